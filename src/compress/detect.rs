@@ -1,0 +1,170 @@
+//! What a file is, by its first bytes.
+
+use std::io::{self, Cursor, Read};
+
+use super::{BUFFER, Encoding, decoder};
+
+/// The size of a tar's blocks.
+const TAR_BLOCK: usize = 512;
+
+/// How many bytes of a file are kept while looking for its first two tar blocks: more than a bzip2 block takes. A file
+/// that does not show them within this is taken for something else than a tar.
+const PEEK_LIMIT: u64 = 4 * 1024 * 1024;
+
+/// A reader at whose first bytes somebody has looked: it still gives all of them.
+pub(crate) type Peeked<R> = io::Chain<Cursor<Vec<u8>>, R>;
+
+/// What the first bytes of a file tell.
+pub(crate) struct Sight {
+    pub(crate) encoding: Encoding,
+    /// Whether a tar is in it, under the encoding if there is one.
+    pub(crate) is_tar: bool,
+    /// Whether there is nothing in it at all.
+    pub(crate) is_empty: bool,
+}
+
+/// Looks at the first bytes of a reader, and gives back a reader that still has them.
+///
+/// # Errors
+///
+/// What reading says. A compressed stream that is broken is no error here: whoever reads it to its end finds out.
+pub(crate) fn peek<R: Read>(mut reader: R) -> io::Result<(Sight, Peeked<R>)> {
+    let mut seen = Vec::new();
+    let mut failure = None;
+    reader.by_ref().take(TAR_BLOCK as u64 * 2).read_to_end(&mut seen)?;
+    let encoding = Encoding::of(&seen);
+    let start = match encoding {
+        Encoding::Identity => seen.clone(),
+        _ => {
+            let recorder = Recorder { reader: &mut reader, seen: &mut seen, at: 0, failure: &mut failure };
+            let mut start = Vec::with_capacity(TAR_BLOCK * 2);
+            if let Ok(stream) = decoder(encoding, recorder.take(PEEK_LIMIT)) {
+                // Whatever comes before an error counts.
+                let _ = stream.take(TAR_BLOCK as u64 * 2).read_to_end(&mut start);
+            }
+            start
+        }
+    };
+    if let Some(error) = failure {
+        return Err(error);
+    }
+    let sight = Sight { encoding, is_tar: looks_like_tar(&start), is_empty: seen.is_empty() };
+    Ok((sight, Cursor::new(seen).chain(reader)))
+}
+
+/// Gives the bytes that were seen, then reads on and keeps what it reads.
+struct Recorder<'a, R> {
+    reader: &'a mut R,
+    seen: &'a mut Vec<u8>,
+    at: usize,
+    failure: &'a mut Option<io::Error>,
+}
+
+impl<R: Read> Read for Recorder<'_, R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if self.at == self.seen.len() {
+            let length = buffer.len().min(BUFFER);
+            match self.reader.read(&mut buffer[..length]) {
+                Ok(read) => self.seen.extend_from_slice(&buffer[..read]),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => return Err(error),
+                Err(error) => {
+                    let kind = error.kind();
+                    *self.failure = Some(error);
+                    return Err(kind.into());
+                }
+            }
+        }
+        let length = buffer.len().min(self.seen.len() - self.at);
+        buffer[..length].copy_from_slice(&self.seen[self.at..self.at + length]);
+        self.at += length;
+        Ok(length)
+    }
+}
+
+/// Tells whether a tar begins with these bytes: a header whose checksum is right, or the two blocks of zeros that end a
+/// tar and are all that an empty one has.
+fn looks_like_tar(start: &[u8]) -> bool {
+    let Some((header, rest)) = start.split_at_checked(TAR_BLOCK) else { return false };
+    if header.iter().all(|byte| *byte == 0) {
+        return rest.len() >= TAR_BLOCK && rest[..TAR_BLOCK].iter().all(|byte| *byte == 0);
+    }
+    // POSIX, pax, "ustar Interchange Format": the sum of all bytes, those of the field itself taken as spaces. Some old
+    // programs added them up as signed.
+    const CHECKSUM: std::ops::Range<usize> = 148..156;
+    let Some(expected) = octal(&header[CHECKSUM]) else { return false };
+    let bytes = || header.iter().enumerate().map(|(at, byte)| if CHECKSUM.contains(&at) { b' ' } else { *byte });
+    let unsigned: i64 = bytes().map(i64::from).sum();
+    let signed: i64 = bytes().map(|byte| i64::from(byte.cast_signed())).sum();
+    expected == unsigned || expected == signed
+}
+
+/// Reads a number as tar headers have it: octal digits, with spaces before and spaces or NULs after them.
+fn octal(field: &[u8]) -> Option<i64> {
+    let text = std::str::from_utf8(field).ok()?;
+    let digits = text.trim_start_matches(' ').trim_end_matches([' ', '\0']);
+    // What follows the first NUL is not part of the number.
+    let digits = digits.split(['\0', ' ']).next()?;
+    i64::from_str_radix(digits, 8).ok().filter(|number| *number >= 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use super::*;
+    use crate::compress::{CompressFormat, Encoder};
+
+    fn tar_of(name: &str) -> Vec<u8> {
+        let mut builder = tar::Builder::new(Vec::new());
+        let mut header = tar::Header::new_gnu();
+        header.set_size(3);
+        builder.append_data(&mut header, name, b"abc".as_slice()).expect("appended");
+        builder.into_inner().expect("a tar")
+    }
+
+    fn compressed(format: CompressFormat, content: &[u8]) -> Vec<u8> {
+        let mut encoder = Encoder::new(format, Vec::new()).expect("an encoder");
+        encoder.write_all(content).expect("written");
+        encoder.finish().expect("finished")
+    }
+
+    #[test]
+    fn a_tar_is_told_by_its_header_or_its_end() {
+        assert!(looks_like_tar(&tar_of("file")));
+        assert!(looks_like_tar(&[0; 1024]));
+        assert!(!looks_like_tar(&[0; 512]));
+        assert!(!looks_like_tar(&[0; 1023]));
+        assert!(!looks_like_tar(&[b' '; 1024]));
+        assert!(!looks_like_tar(b""));
+        let mut broken = tar_of("file");
+        broken[0] ^= 1;
+        assert!(!looks_like_tar(&broken));
+        let mut sign = tar_of("file");
+        sign[148..156].copy_from_slice(b"-1234567");
+        assert!(!looks_like_tar(&sign));
+    }
+
+    #[test]
+    fn looking_loses_no_byte() {
+        let skippable =
+            [&[0x5e, 0x2a, 0x4d, 0x18, 3, 0, 0, 0, 1, 2, 3], compressed(CompressFormat::Zstd, &tar_of("f")).as_slice()]
+                .concat();
+        let cases = [
+            (tar_of("f"), Encoding::Identity, true),
+            (b"text".to_vec(), Encoding::Identity, false),
+            (compressed(CompressFormat::Gzip, &tar_of("f")), Encoding::Gzip, true),
+            (compressed(CompressFormat::Gzip, b"text"), Encoding::Gzip, false),
+            (compressed(CompressFormat::Zstd, &tar_of("f")), Encoding::Zstd, true),
+            (skippable, Encoding::Zstd, true),
+            (vec![0x1f, 0x8b, 0xff], Encoding::Gzip, false),
+            (vec![], Encoding::Identity, false),
+        ];
+        for (content, encoding, is_tar) in cases {
+            let (sight, mut reader) = peek(content.as_slice()).expect("readable");
+            assert_eq!((sight.encoding, sight.is_tar, sight.is_empty), (encoding, is_tar, content.is_empty()));
+            let mut read = Vec::new();
+            reader.read_to_end(&mut read).expect("readable");
+            assert!(read == content);
+        }
+    }
+}

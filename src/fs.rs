@@ -1,0 +1,250 @@
+//! Temporary files, syncing and renaming: the only module that makes a temporary file.
+//!
+//! A file is written where no name leads to it, synced, and then given its name in one step; a reader sees the old file,
+//! the new one or none, and never a part of one. On Linux the temporary file has no name at all where the file system
+//! can do that (`O_TMPFILE`), so that a killed program leaves nothing. Elsewhere it is called [`TEMP_PREFIX`]`…` and is
+//! locked while its writer lives; [`remove_stale`] deletes those that nobody locks.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
+
+use tempfile::NamedTempFile;
+
+/// How the names of temporary files begin.
+const TEMP_PREFIX: &str = ".regshape-tmp-";
+
+/// A file that is being written and has no name yet, or none that counts.
+#[derive(Debug)]
+pub(crate) struct TempFile {
+    directory: PathBuf,
+    kind: Kind,
+}
+
+#[derive(Debug)]
+enum Kind {
+    #[cfg(target_os = "linux")]
+    Unnamed(File),
+    Named(NamedTempFile<File>),
+}
+
+impl TempFile {
+    /// Makes an empty file on the file system of a directory, with the mode that the umask leaves of 0666.
+    pub(crate) fn create_in(directory: &Path) -> io::Result<Self> {
+        #[cfg(target_os = "linux")]
+        if let Some(file) = unnamed::create(directory)? {
+            return Ok(Self { directory: directory.to_owned(), kind: Kind::Unnamed(file) });
+        }
+        let file = temp_names().make_in(directory, |path| {
+            let file = OpenOptions::new().read(true).write(true).create_new(true).open(path)?;
+            file.lock()?;
+            // Between the two calls above another process may have taken the file for a stale one.
+            if path.exists() { Ok(file) } else { Err(io::ErrorKind::AlreadyExists.into()) }
+        })?;
+        Ok(Self { directory: directory.to_owned(), kind: Kind::Named(file) })
+    }
+
+    fn file(&self) -> &File {
+        match &self.kind {
+            #[cfg(target_os = "linux")]
+            Kind::Unnamed(file) => file,
+            Kind::Named(file) => file.as_file(),
+        }
+    }
+
+    /// Waits until the bytes are on the disk.
+    pub(crate) fn sync(&self) -> io::Result<()> {
+        self.file().sync_data()
+    }
+
+    /// Gives the file a name that is free; an error of kind `AlreadyExists` if it is not.
+    pub(crate) fn persist_new(self, target: &Path) -> io::Result<()> {
+        match self.kind {
+            #[cfg(target_os = "linux")]
+            Kind::Unnamed(file) => unnamed::link(&file, target),
+            Kind::Named(file) => file.persist_noclobber(target).map(drop).map_err(|error| error.error),
+        }
+    }
+
+    /// Gives the file a name, in place of the file that has it now.
+    pub(crate) fn persist(self, target: &Path) -> io::Result<()> {
+        match self.kind {
+            // An unnamed file cannot take the place of another, only a name that is free: it gets a temporary one first.
+            #[cfg(target_os = "linux")]
+            Kind::Unnamed(file) => temp_names()
+                .make_in(&self.directory, |path| unnamed::link(&file, path))?
+                .persist(target)
+                .map(drop)
+                .map_err(|error| error.error),
+            Kind::Named(file) => file.persist(target).map(drop).map_err(|error| error.error),
+        }
+    }
+}
+
+impl Write for TempFile {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.file().write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file().flush()
+    }
+}
+
+fn temp_names() -> tempfile::Builder<'static, 'static> {
+    let mut builder = tempfile::Builder::new();
+    builder.prefix(TEMP_PREFIX);
+    builder
+}
+
+/// Files without a name, as Linux has them.
+#[cfg(target_os = "linux")]
+mod unnamed {
+    use std::fs::File;
+    use std::io;
+    use std::os::fd::AsRawFd;
+    use std::path::Path;
+
+    use rustix::fs::{AtFlags, CWD, Mode, OFlags};
+    use rustix::io::Errno;
+
+    /// Makes a file without a name, or tells that this file system or system has none.
+    pub(super) fn create(directory: &Path) -> io::Result<Option<File>> {
+        // The file gets its name through /proc, which a bare container may not have.
+        if !Path::new("/proc/self/fd").exists() {
+            return Ok(None);
+        }
+        let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC;
+        match rustix::fs::open(directory, flags, Mode::from_raw_mode(0o666)) {
+            Ok(file) => Ok(Some(file.into())),
+            Err(Errno::OPNOTSUPP | Errno::ISDIR | Errno::INVAL) => Ok(None),
+            Err(errno) => Err(errno.into()),
+        }
+    }
+
+    /// Gives the file a name that is free.
+    pub(super) fn link(file: &File, path: &Path) -> io::Result<()> {
+        let source = format!("/proc/self/fd/{}", file.as_raw_fd());
+        Ok(rustix::fs::linkat(CWD, source, CWD, path, AtFlags::SYMLINK_FOLLOW)?)
+    }
+}
+
+/// Deletes the temporary files in a directory whose writers are gone.
+pub(crate) fn remove_stale(directory: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(directory)? {
+        let entry = entry?;
+        if !entry.file_name().to_string_lossy().starts_with(TEMP_PREFIX) || !entry.file_type()?.is_file() {
+            continue;
+        }
+        // A temporary file that vanishes or cannot be opened is not ours to clean.
+        let Ok(file) = File::open(entry.path()) else { continue };
+        if file.try_lock().is_ok() {
+            fs::remove_file(entry.path())?;
+        }
+    }
+    Ok(())
+}
+
+/// Waits until the names in a directory are on the disk.
+pub(crate) fn sync_directory(directory: &Path) -> io::Result<()> {
+    // Windows has no such call: a directory cannot be opened as a file there.
+    if cfg!(unix) { File::open(directory)?.sync_all() } else { Ok(()) }
+}
+
+/// Opens a regular file for reading; neither follows a link nor waits for the other end of a pipe.
+///
+/// # Errors
+///
+/// What opening says; of kind `InvalidInput` with a text of its own if the path leads to something else than a file.
+pub(crate) fn open_regular(path: &Path) -> io::Result<File> {
+    let not_regular = || io::Error::new(io::ErrorKind::InvalidInput, "not a regular file");
+    if !fs::symlink_metadata(path)?.is_file() {
+        return Err(not_regular());
+    }
+    let mut options = OpenOptions::new();
+    options.read(true);
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::OpenOptionsExt;
+        let flags = rustix::fs::OFlags::NOFOLLOW | rustix::fs::OFlags::NONBLOCK;
+        options.custom_flags(i32::try_from(flags.bits()).expect("open flags are small"));
+    }
+    let file = options.open(path)?;
+    if file.metadata()?.is_file() { Ok(file) } else { Err(not_regular()) }
+}
+
+/// Reads a file to its end if it is not larger than a limit; `None` if it is.
+pub(crate) fn read_at_most(file: &File, limit: u64) -> io::Result<Option<Vec<u8>>> {
+    let expected = file.metadata()?.len();
+    if expected > limit {
+        return Ok(None);
+    }
+    let mut bytes = Vec::with_capacity(usize::try_from(expected).unwrap_or_default());
+    file.take(limit.saturating_add(1)).read_to_end(&mut bytes)?;
+    let within = u64::try_from(bytes.len()).is_ok_and(|length| length <= limit);
+    Ok(within.then_some(bytes))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(directory: &Path) -> Vec<String> {
+        let mut names: Vec<_> = fs::read_dir(directory)
+            .expect("readable")
+            .map(|entry| entry.expect("readable").file_name().to_string_lossy().into_owned())
+            .collect();
+        names.sort();
+        names
+    }
+
+    #[test]
+    fn a_file_gets_its_name_whole_and_leaves_no_other() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let target = directory.path().join("target");
+        for content in ["first", "second"] {
+            let mut file = TempFile::create_in(directory.path()).expect("created");
+            file.write_all(content.as_bytes()).expect("written");
+            file.sync().expect("synced");
+            file.persist(&target).expect("named");
+            assert_eq!(fs::read_to_string(&target).expect("readable"), content);
+            assert_eq!(names(directory.path()), ["target"]);
+        }
+        let file = TempFile::create_in(directory.path()).expect("created");
+        let error = file.persist_new(&target).expect_err("the name is taken");
+        assert_eq!(error.kind(), io::ErrorKind::AlreadyExists);
+        assert_eq!(fs::read_to_string(&target).expect("readable"), "second");
+        drop(TempFile::create_in(directory.path()).expect("created"));
+        assert_eq!(names(directory.path()), ["target"]);
+    }
+
+    #[test]
+    fn only_files_that_nobody_writes_are_stale() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = |name: &str| directory.path().join(format!("{TEMP_PREFIX}{name}"));
+        fs::write(path("stale"), "half").expect("written");
+        fs::write(path("live"), "half").expect("written");
+        let live = File::open(path("live")).expect("opened");
+        live.lock().expect("locked");
+        fs::write(directory.path().join("other"), "whole").expect("written");
+        remove_stale(directory.path()).expect("cleaned");
+        assert_eq!(names(directory.path()), [format!("{TEMP_PREFIX}live"), "other".to_owned()]);
+    }
+
+    #[test]
+    fn only_regular_files_are_opened_and_only_up_to_a_limit() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("file");
+        fs::write(&path, "12345").expect("written");
+        let file = open_regular(&path).expect("opened");
+        assert_eq!(read_at_most(&file, 4).expect("read"), None);
+        assert_eq!(read_at_most(&file, 5).expect("read"), Some(b"12345".to_vec()));
+        assert_eq!(open_regular(directory.path()).expect_err("a directory").kind(), io::ErrorKind::InvalidInput);
+        #[cfg(unix)]
+        {
+            let link = directory.path().join("link");
+            std::os::unix::fs::symlink(&path, &link).expect("linked");
+            assert_eq!(open_regular(&link).expect_err("a link").kind(), io::ErrorKind::InvalidInput);
+        }
+    }
+}

@@ -1,0 +1,203 @@
+//! Blobs: content that is named by its digest.
+//!
+//! A blob is written where it has no name, and gets one when its digest is known and the layout is locked. Storing the
+//! same bytes twice is not an error. A blob that was stored and is then not named by any document is taken away again.
+
+use std::fs::{self, File};
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
+
+use super::error::{Error, Result};
+use super::handle::{BLOBS_DIRECTORY, Layout, Lock};
+use super::metrics::Phase;
+use crate::compress::BUFFER;
+use crate::fs::{TempFile, open_regular, read_at_most, sync_directory};
+use crate::oci::{Algorithm, Digest, Hasher};
+
+/// The largest manifest, index or config that is read. Registries take 4 MiB.
+pub(super) const DOCUMENT_BLOB_LIMIT: u64 = 8 * 1024 * 1024;
+
+/// A blob that is being written.
+pub(super) struct NewBlob<'a> {
+    layout: &'a Layout,
+    file: TempFile,
+    hasher: Hasher,
+    size: u64,
+}
+
+/// A blob that is written and synced, and has no name yet.
+pub(super) struct PendingBlob<'a> {
+    layout: &'a Layout,
+    file: TempFile,
+    /// The digest of what was written.
+    pub(super) digest: Digest,
+    /// How many bytes were written.
+    pub(super) size: u64,
+}
+
+/// A blob that has its name. If it is new and dropped without [`StoredBlob::keep`], it is deleted again.
+pub(super) struct StoredBlob<'a> {
+    layout: &'a Layout,
+    pub(super) digest: Digest,
+    pub(super) size: u64,
+    remove: bool,
+}
+
+impl Layout {
+    /// Starts a blob.
+    pub(super) fn new_blob(&self) -> Result<NewBlob<'_>> {
+        let file = TempFile::create_in(self.path()).map_err(Error::io("write to", self.path()))?;
+        Ok(NewBlob { layout: self, file, hasher: Hasher::new(Algorithm::Sha256), size: 0 })
+    }
+
+    /// Stores bytes that are in memory: a document.
+    pub(super) fn store_bytes(&self, lock: &Lock, content: &[u8]) -> Result<StoredBlob<'_>> {
+        let mut blob = self.new_blob()?;
+        blob.write_all(content).map_err(Error::io("write to", self.path()))?;
+        blob.finish()?.commit(lock)
+    }
+
+    /// Opens a blob and tells its size. The content is not verified.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::MissingBlob`], with `referrer` as what refers to it; [`Error::NotAFile`]; [`Error::Io`].
+    pub(super) fn open_blob(&self, digest: &Digest, referrer: &str) -> Result<(File, u64)> {
+        let path = self.blob_path(digest);
+        let open = open_regular(&path).and_then(|file| Ok((file.metadata()?.len(), file)));
+        self.metrics().count_blob_read();
+        match open {
+            Ok((size, file)) => Ok((file, size)),
+            Err(error) => Err(match error.kind() {
+                io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => {
+                    Error::MissingBlob { digest: digest.clone(), referrer: referrer.to_owned() }
+                }
+                io::ErrorKind::InvalidInput => Error::NotAFile { digest: digest.clone() },
+                _ => Error::io("read", path)(error),
+            }),
+        }
+    }
+
+    /// Reads a document that is a blob, and verifies it.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Layout::open_blob`]; [`Error::TooLarge`]; [`Error::DigestMismatch`]; [`Error::UnsupportedAlgorithm`].
+    pub(super) fn read_document_blob(&self, digest: &Digest, referrer: &str) -> Result<Vec<u8>> {
+        let (file, _) = self.open_blob(digest, referrer)?;
+        let content = self
+            .metrics()
+            .time(Phase::Read, || read_at_most(&file, DOCUMENT_BLOB_LIMIT))
+            .map_err(Error::io("read", self.blob_path(digest)))?
+            .ok_or_else(|| Error::TooLarge { what: format!("document {digest}"), limit: DOCUMENT_BLOB_LIMIT })?;
+        self.metrics().count_read(content.len());
+        self.verify(digest, content.as_slice(), |_| ())?;
+        Ok(content)
+    }
+
+    /// Reads content to its end and compares its digest; tells how far it is after every piece.
+    pub(super) fn verify(&self, digest: &Digest, mut content: impl Read, progress: impl Fn(u64)) -> Result<()> {
+        let algorithm = digest.algorithm().ok_or_else(|| Error::UnsupportedAlgorithm { digest: digest.clone() })?;
+        let mut hasher = Hasher::new(algorithm);
+        let mut buffer = vec![0; BUFFER];
+        loop {
+            let read = match self.metrics().time(Phase::Read, || content.read(&mut buffer)) {
+                Ok(0) => break,
+                Ok(read) => read,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) => return Err(Error::io("read", self.blob_path(digest))(error)),
+            };
+            self.metrics().time(Phase::Hash, || hasher.update(&buffer[..read]));
+            progress(read as u64);
+        }
+        let actual = hasher.finish();
+        if actual == *digest { Ok(()) } else { Err(Error::DigestMismatch { digest: digest.clone(), actual }) }
+    }
+
+    /// Deletes a blob that no document names any more. That it is gone already is not an error.
+    pub(super) fn remove_blob(&self, _lock: &Lock, digest: &Digest) -> Result<()> {
+        let path = self.blob_path(digest);
+        match fs::remove_file(&path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(Error::io("delete", path)(error)),
+            _ => Ok(()),
+        }
+    }
+
+    /// Returns the path of a blob.
+    pub(super) fn blob_path(&self, digest: &Digest) -> PathBuf {
+        self.path().join(BLOBS_DIRECTORY).join(digest.algorithm_name()).join(digest.encoded())
+    }
+}
+
+impl<'a> NewBlob<'a> {
+    /// Waits until the content is on the disk and learns its digest.
+    pub(super) fn finish(self) -> Result<PendingBlob<'a>> {
+        let Self { layout, file, hasher, size } = self;
+        layout.metrics().time(Phase::Sync, || file.sync()).map_err(Error::io("write to", layout.path()))?;
+        Ok(PendingBlob { layout, file, digest: hasher.finish(), size })
+    }
+}
+
+impl Write for NewBlob<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let metrics = self.layout.metrics();
+        let written = metrics.time(Phase::Write, || self.file.write(bytes))?;
+        metrics.time(Phase::Hash, || self.hasher.update(&bytes[..written]));
+        metrics.count_written(written);
+        self.size += written as u64;
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
+    }
+}
+
+impl<'a> PendingBlob<'a> {
+    /// Gives the blob its name. One that was there is replaced, whatever its content was.
+    pub(super) fn commit(self, _lock: &Lock) -> Result<StoredBlob<'a>> {
+        let Self { layout, file, digest, size } = self;
+        let path = layout.blob_path(&digest);
+        let directory = path.parent().expect("a blob is in a directory");
+        let made = make_directory(directory).map_err(Error::io("create", directory))?;
+        let is_new = !path.exists();
+        let named = if is_new { file.persist_new(&path) } else { file.persist(&path) };
+        named.map_err(Error::io("write", &path))?;
+        let stored = StoredBlob { layout, digest, size, remove: is_new };
+        layout.metrics().count_blob_written();
+        layout
+            .metrics()
+            .time(Phase::Sync, || {
+                sync_directory(directory)?;
+                if made { sync_directory(layout.path()) } else { Ok(()) }
+            })
+            .map_err(Error::io("sync", directory))?;
+        Ok(stored)
+    }
+}
+
+/// Makes the directory of an algorithm if it is not there, and tells whether it was made.
+fn make_directory(directory: &Path) -> io::Result<bool> {
+    if directory.is_dir() {
+        return Ok(false);
+    }
+    fs::create_dir_all(directory)?;
+    directory.parent().map_or(Ok(()), sync_directory)?;
+    Ok(true)
+}
+
+impl StoredBlob<'_> {
+    /// Tells that a document names the blob now.
+    pub(super) fn keep(mut self) {
+        self.remove = false;
+    }
+}
+
+impl Drop for StoredBlob<'_> {
+    fn drop(&mut self) {
+        if self.remove {
+            // The error that made this necessary is on its way; a blob that stays is unreferenced, not wrong.
+            let _ = fs::remove_file(self.layout.blob_path(&self.digest));
+        }
+    }
+}

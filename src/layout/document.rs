@@ -1,0 +1,147 @@
+//! The two documents of a layout that change: `index.json` and the staging file. Reading them, and replacing them whole.
+
+use std::io;
+use std::path::PathBuf;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::error::{Error, Reason, Result};
+use super::handle::{Layout, Lock};
+use super::metrics::Phase;
+use super::stage::{SCHEMA_VERSION, Stage};
+use crate::fs::{TempFile, open_regular, read_at_most, sync_directory};
+use crate::oci::Index;
+
+/// The entry point of a layout (image-spec, image-layout.md, "index.json file").
+pub(super) const INDEX_FILE: &str = "index.json";
+
+/// The staging file. The name is the original program's.
+pub(super) const STAGE_FILE: &str = ".regshape-stage.json";
+
+/// The largest `index.json` or staging file that is read: room for a million entries.
+const DOCUMENT_LIMIT: u64 = 512 * 1024 * 1024;
+
+impl Layout {
+    /// Reads `index.json`.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::MalformedIndex`] if it is missing or not an image index; [`Error::Io`].
+    pub fn read_index(&self) -> Result<Index> {
+        let malformed = |reason| Error::MalformedIndex { path: self.path().to_owned(), reason };
+        match self.read_document(INDEX_FILE)? {
+            Document::Missing => Err(malformed(Reason::new("the file does not exist"))),
+            Document::Unusable(reason) => Err(malformed(reason)),
+            Document::Content(content) => parse(&content).map_err(malformed),
+        }
+    }
+
+    /// Reads the staging file.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NoStage`] if there is none, as in the layouts of other programs; [`Error::MalformedStage`] or
+    /// [`Error::StageVersion`] if it is not one of schema 1; [`Error::Io`].
+    pub fn read_stage(&self) -> Result<Stage> {
+        self.find_stage()?.ok_or_else(|| Error::NoStage { path: self.path().to_owned() })
+    }
+
+    /// Reads the staging file if there is one.
+    pub(super) fn find_stage(&self) -> Result<Option<Stage>> {
+        let malformed = |reason| Error::MalformedStage { path: self.path().to_owned(), reason };
+        let content = match self.read_document(STAGE_FILE)? {
+            Document::Missing => return Ok(None),
+            Document::Unusable(reason) => return Err(malformed(reason)),
+            Document::Content(content) => content,
+        };
+        let stage = parse::<Stage>(&content);
+        let version = match &stage {
+            Ok(stage) => stage.schema_version,
+            // A file of another version need not look like ours.
+            Err(_) => serde_json::from_slice::<serde_json::Value>(&content)
+                .ok()
+                .and_then(|value| value.get("schema_version")?.as_u64())
+                .unwrap_or(SCHEMA_VERSION),
+        };
+        if version != SCHEMA_VERSION {
+            let path = self.path().to_owned();
+            return Err(Error::StageVersion { path, found: version, expected: SCHEMA_VERSION });
+        }
+        stage.map(Some).map_err(malformed)
+    }
+
+    /// Replaces the staging file, or makes it.
+    pub(super) fn write_stage(&self, _lock: &Lock, stage: &Stage) -> Result<()> {
+        self.prepare(STAGE_FILE, stage)?.commit()
+    }
+
+    /// Replaces `index.json`, then the staging file. What can fail for want of space is done before either.
+    pub(super) fn write_index_and_stage(&self, _lock: &Lock, index: &Index, stage: &Stage) -> Result<()> {
+        let index = self.prepare(INDEX_FILE, index)?;
+        let stage = self.prepare(STAGE_FILE, stage)?;
+        index.commit()?;
+        stage.commit()
+    }
+
+    fn read_document(&self, name: &str) -> Result<Document> {
+        let path = self.document_path(name);
+        let read = self
+            .metrics()
+            .time(Phase::Read, || open_regular(&path).and_then(|file| read_at_most(&file, DOCUMENT_LIMIT)));
+        match read {
+            Ok(Some(content)) => {
+                self.metrics().count_read(content.len());
+                Ok(Document::Content(content))
+            }
+            Ok(None) => Ok(Document::Unusable(Reason::new(format!("it is larger than {DOCUMENT_LIMIT} bytes")))),
+            Err(error) => match error.kind() {
+                io::ErrorKind::NotFound => Ok(Document::Missing),
+                io::ErrorKind::InvalidInput => Ok(Document::Unusable(Reason::new(error.to_string()))),
+                _ => Err(Error::io("read", path)(error)),
+            },
+        }
+    }
+
+    fn prepare(&self, name: &str, document: &impl Serialize) -> Result<PendingDocument<'_>> {
+        Ok(PendingDocument { layout: self, path: self.document_path(name), file: self.temp_file(&pretty(document))? })
+    }
+
+    fn document_path(&self, name: &str) -> PathBuf {
+        self.path().join(name)
+    }
+}
+
+/// A document that is written and synced, but not yet in its place.
+struct PendingDocument<'a> {
+    layout: &'a Layout,
+    path: PathBuf,
+    file: TempFile,
+}
+
+impl PendingDocument<'_> {
+    fn commit(self) -> Result<()> {
+        let Self { layout, path, file } = self;
+        file.persist(&path).map_err(Error::io("write", &path))?;
+        let root = layout.path();
+        layout.metrics().time(Phase::Sync, || sync_directory(root)).map_err(Error::io("sync", root))
+    }
+}
+
+enum Document {
+    Missing,
+    /// It is there, but not a file that can be read.
+    Unusable(Reason),
+    Content(Vec<u8>),
+}
+
+fn parse<T: DeserializeOwned>(content: &[u8]) -> Result<T, Reason> {
+    Ok(serde_json::from_slice(content)?)
+}
+
+/// Writes a document as people read it: two spaces, a newline at the end.
+pub(super) fn pretty(document: &impl Serialize) -> Vec<u8> {
+    let mut content = serde_json::to_vec_pretty(document).expect("documents have string keys only");
+    content.push(b'\n');
+    content
+}

@@ -1,0 +1,232 @@
+//! Generating the image manifest, listing it in `index.json`, and annotating it.
+
+use super::error::{Error, Reason, Result};
+use super::handle::Layout;
+use super::stage::{Stage, StagedConfig, StagedLayer, StagedManifest};
+use super::walk::Document;
+use crate::oci::{
+    self, Annotations, Descriptor, Digest, ImageConfig, Index, Manifest, MediaType, Platform, REF_NAME, RefName,
+    UnknownFields,
+};
+
+/// What a manifest says besides its config and layers, and what it is called.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ManifestOptions {
+    /// The name of its entry in `index.json`.
+    pub ref_name: Option<RefName>,
+    /// The media type of the manifest.
+    pub media_type: MediaType,
+    /// The annotations in the manifest.
+    pub annotations: Annotations,
+}
+
+impl Default for ManifestOptions {
+    /// A manifest of the OCI type, without a name.
+    fn default() -> Self {
+        Self { ref_name: None, media_type: MediaType::manifest(), annotations: Annotations::new() }
+    }
+}
+
+impl Layout {
+    /// Generates the manifest of the staged config and layers and lists it in `index.json`.
+    ///
+    /// An entry that bears the same ref name is replaced where it stands, and keeps the annotations that are not set
+    /// here; without a ref name the entry of the same build is replaced. Documents of an earlier build that nothing
+    /// names any more are deleted.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NoLayers`], [`Error::NoConfig`]; [`Error::ConfigMismatch`] if the config was generated for other layers;
+    /// [`Error::MissingBlob`], [`Error::DigestMismatch`] or [`Error::MalformedDocument`] if the config cannot be read;
+    /// [`Error::MalformedStage`], [`Error::MalformedIndex`]; [`Error::Io`].
+    pub fn generate_manifest(&self, options: ManifestOptions) -> Result<StagedManifest> {
+        let lock = self.lock()?;
+        let mut stage = self.find_stage()?.unwrap_or_else(Stage::empty);
+        let config = staged_config(&stage)?;
+        let mut index = self.read_index()?;
+        let platform = self.platform(&config, &stage.layers)?;
+
+        let manifest = Manifest {
+            schema_version: 2,
+            media_type: Some(options.media_type.clone()),
+            artifact_type: None,
+            config: Descriptor::new(config.media_type, config.digest, config.size),
+            layers: stage.layers.iter().map(layer_descriptor).collect(),
+            subject: None,
+            annotations: (!options.annotations.is_empty()).then(|| options.annotations.clone()),
+            extra: UnknownFields::new(),
+        };
+        let blob = self.store_bytes(&lock, &oci::to_blob(&manifest))?;
+        let mut entry = Descriptor::new(options.media_type.clone(), blob.digest.clone(), blob.size);
+        entry.platform = platform;
+        let ref_name = options.ref_name.map(|name| name.as_str().to_owned());
+        if let Some(name) = &ref_name {
+            entry.annotations = Some(Annotations::from([(REF_NAME.to_owned(), name.clone())]));
+        }
+        let replaced = list(&mut index, entry, stage.manifest.as_ref());
+        let staged = StagedManifest {
+            digest: blob.digest.clone(),
+            size: blob.size,
+            media_type: options.media_type,
+            annotations: options.annotations,
+            ref_name,
+            extra: stage.manifest.as_ref().map(|manifest| manifest.extra.clone()).unwrap_or_default(),
+        };
+        stage.manifest = Some(staged.clone());
+        self.write_index_and_stage(&lock, &index, &stage)?;
+        blob.keep();
+
+        let outdated = replaced.map(|replaced| self.own_documents(&replaced, &stage)).unwrap_or_default();
+        self.remove_unreferenced(&lock, &index, &stage, outdated);
+        Ok(staged)
+    }
+
+    /// Merges annotations into those of the generated manifest, or replaces them.
+    ///
+    /// The manifest gets a new digest, and its own entry in `index.json` follows; other entries with the old digest stay
+    /// as they are. Where the annotations are the same as before nothing changes.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NoManifest`]; [`Error::ManifestNotListed`]; [`Error::MissingBlob`], [`Error::DigestMismatch`] or
+    /// [`Error::MalformedDocument`] if the manifest cannot be read; [`Error::MalformedStage`],
+    /// [`Error::MalformedIndex`]; [`Error::Io`].
+    pub fn update_manifest_annotations(&self, annotations: Annotations, replace: bool) -> Result<StagedManifest> {
+        let lock = self.lock()?;
+        let mut stage = self.find_stage()?.unwrap_or_else(Stage::empty);
+        let staged = stage.manifest.as_ref().ok_or(Error::NoManifest)?;
+        let mut index = self.read_index()?;
+        let at = own_entry(&index, staged)
+            .ok_or_else(|| Error::ManifestNotListed { path: self.path().to_owned(), digest: staged.digest.clone() })?;
+        let entry = &index.manifests[at];
+        let ref_name = entry.ref_name().map(str::to_owned);
+        let content = self.read_document_blob(&staged.digest, "index.json")?;
+        let malformed = |error: serde_json::Error| Error::MalformedDocument {
+            digest: staged.digest.clone(),
+            kind: "image manifest",
+            reason: Reason::from(error),
+        };
+        let mut manifest: Manifest = serde_json::from_slice(&content).map_err(malformed)?;
+        let before = manifest.annotations.take().unwrap_or_default();
+        let mut after = if replace { Annotations::new() } else { before.clone() };
+        after.extend(annotations);
+
+        let mut staged = StagedManifest { annotations: after.clone(), ref_name, ..staged.clone() };
+        if after == before {
+            return Ok(staged);
+        }
+        manifest.annotations = (!after.is_empty()).then_some(after);
+        let blob = self.store_bytes(&lock, &oci::to_blob(&manifest))?;
+        let entry = &mut index.manifests[at];
+        (entry.digest, entry.size) = (blob.digest.clone(), blob.size);
+        // The copy of the old content that an entry may carry is no longer of this digest.
+        entry.data = None;
+        let old = std::mem::replace(&mut staged.digest, blob.digest.clone());
+        staged.size = blob.size;
+        stage.manifest = Some(staged.clone());
+        self.write_index_and_stage(&lock, &index, &stage)?;
+        blob.keep();
+        self.remove_unreferenced(&lock, &index, &stage, vec![old]);
+        Ok(staged)
+    }
+
+    /// Checks what [`Layout::generate_manifest`] needs, before anybody is asked anything.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Layout::generate_manifest`].
+    pub fn check_config(&self) -> Result<()> {
+        let stage = self.find_stage()?.unwrap_or_else(Stage::empty);
+        let config = staged_config(&stage)?;
+        self.read_index()?;
+        self.platform(&config, &stage.layers).map(drop)
+    }
+
+    /// Returns the platform that an image config says, having compared its layers with the staged ones. A config of
+    /// another type is not looked into.
+    fn platform(&self, config: &StagedConfig, layers: &[StagedLayer]) -> Result<Option<Platform>> {
+        if !config.media_type.is_image_config() {
+            return Ok(None);
+        }
+        let content = self.read_document_blob(&config.digest, "the staging file")?;
+        let image: ImageConfig = serde_json::from_slice(&content).map_err(|error| Error::MalformedDocument {
+            digest: config.digest.clone(),
+            kind: "image config",
+            reason: Reason::from(error),
+        })?;
+        if image.rootfs.diff_ids.len() != layers.len() {
+            return Err(Error::ConfigMismatch);
+        }
+        let computed = self.missing_diff_ids(layers)?;
+        let matches = layers
+            .iter()
+            .zip(&image.rootfs.diff_ids)
+            .all(|(layer, diff_id)| layer.diff_id.as_ref().or_else(|| computed.get(&layer.digest)) == Some(diff_id));
+        if matches { Ok(Some(image.platform())) } else { Err(Error::ConfigMismatch) }
+    }
+
+    /// Returns a replaced manifest and its config if they were built from this staging file, and nothing if they came
+    /// from elsewhere: those are for a collection of garbage to judge.
+    fn own_documents(&self, replaced: &Descriptor, stage: &Stage) -> Vec<Digest> {
+        if !replaced.media_type.is_manifest() {
+            return Vec::new();
+        }
+        let read = self.read_document_blob(&replaced.digest, "index.json");
+        let Ok(Document::Manifest(manifest)) = read.and_then(|content| Document::parse(replaced, &content)) else {
+            return Vec::new();
+        };
+        let is_staged = |layer: &Descriptor| stage.layers.iter().any(|staged| staged.digest == layer.digest);
+        if manifest.layers.iter().all(is_staged) {
+            vec![replaced.digest.clone(), manifest.config.digest]
+        } else {
+            Vec::new()
+        }
+    }
+}
+
+fn staged_config(stage: &Stage) -> Result<StagedConfig> {
+    if stage.layers.is_empty() {
+        return Err(Error::NoLayers);
+    }
+    stage.config.clone().ok_or(Error::NoConfig)
+}
+
+fn layer_descriptor(layer: &StagedLayer) -> Descriptor {
+    let mut descriptor = Descriptor::new(layer.media_type.clone(), layer.digest.clone(), layer.size);
+    descriptor.annotations = (!layer.annotations.is_empty()).then(|| layer.annotations.clone());
+    descriptor
+}
+
+/// Puts an entry into the index, in place of the one that it replaces, which is returned.
+fn list(index: &mut Index, entry: Descriptor, earlier: Option<&StagedManifest>) -> Option<Descriptor> {
+    let at = match entry.ref_name() {
+        Some(name) => index.manifests.iter().position(|other| other.ref_name() == Some(name)),
+        None => {
+            index.manifests.iter().position(|other| other.ref_name().is_none() && other.digest == entry.digest).or_else(
+                || {
+                    let earlier = earlier?;
+                    own_entry(index, earlier).filter(|at| index.manifests[*at].ref_name().is_none())
+                },
+            )
+        }
+    };
+    let Some(at) = at else {
+        index.manifests.push(entry);
+        return None;
+    };
+    let old = &mut index.manifests[at];
+    let mut annotations = old.annotations.clone().unwrap_or_default();
+    annotations.extend(entry.annotations.clone().unwrap_or_default());
+    let annotations = old.annotations.is_some().then_some(annotations);
+    let new = Descriptor { annotations: annotations.or(entry.annotations), extra: old.extra.clone(), ..entry };
+    Some(std::mem::replace(old, new))
+}
+
+/// Finds the entry of the staged manifest: the one with its digest and its ref name.
+///
+/// The original program does not say the ref name; of several entries with the digest the last one is the newest.
+fn own_entry(index: &Index, staged: &StagedManifest) -> Option<usize> {
+    let mut entries = index.manifests.iter().enumerate().filter(|(_, entry)| entry.digest == staged.digest).rev();
+    let same_name = entries.clone().find(|(_, entry)| entry.ref_name() == staged.ref_name.as_deref());
+    same_name.or_else(|| entries.next()).map(|(at, _)| at)
+}

@@ -1,0 +1,105 @@
+//! What the work on a layout took: how long each kind of it, how many bytes and blobs.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+/// A kind of work.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Phase {
+    /// Reading input, blobs and documents.
+    Read,
+    /// Compressing and decompressing.
+    Compress,
+    /// Computing digests.
+    Hash,
+    /// Writing blobs and documents.
+    Write,
+    /// Waiting for the disk.
+    Sync,
+    /// Waiting for other writers.
+    LockWait,
+}
+
+impl Phase {
+    /// Every phase, in the order in which they are shown.
+    pub const ALL: [Self; 6] = [Self::Read, Self::Compress, Self::Hash, Self::Write, Self::Sync, Self::LockWait];
+
+    /// Returns the name that is shown.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Read => "read",
+            Self::Compress => "compress",
+            Self::Hash => "hash",
+            Self::Write => "write",
+            Self::Sync => "sync",
+            Self::LockWait => "lock wait",
+        }
+    }
+}
+
+/// Counters of one layout handle. They only grow; work on several threads adds up.
+#[derive(Debug, Default)]
+pub struct Metrics {
+    nanoseconds: [AtomicU64; Phase::ALL.len()],
+    bytes_read: AtomicU64,
+    bytes_written: AtomicU64,
+    blobs_read: AtomicU64,
+    blobs_written: AtomicU64,
+}
+
+impl Metrics {
+    /// Returns the time that a phase took so far.
+    pub fn time_in(&self, phase: Phase) -> Duration {
+        Duration::from_nanos(self.nanoseconds[phase as usize].load(Ordering::Relaxed))
+    }
+
+    /// Returns the number of bytes read: input files, blobs and documents.
+    pub fn bytes_read(&self) -> u64 {
+        self.bytes_read.load(Ordering::Relaxed)
+    }
+
+    /// Returns the number of bytes written to blobs and documents.
+    pub fn bytes_written(&self) -> u64 {
+        self.bytes_written.load(Ordering::Relaxed)
+    }
+
+    /// Returns the number of blobs opened for reading.
+    pub fn blobs_read(&self) -> u64 {
+        self.blobs_read.load(Ordering::Relaxed)
+    }
+
+    /// Returns the number of blobs stored.
+    pub fn blobs_written(&self) -> u64 {
+        self.blobs_written.load(Ordering::Relaxed)
+    }
+
+    /// Does some work and adds the time it takes, less what it adds to other phases meanwhile.
+    pub(crate) fn time<T>(&self, phase: Phase, work: impl FnOnce() -> T) -> T {
+        let (start, before) = (Instant::now(), self.total());
+        let result = work();
+        let nested = self.total() - before;
+        let own = u64::try_from(start.elapsed().as_nanos()).unwrap_or(u64::MAX).saturating_sub(nested);
+        self.nanoseconds[phase as usize].fetch_add(own, Ordering::Relaxed);
+        result
+    }
+
+    fn total(&self) -> u64 {
+        self.nanoseconds.iter().map(|phase| phase.load(Ordering::Relaxed)).sum()
+    }
+
+    pub(crate) fn count_read(&self, bytes: usize) {
+        self.bytes_read.fetch_add(bytes as u64, Ordering::Relaxed);
+    }
+
+    pub(crate) fn count_written(&self, bytes: usize) {
+        self.bytes_written.fetch_add(bytes as u64, Ordering::Relaxed);
+    }
+
+    pub(crate) fn count_blob_read(&self) {
+        self.blobs_read.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn count_blob_written(&self) {
+        self.blobs_written.fetch_add(1, Ordering::Relaxed);
+    }
+}

@@ -1,0 +1,48 @@
+//! OCI image layouts on the local disk (image-spec, image-layout.md).
+//!
+//! A layout is a directory:
+//!
+//! ```text
+//! my-image/
+//! ├── oci-layout               the marker, and what writers lock; never replaced
+//! ├── index.json               the entry point: the images, by digest and ref name
+//! ├── .regshape-stage.json     what was added and is not yet an image; not part of the image-spec
+//! └── blobs/sha256/<hex>       layers, configs, manifests, named by their digests
+//! ```
+//!
+//! An image is built in steps: [`Layout::init`], [`Layout::stage_layer`] for each layer, [`Layout::generate_config`],
+//! [`Layout::generate_manifest`]. What the steps leave for each other is in the staging file ([`Stage`]).
+//!
+//! The rules that keep a layout whole:
+//!
+//! 1. Blobs come first, then `index.json`, then the staging file. Each is written under no name or a temporary one,
+//!    synced, and renamed; then the directory is synced. Deleting comes last. A crash at any point leaves a valid layout
+//!    and at worst a blob that nothing refers to.
+//! 2. Whoever writes documents holds the lock, on `oci-layout`, from the first read to the last write. Readers need none:
+//!    every file that they open is whole. Long work (reading, compressing, hashing a layer) is done before the lock.
+//! 3. Paths of blobs are made from [`Digest`](crate::oci::Digest)s only, which are valid from birth. Blobs are regular
+//!    files, opened without following a link and without waiting.
+//! 4. What comes from disk is not trusted: the sizes of documents are bounded, digests are verified before content is
+//!    used, cycles and nesting are followed at most once.
+//! 5. Documents that are read and written again keep the fields that this program does not know.
+
+mod blobs;
+mod config;
+mod document;
+mod error;
+mod handle;
+mod layer;
+mod manifest;
+mod metrics;
+mod stage;
+mod validate;
+mod walk;
+
+pub use config::{ConfigChanges, ConfigOptions};
+pub use error::{Error, Reason, Result};
+pub use handle::Layout;
+pub use layer::{LayerInput, LayerOptions, LayerPlan, Progress, Treatment, Updated};
+pub use manifest::ManifestOptions;
+pub use metrics::{Metrics, Phase};
+pub use stage::{Stage, StagedConfig, StagedLayer, StagedManifest};
+pub use validate::{Checked, Finding, Report};

@@ -1,0 +1,85 @@
+//! Content descriptors (image-spec, descriptor.md) and platforms (image-index.md).
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::{Digest, MediaType, REF_NAME, UnknownFields};
+
+/// Annotations: keys and values that people attach to descriptors, manifests and indexes.
+pub type Annotations = BTreeMap<String, String>;
+
+/// What a document says of the content that it refers to: its type, its digest, its size.
+///
+/// Fields are written in the order of the image-spec, unknown ones after them.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Descriptor {
+    /// The media type of the content.
+    #[serde(rename = "mediaType")]
+    pub media_type: MediaType,
+    /// The digest of the content.
+    pub digest: Digest,
+    /// The size of the content in bytes.
+    pub size: u64,
+    /// Where else the content can be had.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub urls: Option<Vec<String>>,
+    /// The annotations of the descriptor itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub annotations: Option<Annotations>,
+    /// The content itself, in base 64.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub data: Option<String>,
+    /// The type of an artifact when the content is its manifest.
+    #[serde(rename = "artifactType", default, skip_serializing_if = "Option::is_none")]
+    pub artifact_type: Option<String>,
+    /// What an image runs on, in an index.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub platform: Option<Platform>,
+    /// Fields that this program does not know.
+    #[serde(flatten)]
+    pub extra: UnknownFields,
+}
+
+impl Descriptor {
+    /// Describes content with the three fields that every descriptor has.
+    pub fn new(media_type: MediaType, digest: Digest, size: u64) -> Self {
+        Self {
+            media_type,
+            digest,
+            size,
+            urls: None,
+            annotations: None,
+            data: None,
+            artifact_type: None,
+            platform: None,
+            extra: UnknownFields::new(),
+        }
+    }
+
+    /// Returns the ref name that an entry of `index.json` bears.
+    pub fn ref_name(&self) -> Option<&str> {
+        self.annotations.as_ref()?.get(REF_NAME).map(String::as_str)
+    }
+}
+
+/// The platform that an image runs on.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Platform {
+    /// The CPU architecture, in Go's words: `amd64`, `arm64`.
+    pub architecture: String,
+    /// The operating system, in Go's words: `linux`.
+    pub os: String,
+    /// The version of the operating system.
+    #[serde(rename = "os.version", default, skip_serializing_if = "Option::is_none")]
+    pub os_version: Option<String>,
+    /// The features that the operating system must have.
+    #[serde(rename = "os.features", default, skip_serializing_if = "Option::is_none")]
+    pub os_features: Option<Vec<String>>,
+    /// The variant of the CPU.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub variant: Option<String>,
+    /// Fields that this program does not know.
+    #[serde(flatten)]
+    pub extra: UnknownFields,
+}
