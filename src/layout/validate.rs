@@ -49,6 +49,11 @@ impl Report {
 }
 
 impl Finding {
+    /// Reports something that stands somewhere.
+    pub fn new(message: impl Into<String>, location: impl Into<String>) -> Self {
+        Self { message: message.into(), location: location.into() }
+    }
+
     /// Returns what was found, naming the thing and both values.
     pub fn message(&self) -> &str {
         &self.message
@@ -124,7 +129,7 @@ impl Layout {
 impl Validation<'_> {
     fn error(&mut self, message: String, location: &str) {
         if self.said.insert(message.clone()) {
-            self.report.errors.push(Finding { message, location: location.to_owned() });
+            self.report.errors.push(Finding::new(message, location));
         }
     }
 
@@ -166,7 +171,7 @@ impl Validation<'_> {
                     return Ok(content);
                 }
                 Err(error @ Error::MissingBlob { .. }) if may_be_elsewhere(descriptor) => {
-                    let finding = Finding { message: error.to_string(), location: reference.location() };
+                    let finding = Finding::new(error.to_string(), reference.location());
                     self.report.warnings.push(finding);
                     return Ok(None);
                 }

@@ -1,0 +1,74 @@
+//! Arguments that several commands share.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use regshape::oci::Annotations;
+
+use super::telemetry::TelemetryArgs;
+
+/// What every command on a layout takes.
+#[derive(Debug, Args)]
+pub(crate) struct Common {
+    /// Root directory of the OCI image layout
+    #[arg(short, long, value_name = "DIR")]
+    pub(crate) path: PathBuf,
+    /// Print the result as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) telemetry: TelemetryArgs,
+}
+
+/// Annotations that may be given.
+#[derive(Debug, Args)]
+pub(crate) struct AnnotationArgs {
+    /// Annotation to set; may be repeated
+    #[arg(long = "annotation", value_name = "KEY=VALUE", value_parser = parse_annotation)]
+    annotation: Vec<(String, String)>,
+}
+
+/// Annotations of which at least one must be given.
+#[derive(Debug, Args)]
+pub(crate) struct RequiredAnnotationArgs {
+    /// Annotation to set; may be repeated
+    #[arg(long = "annotation", value_name = "KEY=VALUE", value_parser = parse_annotation, required = true)]
+    annotation: Vec<(String, String)>,
+}
+
+/// The flag of commands that ask questions.
+#[derive(Debug, Args)]
+pub(crate) struct YesArg {
+    /// Take the defaults, ask nothing
+    #[arg(short, long)]
+    pub(crate) yes: bool,
+}
+
+impl AnnotationArgs {
+    /// Returns the annotations; of a key that is given twice the last counts.
+    pub(crate) fn annotations(self) -> Annotations {
+        self.annotation.into_iter().collect()
+    }
+}
+
+impl RequiredAnnotationArgs {
+    /// Returns the annotations; of a key that is given twice the last counts.
+    pub(crate) fn annotations(self) -> Annotations {
+        self.annotation.into_iter().collect()
+    }
+}
+
+/// Reads `KEY=VALUE`. The value may be empty and may hold more equal signs.
+pub(crate) fn parse_annotation(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some(("", _)) => Err("the key is empty; expected KEY=VALUE".to_owned()),
+        Some((key, value)) => Ok((key.to_owned(), value.to_owned())),
+        None => Err("expected KEY=VALUE".to_owned()),
+    }
+}
+
+/// Reads a value that must say something.
+pub(crate) fn parse_word(text: &str) -> Result<String, String> {
+    if text.trim().is_empty() { Err("the value is empty".to_owned()) } else { Ok(text.to_owned()) }
+}

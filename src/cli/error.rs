@@ -1,0 +1,63 @@
+//! From an error to what people read: "Error: …", what to do next, and the exit status.
+
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use regshape::compress::Encoding;
+use regshape::layout::Error;
+
+/// The answer of somebody who pressed Ctrl-C at a prompt.
+#[derive(Debug, thiserror::Error)]
+#[error("interrupted")]
+pub(crate) struct Interrupted;
+
+/// The reader of our output is gone. That is their choice, not an error.
+#[derive(Debug, thiserror::Error)]
+#[error("the reader of standard output has gone")]
+pub(crate) struct ReaderGone;
+
+/// The exit status after Ctrl-C, as shells have it.
+pub(crate) const INTERRUPTED: u8 = 130;
+
+/// Reports an error on stderr and tells the exit status.
+pub(crate) fn report(error: &anyhow::Error, verbose: bool) -> ExitCode {
+    if error.is::<ReaderGone>() {
+        return ExitCode::SUCCESS;
+    }
+    if error.is::<Interrupted>() {
+        return ExitCode::from(INTERRUPTED);
+    }
+    let mut text = format!("Error: {}\n", message(error));
+    if verbose {
+        for cause in error.chain().skip(1) {
+            text.push_str(&format!("  caused by: {}\n", super::ui::printable(&cause.to_string())));
+        }
+    }
+    // There is nowhere left to report that stderr is closed.
+    let _ = io::stderr().write_all(text.as_bytes());
+    ExitCode::FAILURE
+}
+
+/// Returns what went wrong and what to do about it, on one line.
+fn message(error: &anyhow::Error) -> String {
+    let hint = error.downcast_ref::<Error>().and_then(hint);
+    let message = super::ui::printable(&error.to_string());
+    hint.map(|hint| format!("{message}; {hint}")).unwrap_or(message)
+}
+
+/// Returns what to do about an error of the library, where that is not obvious.
+fn hint(error: &Error) -> Option<&'static str> {
+    Some(match error {
+        Error::NoLayers => "run 'layout add layer' first",
+        Error::NoConfig => "run 'layout generate config' first",
+        Error::NoManifest => "run 'layout generate manifest' first",
+        Error::ConfigMismatch => "run 'layout generate config' again",
+        Error::ManifestNotListed { .. } => "run 'layout generate manifest' again",
+        Error::UnknownMediaType { .. } => "use --media-type",
+        Error::NoStage { .. } => "run 'layout add layer' to start one",
+        Error::Occupied { .. } => "remove it or choose another directory",
+        Error::MediaTypeMismatch { stored: Encoding::Gzip, .. } => "use a +gzip type, or leave --media-type out",
+        Error::MediaTypeMismatch { stored: Encoding::Zstd, .. } => "use a +zstd type, or leave --media-type out",
+        _ => return None,
+    })
+}

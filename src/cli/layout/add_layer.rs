@@ -1,0 +1,160 @@
+//! `layout add layer`
+
+use std::io::{self, IsTerminal};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::ValueEnum;
+use regshape::compress::CompressFormat;
+use regshape::layout::{LayerInput, LayerOptions, LayerPlan, StagedLayer, Treatment};
+use regshape::oci::MediaType;
+use serde::Serialize;
+
+use super::{Common, Context, Leaf};
+use crate::cli::args::{AnnotationArgs, YesArg};
+use crate::cli::prompt::Prompt;
+use crate::cli::ui::{Block, Screen, printable};
+
+/// Add a layer and stage it for the manifest
+///
+/// What the file is is told by its content. A tar compressed with gzip or zstd is stored as it is; a plain tar, or one
+/// compressed with xz or bzip2, is stored compressed with --compress-format. The file itself is never changed.
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Examples:\n  regshape layout add layer --path ./my-image --file ./layer.tar.gz\n  regshape layout add layer --path ./my-image --file ./layer.tar --compress-format zstd\n  tar -C rootfs -c . | regshape layout add layer --path ./my-image --file -"
+)]
+pub(super) struct Args {
+    #[command(flatten)]
+    common: Common,
+    /// The layer: a file, a pipe, or - for standard input
+    #[arg(short, long, value_name = "FILE")]
+    file: PathBuf,
+    /// What to compress the layer with if it is not compressed
+    #[arg(long, value_name = "FORMAT", value_enum, default_value = "gzip", ignore_case = true)]
+    compress_format: Format,
+    /// Media type of the layer [default: by its content]
+    #[arg(long, value_name = "TYPE")]
+    media_type: Option<MediaType>,
+    #[command(flatten)]
+    annotations: AnnotationArgs,
+    #[command(flatten)]
+    yes: YesArg,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Format {
+    Gzip,
+    Zstd,
+}
+
+#[derive(Serialize)]
+struct Staged {
+    digest: String,
+    size: u64,
+    media_type: MediaType,
+    annotations: regshape::oci::Annotations,
+    diff_id: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    warning: Option<String>,
+}
+
+impl Screen for Staged {
+    fn text(&self) -> String {
+        Block::new("Staged layer:", 6)
+            .line("digest", &self.digest)
+            .line("size", self.size)
+            .line("type", &self.media_type)
+            .finish()
+    }
+
+    fn warning(&self) -> Option<String> {
+        self.warning.clone()
+    }
+}
+
+impl Leaf for Args {
+    const NAME: &'static str = "layout add layer";
+
+    fn common(&self) -> &Common {
+        &self.common
+    }
+
+    fn run(self, context: &Context) -> anyhow::Result<ExitCode> {
+        let layout = context.open(&self.common.path)?;
+        let input = open(&self.file)?;
+        let format = match self.compress_format {
+            Format::Gzip => CompressFormat::Gzip,
+            Format::Zstd => CompressFormat::Zstd,
+        };
+        let mut plan = input.plan(format, self.media_type.as_ref())?;
+        if let Some(note) = note(&input, &plan) {
+            context.ui.note(&note);
+        }
+        if self.media_type.is_none() {
+            let media_type = confirm(&Prompt::new(&context.ui, self.yes.yes), &self.file, &plan.media_type)?;
+            plan = input.plan(format, Some(&media_type))?;
+        }
+        let warning = plan.is_doubtful.then(|| {
+            let name = printable(&self.file.to_string_lossy());
+            format!("{name} does not look like a tar, which its media type {} says it is", plan.media_type)
+        });
+        let progress = context.ui.progress(input.size());
+        let layer = layout.stage_layer(
+            input,
+            LayerOptions {
+                format,
+                media_type: Some(plan.media_type),
+                annotations: self.annotations.annotations(),
+                progress: Some(&|bytes| progress.advance(bytes)),
+            },
+        );
+        drop(progress);
+        context.ui.result(&staged(layer?, warning))?;
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+fn open(file: &Path) -> anyhow::Result<LayerInput> {
+    if file != Path::new("-") {
+        return Ok(LayerInput::open(file)?);
+    }
+    anyhow::ensure!(!io::stdin().is_terminal(), "standard input is a terminal; pipe a layer into it");
+    Ok(LayerInput::from_reader("-", io::stdin())?)
+}
+
+/// Says that the layer will be stored otherwise than it is.
+fn note(input: &LayerInput, plan: &LayerPlan) -> Option<String> {
+    match plan.treatment {
+        Treatment::AsIs => None,
+        Treatment::Compress(format) => {
+            Some(format!("Input file is not compressed. Compressing with {}...", format.encoding().name()))
+        }
+        Treatment::Recompress(format) => Some(format!(
+            "Input file is compressed with {}. Recompressing with {}...",
+            input.encoding().name(),
+            format.encoding().name()
+        )),
+    }
+}
+
+fn confirm(prompt: &Prompt<'_>, file: &Path, proposed: &MediaType) -> anyhow::Result<MediaType> {
+    let name = file.file_name().unwrap_or(file.as_os_str()).to_string_lossy();
+    let introduction = format!("Detected media type for {}:\n  {proposed}", printable(&name));
+    let note = format!("Using media type {proposed}; --media-type sets another");
+    if prompt.accept(&introduction, &note)? {
+        Ok(proposed.clone())
+    } else {
+        prompt.parsed("Enter media type", None, "media type", "--media-type")
+    }
+}
+
+fn staged(layer: StagedLayer, warning: Option<String>) -> Staged {
+    Staged {
+        digest: layer.digest.to_string(),
+        size: layer.size,
+        media_type: layer.media_type,
+        annotations: layer.annotations,
+        diff_id: layer.diff_id.map(|diff_id| diff_id.to_string()),
+        warning,
+    }
+}

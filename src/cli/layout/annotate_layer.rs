@@ -1,0 +1,76 @@
+//! `layout annotate layer`
+
+use std::process::ExitCode;
+
+use regshape::layout::{Error, StagedLayer};
+use regshape::oci::{Annotations, Digest, MediaType};
+use serde::Serialize;
+
+use super::{Common, Context, Leaf};
+use crate::cli::args::RequiredAnnotationArgs;
+use crate::cli::ui::{Block, Screen};
+
+/// Add or replace annotations on a staged layer
+///
+/// The annotations stand in the manifest that is generated afterwards; the layer itself does not change.
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Examples:\n  regshape layout annotate layer --path ./my-image --index 0 --annotation org.opencontainers.image.created=2026-03-08\n  regshape layout annotate layer --path ./my-image --index 1 --annotation com.example.role=patches --replace"
+)]
+pub(super) struct Args {
+    #[command(flatten)]
+    common: Common,
+    /// Which layer, counted from 0 as 'layout status' shows them
+    #[arg(short, long, value_name = "N", allow_negative_numbers = true)]
+    index: i64,
+    #[command(flatten)]
+    annotations: RequiredAnnotationArgs,
+    /// Replace the annotations that are there
+    #[arg(long)]
+    replace: bool,
+}
+
+#[derive(Serialize)]
+struct Annotated {
+    index: i64,
+    digest: Digest,
+    size: u64,
+    media_type: MediaType,
+    annotations: Annotations,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    warning: Option<&'static str>,
+}
+
+impl Screen for Annotated {
+    fn text(&self) -> String {
+        Block::new(&format!("Updated layer [{}]:", self.index), 6)
+            .line("digest", &self.digest)
+            .line("type", &self.media_type)
+            .annotations(&self.annotations)
+            .finish()
+    }
+
+    fn warning(&self) -> Option<String> {
+        self.warning.map(|_| super::outdated_manifest("the updated layer"))
+    }
+}
+
+impl Leaf for Args {
+    const NAME: &'static str = "layout annotate layer";
+
+    fn common(&self) -> &Common {
+        &self.common
+    }
+
+    fn run(self, context: &Context) -> anyhow::Result<ExitCode> {
+        let layout = context.open(&self.common.path)?;
+        let Ok(index) = usize::try_from(self.index) else {
+            return Err(Error::LayerIndex { index: self.index, count: layout.read_stage()?.layers.len() }.into());
+        };
+        let updated = layout.update_layer_annotations(index, self.annotations.annotations(), self.replace)?;
+        let StagedLayer { digest, size, media_type, annotations, .. } = updated.value;
+        let warning = updated.outdates_manifest.then_some(super::OUTDATED_MANIFEST);
+        context.ui.result(&Annotated { index: self.index, digest, size, media_type, annotations, warning })?;
+        Ok(ExitCode::SUCCESS)
+    }
+}

@@ -1,0 +1,39 @@
+//! `layout annotate manifest`
+
+use std::process::ExitCode;
+
+use super::manifest_screen::ManifestScreen;
+use super::{Common, Context, Leaf};
+use crate::cli::args::RequiredAnnotationArgs;
+
+/// Add or replace annotations of the generated manifest
+///
+/// The manifest gets a new digest, and its entry in index.json follows.
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Examples:\n  regshape layout annotate manifest --path ./my-image --annotation org.opencontainers.image.version=1.0.0\n  regshape layout annotate manifest --path ./my-image --annotation org.opencontainers.image.title=\"My Image\" --replace"
+)]
+pub(super) struct Args {
+    #[command(flatten)]
+    common: Common,
+    #[command(flatten)]
+    annotations: RequiredAnnotationArgs,
+    /// Replace the annotations that are there
+    #[arg(long)]
+    replace: bool,
+}
+
+impl Leaf for Args {
+    const NAME: &'static str = "layout annotate manifest";
+
+    fn common(&self) -> &Common {
+        &self.common
+    }
+
+    fn run(self, context: &Context) -> anyhow::Result<ExitCode> {
+        let layout = context.open(&self.common.path)?;
+        let manifest = layout.update_manifest_annotations(self.annotations.annotations(), self.replace)?;
+        context.ui.result(&ManifestScreen::updated(manifest))?;
+        Ok(ExitCode::SUCCESS)
+    }
+}

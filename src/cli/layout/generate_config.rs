@@ -1,0 +1,99 @@
+//! `layout generate config`
+
+use std::process::ExitCode;
+
+use anyhow::Context as _;
+use regshape::layout::ConfigOptions;
+use regshape::oci::MediaType;
+
+use super::config_screen::ConfigScreen;
+use super::{Common, Context, Leaf};
+use crate::cli::args::{AnnotationArgs, YesArg, parse_word};
+use crate::cli::prompt::Prompt;
+
+/// Generate the image config from the staged layers
+///
+/// SOURCE_DATE_EPOCH, if it is set, becomes the time at which the image was made; otherwise the config does not say.
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Examples:\n  regshape layout generate config --path ./my-image\n  regshape layout generate config --path ./my-image --architecture arm64 --os linux --annotation org.opencontainers.image.version=1.0.0"
+)]
+pub(super) struct Args {
+    #[command(flatten)]
+    common: Common,
+    /// CPU architecture, as Go names it [default: amd64]
+    #[arg(long, value_name = "ARCH", value_parser = parse_word)]
+    architecture: Option<String>,
+    /// Operating system, as Go names it [default: linux]
+    #[arg(long, value_name = "OS", value_parser = parse_word)]
+    os: Option<String>,
+    /// Media type of the config [default: application/vnd.oci.image.config.v1+json]
+    #[arg(long, value_name = "TYPE")]
+    media_type: Option<MediaType>,
+    #[command(flatten)]
+    annotations: AnnotationArgs,
+    #[command(flatten)]
+    yes: YesArg,
+}
+
+impl Leaf for Args {
+    const NAME: &'static str = "layout generate config";
+
+    fn common(&self) -> &Common {
+        &self.common
+    }
+
+    fn run(self, context: &Context) -> anyhow::Result<ExitCode> {
+        let layout = context.open(&self.common.path)?;
+        let created = source_date(std::env::var("SOURCE_DATE_EPOCH").ok().as_deref())?;
+        layout.staged_layers()?;
+        let prompt = Prompt::new(&context.ui, self.yes.yes);
+        let architecture = match self.architecture {
+            Some(architecture) => architecture,
+            None => prompt.value("Architecture", "amd64", "architecture", "--architecture")?,
+        };
+        let os = match self.os {
+            Some(os) => os,
+            None => prompt.value("OS", "linux", "OS", "--os")?,
+        };
+        let media_type = match self.media_type {
+            Some(media_type) => media_type,
+            None => {
+                let default = Some(MediaType::config());
+                prompt.parsed("Config media type", default, "config media type", "--media-type")?
+            }
+        };
+        let labels = self.annotations.annotations();
+        let config = layout.generate_config(ConfigOptions { architecture, os, media_type, labels, created })?;
+        context.ui.result(&ConfigScreen::new("Generated config:", config, false))?;
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+/// Returns the time that SOURCE_DATE_EPOCH says, as configs have it.
+fn source_date(seconds: Option<&str>) -> anyhow::Result<Option<String>> {
+    /// The last second of the year 9999: RFC 3339 has four digits for the year.
+    const LAST: u64 = 253_402_300_799;
+    let Some(text) = seconds.filter(|text| !text.is_empty()) else { return Ok(None) };
+    let seconds = text.parse().ok().filter(|seconds| *seconds <= LAST).with_context(|| {
+        format!("SOURCE_DATE_EPOCH is '{}', not a number of seconds since 1970", text.escape_debug())
+    })?;
+    let time = std::time::UNIX_EPOCH + std::time::Duration::from_secs(seconds);
+    Ok(Some(humantime::format_rfc3339_seconds(time).to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_source_date_is_a_number_of_seconds() {
+        let date = |text| source_date(Some(text)).map_err(|error| error.to_string());
+        assert_eq!(date("0"), Ok(Some("1970-01-01T00:00:00Z".to_owned())));
+        assert_eq!(date("253402300799"), Ok(Some("9999-12-31T23:59:59Z".to_owned())));
+        assert_eq!(date(""), Ok(None));
+        for bad in ["253402300800", "-1", "today", "1.5", "99999999999999999999"] {
+            assert_eq!(date(bad), Err(format!("SOURCE_DATE_EPOCH is '{bad}', not a number of seconds since 1970")));
+        }
+    }
+}

@@ -1,0 +1,68 @@
+//! `layout generate manifest`
+
+use std::process::ExitCode;
+
+use anyhow::Context as _;
+use regshape::layout::ManifestOptions;
+use regshape::oci::{MediaType, RefName};
+
+use super::manifest_screen::ManifestScreen;
+use super::{Common, Context, Leaf};
+use crate::cli::args::{AnnotationArgs, YesArg};
+use crate::cli::prompt::Prompt;
+
+/// Generate the image manifest from the staged config and layers, and list it in index.json
+///
+/// An entry of index.json that has the same reference name is replaced.
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Examples:\n  regshape layout generate manifest --path ./my-image\n  regshape layout generate manifest --path ./my-image --ref-name latest --annotation org.opencontainers.image.version=1.0.0"
+)]
+pub(super) struct Args {
+    #[command(flatten)]
+    common: Common,
+    /// Reference name of the image, such as latest or v1.2.3; empty for none
+    #[arg(long, value_name = "NAME")]
+    ref_name: Option<String>,
+    /// Media type of the manifest [default: application/vnd.oci.image.manifest.v1+json]
+    #[arg(long, value_name = "TYPE")]
+    media_type: Option<MediaType>,
+    #[command(flatten)]
+    annotations: AnnotationArgs,
+    #[command(flatten)]
+    yes: YesArg,
+}
+
+impl Leaf for Args {
+    const NAME: &'static str = "layout generate manifest";
+
+    fn common(&self) -> &Common {
+        &self.common
+    }
+
+    fn run(self, context: &Context) -> anyhow::Result<ExitCode> {
+        let layout = context.open(&self.common.path)?;
+        layout.check_config()?;
+        let prompt = Prompt::new(&context.ui, self.yes.yes);
+        let ref_name = match self.ref_name {
+            Some(name) if name.is_empty() => None,
+            Some(name) => Some(name.parse::<RefName>().context("the reference name cannot be used")?),
+            None => prompt.optional("Reference name (e.g. latest) [skip]", "reference name", "--ref-name")?,
+        };
+        let media_type = match self.media_type {
+            Some(media_type) => media_type,
+            None => {
+                let default = Some(MediaType::manifest());
+                prompt.parsed("Manifest media type", default, "manifest media type", "--media-type")?
+            }
+        };
+        let mut annotations = self.annotations.annotations();
+        if annotations.is_empty() {
+            let note = "Using no manifest annotations; --annotation adds one";
+            annotations = prompt.annotations("Add manifest annotations?", note)?;
+        }
+        let manifest = layout.generate_manifest(ManifestOptions { ref_name, media_type, annotations })?;
+        context.ui.result(&ManifestScreen::generated(manifest))?;
+        Ok(ExitCode::SUCCESS)
+    }
+}

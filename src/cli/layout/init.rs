@@ -1,0 +1,44 @@
+//! `layout init`
+
+use std::process::ExitCode;
+
+use regshape::layout::Layout;
+use serde::Serialize;
+
+use super::{Common, Context, Leaf};
+use crate::cli::ui::{Screen, printable};
+
+/// Initialise a new, empty OCI image layout
+///
+/// The directory is created if it is not there; other files in it are left alone.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Example:\n  regshape layout init --path ./my-image")]
+pub(super) struct Args {
+    #[command(flatten)]
+    common: Common,
+}
+
+#[derive(Serialize)]
+struct Initialised {
+    layout_path: String,
+}
+
+impl Screen for Initialised {
+    fn text(&self) -> String {
+        format!("Initialised OCI Image Layout at {}", printable(&self.layout_path))
+    }
+}
+
+impl Leaf for Args {
+    const NAME: &'static str = "layout init";
+
+    fn common(&self) -> &Common {
+        &self.common
+    }
+
+    fn run(self, context: &Context) -> anyhow::Result<ExitCode> {
+        let layout = context.opened(Layout::init(self.common.path)?);
+        context.ui.result(&Initialised { layout_path: layout.path().display().to_string() })?;
+        Ok(ExitCode::SUCCESS)
+    }
+}

@@ -1,0 +1,163 @@
+//! The commands on a layout: their tree, and the one place that chooses between them.
+
+mod add_layer;
+mod annotate_layer;
+mod annotate_manifest;
+mod config_screen;
+mod generate_config;
+mod generate_manifest;
+mod init;
+mod manifest_screen;
+mod show;
+mod status;
+mod update_config;
+mod validate;
+
+use std::cell::OnceCell;
+use std::path::Path;
+use std::process::ExitCode;
+
+use clap::{Args, Subcommand};
+use regshape::layout::Layout;
+
+use super::Global;
+use super::args::Common;
+use super::telemetry::Telemetry;
+use super::ui::Ui;
+
+/// Create and manage OCI image layouts on the local disk
+#[derive(Debug, Args)]
+#[command(
+    arg_required_else_help = true,
+    after_help = "Example:\n  regshape layout init --path ./my-image\n  regshape layout add layer --path ./my-image --file ./rootfs.tar\n  regshape layout generate config --path ./my-image --architecture amd64 --os linux\n  regshape layout generate manifest --path ./my-image --ref-name latest"
+)]
+pub(super) struct Group {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Init(init::Args),
+    /// Add content to a layout
+    #[command(
+        subcommand,
+        arg_required_else_help = true,
+        after_help = "Example:\n  regshape layout add layer --path ./my-image --file ./rootfs.tar"
+    )]
+    Add(Add),
+    /// Annotate what was added or generated
+    #[command(
+        subcommand,
+        arg_required_else_help = true,
+        after_help = "Example:\n  regshape layout annotate layer --path ./my-image --index 0 --annotation com.example.role=base"
+    )]
+    Annotate(Annotate),
+    /// Generate the documents of an image from what was added
+    #[command(
+        subcommand,
+        arg_required_else_help = true,
+        after_help = "Example:\n  regshape layout generate config --path ./my-image --architecture amd64 --os linux"
+    )]
+    Generate(Generate),
+    /// Change what was generated
+    #[command(
+        subcommand,
+        arg_required_else_help = true,
+        after_help = "Example:\n  regshape layout update config --path ./my-image --architecture arm64"
+    )]
+    Update(Update),
+    Status(status::Args),
+    Show(show::Args),
+    Validate(validate::Args),
+}
+
+#[derive(Debug, Subcommand)]
+enum Add {
+    Layer(add_layer::Args),
+}
+
+#[derive(Debug, Subcommand)]
+enum Annotate {
+    Layer(annotate_layer::Args),
+    Manifest(annotate_manifest::Args),
+}
+
+#[derive(Debug, Subcommand)]
+enum Generate {
+    Config(generate_config::Args),
+    Manifest(generate_manifest::Args),
+}
+
+#[derive(Debug, Subcommand)]
+enum Update {
+    Config(update_config::Args),
+}
+
+impl Group {
+    /// Runs the command that was chosen.
+    pub(super) fn run(self, global: &Global) -> anyhow::Result<ExitCode> {
+        match self.command {
+            Command::Init(args) => execute(args, global),
+            Command::Add(Add::Layer(args)) => execute(args, global),
+            Command::Annotate(Annotate::Layer(args)) => execute(args, global),
+            Command::Annotate(Annotate::Manifest(args)) => execute(args, global),
+            Command::Generate(Generate::Config(args)) => execute(args, global),
+            Command::Generate(Generate::Manifest(args)) => execute(args, global),
+            Command::Update(Update::Config(args)) => execute(args, global),
+            Command::Status(args) => execute(args, global),
+            Command::Show(args) => execute(args, global),
+            Command::Validate(args) => execute(args, global),
+        }
+    }
+}
+
+/// A command on a layout.
+trait Leaf {
+    /// The words that call it: the name of its scenario.
+    const NAME: &'static str;
+
+    /// Returns the arguments that every command has.
+    fn common(&self) -> &Common;
+
+    /// Does the work and writes the result.
+    fn run(self, context: &Context) -> anyhow::Result<ExitCode>;
+}
+
+/// What a command works with.
+struct Context {
+    ui: Ui,
+    layout: OnceCell<Layout>,
+}
+
+impl Context {
+    /// Opens the layout that the command works on.
+    fn open(&self, path: &Path) -> anyhow::Result<&Layout> {
+        Ok(self.opened(Layout::open(path)?))
+    }
+
+    /// Keeps the layout, whose counters are told at the end.
+    fn opened(&self, layout: Layout) -> &Layout {
+        self.layout.get_or_init(|| layout)
+    }
+}
+
+/// Says in JSON that a manifest was generated which does not have a change.
+const OUTDATED_MANIFEST: &str = "manifest already generated; re-run 'layout generate manifest'";
+
+/// Says in text that a manifest was generated which does not have a change.
+fn outdated_manifest(change: &str) -> String {
+    format!("a manifest has already been generated. Re-run 'layout generate manifest'\nto reference {change}.")
+}
+
+fn execute(leaf: impl Leaf, global: &Global) -> anyhow::Result<ExitCode> {
+    fn name<L: Leaf>(_: &L) -> &'static str {
+        L::NAME
+    }
+    let common = leaf.common();
+    let telemetry = Telemetry::start(name(&leaf), common.telemetry.clone(), global.log_file.as_deref())?;
+    let context = Context { ui: Ui::new(global, common.json), layout: OnceCell::new() };
+    let result = leaf.run(&context);
+    telemetry.finish(context.layout.get().map(Layout::metrics));
+    result
+}

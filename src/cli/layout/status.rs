@@ -1,0 +1,63 @@
+//! `layout status`
+
+use std::fmt::Write as _;
+use std::process::ExitCode;
+
+use regshape::layout::Stage;
+use serde::Serialize;
+
+use super::{Common, Context, Leaf};
+use crate::cli::ui::{Screen, printable};
+
+/// Show what has been added and generated so far
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Example:\n  regshape layout status --path ./my-image")]
+pub(super) struct Args {
+    #[command(flatten)]
+    common: Common,
+}
+
+/// The staging file; its JSON is the file as it is.
+#[derive(Serialize)]
+struct Status {
+    #[serde(flatten)]
+    stage: Stage,
+    #[serde(skip)]
+    path: String,
+}
+
+impl Screen for Status {
+    fn text(&self) -> String {
+        let Stage { layers, config, manifest, .. } = &self.stage;
+        let mut text = format!("Staging state for {}:\n\n  Layers ({}):", printable(&self.path), layers.len());
+        let width = layers.iter().map(|layer| layer.size.to_string().len()).max().unwrap_or_default();
+        for (at, layer) in layers.iter().enumerate() {
+            let media_type = printable(layer.media_type.as_str());
+            let _ = write!(text, "\n    [{at}] {} ({:>width$} bytes, {media_type})", layer.digest, layer.size);
+        }
+        let document = |document: Option<(_, _, &str)>| match document {
+            Some((digest, size, media_type)) => format!("{digest} ({size} bytes, {})", printable(media_type)),
+            None => "(not yet generated)".to_owned(),
+        };
+        let config = config.as_ref().map(|config| (&config.digest, config.size, config.media_type.as_str()));
+        let manifest =
+            manifest.as_ref().map(|manifest| (&manifest.digest, manifest.size, manifest.media_type.as_str()));
+        let _ = write!(text, "\n\n  Config:\n    {}\n\n  Manifest:\n    {}", document(config), document(manifest));
+        text
+    }
+}
+
+impl Leaf for Args {
+    const NAME: &'static str = "layout status";
+
+    fn common(&self) -> &Common {
+        &self.common
+    }
+
+    fn run(self, context: &Context) -> anyhow::Result<ExitCode> {
+        let layout = context.open(&self.common.path)?;
+        let status = Status { stage: layout.read_stage()?, path: layout.path().display().to_string() };
+        context.ui.result(&status)?;
+        Ok(ExitCode::SUCCESS)
+    }
+}

@@ -1,0 +1,52 @@
+//! `layout update config`
+
+use std::process::ExitCode;
+
+use regshape::layout::ConfigChanges;
+
+use super::config_screen::ConfigScreen;
+use super::{Common, Context, Leaf};
+use crate::cli::args::{AnnotationArgs, parse_word};
+
+/// Change the generated image config
+///
+/// What is not given stays as it is. A manifest that was generated before does not have the change: generate it again.
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Examples:\n  regshape layout update config --path ./my-image --architecture arm64\n  regshape layout update config --path ./my-image --annotation org.opencontainers.image.title=\"My Image\" --replace-annotations"
+)]
+pub(super) struct Args {
+    #[command(flatten)]
+    common: Common,
+    /// New CPU architecture
+    #[arg(long, value_name = "ARCH", value_parser = parse_word)]
+    architecture: Option<String>,
+    /// New operating system
+    #[arg(long, value_name = "OS", value_parser = parse_word)]
+    os: Option<String>,
+    #[command(flatten)]
+    annotations: AnnotationArgs,
+    /// Replace the labels that are there; alone it clears them
+    #[arg(long)]
+    replace_annotations: bool,
+}
+
+impl Leaf for Args {
+    const NAME: &'static str = "layout update config";
+
+    fn common(&self) -> &Common {
+        &self.common
+    }
+
+    fn run(self, context: &Context) -> anyhow::Result<ExitCode> {
+        let layout = context.open(&self.common.path)?;
+        let updated = layout.update_config(ConfigChanges {
+            architecture: self.architecture,
+            os: self.os,
+            labels: self.annotations.annotations(),
+            replace_labels: self.replace_annotations,
+        })?;
+        context.ui.result(&ConfigScreen::new("Updated config:", updated.value, updated.outdates_manifest))?;
+        Ok(ExitCode::SUCCESS)
+    }
+}

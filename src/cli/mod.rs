@@ -1,0 +1,93 @@
+//! The root command, its global flags, and what is done with them.
+
+mod args;
+mod error;
+mod layout;
+mod man;
+mod progress;
+mod prompt;
+mod telemetry;
+mod ui;
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, CommandFactory, Parser, Subcommand};
+
+/// Build, edit, check and move OCI image layouts on the local disk.
+///
+/// No daemon, no registry, no network: a layout is a directory, and every command works on that directory alone.
+#[derive(Debug, Parser)]
+#[command(
+    name = "regshape",
+    version,
+    arg_required_else_help = true,
+    after_help = "Example:\n  regshape layout init --path ./my-image\n  regshape layout add layer --path ./my-image --file ./rootfs.tar"
+)]
+struct Cli {
+    #[command(flatten)]
+    global: Global,
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// The flags that every command takes.
+#[derive(Clone, Debug, Args)]
+struct Global {
+    /// Say more: the causes of an error
+    #[arg(short, long, global = true, help_heading = "Global options")]
+    verbose: bool,
+    /// Say less: no notes and no progress
+    #[arg(short, long, global = true, help_heading = "Global options")]
+    quiet: bool,
+    /// Append telemetry to FILE too
+    #[arg(long, global = true, value_name = "FILE", help_heading = "Global options")]
+    log_file: Option<PathBuf>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Layout(layout::Group),
+    /// Print a completion script for a shell
+    #[command(after_help = "Example:\n  regshape completions bash > /etc/bash_completion.d/regshape")]
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+    /// Print the manual page, or write those of all commands
+    #[command(after_help = "Example:\n  regshape man ./man1")]
+    Man {
+        /// Write one page for each command into this directory
+        directory: Option<PathBuf>,
+    },
+}
+
+/// Runs the program: parses the words, does the work, reports what went wrong, and tells the exit status.
+pub(crate) fn run(words: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let cli = match Cli::try_parse_from(words) {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help and the version are results; clap knows which stream and which status is right.
+            let status = u8::try_from(error.exit_code()).unwrap_or(2);
+            return match error.print() {
+                Err(failure) if status == 0 => error::report(&ui::stdout_error(failure), false),
+                _ => ExitCode::from(status),
+            };
+        }
+    };
+    let verbose = cli.global.verbose;
+    let result = match cli.command {
+        Command::Layout(group) => group.run(&cli.global),
+        Command::Completions { shell } => {
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), "regshape", &mut script);
+            ui::write_stdout(&script)
+        }
+        Command::Man { directory } => man::run(Cli::command(), directory.as_deref()),
+    };
+    match result {
+        Ok(status) => status,
+        Err(error) => error::report(&error, verbose),
+    }
+}

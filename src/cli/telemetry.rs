@@ -1,0 +1,169 @@
+//! How long a command took and what it did, on stderr and in the log file.
+
+use std::fmt::Write as _;
+use std::fs::{File, OpenOptions};
+use std::io::Write as _;
+use std::path::Path;
+use std::time::{Duration, Instant, SystemTime};
+
+use anyhow::Context;
+use clap::{Args, ValueEnum};
+use regshape::layout::{Metrics, Phase};
+use serde::Serialize;
+
+use super::ui::write_stderr;
+
+/// The width of the block. The original program's, as the columns are.
+const WIDTH: usize = 66;
+const LABEL: usize = 12;
+const TIME: usize = 7;
+
+/// What to tell of how the command ran.
+#[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "Telemetry")]
+pub(crate) struct TelemetryArgs {
+    /// Print how long the command took
+    #[arg(long)]
+    time_scenarios: bool,
+    /// Print how long each phase of it took: read, compress, hash, write, sync, lock wait
+    #[arg(long)]
+    time_methods: bool,
+    /// Print how many bytes and blobs were read and written
+    #[arg(long)]
+    metrics: bool,
+    /// Print HTTP calls; work on a layout makes none
+    #[arg(long)]
+    debug_calls: bool,
+    /// How telemetry is printed
+    #[arg(long, value_name = "FORMAT", value_enum, default_value = "text")]
+    telemetry_format: Format,
+    /// How much telemetry is printed: 0 none, 1 what took time, 2 all of it
+    #[arg(short = 't', long, value_name = "LEVEL", default_value = "1", value_parser = clap::value_parser!(u8).range(0..=2))]
+    telemetry_verbosity: u8,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Format {
+    Text,
+    Json,
+}
+
+/// The watch that runs while a command does.
+pub(crate) struct Telemetry {
+    args: TelemetryArgs,
+    scenario: &'static str,
+    start: Instant,
+    log: Option<File>,
+}
+
+impl Telemetry {
+    /// Starts the watch. The log file is opened now: that it cannot be is known before anything is done.
+    pub(crate) fn start(scenario: &'static str, args: TelemetryArgs, log: Option<&Path>) -> anyhow::Result<Self> {
+        let start = Instant::now();
+        let log = log
+            .map(|path| {
+                let open = OpenOptions::new().append(true).create(true).open(path);
+                open.with_context(|| format!("failed to open log file {}", path.display()))
+            })
+            .transpose()?;
+        Ok(Self { args, scenario, start, log })
+    }
+
+    /// Stops the watch and tells what was asked for.
+    pub(crate) fn finish(mut self, metrics: Option<&Metrics>) {
+        let elapsed = self.start.elapsed();
+        let is_wanted = self.args.time_scenarios || self.args.time_methods || self.args.metrics;
+        if !is_wanted || self.args.telemetry_verbosity == 0 {
+            return;
+        }
+        let phases: Vec<_> = Phase::ALL
+            .into_iter()
+            .filter(|_| self.args.time_methods)
+            .map(|phase| (phase.name(), metrics.map(|metrics| metrics.time_in(phase)).unwrap_or_default()))
+            .filter(|(_, time)| !time.is_zero() || self.args.telemetry_verbosity == 2)
+            .collect();
+        let scenario = self.args.time_scenarios.then_some(elapsed);
+        let metrics = metrics.filter(|_| self.args.metrics);
+        let lines = match self.args.telemetry_format {
+            Format::Text => text(self.scenario, scenario, &phases, metrics),
+            Format::Json => json_lines(self.scenario, scenario, &phases, metrics),
+        };
+        write_stderr(&lines);
+        if let Some(log) = &mut self.log
+            && let Err(error) = log.write_all(format!("{lines}\n").as_bytes())
+        {
+            write_stderr(&format!("Warning: failed to write to the log file: {error}"));
+        }
+    }
+}
+
+fn text(name: &str, scenario: Option<Duration>, phases: &[(&str, Duration)], metrics: Option<&Metrics>) -> String {
+    let mut lines = format!("{:─<WIDTH$}", "── telemetry ");
+    let mut row = |label: &str, name: &str, time: Duration| {
+        let time = format!("{:.3}s", time.as_secs_f64());
+        let _ = write!(lines, "\n{label:<LABEL$}{name:<names$}{time:>TIME$}", names = WIDTH - LABEL - TIME);
+    };
+    scenario.into_iter().for_each(|time| row("  scenario", name, time));
+    phases.iter().for_each(|(name, time)| row("    method", name, *time));
+    if let Some(metrics) = metrics {
+        let _ = write!(
+            lines,
+            "\n{:<LABEL$}blobs read: {}  written: {}\n{:<LABEL$}bytes read: {}  written: {}",
+            "   metrics",
+            metrics.blobs_read(),
+            metrics.blobs_written(),
+            "   metrics",
+            metrics.bytes_read(),
+            metrics.bytes_written(),
+        );
+    }
+    let _ = write!(lines, "\n{}", "─".repeat(WIDTH));
+    lines
+}
+
+/// A line of telemetry as JSON.
+#[derive(Serialize)]
+#[serde(tag = "type", rename_all = "lowercase")]
+enum Event<'a> {
+    Scenario { name: &'a str, elapsed_s: f64, methods: Vec<Method<'a>>, timestamp: &'a str },
+    Method { name: &'a str, elapsed_s: f64, timestamp: &'a str },
+    Metrics { blobs_read: u64, blobs_written: u64, bytes_read: u64, bytes_written: u64, timestamp: &'a str },
+}
+
+#[derive(Serialize)]
+struct Method<'a> {
+    name: &'a str,
+    elapsed_s: f64,
+}
+
+fn json_lines(
+    name: &str,
+    scenario: Option<Duration>,
+    phases: &[(&str, Duration)],
+    metrics: Option<&Metrics>,
+) -> String {
+    let timestamp = &humantime::format_rfc3339_micros(SystemTime::now()).to_string();
+    let seconds = |time: Duration| (time.as_secs_f64() * 1e6).round() / 1e6;
+    let mut events = Vec::new();
+    match scenario {
+        Some(time) => {
+            let methods = phases.iter().map(|(name, time)| Method { name, elapsed_s: seconds(*time) }).collect();
+            events.push(Event::Scenario { name, elapsed_s: seconds(time), methods, timestamp });
+        }
+        None => events.extend(phases.iter().map(|(name, time)| Event::Method {
+            name,
+            elapsed_s: seconds(*time),
+            timestamp,
+        })),
+    }
+    events.extend(metrics.map(|metrics| Event::Metrics {
+        blobs_read: metrics.blobs_read(),
+        blobs_written: metrics.blobs_written(),
+        bytes_read: metrics.bytes_read(),
+        bytes_written: metrics.bytes_written(),
+        timestamp,
+    }));
+    let lines: Vec<_> =
+        events.iter().map(|event| serde_json::to_string(event).expect("events are plain values")).collect();
+    lines.join("\n")
+}

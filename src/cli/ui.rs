@@ -1,0 +1,151 @@
+//! The one place that writes: results to stdout; notes, warnings and progress to stderr.
+
+use std::fmt::Write as _;
+use std::io::{self, IsTerminal, Write};
+
+use serde::Serialize;
+
+use super::Global;
+use super::error::ReaderGone;
+use super::progress::Progress;
+
+/// The result of a command: its `Serialize` is the JSON, its `text` the text.
+pub(crate) trait Screen: Serialize {
+    /// Returns what people read, without the last newline.
+    fn text(&self) -> String;
+
+    /// Returns what was done all the same but may not be meant. In the JSON it is a field.
+    fn warning(&self) -> Option<String> {
+        None
+    }
+}
+
+/// How this run of the program speaks.
+#[derive(Clone, Debug)]
+pub(crate) struct Ui {
+    quiet: bool,
+    json: bool,
+}
+
+impl Ui {
+    /// Speaks as the flags ask.
+    pub(crate) fn new(global: &Global, json: bool) -> Self {
+        Self { quiet: global.quiet, json }
+    }
+
+    /// Writes the result of a command, in the one form that was asked for, and then its warning.
+    pub(crate) fn result(&self, result: &impl Screen) -> anyhow::Result<()> {
+        let mut text = if self.json { serde_json::to_string_pretty(result)? } else { result.text() };
+        text.push('\n');
+        write_stdout(text.as_bytes())?;
+        if let Some(warning) = result.warning() {
+            self.warn(&warning);
+        }
+        Ok(())
+    }
+
+    /// Tells something that is good to know.
+    pub(crate) fn note(&self, text: &str) {
+        if !self.quiet && !self.json {
+            write_stderr(text);
+        }
+    }
+
+    /// Tells something that may not be meant. Under `--json` it is for the result to say.
+    pub(crate) fn warn(&self, text: &str) {
+        if !self.json {
+            write_stderr(&format!("Warning: {text}"));
+        }
+    }
+
+    /// Reports an error that is one of several.
+    pub(crate) fn error(&self, text: &str) {
+        write_stderr(&format!("Error: {text}"));
+    }
+
+    /// Shows how far long work is, where somebody is looking.
+    pub(crate) fn progress(&self, total: Option<u64>) -> Progress {
+        Progress::new(total, !self.quiet && !self.json && io::stderr().is_terminal())
+    }
+}
+
+/// Writes to stdout and makes sure that it got there.
+///
+/// # Errors
+///
+/// [`ReaderGone`] if the pipe is closed, which is not a failure; otherwise what the system says.
+pub(crate) fn write_stdout(bytes: &[u8]) -> anyhow::Result<std::process::ExitCode> {
+    let mut stdout = io::stdout().lock();
+    stdout.write_all(bytes).and_then(|()| stdout.flush()).map_err(stdout_error)?;
+    Ok(std::process::ExitCode::SUCCESS)
+}
+
+/// Says what it means that stdout cannot be written.
+pub(crate) fn stdout_error(error: io::Error) -> anyhow::Error {
+    if error.kind() == io::ErrorKind::BrokenPipe {
+        return ReaderGone.into();
+    }
+    anyhow::Error::new(error).context("failed to write to standard output")
+}
+
+/// Writes a line to stderr. Nothing can be done if that fails.
+pub(crate) fn write_stderr(line: &str) {
+    let _ = io::stderr().write_all(format!("{line}\n").as_bytes());
+}
+
+/// Returns text as it can be shown: control characters, which a terminal would obey, are escaped.
+pub(crate) fn printable(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    for character in text.chars() {
+        if character.is_control() {
+            let _ = write!(shown, "{}", character.escape_default());
+        } else {
+            shown.push(character);
+        }
+    }
+    shown
+}
+
+/// A block of labels and values: the labels end in one column.
+pub(crate) struct Block {
+    width: usize,
+    text: String,
+}
+
+impl Block {
+    /// Starts a block under a title, with labels of at most a width.
+    pub(crate) fn new(title: &str, width: usize) -> Self {
+        Self { width, text: title.to_owned() }
+    }
+
+    /// Adds a line.
+    pub(crate) fn line(mut self, label: &str, value: impl std::fmt::Display) -> Self {
+        let value = printable(&value.to_string());
+        let _ = write!(self.text, "\n  {label:>width$}: {value}", width = self.width);
+        self
+    }
+
+    /// Adds the annotations, one a line under their label.
+    pub(crate) fn annotations(mut self, annotations: &regshape::oci::Annotations) -> Self {
+        self.text.push_str("\n  annotations:");
+        for (key, value) in annotations {
+            let _ = write!(self.text, "\n    {} = {}", printable(key), printable(value));
+        }
+        self
+    }
+
+    /// Returns the block.
+    pub(crate) fn finish(self) -> String {
+        self.text
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_terminal_gets_nothing_that_it_would_obey() {
+        assert_eq!(printable("a\u{1b}[31mb\u{7}\n\u{9b}é"), "a\\u{1b}[31mb\\u{7}\\n\\u{9b}é");
+    }
+}
