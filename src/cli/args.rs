@@ -68,7 +68,8 @@ pub(crate) fn parse_annotation(text: &str) -> Result<(String, String), String> {
     }
 }
 
-/// Reads a value that must say something.
-pub(crate) fn parse_word(text: &str) -> Result<String, String> {
-    if text.trim().is_empty() { Err("the value is empty".to_owned()) } else { Ok(text.to_owned()) }
+/// Returns the value of a flag, which must say something.
+pub(crate) fn said(flag: &str, value: String) -> anyhow::Result<String> {
+    anyhow::ensure!(!value.trim().is_empty(), "the value of {flag} is empty");
+    Ok(value)
 }

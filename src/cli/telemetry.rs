@@ -35,7 +35,7 @@ pub(crate) struct TelemetryArgs {
     #[arg(long)]
     debug_calls: bool,
     /// How telemetry is printed
-    #[arg(long, value_name = "FORMAT", value_enum, default_value = "text")]
+    #[arg(long, value_name = "FORMAT", value_enum, default_value = "text", ignore_case = true)]
     telemetry_format: Format,
     /// How much telemetry is printed: 0 none, 1 what took time, 2 all of it
     #[arg(short = 't', long, value_name = "LEVEL", default_value = "1", value_parser = clap::value_parser!(u8).range(0..=2))]

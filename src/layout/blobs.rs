@@ -85,12 +85,20 @@ impl Layout {
     /// Those of [`Layout::open_blob`]; [`Error::TooLarge`]; [`Error::DigestMismatch`]; [`Error::UnsupportedAlgorithm`].
     pub(super) fn read_document_blob(&self, digest: &Digest, referrer: &str) -> Result<Vec<u8>> {
         let (file, _) = self.open_blob(digest, referrer)?;
+        self.read_opened_document(digest, &file)
+    }
+
+    /// Reads a document from its opened blob, and verifies it.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::TooLarge`]; [`Error::DigestMismatch`]; [`Error::UnsupportedAlgorithm`]; [`Error::Io`].
+    pub(super) fn read_opened_document(&self, digest: &Digest, file: &File) -> Result<Vec<u8>> {
         let content = self
             .metrics()
-            .time(Phase::Read, || read_at_most(&file, DOCUMENT_BLOB_LIMIT))
+            .time(Phase::Read, || read_at_most(file, DOCUMENT_BLOB_LIMIT))
             .map_err(Error::io("read", self.blob_path(digest)))?
             .ok_or_else(|| Error::TooLarge { what: format!("document {digest}"), limit: DOCUMENT_BLOB_LIMIT })?;
-        self.metrics().count_read(content.len());
         self.verify(digest, content.as_slice(), |_| ())?;
         Ok(content)
     }
@@ -107,6 +115,7 @@ impl Layout {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                 Err(error) => return Err(Error::io("read", self.blob_path(digest))(error)),
             };
+            self.metrics().count_read(read);
             self.metrics().time(Phase::Hash, || hasher.update(&buffer[..read]));
             progress(read as u64);
         }

@@ -49,6 +49,8 @@ pub enum Treatment {
     Compress(CompressFormat),
     /// They are decompressed, because image layers are not stored like this, and compressed.
     Recompress(CompressFormat),
+    /// They are decompressed.
+    Decompress,
 }
 
 /// What will become of a layer, before any of it is stored.
@@ -126,12 +128,14 @@ impl LayerInput {
         let asked = media_type.and_then(MediaType::layer_encoding);
         let treatment = match self.encoding {
             Encoding::Gzip | Encoding::Zstd => Treatment::AsIs,
+            Encoding::Xz | Encoding::Bzip2 if self.is_tar && asked == Some(LayerEncoding::Tar) => Treatment::Decompress,
             Encoding::Xz | Encoding::Bzip2 if self.is_tar => Treatment::Recompress(format),
             _ if asked == Some(LayerEncoding::Tar) => Treatment::AsIs,
             _ => Treatment::Compress(format),
         };
         let stored = match treatment {
             Treatment::AsIs => self.encoding,
+            Treatment::Decompress => Encoding::Identity,
             Treatment::Compress(format) | Treatment::Recompress(format) => format.encoding(),
         };
         let media_type = match media_type {
@@ -234,17 +238,24 @@ impl Layout {
     ) -> Result<(PendingBlob<'_>, Digest)> {
         let LayerInput { path, reader, encoding, .. } = input;
         let mut source = Source { layout: self, path: &path, reader, progress, copy: None, failure: None };
-        let (encoding, mut compressor) = match treatment {
-            Treatment::AsIs => {
-                source.copy = Some(self.new_blob()?);
-                (encoding, None)
-            }
-            Treatment::Compress(format) => (Encoding::Identity, Some(Compressor::new(self, &path, format)?)),
-            Treatment::Recompress(format) => (encoding, Some(Compressor::new(self, &path, format)?)),
+        let encoding = match treatment {
+            Treatment::AsIs | Treatment::Recompress(_) | Treatment::Decompress => encoding,
+            Treatment::Compress(_) => Encoding::Identity,
         };
-        let diff_id = self.diff_id_of(&path, encoding, &mut source, |bytes| match &mut compressor {
-            Some(compressor) => compressor.write(bytes),
-            None => Ok(()),
+        let mut compressor = match treatment {
+            Treatment::AsIs | Treatment::Decompress => None,
+            Treatment::Compress(format) | Treatment::Recompress(format) => Some(Compressor::new(self, &path, format)?),
+        };
+        let mut plain = None;
+        match treatment {
+            Treatment::AsIs => source.copy = Some(self.new_blob()?),
+            Treatment::Decompress => plain = Some(self.new_blob()?),
+            Treatment::Compress(_) | Treatment::Recompress(_) => {}
+        }
+        let diff_id = self.diff_id_of(&path, encoding, &mut source, |bytes| match (&mut compressor, &mut plain) {
+            (Some(compressor), _) => compressor.write(bytes),
+            (None, Some(plain)) => plain.write_all(bytes).map_err(Error::io("write to", self.path())),
+            (None, None) => Ok(()),
         });
         // What a decompressor says when its input fails is not the cause.
         if let Some(failure) = source.failure {
@@ -253,7 +264,7 @@ impl Layout {
         let diff_id = diff_id?;
         let blob = match compressor {
             Some(compressor) => compressor.finish()?,
-            None => source.copy.expect("a layer that is not compressed is copied"),
+            None => source.copy.or(plain).expect("what is not compressed is copied"),
         };
         Ok((blob.finish()?, diff_id))
     }

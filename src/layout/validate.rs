@@ -200,7 +200,7 @@ impl Validation<'_> {
             self.report.checked.bytes += size;
         }
         let content = if is_document {
-            Some(self.layout.read_document_blob(digest, "index.json")?)
+            Some(self.layout.read_opened_document(digest, &file)?)
         } else {
             let progress = |bytes| self.progress.into_iter().for_each(|progress| progress(bytes));
             self.layout.verify(digest, file, progress)?;

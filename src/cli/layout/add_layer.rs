@@ -34,7 +34,7 @@ pub(super) struct Args {
     compress_format: Format,
     /// Media type of the layer [default: by its content]
     #[arg(long, value_name = "TYPE")]
-    media_type: Option<MediaType>,
+    media_type: Option<String>,
     #[command(flatten)]
     annotations: AnnotationArgs,
     #[command(flatten)]
@@ -81,16 +81,17 @@ impl Leaf for Args {
 
     fn run(self, context: &Context) -> anyhow::Result<ExitCode> {
         let layout = context.open(&self.common.path)?;
+        let given = self.media_type.as_deref().map(str::parse::<MediaType>).transpose()?;
         let input = open(&self.file)?;
         let format = match self.compress_format {
             Format::Gzip => CompressFormat::Gzip,
             Format::Zstd => CompressFormat::Zstd,
         };
-        let mut plan = input.plan(format, self.media_type.as_ref())?;
+        let mut plan = input.plan(format, given.as_ref())?;
         if let Some(note) = note(&input, &plan) {
             context.ui.note(&note);
         }
-        if self.media_type.is_none() {
+        if given.is_none() {
             let media_type = confirm(&Prompt::new(&context.ui, self.yes.yes), &self.file, &plan.media_type)?;
             plan = input.plan(format, Some(&media_type))?;
         }
@@ -134,6 +135,9 @@ fn note(input: &LayerInput, plan: &LayerPlan) -> Option<String> {
             input.encoding().name(),
             format.encoding().name()
         )),
+        Treatment::Decompress => {
+            Some(format!("Input file is compressed with {}. Decompressing...", input.encoding().name()))
+        }
     }
 }
 

@@ -8,7 +8,7 @@ use regshape::oci::MediaType;
 
 use super::config_screen::ConfigScreen;
 use super::{Common, Context, Leaf};
-use crate::cli::args::{AnnotationArgs, YesArg, parse_word};
+use crate::cli::args::{AnnotationArgs, YesArg, said};
 use crate::cli::prompt::Prompt;
 
 /// Generate the image config from the staged layers
@@ -22,14 +22,14 @@ pub(super) struct Args {
     #[command(flatten)]
     common: Common,
     /// CPU architecture, as Go names it [default: amd64]
-    #[arg(long, value_name = "ARCH", value_parser = parse_word)]
+    #[arg(long, value_name = "ARCH")]
     architecture: Option<String>,
     /// Operating system, as Go names it [default: linux]
-    #[arg(long, value_name = "OS", value_parser = parse_word)]
+    #[arg(long, value_name = "OS")]
     os: Option<String>,
     /// Media type of the config [default: application/vnd.oci.image.config.v1+json]
     #[arg(long, value_name = "TYPE")]
-    media_type: Option<MediaType>,
+    media_type: Option<String>,
     #[command(flatten)]
     annotations: AnnotationArgs,
     #[command(flatten)]
@@ -49,15 +49,15 @@ impl Leaf for Args {
         layout.staged_layers()?;
         let prompt = Prompt::new(&context.ui, self.yes.yes);
         let architecture = match self.architecture {
-            Some(architecture) => architecture,
+            Some(architecture) => said("--architecture", architecture)?,
             None => prompt.value("Architecture", "amd64", "architecture", "--architecture")?,
         };
         let os = match self.os {
-            Some(os) => os,
+            Some(os) => said("--os", os)?,
             None => prompt.value("OS", "linux", "OS", "--os")?,
         };
         let media_type = match self.media_type {
-            Some(media_type) => media_type,
+            Some(media_type) => media_type.parse()?,
             None => {
                 let default = Some(MediaType::config());
                 prompt.parsed("Config media type", default, "config media type", "--media-type")?

@@ -2,7 +2,6 @@
 
 use std::process::ExitCode;
 
-use anyhow::Context as _;
 use regshape::layout::ManifestOptions;
 use regshape::oci::{MediaType, RefName};
 
@@ -26,7 +25,7 @@ pub(super) struct Args {
     ref_name: Option<String>,
     /// Media type of the manifest [default: application/vnd.oci.image.manifest.v1+json]
     #[arg(long, value_name = "TYPE")]
-    media_type: Option<MediaType>,
+    media_type: Option<String>,
     #[command(flatten)]
     annotations: AnnotationArgs,
     #[command(flatten)]
@@ -46,11 +45,11 @@ impl Leaf for Args {
         let prompt = Prompt::new(&context.ui, self.yes.yes);
         let ref_name = match self.ref_name {
             Some(name) if name.is_empty() => None,
-            Some(name) => Some(name.parse::<RefName>().context("the reference name cannot be used")?),
+            Some(name) => Some(name.parse::<RefName>()?),
             None => prompt.optional("Reference name (e.g. latest) [skip]", "reference name", "--ref-name")?,
         };
         let media_type = match self.media_type {
-            Some(media_type) => media_type,
+            Some(media_type) => media_type.parse()?,
             None => {
                 let default = Some(MediaType::manifest());
                 prompt.parsed("Manifest media type", default, "manifest media type", "--media-type")?

@@ -6,7 +6,7 @@ use regshape::layout::ConfigChanges;
 
 use super::config_screen::ConfigScreen;
 use super::{Common, Context, Leaf};
-use crate::cli::args::{AnnotationArgs, parse_word};
+use crate::cli::args::{AnnotationArgs, said};
 
 /// Change the generated image config
 ///
@@ -19,10 +19,10 @@ pub(super) struct Args {
     #[command(flatten)]
     common: Common,
     /// New CPU architecture
-    #[arg(long, value_name = "ARCH", value_parser = parse_word)]
+    #[arg(long, value_name = "ARCH")]
     architecture: Option<String>,
     /// New operating system
-    #[arg(long, value_name = "OS", value_parser = parse_word)]
+    #[arg(long, value_name = "OS")]
     os: Option<String>,
     #[command(flatten)]
     annotations: AnnotationArgs,
@@ -41,8 +41,8 @@ impl Leaf for Args {
     fn run(self, context: &Context) -> anyhow::Result<ExitCode> {
         let layout = context.open(&self.common.path)?;
         let updated = layout.update_config(ConfigChanges {
-            architecture: self.architecture,
-            os: self.os,
+            architecture: self.architecture.map(|value| said("--architecture", value)).transpose()?,
+            os: self.os.map(|value| said("--os", value)).transpose()?,
             labels: self.annotations.annotations(),
             replace_labels: self.replace_annotations,
         })?;
