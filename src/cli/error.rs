@@ -29,8 +29,11 @@ pub(crate) fn report(error: &anyhow::Error, verbose: bool) -> ExitCode {
     }
     let mut text = format!("Error: {}\n", message(error));
     if verbose {
-        for cause in error.chain().skip(1) {
-            text.push_str(&format!("  caused by: {}\n", super::ui::printable(&cause.to_string())));
+        for cause in error.chain().skip(1).map(|cause| super::ui::printable(&cause.to_string())) {
+            // Most messages name their cause already.
+            if !text.contains(&cause) {
+                text.push_str(&format!("  caused by: {cause}\n"));
+            }
         }
     }
     // There is nowhere left to report that stderr is closed.

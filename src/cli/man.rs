@@ -3,10 +3,12 @@
 use std::path::Path;
 use std::process::ExitCode;
 
-use anyhow::Context;
+use anyhow::anyhow;
 
 /// Prints the page of the root command, or writes those of all commands into a directory.
-pub(crate) fn run(mut command: clap::Command, directory: Option<&Path>) -> anyhow::Result<ExitCode> {
+pub(crate) fn run(command: clap::Command, directory: Option<&Path>) -> anyhow::Result<ExitCode> {
+    // The pages of 'help' itself would say nothing.
+    let mut command = command.disable_help_subcommand(true);
     command.build();
     match directory {
         None => {
@@ -15,9 +17,9 @@ pub(crate) fn run(mut command: clap::Command, directory: Option<&Path>) -> anyho
             super::ui::write_stdout(&page)
         }
         Some(directory) => {
-            let failed = || format!("failed to write manual pages to {}", directory.display());
-            std::fs::create_dir_all(directory).with_context(failed)?;
-            clap_mangen::generate_to(command, directory).with_context(failed)?;
+            std::fs::create_dir_all(directory)
+                .and_then(|()| clap_mangen::generate_to(command, directory))
+                .map_err(|error| anyhow!("failed to write manual pages to {}: {error}", directory.display()))?;
             Ok(ExitCode::SUCCESS)
         }
     }

@@ -6,7 +6,7 @@ use std::io::Write as _;
 use std::path::Path;
 use std::time::{Duration, Instant, SystemTime};
 
-use anyhow::Context;
+use anyhow::anyhow;
 use clap::{Args, ValueEnum};
 use regshape::layout::{Metrics, Phase};
 use serde::Serialize;
@@ -20,25 +20,31 @@ const TIME: usize = 7;
 
 /// What to tell of how the command ran.
 #[derive(Clone, Debug, Args)]
-#[command(next_help_heading = "Telemetry")]
 pub(crate) struct TelemetryArgs {
     /// Print how long the command took
-    #[arg(long)]
+    #[arg(long, help_heading = "Telemetry")]
     time_scenarios: bool,
     /// Print how long each phase of it took: read, compress, hash, write, sync, lock wait
-    #[arg(long)]
+    #[arg(long, help_heading = "Telemetry")]
     time_methods: bool,
     /// Print how many bytes and blobs were read and written
-    #[arg(long)]
+    #[arg(long, help_heading = "Telemetry")]
     metrics: bool,
     /// Print HTTP calls; work on a layout makes none
-    #[arg(long)]
+    #[arg(long, help_heading = "Telemetry")]
     debug_calls: bool,
     /// How telemetry is printed
-    #[arg(long, value_name = "FORMAT", value_enum, default_value = "text", ignore_case = true)]
+    #[arg(
+        long,
+        help_heading = "Telemetry",
+        value_name = "FORMAT",
+        value_enum,
+        default_value = "text",
+        ignore_case = true
+    )]
     telemetry_format: Format,
     /// How much telemetry is printed: 0 none, 1 what took time, 2 all of it
-    #[arg(short = 't', long, value_name = "LEVEL", default_value = "1", value_parser = clap::value_parser!(u8).range(0..=2))]
+    #[arg(short = 't', long, help_heading = "Telemetry", value_name = "LEVEL", default_value = "1", value_parser = clap::value_parser!(u8).range(0..=2))]
     telemetry_verbosity: u8,
 }
 
@@ -63,7 +69,7 @@ impl Telemetry {
         let log = log
             .map(|path| {
                 let open = OpenOptions::new().append(true).create(true).open(path);
-                open.with_context(|| format!("failed to open log file {}", path.display()))
+                open.map_err(|error| anyhow!("failed to open log file {}: {error}", path.display()))
             })
             .transpose()?;
         Ok(Self { args, scenario, start, log })

@@ -85,7 +85,7 @@ pub(crate) fn stdout_error(error: io::Error) -> anyhow::Error {
     if error.kind() == io::ErrorKind::BrokenPipe {
         return ReaderGone.into();
     }
-    anyhow::Error::new(error).context("failed to write to standard output")
+    anyhow::anyhow!("failed to write to standard output: {error}")
 }
 
 /// Writes a line to stderr. Nothing can be done if that fails.
