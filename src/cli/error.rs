@@ -3,7 +3,6 @@
 use std::io::{self, Write};
 use std::process::ExitCode;
 
-use regshape::compress::Encoding;
 use regshape::layout::Error;
 
 /// The answer of somebody who pressed Ctrl-C at a prompt.
@@ -59,8 +58,7 @@ fn hint(error: &Error) -> Option<&'static str> {
         Error::UnknownMediaType { .. } => "use --media-type",
         Error::NoStage { .. } => "run 'layout add layer' to start one",
         Error::Occupied { .. } => "remove it or choose another directory",
-        Error::MediaTypeMismatch { stored: Encoding::Gzip, .. } => "use a +gzip type, or leave --media-type out",
-        Error::MediaTypeMismatch { stored: Encoding::Zstd, .. } => "use a +zstd type, or leave --media-type out",
+        Error::MediaTypeMismatch { .. } => "leave --media-type out, or choose another one or another --compress-format",
         _ => return None,
     })
 }

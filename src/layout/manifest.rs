@@ -176,7 +176,8 @@ impl Layout {
             return Vec::new();
         };
         let is_staged = |layer: &Descriptor| stage.layers.iter().any(|staged| staged.digest == layer.digest);
-        if manifest.layers.iter().all(is_staged) {
+        // What is built here has layers.
+        if !manifest.layers.is_empty() && manifest.layers.iter().all(is_staged) {
             vec![replaced.digest.clone(), manifest.config.digest]
         } else {
             Vec::new()
