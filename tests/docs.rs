@@ -322,7 +322,7 @@ fn a_command_over_several_lines_is_one_command() {
         ("regshape layout init --path x", true),
         ("SOURCE_DATE_EPOCH=0 regshape layout status", true),
         ("tar -c . | regshape layout add layer", true),
-        ("podman pull oci:./my-image:latest", false),
+        ("podman pull oci:my-image:latest", false),
         ("cargo install --path .", false),
     ] {
         assert_eq!(is_run(command), expected, "{command}");
@@ -415,6 +415,16 @@ fn the_exit_statuses_are_those_of_the_table() {
     ] {
         let output = regshape().args(words).current_dir(directory.path()).output().unwrap();
         assert_eq!(output.status.code(), Some(expected), "{words:?}");
+    }
+}
+
+#[test]
+fn podman_and_buildah_are_not_given_a_path_that_they_refuse() {
+    // They make a name of the path, and "localhost/./my-image" is none.
+    for name in PROSE.into_iter().chain(["examples/quickstart.rs"]) {
+        for line in read(name).lines().filter(|line| ["podman ", "buildah "].iter().any(|word| line.contains(word))) {
+            assert!(!line.contains("oci:./"), "{name}: {line}");
+        }
     }
 }
 
