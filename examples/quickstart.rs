@@ -1,1 +1,154 @@
-fn main() {}
+//! Builds the program, makes an image of real files with it, shows the image and validates it.
+//!
+//! `cargo run --release --example quickstart` leaves the image in `target/quickstart` and says how to look at it. It can
+//! be run again and again.
+
+use std::env;
+use std::error::Error;
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use regshape::layout::Layout;
+use regshape::oci::Annotations;
+
+type Result<T, E = Box<dyn Error>> = std::result::Result<T, E>;
+
+fn main() -> Result<()> {
+    let project = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let directory = output_directory()?;
+    let (image, layout_argument) = (directory.join("my-image"), path_argument(&directory.join("my-image")));
+
+    say("1. Building the program")?;
+    let program = build_program(project)?;
+    say(&format!("   {}", path_argument(&program)))?;
+
+    say("\n2. Packing this project's own files into tars")?;
+    if directory.exists() {
+        fs::remove_dir_all(&directory)?;
+    }
+    fs::create_dir_all(&directory)?;
+    let tars = [("src", "usr/src/regshape", "src.tar"), ("docs", "usr/share/doc/regshape", "docs.tar")];
+    for (source, target, name) in tars {
+        pack(&project.join(source), target, &directory.join(name))?;
+        say(&format!("   {source}/ becomes {name} ({} bytes)", fs::metadata(directory.join(name))?.len()))?;
+    }
+
+    say("\n3. Making an image of them with the program")?;
+    let run = |words: &[&str]| run(&program, words, &layout_argument);
+    let tar = |name: &str| path_argument(&directory.join(name));
+    run(&["layout", "init"])?;
+    run(&["layout", "add", "layer", "--file", &tar("src.tar"), "--annotation", "com.example.layer.role=source"])?;
+    run(&["layout", "add", "layer", "--file", &tar("docs.tar")])?;
+    run(&["layout", "generate", "config", "--architecture", architecture(), "--os", "linux"])?;
+    run(&["layout", "generate", "manifest", "--ref-name", "latest"])?;
+
+    say("\n4. Annotating it with the library, which does what the program does")?;
+    let layout = Layout::open(&image)?;
+    let version = ("org.opencontainers.image.version".to_owned(), env!("CARGO_PKG_VERSION").to_owned());
+    let manifest = layout.update_manifest_annotations(Annotations::from([version]), false)?;
+    say(&format!("   the manifest is now {}", manifest.digest))?;
+    let report = layout.validate(None)?;
+    if let Some(finding) = report.errors.first() {
+        return Err(format!("{}: {}", finding.location(), finding.message()).into());
+    }
+    say(&format!("   {} blobs and {} bytes verified", report.checked.blobs, report.checked.bytes))?;
+
+    say("\n5. Showing and validating it with the program")?;
+    run(&["layout", "status"])?;
+    run(&["layout", "show"])?;
+    run(&["layout", "validate"])?;
+
+    say(&format!("\nThe image is in {}. To look at it:", image.display()))?;
+    for line in [
+        format!("{} layout show --path {layout_argument}", path_argument(&program)),
+        format!("skopeo inspect oci:{layout_argument}:latest"),
+        format!("podman pull oci:{layout_argument}:latest"),
+        format!("umoci unpack --rootless --image {layout_argument}:latest {}", tar("bundle")),
+    ] {
+        say(&format!("  {line}"))?;
+    }
+    Ok(())
+}
+
+fn say(text: &str) -> io::Result<()> {
+    writeln!(io::stdout(), "{text}")
+}
+
+/// Returns `quickstart` in the target directory, in which this example was built, or else among the temporary files.
+fn output_directory() -> Result<PathBuf> {
+    let example = env::current_exe()?;
+    // <target>/<profile>/examples/quickstart
+    let examples = example.parent().filter(|directory| directory.ends_with("examples"));
+    let target = examples.and_then(Path::parent).and_then(Path::parent);
+    Ok(target.map_or_else(env::temp_dir, Path::to_owned).join("quickstart"))
+}
+
+/// Returns a path as it can be typed here: relative to the working directory if it is in it.
+fn path_argument(path: &Path) -> String {
+    let relative = env::current_dir().ok().and_then(|current| Some(path.strip_prefix(current).ok()?.to_owned()));
+    relative.unwrap_or_else(|| path.to_owned()).display().to_string()
+}
+
+/// Builds the program with the cargo that built this example, in the same profile, and returns where it is.
+///
+/// `cargo run --example` builds the library only. Cargo itself says where it puts the program, which depends on how it
+/// was called and set up. Nothing is downloaded: what the program depends on, the example does too.
+fn build_program(project: &Path) -> Result<PathBuf> {
+    let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    cargo.args(["build", "--bin", "regshape", "--message-format", "json-render-diagnostics"]);
+    if !cfg!(debug_assertions) {
+        cargo.arg("--release");
+    }
+    let output = cargo.current_dir(project).stdin(Stdio::null()).stderr(Stdio::inherit()).output();
+    let output = output.map_err(|error| format!("cargo does not start: {error}"))?;
+    if !output.status.success() {
+        return Err("cargo could not build the program".into());
+    }
+    let program = String::from_utf8(output.stdout)?
+        .lines()
+        .filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok())
+        .filter(|message| message["target"]["name"] == "regshape")
+        .find_map(|message| message["executable"].as_str().map(PathBuf::from));
+    program.ok_or_else(|| "cargo does not say where the program is".into())
+}
+
+/// Packs a directory into a tar under another name. Times and owners are left out, so that equal files give equal images.
+fn pack(source: &Path, target: &str, tar: &Path) -> Result<()> {
+    let mut builder = tar::Builder::new(File::create(tar)?);
+    builder.mode(tar::HeaderMode::Deterministic);
+    let mut directories = vec![(source.to_owned(), PathBuf::from(target))];
+    while let Some((directory, name)) = directories.pop() {
+        builder.append_dir(&name, &directory)?;
+        let mut entries = fs::read_dir(&directory)?.collect::<io::Result<Vec<_>>>()?;
+        entries.sort_by_key(fs::DirEntry::file_name);
+        for entry in entries {
+            let name = name.join(entry.file_name());
+            if entry.file_type()?.is_dir() {
+                directories.push((entry.path(), name));
+            } else {
+                builder.append_path_with_name(entry.path(), name)?;
+            }
+        }
+    }
+    builder.into_inner()?.sync_all()?;
+    Ok(())
+}
+
+/// Runs the program as somebody would who types the line that is shown.
+fn run(program: &Path, words: &[&str], layout: &str) -> Result<()> {
+    say(&format!("\n$ regshape {} --path {layout}", words.join(" ")))?;
+    // Without a terminal nothing is asked, and notes say which defaults are taken.
+    let status = Command::new(program).args(words).args(["--path", layout]).stdin(Stdio::null()).status()?;
+    if status.success() { Ok(()) } else { Err(format!("regshape {}: {status}", words.join(" ")).into()) }
+}
+
+/// Returns the architecture of this machine, as images name it.
+fn architecture() -> &'static str {
+    match env::consts::ARCH {
+        "x86_64" => "amd64",
+        "aarch64" => "arm64",
+        other => other,
+    }
+}

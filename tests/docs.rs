@@ -1,0 +1,633 @@
+//! Keeps the prose true: what the README and `docs/` say of the program is compared with the program.
+//!
+//! `REGSHAPE_UPDATE_DOCS=1 cargo test --test docs` rewrites `docs/commands.md` and the outputs shown in the other files.
+
+#![cfg(feature = "cli")]
+#![cfg_attr(not(unix), allow(dead_code, reason = "the prose speaks to a Unix shell"))]
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+#[path = "../examples/library.rs"]
+#[allow(dead_code, unreachable_pub, reason = "the example has a main function of its own")]
+mod library_example;
+
+/// What people read, except the generated reference and the changelog.
+const PROSE: [&str; 4] = ["README.md", "docs/guide.md", "docs/staging-file.md", "docs/design.md"];
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// Git on Windows may give text other line ends.
+fn read(name: &str) -> String {
+    let text = fs::read_to_string(root().join(name)).unwrap_or_else(|error| panic!("{name}: {error}"));
+    text.replace("\r\n", "\n")
+}
+
+fn is_update() -> bool {
+    std::env::var_os("REGSHAPE_UPDATE_DOCS").is_some_and(|value| value == "1")
+}
+
+/// Compares a file with what it must be, or makes it so.
+fn expect_content(name: &str, expected: &str) {
+    if is_update() {
+        fs::write(root().join(name), expected).expect("the file can be written");
+    } else if read(name) != expected {
+        let actual = read(name);
+        let at = actual.lines().zip(expected.lines()).position(|(actual, expected)| actual != expected);
+        let at = at.unwrap_or_else(|| actual.lines().count().min(expected.lines().count()));
+        panic!(
+            "{name}, line {}: the file says {:?}, the program {:?}; \
+             'REGSHAPE_UPDATE_DOCS=1 cargo test --test docs' rewrites it",
+            at + 1,
+            actual.lines().nth(at),
+            expected.lines().nth(at),
+        );
+    }
+}
+
+/// Returns the program as a command that neither a terminal nor the environment influences.
+fn regshape() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_regshape"));
+    quiet(&mut command);
+    command
+}
+
+fn quiet(command: &mut Command) {
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command.env("COLUMNS", "100").env("LC_ALL", "C").env_remove("SOURCE_DATE_EPOCH");
+    for colour in ["CLICOLOR_FORCE", "FORCE_COLOR"] {
+        command.env_remove(colour);
+    }
+}
+
+fn stdout(output: &Output) -> String {
+    String::from_utf8(output.stdout.clone()).expect("the output is UTF-8")
+}
+
+// --- the command reference ---
+
+/// A command of the program: the words that call it and its help.
+struct Described {
+    words: Vec<String>,
+    help: String,
+    is_leaf: bool,
+}
+
+impl Described {
+    fn name(&self) -> String {
+        self.words.join(" ")
+    }
+}
+
+/// Asks the program for the help of every command, from the root down.
+fn commands() -> Vec<Described> {
+    fn visit(words: Vec<String>, found: &mut Vec<Described>) {
+        let output = regshape().args(&words).arg("--help").output().expect("the program starts");
+        assert!(output.status.success() && output.stderr.is_empty(), "{words:?} --help: {output:?}");
+        let help = stdout(&output).replace("regshape.exe", "regshape");
+        let help = help.lines().map(str::trim_end).collect::<Vec<_>>().join("\n").trim_end().to_owned() + "\n";
+        let subcommands: Vec<String> = help
+            .lines()
+            .skip_while(|line| *line != "Commands:")
+            .skip(1)
+            .take_while(|line| !line.is_empty())
+            .filter_map(|line| line.strip_prefix("  ").filter(|rest| !rest.starts_with(' ')))
+            .filter_map(|line| line.split_whitespace().next())
+            .filter(|name| *name != "help")
+            .map(str::to_owned)
+            .collect();
+        found.push(Described { words: words.clone(), help, is_leaf: subcommands.is_empty() });
+        for name in subcommands {
+            visit([words.clone(), vec![name]].concat(), found);
+        }
+    }
+    let mut found = Vec::new();
+    visit(Vec::new(), &mut found);
+    assert!(found.iter().filter(|command| command.is_leaf).count() > 10, "the help lists the commands");
+    found
+}
+
+#[test]
+fn the_command_reference_is_the_programs_help() {
+    let mut reference = String::from(
+        "# Command reference\n\n\
+         <!-- Made from the program's --help: `REGSHAPE_UPDATE_DOCS=1 cargo test --test docs` rewrites this file. -->\n\n\
+         Every command of the program, as `--help` shows it. What the commands are for is in the [guide](guide.md).\n",
+    );
+    for command in commands() {
+        let name = ["regshape".to_owned()].into_iter().chain(command.words.iter().cloned()).collect::<Vec<_>>();
+        reference.push_str(&format!("\n## {}\n\n```text\n{}```\n", name.join(" "), command.help));
+    }
+    expect_content("docs/commands.md", &reference);
+}
+
+// --- the commands and outputs in the prose ---
+
+/// A fenced block: where it stands, and the words after the fence.
+struct Fence {
+    info: String,
+    /// The line of the opening fence, counted from 0.
+    open: usize,
+    /// The line of the closing fence.
+    close: usize,
+}
+
+impl Fence {
+    fn language(&self) -> &str {
+        self.info.split(' ').next().unwrap_or_default()
+    }
+
+    fn body<'a>(&self, lines: &[&'a str]) -> Vec<&'a str> {
+        lines[self.open + 1..self.close].to_vec()
+    }
+}
+
+fn fences(lines: &[&str]) -> Vec<Fence> {
+    let mut found = Vec::new();
+    let mut open: Option<(usize, String)> = None;
+    for (at, line) in lines.iter().enumerate() {
+        let Some(info) = line.strip_prefix("```") else { continue };
+        open = match open {
+            None => Some((at, info.to_owned())),
+            Some((start, opened)) => {
+                assert_eq!(info, "", "line {}: a fence is not closed", at + 1);
+                found.push(Fence { info: opened, open: start, close: at });
+                None
+            }
+        };
+    }
+    assert!(open.is_none(), "the last fence is not closed");
+    found
+}
+
+/// Joins lines that end in a backslash and leaves comments out.
+fn shell_commands(body: &[&str]) -> Vec<String> {
+    let mut found = Vec::new();
+    let mut command = String::new();
+    for line in body {
+        if command.is_empty() && (line.is_empty() || line.starts_with('#')) {
+            continue;
+        }
+        match line.strip_suffix('\\') {
+            Some(part) => command.push_str(part),
+            None => {
+                command.push_str(line);
+                found.push(std::mem::take(&mut command));
+            }
+        }
+    }
+    assert_eq!(command, "", "a block does not end in a backslash");
+    found
+}
+
+/// Tells whether a line of a shell block is run here: lines of this program, and those that show a file.
+fn is_run(command: &str) -> bool {
+    let mut words = command.split_whitespace().skip_while(|word| {
+        word.split_once('=').is_some_and(|(name, _)| name.chars().all(|c| c.is_ascii_uppercase() || c == '_'))
+    });
+    matches!(words.next(), Some("regshape" | "cat")) || command.contains("| regshape ")
+}
+
+/// Makes the files that the prose speaks of.
+fn make_fixtures(directory: &Path) {
+    let rootfs = directory.join("rootfs");
+    fs::create_dir_all(rootfs.join("etc")).unwrap();
+    fs::write(rootfs.join("etc/motd"), "Welcome.\n").unwrap();
+    let base = tar_of(&[("bin/hello", "#!/bin/sh\necho hello\n"), ("etc/motd", "Welcome.\n")]);
+    let patches = tar_of(&[("etc/motd", "Welcome, again.\n")]);
+    for (name, content) in [("rootfs.tar", &base), ("patches.tar", &patches)] {
+        fs::write(directory.join(name), content).unwrap();
+    }
+    for (name, content) in [("patches.tar.gz", &patches), ("base.tar.gz", &base), ("app.tar.gz", &patches)] {
+        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+        std::io::Write::write_all(&mut encoder, content).unwrap();
+        fs::write(directory.join(name), encoder.finish().unwrap()).unwrap();
+    }
+    fs::write(directory.join("sbom.spdx.json"), "{\"spdxVersion\":\"SPDX-2.3\"}\n").unwrap();
+
+    // A layout as skopeo leaves it: no staging file, no media type in index.json, no newline at its end.
+    let busybox = directory.join("busybox");
+    for words in [
+        &["init"][..],
+        &["add", "layer", "--file", "base.tar.gz"],
+        &["generate", "config", "--architecture", "amd64"],
+        &["generate", "manifest", "--ref-name", "latest"],
+    ] {
+        let output =
+            regshape().current_dir(directory).arg("layout").args(words).args(["--path", "busybox"]).output().unwrap();
+        assert!(output.status.success(), "{output:?}");
+    }
+    fs::remove_file(busybox.join(".regshape-stage.json")).unwrap();
+    let index: serde_json::Value = serde_json::from_slice(&fs::read(busybox.join("index.json")).unwrap()).unwrap();
+    let entry = &index["manifests"][0];
+    let index = serde_json::json!({"schemaVersion": 2, "manifests": [
+        {"mediaType": entry["mediaType"], "digest": entry["digest"], "size": entry["size"],
+         "annotations": entry["annotations"]}
+    ]});
+    fs::write(busybox.join("index.json"), index.to_string()).unwrap();
+}
+
+fn tar_of(files: &[(&str, &str)]) -> Vec<u8> {
+    let mut builder = tar::Builder::new(Vec::new());
+    for (name, content) in files {
+        let mut header = tar::Header::new_ustar();
+        header.set_size(content.len() as u64);
+        header.set_mode(if name.starts_with("bin/") { 0o755 } else { 0o644 });
+        builder.append_data(&mut header, name, content.as_bytes()).unwrap();
+    }
+    builder.into_inner().unwrap()
+}
+
+/// Runs a shell block in a directory and returns what it writes: both streams as a terminal shows them for text, stdout
+/// alone for JSON.
+fn run_block(place: &str, directory: &Path, fence: &Fence, body: &[&str], is_json: bool) -> String {
+    let status = fence.info.split(' ').find_map(|word| word.strip_prefix("exit=")).map_or(0, |n| n.parse().unwrap());
+    let commands: Vec<_> = shell_commands(body).into_iter().filter(|command| is_run(command)).collect();
+    let program = Path::new(env!("CARGO_BIN_EXE_regshape")).parent().expect("the program is in a directory");
+    let paths = std::env::var_os("PATH").unwrap_or_default();
+    let path =
+        std::env::join_paths([program.to_owned()].into_iter().chain(std::env::split_paths(&paths))).expect("a PATH");
+    let mut written = String::new();
+    for (at, command) in commands.iter().enumerate() {
+        let script = if is_json { command.clone() } else { format!("exec 2>&1\n{command}") };
+        let mut shell = Command::new("sh");
+        quiet(&mut shell);
+        let output = shell.arg("-c").arg(script).current_dir(directory).env("PATH", &path).output().expect("sh starts");
+        let expected = if at + 1 == commands.len() { status } else { 0 };
+        assert_eq!(output.status.code(), Some(expected), "{place}: {command}\n{output:?}");
+        assert!(output.stderr.is_empty(), "{place}: {command}\n{output:?}");
+        written.push_str(&stdout(&output));
+    }
+    written
+}
+
+/// Runs the shell blocks of a file in order, in one directory. A `text` or `json` block that follows one directly is what
+/// it writes.
+fn check_prose(name: &str) {
+    let text = read(name);
+    let lines: Vec<&str> = text.lines().collect();
+    let directory = tempfile::tempdir().expect("a directory");
+    make_fixtures(directory.path());
+    let fences = fences(&lines);
+    let (mut new, mut done, mut runs) = (String::new(), 0, 0);
+    for (at, fence) in fences.iter().enumerate().filter(|(_, fence)| fence.language() == "sh") {
+        let place = format!("{name}:{}", fence.open + 1);
+        let shown = fences.get(at + 1).filter(|next| {
+            matches!(next.language(), "text" | "json")
+                && lines[fence.close + 1..next.open].iter().all(|line| line.is_empty())
+        });
+        let body = fence.body(&lines);
+        runs += shell_commands(&body).iter().filter(|command| is_run(command)).count();
+        let is_json = shown.is_some_and(|shown| shown.language() == "json");
+        let written = run_block(&place, directory.path(), fence, &body, is_json);
+        if let Some(shown) = shown {
+            lines[done..=shown.open].iter().for_each(|line| new.push_str(&format!("{line}\n")));
+            new.push_str(&written);
+            done = shown.close;
+        }
+    }
+    lines[done..].iter().for_each(|line| new.push_str(&format!("{line}\n")));
+    assert!(runs > 0, "{name} has commands");
+    expect_content(name, &new);
+}
+
+#[test]
+#[cfg(unix)]
+fn the_readmes_commands_run_and_write_what_it_shows() {
+    check_prose("README.md");
+}
+
+#[test]
+#[cfg(unix)]
+fn the_guides_commands_run_and_write_what_it_shows() {
+    check_prose("docs/guide.md");
+}
+
+#[test]
+#[cfg(unix)]
+fn the_staging_file_is_what_its_page_shows() {
+    check_prose("docs/staging-file.md");
+}
+
+#[test]
+fn a_command_over_several_lines_is_one_command() {
+    let body = ["# a comment", "regshape layout init \\", "  --path x", "", "podman pull oci:x"];
+    assert_eq!(shell_commands(&body), ["regshape layout init   --path x", "podman pull oci:x"]);
+    for (command, expected) in [
+        ("regshape layout init --path x", true),
+        ("SOURCE_DATE_EPOCH=0 regshape layout status", true),
+        ("tar -c . | regshape layout add layer", true),
+        ("podman pull oci:my-image:latest", false),
+        ("cargo install --path .", false),
+    ] {
+        assert_eq!(is_run(command), expected, "{command}");
+    }
+}
+
+#[test]
+fn the_guides_library_example_is_the_one_that_runs() {
+    let text = read("docs/guide.md");
+    let lines: Vec<&str> = text.lines().collect();
+    let blocks: Vec<_> = fences(&lines).into_iter().filter(|fence| fence.language() == "rust").collect();
+    let [block] = blocks.as_slice() else { panic!("the guide has one block of Rust") };
+    assert_eq!(block.body(&lines).join("\n") + "\n", read("examples/library.rs"));
+
+    let directory = tempfile::tempdir().expect("a directory");
+    make_fixtures(directory.path());
+    let layout = directory.path().join("my-image");
+    library_example::build(&layout, &directory.path().join("rootfs.tar")).expect("the example works");
+    let output = regshape().args(["layout", "validate", "--path"]).arg(&layout).output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+}
+
+// --- what is listed ---
+
+/// Returns the rows of the first table under a heading, as cells.
+fn table(name: &str, heading: &str) -> Vec<Vec<String>> {
+    let text = read(name);
+    let rows: Vec<_> = text
+        .lines()
+        .skip_while(|line| *line != heading)
+        .skip(1)
+        .take_while(|line| !line.starts_with("## "))
+        .skip_while(|line| !line.starts_with('|'))
+        .take_while(|line| line.starts_with('|'))
+        .skip(2)
+        .map(|line| line.trim_matches('|').split(" | ").map(|cell| cell.trim().to_owned()).collect())
+        .collect();
+    assert!(!rows.is_empty(), "{name} has a table under {heading}");
+    rows
+}
+
+/// Returns the first cells of a table, which are code.
+fn first_cells(name: &str, heading: &str) -> BTreeSet<String> {
+    let rows = table(name, heading);
+    let cells: BTreeSet<String> = rows
+        .iter()
+        .map(|row| {
+            let cell = row[0].strip_prefix('`').and_then(|cell| cell.strip_suffix('`'));
+            cell.unwrap_or_else(|| panic!("{name}: {} is not code", row[0])).to_owned()
+        })
+        .collect();
+    assert_eq!(cells.len(), rows.len(), "{name}: {heading} lists something twice");
+    cells
+}
+
+#[test]
+fn the_readme_lists_every_command() {
+    let expected: BTreeSet<_> =
+        commands().iter().filter(|command| command.is_leaf).map(|command| command.name()).collect();
+    assert_eq!(first_cells("README.md", "## Commands"), expected);
+}
+
+#[test]
+fn the_readme_begins_with_two_commands() {
+    let text = read("README.md");
+    let lines: Vec<&str> = text.lines().collect();
+    let first: Vec<_> = fences(&lines).iter().take(2).map(|fence| (fence.info.clone(), fence.body(&lines))).collect();
+    assert_eq!(
+        first,
+        [("sh".to_owned(), vec!["cargo run --release --example quickstart"]), ("sh".to_owned(), vec!["cargo test"]),]
+    );
+}
+
+#[test]
+fn the_exit_statuses_are_those_of_the_table() {
+    let rows = table("README.md", "## Use in scripts");
+    let listed: Vec<&str> = rows.iter().map(|row| row[0].as_str()).collect();
+    // 130 needs a terminal: the tests of the prompts show it.
+    assert_eq!(listed, ["0", "1", "2", "130"]);
+    let directory = tempfile::tempdir().expect("a directory");
+    for (words, expected) in [
+        (&["layout", "init", "--path", "x"][..], 0),
+        (&["layout", "validate", "--path", "x"], 0),
+        (&["layout", "init", "--path", "x"], 1),
+        (&["layout", "validate", "--path", "missing"], 1),
+        (&["layout", "add", "layer", "--path", "x", "--file", "missing"], 1),
+        (&["layout", "init"], 2),
+        (&["layout", "init", "--path", "x", "--unknown"], 2),
+        (&["layout", "annotate", "manifest", "--path", "x", "--annotation", "key"], 2),
+    ] {
+        let output = regshape().args(words).current_dir(directory.path()).output().unwrap();
+        assert_eq!(output.status.code(), Some(expected), "{words:?}");
+    }
+}
+
+#[test]
+fn podman_and_buildah_are_not_given_a_path_that_they_refuse() {
+    // They make a name of the path, and "localhost/./my-image" is none.
+    for name in PROSE.into_iter().chain(["examples/quickstart.rs"]) {
+        for line in read(name).lines().filter(|line| ["podman ", "buildah "].iter().any(|word| line.contains(word))) {
+            assert!(!line.contains("oci:./"), "{name}: {line}");
+        }
+    }
+}
+
+#[test]
+fn every_flag_that_the_prose_names_is_one_of_the_program() {
+    /// Flags of other programs.
+    const OTHERS: [&str; 5] = ["--release", "--example", "--test", "--no-default-features", "--open"];
+    let help: String = commands().iter().map(|command| command.help.as_str()).collect();
+    let is_word = |c: char| c.is_ascii_alphanumeric() || c == '-';
+    let known: BTreeSet<&str> = help.split(|c| !is_word(c)).filter(|word| word.starts_with("--")).collect();
+    for name in PROSE.into_iter().chain(["CHANGELOG.md"]) {
+        let text = read(name);
+        let mut is_fenced = false;
+        for (at, line) in text.lines().enumerate() {
+            is_fenced ^= line.starts_with("```");
+            if is_fenced || line.starts_with("```") {
+                continue;
+            }
+            assert_eq!(line.matches('`').count() % 2, 0, "{name}:{}: code goes over the end of a line", at + 1);
+            for code in line.split('`').skip(1).step_by(2) {
+                for flag in code.split(|c| !is_word(c)).filter(|word| word.starts_with("--") && word.len() > 2) {
+                    assert!(known.contains(flag) || OTHERS.contains(&flag), "{name}:{}: {flag}", at + 1);
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn the_design_gives_a_reason_for_every_dependency() {
+    let manifest = read("Cargo.toml");
+    let mut is_dependencies = false;
+    let mut expected = BTreeSet::new();
+    for line in manifest.lines() {
+        if let Some(section) = line.strip_prefix('[').and_then(|line| line.strip_suffix(']')) {
+            is_dependencies = section.ends_with("dependencies");
+        } else if let (true, Some((name, _))) = (is_dependencies, line.split_once(" = ")) {
+            expected.insert(name.to_owned());
+        }
+    }
+    assert!(expected.contains("clap") && expected.contains("tar") && expected.contains("rustix"));
+    assert_eq!(first_cells("docs/design.md", "## Dependencies"), expected);
+    for row in table("docs/design.md", "## Dependencies") {
+        assert!(row[1].split(' ').count() > 3, "a reason is a sentence: {row:?}");
+    }
+}
+
+#[test]
+fn the_design_names_every_module() {
+    fn visit(directory: &Path, found: &mut Vec<PathBuf>) {
+        for entry in fs::read_dir(directory).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() { visit(&path, found) } else { found.push(path) }
+        }
+    }
+    let mut files = Vec::new();
+    visit(&root().join("src"), &mut files);
+    let design = read("docs/design.md");
+    for file in files {
+        let file = file.strip_prefix(root().join("src")).unwrap();
+        // The commands' files bear the commands' names.
+        if file.file_name().is_some_and(|name| name == "mod.rs") || file.starts_with("cli/layout") {
+            continue;
+        }
+        let name = file.file_name().unwrap().to_string_lossy();
+        assert!(design.contains(&*name), "docs/design.md does not name src/{}", file.display());
+    }
+}
+
+#[test]
+fn the_staging_files_page_names_every_key() {
+    let directory = tempfile::tempdir().expect("a directory");
+    make_fixtures(directory.path());
+    for words in [
+        &["init"][..],
+        &["add", "layer", "--file", "rootfs.tar"],
+        &["generate", "config"],
+        &["generate", "manifest", "--ref-name", "latest"],
+    ] {
+        let mut command = regshape();
+        command.current_dir(directory.path()).arg("layout").args(words).args(["--path", "x"]);
+        assert!(command.output().unwrap().status.success());
+    }
+    fn keys(prefix: &str, value: &serde_json::Value, found: &mut BTreeSet<String>) {
+        if let Some(items) = value.as_array() {
+            items.iter().for_each(|item| keys(&format!("{prefix}[]"), item, found));
+        }
+        for (key, value) in value.as_object().into_iter().flatten() {
+            let path = if prefix.is_empty() { key.clone() } else { format!("{prefix}.{key}") };
+            if key != "annotations" {
+                keys(&path, value, found);
+            }
+            found.insert(path);
+        }
+    }
+    let stage = fs::read(directory.path().join("x/.regshape-stage.json")).unwrap();
+    let mut expected = BTreeSet::new();
+    keys("", &serde_json::from_slice(&stage).unwrap(), &mut expected);
+    assert_eq!(first_cells("docs/staging-file.md", "## Keys"), expected);
+}
+
+#[test]
+fn every_error_of_the_library_is_explained() {
+    let source = read("src/layout/error.rs");
+    let mut found = 0;
+    let guide: Vec<String> =
+        table("docs/guide.md", "## When something is wrong").iter().map(|row| row[0].clone()).collect();
+    for line in source.lines() {
+        let Some(text) = line.trim().strip_prefix("#[error(\"") else { continue };
+        let text = text.split("\",").next().unwrap().trim_end_matches("\")]");
+        // The longest part without a value: what people search for.
+        let part = text.split(['{', '}']).step_by(2).max_by_key(|part| part.len()).unwrap();
+        if part.is_empty() {
+            continue;
+        }
+        found += 1;
+        assert!(guide.iter().any(|row| row.contains(part)), "docs/guide.md does not explain {text:?}");
+    }
+    assert!(found > 20, "the messages are found");
+}
+
+#[test]
+fn the_changelog_speaks_of_this_version() {
+    let text = read("CHANGELOG.md");
+    let version = format!("## [{}]", env!("CARGO_PKG_VERSION"));
+    assert!(text.lines().any(|line| line.starts_with("## [Unreleased]") || line.starts_with(&version)));
+    assert!(read("README.md").contains(&format!("Rust ({} or newer", env!("CARGO_PKG_RUST_VERSION"))));
+}
+
+#[test]
+fn a_broken_staging_file_is_refused_as_its_page_says() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let run = |words: &[&str]| {
+        let output = regshape().arg("layout").args(words).current_dir(directory.path()).output().unwrap();
+        (output.status.code(), stdout(&output), String::from_utf8(output.stderr).unwrap())
+    };
+    assert_eq!(run(&["init", "--path", "x"]).0, Some(0));
+    let path = directory.path().join("x/.regshape-stage.json");
+    let empty = fs::read_to_string(&path).unwrap();
+    let rows: Vec<String> = table("docs/staging-file.md", "## What is an error")
+        .iter()
+        .map(|row| row[1].trim_matches('`').to_owned())
+        .collect();
+    let layer = r#"{"digest":"sha256:0","size":1,"media_type":"a/b"}"#;
+    for (content, row) in [
+        (None, 0),
+        (Some(empty.replace('1', "2")), 1),
+        (Some("{".to_owned()), 2),
+        (Some(empty.replace("layers", "layer")), 2),
+        (Some(empty.replace("\"config\": null", "\"config\": 1")), 2),
+        (Some(empty.replace("[]", &format!("[{layer}]"))), 3),
+    ] {
+        fs::remove_file(&path).unwrap();
+        if let Some(content) = &content {
+            assert_ne!(content, &empty, "the case breaks something");
+            fs::write(&path, content).unwrap();
+        }
+        let (status, out, err) = run(&["status", "--path", "x"]);
+        assert_eq!((status, out.as_str()), (Some(1), ""), "{content:?}");
+        // Values stand where the page has an ellipsis.
+        let mut rest =
+            err.strip_prefix("Error: ").and_then(|err| err.strip_suffix('\n')).expect("an error on one line");
+        for (at, part) in rows[row].split('…').enumerate() {
+            let found = rest.find(part).unwrap_or_else(|| panic!("{content:?}: {err:?} is not {:?}", rows[row]));
+            assert!(at > 0 || found == 0, "{content:?}: {err:?} is not {:?}", rows[row]);
+            rest = &rest[found + part.len()..];
+        }
+        if content.is_none() {
+            fs::write(&path, &empty).unwrap();
+        }
+    }
+    fs::remove_file(&path).unwrap();
+    fs::create_dir(&path).unwrap();
+    assert_eq!(run(&["status", "--path", "x"]).2, format!("Error: {}\n", rows[4].replace('…', "x")));
+}
+
+#[test]
+fn every_relative_link_leads_somewhere() {
+    let mut links = 0;
+    for name in PROSE.into_iter().chain(["docs/commands.md", "CHANGELOG.md"]) {
+        let text = read(name);
+        let directory = Path::new(name).parent().unwrap();
+        for link in text.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
+            if link.contains("://") {
+                continue;
+            }
+            links += 1;
+            let (file, anchor) = link.split_once('#').unwrap_or((link, ""));
+            let target = if file.is_empty() { PathBuf::from(name) } else { directory.join(file) };
+            assert!(root().join(&target).exists(), "{name}: {link}");
+            let has_heading = || {
+                let headings = fs::read_to_string(root().join(&target)).unwrap();
+                headings.lines().filter(|line| line.starts_with('#')).any(|line| slug(line) == anchor)
+            };
+            assert!(anchor.is_empty() || has_heading(), "{name}: {link}: no such heading");
+        }
+    }
+    assert!(links > 5, "there are links");
+}
+
+/// Returns the anchor of a heading.
+fn slug(heading: &str) -> String {
+    let text = heading.trim_start_matches('#').trim().to_lowercase();
+    let kept = text.chars().filter(|c| c.is_alphanumeric() || matches!(c, ' ' | '-' | '_'));
+    kept.map(|c| if c == ' ' { '-' } else { c }).collect()
+}
