@@ -80,12 +80,44 @@ fn content_decides_what_is_stored() {
         case("skippable frame", after_skippable_frame(0x50, &zstd(&patches)), "", "", ZSTD_TYPE, &patches, AsIs),
         case("other skippable frame", after_skippable_frame(0x5f, &zstd(&patches)), "", "", ZSTD_TYPE, &patches, AsIs),
         case("plain tar", patches.clone(), "", COMPRESSING, GZIP_TYPE, &patches, As(PATCHES_GZIP)),
-        case("plain tar, zstd", patches.clone(), "--compress-format zstd", ZSTDING, ZSTD_TYPE, &patches, As(PATCHES_ZSTD)),
-        case("plain tar, ZSTD", patches.clone(), "--compress-format ZSTD", ZSTDING, ZSTD_TYPE, &patches, As(PATCHES_ZSTD)),
+        case(
+            "plain tar, zstd",
+            patches.clone(),
+            "--compress-format zstd",
+            ZSTDING,
+            ZSTD_TYPE,
+            &patches,
+            As(PATCHES_ZSTD),
+        ),
+        case(
+            "plain tar, ZSTD",
+            patches.clone(),
+            "--compress-format ZSTD",
+            ZSTDING,
+            ZSTD_TYPE,
+            &patches,
+            As(PATCHES_ZSTD),
+        ),
         case("xz", unhex(PATCHES_XZ), "", FROM_XZ, GZIP_TYPE, &patches, As(PATCHES_GZIP)),
-        case("bzip2", unhex(PATCHES_BZIP2), "--compress-format zstd", FROM_BZIP2, ZSTD_TYPE, &patches, As(PATCHES_ZSTD)),
+        case(
+            "bzip2",
+            unhex(PATCHES_BZIP2),
+            "--compress-format zstd",
+            FROM_BZIP2,
+            ZSTD_TYPE,
+            &patches,
+            As(PATCHES_ZSTD),
+        ),
         case("gzip around an empty tar", gzip(&empty_tar()), "", "", GZIP_TYPE, &empty_tar(), AsIs),
-        case("empty tar", empty_tar(), "", COMPRESSING, GZIP_TYPE, &empty_tar(), As("sha256:75eb48369c0d0b1260b7db5c5f831d5f8b1b9b322b64191c96cb147437e7f404")),
+        case(
+            "empty tar",
+            empty_tar(),
+            "",
+            COMPRESSING,
+            GZIP_TYPE,
+            &empty_tar(),
+            As("sha256:75eb48369c0d0b1260b7db5c5f831d5f8b1b9b322b64191c96cb147437e7f404"),
+        ),
     ];
     for Case { name, content, words, note, media_type, plain, stored } in cases {
         let sandbox = Sandbox::new();
@@ -115,10 +147,9 @@ fn content_decides_what_is_stored() {
 #[test]
 fn a_tar_is_stored_as_it_is_under_the_uncompressed_type() {
     let sandbox = Sandbox::new();
-    sandbox.run(&format!("layout add layer -p image -f base.tar --media-type {TAR_TYPE}")).succeeds(
-        staged_layer(BASE_DIFF_ID, base_tar().len() as u64, TAR_TYPE),
-        "",
-    );
+    sandbox
+        .run(&format!("layout add layer -p image -f base.tar --media-type {TAR_TYPE}"))
+        .succeeds(staged_layer(BASE_DIFF_ID, base_tar().len() as u64, TAR_TYPE), "");
     assert!(sandbox.blob(BASE_DIFF_ID) == base_tar());
     assert_eq!(sandbox.stage()["layers"][0]["diff_id"], BASE_DIFF_ID);
 }
@@ -234,7 +265,10 @@ fn broken_streams_are_refused_whatever_their_media_type() {
         for media_type in ["", "--media-type application/x-thing"] {
             let outcome = sandbox.run(&format!("layout add layer -p image -f layer -q {media_type}"));
             let start = format!("Error: layer is not a sound {encoding} stream: ");
-            assert!(outcome.stderr.starts_with(&start) || outcome.stderr.starts_with("Error: cannot infer"), "{name}: {outcome:?}");
+            assert!(
+                outcome.stderr.starts_with(&start) || outcome.stderr.starts_with("Error: cannot infer"),
+                "{name}: {outcome:?}"
+            );
             assert!(outcome.stderr.starts_with(&start) || media_type.is_empty(), "{name}: {outcome:?}");
             assert_eq!((outcome.status, outcome.stdout.as_str()), (1, ""), "{name}");
             assert_eq!(sandbox.tree(), before, "{name}");
@@ -276,10 +310,9 @@ fn a_dash_reads_standard_input() {
 fn a_link_and_a_pipe_are_read_like_the_file_behind_them() {
     let sandbox = Sandbox::new();
     std::os::unix::fs::symlink("base.tar", sandbox.path("link")).expect("linked");
-    sandbox.run("layout add layer -p image -f link").succeeds(
-        staged_layer(BASE, BASE_SIZE, GZIP_TYPE),
-        format!("{COMPRESSING}{}", used_type(GZIP_TYPE)),
-    );
+    sandbox
+        .run("layout add layer -p image -f link")
+        .succeeds(staged_layer(BASE, BASE_SIZE, GZIP_TYPE), format!("{COMPRESSING}{}", used_type(GZIP_TYPE)));
     std::os::unix::fs::symlink("nothing", sandbox.path("broken")).expect("linked");
     sandbox.refuses("layout add layer -p image -f broken", "File not found: broken");
 
@@ -309,10 +342,9 @@ fn annotations_are_staged_and_json_shows_them() {
 
 #[test]
 fn zstd_is_the_other_format() {
-    Sandbox::new().run("layout add layer -p image -f base.tar --compress-format zstd --quiet").succeeds(
-        staged_layer(BASE_ZSTD, BASE_ZSTD_SIZE, ZSTD_TYPE),
-        "",
-    );
+    Sandbox::new()
+        .run("layout add layer -p image -f base.tar --compress-format zstd --quiet")
+        .succeeds(staged_layer(BASE_ZSTD, BASE_ZSTD_SIZE, ZSTD_TYPE), "");
 }
 
 #[test]

@@ -127,6 +127,8 @@ fn a_manifest_that_index_json_does_not_list_cannot_be_annotated() {
     sandbox.edit("image/index.json", |index| index["manifests"] = json!([]));
     sandbox.refuses(
         "layout annotate manifest --path image --annotation a=1",
-        &format!("index.json at image has no entry for the staged manifest {MANIFEST}; run 'layout generate manifest' again"),
+        &format!(
+            "index.json at image has no entry for the staged manifest {MANIFEST}; run 'layout generate manifest' again"
+        ),
     );
 }

@@ -87,7 +87,9 @@ fn a_step_that_comes_too_early_names_the_one_before() {
 #[test]
 fn an_index_that_is_none_is_said_to_be_so() {
     let sandbox = Sandbox::built();
-    for content in ["", "{}", "[]", "{\"schemaVersion\":1,\"manifests\":[]}", "{\"schemaVersion\":2,\"manifests\":[{}]}"] {
+    for content in
+        ["", "{}", "[]", "{\"schemaVersion\":1,\"manifests\":[]}", "{\"schemaVersion\":2,\"manifests\":[{}]}"]
+    {
         sandbox.write("image/index.json", content);
         for command in ["show", "generate manifest", "annotate manifest --annotation a=b"] {
             sandbox.refuses(
@@ -120,10 +122,8 @@ fn a_blob_that_is_missing_is_reported_with_what_refers_to_it() {
     for (blob, referrer) in [(BASE, MANIFEST), (CONFIG, MANIFEST), (MANIFEST, "index.json")] {
         let sandbox = Sandbox::built();
         std::fs::remove_file(sandbox.path(blob_name(blob))).expect("removed");
-        sandbox.refuses(
-            "layout validate --path image",
-            &format!("blob {blob} referenced by {referrer} does not exist"),
-        );
+        sandbox
+            .refuses("layout validate --path image", &format!("blob {blob} referenced by {referrer} does not exist"));
     }
 }
 
@@ -134,7 +134,10 @@ fn a_failed_command_says_why_on_stderr_under_json_too() {
         "layout generate config --path image --json",
         "no layers have been staged; run 'layout add layer' first",
     );
-    sandbox.refuses("layout status --path elsewhere --json", "elsewhere is not an OCI Image Layout (missing oci-layout file)");
+    sandbox.refuses(
+        "layout status --path elsewhere --json",
+        "elsewhere is not an OCI Image Layout (missing oci-layout file)",
+    );
 }
 
 #[test]

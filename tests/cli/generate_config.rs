@@ -24,10 +24,7 @@ fn defaults_are_taken_and_noted_where_nobody_can_be_asked() {
             r#"{{"architecture":"amd64","os":"linux","rootfs":{{"diff_ids":["{BASE_DIFF_ID}","{PATCHES_DIFF_ID}"],"type":"layers"}}}}"#
         )
     );
-    assert_eq!(
-        sandbox.stage()["config"],
-        json!({"digest": CONFIG, "size": CONFIG_SIZE, "media_type": CONFIG_TYPE})
-    );
+    assert_eq!(sandbox.stage()["config"], json!({"digest": CONFIG, "size": CONFIG_SIZE, "media_type": CONFIG_TYPE}));
     sandbox.run("layout generate config --path image --yes").succeeds(&expected, notes);
     sandbox.run("layout generate config --path image --quiet").succeeds(&expected, "");
     sandbox.has_blobs([BASE, PATCHES, CONFIG]);
@@ -51,9 +48,8 @@ fn the_diff_ids_are_those_of_the_uncompressed_layers_in_their_order() {
 #[test]
 fn annotations_become_labels() {
     let sandbox = Sandbox::staged();
-    let value = sandbox.ok_json(
-        "layout generate config -p image --architecture arm64 --os windows --annotation b=2 --annotation a=1",
-    );
+    let value = sandbox
+        .ok_json("layout generate config -p image --architecture arm64 --os windows --annotation b=2 --annotation a=1");
     assert_eq!(value.as_object().expect("an object").keys().collect::<Vec<_>>(), ["digest", "media_type", "size"]);
     let config = sandbox.blob_json(value["digest"].as_str().expect("a digest"));
     assert_eq!(

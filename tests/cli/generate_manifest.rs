@@ -71,7 +71,8 @@ fn an_entry_of_the_same_ref_name_is_replaced_where_it_stands_and_keeps_what_is_n
         let entries = index["manifests"].as_array_mut().expect("a list");
         entries[0]["annotations"]["com.example.kept"] = json!("yes");
         entries[0]["x-kept"] = json!([1]);
-        entries.insert(0, json!({"mediaType": "a/b", "digest": foreign, "size": 7, "annotations": {REF_NAME: "first"}}));
+        entries
+            .insert(0, json!({"mediaType": "a/b", "digest": foreign, "size": 7, "annotations": {REF_NAME: "first"}}));
         entries.push(json!({"mediaType": "a/b", "digest": foreign, "size": 7, "annotations": {REF_NAME: "last"}}));
     });
     let before = sandbox.index();
@@ -93,8 +94,7 @@ fn another_ref_name_adds_an_entry() {
     assert_eq!(entries(&sandbox), [(json!("latest"), json!(MANIFEST)), (json!("v1"), json!(digest))]);
     // The same manifest under a third name: the digest is there twice, the names once each.
     assert_eq!(generate(&sandbox, "--ref-name v2"), MANIFEST);
-    let expected =
-        [(json!("latest"), json!(MANIFEST)), (json!("v1"), json!(digest)), (json!("v2"), json!(MANIFEST))];
+    let expected = [(json!("latest"), json!(MANIFEST)), (json!("v1"), json!(digest)), (json!("v2"), json!(MANIFEST))];
     assert_eq!(entries(&sandbox), expected);
     assert_eq!(generate(&sandbox, "--ref-name v1"), MANIFEST);
     sandbox.has_blobs([BASE, PATCHES, CONFIG, MANIFEST]);

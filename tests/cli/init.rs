@@ -36,9 +36,7 @@ fn a_new_layout_holds_four_things() {
 #[test]
 fn json_says_where_the_layout_is() {
     let sandbox = Sandbox::empty();
-    sandbox
-        .run("layout init -p ./deep/er/image --json")
-        .succeeds("{\n  \"layout_path\": \"./deep/er/image\"\n}\n", "");
+    sandbox.run("layout init -p ./deep/er/image --json").succeeds("{\n  \"layout_path\": \"./deep/er/image\"\n}\n", "");
     sandbox.run("layout validate -p deep/er/image").succeeds("Layout at deep/er/image is valid.\n", "");
 }
 
@@ -58,11 +56,31 @@ fn other_files_in_the_directory_are_left_alone() {
 #[test]
 fn what_another_program_keeps_there_is_never_overwritten() {
     for (name, content, message) in [
-        ("index.json", "{\"mine\":1}", "image holds 'index.json', which is not from an interrupted 'init'; remove it or choose another directory"),
-        (".regshape-stage.json", "{\"mine\":1}", "image holds '.regshape-stage.json', which is not from an interrupted 'init'; remove it or choose another directory"),
-        ("blobs/file", "x", "image holds 'blobs', which is not from an interrupted 'init'; remove it or choose another directory"),
-        ("blobs/sha256/0", "", "image holds 'blobs', which is not from an interrupted 'init'; remove it or choose another directory"),
-        ("blobs/sha512/0", "", "image holds 'blobs', which is not from an interrupted 'init'; remove it or choose another directory"),
+        (
+            "index.json",
+            "{\"mine\":1}",
+            "image holds 'index.json', which is not from an interrupted 'init'; remove it or choose another directory",
+        ),
+        (
+            ".regshape-stage.json",
+            "{\"mine\":1}",
+            "image holds '.regshape-stage.json', which is not from an interrupted 'init'; remove it or choose another directory",
+        ),
+        (
+            "blobs/file",
+            "x",
+            "image holds 'blobs', which is not from an interrupted 'init'; remove it or choose another directory",
+        ),
+        (
+            "blobs/sha256/0",
+            "",
+            "image holds 'blobs', which is not from an interrupted 'init'; remove it or choose another directory",
+        ),
+        (
+            "blobs/sha512/0",
+            "",
+            "image holds 'blobs', which is not from an interrupted 'init'; remove it or choose another directory",
+        ),
         ("oci-layout", "{}", "image is already an OCI Image Layout"),
         ("oci-layout/x", "", "image is already an OCI Image Layout"),
     ] {

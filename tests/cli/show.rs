@@ -6,7 +6,8 @@ use crate::support::*;
 
 #[test]
 fn a_new_layout_shows_an_empty_index() {
-    let expected = format!("{{\n  \"schemaVersion\": 2,\n  \"mediaType\": \"{INDEX_TYPE}\",\n  \"manifests\": []\n}}\n");
+    let expected =
+        format!("{{\n  \"schemaVersion\": 2,\n  \"mediaType\": \"{INDEX_TYPE}\",\n  \"manifests\": []\n}}\n");
     let sandbox = Sandbox::new();
     sandbox.run("layout show --path image").succeeds(&expected, "");
     sandbox.run("layout show --path image --json").succeeds(&expected, "");
@@ -63,10 +64,9 @@ fn fields_come_in_the_specs_order_and_unknown_ones_after_them() {
 #[test]
 fn an_index_without_a_media_type_or_entries_is_legal() {
     let sandbox = Sandbox::new();
-    for (content, manifests) in [
-        (r#"{"schemaVersion":2,"manifests":[]}"#, json!([])),
-        (r#"{"manifests":null,"schemaVersion":2}"#, json!([])),
-    ] {
+    for (content, manifests) in
+        [(r#"{"schemaVersion":2,"manifests":[]}"#, json!([])), (r#"{"manifests":null,"schemaVersion":2}"#, json!([]))]
+    {
         sandbox.write("image/index.json", content);
         assert_eq!(sandbox.ok_json("layout show --path image"), json!({"schemaVersion": 2, "manifests": manifests}));
         sandbox.is_valid();

@@ -59,8 +59,6 @@ fn nothing_is_changed_by_looking() {
 fn a_layout_without_a_staging_file_says_how_to_get_one() {
     let sandbox = Sandbox::new();
     std::fs::remove_file(sandbox.path("image/.regshape-stage.json")).expect("removed");
-    sandbox.refuses(
-        "layout status --path image",
-        "staging file not found at image; run 'layout add layer' to start one",
-    );
+    sandbox
+        .refuses("layout status --path image", "staging file not found at image; run 'layout add layer' to start one");
 }

@@ -16,10 +16,9 @@ fn update(sandbox: &Sandbox, words: &str) -> String {
 #[test]
 fn what_is_not_given_stays() {
     let sandbox = Sandbox::configured();
-    sandbox.run("layout update config --path image --architecture arm64").succeeds(
-        text(CONFIG_ARM64, CONFIG_ARM64_SIZE),
-        "",
-    );
+    sandbox
+        .run("layout update config --path image --architecture arm64")
+        .succeeds(text(CONFIG_ARM64, CONFIG_ARM64_SIZE), "");
     sandbox.has_blobs([BASE, PATCHES, CONFIG_ARM64]);
     let digest = update(&sandbox, "--os freebsd --annotation a=1");
     assert_eq!(

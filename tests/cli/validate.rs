@@ -29,7 +29,10 @@ fn finds(sandbox: &Sandbox, errors: &[String]) {
     let outcome = sandbox.run("layout validate --path image --json");
     let value = outcome.json();
     assert_eq!((outcome.status, outcome.stderr.as_str()), (1, ""));
-    assert_eq!((&value["valid"], &value["errors"], &value["layout_path"]), (&json!(false), &json!(errors), &json!("image")));
+    assert_eq!(
+        (&value["valid"], &value["errors"], &value["layout_path"]),
+        (&json!(false), &json!(errors), &json!("image"))
+    );
     assert_eq!(sandbox.tree(), before);
 }
 
@@ -74,7 +77,8 @@ fn a_document_that_is_not_what_its_media_type_says_is_an_error() {
     let sandbox = Sandbox::new();
     let digest = sandbox.store("[]");
     let list = |media_type: &str, size: u64| {
-        json!({"schemaVersion": 2, "manifests": [{"mediaType": media_type, "digest": digest, "size": size}]}).to_string()
+        json!({"schemaVersion": 2, "manifests": [{"mediaType": media_type, "digest": digest, "size": size}]})
+            .to_string()
     };
     for (media_type, kind) in [(MANIFEST_TYPE, "image manifest"), (INDEX_TYPE, "image index")] {
         sandbox.write("image/index.json", list(media_type, 2));
@@ -102,8 +106,9 @@ fn nested_indexes_are_followed_and_cycles_end() {
     let mut digest = sandbox.store(&content);
     let innermost = digest.clone();
     for _ in 0..200 {
-        content = json!({"schemaVersion": 2, "manifests": [entry(&digest, content.len()), entry(&digest, content.len())]})
-            .to_string();
+        content =
+            json!({"schemaVersion": 2, "manifests": [entry(&digest, content.len()), entry(&digest, content.len())]})
+                .to_string();
         digest = sandbox.store(&content);
     }
     sandbox.edit("image/index.json", |index| index["manifests"] = json!([entry(&digest, content.len())]));
