@@ -258,7 +258,7 @@ fn a_staging_file_that_is_none_gives_an_error_and_is_left_as_it_is() {
     for (at, (content, reason)) in cases.iter().enumerate() {
         sandbox.write(STAGE, content);
         let before = sandbox.tree();
-        // One command for each content, and each command often: together they would take long.
+        // Each command meets some of the contents: all of them with all would take long and show no more.
         for words in ["status", READERS[at % READERS.len()]] {
             let outcome = sandbox.run(&format!("layout {words} --path image"));
             assert_eq!((outcome.status, outcome.stdout.as_str()), (1, ""), "{words} with {content}");
