@@ -1,0 +1,367 @@
+//! `layout add layer`: what is told by the content, what is stored, and under which media type.
+
+use serde_json::json;
+
+use crate::support::*;
+
+/// `patches.tar` as `xz -9e` writes it.
+const PATCHES_XZ: &str = "fd377a585a000004e6d6b446020021011c00000010cf58cce007ff00465d00329d0886146b28f58a74e3f935d4d595c2642ea5ea72c04835f602f974a597622a7e468cf4605bb63b31363de6003982729b630fd4880e3a8e6af0d57bbea471eaece653800000000054203c63fefc39700001628010000000819d9667b1c467fb020000000004595a";
+/// `patches.tar` as `bzip2` writes it.
+const PATCHES_BZIP2: &str = "425a6839314159265359fdd9f55a00002fdb80ca900000f70004006e43de000828200054568234d0d313003d41282868191a68004e07c842a101f9c603dcb5a028528ef9499075109b20cf263b84392a62e7346d60fadd7c048d0f1480e22d8bb9229c28487eecfaad00";
+/// `text\n` as `xz` writes it.
+const TEXT_XZ: &str = "fd377a585a000004e6d6b4460200210116000000742fe5a3010004746578740a000000001d2bd28aaf194ccd00011d05b82d80af1fb6f37d010000000004595a";
+
+/// `patches.tar` as the program compresses it with gzip, and with zstd.
+const PATCHES_GZIP: &str = "sha256:5a9b8f0e409bbdc27b14334db14ae4276b8400a9751d1078096ac500e571ff25";
+const PATCHES_ZSTD: &str = "sha256:fed219f25bc6236eced6e1e14325bda919af8aaab6b371184409225a6bdeb8fa";
+
+const COMPRESSING: &str = "Input file is not compressed. Compressing with gzip...\n";
+
+fn unhex(text: &str) -> Vec<u8> {
+    hex::decode(text).expect("hexadecimal")
+}
+
+/// A tar that holds nothing: two blocks of zeros.
+fn empty_tar() -> Vec<u8> {
+    vec![0; 1024]
+}
+
+/// Puts a frame in front that decoders skip (zstd's format document, "Skippable Frames").
+fn after_skippable_frame(magic: u8, content: &[u8]) -> Vec<u8> {
+    [&[magic, 0x2a, 0x4d, 0x18, 3, 0, 0, 0, b'a', b'b', b'c'], content].concat()
+}
+
+/// A layer of some content, and what it must become.
+struct Case {
+    name: &'static str,
+    content: Vec<u8>,
+    /// Further words.
+    words: &'static str,
+    /// What is noted besides the media type.
+    note: &'static str,
+    media_type: &'static str,
+    /// The uncompressed content.
+    plain: Vec<u8>,
+    /// The stored bytes, where they are the bytes that came; otherwise the digest of what they are compressed to.
+    stored: Stored,
+}
+
+enum Stored {
+    AsIs,
+    As(&'static str),
+}
+use Stored::{As, AsIs};
+
+#[test]
+fn content_decides_what_is_stored() {
+    let halves = |tar: &[u8], compress: fn(&[u8]) -> Vec<u8>| {
+        let (first, second) = tar.split_at(700);
+        [compress(first), compress(second)].concat()
+    };
+    let patches = patches_tar();
+    let case = |name, content, words, note, media_type, plain: &[u8], stored| Case {
+        name,
+        content,
+        words,
+        note,
+        media_type,
+        plain: plain.to_vec(),
+        stored,
+    };
+    const FROM_XZ: &str = "Input file is compressed with xz. Recompressing with gzip...\n";
+    const FROM_BZIP2: &str = "Input file is compressed with bzip2. Recompressing with zstd...\n";
+    const ZSTDING: &str = "Input file is not compressed. Compressing with zstd...\n";
+    let cases = [
+        case("gzip", gzip(&patches), "", "", GZIP_TYPE, &patches, AsIs),
+        case("gzip, zstd asked", gzip(&patches), "--compress-format zstd", "", GZIP_TYPE, &patches, AsIs),
+        case("several gzip members", halves(&patches, gzip), "", "", GZIP_TYPE, &patches, AsIs),
+        case("zstd", zstd(&patches), "", "", ZSTD_TYPE, &patches, AsIs),
+        case("several zstd frames", halves(&patches, zstd), "", "", ZSTD_TYPE, &patches, AsIs),
+        case("skippable frame", after_skippable_frame(0x50, &zstd(&patches)), "", "", ZSTD_TYPE, &patches, AsIs),
+        case("other skippable frame", after_skippable_frame(0x5f, &zstd(&patches)), "", "", ZSTD_TYPE, &patches, AsIs),
+        case("plain tar", patches.clone(), "", COMPRESSING, GZIP_TYPE, &patches, As(PATCHES_GZIP)),
+        case(
+            "plain tar, zstd",
+            patches.clone(),
+            "--compress-format zstd",
+            ZSTDING,
+            ZSTD_TYPE,
+            &patches,
+            As(PATCHES_ZSTD),
+        ),
+        case(
+            "plain tar, ZSTD",
+            patches.clone(),
+            "--compress-format ZSTD",
+            ZSTDING,
+            ZSTD_TYPE,
+            &patches,
+            As(PATCHES_ZSTD),
+        ),
+        case("xz", unhex(PATCHES_XZ), "", FROM_XZ, GZIP_TYPE, &patches, As(PATCHES_GZIP)),
+        case(
+            "bzip2",
+            unhex(PATCHES_BZIP2),
+            "--compress-format zstd",
+            FROM_BZIP2,
+            ZSTD_TYPE,
+            &patches,
+            As(PATCHES_ZSTD),
+        ),
+        case("gzip around an empty tar", gzip(&empty_tar()), "", "", GZIP_TYPE, &empty_tar(), AsIs),
+        case(
+            "empty tar",
+            empty_tar(),
+            "",
+            COMPRESSING,
+            GZIP_TYPE,
+            &empty_tar(),
+            As("sha256:75eb48369c0d0b1260b7db5c5f831d5f8b1b9b322b64191c96cb147437e7f404"),
+        ),
+    ];
+    for Case { name, content, words, note, media_type, plain, stored } in cases {
+        let sandbox = Sandbox::new();
+        // The name says something else than the content, and does not count.
+        sandbox.write("layer.txt", &content);
+        let digest = match stored {
+            AsIs => sha256(&content),
+            As(digest) => digest.to_owned(),
+        };
+        let outcome = sandbox.run(&format!("layout add layer --path image --file layer.txt {words}"));
+        let layer = sandbox.stage()["layers"][0].clone();
+        let size = layer["size"].as_u64().unwrap_or_else(|| panic!("{name}: {outcome:?}"));
+        outcome.succeeds(staged_layer(&digest, size, media_type), format!("{note}{}", used_type(media_type)));
+        assert_eq!(
+            layer,
+            json!({"digest": digest, "size": sandbox.blob(&digest).len(), "media_type": media_type, "annotations": {},
+                "diff_id": sha256(&plain)})
+        );
+        sandbox.has_blobs([digest.as_str()]);
+        let bytes = sandbox.blob(&digest);
+        let unpacked = if media_type == GZIP_TYPE { gunzip(&bytes) } else { zstd::decode_all(&*bytes).expect("sound") };
+        assert!(unpacked == plain, "{name}");
+        assert!(sandbox.read("layer.txt") == content, "{name}: the file is never changed");
+    }
+}
+
+#[test]
+fn a_tar_is_stored_as_it_is_under_the_uncompressed_type() {
+    let sandbox = Sandbox::new();
+    sandbox
+        .run(&format!("layout add layer -p image -f base.tar --media-type {TAR_TYPE}"))
+        .succeeds(staged_layer(BASE_DIFF_ID, base_tar().len() as u64, TAR_TYPE), "");
+    assert!(sandbox.blob(BASE_DIFF_ID) == base_tar());
+    assert_eq!(sandbox.stage()["layers"][0]["diff_id"], BASE_DIFF_ID);
+}
+
+#[test]
+fn content_that_is_no_tar_needs_a_media_type() {
+    let text = b"text\n".as_slice();
+    for (content, encoding) in [
+        (text.to_vec(), None),
+        (gzip(text), Some("gzip")),
+        (zstd(text), Some("zstd")),
+        (unhex(TEXT_XZ), None),
+        (vec![0; 512], None),
+        (vec![0; 1023], None),
+        (b"\x1f".to_vec(), None),
+    ] {
+        let sandbox = Sandbox::new();
+        sandbox.write("layer.tar", &content);
+        let words = "layout add layer -p image -f layer.tar";
+        sandbox.refuses(words, "cannot infer media type for '.tar'; use --media-type");
+
+        // With one it is stored: compressed as it came, otherwise compressed here.
+        let value = sandbox.ok_json(&format!("{words} --media-type application/x-thing"));
+        let blob = sandbox.blob(value["digest"].as_str().expect("a digest"));
+        let (stored, plain) = match encoding {
+            Some(_) => (content.clone(), text.to_vec()),
+            None => (blob.clone(), content.clone()),
+        };
+        assert!(blob == stored);
+        if encoding != Some("zstd") {
+            assert!(gunzip(&blob) == plain);
+        }
+        assert_eq!(value["diff_id"], json!(sha256(&plain)));
+        assert_eq!(value["media_type"], "application/x-thing");
+        assert_eq!(value.get("warning"), None);
+    }
+}
+
+#[test]
+fn a_media_type_that_contradicts_the_stored_bytes_is_refused() {
+    let sandbox = Sandbox::new();
+    sandbox.write("base.tar.zst", zstd(&base_tar()));
+    sandbox.write("patches.tar.xz", unhex(PATCHES_XZ));
+    let docker = "application/vnd.docker.image.rootfs.diff.tar.gzip";
+    for (file, words, media_type, stored, hint) in [
+        ("base.tar.zst", "", GZIP_TYPE, "zstd", "; use a +zstd type, or leave --media-type out"),
+        ("base.tar.zst", "", docker, "zstd", "; use a +zstd type, or leave --media-type out"),
+        ("base.tar.zst", "", TAR_TYPE, "zstd", "; use a +zstd type, or leave --media-type out"),
+        ("patches.tar.gz", "", ZSTD_TYPE, "gzip", "; use a +gzip type, or leave --media-type out"),
+        ("patches.tar.gz", "", TAR_TYPE, "gzip", "; use a +gzip type, or leave --media-type out"),
+        ("base.tar", "", ZSTD_TYPE, "gzip", "; use a +gzip type, or leave --media-type out"),
+        ("base.tar", "--compress-format zstd", GZIP_TYPE, "zstd", "; use a +zstd type, or leave --media-type out"),
+        ("patches.tar.xz", "", TAR_TYPE, "gzip", "; use a +gzip type, or leave --media-type out"),
+    ] {
+        sandbox.refuses(
+            &format!("layout add layer -p image -f {file} {words} --media-type {media_type}"),
+            &format!("media type {media_type} does not fit {file}, whose bytes are stored as {stored}{hint}"),
+        );
+    }
+    sandbox.ok(&format!("layout add layer -p image -f patches.tar.gz --media-type {docker}"));
+}
+
+#[test]
+fn content_that_is_no_tar_under_a_tar_type_is_warned_of() {
+    let sandbox = Sandbox::new();
+    sandbox.write("notes.txt", "just text");
+    sandbox.write("notes.gz", gzip(b"just text"));
+    for (file, note) in [("notes.txt", COMPRESSING), ("notes.gz", "")] {
+        let words = format!("layout add layer -p image -f {file} --media-type {GZIP_TYPE}");
+        let warning = format!("{file} does not look like a tar, which its media type {GZIP_TYPE} says it is");
+        let outcome = sandbox.run(&words);
+        assert_eq!((outcome.status, outcome.stderr), (0, format!("{note}Warning: {warning}\n")));
+        assert_eq!(sandbox.ok_json(&words)["warning"], json!(warning));
+        assert_eq!(sandbox.run(&format!("{words} --quiet")).stderr, format!("Warning: {warning}\n"));
+    }
+}
+
+#[test]
+fn broken_streams_are_refused_whatever_their_media_type() {
+    let flip = |mut content: Vec<u8>, at_end: usize| {
+        let at = content.len() - at_end;
+        content[at] ^= 0xff;
+        content
+    };
+    let cut = |content: Vec<u8>, bytes: usize| content[..content.len() - bytes].to_vec();
+    // Checksums are part of the streams: this one has one too.
+    let checked = |content: &[u8]| {
+        let mut encoder = zstd::Encoder::new(Vec::new(), 1).expect("an encoder");
+        encoder.include_checksum(true).expect("set");
+        std::io::Write::write_all(&mut encoder, content).expect("compressed");
+        encoder.finish().expect("compressed")
+    };
+    let patches = patches_tar();
+    let cases = [
+        ("gzip, cut in its end", "gzip", cut(gzip(&patches), 1)),
+        ("gzip, cut in its content", "gzip", cut(gzip(&patches), 600)),
+        ("gzip, wrong checksum", "gzip", flip(gzip(&patches), 5)),
+        ("gzip, wrong length", "gzip", flip(gzip(&patches), 1)),
+        ("gzip, garbage after it", "gzip", [gzip(&patches).as_slice(), b"garbage"].concat()),
+        ("gzip, second member cut", "gzip", cut([gzip(&patches), gzip(&patches)].concat(), 1)),
+        ("zstd, cut", "zstd", cut(zstd(&patches), 1)),
+        ("zstd, wrong checksum", "zstd", flip(checked(&patches), 1)),
+        ("zstd, garbage after it", "zstd", [zstd(&patches).as_slice(), b"garbage"].concat()),
+        ("xz, cut", "xz", cut(unhex(PATCHES_XZ), 1)),
+        ("xz, wrong index", "xz", flip(unhex(PATCHES_XZ), 20)),
+        ("bzip2, cut", "bzip2", cut(unhex(PATCHES_BZIP2), 1)),
+        ("bzip2, wrong checksum", "bzip2", flip(unhex(PATCHES_BZIP2), 2)),
+    ];
+    let sandbox = Sandbox::new();
+    for (name, encoding, content) in cases {
+        sandbox.write("layer", content);
+        let before = sandbox.tree();
+        for media_type in ["", "--media-type application/x-thing"] {
+            let outcome = sandbox.run(&format!("layout add layer -p image -f layer -q {media_type}"));
+            let start = format!("Error: layer is not a sound {encoding} stream: ");
+            assert!(
+                outcome.stderr.starts_with(&start) || outcome.stderr.starts_with("Error: cannot infer"),
+                "{name}: {outcome:?}"
+            );
+            assert!(outcome.stderr.starts_with(&start) || media_type.is_empty(), "{name}: {outcome:?}");
+            assert_eq!((outcome.status, outcome.stdout.as_str()), (1, ""), "{name}");
+            assert_eq!(sandbox.tree(), before, "{name}");
+        }
+    }
+}
+
+#[test]
+fn an_empty_file_and_a_directory_are_refused() {
+    let sandbox = Sandbox::new();
+    sandbox.write("empty.tar", "");
+    std::fs::create_dir(sandbox.path("directory.tar")).expect("created");
+    for words in ["", &format!(" --media-type {GZIP_TYPE}")] {
+        sandbox.refuses(&format!("layout add layer -p image -f empty.tar{words}"), "empty.tar is empty");
+        let directory = format!("layout add layer -p image -f directory.tar{words}");
+        sandbox.refuses(&directory, "directory.tar is a directory, not a file");
+    }
+}
+
+#[test]
+fn a_dash_reads_standard_input() {
+    let sandbox = Sandbox::new();
+    sandbox
+        .run_with_input("layout add layer -p image -f -", &base_tar())
+        .succeeds(staged_layer(BASE, BASE_SIZE, GZIP_TYPE), format!("{COMPRESSING}{}", used_type(GZIP_TYPE)));
+    sandbox
+        .run_with_input("layout add layer -p image -f -", &gzip(&patches_tar()))
+        .succeeds(staged_layer(PATCHES, PATCHES_SIZE, GZIP_TYPE), used_type(GZIP_TYPE));
+    let before = sandbox.tree();
+    sandbox.run_with_input("layout add layer -p image -f -", b"").fails("Error: - is empty\n");
+    sandbox
+        .run_with_input("layout add layer -p image -f -", b"text")
+        .fails("Error: cannot infer media type for '-'; use --media-type\n");
+    assert_eq!(sandbox.tree(), before);
+}
+
+#[cfg(unix)]
+#[test]
+fn a_link_and_a_pipe_are_read_like_the_file_behind_them() {
+    let sandbox = Sandbox::new();
+    std::os::unix::fs::symlink("base.tar", sandbox.path("link")).expect("linked");
+    sandbox
+        .run("layout add layer -p image -f link")
+        .succeeds(staged_layer(BASE, BASE_SIZE, GZIP_TYPE), format!("{COMPRESSING}{}", used_type(GZIP_TYPE)));
+    std::os::unix::fs::symlink("nothing", sandbox.path("broken")).expect("linked");
+    sandbox.refuses("layout add layer -p image -f broken", "File not found: broken");
+
+    let pipe = sandbox.path("pipe");
+    assert!(std::process::Command::new("mkfifo").arg(&pipe).status().expect("mkfifo runs").success());
+    let writer = std::thread::spawn(move || std::fs::write(pipe, gzip(&patches_tar())).expect("written"));
+    sandbox
+        .run("layout add layer -p image -f pipe")
+        .succeeds(staged_layer(PATCHES, PATCHES_SIZE, GZIP_TYPE), used_type(GZIP_TYPE));
+    writer.join().expect("written");
+}
+
+#[test]
+fn annotations_are_staged_and_json_shows_them() {
+    let sandbox = Sandbox::new();
+    assert_eq!(
+        sandbox.ok_json("layout add layer -p image -f base.tar --annotation b=2 --annotation a=1=x"),
+        json!({"digest": BASE, "size": BASE_SIZE, "media_type": GZIP_TYPE, "annotations": {"a": "1=x", "b": "2"},
+            "diff_id": BASE_DIFF_ID})
+    );
+    assert_eq!(
+        sandbox.stage()["layers"],
+        json!([{"digest": BASE, "size": BASE_SIZE, "media_type": GZIP_TYPE, "annotations": {"a": "1=x", "b": "2"},
+            "diff_id": BASE_DIFF_ID}])
+    );
+}
+
+#[test]
+fn zstd_is_the_other_format() {
+    Sandbox::new()
+        .run("layout add layer -p image -f base.tar --compress-format zstd --quiet")
+        .succeeds(staged_layer(BASE_ZSTD, BASE_ZSTD_SIZE, ZSTD_TYPE), "");
+}
+
+#[test]
+fn the_same_layer_may_be_staged_twice_and_is_stored_once() {
+    let sandbox = Sandbox::new();
+    sandbox.ok("layout add layer -p image -f base.tar");
+    sandbox.ok("layout add layer -p image -f base.tar");
+    assert_eq!(sandbox.stage()["layers"].as_array().map(Vec::len), Some(2));
+    sandbox.has_blobs([BASE]);
+}
+
+#[test]
+fn the_media_type_is_assumed_only_where_it_is_not_given() {
+    let sandbox = Sandbox::new();
+    let words = format!("layout add layer -p image -f patches.tar.gz --media-type {GZIP_TYPE}");
+    sandbox.run(&words).succeeds(staged_layer(PATCHES, PATCHES_SIZE, GZIP_TYPE), "");
+    sandbox
+        .run("layout add layer -p image -f patches.tar.gz --yes")
+        .succeeds(staged_layer(PATCHES, PATCHES_SIZE, GZIP_TYPE), used_type(GZIP_TYPE));
+}

@@ -1,0 +1,218 @@
+//! Every row of the reference's error table, and usage errors. What fails changes nothing.
+
+use serde_json::json;
+
+use crate::support::*;
+
+#[test]
+fn a_path_that_is_a_layout_is_not_initialised_again() {
+    Sandbox::built().refuses("layout init --path image", "image is already an OCI Image Layout");
+}
+
+#[test]
+fn every_command_but_init_needs_a_layout() {
+    let sandbox = Sandbox::empty();
+    std::fs::create_dir(sandbox.path("empty")).expect("created");
+    sandbox.write("base.tar", base_tar());
+    for command in [
+        "add layer --file base.tar",
+        "annotate layer --index 0 --annotation a=b",
+        "annotate manifest --annotation a=b",
+        "generate config",
+        "generate manifest",
+        "update config --os linux",
+        "status",
+        "show",
+        "validate",
+    ] {
+        for path in ["empty", "missing", "base.tar"] {
+            sandbox.refuses(
+                &format!("layout {command} --path {path}"),
+                &format!("{path} is not an OCI Image Layout (missing oci-layout file)"),
+            );
+        }
+    }
+}
+
+#[test]
+fn a_layer_that_is_not_there_is_said_to_be_so() {
+    let sandbox = Sandbox::new();
+    for file in ["missing.tar", "./missing.tar", "base.tar/layer"] {
+        let words = format!("layout add layer --path image --file {file}");
+        sandbox.refuses(&words, &format!("File not found: {file}"));
+    }
+}
+
+#[test]
+fn content_that_says_nothing_needs_a_media_type() {
+    let sandbox = Sandbox::new();
+    for (name, shown) in [("notes.txt", ".txt"), ("notes", "notes"), (".notes", ".notes"), ("a.tar.bin", ".bin")] {
+        sandbox.write(name, "just text");
+        sandbox.refuses(
+            &format!("layout add layer --path image --file {name}"),
+            &format!("cannot infer media type for '{shown}'; use --media-type"),
+        );
+    }
+}
+
+#[test]
+fn an_index_out_of_range_says_how_many_layers_there_are() {
+    let cases = [(Sandbox::new(), 0), (Sandbox::staged(), 2)];
+    for (sandbox, count) in cases {
+        for index in ["2", "99", "-1", "9223372036854775807"] {
+            sandbox.refuses(
+                &format!("layout annotate layer --path image --index {index} --annotation a=b"),
+                &format!("layer index {index} out of range (staged layers: {count})"),
+            );
+        }
+    }
+}
+
+#[test]
+fn a_step_that_comes_too_early_names_the_one_before() {
+    const NO_LAYERS: &str = "no layers have been staged; run 'layout add layer' first";
+    const NO_CONFIG: &str = "config not generated; run 'layout generate config' first";
+    const NO_MANIFEST: &str = "manifest not generated; run 'layout generate manifest' first";
+    let empty = Sandbox::new();
+    empty.refuses("layout generate config --path image", NO_LAYERS);
+    empty.refuses("layout generate manifest --path image", NO_LAYERS);
+    empty.refuses("layout update config --path image --os linux", NO_CONFIG);
+    empty.refuses("layout annotate manifest --path image --annotation a=b", NO_MANIFEST);
+    let staged = Sandbox::staged();
+    staged.refuses("layout generate manifest --path image", NO_CONFIG);
+    staged.refuses("layout update config --path image --os linux", NO_CONFIG);
+    Sandbox::configured().refuses("layout annotate manifest --path image --annotation a=b", NO_MANIFEST);
+}
+
+#[test]
+fn an_index_that_is_none_is_said_to_be_so() {
+    let sandbox = Sandbox::built();
+    for content in
+        ["", "{}", "[]", "{\"schemaVersion\":1,\"manifests\":[]}", "{\"schemaVersion\":2,\"manifests\":[{}]}"]
+    {
+        sandbox.write("image/index.json", content);
+        for command in ["show", "generate manifest", "annotate manifest --annotation a=b"] {
+            sandbox.refuses(
+                &format!("layout {command} --path image"),
+                "index.json at image is not a valid OCI Image Index",
+            );
+        }
+        let outcome = sandbox.run("layout validate --path image");
+        assert_eq!((outcome.status, outcome.stdout.as_str()), (1, ""));
+        let first = outcome.stderr.lines().next();
+        assert_eq!(first, Some("Error: index.json at image is not a valid OCI Image Index"), "{content}");
+    }
+    std::fs::remove_file(sandbox.path("image/index.json")).expect("removed");
+    sandbox.refuses("layout show --path image", "index.json at image is not a valid OCI Image Index");
+}
+
+#[test]
+fn a_blob_with_other_content_is_a_digest_mismatch() {
+    let sandbox = Sandbox::built();
+    let other = "x".repeat(CONFIG_SIZE as usize);
+    let message = format!("digest mismatch for {CONFIG}: expected {CONFIG}, got {}", sha256(other.as_bytes()));
+    sandbox.write(&blob_name(CONFIG), other);
+    for command in ["validate", "generate manifest", "update config --os linux"] {
+        sandbox.refuses(&format!("layout {command} --path image"), &message);
+    }
+}
+
+#[test]
+fn a_blob_that_is_missing_is_reported_with_what_refers_to_it() {
+    for (blob, referrer) in [(BASE, MANIFEST), (CONFIG, MANIFEST), (MANIFEST, "index.json")] {
+        let sandbox = Sandbox::built();
+        std::fs::remove_file(sandbox.path(blob_name(blob))).expect("removed");
+        sandbox
+            .refuses("layout validate --path image", &format!("blob {blob} referenced by {referrer} does not exist"));
+    }
+}
+
+#[test]
+fn a_failed_command_says_why_on_stderr_under_json_too() {
+    let sandbox = Sandbox::new();
+    sandbox.refuses(
+        "layout generate config --path image --json",
+        "no layers have been staged; run 'layout add layer' first",
+    );
+    sandbox.refuses(
+        "layout status --path elsewhere --json",
+        "elsewhere is not an OCI Image Layout (missing oci-layout file)",
+    );
+}
+
+#[test]
+fn usage_errors_exit_with_2_and_change_nothing() {
+    let sandbox = Sandbox::built();
+    let before = sandbox.tree();
+    for (words, said) in [
+        ("layout init", "--path <DIR>"),
+        ("layout add layer --path image", "--file <FILE>"),
+        ("layout add layer --file base.tar", "--path <DIR>"),
+        ("layout annotate layer --path image --index 0", "--annotation <KEY=VALUE>"),
+        ("layout annotate layer --path image --annotation a=b", "--index <N>"),
+        ("layout annotate layer --path image --index one --annotation a=b", "invalid value 'one'"),
+        ("layout annotate manifest --path image", "--annotation <KEY=VALUE>"),
+        ("layout status --path image --colour", "unexpected argument '--colour'"),
+        ("layout status --path image more", "unexpected argument 'more'"),
+        ("layout statuses --path image", "unrecognized subcommand 'statuses'"),
+        ("layout add layer --path image --file base.tar --compress-format lz4", "[possible values: gzip, zstd]"),
+        ("layout add layer --path image --file base.tar --media-type tar", "'tar' is not a media type"),
+        ("layout add layer --path image --file base.tar --annotation role", "expected KEY=VALUE"),
+        ("layout add layer --path image --file base.tar --annotation =base", "the key is empty; expected KEY=VALUE"),
+        ("layout generate config --path image --annotation role", "expected KEY=VALUE"),
+        ("layout generate config --path image --architecture=", "the value is empty"),
+        ("layout generate manifest --path image --annotation =", "the key is empty; expected KEY=VALUE"),
+        ("layout update config --path image --annotation role", "expected KEY=VALUE"),
+        ("layout status --path image --telemetry-format yaml", "[possible values: text, json]"),
+        ("layout status --path image -t 3", "3 is not in 0..=2"),
+        ("completions tcsh", "[possible values: bash, elvish, fish, powershell, zsh]"),
+        ("layout", "Usage: regshape layout"),
+        ("", "Usage: regshape"),
+    ] {
+        let outcome = sandbox.run(words);
+        assert_eq!((outcome.status, outcome.stdout.as_str()), (2, ""), "{words}: {outcome:?}");
+        assert!(outcome.stderr.contains(said), "{words}: {said} is not in {}", outcome.stderr);
+    }
+    assert_eq!(sandbox.tree(), before);
+}
+
+#[cfg(unix)]
+#[test]
+fn words_that_are_not_utf_8_are_a_usage_error_but_paths_may_be_anything() {
+    use std::ffi::OsStr;
+    use std::os::unix::ffi::OsStrExt;
+
+    let sandbox = Sandbox::new();
+    let odd = OsStr::from_bytes(b"caf\xe9.tar");
+    let run = |words: &[&OsStr]| -> Outcome {
+        sandbox.command().args(["layout", "add", "layer", "--path", "image"]).args(words).output().expect("runs").into()
+    };
+    let before = sandbox.tree();
+    let outcome = run(&["--file".as_ref(), "base.tar".as_ref(), "--annotation".as_ref(), OsStr::from_bytes(b"a=\xff")]);
+    assert_eq!((outcome.status, outcome.stdout.as_str()), (2, ""), "{outcome:?}");
+    assert_eq!(sandbox.tree(), before);
+    // Not every file system takes such a name.
+    if std::fs::write(sandbox.path(odd), base_tar()).is_ok() {
+        run(&["--file".as_ref(), odd]).succeeds(
+            staged_layer(BASE, BASE_SIZE, GZIP_TYPE),
+            format!("Input file is not compressed. Compressing with gzip...\n{}", used_type(GZIP_TYPE)),
+        );
+    }
+}
+
+#[test]
+fn of_a_key_that_is_given_twice_the_last_value_counts_and_a_value_may_be_anything() {
+    let sandbox = Sandbox::staged();
+    let words = ["layout", "annotate", "layer", "-p", "image", "-i", "0", "--json"];
+    let annotations = ["--annotation", "a=1", "--annotation", "a=2", "--annotation", "b=", "--annotation", "c=x=y z"];
+    let outcome = sandbox.run_words(words.into_iter().chain(annotations));
+    assert_eq!(outcome.json()["annotations"], json!({"a": "2", "b": "", "c": "x=y z"}));
+}
+
+#[test]
+fn text_from_outside_does_not_reach_the_terminal_as_a_command() {
+    let sandbox = Sandbox::empty();
+    sandbox
+        .run_words(["layout", "show", "--path", "a\u{1b}[31m\nb"])
+        .fails("Error: a\\u{1b}[31m\\nb is not an OCI Image Layout (missing oci-layout file)\n");
+}

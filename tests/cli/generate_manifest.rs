@@ -1,0 +1,211 @@
+//! `layout generate manifest`
+
+use serde_json::{Value, json};
+
+use crate::support::*;
+
+const REF_NAME: &str = "org.opencontainers.image.ref.name";
+
+fn text(digest: &str, size: u64, ref_name: &str) -> String {
+    format!(
+        "Generated manifest:\n      digest: {digest}\n        size: {size}\n  media-type: {MANIFEST_TYPE}\n{ref_name}"
+    )
+}
+
+/// Generates a manifest and returns its digest.
+#[track_caller]
+fn generate(sandbox: &Sandbox, words: &str) -> String {
+    let value = sandbox.ok_json(&format!("layout generate manifest --path image {words}"));
+    value["digest"].as_str().expect("a digest").to_owned()
+}
+
+/// The entries of index.json, as pairs of ref name and digest.
+fn entries(sandbox: &Sandbox) -> Vec<(Value, Value)> {
+    let index = sandbox.index();
+    let entries = index["manifests"].as_array().expect("a list").iter();
+    entries.map(|entry| (entry["annotations"][REF_NAME].clone(), entry["digest"].clone())).collect()
+}
+
+#[test]
+fn defaults_are_taken_and_noted_where_nobody_can_be_asked() {
+    let sandbox = Sandbox::configured();
+    let notes = format!(
+        "Using no reference name; --ref-name sets one\nUsing manifest media type {MANIFEST_TYPE}; --media-type sets another\nUsing no manifest annotations; --annotation adds one\n"
+    );
+    let expected = text(MANIFEST, MANIFEST_SIZE, "");
+    sandbox.run("layout generate manifest --path image").succeeds(&expected, &notes);
+    sandbox.run("layout generate manifest --path image --yes").succeeds(&expected, notes);
+    sandbox.run("layout generate manifest --path image --quiet").succeeds(expected, "");
+    assert_eq!(
+        sandbox.text(&blob_name(MANIFEST)),
+        format!(
+            r#"{{"config":{{"digest":"{CONFIG}","mediaType":"{CONFIG_TYPE}","size":{CONFIG_SIZE}}},"layers":[{{"digest":"{BASE}","mediaType":"{GZIP_TYPE}","size":{BASE_SIZE}}},{{"digest":"{PATCHES}","mediaType":"{GZIP_TYPE}","size":{PATCHES_SIZE}}}],"mediaType":"{MANIFEST_TYPE}","schemaVersion":2}}"#
+        )
+    );
+    assert_eq!(
+        sandbox.index()["manifests"],
+        json!([{"mediaType": MANIFEST_TYPE, "digest": MANIFEST, "size": MANIFEST_SIZE,
+            "platform": {"architecture": "amd64", "os": "linux"}}])
+    );
+}
+
+#[test]
+fn json_shows_the_annotations_and_the_ref_name() {
+    let sandbox = Sandbox::configured();
+    assert_eq!(
+        sandbox.ok_json("layout generate manifest --path image --ref-name latest"),
+        json!({"digest": MANIFEST, "size": MANIFEST_SIZE, "media_type": MANIFEST_TYPE, "ref_name": "latest",
+            "annotations": {REF_NAME: "latest"}})
+    );
+    assert_eq!(
+        sandbox.ok_json("layout generate manifest --path image"),
+        json!({"digest": MANIFEST, "size": MANIFEST_SIZE, "media_type": MANIFEST_TYPE, "ref_name": null, "annotations": {}})
+    );
+}
+
+#[test]
+fn an_entry_of_the_same_ref_name_is_replaced_where_it_stands_and_keeps_what_is_not_ours() {
+    let sandbox = Sandbox::built();
+    let foreign = sandbox.store("foreign");
+    sandbox.edit("image/index.json", |index| {
+        let entries = index["manifests"].as_array_mut().expect("a list");
+        entries[0]["annotations"]["com.example.kept"] = json!("yes");
+        entries[0]["x-kept"] = json!([1]);
+        entries
+            .insert(0, json!({"mediaType": "a/b", "digest": foreign, "size": 7, "annotations": {REF_NAME: "first"}}));
+        entries.push(json!({"mediaType": "a/b", "digest": foreign, "size": 7, "annotations": {REF_NAME: "last"}}));
+    });
+    let before = sandbox.index();
+    let digest = generate(&sandbox, "--ref-name latest --annotation a=1");
+    let mut expected = before.clone();
+    expected["manifests"][1]["digest"] = json!(digest);
+    expected["manifests"][1]["size"] = json!(sandbox.blob(&digest).len());
+    assert_eq!(sandbox.index(), expected);
+    // The annotations of the entry are not those of the manifest.
+    assert_eq!(sandbox.blob_json(&digest)["annotations"], json!({"a": "1"}));
+    sandbox.has_blobs([BASE, PATCHES, CONFIG, &foreign, &digest]);
+    sandbox.is_valid();
+}
+
+#[test]
+fn another_ref_name_adds_an_entry() {
+    let sandbox = Sandbox::built();
+    let digest = generate(&sandbox, "--ref-name v1 --annotation a=1");
+    assert_eq!(entries(&sandbox), [(json!("latest"), json!(MANIFEST)), (json!("v1"), json!(digest))]);
+    // The same manifest under a third name: the digest is there twice, the names once each.
+    assert_eq!(generate(&sandbox, "--ref-name v2"), MANIFEST);
+    let expected = [(json!("latest"), json!(MANIFEST)), (json!("v1"), json!(digest)), (json!("v2"), json!(MANIFEST))];
+    assert_eq!(entries(&sandbox), expected);
+    assert_eq!(generate(&sandbox, "--ref-name v1"), MANIFEST);
+    sandbox.has_blobs([BASE, PATCHES, CONFIG, MANIFEST]);
+    sandbox.is_valid();
+}
+
+#[test]
+fn without_a_ref_name_the_same_build_replaces_its_own_entry() {
+    let sandbox = Sandbox::configured();
+    assert_eq!(generate(&sandbox, ""), MANIFEST);
+    assert_eq!(generate(&sandbox, ""), MANIFEST);
+    assert_eq!(entries(&sandbox), [(Value::Null, json!(MANIFEST))]);
+    let digest = generate(&sandbox, "--annotation a=1");
+    assert_eq!(entries(&sandbox), [(Value::Null, json!(digest))]);
+    sandbox.has_blobs([BASE, PATCHES, CONFIG, &digest]);
+    // An empty name is no name.
+    assert_eq!(generate(&sandbox, "--ref-name="), MANIFEST);
+    assert_eq!(entries(&sandbox), [(Value::Null, json!(MANIFEST))]);
+    sandbox.has_blobs([BASE, PATCHES, CONFIG, MANIFEST]);
+}
+
+#[test]
+fn what_an_earlier_build_left_goes_when_nothing_names_it_any_more() {
+    let sandbox = Sandbox::built();
+    assert_eq!(generate(&sandbox, "--ref-name v1"), MANIFEST);
+    sandbox.ok("layout update config --path image --architecture arm64");
+    let digest = generate(&sandbox, "--ref-name latest");
+    // v1 still names the old manifest, and that the old config.
+    assert_eq!(entries(&sandbox), [(json!("latest"), json!(digest)), (json!("v1"), json!(MANIFEST))]);
+    sandbox.has_blobs([BASE, PATCHES, CONFIG, MANIFEST, CONFIG_ARM64, &digest]);
+    assert_eq!(generate(&sandbox, "--ref-name v1"), digest);
+    sandbox.has_blobs([BASE, PATCHES, CONFIG_ARM64, &digest]);
+    sandbox.is_valid();
+}
+
+#[test]
+fn what_a_nested_index_names_is_not_deleted() {
+    let sandbox = Sandbox::built();
+    let nested = json!({"schemaVersion": 2, "mediaType": INDEX_TYPE,
+        "manifests": [{"mediaType": MANIFEST_TYPE, "digest": MANIFEST, "size": MANIFEST_SIZE}]})
+    .to_string();
+    let nested_digest = sandbox.store(&nested);
+    sandbox.edit("image/index.json", |index| {
+        let entry = json!({"mediaType": INDEX_TYPE, "digest": nested_digest, "size": nested.len()});
+        index["manifests"].as_array_mut().expect("a list").push(entry);
+    });
+    sandbox.ok("layout update config --path image --architecture arm64");
+    let digest = generate(&sandbox, "--ref-name latest");
+    sandbox.has_blobs([BASE, PATCHES, CONFIG, MANIFEST, CONFIG_ARM64, &nested_digest, &digest]);
+    sandbox.is_valid();
+}
+
+#[test]
+fn a_config_that_was_made_for_other_layers_is_refused() {
+    let sandbox = Sandbox::configured();
+    sandbox.ok("layout add layer --path image --file patches.tar.gz");
+    let message = "config does not match the staged layers; run 'layout generate config' again";
+    sandbox.refuses("layout generate manifest --path image", message);
+    sandbox.ok("layout generate config --path image");
+    generate(&sandbox, "");
+    sandbox.is_valid();
+}
+
+#[test]
+fn a_ref_name_outside_the_grammar_is_refused_on_writing_and_tolerated_on_reading() {
+    let sandbox = Sandbox::built();
+    let before = sandbox.tree();
+    for name in ["-a", "a b", "a..b", "/a", "é", "a\n"] {
+        let shown = name.escape_debug();
+        let words = ["layout", "generate", "manifest", "--path", "image", &format!("--ref-name={name}")];
+        let outcome = sandbox.run_words(words);
+        assert_eq!((outcome.status, outcome.stdout.as_str()), (1, ""), "{name}");
+        assert!(outcome.stderr.starts_with("Error: the reference name cannot be used"), "{shown}: {}", outcome.stderr);
+        assert_eq!(sandbox.tree(), before);
+    }
+    sandbox.edit("image/index.json", |index| index["manifests"][0]["annotations"][REF_NAME] = json!("a b"));
+    assert_eq!(entries(&sandbox)[0].0, "a b");
+    generate(&sandbox, "--ref-name latest");
+    assert_eq!(entries(&sandbox), [(json!("a b"), json!(MANIFEST)), (json!("latest"), json!(MANIFEST))]);
+    sandbox.is_valid();
+}
+
+#[test]
+fn a_manifest_may_be_of_any_type() {
+    let sandbox = Sandbox::configured();
+    let docker = "application/vnd.docker.distribution.manifest.v2+json";
+    let digest = generate(&sandbox, &format!("--media-type {docker}"));
+    assert_eq!(sandbox.blob_json(&digest)["mediaType"], docker);
+    assert_eq!(sandbox.index()["manifests"][0]["mediaType"], docker);
+    sandbox.is_valid();
+}
+
+#[test]
+fn the_platform_has_all_that_the_config_says_of_it() {
+    let sandbox = Sandbox::configured();
+    sandbox.edit(&blob_name(CONFIG), |config| {
+        config["variant"] = json!("v8");
+        config["os.version"] = json!("1.2");
+        config["os.features"] = json!(["x"]);
+        config["author"] = json!("somebody");
+    });
+    let digest = sandbox.store(sandbox.blob(CONFIG));
+    std::fs::remove_file(sandbox.path(blob_name(CONFIG))).expect("removed");
+    let size = sandbox.blob(&digest).len();
+    sandbox.edit("image/.regshape-stage.json", |stage| {
+        stage["config"]["digest"] = json!(digest);
+        stage["config"]["size"] = json!(size);
+    });
+    generate(&sandbox, "");
+    assert_eq!(
+        sandbox.index()["manifests"][0]["platform"],
+        json!({"architecture": "amd64", "os": "linux", "variant": "v8", "os.version": "1.2", "os.features": ["x"]})
+    );
+}

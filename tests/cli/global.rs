@@ -1,0 +1,280 @@
+//! What every command has: help, global flags, telemetry; and the commands that are made from the command tree.
+
+use std::collections::BTreeSet;
+
+use serde_json::Value;
+
+use crate::support::*;
+
+/// The words that lead to each command and group.
+const TREE: [&str; 17] = [
+    "",
+    "layout",
+    "layout init",
+    "layout add",
+    "layout add layer",
+    "layout annotate",
+    "layout annotate layer",
+    "layout annotate manifest",
+    "layout generate",
+    "layout generate config",
+    "layout generate manifest",
+    "layout update",
+    "layout update config",
+    "layout status",
+    "layout show",
+    "layout validate",
+    "completions",
+];
+
+#[test]
+fn the_version_is_the_packages() {
+    for words in ["--version", "-V"] {
+        Sandbox::empty().run(words).succeeds(concat!("regshape ", env!("CARGO_PKG_VERSION"), "\n"), "");
+    }
+}
+
+#[test]
+fn help_on_every_level_has_an_example() {
+    let sandbox = Sandbox::empty();
+    for words in TREE {
+        let outcome = sandbox.run(&format!("{words} --help"));
+        assert_eq!((outcome.status, outcome.stderr.as_str()), (0, ""), "{words}");
+        let usage = format!("Usage: regshape {words}");
+        assert!(outcome.stdout.contains(usage.trim_end()), "{words}: {}", outcome.stdout);
+        assert!(outcome.stdout.contains("Example"), "{words}: {}", outcome.stdout);
+        assert!(outcome.stdout.contains("--log-file"), "{words}");
+    }
+}
+
+#[test]
+fn leaf_commands_have_the_references_options_and_short_options() {
+    let sandbox = Sandbox::empty();
+    let common = [
+        "-p, --path <",
+        "--json",
+        "--time-scenarios",
+        "--time-methods",
+        "--metrics",
+        "--debug-calls",
+        "--telemetry-format <",
+        "-t, --telemetry-verbosity <",
+        "-v, --verbose",
+        "-q, --quiet",
+        "--log-file <",
+    ];
+    for (words, options) in [
+        ("init", [].as_slice()),
+        ("add layer", &["-f, --file <", "--compress-format <", "--media-type <", "--annotation <", "-y, --yes"]),
+        ("annotate layer", &["-i, --index <", "--annotation <", "--replace"]),
+        ("annotate manifest", &["--annotation <", "--replace"]),
+        ("generate config", &["--architecture <", "--os <", "--media-type <", "--annotation <", "-y, --yes"]),
+        ("generate manifest", &["--ref-name <", "--media-type <", "--annotation <", "-y, --yes"]),
+        ("update config", &["--architecture <", "--os <", "--annotation <", "--replace-annotations"]),
+        ("status", &[]),
+        ("show", &[]),
+        ("validate", &[]),
+    ] {
+        let help = sandbox.ok(&format!("layout {words} -h"));
+        for option in common.iter().chain(options) {
+            assert!(help.contains(option), "{words}: no {option} in\n{help}");
+        }
+    }
+}
+
+#[test]
+fn global_flags_may_stand_anywhere() {
+    let sandbox = Sandbox::staged();
+    let expected = sandbox.ok("layout generate config -p image -q");
+    for words in ["-q layout generate config -p image", "layout --quiet generate config -p image"] {
+        sandbox.run(words).succeeds(&expected, "");
+    }
+}
+
+#[test]
+fn verbose_tells_the_causes_of_an_error() {
+    let sandbox = Sandbox::new();
+    sandbox.write("image/index.json", "{}");
+    let message = "Error: index.json at image is not a valid OCI Image Index\n";
+    sandbox.run("layout show -p image").fails(message);
+    sandbox
+        .run("-v layout show -p image")
+        .fails(format!("{message}  caused by: missing field `schemaVersion` at line 1 column 2\n"));
+}
+
+/// Splits a block of telemetry into its rows, having checked its frame.
+#[track_caller]
+fn rows(block: &str) -> Vec<&str> {
+    let lines: Vec<_> = block.lines().collect();
+    let (first, rest) = lines.split_first().expect("a first line");
+    let (last, rows) = rest.split_last().expect("a last line");
+    assert_eq!(*first, format!("── telemetry {}", "─".repeat(53)));
+    assert_eq!(*last, "─".repeat(66));
+    rows.to_vec()
+}
+
+/// Reads the row of a time: a label of 12 columns, a name of 47, a time of 7.
+#[track_caller]
+fn timed(row: &str) -> (&str, &str) {
+    assert_eq!(row.chars().count(), 66, "{row}");
+    let (label, rest) = row.split_at(12);
+    let (name, time) = rest.split_at(47);
+    let seconds = time.trim_start().strip_suffix('s').expect("seconds");
+    assert!(seconds.parse::<f64>().is_ok() && seconds.split_once('.').is_some_and(|(_, digits)| digits.len() == 3));
+    (label, name.trim_end())
+}
+
+#[test]
+fn the_text_block_is_66_columns_wide() {
+    let sandbox = Sandbox::empty();
+    let outcome = sandbox.run("layout init -p image --time-scenarios");
+    assert_eq!((outcome.status, outcome.stdout.as_str()), (0, "Initialised OCI Image Layout at image\n"));
+    let rows = rows(&outcome.stderr);
+    assert_eq!(rows.iter().map(|row| timed(row)).collect::<Vec<_>>(), [("  scenario  ", "layout init")]);
+}
+
+#[test]
+fn every_command_names_its_scenario() {
+    let sandbox = Sandbox::built();
+    for words in [
+        "layout add layer -f base.tar",
+        "layout annotate layer -i 0 --annotation a=1",
+        "layout annotate manifest --annotation a=1",
+        "layout generate config",
+        "layout generate manifest",
+        "layout update config",
+        "layout status",
+        "layout show",
+        "layout validate",
+    ] {
+        let outcome = sandbox.run(&format!("{words} -p image --json --time-scenarios"));
+        let row = rows(&outcome.stderr)[0];
+        let name = words.split(" -").next().expect("a name");
+        assert_eq!(timed(row), ("  scenario  ", name));
+        assert!(outcome.json().is_object());
+    }
+    // A command that fails took its time too.
+    let outcome = sandbox.run("layout annotate layer -p image -i 9 --annotation a=1 --time-scenarios");
+    assert!(outcome.stderr.ends_with("Error: layer index 9 out of range (staged layers: 3)\n"), "{}", outcome.stderr);
+    assert!(outcome.stderr.starts_with("── telemetry ─"));
+}
+
+#[test]
+fn methods_are_the_phases_and_metrics_count_bytes_and_blobs() {
+    let sandbox = Sandbox::new();
+    let words = "layout add layer -p image -f base.tar --quiet --time-scenarios --time-methods --metrics -t 2";
+    let stderr = sandbox.run(words).stderr;
+    let rows = rows(&stderr);
+    let (times, metrics) = rows.split_at(7);
+    let times: Vec<_> = times.iter().map(|row| timed(row)).collect();
+    let metrics: Vec<_> = metrics.iter().map(|row| row.trim_start()).collect();
+    let phases = ["read", "compress", "hash", "write", "sync", "lock wait"];
+    let expected: Vec<_> =
+        [("  scenario  ", "layout add layer")].into_iter().chain(phases.map(|phase| ("    method  ", phase))).collect();
+    assert_eq!(times, expected);
+    assert_eq!(metrics[0], "metrics  blobs read: 0  written: 1");
+    assert!(metrics[1].starts_with("metrics  bytes read: "), "{}", metrics[1]);
+}
+
+#[test]
+fn json_events_stand_one_a_line() {
+    let sandbox = Sandbox::staged();
+    let words = "layout generate config -p image --quiet --telemetry-format json";
+    let events = |flags: &str| -> Vec<Value> {
+        let outcome = sandbox.run(&format!("{words} {flags}"));
+        outcome.stderr.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect()
+    };
+    let keys = |event: &Value| event.as_object().expect("an object").keys().cloned().collect::<Vec<_>>().join(" ");
+
+    let scenario = &events("--time-scenarios")[..];
+    assert_eq!(scenario.len(), 1);
+    assert_eq!(keys(&scenario[0]), "elapsed_s methods name timestamp type");
+    assert_eq!((&scenario[0]["type"], &scenario[0]["name"]), (&"scenario".into(), &"layout generate config".into()));
+    assert!(scenario[0]["elapsed_s"].is_f64());
+    assert_eq!(scenario[0]["methods"], Value::Array(vec![]));
+    let timestamp = scenario[0]["timestamp"].as_str().expect("a text");
+    assert!(timestamp.len() == "2026-03-08T00:00:00.000000Z".len() && timestamp.ends_with('Z'), "{timestamp}");
+
+    let all = events("--time-scenarios --time-methods --metrics -t 2");
+    assert_eq!(all.len(), 2);
+    let methods = all[0]["methods"].as_array().expect("a list");
+    let names: Vec<_> = methods.iter().map(|method| method["name"].as_str().expect("a name")).collect();
+    assert_eq!(names, ["read", "compress", "hash", "write", "sync", "lock wait"]);
+    assert!(methods.iter().all(|method| keys(method) == "elapsed_s name"));
+    assert_eq!(all[1]["type"], "metrics");
+    assert_eq!(keys(&all[1]), "blobs_read blobs_written bytes_read bytes_written timestamp type");
+
+    let methods = events("--time-methods -t 2");
+    assert_eq!(methods.len(), 6);
+    assert!(methods.iter().all(|method| method["type"] == "method" && keys(method) == "elapsed_s name timestamp type"));
+}
+
+#[test]
+fn telemetry_says_nothing_unless_it_is_asked() {
+    let sandbox = Sandbox::new();
+    for flags in ["", "--debug-calls", "-t 2", "--time-scenarios --metrics -t 0", "--telemetry-format json"] {
+        let outcome = sandbox.run(&format!("layout status -p image {flags}"));
+        assert_eq!((outcome.status, outcome.stderr.as_str()), (0, ""), "{flags}");
+    }
+}
+
+#[test]
+fn the_log_file_gets_the_same_appended() {
+    let sandbox = Sandbox::new();
+    sandbox.write("log", "before\n");
+    let mut expected = "before\n".to_owned();
+    for words in
+        ["--log-file log layout show -p image --time-scenarios", "layout status -p image --metrics --log-file log"]
+    {
+        let outcome = sandbox.run(words);
+        assert_eq!(outcome.status, 0);
+        expected.push_str(&outcome.stderr);
+        assert_eq!(sandbox.text("log"), expected);
+    }
+    assert!(expected.lines().count() > 5);
+}
+
+#[test]
+fn a_log_file_that_cannot_be_written_stops_the_command_before_it_does_anything() {
+    let sandbox = Sandbox::empty();
+    sandbox.refuses("layout init -p image --log-file missing/log", "failed to open log file missing/log");
+}
+
+#[test]
+fn completions_are_made_for_five_shells() {
+    let sandbox = Sandbox::empty();
+    for (shell, mark) in [
+        ("bash", "complete -F _regshape"),
+        ("zsh", "#compdef regshape"),
+        ("fish", "complete -c regshape"),
+        ("powershell", "Register-ArgumentCompleter -Native -CommandName 'regshape'"),
+        ("elvish", "edit:completion:arg-completer[regshape]"),
+    ] {
+        let outcome = sandbox.run(&format!("completions {shell}"));
+        assert_eq!((outcome.status, outcome.stderr.as_str()), (0, ""), "{shell}");
+        // clap_complete's script for fish goes two levels deep: the options of `layout update config` are not in it.
+        let deep = if shell == "fish" { "validate" } else { "replace-annotations" };
+        for word in [mark, "annotate", "telemetry-format", deep] {
+            assert!(outcome.stdout.contains(word), "{shell}: no {word}");
+        }
+    }
+}
+
+#[test]
+fn man_prints_one_page_or_writes_them_all() {
+    let sandbox = Sandbox::empty();
+    let outcome = sandbox.run("man");
+    assert_eq!((outcome.status, outcome.stderr.as_str()), (0, ""));
+    assert!(outcome.stdout.contains(".TH regshape 1"), "{}", outcome.stdout);
+
+    sandbox.run("man pages/man1").succeeds("", "");
+    let tree = sandbox.tree();
+    let pages: BTreeSet<_> = tree.keys().filter_map(|name| name.strip_prefix("./pages/man1/")).collect();
+    for words in TREE {
+        let page = format!("{}.1", format!("regshape {words}").trim_end().replace(' ', "-"));
+        assert!(pages.contains(page.as_str()), "no {page} in {pages:?}");
+    }
+    assert!(sandbox.text("pages/man1/regshape-layout-add-layer.1").contains("compress\\-format"));
+    sandbox.write("file", "");
+    sandbox.refuses("man file", "failed to write manual pages to file");
+}

@@ -1,0 +1,24 @@
+//! The command line, from words to bytes on the disk. One file a command; the others each look at one thing that all
+//! commands have in common.
+
+#![cfg(feature = "cli")]
+#![allow(clippy::print_stderr, reason = "a test that is skipped says so")]
+
+mod add_layer;
+mod annotate_layer;
+mod annotate_manifest;
+mod compatibility;
+mod errors;
+mod example;
+mod generate_config;
+mod generate_manifest;
+mod global;
+mod init;
+mod interrupted;
+mod parallel;
+mod show;
+mod status;
+mod streams;
+mod support;
+mod update_config;
+mod validate;

@@ -1,0 +1,120 @@
+//! What goes to stdout and stderr, what comes from stdin, and what happens if one of them does not work.
+
+use std::fs::File;
+use std::io::{Seek, pipe};
+
+use serde_json::Value;
+
+use crate::support::*;
+
+/// All ten commands, in an order in which each of them works, beginning with a directory that holds the two layers.
+const COMMANDS: [&str; 10] = [
+    "layout init -p image",
+    "layout add layer -p image -f base.tar",
+    "layout annotate layer -p image -i 0 --annotation a=1",
+    "layout generate config -p image",
+    "layout update config -p image --architecture arm64",
+    "layout generate manifest -p image",
+    "layout annotate manifest -p image --annotation a=1",
+    "layout status -p image",
+    "layout show -p image",
+    "layout validate -p image",
+];
+
+fn with_layer() -> Sandbox {
+    let sandbox = Sandbox::empty();
+    sandbox.write("base.tar", base_tar());
+    sandbox
+}
+
+#[test]
+fn json_is_one_value_on_stdout_and_nothing_on_stderr() {
+    let sandbox = with_layer();
+    for words in COMMANDS {
+        let outcome = sandbox.run(&format!("{words} --json"));
+        assert_eq!((outcome.status, outcome.stderr.as_str()), (0, ""), "{words}");
+        let value: Value = outcome.json();
+        assert!(value.is_object(), "{words}");
+        assert!(
+            outcome.stdout.starts_with("{\n  \"") && outcome.stdout.ends_with("\n}\n"),
+            "{words}: {}",
+            outcome.stdout
+        );
+    }
+}
+
+#[test]
+fn quiet_leaves_the_result_and_takes_the_notes() {
+    let (loud, quiet) = (with_layer(), with_layer());
+    for words in COMMANDS {
+        let expected = loud.ok(words);
+        quiet.run(&format!("{words} --quiet")).succeeds(expected, "");
+    }
+}
+
+#[test]
+fn a_warning_is_not_a_note() {
+    let outcome = Sandbox::built().run("layout update config -p image --os freebsd --quiet");
+    assert_eq!(outcome.stderr, outdated("config"));
+}
+
+#[test]
+fn a_reader_that_is_gone_is_no_error() {
+    let sandbox = with_layer();
+    let more = ["--help", "--version", "completions bash", "man", "layout --help"];
+    for words in COMMANDS.into_iter().chain(more) {
+        let (reader, writer) = pipe().expect("a pipe");
+        drop(reader);
+        let output =
+            sandbox.command().args(words.split_whitespace()).stdout(writer).output().expect("the program runs");
+        let outcome = Outcome::from(output);
+        assert_eq!(outcome.status, 0, "{words}: {outcome:?}");
+        assert!(!outcome.stderr.contains("rror") && !outcome.stderr.contains("panic"), "{words}: {outcome:?}");
+    }
+    // Nobody read the results, and they are all there.
+    sandbox.is_valid();
+    assert_eq!(sandbox.index()["manifests"].as_array().map(Vec::len), Some(1));
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_stdout_that_is_full_is_an_error_which_is_said_once() {
+    let sandbox = with_layer();
+    let more = ["--help", "--version", "completions bash", "man", "layout --help", "layout status -p image --json"];
+    for words in COMMANDS.into_iter().chain(more) {
+        let full = File::options().write(true).open("/dev/full").expect("/dev/full");
+        let output = sandbox
+            .command()
+            .args(words.split_whitespace())
+            .args(words.starts_with("layout ").then_some("--quiet"))
+            .stdout(full)
+            .output()
+            .expect("the program runs");
+        let outcome = Outcome::from(output);
+        outcome.is(1, "", "Error: failed to write to standard output\n");
+    }
+}
+
+#[test]
+fn nothing_is_read_from_a_stdin_that_is_no_terminal() {
+    // A shell that reads its script from stdin would miss what we took.
+    let sandbox = with_layer();
+    sandbox.write("script", "n\narm64\nplan9\necho next line of the script\n".repeat(100));
+    for words in COMMANDS {
+        let mut script = File::open(sandbox.path("script")).expect("opened");
+        let stdin = script.try_clone().expect("a second handle");
+        let output = sandbox.command().args(words.split_whitespace()).stdin(stdin).output().expect("the program runs");
+        assert!(output.status.success(), "{words}");
+        assert_eq!(script.stream_position().expect("a position"), 0, "{words}");
+    }
+    assert_eq!(sandbox.stage()["layers"][0]["media_type"], GZIP_TYPE);
+}
+
+#[test]
+fn a_stdin_that_is_closed_is_not_missed() {
+    let sandbox = with_layer();
+    for words in COMMANDS {
+        let expected = sandbox.run_with_input(words, b"");
+        assert_eq!(expected.status, 0, "{words}: {expected:?}");
+    }
+}

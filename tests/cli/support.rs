@@ -1,0 +1,380 @@
+//! What the tests of several commands use: a directory to work in, layers that are the same everywhere, and the digests
+//! that these have in a layout.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+
+pub(crate) const TAR_TYPE: &str = "application/vnd.oci.image.layer.v1.tar";
+pub(crate) const GZIP_TYPE: &str = "application/vnd.oci.image.layer.v1.tar+gzip";
+pub(crate) const ZSTD_TYPE: &str = "application/vnd.oci.image.layer.v1.tar+zstd";
+pub(crate) const CONFIG_TYPE: &str = "application/vnd.oci.image.config.v1+json";
+pub(crate) const MANIFEST_TYPE: &str = "application/vnd.oci.image.manifest.v1+json";
+pub(crate) const INDEX_TYPE: &str = "application/vnd.oci.image.index.v1+json";
+
+// The bytes that the program writes are a promise: the same input gives the same digests everywhere. If a new version of
+// a compressor changes them, the changelog says so.
+
+/// `base.tar`, uncompressed.
+pub(crate) const BASE_DIFF_ID: &str = "sha256:34c19f5a1c8c56151946a75e691b148d123586c90b57e72f3ff1891835aa16d1";
+/// `base.tar` as the program compresses it with gzip.
+pub(crate) const BASE: &str = "sha256:f2a8a990dca5b69179406fca10b8e5083bd4721d84a2024d8f2e8b44d3222b0b";
+pub(crate) const BASE_SIZE: u64 = 215;
+/// `base.tar` as the program compresses it with zstd.
+pub(crate) const BASE_ZSTD: &str = "sha256:c367e217c878b165121b09ec4e81022c7077d303afd3ec51bf5abeadcca466fb";
+pub(crate) const BASE_ZSTD_SIZE: u64 = 196;
+/// `patches.tar`, uncompressed.
+pub(crate) const PATCHES_DIFF_ID: &str = "sha256:94d67e224532abb7015e3f0ab327cf323ecc4244f7d3a0776c93e66f3c4c2a95";
+/// `patches.tar.gz`, which is stored as it is.
+pub(crate) const PATCHES: &str = "sha256:bfb146ce6e5a9db0b24f0b902f7b9003ad964291b958339a6134c172bf75a46c";
+pub(crate) const PATCHES_SIZE: u64 = 2081;
+/// The config of the two layers for amd64 and Linux.
+pub(crate) const CONFIG: &str = "sha256:83dcf7c08d2fff7898672672931f86d1bba1086e18f32f7487ef26561e680e23";
+pub(crate) const CONFIG_SIZE: u64 = 225;
+/// The same for arm64.
+pub(crate) const CONFIG_ARM64: &str = "sha256:dd3a325c07e3ea2c6346a70897755e355addffcfbe405be032bea68745f0bc7a";
+pub(crate) const CONFIG_ARM64_SIZE: u64 = 225;
+/// The manifest of [`CONFIG`] and the two layers, without annotations.
+pub(crate) const MANIFEST: &str = "sha256:50e1949f5add50a2c6b7fb5828e94162d1e62e06b28f528963af7efaa0f5037a";
+pub(crate) const MANIFEST_SIZE: u64 = 556;
+
+/// What a run of the program left behind.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Outcome {
+    pub(crate) status: i32,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
+}
+
+impl Outcome {
+    /// Compares all of it with a success.
+    #[track_caller]
+    pub(crate) fn succeeds(&self, stdout: impl AsRef<str>, stderr: impl AsRef<str>) {
+        self.is(0, stdout, stderr);
+    }
+
+    /// Compares all of it with an error, which leaves stdout empty.
+    #[track_caller]
+    pub(crate) fn fails(&self, stderr: impl AsRef<str>) {
+        self.is(1, "", stderr);
+    }
+
+    #[track_caller]
+    pub(crate) fn is(&self, status: i32, stdout: impl AsRef<str>, stderr: impl AsRef<str>) {
+        let (stdout, stderr) = (stdout.as_ref(), stderr.as_ref());
+        assert!(
+            self.status == status && self.stdout == stdout && self.stderr == stderr,
+            "expected status {status}\n--- stdout\n{stdout}--- stderr\n{stderr}--- but got status {}\n--- stdout\n{}--- stderr\n{}---",
+            self.status,
+            self.stdout,
+            self.stderr
+        );
+    }
+
+    /// Reads stdout as one JSON value.
+    #[track_caller]
+    pub(crate) fn json(&self) -> Value {
+        serde_json::from_str(&self.stdout).unwrap_or_else(|error| panic!("{error} in {self:?}"))
+    }
+}
+
+impl From<Output> for Outcome {
+    fn from(output: Output) -> Self {
+        Self {
+            status: output.status.code().expect("the program ends by itself"),
+            stdout: String::from_utf8(output.stdout).expect("stdout is UTF-8"),
+            stderr: String::from_utf8(output.stderr).expect("stderr is UTF-8"),
+        }
+    }
+}
+
+/// A directory in which the program runs. The layout in it is `image`, so that no path of this machine is in an output.
+pub(crate) struct Sandbox {
+    directory: tempfile::TempDir,
+}
+
+impl Sandbox {
+    /// An empty directory.
+    pub(crate) fn empty() -> Self {
+        Self { directory: tempfile::tempdir().expect("a directory") }
+    }
+
+    /// A new layout, and beside it `base.tar` and `patches.tar.gz`.
+    pub(crate) fn new() -> Self {
+        let sandbox = Self::empty();
+        sandbox.write("base.tar", base_tar());
+        sandbox.write("patches.tar.gz", gzip(&patches_tar()));
+        sandbox.ok("layout init --path image");
+        sandbox
+    }
+
+    /// The same with both layers staged.
+    pub(crate) fn staged() -> Self {
+        let sandbox = Self::new();
+        sandbox.ok("layout add layer --path image --file base.tar");
+        sandbox.ok("layout add layer --path image --file patches.tar.gz");
+        sandbox
+    }
+
+    /// The same with a config for amd64 and Linux.
+    pub(crate) fn configured() -> Self {
+        let sandbox = Self::staged();
+        sandbox.ok("layout generate config --path image");
+        sandbox
+    }
+
+    /// The same with a manifest that is called `latest`.
+    pub(crate) fn built() -> Self {
+        let sandbox = Self::configured();
+        sandbox.ok("layout generate manifest --path image --ref-name latest");
+        sandbox
+    }
+
+    pub(crate) fn path(&self, name: impl AsRef<Path>) -> PathBuf {
+        self.directory.path().join(name)
+    }
+
+    #[track_caller]
+    pub(crate) fn write(&self, name: &str, content: impl AsRef<[u8]>) {
+        fs::write(self.path(name), content).expect("written");
+    }
+
+    #[track_caller]
+    pub(crate) fn read(&self, name: &str) -> Vec<u8> {
+        fs::read(self.path(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
+    }
+
+    #[track_caller]
+    pub(crate) fn text(&self, name: &str) -> String {
+        String::from_utf8(self.read(name)).expect("UTF-8")
+    }
+
+    #[track_caller]
+    pub(crate) fn json(&self, name: &str) -> Value {
+        serde_json::from_slice(&self.read(name)).expect("JSON")
+    }
+
+    /// Changes a JSON document by hand.
+    #[track_caller]
+    pub(crate) fn edit(&self, name: &str, change: impl FnOnce(&mut Value)) {
+        let mut document = self.json(name);
+        change(&mut document);
+        self.write(name, document.to_string());
+    }
+
+    pub(crate) fn index(&self) -> Value {
+        self.json("image/index.json")
+    }
+
+    pub(crate) fn stage(&self) -> Value {
+        self.json("image/.regshape-stage.json")
+    }
+
+    #[track_caller]
+    pub(crate) fn blob(&self, digest: &str) -> Vec<u8> {
+        self.read(&blob_name(digest))
+    }
+
+    #[track_caller]
+    pub(crate) fn blob_json(&self, digest: &str) -> Value {
+        serde_json::from_slice(&self.blob(digest)).expect("JSON")
+    }
+
+    /// Stores a blob by hand and returns its digest.
+    pub(crate) fn store(&self, content: impl AsRef<[u8]>) -> String {
+        let digest = sha256(content.as_ref());
+        self.write(&blob_name(&digest), content);
+        digest
+    }
+
+    /// Returns the digests of the blobs, having checked that each has the content that its name says.
+    #[track_caller]
+    pub(crate) fn blobs(&self) -> BTreeSet<String> {
+        let entries = fs::read_dir(self.path("image/blobs/sha256")).expect("readable");
+        let digest = |entry: std::io::Result<fs::DirEntry>| {
+            format!("sha256:{}", entry.expect("readable").file_name().to_string_lossy())
+        };
+        let digests: BTreeSet<_> = entries.map(digest).collect();
+        digests.iter().for_each(|digest| assert_eq!(*digest, sha256(&self.blob(digest))));
+        digests
+    }
+
+    /// Compares the blobs with those that there must be.
+    #[track_caller]
+    pub(crate) fn has_blobs<'a>(&self, digests: impl IntoIterator<Item = &'a str>) {
+        assert_eq!(self.blobs(), digests.into_iter().map(str::to_owned).collect());
+    }
+
+    /// Everything in the directory: names, contents, and the times at which files were last changed.
+    pub(crate) fn tree(&self) -> Tree {
+        fn walk(directory: &Path, name: &str, tree: &mut Tree) {
+            for entry in fs::read_dir(directory).expect("readable") {
+                let entry = entry.expect("readable");
+                let name = format!("{name}/{}", entry.file_name().to_string_lossy());
+                let metadata = entry.metadata().expect("readable");
+                if metadata.is_dir() {
+                    tree.insert(name.clone(), (None, None));
+                    walk(&entry.path(), &name, tree);
+                } else if metadata.is_file() {
+                    let content = sha256(&fs::read(entry.path()).expect("readable"));
+                    tree.insert(name, (Some(content), metadata.modified().ok()));
+                } else {
+                    tree.insert(name, (Some(format!("{:?}", metadata.file_type())), None));
+                }
+            }
+        }
+        let mut tree = Tree::new();
+        walk(self.directory.path(), ".", &mut tree);
+        tree
+    }
+
+    /// The program, with nothing on stdin and nothing in the environment that it looks at.
+    pub(crate) fn command(&self) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_regshape"));
+        command.current_dir(self.directory.path()).env_remove("SOURCE_DATE_EPOCH").stdin(Stdio::null());
+        command
+    }
+
+    /// Runs the program with words that are separated by spaces.
+    #[track_caller]
+    pub(crate) fn run(&self, words: &str) -> Outcome {
+        self.run_words(words.split_whitespace())
+    }
+
+    #[track_caller]
+    pub(crate) fn run_words<'a>(&self, words: impl IntoIterator<Item = &'a str>) -> Outcome {
+        self.command().args(words).output().expect("the program runs").into()
+    }
+
+    /// Runs the program with bytes on stdin.
+    #[track_caller]
+    pub(crate) fn run_with_input(&self, words: &str, input: &[u8]) -> Outcome {
+        let mut child = self
+            .command()
+            .args(words.split_whitespace())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the program starts");
+        // A program that does not read its input to the end is no mistake here.
+        let _ = child.stdin.take().expect("a pipe").write_all(input);
+        child.wait_with_output().expect("the program ends").into()
+    }
+
+    /// Runs a command that must succeed; returns stdout.
+    #[track_caller]
+    pub(crate) fn ok(&self, words: &str) -> String {
+        let outcome = self.run(words);
+        assert!(outcome.status == 0, "{words}: {outcome:?}");
+        outcome.stdout
+    }
+
+    /// Runs a command under `--json` that must succeed without a word on stderr; returns the value.
+    #[track_caller]
+    pub(crate) fn ok_json(&self, words: &str) -> Value {
+        let outcome = self.run(&format!("{words} --json"));
+        assert!(outcome.status == 0 && outcome.stderr.is_empty(), "{words}: {outcome:?}");
+        outcome.json()
+    }
+
+    /// Runs a command that must fail with a message and change nothing.
+    #[track_caller]
+    pub(crate) fn refuses(&self, words: &str, message: &str) {
+        let before = self.tree();
+        self.run(words).fails(format!("Error: {message}\n"));
+        assert_eq!(self.tree(), before, "{words} changed something");
+    }
+
+    #[track_caller]
+    pub(crate) fn is_valid(&self) {
+        self.run("layout validate --path image").succeeds("Layout at image is valid.\n", "");
+    }
+}
+
+pub(crate) type Tree = BTreeMap<String, (Option<String>, Option<std::time::SystemTime>)>;
+
+/// The name of a blob below the sandbox.
+pub(crate) fn blob_name(digest: &str) -> String {
+    format!("image/blobs/{}", digest.replace(':', "/"))
+}
+
+/// The digest of some bytes, as documents have it.
+pub(crate) fn sha256(content: &[u8]) -> String {
+    format!("sha256:{}", hex::encode(Sha256::digest(content)))
+}
+
+/// A small root file system: directories, files and a link.
+pub(crate) fn base_tar() -> Vec<u8> {
+    let mut builder = tar::Builder::new(Vec::new());
+    for directory in ["bin/", "etc/"] {
+        append(&mut builder, directory, tar::EntryType::Directory, 0o755, b"");
+    }
+    append(&mut builder, "etc/hostname", tar::EntryType::Regular, 0o644, b"regshape\n");
+    append(&mut builder, "bin/tool", tar::EntryType::Regular, 0o755, "#!/bin/sh\necho tool\n".repeat(100).as_bytes());
+    let mut link = header(tar::EntryType::Symlink, 0o777, 0);
+    builder.append_link(&mut link, "bin/alias", "tool").expect("appended");
+    builder.into_inner().expect("a tar")
+}
+
+/// A layer that changes one file of the other.
+pub(crate) fn patches_tar() -> Vec<u8> {
+    let mut builder = tar::Builder::new(Vec::new());
+    append(&mut builder, "etc/hostname", tar::EntryType::Regular, 0o644, b"patched\n");
+    builder.into_inner().expect("a tar")
+}
+
+fn header(kind: tar::EntryType, mode: u32, size: u64) -> tar::Header {
+    let mut header = tar::Header::new_ustar();
+    header.set_entry_type(kind);
+    header.set_mode(mode);
+    header.set_size(size);
+    header.set_mtime(0);
+    header.set_uid(0);
+    header.set_gid(0);
+    header
+}
+
+fn append(builder: &mut tar::Builder<Vec<u8>>, name: &str, kind: tar::EntryType, mode: u32, content: &[u8]) {
+    builder.append_data(&mut header(kind, mode, content.len() as u64), name, content).expect("appended");
+}
+
+/// Compresses bytes as other programs do: at another level than this program's, with a name in the header.
+pub(crate) fn gzip(content: &[u8]) -> Vec<u8> {
+    let builder = flate2::GzBuilder::new().filename("layer.tar");
+    let mut encoder = builder.write(Vec::new(), flate2::Compression::none());
+    encoder.write_all(content).expect("compressed");
+    encoder.finish().expect("compressed")
+}
+
+pub(crate) fn zstd(content: &[u8]) -> Vec<u8> {
+    zstd::encode_all(content, 1).expect("compressed")
+}
+
+pub(crate) fn gunzip(content: &[u8]) -> Vec<u8> {
+    let mut plain = Vec::new();
+    std::io::copy(&mut flate2::read::MultiGzDecoder::new(content), &mut plain).expect("sound");
+    plain
+}
+
+/// What `add layer` says on stderr where nobody is asked.
+pub(crate) fn used_type(media_type: &str) -> String {
+    format!("Using media type {media_type}; --media-type sets another\n")
+}
+
+/// What `add layer` says on stdout.
+pub(crate) fn staged_layer(digest: &str, size: u64, media_type: &str) -> String {
+    format!("Staged layer:\n  digest: {digest}\n    size: {size}\n    type: {media_type}\n")
+}
+
+/// What `update config` and `annotate layer` say when a manifest was generated before.
+pub(crate) fn outdated(change: &str) -> String {
+    format!(
+        "Warning: a manifest has already been generated. Re-run 'layout generate manifest'\nto reference the updated {change}.\n"
+    )
+}

@@ -1,0 +1,215 @@
+//! The library as the guide's "Using the library" uses it, and its errors as values.
+
+use std::io::Write;
+use std::path::Path;
+
+use regshape::compress::{CompressFormat, Encoding};
+use regshape::layout::{
+    ConfigChanges, ConfigOptions, Error, LayerInput, LayerOptions, Layout, ManifestOptions, Treatment,
+};
+use regshape::oci::{Annotations, Digest, LayerEncoding, MediaType};
+
+fn annotations<const N: usize>(pairs: [(&str, &str); N]) -> Annotations {
+    pairs.map(|(key, value)| (key.to_owned(), value.to_owned())).into()
+}
+
+fn tar_of(name: &str, content: &[u8]) -> Vec<u8> {
+    let mut builder = tar::Builder::new(Vec::new());
+    let mut header = tar::Header::new_ustar();
+    header.set_size(content.len() as u64);
+    header.set_mode(0o644);
+    builder.append_data(&mut header, name, content).expect("appended");
+    builder.into_inner().expect("a tar")
+}
+
+fn gzip(content: &[u8]) -> Vec<u8> {
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::none());
+    encoder.write_all(content).expect("compressed");
+    encoder.finish().expect("compressed")
+}
+
+fn input(content: &[u8]) -> LayerInput {
+    LayerInput::from_reader("layer.tar", std::io::Cursor::new(content.to_vec())).expect("content")
+}
+
+fn built(path: &Path) -> Layout {
+    let layout = Layout::init(path).expect("a new layout");
+    layout.stage_layer(input(&tar_of("file", b"content")), LayerOptions::default()).expect("staged");
+    layout.generate_config(ConfigOptions::default()).expect("generated");
+    let options = ManifestOptions { ref_name: Some("latest".parse().expect("a name")), ..ManifestOptions::default() };
+    layout.generate_manifest(options).expect("generated");
+    layout
+}
+
+#[test]
+fn an_image_is_built_changed_and_validated_as_the_guide_says() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().join("my-image");
+    let tar = tar_of("file", b"content");
+    let file = directory.path().join("layer.tar.gz");
+    std::fs::write(&file, gzip(&tar)).expect("written");
+
+    let layout = Layout::init(&path).expect("a new layout");
+    let layer = layout
+        .stage_layer(
+            LayerInput::open(&file).expect("a layer"),
+            LayerOptions { media_type: Some(MediaType::layer(LayerEncoding::Gzip)), ..LayerOptions::default() },
+        )
+        .expect("staged");
+    assert_eq!(layer.digest, Digest::sha256_of(&gzip(&tar)));
+    assert_eq!(layer.diff_id, Some(Digest::sha256_of(&tar)));
+    let config = layout
+        .generate_config(ConfigOptions {
+            architecture: "amd64".to_owned(),
+            os: "linux".to_owned(),
+            ..ConfigOptions::default()
+        })
+        .expect("generated");
+    let options = ManifestOptions { ref_name: Some("latest".parse().expect("a name")), ..ManifestOptions::default() };
+    let manifest = layout.generate_manifest(options.clone()).expect("generated");
+    assert!(layout.validate(None).expect("checked").is_valid());
+
+    let stage = layout.read_stage().expect("a staging file");
+    assert_eq!(
+        (stage.layers, stage.config.as_ref(), stage.manifest.as_ref()),
+        (vec![layer], Some(&config), Some(&manifest))
+    );
+
+    let updated =
+        layout.update_layer_annotations(0, annotations([("com.example.role", "base")]), false).expect("updated");
+    assert!(updated.outdates_manifest);
+    let changes = ConfigChanges { architecture: Some("arm64".to_owned()), ..ConfigChanges::default() };
+    let updated = layout.update_config(changes.clone()).expect("updated");
+    assert!(updated.outdates_manifest && updated.value.digest != config.digest);
+    assert!(!layout.update_config(changes).expect("updated").outdates_manifest);
+    layout.generate_manifest(options).expect("generated");
+    let version = annotations([("org.opencontainers.image.version", "1.0.0")]);
+    let annotated = layout.update_manifest_annotations(version.clone(), false).expect("updated");
+    assert_eq!(annotated.annotations, version);
+
+    let index = Layout::open(&path).expect("a layout").read_index().expect("an index");
+    assert_eq!(index.manifests.len(), 1);
+    assert_eq!((&index.manifests[0].digest, index.manifests[0].ref_name()), (&annotated.digest, Some("latest")));
+    assert_eq!(index.manifests[0].platform.as_ref().map(|platform| platform.architecture.as_str()), Some("arm64"));
+    let report = layout.validate(None).expect("checked");
+    assert_eq!((report.errors, report.warnings, report.checked.blobs), (vec![], vec![], 3));
+}
+
+#[test]
+fn what_will_become_of_a_layer_is_known_before_it_is_stored() {
+    let tar = tar_of("file", b"content");
+    let plan = input(&tar).plan(CompressFormat::Zstd, None).expect("a plan");
+    assert_eq!(plan.treatment, Treatment::Compress(CompressFormat::Zstd));
+    assert_eq!((plan.media_type, plan.is_doubtful), (MediaType::layer(LayerEncoding::Zstd), false));
+    let plan = input(&gzip(&tar)).plan(CompressFormat::Zstd, None).expect("a plan");
+    assert_eq!((plan.treatment, plan.media_type), (Treatment::AsIs, MediaType::layer(LayerEncoding::Gzip)));
+    let plan = input(b"text").plan(CompressFormat::Gzip, Some(&MediaType::layer(LayerEncoding::Gzip))).expect("a plan");
+    assert!(plan.is_doubtful);
+}
+
+#[test]
+fn progress_tells_of_every_byte_that_is_read() {
+    use std::sync::atomic::{AtomicU64, Ordering};
+
+    let directory = tempfile::tempdir().expect("a directory");
+    let layout = Layout::init(directory.path()).expect("a new layout");
+    let content = tar_of("file", &vec![7; 1 << 20]);
+    let read = AtomicU64::new(0);
+    let progress = |bytes| {
+        read.fetch_add(bytes, Ordering::Relaxed);
+    };
+    layout
+        .stage_layer(input(&content), LayerOptions { progress: Some(&progress), ..LayerOptions::default() })
+        .expect("staged");
+    assert_eq!(read.into_inner(), content.len() as u64);
+}
+
+#[test]
+fn errors_are_values_that_can_be_matched() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().join("my-image");
+    assert!(matches!(Layout::open(&path), Err(Error::NotALayout { path: at }) if at == path));
+    let layout = Layout::init(&path).expect("a new layout");
+    assert!(matches!(Layout::init(&path), Err(Error::AlreadyLayout { path: at }) if at == path));
+    assert!(matches!(layout.staged_layers(), Err(Error::NoLayers)));
+    assert!(matches!(layout.generate_config(ConfigOptions::default()), Err(Error::NoLayers)));
+    assert!(matches!(layout.generate_manifest(ManifestOptions::default()), Err(Error::NoLayers)));
+    assert!(matches!(layout.update_config(ConfigChanges::default()), Err(Error::NoConfig)));
+    assert!(matches!(layout.update_manifest_annotations(Annotations::new(), false), Err(Error::NoManifest)));
+    assert!(matches!(
+        layout.update_layer_annotations(3, Annotations::new(), false),
+        Err(Error::LayerIndex { index: 3, count: 0 })
+    ));
+    assert!(matches!(LayerInput::open(path.join("missing")), Err(Error::FileNotFound { .. })));
+    assert!(matches!(LayerInput::open(&path), Err(Error::IsDirectory { .. })));
+    assert!(matches!(LayerInput::from_reader("x", std::io::empty()), Err(Error::EmptyFile { .. })));
+
+    let stage = |content: &[u8], media_type| {
+        layout.stage_layer(input(content), LayerOptions { media_type, ..LayerOptions::default() })
+    };
+    assert!(matches!(stage(b"text", None), Err(Error::UnknownMediaType { name }) if name == ".tar"));
+    let tar = tar_of("file", b"content");
+    assert!(matches!(
+        stage(&gzip(&tar), Some(MediaType::layer(LayerEncoding::Zstd))),
+        Err(Error::MediaTypeMismatch { stored: Encoding::Gzip, .. })
+    ));
+    let whole = gzip(&tar);
+    assert!(matches!(
+        stage(&whole[..whole.len() - 1], None),
+        Err(Error::CorruptStream { encoding: Encoding::Gzip, .. })
+    ));
+    stage(&tar, None).expect("staged");
+    assert!(matches!(layout.generate_manifest(ManifestOptions::default()), Err(Error::NoConfig)));
+    layout.generate_config(ConfigOptions::default()).expect("generated");
+    stage(&tar, None).expect("staged");
+    assert!(matches!(layout.check_config(), Err(Error::ConfigMismatch)));
+    assert!(matches!(layout.generate_manifest(ManifestOptions::default()), Err(Error::ConfigMismatch)));
+}
+
+#[test]
+fn damage_is_told_apart() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let layout = built(&directory.path().join("my-image"));
+    let config = layout.read_stage().expect("a staging file").config.expect("a config").digest;
+    let blob = layout.path().join("blobs/sha256").join(config.encoded());
+    std::fs::write(&blob, "{}").expect("written");
+    let error = layout.update_config(ConfigChanges::default()).expect_err("damaged");
+    let Error::DigestMismatch { digest, actual } = error else { panic!("{error:?}") };
+    assert_eq!((digest, actual), (config.clone(), Digest::sha256_of(b"{}")));
+    std::fs::remove_file(blob).expect("removed");
+    let error = layout.check_config().expect_err("missing");
+    assert!(matches!(&error, Error::MissingBlob { digest, .. } if *digest == config), "{error:?}");
+    let report = layout.validate(None).expect("checked");
+    assert!(!report.is_valid());
+    let manifest = layout.read_stage().expect("a staging file").manifest.expect("a manifest").digest;
+    assert_eq!(report.errors[0].message(), format!("blob {config} referenced by {manifest} does not exist"));
+    assert_eq!(report.errors[0].location(), format!("config in {manifest}"));
+
+    std::fs::write(layout.path().join("index.json"), "[]").expect("written");
+    assert!(matches!(layout.read_index(), Err(Error::MalformedIndex { .. })));
+    let stage = layout.path().join(".regshape-stage.json");
+    std::fs::write(&stage, "{}").expect("written");
+    assert!(matches!(layout.read_stage(), Err(Error::MalformedStage { .. })));
+    std::fs::write(&stage, r#"{"schema_version":2}"#).expect("written");
+    assert!(matches!(layout.read_stage(), Err(Error::StageVersion { found: 2, expected: 1, .. })));
+    std::fs::remove_file(stage).expect("removed");
+    assert!(matches!(layout.read_stage(), Err(Error::NoStage { .. })));
+    std::fs::write(layout.path().join("oci-layout"), "{}").expect("written");
+    assert!(matches!(Layout::open(layout.path()), Err(Error::MalformedMarker { .. })));
+}
+
+#[test]
+fn handles_on_one_layout_in_many_threads_do_not_undo_each_other() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let layout = Layout::init(directory.path()).expect("a new layout");
+    std::thread::scope(|scope| {
+        for number in 0..20 {
+            let layout = &layout;
+            scope.spawn(move || {
+                let content = tar_of(&format!("file{number}"), b"content");
+                layout.stage_layer(input(&content), LayerOptions::default()).expect("staged");
+            });
+        }
+    });
+    assert_eq!(layout.read_stage().expect("a staging file").layers.len(), 20);
+}
