@@ -194,22 +194,36 @@ fn a_media_type_that_contradicts_the_stored_bytes_is_refused() {
     sandbox.write("base.tar.zst", zstd(&base_tar()));
     sandbox.write("patches.tar.xz", unhex(PATCHES_XZ));
     let docker = "application/vnd.docker.image.rootfs.diff.tar.gzip";
-    for (file, words, media_type, stored, hint) in [
-        ("base.tar.zst", "", GZIP_TYPE, "zstd", "; use a +zstd type, or leave --media-type out"),
-        ("base.tar.zst", "", docker, "zstd", "; use a +zstd type, or leave --media-type out"),
-        ("base.tar.zst", "", TAR_TYPE, "zstd", "; use a +zstd type, or leave --media-type out"),
-        ("patches.tar.gz", "", ZSTD_TYPE, "gzip", "; use a +gzip type, or leave --media-type out"),
-        ("patches.tar.gz", "", TAR_TYPE, "gzip", "; use a +gzip type, or leave --media-type out"),
-        ("base.tar", "", ZSTD_TYPE, "gzip", "; use a +gzip type, or leave --media-type out"),
-        ("base.tar", "--compress-format zstd", GZIP_TYPE, "zstd", "; use a +zstd type, or leave --media-type out"),
-        ("patches.tar.xz", "", TAR_TYPE, "gzip", "; use a +gzip type, or leave --media-type out"),
+    for (file, words, media_type, stored) in [
+        ("base.tar.zst", "", GZIP_TYPE, "zstd"),
+        ("base.tar.zst", "", docker, "zstd"),
+        ("base.tar.zst", "", TAR_TYPE, "zstd"),
+        ("patches.tar.gz", "", ZSTD_TYPE, "gzip"),
+        ("patches.tar.gz", "", TAR_TYPE, "gzip"),
+        ("base.tar", "", ZSTD_TYPE, "gzip"),
+        ("base.tar", "--compress-format zstd", GZIP_TYPE, "zstd"),
+        ("patches.tar.xz", "", ZSTD_TYPE, "gzip"),
     ] {
         sandbox.refuses(
             &format!("layout add layer -p image -f {file} {words} --media-type {media_type}"),
-            &format!("media type {media_type} does not fit {file}, whose bytes are stored as {stored}{hint}"),
+            &format!(
+                "media type {media_type} does not fit {file}, whose bytes are stored as {stored}; \
+                 leave --media-type out, or choose another one or another --compress-format"
+            ),
         );
     }
     sandbox.ok(&format!("layout add layer -p image -f patches.tar.gz --media-type {docker}"));
+}
+
+#[test]
+fn a_tar_under_xz_is_stored_plain_where_a_plain_tar_is_asked_for() {
+    let sandbox = Sandbox::new();
+    sandbox.write("patches.tar.xz", unhex(PATCHES_XZ));
+    let outcome = sandbox.run(&format!("layout add layer -p image -f patches.tar.xz --media-type {TAR_TYPE} --json"));
+    let layer = outcome.json();
+    assert_eq!((&layer["digest"], &layer["diff_id"]), (&json!(PATCHES_DIFF_ID), &json!(PATCHES_DIFF_ID)));
+    let outcome = sandbox.run(&format!("layout add layer -p image -f patches.tar.xz --media-type {TAR_TYPE}"));
+    assert_eq!(outcome.stderr, "Input file is compressed with xz. Decompressing...\n");
 }
 
 #[test]

@@ -156,11 +156,9 @@ fn usage_errors_exit_with_2_and_change_nothing() {
         ("layout status --path image more", "unexpected argument 'more'"),
         ("layout statuses --path image", "unrecognized subcommand 'statuses'"),
         ("layout add layer --path image --file base.tar --compress-format lz4", "[possible values: gzip, zstd]"),
-        ("layout add layer --path image --file base.tar --media-type tar", "'tar' is not a media type"),
         ("layout add layer --path image --file base.tar --annotation role", "expected KEY=VALUE"),
         ("layout add layer --path image --file base.tar --annotation =base", "the key is empty; expected KEY=VALUE"),
         ("layout generate config --path image --annotation role", "expected KEY=VALUE"),
-        ("layout generate config --path image --architecture=", "the value is empty"),
         ("layout generate manifest --path image --annotation =", "the key is empty; expected KEY=VALUE"),
         ("layout update config --path image --annotation role", "expected KEY=VALUE"),
         ("layout status --path image --telemetry-format yaml", "[possible values: text, json]"),
@@ -174,6 +172,22 @@ fn usage_errors_exit_with_2_and_change_nothing() {
         assert!(outcome.stderr.contains(said), "{words}: {said} is not in {}", outcome.stderr);
     }
     assert_eq!(sandbox.tree(), before);
+}
+
+#[test]
+fn values_that_cannot_be_used_are_errors_and_change_nothing() {
+    let sandbox = Sandbox::configured();
+    for (words, said) in [
+        ("add layer --file base.tar --media-type tar", "'tar' is not a media type of the form type/subtype"),
+        ("generate config --media-type=", "'' is not a media type of the form type/subtype"),
+        ("generate config --architecture=", "the value of --architecture is empty"),
+        ("generate config --os=", "the value of --os is empty"),
+        ("generate manifest --media-type a/b/c", "'a/b/c' is not a media type of the form type/subtype"),
+        ("update config --architecture=", "the value of --architecture is empty"),
+        ("update config --os=", "the value of --os is empty"),
+    ] {
+        sandbox.refuses(&format!("layout {words} --path image --quiet"), said);
+    }
 }
 
 #[cfg(unix)]

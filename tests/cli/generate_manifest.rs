@@ -163,11 +163,11 @@ fn a_ref_name_outside_the_grammar_is_refused_on_writing_and_tolerated_on_reading
     let sandbox = Sandbox::built();
     let before = sandbox.tree();
     for name in ["-a", "a b", "a..b", "/a", "é", "a\n"] {
-        let shown = name.escape_debug();
         let words = ["layout", "generate", "manifest", "--path", "image", &format!("--ref-name={name}")];
-        let outcome = sandbox.run_words(words);
-        assert_eq!((outcome.status, outcome.stdout.as_str()), (1, ""), "{name}");
-        assert!(outcome.stderr.starts_with("Error: the reference name cannot be used"), "{shown}: {}", outcome.stderr);
+        sandbox.run_words(words).fails(format!(
+            "Error: '{}' is not a reference name: letters and digits, joined by one of - . _ : @ + / or by --\n",
+            name.escape_debug()
+        ));
         assert_eq!(sandbox.tree(), before);
     }
     sandbox.edit("image/index.json", |index| index["manifests"][0]["annotations"][REF_NAME] = json!("a b"));

@@ -237,7 +237,10 @@ fn the_log_file_gets_the_same_appended() {
 #[test]
 fn a_log_file_that_cannot_be_written_stops_the_command_before_it_does_anything() {
     let sandbox = Sandbox::empty();
-    sandbox.refuses("layout init -p image --log-file missing/log", "failed to open log file missing/log");
+    let before = sandbox.tree();
+    let outcome = sandbox.run("layout init -p image --log-file missing/log");
+    assert!(outcome.stderr.starts_with("Error: failed to open log file missing/log: "), "{outcome:?}");
+    assert_eq!((outcome.status, outcome.stdout.as_str(), sandbox.tree()), (1, "", before));
 }
 
 #[test]
@@ -274,7 +277,10 @@ fn man_prints_one_page_or_writes_them_all() {
         let page = format!("{}.1", format!("regshape {words}").trim_end().replace(' ', "-"));
         assert!(pages.contains(page.as_str()), "no {page} in {pages:?}");
     }
+    assert_eq!(pages.iter().filter(|page| page.contains("help")).count(), 0, "{pages:?}");
     assert!(sandbox.text("pages/man1/regshape-layout-add-layer.1").contains("compress\\-format"));
     sandbox.write("file", "");
-    sandbox.refuses("man file", "failed to write manual pages to file");
+    let outcome = sandbox.run("man file");
+    assert!(outcome.stderr.starts_with("Error: failed to write manual pages to file: "), "{outcome:?}");
+    assert_eq!((outcome.status, outcome.stdout.as_str()), (1, ""));
 }

@@ -91,7 +91,7 @@ fn a_stdout_that_is_full_is_an_error_which_is_said_once() {
             .output()
             .expect("the program runs");
         let outcome = Outcome::from(output);
-        outcome.is(1, "", "Error: failed to write to standard output\n");
+        outcome.is(1, "", "Error: failed to write to standard output: No space left on device (os error 28)\n");
     }
 }
 
