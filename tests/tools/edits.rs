@@ -1,0 +1,99 @@
+//! One edit after the other, and what other programs see after each.
+
+use serde_json::{Value, json};
+
+use super::lab::Lab;
+use super::samples::{base, patches, single};
+
+/// What skopeo and umoci say about an image: its config's architecture and labels, its annotations, its layers.
+fn seen(lab: &Lab, ref_name: &str) -> Value {
+    let image = format!("oci:layout:{ref_name}");
+    let parse = |text: String| serde_json::from_str::<Value>(&text).expect("JSON");
+    let config = parse(lab.skopeo(&["inspect", "--config", &image]));
+    let manifest = parse(lab.skopeo(&["inspect", "--raw", &image]));
+    let history = parse(lab.run("umoci", &["stat", "--json", "--image", &format!("layout:{ref_name}")]));
+    assert!(history.is_object());
+    json!([
+        config["architecture"],
+        config["config"]["Labels"],
+        manifest["annotations"],
+        manifest["layers"].as_array().expect("layers").iter().map(|layer| &layer["annotations"]).collect::<Vec<_>>(),
+    ])
+}
+
+#[test]
+fn every_edit_is_seen_and_none_leaves_a_blob_behind() {
+    let Some(lab) = Lab::with(&["skopeo", "umoci"]) else { return };
+    for (name, tar) in [("0.tar", base()), ("1.tar", patches()), ("2.tar", single("third", "x"))] {
+        lab.write(name, tar);
+    }
+    let on_layout = |words: &str| {
+        let words: Vec<_> = words.split(' ').collect();
+        lab.regshape(&[&["layout"], words.as_slice(), &["--path", "layout"]].concat());
+    };
+    on_layout("init");
+    on_layout("add layer --file 0.tar --annotation role=base");
+    on_layout("add layer --file 1.tar");
+
+    let steps: [(&[&str], &str, Value); 9] = [
+        (
+            &["generate config --architecture arm64", "generate manifest --ref-name one"],
+            "one",
+            json!(["arm64", null, null, [{"role": "base"}, null]]),
+        ),
+        (
+            &["update config --annotation a=1", "generate manifest --ref-name one"],
+            "one",
+            json!(["arm64", {"a": "1"}, null, [{"role": "base"}, null]]),
+        ),
+        (
+            &["annotate manifest --annotation b=2"],
+            "one",
+            json!(["arm64", {"a": "1"}, {"b": "2"}, [{"role": "base"}, null]]),
+        ),
+        (
+            &["annotate manifest --annotation c=3 --replace"],
+            "one",
+            json!(["arm64", {"a": "1"}, {"c": "3"}, [{"role": "base"}, null]]),
+        ),
+        (
+            &["annotate layer --index 1 --annotation role=patches", "generate manifest --ref-name one"],
+            "one",
+            json!(["arm64", {"a": "1"}, null, [{"role": "base"}, {"role": "patches"}]]),
+        ),
+        (
+            &[
+                "update config --architecture amd64 --replace-annotations --annotation d=4",
+                "generate manifest --ref-name one --annotation e=5",
+            ],
+            "one",
+            json!(["amd64", {"d": "4"}, {"e": "5"}, [{"role": "base"}, {"role": "patches"}]]),
+        ),
+        (
+            &["add layer --file 2.tar", "generate config", "generate manifest --ref-name two"],
+            "two",
+            json!(["amd64", null, null, [{"role": "base"}, {"role": "patches"}, null]]),
+        ),
+        (
+            &["annotate manifest --annotation f=6"],
+            "two",
+            json!(["amd64", null, {"f": "6"}, [{"role": "base"}, {"role": "patches"}, null]]),
+        ),
+        // The first image is what it was, though its staging has gone on.
+        (&[], "one", json!(["amd64", {"d": "4"}, {"e": "5"}, [{"role": "base"}, {"role": "patches"}]])),
+    ];
+    for (commands, ref_name, expected) in steps {
+        for command in commands {
+            on_layout(command);
+        }
+        lab.validate("layout");
+        assert_eq!(seen(&lab, ref_name), expected, "after {commands:?}");
+    }
+    assert_eq!(lab.run("umoci", &["ls", "--layout", "layout"]), "one\ntwo\n");
+
+    // umoci deletes every blob that nothing names.
+    let before = lab.blobs("layout");
+    lab.run("umoci", &["gc", "--layout", "layout"]);
+    assert_eq!(lab.blobs("layout"), before);
+    lab.validate("layout");
+}
