@@ -7,7 +7,9 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
+#[cfg(target_os = "linux")]
+use std::path::PathBuf;
 
 use tempfile::NamedTempFile;
 
@@ -17,6 +19,8 @@ const TEMP_PREFIX: &str = ".regshape-tmp-";
 /// A file that is being written and has no name yet, or none that counts.
 #[derive(Debug)]
 pub(crate) struct TempFile {
+    /// Where a file without a name gets a temporary one.
+    #[cfg(target_os = "linux")]
     directory: PathBuf,
     kind: Kind,
 }
@@ -41,7 +45,11 @@ impl TempFile {
             // Between the two calls above another process may have taken the file for a stale one.
             if path.exists() { Ok(file) } else { Err(io::ErrorKind::AlreadyExists.into()) }
         })?;
-        Ok(Self { directory: directory.to_owned(), kind: Kind::Named(file) })
+        Ok(Self {
+            #[cfg(target_os = "linux")]
+            directory: directory.to_owned(),
+            kind: Kind::Named(file),
+        })
     }
 
     fn file(&self) -> &File {
@@ -62,7 +70,7 @@ impl TempFile {
         match self.kind {
             #[cfg(target_os = "linux")]
             Kind::Unnamed(file) => unnamed::link(&file, target),
-            Kind::Named(file) => file.persist_noclobber(target).map(drop).map_err(|error| error.error),
+            Kind::Named(file) => unlocked(file)?.persist_noclobber(target).map(drop).map_err(|error| error.error),
         }
     }
 
@@ -76,7 +84,7 @@ impl TempFile {
                 .persist(target)
                 .map(drop)
                 .map_err(|error| error.error),
-            Kind::Named(file) => file.persist(target).map(drop).map_err(|error| error.error),
+            Kind::Named(file) => unlocked(file)?.persist(target).map(drop).map_err(|error| error.error),
         }
     }
 }
@@ -89,6 +97,12 @@ impl Write for TempFile {
     fn flush(&mut self) -> io::Result<()> {
         self.file().flush()
     }
+}
+
+/// Unlocks a file that is about to get its name: on Windows a lock keeps others from reading.
+fn unlocked(file: NamedTempFile<File>) -> io::Result<NamedTempFile<File>> {
+    file.as_file().unlock()?;
+    Ok(file)
 }
 
 fn temp_names() -> tempfile::Builder<'static, 'static> {
