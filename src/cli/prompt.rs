@@ -149,11 +149,11 @@ fn yes_or_no(answer: &str) -> Result<bool, String> {
 }
 
 fn read_error(error: io::Error, modes: &modes::Held) -> anyhow::Error {
-    modes.leave();
-    match error.kind() {
-        io::ErrorKind::Interrupted => Interrupted.into(),
-        _ => anyhow::Error::new(error).context("failed to read the answer"),
+    if error.kind() == io::ErrorKind::Interrupted {
+        return modes.interrupted().into();
     }
+    modes.leave();
+    anyhow::Error::new(error).context("failed to read the answer")
 }
 
 /// Returns in which row text ends that starts at the left of a terminal so wide, counted from 0.
@@ -175,14 +175,21 @@ fn last_row(text: &str, width: usize) -> usize {
 #[cfg(unix)]
 mod modes {
     use std::io::{self, Write};
+    use std::sync::atomic::{AtomicBool, Ordering};
     use std::sync::{Mutex, MutexGuard, Once, PoisonError};
+    use std::time::Duration;
 
     use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr};
     use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
     use signal_hook::iterator::Signals;
 
-    /// The modes to go back to, while a question waits.
-    static FOUND: Mutex<Option<Termios>> = Mutex::new(None);
+    use super::Interrupted;
+
+    /// The modes to go back to, and those that are held instead.
+    static MODES: Mutex<Option<(Termios, Termios)>> = Mutex::new(None);
+
+    /// Whether whoever reads the answer has seen the signal, and leaves the terminal alone from now on.
+    static HAS_STOPPED: AtomicBool = AtomicBool::new(false);
 
     /// Keeps echo and line editing of the terminal off until it is dropped.
     ///
@@ -195,8 +202,8 @@ mod modes {
             leave_on_signals()?;
             let found = tcgetattr(io::stdin())?;
             let mut quiet = found.clone();
-            quiet.local_modes -= LocalModes::ECHO | LocalModes::ICANON | LocalModes::ISIG | LocalModes::IEXTEN;
-            *lock() = Some(found);
+            quiet.local_modes -= LocalModes::ECHO | LocalModes::ICANON | LocalModes::ISIG;
+            *lock() = Some((found, quiet.clone()));
             tcsetattr(io::stdin(), OptionalActions::Drain, &quiet)?;
             Ok(Self)
         }
@@ -207,6 +214,15 @@ mod modes {
         pub(super) fn leave(&self) {
             restore(b"\n");
         }
+
+        /// Leaves the end of the program to the signals' thread: dialoguer has raised SIGINT, be it for a Ctrl-C or
+        /// because another signal interrupted it, and that thread knows which.
+        pub(super) fn interrupted(&self) -> Interrupted {
+            HAS_STOPPED.store(true, Ordering::Release);
+            loop {
+                std::thread::park();
+            }
+        }
     }
 
     impl Drop for Held {
@@ -216,18 +232,24 @@ mod modes {
     }
 
     /// Puts the modes back if they are not yet, and then writes; nothing can be done if the terminal has gone.
-    ///
-    /// A Ctrl-C reaches the reader of the answer and the signals' thread both; the first does it, the other waits.
     fn restore(end: &[u8]) {
         let mut modes = lock();
-        if let Some(found) = modes.take() {
+        if let Some((found, _)) = modes.take() {
             let _ = tcsetattr(io::stdin(), OptionalActions::Now, &found);
             let _ = io::stderr().write_all(end);
         }
     }
 
-    fn lock() -> MutexGuard<'static, Option<Termios>> {
-        FOUND.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock() -> MutexGuard<'static, Option<(Termios, Termios)>> {
+        MODES.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Tells whether dialoguer is between two keys, and about to set its own modes for the next.
+    fn may_change() -> bool {
+        let modes = lock();
+        let Some((_, held)) = modes.as_ref().filter(|_| !HAS_STOPPED.load(Ordering::Acquire)) else { return false };
+        tcgetattr(io::stdin())
+            .is_ok_and(|now| (now.local_modes, now.input_modes) == (held.local_modes, held.input_modes))
     }
 
     /// Makes the signals that end the program leave the terminal as it was found.
@@ -237,7 +259,11 @@ mod modes {
         ONCE.call_once(|| {
             result = Signals::new([SIGINT, SIGTERM, SIGHUP]).map(|mut signals| {
                 std::thread::spawn(move || {
-                    let signal = signals.forever().next().unwrap_or(SIGINT);
+                    let mut signal = SIGINT;
+                    // The SIGINT that dialoguer makes of another signal is not the cause.
+                    signals.wait().filter(|other| *other != SIGINT).for_each(|other| signal = other);
+                    // Where that cannot be told, a second is enough.
+                    (0..100).take_while(|_| may_change()).for_each(|_| std::thread::sleep(Duration::from_millis(10)));
                     restore(b"\n");
                     std::process::exit(128 + signal);
                 });
@@ -247,7 +273,7 @@ mod modes {
     }
 }
 
-/// Elsewhere the terminal keeps its modes, and reports Ctrl-C as an interrupted read.
+/// Elsewhere the terminal keeps its modes, and has Ctrl-C reported as an interrupted read.
 #[cfg(not(unix))]
 mod modes {
     pub(super) struct Held;
@@ -259,6 +285,11 @@ mod modes {
 
         pub(super) fn leave(&self) {
             super::write_stderr("");
+        }
+
+        pub(super) fn interrupted(&self) -> super::Interrupted {
+            self.leave();
+            super::Interrupted
         }
     }
 }
