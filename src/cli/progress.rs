@@ -1,6 +1,6 @@
 //! A progress bar for what takes long: it appears after half a second and vanishes at the end.
 
-use std::sync::OnceLock;
+use std::sync::Once;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
@@ -12,39 +12,40 @@ const PATIENCE: Duration = Duration::from_millis(500);
 /// Counts bytes and shows how far they are.
 pub(crate) struct Progress {
     start: Instant,
-    total: Option<u64>,
-    is_shown: bool,
     done: AtomicU64,
-    bar: OnceLock<ProgressBar>,
+    /// There from the start, because it measures the speed, but hidden at first.
+    bar: Option<ProgressBar>,
+    appear: Once,
 }
 
 impl Progress {
     pub(super) fn new(total: Option<u64>, is_shown: bool) -> Self {
-        Self { start: Instant::now(), total, is_shown, done: AtomicU64::new(0), bar: OnceLock::new() }
+        let bar = is_shown.then(|| make_bar(total));
+        Self { start: Instant::now(), done: AtomicU64::new(0), bar, appear: Once::new() }
     }
 
     /// Counts bytes that were worked on.
     pub(crate) fn advance(&self, bytes: u64) {
-        let done = self.done.fetch_add(bytes, Ordering::Relaxed) + bytes;
-        if self.is_shown && self.start.elapsed() > PATIENCE {
-            self.bar.get_or_init(|| self.make_bar()).set_position(done);
+        let Some(bar) = &self.bar else { return };
+        bar.set_position(self.done.fetch_add(bytes, Ordering::Relaxed) + bytes);
+        if self.start.elapsed() > PATIENCE {
+            self.appear.call_once(|| bar.set_draw_target(ProgressDrawTarget::stderr()));
         }
     }
+}
 
-    fn make_bar(&self) -> ProgressBar {
-        let template = match self.total {
-            Some(_) => "[{bar:30}] {bytes} of {total_bytes}, {bytes_per_sec}, {eta} left",
-            None => "{bytes}, {bytes_per_sec}, {elapsed}",
-        };
-        let style = ProgressStyle::with_template(template).expect("the template is sound").progress_chars("=> ");
-        let bar = ProgressBar::with_draw_target(self.total, ProgressDrawTarget::stderr());
-        bar.with_style(style).with_elapsed(self.start.elapsed())
-    }
+fn make_bar(total: Option<u64>) -> ProgressBar {
+    let template = match total {
+        Some(_) => "[{bar:30}] {bytes} of {total_bytes}, {bytes_per_sec}, {eta} left",
+        None => "{bytes}, {bytes_per_sec}, {elapsed}",
+    };
+    let style = ProgressStyle::with_template(template).expect("the template is sound").progress_chars("=> ");
+    ProgressBar::with_draw_target(total, ProgressDrawTarget::hidden()).with_style(style)
 }
 
 impl Drop for Progress {
     fn drop(&mut self) {
-        if let Some(bar) = self.bar.get() {
+        if let Some(bar) = &self.bar {
             bar.finish_and_clear();
         }
     }

@@ -1,73 +1,71 @@
 //! Questions: asked on a terminal, answered with their defaults elsewhere.
+//!
+//! A question stays on the screen once, with the answer that was taken: `Architecture [amd64]: arm64`. Where Enter took
+//! the default, that is shown as if it had been typed. An answer that cannot be used stays too, with the reason under
+//! it, and the question comes again.
 
+use std::cell::OnceCell;
+use std::fmt::Display;
 use std::io::{self, IsTerminal};
-use std::sync::Once;
+use std::str::FromStr;
 
-use dialoguer::console::Term;
-use dialoguer::theme::Theme;
-use dialoguer::{Confirm, Input};
+use dialoguer::Input;
+use dialoguer::console::{Term, measure_text_width};
 
 use super::args::parse_annotation;
 use super::error::Interrupted;
-use super::ui::Ui;
+use super::ui::{Ui, write_stderr};
 use regshape::oci::Annotations;
 
 /// Who answers the questions of a command.
+///
+/// From the first question until it is dropped it has the terminal for itself.
 pub(crate) struct Prompt<'a> {
     ui: &'a Ui,
     is_interactive: bool,
+    modes: OnceCell<modes::Held>,
 }
 
 impl<'a> Prompt<'a> {
     /// Asks where stdin and stderr are terminals, unless the defaults are to be taken.
     pub(crate) fn new(ui: &'a Ui, take_defaults: bool) -> Self {
         let is_terminal = io::stdin().is_terminal() && io::stderr().is_terminal();
-        Self { ui, is_interactive: is_terminal && !take_defaults }
+        Self { ui, is_interactive: is_terminal && !take_defaults, modes: OnceCell::new() }
     }
 
     /// Asks for a value that has a default; `what` and `flag` are for the note that says which was taken.
-    pub(crate) fn value(&self, question: &str, default: &str, what: &str, flag: &str) -> anyhow::Result<String> {
-        if !self.is_interactive {
-            self.ui.note(&format!("Using {what} {default}; {flag} sets another"));
-            return Ok(default.to_owned());
-        }
-        ask(|term| {
-            Input::<String>::with_theme(&Plain).with_prompt(question).default(default.to_owned()).interact_text_on(term)
-        })
-    }
-
-    /// Asks for a value that must be checked and may have a default.
-    pub(crate) fn parsed<T: std::str::FromStr<Err: std::fmt::Display> + std::fmt::Display>(
+    pub(crate) fn value<T: FromStr<Err: Display> + Display>(
         &self,
         question: &str,
-        default: Option<T>,
+        default: T,
         what: &str,
         flag: &str,
     ) -> anyhow::Result<T> {
-        match default {
-            Some(default) if !self.is_interactive => {
-                self.ui.note(&format!("Using {what} {default}; {flag} sets another"));
-                Ok(default)
-            }
-            None if !self.is_interactive => anyhow::bail!("no {what} given; use {flag}"),
-            default => {
-                let answer = ask(|term| {
-                    let input = Input::<String>::with_theme(&Plain)
-                        .with_prompt(question)
-                        .validate_with(|text: &String| check::<T>(text));
-                    match &default {
-                        Some(default) => input.default(default.to_string()),
-                        None => input,
-                    }
-                    .interact_text_on(term)
-                })?;
-                answer.parse().map_err(|error: T::Err| anyhow::anyhow!("{error}"))
-            }
+        if !self.is_interactive {
+            self.ui.note(&format!("Using {what} {default}; {flag} sets another"));
+            return Ok(default);
         }
+        let default = default.to_string();
+        self.ask(&format!("{question} [{default}]"), &default, parse)
+    }
+
+    /// Asks for a value that has no default, and goes on until `check` has nothing against it.
+    pub(crate) fn required<T: FromStr<Err: Display>>(
+        &self,
+        question: &str,
+        what: &str,
+        flag: &str,
+        check: impl Fn(&T) -> Result<(), String>,
+    ) -> anyhow::Result<T> {
+        anyhow::ensure!(self.is_interactive, "no {what} given; use {flag}");
+        self.ask(question, "", |answer| {
+            let value = if answer.is_empty() { Err(format!("no {what} given")) } else { parse(answer) }?;
+            check(&value).map(|()| value)
+        })
     }
 
     /// Asks for a value that may be left out.
-    pub(crate) fn optional<T: std::str::FromStr<Err: std::fmt::Display>>(
+    pub(crate) fn optional<T: FromStr<Err: Display>>(
         &self,
         question: &str,
         what: &str,
@@ -77,17 +75,7 @@ impl<'a> Prompt<'a> {
             self.ui.note(&format!("Using no {what}; {flag} sets one"));
             return Ok(None);
         }
-        let answer = ask(|term| {
-            Input::<String>::with_theme(&Plain)
-                .with_prompt(question)
-                .allow_empty(true)
-                .validate_with(|text: &String| if text.is_empty() { Ok(()) } else { check::<T>(text) })
-                .interact_text_on(term)
-        })?;
-        Some(answer)
-            .filter(|answer| !answer.is_empty())
-            .map(|answer| answer.parse().map_err(|error: T::Err| anyhow::anyhow!("{error}")))
-            .transpose()
+        self.ask(question, "", |answer| if answer.is_empty() { Ok(None) } else { parse(answer).map(Some) })
     }
 
     /// Shows what was found out and asks whether to take it; `note` says so where nobody is asked.
@@ -96,8 +84,8 @@ impl<'a> Prompt<'a> {
             self.ui.note(note);
             return Ok(true);
         }
-        super::ui::write_stderr(introduction);
-        confirm("Accept?", true)
+        write_stderr(introduction);
+        self.ask("Accept? [Y/n]", "y", yes_or_no)
     }
 
     /// Asks for annotations, one at a time, until an empty line.
@@ -107,113 +95,201 @@ impl<'a> Prompt<'a> {
             self.ui.note(note);
             return Ok(annotations);
         }
-        if !confirm(question, false)? {
+        if !self.ask(&format!("{question} [y/N]"), "n", yes_or_no)? {
             return Ok(annotations);
         }
-        loop {
-            let answer = ask(|term| {
-                Input::<String>::with_theme(&Plain)
-                    .with_prompt("Annotation (key=value, empty to finish)")
-                    .allow_empty(true)
-                    .validate_with(
-                        |text: &String| {
-                            if text.is_empty() { Ok(()) } else { parse_annotation(text).map(drop) }
-                        },
-                    )
-                    .interact_text_on(term)
-            })?;
-            if answer.is_empty() {
-                return Ok(annotations);
+        let read = |answer: &str| if answer.is_empty() { Ok(None) } else { parse_annotation(answer).map(Some) };
+        while let Some((key, value)) = self.ask("Annotation (key=value, empty to finish)", "", read)? {
+            annotations.insert(key, value);
+        }
+        Ok(annotations)
+    }
+
+    /// Asks a question until the answer can be read; Ctrl-C ends the program there, with the terminal as it was.
+    fn ask<T>(&self, question: &str, default: &str, read: impl Fn(&str) -> Result<T, String>) -> anyhow::Result<T> {
+        let term = Term::stderr();
+        let modes = match self.modes.get() {
+            Some(modes) => modes,
+            None => {
+                let held = modes::Held::new()?;
+                self.modes.get_or_init(|| held)
             }
-            annotations.extend(parse_annotation(&answer).ok());
+        };
+        loop {
+            // Checked and shown here, not by dialoguer, which clears only one row of a question that wraps.
+            let input = Input::<String>::new().with_prompt(question).allow_empty(true).report(false);
+            let typed = input.interact_on(&term).map_err(|dialoguer::Error::IO(error)| read_error(error, modes))?;
+            let answer = Some(typed.trim()).filter(|answer| !answer.is_empty()).unwrap_or(default);
+            let is_text = !answer.chars().any(char::is_control);
+            term.move_cursor_up(last_row(&format!("{question}: {typed}"), term.size().1.into()))?;
+            term.clear_to_end_of_screen()?;
+            term.write_line(&super::ui::printable(&format!("{question}: {answer}")))?;
+            let result =
+                if is_text { read(answer) } else { Err("there are control characters in the answer".to_owned()) };
+            match result {
+                Ok(value) => return Ok(value),
+                Err(error) => term.write_line(&format!("Error: {}", super::ui::printable(&error)))?,
+            }
         }
     }
 }
 
-/// Checks an answer while it can still be mended.
-fn check<T: std::str::FromStr<Err: std::fmt::Display>>(text: &str) -> Result<(), String> {
-    text.parse::<T>().map(drop).map_err(|error| error.to_string())
+fn parse<T: FromStr<Err: Display>>(answer: &str) -> Result<T, String> {
+    answer.parse().map_err(|error: T::Err| error.to_string())
 }
 
-fn confirm(question: &str, default: bool) -> anyhow::Result<bool> {
-    ask(|term| {
-        Confirm::with_theme(&Plain).with_prompt(question).default(default).wait_for_newline(true).interact_on(term)
-    })
+/// Reads an answer that is typed and ended by Enter like any other, unlike that of a dialoguer `Confirm`, which hides
+/// the cursor and takes single keys.
+fn yes_or_no(answer: &str) -> Result<bool, String> {
+    match answer.to_lowercase().as_str() {
+        "y" | "yes" => Ok(true),
+        "n" | "no" => Ok(false),
+        _ => Err("please answer y or n".to_owned()),
+    }
 }
 
-/// Asks a question on the terminal; Ctrl-C ends the program there, with the cursor as it was.
-fn ask<T>(question: impl FnOnce(&Term) -> dialoguer::Result<T>) -> anyhow::Result<T> {
-    leave_on_interrupt()?;
-    let term = Term::stderr();
-    question(&term).map_err(|dialoguer::Error::IO(error)| {
-        // Nothing can be done if the cursor cannot be shown.
-        let _ = term.show_cursor();
-        if error.kind() == io::ErrorKind::Interrupted {
-            Interrupted.into()
-        } else {
-            anyhow::Error::new(error).context("failed to read the answer")
+fn read_error(error: io::Error, modes: &modes::Held) -> anyhow::Error {
+    if error.kind() == io::ErrorKind::Interrupted {
+        return modes.interrupted().into();
+    }
+    modes.leave();
+    anyhow::anyhow!("failed to read the answer: {error}")
+}
+
+/// Returns in which row text ends that starts at the left of a terminal so wide, counted from 0.
+fn last_row(text: &str, width: usize) -> usize {
+    let (mut row, mut column) = (0, 0);
+    for character in text.chars() {
+        let cells = measure_text_width(character.encode_utf8(&mut [0; 4]));
+        // A terminal wraps when the next character does not fit, not when the row is full.
+        if column + cells > width {
+            row += 1;
+            column = 0;
         }
-    })
+        column += cells;
+    }
+    row
 }
 
-/// Makes an interrupt leave the terminal as it was found.
+/// The modes of the terminal while a question waits.
 #[cfg(unix)]
-fn leave_on_interrupt() -> io::Result<()> {
-    use signal_hook::consts::SIGINT;
+mod modes {
+    use std::io::{self, Write};
+    use std::sync::atomic::{AtomicBool, Ordering};
+    use std::sync::{Mutex, MutexGuard, Once, PoisonError};
+    use std::time::Duration;
 
-    static ONCE: Once = Once::new();
-    let mut result = Ok(());
-    ONCE.call_once(|| {
-        let modes = rustix::termios::tcgetattr(io::stdin()).ok();
-        result = signal_hook::iterator::Signals::new([SIGINT]).map(|mut signals| {
-            std::thread::spawn(move || {
-                signals.forever().next();
-                if let Some(modes) = &modes {
-                    let _ = rustix::termios::tcsetattr(io::stdin(), rustix::termios::OptionalActions::Now, modes);
-                }
-                let _ = Term::stderr().show_cursor();
-                std::process::exit(super::error::INTERRUPTED.into());
+    use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr};
+    use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+    use signal_hook::iterator::Signals;
+
+    use super::Interrupted;
+
+    /// The modes to go back to, and those that are held instead.
+    static MODES: Mutex<Option<(Termios, Termios)>> = Mutex::new(None);
+
+    /// Whether whoever reads the answer has seen the signal, and leaves the terminal alone from now on.
+    static HAS_STOPPED: AtomicBool = AtomicBool::new(false);
+
+    /// Keeps echo and line editing of the terminal off until it is dropped.
+    ///
+    /// dialoguer does that for each key and puts them back in between, so that the terminal would echo what is typed
+    /// or pasted faster than it is read, and a signal could come just when the modes change.
+    pub(super) struct Held;
+
+    impl Held {
+        pub(super) fn new() -> io::Result<Self> {
+            leave_on_signals()?;
+            let found = tcgetattr(io::stdin())?;
+            let mut quiet = found.clone();
+            quiet.local_modes -= LocalModes::ECHO | LocalModes::ICANON | LocalModes::ISIG;
+            *lock() = Some((found, quiet.clone()));
+            tcsetattr(io::stdin(), OptionalActions::Drain, &quiet)?;
+            Ok(Self)
+        }
+    }
+
+    impl Held {
+        /// Puts the modes back in the middle of a question.
+        pub(super) fn leave(&self) {
+            restore(b"\n");
+        }
+
+        /// Leaves the end of the program to the signals' thread: dialoguer has raised SIGINT, be it for a Ctrl-C or
+        /// because another signal interrupted it, and that thread knows which.
+        pub(super) fn interrupted(&self) -> Interrupted {
+            HAS_STOPPED.store(true, Ordering::Release);
+            loop {
+                std::thread::park();
+            }
+        }
+    }
+
+    impl Drop for Held {
+        fn drop(&mut self) {
+            restore(b"");
+        }
+    }
+
+    /// Puts the modes back if they are not yet, and then writes; nothing can be done if the terminal has gone.
+    fn restore(end: &[u8]) {
+        let mut modes = lock();
+        if let Some((found, _)) = modes.take() {
+            let _ = tcsetattr(io::stdin(), OptionalActions::Now, &found);
+            let _ = io::stderr().write_all(end);
+        }
+    }
+
+    fn lock() -> MutexGuard<'static, Option<(Termios, Termios)>> {
+        MODES.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Tells whether dialoguer is between two keys, and about to set its own modes for the next.
+    fn may_change() -> bool {
+        let modes = lock();
+        let Some((_, held)) = modes.as_ref().filter(|_| !HAS_STOPPED.load(Ordering::Acquire)) else { return false };
+        tcgetattr(io::stdin())
+            .is_ok_and(|now| (now.local_modes, now.input_modes) == (held.local_modes, held.input_modes))
+    }
+
+    /// Makes the signals that end the program leave the terminal as it was found.
+    fn leave_on_signals() -> io::Result<()> {
+        static ONCE: Once = Once::new();
+        let mut result = Ok(());
+        ONCE.call_once(|| {
+            result = Signals::new([SIGINT, SIGTERM, SIGHUP]).map(|mut signals| {
+                std::thread::spawn(move || {
+                    let mut signal = SIGINT;
+                    // The SIGINT that dialoguer makes of another signal is not the cause.
+                    signals.wait().filter(|other| *other != SIGINT).for_each(|other| signal = other);
+                    // Where that cannot be told, a second is enough.
+                    (0..100).take_while(|_| may_change()).for_each(|_| std::thread::sleep(Duration::from_millis(10)));
+                    restore(b"\n");
+                    std::process::exit(128 + signal);
+                });
             });
         });
-    });
-    result
-}
-
-/// Elsewhere the terminal itself reports Ctrl-C as an interrupted read.
-#[cfg(not(unix))]
-fn leave_on_interrupt() -> io::Result<()> {
-    Ok(())
-}
-
-/// Questions as they stand in the reference: `Question [default]: `.
-struct Plain;
-
-impl Theme for Plain {
-    fn format_confirm_prompt(
-        &self,
-        f: &mut dyn std::fmt::Write,
-        prompt: &str,
-        default: Option<bool>,
-    ) -> std::fmt::Result {
-        let choice = match default {
-            Some(true) => "[Y/n]",
-            Some(false) => "[y/N]",
-            None => "[y/n]",
-        };
-        write!(f, "{prompt} {choice}: ")
+        result
     }
+}
 
-    fn format_confirm_prompt_selection(
-        &self,
-        f: &mut dyn std::fmt::Write,
-        prompt: &str,
-        selection: Option<bool>,
-    ) -> std::fmt::Result {
-        let answer = match selection {
-            Some(true) => "yes",
-            Some(false) => "no",
-            None => "",
-        };
-        write!(f, "{prompt} {answer}")
+/// Elsewhere the terminal keeps its modes, and has Ctrl-C reported as an interrupted read.
+#[cfg(not(unix))]
+mod modes {
+    pub(super) struct Held;
+
+    impl Held {
+        pub(super) fn new() -> std::io::Result<Self> {
+            Ok(Self)
+        }
+
+        pub(super) fn leave(&self) {
+            super::write_stderr("");
+        }
+
+        pub(super) fn interrupted(&self) -> super::Interrupted {
+            self.leave();
+            super::Interrupted
+        }
     }
 }

@@ -7,6 +7,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
+use predicates::Predicate;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
@@ -74,6 +75,13 @@ impl Outcome {
             self.stdout,
             self.stderr
         );
+    }
+
+    /// Checks an error whose words come from elsewhere in part: the system, or the parser of the command line.
+    #[track_caller]
+    pub(crate) fn fails_with(&self, status: i32, stderr: impl Predicate<str>) {
+        assert_eq!((self.status, self.stdout.as_str()), (status, ""), "{self:?}");
+        assert!(stderr.eval(&self.stderr), "{stderr} is not so of {}", self.stderr);
     }
 
     /// Reads stdout as one JSON value.
@@ -235,7 +243,7 @@ impl Sandbox {
 
     /// The program, with nothing on stdin and nothing in the environment that it looks at.
     pub(crate) fn command(&self) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_regshape"));
+        let mut command = Command::new(assert_cmd::cargo::cargo_bin!("regshape"));
         command.current_dir(self.directory.path()).env_remove("SOURCE_DATE_EPOCH").stdin(Stdio::null());
         command
     }

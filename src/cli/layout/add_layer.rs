@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use clap::ValueEnum;
 use regshape::compress::CompressFormat;
-use regshape::layout::{LayerInput, LayerOptions, LayerPlan, StagedLayer, Treatment};
+use regshape::layout::{Error, LayerInput, LayerOptions, LayerPlan, StagedLayer, Treatment};
 use regshape::oci::MediaType;
 use serde::Serialize;
 
@@ -91,8 +91,16 @@ impl Leaf for Args {
         if let Some(note) = note(&input, &plan) {
             context.ui.note(&note);
         }
+        // Nobody is asked for what cannot be stored in the end.
+        match layout.read_stage() {
+            Ok(_) | Err(Error::NoStage { .. }) => {}
+            Err(error) => return Err(error.into()),
+        }
         if given.is_none() {
-            let media_type = confirm(&Prompt::new(&context.ui, self.yes.yes), &self.file, &plan.media_type)?;
+            let prompt = Prompt::new(&context.ui, self.yes.yes);
+            let check =
+                |typed: &MediaType| input.plan(format, Some(typed)).map(drop).map_err(|error| error.to_string());
+            let media_type = confirm(&prompt, &self.file, &plan.media_type, check)?;
             plan = input.plan(format, Some(&media_type))?;
         }
         let warning = plan.is_doubtful.then(|| {
@@ -141,14 +149,19 @@ fn note(input: &LayerInput, plan: &LayerPlan) -> Option<String> {
     }
 }
 
-fn confirm(prompt: &Prompt<'_>, file: &Path, proposed: &MediaType) -> anyhow::Result<MediaType> {
+fn confirm(
+    prompt: &Prompt<'_>,
+    file: &Path,
+    proposed: &MediaType,
+    check: impl Fn(&MediaType) -> Result<(), String>,
+) -> anyhow::Result<MediaType> {
     let name = file.file_name().unwrap_or(file.as_os_str()).to_string_lossy();
     let introduction = format!("Detected media type for {}:\n  {proposed}", printable(&name));
     let note = format!("Using media type {proposed}; --media-type sets another");
     if prompt.accept(&introduction, &note)? {
         Ok(proposed.clone())
     } else {
-        prompt.parsed("Enter media type", None, "media type", "--media-type")
+        prompt.required("Enter media type", "media type", "--media-type", check)
     }
 }
 

@@ -50,20 +50,18 @@ impl Leaf for Args {
         let prompt = Prompt::new(&context.ui, self.yes.yes);
         let architecture = match self.architecture {
             Some(architecture) => said("--architecture", architecture)?,
-            None => prompt.value("Architecture", "amd64", "architecture", "--architecture")?,
+            None => prompt.value("Architecture", "amd64".to_owned(), "architecture", "--architecture")?,
         };
         let os = match self.os {
             Some(os) => said("--os", os)?,
-            None => prompt.value("OS", "linux", "OS", "--os")?,
+            None => prompt.value("OS", "linux".to_owned(), "OS", "--os")?,
         };
         let media_type = match self.media_type {
             Some(media_type) => media_type.parse()?,
-            None => {
-                let default = Some(MediaType::config());
-                prompt.parsed("Config media type", default, "config media type", "--media-type")?
-            }
+            None => prompt.value("Config media type", MediaType::config(), "config media type", "--media-type")?,
         };
         let labels = self.annotations.annotations();
+        drop(prompt);
         let config = layout.generate_config(ConfigOptions { architecture, os, media_type, labels, created })?;
         context.ui.result(&ConfigScreen::new("Generated config:", config, false))?;
         Ok(ExitCode::SUCCESS)

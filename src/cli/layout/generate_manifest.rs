@@ -51,8 +51,7 @@ impl Leaf for Args {
         let media_type = match self.media_type {
             Some(media_type) => media_type.parse()?,
             None => {
-                let default = Some(MediaType::manifest());
-                prompt.parsed("Manifest media type", default, "manifest media type", "--media-type")?
+                prompt.value("Manifest media type", MediaType::manifest(), "manifest media type", "--media-type")?
             }
         };
         let mut annotations = self.annotations.annotations();
@@ -60,6 +59,7 @@ impl Leaf for Args {
             let note = "Using no manifest annotations; --annotation adds one";
             annotations = prompt.annotations("Add manifest annotations?", note)?;
         }
+        drop(prompt);
         let manifest = layout.generate_manifest(ManifestOptions { ref_name, media_type, annotations })?;
         context.ui.result(&ManifestScreen::generated(manifest))?;
         Ok(ExitCode::SUCCESS)
