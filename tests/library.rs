@@ -98,12 +98,13 @@ fn an_image_is_built_changed_and_validated_as_the_guide_says() {
 #[test]
 fn what_will_become_of_a_layer_is_known_before_it_is_stored() {
     let tar = tar_of("file", b"content");
-    let plan = input(&tar).plan(CompressFormat::Zstd, None).expect("a plan");
-    assert_eq!(plan.treatment, Treatment::Compress(CompressFormat::Zstd));
+    let plan = input(&tar).plan(CompressFormat::Zstd.into(), None).expect("a plan");
+    assert_eq!(plan.treatment, Treatment::Compress(CompressFormat::Zstd.into()));
     assert_eq!((plan.media_type, plan.is_doubtful), (MediaType::layer(LayerEncoding::Zstd), false));
-    let plan = input(&gzip(&tar)).plan(CompressFormat::Zstd, None).expect("a plan");
+    let plan = input(&gzip(&tar)).plan(CompressFormat::Zstd.into(), None).expect("a plan");
     assert_eq!((plan.treatment, plan.media_type), (Treatment::AsIs, MediaType::layer(LayerEncoding::Gzip)));
-    let plan = input(b"text").plan(CompressFormat::Gzip, Some(&MediaType::layer(LayerEncoding::Gzip))).expect("a plan");
+    let plan =
+        input(b"text").plan(CompressFormat::Gzip.into(), Some(&MediaType::layer(LayerEncoding::Gzip))).expect("a plan");
     assert!(plan.is_doubtful);
 }
 

@@ -37,6 +37,14 @@ pub(crate) struct RequiredAnnotationArgs {
     annotation: Vec<(String, String)>,
 }
 
+/// The flag of commands that write.
+#[derive(Debug, Args)]
+pub(crate) struct NoSyncArg {
+    /// Do not wait until the disk has everything: for layouts that may be lost
+    #[arg(long)]
+    pub(crate) no_sync: bool,
+}
+
 /// The flag of commands that ask questions.
 #[derive(Debug, Args)]
 pub(crate) struct YesArg {

@@ -4,11 +4,15 @@
 //! and nowhere else: equal input and equal parameters give equal bytes on every machine, whatever the sizes of the
 //! pieces in which the input comes.
 
+mod deflate;
 mod detect;
+mod gzip;
+mod parallel;
 
 pub(crate) use detect::{Peeked, peek};
+pub(crate) use parallel::{Failure, Pool, compress};
 
-use std::io::{self, BufReader, Read, Write};
+use std::io::{self, BufRead, Read};
 
 /// How the bytes of a file are compressed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,6 +67,22 @@ pub enum CompressFormat {
 }
 
 impl CompressFormat {
+    /// Returns the highest level; the lowest is 1.
+    pub fn highest_level(self) -> u8 {
+        match self {
+            Self::Gzip => 9,
+            Self::Zstd => 19,
+        }
+    }
+
+    /// The level that is used by default. Fixes bytes on disk: another level gives layers other digests.
+    fn default_level(self) -> u8 {
+        match self {
+            Self::Gzip => 5,
+            Self::Zstd => 3,
+        }
+    }
+
     /// Returns the encoding of what is written.
     pub fn encoding(self) -> Encoding {
         match self {
@@ -72,17 +92,65 @@ impl CompressFormat {
     }
 }
 
+/// What a layer is compressed with, and how hard: together with the content this fixes the bytes of the layer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Compression {
+    format: CompressFormat,
+    level: u8,
+}
+
+/// A level is not one of a format.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{level} is not a level of {}, which has 1 to {}", .format.encoding().name(), .format.highest_level())]
+pub struct LevelError {
+    format: CompressFormat,
+    level: u8,
+}
+
+impl Compression {
+    /// Compresses with a format, at its default level or another one.
+    ///
+    /// # Errors
+    ///
+    /// [`LevelError`] unless the level is from 1 to [`CompressFormat::highest_level`].
+    ///
+    /// ```
+    /// use regshape::compress::{CompressFormat, Compression};
+    ///
+    /// assert!(Compression::new(CompressFormat::Gzip, Some(9)).is_ok());
+    /// assert!(Compression::new(CompressFormat::Gzip, Some(10)).is_err());
+    /// ```
+    pub fn new(format: CompressFormat, level: Option<u8>) -> Result<Self, LevelError> {
+        let level = level.unwrap_or(format.default_level());
+        if (1..=format.highest_level()).contains(&level) {
+            Ok(Self { format, level })
+        } else {
+            Err(LevelError { format, level })
+        }
+    }
+
+    /// Returns the format.
+    pub fn format(self) -> CompressFormat {
+        self.format
+    }
+}
+
+impl Default for Compression {
+    /// gzip at its default level.
+    fn default() -> Self {
+        CompressFormat::default().into()
+    }
+}
+
+impl From<CompressFormat> for Compression {
+    /// The default level of a format.
+    fn from(format: CompressFormat) -> Self {
+        Self { format, level: format.default_level() }
+    }
+}
+
 /// The bytes that are handed on at a time. Fixes nothing on disk.
 pub(crate) const BUFFER: usize = 256 * 1024;
-
-/// How many bytes of input a compressor is given at a time. Fixes bytes on disk.
-const BLOCK: usize = 256 * 1024;
-
-/// The gzip level. Fixes bytes on disk: another level gives layers other digests.
-const GZIP_LEVEL: u32 = 6;
-
-/// The zstd level. Fixes bytes on disk: another level gives layers other digests.
-const ZSTD_LEVEL: i32 = 3;
 
 /// The most memory that reading an xz stream may take, in KiB: what `xz -9` needs, and some.
 const XZ_MEMORY_KIB: u32 = 128 * 1024;
@@ -90,88 +158,14 @@ const XZ_MEMORY_KIB: u32 = 128 * 1024;
 /// Reads a compressed stream as what was compressed.
 ///
 /// All members, frames or streams up to the end of the input are read; what follows them must be another one.
-pub(crate) fn decoder<'a>(encoding: Encoding, reader: impl Read + 'a) -> io::Result<Box<dyn Read + 'a>> {
+pub(crate) fn decoder<'a>(encoding: Encoding, reader: impl BufRead + 'a) -> io::Result<Box<dyn Read + 'a>> {
     Ok(match encoding {
         Encoding::Identity => Box::new(reader),
-        Encoding::Gzip => Box::new(flate2::bufread::MultiGzDecoder::new(BufReader::with_capacity(BUFFER, reader))),
-        Encoding::Zstd => Box::new(zstd::Decoder::with_buffer(BufReader::with_capacity(BUFFER, reader))?),
-        Encoding::Xz => {
-            Box::new(lzma_rust2::XzReader::new_mem_limit(BufReader::with_capacity(BUFFER, reader), true, XZ_MEMORY_KIB))
-        }
-        Encoding::Bzip2 => Box::new(bzip2::bufread::MultiBzDecoder::new(BufReader::with_capacity(BUFFER, reader))),
+        Encoding::Gzip => Box::new(flate2::bufread::MultiGzDecoder::new(reader)),
+        Encoding::Zstd => Box::new(zstd::Decoder::with_buffer(reader)?),
+        Encoding::Xz => Box::new(lzma_rust2::XzReader::new_mem_limit(reader, true, XZ_MEMORY_KIB)),
+        Encoding::Bzip2 => Box::new(bzip2::bufread::MultiBzDecoder::new(reader)),
     })
-}
-
-/// Writes a compressed stream.
-///
-/// The compressors' output depends on how their input is cut into pieces, so they are given whole blocks only.
-pub(crate) struct Encoder<W: Write> {
-    block: Vec<u8>,
-    stream: Stream<W>,
-}
-
-enum Stream<W: Write> {
-    Gzip(flate2::write::GzEncoder<W>),
-    Zstd(zstd::Encoder<'static, W>),
-}
-
-impl<W: Write> Encoder<W> {
-    /// Starts a stream. The gzip header holds neither a name nor a time, nor the system that wrote it.
-    pub(crate) fn new(format: CompressFormat, writer: W) -> io::Result<Self> {
-        let stream = match format {
-            CompressFormat::Gzip => {
-                Stream::Gzip(flate2::GzBuilder::new().write(writer, flate2::Compression::new(GZIP_LEVEL)))
-            }
-            CompressFormat::Zstd => {
-                let mut encoder = zstd::Encoder::new(writer, ZSTD_LEVEL)?;
-                encoder.include_checksum(true)?;
-                Stream::Zstd(encoder)
-            }
-        };
-        Ok(Self { block: Vec::with_capacity(BLOCK), stream })
-    }
-
-    /// Returns what the stream is written to.
-    pub(crate) fn output(&mut self) -> &mut W {
-        match &mut self.stream {
-            Stream::Gzip(encoder) => encoder.get_mut(),
-            Stream::Zstd(encoder) => encoder.get_mut(),
-        }
-    }
-
-    /// Ends the stream and returns what it was written to.
-    pub(crate) fn finish(mut self) -> io::Result<W> {
-        self.write_block()?;
-        match self.stream {
-            Stream::Gzip(encoder) => encoder.finish(),
-            Stream::Zstd(encoder) => encoder.finish(),
-        }
-    }
-
-    fn write_block(&mut self) -> io::Result<()> {
-        match &mut self.stream {
-            Stream::Gzip(encoder) => encoder.write_all(&self.block),
-            Stream::Zstd(encoder) => encoder.write_all(&self.block),
-        }?;
-        self.block.clear();
-        Ok(())
-    }
-}
-
-impl<W: Write> Write for Encoder<W> {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let length = bytes.len().min(BLOCK - self.block.len());
-        self.block.extend_from_slice(&bytes[..length]);
-        if self.block.len() == BLOCK {
-            self.write_block()?;
-        }
-        Ok(length)
-    }
-
-    /// Does nothing: a stream that was flushed would have other bytes.
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
 }
 
 #[cfg(test)]
@@ -179,10 +173,22 @@ mod tests {
     use super::*;
     use crate::oci::Digest;
 
-    fn compress(format: CompressFormat, content: &[u8], piece: usize) -> Vec<u8> {
-        let mut encoder = Encoder::new(format, Vec::new()).expect("an encoder");
-        content.chunks(piece).for_each(|piece| encoder.write_all(piece).expect("written"));
-        encoder.finish().expect("finished")
+    fn compressed(compression: Compression, content: &[u8], jobs: usize) -> Vec<u8> {
+        let mut rest = content;
+        let mut stream = Vec::new();
+        let read = |block: &mut Vec<u8>, size: usize| {
+            let (next, after) = rest.split_at(size.min(rest.len()));
+            block.clear();
+            block.extend(next);
+            rest = after;
+            Ok::<_, io::Error>(())
+        };
+        let write = |bytes: &[u8]| {
+            stream.extend(bytes);
+            Ok(())
+        };
+        compress(compression, jobs, read, write, &|_| ()).expect("compressed");
+        stream
     }
 
     /// Text that compresses, but not to nothing.
@@ -190,28 +196,111 @@ mod tests {
         (0u32..300_000).flat_map(|n| (n.wrapping_mul(2_654_435_761) >> 22).to_le_bytes()).collect()
     }
 
+    /// As [`sample`], with a part that cannot be compressed.
+    fn mixed_sample() -> Vec<u8> {
+        let mut state = 1u64;
+        let noise = (0..1_500_000).map(|_| {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (state >> 56) as u8
+        });
+        sample().into_iter().chain(noise).chain(sample()).collect()
+    }
+
     #[test]
     fn the_bytes_of_a_layer_are_a_promise() {
         // These digests change only with a reason in the changelog.
-        let digest = |format| Digest::sha256_of(&compress(format, &sample(), 1 << 16)).encoded()[..16].to_owned();
+        let digest = |format: CompressFormat| {
+            Digest::sha256_of(&compressed(format.into(), &mixed_sample(), 2)).encoded()[..16].to_owned()
+        };
         assert_eq!(
             [digest(CompressFormat::Gzip), digest(CompressFormat::Zstd)],
-            ["f59bf898e4bf1f13", "50fe0e0431e14ce2"]
+            ["eadee5de489768b8", "ef8084265d7d24f1"]
         );
     }
 
     #[test]
-    fn what_is_written_does_not_depend_on_the_pieces_and_reads_back() {
-        for format in [CompressFormat::Gzip, CompressFormat::Zstd] {
-            let whole = compress(format, &sample(), usize::MAX);
-            assert_eq!(Encoding::of(&whole), format.encoding());
-            for piece in [997, 65_536] {
-                assert!(compress(format, &sample(), piece) == whole, "{format:?} in pieces of {piece}");
+    fn what_is_written_does_not_depend_on_the_threads_and_reads_back() {
+        let contents = [vec![], vec![7], sample(), mixed_sample(), mixed_sample()[..2 << 20].to_vec()];
+        for compression in [CompressFormat::Gzip.into(), CompressFormat::Zstd.into()] {
+            for content in &contents {
+                let stream = compressed(compression, content, 1);
+                assert_eq!(Encoding::of(&stream), compression.format().encoding());
+                for jobs in [2, 3, 7] {
+                    assert!(compressed(compression, content, jobs) == stream, "{compression:?} with {jobs} threads");
+                }
+                let mut read = Vec::new();
+                let mut stream = decoder(compression.format().encoding(), stream.as_slice()).expect("a decoder");
+                stream.read_to_end(&mut read).expect("sound");
+                assert!(read == *content, "{compression:?}, {} bytes", content.len());
             }
+        }
+    }
+
+    #[test]
+    fn every_level_gives_one_gzip_member_or_zstd_frame() {
+        for format in [CompressFormat::Gzip, CompressFormat::Zstd] {
+            for level in 1..=format.highest_level() {
+                let compression = Compression::new(format, Some(level)).expect("a level");
+                let stream = compressed(compression, &sample(), 2);
+                let mut read = Vec::new();
+                match format {
+                    // This reader stops at the end of the first member, and tells what it left.
+                    CompressFormat::Gzip => {
+                        let mut reader = flate2::bufread::GzDecoder::new(stream.as_slice());
+                        reader.read_to_end(&mut read).expect("sound");
+                        assert!(reader.into_inner().is_empty(), "level {level}");
+                    }
+                    CompressFormat::Zstd => {
+                        let mut reader =
+                            zstd::Decoder::with_buffer(stream.as_slice()).expect("a decoder").single_frame();
+                        reader.read_to_end(&mut read).expect("sound");
+                        assert!(reader.finish().is_empty(), "level {level}");
+                    }
+                }
+                assert!(read == sample(), "{format:?} {level}");
+            }
+            assert!(Compression::new(format, Some(0)).is_err());
+            assert!(Compression::new(format, Some(format.highest_level() + 1)).is_err());
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_compressed_hardly_grows() {
+        let noise = &mixed_sample()[sample().len()..][..1_500_000];
+        for format in [CompressFormat::Gzip, CompressFormat::Zstd] {
+            let stream = compressed(format.into(), noise, 2);
+            assert!(stream.len() < noise.len() + noise.len() / 3_000, "{format:?}: {}", stream.len());
+        }
+    }
+
+    #[test]
+    fn an_error_of_the_reader_or_the_writer_ends_everything_and_is_the_one_reported() {
+        for format in [CompressFormat::Gzip, CompressFormat::Zstd] {
+            let endless = |block: &mut Vec<u8>, size: usize| {
+                block.resize(size, 1);
+                Ok(())
+            };
+            let failure = compress(format.into(), 2, endless, |_| Err("full"), &|_| ());
+            assert!(matches!(failure, Err(Failure::Caller("full"))));
+            let mut blocks = 0;
+            let failing = |block: &mut Vec<u8>, size: usize| {
+                blocks += 1;
+                block.resize(size, 1);
+                if blocks < 20 { Ok(()) } else { Err("broken") }
+            };
+            let failure = compress(format.into(), 2, failing, |_| Ok(()), &|_| ());
+            assert!(matches!(failure, Err(Failure::Caller("broken"))));
+        }
+    }
+
+    #[test]
+    fn members_and_frames_are_read_as_one_up_to_the_last_byte() {
+        for format in [CompressFormat::Gzip, CompressFormat::Zstd] {
+            let whole = compressed(format.into(), &sample(), 2);
             let twice = [whole.as_slice(), whole.as_slice()].concat();
             let mut read = Vec::new();
             decoder(format.encoding(), twice.as_slice()).expect("a decoder").read_to_end(&mut read).expect("sound");
-            assert!(read == sample().repeat(2), "{format:?}: two members or frames are read as one");
+            assert!(read == sample().repeat(2), "{format:?}");
             for broken in [&whole[..whole.len() - 1], &[whole.as_slice(), b"garbage"].concat()] {
                 let mut decoder = decoder(format.encoding(), broken).expect("a decoder");
                 assert!(io::copy(&mut decoder, &mut io::sink()).is_err(), "{format:?}");

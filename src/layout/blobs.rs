@@ -11,7 +11,7 @@ use super::error::{Error, Result};
 use super::handle::{BLOBS_DIRECTORY, Layout, Lock};
 use super::metrics::Phase;
 use crate::compress::BUFFER;
-use crate::fs::{TempFile, open_regular, read_at_most, sync_directory};
+use crate::fs::{TempFile, open_regular, read_at_most};
 use crate::oci::{Algorithm, Digest, Hasher};
 
 /// The largest manifest, index or config that is read. Registries take 4 MiB.
@@ -29,6 +29,8 @@ pub(super) struct NewBlob<'a> {
 pub(super) struct PendingBlob<'a> {
     layout: &'a Layout,
     file: TempFile,
+    /// Whether the layout has this blob already, with the right content: then this one is not needed, and not synced.
+    is_there: bool,
     /// The digest of what was written.
     pub(super) digest: Digest,
     /// How many bytes were written.
@@ -65,9 +67,11 @@ impl Layout {
     pub(super) fn open_blob(&self, digest: &Digest, referrer: &str) -> Result<(File, u64)> {
         let path = self.blob_path(digest);
         let open = open_regular(&path).and_then(|file| Ok((file.metadata()?.len(), file)));
-        self.metrics().count_blob_read();
         match open {
-            Ok((size, file)) => Ok((file, size)),
+            Ok((size, file)) => {
+                self.metrics().count_blob_read();
+                Ok((file, size))
+            }
             Err(error) => Err(match error.kind() {
                 io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => {
                     Error::MissingBlob { digest: digest.clone(), referrer: referrer.to_owned() }
@@ -123,6 +127,12 @@ impl Layout {
         if actual == *digest { Ok(()) } else { Err(Error::DigestMismatch { digest: digest.clone(), actual }) }
     }
 
+    /// Tells whether the layout has a blob of a digest and size, with the right content.
+    fn has_sound_blob(&self, digest: &Digest, size: u64) -> bool {
+        // One that cannot be read is replaced.
+        self.open_blob(digest, "").is_ok_and(|(file, found)| found == size && self.verify(digest, file, |_| ()).is_ok())
+    }
+
     /// Deletes a blob that no document names any more. That it is gone already is not an error.
     pub(super) fn remove_blob(&self, _lock: &Lock, digest: &Digest) -> Result<()> {
         let path = self.blob_path(digest);
@@ -139,11 +149,15 @@ impl Layout {
 }
 
 impl<'a> NewBlob<'a> {
-    /// Waits until the content is on the disk and learns its digest.
+    /// Learns the digest of the content and waits until it is on the disk, unless the layout has it already.
     pub(super) fn finish(self) -> Result<PendingBlob<'a>> {
         let Self { layout, file, hasher, size } = self;
-        layout.metrics().time(Phase::Sync, || file.sync()).map_err(Error::io("write to", layout.path()))?;
-        Ok(PendingBlob { layout, file, digest: hasher.finish(), size })
+        let digest = hasher.finish();
+        let is_there = layout.has_sound_blob(&digest, size);
+        if !is_there {
+            layout.sync_file(&file)?;
+        }
+        Ok(PendingBlob { layout, file, is_there, digest, size })
     }
 }
 
@@ -163,24 +177,29 @@ impl Write for NewBlob<'_> {
 }
 
 impl<'a> PendingBlob<'a> {
-    /// Gives the blob its name. One that was there is replaced, whatever its content was.
+    /// Gives the blob its name. One that was there is replaced, unless its content is right.
     pub(super) fn commit(self, _lock: &Lock) -> Result<StoredBlob<'a>> {
-        let Self { layout, file, digest, size } = self;
+        let Self { layout, file, is_there, digest, size } = self;
         let path = layout.blob_path(&digest);
+        let is_new = !path.exists();
+        if is_there && !is_new {
+            return Ok(StoredBlob { layout, digest, size, remove: false });
+        }
+        if is_there {
+            // Somebody deleted it meanwhile.
+            layout.sync_file(&file)?;
+        }
         let directory = path.parent().expect("a blob is in a directory");
         let made = make_directory(directory).map_err(Error::io("create", directory))?;
-        let is_new = !path.exists();
         let named = if is_new { file.persist_new(&path) } else { file.persist(&path) };
         named.map_err(Error::io("write", &path))?;
         let stored = StoredBlob { layout, digest, size, remove: is_new };
         layout.metrics().count_blob_written();
-        layout
-            .metrics()
-            .time(Phase::Sync, || {
-                sync_directory(directory)?;
-                if made { sync_directory(layout.path()) } else { Ok(()) }
-            })
-            .map_err(Error::io("sync", directory))?;
+        layout.sync_directory(directory)?;
+        if made {
+            directory.parent().map_or(Ok(()), |blobs| layout.sync_directory(blobs))?;
+            layout.sync_directory(layout.path())?;
+        }
         Ok(stored)
     }
 }
@@ -191,7 +210,6 @@ fn make_directory(directory: &Path) -> io::Result<bool> {
         return Ok(false);
     }
     fs::create_dir_all(directory)?;
-    directory.parent().map_or(Ok(()), sync_directory)?;
     Ok(true)
 }
 

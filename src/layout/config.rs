@@ -170,7 +170,7 @@ impl Layout {
                 stored @ (Encoding::Gzip | Encoding::Zstd) => stored,
                 _ => Encoding::Identity,
             };
-            found.insert(layer.digest.clone(), self.diff_id_of(&path, encoding, reader, |_| Ok(()))?);
+            found.insert(layer.digest.clone(), self.diff_id_of(&path, encoding, reader)?);
         }
         Ok(found)
     }

@@ -10,7 +10,7 @@ use super::error::{Error, Reason, Result};
 use super::handle::{Layout, Lock};
 use super::metrics::Phase;
 use super::stage::{SCHEMA_VERSION, Stage};
-use crate::fs::{TempFile, open_regular, read_at_most, sync_directory};
+use crate::fs::{TempFile, open_regular, read_at_most};
 use crate::oci::Index;
 
 /// The entry point of a layout (image-spec, image-layout.md, "index.json file").
@@ -123,8 +123,7 @@ impl PendingDocument<'_> {
     fn commit(self) -> Result<()> {
         let Self { layout, path, file } = self;
         file.persist(&path).map_err(Error::io("write", &path))?;
-        let root = layout.path();
-        layout.metrics().time(Phase::Sync, || sync_directory(root)).map_err(Error::io("sync", root))
+        layout.sync_directory(layout.path())
     }
 }
 

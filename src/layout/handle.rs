@@ -47,6 +47,7 @@ const MARKER_LIMIT: u64 = 64 * 1024;
 pub struct Layout {
     root: PathBuf,
     metrics: Arc<Metrics>,
+    waits_for_disk: bool,
 }
 
 /// The right to change the documents of a layout, until it is dropped.
@@ -72,7 +73,20 @@ impl Layout {
     /// [`Error::AlreadyLayout`] if the directory is a layout; [`Error::Occupied`] if a file or directory that belongs to
     /// a layout is there and holds something; [`Error::Io`]. After an error everything is as it was.
     pub fn init(path: impl Into<PathBuf>) -> Result<Self> {
-        let layout = Self { root: path.into(), metrics: Arc::default() };
+        Self::init_with(path, true)
+    }
+
+    /// Makes a new layout as [`Layout::init`] does, for throw-away use: nothing waits for the disk.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Layout::init`].
+    pub fn init_without_sync(path: impl Into<PathBuf>) -> Result<Self> {
+        Self::init_with(path, false)
+    }
+
+    fn init_with(path: impl Into<PathBuf>, waits_for_disk: bool) -> Result<Self> {
+        let layout = Self { root: path.into(), metrics: Arc::default(), waits_for_disk };
         let mut made = Made::default();
         layout.make(&mut made)?;
         made.keep();
@@ -105,7 +119,8 @@ impl Layout {
         made.directories(&blobs.join("sha256"))?;
         self.make_file(INDEX_FILE, &pretty(&Index::empty()), made)?;
         self.make_file(STAGE_FILE, &pretty(&Stage::empty()), made)?;
-        sync_directory(&blobs).and_then(|()| sync_directory(root)).map_err(Error::io("sync", root))?;
+        self.sync_directory(&blobs)?;
+        self.sync_directory(root)?;
 
         let content = format!("{{\"imageLayoutVersion\":\"{LAYOUT_VERSION}\"}}");
         let file = self.temp_file(content.as_bytes())?;
@@ -119,7 +134,7 @@ impl Layout {
             }
             Err(error) => return Err(Error::io("write", marker)(error)),
         }
-        sync_directory(root).map_err(Error::io("sync", root))?;
+        self.sync_directory(root)?;
         drop(directory);
         Ok(())
     }
@@ -158,7 +173,7 @@ impl Layout {
     /// [`Error::NotALayout`] if the directory has no `oci-layout` file; [`Error::MalformedMarker`] if that does not say
     /// version 1.0.0; [`Error::Io`].
     pub fn open(path: impl Into<PathBuf>) -> Result<Self> {
-        let layout = Self { root: path.into(), metrics: Arc::default() };
+        let layout = Self { root: path.into(), metrics: Arc::default(), waits_for_disk: true };
         let marker = layout.marker_path();
         let malformed = |reason: String| Error::MalformedMarker { path: layout.root.clone(), reason };
         let content = match open_regular(&marker).and_then(|file| read_marker(&file)) {
@@ -175,6 +190,13 @@ impl Layout {
             return Err(malformed(format!("imageLayoutVersion is '{found}', expected '{LAYOUT_VERSION}'")));
         }
         Ok(layout)
+    }
+
+    /// Makes this handle write without waiting for the disk, for throw-away layouts: after a crash of the machine, not of
+    /// the program, a layout may be broken.
+    #[must_use]
+    pub fn without_sync(self) -> Self {
+        Self { waits_for_disk: false, ..self }
     }
 
     /// Returns the directory, as it was given.
@@ -210,11 +232,25 @@ impl Layout {
     pub(super) fn temp_file(&self, content: &[u8]) -> Result<TempFile> {
         let mut file = TempFile::create_in(&self.root).map_err(Error::io("write to", &self.root))?;
         self.metrics.count_written(content.len());
-        self.metrics
-            .time(Phase::Write, || file.write_all(content))
-            .and_then(|()| self.metrics.time(Phase::Sync, || file.sync()))
-            .map_err(Error::io("write to", &self.root))?;
+        self.metrics.time(Phase::Write, || file.write_all(content)).map_err(Error::io("write to", &self.root))?;
+        self.sync_file(&file)?;
         Ok(file)
+    }
+
+    /// Waits until a file that has no name yet is on the disk.
+    pub(super) fn sync_file(&self, file: &TempFile) -> Result<()> {
+        if !self.waits_for_disk {
+            return Ok(());
+        }
+        self.metrics.time(Phase::Sync, || file.sync()).map_err(Error::io("write to", &self.root))
+    }
+
+    /// Waits until the names in a directory are on the disk.
+    pub(super) fn sync_directory(&self, directory: &Path) -> Result<()> {
+        if !self.waits_for_disk {
+            return Ok(());
+        }
+        self.metrics.time(Phase::Sync, || sync_directory(directory)).map_err(Error::io("sync", directory))
     }
 }
 

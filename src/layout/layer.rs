@@ -2,16 +2,16 @@
 
 use std::borrow::Cow;
 use std::fs::File;
-use std::io::{self, Read, Write};
+use std::io::{self, Read};
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
+use std::thread::available_parallelism;
 
-use super::blobs::{NewBlob, PendingBlob};
 use super::error::{Error, Result};
 use super::handle::Layout;
-use super::metrics::Phase;
 use super::stage::{Stage, StagedLayer};
-use crate::compress::{BUFFER, CompressFormat, Encoder, Encoding, Peeked, decoder, peek};
-use crate::oci::{Algorithm, Annotations, Digest, Hasher, LayerEncoding, MediaType, UnknownFields};
+use crate::compress::{Compression, Encoding, Peeked, peek};
+use crate::oci::{Annotations, LayerEncoding, MediaType, UnknownFields};
 
 /// A function that is told how many more bytes were read.
 pub type Progress<'a> = &'a (dyn Fn(u64) + Sync);
@@ -20,9 +20,9 @@ pub type Progress<'a> = &'a (dyn Fn(u64) + Sync);
 ///
 /// What it is is told by its first bytes, not by its name.
 pub struct LayerInput {
-    path: PathBuf,
-    reader: Peeked<Box<dyn Read + Send>>,
-    encoding: Encoding,
+    pub(super) path: PathBuf,
+    pub(super) reader: Peeked<Box<dyn Read + Send>>,
+    pub(super) encoding: Encoding,
     is_tar: bool,
     size: Option<u64>,
 }
@@ -31,7 +31,9 @@ pub struct LayerInput {
 #[derive(Default)]
 pub struct LayerOptions<'a> {
     /// What a layer that comes uncompressed is compressed with.
-    pub format: CompressFormat,
+    pub compression: Compression,
+    /// How many threads compress it; by default as many as there are cores. The bytes do not depend on it.
+    pub jobs: Option<NonZeroUsize>,
     /// The media type; by default the one that [`LayerInput::plan`] proposes.
     pub media_type: Option<MediaType>,
     /// The annotations of the layer's descriptor.
@@ -46,9 +48,9 @@ pub enum Treatment {
     /// They are stored as they are.
     AsIs,
     /// They are compressed.
-    Compress(CompressFormat),
+    Compress(Compression),
     /// They are decompressed, because image layers are not stored like this, and compressed.
-    Recompress(CompressFormat),
+    Recompress(Compression),
     /// They are decompressed.
     Decompress,
 }
@@ -124,19 +126,19 @@ impl LayerInput {
     ///
     /// [`Error::UnknownMediaType`] if no media type is given and the content calls for none;
     /// [`Error::MediaTypeMismatch`] if the one that is given names another compression than the layer will have.
-    pub fn plan(&self, format: CompressFormat, media_type: Option<&MediaType>) -> Result<LayerPlan> {
+    pub fn plan(&self, compression: Compression, media_type: Option<&MediaType>) -> Result<LayerPlan> {
         let asked = media_type.and_then(MediaType::layer_encoding);
         let treatment = match self.encoding {
             Encoding::Gzip | Encoding::Zstd => Treatment::AsIs,
             Encoding::Xz | Encoding::Bzip2 if self.is_tar && asked == Some(LayerEncoding::Tar) => Treatment::Decompress,
-            Encoding::Xz | Encoding::Bzip2 if self.is_tar => Treatment::Recompress(format),
+            Encoding::Xz | Encoding::Bzip2 if self.is_tar => Treatment::Recompress(compression),
             _ if asked == Some(LayerEncoding::Tar) => Treatment::AsIs,
-            _ => Treatment::Compress(format),
+            _ => Treatment::Compress(compression),
         };
         let stored = match treatment {
             Treatment::AsIs => self.encoding,
             Treatment::Decompress => Encoding::Identity,
-            Treatment::Compress(format) | Treatment::Recompress(format) => format.encoding(),
+            Treatment::Compress(compression) | Treatment::Recompress(compression) => compression.format().encoding(),
         };
         let media_type = match media_type {
             Some(media_type) => media_type.clone(),
@@ -177,10 +179,11 @@ impl Layout {
     /// Those of [`LayerInput::plan`]; [`Error::CorruptStream`]; [`Error::Compress`]; [`Error::MalformedStage`];
     /// [`Error::Io`]. After an error the layout is as it was.
     pub fn stage_layer(&self, input: LayerInput, options: LayerOptions<'_>) -> Result<StagedLayer> {
-        let plan = input.plan(options.format, options.media_type.as_ref())?;
+        let plan = input.plan(options.compression, options.media_type.as_ref())?;
         // What would fail at the end fails before the work.
         self.find_stage()?;
-        let (blob, diff_id) = self.store_layer(input, plan.treatment, options.progress)?;
+        let jobs = options.jobs.or_else(|| available_parallelism().ok()).map_or(1, NonZeroUsize::get);
+        let (blob, diff_id) = self.store_layer(input, plan.treatment, jobs, options.progress)?;
 
         let lock = self.lock()?;
         let mut stage = self.find_stage()?.unwrap_or_else(Stage::empty);
@@ -228,70 +231,6 @@ impl Layout {
         }
         Ok(Updated { outdates_manifest: has_changed && stage.manifest.is_some(), value: layer })
     }
-
-    /// Writes a layer's blob and computes the digest of its uncompressed content, in one pass.
-    fn store_layer(
-        &self,
-        input: LayerInput,
-        treatment: Treatment,
-        progress: Option<Progress<'_>>,
-    ) -> Result<(PendingBlob<'_>, Digest)> {
-        let LayerInput { path, reader, encoding, .. } = input;
-        let mut source = Source { layout: self, path: &path, reader, progress, copy: None, failure: None };
-        let encoding = match treatment {
-            Treatment::AsIs | Treatment::Recompress(_) | Treatment::Decompress => encoding,
-            Treatment::Compress(_) => Encoding::Identity,
-        };
-        let mut compressor = match treatment {
-            Treatment::AsIs | Treatment::Decompress => None,
-            Treatment::Compress(format) | Treatment::Recompress(format) => Some(Compressor::new(self, &path, format)?),
-        };
-        let mut plain = None;
-        match treatment {
-            Treatment::AsIs => source.copy = Some(self.new_blob()?),
-            Treatment::Decompress => plain = Some(self.new_blob()?),
-            Treatment::Compress(_) | Treatment::Recompress(_) => {}
-        }
-        let diff_id = self.diff_id_of(&path, encoding, &mut source, |bytes| match (&mut compressor, &mut plain) {
-            (Some(compressor), _) => compressor.write(bytes),
-            (None, Some(plain)) => plain.write_all(bytes).map_err(Error::io("write to", self.path())),
-            (None, None) => Ok(()),
-        });
-        // What a decompressor says when its input fails is not the cause.
-        if let Some(failure) = source.failure {
-            return Err(failure);
-        }
-        let diff_id = diff_id?;
-        let blob = match compressor {
-            Some(compressor) => compressor.finish()?,
-            None => source.copy.or(plain).expect("what is not compressed is copied"),
-        };
-        Ok((blob.finish()?, diff_id))
-    }
-
-    /// Reads a layer to its end, decompressed, and computes the digest of that.
-    pub(super) fn diff_id_of(
-        &self,
-        path: &Path,
-        encoding: Encoding,
-        stored: impl Read,
-        mut each: impl FnMut(&[u8]) -> Result<()>,
-    ) -> Result<Digest> {
-        let corrupt = |source| Error::CorruptStream { path: path.to_owned(), encoding, source };
-        let mut content = decoder(encoding, stored).map_err(corrupt)?;
-        let mut diff_id = Hasher::new(Algorithm::Sha256);
-        let mut buffer = vec![0; BUFFER];
-        loop {
-            let read = match self.metrics().time(Phase::Compress, || content.read(&mut buffer)) {
-                Ok(0) => return Ok(diff_id.finish()),
-                Ok(read) => read,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-                Err(error) => return Err(corrupt(error)),
-            };
-            self.metrics().time(Phase::Hash, || diff_id.update(&buffer[..read]));
-            each(&buffer[..read])?;
-        }
-    }
 }
 
 /// The result of a change, and what it means for what was made before.
@@ -301,74 +240,4 @@ pub struct Updated<T> {
     pub value: T,
     /// Whether a manifest was generated that does not have the change.
     pub outdates_manifest: bool,
-}
-
-/// The bytes of a layer as they come in; stores them on the way where they are used as they are.
-struct Source<'l, 'p, R> {
-    layout: &'l Layout,
-    path: &'p Path,
-    reader: R,
-    progress: Option<Progress<'p>>,
-    copy: Option<NewBlob<'l>>,
-    failure: Option<Error>,
-}
-
-impl<R: Read> Read for Source<'_, '_, R> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let read = match self.layout.metrics().time(Phase::Read, || self.reader.read(buffer)) {
-            Err(error) if error.kind() != io::ErrorKind::Interrupted => {
-                let kind = error.kind();
-                self.failure = Some(Error::io("read", self.path)(error));
-                return Err(kind.into());
-            }
-            result => result?,
-        };
-        self.layout.metrics().count_read(read);
-        if let Some(copy) = &mut self.copy
-            && let Err(error) = copy.write_all(&buffer[..read])
-        {
-            let kind = error.kind();
-            self.failure = Some(Error::io("write to", self.layout.path())(error));
-            return Err(kind.into());
-        }
-        if let Some(progress) = self.progress {
-            progress(read as u64);
-        }
-        Ok(read)
-    }
-}
-
-/// Compresses a layer into a blob.
-struct Compressor<'l, 'p> {
-    layout: &'l Layout,
-    path: &'p Path,
-    encoder: Encoder<Vec<u8>>,
-    blob: NewBlob<'l>,
-}
-
-impl<'l, 'p> Compressor<'l, 'p> {
-    fn new(layout: &'l Layout, path: &'p Path, format: CompressFormat) -> Result<Self> {
-        let encoder = Encoder::new(format, Vec::new()).map_err(compress_error(path))?;
-        Ok(Self { layout, path, encoder, blob: layout.new_blob()? })
-    }
-
-    fn write(&mut self, bytes: &[u8]) -> Result<()> {
-        let Self { layout, path, encoder, blob } = self;
-        layout.metrics().time(Phase::Compress, || encoder.write_all(bytes)).map_err(compress_error(path))?;
-        let compressed = encoder.output();
-        blob.write_all(compressed).map_err(Error::io("write to", layout.path()))?;
-        compressed.clear();
-        Ok(())
-    }
-
-    fn finish(self) -> Result<NewBlob<'l>> {
-        let Self { layout, path, encoder, mut blob } = self;
-        let rest = layout.metrics().time(Phase::Compress, || encoder.finish()).map_err(compress_error(path))?;
-        blob.write_all(&rest).map_err(Error::io("write to", layout.path()))?;
-        Ok(blob)
-    }
-}
-
-fn compress_error(path: &Path) -> impl FnOnce(io::Error) -> Error {
-    move |source| Error::Compress { path: path.to_owned(), source }
 }

@@ -1,7 +1,23 @@
 //! What the work on a layout took: how long each kind of it, how many bytes and blobs.
 
+use std::cell::Cell;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
+
+thread_local! {
+    /// How much of the work that this thread is measuring was measured already, as a part of it.
+    static NESTED: Cell<Duration> = const { Cell::new(Duration::ZERO) };
+}
+
+/// Does some work and returns the time it took, less what was measured within it.
+fn without_nested<T>(work: impl FnOnce() -> T) -> (T, Duration) {
+    let outer = NESTED.replace(Duration::ZERO);
+    let start = Instant::now();
+    let result = work();
+    let elapsed = start.elapsed();
+    let nested = NESTED.replace(outer + elapsed);
+    (result, elapsed.saturating_sub(nested))
+}
 
 /// A kind of work.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,18 +89,22 @@ impl Metrics {
         self.blobs_written.load(Ordering::Relaxed)
     }
 
-    /// Does some work and adds the time it takes, less what it adds to other phases meanwhile.
+    /// Does some work and adds the time it takes, less what other phases take of it.
     pub(crate) fn time<T>(&self, phase: Phase, work: impl FnOnce() -> T) -> T {
-        let (start, before) = (Instant::now(), self.total());
-        let result = work();
-        let nested = self.total() - before;
-        let own = u64::try_from(start.elapsed().as_nanos()).unwrap_or(u64::MAX).saturating_sub(nested);
-        self.nanoseconds[phase as usize].fetch_add(own, Ordering::Relaxed);
+        let (result, own) = without_nested(work);
+        self.add(phase, own);
         result
     }
 
-    fn total(&self) -> u64 {
-        self.nanoseconds.iter().map(|phase| phase.load(Ordering::Relaxed)).sum()
+    /// Does something that is no work, such as waiting for another thread: it counts for no phase.
+    pub(crate) fn wait<T>(work: impl FnOnce() -> T) -> T {
+        without_nested(work).0
+    }
+
+    /// Adds time that a phase took elsewhere.
+    pub(crate) fn add(&self, phase: Phase, time: Duration) {
+        let nanoseconds = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
+        self.nanoseconds[phase as usize].fetch_add(nanoseconds, Ordering::Relaxed);
     }
 
     pub(crate) fn count_read(&self, bytes: usize) {

@@ -34,6 +34,7 @@ mod handle;
 mod layer;
 mod manifest;
 mod metrics;
+mod pipeline;
 mod stage;
 mod validate;
 mod walk;

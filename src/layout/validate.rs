@@ -1,11 +1,13 @@
 //! Checking that a layout is whole: that everything that `index.json` leads to is there and is what it is said to be.
 
 use std::collections::{HashMap, HashSet};
-use std::fs::File;
+use std::num::NonZeroUsize;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread::{self, available_parallelism};
 
 use serde::Serialize;
 
-use super::error::{Error, Result};
+use super::error::{Error, Reason, Result};
 use super::handle::Layout;
 use super::layer::Progress;
 use super::walk::Document;
@@ -80,18 +82,33 @@ impl Reference {
     }
 }
 
+/// What is known of one reference.
+enum Outcome {
+    /// All there is to say.
+    Said(Vec<Said>),
+    /// It leads to a blob that is verified later, with all others.
+    Leaf(Digest, String),
+}
+
+enum Said {
+    Error(Finding),
+    Warning(Finding),
+}
+
 struct Validation<'a> {
     layout: &'a Layout,
-    progress: Option<Progress<'a>>,
-    report: Report,
-    /// The blobs that were read, with their sizes if they are sound.
-    read: HashMap<Digest, Option<u64>>,
-    /// The findings that were made: a blob that two documents refer to is not reported twice in the same words.
-    said: HashSet<String>,
+    outcomes: Vec<Outcome>,
+    checked: Checked,
+    /// The documents that were read, with their sizes if they are sound.
+    documents: HashMap<Digest, Option<u64>>,
+    /// The blobs that are no documents, and their sizes.
+    leaves: HashMap<Digest, u64>,
 }
 
 impl Layout {
     /// Checks `index.json`, everything that it leads to, and every digest and size on the way.
+    ///
+    /// Each blob is read once, the largest first, on as many threads as there are cores.
     ///
     /// # Errors
     ///
@@ -100,114 +117,141 @@ impl Layout {
     pub fn validate(&self, progress: Option<Progress<'_>>) -> Result<Report> {
         let mut validation = Validation {
             layout: self,
-            progress,
-            report: Report::default(),
-            read: HashMap::new(),
-            said: HashSet::new(),
+            outcomes: Vec::new(),
+            checked: Checked::default(),
+            documents: HashMap::new(),
+            leaves: HashMap::new(),
         };
-        let index = match self.read_index() {
-            Ok(index) => index,
+        match self.read_index() {
+            Ok(index) => {
+                if index.media_type.as_ref().is_some_and(|media_type| !media_type.is_index()) {
+                    let path = self.path().to_owned();
+                    let reason = Reason::new("its mediaType is not that of an index");
+                    validation.say_error(Error::MalformedIndex { path, reason }.to_string(), "index.json");
+                }
+                validation.follow(&Document::Index(Box::new(index)));
+            }
             Err(error @ Error::MalformedIndex { .. }) => {
                 let reason = std::error::Error::source(&error).map(|reason| format!("index.json: {reason}"));
-                validation.error(error.to_string(), "index.json");
-                reason.into_iter().for_each(|reason| validation.error(reason, "index.json"));
-                return Ok(validation.report);
+                validation.say_error(error.to_string(), "index.json");
+                reason.into_iter().for_each(|reason| validation.say_error(reason, "index.json"));
             }
             Err(error) => return Err(error),
-        };
-        let media_type = index.media_type.clone();
-        if media_type.is_some_and(|media_type| !media_type.is_index()) {
-            let path = self.path().to_owned();
-            let reason = super::Reason::new("its mediaType is not that of an index");
-            validation.error(Error::MalformedIndex { path, reason }.to_string(), "index.json");
         }
-        validation.follow(&Document::Index(Box::new(index)));
-        Ok(validation.report)
+        let verified = self.verify_all(&validation.leaves, progress);
+        Ok(validation.report(&verified))
+    }
+
+    /// Verifies blobs; returns what is wrong with those that are not sound.
+    fn verify_all(&self, blobs: &HashMap<Digest, u64>, progress: Option<Progress<'_>>) -> HashMap<Digest, Error> {
+        let mut queue: Vec<_> = blobs.iter().collect();
+        queue.sort_by_key(|(digest, size)| (std::cmp::Reverse(**size), *digest));
+        let threads = available_parallelism().map_or(1, NonZeroUsize::get).min(queue.len());
+        let next = AtomicUsize::new(0);
+        let (queue, next) = (&queue, &next);
+        let advance = |bytes| progress.into_iter().for_each(|progress| progress(bytes));
+        let verify = move || {
+            let mut unsound = Vec::new();
+            while let Some((digest, _)) = queue.get(next.fetch_add(1, Ordering::Relaxed)) {
+                let blob = self.open_blob(digest, "index.json");
+                if let Err(error) = blob.and_then(|(file, _)| self.verify(digest, file, advance)) {
+                    unsound.push(((*digest).clone(), error));
+                }
+            }
+            unsound
+        };
+        thread::scope(|scope| {
+            let others: Vec<_> = (1..threads).map(|_| scope.spawn(verify)).collect();
+            let own = verify();
+            let others = others.into_iter().flat_map(|other| other.join().expect("verifying does not panic"));
+            own.into_iter().chain(others).collect()
+        })
     }
 }
 
 impl Validation<'_> {
-    fn error(&mut self, message: String, location: &str) {
-        if self.said.insert(message.clone()) {
-            self.report.errors.push(Finding::new(message, location));
-        }
+    fn say_error(&mut self, message: String, location: &str) {
+        self.outcomes.push(Outcome::Said(vec![Said::Error(Finding::new(message, location))]));
     }
 
     /// Checks what a document leads to. Neither the depth of nesting nor a cycle matters: nothing is read twice.
     fn follow(&mut self, index: &Document) {
         let mut queue = references(index, "index.json");
-        let mut opened = HashSet::new();
         while let Some(reference) = queue.pop() {
-            let descriptor = &reference.descriptor;
-            let is_document = Document::is_one(&descriptor.media_type) && !opened.contains(&descriptor.digest);
-            match self.check(&reference, is_document) {
+            let mut said = Vec::new();
+            let location = reference.location();
+            match self.check(&reference, &mut said) {
+                Ok(Some(document)) => queue.extend(references(&document, reference.descriptor.digest.as_str())),
                 Ok(None) => {}
-                Ok(Some(content)) => {
-                    opened.insert(descriptor.digest.clone());
-                    match Document::parse(descriptor, &content) {
-                        Ok(document) => queue.extend(references(&document, descriptor.digest.as_str())),
-                        Err(error) => self.error(error.to_string(), &reference.location()),
-                    }
+                Err(missing @ Error::MissingBlob { .. }) if may_be_elsewhere(&reference.descriptor) => {
+                    said.push(Said::Warning(Finding::new(missing.to_string(), location.clone())));
                 }
-                Err(error) => self.error(error.to_string(), &reference.location()),
+                Err(error) => said.push(Said::Error(Finding::new(error.to_string(), location.clone()))),
+            }
+            self.outcomes.push(Outcome::Said(said));
+            if self.leaves.contains_key(&reference.descriptor.digest) {
+                self.outcomes.push(Outcome::Leaf(reference.descriptor.digest, location));
             }
         }
     }
 
-    /// Checks one blob against what refers to it; returns the content of a document.
-    fn check(&mut self, reference: &Reference, is_document: bool) -> Result<Option<Vec<u8>>> {
+    /// Checks what a descriptor says of a blob; returns a document the first time that it is met.
+    fn check(&mut self, reference: &Reference, said: &mut Vec<Said>) -> Result<Option<Document>> {
         let descriptor = &reference.descriptor;
         let digest = &descriptor.digest;
-        let known = self.read.get(digest).copied();
-        let size = match known {
-            // It was found unsound before.
-            Some(None) => None,
-            Some(Some(size)) if !is_document => Some(size),
-            _ => match self.layout.open_blob(digest, &reference.referrer) {
-                Ok((file, size)) => {
-                    // The size is told without reading: a wrong one is said, and the content verified all the same.
-                    self.compare_size(descriptor, size, reference);
-                    let content = self.read(digest, file, size, is_document)?;
-                    return Ok(content);
-                }
-                Err(error @ Error::MissingBlob { .. }) if may_be_elsewhere(descriptor) => {
-                    let finding = Finding::new(error.to_string(), reference.location());
-                    self.report.warnings.push(finding);
-                    return Ok(None);
-                }
-                Err(error) => return Err(error),
-            },
+        let is_document = Document::is_one(&descriptor.media_type);
+        let known =
+            if is_document { self.documents.get(digest).copied() } else { self.leaves.get(digest).copied().map(Some) };
+        let (file, size) = match known {
+            // It was found unsound before, which is said.
+            Some(None) => return Ok(None),
+            Some(Some(size)) => (None, size),
+            None => {
+                let (file, size) = self.layout.open_blob(digest, &reference.referrer)?;
+                (Some(file), size)
+            }
         };
-        if let Some(size) = size {
-            self.compare_size(descriptor, size, reference);
+        if descriptor.size != size {
+            let error = Error::SizeMismatch { digest: digest.clone(), expected: descriptor.size, actual: size };
+            said.push(Said::Error(Finding::new(error.to_string(), reference.location())));
         }
-        Ok(None)
+        let Some(file) = file else { return Ok(None) };
+        self.checked.blobs += 1;
+        self.checked.bytes += size;
+        if !is_document {
+            if digest.algorithm().is_none() {
+                return Err(Error::UnsupportedAlgorithm { digest: digest.clone() });
+            }
+            self.leaves.insert(digest.clone(), size);
+            return Ok(None);
+        }
+        self.documents.insert(digest.clone(), None);
+        let content = self.layout.read_opened_document(digest, &file)?;
+        self.documents.insert(digest.clone(), Some(size));
+        Document::parse(descriptor, &content).map(Some)
     }
 
-    fn compare_size(&mut self, descriptor: &Descriptor, actual: u64, reference: &Reference) {
-        if descriptor.size != actual {
-            let digest = descriptor.digest.clone();
-            let error = Error::SizeMismatch { digest, expected: descriptor.size, actual };
-            self.error(error.to_string(), &reference.location());
+    /// Puts together what was found, in the order of the references. The same words are not said twice.
+    fn report(self, unsound: &HashMap<Digest, Error>) -> Report {
+        let mut report = Report { checked: self.checked, ..Report::default() };
+        let mut words = HashSet::new();
+        let said = self.outcomes.into_iter().flat_map(|outcome| match outcome {
+            Outcome::Said(said) => said,
+            Outcome::Leaf(digest, location) => {
+                let error = unsound.get(&digest);
+                error.map(|error| Said::Error(Finding::new(error.to_string(), location))).into_iter().collect()
+            }
+        });
+        for said in said {
+            let (findings, finding) = match said {
+                Said::Error(finding) => (&mut report.errors, finding),
+                Said::Warning(finding) => (&mut report.warnings, finding),
+            };
+            if words.insert(finding.message.clone()) {
+                findings.push(finding);
+            }
         }
-    }
-
-    /// Verifies a blob, once, and returns the content of a document.
-    fn read(&mut self, digest: &Digest, file: File, size: u64, is_document: bool) -> Result<Option<Vec<u8>>> {
-        let is_new = self.read.insert(digest.clone(), None).is_none();
-        if is_new {
-            self.report.checked.blobs += 1;
-            self.report.checked.bytes += size;
-        }
-        let content = if is_document {
-            Some(self.layout.read_opened_document(digest, &file)?)
-        } else {
-            let progress = |bytes| self.progress.into_iter().for_each(|progress| progress(bytes));
-            self.layout.verify(digest, file, progress)?;
-            None
-        };
-        self.read.insert(digest.clone(), Some(size));
-        Ok(content)
+        report
     }
 }
 

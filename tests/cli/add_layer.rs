@@ -12,7 +12,7 @@ const PATCHES_BZIP2: &str = "425a6839314159265359fdd9f55a00002fdb80ca900000f7000
 const TEXT_XZ: &str = "fd377a585a000004e6d6b4460200210116000000742fe5a3010004746578740a000000001d2bd28aaf194ccd00011d05b82d80af1fb6f37d010000000004595a";
 
 /// `patches.tar` as the program compresses it with gzip, and with zstd.
-const PATCHES_GZIP: &str = "sha256:5a9b8f0e409bbdc27b14334db14ae4276b8400a9751d1078096ac500e571ff25";
+const PATCHES_GZIP: &str = "sha256:56ce1225c544dcfc47f9ceec13d88b9cd09a37ad590965664981628aa2b773a9";
 const PATCHES_ZSTD: &str = "sha256:fed219f25bc6236eced6e1e14325bda919af8aaab6b371184409225a6bdeb8fa";
 
 const COMPRESSING: &str = "Input file is not compressed. Compressing with gzip...\n";
@@ -116,7 +116,7 @@ fn content_decides_what_is_stored() {
             COMPRESSING,
             GZIP_TYPE,
             &empty_tar(),
-            As("sha256:75eb48369c0d0b1260b7db5c5f831d5f8b1b9b322b64191c96cb147437e7f404"),
+            As("sha256:62539018952ddec37a4fcf8d77171cfbcd5b21fc3520f32028cd9cfdae546a31"),
         ),
     ];
     for Case { name, content, words, note, media_type, plain, stored } in cases {

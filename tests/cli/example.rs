@@ -98,7 +98,7 @@ fn the_full_example_makes_an_image_step_by_step() {
             ),
             format!("Using manifest media type {MANIFEST_TYPE}; --media-type sets another\n"),
         );
-    assert_eq!(digest, "sha256:a72baea826d98fdd7ad321df401386a358cbeb5375fea17af85ccf217399ff06");
+    assert_eq!(digest, "sha256:6b19660c080bbfba0b4bc96ea8d6f1764f88a7af3b3d03fc387ed3abd6b499db");
     sandbox.has_blobs([BASE, PATCHES, CONFIG_ARM64, &digest]);
     assert_eq!(sandbox.blob(&digest), bytes.as_bytes());
 
@@ -112,7 +112,7 @@ fn the_full_example_makes_an_image_step_by_step() {
         ),
         "",
     );
-    assert_eq!(digest, "sha256:a3acd570f2fb38fc05d6ffd8bbb1a98d401a02c4799c844d02695e1cb62c4c3d");
+    assert_eq!(digest, "sha256:baa867785f9fbaf63a4e2b481b835748e10a5553bc684aeaab91c65c2859c92a");
     sandbox.has_blobs([BASE, PATCHES, CONFIG_ARM64, &digest]);
     assert_eq!(sandbox.blob(&digest), bytes.as_bytes());
 

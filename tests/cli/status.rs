@@ -19,7 +19,7 @@ fn a_finished_image_is_shown_with_its_sizes_in_one_column() {
         "Staging state for image:
 
   Layers (2):
-    [0] {BASE} ( 215 bytes, {GZIP_TYPE})
+    [0] {BASE} ( 209 bytes, {GZIP_TYPE})
     [1] {PATCHES} (2081 bytes, {GZIP_TYPE})
 
   Config:

@@ -24,8 +24,8 @@ pub(crate) const INDEX_TYPE: &str = "application/vnd.oci.image.index.v1+json";
 /// `base.tar`, uncompressed.
 pub(crate) const BASE_DIFF_ID: &str = "sha256:34c19f5a1c8c56151946a75e691b148d123586c90b57e72f3ff1891835aa16d1";
 /// `base.tar` as the program compresses it with gzip.
-pub(crate) const BASE: &str = "sha256:f2a8a990dca5b69179406fca10b8e5083bd4721d84a2024d8f2e8b44d3222b0b";
-pub(crate) const BASE_SIZE: u64 = 215;
+pub(crate) const BASE: &str = "sha256:4dda0e5833c9d3d867741c582e57d42735d5563be5b40de88166636322b9fdb1";
+pub(crate) const BASE_SIZE: u64 = 209;
 /// `base.tar` as the program compresses it with zstd.
 pub(crate) const BASE_ZSTD: &str = "sha256:c367e217c878b165121b09ec4e81022c7077d303afd3ec51bf5abeadcca466fb";
 pub(crate) const BASE_ZSTD_SIZE: u64 = 196;
@@ -41,7 +41,7 @@ pub(crate) const CONFIG_SIZE: u64 = 225;
 pub(crate) const CONFIG_ARM64: &str = "sha256:dd3a325c07e3ea2c6346a70897755e355addffcfbe405be032bea68745f0bc7a";
 pub(crate) const CONFIG_ARM64_SIZE: u64 = 225;
 /// The manifest of [`CONFIG`] and the two layers, without annotations.
-pub(crate) const MANIFEST: &str = "sha256:50e1949f5add50a2c6b7fb5828e94162d1e62e06b28f528963af7efaa0f5037a";
+pub(crate) const MANIFEST: &str = "sha256:96eaf28b93977881641de1ff4c1bbfe3b11baea31ac258dbd128866515a59cd6";
 pub(crate) const MANIFEST_SIZE: u64 = 556;
 
 /// What a run of the program left behind.

@@ -1,16 +1,17 @@
 //! `layout add layer`
 
 use std::io::{self, IsTerminal};
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::ValueEnum;
-use regshape::compress::CompressFormat;
+use regshape::compress::{CompressFormat, Compression};
 use regshape::layout::{Error, LayerInput, LayerOptions, LayerPlan, StagedLayer, Treatment};
 use regshape::oci::MediaType;
 use serde::Serialize;
 
-use super::{Common, Context, Leaf};
+use super::{Common, Context, Leaf, NoSyncArg};
 use crate::cli::args::{AnnotationArgs, YesArg};
 use crate::cli::prompt::Prompt;
 use crate::cli::ui::{Block, Screen, printable};
@@ -32,6 +33,12 @@ pub(super) struct Args {
     /// What to compress the layer with if it is not compressed
     #[arg(long, value_name = "FORMAT", value_enum, default_value = "gzip", ignore_case = true)]
     compress_format: Format,
+    /// How hard to compress: 1 to 9 for gzip [default: 5], 1 to 19 for zstd [default: 3]
+    #[arg(long, value_name = "N")]
+    level: Option<u8>,
+    /// How many threads compress [default: the number of cores]; the bytes do not depend on it
+    #[arg(long, value_name = "N")]
+    jobs: Option<NonZeroUsize>,
     /// Media type of the layer [default: by its content]
     #[arg(long, value_name = "TYPE")]
     media_type: Option<String>,
@@ -39,6 +46,8 @@ pub(super) struct Args {
     annotations: AnnotationArgs,
     #[command(flatten)]
     yes: YesArg,
+    #[command(flatten)]
+    no_sync: NoSyncArg,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -80,14 +89,15 @@ impl Leaf for Args {
     }
 
     fn run(self, context: &Context) -> anyhow::Result<ExitCode> {
-        let layout = context.open(&self.common.path)?;
+        let layout = context.open_to_write(&self.common.path, &self.no_sync)?;
         let given = self.media_type.as_deref().map(str::parse::<MediaType>).transpose()?;
         let input = open(&self.file)?;
         let format = match self.compress_format {
             Format::Gzip => CompressFormat::Gzip,
             Format::Zstd => CompressFormat::Zstd,
         };
-        let mut plan = input.plan(format, given.as_ref())?;
+        let compression = Compression::new(format, self.level)?;
+        let mut plan = input.plan(compression, given.as_ref())?;
         if let Some(note) = note(&input, &plan) {
             context.ui.note(&note);
         }
@@ -99,9 +109,9 @@ impl Leaf for Args {
         if given.is_none() {
             let prompt = Prompt::new(&context.ui, self.yes.yes);
             let check =
-                |typed: &MediaType| input.plan(format, Some(typed)).map(drop).map_err(|error| error.to_string());
+                |typed: &MediaType| input.plan(compression, Some(typed)).map(drop).map_err(|error| error.to_string());
             let media_type = confirm(&prompt, &self.file, &plan.media_type, check)?;
-            plan = input.plan(format, Some(&media_type))?;
+            plan = input.plan(compression, Some(&media_type))?;
         }
         let warning = plan.is_doubtful.then(|| {
             let name = printable(&self.file.to_string_lossy());
@@ -111,7 +121,8 @@ impl Leaf for Args {
         let layer = layout.stage_layer(
             input,
             LayerOptions {
-                format,
+                compression,
+                jobs: self.jobs,
                 media_type: Some(plan.media_type),
                 annotations: self.annotations.annotations(),
                 progress: Some(&|bytes| progress.advance(bytes)),
@@ -135,13 +146,14 @@ fn open(file: &Path) -> anyhow::Result<LayerInput> {
 fn note(input: &LayerInput, plan: &LayerPlan) -> Option<String> {
     match plan.treatment {
         Treatment::AsIs => None,
-        Treatment::Compress(format) => {
-            Some(format!("Input file is not compressed. Compressing with {}...", format.encoding().name()))
-        }
-        Treatment::Recompress(format) => Some(format!(
+        Treatment::Compress(compression) => Some(format!(
+            "Input file is not compressed. Compressing with {}...",
+            compression.format().encoding().name()
+        )),
+        Treatment::Recompress(compression) => Some(format!(
             "Input file is compressed with {}. Recompressing with {}...",
             input.encoding().name(),
-            format.encoding().name()
+            compression.format().encoding().name()
         )),
         Treatment::Decompress => {
             Some(format!("Input file is compressed with {}. Decompressing...", input.encoding().name()))

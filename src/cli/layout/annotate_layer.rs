@@ -6,7 +6,7 @@ use regshape::layout::{Error, StagedLayer};
 use regshape::oci::{Annotations, Digest, MediaType};
 use serde::Serialize;
 
-use super::{Common, Context, Leaf};
+use super::{Common, Context, Leaf, NoSyncArg};
 use crate::cli::args::RequiredAnnotationArgs;
 use crate::cli::ui::{Block, Screen};
 
@@ -28,6 +28,8 @@ pub(super) struct Args {
     /// Replace the annotations that are there
     #[arg(long)]
     replace: bool,
+    #[command(flatten)]
+    no_sync: NoSyncArg,
 }
 
 #[derive(Serialize)]
@@ -63,7 +65,7 @@ impl Leaf for Args {
     }
 
     fn run(self, context: &Context) -> anyhow::Result<ExitCode> {
-        let layout = context.open(&self.common.path)?;
+        let layout = context.open_to_write(&self.common.path, &self.no_sync)?;
         let Ok(index) = usize::try_from(self.index) else {
             return Err(Error::LayerIndex { index: self.index, count: layout.read_stage()?.layers.len() }.into());
         };

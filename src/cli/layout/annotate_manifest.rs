@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use super::manifest_screen::ManifestScreen;
-use super::{Common, Context, Leaf};
+use super::{Common, Context, Leaf, NoSyncArg};
 use crate::cli::args::RequiredAnnotationArgs;
 
 /// Add or replace annotations of the generated manifest
@@ -21,6 +21,8 @@ pub(super) struct Args {
     /// Replace the annotations that are there
     #[arg(long)]
     replace: bool,
+    #[command(flatten)]
+    no_sync: NoSyncArg,
 }
 
 impl Leaf for Args {
@@ -31,7 +33,7 @@ impl Leaf for Args {
     }
 
     fn run(self, context: &Context) -> anyhow::Result<ExitCode> {
-        let layout = context.open(&self.common.path)?;
+        let layout = context.open_to_write(&self.common.path, &self.no_sync)?;
         let manifest = layout.update_manifest_annotations(self.annotations.annotations(), self.replace)?;
         context.ui.result(&ManifestScreen::updated(manifest))?;
         Ok(ExitCode::SUCCESS)

@@ -7,7 +7,7 @@ use regshape::layout::ConfigOptions;
 use regshape::oci::MediaType;
 
 use super::config_screen::ConfigScreen;
-use super::{Common, Context, Leaf};
+use super::{Common, Context, Leaf, NoSyncArg};
 use crate::cli::args::{AnnotationArgs, YesArg, said};
 use crate::cli::prompt::Prompt;
 
@@ -34,6 +34,8 @@ pub(super) struct Args {
     annotations: AnnotationArgs,
     #[command(flatten)]
     yes: YesArg,
+    #[command(flatten)]
+    no_sync: NoSyncArg,
 }
 
 impl Leaf for Args {
@@ -44,7 +46,7 @@ impl Leaf for Args {
     }
 
     fn run(self, context: &Context) -> anyhow::Result<ExitCode> {
-        let layout = context.open(&self.common.path)?;
+        let layout = context.open_to_write(&self.common.path, &self.no_sync)?;
         let created = source_date(std::env::var("SOURCE_DATE_EPOCH").ok().as_deref())?;
         layout.staged_layers()?;
         let prompt = Prompt::new(&context.ui, self.yes.yes);

@@ -6,7 +6,7 @@ use regshape::layout::ManifestOptions;
 use regshape::oci::{MediaType, RefName};
 
 use super::manifest_screen::ManifestScreen;
-use super::{Common, Context, Leaf};
+use super::{Common, Context, Leaf, NoSyncArg};
 use crate::cli::args::{AnnotationArgs, YesArg};
 use crate::cli::prompt::Prompt;
 
@@ -30,6 +30,8 @@ pub(super) struct Args {
     annotations: AnnotationArgs,
     #[command(flatten)]
     yes: YesArg,
+    #[command(flatten)]
+    no_sync: NoSyncArg,
 }
 
 impl Leaf for Args {
@@ -40,7 +42,7 @@ impl Leaf for Args {
     }
 
     fn run(self, context: &Context) -> anyhow::Result<ExitCode> {
-        let layout = context.open(&self.common.path)?;
+        let layout = context.open_to_write(&self.common.path, &self.no_sync)?;
         layout.check_config()?;
         let prompt = Prompt::new(&context.ui, self.yes.yes);
         let ref_name = match self.ref_name {

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use regshape::layout::Layout;
 use serde::Serialize;
 
-use super::{Common, Context, Leaf};
+use super::{Common, Context, Leaf, NoSyncArg};
 use crate::cli::ui::{Screen, printable};
 
 /// Initialise a new, empty OCI image layout
@@ -16,6 +16,8 @@ use crate::cli::ui::{Screen, printable};
 pub(super) struct Args {
     #[command(flatten)]
     common: Common,
+    #[command(flatten)]
+    no_sync: NoSyncArg,
 }
 
 #[derive(Serialize)]
@@ -37,7 +39,8 @@ impl Leaf for Args {
     }
 
     fn run(self, context: &Context) -> anyhow::Result<ExitCode> {
-        let layout = context.opened(Layout::init(self.common.path)?);
+        let init = if self.no_sync.no_sync { Layout::init_without_sync } else { Layout::init };
+        let layout = context.opened(init(self.common.path)?);
         context.ui.result(&Initialised { layout_path: layout.path().display().to_string() })?;
         Ok(ExitCode::SUCCESS)
     }

@@ -21,7 +21,7 @@ use clap::{Args, Subcommand};
 use regshape::layout::Layout;
 
 use super::Global;
-use super::args::Common;
+use super::args::{Common, NoSyncArg};
 use super::telemetry::Telemetry;
 use super::ui::Ui;
 
@@ -134,6 +134,12 @@ impl Context {
     /// Opens the layout that the command works on.
     fn open(&self, path: &Path) -> anyhow::Result<&Layout> {
         Ok(self.opened(Layout::open(path)?))
+    }
+
+    /// Opens the layout that the command changes.
+    fn open_to_write(&self, path: &Path, no_sync: &NoSyncArg) -> anyhow::Result<&Layout> {
+        let layout = Layout::open(path)?;
+        Ok(self.opened(if no_sync.no_sync { layout.without_sync() } else { layout }))
     }
 
     /// Keeps the layout, whose counters are told at the end.

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use regshape::layout::ConfigChanges;
 
 use super::config_screen::ConfigScreen;
-use super::{Common, Context, Leaf};
+use super::{Common, Context, Leaf, NoSyncArg};
 use crate::cli::args::{AnnotationArgs, said};
 
 /// Change the generated image config
@@ -29,6 +29,8 @@ pub(super) struct Args {
     /// Replace the labels that are there; alone it clears them
     #[arg(long)]
     replace_annotations: bool,
+    #[command(flatten)]
+    no_sync: NoSyncArg,
 }
 
 impl Leaf for Args {
@@ -39,7 +41,7 @@ impl Leaf for Args {
     }
 
     fn run(self, context: &Context) -> anyhow::Result<ExitCode> {
-        let layout = context.open(&self.common.path)?;
+        let layout = context.open_to_write(&self.common.path, &self.no_sync)?;
         let updated = layout.update_config(ConfigChanges {
             architecture: self.architecture.map(|value| said("--architecture", value)).transpose()?,
             os: self.os.map(|value| said("--os", value)).transpose()?,

@@ -1,0 +1,253 @@
+//! The way of a layer: from its file to its blob, in one pass and at constant memory.
+//!
+//! What takes long runs on threads of its own, with short queues between them: a slow disk does not make memory grow, and
+//! an error anywhere ends everything. The first error is the one that is reported.
+
+use std::io::{self, BufRead, BufReader, Read, Write};
+use std::path::Path;
+use std::sync::mpsc::{Receiver, sync_channel};
+use std::thread;
+
+use super::blobs::{NewBlob, PendingBlob};
+use super::error::{Error, Result};
+use super::handle::Layout;
+use super::layer::{LayerInput, Progress, Treatment};
+use super::metrics::{Metrics, Phase};
+use crate::compress::{BUFFER, Compression, Encoding, Failure, Pool, compress, decoder};
+use crate::oci::{Algorithm, Digest, Hasher};
+
+/// How many buffers wait between two threads.
+const QUEUE: usize = 4;
+
+/// A blob without its name, and the diff_id if that is not the blob's own digest.
+type Stored<'l> = (NewBlob<'l>, Option<Digest>);
+
+impl Layout {
+    /// Writes a layer's blob and computes the digest of its uncompressed content.
+    pub(super) fn store_layer(
+        &self,
+        input: LayerInput,
+        treatment: Treatment,
+        jobs: usize,
+        progress: Option<Progress<'_>>,
+    ) -> Result<(PendingBlob<'_>, Digest)> {
+        let LayerInput { path, reader, encoding, .. } = input;
+        let mut source = Source { layout: self, path: &path, reader, progress, failure: None };
+        let stored = match treatment {
+            Treatment::AsIs if encoding == Encoding::Identity => self.store_plain(&mut source, encoding),
+            Treatment::AsIs => self.store_as_it_is(&mut source, encoding),
+            Treatment::Decompress => self.store_plain(&mut source, encoding),
+            Treatment::Compress(compression) => {
+                self.store_compressed(&mut source, Encoding::Identity, compression, jobs)
+            }
+            Treatment::Recompress(compression) => self.store_compressed(&mut source, encoding, compression, jobs),
+        };
+        // What the stages say when their input fails is not the cause.
+        if let Some(failure) = source.failure {
+            return Err(failure);
+        }
+        let (blob, diff_id) = stored?;
+        let blob = blob.finish()?;
+        let diff_id = diff_id.unwrap_or_else(|| blob.digest.clone());
+        Ok((blob, diff_id))
+    }
+
+    /// Stores the uncompressed content. Its digest is that of the blob.
+    fn store_plain(&self, source: &mut Source<'_, impl Read>, encoding: Encoding) -> Result<Stored<'_>> {
+        let mut blob = self.new_blob()?;
+        let path = source.path;
+        self.read_content(path, encoding, BufReader::with_capacity(BUFFER, source), |bytes| {
+            blob.write_all(&bytes).map_err(Error::io("write to", self.path()))?;
+            Ok(bytes)
+        })?;
+        Ok((blob, None))
+    }
+
+    /// Stores a compressed layer as it is. One thread decompresses what goes by, and another hashes that.
+    fn store_as_it_is(&self, source: &mut Source<'_, impl Read>, encoding: Encoding) -> Result<Stored<'_>> {
+        let mut blob = self.new_blob()?;
+        let path = source.path;
+        let (stored, plain) = (&Pool::default(), &Pool::default());
+        let (to_decoder, from_source) = sync_channel::<Vec<u8>>(QUEUE);
+        let (to_hasher, from_decoder) = sync_channel::<Vec<u8>>(QUEUE);
+        thread::scope(|scope| {
+            let decoding = scope.spawn(move || {
+                let stream = Queue { receiver: from_source, pool: stored, buffer: Vec::new(), at: 0 };
+                self.read_content(path, encoding, stream, |bytes| {
+                    to_hasher.send(bytes).expect("the hasher takes everything");
+                    Ok(plain.take())
+                })
+            });
+            let hashing = scope.spawn(move || {
+                let mut diff_id = Hasher::new(Algorithm::Sha256);
+                for bytes in from_decoder {
+                    self.metrics().time(Phase::Hash, || diff_id.update(&bytes));
+                    plain.give(bytes);
+                }
+                diff_id.finish()
+            });
+            let copied = loop {
+                let mut bytes = stored.take();
+                // The source remembers its error.
+                if fill(source, &mut bytes, BUFFER).is_err() || bytes.is_empty() {
+                    break Ok(());
+                }
+                if let Err(error) = blob.write_all(&bytes) {
+                    break Err(Error::io("write to", self.path())(error));
+                }
+                if to_decoder.send(bytes).is_err() {
+                    // The decoder has ended, with an error of its own unless it takes this for garbage.
+                    let garbage = io::Error::new(io::ErrorKind::InvalidData, "data after the end of the stream");
+                    break Err(Error::CorruptStream { path: path.to_owned(), encoding, source: garbage });
+                }
+            };
+            drop(to_decoder);
+            let decoded = decoding.join().expect("decoding does not panic");
+            let diff_id = hashing.join().expect("hashing does not panic");
+            match copied {
+                Err(error @ Error::Io { .. }) => return Err(error),
+                copied => decoded.and(copied)?,
+            }
+            Ok((blob, Some(diff_id)))
+        })
+    }
+
+    /// Compresses a layer; decompresses it first if it comes in another encoding.
+    fn store_compressed(
+        &self,
+        source: &mut Source<'_, impl Read>,
+        encoding: Encoding,
+        compression: Compression,
+        jobs: usize,
+    ) -> Result<Stored<'_>> {
+        let mut blob = self.new_blob()?;
+        let path = source.path;
+        let corrupt = |source| Error::CorruptStream { path: path.to_owned(), encoding, source };
+        let mut content = decoder(encoding, BufReader::with_capacity(BUFFER, source)).map_err(corrupt)?;
+        let mut diff_id = Hasher::new(Algorithm::Sha256);
+        compress(
+            compression,
+            jobs,
+            |block, size| {
+                self.metrics().time(Phase::Compress, || fill(&mut content, block, size)).map_err(corrupt)?;
+                self.metrics().time(Phase::Hash, || diff_id.update(block));
+                Ok(())
+            },
+            |bytes| blob.write_all(bytes).map_err(Error::io("write to", self.path())),
+            &|time| self.metrics().add(Phase::Compress, time),
+        )
+        .map_err(|failure| match failure {
+            Failure::Compressor(source) => Error::Compress { path: path.to_owned(), source },
+            Failure::Caller(error) => error,
+        })?;
+        Ok((blob, Some(diff_id.finish())))
+    }
+
+    /// Reads a layer to its end, decompressed, and computes the digest of that.
+    pub(super) fn diff_id_of(&self, path: &Path, encoding: Encoding, stored: impl Read) -> Result<Digest> {
+        let mut diff_id = Hasher::new(Algorithm::Sha256);
+        self.read_content(path, encoding, BufReader::with_capacity(BUFFER, stored), |bytes| {
+            self.metrics().time(Phase::Hash, || diff_id.update(&bytes));
+            Ok(bytes)
+        })?;
+        Ok(diff_id.finish())
+    }
+
+    /// Reads a stream to its end and hands on its content, a buffer at a time; what gets one gives another to use next.
+    fn read_content(
+        &self,
+        path: &Path,
+        encoding: Encoding,
+        stream: impl BufRead,
+        mut each: impl FnMut(Vec<u8>) -> Result<Vec<u8>>,
+    ) -> Result<()> {
+        let corrupt = |source| Error::CorruptStream { path: path.to_owned(), encoding, source };
+        let mut content = decoder(encoding, stream).map_err(corrupt)?;
+        let mut buffer = Vec::new();
+        loop {
+            self.metrics().time(Phase::Compress, || fill(&mut content, &mut buffer, BUFFER)).map_err(corrupt)?;
+            if buffer.is_empty() {
+                return Ok(());
+            }
+            buffer = each(buffer)?;
+        }
+    }
+}
+
+/// Fills a buffer with a number of bytes, or fewer at the end. What it held is lost.
+fn fill(reader: &mut impl Read, buffer: &mut Vec<u8>, size: usize) -> io::Result<()> {
+    // A buffer that was full before is not cleared: that takes as long as a copy.
+    buffer.resize(size, 0);
+    let mut length = 0;
+    while length < size {
+        match reader.read(&mut buffer[length..]) {
+            Ok(0) => break,
+            Ok(read) => length += read,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    buffer.truncate(length);
+    Ok(())
+}
+
+/// The bytes of a layer as they come in.
+struct Source<'a, R> {
+    layout: &'a Layout,
+    path: &'a Path,
+    reader: R,
+    progress: Option<Progress<'a>>,
+    /// Why reading failed: decompressors have words of their own for it.
+    failure: Option<Error>,
+}
+
+impl<R: Read> Read for Source<'_, R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self.layout.metrics().time(Phase::Read, || self.reader.read(buffer)) {
+            Ok(read) => {
+                self.layout.metrics().count_read(read);
+                self.progress.into_iter().for_each(|progress| progress(read as u64));
+                Ok(read)
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => Err(error),
+            Err(error) => {
+                let kind = error.kind();
+                self.failure = Some(Error::io("read", self.path)(error));
+                Err(kind.into())
+            }
+        }
+    }
+}
+
+/// The bytes that another thread sends.
+struct Queue<'a> {
+    receiver: Receiver<Vec<u8>>,
+    pool: &'a Pool,
+    buffer: Vec<u8>,
+    at: usize,
+}
+
+impl BufRead for Queue<'_> {
+    fn fill_buf(&mut self) -> io::Result<&[u8]> {
+        if self.at == self.buffer.len() {
+            // Without a sender there is no more to come.
+            let next = Metrics::wait(|| self.receiver.recv()).unwrap_or_default();
+            self.pool.give(std::mem::replace(&mut self.buffer, next));
+            self.at = 0;
+        }
+        Ok(&self.buffer[self.at..])
+    }
+
+    fn consume(&mut self, amount: usize) {
+        self.at += amount;
+    }
+}
+
+impl Read for Queue<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let mut rest = self.fill_buf()?;
+        let read = rest.read(buffer)?;
+        self.consume(read);
+        Ok(read)
+    }
+}
