@@ -7,11 +7,10 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
-use std::path::Path;
-#[cfg(target_os = "linux")]
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
-use tempfile::NamedTempFile;
+use tempfile::{NamedTempFile, TempPath};
 
 /// How the names of temporary files begin.
 const TEMP_PREFIX: &str = ".regshape-tmp-";
@@ -74,6 +73,18 @@ impl TempFile {
         }
     }
 
+    /// Gives the file a name as [`TempFile::persist`] does, and keeps what had it before until the result is dropped.
+    pub(crate) fn replace(self, target: &Path) -> io::Result<Replaced> {
+        let directory = target.parent().expect("a file is in a directory");
+        let before = match temp_names().make_in(directory, |path| fs::hard_link(target, path)) {
+            Ok(file) => Before::File(file.into_temp_path()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Before::Nothing,
+            Err(_) => Before::Lost,
+        };
+        self.persist(target)?;
+        Ok(Replaced { target: target.to_owned(), before })
+    }
+
     /// Gives the file a name, in place of the file that has it now.
     pub(crate) fn persist(self, target: &Path) -> io::Result<()> {
         match self.kind {
@@ -85,6 +96,34 @@ impl TempFile {
                 .map(drop)
                 .map_err(|error| error.error),
             Kind::Named(file) => unlocked(file)?.persist(target).map(drop).map_err(|error| error.error),
+        }
+    }
+}
+
+/// A file that has taken the place of another, or a name that was free.
+#[derive(Debug)]
+pub(crate) struct Replaced {
+    target: PathBuf,
+    before: Before,
+}
+
+/// What had a name before.
+#[derive(Debug)]
+enum Before {
+    Nothing,
+    /// A file, which is kept under a temporary name.
+    File(TempPath),
+    /// A file that this file system cannot keep under another name.
+    Lost,
+}
+
+impl Replaced {
+    /// Puts back what was there before.
+    pub(crate) fn restore(self) -> io::Result<()> {
+        match self.before {
+            Before::Nothing => fs::remove_file(&self.target),
+            Before::File(before) => before.persist(&self.target).map_err(|error| error.error),
+            Before::Lost => Err(io::ErrorKind::Unsupported.into()),
         }
     }
 }
@@ -143,11 +182,20 @@ mod unnamed {
     }
 }
 
+/// Tells whether there are temporary files in a directory, of writers that are gone or not.
+pub(crate) fn has_temporary(directory: &Path) -> io::Result<bool> {
+    Ok(fs::read_dir(directory)?.flatten().any(|entry| is_temporary(&entry)))
+}
+
+fn is_temporary(entry: &fs::DirEntry) -> bool {
+    entry.file_name().to_string_lossy().starts_with(TEMP_PREFIX)
+}
+
 /// Deletes the temporary files in a directory whose writers are gone.
 pub(crate) fn remove_stale(directory: &Path) -> io::Result<()> {
     for entry in fs::read_dir(directory)? {
         let entry = entry?;
-        if !entry.file_name().to_string_lossy().starts_with(TEMP_PREFIX) || !entry.file_type()?.is_file() {
+        if !is_temporary(&entry) || !entry.file_type()?.is_file() {
             continue;
         }
         // A temporary file that vanishes or cannot be opened is not ours to clean.
@@ -163,6 +211,27 @@ pub(crate) fn remove_stale(directory: &Path) -> io::Result<()> {
 pub(crate) fn sync_directory(directory: &Path) -> io::Result<()> {
     // Windows has no such call: a directory cannot be opened as a file there.
     if cfg!(unix) { File::open(directory)?.sync_all() } else { Ok(()) }
+}
+
+/// What tells a file from one that was at its path before.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct FileVersion {
+    modified: SystemTime,
+    size: u64,
+    /// The number of the file where there is one, 0 elsewhere.
+    inode: u64,
+}
+
+impl FileVersion {
+    /// Returns the version of what is at a path now.
+    pub(crate) fn of(path: &Path) -> io::Result<Self> {
+        let metadata = fs::symlink_metadata(path)?;
+        #[cfg(unix)]
+        let inode = std::os::unix::fs::MetadataExt::ino(&metadata);
+        #[cfg(not(unix))]
+        let inode = 0;
+        Ok(Self { modified: metadata.modified()?, size: metadata.len(), inode })
+    }
 }
 
 /// Opens a regular file for reading; neither follows a link nor waits for the other end of a pipe.
@@ -229,6 +298,25 @@ mod tests {
         assert_eq!(error.kind(), io::ErrorKind::AlreadyExists);
         assert_eq!(fs::read_to_string(&target).expect("readable"), "second");
         drop(TempFile::create_in(directory.path()).expect("created"));
+        assert_eq!(names(directory.path()), ["target"]);
+    }
+
+    #[test]
+    fn what_a_file_replaced_can_be_put_back() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let target = directory.path().join("target");
+        let replace = |content: &str| {
+            let mut file = TempFile::create_in(directory.path()).expect("created");
+            file.write_all(content.as_bytes()).expect("written");
+            file.replace(&target).expect("named")
+        };
+        replace("first").restore().expect("put back");
+        assert_eq!(names(directory.path()), [""; 0]);
+        drop(replace("first"));
+        replace("second").restore().expect("put back");
+        assert_eq!(fs::read_to_string(&target).expect("readable"), "first");
+        drop(replace("second"));
+        assert_eq!(fs::read_to_string(&target).expect("readable"), "second");
         assert_eq!(names(directory.path()), ["target"]);
     }
 

@@ -502,6 +502,7 @@ fn the_staging_files_page_names_every_key() {
         &["init"][..],
         &["add", "layer", "--file", "rootfs.tar"],
         &["generate", "config"],
+        &["generate", "manifest"],
         &["generate", "manifest", "--ref-name", "latest"],
     ] {
         let mut command = regshape();

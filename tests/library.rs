@@ -132,7 +132,7 @@ fn errors_are_values_that_can_be_matched() {
     assert!(matches!(Layout::open(&path), Err(Error::NotALayout { path: at }) if at == path));
     let layout = Layout::init(&path).expect("a new layout");
     assert!(matches!(Layout::init(&path), Err(Error::AlreadyLayout { path: at }) if at == path));
-    assert!(matches!(layout.staged_layers(), Err(Error::NoLayers)));
+    assert!(matches!(layout.check_generate_config(), Err(Error::NoLayers)));
     assert!(matches!(layout.generate_config(ConfigOptions::default()), Err(Error::NoLayers)));
     assert!(matches!(layout.generate_manifest(ManifestOptions::default()), Err(Error::NoLayers)));
     assert!(matches!(layout.update_config(ConfigChanges::default()), Err(Error::NoConfig)));
@@ -163,7 +163,7 @@ fn errors_are_values_that_can_be_matched() {
     assert!(matches!(layout.generate_manifest(ManifestOptions::default()), Err(Error::NoConfig)));
     layout.generate_config(ConfigOptions::default()).expect("generated");
     stage(&tar, None).expect("staged");
-    assert!(matches!(layout.check_config(), Err(Error::ConfigMismatch)));
+    assert!(matches!(layout.check_generate_manifest(), Err(Error::ConfigMismatch)));
     assert!(matches!(layout.generate_manifest(ManifestOptions::default()), Err(Error::ConfigMismatch)));
 }
 
@@ -178,7 +178,7 @@ fn damage_is_told_apart() {
     let Error::DigestMismatch { digest, actual } = error else { panic!("{error:?}") };
     assert_eq!((digest, actual), (config.clone(), Digest::sha256_of(b"{}")));
     std::fs::remove_file(blob).expect("removed");
-    let error = layout.check_config().expect_err("missing");
+    let error = layout.check_generate_manifest().expect_err("missing");
     assert!(matches!(&error, Error::MissingBlob { digest, .. } if *digest == config), "{error:?}");
     let report = layout.validate(None).expect("checked");
     assert!(!report.is_valid());
@@ -213,4 +213,23 @@ fn handles_on_one_layout_in_many_threads_do_not_undo_each_other() {
         }
     });
     assert_eq!(layout.read_stage().expect("a staging file").layers.len(), 20);
+}
+
+#[test]
+fn no_document_is_written_that_would_not_be_read() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let layout = Layout::init(directory.path().join("image")).expect("made");
+    let layer = LayerInput::from_reader("layer.tar", std::io::Cursor::new(vec![0; 1024])).expect("a tar");
+    layout.stage_layer(layer, LayerOptions::default()).expect("staged");
+    layout.generate_config(ConfigOptions::default()).expect("generated");
+    layout.generate_manifest(ManifestOptions::default()).expect("generated");
+    let before = layout.read_index().expect("readable");
+    let large = Annotations::from([("large".to_owned(), "x".repeat(8 << 20))]);
+    let error = layout.update_manifest_annotations(large.clone(), false).expect_err("too large");
+    assert_eq!(error.to_string(), "the manifest is larger than 8388608 bytes");
+    let options = ConfigOptions { labels: large, ..ConfigOptions::default() };
+    let error = layout.generate_config(options).expect_err("too large");
+    assert_eq!(error.to_string(), "the config is larger than 8388608 bytes");
+    assert_eq!(layout.read_index().expect("readable"), before);
+    assert!(layout.validate(None).expect("validated").is_valid());
 }

@@ -21,19 +21,11 @@ pub(crate) struct Common {
     pub(crate) telemetry: TelemetryArgs,
 }
 
-/// Annotations that may be given.
+/// Annotations, which a command may require.
 #[derive(Debug, Args)]
 pub(crate) struct AnnotationArgs {
     /// Annotation to set; may be repeated
     #[arg(long = "annotation", value_name = "KEY=VALUE", value_parser = parse_annotation)]
-    annotation: Vec<(String, String)>,
-}
-
-/// Annotations of which at least one must be given.
-#[derive(Debug, Args)]
-pub(crate) struct RequiredAnnotationArgs {
-    /// Annotation to set; may be repeated
-    #[arg(long = "annotation", value_name = "KEY=VALUE", value_parser = parse_annotation, required = true)]
     annotation: Vec<(String, String)>,
 }
 
@@ -54,13 +46,6 @@ pub(crate) struct YesArg {
 }
 
 impl AnnotationArgs {
-    /// Returns the annotations; of a key that is given twice the last counts.
-    pub(crate) fn annotations(self) -> Annotations {
-        self.annotation.into_iter().collect()
-    }
-}
-
-impl RequiredAnnotationArgs {
     /// Returns the annotations; of a key that is given twice the last counts.
     pub(crate) fn annotations(self) -> Annotations {
         self.annotation.into_iter().collect()

@@ -21,16 +21,18 @@ pub(crate) struct Sight {
     pub(crate) is_tar: bool,
     /// Whether there is nothing in it at all.
     pub(crate) is_empty: bool,
+    /// What the decompressor has against it, as far as it was read.
+    pub(crate) flaw: Option<io::Error>,
 }
 
 /// Looks at the first bytes of a reader, and gives back a reader that still has them.
 ///
 /// # Errors
 ///
-/// What reading says. A compressed stream that is broken is no error here: whoever reads it to its end finds out.
+/// What reading says. That a compressed stream is broken is something that is seen, not an error.
 pub(crate) fn peek<R: Read>(mut reader: R) -> io::Result<(Sight, Peeked<R>)> {
     let mut seen = Vec::new();
-    let mut failure = None;
+    let (mut failure, mut flaw) = (None, None);
     reader.by_ref().take(TAR_BLOCK as u64 * 2).read_to_end(&mut seen)?;
     let encoding = Encoding::of(&seen);
     let start = match encoding {
@@ -38,17 +40,17 @@ pub(crate) fn peek<R: Read>(mut reader: R) -> io::Result<(Sight, Peeked<R>)> {
         _ => {
             let recorder = Recorder { reader: &mut reader, seen: &mut seen, at: 0, failure: &mut failure };
             let mut start = Vec::with_capacity(TAR_BLOCK * 2);
-            if let Ok(stream) = decoder(encoding, BufReader::with_capacity(BUFFER, recorder.take(PEEK_LIMIT))) {
-                // Whatever comes before an error counts.
-                let _ = stream.take(TAR_BLOCK as u64 * 2).read_to_end(&mut start);
-            }
+            let read = decoder(encoding, BufReader::with_capacity(BUFFER, recorder.take(PEEK_LIMIT)))
+                .and_then(|stream| stream.take(TAR_BLOCK as u64 * 2).read_to_end(&mut start));
+            // Where looking stops, a stream seems to be truncated.
+            flaw = read.err().filter(|_| (seen.len() as u64) < PEEK_LIMIT);
             start
         }
     };
     if let Some(error) = failure {
         return Err(error);
     }
-    let sight = Sight { encoding, is_tar: looks_like_tar(&start), is_empty: seen.is_empty() };
+    let sight = Sight { encoding, is_tar: looks_like_tar(&start), is_empty: seen.is_empty(), flaw };
     Ok((sight, Cursor::new(seen).chain(reader)))
 }
 

@@ -9,7 +9,7 @@ mod detect;
 mod gzip;
 mod parallel;
 
-pub(crate) use detect::{Peeked, peek};
+pub(crate) use detect::{Peeked, Sight, peek};
 pub(crate) use parallel::{Failure, Pool, compress};
 
 use std::io::{self, BufRead, Read};

@@ -52,8 +52,11 @@ impl Layout {
         Ok(NewBlob { layout: self, file, hasher: Hasher::new(Algorithm::Sha256), size: 0 })
     }
 
-    /// Stores bytes that are in memory: a document.
-    pub(super) fn store_bytes(&self, lock: &Lock, content: &[u8]) -> Result<StoredBlob<'_>> {
+    /// Stores a document, unless it is larger than what is read.
+    pub(super) fn store_document(&self, lock: &Lock, what: &str, content: &[u8]) -> Result<StoredBlob<'_>> {
+        if content.len() as u64 > DOCUMENT_BLOB_LIMIT {
+            return Err(Error::TooLarge { what: what.to_owned(), limit: DOCUMENT_BLOB_LIMIT });
+        }
         let mut blob = self.new_blob()?;
         blob.write_all(content).map_err(Error::io("write to", self.path()))?;
         blob.finish()?.commit(lock)
@@ -80,6 +83,15 @@ impl Layout {
                 _ => Error::io("read", path)(error),
             }),
         }
+    }
+
+    /// Tells whether a blob is there; what it holds is not looked at.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Layout::open_blob`].
+    pub(super) fn expect_blob(&self, digest: &Digest, referrer: &str) -> Result<()> {
+        self.open_blob(digest, referrer).map(drop)
     }
 
     /// Reads a document that is a blob, and verifies it.
@@ -181,7 +193,8 @@ impl<'a> PendingBlob<'a> {
     pub(super) fn commit(self, _lock: &Lock) -> Result<StoredBlob<'a>> {
         let Self { layout, file, is_there, digest, size } = self;
         let path = layout.blob_path(&digest);
-        let is_new = !path.exists();
+        // A link that leads nowhere has the name too.
+        let is_new = fs::symlink_metadata(&path).is_err();
         if is_there && !is_new {
             return Ok(StoredBlob { layout, digest, size, remove: false });
         }

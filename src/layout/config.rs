@@ -1,15 +1,10 @@
 //! Generating and updating the image config.
 
-use std::collections::HashMap;
-use std::slice;
-
 use serde_json::{Map, Value};
 
 use super::error::{Error, Reason, Result};
 use super::handle::{Layout, Lock};
-use super::layer::Updated;
-use super::stage::{Stage, StagedConfig, StagedLayer};
-use crate::compress::{Encoding, peek};
+use super::stage::{Stage, StagedConfig, Updated};
 use crate::oci::{self, Annotations, Digest, ImageConfig, Index, MediaType, RootFs, UnknownFields};
 
 /// What an image config says.
@@ -62,22 +57,15 @@ impl Layout {
     /// must be read for its diff_id and cannot be; [`Error::MalformedStage`], [`Error::MalformedIndex`]; [`Error::Io`].
     pub fn generate_config(&self, options: ConfigOptions) -> Result<StagedConfig> {
         // Reading layers takes long: it is done before the layout is locked.
-        let mut known = self.missing_diff_ids(&self.staged_layers()?)?;
+        let mut diff_ids = self.diff_ids()?;
         let lock = self.lock()?;
         let mut stage = self.find_stage()?.unwrap_or_else(Stage::empty);
         if stage.layers.is_empty() {
             return Err(Error::NoLayers);
         }
         let index = self.read_index()?;
-        let mut diff_ids = Vec::with_capacity(stage.layers.len());
-        for layer in &mut stage.layers {
-            if layer.diff_id.is_none() {
-                // Nearly always known; not if another program staged it just now.
-                known.extend(self.missing_diff_ids_not_in(slice::from_ref(layer), &known)?);
-                layer.diff_id = known.get(&layer.digest).cloned();
-            }
-            diff_ids.extend(layer.diff_id.clone());
-        }
+        self.complete_diff_ids(&mut stage.layers, &mut diff_ids)?;
+        let diff_ids = stage.layers.iter().filter_map(|layer| layer.diff_id.clone()).collect();
         let labels = (!options.labels.is_empty()).then(|| labels_object(options.labels));
         let config = ImageConfig {
             created: options.created,
@@ -90,7 +78,9 @@ impl Layout {
             rootfs: RootFs { kind: "layers".to_owned(), diff_ids, extra: UnknownFields::new() },
             extra: UnknownFields::new(),
         };
-        self.replace_config(&lock, &index, &mut stage, &oci::to_blob(&config), options.media_type)
+        let extra = stage.config.as_ref().map(|config| config.extra.clone()).unwrap_or_default();
+        let staged = |digest, size| StagedConfig { digest, size, media_type: options.media_type, extra };
+        self.replace_config(&lock, &index, &mut stage, &oci::to_blob(&config), staged)
     }
 
     /// Changes the generated image config; fields that are not named stay as they are, known or not.
@@ -114,8 +104,8 @@ impl Layout {
         if after == before {
             return Ok(Updated { value: config, outdates_manifest: false });
         }
-        let content = oci::to_blob(&after);
-        let config = self.replace_config(&lock, &index, &mut stage, &content, config.media_type)?;
+        let staged = |digest, size| StagedConfig { digest, size, ..config };
+        let config = self.replace_config(&lock, &index, &mut stage, &oci::to_blob(&after), staged)?;
         Ok(Updated { value: config, outdates_manifest: stage.manifest.is_some() })
     }
 
@@ -126,53 +116,24 @@ impl Layout {
         index: &Index,
         stage: &mut Stage,
         content: &[u8],
-        media_type: MediaType,
+        staged: impl FnOnce(Digest, u64) -> StagedConfig,
     ) -> Result<StagedConfig> {
-        let blob = self.store_bytes(lock, content)?;
-        let extra = stage.config.as_ref().map(|config| config.extra.clone()).unwrap_or_default();
-        let config = StagedConfig { digest: blob.digest.clone(), size: blob.size, media_type, extra };
+        let blob = self.store_document(lock, "the config", content)?;
+        let config = staged(blob.digest.clone(), blob.size);
         let old = stage.config.replace(config.clone());
-        self.write_stage(lock, stage)?;
-        blob.keep();
+        self.write_stage(lock, stage, [blob])?;
         self.remove_unreferenced(lock, index, stage, old.map(|old| old.digest).into_iter().collect());
         Ok(config)
     }
 
-    /// Returns the staged layers, at least one.
+    /// Checks what [`Layout::generate_config`] needs, before anybody is asked anything.
     ///
     /// # Errors
     ///
-    /// [`Error::NoLayers`]; [`Error::MalformedStage`]; [`Error::Io`].
-    pub fn staged_layers(&self) -> Result<Vec<StagedLayer>> {
-        let layers = self.find_stage()?.map(|stage| stage.layers).unwrap_or_default();
-        if layers.is_empty() { Err(Error::NoLayers) } else { Ok(layers) }
-    }
-
-    /// Computes the diff_ids of layers whose staging entries have none, from their blobs.
-    pub(super) fn missing_diff_ids(&self, layers: &[StagedLayer]) -> Result<HashMap<Digest, Digest>> {
-        self.missing_diff_ids_not_in(layers, &HashMap::new())
-    }
-
-    fn missing_diff_ids_not_in(
-        &self,
-        layers: &[StagedLayer],
-        known: &HashMap<Digest, Digest>,
-    ) -> Result<HashMap<Digest, Digest>> {
-        let mut found = HashMap::new();
-        for layer in layers.iter().filter(|layer| layer.diff_id.is_none()) {
-            if known.contains_key(&layer.digest) || found.contains_key(&layer.digest) {
-                continue;
-            }
-            let (file, _) = self.open_blob(&layer.digest, "the staging file")?;
-            let path = self.blob_path(&layer.digest);
-            let (sight, reader) = peek(file).map_err(Error::io("read", &path))?;
-            let encoding = match sight.encoding {
-                stored @ (Encoding::Gzip | Encoding::Zstd) => stored,
-                _ => Encoding::Identity,
-            };
-            found.insert(layer.digest.clone(), self.diff_id_of(&path, encoding, reader)?);
-        }
-        Ok(found)
+    /// [`Error::NoLayers`]; [`Error::MalformedStage`], [`Error::MalformedIndex`]; [`Error::Io`].
+    pub fn check_generate_config(&self) -> Result<()> {
+        self.find_stage()?.filter(|stage| !stage.layers.is_empty()).ok_or(Error::NoLayers)?;
+        self.read_index().map(drop)
     }
 }
 

@@ -6,11 +6,12 @@ use std::path::PathBuf;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use super::blobs::StoredBlob;
 use super::error::{Error, Reason, Result};
 use super::handle::{Layout, Lock};
 use super::metrics::Phase;
 use super::stage::{SCHEMA_VERSION, Stage};
-use crate::fs::{TempFile, open_regular, read_at_most};
+use crate::fs::{FileVersion, TempFile, open_regular, read_at_most};
 use crate::oci::Index;
 
 /// The entry point of a layout (image-spec, image-layout.md, "index.json file").
@@ -71,17 +72,63 @@ impl Layout {
         stage.map(Some).map_err(malformed)
     }
 
-    /// Replaces the staging file, or makes it.
-    pub(super) fn write_stage(&self, _lock: &Lock, stage: &Stage) -> Result<()> {
-        self.prepare(STAGE_FILE, stage)?.commit()
+    /// Replaces the staging file, or makes it. Blobs that it is the first to name are kept from then on.
+    pub(super) fn write_stage<'a>(
+        &self,
+        _lock: &Lock,
+        stage: &Stage,
+        named: impl IntoIterator<Item = StoredBlob<'a>>,
+    ) -> Result<()> {
+        self.replace([self.prepare(STAGE_FILE, stage)?], named)
     }
 
     /// Replaces `index.json`, then the staging file. What can fail for want of space is done before either.
-    pub(super) fn write_index_and_stage(&self, _lock: &Lock, index: &Index, stage: &Stage) -> Result<()> {
-        let index = self.prepare(INDEX_FILE, index)?;
-        let stage = self.prepare(STAGE_FILE, stage)?;
-        index.commit()?;
-        stage.commit()
+    pub(super) fn write_index_and_stage<'a>(
+        &self,
+        _lock: &Lock,
+        index: &Index,
+        stage: &Stage,
+        named: impl IntoIterator<Item = StoredBlob<'a>>,
+    ) -> Result<()> {
+        self.replace([self.prepare(INDEX_FILE, index)?, self.prepare(STAGE_FILE, stage)?], named)
+    }
+
+    /// Puts documents into their places, one after the other. After an error all are as they were before, and the blobs
+    /// that they would have named are deleted; where a document cannot be put back, the blobs stay.
+    fn replace<'a>(
+        &self,
+        documents: impl IntoIterator<Item = PendingDocument>,
+        named: impl IntoIterator<Item = StoredBlob<'a>>,
+    ) -> Result<()> {
+        let mut replaced = Vec::new();
+        let placed = documents.into_iter().try_for_each(|PendingDocument { path, file }| {
+            replaced.push(file.replace(&path).map_err(Error::io("write", &path))?);
+            self.sync_directory(self.path())
+        });
+        if placed.is_ok() || !replaced.into_iter().rev().all(|document| document.restore().is_ok()) {
+            named.into_iter().for_each(StoredBlob::keep);
+        }
+        placed
+    }
+
+    /// Reads documents and what they name without a lock. If that does not succeed and somebody replaced a document
+    /// meanwhile, it may be for that, and is tried again; in the end under the lock.
+    pub(super) fn read_unlocked<T>(&self, read: impl Fn() -> Result<T>, succeeded: impl Fn(&T) -> bool) -> Result<T> {
+        const TRIES: usize = 3;
+        for _ in 0..TRIES {
+            let before = self.document_versions();
+            let result = read();
+            if result.as_ref().is_ok_and(&succeeded) || self.document_versions() == before {
+                return result;
+            }
+        }
+        let _lock = self.lock()?;
+        read()
+    }
+
+    /// Tells the documents of now from earlier ones: a replaced document is another file.
+    fn document_versions(&self) -> [Option<FileVersion>; 2] {
+        [INDEX_FILE, STAGE_FILE].map(|name| FileVersion::of(&self.document_path(name)).ok())
     }
 
     fn read_document(&self, name: &str) -> Result<Document> {
@@ -103,8 +150,8 @@ impl Layout {
         }
     }
 
-    fn prepare(&self, name: &str, document: &impl Serialize) -> Result<PendingDocument<'_>> {
-        Ok(PendingDocument { layout: self, path: self.document_path(name), file: self.temp_file(&pretty(document))? })
+    fn prepare(&self, name: &str, document: &impl Serialize) -> Result<PendingDocument> {
+        Ok(PendingDocument { path: self.document_path(name), file: self.temp_file(&pretty(document))? })
     }
 
     fn document_path(&self, name: &str) -> PathBuf {
@@ -113,18 +160,9 @@ impl Layout {
 }
 
 /// A document that is written and synced, but not yet in its place.
-struct PendingDocument<'a> {
-    layout: &'a Layout,
+struct PendingDocument {
     path: PathBuf,
     file: TempFile,
-}
-
-impl PendingDocument<'_> {
-    fn commit(self) -> Result<()> {
-        let Self { layout, path, file } = self;
-        file.persist(&path).map_err(Error::io("write", &path))?;
-        layout.sync_directory(layout.path())
-    }
 }
 
 enum Document {

@@ -42,6 +42,14 @@ pub enum Error {
         /// What is wrong with it.
         reason: String,
     },
+    /// The layout is of a version that this program does not know.
+    #[error("Invalid imageLayoutVersion in oci-layout: '{}', expected '{expected}'", .found.escape_debug())]
+    LayoutVersion {
+        /// The version that the marker says.
+        found: String,
+        /// The one that there is.
+        expected: &'static str,
+    },
     /// `index.json` is not an image index.
     #[error("index.json at {} is not a valid OCI Image Index", .path.display())]
     MalformedIndex {

@@ -1,6 +1,7 @@
 //! Adding layers, and annotating those that were added.
 
 use std::borrow::Cow;
+use std::fmt;
 use std::fs::File;
 use std::io::{self, Read};
 use std::num::NonZeroUsize;
@@ -9,12 +10,10 @@ use std::thread::available_parallelism;
 
 use super::error::{Error, Result};
 use super::handle::Layout;
-use super::stage::{Stage, StagedLayer};
-use crate::compress::{Compression, Encoding, Peeked, peek};
+use super::metrics::Progress;
+use super::stage::{Stage, StagedLayer, Updated};
+use crate::compress::{Compression, Encoding, Peeked, Sight, peek};
 use crate::oci::{Annotations, LayerEncoding, MediaType, UnknownFields};
-
-/// A function that is told how many more bytes were read.
-pub type Progress<'a> = &'a (dyn Fn(u64) + Sync);
 
 /// The content of a layer that is to be added, opened once and read once.
 ///
@@ -25,6 +24,19 @@ pub struct LayerInput {
     pub(super) encoding: Encoding,
     is_tar: bool,
     size: Option<u64>,
+}
+
+impl fmt::Debug for LayerInput {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { path, encoding, is_tar, size, .. } = self;
+        formatter
+            .debug_struct("LayerInput")
+            .field("path", path)
+            .field("encoding", encoding)
+            .field("is_tar", is_tar)
+            .field("size", size)
+            .finish_non_exhaustive()
+    }
 }
 
 /// How a layer is added.
@@ -71,7 +83,7 @@ impl LayerInput {
     ///
     /// # Errors
     ///
-    /// [`Error::FileNotFound`], [`Error::IsDirectory`], [`Error::EmptyFile`]; [`Error::Io`].
+    /// [`Error::FileNotFound`], [`Error::IsDirectory`], [`Error::EmptyFile`]; [`Error::CorruptStream`]; [`Error::Io`].
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
         let file = File::open(path).map_err(|error| match error.kind() {
@@ -92,7 +104,7 @@ impl LayerInput {
     ///
     /// # Errors
     ///
-    /// [`Error::EmptyFile`]; [`Error::Io`].
+    /// [`Error::EmptyFile`]; [`Error::CorruptStream`]; [`Error::Io`].
     pub fn from_reader(name: impl AsRef<Path>, reader: impl Read + Send + 'static) -> Result<Self> {
         Self::look_at(name.as_ref(), Box::new(reader), None)
     }
@@ -102,7 +114,11 @@ impl LayerInput {
         if sight.is_empty {
             return Err(Error::EmptyFile { path: path.to_owned() });
         }
-        Ok(Self { path: path.to_owned(), reader, encoding: sight.encoding, is_tar: sight.is_tar, size })
+        let Sight { encoding, is_tar, .. } = sight;
+        if let Some(source) = sight.flaw {
+            return Err(Error::CorruptStream { path: path.to_owned(), encoding, source });
+        }
+        Ok(Self { path: path.to_owned(), reader, encoding, is_tar, size })
     }
 
     /// Returns how the content is compressed.
@@ -197,8 +213,7 @@ impl Layout {
             extra: UnknownFields::new(),
         };
         stage.layers.push(layer.clone());
-        self.write_stage(&lock, &stage)?;
-        blob.keep();
+        self.write_stage(&lock, &stage, [blob])?;
         Ok(layer)
     }
 
@@ -227,17 +242,8 @@ impl Layout {
         let has_changed = layer.annotations != before;
         let layer = layer.clone();
         if has_changed {
-            self.write_stage(&lock, &stage)?;
+            self.write_stage(&lock, &stage, [])?;
         }
         Ok(Updated { outdates_manifest: has_changed && stage.manifest.is_some(), value: layer })
     }
-}
-
-/// The result of a change, and what it means for what was made before.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Updated<T> {
-    /// What was changed, as it is now.
-    pub value: T,
-    /// Whether a manifest was generated that does not have the change.
-    pub outdates_manifest: bool,
 }

@@ -2,6 +2,7 @@
 
 use super::error::{Error, Reason, Result};
 use super::handle::Layout;
+use super::pipeline::DiffIds;
 use super::stage::{Stage, StagedConfig, StagedLayer, StagedManifest};
 use super::walk::Document;
 use crate::oci::{
@@ -40,11 +41,12 @@ impl Layout {
     /// [`Error::MissingBlob`], [`Error::DigestMismatch`] or [`Error::MalformedDocument`] if the config cannot be read;
     /// [`Error::MalformedStage`], [`Error::MalformedIndex`]; [`Error::Io`].
     pub fn generate_manifest(&self, options: ManifestOptions) -> Result<StagedManifest> {
+        // Reading layers takes long: it is done before the layout is locked.
+        let mut diff_ids = self.diff_ids()?;
         let lock = self.lock()?;
         let mut stage = self.find_stage()?.unwrap_or_else(Stage::empty);
-        let config = staged_config(&stage)?;
         let mut index = self.read_index()?;
-        let platform = self.platform(&config, &stage.layers)?;
+        let (config, platform) = self.staged_image(&mut stage, &mut diff_ids)?;
 
         let manifest = Manifest {
             schema_version: 2,
@@ -56,14 +58,14 @@ impl Layout {
             annotations: (!options.annotations.is_empty()).then(|| options.annotations.clone()),
             extra: UnknownFields::new(),
         };
-        let blob = self.store_bytes(&lock, &oci::to_blob(&manifest))?;
+        let blob = self.store_document(&lock, "the manifest", &oci::to_blob(&manifest))?;
         let mut entry = Descriptor::new(options.media_type.clone(), blob.digest.clone(), blob.size);
         entry.platform = platform;
         let ref_name = options.ref_name.map(|name| name.as_str().to_owned());
         if let Some(name) = &ref_name {
             entry.annotations = Some(Annotations::from([(REF_NAME.to_owned(), name.clone())]));
         }
-        let replaced = list(&mut index, entry, stage.manifest.as_ref());
+        let replaced = list(&mut index, entry, &stage);
         let staged = StagedManifest {
             digest: blob.digest.clone(),
             size: blob.size,
@@ -73,8 +75,10 @@ impl Layout {
             extra: stage.manifest.as_ref().map(|manifest| manifest.extra.clone()).unwrap_or_default(),
         };
         stage.manifest = Some(staged.clone());
-        self.write_index_and_stage(&lock, &index, &stage)?;
-        blob.keep();
+        if staged.ref_name.is_none() {
+            stage.unnamed_manifest = Some(staged.digest.clone());
+        }
+        self.write_index_and_stage(&lock, &index, &stage, [blob])?;
 
         let outdated = replaced.map(|replaced| self.own_documents(&replaced, &stage)).unwrap_or_default();
         self.remove_unreferenced(&lock, &index, &stage, outdated);
@@ -97,26 +101,22 @@ impl Layout {
         let staged = stage.manifest.as_ref().ok_or(Error::NoManifest)?;
         let mut index = self.read_index()?;
         let at = own_entry(&index, staged)
+            .or_else(|| self.interrupted_entry(&index, staged))
             .ok_or_else(|| Error::ManifestNotListed { path: self.path().to_owned(), digest: staged.digest.clone() })?;
         let entry = &index.manifests[at];
         let ref_name = entry.ref_name().map(str::to_owned);
-        let content = self.read_document_blob(&staged.digest, "index.json")?;
-        let malformed = |error: serde_json::Error| Error::MalformedDocument {
-            digest: staged.digest.clone(),
-            kind: "image manifest",
-            reason: Reason::from(error),
-        };
-        let mut manifest: Manifest = serde_json::from_slice(&content).map_err(malformed)?;
+        let listed = entry.digest.clone();
+        let mut manifest = self.read_manifest(&listed)?;
         let before = manifest.annotations.take().unwrap_or_default();
         let mut after = if replace { Annotations::new() } else { before.clone() };
         after.extend(annotations);
 
         let mut staged = StagedManifest { annotations: after.clone(), ref_name, ..staged.clone() };
-        if after == before {
+        if after == before && listed == staged.digest {
             return Ok(staged);
         }
         manifest.annotations = (!after.is_empty()).then_some(after);
-        let blob = self.store_bytes(&lock, &oci::to_blob(&manifest))?;
+        let blob = self.store_document(&lock, "the manifest", &oci::to_blob(&manifest))?;
         let entry = &mut index.manifests[at];
         (entry.digest, entry.size) = (blob.digest.clone(), blob.size);
         // The copy of the old content that an entry may carry is no longer of this digest.
@@ -124,10 +124,33 @@ impl Layout {
         let old = std::mem::replace(&mut staged.digest, blob.digest.clone());
         staged.size = blob.size;
         stage.manifest = Some(staged.clone());
-        self.write_index_and_stage(&lock, &index, &stage)?;
-        blob.keep();
-        self.remove_unreferenced(&lock, &index, &stage, vec![old]);
+        if staged.ref_name.is_none() {
+            stage.unnamed_manifest = Some(staged.digest.clone());
+        }
+        self.write_index_and_stage(&lock, &index, &stage, [blob])?;
+        self.remove_unreferenced(&lock, &index, &stage, vec![old, listed]);
         Ok(staged)
+    }
+
+    /// Finds the entry of the staged manifest where a change of its annotations was interrupted: `index.json` has the
+    /// change and the staging file does not. It has the ref name and the parts of the staged one.
+    fn interrupted_entry(&self, index: &Index, staged: &StagedManifest) -> Option<usize> {
+        let before = self.read_manifest(&staged.digest).ok()?;
+        index.manifests.iter().position(|entry| {
+            entry.ref_name() == staged.ref_name.as_deref()
+                && self
+                    .read_manifest(&entry.digest)
+                    .is_ok_and(|manifest| manifest.config == before.config && manifest.layers == before.layers)
+        })
+    }
+
+    fn read_manifest(&self, digest: &Digest) -> Result<Manifest> {
+        let content = self.read_document_blob(digest, "index.json")?;
+        serde_json::from_slice(&content).map_err(|error| Error::MalformedDocument {
+            digest: digest.clone(),
+            kind: "image manifest",
+            reason: Reason::from(error),
+        })
     }
 
     /// Checks what [`Layout::generate_manifest`] needs, before anybody is asked anything.
@@ -135,44 +158,50 @@ impl Layout {
     /// # Errors
     ///
     /// Those of [`Layout::generate_manifest`].
-    pub fn check_config(&self) -> Result<()> {
-        let stage = self.find_stage()?.unwrap_or_else(Stage::empty);
-        let config = staged_config(&stage)?;
-        self.read_index()?;
-        self.platform(&config, &stage.layers).map(drop)
+    pub fn check_generate_manifest(&self) -> Result<()> {
+        let check = || {
+            let mut diff_ids = self.diff_ids()?;
+            let mut stage = self.find_stage()?.unwrap_or_else(Stage::empty);
+            self.read_index()?;
+            self.staged_image(&mut stage, &mut diff_ids).map(drop)
+        };
+        self.read_unlocked(check, |()| true)
     }
 
-    /// Returns the platform that an image config says, having compared its layers with the staged ones. A config of
-    /// another type is not looked into.
-    fn platform(&self, config: &StagedConfig, layers: &[StagedLayer]) -> Result<Option<Platform>> {
-        if !config.media_type.is_image_config() {
-            return Ok(None);
+    /// Returns the staged config and the platform that it says, having compared its layers with the staged ones, whose
+    /// blobs must be there. A config that is not an image's is not looked into.
+    fn staged_image(&self, stage: &mut Stage, diff_ids: &mut DiffIds) -> Result<(StagedConfig, Option<Platform>)> {
+        const STAGE: &str = "the staging file";
+        if stage.layers.is_empty() {
+            return Err(Error::NoLayers);
         }
-        let content = self.read_document_blob(&config.digest, "the staging file")?;
+        let config = stage.config.clone().ok_or(Error::NoConfig)?;
+        stage.layers.iter().try_for_each(|layer| self.expect_blob(&layer.digest, STAGE))?;
+        if !config.media_type.is_image_config() {
+            self.expect_blob(&config.digest, STAGE)?;
+            return Ok((config, None));
+        }
+        let content = self.read_document_blob(&config.digest, STAGE)?;
         let image: ImageConfig = serde_json::from_slice(&content).map_err(|error| Error::MalformedDocument {
             digest: config.digest.clone(),
             kind: "image config",
             reason: Reason::from(error),
         })?;
-        if image.rootfs.diff_ids.len() != layers.len() {
+        if image.rootfs.diff_ids.len() != stage.layers.len() {
             return Err(Error::ConfigMismatch);
         }
-        let computed = self.missing_diff_ids(layers)?;
-        let matches = layers
-            .iter()
-            .zip(&image.rootfs.diff_ids)
-            .all(|(layer, diff_id)| layer.diff_id.as_ref().or_else(|| computed.get(&layer.digest)) == Some(diff_id));
-        if matches { Ok(Some(image.platform())) } else { Err(Error::ConfigMismatch) }
+        self.complete_diff_ids(&mut stage.layers, diff_ids)?;
+        let staged = stage.layers.iter().map(|layer| layer.diff_id.as_ref());
+        let matches = staged.eq(image.rootfs.diff_ids.iter().map(Some));
+        if matches { Ok((config, Some(image.platform()))) } else { Err(Error::ConfigMismatch) }
     }
 
     /// Returns a replaced manifest and its config if they were built from this staging file, and nothing if they came
     /// from elsewhere: those are for a collection of garbage to judge.
     fn own_documents(&self, replaced: &Descriptor, stage: &Stage) -> Vec<Digest> {
-        if !replaced.media_type.is_manifest() {
-            return Vec::new();
-        }
         let read = self.read_document_blob(&replaced.digest, "index.json");
-        let Ok(Document::Manifest(manifest)) = read.and_then(|content| Document::parse(replaced, &content)) else {
+        let document = read.and_then(|content| Document::of_entry(replaced, &content));
+        let Ok(Some(Document::Manifest(manifest))) = document else {
             return Vec::new();
         };
         let is_staged = |layer: &Descriptor| stage.layers.iter().any(|staged| staged.digest == layer.digest);
@@ -185,31 +214,24 @@ impl Layout {
     }
 }
 
-fn staged_config(stage: &Stage) -> Result<StagedConfig> {
-    if stage.layers.is_empty() {
-        return Err(Error::NoLayers);
-    }
-    stage.config.clone().ok_or(Error::NoConfig)
-}
-
 fn layer_descriptor(layer: &StagedLayer) -> Descriptor {
     let mut descriptor = Descriptor::new(layer.media_type.clone(), layer.digest.clone(), layer.size);
     descriptor.annotations = (!layer.annotations.is_empty()).then(|| layer.annotations.clone());
     descriptor
 }
 
-/// Puts an entry into the index, in place of the one that it replaces, which is returned.
-fn list(index: &mut Index, entry: Descriptor, earlier: Option<&StagedManifest>) -> Option<Descriptor> {
+/// Puts an entry into the index, in place of the one that it replaces, which is returned: the one that bears its ref name,
+/// or without a ref name the one that was generated here without one.
+fn list(index: &mut Index, entry: Descriptor, stage: &Stage) -> Option<Descriptor> {
+    let unnamed = |digest: &Digest| {
+        index.manifests.iter().position(|other| other.ref_name().is_none() && other.digest == *digest)
+    };
+    // A staging file of the original program says only which manifest is the last.
+    let earlier = stage.manifest.as_ref().filter(|manifest| manifest.ref_name.is_none());
+    let earlier = stage.unnamed_manifest.as_ref().or(earlier.map(|manifest| &manifest.digest));
     let at = match entry.ref_name() {
         Some(name) => index.manifests.iter().position(|other| other.ref_name() == Some(name)),
-        None => {
-            index.manifests.iter().position(|other| other.ref_name().is_none() && other.digest == entry.digest).or_else(
-                || {
-                    let earlier = earlier?;
-                    own_entry(index, earlier).filter(|at| index.manifests[*at].ref_name().is_none())
-                },
-            )
-        }
+        None => unnamed(&entry.digest).or_else(|| unnamed(earlier?)),
     };
     let Some(at) = at else {
         index.manifests.push(entry);

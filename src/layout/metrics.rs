@@ -19,6 +19,9 @@ fn without_nested<T>(work: impl FnOnce() -> T) -> (T, Duration) {
     (result, elapsed.saturating_sub(nested))
 }
 
+/// A function that is told how many more bytes were read.
+pub type Progress<'a> = &'a (dyn Fn(u64) + Sync);
+
 /// A kind of work.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Phase {

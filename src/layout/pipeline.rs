@@ -3,6 +3,7 @@
 //! What takes long runs on threads of its own, with short queues between them: a slow disk does not make memory grow, and
 //! an error anywhere ends everything. The first error is the one that is reported.
 
+use std::collections::HashMap;
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::path::Path;
 use std::sync::mpsc::{Receiver, sync_channel};
@@ -11,13 +12,17 @@ use std::thread;
 use super::blobs::{NewBlob, PendingBlob};
 use super::error::{Error, Result};
 use super::handle::Layout;
-use super::layer::{LayerInput, Progress, Treatment};
-use super::metrics::{Metrics, Phase};
-use crate::compress::{BUFFER, Compression, Encoding, Failure, Pool, compress, decoder};
+use super::layer::{LayerInput, Treatment};
+use super::metrics::{Metrics, Phase, Progress};
+use super::stage::StagedLayer;
+use crate::compress::{BUFFER, Compression, Encoding, Failure, Pool, compress, decoder, peek};
 use crate::oci::{Algorithm, Digest, Hasher};
 
 /// How many buffers wait between two threads.
 const QUEUE: usize = 4;
+
+/// The diff_ids of layers, by the digests of their blobs.
+pub(super) type DiffIds = HashMap<Digest, Digest>;
 
 /// A blob without its name, and the diff_id if that is not the blob's own digest.
 type Stored<'l> = (NewBlob<'l>, Option<Digest>);
@@ -143,8 +148,39 @@ impl Layout {
         Ok((blob, Some(diff_id.finish())))
     }
 
+    /// Computes the diff_ids of those staged layers whose entries have none, from their blobs.
+    pub(super) fn diff_ids(&self) -> Result<DiffIds> {
+        let mut known = DiffIds::new();
+        let mut layers = self.find_stage()?.map(|stage| stage.layers).unwrap_or_default();
+        self.complete_diff_ids(&mut layers, &mut known)?;
+        Ok(known)
+    }
+
+    /// Gives layers the diff_ids that their entries lack. What is not known is computed, and known from then on.
+    pub(super) fn complete_diff_ids(&self, layers: &mut [StagedLayer], known: &mut DiffIds) -> Result<()> {
+        for layer in layers.iter_mut().filter(|layer| layer.diff_id.is_none()) {
+            if !known.contains_key(&layer.digest) {
+                known.insert(layer.digest.clone(), self.diff_id_of_blob(&layer.digest)?);
+            }
+            layer.diff_id = known.get(&layer.digest).cloned();
+        }
+        Ok(())
+    }
+
+    fn diff_id_of_blob(&self, digest: &Digest) -> Result<Digest> {
+        let (file, _) = self.open_blob(digest, "the staging file")?;
+        let path = self.blob_path(digest);
+        let (sight, reader) = peek(file).map_err(Error::io("read", &path))?;
+        // Only these are encodings of a layer: what is stored in another is what was asked for.
+        let encoding = match sight.encoding {
+            stored @ (Encoding::Gzip | Encoding::Zstd) => stored,
+            _ => Encoding::Identity,
+        };
+        self.diff_id_of(&path, encoding, reader)
+    }
+
     /// Reads a layer to its end, decompressed, and computes the digest of that.
-    pub(super) fn diff_id_of(&self, path: &Path, encoding: Encoding, stored: impl Read) -> Result<Digest> {
+    fn diff_id_of(&self, path: &Path, encoding: Encoding, stored: impl Read) -> Result<Digest> {
         let mut diff_id = Hasher::new(Algorithm::Sha256);
         self.read_content(path, encoding, BufReader::with_capacity(BUFFER, stored), |bytes| {
             self.metrics().time(Phase::Hash, || diff_id.update(&bytes));

@@ -1,7 +1,7 @@
 //! The format of the staging file: what has been added to a layout and not yet made into an image.
 //!
 //! Schema 1 is shared with the original program: either reads what the other wrote. Keys that this program adds
-//! (`diff_id` of a layer, `ref_name` of the manifest) may be missing, and keys that it does not know are kept.
+//! (`diff_id` of a layer, `ref_name` of the manifest, `unnamed_manifest`) may be missing, and keys that it does not know are kept.
 
 use serde::{Deserialize, Deserializer, Serialize};
 
@@ -23,6 +23,10 @@ pub struct Stage {
     /// The manifest, once it is generated.
     #[serde(deserialize_with = "required")]
     pub manifest: Option<StagedManifest>,
+    /// The manifest that was generated without a ref name, if there is one: the next one takes its place. The original
+    /// program does not write it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unnamed_manifest: Option<Digest>,
     /// Fields that this program does not know.
     #[serde(flatten)]
     pub extra: UnknownFields,
@@ -90,9 +94,19 @@ impl Stage {
             layers: Vec::new(),
             config: None,
             manifest: None,
+            unnamed_manifest: None,
             extra: UnknownFields::new(),
         }
     }
+}
+
+/// The result of a change, and what it means for what was made before.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Updated<T> {
+    /// What was changed, as it is now.
+    pub value: T,
+    /// Whether a manifest was generated that does not have the change.
+    pub outdates_manifest: bool,
 }
 
 /// Takes a key that may be null, but not missing.

@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use super::error::{Error, Reason, Result};
 use super::handle::Layout;
-use super::layer::Progress;
+use super::metrics::Progress;
 use super::walk::Document;
 use crate::oci::{Descriptor, Digest};
 
@@ -115,6 +115,10 @@ impl Layout {
     /// What is wrong with the layout is in the report; an error is what keeps the checks from being made, such as
     /// [`Error::Io`].
     pub fn validate(&self, progress: Option<Progress<'_>>) -> Result<Report> {
+        self.read_unlocked(|| self.validate_once(progress), Report::is_valid)
+    }
+
+    fn validate_once(&self, progress: Option<Progress<'_>>) -> Result<Report> {
         let mut validation = Validation {
             layout: self,
             outcomes: Vec::new(),

@@ -2,6 +2,8 @@
 
 use std::collections::HashSet;
 
+use serde_json::Value;
+
 use super::error::{Error, Reason, Result};
 use super::handle::{Layout, Lock};
 use super::stage::Stage;
@@ -33,6 +35,23 @@ impl Document {
         })
     }
 
+    /// Reads the content that an entry of an index leads to: a document, or something that refers to nothing. Where the
+    /// media type is not known (a manifest may be given any), the content tells.
+    pub(super) fn of_entry(entry: &Descriptor, content: &[u8]) -> Result<Option<Self>> {
+        if Self::is_one(&entry.media_type) {
+            return Self::parse(entry, content).map(Some);
+        }
+        let Ok(Value::Object(fields)) = serde_json::from_slice(content) else { return Ok(None) };
+        let media_type = if fields.contains_key("manifests") {
+            MediaType::index()
+        } else if fields.contains_key("config") && fields.contains_key("layers") {
+            MediaType::manifest()
+        } else {
+            return Ok(None);
+        };
+        Self::parse(&Descriptor { media_type, ..entry.clone() }, content).map(Some)
+    }
+
     /// Returns what the document is made of, in order: the entries of an index; the config of a manifest, then its
     /// layers. The subject is what the document is about, not a part of it.
     pub(super) fn parts(&self) -> Vec<&Descriptor> {
@@ -62,34 +81,44 @@ impl Layout {
         named.extend(stage.manifest.iter().map(|manifest| manifest.digest.clone()));
         let mut left: Vec<Digest> = candidates.into_iter().filter(|digest| !named.contains(digest)).collect();
 
-        let mut queue: Vec<(MediaType, Digest)> = Vec::new();
+        let mut queue: Vec<Descriptor> = Vec::new();
         let mut seen = HashSet::new();
-        let mut note = |descriptors: &[&Descriptor], left: &mut Vec<Digest>, queue: &mut Vec<_>| {
-            for descriptor in descriptors {
-                left.retain(|digest| *digest != descriptor.digest);
-                if Document::is_one(&descriptor.media_type) && seen.insert(descriptor.digest.clone()) {
-                    queue.push((descriptor.media_type.clone(), descriptor.digest.clone()));
-                }
+        let mut note = |descriptor: &Descriptor, is_entry: bool, left: &mut Vec<Digest>, queue: &mut Vec<_>| {
+            left.retain(|digest| *digest != descriptor.digest);
+            if (is_entry || Document::is_one(&descriptor.media_type)) && seen.insert(descriptor.digest.clone()) {
+                queue.push(descriptor.clone());
             }
         };
-        note(&index.manifests.iter().chain(&index.subject).collect::<Vec<_>>(), &mut left, &mut queue);
-        while let Some((media_type, digest)) = queue.pop() {
+        for entry in index.manifests.iter().chain(&index.subject) {
+            note(entry, true, &mut left, &mut queue);
+        }
+        if let Some(manifest) = &stage.manifest {
+            let entry = Descriptor::new(manifest.media_type.clone(), manifest.digest.clone(), manifest.size);
+            note(&entry, true, &mut left, &mut queue);
+        }
+        while let Some(entry) = queue.pop() {
             if left.is_empty() {
                 break;
             }
-            let document = match self.read_document_blob(&digest, "index.json") {
-                Ok(content) => Document::parse(&Descriptor::new(media_type, digest, 0), &content),
-                // A document that is not there names nothing.
+            let document = match self.read_document_blob(&entry.digest, "index.json") {
+                Ok(content) => Document::of_entry(&entry, &content),
+                // What is not there names nothing; nor does what is no document and too large for one.
                 Err(Error::MissingBlob { .. }) => continue,
+                Err(Error::TooLarge { .. }) if !Document::is_one(&entry.media_type) => continue,
                 Err(error) => Err(error),
             };
-            let Ok(document) = document else { return Vec::new() };
-            let mut parts = document.parts();
-            parts.extend(match &document {
-                Document::Manifest(manifest) => manifest.subject.as_ref(),
-                Document::Index(index) => index.subject.as_ref(),
-            });
-            note(&parts, &mut left, &mut queue);
+            let (parts, subject, are_entries) = match &document {
+                Ok(None) => continue,
+                Ok(Some(document @ Document::Manifest(manifest))) => (document.parts(), &manifest.subject, false),
+                Ok(Some(document @ Document::Index(index))) => (document.parts(), &index.subject, true),
+                Err(_) => return Vec::new(),
+            };
+            for part in parts {
+                note(part, are_entries, &mut left, &mut queue);
+            }
+            if let Some(subject) = subject {
+                note(subject, true, &mut left, &mut queue);
+            }
         }
         left
     }

@@ -1,5 +1,7 @@
 //! `layout add layer`: what is told by the content, what is stored, and under which media type.
 
+use std::fs;
+
 use serde_json::json;
 
 use crate::support::*;
@@ -51,6 +53,35 @@ enum Stored {
     As(&'static str),
 }
 use Stored::{As, AsIs};
+
+#[test]
+fn a_broken_stream_is_an_error_whatever_the_media_type_says() {
+    let truncated = |content: Vec<u8>| content[..content.len() / 2].to_vec();
+    for (name, content, words) in [
+        ("xz", unhex(PATCHES_XZ)[..60].to_vec(), "--media-type application/vnd.oci.image.layer.v1.tar+gzip"),
+        ("bzip2", truncated(unhex(PATCHES_BZIP2)), "--media-type application/vnd.oci.image.layer.v1.tar+gzip"),
+        ("bzip2", truncated(unhex(PATCHES_BZIP2)), ""),
+        ("zstd", truncated(zstd(&patches_tar())), ""),
+    ] {
+        let sandbox = Sandbox::new();
+        let before = sandbox.tree();
+        sandbox.write("layer", content);
+        sandbox
+            .run(&format!("layout add layer -p image -f layer {words}"))
+            .fails_with(1, predicates::str::starts_with(format!("Error: layer is not a sound {name} stream: ")));
+        fs::remove_file(sandbox.path("layer")).expect("removed");
+        assert_eq!(sandbox.tree(), before, "{name} {words}");
+    }
+}
+
+#[test]
+#[cfg(unix)]
+fn a_link_that_leads_nowhere_is_no_blob() {
+    let sandbox = Sandbox::new();
+    std::os::unix::fs::symlink("nowhere", sandbox.path(blob_name(BASE))).expect("linked");
+    sandbox.ok("layout add layer -p image -f base.tar -q");
+    assert!(fs::symlink_metadata(sandbox.path(blob_name(BASE))).expect("there").is_file());
+}
 
 #[test]
 fn content_decides_what_is_stored() {

@@ -209,3 +209,65 @@ fn the_platform_has_all_that_the_config_says_of_it() {
         json!({"architecture": "amd64", "os": "linux", "variant": "v8", "os.version": "1.2", "os.features": ["x"]})
     );
 }
+
+#[test]
+fn the_entry_without_a_ref_name_is_found_after_others_were_made() {
+    let sandbox = Sandbox::configured();
+    generate(&sandbox, "");
+    let named = generate(&sandbox, "--ref-name latest");
+    sandbox.ok("layout update config -p image --architecture arm64");
+    let unnamed = generate(&sandbox, "");
+    assert_eq!(entries(&sandbox), [(Value::Null, json!(unnamed)), (json!("latest"), json!(named))]);
+    let changed = sandbox.ok_json("layout annotate manifest -p image --annotation a=1")["digest"].clone();
+    sandbox.ok("layout generate manifest -p image --ref-name other -q");
+    let again = generate(&sandbox, "--annotation a=2");
+    assert_ne!(changed, json!(again));
+    let names: Vec<_> = entries(&sandbox).into_iter().map(|(name, _)| name).collect();
+    assert_eq!(names, [Value::Null, json!("latest"), json!("other")]);
+    assert_eq!(entries(&sandbox)[0].1, json!(again));
+    sandbox.is_valid();
+}
+
+#[test]
+fn a_manifest_of_any_media_type_keeps_what_it_names() {
+    let sandbox = Sandbox::configured();
+    let other = "--media-type application/vnd.example.manifest+json";
+    generate(&sandbox, &format!("--ref-name a {other}"));
+    sandbox.ok("layout update config -p image --architecture arm64");
+    assert!(sandbox.blobs().contains(CONFIG), "a manifest still names it");
+    sandbox.ok("layout generate manifest -p image --ref-name a -q");
+    assert!(!sandbox.blobs().contains(CONFIG), "the last manifest that named it is gone");
+    for annotation in ["n=1", "n=2", "n=3"] {
+        generate(&sandbox, &format!("--ref-name a {other} --annotation {annotation}"));
+    }
+    // Two layers, a config, a manifest.
+    assert_eq!(sandbox.blobs().len(), 4);
+}
+
+#[test]
+fn a_staged_layer_without_its_blob_is_not_listed() {
+    let sandbox = Sandbox::configured();
+    std::fs::remove_file(sandbox.path(blob_name(PATCHES))).expect("removed");
+    let before = sandbox.tree();
+    sandbox.refuses(
+        "layout generate manifest -p image",
+        &format!("blob {PATCHES} referenced by the staging file does not exist"),
+    );
+    assert_eq!(sandbox.tree(), before);
+}
+
+#[test]
+fn nothing_is_noted_before_everything_was_checked() {
+    let sandbox = Sandbox::configured();
+    let message = "'bad' is not a media type";
+    for words in ["generate manifest", "generate config"] {
+        let outcome = sandbox.run(&format!("layout {words} -p image --media-type bad"));
+        outcome.fails_with(1, predicates::str::starts_with(format!("Error: {message}")));
+    }
+    std::fs::remove_file(sandbox.path("image/index.json")).expect("removed");
+    for words in ["generate manifest", "generate config"] {
+        sandbox
+            .run(&format!("layout {words} -p image"))
+            .fails("Error: index.json at image is not a valid OCI Image Index\n");
+    }
+}

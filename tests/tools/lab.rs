@@ -1,10 +1,11 @@
 //! A temporary directory in which programs run and leave nothing elsewhere.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io::Write;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Command, Output, Stdio};
 
 use serde_json::Value;
 use tempfile::TempDir;
@@ -61,17 +62,7 @@ impl Lab {
     /// Runs a program in the directory and returns its stdout; it must succeed.
     pub(crate) fn run_bytes(&self, program: impl AsRef<Path>, arguments: &[&str]) -> Vec<u8> {
         let program = program.as_ref();
-        let output = Command::new(program)
-            .args(arguments)
-            .current_dir(self.directory.path())
-            .stdin(Stdio::null())
-            .env("HOME", self.path("home"))
-            .env("XDG_RUNTIME_DIR", self.path("run"))
-            .env("TMPDIR", self.path("tmp"))
-            .env("CONTAINERS_CONF", self.path("containers.conf"))
-            .env("CONTAINERS_REGISTRIES_CONF", self.path("registries.conf"))
-            .output()
-            .unwrap_or_else(|error| panic!("{}: {error}", program.display()));
+        let output = self.output(program, arguments);
         assert!(
             output.status.success(),
             "{} {}: {}\nstdout: {}\nstderr: {}",
@@ -82,6 +73,22 @@ impl Lab {
             String::from_utf8_lossy(&output.stderr)
         );
         output.stdout
+    }
+
+    /// Runs a program in the directory and returns what came of it.
+    pub(crate) fn output(&self, program: impl AsRef<Path>, arguments: &[&str]) -> Output {
+        let program = program.as_ref();
+        Command::new(program)
+            .args(arguments)
+            .current_dir(self.directory.path())
+            .stdin(Stdio::null())
+            .env("HOME", self.path("home"))
+            .env("XDG_RUNTIME_DIR", self.path("run"))
+            .env("TMPDIR", self.path("tmp"))
+            .env("CONTAINERS_CONF", self.path("containers.conf"))
+            .env("CONTAINERS_REGISTRIES_CONF", self.path("registries.conf"))
+            .output()
+            .unwrap_or_else(|error| panic!("{}: {error}", program.display()))
     }
 
     pub(crate) fn run(&self, program: impl AsRef<Path>, arguments: &[&str]) -> String {
@@ -133,6 +140,25 @@ impl Lab {
     /// Reads a blob of a layout.
     pub(crate) fn blob(&self, layout: &str, digest: &str) -> Vec<u8> {
         self.read(&format!("{layout}/blobs/sha256/{}", digest.trim_start_matches("sha256:")))
+    }
+
+    /// Returns the files in a directory and below, with their contents; none if it is not there.
+    pub(crate) fn tree(&self, name: &str) -> BTreeMap<String, Vec<u8>> {
+        let mut files = BTreeMap::new();
+        let mut names = vec![name.to_owned()];
+        while let Some(name) = names.pop() {
+            match fs::read_dir(self.path(&name)) {
+                Ok(entries) => {
+                    let entries = entries.map(|entry| entry.expect("readable").file_name());
+                    names.extend(entries.map(|entry| format!("{name}/{}", entry.to_str().expect("a name in UTF-8"))));
+                }
+                Err(error) if error.kind() == std::io::ErrorKind::NotADirectory => {
+                    files.insert(name.clone(), self.read(&name));
+                }
+                Err(_) => {}
+            }
+        }
+        files
     }
 
     /// Lists the blobs of a layout.

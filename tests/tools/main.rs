@@ -11,6 +11,7 @@
 
 mod compressors;
 mod edits;
+mod faults;
 mod images;
 mod lab;
 mod layouts;

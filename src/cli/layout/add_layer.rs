@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::ValueEnum;
-use regshape::compress::{CompressFormat, Compression};
+use regshape::compress::{CompressFormat, Compression, Encoding};
 use regshape::layout::{Error, LayerInput, LayerOptions, LayerPlan, StagedLayer, Treatment};
 use regshape::oci::MediaType;
 use serde::Serialize;
@@ -98,13 +98,13 @@ impl Leaf for Args {
         };
         let compression = Compression::new(format, self.level)?;
         let mut plan = input.plan(compression, given.as_ref())?;
-        if let Some(note) = note(&input, &plan) {
-            context.ui.note(&note);
-        }
         // Nobody is asked for what cannot be stored in the end.
         match layout.read_stage() {
             Ok(_) | Err(Error::NoStage { .. }) => {}
             Err(error) => return Err(error.into()),
+        }
+        if let Some(note) = note(&input, &plan) {
+            context.ui.note(&note);
         }
         if given.is_none() {
             let prompt = Prompt::new(&context.ui, self.yes.yes);
@@ -146,8 +146,13 @@ fn open(file: &Path) -> anyhow::Result<LayerInput> {
 fn note(input: &LayerInput, plan: &LayerPlan) -> Option<String> {
     match plan.treatment {
         Treatment::AsIs => None,
-        Treatment::Compress(compression) => Some(format!(
+        Treatment::Compress(compression) if input.encoding() == Encoding::Identity => Some(format!(
             "Input file is not compressed. Compressing with {}...",
+            compression.format().encoding().name()
+        )),
+        Treatment::Compress(compression) => Some(format!(
+            "Input file is compressed with {} and is not a tar. Compressing it as it is with {}...",
+            input.encoding().name(),
             compression.format().encoding().name()
         )),
         Treatment::Recompress(compression) => Some(format!(

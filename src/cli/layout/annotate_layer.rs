@@ -7,7 +7,7 @@ use regshape::oci::{Annotations, Digest, MediaType};
 use serde::Serialize;
 
 use super::{Common, Context, Leaf, NoSyncArg};
-use crate::cli::args::RequiredAnnotationArgs;
+use crate::cli::args::AnnotationArgs;
 use crate::cli::ui::{Block, Screen};
 
 /// Add or replace annotations on a staged layer
@@ -17,6 +17,7 @@ use crate::cli::ui::{Block, Screen};
 #[command(
     after_help = "Examples:\n  regshape layout annotate layer --path ./my-image --index 0 --annotation org.opencontainers.image.created=2026-03-08\n  regshape layout annotate layer --path ./my-image --index 1 --annotation com.example.role=patches --replace"
 )]
+#[command(mut_arg("annotation", |annotation| annotation.required(true)))]
 pub(super) struct Args {
     #[command(flatten)]
     common: Common,
@@ -24,7 +25,7 @@ pub(super) struct Args {
     #[arg(short, long, value_name = "N", allow_negative_numbers = true)]
     index: i64,
     #[command(flatten)]
-    annotations: RequiredAnnotationArgs,
+    annotations: AnnotationArgs,
     /// Replace the annotations that are there
     #[arg(long)]
     replace: bool,

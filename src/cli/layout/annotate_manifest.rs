@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use super::manifest_screen::ManifestScreen;
 use super::{Common, Context, Leaf, NoSyncArg};
-use crate::cli::args::RequiredAnnotationArgs;
+use crate::cli::args::AnnotationArgs;
 
 /// Add or replace annotations of the generated manifest
 ///
@@ -13,11 +13,12 @@ use crate::cli::args::RequiredAnnotationArgs;
 #[command(
     after_help = "Examples:\n  regshape layout annotate manifest --path ./my-image --annotation org.opencontainers.image.version=1.0.0\n  regshape layout annotate manifest --path ./my-image --annotation org.opencontainers.image.title=\"My Image\" --replace"
 )]
+#[command(mut_arg("annotation", |annotation| annotation.required(true)))]
 pub(super) struct Args {
     #[command(flatten)]
     common: Common,
     #[command(flatten)]
-    annotations: RequiredAnnotationArgs,
+    annotations: AnnotationArgs,
     /// Replace the annotations that are there
     #[arg(long)]
     replace: bool,

@@ -48,18 +48,21 @@ impl Leaf for Args {
     fn run(self, context: &Context) -> anyhow::Result<ExitCode> {
         let layout = context.open_to_write(&self.common.path, &self.no_sync)?;
         let created = source_date(std::env::var("SOURCE_DATE_EPOCH").ok().as_deref())?;
-        layout.staged_layers()?;
+        let media_type = self.media_type.map(|media_type| media_type.parse()).transpose()?;
+        let architecture = self.architecture.map(|architecture| said("--architecture", architecture)).transpose()?;
+        let os = self.os.map(|os| said("--os", os)).transpose()?;
+        layout.check_generate_config()?;
         let prompt = Prompt::new(&context.ui, self.yes.yes);
-        let architecture = match self.architecture {
-            Some(architecture) => said("--architecture", architecture)?,
+        let architecture = match architecture {
+            Some(architecture) => architecture,
             None => prompt.value("Architecture", "amd64".to_owned(), "architecture", "--architecture")?,
         };
-        let os = match self.os {
-            Some(os) => said("--os", os)?,
+        let os = match os {
+            Some(os) => os,
             None => prompt.value("OS", "linux".to_owned(), "OS", "--os")?,
         };
-        let media_type = match self.media_type {
-            Some(media_type) => media_type.parse()?,
+        let media_type = match media_type {
+            Some(media_type) => media_type,
             None => prompt.value("Config media type", MediaType::config(), "config media type", "--media-type")?,
         };
         let labels = self.annotations.annotations();

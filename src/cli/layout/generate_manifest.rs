@@ -43,15 +43,20 @@ impl Leaf for Args {
 
     fn run(self, context: &Context) -> anyhow::Result<ExitCode> {
         let layout = context.open_to_write(&self.common.path, &self.no_sync)?;
-        layout.check_config()?;
+        let media_type = self.media_type.map(|media_type| media_type.parse()).transpose()?;
+        let ref_name = match self.ref_name.as_deref() {
+            None => None,
+            Some("") => Some(None),
+            Some(name) => Some(Some(name.parse::<RefName>()?)),
+        };
+        layout.check_generate_manifest()?;
         let prompt = Prompt::new(&context.ui, self.yes.yes);
-        let ref_name = match self.ref_name {
-            Some(name) if name.is_empty() => None,
-            Some(name) => Some(name.parse::<RefName>()?),
+        let ref_name = match ref_name {
+            Some(ref_name) => ref_name,
             None => prompt.optional("Reference name (e.g. latest) [skip]", "reference name", "--ref-name")?,
         };
-        let media_type = match self.media_type {
-            Some(media_type) => media_type.parse()?,
+        let media_type = match media_type {
+            Some(media_type) => media_type,
             None => {
                 prompt.value("Manifest media type", MediaType::manifest(), "manifest media type", "--media-type")?
             }

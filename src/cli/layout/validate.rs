@@ -48,7 +48,7 @@ impl Leaf for Args {
                 context.opened(layout).validate(Some(&|bytes| progress.advance(bytes)))?
             }
             // That there is no layout is a finding like any other.
-            Err(error @ (Error::NotALayout { .. } | Error::MalformedMarker { .. })) => {
+            Err(error @ (Error::NotALayout { .. } | Error::MalformedMarker { .. } | Error::LayoutVersion { .. })) => {
                 Report { errors: vec![Finding::new(error.to_string(), "oci-layout")], ..Report::default() }
             }
             Err(error) => return Err(error.into()),

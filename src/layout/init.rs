@@ -1,0 +1,177 @@
+//! Making a layout.
+
+use std::fs::{self, File};
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::document::{INDEX_FILE, STAGE_FILE, pretty};
+use super::error::{Error, Result};
+use super::handle::{BLOBS_DIRECTORY, LAYOUT_VERSION, Layout, MARKER_LIMIT};
+use super::metrics::Phase;
+use super::stage::Stage;
+use crate::fs::{open_regular, read_at_most, remove_stale};
+use crate::oci::Index;
+
+impl Layout {
+    /// Makes a new, empty layout in a directory, which is created if it is not there.
+    ///
+    /// Other files in the directory are left alone. The marker is written last, so that a directory is a layout only when
+    /// all of it is there; after an interruption `init` can be run again.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::AlreadyLayout`] if the directory is a layout; [`Error::Occupied`] if a file or directory that belongs to
+    /// a layout is there and holds something; [`Error::Io`]. After an error everything is as it was.
+    pub fn init(path: impl Into<PathBuf>) -> Result<Self> {
+        Self::init_with(path, true)
+    }
+
+    /// Makes a new layout as [`Layout::init`] does, for throw-away use: nothing waits for the disk.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Layout::init`].
+    pub fn init_without_sync(path: impl Into<PathBuf>) -> Result<Self> {
+        Self::init_with(path, false)
+    }
+
+    fn init_with(path: impl Into<PathBuf>, waits_for_disk: bool) -> Result<Self> {
+        let layout = Self::at(path.into());
+        let layout = if waits_for_disk { layout } else { layout.without_sync() };
+        let mut made = Made::default();
+        layout.make(&mut made)?;
+        made.keep();
+        Ok(layout)
+    }
+
+    fn make(&self, made: &mut Made) -> Result<()> {
+        let root = self.path();
+        made.directories(root)?;
+        // Of two that make a layout here at once, one waits and then finds it made.
+        let directory = if cfg!(unix) {
+            let directory = File::open(root).map_err(Error::io("open", root))?;
+            self.metrics().time(Phase::LockWait, || directory.lock()).map_err(Error::io("lock", root))?;
+            Some(directory)
+        } else {
+            None
+        };
+
+        let marker = self.marker_path();
+        let marker_is_empty = match fs::symlink_metadata(&marker) {
+            Ok(metadata) if metadata.is_file() && metadata.len() == 0 => true,
+            Ok(_) => return Err(Error::AlreadyLayout { path: root.to_owned() }),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => false,
+            Err(error) => return Err(Error::io("read", marker)(error)),
+        };
+        remove_stale(root).map_err(Error::io("clean", root))?;
+        let blobs = root.join(BLOBS_DIRECTORY);
+        if has_blobs(&blobs).map_err(Error::io("read", &blobs))? {
+            return Err(Error::Occupied { path: root.to_owned(), name: BLOBS_DIRECTORY });
+        }
+        made.directories(&blobs.join("sha256"))?;
+        self.make_file(INDEX_FILE, &pretty(&Index::empty()), made)?;
+        self.make_file(STAGE_FILE, &pretty(&Stage::empty()), made)?;
+        self.sync_directory(&blobs)?;
+        self.sync_directory(root)?;
+
+        let content = format!("{{\"imageLayoutVersion\":\"{LAYOUT_VERSION}\"}}");
+        let file = self.temp_file(content.as_bytes())?;
+        let named = if marker_is_empty { file.persist(&marker) } else { file.persist_new(&marker) };
+        match named {
+            Ok(()) => made.files.push(marker),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                // Somebody else made this layout meanwhile, of what we made: it is theirs now.
+                made.keep();
+                return Err(Error::AlreadyLayout { path: root.to_owned() });
+            }
+            Err(error) => return Err(Error::io("write", marker)(error)),
+        }
+        self.sync_directory(root)?;
+        drop(directory);
+        Ok(())
+    }
+
+    /// Makes a document of a new layout, unless it is there already from an interrupted `init`.
+    fn make_file(&self, name: &'static str, content: &[u8], made: &mut Made) -> Result<()> {
+        let path = self.path().join(name);
+        match open_regular(&path).and_then(|file| read_at_most(&file, MARKER_LIMIT)) {
+            Ok(Some(found)) if found == content => return Ok(()),
+            Ok(Some(found)) if found.is_empty() => {
+                self.temp_file(content)?.persist(&path).map_err(Error::io("write", &path))?;
+                made.files.push(path);
+                return Ok(());
+            }
+            Ok(_) => return Err(Error::Occupied { path: self.path().to_owned(), name }),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) if error.kind() == io::ErrorKind::InvalidInput => {
+                return Err(Error::Occupied { path: self.path().to_owned(), name });
+            }
+            Err(error) => return Err(Error::io("read", path)(error)),
+        }
+        match self.temp_file(content)?.persist_new(&path) {
+            Ok(()) => made.files.push(path),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                return Err(Error::Occupied { path: self.path().to_owned(), name });
+            }
+            Err(error) => return Err(Error::io("write", path)(error)),
+        }
+        Ok(())
+    }
+}
+
+/// Tells whether a `blobs` directory holds anything but the empty directories of an interrupted `init`.
+fn has_blobs(blobs: &Path) -> io::Result<bool> {
+    let entries = match fs::read_dir(blobs) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+        Err(error) if error.kind() == io::ErrorKind::NotADirectory => return Ok(true),
+        Err(error) => return Err(error),
+    };
+    for entry in entries {
+        let entry = entry?;
+        if !entry.file_type()?.is_dir() || fs::read_dir(entry.path())?.next().is_some() {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// What an `init` made so far, and takes away again unless it is kept.
+#[derive(Default)]
+struct Made {
+    files: Vec<PathBuf>,
+    directories: Vec<PathBuf>,
+}
+
+impl Made {
+    /// Makes a directory and those above it.
+    fn directories(&mut self, path: &Path) -> Result<()> {
+        let missing: Vec<_> =
+            path.ancestors().take_while(|ancestor| !ancestor.as_os_str().is_empty() && !ancestor.exists()).collect();
+        for directory in missing.into_iter().rev() {
+            match fs::create_dir(directory) {
+                Ok(()) => self.directories.push(directory.to_owned()),
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                Err(error) => return Err(Error::io("create", directory)(error)),
+            }
+        }
+        if path.is_dir() { Ok(()) } else { Err(Error::io("create", path)(io::ErrorKind::NotADirectory.into())) }
+    }
+
+    fn keep(&mut self) {
+        self.files.clear();
+        self.directories.clear();
+    }
+}
+
+impl Drop for Made {
+    fn drop(&mut self) {
+        // What cannot be taken away now cannot be reported any more either: the first error is on its way.
+        for file in self.files.iter().rev() {
+            let _ = fs::remove_file(file);
+        }
+        for directory in self.directories.iter().rev() {
+            let _ = fs::remove_dir(directory);
+        }
+    }
+}
