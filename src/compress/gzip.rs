@@ -3,7 +3,7 @@
 //! Each block becomes a piece of a deflate stream that ends at a whole byte, and the pieces in a row are one stream. So
 //! blocks can be compressed on any number of threads, and the bytes depend on the content and the level alone.
 
-use libdeflater::{CompressionLvl, Compressor};
+use libdeflater::{CompressionError, CompressionLvl, Compressor};
 
 use super::deflate::{self, open_end};
 
@@ -32,9 +32,7 @@ impl BlockCompressor {
     /// Makes a compressor of a level from 1 to 9.
     pub(super) fn new(level: u8) -> Self {
         let compressor = |level: u8| Compressor::new(CompressionLvl::new(level.into()).expect("1 to 9 are levels"));
-        let mut main = compressor(level);
-        let output = vec![0; main.deflate_compress_bound(BLOCK)];
-        Self { main, probe: compressor(1), sample: Vec::new(), output }
+        Self { main: compressor(level), probe: compressor(1), sample: Vec::new(), output: Vec::new() }
     }
 
     /// Appends a block to a stream, and ends the stream after its last one.
@@ -59,13 +57,13 @@ impl BlockCompressor {
         for piece in block.chunks(block.len() / SAMPLES).take(SAMPLES) {
             self.sample.extend(&piece[..SAMPLE]);
         }
-        let compressed = self.probe.deflate_compress(&self.sample, &mut self.output);
+        let compressed = deflate_into(&mut self.probe, &self.sample, &mut self.output);
         compressed.is_ok_and(|length| length >= self.sample.len() - self.sample.len() / 100) && is_even(block)
     }
 
     /// Appends a block, open for others to follow or finished; leaves the stream as it was if that cannot be made.
     fn try_compress(&mut self, block: &[u8], is_last: bool, stream: &mut Vec<u8>) -> bool {
-        let Ok(length) = self.main.deflate_compress(block, &mut self.output) else { return false };
+        let Ok(length) = deflate_into(&mut self.main, block, &mut self.output) else { return false };
         let start = stream.len();
         stream.extend(&self.output[..length]);
         if is_last || open_end(stream, start) {
@@ -74,6 +72,15 @@ impl BlockCompressor {
         stream.truncate(start);
         false
     }
+}
+
+/// Compresses bytes into room that grows as needed, and returns how much of it they take.
+fn deflate_into(compressor: &mut Compressor, bytes: &[u8], output: &mut Vec<u8>) -> Result<usize, CompressionError> {
+    let bound = compressor.deflate_compress_bound(bytes.len());
+    if output.len() < bound {
+        output.resize(bound, 0);
+    }
+    compressor.deflate_compress(bytes, output)
 }
 
 /// Tells whether every byte occurs about as often as any other, so that a code for each of them saves less than about a

@@ -74,13 +74,26 @@ fn compress_gzip<E: Send>(
     mut write: impl FnMut(&[u8]) -> Result<(), E> + Send,
     clock: &(dyn Fn(Duration) + Sync),
 ) -> Result<(), E> {
+    let mut block = Vec::new();
+    read(&mut block, BLOCK)?;
+    let mut checksum = crc32fast::Hasher::new();
+    let mut size = 0;
+    if block.len() < BLOCK {
+        // A small layer is done before a thread would have started.
+        let mut result = gzip::HEADER.to_vec();
+        let start = Instant::now();
+        BlockCompressor::new(level).compress(&block, true, &mut result);
+        clock(start.elapsed());
+        checksum.update(&block);
+        size += block.len() as u64;
+        result.extend(gzip::trailer(checksum.finalize(), size));
+        return write(&result);
+    }
     let (blocks, results) = (&Pool::default(), &Pool::default());
     let (work, queue) = sync_channel::<Job>(jobs);
     let queue = &Mutex::new(queue);
     // The results, in the order of the blocks: this queue bounds how many are under way.
     let (order, ordered) = sync_channel::<Receiver<Vec<u8>>>(jobs * 2);
-    let mut checksum = crc32fast::Hasher::new();
-    let mut size = 0;
 
     let mut write = thread::scope(|scope| {
         for _ in 0..jobs {
@@ -109,10 +122,6 @@ fn compress_gzip<E: Send>(
             Ok(write)
         });
         let read = loop {
-            let mut block = blocks.take();
-            if let Err(error) = read(&mut block, BLOCK) {
-                break Err(error);
-            }
             checksum.update(&block);
             size += block.len() as u64;
             let is_last = block.len() < BLOCK;
@@ -121,6 +130,10 @@ fn compress_gzip<E: Send>(
             let is_over = order.send(result).is_err() || work.send(Job { block, is_last, done }).is_err();
             if is_over || is_last {
                 break Ok(());
+            }
+            block = blocks.take();
+            if let Err(error) = read(&mut block, BLOCK) {
+                break Err(error);
             }
         };
         drop((order, work));

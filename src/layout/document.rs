@@ -8,7 +8,7 @@ use serde::de::DeserializeOwned;
 
 use super::blobs::StoredBlob;
 use super::error::{Error, Reason, Result};
-use super::handle::{Layout, Lock};
+use super::handle::{CheckedStage, Layout, Lock};
 use super::metrics::Phase;
 use super::stage::{SCHEMA_VERSION, Stage};
 use crate::fs::{FileVersion, TempFile, open_regular, read_at_most};
@@ -50,12 +50,28 @@ impl Layout {
 
     /// Reads the staging file if there is one.
     pub(super) fn find_stage(&self) -> Result<Option<Stage>> {
+        Ok(self.find_stage_and_content()?.map(|found| found.stage))
+    }
+
+    /// Checks that the staging file can be read, if there is one. Whoever reads it next does not parse it again if it is
+    /// still the same.
+    pub(super) fn check_stage(&self) -> Result<()> {
+        if let Some(found) = self.find_stage_and_content()? {
+            self.keep_checked_stage(found);
+        }
+        Ok(())
+    }
+
+    fn find_stage_and_content(&self) -> Result<Option<CheckedStage>> {
         let malformed = |reason| Error::MalformedStage { path: self.path().to_owned(), reason };
         let content = match self.read_document(STAGE_FILE)? {
             Document::Missing => return Ok(None),
             Document::Unusable(reason) => return Err(malformed(reason)),
             Document::Content(content) => content,
         };
+        if let Some(checked) = self.take_checked_stage().filter(|checked| checked.content == content) {
+            return Ok(Some(checked));
+        }
         let stage = parse::<Stage>(&content);
         let version = match &stage {
             Ok(stage) => stage.schema_version,
@@ -69,7 +85,8 @@ impl Layout {
             let path = self.path().to_owned();
             return Err(Error::StageVersion { path, found: version, expected: SCHEMA_VERSION });
         }
-        stage.map(Some).map_err(malformed)
+        let stage = stage.map_err(malformed)?;
+        Ok(Some(CheckedStage { content, stage }))
     }
 
     /// Replaces the staging file, or makes it. Blobs that it is the first to name are kept from then on.

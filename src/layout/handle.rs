@@ -3,12 +3,13 @@
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use serde::Deserialize;
 
 use super::error::{Error, Result};
 use super::metrics::{Metrics, Phase};
+use super::stage::Stage;
 use crate::fs::{TempFile, has_temporary, open_regular, read_at_most, remove_stale, sync_directory};
 
 /// The file that makes a directory a layout (image-spec, image-layout.md, "oci-layout file").
@@ -45,6 +46,17 @@ pub struct Layout {
     root: PathBuf,
     metrics: Arc<Metrics>,
     waits_for_disk: bool,
+    checked_stage: Arc<Mutex<Option<CheckedStage>>>,
+}
+
+/// The staging file as a check found it.
+///
+/// Commands read it before long work and again under the lock, when it is nearly always the same: comparing bytes takes a
+/// fraction of the time of parsing them.
+#[derive(Debug)]
+pub(super) struct CheckedStage {
+    pub(super) content: Vec<u8>,
+    pub(super) stage: Stage,
 }
 
 /// The right to change the documents of a layout, until it is dropped.
@@ -100,7 +112,7 @@ impl Layout {
 
     /// Makes a handle for a directory that is a layout or is about to become one.
     pub(super) fn at(root: PathBuf) -> Self {
-        Self { root, metrics: Arc::default(), waits_for_disk: true }
+        Self { root, metrics: Arc::default(), waits_for_disk: true, checked_stage: Arc::default() }
     }
 
     /// Makes this handle write without waiting for the disk, for throw-away layouts: after a crash of the machine, not of
@@ -108,6 +120,16 @@ impl Layout {
     #[must_use]
     pub fn without_sync(self) -> Self {
         Self { waits_for_disk: false, ..self }
+    }
+
+    /// Returns what a check found, once.
+    pub(super) fn take_checked_stage(&self) -> Option<CheckedStage> {
+        self.checked_stage.lock().expect("nobody panics with the lock").take()
+    }
+
+    /// Keeps what a check found.
+    pub(super) fn keep_checked_stage(&self, checked: CheckedStage) {
+        *self.checked_stage.lock().expect("nobody panics with the lock") = Some(checked);
     }
 
     /// Returns the directory, as it was given.

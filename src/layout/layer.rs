@@ -186,6 +186,15 @@ fn extension(path: &Path) -> String {
 }
 
 impl Layout {
+    /// Checks what [`Layout::stage_layer`] needs of the layout, before anybody is asked anything.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::MalformedStage`], [`Error::StageVersion`]; [`Error::Io`].
+    pub fn check_stage_layer(&self) -> Result<()> {
+        self.check_stage()
+    }
+
     /// Stores a layer and appends it to the staging file, which a layout of another program gets by this.
     ///
     /// The content is read once, in small pieces, whatever its size.
@@ -197,7 +206,7 @@ impl Layout {
     pub fn stage_layer(&self, input: LayerInput, options: LayerOptions<'_>) -> Result<StagedLayer> {
         let plan = input.plan(options.compression, options.media_type.as_ref())?;
         // What would fail at the end fails before the work.
-        self.find_stage()?;
+        self.check_stage()?;
         let jobs = options.jobs.or_else(|| available_parallelism().ok()).map_or(1, NonZeroUsize::get);
         let (blob, diff_id) = self.store_layer(input, plan.treatment, jobs, options.progress)?;
 

@@ -72,6 +72,15 @@ impl Layout {
     fn store_as_it_is(&self, source: &mut Source<'_, impl Read>, encoding: Encoding) -> Result<Stored<'_>> {
         let mut blob = self.new_blob()?;
         let path = source.path;
+        let mut first = Vec::new();
+        // The source remembers its error.
+        let is_whole = fill(source, &mut first, BUFFER).is_err() || first.len() < BUFFER;
+        if is_whole {
+            // A small layer is done before a thread would have started.
+            blob.write_all(&first).map_err(Error::io("write to", self.path()))?;
+            let diff_id = self.diff_id_of(path, encoding, first.as_slice())?;
+            return Ok((blob, Some(diff_id)));
+        }
         let (stored, plain) = (&Pool::default(), &Pool::default());
         let (to_decoder, from_source) = sync_channel::<Vec<u8>>(QUEUE);
         let (to_hasher, from_decoder) = sync_channel::<Vec<u8>>(QUEUE);
@@ -91,12 +100,8 @@ impl Layout {
                 }
                 diff_id.finish()
             });
+            let mut bytes = first;
             let copied = loop {
-                let mut bytes = stored.take();
-                // The source remembers its error.
-                if fill(source, &mut bytes, BUFFER).is_err() || bytes.is_empty() {
-                    break Ok(());
-                }
                 if let Err(error) = blob.write_all(&bytes) {
                     break Err(Error::io("write to", self.path())(error));
                 }
@@ -104,6 +109,10 @@ impl Layout {
                     // The decoder has ended, with an error of its own unless it takes this for garbage.
                     let garbage = io::Error::new(io::ErrorKind::InvalidData, "data after the end of the stream");
                     break Err(Error::CorruptStream { path: path.to_owned(), encoding, source: garbage });
+                }
+                bytes = stored.take();
+                if fill(source, &mut bytes, BUFFER).is_err() || bytes.is_empty() {
+                    break Ok(());
                 }
             };
             drop(to_decoder);
@@ -212,10 +221,18 @@ impl Layout {
 
 /// Fills a buffer with a number of bytes, or fewer at the end. What it held is lost.
 fn fill(reader: &mut impl Read, buffer: &mut Vec<u8>, size: usize) -> io::Result<()> {
+    /// What a buffer that was never used grows to at first: small layers are common, and fresh memory takes time.
+    const START: usize = 32 * 1024;
     // A buffer that was full before is not cleared: that takes as long as a copy.
-    buffer.resize(size, 0);
+    buffer.resize(size.min(buffer.capacity().max(START)), 0);
     let mut length = 0;
-    while length < size {
+    loop {
+        if length == buffer.len() {
+            if length == size {
+                return Ok(());
+            }
+            buffer.resize(size.min(length * 4), 0);
+        }
         match reader.read(&mut buffer[length..]) {
             Ok(0) => break,
             Ok(read) => length += read,

@@ -3,37 +3,32 @@
 //! Schema 1 is shared with the original program: either reads what the other wrote. Keys that this program adds
 //! (`diff_id` of a layer, `ref_name` of the manifest, `unnamed_manifest`) may be missing, and keys that it does not know are kept.
 
-use serde::{Deserialize, Deserializer, Serialize};
-
+use crate::oci::fields::document_fields;
 use crate::oci::{Annotations, Digest, MediaType, UnknownFields};
 
 /// The version that this program writes and reads.
 pub(crate) const SCHEMA_VERSION: u64 = 1;
 
 /// The content of the staging file.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Stage {
     /// Always 1.
     pub schema_version: u64,
     /// The layers, in the order in which they were added: the lowest first.
     pub layers: Vec<StagedLayer>,
     /// The config, once it is generated.
-    #[serde(deserialize_with = "required")]
     pub config: Option<StagedConfig>,
     /// The manifest, once it is generated.
-    #[serde(deserialize_with = "required")]
     pub manifest: Option<StagedManifest>,
     /// The manifest that was generated without a ref name, if there is one: the next one takes its place. The original
     /// program does not write it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unnamed_manifest: Option<Digest>,
     /// Fields that this program does not know.
-    #[serde(flatten)]
     pub extra: UnknownFields,
 }
 
 /// A layer that was added.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct StagedLayer {
     /// The digest of the blob.
     pub digest: Digest,
@@ -42,18 +37,15 @@ pub struct StagedLayer {
     /// The media type of the blob.
     pub media_type: MediaType,
     /// The annotations that its descriptor gets in the manifest.
-    #[serde(default)]
     pub annotations: Annotations,
     /// The digest of the uncompressed tar. The original program does not write it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub diff_id: Option<Digest>,
     /// Fields that this program does not know.
-    #[serde(flatten)]
     pub extra: UnknownFields,
 }
 
 /// The config that was generated.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct StagedConfig {
     /// The digest of the blob.
     pub digest: Digest,
@@ -62,12 +54,11 @@ pub struct StagedConfig {
     /// The media type of the blob.
     pub media_type: MediaType,
     /// Fields that this program does not know.
-    #[serde(flatten)]
     pub extra: UnknownFields,
 }
 
 /// The manifest that was generated last.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct StagedManifest {
     /// The digest of the blob.
     pub digest: Digest,
@@ -76,15 +67,42 @@ pub struct StagedManifest {
     /// The media type of the blob.
     pub media_type: MediaType,
     /// The annotations in the manifest.
-    #[serde(default)]
     pub annotations: Annotations,
     /// The ref name of its entry in `index.json`. The original program does not write it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ref_name: Option<String>,
     /// Fields that this program does not know.
-    #[serde(flatten)]
     pub extra: UnknownFields,
 }
+
+document_fields!(Stage {
+    schema_version: required "schema_version",
+    layers: required "layers",
+    config: required "config",
+    manifest: required "manifest",
+    unnamed_manifest: optional "unnamed_manifest",
+});
+
+document_fields!(StagedLayer {
+    digest: required "digest",
+    size: required "size",
+    media_type: required "media_type",
+    annotations: default "annotations",
+    diff_id: optional "diff_id",
+});
+
+document_fields!(StagedConfig {
+    digest: required "digest",
+    size: required "size",
+    media_type: required "media_type",
+});
+
+document_fields!(StagedManifest {
+    digest: required "digest",
+    size: required "size",
+    media_type: required "media_type",
+    annotations: default "annotations",
+    ref_name: optional "ref_name",
+});
 
 impl Stage {
     /// Returns the stage of a new layout.
@@ -107,9 +125,4 @@ pub struct Updated<T> {
     pub value: T,
     /// Whether a manifest was generated that does not have the change.
     pub outdates_manifest: bool,
-}
-
-/// Takes a key that may be null, but not missing.
-fn required<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
-    Option::deserialize(deserializer)
 }

@@ -7,6 +7,7 @@
 mod config;
 mod descriptor;
 mod digest;
+pub(crate) mod fields;
 mod index;
 mod manifest;
 mod media_type;

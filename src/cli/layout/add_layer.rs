@@ -7,7 +7,7 @@ use std::process::ExitCode;
 
 use clap::ValueEnum;
 use regshape::compress::{CompressFormat, Compression, Encoding};
-use regshape::layout::{Error, LayerInput, LayerOptions, LayerPlan, StagedLayer, Treatment};
+use regshape::layout::{LayerInput, LayerOptions, LayerPlan, StagedLayer, Treatment};
 use regshape::oci::MediaType;
 use serde::Serialize;
 
@@ -99,10 +99,7 @@ impl Leaf for Args {
         let compression = Compression::new(format, self.level)?;
         let mut plan = input.plan(compression, given.as_ref())?;
         // Nobody is asked for what cannot be stored in the end.
-        match layout.read_stage() {
-            Ok(_) | Err(Error::NoStage { .. }) => {}
-            Err(error) => return Err(error.into()),
-        }
+        layout.check_stage_layer()?;
         if let Some(note) = note(&input, &plan) {
             context.ui.note(&note);
         }
