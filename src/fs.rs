@@ -8,6 +8,7 @@
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
+use std::thread::{self, JoinHandle};
 use std::time::SystemTime;
 
 use tempfile::{NamedTempFile, TempPath};
@@ -62,6 +63,12 @@ impl TempFile {
     /// Waits until the bytes are on the disk.
     pub(crate) fn sync(&self) -> io::Result<()> {
         self.file().sync_data()
+    }
+
+    /// Begins to bring the bytes so far to the disk, on a thread of its own.
+    pub(crate) fn start_sync(&self) -> io::Result<JoinHandle<io::Result<()>>> {
+        let file = self.file().try_clone()?;
+        Ok(thread::spawn(move || file.sync_data()))
     }
 
     /// Gives the file a name that is free; an error of kind `AlreadyExists` if it is not.

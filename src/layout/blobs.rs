@@ -6,6 +6,7 @@
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
+use std::thread::JoinHandle;
 
 use super::error::{Error, Result};
 use super::handle::{BLOBS_DIRECTORY, Layout, Lock};
@@ -23,6 +24,36 @@ pub(super) struct NewBlob<'a> {
     file: TempFile,
     hasher: Hasher,
     size: u64,
+    early_sync: EarlySync,
+}
+
+/// Brings a large blob to the disk while it is being written, so that little is left to wait for in the end.
+#[derive(Default)]
+struct EarlySync {
+    /// How many bytes were written when it last began.
+    begun_at: u64,
+    running: Option<JoinHandle<io::Result<()>>>,
+}
+
+impl EarlySync {
+    /// How many bytes are worth beginning for.
+    const STEP: u64 = 32 * 1024 * 1024;
+
+    /// Begins again if enough was written since and the last one has ended. What it could not write is an error.
+    fn go_on(&mut self, file: &TempFile, written: u64) -> io::Result<()> {
+        if written - self.begun_at < Self::STEP || self.running.as_ref().is_some_and(|running| !running.is_finished()) {
+            return Ok(());
+        }
+        self.finish()?;
+        self.begun_at = written;
+        self.running = Some(file.start_sync()?);
+        Ok(())
+    }
+
+    /// Waits for the last one. Its error would not be told again by the sync that follows.
+    fn finish(&mut self) -> io::Result<()> {
+        self.running.take().map_or(Ok(()), |running| running.join().expect("syncing does not panic"))
+    }
 }
 
 /// A blob that is written and synced, and has no name yet.
@@ -49,7 +80,13 @@ impl Layout {
     /// Starts a blob.
     pub(super) fn new_blob(&self) -> Result<NewBlob<'_>> {
         let file = TempFile::create_in(self.path()).map_err(Error::io("write to", self.path()))?;
-        Ok(NewBlob { layout: self, file, hasher: Hasher::new(Algorithm::Sha256), size: 0 })
+        Ok(NewBlob {
+            layout: self,
+            file,
+            hasher: Hasher::new(Algorithm::Sha256),
+            size: 0,
+            early_sync: EarlySync::default(),
+        })
     }
 
     /// Stores a document, unless it is larger than what is read.
@@ -163,8 +200,9 @@ impl Layout {
 impl<'a> NewBlob<'a> {
     /// Learns the digest of the content and waits until it is on the disk, unless the layout has it already.
     pub(super) fn finish(self) -> Result<PendingBlob<'a>> {
-        let Self { layout, file, hasher, size } = self;
+        let Self { layout, file, hasher, size, mut early_sync } = self;
         let digest = hasher.finish();
+        layout.metrics().time(Phase::Sync, || early_sync.finish()).map_err(Error::io("write to", layout.path()))?;
         let is_there = layout.has_sound_blob(&digest, size);
         if !is_there {
             layout.sync_file(&file)?;
@@ -180,6 +218,9 @@ impl Write for NewBlob<'_> {
         metrics.time(Phase::Hash, || self.hasher.update(&bytes[..written]));
         metrics.count_written(written);
         self.size += written as u64;
+        if self.layout.waits_for_disk() {
+            self.early_sync.go_on(&self.file, self.size)?;
+        }
         Ok(written)
     }
 

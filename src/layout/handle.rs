@@ -132,6 +132,11 @@ impl Layout {
         *self.checked_stage.lock().expect("nobody panics with the lock") = Some(checked);
     }
 
+    /// Tells whether this handle waits for the disk.
+    pub(super) fn waits_for_disk(&self) -> bool {
+        self.waits_for_disk
+    }
+
     /// Returns the directory, as it was given.
     pub fn path(&self) -> &Path {
         &self.root
