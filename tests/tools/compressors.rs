@@ -1,17 +1,31 @@
 //! The streams that regshape makes, in the hands of other programs.
 
 use super::lab::Lab;
-use super::samples::{base, large};
+use super::samples::{base, large, noise};
 use super::tree::sha256;
 
 #[test]
-fn gzip_pigz_python_and_zstd_read_the_layers() {
-    let Some(lab) = Lab::with(&["gzip", "pigz", "python3", "zstd"]) else { return };
-    let python = "import gzip, sys; sys.stdout.buffer.write(gzip.open(sys.argv[1]).read())";
-    let readers: [(&str, &[&[&str]]); 2] =
-        [("gzip", &[&["gzip", "-dc"], &["pigz", "-dc"], &["python3", "-c", python]]), ("zstd", &[&["zstd", "-dc"]])];
+fn compressors_read_the_layers_and_find_one_member() {
+    let Some(lab) = Lab::with(&["gzip", "pigz", "igzip", "libdeflate-gunzip", "python3", "zstd"]) else { return };
+    // zlib stops at the end of the first member: there must be nothing after it.
+    let python = "import sys, zlib; d = zlib.decompressobj(31); c = open(sys.argv[1], 'rb').read(); \
+                  sys.stdout.buffer.write(d.decompress(c)); assert d.eof and not d.unused_data";
+    let readers: [(&str, &[&[&str]]); 2] = [
+        (
+            "gzip",
+            &[
+                &["gzip", "-dc"],
+                &["pigz", "-dc"],
+                &["igzip", "-dc"],
+                &["libdeflate-gunzip", "-c"],
+                &["python3", "-c", python],
+            ],
+        ),
+        ("zstd", &[&["zstd", "-dc"]]),
+    ];
     for (format, readers) in readers {
-        for (name, tar) in [("base", base()), ("large", large()), ("nothing", vec![0; 1024])] {
+        let mixed = [large(), noise(3 << 20), large()].concat();
+        for (name, tar) in [("base", base()), ("large", large()), ("nothing", vec![0; 1024]), ("mixed", mixed)] {
             let layout = format!("{name}-{format}");
             lab.write(name, &tar);
             lab.regshape(&["layout", "init", "--path", &layout]);
@@ -30,6 +44,11 @@ fn gzip_pigz_python_and_zstd_read_the_layers() {
                 // gzip wants a name with its suffix, or standard input.
                 let content = match reader {
                     ["python3", rest @ ..] => lab.run_bytes("python3", &[rest, &["stream"]].concat()),
+                    // This one takes no standard input.
+                    ["libdeflate-gunzip", ..] => {
+                        lab.write("stream.gz", lab.read("stream"));
+                        lab.run_bytes("libdeflate-gunzip", &["-c", "stream.gz"])
+                    }
                     words => lab.run_bytes("sh", &["-c", &format!("{} < stream", words.join(" "))]),
                 };
                 assert_eq!(sha256(&content), sha256(&tar), "{reader:?} on {layout}");
