@@ -263,6 +263,27 @@ pub(crate) fn open_regular(path: &Path) -> io::Result<File> {
     if file.metadata()?.is_file() { Ok(file) } else { Err(not_regular()) }
 }
 
+/// Opens a regular file as [`open_regular`] does; follows a link that leads to one below a directory.
+///
+/// # Errors
+///
+/// Those of [`open_regular`]; of kind `InvalidInput` too if a link leads out of the directory.
+pub(crate) fn open_inside(root: &Path, path: &Path) -> io::Result<File> {
+    if !fs::symlink_metadata(path)?.is_symlink() {
+        return open_regular(path);
+    }
+    match target_inside(root, path)? {
+        Some(target) => open_regular(&target),
+        None => Err(io::Error::new(io::ErrorKind::InvalidInput, "a link that leads out of the layout")),
+    }
+}
+
+/// Returns where a path leads, if that is below a directory.
+pub(crate) fn target_inside(root: &Path, path: &Path) -> io::Result<Option<PathBuf>> {
+    let target = fs::canonicalize(path)?;
+    Ok(target.starts_with(fs::canonicalize(root)?).then_some(target))
+}
+
 /// Reads a file to its end if it is not larger than a limit; `None` if it is.
 pub(crate) fn read_at_most(file: &File, limit: u64) -> io::Result<Option<Vec<u8>>> {
     let expected = file.metadata()?.len();
@@ -354,6 +375,10 @@ mod tests {
             let link = directory.path().join("link");
             std::os::unix::fs::symlink(&path, &link).expect("linked");
             assert_eq!(open_regular(&link).expect_err("a link").kind(), io::ErrorKind::InvalidInput);
+            assert!(open_inside(directory.path(), &link).is_ok());
+            let elsewhere = tempfile::tempdir().expect("a directory");
+            let error = open_inside(elsewhere.path(), &link).expect_err("a link out of it");
+            assert_eq!(error.to_string(), "a link that leads out of the layout");
         }
     }
 }

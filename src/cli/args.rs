@@ -17,6 +17,9 @@ pub(crate) struct Common {
     /// Print the result as JSON
     #[arg(long)]
     pub(crate) json: bool,
+    /// Follow a link at blobs that leads out of the layout, to blobs that several layouts share
+    #[arg(long)]
+    pub(crate) shared_blobs: bool,
     #[command(flatten)]
     pub(crate) telemetry: TelemetryArgs,
 }

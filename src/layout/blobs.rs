@@ -12,7 +12,7 @@ use super::error::{Error, Result};
 use super::handle::{BLOBS_DIRECTORY, Layout, Lock};
 use super::metrics::Phase;
 use crate::compress::BUFFER;
-use crate::fs::{TempFile, open_regular, read_at_most};
+use crate::fs::{TempFile, open_inside, open_regular, read_at_most, target_inside};
 use crate::oci::{Algorithm, Digest, Hasher};
 
 /// The largest manifest, index or config that is read. Registries take 4 MiB.
@@ -103,10 +103,13 @@ impl Layout {
     ///
     /// # Errors
     ///
-    /// [`Error::MissingBlob`], with `referrer` as what refers to it; [`Error::NotAFile`]; [`Error::Io`].
+    /// [`Error::MissingBlob`], with `referrer` as what refers to it; [`Error::NotAFile`], [`Error::LinkOutside`];
+    /// [`Error::Io`].
     pub(super) fn open_blob(&self, digest: &Digest, referrer: &str) -> Result<(File, u64)> {
         let path = self.blob_path(digest);
-        let open = open_regular(&path).and_then(|file| Ok((file.metadata()?.len(), file)));
+        self.check_blob_directory(digest)?;
+        let file = if self.shares_blobs() { open_regular(&path) } else { open_inside(self.path(), &path) };
+        let open = file.and_then(|file| Ok((file.metadata()?.len(), file)));
         match open {
             Ok((size, file)) => {
                 self.metrics().count_blob_read();
@@ -182,8 +185,24 @@ impl Layout {
         self.open_blob(digest, "").is_ok_and(|(file, found)| found == size && self.verify(digest, file, |_| ()).is_ok())
     }
 
+    /// Checks that the directories on the way to a blob are in the layout, unless it shares its blobs with others.
+    fn check_blob_directory(&self, digest: &Digest) -> Result<()> {
+        if self.shares_blobs() {
+            return Ok(());
+        }
+        let blobs = self.path().join(BLOBS_DIRECTORY);
+        for directory in [blobs.join(digest.algorithm_name()), blobs] {
+            let is_link = fs::symlink_metadata(&directory).is_ok_and(|metadata| metadata.is_symlink());
+            if is_link && target_inside(self.path(), &directory).is_ok_and(|target| target.is_none()) {
+                return Err(Error::LinkOutside { path: directory });
+            }
+        }
+        Ok(())
+    }
+
     /// Deletes a blob that no document names any more. That it is gone already is not an error.
     pub(super) fn remove_blob(&self, _lock: &Lock, digest: &Digest) -> Result<()> {
+        self.check_blob_directory(digest)?;
         let path = self.blob_path(digest);
         match fs::remove_file(&path) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(Error::io("delete", path)(error)),
@@ -233,6 +252,7 @@ impl<'a> PendingBlob<'a> {
     /// Gives the blob its name. One that was there is replaced, unless its content is right.
     pub(super) fn commit(self, _lock: &Lock) -> Result<StoredBlob<'a>> {
         let Self { layout, file, is_there, digest, size } = self;
+        layout.check_blob_directory(&digest)?;
         let path = layout.blob_path(&digest);
         // A link that leads nowhere has the name too.
         let is_new = fs::symlink_metadata(&path).is_err();

@@ -11,7 +11,7 @@ use super::error::{Error, Reason, Result};
 use super::handle::{CheckedStage, Layout, Lock};
 use super::metrics::Phase;
 use super::stage::{SCHEMA_VERSION, Stage};
-use crate::fs::{FileVersion, TempFile, open_regular, read_at_most};
+use crate::fs::{FileVersion, TempFile, open_inside, read_at_most};
 use crate::oci::Index;
 
 /// The entry point of a layout (image-spec, image-layout.md, "index.json file").
@@ -152,7 +152,7 @@ impl Layout {
         let path = self.document_path(name);
         let read = self
             .metrics()
-            .time(Phase::Read, || open_regular(&path).and_then(|file| read_at_most(&file, DOCUMENT_LIMIT)));
+            .time(Phase::Read, || open_inside(self.path(), &path).and_then(|file| read_at_most(&file, DOCUMENT_LIMIT)));
         match read {
             Ok(Some(content)) => {
                 self.metrics().count_read(content.len());

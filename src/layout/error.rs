@@ -171,7 +171,13 @@ pub enum Error {
         /// What refers to it: a file of the layout, or a digest.
         referrer: String,
     },
-    /// What should be a blob is no regular file.
+    /// The directory of the blobs is a link that leads out of the layout.
+    #[error("{} is a link that leads out of the layout", .path.display())]
+    LinkOutside {
+        /// The link.
+        path: PathBuf,
+    },
+    /// What should be a blob is no regular file in the layout: a directory, a pipe, a link that leads out of it.
     #[error("blob {digest} is not a regular file")]
     NotAFile {
         /// The blob.

@@ -10,7 +10,7 @@ use serde::Deserialize;
 use super::error::{Error, Result};
 use super::metrics::{Metrics, Phase};
 use super::stage::Stage;
-use crate::fs::{TempFile, has_temporary, open_regular, read_at_most, remove_stale, sync_directory};
+use crate::fs::{TempFile, has_temporary, open_inside, read_at_most, remove_stale, sync_directory};
 
 /// The file that makes a directory a layout (image-spec, image-layout.md, "oci-layout file").
 const MARKER_FILE: &str = "oci-layout";
@@ -46,6 +46,7 @@ pub struct Layout {
     root: PathBuf,
     metrics: Arc<Metrics>,
     waits_for_disk: bool,
+    shares_blobs: bool,
     checked_stage: Arc<Mutex<Option<CheckedStage>>>,
 }
 
@@ -82,7 +83,7 @@ impl Layout {
         let layout = Self::at(path.into());
         let marker = layout.marker_path();
         let malformed = |reason: String| Error::MalformedMarker { path: layout.root.clone(), reason };
-        let read = open_regular(&marker).and_then(|file| {
+        let read = open_inside(&layout.root, &marker).and_then(|file| {
             layout.clean(&file);
             read_marker(&file)
         });
@@ -112,7 +113,7 @@ impl Layout {
 
     /// Makes a handle for a directory that is a layout or is about to become one.
     pub(super) fn at(root: PathBuf) -> Self {
-        Self { root, metrics: Arc::default(), waits_for_disk: true, checked_stage: Arc::default() }
+        Self { root, metrics: Arc::default(), waits_for_disk: true, shares_blobs: false, checked_stage: Arc::default() }
     }
 
     /// Makes this handle write without waiting for the disk, for throw-away layouts: after a crash of the machine, not of
@@ -120,6 +121,18 @@ impl Layout {
     #[must_use]
     pub fn without_sync(self) -> Self {
         Self { waits_for_disk: false, ..self }
+    }
+
+    /// Makes this handle follow a link at `blobs`, or at a directory in it, that leads out of the layout: for layouts that
+    /// share their blobs. Otherwise it is an error.
+    #[must_use]
+    pub fn with_shared_blobs(self) -> Self {
+        Self { shares_blobs: true, ..self }
+    }
+
+    /// Tells whether this handle follows a link at `blobs` that leads out of the layout.
+    pub(super) fn shares_blobs(&self) -> bool {
+        self.shares_blobs
     }
 
     /// Returns what a check found, once.

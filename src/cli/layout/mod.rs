@@ -127,6 +127,7 @@ trait Leaf {
 /// What a command works with.
 struct Context {
     ui: Ui,
+    shares_blobs: bool,
     layout: OnceCell<Layout>,
 }
 
@@ -144,7 +145,7 @@ impl Context {
 
     /// Keeps the layout, whose counters are told at the end.
     fn opened(&self, layout: Layout) -> &Layout {
-        self.layout.get_or_init(|| layout)
+        self.layout.get_or_init(|| if self.shares_blobs { layout.with_shared_blobs() } else { layout })
     }
 }
 
@@ -162,7 +163,8 @@ fn execute(leaf: impl Leaf, global: &Global) -> anyhow::Result<ExitCode> {
     }
     let common = leaf.common();
     let telemetry = Telemetry::start(name(&leaf), common.telemetry.clone(), global.log_file.as_deref())?;
-    let context = Context { ui: Ui::new(global, common.json), layout: OnceCell::new() };
+    let context =
+        Context { ui: Ui::new(global, common.json), shares_blobs: common.shared_blobs, layout: OnceCell::new() };
     let result = leaf.run(&context);
     telemetry.finish(context.layout.get().map(Layout::metrics));
     result
