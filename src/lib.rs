@@ -58,3 +58,44 @@ pub mod compress;
 mod fs;
 pub mod layout;
 pub mod oci;
+
+/// What this project's own benchmarks and fuzz targets reach of the inside. It is no promise: no version of the library
+/// keeps it as it was.
+///
+/// Functions that only call others: what is private to the crate cannot be exported under another name.
+#[doc(hidden)]
+pub mod internals {
+    use std::io::{self, BufRead, Read};
+
+    use crate::compress::{self, Compression, Encoding, Failure};
+
+    /// Compresses content that is in memory, and hands on the stream a piece at a time.
+    pub fn compress(
+        compression: Compression,
+        jobs: usize,
+        mut content: &[u8],
+        mut write: impl FnMut(&[u8]) + Send,
+    ) -> io::Result<()> {
+        let read = |block: &mut Vec<u8>, size: usize| {
+            block.clear();
+            content.by_ref().take(size as u64).read_to_end(block).map(drop)
+        };
+        let write = |bytes: &[u8]| {
+            write(bytes);
+            Ok(())
+        };
+        compress::compress(compression, jobs, read, write, &|_| ()).map_err(|failure| match failure {
+            Failure::Compressor(error) | Failure::Caller(error) => error,
+        })
+    }
+
+    /// Opens a finished deflate stream at its end; `false` if it is not a whole one.
+    pub fn open_end(stream: &mut Vec<u8>) -> bool {
+        compress::open_end(stream, 0)
+    }
+
+    /// Reads a compressed stream as what was compressed.
+    pub fn decoder<'a>(encoding: Encoding, stream: impl BufRead + 'a) -> io::Result<Box<dyn Read + 'a>> {
+        compress::decoder(encoding, stream)
+    }
+}

@@ -16,7 +16,8 @@ use std::process::{Command, Output, Stdio};
 mod library_example;
 
 /// What people read, except the generated reference and the changelog.
-const PROSE: [&str; 4] = ["README.md", "docs/guide.md", "docs/staging-file.md", "docs/design.md"];
+const PROSE: [&str; 5] =
+    ["README.md", "docs/guide.md", "docs/staging-file.md", "docs/design.md", "docs/performance.md"];
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -431,7 +432,8 @@ fn podman_and_buildah_are_not_given_a_path_that_they_refuse() {
 #[test]
 fn every_flag_that_the_prose_names_is_one_of_the_program() {
     /// Flags of other programs.
-    const OTHERS: [&str; 5] = ["--release", "--example", "--test", "--no-default-features", "--open"];
+    const OTHERS: [&str; 7] =
+        ["--release", "--example", "--test", "--no-default-features", "--open", "--bench", "--memory"];
     let help: String = commands().iter().map(|command| command.help.as_str()).collect();
     let is_word = |c: char| c.is_ascii_alphanumeric() || c == '-';
     let known: BTreeSet<&str> = help.split(|c| !is_word(c)).filter(|word| word.starts_with("--")).collect();

@@ -27,7 +27,7 @@ pub(super) const END: [u8; 2] = [0x03, 0x00];
 /// stands in a buffer from some byte on.
 ///
 /// Returns `false`, and leaves the stream as it was, if it is not a whole deflate stream.
-pub(super) fn open_end(stream: &mut Vec<u8>, start: usize) -> bool {
+pub(crate) fn open_end(stream: &mut Vec<u8>, start: usize) -> bool {
     let length = stream.len();
     stream.resize(length + SLACK, 0);
     let found = Walk { stream: &stream[start..], at: 0 }.find_last_block();

@@ -9,6 +9,7 @@ mod detect;
 mod gzip;
 mod parallel;
 
+pub(crate) use deflate::open_end;
 pub(crate) use detect::{Peeked, Sight, peek};
 pub(crate) use parallel::{Failure, Pool, compress};
 

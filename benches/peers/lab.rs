@@ -1,0 +1,265 @@
+//! The place where everything happens: a temporary directory with the inputs, which are made when they are needed.
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use regshape::layout::{LayerInput, LayerOptions, Layout};
+
+use crate::measure::Side;
+use crate::support::{
+    MIB, Result, generate_image, layout_with_entries, write_gzip, write_noise_tar, write_real_tar, write_tiny_tar,
+    write_zstd,
+};
+
+pub(crate) const TAR: &str = "application/vnd.oci.image.layer.v1.tar";
+pub(crate) const TAR_GZIP: &str = "application/vnd.oci.image.layer.v1.tar+gzip";
+
+/// What a peer writes.
+const PEER_OUTPUT: &str = "peer.out";
+
+pub(crate) struct Lab {
+    directory: tempfile::TempDir,
+    /// The program that is measured.
+    pub(crate) program: PathBuf,
+    /// The size of the tar of real files, in MiB; the other inputs are in proportion to it.
+    pub(crate) size: u64,
+    pub(crate) cores: usize,
+}
+
+impl Lab {
+    pub(crate) fn new(parent: &Path, program: PathBuf, size: u64, cores: usize) -> Result<Self> {
+        Ok(Self { directory: tempfile::tempdir_in(parent)?, program, size, cores })
+    }
+
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
+    }
+
+    /// Lists the large files that were made, with their sizes.
+    pub(crate) fn files(&self) -> Result<Vec<String>> {
+        let mut files = Vec::new();
+        for entry in fs::read_dir(self.directory.path())? {
+            let path = entry?.path();
+            let metadata = fs::metadata(&path)?;
+            if metadata.is_file() && !path.ends_with(PEER_OUTPUT) {
+                files.push(format!("`{}` {}", name(&path), metadata.len()));
+            }
+        }
+        files.sort();
+        Ok(files)
+    }
+
+    /// Returns a file or directory, which is made the first time.
+    fn made(&self, name: &str, make: impl FnOnce(&Path) -> Result<()>) -> Result<PathBuf> {
+        let path = self.path(name);
+        if !path.exists() {
+            make(&path)?;
+        }
+        Ok(path)
+    }
+
+    /// A tar of real files, of the size that all rows use or another one.
+    pub(crate) fn raw(&self, mib: u64) -> Result<PathBuf> {
+        self.made(&format!("real-{mib}.tar"), |path| write_real_tar(path, mib * MIB))
+    }
+
+    pub(crate) fn gz(&self, mib: u64) -> Result<PathBuf> {
+        let raw = self.raw(mib)?;
+        self.made(&format!("real-{mib}.tar.gz"), |path| write_gzip(&raw, path))
+    }
+
+    pub(crate) fn zst(&self, mib: u64) -> Result<PathBuf> {
+        let raw = self.raw(mib)?;
+        self.made(&format!("real-{mib}.tar.zst"), |path| write_zstd(&raw, path))
+    }
+
+    /// A tar of noise, half as large as that of real files.
+    pub(crate) fn noise(&self) -> Result<PathBuf> {
+        self.made("noise.tar", |path| write_noise_tar(path, 1, self.size * MIB / 2))
+    }
+
+    pub(crate) fn tiny(&self, number: usize) -> Result<PathBuf> {
+        let directory = self.made("tiny", |path| Ok(fs::create_dir(path)?))?;
+        self.made(&format!("tiny/{number}.tar"), |_| write_tiny_tar(&directory.join(format!("{number}.tar")), number))
+    }
+
+    /// A valid layout of 16 uncompressed layers, three times as large as the tar of real files.
+    pub(crate) fn blobs(&self) -> Result<PathBuf> {
+        self.made("blobs", |path| {
+            let layout = Layout::init_without_sync(path)?;
+            let tar = self.path("blob.tar");
+            for number in 0..16 {
+                write_noise_tar(&tar, 100 + number, self.size * MIB * 3 / 16)?;
+                let media_type = Some(TAR.parse()?);
+                layout.stage_layer(LayerInput::open(&tar)?, LayerOptions { media_type, ..LayerOptions::default() })?;
+            }
+            fs::remove_file(tar)?;
+            generate_image(&layout, "base")
+        })
+    }
+
+    /// A layout of one image with many tiny layers.
+    pub(crate) fn many_layers(&self, layers: usize) -> Result<PathBuf> {
+        self.made(&format!("layers-{layers}"), |path| {
+            let layout = Layout::init_without_sync(path)?;
+            for number in 0..layers {
+                layout.stage_layer(LayerInput::open(self.tiny(number)?)?, LayerOptions::default())?;
+            }
+            generate_image(&layout, "base")
+        })
+    }
+
+    /// A layout whose index has many entries.
+    pub(crate) fn many_entries(&self, entries: usize) -> Result<PathBuf> {
+        let tar = self.tiny(0)?;
+        self.made(&format!("entries-{entries}"), |path| layout_with_entries(path, &tar, entries).map(drop))
+    }
+
+    /// A command of the program on a layout; its notes and its result are not of interest.
+    pub(crate) fn regshape(&self, words: &[&str], layout: &Path) -> Command {
+        let mut command = silent(&self.program);
+        command.args(["--quiet", "layout"]).args(words).arg("--path").arg(layout);
+        command
+    }
+
+    /// The program stores a file in a new layout.
+    pub(crate) fn add_layer<'l>(&'l self, file: PathBuf, flags: &'l [&'l str]) -> Side<'l> {
+        let layout = self.path("ours");
+        let written = layout.clone();
+        Side {
+            shown: shown("regshape", [&["layout", "add", "layer"], flags, &["--file", &name(&file)]].concat()),
+            prepare: Box::new(move || {
+                remove(&layout)?;
+                Layout::init_without_sync(&layout)?;
+                let mut command = self.regshape(&["add", "layer"], &layout);
+                command.args(flags).arg("--file").arg(&file);
+                Ok(vec![command])
+            }),
+            output: Some(Box::new(move || largest_blob(&written))),
+        }
+    }
+
+    /// Another program compresses a file to its standard output, which is a file here.
+    pub(crate) fn compressor<'l>(&self, program: &'l Path, arguments: &[&str], file: PathBuf) -> Side<'l> {
+        let target = self.path(PEER_OUTPUT);
+        let written = target.clone();
+        let arguments = owned(arguments);
+        Side {
+            shown: format!("{} > out", shown(&name(program), arguments.iter().chain([&name(&file)]))),
+            prepare: Box::new(move || {
+                let mut command = Command::new(program);
+                command.args(&arguments).arg(&file).stdout(File::create(&target)?);
+                Ok(vec![command])
+            }),
+            output: Some(Box::new(move || Ok(fs::metadata(&written)?.len()))),
+        }
+    }
+
+    /// umoci stores a file in a new layout.
+    pub(crate) fn umoci_add_layer<'l>(&self, umoci: &'l Path, file: PathBuf) -> Side<'l> {
+        let layout = self.path("umoci");
+        let written = layout.clone();
+        Side {
+            shown: format!("umoci raw add-layer --image layout:base {}", name(&file)),
+            prepare: Box::new(move || {
+                remove(&layout)?;
+                run(silent(umoci).arg("init").arg("--layout").arg(&layout))?;
+                let image = format!("{}:base", layout.display());
+                run(silent(umoci).args(["new", "--image", &image]))?;
+                let mut command = silent(umoci);
+                command.args(["raw", "add-layer", "--image", &image]).arg(&file);
+                Ok(vec![command])
+            }),
+            output: Some(Box::new(move || largest_blob(&written))),
+        }
+    }
+
+    /// The original program stores a file in a new layout.
+    pub(crate) fn original_add_layer<'l>(&self, original: &'l Path, file: PathBuf) -> Side<'l> {
+        let layout = self.path("original");
+        let written = layout.clone();
+        Side {
+            shown: format!("original layout add layer --media-type {TAR_GZIP} --file {}", name(&file)),
+            prepare: Box::new(move || {
+                remove(&layout)?;
+                run(silent(original).args(["layout", "init", "--path"]).arg(&layout))?;
+                let mut command = silent(original);
+                command.args(["layout", "add", "layer", "--media-type", TAR_GZIP, "--path"]).arg(&layout);
+                command.arg("--file").arg(&file);
+                Ok(vec![command])
+            }),
+            output: Some(Box::new(move || largest_blob(&written))),
+        }
+    }
+}
+
+/// A program that only reads a file, or several of them at once.
+pub(crate) fn readers<'l>(program: &'l Path, arguments: &[&str], groups: Vec<Vec<PathBuf>>) -> Side<'l> {
+    let arguments = owned(arguments);
+    let files = match groups.as_slice() {
+        [files] => files.iter().map(|file| name(file)).collect::<Vec<_>>().join(" "),
+        groups => format!("FILE..., {} processes at once", groups.len()),
+    };
+    Side {
+        shown: shown(&program_name(program), arguments.iter().chain([&files])),
+        prepare: Box::new(move || {
+            let command = |files: &Vec<PathBuf>| {
+                let mut command = silent(program);
+                command.args(&arguments).args(files);
+                command
+            };
+            Ok(groups.iter().map(command).collect())
+        }),
+        output: None,
+    }
+}
+
+/// A program whose result goes nowhere.
+pub(crate) fn silent(program: &Path) -> Command {
+    let mut command = Command::new(program);
+    command.stdout(Stdio::null());
+    command
+}
+
+fn run(command: &mut Command) -> Result<()> {
+    let status = command.status()?;
+    if status.success() { Ok(()) } else { Err(format!("{command:?} ended with {status}").into()) }
+}
+
+fn owned(words: &[&str]) -> Vec<String> {
+    words.iter().map(|&word| word.to_owned()).collect()
+}
+
+/// Returns a command as somebody would type it.
+fn shown(program: &str, words: impl IntoIterator<Item = impl AsRef<str>>) -> String {
+    words.into_iter().fold(program.to_owned(), |line, word| line + " " + word.as_ref())
+}
+
+fn name(path: &Path) -> String {
+    path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned()
+}
+
+/// Returns the name of a program; that of this benchmark without what cargo adds to it.
+fn program_name(program: &Path) -> String {
+    let name = name(program);
+    if name.starts_with("peers-") { "peers".to_owned() } else { name }
+}
+
+fn remove(directory: &Path) -> Result<()> {
+    if directory.exists() {
+        fs::remove_dir_all(directory)?;
+    }
+    Ok(())
+}
+
+/// Returns the files that a layout's blobs are.
+pub(crate) fn blobs_of(layout: &Path) -> Result<Vec<PathBuf>> {
+    fs::read_dir(layout.join("blobs/sha256"))?.map(|entry| Ok(entry?.path())).collect()
+}
+
+/// Returns the size of a layer that is larger than the documents around it.
+fn largest_blob(layout: &Path) -> Result<u64> {
+    let sizes = blobs_of(layout)?.iter().map(|blob| Ok(fs::metadata(blob)?.len())).collect::<Result<Vec<_>>>()?;
+    Ok(sizes.into_iter().max().unwrap_or_default())
+}
