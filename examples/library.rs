@@ -34,7 +34,7 @@ pub fn build(path: &Path, tar: &Path) -> Result<(), Box<dyn Error>> {
     let index = layout.read_index()?;
     assert_eq!(index.manifests.len(), 1);
     assert_eq!(index.manifests[0].digest, manifest.digest);
-    let report = layout.validate(None)?;
+    let report = layout.validate(ValidateOptions::default())?;
     if let Some(finding) = report.errors.first() {
         return Err(format!("{}: {}", finding.location(), finding.message()).into());
     }

@@ -15,7 +15,7 @@
 //! let index = layout.read_index()?;
 //! assert_eq!(index.manifests[0].digest, manifest.digest);
 //! assert_eq!(index.manifests[0].ref_name(), Some("latest"));
-//! assert!(layout.validate(None)?.is_valid());
+//! assert!(layout.validate(ValidateOptions::default())?.is_valid());
 //! # Ok(())
 //! # }
 //! ```

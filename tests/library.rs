@@ -67,7 +67,7 @@ fn an_image_is_built_changed_and_validated_as_the_guide_says() {
         .expect("generated");
     let options = ManifestOptions { ref_name: Some("latest".parse().expect("a name")), ..ManifestOptions::default() };
     let manifest = layout.generate_manifest(options.clone()).expect("generated");
-    assert!(layout.validate(None).expect("checked").is_valid());
+    assert!(layout.validate(ValidateOptions::default()).expect("checked").is_valid());
 
     let stage = layout.read_stage().expect("a staging file");
     assert_eq!(
@@ -91,7 +91,7 @@ fn an_image_is_built_changed_and_validated_as_the_guide_says() {
     assert_eq!(index.manifests.len(), 1);
     assert_eq!((&index.manifests[0].digest, index.manifests[0].ref_name()), (&annotated.digest, Some("latest")));
     assert_eq!(index.manifests[0].platform.as_ref().map(|platform| platform.architecture.as_str()), Some("arm64"));
-    let report = layout.validate(None).expect("checked");
+    let report = layout.validate(ValidateOptions::default()).expect("checked");
     assert_eq!((report.errors, report.warnings, report.checked.blobs), (vec![], vec![], 3));
 }
 
@@ -180,7 +180,7 @@ fn damage_is_told_apart() {
     std::fs::remove_file(blob).expect("removed");
     let error = layout.check_config().expect_err("missing");
     assert!(matches!(&error, Error::MissingBlob { digest, .. } if *digest == config), "{error:?}");
-    let report = layout.validate(None).expect("checked");
+    let report = layout.validate(ValidateOptions::default()).expect("checked");
     assert!(!report.is_valid());
     let manifest = layout.read_stage().expect("a staging file").manifest.expect("a manifest").digest;
     assert_eq!(report.errors[0].message(), format!("blob {config} referenced by {manifest} does not exist"));

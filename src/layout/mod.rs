@@ -46,4 +46,4 @@ pub use layer::{LayerInput, LayerOptions, LayerPlan, Progress, Treatment, Update
 pub use manifest::ManifestOptions;
 pub use metrics::{Metrics, Phase};
 pub use stage::{Stage, StagedConfig, StagedLayer, StagedManifest};
-pub use validate::{Checked, Finding, Report};
+pub use validate::{Checked, Finding, Report, ValidateOptions};
