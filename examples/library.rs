@@ -3,7 +3,9 @@
 use std::error::Error;
 use std::path::Path;
 
-use regshape::layout::{ConfigChanges, ConfigOptions, LayerInput, LayerOptions, Layout, ManifestOptions};
+use regshape::layout::{
+    ConfigChanges, ConfigOptions, LayerInput, LayerOptions, Layout, ManifestOptions, ValidateOptions,
+};
 use regshape::oci::Annotations;
 
 fn main() -> Result<(), Box<dyn Error>> {

@@ -5,7 +5,7 @@
 //! # let directory = tempfile::tempdir()?;
 //! # let (path, tar) = (directory.path().join("my-image"), directory.path().join("layer.tar"));
 //! # std::fs::write(&tar, [0; 1024])?;
-//! use regshape::layout::{ConfigOptions, Layout, LayerInput, LayerOptions, ManifestOptions};
+//! use regshape::layout::{ConfigOptions, Layout, LayerInput, LayerOptions, ManifestOptions, ValidateOptions};
 //!
 //! let layout = Layout::init(&path)?;
 //! layout.stage_layer(LayerInput::open(&tar)?, LayerOptions::default())?;

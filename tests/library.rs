@@ -5,7 +5,7 @@ use std::path::Path;
 
 use regshape::compress::{CompressFormat, Encoding};
 use regshape::layout::{
-    ConfigChanges, ConfigOptions, Error, LayerInput, LayerOptions, Layout, ManifestOptions, Treatment,
+    ConfigChanges, ConfigOptions, Error, LayerInput, LayerOptions, Layout, ManifestOptions, Treatment, ValidateOptions,
 };
 use regshape::oci::{Annotations, Digest, LayerEncoding, MediaType};
 
@@ -184,7 +184,7 @@ fn damage_is_told_apart() {
     assert!(!report.is_valid());
     let manifest = layout.read_stage().expect("a staging file").manifest.expect("a manifest").digest;
     assert_eq!(report.errors[0].message(), format!("blob {config} referenced by {manifest} does not exist"));
-    assert_eq!(report.errors[0].location(), format!("config in {manifest}"));
+    assert_eq!(report.errors[0].location(), format!("config in manifest {manifest}"));
 
     std::fs::write(layout.path().join("index.json"), "[]").expect("written");
     assert!(matches!(layout.read_index(), Err(Error::MalformedIndex { .. })));

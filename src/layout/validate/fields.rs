@@ -74,7 +74,9 @@ impl<'n, 'f> Fields<'n, 'f> {
 
     /// Reads optional fields as texts.
     pub(super) fn texts(&mut self, keys: &[&str]) {
-        keys.iter().for_each(|key| drop(self.text(key, self.get(key))));
+        for key in keys {
+            self.text(key, self.get(key));
+        }
     }
 
     /// Reads optional fields as booleans.

@@ -84,8 +84,9 @@ pub(super) enum Outcome {
     },
 }
 
-/// An image, as its manifest says it.
+/// What a manifest says of an image, if it is one.
 pub(super) struct Image {
+    /// The image's config; `None` if there is none, or no layer of a type that is known to be one.
     pub(super) config: Option<Digest>,
     pub(super) layers: usize,
     /// Whether each layer is of a type that is known to be one.
@@ -135,19 +136,6 @@ impl Reference {
     fn may_be_elsewhere(&self) -> bool {
         let Descriptor { has_urls, data, media_type, .. } = &self.descriptor;
         *has_urls || data.is_some() || media_type.as_ref().is_some_and(MediaType::is_non_distributable)
-    }
-
-    /// Returns what the content is to be read as, if it is not only compared with its digest.
-    fn reading(&self) -> Option<Reading> {
-        let media_type = self.descriptor.media_type.as_ref()?;
-        if let Some(kind) = Kind::of(media_type) {
-            Some(Reading::Document(kind))
-        } else if self.role == Role::Config && media_type.is_image_config() {
-            Some(Reading::ImageConfig)
-        } else {
-            let may_be_document = self.role == Role::Entry && !schema::is_schema_1(media_type);
-            may_be_document.then_some(Reading::Unknown)
-        }
     }
 }
 
@@ -243,6 +231,21 @@ impl<'a> Validation<'a> {
         }));
     }
 
+    /// Returns what content is to be read as, if it is not only compared with its digest.
+    fn reading(&self, reference: &Reference) -> Option<Reading> {
+        let media_type = reference.descriptor.media_type.as_ref()?;
+        if let Some(kind) = Kind::of(media_type) {
+            return Some(Reading::Document(kind));
+        }
+        if reference.role == Role::Config && media_type.is_image_config() {
+            // Artifacts of some programs have an image's config type and nothing of an image.
+            let image = reference.holder.digest.as_ref().and_then(|manifest| self.images.get(manifest));
+            return image.is_some_and(|image| image.config.is_some()).then_some(Reading::ImageConfig);
+        }
+        let may_be_document = reference.role == Role::Entry && !schema::is_schema_1(media_type);
+        may_be_document.then_some(Reading::Unknown)
+    }
+
     /// Checks a descriptor and what it leads to.
     fn visit(&mut self, reference: Reference) {
         let location = reference.location();
@@ -296,7 +299,7 @@ impl<'a> Validation<'a> {
                 } else {
                     self.error(missing.to_string(), &location);
                 }
-                let reading = reference.reading();
+                let reading = self.reading(&reference);
                 if has_right_data && reading.is_some() {
                     let data = reference.descriptor.data.as_deref().map(<[u8]>::to_vec);
                     self.read(&reference, &digest, &location, data.map(Ok));
@@ -306,11 +309,11 @@ impl<'a> Validation<'a> {
                 return;
             }
             Err(error) => {
-                self.is_incomplete |= reference.reading().is_some();
+                self.is_incomplete |= self.reading(&reference).is_some();
                 return self.error(error.to_string(), &location);
             }
         };
-        match reference.reading() {
+        match self.reading(&reference) {
             Some(_) => self.read(&reference, &digest, &location, file.map(Err)),
             None => self.leaf(&reference, digest, location),
         }
@@ -355,7 +358,7 @@ impl<'a> Validation<'a> {
 
     /// Reads a document, or what may be one, unless that was done before, and checks it and what is said of it.
     fn read(&mut self, reference: &Reference, digest: &Digest, location: &str, source: Option<Result<Vec<u8>, File>>) {
-        let Some(reading) = reference.reading() else { return };
+        let Some(reading) = self.reading(reference) else { return };
         let key = (digest.clone(), reading);
         if !self.read.contains_key(&key) {
             self.read.insert(key.clone(), None);
@@ -383,7 +386,12 @@ impl<'a> Validation<'a> {
         if let (Some(says), Some(Some(is))) = (&reference.descriptor.media_type, self.read.get(&key))
             && says != is
         {
-            self.error(format!("{location}: mediaType is {says}, but the document says {is}"), location);
+            let message = format!("{location}: mediaType is {says}, but the document says {is}");
+            // What Docker calls it is no contradiction, and what nobody knows is none.
+            match Kind::of(says) {
+                Some(kind) if Kind::of(is) != Some(kind) => self.error(message, location),
+                _ => self.warning(message, location),
+            }
         }
         if let Some(platform) = reference.descriptor.platform.clone()
             && self.images.contains_key(digest)
@@ -432,6 +440,9 @@ impl<'a> Validation<'a> {
             },
         };
         let node = parsed.map_err(|reason| malformed(kind.name(), reason))?;
+        // A document that contradicts its descriptor is checked as what it says itself.
+        let own = node.get("mediaType").and_then(Node::as_str).and_then(|text| Kind::of(&text.parse().ok()?));
+        let kind = own.unwrap_or(kind);
         let mut document = schema::document(kind, &node);
         drop(node);
         for fault in &document.faults {
@@ -451,10 +462,11 @@ impl<'a> Validation<'a> {
         let is_image = |media_type: &MediaType| media_type.is_image_config();
         let image_config = config.filter(|config| config.media_type.as_ref().is_some_and(is_image));
         let layers = manifest.parts.len() - usize::from(config.is_some());
-        let has_known_layers = manifest.parts[manifest.parts.len() - layers..].iter().all(|(_, layer)| {
-            layer.media_type.as_ref().is_some_and(|media_type| media_type.layer_encoding().is_some())
-        });
-        let image = Image { config: image_config.and_then(|config| config.digest.clone()), layers, has_known_layers };
+        let is_known =
+            |layer: &Descriptor| layer.media_type.as_ref().is_some_and(|kind| kind.layer_encoding().is_some());
+        let known = manifest.parts.iter().filter(|(place, layer)| place != "config" && is_known(layer)).count();
+        let config = image_config.filter(|_| known > 0 || layers == 0).and_then(|config| config.digest.clone());
+        let image = Image { config, layers, has_known_layers: known == layers };
         self.images.insert(digest.clone(), image);
         self.outcomes.push(Outcome::LayerCount { manifest: digest.clone() });
     }

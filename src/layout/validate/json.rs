@@ -111,6 +111,14 @@ impl<'de> Visitor<'de> for NodeVisitor {
         Ok(Node::Bool(value))
     }
 
+    fn visit_u64<E>(self, value: u64) -> Result<Node, E> {
+        Ok(Node::Number(value.to_string().into()))
+    }
+
+    fn visit_i64<E>(self, value: i64) -> Result<Node, E> {
+        Ok(Node::Number(value.to_string().into()))
+    }
+
     fn visit_str<E>(self, text: &str) -> Result<Node, E> {
         Ok(Node::String(text.into()))
     }
@@ -135,8 +143,8 @@ impl<'de> Visitor<'de> for NodeVisitor {
     }
 }
 
-/// What the parser gives as a key: one of the document, or the mark under which it hands on numbers as they are written
-/// (`arbitrary_precision`). It is told apart by its type: a document can have the same text as a key.
+/// What the parser gives as a key: one of the document, or the mark under which it hands on numbers other than integers as
+/// they are written (`arbitrary_precision`). It is told apart by its type: a document can have the same text as a key.
 enum Key {
     Name(Box<str>),
     Number,

@@ -179,11 +179,6 @@ fn check_document(kind: Kind, fields: &mut Fields<'_, '_>, document: &mut Docume
     }
     document.media_type = media_type(fields, "mediaType", fields.get("mediaType"));
     media_type(fields, "artifactType", fields.get("artifactType"));
-    if let Some(found) = document.media_type.as_ref().filter(|found| Kind::of(found).is_none_or(|found| found != kind))
-        && (kind == Kind::Index || Kind::of(found).is_some())
-    {
-        fields.fault("mediaType", format!("is {found}, which is not that of an {}", kind.name()));
-    }
     if fields.get("layers").is_some() && fields.get("manifests").is_some() {
         fields
             .fault_of_all("it has both layers and manifests: it is a manifest to some readers and an index to others");

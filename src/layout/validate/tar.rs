@@ -87,12 +87,12 @@ impl TarCheck {
                     let skipped = if *left == 0 { skipped } else { 0 };
                     *padding -= skipped as u64;
                     bytes = &rest[skipped..];
+                    let done = if *left == 0 { extended.take() } else { None };
                     if *left == 0 && *padding == 0 {
-                        let extended = extended.take();
                         self.state = State::Header;
-                        if let Some(extended) = extended {
-                            self.check(|check| check.read_extended(&extended));
-                        }
+                    }
+                    if let Some(extended) = done {
+                        self.check(|check| check.read_extended(&extended));
                     }
                 }
                 State::End { garbage } => {
@@ -122,13 +122,13 @@ impl TarCheck {
         let no_end = |text: &str| Verdict::Odd(format!("it {text}, without the two blocks of zeros that end a tar"));
         match self.state {
             _ if !self.block.is_empty() => Verdict::Malformed("it is truncated: it ends within a header".to_owned()),
-            State::Content { left: 1.., .. } | State::SparseMap { .. } => {
-                Verdict::Malformed(format!("it is truncated: it ends within '{}'", self.name))
-            }
-            _ if self.expects_entry => Verdict::Malformed("it ends after an extended header".to_owned()),
             State::Content { extended: Some(_), .. } => {
                 Verdict::Malformed("it is truncated: it ends within an extended header".to_owned())
             }
+            State::Content { left: 1.., .. } | State::SparseMap { .. } => {
+                Verdict::Malformed(format!("it is truncated: it ends within '{}'", self.name))
+            }
+            _ if self.expects_entry => Verdict::Odd("an extended header at its end belongs to no entry".to_owned()),
             State::Header | State::Content { .. } => no_end("ends after an entry"),
             State::FirstZeros => no_end("ends after one block of zeros"),
             State::End { garbage: 0 } => Verdict::Sound,
@@ -156,9 +156,6 @@ impl TarCheck {
                 Err(format!("a block of zeros stands between its entries, after '{}'", self.name))
             }
             State::FirstZeros => {
-                if self.expects_entry {
-                    return Err("it ends after an extended header".to_owned());
-                }
                 self.state = State::End { garbage: 0 };
                 Ok(())
             }
@@ -406,7 +403,10 @@ mod tests {
                 vec![entry("x", b'x', b"12 size=-70\n"), file.clone()],
                 malformed("the record 'size' of an extended header is '-70'"),
             ),
-            (vec![entry("x", b'x', b"10 size=7\n"), end.clone()], malformed("it ends after an extended header")),
+            (
+                vec![entry("x", b'x', b"10 size=7\n"), end.clone()],
+                odd("an extended header at its end belongs to no entry"),
+            ),
         ];
         for (at, (parts, expected)) in cases.into_iter().enumerate() {
             let content = parts.concat();
