@@ -90,7 +90,8 @@ fn an_image_is_built_changed_and_validated_as_the_guide_says() {
     let index = Layout::open(&path).expect("a layout").read_index().expect("an index");
     assert_eq!(index.manifests.len(), 1);
     assert_eq!((&index.manifests[0].digest, index.manifests[0].ref_name()), (&annotated.digest, Some("latest")));
-    assert_eq!(index.manifests[0].platform.as_ref().map(|platform| platform.architecture.as_str()), Some("arm64"));
+    let platform = index.manifests[0].platform.as_ref().expect("a platform");
+    assert_eq!(platform.architecture.as_deref(), Some("arm64"));
     let report = layout.validate(ValidateOptions::default()).expect("checked");
     assert_eq!((report.errors, report.warnings, report.checked.blobs), (vec![], vec![], 3));
 }
