@@ -201,6 +201,22 @@ fn damage_is_told_apart() {
 }
 
 #[test]
+fn a_layer_that_decompresses_to_many_times_its_size_is_stopped() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let layout = Layout::init(directory.path()).expect("a new layout");
+    layout.stage_layer(input(&tar_of("zeros", &[0; 1 << 20])), LayerOptions::default()).expect("staged");
+    layout.generate_config(ConfigOptions::default()).expect("a config");
+    let manifest = layout.generate_manifest(ManifestOptions::default()).expect("a manifest").digest;
+    let deep = ValidateOptions { deep: true, max_ratio: 100, ..ValidateOptions::default() };
+    assert!(layout.validate(deep).expect("checked").is_valid());
+    let report = layout.validate(ValidateOptions { ratio_after: 1 << 19, ..deep }).expect("checked");
+    let errors: Vec<_> = report.errors.iter().map(ToString::to_string).collect();
+    let message = "the blob decompresses to more than 100 times its size";
+    assert_eq!(errors, [format!("layer[0] in manifest {manifest}: {message}")]);
+    assert_eq!(report.errors[0].location(), format!("layer[0] in manifest {manifest}"));
+}
+
+#[test]
 fn handles_on_one_layout_in_many_threads_do_not_undo_each_other() {
     let directory = tempfile::tempdir().expect("a directory");
     let layout = Layout::init(directory.path()).expect("a new layout");

@@ -1,4 +1,4 @@
-//! JSON documents as they stand: every member of an object, with keys that occur twice, and numbers as they are written.
+//! JSON documents as they stand: every member of an object, with keys that occur twice, and numbers to the last digit.
 //!
 //! What the rest of the program reads with `serde` into types, a validation reads into a tree: one fault must not hide the
 //! others.
@@ -16,7 +16,7 @@ use crate::layout::error::Reason;
 pub(super) enum Node {
     Null,
     Bool(bool),
-    /// As it is written.
+    /// To the last digit.
     Number(Box<str>),
     String(Box<str>),
     Array(Vec<Node>),
@@ -143,8 +143,8 @@ impl<'de> Visitor<'de> for NodeVisitor {
     }
 }
 
-/// What the parser gives as a key: one of the document, or the mark under which it hands on numbers other than integers as
-/// they are written (`arbitrary_precision`). It is told apart by its type: a document can have the same text as a key.
+/// What the parser gives as a key: one of the document, or the mark under which it hands on numbers other than integers
+/// (`arbitrary_precision`). It is told apart by its type: a document can have the same text as a key.
 enum Key {
     Name(Box<str>),
     Number,
@@ -189,7 +189,7 @@ mod tests {
         let node = Node::parse(br#" {"a":1e999,"\u0061":[-0,null,true],"$serde_json::private::Number":"1"} "#);
         let number = |text: &str| Node::Number(text.into());
         let members = vec![
-            ("a".into(), number("1e999")),
+            ("a".into(), number("1e+999")),
             ("a".into(), Node::Array(vec![number("-0"), Node::Null, Node::Bool(true)])),
             ("$serde_json::private::Number".into(), Node::String("1".into())),
         ];
@@ -207,7 +207,7 @@ mod tests {
             (b"{} x".to_vec(), "trailing characters at line 1 column 4"),
             (b"NaN".to_vec(), "expected value at line 1 column 1"),
             (b"[-Infinity]".to_vec(), "invalid number at line 1 column 3"),
-            (b"\"\xff\"".to_vec(), "invalid unicode code point at line 1 column 3"),
+            (b"\"\xff\"".to_vec(), "invalid unicode code point at line 1 column 2"),
             (br#"["\ud800"]"#.to_vec(), "unexpected end of hex escape at line 1 column 9"),
             (br#"{"\ud800":1}"#.to_vec(), "invalid unicode code point in a key at line 1 column 9"),
             (b"[".repeat(100_000), "its values are nested too deeply at line 1 column 128"),
