@@ -2,7 +2,8 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::follow::{Image, Outcome, Validation};
+use super::follow::Validation;
+use super::reference::{Image, Outcome};
 use super::schema::{Config, Platform};
 use super::tar::Verdict;
 use super::verify::{Job, Verified};

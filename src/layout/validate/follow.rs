@@ -7,7 +7,8 @@ use std::collections::{HashMap, HashSet};
 use std::fs::File;
 
 use super::json::Node;
-use super::schema::{self, Config, Descriptor, Document, Kind, Platform};
+use super::reference::{Holder, Image, Outcome, Reading, Reference, Role};
+use super::schema::{self, Config, Descriptor, Document, Kind};
 use super::{Checked, Finding, ValidateOptions};
 use crate::fs::read_at_most;
 use crate::layout::blobs::DOCUMENT_BLOB_LIMIT;
@@ -18,80 +19,6 @@ use crate::oci::{Digest, Hasher, MediaType, RefName};
 
 /// More bytes than any file has: 1 EiB.
 const ABSURD_SIZE: u64 = 1 << 60;
-
-/// What holds a descriptor.
-#[derive(Clone)]
-struct Holder {
-    kind: Kind,
-    /// `None` for `index.json`.
-    digest: Option<Digest>,
-}
-
-/// What a descriptor stands for in its document.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Role {
-    Entry,
-    Config,
-    Layer(usize),
-    /// What a document is about. It need not be in the layout.
-    Subject,
-    Other,
-}
-
-/// A descriptor to follow.
-struct Reference {
-    descriptor: Descriptor,
-    holder: Holder,
-    place: String,
-    role: Role,
-}
-
-/// What content is read as.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
-enum Reading {
-    Document(Kind),
-    ImageConfig,
-    /// An entry of an index of an unknown media type, which may be a document all the same.
-    Unknown,
-}
-
-/// One step of the report, in its order.
-pub(super) enum Outcome {
-    Error(Finding),
-    Warning(Finding),
-    /// A blob that is verified later, with all others.
-    Blob {
-        digest: Digest,
-        location: String,
-    },
-    /// A layer of an image that is looked into.
-    Layer {
-        digest: Digest,
-        location: String,
-        media_type: MediaType,
-        manifest: Digest,
-        at: usize,
-    },
-    /// A descriptor says what an image runs on.
-    Platform {
-        location: String,
-        platform: Platform,
-        manifest: Digest,
-    },
-    /// A manifest of an image has a number of layers.
-    LayerCount {
-        manifest: Digest,
-    },
-}
-
-/// What a manifest says of an image, if it is one.
-pub(super) struct Image {
-    /// The image's config; `None` if there is none, or no layer of a type that is known to be one.
-    pub(super) config: Option<Digest>,
-    pub(super) layers: usize,
-    /// Whether each layer is of a type that is known to be one.
-    pub(super) has_known_layers: bool,
-}
 
 pub(super) struct Validation<'a> {
     pub(super) layout: &'a Layout,
@@ -111,32 +38,6 @@ pub(super) struct Validation<'a> {
     pub(super) leaves: HashSet<Digest>,
     pub(super) images: HashMap<Digest, Image>,
     pub(super) configs: HashMap<Digest, Config>,
-}
-
-impl Holder {
-    fn name(&self) -> String {
-        match &self.digest {
-            None => "index.json".to_owned(),
-            Some(digest) => format!("{} {digest}", self.kind.word()),
-        }
-    }
-
-    /// Returns what the reference's message about a missing blob names.
-    fn referrer(&self) -> &str {
-        self.digest.as_ref().map_or("index.json", Digest::as_str)
-    }
-}
-
-impl Reference {
-    fn location(&self) -> String {
-        format!("{} in {}", self.place, self.holder.name())
-    }
-
-    /// Tells whether content need not be in the layout (image-spec, descriptor.md, `urls` and `data`; layer.md).
-    fn may_be_elsewhere(&self) -> bool {
-        let Descriptor { has_urls, data, media_type, .. } = &self.descriptor;
-        *has_urls || data.is_some() || media_type.as_ref().is_some_and(MediaType::is_non_distributable)
-    }
 }
 
 impl<'a> Validation<'a> {

@@ -7,9 +7,11 @@ mod compare;
 mod fields;
 mod follow;
 mod json;
+mod reference;
 mod schema;
 mod stray;
 mod tar;
+mod values;
 mod verify;
 
 use std::fmt;

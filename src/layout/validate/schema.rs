@@ -6,6 +6,7 @@ use std::fmt;
 
 use super::fields::Fields;
 use super::json::{Node, shortened};
+use super::values::{from_base64, is_url};
 use crate::oci::{Digest, MediaType, REF_NAME};
 
 /// A document that refers to others, by what it is.
@@ -373,60 +374,4 @@ fn check_rootfs(node: &Node, faults: &mut Vec<String>) -> Option<Vec<Option<Dige
 fn size(value: &Node) -> Option<u64> {
     let Node::Number(text) = value else { return None };
     text.parse().ok().filter(|size| i64::try_from(*size).is_ok())
-}
-
-/// Tells whether text is a URL as far as the schema says so: a scheme, and none of the characters that RFC 3986 excludes.
-fn is_url(text: &str) -> bool {
-    let Some((scheme, _)) = text.split_once(':') else { return false };
-    let excluded = |byte: u8| !byte.is_ascii_graphic() || b"\"<>\\^`{|}".contains(&byte);
-    scheme.bytes().next().is_some_and(|first| first.is_ascii_alphabetic())
-        && scheme.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"+.-".contains(&byte))
-        && !text.bytes().any(excluded)
-}
-
-/// Reads base64 (RFC 4648, section 4), with its padding.
-fn from_base64(text: &str) -> Option<Vec<u8>> {
-    let value = |byte: u8| match byte {
-        b'A'..=b'Z' => Some(byte - b'A'),
-        b'a'..=b'z' => Some(byte - b'a' + 26),
-        b'0'..=b'9' => Some(byte - b'0' + 52),
-        b'+' => Some(62),
-        b'/' => Some(63),
-        _ => None,
-    };
-    let digits = text.trim_end_matches('=');
-    let padding = text.len() - digits.len();
-    if !text.len().is_multiple_of(4) || padding > 2 {
-        return None;
-    }
-    let mut bytes = Vec::with_capacity(text.len() / 4 * 3);
-    for group in digits.as_bytes().chunks(4) {
-        let bits = group.iter().try_fold(0u32, |bits, byte| Some(bits << 6 | u32::from(value(*byte)?)))?;
-        let bits = bits << (6 * (4 - group.len()));
-        let length = group.len() * 6 / 8;
-        let [_, whole @ ..] = bits.to_be_bytes();
-        // Bits that are not part of a byte are zero, or one content has several forms.
-        if whole[length..].iter().any(|byte| *byte != 0) {
-            return None;
-        }
-        bytes.extend(&whole[..length]);
-    }
-    Some(bytes)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn base64_is_read_strictly() {
-        for (text, bytes) in
-            [("", &b""[..]), ("YQ==", b"a"), ("YWI=", b"ab"), ("YWJj", b"abc"), ("+/+/", b"\xfb\xff\xbf")]
-        {
-            assert_eq!(from_base64(text).as_deref(), Some(bytes), "{text}");
-        }
-        for bad in ["Y", "YQ", "YQ=", "YR==", "Y===", "====", "Y=Q=", "YQ==YQ==", "YW-_", "YQ==\n", " YQ="] {
-            assert_eq!(from_base64(bad), None, "{bad}");
-        }
-    }
 }
