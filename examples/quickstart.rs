@@ -10,7 +10,7 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use regshape::layout::Layout;
+use regshape::layout::{Layout, ValidateOptions};
 use regshape::oci::Annotations;
 
 type Result<T, E = Box<dyn Error>> = std::result::Result<T, E>;
