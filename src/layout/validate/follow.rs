@@ -111,6 +111,10 @@ impl<'a> Validation<'a> {
 
     /// Appends what a document refers to, the last first: the queue is taken from its end.
     fn enqueue(&mut self, document: Document, holder: Holder) {
+        if document.has_null_list {
+            let name = holder.name();
+            self.warning(format!("{name}: manifests is null, not an array"), &name);
+        }
         let kind = holder.kind;
         let role = |at: usize| match kind {
             Kind::Index => Role::Entry,

@@ -115,6 +115,8 @@ pub(super) struct Document {
     /// The descriptors of what it is made of, each with its place, in order.
     pub(super) parts: Vec<(String, Descriptor)>,
     pub(super) subject: Option<Descriptor>,
+    /// Whether the list of an index is `null`: umoci writes that for none.
+    pub(super) has_null_list: bool,
     /// What is wrong with the document, its descriptors aside.
     pub(super) faults: Vec<String>,
 }
@@ -200,7 +202,8 @@ fn check_document(kind: Kind, fields: &mut Fields<'_, '_>, document: &mut Docume
         Kind::Artifact => ("blobs", "blobs"),
     };
     let list = if kind == Kind::Artifact { fields.get(key) } else { fields.required(key) };
-    let list = fields.array(key, list);
+    document.has_null_list = kind == Kind::Index && list == Some(&Node::Null);
+    let list = fields.array(key, list.filter(|_| !document.has_null_list));
     if kind == Kind::Manifest && list.is_some_and(<[_]>::is_empty) {
         fields.fault("layers", "is empty");
     }
