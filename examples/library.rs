@@ -3,7 +3,9 @@
 use std::error::Error;
 use std::path::Path;
 
-use regshape::layout::{ConfigChanges, ConfigOptions, LayerInput, LayerOptions, Layout, ManifestOptions};
+use regshape::layout::{
+    ConfigChanges, ConfigOptions, LayerInput, LayerOptions, Layout, ManifestOptions, ValidateOptions,
+};
 use regshape::oci::Annotations;
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -34,7 +36,7 @@ pub fn build(path: &Path, tar: &Path) -> Result<(), Box<dyn Error>> {
     let index = layout.read_index()?;
     assert_eq!(index.manifests.len(), 1);
     assert_eq!(index.manifests[0].digest, manifest.digest);
-    let report = layout.validate(None)?;
+    let report = layout.validate(ValidateOptions::default())?;
     if let Some(finding) = report.errors.first() {
         return Err(format!("{}: {}", finding.location(), finding.message()).into());
     }

@@ -10,7 +10,7 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use regshape::layout::Layout;
+use regshape::layout::{Layout, ValidateOptions};
 use regshape::oci::Annotations;
 
 type Result<T, E = Box<dyn Error>> = std::result::Result<T, E>;
@@ -49,7 +49,7 @@ fn main() -> Result<()> {
     let version = ("org.opencontainers.image.version".to_owned(), env!("CARGO_PKG_VERSION").to_owned());
     let manifest = layout.update_manifest_annotations(Annotations::from([version]), false)?;
     say(&format!("   the manifest is now {}", manifest.digest))?;
-    let report = layout.validate(None)?;
+    let report = layout.validate(ValidateOptions::default())?;
     if let Some(finding) = report.errors.first() {
         return Err(format!("{}: {}", finding.location(), finding.message()).into());
     }

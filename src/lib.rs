@@ -5,7 +5,7 @@
 //! # let directory = tempfile::tempdir()?;
 //! # let (path, tar) = (directory.path().join("my-image"), directory.path().join("layer.tar"));
 //! # std::fs::write(&tar, [0; 1024])?;
-//! use regshape::layout::{ConfigOptions, Layout, LayerInput, LayerOptions, ManifestOptions};
+//! use regshape::layout::{ConfigOptions, Layout, LayerInput, LayerOptions, ManifestOptions, ValidateOptions};
 //!
 //! let layout = Layout::init(&path)?;
 //! layout.stage_layer(LayerInput::open(&tar)?, LayerOptions::default())?;
@@ -15,7 +15,7 @@
 //! let index = layout.read_index()?;
 //! assert_eq!(index.manifests[0].digest, manifest.digest);
 //! assert_eq!(index.manifests[0].ref_name(), Some("latest"));
-//! assert!(layout.validate(None)?.is_valid());
+//! assert!(layout.validate(ValidateOptions::default())?.is_valid());
 //! # Ok(())
 //! # }
 //! ```

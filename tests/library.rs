@@ -5,7 +5,7 @@ use std::path::Path;
 
 use regshape::compress::{CompressFormat, Encoding};
 use regshape::layout::{
-    ConfigChanges, ConfigOptions, Error, LayerInput, LayerOptions, Layout, ManifestOptions, Treatment,
+    ConfigChanges, ConfigOptions, Error, LayerInput, LayerOptions, Layout, ManifestOptions, Treatment, ValidateOptions,
 };
 use regshape::oci::{Annotations, Digest, LayerEncoding, MediaType};
 
@@ -67,7 +67,7 @@ fn an_image_is_built_changed_and_validated_as_the_guide_says() {
         .expect("generated");
     let options = ManifestOptions { ref_name: Some("latest".parse().expect("a name")), ..ManifestOptions::default() };
     let manifest = layout.generate_manifest(options.clone()).expect("generated");
-    assert!(layout.validate(None).expect("checked").is_valid());
+    assert!(layout.validate(ValidateOptions::default()).expect("checked").is_valid());
 
     let stage = layout.read_stage().expect("a staging file");
     assert_eq!(
@@ -90,8 +90,9 @@ fn an_image_is_built_changed_and_validated_as_the_guide_says() {
     let index = Layout::open(&path).expect("a layout").read_index().expect("an index");
     assert_eq!(index.manifests.len(), 1);
     assert_eq!((&index.manifests[0].digest, index.manifests[0].ref_name()), (&annotated.digest, Some("latest")));
-    assert_eq!(index.manifests[0].platform.as_ref().map(|platform| platform.architecture.as_str()), Some("arm64"));
-    let report = layout.validate(None).expect("checked");
+    let platform = index.manifests[0].platform.as_ref().expect("a platform");
+    assert_eq!(platform.architecture.as_deref(), Some("arm64"));
+    let report = layout.validate(ValidateOptions::default()).expect("checked");
     assert_eq!((report.errors, report.warnings, report.checked.blobs), (vec![], vec![], 3));
 }
 
@@ -180,11 +181,11 @@ fn damage_is_told_apart() {
     std::fs::remove_file(blob).expect("removed");
     let error = layout.check_generate_manifest().expect_err("missing");
     assert!(matches!(&error, Error::MissingBlob { digest, .. } if *digest == config), "{error:?}");
-    let report = layout.validate(None).expect("checked");
+    let report = layout.validate(ValidateOptions::default()).expect("checked");
     assert!(!report.is_valid());
     let manifest = layout.read_stage().expect("a staging file").manifest.expect("a manifest").digest;
     assert_eq!(report.errors[0].message(), format!("blob {config} referenced by {manifest} does not exist"));
-    assert_eq!(report.errors[0].location(), format!("config in {manifest}"));
+    assert_eq!(report.errors[0].location(), format!("config in manifest {manifest}"));
 
     std::fs::write(layout.path().join("index.json"), "[]").expect("written");
     assert!(matches!(layout.read_index(), Err(Error::MalformedIndex { .. })));
@@ -197,6 +198,22 @@ fn damage_is_told_apart() {
     assert!(matches!(layout.read_stage(), Err(Error::NoStage { .. })));
     std::fs::write(layout.path().join("oci-layout"), "{}").expect("written");
     assert!(matches!(Layout::open(layout.path()), Err(Error::MalformedMarker { .. })));
+}
+
+#[test]
+fn a_layer_that_decompresses_to_many_times_its_size_is_stopped() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let layout = Layout::init(directory.path()).expect("a new layout");
+    layout.stage_layer(input(&tar_of("zeros", &[0; 1 << 20])), LayerOptions::default()).expect("staged");
+    layout.generate_config(ConfigOptions::default()).expect("a config");
+    let manifest = layout.generate_manifest(ManifestOptions::default()).expect("a manifest").digest;
+    let deep = ValidateOptions { deep: true, max_ratio: 100, ..ValidateOptions::default() };
+    assert!(layout.validate(deep).expect("checked").is_valid());
+    let report = layout.validate(ValidateOptions { ratio_after: 1 << 19, ..deep }).expect("checked");
+    let errors: Vec<_> = report.errors.iter().map(ToString::to_string).collect();
+    let message = "the blob decompresses to more than 100 times its size";
+    assert_eq!(errors, [format!("layer[0] in manifest {manifest}: {message}")]);
+    assert_eq!(report.errors[0].location(), format!("layer[0] in manifest {manifest}"));
 }
 
 #[test]
@@ -231,5 +248,5 @@ fn no_document_is_written_that_would_not_be_read() {
     let error = layout.generate_config(options).expect_err("too large");
     assert_eq!(error.to_string(), "the config is larger than 8388608 bytes");
     assert_eq!(layout.read_index().expect("readable"), before);
-    assert!(layout.validate(None).expect("validated").is_valid());
+    assert!(layout.validate(ValidateOptions::default()).expect("validated").is_valid());
 }

@@ -30,11 +30,17 @@ impl Layout {
     ///
     /// [`Error::MalformedIndex`] if it is missing or not an image index; [`Error::Io`].
     pub fn read_index(&self) -> Result<Index> {
+        parse(&self.read_index_bytes()?)
+            .map_err(|reason| Error::MalformedIndex { path: self.path().to_owned(), reason })
+    }
+
+    /// Reads `index.json` as it stands.
+    pub(super) fn read_index_bytes(&self) -> Result<Vec<u8>> {
         let malformed = |reason| Error::MalformedIndex { path: self.path().to_owned(), reason };
         match self.read_document(INDEX_FILE)? {
             Document::Missing => Err(malformed(Reason::new("the file does not exist"))),
             Document::Unusable(reason) => Err(malformed(reason)),
-            Document::Content(content) => parse(&content).map_err(malformed),
+            Document::Content(content) => Ok(content),
         }
     }
 

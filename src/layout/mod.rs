@@ -47,4 +47,4 @@ pub use layer::{LayerInput, LayerOptions, LayerPlan, Treatment};
 pub use manifest::ManifestOptions;
 pub use metrics::{Metrics, Phase, Progress};
 pub use stage::{Stage, StagedConfig, StagedLayer, StagedManifest, Updated};
-pub use validate::{Checked, Finding, Report};
+pub use validate::{Checked, Finding, Report, ValidateOptions};

@@ -50,8 +50,8 @@ impl ImageConfig {
     /// Returns the platform that an index entry of this image carries.
     pub fn platform(&self) -> Platform {
         Platform {
-            architecture: self.architecture.clone(),
-            os: self.os.clone(),
+            architecture: Some(self.architecture.clone()),
+            os: Some(self.os.clone()),
             os_version: self.os_version.clone(),
             os_features: self.os_features.clone(),
             variant: self.variant.clone(),

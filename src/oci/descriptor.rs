@@ -64,12 +64,16 @@ impl Descriptor {
 }
 
 /// The platform that an image runs on.
+///
+/// The image-spec requires the first two fields; documents of other programs are read without them too.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Platform {
     /// The CPU architecture, in Go's words: `amd64`, `arm64`.
-    pub architecture: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub architecture: Option<String>,
     /// The operating system, in Go's words: `linux`.
-    pub os: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub os: Option<String>,
     /// The version of the operating system.
     #[serde(rename = "os.version", default, skip_serializing_if = "Option::is_none")]
     pub os_version: Option<String>,

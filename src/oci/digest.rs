@@ -14,6 +14,8 @@ pub enum Algorithm {
     Sha256,
     /// SHA-512: read and verified.
     Sha512,
+    /// BLAKE3 with 256 bits: read and verified.
+    Blake3,
 }
 
 impl Algorithm {
@@ -22,17 +24,18 @@ impl Algorithm {
         match self {
             Self::Sha256 => "sha256",
             Self::Sha512 => "sha512",
+            Self::Blake3 => "blake3",
         }
     }
 
     fn from_name(name: &str) -> Option<Self> {
-        [Self::Sha256, Self::Sha512].into_iter().find(|algorithm| algorithm.name() == name)
+        [Self::Sha256, Self::Sha512, Self::Blake3].into_iter().find(|algorithm| algorithm.name() == name)
     }
 
     /// How many characters the hash takes in a digest.
     fn encoded_length(self) -> usize {
         match self {
-            Self::Sha256 => 64,
+            Self::Sha256 | Self::Blake3 => 64,
             Self::Sha512 => 128,
         }
     }
@@ -153,6 +156,7 @@ pub struct Hasher(State);
 enum State {
     Sha256(sha2::Sha256),
     Sha512(sha2::Sha512),
+    Blake3(Box<blake3::Hasher>),
 }
 
 impl Hasher {
@@ -161,6 +165,7 @@ impl Hasher {
         Self(match algorithm {
             Algorithm::Sha256 => State::Sha256(sha2::Sha256::new()),
             Algorithm::Sha512 => State::Sha512(sha2::Sha512::new()),
+            Algorithm::Blake3 => State::Blake3(Box::new(blake3::Hasher::new())),
         })
     }
 
@@ -169,6 +174,9 @@ impl Hasher {
         match &mut self.0 {
             State::Sha256(state) => state.update(bytes),
             State::Sha512(state) => state.update(bytes),
+            State::Blake3(state) => {
+                state.update(bytes);
+            }
         }
     }
 
@@ -177,6 +185,7 @@ impl Hasher {
         let (algorithm, encoded) = match self.0 {
             State::Sha256(state) => (Algorithm::Sha256, hex::encode(state.finalize())),
             State::Sha512(state) => (Algorithm::Sha512, hex::encode(state.finalize())),
+            State::Blake3(state) => (Algorithm::Blake3, hex::encode(state.finalize().as_bytes())),
         };
         let name = algorithm.name();
         Digest { text: format!("{name}:{encoded}"), colon: name.len() }
@@ -194,7 +203,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn known_answers_of_both_algorithms() {
+    fn known_answers_of_every_algorithm() {
         let mut hasher = Hasher::new(Algorithm::Sha512);
         hasher.update(b"a");
         hasher.update(b"bc");
@@ -203,6 +212,10 @@ mod tests {
             "sha512:ddaf35a193617abacc417349ae20413112e6fa4e89a97ea20a9eeee64b55d39a\
              2192992a274fc1a836ba3c23a3feebbd454d4423643ce80e2a9ac94fa54ca49f"
         );
+        let mut hasher = Hasher::new(Algorithm::Blake3);
+        hasher.update(b"ab");
+        hasher.update(b"c");
+        assert_eq!(hasher.finish().as_str(), "blake3:6437b3ac38465133ffb63b75273a8db548c558465d79db03fd359c6cd5bd9d85");
         assert_eq!(
             Digest::sha256_of(b"abc").as_str(),
             "sha256:ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
@@ -212,7 +225,12 @@ mod tests {
     #[test]
     fn a_digest_is_valid_from_birth() {
         let hash = "0".repeat(64);
-        for good in [format!("sha256:{hash}"), format!("sha512:{hash}{hash}"), "multihash+base58:QmRZxt2b".to_owned()] {
+        for good in [
+            format!("sha256:{hash}"),
+            format!("sha512:{hash}{hash}"),
+            format!("blake3:{hash}"),
+            "multihash+base58:QmRZxt2b".to_owned(),
+        ] {
             assert_eq!(good.parse::<Digest>().expect("a legal digest").as_str(), good);
         }
         let bad = [
@@ -225,6 +243,7 @@ mod tests {
             format!("sha256:{hash}\n"),
             format!("SHA256:{hash}"),
             format!("sha256+:{hash}"),
+            format!("blake3:{hash}0"),
             "sha256:../../x".to_owned(),
             "x:../y".to_owned(),
             "..:y".to_owned(),

@@ -55,7 +55,7 @@ pub(super) fn schema_version<'de, D: Deserializer<'de>>(deserializer: D) -> Resu
     }
 }
 
-fn null_is_empty<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Descriptor>, D::Error> {
+pub(super) fn null_is_empty<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Descriptor>, D::Error> {
     Ok(Option::deserialize(deserializer)?.unwrap_or_default())
 }
 

@@ -18,7 +18,8 @@ pub struct Manifest {
     pub artifact_type: Option<String>,
     /// The config.
     pub config: Descriptor,
-    /// The layers, the lowest first.
+    /// The layers, the lowest first. Some Go programs write `null` for none.
+    #[serde(deserialize_with = "index::null_is_empty")]
     pub layers: Vec<Descriptor>,
     /// What this manifest refers to.
     #[serde(default, skip_serializing_if = "Option::is_none")]

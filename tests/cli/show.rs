@@ -62,13 +62,12 @@ fn fields_come_in_the_specs_order_and_unknown_ones_after_them() {
 }
 
 #[test]
-fn an_index_without_a_media_type_or_entries_is_legal() {
+fn an_index_without_a_media_type_or_entries_is_shown() {
     let sandbox = Sandbox::new();
     for (content, manifests) in
         [(r#"{"schemaVersion":2,"manifests":[]}"#, json!([])), (r#"{"manifests":null,"schemaVersion":2}"#, json!([]))]
     {
         sandbox.write("image/index.json", content);
         assert_eq!(sandbox.ok_json("layout show --path image"), json!({"schemaVersion": 2, "manifests": manifests}));
-        sandbox.is_valid();
     }
 }

@@ -73,26 +73,362 @@ fn the_marker_is_checked() {
     finds(&sandbox, &["image is not an OCI Image Layout (missing oci-layout file)".to_owned()]);
 }
 
+/// A layout of one entry that is written by hand.
+fn listing(entry: Value) -> Sandbox {
+    let sandbox = Sandbox::new();
+    sandbox.edit("image/index.json", |index| index["manifests"] = json!([entry]));
+    sandbox
+}
+
+/// A descriptor of content, which need not be stored.
+fn described(media_type: &str, content: &[u8]) -> Value {
+    json!({"mediaType": media_type, "digest": sha256(content), "size": content.len()})
+}
+
+/// Stores content and describes it.
+fn stored(sandbox: &Sandbox, media_type: &str, content: impl AsRef<[u8]>) -> Value {
+    sandbox.store(content.as_ref());
+    described(media_type, content.as_ref())
+}
+
+fn set_entries(sandbox: &Sandbox, entries: &[Value]) {
+    sandbox.edit("image/index.json", |index| index["manifests"] = json!(entries));
+}
+
+/// Lists an image of a config and layers; returns the manifest's digest.
+fn list_image(sandbox: &Sandbox, config: &Value, layers: &[Value]) -> String {
+    let config = stored(sandbox, CONFIG_TYPE, config.to_string());
+    let manifest = json!({"schemaVersion": 2, "config": config, "layers": layers}).to_string();
+    set_entries(sandbox, &[stored(sandbox, MANIFEST_TYPE, &manifest)]);
+    sha256(manifest.as_bytes())
+}
+
+fn image_config(diff_ids: &[&str]) -> Value {
+    json!({"architecture": "amd64", "os": "linux", "rootfs": {"type": "layers", "diff_ids": diff_ids}})
+}
+
+/// Compares the warnings of a layout that has no error, in JSON and in text.
+#[track_caller]
+fn warns(sandbox: &Sandbox, flags: &str, warnings: &[String]) {
+    let words = format!("layout validate --path image {flags}");
+    assert_eq!(sandbox.ok_json(&words)["warnings"], json!(warnings));
+    let text: String = warnings.iter().map(|warning| format!("Warning: {warning}\n")).collect();
+    sandbox.run(&words).succeeds("Layout at image is valid.\n", text);
+}
+
+/// Compares the errors alone.
+#[track_caller]
+fn errors(sandbox: &Sandbox, flags: &str, errors: &[String]) {
+    let outcome = sandbox.run(&format!("layout validate --path image --json {flags}"));
+    assert_eq!(outcome.json()["errors"], json!(errors));
+    assert_eq!(outcome.status, i32::from(!errors.is_empty()));
+}
+
+#[test]
+fn every_fault_of_a_descriptor_is_told_with_its_place_and_hides_no_other() {
+    let sandbox = Sandbox::built();
+    let good = sandbox.index()["manifests"][0].clone();
+    let digest = good["digest"].as_str().expect("a digest");
+    let size = &good["size"];
+    let cases = [
+        (json!({"size": -1}), vec!["size is -1, not a number of bytes".to_owned()]),
+        (json!({"size": "7"}), vec!["size is '7', not a number of bytes".to_owned()]),
+        (json!({"size": 1.5}), vec!["size is 1.5, not a number of bytes".to_owned()]),
+        (json!({"size": u64::MAX}), vec![format!("size is {}, not a number of bytes", u64::MAX)]),
+        (json!({"mediaType": "a"}), vec!["mediaType is 'a', not a media type of the form type/subtype".to_owned()]),
+        (json!({"mediaType": 1}), vec!["mediaType is 1, not a string".to_owned()]),
+        (
+            json!({"urls": ["x", "https://a b"]}),
+            vec!["urls[0] is 'x', not a URL".to_owned(), "urls[1] is 'https://a b', not a URL".to_owned()],
+        ),
+        (json!({"urls": null}), vec!["urls is null, not an array".to_owned()]),
+        (json!({"data": "e30"}), vec!["data is not base64".to_owned()]),
+        (
+            json!({"data": "e30="}),
+            vec![format!("data is not the content of {digest}: its digest is {}", sha256(b"{}"))],
+        ),
+        (
+            json!({"artifactType": "?/?"}),
+            vec!["artifactType is '?/?', not a media type of the form type/subtype".to_owned()],
+        ),
+        (
+            json!({"annotations": {"a": 1, "b": "", "c\u{1b}": null}}),
+            vec![
+                "annotations['a'] is 1, not a string".to_owned(),
+                "annotations['c\\u{1b}'] is null, not a string".to_owned(),
+            ],
+        ),
+        (json!({"annotations": []}), vec!["annotations is an array, not an object".to_owned()]),
+        (
+            json!({"platform": {"os": "linux", "os.features": [1], "variant": 8}}),
+            vec![
+                "platform.architecture is missing".to_owned(),
+                "platform.variant is 8, not a string".to_owned(),
+                "platform.os.features[0] is 1, not a string".to_owned(),
+            ],
+        ),
+        (json!({"platform": "linux"}), vec!["platform is 'linux', not an object".to_owned()]),
+        (
+            json!({"MediaType": "a/b", "\u{17f}ize": 1}),
+            vec![
+                "key 'MediaType' is in the wrong case: 'mediaType'".to_owned(),
+                "key '\u{17f}ize' is in the wrong case: 'size'".to_owned(),
+            ],
+        ),
+    ];
+    for (change, faults) in cases {
+        let mut entry = json!({"mediaType": MANIFEST_TYPE, "digest": digest, "size": size});
+        entry.as_object_mut().expect("an object").extend(change.as_object().expect("an object").clone());
+        set_entries(&sandbox, &[good.clone(), json!([]), entry, json!({})]);
+        let mut expected = vec!["manifests[1] in index.json: it is an array, not an object".to_owned()];
+        expected.extend(faults.iter().map(|fault| format!("manifests[2] in index.json: {fault}")));
+        expected
+            .extend(["mediaType", "digest", "size"].map(|key| format!("manifests[3] in index.json: {key} is missing")));
+        finds(&sandbox, &expected);
+    }
+}
+
+#[test]
+fn digests_that_are_none_lead_nowhere() {
+    let hash = "0".repeat(64);
+    for (digest, reason) in [
+        ("sha256:../../x".to_owned(), "its hash has the wrong length"),
+        (format!("/sha256:{hash}"), "its algorithm is not of the form that the image-spec allows"),
+        (format!("sha256:{}", "A".repeat(64)), "its hash is not lower-case hexadecimal"),
+        (format!("sha256:{}", "0".repeat(63)), "its hash has the wrong length"),
+        (String::new(), "it has no colon"),
+        (format!("sha256:{hash}\n"), "its hash has the wrong length"),
+        (format!("blake3:{hash}0"), "its hash has the wrong length"),
+        ("other:../x".to_owned(), "its hash has a character that the image-spec does not allow"),
+    ] {
+        let sandbox = listing(json!({"mediaType": "a/b", "digest": digest, "size": 1}));
+        let shown = digest.escape_debug();
+        finds(&sandbox, &[format!("manifests[0] in index.json: digest '{shown}' is not a digest: {reason}")]);
+    }
+}
+
+#[test]
+fn every_registered_algorithm_is_verified_and_another_is_a_warning() {
+    let right = [
+        (
+            "sha512",
+            concat!(
+                "ddaf35a193617abacc417349ae20413112e6fa4e89a97ea20a9eeee64b55d39a",
+                "2192992a274fc1a836ba3c23a3feebbd454d4423643ce80e2a9ac94fa54ca49f"
+            ),
+        ),
+        ("blake3", "6437b3ac38465133ffb63b75273a8db548c558465d79db03fd359c6cd5bd9d85"),
+    ];
+    for (algorithm, hash) in right {
+        let digest = format!("{algorithm}:{hash}");
+        let sandbox = listing(json!({"mediaType": "a/b", "digest": digest, "size": 3}));
+        fs::create_dir(sandbox.path(format!("image/blobs/{algorithm}"))).expect("created");
+        sandbox.write(&blob_name(&digest), "abc");
+        sandbox.is_valid();
+        sandbox.write(&blob_name(&digest), "abd");
+        let value = sandbox.run("layout validate --path image --json").json();
+        let error = value["errors"][0].as_str().expect("a text");
+        assert!(
+            error.starts_with(&format!("digest mismatch for {digest}: expected {digest}, got {algorithm}:")),
+            "{error}"
+        );
+    }
+    let sandbox = listing(json!({"mediaType": "a/b", "digest": "md5+b64:QUJD", "size": 3}));
+    fs::create_dir(sandbox.path("image/blobs/md5+b64")).expect("created");
+    sandbox.write("image/blobs/md5+b64/QUJD", "abc");
+    warns(&sandbox, "", &["digest md5+b64:QUJD cannot be verified: its algorithm is not supported".to_owned()]);
+}
+
+#[test]
+fn an_index_that_cannot_be_used_is_one_finding_with_its_reason() {
+    let deep = "[".repeat(100_000);
+    for (content, reason) in [
+        (&b""[..], "EOF while parsing a value at line 1 column 0"),
+        (b"[]", "it is an array, not an object"),
+        (b"\xef\xbb\xbf{}", "it begins with a byte order mark"),
+        (b"\xff\xfe{\0}\0", "it is not UTF-8 (UTF-16 or UTF-32)"),
+        (b"{\"schemaVersion\":2,\"manifests\":[]} x", "trailing characters at line 1 column 36"),
+        (b"{\"schemaVersion\":NaN,\"manifests\":[]}", "expected value at line 1 column 18"),
+        (
+            b"{\"schemaVersion\":2,\"manifests\":[],\"a\":\"\\ud800\"}",
+            "unexpected end of hex escape at line 1 column 46",
+        ),
+        (deep.as_bytes(), "its values are nested too deeply at line 1 column 128"),
+        (b"{\"schemaVersion\":2}", "manifests is missing"),
+        (b"{\"schemaVersion\":1,\"manifests\":[]}", "schemaVersion is 1, not 2"),
+        (b"{\"schemaVersion\":1e999,\"manifests\":[]}", "schemaVersion is 1e+999, not 2"),
+        (b"{\"schemaVersion\":2,\"manifests\":[],\"manifests\":[]}", "key 'manifests' occurs more than once"),
+        (b"{\"schemaVersion\":2,\"Manifests\":[]}", "key 'Manifests' is in the wrong case: 'manifests'"),
+        (b"{\"schemaVersion\":2,\"manifests\":[],\"x\":[{\"a\":1,\"a\":2}]}", "key 'x[0].a' occurs more than once"),
+        (
+            b"{\"schemaVersion\":2,\"manifests\":[],\"layers\":[]}",
+            "it has both layers and manifests: it is a manifest to some readers and an index to others",
+        ),
+    ] {
+        let sandbox = Sandbox::new();
+        sandbox.write("image/index.json", content);
+        let words = "index.json at image is not a valid OCI Image Index";
+        sandbox.run("layout validate --path image").fails(format!("Error: {words}\n  caused by: {reason}\n"));
+        errors(&sandbox, "", &[format!("{words}: {reason}")]);
+    }
+    let sandbox = Sandbox::new();
+    // umoci writes this for no entries.
+    sandbox.write("image/index.json", r#"{"schemaVersion":2,"manifests":null}"#);
+    warns(&sandbox, "", &["index.json: manifests is null, not an array".to_owned()]);
+    // More fields are legal, and so is an index that does not say its type.
+    sandbox.write("image/index.json", r#"{"schemaVersion":2,"manifests":[],"x":1e999}"#);
+    sandbox.is_valid();
+    sandbox.write("image/oci-layout", r#"{"imageLayoutVersion":"1.0.0","more":[]}"#);
+    sandbox.is_valid();
+}
+
 #[test]
 fn a_document_that_is_not_what_its_media_type_says_is_an_error() {
     let sandbox = Sandbox::new();
-    let digest = sandbox.store("[]");
-    let list = |media_type: &str, size: u64| {
-        json!({"schemaVersion": 2, "manifests": [{"mediaType": media_type, "digest": digest, "size": size}]})
-            .to_string()
-    };
-    for (media_type, kind) in [(MANIFEST_TYPE, "image manifest"), (INDEX_TYPE, "image index")] {
-        sandbox.write("image/index.json", list(media_type, 2));
-        let value = sandbox.run("layout validate --path image --json").json();
-        let error = value["errors"][0].as_str().expect("a text");
-        assert!(error.starts_with(&format!("{digest} is not a valid {kind}: ")), "{error}");
-        assert_eq!(value["errors"].as_array().map(Vec::len), Some(1));
+    let index = r#"{"schemaVersion":2,"manifests":[]}"#;
+    for (media_type, content, faults) in [
+        (MANIFEST_TYPE, "[]", vec!["image manifest: it is an array, not an object"]),
+        (INDEX_TYPE, "x", vec!["image index: expected value at line 1 column 1"]),
+        (MANIFEST_TYPE, index, vec!["image manifest: config is missing", "image manifest: layers is missing"]),
+        (
+            MANIFEST_TYPE,
+            r#"{"schemaVersion":1,"fsLayers":[]}"#,
+            vec!["image manifest: it is a Docker schema 1 manifest, which is not supported"],
+        ),
+        (
+            INDEX_TYPE,
+            r#"{"schemaVersion":2,"manifests":{},"annotations":{"a":1,"a":2}}"#,
+            vec![
+                "image index: manifests is an object, not an array",
+                "image index: annotations['a'] occurs more than once",
+                "image index: annotations['a'] is 1, not a string",
+                "image index: annotations['a'] is 2, not a string",
+            ],
+        ),
+    ] {
+        set_entries(&sandbox, &[stored(&sandbox, media_type, content)]);
+        let digest = sha256(content.as_bytes());
+        let expected: Vec<_> = faults.iter().map(|fault| format!("{digest} is not a valid {fault}")).collect();
+        errors(&sandbox, "", &expected);
     }
-    // What is of a type that nobody here knows is compared with its digest and size only.
-    sandbox.write("image/index.json", list("application/x-thing", 2));
+}
+
+#[test]
+fn documents_that_are_two_things_at_once_are_errors() {
+    let sandbox = Sandbox::built();
+    let mut both = sandbox.blob_json(MANIFEST);
+    both["manifests"] = json!([]);
+    let entry = stored(&sandbox, MANIFEST_TYPE, both.to_string());
+    let digest = entry["digest"].as_str().expect("a digest").to_owned();
+    set_entries(&sandbox, &[entry]);
+    let says = "it has both layers and manifests: it is a manifest to some readers and an index to others";
+    finds(&sandbox, &[format!("{digest} is not a valid image manifest: {says}")]);
+
+    // What Docker calls the same is no contradiction, but worth a word.
+    let docker = "application/vnd.docker.distribution.manifest.v2+json";
+    let sandbox = Sandbox::built();
+    let entry = |media_type: &str| json!({"mediaType": media_type, "digest": MANIFEST, "size": MANIFEST_SIZE});
+    set_entries(&sandbox, &[entry(INDEX_TYPE)]);
+    let location = "manifests[0] in index.json";
+    finds(&sandbox, &[format!("{location}: mediaType is {INDEX_TYPE}, but the document says {MANIFEST_TYPE}")]);
+    set_entries(&sandbox, &[entry(docker)]);
+    warns(&sandbox, "", &[format!("{location}: mediaType is {docker}, but the document says {MANIFEST_TYPE}")]);
+}
+
+#[test]
+fn an_entry_of_an_unknown_type_is_followed_if_it_is_a_document() {
+    let sandbox = Sandbox::built();
+    let content =
+        json!({"schemaVersion": 2, "config": described("a/b", b"gone"), "layers": [described("a/b", b"gone too")]});
+    let content = content.to_string();
+    let digest = sha256(content.as_bytes());
+    set_entries(&sandbox, &[stored(&sandbox, "application/x-thing", &content)]);
+    errors(
+        &sandbox,
+        "",
+        &[
+            format!("blob {} referenced by {digest} does not exist", sha256(b"gone")),
+            format!("blob {} referenced by {digest} does not exist", sha256(b"gone too")),
+        ],
+    );
+    // What is none is compared with its digest and size only.
+    let sandbox = Sandbox::new();
+    set_entries(&sandbox, &[stored(&sandbox, "application/x-thing", "[")]);
     sandbox.is_valid();
-    sandbox.write("image/index.json", list("application/x-thing", 3));
-    finds(&sandbox, &[format!("size mismatch for {digest}: expected 3, got 2")]);
+    let mut entry = described("application/x-thing", b"[");
+    entry["size"] = json!(3);
+    set_entries(&sandbox, &[entry]);
+    finds(&sandbox, &[format!("size mismatch for {}: expected 3, got 1", sha256(b"["))]);
+}
+
+#[test]
+fn a_document_beyond_the_bound_is_refused_with_the_bound() {
+    let sandbox = Sandbox::new();
+    let size = 200 * 1024 * 1024;
+    let digest = format!("sha256:{}", "0".repeat(64));
+    let blob = fs::File::create(sandbox.path(blob_name(&digest))).expect("created");
+    blob.set_len(size).expect("a sparse file");
+    set_entries(&sandbox, &[json!({"mediaType": MANIFEST_TYPE, "digest": digest, "size": size})]);
+    finds(&sandbox, &[format!("document {digest} is larger than 8388608 bytes")]);
+}
+
+#[test]
+fn a_config_is_compared_with_its_layers_and_the_schema() {
+    let sandbox = Sandbox::new();
+    let layer = stored(&sandbox, TAR_TYPE, base_tar());
+    let manifest = list_image(&sandbox, &image_config(&[]), std::slice::from_ref(&layer));
+    errors(
+        &sandbox,
+        "",
+        &[format!("config in manifest {manifest}: rootfs.diff_ids has 0 entries, but the manifest has 1 layers")],
+    );
+    let config = json!({
+        "created": "yesterday", "os": 1, "Architecture": "amd64", "history": [{"empty_layer": "no"}, 7],
+        "config": {"Env": ["A=", "B"], "Cmd": null, "Volumes": ["/x"], "Labels": {"a": 1}},
+        "rootfs": {"type": "stack", "diff_ids": ["x"]},
+    });
+    list_image(&sandbox, &config, &[layer]);
+    let digest = sha256(config.to_string().as_bytes());
+    let faults = [
+        "key 'Architecture' is in the wrong case: 'architecture'",
+        "os is 1, not a string",
+        "created is 'yesterday', not a time (RFC 3339)",
+        "config.Env[1] is 'B', not of the form NAME=VALUE",
+        "config.Volumes is an array, not an object",
+        "config.Labels['a'] is 1, not a string",
+        "rootfs.type is 'stack', not 'layers'",
+        "rootfs.diff_ids[0] is 'x', not a digest",
+        "history[0].empty_layer is 'no', not true or false",
+        "history[1] is 7, not an object",
+    ];
+    errors(&sandbox, "", &faults.map(|fault| format!("{digest} is not a valid image config: {fault}")));
+}
+
+#[test]
+fn what_is_no_image_is_valid_as_it_is() {
+    let sandbox = Sandbox::new();
+    let empty = stored(&sandbox, "application/vnd.oci.empty.v1+json", "{}");
+    let chart = stored(&sandbox, "application/vnd.cncf.helm.chart.content.v1.tar+gzip", "no gzip");
+    let text = stored(&sandbox, GZIP_TYPE, "no gzip either");
+    let subject = described(MANIFEST_TYPE, b"elsewhere");
+    let manifest = |config: &Value, layer: &Value| json!({"schemaVersion": 2, "artifactType": "application/x", "config": config, "layers": [layer], "subject": subject});
+    let docker = "application/vnd.docker.distribution.manifest.v1+prettyjws";
+    let image_type = stored(&sandbox, CONFIG_TYPE, "{}");
+    set_entries(
+        &sandbox,
+        &[
+            stored(&sandbox, MANIFEST_TYPE, manifest(&empty, &chart).to_string()),
+            stored(&sandbox, MANIFEST_TYPE, manifest(&chart, &text).to_string()),
+            stored(&sandbox, MANIFEST_TYPE, manifest(&image_type, &chart).to_string()),
+            stored(&sandbox, docker, r#"{"schemaVersion":1}"#),
+        ],
+    );
+    let schema_1 = sha256(br#"{"schemaVersion":1}"#);
+    warns(
+        &sandbox,
+        "--deep",
+        &[format!("manifests[3] in index.json: {schema_1} is a Docker schema 1 manifest, which is not supported")],
+    );
 }
 
 #[test]
@@ -131,10 +467,164 @@ fn content_that_may_be_elsewhere_is_a_warning_if_it_is_missing() {
 }
 
 #[test]
-fn a_blob_that_nothing_refers_to_is_no_error() {
+fn what_nothing_leads_to_is_counted() {
     let sandbox = Sandbox::built();
     sandbox.store("an orphan");
+    warns(&sandbox, "", &["1 blob (9 bytes) is not referenced".to_owned()]);
+    sandbox.store("another");
+    sandbox.write("image/blobs/notes.txt", "");
+    sandbox.write("image/blobs/sha256/x\u{1b}", "");
+    fs::create_dir(sandbox.path(format!("image/blobs/sha256/{}", "0".repeat(64)))).expect("created");
+    warns(
+        &sandbox,
+        "",
+        &[
+            "2 blobs (16 bytes) are not referenced".to_owned(),
+            "blobs/notes.txt is no blob".to_owned(),
+            format!("blobs/sha256/{} is no blob", "0".repeat(64)),
+            "blobs/sha256/x\\u{1b} is no blob".to_owned(),
+        ],
+    );
+    // What is staged is needed.
+    Sandbox::staged().is_valid();
+}
+
+#[test]
+fn ref_names_attestations_and_platforms_that_may_not_be_meant_are_warnings() {
+    let sandbox = Sandbox::built();
+    let entry = |name: &str, platform: Value| {
+        json!({"mediaType": MANIFEST_TYPE, "digest": MANIFEST, "size": MANIFEST_SIZE, "platform": platform,
+            "annotations": {"org.opencontainers.image.ref.name": name}})
+    };
+    let amd64 = json!({"os": "linux", "architecture": "amd64"});
+    let mut attestation = entry("c", json!({"os": "unknown", "architecture": "unknown"}));
+    attestation["annotations"]["vnd.docker.reference.type"] = json!("attestation-manifest");
+    set_entries(&sandbox, &[entry("a", amd64.clone()), entry("b b", amd64.clone()), entry("a", amd64), attestation]);
+    warns(&sandbox, "", &[
+        "manifests[1] in index.json: 'b b' is not a reference name: letters and digits, joined by one of - . _ : @ + / or by --".to_owned(),
+        "manifests[2] in index.json: ref name 'a' is that of manifests[0] too".to_owned(),
+        format!("manifests[3] in index.json: {MANIFEST} is an attestation, not an image"),
+        "manifests[3] in index.json: platform is unknown/unknown, but the image's config says linux/amd64".to_owned(),
+    ]);
+}
+
+#[test]
+fn embedded_content_stands_in_for_a_blob() {
+    let sandbox = Sandbox::new();
+    let mut config = described("application/vnd.oci.empty.v1+json", b"{}");
+    config["data"] = json!("e30=");
+    let manifest = json!({"schemaVersion": 2, "artifactType": "a/b", "config": config, "layers": [config]}).to_string();
+    set_entries(&sandbox, &[stored(&sandbox, MANIFEST_TYPE, &manifest)]);
+    let (empty, manifest) = (sha256(b"{}"), sha256(manifest.as_bytes()));
+    warns(&sandbox, "", &[format!("blob {empty} referenced by {manifest} does not exist")]);
+    sandbox.store("{}");
     sandbox.is_valid();
+}
+
+#[test]
+fn a_look_into_layers_finds_what_a_digest_does_not_tell() {
+    let (tar, diff_id) = (base_tar(), BASE_DIFF_ID);
+    let gzipped = gzip(&tar);
+    let garbage = [gzipped.as_slice(), b"garbage, more than a header"].concat();
+    let broken_tar = {
+        let mut tar = tar.clone();
+        tar[0] ^= 1;
+        tar
+    };
+    let broken_id = sha256(&broken_tar);
+    let other = sha256(b"other");
+    let mismatch = format!("diff_id mismatch: the config says {other}, the content has {diff_id}");
+    let cases: Vec<(&str, Vec<u8>, &str, Vec<String>)> = vec![
+        (GZIP_TYPE, gzipped.clone(), diff_id, vec![]),
+        (ZSTD_TYPE, zstd(&tar), diff_id, vec![]),
+        (TAR_TYPE, tar.clone(), diff_id, vec![]),
+        (GZIP_TYPE, gzipped.clone(), &other, vec![mismatch]),
+        (ZSTD_TYPE, gzipped.clone(), diff_id, vec![format!("mediaType is {ZSTD_TYPE}, but the blob is gzip")]),
+        (GZIP_TYPE, zstd(&tar), diff_id, vec![format!("mediaType is {GZIP_TYPE}, but the blob is zstd")]),
+        (GZIP_TYPE, tar.clone(), diff_id, vec![format!("mediaType is {GZIP_TYPE}, but the blob is uncompressed")]),
+        (TAR_TYPE, gzipped.clone(), diff_id, vec![format!("mediaType is {TAR_TYPE}, but the blob is gzip")]),
+        (GZIP_TYPE, garbage, diff_id, vec!["the blob is not a sound gzip stream: invalid gzip header".to_owned()]),
+        (
+            GZIP_TYPE,
+            gzipped[..gzipped.len() - 9].to_vec(),
+            diff_id,
+            vec!["the blob is not a sound gzip stream: incomplete deflate stream".to_owned()],
+        ),
+        (
+            TAR_TYPE,
+            broken_tar,
+            &broken_id,
+            vec!["the content is not a well-formed tar: the checksum of its first header is wrong".to_owned()],
+        ),
+    ];
+    for (media_type, layer, diff_id, faults) in cases {
+        let sandbox = Sandbox::new();
+        let layer = stored(&sandbox, media_type, layer);
+        let manifest = list_image(&sandbox, &image_config(&[diff_id]), &[layer]);
+        errors(&sandbox, "", &[]);
+        let expected: Vec<_> = faults.iter().map(|fault| format!("layer[0] in manifest {manifest}: {fault}")).collect();
+        errors(&sandbox, "--deep", &expected);
+    }
+}
+
+#[test]
+fn a_layer_that_decompresses_without_end_is_stopped() {
+    let zeros = vec![0; 1 << 20];
+    for (media_type, layer) in [(GZIP_TYPE, gzip(&zeros)), (ZSTD_TYPE, zstd(&zeros))] {
+        let sandbox = Sandbox::new();
+        let layer = stored(&sandbox, media_type, layer);
+        let manifest = list_image(&sandbox, &image_config(&[&sha256(&zeros)]), &[layer]);
+        errors(&sandbox, "--deep", &[]);
+        errors(&sandbox, "--deep --max-layer-size 1048576", &[]);
+        let says = "the blob decompresses to more than 1048575 bytes";
+        errors(&sandbox, "--deep --max-layer-size 1048575", &[format!("layer[0] in manifest {manifest}: {says}")]);
+    }
+    // A frame of 1 GiB that wants a window of as much, which its header says.
+    let frame = [0x28, 0xb5, 0x2f, 0xfd, 0x00, 0xa0, 0x01, 0x00, 0x00];
+    let sandbox = Sandbox::new();
+    let layer = stored(&sandbox, ZSTD_TYPE, frame);
+    let manifest = list_image(&sandbox, &image_config(&[&sha256(b"")]), &[layer]);
+    let says = "the blob is not a sound zstd stream: Frame requires too much memory for decoding";
+    errors(&sandbox, "--deep", &[format!("layer[0] in manifest {manifest}: {says}")]);
+    // The bounds mean nothing without a look into layers.
+    assert_eq!(sandbox.run("layout validate --path image --max-ratio 3").status, 2);
+}
+
+#[test]
+fn nesting_of_any_depth_and_an_index_that_contains_itself_come_to_an_end() {
+    let sandbox = Sandbox::new();
+    let itself = format!("sha256:{}", "0".repeat(64));
+    let content = json!({"schemaVersion": 2, "manifests": [{"mediaType": INDEX_TYPE, "digest": itself, "size": 170}]});
+    sandbox.write(&blob_name(&itself), content.to_string());
+    let actual = sha256(content.to_string().as_bytes());
+    let size = content.to_string().len();
+    set_entries(&sandbox, &[json!({"mediaType": INDEX_TYPE, "digest": itself, "size": size})]);
+    finds(&sandbox, &[format!("digest mismatch for {itself}: expected {itself}, got {actual}")]);
+
+    let sandbox = Sandbox::new();
+    let mut entry = described("a/b", b"innermost");
+    for _ in 0..10_000 {
+        entry = stored(&sandbox, INDEX_TYPE, json!({"schemaVersion": 2, "manifests": [entry]}).to_string());
+    }
+    set_entries(&sandbox, &[entry]);
+    let outcome = sandbox.run("layout validate --path image --json").json();
+    let error = outcome["errors"][0].as_str().expect("a text").to_owned();
+    assert!(error.starts_with(&format!("blob {} referenced by sha256:", sha256(b"innermost"))), "{error}");
+    assert_eq!(outcome["checked"]["blobs"], json!(10_000));
+}
+
+#[test]
+fn what_programs_in_go_write_can_be_read_by_every_command_and_validate_tells() {
+    let sandbox = Sandbox::built();
+    sandbox.edit("image/index.json", |index| {
+        index["manifests"][0]["platform"] = json!({"os": "linux"});
+    });
+    for command in ["show", "status"] {
+        sandbox.ok(&format!("layout {command} --path image"));
+    }
+    finds(&sandbox, &["manifests[0] in index.json: platform.architecture is missing".to_owned()]);
+    sandbox.ok("layout annotate manifest --path image --annotation a=b");
+    assert_eq!(sandbox.index()["manifests"][0]["platform"], json!({"os": "linux"}));
 }
 
 #[cfg(unix)]
@@ -146,6 +636,10 @@ fn a_blob_must_be_a_regular_file() {
     finds(&sandbox, &[format!("blob {BASE} is not a regular file")]);
     fs::remove_file(sandbox.path(blob_name(BASE))).expect("removed");
     fs::create_dir(sandbox.path(blob_name(BASE))).expect("created");
+    finds(&sandbox, &[format!("blob {BASE} is not a regular file")]);
+    fs::remove_dir(sandbox.path(blob_name(BASE))).expect("removed");
+    let (directory, mode) = (rustix::fs::CWD, rustix::fs::Mode::RUSR);
+    rustix::fs::mknodat(directory, sandbox.path(blob_name(BASE)), rustix::fs::FileType::Fifo, mode, 0).expect("made");
     finds(&sandbox, &[format!("blob {BASE} is not a regular file")]);
 }
 

@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use regshape::layout::{Error, Finding, Layout, Report};
+use regshape::layout::{Error, Finding, Layout, Report, ValidateOptions};
 use serde::Serialize;
 
 use super::{Common, Context, Leaf};
@@ -10,13 +10,25 @@ use crate::cli::ui::{Screen, printable};
 
 /// Check that a layout is whole
 ///
-/// Everything that index.json leads to must be there, with the digest and the size that is said of it. Every finding is
-/// reported; the exit status is 1 if there is an error, warnings do not matter.
+/// Everything that index.json leads to must be there, with the digest and the size that is said of it, and every document
+/// must be as the image-spec has it. Every finding is reported; the exit status is 1 if there is an error, warnings do not
+/// matter.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Example:\n  regshape layout validate --path ./my-image")]
+#[command(
+    after_help = "Example:\n  regshape layout validate --path ./my-image\n  regshape layout validate --path ./my-image --deep"
+)]
 pub(super) struct Args {
     #[command(flatten)]
     common: Common,
+    /// Look into the layers of images too: compression, tars, diff_ids
+    #[arg(long)]
+    deep: bool,
+    /// Refuse layers that decompress to more than this [default: 1 TiB]
+    #[arg(long, value_name = "BYTES", requires = "deep")]
+    max_layer_size: Option<u64>,
+    /// Refuse layers of more than 8 GiB that decompress to more than N times their size [default: 200]
+    #[arg(long, value_name = "N", requires = "deep")]
+    max_ratio: Option<u64>,
 }
 
 #[derive(Serialize)]
@@ -45,7 +57,14 @@ impl Leaf for Args {
         let report = match Layout::open(&self.common.path) {
             Ok(layout) => {
                 let progress = context.ui.progress(None);
-                context.opened(layout).validate(Some(&|bytes| progress.advance(bytes)))?
+                let defaults = ValidateOptions::default();
+                context.opened(layout).validate(ValidateOptions {
+                    deep: self.deep,
+                    max_layer_size: self.max_layer_size.unwrap_or(defaults.max_layer_size),
+                    max_ratio: self.max_ratio.unwrap_or(defaults.max_ratio),
+                    progress: Some(&|bytes| progress.advance(bytes)),
+                    ..defaults
+                })?
             }
             // That there is no layout is a finding like any other.
             Err(error @ (Error::NotALayout { .. } | Error::MalformedMarker { .. } | Error::LayoutVersion { .. })) => {
@@ -53,13 +72,19 @@ impl Leaf for Args {
             }
             Err(error) => return Err(error.into()),
         };
-        report.warnings.iter().for_each(|finding| context.ui.warn(&printable(finding.message())));
+        report.warnings.iter().for_each(|finding| context.ui.warn(&text_of(finding)));
         let result = Validated { valid: report.is_valid(), layout_path, report };
         if result.valid || self.common.json {
             context.ui.result(&result)?;
         } else {
-            result.report.errors.iter().for_each(|finding| context.ui.error(&printable(finding.message())));
+            result.report.errors.iter().for_each(|finding| context.ui.error(&text_of(finding)));
         }
         Ok(if result.valid { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     }
+}
+
+/// Returns a finding as people read it: a reason has a line of its own, as that of an error has under `--verbose`.
+fn text_of(finding: &Finding) -> String {
+    let reason = finding.reason().map(|reason| format!("\n  caused by: {}", printable(reason))).unwrap_or_default();
+    printable(finding.message()) + &reason
 }

@@ -1,0 +1,183 @@
+//! The report: what was found on the way, and what documents say of each other and of blobs, once all were read.
+
+use std::collections::{HashMap, HashSet};
+
+use super::follow::Validation;
+use super::reference::{Image, Outcome};
+use super::schema::{Config, Platform};
+use super::tar::Verdict;
+use super::verify::{Job, Verified};
+use super::{Finding, Report};
+use crate::compress::Encoding;
+use crate::layout::error::{Error, Result};
+use crate::oci::{Digest, LayerEncoding, MediaType};
+
+impl Validation<'_> {
+    /// Returns the config of an image, if it could be read.
+    fn config(&self, manifest: &Digest) -> Option<(&Image, &Config)> {
+        let image = self.images.get(manifest)?;
+        Some((image, self.configs.get(image.config.as_ref()?)?))
+    }
+
+    /// Returns the diff_id that a config says of a layer, if the numbers of both are the same.
+    fn diff_id(&self, manifest: &Digest, at: usize) -> Option<&Digest> {
+        let (image, config) = self.config(manifest)?;
+        let diff_ids = config.diff_ids.as_ref().filter(|diff_ids| diff_ids.len() == image.layers)?;
+        diff_ids.get(at)?.as_ref()
+    }
+
+    /// Returns the blobs that are to be verified.
+    pub(super) fn jobs(&self) -> Vec<Job> {
+        let mut layers: HashMap<&Digest, Vec<_>> = HashMap::new();
+        for outcome in &self.outcomes {
+            if let Outcome::Layer { digest, manifest, at, .. } = outcome {
+                let algorithms = layers.entry(digest).or_default();
+                let algorithm = self.diff_id(manifest, *at).and_then(Digest::algorithm);
+                algorithms.extend(algorithm.filter(|algorithm| !algorithms.contains(algorithm)));
+            }
+        }
+        let job = |digest: &Digest| Job {
+            digest: digest.clone(),
+            size: self.blobs.get(digest).copied().unwrap_or_default(),
+            look_into: layers.get(digest).cloned(),
+        };
+        self.leaves.iter().map(job).collect()
+    }
+
+    /// Puts together what was found, in the order of the documents. The same words are not said twice.
+    pub(super) fn report(mut self, verified: &HashMap<Digest, Verified>) -> Result<Report> {
+        let mut report = Report { checked: self.checked, ..Report::default() };
+        let mut words = HashSet::new();
+        let outcomes = std::mem::take(&mut self.outcomes);
+        let resolved = outcomes.into_iter().flat_map(|outcome| self.resolve(outcome, verified));
+        let stray = self.stray()?.into_iter().map(Outcome::Warning);
+        for outcome in resolved.chain(stray) {
+            let (findings, finding) = match outcome {
+                Outcome::Error(finding) => (&mut report.errors, finding),
+                Outcome::Warning(finding) => (&mut report.warnings, finding),
+                _ => continue,
+            };
+            if words.insert(finding.to_string()) {
+                findings.push(finding);
+            }
+        }
+        Ok(report)
+    }
+
+    /// Looks for what nothing leads to, if all that leads to something could be read.
+    fn stray(&self) -> Result<Vec<Finding>> {
+        let mut referenced = self.referenced.clone();
+        match self.layout.find_stage() {
+            Ok(stage) => stage.into_iter().for_each(|stage| {
+                referenced.extend(stage.layers.into_iter().map(|layer| layer.digest));
+                referenced.extend(stage.config.map(|config| config.digest));
+                referenced.extend(stage.manifest.map(|manifest| manifest.digest));
+            }),
+            // The staging file is no part of a layout, but whoever goes on with this one will miss it.
+            Err(error @ (Error::MalformedStage { .. } | Error::StageVersion { .. })) => {
+                return Ok(vec![Finding::new(error.to_string(), "staging file")]);
+            }
+            Err(error) => return Err(error),
+        }
+        if self.is_incomplete { Ok(Vec::new()) } else { self.layout.find_stray(&referenced) }
+    }
+
+    /// Turns a step of the report into what there is to say.
+    fn resolve(&self, outcome: Outcome, verified: &HashMap<Digest, Verified>) -> Vec<Outcome> {
+        match outcome {
+            Outcome::Blob { digest, location } => {
+                let error = verified.get(&digest).and_then(|verified| verified.error.as_ref());
+                error.map(|error| Outcome::Error(Finding::of(error, &location))).into_iter().collect()
+            }
+            Outcome::Layer { digest, location, media_type, manifest, at } => {
+                let Some(verified) = verified.get(&digest) else { return Vec::new() };
+                compare_layer(verified, &location, &media_type, self.diff_id(&manifest, at))
+            }
+            Outcome::Platform { location, platform, manifest } => {
+                let Some((_, config)) = self.config(&manifest) else { return Vec::new() };
+                if !contradict(&platform, &config.platform) {
+                    return Vec::new();
+                }
+                let (says, is) = (platform.to_string(), config.platform.to_string());
+                let message = format!("{location}: platform is {says}, but the image's config says {is}");
+                vec![Outcome::Warning(Finding::new(message, location))]
+            }
+            Outcome::LayerCount { manifest } => self.compare_count(&manifest).into_iter().collect(),
+            said => vec![said],
+        }
+    }
+
+    /// Compares the number of a config's diff_ids with that of the layers. Layers that are no tars have none.
+    fn compare_count(&self, manifest: &Digest) -> Option<Outcome> {
+        let (image, config) = self.config(manifest)?;
+        let (layers, diff_ids) = (image.layers, config.diff_ids.as_ref()?.len());
+        if !image.has_known_layers || layers == diff_ids {
+            return None;
+        }
+        let location = format!("config in manifest {manifest}");
+        let message =
+            format!("{location}: rootfs.diff_ids has {diff_ids} entries, but the manifest has {layers} layers");
+        Some(Outcome::Error(Finding::new(message, location)))
+    }
+}
+
+/// Compares what a layer is with what its media type and its image's config say.
+fn compare_layer(
+    verified: &Verified,
+    location: &str,
+    media_type: &MediaType,
+    diff_id: Option<&Digest>,
+) -> Vec<Outcome> {
+    let Some(layer) = &verified.layer else { return Vec::new() };
+    let error = |text: String| Outcome::Error(Finding::new(format!("{location}: {text}"), location));
+    let says = match media_type.layer_encoding() {
+        None => return Vec::new(),
+        Some(LayerEncoding::Tar) => Encoding::Identity,
+        Some(LayerEncoding::Gzip) => Encoding::Gzip,
+        Some(LayerEncoding::Zstd) => Encoding::Zstd,
+    };
+    let mut said = Vec::new();
+    if layer.encoding != says {
+        said.push(error(format!("mediaType is {media_type}, but the blob is {}", layer.encoding.name())));
+        // What is not compressed at all may be anything.
+        if layer.encoding == Encoding::Identity {
+            return said;
+        }
+    }
+    let content = match &layer.content {
+        Ok(content) => content,
+        Err(reason) => {
+            said.push(error(reason.clone()));
+            return said;
+        }
+    };
+    if let Some(diff_id) = diff_id {
+        match content.diff_ids.iter().find(|actual| actual.algorithm() == diff_id.algorithm()) {
+            Some(actual) if actual != diff_id => {
+                said.push(error(format!("diff_id mismatch: the config says {diff_id}, the content has {actual}")));
+            }
+            Some(_) => {}
+            None => {
+                let message =
+                    format!("{location}: diff_id {diff_id} cannot be verified: its algorithm is not supported");
+                said.push(Outcome::Warning(Finding::new(message, location)));
+            }
+        }
+    }
+    match &content.tar {
+        Verdict::Sound => {}
+        Verdict::Odd(reason) => {
+            let message = format!("{location}: the tar is not as it should be: {reason}");
+            said.push(Outcome::Warning(Finding::new(message, location)));
+        }
+        Verdict::Malformed(reason) => said.push(error(format!("the content is not a well-formed tar: {reason}"))),
+    }
+    said
+}
+
+/// Tells whether a platform says something else than another. What one of them does not say is no contradiction.
+fn contradict(one: &Platform, other: &Platform) -> bool {
+    let differ =
+        |one: &Option<String>, other: &Option<String>| matches!((one, other), (Some(one), Some(other)) if one != other);
+    differ(&one.os, &other.os) || differ(&one.architecture, &other.architecture) || differ(&one.variant, &other.variant)
+}

@@ -1,0 +1,378 @@
+//! Going through everything that `index.json` leads to.
+//!
+//! Neither the depth of nesting nor a cycle matters: what is to be looked at waits in a queue, and no document is followed
+//! twice. Nothing that is found keeps the rest from being looked at.
+
+use std::collections::{HashMap, HashSet};
+use std::fs::File;
+
+use super::json::Node;
+use super::reference::{Holder, Image, Outcome, Reading, Reference, Role};
+use super::schema::{self, Config, Descriptor, Document, Kind};
+use super::{Checked, Finding, ValidateOptions};
+use crate::fs::read_at_most;
+use crate::layout::blobs::DOCUMENT_BLOB_LIMIT;
+use crate::layout::error::{Error, Reason, Result};
+use crate::layout::handle::Layout;
+use crate::layout::metrics::Phase;
+use crate::oci::{Digest, Hasher, MediaType, RefName};
+
+/// More bytes than any file has: 1 EiB.
+const ABSURD_SIZE: u64 = 1 << 60;
+
+pub(super) struct Validation<'a> {
+    pub(super) layout: &'a Layout,
+    options: ValidateOptions<'a>,
+    queue: Vec<Reference>,
+    pub(super) outcomes: Vec<Outcome>,
+    pub(super) checked: Checked,
+    /// What is named, whether it is there or not.
+    pub(super) referenced: HashSet<Digest>,
+    /// Whether something could not be read, so that what it refers to is not known.
+    pub(super) is_incomplete: bool,
+    /// The blobs that were found, and their sizes.
+    pub(super) blobs: HashMap<Digest, u64>,
+    /// What was read, and the media type that it has in itself.
+    read: HashMap<(Digest, Reading), Option<MediaType>>,
+    /// The blobs whose digests are not compared yet.
+    pub(super) leaves: HashSet<Digest>,
+    pub(super) images: HashMap<Digest, Image>,
+    pub(super) configs: HashMap<Digest, Config>,
+}
+
+impl<'a> Validation<'a> {
+    pub(super) fn new(layout: &'a Layout, options: ValidateOptions<'a>) -> Self {
+        Self {
+            layout,
+            options,
+            queue: Vec::new(),
+            outcomes: Vec::new(),
+            checked: Checked::default(),
+            referenced: HashSet::new(),
+            is_incomplete: false,
+            blobs: HashMap::new(),
+            read: HashMap::new(),
+            leaves: HashSet::new(),
+            images: HashMap::new(),
+            configs: HashMap::new(),
+        }
+    }
+
+    /// Notes why `index.json` cannot be read.
+    pub(super) fn cannot_read_index(&mut self, error: &Error) {
+        self.is_incomplete = true;
+        self.outcomes.push(Outcome::Error(Finding::of(error, "index.json")));
+    }
+
+    fn error(&mut self, message: impl Into<String>, location: &str) {
+        self.outcomes.push(Outcome::Error(Finding::new(message, location)));
+    }
+
+    fn warning(&mut self, message: impl Into<String>, location: &str) {
+        self.outcomes.push(Outcome::Warning(Finding::new(message, location)));
+    }
+
+    /// Checks `index.json` and all that it leads to.
+    pub(super) fn follow(&mut self, index: &[u8]) {
+        let path = self.layout.path().to_owned();
+        let malformed = |reason| Error::MalformedIndex { path: path.clone(), reason };
+        let node = match Node::parse(index) {
+            Ok(node) => node,
+            Err(reason) => return self.cannot_read_index(&malformed(reason)),
+        };
+        let document = schema::document(Kind::Index, &node);
+        drop(node);
+        for fault in &document.faults {
+            self.outcomes.push(Outcome::Error(Finding::of(&malformed(Reason::new(fault)), "index.json")));
+        }
+        self.check_ref_names(&document);
+        self.enqueue(document, Holder { kind: Kind::Index, digest: None });
+        while let Some(reference) = self.queue.pop() {
+            self.visit(reference);
+        }
+    }
+
+    /// Compares the names of the entries with the grammar and with each other.
+    fn check_ref_names(&mut self, index: &Document) {
+        let mut first = HashMap::new();
+        for (place, entry) in &index.parts {
+            let Some(name) = &entry.ref_name else { continue };
+            let location = format!("{place} in index.json");
+            if let Err(error) = name.parse::<RefName>() {
+                self.warning(format!("{location}: {error}"), &location);
+            }
+            let earlier: &mut &str = first.entry(name).or_insert(place);
+            if *earlier != place {
+                let name = super::json::shortened(name);
+                self.warning(format!("{location}: ref name '{name}' is that of {earlier} too"), &location);
+            }
+        }
+    }
+
+    /// Appends what a document refers to, the last first: the queue is taken from its end.
+    fn enqueue(&mut self, document: Document, holder: Holder) {
+        if document.has_null_list {
+            let name = holder.name();
+            self.warning(format!("{name}: manifests is null, not an array"), &name);
+        }
+        let kind = holder.kind;
+        let role = |at: usize| match kind {
+            Kind::Index => Role::Entry,
+            Kind::Manifest if at == 0 => Role::Config,
+            Kind::Manifest => Role::Layer(at - 1),
+            Kind::Artifact => Role::Other,
+        };
+        // A manifest without a config has its layers first.
+        let shift =
+            usize::from(kind == Kind::Manifest && document.parts.first().is_none_or(|(place, _)| place != "config"));
+        let parts = document.parts.into_iter().enumerate().map(|(at, (place, part))| (role(at + shift), place, part));
+        let subject = document.subject.map(|subject| (Role::Subject, "subject".to_owned(), subject));
+        let all: Vec<_> = parts.chain(subject).collect();
+        self.queue.extend(all.into_iter().rev().map(|(role, place, descriptor)| Reference {
+            descriptor,
+            holder: holder.clone(),
+            place,
+            role,
+        }));
+    }
+
+    /// Returns what content is to be read as, if it is not only compared with its digest.
+    fn reading(&self, reference: &Reference) -> Option<Reading> {
+        let media_type = reference.descriptor.media_type.as_ref()?;
+        if let Some(kind) = Kind::of(media_type) {
+            return Some(Reading::Document(kind));
+        }
+        if reference.role == Role::Config && media_type.is_image_config() {
+            // Artifacts of some programs have an image's config type and nothing of an image.
+            let image = reference.holder.digest.as_ref().and_then(|manifest| self.images.get(manifest));
+            return image.is_some_and(|image| image.config.is_some()).then_some(Reading::ImageConfig);
+        }
+        let may_be_document = reference.role == Role::Entry && !schema::is_schema_1(media_type);
+        may_be_document.then_some(Reading::Unknown)
+    }
+
+    /// Checks a descriptor and what it leads to.
+    fn visit(&mut self, reference: Reference) {
+        let location = reference.location();
+        let descriptor = &reference.descriptor;
+        for fault in &descriptor.faults {
+            self.error(format!("{location}: {fault}"), &location);
+        }
+        let Some(digest) = descriptor.digest.clone() else {
+            self.is_incomplete = true;
+            return;
+        };
+        if descriptor.is_attestation && reference.role == Role::Entry {
+            self.warning(format!("{location}: {digest} is an attestation, not an image"), &location);
+        }
+        if descriptor.media_type.as_ref().is_some_and(schema::is_schema_1) {
+            let says = "is a Docker schema 1 manifest, which is not supported";
+            self.warning(format!("{location}: {digest} {says}"), &location);
+        }
+        if digest.algorithm().is_none() {
+            let error = Error::UnsupportedAlgorithm { digest: digest.clone() };
+            self.warning(error.to_string(), &location);
+        }
+        let has_right_data = self.check_data(&reference, &digest, &location);
+        self.referenced.insert(digest.clone());
+
+        let opened = match self.blobs.get(&digest) {
+            Some(size) => Ok((None, *size)),
+            None => self.layout.open_blob(&digest, reference.holder.referrer()).map(|(file, size)| (Some(file), size)),
+        };
+        let file = match opened {
+            Ok((file, size)) => {
+                if let Some(expected) = descriptor.size.filter(|expected| *expected != size) {
+                    let error = Error::SizeMismatch { digest: digest.clone(), expected, actual: size };
+                    self.error(error.to_string(), &location);
+                }
+                if self.blobs.insert(digest.clone(), size).is_none() {
+                    self.checked.blobs += 1;
+                    self.checked.bytes += size;
+                }
+                file
+            }
+            Err(missing @ Error::MissingBlob { .. }) => {
+                if descriptor.size.is_some_and(|size| size > ABSURD_SIZE) {
+                    self.error(format!("{location}: size is more than any file has"), &location);
+                }
+                if reference.role == Role::Subject {
+                    return;
+                }
+                if reference.may_be_elsewhere() {
+                    self.warning(missing.to_string(), &location);
+                } else {
+                    self.error(missing.to_string(), &location);
+                }
+                let reading = self.reading(&reference);
+                if has_right_data && reading.is_some() {
+                    let data = reference.descriptor.data.as_deref().map(<[u8]>::to_vec);
+                    self.read(&reference, &digest, &location, data.map(Ok));
+                } else if matches!(reading, Some(Reading::Document(_))) {
+                    self.is_incomplete = true;
+                }
+                return;
+            }
+            Err(error) => {
+                self.is_incomplete |= self.reading(&reference).is_some();
+                return self.error(error.to_string(), &location);
+            }
+        };
+        match self.reading(&reference) {
+            Some(_) => self.read(&reference, &digest, &location, file.map(Err)),
+            None => self.leaf(&reference, digest, location),
+        }
+    }
+
+    /// Compares embedded content with what the descriptor says of it; tells whether it can be used in place of the blob.
+    fn check_data(&mut self, reference: &Reference, digest: &Digest, location: &str) -> bool {
+        let Some(data) = &reference.descriptor.data else { return false };
+        let Some(algorithm) = digest.algorithm() else { return false };
+        let mut hasher = Hasher::new(algorithm);
+        hasher.update(data);
+        let actual = hasher.finish();
+        if actual != *digest {
+            self.error(format!("{location}: data is not the content of {digest}: its digest is {actual}"), location);
+            return false;
+        }
+        if let Some(size) = reference.descriptor.size.filter(|size| *size != data.len() as u64) {
+            self.error(format!("{location}: size is {size}, but data has {} bytes", data.len()), location);
+        }
+        true
+    }
+
+    /// Leaves a blob to be verified with all others.
+    fn leaf(&mut self, reference: &Reference, digest: Digest, location: String) {
+        let is_read = [Reading::ImageConfig, Reading::Unknown, Reading::Document(Kind::Index)]
+            .into_iter()
+            .chain([Reading::Document(Kind::Manifest), Reading::Document(Kind::Artifact)])
+            .any(|reading| self.read.contains_key(&(digest.clone(), reading)));
+        if !is_read {
+            self.leaves.insert(digest.clone());
+        }
+        self.outcomes.push(Outcome::Blob { digest: digest.clone(), location: location.clone() });
+        let (Role::Layer(at), Some(manifest)) = (reference.role, &reference.holder.digest) else { return };
+        let Some(media_type) = reference.descriptor.media_type.clone() else { return };
+        let is_image = self.images.get(manifest).is_some_and(|image| image.config.is_some());
+        if self.options.deep && is_image && media_type.layer_encoding().is_some() {
+            self.leaves.insert(digest.clone());
+            let manifest = manifest.clone();
+            self.outcomes.push(Outcome::Layer { digest, location, media_type, manifest, at });
+        }
+    }
+
+    /// Reads a document, or what may be one, unless that was done before, and checks it and what is said of it.
+    fn read(&mut self, reference: &Reference, digest: &Digest, location: &str, source: Option<Result<Vec<u8>, File>>) {
+        let Some(reading) = self.reading(reference) else { return };
+        let key = (digest.clone(), reading);
+        if !self.read.contains_key(&key) {
+            self.read.insert(key.clone(), None);
+            let opened = source.map_or_else(
+                || self.layout.open_blob(digest, reference.holder.referrer()).map(|(file, _)| Err(file)),
+                Ok,
+            );
+            let content = opened.and_then(|source| source.or_else(|file| self.content(digest, &file)));
+            match content.and_then(|content| self.check(digest, reading, &content, location)) {
+                Ok(media_type) => {
+                    self.read.insert(key, media_type);
+                }
+                Err(Error::TooLarge { .. }) if reading == Reading::Unknown => {
+                    self.leaves.insert(digest.clone());
+                    self.outcomes.push(Outcome::Blob { digest: digest.clone(), location: location.to_owned() });
+                    return;
+                }
+                Err(error) => {
+                    self.is_incomplete |= matches!(reading, Reading::Document(_));
+                    return self.error(error.to_string(), location);
+                }
+            }
+        }
+        let key = (digest.clone(), reading);
+        if let (Some(says), Some(Some(is))) = (&reference.descriptor.media_type, self.read.get(&key))
+            && says != is
+        {
+            let message = format!("{location}: mediaType is {says}, but the document says {is}");
+            // What Docker calls it is no contradiction, and what nobody knows is none.
+            match Kind::of(says) {
+                Some(kind) if Kind::of(is) != Some(kind) => self.error(message, location),
+                _ => self.warning(message, location),
+            }
+        }
+        if let Some(platform) = reference.descriptor.platform.clone()
+            && self.images.contains_key(digest)
+        {
+            let (location, manifest) = (location.to_owned(), digest.clone());
+            self.outcomes.push(Outcome::Platform { location, platform, manifest });
+        }
+    }
+
+    /// Reads a document's bytes, and compares their digest if that can be done.
+    fn content(&self, digest: &Digest, file: &File) -> Result<Vec<u8>> {
+        if digest.algorithm().is_some() {
+            return self.layout.read_opened_document(digest, file);
+        }
+        let read = self.layout.metrics().time(Phase::Read, || read_at_most(file, DOCUMENT_BLOB_LIMIT));
+        let content = read.map_err(Error::io("read", self.layout.blob_path(digest)))?;
+        content.ok_or_else(|| Error::TooLarge { what: format!("document {digest}"), limit: DOCUMENT_BLOB_LIMIT })
+    }
+
+    /// Checks a document; returns the media type that it has in itself.
+    fn check(
+        &mut self,
+        digest: &Digest,
+        reading: Reading,
+        content: &[u8],
+        location: &str,
+    ) -> Result<Option<MediaType>> {
+        let malformed = |kind, reason| Error::MalformedDocument { digest: digest.clone(), kind, reason };
+        let parsed = Node::parse(content);
+        let kind = match reading {
+            Reading::Document(kind) => kind,
+            Reading::ImageConfig => {
+                const NAME: &str = "image config";
+                let node = parsed.map_err(|reason| malformed(NAME, reason))?;
+                let config = schema::config(&node);
+                for fault in &config.faults {
+                    self.error(malformed(NAME, Reason::new(fault)).to_string(), location);
+                }
+                self.configs.insert(digest.clone(), config);
+                return Ok(None);
+            }
+            // What is no document is content like any other, and its digest is compared by now.
+            Reading::Unknown => match parsed.as_ref().ok().and_then(Kind::by_content) {
+                Some(kind) => kind,
+                None => return Ok(None),
+            },
+        };
+        let node = parsed.map_err(|reason| malformed(kind.name(), reason))?;
+        // A document that contradicts its descriptor is checked as what it says itself.
+        let own = node.get("mediaType").and_then(Node::as_str).and_then(|text| Kind::of(&text.parse().ok()?));
+        let kind = own.unwrap_or(kind);
+        let mut document = schema::document(kind, &node);
+        drop(node);
+        for fault in &document.faults {
+            self.error(malformed(kind.name(), Reason::new(fault)).to_string(), location);
+        }
+        let media_type = document.media_type.take();
+        if kind == Kind::Manifest {
+            self.note_image(digest, &document);
+        }
+        self.enqueue(document, Holder { kind, digest: Some(digest.clone()) });
+        Ok(media_type)
+    }
+
+    /// Remembers what the parts of an image are to be compared with.
+    fn note_image(&mut self, digest: &Digest, manifest: &Document) {
+        let config = manifest.parts.first().filter(|(place, _)| place == "config").map(|(_, config)| config);
+        let is_image = |media_type: &MediaType| media_type.is_image_config();
+        let image_config = config.filter(|config| config.media_type.as_ref().is_some_and(is_image));
+        let layers = manifest.parts.len() - usize::from(config.is_some());
+        let is_known =
+            |layer: &Descriptor| layer.media_type.as_ref().is_some_and(|kind| kind.layer_encoding().is_some());
+        let known = manifest.parts.iter().filter(|(place, layer)| place != "config" && is_known(layer)).count();
+        let config = image_config.filter(|_| known > 0 || layers == 0).and_then(|config| config.digest.clone());
+        let image = Image { config, layers, has_known_layers: known == layers };
+        self.images.insert(digest.clone(), image);
+        self.outcomes.push(Outcome::LayerCount { manifest: digest.clone() });
+    }
+}

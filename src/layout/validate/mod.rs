@@ -1,0 +1,163 @@
+//! Checking that a layout is whole: that everything that `index.json` leads to is there and is what it is said to be.
+//!
+//! `follow` goes through the documents (read by `json`, checked by `schema` and `fields`), `verify` through the blobs
+//! (and by `tar` through what layers are), `stray` through what nothing leads to; `compare` knows what must agree.
+
+mod compare;
+mod fields;
+mod follow;
+mod json;
+mod reference;
+mod schema;
+mod stray;
+mod tar;
+mod values;
+mod verify;
+
+use std::fmt;
+
+use serde::{Serialize, Serializer};
+
+use super::error::{Error, Result};
+use super::handle::Layout;
+use super::metrics::Progress;
+use follow::Validation;
+
+/// How a layout is validated.
+///
+/// ```
+/// use regshape::layout::ValidateOptions;
+///
+/// let options = ValidateOptions { deep: true, max_layer_size: 1 << 30, ..ValidateOptions::default() };
+/// ```
+#[derive(Clone, Copy)]
+pub struct ValidateOptions<'a> {
+    /// Whether the layers of images are looked into: that they can be decompressed to the last byte, are well-formed tars,
+    /// and have the diff_ids that their config says.
+    pub deep: bool,
+    /// The most bytes to which a layer may be decompressed: 1 TiB by default.
+    pub max_layer_size: u64,
+    /// How many times larger than its blob the content of a layer may be: 200 times by default.
+    pub max_ratio: u64,
+    /// Up to which size of its content the ratio of a layer does not matter: 8 GiB by default. Less than this can be all
+    /// zeros, say, in an honest image.
+    pub ratio_after: u64,
+    /// Is told how many more bytes of blobs were read.
+    pub progress: Option<Progress<'a>>,
+}
+
+impl Default for ValidateOptions<'_> {
+    fn default() -> Self {
+        Self { deep: false, max_layer_size: 1 << 40, max_ratio: 200, ratio_after: 8 << 30, progress: None }
+    }
+}
+
+impl fmt::Debug for ValidateOptions<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { deep, max_layer_size, max_ratio, ratio_after, progress: _ } = self;
+        f.debug_struct("ValidateOptions")
+            .field("deep", deep)
+            .field("max_layer_size", max_layer_size)
+            .field("max_ratio", max_ratio)
+            .field("ratio_after", ratio_after)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What a validation found.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Report {
+    /// What makes the layout invalid.
+    pub errors: Vec<Finding>,
+    /// What is legal, but may not be meant.
+    pub warnings: Vec<Finding>,
+    /// What was looked at.
+    pub checked: Checked,
+}
+
+/// One thing that a validation found. As text and as JSON it is its message, and its reason if it has one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Finding {
+    message: String,
+    reason: Option<String>,
+    /// Where it is: `index.json`, or a part of a document.
+    location: String,
+}
+
+/// How much was verified.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Checked {
+    /// The number of blobs, each counted once.
+    pub blobs: u64,
+    /// Their size in bytes.
+    pub bytes: u64,
+}
+
+impl Report {
+    /// Tells whether the layout is valid. Warnings do not matter.
+    pub fn is_valid(&self) -> bool {
+        self.errors.is_empty()
+    }
+}
+
+impl Finding {
+    /// Reports something that stands somewhere.
+    pub fn new(message: impl Into<String>, location: impl Into<String>) -> Self {
+        Self { message: message.into(), reason: None, location: location.into() }
+    }
+
+    /// Reports an error, with its cause.
+    fn of(error: &Error, location: &str) -> Self {
+        let reason = std::error::Error::source(error).filter(|_| matches!(error, Error::MalformedIndex { .. }));
+        Self { reason: reason.map(ToString::to_string), ..Self::new(error.to_string(), location) }
+    }
+
+    /// Returns what was found, naming the thing and both values.
+    pub fn message(&self) -> &str {
+        &self.message
+    }
+
+    /// Returns why, if the message does not say it.
+    pub fn reason(&self) -> Option<&str> {
+        self.reason.as_deref()
+    }
+
+    /// Returns where it was found: `index.json`, `manifests[0] in index.json`, `layer[1] in manifest sha256:…`.
+    pub fn location(&self) -> &str {
+        &self.location
+    }
+}
+
+impl fmt::Display for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)?;
+        self.reason.iter().try_for_each(|reason| write!(f, ": {reason}"))
+    }
+}
+
+impl Serialize for Finding {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl Layout {
+    /// Checks `index.json`, everything that it leads to, and every digest and size on the way.
+    ///
+    /// Each blob is read once, the largest first, on as many threads as there are cores.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with the layout is in the report; an error is what keeps the checks from being made, such as
+    /// [`Error::Io`].
+    pub fn validate(&self, options: ValidateOptions<'_>) -> Result<Report> {
+        let mut validation = Validation::new(self, options);
+        match self.read_index_bytes() {
+            Ok(content) => validation.follow(&content),
+            Err(error @ Error::MalformedIndex { .. }) => validation.cannot_read_index(&error),
+            Err(error) => return Err(error),
+        }
+        let verified = self.verify_blobs(validation.jobs(), options);
+        validation.report(&verified)
+    }
+}

@@ -1,0 +1,105 @@
+//! What a validation goes through, step by step: descriptors with their places, and what there is to say of each.
+
+use super::Finding;
+use super::schema::{Descriptor, Kind, Platform};
+use crate::oci::{Digest, MediaType};
+
+/// What holds a descriptor.
+#[derive(Clone)]
+pub(super) struct Holder {
+    pub(super) kind: Kind,
+    /// `None` for `index.json`.
+    pub(super) digest: Option<Digest>,
+}
+
+/// What a descriptor stands for in its document.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Role {
+    Entry,
+    Config,
+    Layer(usize),
+    /// What a document is about. It need not be in the layout.
+    Subject,
+    Other,
+}
+
+/// A descriptor to follow.
+pub(super) struct Reference {
+    pub(super) descriptor: Descriptor,
+    pub(super) holder: Holder,
+    pub(super) place: String,
+    pub(super) role: Role,
+}
+
+/// What content is read as.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) enum Reading {
+    Document(Kind),
+    ImageConfig,
+    /// An entry of an index of an unknown media type, which may be a document all the same.
+    Unknown,
+}
+
+/// One step of the report, in its order.
+pub(super) enum Outcome {
+    Error(Finding),
+    Warning(Finding),
+    /// A blob that is verified later, with all others.
+    Blob {
+        digest: Digest,
+        location: String,
+    },
+    /// A layer of an image that is looked into.
+    Layer {
+        digest: Digest,
+        location: String,
+        media_type: MediaType,
+        manifest: Digest,
+        at: usize,
+    },
+    /// A descriptor says what an image runs on.
+    Platform {
+        location: String,
+        platform: Platform,
+        manifest: Digest,
+    },
+    /// A manifest of an image has a number of layers.
+    LayerCount {
+        manifest: Digest,
+    },
+}
+
+/// What a manifest says of an image, if it is one.
+pub(super) struct Image {
+    /// The image's config; `None` if there is none, or no layer of a type that is known to be one.
+    pub(super) config: Option<Digest>,
+    pub(super) layers: usize,
+    /// Whether each layer is of a type that is known to be one.
+    pub(super) has_known_layers: bool,
+}
+
+impl Holder {
+    pub(super) fn name(&self) -> String {
+        match &self.digest {
+            None => "index.json".to_owned(),
+            Some(digest) => format!("{} {digest}", self.kind.word()),
+        }
+    }
+
+    /// Returns what the reference's message about a missing blob names.
+    pub(super) fn referrer(&self) -> &str {
+        self.digest.as_ref().map_or("index.json", Digest::as_str)
+    }
+}
+
+impl Reference {
+    pub(super) fn location(&self) -> String {
+        format!("{} in {}", self.place, self.holder.name())
+    }
+
+    /// Tells whether content need not be in the layout (image-spec, descriptor.md, `urls` and `data`; layer.md).
+    pub(super) fn may_be_elsewhere(&self) -> bool {
+        let Descriptor { has_urls, data, media_type, .. } = &self.descriptor;
+        *has_urls || data.is_some() || media_type.as_ref().is_some_and(MediaType::is_non_distributable)
+    }
+}

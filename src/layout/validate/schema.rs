@@ -1,0 +1,380 @@
+//! The image-spec's schemas: what an index, a manifest, a config and a descriptor must look like.
+//!
+//! Each check looks at a whole document and returns every fault with what can be used of it all the same.
+
+use std::fmt;
+
+use super::fields::Fields;
+use super::json::{Node, shortened};
+use super::values::{from_base64, is_url};
+use crate::oci::{Digest, MediaType, REF_NAME};
+
+/// A document that refers to others, by what it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Kind {
+    Index,
+    Manifest,
+    /// The artifact manifest of an early version of the image-spec, which later took it back.
+    Artifact,
+}
+
+/// The artifact manifest's media type.
+const ARTIFACT: &str = "application/vnd.oci.artifact.manifest.v1+json";
+
+/// Docker's first manifests, signed or not.
+const SCHEMA_1: [&str; 2] = [
+    "application/vnd.docker.distribution.manifest.v1+json",
+    "application/vnd.docker.distribution.manifest.v1+prettyjws",
+];
+
+/// The media type of a config that has no content (image-spec, manifest.md, "Guidance for an Empty Descriptor").
+const EMPTY: &str = "application/vnd.oci.empty.v1+json";
+
+/// The annotation by which BuildKit tells what belongs to an image and is none.
+const REFERENCE_TYPE: &str = "vnd.docker.reference.type";
+
+impl Kind {
+    /// Returns what a media type names.
+    pub(super) fn of(media_type: &MediaType) -> Option<Self> {
+        if media_type.is_index() {
+            Some(Self::Index)
+        } else if media_type.is_manifest() {
+            Some(Self::Manifest)
+        } else {
+            (media_type.as_str() == ARTIFACT).then_some(Self::Artifact)
+        }
+    }
+
+    /// Tells what a document is whose media type is not known, if it refers to others.
+    pub(super) fn by_content(node: &Node) -> Option<Self> {
+        let is_array = |key| node.get(key).is_some_and(|value| value.as_array().is_some());
+        if is_array("manifests") {
+            Some(Self::Index)
+        } else {
+            (is_array("layers") && node.get("config").is_some()).then_some(Self::Manifest)
+        }
+    }
+
+    /// Returns the word for a place: `layer[1] in manifest sha256:…`.
+    pub(super) fn word(self) -> &'static str {
+        if self == Self::Index { "index" } else { "manifest" }
+    }
+
+    /// Returns the name that a message has.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Index => "image index",
+            Self::Manifest => "image manifest",
+            Self::Artifact => "artifact manifest",
+        }
+    }
+}
+
+/// Tells whether a media type names a manifest of Docker's schema 1.
+pub(super) fn is_schema_1(media_type: &MediaType) -> bool {
+    SCHEMA_1.contains(&media_type.as_str())
+}
+
+/// What can be used of a descriptor.
+#[derive(Debug, Default)]
+pub(super) struct Descriptor {
+    pub(super) media_type: Option<MediaType>,
+    pub(super) digest: Option<Digest>,
+    pub(super) size: Option<u64>,
+    pub(super) has_urls: bool,
+    /// The embedded content.
+    pub(super) data: Option<Vec<u8>>,
+    pub(super) platform: Option<Platform>,
+    pub(super) ref_name: Option<String>,
+    pub(super) is_attestation: bool,
+    /// What is wrong with the descriptor.
+    pub(super) faults: Vec<String>,
+}
+
+/// The parts of a platform that an image config has too.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Platform {
+    pub(super) os: Option<String>,
+    pub(super) architecture: Option<String>,
+    pub(super) variant: Option<String>,
+}
+
+impl fmt::Display for Platform {
+    /// Writes the platform as container engines do: `linux/arm64/v8`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let part = |part: &Option<String>| part.as_deref().map_or("?".to_owned(), shortened);
+        write!(f, "{}/{}", part(&self.os), part(&self.architecture))?;
+        if self.variant.is_some() { write!(f, "/{}", part(&self.variant)) } else { Ok(()) }
+    }
+}
+
+/// What can be used of a document.
+#[derive(Debug, Default)]
+pub(super) struct Document {
+    pub(super) media_type: Option<MediaType>,
+    /// The descriptors of what it is made of, each with its place, in order.
+    pub(super) parts: Vec<(String, Descriptor)>,
+    pub(super) subject: Option<Descriptor>,
+    /// Whether the list of an index is `null`: umoci writes that for none.
+    pub(super) has_null_list: bool,
+    /// What is wrong with the document, its descriptors aside.
+    pub(super) faults: Vec<String>,
+}
+
+/// What can be used of an image config.
+#[derive(Debug, Default)]
+pub(super) struct Config {
+    pub(super) platform: Platform,
+    /// The digests of the layers; `None` for one that is no digest.
+    pub(super) diff_ids: Option<Vec<Option<Digest>>>,
+    pub(super) faults: Vec<String>,
+}
+
+const INDEX_KEYS: &[&str] = &["schemaVersion", "mediaType", "artifactType", "manifests", "subject", "annotations"];
+const MANIFEST_KEYS: &[&str] =
+    &["schemaVersion", "mediaType", "artifactType", "config", "layers", "subject", "annotations"];
+const ARTIFACT_KEYS: &[&str] = &["mediaType", "artifactType", "blobs", "subject", "annotations"];
+const DESCRIPTOR_KEYS: &[&str] =
+    &["mediaType", "digest", "size", "urls", "annotations", "data", "artifactType", "platform"];
+const PLATFORM_KEYS: &[&str] = &["architecture", "os", "os.version", "os.features", "variant"];
+const CONFIG_KEYS: &[&str] =
+    &["created", "author", "architecture", "os", "os.version", "os.features", "variant", "config", "rootfs", "history"];
+const EXECUTION_KEYS: &[&str] = &[
+    "User",
+    "ExposedPorts",
+    "Env",
+    "Entrypoint",
+    "Cmd",
+    "Volumes",
+    "WorkingDir",
+    "Labels",
+    "StopSignal",
+    "ArgsEscaped",
+];
+const HISTORY_KEYS: &[&str] = &["created", "author", "created_by", "comment", "empty_layer"];
+
+/// Checks a document.
+pub(super) fn document(kind: Kind, node: &Node) -> Document {
+    let mut document = Document::default();
+    let mut faults = Vec::new();
+    let known = match kind {
+        Kind::Index => INDEX_KEYS,
+        Kind::Manifest => MANIFEST_KEYS,
+        Kind::Artifact => ARTIFACT_KEYS,
+    };
+    if let Some(mut fields) = Fields::new(node, "", known, &mut faults) {
+        if kind == Kind::Manifest && node.get("schemaVersion") == Some(&Node::Number("1".into())) {
+            fields.fault_of_all("it is a Docker schema 1 manifest, which is not supported");
+        } else {
+            check_document(kind, &mut fields, &mut document);
+        }
+        fields.unknown(known);
+    }
+    document.faults = faults;
+    document
+}
+
+fn check_document(kind: Kind, fields: &mut Fields<'_, '_>, document: &mut Document) {
+    if kind != Kind::Artifact
+        && let Some(version) = fields.required("schemaVersion").filter(|version| **version != Node::Number("2".into()))
+    {
+        fields.fault("schemaVersion", format!("is {}, not 2", version.describe()));
+    }
+    document.media_type = media_type(fields, "mediaType", fields.get("mediaType"));
+    media_type(fields, "artifactType", fields.get("artifactType"));
+    if fields.get("layers").is_some() && fields.get("manifests").is_some() {
+        fields
+            .fault_of_all("it has both layers and manifests: it is a manifest to some readers and an index to others");
+    }
+    if kind == Kind::Manifest
+        && let Some(config) = fields.required("config")
+    {
+        let config = descriptor(config);
+        let is_empty = config.media_type.as_ref().is_some_and(|media_type| media_type.as_str() == EMPTY);
+        if is_empty && fields.get("artifactType").is_none() {
+            fields.fault("artifactType", "is missing, though the config is empty");
+        }
+        document.parts.push(("config".to_owned(), config));
+    }
+    let (key, place) = match kind {
+        Kind::Index => ("manifests", "manifests"),
+        Kind::Manifest => ("layers", "layer"),
+        Kind::Artifact => ("blobs", "blobs"),
+    };
+    let list = if kind == Kind::Artifact { fields.get(key) } else { fields.required(key) };
+    document.has_null_list = kind == Kind::Index && list == Some(&Node::Null);
+    let list = fields.array(key, list.filter(|_| !document.has_null_list));
+    if kind == Kind::Manifest && list.is_some_and(<[_]>::is_empty) {
+        fields.fault("layers", "is empty");
+    }
+    let parts = list.unwrap_or_default().iter().enumerate();
+    document.parts.extend(parts.map(|(at, part)| (format!("{place}[{at}]"), descriptor(part))));
+    document.subject = fields.get("subject").map(descriptor);
+    fields.text_map("annotations", fields.get("annotations"));
+}
+
+/// Checks a media type.
+fn media_type(fields: &mut Fields<'_, '_>, key: &str, value: Option<&Node>) -> Option<MediaType> {
+    let Node::String(text) = value? else {
+        fields.fault(key, format!("is {}, not a string", value?.describe()));
+        return None;
+    };
+    let parsed = text.parse().ok();
+    if parsed.is_none() {
+        fields.fault(key, format!("is '{}', not a media type of the form type/subtype", shortened(text)));
+    }
+    parsed
+}
+
+/// Checks a descriptor.
+pub(super) fn descriptor(node: &Node) -> Descriptor {
+    let mut descriptor = Descriptor::default();
+    let mut faults = Vec::new();
+    if let Some(mut fields) = Fields::new(node, "", DESCRIPTOR_KEYS, &mut faults) {
+        let value = fields.required("mediaType");
+        descriptor.media_type = media_type(&mut fields, "mediaType", value);
+        let value = fields.required("digest");
+        if let Some(text) = fields.text("digest", value) {
+            match text.parse() {
+                Ok(digest) => descriptor.digest = Some(digest),
+                // Its own words name the text.
+                Err(_) if text.len() > 300 => fields.fault("digest", "is no digest: it is too long"),
+                Err(error) => fields.fault_of_all(format!("digest {error}")),
+            }
+        }
+        if let Some(value) = fields.required("size") {
+            descriptor.size = size(value);
+            if descriptor.size.is_none() {
+                fields.fault("size", format!("is {}, not a number of bytes", value.describe()));
+            }
+        }
+        let urls = fields.text_array("urls", fields.get("urls"));
+        descriptor.has_urls = !urls.is_empty();
+        for (at, url) in urls.into_iter().filter(|(_, url)| !is_url(url)) {
+            fields.fault(&format!("urls[{at}]"), format!("is '{}', not a URL", shortened(url)));
+        }
+        if let Some(text) = fields.text("data", fields.get("data")) {
+            descriptor.data = from_base64(text);
+            if descriptor.data.is_none() {
+                fields.fault("data", "is not base64");
+            }
+        }
+        let value = fields.get("artifactType");
+        media_type(&mut fields, "artifactType", value);
+        let annotations = fields.get("annotations");
+        fields.text_map("annotations", annotations);
+        let annotation = |key| annotations.and_then(|annotations| annotations.get(key)?.as_str());
+        descriptor.ref_name = annotation(REF_NAME).map(str::to_owned);
+        descriptor.is_attestation = annotation(REFERENCE_TYPE) == Some("attestation-manifest");
+        fields.unknown(DESCRIPTOR_KEYS);
+        let value = fields.get("platform");
+        descriptor.platform = value.and_then(|value| platform(value, &mut faults));
+    }
+    descriptor.faults = faults;
+    descriptor
+}
+
+fn platform(node: &Node, faults: &mut Vec<String>) -> Option<Platform> {
+    let mut fields = Fields::new(node, "platform", PLATFORM_KEYS, faults)?;
+    let mut text = |key: &str, is_required: bool| {
+        let value = if is_required { fields.required(key) } else { fields.get(key) };
+        fields.text(key, value).map(str::to_owned)
+    };
+    let platform =
+        Platform { architecture: text("architecture", true), os: text("os", true), variant: text("variant", false) };
+    fields.texts(&["os.version"]);
+    fields.text_array("os.features", fields.get("os.features"));
+    fields.unknown(PLATFORM_KEYS);
+    Some(platform)
+}
+
+/// Checks an image config.
+pub(super) fn config(node: &Node) -> Config {
+    let mut config = Config::default();
+    let mut faults = Vec::new();
+    if let Some(mut fields) = Fields::new(node, "", CONFIG_KEYS, &mut faults) {
+        let mut text = |key: &str, is_required: bool| {
+            let value = if is_required { fields.required(key) } else { fields.get(key) };
+            fields.text(key, value).map(str::to_owned)
+        };
+        config.platform = Platform {
+            architecture: text("architecture", true),
+            os: text("os", true),
+            variant: text("variant", false),
+        };
+        fields.time("created");
+        fields.texts(&["author", "os.version"]);
+        fields.text_array("os.features", fields.get("os.features"));
+        fields.unknown(CONFIG_KEYS);
+        let history = fields.array("history", fields.get("history")).unwrap_or_default();
+        let (execution, rootfs) = (fields.get("config"), fields.required("rootfs"));
+        if let Some(execution) = execution {
+            check_execution(execution, &mut faults);
+        }
+        config.diff_ids = rootfs.and_then(|rootfs| check_rootfs(rootfs, &mut faults));
+        for (at, entry) in history.iter().enumerate() {
+            if let Some(mut fields) = Fields::new(entry, &format!("history[{at}]"), HISTORY_KEYS, &mut faults) {
+                fields.time("created");
+                fields.texts(&["author", "created_by", "comment"]);
+                fields.bools(&["empty_layer"]);
+                fields.unknown(HISTORY_KEYS);
+            }
+        }
+    }
+    config.faults = faults;
+    config
+}
+
+/// Checks how a container of an image starts. Docker writes `null` for what is not set, which the schema allows for most
+/// of the fields and every reader for all.
+fn check_execution(node: &Node, faults: &mut Vec<String>) {
+    let Some(mut fields) = Fields::new(node, "config", EXECUTION_KEYS, faults) else { return };
+    let set = |key| node.get(key).filter(|value| **value != Node::Null);
+    for key in ["User", "WorkingDir", "StopSignal"] {
+        fields.text(key, set(key));
+    }
+    for key in ["Entrypoint", "Cmd"] {
+        fields.text_array(key, set(key));
+    }
+    for (at, entry) in fields.text_array("Env", set("Env")) {
+        if entry.find('=').is_none_or(|at| at == 0) {
+            fields.fault(&format!("Env[{at}]"), format!("is '{}', not of the form NAME=VALUE", shortened(entry)));
+        }
+    }
+    for key in ["ExposedPorts", "Volumes"] {
+        fields.name_set(key, set(key));
+    }
+    fields.text_map("Labels", set("Labels"));
+    if set("ArgsEscaped").is_some() {
+        fields.bools(&["ArgsEscaped"]);
+    }
+    fields.unknown(EXECUTION_KEYS);
+}
+
+fn check_rootfs(node: &Node, faults: &mut Vec<String>) -> Option<Vec<Option<Digest>>> {
+    let mut fields = Fields::new(node, "rootfs", &["type", "diff_ids"], faults)?;
+    let kind = fields.required("type");
+    if let Some(kind) = fields.text("type", kind).filter(|kind| *kind != "layers") {
+        fields.fault("type", format!("is '{}', not 'layers'", shortened(kind)));
+    }
+    let diff_ids = fields.required("diff_ids");
+    let diff_ids = fields.array("diff_ids", diff_ids)?;
+    let mut read = Vec::new();
+    for (at, value) in diff_ids.iter().enumerate() {
+        let key = format!("diff_ids[{at}]");
+        let text = fields.text(&key, Some(value));
+        let digest = text.and_then(|text| text.parse().ok());
+        if let (Some(text), None) = (text, &digest) {
+            fields.fault(&key, format!("is '{}', not a digest", shortened(text)));
+        }
+        read.push(digest);
+    }
+    fields.unknown(&["type", "diff_ids"]);
+    Some(read)
+}
+
+/// Reads a size. The image-spec has it as a signed number of 64 bits.
+fn size(value: &Node) -> Option<u64> {
+    let Node::Number(text) = value else { return None };
+    text.parse().ok().filter(|size| i64::try_from(*size).is_ok())
+}

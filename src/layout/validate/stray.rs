@@ -1,0 +1,109 @@
+//! What is in a layout and nothing leads to: blobs that are not referenced, and files that are no blobs.
+
+use std::collections::HashSet;
+use std::fs;
+use std::io;
+use std::path::Path;
+
+use crate::layout::error::{Error, Result};
+use crate::layout::handle::{BLOBS_DIRECTORY, Layout};
+use crate::oci::Digest;
+
+use super::Finding;
+use super::json::shortened;
+
+/// How many foreign files are named. The others are counted.
+const NAMED: usize = 20;
+
+/// What lies under `blobs/` and is not referenced.
+#[derive(Default)]
+struct Stray {
+    blobs: u64,
+    bytes: u64,
+    /// The paths of what is no blob, in the layout.
+    foreign: Vec<String>,
+}
+
+impl Layout {
+    /// Looks through `blobs/` for what is not among the referenced blobs.
+    pub(super) fn find_stray(&self, referenced: &HashSet<Digest>) -> Result<Vec<Finding>> {
+        let mut stray = Stray::default();
+        let blobs = self.path().join(BLOBS_DIRECTORY);
+        stray.look_through(self.path(), &blobs, referenced).map_err(Error::io("read", blobs))?;
+        Ok(stray.findings())
+    }
+}
+
+impl Stray {
+    fn look_through(&mut self, root: &Path, blobs: &Path, referenced: &HashSet<Digest>) -> io::Result<()> {
+        for (algorithm, path) in entries(root, blobs)? {
+            // A digest of any length tells whether the name can be that of an algorithm.
+            let is_algorithm = format!("{algorithm}:0").parse::<Digest>().is_ok() || is_registered(&algorithm);
+            if !is_algorithm || !path.is_dir() {
+                self.foreign.push(format!("{BLOBS_DIRECTORY}/{}", shortened(&algorithm)));
+                continue;
+            }
+            for (name, path) in entries(root, &path)? {
+                let digest = format!("{algorithm}:{name}").parse::<Digest>();
+                // What is referenced was looked at, whatever it is.
+                if digest.as_ref().is_ok_and(|digest| referenced.contains(digest)) {
+                    continue;
+                }
+                let metadata = match fs::symlink_metadata(path) {
+                    Ok(metadata) => metadata,
+                    // Somebody deletes what nothing refers to.
+                    Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                    Err(error) => return Err(error),
+                };
+                if digest.is_ok() && metadata.is_file() {
+                    self.blobs += 1;
+                    self.bytes += metadata.len();
+                } else {
+                    self.foreign.push(format!("{BLOBS_DIRECTORY}/{algorithm}/{}", shortened(&name)));
+                }
+            }
+        }
+        self.foreign.sort();
+        Ok(())
+    }
+
+    fn findings(self) -> Vec<Finding> {
+        let plural = |number: u64, one: &'static str, more: &'static str| if number == 1 { one } else { more };
+        let mut findings = Vec::new();
+        let Self { blobs, bytes, foreign } = self;
+        if blobs > 0 {
+            let (noun, unit) = (plural(blobs, "blob", "blobs"), plural(bytes, "byte", "bytes"));
+            let verb = plural(blobs, "is", "are");
+            findings
+                .push(Finding::new(format!("{blobs} {noun} ({bytes} {unit}) {verb} not referenced"), BLOBS_DIRECTORY));
+        }
+        let more = foreign.len().saturating_sub(NAMED) as u64;
+        findings.extend(foreign.into_iter().take(NAMED).map(|path| Finding::new(format!("{path} is no blob"), path)));
+        if more > 0 {
+            let (noun, verb) = (plural(more, "file", "files"), plural(more, "is", "are"));
+            findings.push(Finding::new(format!("{more} more {noun} under blobs/ {verb} no blobs"), BLOBS_DIRECTORY));
+        }
+        findings
+    }
+}
+
+fn is_registered(algorithm: &str) -> bool {
+    ["sha256", "sha512", "blake3"].contains(&algorithm)
+}
+
+/// Lists a directory; nothing if there is none, or if it is a link that leads out of the layout.
+fn entries(root: &Path, directory: &Path) -> io::Result<Vec<(String, std::path::PathBuf)>> {
+    if fs::symlink_metadata(directory).is_ok_and(|metadata| metadata.is_symlink())
+        && !directory.canonicalize()?.starts_with(root.canonicalize()?)
+    {
+        return Ok(Vec::new());
+    }
+    let entries = match fs::read_dir(directory) {
+        Ok(entries) => entries,
+        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+            return Ok(Vec::new());
+        }
+        Err(error) => return Err(error),
+    };
+    entries.map(|entry| entry.map(|entry| (entry.file_name().to_string_lossy().into_owned(), entry.path()))).collect()
+}

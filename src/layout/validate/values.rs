@@ -1,0 +1,102 @@
+//! The values of single fields: URLs, times, base64.
+
+/// Tells whether text is a URL as far as the schema says so: a scheme, and none of the characters that RFC 3986 excludes.
+pub(super) fn is_url(text: &str) -> bool {
+    let Some((scheme, _)) = text.split_once(':') else { return false };
+    let excluded = |byte: u8| !byte.is_ascii_graphic() || b"\"<>\\^`{|}".contains(&byte);
+    scheme.bytes().next().is_some_and(|first| first.is_ascii_alphabetic())
+        && scheme.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"+.-".contains(&byte))
+        && !text.bytes().any(excluded)
+}
+
+/// Reads base64 (RFC 4648, section 4), with its padding.
+pub(super) fn from_base64(text: &str) -> Option<Vec<u8>> {
+    let value = |byte: u8| match byte {
+        b'A'..=b'Z' => Some(byte - b'A'),
+        b'a'..=b'z' => Some(byte - b'a' + 26),
+        b'0'..=b'9' => Some(byte - b'0' + 52),
+        b'+' => Some(62),
+        b'/' => Some(63),
+        _ => None,
+    };
+    let digits = text.trim_end_matches('=');
+    let padding = text.len() - digits.len();
+    if !text.len().is_multiple_of(4) || padding > 2 {
+        return None;
+    }
+    let mut bytes = Vec::with_capacity(text.len() / 4 * 3);
+    for group in digits.as_bytes().chunks(4) {
+        let bits = group.iter().try_fold(0u32, |bits, byte| Some(bits << 6 | u32::from(value(*byte)?)))?;
+        let bits = bits << (6 * (4 - group.len()));
+        let length = group.len() * 6 / 8;
+        let [_, whole @ ..] = bits.to_be_bytes();
+        // Bits that are not part of a byte are zero, or one content has several forms.
+        if whole[length..].iter().any(|byte| *byte != 0) {
+            return None;
+        }
+        bytes.extend(&whole[..length]);
+    }
+    Some(bytes)
+}
+
+/// Tells whether text is a time of RFC 3339, section 5.6.
+pub(super) fn is_time(text: &str) -> bool {
+    let bytes = text.as_bytes();
+    let number = |from: usize, length: usize| -> Option<u32> {
+        let digits = bytes.get(from..from + length)?;
+        digits.iter().try_fold(0, |sum, digit| digit.is_ascii_digit().then(|| sum * 10 + u32::from(digit - b'0')))
+    };
+    let between = |at: usize, low: u32, high: u32| number(at, 2).is_some_and(|part| (low..=high).contains(&part));
+    let is = |at: usize, accepted: &[u8]| bytes.get(at).is_some_and(|byte| accepted.contains(byte));
+    let days = match (number(0, 4), number(5, 2)) {
+        (Some(year), Some(2)) if year % 4 == 0 && (year % 100 != 0 || year % 400 == 0) => 29,
+        (_, Some(2)) => 28,
+        (_, Some(4 | 6 | 9 | 11)) => 30,
+        _ => 31,
+    };
+    let date = number(0, 4).is_some() && is(4, b"-") && between(5, 1, 12) && is(7, b"-") && between(8, 1, days);
+    let clock = between(11, 0, 23) && is(13, b":") && between(14, 0, 59) && is(16, b":") && between(17, 0, 60);
+    if !date || !is(10, b"Tt ") || !clock {
+        return false;
+    }
+    let mut zone = 19;
+    if is(zone, b".") {
+        let digits = bytes[zone + 1..].iter().take_while(|byte| byte.is_ascii_digit()).count();
+        if digits == 0 {
+            return false;
+        }
+        zone += 1 + digits;
+    }
+    let offset = is(zone, b"+-") && between(zone + 1, 0, 23) && is(zone + 3, b":") && between(zone + 4, 0, 59);
+    (is(zone, b"Zz") && bytes.len() == zone + 1) || (offset && bytes.len() == zone + 6)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_follow_rfc_3339() {
+        for good in ["2026-03-08T00:00:00Z", "0001-01-01T00:00:00Z", "2024-02-29t23:59:60.123456789+05:30"] {
+            assert!(is_time(good), "{good}");
+        }
+        for bad in ["", "now", "2026-03-08", "2026-13-08T00:00:00Z", "2023-02-29T00:00:00Z", "2026-03-08T00:00:00"]
+            .into_iter()
+            .chain(["2026-03-08T00:00:00.Z", "2026-03-08T24:00:00Z", "2026-03-08T00:00:00Zx", "2026-03-08T00:00:00+1"])
+        {
+            assert!(!is_time(bad), "{bad}");
+        }
+    }
+
+    #[test]
+    fn base64_is_read_strictly() {
+        for (text, bytes) in
+            [("", &b""[..]), ("YQ==", b"a"), ("YWI=", b"ab"), ("YWJj", b"abc"), ("+/+/", b"\xfb\xff\xbf")]
+        {
+            assert_eq!(from_base64(text).as_deref(), Some(bytes), "{text}");
+        }
+        for bad in ["Y", "YQ", "YQ=", "YR==", "Y===", "====", "Y=Q=", "YQ==YQ==", "YW-_", "YQ==\n", " YQ="] {
+            assert_eq!(from_base64(bad), None, "{bad}");
+        }
+    }
+}

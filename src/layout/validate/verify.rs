@@ -1,0 +1,201 @@
+//! Reading blobs: their digests, and what layers decompress to. Each blob is read once.
+
+use std::cmp::Reverse;
+use std::collections::HashMap;
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, Read};
+use std::num::NonZeroUsize;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread::{self, available_parallelism};
+
+use super::ValidateOptions;
+use super::tar::{TarCheck, Verdict};
+use crate::compress::{BUFFER, Encoding, decoder};
+use crate::layout::error::{Error, Result};
+use crate::layout::handle::Layout;
+use crate::layout::metrics::Phase;
+use crate::oci::{Algorithm, Digest, Hasher};
+
+/// A blob to verify.
+pub(super) struct Job {
+    pub(super) digest: Digest,
+    pub(super) size: u64,
+    /// The algorithms of the diff_ids that are wanted, if the blob is a layer to be looked into.
+    pub(super) look_into: Option<Vec<Algorithm>>,
+}
+
+/// What was found out about a blob.
+pub(super) struct Verified {
+    /// Its digest is another, or it could not be read.
+    pub(super) error: Option<Error>,
+    pub(super) layer: Option<LayerContent>,
+}
+
+/// What a layer turned out to be.
+pub(super) struct LayerContent {
+    pub(super) encoding: Encoding,
+    /// What it decompresses to, or why it does not.
+    pub(super) content: Result<Content, String>,
+}
+
+pub(super) struct Content {
+    pub(super) diff_ids: Vec<Digest>,
+    pub(super) tar: Verdict,
+}
+
+impl Layout {
+    /// Verifies blobs, the largest first, on as many threads as there are cores.
+    pub(super) fn verify_blobs(&self, mut jobs: Vec<Job>, options: ValidateOptions<'_>) -> HashMap<Digest, Verified> {
+        jobs.sort_by(|one, other| (Reverse(one.size), &one.digest).cmp(&(Reverse(other.size), &other.digest)));
+        let threads = available_parallelism().map_or(1, NonZeroUsize::get).min(jobs.len());
+        let next = AtomicUsize::new(0);
+        let (jobs, next) = (&jobs, &next);
+        let verify = move || {
+            let mut verified = Vec::new();
+            while let Some(job) = jobs.get(next.fetch_add(1, Ordering::Relaxed)) {
+                verified.push((job.digest.clone(), self.verify_blob(job, options)));
+            }
+            verified
+        };
+        thread::scope(|scope| {
+            let others: Vec<_> = (1..threads).map(|_| scope.spawn(verify)).collect();
+            let own = verify();
+            let others = others.into_iter().flat_map(|other| other.join().expect("verifying does not panic"));
+            own.into_iter().chain(others).collect()
+        })
+    }
+
+    fn verify_blob(&self, job: &Job, options: ValidateOptions<'_>) -> Verified {
+        let digest = &job.digest;
+        let (file, size) = match self.open_blob(digest, "index.json") {
+            Ok(opened) => opened,
+            Err(error) => return Verified { error: Some(error), layer: None },
+        };
+        let Some(algorithms) = &job.look_into else {
+            let advance = |bytes| options.progress.into_iter().for_each(|progress| progress(bytes));
+            // What cannot be verified is said already.
+            let verified = if digest.algorithm().is_some() { self.verify(digest, file, advance) } else { Ok(()) };
+            return Verified { error: verified.err(), layer: None };
+        };
+        let hasher = digest.algorithm().map(Hasher::new);
+        let mut source = Source { layout: self, file, hasher, options, failure: None };
+        let mut reader = BufReader::with_capacity(BUFFER, &mut source);
+        let layer = self.look_into(&mut reader, size, algorithms, options);
+        // Wherever decompressing ended, the digest is that of all bytes.
+        let _ = io::copy(&mut reader, &mut io::sink());
+        let Source { hasher, failure, .. } = source;
+        if let Some(failure) = failure {
+            return Verified { error: Some(Error::io("read", self.blob_path(digest))(failure)), layer: None };
+        }
+        let actual = hasher.map(Hasher::finish).filter(|actual| actual != digest);
+        // What is in the wrong bytes says nothing.
+        let layer = if actual.is_none() { Some(layer) } else { None };
+        Verified { error: actual.map(|actual| Error::DigestMismatch { digest: digest.clone(), actual }), layer }
+    }
+
+    fn look_into(
+        &self,
+        reader: &mut impl BufRead,
+        size: u64,
+        algorithms: &[Algorithm],
+        options: ValidateOptions<'_>,
+    ) -> LayerContent {
+        // A file gives more than these few bytes at once, if it has them.
+        let encoding = Encoding::of(reader.fill_buf().unwrap_or_default());
+        let content = self.decompress(encoding, reader, size, algorithms, options);
+        LayerContent { encoding, content }
+    }
+
+    fn decompress(
+        &self,
+        encoding: Encoding,
+        reader: &mut impl BufRead,
+        size: u64,
+        algorithms: &[Algorithm],
+        options: ValidateOptions<'_>,
+    ) -> Result<Content, String> {
+        let unsound = |error: io::Error| format!("the blob is not a sound {} stream: {error}", encoding.name());
+        let mut decoder = decoder(encoding, reader).map_err(unsound)?;
+        let mut hashers: Vec<_> = algorithms.iter().copied().map(Hasher::new).collect();
+        let mut tar = TarCheck::new();
+        let mut buffer = vec![0; BUFFER];
+        let mut length = 0;
+        loop {
+            let read = match self.metrics().time(Phase::Compress, || decoder.read(&mut buffer)) {
+                Ok(0) => break,
+                Ok(read) => read,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) => return Err(unsound(error)),
+            };
+            length += read as u64;
+            if encoding != Encoding::Identity {
+                exceeds(options, size, length).map_or(Ok(()), Err)?;
+            }
+            let bytes = &buffer[..read];
+            self.metrics().time(Phase::Hash, || hashers.iter_mut().for_each(|hasher| hasher.update(bytes)));
+            tar.update(bytes);
+        }
+        Ok(Content { diff_ids: hashers.into_iter().map(Hasher::finish).collect(), tar: tar.finish() })
+    }
+}
+
+/// Tells which bound a layer exceeds, given the size of its blob and how many bytes came out of it so far.
+fn exceeds(options: ValidateOptions<'_>, size: u64, length: u64) -> Option<String> {
+    let ValidateOptions { max_layer_size, max_ratio, ratio_after, .. } = options;
+    if length > max_layer_size {
+        return Some(format!("the blob decompresses to more than {max_layer_size} bytes"));
+    }
+    (length > ratio_after && length > size.saturating_mul(max_ratio))
+        .then(|| format!("the blob decompresses to more than {max_ratio} times its size"))
+}
+
+/// The bytes of a blob as they come in.
+struct Source<'a> {
+    layout: &'a Layout,
+    file: File,
+    hasher: Option<Hasher>,
+    options: ValidateOptions<'a>,
+    /// Why reading failed: decompressors have words of their own for it.
+    failure: Option<io::Error>,
+}
+
+impl Read for Source<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let metrics = self.layout.metrics();
+        match metrics.time(Phase::Read, || self.file.read(buffer)) {
+            Ok(read) => {
+                metrics.count_read(read);
+                self.options.progress.into_iter().for_each(|progress| progress(read as u64));
+                metrics.time(Phase::Hash, || self.hasher.iter_mut().for_each(|hasher| hasher.update(&buffer[..read])));
+                Ok(read)
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => Err(error),
+            Err(error) => {
+                let kind = error.kind();
+                self.failure.get_or_insert(error);
+                Err(kind.into())
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_ratio_counts_from_a_size_on_and_the_size_always() {
+        let options =
+            ValidateOptions { max_layer_size: 10_000, max_ratio: 10, ratio_after: 2_000, ..ValidateOptions::default() };
+        for (size, length, says) in [
+            (1, 2_000, None),
+            (200, 2_001, Some("the blob decompresses to more than 10 times its size")),
+            (201, 2_001, None),
+            (5_000, 10_000, None),
+            (5_000, 10_001, Some("the blob decompresses to more than 10000 bytes")),
+            (u64::MAX, 2_001, None),
+        ] {
+            assert_eq!(exceeds(options, size, length).as_deref(), says, "{size} {length}");
+        }
+    }
+}
