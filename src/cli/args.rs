@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
+use regshape::compress::Bounds;
 use regshape::oci::Annotations;
 
 use super::telemetry::TelemetryArgs;
@@ -38,6 +39,29 @@ pub(crate) struct NoSyncArg {
     /// Do not wait until the disk has everything: for layouts that may be lost
     #[arg(long)]
     pub(crate) no_sync: bool,
+}
+
+/// How much compressed layers may decompress to.
+#[derive(Debug, Args)]
+pub(crate) struct BoundsArgs {
+    /// Refuse layers that decompress to more than this [default: 1 TiB]
+    #[arg(long, value_name = "BYTES")]
+    max_layer_size: Option<u64>,
+    /// Refuse layers of more than 8 GiB that decompress to more than N times their size [default: 200]
+    #[arg(long, value_name = "N")]
+    max_ratio: Option<u64>,
+}
+
+impl BoundsArgs {
+    /// Returns the bounds, the usual ones where nothing else is given.
+    pub(crate) fn bounds(&self) -> Bounds {
+        let usual = Bounds::default();
+        Bounds {
+            max_size: self.max_layer_size.unwrap_or(usual.max_size),
+            max_ratio: self.max_ratio.unwrap_or(usual.max_ratio),
+            ..usual
+        }
+    }
 }
 
 /// The flag of commands that ask questions.

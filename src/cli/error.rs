@@ -57,6 +57,7 @@ fn hint(error: &Error) -> Option<&'static str> {
         Error::ManifestNotListed { .. } => "run 'layout generate manifest' again",
         Error::UnknownMediaType { .. } => "use --media-type",
         Error::NoStage { .. } => "run 'layout add layer' to start one",
+        Error::BeyondBound { .. } => "raise --max-layer-size or --max-ratio if that is right",
         Error::LinkOutside { .. } => "use --shared-blobs if it is meant to share its blobs",
         Error::Occupied { .. } => "remove it or choose another directory",
         Error::MediaTypeMismatch { .. } => "leave --media-type out, or choose another one or another --compress-format",

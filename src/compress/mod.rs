@@ -4,11 +4,14 @@
 //! and nowhere else: equal input and equal parameters give equal bytes on every machine, whatever the sizes of the
 //! pieces in which the input comes.
 
+mod bounds;
 mod deflate;
 mod detect;
 mod gzip;
 mod parallel;
 
+pub use bounds::{BoundError, Bounds};
+pub(crate) use bounds::{bound_of, bounded_decoder};
 pub(crate) use deflate::open_end;
 pub(crate) use detect::{Peeked, Sight, peek};
 pub(crate) use parallel::{Failure, Pool, compress};

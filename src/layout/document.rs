@@ -20,8 +20,8 @@ pub(super) const INDEX_FILE: &str = "index.json";
 /// The staging file. The name is the original program's.
 pub(super) const STAGE_FILE: &str = ".regshape-stage.json";
 
-/// The largest `index.json` or staging file that is read: room for a million entries.
-const DOCUMENT_LIMIT: u64 = 512 * 1024 * 1024;
+/// The largest `index.json` or staging file that is read: room for some hundred thousand entries.
+const DOCUMENT_LIMIT: u64 = 128 * 1024 * 1024;
 
 impl Layout {
     /// Reads `index.json`.

@@ -4,7 +4,7 @@
 use std::io;
 use std::path::PathBuf;
 
-use crate::compress::Encoding;
+use crate::compress::{BoundError, Encoding};
 use crate::oci::{Digest, MediaType};
 
 /// The result of work on a layout.
@@ -162,6 +162,14 @@ pub enum Error {
         encoding: Encoding,
         /// What the decompressor says.
         source: io::Error,
+    },
+    /// More comes out of a compressed stream than may.
+    #[error("{} {source}", .path.display())]
+    BeyondBound {
+        /// The file or blob.
+        path: PathBuf,
+        /// What it exceeds.
+        source: BoundError,
     },
     /// A blob is missing.
     #[error("blob {digest} referenced by {referrer} does not exist")]

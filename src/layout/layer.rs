@@ -12,7 +12,7 @@ use super::error::{Error, Result};
 use super::handle::Layout;
 use super::metrics::Progress;
 use super::stage::{Stage, StagedLayer, Updated};
-use crate::compress::{Compression, Encoding, Peeked, Sight, peek};
+use crate::compress::{Bounds, Compression, Encoding, Peeked, Sight, peek};
 use crate::oci::{Annotations, LayerEncoding, MediaType, UnknownFields};
 
 /// The content of a layer that is to be added, opened once and read once.
@@ -23,7 +23,7 @@ pub struct LayerInput {
     pub(super) reader: Peeked<Box<dyn Read + Send>>,
     pub(super) encoding: Encoding,
     is_tar: bool,
-    size: Option<u64>,
+    pub(super) size: Option<u64>,
 }
 
 impl fmt::Debug for LayerInput {
@@ -50,6 +50,8 @@ pub struct LayerOptions<'a> {
     pub media_type: Option<MediaType>,
     /// The annotations of the layer's descriptor.
     pub annotations: Annotations,
+    /// How much a layer that comes compressed may decompress to.
+    pub bounds: Bounds,
     /// Who is told of the bytes that were read.
     pub progress: Option<Progress<'a>>,
 }
@@ -201,14 +203,15 @@ impl Layout {
     ///
     /// # Errors
     ///
-    /// Those of [`LayerInput::plan`]; [`Error::CorruptStream`]; [`Error::Compress`]; [`Error::MalformedStage`];
+    /// Those of [`LayerInput::plan`]; [`Error::CorruptStream`], [`Error::BeyondBound`]; [`Error::Compress`];
+    /// [`Error::MalformedStage`];
     /// [`Error::Io`]. After an error the layout is as it was.
     pub fn stage_layer(&self, input: LayerInput, options: LayerOptions<'_>) -> Result<StagedLayer> {
         let plan = input.plan(options.compression, options.media_type.as_ref())?;
         // What would fail at the end fails before the work.
         self.check_stage()?;
         let jobs = options.jobs.or_else(|| available_parallelism().ok()).map_or(1, NonZeroUsize::get);
-        let (blob, diff_id) = self.store_layer(input, plan.treatment, jobs, options.progress)?;
+        let (blob, diff_id) = self.store_layer(input, plan.treatment, jobs, options.bounds, options.progress)?;
 
         let lock = self.lock()?;
         let mut stage = self.find_stage()?.unwrap_or_else(Stage::empty);

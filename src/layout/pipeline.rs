@@ -15,7 +15,9 @@ use super::handle::Layout;
 use super::layer::{LayerInput, Treatment};
 use super::metrics::{Metrics, Phase, Progress};
 use super::stage::StagedLayer;
-use crate::compress::{BUFFER, Compression, Encoding, Failure, Pool, compress, decoder, peek};
+use crate::compress::{
+    BUFFER, Bounds, Compression, Encoding, Failure, Pool, bound_of, bounded_decoder, compress, peek,
+};
 use crate::oci::{Algorithm, Digest, Hasher};
 
 /// How many buffers wait between two threads.
@@ -23,6 +25,32 @@ const QUEUE: usize = 4;
 
 /// The diff_ids of layers, by the digests of their blobs.
 pub(super) type DiffIds = HashMap<Digest, Digest>;
+
+/// What a layer comes as.
+#[derive(Clone, Copy)]
+struct Stream<'a> {
+    path: &'a Path,
+    encoding: Encoding,
+    /// Its size in bytes, where that is known.
+    size: Option<u64>,
+    bounds: Bounds,
+}
+
+impl Stream<'_> {
+    /// Reads it as what was compressed.
+    fn decoder<'r>(&self, reader: impl BufRead + 'r) -> Result<Box<dyn Read + 'r>> {
+        bounded_decoder(self.encoding, reader, self.size, self.bounds).map_err(|error| self.broken(error))
+    }
+
+    /// Says that it cannot be read to its end.
+    fn broken(&self, source: io::Error) -> Error {
+        let path = self.path.to_owned();
+        match bound_of(&source) {
+            Some(bound) => Error::BeyondBound { path, source: bound },
+            None => Error::CorruptStream { path, encoding: self.encoding, source },
+        }
+    }
+}
 
 /// A blob without its name, and the diff_id if that is not the blob's own digest.
 type Stored<'l> = (NewBlob<'l>, Option<Digest>);
@@ -34,18 +62,21 @@ impl Layout {
         input: LayerInput,
         treatment: Treatment,
         jobs: usize,
+        bounds: Bounds,
         progress: Option<Progress<'_>>,
     ) -> Result<(PendingBlob<'_>, Digest)> {
-        let LayerInput { path, reader, encoding, .. } = input;
+        let LayerInput { path, reader, encoding, size, .. } = input;
+        let stream = Stream { path: &path, encoding, size, bounds };
         let mut source = Source { layout: self, path: &path, reader, progress, failure: None };
         let stored = match treatment {
-            Treatment::AsIs if encoding == Encoding::Identity => self.store_plain(&mut source, encoding),
-            Treatment::AsIs => self.store_as_it_is(&mut source, encoding),
-            Treatment::Decompress => self.store_plain(&mut source, encoding),
+            Treatment::AsIs if encoding == Encoding::Identity => self.store_plain(stream, &mut source),
+            Treatment::AsIs => self.store_as_it_is(stream, &mut source),
+            Treatment::Decompress => self.store_plain(stream, &mut source),
             Treatment::Compress(compression) => {
-                self.store_compressed(&mut source, Encoding::Identity, compression, jobs)
+                let stream = Stream { encoding: Encoding::Identity, ..stream };
+                self.store_compressed(stream, &mut source, compression, jobs)
             }
-            Treatment::Recompress(compression) => self.store_compressed(&mut source, encoding, compression, jobs),
+            Treatment::Recompress(compression) => self.store_compressed(stream, &mut source, compression, jobs),
         };
         // What the stages say when their input fails is not the cause.
         if let Some(failure) = source.failure {
@@ -58,10 +89,9 @@ impl Layout {
     }
 
     /// Stores the uncompressed content. Its digest is that of the blob.
-    fn store_plain(&self, source: &mut Source<'_, impl Read>, encoding: Encoding) -> Result<Stored<'_>> {
+    fn store_plain(&self, stream: Stream<'_>, source: &mut Source<'_, impl Read>) -> Result<Stored<'_>> {
         let mut blob = self.new_blob()?;
-        let path = source.path;
-        self.read_content(path, encoding, BufReader::with_capacity(BUFFER, source), |bytes| {
+        self.read_content(stream, BufReader::with_capacity(BUFFER, source), |bytes| {
             blob.write_all(&bytes).map_err(Error::io("write to", self.path()))?;
             Ok(bytes)
         })?;
@@ -69,16 +99,15 @@ impl Layout {
     }
 
     /// Stores a compressed layer as it is. One thread decompresses what goes by, and another hashes that.
-    fn store_as_it_is(&self, source: &mut Source<'_, impl Read>, encoding: Encoding) -> Result<Stored<'_>> {
+    fn store_as_it_is(&self, stream: Stream<'_>, source: &mut Source<'_, impl Read>) -> Result<Stored<'_>> {
         let mut blob = self.new_blob()?;
-        let path = source.path;
         let mut first = Vec::new();
         // The source remembers its error.
         let is_whole = fill(source, &mut first, BUFFER).is_err() || first.len() < BUFFER;
         if is_whole {
             // A small layer is done before a thread would have started.
             blob.write_all(&first).map_err(Error::io("write to", self.path()))?;
-            let diff_id = self.diff_id_of(path, encoding, first.as_slice())?;
+            let diff_id = self.diff_id_of(stream, first.as_slice())?;
             return Ok((blob, Some(diff_id)));
         }
         let (stored, plain) = (&Pool::default(), &Pool::default());
@@ -86,8 +115,8 @@ impl Layout {
         let (to_hasher, from_decoder) = sync_channel::<Vec<u8>>(QUEUE);
         thread::scope(|scope| {
             let decoding = scope.spawn(move || {
-                let stream = Queue { receiver: from_source, pool: stored, buffer: Vec::new(), at: 0 };
-                self.read_content(path, encoding, stream, |bytes| {
+                let queue = Queue { receiver: from_source, pool: stored, buffer: Vec::new(), at: 0 };
+                self.read_content(stream, queue, |bytes| {
                     to_hasher.send(bytes).expect("the hasher takes everything");
                     Ok(plain.take())
                 })
@@ -108,7 +137,7 @@ impl Layout {
                 if to_decoder.send(bytes).is_err() {
                     // The decoder has ended, with an error of its own unless it takes this for garbage.
                     let garbage = io::Error::new(io::ErrorKind::InvalidData, "data after the end of the stream");
-                    break Err(Error::CorruptStream { path: path.to_owned(), encoding, source: garbage });
+                    break Err(stream.broken(garbage));
                 }
                 bytes = stored.take();
                 if fill(source, &mut bytes, BUFFER).is_err() || bytes.is_empty() {
@@ -129,21 +158,21 @@ impl Layout {
     /// Compresses a layer; decompresses it first if it comes in another encoding.
     fn store_compressed(
         &self,
+        stream: Stream<'_>,
         source: &mut Source<'_, impl Read>,
-        encoding: Encoding,
         compression: Compression,
         jobs: usize,
     ) -> Result<Stored<'_>> {
         let mut blob = self.new_blob()?;
-        let path = source.path;
-        let corrupt = |source| Error::CorruptStream { path: path.to_owned(), encoding, source };
-        let mut content = decoder(encoding, BufReader::with_capacity(BUFFER, source)).map_err(corrupt)?;
+        let mut content = stream.decoder(BufReader::with_capacity(BUFFER, source))?;
         let mut diff_id = Hasher::new(Algorithm::Sha256);
         compress(
             compression,
             jobs,
             |block, size| {
-                self.metrics().time(Phase::Compress, || fill(&mut content, block, size)).map_err(corrupt)?;
+                self.metrics()
+                    .time(Phase::Compress, || fill(&mut content, block, size))
+                    .map_err(|error| stream.broken(error))?;
                 self.metrics().time(Phase::Hash, || diff_id.update(block));
                 Ok(())
             },
@@ -151,7 +180,7 @@ impl Layout {
             &|time| self.metrics().add(Phase::Compress, time),
         )
         .map_err(|failure| match failure {
-            Failure::Compressor(source) => Error::Compress { path: path.to_owned(), source },
+            Failure::Compressor(source) => Error::Compress { path: stream.path.to_owned(), source },
             Failure::Caller(error) => error,
         })?;
         Ok((blob, Some(diff_id.finish())))
@@ -177,7 +206,7 @@ impl Layout {
     }
 
     fn diff_id_of_blob(&self, digest: &Digest) -> Result<Digest> {
-        let (file, _) = self.open_blob(digest, "the staging file")?;
+        let (file, size) = self.open_blob(digest, "the staging file")?;
         let path = self.blob_path(digest);
         let (sight, reader) = peek(file).map_err(Error::io("read", &path))?;
         // Only these are encodings of a layer: what is stored in another is what was asked for.
@@ -185,13 +214,14 @@ impl Layout {
             stored @ (Encoding::Gzip | Encoding::Zstd) => stored,
             _ => Encoding::Identity,
         };
-        self.diff_id_of(&path, encoding, reader)
+        let stream = Stream { path: &path, encoding, size: Some(size), bounds: Bounds::default() };
+        self.diff_id_of(stream, reader)
     }
 
     /// Reads a layer to its end, decompressed, and computes the digest of that.
-    fn diff_id_of(&self, path: &Path, encoding: Encoding, stored: impl Read) -> Result<Digest> {
+    fn diff_id_of(&self, stream: Stream<'_>, stored: impl Read) -> Result<Digest> {
         let mut diff_id = Hasher::new(Algorithm::Sha256);
-        self.read_content(path, encoding, BufReader::with_capacity(BUFFER, stored), |bytes| {
+        self.read_content(stream, BufReader::with_capacity(BUFFER, stored), |bytes| {
             self.metrics().time(Phase::Hash, || diff_id.update(&bytes));
             Ok(bytes)
         })?;
@@ -201,16 +231,15 @@ impl Layout {
     /// Reads a stream to its end and hands on its content, a buffer at a time; what gets one gives another to use next.
     fn read_content(
         &self,
-        path: &Path,
-        encoding: Encoding,
-        stream: impl BufRead,
+        stream: Stream<'_>,
+        reader: impl BufRead,
         mut each: impl FnMut(Vec<u8>) -> Result<Vec<u8>>,
     ) -> Result<()> {
-        let corrupt = |source| Error::CorruptStream { path: path.to_owned(), encoding, source };
-        let mut content = decoder(encoding, stream).map_err(corrupt)?;
+        let mut content = stream.decoder(reader)?;
         let mut buffer = Vec::new();
         loop {
-            self.metrics().time(Phase::Compress, || fill(&mut content, &mut buffer, BUFFER)).map_err(corrupt)?;
+            let filled = self.metrics().time(Phase::Compress, || fill(&mut content, &mut buffer, BUFFER));
+            filled.map_err(|error| stream.broken(error))?;
             if buffer.is_empty() {
                 return Ok(());
             }

@@ -2,8 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use serde::{Deserialize, Serialize};
-
+use super::fields::document_fields;
 use super::{Digest, MediaType, REF_NAME, UnknownFields};
 
 /// Annotations: keys and values that people attach to descriptors, manifests and indexes.
@@ -12,34 +11,38 @@ pub type Annotations = BTreeMap<String, String>;
 /// What a document says of the content that it refers to: its type, its digest, its size.
 ///
 /// Fields are written in the order of the image-spec, unknown ones after them.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Descriptor {
     /// The media type of the content.
-    #[serde(rename = "mediaType")]
     pub media_type: MediaType,
     /// The digest of the content.
     pub digest: Digest,
     /// The size of the content in bytes.
     pub size: u64,
     /// Where else the content can be had.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub urls: Option<Vec<String>>,
     /// The annotations of the descriptor itself.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub annotations: Option<Annotations>,
     /// The content itself, in base 64.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub data: Option<String>,
     /// The type of an artifact when the content is its manifest.
-    #[serde(rename = "artifactType", default, skip_serializing_if = "Option::is_none")]
     pub artifact_type: Option<String>,
     /// What an image runs on, in an index.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub platform: Option<Platform>,
     /// Fields that this program does not know.
-    #[serde(flatten)]
     pub extra: UnknownFields,
 }
+
+document_fields!(Descriptor {
+    media_type: required "mediaType",
+    digest: required "digest",
+    size: required "size",
+    urls: optional "urls",
+    annotations: optional "annotations",
+    data: optional "data",
+    artifact_type: optional "artifactType",
+    platform: optional "platform",
+});
 
 impl Descriptor {
     /// Describes content with the three fields that every descriptor has.
@@ -66,24 +69,26 @@ impl Descriptor {
 /// The platform that an image runs on.
 ///
 /// The image-spec requires the first two fields; documents of other programs are read without them too.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Platform {
     /// The CPU architecture, in Go's words: `amd64`, `arm64`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub architecture: Option<String>,
     /// The operating system, in Go's words: `linux`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub os: Option<String>,
     /// The version of the operating system.
-    #[serde(rename = "os.version", default, skip_serializing_if = "Option::is_none")]
     pub os_version: Option<String>,
     /// The features that the operating system must have.
-    #[serde(rename = "os.features", default, skip_serializing_if = "Option::is_none")]
     pub os_features: Option<Vec<String>>,
     /// The variant of the CPU.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub variant: Option<String>,
     /// Fields that this program does not know.
-    #[serde(flatten)]
     pub extra: UnknownFields,
 }
+
+document_fields!(Platform {
+    architecture: optional "architecture",
+    os: optional "os",
+    os_version: optional "os.version",
+    os_features: optional "os.features",
+    variant: optional "variant",
+});

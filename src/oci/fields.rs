@@ -6,7 +6,8 @@
 /// Implements `Serialize` and `Deserialize` for a struct of known fields and `extra`, the others.
 ///
 /// Each field has its name in the document, and what its absence means: `required` fields must be there; `default` ones
-/// have their type's default value; `optional` ones are an `Option`, of which `None` is not written. What is read through
+/// have their type's default value; `optional` ones are an `Option`, of which `None` is not written. An optional field that
+/// is `null` in a document is `None`, and is kept as it was among the others until it has a value. What is read through
 /// another type, for the sake of its checks, names that: the value is its field 0.
 macro_rules! document_fields {
     ($type:ident { $($field:ident: $presence:ident $name:literal $(via $via:ident)?),* $(,)? }) => {
@@ -16,7 +17,13 @@ macro_rules! document_fields {
                 let mut map = serializer.serialize_map(None)?;
                 $($crate::oci::fields::document_fields!(@write $presence map, $name, &self.$field);)*
                 for (name, value) in &self.extra {
-                    map.serialize_entry(name, value)?;
+                    let is_written = match name.as_str() {
+                        $($name => $crate::oci::fields::document_fields!(@is_written $presence self.$field),)*
+                        _ => false,
+                    };
+                    if !is_written {
+                        map.serialize_entry(name, value)?;
+                    }
                 }
                 map.end()
             }
@@ -42,7 +49,9 @@ macro_rules! document_fields {
                                     if $field.is_some() {
                                         return Err(serde::de::Error::duplicate_field($name));
                                     }
-                                    $field = Some($crate::oci::fields::document_fields!(@read map $($via)?));
+                                    let value = $crate::oci::fields::document_fields!(@read map $($via)?);
+                                    $crate::oci::fields::document_fields!(@keep_null $presence value, extra, $name);
+                                    $field = Some(value);
                                 })*
                                 _ => {
                                     extra.insert(name.into_string(), map.next_value()?);
@@ -68,6 +77,18 @@ macro_rules! document_fields {
     (@write $presence:ident $map:ident, $name:literal, $value:expr) => {
         $map.serialize_entry($name, $value)?
     };
+    (@is_written optional $value:expr) => {
+        $value.is_some()
+    };
+    (@is_written $presence:ident $value:expr) => {
+        true
+    };
+    (@keep_null optional $value:ident, $extra:ident, $name:literal) => {
+        if Option::is_none(&$value) {
+            $extra.insert($name.to_owned(), serde_json::Value::Null);
+        }
+    };
+    (@keep_null $presence:ident $value:ident, $extra:ident, $name:literal) => {};
     (@read $map:ident) => {
         $map.next_value()?
     };

@@ -1,36 +1,39 @@
 //! The image index (image-spec, image-index.md), which is also what `index.json` holds.
 
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Deserializer};
 
+use super::fields::document_fields;
 use super::{Annotations, Descriptor, MediaType, UnknownFields};
 
 /// A list of manifests and other indexes.
 ///
 /// Fields are written in the order of the image-spec, unknown ones after them.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Index {
     /// Always 2.
-    #[serde(rename = "schemaVersion", deserialize_with = "schema_version")]
     pub schema_version: u32,
     /// The media type; most programs leave it out of `index.json`.
-    #[serde(rename = "mediaType", default, skip_serializing_if = "Option::is_none")]
     pub media_type: Option<MediaType>,
     /// The type of an artifact.
-    #[serde(rename = "artifactType", default, skip_serializing_if = "Option::is_none")]
     pub artifact_type: Option<String>,
     /// The entries. Some Go programs write `null` for none.
-    #[serde(deserialize_with = "null_is_empty")]
     pub manifests: Vec<Descriptor>,
     /// What this index refers to.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub subject: Option<Descriptor>,
     /// The annotations of the index itself.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub annotations: Option<Annotations>,
     /// Fields that this program does not know.
-    #[serde(flatten)]
     pub extra: UnknownFields,
 }
+
+document_fields!(Index {
+    schema_version: required "schemaVersion" via SchemaVersion,
+    media_type: optional "mediaType",
+    artifact_type: optional "artifactType",
+    manifests: required "manifests" via Descriptors,
+    subject: optional "subject",
+    annotations: optional "annotations",
+});
 
 impl Index {
     /// Returns an index without entries, as a new layout has it.
@@ -47,16 +50,25 @@ impl Index {
     }
 }
 
-/// Accepts the one schema version that there is.
-pub(super) fn schema_version<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u32, D::Error> {
-    match u32::deserialize(deserializer)? {
-        2 => Ok(2),
-        other => Err(serde::de::Error::custom(format!("schemaVersion is {other}, expected 2"))),
+/// The one schema version that there is.
+pub(super) struct SchemaVersion(pub(super) u32);
+
+impl<'de> Deserialize<'de> for SchemaVersion {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        match u32::deserialize(deserializer)? {
+            2 => Ok(Self(2)),
+            other => Err(serde::de::Error::custom(format!("schemaVersion is {other}, expected 2"))),
+        }
     }
 }
 
-pub(super) fn null_is_empty<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Descriptor>, D::Error> {
-    Ok(Option::deserialize(deserializer)?.unwrap_or_default())
+/// A list of descriptors, or the `null` that some Go programs write for none.
+pub(super) struct Descriptors(pub(super) Vec<Descriptor>);
+
+impl<'de> Deserialize<'de> for Descriptors {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Ok(Self(Option::deserialize(deserializer)?.unwrap_or_default()))
+    }
 }
 
 #[cfg(test)]
@@ -96,5 +108,17 @@ mod tests {
             assert!(serde_json::from_str::<Index>(bad).is_err(), "{bad}");
         }
         assert!(serde_json::from_str::<Index>(r#"{"schemaVersion":2,"manifests":null}"#).is_ok());
+    }
+
+    #[test]
+    fn a_field_that_is_null_stays_so_until_it_has_a_value() {
+        let text = r#"{"schemaVersion":2,"manifests":[],"annotations":null}"#;
+        let mut index: Index = serde_json::from_str(text).expect("a legal index");
+        assert_eq!(serde_json::to_string(&index).expect("writable"), text);
+        index.annotations = Some(Annotations::from([("k".to_owned(), "v".to_owned())]));
+        assert_eq!(
+            serde_json::to_string(&index).expect("writable"),
+            r#"{"schemaVersion":2,"manifests":[],"annotations":{"k":"v"}}"#
+        );
     }
 }

@@ -75,6 +75,23 @@ fn a_broken_stream_is_an_error_whatever_the_media_type_says() {
 }
 
 #[test]
+fn a_layer_that_decompresses_to_more_than_it_may_is_refused() {
+    let zeros = vec![0; 1 << 20];
+    for (content, words) in [(gzip(&zeros), ""), (zstd(&zeros), ""), (gzip(&zeros), "--media-type application/x-zeros")]
+    {
+        let sandbox = Sandbox::new();
+        sandbox.write("layer", content);
+        let before = sandbox.tree();
+        sandbox.refuses(
+            &format!("layout add layer -p image -f layer -q --max-layer-size 1048575 {words}"),
+            "layer decompresses to more than 1048575 bytes; raise --max-layer-size or --max-ratio if that is right",
+        );
+        assert_eq!(sandbox.tree(), before);
+        sandbox.ok(&format!("layout add layer -p image -f layer -q --max-layer-size 1048576 {words}"));
+    }
+}
+
+#[test]
 #[cfg(unix)]
 fn a_link_that_leads_nowhere_is_no_blob() {
     let sandbox = Sandbox::new();

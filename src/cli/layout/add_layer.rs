@@ -12,7 +12,7 @@ use regshape::oci::MediaType;
 use serde::Serialize;
 
 use super::{Common, Context, Leaf, NoSyncArg};
-use crate::cli::args::{AnnotationArgs, YesArg};
+use crate::cli::args::{AnnotationArgs, BoundsArgs, YesArg};
 use crate::cli::prompt::Prompt;
 use crate::cli::ui::{Block, Screen, printable};
 
@@ -44,6 +44,8 @@ pub(super) struct Args {
     media_type: Option<String>,
     #[command(flatten)]
     annotations: AnnotationArgs,
+    #[command(flatten)]
+    bounds: BoundsArgs,
     #[command(flatten)]
     yes: YesArg,
     #[command(flatten)]
@@ -122,6 +124,7 @@ impl Leaf for Args {
                 jobs: self.jobs,
                 media_type: Some(plan.media_type),
                 annotations: self.annotations.annotations(),
+                bounds: self.bounds.bounds(),
                 progress: Some(&|bytes| progress.advance(bytes)),
             },
         );

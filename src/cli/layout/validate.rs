@@ -6,6 +6,7 @@ use regshape::layout::{Error, Finding, Layout, Report, ValidateOptions};
 use serde::Serialize;
 
 use super::{Common, Context, Leaf};
+use crate::cli::args::BoundsArgs;
 use crate::cli::ui::{Screen, printable};
 
 /// Check that a layout is whole
@@ -17,18 +18,15 @@ use crate::cli::ui::{Screen, printable};
 #[command(
     after_help = "Example:\n  regshape layout validate --path ./my-image\n  regshape layout validate --path ./my-image --deep"
 )]
+#[command(mut_arg("max_layer_size", |arg| arg.requires("deep")), mut_arg("max_ratio", |arg| arg.requires("deep")))]
 pub(super) struct Args {
     #[command(flatten)]
     common: Common,
     /// Look into the layers of images too: compression, tars, diff_ids
     #[arg(long)]
     deep: bool,
-    /// Refuse layers that decompress to more than this [default: 1 TiB]
-    #[arg(long, value_name = "BYTES", requires = "deep")]
-    max_layer_size: Option<u64>,
-    /// Refuse layers of more than 8 GiB that decompress to more than N times their size [default: 200]
-    #[arg(long, value_name = "N", requires = "deep")]
-    max_ratio: Option<u64>,
+    #[command(flatten)]
+    bounds: BoundsArgs,
 }
 
 #[derive(Serialize)]
@@ -57,13 +55,10 @@ impl Leaf for Args {
         let report = match Layout::open(&self.common.path) {
             Ok(layout) => {
                 let progress = context.ui.progress(None);
-                let defaults = ValidateOptions::default();
                 context.opened(layout).validate(ValidateOptions {
                     deep: self.deep,
-                    max_layer_size: self.max_layer_size.unwrap_or(defaults.max_layer_size),
-                    max_ratio: self.max_ratio.unwrap_or(defaults.max_ratio),
+                    bounds: self.bounds.bounds(),
                     progress: Some(&|bytes| progress.advance(bytes)),
-                    ..defaults
                 })?
             }
             // That there is no layout is a finding like any other.

@@ -21,46 +21,33 @@ use serde::{Serialize, Serializer};
 use super::error::{Error, Result};
 use super::handle::Layout;
 use super::metrics::Progress;
+use crate::compress::Bounds;
 use follow::Validation;
 
 /// How a layout is validated.
 ///
 /// ```
+/// use regshape::compress::Bounds;
 /// use regshape::layout::ValidateOptions;
 ///
-/// let options = ValidateOptions { deep: true, max_layer_size: 1 << 30, ..ValidateOptions::default() };
+/// let bounds = Bounds { max_size: 1 << 30, ..Bounds::default() };
+/// let options = ValidateOptions { deep: true, bounds, ..ValidateOptions::default() };
 /// ```
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Default)]
 pub struct ValidateOptions<'a> {
     /// Whether the layers of images are looked into: that they can be decompressed to the last byte, are well-formed tars,
     /// and have the diff_ids that their config says.
     pub deep: bool,
-    /// The most bytes to which a layer may be decompressed: 1 TiB by default.
-    pub max_layer_size: u64,
-    /// How many times larger than its blob the content of a layer may be: 200 times by default.
-    pub max_ratio: u64,
-    /// Up to which size of its content the ratio of a layer does not matter: 8 GiB by default. Less than this can be all
-    /// zeros, say, in an honest image.
-    pub ratio_after: u64,
+    /// How much the layers that are looked into may decompress to.
+    pub bounds: Bounds,
     /// Is told how many more bytes of blobs were read.
     pub progress: Option<Progress<'a>>,
 }
 
-impl Default for ValidateOptions<'_> {
-    fn default() -> Self {
-        Self { deep: false, max_layer_size: 1 << 40, max_ratio: 200, ratio_after: 8 << 30, progress: None }
-    }
-}
-
 impl fmt::Debug for ValidateOptions<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { deep, max_layer_size, max_ratio, ratio_after, progress: _ } = self;
-        f.debug_struct("ValidateOptions")
-            .field("deep", deep)
-            .field("max_layer_size", max_layer_size)
-            .field("max_ratio", max_ratio)
-            .field("ratio_after", ratio_after)
-            .finish_non_exhaustive()
+        let Self { deep, bounds, progress: _ } = self;
+        f.debug_struct("ValidateOptions").field("deep", deep).field("bounds", bounds).finish_non_exhaustive()
     }
 }
 
@@ -151,6 +138,10 @@ impl Layout {
     /// What is wrong with the layout is in the report; an error is what keeps the checks from being made, such as
     /// [`Error::Io`].
     pub fn validate(&self, options: ValidateOptions<'_>) -> Result<Report> {
+        self.read_unlocked(|| self.validate_once(options), Report::is_valid)
+    }
+
+    fn validate_once(&self, options: ValidateOptions<'_>) -> Result<Report> {
         let mut validation = Validation::new(self, options);
         match self.read_index_bytes() {
             Ok(content) => validation.follow(&content),

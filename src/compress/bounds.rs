@@ -1,0 +1,156 @@
+//! How much a compressed stream may become.
+
+use std::cell::Cell;
+use std::io::{self, BufRead, Read};
+use std::rc::Rc;
+
+use super::{Encoding, decoder};
+
+/// How much may come out of a compressed layer, before it is taken for one that is made to fill disks.
+///
+/// ```
+/// use regshape::compress::Bounds;
+///
+/// let bounds = Bounds { max_size: 1 << 30, ..Bounds::default() };
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Bounds {
+    /// The most bytes: 1 TiB by default.
+    pub max_size: u64,
+    /// How many times larger than the compressed bytes they may be: 200 times by default.
+    pub max_ratio: u64,
+    /// Up to how many bytes the ratio does not matter: 8 GiB by default. Less than this can be all zeros, say, in an honest
+    /// image.
+    pub ratio_after: u64,
+}
+
+/// More came out of a compressed stream than may.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum BoundError {
+    /// More bytes than there may be.
+    #[error("decompresses to more than {0} bytes")]
+    Size(u64),
+    /// More times the compressed bytes than there may be.
+    #[error("decompresses to more than {0} times its size")]
+    Ratio(u64),
+}
+
+impl Default for Bounds {
+    fn default() -> Self {
+        Self { max_size: 1 << 40, max_ratio: 200, ratio_after: 8 << 30 }
+    }
+}
+
+impl Bounds {
+    /// Compares what came out of a stream so far with what went in.
+    fn check(self, compressed: u64, content: u64) -> Result<(), BoundError> {
+        let Self { max_size, max_ratio, ratio_after } = self;
+        if content > max_size {
+            Err(BoundError::Size(max_size))
+        } else if content > ratio_after && content > compressed.saturating_mul(max_ratio) {
+            Err(BoundError::Ratio(max_ratio))
+        } else {
+            Ok(())
+        }
+    }
+}
+
+/// Reads a compressed stream as [`decoder`] does, within bounds; where the size of the stream is known it is that which
+/// counts, and otherwise what was read of it. What is not compressed has no bounds.
+///
+/// An error of the kind [`BoundError`] is one of the bounds.
+pub(crate) fn bounded_decoder<'a>(
+    encoding: Encoding,
+    stream: impl BufRead + 'a,
+    size: Option<u64>,
+    bounds: Bounds,
+) -> io::Result<Box<dyn Read + 'a>> {
+    if encoding == Encoding::Identity {
+        return decoder(encoding, stream);
+    }
+    let compressed = Rc::new(Cell::new(0));
+    let counted = Counted { stream, read: Rc::clone(&compressed) };
+    let content = decoder(encoding, counted)?;
+    Ok(Box::new(Bounded { content, length: 0, compressed, size: size.unwrap_or_default(), bounds }))
+}
+
+/// Tells whether an error of a stream is one of its bounds.
+pub(crate) fn bound_of(error: &io::Error) -> Option<BoundError> {
+    error.get_ref()?.downcast_ref().copied()
+}
+
+/// Counts what is read.
+struct Counted<R> {
+    stream: R,
+    read: Rc<Cell<u64>>,
+}
+
+impl<R: BufRead> BufRead for Counted<R> {
+    fn fill_buf(&mut self) -> io::Result<&[u8]> {
+        self.stream.fill_buf()
+    }
+
+    fn consume(&mut self, amount: usize) {
+        self.read.set(self.read.get() + amount as u64);
+        self.stream.consume(amount);
+    }
+}
+
+impl<R: BufRead> Read for Counted<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let read = self.stream.read(buffer)?;
+        self.read.set(self.read.get() + read as u64);
+        Ok(read)
+    }
+}
+
+struct Bounded<'a> {
+    content: Box<dyn Read + 'a>,
+    length: u64,
+    compressed: Rc<Cell<u64>>,
+    /// The size of the stream where it is known, and 0 elsewhere.
+    size: u64,
+    bounds: Bounds,
+}
+
+impl Read for Bounded<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let read = self.content.read(buffer)?;
+        self.length += read as u64;
+        self.bounds.check(self.compressed.get().max(self.size), self.length).map_err(io::Error::other)?;
+        Ok(read)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_ratio_counts_from_a_size_on_and_the_size_always() {
+        let bounds = Bounds { max_size: 10_000, max_ratio: 10, ratio_after: 2_000 };
+        for (compressed, content, says) in [
+            (1, 2_000, Ok(())),
+            (200, 2_001, Err(BoundError::Ratio(10))),
+            (201, 2_001, Ok(())),
+            (5_000, 10_000, Ok(())),
+            (5_000, 10_001, Err(BoundError::Size(10_000))),
+            (u64::MAX, 2_001, Ok(())),
+        ] {
+            assert_eq!(bounds.check(compressed, content), says, "{compressed} {content}");
+        }
+    }
+
+    #[test]
+    fn what_is_known_of_the_stream_counts() {
+        let zeros = zstd::encode_all([0; 1 << 20].as_slice(), 3).expect("compressed");
+        let bounds = Bounds { max_ratio: 10, ratio_after: 0, ..Bounds::default() };
+        let read = |size| {
+            let mut content = bounded_decoder(Encoding::Zstd, zeros.as_slice(), size, bounds).expect("a decoder");
+            io::copy(&mut content, &mut io::sink())
+        };
+        let error = read(None).expect_err("too much");
+        assert_eq!(bound_of(&error), Some(BoundError::Ratio(10)));
+        assert_eq!(read(Some(1 << 20)).expect("little enough"), 1 << 20);
+    }
+}
