@@ -1,14 +1,16 @@
 //! The two documents of a layout that change: `index.json` and the staging file. Reading them, and replacing them whole.
 
-use std::io;
+use std::io::{self, Write};
 use std::path::PathBuf;
+use std::sync::{Mutex, MutexGuard};
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::blobs::StoredBlob;
+use super::checked::Checked;
 use super::error::{Error, Reason, Result};
-use super::handle::{CheckedStage, Layout, Lock};
+use super::handle::{Layout, Lock};
 use super::metrics::Phase;
 use super::stage::{SCHEMA_VERSION, Stage};
 use crate::fs::{FileVersion, TempFile, open_inside, read_at_most};
@@ -30,8 +32,24 @@ impl Layout {
     ///
     /// [`Error::MalformedIndex`] if it is missing or not an image index; [`Error::Io`].
     pub fn read_index(&self) -> Result<Index> {
-        parse(&self.read_index_bytes()?)
-            .map_err(|reason| Error::MalformedIndex { path: self.path().to_owned(), reason })
+        self.parse_index().map(|found| found.document)
+    }
+
+    /// Checks that `index.json` can be read. Whoever reads it next does not parse it again if it is still the same.
+    pub(super) fn check_index(&self) -> Result<()> {
+        let found = self.parse_index()?;
+        *unpoisoned(&self.checked().index) = Some(found);
+        Ok(())
+    }
+
+    fn parse_index(&self) -> Result<Checked<Index>> {
+        let content = self.read_index_bytes()?;
+        if let Some(checked) = unpoisoned(&self.checked().index).take().filter(|checked| checked.content == content) {
+            return Ok(checked);
+        }
+        let malformed = |reason| Error::MalformedIndex { path: self.path().to_owned(), reason };
+        let document = parse(&content).map_err(malformed)?;
+        Ok(Checked { content, document })
     }
 
     /// Reads `index.json` as it stands.
@@ -56,26 +74,25 @@ impl Layout {
 
     /// Reads the staging file if there is one.
     pub(super) fn find_stage(&self) -> Result<Option<Stage>> {
-        Ok(self.find_stage_and_content()?.map(|found| found.stage))
+        Ok(self.parse_stage()?.map(|found| found.document))
     }
 
     /// Checks that the staging file can be read, if there is one. Whoever reads it next does not parse it again if it is
     /// still the same.
     pub(super) fn check_stage(&self) -> Result<()> {
-        if let Some(found) = self.find_stage_and_content()? {
-            self.keep_checked_stage(found);
-        }
+        let found = self.parse_stage()?;
+        *unpoisoned(&self.checked().stage) = found;
         Ok(())
     }
 
-    fn find_stage_and_content(&self) -> Result<Option<CheckedStage>> {
+    fn parse_stage(&self) -> Result<Option<Checked<Stage>>> {
         let malformed = |reason| Error::MalformedStage { path: self.path().to_owned(), reason };
         let content = match self.read_document(STAGE_FILE)? {
             Document::Missing => return Ok(None),
             Document::Unusable(reason) => return Err(malformed(reason)),
             Document::Content(content) => content,
         };
-        if let Some(checked) = self.take_checked_stage().filter(|checked| checked.content == content) {
+        if let Some(checked) = unpoisoned(&self.checked().stage).take().filter(|checked| checked.content == content) {
             return Ok(Some(checked));
         }
         let stage = parse::<Stage>(&content);
@@ -91,8 +108,8 @@ impl Layout {
             let path = self.path().to_owned();
             return Err(Error::StageVersion { path, found: version, expected: SCHEMA_VERSION });
         }
-        let stage = stage.map_err(malformed)?;
-        Ok(Some(CheckedStage { content, stage }))
+        let document = stage.map_err(malformed)?;
+        Ok(Some(Checked { content, document }))
     }
 
     /// Replaces the staging file, or makes it. Blobs that it is the first to name are kept from then on.
@@ -174,7 +191,10 @@ impl Layout {
     }
 
     fn prepare(&self, name: &str, document: &impl Serialize) -> Result<PendingDocument> {
-        Ok(PendingDocument { path: self.document_path(name), file: self.temp_file(&pretty(document))? })
+        Ok(PendingDocument {
+            path: self.document_path(name),
+            file: self.temp_file(|writer| write_pretty(document, writer))?,
+        })
     }
 
     fn document_path(&self, name: &str) -> PathBuf {
@@ -200,8 +220,19 @@ fn parse<T: DeserializeOwned>(content: &[u8]) -> Result<T, Reason> {
 }
 
 /// Writes a document as people read it: two spaces, a newline at the end.
+fn write_pretty(document: &impl Serialize, writer: &mut dyn Write) -> io::Result<()> {
+    serde_json::to_writer_pretty(&mut *writer, document)?;
+    writer.write_all(b"\n")
+}
+
+/// Returns what [`write_pretty`] writes.
 pub(super) fn pretty(document: &impl Serialize) -> Vec<u8> {
-    let mut content = serde_json::to_vec_pretty(document).expect("documents have string keys only");
-    content.push(b'\n');
+    let mut content = Vec::new();
+    write_pretty(document, &mut content).expect("documents have string keys only");
     content
+}
+
+/// Locks what nobody panics with.
+fn unpoisoned<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().expect("nobody panics with the lock")
 }

@@ -1,15 +1,15 @@
 //! Opening a layout and locking it; the files that every writer makes.
 
 use std::fs::{File, OpenOptions};
-use std::io::{self, Write};
+use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use serde::Deserialize;
 
+use super::checked::CheckedDocuments;
 use super::error::{Error, Result};
 use super::metrics::{Metrics, Phase};
-use super::stage::Stage;
 use crate::fs::{TempFile, has_temporary, open_inside, read_at_most, remove_stale, sync_directory};
 
 /// The file that makes a directory a layout (image-spec, image-layout.md, "oci-layout file").
@@ -47,17 +47,7 @@ pub struct Layout {
     metrics: Arc<Metrics>,
     waits_for_disk: bool,
     shares_blobs: bool,
-    checked_stage: Arc<Mutex<Option<CheckedStage>>>,
-}
-
-/// The staging file as a check found it.
-///
-/// Commands read it before long work and again under the lock, when it is nearly always the same: comparing bytes takes a
-/// fraction of the time of parsing them.
-#[derive(Debug)]
-pub(super) struct CheckedStage {
-    pub(super) content: Vec<u8>,
-    pub(super) stage: Stage,
+    checked: Arc<CheckedDocuments>,
 }
 
 /// The right to change the documents of a layout, until it is dropped.
@@ -113,7 +103,7 @@ impl Layout {
 
     /// Makes a handle for a directory that is a layout or is about to become one.
     pub(super) fn at(root: PathBuf) -> Self {
-        Self { root, metrics: Arc::default(), waits_for_disk: true, shares_blobs: false, checked_stage: Arc::default() }
+        Self { root, metrics: Arc::default(), waits_for_disk: true, shares_blobs: false, checked: Arc::default() }
     }
 
     /// Makes this handle write without waiting for the disk, for throw-away layouts: after a crash of the machine, not of
@@ -135,14 +125,9 @@ impl Layout {
         self.shares_blobs
     }
 
-    /// Returns what a check found, once.
-    pub(super) fn take_checked_stage(&self) -> Option<CheckedStage> {
-        self.checked_stage.lock().expect("nobody panics with the lock").take()
-    }
-
-    /// Keeps what a check found.
-    pub(super) fn keep_checked_stage(&self, checked: CheckedStage) {
-        *self.checked_stage.lock().expect("nobody panics with the lock") = Some(checked);
+    /// Returns what checks of the documents found.
+    pub(super) fn checked(&self) -> &CheckedDocuments {
+        &self.checked
     }
 
     /// Tells whether this handle waits for the disk.
@@ -179,11 +164,18 @@ impl Layout {
         Ok(Lock { _marker: marker })
     }
 
-    /// Writes a temporary file on the layout's file system and syncs it.
-    pub(super) fn temp_file(&self, content: &[u8]) -> Result<TempFile> {
-        let mut file = TempFile::create_in(&self.root).map_err(Error::io("write to", &self.root))?;
-        self.metrics.count_written(content.len());
-        self.metrics.time(Phase::Write, || file.write_all(content)).map_err(Error::io("write to", &self.root))?;
+    /// Writes a temporary file on the layout's file system, in small pieces, and syncs it.
+    pub(super) fn temp_file(&self, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<TempFile> {
+        let failed = || Error::io("write to", &self.root);
+        let mut file = TempFile::create_in(&self.root).map_err(failed())?;
+        self.metrics
+            .time(Phase::Write, || {
+                let mut counted = Counted { file: &mut file, metrics: &self.metrics };
+                let mut buffered = BufWriter::with_capacity(WRITE_BUFFER, &mut counted);
+                write(&mut buffered)?;
+                buffered.flush()
+            })
+            .map_err(failed())?;
         self.sync_file(&file)?;
         Ok(file)
     }
@@ -202,6 +194,27 @@ impl Layout {
             return Ok(());
         }
         self.metrics.time(Phase::Sync, || sync_directory(directory)).map_err(Error::io("sync", directory))
+    }
+}
+
+/// How many bytes of a document are written at a time.
+const WRITE_BUFFER: usize = 64 * 1024;
+
+/// Counts what is written.
+struct Counted<'a> {
+    file: &'a mut TempFile,
+    metrics: &'a Metrics,
+}
+
+impl Write for Counted<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let written = self.file.write(bytes)?;
+        self.metrics.count_written(written);
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
     }
 }
 

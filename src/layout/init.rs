@@ -75,7 +75,7 @@ impl Layout {
         self.sync_directory(root)?;
 
         let content = format!("{{\"imageLayoutVersion\":\"{LAYOUT_VERSION}\"}}");
-        let file = self.temp_file(content.as_bytes())?;
+        let file = self.temp_file(|writer| writer.write_all(content.as_bytes()))?;
         let named = if marker_is_empty { file.persist(&marker) } else { file.persist_new(&marker) };
         match named {
             Ok(()) => made.files.push(marker),
@@ -97,7 +97,9 @@ impl Layout {
         match open_regular(&path).and_then(|file| read_at_most(&file, MARKER_LIMIT)) {
             Ok(Some(found)) if found == content => return Ok(()),
             Ok(Some(found)) if found.is_empty() => {
-                self.temp_file(content)?.persist(&path).map_err(Error::io("write", &path))?;
+                self.temp_file(|writer| writer.write_all(content))?
+                    .persist(&path)
+                    .map_err(Error::io("write", &path))?;
                 made.files.push(path);
                 return Ok(());
             }
@@ -108,7 +110,7 @@ impl Layout {
             }
             Err(error) => return Err(Error::io("read", path)(error)),
         }
-        match self.temp_file(content)?.persist_new(&path) {
+        match self.temp_file(|writer| writer.write_all(content))?.persist_new(&path) {
             Ok(()) => made.files.push(path),
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
                 return Err(Error::Occupied { path: self.path().to_owned(), name });

@@ -162,7 +162,7 @@ impl Layout {
         let check = || {
             let mut diff_ids = self.diff_ids()?;
             let mut stage = self.find_stage()?.unwrap_or_else(Stage::empty);
-            self.read_index()?;
+            self.check_index()?;
             self.staged_image(&mut stage, &mut diff_ids).map(drop)
         };
         self.read_unlocked(check, |()| true)

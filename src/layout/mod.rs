@@ -27,6 +27,7 @@
 //! 5. Documents that are read and written again keep the fields that this program does not know.
 
 mod blobs;
+mod checked;
 mod config;
 mod document;
 mod error;

@@ -81,6 +81,9 @@ impl Layout {
         named.extend(stage.manifest.iter().map(|manifest| manifest.digest.clone()));
         let mut left: Vec<Digest> = candidates.into_iter().filter(|digest| !named.contains(digest)).collect();
 
+        if left.is_empty() {
+            return left;
+        }
         let mut queue: Vec<Descriptor> = Vec::new();
         let mut seen = HashSet::new();
         let mut note = |descriptor: &Descriptor, is_entry: bool, left: &mut Vec<Digest>, queue: &mut Vec<_>| {
