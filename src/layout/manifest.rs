@@ -116,11 +116,9 @@ impl Layout {
             return Ok(staged);
         }
         manifest.annotations = (!after.is_empty()).then_some(after);
-        let blob = self.store_document(&lock, "the manifest", &oci::to_blob(&manifest))?;
-        let entry = &mut index.manifests[at];
-        (entry.digest, entry.size) = (blob.digest.clone(), blob.size);
-        // The copy of the old content that an entry may carry is no longer of this digest.
-        entry.data = None;
+        let content = oci::to_blob(&manifest);
+        let blob = self.store_document(&lock, "the manifest", &content)?;
+        index.manifests[at].describe(blob.digest.clone(), &content);
         let old = std::mem::replace(&mut staged.digest, blob.digest.clone());
         staged.size = blob.size;
         stage.manifest = Some(staged.clone());

@@ -2,6 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+
 use super::fields::document_fields;
 use super::{Digest, MediaType, REF_NAME, UnknownFields};
 
@@ -60,10 +63,24 @@ impl Descriptor {
         }
     }
 
+    /// Makes the descriptor say other content of the same kind, in its copy of it too if it carries one.
+    pub(crate) fn describe(&mut self, digest: Digest, content: &[u8]) {
+        self.digest = digest;
+        self.size = content.len() as u64;
+        if let Some(data) = &mut self.data {
+            *data = STANDARD.encode(content);
+        }
+    }
+
     /// Returns the ref name that an entry of `index.json` bears.
     pub fn ref_name(&self) -> Option<&str> {
         self.annotations.as_ref()?.get(REF_NAME).map(String::as_str)
     }
+}
+
+/// Reads the content that a descriptor carries (image-spec, descriptor.md, "Embedded Content"): strict base64.
+pub(crate) fn embedded(data: &str) -> Option<Vec<u8>> {
+    STANDARD.decode(data).ok()
 }
 
 /// The platform that an image runs on.
@@ -92,3 +109,20 @@ document_fields!(Platform {
     os_features: optional "os.features",
     variant: optional "variant",
 });
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn embedded_content_is_read_strictly() {
+        for (text, bytes) in
+            [("", &b""[..]), ("YQ==", b"a"), ("YWI=", b"ab"), ("YWJj", b"abc"), ("+/+/", b"\xfb\xff\xbf")]
+        {
+            assert_eq!(embedded(text).as_deref(), Some(bytes), "{text}");
+        }
+        for bad in ["Y", "YQ", "YQ=", "YR==", "Y===", "====", "Y=Q=", "YQ==YQ==", "YW-_", "YQ==\n", " YQ="] {
+            assert_eq!(embedded(bad), None, "{bad}");
+        }
+    }
+}

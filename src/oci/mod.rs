@@ -14,6 +14,7 @@ mod media_type;
 mod reference;
 
 pub use config::{ImageConfig, RootFs};
+pub(crate) use descriptor::embedded;
 pub use descriptor::{Annotations, Descriptor, Platform};
 pub use digest::{Algorithm, Digest, DigestError, Hasher};
 pub use index::Index;

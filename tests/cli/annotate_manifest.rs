@@ -132,3 +132,23 @@ fn a_manifest_that_index_json_does_not_list_cannot_be_annotated() {
         ),
     );
 }
+
+#[test]
+fn a_copy_of_the_manifest_in_its_entry_follows() {
+    let sandbox = Sandbox::built();
+    let before = sandbox.index()["manifests"][0].clone();
+    sandbox.edit("image/index.json", |index| {
+        index["manifests"][0]["data"] = json!("e30=");
+        index["manifests"][0]["urls"] = json!(["https://example.com/manifest"]);
+    });
+    let changed = sandbox.ok_json("layout annotate manifest -p image --annotation a=1");
+    let entry = sandbox.index()["manifests"][0].clone();
+    assert_ne!(entry["digest"], before["digest"]);
+    assert_eq!(entry["urls"], json!(["https://example.com/manifest"]));
+    let data = entry["data"].as_str().expect("a copy");
+    // Four characters of base64 for every three bytes that were begun.
+    let size = changed["size"].as_u64().expect("a size");
+    assert_eq!(data.len() as u64, size.div_ceil(3) * 4);
+    // The data must be what the digest says.
+    sandbox.is_valid();
+}

@@ -6,8 +6,8 @@ use std::fmt;
 
 use super::fields::Fields;
 use super::json::{Node, shortened};
-use super::values::{from_base64, is_url};
-use crate::oci::{Digest, MediaType, REF_NAME};
+use super::values::is_url;
+use crate::oci::{Digest, MediaType, REF_NAME, embedded};
 
 /// A document that refers to others, by what it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -254,7 +254,7 @@ pub(super) fn descriptor(node: &Node) -> Descriptor {
             fields.fault(&format!("urls[{at}]"), format!("is '{}', not a URL", shortened(url)));
         }
         if let Some(text) = fields.text("data", fields.get("data")) {
-            descriptor.data = from_base64(text);
+            descriptor.data = embedded(text);
             if descriptor.data.is_none() {
                 fields.fault("data", "is not base64");
             }

@@ -1,4 +1,4 @@
-//! The values of single fields: URLs, times, base64.
+//! The values of single fields: URLs, times.
 
 /// Tells whether text is a URL as far as the schema says so: a scheme, and none of the characters that RFC 3986 excludes.
 pub(super) fn is_url(text: &str) -> bool {
@@ -7,36 +7,6 @@ pub(super) fn is_url(text: &str) -> bool {
     scheme.bytes().next().is_some_and(|first| first.is_ascii_alphabetic())
         && scheme.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"+.-".contains(&byte))
         && !text.bytes().any(excluded)
-}
-
-/// Reads base64 (RFC 4648, section 4), with its padding.
-pub(super) fn from_base64(text: &str) -> Option<Vec<u8>> {
-    let value = |byte: u8| match byte {
-        b'A'..=b'Z' => Some(byte - b'A'),
-        b'a'..=b'z' => Some(byte - b'a' + 26),
-        b'0'..=b'9' => Some(byte - b'0' + 52),
-        b'+' => Some(62),
-        b'/' => Some(63),
-        _ => None,
-    };
-    let digits = text.trim_end_matches('=');
-    let padding = text.len() - digits.len();
-    if !text.len().is_multiple_of(4) || padding > 2 {
-        return None;
-    }
-    let mut bytes = Vec::with_capacity(text.len() / 4 * 3);
-    for group in digits.as_bytes().chunks(4) {
-        let bits = group.iter().try_fold(0u32, |bits, byte| Some(bits << 6 | u32::from(value(*byte)?)))?;
-        let bits = bits << (6 * (4 - group.len()));
-        let length = group.len() * 6 / 8;
-        let [_, whole @ ..] = bits.to_be_bytes();
-        // Bits that are not part of a byte are zero, or one content has several forms.
-        if whole[length..].iter().any(|byte| *byte != 0) {
-            return None;
-        }
-        bytes.extend(&whole[..length]);
-    }
-    Some(bytes)
 }
 
 /// Tells whether text is a time of RFC 3339, section 5.6.
@@ -85,18 +55,6 @@ mod tests {
             .chain(["2026-03-08T00:00:00.Z", "2026-03-08T24:00:00Z", "2026-03-08T00:00:00Zx", "2026-03-08T00:00:00+1"])
         {
             assert!(!is_time(bad), "{bad}");
-        }
-    }
-
-    #[test]
-    fn base64_is_read_strictly() {
-        for (text, bytes) in
-            [("", &b""[..]), ("YQ==", b"a"), ("YWI=", b"ab"), ("YWJj", b"abc"), ("+/+/", b"\xfb\xff\xbf")]
-        {
-            assert_eq!(from_base64(text).as_deref(), Some(bytes), "{text}");
-        }
-        for bad in ["Y", "YQ", "YQ=", "YR==", "Y===", "====", "Y=Q=", "YQ==YQ==", "YW-_", "YQ==\n", " YQ="] {
-            assert_eq!(from_base64(bad), None, "{bad}");
         }
     }
 }
