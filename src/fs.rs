@@ -40,7 +40,7 @@ impl TempFile {
         }
         let file = temp_names().make_in(directory, |path| {
             let file = OpenOptions::new().read(true).write(true).create_new(true).open(path)?;
-            file.lock()?;
+            file.lock().or_else(unless_impossible)?;
             // Between the two calls above another process may have taken the file for a stale one.
             if path.exists() { Ok(file) } else { Err(io::ErrorKind::AlreadyExists.into()) }
         })?;
@@ -140,8 +140,27 @@ impl Write for TempFile {
 
 /// Unlocks a file that is about to get its name: on Windows a lock keeps others from reading.
 fn unlocked(file: NamedTempFile<File>) -> io::Result<NamedTempFile<File>> {
-    file.as_file().unlock()?;
+    file.as_file().unlock().or_else(unless_impossible)?;
     Ok(file)
+}
+
+/// Tells whether an error says that this file system, or the system, has no locks.
+pub(crate) fn cannot_lock(error: &io::Error) -> bool {
+    #[cfg(unix)]
+    {
+        use rustix::io::Errno;
+        // Some network file systems lock only files that are open for writing, and say BADF of any other.
+        let none = [Errno::NOLCK, Errno::NOTSUP, Errno::OPNOTSUPP, Errno::NOSYS, Errno::INVAL, Errno::BADF];
+        if Errno::from_io_error(error).is_some_and(|errno| none.contains(&errno)) {
+            return true;
+        }
+    }
+    error.kind() == io::ErrorKind::Unsupported
+}
+
+/// Passes over an error that says that there are no locks here.
+fn unless_impossible(error: io::Error) -> io::Result<()> {
+    if cannot_lock(&error) { Ok(()) } else { Err(error) }
 }
 
 fn temp_names() -> tempfile::Builder<'static, 'static> {

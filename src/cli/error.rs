@@ -56,6 +56,7 @@ fn hint(error: &Error) -> Option<&'static str> {
         Error::ConfigMismatch => "run 'layout generate config' again",
         Error::ManifestNotListed { .. } => "run 'layout generate manifest' again",
         Error::UnknownMediaType { .. } => "use --media-type",
+        Error::Locked { .. } => "try again, or wait longer with --lock-timeout",
         Error::NoStage { .. } => "run 'layout add layer' to start one",
         Error::Occupied { .. } => "remove it or choose another directory",
         Error::MediaTypeMismatch { .. } => "leave --media-type out, or choose another one or another --compress-format",

@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex};
 use serde::Deserialize;
 
 use super::error::{Error, Result};
+use super::lock::WriteOptions;
 use super::metrics::{Metrics, Phase};
 use super::stage::Stage;
 use crate::fs::{TempFile, has_temporary, open_regular, read_at_most, remove_stale, sync_directory};
@@ -45,7 +46,7 @@ pub(super) const MARKER_LIMIT: u64 = 64 * 1024;
 pub struct Layout {
     root: PathBuf,
     metrics: Arc<Metrics>,
-    waits_for_disk: bool,
+    options: WriteOptions,
     checked_stage: Arc<Mutex<Option<CheckedStage>>>,
 }
 
@@ -112,14 +113,17 @@ impl Layout {
 
     /// Makes a handle for a directory that is a layout or is about to become one.
     pub(super) fn at(root: PathBuf) -> Self {
-        Self { root, metrics: Arc::default(), waits_for_disk: true, checked_stage: Arc::default() }
+        Self { root, metrics: Arc::default(), options: WriteOptions::default(), checked_stage: Arc::default() }
     }
 
-    /// Makes this handle write without waiting for the disk, for throw-away layouts: after a crash of the machine, not of
-    /// the program, a layout may be broken.
+    /// Makes this handle write as the options say.
     #[must_use]
-    pub fn without_sync(self) -> Self {
-        Self { waits_for_disk: false, ..self }
+    pub fn with_write_options(self, options: WriteOptions) -> Self {
+        Self { options, ..self }
+    }
+
+    pub(super) fn write_options(&self) -> &WriteOptions {
+        &self.options
     }
 
     /// Returns what a check found, once.
@@ -148,6 +152,13 @@ impl Layout {
 
     /// Waits until nobody else writes, and keeps others from writing. What killed writers left is cleaned.
     pub(super) fn lock(&self) -> Result<Lock> {
+        let lock = Lock { _marker: self.keep_writers_out()? };
+        remove_stale(&self.root).map_err(Error::io("clean", &self.root))?;
+        Ok(lock)
+    }
+
+    /// Waits until nobody writes, and keeps others from writing until the file is dropped.
+    pub(super) fn keep_writers_out(&self) -> Result<File> {
         let path = self.marker_path();
         // Some network file systems lock only files that are open for writing.
         let marker = OpenOptions::new()
@@ -156,9 +167,7 @@ impl Layout {
             .open(&path)
             .or_else(|_| File::open(&path))
             .map_err(Error::io("open", &path))?;
-        self.metrics.time(Phase::LockWait, || marker.lock()).map_err(Error::io("lock", &path))?;
-        remove_stale(&self.root).map_err(Error::io("clean", &self.root))?;
-        Ok(Lock { _marker: marker })
+        self.acquire(marker, &path)
     }
 
     /// Writes a temporary file on the layout's file system and syncs it.
@@ -172,7 +181,7 @@ impl Layout {
 
     /// Waits until a file that has no name yet is on the disk.
     pub(super) fn sync_file(&self, file: &TempFile) -> Result<()> {
-        if !self.waits_for_disk {
+        if self.options.no_sync {
             return Ok(());
         }
         self.metrics.time(Phase::Sync, || file.sync()).map_err(Error::io("write to", &self.root))
@@ -180,7 +189,7 @@ impl Layout {
 
     /// Waits until the names in a directory are on the disk.
     pub(super) fn sync_directory(&self, directory: &Path) -> Result<()> {
-        if !self.waits_for_disk {
+        if self.options.no_sync {
             return Ok(());
         }
         self.metrics.time(Phase::Sync, || sync_directory(directory)).map_err(Error::io("sync", directory))

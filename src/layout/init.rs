@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use super::document::{INDEX_FILE, STAGE_FILE, pretty};
 use super::error::{Error, Result};
 use super::handle::{BLOBS_DIRECTORY, LAYOUT_VERSION, Layout, MARKER_LIMIT};
-use super::metrics::Phase;
+use super::lock::WriteOptions;
 use super::stage::Stage;
 use crate::fs::{open_regular, read_at_most, remove_stale};
 use crate::oci::Index;
@@ -23,21 +23,16 @@ impl Layout {
     /// [`Error::AlreadyLayout`] if the directory is a layout; [`Error::Occupied`] if a file or directory that belongs to
     /// a layout is there and holds something; [`Error::Io`]. After an error everything is as it was.
     pub fn init(path: impl Into<PathBuf>) -> Result<Self> {
-        Self::init_with(path, true)
+        Self::init_with(path, WriteOptions::default())
     }
 
-    /// Makes a new layout as [`Layout::init`] does, for throw-away use: nothing waits for the disk.
+    /// Makes a new layout as [`Layout::init`] does; the handle goes on with the options.
     ///
     /// # Errors
     ///
-    /// Those of [`Layout::init`].
-    pub fn init_without_sync(path: impl Into<PathBuf>) -> Result<Self> {
-        Self::init_with(path, false)
-    }
-
-    fn init_with(path: impl Into<PathBuf>, waits_for_disk: bool) -> Result<Self> {
-        let layout = Self::at(path.into());
-        let layout = if waits_for_disk { layout } else { layout.without_sync() };
+    /// Those of [`Layout::init`]; [`Error::Locked`].
+    pub fn init_with(path: impl Into<PathBuf>, options: WriteOptions) -> Result<Self> {
+        let layout = Self::at(path.into()).with_write_options(options);
         let mut made = Made::default();
         layout.make(&mut made)?;
         made.keep();
@@ -50,8 +45,7 @@ impl Layout {
         // Of two that make a layout here at once, one waits and then finds it made.
         let directory = if cfg!(unix) {
             let directory = File::open(root).map_err(Error::io("open", root))?;
-            self.metrics().time(Phase::LockWait, || directory.lock()).map_err(Error::io("lock", root))?;
-            Some(directory)
+            Some(self.acquire(directory, root)?)
         } else {
             None
         };

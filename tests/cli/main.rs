@@ -15,6 +15,7 @@ mod generate_manifest;
 mod global;
 mod init;
 mod interrupted;
+mod locks;
 mod parallel;
 mod show;
 mod status;

@@ -15,5 +15,6 @@ mod faults;
 mod images;
 mod lab;
 mod layouts;
+mod locks;
 mod samples;
 mod tree;
