@@ -17,4 +17,5 @@ mod lab;
 mod layouts;
 mod locks;
 mod samples;
+mod stress;
 mod tree;
