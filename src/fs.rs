@@ -12,6 +12,8 @@ use std::time::SystemTime;
 
 use tempfile::{NamedTempFile, TempPath};
 
+use crate::abandon::Registered;
+
 /// How the names of temporary files begin.
 const TEMP_PREFIX: &str = ".regshape-tmp-";
 
@@ -28,7 +30,7 @@ pub(crate) struct TempFile {
 enum Kind {
     #[cfg(target_os = "linux")]
     Unnamed(File),
-    Named(NamedTempFile<File>),
+    Named(NamedTempFile<File>, Registered),
 }
 
 impl TempFile {
@@ -38,16 +40,23 @@ impl TempFile {
         if let Some(file) = unnamed::create(directory)? {
             return Ok(Self { directory: directory.to_owned(), kind: Kind::Unnamed(file) });
         }
+        let mut registered = None;
         let file = temp_names().make_in(directory, |path| {
-            let file = OpenOptions::new().read(true).write(true).create_new(true).open(path)?;
-            file.lock().or_else(unless_impossible)?;
+            let create = |path: &Path| OpenOptions::new().read(true).write(true).create_new(true).open(path);
+            let (file, entry) = Registered::make(path, create)?;
+            if let Err(error) = file.lock().or_else(unless_impossible) {
+                let _ = fs::remove_file(path);
+                return Err(error);
+            }
+            registered = Some(entry);
             // Between the two calls above another process may have taken the file for a stale one.
             if path.exists() { Ok(file) } else { Err(io::ErrorKind::AlreadyExists.into()) }
         })?;
+        let registered = registered.expect("the file was made");
         Ok(Self {
             #[cfg(target_os = "linux")]
             directory: directory.to_owned(),
-            kind: Kind::Named(file),
+            kind: Kind::Named(file, registered),
         })
     }
 
@@ -55,7 +64,7 @@ impl TempFile {
         match &self.kind {
             #[cfg(target_os = "linux")]
             Kind::Unnamed(file) => file,
-            Kind::Named(file) => file.as_file(),
+            Kind::Named(file, _) => file.as_file(),
         }
     }
 
@@ -64,12 +73,16 @@ impl TempFile {
         self.file().sync_data()
     }
 
+    // A file gets its name within a section only: the temporary names that this takes are not registered.
+
     /// Gives the file a name that is free; an error of kind `AlreadyExists` if it is not.
     pub(crate) fn persist_new(self, target: &Path) -> io::Result<()> {
         match self.kind {
             #[cfg(target_os = "linux")]
             Kind::Unnamed(file) => unnamed::link(&file, target),
-            Kind::Named(file) => unlocked(file)?.persist_noclobber(target).map(drop).map_err(|error| error.error),
+            Kind::Named(file, _registered) => {
+                unlocked(file)?.persist_noclobber(target).map(drop).map_err(|error| error.error)
+            }
         }
     }
 
@@ -95,7 +108,7 @@ impl TempFile {
                 .persist(target)
                 .map(drop)
                 .map_err(|error| error.error),
-            Kind::Named(file) => unlocked(file)?.persist(target).map(drop).map_err(|error| error.error),
+            Kind::Named(file, _registered) => unlocked(file)?.persist(target).map(drop).map_err(|error| error.error),
         }
     }
 }

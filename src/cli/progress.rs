@@ -70,3 +70,12 @@ pub(super) fn aside(write: impl FnOnce()) {
         None => write(),
     }
 }
+
+/// Takes the bar off the screen for good.
+#[cfg(unix)]
+pub(super) fn clear() {
+    let bar = shown().take();
+    if let Some(bar) = bar {
+        bar.finish_and_clear();
+    }
+}

@@ -11,6 +11,7 @@ use super::error::{Error, Result};
 use super::lock::WriteOptions;
 use super::metrics::{Metrics, Phase};
 use super::stage::Stage;
+use crate::abandon::Section;
 use crate::fs::{TempFile, has_temporary, open_regular, read_at_most, remove_stale, sync_directory};
 
 /// The file that makes a directory a layout (image-spec, image-layout.md, "oci-layout file").
@@ -63,6 +64,7 @@ pub(super) struct CheckedStage {
 /// The right to change the documents of a layout, until it is dropped.
 #[derive(Debug)]
 pub(super) struct Lock {
+    _section: Section,
     _marker: File,
 }
 
@@ -152,7 +154,8 @@ impl Layout {
 
     /// Waits until nobody else writes, and keeps others from writing. What killed writers left is cleaned.
     pub(super) fn lock(&self) -> Result<Lock> {
-        let lock = Lock { _marker: self.keep_writers_out()? };
+        let marker = self.keep_writers_out()?;
+        let lock = Lock { _section: Section::begin(), _marker: marker };
         remove_stale(&self.root).map_err(Error::io("clean", &self.root))?;
         Ok(lock)
     }

@@ -9,6 +9,7 @@ use super::error::{Error, Result};
 use super::handle::{BLOBS_DIRECTORY, LAYOUT_VERSION, Layout, MARKER_LIMIT};
 use super::lock::WriteOptions;
 use super::stage::Stage;
+use crate::abandon::{Registered, Section};
 use crate::fs::{open_regular, read_at_most, remove_stale};
 use crate::oci::Index;
 
@@ -49,6 +50,7 @@ impl Layout {
         } else {
             None
         };
+        let _section = Section::begin();
 
         let marker = self.marker_path();
         let marker_is_empty = match fs::symlink_metadata(&marker) {
@@ -134,7 +136,7 @@ fn has_blobs(blobs: &Path) -> io::Result<bool> {
 #[derive(Default)]
 struct Made {
     files: Vec<PathBuf>,
-    directories: Vec<PathBuf>,
+    directories: Vec<(PathBuf, Registered)>,
 }
 
 impl Made {
@@ -143,8 +145,8 @@ impl Made {
         let missing: Vec<_> =
             path.ancestors().take_while(|ancestor| !ancestor.as_os_str().is_empty() && !ancestor.exists()).collect();
         for directory in missing.into_iter().rev() {
-            match fs::create_dir(directory) {
-                Ok(()) => self.directories.push(directory.to_owned()),
+            match Registered::make(directory, |path| fs::create_dir(path)) {
+                Ok(((), registered)) => self.directories.push((directory.to_owned(), registered)),
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
                 Err(error) => return Err(Error::io("create", directory)(error)),
             }
@@ -164,7 +166,7 @@ impl Drop for Made {
         for file in self.files.iter().rev() {
             let _ = fs::remove_file(file);
         }
-        for directory in self.directories.iter().rev() {
+        for (directory, _registered) in self.directories.iter().rev() {
             let _ = fs::remove_dir(directory);
         }
     }

@@ -18,6 +18,22 @@ use crate::fs::cannot_lock;
 const PATIENCE: Duration = Duration::from_secs(1);
 
 /// How a layout is written.
+///
+/// ```
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let directory = tempfile::tempdir()?;
+/// # let path = directory.path().join("my-image");
+/// use std::time::Duration;
+///
+/// use regshape::layout::{Layout, WriteOptions};
+///
+/// let options = WriteOptions { lock_timeout: Some(Duration::from_secs(30)), ..WriteOptions::default() };
+/// Layout::init_with(&path, options.clone())?;
+/// let layout = Layout::open(&path)?.with_write_options(options);
+/// # let _ = layout;
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug, Default)]
 pub struct WriteOptions {
     /// Whether nothing waits for the disk, for throw-away layouts: after a crash of the machine, not of the program, a

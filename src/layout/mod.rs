@@ -41,6 +41,7 @@ mod stage;
 mod validate;
 mod walk;
 
+pub use crate::abandon::abandon;
 pub use config::{ConfigChanges, ConfigOptions};
 pub use error::{Error, Reason, Result};
 pub use handle::Layout;

@@ -18,6 +18,7 @@ mod interrupted;
 mod locks;
 mod parallel;
 mod show;
+mod signals;
 mod status;
 mod streams;
 mod support;

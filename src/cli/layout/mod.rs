@@ -22,6 +22,7 @@ use regshape::layout::{Layout, LockEvent, LockObserver, WriteOptions};
 
 use super::Global;
 use super::args::{Common, WriteArgs};
+use super::signals;
 use super::telemetry::Telemetry;
 use super::ui::{Ui, printable};
 
@@ -185,6 +186,7 @@ fn execute(leaf: impl Leaf, global: &Global) -> anyhow::Result<ExitCode> {
     fn name<L: Leaf>(_: &L) -> &'static str {
         L::NAME
     }
+    signals::watch().map_err(|error| anyhow::anyhow!("failed to watch for signals: {error}"))?;
     let common = leaf.common();
     let telemetry = Telemetry::start(name(&leaf), common.telemetry.clone(), global.log_file.as_deref())?;
     let context = Context { ui: Ui::new(global, common.json), layout: OnceCell::new() };
