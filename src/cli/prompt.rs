@@ -220,7 +220,7 @@ mod modes {
         pub(super) fn interrupted(&self) -> Interrupted {
             HAS_STOPPED.store(true, Ordering::Release);
             std::thread::sleep(Duration::from_secs(2));
-            // Nobody watches for a signal that was ignored from the start.
+            // The thread should have ended the program by now.
             restore(b"\n");
             Interrupted
         }

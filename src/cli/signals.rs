@@ -18,8 +18,10 @@ pub(super) fn watch() -> std::io::Result<()> {
     use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
     use signal_hook::iterator::Signals;
 
-    let ignored = ignored();
-    let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP].into_iter().filter(|signal| !ignored.contains(signal)))?;
+    let mut signals = Signals::new([SIGINT, SIGTERM])?;
+    if !is_ignored(SIGHUP) {
+        signals.add_signal(SIGHUP)?;
+    }
     std::thread::Builder::new().spawn(move || {
         loop {
             let pending: Vec<_> = signals.wait().collect();
@@ -59,12 +61,11 @@ fn leave(signal: i32) -> ! {
     std::process::exit(128 + signal)
 }
 
-/// Returns the signals that whoever started the program had it ignore, as `nohup` does: they stay ignored.
+/// Tells whether whoever started the program had it ignore a signal, as `nohup` does: then it stays ignored.
 #[cfg(unix)]
-fn ignored() -> Vec<i32> {
+fn is_ignored(signal: i32) -> bool {
     // Only Linux tells without `unsafe`.
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
-    let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or_default();
-    (1..64).filter(|signal| mask >> (signal - 1) & 1 == 1).collect()
+    mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).is_some_and(|mask| mask >> (signal - 1) & 1 == 1)
 }

@@ -50,7 +50,7 @@ impl Layout {
         } else {
             None
         };
-        let _section = Section::begin();
+        made.section = Some(Section::begin());
 
         let marker = self.marker_path();
         let marker_is_empty = match fs::symlink_metadata(&marker) {
@@ -137,6 +137,8 @@ fn has_blobs(blobs: &Path) -> io::Result<bool> {
 struct Made {
     files: Vec<PathBuf>,
     directories: Vec<(PathBuf, Registered)>,
+    /// It ends after all has been taken away or kept.
+    section: Option<Section>,
 }
 
 impl Made {
