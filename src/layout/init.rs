@@ -27,6 +27,15 @@ impl Layout {
         Self::init_with(path, WriteOptions::default())
     }
 
+    /// Makes a new layout as [`Layout::init`] does, for throw-away use: nothing waits for the disk.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Layout::init`].
+    pub fn init_without_sync(path: impl Into<PathBuf>) -> Result<Self> {
+        Self::init_with(path, WriteOptions { no_sync: true, ..WriteOptions::default() })
+    }
+
     /// Makes a new layout as [`Layout::init`] does; the handle goes on with the options.
     ///
     /// # Errors
