@@ -13,6 +13,8 @@ use std::time::SystemTime;
 
 use tempfile::{NamedTempFile, TempPath};
 
+use crate::abandon::Registered;
+
 /// How the names of temporary files begin.
 const TEMP_PREFIX: &str = ".regshape-tmp-";
 
@@ -29,7 +31,7 @@ pub(crate) struct TempFile {
 enum Kind {
     #[cfg(target_os = "linux")]
     Unnamed(File),
-    Named(NamedTempFile<File>),
+    Named(NamedTempFile<File>, Registered),
 }
 
 impl TempFile {
@@ -39,16 +41,23 @@ impl TempFile {
         if let Some(file) = unnamed::create(directory)? {
             return Ok(Self { directory: directory.to_owned(), kind: Kind::Unnamed(file) });
         }
+        let mut registered = None;
         let file = temp_names().make_in(directory, |path| {
-            let file = OpenOptions::new().read(true).write(true).create_new(true).open(path)?;
-            file.lock()?;
+            let create = |path: &Path| OpenOptions::new().read(true).write(true).create_new(true).open(path);
+            let (file, entry) = Registered::make(path, create)?;
+            if let Err(error) = file.lock().or_else(unless_impossible) {
+                let _ = fs::remove_file(path);
+                return Err(error);
+            }
+            registered = Some(entry);
             // Between the two calls above another process may have taken the file for a stale one.
             if path.exists() { Ok(file) } else { Err(io::ErrorKind::AlreadyExists.into()) }
         })?;
+        let registered = registered.expect("the file was made");
         Ok(Self {
             #[cfg(target_os = "linux")]
             directory: directory.to_owned(),
-            kind: Kind::Named(file),
+            kind: Kind::Named(file, registered),
         })
     }
 
@@ -56,7 +65,7 @@ impl TempFile {
         match &self.kind {
             #[cfg(target_os = "linux")]
             Kind::Unnamed(file) => file,
-            Kind::Named(file) => file.as_file(),
+            Kind::Named(file, _) => file.as_file(),
         }
     }
 
@@ -70,13 +79,16 @@ impl TempFile {
         let file = self.file().try_clone()?;
         Ok(thread::spawn(move || file.sync_data()))
     }
+    // A file gets its name within a section only: the temporary names that this takes are not registered.
 
     /// Gives the file a name that is free; an error of kind `AlreadyExists` if it is not.
     pub(crate) fn persist_new(self, target: &Path) -> io::Result<()> {
         match self.kind {
             #[cfg(target_os = "linux")]
             Kind::Unnamed(file) => unnamed::link(&file, target),
-            Kind::Named(file) => unlocked(file)?.persist_noclobber(target).map(drop).map_err(|error| error.error),
+            Kind::Named(file, _registered) => {
+                unlocked(file)?.persist_noclobber(target).map(drop).map_err(|error| error.error)
+            }
         }
     }
 
@@ -102,7 +114,7 @@ impl TempFile {
                 .persist(target)
                 .map(drop)
                 .map_err(|error| error.error),
-            Kind::Named(file) => unlocked(file)?.persist(target).map(drop).map_err(|error| error.error),
+            Kind::Named(file, _registered) => unlocked(file)?.persist(target).map(drop).map_err(|error| error.error),
         }
     }
 }
@@ -147,8 +159,27 @@ impl Write for TempFile {
 
 /// Unlocks a file that is about to get its name: on Windows a lock keeps others from reading.
 fn unlocked(file: NamedTempFile<File>) -> io::Result<NamedTempFile<File>> {
-    file.as_file().unlock()?;
+    file.as_file().unlock().or_else(unless_impossible)?;
     Ok(file)
+}
+
+/// Tells whether an error says that this file system, or the system, has no locks.
+pub(crate) fn cannot_lock(error: &io::Error) -> bool {
+    #[cfg(unix)]
+    {
+        use rustix::io::Errno;
+        // Some network file systems lock only files that are open for writing, and say BADF of any other.
+        let none = [Errno::NOLCK, Errno::NOTSUP, Errno::OPNOTSUPP, Errno::NOSYS, Errno::INVAL, Errno::BADF];
+        if Errno::from_io_error(error).is_some_and(|errno| none.contains(&errno)) {
+            return true;
+        }
+    }
+    error.kind() == io::ErrorKind::Unsupported
+}
+
+/// Passes over an error that says that there are no locks here.
+fn unless_impossible(error: io::Error) -> io::Result<()> {
+    if cannot_lock(&error) { Ok(()) } else { Err(error) }
 }
 
 fn temp_names() -> tempfile::Builder<'static, 'static> {

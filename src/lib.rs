@@ -54,6 +54,7 @@
 //! [`layout`] is the directory and what is done with it, [`oci`] the documents in it, [`compress`] the streams that layers
 //! are. The command line is a part of the binary; without the default feature `cli` nothing of it is built.
 
+mod abandon;
 pub mod compress;
 mod fs;
 pub mod layout;

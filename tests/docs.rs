@@ -16,8 +16,14 @@ use std::process::{Command, Output, Stdio};
 mod library_example;
 
 /// What people read, except the generated reference and the changelog.
-const PROSE: [&str; 5] =
-    ["README.md", "docs/guide.md", "docs/staging-file.md", "docs/design.md", "docs/performance.md"];
+const PROSE: [&str; 6] = [
+    "README.md",
+    "docs/guide.md",
+    "docs/staging-file.md",
+    "docs/design.md",
+    "docs/performance.md",
+    "docs/reliability.md",
+];
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -401,8 +407,8 @@ fn the_readme_begins_with_two_commands() {
 fn the_exit_statuses_are_those_of_the_table() {
     let rows = table("README.md", "## Use in scripts");
     let listed: Vec<&str> = rows.iter().map(|row| row[0].as_str()).collect();
-    // 130 needs a terminal: the tests of the prompts show it.
-    assert_eq!(listed, ["0", "1", "2", "130"]);
+    // The last are those of signals, which have tests of their own.
+    assert_eq!(listed, ["0", "1", "2", "129, 130, 143"]);
     let directory = tempfile::tempdir().expect("a directory");
     for (words, expected) in [
         (&["layout", "init", "--path", "x"][..], 0),
@@ -547,6 +553,31 @@ fn every_error_of_the_library_is_explained() {
         assert!(guide.iter().any(|row| row.contains(part)), "docs/guide.md does not explain {text:?}");
     }
     assert!(found > 20, "the messages are found");
+}
+
+#[test]
+fn every_promise_of_reliability_names_tests_that_exist() {
+    let mut found = 0;
+    for row in table("docs/reliability.md", "## What survives what") {
+        let tests: Vec<&str> = row[2].split('`').skip(1).step_by(2).collect();
+        assert!(!tests.is_empty(), "nothing shows this: {row:?}");
+        for test in tests {
+            let (module, name) = test.rsplit_once("::").unwrap_or_else(|| panic!("{test} is not the name of a test"));
+            let file = match module {
+                "fs" => "src/fs.rs".to_owned(),
+                module => format!("tests/{}.rs", module.replace("::", "/")),
+            };
+            let text = read(&file);
+            let (before, _) = text
+                .split_once(&format!("\nfn {name}() {{"))
+                .or_else(|| text.split_once(&format!("\n    fn {name}() {{")))
+                .unwrap_or_else(|| panic!("{file} has no test {name}"));
+            let attributes = before.rsplit("\n\n").next().unwrap();
+            assert!(attributes.contains("#[test]"), "{file}: {name} is not a test");
+            found += 1;
+        }
+    }
+    assert!(found > 20, "the tests are found");
 }
 
 #[test]

@@ -2,11 +2,17 @@
 
 use std::io::Write;
 use std::path::Path;
+#[cfg(unix)]
+use std::sync::{Arc, Mutex};
+#[cfg(unix)]
+use std::time::Duration;
 
 use regshape::compress::{Bounds, CompressFormat, Encoding};
 use regshape::layout::{
     ConfigChanges, ConfigOptions, Error, LayerInput, LayerOptions, Layout, ManifestOptions, Treatment, ValidateOptions,
 };
+#[cfg(unix)]
+use regshape::layout::{LockEvent, LockObserver, WriteOptions};
 use regshape::oci::{Annotations, Digest, LayerEncoding, MediaType};
 
 fn annotations<const N: usize>(pairs: [(&str, &str); N]) -> Annotations {
@@ -252,4 +258,29 @@ fn no_document_is_written_that_would_not_be_read() {
     assert_eq!(error.to_string(), "the config is larger than 8388608 bytes");
     assert_eq!(layout.read_index().expect("readable"), before);
     assert!(layout.validate(ValidateOptions::default()).expect("validated").is_valid());
+}
+
+#[test]
+#[cfg(unix)]
+fn a_writer_waits_as_long_as_its_options_say_and_tells_who_asked_to_be_told() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().join("image");
+    let layout = built(&path);
+    let marker = std::fs::File::open(path.join("oci-layout")).expect("opened");
+    marker.lock().expect("locked");
+    let events = Arc::new(Mutex::new(Vec::new()));
+    let seen = Arc::clone(&events);
+    let waited = Duration::from_millis(1100);
+    let impatient = layout.clone().with_write_options(WriteOptions {
+        lock_timeout: Some(waited),
+        lock_observer: Some(LockObserver::new(move |event| seen.lock().expect("no panic").push(event))),
+        ..WriteOptions::default()
+    });
+    let error = impatient.update_layer_annotations(0, annotations([("a", "1")]), false).expect_err("it is locked");
+    assert!(matches!(&error, Error::Locked { path: found, waited: time } if *found == path && *time == waited));
+    assert_eq!(*events.lock().expect("no panic"), [LockEvent::Waiting]);
+    // Who gave up does not have the lock later.
+    drop(marker);
+    let patient = layout.update_layer_annotations(0, annotations([("a", "2")]), false).expect("it is free");
+    assert_eq!(patient.value.annotations, annotations([("a", "2")]));
 }

@@ -1,6 +1,7 @@
 //! Arguments that several commands share.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::Args;
 
@@ -33,12 +34,15 @@ pub(crate) struct AnnotationArgs {
     annotation: Vec<(String, String)>,
 }
 
-/// The flag of commands that write.
+/// The flags of commands that write.
 #[derive(Debug, Args)]
-pub(crate) struct NoSyncArg {
+pub(crate) struct WriteArgs {
     /// Do not wait until the disk has everything: for layouts that may be lost
     #[arg(long)]
     pub(crate) no_sync: bool,
+    /// Give up after so long, such as 30s, if another process is changing the layout [default: wait]
+    #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
+    pub(crate) lock_timeout: Option<Duration>,
 }
 
 /// How much compressed layers may decompress to.

@@ -56,6 +56,7 @@ fn hint(error: &Error) -> Option<&'static str> {
         Error::ConfigMismatch => "run 'layout generate config' again",
         Error::ManifestNotListed { .. } => "run 'layout generate manifest' again",
         Error::UnknownMediaType { .. } => "use --media-type",
+        Error::Locked { .. } => "try again, or wait longer with --lock-timeout",
         Error::NoStage { .. } => "run 'layout add layer' to start one",
         Error::BeyondBound { .. } => "raise --max-layer-size or --max-ratio if that is right",
         Error::LinkOutside { .. } => "use --shared-blobs if it is meant to share its blobs",

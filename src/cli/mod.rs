@@ -6,6 +6,7 @@ mod layout;
 mod man;
 mod progress;
 mod prompt;
+mod signals;
 mod telemetry;
 mod ui;
 
@@ -88,6 +89,9 @@ pub(crate) fn run(words: impl IntoIterator<Item = OsString>) -> ExitCode {
     };
     match result {
         Ok(status) => status,
-        Err(error) => error::report(&error, verbose),
+        Err(error) => {
+            signals::let_end();
+            error::report(&error, verbose)
+        }
     }
 }

@@ -1,13 +1,16 @@
 //! A progress bar for what takes long: it appears after half a second and vanishes at the end.
 
-use std::sync::Once;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, Once, PoisonError};
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 /// How long work goes on before anything is shown.
 const PATIENCE: Duration = Duration::from_millis(500);
+
+/// The bar that is on the screen, for those who write there too.
+static SHOWN: Mutex<Option<ProgressBar>> = Mutex::new(None);
 
 /// Counts bytes and shows how far they are.
 pub(crate) struct Progress {
@@ -29,7 +32,10 @@ impl Progress {
         let Some(bar) = &self.bar else { return };
         bar.set_position(self.done.fetch_add(bytes, Ordering::Relaxed) + bytes);
         if self.start.elapsed() > PATIENCE {
-            self.appear.call_once(|| bar.set_draw_target(ProgressDrawTarget::stderr()));
+            self.appear.call_once(|| {
+                *shown() = Some(bar.clone());
+                bar.set_draw_target(ProgressDrawTarget::stderr());
+            });
         }
     }
 }
@@ -46,7 +52,30 @@ fn make_bar(total: Option<u64>) -> ProgressBar {
 impl Drop for Progress {
     fn drop(&mut self) {
         if let Some(bar) = &self.bar {
+            *shown() = None;
             bar.finish_and_clear();
         }
+    }
+}
+
+fn shown() -> MutexGuard<'static, Option<ProgressBar>> {
+    SHOWN.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Writes something while no bar is on the screen.
+pub(super) fn aside(write: impl FnOnce()) {
+    let bar = shown().clone();
+    match bar {
+        Some(bar) => bar.suspend(write),
+        None => write(),
+    }
+}
+
+/// Takes the bar off the screen for good.
+#[cfg(unix)]
+pub(super) fn clear() {
+    let bar = shown().take();
+    if let Some(bar) = bar {
+        bar.finish_and_clear();
     }
 }

@@ -17,6 +17,9 @@ use super::error::Interrupted;
 use super::ui::{Ui, write_stderr};
 use regshape::oci::Annotations;
 
+#[cfg(unix)]
+pub(super) use modes::leave;
+
 /// Who answers the questions of a command.
 ///
 /// From the first question until it is dropped it has the terminal for itself.
@@ -176,12 +179,10 @@ fn last_row(text: &str, width: usize) -> usize {
 mod modes {
     use std::io::{self, Write};
     use std::sync::atomic::{AtomicBool, Ordering};
-    use std::sync::{Mutex, MutexGuard, Once, PoisonError};
+    use std::sync::{Mutex, MutexGuard, PoisonError};
     use std::time::Duration;
 
     use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr};
-    use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
-    use signal_hook::iterator::Signals;
 
     use super::Interrupted;
 
@@ -199,7 +200,6 @@ mod modes {
 
     impl Held {
         pub(super) fn new() -> io::Result<Self> {
-            leave_on_signals()?;
             let found = tcgetattr(io::stdin())?;
             let mut quiet = found.clone();
             quiet.local_modes -= LocalModes::ECHO | LocalModes::ICANON | LocalModes::ISIG;
@@ -219,9 +219,10 @@ mod modes {
         /// because another signal interrupted it, and that thread knows which.
         pub(super) fn interrupted(&self) -> Interrupted {
             HAS_STOPPED.store(true, Ordering::Release);
-            loop {
-                std::thread::park();
-            }
+            std::thread::sleep(Duration::from_secs(2));
+            // The thread should have ended the program by now.
+            restore(b"\n");
+            Interrupted
         }
     }
 
@@ -244,6 +245,11 @@ mod modes {
         MODES.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Tells whether whoever reads the answer has not seen the signal yet, but may.
+    fn may_stop() -> bool {
+        lock().is_some() && !HAS_STOPPED.load(Ordering::Acquire)
+    }
+
     /// Tells whether dialoguer is between two keys, and about to set its own modes for the next.
     fn may_change() -> bool {
         let modes = lock();
@@ -252,24 +258,16 @@ mod modes {
             .is_ok_and(|now| (now.local_modes, now.input_modes) == (held.local_modes, held.input_modes))
     }
 
-    /// Makes the signals that end the program leave the terminal as it was found.
-    fn leave_on_signals() -> io::Result<()> {
-        static ONCE: Once = Once::new();
-        let mut result = Ok(());
-        ONCE.call_once(|| {
-            result = Signals::new([SIGINT, SIGTERM, SIGHUP]).map(|mut signals| {
-                std::thread::spawn(move || {
-                    let mut signal = SIGINT;
-                    // The SIGINT that dialoguer makes of another signal is not the cause.
-                    signals.wait().filter(|other| *other != SIGINT).for_each(|other| signal = other);
-                    // Where that cannot be told, a second is enough.
-                    (0..100).take_while(|_| may_change()).for_each(|_| std::thread::sleep(Duration::from_millis(10)));
-                    restore(b"\n");
-                    std::process::exit(128 + signal);
-                });
-            });
-        });
-        result
+    /// Leaves the terminal as it was found, because the program ends.
+    pub(in super::super) fn leave() {
+        let wait_while = |is_so: fn() -> bool, times| {
+            (0..times).take_while(|_| is_so()).for_each(|_| std::thread::sleep(Duration::from_millis(5)));
+        };
+        // A signal mostly interrupts dialoguer, which then sets modes once more. Where that cannot be told, a moment is
+        // enough.
+        wait_while(may_stop, 40);
+        wait_while(may_change, 20);
+        restore(b"\n");
     }
 }
 

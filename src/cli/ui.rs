@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 use std::io::{self, IsTerminal, Write};
+use std::sync::{Arc, Mutex};
 
 use serde::Serialize;
 
@@ -25,30 +26,48 @@ pub(crate) trait Screen: Serialize {
 pub(crate) struct Ui {
     quiet: bool,
     json: bool,
+    /// What is to be warned of if the command succeeds.
+    warnings: Arc<Mutex<Vec<String>>>,
+}
+
+/// A result, and the warnings that do not come from it.
+#[derive(Serialize)]
+struct Told<'a, S> {
+    #[serde(flatten)]
+    result: &'a S,
+    warnings: &'a [String],
 }
 
 impl Ui {
     /// Speaks as the flags ask.
     pub(crate) fn new(global: &Global, json: bool) -> Self {
-        Self { quiet: global.quiet, json }
+        Self { quiet: global.quiet, json, warnings: Arc::default() }
     }
 
     /// Writes the result of a command, in the one form that was asked for, and then its warning.
     pub(crate) fn result(&self, result: &impl Screen) -> anyhow::Result<()> {
-        let mut text = if self.json { serde_json::to_string_pretty(result)? } else { result.text() };
+        let warnings = self.warnings.lock().expect("nobody panics with the lock").split_off(0);
+        let mut text = match warnings.as_slice() {
+            _ if !self.json => result.text(),
+            [] => serde_json::to_string_pretty(result)?,
+            warnings => serde_json::to_string_pretty(&Told { result, warnings })?,
+        };
         text.push('\n');
         write_stdout(text.as_bytes())?;
-        if let Some(warning) = result.warning() {
-            self.warn(&warning);
-        }
+        result.warning().iter().chain(&warnings).for_each(|warning| self.warn(warning));
         Ok(())
     }
 
     /// Tells something that is good to know.
     pub(crate) fn note(&self, text: &str) {
         if !self.quiet && !self.json {
-            write_stderr(text);
+            super::progress::aside(|| write_stderr(text));
         }
+    }
+
+    /// Warns of something if the command succeeds; in the JSON it is in the list `warnings`.
+    pub(crate) fn warn_at_the_end(&self, text: String) {
+        self.warnings.lock().expect("nobody panics with the lock").push(text);
     }
 
     /// Tells something that may not be meant. Under `--json` it is for the result to say.

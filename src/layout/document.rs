@@ -162,7 +162,7 @@ impl Layout {
                 return result;
             }
         }
-        let _lock = self.lock()?;
+        let _marker = self.keep_writers_out()?;
         read()
     }
 

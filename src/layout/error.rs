@@ -3,6 +3,7 @@
 
 use std::io;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use crate::compress::{BoundError, Encoding};
 use crate::oci::{Digest, MediaType};
@@ -82,6 +83,14 @@ pub enum Error {
         found: u64,
         /// The version that is known.
         expected: u64,
+    },
+    /// Somebody else wrote the layout for longer than was to be waited.
+    #[error("{} is locked by another process; waited {}", .path.display(), seconds(.waited))]
+    Locked {
+        /// The layout.
+        path: PathBuf,
+        /// How long was waited.
+        waited: Duration,
     },
     /// There is no layer to make an image of.
     #[error("no layers have been staged")]
@@ -251,6 +260,11 @@ impl Error {
         let path = path.into();
         move |source| Self::Io { action, path, source }
     }
+}
+
+/// Returns a time in the largest unit that is no larger than a second.
+fn seconds(time: &Duration) -> String {
+    if time.is_zero() { "0s".to_owned() } else { format!("{time:?}") }
 }
 
 /// Why a document could not be read as what it should be.

@@ -9,7 +9,9 @@ use serde::Deserialize;
 
 use super::checked::CheckedDocuments;
 use super::error::{Error, Result};
+use super::lock::WriteOptions;
 use super::metrics::{Metrics, Phase};
+use crate::abandon::Section;
 use crate::fs::{TempFile, has_temporary, open_inside, read_at_most, remove_stale, sync_directory};
 
 /// The file that makes a directory a layout (image-spec, image-layout.md, "oci-layout file").
@@ -45,7 +47,7 @@ pub(super) const MARKER_LIMIT: u64 = 64 * 1024;
 pub struct Layout {
     root: PathBuf,
     metrics: Arc<Metrics>,
-    waits_for_disk: bool,
+    options: WriteOptions,
     shares_blobs: bool,
     checked: Arc<CheckedDocuments>,
 }
@@ -53,6 +55,7 @@ pub struct Layout {
 /// The right to change the documents of a layout, until it is dropped.
 #[derive(Debug)]
 pub(super) struct Lock {
+    _section: Section,
     _marker: File,
 }
 
@@ -103,14 +106,30 @@ impl Layout {
 
     /// Makes a handle for a directory that is a layout or is about to become one.
     pub(super) fn at(root: PathBuf) -> Self {
-        Self { root, metrics: Arc::default(), waits_for_disk: true, shares_blobs: false, checked: Arc::default() }
+        Self {
+            root,
+            metrics: Arc::default(),
+            options: WriteOptions::default(),
+            shares_blobs: false,
+            checked: Arc::default(),
+        }
     }
 
-    /// Makes this handle write without waiting for the disk, for throw-away layouts: after a crash of the machine, not of
-    /// the program, a layout may be broken.
+    /// Makes this handle write as the options say.
     #[must_use]
-    pub fn without_sync(self) -> Self {
-        Self { waits_for_disk: false, ..self }
+    pub fn with_write_options(self, options: WriteOptions) -> Self {
+        Self { options, ..self }
+    }
+
+    /// Makes this handle write without waiting for the disk, as [`WriteOptions::no_sync`] says.
+    #[must_use]
+    pub fn without_sync(mut self) -> Self {
+        self.options.no_sync = true;
+        self
+    }
+
+    pub(super) fn write_options(&self) -> &WriteOptions {
+        &self.options
     }
 
     /// Makes this handle follow a link at `blobs`, or at a directory in it, that leads out of the layout: for layouts that
@@ -132,7 +151,7 @@ impl Layout {
 
     /// Tells whether this handle waits for the disk.
     pub(super) fn waits_for_disk(&self) -> bool {
-        self.waits_for_disk
+        !self.options.no_sync
     }
 
     /// Returns the directory, as it was given.
@@ -151,6 +170,14 @@ impl Layout {
 
     /// Waits until nobody else writes, and keeps others from writing. What killed writers left is cleaned.
     pub(super) fn lock(&self) -> Result<Lock> {
+        let marker = self.keep_writers_out()?;
+        let lock = Lock { _section: Section::begin(), _marker: marker };
+        remove_stale(&self.root).map_err(Error::io("clean", &self.root))?;
+        Ok(lock)
+    }
+
+    /// Waits until nobody writes, and keeps others from writing until the file is dropped.
+    pub(super) fn keep_writers_out(&self) -> Result<File> {
         let path = self.marker_path();
         // Some network file systems lock only files that are open for writing.
         let marker = OpenOptions::new()
@@ -159,9 +186,7 @@ impl Layout {
             .open(&path)
             .or_else(|_| File::open(&path))
             .map_err(Error::io("open", &path))?;
-        self.metrics.time(Phase::LockWait, || marker.lock()).map_err(Error::io("lock", &path))?;
-        remove_stale(&self.root).map_err(Error::io("clean", &self.root))?;
-        Ok(Lock { _marker: marker })
+        self.acquire(marker, &path)
     }
 
     /// Writes a temporary file on the layout's file system, in small pieces, and syncs it.
@@ -182,7 +207,7 @@ impl Layout {
 
     /// Waits until a file that has no name yet is on the disk.
     pub(super) fn sync_file(&self, file: &TempFile) -> Result<()> {
-        if !self.waits_for_disk {
+        if self.options.no_sync {
             return Ok(());
         }
         self.metrics.time(Phase::Sync, || file.sync()).map_err(Error::io("write to", &self.root))
@@ -190,7 +215,7 @@ impl Layout {
 
     /// Waits until the names in a directory are on the disk.
     pub(super) fn sync_directory(&self, directory: &Path) -> Result<()> {
-        if !self.waits_for_disk {
+        if self.options.no_sync {
             return Ok(());
         }
         self.metrics.time(Phase::Sync, || sync_directory(directory)).map_err(Error::io("sync", directory))

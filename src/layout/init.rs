@@ -7,8 +7,9 @@ use std::path::{Path, PathBuf};
 use super::document::{INDEX_FILE, STAGE_FILE, pretty};
 use super::error::{Error, Result};
 use super::handle::{BLOBS_DIRECTORY, LAYOUT_VERSION, Layout, MARKER_LIMIT};
-use super::metrics::Phase;
+use super::lock::WriteOptions;
 use super::stage::Stage;
+use crate::abandon::{Registered, Section};
 use crate::fs::{open_regular, read_at_most, remove_stale};
 use crate::oci::Index;
 
@@ -23,7 +24,7 @@ impl Layout {
     /// [`Error::AlreadyLayout`] if the directory is a layout; [`Error::Occupied`] if a file or directory that belongs to
     /// a layout is there and holds something; [`Error::Io`]. After an error everything is as it was.
     pub fn init(path: impl Into<PathBuf>) -> Result<Self> {
-        Self::init_with(path, true)
+        Self::init_with(path, WriteOptions::default())
     }
 
     /// Makes a new layout as [`Layout::init`] does, for throw-away use: nothing waits for the disk.
@@ -32,12 +33,16 @@ impl Layout {
     ///
     /// Those of [`Layout::init`].
     pub fn init_without_sync(path: impl Into<PathBuf>) -> Result<Self> {
-        Self::init_with(path, false)
+        Self::init_with(path, WriteOptions { no_sync: true, ..WriteOptions::default() })
     }
 
-    fn init_with(path: impl Into<PathBuf>, waits_for_disk: bool) -> Result<Self> {
-        let layout = Self::at(path.into());
-        let layout = if waits_for_disk { layout } else { layout.without_sync() };
+    /// Makes a new layout as [`Layout::init`] does; the handle goes on with the options.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Layout::init`]; [`Error::Locked`].
+    pub fn init_with(path: impl Into<PathBuf>, options: WriteOptions) -> Result<Self> {
+        let layout = Self::at(path.into()).with_write_options(options);
         let mut made = Made::default();
         layout.make(&mut made)?;
         made.keep();
@@ -50,11 +55,11 @@ impl Layout {
         // Of two that make a layout here at once, one waits and then finds it made.
         let directory = if cfg!(unix) {
             let directory = File::open(root).map_err(Error::io("open", root))?;
-            self.metrics().time(Phase::LockWait, || directory.lock()).map_err(Error::io("lock", root))?;
-            Some(directory)
+            Some(self.acquire(directory, root)?)
         } else {
             None
         };
+        made.section = Some(Section::begin());
 
         let marker = self.marker_path();
         let marker_is_empty = match fs::symlink_metadata(&marker) {
@@ -142,7 +147,9 @@ fn has_blobs(blobs: &Path) -> io::Result<bool> {
 #[derive(Default)]
 struct Made {
     files: Vec<PathBuf>,
-    directories: Vec<PathBuf>,
+    directories: Vec<(PathBuf, Registered)>,
+    /// It ends after all has been taken away or kept.
+    section: Option<Section>,
 }
 
 impl Made {
@@ -151,8 +158,8 @@ impl Made {
         let missing: Vec<_> =
             path.ancestors().take_while(|ancestor| !ancestor.as_os_str().is_empty() && !ancestor.exists()).collect();
         for directory in missing.into_iter().rev() {
-            match fs::create_dir(directory) {
-                Ok(()) => self.directories.push(directory.to_owned()),
+            match Registered::make(directory, |path| fs::create_dir(path)) {
+                Ok(((), registered)) => self.directories.push((directory.to_owned(), registered)),
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
                 Err(error) => return Err(Error::io("create", directory)(error)),
             }
@@ -172,7 +179,7 @@ impl Drop for Made {
         for file in self.files.iter().rev() {
             let _ = fs::remove_file(file);
         }
-        for directory in self.directories.iter().rev() {
+        for (directory, _registered) in self.directories.iter().rev() {
             let _ = fs::remove_dir(directory);
         }
     }

@@ -118,3 +118,65 @@ fn of_many_that_make_one_layout_one_succeeds() {
     outcomes[1..].iter().for_each(|outcome| outcome.fails("Error: image is already an OCI Image Layout\n"));
     sandbox.is_valid();
 }
+
+/// Every kind of command on one layout at once: what each writer did is there in the end, and each reader sees a whole
+/// layout all the time. A longer run, with programs that are killed, is among the tests with other programs.
+#[test]
+fn forty_commands_of_every_kind_at_once_lose_nothing() {
+    const ROUNDS: usize = 2;
+    let sandbox = Sandbox::built();
+    let run = |words: String| -> Outcome {
+        sandbox.command().args(words.split_whitespace()).output().expect("the program runs").into()
+    };
+    let does = |words: String| {
+        let outcome = run(words.clone());
+        assert_eq!(outcome.status, 0, "{words}: {outcome:?}");
+        outcome
+    };
+    let work = |worker: usize, round: usize| match worker % 8 {
+        0 | 1 => {
+            let name = format!("{worker}-{round}.tar");
+            sandbox.write(&name, [base_tar(), vec![0; 512 * (worker * ROUNDS + round)]].concat());
+            does(format!("layout add layer -p image -f {name} --annotation number={worker}-{round} -q"));
+        }
+        2 => drop(does(format!("layout annotate layer -p image -i 0 --annotation key{worker}-{round}=1 -q"))),
+        3 => drop(does(format!("layout annotate manifest -p image --annotation key{worker}-{round}=1"))),
+        // A layer that was added in between makes the config a wrong one: the next will do.
+        4 => loop {
+            does("layout generate config -p image -q".to_owned());
+            let outcome = run(format!("layout generate manifest -p image --ref-name v{worker}-{round} -q"));
+            if outcome.status == 0 {
+                break;
+            }
+            assert!(outcome.stderr.starts_with("Error: config does not match the staged layers"), "{outcome:?}");
+        },
+        5 => assert_eq!(does("layout validate -p image --json".to_owned()).json()["valid"], true),
+        6 => assert!(does("layout status -p image --json".to_owned()).json()["layers"].is_array()),
+        _ => assert!(does("layout show -p image".to_owned()).json()["manifests"].is_array()),
+    };
+    std::thread::scope(|scope| {
+        for worker in 0..40 {
+            scope.spawn(move || (0..ROUNDS).for_each(|round| work(worker, round)));
+        }
+    });
+    let expected = |prefix: &str, kinds: &[usize]| -> BTreeSet<String> {
+        let workers = (0..40).filter(|worker| kinds.contains(&(worker % 8)));
+        workers.flat_map(|worker| (0..ROUNDS).map(move |round| format!("{prefix}{worker}-{round}"))).collect()
+    };
+    let stage = sandbox.stage();
+    let layers = stage["layers"].as_array().expect("a list");
+    let text = |value: &serde_json::Value| value.as_str().expect("text").to_owned();
+    let numbers: Vec<_> = layers[2..].iter().map(|layer| text(&layer["annotations"]["number"])).collect();
+    assert_eq!(numbers.len(), expected("", &[0, 1]).len());
+    assert_eq!(numbers.into_iter().collect::<BTreeSet<_>>(), expected("", &[0, 1]));
+    let keys = layers[0]["annotations"].as_object().expect("an object").keys().cloned();
+    assert_eq!(keys.collect::<BTreeSet<_>>(), expected("key", &[2]));
+    let index = sandbox.index();
+    let entries = index["manifests"].as_array().expect("a list");
+    let names: Vec<_> =
+        entries.iter().map(|entry| text(&entry["annotations"]["org.opencontainers.image.ref.name"])).collect();
+    assert_eq!(names.len(), expected("v", &[4]).len() + 1);
+    assert!(expected("v", &[4]).iter().all(|name| names.contains(name)), "{names:?}");
+    assert!(sandbox.tree().keys().all(|name| !name.contains(".regshape-tmp-")), "no temporary file is left");
+    sandbox.is_valid();
+}

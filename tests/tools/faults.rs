@@ -1,29 +1,58 @@
 //! System calls that fail, and programs that die there.
 //!
-//! For every call that changes something, in every command that writes: a run in which it fails, and one that is killed at
-//! it. After each the layout is valid, everything that was there before still is, the same command succeeds and leaves no
-//! temporary file; a command that reported an error changed nothing.
+//! For every call that changes something, in every command that writes: a run in which it fails, one that is killed at it,
+//! and one that is asked to end there. After each the layout is valid, everything that was there before still is, the same
+//! command succeeds and leaves no temporary file; a command that reported an error changed nothing, and one that was asked
+//! to end changed nothing or did its work.
 
 use std::collections::BTreeMap;
+use std::os::unix::process::ExitStatusExt;
 use std::process::Output;
 
 use crate::lab::Lab;
 
 /// The calls that change something, or wait for it to be on the disk.
-const CALLS: [&str; 10] =
-    ["openat", "write", "fsync", "fdatasync", "linkat", "link", "rename", "renameat2", "unlink", "mkdir"];
+const CALLS: [&str; 14] = [
+    "open",
+    "openat",
+    "write",
+    "fsync",
+    "fdatasync",
+    "flock",
+    "linkat",
+    "link",
+    "rename",
+    "renameat",
+    "renameat2",
+    "unlink",
+    "mkdir",
+    "rmdir",
+];
+
+/// Takes the files without a name away, as some file systems have none: they alone are opened with this call.
+const NAMED: [&str; 2] = ["-e", "inject=open:error=EOPNOTSUPP"];
 
 /// What a call that fails may say.
 const FAILURES: [&str; 3] = ["ENOSPC", "EIO", "EACCES"];
 
 #[test]
 fn init_survives_every_fault() {
-    survives("init", &["layout", "init", "-p", "image"], "");
+    survives("init", &["layout", "init", "-p", "image"], "", &[]);
+}
+
+#[test]
+fn init_survives_every_fault_with_named_temporary_files() {
+    survives("init", &["layout", "init", "-p", "image"], "", &NAMED);
 }
 
 #[test]
 fn add_layer_survives_every_fault() {
-    survives("add layer", &["layout", "add", "layer", "-p", "image", "-f", "b.tar", "-q"], "built");
+    survives("add layer", &["layout", "add", "layer", "-p", "image", "-f", "b.tar", "-q"], "built", &[]);
+}
+
+#[test]
+fn add_layer_survives_every_fault_with_named_temporary_files() {
+    survives("add layer", &["layout", "add", "layer", "-p", "image", "-f", "b.tar", "-q"], "built", &NAMED);
 }
 
 #[test]
@@ -32,28 +61,40 @@ fn annotate_layer_survives_every_fault() {
         "annotate layer",
         &["layout", "annotate", "layer", "-p", "image", "-i", "0", "--annotation", "a=1"],
         "built",
+        &[],
     );
 }
 
 #[test]
 fn generate_config_survives_every_fault() {
-    survives("generate config", &["layout", "generate", "config", "-p", "image", "--os", "plan9", "-q"], "built");
+    survives("generate config", &["layout", "generate", "config", "-p", "image", "--os", "plan9", "-q"], "built", &[]);
 }
 
 #[test]
 fn generate_manifest_survives_every_fault() {
     let words = ["layout", "generate", "manifest", "-p", "image", "--ref-name", "v1", "--annotation", "a=1", "-q"];
-    survives("generate manifest", &words, "built");
+    survives("generate manifest", &words, "built", &[]);
+}
+
+#[test]
+fn generate_manifest_survives_every_fault_with_named_temporary_files() {
+    let words = ["layout", "generate", "manifest", "-p", "image", "--ref-name", "v1", "--annotation", "a=1", "-q"];
+    survives("generate manifest", &words, "built", &NAMED);
 }
 
 #[test]
 fn update_config_survives_every_fault() {
-    survives("update config", &["layout", "update", "config", "-p", "image", "--os", "plan9", "-q"], "built");
+    survives("update config", &["layout", "update", "config", "-p", "image", "--os", "plan9", "-q"], "built", &[]);
 }
 
 #[test]
 fn annotate_manifest_survives_every_fault() {
-    survives("annotate manifest", &["layout", "annotate", "manifest", "-p", "image", "--annotation", "a=1"], "built");
+    survives(
+        "annotate manifest",
+        &["layout", "annotate", "manifest", "-p", "image", "--annotation", "a=1"],
+        "built",
+        &[],
+    );
 }
 
 /// A reader that finds a blob gone because somebody replaced the image meanwhile looks again.
@@ -76,9 +117,9 @@ fn a_reader_is_not_confused_by_a_writer() {
     }
 }
 
-/// Runs a command on a copy of a layout once for each call and kind of fault.
+/// Runs a command on a copy of a layout once for each call and kind of fault, always with some options of strace.
 #[track_caller]
-fn survives(name: &str, words: &[&str], base: &str) {
+fn survives(name: &str, words: &[&str], base: &str, options: &[&str]) {
     let Some(lab) = Lab::with(&["strace"]) else { return };
     if !base.is_empty() {
         build(&lab);
@@ -92,14 +133,23 @@ fn survives(name: &str, words: &[&str], base: &str) {
     };
     fresh();
     let before = lab.tree("image");
-    let counted = calls(&lab, words);
+    let counted = calls_with(&lab, words, options);
+    let after = lab.tree("image");
+    assert_ne!(before, after, "{name} changes something");
+    let trace = String::from_utf8(lab.read("trace")).expect("text");
+    let has_named = trace.lines().any(|line| line.contains(".regshape-tmp-") && line.contains("O_EXCL"));
+    assert_eq!(has_named, !options.is_empty(), "{name}: the temporary files are of the other kind");
     for call in CALLS {
+        if options.iter().any(|option| option.contains(&format!("inject={call}:"))) {
+            continue;
+        }
         for at in 1..=counted.get(call).copied().unwrap_or_default() {
             let failure = FAILURES[at % FAILURES.len()];
-            for fault in [format!("error={failure}"), "signal=KILL".to_owned()] {
+            for fault in [format!("error={failure}"), "signal=KILL".to_owned(), "signal=TERM".to_owned()] {
                 fresh();
                 let inject = format!("inject={call}:{fault}:when={at}");
-                let output = strace(&lab, &["-e", &format!("trace={call}"), "-e", &inject], words);
+                let traced = format!("trace=open,{call}");
+                let output = strace(&lab, &[options, &["-e", &traced, "-e", &inject]].concat(), words);
                 let stderr = String::from_utf8_lossy(&output.stderr);
                 let case = format!("{name}: {inject}: {}: {stderr}", output.status);
                 assert!(!stderr.contains("panicked"), "{case}");
@@ -107,6 +157,14 @@ fn survives(name: &str, words: &[&str], base: &str) {
                 let is_done = output.status.success() || stderr.contains("standard output");
                 if output.status.code() == Some(1) && !is_done {
                     assert_eq!(lab.tree("image"), before, "{case}");
+                }
+                if fault == "signal=TERM" {
+                    let found = lab.tree("image");
+                    // Before it watches for signals, and has done anything, the program ends as any other.
+                    let is_too_early = output.status.signal() == Some(15) && found == before;
+                    assert!(is_too_early || matches!(output.status.code(), Some(0 | 143)), "{case}");
+                    assert!(found == before && !is_done || found == after, "{case}: {:?}", found.keys());
+                    assert!(!found.is_empty() || !lab.path("image").exists(), "{case}: a directory is left");
                 }
                 if base.is_empty() && lab.path("image/oci-layout").exists() {
                     lab.regshape(&["layout", "validate", "-p", "image"]);
@@ -150,7 +208,13 @@ fn build(lab: &Lab) {
 
 /// Counts the calls of a command, on the layout as it is, which it then has changed.
 fn calls(lab: &Lab, words: &[&str]) -> BTreeMap<String, usize> {
-    let output = strace(lab, &["-o", "trace", "-e", &format!("trace={}", CALLS.join(","))], words);
+    calls_with(lab, words, &[])
+}
+
+/// Counts the calls of a command that runs with some options of strace.
+fn calls_with(lab: &Lab, words: &[&str], options: &[&str]) -> BTreeMap<String, usize> {
+    let traced = format!("trace={}", CALLS.join(","));
+    let output = strace(lab, &[&["-o", "trace", "-e", &traced], options].concat(), words);
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let trace = String::from_utf8(lab.read("trace")).expect("text");
     let mut counts = BTreeMap::new();

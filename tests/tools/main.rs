@@ -15,5 +15,7 @@ mod faults;
 mod images;
 mod lab;
 mod layouts;
+mod locks;
 mod samples;
+mod stress;
 mod tree;

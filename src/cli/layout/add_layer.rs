@@ -11,7 +11,7 @@ use regshape::layout::{LayerInput, LayerOptions, LayerPlan, StagedLayer, Treatme
 use regshape::oci::MediaType;
 use serde::Serialize;
 
-use super::{Common, Context, Leaf, NoSyncArg};
+use super::{Common, Context, Leaf, WriteArgs};
 use crate::cli::args::{AnnotationArgs, BoundsArgs, YesArg};
 use crate::cli::prompt::Prompt;
 use crate::cli::ui::{Block, Screen, printable};
@@ -49,7 +49,7 @@ pub(super) struct Args {
     #[command(flatten)]
     yes: YesArg,
     #[command(flatten)]
-    no_sync: NoSyncArg,
+    write: WriteArgs,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -91,7 +91,7 @@ impl Leaf for Args {
     }
 
     fn run(self, context: &Context) -> anyhow::Result<ExitCode> {
-        let layout = context.open_to_write(&self.common.path, &self.no_sync)?;
+        let layout = context.open_to_write(&self.common.path, &self.write)?;
         let given = self.media_type.as_deref().map(str::parse::<MediaType>).transpose()?;
         let input = open(&self.file)?;
         let format = match self.compress_format {

@@ -6,7 +6,7 @@ use regshape::layout::{Error, StagedLayer};
 use regshape::oci::{Annotations, Digest, MediaType};
 use serde::Serialize;
 
-use super::{Common, Context, Leaf, NoSyncArg};
+use super::{Common, Context, Leaf, WriteArgs};
 use crate::cli::args::AnnotationArgs;
 use crate::cli::ui::{Block, Screen};
 
@@ -30,7 +30,7 @@ pub(super) struct Args {
     #[arg(long)]
     replace: bool,
     #[command(flatten)]
-    no_sync: NoSyncArg,
+    write: WriteArgs,
 }
 
 #[derive(Serialize)]
@@ -66,7 +66,7 @@ impl Leaf for Args {
     }
 
     fn run(self, context: &Context) -> anyhow::Result<ExitCode> {
-        let layout = context.open_to_write(&self.common.path, &self.no_sync)?;
+        let layout = context.open_to_write(&self.common.path, &self.write)?;
         let Ok(index) = usize::try_from(self.index) else {
             return Err(Error::LayerIndex { index: self.index, count: layout.read_stage()?.layers.len() }.into());
         };

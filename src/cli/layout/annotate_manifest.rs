@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use super::manifest_screen::ManifestScreen;
-use super::{Common, Context, Leaf, NoSyncArg};
+use super::{Common, Context, Leaf, WriteArgs};
 use crate::cli::args::AnnotationArgs;
 
 /// Add or replace annotations of the generated manifest
@@ -23,7 +23,7 @@ pub(super) struct Args {
     #[arg(long)]
     replace: bool,
     #[command(flatten)]
-    no_sync: NoSyncArg,
+    write: WriteArgs,
 }
 
 impl Leaf for Args {
@@ -34,7 +34,7 @@ impl Leaf for Args {
     }
 
     fn run(self, context: &Context) -> anyhow::Result<ExitCode> {
-        let layout = context.open_to_write(&self.common.path, &self.no_sync)?;
+        let layout = context.open_to_write(&self.common.path, &self.write)?;
         let manifest = layout.update_manifest_annotations(self.annotations.annotations(), self.replace)?;
         context.ui.result(&ManifestScreen::updated(manifest))?;
         Ok(ExitCode::SUCCESS)

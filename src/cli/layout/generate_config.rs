@@ -7,7 +7,7 @@ use regshape::layout::ConfigOptions;
 use regshape::oci::MediaType;
 
 use super::config_screen::ConfigScreen;
-use super::{Common, Context, Leaf, NoSyncArg};
+use super::{Common, Context, Leaf, WriteArgs};
 use crate::cli::args::{AnnotationArgs, YesArg, said};
 use crate::cli::prompt::Prompt;
 
@@ -35,7 +35,7 @@ pub(super) struct Args {
     #[command(flatten)]
     yes: YesArg,
     #[command(flatten)]
-    no_sync: NoSyncArg,
+    write: WriteArgs,
 }
 
 impl Leaf for Args {
@@ -46,7 +46,7 @@ impl Leaf for Args {
     }
 
     fn run(self, context: &Context) -> anyhow::Result<ExitCode> {
-        let layout = context.open_to_write(&self.common.path, &self.no_sync)?;
+        let layout = context.open_to_write(&self.common.path, &self.write)?;
         let created = source_date(std::env::var("SOURCE_DATE_EPOCH").ok().as_deref())?;
         let media_type = self.media_type.map(|media_type| media_type.parse()).transpose()?;
         let architecture = self.architecture.map(|architecture| said("--architecture", architecture)).transpose()?;

@@ -6,7 +6,7 @@ use regshape::layout::ManifestOptions;
 use regshape::oci::{MediaType, RefName};
 
 use super::manifest_screen::ManifestScreen;
-use super::{Common, Context, Leaf, NoSyncArg};
+use super::{Common, Context, Leaf, WriteArgs};
 use crate::cli::args::{AnnotationArgs, YesArg};
 use crate::cli::prompt::Prompt;
 
@@ -31,7 +31,7 @@ pub(super) struct Args {
     #[command(flatten)]
     yes: YesArg,
     #[command(flatten)]
-    no_sync: NoSyncArg,
+    write: WriteArgs,
 }
 
 impl Leaf for Args {
@@ -42,7 +42,7 @@ impl Leaf for Args {
     }
 
     fn run(self, context: &Context) -> anyhow::Result<ExitCode> {
-        let layout = context.open_to_write(&self.common.path, &self.no_sync)?;
+        let layout = context.open_to_write(&self.common.path, &self.write)?;
         let media_type = self.media_type.map(|media_type| media_type.parse()).transpose()?;
         let ref_name = match self.ref_name.as_deref() {
             None => None,

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use regshape::layout::Layout;
 use serde::Serialize;
 
-use super::{Common, Context, Leaf, NoSyncArg};
+use super::{Common, Context, Leaf, WriteArgs};
 use crate::cli::ui::{Screen, printable};
 
 /// Initialise a new, empty OCI image layout
@@ -17,7 +17,7 @@ pub(super) struct Args {
     #[command(flatten)]
     common: Common,
     #[command(flatten)]
-    no_sync: NoSyncArg,
+    write: WriteArgs,
 }
 
 #[derive(Serialize)]
@@ -39,8 +39,8 @@ impl Leaf for Args {
     }
 
     fn run(self, context: &Context) -> anyhow::Result<ExitCode> {
-        let init = if self.no_sync.no_sync { Layout::init_without_sync } else { Layout::init };
-        let layout = context.opened(init(self.common.path)?);
+        let options = context.write_options(&self.common.path, &self.write);
+        let layout = context.keep(Layout::init_with(self.common.path, options)?);
         context.ui.result(&Initialised { layout_path: layout.path().display().to_string() })?;
         Ok(ExitCode::SUCCESS)
     }

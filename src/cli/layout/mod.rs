@@ -18,12 +18,13 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
-use regshape::layout::Layout;
+use regshape::layout::{Layout, LockEvent, LockObserver, WriteOptions};
 
 use super::Global;
-use super::args::{Common, NoSyncArg};
+use super::args::{Common, WriteArgs};
+use super::signals;
 use super::telemetry::Telemetry;
-use super::ui::Ui;
+use super::ui::{Ui, printable};
 
 /// Create and manage OCI image layouts on the local disk
 #[derive(Debug, Args)]
@@ -138,13 +139,38 @@ impl Context {
     }
 
     /// Opens the layout that the command changes.
-    fn open_to_write(&self, path: &Path, no_sync: &NoSyncArg) -> anyhow::Result<&Layout> {
-        let layout = Layout::open(path)?;
-        Ok(self.opened(if no_sync.no_sync { layout.without_sync() } else { layout }))
+    fn open_to_write(&self, path: &Path, args: &WriteArgs) -> anyhow::Result<&Layout> {
+        Ok(self.keep(Layout::open(path)?.with_write_options(self.write_options(path, args))))
+    }
+
+    /// Returns how a layout is to be written.
+    fn write_options(&self, path: &Path, args: &WriteArgs) -> WriteOptions {
+        WriteOptions {
+            no_sync: args.no_sync,
+            lock_timeout: args.lock_timeout,
+            lock_observer: Some(self.lock_observer(path, true)),
+        }
+    }
+
+    fn lock_observer(&self, path: &Path, is_writer: bool) -> LockObserver {
+        let (ui, path) = (self.ui.clone(), printable(&path.to_string_lossy()));
+        LockObserver::new(move |event| match event {
+            LockEvent::Waiting => ui.note(&format!("Waiting for another process that is changing {path}...")),
+            LockEvent::Unavailable if is_writer => ui.warn_at_the_end(format!(
+                "cannot lock {path} on this file system: another command at the same time could undo this change"
+            )),
+            _ => {}
+        })
+    }
+
+    /// Keeps a layout that is only read.
+    fn opened(&self, layout: Layout) -> &Layout {
+        let lock_observer = Some(self.lock_observer(layout.path(), false));
+        self.keep(layout.with_write_options(WriteOptions { lock_observer, ..WriteOptions::default() }))
     }
 
     /// Keeps the layout, whose counters are told at the end.
-    fn opened(&self, layout: Layout) -> &Layout {
+    fn keep(&self, layout: Layout) -> &Layout {
         self.layout.get_or_init(|| if self.shares_blobs { layout.with_shared_blobs() } else { layout })
     }
 }
@@ -161,6 +187,7 @@ fn execute(leaf: impl Leaf, global: &Global) -> anyhow::Result<ExitCode> {
     fn name<L: Leaf>(_: &L) -> &'static str {
         L::NAME
     }
+    signals::watch().map_err(|error| anyhow::anyhow!("failed to watch for signals: {error}"))?;
     let common = leaf.common();
     let telemetry = Telemetry::start(name(&leaf), common.telemetry.clone(), global.log_file.as_deref())?;
     let context =

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use regshape::layout::ConfigChanges;
 
 use super::config_screen::ConfigScreen;
-use super::{Common, Context, Leaf, NoSyncArg};
+use super::{Common, Context, Leaf, WriteArgs};
 use crate::cli::args::{AnnotationArgs, said};
 
 /// Change the generated image config
@@ -30,7 +30,7 @@ pub(super) struct Args {
     #[arg(long)]
     replace_annotations: bool,
     #[command(flatten)]
-    no_sync: NoSyncArg,
+    write: WriteArgs,
 }
 
 impl Leaf for Args {
@@ -41,7 +41,7 @@ impl Leaf for Args {
     }
 
     fn run(self, context: &Context) -> anyhow::Result<ExitCode> {
-        let layout = context.open_to_write(&self.common.path, &self.no_sync)?;
+        let layout = context.open_to_write(&self.common.path, &self.write)?;
         let updated = layout.update_config(ConfigChanges {
             architecture: self.architecture.map(|value| said("--architecture", value)).transpose()?,
             os: self.os.map(|value| said("--os", value)).transpose()?,

@@ -1,0 +1,126 @@
+//! The lock of a layout: how long a writer waits for it, and whom it tells.
+
+use std::fmt;
+use std::fs::{File, TryLockError};
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::mpsc::{RecvTimeoutError, channel};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use super::error::{Error, Result};
+use super::handle::Layout;
+use super::metrics::Phase;
+use crate::fs::cannot_lock;
+
+/// How long a writer waits before it says so.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// How a layout is written.
+///
+/// ```
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let directory = tempfile::tempdir()?;
+/// # let path = directory.path().join("my-image");
+/// use std::time::Duration;
+///
+/// use regshape::layout::{Layout, WriteOptions};
+///
+/// let options = WriteOptions { lock_timeout: Some(Duration::from_secs(30)), ..WriteOptions::default() };
+/// Layout::init_with(&path, options.clone())?;
+/// let layout = Layout::open(&path)?.with_write_options(options);
+/// # let _ = layout;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone, Debug, Default)]
+pub struct WriteOptions {
+    /// Whether nothing waits for the disk, for throw-away layouts: after a crash of the machine, not of the program, a
+    /// layout may be broken.
+    pub no_sync: bool,
+    /// How long to wait for another writer; by default for as long as it takes.
+    pub lock_timeout: Option<Duration>,
+    /// Who is told of the lock.
+    pub lock_observer: Option<LockObserver>,
+}
+
+/// What happens to somebody who needs the lock of a layout.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum LockEvent {
+    /// Somebody else has had it for a second; they are still waited for.
+    Waiting,
+    /// The file system has no locks. The work goes on without one.
+    Unavailable,
+}
+
+/// A function that is told of [`LockEvent`]s.
+#[derive(Clone)]
+pub struct LockObserver(Arc<dyn Fn(LockEvent) + Send + Sync>);
+
+impl LockObserver {
+    /// Makes an observer of a function.
+    pub fn new(observe: impl Fn(LockEvent) + Send + Sync + 'static) -> Self {
+        Self(Arc::new(observe))
+    }
+}
+
+impl fmt::Debug for LockObserver {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("LockObserver").finish_non_exhaustive()
+    }
+}
+
+impl Layout {
+    /// Locks an opened file, as the options say. It comes back locked, or as it was where the file system has no locks.
+    pub(super) fn acquire(&self, file: File, path: &Path) -> Result<File> {
+        let (locked, file) = match file.try_lock() {
+            Ok(()) => return Ok(file),
+            Err(TryLockError::WouldBlock) => self.metrics().time(Phase::LockWait, || self.wait_for(file, path))?,
+            Err(TryLockError::Error(error)) => (Err(error), file),
+        };
+        match locked {
+            Ok(()) => Ok(file),
+            Err(error) if cannot_lock(&error) => {
+                self.tell(LockEvent::Unavailable);
+                Ok(file)
+            }
+            Err(error) => Err(Error::io("lock", path)(error)),
+        }
+    }
+
+    /// Waits until a file can be locked, and says what locking it came to.
+    fn wait_for(&self, file: File, path: &Path) -> Result<(io::Result<()>, File)> {
+        let timeout = self.write_options().lock_timeout;
+        let start = Instant::now();
+        let locked_by_another = || Error::Locked { path: self.path().to_owned(), waited: timeout.unwrap_or_default() };
+        if timeout == Some(Duration::ZERO) {
+            return Err(locked_by_another());
+        }
+        // The system gives the lock to those that wait one after the other, but cannot be told when to give up. So
+        // another thread waits there: when nobody waits for it any more it closes the file, and that unlocks it.
+        let (sender, receiver) = channel();
+        thread::Builder::new()
+            .spawn(move || {
+                let locked = file.lock();
+                let _ = sender.send((locked, file));
+            })
+            .map_err(Error::io("wait for", path))?;
+        let mut answer = receiver.recv_timeout(timeout.map_or(PATIENCE, |timeout| timeout.min(PATIENCE)));
+        if answer.is_err() && timeout.is_none_or(|timeout| timeout > PATIENCE) {
+            self.tell(LockEvent::Waiting);
+            answer = match timeout {
+                Some(timeout) => receiver.recv_timeout(timeout.saturating_sub(start.elapsed())),
+                None => receiver.recv().map_err(RecvTimeoutError::from),
+            };
+        }
+        answer.map_err(|_| locked_by_another())
+    }
+
+    fn tell(&self, event: LockEvent) {
+        if let Some(LockObserver(observe)) = &self.write_options().lock_observer {
+            observe(event);
+        }
+    }
+}

@@ -1,0 +1,120 @@
+//! A layout that somebody else is changing: commands that write wait, say so, and give up when they are told to.
+
+// On Windows a lock keeps others from reading the marker too.
+#![cfg(unix)]
+
+use std::fs::File;
+use std::io::{BufRead, BufReader, Read};
+use std::process::Stdio;
+
+use crate::support::*;
+
+const WRITERS: [&str; 6] = [
+    "layout add layer -f base.tar -q",
+    "layout annotate layer -i 0 --annotation a=1",
+    "layout annotate manifest --annotation a=1",
+    "layout generate config -q --architecture arm64",
+    "layout generate manifest -q --annotation a=1",
+    "layout update config --os freebsd",
+];
+
+const WAITING: &str = "Waiting for another process that is changing image...\n";
+
+/// Locks a file or directory until the result is dropped.
+fn hold(sandbox: &Sandbox, name: &str) -> File {
+    let file = File::open(sandbox.path(name)).expect("opened");
+    file.lock().expect("locked");
+    file
+}
+
+fn gave_up(waited: &str) -> String {
+    format!(
+        "Error: image is locked by another process; waited {waited}; try again, or wait longer with --lock-timeout\n"
+    )
+}
+
+#[test]
+fn a_writer_says_that_it_waits_and_goes_on_when_it_can() {
+    let sandbox = Sandbox::built();
+    let held = hold(&sandbox, "image/oci-layout");
+    let mut child = sandbox
+        .command()
+        .args(["layout", "annotate", "layer", "-p", "image", "-i", "0", "--annotation", "a=1", "--lock-timeout", "1h"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the program starts");
+    let mut stderr = BufReader::new(child.stderr.take().expect("a pipe"));
+    let mut line = String::new();
+    stderr.read_line(&mut line).expect("a line");
+    assert_eq!(line, WAITING);
+    assert_eq!(sandbox.stage()["layers"][0]["annotations"], serde_json::json!({}), "it waits");
+    drop(held);
+    let mut rest = String::new();
+    stderr.read_to_string(&mut rest).expect("text");
+    assert_eq!(rest, outdated("layer"));
+    assert!(child.wait().expect("the program ends").success());
+    assert_eq!(sandbox.stage()["layers"][0]["annotations"], serde_json::json!({"a": "1"}));
+}
+
+#[test]
+fn a_writer_gives_up_at_once_where_it_must_not_wait() {
+    let sandbox = Sandbox::built();
+    let _held = hold(&sandbox, "image/oci-layout");
+    let before = sandbox.tree();
+    for words in WRITERS {
+        sandbox.run(&format!("{words} -p image --lock-timeout 0")).fails(gave_up("0s"));
+        assert_eq!(sandbox.tree(), before, "{words}");
+    }
+}
+
+#[test]
+fn a_writer_gives_up_after_the_time_that_it_may_wait() {
+    let sandbox = Sandbox::built();
+    let _held = hold(&sandbox, "image/oci-layout");
+    let before = sandbox.tree();
+    for (flags, waits, waited) in [
+        ("--lock-timeout 20ms", "", "20ms"),
+        ("--lock-timeout 1200ms", WAITING, "1.2s"),
+        ("--lock-timeout 1200ms --quiet", "", "1.2s"),
+        ("--lock-timeout 1200ms --json", "", "1.2s"),
+    ] {
+        let words = format!("layout annotate manifest -p image --annotation a=1 {flags}");
+        sandbox.run(&words).fails(format!("{waits}{}", gave_up(waited)));
+        assert_eq!(sandbox.tree(), before, "{words}");
+    }
+}
+
+#[test]
+fn init_waits_for_another_init() {
+    let sandbox = Sandbox::empty();
+    std::fs::create_dir(sandbox.path("image")).expect("created");
+    let held = hold(&sandbox, "image");
+    let before = sandbox.tree();
+    sandbox.run("layout init -p image --lock-timeout 0").fails(gave_up("0s"));
+    sandbox.run("layout init -p image --lock-timeout 1001ms").fails(format!("{WAITING}{}", gave_up("1.001s")));
+    assert_eq!(sandbox.tree(), before);
+    drop(held);
+    sandbox.run("layout init -p image --lock-timeout 0").succeeds("Initialised OCI Image Layout at image\n", "");
+}
+
+#[test]
+fn readers_do_not_wait() {
+    let sandbox = Sandbox::built();
+    let _held = hold(&sandbox, "image/oci-layout");
+    for words in ["layout status -p image", "layout show -p image", "layout validate -p image"] {
+        sandbox.ok(words);
+    }
+}
+
+#[test]
+fn a_time_to_wait_has_a_unit() {
+    let sandbox = Sandbox::built();
+    for time in ["30", "soon", "-1s", ""] {
+        let words = ["layout", "annotate", "manifest", "-p", "image", "--annotation", "a=1"];
+        let flag = format!("--lock-timeout={time}");
+        sandbox
+            .run_words(words.into_iter().chain([flag.as_str()]))
+            .fails_with(2, predicates::str::contains("for '--lock-timeout <DURATION>'"));
+    }
+}

@@ -1,0 +1,132 @@
+//! Locks that a file system does not have, and locks that a stopped process has.
+
+use std::fs;
+use std::process::{Command, Stdio};
+use std::thread::sleep;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::lab::Lab;
+
+const WARNING: &str = "cannot lock image on this file system: another command at the same time could undo this change";
+
+fn strace(lab: &Lab, options: &[&str], words: &[&str]) -> (String, String) {
+    let program = env!("CARGO_BIN_EXE_regshape");
+    let output = lab.output("strace", &[&["-f", "-qq", "-o", "trace"], options, &[program, "layout"], words].concat());
+    let text = |bytes| String::from_utf8(bytes).expect("text");
+    let (stdout, stderr) = (text(output.stdout), text(output.stderr));
+    assert!(output.status.success(), "{words:?}: {}: {stderr}", output.status);
+    (stdout, stderr)
+}
+
+#[test]
+fn without_locks_every_command_works_and_warns() {
+    let Some(lab) = Lab::with(&["strace"]) else { return };
+    lab.write("a.txt", "a");
+    lab.run("tar", &["-cf", "a.tar", "a.txt"]);
+    // Errors of file systems that lock nothing, or not this.
+    for error in ["ENOLCK", "EOPNOTSUPP", "ENOSYS", "EINVAL", "EBADF"] {
+        lab.run("rm", &["-rf", "image"]);
+        let options = ["-e", "trace=flock", "-e", &format!("inject=flock:error={error}")];
+        let writers = [
+            "init",
+            "add layer -f a.tar -q",
+            "annotate layer -i 0 --annotation a=1",
+            "generate config -q",
+            "update config --os plan9",
+            "generate manifest -q --ref-name v1",
+            "annotate manifest --annotation a=1",
+        ];
+        for words in writers {
+            let words: Vec<_> = words.split(' ').chain(["-p", "image"]).collect();
+            let (_, stderr) = strace(&lab, &options, &words);
+            assert_eq!(stderr, format!("Warning: {WARNING}\n"), "{error}: {words:?}");
+        }
+        for words in ["status", "show", "validate"] {
+            let (_, stderr) = strace(&lab, &options, &[words, "-p", "image"]);
+            assert_eq!(stderr, "", "{error}: {words}");
+        }
+        // In JSON the warnings are beside the one that comes of what was done.
+        let words = ["update", "config", "--os", "linux", "-p", "image", "--json"];
+        let (stdout, stderr) = strace(&lab, &options, &words);
+        let value: Value = serde_json::from_str(&stdout).expect("one value");
+        assert_eq!((&value["warnings"], stderr.as_str()), (&json!([WARNING]), ""));
+        assert_eq!(value["warning"], "manifest already generated; re-run 'layout generate manifest'");
+        lab.regshape(&["layout", "validate", "-p", "image"]);
+    }
+}
+
+#[test]
+fn a_lock_that_fails_for_another_reason_is_an_error() {
+    let Some(lab) = Lab::with(&["strace"]) else { return };
+    lab.regshape(&["layout", "init", "-p", "image"]);
+    lab.write("a.txt", "a");
+    lab.run("tar", &["-cf", "a.tar", "a.txt"]);
+    let before = lab.tree("image");
+    let program = env!("CARGO_BIN_EXE_regshape");
+    let words = ["-f", "-qq", "-o", "trace", "-e", "inject=flock:error=EIO", program];
+    let output =
+        lab.output("strace", &[&words[..], &["layout", "add", "layer", "-p", "image", "-f", "a.tar", "-q"]].concat());
+    assert_eq!(output.status.code(), Some(1));
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(stderr.starts_with("Error: failed to lock image/oci-layout: "), "{stderr}");
+    assert_eq!(lab.tree("image"), before);
+}
+
+#[test]
+fn the_death_of_a_stopped_process_frees_its_lock() {
+    let Some(lab) = Lab::with(&["strace"]) else { return };
+    lab.write("a.txt", "a");
+    lab.run("tar", &["-cf", "a.tar", "a.txt"]);
+    lab.regshape(&["layout", "init", "-p", "image"]);
+    lab.regshape(&["layout", "add", "layer", "-p", "image", "-f", "a.tar", "-q"]);
+    let annotate = |value: &str| -> Vec<String> {
+        let words = ["layout", "annotate", "layer", "-p", "image", "-i", "0", "--annotation", value];
+        words.map(str::to_owned).into()
+    };
+    // It stops where it has the lock and replaces the staging file.
+    let mut stopped = Command::new("strace")
+        .args(["-f", "-o", "trace", "-e", "trace=/^rename", "-e", "inject=/^rename:signal=STOP:when=1"])
+        .arg(env!("CARGO_BIN_EXE_regshape"))
+        .args(annotate("stopped=1"))
+        .current_dir(lab.path("."))
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .spawn()
+        .expect("strace starts");
+    let pid = loop {
+        let trace = fs::read_to_string(lab.path("trace")).unwrap_or_default();
+        let line = trace.lines().find(|line| line.contains("stopped by SIGSTOP")).map(str::to_owned);
+        if let Some(line) = line {
+            break line.split(' ').next().expect("a number").to_owned();
+        }
+        assert!(stopped.try_wait().expect("it runs").is_none(), "it did not stop: {trace}");
+        sleep(Duration::from_millis(10));
+    };
+    let output = lab.output(
+        env!("CARGO_BIN_EXE_regshape"),
+        &[annotate("early=1"), vec!["--lock-timeout".to_owned(), "0".to_owned()]]
+            .concat()
+            .iter()
+            .map(String::as_str)
+            .collect::<Vec<_>>(),
+    );
+    assert_eq!(output.status.code(), Some(1), "{}", String::from_utf8_lossy(&output.stderr));
+    let waiting = Command::new(env!("CARGO_BIN_EXE_regshape"))
+        .args(annotate("late=1"))
+        .current_dir(lab.path("."))
+        .stdin(Stdio::null())
+        .stderr(Stdio::piped())
+        .stdout(Stdio::null())
+        .spawn()
+        .expect("the program starts");
+    lab.run("kill", &["-9", &pid]);
+    let output = waiting.wait_with_output().expect("the program ends");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    stopped.wait().expect("strace ends");
+    let annotations = lab.json("image/.regshape-stage.json")["layers"][0]["annotations"].clone();
+    assert!(annotations["late"] == "1" && annotations["early"].is_null(), "{annotations}");
+    assert!(!lab.tree("image").keys().any(|name| name.contains(".regshape-tmp-")));
+    lab.regshape(&["layout", "validate", "-p", "image"]);
+}
