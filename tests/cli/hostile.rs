@@ -381,7 +381,7 @@ fn documents_beyond_their_bounds_are_refused_with_the_bound() {
     for command in ["validate", "show", "status", "add layer --file base.tar"] {
         refuses(&sandbox, command, "oci-layout at image is malformed: it is larger than 65536 bytes");
     }
-    for size in [8 * MIB + 1, 200 * MIB, 1 << 40] {
+    for size in [8 * MIB + 1, 200 * MIB] {
         let sandbox = Sandbox::built();
         huge(&sandbox, &blob_name(MANIFEST), size);
         let message = format!("document {MANIFEST} is larger than 8388608 bytes");
@@ -619,6 +619,7 @@ fn indexes_that_contain_themselves_by_any_way_round_stop_no_command() {
     }
 }
 
+#[cfg(unix)]
 #[test]
 fn a_blob_that_is_replaced_while_it_is_read_is_told_or_not_seen() {
     use std::sync::atomic::{AtomicBool, Ordering};
