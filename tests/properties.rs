@@ -1,6 +1,7 @@
 //! What holds for any bytes: the targets of `cargo fuzz` with their seeds, and with variations of these. The same ones at
 //! every run.
 
+#![allow(clippy::print_stdout, reason = "what is printed is seen where a test fails")]
 #![allow(unreachable_pub, reason = "the targets are a crate of their own too")]
 
 use std::fs;

@@ -328,7 +328,8 @@ fn bad_stages() -> Vec<(String, Value, &'static str)> {
 fn a_staging_file_that_is_malformed_in_any_way_is_refused_by_every_command_that_reads_it() {
     let sandbox = Sandbox::built();
     for (at, (case, stage, reason)) in bad_stages().into_iter().enumerate() {
-        println!("{case}");
+        // Seen where the test fails.
+        eprintln!("{case}");
         sandbox.write(STAGE, stage.to_string());
         let message = format!("staging file at image is malformed: {reason} at line 1 column ");
         // All say the same: that the first does of every case, and all of one, is enough.
@@ -400,6 +401,19 @@ fn documents_beyond_their_bounds_are_refused_with_the_bound() {
 #[test]
 fn sizes_that_no_file_has_are_refused() {
     let sandbox = Sandbox::built();
+    for (size, reason) in [
+        ("-1", "invalid value: integer `-1`, expected u64"),
+        ("18446744073709551616", "invalid "),
+        ("1e999", "number out of range"),
+        ("1.5", "invalid type: floating point `1.5`, expected u64"),
+    ] {
+        let stage = sandbox.text(STAGE);
+        sandbox.write(STAGE, stage.replacen(&format!("\"size\": {BASE_SIZE}"), &format!("\"size\": {size}"), 1));
+        for command in STAGE_READERS {
+            refuses_with(&sandbox, command, &format!("staging file at image is malformed: {reason}"));
+        }
+        sandbox.write(STAGE, stage);
+    }
     for size in [json!(1u64 << 62), json!(-1), json!(u64::MAX), json!(0)] {
         let mut content = sandbox.blob_json(MANIFEST);
         content["layers"][0]["size"] = size.clone();
