@@ -14,8 +14,9 @@ use proptest::test_runner::{Config, RngSeed, TestRunner};
 #[path = "../fuzz/bodies.rs"]
 mod bodies;
 
-/// How many variations a target gets.
+/// How many variations a target gets; names, which take no time, get more.
 const CASES: u32 = 300;
+const CASES_OF_NAMES: u32 = 20_000;
 
 /// Something that is done to a seed.
 #[derive(Clone, Debug)]
@@ -104,7 +105,7 @@ fn change() -> impl Strategy<Value = Change> {
     prop_oneof![
         3 => (at(), 0..8u8).prop_map(|(at, bit)| Change::Flip(at, bit)),
         2 => (at(), prop::collection::vec(any::<u8>(), 1..8)).prop_map(|(at, bytes)| Change::Insert(at, bytes)),
-        2 => (at(), select(b"-._:@+/\n\"\\{}[],: 0aA".as_slice())).prop_map(|(at, byte)| Change::Insert(at, vec![byte])),
+        2 => (at(), b'\n'..=b'~').prop_map(|(at, byte)| Change::Insert(at, vec![byte])),
         2 => (at(), at()).prop_map(|(one, other)| Change::Remove(one, other)),
         1 => (at(), at(), at()).prop_map(|(one, other, at)| Change::Copy(one, other, at)),
         6 => (at(), select(WORDS.as_slice())).prop_map(|(at, word)| Change::Replace(at, word)),
@@ -139,7 +140,8 @@ fn holds(name: &str) {
         data
     });
     let inputs = prop_oneof![9 => changed, 1 => prop::collection::vec(any::<u8>(), 0..700)];
-    let config = Config { cases: CASES, failure_persistence: None, rng_seed: RngSeed::Fixed(1), ..Config::default() };
+    let cases = if ["digest", "reference"].contains(&name) { CASES_OF_NAMES } else { CASES };
+    let config = Config { cases, failure_persistence: None, rng_seed: RngSeed::Fixed(1), ..Config::default() };
     let outcome = TestRunner::new(config).run(&inputs, |data| {
         target(&data);
         Ok(())
