@@ -95,6 +95,11 @@ pub mod internals {
         compress::open_end(stream, 0)
     }
 
+    /// Looks at the first bytes of a file: its encoding, whether a tar is in it, and a reader that still has all of it.
+    pub fn peek<R: Read>(reader: R) -> io::Result<(Encoding, bool, impl Read)> {
+        compress::peek(reader).map(|(sight, reader)| (sight.encoding, sight.is_tar, reader))
+    }
+
     /// Reads a compressed stream as what was compressed.
     pub fn decoder<'a>(encoding: Encoding, stream: impl BufRead + 'a) -> io::Result<Box<dyn Read + 'a>> {
         compress::decoder(encoding, stream)

@@ -35,6 +35,10 @@ pub(crate) fn open_end(stream: &mut Vec<u8>, start: usize) -> bool {
     let found = found.filter(|found| found.end.div_ceil(8) == length - start);
     let Some(LastBlock { header, end }) = found else { return false };
     stream[start + header / 8] &= !(1 << (header % 8));
+    // What fills the last byte may be anything; from now on it is the header of a block.
+    if end % 8 != 0 {
+        stream[length - 1] &= (1 << (end % 8)) - 1;
+    }
     // The header of the stored block is three zero bits: they may fit into what is left of the last byte.
     if end % 8 == 0 || end % 8 > 5 {
         stream.push(0);
@@ -390,6 +394,17 @@ mod tests {
                 stream.extend(END);
                 assert!(inflated(&stream) == [first.as_slice(), b"and morestored"].concat(), "level {level}");
             }
+        }
+    }
+
+    #[test]
+    fn what_fills_the_last_byte_of_a_stream_does_not_matter() {
+        for filling in 0..64 {
+            let mut stream = vec![END[0], filling << 2];
+            assert!(open_end(&mut stream, 0));
+            store(b"more", &mut stream);
+            stream.extend(END);
+            assert!(inflated(&stream) == b"more", "{filling}");
         }
     }
 

@@ -13,6 +13,7 @@ mod example;
 mod generate_config;
 mod generate_manifest;
 mod global;
+mod hostile;
 mod init;
 mod interrupted;
 mod links;

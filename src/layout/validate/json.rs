@@ -7,7 +7,7 @@ use std::collections::HashSet;
 use std::fmt;
 
 use serde::Deserialize;
-use serde::de::{Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
+use serde::de::{Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
 use crate::layout::error::Reason;
 
@@ -34,14 +34,17 @@ impl Node {
             }
             _ => {}
         }
-        serde_json::from_slice(content).map_err(|error| {
+        let node = serde_json::from_slice(content).map_err(|error| {
             let text = error.to_string();
             // The parser's word for its own bound says nothing about the document.
             match text.strip_prefix("recursion limit exceeded") {
                 Some(place) => Reason::new(format!("its values are nested too deeply{place}")),
                 None => Reason::new(text),
             }
-        })
+        })?;
+        // Asked for bytes, as for keys above, the parser lets control characters pass.
+        serde_json::from_slice::<IgnoredAny>(content)?;
+        Ok(node)
     }
 
     /// Returns the value of a key; of several the last, as most readers do.
@@ -210,6 +213,10 @@ mod tests {
             (b"\"\xff\"".to_vec(), "invalid unicode code point at line 1 column 2"),
             (br#"["\ud800"]"#.to_vec(), "unexpected end of hex escape at line 1 column 9"),
             (br#"{"\ud800":1}"#.to_vec(), "invalid unicode code point in a key at line 1 column 9"),
+            (
+                b"{\"a\\n\n\":1}".to_vec(),
+                "control character (\\u0000-\\u001F) found while parsing a string at line 1 column 5",
+            ),
             (b"[".repeat(100_000), "its values are nested too deeply at line 1 column 128"),
         ] {
             assert_eq!(reason(&content), expected, "{:?}", String::from_utf8_lossy(&content));
