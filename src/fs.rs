@@ -79,6 +79,7 @@ impl TempFile {
         let file = self.file().try_clone()?;
         Ok(thread::spawn(move || file.sync_data()))
     }
+
     // A file gets its name within a section only: the temporary names that this takes are not registered.
 
     /// Gives the file a name that is free; an error of kind `AlreadyExists` if it is not.

@@ -49,8 +49,8 @@ impl Ui {
         let warnings = self.warnings.lock().expect("nobody panics with the lock").split_off(0);
         let mut text = match warnings.as_slice() {
             _ if !self.json => result.text(),
-            [] => serde_json::to_string_pretty(result)?,
-            warnings => serde_json::to_string_pretty(&Told { result, warnings })?,
+            [] => json(result)?,
+            warnings => json(&Told { result, warnings })?,
         };
         text.push('\n');
         write_stdout(text.as_bytes())?;
@@ -112,11 +112,38 @@ pub(crate) fn write_stderr(line: &str) {
     let _ = io::stderr().write_all(format!("{line}\n").as_bytes());
 }
 
-/// Returns text as it can be shown: control characters, which a terminal would obey, are escaped.
+/// Writes a value as JSON with two spaces. Characters that a terminal would obey and JSON does not make anybody escape are
+/// escaped too: the value is the same.
+pub(crate) fn json(value: &impl Serialize) -> serde_json::Result<String> {
+    let text = serde_json::to_string_pretty(value)?;
+    // What JSON leaves as it is begins with one of these bytes. Whole chunks are looked at, which processors are good at.
+    let is_suspect = |bytes: &[u8]| bytes.iter().fold(false, |any, byte| any | matches!(byte, 0x7f | 0xc2 | 0xe2));
+    if !text.as_bytes().chunks(4096).any(is_suspect) {
+        return Ok(text);
+    }
+    let is_obeyed = |character: char| character > '~' && is_obeyed(character);
+    let mut escaped = String::with_capacity(text.len() + 5);
+    for character in text.chars() {
+        if is_obeyed(character) {
+            let _ = write!(escaped, "\\u{:04x}", u32::from(character));
+        } else {
+            escaped.push(character);
+        }
+    }
+    Ok(escaped)
+}
+
+/// Tells whether a terminal does something with a character instead of showing it: controls, and marks that turn the
+/// direction of text around, so that it reads otherwise than it is.
+fn is_obeyed(character: char) -> bool {
+    character.is_control() || matches!(character, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
+/// Returns text as it can be shown: what a terminal would obey is escaped.
 pub(crate) fn printable(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());
     for character in text.chars() {
-        if character.is_control() {
+        if is_obeyed(character) {
             let _ = write!(shown, "{}", character.escape_default());
         } else {
             shown.push(character);
@@ -165,6 +192,11 @@ mod tests {
 
     #[test]
     fn a_terminal_gets_nothing_that_it_would_obey() {
-        assert_eq!(printable("a\u{1b}[31mb\u{7}\n\u{9b}é"), "a\\u{1b}[31mb\\u{7}\\n\\u{9b}é");
+        assert_eq!(printable("a\u{1b}[31mb\u{7}\n\u{9b}é\u{202e}"), "a\\u{1b}[31mb\\u{7}\\n\\u{9b}é\\u{202e}");
+        let text = "a\u{1b}b\n\u{9b}\u{7f}é\u{202e}";
+        let shown = json(&text).expect("written");
+        assert_eq!(shown, "\"a\\u001bb\\n\\u009b\\u007fé\\u202e\"");
+        assert_eq!(serde_json::from_str::<String>(&shown).expect("read"), text);
+        assert_eq!(json(&"é€").expect("written"), "\"é€\"");
     }
 }

@@ -174,7 +174,7 @@ fn compress_zstd<E>(
 fn zstd_encoder(level: u8, jobs: usize) -> io::Result<zstd::Encoder<'static, Vec<u8>>> {
     let mut encoder = zstd::Encoder::new(Vec::new(), level.into())?;
     encoder.include_checksum(true)?;
-    encoder.multithread(u32::try_from(jobs).unwrap_or(u32::MAX))?;
+    encoder.multithread(u32::try_from(jobs).expect("jobs are few"))?;
     encoder.set_parameter(zstd::zstd_safe::CParameter::JobSize(ZSTD_JOB))?;
     Ok(encoder)
 }

@@ -12,7 +12,7 @@ use super::error::{Error, Result};
 use super::handle::{BLOBS_DIRECTORY, Layout, Lock};
 use super::metrics::Phase;
 use crate::compress::BUFFER;
-use crate::fs::{TempFile, open_inside, open_regular, read_at_most, target_inside};
+use crate::fs::{TempFile, open_inside, read_at_most, target_inside};
 use crate::oci::{Algorithm, Digest, Hasher};
 
 /// The largest manifest, index or config that is read. Registries take 4 MiB.
@@ -108,7 +108,12 @@ impl Layout {
     pub(super) fn open_blob(&self, digest: &Digest, referrer: &str) -> Result<(File, u64)> {
         let path = self.blob_path(digest);
         self.check_blob_directory(digest)?;
-        let file = if self.shares_blobs() { open_regular(&path) } else { open_inside(self.path(), &path) };
+        let file = match open_inside(self.path(), &path) {
+            Err(error) if self.shares_blobs() && error.kind() == io::ErrorKind::InvalidInput => {
+                open_inside(&self.path().join(BLOBS_DIRECTORY), &path)
+            }
+            opened => opened,
+        };
         let open = file.and_then(|file| Ok((file.metadata()?.len(), file)));
         match open {
             Ok((size, file)) => {
@@ -125,13 +130,14 @@ impl Layout {
         }
     }
 
-    /// Tells whether a blob is there; what it holds is not looked at.
+    /// Checks that a blob is there and has a size; what it holds is not looked at.
     ///
     /// # Errors
     ///
-    /// Those of [`Layout::open_blob`].
-    pub(super) fn expect_blob(&self, digest: &Digest, referrer: &str) -> Result<()> {
-        self.open_blob(digest, referrer).map(drop)
+    /// Those of [`Layout::open_blob`]; [`Error::SizeMismatch`].
+    pub(super) fn expect_blob(&self, digest: &Digest, expected: u64, referrer: &str) -> Result<()> {
+        let (_, actual) = self.open_blob(digest, referrer)?;
+        if actual == expected { Ok(()) } else { Err(Error::SizeMismatch { digest: digest.clone(), expected, actual }) }
     }
 
     /// Reads a document that is a blob, and verifies it.
@@ -257,6 +263,8 @@ impl<'a> PendingBlob<'a> {
         // A link that leads nowhere has the name too.
         let is_new = fs::symlink_metadata(&path).is_err();
         if is_there && !is_new {
+            // Whoever stored it need not have waited for the disk.
+            layout.sync_stored(&path)?;
             return Ok(StoredBlob { layout, digest, size, remove: false });
         }
         if is_there {
@@ -296,7 +304,8 @@ impl StoredBlob<'_> {
 
 impl Drop for StoredBlob<'_> {
     fn drop(&mut self) {
-        if self.remove {
+        // What was stored where others share it may be theirs by now.
+        if self.remove && !self.layout.shares_blobs() {
             // The error that made this necessary is on its way; a blob that stays is unreferenced, not wrong.
             let _ = fs::remove_file(self.layout.blob_path(&self.digest));
         }

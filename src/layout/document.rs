@@ -1,5 +1,6 @@
 //! The two documents of a layout that change: `index.json` and the staging file. Reading them, and replacing them whole.
 
+use std::fs;
 use std::io::{self, Write};
 use std::path::PathBuf;
 use std::sync::{Mutex, MutexGuard};
@@ -13,7 +14,7 @@ use super::error::{Error, Reason, Result};
 use super::handle::{Layout, Lock};
 use super::metrics::Phase;
 use super::stage::{SCHEMA_VERSION, Stage};
-use crate::fs::{FileVersion, TempFile, open_inside, read_at_most};
+use crate::fs::{FileVersion, TempFile, open_inside, read_at_most, target_inside};
 use crate::oci::Index;
 
 /// The entry point of a layout (image-spec, image-layout.md, "index.json file").
@@ -143,7 +144,7 @@ impl Layout {
         let mut replaced = Vec::new();
         let placed = documents.into_iter().try_for_each(|PendingDocument { path, file }| {
             replaced.push(file.replace(&path).map_err(Error::io("write", &path))?);
-            self.sync_directory(self.path())
+            self.sync_directory(path.parent().expect("a document is in a directory"))
         });
         if placed.is_ok() || !replaced.into_iter().rev().all(|document| document.restore().is_ok()) {
             named.into_iter().for_each(StoredBlob::keep);
@@ -191,10 +192,12 @@ impl Layout {
     }
 
     fn prepare(&self, name: &str, document: &impl Serialize) -> Result<PendingDocument> {
-        Ok(PendingDocument {
-            path: self.document_path(name),
-            file: self.temp_file(|writer| write_pretty(document, writer))?,
-        })
+        let path = self.document_path(name);
+        // A link in the layout stays, and what it leads to is replaced.
+        let is_link = fs::symlink_metadata(&path).is_ok_and(|metadata| metadata.is_symlink());
+        let target = if is_link { target_inside(self.path(), &path).ok().flatten() } else { None };
+        let path = target.unwrap_or(path);
+        Ok(PendingDocument { path, file: self.temp_file(|writer| write_pretty(document, writer))? })
     }
 
     fn document_path(&self, name: &str) -> PathBuf {

@@ -5,7 +5,7 @@ use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use serde::Deserialize;
+use serde_json::Value;
 
 use super::checked::CheckedDocuments;
 use super::error::{Error, Result};
@@ -59,12 +59,6 @@ pub(super) struct Lock {
     _marker: File,
 }
 
-#[derive(Deserialize)]
-struct Marker {
-    #[serde(rename = "imageLayoutVersion")]
-    version: String,
-}
-
 impl Layout {
     /// Opens a layout that is there. Temporary files that killed writers left in it are deleted.
     ///
@@ -88,11 +82,16 @@ impl Layout {
             Err(error) if error.kind() == io::ErrorKind::InvalidInput => return Err(malformed(error.to_string())),
             Err(error) => return Err(Error::io("read", marker)(error)),
         };
-        let found: Marker = serde_json::from_slice(&content).map_err(|error| malformed(error.to_string()))?;
-        if found.version != LAYOUT_VERSION {
-            return Err(Error::LayoutVersion { found: found.version, expected: LAYOUT_VERSION });
+        let marker: Value = serde_json::from_slice(&content).map_err(|error| malformed(error.to_string()))?;
+        let fields = marker.as_object().ok_or_else(|| malformed("it is not a JSON object".to_owned()))?;
+        match fields.get("imageLayoutVersion") {
+            Some(Value::String(version)) if version == LAYOUT_VERSION => Ok(layout),
+            Some(Value::String(version)) => {
+                Err(Error::LayoutVersion { found: version.clone(), expected: LAYOUT_VERSION })
+            }
+            Some(_) => Err(malformed("imageLayoutVersion is not a string".to_owned())),
+            None => Err(malformed("it has no imageLayoutVersion".to_owned())),
         }
-        Ok(layout)
     }
 
     /// Deletes what killed writers left. That somebody writes now, or that this cannot be done here, is no error: a
@@ -211,6 +210,17 @@ impl Layout {
             return Ok(());
         }
         self.metrics.time(Phase::Sync, || file.sync()).map_err(Error::io("write to", &self.root))
+    }
+
+    /// Waits until a file that somebody stored, and its name, are on the disk.
+    pub(super) fn sync_stored(&self, path: &Path) -> Result<()> {
+        // Windows syncs only what is open for writing, and syncs names with their files.
+        if self.options.no_sync || cfg!(windows) {
+            return Ok(());
+        }
+        let sync = || File::open(path).and_then(|file| file.sync_data());
+        self.metrics.time(Phase::Sync, sync).map_err(Error::io("sync", path))?;
+        path.parent().map_or(Ok(()), |directory| self.sync_directory(directory))
     }
 
     /// Waits until the names in a directory are on the disk.

@@ -10,7 +10,7 @@ use super::handle::{BLOBS_DIRECTORY, LAYOUT_VERSION, Layout, MARKER_LIMIT};
 use super::lock::WriteOptions;
 use super::stage::Stage;
 use crate::abandon::{Registered, Section};
-use crate::fs::{open_regular, read_at_most, remove_stale};
+use crate::fs::{open_regular, read_at_most, remove_stale, target_inside};
 use crate::oci::Index;
 
 impl Layout {
@@ -70,6 +70,10 @@ impl Layout {
         };
         remove_stale(root).map_err(Error::io("clean", root))?;
         let blobs = root.join(BLOBS_DIRECTORY);
+        let is_link = fs::symlink_metadata(&blobs).is_ok_and(|metadata| metadata.is_symlink());
+        if is_link && target_inside(root, &blobs).is_ok_and(|target| target.is_none()) {
+            return Err(Error::LinkOutside { path: blobs });
+        }
         if has_blobs(&blobs).map_err(Error::io("read", &blobs))? {
             return Err(Error::Occupied { path: root.to_owned(), name: BLOBS_DIRECTORY });
         }

@@ -39,6 +39,9 @@ impl fmt::Debug for LayerInput {
     }
 }
 
+/// The most threads that compress one layer. More are no faster on any machine of today, and each takes memory.
+const MAX_JOBS: usize = 256;
+
 /// How a layer is added.
 #[derive(Default)]
 pub struct LayerOptions<'a> {
@@ -210,7 +213,7 @@ impl Layout {
         let plan = input.plan(options.compression, options.media_type.as_ref())?;
         // What would fail at the end fails before the work.
         self.check_stage()?;
-        let jobs = options.jobs.or_else(|| available_parallelism().ok()).map_or(1, NonZeroUsize::get);
+        let jobs = options.jobs.or_else(|| available_parallelism().ok()).map_or(1, NonZeroUsize::get).min(MAX_JOBS);
         let (blob, diff_id) = self.store_layer(input, plan.treatment, jobs, options.bounds, options.progress)?;
 
         let lock = self.lock()?;

@@ -38,7 +38,8 @@ impl Layout {
     /// # Errors
     ///
     /// [`Error::NoLayers`], [`Error::NoConfig`]; [`Error::ConfigMismatch`] if the config was generated for other layers;
-    /// [`Error::MissingBlob`], [`Error::DigestMismatch`] or [`Error::MalformedDocument`] if the config cannot be read;
+    /// [`Error::MissingBlob`] or [`Error::SizeMismatch`] if a blob is not as it was staged; [`Error::DigestMismatch`] or
+    /// [`Error::MalformedDocument`] if the config cannot be read;
     /// [`Error::MalformedStage`], [`Error::MalformedIndex`]; [`Error::Io`].
     pub fn generate_manifest(&self, options: ManifestOptions) -> Result<StagedManifest> {
         // Reading layers takes long: it is done before the layout is locked.
@@ -174,12 +175,16 @@ impl Layout {
             return Err(Error::NoLayers);
         }
         let config = stage.config.clone().ok_or(Error::NoConfig)?;
-        stage.layers.iter().try_for_each(|layer| self.expect_blob(&layer.digest, STAGE))?;
+        stage.layers.iter().try_for_each(|layer| self.expect_blob(&layer.digest, layer.size, STAGE))?;
         if !config.media_type.is_image_config() {
-            self.expect_blob(&config.digest, STAGE)?;
+            self.expect_blob(&config.digest, config.size, STAGE)?;
             return Ok((config, None));
         }
         let content = self.read_document_blob(&config.digest, STAGE)?;
+        let actual = content.len() as u64;
+        if actual != config.size {
+            return Err(Error::SizeMismatch { digest: config.digest, expected: config.size, actual });
+        }
         let image: ImageConfig = serde_json::from_slice(&content).map_err(|error| Error::MalformedDocument {
             digest: config.digest.clone(),
             kind: "image config",

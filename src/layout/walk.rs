@@ -67,6 +67,10 @@ impl Layout {
     ///
     /// A blob that cannot be deleted stays: it is unreferenced, not wrong, and the documents are in their new state.
     pub(super) fn remove_unreferenced(&self, lock: &Lock, index: &Index, stage: &Stage, candidates: Vec<Digest>) {
+        // What other layouts name cannot be known here.
+        if self.shares_blobs() {
+            return;
+        }
         for digest in self.unreferenced(index, stage, candidates) {
             let _ = self.remove_blob(lock, &digest);
         }

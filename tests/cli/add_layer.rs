@@ -427,3 +427,18 @@ fn the_media_type_is_assumed_only_where_it_is_not_given() {
         .run("layout add layer -p image -f patches.tar.gz --yes")
         .succeeds(staged_layer(PATCHES, PATCHES_SIZE, GZIP_TYPE), used_type(GZIP_TYPE));
 }
+
+#[test]
+fn any_number_of_jobs_gives_the_same_bytes() {
+    let content: Vec<u8> = (0..3u32 << 18).flat_map(|n| (n.wrapping_mul(2_654_435_761) >> 20).to_le_bytes()).collect();
+    for format in ["gzip", "zstd"] {
+        let layers = ["1", "2", "300", "4294967295", "18446744073709551615"].map(|jobs| {
+            let sandbox = Sandbox::new();
+            sandbox.write("layer", &content);
+            sandbox.ok_json(&format!(
+                "layout add layer -p image -f layer --media-type a/b --compress-format {format} --jobs {jobs}"
+            ))
+        });
+        assert!(layers.iter().all(|layer| *layer == layers[0]), "{layers:#?}");
+    }
+}

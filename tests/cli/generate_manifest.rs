@@ -271,3 +271,20 @@ fn nothing_is_noted_before_everything_was_checked() {
             .fails("Error: index.json at image is not a valid OCI Image Index\n");
     }
 }
+
+#[test]
+fn a_staged_size_that_is_not_that_of_the_blob_is_refused() {
+    for (part, digest, size) in [("layer", BASE, BASE_SIZE), ("config", CONFIG, CONFIG_SIZE)] {
+        let sandbox = Sandbox::configured();
+        sandbox.edit("image/.regshape-stage.json", |stage| {
+            let staged = if part == "layer" { &mut stage["layers"][0] } else { &mut stage["config"] };
+            staged["size"] = json!(4_611_686_018_427_387_904u64);
+        });
+        let before = sandbox.tree();
+        sandbox.refuses(
+            "layout generate manifest -p image",
+            &format!("size mismatch for {digest}: expected 4611686018427387904, got {size}"),
+        );
+        assert_eq!(sandbox.tree(), before);
+    }
+}

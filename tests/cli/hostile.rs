@@ -366,17 +366,17 @@ fn documents_beyond_their_bounds_are_refused_with_the_bound() {
     };
     const MIB: u64 = 1 << 20;
     let sandbox = Sandbox::built();
-    huge(&sandbox, STAGE, 512 * MIB + 1);
+    huge(&sandbox, STAGE, 128 * MIB + 1);
     for command in STAGE_READERS {
-        refuses(&sandbox, command, "staging file at image is malformed: it is larger than 536870912 bytes");
+        refuses(&sandbox, command, "staging file at image is malformed: it is larger than 134217728 bytes");
     }
     let sandbox = Sandbox::built();
-    huge(&sandbox, "image/index.json", 512 * MIB + 1);
+    huge(&sandbox, "image/index.json", 128 * MIB + 1);
     for command in INDEX_READERS {
         refuses(&sandbox, command, INDEX_ERROR);
     }
     let outcome = run(&sandbox, "layout validate --path image");
-    outcome.fails(format!("Error: {INDEX_ERROR}\n  caused by: it is larger than 536870912 bytes\n"));
+    outcome.fails(format!("Error: {INDEX_ERROR}\n  caused by: it is larger than 134217728 bytes\n"));
     let sandbox = Sandbox::built();
     huge(&sandbox, "image/oci-layout", 200 * MIB);
     for command in ["validate", "show", "status", "add layer --file base.tar"] {

@@ -25,10 +25,14 @@ fn links_that_stay_in_the_layout_are_followed() {
     }
     replace_by_link(&sandbox, "image/blobs", "image/elsewhere/blobs");
     sandbox.is_valid();
+    assert_eq!(sandbox.run("layout validate -p image --shared-blobs").status, 0);
     sandbox.ok("layout add layer -p image -f base.tar -q");
     sandbox.ok("layout generate config -p image -q");
     sandbox.ok("layout generate manifest -p image --ref-name v2 -q");
     sandbox.is_valid();
+    for name in ["image/index.json", "image/.regshape-stage.json"] {
+        assert!(fs::symlink_metadata(sandbox.path(name)).expect("there").is_symlink(), "{name} is still a link");
+    }
 }
 
 #[test]
@@ -79,4 +83,35 @@ fn blobs_that_layouts_share_are_asked_for() {
     }
     assert_eq!(sandbox.run("layout validate -p image").status, 1);
     sandbox.ok("layout validate -p image --shared-blobs");
+}
+
+#[test]
+fn blobs_that_layouts_share_are_not_deleted() {
+    let sandbox = Sandbox::empty();
+    sandbox.write("base.tar", base_tar());
+    fs::create_dir_all(sandbox.path("store/sha256")).expect("created");
+    for layout in ["one", "two"] {
+        sandbox.ok(&format!("layout init -p {layout}"));
+        fs::remove_dir_all(sandbox.path(layout).join("blobs")).expect("removed");
+        symlink(sandbox.path("store"), sandbox.path(layout).join("blobs")).expect("linked");
+        for words in ["add layer -f base.tar", "generate config", "generate manifest --ref-name x"] {
+            sandbox.ok(&format!("layout {words} -p {layout} -q --shared-blobs"));
+        }
+    }
+    for words in ["update config --os plan9", "generate manifest --ref-name x", "annotate manifest --annotation a=1"] {
+        sandbox.ok(&format!("layout {words} -p one -q --shared-blobs"));
+        sandbox.ok("layout validate -p two --shared-blobs");
+    }
+}
+
+#[test]
+fn init_makes_nothing_behind_a_link() {
+    let sandbox = Sandbox::empty();
+    for directory in ["outside", "image"] {
+        fs::create_dir(sandbox.path(directory)).expect("created");
+    }
+    symlink(sandbox.path("outside"), sandbox.path("image/blobs")).expect("linked");
+    let before = sandbox.tree();
+    assert_eq!(sandbox.run("layout init -p image").status, 1);
+    assert_eq!(sandbox.tree(), before);
 }

@@ -14,7 +14,7 @@ fn a_valid_layout_is_said_to_be_so_and_json_counts_what_was_checked() {
         sandbox.ok_json("layout validate --path image"),
         json!({
             "valid": true, "layout_path": "image", "errors": [], "warnings": [],
-            "checked": {"blobs": 4, "bytes": BASE_SIZE + PATCHES_SIZE + CONFIG_SIZE + MANIFEST_SIZE},
+            "checked": {"blobs": 4, "bytes": BASE_SIZE + PATCHES_SIZE + CONFIG_SIZE + MANIFEST_SIZE}, "findings": [],
         })
     );
     assert_eq!(Sandbox::new().ok_json("layout validate --path image")["checked"], json!({"blobs": 0, "bytes": 0}));
@@ -61,7 +61,10 @@ fn every_finding_is_reported_and_not_the_first_only() {
 fn the_marker_is_checked() {
     let sandbox = Sandbox::built();
     for (content, reason) in [
-        ("{}", "missing field `imageLayoutVersion` at line 1 column 2"),
+        ("{}", "it has no imageLayoutVersion"),
+        (r#"["1.0.0"]"#, "it is not a JSON object"),
+        (r#"{"imageLayoutVersion":1}"#, "imageLayoutVersion is not a string"),
+        (r#"{"imageLayoutVersion":"1.0.0","x":"\ud800"}"#, "unexpected end of hex escape at line 1 column 42"),
         ("", "EOF while parsing a value at line 1 column 0"),
     ] {
         sandbox.write("image/oci-layout", content);
@@ -648,6 +651,26 @@ fn json_has_one_value_for_any_layout() {
     let keys = |value: Value| value.as_object().expect("an object").keys().cloned().collect::<Vec<_>>();
     for sandbox in [Sandbox::empty(), Sandbox::new(), Sandbox::built()] {
         let value = sandbox.run("layout validate --path image --json").json();
-        assert_eq!(keys(value), ["checked", "errors", "layout_path", "valid", "warnings"]);
+        assert_eq!(keys(value), ["checked", "errors", "findings", "layout_path", "valid", "warnings"]);
     }
+}
+
+#[test]
+fn json_tells_the_place_of_every_finding_and_the_same_words_once() {
+    let sandbox = Sandbox::built();
+    sandbox.edit("image/index.json", |index| {
+        let mut entry = index["manifests"][0].clone();
+        entry["size"] = json!(5);
+        entry.as_object_mut().expect("an entry").remove("annotations");
+        index["manifests"] = json!([entry, entry]);
+    });
+    let outcome = sandbox.run("layout validate --path image --json");
+    let value = outcome.json();
+    let message = format!(
+        "size mismatch for {}: expected 5, got {MANIFEST_SIZE}",
+        sandbox.index()["manifests"][0]["digest"].as_str().expect("a digest")
+    );
+    assert_eq!((outcome.status, value["errors"].clone()), (1, json!([message])));
+    let placed = |at: u32| json!({"severity": "error", "location": format!("manifests[{at}] in index.json"), "message": message});
+    assert_eq!(value["findings"], json!([placed(0), placed(1)]));
 }

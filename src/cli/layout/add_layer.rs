@@ -34,7 +34,7 @@ pub(super) struct Args {
     #[arg(long, value_name = "FORMAT", value_enum, default_value = "gzip", ignore_case = true)]
     compress_format: Format,
     /// How hard to compress: 1 to 9 for gzip [default: 5], 1 to 19 for zstd [default: 3]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=19))]
     level: Option<u8>,
     /// How many threads compress [default: the number of cores]; the bytes do not depend on it
     #[arg(long, value_name = "N")]

@@ -6,7 +6,7 @@ use regshape::oci::Index;
 use serde::Serialize;
 
 use super::{Common, Context, Leaf};
-use crate::cli::ui::Screen;
+use crate::cli::ui::{Screen, json};
 
 /// Print index.json
 #[derive(Debug, clap::Args)]
@@ -23,7 +23,7 @@ struct Shown(Index);
 
 impl Screen for Shown {
     fn text(&self) -> String {
-        serde_json::to_string_pretty(self).expect("an index can be written: it was read")
+        json(self).expect("an index can be written: it was read")
     }
 }
 

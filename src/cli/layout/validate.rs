@@ -1,8 +1,9 @@
 //! `layout validate`
 
+use std::collections::HashSet;
 use std::process::ExitCode;
 
-use regshape::layout::{Error, Finding, Layout, Report, ValidateOptions};
+use regshape::layout::{Checked, Error, Finding, Layout, Report, ValidateOptions};
 use serde::Serialize;
 
 use super::{Common, Context, Leaf};
@@ -33,8 +34,45 @@ pub(super) struct Args {
 struct Validated {
     valid: bool,
     layout_path: String,
-    #[serde(flatten)]
-    report: Report,
+    errors: Vec<String>,
+    warnings: Vec<String>,
+    checked: Checked,
+    /// Every finding with its place.
+    findings: Vec<Placed>,
+}
+
+#[derive(Serialize)]
+struct Placed {
+    severity: &'static str,
+    location: String,
+    message: String,
+}
+
+impl Validated {
+    fn new(layout_path: String, report: &Report) -> Self {
+        let words = |findings: &[Finding]| distinct(findings).map(ToString::to_string).collect();
+        let errors = report.errors.iter().map(|finding| ("error", finding));
+        let warnings = report.warnings.iter().map(|finding| ("warning", finding));
+        let findings = errors.chain(warnings).map(|(severity, finding)| Placed {
+            severity,
+            location: finding.location().to_owned(),
+            message: finding.to_string(),
+        });
+        Self {
+            valid: report.is_valid(),
+            layout_path,
+            errors: words(&report.errors),
+            warnings: words(&report.warnings),
+            checked: report.checked,
+            findings: findings.collect(),
+        }
+    }
+}
+
+/// Leaves out findings whose words are those of an earlier one: of several descriptors of one blob, say.
+fn distinct(findings: &[Finding]) -> impl Iterator<Item = &Finding> {
+    let mut said = HashSet::new();
+    findings.iter().filter(move |finding| said.insert(finding.to_string()))
 }
 
 impl Screen for Validated {
@@ -67,12 +105,12 @@ impl Leaf for Args {
             }
             Err(error) => return Err(error.into()),
         };
-        report.warnings.iter().for_each(|finding| context.ui.warn(&text_of(finding)));
-        let result = Validated { valid: report.is_valid(), layout_path, report };
+        distinct(&report.warnings).for_each(|finding| context.ui.warn(&text_of(finding)));
+        let result = Validated::new(layout_path, &report);
         if result.valid || self.common.json {
             context.ui.result(&result)?;
         } else {
-            result.report.errors.iter().for_each(|finding| context.ui.error(&text_of(finding)));
+            distinct(&report.errors).for_each(|finding| context.ui.error(&text_of(finding)));
         }
         Ok(if result.valid { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     }

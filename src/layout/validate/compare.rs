@@ -44,7 +44,7 @@ impl Validation<'_> {
         self.leaves.iter().map(job).collect()
     }
 
-    /// Puts together what was found, in the order of the documents. The same words are not said twice.
+    /// Puts together what was found, in the order of the documents. The same is not said of a place twice.
     pub(super) fn report(mut self, verified: &HashMap<Digest, Verified>) -> Result<Report> {
         let mut report = Report { checked: self.checked, ..Report::default() };
         let mut words = HashSet::new();
@@ -57,7 +57,7 @@ impl Validation<'_> {
                 Outcome::Warning(finding) => (&mut report.warnings, finding),
                 _ => continue,
             };
-            if words.insert(finding.to_string()) {
+            if words.insert((finding.to_string(), finding.location().to_owned())) {
                 findings.push(finding);
             }
         }

@@ -293,8 +293,10 @@ impl<'a> Validation<'a> {
         {
             let message = format!("{location}: mediaType is {says}, but the document says {is}");
             // What Docker calls it is no contradiction, and what nobody knows is none.
+            let is_known = says.is_image_config() || says.layer_encoding().is_some();
             match Kind::of(says) {
                 Some(kind) if Kind::of(is) != Some(kind) => self.error(message, location),
+                None if is_known => self.error(message, location),
                 _ => self.warning(message, location),
             }
         }
@@ -349,6 +351,8 @@ impl<'a> Validation<'a> {
         let own = node.get("mediaType").and_then(Node::as_str).and_then(|text| Kind::of(&text.parse().ok()?));
         let kind = own.unwrap_or(kind);
         let mut document = schema::document(kind, &node);
+        // A list that is not as it must be may name blobs that then seem not to be referenced.
+        self.is_incomplete |= !document.faults.is_empty();
         drop(node);
         for fault in &document.faults {
             self.error(malformed(kind.name(), Reason::new(fault)).to_string(), location);
