@@ -218,7 +218,7 @@ mod tests {
         };
         assert_eq!(
             [digest(CompressFormat::Gzip), digest(CompressFormat::Zstd)],
-            ["eadee5de489768b8", "ef8084265d7d24f1"]
+            ["eadee5de489768b8", "34e7ac406e6e73de"]
         );
     }
 

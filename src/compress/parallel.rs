@@ -17,7 +17,7 @@ const BLOCK: usize = gzip::BLOCK;
 
 /// How many bytes of input a thread of zstd works on. Fixes bytes on disk, and most of the memory: each thread holds
 /// about three times as many.
-const ZSTD_JOB: u32 = 4 * 1024 * 1024;
+const ZSTD_JOB: u32 = 2 * 1024 * 1024;
 
 /// Why compressing ended early: the compressor failed, or what brings or takes the bytes did.
 #[derive(Debug)]
