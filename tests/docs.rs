@@ -438,8 +438,8 @@ fn podman_and_buildah_are_not_given_a_path_that_they_refuse() {
 #[test]
 fn every_flag_that_the_prose_names_is_one_of_the_program() {
     /// Flags of other programs.
-    const OTHERS: [&str; 7] =
-        ["--release", "--example", "--test", "--no-default-features", "--open", "--bench", "--memory"];
+    const OTHERS: [&str; 8] =
+        ["--release", "--example", "--test", "--no-default-features", "--open", "--bench", "--memory", "--rounds"];
     let help: String = commands().iter().map(|command| command.help.as_str()).collect();
     let is_word = |c: char| c.is_ascii_alphanumeric() || c == '-';
     let known: BTreeSet<&str> = help.split(|c| !is_word(c)).filter(|word| word.starts_with("--")).collect();
