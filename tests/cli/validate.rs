@@ -674,3 +674,12 @@ fn json_tells_the_place_of_every_finding_and_the_same_words_once() {
     let placed = |at: u32| json!({"severity": "error", "location": format!("manifests[{at}] in index.json"), "message": message});
     assert_eq!(value["findings"], json!([placed(0), placed(1)]));
 }
+
+#[test]
+fn a_layout_without_its_blobs_directory_is_warned_of() {
+    let sandbox = Sandbox::new();
+    fs::remove_dir_all(sandbox.path("image/blobs")).expect("removed");
+    sandbox
+        .run("layout validate --path image")
+        .succeeds("Layout at image is valid.\n", "Warning: the directory blobs does not exist\n");
+}

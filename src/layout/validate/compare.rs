@@ -9,7 +9,6 @@ use super::tar::Verdict;
 use super::verify::{Job, Verified};
 use super::{Finding, Report};
 use crate::compress::Encoding;
-use crate::layout::error::{Error, Result};
 use crate::oci::{Digest, LayerEncoding, MediaType};
 
 impl Validation<'_> {
@@ -45,12 +44,12 @@ impl Validation<'_> {
     }
 
     /// Puts together what was found, in the order of the documents. The same is not said of a place twice.
-    pub(super) fn report(mut self, verified: &HashMap<Digest, Verified>) -> Result<Report> {
+    pub(super) fn report(mut self, verified: &HashMap<Digest, Verified>) -> Report {
         let mut report = Report { checked: self.checked, ..Report::default() };
         let mut words = HashSet::new();
         let outcomes = std::mem::take(&mut self.outcomes);
         let resolved = outcomes.into_iter().flat_map(|outcome| self.resolve(outcome, verified));
-        let stray = self.stray()?.into_iter().map(Outcome::Warning);
+        let stray = self.stray().into_iter().map(Outcome::Warning);
         for outcome in resolved.chain(stray) {
             let (findings, finding) = match outcome {
                 Outcome::Error(finding) => (&mut report.errors, finding),
@@ -61,11 +60,11 @@ impl Validation<'_> {
                 findings.push(finding);
             }
         }
-        Ok(report)
+        report
     }
 
     /// Looks for what nothing leads to, if all that leads to something could be read.
-    fn stray(&self) -> Result<Vec<Finding>> {
+    fn stray(&self) -> Vec<Finding> {
         let mut referenced = self.referenced.clone();
         match self.layout.find_stage() {
             Ok(stage) => stage.into_iter().for_each(|stage| {
@@ -74,12 +73,9 @@ impl Validation<'_> {
                 referenced.extend(stage.manifest.map(|manifest| manifest.digest));
             }),
             // The staging file is no part of a layout, but whoever goes on with this one will miss it.
-            Err(error @ (Error::MalformedStage { .. } | Error::StageVersion { .. })) => {
-                return Ok(vec![Finding::new(error.to_string(), "staging file")]);
-            }
-            Err(error) => return Err(error),
+            Err(error) => return vec![Finding::new(error.to_string(), "staging file")],
         }
-        if self.is_incomplete { Ok(Vec::new()) } else { self.layout.find_stray(&referenced) }
+        if self.is_incomplete { Vec::new() } else { self.layout.find_stray(&referenced) }
     }
 
     /// Turns a step of the report into what there is to say.

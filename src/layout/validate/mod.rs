@@ -149,6 +149,6 @@ impl Layout {
             Err(error) => return Err(error),
         }
         let verified = self.verify_blobs(validation.jobs(), options);
-        validation.report(&verified)
+        Ok(validation.report(&verified))
     }
 }

@@ -5,7 +5,7 @@ use std::fs;
 use std::io;
 use std::path::Path;
 
-use crate::layout::error::{Error, Result};
+use crate::layout::error::Error;
 use crate::layout::handle::{BLOBS_DIRECTORY, Layout};
 use crate::oci::Digest;
 
@@ -26,11 +26,17 @@ struct Stray {
 
 impl Layout {
     /// Looks through `blobs/` for what is not among the referenced blobs.
-    pub(super) fn find_stray(&self, referenced: &HashSet<Digest>) -> Result<Vec<Finding>> {
+    pub(super) fn find_stray(&self, referenced: &HashSet<Digest>) -> Vec<Finding> {
         let mut stray = Stray::default();
         let blobs = self.path().join(BLOBS_DIRECTORY);
-        stray.look_through(self.path(), &blobs, referenced).map_err(Error::io("read", blobs))?;
-        Ok(stray.findings())
+        if fs::symlink_metadata(&blobs).is_err_and(|error| error.kind() == io::ErrorKind::NotFound) {
+            // Programs that keep layouts in version control lose empty directories.
+            return vec![Finding::new("the directory blobs does not exist", BLOBS_DIRECTORY)];
+        }
+        match stray.look_through(self.path(), &blobs, referenced) {
+            Ok(()) => stray.findings(),
+            Err(error) => vec![Finding::new(Error::io("read", blobs)(error).to_string(), BLOBS_DIRECTORY)],
+        }
     }
 }
 
