@@ -116,6 +116,13 @@ impl Stage {
             extra: UnknownFields::new(),
         }
     }
+
+    /// Returns the blobs that the staging file names.
+    pub(super) fn blobs(&self) -> impl Iterator<Item = &Digest> {
+        let layers = self.layers.iter().map(|layer| &layer.digest);
+        let config = self.config.iter().map(|config| &config.digest);
+        layers.chain(config).chain(self.manifest.iter().map(|manifest| &manifest.digest))
+    }
 }
 
 /// The result of a change, and what it means for what was made before.

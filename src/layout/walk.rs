@@ -1,6 +1,6 @@
 //! What refers to what: the documents that `index.json` leads to.
 
-use std::collections::HashSet;
+use std::collections::{HashSet, VecDeque};
 
 use serde_json::Value;
 
@@ -60,9 +60,128 @@ impl Document {
             Self::Index(index) => index.manifests.iter().collect(),
         }
     }
+
+    /// Returns what the document is about.
+    pub(super) fn subject(&self) -> Option<&Descriptor> {
+        match self {
+            Self::Manifest(manifest) => manifest.subject.as_ref(),
+            Self::Index(index) => index.subject.as_ref(),
+        }
+    }
+
+    /// Returns everything that the document names: its parts and its subject.
+    pub(super) fn names(&self) -> impl Iterator<Item = &Descriptor> {
+        self.parts().into_iter().chain(self.subject())
+    }
+}
+
+/// How far a walk goes from the descriptors that it begins with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Reach {
+    /// To what indexes list. Manifests are not read.
+    Indexes,
+    /// To what manifests are made of, too.
+    Manifests,
+    /// To what manifests and indexes are about, too: their subjects.
+    Subjects,
+}
+
+/// A walk from some descriptors to everything that they lead to. It comes to each digest once, so that neither cycles nor
+/// nesting matter, and never to what a manifest is made of, unless that is a document itself.
+pub(super) struct Walk<'a> {
+    layout: &'a Layout,
+    reach: Reach,
+    queue: VecDeque<Step>,
+    seen: HashSet<Digest>,
+}
+
+/// What a walk will come to.
+struct Step {
+    entry: Descriptor,
+    referrer: Option<Digest>,
+}
+
+/// What a walk came to.
+pub(super) struct Visit {
+    /// What leads here.
+    pub(super) entry: Descriptor,
+    /// The document that the descriptor stands in; `None` if the walk began with it.
+    pub(super) referrer: Option<Digest>,
+    /// The document; `None` if this is no document, or one that is out of reach; an error if it cannot be read.
+    pub(super) document: Result<Option<Document>>,
+}
+
+impl Visit {
+    /// Returns the document if there is one. A missing blob leads nowhere.
+    ///
+    /// # Errors
+    ///
+    /// What keeps the document from being read.
+    pub(super) fn leads_to(self) -> Result<Option<Document>> {
+        match self.document {
+            Err(Error::MissingBlob { .. }) => Ok(None),
+            document => document,
+        }
+    }
+}
+
+impl Walk<'_> {
+    fn note(&mut self, entry: &Descriptor, referrer: Option<&Digest>) {
+        if self.seen.insert(entry.digest.clone()) {
+            self.queue.push_back(Step { entry: entry.clone(), referrer: referrer.cloned() });
+        }
+    }
+
+    /// Notes where a document leads.
+    fn follow(&mut self, digest: &Digest, document: &Document) {
+        let are_entries = matches!(document, Document::Index(_));
+        for part in document.parts() {
+            if are_entries || Document::is_one(&part.media_type) {
+                self.note(part, Some(digest));
+            }
+        }
+        if self.reach == Reach::Subjects {
+            document.subject().into_iter().for_each(|subject| self.note(subject, Some(digest)));
+        }
+    }
+}
+
+impl Iterator for Walk<'_> {
+    type Item = Visit;
+
+    fn next(&mut self) -> Option<Visit> {
+        let Step { entry, referrer } = self.queue.pop_front()?;
+        let document = if self.reach == Reach::Indexes && entry.media_type.is_manifest() {
+            Ok(None)
+        } else {
+            self.layout.read_entry(&entry, referrer.as_ref())
+        };
+        if let Ok(Some(document)) = &document {
+            self.follow(&entry.digest, document);
+        }
+        Some(Visit { entry, referrer, document })
+    }
 }
 
 impl Layout {
+    /// Walks from some descriptors to everything that they lead to.
+    pub(super) fn walk<'a>(&self, from: impl IntoIterator<Item = &'a Descriptor>, reach: Reach) -> Walk<'_> {
+        let mut walk = Walk { layout: self, reach, queue: VecDeque::new(), seen: HashSet::new() };
+        from.into_iter().for_each(|entry| walk.note(entry, None));
+        walk
+    }
+
+    /// Reads the document that an entry leads to, if it is one.
+    fn read_entry(&self, entry: &Descriptor, referrer: Option<&Digest>) -> Result<Option<Document>> {
+        let referrer = referrer.map_or("index.json", Digest::as_str);
+        match self.read_document_blob(&entry.digest, referrer) {
+            Ok(content) => Document::of_entry(entry, &content),
+            // What is not said to be a document, and is too large for one, is none.
+            Err(Error::TooLarge { .. }) if !Document::is_one(&entry.media_type) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
     /// Deletes those of some blobs that nothing names any more.
     ///
     /// A blob that cannot be deleted stays: it is unreferenced, not wrong, and the documents are in their new state.
@@ -80,53 +199,32 @@ impl Layout {
     ///
     /// Where in doubt a blob counts as named: a document that cannot be read keeps all of them.
     fn unreferenced(&self, index: &Index, stage: &Stage, candidates: Vec<Digest>) -> Vec<Digest> {
-        let mut named: HashSet<Digest> = stage.layers.iter().map(|layer| layer.digest.clone()).collect();
-        named.extend(stage.config.iter().map(|config| config.digest.clone()));
-        named.extend(stage.manifest.iter().map(|manifest| manifest.digest.clone()));
-        let mut left: Vec<Digest> = candidates.into_iter().filter(|digest| !named.contains(digest)).collect();
-
-        if left.is_empty() {
-            return left;
+        let mut left: HashSet<Digest> = candidates.into_iter().collect();
+        for digest in stage.blobs() {
+            left.remove(digest);
         }
-        let mut queue: Vec<Descriptor> = Vec::new();
-        let mut seen = HashSet::new();
-        let mut note = |descriptor: &Descriptor, is_entry: bool, left: &mut Vec<Digest>, queue: &mut Vec<_>| {
-            left.retain(|digest| *digest != descriptor.digest);
-            if (is_entry || Document::is_one(&descriptor.media_type)) && seen.insert(descriptor.digest.clone()) {
-                queue.push(descriptor.clone());
-            }
-        };
-        for entry in index.manifests.iter().chain(&index.subject) {
-            note(entry, true, &mut left, &mut queue);
-        }
-        if let Some(manifest) = &stage.manifest {
-            let entry = Descriptor::new(manifest.media_type.clone(), manifest.digest.clone(), manifest.size);
-            note(&entry, true, &mut left, &mut queue);
-        }
-        while let Some(entry) = queue.pop() {
-            if left.is_empty() {
-                break;
-            }
-            let document = match self.read_document_blob(&entry.digest, "index.json") {
-                Ok(content) => Document::of_entry(&entry, &content),
-                // What is not there names nothing; nor does what is no document and too large for one.
-                Err(Error::MissingBlob { .. }) => continue,
-                Err(Error::TooLarge { .. }) if !Document::is_one(&entry.media_type) => continue,
-                Err(error) => Err(error),
-            };
-            let (parts, subject, are_entries) = match &document {
-                Ok(None) => continue,
-                Ok(Some(document @ Document::Manifest(manifest))) => (document.parts(), &manifest.subject, false),
-                Ok(Some(document @ Document::Index(index))) => (document.parts(), &index.subject, true),
+        let roots = Self::roots(index, stage);
+        roots.iter().for_each(|root| drop(left.remove(&root.digest)));
+        let mut walk = self.walk(&roots, Reach::Subjects);
+        while !left.is_empty() {
+            let Some(visit) = walk.next() else { break };
+            match visit.leads_to() {
+                Ok(document) => {
+                    for named in document.iter().flat_map(Document::names) {
+                        left.remove(&named.digest);
+                    }
+                }
                 Err(_) => return Vec::new(),
-            };
-            for part in parts {
-                note(part, are_entries, &mut left, &mut queue);
-            }
-            if let Some(subject) = subject {
-                note(subject, true, &mut left, &mut queue);
             }
         }
-        left
+        left.into_iter().collect()
+    }
+
+    /// Returns what everything that is in use is reached from: the entries of `index.json`, its subject, the staged manifest.
+    pub(super) fn roots(index: &Index, stage: &Stage) -> Vec<Descriptor> {
+        let staged = stage.manifest.as_ref();
+        let staged =
+            staged.map(|staged| Descriptor::new(staged.media_type.clone(), staged.digest.clone(), staged.size));
+        index.manifests.iter().chain(&index.subject).cloned().chain(staged).collect()
     }
 }

@@ -1,4 +1,4 @@
-//! Content descriptors (image-spec, descriptor.md) and platforms (image-index.md).
+//! Content descriptors (image-spec, descriptor.md).
 
 use std::collections::BTreeMap;
 
@@ -6,7 +6,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
 use super::fields::document_fields;
-use super::{Digest, MediaType, REF_NAME, UnknownFields};
+use super::{Digest, MediaType, Platform, REF_NAME, UnknownFields};
 
 /// Annotations: keys and values that people attach to descriptors, manifests and indexes.
 pub type Annotations = BTreeMap<String, String>;
@@ -82,33 +82,6 @@ impl Descriptor {
 pub(crate) fn embedded(data: &str) -> Option<Vec<u8>> {
     STANDARD.decode(data).ok()
 }
-
-/// The platform that an image runs on.
-///
-/// The image-spec requires the first two fields; documents of other programs are read without them too.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Platform {
-    /// The CPU architecture, in Go's words: `amd64`, `arm64`.
-    pub architecture: Option<String>,
-    /// The operating system, in Go's words: `linux`.
-    pub os: Option<String>,
-    /// The version of the operating system.
-    pub os_version: Option<String>,
-    /// The features that the operating system must have.
-    pub os_features: Option<Vec<String>>,
-    /// The variant of the CPU.
-    pub variant: Option<String>,
-    /// Fields that this program does not know.
-    pub extra: UnknownFields,
-}
-
-document_fields!(Platform {
-    architecture: optional "architecture",
-    os: optional "os",
-    os_version: optional "os.version",
-    os_features: optional "os.features",
-    variant: optional "variant",
-});
 
 #[cfg(test)]
 mod tests {

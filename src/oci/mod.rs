@@ -11,15 +11,19 @@ pub(crate) mod fields;
 mod index;
 mod manifest;
 mod media_type;
+mod name;
+mod platform;
 mod reference;
 
 pub use config::{ImageConfig, RootFs};
 pub(crate) use descriptor::embedded;
-pub use descriptor::{Annotations, Descriptor, Platform};
+pub use descriptor::{Annotations, Descriptor};
 pub use digest::{Algorithm, Digest, DigestError, Hasher};
 pub use index::Index;
 pub use manifest::Manifest;
 pub use media_type::{LayerEncoding, MediaType, MediaTypeError};
+pub use name::{NameError, Reference, RepositoryName, Tag};
+pub use platform::{Platform, PlatformError};
 pub use reference::{RefName, RefNameError};
 
 use serde::Serialize;
