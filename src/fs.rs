@@ -6,14 +6,15 @@
 //! locked while its writer lives; [`remove_stale`] deletes those that nobody locks.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read, Write};
+use std::hash::{BuildHasher as _, RandomState};
+use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::thread::{self, JoinHandle};
 use std::time::SystemTime;
 
 use tempfile::{NamedTempFile, TempPath};
 
-use crate::abandon::Registered;
+use crate::abandon::{Registered, Section};
 
 /// How the names of temporary files begin.
 const TEMP_PREFIX: &str = ".regshape-tmp-";
@@ -78,6 +79,17 @@ impl TempFile {
     pub(crate) fn start_sync(&self) -> io::Result<JoinHandle<io::Result<()>>> {
         let file = self.file().try_clone()?;
         Ok(thread::spawn(move || file.sync_data()))
+    }
+
+    /// Makes the file share the blocks of another one, and tells whether the file system could do that.
+    fn clone_from(&self, source: &File) -> bool {
+        #[cfg(target_os = "linux")]
+        return rustix::fs::ioctl_ficlone(self.file(), source).is_ok();
+        #[cfg(not(target_os = "linux"))]
+        return {
+            let _ = source;
+            false
+        };
     }
 
     // A file gets its name within a section only: the temporary names that this takes are not registered.
@@ -158,6 +170,85 @@ impl Write for TempFile {
     }
 }
 
+/// A file that somebody asked for, outside of any layout. It gets its name when it is whole; what is no regular file, such as
+/// a pipe or a device, is written to as it is.
+#[derive(Debug)]
+pub(crate) enum Output {
+    New(TempFile, PathBuf),
+    There(File),
+}
+
+impl Output {
+    /// Begins to write a file.
+    pub(crate) fn create(path: &Path) -> io::Result<Self> {
+        // A link stays, and what it leads to is replaced.
+        let target = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+        if fs::metadata(&target).is_ok_and(|metadata| !metadata.is_file()) {
+            return Ok(Self::There(OpenOptions::new().write(true).open(&target)?));
+        }
+        if target.file_name().is_none() {
+            return Err(io::ErrorKind::IsADirectory.into());
+        }
+        let directory = target.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        Ok(Self::New(TempFile::create_in(directory)?, target))
+    }
+
+    /// Gives the file its name.
+    pub(crate) fn finish(self) -> io::Result<()> {
+        match self {
+            Self::New(file, path) => {
+                let _section = Section::begin();
+                file.persist(&path)
+            }
+            Self::There(mut file) => file.flush(),
+        }
+    }
+}
+
+impl Write for Output {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match self {
+            Self::New(file, _) => file.write(bytes),
+            Self::There(file) => file.write(bytes),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        match self {
+            Self::New(file, _) => file.flush(),
+            Self::There(file) => file.flush(),
+        }
+    }
+}
+
+/// Gives the content of a file a name in a directory of another one, on whose file system it may not be: by a clone, which
+/// shares the blocks, by a link, or by a copy, whichever is the first that the system can do.
+pub(crate) fn clone_file(source: &File, source_path: &Path, directory: &Path, target: &Path) -> io::Result<()> {
+    let mut copy = TempFile::create_in(directory)?;
+    if !copy.clone_from(source) {
+        let is_file = fs::symlink_metadata(source_path).is_ok_and(|metadata| metadata.is_file());
+        if is_file && fs::hard_link(source_path, target).is_ok() {
+            return Ok(());
+        }
+        let mut source = source;
+        source.seek(SeekFrom::Start(0))?;
+        io::copy(&mut source, &mut copy)?;
+    }
+    copy.sync()?;
+    copy.persist(target)
+}
+
+/// Returns a name of hexadecimal digits that nobody else has.
+pub(crate) fn random_name(length: usize) -> String {
+    let mut name = String::with_capacity(length + 16);
+    while name.len() < length {
+        // The one source of randomness in std: each of these has keys of its own.
+        name.push_str(&format!("{:016x}", RandomState::new().hash_one(std::process::id())));
+    }
+    name.truncate(length);
+    name
+}
+
 /// Unlocks a file that is about to get its name: on Windows a lock keeps others from reading.
 fn unlocked(file: NamedTempFile<File>) -> io::Result<NamedTempFile<File>> {
     file.as_file().unlock().or_else(unless_impossible)?;
@@ -232,18 +323,31 @@ fn is_temporary(entry: &fs::DirEntry) -> bool {
 
 /// Deletes the temporary files in a directory whose writers are gone.
 pub(crate) fn remove_stale(directory: &Path) -> io::Result<()> {
+    for_each_stale(directory, |path| fs::remove_file(path))
+}
+
+/// Does something with each of the temporary files in a directory whose writers are gone. Nobody takes it up meanwhile.
+pub(crate) fn for_each_stale<E: From<io::Error>>(
+    directory: &Path,
+    mut work: impl FnMut(&Path) -> Result<(), E>,
+) -> Result<(), E> {
     for entry in fs::read_dir(directory)? {
         let entry = entry?;
-        if !is_temporary(&entry) || !entry.file_type()?.is_file() {
-            continue;
-        }
-        // A temporary file that vanishes or cannot be opened is not ours to clean.
-        let Ok(file) = File::open(entry.path()) else { continue };
-        if file.try_lock().is_ok() {
-            fs::remove_file(entry.path())?;
+        if is_temporary(&entry) && entry.file_type()?.is_file() {
+            unless_in_use(&entry.path(), &mut work)?;
         }
     }
     Ok(())
+}
+
+/// Does something with a file unless somebody has locked it, and tells whether it was done.
+pub(crate) fn unless_in_use<E>(path: &Path, work: impl FnOnce(&Path) -> Result<(), E>) -> Result<bool, E> {
+    // What vanishes or cannot be opened is not ours.
+    let Ok(file) = File::open(path) else { return Ok(false) };
+    if file.try_lock().is_err() {
+        return Ok(false);
+    }
+    work(path).map(|()| true)
 }
 
 /// Waits until the names in a directory are on the disk.
@@ -264,9 +368,17 @@ pub(crate) struct FileVersion {
 impl FileVersion {
     /// Returns the version of what is at a path now.
     pub(crate) fn of(path: &Path) -> io::Result<Self> {
-        let metadata = fs::symlink_metadata(path)?;
+        Self::from(&fs::symlink_metadata(path)?)
+    }
+
+    /// Returns the version of a file that is open.
+    pub(crate) fn of_file(file: &File) -> io::Result<Self> {
+        Self::from(&file.metadata()?)
+    }
+
+    fn from(metadata: &fs::Metadata) -> io::Result<Self> {
         #[cfg(unix)]
-        let inode = std::os::unix::fs::MetadataExt::ino(&metadata);
+        let inode = std::os::unix::fs::MetadataExt::ino(metadata);
         #[cfg(not(unix))]
         let inode = 0;
         Ok(Self { modified: metadata.modified()?, size: metadata.len(), inode })

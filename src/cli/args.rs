@@ -1,12 +1,16 @@
 //! Arguments that several commands share.
 
-use std::path::PathBuf;
+use std::fs::File;
+use std::io::{self, IsTerminal, Read};
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use anyhow::ensure;
 use clap::Args;
 
 use regshape::compress::Bounds;
-use regshape::oci::Annotations;
+use regshape::layout::Error;
+use regshape::oci::{Annotations, Platform};
 
 use super::telemetry::TelemetryArgs;
 
@@ -66,6 +70,63 @@ impl BoundsArgs {
             ..usual
         }
     }
+}
+
+/// Which part of a list.
+#[derive(Debug, Args)]
+pub(crate) struct PageArgs {
+    /// List at most N
+    #[arg(long, value_name = "N")]
+    pub(crate) n: Option<usize>,
+    /// List those that come after this one
+    #[arg(long, value_name = "NAME")]
+    pub(crate) last: Option<String>,
+}
+
+/// Which image of an index.
+#[derive(Debug, Args)]
+pub(crate) struct PlatformArg {
+    /// In an index, the manifest for this platform, such as linux/arm64/v8
+    #[arg(long, value_name = "PLATFORM")]
+    platform: Option<String>,
+}
+
+impl PlatformArg {
+    /// Returns the platform.
+    pub(crate) fn platform(&self) -> anyhow::Result<Option<Platform>> {
+        Ok(self.platform.as_deref().map(str::parse).transpose()?)
+    }
+}
+
+/// Opens a file that is to be read, and tells its size where that is known; `-` is standard input.
+pub(crate) fn open_input(path: &Path) -> anyhow::Result<(Box<dyn Read>, Option<u64>)> {
+    if path == Path::new("-") {
+        ensure!(!io::stdin().is_terminal(), "standard input is a terminal; pipe the content into it");
+        return Ok((Box::new(io::stdin().lock()), None));
+    }
+    let file = File::open(path).map_err(|source| match source.kind() {
+        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => Error::FileNotFound { path: path.to_owned() },
+        _ => Error::Io { action: "read", path: path.to_owned(), source },
+    })?;
+    let metadata = file.metadata()?;
+    if metadata.is_dir() {
+        return Err(Error::IsDirectory { path: path.to_owned() }.into());
+    }
+    Ok((Box::new(file), metadata.is_file().then_some(metadata.len())))
+}
+
+/// Reads a document that somebody gives; `-` is standard input.
+pub(crate) fn read_document(path: &Path) -> anyhow::Result<Vec<u8>> {
+    /// More than any document may have.
+    const LIMIT: u64 = 64 * 1024 * 1024;
+    let (reader, _) = open_input(path)?;
+    let mut content = Vec::new();
+    reader.take(LIMIT).read_to_end(&mut content).map_err(|source| Error::Io {
+        action: "read",
+        path: path.to_owned(),
+        source,
+    })?;
+    Ok(content)
 }
 
 /// The flag of commands that ask questions.

@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 use std::process::ExitCode;
 
-use regshape::layout::Error;
+use regshape::layout::{Error, ErrorCode};
 
 /// The answer of somebody who pressed Ctrl-C at a prompt.
 #[derive(Debug, thiserror::Error)]
@@ -14,6 +14,26 @@ pub(crate) struct Interrupted;
 #[derive(Debug, thiserror::Error)]
 #[error("the reader of standard output has gone")]
 pub(crate) struct ReaderGone;
+
+/// An error that is told together with what registries call it.
+#[derive(Debug, thiserror::Error)]
+#[error("{error} ({code})")]
+struct Coded {
+    #[source]
+    error: Error,
+    code: ErrorCode,
+}
+
+/// Makes an error be told together with what registries call it, if they know it.
+pub(crate) fn with_code(error: anyhow::Error) -> anyhow::Error {
+    match error.downcast::<Error>() {
+        Ok(error) => match error.code() {
+            Some(code) => Coded { error, code }.into(),
+            None => error.into(),
+        },
+        Err(error) => error,
+    }
+}
 
 /// The exit status after Ctrl-C, as shells have it.
 pub(crate) const INTERRUPTED: u8 = 130;
@@ -42,7 +62,8 @@ pub(crate) fn report(error: &anyhow::Error, verbose: bool) -> ExitCode {
 
 /// Returns what went wrong and what to do about it, on one line.
 fn message(error: &anyhow::Error) -> String {
-    let hint = error.downcast_ref::<Error>().and_then(hint);
+    let coded = error.downcast_ref::<Coded>().map(|coded| &coded.error);
+    let hint = coded.or_else(|| error.downcast_ref()).and_then(hint);
     let message = super::ui::printable(&error.to_string());
     hint.map(|hint| format!("{message}; {hint}")).unwrap_or(message)
 }
@@ -60,6 +81,11 @@ fn hint(error: &Error) -> Option<&'static str> {
         Error::NoStage { .. } => "run 'layout add layer' to start one",
         Error::BeyondBound { .. } => "raise --max-layer-size or --max-ratio if that is right",
         Error::LinkOutside { .. } => "use --shared-blobs if it is meant to share its blobs",
+        Error::NoRepository { .. } => "use --repo",
+        Error::UnknownManifest { .. } | Error::UnknownTag { .. } => "'layout tag list' shows what there is",
+        Error::UnknownRepository { .. } => "'layout catalog list' shows what there is",
+        Error::AmbiguousDigest { .. } => "say more of it",
+        Error::StillReferenced { .. } => "delete what refers to it first",
         Error::Occupied { .. } => "remove it or choose another directory",
         Error::MediaTypeMismatch { .. } => "leave --media-type out, or choose another one or another --compress-format",
         _ => return None,

@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 use std::io::{self, IsTerminal, Write};
+use std::path::Path;
 use std::sync::{Arc, Mutex};
 
 use serde::Serialize;
@@ -52,7 +53,10 @@ impl Ui {
             [] => json(result)?,
             warnings => json(&Told { result, warnings })?,
         };
-        text.push('\n');
+        // A list without entries has no line.
+        if !text.is_empty() {
+            text.push('\n');
+        }
         write_stdout(text.as_bytes())?;
         result.warning().iter().chain(&warnings).for_each(|warning| self.warn(warning));
         Ok(())
@@ -97,6 +101,11 @@ pub(crate) fn write_stdout(bytes: &[u8]) -> anyhow::Result<std::process::ExitCod
     let mut stdout = io::stdout().lock();
     stdout.write_all(bytes).and_then(|()| stdout.flush()).map_err(stdout_error)?;
     Ok(std::process::ExitCode::SUCCESS)
+}
+
+/// Tells whether an output file stands for stdout.
+pub(crate) fn is_stdout(path: &Path) -> bool {
+    path == Path::new("-")
 }
 
 /// Says what it means that stdout cannot be written.
@@ -150,6 +159,35 @@ pub(crate) fn printable(text: &str) -> String {
         }
     }
     shown
+}
+
+/// Rows whose cells begin in the same columns.
+#[derive(Default)]
+pub(crate) struct Table {
+    rows: Vec<Vec<String>>,
+}
+
+impl Table {
+    /// Adds a row.
+    pub(crate) fn row(&mut self, cells: impl IntoIterator<Item = String>) {
+        self.rows.push(cells.into_iter().collect());
+    }
+
+    /// Returns the rows, with two spaces between the columns.
+    pub(crate) fn text(&self) -> String {
+        let mut widths: Vec<usize> = Vec::new();
+        for row in &self.rows {
+            widths.resize(widths.len().max(row.len()), 0);
+            for (width, cell) in widths.iter_mut().zip(row) {
+                *width = (*width).max(cell.chars().count());
+            }
+        }
+        let line = |row: &Vec<String>| {
+            let cells = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}"));
+            cells.collect::<Vec<_>>().join("  ").trim_end().to_owned()
+        };
+        self.rows.iter().map(line).collect::<Vec<_>>().join("\n")
+    }
 }
 
 /// A block of labels and values: the labels end in one column.

@@ -77,24 +77,34 @@ pub(super) struct StoredBlob<'a> {
 }
 
 impl Layout {
-    /// Starts a blob.
+    /// Starts a blob with a digest of the usual algorithm.
     pub(super) fn new_blob(&self) -> Result<NewBlob<'_>> {
+        self.new_blob_of(Algorithm::Sha256)
+    }
+
+    /// Starts a blob.
+    pub(super) fn new_blob_of(&self, algorithm: Algorithm) -> Result<NewBlob<'_>> {
         let file = TempFile::create_in(self.path()).map_err(Error::io("write to", self.path()))?;
-        Ok(NewBlob {
-            layout: self,
-            file,
-            hasher: Hasher::new(Algorithm::Sha256),
-            size: 0,
-            early_sync: EarlySync::default(),
-        })
+        Ok(NewBlob { layout: self, file, hasher: Hasher::new(algorithm), size: 0, early_sync: EarlySync::default() })
     }
 
     /// Stores a document, unless it is larger than what is read.
     pub(super) fn store_document(&self, lock: &Lock, what: &str, content: &[u8]) -> Result<StoredBlob<'_>> {
+        self.store_document_of(lock, what, content, Algorithm::Sha256)
+    }
+
+    /// Stores a document under a digest of some algorithm.
+    pub(super) fn store_document_of(
+        &self,
+        lock: &Lock,
+        what: &str,
+        content: &[u8],
+        algorithm: Algorithm,
+    ) -> Result<StoredBlob<'_>> {
         if content.len() as u64 > DOCUMENT_BLOB_LIMIT {
             return Err(Error::TooLarge { what: what.to_owned(), limit: DOCUMENT_BLOB_LIMIT });
         }
-        let mut blob = self.new_blob()?;
+        let mut blob = self.new_blob_of(algorithm)?;
         blob.write_all(content).map_err(Error::io("write to", self.path()))?;
         blob.finish()?.commit(lock)
     }
@@ -191,6 +201,39 @@ impl Layout {
         self.open_blob(digest, "").is_ok_and(|(file, found)| found == size && self.verify(digest, file, |_| ()).is_ok())
     }
 
+    /// Gives a blob its name that is complete somewhere else, and verified. One that is there already is verified, and
+    /// replaced unless its content is right.
+    pub(super) fn adopt_blob(
+        &self,
+        _lock: &Lock,
+        digest: &Digest,
+        size: u64,
+        put: impl FnOnce(&Path) -> io::Result<()>,
+    ) -> Result<()> {
+        self.check_blob_directory(digest)?;
+        let path = self.blob_path(digest);
+        if self.has_sound_blob(digest, size) {
+            return self.sync_stored(&path);
+        }
+        self.make_blob_directory(&path)?;
+        if fs::symlink_metadata(&path).is_ok() {
+            fs::remove_file(&path).map_err(Error::io("delete", &path))?;
+        }
+        put(&path).map_err(Error::io("write", &path))?;
+        self.metrics().count_blob_written();
+        self.sync_stored(&path)
+    }
+
+    /// Makes the directory that a blob is in, if it is not there.
+    fn make_blob_directory(&self, path: &Path) -> Result<()> {
+        let directory = path.parent().expect("a blob is in a directory");
+        if make_directory(directory).map_err(Error::io("create", directory))? {
+            directory.parent().map_or(Ok(()), |blobs| self.sync_directory(blobs))?;
+            self.sync_directory(self.path())?;
+        }
+        Ok(())
+    }
+
     /// Checks that the directories on the way to a blob are in the layout, unless it shares its blobs with others.
     fn check_blob_directory(&self, digest: &Digest) -> Result<()> {
         if self.shares_blobs() {
@@ -271,17 +314,12 @@ impl<'a> PendingBlob<'a> {
             // Somebody deleted it meanwhile.
             layout.sync_file(&file)?;
         }
-        let directory = path.parent().expect("a blob is in a directory");
-        let made = make_directory(directory).map_err(Error::io("create", directory))?;
+        layout.make_blob_directory(&path)?;
         let named = if is_new { file.persist_new(&path) } else { file.persist(&path) };
         named.map_err(Error::io("write", &path))?;
         let stored = StoredBlob { layout, digest, size, remove: is_new };
         layout.metrics().count_blob_written();
-        layout.sync_directory(directory)?;
-        if made {
-            directory.parent().map_or(Ok(()), |blobs| layout.sync_directory(blobs))?;
-            layout.sync_directory(layout.path())?;
-        }
+        layout.sync_directory(path.parent().expect("a blob is in a directory"))?;
         Ok(stored)
     }
 }

@@ -123,6 +123,16 @@ impl Layout {
         self.replace([self.prepare(STAGE_FILE, stage)?], named)
     }
 
+    /// Replaces `index.json`. Blobs that it is the first to name are kept from then on.
+    pub(super) fn write_index<'a>(
+        &self,
+        _lock: &Lock,
+        index: &Index,
+        named: impl IntoIterator<Item = StoredBlob<'a>>,
+    ) -> Result<()> {
+        self.replace([self.prepare(INDEX_FILE, index)?], named)
+    }
+
     /// Replaces `index.json`, then the staging file. What can fail for want of space is done before either.
     pub(super) fn write_index_and_stage<'a>(
         &self,

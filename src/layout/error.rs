@@ -1,12 +1,13 @@
 //! What can go wrong with a layout, in words that name the thing and both values. What to do about it is for the program
 //! that uses the library to say.
 
+use std::fmt;
 use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::compress::{BoundError, Encoding};
-use crate::oci::{Digest, MediaType};
+use crate::oci::{Digest, DigestError, MediaType, NameError, Platform, RefNameError, RepositoryName};
 
 /// The result of work on a layout.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -242,6 +243,127 @@ pub enum Error {
         /// What is wrong with it.
         reason: Reason,
     },
+    /// A name is not one that a registry takes.
+    #[error(transparent)]
+    Name(#[from] NameError),
+    /// A name is not one that an entry of `index.json` can bear.
+    #[error(transparent)]
+    RefName(#[from] RefNameError),
+    /// A digest is not one.
+    #[error(transparent)]
+    Digest(#[from] DigestError),
+    /// Each repository has a layout of its own here, and none was named.
+    #[error("{} holds a layout for each repository, and no repository was named", .path.display())]
+    NoRepository {
+        /// The directory of the layouts.
+        path: PathBuf,
+    },
+    /// There is no such repository.
+    #[error("{} has no repository '{repository}'", .path.display())]
+    UnknownRepository {
+        /// The registry.
+        path: PathBuf,
+        /// The repository.
+        repository: RepositoryName,
+    },
+    /// There is no such manifest.
+    #[error("{} has no manifest '{}'", .path.display(), .reference.escape_debug())]
+    UnknownManifest {
+        /// The layout.
+        path: PathBuf,
+        /// What was asked for.
+        reference: String,
+    },
+    /// What should be a tag is none.
+    #[error("{} has no tag '{}'", .path.display(), .reference.escape_debug())]
+    UnknownTag {
+        /// The layout.
+        path: PathBuf,
+        /// What was asked for.
+        reference: String,
+    },
+    /// The beginning of a digest is that of several manifests.
+    #[error("'{}' is the beginning of several digests: {}", .beginning.escape_debug(), list(.digests))]
+    AmbiguousDigest {
+        /// The beginning.
+        beginning: String,
+        /// Some of the digests.
+        digests: Vec<Digest>,
+    },
+    /// An image is not there for a platform.
+    #[error("'{}' is not there for {platform}; it is for {}", .reference.escape_debug(), list(.platforms))]
+    UnknownPlatform {
+        /// What was asked for.
+        reference: String,
+        /// For which platform.
+        platform: Box<Platform>,
+        /// The platforms that it is there for.
+        platforms: Vec<String>,
+    },
+    /// There is no such blob.
+    #[error("{} has no blob {digest}", .path.display())]
+    UnknownBlob {
+        /// The layout.
+        path: PathBuf,
+        /// The blob.
+        digest: Digest,
+    },
+    /// What was to be stored as a manifest is none, or refers to what is not there.
+    #[error("the manifest is not valid: {reason}")]
+    InvalidManifest {
+        /// What is wrong with it.
+        reason: Reason,
+    },
+    /// Something has not the number of bytes that was said.
+    #[error("expected {expected} bytes, got {actual}")]
+    WrongSize {
+        /// The number that was said.
+        expected: u64,
+        /// The number that came.
+        actual: u64,
+    },
+    /// A range is not within a blob.
+    #[error("the range from byte {start} is not within the {size} bytes of {digest}")]
+    InvalidRange {
+        /// The blob.
+        digest: Digest,
+        /// Where the range begins.
+        start: u64,
+        /// The size of the blob.
+        size: u64,
+    },
+    /// An upload is not where it was to be gone on with.
+    #[error("upload {id} has {actual} bytes, not {expected}")]
+    UploadOffset {
+        /// The upload.
+        id: String,
+        /// The number of bytes that was said.
+        expected: u64,
+        /// The number of bytes that it has.
+        actual: u64,
+    },
+    /// There is no such upload.
+    #[error("{} has no upload '{}'", .path.display(), .id.escape_debug())]
+    UnknownUpload {
+        /// The layout.
+        path: PathBuf,
+        /// The upload.
+        id: String,
+    },
+    /// A blob is still needed.
+    #[error("blob {digest} is referenced by {referrer}")]
+    StillReferenced {
+        /// The blob.
+        digest: Digest,
+        /// What refers to it: a file of the layout, or a digest.
+        referrer: String,
+    },
+    /// Blobs that other layouts may need are not deleted.
+    #[error("{} shares its blobs with other layouts, which may need what it does not", .path.display())]
+    BlobsAreShared {
+        /// The layout.
+        path: PathBuf,
+    },
     /// The operating system refused something.
     #[error("failed to {action} {}: {source}", .path.display())]
     Io {
@@ -260,6 +382,85 @@ impl Error {
         let path = path.into();
         move |source| Self::Io { action, path, source }
     }
+}
+
+/// What registries call an error (distribution-spec, "Error Codes").
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ErrorCode {
+    /// There is no such repository.
+    NameUnknown,
+    /// There is no such manifest.
+    ManifestUnknown,
+    /// There is no such blob.
+    BlobUnknown,
+    /// Content does not have the digest that was said.
+    DigestInvalid,
+    /// Content does not have the size that was said.
+    SizeInvalid,
+    /// A range is not within the content.
+    RangeInvalid,
+    /// A name is not one.
+    NameInvalid,
+    /// A manifest is not one, or refers to what is not there.
+    ManifestInvalid,
+    /// There is no such upload.
+    BlobUploadUnknown,
+    /// It would break something.
+    Denied,
+}
+
+impl ErrorCode {
+    /// Returns the code as registries write it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::NameUnknown => "NAME_UNKNOWN",
+            Self::ManifestUnknown => "MANIFEST_UNKNOWN",
+            Self::BlobUnknown => "BLOB_UNKNOWN",
+            Self::DigestInvalid => "DIGEST_INVALID",
+            Self::SizeInvalid => "SIZE_INVALID",
+            Self::RangeInvalid => "RANGE_INVALID",
+            Self::NameInvalid => "NAME_INVALID",
+            Self::ManifestInvalid => "MANIFEST_INVALID",
+            Self::BlobUploadUnknown => "BLOB_UPLOAD_UNKNOWN",
+            Self::Denied => "DENIED",
+        }
+    }
+}
+
+impl fmt::Display for ErrorCode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl Error {
+    /// Returns what registries call this, if it is something that they know.
+    pub fn code(&self) -> Option<ErrorCode> {
+        Some(match self {
+            Self::UnknownRepository { .. } => ErrorCode::NameUnknown,
+            Self::UnknownManifest { .. }
+            | Self::UnknownTag { .. }
+            | Self::AmbiguousDigest { .. }
+            | Self::UnknownPlatform { .. } => ErrorCode::ManifestUnknown,
+            Self::UnknownBlob { .. } | Self::MissingBlob { .. } => ErrorCode::BlobUnknown,
+            Self::Digest(_) | Self::DigestMismatch { .. } | Self::UnsupportedAlgorithm { .. } => {
+                ErrorCode::DigestInvalid
+            }
+            Self::WrongSize { .. } | Self::SizeMismatch { .. } | Self::TooLarge { .. } => ErrorCode::SizeInvalid,
+            Self::InvalidRange { .. } | Self::UploadOffset { .. } => ErrorCode::RangeInvalid,
+            Self::Name(_) | Self::RefName(_) | Self::NoRepository { .. } => ErrorCode::NameInvalid,
+            Self::InvalidManifest { .. } | Self::MalformedDocument { .. } => ErrorCode::ManifestInvalid,
+            Self::UnknownUpload { .. } => ErrorCode::BlobUploadUnknown,
+            Self::StillReferenced { .. } | Self::BlobsAreShared { .. } => ErrorCode::Denied,
+            _ => return None,
+        })
+    }
+}
+
+/// Returns things as a list for people.
+fn list<T: fmt::Display>(things: &[T]) -> String {
+    things.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
 }
 
 /// Returns a time in the largest unit that is no larger than a second.

@@ -68,24 +68,45 @@ impl Layout {
     /// [`Error::LayoutVersion`] if it does not say version 1.0.0; [`Error::Io`].
     pub fn open(path: impl Into<PathBuf>) -> Result<Self> {
         let layout = Self::at(path.into());
-        let marker = layout.marker_path();
-        let malformed = |reason: String| Error::MalformedMarker { path: layout.root.clone(), reason };
-        let read = open_inside(&layout.root, &marker).and_then(|file| {
-            layout.clean(&file);
-            read_marker(&file)
-        });
-        let content = match read {
-            Ok(content) => content.ok_or_else(|| malformed(format!("it is larger than {MARKER_LIMIT} bytes")))?,
+        let marker = layout.check_marker()?;
+        layout.clean(&marker);
+        Ok(layout)
+    }
+
+    /// Opens a layout as [`Layout::open`] does, but leaves what killed writers left, for
+    /// [`Layout::collect_garbage`] to count.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Layout::open`].
+    pub fn open_to_collect(path: impl Into<PathBuf>) -> Result<Self> {
+        let layout = Self::at(path.into());
+        layout.check_marker()?;
+        Ok(layout)
+    }
+
+    /// Checks that there is a layout, and returns its marker.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Layout::open`].
+    pub(super) fn check_marker(&self) -> Result<File> {
+        let path = self.marker_path();
+        let malformed = |reason: String| Error::MalformedMarker { path: self.root.clone(), reason };
+        let read = open_inside(&self.root, &path).and_then(|file| Ok((read_marker(&file)?, file)));
+        let (content, file) = match read {
+            Ok((Some(content), file)) => (content, file),
+            Ok((None, _)) => return Err(malformed(format!("it is larger than {MARKER_LIMIT} bytes"))),
             Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
-                return Err(Error::NotALayout { path: layout.root });
+                return Err(Error::NotALayout { path: self.root.clone() });
             }
             Err(error) if error.kind() == io::ErrorKind::InvalidInput => return Err(malformed(error.to_string())),
-            Err(error) => return Err(Error::io("read", marker)(error)),
+            Err(error) => return Err(Error::io("read", path)(error)),
         };
         let marker: Value = serde_json::from_slice(&content).map_err(|error| malformed(error.to_string()))?;
         let fields = marker.as_object().ok_or_else(|| malformed("it is not a JSON object".to_owned()))?;
         match fields.get("imageLayoutVersion") {
-            Some(Value::String(version)) if version == LAYOUT_VERSION => Ok(layout),
+            Some(Value::String(version)) if version == LAYOUT_VERSION => Ok(file),
             Some(Value::String(version)) => {
                 Err(Error::LayoutVersion { found: version.clone(), expected: LAYOUT_VERSION })
             }
@@ -112,6 +133,11 @@ impl Layout {
             shares_blobs: false,
             checked: Arc::default(),
         }
+    }
+
+    /// Makes a handle for another directory that works as this one does, and counts with it.
+    pub(super) fn another(&self, root: PathBuf) -> Self {
+        Self { root, checked: Arc::default(), ..self.clone() }
     }
 
     /// Makes this handle write as the options say.
@@ -169,10 +195,15 @@ impl Layout {
 
     /// Waits until nobody else writes, and keeps others from writing. What killed writers left is cleaned.
     pub(super) fn lock(&self) -> Result<Lock> {
-        let marker = self.keep_writers_out()?;
-        let lock = Lock { _section: Section::begin(), _marker: marker };
+        let lock = self.lock_as_it_is()?;
         remove_stale(&self.root).map_err(Error::io("clean", &self.root))?;
         Ok(lock)
+    }
+
+    /// Locks as [`Layout::lock`] does, and cleans nothing.
+    pub(super) fn lock_as_it_is(&self) -> Result<Lock> {
+        let marker = self.keep_writers_out()?;
+        Ok(Lock { _section: Section::begin(), _marker: marker })
     }
 
     /// Waits until nobody writes, and keeps others from writing until the file is dropped.

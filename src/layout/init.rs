@@ -44,12 +44,34 @@ impl Layout {
     pub fn init_with(path: impl Into<PathBuf>, options: WriteOptions) -> Result<Self> {
         let layout = Self::at(path.into()).with_write_options(options);
         let mut made = Made::default();
-        layout.make(&mut made)?;
+        layout.make(Kind::ToBuildIn, &mut made)?;
         made.keep();
         Ok(layout)
     }
 
-    fn make(&self, made: &mut Made) -> Result<()> {
+    /// Makes the directory of a layout that is not there yet, so that something can be written for it.
+    pub(super) fn prepare_directory(&self) -> Result<Made> {
+        let mut made = Made::default();
+        made.directories(self.path())?;
+        Ok(made)
+    }
+
+    /// Makes a layout if it is not there yet, without a staging file: nothing is built in it so far.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Layout::init`], except that somebody else may make it at the same time.
+    pub(super) fn make_if_missing(&self, mut made: Made) -> Result<()> {
+        match self.make(Kind::ToStoreIn, &mut made) {
+            Ok(()) | Err(Error::AlreadyLayout { .. }) => {
+                made.keep();
+                Ok(())
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    fn make(&self, kind: Kind, made: &mut Made) -> Result<()> {
         let root = self.path();
         made.directories(root)?;
         // Of two that make a layout here at once, one waits and then finds it made.
@@ -79,7 +101,9 @@ impl Layout {
         }
         made.directories(&blobs.join("sha256"))?;
         self.make_file(INDEX_FILE, &pretty(&Index::empty()), made)?;
-        self.make_file(STAGE_FILE, &pretty(&Stage::empty()), made)?;
+        if kind == Kind::ToBuildIn {
+            self.make_file(STAGE_FILE, &pretty(&Stage::empty()), made)?;
+        }
         self.sync_directory(&blobs)?;
         self.sync_directory(root)?;
 
@@ -147,9 +171,18 @@ fn has_blobs(blobs: &Path) -> io::Result<bool> {
     Ok(false)
 }
 
+/// What a new layout is for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    /// It has a staging file.
+    ToBuildIn,
+    /// It has what the image-spec asks for.
+    ToStoreIn,
+}
+
 /// What an `init` made so far, and takes away again unless it is kept.
 #[derive(Default)]
-struct Made {
+pub(super) struct Made {
     files: Vec<PathBuf>,
     directories: Vec<(PathBuf, Registered)>,
     /// It ends after all has been taken away or kept.

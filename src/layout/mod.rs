@@ -7,6 +7,7 @@
 //! ├── oci-layout               the marker, and what writers lock; never replaced
 //! ├── index.json               the entry point: the images, by digest and ref name
 //! ├── .regshape-stage.json     what was added and is not yet an image; not part of the image-spec
+//! ├── .regshape-uploads/<id>   blobs that come in pieces and are not yet complete; not part of the image-spec
 //! └── blobs/sha256/<hex>       layers, configs, manifests, named by their digests
 //! ```
 //!
@@ -31,6 +32,7 @@ mod checked;
 mod config;
 mod document;
 mod error;
+mod garbage;
 mod handle;
 mod init;
 mod layer;
@@ -38,17 +40,23 @@ mod lock;
 mod manifest;
 mod metrics;
 mod pipeline;
+mod registry;
 mod stage;
 mod validate;
 mod walk;
 
 pub use crate::abandon::abandon;
 pub use config::{ConfigChanges, ConfigOptions};
-pub use error::{Error, Reason, Result};
+pub use error::{Error, ErrorCode, Reason, Result};
+pub use garbage::{Garbage, GarbageOptions, Swept};
 pub use handle::Layout;
 pub use layer::{LayerInput, LayerOptions, LayerPlan, Treatment};
 pub use lock::{LockEvent, LockObserver, WriteOptions};
 pub use manifest::ManifestOptions;
 pub use metrics::{Metrics, Phase, Progress};
+pub use registry::{
+    BlobReader, BlobUpload, ByteRange, CommitError, Expected, ManifestInfo, PushOptions, Referrers, Registry, Renamed,
+    Repository, StoredManifest, find_layout, save,
+};
 pub use stage::{Stage, StagedConfig, StagedLayer, StagedManifest, Updated};
 pub use validate::{Checked, Finding, Report, ValidateOptions};

@@ -2,7 +2,7 @@
 
 use std::collections::{HashSet, VecDeque};
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::error::{Error, Reason, Result};
 use super::handle::{Layout, Lock};
@@ -42,14 +42,19 @@ impl Document {
             return Self::parse(entry, content).map(Some);
         }
         let Ok(Value::Object(fields)) = serde_json::from_slice(content) else { return Ok(None) };
-        let media_type = if fields.contains_key("manifests") {
-            MediaType::index()
-        } else if fields.contains_key("config") && fields.contains_key("layers") {
-            MediaType::manifest()
-        } else {
-            return Ok(None);
-        };
+        let Some(media_type) = Self::kind_of(&fields) else { return Ok(None) };
         Self::parse(&Descriptor { media_type, ..entry.clone() }, content).map(Some)
+    }
+
+    /// Tells by its fields what a document is that does not say its media type.
+    pub(super) fn kind_of(fields: &Map<String, Value>) -> Option<MediaType> {
+        if fields.contains_key("manifests") {
+            Some(MediaType::index())
+        } else if fields.contains_key("config") && fields.contains_key("layers") {
+            Some(MediaType::manifest())
+        } else {
+            None
+        }
     }
 
     /// Returns what the document is made of, in order: the entries of an index; the config of a manifest, then its
@@ -105,8 +110,6 @@ struct Step {
 pub(super) struct Visit {
     /// What leads here.
     pub(super) entry: Descriptor,
-    /// The document that the descriptor stands in; `None` if the walk began with it.
-    pub(super) referrer: Option<Digest>,
     /// The document; `None` if this is no document, or one that is out of reach; an error if it cannot be read.
     pub(super) document: Result<Option<Document>>,
 }
@@ -159,7 +162,7 @@ impl Iterator for Walk<'_> {
         if let Ok(Some(document)) = &document {
             self.follow(&entry.digest, document);
         }
-        Some(Visit { entry, referrer, document })
+        Some(Visit { entry, document })
     }
 }
 
@@ -200,11 +203,10 @@ impl Layout {
     /// Where in doubt a blob counts as named: a document that cannot be read keeps all of them.
     fn unreferenced(&self, index: &Index, stage: &Stage, candidates: Vec<Digest>) -> Vec<Digest> {
         let mut left: HashSet<Digest> = candidates.into_iter().collect();
-        for digest in stage.blobs() {
-            left.remove(digest);
-        }
         let roots = Self::roots(index, stage);
-        roots.iter().for_each(|root| drop(left.remove(&root.digest)));
+        for named in stage.blobs().chain(roots.iter().map(|root| &root.digest)) {
+            left.remove(named);
+        }
         let mut walk = self.walk(&roots, Reach::Subjects);
         while !left.is_empty() {
             let Some(visit) = walk.next() else { break };

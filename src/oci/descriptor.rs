@@ -11,6 +11,9 @@ use super::{Digest, MediaType, Platform, REF_NAME, UnknownFields};
 /// Annotations: keys and values that people attach to descriptors, manifests and indexes.
 pub type Annotations = BTreeMap<String, String>;
 
+/// The annotation by which containerd and Docker name an entry of `index.json`, before its ref name.
+const CONTAINERD_NAME: &str = "io.containerd.image.name";
+
 /// What a document says of the content that it refers to: its type, its digest, its size.
 ///
 /// Fields are written in the order of the image-spec, unknown ones after them.
@@ -75,6 +78,20 @@ impl Descriptor {
     /// Returns the ref name that an entry of `index.json` bears.
     pub fn ref_name(&self) -> Option<&str> {
         self.annotations.as_ref()?.get(REF_NAME).map(String::as_str)
+    }
+
+    /// Gives an entry of `index.json` another name, or none. The name that containerd gives it goes with the old one.
+    pub(crate) fn rename(&mut self, ref_name: Option<String>) {
+        if self.ref_name() == ref_name.as_deref() {
+            return;
+        }
+        let mut annotations = self.annotations.take().unwrap_or_default();
+        annotations.remove(CONTAINERD_NAME);
+        match ref_name {
+            Some(name) => drop(annotations.insert(REF_NAME.to_owned(), name)),
+            None => drop(annotations.remove(REF_NAME)),
+        }
+        self.annotations = (!annotations.is_empty()).then_some(annotations);
     }
 }
 

@@ -19,6 +19,9 @@ pub enum Algorithm {
 }
 
 impl Algorithm {
+    /// Every algorithm.
+    pub(crate) const ALL: [Self; 3] = [Self::Sha256, Self::Sha512, Self::Blake3];
+
     /// The name before the colon of a digest.
     pub fn name(self) -> &'static str {
         match self {
@@ -29,7 +32,7 @@ impl Algorithm {
     }
 
     fn from_name(name: &str) -> Option<Self> {
-        [Self::Sha256, Self::Sha512, Self::Blake3].into_iter().find(|algorithm| algorithm.name() == name)
+        Self::ALL.into_iter().find(|algorithm| algorithm.name() == name)
     }
 
     /// How many characters the hash takes in a digest.

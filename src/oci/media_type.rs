@@ -89,6 +89,11 @@ impl MediaType {
         Self(text.to_owned())
     }
 
+    /// Returns `application/octet-stream`: content of which nothing is known.
+    pub fn octet_stream() -> Self {
+        Self("application/octet-stream".to_owned())
+    }
+
     /// Returns the media type as text.
     pub fn as_str(&self) -> &str {
         &self.0

@@ -3,13 +3,32 @@
 mod add_layer;
 mod annotate_layer;
 mod annotate_manifest;
+mod blob_delete;
+mod blob_get;
+mod blob_head;
+mod blob_mount;
+mod blob_screen;
+mod blob_upload;
+mod catalog_list;
 mod config_screen;
+mod gc;
 mod generate_config;
 mod generate_manifest;
 mod init;
+mod manifest_delete;
+mod manifest_descriptor;
+mod manifest_get;
+mod manifest_info;
+mod manifest_put;
 mod manifest_screen;
+mod referrer_list;
+mod registry;
 mod show;
 mod status;
+mod tag_add;
+mod tag_delete;
+mod tag_list;
+mod tag_move;
 mod update_config;
 mod validate;
 
@@ -22,6 +41,7 @@ use regshape::layout::{Layout, LockEvent, LockObserver, WriteOptions};
 
 use super::Global;
 use super::args::{Common, WriteArgs};
+use super::error::with_code;
 use super::signals;
 use super::telemetry::Telemetry;
 use super::ui::{Ui, printable};
@@ -71,6 +91,78 @@ enum Command {
     Status(status::Args),
     Show(show::Args),
     Validate(validate::Args),
+    /// See which repositories a layout holds
+    #[command(
+        subcommand,
+        arg_required_else_help = true,
+        after_help = "Example:\n  regshape layout catalog list --path ./my-layout"
+    )]
+    Catalog(Catalog),
+    /// List, add, move and delete tags
+    #[command(
+        subcommand,
+        arg_required_else_help = true,
+        after_help = "Example:\n  regshape layout tag list --path ./my-image"
+    )]
+    Tag(Tag),
+    /// Read, store and delete manifests and indexes
+    #[command(
+        subcommand,
+        arg_required_else_help = true,
+        after_help = "Example:\n  regshape layout manifest get --path ./my-image --ref latest"
+    )]
+    Manifest(Manifest),
+    /// Read, store and delete blobs
+    #[command(
+        subcommand,
+        arg_required_else_help = true,
+        after_help = "Example:\n  regshape layout blob upload --path ./my-image --file ./sbom.json"
+    )]
+    Blob(Blob),
+    /// See what refers to a manifest
+    #[command(
+        subcommand,
+        arg_required_else_help = true,
+        after_help = "Example:\n  regshape layout referrer list --path ./my-image --ref latest"
+    )]
+    Referrer(Referrer),
+    Gc(gc::Args),
+}
+
+#[derive(Debug, Subcommand)]
+enum Catalog {
+    List(catalog_list::Args),
+}
+
+#[derive(Debug, Subcommand)]
+enum Tag {
+    List(tag_list::Args),
+    Add(tag_add::Args),
+    Move(tag_move::Args),
+    Delete(tag_delete::Args),
+}
+
+#[derive(Debug, Subcommand)]
+enum Manifest {
+    Get(manifest_get::Args),
+    Descriptor(manifest_descriptor::Args),
+    Info(manifest_info::Args),
+    Put(manifest_put::Args),
+    Delete(manifest_delete::Args),
+}
+
+#[derive(Debug, Subcommand)]
+enum Blob {
+    Head(blob_head::Args),
+    Get(blob_get::Args),
+    Upload(blob_upload::Args),
+    Mount(blob_mount::Args),
+    Delete(blob_delete::Args),
+}
+
+#[derive(Debug, Subcommand)]
+enum Referrer {
+    List(referrer_list::Args),
 }
 
 #[derive(Debug, Subcommand)]
@@ -109,6 +201,63 @@ impl Group {
             Command::Status(args) => execute(args, global),
             Command::Show(args) => execute(args, global),
             Command::Validate(args) => execute(args, global),
+            Command::Gc(args) => execute(args, global),
+            Command::Catalog(command) => command.run(global).map_err(with_code),
+            Command::Tag(command) => command.run(global).map_err(with_code),
+            Command::Manifest(command) => command.run(global).map_err(with_code),
+            Command::Blob(command) => command.run(global).map_err(with_code),
+            Command::Referrer(command) => command.run(global).map_err(with_code),
+        }
+    }
+}
+
+impl Catalog {
+    fn run(self, global: &Global) -> anyhow::Result<ExitCode> {
+        match self {
+            Self::List(args) => execute(args, global),
+        }
+    }
+}
+
+impl Tag {
+    fn run(self, global: &Global) -> anyhow::Result<ExitCode> {
+        match self {
+            Self::List(args) => execute(args, global),
+            Self::Add(args) => execute(args, global),
+            Self::Move(args) => execute(args, global),
+            Self::Delete(args) => execute(args, global),
+        }
+    }
+}
+
+impl Manifest {
+    fn run(self, global: &Global) -> anyhow::Result<ExitCode> {
+        match self {
+            Self::Get(args) => execute(args, global),
+            Self::Descriptor(args) => execute(args, global),
+            Self::Info(args) => execute(args, global),
+            Self::Put(args) => execute(args, global),
+            Self::Delete(args) => execute(args, global),
+        }
+    }
+}
+
+impl Blob {
+    fn run(self, global: &Global) -> anyhow::Result<ExitCode> {
+        match self {
+            Self::Head(args) => execute(args, global),
+            Self::Get(args) => execute(args, global),
+            Self::Upload(args) => execute(args, global),
+            Self::Mount(args) => execute(args, global),
+            Self::Delete(args) => execute(args, global),
+        }
+    }
+}
+
+impl Referrer {
+    fn run(self, global: &Global) -> anyhow::Result<ExitCode> {
+        match self {
+            Self::List(args) => execute(args, global),
         }
     }
 }

@@ -1,0 +1,57 @@
+//! `layout blob upload`
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use regshape::layout::Expected;
+
+use super::blob_screen::BlobScreen;
+use super::registry::{Need, RegistryArgs, parse_digest};
+use super::{Common, Context, Leaf, WriteArgs};
+use crate::cli::args::open_input;
+
+/// Store a blob
+///
+/// A layout that is not there is made. A blob that no manifest refers to is deleted by 'layout gc'.
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Examples:\n  regshape layout blob upload --path ./my-image --file ./sbom.json\n  curl https://example.com/layer.tar.gz | regshape layout blob upload --path ./my-image --file - --digest sha256:4dda0e5833c9d3d867741c582e57d42735d5563be5b40de88166636322b9fdb1"
+)]
+pub(super) struct Args {
+    #[command(flatten)]
+    common: Common,
+    #[command(flatten)]
+    registry: RegistryArgs,
+    /// The content; - is standard input
+    #[arg(short, long, value_name = "FILE")]
+    file: PathBuf,
+    /// The digest that the content must have, which also says the algorithm [default: its SHA-256 digest]
+    #[arg(short, long, value_name = "DIGEST")]
+    digest: Option<String>,
+    #[command(flatten)]
+    write: WriteArgs,
+}
+
+impl Leaf for Args {
+    const NAME: &'static str = "layout blob upload";
+
+    fn common(&self) -> &Common {
+        &self.common
+    }
+
+    fn run(self, context: &Context) -> anyhow::Result<ExitCode> {
+        let digest = self.digest.as_deref().map(parse_digest).transpose()?;
+        let place = context.to_change(&self.common, &self.registry, None, Need::Made, &self.write)?;
+        place.without_reference()?;
+        let (content, size) = open_input(&self.file)?;
+        let progress = context.ui.progress(size);
+        let blob = place.repository.push_blob(
+            content,
+            &Expected { digest, size: None },
+            Some(&|bytes| progress.advance(bytes)),
+        );
+        drop(progress);
+        context.ui.result(&BlobScreen::new("Stored blob:", blob?, None))?;
+        Ok(ExitCode::SUCCESS)
+    }
+}

@@ -1,0 +1,57 @@
+//! `layout catalog list`
+
+use std::process::ExitCode;
+
+use regshape::oci::RepositoryName;
+use serde::Serialize;
+
+use super::registry::KindArgs;
+use super::{Common, Context, Leaf};
+use crate::cli::args::PageArgs;
+use crate::cli::ui::Screen;
+
+/// List the repositories of a layout
+///
+/// They are those that the ref names of index.json say, as registries write them: REPO:TAG, REPO@DIGEST.
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Examples:\n  regshape layout catalog list --path ./my-layout\n  regshape layout catalog list --path ./my-layouts --per-repo --n 10"
+)]
+pub(super) struct Args {
+    #[command(flatten)]
+    common: Common,
+    #[command(flatten)]
+    kind: KindArgs,
+    #[command(flatten)]
+    page: PageArgs,
+}
+
+#[derive(Serialize)]
+struct Catalog {
+    repositories: Vec<RepositoryName>,
+}
+
+impl Screen for Catalog {
+    fn text(&self) -> String {
+        self.repositories.iter().map(RepositoryName::as_str).collect::<Vec<_>>().join("\n")
+    }
+}
+
+impl Leaf for Args {
+    const NAME: &'static str = "layout catalog list";
+
+    fn common(&self) -> &Common {
+        &self.common
+    }
+
+    fn run(self, context: &Context) -> anyhow::Result<ExitCode> {
+        let path = &self.common.path;
+        if !self.kind.per_repo {
+            context.open(path)?;
+        }
+        let registry = context.registry(path, &self.kind, context.reader_options(path))?;
+        let repositories = registry.repositories(self.page.last.as_deref(), self.page.n)?;
+        context.ui.result(&Catalog { repositories })?;
+        Ok(ExitCode::SUCCESS)
+    }
+}

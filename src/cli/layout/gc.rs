@@ -1,0 +1,77 @@
+//! `layout gc`
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use regshape::layout::{Garbage, GarbageOptions, Layout, Swept};
+use serde::Serialize;
+
+use super::{Common, Context, Leaf, WriteArgs};
+use crate::cli::ui::{Block, Screen};
+
+/// Delete what nothing needs any more
+///
+/// That is blobs that nothing refers to which index.json or the staging file leads to, uploads that nobody goes on with, and
+/// temporary files of commands that were killed. If a document cannot be read, nothing is deleted.
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Examples:\n  regshape layout gc --path ./my-image --dry-run\n  regshape layout gc --path ./my-image --keep-younger-than 1h"
+)]
+pub(super) struct Args {
+    #[command(flatten)]
+    common: Common,
+    /// Delete nothing, only tell what would be deleted
+    #[arg(long)]
+    dry_run: bool,
+    /// Keep blobs and uploads that were written less than so long ago, such as 1h [default: 0s for blobs, 1h for uploads]
+    #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
+    keep_younger_than: Option<Duration>,
+    #[command(flatten)]
+    write: WriteArgs,
+}
+
+#[derive(Serialize)]
+struct Collected {
+    dry_run: bool,
+    #[serde(flatten)]
+    garbage: Garbage,
+}
+
+impl Screen for Collected {
+    fn text(&self) -> String {
+        let Garbage { digests, blobs, uploads, temporary_files, kept, staged } = &self.garbage;
+        let swept = |swept: &Swept| format!("{} ({} bytes)", swept.count, swept.bytes);
+        let title = if self.dry_run { "Would delete:" } else { "Deleted:" };
+        let mut block = Block::new(title, 15)
+            .line("blobs", swept(blobs))
+            .line("uploads", swept(uploads))
+            .line("temporary files", swept(temporary_files));
+        for (label, kept) in [("too young", kept), ("staged", staged)] {
+            if kept.count > 0 {
+                block = block.line(label, swept(kept));
+            }
+        }
+        let mut text = block.finish();
+        if self.dry_run {
+            digests.iter().for_each(|digest| text.push_str(&format!("\n{digest}")));
+        }
+        text
+    }
+}
+
+impl Leaf for Args {
+    const NAME: &'static str = "layout gc";
+
+    fn common(&self) -> &Common {
+        &self.common
+    }
+
+    fn run(self, context: &Context) -> anyhow::Result<ExitCode> {
+        let options = context.write_options(&self.common.path, &self.write);
+        let layout = context.keep(Layout::open_to_collect(&self.common.path)?.with_write_options(options));
+        let collected = GarbageOptions { dry_run: self.dry_run, keep_younger_than: self.keep_younger_than };
+        let garbage = layout.collect_garbage(&collected)?;
+        context.ui.result(&Collected { dry_run: self.dry_run, garbage })?;
+        Ok(ExitCode::SUCCESS)
+    }
+}

@@ -1,0 +1,59 @@
+//! `layout manifest delete`
+
+use std::process::ExitCode;
+
+use regshape::oci::Digest;
+use serde::Serialize;
+
+use super::registry::{Need, RefArgs, RegistryArgs};
+use super::{Common, Context, Leaf, WriteArgs};
+use crate::cli::ui::{Block, Screen};
+
+/// Take a manifest out of index.json, with all its tags
+///
+/// What nested indexes hold stays. Blobs are deleted by 'layout gc'.
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Examples:\n  regshape layout manifest delete --path ./my-image --ref sha256:96eaf28b\n  regshape layout manifest delete --path ./my-image --ref v1"
+)]
+pub(super) struct Args {
+    #[command(flatten)]
+    common: Common,
+    #[command(flatten)]
+    registry: RegistryArgs,
+    #[command(flatten)]
+    reference: RefArgs,
+    #[command(flatten)]
+    write: WriteArgs,
+}
+
+#[derive(Serialize)]
+struct Deleted {
+    digest: Digest,
+    tags: Vec<String>,
+    status: &'static str,
+}
+
+impl Screen for Deleted {
+    fn text(&self) -> String {
+        let block = Block::new("Deleted manifest:", 6).line("digest", &self.digest);
+        if self.tags.is_empty() { block.finish() } else { block.line("tags", self.tags.join(", ")).finish() }
+    }
+}
+
+impl Leaf for Args {
+    const NAME: &'static str = "layout manifest delete";
+
+    fn common(&self) -> &Common {
+        &self.common
+    }
+
+    fn run(self, context: &Context) -> anyhow::Result<ExitCode> {
+        let place =
+            context.to_change(&self.common, &self.registry, self.reference.given(), Need::There, &self.write)?;
+        let (digest, tags) = place.repository.delete_manifest(place.reference()?)?;
+        let tags = tags.iter().map(|tag| place.called(tag)).collect();
+        context.ui.result(&Deleted { digest, tags, status: "deleted" })?;
+        Ok(ExitCode::SUCCESS)
+    }
+}

@@ -1,0 +1,73 @@
+//! `layout referrer list`
+
+use std::process::ExitCode;
+
+use regshape::layout::Referrers;
+use regshape::oci::{Descriptor, Digest, MediaType};
+use serde::Serialize;
+
+use super::registry::{RefArgs, RegistryArgs};
+use super::{Common, Context, Leaf};
+use crate::cli::ui::{Screen, Table, printable};
+
+/// List what refers to a manifest: signatures, SBOMs, attestations
+///
+/// They are the manifests and indexes of the layout whose subject it is, and those of the index that older programs tag by its
+/// digest. Each has its digest, its artifact type and its size.
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Examples:\n  regshape layout referrer list --path ./my-image --ref latest\n  regshape layout referrer list --path ./my-image:latest --artifact-type application/spdx+json --json"
+)]
+pub(super) struct Args {
+    #[command(flatten)]
+    common: Common,
+    #[command(flatten)]
+    registry: RegistryArgs,
+    #[command(flatten)]
+    reference: RefArgs,
+    /// Only those of this type
+    #[arg(long, value_name = "TYPE")]
+    artifact_type: Option<String>,
+}
+
+/// An image index, as registries answer.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Listed {
+    schema_version: u32,
+    media_type: MediaType,
+    manifests: Vec<Descriptor>,
+}
+
+impl Screen for Listed {
+    fn text(&self) -> String {
+        let mut table = Table::default();
+        for referrer in &self.manifests {
+            let artifact_type = printable(referrer.artifact_type.as_deref().unwrap_or("-"));
+            table.row([referrer.digest.to_string(), artifact_type, referrer.size.to_string()]);
+        }
+        table.text()
+    }
+}
+
+impl Leaf for Args {
+    const NAME: &'static str = "layout referrer list";
+
+    fn common(&self) -> &Common {
+        &self.common
+    }
+
+    fn run(self, context: &Context) -> anyhow::Result<ExitCode> {
+        let place = context.to_read(&self.common, &self.registry, self.reference.given())?;
+        let reference = place.reference()?;
+        // What is not there may be referred to all the same.
+        let digest = match reference.parse::<Digest>() {
+            Ok(digest) => digest,
+            Err(_) => place.repository.resolve(reference)?.digest,
+        };
+        let Referrers { manifests, warnings } = place.repository.referrers(&digest, self.artifact_type.as_deref())?;
+        warnings.into_iter().for_each(|warning| context.ui.warn_at_the_end(warning));
+        context.ui.result(&Listed { schema_version: 2, media_type: MediaType::index(), manifests })?;
+        Ok(ExitCode::SUCCESS)
+    }
+}

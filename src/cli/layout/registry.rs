@@ -1,0 +1,247 @@
+//! From the arguments of commands that take a layout for a registry to what is meant by them.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{bail, ensure};
+use regshape::layout::{Layout, LockObserver, Registry, Repository, WriteOptions, find_layout};
+use regshape::oci::{Digest, Reference, RepositoryName};
+
+use super::{Common, Context, WriteArgs};
+use crate::cli::ui::printable;
+
+/// How the names in a layout are read.
+#[derive(Debug, clap::Args)]
+pub(super) struct RegistryArgs {
+    /// Take the ref names that belong to this repository, as registries write them: REPO:TAG, REPO@DIGEST
+    /// [default: all, as they stand]
+    #[arg(long, value_name = "REPO")]
+    repo: Option<String>,
+    #[command(flatten)]
+    kind: KindArgs,
+}
+
+/// What kind of a registry a directory is.
+#[derive(Debug, clap::Args)]
+pub(super) struct KindArgs {
+    /// The repository of ref names that are a tag alone, and of entries that have none
+    #[arg(long, value_name = "REPO", conflicts_with = "per_repo")]
+    default_repo: Option<String>,
+    /// DIR holds a layout for each repository, that of example/app in DIR/example/app
+    #[arg(long)]
+    pub(super) per_repo: bool,
+}
+
+/// Which manifest is meant.
+#[derive(Debug, clap::Args)]
+pub(super) struct RefArgs {
+    /// The manifest: a ref name as it stands in index.json, REPO:TAG, REPO@DIGEST, a digest, or a unique beginning of one;
+    /// may be part of the path instead, as in ./my-image:v1
+    #[arg(long = "ref", value_name = "REF")]
+    reference: Option<String>,
+}
+
+impl RefArgs {
+    pub(super) fn given(&self) -> Option<&str> {
+        self.reference.as_deref()
+    }
+}
+
+/// What a command works on.
+pub(super) struct Place {
+    pub(super) registry: Registry,
+    pub(super) repository: Repository,
+    /// The repository, if one was named.
+    pub(super) name: Option<RepositoryName>,
+    reference: Option<String>,
+}
+
+impl Place {
+    /// Returns the reference, which the command cannot do without.
+    pub(super) fn reference(&self) -> anyhow::Result<&str> {
+        match self.reference.as_deref() {
+            Some("") => bail!("the value of --ref is empty"),
+            Some(reference) => Ok(reference),
+            None => bail!("no manifest is named; use --ref"),
+        }
+    }
+
+    /// Returns the reference that the path says, which the command need not have.
+    pub(super) fn path_reference(&self) -> Option<&str> {
+        self.reference.as_deref()
+    }
+
+    /// Makes sure that the path names nothing in the layout: the command is on all of it, or on a blob.
+    pub(super) fn without_reference(&self) -> anyhow::Result<()> {
+        match &self.reference {
+            Some(reference) => bail!("the path says '{}', which this command has no use for", printable(reference)),
+            None => Ok(()),
+        }
+    }
+
+    /// Returns a tag as people call it: with its repository, if one was named.
+    pub(super) fn called(&self, tag: &str) -> String {
+        self.name.as_ref().map_or_else(|| tag.to_owned(), |name| format!("{name}:{tag}"))
+    }
+}
+
+/// Whether a command needs a layout that is there.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Need {
+    /// It reads or changes one.
+    There,
+    /// It makes one if there is none.
+    Made,
+}
+
+impl Context {
+    /// Finds what a command is to read.
+    pub(super) fn to_read(
+        &self,
+        common: &Common,
+        args: &RegistryArgs,
+        reference: Option<&str>,
+    ) -> anyhow::Result<Place> {
+        let observer = |path: &Path| self.lock_observer(path, false);
+        self.place(common, args, reference, Need::There, &|path| WriteOptions {
+            lock_observer: Some(observer(path)),
+            ..WriteOptions::default()
+        })
+    }
+
+    /// Finds what a command is to change.
+    pub(super) fn to_change(
+        &self,
+        common: &Common,
+        args: &RegistryArgs,
+        reference: Option<&str>,
+        need: Need,
+        write: &WriteArgs,
+    ) -> anyhow::Result<Place> {
+        self.place(common, args, reference, need, &|path| self.write_options(path, write))
+    }
+
+    fn place(
+        &self,
+        common: &Common,
+        args: &RegistryArgs,
+        reference: Option<&str>,
+        need: Need,
+        options: &dyn Fn(&Path) -> WriteOptions,
+    ) -> anyhow::Result<Place> {
+        let located = Located::find(&common.path, args.kind.per_repo);
+        if let (Some(one), Some(other)) = (&located.reference, reference) {
+            bail!("the path says '{}' and --ref says '{}'", printable(one), printable(other));
+        }
+        let reference = located.reference.or(reference.map(str::to_owned));
+        let given = args.repo.as_deref().map(str::parse::<RepositoryName>).transpose().map_err(name_error)?;
+        let mut name = match (located.repository, given) {
+            (Some(one), Some(other)) if one != other => {
+                bail!("the path says repository '{one}' and --repo says '{other}'")
+            }
+            (one, other) => one.or(other),
+        };
+        if name.is_none() && args.kind.per_repo {
+            // Where each repository has a layout, the reference may say which.
+            let said = reference.as_deref().and_then(|reference| reference.parse::<Reference>().ok());
+            name = said.filter(|said| said.tag.is_some() || said.digest.is_some()).map(|said| said.repository);
+        }
+        let registry = self.registry(&located.directory, &args.kind, options(&located.directory))?;
+        let repository = match &name {
+            Some(name) => registry.repository(name.clone()),
+            None => registry.ref_names()?,
+        };
+        self.layout.get_or_init(|| repository.layout().clone());
+        if need == Need::There && !args.kind.per_repo {
+            // What killed writers left is cleaned by this too.
+            Layout::open(&located.directory)?;
+        }
+        Ok(Place { registry, repository, name, reference })
+    }
+
+    /// Opens a directory as a registry.
+    pub(super) fn registry(
+        &self,
+        directory: &Path,
+        args: &KindArgs,
+        options: WriteOptions,
+    ) -> anyhow::Result<Registry> {
+        let mut registry = if args.per_repo {
+            ensure!(!directory.exists() || directory.is_dir(), "{} is not a directory", directory.display());
+            Registry::per_repository(directory)
+        } else {
+            Registry::shared(directory)?
+        };
+        if let Some(name) = &args.default_repo {
+            registry = registry.with_default_repository(name.parse().map_err(name_error)?);
+        }
+        if self.shares_blobs {
+            registry = registry.with_shared_blobs();
+        }
+        Ok(registry.with_write_options(options))
+    }
+
+    /// Tells readers of a layout that they wait.
+    pub(super) fn reader_options(&self, path: &Path) -> WriteOptions {
+        let lock_observer: Option<LockObserver> = Some(self.lock_observer(path, false));
+        WriteOptions { lock_observer, ..WriteOptions::default() }
+    }
+}
+
+/// Reports a name that is none as the library does.
+pub(super) fn name_error(error: regshape::oci::NameError) -> regshape::layout::Error {
+    error.into()
+}
+
+/// Reads a digest that somebody typed.
+pub(super) fn parse_digest(text: &str) -> Result<Digest, regshape::layout::Error> {
+    Ok(text.parse::<Digest>()?)
+}
+
+/// What a path says.
+struct Located {
+    directory: PathBuf,
+    repository: Option<RepositoryName>,
+    reference: Option<String>,
+}
+
+impl Located {
+    /// Tells the directory of a path from what is meant in it.
+    ///
+    /// A path that is there is a directory. Otherwise it may lead into a layout (or the directory of the layouts), and
+    /// then say a repository; or it is that of a layout with a ref name after it, as skopeo and umoci have it.
+    fn find(path: &Path, per_repo: bool) -> Self {
+        let whole = || Self { directory: path.to_owned(), repository: None, reference: None };
+        if fs::symlink_metadata(path).is_ok() {
+            return whole();
+        }
+        if let Ok((directory, Reference { repository, tag, digest })) = find_layout(path)
+            && (is_layout(&directory) || per_repo && directory.is_dir())
+        {
+            let reference = match (tag, digest) {
+                (None, None) => None,
+                (Some(tag), None) => Some(tag.to_string()),
+                (None, Some(digest)) => Some(digest.to_string()),
+                (Some(tag), Some(digest)) => Some(format!("{tag}@{digest}")),
+            };
+            return Self { directory, repository: Some(repository), reference };
+        }
+        let Some(text) = path.to_str() else { return whole() };
+        let splits = || text.char_indices().filter(|(at, mark)| *at > 0 && matches!(mark, ':' | '@'));
+        let split = |at: usize| (Path::new(&text[..at]), &text[at + 1..]);
+        let found = splits().map(|(at, _)| split(at)).rfind(|(directory, _)| is_layout(directory));
+        // A layout that is not there yet ends before the first mark of its last part.
+        let last_part = text.rfind(std::path::is_separator).map_or(0, |at| at + 1);
+        let found = found.or_else(|| splits().find(|(at, _)| *at > last_part).map(|(at, _)| split(at)));
+        match found {
+            Some((directory, reference)) if !reference.is_empty() => {
+                Self { directory: directory.to_owned(), repository: None, reference: Some(reference.to_owned()) }
+            }
+            _ => whole(),
+        }
+    }
+}
+
+fn is_layout(directory: &Path) -> bool {
+    directory.join("oci-layout").is_file()
+}

@@ -1,0 +1,60 @@
+//! `layout tag add`
+
+use std::process::ExitCode;
+
+use regshape::oci::Digest;
+use serde::Serialize;
+
+use super::registry::{Need, RefArgs, RegistryArgs};
+use super::{Common, Context, Leaf, WriteArgs};
+use crate::cli::ui::{Block, Screen};
+
+/// Give a manifest more tags
+///
+/// A tag that another manifest has is taken from it. That one is kept, without a tag if it has no other.
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Examples:\n  regshape layout tag add --path ./my-image --ref latest v1 v1.0\n  regshape layout tag add --path ./my-layout --repo example/app --ref v1 stable"
+)]
+pub(super) struct Args {
+    #[command(flatten)]
+    common: Common,
+    #[command(flatten)]
+    registry: RegistryArgs,
+    #[command(flatten)]
+    reference: RefArgs,
+    /// The tags to add
+    #[arg(value_name = "TAG", required = true)]
+    tags: Vec<String>,
+    #[command(flatten)]
+    write: WriteArgs,
+}
+
+#[derive(Serialize)]
+struct Added {
+    digest: Digest,
+    tags: Vec<String>,
+}
+
+impl Screen for Added {
+    fn text(&self) -> String {
+        Block::new("Tagged manifest:", 6).line("digest", &self.digest).line("tags", self.tags.join(", ")).finish()
+    }
+}
+
+impl Leaf for Args {
+    const NAME: &'static str = "layout tag add";
+
+    fn common(&self) -> &Common {
+        &self.common
+    }
+
+    fn run(self, context: &Context) -> anyhow::Result<ExitCode> {
+        let place =
+            context.to_change(&self.common, &self.registry, self.reference.given(), Need::There, &self.write)?;
+        let manifest = place.repository.add_tags(place.reference()?, &self.tags)?;
+        let tags = self.tags.iter().map(|tag| place.called(tag)).collect();
+        context.ui.result(&Added { digest: manifest.digest, tags })?;
+        Ok(ExitCode::SUCCESS)
+    }
+}

@@ -1,0 +1,58 @@
+//! `layout tag delete`
+
+use std::process::ExitCode;
+
+use regshape::oci::Digest;
+use serde::Serialize;
+
+use super::registry::{Need, RefArgs, RegistryArgs};
+use super::{Common, Context, Leaf, WriteArgs};
+use crate::cli::ui::{Block, Screen};
+
+/// Take a tag away
+///
+/// Nothing else is deleted: 'layout gc' does that with what cannot be reached any more.
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Examples:\n  regshape layout tag delete --path ./my-image --ref v1\n  regshape layout tag delete --path ./my-image:v1"
+)]
+pub(super) struct Args {
+    #[command(flatten)]
+    common: Common,
+    #[command(flatten)]
+    registry: RegistryArgs,
+    #[command(flatten)]
+    reference: RefArgs,
+    #[command(flatten)]
+    write: WriteArgs,
+}
+
+#[derive(Serialize)]
+struct Deleted {
+    digest: Digest,
+    tag: String,
+    status: &'static str,
+}
+
+impl Screen for Deleted {
+    fn text(&self) -> String {
+        Block::new("Deleted tag:", 6).line("digest", &self.digest).line("tag", &self.tag).finish()
+    }
+}
+
+impl Leaf for Args {
+    const NAME: &'static str = "layout tag delete";
+
+    fn common(&self) -> &Common {
+        &self.common
+    }
+
+    fn run(self, context: &Context) -> anyhow::Result<ExitCode> {
+        let place =
+            context.to_change(&self.common, &self.registry, self.reference.given(), Need::There, &self.write)?;
+        let tag = place.reference()?;
+        let manifest = place.repository.delete_tag(tag)?;
+        context.ui.result(&Deleted { digest: manifest.digest, tag: place.called(tag), status: "deleted" })?;
+        Ok(ExitCode::SUCCESS)
+    }
+}

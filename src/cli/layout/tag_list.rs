@@ -1,0 +1,54 @@
+//! `layout tag list`
+
+use std::process::ExitCode;
+
+use regshape::oci::RepositoryName;
+use serde::Serialize;
+
+use super::registry::RegistryArgs;
+use super::{Common, Context, Leaf};
+use crate::cli::args::PageArgs;
+use crate::cli::ui::{Screen, printable};
+
+/// List ref names as they stand in index.json, or the tags of a repository
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Examples:\n  regshape layout tag list --path ./my-image\n  regshape layout tag list --path ./my-layout --repo example/app --n 10 --last v1"
+)]
+pub(super) struct Args {
+    #[command(flatten)]
+    common: Common,
+    #[command(flatten)]
+    registry: RegistryArgs,
+    #[command(flatten)]
+    page: PageArgs,
+}
+
+#[derive(Serialize)]
+struct Tags {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    name: Option<RepositoryName>,
+    tags: Vec<String>,
+}
+
+impl Screen for Tags {
+    fn text(&self) -> String {
+        self.tags.iter().map(|tag| printable(tag)).collect::<Vec<_>>().join("\n")
+    }
+}
+
+impl Leaf for Args {
+    const NAME: &'static str = "layout tag list";
+
+    fn common(&self) -> &Common {
+        &self.common
+    }
+
+    fn run(self, context: &Context) -> anyhow::Result<ExitCode> {
+        let place = context.to_read(&self.common, &self.registry, None)?;
+        place.without_reference()?;
+        let tags = place.repository.tags(self.page.last.as_deref(), self.page.n)?;
+        context.ui.result(&Tags { name: place.name, tags })?;
+        Ok(ExitCode::SUCCESS)
+    }
+}

@@ -1,0 +1,206 @@
+//! Collecting garbage: blobs that nothing refers to, uploads that nobody goes on with, temporary files of killed writers.
+//!
+//! The layout is locked meanwhile. Whoever stores a blob and names it does both under the lock, so no blob is between the
+//! two. Only documents are read, never a layer.
+
+use std::collections::HashSet;
+use std::fs;
+use std::io;
+use std::path::Path;
+use std::time::{Duration, SystemTime};
+
+use serde::Serialize;
+
+use super::error::{Error, Result};
+use super::handle::{BLOBS_DIRECTORY, Layout};
+use super::registry::UPLOADS_DIRECTORY;
+use super::stage::Stage;
+use super::walk::Reach;
+use crate::fs::{for_each_stale, unless_in_use};
+use crate::oci::{Algorithm, Digest, Index};
+
+/// How long an upload may rest by default.
+const UPLOAD_REST: Duration = Duration::from_secs(60 * 60);
+
+/// What is garbage.
+#[derive(Clone, Debug, Default)]
+pub struct GarbageOptions {
+    /// Whether it is only looked for, and nothing deleted.
+    pub dry_run: bool,
+    /// What was written to less than so long ago stays. By default blobs go at once, and uploads after an hour.
+    pub keep_younger_than: Option<Duration>,
+}
+
+/// What was deleted, or would be.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Garbage {
+    /// The blobs that nothing referred to, in the order of their digests.
+    pub digests: Vec<Digest>,
+    /// How many those are.
+    pub blobs: Swept,
+    /// Uploads that nobody went on with.
+    pub uploads: Swept,
+    /// Files of writers that were killed.
+    pub temporary_files: Swept,
+    /// Unreferenced blobs and uploads that are too young, or in use.
+    pub kept: Swept,
+    /// Blobs that only the staging file refers to.
+    pub staged: Swept,
+}
+
+/// Some files.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Swept {
+    /// How many there are.
+    pub count: u64,
+    /// Their size in bytes.
+    pub bytes: u64,
+}
+
+impl Swept {
+    fn count(&mut self, bytes: u64) {
+        self.count += 1;
+        self.bytes += bytes;
+    }
+}
+
+/// A file that may be garbage.
+struct Candidate {
+    size: u64,
+    age: Duration,
+}
+
+impl Candidate {
+    /// Looks at a file; `None` if it is none, or gone.
+    fn at(path: &Path) -> io::Result<Option<Self>> {
+        let metadata = match fs::symlink_metadata(path) {
+            Ok(metadata) if metadata.is_file() => metadata,
+            Ok(_) => return Ok(None),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        // What comes from the future was written just now.
+        let age = SystemTime::now().duration_since(metadata.modified()?).unwrap_or_default();
+        Ok(Some(Self { size: metadata.len(), age }))
+    }
+}
+
+impl Layout {
+    /// Deletes what nothing needs: blobs that nothing refers to which `index.json` or the staging file leads to, uploads that
+    /// nobody goes on with, temporary files of writers that were killed.
+    ///
+    /// Files in `blobs` that are not called like a blob of a known algorithm are left alone.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::BlobsAreShared`]; whatever keeps a document from being read that may refer to blobs, such as
+    /// [`Error::DigestMismatch`] or [`Error::MalformedDocument`]: then nothing is deleted. [`Error::Locked`];
+    /// [`Error::Io`].
+    pub fn collect_garbage(&self, options: &GarbageOptions) -> Result<Garbage> {
+        let mut garbage = Garbage::default();
+        if self.shares_blobs() {
+            return Err(Error::BlobsAreShared { path: self.path().to_owned() });
+        }
+        let _lock = self.lock_as_it_is()?;
+        let index = self.read_index()?;
+        let stage = self.find_stage()?.unwrap_or_else(Stage::empty);
+        let listed = self.named(&index, &Stage::empty())?;
+        let staged = self.named(&Index { manifests: Vec::new(), subject: None, ..index.clone() }, &stage)?;
+
+        for_each_stale(self.path(), |path| {
+            if let Some(found) = Candidate::at(path)? {
+                options.delete(path)?;
+                garbage.temporary_files.count(found.size);
+            }
+            Ok::<_, io::Error>(())
+        })
+        .map_err(Error::io("clean", self.path()))?;
+        let mut unlisted = self.unlisted_blobs(&listed)?;
+        unlisted.sort();
+        for digest in unlisted {
+            let path = self.blob_path(&digest);
+            let Some(found) = Candidate::at(&path).map_err(Error::io("read", &path))? else { continue };
+            if staged.contains(&digest) {
+                garbage.staged.count(found.size);
+                continue;
+            }
+            if found.age < options.keep_younger_than.unwrap_or_default() {
+                garbage.kept.count(found.size);
+                continue;
+            }
+            options.delete(&path).map_err(Error::io("delete", &path))?;
+            garbage.blobs.count(found.size);
+            garbage.digests.push(digest);
+        }
+        self.collect_uploads(options, &mut garbage)?;
+        Ok(garbage)
+    }
+
+    /// Returns everything that documents refer to.
+    fn named(&self, index: &Index, stage: &Stage) -> Result<HashSet<Digest>> {
+        let roots = Self::roots(index, stage);
+        let mut named: HashSet<Digest> = stage.blobs().cloned().collect();
+        named.extend(roots.iter().map(|root| root.digest.clone()));
+        for visit in self.walk(&roots, Reach::Subjects) {
+            let document = visit.leads_to()?;
+            named.extend(document.iter().flat_map(|document| document.names()).map(|part| part.digest.clone()));
+        }
+        Ok(named)
+    }
+
+    /// Returns the blobs that are not among some.
+    fn unlisted_blobs(&self, listed: &HashSet<Digest>) -> Result<Vec<Digest>> {
+        let mut unlisted = Vec::new();
+        for algorithm in Algorithm::ALL {
+            let directory = self.path().join(BLOBS_DIRECTORY).join(algorithm.name());
+            for name in file_names(&directory)? {
+                let digest = name.and_then(|name| format!("{}:{name}", algorithm.name()).parse::<Digest>().ok());
+                unlisted.extend(digest.filter(|digest| !listed.contains(digest)));
+            }
+        }
+        Ok(unlisted)
+    }
+
+    fn collect_uploads(&self, options: &GarbageOptions, garbage: &mut Garbage) -> Result<()> {
+        let directory = self.path().join(UPLOADS_DIRECTORY);
+        for name in file_names(&directory)?.into_iter().flatten() {
+            let path = directory.join(name);
+            let Some(found) = Candidate::at(&path).map_err(Error::io("read", &path))? else { continue };
+            let is_old = found.age >= options.keep_younger_than.unwrap_or(UPLOAD_REST);
+            let swept =
+                if is_old && unless_in_use(&path, |path| options.delete(path)).map_err(Error::io("delete", &path))? {
+                    &mut garbage.uploads
+                } else {
+                    &mut garbage.kept
+                };
+            swept.count(found.size);
+        }
+        if !options.dry_run {
+            // Another upload may be in it.
+            let _ = fs::remove_dir(&directory);
+        }
+        Ok(())
+    }
+}
+
+impl GarbageOptions {
+    /// Deletes a file, unless it is only to be found.
+    fn delete(&self, path: &Path) -> io::Result<()> {
+        if self.dry_run {
+            return Ok(());
+        }
+        fs::remove_file(path).or_else(|error| if error.kind() == io::ErrorKind::NotFound { Ok(()) } else { Err(error) })
+    }
+}
+
+/// Returns the names in a directory, those that are text; none if it is not there.
+fn file_names(directory: &Path) -> Result<Vec<Option<String>>> {
+    let failed = || Error::io("read", directory);
+    match fs::read_dir(directory) {
+        Ok(entries) => entries
+            .map(|entry| Ok(entry.map_err(failed())?.file_name().into_string().ok()))
+            .collect::<Result<Vec<Option<String>>>>(),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+        Err(error) => Err(failed()(error)),
+    }
+}

@@ -1,0 +1,273 @@
+//! Manifests and indexes: reading, storing and deleting them.
+
+use std::collections::BTreeSet;
+
+use serde_json::{Map, Value};
+
+use super::{Error, Reason, Repository, Result};
+use crate::layout::blobs::DOCUMENT_BLOB_LIMIT;
+use crate::layout::handle::Layout;
+use crate::layout::walk::Document;
+use crate::oci::{Algorithm, Annotations, Descriptor, Digest, Hasher, MediaType, Platform};
+
+/// A manifest as it stands, and what leads to it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StoredManifest {
+    /// What leads to it: its entry in `index.json`, or in a nested index.
+    pub descriptor: Descriptor,
+    /// Its bytes.
+    pub content: Vec<u8>,
+}
+
+/// What there is to say of a manifest or index.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ManifestInfo {
+    /// What leads to it.
+    pub descriptor: Descriptor,
+    /// The type of the artifact that it says it is, or that its descriptor says.
+    pub artifact_type: Option<String>,
+    /// What it runs on: as its descriptor says, or the config of the image.
+    pub platform: Option<Platform>,
+    /// The platforms that the descriptors in an index say.
+    pub platforms: Vec<Platform>,
+    /// What it is about.
+    pub subject: Option<Descriptor>,
+    /// Its own annotations.
+    pub annotations: Annotations,
+    /// Its tags, in the order of their bytes.
+    pub tags: Vec<String>,
+}
+
+/// How a manifest is stored.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PushOptions {
+    /// The media type of the manifest.
+    pub media_type: MediaType,
+    /// The digest that it must have, and under which it is stored; by default the SHA-256 digest.
+    pub digest: Option<Digest>,
+    /// The tags that it gets. Without any it has an entry by its digest.
+    pub tags: Vec<String>,
+}
+
+impl PushOptions {
+    /// Stores a manifest of a media type without a tag.
+    pub fn new(media_type: MediaType) -> Self {
+        Self { media_type, digest: None, tags: Vec::new() }
+    }
+
+    /// Stores a manifest as what it says that it is, or looks like, without a tag.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::InvalidManifest`] if it says nothing and looks like nothing.
+    pub fn of(content: &[u8]) -> Result<Self> {
+        let invalid = |reason: Reason| Error::InvalidManifest { reason };
+        let fields: Map<String, Value> = serde_json::from_slice(content).map_err(|error| invalid(error.into()))?;
+        let said = fields.get("mediaType").and_then(Value::as_str).and_then(|text| text.parse().ok());
+        let media_type = said.or_else(|| Document::kind_of(&fields));
+        let media_type = media_type.ok_or_else(|| invalid(Reason::new("it does not say its mediaType")))?;
+        Ok(Self::new(media_type))
+    }
+}
+
+impl Repository {
+    /// Reads the manifest that a tag leads to.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Repository::resolve_tag`]; [`Error::MissingBlob`], [`Error::DigestMismatch`], [`Error::TooLarge`].
+    pub fn get_tag(&self, tag: &str) -> Result<StoredManifest> {
+        self.layout.read_unlocked(|| self.read(self.resolve_tag(tag)?), |_| true)
+    }
+
+    /// Reads the manifest of a digest.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Repository::resolve_manifest`]; [`Error::MissingBlob`], [`Error::DigestMismatch`], [`Error::TooLarge`].
+    pub fn get_manifest(&self, digest: &Digest) -> Result<StoredManifest> {
+        self.layout.read_unlocked(|| self.read(self.resolve_manifest(digest)?), |_| true)
+    }
+
+    /// Reads the manifest that a reference means, and in an index that for a platform.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Repository::resolve_for`]; [`Error::MissingBlob`], [`Error::DigestMismatch`], [`Error::TooLarge`].
+    pub fn get(&self, reference: &str, platform: Option<&Platform>) -> Result<StoredManifest> {
+        self.layout.read_unlocked(|| self.read(self.resolve_for(reference, platform)?), |_| true)
+    }
+
+    fn read(&self, descriptor: Descriptor) -> Result<StoredManifest> {
+        let content = self.layout.read_document_blob(&descriptor.digest, "index.json")?;
+        Ok(StoredManifest { descriptor, content })
+    }
+
+    /// Tells what there is to say of the manifest that a reference means.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Repository::get`]; [`Error::MalformedDocument`].
+    pub fn info(&self, reference: &str, platform: Option<&Platform>) -> Result<ManifestInfo> {
+        let StoredManifest { descriptor, content } = self.get(reference, platform)?;
+        let index = self.index()?;
+        let tags = index.manifests.iter().filter(|entry| entry.digest == descriptor.digest);
+        let tags: BTreeSet<&str> = tags.filter_map(|entry| self.names.of(entry)?.tag()).collect();
+        let document = Document::of_entry(&descriptor, &content)?;
+        let platform = descriptor.platform.clone();
+        let platform = platform.or_else(|| self.platform_of_image(&descriptor.media_type, &content));
+        let (artifact_type, annotations, platforms) = match &document {
+            Some(Document::Manifest(manifest)) => (&manifest.artifact_type, &manifest.annotations, Vec::new()),
+            Some(Document::Index(index)) => {
+                let platforms = index.manifests.iter().filter_map(|child| child.platform.clone());
+                (&index.artifact_type, &index.annotations, platforms.collect())
+            }
+            None => (&None, &None, Vec::new()),
+        };
+        Ok(ManifestInfo {
+            artifact_type: artifact_type.clone().or_else(|| descriptor.artifact_type.clone()),
+            platform,
+            platforms,
+            subject: document.as_ref().and_then(|document| document.subject().cloned()),
+            annotations: annotations.clone().unwrap_or_default(),
+            tags: tags.into_iter().map(str::to_owned).collect(),
+            descriptor,
+        })
+    }
+
+    /// Stores a manifest or index, and lists it in `index.json`: an entry for each tag, or one without.
+    ///
+    /// What it refers to must be there: children, config, layers; but not its subject, and not what has `urls`. An entry that
+    /// has a tag is replaced where it stands. The manifest that it led to stays in reach: by another entry, or else by one
+    /// without a tag.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::DigestMismatch`], [`Error::UnsupportedAlgorithm`]; [`Error::Name`] or [`Error::RefName`] if a tag is none;
+    /// [`Error::InvalidManifest`]; [`Error::TooLarge`]; [`Error::MalformedIndex`]; [`Error::Locked`]; [`Error::Io`]. After
+    /// an error nothing is changed.
+    pub fn push_manifest(&self, content: &[u8], options: PushOptions) -> Result<Descriptor> {
+        let PushOptions { media_type, digest, tags } = options;
+        let algorithm = expect_digest(content, digest.as_ref())?;
+        tags.iter().try_for_each(|tag| self.names.check(tag))?;
+        if content.len() as u64 > DOCUMENT_BLOB_LIMIT {
+            return Err(Error::TooLarge { what: "the manifest".to_owned(), limit: DOCUMENT_BLOB_LIMIT });
+        }
+        let document = parse(&media_type, content)?;
+        // What cannot be stored leaves no new layout behind.
+        self.layout.check_parts(document.as_ref())?;
+        if !self.is_there()? {
+            self.layout.make_if_missing(self.layout.prepare_directory()?)?;
+        }
+
+        let lock = self.layout.lock()?;
+        let mut index = self.index()?;
+        self.layout.check_parts(document.as_ref())?;
+        let platform = self.platform_of_image(&media_type, content);
+        let blob = self.layout.store_document_of(&lock, "the manifest", content, algorithm)?;
+        let descriptor = Descriptor { platform, ..Descriptor::new(media_type, blob.digest.clone(), blob.size) };
+        let before = index.clone();
+        match tags.as_slice() {
+            [] => self.put_untagged(&mut index, &descriptor),
+            tags => self.put_tags(&mut index, &descriptor, tags),
+        }
+        if index == before {
+            // It is listed already.
+            blob.keep();
+        } else {
+            self.layout.write_index(&lock, &index, [blob])?;
+        }
+        Ok(descriptor)
+    }
+
+    /// Takes all entries of a manifest out of `index.json`, and returns their tags. What nested indexes hold stays, and the
+    /// blobs do until [`Layout::collect_garbage`] deletes them.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::UnknownRepository`]; [`Error::UnknownManifest`] if no entry is of that digest; [`Error::MalformedIndex`];
+    /// [`Error::Locked`]; [`Error::Io`].
+    pub fn delete_manifest(&self, reference: &str) -> Result<(Digest, Vec<String>)> {
+        self.change(|_, index| {
+            let found = self.find(index, reference)?;
+            let digest = found.descriptor.digest;
+            let mut tags = Vec::new();
+            let count = index.manifests.len();
+            index.manifests.retain(|entry| match found.names.of(entry) {
+                Some(called) if entry.digest == digest => {
+                    tags.extend(called.tag().map(str::to_owned));
+                    false
+                }
+                _ => true,
+            });
+            if index.manifests.len() == count { Err(self.unknown(reference)) } else { Ok((digest, tags)) }
+        })
+    }
+}
+
+impl Layout {
+    /// Checks that what a document is made of is there, with the sizes that it says.
+    fn check_parts(&self, document: Option<&Document>) -> Result<()> {
+        let Some(document) = document else { return Ok(()) };
+        for (place, part) in places(document) {
+            if part.urls.as_ref().is_some_and(|urls| !urls.is_empty()) {
+                continue;
+            }
+            let invalid = |reason: String| Error::InvalidManifest { reason: Reason::new(reason) };
+            let kind = if matches!(document, Document::Index(_)) { "manifest" } else { "blob" };
+            self.expect_blob(&part.digest, part.size, "the manifest").map_err(|error| match error {
+                Error::MissingBlob { .. } => invalid(format!("{kind} for {place} not found: {}", part.digest)),
+                Error::SizeMismatch { .. } => invalid(format!("{kind} for {place}: {error}")),
+                error => error,
+            })?;
+        }
+        Ok(())
+    }
+}
+
+/// Returns what a document is made of, with the places where it says so.
+fn places(document: &Document) -> Vec<(String, &Descriptor)> {
+    match document {
+        Document::Manifest(manifest) => {
+            let layers = manifest.layers.iter().enumerate().map(|(at, layer)| (format!("layers[{at}]"), layer));
+            layers.chain([("config".to_owned(), &manifest.config)]).collect()
+        }
+        Document::Index(index) => {
+            index.manifests.iter().enumerate().map(|(at, child)| (format!("manifests[{at}]"), child)).collect()
+        }
+    }
+}
+
+/// Compares the digest of some bytes with the one that is asked for, and returns its algorithm.
+fn expect_digest(content: &[u8], digest: Option<&Digest>) -> Result<Algorithm> {
+    let Some(digest) = digest else { return Ok(Algorithm::Sha256) };
+    let algorithm = digest.algorithm().ok_or_else(|| Error::UnsupportedAlgorithm { digest: digest.clone() })?;
+    let mut hasher = Hasher::new(algorithm);
+    hasher.update(content);
+    let actual = hasher.finish();
+    if actual == *digest { Ok(algorithm) } else { Err(Error::DigestMismatch { digest: digest.clone(), actual }) }
+}
+
+/// Reads a manifest as what its media type says; of one that is not known to be a document nothing is asked.
+fn parse(media_type: &MediaType, content: &[u8]) -> Result<Option<Document>> {
+    if !Document::is_one(media_type) {
+        return Ok(None);
+    }
+    let invalid = |reason| Error::InvalidManifest { reason };
+    let digest = Digest::sha256_of(content);
+    let document = Document::parse(&Descriptor::new(media_type.clone(), digest, content.len() as u64), content);
+    let document = document.map_err(|error| match error {
+        Error::MalformedDocument { reason, .. } => invalid(reason),
+        error => error,
+    })?;
+    let said = match &document {
+        Document::Manifest(manifest) => &manifest.media_type,
+        Document::Index(index) => &index.media_type,
+    };
+    match said {
+        Some(said) if said != media_type => {
+            Err(invalid(Reason::new(format!("its mediaType is {said}, not {media_type}"))))
+        }
+        _ => Ok(Some(document)),
+    }
+}

@@ -1,0 +1,226 @@
+//! Uploads: blobs that come in pieces, from more than one process if need be.
+//!
+//! What came so far is a file in `.regshape-uploads`, where no program looks for blobs, named by the id of the upload. It is
+//! locked while somebody writes to it. Collecting garbage deletes uploads that nobody has gone on with for long.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, ErrorKind, Seek, SeekFrom, Write};
+use std::path::PathBuf;
+
+use super::{Error, Repository, Result};
+use crate::fs::{FileVersion, random_name};
+use crate::layout::handle::Layout;
+use crate::layout::metrics::Phase;
+use crate::oci::{Algorithm, Descriptor, Digest, Hasher, MediaType};
+
+/// Where the uploads of a layout are.
+pub(in crate::layout) const UPLOADS_DIRECTORY: &str = ".regshape-uploads";
+
+/// How many hexadecimal digits an id has.
+const ID_LENGTH: usize = 32;
+
+/// A blob that comes in pieces. Dropped without a commit it stays, to be gone on with by its id.
+///
+/// ```
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let directory = tempfile::tempdir()?;
+/// # let path = directory.path().join("layout");
+/// use std::io::Write;
+///
+/// use regshape::layout::Registry;
+/// use regshape::oci::Digest;
+///
+/// let app = Registry::shared(&path)?.repository("example/app".parse()?);
+/// let mut upload = app.start_upload()?;
+/// upload.write_all(b"one, ")?;
+/// let id = upload.id().to_owned();
+/// drop(upload);
+///
+/// // Later, perhaps in another process.
+/// let mut upload = app.resume_upload(&id, Some(5))?;
+/// upload.write_all(b"two")?;
+/// let blob = upload.commit(&Digest::sha256_of(b"one, two")).map_err(|failed| failed.error)?;
+/// assert_eq!(blob.size, 8);
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug)]
+pub struct BlobUpload {
+    layout: Layout,
+    id: String,
+    path: PathBuf,
+    file: File,
+    size: u64,
+    /// The digest so far, if all of it came through here.
+    hasher: Option<Hasher>,
+}
+
+/// An upload that could not be committed, and what went wrong. It can be gone on with, or cancelled.
+#[derive(Debug, thiserror::Error)]
+#[error("{error}")]
+pub struct CommitError {
+    /// What went wrong.
+    #[source]
+    pub error: Error,
+    /// The upload as it was.
+    pub upload: Box<BlobUpload>,
+}
+
+impl Repository {
+    /// Starts an upload.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Io`]; what keeps a layout from being made.
+    pub fn start_upload(&self) -> Result<BlobUpload> {
+        if !self.is_there()? {
+            self.layout.make_if_missing(self.layout.prepare_directory()?)?;
+        }
+        let directory = self.layout.path().join(UPLOADS_DIRECTORY);
+        fs::create_dir_all(&directory).map_err(Error::io("create", &directory))?;
+        let id = random_name(ID_LENGTH);
+        let path = directory.join(&id);
+        let file = OpenOptions::new().read(true).append(true).create_new(true).open(&path);
+        let file = self.layout.acquire(file.map_err(Error::io("create", &path))?, &path)?;
+        let hasher = Some(Hasher::new(Algorithm::Sha256));
+        Ok(BlobUpload { layout: self.layout.clone(), id, path, file, size: 0, hasher })
+    }
+
+    /// Goes on with an upload: at its end, which must be at some number of bytes if one is given.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::UnknownUpload`]; [`Error::UploadOffset`]; [`Error::Locked`] if another process is writing to it for longer
+    /// than is to be waited; [`Error::Io`].
+    pub fn resume_upload(&self, id: &str, offset: Option<u64>) -> Result<BlobUpload> {
+        let path = self.layout.upload_path(id).ok_or_else(|| self.layout.unknown_upload(id))?;
+        let is_file = fs::symlink_metadata(&path).is_ok_and(|metadata| metadata.is_file());
+        if !is_file {
+            return Err(self.layout.unknown_upload(id));
+        }
+        let file = OpenOptions::new().read(true).append(true).open(&path).map_err(|error| match error.kind() {
+            ErrorKind::NotFound => self.layout.unknown_upload(id),
+            _ => Error::io("open", &path)(error),
+        })?;
+        let file = self.layout.acquire(file, &path)?;
+        let size = file.metadata().map_err(Error::io("read", &path))?.len();
+        match offset {
+            Some(expected) if expected != size => {
+                return Err(Error::UploadOffset { id: id.to_owned(), expected, actual: size });
+            }
+            _ => {}
+        }
+        let hasher = (size == 0).then(|| Hasher::new(Algorithm::Sha256));
+        let upload = BlobUpload { layout: self.layout.clone(), id: id.to_owned(), path, file, size, hasher };
+        // Whoever had it before may have brought it to its end.
+        if upload.is_there() { Ok(upload) } else { Err(self.layout.unknown_upload(id)) }
+    }
+}
+
+impl Layout {
+    fn upload_path(&self, id: &str) -> Option<PathBuf> {
+        let is_id = id.len() == ID_LENGTH && id.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+        is_id.then(|| self.path().join(UPLOADS_DIRECTORY).join(id))
+    }
+
+    fn unknown_upload(&self, id: &str) -> Error {
+        Error::UnknownUpload { path: self.path().to_owned(), id: id.to_owned() }
+    }
+}
+
+impl BlobUpload {
+    /// Returns what the upload is called.
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+
+    /// Returns how many bytes came so far.
+    pub fn size(&self) -> u64 {
+        self.size
+    }
+
+    /// Makes a blob of what came, if it has the digest that is said.
+    ///
+    /// # Errors
+    ///
+    /// The upload, and [`Error::DigestMismatch`] or [`Error::UnsupportedAlgorithm`]; [`Error::UnknownUpload`] if somebody
+    /// deleted it; [`Error::Locked`]; [`Error::Io`].
+    pub fn commit(mut self, digest: &Digest) -> Result<Descriptor, CommitError> {
+        match self.store(digest) {
+            Ok(()) => Ok(Descriptor::new(MediaType::octet_stream(), digest.clone(), self.size)),
+            Err(error) => Err(CommitError { error, upload: Box::new(self) }),
+        }
+    }
+
+    fn store(&mut self, digest: &Digest) -> Result<()> {
+        if !self.is_there() {
+            return Err(self.layout.unknown_upload(&self.id));
+        }
+        self.verify(digest)?;
+        self.layout
+            .metrics()
+            .time(Phase::Sync, || if self.layout.waits_for_disk() { self.file.sync_data() } else { Ok(()) })
+            .map_err(Error::io("sync", &self.path))?;
+        let lock = self.layout.lock()?;
+        self.layout.adopt_blob(&lock, digest, self.size, |path| fs::rename(&self.path, path))?;
+        self.remove()
+    }
+
+    /// Compares the digest of what came with another one.
+    fn verify(&mut self, digest: &Digest) -> Result<()> {
+        let sha256 = self.hasher.clone().filter(|_| digest.algorithm() == Some(Algorithm::Sha256));
+        if let Some(hasher) = sha256 {
+            let actual = hasher.finish();
+            return if actual == *digest {
+                Ok(())
+            } else {
+                Err(Error::DigestMismatch { digest: digest.clone(), actual })
+            };
+        }
+        self.file.seek(SeekFrom::Start(0)).map_err(Error::io("read", &self.path))?;
+        self.layout.verify(digest, &self.file, |_| ())
+    }
+
+    /// Deletes the upload. That somebody has done so already is not an error.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Io`].
+    pub fn cancel(self) -> Result<()> {
+        if self.is_there() { self.remove() } else { Ok(()) }
+    }
+
+    /// Deletes the file if it has still its name, and the directory if it was the last one.
+    fn remove(&self) -> Result<()> {
+        match fs::remove_file(&self.path) {
+            Err(error) if error.kind() != ErrorKind::NotFound => return Err(Error::io("delete", &self.path)(error)),
+            _ => {}
+        }
+        // Another upload may be in it.
+        let _ = self.path.parent().map(fs::remove_dir);
+        Ok(())
+    }
+
+    /// Tells whether the file still has its name.
+    fn is_there(&self) -> bool {
+        let Ok(named) = FileVersion::of(&self.path) else { return false };
+        FileVersion::of_file(&self.file).is_ok_and(|opened| opened == named)
+    }
+}
+
+impl Write for BlobUpload {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let metrics = self.layout.metrics();
+        let written = metrics.time(Phase::Write, || self.file.write(bytes))?;
+        if let Some(hasher) = &mut self.hasher {
+            metrics.time(Phase::Hash, || hasher.update(&bytes[..written]));
+        }
+        metrics.count_written(written);
+        self.size += written as u64;
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
+    }
+}
