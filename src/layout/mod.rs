@@ -39,6 +39,7 @@ mod manifest;
 mod metrics;
 mod pipeline;
 mod stage;
+mod tree;
 mod validate;
 mod walk;
 
@@ -51,4 +52,5 @@ pub use lock::{LockEvent, LockObserver, WriteOptions};
 pub use manifest::ManifestOptions;
 pub use metrics::{Metrics, Phase, Progress};
 pub use stage::{Stage, StagedConfig, StagedLayer, StagedManifest, Updated};
+pub use tree::{Drawn, Node, NodeKind, NodeState, Totals, Tree, Unreferenced};
 pub use validate::{Checked, Finding, Report, ValidateOptions};

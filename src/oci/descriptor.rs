@@ -47,6 +47,10 @@ document_fields!(Descriptor {
     platform: optional "platform",
 });
 
+/// The annotation with which BuildKit marks manifests in an index that are no images, and what it then says.
+pub(crate) const REFERENCE_TYPE: &str = "vnd.docker.reference.type";
+pub(crate) const ATTESTATION: &str = "attestation-manifest";
+
 impl Descriptor {
     /// Describes content with the three fields that every descriptor has.
     pub fn new(media_type: MediaType, digest: Digest, size: u64) -> Self {
@@ -75,6 +79,12 @@ impl Descriptor {
     /// Returns the ref name that an entry of `index.json` bears.
     pub fn ref_name(&self) -> Option<&str> {
         self.annotations.as_ref()?.get(REF_NAME).map(String::as_str)
+    }
+
+    /// Tells whether an entry of an index is an attestation of BuildKit, not an image.
+    pub(crate) fn is_attestation(&self) -> bool {
+        let reference_type = self.annotations.as_ref().and_then(|annotations| annotations.get(REFERENCE_TYPE));
+        reference_type.is_some_and(|is| is == ATTESTATION)
     }
 }
 

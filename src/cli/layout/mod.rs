@@ -9,6 +9,7 @@ mod generate_manifest;
 mod init;
 mod manifest_screen;
 mod show;
+mod show_tree;
 mod status;
 mod update_config;
 mod validate;
