@@ -9,7 +9,8 @@ use std::time::Duration;
 
 use regshape::compress::{Bounds, CompressFormat, Encoding};
 use regshape::layout::{
-    ConfigChanges, ConfigOptions, Error, LayerInput, LayerOptions, Layout, ManifestOptions, Treatment, ValidateOptions,
+    ConfigChanges, ConfigOptions, Error, LayerInput, LayerOptions, Layout, ManifestOptions, NodeState, Treatment,
+    ValidateOptions,
 };
 #[cfg(unix)]
 use regshape::layout::{LockEvent, LockObserver, WriteOptions};
@@ -283,4 +284,29 @@ fn a_writer_waits_as_long_as_its_options_say_and_tells_who_asked_to_be_told() {
     drop(marker);
     let patient = layout.update_layer_annotations(0, annotations([("a", "2")]), false).expect("it is free");
     assert_eq!(patient.value.annotations, annotations([("a", "2")]));
+}
+
+#[test]
+fn a_tree_is_made_of_documents_alone_and_each_is_read_once() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().join("my-image");
+    let layout = built(&path);
+    // Three entries of one manifest, and a layer of the right size that is another.
+    let mut index = layout.read_index().expect("an index");
+    index.manifests = vec![index.manifests[0].clone(); 3];
+    std::fs::write(path.join("index.json"), serde_json::to_vec(&index).expect("written")).expect("written");
+    let stage = layout.read_stage().expect("a stage");
+    let layer = &stage.layers[0];
+    let file = path.join("blobs/sha256").join(layer.digest.encoded());
+    std::fs::write(file, vec![0; usize::try_from(layer.size).expect("small")]).expect("written");
+
+    let layout = Layout::open(&path).expect("a layout");
+    let tree = layout.tree().expect("a tree");
+    assert_eq!(tree.roots.len(), 1);
+    assert!(tree.roots[0].children.iter().all(|child| child.state == NodeState::Present));
+    let read =
+        [path.join("index.json"), path.join(".regshape-stage.json")].map(|file| file.metadata().expect("there").len());
+    let documents = stage.config.expect("a config").size + stage.manifest.expect("a manifest").size;
+    assert_eq!(layout.metrics().bytes_read(), read.iter().sum::<u64>() + documents);
+    assert_eq!(tree.unreferenced.map(|unreferenced| unreferenced.blobs), Some(0));
 }

@@ -770,3 +770,26 @@ fn a_wait_for_a_lock_is_told_above_the_bar() {
     drop(marker);
     terminal.ends_well(|| bench.layer_screen());
 }
+
+// --- layout show ---
+
+#[test]
+fn a_tree_is_cut_where_the_terminal_ends_and_nowhere_else() {
+    let bench = Bench::with_config();
+    bench.does(&["generate", "manifest", "--ref-name", "latest"]);
+    let whole = bench.command(&["show", "--tree"]).stdin(Stdio::null()).output().unwrap();
+    let whole = String::from_utf8(whole.stdout).unwrap();
+    let left = Terminal::run_at(&bench, &["show", "--tree"], 60, |_| {}).ends();
+    let cut: Vec<String> =
+        whole
+            .lines()
+            .map(|line| {
+                if line.chars().count() > 60 { line.chars().take(59).chain(['…']).collect() } else { line.to_owned() }
+            })
+            .collect();
+    assert!(cut.iter().any(|line| line.ends_with('…')), "{whole}");
+    assert_eq!((left.screen, left.status.code()), (cut.join("\n"), Some(0)));
+    // Where all of it has room nothing is cut.
+    let left = Terminal::run(&bench, &["show", "--tree"]).ends();
+    assert_eq!(left.screen, whole.trim_end());
+}

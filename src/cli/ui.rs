@@ -190,6 +190,35 @@ impl Table {
     }
 }
 
+/// Cuts lines where the terminal ends that stdout is, if it is one.
+pub(crate) fn fitted(text: String) -> String {
+    match width() {
+        None => text,
+        Some(width) => text.lines().map(|line| cut(line, width)).collect::<Vec<_>>().join("\n"),
+    }
+}
+
+/// Returns a line with at most so many characters; the last one tells that something was cut.
+fn cut(line: &str, width: usize) -> String {
+    if line.chars().nth(width).is_none() {
+        return line.to_owned();
+    }
+    line.chars().take(width.saturating_sub(1)).chain(['…']).collect()
+}
+
+/// Returns how many characters a line of stdout has room for; `None` if it is no terminal, or one that does not say.
+fn width() -> Option<usize> {
+    let stdout = io::stdout();
+    if !stdout.is_terminal() {
+        return None;
+    }
+    #[cfg(unix)]
+    let columns = rustix::termios::tcgetwinsize(stdout).ok().map(|size| size.ws_col);
+    #[cfg(not(unix))]
+    let columns = indicatif::ProgressDrawTarget::stdout().width();
+    columns.filter(|columns| *columns > 0).map(usize::from)
+}
+
 /// A block of labels and values: the labels end in one column.
 pub(crate) struct Block {
     width: usize,

@@ -105,7 +105,7 @@ impl Layout {
         let index = self.read_index()?;
         let stage = self.find_stage()?.unwrap_or_else(Stage::empty);
         let listed = self.named(&index, &Stage::empty())?;
-        let staged = self.named(&Index { manifests: Vec::new(), subject: None, ..index.clone() }, &stage)?;
+        let staged = self.named(&Index::empty(), &stage)?;
 
         for_each_stale(self.path(), |path| {
             if let Some(found) = Candidate::at(path)? {

@@ -42,6 +42,7 @@ mod metrics;
 mod pipeline;
 mod registry;
 mod stage;
+mod tree;
 mod validate;
 mod walk;
 
@@ -59,4 +60,5 @@ pub use registry::{
     Repository, StoredManifest, find_layout, save,
 };
 pub use stage::{Stage, StagedConfig, StagedLayer, StagedManifest, Updated};
+pub use tree::{Drawn, Node, NodeKind, NodeState, Totals, Tree, Unreferenced};
 pub use validate::{Checked, Finding, Report, ValidateOptions};

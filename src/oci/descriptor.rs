@@ -50,6 +50,10 @@ document_fields!(Descriptor {
     platform: optional "platform",
 });
 
+/// The annotation with which BuildKit marks manifests in an index that are no images, and what it then says.
+pub(crate) const REFERENCE_TYPE: &str = "vnd.docker.reference.type";
+pub(crate) const ATTESTATION: &str = "attestation-manifest";
+
 impl Descriptor {
     /// Describes content with the three fields that every descriptor has.
     pub fn new(media_type: MediaType, digest: Digest, size: u64) -> Self {
@@ -92,6 +96,12 @@ impl Descriptor {
             None => drop(annotations.remove(REF_NAME)),
         }
         self.annotations = (!annotations.is_empty()).then_some(annotations);
+    }
+
+    /// Tells whether an entry of an index is an attestation of BuildKit, not an image.
+    pub(crate) fn is_attestation(&self) -> bool {
+        let reference_type = self.annotations.as_ref().and_then(|annotations| annotations.get(REFERENCE_TYPE));
+        reference_type.is_some_and(|is| is == ATTESTATION)
     }
 }
 

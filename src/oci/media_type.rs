@@ -42,6 +42,7 @@ const CONFIG: &str = "application/vnd.oci.image.config.v1+json";
 const LAYER_TAR: &str = "application/vnd.oci.image.layer.v1.tar";
 const LAYER_TAR_GZIP: &str = "application/vnd.oci.image.layer.v1.tar+gzip";
 const LAYER_TAR_ZSTD: &str = "application/vnd.oci.image.layer.v1.tar+zstd";
+const EMPTY: &str = "application/vnd.oci.empty.v1+json";
 const DOCKER_MANIFEST_LIST: &str = "application/vnd.docker.distribution.manifest.list.v2+json";
 const DOCKER_MANIFEST: &str = "application/vnd.docker.distribution.manifest.v2+json";
 const DOCKER_CONFIG: &str = "application/vnd.docker.container.image.v1+json";
@@ -112,6 +113,11 @@ impl MediaType {
     /// Tells whether this names the config of an image that can be run.
     pub fn is_image_config(&self) -> bool {
         matches!(self.as_str(), CONFIG | DOCKER_CONFIG)
+    }
+
+    /// Tells whether this says that there is no content (image-spec, manifest.md, "Guidance for an Empty Descriptor").
+    pub fn is_empty(&self) -> bool {
+        self.as_str() == EMPTY
     }
 
     /// Returns how the bytes of a layer of this type are stored, or `None` if this is not known to be a layer.

@@ -20,6 +20,7 @@ mod links;
 mod locks;
 mod parallel;
 mod show;
+mod show_tree;
 mod signals;
 mod status;
 mod streams;

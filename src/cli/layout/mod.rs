@@ -24,6 +24,7 @@ mod manifest_screen;
 mod referrer_list;
 mod registry;
 mod show;
+mod show_tree;
 mod status;
 mod tag_add;
 mod tag_delete;

@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::registry::{RefArgs, RegistryArgs};
 use super::{Common, Context, Leaf};
-use crate::cli::ui::{Screen, Table, printable};
+use crate::cli::ui::{Screen, Table, fitted, printable};
 
 /// List what refers to a manifest: signatures, SBOMs, attestations
 ///
@@ -46,7 +46,7 @@ impl Screen for Listed {
             let artifact_type = printable(referrer.artifact_type.as_deref().unwrap_or("-"));
             table.row([referrer.digest.to_string(), artifact_type, referrer.size.to_string()]);
         }
-        table.text()
+        fitted(table.text())
     }
 }
 

@@ -5,15 +5,21 @@ use std::process::ExitCode;
 use regshape::oci::Index;
 use serde::Serialize;
 
+use super::show_tree::Drawing;
 use super::{Common, Context, Leaf};
 use crate::cli::ui::{Screen, json};
 
-/// Print index.json
+/// Print index.json, or a tree of all that it leads to
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Example:\n  regshape layout show --path ./my-image")]
+#[command(
+    after_help = "Example:\n  regshape layout show --path ./my-image\n  regshape layout show --path ./my-image --tree"
+)]
 pub(super) struct Args {
     #[command(flatten)]
     common: Common,
+    /// Draw what the layout holds: names, indexes, platforms, manifests, layers, referrers, what is shared, what is missing
+    #[arg(long)]
+    tree: bool,
 }
 
 /// index.json; its text is its JSON.
@@ -36,7 +42,12 @@ impl Leaf for Args {
 
     fn run(self, context: &Context) -> anyhow::Result<ExitCode> {
         let layout = context.open(&self.common.path)?;
-        context.ui.result(&Shown(layout.read_index()?))?;
+        if self.tree {
+            let layout_path = layout.path().display().to_string();
+            context.ui.result(&Drawing::new(layout_path, layout.tree()?))?;
+        } else {
+            context.ui.result(&Shown(layout.read_index()?))?;
+        }
         Ok(ExitCode::SUCCESS)
     }
 }

@@ -7,7 +7,7 @@ use std::fmt;
 use super::fields::Fields;
 use super::json::{Node, shortened};
 use super::values::is_url;
-use crate::oci::{Digest, MediaType, REF_NAME, embedded};
+use crate::oci::{ATTESTATION, Digest, MediaType, REF_NAME, REFERENCE_TYPE, embedded};
 
 /// A document that refers to others, by what it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -26,12 +26,6 @@ const SCHEMA_1: [&str; 2] = [
     "application/vnd.docker.distribution.manifest.v1+json",
     "application/vnd.docker.distribution.manifest.v1+prettyjws",
 ];
-
-/// The media type of a config that has no content (image-spec, manifest.md, "Guidance for an Empty Descriptor").
-const EMPTY: &str = "application/vnd.oci.empty.v1+json";
-
-/// The annotation by which BuildKit tells what belongs to an image and is none.
-const REFERENCE_TYPE: &str = "vnd.docker.reference.type";
 
 impl Kind {
     /// Returns what a media type names.
@@ -190,7 +184,7 @@ fn check_document(kind: Kind, fields: &mut Fields<'_, '_>, document: &mut Docume
         && let Some(config) = fields.required("config")
     {
         let config = descriptor(config);
-        let is_empty = config.media_type.as_ref().is_some_and(|media_type| media_type.as_str() == EMPTY);
+        let is_empty = config.media_type.as_ref().is_some_and(MediaType::is_empty);
         if is_empty && fields.get("artifactType").is_none() {
             fields.fault("artifactType", "is missing, though the config is empty");
         }
@@ -265,7 +259,7 @@ pub(super) fn descriptor(node: &Node) -> Descriptor {
         fields.text_map("annotations", annotations);
         let annotation = |key| annotations.and_then(|annotations| annotations.get(key)?.as_str());
         descriptor.ref_name = annotation(REF_NAME).map(str::to_owned);
-        descriptor.is_attestation = annotation(REFERENCE_TYPE) == Some("attestation-manifest");
+        descriptor.is_attestation = annotation(REFERENCE_TYPE) == Some(ATTESTATION);
         fields.unknown(DESCRIPTOR_KEYS);
         let value = fields.get("platform");
         descriptor.platform = value.and_then(|value| platform(value, &mut faults));

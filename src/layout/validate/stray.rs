@@ -5,7 +5,7 @@ use std::fs;
 use std::io;
 use std::path::Path;
 
-use crate::layout::error::Error;
+use crate::layout::error::{Error, Result};
 use crate::layout::handle::{BLOBS_DIRECTORY, Layout};
 use crate::oci::Digest;
 
@@ -25,6 +25,14 @@ struct Stray {
 }
 
 impl Layout {
+    /// Counts the blobs that are not among the referenced ones, and their bytes.
+    pub(in crate::layout) fn count_unreferenced(&self, referenced: &HashSet<Digest>) -> Result<(u64, u64)> {
+        let mut stray = Stray::default();
+        let blobs = self.path().join(BLOBS_DIRECTORY);
+        stray.look_through(self.path(), &blobs, referenced).map_err(Error::io("read", blobs))?;
+        Ok((stray.blobs, stray.bytes))
+    }
+
     /// Looks through `blobs/` for what is not among the referenced blobs.
     pub(super) fn find_stray(&self, referenced: &HashSet<Digest>) -> Vec<Finding> {
         let mut stray = Stray::default();
