@@ -230,9 +230,11 @@ impl Located {
         let splits = || text.char_indices().filter(|(at, mark)| *at > 0 && matches!(mark, ':' | '@'));
         let split = |at: usize| (Path::new(&text[..at]), &text[at + 1..]);
         let found = splits().map(|(at, _)| split(at)).rfind(|(directory, _)| is_layout(directory));
-        // A layout that is not there yet ends before the first mark of its last part.
+        // A layout that is not there yet ends before the first mark of its last part. If there is no directory for it to be
+        // in, what looks like one is in the ref name, as in new:docker.io/library/x:1.
         let last_part = text.rfind(std::path::is_separator).map_or(0, |at| at + 1);
-        let found = found.or_else(|| splits().find(|(at, _)| *at > last_part).map(|(at, _)| split(at)));
+        let begin = if Path::new(&text[..last_part]).is_dir() { last_part } else { 0 };
+        let found = found.or_else(|| splits().find(|(at, _)| *at > begin).map(|(at, _)| split(at)));
         match found {
             Some((directory, reference)) if !reference.is_empty() => {
                 Self { directory: directory.to_owned(), repository: None, reference: Some(reference.to_owned()) }
