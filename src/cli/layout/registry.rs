@@ -79,9 +79,13 @@ impl Place {
         }
     }
 
-    /// Returns a tag as people call it: with its repository, if one was named.
-    pub(super) fn called(&self, tag: &str) -> String {
-        self.name.as_ref().map_or_else(|| tag.to_owned(), |name| format!("{name}:{tag}"))
+    /// Returns a tag, or a reference that means one, as people call it: with its repository, if one was named.
+    pub(super) fn called(&self, reference: &str) -> String {
+        let Some(name) = &self.name else { return reference.to_owned() };
+        // It may say the repository too, or a digest.
+        let tag = reference.split_once('@').map_or(reference, |(tag, _)| tag);
+        let tag = tag.rsplit_once(':').map_or(tag, |(_, tag)| tag);
+        format!("{name}:{tag}")
     }
 }
 
