@@ -51,16 +51,19 @@ pub(crate) fn index(entries: &[&Value]) -> Value {
     json!({"schemaVersion": 2, "mediaType": INDEX_TYPE, "manifests": entries})
 }
 
-/// Stores the config of an image without layers.
+/// Stores an empty tar, and an image for an architecture that is made of it. The architecture makes images differ.
+pub(crate) fn image(sandbox: &Sandbox, architecture: &str) -> Value {
+    let config = config(sandbox, architecture);
+    document(sandbox, &manifest(&config, &[&layer(sandbox)]))
+}
+
 pub(crate) fn config(sandbox: &Sandbox, architecture: &str) -> Value {
-    let rootfs = json!({"type": "layers", "diff_ids": []});
+    let rootfs = json!({"type": "layers", "diff_ids": [layer(sandbox)["digest"]]});
     blob(sandbox, CONFIG_TYPE, &json!({"architecture": architecture, "os": "linux", "rootfs": rootfs}).to_string())
 }
 
-/// Stores an image without layers for an architecture. What is not one makes images differ as well.
-pub(crate) fn image(sandbox: &Sandbox, architecture: &str) -> Value {
-    let config = config(sandbox, architecture);
-    document(sandbox, &manifest(&config, &[]))
+pub(crate) fn layer(sandbox: &Sandbox) -> Value {
+    blob(sandbox, TAR_TYPE, &"\0".repeat(1024))
 }
 
 /// Something about a manifest, which is not stored.
