@@ -220,7 +220,7 @@ impl Located {
             return whole();
         }
         if let Ok((directory, Reference { repository, tag, digest })) = find_layout(path)
-            && (is_layout(&directory) || per_repo && directory.is_dir())
+            && (is_layout(&directory) || per_repo && directory.is_dir() && (tag.is_some() || digest.is_some()))
         {
             let reference = match (tag, digest) {
                 (None, None) => None,
