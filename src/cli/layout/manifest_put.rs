@@ -97,7 +97,8 @@ impl Leaf for Args {
 
 /// Reads what a path says of a manifest that is not there yet: a tag, a digest, or both.
 fn parse_path_reference(reference: &str) -> anyhow::Result<(Option<&str>, Option<Digest>)> {
-    if let Ok(digest) = reference.parse() {
+    // Of an algorithm that nobody knows, app:v1 is a digest too.
+    if let Some(digest) = reference.parse::<Digest>().ok().filter(|digest| digest.algorithm().is_some()) {
         return Ok((None, Some(digest)));
     }
     Ok(match reference.split_once('@') {
