@@ -119,7 +119,9 @@ impl Repository {
         let (artifact_type, annotations, platforms) = match &document {
             Some(Document::Manifest(manifest)) => (&manifest.artifact_type, &manifest.annotations, Vec::new()),
             Some(Document::Index(index)) => {
+                // Attestations run on nothing.
                 let platforms = index.manifests.iter().filter_map(|child| child.platform.clone());
+                let platforms = platforms.filter(|platform| platform.os.as_deref() != Some("unknown"));
                 (&index.artifact_type, &index.annotations, platforms.collect())
             }
             None => (&None, &None, Vec::new()),
