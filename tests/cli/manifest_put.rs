@@ -83,6 +83,8 @@ fn the_path_says_a_tag_a_repository_or_a_digest_too() {
             "docker.io/library/x:1",
             Some("docker.io/library/x:1".to_owned()),
         ),
+        // It has the form of a digest.
+        ("image:app:v1".to_owned(), "", "app:v1", Some("app:v1".to_owned())),
         ("image/a/b:v1".to_owned(), "", "a/b:v1", Some("a/b:v1".to_owned())),
         ("image/a/b".to_owned(), "--tag v1", "a/b:v1", Some("a/b:v1".to_owned())),
         ("image:v1".to_owned(), "--tag v1", "v1", Some("v1".to_owned())),
