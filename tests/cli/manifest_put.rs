@@ -192,6 +192,15 @@ fn a_tag_is_taken_where_it_stands_and_what_had_it_is_kept() {
             named(&one, &format!("app@{}", digest(&one)))
         ])
     );
+    // In the other repository it is not there for this one.
+    list(&sandbox, &[&named(&one, "app:v1"), &named(&one, "other:v1")]);
+    sandbox.ok(&format!("{PUT} --repo app --tag v1"));
+    let by_digest = named(&one, &format!("app@{}", digest(&one)));
+    assert_eq!(listed(&sandbox), json!([named(&new, "app:v1"), named(&one, "other:v1"), by_digest]));
+    // As they stand, all names are of one.
+    list(&sandbox, &[&named(&one, "app:v1"), &named(&one, "other:v1")]);
+    sandbox.ok(&format!("{PUT} --tag app:v1"));
+    assert_eq!(listed(&sandbox), json!([named(&new, "app:v1"), named(&one, "other:v1")]));
     // Several entries of one tag become one.
     list(&sandbox, &[&named(&one, "v1"), &named(&two, "v1"), &named(&new, "v1")]);
     sandbox.ok(&format!("{PUT} --tag v1"));
@@ -271,6 +280,16 @@ fn what_is_no_manifest_is_refused() {
             manifest(&config, &[]).to_string(),
             "--media-type application/vnd.docker.distribution.manifest.v2+json",
             "its mediaType is application/vnd.oci.image.manifest.v1+json, not application/vnd.docker.distribution.manifest.v2+json",
+        ),
+        (
+            manifest(&config, &[]).to_string(),
+            "--media-type application/x-other",
+            "its mediaType is application/vnd.oci.image.manifest.v1+json, not application/x-other",
+        ),
+        (
+            r#"{"mediaType":"application/x-other"}"#.to_owned(),
+            "--media-type application/vnd.example.thing",
+            "its mediaType is application/x-other, not application/vnd.example.thing",
         ),
     ] {
         sandbox.write("m.json", content);

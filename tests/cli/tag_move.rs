@@ -95,9 +95,9 @@ fn the_tag_is_taken_from_another_manifest_which_is_kept() {
     sandbox.is_valid();
     // It has another way to be reached: no entry more.
     let all = document(&sandbox, &index(&[&two]));
-    list(&sandbox, &[&named(&two, "app:v1"), &named(&all, "x"), &named(&one, "app:v0")]);
+    list(&sandbox, &[&named(&two, "app:v1"), &named(&all, "app:x"), &named(&one, "app:v0")]);
     sandbox.ok(&format!("{MOVE} --repo app --ref v0 v1"));
-    assert_eq!(listed(&sandbox), json!([named(&all, "x"), named(&one, "app:v1")]));
+    assert_eq!(listed(&sandbox), json!([named(&all, "app:x"), named(&one, "app:v1")]));
 }
 
 #[test]
