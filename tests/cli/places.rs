@@ -223,9 +223,11 @@ fn a_path_says_the_layout_and_a_ref_name_after_it() {
         unknown(&sandbox, &format!("-p {path}"), reference);
     }
     // A directory that has such a name is that directory.
-    fs::rename(sandbox.path("image"), sandbox.path("image:v1")).expect("renamed");
-    assert_eq!(sandbox.ok_json(&format!("{DESCRIPTOR} -p image:v1 --ref v1"))["digest"], app["digest"]);
-    assert_eq!(sandbox.ok_json(&format!("{DESCRIPTOR} -p image:v1:v1"))["digest"], app["digest"]);
+    if cfg!(unix) {
+        fs::rename(sandbox.path("image"), sandbox.path("image:v1")).expect("renamed");
+        assert_eq!(sandbox.ok_json(&format!("{DESCRIPTOR} -p image:v1 --ref v1"))["digest"], app["digest"]);
+        assert_eq!(sandbox.ok_json(&format!("{DESCRIPTOR} -p image:v1:v1"))["digest"], app["digest"]);
+    }
 }
 
 #[test]

@@ -255,3 +255,20 @@ fn in_a_cycle_everything_ends() {
     sandbox.ok(&format!("{ADD} --ref cycle v1"));
     assert_eq!(sandbox.ok("layout tag list -p image"), "cycle\nv1\n");
 }
+
+#[test]
+fn tags_that_are_added_at_the_same_time_are_all_there() {
+    let (sandbox, _) = with_image("app:v0");
+    let children: Vec<_> = (1..=8)
+        .map(|number| {
+            let words = format!("{ADD} --no-sync --quiet --repo app --ref v0 v{number}");
+            let mut command = sandbox.command();
+            command.args(words.split(' ')).stdout(std::process::Stdio::null()).spawn().expect("the program starts")
+        })
+        .collect();
+    for mut child in children {
+        assert!(child.wait().expect("it ends").success());
+    }
+    let expected: String = (0..=8).map(|number| format!("v{number}\n")).collect();
+    assert_eq!(sandbox.ok("layout tag list -p image --repo app"), expected);
+}
