@@ -121,11 +121,11 @@ pub(crate) fn read_document(path: &Path) -> anyhow::Result<Vec<u8>> {
     const LIMIT: u64 = 64 * 1024 * 1024;
     let (reader, _) = open_input(path)?;
     let mut content = Vec::new();
-    reader.take(LIMIT).read_to_end(&mut content).map_err(|source| Error::Io {
-        action: "read",
-        path: path.to_owned(),
-        source,
-    })?;
+    let read = reader.take(LIMIT + 1).read_to_end(&mut content);
+    read.map_err(|source| Error::Io { action: "read", path: path.to_owned(), source })?;
+    if content.len() as u64 > LIMIT {
+        return Err(Error::TooLarge { what: path.display().to_string(), limit: LIMIT }.into());
+    }
     Ok(content)
 }
 

@@ -2,6 +2,7 @@
 
 use std::process::ExitCode;
 
+use anyhow::ensure;
 use regshape::oci::RepositoryName;
 use serde::Serialize;
 
@@ -46,7 +47,9 @@ impl Leaf for Args {
 
     fn run(self, context: &Context) -> anyhow::Result<ExitCode> {
         let path = &self.common.path;
-        if !self.kind.per_repo {
+        if self.kind.per_repo {
+            ensure!(path.is_dir(), "{} is not a directory", path.display());
+        } else {
             context.open(path)?;
         }
         let registry = context.registry(path, &self.kind, context.reader_options(path))?;

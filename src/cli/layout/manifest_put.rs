@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use anyhow::bail;
 use regshape::layout::PushOptions;
 use regshape::oci::{Digest, MediaType};
 use serde::Serialize;
@@ -75,7 +76,14 @@ impl Leaf for Args {
             None => PushOptions::of(&content)?,
         };
         let mut tags = self.tags;
-        tags.extend(place.path_reference().map(str::to_owned));
+        let (tag, path_digest) = place.path_reference().map_or(Ok((None, None)), parse_path_reference)?;
+        if let Some(tag) = tag.map(str::to_owned).filter(|tag| !tags.contains(tag)) {
+            tags.push(tag);
+        }
+        let digest = match (digest, path_digest) {
+            (Some(one), Some(other)) if one != other => bail!("the path says '{other}' and --digest says '{one}'"),
+            (one, other) => one.or(other),
+        };
         let manifest = place.repository.push_manifest(&content, PushOptions { digest, tags: tags.clone(), ..said })?;
         context.ui.result(&Pushed {
             digest: manifest.digest,
@@ -85,4 +93,16 @@ impl Leaf for Args {
         })?;
         Ok(ExitCode::SUCCESS)
     }
+}
+
+/// Reads what a path says of a manifest that is not there yet: a tag, a digest, or both.
+fn parse_path_reference(reference: &str) -> anyhow::Result<(Option<&str>, Option<Digest>)> {
+    // Of an algorithm that nobody knows, app:v1 is a digest too.
+    if let Some(digest) = reference.parse::<Digest>().ok().filter(|digest| digest.algorithm().is_some()) {
+        return Ok((None, Some(digest)));
+    }
+    Ok(match reference.split_once('@') {
+        Some((tag, digest)) => (Some(tag), Some(parse_digest(digest)?)),
+        None => (Some(reference), None),
+    })
 }

@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use regshape::layout::Referrers;
+use regshape::layout::{Error, Referrers};
 use regshape::oci::{Descriptor, Digest, MediaType};
 use serde::Serialize;
 
@@ -60,10 +60,14 @@ impl Leaf for Args {
     fn run(self, context: &Context) -> anyhow::Result<ExitCode> {
         let place = context.to_read(&self.common, &self.registry, self.reference.given())?;
         let reference = place.reference()?;
-        // What is not there may be referred to all the same.
-        let digest = match reference.parse::<Digest>() {
-            Ok(digest) => digest,
-            Err(_) => place.repository.resolve(reference)?.digest,
+        let digest = match place.repository.resolve(reference) {
+            Ok(descriptor) => descriptor.digest,
+            // What is not there may be referred to all the same.
+            Err(error @ Error::UnknownManifest { .. }) => match reference.parse::<Digest>() {
+                Ok(digest) if digest.algorithm().is_some() => digest,
+                _ => return Err(error.into()),
+            },
+            Err(error) => return Err(error.into()),
         };
         let Referrers { manifests, warnings } = place.repository.referrers(&digest, self.artifact_type.as_deref())?;
         warnings.into_iter().for_each(|warning| context.ui.warn_at_the_end(warning));

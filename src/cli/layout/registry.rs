@@ -79,9 +79,13 @@ impl Place {
         }
     }
 
-    /// Returns a tag as people call it: with its repository, if one was named.
-    pub(super) fn called(&self, tag: &str) -> String {
-        self.name.as_ref().map_or_else(|| tag.to_owned(), |name| format!("{name}:{tag}"))
+    /// Returns a tag, or a reference that means one, as people call it: with its repository, if one was named.
+    pub(super) fn called(&self, reference: &str) -> String {
+        let Some(name) = &self.name else { return reference.to_owned() };
+        // It may say the repository too, or a digest.
+        let tag = reference.split_once('@').map_or(reference, |(tag, _)| tag);
+        let tag = tag.rsplit_once(':').map_or(tag, |(_, tag)| tag);
+        format!("{name}:{tag}")
     }
 }
 
@@ -216,7 +220,7 @@ impl Located {
             return whole();
         }
         if let Ok((directory, Reference { repository, tag, digest })) = find_layout(path)
-            && (is_layout(&directory) || per_repo && directory.is_dir())
+            && (is_layout(&directory) || per_repo && directory.is_dir() && (tag.is_some() || digest.is_some()))
         {
             let reference = match (tag, digest) {
                 (None, None) => None,
@@ -230,9 +234,11 @@ impl Located {
         let splits = || text.char_indices().filter(|(at, mark)| *at > 0 && matches!(mark, ':' | '@'));
         let split = |at: usize| (Path::new(&text[..at]), &text[at + 1..]);
         let found = splits().map(|(at, _)| split(at)).rfind(|(directory, _)| is_layout(directory));
-        // A layout that is not there yet ends before the first mark of its last part.
+        // A layout that is not there yet ends before the first mark of its last part. If there is no directory for it to be
+        // in, what looks like one is in the ref name, as in new:docker.io/library/x:1.
         let last_part = text.rfind(std::path::is_separator).map_or(0, |at| at + 1);
-        let found = found.or_else(|| splits().find(|(at, _)| *at > last_part).map(|(at, _)| split(at)));
+        let begin = if Path::new(&text[..last_part]).is_dir() { last_part } else { 0 };
+        let found = found.or_else(|| splits().find(|(at, _)| *at > begin).map(|(at, _)| split(at)));
         match found {
             Some((directory, reference)) if !reference.is_empty() => {
                 Self { directory: directory.to_owned(), repository: None, reference: Some(reference.to_owned()) }

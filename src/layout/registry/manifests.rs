@@ -119,7 +119,9 @@ impl Repository {
         let (artifact_type, annotations, platforms) = match &document {
             Some(Document::Manifest(manifest)) => (&manifest.artifact_type, &manifest.annotations, Vec::new()),
             Some(Document::Index(index)) => {
+                // Attestations run on nothing.
                 let platforms = index.manifests.iter().filter_map(|child| child.platform.clone());
+                let platforms = platforms.filter(|platform| platform.os.as_deref() != Some("unknown"));
                 (&index.artifact_type, &index.annotations, platforms.collect())
             }
             None => (&None, &None, Vec::new()),
@@ -248,9 +250,12 @@ fn expect_digest(content: &[u8], digest: Option<&Digest>) -> Result<Algorithm> {
     if actual == *digest { Ok(algorithm) } else { Err(Error::DigestMismatch { digest: digest.clone(), actual }) }
 }
 
-/// Reads a manifest as what its media type says; of one that is not known to be a document nothing is asked.
+/// Reads a manifest as what its media type says; of one that is not known to be a document nothing more is asked than that
+/// it does not say that it is something else.
 fn parse(media_type: &MediaType, content: &[u8]) -> Result<Option<Document>> {
     if !Document::is_one(media_type) {
+        let value = serde_json::from_slice::<Value>(content).unwrap_or_default();
+        agree(value.get("mediaType").and_then(Value::as_str), media_type)?;
         return Ok(None);
     }
     let invalid = |reason| Error::InvalidManifest { reason };
@@ -264,10 +269,17 @@ fn parse(media_type: &MediaType, content: &[u8]) -> Result<Option<Document>> {
         Document::Manifest(manifest) => &manifest.media_type,
         Document::Index(index) => &index.media_type,
     };
+    agree(said.as_ref().map(MediaType::as_str), media_type)?;
+    Ok(Some(document))
+}
+
+/// Checks that the media type that a manifest says it is of, if it says one, is the one that it is stored with.
+fn agree(said: Option<&str>, media_type: &MediaType) -> Result<()> {
     match said {
-        Some(said) if said != media_type => {
-            Err(invalid(Reason::new(format!("its mediaType is {said}, not {media_type}"))))
+        Some(said) if said != media_type.as_str() => {
+            let reason = format!("its mediaType is {said}, not {media_type}");
+            Err(Error::InvalidManifest { reason: Reason::new(reason) })
         }
-        _ => Ok(Some(document)),
+        _ => Ok(()),
     }
 }

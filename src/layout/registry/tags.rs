@@ -173,13 +173,15 @@ impl Repository {
     /// Gives entries that were taken out of an index a place without a tag, unless their manifests can still be reached.
     fn keep_reachable(&self, index: &mut Index, displaced: Vec<Descriptor>) {
         let mut lost: HashSet<Digest> = displaced.iter().map(|entry| entry.digest.clone()).collect();
-        for entry in &index.manifests {
+        // What other repositories have cannot be reached in this one.
+        let entries = || index.manifests.iter().filter(|entry| self.names.of(entry).is_some());
+        for entry in entries() {
             lost.remove(&entry.digest);
         }
         if lost.is_empty() {
             return;
         }
-        for visit in self.layout.walk(&index.manifests, Reach::Indexes) {
+        for visit in self.layout.walk(entries(), Reach::Indexes) {
             lost.remove(&visit.entry.digest);
         }
         for mut entry in displaced {

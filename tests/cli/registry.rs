@@ -1,0 +1,116 @@
+//! What the tests of a layout as a registry have in common: documents that are stored by hand, as other programs do.
+
+use serde_json::{Value, json};
+
+use crate::support::*;
+
+pub(crate) const REF_NAME: &str = "org.opencontainers.image.ref.name";
+pub(crate) const EMPTY_TYPE: &str = "application/vnd.oci.empty.v1+json";
+
+/// What errors about names end with.
+pub(crate) const SEE_TAGS: &str = "(MANIFEST_UNKNOWN); 'layout tag list' shows what there is";
+pub(crate) const SEE_CATALOG: &str = "(NAME_UNKNOWN); 'layout catalog list' shows what there is";
+pub(crate) const TAG_GRAMMAR: &str =
+    "is not a tag: up to 128 letters, digits and . _ - of which neither . nor - is the first (NAME_INVALID)";
+pub(crate) const REF_NAME_GRAMMAR: &str =
+    "is not a reference name: letters and digits, joined by one of - . _ : @ + / or by -- (NAME_INVALID)";
+pub(crate) const REPOSITORY_GRAMMAR: &str = "is not a repository name: lower-case letters and digits, joined by . _ __ or dashes, in parts between slashes (NAME_INVALID)";
+
+/// Stores content and returns a descriptor of it.
+pub(crate) fn blob(sandbox: &Sandbox, media_type: &str, content: &str) -> Value {
+    json!({"mediaType": media_type, "digest": sandbox.store(content), "size": content.len()})
+}
+
+/// Stores a document and returns a descriptor of it.
+pub(crate) fn document(sandbox: &Sandbox, content: &Value) -> Value {
+    blob(sandbox, content["mediaType"].as_str().expect("a media type"), &content.to_string())
+}
+
+/// Adds fields to an object.
+pub(crate) fn with(mut object: Value, fields: Value) -> Value {
+    let Value::Object(fields) = fields else { panic!("fields") };
+    object.as_object_mut().expect("an object").extend(fields);
+    object
+}
+
+/// The descriptor with a ref name.
+pub(crate) fn named(descriptor: &Value, name: &str) -> Value {
+    with(descriptor.clone(), json!({"annotations": {REF_NAME: name}}))
+}
+
+/// The descriptor of an image for a platform.
+pub(crate) fn on(descriptor: &Value, architecture: &str) -> Value {
+    with(descriptor.clone(), json!({"platform": {"architecture": architecture, "os": "linux"}}))
+}
+
+pub(crate) fn manifest(config: &Value, layers: &[&Value]) -> Value {
+    json!({"schemaVersion": 2, "mediaType": MANIFEST_TYPE, "config": config, "layers": layers})
+}
+
+pub(crate) fn index(entries: &[&Value]) -> Value {
+    json!({"schemaVersion": 2, "mediaType": INDEX_TYPE, "manifests": entries})
+}
+
+/// Stores an empty tar, and an image for an architecture that is made of it. The architecture makes images differ.
+pub(crate) fn image(sandbox: &Sandbox, architecture: &str) -> Value {
+    let config = config(sandbox, architecture);
+    document(sandbox, &manifest(&config, &[&layer(sandbox)]))
+}
+
+pub(crate) fn config(sandbox: &Sandbox, architecture: &str) -> Value {
+    let rootfs = json!({"type": "layers", "diff_ids": [layer(sandbox)["digest"]]});
+    blob(sandbox, CONFIG_TYPE, &json!({"architecture": architecture, "os": "linux", "rootfs": rootfs}).to_string())
+}
+
+pub(crate) fn layer(sandbox: &Sandbox) -> Value {
+    blob(sandbox, TAR_TYPE, &"\0".repeat(1024))
+}
+
+/// Something about a manifest, which is not stored.
+pub(crate) fn about(sandbox: &Sandbox, subject: &Value, artifact_type: &str) -> Value {
+    let empty = blob(sandbox, EMPTY_TYPE, "{}");
+    let subject = json!({"mediaType": subject["mediaType"], "digest": subject["digest"], "size": subject["size"]});
+    with(manifest(&empty, &[&empty]), json!({"artifactType": artifact_type, "subject": subject}))
+}
+
+/// Makes `index.json` list these.
+pub(crate) fn list(sandbox: &Sandbox, entries: &[&Value]) {
+    sandbox.write("image/index.json", index(entries).to_string());
+}
+
+/// What `index.json` lists.
+pub(crate) fn listed(sandbox: &Sandbox) -> Value {
+    sandbox.index()["manifests"].clone()
+}
+
+pub(crate) fn digest(descriptor: &Value) -> &str {
+    descriptor["digest"].as_str().expect("a digest")
+}
+
+pub(crate) fn size(descriptor: &Value) -> u64 {
+    descriptor["size"].as_u64().expect("a size")
+}
+
+/// A layout with an image that has a ref name.
+pub(crate) fn with_image(name: &str) -> (Sandbox, Value) {
+    let sandbox = Sandbox::new();
+    let image = image(&sandbox, "amd64");
+    list(&sandbox, &[&named(&image, name)]);
+    (sandbox, image)
+}
+
+/// Runs a command on words that may hold spaces; it must fail with a message and change nothing.
+#[track_caller]
+pub(crate) fn refuses_words(sandbox: &Sandbox, words: &str, more: &[&str], message: &str) {
+    let before = sandbox.tree();
+    sandbox.run_words(words.split_whitespace().chain(more.iter().copied())).fails(format!("Error: {message}\n"));
+    assert_eq!(sandbox.tree(), before, "{words} {more:?} changed something");
+}
+
+/// Runs a command that the parser of the command line must refuse.
+#[track_caller]
+pub(crate) fn is_usage_error(sandbox: &Sandbox, words: &str) {
+    let before = sandbox.tree();
+    sandbox.run(words).fails_with(2, predicates::str::starts_with("error: "));
+    assert_eq!(sandbox.tree(), before, "{words} changed something");
+}
