@@ -63,10 +63,12 @@ impl Leaf for Args {
         let digest = match place.repository.resolve(reference) {
             Ok(descriptor) => descriptor.digest,
             // What is not there may be referred to all the same.
-            Err(error @ Error::UnknownManifest { .. }) => match reference.parse::<Digest>() {
-                Ok(digest) if digest.algorithm().is_some() => digest,
-                _ => return Err(error.into()),
-            },
+            Err(error @ Error::UnknownManifest { .. }) => {
+                match reference.rsplit('@').next().unwrap_or_default().parse::<Digest>() {
+                    Ok(digest) if digest.algorithm().is_some() => digest,
+                    _ => return Err(error.into()),
+                }
+            }
             Err(error) => return Err(error.into()),
         };
         let Referrers { manifests, warnings } = place.repository.referrers(&digest, self.artifact_type.as_deref())?;

@@ -231,7 +231,9 @@ impl Located {
             return Self { directory, repository: Some(repository), reference };
         }
         let Some(text) = path.to_str() else { return whole() };
-        let splits = || text.char_indices().filter(|(at, mark)| *at > 0 && matches!(mark, ':' | '@'));
+        // What comes after an at sign is a digest.
+        let is_mark = |at: usize, mark: char| mark == ':' || mark == '@' && text[at + 1..].parse::<Digest>().is_ok();
+        let splits = || text.char_indices().filter(|(at, mark)| *at > 0 && is_mark(*at, *mark));
         let split = |at: usize| (Path::new(&text[..at]), &text[at + 1..]);
         let found = splits().map(|(at, _)| split(at)).rfind(|(directory, _)| is_layout(directory));
         // A layout that is not there yet ends before the first mark of its last part. If there is no directory for it to be

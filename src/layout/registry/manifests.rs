@@ -259,6 +259,12 @@ fn parse(media_type: &MediaType, content: &[u8]) -> Result<Option<Document>> {
         return Ok(None);
     }
     let invalid = |reason| Error::InvalidManifest { reason };
+    // What it is must not depend on who reads it (CVE-2021-41190).
+    let fields: Map<String, Value> = serde_json::from_slice(content).map_err(|error| invalid(error.into()))?;
+    let is_index = fields.contains_key("manifests");
+    if is_index && (fields.contains_key("config") || fields.contains_key("layers")) {
+        return Err(invalid(Reason::new("it has the fields of a manifest and of an index")));
+    }
     let digest = Digest::sha256_of(content);
     let document = Document::parse(&Descriptor::new(media_type.clone(), digest, content.len() as u64), content);
     let document = document.map_err(|error| match error {
