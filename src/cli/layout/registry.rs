@@ -129,7 +129,7 @@ impl Context {
         need: Need,
         options: &dyn Fn(&Path) -> WriteOptions,
     ) -> anyhow::Result<Place> {
-        let located = Located::find(&common.path, args.kind.per_repo);
+        let located = Located::find(&common.path, args);
         if let (Some(one), Some(other)) = (&located.reference, reference) {
             bail!("the path says '{}' and --ref says '{}'", printable(one), printable(other));
         }
@@ -210,12 +210,16 @@ impl Located {
     ///
     /// A path that is there is a directory. Otherwise it may lead into a layout (or the directory of the layouts), and
     /// then say a repository; or it is that of a layout with a ref name after it, as skopeo and umoci have it.
-    fn find(path: &Path, per_repo: bool) -> Self {
+    ///
+    /// The directory of the layouts need not be there, if the repository is named elsewhere.
+    fn find(path: &Path, args: &RegistryArgs) -> Self {
+        let per_repo = args.kind.per_repo;
         let whole = || Self { directory: path.to_owned(), repository: None, reference: None };
         if fs::symlink_metadata(path).is_ok() {
             return whole();
         }
         if let Ok((directory, Reference { repository, tag, digest })) = find_layout(path)
+            && !(per_repo && args.repo.is_some() && tag.is_none() && digest.is_none())
             && (is_layout(&directory) || per_repo && directory.is_dir())
         {
             let reference = match (tag, digest) {
