@@ -5,7 +5,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind, Seek, SeekFrom, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::{Error, Repository, Result};
 use crate::fs::{FileVersion, random_name};
@@ -162,7 +162,8 @@ impl BlobUpload {
             .time(Phase::Sync, || if self.layout.waits_for_disk() { self.file.sync_data() } else { Ok(()) })
             .map_err(Error::io("sync", &self.path))?;
         let lock = self.layout.lock()?;
-        self.layout.adopt_blob(&lock, digest, self.size, |path| fs::rename(&self.path, path))?;
+        let (put, take_back) = (|path: &Path| fs::rename(&self.path, path), |path: &Path| fs::rename(path, &self.path));
+        self.layout.adopt_blob(&lock, digest, self.size, put, take_back)?;
         self.remove()
     }
 
