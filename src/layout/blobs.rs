@@ -244,11 +244,16 @@ impl Layout {
 
     /// Checks that the directories on the way to a blob are in the layout, unless it shares its blobs with others.
     fn check_blob_directory(&self, digest: &Digest) -> Result<()> {
+        self.check_blob_directory_of(digest.algorithm_name())
+    }
+
+    /// Checks the directories on the way to the blobs of an algorithm.
+    pub(super) fn check_blob_directory_of(&self, algorithm: &str) -> Result<()> {
         if self.shares_blobs() {
             return Ok(());
         }
         let blobs = self.path().join(BLOBS_DIRECTORY);
-        for directory in [blobs.join(digest.algorithm_name()), blobs] {
+        for directory in [blobs.join(algorithm), blobs] {
             let is_link = fs::symlink_metadata(&directory).is_ok_and(|metadata| metadata.is_symlink());
             if is_link && target_inside(self.path(), &directory).is_ok_and(|target| target.is_none()) {
                 return Err(Error::LinkOutside { path: directory });
