@@ -446,9 +446,11 @@ fn an_sbom_that_is_stored_here_is_found_here_and_survives_collections() {
     let raw = lab.skopeo(&["inspect", "--raw", "oci:layout:two-sbom"]);
     assert_eq!(raw.into_bytes(), lab.blob("layout", &named));
 
-    // What has a name umoci keeps, and so the SBOM is still found.
+    // What index.json lists umoci keeps, named or not, and so the SBOMs are still found.
     lab.run("umoci", &["gc", "--layout", "layout"]);
+    assert_eq!(lab.blobs("layout"), all);
     lab.validate("layout");
+    finds("one", &sbom);
     finds("two", &named);
 
     // With its image deleted an SBOM stays for whoever named it.
