@@ -1,20 +1,20 @@
 //! The library as the guide's "Using the library" uses it, and its errors as values.
 
-use std::io::Write;
+use std::io::{Read, Write};
 use std::path::Path;
 #[cfg(unix)]
 use std::sync::{Arc, Mutex};
-#[cfg(unix)]
 use std::time::Duration;
 
 use regshape::compress::{Bounds, CompressFormat, Encoding};
 use regshape::layout::{
-    ConfigChanges, ConfigOptions, Error, LayerInput, LayerOptions, Layout, ManifestOptions, NodeState, Treatment,
-    ValidateOptions,
+    ByteRange, CommitError, ConfigChanges, ConfigOptions, Error, ErrorCode, Expected, GarbageOptions, LayerInput,
+    LayerOptions, Layout, ManifestOptions, NodeState, PushOptions, Registry, Repository, Treatment, ValidateOptions,
+    WriteOptions, find_layout,
 };
 #[cfg(unix)]
-use regshape::layout::{LockEvent, LockObserver, WriteOptions};
-use regshape::oci::{Annotations, Digest, LayerEncoding, MediaType};
+use regshape::layout::{LockEvent, LockObserver};
+use regshape::oci::{Annotations, Descriptor, Digest, LayerEncoding, MediaType, Platform, RepositoryName};
 
 fn annotations<const N: usize>(pairs: [(&str, &str); N]) -> Annotations {
     pairs.map(|(key, value)| (key.to_owned(), value.to_owned())).into()
@@ -309,4 +309,665 @@ fn a_tree_is_made_of_documents_alone_and_each_is_read_once() {
     let documents = stage.config.expect("a config").size + stage.manifest.expect("a manifest").size;
     assert_eq!(layout.metrics().bytes_read(), read.iter().sum::<u64>() + documents);
     assert_eq!(tree.unreferenced.map(|unreferenced| unreferenced.blobs), Some(0));
+}
+
+fn name(text: &str) -> RepositoryName {
+    text.parse().expect("a name")
+}
+
+/// The repository `app` of a layout that is not there yet.
+fn app(directory: &tempfile::TempDir) -> Repository {
+    Registry::shared(directory.path().join("image")).expect("a registry").repository(name("app"))
+}
+
+fn push(repository: &Repository, content: &[u8]) -> Descriptor {
+    repository.push_blob(content, &Expected::default(), None).expect("stored")
+}
+
+fn content_of(repository: &Repository, digest: &Digest) -> Vec<u8> {
+    let mut content = Vec::new();
+    repository.get_blob(digest).expect("a blob").read_to_end(&mut content).expect("read");
+    content
+}
+
+/// The type of the configs below.
+const CONFIG_TYPE: &str = "application/vnd.example.config+json";
+
+/// Stores the config and layer that a manifest of no image has, and returns the manifest.
+fn manifest(repository: &Repository, note: &str, subject: Option<&Descriptor>) -> Vec<u8> {
+    let config = push(repository, b"{}").digest;
+    let subject = subject.map_or_else(String::new, |subject| {
+        let Descriptor { media_type, digest, size, .. } = subject;
+        format!(r#","subject":{{"mediaType":"{media_type}","digest":"{digest}","size":{size}}}"#)
+    });
+    let part = |media_type| format!(r#"{{"mediaType":"{media_type}","digest":"{config}","size":2}}"#);
+    let (config, layer) = (part(CONFIG_TYPE), part("application/vnd.oci.empty.v1+json"));
+    let notes = format!(r#""annotations":{{"note":"{note}"}}"#);
+    format!(r#"{{"schemaVersion":2,"config":{config},"layers":[{layer}],{notes}{subject}}}"#).into_bytes()
+}
+
+fn tagged(tags: &[&str]) -> PushOptions {
+    PushOptions { tags: tags.iter().map(|tag| (*tag).to_owned()).collect(), ..PushOptions::new(MediaType::manifest()) }
+}
+
+/// Returns the files in a directory and below, and how long they are.
+fn files(directory: &Path) -> std::collections::BTreeMap<std::path::PathBuf, u64> {
+    let mut found = std::collections::BTreeMap::new();
+    let mut directories = vec![directory.to_owned()];
+    while let Some(directory) = directories.pop() {
+        for entry in std::fs::read_dir(directory).into_iter().flatten() {
+            let path = entry.expect("readable").path();
+            match path.metadata().expect("readable") {
+                metadata if metadata.is_dir() => directories.push(path),
+                metadata => drop(found.insert(path, metadata.len())),
+            }
+        }
+    }
+    found
+}
+
+#[track_caller]
+fn fails_with<T: std::fmt::Debug>(result: Result<T, Error>, code: ErrorCode) -> String {
+    let error = result.expect_err("it must fail");
+    assert_eq!(error.code(), Some(code), "{error}");
+    error.to_string()
+}
+
+#[track_caller]
+fn is_valid(path: &Path) {
+    let report = Layout::open(path).expect("a layout").validate(ValidateOptions::default()).expect("checked");
+    assert_eq!(report.errors.iter().map(ToString::to_string).collect::<Vec<_>>(), Vec::<String>::new());
+}
+
+/// What everything that reads and writes a repository does, of whatever kind the registry is.
+fn works_as_a_registry(registry: &Registry) {
+    let app = registry.repository(name("example/app"));
+    assert_eq!(registry.repositories(None, None).expect("listed"), []);
+    fails_with(app.tags(None, None), ErrorCode::NameUnknown);
+
+    let one = app.push_manifest(&manifest(&app, "one", None), tagged(&["v1", "latest"])).expect("stored");
+    let two = app.push_manifest(&manifest(&app, "two", None), tagged(&["v2"])).expect("stored");
+    assert_eq!(app.tags(None, None).expect("listed"), ["latest", "v1", "v2"]);
+    assert_eq!(app.tags(Some("latest"), Some(1)).expect("listed"), ["v1"]);
+    assert_eq!(app.tags(Some("v1x"), None).expect("listed"), ["v2"]);
+    assert_eq!(app.tags(None, Some(0)).expect("listed"), Vec::<String>::new());
+
+    assert_eq!(app.resolve_tag("v1").expect("found").digest, one.digest);
+    assert_eq!(app.resolve_manifest(&two.digest).expect("found").digest, two.digest);
+    assert_eq!(app.get_tag("v2").expect("read").content, manifest(&app, "two", None));
+    assert_eq!(app.get_manifest(&one.digest).expect("read").content, manifest(&app, "one", None));
+    assert_eq!(app.get("v1", None).expect("read").descriptor.digest, one.digest);
+    let info = app.info("v1", None).expect("read");
+    assert_eq!(
+        (info.tags, info.annotations),
+        (vec!["latest".to_owned(), "v1".to_owned()], annotations([("note", "one")]))
+    );
+    for reference in
+        ["v1", "example/app:v1", one.digest.as_str(), &one.digest.as_str()[..20], &one.digest.encoded()[..12]]
+    {
+        assert_eq!(app.resolve(reference).expect(reference).digest, one.digest);
+    }
+
+    let sbom = app.push_manifest(&manifest(&app, "sbom", Some(&one)), tagged(&[])).expect("stored");
+    let found = app.referrers(&one.digest, None).expect("listed");
+    assert_eq!(found.warnings, Vec::<String>::new());
+    assert_eq!(found.manifests.iter().map(|found| &found.digest).collect::<Vec<_>>(), [&sbom.digest]);
+    assert_eq!(found.manifests[0].annotations, Some(annotations([("note", "sbom")])));
+    let by_type = |artifact_type| app.referrers(&one.digest, Some(artifact_type)).expect("listed").manifests.len();
+    assert_eq!((by_type(CONFIG_TYPE), by_type("application/x")), (1, 0));
+    assert_eq!(app.referrers(&two.digest, None).expect("listed").manifests, []);
+    assert_eq!(app.referrers(&Digest::sha256_of(b"missing"), None).expect("listed").manifests, []);
+
+    app.add_tags("v1", &["stable".to_owned()]).expect("tagged");
+    let moved = app.move_tag("v2", "v3").expect("moved");
+    assert_eq!((moved.from.as_deref(), &moved.descriptor.digest), (Some("v2"), &two.digest));
+    assert_eq!(app.delete_tag("latest").expect("deleted").digest, one.digest);
+    assert_eq!(app.tags(None, None).expect("listed"), ["stable", "v1", "v3"]);
+    fails_with(app.delete_tag("latest"), ErrorCode::ManifestUnknown);
+    fails_with(app.delete_tag(""), ErrorCode::ManifestUnknown);
+    fails_with(app.resolve_tag("latest"), ErrorCode::ManifestUnknown);
+    let (digest, tags) = app.delete_manifest(one.digest.as_str()).expect("deleted");
+    assert_eq!((digest, tags), (one.digest.clone(), vec!["v1".to_owned(), "stable".to_owned()]));
+    fails_with(app.resolve_manifest(&one.digest), ErrorCode::ManifestUnknown);
+    fails_with(app.delete_manifest(one.digest.as_str()), ErrorCode::ManifestUnknown);
+    assert_eq!(app.referrers(&one.digest, None).expect("listed").manifests.len(), 1, "what refers to it stays");
+
+    // With untagged entries only it is there, and has no tags.
+    app.delete_tag("v3").expect("deleted");
+    assert_eq!(app.tags(None, None).expect("listed"), Vec::<String>::new());
+    assert_eq!(registry.repositories(None, None).expect("listed"), [name("example/app")]);
+    app.delete_manifest(sbom.digest.as_str()).expect("deleted");
+    fails_with(app.tags(None, None), ErrorCode::NameUnknown);
+    fails_with(app.referrers(&one.digest, None), ErrorCode::NameUnknown);
+    assert_eq!(registry.repositories(None, None).expect("listed"), []);
+    assert_eq!(app.layout().collect_garbage(&GarbageOptions::default()).expect("collected").blobs.count, 4);
+
+    for repository in ["a", "a-b", "a/b", "b"] {
+        let repository = registry.repository(name(repository));
+        repository.push_manifest(&manifest(&repository, "x", None), tagged(&["x"])).expect("stored");
+    }
+    let listed = |after, limit| {
+        let found = registry.repositories(after, limit).expect("listed");
+        found.iter().map(ToString::to_string).collect::<Vec<_>>()
+    };
+    assert_eq!(listed(None, None), ["a", "a-b", "a/b", "b"]);
+    assert_eq!(listed(Some("a"), Some(2)), ["a-b", "a/b"]);
+    assert_eq!(listed(Some("zzz"), None), Vec::<String>::new());
+}
+
+#[test]
+fn a_layout_is_a_registry_of_several_repositories() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().join("image");
+    let registry = Registry::shared(&path).expect("a registry");
+    assert!(!path.exists(), "opening makes nothing");
+    works_as_a_registry(&registry);
+    let names = registry.ref_names().expect("one layout").tags(None, None).expect("listed");
+    assert_eq!(names, ["a-b:x", "a/b:x", "a:x", "b:x"]);
+    is_valid(&path);
+}
+
+#[test]
+fn a_directory_of_layouts_is_a_registry_of_several_repositories() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().join("layouts");
+    let registry = Registry::per_repository(&path);
+    assert!(!path.exists(), "opening makes nothing");
+    works_as_a_registry(&registry);
+    fails_with(registry.ref_names(), ErrorCode::NameInvalid);
+    for repository in ["a", "a-b", "a/b", "b", "example/app"] {
+        is_valid(&path.join(repository));
+    }
+}
+
+#[test]
+fn names_of_other_programs_belong_to_the_default_repository() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().join("image");
+    let layout = built(&path);
+    let registry = Registry::shared(&path).expect("a registry");
+    assert_eq!(registry.repositories(None, None).expect("listed"), []);
+    fails_with(registry.repository(name("app")).tags(None, None), ErrorCode::NameUnknown);
+    let registry = registry.with_default_repository(name("app"));
+    assert_eq!(registry.repositories(None, None).expect("listed"), [name("app")]);
+    let app = registry.repository(name("app"));
+    assert_eq!(app.tags(None, None).expect("listed"), ["latest"]);
+    // A name that is written says the repository.
+    app.add_tags("latest", &["v1".to_owned()]).expect("tagged");
+    let index = layout.read_index().expect("an index");
+    let names: Vec<_> = index.manifests.iter().map(|entry| entry.ref_name()).collect();
+    assert_eq!(names, [Some("latest"), Some("app:v1")]);
+    assert_eq!(app.tags(None, None).expect("listed"), ["latest", "v1"]);
+    fails_with(registry.repository(name("other")).tags(None, None), ErrorCode::NameUnknown);
+}
+
+#[test]
+fn a_blob_is_read_whole_and_in_parts() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let app = app(&directory);
+    let blob = push(&app, b"0123456789");
+    assert_eq!((&blob.digest, blob.size), (&Digest::sha256_of(b"0123456789"), 10));
+    assert_eq!(app.resolve_blob(&blob.digest).expect("there"), blob);
+    assert_eq!(content_of(&app, &blob.digest), b"0123456789");
+    let part = |start, end| {
+        let mut reader = app.get_blob_range(&blob.digest, ByteRange { start, end })?;
+        let length = reader.length();
+        let mut content = String::new();
+        reader.read_to_string(&mut content).expect("read");
+        assert_eq!(length, content.len() as u64);
+        Ok(content)
+    };
+    for (start, end, expected) in [
+        (0, None, "0123456789"),
+        (3, Some(5), "34"),
+        (3, Some(3), ""),
+        (8, Some(99), "89"),
+        (10, None, ""),
+        (10, Some(99), ""),
+    ] {
+        assert_eq!(part(start, end).expect("within"), expected);
+    }
+    for (start, end) in [(11, None), (11, Some(99)), (5, Some(4))] {
+        fails_with(part(start, end), ErrorCode::RangeInvalid);
+    }
+    let missing = Digest::sha256_of(b"missing");
+    fails_with(app.get_blob_range(&missing, ByteRange { start: 0, end: None }), ErrorCode::BlobUnknown);
+    fails_with(app.get_blob(&missing), ErrorCode::BlobUnknown);
+    fails_with(app.resolve_blob(&missing), ErrorCode::BlobUnknown);
+
+    // A corrupt one is told by the last read.
+    let file = app.layout().path().join("blobs/sha256").join(blob.digest.encoded());
+    std::fs::write(file, "012345678X").expect("written");
+    let error = app.get_blob(&blob.digest).expect("there").read_to_end(&mut Vec::new()).expect_err("corrupt");
+    assert_eq!(error.kind(), std::io::ErrorKind::InvalidData);
+    let save = directory.path().join("saved");
+    let saved = app.get_blob(&blob.digest).expect("there").save(&save, None);
+    fails_with(saved, ErrorCode::DigestInvalid);
+    assert!(!save.exists());
+}
+
+#[test]
+fn a_blob_that_is_not_what_was_said_is_not_stored() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let app = app(&directory);
+    let store = |digest: Option<Digest>, size| app.push_blob(&b"content"[..], &Expected { digest, size }, None);
+    let (right, wrong) = (Digest::sha256_of(b"content"), Digest::sha256_of(b"other"));
+    fails_with(store(Some(wrong.clone()), Some(7)), ErrorCode::DigestInvalid);
+    assert_eq!(fails_with(store(Some(right.clone()), Some(8)), ErrorCode::SizeInvalid), "expected 8 bytes, got 7");
+    // The digest is compared first.
+    fails_with(store(Some(wrong.clone()), Some(8)), ErrorCode::DigestInvalid);
+    fails_with(store(Some("md5:00".parse().expect("a digest")), None), ErrorCode::DigestInvalid);
+    assert!(!app.layout().path().exists(), "{:?}", files(directory.path()));
+    assert_eq!(store(Some(right.clone()), Some(7)).expect("stored").digest, right);
+    let before = files(directory.path());
+    fails_with(store(Some(wrong), None), ErrorCode::DigestInvalid);
+    fails_with(store(None, Some(6)), ErrorCode::SizeInvalid);
+    assert_eq!(files(directory.path()), before);
+    // Whoever gives content may fail.
+    struct Broken;
+    impl Read for Broken {
+        fn read(&mut self, _: &mut [u8]) -> std::io::Result<usize> {
+            Err(std::io::Error::other("the line is dead"))
+        }
+    }
+    let error = app.push_blob(b"x".chain(Broken), &Expected::default(), None).expect_err("broken");
+    assert_eq!((error.code(), error.to_string().ends_with("the line is dead")), (None, true), "{error}");
+    assert_eq!(files(directory.path()), before);
+}
+
+#[test]
+fn a_blob_is_mounted_and_deleted() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let shared = Registry::shared(directory.path().join("image")).expect("a registry");
+    let layouts = Registry::per_repository(directory.path().join("layouts"));
+    let missing = Digest::sha256_of(b"missing");
+    for registry in [&shared, &layouts] {
+        let (from, to) = (registry.repository(name("from")), registry.repository(name("to")));
+        let blob = push(&from, b"content");
+        fails_with(registry.mount_blob(&name("from"), &name("to"), &missing), ErrorCode::BlobUnknown);
+        assert_eq!(registry.mount_blob(&name("from"), &name("to"), &blob.digest).expect("mounted"), blob);
+        assert_eq!(content_of(&to, &blob.digest), b"content");
+        assert_eq!(to.delete_blob(&blob.digest).expect("deleted"), blob);
+        fails_with(to.delete_blob(&blob.digest), ErrorCode::BlobUnknown);
+        let manifest = from.push_manifest(&manifest(&from, "x", None), tagged(&["x"])).expect("stored");
+        fails_with(from.delete_blob(&manifest.digest), ErrorCode::Denied);
+        let message = fails_with(from.delete_blob(&Digest::sha256_of(b"{}")), ErrorCode::Denied);
+        assert!(message.ends_with(&format!("is referenced by {}", manifest.digest)), "{message}");
+    }
+    // In one layout it was the same blob.
+    fails_with(shared.repository(name("from")).resolve_blob(&Digest::sha256_of(b"content")), ErrorCode::BlobUnknown);
+    layouts.repository(name("from")).resolve_blob(&Digest::sha256_of(b"content")).expect("it is still there");
+}
+
+#[test]
+fn a_manifest_that_cannot_be_stored_changes_nothing() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let app = app(&directory);
+    let invalid =
+        |content: &str, options| fails_with(app.push_manifest(content.as_bytes(), options), ErrorCode::ManifestInvalid);
+    let missing = Digest::sha256_of(b"{}");
+    let descriptor = format!(r#"{{"mediaType":"application/vnd.oci.empty.v1+json","digest":"{missing}","size":2}}"#);
+    let whole = format!(r#"{{"schemaVersion":2,"config":{descriptor},"layers":[{descriptor}]}}"#);
+    let message = invalid(&whole, tagged(&["v1"]));
+    assert_eq!(message, format!("the manifest is not valid: blob for layers[0] not found: {missing}"));
+    let list =
+        format!(r#"{{"schemaVersion":2,"manifests":[{}]}}"#, descriptor.replace("empty.v1", "image.manifest.v1"));
+    let message = invalid(&list, PushOptions::new(MediaType::index()));
+    assert_eq!(message, format!("the manifest is not valid: manifest for manifests[0] not found: {missing}"));
+    invalid("", tagged(&[]));
+    invalid("[]", tagged(&[]));
+    invalid(r#"{"schemaVersion":2}"#, tagged(&[]));
+    assert!(!app.layout().path().exists(), "no layout is made of it");
+
+    let config = push(&app, b"{}");
+    let before = files(directory.path());
+    assert_eq!(config.digest, missing);
+    let push = |options| app.push_manifest(whole.as_bytes(), options);
+    fails_with(push(tagged(&["v1", "not a tag"])), ErrorCode::NameInvalid);
+    fails_with(push(PushOptions { digest: Some(missing.clone()), ..tagged(&[]) }), ErrorCode::DigestInvalid);
+    let other_type = whole.replacen('{', r#"{"mediaType":"application/vnd.oci.image.index.v1+json","#, 1);
+    invalid(&other_type, tagged(&[]));
+    invalid(&whole.replace(r#""size":2"#, r#""size":3"#), tagged(&[]));
+    assert_eq!(files(directory.path()), before);
+    // What lies elsewhere need not be there, nor what it is about.
+    let elsewhere = format!(
+        r#"{{"schemaVersion":2,"config":{descriptor},"layers":[{{"mediaType":"application/x","digest":"{0}","size":7,"urls":["https://example.com/x"]}}],"subject":{{"mediaType":"application/x","digest":"{0}","size":7}}}}"#,
+        Digest::sha256_of(b"missing")
+    );
+    app.push_manifest(elsewhere.as_bytes(), tagged(&["v1"])).expect("stored");
+}
+
+#[test]
+fn a_manifest_is_found_through_an_index_for_its_platform() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let app = app(&directory);
+    let child = app.push_manifest(&manifest(&app, "child", None), tagged(&[])).expect("stored");
+    app.delete_manifest(child.digest.as_str()).expect("deleted");
+    let index = format!(
+        r#"{{"schemaVersion":2,"manifests":[{{"mediaType":"{}","digest":"{}","size":{},"platform":{{"architecture":"arm64","os":"linux"}}}}]}}"#,
+        child.media_type, child.digest, child.size
+    );
+    let options = PushOptions { tags: vec!["multi".to_owned()], ..PushOptions::new(MediaType::index()) };
+    app.push_manifest(index.as_bytes(), options).expect("stored");
+    let arm: Platform = "linux/arm64".parse().expect("a platform");
+    let found = app.resolve_for("multi", Some(&arm)).expect("found");
+    assert_eq!((&found.digest, found.platform.as_ref()), (&child.digest, Some(&arm)));
+    assert_eq!(app.resolve_manifest(&child.digest).expect("found").platform, Some(arm));
+    fails_with(app.resolve_for("multi", Some(&"linux/amd64".parse().expect("a platform"))), ErrorCode::ManifestUnknown);
+    // Only what is at the top can be deleted.
+    fails_with(app.delete_manifest(child.digest.as_str()), ErrorCode::ManifestUnknown);
+    fails_with(app.resolve_manifest(&Digest::sha256_of(b"{}")), ErrorCode::ManifestUnknown);
+}
+
+#[test]
+fn an_upload_goes_on_in_another_handle() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let mut upload = app(&directory).start_upload().expect("begun");
+    upload.write_all(b"one, ").expect("written");
+    let id = upload.id().to_owned();
+    assert_eq!((id.len(), upload.size()), (32, 5));
+    drop(upload);
+
+    // At its end, which is said or not.
+    let other = app(&directory);
+    let mut upload = other.resume_upload(&id, None).expect("resumed");
+    assert_eq!((upload.id(), upload.size()), (id.as_str(), 5));
+    upload.write_all(b"two, ").expect("written");
+    drop(upload);
+    let message = fails_with(other.resume_upload(&id, Some(5)), ErrorCode::RangeInvalid);
+    assert_eq!(message, format!("upload {id} has 10 bytes, not 5"));
+    let error = other.resume_upload(&id, Some(11)).expect_err("beyond the end");
+    assert!(matches!(&error, Error::UploadOffset { expected: 11, actual: 10, id: found } if *found == id), "{error}");
+    let mut upload = other.resume_upload(&id, Some(10)).expect("resumed");
+    upload.write_all(b"three").expect("written");
+
+    let path = other.layout().path();
+    assert_eq!(files(&path.join("blobs")), std::collections::BTreeMap::new(), "it is no blob yet");
+    let content = b"one, two, three";
+    let blob = upload.commit(&Digest::sha256_of(content)).expect("committed");
+    assert_eq!((blob.size, content_of(&other, &blob.digest)), (15, content.to_vec()));
+    assert!(!path.join(".regshape-uploads").exists());
+    fails_with(other.resume_upload(&id, None), ErrorCode::BlobUploadUnknown);
+}
+
+/// What another process does in the test below.
+#[test]
+#[ignore = "another test runs it"]
+fn goes_on_with_an_upload() {
+    let Some(words) = std::env::var("REGSHAPE_UPLOAD").ok() else { return };
+    let (path, id) = words.split_once('|').expect("a path and an id");
+    let app = Registry::shared(path).expect("a registry").repository(name("app"));
+    let mut upload = app.resume_upload(id, Some(5)).expect("resumed");
+    upload.write_all(b"two").expect("written");
+}
+
+#[test]
+fn an_upload_goes_on_in_another_process() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let app = app(&directory);
+    let mut upload = app.start_upload().expect("begun");
+    upload.write_all(b"one, ").expect("written");
+    let id = upload.id().to_owned();
+    drop(upload);
+    let path = app.layout().path().to_str().expect("UTF-8");
+    let other = std::process::Command::new(std::env::current_exe().expect("this program"))
+        .args(["--exact", "goes_on_with_an_upload", "--ignored"])
+        .env("REGSHAPE_UPLOAD", format!("{path}|{id}"))
+        .output()
+        .expect("it runs");
+    assert!(other.status.success(), "{}", String::from_utf8_lossy(&other.stdout));
+    let upload = app.resume_upload(&id, Some(8)).expect("resumed");
+    let blob = upload.commit(&Digest::sha256_of(b"one, two")).expect("committed");
+    assert_eq!(content_of(&app, &blob.digest), b"one, two");
+}
+
+#[test]
+fn an_upload_that_somebody_writes_to_is_not_resumed_by_another() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let app = app(&directory);
+    let upload = app.start_upload().expect("begun");
+    let options = WriteOptions { lock_timeout: Some(Duration::ZERO), ..WriteOptions::default() };
+    let path = app.layout().path();
+    let hasty = Registry::shared(path).expect("a registry").with_write_options(options).repository(name("app"));
+    let error = hasty.resume_upload(upload.id(), None).expect_err("in use");
+    assert!(matches!(error, Error::Locked { .. }), "{error}");
+    // Nor is it garbage.
+    let all = GarbageOptions { keep_younger_than: Some(Duration::ZERO), ..GarbageOptions::default() };
+    let garbage = app.layout().collect_garbage(&all).expect("collected");
+    assert_eq!((garbage.uploads.count, garbage.kept.count), (0, 1));
+    let id = upload.id().to_owned();
+    drop(upload);
+    assert_eq!(app.layout().collect_garbage(&all).expect("collected").uploads.count, 1);
+    fails_with(app.resume_upload(&id, None), ErrorCode::BlobUploadUnknown);
+}
+
+#[test]
+fn a_commit_with_a_wrong_digest_keeps_the_upload() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let app = app(&directory);
+    // As it came through this handle, and as another one wrote it.
+    for is_resumed in [false, true] {
+        let mut upload = app.start_upload().expect("begun");
+        upload.write_all(b"one, ").expect("written");
+        let id = upload.id().to_owned();
+        if is_resumed {
+            drop(upload);
+            upload = app.resume_upload(&id, None).expect("resumed");
+        }
+        for wrong in [Digest::sha256_of(b"other").to_string(), format!("blake3:{}", "0".repeat(64)), "md5:0".to_owned()]
+        {
+            let CommitError { error, upload: kept } =
+                upload.commit(&wrong.parse().expect("a digest")).expect_err("another digest");
+            assert_eq!(
+                (error.code(), kept.id(), kept.size()),
+                (Some(ErrorCode::DigestInvalid), id.as_str(), 5),
+                "{error}"
+            );
+            upload = *kept;
+        }
+        upload.write_all(b"two").expect("written");
+        let blob = upload.commit(&Digest::sha256_of(b"one, two")).expect("committed");
+        assert_eq!(content_of(&app, &blob.digest), b"one, two");
+        app.delete_blob(&blob.digest).expect("deleted");
+    }
+    assert_eq!(files(&app.layout().path().join("blobs")).len(), 0);
+}
+
+#[test]
+fn a_commit_replaces_what_is_corrupt_and_nothing_else() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let app = app(&directory);
+    let blob = push(&app, b"content");
+    let file = app.layout().path().join("blobs/sha256").join(blob.digest.encoded());
+    for there in ["content", "CONTENT", "short"] {
+        std::fs::write(&file, there).expect("written");
+        let mut upload = app.start_upload().expect("begun");
+        upload.write_all(b"content").expect("written");
+        assert_eq!(upload.commit(&blob.digest).expect("committed"), blob);
+        assert_eq!(std::fs::read(&file).expect("there"), b"content");
+        assert!(!app.layout().path().join(".regshape-uploads").exists());
+    }
+    // Of any algorithm, and of nothing.
+    for digest in [
+        "blake3:af1349b9f5f9a1a6a0404dea36dcc9499bcb25c9adc112b7cc9a93cae41f3262".to_owned(),
+        format!("sha512:{}", hex::encode(<sha2::Sha512 as sha2::Digest>::digest(b""))),
+        Digest::sha256_of(b"").to_string(),
+    ] {
+        let digest = digest.parse().expect("a digest");
+        let blob = app.start_upload().expect("begun").commit(&digest).expect("committed");
+        assert_eq!((blob.size, content_of(&app, &digest)), (0, Vec::new()));
+    }
+}
+
+// On Windows a file that somebody has open keeps its name.
+#[test]
+#[cfg(unix)]
+fn an_upload_that_is_gone_makes_no_blob() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let app = app(&directory);
+    let uploads = app.layout().path().join(".regshape-uploads");
+    let digest = Digest::sha256_of(b"content");
+    for comes_another in [false, true] {
+        let mut upload = app.start_upload().expect("begun");
+        upload.write_all(b"content").expect("written");
+        let file = uploads.join(upload.id());
+        std::fs::remove_file(&file).expect("deleted");
+        if comes_another {
+            std::fs::write(&file, "content").expect("written");
+        }
+        let CommitError { error, upload } = upload.commit(&digest).expect_err("it is gone");
+        assert_eq!(error.code(), Some(ErrorCode::BlobUploadUnknown), "{error}");
+        fails_with(app.resolve_blob(&digest), ErrorCode::BlobUnknown);
+        // That it is cancelled already is no error, and what has its name now is not its own.
+        upload.cancel().expect("cancelled");
+        assert_eq!(file.exists(), comes_another);
+    }
+}
+
+#[test]
+fn a_cancelled_upload_leaves_nothing() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let app = app(&directory);
+    let (one, two) = (app.start_upload().expect("begun"), app.start_upload().expect("begun"));
+    assert_ne!(one.id(), two.id());
+    let id = one.id().to_owned();
+    let uploads = app.layout().path().join(".regshape-uploads");
+    one.cancel().expect("cancelled");
+    assert_eq!(files(&uploads).len(), 1);
+    fails_with(app.resume_upload(&id, None), ErrorCode::BlobUploadUnknown);
+    two.cancel().expect("cancelled");
+    assert!(!uploads.exists());
+    fails_with(app.resolve_blob(&Digest::sha256_of(b"")), ErrorCode::BlobUnknown);
+}
+
+#[test]
+fn what_is_no_id_is_no_upload() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let app = app(&directory);
+    let zeros = "0".repeat(32);
+    // Where there is no layout, and no upload.
+    fails_with(app.resume_upload(&zeros, None), ErrorCode::BlobUploadUnknown);
+    assert!(!app.layout().path().exists());
+    let upload = app.start_upload().expect("begun");
+    let uploads = app.layout().path().join(".regshape-uploads");
+    std::fs::write(uploads.join("short"), "x").expect("written");
+    std::fs::create_dir(uploads.join(&zeros)).expect("made");
+    let before = files(directory.path());
+    let up = format!("../{}", "0".repeat(29));
+    for id in [
+        "",
+        ".",
+        "..",
+        "short",
+        "../index.json",
+        "/etc/passwd",
+        &up,
+        &zeros,
+        &"0".repeat(31),
+        &"0".repeat(33),
+        &"A".repeat(32),
+        &"g".repeat(32),
+    ] {
+        let message = fails_with(app.resume_upload(id, None), ErrorCode::BlobUploadUnknown);
+        assert!(message.ends_with(&format!("has no upload '{id}'")), "{message}");
+    }
+    assert_eq!(files(directory.path()), before);
+    drop(upload);
+}
+
+#[test]
+#[cfg(unix)]
+fn uploads_do_not_go_through_links() {
+    use std::os::unix::fs::symlink;
+
+    let directory = tempfile::tempdir().expect("a directory");
+    let app = app(&directory);
+    let upload = app.start_upload().expect("begun");
+    let id = upload.id().to_owned();
+    drop(upload);
+    let uploads = app.layout().path().join(".regshape-uploads");
+    std::fs::remove_file(uploads.join(&id)).expect("deleted");
+    let outside = directory.path().join("outside");
+    std::fs::write(&outside, "precious").expect("written");
+    symlink(&outside, uploads.join(&id)).expect("linked");
+    fails_with(app.resume_upload(&id, None), ErrorCode::BlobUploadUnknown);
+    std::fs::remove_dir_all(&uploads).expect("deleted");
+    let elsewhere = directory.path().join("elsewhere");
+    std::fs::create_dir(&elsewhere).expect("made");
+    std::fs::write(elsewhere.join(&id), "precious").expect("written");
+    symlink(&elsewhere, &uploads).expect("linked");
+    assert!(matches!(app.resume_upload(&id, None), Err(Error::Io { .. })));
+    assert!(matches!(app.start_upload(), Err(Error::Io { .. })));
+    assert_eq!(files(&elsewhere), [(elsewhere.join(&id), 8)].into());
+}
+
+#[test]
+fn every_error_that_registries_know_has_its_code() {
+    for (code, text) in [
+        (ErrorCode::NameUnknown, "NAME_UNKNOWN"),
+        (ErrorCode::ManifestUnknown, "MANIFEST_UNKNOWN"),
+        (ErrorCode::BlobUnknown, "BLOB_UNKNOWN"),
+        (ErrorCode::DigestInvalid, "DIGEST_INVALID"),
+        (ErrorCode::SizeInvalid, "SIZE_INVALID"),
+        (ErrorCode::RangeInvalid, "RANGE_INVALID"),
+        (ErrorCode::NameInvalid, "NAME_INVALID"),
+        (ErrorCode::ManifestInvalid, "MANIFEST_INVALID"),
+        (ErrorCode::BlobUploadUnknown, "BLOB_UPLOAD_UNKNOWN"),
+        (ErrorCode::Denied, "DENIED"),
+    ] {
+        assert_eq!((code.as_str(), code.to_string()), (text, text.to_owned()));
+    }
+    assert_eq!(Error::from("Bad".parse::<RepositoryName>().expect_err("bad")).code(), Some(ErrorCode::NameInvalid));
+    assert_eq!(Error::from("bad".parse::<Digest>().expect_err("bad")).code(), Some(ErrorCode::DigestInvalid));
+    let directory = tempfile::tempdir().expect("a directory");
+    let layout = built(&directory.path().join("image")).with_shared_blobs();
+    fails_with(layout.collect_garbage(&GarbageOptions::default()), ErrorCode::Denied);
+    let app = app(&directory);
+    let shared = Registry::shared(app.layout().path()).expect("a registry").with_shared_blobs();
+    let blob = push(&app, b"loose").digest;
+    fails_with(shared.repository(name("app")).delete_blob(&blob), ErrorCode::Denied);
+    assert_eq!(Error::NoLayers.code(), None);
+    assert_eq!(Error::NotALayout { path: "x".into() }.code(), None);
+}
+
+#[test]
+fn a_registry_is_not_made_of_what_is_none() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().join("image");
+    built(&path);
+    std::fs::write(path.join("index.json"), r#"{"schemaVersion":2,"mediaType":"application/x","manifests":[]}"#)
+        .expect("written");
+    assert!(matches!(Registry::shared(&path), Err(Error::MalformedIndex { .. })));
+    std::fs::write(path.join("index.json"), "[]").expect("written");
+    assert!(matches!(Registry::shared(&path), Err(Error::MalformedIndex { .. })));
+    std::fs::write(path.join("oci-layout"), r#"{"imageLayoutVersion":"2.0.0"}"#).expect("written");
+    assert!(matches!(Registry::shared(&path), Err(Error::LayoutVersion { .. })));
+    std::fs::write(path.join("oci-layout"), "{}").expect("written");
+    assert!(matches!(Registry::shared(&path), Err(Error::MalformedMarker { .. })));
+    // Without the marker it is no layout, and nothing is written over what is there.
+    std::fs::remove_file(path.join("oci-layout")).expect("deleted");
+    let app = Registry::shared(&path).expect("empty").repository(name("app"));
+    let before = files(&path);
+    assert!(matches!(app.push_blob(&b"x"[..], &Expected::default(), None), Err(Error::Occupied { .. })));
+    assert!(matches!(app.start_upload(), Err(Error::Occupied { .. })));
+    assert_eq!(files(&path), before);
+}
+
+#[test]
+fn a_path_says_a_layout_and_what_is_meant_in_it() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().join("images");
+    built(&path);
+    let digest = Digest::sha256_of(b"");
+    for (rest, expected) in [("app", "app"), ("app:v1", "app:v1"), ("team/app:v1", "team/app:v1")] {
+        let (found, reference) = find_layout(path.join(rest)).expect(rest);
+        assert_eq!((found, reference.to_string()), (path.clone(), expected.to_owned()));
+    }
+    let (found, reference) = find_layout(path.join(format!("app:v1@{digest}"))).expect("a reference");
+    assert_eq!((&found, reference.repository.as_str()), (&path, "app"));
+    assert_eq!((reference.tag.as_ref().map(|tag| tag.as_str()), reference.digest), (Some("v1"), Some(digest)));
+    for bad in ["images/App:v1", "images/app:", "images/:v1", "images/"] {
+        let error = find_layout(directory.path().join(bad)).expect_err(bad);
+        assert_eq!(error.code(), Some(ErrorCode::NameInvalid), "{bad}: {error}");
+    }
 }

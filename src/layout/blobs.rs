@@ -202,13 +202,14 @@ impl Layout {
     }
 
     /// Gives a blob its name that is complete somewhere else, and verified. One that is there already is verified, and
-    /// replaced unless its content is right.
+    /// replaced unless its content is right. If a new name cannot be brought to the disk, it is taken back.
     pub(super) fn adopt_blob(
         &self,
         _lock: &Lock,
         digest: &Digest,
         size: u64,
         put: impl FnOnce(&Path) -> io::Result<()>,
+        take_back: impl FnOnce(&Path) -> io::Result<()>,
     ) -> Result<()> {
         self.check_blob_directory(digest)?;
         let path = self.blob_path(digest);
@@ -216,12 +217,19 @@ impl Layout {
             return self.sync_stored(&path);
         }
         self.make_blob_directory(&path)?;
-        if fs::symlink_metadata(&path).is_ok() {
+        let is_new = fs::symlink_metadata(&path).is_err();
+        if !is_new {
             fs::remove_file(&path).map_err(Error::io("delete", &path))?;
         }
         put(&path).map_err(Error::io("write", &path))?;
         self.metrics().count_blob_written();
-        self.sync_stored(&path)
+        let synced = self.sync_stored(&path);
+        // What was put where others share it may be theirs by now.
+        if synced.is_err() && is_new && !self.shares_blobs() {
+            // The error that made this necessary is on its way; a blob that stays is unreferenced, not wrong.
+            let _ = take_back(&path);
+        }
+        synced
     }
 
     /// Makes the directory that a blob is in, if it is not there.
@@ -236,11 +244,16 @@ impl Layout {
 
     /// Checks that the directories on the way to a blob are in the layout, unless it shares its blobs with others.
     fn check_blob_directory(&self, digest: &Digest) -> Result<()> {
+        self.check_blob_directory_of(digest.algorithm_name())
+    }
+
+    /// Checks the directories on the way to the blobs of an algorithm.
+    pub(super) fn check_blob_directory_of(&self, algorithm: &str) -> Result<()> {
         if self.shares_blobs() {
             return Ok(());
         }
         let blobs = self.path().join(BLOBS_DIRECTORY);
-        for directory in [blobs.join(digest.algorithm_name()), blobs] {
+        for directory in [blobs.join(algorithm), blobs] {
             let is_link = fs::symlink_metadata(&directory).is_ok_and(|metadata| metadata.is_symlink());
             if is_link && target_inside(self.path(), &directory).is_ok_and(|target| target.is_none()) {
                 return Err(Error::LinkOutside { path: directory });

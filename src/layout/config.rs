@@ -133,7 +133,7 @@ impl Layout {
     /// [`Error::NoLayers`]; [`Error::MalformedStage`], [`Error::MalformedIndex`]; [`Error::Io`].
     pub fn check_generate_config(&self) -> Result<()> {
         self.find_stage()?.filter(|stage| !stage.layers.is_empty()).ok_or(Error::NoLayers)?;
-        self.check_index()
+        self.check_index().map(drop)
     }
 }
 

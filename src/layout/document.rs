@@ -15,7 +15,7 @@ use super::handle::{Layout, Lock};
 use super::metrics::Phase;
 use super::stage::{SCHEMA_VERSION, Stage};
 use crate::fs::{FileVersion, TempFile, open_inside, read_at_most, target_inside};
-use crate::oci::Index;
+use crate::oci::{Index, MediaType};
 
 /// The entry point of a layout (image-spec, image-layout.md, "index.json file").
 pub(super) const INDEX_FILE: &str = "index.json";
@@ -36,11 +36,13 @@ impl Layout {
         self.parse_index().map(|found| found.document)
     }
 
-    /// Checks that `index.json` can be read. Whoever reads it next does not parse it again if it is still the same.
-    pub(super) fn check_index(&self) -> Result<()> {
+    /// Checks that `index.json` can be read, and returns the media type that it says. Whoever reads it next does not parse it
+    /// again if it is still the same.
+    pub(super) fn check_index(&self) -> Result<Option<MediaType>> {
         let found = self.parse_index()?;
+        let media_type = found.document.media_type.clone();
         *unpoisoned(&self.checked().index) = Some(found);
-        Ok(())
+        Ok(media_type)
     }
 
     fn parse_index(&self) -> Result<Checked<Index>> {

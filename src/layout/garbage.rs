@@ -6,7 +6,7 @@
 use std::collections::HashSet;
 use std::fs;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use serde::Serialize;
@@ -93,9 +93,9 @@ impl Layout {
     ///
     /// # Errors
     ///
-    /// [`Error::BlobsAreShared`]; whatever keeps a document from being read that may refer to blobs, such as
-    /// [`Error::DigestMismatch`] or [`Error::MalformedDocument`]: then nothing is deleted. [`Error::Locked`];
-    /// [`Error::Io`].
+    /// [`Error::BlobsAreShared`], [`Error::LinkOutside`]; whatever keeps a document from being read that may refer to
+    /// blobs, such as [`Error::DigestMismatch`] or [`Error::MalformedDocument`]: then nothing is deleted.
+    /// [`Error::Locked`]; [`Error::Io`].
     pub fn collect_garbage(&self, options: &GarbageOptions) -> Result<Garbage> {
         let mut garbage = Garbage::default();
         if self.shares_blobs() {
@@ -106,6 +106,9 @@ impl Layout {
         let stage = self.find_stage()?.unwrap_or_else(Stage::empty);
         let listed = self.named(&index, &Stage::empty())?;
         let staged = self.named(&Index::empty(), &stage)?;
+        let mut unlisted = self.unlisted_blobs(&listed)?;
+        unlisted.sort();
+        let uploads = self.uploads()?;
 
         for_each_stale(self.path(), |path| {
             if let Some(found) = Candidate::at(path)? {
@@ -115,8 +118,6 @@ impl Layout {
             Ok::<_, io::Error>(())
         })
         .map_err(Error::io("clean", self.path()))?;
-        let mut unlisted = self.unlisted_blobs(&listed)?;
-        unlisted.sort();
         for digest in unlisted {
             let path = self.blob_path(&digest);
             let Some(found) = Candidate::at(&path).map_err(Error::io("read", &path))? else { continue };
@@ -132,7 +133,7 @@ impl Layout {
             garbage.blobs.count(found.size);
             garbage.digests.push(digest);
         }
-        self.collect_uploads(options, &mut garbage)?;
+        self.collect_uploads(options, uploads, &mut garbage)?;
         Ok(garbage)
     }
 
@@ -142,7 +143,7 @@ impl Layout {
         let mut named: HashSet<Digest> = stage.blobs().cloned().collect();
         named.extend(roots.iter().map(|root| root.digest.clone()));
         for visit in self.walk(&roots, Reach::Subjects) {
-            let document = visit.leads_to()?;
+            let document = visit.surely_leads_to(index)?;
             named.extend(document.iter().flat_map(|document| document.names()).map(|part| part.digest.clone()));
         }
         Ok(named)
@@ -152,7 +153,13 @@ impl Layout {
     fn unlisted_blobs(&self, listed: &HashSet<Digest>) -> Result<Vec<Digest>> {
         let mut unlisted = Vec::new();
         for algorithm in Algorithm::ALL {
+            // What is not in the layout is not its garbage.
+            self.check_blob_directory_of(algorithm.name())?;
             let directory = self.path().join(BLOBS_DIRECTORY).join(algorithm.name());
+            // Nor is what has another digest where it is.
+            if fs::symlink_metadata(&directory).is_ok_and(|metadata| metadata.is_symlink()) {
+                continue;
+            }
             for name in file_names(&directory)? {
                 let digest = name.and_then(|name| format!("{}:{name}", algorithm.name()).parse::<Digest>().ok());
                 unlisted.extend(digest.filter(|digest| !listed.contains(digest)));
@@ -161,10 +168,14 @@ impl Layout {
         Ok(unlisted)
     }
 
-    fn collect_uploads(&self, options: &GarbageOptions, garbage: &mut Garbage) -> Result<()> {
-        let directory = self.path().join(UPLOADS_DIRECTORY);
-        for name in file_names(&directory)?.into_iter().flatten() {
-            let path = directory.join(name);
+    /// Returns the uploads. What has another name is none.
+    fn uploads(&self) -> Result<Vec<PathBuf>> {
+        let names = file_names(&self.uploads_directory()?)?;
+        Ok(names.into_iter().flatten().filter_map(|name| self.upload_path(&name)).collect())
+    }
+
+    fn collect_uploads(&self, options: &GarbageOptions, uploads: Vec<PathBuf>, garbage: &mut Garbage) -> Result<()> {
+        for path in uploads {
             let Some(found) = Candidate::at(&path).map_err(Error::io("read", &path))? else { continue };
             let is_old = found.age >= options.keep_younger_than.unwrap_or(UPLOAD_REST);
             let swept =
@@ -177,7 +188,7 @@ impl Layout {
         }
         if !options.dry_run {
             // Another upload may be in it.
-            let _ = fs::remove_dir(&directory);
+            let _ = fs::remove_dir(self.path().join(UPLOADS_DIRECTORY));
         }
         Ok(())
     }

@@ -126,6 +126,20 @@ impl Visit {
             document => document,
         }
     }
+
+    /// Returns the document if there is one, as [`Visit::leads_to`] does. What `index.json` lists must be there: what it
+    /// led to is not known otherwise, and may be there still. Nested indexes list what was never copied, too.
+    ///
+    /// # Errors
+    ///
+    /// What keeps the document from being read; [`Error::MissingBlob`].
+    pub(super) fn surely_leads_to(self, index: &Index) -> Result<Option<Document>> {
+        let is_missing = matches!(self.document, Err(Error::MissingBlob { .. }));
+        if is_missing && index.manifests.iter().any(|entry| entry.digest == self.entry.digest) {
+            return self.document;
+        }
+        self.leads_to()
+    }
 }
 
 impl Walk<'_> {

@@ -7,10 +7,16 @@
 mod add_layer;
 mod annotate_layer;
 mod annotate_manifest;
+mod blob_delete;
+mod blob_get;
+mod blob_head;
+mod blob_mount;
+mod blob_upload;
 mod catalog_list;
 mod compatibility;
 mod errors;
 mod example;
+mod gc;
 mod generate_config;
 mod generate_manifest;
 mod global;

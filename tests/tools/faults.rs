@@ -3,7 +3,8 @@
 //! For every call that changes something, in every command that writes: a run in which it fails, one that is killed at it,
 //! and one that is asked to end there. After each the layout is valid, everything that was there before still is, the same
 //! command succeeds and leaves no temporary file; a command that reported an error changed nothing, and one that was asked
-//! to end changed nothing or did its work.
+//! to end changed nothing or did its work. A collection of garbage may have done a part of its work, and a command that
+//! makes the layout that it stores something in may have made an empty one.
 
 use std::collections::BTreeMap;
 use std::os::unix::process::ExitStatusExt;
@@ -37,64 +38,125 @@ const FAILURES: [&str; 3] = ["ENOSPC", "EIO", "EACCES"];
 
 #[test]
 fn init_survives_every_fault() {
-    survives("init", &["layout", "init", "-p", "image"], "", &[]);
+    Case { made: Made::Nothing, ..Case::of("init -p image") }.survives();
 }
 
 #[test]
 fn init_survives_every_fault_with_named_temporary_files() {
-    survives("init", &["layout", "init", "-p", "image"], "", &NAMED);
+    Case { made: Made::Nothing, ..Case::of("init -p image") }.with_named_files().survives();
 }
 
 #[test]
 fn add_layer_survives_every_fault() {
-    survives("add layer", &["layout", "add", "layer", "-p", "image", "-f", "b.tar", "-q"], "built", &[]);
+    Case::of("add layer -p image -f b.tar -q").survives();
 }
 
 #[test]
 fn add_layer_survives_every_fault_with_named_temporary_files() {
-    survives("add layer", &["layout", "add", "layer", "-p", "image", "-f", "b.tar", "-q"], "built", &NAMED);
+    Case::of("add layer -p image -f b.tar -q").with_named_files().survives();
 }
 
 #[test]
 fn annotate_layer_survives_every_fault() {
-    survives(
-        "annotate layer",
-        &["layout", "annotate", "layer", "-p", "image", "-i", "0", "--annotation", "a=1"],
-        "built",
-        &[],
-    );
+    Case::of("annotate layer -p image -i 0 --annotation a=1").survives();
 }
 
 #[test]
 fn generate_config_survives_every_fault() {
-    survives("generate config", &["layout", "generate", "config", "-p", "image", "--os", "plan9", "-q"], "built", &[]);
+    Case::of("generate config -p image --os plan9 -q").survives();
 }
 
 #[test]
 fn generate_manifest_survives_every_fault() {
-    let words = ["layout", "generate", "manifest", "-p", "image", "--ref-name", "v1", "--annotation", "a=1", "-q"];
-    survives("generate manifest", &words, "built", &[]);
+    Case::of("generate manifest -p image --ref-name v1 --annotation a=1 -q").survives();
 }
 
 #[test]
 fn generate_manifest_survives_every_fault_with_named_temporary_files() {
-    let words = ["layout", "generate", "manifest", "-p", "image", "--ref-name", "v1", "--annotation", "a=1", "-q"];
-    survives("generate manifest", &words, "built", &NAMED);
+    Case::of("generate manifest -p image --ref-name v1 --annotation a=1 -q").with_named_files().survives();
 }
 
 #[test]
 fn update_config_survives_every_fault() {
-    survives("update config", &["layout", "update", "config", "-p", "image", "--os", "plan9", "-q"], "built", &[]);
+    Case::of("update config -p image --os plan9 -q").survives();
 }
 
 #[test]
 fn annotate_manifest_survives_every_fault() {
-    survives(
-        "annotate manifest",
-        &["layout", "annotate", "manifest", "-p", "image", "--annotation", "a=1"],
-        "built",
-        &[],
-    );
+    Case::of("annotate manifest -p image --annotation a=1").survives();
+}
+
+#[test]
+fn tag_add_survives_every_fault() {
+    Case::of("tag add -p image --ref v1 x").on_a_registry().survives();
+}
+
+#[test]
+fn tag_move_survives_every_fault() {
+    Case { again: Again::Fails, ..Case::of("tag move -p image --ref x y") }.on_a_registry().survives();
+}
+
+#[test]
+fn tag_delete_survives_every_fault() {
+    Case { again: Again::Fails, ..Case::of("tag delete -p image --ref x") }.on_a_registry().survives();
+}
+
+#[test]
+fn manifest_put_survives_every_fault() {
+    Case::of("manifest put -p image -f new.json --tag x --tag new").on_a_registry().survives();
+}
+
+#[test]
+fn manifest_put_survives_every_fault_with_named_temporary_files() {
+    Case::of("manifest put -p image -f new.json --tag x --tag new").on_a_registry().with_named_files().survives();
+}
+
+#[test]
+fn manifest_put_survives_every_fault_where_there_is_no_layout() {
+    Case { made: Made::Nothing, ..Case::of("manifest put -p image -f index.json --tag new") }.survives();
+}
+
+#[test]
+fn manifest_delete_survives_every_fault() {
+    Case { again: Again::Fails, ..Case::of("manifest delete -p image --ref x") }.on_a_registry().survives();
+}
+
+#[test]
+fn blob_upload_survives_every_fault() {
+    Case::of("blob upload -p image -f b.tar").on_a_registry().survives();
+}
+
+#[test]
+fn blob_upload_survives_every_fault_with_named_temporary_files() {
+    Case::of("blob upload -p image -f b.tar").on_a_registry().with_named_files().survives();
+}
+
+#[test]
+fn blob_upload_survives_every_fault_where_there_is_no_layout() {
+    Case { made: Made::Nothing, ..Case::of("blob upload -p image -f b.tar") }.survives();
+}
+
+#[test]
+fn blob_delete_survives_every_fault() {
+    let words = format!("blob delete -p image --digest {LOOSE}");
+    Case { again: Again::Fails, ..Case::of(&words) }.on_a_registry().survives();
+}
+
+#[test]
+fn blob_mount_survives_every_fault() {
+    let words = format!("blob mount -p image --per-repo --repo there --from from --digest {LOOSE}");
+    Case { made: Made::Registries, ..Case::of(&words) }.survives();
+}
+
+#[test]
+fn blob_mount_survives_every_fault_where_there_is_no_layout() {
+    let words = format!("blob mount -p image --per-repo --repo new/one --from from --digest {LOOSE}");
+    Case { made: Made::Registries, ..Case::of(&words) }.survives();
+}
+
+#[test]
+fn gc_survives_every_fault() {
+    Case { made: Made::Garbage, again: Again::GoesOn, ..Case::of("gc -p image") }.survives();
 }
 
 /// A reader that finds a blob gone because somebody replaced the image meanwhile looks again.
@@ -117,81 +179,226 @@ fn a_reader_is_not_confused_by_a_writer() {
     }
 }
 
-/// Runs a command on a copy of a layout once for each call and kind of fault, always with some options of strace.
-#[track_caller]
-fn survives(name: &str, words: &[&str], base: &str, options: &[&str]) {
-    let Some(lab) = Lab::with(&["strace"]) else { return };
-    if !base.is_empty() {
-        build(&lab);
-        lab.run("mv", &["image", base]);
+/// A command, and what it works on.
+#[derive(Clone)]
+struct Case {
+    /// Its words, which spaces separate.
+    words: String,
+    /// Always given to strace.
+    options: &'static [&'static str],
+    made: Made,
+    again: Again,
+}
+
+/// What a command works on.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Made {
+    /// It makes it.
+    Nothing,
+    /// An image with two tags.
+    Image,
+    /// The same with another manifest, `x`, and a blob that nothing refers to.
+    Registry,
+    /// The same with something of every kind that is garbage.
+    Garbage,
+    /// Two of them, in the directories `from` and `there`.
+    Registries,
+}
+
+/// What comes of a command that is run again once it has done its work.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Again {
+    Succeeds,
+    /// There is nothing left to do.
+    Fails,
+    /// What it does it does in steps, and it goes on from any.
+    GoesOn,
+}
+
+impl Case {
+    fn of(words: &str) -> Self {
+        Self { words: format!("layout {words}"), options: &[], made: Made::Image, again: Again::Succeeds }
     }
-    let fresh = || {
-        lab.run("rm", &["-rf", "image"]);
-        if !base.is_empty() {
-            lab.run("cp", &["-a", base, "image"]);
-        }
-    };
-    fresh();
-    let before = lab.tree("image");
-    let counted = calls_with(&lab, words, options);
-    let after = lab.tree("image");
-    assert_ne!(before, after, "{name} changes something");
-    let trace = String::from_utf8(lab.read("trace")).expect("text");
-    let has_named = trace.lines().any(|line| line.contains(".regshape-tmp-") && line.contains("O_EXCL"));
-    assert_eq!(has_named, !options.is_empty(), "{name}: the temporary files are of the other kind");
-    for call in CALLS {
-        if options.iter().any(|option| option.contains(&format!("inject={call}:"))) {
-            continue;
-        }
-        for at in 1..=counted.get(call).copied().unwrap_or_default() {
-            let failure = FAILURES[at % FAILURES.len()];
-            for fault in [format!("error={failure}"), "signal=KILL".to_owned(), "signal=TERM".to_owned()] {
-                fresh();
-                let inject = format!("inject={call}:{fault}:when={at}");
-                let traced = format!("trace=open,{call}");
-                let output = strace(&lab, &[options, &["-e", &traced, "-e", &inject]].concat(), words);
-                let stderr = String::from_utf8_lossy(&output.stderr);
-                let case = format!("{name}: {inject}: {}: {stderr}", output.status);
-                assert!(!stderr.contains("panicked"), "{case}");
-                // The result could not be shown: the work is done.
-                let is_done = output.status.success() || stderr.contains("standard output");
-                if output.status.code() == Some(1) && !is_done {
-                    assert_eq!(lab.tree("image"), before, "{case}");
-                }
-                if fault == "signal=TERM" {
-                    let found = lab.tree("image");
-                    // Before it watches for signals, and has done anything, the program ends as any other.
-                    let is_too_early = output.status.signal() == Some(15) && found == before;
-                    assert!(is_too_early || matches!(output.status.code(), Some(0 | 143)), "{case}");
-                    assert!(found == before && !is_done || found == after, "{case}: {:?}", found.keys());
-                    assert!(!found.is_empty() || !lab.path("image").exists(), "{case}: a directory is left");
-                }
-                if base.is_empty() && lab.path("image/oci-layout").exists() {
-                    lab.regshape(&["layout", "validate", "-p", "image"]);
-                    continue;
-                }
-                if !base.is_empty() {
-                    lab.regshape(&["layout", "validate", "-p", "image"]);
-                    let shown = lab.regshape(&["layout", "show", "-p", "image", "--json"]);
-                    for tag in ["v1", "v2"] {
-                        assert!(shown.contains(&format!("\"{tag}\"")), "{case}\n{shown}");
-                    }
-                    assert!(lab.regshape(&["layout", "status", "-p", "image"]).contains("[0] sha256:"), "{case}");
-                }
-                lab.regshape(words);
-                lab.regshape(&["layout", "validate", "-p", "image"]);
-                let temporary: Vec<_> =
-                    lab.tree("image").into_keys().filter(|name| name.contains(".regshape-tmp-")).collect();
-                assert!(temporary.is_empty(), "{case}: {temporary:?}");
+
+    fn with_named_files(self) -> Self {
+        Self { options: &NAMED, ..self }
+    }
+
+    fn on_a_registry(self) -> Self {
+        Self { made: Made::Registry, ..self }
+    }
+
+    /// Makes what the command works on.
+    fn make(&self, lab: &Lab) {
+        build(lab);
+        match self.made {
+            Made::Nothing => drop(lab.run("rm", &["-r", "image"])),
+            Made::Image => {}
+            Made::Registry => extend(lab),
+            Made::Garbage => {
+                extend(lab);
+                lab.regshape(&["layout", "manifest", "delete", "-p", "image", "--ref", "x"]);
+                lab.run("mkdir", &["image/.regshape-uploads"]);
+                let upload = format!("image/.regshape-uploads/{}", "0".repeat(32));
+                lab.write(&upload, "begun");
+                lab.run("touch", &["-d", "@0", &upload]);
+                lab.write("image/.regshape-tmp-dead", "");
+            }
+            Made::Registries => {
+                extend(lab);
+                lab.run("mkdir", &["layouts"]);
+                lab.run("cp", &["-a", "image", "layouts/from"]);
+                lab.regshape(&["layout", "blob", "delete", "-p", "image", "--digest", LOOSE]);
+                lab.run("mv", &["image", "layouts/there"]);
+                lab.run("mv", &["layouts", "image"]);
             }
         }
     }
+
+    /// Runs the command on a copy of what it works on, once for each call and kind of fault.
+    #[track_caller]
+    fn survives(&self) {
+        let Some(lab) = Lab::with(&["strace"]) else { return };
+        self.make(&lab);
+        if self.made != Made::Nothing {
+            lab.run("mv", &["image", "made"]);
+        }
+        let fresh = || {
+            lab.run("rm", &["-rf", "image"]);
+            if self.made != Made::Nothing {
+                lab.run("cp", &["-a", "made", "image"]);
+            }
+        };
+        fresh();
+        let name = &self.words;
+        let words: Vec<&str> = self.words.split(' ').collect();
+        let before = lab.tree("image");
+        let counted = calls_with(&lab, &words, self.options);
+        let after = lab.tree("image");
+        assert_ne!(before, after, "{name} changes something");
+        let trace = String::from_utf8(lab.read("trace")).expect("text");
+        let has_named = trace.lines().any(|line| line.contains(".regshape-tmp-") && line.contains("O_EXCL"));
+        assert_eq!(has_named, !self.options.is_empty(), "{name}: the temporary files are of the other kind");
+        for call in CALLS {
+            if self.options.iter().any(|option| option.contains(&format!("inject={call}:"))) {
+                continue;
+            }
+            for at in 1..=counted.get(call).copied().unwrap_or_default() {
+                let failure = FAILURES[at % FAILURES.len()];
+                for fault in [format!("error={failure}"), "signal=KILL".to_owned(), "signal=TERM".to_owned()] {
+                    fresh();
+                    let inject = format!("inject={call}:{fault}:when={at}");
+                    let traced = format!("trace=open,{call}");
+                    let output = strace(&lab, &[self.options, &["-e", &traced, "-e", &inject]].concat(), &words);
+                    let stderr = String::from_utf8_lossy(&output.stderr);
+                    let case = format!("{name}: {inject}: {}: {stderr}", output.status);
+                    assert!(!stderr.contains("panicked"), "{case}");
+                    // The result could not be shown: the work is done.
+                    let is_done = output.status.success() || stderr.contains("standard output");
+                    let found = lab.tree("image");
+                    // Where it is not all or nothing.
+                    let is_between = match self.again {
+                        Again::GoesOn => after.iter().all(|file| found.get(file.0) == Some(file.1)),
+                        _ => self.makes_a_layout() && is_empty_but_for(&lab, &found, &before),
+                    };
+                    if output.status.code() == Some(1) && !is_done {
+                        assert!(found == before || is_between, "{case}: {:?}", found.keys());
+                    }
+                    if fault == "signal=TERM" {
+                        // Before it watches for signals, and has done anything, the program ends as any other.
+                        let is_too_early = output.status.signal() == Some(15) && found == before;
+                        assert!(is_too_early || matches!(output.status.code(), Some(0 | 143)), "{case}");
+                        let is_all_or_nothing = found == before && !is_done || found == after;
+                        assert!(is_all_or_nothing || is_between && !is_done, "{case}: {:?}", found.keys());
+                        assert!(!found.is_empty() || !lab.path("image").exists(), "{case}: a directory is left");
+                    }
+                    self.check(&lab, &case);
+                    if self.again == Again::Fails && without_temporary(lab.tree("image")) == after {
+                        continue;
+                    }
+                    if words[1] == "init" && lab.path("image/oci-layout").exists() {
+                        continue;
+                    }
+                    lab.regshape(&words);
+                    self.check(&lab, &case);
+                    let found = lab.tree("image");
+                    assert_eq!(found, without_temporary(found.clone()), "{case}");
+                    if self.again == Again::GoesOn {
+                        assert_eq!(found, after, "{case}");
+                    }
+                }
+            }
+        }
+    }
+
+    /// Tells whether the command makes a layout before it does its work.
+    fn makes_a_layout(&self) -> bool {
+        self.words.contains("new/one") || self.made == Made::Nothing && !self.words.contains(" init ")
+    }
+
+    /// Checks that the layouts are valid, and that everything is in them that the command does not take away.
+    fn check(&self, lab: &Lab, case: &str) {
+        for layout in ["image", "image/from", "image/there", "image/new/one"] {
+            if lab.path(layout).join("oci-layout").exists() {
+                lab.validate(layout);
+            }
+        }
+        let layouts: &[&str] = match self.made {
+            Made::Nothing => return,
+            Made::Registries => &["image/from", "image/there"],
+            _ => &["image"],
+        };
+        for layout in layouts {
+            let tags = lab.regshape(&["layout", "tag", "list", "-p", layout]);
+            for tag in ["v1", "v2"] {
+                assert!(tags.lines().any(|line| line == tag), "{case}\n{tags}");
+            }
+            assert!(lab.regshape(&["layout", "status", "-p", layout]).contains("[0] sha256:"), "{case}");
+        }
+    }
+}
+
+/// Tells whether all that came to some files is an empty layout.
+fn is_empty_but_for(lab: &Lab, found: &BTreeMap<String, Vec<u8>>, before: &BTreeMap<String, Vec<u8>>) -> bool {
+    let new: Vec<&String> = found.keys().filter(|name| !before.contains_key(*name)).collect();
+    let is_a_layout = |directory: &str| {
+        let files = ["index.json", "oci-layout"].map(|file| format!("{directory}/{file}"));
+        new.iter().all(|name| files.contains(name))
+            && lab.path(directory).join("oci-layout").exists()
+            && lab.json(&files[0])["manifests"] == serde_json::json!([])
+    };
+    before.iter().all(|file| found.get(file.0) == Some(file.1))
+        && (is_a_layout("image") || is_a_layout("image/new/one"))
+}
+
+fn without_temporary(mut files: BTreeMap<String, Vec<u8>>) -> BTreeMap<String, Vec<u8>> {
+    files.retain(|name, _| !name.contains(".regshape-tmp-"));
+    files
+}
+
+/// The blob that nothing refers to, `loose`.
+const LOOSE: &str = "sha256:b5e0eee6e28efca6d6ad05d7b8a94631576037ec9e5ff6d305fe89faa0e1032e";
+
+/// Adds another manifest and a blob that nothing refers to; `new.json` is a third manifest, `index.json` one of nothing.
+fn extend(lab: &Lab) {
+    for words in ["tag add -p image --ref v1 x", "manifest get -p image --ref v1 -o v1.json"] {
+        lab.regshape(&[vec!["layout"], words.split(' ').collect()].concat());
+    }
+    let mut manifest = lab.json("v1.json");
+    for (file, note) in [("x.json", "x"), ("new.json", "new")] {
+        manifest["annotations"] = serde_json::json!({"note": note});
+        lab.write(file, manifest.to_string());
+    }
+    lab.regshape(&["layout", "manifest", "put", "-p", "image", "-f", "x.json", "--tag", "x"]);
+    lab.write("loose", "loose");
+    lab.regshape(&["layout", "blob", "upload", "-p", "image", "-f", "loose", "--digest", LOOSE]);
 }
 
 /// Makes a layout with two tags of one build.
 fn build(lab: &Lab) {
     lab.write("a.txt", "a");
     lab.write("b.txt", "b");
+    lab.write("index.json", r#"{"schemaVersion": 2, "manifests": []}"#);
     for name in ["a", "b"] {
         lab.run("tar", &["-cf", &format!("{name}.tar"), &format!("{name}.txt")]);
     }

@@ -16,6 +16,7 @@ mod images;
 mod lab;
 mod layouts;
 mod locks;
+mod registry;
 mod samples;
 mod stress;
 mod tree;

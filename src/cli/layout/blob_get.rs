@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::ensure;
-use regshape::layout::{BlobReader, ByteRange};
+use regshape::layout::{BlobReader, ByteRange, Error};
 use regshape::oci::Digest;
 use serde::Serialize;
 
@@ -116,11 +116,12 @@ fn open(place: &Place, digest: &Digest, range: Option<Range>) -> anyhow::Result<
     let repository = &place.repository;
     let Some(range) = range else { return Ok(repository.get_blob(digest)?) };
     let size = repository.resolve_blob(digest)?.size;
+    // HTTP has no empty ranges: what begins at the end is not within.
+    let beyond = |start| Error::InvalidRange { digest: digest.clone(), start, size };
     let range = match range {
-        // HTTP has no empty ranges: what begins at the end is not within.
-        Range::From(start, _) if start >= size => ByteRange { start: start.max(size + 1), end: None },
+        Range::From(start, _) if start >= size => return Err(beyond(start).into()),
         Range::From(start, last) => ByteRange { start, end: last.map(|last| last.saturating_add(1)) },
-        Range::Last(0) => ByteRange { start: size + 1, end: None },
+        Range::Last(0) => return Err(beyond(size).into()),
         Range::Last(count) => ByteRange { start: size.saturating_sub(count), end: None },
     };
     repository.get_blob_range(digest, range).map_err(anyhow::Error::from)

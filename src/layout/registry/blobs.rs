@@ -1,6 +1,6 @@
 //! Blobs: looking, reading, storing, mounting and deleting. They belong to the layout, whichever repository is named.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{self, ErrorKind, Read, Seek, SeekFrom, Write};
 use std::path::Path;
 
@@ -152,7 +152,13 @@ impl Repository {
         }
         let lock = target.layout.lock()?;
         let (source, root) = (self.layout.blob_path(digest), target.layout.path());
-        target.layout.adopt_blob(&lock, digest, size, |path| clone_file(&file, &source, root, path))?;
+        target.layout.adopt_blob(
+            &lock,
+            digest,
+            size,
+            |path| clone_file(&file, &source, root, path),
+            |path| fs::remove_file(path),
+        )?;
         Ok(Descriptor::new(MediaType::octet_stream(), digest.clone(), size))
     }
 
@@ -188,7 +194,12 @@ impl Layout {
         }
         for visit in self.walk(&Self::roots(index, stage), Reach::Subjects) {
             let referrer = visit.entry.digest.to_string();
-            if visit.leads_to()?.iter().flat_map(|document| document.names()).any(|named| named.digest == *digest) {
+            if visit
+                .surely_leads_to(index)?
+                .iter()
+                .flat_map(|document| document.names())
+                .any(|named| named.digest == *digest)
+            {
                 return Ok(Some(referrer));
             }
         }

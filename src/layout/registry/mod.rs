@@ -24,7 +24,7 @@ use self::names::Names;
 use super::error::{Error, Reason, Result};
 use super::handle::{BLOBS_DIRECTORY, Layout};
 use super::lock::WriteOptions;
-use crate::oci::{Descriptor, Digest, Index, RepositoryName};
+use crate::oci::{Descriptor, Digest, Index, MediaType, RepositoryName};
 
 pub use blobs::{BlobReader, ByteRange, Expected, save};
 pub use find::find_layout;
@@ -95,7 +95,7 @@ impl Registry {
         let names = registry.ref_names()?;
         if names.is_there()? {
             names.check_blobs()?;
-            registry.layout.check_index()?;
+            names.check_media_type(registry.layout.check_index()?.as_ref())?;
         }
         Ok(registry)
     }
@@ -247,12 +247,18 @@ impl Repository {
         }
         self.check_blobs()?;
         let index = self.layout.read_index()?;
-        match &index.media_type {
+        self.check_media_type(index.media_type.as_ref())?;
+        Ok(index)
+    }
+
+    /// Checks that the media type that `index.json` says, if it does, is that of an index.
+    fn check_media_type(&self, said: Option<&MediaType>) -> Result<()> {
+        match said {
             Some(other) if !other.is_index() => {
                 let reason = Reason::new(format!("its mediaType is {other}"));
                 Err(Error::MalformedIndex { path: self.layout.path().to_owned(), reason })
             }
-            _ => Ok(index),
+            _ => Ok(()),
         }
     }
 

@@ -5,7 +5,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind, Seek, SeekFrom, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::{Error, Repository, Result};
 use crate::fs::{FileVersion, random_name};
@@ -76,7 +76,7 @@ impl Repository {
         if !self.is_there()? {
             self.layout.make_if_missing(self.layout.prepare_directory()?)?;
         }
-        let directory = self.layout.path().join(UPLOADS_DIRECTORY);
+        let directory = self.layout.uploads_directory()?;
         fs::create_dir_all(&directory).map_err(Error::io("create", &directory))?;
         let id = random_name(ID_LENGTH);
         let path = directory.join(&id);
@@ -94,6 +94,7 @@ impl Repository {
     /// than is to be waited; [`Error::Io`].
     pub fn resume_upload(&self, id: &str, offset: Option<u64>) -> Result<BlobUpload> {
         let path = self.layout.upload_path(id).ok_or_else(|| self.layout.unknown_upload(id))?;
+        self.layout.uploads_directory()?;
         let is_file = fs::symlink_metadata(&path).is_ok_and(|metadata| metadata.is_file());
         if !is_file {
             return Err(self.layout.unknown_upload(id));
@@ -118,7 +119,19 @@ impl Repository {
 }
 
 impl Layout {
-    fn upload_path(&self, id: &str) -> Option<PathBuf> {
+    /// Returns the directory of the uploads, which need not be there.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Io`] if it is a link: what that leads to is not the layout's.
+    pub(in crate::layout) fn uploads_directory(&self) -> Result<PathBuf> {
+        let path = self.path().join(UPLOADS_DIRECTORY);
+        let is_link = fs::symlink_metadata(&path).is_ok_and(|metadata| metadata.is_symlink());
+        if is_link { Err(Error::io("read", path)(ErrorKind::NotADirectory.into())) } else { Ok(path) }
+    }
+
+    /// Returns the path of an upload; `None` if this is no id of one.
+    pub(in crate::layout) fn upload_path(&self, id: &str) -> Option<PathBuf> {
         let is_id = id.len() == ID_LENGTH && id.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
         is_id.then(|| self.path().join(UPLOADS_DIRECTORY).join(id))
     }
@@ -162,7 +175,8 @@ impl BlobUpload {
             .time(Phase::Sync, || if self.layout.waits_for_disk() { self.file.sync_data() } else { Ok(()) })
             .map_err(Error::io("sync", &self.path))?;
         let lock = self.layout.lock()?;
-        self.layout.adopt_blob(&lock, digest, self.size, |path| fs::rename(&self.path, path))?;
+        let (put, take_back) = (|path: &Path| fs::rename(&self.path, path), |path: &Path| fs::rename(path, &self.path));
+        self.layout.adopt_blob(&lock, digest, self.size, put, take_back)?;
         self.remove()
     }
 
