@@ -69,6 +69,8 @@ fn parts(criterion: &mut Criterion) {
     join(criterion, &raw);
     inflate(criterion, &inputs, raw.len());
     pipeline(criterion, &inputs);
+    #[cfg(target_os = "linux")]
+    copy::copy(criterion, &inputs);
     documents(criterion, &inputs);
 }
 
@@ -133,6 +135,104 @@ fn inflate(criterion: &mut Criterion, inputs: &Inputs, size: usize) {
                 io::copy(&mut content, &mut io::sink()).expect("sound")
             });
         });
+    }
+}
+
+/// Two ways to copy a blob that is verified meanwhile, on two threads each: the system copies it (`copy_file_range`), and
+/// the copy is read and hashed behind that; or it is read once, hashed and written.
+#[cfg(target_os = "linux")]
+mod copy {
+    use std::fs::File;
+    use std::io::Write as _;
+    use std::os::unix::fs::FileExt as _;
+    use std::sync::mpsc::sync_channel;
+    use std::thread;
+
+    use regshape::oci::{Algorithm, Hasher};
+
+    use super::*;
+
+    /// The size of the blob.
+    const BLOB: u64 = 2048 * support::MIB;
+
+    /// How many bytes the system copies at a time.
+    const RANGE: u64 = 16 * support::MIB;
+
+    pub(super) fn copy(criterion: &mut Criterion, inputs: &Inputs) {
+        let (source, target) = (inputs.path("blob"), inputs.path("copy"));
+        write_noise_tar(&source, 2, BLOB).expect("the blob can be made");
+        let size = fs::metadata(&source).expect("it is there").len();
+        let mut group = criterion.benchmark_group("copy");
+        group.sample_size(10).sampling_mode(SamplingMode::Flat).throughput(Throughput::Bytes(size));
+        for (name, copy) in
+            [("copy_file_range", by_the_system as fn(&Path, &Path) -> Digest), ("read-hash-write", once)]
+        {
+            group.bench_function(name, |bencher| {
+                bencher.iter_batched(
+                    // What is deleted and written back is not a part of the copying.
+                    || drop((fs::remove_file(&target), rustix::fs::sync())),
+                    |()| black_box(copy(&source, &target)),
+                    BatchSize::PerIteration,
+                );
+            });
+        }
+        let _ = (fs::remove_file(&source), fs::remove_file(&target));
+    }
+
+    fn by_the_system(source: &Path, target: &Path) -> Digest {
+        let source = File::open(source).expect("opened");
+        let target = File::options().read(true).write(true).create_new(true).open(target).expect("made");
+        let size = source.metadata().expect("readable").len();
+        let (sender, copied) = sync_channel(1024);
+        thread::scope(|scope| {
+            let (source, target) = (&source, &target);
+            scope.spawn(move || {
+                let (mut from, mut to, mut at) = (0, 0, 0);
+                while at < size {
+                    let length = usize::try_from(RANGE.min(size - at)).expect("small");
+                    at += rustix::fs::copy_file_range(source, Some(&mut from), target, Some(&mut to), length)
+                        .expect("copied") as u64;
+                    sender.send(at).expect("somebody hashes");
+                }
+            });
+            let (mut hasher, mut buffer, mut at) = (Hasher::new(Algorithm::Sha256), vec![0; BLOCK], 0);
+            for end in copied {
+                while at < end {
+                    let length = (end - at).min(BLOCK as u64) as usize;
+                    target.read_exact_at(&mut buffer[..length], at).expect("read");
+                    hasher.update(&buffer[..length]);
+                    at += length as u64;
+                }
+            }
+            hasher.finish()
+        })
+    }
+
+    fn once(source: &Path, target: &Path) -> Digest {
+        let source = File::open(source).expect("opened");
+        let mut target = File::create_new(target).expect("made");
+        let size = source.metadata().expect("readable").len();
+        let (sender, read) = sync_channel::<Vec<u8>>(4);
+        let (back, free) = sync_channel::<Vec<u8>>(8);
+        thread::scope(|scope| {
+            scope.spawn(move || {
+                for bytes in read {
+                    target.write_all(&bytes).expect("written");
+                    let _ = back.send(bytes);
+                }
+            });
+            let (mut hasher, mut at) = (Hasher::new(Algorithm::Sha256), 0);
+            while at < size {
+                let mut buffer = free.try_recv().unwrap_or_default();
+                buffer.resize((size - at).min(BLOCK as u64) as usize, 0);
+                source.read_exact_at(&mut buffer, at).expect("read");
+                hasher.update(&buffer);
+                at += buffer.len() as u64;
+                sender.send(buffer).expect("somebody writes");
+            }
+            drop(sender);
+            hasher.finish()
+        })
     }
 }
 

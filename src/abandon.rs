@@ -5,6 +5,7 @@
 //! and takes away what is registered.
 
 use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
@@ -17,8 +18,16 @@ struct State {
     /// How many sections have begun and not ended.
     sections: usize,
     is_over: bool,
-    /// Temporary files, and directories that will be deleted if they are empty, in the order in which they were made.
-    made: Vec<PathBuf>,
+    /// Temporary files, and directories, in the order in which they were made.
+    made: Vec<Made>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Made {
+    /// A temporary file, or a directory that is deleted only if it is empty.
+    One(PathBuf),
+    /// A temporary directory, which goes with all that is in it.
+    Tree(PathBuf),
 }
 
 /// Makes this process fit to end: what it has not finished is taken away, and what is about to be finished is waited for.
@@ -31,10 +40,22 @@ pub fn abandon() {
     while state.sections > 0 {
         state = IDLE.wait(state).unwrap_or_else(PoisonError::into_inner);
     }
-    for path in state.made.drain(..).rev() {
+    for made in state.made.drain(..).rev() {
         // Whoever made it may be about to delete it too.
-        let _ = fs::remove_file(&path).or_else(|_| fs::remove_dir(&path));
+        let _ = match made {
+            Made::One(path) => fs::remove_file(&path).or_else(|_| fs::remove_dir(&path)),
+            Made::Tree(path) => remove_tree(&path),
+        };
     }
+}
+
+/// Deletes a directory that somebody may be writing into: under another name they do not find it any more.
+fn remove_tree(path: &Path) -> io::Result<()> {
+    let mut name = path.as_os_str().to_owned();
+    name.push("~");
+    let renamed = PathBuf::from(name);
+    fs::rename(path, &renamed)?;
+    fs::remove_dir_all(&renamed)
 }
 
 /// Work that is either done as a whole or not begun.
@@ -57,21 +78,30 @@ impl Drop for Section {
 
 /// A file or directory that must not stay as it is. It is forgotten, not deleted, when this is dropped.
 #[derive(Debug)]
-pub(crate) struct Registered(PathBuf);
+pub(crate) struct Registered(Made);
 
 impl Registered {
     /// Makes something at a path and registers it, both at once as [`abandon`] sees it.
     pub(crate) fn make<T, E>(path: &Path, make: impl FnOnce(&Path) -> Result<T, E>) -> Result<(T, Self), E> {
+        Self::register(Made::One(path.to_owned()), || make(path))
+    }
+
+    /// Makes a directory that goes with all that is in it, and registers it.
+    pub(crate) fn make_tree<T, E>(path: &Path, make: impl FnOnce(&Path) -> Result<T, E>) -> Result<(T, Self), E> {
+        Self::register(Made::Tree(path.to_owned()), || make(path))
+    }
+
+    fn register<T, E>(entry: Made, make: impl FnOnce() -> Result<T, E>) -> Result<(T, Self), E> {
         let mut state = lock_while_on();
-        let made = make(path)?;
-        state.made.push(path.to_owned());
-        Ok((made, Self(path.to_owned())))
+        let made = make()?;
+        state.made.push(entry.clone());
+        Ok((made, Self(entry)))
     }
 }
 
 impl Drop for Registered {
     fn drop(&mut self) {
-        lock().made.retain(|path| *path != self.0);
+        lock().made.retain(|made| *made != self.0);
     }
 }
 

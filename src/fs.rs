@@ -62,7 +62,7 @@ impl TempFile {
         })
     }
 
-    fn file(&self) -> &File {
+    pub(crate) fn file(&self) -> &File {
         match &self.kind {
             #[cfg(target_os = "linux")]
             Kind::Unnamed(file) => file,
@@ -82,7 +82,7 @@ impl TempFile {
     }
 
     /// Makes the file share the blocks of another one, and tells whether the file system could do that.
-    fn clone_from(&self, source: &File) -> bool {
+    pub(crate) fn clone_from(&self, source: &File) -> bool {
         #[cfg(target_os = "linux")]
         return rustix::fs::ioctl_ficlone(self.file(), source).is_ok();
         #[cfg(not(target_os = "linux"))]
@@ -90,6 +90,29 @@ impl TempFile {
             let _ = source;
             false
         };
+    }
+
+    /// Makes the system copy a part of another file to its place in this one, at most so many bytes, and returns how many it
+    /// copied; `None` if it cannot do that between these files.
+    pub(crate) fn copy_range(&self, source: &File, from: u64, to: u64, length: u64) -> io::Result<Option<u64>> {
+        #[cfg(target_os = "linux")]
+        {
+            use rustix::io::Errno;
+            let (mut from, mut to) = (from, to);
+            let length = usize::try_from(length).unwrap_or(usize::MAX);
+            match rustix::fs::copy_file_range(source, Some(&mut from), self.file(), Some(&mut to), length) {
+                Ok(copied) => Ok(Some(copied as u64)),
+                Err(Errno::XDEV | Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP | Errno::PERM | Errno::BADF) => {
+                    Ok(None)
+                }
+                Err(errno) => Err(errno.into()),
+            }
+        }
+        #[cfg(not(target_os = "linux"))]
+        {
+            let _ = (source, from, to, length);
+            Ok(None)
+        }
     }
 
     // A file gets its name within a section only: the temporary names that this takes are not registered.
@@ -122,11 +145,15 @@ impl TempFile {
         match self.kind {
             // An unnamed file cannot take the place of another, only a name that is free: it gets a temporary one first.
             #[cfg(target_os = "linux")]
-            Kind::Unnamed(file) => temp_names()
-                .make_in(&self.directory, |path| unnamed::link(&file, path))?
-                .persist(target)
-                .map(drop)
-                .map_err(|error| error.error),
+            Kind::Unnamed(file) => {
+                // Nobody takes it for a stale one in between.
+                file.lock().or_else(unless_impossible)?;
+                temp_names()
+                    .make_in(&self.directory, |path| unnamed::link(&file, path))?
+                    .persist(target)
+                    .map(drop)
+                    .map_err(|error| error.error)
+            }
             Kind::Named(file, _registered) => unlocked(file)?.persist(target).map(drop).map_err(|error| error.error),
         }
     }
@@ -190,7 +217,27 @@ impl Output {
             return Err(io::ErrorKind::IsADirectory.into());
         }
         let directory = target.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        // In a layout the writers that hold its lock see to that. What cannot be cleaned is not in the way.
+        if !directory.join("oci-layout").exists() {
+            let _ = remove_stale(directory);
+        }
         Ok(Self::New(TempFile::create_in(directory)?, target))
+    }
+
+    /// Returns the file, unless it was there.
+    pub(crate) fn file(&self) -> Option<&TempFile> {
+        match self {
+            Self::New(file, _) => Some(file),
+            Self::There(_) => None,
+        }
+    }
+
+    /// Waits until the bytes are on the disk, if it has any.
+    pub(crate) fn sync(&self) -> io::Result<()> {
+        match self {
+            Self::New(file, _) => file.sync(),
+            Self::There(_) => Ok(()),
+        }
     }
 
     /// Gives the file its name.
@@ -217,6 +264,68 @@ impl Write for Output {
         match self {
             Self::New(file, _) => file.flush(),
             Self::There(file) => file.flush(),
+        }
+    }
+}
+
+/// A directory that is being filled and has no name that counts. It is locked while its writer lives, and goes with all that is
+/// in it unless it gets a name.
+#[derive(Debug)]
+pub(crate) struct TempDirectory {
+    directory: TempDir,
+    _registered: Registered,
+    _lock: Option<File>,
+}
+
+impl TempDirectory {
+    /// Makes an empty directory in another one, with the mode that the umask leaves of 0777.
+    pub(crate) fn create_in(parent: &Path) -> io::Result<Self> {
+        let directory = temp_names().make_in(parent, |path| {
+            let ((), registered) = Registered::make_tree(path, |path| fs::create_dir(path))?;
+            // After an error it goes.
+            let directory = TempDir(path.to_owned());
+            // Windows opens no directories.
+            let lock = if cfg!(unix) { Some(File::open(path).map_err(if_gone)?) } else { None };
+            lock.iter().try_for_each(|lock| lock.lock().or_else(unless_impossible))?;
+            // Meanwhile another process may have taken the directory for a stale one.
+            if path.exists() { Ok((directory, registered, lock)) } else { Err(io::ErrorKind::AlreadyExists.into()) }
+        })?;
+        let ((directory, registered, lock), path) = directory.into_parts();
+        // tempfile would delete a file.
+        path.keep().map_err(|error| error.error)?;
+        Ok(Self { directory, _registered: registered, _lock: lock })
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.directory.0
+    }
+
+    /// Gives the directory a name that is free, or that of an empty directory.
+    pub(crate) fn persist(mut self, target: &Path) -> io::Result<()> {
+        let _section = Section::begin();
+        if cfg!(windows) && target.is_dir() {
+            fs::remove_dir(target)?;
+        }
+        fs::rename(self.path(), target)?;
+        self.directory.0 = PathBuf::new();
+        Ok(())
+    }
+}
+
+/// Says of what was made just now, and is gone, that another name is to be tried: another process took it for a stale one.
+fn if_gone(error: io::Error) -> io::Error {
+    if error.kind() == io::ErrorKind::NotFound { io::ErrorKind::AlreadyExists.into() } else { error }
+}
+
+/// A directory that is deleted when this is dropped, unless its path is empty.
+#[derive(Debug)]
+struct TempDir(PathBuf);
+
+impl Drop for TempDir {
+    fn drop(&mut self) {
+        if !self.0.as_os_str().is_empty() {
+            // What stays is found by the next writer here.
+            let _ = fs::remove_dir_all(&self.0);
         }
     }
 }
@@ -321,9 +430,34 @@ fn is_temporary(entry: &fs::DirEntry) -> bool {
     entry.file_name().to_string_lossy().starts_with(TEMP_PREFIX)
 }
 
-/// Deletes the temporary files in a directory whose writers are gone.
+/// Deletes the temporary files and directories in a directory whose writers are gone.
 pub(crate) fn remove_stale(directory: &Path) -> io::Result<()> {
-    for_each_stale(directory, |path| fs::remove_file(path))
+    for_each_stale(directory, |path| unless_gone(remove(path)))
+}
+
+/// Deletes the temporary directories in a directory whose writers are gone. Files may be of writers that hold another lock.
+pub(crate) fn remove_stale_directories(directory: &Path) -> io::Result<()> {
+    for_each_stale(directory, |path| if path.is_dir() { unless_gone(remove(path)) } else { Ok(()) })
+}
+
+/// Tells whether nothing is in a directory but what is temporary.
+pub(crate) fn is_vacant(directory: &Path) -> io::Result<bool> {
+    for entry in fs::read_dir(directory)? {
+        if !is_temporary(&entry?) {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+/// Passes over an error that says that somebody else was faster.
+fn unless_gone(removed: io::Result<()>) -> io::Result<()> {
+    removed.or_else(|error| if error.kind() == io::ErrorKind::NotFound { Ok(()) } else { Err(error) })
+}
+
+/// Deletes a file, or a directory with all that is in it.
+pub(crate) fn remove(path: &Path) -> io::Result<()> {
+    if fs::symlink_metadata(path)?.is_dir() { fs::remove_dir_all(path) } else { fs::remove_file(path) }
 }
 
 /// Does something with each of the temporary files in a directory whose writers are gone. Nobody takes it up meanwhile.
@@ -333,7 +467,8 @@ pub(crate) fn for_each_stale<E: From<io::Error>>(
 ) -> Result<(), E> {
     for entry in fs::read_dir(directory)? {
         let entry = entry?;
-        if is_temporary(&entry) && entry.file_type()?.is_file() {
+        let kind = entry.file_type()?;
+        if is_temporary(&entry) && (kind.is_file() || kind.is_dir() && cfg!(unix)) {
             unless_in_use(&entry.path(), &mut work)?;
         }
     }

@@ -686,7 +686,7 @@ fn an_upload_goes_on_in_another_handle() {
     let content = b"one, two, three";
     let blob = upload.commit(&Digest::sha256_of(content)).expect("committed");
     assert_eq!((blob.size, content_of(&other, &blob.digest)), (15, content.to_vec()));
-    assert!(!path.join(".regshape-uploads").exists());
+    assert_eq!(files(&path.join(".regshape-uploads")).len(), 0);
     fails_with(other.resume_upload(&id, None), ErrorCode::BlobUploadUnknown);
 }
 
@@ -785,7 +785,7 @@ fn a_commit_replaces_what_is_corrupt_and_nothing_else() {
         upload.write_all(b"content").expect("written");
         assert_eq!(upload.commit(&blob.digest).expect("committed"), blob);
         assert_eq!(std::fs::read(&file).expect("there"), b"content");
-        assert!(!app.layout().path().join(".regshape-uploads").exists());
+        assert_eq!(files(&app.layout().path().join(".regshape-uploads")).len(), 0);
     }
     // Of any algorithm, and of nothing.
     for digest in [
@@ -836,7 +836,7 @@ fn a_cancelled_upload_leaves_nothing() {
     assert_eq!(files(&uploads).len(), 1);
     fails_with(app.resume_upload(&id, None), ErrorCode::BlobUploadUnknown);
     two.cancel().expect("cancelled");
-    assert!(!uploads.exists());
+    assert_eq!(files(&uploads).len(), 0);
     fails_with(app.resolve_blob(&Digest::sha256_of(b"")), ErrorCode::BlobUnknown);
 }
 
@@ -970,4 +970,70 @@ fn a_path_says_a_layout_and_what_is_meant_in_it() {
         let error = find_layout(directory.path().join(bad)).expect_err(bad);
         assert_eq!(error.code(), Some(ErrorCode::NameInvalid), "{bad}: {error}");
     }
+}
+
+#[test]
+fn uploads_do_not_stand_in_each_others_way() {
+    // Few, that the directory is empty at times, and goes.
+    const WRITERS: usize = 3;
+    const UPLOADS: usize = 150;
+    let directory = tempfile::tempdir().expect("a directory");
+    let options = WriteOptions { no_sync: true, ..WriteOptions::default() };
+    let path = directory.path().join("image");
+    let registry = Registry::shared(path).expect("a registry").with_write_options(options);
+    let app = registry.repository(name("app"));
+    push(&app, b"makes the layout");
+    let all = GarbageOptions { keep_younger_than: Some(Duration::ZERO), ..GarbageOptions::default() };
+    let left = std::sync::atomic::AtomicUsize::new(WRITERS);
+    std::thread::scope(|scope| {
+        for writer in 0..WRITERS {
+            let (app, left) = (&app, &left);
+            scope.spawn(move || {
+                // Also counted where it fails, or the collections below would not end.
+                let _done = Done(left);
+                for number in 0..UPLOADS {
+                    let content = format!("{writer} {number}");
+                    let mut upload = app.start_upload().expect("begun");
+                    upload.write_all(content.as_bytes()).expect("written");
+                    if number % 5 == 0 {
+                        upload.cancel().expect("cancelled");
+                    } else {
+                        let digest = Digest::sha256_of(content.as_bytes());
+                        assert_eq!(upload.commit(&digest).expect("committed").size, content.len() as u64);
+                    }
+                }
+            });
+        }
+        while left.load(std::sync::atomic::Ordering::SeqCst) > 0 {
+            app.layout().collect_garbage(&all).expect("collected");
+        }
+    });
+    app.layout().collect_garbage(&all).expect("collected");
+    assert_eq!(files(&app.layout().path().join("blobs")).len(), 0);
+    assert!(!app.layout().path().join(".regshape-uploads").exists());
+}
+
+/// Counts down when it goes.
+struct Done<'a>(&'a std::sync::atomic::AtomicUsize);
+
+impl Drop for Done<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, std::sync::atomic::Ordering::SeqCst);
+    }
+}
+
+#[test]
+fn a_blob_is_as_old_as_its_commit() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let app = app(&directory);
+    let mut upload = app.start_upload().expect("begun");
+    upload.write_all(b"content").expect("written");
+    let file = app.layout().path().join(".regshape-uploads").join(upload.id());
+    let file = std::fs::File::options().write(true).open(file).expect("opened");
+    file.set_modified(std::time::SystemTime::now() - Duration::from_secs(7200)).expect("set");
+    let blob = upload.commit(&Digest::sha256_of(b"content")).expect("committed");
+    let young = GarbageOptions { keep_younger_than: Some(Duration::from_secs(3600)), ..GarbageOptions::default() };
+    let garbage = app.layout().collect_garbage(&young).expect("collected");
+    assert_eq!((garbage.blobs.count, garbage.kept.count), (0, 1));
+    assert_eq!(content_of(&app, &blob.digest), b"content");
 }

@@ -14,12 +14,19 @@ use regshape::oci::{Annotations, Platform};
 
 use super::telemetry::TelemetryArgs;
 
-/// What every command on a layout takes.
+/// What most commands on a layout take.
 #[derive(Debug, Args)]
 pub(crate) struct Common {
     /// Root directory of the OCI image layout
     #[arg(short, long, value_name = "DIR")]
     pub(crate) path: PathBuf,
+    #[command(flatten)]
+    pub(crate) base: Base,
+}
+
+/// What every command on layouts takes.
+#[derive(Debug, Args)]
+pub(crate) struct Base {
     /// Print the result as JSON
     #[arg(long)]
     pub(crate) json: bool,

@@ -15,6 +15,14 @@ pub(crate) struct Interrupted;
 #[error("the reader of standard output has gone")]
 pub(crate) struct ReaderGone;
 
+/// Words that do not go together, or are not enough, as only the command itself can tell.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(crate) struct Usage(pub(crate) String);
+
+/// The exit status of a wrong command line, as clap has it.
+const WRONG_USAGE: u8 = 2;
+
 /// An error that is told together with what registries call it.
 #[derive(Debug, thiserror::Error)]
 #[error("{error} ({code})")]
@@ -57,7 +65,7 @@ pub(crate) fn report(error: &anyhow::Error, verbose: bool) -> ExitCode {
     }
     // There is nowhere left to report that stderr is closed.
     let _ = io::stderr().write_all(text.as_bytes());
-    ExitCode::FAILURE
+    if error.is::<Usage>() { ExitCode::from(WRONG_USAGE) } else { ExitCode::FAILURE }
 }
 
 /// Returns what went wrong and what to do about it, on one line.
@@ -85,6 +93,7 @@ fn hint(error: &Error) -> Option<&'static str> {
         Error::UnknownManifest { .. } | Error::UnknownTag { .. } => "'layout tag list' shows what there is",
         Error::UnknownRepository { .. } => "'layout catalog list' shows what there is",
         Error::AmbiguousDigest { .. } => "say more of it",
+        Error::NameTaken { .. } => "use --ref-name or --replace",
         Error::StillReferenced { .. } => "delete what refers to it first",
         Error::Occupied { .. } => "remove it or choose another directory",
         Error::MediaTypeMismatch { .. } => "leave --media-type out, or choose another one or another --compress-format",

@@ -49,7 +49,7 @@ struct Global {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    Layout(layout::Group),
+    Layout(Box<layout::Group>),
     /// Print a completion script for a shell
     #[command(after_help = "Example:\n  regshape completions bash > /etc/bash_completion.d/regshape")]
     Completions {

@@ -108,6 +108,14 @@ pub(crate) fn is_stdout(path: &Path) -> bool {
     path == Path::new("-")
 }
 
+/// Says what it means that an export to stdout failed.
+pub(crate) fn output_error(error: regshape::layout::Error) -> anyhow::Error {
+    match error {
+        regshape::layout::Error::Io { source, .. } if source.kind() == io::ErrorKind::BrokenPipe => ReaderGone.into(),
+        error => error.into(),
+    }
+}
+
 /// Says what it means that stdout cannot be written.
 pub(crate) fn stdout_error(error: io::Error) -> anyhow::Error {
     if error.kind() == io::ErrorKind::BrokenPipe {

@@ -7,6 +7,7 @@ use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::thread::JoinHandle;
+use std::time::SystemTime;
 
 use super::error::{Error, Result};
 use super::handle::{BLOBS_DIRECTORY, Layout, Lock};
@@ -29,7 +30,7 @@ pub(super) struct NewBlob<'a> {
 
 /// Brings a large blob to the disk while it is being written, so that little is left to wait for in the end.
 #[derive(Default)]
-struct EarlySync {
+pub(super) struct EarlySync {
     /// How many bytes were written when it last began.
     begun_at: u64,
     running: Option<JoinHandle<io::Result<()>>>,
@@ -40,7 +41,7 @@ impl EarlySync {
     const STEP: u64 = 32 * 1024 * 1024;
 
     /// Begins again if enough was written since and the last one has ended. What it could not write is an error.
-    fn go_on(&mut self, file: &TempFile, written: u64) -> io::Result<()> {
+    pub(super) fn go_on(&mut self, file: &TempFile, written: u64) -> io::Result<()> {
         if written - self.begun_at < Self::STEP || self.running.as_ref().is_some_and(|running| !running.is_finished()) {
             return Ok(());
         }
@@ -51,7 +52,7 @@ impl EarlySync {
     }
 
     /// Waits for the last one. Its error would not be told again by the sync that follows.
-    fn finish(&mut self) -> io::Result<()> {
+    pub(super) fn finish(&mut self) -> io::Result<()> {
         self.running.take().map_or(Ok(()), |running| running.join().expect("syncing does not panic"))
     }
 }
@@ -150,6 +151,11 @@ impl Layout {
         if actual == expected { Ok(()) } else { Err(Error::SizeMismatch { digest: digest.clone(), expected, actual }) }
     }
 
+    /// Tells whether a blob is there and has a size; what it holds is not looked at.
+    pub(super) fn has_blob(&self, digest: &Digest, size: u64) -> bool {
+        self.open_blob(digest, "").is_ok_and(|(_, actual)| actual == size)
+    }
+
     /// Reads a document that is a blob, and verifies it.
     ///
     /// # Errors
@@ -196,24 +202,26 @@ impl Layout {
     }
 
     /// Tells whether the layout has a blob of a digest and size, with the right content.
-    fn has_sound_blob(&self, digest: &Digest, size: u64) -> bool {
+    pub(super) fn has_sound_blob(&self, digest: &Digest, size: u64, progress: impl Fn(u64)) -> bool {
         // One that cannot be read is replaced.
-        self.open_blob(digest, "").is_ok_and(|(file, found)| found == size && self.verify(digest, file, |_| ()).is_ok())
+        self.open_blob(digest, "")
+            .is_ok_and(|(file, found)| found == size && self.verify(digest, file, progress).is_ok())
     }
 
-    /// Gives a blob its name that is complete somewhere else, and verified. One that is there already is verified, and
-    /// replaced unless its content is right. If a new name cannot be brought to the disk, it is taken back.
+    /// Gives a blob its name that is complete somewhere else, and verified. One that is there already is replaced, unless its
+    /// content was seen to be right. If a new name cannot be brought to the disk, it is taken back.
     pub(super) fn adopt_blob(
         &self,
         _lock: &Lock,
-        digest: &Digest,
-        size: u64,
+        (digest, size): (&Digest, u64),
+        is_sound: bool,
         put: impl FnOnce(&Path) -> io::Result<()>,
         take_back: impl FnOnce(&Path) -> io::Result<()>,
     ) -> Result<()> {
         self.check_blob_directory(digest)?;
         let path = self.blob_path(digest);
-        if self.has_sound_blob(digest, size) {
+        if is_sound && self.has_blob(digest, size) {
+            self.freshen(digest);
             return self.sync_stored(&path);
         }
         self.make_blob_directory(&path)?;
@@ -223,6 +231,8 @@ impl Layout {
         }
         put(&path).map_err(Error::io("write", &path))?;
         self.metrics().count_blob_written();
+        // It may be a file that was written long ago.
+        self.freshen(digest);
         let synced = self.sync_stored(&path);
         // What was put where others share it may be theirs by now.
         if synced.is_err() && is_new && !self.shares_blobs() {
@@ -230,6 +240,24 @@ impl Layout {
             let _ = take_back(&path);
         }
         synced
+    }
+
+    /// Gives a file of the layout's file system the name of the blob that it is: it is verified and on the disk. What has the
+    /// name is replaced. Tells whether nothing had it; does not wait until the name is on the disk.
+    pub(super) fn place_blob(&self, _lock: &Lock, digest: &Digest, file: &Path) -> Result<bool> {
+        self.check_blob_directory(digest)?;
+        let path = self.blob_path(digest);
+        self.make_blob_directory(&path)?;
+        let is_free = fs::symlink_metadata(&path).is_err();
+        fs::rename(file, &path).map_err(Error::io("write", &path))?;
+        Ok(is_free)
+    }
+
+    /// Makes a blob that was stored once more look as if it was stored now: who stored it is about to name it, and a collection
+    /// of garbage may be told to keep what is young.
+    pub(super) fn freshen(&self, digest: &Digest) {
+        // It may be another user's, who may not want to keep it.
+        let _ = File::open(self.blob_path(digest)).and_then(|file| file.set_modified(SystemTime::now()));
     }
 
     /// Makes the directory that a blob is in, if it is not there.
@@ -243,7 +271,7 @@ impl Layout {
     }
 
     /// Checks that the directories on the way to a blob are in the layout, unless it shares its blobs with others.
-    fn check_blob_directory(&self, digest: &Digest) -> Result<()> {
+    pub(super) fn check_blob_directory(&self, digest: &Digest) -> Result<()> {
         self.check_blob_directory_of(digest.algorithm_name())
     }
 
@@ -284,7 +312,7 @@ impl<'a> NewBlob<'a> {
         let Self { layout, file, hasher, size, mut early_sync } = self;
         let digest = hasher.finish();
         layout.metrics().time(Phase::Sync, || early_sync.finish()).map_err(Error::io("write to", layout.path()))?;
-        let is_there = layout.has_sound_blob(&digest, size);
+        let is_there = layout.has_sound_blob(&digest, size, |_| ());
         if !is_there {
             layout.sync_file(&file)?;
         }
@@ -319,6 +347,7 @@ impl<'a> PendingBlob<'a> {
         // A link that leads nowhere has the name too.
         let is_new = fs::symlink_metadata(&path).is_err();
         if is_there && !is_new {
+            layout.freshen(&digest);
             // Whoever stored it need not have waited for the disk.
             layout.sync_stored(&path)?;
             return Ok(StoredBlob { layout, digest, size, remove: false });
@@ -335,6 +364,19 @@ impl<'a> PendingBlob<'a> {
         layout.sync_directory(path.parent().expect("a blob is in a directory"))?;
         Ok(stored)
     }
+}
+
+/// Compares the digest of some bytes with what it should be.
+///
+/// # Errors
+///
+/// [`Error::DigestMismatch`]; [`Error::UnsupportedAlgorithm`].
+pub(super) fn verify_bytes(digest: &Digest, bytes: &[u8]) -> Result<()> {
+    let algorithm = digest.algorithm().ok_or_else(|| Error::UnsupportedAlgorithm { digest: digest.clone() })?;
+    let mut hasher = Hasher::new(algorithm);
+    hasher.update(bytes);
+    let actual = hasher.finish();
+    if actual == *digest { Ok(()) } else { Err(Error::DigestMismatch { digest: digest.clone(), actual }) }
 }
 
 /// Makes the directory of an algorithm if it is not there, and tells whether it was made.

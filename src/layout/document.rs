@@ -24,7 +24,7 @@ pub(super) const INDEX_FILE: &str = "index.json";
 pub(super) const STAGE_FILE: &str = ".regshape-stage.json";
 
 /// The largest `index.json` or staging file that is read: room for some hundred thousand entries.
-const DOCUMENT_LIMIT: u64 = 128 * 1024 * 1024;
+pub(super) const DOCUMENT_LIMIT: u64 = 128 * 1024 * 1024;
 
 impl Layout {
     /// Reads `index.json`.

@@ -249,6 +249,12 @@ pub enum Error {
     /// A name is not one that an entry of `index.json` can bear.
     #[error(transparent)]
     RefName(#[from] RefNameError),
+    /// A name is a digest, or ends in one.
+    #[error("'{}' is a digest, or ends in one, and would be taken for it", .name.escape_debug())]
+    NameIsDigest {
+        /// The name.
+        name: String,
+    },
     /// A digest is not one.
     #[error(transparent)]
     Digest(#[from] DigestError),
@@ -364,6 +370,60 @@ pub enum Error {
         /// The layout.
         path: PathBuf,
     },
+    /// Nothing is as it was asked for.
+    #[error("nothing in {} is as asked for", .path.display())]
+    NothingSelected {
+        /// The layout or archive.
+        path: PathBuf,
+    },
+    /// A file is no archive of images.
+    #[error("{} is not an image archive: {reason}", .path.display())]
+    NotAnArchive {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        reason: Reason,
+    },
+    /// An archive holds something that is not taken from one.
+    #[error("{}: entry '{}' {reason}", .path.display(), .entry.escape_debug())]
+    UnsafeEntry {
+        /// The archive.
+        path: PathBuf,
+        /// The entry.
+        entry: String,
+        /// What is wrong with it.
+        reason: Reason,
+    },
+    /// A directory that a layout was to become holds something else.
+    #[error("{} is neither empty nor an OCI Image Layout", .path.display())]
+    NotEmpty {
+        /// The directory.
+        path: PathBuf,
+    },
+    /// Another manifest has a name that was to be given.
+    #[error("{} has another manifest '{}' already", .path.display(), .ref_name.escape_debug())]
+    NameTaken {
+        /// The layout.
+        path: PathBuf,
+        /// The name.
+        ref_name: String,
+    },
+    /// A blob cannot be read where it is.
+    #[error("failed to read blob {digest}: {source}")]
+    Blob {
+        /// The blob.
+        digest: Digest,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// A format cannot hold something.
+    #[error("{format} cannot hold {what}")]
+    CannotHold {
+        /// The format.
+        format: &'static str,
+        /// What it cannot hold, and why.
+        what: String,
+    },
     /// The operating system refused something.
     #[error("failed to {action} {}: {source}", .path.display())]
     Io {
@@ -449,7 +509,9 @@ impl Error {
             }
             Self::WrongSize { .. } | Self::SizeMismatch { .. } | Self::TooLarge { .. } => ErrorCode::SizeInvalid,
             Self::InvalidRange { .. } | Self::UploadOffset { .. } => ErrorCode::RangeInvalid,
-            Self::Name(_) | Self::RefName(_) | Self::NoRepository { .. } => ErrorCode::NameInvalid,
+            Self::Name(_) | Self::RefName(_) | Self::NameIsDigest { .. } | Self::NoRepository { .. } => {
+                ErrorCode::NameInvalid
+            }
             Self::InvalidManifest { .. } | Self::MalformedDocument { .. } => ErrorCode::ManifestInvalid,
             Self::UnknownUpload { .. } => ErrorCode::BlobUploadUnknown,
             Self::StillReferenced { .. } | Self::BlobsAreShared { .. } => ErrorCode::Denied,

@@ -1,7 +1,8 @@
 //! Collecting garbage: blobs that nothing refers to, uploads that nobody goes on with, temporary files of killed writers.
 //!
-//! The layout is locked meanwhile. Whoever stores a blob and names it does both under the lock, so no blob is between the
-//! two. Only documents are read, never a layer.
+//! The layout is locked meanwhile, so no command is between storing a blob and naming it. A blob that was stored by itself, as
+//! one pushes to a registry, is named by a later command: it is young until then, as [`GarbageOptions`] can say. Only
+//! documents are read, never a layer.
 
 use std::collections::HashSet;
 use std::fs;
@@ -58,7 +59,7 @@ pub struct Swept {
 }
 
 impl Swept {
-    fn count(&mut self, bytes: u64) {
+    pub(super) fn count(&mut self, bytes: u64) {
         self.count += 1;
         self.bytes += bytes;
     }
@@ -142,9 +143,10 @@ impl Layout {
         let roots = Self::roots(index, stage);
         let mut named: HashSet<Digest> = stage.blobs().cloned().collect();
         named.extend(roots.iter().map(|root| root.digest.clone()));
+        let listed = Self::listed(index);
         for visit in self.walk(&roots, Reach::Subjects) {
-            let document = visit.surely_leads_to(index)?;
-            named.extend(document.iter().flat_map(|document| document.names()).map(|part| part.digest.clone()));
+            let document = visit.surely_leads_to(&listed)?;
+            named.extend(document.iter().flat_map(|document| document.digests()).cloned());
         }
         Ok(named)
     }
@@ -176,15 +178,21 @@ impl Layout {
 
     fn collect_uploads(&self, options: &GarbageOptions, uploads: Vec<PathBuf>, garbage: &mut Garbage) -> Result<()> {
         for path in uploads {
-            let Some(found) = Candidate::at(&path).map_err(Error::io("read", &path))? else { continue };
-            let is_old = found.age >= options.keep_younger_than.unwrap_or(UPLOAD_REST);
-            let swept =
-                if is_old && unless_in_use(&path, |path| options.delete(path)).map_err(Error::io("delete", &path))? {
-                    &mut garbage.uploads
-                } else {
-                    &mut garbage.kept
-                };
-            swept.count(found.size);
+            let mut swept = false;
+            let looked_at = unless_in_use(&path, |path| {
+                // Nobody goes on with it while it is looked at.
+                let Some(found) = Candidate::at(path)? else { return Ok(()) };
+                swept = found.age >= options.keep_younger_than.unwrap_or(UPLOAD_REST);
+                if swept {
+                    options.delete(path)?;
+                    garbage.uploads.count(found.size);
+                }
+                Ok(())
+            });
+            looked_at.map_err(Error::io("delete", &path))?;
+            if let Some(kept) = Candidate::at(&path).map_err(Error::io("read", &path))?.filter(|_| !swept) {
+                garbage.kept.count(kept.size);
+            }
         }
         if !options.dry_run {
             // Another upload may be in it.

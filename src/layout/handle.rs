@@ -15,13 +15,13 @@ use crate::abandon::Section;
 use crate::fs::{TempFile, has_temporary, open_inside, read_at_most, remove_stale, sync_directory};
 
 /// The file that makes a directory a layout (image-spec, image-layout.md, "oci-layout file").
-const MARKER_FILE: &str = "oci-layout";
+pub(super) const MARKER_FILE: &str = "oci-layout";
 
 /// The directory of the blobs.
 pub(super) const BLOBS_DIRECTORY: &str = "blobs";
 
 /// The one version of the layout format that there is.
-pub(super) const LAYOUT_VERSION: &str = "1.0.0";
+const LAYOUT_VERSION: &str = "1.0.0";
 
 /// The largest marker that is read. Real ones have 30 bytes.
 pub(super) const MARKER_LIMIT: u64 = 64 * 1024;
@@ -103,16 +103,7 @@ impl Layout {
             Err(error) if error.kind() == io::ErrorKind::InvalidInput => return Err(malformed(error.to_string())),
             Err(error) => return Err(Error::io("read", path)(error)),
         };
-        let marker: Value = serde_json::from_slice(&content).map_err(|error| malformed(error.to_string()))?;
-        let fields = marker.as_object().ok_or_else(|| malformed("it is not a JSON object".to_owned()))?;
-        match fields.get("imageLayoutVersion") {
-            Some(Value::String(version)) if version == LAYOUT_VERSION => Ok(file),
-            Some(Value::String(version)) => {
-                Err(Error::LayoutVersion { found: version.clone(), expected: LAYOUT_VERSION })
-            }
-            Some(_) => Err(malformed("imageLayoutVersion is not a string".to_owned())),
-            None => Err(malformed("it has no imageLayoutVersion".to_owned())),
-        }
+        check_version(&content, &self.root).map(|()| file)
     }
 
     /// Deletes what killed writers left. That somebody writes now, or that this cannot be done here, is no error: a
@@ -182,6 +173,16 @@ impl Layout {
     /// Returns the directory, as it was given.
     pub fn path(&self) -> &Path {
         &self.root
+    }
+
+    /// Returns the counters, for others to count with.
+    pub fn shared_metrics(&self) -> Arc<Metrics> {
+        Arc::clone(&self.metrics)
+    }
+
+    /// Makes this handle count with others.
+    pub(super) fn with_metrics(self, metrics: Arc<Metrics>) -> Self {
+        Self { metrics, ..self }
     }
 
     /// Returns the counters of the work done through this handle.
@@ -281,6 +282,28 @@ impl Write for Counted<'_> {
 
     fn flush(&mut self) -> io::Result<()> {
         self.file.flush()
+    }
+}
+
+/// Returns the content of the file that makes a directory a layout.
+pub(super) fn marker() -> String {
+    format!("{{\"imageLayoutVersion\":\"{LAYOUT_VERSION}\"}}")
+}
+
+/// Checks the content of that file.
+///
+/// # Errors
+///
+/// [`Error::MalformedMarker`]; [`Error::LayoutVersion`].
+pub(super) fn check_version(content: &[u8], path: &Path) -> Result<()> {
+    let malformed = |reason: String| Error::MalformedMarker { path: path.to_owned(), reason };
+    let marker: Value = serde_json::from_slice(content).map_err(|error| malformed(error.to_string()))?;
+    let fields = marker.as_object().ok_or_else(|| malformed("it is not a JSON object".to_owned()))?;
+    match fields.get("imageLayoutVersion") {
+        Some(Value::String(version)) if version == LAYOUT_VERSION => Ok(()),
+        Some(Value::String(version)) => Err(Error::LayoutVersion { found: version.clone(), expected: LAYOUT_VERSION }),
+        Some(_) => Err(malformed("imageLayoutVersion is not a string".to_owned())),
+        None => Err(malformed("it has no imageLayoutVersion".to_owned())),
     }
 }
 

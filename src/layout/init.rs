@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::document::{INDEX_FILE, STAGE_FILE, pretty};
 use super::error::{Error, Result};
-use super::handle::{BLOBS_DIRECTORY, LAYOUT_VERSION, Layout, MARKER_LIMIT};
+use super::handle::{BLOBS_DIRECTORY, Layout, MARKER_LIMIT, marker};
 use super::lock::WriteOptions;
 use super::stage::Stage;
 use crate::abandon::{Registered, Section};
@@ -83,12 +83,12 @@ impl Layout {
         };
         made.section = Some(Section::begin());
 
-        let marker = self.marker_path();
-        let marker_is_empty = match fs::symlink_metadata(&marker) {
+        let path = self.marker_path();
+        let marker_is_empty = match fs::symlink_metadata(&path) {
             Ok(metadata) if metadata.is_file() && metadata.len() == 0 => true,
             Ok(_) => return Err(Error::AlreadyLayout { path: root.to_owned() }),
             Err(error) if error.kind() == io::ErrorKind::NotFound => false,
-            Err(error) => return Err(Error::io("read", marker)(error)),
+            Err(error) => return Err(Error::io("read", path)(error)),
         };
         remove_stale(root).map_err(Error::io("clean", root))?;
         let blobs = root.join(BLOBS_DIRECTORY);
@@ -107,17 +107,16 @@ impl Layout {
         self.sync_directory(&blobs)?;
         self.sync_directory(root)?;
 
-        let content = format!("{{\"imageLayoutVersion\":\"{LAYOUT_VERSION}\"}}");
-        let file = self.temp_file(|writer| writer.write_all(content.as_bytes()))?;
-        let named = if marker_is_empty { file.persist(&marker) } else { file.persist_new(&marker) };
+        let file = self.temp_file(|writer| writer.write_all(marker().as_bytes()))?;
+        let named = if marker_is_empty { file.persist(&path) } else { file.persist_new(&path) };
         match named {
-            Ok(()) => made.files.push(marker),
+            Ok(()) => made.files.push(path),
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
                 // Somebody else made this layout meanwhile, of what we made: it is theirs now.
                 made.keep();
                 return Err(Error::AlreadyLayout { path: root.to_owned() });
             }
-            Err(error) => return Err(Error::io("write", marker)(error)),
+            Err(error) => return Err(Error::io("write", path)(error)),
         }
         self.sync_directory(root)?;
         drop(directory);
@@ -191,7 +190,7 @@ pub(super) struct Made {
 
 impl Made {
     /// Makes a directory and those above it.
-    fn directories(&mut self, path: &Path) -> Result<()> {
+    pub(super) fn directories(&mut self, path: &Path) -> Result<()> {
         let missing: Vec<_> =
             path.ancestors().take_while(|ancestor| !ancestor.as_os_str().is_empty() && !ancestor.exists()).collect();
         for directory in missing.into_iter().rev() {
@@ -204,7 +203,7 @@ impl Made {
         if path.is_dir() { Ok(()) } else { Err(Error::io("create", path)(io::ErrorKind::NotADirectory.into())) }
     }
 
-    fn keep(&mut self) {
+    pub(super) fn keep(&mut self) {
         self.files.clear();
         self.directories.clear();
     }

@@ -3,6 +3,7 @@
 use super::error::{Error, Reason, Result};
 use super::handle::Layout;
 use super::pipeline::DiffIds;
+use super::registry::Names;
 use super::stage::{Stage, StagedConfig, StagedLayer, StagedManifest};
 use super::walk::Document;
 use crate::oci::{
@@ -38,10 +39,14 @@ impl Layout {
     /// # Errors
     ///
     /// [`Error::NoLayers`], [`Error::NoConfig`]; [`Error::ConfigMismatch`] if the config was generated for other layers;
+    /// [`Error::NameIsDigest`];
     /// [`Error::MissingBlob`] or [`Error::SizeMismatch`] if a blob is not as it was staged; [`Error::DigestMismatch`] or
     /// [`Error::MalformedDocument`] if the config cannot be read;
     /// [`Error::MalformedStage`], [`Error::MalformedIndex`]; [`Error::Io`].
     pub fn generate_manifest(&self, options: ManifestOptions) -> Result<StagedManifest> {
+        if let Some(name) = &options.ref_name {
+            Names::AsTheyStand { default: None }.check(name.as_str())?;
+        }
         // Reading layers takes long: it is done before the layout is locked.
         let mut diff_ids = self.diff_ids()?;
         let lock = self.lock()?;

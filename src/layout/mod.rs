@@ -27,11 +27,13 @@
 //!    used, cycles and nesting are followed at most once.
 //! 5. Documents that are read and written again keep the fields that this program does not know.
 
+mod archive;
 mod blobs;
 mod checked;
 mod config;
 mod document;
 mod error;
+mod export;
 mod garbage;
 mod handle;
 mod init;
@@ -39,22 +41,30 @@ mod layer;
 mod lock;
 mod manifest;
 mod metrics;
+mod parallel;
 mod pipeline;
 mod registry;
 mod stage;
 mod tree;
 mod validate;
+mod view;
 mod walk;
 
 pub use crate::abandon::abandon;
+pub use archive::{Archive, LoadOptions};
 pub use config::{ConfigChanges, ConfigOptions};
 pub use error::{Error, ErrorCode, Reason, Result};
+pub use export::{
+    ArchiveKind, ExportOptions, Exported, Format, Plan, export, export_dir, export_docker_tar, export_stream,
+    export_tar, is_docker_name, plan_export, plan_export_dir, save_images,
+};
 pub use garbage::{Garbage, GarbageOptions, Swept};
 pub use handle::Layout;
 pub use layer::{LayerInput, LayerOptions, LayerPlan, Treatment};
 pub use lock::{LockEvent, LockObserver, WriteOptions};
 pub use manifest::ManifestOptions;
 pub use metrics::{Metrics, Phase, Progress};
+pub use parallel::map_bounded;
 pub use registry::{
     BlobReader, BlobUpload, ByteRange, CommitError, Expected, ManifestInfo, PushOptions, Referrers, Registry, Renamed,
     Repository, StoredManifest, find_layout, save,
@@ -62,3 +72,7 @@ pub use registry::{
 pub use stage::{Stage, StagedConfig, StagedLayer, StagedManifest, Updated};
 pub use tree::{Drawn, Node, NodeKind, NodeState, Totals, Tree, Unreferenced};
 pub use validate::{Checked, Finding, Report, ValidateOptions};
+pub use view::{
+    ArchiveImage, Content, ContentReader, ContentStore, FileSystem, FileType, ImageLayer, LayerReader, Selection, Stat,
+    View,
+};

@@ -252,6 +252,10 @@ impl Holdings {
 
     fn note(&mut self, layout: &Layout, visit: Visit) {
         let Visit { entry, document, .. } = visit;
+        // What is said to be two things is drawn as the first.
+        if self.places.contains_key(&entry.digest) {
+            return;
+        }
         self.look_at(layout, &entry.digest);
         let (document, is_unreadable) = match document {
             Ok(document) => (document, false),
@@ -319,7 +323,9 @@ impl Holdings {
         }
         let stage = layout.find_stage().ok()?;
         let staged = stage.iter().flat_map(|stage| stage.blobs());
-        let referenced = self.blobs.keys().chain(staged).cloned().collect();
+        let documents = self.visited.iter().filter_map(|visited| visited.document.as_ref());
+        let named = documents.flat_map(Document::digests);
+        let referenced = self.blobs.keys().chain(staged).chain(named).cloned().collect();
         let (blobs, bytes) = layout.count_unreferenced(&referenced).ok()?;
         Some(Unreferenced { blobs, bytes })
     }
@@ -432,6 +438,7 @@ impl<'a> Drawing<'a> {
         let kind = match document {
             Some(Document::Index(_)) => NodeKind::Index,
             Some(Document::Manifest(_)) => NodeKind::Manifest,
+            Some(Document::Other(_)) => NodeKind::Blob,
             None if descriptor.media_type.is_index() => NodeKind::Index,
             None if descriptor.media_type.is_manifest() => NodeKind::Manifest,
             None => kind,
@@ -495,6 +502,9 @@ impl<'a> Drawing<'a> {
                 let layers = manifest.layers.iter().map(|layer| (layer, NodeKind::Layer));
                 config.chain(layers).map(|(part, kind)| self.node(part, kind, depth)).collect()
             }
+            Some(document @ Document::Other(_)) => {
+                document.parts().into_iter().map(|part| self.node(part, NodeKind::Blob, depth)).collect()
+            }
         }
     }
 
@@ -504,6 +514,7 @@ impl<'a> Drawing<'a> {
             self.holdings.subject(&node.digest).filter(|(_, is_there)| !is_there).map(|(subject, _)| subject.clone());
         let own = match document {
             Document::Index(index) => index.artifact_type.clone(),
+            Document::Other(document) => document.artifact_type.clone(),
             Document::Manifest(manifest) => {
                 let config = &manifest.config.media_type;
                 let config_is_type = !config.is_image_config() && !config.is_empty();

@@ -2,17 +2,66 @@
 
 use std::collections::{HashSet, VecDeque};
 
+use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
+use super::blobs::verify_bytes;
 use super::error::{Error, Reason, Result};
 use super::handle::{Layout, Lock};
 use super::stage::Stage;
-use crate::oci::{Descriptor, Digest, Index, Manifest, MediaType};
+use crate::oci::{Annotations, Descriptor, Digest, Index, Manifest, MediaType, embedded};
 
 /// A document that refers to blobs.
 pub(super) enum Document {
     Manifest(Box<Manifest>),
     Index(Box<Index>),
+    /// What the image-spec does not know, or not any more: artifact manifests, Docker's schema 1.
+    Other(Box<OtherDocument>),
+}
+
+/// A document of which only that is known that it names blobs.
+pub(super) struct OtherDocument {
+    pub(super) artifact_type: Option<String>,
+    /// What it lists as its blobs.
+    blobs: Vec<Descriptor>,
+    subject: Option<Descriptor>,
+    pub(super) annotations: Option<Annotations>,
+    /// Everything in it that is a digest.
+    digests: HashSet<Digest>,
+}
+
+impl OtherDocument {
+    /// Reads what such a document says; `None` if it names nothing.
+    fn of(fields: Map<String, Value>) -> Option<Self> {
+        let digests = digests(fields.values());
+        fn field<T: DeserializeOwned>(fields: &Map<String, Value>, name: &str) -> Option<T> {
+            serde_json::from_value(fields.get(name)?.clone()).ok()
+        }
+        (!digests.is_empty()).then(|| Self {
+            artifact_type: field(&fields, "artifactType"),
+            blobs: field(&fields, "blobs").unwrap_or_default(),
+            subject: field(&fields, "subject"),
+            annotations: field(&fields, "annotations"),
+            digests,
+        })
+    }
+}
+
+/// Returns every text in some values that is a digest of a known algorithm.
+fn digests<'a>(values: impl IntoIterator<Item = &'a Value>) -> HashSet<Digest> {
+    let mut queue: Vec<&Value> = values.into_iter().collect();
+    let mut digests = HashSet::new();
+    while let Some(value) = queue.pop() {
+        match value {
+            Value::String(text) => {
+                digests.extend(text.parse::<Digest>().ok().filter(|digest| digest.algorithm().is_some()));
+            }
+            Value::Array(values) => queue.extend(values),
+            Value::Object(fields) => queue.extend(fields.values()),
+            _ => {}
+        }
+    }
+    digests
 }
 
 impl Document {
@@ -42,8 +91,19 @@ impl Document {
             return Self::parse(entry, content).map(Some);
         }
         let Ok(Value::Object(fields)) = serde_json::from_slice(content) else { return Ok(None) };
-        let Some(media_type) = Self::kind_of(&fields) else { return Ok(None) };
-        Self::parse(&Descriptor { media_type, ..entry.clone() }, content).map(Some)
+        if let Some(media_type) = Self::kind_of(&fields)
+            && let Ok(document) = Self::parse(&Descriptor { media_type, ..entry.clone() }, content)
+        {
+            return Ok(Some(document));
+        }
+        Ok(OtherDocument::of(fields).map(|document| Self::Other(Box::new(document))))
+    }
+
+    /// Tells what a document says that it is, or looks like.
+    pub(super) fn media_type_of(content: &[u8]) -> Result<MediaType, Reason> {
+        let fields: Map<String, Value> = serde_json::from_slice(content)?;
+        let said = fields.get("mediaType").and_then(Value::as_str).and_then(|text| text.parse().ok());
+        said.or_else(|| Self::kind_of(&fields)).ok_or_else(|| Reason::new("it does not say its mediaType"))
     }
 
     /// Tells by its fields what a document is that does not say its media type.
@@ -63,7 +123,17 @@ impl Document {
         match self {
             Self::Manifest(manifest) => std::iter::once(&manifest.config).chain(&manifest.layers).collect(),
             Self::Index(index) => index.manifests.iter().collect(),
+            Self::Other(document) => document.blobs.iter().collect(),
         }
+    }
+
+    /// Returns the digests of everything that the document names.
+    pub(super) fn digests(&self) -> impl Iterator<Item = &Digest> {
+        let others = match self {
+            Self::Other(document) => Some(&document.digests),
+            _ => None,
+        };
+        self.names().map(|named| &named.digest).chain(others.into_iter().flatten())
     }
 
     /// Returns what the document is about.
@@ -71,12 +141,30 @@ impl Document {
         match self {
             Self::Manifest(manifest) => manifest.subject.as_ref(),
             Self::Index(index) => index.subject.as_ref(),
+            Self::Other(document) => document.subject.as_ref(),
         }
     }
 
     /// Returns everything that the document names: its parts and its subject.
     pub(super) fn names(&self) -> impl Iterator<Item = &Descriptor> {
         self.parts().into_iter().chain(self.subject())
+    }
+}
+
+/// Where documents are read from.
+pub(super) trait Documents {
+    /// Reads a document, no larger than documents may be, and verifies it.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::MissingBlob`], with what refers to it; [`Error::TooLarge`]; [`Error::DigestMismatch`];
+    /// [`Error::UnsupportedAlgorithm`]; [`Error::Io`].
+    fn read(&self, digest: &Digest, referrer: &str) -> Result<Vec<u8>>;
+}
+
+impl Documents for Layout {
+    fn read(&self, digest: &Digest, referrer: &str) -> Result<Vec<u8>> {
+        self.read_document_blob(digest, referrer)
     }
 }
 
@@ -91,13 +179,14 @@ pub(super) enum Reach {
     Subjects,
 }
 
-/// A walk from some descriptors to everything that they lead to. It comes to each digest once, so that neither cycles nor
+/// A walk from some descriptors to everything that they lead to. It comes to each digest once for each media type, so that neither cycles nor
 /// nesting matter, and never to what a manifest is made of, unless that is a document itself.
 pub(super) struct Walk<'a> {
-    layout: &'a Layout,
+    documents: &'a dyn Documents,
     reach: Reach,
     queue: VecDeque<Step>,
-    seen: HashSet<Digest>,
+    /// What was noted. Content that is said to be two things is read as both.
+    seen: HashSet<(Digest, MediaType)>,
 }
 
 /// What a walk will come to.
@@ -133,18 +222,15 @@ impl Visit {
     /// # Errors
     ///
     /// What keeps the document from being read; [`Error::MissingBlob`].
-    pub(super) fn surely_leads_to(self, index: &Index) -> Result<Option<Document>> {
+    pub(super) fn surely_leads_to(self, listed: &HashSet<Digest>) -> Result<Option<Document>> {
         let is_missing = matches!(self.document, Err(Error::MissingBlob { .. }));
-        if is_missing && index.manifests.iter().any(|entry| entry.digest == self.entry.digest) {
-            return self.document;
-        }
-        self.leads_to()
+        if is_missing && listed.contains(&self.entry.digest) { self.document } else { self.leads_to() }
     }
 }
 
 impl Walk<'_> {
     fn note(&mut self, entry: &Descriptor, referrer: Option<&Digest>) {
-        if self.seen.insert(entry.digest.clone()) {
+        if self.seen.insert((entry.digest.clone(), entry.media_type.clone())) {
             self.queue.push_back(Step { entry: entry.clone(), referrer: referrer.cloned() });
         }
     }
@@ -171,7 +257,7 @@ impl Iterator for Walk<'_> {
         let document = if self.reach == Reach::Indexes && entry.media_type.is_manifest() {
             Ok(None)
         } else {
-            self.layout.read_entry(&entry, referrer.as_ref())
+            read_entry(self.documents, &entry, referrer.as_ref())
         };
         if let Ok(Some(document)) = &document {
             self.follow(&entry.digest, document);
@@ -180,23 +266,48 @@ impl Iterator for Walk<'_> {
     }
 }
 
+/// Walks from some descriptors to everything that they lead to.
+pub(super) fn walk<'a, 'b>(
+    documents: &'a dyn Documents,
+    from: impl IntoIterator<Item = &'b Descriptor>,
+    reach: Reach,
+) -> Walk<'a> {
+    let mut walk = Walk { documents, reach, queue: VecDeque::new(), seen: HashSet::new() };
+    from.into_iter().for_each(|entry| walk.note(entry, None));
+    walk
+}
+
+/// Reads what a descriptor leads to: a blob, or what the descriptor carries.
+pub(super) fn read_described(documents: &dyn Documents, descriptor: &Descriptor, referrer: &str) -> Result<Vec<u8>> {
+    match documents.read(&descriptor.digest, referrer) {
+        Err(error @ Error::MissingBlob { .. }) => {
+            let carried = descriptor.data.as_deref().and_then(embedded).ok_or(error)?;
+            verify_bytes(&descriptor.digest, &carried)?;
+            Ok(carried)
+        }
+        read => read,
+    }
+}
+
+/// Reads the document that an entry leads to, if it is one.
+pub(super) fn read_entry(
+    documents: &dyn Documents,
+    entry: &Descriptor,
+    referrer: Option<&Digest>,
+) -> Result<Option<Document>> {
+    let referrer = referrer.map_or("index.json", Digest::as_str);
+    match read_described(documents, entry, referrer) {
+        Ok(content) => Document::of_entry(entry, &content),
+        // What is not said to be a document, and is too large for one, is none.
+        Err(Error::TooLarge { .. }) if !Document::is_one(&entry.media_type) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
 impl Layout {
     /// Walks from some descriptors to everything that they lead to.
     pub(super) fn walk<'a>(&self, from: impl IntoIterator<Item = &'a Descriptor>, reach: Reach) -> Walk<'_> {
-        let mut walk = Walk { layout: self, reach, queue: VecDeque::new(), seen: HashSet::new() };
-        from.into_iter().for_each(|entry| walk.note(entry, None));
-        walk
-    }
-
-    /// Reads the document that an entry leads to, if it is one.
-    fn read_entry(&self, entry: &Descriptor, referrer: Option<&Digest>) -> Result<Option<Document>> {
-        let referrer = referrer.map_or("index.json", Digest::as_str);
-        match self.read_document_blob(&entry.digest, referrer) {
-            Ok(content) => Document::of_entry(entry, &content),
-            // What is not said to be a document, and is too large for one, is none.
-            Err(Error::TooLarge { .. }) if !Document::is_one(&entry.media_type) => Ok(None),
-            Err(error) => Err(error),
-        }
+        walk(self, from, reach)
     }
 
     /// Deletes those of some blobs that nothing names any more.
@@ -226,14 +337,19 @@ impl Layout {
             let Some(visit) = walk.next() else { break };
             match visit.leads_to() {
                 Ok(document) => {
-                    for named in document.iter().flat_map(Document::names) {
-                        left.remove(&named.digest);
+                    for named in document.iter().flat_map(Document::digests) {
+                        left.remove(named);
                     }
                 }
                 Err(_) => return Vec::new(),
             }
         }
         left.into_iter().collect()
+    }
+
+    /// Returns the digests of what `index.json` lists.
+    pub(super) fn listed(index: &Index) -> HashSet<Digest> {
+        index.manifests.iter().map(|entry| entry.digest.clone()).collect()
     }
 
     /// Returns what everything that is in use is reached from: the entries of `index.json`, its subject, the staged manifest.

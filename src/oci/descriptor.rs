@@ -1,6 +1,6 @@
 //! Content descriptors (image-spec, descriptor.md).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -11,8 +11,11 @@ use super::{Digest, MediaType, Platform, REF_NAME, UnknownFields};
 /// Annotations: keys and values that people attach to descriptors, manifests and indexes.
 pub type Annotations = BTreeMap<String, String>;
 
+/// The annotation by which BuildKit says what an attestation is about.
+const REFERENCE_DIGEST: &str = "vnd.docker.reference.digest";
+
 /// The annotation by which containerd and Docker name an entry of `index.json`, before its ref name.
-const CONTAINERD_NAME: &str = "io.containerd.image.name";
+pub(crate) const CONTAINERD_NAME: &str = "io.containerd.image.name";
 
 /// What a document says of the content that it refers to: its type, its digest, its size.
 ///
@@ -98,8 +101,19 @@ impl Descriptor {
         self.annotations = (!annotations.is_empty()).then_some(annotations);
     }
 
+    /// Tells whether this is an image index or Docker's manifest list.
+    pub fn is_index(&self) -> bool {
+        self.media_type.is_index()
+    }
+
+    /// Tells whether an attestation of BuildKit is about one of some images.
+    pub(crate) fn attests(&self, images: &HashSet<Digest>) -> bool {
+        let about = self.annotations.as_ref().and_then(|annotations| annotations.get(REFERENCE_DIGEST));
+        about.and_then(|digest| digest.parse().ok()).is_some_and(|digest: Digest| images.contains(&digest))
+    }
+
     /// Tells whether an entry of an index is an attestation of BuildKit, not an image.
-    pub(crate) fn is_attestation(&self) -> bool {
+    pub fn is_attestation(&self) -> bool {
         let reference_type = self.annotations.as_ref().and_then(|annotations| annotations.get(REFERENCE_TYPE));
         reference_type.is_some_and(|is| is == ATTESTATION)
     }

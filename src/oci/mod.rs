@@ -16,7 +16,7 @@ mod platform;
 mod reference;
 
 pub use config::{ImageConfig, RootFs};
-pub(crate) use descriptor::{ATTESTATION, REFERENCE_TYPE, embedded};
+pub(crate) use descriptor::{ATTESTATION, CONTAINERD_NAME, REFERENCE_TYPE, embedded};
 pub use descriptor::{Annotations, Descriptor};
 pub use digest::{Algorithm, Digest, DigestError, Hasher};
 pub use index::Index;

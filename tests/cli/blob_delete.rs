@@ -4,6 +4,7 @@ use std::fs;
 
 use serde_json::{Value, json};
 
+use crate::registry::{artifact, embedded, index, layer, list, manifest, schema_1, with};
 use crate::support::*;
 
 fn words(digest: &str) -> String {
@@ -141,4 +142,37 @@ fn a_link_is_deleted_and_not_what_it_leads_to() {
     sandbox.run(&words(&loose)).succeeds(format!("Deleted blob:\n  digest: {loose}\n    size: 5\n"), "");
     assert_eq!(sandbox.text("image/inside"), "loose");
     sandbox.has_blobs([]);
+}
+
+#[test]
+fn what_documents_name_that_the_image_spec_does_not_know_is_not_deleted() {
+    let sandbox = Sandbox::built();
+    fs::remove_file(sandbox.path("image/.regshape-stage.json")).expect("deleted");
+    let subject = json!({"mediaType": MANIFEST_TYPE, "digest": MANIFEST, "size": MANIFEST_SIZE});
+    let sbom = json!({"mediaType": "application/spdx+json", "digest": sandbox.store("sbom"), "size": 4});
+    let artifact = artifact(&sandbox, &subject, &[&sbom]);
+    let old = sandbox.store("layer");
+    let schema_1 = schema_1(&sandbox, &[&old]);
+    list(&sandbox, &[&artifact, &schema_1]);
+    is_denied(&sandbox, digest(&sbom), digest(&artifact));
+    is_denied(&sandbox, MANIFEST, digest(&artifact));
+    is_denied(&sandbox, BASE, MANIFEST);
+    is_denied(&sandbox, &old, digest(&schema_1));
+    // Of a child that only its descriptor carries.
+    let child = embedded(&sandbox, &subject);
+    let outer = document(&sandbox, INDEX_TYPE, &index(&[&child]));
+    list(&sandbox, &[&outer]);
+    is_denied(&sandbox, BASE, MANIFEST);
+    // And of content that is said to be two things.
+    let config = json!({"mediaType": "application/x", "digest": sandbox.store("{}"), "size": 2});
+    let mut both = with(manifest(&config, &[&layer(&sandbox)]), json!({"manifests": [child]}));
+    both.as_object_mut().expect("fields").remove("mediaType");
+    let both = document(&sandbox, MANIFEST_TYPE, &both);
+    let as_index = with(both.clone(), json!({"mediaType": INDEX_TYPE}));
+    for entries in [[&both, &as_index], [&as_index, &both]] {
+        list(&sandbox, &entries);
+        is_denied(&sandbox, &sha256(b"{}"), digest(&both));
+        is_denied(&sandbox, digest(&layer(&sandbox)), digest(&both));
+        is_denied(&sandbox, CONFIG, MANIFEST);
+    }
 }

@@ -46,7 +46,7 @@ fn a_blob_is_put_into_the_layout_of_another_repository() {
                 )
             )
         );
-        let before = sandbox.tree();
+        let before = sandbox.contents();
         let expected = json!({
             "digest": digest,
             "size": 7,
@@ -54,7 +54,7 @@ fn a_blob_is_put_into_the_layout_of_another_repository() {
             "status": "mounted"
         });
         assert_eq!(sandbox.ok_json(&words(&digest, to)), expected);
-        assert_eq!(sandbox.tree(), before, "once more changes nothing");
+        assert_eq!(sandbox.contents(), before, "once more changes nothing");
     }
     assert_eq!(sandbox.text(&blob("app", &sha256(b"other"))), "other");
     assert_eq!(sandbox.text(&blob("example/base", &digest)), "content");
@@ -72,11 +72,11 @@ fn what_is_mounted_lives_on_when_the_other_is_deleted() {
 #[test]
 fn in_one_layout_there_is_nothing_to_do() {
     let sandbox = Sandbox::built();
-    let before = sandbox.tree();
+    let before = sandbox.contents();
     sandbox
         .run(&format!("layout blob mount --path image --repo app --from other --digest {BASE}"))
         .succeeds(format!("Mounted blob:\n  digest: {BASE}\n    size: {BASE_SIZE}\n"), "");
-    assert_eq!(sandbox.tree(), before);
+    assert_eq!(sandbox.contents(), before);
     let missing = sha256(b"missing");
     let words = format!("layout blob mount --path image --repo app --from other --digest {missing}");
     sandbox.refuses(&words, &format!("image has no blob {missing} (BLOB_UNKNOWN)"));

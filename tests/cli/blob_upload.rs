@@ -34,11 +34,11 @@ fn a_file_becomes_a_blob() {
     sandbox.run(words).succeeds(stored(&digest, 7), "");
     sandbox.has_blobs([digest.as_str()]);
     // Once more is not an error, and nothing changes.
-    let before = sandbox.tree();
+    let before = sandbox.contents();
     sandbox.run(&format!("{words} --digest {digest}")).succeeds(stored(&digest, 7), "");
     let expected = json!({"digest": digest, "size": 7, "content_type": "application/octet-stream"});
     assert_eq!(sandbox.ok_json(words), expected);
-    assert_eq!(sandbox.tree(), before);
+    assert_eq!(sandbox.contents(), before);
     assert_eq!(sandbox.read("image/index.json"), index, "nothing names it yet");
     is_valid(&sandbox, "image", "1 blob (7 bytes) is");
 }

@@ -8,6 +8,7 @@ use predicates::str::contains;
 use serde_json::{Value, json};
 use sha2::Digest as _;
 
+use crate::registry::{artifact, digest, embedded, foreign, index, layer, list, manifest, schema_1, with};
 use crate::support::*;
 
 const GC: &str = "layout gc --path image";
@@ -239,7 +240,7 @@ fn what_is_younger_than_was_said_stays() {
     let file = File::options().write(true).open(sandbox.path(blob_name(&future))).expect("opened");
     file.set_modified(SystemTime::now() + Duration::from_secs(3600)).expect("set");
 
-    let kept = |text: String, count: usize, bytes: usize| format!("{text}        too young: {count} ({bytes} bytes)\n");
+    let kept = |text: String, count: usize, bytes: usize| format!("{text}             kept: {count} ({bytes} bytes)\n");
     let words = format!("{GC} --keep-younger-than 1h");
     let dry = kept(told("Would delete", (1, 3), (0, 0), (0, 0)), 2, 11);
     sandbox.run(&format!("{words} --dry-run")).succeeds(format!("{dry}{old}\n"), "");
@@ -264,7 +265,7 @@ fn an_upload_goes_when_nobody_has_gone_on_with_it_for_an_hour() {
     let sandbox = image();
     let (old, young) = (upload(&sandbox, '0', "old"), upload(&sandbox, '1', "young"));
     age(&sandbox, &old, Duration::from_secs(2 * 3600));
-    let expected = |uploads| format!("{}        too young: 1 (5 bytes)\n", told("Deleted", (0, 0), uploads, (0, 0)));
+    let expected = |uploads| format!("{}             kept: 1 (5 bytes)\n", told("Deleted", (0, 0), uploads, (0, 0)));
     let before = sandbox.tree();
     sandbox.run(&format!("{GC} --dry-run")).succeeds(expected((1, 3)).replace("Deleted", "Would delete"), "");
     assert_eq!(sandbox.tree(), before);
@@ -503,4 +504,107 @@ fn nothing_is_deleted_where_a_manifest_is_missing() {
     sandbox.ok(&format!("layout manifest delete --path image --ref {MANIFEST}"));
     sandbox.ok("layout gc --path image");
     sandbox.has_blobs([]);
+}
+
+/// Collects what is loose, and nothing else.
+#[track_caller]
+fn keeps_all_but_the_loose(sandbox: &Sandbox) {
+    let all = sandbox.blobs();
+    sandbox.store("loose");
+    sandbox.run(GC).succeeds(deleted(1, 5), "");
+    assert_eq!(sandbox.blobs(), all);
+}
+
+#[test]
+fn the_blobs_of_documents_that_the_image_spec_does_not_know_are_kept() {
+    let sandbox = image();
+    let subject = json!({"mediaType": MANIFEST_TYPE, "digest": MANIFEST, "size": MANIFEST_SIZE});
+    let sbom = json!({"mediaType": "application/spdx+json", "digest": sandbox.store("sbom"), "size": 4});
+    let artifact = artifact(&sandbox, &subject, &[&sbom]);
+    let old = schema_1(&sandbox, &[&sandbox.store("layer"), &sandbox.store("another")]);
+    let thing = json!({"things": [{"in": {"another": sandbox.store("thing")}}]});
+    let thing = foreign(&sandbox, &thing, "application/vnd.example.thing+json");
+    list(&sandbox, &[&artifact, &old, &thing]);
+    // The image has no entry: that it is a subject keeps it.
+    keeps_all_but_the_loose(&sandbox);
+    // The three, what they name, and the parts of the image.
+    assert_eq!(sandbox.blobs().len(), 3 + 4 + 4);
+    let all = document(&sandbox, INDEX_TYPE, &index(&[&artifact, &old, &thing]));
+    list(&sandbox, &[&all]);
+    keeps_all_but_the_loose(&sandbox);
+    assert_eq!(sandbox.blobs().len(), 1 + 3 + 4 + 4);
+}
+
+#[test]
+fn what_is_named_by_a_document_that_only_a_descriptor_carries_is_kept() {
+    let sandbox = image();
+    let child = embedded(&sandbox, &json!({"mediaType": MANIFEST_TYPE, "digest": MANIFEST, "size": MANIFEST_SIZE}));
+    let outer = document(&sandbox, INDEX_TYPE, &index(&[&child]));
+    list(&sandbox, &[&outer]);
+    keeps_all_but_the_loose(&sandbox);
+    sandbox.has_blobs([digest(&outer), CONFIG, BASE, PATCHES]);
+}
+
+#[test]
+fn content_that_is_said_to_be_an_index_and_a_manifest_keeps_what_both_name() {
+    let sandbox = image();
+    let child = json!({"mediaType": MANIFEST_TYPE, "digest": MANIFEST, "size": MANIFEST_SIZE});
+    let config = json!({"mediaType": "application/x", "digest": sandbox.store("{}"), "size": 2});
+    let mut both = with(manifest(&config, &[&layer(&sandbox)]), json!({"manifests": [child]}));
+    both.as_object_mut().expect("fields").remove("mediaType");
+    let both = document(&sandbox, MANIFEST_TYPE, &both);
+    let as_index = with(both.clone(), json!({"mediaType": INDEX_TYPE}));
+    for entries in [[&both, &as_index], [&as_index, &both]] {
+        list(&sandbox, &entries);
+        keeps_all_but_the_loose(&sandbox);
+        sandbox.has_blobs([digest(&both), &sha256(b"{}"), digest(&layer(&sandbox)), MANIFEST, CONFIG, BASE, PATCHES]);
+    }
+}
+
+#[test]
+fn what_looks_like_a_broken_manifest_under_a_type_of_its_own_is_no_reason_to_stop() {
+    let sandbox = image();
+    let named = sandbox.store("named");
+    let things = [
+        json!({"config": 1, "layers": "x"}),
+        json!({"manifests": {"of": "ships"}}),
+        json!({"config": {"digest": named}, "layers": [{}]}),
+    ];
+    let things = things.map(|thing| foreign(&sandbox, &thing, "application/vnd.example.thing+json"));
+    sandbox.edit("image/index.json", |index| {
+        index["manifests"].as_array_mut().expect("a list").extend(things.clone());
+    });
+    keeps_all_but_the_loose(&sandbox);
+    assert!(sandbox.blobs().contains(&named));
+}
+
+#[test]
+fn what_is_stored_once_more_is_young() {
+    let sandbox = image();
+    sandbox.write("x", "content");
+    let upload = "layout blob upload --path image --file x";
+    sandbox.ok(upload);
+    let name = blob_name(&sha256(b"content"));
+    let old = Duration::from_secs(2 * 3600);
+    let words = format!("{GC} --keep-younger-than 1h");
+    let kept = format!("{}             kept: 1 (7 bytes)\n", deleted(0, 0));
+    for again in [upload, &format!("layout blob mount --path image --repo a --from b --digest {}", sha256(b"content"))]
+    {
+        age(&sandbox, &name, old);
+        sandbox.ok(again);
+        sandbox.run(&words).succeeds(&kept, "");
+    }
+    age(&sandbox, &name, old);
+    sandbox.run(&words).succeeds(deleted(1, 7), "");
+
+    // As is what comes from another layout, where it may be old.
+    let there = "layouts/one/blobs/sha256/".to_owned() + &sha256(b"content")[7..];
+    sandbox.ok("layout blob upload --path layouts --per-repo --repo one --file x");
+    age(&sandbox, &there, old);
+    sandbox.ok(&format!(
+        "layout blob mount --path layouts --per-repo --repo two --from one --digest {}",
+        sha256(b"content")
+    ));
+    sandbox.run("layout gc --path layouts/two --keep-younger-than 1h").succeeds(&kept, "");
+    assert!(sandbox.path("layouts/two/blobs/sha256").join(&sha256(b"content")[7..]).exists());
 }

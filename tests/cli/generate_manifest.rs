@@ -288,3 +288,15 @@ fn a_staged_size_that_is_not_that_of_the_blob_is_refused() {
         assert_eq!(sandbox.tree(), before);
     }
 }
+
+#[test]
+fn a_reference_name_that_would_be_taken_for_a_digest_is_refused() {
+    let sandbox = Sandbox::configured();
+    for name in [CONFIG.to_owned(), format!("app@{CONFIG}")] {
+        let before = sandbox.tree();
+        let words = format!("layout generate manifest --path image --ref-name {name}");
+        let message = format!("Error: '{name}' is a digest, or ends in one, and would be taken for it\n");
+        sandbox.run(&words).fails_with(1, predicates::str::ends_with(message));
+        assert_eq!(sandbox.tree(), before);
+    }
+}

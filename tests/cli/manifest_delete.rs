@@ -103,8 +103,8 @@ fn the_manifest_need_not_be_there() {
 #[test]
 fn what_is_not_there_is_an_error() {
     let (sandbox, image) = with_image("app:v1");
-    refuses_words(&sandbox, DELETE, &["--ref", ""], "the value of --ref is empty");
-    sandbox.refuses(DELETE, "no manifest is named; use --ref");
+    sandbox.misuses_words(DELETE, &["--ref", ""], "the value of --ref is empty");
+    sandbox.misuses(DELETE, "no manifest is named; use --ref");
     let other = sha256(b"");
     for reference in ["v1", "app", &other, &digest(&image)[7..10]] {
         sandbox.refuses(

@@ -240,3 +240,27 @@ fn what_is_not_json_is_written_as_it_is_but_has_no_parts() {
         );
     }
 }
+
+#[test]
+fn an_index_that_is_corrupt_is_told_as_that() {
+    let sandbox = Sandbox::new();
+    let [amd64, arm64] = ["amd64", "arm64"].map(|architecture| image(&sandbox, architecture));
+    let inner = document(&sandbox, &index(&[&on(&arm64, "arm64")]));
+    let outer = document(&sandbox, &index(&[&on(&amd64, "amd64"), &inner]));
+    list(&sandbox, &[&named(&outer, "v1")]);
+    let child = format!("{GET} --ref {}", digest(&arm64));
+    assert_eq!(sandbox.ok(&child).into_bytes(), sandbox.blob(digest(&arm64)));
+    let corrupt = vec![b' '; sandbox.blob(digest(&inner)).len()];
+    sandbox.write(&blob_name(digest(&inner)), &corrupt);
+    let (expected, actual) = (digest(&inner), sha256(&corrupt));
+    let message = format!("digest mismatch for {expected}: expected {expected}, got {actual} (DIGEST_INVALID)");
+    sandbox.refuses(&child, &message);
+    sandbox.refuses(&format!("{GET} --ref v1 --platform linux/arm64"), &message);
+    // What is found without it is no matter of it.
+    for words in [format!("--ref {}", digest(&amd64)), "--ref v1 --platform linux/amd64".to_owned()] {
+        assert_eq!(sandbox.ok(&format!("{GET} {words}")).into_bytes(), sandbox.blob(digest(&amd64)), "{words}");
+    }
+    // One that is not there is none of it: whoever copies a platform leaves the others.
+    std::fs::remove_file(sandbox.path(blob_name(expected))).expect("deleted");
+    sandbox.refuses(&child, &format!("image has no manifest '{}' {SEE_TAGS}", digest(&arm64)));
+}

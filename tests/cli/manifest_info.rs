@@ -154,3 +154,29 @@ fn what_is_of_an_unknown_type_is_shown_and_what_is_broken_is_not() {
     sandbox.refuses(&format!("{INFO} --ref none"), &format!("image has no manifest 'none' {SEE_TAGS}"));
     assert_eq!(sandbox.tree(), before);
 }
+
+#[test]
+fn what_says_no_type_of_an_artifact_has_that_of_its_config() {
+    let sandbox = Sandbox::new();
+    let config = blob(&sandbox, "application/vnd.cncf.helm.config.v1+json", "{}");
+    let chart = document(&sandbox, &manifest(&config, &[]));
+    list(&sandbox, &[&named(&chart, "chart")]);
+    sandbox.run(&format!("{INFO} --ref chart")).succeeds(
+        format!(
+            "Manifest:\n         digest: {}\n           size: {}\n     media-type: {MANIFEST_TYPE}\n  artifact-type: application/vnd.cncf.helm.config.v1+json\n           tags: chart\n",
+            digest(&chart),
+            size(&chart)
+        ),
+        "",
+    );
+    let kind = |sandbox: &Sandbox| sandbox.ok_json(&format!("{INFO} --ref chart"))["artifact_type"].clone();
+    assert_eq!(kind(&sandbox), "application/vnd.cncf.helm.config.v1+json");
+    // Its entry may say another; that of an image or of nothing is none.
+    list(&sandbox, &[&with(named(&chart, "chart"), json!({"artifactType": "a/b"}))]);
+    assert_eq!(kind(&sandbox), "a/b");
+    let empty = document(&sandbox, &manifest(&blob(&sandbox, EMPTY_TYPE, "{}"), &[]));
+    for other in [empty, image(&sandbox, "amd64")] {
+        list(&sandbox, &[&named(&other, "chart")]);
+        assert_eq!(kind(&sandbox), json!(null));
+    }
+}

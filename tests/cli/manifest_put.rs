@@ -49,12 +49,12 @@ fn a_manifest_is_stored_as_it_is_and_listed_by_its_tags() {
     assert_eq!(listed(&sandbox), json!([named(&image, "v1"), named(&image, "latest")]));
     sandbox.is_valid();
     // Again is no change.
-    let before = sandbox.tree();
+    let before = sandbox.contents();
     assert_eq!(
         sandbox.ok_json(&format!("{PUT} --tag v1")),
         json!({"digest": image["digest"], "size": image["size"], "media_type": MANIFEST_TYPE, "tags": ["v1"]})
     );
-    assert_eq!(sandbox.tree(), before);
+    assert_eq!(sandbox.contents(), before);
 }
 
 #[test]
@@ -179,7 +179,7 @@ fn a_tag_is_taken_where_it_stands_and_what_had_it_is_kept() {
     list(&sandbox, &[&old, &named(&two, "v2")]);
     sandbox.ok(&format!("{PUT} --tag v1"));
     let kept = with(one.clone(), json!({"x-own": 1}));
-    assert_eq!(listed(&sandbox), json!([with(named(&new, "v1"), json!({"x-own": 1})), named(&two, "v2"), kept]));
+    assert_eq!(listed(&sandbox), json!([named(&new, "v1"), named(&two, "v2"), kept]));
     // In a repository it is called by its digest, and other repositories are left alone.
     list(&sandbox, &[&named(&one, "app:v1"), &named(&two, "other:v1"), &named(&two, "v1")]);
     sandbox.ok(&format!("{PUT} --repo app --tag v1"));
@@ -304,6 +304,9 @@ fn what_is_no_manifest_is_refused() {
         json!({"mediaType": MANIFEST_TYPE, "schemaVersion": 2, "config": null, "layers": []}),
         json!({"mediaType": MANIFEST_TYPE, "schemaVersion": 1, "config": config, "layers": []}),
         json!({"mediaType": MANIFEST_TYPE, "schemaVersion": 2, "config": config, "layers": {}}),
+        json!({"mediaType": MANIFEST_TYPE, "schemaVersion": 2, "config": config, "layers": null}),
+        json!({"mediaType": DOCKER_TYPE, "schemaVersion": 2, "config": config, "layers": null}),
+        json!({"schemaVersion": 2, "config": config, "layers": null}),
         json!({"mediaType": MANIFEST_TYPE, "schemaVersion": 2, "config": {"digest": "sha256:../x", "size": 1, "mediaType": "a/b"}, "layers": []}),
         json!({"mediaType": MANIFEST_TYPE, "schemaVersion": 2, "config": with(config.clone(), json!({"size": -1})), "layers": []}),
         json!({"mediaType": INDEX_TYPE, "schemaVersion": 2}),
@@ -333,7 +336,6 @@ fn the_media_type_is_what_it_says_or_looks_like_or_is_told() {
     let docker = with(image.clone(), json!({"mediaType": DOCKER_TYPE}));
     let other = "application/vnd.example.thing.v1+json";
     let told = format!("--media-type {other}");
-    let null_layers = with(image.clone(), json!({"layers": null}));
     for (content, words, media_type, has_platform) in [
         (without_type(image.clone()), "", MANIFEST_TYPE, true),
         (
@@ -351,7 +353,6 @@ fn the_media_type_is_what_it_says_or_looks_like_or_is_told() {
         ),
         (docker, "", DOCKER_TYPE, true),
         (with(index(&[]), json!({"mediaType": DOCKER_LIST, "manifests": null})), "", DOCKER_LIST, false),
-        (null_layers, "", MANIFEST_TYPE, true),
         (json!({"mediaType": other, "a": [1]}), "", other, false),
         (json!({"a": 1}), &told, other, false),
         (json!("a"), &told, other, false),
@@ -487,4 +488,63 @@ fn a_blob_that_is_there_already_is_verified() {
     sandbox.write(&blob_name(digest(&image)), &corrupt);
     sandbox.ok(&format!("{PUT} --tag v1"));
     assert_eq!(sandbox.blob(digest(&image)), sandbox.read("m.json"));
+}
+
+#[test]
+fn an_entry_of_the_same_manifest_keeps_what_it_says_and_that_of_another_does_not() {
+    let (sandbox, one) = with_body();
+    sandbox.ok(&format!("{PUT} --tag x"));
+    let own = json!({
+        "platform": {"architecture": "amd64", "os": "linux", "os.version": "12"},
+        "artifactType": "a/b",
+        "urls": ["https://example.com/m"],
+        "data": "e30=",
+        "x-own": {"a": 1.5},
+        "annotations": {REF_NAME: "v1", "com.example.key": "value", "io.containerd.image.name": "docker.io/library/x:1"},
+    });
+    let entry = with(one.clone(), own);
+    list(&sandbox, &[&entry]);
+    let before = sandbox.read("image/index.json");
+    sandbox.ok(&format!("{PUT} --tag v1"));
+    assert_eq!(sandbox.read("image/index.json"), before, "it is listed already");
+    // Without a tag as well.
+    let mut untagged = entry.clone();
+    untagged["annotations"].as_object_mut().expect("annotations").remove(REF_NAME);
+    untagged["annotations"].as_object_mut().expect("annotations").remove("io.containerd.image.name");
+    list(&sandbox, &[&untagged]);
+    sandbox.ok(PUT);
+    assert_eq!(listed(&sandbox), json!([untagged]));
+
+    list(&sandbox, &[&entry]);
+    let two = body(&sandbox, &manifest(&config(&sandbox, "arm64"), &[&layer(&sandbox)]));
+    sandbox.ok(&format!("{PUT} --tag v1"));
+    let names = json!({"annotations": {REF_NAME: "v1", "io.containerd.image.name": "docker.io/library/x:1"}});
+    assert_eq!(listed(&sandbox), json!([with(on(&two, "arm64"), names), untagged]));
+}
+
+#[test]
+fn a_marker_alone_makes_a_layout_that_holds_nothing() {
+    let (sandbox, image) = with_body();
+    let fresh = sandbox.read("image/index.json");
+    fs::remove_file(sandbox.path("image/index.json")).expect("deleted");
+    let before = sandbox.tree();
+    for words in ["tag list", "catalog list"] {
+        sandbox.run(&format!("layout {words} --path image")).succeeds("", "");
+    }
+    let none = format!("image has no manifest 'v1' {SEE_TAGS}");
+    sandbox.refuses("layout manifest get --path image --ref v1", &none);
+    sandbox.refuses("layout tag add --path image --ref v1 v2", &none);
+    sandbox.write("x", "content");
+    sandbox.ok("layout blob upload --path image --file x");
+    fs::remove_file(sandbox.path("x")).expect("deleted");
+    fs::remove_file(sandbox.path(blob_name(&sha256(b"content")))).expect("deleted");
+    assert_eq!(sandbox.tree(), before, "reading makes no index, and neither does a blob");
+    // Whether it was lost cannot be known: nothing is collected.
+    sandbox.refuses("layout gc --path image", "index.json at image is not a valid OCI Image Index");
+
+    sandbox.run(&format!("{PUT} --tag v1")).succeeds(text(&image, "v1"), "");
+    assert_eq!(listed(&sandbox), json!([named(&image, "v1")]));
+    sandbox.is_valid();
+    sandbox.ok("layout tag delete --path image --ref v1");
+    assert_eq!(sandbox.read("image/index.json"), fresh);
 }

@@ -148,7 +148,7 @@ fn an_unknown_digest_has_an_empty_list_and_an_unknown_tag_is_an_error() {
         sandbox
             .refuses(&format!("{LIST} --ref {reference}"), &format!("image has no manifest '{reference}' {SEE_TAGS}"));
     }
-    sandbox.refuses(LIST, "no manifest is named; use --ref");
+    sandbox.misuses(LIST, "no manifest is named; use --ref");
 }
 
 #[test]
@@ -247,4 +247,23 @@ fn the_subject_may_be_of_another_algorithm_and_no_layout_is_needed_for_it() {
     sandbox
         .run(&format!("{LIST} --ref {sha512}"))
         .succeeds("", format!("Warning: blob {} referenced by index.json does not exist\n", digest(&sbom)));
+}
+
+#[test]
+fn an_artifact_manifest_is_a_referrer_too() {
+    let sandbox = Sandbox::new();
+    let subject = image(&sandbox, "amd64");
+    let artifact = artifact(&sandbox, &subject, &[&blob(&sandbox, "application/spdx+json", "sbom")]);
+    let expected = with(
+        bare(&artifact),
+        json!({"artifactType": "application/spdx+json", "annotations": {"com.example.key": "value"}}),
+    );
+    for entry in [artifact.clone(), document(&sandbox, &index(&[&artifact]))] {
+        list(&sandbox, &[&named(&subject, "v1"), &entry]);
+        assert_eq!(sandbox.ok_json(&format!("{LIST} --ref v1")), answer(&[&expected]));
+        sandbox
+            .run(&format!("{LIST} --ref v1 --artifact-type application/spdx+json"))
+            .succeeds(lines(&[&expected]), "");
+        assert_eq!(sandbox.ok_json(&format!("{LIST} --ref v1 --artifact-type a/b")), answer(&[]));
+    }
 }

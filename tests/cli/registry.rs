@@ -1,11 +1,13 @@
 //! What the tests of a layout as a registry have in common: documents that are stored by hand, as other programs do.
 
+use base64::Engine as _;
 use serde_json::{Value, json};
 
 use crate::support::*;
 
 pub(crate) const REF_NAME: &str = "org.opencontainers.image.ref.name";
 pub(crate) const EMPTY_TYPE: &str = "application/vnd.oci.empty.v1+json";
+pub(crate) const ARTIFACT_TYPE: &str = "application/vnd.oci.artifact.manifest.v1+json";
 
 /// What errors about names end with.
 pub(crate) const SEE_TAGS: &str = "(MANIFEST_UNKNOWN); 'layout tag list' shows what there is";
@@ -14,6 +16,7 @@ pub(crate) const TAG_GRAMMAR: &str =
     "is not a tag: up to 128 letters, digits and . _ - of which neither . nor - is the first (NAME_INVALID)";
 pub(crate) const REF_NAME_GRAMMAR: &str =
     "is not a reference name: letters and digits, joined by one of - . _ : @ + / or by -- (NAME_INVALID)";
+pub(crate) const IS_DIGEST: &str = "is a digest, or ends in one, and would be taken for it (NAME_INVALID)";
 pub(crate) const REPOSITORY_GRAMMAR: &str = "is not a repository name: lower-case letters and digits, joined by . _ __ or dashes, in parts between slashes (NAME_INVALID)";
 
 /// Stores content and returns a descriptor of it.
@@ -78,6 +81,13 @@ pub(crate) fn list(sandbox: &Sandbox, entries: &[&Value]) {
     sandbox.write("image/index.json", index(entries).to_string());
 }
 
+/// The descriptor with the content in it, which is not stored any more.
+pub(crate) fn embedded(sandbox: &Sandbox, descriptor: &Value) -> Value {
+    let content = sandbox.blob(digest(descriptor));
+    std::fs::remove_file(sandbox.path(blob_name(digest(descriptor)))).expect("deleted");
+    with(descriptor.clone(), json!({"data": base64::engine::general_purpose::STANDARD.encode(content)}))
+}
+
 /// What `index.json` lists.
 pub(crate) fn listed(sandbox: &Sandbox) -> Value {
     sandbox.index()["manifests"].clone()
@@ -89,6 +99,30 @@ pub(crate) fn digest(descriptor: &Value) -> &str {
 
 pub(crate) fn size(descriptor: &Value) -> u64 {
     descriptor["size"].as_u64().expect("a size")
+}
+
+/// A document of no image that names blobs as only its own specification says, by its media type.
+pub(crate) fn foreign(sandbox: &Sandbox, content: &Value, media_type: &str) -> Value {
+    blob(sandbox, media_type, &content.to_string())
+}
+
+/// What the image-spec once had for things that are no images: a manifest without a config, whose blobs are called so.
+pub(crate) fn artifact(sandbox: &Sandbox, subject: &Value, blobs: &[&Value]) -> Value {
+    let content = json!({
+        "mediaType": ARTIFACT_TYPE, "artifactType": "application/spdx+json", "blobs": blobs, "subject": subject,
+        "annotations": {"com.example.key": "value"},
+    });
+    document(sandbox, &content)
+}
+
+/// A manifest as Docker wrote it before there were media types for its parts.
+pub(crate) fn schema_1(sandbox: &Sandbox, layers: &[&str]) -> Value {
+    let layers: Vec<_> = layers.iter().map(|digest| json!({"blobSum": digest})).collect();
+    let content = json!({
+        "schemaVersion": 1, "name": "app", "tag": "v1", "architecture": "amd64", "fsLayers": layers,
+        "history": [{"v1Compatibility": "{}"}],
+    });
+    foreign(sandbox, &content, "application/vnd.docker.distribution.manifest.v1+prettyjws")
 }
 
 /// A layout with an image that has a ref name.

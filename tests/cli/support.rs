@@ -241,6 +241,11 @@ impl Sandbox {
         tree
     }
 
+    /// The names and contents in the directory. What is stored once more is new again, and only its time says so.
+    pub(crate) fn contents(&self) -> BTreeMap<String, Option<String>> {
+        self.tree().into_iter().map(|(name, (content, _))| (name, content)).collect()
+    }
+
     /// The program, with nothing on stdin and nothing in the environment that it looks at.
     pub(crate) fn command(&self) -> Command {
         let mut command = Command::new(assert_cmd::cargo::cargo_bin!("regshape"));
@@ -297,6 +302,21 @@ impl Sandbox {
         let before = self.tree();
         self.run(words).fails(format!("Error: {message}\n"));
         assert_eq!(self.tree(), before, "{words} changed something");
+    }
+
+    /// Runs a command whose words do not go together or are not enough, which must change nothing.
+    #[track_caller]
+    pub(crate) fn misuses(&self, words: &str, message: &str) {
+        self.misuses_words(words, &[], message);
+    }
+
+    /// The same for words that may hold spaces, or nothing.
+    #[track_caller]
+    pub(crate) fn misuses_words(&self, words: &str, more: &[&str], message: &str) {
+        let before = self.tree();
+        let outcome = self.run_words(words.split_whitespace().chain(more.iter().copied()));
+        outcome.is(2, "", format!("Error: {message}\n"));
+        assert_eq!(self.tree(), before, "{words} {more:?} changed something");
     }
 
     #[track_caller]

@@ -223,7 +223,7 @@ fn what_is_no_tag_is_refused_and_nothing_is_changed() {
     sandbox.refuses(&format!("{ADD} --ref none v2"), &format!("image has no manifest 'none' {SEE_TAGS}"));
     sandbox
         .refuses(&format!("{ADD} --repo none --ref v1 v2"), &format!("image has no repository 'none' {SEE_CATALOG}"));
-    sandbox.refuses(&format!("{ADD} v2"), "no manifest is named; use --ref");
+    sandbox.misuses(&format!("{ADD} v2"), "no manifest is named; use --ref");
 }
 
 #[test]
@@ -271,4 +271,39 @@ fn tags_that_are_added_at_the_same_time_are_all_there() {
     }
     let expected: String = (0..=8).map(|number| format!("v{number}\n")).collect();
     assert_eq!(sandbox.ok("layout tag list -p image --repo app"), expected);
+}
+
+#[test]
+fn a_name_that_would_be_taken_for_a_digest_is_refused() {
+    let (sandbox, image) = with_image("v1");
+    sandbox.write("m.json", sandbox.blob(digest(&image)));
+    let sha512 = format!("sha512:{}", "0".repeat(128));
+    for name in
+        [digest(&image), &sha256(b"other"), &sha512, &format!("app@{}", digest(&image)), &format!("a:1@{sha512}")]
+    {
+        for words in [
+            format!("{ADD} --ref v1 good {name}"),
+            format!("layout tag move --path image --ref v1 {name}"),
+            format!("layout manifest put --path image --file m.json --tag good --tag {name}"),
+        ] {
+            sandbox.refuses(&words, &format!("'{name}' {IS_DIGEST}"));
+        }
+    }
+    // What only looks like one is none.
+    for name in ["sha256:abc", "app:v1", &format!("{}0", digest(&image)), &format!("x-{}", digest(&image))] {
+        sandbox.ok(&format!("{ADD} --ref v1 {name}"));
+    }
+    assert_eq!(listed(&sandbox).as_array().expect("a list").len(), 5);
+}
+
+#[test]
+fn a_tag_that_is_given_twice_is_listed_once() {
+    let (sandbox, image) = with_image("v1");
+    sandbox.run(&format!("{ADD} --ref v1 v2 v3 v2")).succeeds(text(&image, "v2, v3"), "");
+    assert_eq!(listed(&sandbox), json!([named(&image, "v1"), named(&image, "v2"), named(&image, "v3")]));
+    assert_eq!(
+        sandbox.ok_json(&format!("{ADD} --ref v1 --repo app --default-repo app v4 v4")),
+        json!({"digest": image["digest"], "tags": ["app:v4"]})
+    );
+    assert_eq!(sandbox.ok("layout tag list -p image"), "app:v4\nv1\nv2\nv3\n");
 }

@@ -99,9 +99,9 @@ fn a_digest_is_no_tag() {
 #[test]
 fn an_empty_or_unknown_tag_is_an_error() {
     let (sandbox, image) = with_image("app:v1");
-    refuses_words(&sandbox, DELETE, &["--ref", ""], "the value of --ref is empty");
-    refuses_words(&sandbox, DELETE, &["--repo", "app", "--ref", ""], "the value of --ref is empty");
-    sandbox.refuses(DELETE, "no manifest is named; use --ref");
+    sandbox.misuses_words(DELETE, &["--ref", ""], "the value of --ref is empty");
+    sandbox.misuses_words(DELETE, &["--repo", "app", "--ref", ""], "the value of --ref is empty");
+    sandbox.misuses(DELETE, "no manifest is named; use --ref");
     for reference in ["v1", "app", "app:v2", "app:"] {
         sandbox.refuses(&format!("{DELETE} --ref {reference}"), &format!("image has no tag '{reference}' {SEE_TAGS}"));
     }

@@ -130,7 +130,7 @@ fn what_is_no_tag_or_not_there_is_refused() {
     }
     sandbox.refuses(&format!("{MOVE} --ref v1 v2"), &format!("image has no manifest 'v1' {SEE_TAGS}"));
     sandbox.refuses(&format!("{MOVE} --repo x --ref v1 v2"), &format!("image has no repository 'x' {SEE_CATALOG}"));
-    refuses_words(&sandbox, MOVE, &["--ref", "", "v2"], "the value of --ref is empty");
+    sandbox.misuses_words(MOVE, &["--ref", "", "v2"], "the value of --ref is empty");
     is_usage_error(&sandbox, &format!("{MOVE} --ref app:v1"));
     is_usage_error(&sandbox, &format!("{MOVE} --ref app:v1 v2 v3"));
 }

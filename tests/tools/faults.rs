@@ -4,19 +4,22 @@
 //! and one that is asked to end there. After each the layout is valid, everything that was there before still is, the same
 //! command succeeds and leaves no temporary file; a command that reported an error changed nothing, and one that was asked
 //! to end changed nothing or did its work. A collection of garbage may have done a part of its work, and a command that
-//! makes the layout that it stores something in may have made an empty one.
+//! makes the layout that it stores something in may have made an empty one. Where a command writes a whole layout or file,
+//! there is either what was there before or all of it, even if it was killed.
 
 use std::collections::BTreeMap;
 use std::os::unix::process::ExitStatusExt;
 use std::process::Output;
 
 use crate::lab::Lab;
+use crate::samples::single;
 
 /// The calls that change something, or wait for it to be on the disk.
-const CALLS: [&str; 14] = [
+const CALLS: [&str; 15] = [
     "open",
     "openat",
     "write",
+    "copy_file_range",
     "fsync",
     "fdatasync",
     "flock",
@@ -32,6 +35,12 @@ const CALLS: [&str; 14] = [
 
 /// Takes the files without a name away, as some file systems have none: they alone are opened with this call.
 const NAMED: [&str; 2] = ["-e", "inject=open:error=EOPNOTSUPP"];
+
+/// Of a call that is made more often than this, each is tried with one of the faults only where all would take too long.
+const MANY: usize = 8;
+
+/// How many of them, at the end: before, the program is loaded and the source is read.
+const LAST: usize = 60;
 
 /// What a call that fails may say.
 const FAILURES: [&str; 3] = ["ENOSPC", "EIO", "EACCES"];
@@ -159,6 +168,61 @@ fn gc_survives_every_fault() {
     Case { made: Made::Garbage, again: Again::GoesOn, ..Case::of("gc -p image") }.survives();
 }
 
+#[test]
+fn export_to_a_new_directory_survives_every_fault() {
+    Case::of("export -p image/from -o image/new").on_archives().survives();
+}
+
+#[test]
+fn export_to_a_new_directory_survives_every_fault_with_named_temporary_files() {
+    Case::of("export -p image/from -o image/new").on_archives().with_named_files().survives();
+}
+
+#[test]
+fn export_to_an_empty_directory_survives_every_fault() {
+    Case::of("export -p image/from -o image/empty").on_archives().survives();
+}
+
+#[test]
+fn export_to_a_layout_survives_every_fault() {
+    Case::of("export -p image/from --ref x -o image/there").on_archives().survives();
+}
+
+#[test]
+fn export_to_a_layout_survives_every_fault_with_named_temporary_files() {
+    Case::of("export -p image/from --ref x -o image/there").on_archives().with_named_files().survives();
+}
+
+#[test]
+fn export_to_an_archive_survives_every_fault() {
+    Case::of("export -p image/from -o image/new.tar").on_archives().survives();
+}
+
+#[test]
+fn export_to_an_archive_that_is_there_survives_every_fault_with_named_temporary_files() {
+    Case::of("export -p image/from -o image/old.tar.gz").on_archives().with_named_files().survives();
+}
+
+#[test]
+fn import_of_a_new_layout_survives_every_fault() {
+    Case::of("import -p image/new -f image/x.tar").on_archives().survives();
+}
+
+#[test]
+fn import_into_a_layout_survives_every_fault() {
+    Case::of("import -p image/there -f image/x.tar").on_archives().survives();
+}
+
+#[test]
+fn join_survives_every_fault() {
+    Case::of("join -p image/from:x -p image/there:v2 -o image/new --ref-name v1").on_archives().survives();
+}
+
+#[test]
+fn join_to_an_archive_survives_every_fault() {
+    Case::of("join -p image/x.tar -p image/there:v2 -o image/old.tar.gz --ref-name v1").on_archives().survives();
+}
+
 /// A reader that finds a blob gone because somebody replaced the image meanwhile looks again.
 #[test]
 fn a_reader_is_not_confused_by_a_writer() {
@@ -203,6 +267,9 @@ enum Made {
     Garbage,
     /// Two of them, in the directories `from` and `there`.
     Registries,
+    /// Layouts in the directories `from`, which has one more image with a large layer, `x`, and `there`; `x.tar`, an archive
+    /// of that image; `old.tar.gz`, which may be replaced; and an empty directory, `empty`.
+    Archives,
 }
 
 /// What comes of a command that is run again once it has done its work.
@@ -228,6 +295,10 @@ impl Case {
         Self { made: Made::Registry, ..self }
     }
 
+    fn on_archives(self) -> Self {
+        Self { made: Made::Archives, ..self }
+    }
+
     /// Makes what the command works on.
     fn make(&self, lab: &Lab) {
         build(lab);
@@ -251,6 +322,22 @@ impl Case {
                 lab.regshape(&["layout", "blob", "delete", "-p", "image", "--digest", LOOSE]);
                 lab.run("mv", &["image", "layouts/there"]);
                 lab.run("mv", &["layouts", "image"]);
+            }
+            Made::Archives => {
+                lab.run("mkdir", &["-p", "layouts/empty"]);
+                lab.run("cp", &["-a", "image", "layouts/there"]);
+                lab.write("large.tar", [single("large", "large"), vec![0; 1 << 20], vec![1; 512]].concat());
+                for words in [
+                    "add layer -p image -f large.tar --media-type application/vnd.oci.image.layer.v1.tar -q",
+                    "generate config -p image --architecture arm64 -q",
+                    "generate manifest -p image --ref-name x -q",
+                    "export -p image --ref x -o layouts/x.tar -q",
+                ] {
+                    lab.regshape(&[vec!["layout"], words.split(' ').collect()].concat());
+                }
+                lab.run("mv", &["image", "layouts/from"]);
+                lab.run("mv", &["layouts", "image"]);
+                lab.write("image/old.tar.gz", "old");
             }
         }
     }
@@ -285,7 +372,13 @@ impl Case {
             }
             for at in 1..=counted.get(call).copied().unwrap_or_default() {
                 let failure = FAILURES[at % FAILURES.len()];
-                for fault in [format!("error={failure}"), "signal=KILL".to_owned(), "signal=TERM".to_owned()] {
+                let faults = [format!("error={failure}"), "signal=KILL".to_owned(), "signal=TERM".to_owned()];
+                for (number, fault) in faults.into_iter().enumerate() {
+                    // Where there are many alike, one each: it would take too long.
+                    let is_many = self.made == Made::Archives && counted[call] > MANY;
+                    if is_many && (at % 3 != number || at + LAST < counted[call]) {
+                        continue;
+                    }
                     fresh();
                     let inject = format!("inject={call}:{fault}:when={at}");
                     let traced = format!("trace=open,{call}");
@@ -298,6 +391,8 @@ impl Case {
                     let found = lab.tree("image");
                     // Where it is not all or nothing.
                     let is_between = match self.again {
+                        // The disk may refuse the last thing that is asked of it, when all is there.
+                        _ if self.made == Made::Archives => found == after,
                         Again::GoesOn => after.iter().all(|file| found.get(file.0) == Some(file.1)),
                         _ => self.makes_a_layout() && is_empty_but_for(&lab, &found, &before),
                     };
@@ -312,6 +407,22 @@ impl Case {
                         assert!(is_all_or_nothing || is_between && !is_done, "{case}: {:?}", found.keys());
                         assert!(!found.is_empty() || !lab.path("image").exists(), "{case}: a directory is left");
                     }
+                    if self.made == Made::Archives {
+                        // Of what could not be deleted nobody is told: the next one takes it away.
+                        let may_be_left = fault == "signal=KILL" || output.status.success();
+                        assert!(may_be_left || temporary(&lab).is_empty(), "{case}: {:?}", temporary(&lab));
+                        // What it makes is not there, or all of it.
+                        let target = self.target();
+                        let of = |files: &BTreeMap<String, Vec<u8>>| {
+                            let mut files = without_temporary(files.clone());
+                            files.retain(|name, _| name.starts_with(target));
+                            files
+                        };
+                        let is_whole = of(&found) == of(&before) || of(&found) == of(&after);
+                        let looks_like_one = target != "image/there" && lab.path(target).join("oci-layout").exists();
+                        let has_to_be = target == "image/new" || target.contains(".tar") || looks_like_one;
+                        assert!(is_whole || !has_to_be, "{case}: {:?}", found.keys());
+                    }
                     self.check(&lab, &case);
                     if self.again == Again::Fails && without_temporary(lab.tree("image")) == after {
                         continue;
@@ -322,13 +433,23 @@ impl Case {
                     lab.regshape(&words);
                     self.check(&lab, &case);
                     let found = lab.tree("image");
-                    assert_eq!(found, without_temporary(found.clone()), "{case}");
-                    if self.again == Again::GoesOn {
-                        assert_eq!(found, after, "{case}");
+                    assert!(found == without_temporary(found.clone()), "{case}: {:?}", found.keys());
+                    if self.made == Made::Archives {
+                        assert_eq!(temporary(&lab), [""; 0], "{case}");
+                    }
+                    if self.again == Again::GoesOn || self.made == Made::Archives {
+                        assert!(found == after, "{case}: {:?}", found.keys());
                     }
                 }
             }
         }
+    }
+
+    /// Returns what the command writes.
+    fn target(&self) -> &str {
+        let words: Vec<&str> = self.words.split(' ').collect();
+        let flag = if words[1] == "import" { "-p" } else { "-o" };
+        words[words.iter().position(|word| *word == flag).expect("it says where to write") + 1]
     }
 
     /// Tells whether the command makes a layout before it does its work.
@@ -338,7 +459,7 @@ impl Case {
 
     /// Checks that the layouts are valid, and that everything is in them that the command does not take away.
     fn check(&self, lab: &Lab, case: &str) {
-        for layout in ["image", "image/from", "image/there", "image/new/one"] {
+        for layout in ["image", "image/from", "image/there", "image/new", "image/new/one", "image/empty"] {
             if lab.path(layout).join("oci-layout").exists() {
                 lab.validate(layout);
             }
@@ -346,6 +467,7 @@ impl Case {
         let layouts: &[&str] = match self.made {
             Made::Nothing => return,
             Made::Registries => &["image/from", "image/there"],
+            Made::Archives => &["image/there"],
             _ => &["image"],
         };
         for layout in layouts {
@@ -374,6 +496,12 @@ fn is_empty_but_for(lab: &Lab, found: &BTreeMap<String, Vec<u8>>, before: &BTree
 fn without_temporary(mut files: BTreeMap<String, Vec<u8>>) -> BTreeMap<String, Vec<u8>> {
     files.retain(|name, _| !name.contains(".regshape-tmp-"));
     files
+}
+
+/// Returns the temporary files and directories that are anywhere.
+fn temporary(lab: &Lab) -> Vec<String> {
+    let found = lab.run("find", &["image", "tmp", "-name", ".regshape-tmp-*", "-o", "-path", "tmp/*"]);
+    found.lines().map(str::to_owned).collect()
 }
 
 /// The blob that nothing refers to, `loose`.

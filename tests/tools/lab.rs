@@ -172,6 +172,11 @@ impl Lab {
 
     /// Returns the manifest that bears a ref name in a layout.
     pub(crate) fn manifest(&self, layout: &str, ref_name: &str) -> Value {
+        serde_json::from_slice(&self.manifest_bytes(layout, ref_name)).expect("a manifest")
+    }
+
+    /// Returns the bytes of the manifest that bears a ref name in a layout.
+    pub(crate) fn manifest_bytes(&self, layout: &str, ref_name: &str) -> Vec<u8> {
         let index = self.json(&format!("{layout}/index.json"));
         let entries = index["manifests"].as_array().expect("an index with entries");
         let entry = entries
@@ -179,7 +184,7 @@ impl Lab {
             .find(|entry| entry["annotations"]["org.opencontainers.image.ref.name"] == ref_name)
             .unwrap_or_else(|| panic!("no {ref_name} in {index}"));
         let digest = entry["digest"].as_str().expect("a digest");
-        serde_json::from_slice(&self.blob(layout, digest)).expect("a manifest")
+        self.blob(layout, digest)
     }
 
     /// Says that a layout is valid, in the words of the program itself.

@@ -9,6 +9,7 @@
 // The program itself is under test.
 #![cfg(all(unix, feature = "cli"))]
 
+mod archives;
 mod compressors;
 mod edits;
 mod faults;

@@ -11,7 +11,7 @@ use regshape::layout::{LayerInput, LayerOptions, LayerPlan, StagedLayer, Treatme
 use regshape::oci::MediaType;
 use serde::Serialize;
 
-use super::{Common, Context, Leaf, WriteArgs};
+use super::{Base, Common, Context, Leaf, WriteArgs};
 use crate::cli::args::{AnnotationArgs, BoundsArgs, YesArg};
 use crate::cli::prompt::Prompt;
 use crate::cli::ui::{Block, Screen, printable};
@@ -86,8 +86,8 @@ impl Screen for Staged {
 impl Leaf for Args {
     const NAME: &'static str = "layout add layer";
 
-    fn common(&self) -> &Common {
-        &self.common
+    fn base(&self) -> &Base {
+        &self.common.base
     }
 
     fn run(self, context: &Context) -> anyhow::Result<ExitCode> {

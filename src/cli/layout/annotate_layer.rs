@@ -6,7 +6,7 @@ use regshape::layout::{Error, StagedLayer};
 use regshape::oci::{Annotations, Digest, MediaType};
 use serde::Serialize;
 
-use super::{Common, Context, Leaf, WriteArgs};
+use super::{Base, Common, Context, Leaf, WriteArgs};
 use crate::cli::args::AnnotationArgs;
 use crate::cli::ui::{Block, Screen};
 
@@ -61,8 +61,8 @@ impl Screen for Annotated {
 impl Leaf for Args {
     const NAME: &'static str = "layout annotate layer";
 
-    fn common(&self) -> &Common {
-        &self.common
+    fn base(&self) -> &Base {
+        &self.common.base
     }
 
     fn run(self, context: &Context) -> anyhow::Result<ExitCode> {

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use super::manifest_screen::ManifestScreen;
-use super::{Common, Context, Leaf, WriteArgs};
+use super::{Base, Common, Context, Leaf, WriteArgs};
 use crate::cli::args::AnnotationArgs;
 
 /// Add or replace annotations of the generated manifest
@@ -29,8 +29,8 @@ pub(super) struct Args {
 impl Leaf for Args {
     const NAME: &'static str = "layout annotate manifest";
 
-    fn common(&self) -> &Common {
-        &self.common
+    fn base(&self) -> &Base {
+        &self.common.base
     }
 
     fn run(self, context: &Context) -> anyhow::Result<ExitCode> {

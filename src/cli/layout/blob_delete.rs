@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use super::blob_screen::{BlobScreen, DigestArg};
 use super::registry::{Need, RegistryArgs};
-use super::{Common, Context, Leaf, WriteArgs};
+use super::{Base, Common, Context, Leaf, WriteArgs};
 
 /// Delete a blob that nothing refers to
 #[derive(Debug, clap::Args)]
@@ -25,8 +25,8 @@ pub(super) struct Args {
 impl Leaf for Args {
     const NAME: &'static str = "layout blob delete";
 
-    fn common(&self) -> &Common {
-        &self.common
+    fn base(&self) -> &Base {
+        &self.common.base
     }
 
     fn run(self, context: &Context) -> anyhow::Result<ExitCode> {

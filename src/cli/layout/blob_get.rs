@@ -7,12 +7,13 @@ use std::process::ExitCode;
 use anyhow::ensure;
 use regshape::layout::{BlobReader, ByteRange, Error};
 use regshape::oci::Digest;
-use serde::Serialize;
 
 use super::blob_screen::DigestArg;
 use super::registry::{Place, RegistryArgs};
-use super::{Common, Context, Leaf};
-use crate::cli::ui::{Block, Screen, is_stdout, write_stdout};
+use super::written_screen::WrittenScreen;
+use super::{Base, Common, Context, Leaf};
+use crate::cli::error::Usage;
+use crate::cli::ui::{is_stdout, write_stdout};
 
 /// Write a blob, or a part of it
 ///
@@ -63,28 +64,11 @@ fn parse_range(text: &str) -> Result<Range, String> {
     }
 }
 
-#[derive(Serialize)]
-struct Written {
-    digest: Digest,
-    size: u64,
-    output: String,
-}
-
-impl Screen for Written {
-    fn text(&self) -> String {
-        Block::new("Wrote blob:", 6)
-            .line("digest", &self.digest)
-            .line("size", self.size)
-            .line("output", &self.output)
-            .finish()
-    }
-}
-
 impl Leaf for Args {
     const NAME: &'static str = "layout blob get";
 
-    fn common(&self) -> &Common {
-        &self.common
+    fn base(&self) -> &Base {
+        &self.common.base
     }
 
     fn run(self, context: &Context) -> anyhow::Result<ExitCode> {
@@ -96,10 +80,14 @@ impl Leaf for Args {
         if let Some(output) = self.output.as_deref().filter(|output| !is_stdout(output)) {
             let size = reader.save(output, Some(&|bytes| progress.advance(bytes)))?;
             drop(progress);
-            context.ui.result(&Written { digest, size, output: output.display().to_string() })?;
+            context.ui.result(&WrittenScreen::new("Wrote blob:", digest, size, output))?;
             return Ok(ExitCode::SUCCESS);
         }
-        ensure!(!self.common.json, "--json writes to standard output; say with --output where the blob goes");
+        if self.common.base.json {
+            return Err(
+                Usage("--json writes to standard output; say with --output where the blob goes".to_owned()).into()
+            );
+        }
         ensure!(
             self.output.is_some() || !io::stdout().is_terminal(),
             "standard output is a terminal; use --output FILE, or --output - to write to it all the same"

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use super::blob_screen::{BlobScreen, DigestArg};
 use super::registry::RegistryArgs;
-use super::{Common, Context, Leaf};
+use super::{Base, Common, Context, Leaf};
 
 /// Tell whether a blob is there, and its size
 ///
@@ -25,8 +25,8 @@ pub(super) struct Args {
 impl Leaf for Args {
     const NAME: &'static str = "layout blob head";
 
-    fn common(&self) -> &Common {
-        &self.common
+    fn base(&self) -> &Base {
+        &self.common.base
     }
 
     fn run(self, context: &Context) -> anyhow::Result<ExitCode> {

@@ -6,7 +6,7 @@ use anyhow::Context as _;
 
 use super::blob_screen::{BlobScreen, DigestArg};
 use super::registry::{Need, RegistryArgs, name_error};
-use super::{Common, Context, Leaf, WriteArgs};
+use super::{Base, Common, Context, Leaf, WriteArgs};
 
 /// Make a blob of one repository available in another
 ///
@@ -33,8 +33,8 @@ pub(super) struct Args {
 impl Leaf for Args {
     const NAME: &'static str = "layout blob mount";
 
-    fn common(&self) -> &Common {
-        &self.common
+    fn base(&self) -> &Base {
+        &self.common.base
     }
 
     fn run(self, context: &Context) -> anyhow::Result<ExitCode> {

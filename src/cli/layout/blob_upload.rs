@@ -7,7 +7,7 @@ use regshape::layout::Expected;
 
 use super::blob_screen::BlobScreen;
 use super::registry::{Need, RegistryArgs, parse_digest};
-use super::{Common, Context, Leaf, WriteArgs};
+use super::{Base, Common, Context, Leaf, WriteArgs};
 use crate::cli::args::open_input;
 
 /// Store a blob
@@ -35,8 +35,8 @@ pub(super) struct Args {
 impl Leaf for Args {
     const NAME: &'static str = "layout blob upload";
 
-    fn common(&self) -> &Common {
-        &self.common
+    fn base(&self) -> &Base {
+        &self.common.base
     }
 
     fn run(self, context: &Context) -> anyhow::Result<ExitCode> {

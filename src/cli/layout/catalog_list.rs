@@ -7,7 +7,7 @@ use regshape::oci::RepositoryName;
 use serde::Serialize;
 
 use super::registry::KindArgs;
-use super::{Common, Context, Leaf};
+use super::{Base, Common, Context, Leaf};
 use crate::cli::args::PageArgs;
 use crate::cli::ui::Screen;
 
@@ -41,8 +41,8 @@ impl Screen for Catalog {
 impl Leaf for Args {
     const NAME: &'static str = "layout catalog list";
 
-    fn common(&self) -> &Common {
-        &self.common
+    fn base(&self) -> &Base {
+        &self.common.base
     }
 
     fn run(self, context: &Context) -> anyhow::Result<ExitCode> {

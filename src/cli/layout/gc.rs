@@ -6,7 +6,7 @@ use std::time::Duration;
 use regshape::layout::{Garbage, GarbageOptions, Layout, Swept};
 use serde::Serialize;
 
-use super::{Common, Context, Leaf, WriteArgs};
+use super::{Base, Common, Context, Leaf, WriteArgs};
 use crate::cli::ui::{Block, Screen};
 
 /// Delete what nothing needs any more
@@ -46,7 +46,7 @@ impl Screen for Collected {
             .line("blobs", swept(blobs))
             .line("uploads", swept(uploads))
             .line("temporary files", swept(temporary_files));
-        for (label, kept) in [("too young", kept), ("staged", staged)] {
+        for (label, kept) in [("kept", kept), ("staged", staged)] {
             if kept.count > 0 {
                 block = block.line(label, swept(kept));
             }
@@ -62,8 +62,8 @@ impl Screen for Collected {
 impl Leaf for Args {
     const NAME: &'static str = "layout gc";
 
-    fn common(&self) -> &Common {
-        &self.common
+    fn base(&self) -> &Base {
+        &self.common.base
     }
 
     fn run(self, context: &Context) -> anyhow::Result<ExitCode> {

@@ -7,7 +7,7 @@ use regshape::layout::ConfigOptions;
 use regshape::oci::MediaType;
 
 use super::config_screen::ConfigScreen;
-use super::{Common, Context, Leaf, WriteArgs};
+use super::{Base, Common, Context, Leaf, WriteArgs};
 use crate::cli::args::{AnnotationArgs, YesArg, said};
 use crate::cli::prompt::Prompt;
 
@@ -41,13 +41,13 @@ pub(super) struct Args {
 impl Leaf for Args {
     const NAME: &'static str = "layout generate config";
 
-    fn common(&self) -> &Common {
-        &self.common
+    fn base(&self) -> &Base {
+        &self.common.base
     }
 
     fn run(self, context: &Context) -> anyhow::Result<ExitCode> {
         let layout = context.open_to_write(&self.common.path, &self.write)?;
-        let created = source_date(std::env::var("SOURCE_DATE_EPOCH").ok().as_deref())?;
+        let created = source_seconds()?.map(date);
         let media_type = self.media_type.map(|media_type| media_type.parse()).transpose()?;
         let architecture = self.architecture.map(|architecture| said("--architecture", architecture)).transpose()?;
         let os = self.os.map(|os| said("--os", os)).transpose()?;
@@ -73,16 +73,25 @@ impl Leaf for Args {
     }
 }
 
-/// Returns the time that SOURCE_DATE_EPOCH says, as configs have it.
-fn source_date(seconds: Option<&str>) -> anyhow::Result<Option<String>> {
+/// Returns the time that SOURCE_DATE_EPOCH says, in seconds since 1970.
+pub(super) fn source_seconds() -> anyhow::Result<Option<u64>> {
+    parse_seconds(std::env::var("SOURCE_DATE_EPOCH").ok().as_deref())
+}
+
+fn parse_seconds(seconds: Option<&str>) -> anyhow::Result<Option<u64>> {
     /// The last second of the year 9999: RFC 3339 has four digits for the year.
     const LAST: u64 = 253_402_300_799;
     let Some(text) = seconds.filter(|text| !text.is_empty()) else { return Ok(None) };
     let seconds = text.parse().ok().filter(|seconds| *seconds <= LAST).with_context(|| {
         format!("SOURCE_DATE_EPOCH is '{}', not a number of seconds since 1970", text.escape_debug())
     })?;
+    Ok(Some(seconds))
+}
+
+/// Returns a time as configs have it.
+fn date(seconds: u64) -> String {
     let time = std::time::UNIX_EPOCH + std::time::Duration::from_secs(seconds);
-    Ok(Some(humantime::format_rfc3339_seconds(time).to_string()))
+    humantime::format_rfc3339_seconds(time).to_string()
 }
 
 #[cfg(test)]
@@ -91,7 +100,7 @@ mod tests {
 
     #[test]
     fn the_source_date_is_a_number_of_seconds() {
-        let date = |text| source_date(Some(text)).map_err(|error| error.to_string());
+        let date = |text| parse_seconds(Some(text)).map(|seconds| seconds.map(date)).map_err(|error| error.to_string());
         assert_eq!(date("0"), Ok(Some("1970-01-01T00:00:00Z".to_owned())));
         assert_eq!(date("253402300799"), Ok(Some("9999-12-31T23:59:59Z".to_owned())));
         assert_eq!(date(""), Ok(None));

@@ -6,7 +6,7 @@ use regshape::layout::ManifestOptions;
 use regshape::oci::{MediaType, RefName};
 
 use super::manifest_screen::ManifestScreen;
-use super::{Common, Context, Leaf, WriteArgs};
+use super::{Base, Common, Context, Leaf, WriteArgs};
 use crate::cli::args::{AnnotationArgs, YesArg};
 use crate::cli::prompt::Prompt;
 
@@ -37,8 +37,8 @@ pub(super) struct Args {
 impl Leaf for Args {
     const NAME: &'static str = "layout generate manifest";
 
-    fn common(&self) -> &Common {
-        &self.common
+    fn base(&self) -> &Base {
+        &self.common.base
     }
 
     fn run(self, context: &Context) -> anyhow::Result<ExitCode> {

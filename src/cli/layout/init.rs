@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use regshape::layout::Layout;
 use serde::Serialize;
 
-use super::{Common, Context, Leaf, WriteArgs};
+use super::{Base, Common, Context, Leaf, WriteArgs};
 use crate::cli::ui::{Screen, printable};
 
 /// Initialise a new, empty OCI image layout
@@ -34,8 +34,8 @@ impl Screen for Initialised {
 impl Leaf for Args {
     const NAME: &'static str = "layout init";
 
-    fn common(&self) -> &Common {
-        &self.common
+    fn base(&self) -> &Base {
+        &self.common.base
     }
 
     fn run(self, context: &Context) -> anyhow::Result<ExitCode> {

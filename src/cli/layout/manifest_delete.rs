@@ -5,8 +5,8 @@ use std::process::ExitCode;
 use regshape::oci::Digest;
 use serde::Serialize;
 
-use super::registry::{Need, RefArgs, RegistryArgs};
-use super::{Common, Context, Leaf, WriteArgs};
+use super::registry::ChangeArgs;
+use super::{Base, Context, Leaf};
 use crate::cli::ui::{Block, Screen};
 
 /// Take a manifest out of index.json, with all its tags
@@ -18,13 +18,7 @@ use crate::cli::ui::{Block, Screen};
 )]
 pub(super) struct Args {
     #[command(flatten)]
-    common: Common,
-    #[command(flatten)]
-    registry: RegistryArgs,
-    #[command(flatten)]
-    reference: RefArgs,
-    #[command(flatten)]
-    write: WriteArgs,
+    change: ChangeArgs,
 }
 
 #[derive(Serialize)]
@@ -44,13 +38,12 @@ impl Screen for Deleted {
 impl Leaf for Args {
     const NAME: &'static str = "layout manifest delete";
 
-    fn common(&self) -> &Common {
-        &self.common
+    fn base(&self) -> &Base {
+        &self.change.common.base
     }
 
     fn run(self, context: &Context) -> anyhow::Result<ExitCode> {
-        let place =
-            context.to_change(&self.common, &self.registry, self.reference.given(), Need::There, &self.write)?;
+        let place = self.change.place(context)?;
         let (digest, tags) = place.repository.delete_manifest(place.reference()?)?;
         let tags = tags.iter().map(|tag| place.called(tag)).collect();
         context.ui.result(&Deleted { digest, tags, status: "deleted" })?;

@@ -5,9 +5,8 @@ use std::process::ExitCode;
 use regshape::oci::Descriptor;
 use serde::Serialize;
 
-use super::registry::{RefArgs, RegistryArgs};
-use super::{Common, Context, Leaf};
-use crate::cli::args::PlatformArg;
+use super::registry::ManifestArgs;
+use super::{Base, Context, Leaf};
 use crate::cli::ui::{Screen, json};
 
 /// Print the descriptor of a manifest, as it stands in index.json or in a nested index
@@ -17,13 +16,7 @@ use crate::cli::ui::{Screen, json};
 #[command(after_help = "Example:\n  regshape layout manifest descriptor --path ./my-image --ref latest")]
 pub(super) struct Args {
     #[command(flatten)]
-    common: Common,
-    #[command(flatten)]
-    registry: RegistryArgs,
-    #[command(flatten)]
-    reference: RefArgs,
-    #[command(flatten)]
-    platform: PlatformArg,
+    manifest: ManifestArgs,
 }
 
 /// A descriptor; its text is its JSON.
@@ -40,13 +33,12 @@ impl Screen for Shown {
 impl Leaf for Args {
     const NAME: &'static str = "layout manifest descriptor";
 
-    fn common(&self) -> &Common {
-        &self.common
+    fn base(&self) -> &Base {
+        &self.manifest.common.base
     }
 
     fn run(self, context: &Context) -> anyhow::Result<ExitCode> {
-        let platform = self.platform.platform()?;
-        let place = context.to_read(&self.common, &self.registry, self.reference.given())?;
+        let (place, platform) = self.manifest.place(context)?;
         let descriptor = place.repository.resolve_for(place.reference()?, platform.as_ref())?;
         context.ui.result(&Shown(descriptor))?;
         Ok(ExitCode::SUCCESS)

@@ -5,14 +5,13 @@ use std::process::ExitCode;
 
 use clap::ValueEnum;
 use regshape::layout::{StoredManifest, save};
-use regshape::oci::Digest;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use super::registry::{RefArgs, RegistryArgs};
-use super::{Common, Context, Leaf};
-use crate::cli::args::PlatformArg;
-use crate::cli::ui::{Block, Screen, is_stdout, json, write_stdout};
+use super::registry::ManifestArgs;
+use super::written_screen::WrittenScreen;
+use super::{Base, Context, Leaf};
+use crate::cli::ui::{Screen, is_stdout, json, write_stdout};
 
 /// Write a manifest or index as it is stored, or a part of it
 ///
@@ -23,13 +22,7 @@ use crate::cli::ui::{Block, Screen, is_stdout, json, write_stdout};
 )]
 pub(super) struct Args {
     #[command(flatten)]
-    common: Common,
-    #[command(flatten)]
-    registry: RegistryArgs,
-    #[command(flatten)]
-    reference: RefArgs,
-    #[command(flatten)]
-    platform: PlatformArg,
+    manifest: ManifestArgs,
     /// Write to FILE; - is standard output [default: -]
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
@@ -57,23 +50,6 @@ impl Part {
     }
 }
 
-#[derive(Serialize)]
-struct Written {
-    digest: Digest,
-    size: usize,
-    output: String,
-}
-
-impl Screen for Written {
-    fn text(&self) -> String {
-        Block::new("Wrote manifest:", 6)
-            .line("digest", &self.digest)
-            .line("size", self.size)
-            .line("output", &self.output)
-            .finish()
-    }
-}
-
 /// A document; its text is its JSON.
 #[derive(Serialize)]
 #[serde(transparent)]
@@ -88,13 +64,12 @@ impl Screen for Shown {
 impl Leaf for Args {
     const NAME: &'static str = "layout manifest get";
 
-    fn common(&self) -> &Common {
-        &self.common
+    fn base(&self) -> &Base {
+        &self.manifest.common.base
     }
 
     fn run(self, context: &Context) -> anyhow::Result<ExitCode> {
-        let platform = self.platform.platform()?;
-        let place = context.to_read(&self.common, &self.registry, self.reference.given())?;
+        let (place, platform) = self.manifest.place(context)?;
         let reference = place.reference()?;
         let StoredManifest { descriptor, content } = place.repository.get(reference, platform.as_ref())?;
         let part = self.part.map(|part| field(&content, part, reference)).transpose()?;
@@ -102,12 +77,12 @@ impl Leaf for Args {
             Some(output) => {
                 let bytes = part.map_or(Ok(content), |part| json(&part).map(|text| (text + "\n").into_bytes()))?;
                 save(&bytes, &output)?;
-                let output = output.display().to_string();
-                context.ui.result(&Written { digest: descriptor.digest, size: bytes.len(), output })?;
+                let size = bytes.len() as u64;
+                context.ui.result(&WrittenScreen::new("Wrote manifest:", descriptor.digest, size, &output))?;
             }
             None => match part {
                 Some(part) => context.ui.result(&Shown(part))?,
-                None if self.common.json => context.ui.result(&Shown(parse(&content)?))?,
+                None if self.manifest.common.base.json => context.ui.result(&Shown(parse(&content)?))?,
                 None => drop(write_stdout(&content)?),
             },
         }

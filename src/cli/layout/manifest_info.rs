@@ -6,9 +6,8 @@ use regshape::layout::ManifestInfo;
 use regshape::oci::{Annotations, Digest, MediaType};
 use serde::Serialize;
 
-use super::registry::{RefArgs, RegistryArgs};
-use super::{Common, Context, Leaf};
-use crate::cli::args::PlatformArg;
+use super::registry::ManifestArgs;
+use super::{Base, Context, Leaf};
 use crate::cli::ui::{Block, Screen};
 
 /// Show what a manifest is: digest, size, types, platform, tags, annotations
@@ -18,13 +17,7 @@ use crate::cli::ui::{Block, Screen};
 )]
 pub(super) struct Args {
     #[command(flatten)]
-    common: Common,
-    #[command(flatten)]
-    registry: RegistryArgs,
-    #[command(flatten)]
-    reference: RefArgs,
-    #[command(flatten)]
-    platform: PlatformArg,
+    manifest: ManifestArgs,
 }
 
 #[derive(Serialize)]
@@ -76,13 +69,12 @@ impl Screen for Info {
 impl Leaf for Args {
     const NAME: &'static str = "layout manifest info";
 
-    fn common(&self) -> &Common {
-        &self.common
+    fn base(&self) -> &Base {
+        &self.manifest.common.base
     }
 
     fn run(self, context: &Context) -> anyhow::Result<ExitCode> {
-        let platform = self.platform.platform()?;
-        let place = context.to_read(&self.common, &self.registry, self.reference.given())?;
+        let (place, platform) = self.manifest.place(context)?;
         let ManifestInfo { descriptor, artifact_type, platform, platforms, subject, annotations, tags } =
             place.repository.info(place.reference()?, platform.as_ref())?;
         context.ui.result(&Info {

@@ -9,7 +9,7 @@ use regshape::oci::{Digest, MediaType};
 use serde::Serialize;
 
 use super::registry::{Need, RegistryArgs, parse_digest};
-use super::{Common, Context, Leaf, WriteArgs};
+use super::{Base, Common, Context, Leaf, WriteArgs};
 use crate::cli::args::read_document;
 use crate::cli::ui::{Block, Screen};
 
@@ -63,8 +63,8 @@ impl Screen for Pushed {
 impl Leaf for Args {
     const NAME: &'static str = "layout manifest put";
 
-    fn common(&self) -> &Common {
-        &self.common
+    fn base(&self) -> &Base {
+        &self.common.base
     }
 
     fn run(self, context: &Context) -> anyhow::Result<ExitCode> {

@@ -11,10 +11,15 @@ mod blob_screen;
 mod blob_upload;
 mod catalog_list;
 mod config_screen;
+mod export;
+mod export_screen;
 mod gc;
 mod generate_config;
 mod generate_manifest;
+mod import;
 mod init;
+mod inspect;
+mod join;
 mod manifest_delete;
 mod manifest_descriptor;
 mod manifest_get;
@@ -25,6 +30,7 @@ mod referrer_list;
 mod registry;
 mod show;
 mod show_tree;
+mod source;
 mod status;
 mod tag_add;
 mod tag_delete;
@@ -32,16 +38,18 @@ mod tag_list;
 mod tag_move;
 mod update_config;
 mod validate;
+mod written_screen;
 
 use std::cell::OnceCell;
 use std::path::Path;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use clap::{Args, Subcommand};
-use regshape::layout::{Layout, LockEvent, LockObserver, WriteOptions};
+use regshape::layout::{Layout, LockEvent, LockObserver, Metrics, WriteOptions};
 
 use super::Global;
-use super::args::{Common, WriteArgs};
+use super::args::{Base, Common, WriteArgs};
 use super::error::with_code;
 use super::signals;
 use super::telemetry::Telemetry;
@@ -128,6 +136,10 @@ enum Command {
     )]
     Referrer(Referrer),
     Gc(gc::Args),
+    Join(join::Args),
+    Export(export::Args),
+    Import(import::Args),
+    Inspect(inspect::Args),
 }
 
 #[derive(Debug, Subcommand)]
@@ -203,6 +215,10 @@ impl Group {
             Command::Show(args) => execute(args, global),
             Command::Validate(args) => execute(args, global),
             Command::Gc(args) => execute(args, global),
+            Command::Join(args) => execute(args, global),
+            Command::Export(args) => execute(args, global),
+            Command::Import(args) => execute(args, global),
+            Command::Inspect(args) => execute(args, global),
             Command::Catalog(command) => command.run(global).map_err(with_code),
             Command::Tag(command) => command.run(global).map_err(with_code),
             Command::Manifest(command) => command.run(global).map_err(with_code),
@@ -269,7 +285,7 @@ trait Leaf {
     const NAME: &'static str;
 
     /// Returns the arguments that every command has.
-    fn common(&self) -> &Common;
+    fn base(&self) -> &Base;
 
     /// Does the work and writes the result.
     fn run(self, context: &Context) -> anyhow::Result<ExitCode>;
@@ -280,6 +296,8 @@ struct Context {
     ui: Ui,
     shares_blobs: bool,
     layout: OnceCell<Layout>,
+    /// The counters of work that is on no layout that is kept.
+    metrics: OnceCell<Arc<Metrics>>,
 }
 
 impl Context {
@@ -313,15 +331,37 @@ impl Context {
         })
     }
 
+    /// Opens a layout that is read, perhaps beside others: the counters of the first are told at the end.
+    fn open_beside(&self, path: &Path) -> anyhow::Result<Layout> {
+        let layout = self.as_asked(self.read_only(Layout::open(path)?));
+        self.layout.get_or_init(|| layout.clone());
+        Ok(layout)
+    }
+
     /// Keeps a layout that is only read.
     fn opened(&self, layout: Layout) -> &Layout {
+        self.keep(self.read_only(layout))
+    }
+
+    fn read_only(&self, layout: Layout) -> Layout {
         let lock_observer = Some(self.lock_observer(layout.path(), false));
-        self.keep(layout.with_write_options(WriteOptions { lock_observer, ..WriteOptions::default() }))
+        layout.with_write_options(WriteOptions { lock_observer, ..WriteOptions::default() })
     }
 
     /// Keeps the layout, whose counters are told at the end.
     fn keep(&self, layout: Layout) -> &Layout {
-        self.layout.get_or_init(|| if self.shares_blobs { layout.with_shared_blobs() } else { layout })
+        self.layout.get_or_init(|| self.as_asked(layout))
+    }
+
+    /// Returns the counters that are told at the end.
+    fn metrics(&self) -> Arc<Metrics> {
+        let kept = self.layout.get().map(Layout::shared_metrics);
+        kept.unwrap_or_else(|| Arc::clone(self.metrics.get_or_init(Arc::default)))
+    }
+
+    /// Returns a layout with the flags that all commands have.
+    fn as_asked(&self, layout: Layout) -> Layout {
+        if self.shares_blobs { layout.with_shared_blobs() } else { layout }
     }
 }
 
@@ -338,11 +378,15 @@ fn execute(leaf: impl Leaf, global: &Global) -> anyhow::Result<ExitCode> {
         L::NAME
     }
     signals::watch().map_err(|error| anyhow::anyhow!("failed to watch for signals: {error}"))?;
-    let common = leaf.common();
-    let telemetry = Telemetry::start(name(&leaf), common.telemetry.clone(), global.log_file.as_deref())?;
-    let context =
-        Context { ui: Ui::new(global, common.json), shares_blobs: common.shared_blobs, layout: OnceCell::new() };
+    let base = leaf.base();
+    let telemetry = Telemetry::start(name(&leaf), base.telemetry.clone(), global.log_file.as_deref())?;
+    let context = Context {
+        ui: Ui::new(global, base.json),
+        shares_blobs: base.shared_blobs,
+        layout: OnceCell::new(),
+        metrics: OnceCell::new(),
+    };
     let result = leaf.run(&context);
-    telemetry.finish(context.layout.get().map(Layout::metrics));
+    telemetry.finish(context.layout.get().map(Layout::metrics).or(context.metrics.get().map(Arc::as_ref)));
     result
 }

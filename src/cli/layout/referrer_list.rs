@@ -7,7 +7,7 @@ use regshape::oci::{Descriptor, Digest, MediaType};
 use serde::Serialize;
 
 use super::registry::{RefArgs, RegistryArgs};
-use super::{Common, Context, Leaf};
+use super::{Base, Common, Context, Leaf};
 use crate::cli::ui::{Screen, Table, fitted, printable};
 
 /// List what refers to a manifest: signatures, SBOMs, attestations
@@ -53,8 +53,8 @@ impl Screen for Listed {
 impl Leaf for Args {
     const NAME: &'static str = "layout referrer list";
 
-    fn common(&self) -> &Common {
-        &self.common
+    fn base(&self) -> &Base {
+        &self.common.base
     }
 
     fn run(self, context: &Context) -> anyhow::Result<ExitCode> {

@@ -5,9 +5,11 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{bail, ensure};
 use regshape::layout::{Layout, LockObserver, Registry, Repository, WriteOptions, find_layout};
-use regshape::oci::{Digest, Reference, RepositoryName};
+use regshape::oci::{Digest, Platform, Reference, RepositoryName};
 
 use super::{Common, Context, WriteArgs};
+use crate::cli::args::PlatformArg;
+use crate::cli::error::Usage;
 use crate::cli::ui::printable;
 
 /// How the names in a layout are read.
@@ -41,6 +43,47 @@ pub(super) struct RefArgs {
     reference: Option<String>,
 }
 
+/// What commands take that read one manifest.
+#[derive(Debug, clap::Args)]
+pub(super) struct ManifestArgs {
+    #[command(flatten)]
+    pub(super) common: Common,
+    #[command(flatten)]
+    registry: RegistryArgs,
+    #[command(flatten)]
+    reference: RefArgs,
+    #[command(flatten)]
+    platform: PlatformArg,
+}
+
+impl ManifestArgs {
+    /// Finds what the command is to read, and for which platform.
+    pub(super) fn place(&self, context: &Context) -> anyhow::Result<(Place, Option<Platform>)> {
+        let platform = self.platform.platform()?;
+        Ok((context.to_read(&self.common, &self.registry, self.reference.given())?, platform))
+    }
+}
+
+/// What commands take that change what a layout says of one manifest.
+#[derive(Debug, clap::Args)]
+pub(super) struct ChangeArgs {
+    #[command(flatten)]
+    pub(super) common: Common,
+    #[command(flatten)]
+    registry: RegistryArgs,
+    #[command(flatten)]
+    reference: RefArgs,
+    #[command(flatten)]
+    write: WriteArgs,
+}
+
+impl ChangeArgs {
+    /// Finds what the command is to change.
+    pub(super) fn place(&self, context: &Context) -> anyhow::Result<Place> {
+        context.to_change(&self.common, &self.registry, self.reference.given(), Need::There, &self.write)
+    }
+}
+
 impl RefArgs {
     pub(super) fn given(&self) -> Option<&str> {
         self.reference.as_deref()
@@ -60,9 +103,9 @@ impl Place {
     /// Returns the reference, which the command cannot do without.
     pub(super) fn reference(&self) -> anyhow::Result<&str> {
         match self.reference.as_deref() {
-            Some("") => bail!("the value of --ref is empty"),
+            Some("") => Err(Usage("the value of --ref is empty".to_owned()).into()),
             Some(reference) => Ok(reference),
-            None => bail!("no manifest is named; use --ref"),
+            None => Err(Usage("no manifest is named; use --ref".to_owned()).into()),
         }
     }
 
@@ -134,8 +177,12 @@ impl Context {
         options: &dyn Fn(&Path) -> WriteOptions,
     ) -> anyhow::Result<Place> {
         let located = Located::find(&common.path, args.kind.per_repo);
-        if let (Some(one), Some(other)) = (&located.reference, reference) {
-            bail!("the path says '{}' and --ref says '{}'", printable(one), printable(other));
+        if let (Some(one), Some(other)) = (&located.reference, reference)
+            && one != other
+        {
+            return Err(
+                Usage(format!("the path says '{}' and --ref says '{}'", printable(one), printable(other))).into()
+            );
         }
         let reference = located.reference.or(reference.map(str::to_owned));
         let given = args.repo.as_deref().map(str::parse::<RepositoryName>).transpose().map_err(name_error)?;
@@ -203,18 +250,29 @@ pub(super) fn parse_digest(text: &str) -> Result<Digest, regshape::layout::Error
 }
 
 /// What a path says.
-struct Located {
-    directory: PathBuf,
+pub(super) struct Located {
+    pub(super) directory: PathBuf,
     repository: Option<RepositoryName>,
     reference: Option<String>,
 }
 
 impl Located {
+    /// Returns what is meant in the directory, with its repository if one is said.
+    pub(super) fn full_reference(&self) -> Option<String> {
+        match (&self.repository, &self.reference) {
+            (Some(repository), Some(reference)) if reference.contains("@") || !reference.contains(':') => {
+                Some(format!("{repository}:{reference}"))
+            }
+            (Some(repository), Some(digest)) => Some(format!("{repository}@{digest}")),
+            (_, reference) => reference.clone(),
+        }
+    }
+
     /// Tells the directory of a path from what is meant in it.
     ///
     /// A path that is there is a directory. Otherwise it may lead into a layout (or the directory of the layouts), and
     /// then say a repository; or it is that of a layout with a ref name after it, as skopeo and umoci have it.
-    fn find(path: &Path, per_repo: bool) -> Self {
+    pub(super) fn find(path: &Path, per_repo: bool) -> Self {
         let whole = || Self { directory: path.to_owned(), repository: None, reference: None };
         if fs::symlink_metadata(path).is_ok() {
             return whole();

@@ -6,7 +6,7 @@ use regshape::oci::Index;
 use serde::Serialize;
 
 use super::show_tree::Drawing;
-use super::{Common, Context, Leaf};
+use super::{Base, Common, Context, Leaf};
 use crate::cli::ui::{Screen, json};
 
 /// Print index.json, or a tree of all that it leads to
@@ -36,8 +36,8 @@ impl Screen for Shown {
 impl Leaf for Args {
     const NAME: &'static str = "layout show";
 
-    fn common(&self) -> &Common {
-        &self.common
+    fn base(&self) -> &Base {
+        &self.common.base
     }
 
     fn run(self, context: &Context) -> anyhow::Result<ExitCode> {

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use regshape::layout::Stage;
 use serde::Serialize;
 
-use super::{Common, Context, Leaf};
+use super::{Base, Common, Context, Leaf};
 use crate::cli::ui::{Screen, printable};
 
 /// Show what has been added and generated so far
@@ -50,8 +50,8 @@ impl Screen for Status {
 impl Leaf for Args {
     const NAME: &'static str = "layout status";
 
-    fn common(&self) -> &Common {
-        &self.common
+    fn base(&self) -> &Base {
+        &self.common.base
     }
 
     fn run(self, context: &Context) -> anyhow::Result<ExitCode> {

@@ -1,12 +1,13 @@
 //! `layout tag add`
 
+use std::collections::HashSet;
 use std::process::ExitCode;
 
 use regshape::oci::Digest;
 use serde::Serialize;
 
-use super::registry::{Need, RefArgs, RegistryArgs};
-use super::{Common, Context, Leaf, WriteArgs};
+use super::registry::ChangeArgs;
+use super::{Base, Context, Leaf};
 use crate::cli::ui::{Block, Screen};
 
 /// Give a manifest more tags
@@ -18,16 +19,10 @@ use crate::cli::ui::{Block, Screen};
 )]
 pub(super) struct Args {
     #[command(flatten)]
-    common: Common,
-    #[command(flatten)]
-    registry: RegistryArgs,
-    #[command(flatten)]
-    reference: RefArgs,
+    change: ChangeArgs,
     /// The tags to add
     #[arg(value_name = "TAG", required = true)]
     tags: Vec<String>,
-    #[command(flatten)]
-    write: WriteArgs,
 }
 
 #[derive(Serialize)]
@@ -45,15 +40,16 @@ impl Screen for Added {
 impl Leaf for Args {
     const NAME: &'static str = "layout tag add";
 
-    fn common(&self) -> &Common {
-        &self.common
+    fn base(&self) -> &Base {
+        &self.change.common.base
     }
 
     fn run(self, context: &Context) -> anyhow::Result<ExitCode> {
-        let place =
-            context.to_change(&self.common, &self.registry, self.reference.given(), Need::There, &self.write)?;
-        let manifest = place.repository.add_tags(place.reference()?, &self.tags)?;
-        let tags = self.tags.iter().map(|tag| place.called(tag)).collect();
+        let place = self.change.place(context)?;
+        let mut said = HashSet::new();
+        let given: Vec<String> = self.tags.into_iter().filter(|tag| said.insert(tag.clone())).collect();
+        let manifest = place.repository.add_tags(place.reference()?, &given)?;
+        let tags = given.iter().map(|tag| place.called(tag)).collect();
         context.ui.result(&Added { digest: manifest.digest, tags })?;
         Ok(ExitCode::SUCCESS)
     }

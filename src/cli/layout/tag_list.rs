@@ -6,7 +6,7 @@ use regshape::oci::RepositoryName;
 use serde::Serialize;
 
 use super::registry::RegistryArgs;
-use super::{Common, Context, Leaf};
+use super::{Base, Common, Context, Leaf};
 use crate::cli::args::PageArgs;
 use crate::cli::ui::{Screen, printable};
 
@@ -40,8 +40,8 @@ impl Screen for Tags {
 impl Leaf for Args {
     const NAME: &'static str = "layout tag list";
 
-    fn common(&self) -> &Common {
-        &self.common
+    fn base(&self) -> &Base {
+        &self.common.base
     }
 
     fn run(self, context: &Context) -> anyhow::Result<ExitCode> {

@@ -5,8 +5,8 @@ use std::process::ExitCode;
 use regshape::oci::Digest;
 use serde::Serialize;
 
-use super::registry::{Need, RefArgs, RegistryArgs};
-use super::{Common, Context, Leaf, WriteArgs};
+use super::registry::ChangeArgs;
+use super::{Base, Context, Leaf};
 use crate::cli::ui::{Block, Screen};
 
 /// Rename a tag, or name a manifest that has none, in one step
@@ -18,16 +18,10 @@ use crate::cli::ui::{Block, Screen};
 )]
 pub(super) struct Args {
     #[command(flatten)]
-    common: Common,
-    #[command(flatten)]
-    registry: RegistryArgs,
-    #[command(flatten)]
-    reference: RefArgs,
+    change: ChangeArgs,
     /// The new tag
     #[arg(value_name = "TAG")]
     tag: String,
-    #[command(flatten)]
-    write: WriteArgs,
 }
 
 #[derive(Serialize)]
@@ -50,13 +44,12 @@ impl Screen for Moved {
 impl Leaf for Args {
     const NAME: &'static str = "layout tag move";
 
-    fn common(&self) -> &Common {
-        &self.common
+    fn base(&self) -> &Base {
+        &self.change.common.base
     }
 
     fn run(self, context: &Context) -> anyhow::Result<ExitCode> {
-        let place =
-            context.to_change(&self.common, &self.registry, self.reference.given(), Need::There, &self.write)?;
+        let place = self.change.place(context)?;
         let moved = place.repository.move_tag(place.reference()?, &self.tag)?;
         context.ui.result(&Moved {
             digest: moved.descriptor.digest,

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use regshape::layout::ConfigChanges;
 
 use super::config_screen::ConfigScreen;
-use super::{Common, Context, Leaf, WriteArgs};
+use super::{Base, Common, Context, Leaf, WriteArgs};
 use crate::cli::args::{AnnotationArgs, said};
 
 /// Change the generated image config
@@ -36,8 +36,8 @@ pub(super) struct Args {
 impl Leaf for Args {
     const NAME: &'static str = "layout update config";
 
-    fn common(&self) -> &Common {
-        &self.common
+    fn base(&self) -> &Base {
+        &self.common.base
     }
 
     fn run(self, context: &Context) -> anyhow::Result<ExitCode> {

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use regshape::layout::{Checked, Error, Finding, Layout, Report, ValidateOptions};
 use serde::Serialize;
 
-use super::{Common, Context, Leaf};
+use super::{Base, Common, Context, Leaf};
 use crate::cli::args::BoundsArgs;
 use crate::cli::ui::{Screen, printable};
 
@@ -84,8 +84,8 @@ impl Screen for Validated {
 impl Leaf for Args {
     const NAME: &'static str = "layout validate";
 
-    fn common(&self) -> &Common {
-        &self.common
+    fn base(&self) -> &Base {
+        &self.common.base
     }
 
     fn run(self, context: &Context) -> anyhow::Result<ExitCode> {
@@ -107,7 +107,7 @@ impl Leaf for Args {
         };
         distinct(&report.warnings).for_each(|finding| context.ui.warn(&text_of(finding)));
         let result = Validated::new(layout_path, &report);
-        if result.valid || self.common.json {
+        if result.valid || self.common.base.json {
             context.ui.result(&result)?;
         } else {
             distinct(&report.errors).for_each(|finding| context.ui.error(&text_of(finding)));

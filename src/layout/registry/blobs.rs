@@ -150,12 +150,13 @@ impl Repository {
         if let Some(made) = made {
             target.layout.make_if_missing(made)?;
         }
+        let is_sound = target.layout.has_sound_blob(digest, size, |_| ());
         let lock = target.layout.lock()?;
         let (source, root) = (self.layout.blob_path(digest), target.layout.path());
         target.layout.adopt_blob(
             &lock,
-            digest,
-            size,
+            (digest, size),
+            is_sound,
             |path| clone_file(&file, &source, root, path),
             |path| fs::remove_file(path),
         )?;
@@ -175,7 +176,7 @@ impl Repository {
         }
         let lock = self.layout.lock()?;
         let stage = self.layout.find_stage()?.unwrap_or_else(Stage::empty);
-        if let Some(referrer) = self.layout.referrer_of(digest, &self.index()?, &stage)? {
+        if let Some(referrer) = self.layout.referrer_of(digest, &self.layout.read_index()?, &stage)? {
             return Err(Error::StillReferenced { digest: digest.clone(), referrer });
         }
         self.layout.remove_blob(&lock, digest)?;
@@ -192,13 +193,14 @@ impl Layout {
         if stage.blobs().any(|named| named == digest) {
             return Ok(Some("the staging file".to_owned()));
         }
+        let listed = Self::listed(index);
         for visit in self.walk(&Self::roots(index, stage), Reach::Subjects) {
             let referrer = visit.entry.digest.to_string();
             if visit
-                .surely_leads_to(index)?
+                .surely_leads_to(&listed)?
                 .iter()
-                .flat_map(|document| document.names())
-                .any(|named| named.digest == *digest)
+                .flat_map(|document| document.digests())
+                .any(|named| named == digest)
             {
                 return Ok(Some(referrer));
             }

@@ -4,11 +4,12 @@ use std::collections::BTreeSet;
 
 use serde_json::{Map, Value};
 
+use super::platform::platform_of_image;
 use super::{Error, Reason, Repository, Result};
-use crate::layout::blobs::DOCUMENT_BLOB_LIMIT;
+use crate::layout::blobs::{DOCUMENT_BLOB_LIMIT, verify_bytes};
 use crate::layout::handle::Layout;
 use crate::layout::walk::Document;
-use crate::oci::{Algorithm, Annotations, Descriptor, Digest, Hasher, MediaType, Platform};
+use crate::oci::{Algorithm, Annotations, Descriptor, Digest, MediaType, Platform};
 
 /// A manifest as it stands, and what leads to it.
 #[derive(Clone, Debug, PartialEq)]
@@ -61,11 +62,7 @@ impl PushOptions {
     ///
     /// [`Error::InvalidManifest`] if it says nothing and looks like nothing.
     pub fn of(content: &[u8]) -> Result<Self> {
-        let invalid = |reason: Reason| Error::InvalidManifest { reason };
-        let fields: Map<String, Value> = serde_json::from_slice(content).map_err(|error| invalid(error.into()))?;
-        let said = fields.get("mediaType").and_then(Value::as_str).and_then(|text| text.parse().ok());
-        let media_type = said.or_else(|| Document::kind_of(&fields));
-        let media_type = media_type.ok_or_else(|| invalid(Reason::new("it does not say its mediaType")))?;
+        let media_type = Document::media_type_of(content).map_err(|reason| Error::InvalidManifest { reason })?;
         Ok(Self::new(media_type))
     }
 }
@@ -115,7 +112,7 @@ impl Repository {
         let tags: BTreeSet<&str> = tags.filter_map(|entry| self.names.of(entry)?.tag()).collect();
         let document = Document::of_entry(&descriptor, &content)?;
         let platform = descriptor.platform.clone();
-        let platform = platform.or_else(|| self.platform_of_image(&descriptor.media_type, &content));
+        let platform = platform.or_else(|| platform_of_image(&self.layout, &descriptor.media_type, &content));
         let (artifact_type, annotations, platforms) = match &document {
             Some(Document::Manifest(manifest)) => (&manifest.artifact_type, &manifest.annotations, Vec::new()),
             Some(Document::Index(index)) => {
@@ -124,10 +121,20 @@ impl Repository {
                 let platforms = platforms.filter(|platform| platform.os.as_deref() != Some("unknown"));
                 (&index.artifact_type, &index.annotations, platforms.collect())
             }
+            Some(Document::Other(document)) => (&document.artifact_type, &document.annotations, Vec::new()),
             None => (&None, &None, Vec::new()),
         };
+        // An artifact may say what it is by its config only.
+        let by_config = match &document {
+            Some(Document::Manifest(manifest)) => Some(&manifest.config.media_type),
+            _ => None,
+        };
+        let by_config = by_config.filter(|config| !config.is_image_config() && !config.is_empty());
         Ok(ManifestInfo {
-            artifact_type: artifact_type.clone().or_else(|| descriptor.artifact_type.clone()),
+            artifact_type: artifact_type
+                .clone()
+                .or_else(|| descriptor.artifact_type.clone())
+                .or_else(|| by_config.map(ToString::to_string)),
             platform,
             platforms,
             subject: document.as_ref().and_then(|document| document.subject().cloned()),
@@ -150,7 +157,8 @@ impl Repository {
     /// an error nothing is changed.
     pub fn push_manifest(&self, content: &[u8], options: PushOptions) -> Result<Descriptor> {
         let PushOptions { media_type, digest, tags } = options;
-        let algorithm = expect_digest(content, digest.as_ref())?;
+        digest.iter().try_for_each(|digest| verify_bytes(digest, content))?;
+        let algorithm = digest.and_then(|digest| digest.algorithm()).unwrap_or(Algorithm::Sha256);
         tags.iter().try_for_each(|tag| self.names.check(tag))?;
         if content.len() as u64 > DOCUMENT_BLOB_LIMIT {
             return Err(Error::TooLarge { what: "the manifest".to_owned(), limit: DOCUMENT_BLOB_LIMIT });
@@ -165,7 +173,7 @@ impl Repository {
         let lock = self.layout.lock()?;
         let mut index = self.index()?;
         self.layout.check_parts(document.as_ref())?;
-        let platform = self.platform_of_image(&media_type, content);
+        let platform = platform_of_image(&self.layout, &media_type, content);
         let blob = self.layout.store_document_of(&lock, "the manifest", content, algorithm)?;
         let descriptor = Descriptor { platform, ..Descriptor::new(media_type, blob.digest.clone(), blob.size) };
         let before = index.clone();
@@ -237,17 +245,8 @@ fn places(document: &Document) -> Vec<(String, &Descriptor)> {
         Document::Index(index) => {
             index.manifests.iter().enumerate().map(|(at, child)| (format!("manifests[{at}]"), child)).collect()
         }
+        Document::Other(_) => Vec::new(),
     }
-}
-
-/// Compares the digest of some bytes with the one that is asked for, and returns its algorithm.
-fn expect_digest(content: &[u8], digest: Option<&Digest>) -> Result<Algorithm> {
-    let Some(digest) = digest else { return Ok(Algorithm::Sha256) };
-    let algorithm = digest.algorithm().ok_or_else(|| Error::UnsupportedAlgorithm { digest: digest.clone() })?;
-    let mut hasher = Hasher::new(algorithm);
-    hasher.update(content);
-    let actual = hasher.finish();
-    if actual == *digest { Ok(algorithm) } else { Err(Error::DigestMismatch { digest: digest.clone(), actual }) }
 }
 
 /// Reads a manifest as what its media type says; of one that is not known to be a document nothing more is asked than that
@@ -265,6 +264,9 @@ fn parse(media_type: &MediaType, content: &[u8]) -> Result<Option<Document>> {
     if is_index && (fields.contains_key("config") || fields.contains_key("layers")) {
         return Err(invalid(Reason::new("it has the fields of a manifest and of an index")));
     }
+    if fields.get("layers").is_some_and(Value::is_null) {
+        return Err(invalid(Reason::new("its layers are null, not a list")));
+    }
     let digest = Digest::sha256_of(content);
     let document = Document::parse(&Descriptor::new(media_type.clone(), digest, content.len() as u64), content);
     let document = document.map_err(|error| match error {
@@ -274,6 +276,7 @@ fn parse(media_type: &MediaType, content: &[u8]) -> Result<Option<Document>> {
     let said = match &document {
         Document::Manifest(manifest) => &manifest.media_type,
         Document::Index(index) => &index.media_type,
+        Document::Other(_) => &None,
     };
     agree(said.as_ref().map(MediaType::as_str), media_type)?;
     Ok(Some(document))

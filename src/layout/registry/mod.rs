@@ -18,9 +18,10 @@ mod tags;
 mod upload;
 
 use std::fs;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-use self::names::Names;
+use super::document::INDEX_FILE;
 use super::error::{Error, Reason, Result};
 use super::handle::{BLOBS_DIRECTORY, Layout};
 use super::lock::WriteOptions;
@@ -29,7 +30,10 @@ use crate::oci::{Descriptor, Digest, Index, MediaType, RepositoryName};
 pub use blobs::{BlobReader, ByteRange, Expected, save};
 pub use find::find_layout;
 pub use manifests::{ManifestInfo, PushOptions, StoredManifest};
+pub(super) use names::Names;
+pub(super) use platform::platform_of;
 pub use referrers::Referrers;
+pub(super) use resolve::Resolver;
 pub use tags::Renamed;
 pub(super) use upload::UPLOADS_DIRECTORY;
 pub use upload::{BlobUpload, CommitError};
@@ -95,7 +99,9 @@ impl Registry {
         let names = registry.ref_names()?;
         if names.is_there()? {
             names.check_blobs()?;
-            names.check_media_type(registry.layout.check_index()?.as_ref())?;
+            if names.has_index() {
+                names.check_media_type(registry.layout.check_index()?.as_ref())?;
+            }
         }
         Ok(registry)
     }
@@ -219,13 +225,20 @@ impl Registry {
         let source = self.repository(from.clone());
         let target = self.repository(to.clone());
         if source.layout.path() == target.layout.path() {
-            return source.resolve_blob(digest);
+            let blob = source.resolve_blob(digest)?;
+            source.layout.freshen(digest);
+            return Ok(blob);
         }
         source.mount_into(&target, digest)
     }
 }
 
 impl Repository {
+    /// Takes all of a layout, with the ref names as they stand.
+    pub(in crate::layout) fn of_layout(layout: Layout) -> Self {
+        Self { layout, names: Names::AsTheyStand { default: None } }
+    }
+
     /// Returns the layout that holds it, which need not be there yet.
     pub fn layout(&self) -> &Layout {
         &self.layout
@@ -241,14 +254,23 @@ impl Repository {
     }
 
     /// Reads `index.json`; a layout that is not there has an empty one.
-    fn index(&self) -> Result<Index> {
+    pub(in crate::layout) fn index(&self) -> Result<Index> {
         if !self.is_there()? {
             return Ok(Index::empty());
         }
         self.check_blobs()?;
+        if !self.has_index() {
+            return Ok(Index::empty());
+        }
         let index = self.layout.read_index()?;
         self.check_media_type(index.media_type.as_ref())?;
         Ok(index)
+    }
+
+    /// Tells whether there is an `index.json`. A marker alone makes a layout that holds nothing.
+    fn has_index(&self) -> bool {
+        let found = fs::symlink_metadata(self.layout.path().join(INDEX_FILE));
+        !found.is_err_and(|error| error.kind() == ErrorKind::NotFound)
     }
 
     /// Checks that the media type that `index.json` says, if it does, is that of an index.

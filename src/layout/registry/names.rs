@@ -4,12 +4,12 @@
 //! nothing, which belong to the default repository if there is one; and names that are none of a registry, which belong
 //! nowhere and are left alone.
 
-use super::Result;
+use super::{Error, Result};
 use crate::oci::{Descriptor, Digest, Index, RefName, RepositoryName, Tag};
 
 /// How ref names are read and written.
 #[derive(Clone, Debug)]
-pub(super) enum Names {
+pub(in crate::layout) enum Names {
     /// Each as it stands, as a tag.
     AsTheyStand {
         /// The repository of those that do not say one, where somebody asks for a repository all the same.
@@ -25,13 +25,13 @@ pub(super) enum Names {
 
 /// What an entry is called where it belongs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Called<'a> {
+pub(in crate::layout) enum Called<'a> {
     Tagged(&'a str),
     Untagged,
 }
 
 impl<'a> Called<'a> {
-    pub(super) fn tag(self) -> Option<&'a str> {
+    pub(in crate::layout) fn tag(self) -> Option<&'a str> {
         match self {
             Self::Tagged(tag) => Some(tag),
             Self::Untagged => None,
@@ -41,7 +41,7 @@ impl<'a> Called<'a> {
 
 impl Names {
     /// Returns what an entry is called here, or `None` if it does not belong here.
-    pub(super) fn of<'a>(&self, entry: &'a Descriptor) -> Option<Called<'a>> {
+    pub(in crate::layout) fn of<'a>(&self, entry: &'a Descriptor) -> Option<Called<'a>> {
         match self {
             Self::AsTheyStand { .. } => Some(match entry.ref_name() {
                 None | Some("") => Called::Untagged,
@@ -55,12 +55,12 @@ impl Names {
     }
 
     /// Tells whether an entry bears a tag here.
-    pub(super) fn is_tagged(&self, entry: &Descriptor, tag: &str) -> bool {
+    pub(in crate::layout) fn is_tagged(&self, entry: &Descriptor, tag: &str) -> bool {
         self.of(entry) == Some(Called::Tagged(tag))
     }
 
     /// Returns the ref name of an entry that has a tag here, or none.
-    pub(super) fn ref_name(&self, tag: Option<&str>, digest: &Digest) -> Option<String> {
+    pub(in crate::layout) fn ref_name(&self, tag: Option<&str>, digest: &Digest) -> Option<String> {
         match (self, tag) {
             (Self::AsTheyStand { .. }, tag) => tag.map(str::to_owned),
             (Self::Repository { name, .. }, Some(tag)) => Some(format!("{name}:{tag}")),
@@ -73,8 +73,12 @@ impl Names {
     /// # Errors
     ///
     /// [`Error::Name`](super::Error::Name), [`Error::RefName`](super::Error::RefName).
-    pub(super) fn check(&self, tag: &str) -> Result<()> {
+    pub(in crate::layout) fn check(&self, tag: &str) -> Result<()> {
         match self {
+            // It would be mistaken for what it says.
+            Self::AsTheyStand { .. } if digest_in(tag).is_some() => {
+                return Err(Error::NameIsDigest { name: tag.to_owned() });
+            }
             Self::AsTheyStand { .. } => tag.parse::<RefName>().map(drop)?,
             Self::Repository { .. } => tag.parse::<Tag>().map(drop)?,
         }
@@ -82,12 +86,18 @@ impl Names {
     }
 
     /// Returns how the names of another repository are read, if somebody here may ask for it.
-    pub(super) fn of_repository(&self, asked: &RepositoryName) -> Option<Self> {
+    pub(in crate::layout) fn of_repository(&self, asked: &RepositoryName) -> Option<Self> {
         match self {
             Self::AsTheyStand { default } => Some(Self::Repository { name: asked.clone(), default: default.clone() }),
             Self::Repository { name, .. } => (name == asked).then(|| self.clone()),
         }
     }
+}
+
+/// Returns the digest that a name is, or that stands in it after an at sign.
+pub(in crate::layout) fn digest_in(name: &str) -> Option<Digest> {
+    let digest = name.rsplit('@').next().unwrap_or(name).parse::<Digest>().ok()?;
+    digest.algorithm().is_some().then_some(digest)
 }
 
 /// Reads a ref name: the repository, if it says one, and the tag. `None` if it is no name of a registry.

@@ -72,6 +72,7 @@ fn describe(entry: &Descriptor, document: &Document) -> Descriptor {
             (said.or_else(|| Some(manifest.config.media_type.to_string())), manifest.annotations.clone())
         }
         Document::Index(index) => (index.artifact_type.clone(), index.annotations.clone()),
+        Document::Other(document) => (document.artifact_type.clone(), document.annotations.clone()),
     };
     Descriptor {
         artifact_type,

@@ -1,8 +1,10 @@
 //! From what somebody says to the manifest that is meant.
 
-use super::names::Names;
+use std::path::Path;
+
+use super::names::{Names, digest_in};
 use super::{Error, Repository, Result};
-use crate::layout::walk::Reach;
+use crate::layout::walk::{Documents, Reach, walk};
 use crate::oci::{Descriptor, Digest, Index, Reference};
 
 /// How many digits of a digest must be given at least: fewer are more likely a mistyped name.
@@ -12,13 +14,23 @@ const SHORTEST_BEGINNING: usize = 4;
 const NAMED_CANDIDATES: usize = 5;
 
 /// What somebody meant.
-pub(super) struct Found {
+pub(in crate::layout) struct Found {
     /// How the names are read among which it was found.
-    pub(super) names: Names,
+    pub(in crate::layout) names: Names,
     /// The tag, if it was meant by one.
-    pub(super) tag: Option<String>,
+    pub(in crate::layout) tag: Option<String>,
     /// What leads to it: the entry of `index.json`, or that of a nested index.
-    pub(super) descriptor: Descriptor,
+    pub(in crate::layout) descriptor: Descriptor,
+}
+
+/// Finds what is meant among the entries of an index.
+pub(in crate::layout) struct Resolver<'a> {
+    /// How the ref names are read.
+    pub(in crate::layout) names: Names,
+    pub(in crate::layout) index: &'a Index,
+    pub(in crate::layout) documents: &'a dyn Documents,
+    /// What it is called where nothing is found.
+    pub(in crate::layout) path: &'a Path,
 }
 
 impl Repository {
@@ -55,15 +67,42 @@ impl Repository {
         let resolve = || {
             let index = self.index()?;
             self.entries(&index)?;
-            self.by_digest(&self.names, &index, digest).ok_or_else(|| self.unknown(digest.as_str()))
+            let resolver = self.resolver(&index);
+            resolver.by_digest(&self.names, digest)?.ok_or_else(|| resolver.unknown(digest.as_str()))
         };
         self.layout.read_unlocked(resolve, |_| true)
+    }
+
+    pub(super) fn resolver<'a>(&'a self, index: &'a Index) -> Resolver<'a> {
+        Resolver { names: self.names.clone(), index, documents: &self.layout, path: self.layout.path() }
     }
 
     /// Finds what a reference means in an index.
     pub(super) fn find(&self, index: &Index, reference: &str) -> Result<Found> {
         self.entries(index)?;
-        if let Some(found) = self.tagged(&self.names, index, reference) {
+        self.resolver(index).find(reference)
+    }
+
+    pub(super) fn unknown(&self, reference: &str) -> Error {
+        Error::UnknownManifest { path: self.layout.path().to_owned(), reference: reference.to_owned() }
+    }
+
+    pub(super) fn unknown_tag(&self, tag: &str) -> Error {
+        Error::UnknownTag { path: self.layout.path().to_owned(), reference: tag.to_owned() }
+    }
+}
+
+impl Resolver<'_> {
+    /// Finds what a reference means. A digest in it is what the manifest has, whatever ref names say.
+    pub(in crate::layout) fn find(&self, reference: &str) -> Result<Found> {
+        let digest = digest_in(reference);
+        if let Some(digest) = digest.as_ref().filter(|digest| digest.as_str() == reference) {
+            let descriptor = self.by_digest(&self.names, digest)?.ok_or_else(|| self.unknown(reference))?;
+            return Ok(Found { names: self.names.clone(), tag: None, descriptor });
+        }
+        if let Some(found) = self.tagged(&self.names, reference)
+            && digest.as_ref().is_none_or(|digest| *digest == found.descriptor.digest)
+        {
             return Ok(found);
         }
         let (name, digest) = match reference.split_once('@') {
@@ -71,35 +110,31 @@ impl Repository {
             None => (reference, None),
         };
         // A tag, and what it must lead to.
-        if let Some(found) = digest.as_ref().and_then(|_| self.tagged(&self.names, index, name)) {
+        if let Some(found) = digest.as_ref().and_then(|_| self.tagged(&self.names, name)) {
             return self.with_digest(found, digest, reference);
         }
-        if let Some(found) = self.in_repository(index, reference) {
+        if let Some(found) = self.in_repository(reference)? {
             return self.with_digest(found, digest, reference);
         }
-        if let Ok(digest) = reference.parse::<Digest>() {
-            let descriptor = self.by_digest(&self.names, index, &digest).ok_or_else(|| self.unknown(reference))?;
-            return Ok(Found { names: self.names.clone(), tag: None, descriptor });
-        }
-        self.by_beginning(index, reference)
+        self.by_beginning(reference)
     }
 
     /// Finds what a reference means in the repository that it says.
-    fn in_repository(&self, index: &Index, reference: &str) -> Option<Found> {
-        let Reference { repository, tag, digest } = reference.parse().ok()?;
-        let names = self.names.of_repository(&repository)?;
+    fn in_repository(&self, reference: &str) -> Result<Option<Found>> {
+        let Ok(Reference { repository, tag, digest }) = reference.parse() else { return Ok(None) };
+        let Some(names) = self.names.of_repository(&repository) else { return Ok(None) };
         match (tag, digest) {
-            (Some(tag), _) => self.tagged(&names, index, tag.as_str()),
+            (Some(tag), _) => Ok(self.tagged(&names, tag.as_str())),
             (None, Some(digest)) => {
-                let descriptor = self.by_digest(&names, index, &digest)?;
-                Some(Found { names, tag: None, descriptor })
+                let found = self.by_digest(&names, &digest)?;
+                Ok(found.map(|descriptor| Found { names, tag: None, descriptor }))
             }
-            (None, None) => None,
+            (None, None) => Ok(None),
         }
     }
 
-    fn tagged(&self, names: &Names, index: &Index, tag: &str) -> Option<Found> {
-        let entry = index.manifests.iter().find(|entry| names.is_tagged(entry, tag))?;
+    fn tagged(&self, names: &Names, tag: &str) -> Option<Found> {
+        let entry = self.index.manifests.iter().find(|entry| names.is_tagged(entry, tag))?;
         Some(Found { names: names.clone(), tag: Some(tag.to_owned()), descriptor: entry.clone() })
     }
 
@@ -112,17 +147,27 @@ impl Repository {
     }
 
     /// Finds the manifest of a digest among the entries that are read by some names, and in their nested indexes.
-    pub(super) fn by_digest(&self, names: &Names, index: &Index, digest: &Digest) -> Option<Descriptor> {
-        let entries = || index.manifests.iter().filter(|entry| names.of(entry).is_some());
-        let entry = entries().find(|entry| entry.digest == *digest).cloned();
-        entry.or_else(|| {
-            let mut walk = self.layout.walk(entries(), Reach::Indexes);
-            walk.find(|visit| visit.entry.digest == *digest).map(|visit| visit.entry)
-        })
+    ///
+    /// # Errors
+    ///
+    /// What keeps an index from being read that may list it, if no other does.
+    fn by_digest(&self, names: &Names, digest: &Digest) -> Result<Option<Descriptor>> {
+        let entries = || self.index.manifests.iter().filter(|entry| names.of(entry).is_some());
+        if let Some(entry) = entries().find(|entry| entry.digest == *digest) {
+            return Ok(Some(entry.clone()));
+        }
+        let mut unreadable = None;
+        for visit in walk(self.documents, entries(), Reach::Indexes) {
+            if visit.entry.digest == *digest {
+                return Ok(Some(visit.entry));
+            }
+            unreadable = unreadable.or(visit.leads_to().err());
+        }
+        unreadable.map_or(Ok(None), Err)
     }
 
     /// Finds the one manifest whose digest begins with some text.
-    fn by_beginning(&self, index: &Index, beginning: &str) -> Result<Found> {
+    fn by_beginning(&self, beginning: &str) -> Result<Found> {
         let is_meant = |digest: &Digest| match beginning.split_once(':') {
             Some((algorithm, digits)) => {
                 digits.len() >= SHORTEST_BEGINNING
@@ -131,11 +176,15 @@ impl Repository {
             }
             None => beginning.len() >= SHORTEST_BEGINNING && digest.encoded().starts_with(beginning),
         };
-        let entries = index.manifests.iter().filter(|entry| self.names.of(entry).is_some());
+        let entries = self.index.manifests.iter().filter(|entry| self.names.of(entry).is_some());
         let mut candidates: Vec<Descriptor> = Vec::new();
         if could_begin_a_digest(beginning) {
-            let walk = self.layout.walk(entries, Reach::Indexes);
-            candidates.extend(walk.map(|visit| visit.entry).filter(|entry| is_meant(&entry.digest)));
+            for visit in walk(self.documents, entries, Reach::Indexes) {
+                let is_new = candidates.iter().all(|found| found.digest != visit.entry.digest);
+                if is_meant(&visit.entry.digest) && is_new {
+                    candidates.push(visit.entry);
+                }
+            }
         }
         if candidates.len() > 1 {
             let digests = candidates.into_iter().map(|entry| entry.digest).take(NAMED_CANDIDATES).collect();
@@ -145,12 +194,8 @@ impl Repository {
         Ok(Found { names: self.names.clone(), tag: None, descriptor })
     }
 
-    pub(super) fn unknown(&self, reference: &str) -> Error {
-        Error::UnknownManifest { path: self.layout.path().to_owned(), reference: reference.to_owned() }
-    }
-
-    pub(super) fn unknown_tag(&self, tag: &str) -> Error {
-        Error::UnknownTag { path: self.layout.path().to_owned(), reference: tag.to_owned() }
+    pub(in crate::layout) fn unknown(&self, reference: &str) -> Error {
+        Error::UnknownManifest { path: self.path.to_owned(), reference: reference.to_owned() }
     }
 }
 

@@ -1,12 +1,12 @@
 //! Tags: listing, adding, moving and deleting them.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use super::names::Called;
 use super::{Error, Repository, Result};
 use crate::layout::handle::Lock;
 use crate::layout::walk::Reach;
-use crate::oci::{Descriptor, Digest, Index};
+use crate::oci::{CONTAINERD_NAME, Descriptor, Digest, Index};
 
 /// What became of a tag that was moved.
 #[derive(Clone, Debug, PartialEq)]
@@ -122,52 +122,149 @@ impl Repository {
 
     /// Makes an index say that a manifest has some tags. Entries that had them lose them.
     pub(super) fn put_tags(&self, index: &mut Index, descriptor: &Descriptor, tags: &[String]) {
-        let mut displaced = Vec::new();
-        for tag in tags {
-            displaced.extend(self.put(index, descriptor, Some(tag)));
-        }
+        let tags: Vec<&str> = tags.iter().map(String::as_str).collect();
+        let displaced = self.put(index, descriptor, &tags);
         self.keep_reachable(index, displaced);
     }
 
     /// Makes an index list a manifest without a tag.
     pub(super) fn put_untagged(&self, index: &mut Index, descriptor: &Descriptor) {
-        let displaced = self.put(index, descriptor, None);
-        debug_assert!(displaced.is_empty(), "it takes the place of its own entries only");
+        let is_it = |entry: &&mut Descriptor| {
+            entry.digest == descriptor.digest && self.names.of(entry) == Some(Called::Untagged)
+        };
+        match index.manifests.iter_mut().find(is_it) {
+            Some(entry) => *entry = self.renewed(entry, descriptor, None),
+            None => index.manifests.push(self.called(descriptor, None)),
+        }
     }
 
-    /// Puts an entry into an index: in place of the first that has its tag, or, without one, of that with its digest. Returns
-    /// the entries that lost the tag.
-    fn put(&self, index: &mut Index, descriptor: &Descriptor, tag: Option<&str>) -> Vec<Descriptor> {
-        let is_replaced = |entry: &Descriptor| match (self.names.of(entry), tag) {
-            (Some(Called::Tagged(other)), Some(tag)) => other == tag,
-            (Some(Called::Untagged), None) => entry.digest == descriptor.digest,
-            _ => false,
-        };
-        let mut entry = descriptor.clone();
-        entry.rename(self.names.ref_name(tag, &descriptor.digest));
-        let Some(at) = index.manifests.iter().position(is_replaced) else {
-            index.manifests.push(entry);
-            return Vec::new();
-        };
-        // What the old entry says besides, and the new one does not, stays.
-        let mut annotations = index.manifests[at].annotations.clone().unwrap_or_default();
-        annotations.extend(entry.annotations.take().unwrap_or_default());
-        entry.annotations = (!annotations.is_empty()).then_some(annotations);
-        let mut extra = index.manifests[at].extra.clone();
-        extra.extend(std::mem::take(&mut entry.extra));
-        entry.extra = extra;
-        let mut lost = vec![std::mem::replace(&mut index.manifests[at], entry)];
-        let mut seen = 0;
-        index.manifests.retain(|entry| {
-            seen += usize::from(is_replaced(entry));
-            let is_kept = !is_replaced(entry) || seen == 1;
-            if !is_kept {
+    /// Makes an index list entries of another one, which keep their names. Of those without a name one is enough for each
+    /// manifest. A name may be that of several entries, as some programs have it; it is taken if it is that of a manifest that
+    /// the other index does not give it to, unless all that the other one says is there already.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NameTaken`], unless entries that have a name are to lose it.
+    pub(in crate::layout) fn add_entries(
+        &self,
+        index: &mut Index,
+        entries: &[Descriptor],
+        replace: bool,
+    ) -> Result<()> {
+        let mut listed: HashSet<Digest> = index.manifests.iter().map(|entry| entry.digest.clone()).collect();
+        let before = self.tagged(&index.manifests);
+        let mut displaced = Vec::new();
+        for (tag, named) in self.in_order(entries) {
+            let Some(tag) = tag else {
+                let new = named.into_iter().filter(|entry| listed.insert(entry.digest.clone()));
+                index.manifests.extend(new.cloned());
+                continue;
+            };
+            let bearers = before.get(tag).map(Vec::as_slice).unwrap_or_default();
+            let mut new: Vec<_> = named.iter().filter(|entry| !bearers.contains(&entry.digest)).copied().collect();
+            let is_taken = bearers.iter().any(|bearer| !named.iter().any(|entry| entry.digest == *bearer));
+            if new.is_empty() {
+                continue;
+            }
+            if is_taken {
+                if !replace {
+                    return Err(Error::NameTaken { path: self.layout.path().to_owned(), ref_name: tag.to_owned() });
+                }
+                displaced.extend(self.put(index, named[0], &[tag]));
+                new = named[1..].to_vec();
+            }
+            listed.extend(named.iter().map(|entry| entry.digest.clone()));
+            index.manifests.extend(new.into_iter().cloned());
+        }
+        self.keep_reachable(index, displaced);
+        Ok(())
+    }
+
+    /// Returns entries by their tags, in the order of the first of each; those without a tag each alone.
+    fn in_order<'a>(&self, entries: &'a [Descriptor]) -> Vec<(Option<&'a str>, Vec<&'a Descriptor>)> {
+        let mut places: HashMap<&str, usize> = HashMap::new();
+        let mut ordered: Vec<(Option<&str>, Vec<&Descriptor>)> = Vec::new();
+        for entry in entries {
+            let tag = self.names.of(entry).and_then(Called::tag);
+            match tag.and_then(|tag| places.get(tag)) {
+                Some(at) => ordered[*at].1.push(entry),
+                None => {
+                    places.extend(tag.map(|tag| (tag, ordered.len())));
+                    ordered.push((tag, vec![entry]));
+                }
+            }
+        }
+        ordered
+    }
+
+    /// Returns the manifests that tags lead to.
+    fn tagged(&self, entries: &[Descriptor]) -> HashMap<String, Vec<Digest>> {
+        let mut tagged: HashMap<String, Vec<Digest>> = HashMap::new();
+        for entry in entries {
+            if let Some(tag) = self.names.of(entry).and_then(Called::tag) {
+                tagged.entry(tag.to_owned()).or_default().push(entry.digest.clone());
+            }
+        }
+        tagged
+    }
+
+    /// Puts an entry into an index for each of some tags: in place of the first that has the tag. Returns the entries of other
+    /// manifests that lost one.
+    fn put(&self, index: &mut Index, descriptor: &Descriptor, tags: &[&str]) -> Vec<Descriptor> {
+        let wanted: HashSet<&str> = tags.iter().copied().collect();
+        let mut placed = HashSet::new();
+        let mut lost = Vec::new();
+        index.manifests.retain_mut(|entry| {
+            let tag = self.names.of(entry).and_then(Called::tag).and_then(|tag| wanted.get(tag).copied());
+            let Some(tag) = tag else { return true };
+            if entry.digest != descriptor.digest {
                 lost.push(entry.clone());
             }
-            is_kept
+            let is_first = placed.insert(tag);
+            if is_first {
+                *entry = self.renewed(entry, descriptor, Some(tag));
+            }
+            is_first
         });
-        lost.retain(|entry| entry.digest != descriptor.digest);
+        for tag in tags {
+            if placed.insert(tag) {
+                index.manifests.push(self.called(descriptor, Some(tag)));
+            }
+        }
         lost
+    }
+
+    /// Returns an entry with a tag, or without one.
+    fn called(&self, descriptor: &Descriptor, tag: Option<&str>) -> Descriptor {
+        let mut entry = descriptor.clone();
+        entry.rename(self.names.ref_name(tag, &descriptor.digest));
+        entry
+    }
+
+    /// Returns the entry that takes the place of another one. What that says besides, and the new one does not, stays if it is of
+    /// the same manifest; of another one only the name stays that containerd has for it.
+    fn renewed(&self, old: &Descriptor, descriptor: &Descriptor, tag: Option<&str>) -> Descriptor {
+        let new = self.called(descriptor, tag);
+        let mut annotations = old.annotations.clone().unwrap_or_default();
+        if old.digest != new.digest {
+            annotations.retain(|key, _| key == CONTAINERD_NAME);
+        }
+        annotations.extend(new.annotations.unwrap_or_default());
+        let annotations = (!annotations.is_empty()).then_some(annotations);
+        if old.digest != new.digest {
+            return Descriptor { annotations, ..new };
+        }
+        let mut extra = old.extra.clone();
+        extra.extend(new.extra);
+        Descriptor {
+            annotations,
+            extra,
+            urls: new.urls.or_else(|| old.urls.clone()),
+            data: new.data.or_else(|| old.data.clone()),
+            artifact_type: new.artifact_type.or_else(|| old.artifact_type.clone()),
+            platform: old.platform.clone().or(new.platform),
+            ..new
+        }
     }
 
     /// Gives entries that were taken out of an index a place without a tag, unless their manifests can still be reached.

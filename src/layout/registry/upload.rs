@@ -77,13 +77,29 @@ impl Repository {
             self.layout.make_if_missing(self.layout.prepare_directory()?)?;
         }
         let directory = self.layout.uploads_directory()?;
-        fs::create_dir_all(&directory).map_err(Error::io("create", &directory))?;
-        let id = random_name(ID_LENGTH);
-        let path = directory.join(&id);
-        let file = OpenOptions::new().read(true).append(true).create_new(true).open(&path);
-        let file = self.layout.acquire(file.map_err(Error::io("create", &path))?, &path)?;
-        let hasher = Some(Hasher::new(Algorithm::Sha256));
-        Ok(BlobUpload { layout: self.layout.clone(), id, path, file, size: 0, hasher })
+        loop {
+            match fs::create_dir(&directory) {
+                // Another look whether it is there, as `create_dir_all` takes, might come too late.
+                Err(error) if error.kind() != ErrorKind::AlreadyExists => {
+                    return Err(Error::io("create", &directory)(error));
+                }
+                _ => {}
+            }
+            let id = random_name(ID_LENGTH);
+            let path = directory.join(&id);
+            let file = match OpenOptions::new().read(true).append(true).create_new(true).open(&path) {
+                Ok(file) => self.layout.acquire(file, &path)?,
+                // A collection of garbage took the empty directory away.
+                Err(error) if error.kind() == ErrorKind::NotFound => continue,
+                Err(error) => return Err(Error::io("create", &path)(error)),
+            };
+            let hasher = Some(Hasher::new(Algorithm::Sha256));
+            let upload = BlobUpload { layout: self.layout.clone(), id, path, file, size: 0, hasher };
+            // Or the file, before it was locked.
+            if upload.is_there() {
+                return Ok(upload);
+            }
+        }
     }
 
     /// Goes on with an upload: at its end, which must be at some number of bytes if one is given.
@@ -174,9 +190,10 @@ impl BlobUpload {
             .metrics()
             .time(Phase::Sync, || if self.layout.waits_for_disk() { self.file.sync_data() } else { Ok(()) })
             .map_err(Error::io("sync", &self.path))?;
+        let is_sound = self.layout.has_sound_blob(digest, self.size, |_| ());
         let lock = self.layout.lock()?;
         let (put, take_back) = (|path: &Path| fs::rename(&self.path, path), |path: &Path| fs::rename(path, &self.path));
-        self.layout.adopt_blob(&lock, digest, self.size, put, take_back)?;
+        self.layout.adopt_blob(&lock, (digest, self.size), is_sound, put, take_back)?;
         self.remove()
     }
 
@@ -204,14 +221,12 @@ impl BlobUpload {
         if self.is_there() { self.remove() } else { Ok(()) }
     }
 
-    /// Deletes the file if it has still its name, and the directory if it was the last one.
+    /// Deletes the file if it has still its name. The directory is for others, who may be about to use it.
     fn remove(&self) -> Result<()> {
         match fs::remove_file(&self.path) {
             Err(error) if error.kind() != ErrorKind::NotFound => return Err(Error::io("delete", &self.path)(error)),
             _ => {}
         }
-        // Another upload may be in it.
-        let _ = self.path.parent().map(fs::remove_dir);
         Ok(())
     }
 

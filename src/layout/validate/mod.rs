@@ -10,7 +10,7 @@ mod json;
 mod reference;
 mod schema;
 mod stray;
-mod tar;
+pub(super) mod tar;
 mod values;
 mod verify;
 

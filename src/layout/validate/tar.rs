@@ -9,7 +9,7 @@ use super::json::shortened;
 const BLOCK: usize = 512;
 
 /// The largest extended header that is read. Go's reader, and so every engine, has the same bound.
-const EXTENDED_LIMIT: u64 = 1024 * 1024;
+pub(in crate::layout) const EXTENDED_LIMIT: u64 = 1024 * 1024;
 
 /// Checks a tar.
 pub(super) struct TarCheck {
@@ -264,7 +264,7 @@ impl TarCheck {
 }
 
 /// Takes a record from the front: its key, its value, what follows.
-fn record(bytes: &[u8]) -> Option<(&[u8], &[u8], &[u8])> {
+pub(in crate::layout) fn record(bytes: &[u8]) -> Option<(&[u8], &[u8], &[u8])> {
     let space = bytes.iter().take(20).position(|byte| *byte == b' ')?;
     let digits = std::str::from_utf8(&bytes[..space]).ok().filter(|text| !text.starts_with('+'))?;
     let length: usize = digits.parse().ok()?;
@@ -290,7 +290,7 @@ fn sparse_map(bytes: &[u8]) -> Option<()> {
 }
 
 /// Reads a number: octal digits with spaces and NULs around them, or base 256, marked by the first bit.
-fn number(field: &[u8]) -> Option<i64> {
+pub(in crate::layout) fn number(field: &[u8]) -> Option<i64> {
     let first = *field.first()?;
     if first & 0x80 == 0 {
         let is_padding = |byte: &u8| matches!(byte, b' ' | 0);
@@ -312,7 +312,7 @@ fn number(field: &[u8]) -> Option<i64> {
 
 /// POSIX, pax, "ustar Interchange Format": the sum of all bytes, those of the field itself taken as spaces. Some old
 /// programs added them up as signed.
-fn has_right_checksum(header: &[u8]) -> bool {
+pub(in crate::layout) fn has_right_checksum(header: &[u8]) -> bool {
     const CHECKSUM: std::ops::Range<usize> = 148..156;
     let Some(expected) = number(&header[CHECKSUM]) else { return false };
     let bytes = || header.iter().enumerate().map(|(at, byte)| if CHECKSUM.contains(&at) { b' ' } else { *byte });

@@ -1,0 +1,240 @@
+//! `layout export`
+
+use std::io::{self, IsTerminal};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::{Context as _, ensure};
+use clap::ValueEnum;
+use regshape::compress::CompressFormat;
+use regshape::layout::{
+    ArchiveKind, ExportOptions, Exported, Format, Layout, Selection, View, export, export_stream, is_docker_name,
+    plan_export, plan_export_dir,
+};
+use regshape::oci::{Annotations, Platform, REF_NAME, RefName};
+
+use super::export_screen::ExportScreen;
+use super::generate_config::source_seconds;
+use super::{Base, Common, Context, Leaf, WriteArgs};
+use crate::cli::args::{AnnotationArgs, parse_annotation};
+use crate::cli::error::Usage;
+use crate::cli::ui::{is_stdout, printable};
+
+/// Write a part or all of a layout: as a layout, as an OCI or Docker archive
+///
+/// What the kept entries of the index lead to is written, each blob once and verified. A layout that is there is added to; a
+/// file is replaced when the new one is whole. Equal input and flags give equal bytes.
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Examples:\n  regshape layout export --path ./my-image --output ./my-image.tar\n  regshape layout export --path ./my-image --ref v1 --platform linux/arm64 --ref-name example/app:v1 --format docker-archive --output - | podman load"
+)]
+#[command(mut_arg("path", |path| path.help("The layout or archive to take images from; ./my-image:v1 takes one of them; - is an archive on standard input")))]
+pub(super) struct Args {
+    #[command(flatten)]
+    common: Common,
+    /// Take the entry that this means: a ref name, a digest, or a unique beginning of one; may be repeated [default: all]
+    #[arg(long = "ref", value_name = "REF")]
+    references: Vec<String>,
+    /// Where to write; - is an archive on standard output
+    #[arg(short, long, value_name = "OUT")]
+    output: PathBuf,
+    /// What to write [default: by the name: .tar, .tar.gz and .tar.zst are OCI archives, other names layouts]
+    #[arg(long, value_name = "FORMAT", value_enum)]
+    format: Option<FormatArg>,
+    /// Take the images for this platform only, such as linux/arm64; may be repeated
+    #[arg(long = "platform", value_name = "PLATFORM")]
+    platforms: Vec<String>,
+    /// Leave out the attestations of BuildKit
+    #[arg(long)]
+    no_attestations: bool,
+    /// Take the entries with this annotation only; may be repeated
+    #[arg(long = "filter", value_name = "KEY=VALUE", value_parser = parse_annotation)]
+    filter: Vec<(String, String)>,
+    /// Put the first nested index in the place of the index
+    #[arg(long)]
+    unwrap: bool,
+    /// Put the index into a new one, as its only entry
+    #[arg(long)]
+    wrap: bool,
+    #[command(flatten)]
+    annotations: AnnotationArgs,
+    /// Name of the entry
+    #[arg(long, value_name = "NAME")]
+    ref_name: Option<String>,
+    /// Take what refers to what is taken, too: signatures, SBOMs
+    #[arg(long)]
+    referrers: bool,
+    /// Leave out the blobs that this layout has
+    #[arg(long, value_name = "LAYOUT")]
+    except: Option<PathBuf>,
+    /// Leave out blobs that are not there and need not be: their descriptors say where else they are to be had, or a nested
+    /// index lists them
+    #[arg(long)]
+    allow_missing: bool,
+    /// Link blobs instead of copying them, if OUT is a layout on the same file system
+    #[arg(long)]
+    link: bool,
+    /// In a layout that is there, take the names that other manifests have
+    #[arg(long)]
+    replace: bool,
+    /// Write nothing, only tell what would be written
+    #[arg(long)]
+    dry_run: bool,
+    #[command(flatten)]
+    write: WriteArgs,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum FormatArg {
+    Dir,
+    OciArchive,
+    DockerArchive,
+    #[value(name = "tar.gz")]
+    TarGz,
+    #[value(name = "tar.zst")]
+    TarZst,
+}
+
+/// Returns the format that is meant. The name tells it only if the flag does not.
+fn format_of(format: Option<FormatArg>, output: &Path) -> Format {
+    let oci = |compression: Option<CompressFormat>| Format::Archive { kind: ArchiveKind::Oci, compression };
+    match format {
+        None if is_stdout(output) => oci(None),
+        // Whatever it is called.
+        None if output.is_dir() => Format::Directory,
+        None => Format::of_name(output),
+        Some(FormatArg::Dir) => Format::Directory,
+        Some(FormatArg::OciArchive) => oci(None),
+        Some(FormatArg::DockerArchive) => Format::Archive { kind: ArchiveKind::Docker, compression: None },
+        Some(FormatArg::TarGz) => oci(Some(CompressFormat::Gzip)),
+        Some(FormatArg::TarZst) => oci(Some(CompressFormat::Zstd)),
+    }
+}
+
+impl Leaf for Args {
+    const NAME: &'static str = "layout export";
+
+    fn base(&self) -> &Base {
+        &self.common.base
+    }
+
+    fn run(self, context: &Context) -> anyhow::Result<ExitCode> {
+        let ref_name = self.ref_name.as_deref().map(str::parse::<RefName>).transpose()?;
+        let platforms = self.platforms.iter().map(|platform| platform.parse()).collect::<Result<Vec<Platform>, _>>()?;
+        let format = format_of(self.format, &self.output);
+        let to_stdout = is_stdout(&self.output);
+        if to_stdout && !self.dry_run {
+            ensure!(
+                format != Format::Directory,
+                "a layout cannot be written to standard output; choose another --format"
+            );
+            if self.common.base.json {
+                return Err(Usage(
+                    "--json writes to standard output; say with --output where the archive goes".to_owned(),
+                )
+                .into());
+            }
+            ensure!(
+                !io::stdout().is_terminal(),
+                "standard output is a terminal; pipe the archive somewhere, or use --output FILE"
+            );
+        }
+        let source = context.source(&self.common.path, &self.references)?;
+        let is_docker = matches!(format, Format::Archive { kind: ArchiveKind::Docker, .. });
+        let selection = Selection {
+            references: source.references,
+            unwrap: self.unwrap,
+            annotations: self.filter.into_iter().collect(),
+            platforms,
+            // Docker archives have no place for them.
+            no_attestations: self.no_attestations || is_docker,
+            referrers: self.referrers,
+        };
+        let view = if format == Format::Directory { context.beside(source.view, &self.output)? } else { source.view };
+        let view = view.select(&selection)?;
+        let mut annotations = self.annotations.annotations();
+        // The annotation that is the name is no other one.
+        let ref_name = match (ref_name, annotations.remove(REF_NAME)) {
+            (None, Some(name)) => Some(name.parse()?),
+            (ref_name, _) => ref_name,
+        };
+        let view =
+            if self.wrap { wrapped(&view, annotations, ref_name)? } else { renamed(view, annotations, ref_name)? };
+
+        if is_docker {
+            let nameless =
+                view.index().manifests.iter().filter_map(|entry| entry.ref_name()).filter(|name| !is_docker_name(name));
+            for name in nameless {
+                let name = printable(name);
+                context.ui.note(&format!(
+                    "'{name}' is not of the form REPOSITORY:TAG: Docker gives the image no name; --ref-name does"
+                ));
+            }
+        }
+        let mut options = ExportOptions {
+            allow_missing: self.allow_missing,
+            except: self.except.map(Layout::open).transpose()?,
+            link: self.link,
+            replace: self.replace,
+            modified: source_seconds()?.unwrap_or_default(),
+            write: context.write_options(&self.output, &self.write),
+            shares_blobs: context.shares_blobs,
+            metrics: context.metrics(),
+            ..ExportOptions::default()
+        };
+        let planned = plan_export(&view, format, &options)?.exported;
+        if self.dry_run {
+            let planned = match format {
+                Format::Directory => plan_export_dir(&view, &self.output, &options)?,
+                Format::Archive { .. } => planned,
+            };
+            context.ui.result(&ExportScreen::new("Would export:", &self.output, &view, planned, true))?;
+            return Ok(ExitCode::SUCCESS);
+        }
+        let progress = context.ui.progress(Some(planned.blobs.bytes));
+        let advance = |bytes| progress.advance(bytes);
+        options.progress = Some(&advance);
+        let exported: Exported = match format {
+            Format::Archive { kind, compression } if to_stdout => {
+                export_stream(&view, io::stdout(), kind, compression, &options).map_err(crate::cli::ui::output_error)?
+            }
+            format => export(&view, &self.output, format, &options)?,
+        };
+        drop(progress);
+        if !to_stdout {
+            context.ui.result(&ExportScreen::new("Exported:", &self.output, &view, exported, false))?;
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+/// Puts the index into a new one. The new entry has the name that is given, or that all entries have.
+fn wrapped(view: &View, mut annotations: Annotations, ref_name: Option<RefName>) -> anyhow::Result<View> {
+    let common = View::common_ref_name(std::slice::from_ref(view)).map(str::to_owned);
+    if let Some(name) = ref_name.map(|name| name.as_str().to_owned()).or(common) {
+        annotations.entry(REF_NAME.to_owned()).or_insert(name);
+    }
+    Ok(view.wrap(annotations))
+}
+
+/// Gives entries annotations, and a name if they are of one image.
+fn renamed(view: View, annotations: Annotations, ref_name: Option<RefName>) -> anyhow::Result<View> {
+    let view = if annotations.is_empty() { view } else { view.annotated(&annotations) };
+    let Some(ref_name) = ref_name else { return Ok(view) };
+    let count = view.index().manifests.len();
+    named(&view, &ref_name).with_context(|| {
+        format!("there are {count} entries, and --ref-name can name one; choose it with --ref, or use --wrap")
+    })
+}
+
+/// Gives the one image of a view a name; `None` if there are several.
+pub(super) fn named(view: &View, ref_name: &RefName) -> Option<View> {
+    let entries = &view.index().manifests;
+    let Some(first) = entries.first() else { return Some(view.clone()) };
+    if entries.iter().all(|entry| entry.digest == first.digest) {
+        // Of several names of one manifest the new one is left.
+        return Some(view.filter(|entry| entry == first).named(ref_name.as_str()));
+    }
+    let one_name = first.ref_name().is_some() && entries.iter().all(|entry| entry.ref_name() == first.ref_name());
+    one_name.then(|| view.named(ref_name.as_str()))
+}

@@ -1,0 +1,47 @@
+//! What the commands that write views show alike.
+
+use std::path::Path;
+
+use regshape::layout::{Exported, Swept, View};
+use regshape::oci::Descriptor;
+use serde::Serialize;
+
+use crate::cli::ui::{Block, Screen};
+
+#[derive(Serialize)]
+pub(super) struct ExportScreen {
+    output: String,
+    dry_run: bool,
+    #[serde(flatten)]
+    exported: Exported,
+    /// The entries of the index.
+    manifests: Vec<Descriptor>,
+    #[serde(skip)]
+    title: &'static str,
+}
+
+impl ExportScreen {
+    pub(super) fn new(title: &'static str, output: &Path, view: &View, exported: Exported, dry_run: bool) -> Self {
+        let output = output.display().to_string();
+        Self { output, dry_run, exported, manifests: view.index().manifests.clone(), title }
+    }
+}
+
+impl Screen for ExportScreen {
+    fn text(&self) -> String {
+        let Exported { blobs, present, left_out, .. } = &self.exported;
+        let swept = |swept: &Swept| format!("{} ({} bytes)", swept.count, swept.bytes);
+        let mut block = Block::new(self.title, 13).line("output", &self.output);
+        for manifest in &self.manifests {
+            let name = manifest.ref_name().map(|name| format!(" {name}")).unwrap_or_default();
+            block = block.line("manifest", format!("{}{name}", manifest.digest));
+        }
+        block = block.line("blobs", swept(blobs));
+        for (label, swept_here) in [("there already", present), ("left out", left_out)] {
+            if swept_here.count > 0 {
+                block = block.line(label, swept(swept_here));
+            }
+        }
+        block.finish()
+    }
+}

@@ -1,0 +1,95 @@
+//! `layout import`
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::{Context as _, ensure};
+use regshape::layout::{ExportOptions, Selection, export_dir};
+use regshape::oci::{Platform, RefName};
+
+use super::export::named;
+use super::export_screen::ExportScreen;
+use super::registry::Located;
+use super::{Base, Common, Context, Leaf, WriteArgs};
+use crate::cli::ui::printable;
+
+/// Add the images of an archive to a layout, which is made if it is not there
+///
+/// OCI and Docker archives are read, plain or compressed; and layouts and docker-dir directories. Entries and blobs are added,
+/// others stay as they are. Images that an index lists and the archive does not have are warned of and left out.
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Examples:\n  regshape layout import --path ./my-layout --file ./my-image.tar\n  podman save --format oci-archive example/app | regshape layout import --path ./my-layout --file - --ref-name example/app:v1"
+)]
+pub(super) struct Args {
+    #[command(flatten)]
+    common: Common,
+    /// The archive; - is standard input
+    #[arg(short, long, value_name = "ARCHIVE")]
+    file: PathBuf,
+    /// Take the entry that this means: a ref name, a digest, or a unique beginning of one; may be repeated [default: all]
+    #[arg(long = "ref", value_name = "REF")]
+    references: Vec<String>,
+    /// Take the images for this platform only, such as linux/arm64; may be repeated
+    #[arg(long = "platform", value_name = "PLATFORM")]
+    platforms: Vec<String>,
+    /// Name of the image in the layout
+    #[arg(long, value_name = "NAME")]
+    ref_name: Option<String>,
+    /// Take the names that other manifests have; those stay, without a name if they have no other
+    #[arg(long)]
+    replace: bool,
+    #[command(flatten)]
+    write: WriteArgs,
+}
+
+impl Leaf for Args {
+    const NAME: &'static str = "layout import";
+
+    fn base(&self) -> &Base {
+        &self.common.base
+    }
+
+    fn run(self, context: &Context) -> anyhow::Result<ExitCode> {
+        // A path may say the name, too.
+        let target = Located::find(&self.common.path, false);
+        let ref_name = self.ref_name.or_else(|| target.full_reference());
+        let ref_name = ref_name.as_deref().map(str::parse::<RefName>).transpose()?;
+        let target = &target.directory;
+        let source = context.source_for(&self.file, &self.references, Some(target))?;
+        let platforms = self.platforms.iter().map(|platform| platform.parse()).collect::<Result<Vec<Platform>, _>>()?;
+        let selection = Selection { references: source.references, platforms, ..Selection::default() };
+        let mut view = context.beside(source.view, target)?.select(&selection)?;
+        if let Some(name) = ref_name {
+            let count = view.index().manifests.len();
+            ensure!(count > 0, "there are 0 entries, and --ref-name can name one");
+            view = named(&view, &name).with_context(|| {
+                format!("there are {count} entries, and --ref-name can name one; choose it with --ref")
+            })?;
+        }
+        let mut options = ExportOptions {
+            allow_missing: true,
+            replace: self.replace,
+            write: context.write_options(target, &self.write),
+            shares_blobs: context.shares_blobs,
+            metrics: context.metrics(),
+            ..ExportOptions::default()
+        };
+        let planned = view.plan_export(&options)?.exported;
+        if planned.left_out.count > 0 {
+            let blobs = match planned.left_out.count {
+                1 => "1 blob that it refers to is".to_owned(),
+                count => format!("{count} blobs that it refers to are"),
+            };
+            let archive = printable(&self.file.to_string_lossy());
+            context.ui.warn_at_the_end(format!("{blobs} not in {archive}"));
+        }
+        let progress = context.ui.progress(Some(planned.blobs.bytes));
+        let advance = |bytes| progress.advance(bytes);
+        options.progress = Some(&advance);
+        let imported = export_dir(&view, target, &options)?;
+        drop(progress);
+        context.ui.result(&ExportScreen::new("Imported:", target, &view, imported, false))?;
+        Ok(ExitCode::SUCCESS)
+    }
+}

@@ -1,0 +1,156 @@
+//! `layout inspect`
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use regshape::layout::{ArchiveImage, Selection, View};
+use regshape::oci::{Annotations, Descriptor, Digest, MediaType};
+use serde::Serialize;
+
+use super::{Base, Context, Leaf};
+use crate::cli::args::PlatformArg;
+use crate::cli::ui::{Block, Screen};
+
+/// Show the images of an archive or a layout, without unpacking or copying anything
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Examples:\n  regshape layout inspect --file ./my-image.tar.gz\n  regshape layout inspect --path ./my-image:v1 --platform linux/arm64 --json"
+)]
+#[group(id = "source", required = true, multiple = false, args = ["file", "path"])]
+pub(super) struct Args {
+    /// The archive; - is standard input
+    #[arg(short, long, value_name = "ARCHIVE")]
+    file: Option<PathBuf>,
+    /// The layout; ./my-image:v1 takes one of its images
+    #[arg(short, long, value_name = "DIR")]
+    path: Option<PathBuf>,
+    /// Show what this means only: a ref name, a digest, or a unique beginning of one; may be repeated
+    #[arg(long = "ref", value_name = "REF")]
+    references: Vec<String>,
+    #[command(flatten)]
+    platform: PlatformArg,
+    #[command(flatten)]
+    base: Base,
+}
+
+#[derive(Serialize)]
+struct Inspected {
+    path: String,
+    tag: Option<String>,
+    multi_platform: bool,
+    images: Vec<Image>,
+}
+
+#[derive(Serialize)]
+struct Image {
+    digest: Digest,
+    media_type: MediaType,
+    /// The size of the manifest.
+    size: u64,
+    ref_names: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    platform: Option<String>,
+    config: Part,
+    layers: Vec<Part>,
+    /// The size of the manifest, the config and the layers.
+    total_size: u64,
+    annotations: Annotations,
+}
+
+#[derive(Serialize)]
+struct Part {
+    digest: Digest,
+    size: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    media_type: Option<MediaType>,
+}
+
+impl From<&Descriptor> for Part {
+    fn from(descriptor: &Descriptor) -> Self {
+        let Descriptor { digest, size, media_type, .. } = descriptor.clone();
+        Self { digest, size, media_type: Some(media_type) }
+    }
+}
+
+impl Image {
+    fn new(image: ArchiveImage, view: &View) -> Self {
+        let entries = view.index().manifests.iter().filter(|entry| entry.digest == image.manifest_digest);
+        let ref_names = entries.filter_map(|entry| entry.ref_name().map(str::to_owned)).collect();
+        let config = Part { digest: image.config_digest, size: image.config.len() as u64, media_type: None };
+        let layers: Vec<Part> = image.layers.iter().map(|layer| layer.descriptor().into()).collect();
+        let size = image.manifest.len() as u64;
+        Self {
+            digest: image.manifest_digest,
+            media_type: image.entry.media_type.clone(),
+            size,
+            ref_names,
+            platform: image.platform.map(|platform| platform.to_string()),
+            total_size: size + config.size + layers.iter().map(|layer| layer.size).sum::<u64>(),
+            config,
+            layers,
+            annotations: image.annotations,
+        }
+    }
+}
+
+impl Screen for Inspected {
+    fn text(&self) -> String {
+        let mut blocks = Vec::new();
+        for image in &self.images {
+            let mut block = Block::new("Image:", 8).line("digest", &image.digest);
+            if !image.ref_names.is_empty() {
+                block = block.line("ref-name", image.ref_names.join(", "));
+            }
+            if let Some(platform) = &image.platform {
+                block = block.line("platform", platform);
+            }
+            block = block.line("type", &image.media_type).line("size", format!("{} bytes", image.total_size));
+            block = block.line("config", part(&image.config));
+            for layer in &image.layers {
+                block = block.line("layer", part(layer));
+            }
+            if !image.annotations.is_empty() {
+                block = block.annotations(&image.annotations);
+            }
+            blocks.push(block.finish());
+        }
+        if self.multi_platform
+            && let Some(tag) = &self.tag
+        {
+            blocks.insert(0, Block::new("Images:", 8).line("tag", tag).line("count", self.images.len()).finish());
+        }
+        blocks.join("\n")
+    }
+}
+
+fn part(part: &Part) -> String {
+    let media_type = part.media_type.as_ref().map(|media_type| format!(", {media_type}")).unwrap_or_default();
+    format!("{} ({} bytes{media_type})", part.digest, part.size)
+}
+
+impl Leaf for Args {
+    const NAME: &'static str = "layout inspect";
+
+    fn base(&self) -> &Base {
+        &self.base
+    }
+
+    fn run(self, context: &Context) -> anyhow::Result<ExitCode> {
+        let platform = self.platform.platform()?;
+        let path = self.file.or(self.path).expect("one of the two is given");
+        let source = context.source(&path, &self.references)?;
+        let selection = Selection {
+            references: source.references,
+            platforms: platform.into_iter().collect(),
+            ..Selection::default()
+        };
+        let view: View = source.view.select(&selection)?;
+        context.ui.result(&Inspected {
+            path: path.display().to_string(),
+            tag: view.tag().map(str::to_owned),
+            multi_platform: view.is_multi_platform()?,
+            images: view.images()?.into_iter().map(|image| Image::new(image, &view)).collect(),
+        })?;
+        Ok(ExitCode::SUCCESS)
+    }
+}

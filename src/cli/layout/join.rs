@@ -1,0 +1,105 @@
+//! `layout join`
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use regshape::layout::{ExportOptions, Format, Selection, View, export};
+use regshape::oci::RefName;
+
+use super::export_screen::ExportScreen;
+use super::generate_config::source_seconds;
+use super::{Base, Context, Leaf, WriteArgs};
+use crate::cli::error::Usage;
+use crate::cli::ui::is_stdout;
+
+/// The name of an image whose parts have none, or several.
+const DEFAULT_NAME: &str = "latest";
+
+/// Put layouts or archives for one platform each together as one image for several
+///
+/// The nested index of each is taken, or else its index; the entries become those of one index, each with its platform; and
+/// index.json leads to that by the name.
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Example:\n  regshape layout join --path ./amd64 --path ./arm64.tar --output ./my-image --ref-name v1"
+)]
+pub(super) struct Args {
+    /// A layout or archive; ./my-image:v1 takes one of its images; to be repeated
+    #[arg(short, long = "path", value_name = "PATH", required = true)]
+    paths: Vec<PathBuf>,
+    #[command(flatten)]
+    base: Base,
+    /// Where to write: .tar, .tar.gz and .tar.zst are OCI archives, other names layouts
+    #[arg(short, long, value_name = "OUT")]
+    output: PathBuf,
+    /// Name of the image [default: the one that all have, or latest]
+    #[arg(long, value_name = "NAME")]
+    ref_name: Option<String>,
+    /// In a layout that is there, take the name that another manifest has
+    #[arg(long)]
+    replace: bool,
+    #[command(flatten)]
+    write: WriteArgs,
+}
+
+impl Leaf for Args {
+    const NAME: &'static str = "layout join";
+
+    fn base(&self) -> &Base {
+        &self.base
+    }
+
+    fn run(self, context: &Context) -> anyhow::Result<ExitCode> {
+        let ref_name = self.ref_name.as_deref().map(str::parse::<RefName>).transpose()?;
+        let stdin = self.paths.iter().filter(|path| is_stdout(path)).count();
+        if is_stdout(&self.output) || stdin > 1 {
+            return Err(Usage("only one --path can be -, and --output cannot".to_owned()).into());
+        }
+        let format = if self.output.is_dir() { Format::Directory } else { Format::of_name(&self.output) };
+        let mut views = Vec::new();
+        for path in &self.paths {
+            let source = context.source(path, &[])?;
+            let selection = Selection { references: source.references, ..Selection::default() };
+            views.push(source.view.select(&selection)?);
+        }
+        let name = match &ref_name {
+            Some(name) => name.as_str(),
+            None => View::common_ref_name(&views).unwrap_or(DEFAULT_NAME),
+        };
+        let view = View::multi_platform(views.iter().cloned(), name)?;
+        warn_of_doubles(context, &view)?;
+        let mut options = ExportOptions {
+            replace: self.replace,
+            modified: source_seconds()?.unwrap_or_default(),
+            write: context.write_options(&self.output, &self.write),
+            shares_blobs: context.shares_blobs,
+            metrics: context.metrics(),
+            ..ExportOptions::default()
+        };
+        let planned = view.plan_export(&options)?.exported;
+        let progress = context.ui.progress(Some(planned.blobs.bytes));
+        let advance = |bytes| progress.advance(bytes);
+        options.progress = Some(&advance);
+        let exported = export(&view, &self.output, format, &options)?;
+        drop(progress);
+        context.ui.result(&ExportScreen::new("Joined:", &self.output, &view, exported, false))?;
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+/// Warns of platforms that several images are for: programs take the first of them.
+fn warn_of_doubles(context: &Context, view: &View) -> anyhow::Result<()> {
+    let index = view.unwrap_index(|_| true)?;
+    let mut seen = BTreeSet::new();
+    for entry in index.index().manifests.iter().filter(|entry| !entry.is_attestation()) {
+        match &entry.platform {
+            Some(platform) if !seen.insert(platform.to_string()) => {
+                context.ui.warn_at_the_end(format!("several images are for {platform}: programs will take the first"));
+            }
+            Some(_) => {}
+            None => context.ui.warn_at_the_end(format!("{} does not say its platform", entry.digest)),
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,64 @@
+//! Where images come from: a layout, an archive, standard input.
+
+use std::fs;
+use std::io::{self, IsTerminal};
+use std::path::{Path, PathBuf};
+
+use anyhow::ensure;
+use regshape::layout::{Archive, LoadOptions, View};
+
+use super::Context;
+use super::registry::Located;
+
+/// Images, and which of them the path says.
+pub(super) struct Source {
+    pub(super) view: View,
+    /// The references that the path and the flags say.
+    pub(super) references: Vec<String>,
+}
+
+impl Context {
+    /// Opens a path that a view can be made of: a layout, perhaps with a reference after it; an archive; `-`.
+    pub(super) fn source(&self, path: &Path, references: &[String]) -> anyhow::Result<Source> {
+        self.source_for(path, references, None)
+    }
+
+    /// Opens a path whose images are to be added to a layout: what has to be written of an archive meanwhile is written where
+    /// the layout is.
+    pub(super) fn source_for(
+        &self,
+        path: &Path,
+        references: &[String],
+        target: Option<&Path>,
+    ) -> anyhow::Result<Source> {
+        let located = Located::find(path, false);
+        let mut all: Vec<String> = located.full_reference().into_iter().collect();
+        all.extend_from_slice(references);
+        let is_there = |path: &&Path| path.is_dir() && !path.as_os_str().is_empty();
+        let spill = target.and_then(|target| target.ancestors().find(is_there)).map(Path::to_owned);
+        Ok(Source { view: self.view(&located.directory, spill)?, references: all })
+    }
+
+    /// Lets blobs be found that the layout has that a view is added to: `export --except` leaves them out.
+    pub(super) fn beside(&self, view: View, target: &Path) -> anyhow::Result<View> {
+        if !target.join("oci-layout").is_file() || !target.join("index.json").is_file() {
+            return Ok(view);
+        }
+        Ok(view.with_blobs_of(&View::of(self.open_beside(target)?)?))
+    }
+
+    fn view(&self, path: &Path, spill_directory: Option<PathBuf>) -> anyhow::Result<View> {
+        let progress =
+            self.ui.progress(fs::metadata(path).ok().filter(|metadata| metadata.is_file()).map(|file| file.len()));
+        let advance = |bytes| progress.advance(bytes);
+        let options = LoadOptions { progress: Some(&advance), spill_directory, ..LoadOptions::default() };
+        if path == Path::new("-") {
+            ensure!(!io::stdin().is_terminal(), "standard input is a terminal; pipe an archive into it");
+            return Ok(Archive::from_reader(path, io::stdin(), &options)?.view());
+        }
+        if path.join("oci-layout").exists() {
+            return Ok(View::of(self.open_beside(path)?)?);
+        }
+        Ok(View::load(path, &options)?)
+    }
+}

@@ -1,0 +1,58 @@
+//! A layout in an archive (image-spec, image-layout.md).
+
+use std::collections::HashMap;
+
+use super::entries::Entries;
+use super::{MANIFEST_FILE, REPOSITORIES_FILE, not_an_archive};
+use crate::layout::document::{DOCUMENT_LIMIT, INDEX_FILE};
+use crate::layout::error::{Error, Reason, Result};
+use crate::layout::handle::{BLOBS_DIRECTORY, MARKER_FILE, MARKER_LIMIT, check_version};
+use crate::layout::view::Content;
+use crate::oci::{Digest, Index};
+
+/// Tells whether there is a layout.
+pub(super) fn is_one(entries: &Entries<'_>) -> bool {
+    entries.has(MARKER_FILE) && entries.has(INDEX_FILE)
+}
+
+/// Reads the index of a layout, and finds its blobs.
+///
+/// # Errors
+///
+/// [`Error::NotAnArchive`]; [`Error::MalformedMarker`], [`Error::LayoutVersion`], [`Error::MalformedIndex`],
+/// [`Error::TooLarge`]; [`Error::Io`].
+pub(super) fn read(entries: &Entries<'_>) -> Result<(Index, HashMap<Digest, Content>)> {
+    let path = entries.path;
+    let Some(marker) = entries.read(MARKER_FILE, MARKER_LIMIT)? else {
+        return Err(not_an_archive(path, why_not(entries)));
+    };
+    check_version(&marker, path)?;
+    let malformed = |reason| Error::MalformedIndex { path: path.to_owned(), reason };
+    let index = entries.read(INDEX_FILE, DOCUMENT_LIMIT)?;
+    let index = index.ok_or_else(|| malformed(Reason::new("the file does not exist")))?;
+    let index = serde_json::from_slice(&index).map_err(|error| malformed(Reason::from(error)))?;
+    let blobs = entries.names().filter_map(|name| Some((digest_of(name)?, entries.file(name)?)));
+    Ok((index, blobs.collect()))
+}
+
+/// Returns the digest that the name of a blob says; other files are nobody's.
+fn digest_of(name: &str) -> Option<Digest> {
+    let (algorithm, encoded) = name.strip_prefix(BLOBS_DIRECTORY)?.strip_prefix('/')?.split_once('/')?;
+    format!("{algorithm}:{encoded}").parse().ok()
+}
+
+/// Says why there is no layout.
+fn why_not(entries: &Entries<'_>) -> String {
+    if entries.has(INDEX_FILE) {
+        return format!("it has {INDEX_FILE}, but no {MARKER_FILE}");
+    }
+    if entries.has(REPOSITORIES_FILE) {
+        return format!("it is of a Docker before 1.10: it has {REPOSITORIES_FILE}, but no {MANIFEST_FILE}");
+    }
+    let suffix = format!("/{MARKER_FILE}");
+    let directory = entries.names().filter_map(|name| name.strip_suffix(&suffix)).min();
+    match directory {
+        Some(directory) => format!("its layout is not at its top, but in '{}'", directory.escape_debug()),
+        None => format!("it has neither {MARKER_FILE} nor {MANIFEST_FILE}"),
+    }
+}

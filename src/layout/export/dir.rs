@@ -1,0 +1,318 @@
+//! Exporting to a layout on the disk.
+
+use std::cell::Cell;
+use std::cmp::Reverse;
+use std::collections::HashSet;
+use std::fs::{self, File};
+use std::io;
+use std::path::Path;
+
+use super::staging::{Staging, tell};
+use super::{ExportOptions, Exported, Plan, Planned, index_document};
+use crate::abandon::Section;
+use crate::fs::{for_each_stale, is_vacant, remove_stale_directories};
+use crate::layout::document::INDEX_FILE;
+use crate::layout::error::{Error, Result};
+use crate::layout::handle::{BLOBS_DIRECTORY, Layout, Lock, MARKER_FILE, marker};
+use crate::layout::init::Made;
+use crate::layout::metrics::Progress;
+use crate::layout::parallel::{cores, map_bounded};
+use crate::layout::registry::Repository;
+use crate::layout::stage::Stage;
+use crate::layout::view::View;
+use crate::oci::{Digest, Index};
+
+/// How often an export begins anew because somebody else makes something where it was to be.
+const TRIES: usize = 3;
+
+/// Writes a view as a layout, or adds it to one.
+///
+/// A new layout has its name, or its marker in a directory that was there and empty, only when all of it is on the disk. In a
+/// layout that is there, blobs with the right content stay and wrong ones are replaced; entries are added unless equal ones
+/// are there, or, if they have no name, one of the same manifest; everything else stays as it is. After an error, and
+/// whenever the process ends, there is either what was there before or all of it.
+///
+/// # Errors
+///
+/// Those of [`View::plan_export`]; [`Error::DigestMismatch`], [`Error::UnsupportedAlgorithm`]; [`Error::NotEmpty`];
+/// [`Error::NameTaken`], unless names are to be replaced; [`Error::MalformedMarker`], [`Error::LayoutVersion`],
+/// [`Error::MalformedIndex`], [`Error::LinkOutside`]; [`Error::Locked`]; [`Error::Io`].
+pub fn export_dir(view: &View, path: impl AsRef<Path>, options: &ExportOptions<'_>) -> Result<Exported> {
+    let export = Export::new(view, path.as_ref(), options)?;
+    for _ in 0..TRIES {
+        let is_done = match export.target()? {
+            Target::Layout => return export.add(),
+            Target::Vacant => export.fill()?,
+            Target::Missing => export.make()?,
+            Target::Occupied => break,
+        };
+        if is_done {
+            return Ok(export.plan.exported);
+        }
+    }
+    Err(Error::NotEmpty { path: export.layout.path().to_owned() })
+}
+
+/// Tells what [`export_dir`] would write, and what is there. Blobs that are there are not read: one with the right size counts.
+///
+/// # Errors
+///
+/// Those of [`export_dir`] that can be told before anything is written.
+pub fn plan_export_dir(view: &View, path: impl AsRef<Path>, options: &ExportOptions<'_>) -> Result<Exported> {
+    let export = Export::new(view, path.as_ref(), options)?;
+    match export.target()? {
+        Target::Missing | Target::Vacant => Ok(export.plan.exported),
+        Target::Occupied => Err(Error::NotEmpty { path: export.root().to_owned() }),
+        Target::Layout => {
+            let repository = Repository::of_layout(export.layout.clone());
+            export.merged(&repository, &repository.index()?)?;
+            let blobs = export.plan.blobs.iter().map(|blob| &blob.descriptor);
+            let missing = blobs.filter(|blob| !export.layout.has_blob(&blob.digest, blob.size));
+            Ok(export.exported(&missing.map(|blob| &blob.digest).collect()))
+        }
+    }
+}
+
+/// What is where a layout is to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Target {
+    Layout,
+    /// A directory that holds nothing.
+    Vacant,
+    Missing,
+    Occupied,
+}
+
+/// Takes back what an export that was killed had moved into a directory that was empty. What it was about to move is in a
+/// directory beside that: the marker, which it moves last.
+fn undo_filling(root: &Path) -> io::Result<()> {
+    for_each_stale(root, |staging| {
+        if !staging.join(MARKER_FILE).is_file() {
+            return Ok(());
+        }
+        for name in [BLOBS_DIRECTORY, INDEX_FILE] {
+            let (moved, from) = (root.join(name), staging.join(name));
+            if fs::symlink_metadata(&from).is_err() && fs::symlink_metadata(&moved).is_ok() {
+                fs::rename(moved, from)?;
+            }
+        }
+        fs::remove_dir_all(staging)
+    })
+}
+
+struct Export<'a> {
+    view: &'a View,
+    options: &'a ExportOptions<'a>,
+    /// The layout that is added to, or a handle for the one that is made.
+    layout: Layout,
+    plan: Plan,
+}
+
+impl<'a> Export<'a> {
+    fn new(view: &'a View, path: &Path, options: &'a ExportOptions<'a>) -> Result<Self> {
+        let plan = view.plan_export(options)?;
+        for digest in plan.blobs.iter().map(|blob| &blob.descriptor.digest) {
+            if digest.algorithm().is_none() {
+                return Err(Error::UnsupportedAlgorithm { digest: digest.clone() });
+            }
+        }
+        let layout = Layout::at(path.to_owned());
+        let layout = layout.with_write_options(options.write.clone()).with_metrics(options.metrics.clone());
+        let layout = if options.shares_blobs { layout.with_shared_blobs() } else { layout };
+        Ok(Self { view, options, layout, plan })
+    }
+
+    fn root(&self) -> &Path {
+        self.layout.path()
+    }
+
+    fn target(&self) -> Result<Target> {
+        match self.layout.check_marker() {
+            Ok(_) => return Ok(Target::Layout),
+            Err(Error::NotALayout { .. }) => {}
+            Err(error) => return Err(error),
+        }
+        match fs::metadata(self.root()) {
+            Ok(metadata) if metadata.is_dir() => {
+                undo_filling(self.root()).map_err(Error::io("clean", self.root()))?;
+                let is_vacant = is_vacant(self.root()).map_err(Error::io("read", self.root()))?;
+                Ok(if is_vacant { Target::Vacant } else { Target::Occupied })
+            }
+            // A link that leads nowhere is not followed.
+            Err(error) if error.kind() == io::ErrorKind::NotFound && fs::symlink_metadata(self.root()).is_err() => {
+                Ok(Target::Missing)
+            }
+            Ok(_) => Ok(Target::Occupied),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Target::Occupied),
+            Err(error) => Err(Error::io("read", self.root())(error)),
+        }
+    }
+
+    /// Makes a layout that is not there, beside its place, and gives it its name; `false` if the name was taken meanwhile.
+    fn make(&self) -> Result<bool> {
+        let create = || Error::io("create", self.root());
+        let (Some(parent), Some(name)) = (self.root().parent(), self.root().file_name()) else {
+            return Err(create()(io::ErrorKind::InvalidInput.into()));
+        };
+        let parent = if parent.as_os_str().is_empty() { Path::new(".") } else { parent };
+        let mut made = Made::default();
+        made.directories(parent)?;
+        let staging = self.staged(parent)?;
+        // A slash at the end is no part of a name that is free.
+        let target = parent.join(name);
+        match staging.persist(&target) {
+            Ok(()) => made.keep(),
+            Err(_) if fs::symlink_metadata(&target).is_ok() => return Ok(false),
+            Err(error) => return Err(create()(error)),
+        }
+        // If its name does not get to the disk, the layout stays: somebody else may use it by now.
+        self.layout.sync_directory(parent)?;
+        Ok(true)
+    }
+
+    /// Makes a layout in an empty directory, the marker last; `false` if it was empty no longer. The directory itself stays: it
+    /// may be a mount, somebody may stand in it, and its mode is its owner's choice.
+    fn fill(&self) -> Result<bool> {
+        let root = self.root();
+        let staging = self.staged(root)?;
+        // Of two that make a layout here at once, one waits and then finds it made.
+        let _lock = if cfg!(unix) {
+            let directory = File::open(root).map_err(Error::io("open", root))?;
+            Some(self.layout.acquire(directory, root)?)
+        } else {
+            None
+        };
+        let _section = Section::begin();
+        if self.target()? != Target::Vacant {
+            return Ok(false);
+        }
+        let mut moved = Vec::new();
+        let done = [BLOBS_DIRECTORY, INDEX_FILE, MARKER_FILE].into_iter().try_for_each(|name| {
+            let (from, to) = (staging.path().join(name), root.join(name));
+            fs::rename(&from, &to).map_err(Error::io("write", &to))?;
+            moved.push((from, to));
+            self.layout.sync_directory(root)
+        });
+        if done.is_err() {
+            // What cannot be moved back cannot be reported any more either.
+            moved.into_iter().rev().for_each(|(from, to)| drop(fs::rename(to, from)));
+        }
+        done.map(|()| true)
+    }
+
+    /// Writes a whole layout into a temporary directory.
+    fn staged(&self, parent: &Path) -> Result<Staging<'_>> {
+        // What cannot be cleaned is not in the way.
+        let _ = remove_stale_directories(parent);
+        let staging = Staging::create_in(parent, &self.layout, self.options)?;
+        staging.write_all(self.plan.blobs.iter().map(|blob| (blob, self.options.progress)).collect())?;
+        staging.write_document(INDEX_FILE, &index_document(self.view))?;
+        staging.write_document(MARKER_FILE, marker().as_bytes())?;
+        staging.sync_directories()?;
+        Ok(staging)
+    }
+
+    /// Adds the view to a layout that is there.
+    fn add(&self) -> Result<Exported> {
+        let repository = Repository::of_layout(self.layout.clone());
+        // What cannot be done is found out before anything is written; under the lock it is seen once more.
+        self.merged(&repository, &repository.index()?)?;
+        for blob in &self.plan.blobs {
+            self.layout.check_blob_directory(&blob.descriptor.digest)?;
+        }
+        let missing = self.missing()?;
+        let mut staged: HashSet<&Digest> = missing.iter().map(|(blob, _)| &blob.descriptor.digest).collect();
+        let mut staging = None;
+        if !missing.is_empty() {
+            let staging = staging.insert(Staging::create_in(self.root(), &self.layout, self.options)?);
+            staging.write_all(missing)?;
+        }
+
+        let lock = self.layout.lock()?;
+        let before = repository.index()?;
+        let index = self.merged(&repository, &before)?;
+        let mut new = Vec::new();
+        let done = self
+            .place(&lock, &mut staging, &mut staged, &mut new)
+            .and_then(|()| if index == before { Ok(()) } else { self.layout.write_index(&lock, &index, []) });
+        if let Err(error) = done {
+            if let (Ok(index), Ok(stage)) = (repository.index(), self.layout.find_stage()) {
+                self.layout.remove_unreferenced(&lock, &index, &stage.unwrap_or_else(Stage::empty), new);
+            }
+            return Err(error);
+        }
+        Ok(self.exported(&staged))
+    }
+
+    /// Returns the index with the entries of the view.
+    fn merged(&self, repository: &Repository, index: &Index) -> Result<Index> {
+        let mut index = index.clone();
+        repository.add_entries(&mut index, &self.view.index().manifests, self.options.replace)?;
+        Ok(index)
+    }
+
+    /// Finds the blobs that the layout does not have with the right content; and who is told when they are written, as nobody
+    /// is of those that were read already.
+    fn missing(&self) -> Result<Vec<(&Planned, Option<Progress<'_>>)>> {
+        let mut blobs: Vec<_> = self.plan.blobs.iter().collect();
+        blobs.sort_by_key(|blob| Reverse(blob.descriptor.size));
+        let missing = map_bounded(blobs, cores(), |blob| -> Result<_> {
+            let (digest, told) = (&blob.descriptor.digest, Cell::new(false));
+            let is_sound = self.layout.has_sound_blob(digest, blob.descriptor.size, |bytes| {
+                told.set(true);
+                tell(self.options.progress, bytes);
+            });
+            if is_sound {
+                // Whoever stored it need not have waited for the disk.
+                return match self.layout.sync_stored(&self.layout.blob_path(digest)) {
+                    // It is looked for once more under the lock.
+                    Err(Error::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => Ok(None),
+                    synced => synced.map(|()| None),
+                };
+            }
+            Ok(Some((blob, self.options.progress.filter(|_| !told.get()))))
+        })?;
+        Ok(missing.into_iter().flatten().collect())
+    }
+
+    /// Gives the blobs that were written their names. Those that were there may have been deleted since, as garbage.
+    fn place<'s>(
+        &'s self,
+        lock: &Lock,
+        staging: &mut Option<Staging<'s>>,
+        staged: &mut HashSet<&'s Digest>,
+        new: &mut Vec<Digest>,
+    ) -> Result<()> {
+        let mut directories = HashSet::new();
+        for blob in &self.plan.blobs {
+            let digest = &blob.descriptor.digest;
+            if !staged.contains(digest) && self.layout.has_blob(digest, blob.descriptor.size) {
+                continue;
+            }
+            let staging = match staging {
+                Some(staging) => staging,
+                None => staging.insert(Staging::create_in(self.root(), &self.layout, self.options)?),
+            };
+            if staged.insert(digest) {
+                staging.write(blob, None)?;
+            }
+            if self.layout.place_blob(lock, digest, &staging.blob_path(digest))? {
+                new.push(digest.clone());
+            }
+            directories.extend(self.layout.blob_path(digest).parent().map(Path::to_owned));
+        }
+        directories.iter().try_for_each(|directory| self.layout.sync_directory(directory))
+    }
+
+    /// Tells what was written and what was there.
+    fn exported(&self, staged: &HashSet<&Digest>) -> Exported {
+        let Exported { present, left_out, .. } = self.plan.exported;
+        let mut exported = Exported { present, left_out, ..Exported::default() };
+        for blob in &self.plan.blobs {
+            let is_staged = staged.contains(&blob.descriptor.digest);
+            let counted = if is_staged { &mut exported.blobs } else { &mut exported.present };
+            counted.count(blob.descriptor.size);
+        }
+        exported
+    }
+}

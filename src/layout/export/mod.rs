@@ -1,0 +1,124 @@
+//! Writing views: as a layout on the disk, or as an archive.
+//!
+//! An export holds `oci-layout`, what the index reaches, depth first and each blob once, and `index.json` last. Every blob is
+//! verified as it is written.
+
+mod copy;
+mod dir;
+mod docker;
+mod file;
+mod save;
+mod staging;
+mod tar;
+
+use std::sync::Arc;
+
+use serde::Serialize;
+
+use super::document::pretty;
+use super::error::Result;
+use super::garbage::Swept;
+use super::handle::Layout;
+use super::lock::WriteOptions;
+use super::metrics::{Metrics, Progress};
+use super::view::{Content, Missing, View};
+use crate::oci::{Descriptor, MediaType};
+
+pub use dir::{export_dir, plan_export_dir};
+pub use docker::is_docker_name;
+pub use file::{ArchiveKind, Format, export, export_stream, plan_export};
+pub use save::save_images;
+pub use tar::{export_docker_tar, export_tar};
+
+/// How a view is written.
+#[derive(Default)]
+pub struct ExportOptions<'a> {
+    /// Whether blobs that are not there are left out if their descriptors say where else they are to be had (`urls`), or if
+    /// they are manifests that a nested index lists.
+    pub allow_missing: bool,
+    /// A layout whose blobs are left out: what is written is to be added to it.
+    pub except: Option<Layout>,
+    /// Whether blobs are linked, if both places are on one file system, instead of copied.
+    pub link: bool,
+    /// Whether entries take names that other manifests have in a layout that is added to; those stay, without a name if they
+    /// have no other.
+    pub replace: bool,
+    /// The time of the entries of an archive, in seconds since 1970.
+    pub modified: u64,
+    /// Whether a link at `blobs` of a layout that is added to is followed, as [`Layout::with_shared_blobs`] says.
+    pub shares_blobs: bool,
+    /// How a layout on the disk is written.
+    pub write: WriteOptions,
+    /// Who is told of the bytes that were written, or read and found right where they were to be written.
+    pub progress: Option<Progress<'a>>,
+    /// What counts the work.
+    pub metrics: Arc<Metrics>,
+}
+
+/// What was written, or would be.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Exported {
+    /// The blobs that were written.
+    pub blobs: Swept,
+    /// The blobs that were there already, or in the layout that is excepted.
+    pub present: Swept,
+    /// The blobs that are to be had elsewhere and were left out.
+    pub left_out: Swept,
+}
+
+/// What an export holds, before anything is written.
+#[derive(Debug)]
+pub struct Plan {
+    /// The blobs, in their order.
+    pub(super) blobs: Vec<Planned>,
+    /// What there is to write, and what not.
+    pub exported: Exported,
+}
+
+/// A blob that is to be written. It is opened when its turn comes: there may be more blobs than files can be open.
+#[derive(Debug)]
+pub(super) struct Planned {
+    pub(super) descriptor: Descriptor,
+    view: Arc<View>,
+}
+
+impl Planned {
+    pub(super) fn content(&self) -> Result<Content> {
+        self.view.find(&self.descriptor)
+    }
+}
+
+/// Returns the `index.json` of an export: that of a view may be a nested index of Docker's.
+fn index_document(view: &View) -> Vec<u8> {
+    let mut index = view.index().clone();
+    if index.media_type.is_some() {
+        index.media_type = Some(MediaType::index());
+    }
+    pretty(&index)
+}
+
+impl View {
+    /// Finds what an export of this view holds.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::MissingBlob`], with what refers to it; [`Error::SizeMismatch`]; what keeps a document from being read.
+    pub fn plan_export(&self, options: &ExportOptions<'_>) -> Result<Plan> {
+        let missing = if options.allow_missing { Missing::LeftOut } else { Missing::Error };
+        let view = Arc::new(self.clone());
+        let mut plan = Plan { blobs: Vec::new(), exported: Exported::default() };
+        for reached in self.reached(missing)? {
+            let Descriptor { digest, size, .. } = &reached.descriptor;
+            let is_excepted = options.except.as_ref().is_some_and(|layout| layout.has_blob(digest, *size));
+            if is_excepted {
+                plan.exported.present.count(*size);
+            } else if reached.is_there {
+                plan.exported.blobs.count(*size);
+                plan.blobs.push(Planned { descriptor: reached.descriptor, view: Arc::clone(&view) });
+            } else {
+                plan.exported.left_out.count(*size);
+            }
+        }
+        Ok(plan)
+    }
+}

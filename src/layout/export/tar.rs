@@ -1,0 +1,161 @@
+//! Exporting to an archive: a tar of the files of a layout, which depends on the view and the options alone.
+
+use std::io::{self, Write};
+use std::path::Path;
+
+use tar::{EntryType, Header};
+
+use super::copy::copy_verified;
+use super::docker;
+use super::{ExportOptions, Exported, index_document};
+use crate::layout::document::INDEX_FILE;
+use crate::layout::error::{Error, Result};
+use crate::layout::handle::{BLOBS_DIRECTORY, MARKER_FILE, marker};
+use crate::layout::metrics::Phase;
+use crate::layout::view::View;
+
+/// A tar consists of blocks of so many bytes.
+const BLOCK: u64 = 512;
+
+/// Writes a view as a tar archive: `oci-layout`, the blobs depth first, `index.json`. Regular files of mode 0444 without an
+/// owner; USTAR headers, and PAX ones where a name is too long.
+///
+/// # Errors
+///
+/// Those of [`View::plan_export`]; [`Error::DigestMismatch`], [`Error::UnsupportedAlgorithm`]; [`Error::Io`]. What was
+/// written by then is of no use.
+pub fn export_tar(view: &View, writer: impl Write, options: &ExportOptions<'_>) -> Result<Exported> {
+    write_archive(view, writer, Path::new("the archive"), None, options)
+}
+
+/// Writes a view as an archive that programs for Docker archives read too: with a `manifest.json`, which names each image
+/// by its ref name. Each entry of the index must be an image.
+///
+/// # Errors
+///
+/// Those of [`export_tar`]; [`Error::CannotHold`] for indexes, for what is no image, and for layers in a form that Docker
+/// archives do not have.
+pub fn export_docker_tar(view: &View, writer: impl Write, options: &ExportOptions<'_>) -> Result<Exported> {
+    let (view, manifest) = docker::describe(view)?;
+    write_archive(&view, writer, Path::new("the archive"), Some(&manifest), options)
+}
+
+/// Writes an archive, with a `manifest.json` if there is one.
+pub(super) fn write_archive(
+    view: &View,
+    writer: impl Write,
+    path: &Path,
+    docker_manifest: Option<&[u8]>,
+    options: &ExportOptions<'_>,
+) -> Result<Exported> {
+    let plan = view.plan_export(options)?;
+    let mut archive = Archive { writer, path, modified: options.modified };
+    archive.file(MARKER_FILE, marker().as_bytes())?;
+    for blob in &plan.blobs {
+        let digest = &blob.descriptor.digest;
+        let name = format!("{BLOBS_DIRECTORY}/{}/{}", digest.algorithm_name(), digest.encoded());
+        archive.begin(&name, blob.descriptor.size)?;
+        copy_verified(&blob.content()?, digest, |bytes| {
+            options.progress.into_iter().for_each(|progress| progress(bytes.len() as u64));
+            options.metrics.count_written(bytes.len());
+            options.metrics.time(Phase::Write, || archive.write(bytes))
+        })?;
+        archive.pad(blob.descriptor.size)?;
+        options.metrics.count_blob_written();
+    }
+    if let Some(manifest) = docker_manifest {
+        archive.file(docker::MANIFEST_FILE, manifest)?;
+    }
+    archive.file(INDEX_FILE, &index_document(view))?;
+    archive.finish()?;
+    Ok(plan.exported)
+}
+
+/// A tar that is being written.
+struct Archive<'a, W> {
+    writer: W,
+    path: &'a Path,
+    modified: u64,
+}
+
+impl<W: Write> Archive<'_, W> {
+    /// Writes a small file.
+    fn file(&mut self, name: &str, content: &[u8]) -> Result<()> {
+        self.begin(name, content.len() as u64)?;
+        self.write(content)?;
+        self.pad(content.len() as u64)
+    }
+
+    /// Writes the header of a file.
+    fn begin(&mut self, name: &str, size: u64) -> Result<()> {
+        let mut header = self.header(EntryType::Regular, size);
+        if header.set_path(name).is_err() {
+            // The longest names are those of SHA-512 digests.
+            let record = pax_record("path", name);
+            let mut pax = self.header(EntryType::XHeader, record.len() as u64);
+            pax.set_path("PaxHeaders/blob").expect("it is short");
+            pax.set_cksum();
+            self.write(pax.as_bytes())?;
+            self.write(record.as_bytes())?;
+            self.pad(record.len() as u64)?;
+            header.set_path("blob").expect("it is short");
+        }
+        header.set_cksum();
+        self.write(header.as_bytes())
+    }
+
+    fn header(&self, kind: EntryType, size: u64) -> Header {
+        let mut header = Header::new_ustar();
+        header.set_entry_type(kind);
+        header.set_mode(0o444);
+        header.set_uid(0);
+        header.set_gid(0);
+        header.set_mtime(self.modified);
+        header.set_size(size);
+        header
+    }
+
+    /// Fills the last block of a file.
+    fn pad(&mut self, size: u64) -> Result<()> {
+        let left = usize::try_from(size.next_multiple_of(BLOCK) - size).expect("less than a block");
+        self.write(&[0; BLOCK as usize][..left])
+    }
+
+    /// Ends the archive with two empty blocks.
+    fn finish(&mut self) -> Result<()> {
+        self.write(&[0; 2 * BLOCK as usize])?;
+        self.writer.flush().map_err(|error| self.failed(error))
+    }
+
+    fn write(&mut self, bytes: &[u8]) -> Result<()> {
+        self.writer.write_all(bytes).map_err(|error| self.failed(error))
+    }
+
+    fn failed(&self, error: io::Error) -> Error {
+        Error::io("write", self.path)(error)
+    }
+}
+
+/// Returns a record of a PAX header: its length, which counts itself, its name and its value.
+fn pax_record(name: &str, value: &str) -> String {
+    let rest = format!(" {name}={value}\n");
+    let mut length = rest.len();
+    while length != rest.len() + length.to_string().len() {
+        length = rest.len() + length.to_string().len();
+    }
+    format!("{length}{rest}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_length_of_a_pax_record_counts_itself() {
+        assert_eq!(pax_record("path", "x"), "9 path=x\n");
+        for length in [80, 88, 89, 90, 91, 92, 990, 991, 992] {
+            let record = pax_record("path", &"x".repeat(length));
+            assert_eq!(record.split_once(' ').expect("a space").0, record.len().to_string());
+        }
+    }
+}

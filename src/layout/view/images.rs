@@ -1,0 +1,232 @@
+//! The images of a view, with what they are made of.
+
+use std::collections::{HashMap, HashSet};
+use std::fmt;
+use std::io::{self, ErrorKind, Read};
+use std::sync::Arc;
+
+use super::contents::Missing;
+use super::{Content, ContentReader, View};
+use crate::layout::error::{Error, Result};
+use crate::layout::registry::platform_of;
+use crate::layout::walk::{Document, Reach, Visit, read_described, walk};
+use crate::oci::{Annotations, Descriptor, Digest, Hasher, Manifest, Platform, REF_NAME};
+
+/// An image in a view: its documents, and its layers, which are read when somebody wants them.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct ArchiveImage {
+    /// What leads to the manifest: an entry of the index, or of a nested one.
+    pub entry: Descriptor,
+    /// The manifest as it stands.
+    pub manifest: Arc<[u8]>,
+    /// The digest of the manifest.
+    pub manifest_digest: Digest,
+    /// The config as it stands.
+    pub config: Arc<[u8]>,
+    /// The digest of the config.
+    pub config_digest: Digest,
+    /// The layers, the lowest first.
+    pub layers: Vec<ImageLayer>,
+    /// What it runs on: as the entry says, or else the config.
+    pub platform: Option<Platform>,
+    /// The annotations of the manifest itself.
+    pub annotations: Annotations,
+}
+
+/// A layer of an image in a view.
+#[derive(Clone, Debug)]
+pub struct ImageLayer {
+    descriptor: Descriptor,
+    referrer: Digest,
+    view: View,
+}
+
+/// Reads a layer to its end and verifies it there: an error of the kind `InvalidData` takes the place of the end if the
+/// content is not what its digest says.
+pub struct LayerReader {
+    reader: ContentReader,
+    hasher: Hasher,
+    digest: Digest,
+}
+
+impl View {
+    /// Returns the images: manifests that the index lists, or an index nested in it, in order and each once. Attestations are
+    /// not images, and what a nested index lists need not be there. The documents are read and verified; of layers only that they are there, with the right size.
+    ///
+    /// What a nested index lists may not be there: Docker saves an image with the index of all its platforms, and of the
+    /// images those that it has.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::MissingBlob`], with what refers to it, unless it is such an image and others are there; [`Error::SizeMismatch`], [`Error::DigestMismatch`],
+    /// [`Error::UnsupportedAlgorithm`], [`Error::TooLarge`], [`Error::MalformedDocument`]; [`Error::Io`].
+    pub fn images(&self) -> Result<Vec<ArchiveImage>> {
+        let mut images = Vec::new();
+        let mut missing = None;
+        let mut seen: HashSet<Digest> = HashSet::new();
+        // Images may share their config: it is kept once.
+        let mut configs: HashMap<Digest, Arc<[u8]>> = HashMap::new();
+        let mut stack: Vec<(Descriptor, Option<Digest>)> =
+            self.index().manifests.iter().rev().map(|entry| (entry.clone(), None)).collect();
+        while let Some((entry, referrer)) = stack.pop() {
+            if entry.is_attestation() || !seen.insert(entry.digest.clone()) {
+                continue;
+            }
+            let listed = self.read_listed(&entry, referrer.as_ref().map_or("index.json", Digest::as_str));
+            let (content, document) = match listed {
+                Ok(Some(listed)) => listed,
+                Ok(None) => continue,
+                Err(error @ Error::MissingBlob { .. }) if referrer.is_some() => {
+                    missing.get_or_insert(error);
+                    continue;
+                }
+                Err(error) => return Err(error),
+            };
+            match document {
+                Document::Index(index) => {
+                    let entries = index.manifests.into_iter().rev();
+                    stack.extend(entries.map(|part| (part, Some(entry.digest.clone()))));
+                }
+                Document::Manifest(manifest) => images.push(self.image(entry, content, *manifest, &mut configs)?),
+                Document::Other(_) => {}
+            }
+        }
+        match missing {
+            Some(missing) if images.is_empty() => Err(missing),
+            _ => Ok(images),
+        }
+    }
+
+    /// Returns the name of what the view holds: the ref name that the index itself has, or else its first entry.
+    pub fn tag(&self) -> Option<&str> {
+        let own = self.index().annotations.as_ref().and_then(|annotations| annotations.get(REF_NAME));
+        own.map(String::as_str).or_else(|| self.index().manifests.first()?.ref_name())
+    }
+
+    /// Tells whether there is more than one image, those included that nested indexes list and that are there.
+    ///
+    /// # Errors
+    ///
+    /// What keeps an index from being read. That it is not there is none.
+    pub fn is_multi_platform(&self) -> Result<bool> {
+        let mut images = 0;
+        let entries = self.index().manifests.iter().filter(|entry| !entry.is_attestation());
+        for visit in walk(self, entries, Reach::Indexes) {
+            let Visit { entry, .. } = &visit;
+            let is_known = entry.media_type.is_manifest();
+            let is_attestation = entry.is_attestation();
+            let digest = entry.digest.clone();
+            let document = visit.leads_to()?;
+            let is_image =
+                is_known && self.content(&digest)?.is_some() || matches!(document, Some(Document::Manifest(_)));
+            if !is_attestation && is_image {
+                images += 1;
+            }
+            if images > 1 {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Reads a document that an index lists; `None` if it is something else, or is to be had elsewhere.
+    fn read_listed(&self, entry: &Descriptor, referrer: &str) -> Result<Option<(Vec<u8>, Document)>> {
+        if self.reach(entry, referrer, Missing::LeftOut.of_listed(referrer))?.is_none() {
+            return Ok(None);
+        }
+        match read_described(self, entry, referrer) {
+            Ok(content) => Ok(Document::of_entry(entry, &content)?.map(|document| (content, document))),
+            // What is not said to be a document, and is too large for one, is none.
+            Err(Error::TooLarge { .. }) if !Document::is_one(&entry.media_type) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn image(
+        &self,
+        entry: Descriptor,
+        content: Vec<u8>,
+        manifest: Manifest,
+        configs: &mut HashMap<Digest, Arc<[u8]>>,
+    ) -> Result<ArchiveImage> {
+        let digest = entry.digest.clone();
+        let Manifest { config, layers, annotations, .. } = manifest;
+        self.reach(&config, digest.as_str(), Missing::Error)?;
+        let config_content = match configs.get(&config.digest) {
+            Some(content) => Arc::clone(content),
+            None => {
+                let read = read_described(self, &config, digest.as_str())?;
+                let read: Arc<[u8]> = read.into();
+                configs.insert(config.digest.clone(), Arc::clone(&read));
+                read
+            }
+        };
+        for layer in &layers {
+            self.reach(layer, digest.as_str(), Missing::LeftOut)?;
+        }
+        let layer = |descriptor| ImageLayer { descriptor, referrer: digest.clone(), view: self.clone() };
+        Ok(ArchiveImage {
+            platform: platform_of(self, &entry),
+            manifest: content.into(),
+            manifest_digest: digest.clone(),
+            config: config_content,
+            config_digest: config.digest,
+            layers: layers.into_iter().map(layer).collect(),
+            annotations: annotations.unwrap_or_default(),
+            entry,
+        })
+    }
+}
+
+impl ImageLayer {
+    /// Returns what the manifest says of it.
+    pub fn descriptor(&self) -> &Descriptor {
+        &self.descriptor
+    }
+
+    /// Returns its content where it is, not verified; `None` if it is to be had elsewhere (`urls`).
+    ///
+    /// # Errors
+    ///
+    /// [`Error::MissingBlob`]; [`Error::SizeMismatch`]; those of [`View::content`].
+    pub fn content(&self) -> Result<Option<Content>> {
+        self.view.reach(&self.descriptor, self.referrer.as_str(), Missing::LeftOut)
+    }
+
+    /// Opens it for reading, verified.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::MissingBlob`], [`Error::SizeMismatch`]; [`Error::UnsupportedAlgorithm`] if it could not be verified; those of
+    /// [`View::content`].
+    pub fn reader(&self) -> Result<LayerReader> {
+        let Descriptor { digest, .. } = &self.descriptor;
+        let algorithm = digest.algorithm().ok_or_else(|| Error::UnsupportedAlgorithm { digest: digest.clone() })?;
+        let content = self.view.reach(&self.descriptor, self.referrer.as_str(), Missing::Error)?;
+        let content = content
+            .ok_or_else(|| Error::MissingBlob { digest: digest.clone(), referrer: self.referrer.to_string() })?;
+        Ok(LayerReader { reader: content.reader(), hasher: Hasher::new(algorithm), digest: digest.clone() })
+    }
+}
+
+impl Read for LayerReader {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let read = self.reader.read(buffer)?;
+        self.hasher.update(&buffer[..read]);
+        if read == 0 && !buffer.is_empty() {
+            let actual = self.hasher.clone().finish();
+            if actual != self.digest {
+                let mismatch = Error::DigestMismatch { digest: self.digest.clone(), actual };
+                return Err(io::Error::new(ErrorKind::InvalidData, mismatch));
+            }
+        }
+        Ok(read)
+    }
+}
+
+impl fmt::Debug for LayerReader {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LayerReader").field("digest", &self.digest).finish_non_exhaustive()
+    }
+}

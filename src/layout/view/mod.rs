@@ -1,0 +1,258 @@
+//! Views: an index and a way to read blobs. They are made from layouts, archives and other views, change nothing, and cost
+//! nothing until something is read.
+//!
+//! Each part of the work is a function of its own, to be put together freely: [`View::open`], [`View::join`],
+//! [`View::filter`], [`View::unwrap_index`], [`View::wrap`], and then an export.
+
+mod content;
+mod contents;
+mod files;
+mod images;
+mod multi_platform;
+mod select;
+mod store;
+
+use std::collections::HashMap;
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::blobs::{DOCUMENT_BLOB_LIMIT, verify_bytes};
+use super::error::{Error, Reason, Result};
+use super::handle::Layout;
+use super::walk::Documents;
+use crate::fs::{TempDirectory, open_regular};
+use crate::oci::{self, Annotations, Descriptor, Digest, Index, MediaType};
+
+pub(super) use content::read_exact_at;
+pub use content::{Content, ContentReader};
+pub(super) use contents::Missing;
+pub use files::{FileSystem, FileType, Stat};
+pub use images::{ArchiveImage, ImageLayer, LayerReader};
+pub use select::Selection;
+pub use store::ContentStore;
+
+/// An index and a way to read blobs. It does not change, and can be cloned for nothing.
+///
+/// ```
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let directory = tempfile::tempdir()?;
+/// # use regshape::layout::{ConfigOptions, Layout, LayerInput, LayerOptions, ManifestOptions};
+/// # let tar = directory.path().join("layer.tar");
+/// # std::fs::write(&tar, [0; 1024])?;
+/// # let layout_paths = ["amd64", "arm64"].map(|architecture| {
+/// #     let path = directory.path().join(architecture);
+/// #     let layout = Layout::init(&path).unwrap();
+/// #     layout.stage_layer(LayerInput::open(&tar).unwrap(), LayerOptions::default()).unwrap();
+/// #     layout.generate_config(ConfigOptions { architecture: architecture.to_owned(), ..ConfigOptions::default() }).unwrap();
+/// #     layout.generate_manifest(ManifestOptions::default()).unwrap();
+/// #     path
+/// # });
+/// # let output = directory.path().join("output");
+/// use regshape::layout::{ExportOptions, View, export_dir, export_tar};
+/// use regshape::oci::{Annotations, REF_NAME};
+///
+/// // One layout for each platform, each perhaps with an index in its index.
+/// let mut views = Vec::new();
+/// for path in layout_paths {
+///     views.push(View::open(path)?.unwrap_index(|_| true)?);
+/// }
+///
+/// // Together they are one image, which has a name.
+/// let merged = View::join(views);
+/// let wrapped = merged.wrap(Annotations::from([(REF_NAME.to_owned(), "v1.0.0".to_owned())]));
+///
+/// export_dir(&wrapped, &output, &ExportOptions::default())?;
+/// let mut archive = Vec::new();
+/// export_tar(&wrapped, &mut archive, &ExportOptions::default())?;
+/// # assert!(Layout::open(&output)?.validate(Default::default())?.is_valid());
+/// # assert_eq!(View::open(&output)?.unwrap_index(|_| true)?.index(), merged.index());
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct View {
+    index: Arc<Index>,
+    sources: Vec<Arc<Source>>,
+    /// What it is called where something is wrong with it.
+    path: PathBuf,
+}
+
+/// Where blobs are.
+pub(super) enum Source {
+    /// A layout on the disk.
+    Layout(Layout),
+    /// Files on the disk.
+    Files(HashMap<Digest, PathBuf>),
+    /// Some blobs, in an archive or in memory; and the directory that the archive is in, if it goes with them.
+    Blobs(HashMap<Digest, Content>, #[expect(dead_code, reason = "it is kept to be dropped")] Option<TempDirectory>),
+}
+
+impl Source {
+    fn find(&self, digest: &Digest) -> Result<Option<Content>> {
+        match self {
+            Self::Layout(layout) => match layout.open_blob(digest, "") {
+                Ok((file, size)) => Ok(Some(Content::of_file(file, layout.blob_path(digest), size))),
+                Err(Error::MissingBlob { .. }) => Ok(None),
+                Err(error) => Err(error),
+            },
+            Self::Files(files) => {
+                let Some(path) = files.get(digest).cloned() else { return Ok(None) };
+                let open = || open_regular(&path).and_then(|file| Ok((file.metadata()?.len(), file)));
+                let (size, file) = open().map_err(Error::io("read", &path))?;
+                Ok(Some(Content::of_file(file, path, size)))
+            }
+            Self::Blobs(blobs, _) => Ok(blobs.get(digest).cloned()),
+        }
+    }
+}
+
+impl fmt::Debug for View {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("View").field("path", &self.path).field("index", &self.index).finish_non_exhaustive()
+    }
+}
+
+impl View {
+    /// Opens a layout. `index.json` is read now, and blobs when they are asked for.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Layout::open`] and [`Layout::read_index`].
+    pub fn open(path: impl Into<PathBuf>) -> Result<Self> {
+        Self::of(Layout::open(path)?)
+    }
+
+    /// Views a layout that is open.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Layout::read_index`].
+    pub fn of(layout: Layout) -> Result<Self> {
+        let index = layout.read_index()?;
+        let path = layout.path().to_owned();
+        Ok(Self::new(index, Source::Layout(layout), path))
+    }
+
+    pub(super) fn new(index: Index, source: Source, path: PathBuf) -> Self {
+        Self { index: Arc::new(index), sources: vec![Arc::new(source)], path }
+    }
+
+    /// Returns the index.
+    pub fn index(&self) -> &Index {
+        &self.index
+    }
+
+    /// Returns what the view is called where something is wrong with it: the path that it was made from.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Finds a blob, whether the index leads to it or not. It is not verified.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NotAFile`], [`Error::LinkOutside`]; [`Error::Io`]. That it is not there is none.
+    pub fn content(&self, digest: &Digest) -> Result<Option<Content>> {
+        for source in &self.sources {
+            if let Some(content) = source.find(digest)? {
+                return Ok(Some(content));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Shows several views as one: the entries of their indexes in order, equal ones once. The other fields of the indexes,
+    /// their annotations among them, are not those of the whole. A blob is read from the first view that has it.
+    pub fn join(views: impl IntoIterator<Item = Self>) -> Self {
+        let mut joined = Self { index: Arc::new(Index::empty()), sources: Vec::new(), path: PathBuf::new() };
+        let mut index = Index::empty();
+        let mut seen: HashMap<Digest, Vec<usize>> = HashMap::new();
+        for view in views {
+            for entry in &view.index.manifests {
+                let alike = seen.entry(entry.digest.clone()).or_default();
+                if !alike.iter().any(|at| index.manifests[*at] == *entry) {
+                    alike.push(index.manifests.len());
+                    index.manifests.push(entry.clone());
+                }
+            }
+            joined.sources.extend(view.sources);
+            if joined.path.as_os_str().is_empty() {
+                joined.path = view.path;
+            }
+        }
+        Self { index: Arc::new(index), ..joined }
+    }
+
+    /// Lets those blobs be read, too, that another view has.
+    #[must_use]
+    pub fn with_blobs_of(&self, other: &Self) -> Self {
+        let mut view = self.clone();
+        view.sources.extend(other.sources.iter().cloned());
+        view
+    }
+
+    /// Keeps those entries of the index that a predicate holds for. Every blob can still be read.
+    #[must_use]
+    pub fn filter(&self, mut keep: impl FnMut(&Descriptor) -> bool) -> Self {
+        let manifests = self.index.manifests.iter().filter(|entry| keep(entry)).cloned().collect();
+        self.with_index(Index { manifests, ..Index::clone(&self.index) })
+    }
+
+    /// Shows the first nested index that a predicate holds for as the index; if there is none, the view is as it was.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::MissingBlob`], [`Error::DigestMismatch`], [`Error::TooLarge`], [`Error::MalformedDocument`];
+    /// [`Error::Io`].
+    pub fn unwrap_index(&self, mut matches: impl FnMut(&Descriptor) -> bool) -> Result<Self> {
+        let nested = self.index.manifests.iter().find(|entry| entry.is_index() && matches(entry));
+        let Some(nested) = nested else { return Ok(self.clone()) };
+        let content = self.read(&nested.digest, "index.json")?;
+        let index = serde_json::from_slice(&content).map_err(|error| Error::MalformedDocument {
+            digest: nested.digest.clone(),
+            kind: "image index",
+            reason: Reason::from(error),
+        })?;
+        Ok(self.with_index(index))
+    }
+
+    /// Shows the index as a blob, to which a new index leads by one entry with some annotations.
+    #[must_use]
+    pub fn wrap(&self, annotations: Annotations) -> Self {
+        let content = oci::to_blob(&*self.index);
+        let media_type = self.index.media_type.clone().unwrap_or_else(MediaType::index);
+        let (mut wrapped, mut entry) = self.with_document(media_type, content);
+        entry.annotations = (!annotations.is_empty()).then_some(annotations);
+        wrapped.index = Arc::new(Index { manifests: vec![entry], ..Index::empty() });
+        wrapped
+    }
+
+    /// Adds a document to the blobs, and returns its descriptor.
+    pub(super) fn with_document(&self, media_type: MediaType, content: Vec<u8>) -> (Self, Descriptor) {
+        let descriptor = Descriptor::new(media_type, Digest::sha256_of(&content), content.len() as u64);
+        let blobs = HashMap::from([(descriptor.digest.clone(), Content::in_memory(content))]);
+        let mut view = self.clone();
+        view.sources.insert(0, Arc::new(Source::Blobs(blobs, None)));
+        (view, descriptor)
+    }
+
+    /// Shows another index before the same blobs.
+    pub(super) fn with_index(&self, index: Index) -> Self {
+        Self { index: Arc::new(index), ..self.clone() }
+    }
+}
+
+impl Documents for View {
+    fn read(&self, digest: &Digest, referrer: &str) -> Result<Vec<u8>> {
+        let missing = || Error::MissingBlob { digest: digest.clone(), referrer: referrer.to_owned() };
+        let content = self.content(digest)?.ok_or_else(missing)?;
+        if content.size() > DOCUMENT_BLOB_LIMIT {
+            return Err(Error::TooLarge { what: format!("document {digest}"), limit: DOCUMENT_BLOB_LIMIT });
+        }
+        let mut bytes = Vec::new();
+        std::io::Read::read_to_end(&mut content.reader(), &mut bytes).map_err(Error::io("read", &self.path))?;
+        verify_bytes(digest, &bytes)?;
+        Ok(bytes)
+    }
+}
