@@ -1,4 +1,4 @@
-//! Builds, edits and checks OCI image layouts on the local disk: no daemon, no registry, no network.
+//! Builds, edits, checks, merges and moves OCI image layouts on the local disk: no daemon, no registry, no network.
 //!
 //! ```
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -50,6 +50,9 @@
 //! # Ok(())
 //! # }
 //! ```
+//!
+//! What is there is read and changed as in a registry ([`layout::Registry`]), and moved as archives and parts of layouts
+//! ([`layout::View`], [`layout::Archive`], [`layout::export_dir`]).
 //!
 //! [`layout`] is the directory and what is done with it, [`oci`] the documents in it, [`compress`] the streams that layers
 //! are. The command line is a part of the binary; without the default feature `cli` nothing of it is built.

@@ -16,7 +16,7 @@ use std::process::ExitCode;
 
 use clap::{Args, CommandFactory, Parser, Subcommand};
 
-/// Build, edit and check OCI image layouts on the local disk.
+/// Build, edit, check, merge and move OCI image layouts on the local disk.
 ///
 /// No daemon, no registry, no network: a layout is a directory, and every command works on that directory alone.
 #[derive(Debug, Parser)]

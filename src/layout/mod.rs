@@ -56,7 +56,7 @@ pub use config::{ConfigChanges, ConfigOptions};
 pub use error::{Error, ErrorCode, Reason, Result};
 pub use export::{
     ArchiveKind, ExportOptions, Exported, Format, Plan, export, export_dir, export_docker_tar, export_stream,
-    export_tar, is_docker_name, plan_export, plan_export_dir, save_images,
+    export_tar, is_docker_name, plan_export, plan_export_dir, save,
 };
 pub use garbage::{Garbage, GarbageOptions, Swept};
 pub use handle::Layout;
@@ -67,7 +67,7 @@ pub use metrics::{Metrics, Phase, Progress};
 pub use parallel::map_bounded;
 pub use registry::{
     BlobReader, BlobUpload, ByteRange, CommitError, Expected, ManifestInfo, PushOptions, Referrers, Registry, Renamed,
-    Repository, StoredManifest, find_layout, save,
+    Repository, StoredManifest, find_layout, write_file,
 };
 pub use stage::{Stage, StagedConfig, StagedLayer, StagedManifest, Updated};
 pub use tree::{Drawn, Node, NodeKind, NodeState, Totals, Tree, Unreferenced};

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::ValueEnum;
-use regshape::layout::{StoredManifest, save};
+use regshape::layout::{StoredManifest, write_file};
 use serde::Serialize;
 use serde_json::{Map, Value};
 
@@ -76,7 +76,7 @@ impl Leaf for Args {
         match self.output.filter(|output| !is_stdout(output)) {
             Some(output) => {
                 let bytes = part.map_or(Ok(content), |part| json(&part).map(|text| (text + "\n").into_bytes()))?;
-                save(&bytes, &output)?;
+                write_file(&bytes, &output)?;
                 let size = bytes.len() as u64;
                 context.ui.result(&WrittenScreen::new("Wrote manifest:", descriptor.digest, size, &output))?;
             }

@@ -24,10 +24,10 @@ const DEFAULT_TAG: &str = "latest";
 /// # layout.generate_config(ConfigOptions::default())?;
 /// # layout.generate_manifest(ManifestOptions::default())?;
 /// # let output = directory.path().join("my-image.tar.gz");
-/// use regshape::layout::{ExportOptions, Format, View, save_images};
+/// use regshape::layout::{ExportOptions, Format, View, save};
 ///
 /// let image = View::open(&path)?;
-/// save_images(&[image], &output, Some("my-app:1.0"), Format::of_name(&output), &ExportOptions::default())?;
+/// save(&[image], &output, Some("my-app:1.0"), Format::of_name(&output), &ExportOptions::default())?;
 /// # Ok(())
 /// # }
 /// ```
@@ -35,7 +35,7 @@ const DEFAULT_TAG: &str = "latest";
 /// # Errors
 ///
 /// Those of [`export`]; those of [`View::multi_platform`].
-pub fn save_images(
+pub fn save(
     images: &[View],
     path: impl AsRef<Path>,
     tag: Option<&str>,

@@ -293,7 +293,7 @@ impl Read for BlobReader {
 /// # Errors
 ///
 /// [`Error::Io`].
-pub fn save(content: &[u8], path: impl AsRef<Path>) -> Result<()> {
+pub fn write_file(content: &[u8], path: impl AsRef<Path>) -> Result<()> {
     let path = path.as_ref();
     let write = || {
         let mut output = Output::create(path)?;

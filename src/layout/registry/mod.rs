@@ -27,7 +27,7 @@ use super::handle::{BLOBS_DIRECTORY, Layout};
 use super::lock::WriteOptions;
 use crate::oci::{Descriptor, Digest, Index, MediaType, RepositoryName};
 
-pub use blobs::{BlobReader, ByteRange, Expected, save};
+pub use blobs::{BlobReader, ByteRange, Expected, write_file};
 pub use find::find_layout;
 pub use manifests::{ManifestInfo, PushOptions, StoredManifest};
 pub(super) use names::Names;
