@@ -102,7 +102,8 @@ impl View {
     ///
     /// # Errors
     ///
-    /// [`Error::MissingBlob`], with what refers to it; [`Error::SizeMismatch`]; what keeps a document from being read.
+    /// [`Error::MissingBlob`](super::Error::MissingBlob), with what refers to it; [`Error::SizeMismatch`](super::Error::SizeMismatch);
+    /// what keeps a document from being read.
     pub fn plan_export(&self, options: &ExportOptions<'_>) -> Result<Plan> {
         let missing = if options.allow_missing { Missing::LeftOut } else { Missing::Error };
         let view = Arc::new(self.clone());
