@@ -1,6 +1,5 @@
 //! Arguments that several commands share.
 
-use std::fs::File;
 use std::io::{self, IsTerminal, Read};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -9,7 +8,7 @@ use anyhow::ensure;
 use clap::Args;
 
 use regshape::compress::Bounds;
-use regshape::layout::Error;
+use regshape::layout::{self, Error};
 use regshape::oci::{Annotations, Platform};
 
 use super::telemetry::TelemetryArgs;
@@ -111,15 +110,8 @@ pub(crate) fn open_input(path: &Path) -> anyhow::Result<(Box<dyn Read>, Option<u
         ensure!(!io::stdin().is_terminal(), "standard input is a terminal; pipe the content into it");
         return Ok((Box::new(io::stdin().lock()), None));
     }
-    let file = File::open(path).map_err(|source| match source.kind() {
-        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => Error::FileNotFound { path: path.to_owned() },
-        _ => Error::Io { action: "read", path: path.to_owned(), source },
-    })?;
-    let metadata = file.metadata()?;
-    if metadata.is_dir() {
-        return Err(Error::IsDirectory { path: path.to_owned() }.into());
-    }
-    Ok((Box::new(file), metadata.is_file().then_some(metadata.len())))
+    let (file, size) = layout::open_input(path)?;
+    Ok((Box::new(file), size))
 }
 
 /// Reads a document that somebody gives; `-` is standard input.

@@ -2,14 +2,14 @@
 
 use std::borrow::Cow;
 use std::fmt;
-use std::fs::File;
-use std::io::{self, Read};
+use std::io::Read;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::thread::available_parallelism;
 
 use super::error::{Error, Result};
 use super::handle::Layout;
+use super::input::open_input;
 use super::metrics::Progress;
 use super::stage::{Stage, StagedLayer, Updated};
 use crate::compress::{Bounds, Compression, Encoding, Peeked, Sight, peek};
@@ -91,17 +91,7 @@ impl LayerInput {
     /// [`Error::FileNotFound`], [`Error::IsDirectory`], [`Error::EmptyFile`]; [`Error::CorruptStream`]; [`Error::Io`].
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
-        let file = File::open(path).map_err(|error| match error.kind() {
-            io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => Error::FileNotFound { path: path.to_owned() },
-            // Windows does not open a directory at all.
-            _ if path.is_dir() => Error::IsDirectory { path: path.to_owned() },
-            _ => Error::io("read", path)(error),
-        })?;
-        let metadata = file.metadata().map_err(Error::io("read", path))?;
-        if metadata.is_dir() {
-            return Err(Error::IsDirectory { path: path.to_owned() });
-        }
-        let size = metadata.is_file().then_some(metadata.len());
+        let (file, size) = open_input(path)?;
         Self::look_at(path, Box::new(file), size)
     }
 

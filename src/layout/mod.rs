@@ -37,6 +37,7 @@ mod export;
 mod garbage;
 mod handle;
 mod init;
+mod input;
 mod layer;
 mod lock;
 mod manifest;
@@ -60,6 +61,7 @@ pub use export::{
 };
 pub use garbage::{Garbage, GarbageOptions, Swept};
 pub use handle::Layout;
+pub use input::open_input;
 pub use layer::{LayerInput, LayerOptions, LayerPlan, Treatment};
 pub use lock::{LockEvent, LockObserver, WriteOptions};
 pub use manifest::ManifestOptions;

@@ -9,6 +9,7 @@ use super::{LoadOptions, not_an_archive};
 use crate::compress::{BUFFER, Encoding, Sight, bound_of, bounded_decoder, peek};
 use crate::fs::TempDirectory;
 use crate::layout::error::{Error, Result};
+use crate::layout::input::open_input;
 use crate::layout::metrics::Progress;
 use crate::layout::view::Content;
 
@@ -27,20 +28,8 @@ pub(super) struct Plain {
 
 impl Plain {
     pub(super) fn of_file(path: &Path, options: &LoadOptions<'_>) -> Result<Self> {
-        let file = File::open(path).map_err(|error| match error.kind() {
-            io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => Error::FileNotFound { path: path.to_owned() },
-            // Windows does not open a directory at all.
-            _ if path.is_dir() => Error::IsDirectory { path: path.to_owned() },
-            _ => Error::io("read", path)(error),
-        })?;
-        let metadata = file.metadata().map_err(Error::io("read", path))?;
-        if metadata.is_dir() {
-            return Err(Error::IsDirectory { path: path.to_owned() });
-        }
-        if !metadata.is_file() {
-            return Self::of_reader(path, file, None, options);
-        }
-        let size = metadata.len();
+        let (file, size) = open_input(path)?;
+        let Some(size) = size else { return Self::of_reader(path, file, None, options) };
         let (sight, reader) = peek(&file).map_err(Error::io("read", path))?;
         if sight.encoding != Encoding::Identity {
             return Self::copy(path, sight, reader, Some(size), options);
