@@ -219,11 +219,9 @@ fn skopeo_and_podman_read_docker_archives_of_several_images() {
         lab.skopeo(&["copy", &format!("oci-archive:all.tar:{name}"), "oci:back:as-oci"]);
         assert_eq!(lab.manifest("back", "as-oci"), lab.manifest("images", name));
     }
-    // Debian's skopeo and podman cannot read compressed ones, their own included.
-    for (file, decompressor) in [("all.tar.gz", "gzip"), ("all.tar.zst", "zstd")] {
-        layout(&lab, &format!("export -p images --format docker-archive -o {file}"));
-        assert_eq!(lab.run_bytes(decompressor, &["-dc", file]), lab.read("all.tar"), "{file}");
-    }
+    // The flag says the format: skopeo and podman, as Debian has them, cannot read compressed ones.
+    layout(&lab, "export -p images --format docker-archive -o all.tar.gz");
+    assert_eq!(lab.read("all.tar.gz"), lab.read("all.tar"));
     // In a Docker archive the image has no name; podman reads it as an OCI archive and makes one up.
     layout(&lab, &format!("export -p images --ref {TWO} --ref-name v1 --format docker-archive -o unnamed.tar"));
     assert_eq!(json_of(&lab.skopeo(&["inspect", "--raw", "--config", "docker-archive:unnamed.tar"])), two_config);
