@@ -6,8 +6,8 @@ use std::path::Path;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::{self, available_parallelism};
 
-use super::tar::write_archive;
-use super::{ExportOptions, Exported, Plan, docker, export_dir};
+use super::tar::Packed;
+use super::{ExportOptions, Exported, Plan, export_dir};
 use crate::compress::{self, CompressFormat, Compression, Failure};
 use crate::fs::Output;
 use crate::layout::blobs::EarlySync;
@@ -70,7 +70,7 @@ impl Format {
 /// Those of [`View::plan_export`]; [`Error::CannotHold`].
 pub fn plan_export(view: &View, format: Format, options: &ExportOptions<'_>) -> Result<Plan> {
     match format {
-        Format::Archive { kind, .. } => prepare(view, kind)?.0.plan_export(options),
+        Format::Archive { kind, .. } => Ok(Packed::new(view, kind, options)?.plan),
         Format::Directory => view.plan_export(options),
     }
 }
@@ -84,13 +84,12 @@ pub fn plan_export(view: &View, format: Format, options: &ExportOptions<'_>) -> 
 pub fn export(view: &View, path: impl AsRef<Path>, format: Format, options: &ExportOptions<'_>) -> Result<Exported> {
     let path = path.as_ref();
     let Format::Archive { kind, compression } = format else { return export_dir(view, path, options) };
-    let (view, manifest) = prepare(view, kind)?;
     // What cannot be exported changes nothing, a pipe included.
-    view.plan_export(options)?;
+    let packed = Packed::new(view, kind, options)?;
     let failed = || Error::io("write to", path);
     let output = Output::create(path).map_err(failed())?;
     let mut output = Synced { output, written: 0, early_sync: (!options.write.no_sync).then(EarlySync::default) };
-    let exported = write(&view, &mut output, path, manifest.as_deref(), compression, options)?;
+    let exported = write(packed, &mut output, path, compression, options)?;
     output.finish().map_err(failed())?;
     Ok(exported)
 }
@@ -107,28 +106,19 @@ pub fn export_stream(
     compression: Option<CompressFormat>,
     options: &ExportOptions<'_>,
 ) -> Result<Exported> {
-    let (view, manifest) = prepare(view, kind)?;
-    write(&view, writer, Path::new("standard output"), manifest.as_deref(), compression, options)
-}
-
-fn prepare(view: &View, kind: ArchiveKind) -> Result<(View, Option<Vec<u8>>)> {
-    match kind {
-        ArchiveKind::Oci => Ok((view.clone(), None)),
-        ArchiveKind::Docker => docker::describe(view).map(|(view, manifest)| (view, Some(manifest))),
-    }
+    write(Packed::new(view, kind, options)?, writer, Path::new("standard output"), compression, options)
 }
 
 fn write(
-    view: &View,
+    packed: Packed,
     writer: impl Write + Send,
     path: &Path,
-    manifest: Option<&[u8]>,
     compression: Option<CompressFormat>,
     options: &ExportOptions<'_>,
 ) -> Result<Exported> {
     let Some(format) = compression else {
         let writer = BufWriter::with_capacity(PIECE, writer);
-        return write_archive(view, writer, path, manifest, options);
+        return packed.write(writer, path, options);
     };
     let compression = Compression::new(format, None).expect("every format has a usual level");
     let jobs = available_parallelism().map_or(1, NonZeroUsize::get);
@@ -137,7 +127,7 @@ fn write(
         let (sender, receiver) = sync_channel(QUEUE);
         let archive = scope.spawn(move || {
             let writer = BufWriter::with_capacity(PIECE, Sender(sender));
-            write_archive(view, writer, path, manifest, options)
+            packed.write(writer, path, options)
         });
         let compressed = compress_stream(compression, jobs, receiver, writer);
         let exported = archive.join().expect("writing an archive does not panic");

@@ -7,7 +7,7 @@ use tar::{EntryType, Header};
 
 use super::copy::copy_verified;
 use super::docker;
-use super::{ExportOptions, Exported, index_document};
+use super::{ArchiveKind, ExportOptions, Exported, Plan, index_document};
 use crate::layout::document::INDEX_FILE;
 use crate::layout::error::{Error, Result};
 use crate::layout::handle::{BLOBS_DIRECTORY, MARKER_FILE, marker};
@@ -25,7 +25,7 @@ const BLOCK: u64 = 512;
 /// Those of [`View::plan_export`]; [`Error::DigestMismatch`], [`Error::UnsupportedAlgorithm`]; [`Error::Io`]. What was
 /// written by then is of no use.
 pub fn export_tar(view: &View, writer: impl Write, options: &ExportOptions<'_>) -> Result<Exported> {
-    write_archive(view, writer, Path::new("the archive"), None, options)
+    Packed::new(view, ArchiveKind::Oci, options)?.write(writer, Path::new("the archive"), options)
 }
 
 /// Writes a view as an archive that programs for Docker archives read too: with a `manifest.json`, which names each image
@@ -36,39 +36,49 @@ pub fn export_tar(view: &View, writer: impl Write, options: &ExportOptions<'_>) 
 /// Those of [`export_tar`]; [`Error::CannotHold`] for indexes, for what is no image, and for layers in a form that Docker
 /// archives do not have.
 pub fn export_docker_tar(view: &View, writer: impl Write, options: &ExportOptions<'_>) -> Result<Exported> {
-    let (view, manifest) = docker::describe(view)?;
-    write_archive(&view, writer, Path::new("the archive"), Some(&manifest), options)
+    Packed::new(view, ArchiveKind::Docker, options)?.write(writer, Path::new("the archive"), options)
 }
 
-/// Writes an archive, with a `manifest.json` if there is one.
-pub(super) fn write_archive(
-    view: &View,
-    writer: impl Write,
-    path: &Path,
-    docker_manifest: Option<&[u8]>,
-    options: &ExportOptions<'_>,
-) -> Result<Exported> {
-    let plan = view.plan_export(options)?;
-    let mut archive = Archive { writer, path, modified: options.modified };
-    archive.file(MARKER_FILE, marker().as_bytes())?;
-    for blob in &plan.blobs {
-        let digest = &blob.descriptor.digest;
-        let name = format!("{BLOBS_DIRECTORY}/{}/{}", digest.algorithm_name(), digest.encoded());
-        archive.begin(&name, blob.descriptor.size)?;
-        copy_verified(&blob.content()?, digest, |bytes| {
-            options.progress.into_iter().for_each(|progress| progress(bytes.len() as u64));
-            options.metrics.count_written(bytes.len());
-            options.metrics.time(Phase::Write, || archive.write(bytes))
-        })?;
-        archive.pad(blob.descriptor.size)?;
-        options.metrics.count_blob_written();
+/// What an archive holds, before any of it is written.
+pub(super) struct Packed {
+    view: View,
+    docker_manifest: Option<Vec<u8>>,
+    pub(super) plan: Plan,
+}
+
+impl Packed {
+    /// Finds out what an archive holds; what it cannot hold is an error here.
+    pub(super) fn new(view: &View, kind: ArchiveKind, options: &ExportOptions<'_>) -> Result<Self> {
+        let (view, docker_manifest) = match kind {
+            ArchiveKind::Oci => (view.clone(), None),
+            ArchiveKind::Docker => docker::describe(view).map(|(view, manifest)| (view, Some(manifest)))?,
+        };
+        Ok(Self { plan: view.plan_export(options)?, view, docker_manifest })
     }
-    if let Some(manifest) = docker_manifest {
-        archive.file(docker::MANIFEST_FILE, manifest)?;
+
+    /// Writes the archive.
+    pub(super) fn write(self, writer: impl Write, path: &Path, options: &ExportOptions<'_>) -> Result<Exported> {
+        let mut archive = Archive { writer, path, modified: options.modified };
+        archive.file(MARKER_FILE, marker().as_bytes())?;
+        for blob in &self.plan.blobs {
+            let digest = &blob.descriptor.digest;
+            let name = format!("{BLOBS_DIRECTORY}/{}/{}", digest.algorithm_name(), digest.encoded());
+            archive.begin(&name, blob.descriptor.size)?;
+            copy_verified(&blob.content()?, digest, |bytes| {
+                options.progress.into_iter().for_each(|progress| progress(bytes.len() as u64));
+                options.metrics.count_written(bytes.len());
+                options.metrics.time(Phase::Write, || archive.write(bytes))
+            })?;
+            archive.pad(blob.descriptor.size)?;
+            options.metrics.count_blob_written();
+        }
+        if let Some(manifest) = &self.docker_manifest {
+            archive.file(docker::MANIFEST_FILE, manifest)?;
+        }
+        archive.file(INDEX_FILE, &index_document(&self.view))?;
+        archive.finish()?;
+        Ok(self.plan.exported)
     }
-    archive.file(INDEX_FILE, &index_document(view))?;
-    archive.finish()?;
-    Ok(plan.exported)
 }
 
 /// A tar that is being written.
