@@ -15,7 +15,7 @@ use std::time::SystemTime;
 
 use crate::abandon::Section;
 pub(crate) use temporary::{
-    TempDirectory, TempFile, for_each_stale, has_temporary, is_vacant, remove_stale, remove_stale_directories,
+    TempDirectory, TempFile, for_each_stale, has_temporary, is_vacant, remove, remove_stale, remove_stale_directories,
     unless_in_use,
 };
 

@@ -17,7 +17,7 @@ use super::handle::{BLOBS_DIRECTORY, Layout};
 use super::registry::UPLOADS_DIRECTORY;
 use super::stage::Stage;
 use super::walk::Reach;
-use crate::fs::{for_each_stale, unless_in_use};
+use crate::fs::{for_each_stale, remove, unless_in_use};
 use crate::oci::{Algorithm, Digest, Index};
 
 /// How long an upload may rest by default.
@@ -112,11 +112,11 @@ impl Layout {
         let uploads = self.uploads()?;
 
         for_each_stale(self.path(), |path| {
-            if let Some(found) = Candidate::at(path)? {
-                options.delete(path)?;
-                garbage.temporary_files.count(found.size);
+            // An export that was killed leaves a directory.
+            for size in sizes_of_files(path)? {
+                garbage.temporary_files.count(size);
             }
-            Ok::<_, io::Error>(())
+            options.delete(path)
         })
         .map_err(Error::io("clean", self.path()))?;
         for digest in unlisted {
@@ -208,8 +208,23 @@ impl GarbageOptions {
         if self.dry_run {
             return Ok(());
         }
-        fs::remove_file(path).or_else(|error| if error.kind() == io::ErrorKind::NotFound { Ok(()) } else { Err(error) })
+        remove(path).or_else(|error| if error.kind() == io::ErrorKind::NotFound { Ok(()) } else { Err(error) })
     }
+}
+
+/// Returns the sizes of the files that are at a path, or below it.
+fn sizes_of_files(path: &Path) -> io::Result<Vec<u64>> {
+    let (mut paths, mut sizes) = (vec![path.to_owned()], Vec::new());
+    while let Some(path) = paths.pop() {
+        if fs::symlink_metadata(&path)?.is_dir() {
+            for entry in fs::read_dir(&path)? {
+                paths.push(entry?.path());
+            }
+        } else {
+            sizes.extend(Candidate::at(&path)?.map(|found| found.size));
+        }
+    }
+    Ok(sizes)
 }
 
 /// Returns the names in a directory, those that are text; none if it is not there.

@@ -309,6 +309,21 @@ fn temporary_files_go_when_their_writers_are_gone() {
     assert_eq!(sandbox.text("image/.regshape-tmp-live"), "alive");
 }
 
+/// An export or import that was killed leaves a directory. Windows does not lock those.
+#[cfg(unix)]
+#[test]
+fn temporary_directories_go_when_their_writers_are_gone() {
+    let sandbox = image();
+    fs::create_dir_all(sandbox.path("image/.regshape-tmp-dead/blobs/sha256")).expect("made");
+    sandbox.write("image/.regshape-tmp-dead/blobs/sha256/x", "dead");
+    sandbox.write("image/.regshape-tmp-dead/index.json", "{}");
+    let before = sandbox.tree();
+    sandbox.run(&format!("{GC} --dry-run")).succeeds(told("Would delete", (0, 0), (0, 0), (2, 6)), "");
+    assert_eq!(sandbox.tree(), before);
+    sandbox.run(GC).succeeds(told("Deleted", (0, 0), (0, 0), (2, 6)), "");
+    assert!(!sandbox.path("image/.regshape-tmp-dead").exists());
+}
+
 #[test]
 fn where_a_document_cannot_be_read_nothing_is_deleted() {
     let prepare = || {
