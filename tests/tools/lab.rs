@@ -20,6 +20,15 @@ pub(crate) struct Lab {
 impl Lab {
     /// Makes a place for a test that needs some programs; `None`, with a line on stderr, if the test is to be skipped.
     pub(crate) fn with(programs: &[&str]) -> Option<Self> {
+        Self::with_directory(programs, tempfile::tempdir)
+    }
+
+    /// Makes a place as [`Lab::with`] does, in a directory of its own below another one.
+    pub(crate) fn below(parent: &str, programs: &[&str]) -> Option<Self> {
+        Self::with_directory(programs, || tempfile::tempdir_in(parent))
+    }
+
+    fn with_directory(programs: &[&str], directory: impl FnOnce() -> std::io::Result<TempDir>) -> Option<Self> {
         let test = std::thread::current().name().unwrap_or("a test").to_owned();
         let missing: Vec<_> = programs.iter().filter(|program| !is_installed(program)).copied().collect();
         match std::env::var(VARIABLE).ok().as_deref() {
@@ -36,7 +45,7 @@ impl Lab {
             say(&format!("skipped {test}: podman and buildah are used by root only"));
             return None;
         }
-        let lab = Self { directory: tempfile::tempdir().expect("a temporary directory") };
+        let lab = Self { directory: directory().expect("a temporary directory") };
         lab.write("policy.json", r#"{"default": [{"type": "insecureAcceptAnything"}]}"#);
         // Locks in shared memory and a journal would outlive the test.
         lab.write("containers.conf", "[engine]\nlock_type = \"file\"\nevents_logger = \"none\"\n");

@@ -25,21 +25,42 @@ struct Written {
 #[test]
 fn forty_programs_some_of_which_are_killed_lose_nothing() {
     let Some(lab) = Lab::with(&["tar"]) else { return };
-    lab.write("a.txt", "a");
-    lab.run("tar", &["-cf", "a.tar", "a.txt"]);
+    work_on_one_layout(&lab);
+}
+
+#[test]
+fn forty_programs_some_of_which_are_killed_lose_nothing_on_a_tmpfs() {
+    let Some(lab) = Lab::below("/dev/shm", &["tar"]) else { return };
+    work_on_one_layout(&lab);
+}
+
+/// Makes a layout with one image, of a layer with some text.
+fn make_image(lab: &Lab, name: &str, architecture: &str) {
+    let (text, tar) = (format!("{name}.txt"), format!("{name}.tar"));
+    lab.write(&text, name.repeat(100_000));
+    lab.run("tar", &["-cf", &tar, &text]);
     for words in [
-        "init -p image",
-        "add layer -p image -f a.tar -q",
-        "generate config -p image -q",
-        "generate manifest -p image --ref-name first -q",
+        format!("init -p {name}"),
+        format!("add layer -p {name} -f {tar} -q"),
+        format!("generate config -p {name} --architecture {architecture} -q"),
+        format!("generate manifest -p {name} --ref-name first -q"),
     ] {
         lab.regshape(&[vec!["layout"], words.split(' ').collect()].concat());
     }
+}
+
+/// Lets forty programs work on one layout: those that build in it, that read it, that move images into it, that collect
+/// its garbage.
+fn work_on_one_layout(lab: &Lab) {
+    make_image(lab, "image", "amd64");
+    make_image(lab, "donor", "amd64");
+    make_image(lab, "other", "arm64");
+    lab.regshape(&["layout", "export", "-p", "donor", "-o", "donor.tar.gz"]);
     let [layers, keys, names] = [(); 3].map(|()| Mutex::new(Written::default()));
     let start = Instant::now();
     std::thread::scope(|scope| {
         for worker in 0..WORKERS {
-            let worker = Worker { lab: &lab, number: worker };
+            let worker = Worker { lab, number: worker };
             let (layers, keys, names) = (&layers, &keys, &names);
             scope.spawn(move || {
                 for round in 0.. {
@@ -47,7 +68,7 @@ fn forty_programs_some_of_which_are_killed_lose_nothing() {
                         break;
                     }
                     let name = format!("n{}-{round}", worker.number);
-                    match worker.number % 8 {
+                    match worker.number % 13 {
                         // A layout of thousands of layers is another test.
                         0 | 1 if round < 25 => worker.adds(&name, round, layers),
                         2 => worker.annotates_layer(&name, round, keys),
@@ -55,16 +76,23 @@ fn forty_programs_some_of_which_are_killed_lose_nothing() {
                         4 => worker.generates(&name, round, names),
                         5 => worker.validates(),
                         6 => worker.shows("status", "layers"),
-                        _ => worker.shows("show", "manifests"),
+                        7 => worker.shows("show", "manifests"),
+                        8 => worker.exports(&name, round, names),
+                        9 => worker.imports(&name, round, names),
+                        10 => worker.joins(&name, round, names),
+                        11 => worker.mounts(&name, round, names),
+                        _ => worker.collects(round),
                     }
                 }
             });
         }
     });
-    // Whatever the killed ones left goes with the next command.
+    // Temporary files of the killed ones go with the next command that changes the layout.
     lab.regshape(&["layout", "annotate", "layer", "-p", "image", "-i", "0", "--annotation", "last=1"]);
-    assert!(!lab.tree("image").keys().any(|name| name.contains(".regshape-tmp-")));
-    lab.regshape(&["layout", "validate", "-p", "image"]);
+    let left: Vec<_> = lab.tree("image").into_keys().filter(|name| name.contains(".regshape-tmp-")).collect();
+    assert!(left.is_empty(), "{left:?}");
+    lab.regshape(&["layout", "gc", "-p", "image"]);
+    lab.validate("image");
 
     let stage = lab.json("image/.regshape-stage.json");
     let staged = stage["layers"].as_array().expect("a list");
@@ -74,7 +102,7 @@ fn forty_programs_some_of_which_are_killed_lose_nothing() {
     let found = staged[0]["annotations"].as_object().expect("an object").keys().cloned();
     check("annotations", found.filter(|key| key != "last").collect(), keys);
     let index = lab.json("image/index.json");
-    let entries = index["manifests"].as_array().expect("a list");
+    let entries = index["manifests"].as_array().expect("an index with entries");
     let found = entries.iter().map(|entry| text(&entry["annotations"]["org.opencontainers.image.ref.name"]));
     check("ref names", found.filter(|name| name != "first").collect(), names);
 }
@@ -99,11 +127,10 @@ struct Worker<'a> {
 }
 
 impl Worker<'_> {
-    fn start(&self, words: &[&str]) -> Child {
+    fn spawn(&self, words: &[&str]) -> Child {
         Command::new(env!("CARGO_BIN_EXE_regshape"))
             .arg("layout")
             .args(words)
-            .args(["-p", "image"])
             .current_dir(self.lab.path("."))
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
@@ -112,21 +139,44 @@ impl Worker<'_> {
             .expect("the program starts")
     }
 
-    fn does(&self, words: &[&str]) -> Output {
-        let output = self.start(words).wait_with_output().expect("the program ends");
+    /// Starts a command on the layout.
+    fn start(&self, words: &[&str]) -> Child {
+        self.spawn(&[words, &["-p", "image"]].concat())
+    }
+
+    fn succeeds(child: Child, words: &[&str]) -> Output {
+        let output = child.wait_with_output().expect("the program ends");
         assert!(output.status.success(), "{words:?}: {}", String::from_utf8_lossy(&output.stderr));
         output
     }
 
-    /// Runs a writer to its end, or every third time kills it before, at another moment each time.
+    /// Runs a command to its end.
+    fn runs(&self, words: &[&str]) -> Output {
+        Self::succeeds(self.spawn(words), words)
+    }
+
+    /// Runs a command on the layout to its end.
+    fn does(&self, words: &[&str]) -> Output {
+        Self::succeeds(self.start(words), words)
+    }
+
+    /// Runs a writer on the layout, and kills it every third time.
     fn writes(&self, words: &[&str], name: &str, round: usize, written: &Mutex<Written>) {
+        self.moves(&[words, &["-p", "image"]].concat(), name, round, written);
+    }
+
+    /// Runs a writer to its end, or every third time kills it before, at another moment each time.
+    fn moves(&self, words: &[&str], name: &str, round: usize, written: &Mutex<Written>) {
         if round % 3 != 2 {
-            self.does(words);
+            self.runs(words);
             written.lock().expect("nobody panics with the lock").surely.insert(name.to_owned());
             return;
         }
         written.lock().expect("nobody panics with the lock").perhaps.insert(name.to_owned());
-        let mut child = self.start(words);
+        self.is_killed(self.spawn(words), round);
+    }
+
+    fn is_killed(&self, mut child: Child, round: usize) {
         let moment = (self.number * 7919 + round * 104_729) % 200;
         sleep(Duration::from_millis(moment as u64));
         child.kill().expect("killed, or at its end");
@@ -162,6 +212,44 @@ impl Worker<'_> {
             written.lock().expect("nobody panics with the lock").surely.insert(name.to_owned());
         } else {
             assert!(stderr.starts_with("Error: config does not match the staged layers"), "{stderr}");
+        }
+    }
+
+    fn exports(&self, name: &str, round: usize, written: &Mutex<Written>) {
+        self.moves(&["export", "-p", "donor", "-o", "image", "--ref-name", name], name, round, written);
+    }
+
+    fn imports(&self, name: &str, round: usize, written: &Mutex<Written>) {
+        let source = ["donor.tar.gz", "other"][round % 2];
+        self.moves(&["import", "-p", "image", "-f", source, "--ref-name", name], name, round, written);
+    }
+
+    fn joins(&self, name: &str, round: usize, written: &Mutex<Written>) {
+        self.moves(&["join", "-p", "donor", "-p", "other", "-o", "image", "--ref-name", name], name, round, written);
+    }
+
+    /// Mounts the layer of another layout, and stores a manifest that refers to it.
+    fn mounts(&self, name: &str, round: usize, written: &Mutex<Written>) {
+        let manifest = self.lab.manifest("donor", "first");
+        let (config, layer) = (&manifest["config"]["digest"], &manifest["layers"][0]["digest"]);
+        for digest in [config, layer].map(|digest| digest.as_str().expect("a digest")) {
+            let words =
+                ["blob", "mount", "-p", ".", "--per-repo", "--from", "donor", "--repo", "image", "--digest", digest];
+            self.runs(&words);
+        }
+        let mut manifest = manifest;
+        manifest["annotations"]["name"] = name.into();
+        let file = format!("{name}.json");
+        self.lab.write(&file, manifest.to_string());
+        self.moves(&["manifest", "put", "-p", "image", "-f", &file, "--tag", name], name, round, written);
+    }
+
+    /// Deletes what is not referenced, but not what is about to be.
+    fn collects(&self, round: usize) {
+        if round % 3 == 2 {
+            self.is_killed(self.spawn(&["gc", "-p", "image", "--keep-younger-than", "1h"]), round);
+        } else {
+            self.runs(&["gc", "-p", "image", "--keep-younger-than", "1h"]);
         }
     }
 
