@@ -83,19 +83,29 @@ pub(crate) struct Registered(Made);
 impl Registered {
     /// Makes something at a path and registers it, both at once as [`abandon`] sees it.
     pub(crate) fn make<T, E>(path: &Path, make: impl FnOnce(&Path) -> Result<T, E>) -> Result<(T, Self), E> {
-        Self::register(Made::One(path.to_owned()), || make(path))
+        let (made, _, registered) = Self::make_named(|| Ok((make(path)?, path.to_owned())))?;
+        Ok((made, registered))
     }
 
-    /// Makes a directory that goes with all that is in it, and registers it.
-    pub(crate) fn make_tree<T, E>(path: &Path, make: impl FnOnce(&Path) -> Result<T, E>) -> Result<(T, Self), E> {
-        Self::register(Made::Tree(path.to_owned()), || make(path))
+    /// Makes something and registers it at the path that it got, both at once as [`abandon`] sees it.
+    pub(crate) fn make_named<T, E>(make: impl FnOnce() -> Result<(T, PathBuf), E>) -> Result<(T, PathBuf, Self), E> {
+        Self::register(Made::One, make)
     }
 
-    fn register<T, E>(entry: Made, make: impl FnOnce() -> Result<T, E>) -> Result<(T, Self), E> {
+    /// Makes a directory that goes with all that is in it, or renames it, and registers it at the path that it got.
+    pub(crate) fn make_tree<T, E>(make: impl FnOnce() -> Result<(T, PathBuf), E>) -> Result<(T, PathBuf, Self), E> {
+        Self::register(Made::Tree, make)
+    }
+
+    fn register<T, E>(
+        entry: fn(PathBuf) -> Made,
+        make: impl FnOnce() -> Result<(T, PathBuf), E>,
+    ) -> Result<(T, PathBuf, Self), E> {
         let mut state = lock_while_on();
-        let made = make()?;
+        let (made, path) = make()?;
+        let entry = entry(path.clone());
         state.made.push(entry.clone());
-        Ok((made, Self(entry)))
+        Ok((made, path, Self(entry)))
     }
 }
 

@@ -2,9 +2,10 @@
 //!
 //! A file is written where no name leads to it, synced, and then given its name in one step; a reader sees the old file,
 //! the new one or none, and never a part of one. On Linux the temporary file has no name at all where the file system
-//! can do that (`O_TMPFILE`), so that a killed program leaves nothing. Elsewhere it is called `.regshape-tmp-…` and is
-//! locked while its writer lives; [`remove_stale`] deletes those that nobody locks.
+//! can do that (`O_TMPFILE`), so that a killed program leaves nothing. Elsewhere it is called `.regshape-tmp-…`, with a proof
+//! of what it is in its name, and is locked while its writer lives; `leftovers` finds those of killed programs.
 
+mod leftovers;
 mod temporary;
 
 use std::fs::{self, File, OpenOptions};
@@ -14,10 +15,10 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use crate::abandon::Section;
-pub(crate) use temporary::{
-    TempDirectory, TempFile, for_each_stale, has_temporary, is_vacant, remove, remove_stale, remove_stale_directories,
-    unless_in_use,
+pub(crate) use leftovers::{
+    Identity, for_each_leftover, is_called_temporary, is_vacant, remove, remove_stale_files, unless_in_use,
 };
+pub(crate) use temporary::{TempDirectory, TempFile};
 
 /// A file that somebody asked for, outside of any layout. It gets its name when it is whole; what is no regular file, such as
 /// a pipe or a device, is written to as it is.
@@ -41,7 +42,7 @@ impl Output {
         let directory = target.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
         // In a layout the writers that hold its lock see to that. What cannot be cleaned is not in the way.
         if !directory.join("oci-layout").exists() {
-            let _ = remove_stale(directory);
+            remove_stale_files(directory);
         }
         Ok(Self::New(TempFile::create_in(directory)?, target))
     }
@@ -143,6 +144,41 @@ pub(crate) fn sync_directory(directory: &Path) -> io::Result<()> {
     if cfg!(unix) { File::open(directory)?.sync_all() } else { Ok(()) }
 }
 
+/// Waits until the name of a file or directory is on the disk.
+pub(crate) fn sync_name(path: &Path) -> io::Result<()> {
+    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    match sync_directory(parent) {
+        // A directory that may be written into need not be readable, and only then it can be synced by itself.
+        #[cfg(target_os = "linux")]
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Ok(rustix::fs::syncfs(File::open(path)?)?),
+        // The parent may be on another file system, which syncs no directories.
+        Err(error) if matches!(error.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::Unsupported) => Ok(()),
+        synced => synced,
+    }
+}
+
+/// Renames a file or directory to a name that is free.
+///
+/// # Errors
+///
+/// What the system says; of kind `AlreadyExists` if the name is taken.
+pub(crate) fn rename_new(from: &Path, to: &Path) -> io::Result<()> {
+    #[cfg(any(target_os = "linux", target_vendor = "apple"))]
+    {
+        use rustix::fs::{CWD, RenameFlags, renameat_with};
+        use rustix::io::Errno;
+        match renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE) {
+            // Some file systems cannot do that.
+            Err(Errno::INVAL | Errno::NOSYS | Errno::NOTSUP) => {}
+            renamed => return Ok(renamed?),
+        }
+    }
+    if fs::symlink_metadata(to).is_ok() {
+        return Err(io::ErrorKind::AlreadyExists.into());
+    }
+    fs::rename(from, to)
+}
+
 /// What tells a file from one that was at its path before.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct FileVersion {
@@ -229,7 +265,6 @@ pub(crate) fn read_at_most(file: &File, limit: u64) -> io::Result<Option<Vec<u8>
 
 #[cfg(test)]
 mod tests {
-    use super::temporary::TEMP_PREFIX;
     use super::*;
 
     fn names(directory: &Path) -> Vec<String> {
@@ -278,19 +313,6 @@ mod tests {
         drop(replace("second"));
         assert_eq!(fs::read_to_string(&target).expect("readable"), "second");
         assert_eq!(names(directory.path()), ["target"]);
-    }
-
-    #[test]
-    fn only_files_that_nobody_writes_are_stale() {
-        let directory = tempfile::tempdir().expect("a directory");
-        let path = |name: &str| directory.path().join(format!("{TEMP_PREFIX}{name}"));
-        fs::write(path("stale"), "half").expect("written");
-        fs::write(path("live"), "half").expect("written");
-        let live = File::open(path("live")).expect("opened");
-        live.lock().expect("locked");
-        fs::write(directory.path().join("other"), "whole").expect("written");
-        remove_stale(directory.path()).expect("cleaned");
-        assert_eq!(names(directory.path()), [format!("{TEMP_PREFIX}live"), "other".to_owned()]);
     }
 
     #[test]

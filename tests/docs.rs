@@ -564,7 +564,9 @@ fn every_promise_of_reliability_names_tests_that_exist() {
         for test in tests {
             let (module, name) = test.rsplit_once("::").unwrap_or_else(|| panic!("{test} is not the name of a test"));
             let file = match module {
-                "fs" => "src/fs.rs".to_owned(),
+                module if module.starts_with("fs::") || module.starts_with("layout::") => {
+                    format!("src/{}.rs", module.replace("::", "/"))
+                }
                 module => format!("tests/{}.rs", module.replace("::", "/")),
             };
             let text = read(&file);

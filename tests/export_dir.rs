@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, clippy::print_stderr)]
 
+mod leftover;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -646,26 +648,36 @@ fn what_cannot_be_written_leaves_no_blob() {
     assert_eq!(tree(&parent).len(), 0);
 }
 
+/// Windows does not lock directories.
 #[test]
-fn what_killed_exports_left_is_cleaned() {
+#[cfg(unix)]
+fn what_killed_exports_left_is_cleaned_and_copies_of_it_stay() {
     let directory = tempfile::tempdir().unwrap();
     let source = Made::at(directory.path().join("source"));
     source.list(&[source.image(&[b"layer"])]);
     let empty = directory.path().join("empty");
-    let (beside, within) = (directory.path().join(".regshape-tmp-a"), empty.join(".regshape-tmp-b"));
-    for left in [&beside, &within] {
+    let (beside, within) = (directory.path().join("a"), empty.join("b"));
+    let [beside, within] = [beside, within].map(|left| {
         fs::create_dir_all(left.join("blobs/sha256")).unwrap();
         fs::write(left.join("index.json"), "half").unwrap();
-    }
+        leftover::leave(&left)
+    });
+    // A copy has the name, and is another directory.
+    let copied = directory.path().join("copied");
+    fs::create_dir(&copied).unwrap();
+    let copy = copied.join(within.file_name().unwrap());
+    fs::create_dir(&copy).unwrap();
+    fs::write(copy.join("index.json"), "half").unwrap();
     let file = directory.path().join(".regshape-tmp-file");
     fs::write(&file, "somebody else's").unwrap();
-    export_dir(&source.view(), directory.path().join("out"), &ExportOptions::default()).unwrap();
-    export_dir(&source.view(), &empty, &ExportOptions::default()).unwrap();
-    if cfg!(unix) {
-        assert!(!beside.exists() && !within.exists());
+    for out in [directory.path().join("out"), empty.clone(), copied.clone()] {
+        export_dir(&source.view(), &out, &ExportOptions::default()).unwrap();
     }
+    assert!(!beside.exists() && !within.exists());
     assert!(file.exists());
+    assert_eq!(fs::read_to_string(copy.join("index.json")).unwrap(), "half");
     assert_sound(&empty);
+    assert_sound(&copied);
 }
 
 #[test]

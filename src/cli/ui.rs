@@ -26,6 +26,7 @@ pub(crate) trait Screen: Serialize {
 #[derive(Clone, Debug)]
 pub(crate) struct Ui {
     quiet: bool,
+    verbose: bool,
     json: bool,
     /// What is to be warned of if the command succeeds.
     warnings: Arc<Mutex<Vec<String>>>,
@@ -42,7 +43,7 @@ struct Told<'a, S> {
 impl Ui {
     /// Speaks as the flags ask.
     pub(crate) fn new(global: &Global, json: bool) -> Self {
-        Self { quiet: global.quiet, json, warnings: Arc::default() }
+        Self { quiet: global.quiet, verbose: global.verbose, json, warnings: Arc::default() }
     }
 
     /// Writes the result of a command, in the one form that was asked for, and then its warning.
@@ -66,6 +67,13 @@ impl Ui {
     pub(crate) fn note(&self, text: &str) {
         if !self.quiet && !self.json {
             super::progress::aside(|| write_stderr(text));
+        }
+    }
+
+    /// Tells something that is good to know for whoever asked for more.
+    pub(crate) fn detail(&self, text: &str) {
+        if self.verbose {
+            self.note(text);
         }
     }
 

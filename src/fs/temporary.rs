@@ -1,17 +1,15 @@
 //! Temporary files and directories: what is being written and has no name yet, or none that counts.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::thread::{self, JoinHandle};
 
 use tempfile::{NamedTempFile, TempPath};
 
-use super::unless_impossible;
+use super::leftovers::{Identity, new_name, proven_name};
+use super::{open_regular, rename_new, unless_impossible};
 use crate::abandon::{Registered, Section};
-
-/// How the names of temporary files begin.
-pub(super) const TEMP_PREFIX: &str = ".regshape-tmp-";
 
 /// A file that is being written and has no name yet, or none that counts.
 #[derive(Debug)]
@@ -36,23 +34,24 @@ impl TempFile {
         if let Some(file) = unnamed::create(directory)? {
             return Ok(Self { directory: directory.to_owned(), kind: Kind::Unnamed(file) });
         }
-        let mut registered = None;
-        let file = temp_names().make_in(directory, |path| {
-            let create = |path: &Path| OpenOptions::new().read(true).write(true).create_new(true).open(path);
-            let (file, entry) = Registered::make(path, create)?;
-            if let Err(error) = file.lock().or_else(unless_impossible) {
-                let _ = fs::remove_file(path);
-                return Err(error);
-            }
-            registered = Some(entry);
-            // Between the two calls above another process may have taken the file for a stale one.
-            if path.exists() { Ok(file) } else { Err(io::ErrorKind::AlreadyExists.into()) }
+        let (file, path, registered) = try_names(|| {
+            Registered::make_named(|| {
+                let path = directory.join(new_name());
+                let file = OpenOptions::new().read(true).write(true).create_new(true).open(&path)?;
+                let proven = lock_new(&file).and_then(|()| prove(&path, &file.metadata()?));
+                match proven {
+                    Ok(path) => Ok((file, path)),
+                    Err(error) => {
+                        let _ = fs::remove_file(&path);
+                        Err(error)
+                    }
+                }
+            })
         })?;
-        let registered = registered.expect("the file was made");
         Ok(Self {
             #[cfg(target_os = "linux")]
             directory: directory.to_owned(),
-            kind: Kind::Named(file, registered),
+            kind: Kind::Named(NamedTempFile::from_parts(file, TempPath::try_from_path(path)?), registered),
         })
     }
 
@@ -124,12 +123,7 @@ impl TempFile {
 
     /// Gives the file a name as [`TempFile::persist`] does, and keeps what had it before until the result is dropped.
     pub(crate) fn replace(self, target: &Path) -> io::Result<Replaced> {
-        let directory = target.parent().expect("a file is in a directory");
-        let before = match temp_names().make_in(directory, |path| fs::hard_link(target, path)) {
-            Ok(file) => Before::File(file.into_temp_path()),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Before::Nothing,
-            Err(_) => Before::Lost,
-        };
+        let before = Before::keep(target);
         self.persist(target)?;
         Ok(Replaced { target: target.to_owned(), before })
     }
@@ -140,12 +134,11 @@ impl TempFile {
             // An unnamed file cannot take the place of another, only a name that is free: it gets a temporary one first.
             #[cfg(target_os = "linux")]
             Kind::Unnamed(file) => {
-                // Nobody takes it for a stale one in between.
+                // It is not a leftover while it is locked, which it is until it has its name.
                 file.lock().or_else(unless_impossible)?;
-                temp_names()
-                    .make_in(&self.directory, |path| unnamed::link(&file, path))?
+                let identity = Identity::of(&file.metadata()?);
+                link_temporarily(&self.directory, identity, |path| unnamed::link(&file, path))?
                     .persist(target)
-                    .map(drop)
                     .map_err(|error| error.error)
             }
             Kind::Named(file, _registered) => unlocked(file)?.persist(target).map(drop).map_err(|error| error.error),
@@ -164,10 +157,25 @@ pub(crate) struct Replaced {
 #[derive(Debug)]
 enum Before {
     Nothing,
-    /// A file, which is kept under a temporary name.
-    File(TempPath),
+    /// A file, which is kept under a temporary name, and locked so that it is no leftover.
+    File(TempPath, File),
     /// A file that this file system cannot keep under another name.
     Lost,
+}
+
+impl Before {
+    /// Keeps what has a name.
+    fn keep(target: &Path) -> Self {
+        let keep = || -> io::Result<Self> {
+            let file = open_regular(target)?;
+            // Where it cannot be locked, nothing is taken for a leftover.
+            let _ = file.try_lock();
+            let identity = Identity::of(&file.metadata()?);
+            let directory = target.parent().expect("a file is in a directory");
+            Ok(Self::File(link_temporarily(directory, identity, |path| fs::hard_link(target, path))?, file))
+        };
+        keep().unwrap_or_else(|error| if error.kind() == io::ErrorKind::NotFound { Self::Nothing } else { Self::Lost })
+    }
 }
 
 impl Replaced {
@@ -175,7 +183,7 @@ impl Replaced {
     pub(crate) fn restore(self) -> io::Result<()> {
         match self.before {
             Before::Nothing => fs::remove_file(&self.target),
-            Before::File(before) => before.persist(&self.target).map_err(|error| error.error),
+            Before::File(before, _lock) => before.persist(&self.target).map_err(|error| error.error),
             Before::Lost => Err(io::ErrorKind::Unsupported.into()),
         }
     }
@@ -203,36 +211,92 @@ pub(crate) struct TempDirectory {
 impl TempDirectory {
     /// Makes an empty directory in another one, with the mode that the umask leaves of 0777.
     pub(crate) fn create_in(parent: &Path) -> io::Result<Self> {
-        let directory = temp_names().make_in(parent, |path| {
-            let ((), registered) = Registered::make_tree(path, |path| fs::create_dir(path))?;
-            // After an error it goes.
-            let directory = TempDir(path.to_owned());
-            // Windows opens no directories.
-            let lock = if cfg!(unix) { Some(File::open(path).map_err(if_gone)?) } else { None };
-            lock.iter().try_for_each(|lock| lock.lock().or_else(unless_impossible))?;
-            // Meanwhile another process may have taken the directory for a stale one.
-            if path.exists() { Ok((directory, registered, lock)) } else { Err(io::ErrorKind::AlreadyExists.into()) }
+        let (lock, path, registered) = try_names(|| {
+            Registered::make_tree(|| {
+                let path = parent.join(new_name());
+                fs::create_dir(&path)?;
+                let make = || {
+                    // Windows opens no directories.
+                    let lock = if cfg!(unix) { Some(File::open(&path).map_err(if_gone)?) } else { None };
+                    lock.iter().try_for_each(lock_new)?;
+                    Ok((lock, prove(&path, &fs::symlink_metadata(&path).map_err(if_gone)?)?))
+                };
+                make().inspect_err(|_| drop(fs::remove_dir(&path)))
+            })
         })?;
-        let ((directory, registered, lock), path) = directory.into_parts();
-        // tempfile would delete a file.
-        path.keep().map_err(|error| error.error)?;
-        Ok(Self { directory, _registered: registered, _lock: lock })
+        Ok(Self { directory: TempDir(path), _registered: registered, _lock: lock })
     }
 
     pub(crate) fn path(&self) -> &Path {
         &self.directory.0
     }
 
-    /// Gives the directory a name that is free, or that of an empty directory.
-    pub(crate) fn persist(mut self, target: &Path) -> io::Result<()> {
-        let _section = Section::begin();
-        if cfg!(windows) && target.is_dir() {
-            fs::remove_dir(target)?;
-        }
-        fs::rename(self.path(), target)?;
-        self.directory.0 = PathBuf::new();
+    /// Moves the directory into another one, still without a name that counts.
+    pub(crate) fn move_into(&mut self, parent: &Path) -> io::Result<()> {
+        let path = parent.join(self.path().file_name().expect("it has a name"));
+        let ((), path, registered) =
+            Registered::make_tree(|| rename_new(self.path(), &path).map(|()| ((), path.clone())))?;
+        self.directory.0 = path;
+        self._registered = registered;
         Ok(())
     }
+
+    /// Gives the directory a name that is free.
+    ///
+    /// # Errors
+    ///
+    /// The directory as it was, and why; of kind `AlreadyExists` if the name is taken.
+    pub(crate) fn persist(mut self, target: &Path) -> Result<(), (Self, io::Error)> {
+        let _section = Section::begin();
+        match rename_new(self.path(), target) {
+            Ok(()) => {
+                self.directory.0 = PathBuf::new();
+                Ok(())
+            }
+            Err(error) => Err((self, error)),
+        }
+    }
+}
+
+/// Calls a function that makes something under a name that it chooses, again if the name was taken.
+fn try_names<T>(mut make: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+    const TRIES: usize = 100;
+    for _ in 1..TRIES {
+        match make() {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            made => return made,
+        }
+    }
+    make()
+}
+
+/// Locks what was made just now. If another process has taken it for a leftover, another name is to be tried.
+fn lock_new(file: &File) -> io::Result<()> {
+    match file.try_lock() {
+        Ok(()) => Ok(()),
+        Err(TryLockError::WouldBlock) => Err(io::ErrorKind::AlreadyExists.into()),
+        Err(TryLockError::Error(error)) => unless_impossible(error),
+    }
+}
+
+/// Renames what was made just now to a name that proves what it is, and returns its path.
+fn prove(path: &Path, metadata: &fs::Metadata) -> io::Result<PathBuf> {
+    let proven = path.with_file_name(proven_name(Identity::of(metadata)));
+    fs::rename(path, &proven).map_err(if_gone)?;
+    Ok(proven)
+}
+
+/// Gives a file one more name, which goes when the result is dropped.
+fn link_temporarily(
+    directory: &Path,
+    identity: Identity,
+    mut link: impl FnMut(&Path) -> io::Result<()>,
+) -> io::Result<TempPath> {
+    try_names(|| {
+        let path = directory.join(proven_name(identity));
+        link(&path)?;
+        TempPath::try_from_path(path)
+    })
 }
 
 /// Says of what was made just now, and is gone, that another name is to be tried: another process took it for a stale one.
@@ -247,22 +311,19 @@ struct TempDir(PathBuf);
 impl Drop for TempDir {
     fn drop(&mut self) {
         if !self.0.as_os_str().is_empty() {
-            // What stays is found by the next writer here.
+            // What stays is a leftover, which the next writer here deletes.
             let _ = fs::remove_dir_all(&self.0);
         }
     }
 }
 
-/// Unlocks a file that is about to get its name: on Windows a lock keeps others from reading.
+/// Unlocks a file that is about to get its name on Windows, where a lock keeps others from reading. Elsewhere it stays locked
+/// until it has its name: it could be taken for a leftover.
 fn unlocked(file: NamedTempFile<File>) -> io::Result<NamedTempFile<File>> {
-    file.as_file().unlock().or_else(unless_impossible)?;
+    if cfg!(windows) {
+        file.as_file().unlock().or_else(unless_impossible)?;
+    }
     Ok(file)
-}
-
-fn temp_names() -> tempfile::Builder<'static, 'static> {
-    let mut builder = tempfile::Builder::new();
-    builder.prefix(TEMP_PREFIX);
-    builder
 }
 
 /// Files without a name, as Linux has them.
@@ -295,68 +356,4 @@ mod unnamed {
         let source = format!("/proc/self/fd/{}", file.as_raw_fd());
         Ok(rustix::fs::linkat(CWD, source, CWD, path, AtFlags::SYMLINK_FOLLOW)?)
     }
-}
-
-/// Tells whether there are temporary files in a directory, of writers that are gone or not.
-pub(crate) fn has_temporary(directory: &Path) -> io::Result<bool> {
-    Ok(fs::read_dir(directory)?.flatten().any(|entry| is_temporary(&entry)))
-}
-
-fn is_temporary(entry: &fs::DirEntry) -> bool {
-    entry.file_name().to_string_lossy().starts_with(TEMP_PREFIX)
-}
-
-/// Deletes the temporary files and directories in a directory whose writers are gone.
-pub(crate) fn remove_stale(directory: &Path) -> io::Result<()> {
-    for_each_stale(directory, |path| unless_gone(remove(path)))
-}
-
-/// Deletes the temporary directories in a directory whose writers are gone. Files may be of writers that hold another lock.
-pub(crate) fn remove_stale_directories(directory: &Path) -> io::Result<()> {
-    for_each_stale(directory, |path| if path.is_dir() { unless_gone(remove(path)) } else { Ok(()) })
-}
-
-/// Tells whether nothing is in a directory but what is temporary.
-pub(crate) fn is_vacant(directory: &Path) -> io::Result<bool> {
-    for entry in fs::read_dir(directory)? {
-        if !is_temporary(&entry?) {
-            return Ok(false);
-        }
-    }
-    Ok(true)
-}
-
-/// Passes over an error that says that somebody else was faster.
-fn unless_gone(removed: io::Result<()>) -> io::Result<()> {
-    removed.or_else(|error| if error.kind() == io::ErrorKind::NotFound { Ok(()) } else { Err(error) })
-}
-
-/// Deletes a file, or a directory with all that is in it.
-pub(crate) fn remove(path: &Path) -> io::Result<()> {
-    if fs::symlink_metadata(path)?.is_dir() { fs::remove_dir_all(path) } else { fs::remove_file(path) }
-}
-
-/// Does something with each of the temporary files in a directory whose writers are gone. Nobody takes it up meanwhile.
-pub(crate) fn for_each_stale<E: From<io::Error>>(
-    directory: &Path,
-    mut work: impl FnMut(&Path) -> Result<(), E>,
-) -> Result<(), E> {
-    for entry in fs::read_dir(directory)? {
-        let entry = entry?;
-        let kind = entry.file_type()?;
-        if is_temporary(&entry) && (kind.is_file() || kind.is_dir() && cfg!(unix)) {
-            unless_in_use(&entry.path(), &mut work)?;
-        }
-    }
-    Ok(())
-}
-
-/// Does something with a file unless somebody has locked it, and tells whether it was done.
-pub(crate) fn unless_in_use<E>(path: &Path, work: impl FnOnce(&Path) -> Result<(), E>) -> Result<bool, E> {
-    // What vanishes or cannot be opened is not ours.
-    let Ok(file) = File::open(path) else { return Ok(false) };
-    if file.try_lock().is_err() {
-        return Ok(false);
-    }
-    work(path).map(|()| true)
 }

@@ -135,6 +135,11 @@ impl Layout {
         self.replace([self.prepare(INDEX_FILE, index)?], named)
     }
 
+    /// Waits until `index.json` as it is, and its name, are on the disk.
+    pub(super) fn sync_index(&self) -> Result<()> {
+        self.sync_stored(&self.document_path(INDEX_FILE))
+    }
+
     /// Replaces `index.json`, then the staging file. What can fail for want of space is done before either.
     pub(super) fn write_index_and_stage<'a>(
         &self,

@@ -12,12 +12,13 @@ use std::time::{Duration, SystemTime};
 
 use serde::Serialize;
 
+use super::clean::delete_leftover;
 use super::error::{Error, Result};
 use super::handle::{BLOBS_DIRECTORY, Layout};
 use super::registry::UPLOADS_DIRECTORY;
 use super::stage::Stage;
 use super::walk::Reach;
-use crate::fs::{for_each_stale, remove, unless_in_use};
+use crate::fs::{remove, unless_in_use};
 use crate::oci::{Algorithm, Digest, Index};
 
 /// How long an upload may rest by default.
@@ -111,14 +112,15 @@ impl Layout {
         unlisted.sort();
         let uploads = self.uploads()?;
 
-        for_each_stale(self.path(), |path| {
+        self.for_each_leftover(self.path(), |path, metadata| {
             // An export that was killed leaves a directory.
-            for size in sizes_of_files(path)? {
-                garbage.temporary_files.count(size);
+            let sizes = sizes_of_files(path)?;
+            if !options.dry_run {
+                delete_leftover(self.path(), path, metadata)?;
             }
-            options.delete(path)
-        })
-        .map_err(Error::io("clean", self.path()))?;
+            sizes.into_iter().for_each(|size| garbage.temporary_files.count(size));
+            Ok(())
+        });
         for digest in unlisted {
             let path = self.blob_path(&digest);
             let Some(found) = Candidate::at(&path).map_err(Error::io("read", &path))? else { continue };
@@ -212,16 +214,18 @@ impl GarbageOptions {
     }
 }
 
-/// Returns the sizes of the files that are at a path, or below it.
+/// Returns the sizes of the files that are at a path, or below it. Those that vanish meanwhile do not count.
 fn sizes_of_files(path: &Path) -> io::Result<Vec<u64>> {
     let (mut paths, mut sizes) = (vec![path.to_owned()], Vec::new());
     while let Some(path) = paths.pop() {
-        if fs::symlink_metadata(&path)?.is_dir() {
-            for entry in fs::read_dir(&path)? {
-                paths.push(entry?.path());
-            }
-        } else {
+        if !fs::symlink_metadata(&path).is_ok_and(|metadata| metadata.is_dir()) {
             sizes.extend(Candidate::at(&path)?.map(|found| found.size));
+            continue;
+        }
+        match fs::read_dir(&path) {
+            Ok(entries) => entries.flatten().for_each(|entry| paths.push(entry.path())),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(error),
         }
     }
     Ok(sizes)

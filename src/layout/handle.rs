@@ -12,7 +12,7 @@ use super::error::{Error, Result};
 use super::lock::WriteOptions;
 use super::metrics::{Metrics, Phase};
 use crate::abandon::Section;
-use crate::fs::{TempFile, has_temporary, open_inside, read_at_most, remove_stale, sync_directory};
+use crate::fs::{TempFile, open_inside, read_at_most, sync_directory, sync_name};
 
 /// The file that makes a directory a layout (image-spec, image-layout.md, "oci-layout file").
 pub(super) const MARKER_FILE: &str = "oci-layout";
@@ -60,26 +60,13 @@ pub(super) struct Lock {
 }
 
 impl Layout {
-    /// Opens a layout that is there. Temporary files that killed writers left in it are deleted.
+    /// Opens a layout that is there. Nothing in it is changed.
     ///
     /// # Errors
     ///
     /// [`Error::NotALayout`] if the directory has no `oci-layout` file; [`Error::MalformedMarker`] if that is not one,
     /// [`Error::LayoutVersion`] if it does not say version 1.0.0; [`Error::Io`].
     pub fn open(path: impl Into<PathBuf>) -> Result<Self> {
-        let layout = Self::at(path.into());
-        let marker = layout.check_marker()?;
-        layout.clean(&marker);
-        Ok(layout)
-    }
-
-    /// Opens a layout as [`Layout::open`] does, but leaves what killed writers left, for
-    /// [`Layout::collect_garbage`] to count.
-    ///
-    /// # Errors
-    ///
-    /// Those of [`Layout::open`].
-    pub fn open_to_collect(path: impl Into<PathBuf>) -> Result<Self> {
         let layout = Self::at(path.into());
         layout.check_marker()?;
         Ok(layout)
@@ -104,15 +91,6 @@ impl Layout {
             Err(error) => return Err(Error::io("read", path)(error)),
         };
         check_version(&content, &self.root).map(|()| file)
-    }
-
-    /// Deletes what killed writers left. That somebody writes now, or that this cannot be done here, is no error: a
-    /// writer will do it.
-    fn clean(&self, marker: &File) {
-        if has_temporary(&self.root).unwrap_or(false) && marker.try_lock().is_ok() {
-            let _ = remove_stale(&self.root);
-            let _ = marker.unlock();
-        }
     }
 
     /// Makes a handle for a directory that is a layout or is about to become one.
@@ -194,10 +172,10 @@ impl Layout {
         self.root.join(MARKER_FILE)
     }
 
-    /// Waits until nobody else writes, and keeps others from writing. What killed writers left is cleaned.
+    /// Waits until nobody else writes, and keeps others from writing; and cleans up.
     pub(super) fn lock(&self) -> Result<Lock> {
         let lock = self.lock_as_it_is()?;
-        remove_stale(&self.root).map_err(Error::io("clean", &self.root))?;
+        self.clean(&lock);
         Ok(lock)
     }
 
@@ -253,6 +231,14 @@ impl Layout {
         let sync = || File::open(path).and_then(|file| file.sync_data());
         self.metrics.time(Phase::Sync, sync).map_err(Error::io("sync", path))?;
         path.parent().map_or(Ok(()), |directory| self.sync_directory(directory))
+    }
+
+    /// Waits until the name of a directory that was made is on the disk.
+    pub(super) fn sync_name(&self, path: &Path) -> Result<()> {
+        if self.options.no_sync {
+            return Ok(());
+        }
+        self.metrics.time(Phase::Sync, || sync_name(path)).map_err(Error::io("sync", path))
     }
 
     /// Waits until the names in a directory are on the disk.

@@ -10,7 +10,7 @@ use super::handle::{BLOBS_DIRECTORY, Layout, MARKER_LIMIT, marker};
 use super::lock::WriteOptions;
 use super::stage::Stage;
 use crate::abandon::{Registered, Section};
-use crate::fs::{open_regular, read_at_most, remove_stale, target_inside};
+use crate::fs::{Identity, open_regular, read_at_most, target_inside};
 use crate::oci::Index;
 
 impl Layout {
@@ -52,7 +52,7 @@ impl Layout {
     /// Makes the directory of a layout that is not there yet, so that something can be written for it.
     pub(super) fn prepare_directory(&self) -> Result<Made> {
         let mut made = Made::default();
-        made.directories(self.path())?;
+        made.directories(self, self.path())?;
         Ok(made)
     }
 
@@ -73,13 +73,13 @@ impl Layout {
 
     fn make(&self, kind: Kind, made: &mut Made) -> Result<()> {
         let root = self.path();
-        made.directories(root)?;
-        // Of two that make a layout here at once, one waits and then finds it made.
-        let directory = if cfg!(unix) {
-            let directory = File::open(root).map_err(Error::io("open", root))?;
-            Some(self.acquire(directory, root)?)
-        } else {
-            None
+        // Of two that make a layout here at once, one waits and then finds it made. What it waited for may have been taken away.
+        let directory = loop {
+            made.directories(self, root)?;
+            match self.lock_directory()? {
+                DirectoryLock::Gone => {}
+                DirectoryLock::Held(lock) => break lock,
+            }
         };
         made.section = Some(Section::begin());
 
@@ -90,7 +90,7 @@ impl Layout {
             Err(error) if error.kind() == io::ErrorKind::NotFound => false,
             Err(error) => return Err(Error::io("read", path)(error)),
         };
-        remove_stale(root).map_err(Error::io("clean", root))?;
+        self.clean_directory(root);
         let blobs = root.join(BLOBS_DIRECTORY);
         let is_link = fs::symlink_metadata(&blobs).is_ok_and(|metadata| metadata.is_symlink());
         if is_link && target_inside(root, &blobs).is_ok_and(|target| target.is_none()) {
@@ -99,7 +99,7 @@ impl Layout {
         if has_blobs(&blobs).map_err(Error::io("read", &blobs))? {
             return Err(Error::Occupied { path: root.to_owned(), name: BLOBS_DIRECTORY });
         }
-        made.directories(&blobs.join("sha256"))?;
+        made.directories(self, &blobs.join("sha256"))?;
         self.make_file(INDEX_FILE, &pretty(&Index::empty()), made)?;
         if kind == Kind::ToBuildIn {
             self.make_file(STAGE_FILE, &pretty(&Stage::empty()), made)?;
@@ -119,8 +119,30 @@ impl Layout {
             Err(error) => return Err(Error::io("write", path)(error)),
         }
         self.sync_directory(root)?;
+        // A killed program may have made the directory, and not have waited for the disk.
+        self.sync_name(root)?;
         drop(directory);
         Ok(())
+    }
+
+    /// Waits until nobody makes a layout in the directory, and keeps others from making one there.
+    pub(super) fn lock_directory(&self) -> Result<DirectoryLock> {
+        // Windows opens no directories.
+        if !cfg!(unix) {
+            return Ok(DirectoryLock::Held(None));
+        }
+        let root = self.path();
+        let is_gone = |error: &io::Error| error.kind() == io::ErrorKind::NotFound;
+        let directory = match File::open(root) {
+            Err(error) if is_gone(&error) => return Ok(DirectoryLock::Gone),
+            opened => self.acquire(opened.map_err(Error::io("open", root))?, root)?,
+        };
+        let locked = directory.metadata().map_err(Error::io("read", root))?;
+        match fs::metadata(root) {
+            Ok(found) if Identity::of(&found) == Identity::of(&locked) => Ok(DirectoryLock::Held(Some(directory))),
+            Err(error) if !is_gone(&error) => Err(Error::io("read", root)(error)),
+            _ => Ok(DirectoryLock::Gone),
+        }
     }
 
     /// Makes a document of a new layout, unless it is there already from an interrupted `init`.
@@ -170,6 +192,14 @@ fn has_blobs(blobs: &Path) -> io::Result<bool> {
     Ok(false)
 }
 
+/// The lock of a directory in which a layout is made.
+#[derive(Debug)]
+pub(super) enum DirectoryLock {
+    Held(Option<File>),
+    /// Another directory, or none, has its name by now.
+    Gone,
+}
+
 /// What a new layout is for.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Kind {
@@ -189,13 +219,16 @@ pub(super) struct Made {
 }
 
 impl Made {
-    /// Makes a directory and those above it.
-    pub(super) fn directories(&mut self, path: &Path) -> Result<()> {
+    /// Makes a directory and those above it, and waits until their names are on the disk.
+    pub(super) fn directories(&mut self, layout: &Layout, path: &Path) -> Result<()> {
         let missing: Vec<_> =
             path.ancestors().take_while(|ancestor| !ancestor.as_os_str().is_empty() && !ancestor.exists()).collect();
         for directory in missing.into_iter().rev() {
             match Registered::make(directory, |path| fs::create_dir(path)) {
-                Ok(((), registered)) => self.directories.push((directory.to_owned(), registered)),
+                Ok(((), registered)) => {
+                    self.directories.push((directory.to_owned(), registered));
+                    layout.sync_name(directory)?;
+                }
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
                 Err(error) => return Err(Error::io("create", directory)(error)),
             }

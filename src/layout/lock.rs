@@ -9,6 +9,7 @@ use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use super::clean::LeftoverObserver;
 use super::error::{Error, Result};
 use super::handle::Layout;
 use super::metrics::Phase;
@@ -43,6 +44,8 @@ pub struct WriteOptions {
     pub lock_timeout: Option<Duration>,
     /// Who is told of the lock.
     pub lock_observer: Option<LockObserver>,
+    /// Called with each leftover of a killed program that cannot be deleted.
+    pub leftover_observer: Option<LeftoverObserver>,
 }
 
 /// What happens to somebody who needs the lock of a layout.

@@ -30,10 +30,12 @@
 mod archive;
 mod blobs;
 mod checked;
+mod clean;
 mod config;
 mod document;
 mod error;
 mod export;
+mod filling;
 mod garbage;
 mod handle;
 mod init;
@@ -53,6 +55,7 @@ mod walk;
 
 pub use crate::abandon::abandon;
 pub use archive::{Archive, LoadOptions};
+pub use clean::LeftoverObserver;
 pub use config::{ConfigChanges, ConfigOptions};
 pub use error::{Error, ErrorCode, Reason, Result};
 pub use export::{

@@ -8,6 +8,7 @@ use predicates::str::contains;
 use serde_json::{Value, json};
 use sha2::Digest as _;
 
+use crate::leftover::leave;
 use crate::registry::{artifact, digest, embedded, foreign, index, layer, list, manifest, schema_1, with};
 use crate::support::*;
 
@@ -296,17 +297,21 @@ fn an_upload_that_is_being_written_stays_however_old() {
 #[cfg(unix)]
 fn temporary_files_go_when_their_writers_are_gone() {
     let sandbox = image();
-    sandbox.write("image/.regshape-tmp-dead", "dead");
-    sandbox.write("image/.regshape-tmp-live", "alive");
-    let writer = File::open(sandbox.path("image/.regshape-tmp-live")).expect("opened");
+    let leave = |content: &str| {
+        sandbox.write("image/written", content);
+        leave(&sandbox.path("image/written"))
+    };
+    let live = leave("alive");
+    let writer = File::open(&live).expect("opened");
     writer.lock().expect("locked");
+    let dead = leave("dead");
     let before = sandbox.tree();
     let dry = told("Would delete", (0, 0), (0, 0), (1, 4));
     sandbox.run(&format!("{GC} --dry-run")).succeeds(dry, "");
     assert_eq!(sandbox.tree(), before);
     sandbox.run(GC).succeeds(told("Deleted", (0, 0), (0, 0), (1, 4)), "");
-    assert!(!sandbox.path("image/.regshape-tmp-dead").exists());
-    assert_eq!(sandbox.text("image/.regshape-tmp-live"), "alive");
+    assert!(!dead.exists());
+    assert_eq!(fs::read_to_string(live).expect("there"), "alive");
 }
 
 /// An export or import that was killed leaves a directory. Windows does not lock those.
@@ -314,14 +319,15 @@ fn temporary_files_go_when_their_writers_are_gone() {
 #[test]
 fn temporary_directories_go_when_their_writers_are_gone() {
     let sandbox = image();
-    fs::create_dir_all(sandbox.path("image/.regshape-tmp-dead/blobs/sha256")).expect("made");
-    sandbox.write("image/.regshape-tmp-dead/blobs/sha256/x", "dead");
-    sandbox.write("image/.regshape-tmp-dead/index.json", "{}");
+    fs::create_dir_all(sandbox.path("image/made/blobs/sha256")).expect("made");
+    sandbox.write("image/made/blobs/sha256/x", "dead");
+    sandbox.write("image/made/index.json", "{}");
+    let dead = leave(&sandbox.path("image/made"));
     let before = sandbox.tree();
     sandbox.run(&format!("{GC} --dry-run")).succeeds(told("Would delete", (0, 0), (0, 0), (2, 6)), "");
     assert_eq!(sandbox.tree(), before);
     sandbox.run(GC).succeeds(told("Deleted", (0, 0), (0, 0), (2, 6)), "");
-    assert!(!sandbox.path("image/.regshape-tmp-dead").exists());
+    assert!(!dead.exists());
 }
 
 #[test]
@@ -329,7 +335,8 @@ fn where_a_document_cannot_be_read_nothing_is_deleted() {
     let prepare = || {
         let sandbox = image();
         sandbox.store("loose");
-        sandbox.write("image/.regshape-tmp-dead", "dead");
+        sandbox.write("image/written", "dead");
+        leave(&sandbox.path("image/written"));
         age(&sandbox, &upload(&sandbox, '0', "old"), Duration::from_secs(1 << 30));
         sandbox
     };

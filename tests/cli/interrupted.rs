@@ -60,37 +60,6 @@ fn a_layer_whose_writer_is_killed_midway_leaves_nothing() {
 }
 
 #[test]
-fn a_stale_temporary_file_goes_with_the_next_command() {
-    for words in [
-        "status",
-        "show",
-        "validate",
-        "add layer -f base.tar -q",
-        "annotate layer -i 0 --annotation a=1",
-        "annotate manifest --annotation a=1",
-        "generate config -q",
-        "generate manifest -q",
-        "update config --os linux",
-    ] {
-        let sandbox = Sandbox::built();
-        sandbox.write("image/.regshape-tmp-x", "half a layer");
-        sandbox.write("image/.regshape-tmp", "not ours");
-        sandbox.ok(&format!("layout {words} -p image"));
-        assert_eq!(temporary(&sandbox), Vec::<String>::new(), "{words}");
-        assert_eq!(sandbox.text("image/.regshape-tmp"), "not ours");
-    }
-}
-
-#[test]
-fn a_stale_temporary_file_goes_when_init_runs_again() {
-    let sandbox = Sandbox::empty();
-    fs::create_dir(sandbox.path("image")).expect("created");
-    sandbox.write("image/.regshape-tmp-x", "half an index");
-    sandbox.ok("layout init -p image");
-    assert_eq!(temporary(&sandbox), Vec::<String>::new());
-}
-
-#[test]
 fn init_goes_on_from_wherever_it_was_killed() {
     let whole = Sandbox::new();
     // In the order in which they are made; the marker is the last.

@@ -27,6 +27,9 @@ mod init;
 mod inspect;
 mod interrupted;
 mod join;
+#[path = "../leftover/mod.rs"]
+mod leftover;
+mod leftovers;
 mod links;
 mod locks;
 mod manifest_delete;

@@ -313,7 +313,8 @@ impl Case {
                 let upload = format!("image/.regshape-uploads/{}", "0".repeat(32));
                 lab.write(&upload, "begun");
                 lab.run("touch", &["-d", "@0", &upload]);
-                lab.write("image/.regshape-tmp-dead", "");
+                // Empty, as it is before its name says which file it is.
+                lab.write("image/.regshape-tmp-new-0123456789abcdef", "");
             }
             Made::Registries => {
                 extend(lab);

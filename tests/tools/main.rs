@@ -16,6 +16,7 @@ mod faults;
 mod images;
 mod lab;
 mod layouts;
+mod leftovers;
 mod locks;
 mod registry;
 mod samples;

@@ -68,7 +68,7 @@ impl Leaf for Args {
 
     fn run(self, context: &Context) -> anyhow::Result<ExitCode> {
         let options = context.write_options(&self.common.path, &self.write);
-        let layout = context.keep(Layout::open_to_collect(&self.common.path)?.with_write_options(options));
+        let layout = context.keep(Layout::open(&self.common.path)?.with_write_options(options));
         let collected = GarbageOptions { dry_run: self.dry_run, keep_younger_than: self.keep_younger_than };
         let garbage = layout.collect_garbage(&collected)?;
         context.ui.result(&Collected { dry_run: self.dry_run, garbage })?;

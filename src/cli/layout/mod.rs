@@ -41,12 +41,13 @@ mod validate;
 mod written_screen;
 
 use std::cell::OnceCell;
+use std::collections::HashSet;
 use std::path::Path;
 use std::process::ExitCode;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use clap::{Args, Subcommand};
-use regshape::layout::{Layout, LockEvent, LockObserver, Metrics, WriteOptions};
+use regshape::layout::{Layout, LeftoverObserver, LockEvent, LockObserver, Metrics, WriteOptions};
 
 use super::Global;
 use super::args::{Base, Common, WriteArgs};
@@ -317,7 +318,19 @@ impl Context {
             no_sync: args.no_sync,
             lock_timeout: args.lock_timeout,
             lock_observer: Some(self.lock_observer(path, true)),
+            leftover_observer: Some(self.leftover_observer()),
         }
+    }
+
+    fn leftover_observer(&self) -> LeftoverObserver {
+        let (ui, told) = (self.ui.clone(), Mutex::new(HashSet::new()));
+        LeftoverObserver::new(move |path, error| {
+            // A command that takes the lock twice meets it twice.
+            if told.lock().expect("nobody panics with the lock").insert(path.to_owned()) {
+                let path = printable(&path.to_string_lossy());
+                ui.detail(&format!("Could not delete leftover {path}: {error}"));
+            }
+        })
     }
 
     fn lock_observer(&self, path: &Path, is_writer: bool) -> LockObserver {

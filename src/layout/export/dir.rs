@@ -3,18 +3,19 @@
 use std::cell::Cell;
 use std::cmp::Reverse;
 use std::collections::HashSet;
-use std::fs::{self, File};
+use std::fs;
 use std::io;
 use std::path::Path;
 
 use super::staging::{Staging, tell};
 use super::{ExportOptions, Exported, Plan, Planned, index_document};
 use crate::abandon::Section;
-use crate::fs::{for_each_stale, is_vacant, remove_stale_directories};
+use crate::fs::{is_vacant, rename_new};
 use crate::layout::document::INDEX_FILE;
 use crate::layout::error::{Error, Result};
-use crate::layout::handle::{BLOBS_DIRECTORY, Layout, Lock, MARKER_FILE, marker};
-use crate::layout::init::Made;
+use crate::layout::filling::{Filling, MOVED, RECORD_FILE, is_vacant_but_for_fillings};
+use crate::layout::handle::{Layout, Lock, MARKER_FILE, marker};
+use crate::layout::init::{DirectoryLock, Made};
 use crate::layout::metrics::Progress;
 use crate::layout::parallel::{cores, map_bounded};
 use crate::layout::registry::Repository;
@@ -22,8 +23,8 @@ use crate::layout::stage::Stage;
 use crate::layout::view::View;
 use crate::oci::{Digest, Index};
 
-/// How often an export begins anew because somebody else makes something where it was to be.
-const TRIES: usize = 3;
+/// How often an export begins anew because another process makes or deletes something where it was to be.
+const TRIES: usize = 10;
 
 /// Writes a view as a layout, or adds it to one.
 ///
@@ -39,11 +40,13 @@ const TRIES: usize = 3;
 /// [`Error::MalformedIndex`], [`Error::LinkOutside`]; [`Error::Locked`]; [`Error::Io`].
 pub fn export_dir(view: &View, path: impl AsRef<Path>, options: &ExportOptions<'_>) -> Result<Exported> {
     let export = Export::new(view, path.as_ref(), options)?;
+    // What was written for a place that was taken meanwhile.
+    let mut staging = None;
     for _ in 0..TRIES {
-        let is_done = match export.target()? {
+        let is_done = match export.settled_target()? {
             Target::Layout => return export.add(),
-            Target::Vacant => export.fill()?,
-            Target::Missing => export.make()?,
+            Target::Vacant => export.fill(&mut staging)?,
+            Target::Missing => export.make(&mut staging)?,
             Target::Occupied => break,
         };
         if is_done {
@@ -60,7 +63,7 @@ pub fn export_dir(view: &View, path: impl AsRef<Path>, options: &ExportOptions<'
 /// Those of [`export_dir`] that can be told before anything is written.
 pub fn plan_export_dir(view: &View, path: impl AsRef<Path>, options: &ExportOptions<'_>) -> Result<Exported> {
     let export = Export::new(view, path.as_ref(), options)?;
-    match export.target()? {
+    match export.settled_target()? {
         Target::Missing | Target::Vacant => Ok(export.plan.exported),
         Target::Occupied => Err(Error::NotEmpty { path: export.root().to_owned() }),
         Target::Layout => {
@@ -77,27 +80,10 @@ pub fn plan_export_dir(view: &View, path: impl AsRef<Path>, options: &ExportOpti
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Target {
     Layout,
-    /// A directory that holds nothing.
+    /// A directory that holds nothing, or what can be cleaned.
     Vacant,
     Missing,
     Occupied,
-}
-
-/// Takes back what an export that was killed had moved into a directory that was empty. What it was about to move is in a
-/// directory beside that: the marker, which it moves last.
-fn undo_filling(root: &Path) -> io::Result<()> {
-    for_each_stale(root, |staging| {
-        if !staging.join(MARKER_FILE).is_file() {
-            return Ok(());
-        }
-        for name in [BLOBS_DIRECTORY, INDEX_FILE] {
-            let (moved, from) = (root.join(name), staging.join(name));
-            if fs::symlink_metadata(&from).is_err() && fs::symlink_metadata(&moved).is_ok() {
-                fs::rename(moved, from)?;
-            }
-        }
-        fs::remove_dir_all(staging)
-    })
 }
 
 struct Export<'a> {
@@ -126,6 +112,20 @@ impl<'a> Export<'a> {
         self.layout.path()
     }
 
+    /// Finds out what is where the layout is to be. Another process may be making a layout there: then it is waited for.
+    fn settled_target(&self) -> Result<Target> {
+        for _ in 0..TRIES {
+            let target = self.target()?;
+            if target != Target::Occupied || !self.root().is_dir() {
+                return Ok(target);
+            }
+            if let DirectoryLock::Held(_lock) = self.layout.lock_directory()? {
+                return self.target();
+            }
+        }
+        Ok(Target::Occupied)
+    }
+
     fn target(&self) -> Result<Target> {
         match self.layout.check_marker() {
             Ok(_) => return Ok(Target::Layout),
@@ -134,8 +134,7 @@ impl<'a> Export<'a> {
         }
         match fs::metadata(self.root()) {
             Ok(metadata) if metadata.is_dir() => {
-                undo_filling(self.root()).map_err(Error::io("clean", self.root()))?;
-                let is_vacant = is_vacant(self.root()).map_err(Error::io("read", self.root()))?;
+                let is_vacant = is_vacant_but_for_fillings(self.root()).map_err(Error::io("read", self.root()))?;
                 Ok(if is_vacant { Target::Vacant } else { Target::Occupied })
             }
             // A link that leads nowhere is not followed.
@@ -149,21 +148,25 @@ impl<'a> Export<'a> {
     }
 
     /// Makes a layout that is not there, beside its place, and gives it its name; `false` if the name was taken meanwhile.
-    fn make(&self) -> Result<bool> {
+    fn make<'s>(&'s self, staged: &mut Option<Staging<'s>>) -> Result<bool> {
         let create = || Error::io("create", self.root());
         let (Some(parent), Some(name)) = (self.root().parent(), self.root().file_name()) else {
             return Err(create()(io::ErrorKind::InvalidInput.into()));
         };
         let parent = if parent.as_os_str().is_empty() { Path::new(".") } else { parent };
         let mut made = Made::default();
-        made.directories(parent)?;
-        let staging = self.staged(parent)?;
+        made.directories(&self.layout, parent)?;
+        let staging = self.staged(parent, staged.take())?;
         // A slash at the end is no part of a name that is free.
         let target = parent.join(name);
         match staging.persist(&target) {
             Ok(()) => made.keep(),
-            Err(_) if fs::symlink_metadata(&target).is_ok() => return Ok(false),
-            Err(error) => return Err(create()(error)),
+            Err((staging, _)) if fs::symlink_metadata(&target).is_ok() => {
+                *staged = Some(staging);
+                made.keep();
+                return Ok(false);
+            }
+            Err((_, error)) => return Err(create()(error)),
         }
         // If its name does not get to the disk, the layout stays: somebody else may use it by now.
         self.layout.sync_directory(parent)?;
@@ -172,38 +175,47 @@ impl<'a> Export<'a> {
 
     /// Makes a layout in an empty directory, the marker last; `false` if it was empty no longer. The directory itself stays: it
     /// may be a mount, somebody may stand in it, and its mode is its owner's choice.
-    fn fill(&self) -> Result<bool> {
+    fn fill<'s>(&'s self, staged: &mut Option<Staging<'s>>) -> Result<bool> {
         let root = self.root();
-        let staging = self.staged(root)?;
+        let staging = self.staged(root, staged.take())?;
         // Of two that make a layout here at once, one waits and then finds it made.
-        let _lock = if cfg!(unix) {
-            let directory = File::open(root).map_err(Error::io("open", root))?;
-            Some(self.layout.acquire(directory, root)?)
-        } else {
-            None
+        let DirectoryLock::Held(_lock) = self.layout.lock_directory()? else {
+            return Ok(false);
         };
         let _section = Section::begin();
         if self.target()? != Target::Vacant {
             return Ok(false);
         }
-        let mut moved = Vec::new();
-        let done = [BLOBS_DIRECTORY, INDEX_FILE, MARKER_FILE].into_iter().try_for_each(|name| {
-            let (from, to) = (staging.path().join(name), root.join(name));
-            fs::rename(&from, &to).map_err(Error::io("write", &to))?;
-            moved.push((from, to));
+        self.layout.clean_directory(root);
+        if !is_vacant(root).map_err(Error::io("read", root))? {
+            return Ok(false);
+        }
+        let filling = Filling::of(staging.path()).map_err(Error::io("read", root))?;
+        staging.write_document(RECORD_FILE, &filling.to_json())?;
+        self.layout.sync_directory(staging.path())?;
+        let done = MOVED.into_iter().try_for_each(|name| {
+            let to = root.join(name);
+            rename_new(&staging.path().join(name), &to).map_err(Error::io("write", to))?;
             self.layout.sync_directory(root)
         });
         if done.is_err() {
-            // What cannot be moved back cannot be reported any more either.
-            moved.into_iter().rev().for_each(|(from, to)| drop(fs::rename(to, from)));
+            // What cannot be taken away cannot be reported any more either.
+            let _ = filling.take_away(root);
         }
-        done.map(|()| true)
+        done?;
+        // Whoever made the directory need not have waited for the disk.
+        self.layout.sync_name(root)?;
+        Ok(true)
     }
 
-    /// Writes a whole layout into a temporary directory.
-    fn staged(&self, parent: &Path) -> Result<Staging<'_>> {
-        // What cannot be cleaned is not in the way.
-        let _ = remove_stale_directories(parent);
+    /// Writes a whole layout into a temporary directory, unless one that is written can be moved to where it is needed.
+    fn staged<'s>(&'s self, parent: &Path, staged: Option<Staging<'s>>) -> Result<Staging<'s>> {
+        self.layout.clean_directories_in(parent);
+        if let Some(mut staging) = staged
+            && staging.move_into(parent).is_ok()
+        {
+            return Ok(staging);
+        }
         let staging = Staging::create_in(parent, &self.layout, self.options)?;
         staging.write_all(self.plan.blobs.iter().map(|blob| (blob, self.options.progress)).collect())?;
         staging.write_document(INDEX_FILE, &index_document(self.view))?;
@@ -232,9 +244,10 @@ impl<'a> Export<'a> {
         let before = repository.index()?;
         let index = self.merged(&repository, &before)?;
         let mut new = Vec::new();
-        let done = self
-            .place(&lock, &mut staging, &mut staged, &mut new)
-            .and_then(|()| if index == before { Ok(()) } else { self.layout.write_index(&lock, &index, []) });
+        let done = self.place(&lock, &mut staging, &mut staged, &mut new).and_then(|()| {
+            // Whoever wrote the same entries need not have waited for the disk.
+            if index == before { self.layout.sync_index() } else { self.layout.write_index(&lock, &index, []) }
+        });
         if let Err(error) = done {
             if let (Ok(index), Ok(stage)) = (repository.index(), self.layout.find_stage()) {
                 self.layout.remove_unreferenced(&lock, &index, &stage.unwrap_or_else(Stage::empty), new);

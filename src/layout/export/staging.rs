@@ -68,9 +68,19 @@ impl<'a> Staging<'a> {
         fs::create_dir_all(path).map_err(self.failed())
     }
 
-    /// Gives the directory a name.
-    pub(super) fn persist(self, target: &Path) -> io::Result<()> {
-        self.directory.persist(target)
+    /// Moves the directory into another one.
+    pub(super) fn move_into(&mut self, parent: &Path) -> io::Result<()> {
+        self.directory.move_into(parent)
+    }
+
+    /// Gives the directory a name that is free.
+    ///
+    /// # Errors
+    ///
+    /// The directory as it was, and why.
+    pub(super) fn persist(self, target: &Path) -> Result<(), (Self, io::Error)> {
+        let Self { layout, link, directory } = self;
+        directory.persist(target).map_err(|(directory, error)| (Self { layout, link, directory }, error))
     }
 
     /// Writes blobs, on all cores, the largest first: so that no thread is left alone with a large one at the end.
