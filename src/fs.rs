@@ -16,7 +16,7 @@ use std::time::SystemTime;
 
 use crate::abandon::Section;
 pub(crate) use leftovers::{
-    Identity, for_each_leftover, is_called_temporary, is_vacant, remove, remove_stale_files, unless_in_use,
+    Identity, for_each_leftover, is_called_temporary, is_vacant, remove_stale_files, unless_in_use,
 };
 pub(crate) use temporary::{TempDirectory, TempFile};
 

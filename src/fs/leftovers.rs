@@ -85,19 +85,8 @@ pub(crate) fn is_called_temporary(name: &OsStr) -> bool {
 
 /// Deletes the leftovers among the files in a directory. A leftover that cannot be deleted is not in the way.
 pub(crate) fn remove_stale_files(directory: &Path) {
-    let _ = for_each_leftover(directory, |path, metadata| if metadata.is_file() { remove(path) } else { Ok(()) });
-}
-
-/// Deletes a file, or a directory with everything in it.
-pub(crate) fn remove(path: &Path) -> io::Result<()> {
-    let is_directory = fs::symlink_metadata(path)?.is_dir();
-    let is_new = path.file_name().and_then(OsStr::to_str).is_some_and(is_new_name);
-    match (is_directory, is_new) {
-        // Only because it is empty it is a leftover.
-        (true, true) => fs::remove_dir(path),
-        (true, false) => fs::remove_dir_all(path),
-        (false, _) => fs::remove_file(path),
-    }
+    let _ =
+        for_each_leftover(directory, |path, metadata| if metadata.is_file() { fs::remove_file(path) } else { Ok(()) });
 }
 
 /// Calls a function with each leftover in a directory, which no other process takes up meanwhile. Returns those for which it
@@ -185,7 +174,10 @@ mod tests {
     }
 
     fn clean(directory: &Path) {
-        let undeleted = for_each_leftover(directory, |path, _| remove(path)).expect("listed");
+        let undeleted = for_each_leftover(directory, |path, metadata| {
+            if metadata.is_dir() { fs::remove_dir_all(path) } else { fs::remove_file(path) }
+        })
+        .expect("listed");
         assert!(undeleted.is_empty(), "{undeleted:?}");
     }
 

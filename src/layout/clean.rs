@@ -3,14 +3,17 @@
 //! A leftover that cannot be deleted, such as another user's, is not in the way: [`LeftoverObserver`] is told of it.
 
 use std::fmt;
-use std::fs::Metadata;
+use std::fs::{self, Metadata};
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
-use super::filling::Filling;
-use super::handle::{Layout, Lock};
-use crate::fs::{for_each_leftover, remove};
+use super::archive::COPY;
+use super::document::INDEX_FILE;
+use super::filling::{Filling, RECORD_FILE};
+use super::handle::{BLOBS_DIRECTORY, Layout, Lock, MARKER_FILE};
+use crate::fs::for_each_leftover;
+use crate::oci::{Algorithm, Digest};
 
 /// A function that is called with each leftover that could not be deleted, and why.
 #[derive(Clone)]
@@ -60,10 +63,81 @@ impl Layout {
     }
 }
 
-/// Deletes a leftover in a directory, and what it was about to become there.
+/// Deletes a leftover in a directory, and what it was about to become there. In a leftover that is a directory only that is
+/// deleted which this program makes there: a file of others stays, and the directory with it.
 pub(super) fn delete_leftover(directory: &Path, path: &Path, metadata: &Metadata) -> io::Result<()> {
-    if metadata.is_dir() {
-        Filling::undo(directory, path)?;
+    if !metadata.is_dir() {
+        return fs::remove_file(path);
     }
-    remove(path)
+    Filling::undo(directory, path)?;
+    for name in [INDEX_FILE, MARKER_FILE, RECORD_FILE, COPY] {
+        unless_gone(fs::remove_file(path.join(name)))?;
+    }
+    // Those that are being written, and may have names.
+    for_each_leftover(path, |path, metadata| if metadata.is_file() { fs::remove_file(path) } else { Ok(()) })?;
+    let blobs = path.join(BLOBS_DIRECTORY);
+    for algorithm in Algorithm::ALL {
+        let directory = blobs.join(algorithm.name());
+        if !is_directory(&blobs) || !is_directory(&directory) {
+            continue;
+        }
+        for entry in fs::read_dir(&directory)? {
+            let entry = entry?;
+            let digest = format!("{}:{}", algorithm.name(), entry.file_name().to_string_lossy());
+            if digest.parse::<Digest>().is_ok() && !entry.file_type()?.is_dir() {
+                unless_gone(fs::remove_file(entry.path()))?;
+            }
+        }
+        for_each_leftover(
+            &directory,
+            |path, metadata| {
+                if metadata.is_file() { fs::remove_file(path) } else { Ok(()) }
+            },
+        )?;
+        fs::remove_dir(&directory)?;
+    }
+    if is_directory(&blobs) {
+        fs::remove_dir(blobs)?;
+    }
+    fs::remove_dir(path)
+}
+
+fn is_directory(path: &Path) -> bool {
+    fs::symlink_metadata(path).is_ok_and(|metadata| metadata.is_dir())
+}
+
+fn unless_gone(removed: io::Result<()>) -> io::Result<()> {
+    removed.or_else(|error| if error.kind() == io::ErrorKind::NotFound { Ok(()) } else { Err(error) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_others_put_into_a_leftover_stays() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let digest = "0".repeat(64);
+        let ours = ["index.json", "oci-layout", "filling.json", "archive.tar", &format!("blobs/sha256/{digest}")];
+        for others in
+            ["mine", "blobs/mine", "blobs/sha256/mine", "index.json/mine", &format!("blobs/sha256/{digest}/mine")]
+        {
+            let path = directory.path().join("leftover");
+            let write = |name: &str| {
+                let path = path.join(name);
+                fs::create_dir_all(path.parent().expect("a directory")).expect("made");
+                fs::write(path, name)
+            };
+            write(others).expect("written");
+            // One of the names may be taken.
+            ours.iter().for_each(|name| drop(write(name)));
+            let metadata = fs::symlink_metadata(&path).expect("there");
+            assert!(delete_leftover(directory.path(), &path, &metadata).is_err(), "{others}");
+            assert_eq!(fs::read_to_string(path.join(others)).expect("there"), others);
+            fs::remove_dir_all(&path).expect("removed");
+            ours.iter().for_each(|name| write(name).expect("written"));
+            delete_leftover(directory.path(), &path, &metadata).expect("deleted");
+            assert!(!path.exists(), "{others}");
+        }
+    }
 }

@@ -18,7 +18,7 @@ use super::handle::{BLOBS_DIRECTORY, Layout};
 use super::registry::UPLOADS_DIRECTORY;
 use super::stage::Stage;
 use super::walk::Reach;
-use crate::fs::{remove, unless_in_use};
+use crate::fs::unless_in_use;
 use crate::oci::{Algorithm, Digest, Index};
 
 /// How long an upload may rest by default.
@@ -210,7 +210,7 @@ impl GarbageOptions {
         if self.dry_run {
             return Ok(());
         }
-        remove(path).or_else(|error| if error.kind() == io::ErrorKind::NotFound { Ok(()) } else { Err(error) })
+        fs::remove_file(path).or_else(|error| if error.kind() == io::ErrorKind::NotFound { Ok(()) } else { Err(error) })
     }
 }
 

@@ -320,7 +320,7 @@ fn temporary_files_go_when_their_writers_are_gone() {
 fn temporary_directories_go_when_their_writers_are_gone() {
     let sandbox = image();
     fs::create_dir_all(sandbox.path("image/made/blobs/sha256")).expect("made");
-    sandbox.write("image/made/blobs/sha256/x", "dead");
+    sandbox.write(&format!("image/made/blobs/sha256/{}", "0".repeat(64)), "dead");
     sandbox.write("image/made/index.json", "{}");
     let dead = leave(&sandbox.path("image/made"));
     let before = sandbox.tree();

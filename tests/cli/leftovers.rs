@@ -80,6 +80,9 @@ fn copy_of(source: &Sandbox) -> Sandbox {
     sandbox
 }
 
+/// A blob in a directory that a killed program was filling.
+const STAGED: &str = "blobs/sha256/0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
+
 /// Leaves a file and a directory as a killed program does, and returns their names.
 fn leave_both(sandbox: &Sandbox, directory: &str) -> Vec<String> {
     sandbox.write(&format!("{directory}/written"), "half a layer");
@@ -87,7 +90,7 @@ fn leave_both(sandbox: &Sandbox, directory: &str) -> Vec<String> {
     // Windows does not lock directories.
     if cfg!(unix) {
         fs::create_dir_all(sandbox.path(format!("{directory}/made/blobs/sha256"))).expect("made");
-        sandbox.write(&format!("{directory}/made/blobs/sha256/x"), "half a blob");
+        sandbox.write(&format!("{directory}/made/{STAGED}"), "half a blob");
         left.push(leave(&sandbox.path(format!("{directory}/made"))));
     }
     left.iter().map(|path| format!("{directory}/{}", path.file_name().unwrap_or_default().to_string_lossy())).collect()
@@ -105,7 +108,7 @@ fn bring_others(sandbox: &Sandbox, directory: &str) -> Vec<String> {
     }
     let mut names: Vec<String> = files.into_iter().map(|(name, _)| format!("{directory}/{name}")).collect();
     // With what an export has there when it fills an empty directory.
-    for name in ["oci-layout", "filling.json", "blobs/sha256/x", "mine"] {
+    for name in ["oci-layout", "filling.json", STAGED, "mine"] {
         let path = format!("{directory}/.regshape-tmp-xyz/{name}");
         fs::create_dir_all(sandbox.path(&path).parent().expect("a directory")).expect("made");
         sandbox.write(&path, "{}");
@@ -121,7 +124,7 @@ fn bring_others(sandbox: &Sandbox, directory: &str) -> Vec<String> {
         fs::rename(sandbox.path(format!("{directory}/original/blobs")), sandbox.path(format!("{left}/blobs")))
             .expect("moved");
         fs::remove_dir(sandbox.path(format!("{directory}/original"))).expect("removed");
-        names.push(format!("{left}/blobs/sha256/x"));
+        names.push(format!("{left}/{STAGED}"));
     }
     names
 }

@@ -61,8 +61,8 @@ fn a_reader_and_a_dry_run_ask_for_no_change() {
         "export -p image -o -",
         "export -p image -o new --dry-run",
         "export -p image -o new.tar --dry-run",
-        "export -p other -o image --dry-run",
-        "export -p image -o other --dry-run --except image",
+        "export -p other -o image --dry-run --replace",
+        "export -p image -o other --dry-run --replace --except image",
     ] {
         let words = format!("layout {}", words.replace("DIGEST", &digest));
         let traced = format!("trace={CHANGES},open,openat,creat");

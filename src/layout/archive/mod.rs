@@ -22,6 +22,8 @@ use crate::compress::Bounds;
 use entries::Entries;
 use plain::Plain;
 
+pub(super) use plain::COPY;
+
 /// The file that lists the images in an archive that Docker writes.
 const MANIFEST_FILE: &str = "manifest.json";
 

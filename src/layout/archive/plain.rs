@@ -17,7 +17,7 @@ use crate::layout::view::Content;
 const PIECE: usize = 1024 * 1024;
 
 /// The name of the copy in its temporary directory.
-const COPY: &str = "archive.tar";
+pub(in crate::layout) const COPY: &str = "archive.tar";
 
 /// The tar in an archive.
 pub(super) struct Plain {
