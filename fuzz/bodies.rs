@@ -56,8 +56,9 @@ pub fn manifest(data: &[u8]) {
 /// The config of an image without layers.
 pub fn config(data: &[u8]) {
     let config = read_back::<ImageConfig>(data);
-    if let Some(config) = &config {
-        let platform = config.platform();
+    if let Some(config) = &config
+        && let Some(platform) = config.platform()
+    {
         assert_eq!(
             (platform.architecture.as_ref(), platform.os.as_ref()),
             (Some(&config.architecture), Some(&config.os))

@@ -1,7 +1,9 @@
 //! Arguments that several commands share.
 
+use std::fmt;
 use std::io::{self, IsTerminal, Read};
 use std::path::{Path, PathBuf};
+use std::str::FromStr;
 use std::time::Duration;
 
 use anyhow::ensure;
@@ -9,8 +11,9 @@ use clap::Args;
 
 use regshape::compress::Bounds;
 use regshape::layout::{self, Error};
-use regshape::oci::{Annotations, Platform};
+use regshape::oci::{Annotations, Platform, PlatformError, PlatformWordError, check_architecture, check_os};
 
+use super::error::Usage;
 use super::telemetry::TelemetryArgs;
 
 /// What most commands on a layout take.
@@ -100,8 +103,73 @@ pub(crate) struct PlatformArg {
 impl PlatformArg {
     /// Returns the platform.
     pub(crate) fn platform(&self) -> anyhow::Result<Option<Platform>> {
-        Ok(self.platform.as_deref().map(str::parse).transpose()?)
+        self.platform.as_deref().map(parse_platform).transpose()
     }
+}
+
+/// The flag of commands that take the images for several platforms.
+#[derive(Debug, Args)]
+pub(crate) struct PlatformsArg {
+    /// Take the images for this platform only, such as linux/arm64; may be repeated
+    #[arg(long = "platform", value_name = "PLATFORM")]
+    platforms: Vec<String>,
+}
+
+impl PlatformsArg {
+    /// Returns the platforms.
+    pub(crate) fn platforms(&self) -> anyhow::Result<Vec<Platform>> {
+        self.platforms.iter().map(|platform| parse_platform(platform)).collect()
+    }
+}
+
+/// Reads a platform. An operating system alone could mean any architecture.
+fn parse_platform(text: &str) -> anyhow::Result<Platform> {
+    text.parse().map_err(|error: PlatformError| match &error {
+        PlatformError::OsAlone(os) => Usage(format!("{error}; use {os}/ARCHITECTURE, such as {os}/amd64")).into(),
+        _ => error.into(),
+    })
+}
+
+/// A CPU architecture that is to be written, in the word that configs have for it.
+#[derive(Debug)]
+pub(crate) struct Architecture(pub(crate) String);
+
+impl FromStr for Architecture {
+    type Err = anyhow::Error;
+
+    fn from_str(word: &str) -> anyhow::Result<Self> {
+        check_architecture(word).map_err(|error| with_right_word(&error))?;
+        Ok(Self(said("--architecture", word.to_owned())?))
+    }
+}
+
+impl fmt::Display for Architecture {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// An operating system that is to be written, in the word that configs have for it.
+#[derive(Debug)]
+pub(crate) struct Os(pub(crate) String);
+
+impl FromStr for Os {
+    type Err = anyhow::Error;
+
+    fn from_str(word: &str) -> anyhow::Result<Self> {
+        check_os(word).map_err(|error| with_right_word(&error))?;
+        Ok(Self(said("--os", word.to_owned())?))
+    }
+}
+
+impl fmt::Display for Os {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+fn with_right_word(error: &PlatformWordError) -> anyhow::Error {
+    anyhow::anyhow!("{error}; use {}", error.right())
 }
 
 /// Opens a file that is to be read, and tells its size where that is known; `-` is standard input.
@@ -153,7 +221,7 @@ pub(crate) fn parse_annotation(text: &str) -> Result<(String, String), String> {
 }
 
 /// Returns the value of a flag, which must say something.
-pub(crate) fn said(flag: &str, value: String) -> anyhow::Result<String> {
+fn said(flag: &str, value: String) -> anyhow::Result<String> {
     anyhow::ensure!(!value.trim().is_empty(), "the value of {flag} is empty");
     Ok(value)
 }

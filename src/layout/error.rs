@@ -306,6 +306,16 @@ pub enum Error {
         /// The platforms that it is there for.
         platforms: Vec<String>,
     },
+    /// An index lists an image for a platform, and its manifest is not there.
+    #[error("the manifest for {platform} is not stored in {}; {}", .path.display(), stored(.platforms))]
+    PlatformNotStored {
+        /// The layout or archive.
+        path: PathBuf,
+        /// The platform.
+        platform: Box<Platform>,
+        /// The platforms whose manifests are there.
+        platforms: Vec<String>,
+    },
     /// There is no such blob.
     #[error("{} has no blob {digest}", .path.display())]
     UnknownBlob {
@@ -502,7 +512,8 @@ impl Error {
             Self::UnknownManifest { .. }
             | Self::UnknownTag { .. }
             | Self::AmbiguousDigest { .. }
-            | Self::UnknownPlatform { .. } => ErrorCode::ManifestUnknown,
+            | Self::UnknownPlatform { .. }
+            | Self::PlatformNotStored { .. } => ErrorCode::ManifestUnknown,
             Self::UnknownBlob { .. } | Self::MissingBlob { .. } => ErrorCode::BlobUnknown,
             Self::Digest(_) | Self::DigestMismatch { .. } | Self::UnsupportedAlgorithm { .. } => {
                 ErrorCode::DigestInvalid
@@ -523,6 +534,14 @@ impl Error {
 /// Returns things as a list for people.
 fn list<T: fmt::Display>(things: &[T]) -> String {
     things.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+}
+
+/// Says which platforms are stored.
+fn stored(platforms: &[String]) -> String {
+    match platforms {
+        [] => "no other platform is".to_owned(),
+        platforms => format!("{} {}", list(platforms), if platforms.len() == 1 { "is" } else { "are" }),
+    }
 }
 
 /// Returns a time in the largest unit that is no larger than a second.

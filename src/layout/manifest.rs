@@ -201,7 +201,7 @@ impl Layout {
         self.complete_diff_ids(&mut stage.layers, diff_ids)?;
         let staged = stage.layers.iter().map(|layer| layer.diff_id.as_ref());
         let matches = staged.eq(image.rootfs.diff_ids.iter().map(Some));
-        if matches { Ok((config, Some(image.platform()))) } else { Err(Error::ConfigMismatch) }
+        if matches { Ok((config, image.platform())) } else { Err(Error::ConfigMismatch) }
     }
 
     /// Returns a replaced manifest and its config if they were built from this staging file, and nothing if they came

@@ -71,13 +71,13 @@ pub use manifest::ManifestOptions;
 pub use metrics::{Metrics, Phase, Progress};
 pub use parallel::map_bounded;
 pub use registry::{
-    BlobReader, BlobUpload, ByteRange, CommitError, Expected, ManifestInfo, PushOptions, Referrers, Registry, Renamed,
-    Repository, StoredManifest, find_layout, write_file,
+    BlobReader, BlobUpload, ByteRange, Choice, Chosen, CommitError, Expected, ManifestInfo, PushOptions, Referrers,
+    Registry, Renamed, Repository, StoredManifest, find_layout, write_file,
 };
 pub use stage::{Stage, StagedConfig, StagedLayer, StagedManifest, Updated};
 pub use tree::{Drawn, Node, NodeKind, NodeState, Totals, Tree, Unreferenced};
 pub use validate::{Checked, Finding, Report, ValidateOptions};
 pub use view::{
-    ArchiveImage, Content, ContentReader, ContentStore, FileSystem, FileType, ImageLayer, LayerReader, Selection, Stat,
-    View,
+    ArchiveImage, Content, ContentReader, ContentStore, FileSystem, FileType, ImageLayer, LayerReader, Selected,
+    Selection, Stat, View,
 };

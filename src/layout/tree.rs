@@ -154,7 +154,7 @@ pub enum Drawn {
 /// How much a layout holds. Each digest counts once.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Totals {
-    /// The images: manifests that have the config of an image and are neither artifacts nor attestations.
+    /// The images, as [`Manifest::is_image`](crate::oci::Manifest::is_image) tells them from artifacts and attestations.
     pub images: u64,
     /// The blobs that something refers to, and that are there and not unreadable.
     pub blobs: u64,
@@ -272,7 +272,7 @@ impl Holdings {
                 referrers.insert(entry.digest.clone(), entry.clone());
             }
             if let Document::Manifest(manifest) = document
-                && manifest.config.media_type.is_image_config()
+                && manifest.is_image(&entry)
             {
                 self.read_config(layout, &manifest.config.digest);
             }
@@ -308,7 +308,7 @@ impl Holdings {
         }
         let platform = match layout.read_document_blob(digest, "") {
             // Artifacts of some programs have an image's config type and nothing of an image.
-            Ok(content) => serde_json::from_slice(&content).ok().map(|config: ImageConfig| config.platform()),
+            Ok(content) => serde_json::from_slice(&content).ok().and_then(|config: ImageConfig| config.platform()),
             Err(error) => {
                 self.blobs.insert(digest.clone(), Blob::Unreadable(reason(&error)));
                 None
@@ -408,7 +408,7 @@ impl<'a> Drawing<'a> {
                 continue;
             }
             let root = self.draw_root(same[0], NodeKind::Blob);
-            let platform = same.iter().find_map(|entry| entry.platform.clone());
+            let platform = same.iter().find_map(|entry| entry.said_platform().cloned());
             let root = &mut self.tree.roots[root];
             root.ref_names = names;
             root.platform = platform.or(root.platform.take());
@@ -446,7 +446,7 @@ impl<'a> Drawing<'a> {
         let mut node = Node {
             kind,
             ref_names: Vec::new(),
-            platform: descriptor.platform.clone(),
+            platform: descriptor.said_platform().cloned(),
             media_type: descriptor.media_type.clone(),
             artifact_type: descriptor.artifact_type.clone(),
             digest: digest.clone(),
@@ -460,14 +460,14 @@ impl<'a> Drawing<'a> {
             referrers: Vec::new(),
         };
         if let Some(document) = document {
-            self.describe(&mut node, document);
+            self.describe(&mut node, descriptor, document);
         }
         node.drawn = self.place(descriptor, kind, depth);
         if node.drawn.is_here() {
             node.children = self.children(document, depth + 1);
             let referrers = holdings.referrers.get(digest).into_iter().flat_map(BTreeMap::values);
             node.referrers = referrers.map(|referrer| self.node(referrer, NodeKind::Blob, depth + 1)).collect();
-            self.tree.totals.images += u64::from(is_image(&node, document));
+            self.tree.totals.images += u64::from(is_image(descriptor, document));
         }
         node
     }
@@ -509,7 +509,7 @@ impl<'a> Drawing<'a> {
     }
 
     /// Adds what a document says of itself.
-    fn describe(&self, node: &mut Node, document: &Document) {
+    fn describe(&self, node: &mut Node, descriptor: &Descriptor, document: &Document) {
         node.missing_subject =
             self.holdings.subject(&node.digest).filter(|(_, is_there)| !is_there).map(|(subject, _)| subject.clone());
         let own = match document {
@@ -518,7 +518,7 @@ impl<'a> Drawing<'a> {
             Document::Manifest(manifest) => {
                 let config = &manifest.config.media_type;
                 let config_is_type = !config.is_image_config() && !config.is_empty();
-                if node.platform.is_none() {
+                if node.platform.is_none() && manifest.is_image(descriptor) {
                     node.platform = self.holdings.configs.get(&manifest.config.digest).cloned().flatten();
                 }
                 let by_config = || config_is_type.then(|| config.as_str().to_owned());
@@ -559,8 +559,7 @@ impl<'a> Drawing<'a> {
     }
 }
 
-/// Tells whether a node is an image, not an artifact.
-fn is_image(node: &Node, document: Option<&Document>) -> bool {
-    let Some(Document::Manifest(manifest)) = document else { return false };
-    manifest.config.media_type.is_image_config() && node.artifact_type.is_none() && !node.is_attestation
+/// Tells whether a descriptor leads to an image, not to an artifact.
+fn is_image(descriptor: &Descriptor, document: Option<&Document>) -> bool {
+    matches!(document, Some(Document::Manifest(manifest)) if manifest.is_image(descriptor))
 }

@@ -160,11 +160,26 @@ pub(super) trait Documents {
     /// [`Error::MissingBlob`], with what refers to it; [`Error::TooLarge`]; [`Error::DigestMismatch`];
     /// [`Error::UnsupportedAlgorithm`]; [`Error::Io`].
     fn read(&self, digest: &Digest, referrer: &str) -> Result<Vec<u8>>;
+
+    /// Tells whether a blob is there.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NotAFile`], [`Error::LinkOutside`]; [`Error::Io`].
+    fn has(&self, digest: &Digest) -> Result<bool>;
 }
 
 impl Documents for Layout {
     fn read(&self, digest: &Digest, referrer: &str) -> Result<Vec<u8>> {
         self.read_document_blob(digest, referrer)
+    }
+
+    fn has(&self, digest: &Digest) -> Result<bool> {
+        match self.open_blob(digest, "") {
+            Ok(_) => Ok(true),
+            Err(Error::MissingBlob { .. }) => Ok(false),
+            Err(error) => Err(error),
+        }
     }
 }
 

@@ -54,15 +54,16 @@ document_fields!(RootFs {
 });
 
 impl ImageConfig {
-    /// Returns the platform that an index entry of this image carries.
-    pub fn platform(&self) -> Platform {
-        Platform {
+    /// Returns the platform that an index entry of this image carries; `None` if the config does not say it.
+    pub fn platform(&self) -> Option<Platform> {
+        let platform = Platform {
             architecture: Some(self.architecture.clone()),
             os: Some(self.os.clone()),
             os_version: self.os_version.clone(),
             os_features: self.os_features.clone(),
             variant: self.variant.clone(),
             extra: UnknownFields::new(),
-        }
+        };
+        platform.is_said().then_some(platform)
     }
 }

@@ -87,6 +87,11 @@ impl Descriptor {
         self.annotations.as_ref()?.get(REF_NAME).map(String::as_str)
     }
 
+    /// Returns the whole name that containerd and Docker give an entry of `index.json`.
+    pub(crate) fn containerd_name(&self) -> Option<&str> {
+        self.annotations.as_ref()?.get(CONTAINERD_NAME).map(String::as_str)
+    }
+
     /// Gives an entry of `index.json` another name, or none. The name that containerd gives it goes with the old one.
     pub(crate) fn rename(&mut self, ref_name: Option<String>) {
         if self.ref_name() == ref_name.as_deref() {
@@ -99,6 +104,11 @@ impl Descriptor {
             None => drop(annotations.remove(REF_NAME)),
         }
         self.annotations = (!annotations.is_empty()).then_some(annotations);
+    }
+
+    /// Returns the platform if it is said: an empty operating system or architecture says nothing.
+    pub fn said_platform(&self) -> Option<&Platform> {
+        self.platform.as_ref().filter(|platform| platform.is_said())
     }
 
     /// Tells whether this is an image index or Docker's manifest list.

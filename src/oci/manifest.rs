@@ -25,6 +25,24 @@ pub struct Manifest {
     pub extra: UnknownFields,
 }
 
+impl Manifest {
+    /// Tells whether an entry of an index that leads here leads to an image: the config is that of an image, and neither the
+    /// entry nor the manifest says that this is something else. Signatures and other artifacts may have an image's config,
+    /// and layers of which none is one of an image; without any layers this is an image.
+    pub fn is_image(&self, entry: &Descriptor) -> bool {
+        self.config.media_type.is_image_config()
+            && !entry.is_attestation()
+            && !says_artifact(entry.artifact_type.as_deref())
+            && !says_artifact(self.artifact_type.as_deref())
+            && (self.layers.is_empty() || self.layers.iter().any(|layer| layer.media_type.layer_encoding().is_some()))
+    }
+}
+
+/// Tells whether an artifact type is one. Some programs say the type of the config of an image.
+fn says_artifact(artifact_type: Option<&str>) -> bool {
+    artifact_type.is_some_and(|said| !said.is_empty() && !MediaType::is_image_config_type(said))
+}
+
 document_fields!(Manifest {
     schema_version: required "schemaVersion" via SchemaVersion,
     media_type: optional "mediaType",

@@ -112,7 +112,12 @@ impl MediaType {
 
     /// Tells whether this names the config of an image that can be run.
     pub fn is_image_config(&self) -> bool {
-        matches!(self.as_str(), CONFIG | DOCKER_CONFIG)
+        Self::is_image_config_type(self.as_str())
+    }
+
+    /// Tells whether a text is the media type of the config of an image.
+    pub(crate) fn is_image_config_type(text: &str) -> bool {
+        matches!(text, CONFIG | DOCKER_CONFIG)
     }
 
     /// Tells whether this says that there is no content (image-spec, manifest.md, "Guidance for an Empty Descriptor").

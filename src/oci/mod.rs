@@ -23,7 +23,7 @@ pub use index::Index;
 pub use manifest::Manifest;
 pub use media_type::{LayerEncoding, MediaType, MediaTypeError};
 pub use name::{NameError, Reference, RepositoryName, Tag};
-pub use platform::{Platform, PlatformError};
+pub use platform::{Fit, Platform, PlatformError, PlatformWordError, check_architecture, check_os};
 pub use reference::{RefName, RefNameError};
 
 use serde::Serialize;

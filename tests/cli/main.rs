@@ -39,6 +39,7 @@ mod manifest_info;
 mod manifest_put;
 mod parallel;
 mod places;
+mod platforms;
 mod referrer_list;
 mod registry;
 mod show;

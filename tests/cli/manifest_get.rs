@@ -139,13 +139,13 @@ fn through_an_index_the_manifest_of_a_platform_is_found() {
         config(&sandbox, "arm64")["digest"]
     );
     // What is no image is not named as one.
-    for platform in ["linux/s390x", "windows/amd64", "linux/arm64/v9"] {
+    for platform in ["linux/s390x", "windows/amd64", "linux/arm/v8"] {
         sandbox.refuses(
             &format!("{GET} --ref v1 --platform {platform}"),
             &format!("'v1' is not there for {platform}; it is for linux/amd64, linux/arm64/v8 (MANIFEST_UNKNOWN)"),
         );
     }
-    for bad in ["", "linux", "linux/", "/amd64", "a/b/c/d", "linux/ amd64"] {
+    for bad in ["", "linux/", "/amd64", "a/b/c/d", "linux/ amd64"] {
         refuses_words(
             &sandbox,
             GET,
@@ -153,6 +153,11 @@ fn through_an_index_the_manifest_of_a_platform_is_found() {
             &format!("'{bad}' is not a platform of the form OS/ARCHITECTURE or OS/ARCHITECTURE/VARIANT"),
         );
     }
+    sandbox.run(&format!("{GET} --ref v1 --platform linux")).is(
+        2,
+        "",
+        "Error: 'linux' is an operating system without an architecture; use linux/ARCHITECTURE, such as linux/amd64\n",
+    );
 }
 
 #[test]

@@ -8,15 +8,15 @@ use anyhow::{Context as _, ensure};
 use clap::ValueEnum;
 use regshape::compress::CompressFormat;
 use regshape::layout::{
-    ArchiveKind, ExportOptions, Exported, Format, Layout, Selection, View, export, export_stream, is_docker_name,
-    plan_export, plan_export_dir,
+    ArchiveKind, Error, ExportOptions, Exported, Format, Layout, Selection, View, export, export_stream,
+    is_docker_name, plan_export, plan_export_dir,
 };
-use regshape::oci::{Annotations, Platform, REF_NAME, RefName};
+use regshape::oci::{Annotations, REF_NAME, RefName};
 
 use super::export_screen::ExportScreen;
 use super::generate_config::source_seconds;
 use super::{Base, Common, Context, Leaf, WriteArgs};
-use crate::cli::args::{AnnotationArgs, parse_annotation};
+use crate::cli::args::{AnnotationArgs, PlatformsArg, parse_annotation};
 use crate::cli::error::Usage;
 use crate::cli::ui::{is_stdout, printable};
 
@@ -41,9 +41,8 @@ pub(super) struct Args {
     /// What to write [default: by the name: .tar, .tar.gz and .tar.zst are OCI archives, other names layouts]
     #[arg(long, value_name = "FORMAT", value_enum)]
     format: Option<FormatArg>,
-    /// Take the images for this platform only, such as linux/arm64; may be repeated
-    #[arg(long = "platform", value_name = "PLATFORM")]
-    platforms: Vec<String>,
+    #[command(flatten)]
+    platforms: PlatformsArg,
     /// Leave out the attestations of BuildKit
     #[arg(long)]
     no_attestations: bool,
@@ -120,7 +119,7 @@ impl Leaf for Args {
 
     fn run(self, context: &Context) -> anyhow::Result<ExitCode> {
         let ref_name = self.ref_name.as_deref().map(str::parse::<RefName>).transpose()?;
-        let platforms = self.platforms.iter().map(|platform| platform.parse()).collect::<Result<Vec<Platform>, _>>()?;
+        let platforms = self.platforms.platforms()?;
         let format = format_of(self.format, &self.output);
         let to_stdout = is_stdout(&self.output);
         if to_stdout && !self.dry_run {
@@ -151,7 +150,7 @@ impl Leaf for Args {
             referrers: self.referrers,
         };
         let view = if format == Format::Directory { context.beside(source.view, &self.output)? } else { source.view };
-        let view = view.select(&selection)?;
+        let (view, lower_variants) = context.select(&view, &selection)?;
         let mut annotations = self.annotations.annotations();
         // The annotation that is the name is no other one.
         let ref_name = match (ref_name, annotations.remove(REF_NAME)) {
@@ -182,13 +181,15 @@ impl Leaf for Args {
             metrics: context.metrics(),
             ..ExportOptions::default()
         };
-        let planned = plan_export(&view, format, &options)?.exported;
+        let planned = plan_export(&view, format, &options).map_err(way_out)?.exported;
         if self.dry_run {
             let planned = match format {
                 Format::Directory => plan_export_dir(&view, &self.output, &options)?,
                 Format::Archive { .. } => planned,
             };
-            context.ui.result(&ExportScreen::new("Would export:", &self.output, &view, planned, true))?;
+            context
+                .ui
+                .result(&ExportScreen::new("Would export:", &self.output, &view, planned, true).with(lower_variants))?;
             return Ok(ExitCode::SUCCESS);
         }
         let progress = context.ui.progress(Some(planned.blobs.bytes));
@@ -202,9 +203,19 @@ impl Leaf for Args {
         };
         drop(progress);
         if !to_stdout {
-            context.ui.result(&ExportScreen::new("Exported:", &self.output, &view, exported, false))?;
+            context
+                .ui
+                .result(&ExportScreen::new("Exported:", &self.output, &view, exported, false).with(lower_variants))?;
         }
         Ok(ExitCode::SUCCESS)
+    }
+}
+
+/// Says what to do where an index lists what is not there.
+fn way_out(error: Error) -> anyhow::Error {
+    match error {
+        Error::PlatformNotStored { .. } => anyhow::anyhow!("{error}; use --allow-missing or --platform"),
+        error => error.into(),
     }
 }
 

@@ -6,6 +6,7 @@ use regshape::layout::{Exported, Swept, View};
 use regshape::oci::Descriptor;
 use serde::Serialize;
 
+use super::source::LowerVariant;
 use crate::cli::ui::{Block, Screen};
 
 #[derive(Serialize)]
@@ -16,6 +17,8 @@ pub(super) struct ExportScreen {
     exported: Exported,
     /// The entries of the index.
     manifests: Vec<Descriptor>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    lower_variants: Vec<LowerVariant>,
     #[serde(skip)]
     title: &'static str,
 }
@@ -23,7 +26,13 @@ pub(super) struct ExportScreen {
 impl ExportScreen {
     pub(super) fn new(title: &'static str, output: &Path, view: &View, exported: Exported, dry_run: bool) -> Self {
         let output = output.display().to_string();
-        Self { output, dry_run, exported, manifests: view.index().manifests.clone(), title }
+        let manifests = view.index().manifests.clone();
+        Self { output, dry_run, exported, manifests, lower_variants: Vec::new(), title }
+    }
+
+    /// Adds the lower variants that were taken.
+    pub(super) fn with(self, lower_variants: Vec<LowerVariant>) -> Self {
+        Self { lower_variants, ..self }
     }
 }
 

@@ -8,7 +8,7 @@ use regshape::oci::MediaType;
 
 use super::config_screen::ConfigScreen;
 use super::{Base, Common, Context, Leaf, WriteArgs};
-use crate::cli::args::{AnnotationArgs, YesArg, said};
+use crate::cli::args::{AnnotationArgs, Architecture, Os, YesArg};
 use crate::cli::prompt::Prompt;
 
 /// Generate the image config from the staged layers
@@ -49,17 +49,17 @@ impl Leaf for Args {
         let layout = context.open_to_write(&self.common.path, &self.write)?;
         let created = source_seconds()?.map(date);
         let media_type = self.media_type.map(|media_type| media_type.parse()).transpose()?;
-        let architecture = self.architecture.map(|architecture| said("--architecture", architecture)).transpose()?;
-        let os = self.os.map(|os| said("--os", os)).transpose()?;
+        let architecture = self.architecture.as_deref().map(str::parse).transpose()?;
+        let os = self.os.as_deref().map(str::parse).transpose()?;
         layout.check_generate_config()?;
         let prompt = Prompt::new(&context.ui, self.yes.yes);
-        let architecture = match architecture {
+        let Architecture(architecture) = match architecture {
             Some(architecture) => architecture,
-            None => prompt.value("Architecture", "amd64".to_owned(), "architecture", "--architecture")?,
+            None => prompt.value("Architecture", Architecture("amd64".to_owned()), "architecture", "--architecture")?,
         };
-        let os = match os {
+        let Os(os) = match os {
             Some(os) => os,
-            None => prompt.value("OS", "linux".to_owned(), "OS", "--os")?,
+            None => prompt.value("OS", Os("linux".to_owned()), "OS", "--os")?,
         };
         let media_type = match media_type {
             Some(media_type) => media_type,

@@ -5,12 +5,13 @@ use std::process::ExitCode;
 
 use anyhow::{Context as _, ensure};
 use regshape::layout::{ExportOptions, Selection, export_dir};
-use regshape::oci::{Platform, RefName};
+use regshape::oci::RefName;
 
 use super::export::named;
 use super::export_screen::ExportScreen;
 use super::registry::Located;
 use super::{Base, Common, Context, Leaf, WriteArgs};
+use crate::cli::args::PlatformsArg;
 use crate::cli::ui::printable;
 
 /// Add the images of an archive to a layout, which is made if it is not there
@@ -30,9 +31,8 @@ pub(super) struct Args {
     /// Take the entry that this means: a ref name, a digest, or a unique beginning of one; may be repeated [default: all]
     #[arg(long = "ref", value_name = "REF")]
     references: Vec<String>,
-    /// Take the images for this platform only, such as linux/arm64; may be repeated
-    #[arg(long = "platform", value_name = "PLATFORM")]
-    platforms: Vec<String>,
+    #[command(flatten)]
+    platforms: PlatformsArg,
     /// Name of the image in the layout
     #[arg(long, value_name = "NAME")]
     ref_name: Option<String>,
@@ -57,9 +57,10 @@ impl Leaf for Args {
         let ref_name = ref_name.as_deref().map(str::parse::<RefName>).transpose()?;
         let target = &target.directory;
         let source = context.source_for(&self.file, &self.references, Some(target))?;
-        let platforms = self.platforms.iter().map(|platform| platform.parse()).collect::<Result<Vec<Platform>, _>>()?;
+        let platforms = self.platforms.platforms()?;
         let selection = Selection { references: source.references, platforms, ..Selection::default() };
-        let mut view = context.beside(source.view, target)?.select(&selection)?;
+        let beside = context.beside(source.view, target)?;
+        let (mut view, lower_variants) = context.select(&beside, &selection)?;
         if let Some(name) = ref_name {
             let count = view.index().manifests.len();
             ensure!(count > 0, "there are 0 entries, and --ref-name can name one");
@@ -82,14 +83,19 @@ impl Leaf for Args {
                 count => format!("{count} blobs that it refers to are"),
             };
             let archive = printable(&self.file.to_string_lossy());
-            context.ui.warn_at_the_end(format!("{blobs} not in {archive}"));
+            let missing: Vec<String> = view.missing_platforms()?.iter().map(ToString::to_string).collect();
+            let images = match missing.as_slice() {
+                [] => String::new(),
+                missing => format!(": no image for {}", printable(&missing.join(", "))),
+            };
+            context.ui.warn_at_the_end(format!("{blobs} not in {archive}{images}"));
         }
         let progress = context.ui.progress(Some(planned.blobs.bytes));
         let advance = |bytes| progress.advance(bytes);
         options.progress = Some(&advance);
         let imported = export_dir(&view, target, &options)?;
         drop(progress);
-        context.ui.result(&ExportScreen::new("Imported:", target, &view, imported, false))?;
+        context.ui.result(&ExportScreen::new("Imported:", target, &view, imported, false).with(lower_variants))?;
         Ok(ExitCode::SUCCESS)
     }
 }

@@ -7,6 +7,7 @@ use regshape::layout::{ArchiveImage, Selection, View};
 use regshape::oci::{Annotations, Descriptor, Digest, MediaType};
 use serde::Serialize;
 
+use super::source::LowerVariant;
 use super::{Base, Context, Leaf};
 use crate::cli::args::PlatformArg;
 use crate::cli::ui::{Block, Screen};
@@ -38,6 +39,8 @@ struct Inspected {
     path: String,
     tag: Option<String>,
     multi_platform: bool,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    lower_variants: Vec<LowerVariant>,
     images: Vec<Image>,
 }
 
@@ -144,11 +147,12 @@ impl Leaf for Args {
             platforms: platform.into_iter().collect(),
             ..Selection::default()
         };
-        let view: View = source.view.select(&selection)?;
+        let (view, lower_variants) = context.select(&source.view, &selection)?;
         context.ui.result(&Inspected {
             path: path.display().to_string(),
             tag: view.tag().map(str::to_owned),
             multi_platform: view.is_multi_platform()?,
+            lower_variants,
             images: view.images()?.into_iter().map(|image| Image::new(image, &view)).collect(),
         })?;
         Ok(ExitCode::SUCCESS)

@@ -4,14 +4,14 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use regshape::layout::{ExportOptions, Format, Selection, View, export};
+use regshape::layout::{Error, ExportOptions, Format, Selection, View, export};
 use regshape::oci::RefName;
 
 use super::export_screen::ExportScreen;
 use super::generate_config::source_seconds;
 use super::{Base, Context, Leaf, WriteArgs};
 use crate::cli::error::Usage;
-use crate::cli::ui::is_stdout;
+use crate::cli::ui::{is_stdout, printable};
 
 /// The name of an image whose parts have none, or several.
 const DEFAULT_NAME: &str = "latest";
@@ -77,7 +77,7 @@ impl Leaf for Args {
             metrics: context.metrics(),
             ..ExportOptions::default()
         };
-        let planned = view.plan_export(&options)?.exported;
+        let planned = view.plan_export(&options).map_err(|error| way_out(error, &views))?.exported;
         let progress = context.ui.progress(Some(planned.blobs.bytes));
         let advance = |bytes| progress.advance(bytes);
         options.progress = Some(&advance);
@@ -90,16 +90,28 @@ impl Leaf for Args {
 
 /// Warns of platforms that several images are for: programs take the first of them.
 fn warn_of_doubles(context: &Context, view: &View) -> anyhow::Result<()> {
-    let index = view.unwrap_index(|_| true)?;
     let mut seen = BTreeSet::new();
-    for entry in index.index().manifests.iter().filter(|entry| !entry.is_attestation()) {
-        match &entry.platform {
-            Some(platform) if !seen.insert(platform.to_string()) => {
-                context.ui.warn_at_the_end(format!("several images are for {platform}: programs will take the first"));
-            }
-            Some(_) => {}
-            None => context.ui.warn_at_the_end(format!("{} does not say its platform", entry.digest)),
+    for (entry, platform) in view.platforms()? {
+        let Some(platform) = platform else {
+            context.ui.warn_at_the_end(format!("{} does not say its platform", entry.digest));
+            continue;
+        };
+        // `linux/arm64` is `linux/arm64/v8`; two versions of Windows are two platforms.
+        let normalized = platform.normalized();
+        if normalized.is_some_and(|normalized| !seen.insert(normalized.to_string())) {
+            let platform = printable(&platform.to_string());
+            context.ui.warn_at_the_end(format!("several images are for {platform}: programs will take the first"));
         }
     }
     Ok(())
+}
+
+/// Says which of the inputs lists an image that is not there, and what to do.
+fn way_out(error: Error, views: &[View]) -> anyhow::Error {
+    if !matches!(error, Error::PlatformNotStored { .. }) {
+        return error.into();
+    }
+    let plans = views.iter().map(|view| view.plan_export(&ExportOptions::default()));
+    let first = plans.filter_map(Result::err).find(|error| matches!(error, Error::PlatformNotStored { .. }));
+    anyhow::anyhow!("{}; take those that are with 'layout export --platform' first", first.unwrap_or(error))
 }

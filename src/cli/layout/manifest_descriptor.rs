@@ -39,8 +39,9 @@ impl Leaf for Args {
 
     fn run(self, context: &Context) -> anyhow::Result<ExitCode> {
         let (place, platform) = self.manifest.place(context)?;
-        let descriptor = place.repository.resolve_for(place.reference()?, platform.as_ref())?;
-        context.ui.result(&Shown(descriptor))?;
+        let chosen = place.repository.choose(place.reference()?, platform.as_ref())?;
+        chosen.choice.iter().for_each(|choice| drop(context.lower_variant(choice)));
+        context.ui.result(&Shown(chosen.descriptor))?;
         Ok(ExitCode::SUCCESS)
     }
 }

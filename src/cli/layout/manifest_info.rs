@@ -7,6 +7,7 @@ use regshape::oci::{Annotations, Digest, MediaType};
 use serde::Serialize;
 
 use super::registry::ManifestArgs;
+use super::source::LowerVariant;
 use super::{Base, Context, Leaf};
 use crate::cli::ui::{Block, Screen};
 
@@ -29,6 +30,8 @@ struct Info {
     artifact_type: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     platform: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    lower_variant: Option<LowerVariant>,
     /// Of an index: those of its manifests.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     platforms: Vec<String>,
@@ -75,7 +78,7 @@ impl Leaf for Args {
 
     fn run(self, context: &Context) -> anyhow::Result<ExitCode> {
         let (place, platform) = self.manifest.place(context)?;
-        let ManifestInfo { descriptor, artifact_type, platform, platforms, subject, annotations, tags } =
+        let ManifestInfo { descriptor, artifact_type, platform, platforms, subject, annotations, tags, choice } =
             place.repository.info(place.reference()?, platform.as_ref())?;
         context.ui.result(&Info {
             digest: descriptor.digest,
@@ -83,6 +86,7 @@ impl Leaf for Args {
             media_type: descriptor.media_type,
             artifact_type,
             platform: platform.map(|platform| platform.to_string()),
+            lower_variant: choice.and_then(|choice| context.lower_variant(&choice)),
             platforms: platforms.iter().map(ToString::to_string).collect(),
             subject: subject.map(|subject| subject.digest),
             tags: tags.iter().map(|tag| place.called(tag)).collect(),

@@ -5,10 +5,12 @@ use std::io::{self, IsTerminal};
 use std::path::{Path, PathBuf};
 
 use anyhow::ensure;
-use regshape::layout::{Archive, LoadOptions, View};
+use regshape::layout::{Archive, Choice, LoadOptions, Selected, Selection, View};
+use serde::Serialize;
 
 use super::Context;
 use super::registry::Located;
+use crate::cli::ui::printable;
 
 /// Images, and which of them the path says.
 pub(super) struct Source {
@@ -17,7 +19,30 @@ pub(super) struct Source {
     pub(super) references: Vec<String>,
 }
 
+/// A lower variant that was taken for a platform, since there is no image for the one that was asked for.
+#[derive(Serialize)]
+pub(super) struct LowerVariant {
+    asked: String,
+    taken: String,
+}
+
 impl Context {
+    /// Takes a part of a view, and notes which lower variants were taken.
+    pub(super) fn select(&self, view: &View, selection: &Selection) -> anyhow::Result<(View, Vec<LowerVariant>)> {
+        let Selected { view, choices, .. } = view.selected(selection)?;
+        Ok((view, choices.iter().filter_map(|choice| self.lower_variant(choice)).collect()))
+    }
+
+    /// Notes that a lower variant was taken, if one was.
+    pub(super) fn lower_variant(&self, choice: &Choice) -> Option<LowerVariant> {
+        if !choice.is_lower_variant {
+            return None;
+        }
+        let (asked, taken) = (choice.asked.to_string(), choice.taken.to_string());
+        self.ui.note(&format!("No image for {}; took {}", printable(&asked), printable(&taken)));
+        Some(LowerVariant { asked, taken })
+    }
+
     /// Opens a path that a view can be made of: a layout, perhaps with a reference after it; an archive; `-`.
     pub(super) fn source(&self, path: &Path, references: &[String]) -> anyhow::Result<Source> {
         self.source_for(path, references, None)

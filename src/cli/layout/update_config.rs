@@ -6,7 +6,7 @@ use regshape::layout::ConfigChanges;
 
 use super::config_screen::ConfigScreen;
 use super::{Base, Common, Context, Leaf, WriteArgs};
-use crate::cli::args::{AnnotationArgs, said};
+use crate::cli::args::{AnnotationArgs, Architecture, Os};
 
 /// Change the generated image config
 ///
@@ -43,8 +43,8 @@ impl Leaf for Args {
     fn run(self, context: &Context) -> anyhow::Result<ExitCode> {
         let layout = context.open_to_write(&self.common.path, &self.write)?;
         let updated = layout.update_config(ConfigChanges {
-            architecture: self.architecture.map(|value| said("--architecture", value)).transpose()?,
-            os: self.os.map(|value| said("--os", value)).transpose()?,
+            architecture: self.architecture.as_deref().map(str::parse::<Architecture>).transpose()?.map(|word| word.0),
+            os: self.os.as_deref().map(str::parse::<Os>).transpose()?.map(|word| word.0),
             labels: self.annotations.annotations(),
             replace_labels: self.replace_annotations,
         })?;

@@ -73,7 +73,7 @@ impl View {
             }
             Document::Other(_) => content.to_vec(),
         };
-        Ok(view.with_document(media_type, content))
+        Ok(view.with_document(media_type, content, entry.digest.as_str()))
     }
 }
 

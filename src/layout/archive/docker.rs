@@ -191,7 +191,7 @@ fn convert(entries: &Entries<'_>, image: &Listed, layers: &Layers) -> Result<(De
     let manifest = oci::to_blob(&manifest);
     let digest = Digest::sha256_of(&manifest);
     let mut entry = Descriptor::new(MediaType::manifest(), digest.clone(), manifest.len() as u64);
-    entry.platform = Some(parsed.platform());
+    entry.platform = parsed.platform();
     Ok((entry, [(digest, Content::in_memory(manifest)), (config_digest, content)]))
 }
 

@@ -102,13 +102,15 @@ impl View {
     ///
     /// # Errors
     ///
-    /// [`Error::MissingBlob`](super::Error::MissingBlob), with what refers to it; [`Error::SizeMismatch`](super::Error::SizeMismatch);
+    /// [`Error::MissingBlob`](super::Error::MissingBlob), with what refers to it;
+    /// [`Error::PlatformNotStored`](super::Error::PlatformNotStored), if that is the manifest for a platform that a nested
+    /// index lists; [`Error::SizeMismatch`](super::Error::SizeMismatch);
     /// what keeps a document from being read.
     pub fn plan_export(&self, options: &ExportOptions<'_>) -> Result<Plan> {
         let missing = if options.allow_missing { Missing::LeftOut } else { Missing::Error };
         let view = Arc::new(self.clone());
         let mut plan = Plan { blobs: Vec::new(), exported: Exported::default() };
-        for reached in self.reached(missing)? {
+        for reached in self.reached(missing).map_err(|error| self.by_platform(error))? {
             let Descriptor { digest, size, .. } = &reached.descriptor;
             let is_excepted = options.except.as_ref().is_some_and(|layout| layout.has_blob(digest, *size));
             if is_excepted {

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use serde_json::{Map, Value};
 
-use super::platform::platform_of_image;
+use super::platform::{Choice, Chosen, platform_of_image};
 use super::{Error, Reason, Repository, Result};
 use crate::layout::blobs::{DOCUMENT_BLOB_LIMIT, verify_bytes};
 use crate::layout::handle::Layout;
@@ -18,6 +18,8 @@ pub struct StoredManifest {
     pub descriptor: Descriptor,
     /// Its bytes.
     pub content: Vec<u8>,
+    /// What was taken for the platform that was asked for, if one was.
+    pub choice: Option<Choice>,
 }
 
 /// What there is to say of a manifest or index.
@@ -37,6 +39,8 @@ pub struct ManifestInfo {
     pub annotations: Annotations,
     /// Its tags, in the order of their bytes.
     pub tags: Vec<String>,
+    /// What was taken for the platform that was asked for, if one was.
+    pub choice: Option<Choice>,
 }
 
 /// How a manifest is stored.
@@ -92,12 +96,16 @@ impl Repository {
     ///
     /// Those of [`Repository::resolve_for`]; [`Error::MissingBlob`], [`Error::DigestMismatch`], [`Error::TooLarge`].
     pub fn get(&self, reference: &str, platform: Option<&Platform>) -> Result<StoredManifest> {
-        self.layout.read_unlocked(|| self.read(self.resolve_for(reference, platform)?), |_| true)
+        let get = || {
+            let Chosen { descriptor, choice } = self.choose_stored(reference, platform)?;
+            Ok(StoredManifest { choice, ..self.read(descriptor)? })
+        };
+        self.layout.read_unlocked(get, |_| true)
     }
 
     fn read(&self, descriptor: Descriptor) -> Result<StoredManifest> {
         let content = self.layout.read_document_blob(&descriptor.digest, "index.json")?;
-        Ok(StoredManifest { descriptor, content })
+        Ok(StoredManifest { descriptor, content, choice: None })
     }
 
     /// Tells what there is to say of the manifest that a reference means.
@@ -106,19 +114,19 @@ impl Repository {
     ///
     /// Those of [`Repository::get`]; [`Error::MalformedDocument`].
     pub fn info(&self, reference: &str, platform: Option<&Platform>) -> Result<ManifestInfo> {
-        let StoredManifest { descriptor, content } = self.get(reference, platform)?;
+        let StoredManifest { descriptor, content, choice } = self.get(reference, platform)?;
         let index = self.index()?;
         let tags = index.manifests.iter().filter(|entry| entry.digest == descriptor.digest);
         let tags: BTreeSet<&str> = tags.filter_map(|entry| self.names.of(entry)?.tag()).collect();
         let document = Document::of_entry(&descriptor, &content)?;
-        let platform = descriptor.platform.clone();
-        let platform = platform.or_else(|| platform_of_image(&self.layout, &descriptor.media_type, &content));
+        let platform = descriptor.said_platform().cloned();
+        let platform = platform.or_else(|| platform_of_image(&self.layout, &descriptor, &content));
         let (artifact_type, annotations, platforms) = match &document {
             Some(Document::Manifest(manifest)) => (&manifest.artifact_type, &manifest.annotations, Vec::new()),
             Some(Document::Index(index)) => {
                 // Attestations run on nothing.
                 let platforms = index.manifests.iter().filter_map(|child| child.platform.clone());
-                let platforms = platforms.filter(|platform| platform.os.as_deref() != Some("unknown"));
+                let platforms = platforms.filter(Platform::is_known);
                 (&index.artifact_type, &index.annotations, platforms.collect())
             }
             Some(Document::Other(document)) => (&document.artifact_type, &document.annotations, Vec::new()),
@@ -141,6 +149,7 @@ impl Repository {
             annotations: annotations.clone().unwrap_or_default(),
             tags: tags.into_iter().map(str::to_owned).collect(),
             descriptor,
+            choice,
         })
     }
 
@@ -173,9 +182,9 @@ impl Repository {
         let lock = self.layout.lock()?;
         let mut index = self.index()?;
         self.layout.check_parts(document.as_ref())?;
-        let platform = platform_of_image(&self.layout, &media_type, content);
         let blob = self.layout.store_document_of(&lock, "the manifest", content, algorithm)?;
-        let descriptor = Descriptor { platform, ..Descriptor::new(media_type, blob.digest.clone(), blob.size) };
+        let mut descriptor = Descriptor::new(media_type, blob.digest.clone(), blob.size);
+        descriptor.platform = platform_of_image(&self.layout, &descriptor, content);
         let before = index.clone();
         match tags.as_slice() {
             [] => self.put_untagged(&mut index, &descriptor),

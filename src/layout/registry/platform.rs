@@ -1,26 +1,78 @@
-//! From an image for several platforms to that for one of them.
+//! From an image for several platforms to that for one of them. Whatever chooses an image by its platform does so here.
+
+use std::cell::OnceCell;
+use std::collections::{HashMap, HashSet};
+use std::path::Path;
+use std::rc::Rc;
 
 use super::resolve::{Found, Resolver};
 use super::{Error, Repository, Result};
-use crate::layout::walk::{Documents, Reach, walk};
-use crate::oci::{Descriptor, ImageConfig, Manifest, MediaType, Platform};
+use crate::layout::walk::{Document, Documents, read_entry};
+use crate::oci::{Descriptor, Digest, Fit, ImageConfig, Manifest, Platform, embedded};
+
+/// What was taken for a platform that was asked for.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct Choice {
+    /// The platform that was asked for.
+    pub asked: Platform,
+    /// The platform of the image that was taken.
+    pub taken: Platform,
+    /// Whether the image is for a lower variant than the one that was asked for.
+    pub is_lower_variant: bool,
+}
+
+/// A manifest that was chosen, by its platform if one was asked for.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct Chosen {
+    /// What leads to the manifest: an entry of `index.json`, or of a nested index.
+    pub descriptor: Descriptor,
+    /// What was taken for the platform; `None` if none was asked for.
+    pub choice: Option<Choice>,
+}
 
 impl Repository {
     /// Finds what a reference means, as [`Repository::resolve`] does, and in an index the manifest for a platform.
     ///
     /// # Errors
     ///
-    /// Those of [`Repository::resolve`]; [`Error::UnknownPlatform`].
+    /// Those of [`Repository::choose`].
     pub fn resolve_for(&self, reference: &str, platform: Option<&Platform>) -> Result<Descriptor> {
-        let resolve = || {
+        Ok(self.choose(reference, platform)?.descriptor)
+    }
+
+    /// Finds what a reference means, and in an index the manifest that fits a platform best: that of the variant that was
+    /// asked for, or of the nearest lower one. It need not be stored.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Repository::resolve`]; [`Error::UnknownPlatform`].
+    pub fn choose(&self, reference: &str, platform: Option<&Platform>) -> Result<Chosen> {
+        let choose = || {
             let index = self.index()?;
             let found = self.find(&index, reference)?;
             match platform {
-                None => Ok(found.descriptor),
-                Some(platform) => self.resolver(&index).for_platform(found, reference, platform),
+                None => Ok(Chosen { descriptor: found.descriptor, choice: None }),
+                Some(platform) => self.resolver(&index).for_platform(&found, reference, platform),
             }
         };
-        self.layout.read_unlocked(resolve, |_| true)
+        self.layout.read_unlocked(choose, |_| true)
+    }
+
+    /// Finds what [`Repository::choose`] does, for who reads the manifest next.
+    pub(super) fn choose_stored(&self, reference: &str, platform: Option<&Platform>) -> Result<Chosen> {
+        let index = self.index()?;
+        let found = self.find(&index, reference)?;
+        let Some(platform) = platform else { return Ok(Chosen { descriptor: found.descriptor, choice: None }) };
+        let resolver = self.resolver(&index);
+        let chosen = resolver.for_platform(&found, reference, platform)?;
+        match &chosen.choice {
+            Some(choice) if !is_stored(&self.layout, &chosen.descriptor) => {
+                Err(not_stored(&self.layout, self.layout.path(), &resolver.meant(&found), &choice.taken))
+            }
+            _ => Ok(chosen),
+        }
     }
 }
 
@@ -28,59 +80,288 @@ impl Resolver<'_> {
     /// Goes from what was found to the manifest for a platform.
     pub(in crate::layout) fn for_platform(
         &self,
-        found: Found,
+        found: &Found,
         reference: &str,
         platform: &Platform,
-    ) -> Result<Descriptor> {
-        // Some programs give the images of one name a name each, instead of an index.
-        let meant: Vec<&Descriptor> = match &found.tag {
+    ) -> Result<Chosen> {
+        let meant = self.meant(found);
+        let mut chooser = Chooser::new(self.documents, std::slice::from_ref(platform));
+        match chooser.choose(&meant).into_iter().next().flatten() {
+            Some(best) => Ok(Chosen { descriptor: best.leaf.entry.clone(), choice: Some(best.choice_for(platform)) }),
+            None => Err(chooser.not_there(&meant, reference, platform)),
+        }
+    }
+
+    /// Returns the entries that a reference means: some programs give the images of one name a name each, instead of an
+    /// index.
+    fn meant<'a>(&'a self, found: &'a Found) -> Vec<&'a Descriptor> {
+        match &found.tag {
             Some(tag) => self.index.manifests.iter().filter(|entry| found.names.is_tagged(entry, tag)).collect(),
             None => vec![&found.descriptor],
-        };
-        let (mut platforms, mut unreadable) = (Vec::new(), None);
-        for visit in walk(self.documents, meant, Reach::Indexes) {
-            if visit.entry.media_type.is_index() {
-                unreadable = unreadable.or(visit.leads_to().err());
+        }
+    }
+}
+
+/// The image that fits a platform best.
+#[derive(Clone)]
+pub(in crate::layout) struct Best {
+    pub(in crate::layout) fit: Fit,
+    /// Which of the entries that were chosen among leads to it.
+    pub(in crate::layout) at: usize,
+    pub(in crate::layout) leaf: Rc<Leaf>,
+}
+
+/// An image that an index lists.
+pub(in crate::layout) struct Leaf {
+    pub(in crate::layout) entry: Descriptor,
+    pub(in crate::layout) platform: Platform,
+    is_stored: OnceCell<bool>,
+}
+
+impl Best {
+    /// Tells what was taken for the platform that was asked for.
+    pub(in crate::layout) fn choice_for(&self, asked: &Platform) -> Choice {
+        Choice {
+            asked: asked.clone(),
+            taken: self.leaf.platform.clone(),
+            is_lower_variant: self.fit.is_lower_variant(),
+        }
+    }
+}
+
+/// The best images for each platform that was asked for.
+pub(in crate::layout) type Bests = Vec<Option<Best>>;
+
+/// Chooses images by their platforms. Each nested index is read once, however often it is listed.
+pub(in crate::layout) struct Chooser<'a> {
+    documents: &'a dyn Documents,
+    asked: &'a [Platform],
+    /// The best images of nested indexes.
+    nested: HashMap<Digest, Rc<Bests>>,
+    /// The platforms of images whose descriptors do not say it.
+    platforms: HashMap<Digest, Option<Platform>>,
+    /// Why an index that may list what was asked for could not be read.
+    unreadable: Option<Error>,
+}
+
+/// An index that is being looked through.
+struct Open {
+    /// Its digest, unless it is the one that the choice is made in.
+    digest: Option<Digest>,
+    entries: Vec<Descriptor>,
+    /// The next entry.
+    at: usize,
+    bests: Bests,
+}
+
+/// What an entry is to a choice.
+enum Candidate {
+    Image(Rc<Leaf>),
+    /// A nested index that was looked through.
+    Known(Rc<Bests>),
+    Index(Vec<Descriptor>),
+    Nothing,
+}
+
+impl<'a> Chooser<'a> {
+    pub(in crate::layout) fn new(documents: &'a dyn Documents, asked: &'a [Platform]) -> Self {
+        Self { documents, asked, nested: HashMap::new(), platforms: HashMap::new(), unreadable: None }
+    }
+
+    /// Returns the best images, one for each platform that was asked for, among some entries and what nested indexes list.
+    /// Of several that are alike the first is taken that is stored.
+    pub(in crate::layout) fn choose(&mut self, entries: &[&Descriptor]) -> Bests {
+        let none: Bests = vec![None; self.asked.len()];
+        let open = |digest, entries| Open { digest, entries, at: 0, bests: none.clone() };
+        let mut stack = vec![open(None, entries.iter().map(|entry| (*entry).clone()).collect())];
+        loop {
+            let top = stack.last_mut().expect("the first one ends the loop");
+            let Some(entry) = top.entries.get(top.at) else {
+                let Open { digest, bests, .. } = stack.pop().expect("it was the last one");
+                match digest {
+                    None => return bests,
+                    Some(digest) => drop(self.nested.insert(digest, Rc::new(bests))),
+                }
                 continue;
+            };
+            match self.candidate(entry) {
+                Candidate::Index(entries) => {
+                    // The entry is looked at again when the index has been.
+                    let digest = Some(entry.digest.clone());
+                    stack.push(open(digest, entries));
+                    continue;
+                }
+                Candidate::Image(leaf) => {
+                    for (asked, best) in self.asked.iter().zip(&mut top.bests) {
+                        if let Some(fit) = leaf.platform.fit(asked) {
+                            self.prefer(best, Best { fit, at: top.at, leaf: Rc::clone(&leaf) });
+                        }
+                    }
+                }
+                Candidate::Known(nested) => {
+                    for (found, best) in nested.iter().zip(&mut top.bests) {
+                        if let Some(found) = found {
+                            self.prefer(best, Best { at: top.at, ..found.clone() });
+                        }
+                    }
+                }
+                Candidate::Nothing => {}
             }
-            match platform_of(self.documents, &visit.entry) {
-                Some(found) if found.satisfies(platform) => return Ok(visit.entry),
-                Some(found) if found.os.as_deref() != Some("unknown") => platforms.push(found.to_string()),
-                _ => {}
+            top.at += 1;
+        }
+    }
+
+    /// Takes another image in the place of the best one if it is better.
+    fn prefer(&self, best: &mut Option<Best>, other: Best) {
+        let is_better = match best {
+            None => true,
+            Some(best) if other.fit == best.fit => !self.is_stored(&best.leaf) && self.is_stored(&other.leaf),
+            Some(best) => other.fit < best.fit,
+        };
+        if is_better {
+            *best = Some(other);
+        }
+    }
+
+    /// Tells whether the manifest of an image is there.
+    pub(in crate::layout) fn is_stored(&self, leaf: &Leaf) -> bool {
+        *leaf.is_stored.get_or_init(|| is_stored(self.documents, &leaf.entry))
+    }
+
+    fn candidate(&mut self, entry: &Descriptor) -> Candidate {
+        // What runs on nothing.
+        if entry.is_attestation() {
+            return Candidate::Nothing;
+        }
+        if may_be_index(entry) {
+            return self.nested_in(entry);
+        }
+        match self.platform_of(entry).filter(Platform::is_known) {
+            Some(platform) => {
+                Candidate::Image(Rc::new(Leaf { entry: entry.clone(), platform, is_stored: OnceCell::new() }))
             }
+            None => Candidate::Nothing,
         }
-        if let Some(error) = unreadable {
-            return Err(error);
+    }
+
+    /// Opens a nested index, unless that was done before.
+    fn nested_in(&mut self, entry: &Descriptor) -> Candidate {
+        if let Some(known) = self.nested.get(&entry.digest) {
+            return Candidate::Known(Rc::clone(known));
         }
+        let error = match read_entry(self.documents, entry, None) {
+            Ok(Some(Document::Index(index))) => return Candidate::Index(index.manifests),
+            Ok(_) => None,
+            // What indexes list need not be there.
+            Err(Error::MissingBlob { .. }) => None,
+            Err(error) => Some(error),
+        };
+        self.unreadable = self.unreadable.take().or(error);
+        self.nested.insert(entry.digest.clone(), Rc::new(Bests::new()));
+        Candidate::Nothing
+    }
+
+    fn platform_of(&mut self, entry: &Descriptor) -> Option<Platform> {
+        if let Some(platform) = entry.said_platform() {
+            return Some(platform.clone());
+        }
+        if let Some(known) = self.platforms.get(&entry.digest) {
+            return known.clone();
+        }
+        let platform = platform_of(self.documents, entry);
+        self.platforms.insert(entry.digest.clone(), platform.clone());
+        platform
+    }
+
+    /// Says why nothing was found for a platform among some entries.
+    pub(in crate::layout) fn not_there(self, entries: &[&Descriptor], reference: &str, platform: &Platform) -> Error {
+        if let Some(error) = self.unreadable {
+            return error;
+        }
+        let mut platforms = stored_platforms(self.documents, entries);
         if platforms.is_empty() {
             platforms.push("no platform that it says".to_owned());
         }
-        Err(Error::UnknownPlatform { reference: reference.to_owned(), platform: Box::new(platform.clone()), platforms })
+        Error::UnknownPlatform { reference: reference.to_owned(), platform: Box::new(platform.clone()), platforms }
     }
+}
+
+/// Returns the platforms of the images that some entries lead to and that are there, each once and in the order of the list.
+fn stored_platforms(documents: &dyn Documents, entries: &[&Descriptor]) -> Vec<String> {
+    let mut platforms: Vec<String> = Vec::new();
+    let mut seen = HashSet::new();
+    let mut stack: Vec<Descriptor> = entries.iter().rev().map(|entry| (*entry).clone()).collect();
+    while let Some(entry) = stack.pop() {
+        let entry = &entry;
+        // What does not say its platform is read, and once.
+        let is_read = may_be_index(entry) || entry.said_platform().is_none();
+        if entry.is_attestation() || is_read && !seen.insert(entry.digest.clone()) {
+            continue;
+        }
+        if may_be_index(entry) {
+            if let Ok(Some(Document::Index(index))) = read_entry(documents, entry, None) {
+                stack.extend(index.manifests.into_iter().rev());
+            }
+            continue;
+        }
+        let platform = platform_of(documents, entry).filter(Platform::is_known).map(|platform| platform.to_string());
+        if let Some(platform) = platform
+            && !platforms.contains(&platform)
+            && is_stored(documents, entry)
+        {
+            platforms.push(platform);
+        }
+    }
+    platforms
+}
+
+/// Says that the manifest for a platform is listed and not stored, and for which platforms there are manifests.
+pub(in crate::layout) fn not_stored(
+    documents: &dyn Documents,
+    path: &Path,
+    entries: &[&Descriptor],
+    platform: &Platform,
+) -> Error {
+    Error::PlatformNotStored {
+        path: path.to_owned(),
+        platform: Box::new(platform.clone()),
+        platforms: stored_platforms(documents, entries),
+    }
+}
+
+/// Tells whether an entry may lead to an index: it is said to, or nothing is said, and the content tells.
+pub(in crate::layout) fn may_be_index(entry: &Descriptor) -> bool {
+    entry.is_index() || !entry.media_type.is_manifest() && entry.said_platform().is_none()
+}
+
+/// Tells whether what a descriptor leads to is there, or in the descriptor.
+pub(in crate::layout) fn is_stored(documents: &dyn Documents, entry: &Descriptor) -> bool {
+    // What cannot be told is for whoever reads it to report.
+    documents.has(&entry.digest).unwrap_or(true) || entry.data.as_deref().and_then(embedded).is_some()
 }
 
 /// Returns the platform that the descriptor of a manifest says, or else the config of its image.
 pub(in crate::layout) fn platform_of(documents: &dyn Documents, descriptor: &Descriptor) -> Option<Platform> {
-    if descriptor.platform.is_some() {
-        return descriptor.platform.clone();
+    if let Some(platform) = descriptor.said_platform() {
+        return Some(platform.clone());
     }
     let content = documents.read(&descriptor.digest, "").ok()?;
-    platform_of_image(documents, &descriptor.media_type, &content)
+    platform_of_image(documents, descriptor, &content)
 }
 
 /// Returns the platform that the config of an image says, if it can be read.
 pub(in crate::layout) fn platform_of_image(
     documents: &dyn Documents,
-    media_type: &MediaType,
+    descriptor: &Descriptor,
     content: &[u8],
 ) -> Option<Platform> {
-    if !media_type.is_manifest() {
+    if !descriptor.media_type.is_manifest() {
         return None;
     }
-    let config = serde_json::from_slice::<Manifest>(content).ok()?.config;
-    if !config.media_type.is_image_config() {
+    let manifest = serde_json::from_slice::<Manifest>(content).ok()?;
+    if !manifest.is_image(descriptor) {
         return None;
     }
-    let config = documents.read(&config.digest, "").ok()?;
-    Some(serde_json::from_slice::<ImageConfig>(&config).ok()?.platform())
+    let config = documents.read(&manifest.config.digest, "").ok()?;
+    serde_json::from_slice::<ImageConfig>(&config).ok()?.platform()
 }

@@ -5,7 +5,8 @@ use std::collections::HashSet;
 use super::{Content, View};
 use crate::layout::document::INDEX_FILE;
 use crate::layout::error::{Error, Result};
-use crate::layout::walk::{Document, read_entry};
+use crate::layout::registry::not_stored;
+use crate::layout::walk::{Document, Reach, read_entry, walk};
 use crate::oci::{Descriptor, Digest, embedded};
 
 /// A blob that the index reaches.
@@ -67,6 +68,20 @@ impl View {
         Ok(reached)
     }
 
+    /// Names a manifest that a nested index lists and that is not there by the platform that it is for.
+    pub(in crate::layout) fn by_platform(&self, error: Error) -> Error {
+        let Error::MissingBlob { digest, .. } = &error else { return error };
+        let entries: Vec<&Descriptor> = self.index.manifests.iter().collect();
+        if entries.iter().any(|entry| entry.digest == *digest) {
+            return error;
+        }
+        let missing = walk(self, entries.iter().copied(), Reach::Indexes).find(|visit| visit.entry.digest == *digest);
+        match missing.as_ref().and_then(|visit| visit.entry.said_platform()) {
+            Some(platform) if platform.is_known() => not_stored(self, &self.path, &entries, platform),
+            _ => error,
+        }
+    }
+
     /// Finds a blob that was reached.
     pub(in crate::layout) fn find(&self, descriptor: &Descriptor) -> Result<Content> {
         let missing = || Error::MissingBlob { digest: descriptor.digest.clone(), referrer: INDEX_FILE.to_owned() };
@@ -85,7 +100,7 @@ impl View {
                 Err(Error::SizeMismatch { digest: digest.clone(), expected: *size, actual: content.size() })
             }
             None if missing == Missing::Error || missing == Missing::LeftOut && !is_elsewhere(descriptor) => {
-                Err(Error::MissingBlob { digest: digest.clone(), referrer: referrer.to_owned() })
+                Err(self.missing(digest, referrer))
             }
             found => Ok(found),
         }

@@ -8,8 +8,8 @@ use std::sync::Arc;
 use super::contents::Missing;
 use super::{Content, ContentReader, View};
 use crate::layout::error::{Error, Result};
-use crate::layout::registry::platform_of;
-use crate::layout::walk::{Document, Reach, Visit, read_described, walk};
+use crate::layout::registry::{is_stored, platform_of};
+use crate::layout::walk::{Document, Reach, read_described, walk};
 use crate::oci::{Annotations, Descriptor, Digest, Hasher, Manifest, Platform, REF_NAME};
 
 /// An image in a view: its documents, and its layers, which are read when somebody wants them.
@@ -51,8 +51,8 @@ pub struct LayerReader {
 }
 
 impl View {
-    /// Returns the images: manifests that the index lists, or an index nested in it, in order and each once. Attestations are
-    /// not images, and what a nested index lists need not be there. The documents are read and verified; of layers only that they are there, with the right size.
+    /// Returns the images: manifests that the index lists, or an index nested in it, in order and each once. Attestations and
+    /// other artifacts are not images ([`Manifest::is_image`]), and what a nested index lists need not be there. The documents are read and verified; of layers only that they are there, with the right size.
     ///
     /// What a nested index lists may not be there: Docker saves an image with the index of all its platforms, and of the
     /// images those that it has.
@@ -88,12 +88,14 @@ impl View {
                     let entries = index.manifests.into_iter().rev();
                     stack.extend(entries.map(|part| (part, Some(entry.digest.clone()))));
                 }
-                Document::Manifest(manifest) => images.push(self.image(entry, content, *manifest, &mut configs)?),
-                Document::Other(_) => {}
+                Document::Manifest(manifest) if manifest.is_image(&entry) => {
+                    images.push(self.image(entry, content, *manifest, &mut configs)?);
+                }
+                Document::Manifest(_) | Document::Other(_) => {}
             }
         }
         match missing {
-            Some(missing) if images.is_empty() => Err(missing),
+            Some(missing) if images.is_empty() => Err(self.by_platform(missing)),
             _ => Ok(images),
         }
     }
@@ -111,16 +113,14 @@ impl View {
     /// What keeps an index from being read. That it is not there is none.
     pub fn is_multi_platform(&self) -> Result<bool> {
         let mut images = 0;
+        let mut seen = HashSet::new();
         let entries = self.index().manifests.iter().filter(|entry| !entry.is_attestation());
-        for visit in walk(self, entries, Reach::Indexes) {
-            let Visit { entry, .. } = &visit;
-            let is_known = entry.media_type.is_manifest();
-            let is_attestation = entry.is_attestation();
-            let digest = entry.digest.clone();
-            let document = visit.leads_to()?;
-            let is_image =
-                is_known && self.content(&digest)?.is_some() || matches!(document, Some(Document::Manifest(_)));
-            if !is_attestation && is_image {
+        for visit in walk(self, entries, Reach::Manifests) {
+            let entry = visit.entry.clone();
+            if let Some(Document::Manifest(manifest)) = visit.leads_to()?
+                && manifest.is_image(&entry)
+                && seen.insert(entry.digest)
+            {
                 images += 1;
             }
             if images > 1 {
@@ -128,6 +128,42 @@ impl View {
             }
         }
         Ok(false)
+    }
+
+    /// Returns the manifests that the index lists, or an index nested in it, in order and each once, with their platforms where
+    /// they say them. Attestations run on nothing, and are left out.
+    ///
+    /// # Errors
+    ///
+    /// What keeps an index from being read. That it is not there is none.
+    pub fn platforms(&self) -> Result<Vec<(Descriptor, Option<Platform>)>> {
+        let mut platforms = Vec::new();
+        for visit in walk(self, &self.index().manifests, Reach::Indexes) {
+            let entry = visit.entry.clone();
+            if !entry.is_attestation() && !matches!(visit.leads_to()?, Some(Document::Index(_))) {
+                let platform = platform_of(self, &entry);
+                platforms.push((entry, platform));
+            }
+        }
+        Ok(platforms)
+    }
+
+    /// Returns the platforms that indexes list images for which are not there, each once and in the order of the lists.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`View::platforms`].
+    pub fn missing_platforms(&self) -> Result<Vec<Platform>> {
+        let mut missing = Vec::new();
+        for (entry, platform) in self.platforms()? {
+            if let Some(platform) = platform.filter(Platform::is_known)
+                && !is_stored(self, &entry)
+                && !missing.contains(&platform)
+            {
+                missing.push(platform);
+            }
+        }
+        Ok(missing)
     }
 
     /// Reads a document that an index lists; `None` if it is something else, or is to be had elsewhere.

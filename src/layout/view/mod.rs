@@ -18,6 +18,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::blobs::{DOCUMENT_BLOB_LIMIT, verify_bytes};
+use super::document::INDEX_FILE;
 use super::error::{Error, Reason, Result};
 use super::handle::Layout;
 use super::walk::Documents;
@@ -29,7 +30,7 @@ pub use content::{Content, ContentReader};
 pub(super) use contents::Missing;
 pub use files::{FileSystem, FileType, Stat};
 pub use images::{ArchiveImage, ImageLayer, LayerReader};
-pub use select::Selection;
+pub use select::{Selected, Selection};
 pub use store::ContentStore;
 
 /// An index and a way to read blobs. It does not change, and can be cloned for nothing.
@@ -76,6 +77,8 @@ pub struct View {
     sources: Vec<Arc<Source>>,
     /// What it is called where something is wrong with it.
     path: PathBuf,
+    /// What documents are called that were made here, where something is wrong with what they refer to.
+    made: Arc<HashMap<Digest, String>>,
 }
 
 /// Where blobs are.
@@ -135,7 +138,7 @@ impl View {
     }
 
     pub(super) fn new(index: Index, source: Source, path: PathBuf) -> Self {
-        Self { index: Arc::new(index), sources: vec![Arc::new(source)], path }
+        Self { index: Arc::new(index), sources: vec![Arc::new(source)], path, made: Arc::default() }
     }
 
     /// Returns the index.
@@ -165,7 +168,8 @@ impl View {
     /// Shows several views as one: the entries of their indexes in order, equal ones once. The other fields of the indexes,
     /// their annotations among them, are not those of the whole. A blob is read from the first view that has it.
     pub fn join(views: impl IntoIterator<Item = Self>) -> Self {
-        let mut joined = Self { index: Arc::new(Index::empty()), sources: Vec::new(), path: PathBuf::new() };
+        let mut joined =
+            Self { index: Arc::new(Index::empty()), sources: Vec::new(), path: PathBuf::new(), made: Arc::default() };
         let mut index = Index::empty();
         let mut seen: HashMap<Digest, Vec<usize>> = HashMap::new();
         for view in views {
@@ -177,6 +181,7 @@ impl View {
                 }
             }
             joined.sources.extend(view.sources);
+            joined.call(view.made.iter().map(|(digest, name)| (digest.clone(), name.clone())));
             if joined.path.as_os_str().is_empty() {
                 joined.path = view.path;
             }
@@ -189,6 +194,7 @@ impl View {
     pub fn with_blobs_of(&self, other: &Self) -> Self {
         let mut view = self.clone();
         view.sources.extend(other.sources.iter().cloned());
+        view.call(other.made.iter().map(|(digest, name)| (digest.clone(), name.clone())));
         view
     }
 
@@ -222,19 +228,63 @@ impl View {
     pub fn wrap(&self, annotations: Annotations) -> Self {
         let content = oci::to_blob(&*self.index);
         let media_type = self.index.media_type.clone().unwrap_or_else(MediaType::index);
-        let (mut wrapped, mut entry) = self.with_document(media_type, content);
+        let (mut wrapped, mut entry) = self.with_document(media_type, content, INDEX_FILE);
         entry.annotations = (!annotations.is_empty()).then_some(annotations);
         wrapped.index = Arc::new(Index { manifests: vec![entry], ..Index::empty() });
         wrapped
     }
 
-    /// Adds a document to the blobs, and returns its descriptor.
-    pub(super) fn with_document(&self, media_type: MediaType, content: Vec<u8>) -> (Self, Descriptor) {
+    /// Adds a document to the blobs, and returns its descriptor. What it was made of is what errors call it.
+    pub(super) fn with_document(&self, media_type: MediaType, content: Vec<u8>, made_of: &str) -> (Self, Descriptor) {
         let descriptor = Descriptor::new(media_type, Digest::sha256_of(&content), content.len() as u64);
         let blobs = HashMap::from([(descriptor.digest.clone(), Content::in_memory(content))]);
         let mut view = self.clone();
         view.sources.insert(0, Arc::new(Source::Blobs(blobs, None)));
+        view.call([(descriptor.digest.clone(), made_of.to_owned())]);
         (view, descriptor)
+    }
+
+    /// Adds documents to the blobs, each with the digest of that which it was made of.
+    fn with_documents(&self, made: Vec<(Vec<u8>, Digest)>) -> Self {
+        let mut view = self.clone();
+        if made.is_empty() {
+            return view;
+        }
+        let mut blobs = HashMap::new();
+        let mut names = HashMap::new();
+        for (content, made_of) in made {
+            let digest = Digest::sha256_of(&content);
+            names.insert(digest.clone(), made_of.to_string());
+            blobs.insert(digest, Content::in_memory(content));
+        }
+        view.sources.insert(0, Arc::new(Source::Blobs(blobs, None)));
+        view.call(names);
+        view
+    }
+
+    /// Notes what documents are called that were made here. One that there was before keeps its digest for a name.
+    fn call(&mut self, names: impl IntoIterator<Item = (Digest, String)>) {
+        let mut names = names.into_iter().peekable();
+        if names.peek().is_some() {
+            Arc::make_mut(&mut self.made).extend(names);
+        }
+    }
+
+    /// Returns what a document is called for people: by no digest that only this program knows.
+    pub(super) fn called<'a>(&'a self, document: &'a str) -> &'a str {
+        let mut name = document;
+        // What was made of what was made.
+        for _ in 0..=self.made.len() {
+            match name.parse::<Digest>().ok().and_then(|digest| self.made.get(&digest)) {
+                Some(made_of) if made_of != name => name = made_of,
+                _ => break,
+            }
+        }
+        name
+    }
+
+    fn missing(&self, digest: &Digest, referrer: &str) -> Error {
+        Error::MissingBlob { digest: digest.clone(), referrer: self.called(referrer).to_owned() }
     }
 
     /// Shows another index before the same blobs.
@@ -245,8 +295,7 @@ impl View {
 
 impl Documents for View {
     fn read(&self, digest: &Digest, referrer: &str) -> Result<Vec<u8>> {
-        let missing = || Error::MissingBlob { digest: digest.clone(), referrer: referrer.to_owned() };
-        let content = self.content(digest)?.ok_or_else(missing)?;
+        let content = self.content(digest)?.ok_or_else(|| self.missing(digest, referrer))?;
         if content.size() > DOCUMENT_BLOB_LIMIT {
             return Err(Error::TooLarge { what: format!("document {digest}"), limit: DOCUMENT_BLOB_LIMIT });
         }
@@ -254,5 +303,9 @@ impl Documents for View {
         std::io::Read::read_to_end(&mut content.reader(), &mut bytes).map_err(Error::io("read", &self.path))?;
         verify_bytes(digest, &bytes)?;
         Ok(bytes)
+    }
+
+    fn has(&self, digest: &Digest) -> Result<bool> {
+        Ok(self.content(digest)?.is_some())
     }
 }

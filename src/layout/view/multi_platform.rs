@@ -19,7 +19,7 @@ impl View {
             let mut manifests = view.index.manifests.clone();
             for entry in &mut manifests {
                 if entry.media_type.is_manifest() {
-                    entry.platform = platform_of(&view, entry);
+                    entry.platform = platform_of(&view, entry).or_else(|| entry.platform.take());
                 }
                 entry.rename(None);
             }

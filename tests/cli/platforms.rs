@@ -1,0 +1,424 @@
+//! What `--platform` takes, in all commands that have it, and what is no image for any platform.
+
+use std::fs;
+
+use serde_json::{Value, json};
+
+use crate::registry::*;
+use crate::support::*;
+use crate::views::only;
+
+/// Stores an image that says by its config what it runs on, and returns a descriptor that says it too.
+fn image_on(sandbox: &Sandbox, platform: &str) -> Value {
+    let platform = platform_value(platform);
+    with(image_that_says(sandbox, &platform), json!({"platform": platform}))
+}
+
+/// Stores an image with a config that says a platform.
+fn image_that_says(sandbox: &Sandbox, platform: &Value) -> Value {
+    let rootfs = json!({"type": "layers", "diff_ids": [layer(sandbox)["digest"]]});
+    let config = blob(sandbox, CONFIG_TYPE, &with(platform.clone(), json!({"rootfs": rootfs})).to_string());
+    document(sandbox, &manifest(&config, &[&layer(sandbox)]))
+}
+
+/// The fields of a platform: `OS ARCHITECTURE VARIANT VERSION FEATURES`, of which the last three may be `-`.
+fn platform_value(text: &str) -> Value {
+    let fields: Vec<&str> = text.split(' ').collect();
+    let mut value = json!({"os": fields[0], "architecture": fields[1]});
+    for (name, at) in [("variant", 2), ("os.version", 3)] {
+        if let Some(field) = fields.get(at).filter(|field| **field != "-") {
+            value = with(value, json!({name: field}));
+        }
+    }
+    match fields.get(4) {
+        Some(features) => with(value, json!({"os.features": features.split(',').collect::<Vec<_>>()})),
+        None => value,
+    }
+}
+
+/// The digest of the one image of an export.
+#[track_caller]
+fn exported(sandbox: &Sandbox, words: &str) -> String {
+    let _ = fs::remove_dir_all(sandbox.path("out"));
+    let value = sandbox.ok_json(&format!("layout {words}"));
+    let manifests = value["manifests"].as_array().expect("a list");
+    assert_eq!(manifests.len(), 1, "{words}: {value}");
+    let mut entry = manifests[0].clone();
+    // An index that has no other image stays as it is.
+    while entry["mediaType"] == INDEX_TYPE {
+        let index = sandbox.json(&format!("out/{}", crate::views::blob_path(&entry)));
+        assert_eq!(index["manifests"].as_array().map(Vec::len), Some(1), "{words}: {index}");
+        entry = index["manifests"][0].clone();
+    }
+    digest(&entry).to_owned()
+}
+
+/// Asks every command that chooses for a platform.
+#[track_caller]
+fn all_take(sandbox: &Sandbox, platform: &str, expected: &Value) {
+    let ask = format!("--platform {platform}");
+    let expected = digest(expected);
+    let took = |command: &str, found: &str| assert_eq!(found, expected, "{command} {ask}");
+    for command in ["descriptor", "info"] {
+        let value = sandbox.ok_json(&format!("layout manifest {command} --path image --ref v1 {ask}"));
+        took(command, digest(&value));
+    }
+    let got = sandbox.ok(&format!("layout manifest get --path image --ref v1 {ask}"));
+    took("get", &sha256(got.as_bytes()));
+    let inspected = sandbox.ok_json(&format!("layout inspect --path image:v1 {ask}"));
+    assert_eq!(inspected["images"].as_array().map(Vec::len), Some(1), "{ask}");
+    took("inspect", digest(&inspected["images"][0]));
+    for words in ["export --path image --output out", "export --path image --ref v1 --output out"] {
+        took(words, &exported(sandbox, &format!("{words} {ask}")));
+    }
+    took("import", &exported(sandbox, &format!("import --path out --file image {ask}")));
+}
+
+/// Lists entries by the name `v1`: as one index, in indexes in indexes, and without an index.
+fn list_in_every_way(sandbox: &Sandbox, entries: &[&Value], check: impl Fn()) {
+    let nested = |entries: &[&Value]| document(sandbox, &index(entries));
+    list(sandbox, &[&named(&nested(entries), "v1")]);
+    check();
+    let (first, others) = entries.split_first().expect("an entry");
+    list(sandbox, &[&named(&nested(&[&nested(others), first]), "v1")]);
+    check();
+    let all: Vec<Value> = entries.iter().map(|entry| named(entry, "v1")).collect();
+    list(sandbox, &all.iter().collect::<Vec<_>>());
+    check();
+}
+
+/// The platforms of some images; and platforms that are asked for, with the image that is best.
+type Table = (&'static [&'static str], &'static [(&'static str, usize)]);
+
+#[test]
+fn the_best_image_is_taken_by_all_commands_wherever_it_is_listed() {
+    let sandbox = Sandbox::new();
+    let tables: [Table; 4] = [
+        (
+            &["linux amd64 v3", "linux amd64", "linux amd64 v2", "linux 386"],
+            &[
+                ("linux/amd64", 1),
+                ("linux/amd64/v1", 1),
+                ("linux/amd64/v2", 2),
+                ("linux/amd64/v4", 0),
+                ("amd64", 1),
+                ("x86_64", 1),
+                ("i386", 3),
+            ],
+        ),
+        (
+            &["linux arm v8", "linux arm v5", "linux arm64 v8", "linux arm v6", "linux arm v7"],
+            &[
+                ("linux/arm", 4),
+                ("linux/arm/v6", 3),
+                ("linux/arm/v8", 0),
+                ("armhf", 4),
+                ("armel", 3),
+                ("arm/v5", 1),
+                ("aarch64", 2),
+                ("linux/arm64/v9", 2),
+            ],
+        ),
+        (
+            &["windows amd64 - 10.0.17763.1", "windows amd64 - 10.0.20348.2", "windows amd64 - 10.0.17763.9"],
+            &[
+                ("windows(10.0.17763)/amd64", 2),
+                ("windows(10.0.17763.1)/amd64", 0),
+                ("windows(10.0.17763.5)/amd64", 2),
+                ("windows(10.0.20348)/amd64", 1),
+                ("windows/amd64", 1),
+            ],
+        ),
+        (
+            &["windows amd64 - 1.2.3.4 win32k", "windows amd64 - 1.2.3.3"],
+            &[("windows/amd64", 1), ("windows(1.2.3.4)/amd64", 1), ("windows(1.2.3+win32k)/amd64", 0)],
+        ),
+    ];
+    for (platforms, asked) in tables {
+        let images: Vec<Value> = platforms.iter().map(|platform| image_on(&sandbox, platform)).collect();
+        let mut entries: Vec<&Value> = images.iter().collect();
+        for _ in 0..2 {
+            list_in_every_way(&sandbox, &entries, || {
+                asked.iter().for_each(|(platform, expected)| all_take(&sandbox, platform, &images[*expected]));
+            });
+            entries.reverse();
+        }
+    }
+}
+
+#[test]
+fn a_platform_that_only_the_config_says_is_chosen_as_well() {
+    let sandbox = Sandbox::new();
+    let [v3, v1] = ["linux amd64 v3", "linux amd64"].map(|text| image_that_says(&sandbox, &platform_value(text)));
+    list_in_every_way(&sandbox, &[&v3, &v1], || all_take(&sandbox, "linux/amd64", &v1));
+}
+
+#[test]
+fn a_lower_variant_is_named_in_a_note_and_in_the_json() {
+    let sandbox = Sandbox::new();
+    let v2 = image_on(&sandbox, "linux amd64 v2");
+    list(&sandbox, &[&named(&document(&sandbox, &index(&[&v2])), "v1")]);
+    let note = "No image for linux/amd64/v4; took linux/amd64/v2\n";
+    let said = json!({"asked": "linux/amd64/v4", "taken": "linux/amd64/v2"});
+    for words in [
+        "manifest get --path image --ref v1",
+        "manifest descriptor --path image --ref v1",
+        "manifest info --path image --ref v1",
+        "inspect --path image",
+        "export --path image --output out.tar",
+        "import --path other --file image",
+    ] {
+        let outcome = sandbox.run(&format!("layout {words} --platform linux/amd64/v4"));
+        assert_eq!((outcome.status, outcome.stderr.as_str()), (0, note), "{words}");
+        let exact = sandbox.run(&format!("layout {words} --platform linux/amd64/v2"));
+        assert_eq!((exact.status, exact.stderr.as_str()), (0, ""), "{words}");
+        let value = sandbox.ok_json(&format!("layout {words} --platform linux/amd64/v4"));
+        match words {
+            _ if words.starts_with("manifest get") => {}
+            _ if words.starts_with("manifest descriptor") => assert_eq!(value["platform"]["variant"], json!("v2")),
+            _ if words.starts_with("manifest info") => assert_eq!(value["lower_variant"], said),
+            _ => assert_eq!(value["lower_variants"], json!([said]), "{words}"),
+        }
+    }
+    // A higher one is none.
+    sandbox.refuses(
+        "layout export --path image:v1 --output none --platform linux/amd64",
+        "'image' is not there for linux/amd64; it is for linux/amd64/v2",
+    );
+}
+
+#[test]
+fn of_several_platforms_each_gets_its_best_and_of_several_names_each() {
+    let sandbox = Sandbox::new();
+    let [v1, v2, v3, arm] = ["linux amd64", "linux amd64 v2", "linux amd64 v3", "linux arm v6"]
+        .map(|platform| image_on(&sandbox, platform));
+    let both = document(&sandbox, &index(&[&v3, &arm, &v1]));
+    list(&sandbox, &[&named(&both, "one"), &named(&v2, "two"), &named(&v1, "three")]);
+    let export = |words: &str| {
+        let value = sandbox.ok_json(&format!("layout export --path image --output out --dry-run {words}"));
+        let manifests = value["manifests"].as_array().expect("a list").clone();
+        manifests.iter().map(|entry| digest(entry).to_owned()).collect::<Vec<_>>()
+    };
+    let digests = |entries: &[&Value]| entries.iter().map(|entry| digest(entry).to_owned()).collect::<Vec<_>>();
+    assert_eq!(export("--platform linux/amd64"), digests(&[&v1, &v1]));
+    assert_eq!(export("--platform linux/amd64/v2"), digests(&[&v1, &v2, &v1]));
+    assert_eq!(export("--platform linux/amd64/v3 --ref one"), digests(&[&v3]));
+    assert_eq!(export("--platform linux/amd64/v3 --platform linux/amd64 --platform arm --ref one"), digests(&[&both]));
+    // Without names they are as good as one index.
+    list(&sandbox, &[&v3, &v1, &v2, &arm]);
+    assert_eq!(export("--platform linux/amd64/v2"), digests(&[&v2]));
+    assert_eq!(export("--platform linux/arm --platform linux/amd64"), digests(&[&v1, &arm]));
+}
+
+#[test]
+fn an_image_that_is_listed_and_not_stored_is_named_by_its_platform() {
+    let sandbox = Sandbox::new();
+    let [amd64, arm64, arm] =
+        ["linux amd64", "linux arm64", "linux arm v7"].map(|platform| image_on(&sandbox, platform));
+    let all = document(&sandbox, &index(&[&amd64, &arm64, &arm]));
+    list(&sandbox, &[&named(&all, "v1")]);
+    for gone in [&arm64, &arm] {
+        fs::remove_file(sandbox.path(blob_name(digest(gone)))).expect("it was there");
+    }
+    let message = "the manifest for linux/arm64 is not stored in image; linux/amd64 is";
+    for words in ["inspect --path image", "export --path image --output out", "import --path out --file image"] {
+        sandbox.refuses(&format!("layout {words} --platform linux/arm64"), message);
+    }
+    let several = "--platform linux/amd64 --platform linux/arm64";
+    sandbox.refuses(&format!("layout export --path image --output out {several}"), message);
+    for command in ["get", "info"] {
+        sandbox.refuses(
+            &format!("layout manifest {command} --path image --ref v1 --platform linux/arm64"),
+            &format!("{message} (MANIFEST_UNKNOWN)"),
+        );
+    }
+    // The index says it all the same.
+    let value = sandbox.ok_json("layout manifest descriptor --path image --ref v1 --platform linux/arm64");
+    assert_eq!(value, arm64);
+    let way_out = format!("{message}; use --allow-missing or --platform");
+    sandbox.refuses("layout export --path image --output out", &way_out);
+    sandbox.refuses("layout export --path image --output out --no-attestations --wrap", &way_out);
+    sandbox.refuses(
+        "layout join --path image --output out",
+        &format!("{message}; take those that are with 'layout export --platform' first"),
+    );
+    sandbox.refuses(
+        "layout export --path image --output out --platform linux/s390x",
+        "'image' is not there for linux/s390x; it is for linux/amd64",
+    );
+    sandbox.ok("layout export --path image --output all.tar --allow-missing");
+    sandbox.ok("layout export --path image --output one.tar --platform linux/amd64");
+    let warning = "2 blobs that it refers to are not in all.tar: no image for linux/arm64, linux/arm/v7";
+    let value = sandbox.ok_json("layout import --path back --file all.tar");
+    assert_eq!(value["warnings"], json!([warning]));
+}
+
+#[test]
+fn no_message_has_the_digest_of_an_index_that_was_made_for_it() {
+    let sandbox = Sandbox::new();
+    let [amd64, arm64] = ["linux amd64", "linux arm64"].map(|platform| image_on(&sandbox, platform));
+    // It does not say what it is for, and is not there.
+    let absent = json!({"mediaType": MANIFEST_TYPE, "digest": sha256(b"absent"), "size": 6});
+    let attestation = crate::views::attestation(&sandbox, &amd64);
+    let all = document(&sandbox, &index(&[&amd64, &arm64, &absent, &attestation]));
+    list(&sandbox, &[&named(&all, "v1")]);
+    let message = format!("blob {} referenced by {} does not exist", sha256(b"absent"), digest(&all));
+    for words in ["", "--no-attestations", "--no-attestations --wrap", "--wrap"] {
+        sandbox.refuses(&format!("layout export --path image --output out {words}"), &message);
+    }
+    fs::remove_file(sandbox.path(blob_name(digest(&attestation)))).expect("it was there");
+    sandbox.refuses(
+        "layout export --path image --output out --platform linux/amd64",
+        &format!("blob {} referenced by {} does not exist", digest(&attestation), digest(&all)),
+    );
+    sandbox.refuses(
+        "layout export --path image --output out --unwrap --wrap",
+        &format!("blob {} referenced by index.json does not exist", sha256(b"absent")),
+    );
+}
+
+#[test]
+fn an_empty_operating_system_or_architecture_is_no_platform() {
+    let sandbox = Sandbox::new();
+    let amd64 = image_on(&sandbox, "linux amd64");
+    for empty in [json!({"os": "", "architecture": ""}), json!({"os": "linux", "architecture": ""})] {
+        let nothing = image_that_says(&sandbox, &empty);
+        let says_nothing = with(nothing.clone(), json!({"platform": empty}));
+        // The config says what the entry does not.
+        let said_inside = with(image_that_says(&sandbox, &platform_value("linux arm64")), json!({"platform": empty}));
+        let all = document(&sandbox, &index(&[&says_nothing, &amd64, &said_inside]));
+        list(&sandbox, &[&named(&all, "v1"), &nothing]);
+        let tree = sandbox.ok("layout show --tree --path image");
+        assert!(!tree.contains("linux/ ") && !tree.contains(" / ") && !tree.contains("unknown"), "{tree}");
+        assert!(tree.contains("linux/arm64") && tree.contains("3 images"), "{tree}");
+        all_take(&sandbox, "linux/arm64", &said_inside);
+        all_take(&sandbox, "linux/amd64", &amd64);
+        sandbox.refuses(
+            "layout inspect --path image --platform linux/s390x",
+            "'image' is not there for linux/s390x; it is for linux/amd64, linux/arm64",
+        );
+        let info = sandbox.ok_json("layout manifest info --path image --ref v1");
+        assert_eq!(info["platforms"], json!(["linux/amd64"]));
+        let info = sandbox.ok_json(&format!("layout manifest info --path image --ref {}", digest(&nothing)));
+        assert_eq!(info["platform"], Value::Null);
+        let inspected = sandbox.ok_json(&format!("layout inspect --path image --ref {}", digest(&nothing)));
+        assert_eq!(inspected["images"][0]["platform"], Value::Null);
+        // What is stored anew says no platform that there is none.
+        sandbox.write("m.json", sandbox.blob(digest(&nothing)));
+        sandbox.ok("layout manifest put --path image --file m.json --tag put");
+        let entries = sandbox.json("image/index.json")["manifests"].as_array().expect("a list").clone();
+        assert!(
+            entries
+                .iter()
+                .filter(|entry| digest(entry) == digest(&nothing))
+                .all(|entry| entry.get("platform").is_none())
+        );
+        list(&sandbox, &[&named(&all, "v1")]);
+        sandbox.ok("layout export --path image --output kept");
+        let kept: Value =
+            serde_json::from_slice(&sandbox.read(&format!("kept/{}", crate::views::blob_path(&all)))).expect("JSON");
+        assert_eq!(kept["manifests"][0]["platform"], empty);
+        fs::remove_dir_all(sandbox.path("kept")).expect("it was made");
+    }
+}
+
+#[test]
+fn what_has_layers_of_which_none_is_one_is_no_image() {
+    let sandbox = Sandbox::new();
+    let amd64 = image_on(&sandbox, "linux amd64");
+    let signature = blob(&sandbox, "application/vnd.dev.cosign.simplesigning.v1+json", "{}");
+    let config = |text: &str| blob(&sandbox, CONFIG_TYPE, text);
+    let like = config(r#"{"architecture":"arm64","os":"linux","rootfs":{"type":"layers","diff_ids":[]}}"#);
+    let signed = document(&sandbox, &manifest(&like, &[&signature]));
+    let typed = document(&sandbox, &with(manifest(&like, &[&layer(&sandbox)]), json!({"artifactType": "a/b"})));
+    let without_layers = document(&sandbox, &manifest(&like, &[]));
+    // Some programs say the type of the config.
+    let said = with(
+        document(
+            &sandbox,
+            &manifest(
+                &config(r#"{"architecture":"s390x","os":"linux","rootfs":{"type":"layers","diff_ids":[]}}"#),
+                &[],
+            ),
+        ),
+        json!({"artifactType": CONFIG_TYPE}),
+    );
+    for (entries, images) in [
+        (vec![&amd64, &signed], 1),
+        (vec![&signed, &amd64, &typed], 1),
+        (vec![&signed], 0),
+        (vec![&typed], 0),
+        (vec![&amd64, &without_layers], 2),
+        (vec![&amd64, &signed, &without_layers, &said], 3),
+    ] {
+        list_in_every_way(&sandbox, &entries, || {
+            let tree = sandbox.ok_json("layout show --tree --path image");
+            assert_eq!(tree["totals"]["images"], json!(images));
+            let inspected = sandbox.ok_json("layout inspect --path image");
+            assert_eq!(inspected["images"].as_array().map(Vec::len), Some(images));
+            assert_eq!(inspected["multi_platform"], json!(images > 1));
+        });
+    }
+    list(&sandbox, &[&named(&signed, "v1")]);
+    sandbox.refuses(
+        "layout manifest get --path image --ref v1 --platform linux/arm64",
+        "'v1' is not there for linux/arm64; it is for no platform that it says (MANIFEST_UNKNOWN)",
+    );
+    assert_eq!(sandbox.ok_json("layout manifest info --path image --ref v1")["platform"], Value::Null);
+    assert_eq!(sandbox.json("image/index.json")["manifests"], json!(only(&named(&signed, "v1"))));
+}
+
+#[test]
+fn versions_of_an_operating_system_are_joined_and_shown() {
+    let sandbox = Sandbox::new();
+    let [first, second, features] =
+        ["windows amd64 - 10.0.17763.1", "windows amd64 - 10.0.20348.1", "windows amd64 - 10.0.20348.1 win32k"]
+            .map(|platform| image_that_says(&sandbox, &platform_value(platform)));
+    let same = with(image_on(&sandbox, "linux arm64 v8"), json!({"annotations": {"k": "v"}}));
+    let arm64 = image_on(&sandbox, "linux arm64");
+    for (name, entries) in
+        [("a", vec![&first]), ("b", vec![&second]), ("c", vec![&features]), ("d", vec![&same]), ("e", vec![&arm64])]
+    {
+        list(&sandbox, &entries);
+        sandbox.ok(&format!("layout export --path image --output {name}"));
+    }
+    let shown = ["windows(10.0.17763.1)/amd64", "windows(10.0.20348.1)/amd64", "windows(10.0.20348.1+win32k)/amd64"];
+    let outcome = sandbox.run("layout join -p a -p b -p c -o joined --ref-name v1");
+    assert_eq!((outcome.status, outcome.stderr.as_str()), (0, ""));
+    let info = sandbox.ok_json("layout manifest info --path joined --ref v1");
+    assert_eq!(info["platforms"], json!(shown));
+    let tree = sandbox.ok("layout show --tree --path joined");
+    let inspected = sandbox.ok("layout inspect --path joined");
+    for platform in shown {
+        assert!(tree.contains(platform) && inspected.contains(platform), "{tree}{inspected}");
+    }
+    let tree = sandbox.ok_json("layout show --tree --path joined");
+    assert_eq!(tree["roots"][0]["children"][2]["platform"], platform_value("windows amd64 - 10.0.20348.1 win32k"));
+    // What nothing tells apart is warned of, however it is written.
+    let outcome = sandbox.run("layout join -p d -p e -o other");
+    let warning = "Warning: several images are for linux/arm64: programs will take the first\n";
+    assert_eq!((outcome.status, outcome.stderr.as_str()), (0, warning));
+}
+
+#[test]
+fn words_of_other_programs_are_refused_when_a_config_is_written() {
+    let sandbox = Sandbox::staged();
+    let generate = |words: &str, message: &str| {
+        sandbox.refuses(&format!("layout generate config --path image {words}"), message);
+    };
+    let message = |word: &str, kind: &str, right: &str| {
+        format!("'{word}' is not the word that image configs have for this {kind}; use {right}")
+    };
+    for (word, right) in
+        [("x86_64", "amd64"), ("aarch64", "arm64"), ("armhf", "arm"), ("i386", "386"), ("AMD64", "amd64")]
+    {
+        generate(&format!("--architecture {word}"), &message(word, "architecture", right));
+    }
+    generate("--os macos", &message("macos", "operating system", "darwin"));
+    sandbox.ok("layout generate config --path image --architecture riscv128 --os unheard-of");
+    sandbox.refuses(
+        "layout update config --path image --architecture x86-64",
+        &message("x86-64", "architecture", "amd64"),
+    );
+    sandbox.refuses("layout update config --path image --os Linux", &message("Linux", "operating system", "linux"));
+}
