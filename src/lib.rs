@@ -60,6 +60,7 @@
 mod abandon;
 pub mod compress;
 mod fs;
+mod json;
 pub mod layout;
 pub mod oci;
 

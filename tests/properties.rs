@@ -140,7 +140,7 @@ fn holds(name: &str) {
         data
     });
     let inputs = prop_oneof![9 => changed, 1 => prop::collection::vec(any::<u8>(), 0..700)];
-    let cases = if ["digest", "reference"].contains(&name) { CASES_OF_NAMES } else { CASES };
+    let cases = if ["digest", "json", "reference"].contains(&name) { CASES_OF_NAMES } else { CASES };
     let config = Config { cases, failure_persistence: None, rng_seed: RngSeed::Fixed(1), ..Config::default() };
     let outcome = TestRunner::new(config).run(&inputs, |data| {
         target(&data);
@@ -179,4 +179,4 @@ macro_rules! targets {
     };
 }
 
-targets!(index, manifest, config, stage, digest, reference, tar_sniffing, gzip_join);
+targets!(json, index, manifest, config, stage, digest, reference, tar_sniffing, gzip_join);

@@ -1,10 +1,11 @@
 //! The one place that writes: results to stdout; notes, warnings and progress to stderr.
 
 use std::fmt::Write as _;
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, BufWriter, IsTerminal, Write};
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
+use regshape::oci::write_json_pretty;
 use serde::Serialize;
 
 use super::Global;
@@ -15,6 +16,11 @@ use super::progress::Progress;
 pub(crate) trait Screen: Serialize {
     /// Returns what people read, without the last newline.
     fn text(&self) -> String;
+
+    /// Returns whether the text is the JSON.
+    fn is_json(&self) -> bool {
+        false
+    }
 
     /// Returns what was done all the same but may not be meant. In the JSON it is a field.
     fn warning(&self) -> Option<String> {
@@ -49,16 +55,18 @@ impl Ui {
     /// Writes the result of a command, in the one form that was asked for, and then its warning.
     pub(crate) fn result(&self, result: &impl Screen) -> anyhow::Result<()> {
         let warnings = self.warnings.lock().expect("nobody panics with the lock").split_off(0);
-        let mut text = match warnings.as_slice() {
-            _ if !self.json => result.text(),
-            [] => json(result)?,
-            warnings => json(&Told { result, warnings })?,
-        };
-        // A list without entries has no line.
-        if !text.is_empty() {
-            text.push('\n');
+        match warnings.as_slice() {
+            _ if !self.json && !result.is_json() => {
+                let mut text = result.text();
+                // A list without entries has no line.
+                if !text.is_empty() {
+                    text.push('\n');
+                }
+                write_stdout(text.as_bytes())?;
+            }
+            warnings if self.json && !warnings.is_empty() => write_json(&Told { result, warnings })?,
+            _ => write_json(result)?,
         }
-        write_stdout(text.as_bytes())?;
         result.warning().iter().chain(&warnings).for_each(|warning| self.warn(warning));
         Ok(())
     }
@@ -137,25 +145,47 @@ pub(crate) fn write_stderr(line: &str) {
     let _ = io::stderr().write_all(format!("{line}\n").as_bytes());
 }
 
-/// Writes a value as JSON with two spaces. Characters that a terminal would obey and JSON does not make anybody escape are
+/// Writes a value to stdout as [`json`] returns it, in pieces: it may become many times as long as what it was read from.
+fn write_json(value: &impl Serialize) -> anyhow::Result<()> {
+    let mut stdout = BufWriter::with_capacity(1 << 16, io::stdout().lock());
+    let written = write_json_pretty(value, &mut Escaping(&mut stdout));
+    written.and_then(|()| stdout.write_all(b"\n")).and_then(|()| stdout.flush()).map_err(stdout_error)
+}
+
+/// Returns a value as JSON with two spaces. Characters that a terminal would obey and JSON does not make anybody escape are
 /// escaped too: the value is the same.
-pub(crate) fn json(value: &impl Serialize) -> serde_json::Result<String> {
-    let text = serde_json::to_string_pretty(value)?;
-    // What JSON leaves as it is begins with one of these bytes. Whole chunks are looked at, which processors are good at.
-    let is_suspect = |bytes: &[u8]| bytes.iter().fold(false, |any, byte| any | matches!(byte, 0x7f | 0xc2 | 0xe2));
-    if !text.as_bytes().chunks(4096).any(is_suspect) {
-        return Ok(text);
-    }
-    let is_obeyed = |character: char| character > '~' && is_obeyed(character);
-    let mut escaped = String::with_capacity(text.len() + 5);
-    for character in text.chars() {
-        if is_obeyed(character) {
-            let _ = write!(escaped, "\\u{:04x}", u32::from(character));
-        } else {
-            escaped.push(character);
+pub(crate) fn json(value: &impl Serialize) -> io::Result<String> {
+    let mut text = Vec::new();
+    write_json_pretty(value, &mut Escaping(&mut text))?;
+    Ok(String::from_utf8(text).expect("JSON is UTF-8"))
+}
+
+/// Escapes what JSON leaves as it is and a terminal would obey. It is written to in pieces of whole characters.
+struct Escaping<'a>(&'a mut dyn Write);
+
+impl Write for Escaping<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        // Such characters begin with one of these bytes. Whole chunks are looked at, which processors are good at.
+        let is_suspect = |bytes: &[u8]| bytes.iter().fold(false, |any, byte| any | matches!(byte, 0x7f | 0xc2 | 0xe2));
+        if !bytes.chunks(4096).any(is_suspect) {
+            self.0.write_all(bytes)?;
+            return Ok(bytes.len());
         }
+        let is_obeyed = |character: char| character > '~' && is_obeyed(character);
+        let text = std::str::from_utf8(bytes).map_err(io::Error::other)?;
+        let mut left = text;
+        while let Some(at) = left.find(is_obeyed) {
+            let character = left[at..].chars().next().expect("it was found");
+            write!(self.0, "{}\\u{:04x}", &left[..at], u32::from(character))?;
+            left = &left[at + character.len_utf8()..];
+        }
+        self.0.write_all(left.as_bytes())?;
+        Ok(bytes.len())
     }
-    Ok(escaped)
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush()
+    }
 }
 
 /// Tells whether a terminal does something with a character instead of showing it: controls, and marks that turn the

@@ -1,7 +1,5 @@
 //! Generating and updating the image config.
 
-use serde_json::{Map, Value};
-
 use super::error::{Error, Reason, Result};
 use super::handle::{Layout, Lock};
 use super::stage::{Stage, StagedConfig, Updated};
@@ -66,7 +64,10 @@ impl Layout {
         let index = self.read_index()?;
         self.complete_diff_ids(&mut stage.layers, &mut diff_ids)?;
         let diff_ids = stage.layers.iter().filter_map(|layer| layer.diff_id.clone()).collect();
-        let labels = (!options.labels.is_empty()).then(|| labels_object(options.labels));
+        let section = match options.labels {
+            labels if labels.is_empty() => None,
+            labels => Some(with_field(UnknownFields::new(), "Labels", &labels)),
+        };
         let config = ImageConfig {
             created: options.created,
             architecture: options.architecture,
@@ -74,7 +75,7 @@ impl Layout {
             os_version: None,
             os_features: None,
             variant: None,
-            config: labels.map(|labels| Map::from_iter([("Labels".to_owned(), labels)])),
+            config: section,
             rootfs: RootFs { kind: "layers".to_owned(), diff_ids, extra: UnknownFields::new() },
             extra: UnknownFields::new(),
         };
@@ -97,8 +98,7 @@ impl Layout {
         let content = self.read_document_blob(&config.digest, "the staging file")?;
         let malformed =
             |reason| Error::MalformedDocument { digest: config.digest.clone(), kind: "image config", reason };
-        let before: Map<String, Value> =
-            serde_json::from_slice(&content).map_err(|error| malformed(Reason::from(error)))?;
+        let before: UnknownFields = oci::from_json(&content).map_err(|error| malformed(Reason::from(error)))?;
         let mut after = before.clone();
         changes.apply(&mut after).map_err(malformed)?;
         if after == before {
@@ -138,42 +138,44 @@ impl Layout {
 }
 
 impl ConfigChanges {
-    fn apply(self, config: &mut Map<String, Value>) -> Result<(), Reason> {
+    fn apply(self, config: &mut UnknownFields) -> Result<(), Reason> {
         for (key, value) in [("architecture", self.architecture), ("os", self.os)] {
             if let Some(value) = value {
-                config.insert(key.to_owned(), value.into());
+                config.insert(key, &value)?;
             }
         }
         if self.labels.is_empty() && !self.replace_labels {
             return Ok(());
         }
-        let section = match config.get_mut("config") {
-            Some(Value::Object(section)) => section,
-            None | Some(Value::Null) if self.labels.is_empty() => return Ok(()),
-            None | Some(Value::Null) => {
-                config.insert("config".to_owned(), Value::Object(Map::new()));
-                config["config"].as_object_mut().expect("it was just made")
-            }
-            Some(_) => return Err(Reason::new("config is not an object")),
+        let is_not_object = |name: &str| Reason::new(format!("{name} is not an object"));
+        let section = config.get::<Option<UnknownFields>>("config").map_err(|_| is_not_object("config"))?;
+        let Some(mut section) = section.flatten().or((!self.labels.is_empty()).then(UnknownFields::new)) else {
+            return Ok(());
         };
-        let mut labels = match section.get("Labels") {
-            Some(Value::Object(labels)) if !self.replace_labels => labels.clone(),
-            Some(Value::Object(_) | Value::Null) | None => Map::new(),
-            Some(_) => return Err(Reason::new("config.Labels is not an object")),
-        };
-        labels.extend(self.labels.into_iter().map(|(key, value)| (key, value.into())));
+        let labels = section.get::<Option<UnknownFields>>("Labels").map_err(|_| is_not_object("config.Labels"))?;
+        let mut labels = labels.flatten().filter(|_| !self.replace_labels).unwrap_or_default();
+        labels.extend(&fields(&self.labels));
         if labels.is_empty() {
             section.remove("Labels");
         } else {
-            section.insert("Labels".to_owned(), Value::Object(labels));
+            section.insert("Labels", &labels)?;
         }
         if section.is_empty() {
             config.remove("config");
+        } else {
+            config.insert("config", &section)?;
         }
         Ok(())
     }
 }
 
-fn labels_object(labels: Annotations) -> Value {
-    Value::Object(labels.into_iter().map(|(key, value)| (key, value.into())).collect())
+/// Returns labels as fields.
+fn fields(labels: &Annotations) -> UnknownFields {
+    let text = oci::to_blob(labels);
+    oci::from_json(&text).expect("it was just written")
+}
+
+fn with_field(mut fields: UnknownFields, name: &str, value: &Annotations) -> UnknownFields {
+    fields.insert(name, value).expect("texts can be written");
+    fields
 }

@@ -1,7 +1,7 @@
 //! The two documents of a layout that change: `index.json` and the staging file. Reading them, and replacing them whole.
 
 use std::fs;
-use std::io::{self, Write};
+use std::io::{self, BufWriter, Write};
 use std::path::PathBuf;
 use std::sync::{Mutex, MutexGuard};
 
@@ -15,7 +15,8 @@ use super::handle::{Layout, Lock};
 use super::metrics::Phase;
 use super::stage::{SCHEMA_VERSION, Stage};
 use crate::fs::{FileVersion, TempFile, open_inside, read_at_most, target_inside};
-use crate::oci::{Index, MediaType};
+use crate::json::{self, Node};
+use crate::oci::{Algorithm, Digest, Hasher, Index, MediaType, from_json};
 
 /// The entry point of a layout (image-spec, image-layout.md, "index.json file").
 pub(super) const INDEX_FILE: &str = "index.json";
@@ -25,6 +26,9 @@ pub(super) const STAGE_FILE: &str = ".regshape-stage.json";
 
 /// The largest `index.json` or staging file that is read: room for some hundred thousand entries.
 pub(super) const DOCUMENT_LIMIT: u64 = 128 * 1024 * 1024;
+
+/// The largest `index.json` or `manifest.json` of an archive, read or written: what comes as an archive comes from elsewhere.
+pub(super) const ARCHIVE_DOCUMENT_LIMIT: u64 = 64 * 1024 * 1024;
 
 impl Layout {
     /// Reads `index.json`.
@@ -102,9 +106,9 @@ impl Layout {
         let version = match &stage {
             Ok(stage) => stage.schema_version,
             // A file of another version need not look like ours.
-            Err(_) => serde_json::from_slice::<serde_json::Value>(&content)
+            Err(_) => Node::parse(&content)
                 .ok()
-                .and_then(|value| value.get("schema_version")?.as_u64())
+                .and_then(|value| value.get("schema_version")?.text().parse().ok())
                 .unwrap_or(SCHEMA_VERSION),
         };
         if version != SCHEMA_VERSION {
@@ -236,12 +240,12 @@ enum Document {
 }
 
 fn parse<T: DeserializeOwned>(content: &[u8]) -> Result<T, Reason> {
-    Ok(serde_json::from_slice(content)?)
+    Ok(from_json(content)?)
 }
 
 /// Writes a document as people read it: two spaces, a newline at the end.
 fn write_pretty(document: &impl Serialize, writer: &mut dyn Write) -> io::Result<()> {
-    serde_json::to_writer_pretty(&mut *writer, document)?;
+    json::write_json_pretty(document, writer)?;
     writer.write_all(b"\n")
 }
 
@@ -250,6 +254,27 @@ pub(super) fn pretty(document: &impl Serialize) -> Vec<u8> {
     let mut content = Vec::new();
     write_pretty(document, &mut content).expect("documents have string keys only");
     content
+}
+
+/// Tells whether an index is the same as before: equal indexes have equal fingerprints. A copy would take as much memory again.
+pub(super) fn fingerprint(index: &Index) -> Digest {
+    struct Hashing(Hasher);
+
+    impl Write for Hashing {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.update(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    let mut writer = BufWriter::with_capacity(64 * 1024, Hashing(Hasher::new(Algorithm::Blake3)));
+    json::write_compact(index, &mut writer).expect("memory can be written");
+    let Ok(Hashing(hasher)) = writer.into_inner() else { unreachable!("memory can be written") };
+    hasher.finish()
 }
 
 /// Locks what nobody panics with.

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::compress::{BoundError, Encoding};
-use crate::oci::{Digest, DigestError, MediaType, NameError, Platform, RefNameError, RepositoryName};
+use crate::oci::{Digest, DigestError, JsonError, MediaType, NameError, Platform, RefNameError, RepositoryName};
 
 /// The result of work on a layout.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -560,8 +560,8 @@ impl Reason {
     }
 }
 
-impl From<serde_json::Error> for Reason {
-    fn from(error: serde_json::Error) -> Self {
+impl From<JsonError> for Reason {
+    fn from(error: JsonError) -> Self {
         Self(error.to_string())
     }
 }

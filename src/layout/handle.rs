@@ -5,14 +5,13 @@ use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use serde_json::Value;
-
 use super::checked::CheckedDocuments;
 use super::error::{Error, Result};
 use super::lock::WriteOptions;
 use super::metrics::{Metrics, Phase};
 use crate::abandon::Section;
 use crate::fs::{TempFile, open_inside, read_at_most, sync_directory, sync_name};
+use crate::json::Node;
 
 /// The file that makes a directory a layout (image-spec, image-layout.md, "oci-layout file").
 pub(super) const MARKER_FILE: &str = "oci-layout";
@@ -283,13 +282,16 @@ pub(super) fn marker() -> String {
 /// [`Error::MalformedMarker`]; [`Error::LayoutVersion`].
 pub(super) fn check_version(content: &[u8], path: &Path) -> Result<()> {
     let malformed = |reason: String| Error::MalformedMarker { path: path.to_owned(), reason };
-    let marker: Value = serde_json::from_slice(content).map_err(|error| malformed(error.to_string()))?;
-    let fields = marker.as_object().ok_or_else(|| malformed("it is not a JSON object".to_owned()))?;
-    match fields.get("imageLayoutVersion") {
-        Some(Value::String(version)) if version == LAYOUT_VERSION => Ok(()),
-        Some(Value::String(version)) => Err(Error::LayoutVersion { found: version.clone(), expected: LAYOUT_VERSION }),
-        Some(_) => Err(malformed("imageLayoutVersion is not a string".to_owned())),
-        None => Err(malformed("it has no imageLayoutVersion".to_owned())),
+    let marker = Node::parse(content).map_err(|error| malformed(error.to_string()))?;
+    if !marker.is_object() {
+        return Err(malformed("it is not a JSON object".to_owned()));
+    }
+    let version = marker.get("imageLayoutVersion");
+    let version = version.ok_or_else(|| malformed("it has no imageLayoutVersion".to_owned()))?;
+    match version.as_str() {
+        Some(version) if version == LAYOUT_VERSION => Ok(()),
+        Some(version) => Err(Error::LayoutVersion { found: version.into_owned(), expected: LAYOUT_VERSION }),
+        None => Err(malformed("imageLayoutVersion is not a string".to_owned())),
     }
 }
 

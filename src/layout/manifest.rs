@@ -150,7 +150,7 @@ impl Layout {
 
     fn read_manifest(&self, digest: &Digest) -> Result<Manifest> {
         let content = self.read_document_blob(digest, "index.json")?;
-        serde_json::from_slice(&content).map_err(|error| Error::MalformedDocument {
+        oci::from_json(&content).map_err(|error| Error::MalformedDocument {
             digest: digest.clone(),
             kind: "image manifest",
             reason: Reason::from(error),
@@ -190,7 +190,7 @@ impl Layout {
         if actual != config.size {
             return Err(Error::SizeMismatch { digest: config.digest, expected: config.size, actual });
         }
-        let image: ImageConfig = serde_json::from_slice(&content).map_err(|error| Error::MalformedDocument {
+        let image: ImageConfig = oci::from_json(&content).map_err(|error| Error::MalformedDocument {
             digest: config.digest.clone(),
             kind: "image config",
             reason: Reason::from(error),

@@ -10,7 +10,7 @@ use serde::Serialize;
 use super::error::{Error, Result};
 use super::handle::Layout;
 use super::walk::{Document, Reach, Visit};
-use crate::oci::{Descriptor, Digest, ImageConfig, Index, MediaType, Platform};
+use crate::oci::{Descriptor, Digest, ImageConfig, Index, MediaType, Platform, from_json};
 
 /// How deep the tree is drawn. What is nested deeper goes on as a root of its own, so that neither the lines nor the JSON
 /// grow with the nesting. Nobody nests three levels on purpose.
@@ -308,7 +308,7 @@ impl Holdings {
         }
         let platform = match layout.read_document_blob(digest, "") {
             // Artifacts of some programs have an image's config type and nothing of an image.
-            Ok(content) => serde_json::from_slice(&content).ok().and_then(|config: ImageConfig| config.platform()),
+            Ok(content) => from_json(&content).ok().and_then(|config: ImageConfig| config.platform()),
             Err(error) => {
                 self.blobs.insert(digest.clone(), Blob::Unreadable(reason(&error)));
                 None

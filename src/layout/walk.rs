@@ -3,13 +3,13 @@
 use std::collections::{HashSet, VecDeque};
 
 use serde::de::DeserializeOwned;
-use serde_json::{Map, Value};
 
 use super::blobs::verify_bytes;
 use super::error::{Error, Reason, Result};
 use super::handle::{Layout, Lock};
 use super::stage::Stage;
-use crate::oci::{Annotations, Descriptor, Digest, Index, Manifest, MediaType, embedded};
+use crate::json::Node;
+use crate::oci::{Annotations, Descriptor, Digest, Index, Manifest, MediaType, embedded, from_json};
 
 /// A document that refers to blobs.
 pub(super) enum Document {
@@ -32,35 +32,27 @@ pub(super) struct OtherDocument {
 
 impl OtherDocument {
     /// Reads what such a document says; `None` if it names nothing.
-    fn of(fields: Map<String, Value>) -> Option<Self> {
-        let digests = digests(fields.values());
-        fn field<T: DeserializeOwned>(fields: &Map<String, Value>, name: &str) -> Option<T> {
-            serde_json::from_value(fields.get(name)?.clone()).ok()
+    fn of(fields: Node<'_>) -> Option<Self> {
+        let digests = digests(fields);
+        fn field<T: DeserializeOwned>(fields: Node<'_>, name: &str) -> Option<T> {
+            from_json(fields.get(name)?.text().as_bytes()).ok()
         }
         (!digests.is_empty()).then(|| Self {
-            artifact_type: field(&fields, "artifactType"),
-            blobs: field(&fields, "blobs").unwrap_or_default(),
-            subject: field(&fields, "subject"),
-            annotations: field(&fields, "annotations"),
+            artifact_type: field(fields, "artifactType"),
+            blobs: field(fields, "blobs").unwrap_or_default(),
+            subject: field(fields, "subject"),
+            annotations: field(fields, "annotations"),
             digests,
         })
     }
 }
 
-/// Returns every text in some values that is a digest of a known algorithm.
-fn digests<'a>(values: impl IntoIterator<Item = &'a Value>) -> HashSet<Digest> {
-    let mut queue: Vec<&Value> = values.into_iter().collect();
+/// Returns every text in a value that is a digest of a known algorithm.
+fn digests(value: Node<'_>) -> HashSet<Digest> {
     let mut digests = HashSet::new();
-    while let Some(value) = queue.pop() {
-        match value {
-            Value::String(text) => {
-                digests.extend(text.parse::<Digest>().ok().filter(|digest| digest.algorithm().is_some()));
-            }
-            Value::Array(values) => queue.extend(values),
-            Value::Object(fields) => queue.extend(fields.values()),
-            _ => {}
-        }
-    }
+    value.each_text(|text| {
+        digests.extend(text.parse::<Digest>().ok().filter(|digest| digest.algorithm().is_some()));
+    });
     digests
 }
 
@@ -73,9 +65,9 @@ impl Document {
     /// Reads a document as what its media type says.
     pub(super) fn parse(descriptor: &Descriptor, content: &[u8]) -> Result<Self> {
         let parsed = if descriptor.media_type.is_index() {
-            serde_json::from_slice(content).map(|index| Self::Index(Box::new(index)))
+            from_json(content).map(|index| Self::Index(Box::new(index)))
         } else {
-            serde_json::from_slice(content).map(|manifest| Self::Manifest(Box::new(manifest)))
+            from_json(content).map(|manifest| Self::Manifest(Box::new(manifest)))
         };
         parsed.map_err(|error| Error::MalformedDocument {
             digest: descriptor.digest.clone(),
@@ -90,8 +82,8 @@ impl Document {
         if Self::is_one(&entry.media_type) {
             return Self::parse(entry, content).map(Some);
         }
-        let Ok(Value::Object(fields)) = serde_json::from_slice(content) else { return Ok(None) };
-        if let Some(media_type) = Self::kind_of(&fields)
+        let Some(fields) = Node::parse(content).ok().filter(|value| value.is_object()) else { return Ok(None) };
+        if let Some(media_type) = Self::kind_of(fields)
             && let Ok(document) = Self::parse(&Descriptor { media_type, ..entry.clone() }, content)
         {
             return Ok(Some(document));
@@ -101,16 +93,16 @@ impl Document {
 
     /// Tells what a document says that it is, or looks like.
     pub(super) fn media_type_of(content: &[u8]) -> Result<MediaType, Reason> {
-        let fields: Map<String, Value> = serde_json::from_slice(content)?;
-        let said = fields.get("mediaType").and_then(Value::as_str).and_then(|text| text.parse().ok());
-        said.or_else(|| Self::kind_of(&fields)).ok_or_else(|| Reason::new("it does not say its mediaType"))
+        let fields = Node::object(content)?;
+        let said = fields.get("mediaType").and_then(Node::as_str).and_then(|text| text.parse().ok());
+        said.or_else(|| Self::kind_of(fields)).ok_or_else(|| Reason::new("it does not say its mediaType"))
     }
 
     /// Tells by its fields what a document is that does not say its media type.
-    pub(super) fn kind_of(fields: &Map<String, Value>) -> Option<MediaType> {
-        if fields.contains_key("manifests") {
+    pub(super) fn kind_of(fields: Node<'_>) -> Option<MediaType> {
+        if fields.get("manifests").is_some() {
             Some(MediaType::index())
-        } else if fields.contains_key("config") && fields.contains_key("layers") {
+        } else if fields.get("config").is_some() && fields.get("layers").is_some() {
             Some(MediaType::manifest())
         } else {
             None

@@ -16,15 +16,10 @@ macro_rules! document_fields {
                 use serde::ser::SerializeMap as _;
                 let mut map = serializer.serialize_map(None)?;
                 $($crate::oci::fields::document_fields!(@write $presence map, $name, &self.$field);)*
-                for (name, value) in &self.extra {
-                    let is_written = match name.as_str() {
-                        $($name => $crate::oci::fields::document_fields!(@is_written $presence self.$field),)*
-                        _ => false,
-                    };
-                    if !is_written {
-                        map.serialize_entry(name, value)?;
-                    }
-                }
+                self.extra.serialize_into(&mut map, |name| match name {
+                    $($name => $crate::oci::fields::document_fields!(@is_written $presence self.$field),)*
+                    _ => false,
+                })?;
                 map.end()
             }
         }
@@ -42,7 +37,7 @@ macro_rules! document_fields {
 
                     fn visit_map<A: serde::de::MapAccess<'de>>(self, mut map: A) -> Result<$type, A::Error> {
                         $(let mut $field = None;)*
-                        let mut extra = $crate::oci::UnknownFields::new();
+                        let mut extra = $crate::json::UnknownFieldsBuilder::default();
                         while let Some(name) = map.next_key::<$crate::oci::fields::Name<'de>>()? {
                             match name.as_str() {
                                 $($name => {
@@ -53,19 +48,17 @@ macro_rules! document_fields {
                                     $crate::oci::fields::document_fields!(@keep_null $presence value, extra, $name);
                                     $field = Some(value);
                                 })*
-                                _ => {
-                                    extra.insert(name.into_string(), map.next_value()?);
-                                }
+                                name => extra.add_next(name, &mut map)?,
                             }
                         }
                         Ok($type {
                             $($field: $crate::oci::fields::document_fields!(@found $presence $field, $name),)*
-                            extra,
+                            extra: extra.finish(),
                         })
                     }
                 }
 
-                deserializer.deserialize_map(Visitor)
+                deserializer.deserialize_struct(stringify!($type), &[$($name),*], Visitor)
             }
         }
     };
@@ -85,7 +78,7 @@ macro_rules! document_fields {
     };
     (@keep_null optional $value:ident, $extra:ident, $name:literal) => {
         if Option::is_none(&$value) {
-            $extra.insert($name.to_owned(), serde_json::Value::Null);
+            $extra.add_null($name);
         }
     };
     (@keep_null $presence:ident $value:ident, $extra:ident, $name:literal) => {};
@@ -118,13 +111,6 @@ impl Name<'_> {
     pub(crate) fn as_str(&self) -> &str {
         match self {
             Self::Borrowed(name) => name,
-            Self::Owned(name) => name,
-        }
-    }
-
-    pub(crate) fn into_string(self) -> String {
-        match self {
-            Self::Borrowed(name) => name.to_owned(),
             Self::Owned(name) => name,
         }
     }

@@ -26,24 +26,7 @@ pub use name::{NameError, Reference, RepositoryName, Tag};
 pub use platform::{Fit, Platform, PlatformError, PlatformWordError, check_architecture, check_os};
 pub use reference::{RefName, RefNameError};
 
-use serde::Serialize;
+pub use crate::json::{Json, JsonError, UnknownFields, from_json, to_blob, to_json_pretty, write_json_pretty};
 
 /// The annotation that names an entry of `index.json` (image-spec, annotations.md).
 pub const REF_NAME: &str = "org.opencontainers.image.ref.name";
-
-/// The fields of a document that this program does not know, kept as they were.
-pub type UnknownFields = serde_json::Map<String, serde_json::Value>;
-
-/// Writes a document as the bytes of a blob: compact JSON with sorted keys.
-///
-/// Equal documents give equal bytes, and so equal digests: what this function writes is a promise.
-///
-/// ```
-/// let document = serde_json::json!({"b": 1, "a": [true]});
-/// assert_eq!(regshape::oci::to_blob(&document), br#"{"a":[true],"b":1}"#);
-/// ```
-pub fn to_blob(document: &impl Serialize) -> Vec<u8> {
-    // Going through `Value` sorts the keys: its objects are ordered maps.
-    let value = serde_json::to_value(document).expect("documents have string keys only");
-    serde_json::to_vec(&value).expect("a JSON value can always be written")
-}

@@ -5,8 +5,8 @@ use std::process::ExitCode;
 
 use clap::ValueEnum;
 use regshape::layout::{StoredManifest, write_file};
+use regshape::oci::{Json, UnknownFields, from_json};
 use serde::Serialize;
-use serde_json::{Map, Value};
 
 use super::registry::ManifestArgs;
 use super::written_screen::WrittenScreen;
@@ -53,9 +53,13 @@ impl Part {
 /// A document; its text is its JSON.
 #[derive(Serialize)]
 #[serde(transparent)]
-struct Shown(Value);
+struct Shown(Json);
 
 impl Screen for Shown {
+    fn is_json(&self) -> bool {
+        true
+    }
+
     fn text(&self) -> String {
         json(&self.0).expect("a JSON value can be written")
     }
@@ -92,13 +96,13 @@ impl Leaf for Args {
 }
 
 /// Returns a field of a manifest.
-fn field(content: &[u8], part: Part, reference: &str) -> anyhow::Result<Value> {
-    let mut fields: Map<String, Value> = parse(content)?;
+fn field(content: &[u8], part: Part, reference: &str) -> anyhow::Result<Json> {
+    let mut fields: UnknownFields = parse(content)?;
     let name = part.name();
-    let value = fields.remove(name).filter(|value| !value.is_null());
+    let value = fields.remove(name).filter(|value| value.as_str() != "null");
     value.ok_or_else(|| anyhow::anyhow!("manifest '{}' has no {name}", reference.escape_debug()))
 }
 
 fn parse<T: serde::de::DeserializeOwned>(content: &[u8]) -> anyhow::Result<T> {
-    serde_json::from_slice(content).map_err(|error| anyhow::anyhow!("the manifest is not JSON: {error}"))
+    from_json(content).map_err(|error| anyhow::anyhow!("the manifest is not JSON: {error}"))
 }

@@ -28,6 +28,10 @@ pub(super) struct Args {
 struct Shown(Index);
 
 impl Screen for Shown {
+    fn is_json(&self) -> bool {
+        true
+    }
+
     fn text(&self) -> String {
         json(self).expect("an index can be written: it was read")
     }

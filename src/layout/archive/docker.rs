@@ -12,7 +12,7 @@ use super::names::normal;
 use super::{LoadOptions, MANIFEST_FILE, not_an_archive};
 use crate::compress::{BUFFER, Bounds, Encoding, bounded_decoder};
 use crate::layout::blobs::DOCUMENT_BLOB_LIMIT;
-use crate::layout::document::DOCUMENT_LIMIT;
+use crate::layout::document::ARCHIVE_DOCUMENT_LIMIT;
 use crate::layout::error::{Error, Reason, Result};
 use crate::layout::metrics::Progress;
 use crate::layout::parallel::{cores, map_bounded};
@@ -73,13 +73,32 @@ pub(super) fn read(entries: &Entries<'_>, options: &LoadOptions<'_>) -> Result<(
 
 fn listed(entries: &Entries<'_>) -> Result<Vec<Listed>> {
     let says = |reason: String| not_an_archive(entries.path, format!("{MANIFEST_FILE} {reason}"));
-    let content = entries.read(MANIFEST_FILE, DOCUMENT_LIMIT)?.ok_or_else(|| says("is a link to nothing".into()))?;
-    match serde_json::from_slice::<Option<Vec<Listed>>>(&content) {
+    let content =
+        entries.read(MANIFEST_FILE, ARCHIVE_DOCUMENT_LIMIT)?.ok_or_else(|| says("is a link to nothing".into()))?;
+    match oci::from_json::<Option<Vec<Listed>>>(&content) {
+        Ok(Some(images)) if is_crowded(&images, content.len()) => {
+            Err(says("lists too many images and names for its size".into()))
+        }
         Ok(Some(images)) if !images.is_empty() => Ok(images),
         Ok(Some(_)) => Err(says("lists no image".into())),
         Ok(None) => Err(says("is null, not a list of images".into())),
         Err(error) => Err(says(format!("is not a list of images: {error}"))),
     }
+}
+
+/// Tells whether a `manifest.json` has more images and names than can be kept in memory for its size: each becomes an entry, and
+/// each layer a descriptor.
+fn is_crowded(images: &[Listed], size: usize) -> bool {
+    const ENTRY: usize = 1500;
+    const LAYER: usize = 500;
+    const TIMES: usize = 6;
+    const ALLOWANCE: usize = 32 << 20;
+    let becomes = |image: &Listed| {
+        let names = image.repo_tags.as_ref().map_or(0, Vec::len);
+        let layers = image.layers.as_ref().map_or(0, Vec::len);
+        (names + 1) * ENTRY + layers * LAYER
+    };
+    images.iter().map(becomes).sum::<usize>() > size * TIMES + ALLOWANCE
 }
 
 /// The layers of all images.
@@ -165,7 +184,7 @@ fn convert(entries: &Entries<'_>, image: &Listed, layers: &Layers) -> Result<(De
     let content = file(entries, &image.config)?;
     let config = entries.read(&normal(&image.config), DOCUMENT_BLOB_LIMIT)?.unwrap_or_default();
     let config_digest = Digest::sha256_of(&config);
-    let parsed: ImageConfig = serde_json::from_slice(&config).map_err(|error| Error::MalformedDocument {
+    let parsed: ImageConfig = oci::from_json(&config).map_err(|error| Error::MalformedDocument {
         digest: config_digest.clone(),
         kind: "image config",
         reason: Reason::from(error),

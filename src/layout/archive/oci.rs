@@ -4,11 +4,11 @@ use std::collections::HashMap;
 
 use super::entries::Entries;
 use super::{MANIFEST_FILE, REPOSITORIES_FILE, not_an_archive};
-use crate::layout::document::{DOCUMENT_LIMIT, INDEX_FILE};
+use crate::layout::document::{ARCHIVE_DOCUMENT_LIMIT, INDEX_FILE};
 use crate::layout::error::{Error, Reason, Result};
 use crate::layout::handle::{BLOBS_DIRECTORY, MARKER_FILE, MARKER_LIMIT, check_version};
 use crate::layout::view::Content;
-use crate::oci::{Digest, Index};
+use crate::oci::{Digest, Index, from_json};
 
 /// Tells whether there is a layout.
 pub(super) fn is_one(entries: &Entries<'_>) -> bool {
@@ -28,9 +28,9 @@ pub(super) fn read(entries: &Entries<'_>) -> Result<(Index, HashMap<Digest, Cont
     };
     check_version(&marker, path)?;
     let malformed = |reason| Error::MalformedIndex { path: path.to_owned(), reason };
-    let index = entries.read(INDEX_FILE, DOCUMENT_LIMIT)?;
+    let index = entries.read(INDEX_FILE, ARCHIVE_DOCUMENT_LIMIT)?;
     let index = index.ok_or_else(|| malformed(Reason::new("the file does not exist")))?;
-    let index = serde_json::from_slice(&index).map_err(|error| malformed(Reason::from(error)))?;
+    let index = from_json(&index).map_err(|error| malformed(Reason::from(error)))?;
     let blobs = entries.names().filter_map(|name| Some((digest_of(name)?, entries.file(name)?)));
     Ok((index, blobs.collect()))
 }

@@ -7,7 +7,7 @@ use crate::layout::error::{Error, Reason, Result};
 use crate::layout::handle::BLOBS_DIRECTORY;
 use crate::layout::view::View;
 use crate::layout::walk::Documents;
-use crate::oci::{CONTAINERD_NAME, Descriptor, Digest, Index, LayerEncoding, Manifest, Tag};
+use crate::oci::{self, CONTAINERD_NAME, Descriptor, Digest, Index, LayerEncoding, Manifest, Tag};
 
 /// The file that describes the images of a Docker archive.
 pub(super) const MANIFEST_FILE: &str = "manifest.json";
@@ -42,7 +42,7 @@ pub(super) fn describe(view: &View) -> Result<(View, Vec<u8>)> {
         }
     }
     let images: Vec<_> = images.into_iter().map(|(_, image)| image).collect();
-    let content = serde_json::to_vec(&images).expect("text can be written as JSON");
+    let content = crate::json::to_compact(&images);
     Ok((view.with_index(Index { manifests, ..view.index().clone() }), content))
 }
 
@@ -55,7 +55,7 @@ fn image(view: &View, entry: &Descriptor) -> Result<Image> {
         return cannot(format!("the index {name}: it has images for several platforms; choose one with --platform"));
     }
     let content = view.read(digest, "index.json")?;
-    let manifest: Manifest = match serde_json::from_slice(&content) {
+    let manifest: Manifest = match oci::from_json(&content) {
         Ok(manifest) => manifest,
         Err(error) => {
             let reason = Reason::from(error);

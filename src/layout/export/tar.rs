@@ -8,7 +8,7 @@ use tar::{EntryType, Header};
 use super::copy::copy_verified;
 use super::docker;
 use super::{ArchiveKind, ExportOptions, Exported, Plan, index_document};
-use crate::layout::document::INDEX_FILE;
+use crate::layout::document::{ARCHIVE_DOCUMENT_LIMIT, INDEX_FILE};
 use crate::layout::error::{Error, Result};
 use crate::layout::handle::{BLOBS_DIRECTORY, MARKER_FILE, marker};
 use crate::layout::metrics::Phase;
@@ -41,19 +41,27 @@ pub fn export_docker_tar(view: &View, writer: impl Write, options: &ExportOption
 
 /// What an archive holds, before any of it is written.
 pub(super) struct Packed {
-    view: View,
     docker_manifest: Option<Vec<u8>>,
+    index: Vec<u8>,
     pub(super) plan: Plan,
 }
 
 impl Packed {
-    /// Finds out what an archive holds; what it cannot hold is an error here.
+    /// Finds out what an archive holds; what it cannot hold is an error here, and so is a document that no reader takes.
     pub(super) fn new(view: &View, kind: ArchiveKind, options: &ExportOptions<'_>) -> Result<Self> {
         let (view, docker_manifest) = match kind {
             ArchiveKind::Oci => (view.clone(), None),
             ArchiveKind::Docker => docker::describe(view).map(|(view, manifest)| (view, Some(manifest)))?,
         };
-        Ok(Self { plan: view.plan_export(options)?, view, docker_manifest })
+        let index = index_document(&view);
+        let manifest = docker_manifest.as_ref().map(|manifest| (docker::MANIFEST_FILE, manifest));
+        for (name, content) in [(INDEX_FILE, &index)].into_iter().chain(manifest) {
+            if content.len() as u64 > ARCHIVE_DOCUMENT_LIMIT {
+                let what = format!("{name} of the archive");
+                return Err(Error::TooLarge { what, limit: ARCHIVE_DOCUMENT_LIMIT });
+            }
+        }
+        Ok(Self { plan: view.plan_export(options)?, docker_manifest, index })
     }
 
     /// Writes the archive.
@@ -75,7 +83,7 @@ impl Packed {
         if let Some(manifest) = &self.docker_manifest {
             archive.file(docker::MANIFEST_FILE, manifest)?;
         }
-        archive.file(INDEX_FILE, &index_document(&self.view))?;
+        archive.file(INDEX_FILE, &self.index)?;
         archive.finish()?;
         Ok(self.plan.exported)
     }

@@ -2,11 +2,11 @@
 
 use std::collections::BTreeSet;
 
-use serde_json::{Map, Value};
-
 use super::platform::{Choice, Chosen, platform_of_image};
 use super::{Error, Reason, Repository, Result};
+use crate::json::Node;
 use crate::layout::blobs::{DOCUMENT_BLOB_LIMIT, verify_bytes};
+use crate::layout::document::fingerprint;
 use crate::layout::handle::Layout;
 use crate::layout::walk::Document;
 use crate::oci::{Algorithm, Annotations, Descriptor, Digest, MediaType, Platform};
@@ -185,12 +185,12 @@ impl Repository {
         let blob = self.layout.store_document_of(&lock, "the manifest", content, algorithm)?;
         let mut descriptor = Descriptor::new(media_type, blob.digest.clone(), blob.size);
         descriptor.platform = platform_of_image(&self.layout, &descriptor, content);
-        let before = index.clone();
+        let before = fingerprint(&index);
         match tags.as_slice() {
             [] => self.put_untagged(&mut index, &descriptor),
             tags => self.put_tags(&mut index, &descriptor, tags),
         }
-        if index == before {
+        if fingerprint(&index) == before {
             // It is listed already.
             blob.keep();
         } else {
@@ -262,18 +262,18 @@ fn places(document: &Document) -> Vec<(String, &Descriptor)> {
 /// it does not say that it is something else.
 fn parse(media_type: &MediaType, content: &[u8]) -> Result<Option<Document>> {
     if !Document::is_one(media_type) {
-        let value = serde_json::from_slice::<Value>(content).unwrap_or_default();
-        agree(value.get("mediaType").and_then(Value::as_str), media_type)?;
+        let said = Node::parse(content).ok().and_then(|value| value.get("mediaType")?.as_str());
+        agree(said.as_deref(), media_type)?;
         return Ok(None);
     }
     let invalid = |reason| Error::InvalidManifest { reason };
     // What it is must not depend on who reads it (CVE-2021-41190).
-    let fields: Map<String, Value> = serde_json::from_slice(content).map_err(|error| invalid(error.into()))?;
-    let is_index = fields.contains_key("manifests");
-    if is_index && (fields.contains_key("config") || fields.contains_key("layers")) {
+    let fields = Node::object(content).map_err(|error| invalid(error.into()))?;
+    let is_index = fields.get("manifests").is_some();
+    if is_index && (fields.get("config").is_some() || fields.get("layers").is_some()) {
         return Err(invalid(Reason::new("it has the fields of a manifest and of an index")));
     }
-    if fields.get("layers").is_some_and(Value::is_null) {
+    if fields.get("layers").is_some_and(Node::is_null) {
         return Err(invalid(Reason::new("its layers are null, not a list")));
     }
     let digest = Digest::sha256_of(content);

@@ -8,7 +8,7 @@ use std::rc::Rc;
 use super::resolve::{Found, Resolver};
 use super::{Error, Repository, Result};
 use crate::layout::walk::{Document, Documents, read_entry};
-use crate::oci::{Descriptor, Digest, Fit, ImageConfig, Manifest, Platform, embedded};
+use crate::oci::{Descriptor, Digest, Fit, ImageConfig, Manifest, Platform, embedded, from_json};
 
 /// What was taken for a platform that was asked for.
 #[derive(Clone, Debug, PartialEq)]
@@ -358,10 +358,10 @@ pub(in crate::layout) fn platform_of_image(
     if !descriptor.media_type.is_manifest() {
         return None;
     }
-    let manifest = serde_json::from_slice::<Manifest>(content).ok()?;
+    let manifest = from_json::<Manifest>(content).ok()?;
     if !manifest.is_image(descriptor) {
         return None;
     }
     let config = documents.read(&manifest.config.digest, "").ok()?;
-    serde_json::from_slice::<ImageConfig>(&config).ok()?.platform()
+    from_json::<ImageConfig>(&config).ok()?.platform()
 }

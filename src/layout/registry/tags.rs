@@ -4,6 +4,7 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 
 use super::names::Called;
 use super::{Error, Repository, Result};
+use crate::layout::document::fingerprint;
 use crate::layout::handle::Lock;
 use crate::layout::walk::Reach;
 use crate::oci::{CONTAINERD_NAME, Descriptor, Digest, Index};
@@ -112,9 +113,9 @@ impl Repository {
         }
         let lock = self.layout.lock()?;
         let mut index = self.index()?;
-        let before = index.clone();
+        let before = fingerprint(&index);
         let result = change(&lock, &mut index)?;
-        if index != before {
+        if fingerprint(&index) != before {
             self.layout.write_index(&lock, &index, [])?;
         }
         Ok(result)
@@ -255,7 +256,7 @@ impl Repository {
             return Descriptor { annotations, ..new };
         }
         let mut extra = old.extra.clone();
-        extra.extend(new.extra);
+        extra.extend(&new.extra);
         Descriptor {
             annotations,
             extra,

@@ -1,16 +1,46 @@
 //! The fields of a JSON object: reading each as what it must be, and saying what it is not.
 
-use super::json::{Node, repeated, shortened};
+use std::borrow::Cow;
+
+use super::json::{Node, describe, repeated, shortened};
 use super::values::is_time;
+
+/// How many faults of one part of a document are told.
+const TOLD: usize = 1000;
 
 /// An object that is being checked against a schema.
 ///
 /// Every reading method returns what can be used and notes what is wrong. `null` is no value of any field.
 pub(super) struct Fields<'n, 'f> {
-    members: &'n [(Box<str>, Node)],
+    node: Node<'n>,
+    known: &'static [&'static str],
+    /// The values of the known keys; of several with one key the last.
+    values: Vec<Option<Node<'n>>>,
+    /// Which known keys stand there in the wrong case.
+    in_wrong_case: Vec<&'static str>,
     /// Where the object stands in what is checked: empty, or with a dot at its end.
     prefix: String,
     faults: &'f mut Vec<String>,
+}
+
+/// Notes a fault. A document that is made to have very many does not fill the memory with them.
+fn note(faults: &mut Vec<String>, fault: impl FnOnce() -> String) {
+    if faults.len() < TOLD {
+        faults.push(fault());
+    } else if faults.len() == TOLD {
+        faults.push("it has more faults, which are not listed".to_owned());
+    }
+}
+
+/// Notes the keys that occur more than once in an object.
+fn note_repeated(faults: &mut Vec<String>, object: Node<'_>, fault: impl Fn(&str) -> String) {
+    let (named, count) = repeated(object);
+    for key in &named {
+        note(faults, || fault(&shortened(key)));
+    }
+    if count > named.len() {
+        note(faults, || format!("{} more keys occur more than once", count - named.len()));
+    }
 }
 
 impl<'n, 'f> Fields<'n, 'f> {
@@ -18,59 +48,75 @@ impl<'n, 'f> Fields<'n, 'f> {
     ///
     /// Some readers match keys whatever their case, some take the first of two keys, some the last: what such a document
     /// says depends on who reads it.
-    pub(super) fn new(node: &'n Node, name: &str, known: &[&str], faults: &'f mut Vec<String>) -> Option<Self> {
-        let Node::Object(members) = node else {
+    pub(super) fn new(
+        node: Node<'n>,
+        name: &str,
+        known: &'static [&'static str],
+        faults: &'f mut Vec<String>,
+    ) -> Option<Self> {
+        if !node.is_object() {
             let name = if name.is_empty() { "it" } else { name };
-            faults.push(format!("{name} is {}, not an object", node.describe()));
+            note(faults, || format!("{name} is {}, not an object", describe(node)));
             return None;
-        };
-        let prefix = if name.is_empty() { String::new() } else { format!("{name}.") };
-        for key in repeated(members) {
-            faults.push(format!("key '{prefix}{}' occurs more than once", shortened(key)));
         }
-        for (key, _) in members.iter().filter(|(key, _)| !known.contains(&&**key)) {
-            if let Some(right) = known.iter().find(|right| same_but_for_case(key, right)) {
-                faults.push(format!("key '{prefix}{}' is in the wrong case: '{right}'", shortened(key)));
+        let prefix = if name.is_empty() { String::new() } else { format!("{name}.") };
+        note_repeated(faults, node, |key| format!("key '{prefix}{key}' occurs more than once"));
+        let mut fields =
+            Self { node, known, values: vec![None; known.len()], in_wrong_case: Vec::new(), prefix, faults };
+        for (key, value) in node.members() {
+            if let Some(at) = known.iter().position(|known| *known == key) {
+                fields.values[at] = Some(value);
+            } else if let Some(right) = known.iter().find(|right| same_but_for_case(&key, right)) {
+                let prefix = &fields.prefix;
+                note(fields.faults, || format!("key '{prefix}{}' is in the wrong case: '{right}'", shortened(&key)));
+                if !fields.in_wrong_case.contains(right) {
+                    fields.in_wrong_case.push(right);
+                }
             }
         }
-        Some(Self { members, prefix, faults })
+        Some(fields)
     }
 
     /// Notes a fault of a field.
     pub(super) fn fault(&mut self, key: &str, what: impl std::fmt::Display) {
-        self.faults.push(format!("{}{key} {what}", self.prefix));
+        let prefix = &self.prefix;
+        note(self.faults, || format!("{prefix}{key} {what}"));
     }
 
     /// Notes a fault of the object.
     pub(super) fn fault_of_all(&mut self, what: impl Into<String>) {
-        self.faults.push(what.into());
+        note(self.faults, || what.into());
     }
 
-    /// Returns a value; of several with one key the last.
-    pub(super) fn get(&self, key: &str) -> Option<&'n Node> {
-        self.members.iter().rev().find(|(name, _)| &**name == key).map(|(_, value)| value)
+    /// Returns the value of a known key; of several with one key the last.
+    pub(super) fn get(&self, key: &str) -> Option<Node<'n>> {
+        match self.known.iter().position(|known| *known == key) {
+            Some(at) => self.values[at],
+            None => self.node.get(key),
+        }
     }
 
     /// Returns a value that must be there. A key in the wrong case is not missing too.
-    pub(super) fn required(&mut self, key: &str) -> Option<&'n Node> {
+    pub(super) fn required(&mut self, key: &str) -> Option<Node<'n>> {
         let value = self.get(key);
-        if value.is_none() && !self.members.iter().any(|(name, _)| same_but_for_case(name, key)) {
+        if value.is_none() && !self.in_wrong_case.contains(&key) {
             self.fault(key, "is missing");
         }
         value
     }
 
-    fn wrong(&mut self, key: &str, value: &Node, expected: &str) {
-        self.fault(key, format!("is {}, not {expected}", value.describe()));
+    fn wrong(&mut self, key: &str, value: Node<'_>, expected: &str) {
+        self.fault(key, format_args!("is {}, not {expected}", describe(value)));
     }
 
     /// Reads a value as text.
-    pub(super) fn text(&mut self, key: &str, value: Option<&'n Node>) -> Option<&'n str> {
+    pub(super) fn text(&mut self, key: &str, value: Option<Node<'n>>) -> Option<Cow<'n, str>> {
         let value = value?;
-        if value.as_str().is_none() {
+        let text = value.as_str();
+        if text.is_none() {
             self.wrong(key, value, "a string");
         }
-        value.as_str()
+        text
     }
 
     /// Reads optional fields as texts.
@@ -83,53 +129,63 @@ impl<'n, 'f> Fields<'n, 'f> {
     /// Reads optional fields as booleans.
     pub(super) fn bools(&mut self, keys: &[&str]) {
         for key in keys {
-            if let Some(value) = self.get(key).filter(|value| !matches!(value, Node::Bool(_))) {
+            if let Some(value) = self.get(key).filter(|value| !value.is_bool()) {
                 self.wrong(key, value, "true or false");
             }
         }
     }
 
     /// Reads a value as an array.
-    pub(super) fn array(&mut self, key: &str, value: Option<&'n Node>) -> Option<&'n [Node]> {
+    pub(super) fn array(&mut self, key: &str, value: Option<Node<'n>>) -> Option<Node<'n>> {
         let value = value?;
-        if value.as_array().is_none() {
+        if !value.is_array() {
             self.wrong(key, value, "an array");
         }
-        value.as_array()
+        value.is_array().then_some(value)
     }
 
     /// Reads a value as an array of texts, each with its place in it.
-    pub(super) fn text_array(&mut self, key: &str, value: Option<&'n Node>) -> Vec<(usize, &'n str)> {
-        let elements = self.array(key, value).unwrap_or_default();
-        let read = |(at, element): (usize, &'n Node)| Some((at, self.text(&format!("{key}[{at}]"), Some(element))?));
-        elements.iter().enumerate().filter_map(read).collect()
+    pub(super) fn text_array(
+        &mut self,
+        key: &str,
+        value: Option<Node<'n>>,
+        mut each: impl FnMut(&mut Self, usize, &str),
+    ) {
+        let Some(array) = self.array(key, value) else { return };
+        for (at, element) in array.elements().enumerate() {
+            match element.as_str() {
+                Some(text) => each(self, at, &text),
+                None => self.wrong(&format!("{key}[{at}]"), element, "a string"),
+            }
+        }
     }
 
     /// Reads a value as an object whose keys are free.
-    pub(super) fn map(&mut self, key: &str, value: Option<&'n Node>) -> &'n [(Box<str>, Node)] {
-        let Some(value) = value else { return &[] };
-        let Node::Object(members) = value else {
+    pub(super) fn map(&mut self, key: &str, value: Option<Node<'n>>) -> Option<Node<'n>> {
+        let value = value?;
+        if !value.is_object() {
             self.wrong(key, value, "an object");
-            return &[];
-        };
-        for name in repeated(members) {
-            self.fault(&format!("{key}['{}']", shortened(name)), "occurs more than once");
+            return None;
         }
-        members
+        let prefix = &self.prefix;
+        note_repeated(self.faults, value, |name| format!("{prefix}{key}['{name}'] occurs more than once"));
+        Some(value)
     }
 
     /// Reads a value as an object of texts: annotations, labels.
-    pub(super) fn text_map(&mut self, key: &str, value: Option<&'n Node>) {
-        for (name, value) in self.map(key, value) {
-            self.text(&format!("{key}['{}']", shortened(name)), Some(value));
+    pub(super) fn text_map(&mut self, key: &str, value: Option<Node<'n>>) {
+        for (name, value) in self.map(key, value).into_iter().flat_map(Node::members) {
+            if !value.is_string() {
+                self.wrong(&format!("{key}['{}']", shortened(&name)), value, "a string");
+            }
         }
     }
 
     /// Reads a value as an object of objects: a set of names.
-    pub(super) fn name_set(&mut self, key: &str, value: Option<&'n Node>) {
-        for (name, value) in self.map(key, value) {
-            if !matches!(value, Node::Object(_)) {
-                self.wrong(&format!("{key}['{}']", shortened(name)), value, "an object");
+    pub(super) fn name_set(&mut self, key: &str, value: Option<Node<'n>>) {
+        for (name, value) in self.map(key, value).into_iter().flat_map(Node::members) {
+            if !value.is_object() {
+                self.wrong(&format!("{key}['{}']", shortened(&name)), value, "an object");
             }
         }
     }
@@ -137,39 +193,31 @@ impl<'n, 'f> Fields<'n, 'f> {
     /// Reads an optional field as a time.
     pub(super) fn time(&mut self, key: &str) {
         if let Some(text) = self.text(key, self.get(key)).filter(|text| !is_time(text)) {
-            self.fault(key, format!("is '{}', not a time (RFC 3339)", shortened(text)));
+            self.fault(key, format_args!("is '{}', not a time (RFC 3339)", shortened(&text)));
         }
     }
 
     /// Looks for keys that occur twice where no schema says what is there.
     pub(super) fn unknown(&mut self, known: &[&str]) {
-        for (key, value) in self.members.iter().filter(|(key, _)| !known.contains(&&**key)) {
-            look_for_repeated(value, &format!("{}{}", self.prefix, shortened(key)), self.faults);
+        for (key, value) in self.node.members().filter(|(key, _)| !known.contains(&&**key)) {
+            if value.is_object() || value.is_array() {
+                look_for_repeated(value, &format!("{}{}", self.prefix, shortened(&key)), self.faults);
+            }
         }
     }
 }
 
 /// Looks for keys that occur twice. The parser bounds how deep values nest.
-fn look_for_repeated(node: &Node, name: &str, faults: &mut Vec<String>) {
-    match node {
-        Node::Object(members) => {
-            for key in repeated(members) {
-                faults.push(format!("key '{name}.{}' occurs more than once", shortened(key)));
-            }
-            for (key, value) in members {
-                if matches!(value, Node::Object(_) | Node::Array(_)) {
-                    look_for_repeated(value, &format!("{name}.{}", shortened(key)), faults);
-                }
-            }
-        }
-        Node::Array(elements) => {
-            for (at, element) in elements.iter().enumerate() {
-                if matches!(element, Node::Object(_) | Node::Array(_)) {
-                    look_for_repeated(element, &format!("{name}[{at}]"), faults);
-                }
-            }
-        }
-        _ => {}
+fn look_for_repeated(node: Node<'_>, name: &str, faults: &mut Vec<String>) {
+    if node.is_object() {
+        note_repeated(faults, node, |key| format!("key '{name}.{key}' occurs more than once"));
+    }
+    let is_deeper = |value: &Node<'_>| value.is_object() || value.is_array();
+    for (key, value) in node.members().filter(|(_, value)| is_deeper(value)) {
+        look_for_repeated(value, &format!("{name}.{}", shortened(&key)), faults);
+    }
+    for (at, element) in node.elements().enumerate().filter(|(_, element)| is_deeper(element)) {
+        look_for_repeated(element, &format!("{name}[{at}]"), faults);
     }
 }
 

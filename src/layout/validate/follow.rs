@@ -6,7 +6,7 @@
 use std::collections::{HashMap, HashSet};
 use std::fs::File;
 
-use super::json::Node;
+use super::json::{self, Node};
 use super::reference::{Holder, Image, Outcome, Reading, Reference, Role};
 use super::schema::{self, Config, Descriptor, Document, Kind};
 use super::{Checked, Finding, ValidateOptions};
@@ -76,12 +76,11 @@ impl<'a> Validation<'a> {
     pub(super) fn follow(&mut self, index: &[u8]) {
         let path = self.layout.path().to_owned();
         let malformed = |reason| Error::MalformedIndex { path: path.clone(), reason };
-        let node = match Node::parse(index) {
+        let node = match json::parse(index) {
             Ok(node) => node,
             Err(reason) => return self.cannot_read_index(&malformed(reason)),
         };
-        let document = schema::document(Kind::Index, &node);
-        drop(node);
+        let document = schema::document(Kind::Index, node);
         for fault in &document.faults {
             self.outcomes.push(Outcome::Error(Finding::of(&malformed(Reason::new(fault)), "index.json")));
         }
@@ -327,13 +326,13 @@ impl<'a> Validation<'a> {
         location: &str,
     ) -> Result<Option<MediaType>> {
         let malformed = |kind, reason| Error::MalformedDocument { digest: digest.clone(), kind, reason };
-        let parsed = Node::parse(content);
+        let parsed = json::parse(content);
         let kind = match reading {
             Reading::Document(kind) => kind,
             Reading::ImageConfig => {
                 const NAME: &str = "image config";
                 let node = parsed.map_err(|reason| malformed(NAME, reason))?;
-                let config = schema::config(&node);
+                let config = schema::config(node);
                 for fault in &config.faults {
                     self.error(malformed(NAME, Reason::new(fault)).to_string(), location);
                 }
@@ -341,7 +340,7 @@ impl<'a> Validation<'a> {
                 return Ok(None);
             }
             // What is no document is content like any other, and its digest is compared by now.
-            Reading::Unknown => match parsed.as_ref().ok().and_then(Kind::by_content) {
+            Reading::Unknown => match parsed.as_ref().ok().copied().and_then(Kind::by_content) {
                 Some(kind) => kind,
                 None => return Ok(None),
             },
@@ -350,10 +349,9 @@ impl<'a> Validation<'a> {
         // A document that contradicts its descriptor is checked as what it says itself.
         let own = node.get("mediaType").and_then(Node::as_str).and_then(|text| Kind::of(&text.parse().ok()?));
         let kind = own.unwrap_or(kind);
-        let mut document = schema::document(kind, &node);
+        let mut document = schema::document(kind, node);
         // A list that is not as it must be may name blobs that then seem not to be referenced.
         self.is_incomplete |= !document.faults.is_empty();
-        drop(node);
         for fault in &document.faults {
             self.error(malformed(kind.name(), Reason::new(fault)).to_string(), location);
         }

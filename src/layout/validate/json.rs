@@ -1,78 +1,42 @@
 //! JSON documents as they stand: every member of an object, with keys that occur twice, and numbers to the last digit.
 //!
-//! What the rest of the program reads with `serde` into types, a validation reads into a tree: one fault must not hide the
-//! others.
+//! What the rest of the program reads into types, a validation looks at where it stands: one fault must not hide the others.
 
-use std::collections::HashSet;
-use std::fmt;
+use std::collections::{HashMap, HashSet};
+use std::hash::{BuildHasher as _, RandomState};
 
-use serde::Deserialize;
-use serde::de::{Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
-
+pub(super) use crate::json::{Node, NodeKind};
 use crate::layout::error::Reason;
+use crate::oci::Json;
 
-/// A JSON value. The parser bounds how deep values nest: 128 levels.
-#[derive(Debug, PartialEq)]
-pub(super) enum Node {
-    Null,
-    Bool(bool),
-    /// To the last digit.
-    Number(Box<str>),
-    String(Box<str>),
-    Array(Vec<Node>),
-    /// In the order of the document.
-    Object(Vec<(Box<str>, Node)>),
+/// Reads a document.
+pub(super) fn parse(content: &[u8]) -> Result<Node<'_>, Reason> {
+    match content {
+        [0xef, 0xbb, 0xbf, ..] => return Err(Reason::new("it begins with a byte order mark")),
+        [0xff, 0xfe, ..] | [0xfe, 0xff, ..] | [0, _, ..] | [_, 0, ..] => {
+            return Err(Reason::new("it is not UTF-8 (UTF-16 or UTF-32)"));
+        }
+        _ => {}
+    }
+    Node::parse(content).map_err(|error| {
+        let text = error.to_string();
+        // The parser's word for its own bound says nothing about the document.
+        match text.strip_prefix("recursion limit exceeded") {
+            Some(place) => Reason::new(format!("its values are nested too deeply{place}")),
+            None => Reason::new(text),
+        }
+    })
 }
 
-impl Node {
-    /// Reads a document.
-    pub(super) fn parse(content: &[u8]) -> Result<Self, Reason> {
-        match content {
-            [0xef, 0xbb, 0xbf, ..] => return Err(Reason::new("it begins with a byte order mark")),
-            [0xff, 0xfe, ..] | [0xfe, 0xff, ..] | [0, _, ..] | [_, 0, ..] => {
-                return Err(Reason::new("it is not UTF-8 (UTF-16 or UTF-32)"));
-            }
-            _ => {}
-        }
-        let node = serde_json::from_slice(content).map_err(|error| {
-            let text = error.to_string();
-            // The parser's word for its own bound says nothing about the document.
-            match text.strip_prefix("recursion limit exceeded") {
-                Some(place) => Reason::new(format!("its values are nested too deeply{place}")),
-                None => Reason::new(text),
-            }
-        })?;
-        // Asked for bytes, as for keys above, the parser lets control characters pass.
-        serde_json::from_slice::<IgnoredAny>(content)?;
-        Ok(node)
-    }
-
-    /// Returns the value of a key; of several the last, as most readers do.
-    pub(super) fn get(&self, key: &str) -> Option<&Self> {
-        let Self::Object(members) = self else { return None };
-        members.iter().rev().find(|(name, _)| &**name == key).map(|(_, value)| value)
-    }
-
-    /// Returns the text, if this is one.
-    pub(super) fn as_str(&self) -> Option<&str> {
-        if let Self::String(text) = self { Some(text) } else { None }
-    }
-
-    /// Returns the elements, if this is an array.
-    pub(super) fn as_array(&self) -> Option<&[Self]> {
-        if let Self::Array(elements) = self { Some(elements) } else { None }
-    }
-
-    /// Returns the value or its kind as a message says it.
-    pub(super) fn describe(&self) -> String {
-        match self {
-            Self::Null => "null".to_owned(),
-            Self::Bool(value) => value.to_string(),
-            Self::Number(text) => shortened(text),
-            Self::String(text) => format!("'{}'", shortened(text)),
-            Self::Array(_) => "an array".to_owned(),
-            Self::Object(_) => "an object".to_owned(),
-        }
+/// Returns the value or its kind as a message says it.
+pub(super) fn describe(node: Node<'_>) -> String {
+    match node.kind() {
+        NodeKind::Null => "null".to_owned(),
+        NodeKind::Bool(value) => value.to_string(),
+        NodeKind::Number(text) => shortened(text.parse::<Json>().as_ref().map_or(text, Json::as_str)),
+        NodeKind::String(text) => format!("'{}'", shortened(&text)),
+        NodeKind::Array => "an array".to_owned(),
+        NodeKind::Object => "an object".to_owned(),
     }
 }
 
@@ -83,100 +47,37 @@ pub(super) fn shortened(text: &str) -> String {
     if text.chars().nth(LONGEST).is_some() { shown + "…" } else { shown }
 }
 
-/// Returns the keys that occur more than once in an object.
-pub(super) fn repeated(members: &[(Box<str>, Node)]) -> Vec<&str> {
-    let mut seen = HashSet::new();
-    let mut told = HashSet::new();
-    let twice = members.iter().filter(|(key, _)| !seen.insert(&**key));
-    twice.map(|(key, _)| &**key).filter(|key| told.insert(*key)).collect()
-}
-
-impl<'de> Deserialize<'de> for Node {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(NodeVisitor)
+/// Returns the keys that occur more than once in an object, and how many there are, of which only the first are named.
+pub(super) fn repeated(object: Node<'_>) -> (Vec<String>, usize) {
+    const NAMED: usize = 100;
+    let hasher = RandomState::new();
+    // Eight bytes a key: an object may have very many.
+    let mut hashes: Vec<u64> = object.members().map(|(key, _)| hasher.hash_one(&*key)).collect();
+    hashes.sort_unstable();
+    let mut twice: Vec<u64> = hashes.windows(2).filter(|pair| pair[0] == pair[1]).map(|pair| pair[0]).collect();
+    drop(hashes);
+    if twice.is_empty() {
+        return (Vec::new(), 0);
     }
-}
-
-struct NodeVisitor;
-
-impl<'de> Visitor<'de> for NodeVisitor {
-    type Value = Node;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a JSON value")
-    }
-
-    fn visit_unit<E>(self) -> Result<Node, E> {
-        Ok(Node::Null)
-    }
-
-    fn visit_bool<E>(self, value: bool) -> Result<Node, E> {
-        Ok(Node::Bool(value))
-    }
-
-    fn visit_u64<E>(self, value: u64) -> Result<Node, E> {
-        Ok(Node::Number(value.to_string().into()))
-    }
-
-    fn visit_i64<E>(self, value: i64) -> Result<Node, E> {
-        Ok(Node::Number(value.to_string().into()))
-    }
-
-    fn visit_str<E>(self, text: &str) -> Result<Node, E> {
-        Ok(Node::String(text.into()))
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut elements: A) -> Result<Node, A::Error> {
-        let mut array = Vec::new();
-        while let Some(element) = elements.next_element()? {
-            array.push(element);
+    twice.dedup();
+    let mut seen: HashMap<String, bool> = HashMap::new();
+    let mut named = Vec::new();
+    let mut left: HashSet<u64> = twice.iter().take(NAMED).copied().collect();
+    let first = left.clone();
+    for (key, _) in object.members() {
+        let hash = hasher.hash_one(&*key);
+        if !first.contains(&hash) || !left.contains(&hash) {
+            continue;
         }
-        Ok(Node::Array(array))
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Node, A::Error> {
-        let mut object = Vec::new();
-        while let Some(key) = members.next_key()? {
-            match key {
-                Key::Name(name) => object.push((name, members.next_value()?)),
-                Key::Number => return Ok(Node::Number(members.next_value::<Box<str>>()?)),
+        match seen.get_mut(&*key) {
+            None => drop(seen.insert(key.into_owned(), false)),
+            Some(_) => {
+                named.push(key.into_owned());
+                left.remove(&hash);
             }
         }
-        Ok(Node::Object(object))
     }
-}
-
-/// What the parser gives as a key: one of the document, or the mark under which it hands on numbers other than integers
-/// (`arbitrary_precision`). It is told apart by its type: a document can have the same text as a key.
-enum Key {
-    Name(Box<str>),
-    Number,
-}
-
-impl<'de> Deserialize<'de> for Key {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct KeyVisitor;
-
-        impl Visitor<'_> for KeyVisitor {
-            type Value = Key;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a key")
-            }
-
-            fn visit_str<E>(self, _: &str) -> Result<Key, E> {
-                Ok(Key::Number)
-            }
-
-            fn visit_bytes<E: serde::de::Error>(self, name: &[u8]) -> Result<Key, E> {
-                // Asked for bytes, the parser lets lone surrogates pass.
-                let name = std::str::from_utf8(name).map_err(|_| E::custom("invalid unicode code point in a key"))?;
-                Ok(Key::Name(name.into()))
-            }
-        }
-
-        deserializer.deserialize_bytes(KeyVisitor).map_err(D::Error::custom)
-    }
+    (named, twice.len())
 }
 
 #[cfg(test)]
@@ -184,20 +85,35 @@ mod tests {
     use super::*;
 
     fn reason(content: impl AsRef<[u8]>) -> String {
-        Node::parse(content.as_ref()).expect_err("not JSON").to_string()
+        parse(content.as_ref()).expect_err("not JSON").to_string()
     }
 
     #[test]
     fn a_document_is_read_as_it_stands() {
-        let node = Node::parse(br#" {"a":1e999,"\u0061":[-0,null,true],"$serde_json::private::Number":"1"} "#);
-        let number = |text: &str| Node::Number(text.into());
-        let members = vec![
-            ("a".into(), number("1e+999")),
-            ("a".into(), Node::Array(vec![number("-0"), Node::Null, Node::Bool(true)])),
-            ("$serde_json::private::Number".into(), Node::String("1".into())),
-        ];
-        assert_eq!(repeated(&members), ["a"]);
-        assert_eq!(node.expect("JSON"), Node::Object(members));
+        let content = br#" {"a":1e999,"\u0061":[-0,null,true],"$serde_json::private::Number":"1","b":{},"b":0} "#;
+        let node = parse(content).expect("JSON");
+        let members: Vec<_> = node.members().map(|(key, value)| (key.into_owned(), value.kind())).collect();
+        assert_eq!(
+            members,
+            [
+                ("a".to_owned(), NodeKind::Number("1e999")),
+                ("a".to_owned(), NodeKind::Array),
+                ("$serde_json::private::Number".to_owned(), NodeKind::String("1".into())),
+                ("b".to_owned(), NodeKind::Object),
+                ("b".to_owned(), NodeKind::Number("0")),
+            ]
+        );
+        let elements: Vec<_> = node.get("a").expect("there").elements().map(Node::kind).collect();
+        assert_eq!(elements, [NodeKind::Number("-0"), NodeKind::Null, NodeKind::Bool(true)]);
+        assert_eq!(repeated(node), (vec!["a".to_owned(), "b".to_owned()], 2));
+    }
+
+    #[test]
+    fn of_very_many_repeated_keys_the_first_are_named() {
+        let members: Vec<_> = (0..1000).map(|at| format!("\"{at}\":0,\"{at}\":0")).collect();
+        let content = format!("{{{}}}", members.join(","));
+        let (named, count) = repeated(parse(content.as_bytes()).expect("JSON"));
+        assert_eq!((named.len(), count), (100, 1000));
     }
 
     #[test]
@@ -212,7 +128,7 @@ mod tests {
             (b"[-Infinity]".to_vec(), "invalid number at line 1 column 3"),
             (b"\"\xff\"".to_vec(), "invalid unicode code point at line 1 column 2"),
             (br#"["\ud800"]"#.to_vec(), "unexpected end of hex escape at line 1 column 9"),
-            (br#"{"\ud800":1}"#.to_vec(), "invalid unicode code point in a key at line 1 column 9"),
+            (br#"{"\ud800":1}"#.to_vec(), "unexpected end of hex escape at line 1 column 9"),
             (
                 b"{\"a\\n\n\":1}".to_vec(),
                 "control character (\\u0000-\\u001F) found while parsing a string at line 1 column 5",

@@ -2,10 +2,11 @@
 //!
 //! Each check looks at a whole document and returns every fault with what can be used of it all the same.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use super::fields::Fields;
-use super::json::{Node, shortened};
+use super::json::{Node, NodeKind, describe, shortened};
 use super::values::is_url;
 use crate::oci::{ATTESTATION, Digest, MediaType, REF_NAME, REFERENCE_TYPE, embedded};
 
@@ -40,8 +41,8 @@ impl Kind {
     }
 
     /// Tells what a document is whose media type is not known, if it refers to others.
-    pub(super) fn by_content(node: &Node) -> Option<Self> {
-        let is_array = |key| node.get(key).is_some_and(|value| value.as_array().is_some());
+    pub(super) fn by_content(node: Node<'_>) -> Option<Self> {
+        let is_array = |key| node.get(key).is_some_and(Node::is_array);
         if is_array("manifests") {
             Some(Self::Index)
         } else {
@@ -148,7 +149,7 @@ const EXECUTION_KEYS: &[&str] = &[
 const HISTORY_KEYS: &[&str] = &["created", "author", "created_by", "comment", "empty_layer"];
 
 /// Checks a document.
-pub(super) fn document(kind: Kind, node: &Node) -> Document {
+pub(super) fn document(kind: Kind, node: Node<'_>) -> Document {
     let mut document = Document::default();
     let mut faults = Vec::new();
     let known = match kind {
@@ -157,7 +158,7 @@ pub(super) fn document(kind: Kind, node: &Node) -> Document {
         Kind::Artifact => ARTIFACT_KEYS,
     };
     if let Some(mut fields) = Fields::new(node, "", known, &mut faults) {
-        if kind == Kind::Manifest && node.get("schemaVersion") == Some(&Node::Number("1".into())) {
+        if kind == Kind::Manifest && node.get("schemaVersion").is_some_and(|version| version.is_number("1")) {
             fields.fault_of_all("it is a Docker schema 1 manifest, which is not supported");
         } else {
             check_document(kind, &mut fields, &mut document);
@@ -170,9 +171,9 @@ pub(super) fn document(kind: Kind, node: &Node) -> Document {
 
 fn check_document(kind: Kind, fields: &mut Fields<'_, '_>, document: &mut Document) {
     if kind != Kind::Artifact
-        && let Some(version) = fields.required("schemaVersion").filter(|version| **version != Node::Number("2".into()))
+        && let Some(version) = fields.required("schemaVersion").filter(|version| !version.is_number("2"))
     {
-        fields.fault("schemaVersion", format!("is {}, not 2", version.describe()));
+        fields.fault("schemaVersion", format!("is {}, not 2", describe(version)));
     }
     document.media_type = media_type(fields, "mediaType", fields.get("mediaType"));
     media_type(fields, "artifactType", fields.get("artifactType"));
@@ -196,32 +197,46 @@ fn check_document(kind: Kind, fields: &mut Fields<'_, '_>, document: &mut Docume
         Kind::Artifact => ("blobs", "blobs"),
     };
     let list = if kind == Kind::Artifact { fields.get(key) } else { fields.required(key) };
-    document.has_null_list = kind == Kind::Index && list == Some(&Node::Null);
+    document.has_null_list = kind == Kind::Index && list.is_some_and(Node::is_null);
     let list = fields.array(key, list.filter(|_| !document.has_null_list));
-    if kind == Kind::Manifest && list.is_some_and(<[_]>::is_empty) {
+    if kind == Kind::Manifest && list.is_some_and(|list| list.elements().next().is_none()) {
         fields.fault("layers", "is empty");
     }
-    let parts = list.unwrap_or_default().iter().enumerate();
+    let list = list.filter(|list| {
+        let is_sparse = is_sparse(*list);
+        if is_sparse {
+            fields.fault(key, "has too many entries for its size");
+        }
+        !is_sparse
+    });
+    let parts = list.into_iter().flat_map(Node::elements).enumerate();
     document.parts.extend(parts.map(|(at, part)| (format!("{place}[{at}]"), descriptor(part))));
     document.subject = fields.get("subject").map(descriptor);
     fields.text_map("annotations", fields.get("annotations"));
 }
 
+/// Tells whether a list has more entries than can be kept in memory for a document of its size. What is kept of one takes
+/// about a kibibyte, and a descriptor has 140 bytes at least.
+fn is_sparse(list: Node<'_>) -> bool {
+    const KEPT: usize = 1000;
+    const TIMES: usize = 7;
+    const ALLOWANCE: usize = 24 << 20;
+    // So many there cannot be in fewer bytes.
+    list.text().len() / 2 * KEPT > ALLOWANCE && list.elements().count() * KEPT > ALLOWANCE + list.text().len() * TIMES
+}
+
 /// Checks a media type.
-fn media_type(fields: &mut Fields<'_, '_>, key: &str, value: Option<&Node>) -> Option<MediaType> {
-    let Node::String(text) = value? else {
-        fields.fault(key, format!("is {}, not a string", value?.describe()));
-        return None;
-    };
+fn media_type<'n>(fields: &mut Fields<'n, '_>, key: &str, value: Option<Node<'n>>) -> Option<MediaType> {
+    let text = fields.text(key, value)?;
     let parsed = text.parse().ok();
     if parsed.is_none() {
-        fields.fault(key, format!("is '{}', not a media type of the form type/subtype", shortened(text)));
+        fields.fault(key, format!("is '{}', not a media type of the form type/subtype", shortened(&text)));
     }
     parsed
 }
 
 /// Checks a descriptor.
-pub(super) fn descriptor(node: &Node) -> Descriptor {
+pub(super) fn descriptor(node: Node<'_>) -> Descriptor {
     let mut descriptor = Descriptor::default();
     let mut faults = Vec::new();
     if let Some(mut fields) = Fields::new(node, "", DESCRIPTOR_KEYS, &mut faults) {
@@ -239,16 +254,17 @@ pub(super) fn descriptor(node: &Node) -> Descriptor {
         if let Some(value) = fields.required("size") {
             descriptor.size = size(value);
             if descriptor.size.is_none() {
-                fields.fault("size", format!("is {}, not a number of bytes", value.describe()));
+                fields.fault("size", format!("is {}, not a number of bytes", describe(value)));
             }
         }
-        let urls = fields.text_array("urls", fields.get("urls"));
-        descriptor.has_urls = !urls.is_empty();
-        for (at, url) in urls.into_iter().filter(|(_, url)| !is_url(url)) {
-            fields.fault(&format!("urls[{at}]"), format!("is '{}', not a URL", shortened(url)));
-        }
+        fields.text_array("urls", fields.get("urls"), |fields, at, url| {
+            descriptor.has_urls = true;
+            if !is_url(url) {
+                fields.fault(&format!("urls[{at}]"), format!("is '{}', not a URL", shortened(url)));
+            }
+        });
         if let Some(text) = fields.text("data", fields.get("data")) {
-            descriptor.data = embedded(text);
+            descriptor.data = embedded(&text);
             if descriptor.data.is_none() {
                 fields.fault("data", "is not base64");
             }
@@ -258,8 +274,8 @@ pub(super) fn descriptor(node: &Node) -> Descriptor {
         let annotations = fields.get("annotations");
         fields.text_map("annotations", annotations);
         let annotation = |key| annotations.and_then(|annotations| annotations.get(key)?.as_str());
-        descriptor.ref_name = annotation(REF_NAME).map(str::to_owned);
-        descriptor.is_attestation = annotation(REFERENCE_TYPE) == Some(ATTESTATION);
+        descriptor.ref_name = annotation(REF_NAME).map(Cow::into_owned);
+        descriptor.is_attestation = annotation(REFERENCE_TYPE).as_deref() == Some(ATTESTATION);
         fields.unknown(DESCRIPTOR_KEYS);
         let value = fields.get("platform");
         descriptor.platform = value.and_then(|value| platform(value, &mut faults));
@@ -268,28 +284,28 @@ pub(super) fn descriptor(node: &Node) -> Descriptor {
     descriptor
 }
 
-fn platform(node: &Node, faults: &mut Vec<String>) -> Option<Platform> {
+fn platform(node: Node<'_>, faults: &mut Vec<String>) -> Option<Platform> {
     let mut fields = Fields::new(node, "platform", PLATFORM_KEYS, faults)?;
     let mut text = |key: &str, is_required: bool| {
         let value = if is_required { fields.required(key) } else { fields.get(key) };
-        fields.text(key, value).map(str::to_owned)
+        fields.text(key, value).map(Cow::into_owned)
     };
     let platform =
         Platform { architecture: text("architecture", true), os: text("os", true), variant: text("variant", false) };
     fields.texts(&["os.version"]);
-    fields.text_array("os.features", fields.get("os.features"));
+    fields.text_array("os.features", fields.get("os.features"), |_, _, _| ());
     fields.unknown(PLATFORM_KEYS);
     Some(platform)
 }
 
 /// Checks an image config.
-pub(super) fn config(node: &Node) -> Config {
+pub(super) fn config(node: Node<'_>) -> Config {
     let mut config = Config::default();
     let mut faults = Vec::new();
     if let Some(mut fields) = Fields::new(node, "", CONFIG_KEYS, &mut faults) {
         let mut text = |key: &str, is_required: bool| {
             let value = if is_required { fields.required(key) } else { fields.get(key) };
-            fields.text(key, value).map(str::to_owned)
+            fields.text(key, value).map(Cow::into_owned)
         };
         config.platform = Platform {
             architecture: text("architecture", true),
@@ -298,15 +314,15 @@ pub(super) fn config(node: &Node) -> Config {
         };
         fields.time("created");
         fields.texts(&["author", "os.version"]);
-        fields.text_array("os.features", fields.get("os.features"));
+        fields.text_array("os.features", fields.get("os.features"), |_, _, _| ());
         fields.unknown(CONFIG_KEYS);
-        let history = fields.array("history", fields.get("history")).unwrap_or_default();
+        let history = fields.array("history", fields.get("history"));
         let (execution, rootfs) = (fields.get("config"), fields.required("rootfs"));
         if let Some(execution) = execution {
             check_execution(execution, &mut faults);
         }
         config.diff_ids = rootfs.and_then(|rootfs| check_rootfs(rootfs, &mut faults));
-        for (at, entry) in history.iter().enumerate() {
+        for (at, entry) in history.into_iter().flat_map(Node::elements).enumerate() {
             if let Some(mut fields) = Fields::new(entry, &format!("history[{at}]"), HISTORY_KEYS, &mut faults) {
                 fields.time("created");
                 fields.texts(&["author", "created_by", "comment"]);
@@ -321,20 +337,20 @@ pub(super) fn config(node: &Node) -> Config {
 
 /// Checks how a container of an image starts. Docker writes `null` for what is not set, which the schema allows for most
 /// of the fields and every reader for all.
-fn check_execution(node: &Node, faults: &mut Vec<String>) {
+fn check_execution(node: Node<'_>, faults: &mut Vec<String>) {
     let Some(mut fields) = Fields::new(node, "config", EXECUTION_KEYS, faults) else { return };
-    let set = |key| node.get(key).filter(|value| **value != Node::Null);
+    let set = |key| node.get(key).filter(|value| !value.is_null());
     for key in ["User", "WorkingDir", "StopSignal"] {
         fields.text(key, set(key));
     }
     for key in ["Entrypoint", "Cmd"] {
-        fields.text_array(key, set(key));
+        fields.text_array(key, set(key), |_, _, _| ());
     }
-    for (at, entry) in fields.text_array("Env", set("Env")) {
+    fields.text_array("Env", set("Env"), |fields, at, entry| {
         if entry.find('=').is_none_or(|at| at == 0) {
             fields.fault(&format!("Env[{at}]"), format!("is '{}', not of the form NAME=VALUE", shortened(entry)));
         }
-    }
+    });
     for key in ["ExposedPorts", "Volumes"] {
         fields.name_set(key, set(key));
     }
@@ -345,21 +361,21 @@ fn check_execution(node: &Node, faults: &mut Vec<String>) {
     fields.unknown(EXECUTION_KEYS);
 }
 
-fn check_rootfs(node: &Node, faults: &mut Vec<String>) -> Option<Vec<Option<Digest>>> {
+fn check_rootfs(node: Node<'_>, faults: &mut Vec<String>) -> Option<Vec<Option<Digest>>> {
     let mut fields = Fields::new(node, "rootfs", &["type", "diff_ids"], faults)?;
     let kind = fields.required("type");
     if let Some(kind) = fields.text("type", kind).filter(|kind| *kind != "layers") {
-        fields.fault("type", format!("is '{}', not 'layers'", shortened(kind)));
+        fields.fault("type", format!("is '{}', not 'layers'", shortened(&kind)));
     }
     let diff_ids = fields.required("diff_ids");
     let diff_ids = fields.array("diff_ids", diff_ids)?;
     let mut read = Vec::new();
-    for (at, value) in diff_ids.iter().enumerate() {
+    for (at, value) in diff_ids.elements().enumerate() {
         let key = format!("diff_ids[{at}]");
         let text = fields.text(&key, Some(value));
-        let digest = text.and_then(|text| text.parse().ok());
+        let digest = text.as_ref().and_then(|text| text.parse().ok());
         if let (Some(text), None) = (text, &digest) {
-            fields.fault(&key, format!("is '{}', not a digest", shortened(text)));
+            fields.fault(&key, format!("is '{}', not a digest", shortened(&text)));
         }
         read.push(digest);
     }
@@ -368,7 +384,7 @@ fn check_rootfs(node: &Node, faults: &mut Vec<String>) -> Option<Vec<Option<Dige
 }
 
 /// Reads a size. The image-spec has it as a signed number of 64 bits.
-fn size(value: &Node) -> Option<u64> {
-    let Node::Number(text) = value else { return None };
+fn size(value: Node<'_>) -> Option<u64> {
+    let NodeKind::Number(text) = value.kind() else { return None };
     text.parse().ok().filter(|size| i64::try_from(*size).is_ok())
 }

@@ -215,7 +215,7 @@ impl View {
         let nested = self.index.manifests.iter().find(|entry| entry.is_index() && matches(entry));
         let Some(nested) = nested else { return Ok(self.clone()) };
         let content = self.read(&nested.digest, "index.json")?;
-        let index = serde_json::from_slice(&content).map_err(|error| Error::MalformedDocument {
+        let index = oci::from_json(&content).map_err(|error| Error::MalformedDocument {
             digest: nested.digest.clone(),
             kind: "image index",
             reason: Reason::from(error),

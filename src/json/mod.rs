@@ -1,0 +1,237 @@
+//! JSON to the last digit: reading documents into types, keeping values as text, writing.
+//!
+//! serde has no word for a number that fits no machine type, and a feature of `serde_json` that has one changes the builds
+//! of everybody who depends on this library. So numbers are text here: `read` scans, `de` hands what it scans to serde,
+//! `text` keeps a value as compact text with sorted keys, `node` looks at a value where it stands, `write` writes. No key of a
+//! document has a meaning of its own: between this reader, this writer and [`Json`] a value is handed over under the name of
+//! a type, which no document can say.
+//!
+//! Nothing is made of a value that nobody asked for, and a document whose values would take many times its size in memory
+//! is an error.
+
+mod de;
+mod fields;
+mod node;
+mod read;
+mod text;
+mod write;
+
+use std::fmt;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+pub(crate) use fields::Builder as UnknownFieldsBuilder;
+pub use fields::UnknownFields;
+pub(crate) use node::{Node, NodeKind};
+pub use text::Json;
+
+use read::Reader;
+
+/// JSON is malformed, or is not what it should be; or a value cannot be written as JSON.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct JsonError(Box<Fault>);
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Fault {
+    message: String,
+    /// The line and the column, once they are known.
+    place: Option<(usize, usize)>,
+}
+
+impl JsonError {
+    fn new(message: impl Into<String>, place: Option<(usize, usize)>) -> Self {
+        Self(Box::new(Fault { message: message.into(), place }))
+    }
+
+    /// Adds the place, if it is not known yet.
+    fn at(mut self, place: impl FnOnce() -> (usize, usize)) -> Self {
+        self.0.place.get_or_insert_with(place);
+        self
+    }
+}
+
+impl fmt::Display for JsonError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0.message)?;
+        match self.0.place {
+            Some((line, column)) => write!(f, " at line {line} column {column}"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl std::error::Error for JsonError {}
+
+/// Reads a document as a type.
+///
+/// Numbers of unknown fields are kept to the last digit, which `serde_json` does with a feature only that changes the builds
+/// of others.
+///
+/// ```
+/// use regshape::oci::{Index, from_json, to_blob};
+///
+/// let index: Index = from_json(br#"{"schemaVersion":2,"manifests":[],"x":12345678901234567890123.50}"#)?;
+/// assert_eq!(to_blob(&index), br#"{"manifests":[],"schemaVersion":2,"x":12345678901234567890123.50}"#);
+/// # Ok::<(), regshape::oci::JsonError>(())
+/// ```
+///
+/// # Errors
+///
+/// [`JsonError`] if it is not JSON, not of the type, or if its values would take many times its size in memory.
+pub fn from_json<T: DeserializeOwned>(content: &[u8]) -> Result<T, JsonError> {
+    let mut reader = Reader::new(content);
+    let value = T::deserialize(&mut reader)?;
+    reader.end()?;
+    Ok(value)
+}
+
+/// Writes a document as the bytes of a blob: compact JSON with sorted keys.
+///
+/// Equal documents give equal bytes, and so equal digests: what this function writes is a promise.
+///
+/// ```
+/// let document = serde_json::json!({"b": 1, "a": [true]});
+/// assert_eq!(regshape::oci::to_blob(&document), br#"{"a":[true],"b":1}"#);
+/// ```
+pub fn to_blob(document: &impl Serialize) -> Vec<u8> {
+    Json::new(document).expect("documents have string keys only").into_string().into_bytes()
+}
+
+/// Writes a document without blanks, the fields in their order.
+pub(crate) fn write_compact(document: &impl Serialize, writer: &mut dyn std::io::Write) -> std::io::Result<()> {
+    write::compact(document, writer).map_err(write::WriteError::into_io)
+}
+
+/// Returns what [`write_compact`] writes.
+pub(crate) fn to_compact(document: &impl Serialize) -> Vec<u8> {
+    let mut text = Vec::new();
+    write::compact(document, &mut text).expect("documents have string keys only");
+    text
+}
+
+/// Writes a document as people read it: two spaces a level.
+///
+/// ```
+/// assert_eq!(regshape::oci::to_json_pretty(&[1, 2])?, "[\n  1,\n  2\n]");
+/// # Ok::<(), regshape::oci::JsonError>(())
+/// ```
+///
+/// # Errors
+///
+/// [`JsonError`] if it cannot be written as JSON: a key is no text.
+pub fn to_json_pretty(document: &(impl Serialize + ?Sized)) -> Result<String, JsonError> {
+    let mut text = Vec::new();
+    write::pretty(document, &mut text)?;
+    Ok(String::from_utf8(text).expect("JSON is UTF-8"))
+}
+
+/// Writes a document as [`to_json_pretty`] does, in small pieces.
+///
+/// # Errors
+///
+/// What the writer says; [`InvalidData`](std::io::ErrorKind::InvalidData) if it cannot be written as JSON.
+pub fn write_json_pretty(document: &(impl Serialize + ?Sized), writer: &mut dyn std::io::Write) -> std::io::Result<()> {
+    write::pretty(document, writer).map_err(write::WriteError::into_io)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::oci::{Index, Manifest};
+
+    const NUMBER: &str = "$serde_json::private::Number";
+    const RAW: &str = "$serde_json::private::RawValue";
+
+    #[test]
+    fn unknown_fields_keep_their_digits_and_no_key_is_special() {
+        for value in [
+            "1e+5",
+            "1.0",
+            "-0",
+            "1e+400",
+            "12345678901234567890123",
+            "0.10",
+            r#""\u0000\b\f\n\r\t\"\\/\u001f""#,
+            &format!(r#"{{"{NUMBER}":"1"}}"#),
+            &format!(r#"{{"{RAW}":"[1, 2]"}}"#),
+            &format!(r#"[{{"a":{{"{NUMBER}":"x","{RAW}":1.50}}}}]"#),
+        ] {
+            let top = format!(r#"{{"manifests":[],"schemaVersion":2,"x":{value}}}"#);
+            let entry = r#""digest":"a:b","mediaType":"a/b","size":1"#;
+            let nested = format!(r#"{{"manifests":[{{{entry},"x":{value}}}],"schemaVersion":2}}"#);
+            for text in [top, nested] {
+                let index: Index = from_json(text.as_bytes()).expect(&text);
+                assert_eq!(String::from_utf8(to_blob(&index)).expect("UTF-8"), text);
+                let pretty = to_json_pretty(&index).expect("written");
+                assert_eq!(from_json::<Index>(pretty.as_bytes()).expect("read"), index, "{pretty}");
+            }
+        }
+        let special = format!(r#"{{"{NUMBER}":"1","{RAW}":"2","manifests":[],"schemaVersion":2}}"#);
+        assert_eq!(to_blob(&from_json::<Index>(special.as_bytes()).expect("an index")), special.as_bytes());
+        // A known field is not a number because a key says so.
+        let size = format!(r#"{{"schemaVersion":{{"{NUMBER}":"2"}},"manifests":[]}}"#);
+        assert!(from_json::<Index>(size.as_bytes()).is_err());
+    }
+
+    #[test]
+    fn exponents_and_escapes_have_one_form() {
+        let value: Json = r#"{"b":[1E5, 1e-5,1E+05],"\u0061\/":"\u00e9\ud83d\ude00"}"#.parse().expect("JSON");
+        assert_eq!(value.as_str(), "{\"a/\":\"é😀\",\"b\":[1e+5,1e-5,1e+05]}");
+    }
+
+    #[test]
+    fn what_is_written_pretty_is_as_serde_json_has_it() {
+        #[derive(serde::Serialize)]
+        enum Kind {
+            Unit,
+            New(u8),
+            Tuple(u8, char),
+            Struct { a: Option<f64> },
+        }
+        let value = (
+            vec![
+                Kind::Unit,
+                Kind::New(1),
+                Kind::Tuple(2, '"'),
+                Kind::Struct { a: Some(1.0) },
+                Kind::Struct { a: None },
+            ],
+            std::collections::BTreeMap::from([(1, vec![()]), (2, Vec::new())]),
+            "\u{7f}\u{1}\u{2028}",
+        );
+        let theirs = serde_json::to_string_pretty(&value).expect("written");
+        assert_eq!(to_json_pretty(&value).expect("written"), theirs);
+        assert_eq!(to_compact(&value), serde_json::to_vec(&value).expect("written"));
+    }
+
+    #[test]
+    fn documents_that_would_fill_the_memory_are_refused() {
+        let entry = r#"{"mediaType":"a/b","digest":"a:b","size":1},"#;
+        let layer = r#"{"mediaType":"a/b","digest":"a:b","size":1,"annotations":{"":""}},"#;
+        let size = 8 << 20;
+        let list = |item: &str| item.repeat(size / item.len()).trim_end_matches(',').to_owned();
+        let index = format!(r#"{{"schemaVersion":2,"manifests":[{}]}}"#, list(entry));
+        let error = from_json::<Index>(index.as_bytes()).expect_err("too much").to_string();
+        assert!(error.starts_with("its values would take more than 7 times its size in memory at line 1"), "{error}");
+        let manifest = format!(r#"{{"schemaVersion":2,"config":{entry}"layers":[{}]}}"#, list(layer));
+        assert!(from_json::<Manifest>(manifest.as_bytes()).is_err());
+        // What nobody asks for costs nothing but its text, and real entries are far from the bound.
+        let unknown = format!(r#"{{"schemaVersion":2,"manifests":[],"x":[{}]}}"#, list("0,"));
+        assert!(from_json::<Index>(unknown.as_bytes()).is_ok());
+        let entry = format!(
+            concat!(
+                r#"{{"mediaType":"application/vnd.oci.image.manifest.v1+json","digest":"sha256:{}","size":1234,"#,
+                r#""annotations":{{"org.opencontainers.image.ref.name":"v1"}},"#,
+                r#""platform":{{"architecture":"amd64","os":"linux"}}}},"#
+            ),
+            "0".repeat(64)
+        );
+        let size = 4 * size;
+        let index = format!(
+            r#"{{"schemaVersion":2,"manifests":[{}]}}"#,
+            entry.repeat(size / entry.len()).trim_end_matches(',')
+        );
+        assert!(from_json::<Index>(index.as_bytes()).is_ok());
+    }
+}

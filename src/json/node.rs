@@ -1,0 +1,181 @@
+//! Looking at a value where it stands: every member of an object, with keys that occur twice, and numbers to the last digit.
+//! Nothing is made of a value but what is asked for.
+
+use std::borrow::Cow;
+
+use super::JsonError;
+use super::read::{Next, Reader};
+
+/// A value in a document that was checked to its end.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Node<'a>(&'a str);
+
+/// What a value is.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum NodeKind<'a> {
+    Null,
+    Bool(bool),
+    /// To the last digit, as it stands.
+    Number(&'a str),
+    String(Cow<'a, str>),
+    Array,
+    Object,
+}
+
+const SOUND: &str = "the document was checked";
+
+impl<'a> Node<'a> {
+    /// Checks a document.
+    pub(crate) fn parse(content: &'a [u8]) -> Result<Self, JsonError> {
+        let mut reader = Reader::new(content);
+        reader.next()?;
+        let start = reader.at();
+        reader.skip()?;
+        let end = reader.at();
+        reader.end()?;
+        Ok(Self(&reader.text()[start..end]))
+    }
+
+    /// Checks a document, which must be an object.
+    pub(crate) fn object(content: &'a [u8]) -> Result<Self, JsonError> {
+        let node = Self::parse(content)?;
+        if node.is_object() {
+            return Ok(node);
+        }
+        // It says what stands there instead.
+        super::from_json::<std::collections::BTreeMap<String, serde::de::IgnoredAny>>(content).map(|_| node)
+    }
+
+    /// Calls back with every text in the value, keys aside.
+    pub(crate) fn each_text(self, mut each: impl FnMut(&str)) {
+        let mut reader = self.reader();
+        // An object's or an array's text goes by but once, however deep it is nested.
+        let mut objects = Vec::new();
+        loop {
+            match reader.peek_token() {
+                None => return,
+                Some(bracket @ (b'{' | b'[')) => {
+                    objects.push(bracket == b'{');
+                    reader.go_to(reader.at() + 1);
+                }
+                Some(b'}' | b']') => {
+                    objects.pop();
+                    reader.go_to(reader.at() + 1);
+                }
+                Some(b'"') => {
+                    let text = reader.string().expect(SOUND);
+                    let is_key = objects.last() == Some(&true) && reader.peek_token() == Some(b':');
+                    if !is_key {
+                        each(&text);
+                    }
+                }
+                Some(_) => reader.go_to(reader.at() + 1),
+            }
+        }
+    }
+
+    fn reader(self) -> Reader<'a> {
+        Reader::of_text(self.0).unbounded()
+    }
+
+    /// Returns what the value is.
+    pub(crate) fn kind(self) -> NodeKind<'a> {
+        let mut reader = self.reader();
+        match reader.next().expect(SOUND) {
+            Next::Null => NodeKind::Null,
+            Next::True => NodeKind::Bool(true),
+            Next::False => NodeKind::Bool(false),
+            Next::Number => NodeKind::Number(self.0),
+            Next::String => NodeKind::String(reader.string().expect(SOUND)),
+            Next::Array => NodeKind::Array,
+            Next::Object => NodeKind::Object,
+        }
+    }
+
+    /// Returns the value as it stands.
+    pub(crate) fn text(self) -> &'a str {
+        self.0
+    }
+
+    pub(crate) fn is_null(self) -> bool {
+        self.0 == "null"
+    }
+
+    pub(crate) fn is_array(self) -> bool {
+        self.0.starts_with('[')
+    }
+
+    pub(crate) fn is_object(self) -> bool {
+        self.0.starts_with('{')
+    }
+
+    pub(crate) fn is_string(self) -> bool {
+        self.0.starts_with('"')
+    }
+
+    pub(crate) fn is_bool(self) -> bool {
+        matches!(self.0, "true" | "false")
+    }
+
+    /// Returns whether the value is a number that stands there so.
+    pub(crate) fn is_number(self, digits: &str) -> bool {
+        self.0 == digits
+    }
+
+    /// Returns the text, if this is one.
+    pub(crate) fn as_str(self) -> Option<Cow<'a, str>> {
+        match self.kind() {
+            NodeKind::String(text) => Some(text),
+            _ => None,
+        }
+    }
+
+    /// Returns the elements; none if this is no array.
+    pub(crate) fn elements(self) -> impl Iterator<Item = Node<'a>> {
+        let mut reader = self.is_array().then(|| self.reader());
+        if let Some(reader) = &mut reader {
+            reader.enter().expect(SOUND);
+        }
+        let mut is_first = true;
+        std::iter::from_fn(move || {
+            let reader = reader.as_mut()?;
+            if !reader.next_element(is_first).expect(SOUND) {
+                return None;
+            }
+            is_first = false;
+            Some(Self(value(reader)))
+        })
+    }
+
+    /// Returns the members in their order; none if this is no object.
+    pub(crate) fn members(self) -> impl Iterator<Item = (Cow<'a, str>, Node<'a>)> {
+        let mut reader = self.is_object().then(|| self.reader());
+        if let Some(reader) = &mut reader {
+            reader.enter().expect(SOUND);
+        }
+        let mut is_first = true;
+        std::iter::from_fn(move || {
+            let reader = reader.as_mut()?;
+            if !reader.next_key(is_first).expect(SOUND) {
+                return None;
+            }
+            is_first = false;
+            let key = reader.string().expect(SOUND);
+            reader.colon().expect(SOUND);
+            Some((key, Self(value(reader))))
+        })
+    }
+
+    /// Returns the value of a key; of several the last, as most readers do.
+    pub(crate) fn get(self, key: &str) -> Option<Node<'a>> {
+        self.members().filter(|(name, _)| name == key).last().map(|(_, value)| value)
+    }
+}
+
+/// Reads the value that comes next.
+fn value<'a>(reader: &mut Reader<'a>) -> &'a str {
+    reader.next().expect(SOUND);
+    let start = reader.at();
+    reader.skip().expect(SOUND);
+    &reader.text()[start..reader.at()]
+}

@@ -1,0 +1,480 @@
+//! A value as text: compact, with sorted keys, as blobs have it. Equal values have equal text.
+
+use std::borrow::Cow;
+use std::cmp::Ordering;
+use std::fmt;
+use std::str::FromStr;
+
+use serde::de::{self, Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
+use serde::ser::{Serialize, SerializeMap as _, SerializeSeq as _, Serializer};
+
+use super::read::{Next, Number, Reader};
+use super::{JsonError, write};
+
+/// The name of the type under which the reader hands over a value as text.
+pub(super) const JSON: &str = "regshape::oci::Json";
+
+/// A JSON value, kept to the last digit: compact text with sorted keys.
+///
+/// It is read from and written to any format that serde knows. Numbers that fit no machine type are exact where
+/// [`from_json`](super::from_json) reads and [`to_blob`](super::to_blob) or [`to_json_pretty`](super::to_json_pretty)
+/// writes; other readers and writers of JSON have their own ways with them.
+///
+/// ```
+/// use regshape::oci::Json;
+///
+/// let value: Json = r#"{"b": 1.50, "a": [1e400]}"#.parse()?;
+/// assert_eq!(value.as_str(), r#"{"a":[1e+400],"b":1.50}"#);
+/// # Ok::<(), regshape::oci::JsonError>(())
+/// ```
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct Json(Box<str>);
+
+impl Json {
+    /// Keeps a value.
+    ///
+    /// # Errors
+    ///
+    /// [`JsonError`] if it cannot be written as JSON: a key is no text.
+    pub fn new(value: &(impl Serialize + ?Sized)) -> Result<Self, JsonError> {
+        let mut text = Vec::new();
+        write::compact(value, &mut text)?;
+        let mut sorted = String::with_capacity(text.len());
+        // What is written here may be nested deeper than what is read.
+        Reader::new(&text).unbounded().copy_sorted(&mut sorted)?;
+        Ok(Self(sorted.into()))
+    }
+
+    /// Returns the text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// Returns the text.
+    pub fn into_string(self) -> String {
+        self.0.into()
+    }
+
+    /// Reads the value as a type.
+    ///
+    /// # Errors
+    ///
+    /// [`JsonError`] if it is not of the type.
+    pub fn read<'de, T: Deserialize<'de>>(&'de self) -> Result<T, JsonError> {
+        T::deserialize(&mut Reader::of_text(&self.0))
+    }
+
+    /// Takes text that is compact and sorted.
+    pub(super) fn of_sorted(text: &str) -> Self {
+        Self(text.into())
+    }
+}
+
+impl fmt::Debug for Json {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Display for Json {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl FromStr for Json {
+    type Err = JsonError;
+
+    fn from_str(text: &str) -> Result<Self, JsonError> {
+        let mut reader = Reader::of_text(text);
+        let mut sorted = String::new();
+        reader.copy_sorted(&mut sorted)?;
+        reader.end()?;
+        Ok(Self(sorted.into()))
+    }
+}
+
+impl Serialize for Json {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serialize(&self.0, serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for Json {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let mut text = String::new();
+        de::DeserializeSeed::deserialize(Into(&mut text), deserializer)?;
+        Ok(Self(text.into()))
+    }
+}
+
+/// Appends a value that is read to text.
+pub(super) struct Into<'a>(pub(super) &'a mut String);
+
+impl<'de> de::DeserializeSeed<'de> for Into<'_> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        struct Handed<'a>(&'a mut String);
+
+        impl<'de> Visitor<'de> for Handed<'_> {
+            type Value = ();
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a JSON value")
+            }
+
+            /// Only the reader in this module gives bytes; what others give is checked all the same.
+            fn visit_bytes<E: de::Error>(self, text: &[u8]) -> Result<(), E> {
+                let mut reader = Reader::new(text);
+                reader.copy_sorted(self.0).and_then(|()| reader.end()).map_err(E::custom)
+            }
+
+            fn visit_newtype_struct<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+                deserializer.deserialize_any(AnyInto(self.0))
+            }
+
+            fn visit_unit<E: de::Error>(self) -> Result<(), E> {
+                AnyInto(self.0).visit_unit()
+            }
+
+            fn visit_bool<E: de::Error>(self, value: bool) -> Result<(), E> {
+                AnyInto(self.0).visit_bool(value)
+            }
+
+            fn visit_u64<E: de::Error>(self, value: u64) -> Result<(), E> {
+                AnyInto(self.0).visit_u64(value)
+            }
+
+            fn visit_i64<E: de::Error>(self, value: i64) -> Result<(), E> {
+                AnyInto(self.0).visit_i64(value)
+            }
+
+            fn visit_f64<E: de::Error>(self, value: f64) -> Result<(), E> {
+                AnyInto(self.0).visit_f64(value)
+            }
+
+            fn visit_str<E: de::Error>(self, value: &str) -> Result<(), E> {
+                AnyInto(self.0).visit_str(value)
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, elements: A) -> Result<(), A::Error> {
+                AnyInto(self.0).visit_seq(elements)
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, members: A) -> Result<(), A::Error> {
+                AnyInto(self.0).visit_map(members)
+            }
+        }
+
+        deserializer.deserialize_newtype_struct(JSON, Handed(self.0))
+    }
+}
+
+/// Appends what another reader gives.
+struct AnyInto<'a>(&'a mut String);
+
+impl<'de> Visitor<'de> for AnyInto<'_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a JSON value")
+    }
+
+    fn visit_unit<E>(self) -> Result<(), E> {
+        self.0.push_str("null");
+        Ok(())
+    }
+
+    fn visit_none<E: de::Error>(self) -> Result<(), E> {
+        self.visit_unit()
+    }
+
+    fn visit_some<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_any(self)
+    }
+
+    fn visit_newtype_struct<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_any(self)
+    }
+
+    fn visit_bool<E>(self, value: bool) -> Result<(), E> {
+        self.0.push_str(if value { "true" } else { "false" });
+        Ok(())
+    }
+
+    fn visit_u64<E>(self, value: u64) -> Result<(), E> {
+        self.0.push_str(&value.to_string());
+        Ok(())
+    }
+
+    fn visit_i64<E>(self, value: i64) -> Result<(), E> {
+        self.0.push_str(&value.to_string());
+        Ok(())
+    }
+
+    fn visit_f64<E: de::Error>(self, value: f64) -> Result<(), E> {
+        // As everywhere in JSON, what is no number is null.
+        self.0.push_str(&serde_json::to_string(&value).map_err(E::custom)?);
+        Ok(())
+    }
+
+    fn visit_str<E>(self, text: &str) -> Result<(), E> {
+        push_string(self.0, text);
+        Ok(())
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut elements: A) -> Result<(), A::Error> {
+        let start = self.0.len();
+        self.0.push('[');
+        loop {
+            let before = self.0.len();
+            if before > start + 1 {
+                self.0.push(',');
+            }
+            if elements.next_element_seed(Into(self.0))?.is_none() {
+                self.0.truncate(before);
+                break;
+            }
+        }
+        self.0.push(']');
+        Ok(())
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<(), A::Error> {
+        let mut object = SortedObject::begin(self.0);
+        while let Some(key) = members.next_key::<Cow<'_, str>>()? {
+            object.key(self.0, &key);
+            members.next_value_seed(Into(self.0))?;
+        }
+        object.end(self.0);
+        Ok(())
+    }
+}
+
+/// Writes a value that is text.
+pub(super) fn serialize<S: Serializer>(text: &str, serializer: S) -> Result<S::Ok, S::Error> {
+    serialize_next(&mut Reader::of_text(text).unbounded(), serializer)
+}
+
+fn serialize_next<S: Serializer>(reader: &mut Reader<'_>, serializer: S) -> Result<S::Ok, S::Error> {
+    const SOUND: &str = "the text is sound";
+    match reader.next().expect(SOUND) {
+        Next::Null => {
+            reader.word("null").expect(SOUND);
+            serializer.serialize_unit()
+        }
+        Next::True => {
+            reader.word("true").expect(SOUND);
+            serializer.serialize_bool(true)
+        }
+        Next::False => {
+            reader.word("false").expect(SOUND);
+            serializer.serialize_bool(false)
+        }
+        Next::Number => write::serialize_number(reader.number().expect(SOUND), serializer),
+        Next::String => serializer.serialize_str(&reader.string().expect(SOUND)),
+        Next::Array => {
+            reader.enter().expect(SOUND);
+            let mut elements = serializer.serialize_seq(None)?;
+            let mut is_first = true;
+            while reader.next_element(is_first).expect(SOUND) {
+                is_first = false;
+                elements.serialize_element(&NextOf::new(reader))?;
+            }
+            reader.leave(b']').expect(SOUND);
+            elements.end()
+        }
+        Next::Object => {
+            reader.enter().expect(SOUND);
+            let mut members = serializer.serialize_map(None)?;
+            let mut is_first = true;
+            while reader.next_key(is_first).expect(SOUND) {
+                is_first = false;
+                members.serialize_key(&*reader.string().expect(SOUND))?;
+                reader.colon().expect(SOUND);
+                members.serialize_value(&NextOf::new(reader))?;
+            }
+            reader.leave(b'}').expect(SOUND);
+            members.end()
+        }
+    }
+}
+
+/// The next value of a reader. A value is written once.
+struct NextOf<'r, 'a>(std::cell::RefCell<&'r mut Reader<'a>>);
+
+impl<'r, 'a> NextOf<'r, 'a> {
+    fn new(reader: &'r mut Reader<'a>) -> Self {
+        Self(std::cell::RefCell::new(reader))
+    }
+}
+
+impl Serialize for NextOf<'_, '_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serialize_next(&mut self.0.borrow_mut(), serializer)
+    }
+}
+
+/// Appends a number: its digits as they stand, the exponent with a small `e` and a sign.
+pub(super) fn push_number(out: &mut String, Number(text): Number<'_>) {
+    match text.split_once(['e', 'E']) {
+        None => out.push_str(text),
+        Some((digits, exponent)) => {
+            out.push_str(digits);
+            out.push('e');
+            if !exponent.starts_with(['+', '-']) {
+                out.push('+');
+            }
+            out.push_str(exponent);
+        }
+    }
+}
+
+/// Appends a string.
+pub(super) fn push_string(out: &mut String, text: &str) {
+    use std::fmt::Write as _;
+    out.push('"');
+    let mut start = 0;
+    for (at, byte) in text.bytes().enumerate() {
+        let escape = match byte {
+            b'"' => "\\\"",
+            b'\\' => "\\\\",
+            0x8 => "\\b",
+            b'\t' => "\\t",
+            b'\n' => "\\n",
+            0xc => "\\f",
+            b'\r' => "\\r",
+            0..0x20 => "",
+            _ => continue,
+        };
+        out.push_str(&text[start..at]);
+        out.push_str(escape);
+        if escape.is_empty() {
+            let _ = write!(out, "\\u{byte:04x}");
+        }
+        start = at + 1;
+    }
+    out.push_str(&text[start..]);
+    out.push('"');
+}
+
+/// An object that is being appended to text. Members may come in any order, and keys more than once.
+///
+/// Where they come in order nothing is kept of them. Otherwise four bytes a member are.
+pub(super) struct SortedObject {
+    start: usize,
+    /// Where the last key begins; 0 if there is none.
+    last: usize,
+    is_sorted: bool,
+}
+
+impl SortedObject {
+    pub(super) fn begin(out: &mut String) -> Self {
+        out.push('{');
+        Self { start: out.len(), last: 0, is_sorted: true }
+    }
+
+    /// Appends a key; its value must be appended next.
+    pub(super) fn key(&mut self, out: &mut String, key: &str) {
+        if self.last > 0 {
+            out.push(',');
+        }
+        let at = out.len();
+        push_string(out, key);
+        if self.last > 0 && self.is_sorted {
+            self.is_sorted = compare_keys(&out.as_bytes()[self.last..], &out.as_bytes()[at..]).is_lt();
+        }
+        self.last = at;
+        out.push(':');
+    }
+
+    pub(super) fn end(self, out: &mut String) {
+        if !self.is_sorted {
+            let sorted = sorted_members(&out[self.start..]);
+            out.truncate(self.start);
+            out.push_str(&sorted);
+        }
+        out.push('}');
+    }
+}
+
+/// Sorts the members of an object; of several with one key the last stays.
+fn sorted_members(text: &str) -> String {
+    let bytes = text.as_bytes();
+    let mut starts: Vec<u32> = Vec::new();
+    let mut reader = Reader::new(bytes).unbounded();
+    while reader.at() < bytes.len() {
+        starts.push(u32::try_from(reader.at()).expect("documents are smaller"));
+        skip_member(&mut reader);
+        reader.go_to(reader.at() + 1);
+    }
+    let key = |start: &u32| &bytes[*start as usize..];
+    starts.sort_by(|one, other| compare_keys(key(one), key(other)));
+    let mut sorted = String::with_capacity(text.len());
+    for (at, start) in starts.iter().enumerate() {
+        let is_last = starts.get(at + 1).is_none_or(|next| compare_keys(key(start), key(next)).is_ne());
+        if !is_last {
+            continue;
+        }
+        if !sorted.is_empty() {
+            sorted.push(',');
+        }
+        reader.go_to(*start as usize);
+        skip_member(&mut reader);
+        sorted.push_str(&text[*start as usize..reader.at()]);
+    }
+    sorted
+}
+
+fn skip_member(reader: &mut Reader<'_>) {
+    const SOUND: &str = "the text is sound";
+    reader.string().expect(SOUND);
+    reader.colon().expect(SOUND);
+    reader.skip().expect(SOUND);
+}
+
+/// Compares two keys, which begin with their quotes, by what they are without escapes.
+fn compare_keys(one: &[u8], other: &[u8]) -> Ordering {
+    Unescaped(&one[1..]).cmp(Unescaped(&other[1..]))
+}
+
+/// The bytes of a string up to its quote, as [`push_string`] writes it.
+struct Unescaped<'a>(&'a [u8]);
+
+impl Iterator for Unescaped<'_> {
+    type Item = u8;
+
+    fn next(&mut self) -> Option<u8> {
+        let (byte, rest) = match self.0 {
+            [b'"', ..] | [] => return None,
+            [b'\\', b'u', _, _, high, low, rest @ ..] => {
+                let digit = |digit: u8| char::from(digit).to_digit(16).unwrap_or_default() as u8;
+                (digit(*high) << 4 | digit(*low), rest)
+            }
+            [b'\\', escaped, rest @ ..] => {
+                let byte = match escaped {
+                    b'b' => 0x8,
+                    b't' => b'\t',
+                    b'n' => b'\n',
+                    b'f' => 0xc,
+                    b'r' => b'\r',
+                    other => *other,
+                };
+                (byte, rest)
+            }
+            [byte, rest @ ..] => (*byte, rest),
+        };
+        self.0 = rest;
+        Some(byte)
+    }
+}
+
+/// Text that is a value, to be written.
+pub(super) struct Text<'a>(pub(super) &'a str);
+
+impl Serialize for Text<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serialize(self.0, serializer)
+    }
+}
