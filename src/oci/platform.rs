@@ -83,12 +83,19 @@ pub struct Fit {
     /// How far the variant is below the one that was asked for.
     steps: u32,
     version: VersionFit,
+    /// Whether one of the two says the usual variant and the other leaves it out: the same, but one answer must be first.
+    is_said_otherwise: bool,
 }
 
 impl Fit {
     /// Tells whether the variant is a lower one than was asked for.
     pub fn is_lower_variant(&self) -> bool {
         self.steps > 0
+    }
+
+    /// Tells whether another one fits as well, however it is written.
+    pub fn is_as_good_as(&self, other: &Self) -> bool {
+        Self { is_said_otherwise: other.is_said_otherwise, ..self.clone() } == *other
     }
 }
 
@@ -198,6 +205,7 @@ struct Normal {
     os: String,
     architecture: String,
     variant: Option<String>,
+    says_variant: bool,
     os_version: Option<String>,
     os_features: BTreeSet<String>,
 }
@@ -241,6 +249,7 @@ impl Platform {
             other_features: mine.os_features.difference(&asked.os_features).count(),
             steps: steps(&mine.architecture, mine.variant.as_deref(), asked.variant.as_deref())?,
             version: version_fit(mine.os_version.as_deref(), asked.os_version.as_deref())?,
+            is_said_otherwise: mine.says_variant != asked.says_variant,
         })
     }
 
@@ -252,7 +261,7 @@ impl Platform {
     /// Returns the platform in Go's words, with the variant that is meant where none is said: two that are the same to
     /// whoever chooses between them are equal then. `None` if it is not known.
     pub fn normalized(&self) -> Option<Self> {
-        let Normal { os, architecture, variant, os_version, os_features } = self.normal()?;
+        let Normal { os, architecture, variant, os_version, os_features, .. } = self.normal()?;
         Some(Self {
             architecture: Some(architecture),
             os: Some(os),
@@ -271,11 +280,13 @@ impl Platform {
         let os = lower(self.os.as_deref()?);
         let (architecture, meant) = architecture_of(&lower(self.architecture.as_deref()?));
         let variant = said(&self.variant).map(lower).or(meant.map(str::to_owned));
+        let says_variant = variant.is_some();
         let variant = variant.or_else(|| usual_variant(&architecture).map(str::to_owned));
         Some(Normal {
             os: os_of(&os).to_owned(),
             architecture,
             variant,
+            says_variant,
             os_version: said(&self.os_version).map(str::to_owned),
             os_features: self.os_features.iter().flatten().filter(|feature| !feature.is_empty()).cloned().collect(),
         })
@@ -625,6 +636,19 @@ mod tests {
             let expected: Vec<_> = expected.iter().map(|at| windows[*at].to_owned()).collect();
             assert_eq!(order(asked, &windows), expected, "{asked}");
         }
+    }
+
+    #[test]
+    fn of_two_that_are_the_same_that_which_says_as_much_comes_first() {
+        for (architecture, usual) in [("arm", "v7"), ("arm64", "v8"), ("amd64", "v1")] {
+            let [short, long] = [format!("linux/{architecture}"), format!("linux/{architecture}/{usual}")];
+            assert_eq!(order(&short, &[&long, &short]), [short.clone(), long.clone()]);
+            assert_eq!(order(&long, &[&short, &long]), [long.clone(), short.clone()]);
+            let fit = |text: &str| platform(text).fit(&platform(&short)).expect("it fits");
+            assert!(fit(&short).is_as_good_as(&fit(&long)));
+        }
+        let fit = |text: &str| platform(text).fit(&platform("linux/arm/v7")).expect("it fits");
+        assert!(!fit("linux/arm/v7").is_as_good_as(&fit("linux/arm/v6")));
     }
 
     #[test]

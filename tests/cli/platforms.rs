@@ -93,7 +93,7 @@ type Table = (&'static [&'static str], &'static [(&'static str, usize)]);
 #[test]
 fn the_best_image_is_taken_by_all_commands_wherever_it_is_listed() {
     let sandbox = Sandbox::new();
-    let tables: [Table; 4] = [
+    let tables: [Table; 5] = [
         (
             &["linux amd64 v3", "linux amd64", "linux amd64 v2", "linux 386"],
             &[
@@ -106,6 +106,7 @@ fn the_best_image_is_taken_by_all_commands_wherever_it_is_listed() {
                 ("i386", 3),
             ],
         ),
+        (&["linux arm64 v8", "linux arm64", "linux arm v7"], &[("linux/arm64", 1), ("linux/arm64/v8", 0), ("arm", 2)]),
         (
             &["linux arm v8", "linux arm v5", "linux arm64 v8", "linux arm v6", "linux arm v7"],
             &[
@@ -251,6 +252,21 @@ fn an_image_that_is_listed_and_not_stored_is_named_by_its_platform() {
     let warning = "2 blobs that it refers to are not in all.tar: no image for linux/arm64, linux/arm/v7";
     let value = sandbox.ok_json("layout import --path back --file all.tar");
     assert_eq!(value["warnings"], json!([warning]));
+}
+
+#[test]
+fn of_images_that_are_alike_one_that_is_stored_is_taken() {
+    let sandbox = Sandbox::new();
+    let stored = image_on(&sandbox, "linux arm64 v8");
+    let absent = json!({"mediaType": MANIFEST_TYPE, "digest": sha256(b"absent"), "size": 6});
+    for platform in ["linux arm64", "linux arm64 v8"] {
+        let absent = with(absent.clone(), json!({"platform": platform_value(platform)}));
+        for entries in [[&absent, &stored], [&stored, &absent]] {
+            list(&sandbox, &[&named(&document(&sandbox, &index(&entries)), "v1")]);
+            all_take(&sandbox, "linux/arm64", &stored);
+            all_take(&sandbox, "linux/arm64/v8", &stored);
+        }
+    }
 }
 
 #[test]

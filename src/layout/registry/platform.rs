@@ -215,7 +215,13 @@ impl<'a> Chooser<'a> {
     fn prefer(&self, best: &mut Option<Best>, other: Best) {
         let is_better = match best {
             None => true,
-            Some(best) if other.fit == best.fit => !self.is_stored(&best.leaf) && self.is_stored(&other.leaf),
+            Some(best) if other.fit.is_as_good_as(&best.fit) => {
+                match (self.is_stored(&best.leaf), self.is_stored(&other.leaf)) {
+                    (true, false) => false,
+                    (false, true) => true,
+                    _ => other.fit < best.fit,
+                }
+            }
             Some(best) => other.fit < best.fit,
         };
         if is_better {

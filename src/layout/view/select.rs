@@ -247,7 +247,9 @@ impl<'a> Narrowing<'a> {
         let mut alike = Vec::new();
         for (at, member) in group.entries.iter().zip(members) {
             let other = self.chooser.choose(&[member]).swap_remove(number);
-            if let Some(other) = other.filter(|other| other.fit == best.fit && self.chooser.is_stored(&other.leaf)) {
+            if let Some(other) =
+                other.filter(|other| other.fit.is_as_good_as(&best.fit) && self.chooser.is_stored(&other.leaf))
+            {
                 alike.push((*at, other));
             }
         }
