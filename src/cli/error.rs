@@ -90,7 +90,19 @@ fn hint(error: &Error) -> Option<&'static str> {
         Error::BeyondBound { .. } => "raise --max-layer-size or --max-ratio if that is right",
         Error::LinkOutside { .. } => "use --shared-blobs if it is meant to share its blobs",
         Error::NoRepository { .. } => "use --repo",
+        Error::UnknownManifest { path, .. } if !path.join("oci-layout").exists() => {
+            "'layout inspect' shows what there is"
+        }
         Error::UnknownManifest { .. } | Error::UnknownTag { .. } => "'layout tag list' shows what there is",
+        Error::AmbiguousName { candidates, by_platform, .. } => {
+            let by_name = candidates.iter().any(|one| one.image_name != candidates[0].image_name);
+            match (by_name, by_platform) {
+                (true, true) => "name one by its image name, as TAG@DIGEST or with --platform",
+                (true, false) => "name one by its image name or as TAG@DIGEST",
+                (false, true) => "name one as TAG@DIGEST or with --platform",
+                (false, false) => "name one as TAG@DIGEST",
+            }
+        }
         Error::UnknownRepository { .. } => "'layout catalog list' shows what there is",
         Error::AmbiguousDigest { .. } => "say more of it",
         Error::NameTaken { .. } => "use --ref-name or --replace",

@@ -288,6 +288,20 @@ pub enum Error {
         /// What was asked for.
         reference: String,
     },
+    /// A name is that of several manifests.
+    #[error("{} has {count} manifests '{}': {}", .path.display(), .reference.escape_debug(), described(.candidates, *.count))]
+    AmbiguousName {
+        /// The layout.
+        path: PathBuf,
+        /// What was asked for.
+        reference: String,
+        /// What tells them apart, of the first of them.
+        candidates: Vec<Candidate>,
+        /// How many they are.
+        count: usize,
+        /// Whether a platform can be asked for, and would tell them apart.
+        by_platform: bool,
+    },
     /// The beginning of a digest is that of several manifests.
     #[error("'{}' is the beginning of several digests: {}", .beginning.escape_debug(), list(.digests))]
     AmbiguousDigest {
@@ -511,6 +525,7 @@ impl Error {
             Self::UnknownRepository { .. } => ErrorCode::NameUnknown,
             Self::UnknownManifest { .. }
             | Self::UnknownTag { .. }
+            | Self::AmbiguousName { .. }
             | Self::AmbiguousDigest { .. }
             | Self::UnknownPlatform { .. }
             | Self::PlatformNotStored { .. } => ErrorCode::ManifestUnknown,
@@ -542,6 +557,33 @@ fn stored(platforms: &[String]) -> String {
         [] => "no other platform is".to_owned(),
         platforms => format!("{} {}", list(platforms), if platforms.len() == 1 { "is" } else { "are" }),
     }
+}
+
+/// One of several manifests that have one name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Candidate {
+    /// The digest of the manifest.
+    pub digest: Digest,
+    /// The image name of its entry.
+    pub image_name: Option<String>,
+    /// The platforms that it is for.
+    pub platforms: Vec<String>,
+}
+
+impl fmt::Display for Candidate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.digest)?;
+        let name = self.image_name.iter().map(|name| name.escape_debug().to_string());
+        let told: Vec<String> = name.chain(self.platforms.iter().cloned()).collect();
+        if told.is_empty() { Ok(()) } else { write!(f, " ({})", told.join(", ")) }
+    }
+}
+
+/// Returns some of several manifests as a list for people.
+fn described(candidates: &[Candidate], count: usize) -> String {
+    let more = count - candidates.len();
+    let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+    format!("{}{more}", list(candidates))
 }
 
 /// Returns a time in the largest unit that is no larger than a second.

@@ -7,8 +7,8 @@ use super::registry::Names;
 use super::stage::{Stage, StagedConfig, StagedLayer, StagedManifest};
 use super::walk::Document;
 use crate::oci::{
-    self, Annotations, Descriptor, Digest, ImageConfig, Index, Manifest, MediaType, Platform, REF_NAME, RefName,
-    UnknownFields,
+    self, Annotations, Descriptor, Digest, ImageConfig, Index, Manifest, Match, MediaType, NameKind, Platform,
+    REF_NAME, RefName, UnknownFields, WholeName,
 };
 
 /// What a manifest says besides its config and layers, and what it is called.
@@ -228,7 +228,7 @@ fn layer_descriptor(layer: &StagedLayer) -> Descriptor {
     descriptor
 }
 
-/// Puts an entry into the index, in place of the one that it replaces, which is returned: the one that bears its ref name,
+/// Puts an entry into the index, in place of the one that it replaces, which is returned: the one that bears its name,
 /// or without a ref name the one that was generated here without one.
 fn list(index: &mut Index, entry: Descriptor, stage: &Stage) -> Option<Descriptor> {
     let unnamed = |digest: &Digest| {
@@ -238,7 +238,11 @@ fn list(index: &mut Index, entry: Descriptor, stage: &Stage) -> Option<Descripto
     let earlier = stage.manifest.as_ref().filter(|manifest| manifest.ref_name.is_none());
     let earlier = stage.unnamed_manifest.as_ref().or(earlier.map(|manifest| &manifest.digest));
     let at = match entry.ref_name() {
-        Some(name) => index.manifests.iter().position(|other| other.ref_name() == Some(name)),
+        Some(name) => {
+            let bears = |other: &Descriptor| other.bears(name, WholeName::parse(name));
+            let meant = |kind| index.manifests.iter().position(|other| bears(other) == Some((Match::Exact, kind)));
+            meant(NameKind::RefName).or_else(|| meant(NameKind::ImageName))
+        }
         None => unnamed(&entry.digest).or_else(|| unnamed(earlier?)),
     };
     let Some(at) = at else {

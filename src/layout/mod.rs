@@ -57,10 +57,10 @@ pub use crate::abandon::abandon;
 pub use archive::{Archive, LoadOptions};
 pub use clean::LeftoverObserver;
 pub use config::{ConfigChanges, ConfigOptions};
-pub use error::{Error, ErrorCode, Reason, Result};
+pub use error::{Candidate, Error, ErrorCode, Reason, Result};
 pub use export::{
     ArchiveKind, ExportOptions, Exported, Format, Plan, export, export_dir, export_docker_tar, export_stream,
-    export_tar, is_docker_name, plan_export, plan_export_dir, save,
+    export_tar, plan_export, plan_export_dir, save,
 };
 pub use garbage::{Garbage, GarbageOptions, Swept};
 pub use handle::Layout;
@@ -71,8 +71,8 @@ pub use manifest::ManifestOptions;
 pub use metrics::{Metrics, Phase, Progress};
 pub use parallel::map_bounded;
 pub use registry::{
-    BlobReader, BlobUpload, ByteRange, Choice, Chosen, CommitError, Expected, ManifestInfo, PushOptions, Referrers,
-    Registry, Renamed, Repository, StoredManifest, find_layout, write_file,
+    BlobReader, BlobUpload, ByteRange, Choice, Chosen, CommitError, Expected, Listed, ManifestInfo, PushOptions,
+    Referrers, Registry, Renamed, Repository, StoredManifest, find_layout, write_file,
 };
 pub use stage::{Stage, StagedConfig, StagedLayer, StagedManifest, Updated};
 pub use tree::{Drawn, Node, NodeKind, NodeState, Totals, Tree, Unreferenced};

@@ -61,6 +61,9 @@ pub struct Node {
     /// The ref names that `index.json` has for it.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub ref_names: Vec<String>,
+    /// The image names that `index.json` has for it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub image_names: Vec<String>,
     /// What it runs on, as the descriptor says, or else the image's config.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub platform: Option<Platform>,
@@ -227,7 +230,7 @@ enum Blob {
 impl Holdings {
     fn read(layout: &Layout) -> Result<Self> {
         let mut holdings = Self {
-            index: layout.read_index()?,
+            index: layout.read_index()?.with_own_names_on_entries(),
             visited: Vec::new(),
             places: HashMap::new(),
             blobs: HashMap::new(),
@@ -401,16 +404,16 @@ impl<'a> Drawing<'a> {
         }
         for digest in entries {
             let same = &by_digest[digest];
-            let mut seen = HashSet::new();
-            let names = same.iter().filter_map(|entry| entry.ref_name()).filter(|name| seen.insert(*name));
-            let names: Vec<_> = names.map(str::to_owned).collect();
-            if names.is_empty() && self.holdings.is_referrer(digest) {
+            let ref_names = distinct(same.iter().filter_map(|entry| entry.ref_name()));
+            let image_names = distinct(same.iter().filter_map(|entry| entry.image_name()));
+            if ref_names.is_empty() && image_names.is_empty() && self.holdings.is_referrer(digest) {
                 continue;
             }
             let root = self.draw_root(same[0], NodeKind::Blob);
             let platform = same.iter().find_map(|entry| entry.said_platform().cloned());
             let root = &mut self.tree.roots[root];
-            root.ref_names = names;
+            root.ref_names = ref_names;
+            root.image_names = image_names;
             root.platform = platform.or(root.platform.take());
         }
     }
@@ -446,6 +449,7 @@ impl<'a> Drawing<'a> {
         let mut node = Node {
             kind,
             ref_names: Vec::new(),
+            image_names: Vec::new(),
             platform: descriptor.said_platform().cloned(),
             media_type: descriptor.media_type.clone(),
             artifact_type: descriptor.artifact_type.clone(),
@@ -557,6 +561,12 @@ impl<'a> Drawing<'a> {
         }
         totals.missing = self.missing.len() as u64;
     }
+}
+
+/// Returns names, each once.
+fn distinct<'a>(names: impl Iterator<Item = &'a str>) -> Vec<String> {
+    let mut seen = HashSet::new();
+    names.filter(|name| seen.insert(*name)).map(str::to_owned).collect()
 }
 
 /// Tells whether a descriptor leads to an image, not to an artifact.

@@ -6,16 +6,13 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
 use super::fields::document_fields;
-use super::{Digest, MediaType, Platform, REF_NAME, UnknownFields};
+use super::{Digest, MediaType, Platform, UnknownFields};
 
 /// Annotations: keys and values that people attach to descriptors, manifests and indexes.
 pub type Annotations = BTreeMap<String, String>;
 
 /// The annotation by which BuildKit says what an attestation is about.
 const REFERENCE_DIGEST: &str = "vnd.docker.reference.digest";
-
-/// The annotation by which containerd and Docker name an entry of `index.json`, before its ref name.
-pub(crate) const CONTAINERD_NAME: &str = "io.containerd.image.name";
 
 /// What a document says of the content that it refers to: its type, its digest, its size.
 ///
@@ -80,30 +77,6 @@ impl Descriptor {
         if let Some(data) = &mut self.data {
             *data = STANDARD.encode(content);
         }
-    }
-
-    /// Returns the ref name that an entry of `index.json` bears.
-    pub fn ref_name(&self) -> Option<&str> {
-        self.annotations.as_ref()?.get(REF_NAME).map(String::as_str)
-    }
-
-    /// Returns the whole name that containerd and Docker give an entry of `index.json`.
-    pub(crate) fn containerd_name(&self) -> Option<&str> {
-        self.annotations.as_ref()?.get(CONTAINERD_NAME).map(String::as_str)
-    }
-
-    /// Gives an entry of `index.json` another name, or none. The name that containerd gives it goes with the old one.
-    pub(crate) fn rename(&mut self, ref_name: Option<String>) {
-        if self.ref_name() == ref_name.as_deref() {
-            return;
-        }
-        let mut annotations = self.annotations.take().unwrap_or_default();
-        annotations.remove(CONTAINERD_NAME);
-        match ref_name {
-            Some(name) => drop(annotations.insert(REF_NAME.to_owned(), name)),
-            None => drop(annotations.remove(REF_NAME)),
-        }
-        self.annotations = (!annotations.is_empty()).then_some(annotations);
     }
 
     /// Returns the platform if it is said: an empty operating system or architecture says nothing.

@@ -7,6 +7,7 @@
 mod config;
 mod descriptor;
 mod digest;
+mod entry_name;
 pub(crate) mod fields;
 mod index;
 mod manifest;
@@ -16,9 +17,10 @@ mod platform;
 mod reference;
 
 pub use config::{ImageConfig, RootFs};
-pub(crate) use descriptor::{ATTESTATION, CONTAINERD_NAME, REFERENCE_TYPE, embedded};
+pub(crate) use descriptor::{ATTESTATION, REFERENCE_TYPE, embedded};
 pub use descriptor::{Annotations, Descriptor};
 pub use digest::{Algorithm, Digest, DigestError, Hasher};
+pub(crate) use entry_name::{IMAGE_NAME, ImageNames, Match, NameKey, NameKind, WholeName, is_name, tag_in};
 pub use index::Index;
 pub use manifest::Manifest;
 pub use media_type::{LayerEncoding, MediaType, MediaTypeError};

@@ -114,7 +114,7 @@ fn a_part_is_imported_under_another_name() {
     }
     for (words, message) in [
         ("--file a.tar --ref-name v2", "there are 2 entries, and --ref-name can name one; choose it with --ref"),
-        ("--file a.tar --ref v2", "a.tar has no manifest 'v2'; 'layout tag list' shows what there is"),
+        ("--file a.tar --ref v2", "a.tar has no manifest 'v2'; 'layout inspect' shows what there is"),
         (
             "--file a.tar --platform linux/riscv64",
             "'a.tar' is not there for linux/riscv64; it is for linux/amd64, linux/arm64, linux/s390x",

@@ -37,6 +37,7 @@ mod manifest_descriptor;
 mod manifest_get;
 mod manifest_info;
 mod manifest_put;
+mod names;
 mod parallel;
 mod places;
 mod platforms;

@@ -8,16 +8,16 @@ use crate::support::*;
 const DESCRIPTOR: &str = "layout manifest descriptor --path image";
 
 #[test]
-fn a_tag_has_its_first_entry_with_all_that_it_says() {
+fn of_entries_of_one_manifest_the_first_is_shown_with_all_that_it_says() {
     let sandbox = Sandbox::new();
-    let [one, two] = ["amd64", "arm64"].map(|architecture| image(&sandbox, architecture));
+    let one = image(&sandbox, "amd64");
     sandbox.write(
         "image/index.json",
         format!(
             r#"{{"schemaVersion":2,"manifests":[{{"x-own":1.50,"platform":{{"os":"linux","architecture":"amd64"}},"annotations":{{"{REF_NAME}":"v1","a":"\u009b"}},"size":{},"digest":"{}","mediaType":"{MANIFEST_TYPE}","data":"e30=","artifactType":"a/b"}},{}]}}"#,
             size(&one),
             digest(&one),
-            named(&two, "v1")
+            named(&one, "v1")
         ),
     );
     let expected = format!(
@@ -46,7 +46,6 @@ fn a_tag_has_its_first_entry_with_all_that_it_says() {
         sandbox.run(&format!("{DESCRIPTOR} {words}")).succeeds(&expected, "");
     }
     sandbox.run(&format!("{DESCRIPTOR} --ref {}", digest(&one))).succeeds(&expected, "");
-    assert_eq!(sandbox.ok_json(&format!("{DESCRIPTOR} --ref {}", digest(&two))), named(&two, "v1"));
     assert_eq!(sandbox.tree(), before);
 }
 

@@ -181,7 +181,14 @@ fn the_platform_of_an_image_is_that_of_its_config_where_nothing_else_says_it() {
         sandbox.ok(&format!("{GET} --ref v1 --platform linux/arm64")).into_bytes(),
         sandbox.blob(digest(&arm64))
     );
-    assert_eq!(sandbox.ok(&format!("{GET} --ref v1")).into_bytes(), sandbox.blob(digest(&amd64)));
+    sandbox.refuses(
+        &format!("{GET} --ref v1"),
+        &format!(
+            "image has 2 manifests 'v1': {} (linux/amd64), {} (linux/arm64) (MANIFEST_UNKNOWN); name one as TAG@DIGEST or with --platform",
+            digest(&amd64),
+            digest(&arm64)
+        ),
+    );
     // An artifact has none.
     let sbom = document(&sandbox, &about(&sandbox, &amd64, "a/sbom"));
     list(&sandbox, &[&named(&sbom, "sbom")]);

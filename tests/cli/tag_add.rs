@@ -104,8 +104,7 @@ fn of_several_entries_with_one_name_one_is_left_and_their_manifests_are_kept() {
     let sandbox = Sandbox::new();
     let [one, two, three] = ["amd64", "arm64", "s390x"].map(|architecture| image(&sandbox, architecture));
     list(&sandbox, &[&named(&one, "v1"), &named(&three, "x"), &named(&two, "v1"), &named(&one, "v1")]);
-    // The first is meant.
-    sandbox.ok(&format!("{ADD} --ref v1 v2"));
+    sandbox.ok(&format!("{ADD} --ref v1@{} v2", digest(&one)));
     assert_eq!(
         listed(&sandbox),
         json!([named(&one, "v1"), named(&three, "x"), named(&two, "v1"), named(&one, "v1"), named(&one, "v2")])
@@ -200,10 +199,12 @@ fn other_entries_and_unknown_fields_stay_byte_for_byte() {
         size(&two)
     );
     assert_eq!(sandbox.text("image/index.json"), before(&added));
-    // What an entry says is said by its copy too, but for the name that containerd gave it.
+    // What an entry says is said by its copy too; the name that containerd gave it has the new tag.
     sandbox.ok(&format!("{ADD} --ref docker.io/library/x:1 again"));
     let mut copy = listed(&sandbox)[0].clone();
-    copy["annotations"] = json!({"com.example.z": "é\u{1b}", REF_NAME: "again"});
+    copy["annotations"] = json!({
+        "com.example.z": "é\u{1b}", "io.containerd.image.name": "docker.io/library/x:again", REF_NAME: "again",
+    });
     assert_eq!(listed(&sandbox)[3], copy);
 }
 

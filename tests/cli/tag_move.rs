@@ -101,12 +101,14 @@ fn the_tag_is_taken_from_another_manifest_which_is_kept() {
 }
 
 #[test]
-fn all_entries_of_a_name_move_together() {
+fn all_entries_of_a_name_and_of_one_manifest_move_together() {
     let sandbox = Sandbox::new();
     let [one, two, three] = ["amd64", "arm64", "s390x"].map(|architecture| image(&sandbox, architecture));
-    list(&sandbox, &[&named(&one, "v1"), &named(&three, "v2"), &named(&two, "v1"), &named(&one, "v2")]);
-    sandbox.run(&format!("{MOVE} --ref v1 v2")).succeeds(text(&one, "v1", "v2"), "");
-    assert_eq!(listed(&sandbox), json!([named(&one, "v2"), named(&two, "v2"), three]));
+    let entries =
+        [&named(&one, "v1"), &named(&three, "v2"), &named(&two, "v1"), &named(&one, "v1"), &named(&one, "v2")];
+    list(&sandbox, &entries);
+    sandbox.run(&format!("{MOVE} --ref v1@{} v2", digest(&one))).succeeds(text(&one, "v1", "v2"), "");
+    assert_eq!(listed(&sandbox), json!([named(&one, "v2"), named(&two, "v1"), named(&one, "v2"), three]));
 }
 
 #[test]

@@ -8,8 +8,8 @@ use anyhow::{Context as _, ensure};
 use clap::ValueEnum;
 use regshape::compress::CompressFormat;
 use regshape::layout::{
-    ArchiveKind, Error, ExportOptions, Exported, Format, Layout, Selection, View, export, export_stream,
-    is_docker_name, plan_export, plan_export_dir,
+    ArchiveKind, Error, ExportOptions, Exported, Format, Layout, Selection, View, export, export_stream, plan_export,
+    plan_export_dir,
 };
 use regshape::oci::{Annotations, REF_NAME, RefName};
 
@@ -32,7 +32,7 @@ use crate::cli::ui::{is_stdout, printable};
 pub(super) struct Args {
     #[command(flatten)]
     common: Common,
-    /// Take the entry that this means: a ref name, a digest, or a unique beginning of one; may be repeated [default: all]
+    /// Take the entry that this means: a ref name, an image name, TAG@DIGEST, a digest, or a unique beginning of one; may be repeated [default: all]
     #[arg(long = "ref", value_name = "REF")]
     references: Vec<String>,
     /// Where to write; - is an archive on standard output
@@ -161,9 +161,8 @@ impl Leaf for Args {
             if self.wrap { wrapped(&view, annotations, ref_name)? } else { renamed(view, annotations, ref_name)? };
 
         if is_docker {
-            let nameless =
-                view.index().manifests.iter().filter_map(|entry| entry.ref_name()).filter(|name| !is_docker_name(name));
-            for name in nameless {
+            let nameless = view.index().manifests.iter().filter(|entry| entry.repo_tags().is_empty());
+            for name in nameless.filter_map(|entry| entry.names().next()) {
                 let name = printable(name);
                 context.ui.note(&format!(
                     "'{name}' is not of the form REPOSITORY:TAG: Docker gives the image no name; --ref-name does"
@@ -221,21 +220,23 @@ fn way_out(error: Error) -> anyhow::Error {
 
 /// Puts the index into a new one. The new entry has the name that is given, or that all entries have.
 fn wrapped(view: &View, mut annotations: Annotations, ref_name: Option<RefName>) -> anyhow::Result<View> {
-    let common = View::common_ref_name(std::slice::from_ref(view)).map(str::to_owned);
-    if let Some(name) = ref_name.map(|name| name.as_str().to_owned()).or(common) {
-        annotations.entry(REF_NAME.to_owned()).or_insert(name);
+    let names = View::common_names(std::slice::from_ref(view), ref_name.as_ref().map(RefName::as_str));
+    for (key, name) in names {
+        annotations.entry(key).or_insert(name);
     }
     Ok(view.wrap(annotations))
 }
 
 /// Gives entries annotations, and a name if they are of one image.
 fn renamed(view: View, annotations: Annotations, ref_name: Option<RefName>) -> anyhow::Result<View> {
-    let view = if annotations.is_empty() { view } else { view.annotated(&annotations) };
-    let Some(ref_name) = ref_name else { return Ok(view) };
     let count = view.index().manifests.len();
-    named(&view, &ref_name).with_context(|| {
-        format!("there are {count} entries, and --ref-name can name one; choose it with --ref, or use --wrap")
-    })
+    let view = match ref_name {
+        Some(ref_name) => named(&view, &ref_name).with_context(|| {
+            format!("there are {count} entries, and --ref-name can name one; choose it with --ref, or use --wrap")
+        })?,
+        None => view,
+    };
+    Ok(if annotations.is_empty() { view } else { view.annotated(&annotations) })
 }
 
 /// Gives the one image of a view a name; `None` if there are several.
@@ -246,6 +247,6 @@ pub(super) fn named(view: &View, ref_name: &RefName) -> Option<View> {
         // Of several names of one manifest the new one is left.
         return Some(view.filter(|entry| entry == first).named(ref_name.as_str()));
     }
-    let one_name = first.ref_name().is_some() && entries.iter().all(|entry| entry.ref_name() == first.ref_name());
-    one_name.then(|| view.named(ref_name.as_str()))
+    let is_one_name = entries.iter().all(|entry| entry.is_called_like(first));
+    is_one_name.then(|| view.named(ref_name.as_str()))
 }

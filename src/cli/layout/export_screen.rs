@@ -42,7 +42,7 @@ impl Screen for ExportScreen {
         let swept = |swept: &Swept| format!("{} ({} bytes)", swept.count, swept.bytes);
         let mut block = Block::new(self.title, 13).line("output", &self.output);
         for manifest in &self.manifests {
-            let name = manifest.ref_name().map(|name| format!(" {name}")).unwrap_or_default();
+            let name: String = manifest.names().map(|name| format!(" {name}")).collect();
             block = block.line("manifest", format!("{}{name}", manifest.digest));
         }
         block = block.line("blobs", swept(blobs));

@@ -28,7 +28,7 @@ pub(super) struct Args {
     /// The archive; - is standard input
     #[arg(short, long, value_name = "ARCHIVE")]
     file: PathBuf,
-    /// Take the entry that this means: a ref name, a digest, or a unique beginning of one; may be repeated [default: all]
+    /// Take the entry that this means: a ref name, an image name, TAG@DIGEST, a digest, or a unique beginning of one; may be repeated [default: all]
     #[arg(long = "ref", value_name = "REF")]
     references: Vec<String>,
     #[command(flatten)]

@@ -25,7 +25,7 @@ pub(super) struct Args {
     /// The layout; ./my-image:v1 takes one of its images
     #[arg(short, long, value_name = "DIR")]
     path: Option<PathBuf>,
-    /// Show what this means only: a ref name, a digest, or a unique beginning of one; may be repeated
+    /// Show what this means only: a ref name, an image name, TAG@DIGEST, a digest, or a unique beginning of one; may be repeated
     #[arg(long = "ref", value_name = "REF")]
     references: Vec<String>,
     #[command(flatten)]
@@ -38,6 +38,9 @@ pub(super) struct Args {
 struct Inspected {
     path: String,
     tag: Option<String>,
+    /// That of the first entry.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    image_name: Option<String>,
     multi_platform: bool,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     lower_variants: Vec<LowerVariant>,
@@ -51,6 +54,8 @@ struct Image {
     /// The size of the manifest.
     size: u64,
     ref_names: Vec<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    image_names: Vec<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     platform: Option<String>,
     config: Part,
@@ -77,8 +82,9 @@ impl From<&Descriptor> for Part {
 
 impl Image {
     fn new(image: ArchiveImage, view: &View) -> Self {
-        let entries = view.index().manifests.iter().filter(|entry| entry.digest == image.manifest_digest);
-        let ref_names = entries.filter_map(|entry| entry.ref_name().map(str::to_owned)).collect();
+        let entries = || view.index().manifests.iter().filter(|entry| entry.digest == image.manifest_digest);
+        let ref_names = entries().filter_map(|entry| entry.ref_name().map(str::to_owned)).collect();
+        let image_names = entries().filter_map(|entry| entry.image_name().map(str::to_owned)).collect();
         let config = Part { digest: image.config_digest, size: image.config.len() as u64, media_type: None };
         let layers: Vec<Part> = image.layers.iter().map(|layer| layer.descriptor().into()).collect();
         let size = image.manifest.len() as u64;
@@ -87,6 +93,7 @@ impl Image {
             media_type: image.entry.media_type.clone(),
             size,
             ref_names,
+            image_names,
             platform: image.platform.map(|platform| platform.to_string()),
             total_size: size + config.size + layers.iter().map(|layer| layer.size).sum::<u64>(),
             config,
@@ -104,6 +111,9 @@ impl Screen for Inspected {
             if !image.ref_names.is_empty() {
                 block = block.line("ref-name", image.ref_names.join(", "));
             }
+            if !image.image_names.is_empty() {
+                block = block.line("name", image.image_names.join(", "));
+            }
             if let Some(platform) = &image.platform {
                 block = block.line("platform", platform);
             }
@@ -120,7 +130,11 @@ impl Screen for Inspected {
         if self.multi_platform
             && let Some(tag) = &self.tag
         {
-            blocks.insert(0, Block::new("Images:", 8).line("tag", tag).line("count", self.images.len()).finish());
+            let mut block = Block::new("Images:", 8).line("tag", tag);
+            if let Some(name) = self.image_name.as_ref().filter(|name| *name != tag) {
+                block = block.line("name", name);
+            }
+            blocks.insert(0, block.line("count", self.images.len()).finish());
         }
         blocks.join("\n")
     }
@@ -151,6 +165,7 @@ impl Leaf for Args {
         context.ui.result(&Inspected {
             path: path.display().to_string(),
             tag: view.tag().map(str::to_owned),
+            image_name: view.index().manifests.first().and_then(|entry| entry.image_name()).map(str::to_owned),
             multi_platform: view.is_multi_platform()?,
             lower_variants,
             images: view.images()?.into_iter().map(|image| Image::new(image, &view)).collect(),

@@ -38,6 +38,8 @@ struct Info {
     #[serde(skip_serializing_if = "Option::is_none")]
     subject: Option<Digest>,
     tags: Vec<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    image_names: Vec<String>,
     /// Those in the manifest.
     annotations: Annotations,
     /// Those of its entry in index.json, or in a nested index.
@@ -52,6 +54,7 @@ impl Screen for Info {
             ("platforms", Some(self.platforms.join(", ")).filter(|platforms| !platforms.is_empty())),
             ("subject", self.subject.as_ref().map(ToString::to_string)),
             ("tags", Some(self.tags.join(", ")).filter(|tags| !tags.is_empty())),
+            ("image-names", Some(self.image_names.join(", ")).filter(|names| !names.is_empty())),
         ];
         let mut block = Block::new("Manifest:", 13)
             .line("digest", &self.digest)
@@ -78,8 +81,17 @@ impl Leaf for Args {
 
     fn run(self, context: &Context) -> anyhow::Result<ExitCode> {
         let (place, platform) = self.manifest.place(context)?;
-        let ManifestInfo { descriptor, artifact_type, platform, platforms, subject, annotations, tags, choice } =
-            place.repository.info(place.reference()?, platform.as_ref())?;
+        let ManifestInfo {
+            descriptor,
+            artifact_type,
+            platform,
+            platforms,
+            subject,
+            annotations,
+            tags,
+            image_names,
+            choice,
+        } = place.repository.info(place.reference()?, platform.as_ref())?;
         context.ui.result(&Info {
             digest: descriptor.digest,
             size: descriptor.size,
@@ -90,6 +102,7 @@ impl Leaf for Args {
             platforms: platforms.iter().map(ToString::to_string).collect(),
             subject: subject.map(|subject| subject.digest),
             tags: tags.iter().map(|tag| place.called(tag)).collect(),
+            image_names,
             annotations,
             descriptor_annotations: descriptor.annotations.unwrap_or_default(),
         })?;

@@ -36,15 +36,25 @@ pub(super) struct Args {
 struct Listed {
     schema_version: u32,
     media_type: MediaType,
-    manifests: Vec<Descriptor>,
+    manifests: Vec<Listing>,
+}
+
+/// A referrer, and its image names in index.json.
+#[derive(Serialize)]
+struct Listing {
+    #[serde(flatten)]
+    descriptor: Descriptor,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    image_names: Vec<String>,
 }
 
 impl Screen for Listed {
     fn text(&self) -> String {
         let mut table = Table::default();
-        for referrer in &self.manifests {
-            let artifact_type = printable(referrer.artifact_type.as_deref().unwrap_or("-"));
-            table.row([referrer.digest.to_string(), artifact_type, referrer.size.to_string()]);
+        for Listing { descriptor, image_names } in &self.manifests {
+            let artifact_type = printable(descriptor.artifact_type.as_deref().unwrap_or("-"));
+            let (digest, size) = (descriptor.digest.to_string(), descriptor.size.to_string());
+            table.row([digest, artifact_type, size, printable(&image_names.join(", "))]);
         }
         fitted(table.text())
     }
@@ -71,8 +81,14 @@ impl Leaf for Args {
             }
             Err(error) => return Err(error.into()),
         };
-        let Referrers { manifests, warnings } = place.repository.referrers(&digest, self.artifact_type.as_deref())?;
+        let Referrers { manifests, mut image_names, warnings } =
+            place.repository.referrers(&digest, self.artifact_type.as_deref())?;
         warnings.into_iter().for_each(|warning| context.ui.warn_at_the_end(warning));
+        let listing = |descriptor: Descriptor| {
+            let image_names = image_names.remove(&descriptor.digest).unwrap_or_default();
+            Listing { descriptor, image_names }
+        };
+        let manifests = manifests.into_iter().map(listing).collect();
         context.ui.result(&Listed { schema_version: 2, media_type: MediaType::index(), manifests })?;
         Ok(ExitCode::SUCCESS)
     }

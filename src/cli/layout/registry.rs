@@ -37,8 +37,8 @@ pub(super) struct KindArgs {
 /// Which manifest is meant.
 #[derive(Debug, clap::Args)]
 pub(super) struct RefArgs {
-    /// The manifest: a ref name as it stands in index.json, REPO:TAG, REPO@DIGEST, a digest, or a unique beginning of one;
-    /// may be part of the path instead, as in ./my-image:v1
+    /// The manifest: a ref name as it stands in index.json, an image name, TAG@DIGEST, REPO:TAG, REPO@DIGEST, a digest, or a
+    /// unique beginning of one; may be part of the path instead, as in ./my-image:v1
     #[arg(long = "ref", value_name = "REF")]
     reference: Option<String>,
 }
@@ -124,9 +124,10 @@ impl Place {
 
     /// Returns a tag, or a reference that means one, as people call it: with its repository, if one was named.
     pub(super) fn called(&self, reference: &str) -> String {
-        let Some(name) = &self.name else { return reference.to_owned() };
         // It may say the repository too, or a digest.
-        let tag = reference.split_once('@').map_or(reference, |(tag, _)| tag);
+        let is_digest = |digest: &str| digest.parse::<Digest>().is_ok();
+        let tag = reference.rsplit_once('@').filter(|(_, digest)| is_digest(digest)).map_or(reference, |(tag, _)| tag);
+        let Some(name) = &self.name else { return tag.to_owned() };
         let tag = tag.rsplit_once(':').map_or(tag, |(_, tag)| tag);
         format!("{name}:{tag}")
     }

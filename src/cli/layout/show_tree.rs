@@ -106,8 +106,10 @@ fn name(node: &Node, is_referrer: bool) -> String {
         _ => ("blob", false),
     };
     let mut name = if is_referrer { format!("referrer {kind}") } else { kind.to_owned() };
-    if !node.ref_names.is_empty() {
-        let _ = write!(name, " {}", printable(&node.ref_names.join(", ")));
+    let image_names = node.image_names.iter().filter(|name| !node.ref_names.contains(name));
+    let names: Vec<&str> = node.ref_names.iter().chain(image_names).map(String::as_str).collect();
+    if !names.is_empty() {
+        let _ = write!(name, " {}", printable(&names.join(", ")));
     }
     let media_type = (!is_told).then(|| if media_type.is_empty() { "empty" } else { media_type.as_str() });
     if let Some(part) = node.artifact_type.as_deref().or(media_type) {

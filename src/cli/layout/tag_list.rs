@@ -2,6 +2,7 @@
 
 use std::process::ExitCode;
 
+use regshape::layout::Listed;
 use regshape::oci::RepositoryName;
 use serde::Serialize;
 
@@ -29,6 +30,9 @@ struct Tags {
     #[serde(skip_serializing_if = "Option::is_none")]
     name: Option<RepositoryName>,
     tags: Vec<String>,
+    /// Those of the entries with the tags, and of those without one.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    image_names: Vec<String>,
 }
 
 impl Screen for Tags {
@@ -47,8 +51,8 @@ impl Leaf for Args {
     fn run(self, context: &Context) -> anyhow::Result<ExitCode> {
         let place = context.to_read(&self.common, &self.registry, None)?;
         place.without_reference()?;
-        let tags = place.repository.tags(self.page.last.as_deref(), self.page.n)?;
-        context.ui.result(&Tags { name: place.name, tags })?;
+        let Listed { tags, image_names } = place.repository.listed(self.page.last.as_deref(), self.page.n)?;
+        context.ui.result(&Tags { name: place.name, tags, image_names })?;
         Ok(ExitCode::SUCCESS)
     }
 }

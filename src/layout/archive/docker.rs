@@ -2,7 +2,7 @@
 //!
 //! Configs and layers are what they are there, byte for byte. The manifests are made here; equal archives give equal ones.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::io::{BufReader, Read};
 
 use serde::Deserialize;
@@ -19,7 +19,7 @@ use crate::layout::parallel::{cores, map_bounded};
 use crate::layout::view::Content;
 use crate::oci::{
     self, Algorithm, Annotations, Descriptor, Digest, Hasher, ImageConfig, Index, LayerEncoding, Manifest, MediaType,
-    REF_NAME, UnknownFields,
+    REF_NAME, UnknownFields, is_name,
 };
 
 /// An image, as `manifest.json` lists it.
@@ -51,11 +51,11 @@ pub(super) fn read(entries: &Entries<'_>, options: &LoadOptions<'_>) -> Result<(
     for image in images {
         let (entry, documents) = convert(entries, &image, &layers)?;
         blobs.extend(documents);
-        let names: Vec<_> = image.repo_tags.unwrap_or_default();
+        let names = names(image.repo_tags.unwrap_or_default());
         // As Docker has it, the last image of a name is the one that has it.
         for earlier in &mut index.manifests {
             if earlier.ref_name().is_some_and(|name| names.iter().any(|taken| taken == name)) {
-                earlier.rename(None);
+                earlier.unname();
             }
         }
         let named = names.into_iter().map(|name| Descriptor {
@@ -69,6 +69,12 @@ pub(super) fn read(entries: &Entries<'_>, options: &LoadOptions<'_>) -> Result<(
         }
     }
     Ok((index, blobs))
+}
+
+/// Returns the names of an image, each once.
+fn names(repo_tags: Vec<String>) -> Vec<String> {
+    let mut seen = HashSet::new();
+    repo_tags.into_iter().filter(|name| is_name(name) && seen.insert(name.clone())).collect()
 }
 
 fn listed(entries: &Entries<'_>) -> Result<Vec<Listed>> {

@@ -25,7 +25,6 @@ use super::view::{Content, Missing, View};
 use crate::oci::{Descriptor, MediaType};
 
 pub use dir::{export_dir, plan_export_dir};
-pub use docker::is_docker_name;
 pub use file::{ArchiveKind, Format, export, export_stream, plan_export};
 pub use save::save;
 pub use tar::{export_docker_tar, export_tar};

@@ -5,7 +5,7 @@ use std::path::Path;
 use super::{ExportOptions, Exported, Format, export};
 use crate::layout::error::Result;
 use crate::layout::view::View;
-use crate::oci::{Annotations, Index};
+use crate::oci::{Annotations, ImageNames, Index, NameKind};
 
 /// The tag of images that are saved without one.
 const DEFAULT_TAG: &str = "latest";
@@ -61,18 +61,24 @@ impl View {
         self.with_index(Index { manifests, ..self.index().clone() })
     }
 
-    /// Gives the first entry of the index a name, and those that had the same name before. Others lose it.
+    /// Gives the first entry of the index a name, and those that were called as it was. Others lose it. An image name that says
+    /// the same as the ref name goes with it.
     #[must_use]
     pub fn named(&self, ref_name: &str) -> Self {
         let mut manifests = self.index().manifests.clone();
-        let before = manifests.first().and_then(|entry| entry.ref_name().map(str::to_owned));
+        let Some(first) = manifests.first().cloned() else { return self.clone() };
         for (at, entry) in manifests.iter_mut().enumerate() {
-            if at == 0 || before.is_some() && entry.ref_name() == before.as_deref() {
-                entry.rename(Some(ref_name.to_owned()));
+            if at == 0 || entry.is_called_like(&first) {
+                entry.rename(ref_name.to_owned(), ref_name);
             } else if entry.ref_name() == Some(ref_name) {
-                entry.rename(None);
+                entry.drop_name(NameKind::RefName);
             }
         }
-        self.with_index(Index { manifests, ..self.index().clone() })
+        let named = manifests[0].clone();
+        let taken = ImageNames::of(std::slice::from_ref(&named));
+        for entry in manifests.iter_mut().filter(|entry| !entry.is_called_like(&named)) {
+            taken.take_from(entry);
+        }
+        self.with_index(Index { manifests, ..self.index().clone() }).without_own_name()
     }
 }

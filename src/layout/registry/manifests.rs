@@ -39,6 +39,8 @@ pub struct ManifestInfo {
     pub annotations: Annotations,
     /// Its tags, in the order of their bytes.
     pub tags: Vec<String>,
+    /// The image names of its entries, in the order of their bytes.
+    pub image_names: Vec<String>,
     /// What was taken for the platform that was asked for, if one was.
     pub choice: Option<Choice>,
 }
@@ -116,8 +118,10 @@ impl Repository {
     pub fn info(&self, reference: &str, platform: Option<&Platform>) -> Result<ManifestInfo> {
         let StoredManifest { descriptor, content, choice } = self.get(reference, platform)?;
         let index = self.index()?;
-        let tags = index.manifests.iter().filter(|entry| entry.digest == descriptor.digest);
-        let tags: BTreeSet<&str> = tags.filter_map(|entry| self.names.of(entry)?.tag()).collect();
+        let own = |entry: &&Descriptor| entry.digest == descriptor.digest && self.names.of(entry).is_some();
+        let own: Vec<&Descriptor> = index.manifests.iter().filter(own).collect();
+        let tags: BTreeSet<&str> = own.iter().filter_map(|entry| self.names.of(entry)?.tag()).collect();
+        let image_names: BTreeSet<&str> = own.iter().filter_map(|entry| entry.image_name()).collect();
         let document = Document::of_entry(&descriptor, &content)?;
         let platform = descriptor.said_platform().cloned();
         let platform = platform.or_else(|| platform_of_image(&self.layout, &descriptor, &content));
@@ -148,6 +152,7 @@ impl Repository {
             subject: document.as_ref().and_then(|document| document.subject().cloned()),
             annotations: annotations.clone().unwrap_or_default(),
             tags: tags.into_iter().map(str::to_owned).collect(),
+            image_names: image_names.into_iter().map(str::to_owned).collect(),
             descriptor,
             choice,
         })
@@ -209,7 +214,7 @@ impl Repository {
     pub fn delete_manifest(&self, reference: &str) -> Result<(Digest, Vec<String>)> {
         self.change(|_, index| {
             let found = self.find(index, reference)?;
-            let digest = found.descriptor.digest;
+            let digest = self.resolver(index).one(&found, reference)?.digest;
             let mut tags = Vec::new();
             let count = index.manifests.len();
             index.manifests.retain(|entry| match found.names.of(entry) {

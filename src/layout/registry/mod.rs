@@ -10,6 +10,7 @@
 mod blobs;
 mod find;
 mod manifests;
+mod merge;
 mod names;
 mod platform;
 mod referrers;
@@ -22,7 +23,7 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use super::document::INDEX_FILE;
-use super::error::{Error, Reason, Result};
+use super::error::{Candidate, Error, Reason, Result};
 use super::handle::{BLOBS_DIRECTORY, Layout};
 use super::lock::WriteOptions;
 use crate::oci::{Descriptor, Digest, Index, MediaType, RepositoryName};
@@ -35,7 +36,7 @@ pub(super) use platform::{Best, Chooser, is_stored, may_be_index, not_stored, pl
 pub use platform::{Choice, Chosen};
 pub use referrers::Referrers;
 pub(super) use resolve::Resolver;
-pub use tags::Renamed;
+pub use tags::{Listed, Renamed};
 pub(super) use upload::UPLOADS_DIRECTORY;
 pub use upload::{BlobUpload, CommitError};
 
@@ -265,7 +266,7 @@ impl Repository {
         }
         let index = self.layout.read_index()?;
         self.check_media_type(index.media_type.as_ref())?;
-        Ok(index)
+        Ok(index.with_own_names_on_entries())
     }
 
     /// Tells whether there is an `index.json`. A marker alone makes a layout that holds nothing.

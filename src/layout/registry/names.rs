@@ -5,7 +5,7 @@
 //! nowhere and are left alone.
 
 use super::{Error, Result};
-use crate::oci::{Descriptor, Digest, Index, RefName, RepositoryName, Tag};
+use crate::oci::{Descriptor, Digest, Index, Match, NameKind, RefName, RepositoryName, Tag, WholeName, is_name};
 
 /// How ref names are read and written.
 #[derive(Clone, Debug)]
@@ -43,10 +43,7 @@ impl Names {
     /// Returns what an entry is called here, or `None` if it does not belong here.
     pub(in crate::layout) fn of<'a>(&self, entry: &'a Descriptor) -> Option<Called<'a>> {
         match self {
-            Self::AsTheyStand { .. } => Some(match entry.ref_name() {
-                None | Some("") => Called::Untagged,
-                Some(name) => Called::Tagged(name),
-            }),
+            Self::AsTheyStand { .. } => Some(entry.ref_name().map_or(Called::Untagged, Called::Tagged)),
             Self::Repository { name, default } => match parse(entry.ref_name())? {
                 (Some(repository), called) => (repository == name.as_str()).then_some(called),
                 (None, called) => (default.as_ref() == Some(name)).then_some(called),
@@ -59,12 +56,58 @@ impl Names {
         self.of(entry) == Some(Called::Tagged(tag))
     }
 
-    /// Returns the ref name of an entry that has a tag here, or none.
-    pub(in crate::layout) fn ref_name(&self, tag: Option<&str>, digest: &Digest) -> Option<String> {
-        match (self, tag) {
-            (Self::AsTheyStand { .. }, tag) => tag.map(str::to_owned),
-            (Self::Repository { name, .. }, Some(tag)) => Some(format!("{name}:{tag}")),
-            (Self::Repository { name, .. }, None) => Some(format!("{name}@{digest}")),
+    /// Returns the places of the entries that bear a name here, and no others that bear it better.
+    ///
+    /// In a repository that is a tag. Otherwise the image names count, too, in every spelling that Docker takes; a ref name in
+    /// another spelling does if none is spelled so; and a tag alone may be that of an image name, if nothing is called so.
+    pub(in crate::layout) fn bearers(&self, entries: &[Descriptor], name: &str) -> Vec<usize> {
+        let whole = WholeName::parse(name);
+        let matches = entries.iter().enumerate().filter_map(|(at, entry)| match self {
+            Self::AsTheyStand { .. } => entry.bears(name, whole).map(|found| (at, found)),
+            Self::Repository { .. } => self.is_tagged(entry, name).then_some((at, (Match::Exact, NameKind::RefName))),
+        });
+        let matches: Vec<_> = matches.collect();
+        let is_there = |kind| matches.iter().any(|(_, found)| *found == (Match::Exact, kind));
+        let (is_ref_name, is_image_name) = (is_there(NameKind::RefName), is_there(NameKind::ImageName));
+        let is_meant = |found: Match| match found {
+            Match::Exact => true,
+            Match::Spelled => !is_ref_name,
+            Match::Tag => !is_ref_name && !is_image_name,
+        };
+        matches.into_iter().filter(|(_, (found, _))| is_meant(*found)).map(|(at, _)| at).collect()
+    }
+
+    /// Tells by which of its names an entry is meant that bears a name here.
+    pub(in crate::layout) fn kind(&self, entry: &Descriptor, name: &str) -> NameKind {
+        match self {
+            Self::AsTheyStand { .. } => {
+                entry.bears(name, WholeName::parse(name)).map_or(NameKind::RefName, |(_, kind)| kind)
+            }
+            Self::Repository { .. } => NameKind::RefName,
+        }
+    }
+
+    /// Returns what an entry is called by which somebody means it: a tag, or an image name if that is another name.
+    pub(in crate::layout) fn meant_by<'a>(&self, entry: &'a Descriptor, name: &str) -> Option<&'a str> {
+        match self.kind(entry, name) {
+            NameKind::ImageName if !entry.has_one_name() => entry.image_name(),
+            _ => self.of(entry).and_then(Called::tag).or(entry.image_name()),
+        }
+    }
+
+    /// Returns the ref name of an entry that has a tag here.
+    pub(in crate::layout) fn named(&self, tag: &str) -> String {
+        match self {
+            Self::AsTheyStand { .. } => tag.to_owned(),
+            Self::Repository { name, .. } => format!("{name}:{tag}"),
+        }
+    }
+
+    /// Returns the ref name of an entry that has no tag here, or none.
+    pub(in crate::layout) fn unnamed(&self, digest: &Digest) -> Option<String> {
+        match self {
+            Self::AsTheyStand { .. } => None,
+            Self::Repository { name, .. } => Some(format!("{name}@{digest}")),
         }
     }
 
@@ -102,7 +145,7 @@ pub(in crate::layout) fn digest_in(name: &str) -> Option<Digest> {
 
 /// Reads a ref name: the repository, if it says one, and the tag. `None` if it is no name of a registry.
 fn parse(ref_name: Option<&str>) -> Option<(Option<&str>, Called<'_>)> {
-    let Some(text) = ref_name.filter(|name| !name.is_empty()) else { return Some((None, Called::Untagged)) };
+    let Some(text) = ref_name.filter(|name| is_name(name)) else { return Some((None, Called::Untagged)) };
     if Tag::is_one(text) {
         return Some((None, Called::Tagged(text)));
     }

@@ -51,10 +51,10 @@ impl Repository {
     pub fn choose(&self, reference: &str, platform: Option<&Platform>) -> Result<Chosen> {
         let choose = || {
             let index = self.index()?;
-            let found = self.find(&index, reference)?;
+            let (found, resolver) = (self.find(&index, reference)?, self.resolver(&index));
             match platform {
-                None => Ok(Chosen { descriptor: found.descriptor, choice: None }),
-                Some(platform) => self.resolver(&index).for_platform(&found, reference, platform),
+                None => Ok(Chosen { descriptor: resolver.one(&found, reference).map_err(by_platform)?, choice: None }),
+                Some(platform) => resolver.for_platform(&found, reference, platform),
             }
         };
         self.layout.read_unlocked(choose, |_| true)
@@ -64,12 +64,14 @@ impl Repository {
     pub(super) fn choose_stored(&self, reference: &str, platform: Option<&Platform>) -> Result<Chosen> {
         let index = self.index()?;
         let found = self.find(&index, reference)?;
-        let Some(platform) = platform else { return Ok(Chosen { descriptor: found.descriptor, choice: None }) };
         let resolver = self.resolver(&index);
+        let Some(platform) = platform else {
+            return Ok(Chosen { descriptor: resolver.one(&found, reference).map_err(by_platform)?, choice: None });
+        };
         let chosen = resolver.for_platform(&found, reference, platform)?;
         match &chosen.choice {
             Some(choice) if !is_stored(&self.layout, &chosen.descriptor) => {
-                Err(not_stored(&self.layout, self.layout.path(), &resolver.meant(&found), &choice.taken))
+                Err(not_stored(&self.layout, self.layout.path(), &found.entries(&index), &choice.taken))
             }
             _ => Ok(chosen),
         }
@@ -84,21 +86,16 @@ impl Resolver<'_> {
         reference: &str,
         platform: &Platform,
     ) -> Result<Chosen> {
-        let meant = self.meant(found);
+        let meant = found.entries(self.index);
         let mut chooser = Chooser::new(self.documents, std::slice::from_ref(platform));
-        match chooser.choose(&meant).into_iter().next().flatten() {
-            Some(best) => Ok(Chosen { descriptor: best.leaf.entry.clone(), choice: Some(best.choice_for(platform)) }),
-            None => Err(chooser.not_there(&meant, reference, platform)),
+        let Some(best) = chooser.choose(&meant).into_iter().next().flatten() else {
+            return Err(chooser.not_there(&meant, reference, platform));
+        };
+        let rivals = chooser.rivals(&meant, &best);
+        if rivals.len() > 1 {
+            return Err(self.ambiguous(reference, &rivals));
         }
-    }
-
-    /// Returns the entries that a reference means: some programs give the images of one name a name each, instead of an
-    /// index.
-    fn meant<'a>(&'a self, found: &'a Found) -> Vec<&'a Descriptor> {
-        match &found.tag {
-            Some(tag) => self.index.manifests.iter().filter(|entry| found.names.is_tagged(entry, tag)).collect(),
-            None => vec![&found.descriptor],
-        }
+        Ok(Chosen { descriptor: best.leaf.entry.clone(), choice: Some(best.choice_for(platform)) })
     }
 }
 
@@ -209,6 +206,25 @@ impl<'a> Chooser<'a> {
             }
             top.at += 1;
         }
+    }
+
+    /// Returns those of some entries that lead to an image which is as good as the best one: that one, and other manifests.
+    fn rivals<'e>(&mut self, entries: &[&'e Descriptor], best: &Best) -> Vec<&'e Descriptor> {
+        let mut rivals = vec![entries[best.at]];
+        let mut seen = HashSet::from([&best.leaf.entry.digest]);
+        let mut found = Vec::new();
+        for entry in entries.iter().filter(|entry| entry.digest != entries[best.at].digest) {
+            let other = self.choose(&[entry]).into_iter().next().flatten();
+            let is_rival =
+                |other: &Best| other.fit == best.fit && self.is_stored(&other.leaf) == self.is_stored(&best.leaf);
+            found.extend(other.filter(is_rival).map(|other| (*entry, other)));
+        }
+        for (entry, other) in &found {
+            if seen.insert(&other.leaf.entry.digest) {
+                rivals.push(entry);
+            }
+        }
+        rivals
     }
 
     /// Takes another image in the place of the best one if it is better.
@@ -344,6 +360,17 @@ pub(in crate::layout) fn may_be_index(entry: &Descriptor) -> bool {
 pub(in crate::layout) fn is_stored(documents: &dyn Documents, entry: &Descriptor) -> bool {
     // What cannot be told is for whoever reads it to report.
     documents.has(&entry.digest).unwrap_or(true) || entry.data.as_deref().and_then(embedded).is_some()
+}
+
+/// Says of several manifests of one name that a platform would tell them apart, if that is so.
+fn by_platform(error: Error) -> Error {
+    match error {
+        Error::AmbiguousName { path, reference, candidates, count, .. } => {
+            let by_platform = candidates.iter().any(|one| one.platforms != candidates[0].platforms);
+            Error::AmbiguousName { path, reference, candidates, count, by_platform }
+        }
+        error => error,
+    }
 }
 
 /// Returns the platform that the descriptor of a manifest says, or else the config of its image.

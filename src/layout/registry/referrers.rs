@@ -1,6 +1,6 @@
 //! What refers to a manifest: signatures, SBOMs, attestations (distribution-spec, "Listing Referrers").
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use super::{Repository, Result};
 use crate::layout::walk::{Document, Reach, Visit};
@@ -11,6 +11,8 @@ use crate::oci::{Descriptor, Digest};
 pub struct Referrers {
     /// A descriptor of each, with its artifact type and its own annotations, in the order of their digests.
     pub manifests: Vec<Descriptor>,
+    /// The image names of those that `index.json` lists with one.
+    pub image_names: BTreeMap<Digest, Vec<String>>,
     /// What could not be read, and might be one.
     pub warnings: Vec<String>,
 }
@@ -47,7 +49,16 @@ impl Repository {
             }
             let mut manifests: Vec<Descriptor> = found.into_values().collect();
             manifests.retain(|found| artifact_type.is_none() || found.artifact_type.as_deref() == artifact_type);
-            Ok(Referrers { manifests, warnings })
+            let listed: HashSet<&Digest> = manifests.iter().map(|found| &found.digest).collect();
+            let mut image_names: BTreeMap<Digest, Vec<String>> = BTreeMap::new();
+            for entry in self.entries(&index)?.into_iter().filter(|entry| listed.contains(&entry.digest)) {
+                let Some(name) = entry.image_name() else { continue };
+                let names = image_names.entry(entry.digest.clone()).or_default();
+                if !names.iter().any(|known| known == name) {
+                    names.push(name.to_owned());
+                }
+            }
+            Ok(Referrers { manifests, image_names, warnings })
         };
         self.layout.read_unlocked(find, |found| found.warnings.is_empty())
     }

@@ -1,9 +1,11 @@
 //! From what somebody says to the manifest that is meant.
 
+use std::collections::HashSet;
 use std::path::Path;
 
 use super::names::{Names, digest_in};
-use super::{Error, Repository, Result};
+use super::platform::platform_of;
+use super::{Candidate, Error, Repository, Result};
 use crate::layout::walk::{Documents, Reach, walk};
 use crate::oci::{Descriptor, Digest, Index, Reference};
 
@@ -13,14 +15,33 @@ const SHORTEST_BEGINNING: usize = 4;
 /// How many digests are named where several begin alike.
 const NAMED_CANDIDATES: usize = 5;
 
+/// How many manifests are described where several have one name.
+const DESCRIBED_CANDIDATES: usize = 16;
+
 /// What somebody meant.
 pub(in crate::layout) struct Found {
     /// How the names are read among which it was found.
     pub(in crate::layout) names: Names,
-    /// The tag, if it was meant by one.
-    pub(in crate::layout) tag: Option<String>,
-    /// What leads to it: the entry of `index.json`, or that of a nested index.
-    pub(in crate::layout) descriptor: Descriptor,
+    /// What it is.
+    pub(in crate::layout) meant: Meant,
+}
+
+/// What is meant: by a name, or by a digest.
+pub(in crate::layout) enum Meant {
+    /// The entries of the index that bear a name, by their places: at least one.
+    Named { name: String, places: Vec<usize> },
+    /// What leads to the manifest of a digest: an entry of the index, or of a nested one.
+    Manifest(Box<Descriptor>),
+}
+
+impl Found {
+    /// Returns what is meant: all entries of a name.
+    pub(in crate::layout) fn entries<'a>(&'a self, index: &'a Index) -> Vec<&'a Descriptor> {
+        match &self.meant {
+            Meant::Named { places, .. } => places.iter().map(|at| &index.manifests[*at]).collect(),
+            Meant::Manifest(descriptor) => vec![descriptor],
+        }
+    }
 }
 
 /// Finds what is meant among the entries of an index.
@@ -34,27 +55,38 @@ pub(in crate::layout) struct Resolver<'a> {
 }
 
 impl Repository {
-    /// Finds what a reference means: a tag as it stands, `repository:tag`, `repository@digest`, a digest, or a beginning of
-    /// one that no other manifest's digest has.
+    /// Finds what a reference means: a tag as it stands, an image name in whatever spelling Docker takes, the tag of one, each
+    /// perhaps with `@digest`; `repository:tag`, `repository@digest`; a digest, or a beginning of one that no other manifest's
+    /// digest has.
     ///
     /// # Errors
     ///
-    /// [`Error::UnknownManifest`], [`Error::AmbiguousDigest`], [`Error::UnknownRepository`];
+    /// [`Error::UnknownManifest`], [`Error::AmbiguousName`], [`Error::AmbiguousDigest`], [`Error::UnknownRepository`];
     /// [`Error::MalformedIndex`]; [`Error::Io`].
     pub fn resolve(&self, reference: &str) -> Result<Descriptor> {
-        self.layout.read_unlocked(|| Ok(self.find(&self.index()?, reference)?.descriptor), |_| true)
+        let resolve = || {
+            let index = self.index()?;
+            self.resolver(&index).one(&self.find(&index, reference)?, reference)
+        };
+        self.layout.read_unlocked(resolve, |_| true)
     }
 
-    /// Returns the first entry that bears a tag, with all that it says.
+    /// Returns the entry that bears a tag, with all that it says: the first, if several of one manifest do.
     ///
     /// # Errors
     ///
-    /// [`Error::UnknownRepository`], [`Error::UnknownTag`]; [`Error::MalformedIndex`]; [`Error::Io`].
+    /// [`Error::UnknownRepository`], [`Error::UnknownTag`], [`Error::AmbiguousName`]; [`Error::MalformedIndex`];
+    /// [`Error::Io`].
     pub fn resolve_tag(&self, tag: &str) -> Result<Descriptor> {
         let index = self.index()?;
-        let entries = self.entries(&index)?;
-        let entry = entries.into_iter().find(|entry| self.names.is_tagged(entry, tag));
-        entry.cloned().ok_or_else(|| self.unknown_tag(tag))
+        self.entries(&index)?;
+        let bears = |at: &usize| self.names.is_tagged(&index.manifests[*at], tag);
+        let places: Vec<usize> = (0..index.manifests.len()).filter(bears).collect();
+        if places.is_empty() {
+            return Err(self.unknown_tag(tag));
+        }
+        let found = Found { names: self.names.clone(), meant: Meant::Named { name: tag.to_owned(), places } };
+        self.resolver(&index).one(&found, tag)
     }
 
     /// Returns what leads to the manifest of a digest: an entry of `index.json`, or, with its platform, one of a nested
@@ -98,23 +130,20 @@ impl Resolver<'_> {
         let digest = digest_in(reference);
         if let Some(digest) = digest.as_ref().filter(|digest| digest.as_str() == reference) {
             let descriptor = self.by_digest(&self.names, digest)?.ok_or_else(|| self.unknown(reference))?;
-            return Ok(Found { names: self.names.clone(), tag: None, descriptor });
+            return Ok(self.manifest(&self.names, descriptor));
         }
-        if let Some(found) = self.tagged(&self.names, reference)
-            && digest.as_ref().is_none_or(|digest| *digest == found.descriptor.digest)
-        {
+        // A name may have a digest in it, and one may follow a name.
+        if let Some(found) = self.named(&self.names, reference, digest.as_ref()) {
             return Ok(found);
         }
-        let (name, digest) = match reference.split_once('@') {
-            Some((name, digest)) => (name, Some(digest.parse::<Digest>()?)),
-            None => (reference, None),
-        };
-        // A tag, and what it must lead to.
-        if let Some(found) = digest.as_ref().and_then(|_| self.tagged(&self.names, name)) {
-            return self.with_digest(found, digest, reference);
+        if let Some((name, said)) = reference.rsplit_once('@') {
+            let digest = said.parse::<Digest>()?;
+            if let Some(found) = self.named(&self.names, name, Some(&digest)) {
+                return Ok(found);
+            }
         }
         if let Some(found) = self.in_repository(reference)? {
-            return self.with_digest(found, digest, reference);
+            return Ok(found);
         }
         self.by_beginning(reference)
     }
@@ -124,26 +153,73 @@ impl Resolver<'_> {
         let Ok(Reference { repository, tag, digest }) = reference.parse() else { return Ok(None) };
         let Some(names) = self.names.of_repository(&repository) else { return Ok(None) };
         match (tag, digest) {
-            (Some(tag), _) => Ok(self.tagged(&names, tag.as_str())),
+            (Some(tag), digest) => Ok(self.named(&names, tag.as_str(), digest.as_ref())),
             (None, Some(digest)) => {
                 let found = self.by_digest(&names, &digest)?;
-                Ok(found.map(|descriptor| Found { names, tag: None, descriptor }))
+                Ok(found.map(|descriptor| self.manifest(&names, descriptor)))
             }
             (None, None) => Ok(None),
         }
     }
 
-    fn tagged(&self, names: &Names, tag: &str) -> Option<Found> {
-        let entry = self.index.manifests.iter().find(|entry| names.is_tagged(entry, tag))?;
-        Some(Found { names: names.clone(), tag: Some(tag.to_owned()), descriptor: entry.clone() })
+    /// Finds the entries that bear a name, of those with a digest if one is said.
+    fn named(&self, names: &Names, name: &str, digest: Option<&Digest>) -> Option<Found> {
+        let mut places = names.bearers(&self.index.manifests, name);
+        places.retain(|at| digest.is_none_or(|digest| self.index.manifests[*at].digest == *digest));
+        let meant = Meant::Named { name: name.to_owned(), places };
+        (!matches!(&meant, Meant::Named { places, .. } if places.is_empty()))
+            .then(|| Found { names: names.clone(), meant })
     }
 
-    /// Checks that what was found has the digest that was said, if one was.
-    fn with_digest(&self, found: Found, digest: Option<Digest>, reference: &str) -> Result<Found> {
-        match digest {
-            Some(digest) if digest != found.descriptor.digest => Err(self.unknown(reference)),
-            _ => Ok(found),
+    fn manifest(&self, names: &Names, descriptor: Descriptor) -> Found {
+        Found { names: names.clone(), meant: Meant::Manifest(Box::new(descriptor)) }
+    }
+
+    /// Returns the one manifest that is meant: the first of the entries, if all are of that.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::AmbiguousName`].
+    pub(in crate::layout) fn one(&self, found: &Found, reference: &str) -> Result<Descriptor> {
+        let entries = found.entries(self.index);
+        if entries.iter().any(|entry| entry.digest != entries[0].digest) {
+            return Err(self.ambiguous(reference, &entries));
         }
+        Ok(entries[0].clone())
+    }
+
+    /// Says that several manifests have one name.
+    pub(in crate::layout) fn ambiguous(&self, reference: &str, entries: &[&Descriptor]) -> Error {
+        let mut seen = HashSet::new();
+        let mut entries = entries.to_vec();
+        entries.retain(|entry| seen.insert(&entry.digest));
+        let count = entries.len();
+        entries.truncate(DESCRIBED_CANDIDATES);
+        let candidates = entries.into_iter().map(|entry| Candidate {
+            digest: entry.digest.clone(),
+            image_name: entry.image_name().map(str::to_owned),
+            platforms: self.platforms(entry),
+        });
+        Error::AmbiguousName {
+            path: self.path.to_owned(),
+            reference: reference.to_owned(),
+            candidates: candidates.collect(),
+            count,
+            by_platform: false,
+        }
+    }
+
+    /// Returns the platforms of an entry: that of an image, or those of the images that an index lists.
+    fn platforms(&self, entry: &Descriptor) -> Vec<String> {
+        let mut platforms = Vec::new();
+        for visit in walk(self.documents, [entry], Reach::Indexes) {
+            if visit.entry.media_type.is_index() || visit.entry.is_attestation() {
+                continue;
+            }
+            let platform = platform_of(self.documents, &visit.entry).map(|platform| platform.to_string());
+            platforms.extend(platform.filter(|platform| !platforms.contains(platform)));
+        }
+        platforms
     }
 
     /// Finds the manifest of a digest among the entries that are read by some names, and in their nested indexes.
@@ -191,7 +267,7 @@ impl Resolver<'_> {
             return Err(Error::AmbiguousDigest { beginning: beginning.to_owned(), digests });
         }
         let descriptor = candidates.pop().ok_or_else(|| self.unknown(beginning))?;
-        Ok(Found { names: self.names.clone(), tag: None, descriptor })
+        Ok(self.manifest(&self.names, descriptor))
     }
 
     pub(in crate::layout) fn unknown(&self, reference: &str) -> Error {

@@ -10,7 +10,7 @@ use super::{Content, ContentReader, View};
 use crate::layout::error::{Error, Result};
 use crate::layout::registry::{is_stored, platform_of};
 use crate::layout::walk::{Document, Reach, read_described, walk};
-use crate::oci::{Annotations, Descriptor, Digest, Hasher, Manifest, Platform, REF_NAME};
+use crate::oci::{Annotations, Descriptor, Digest, Hasher, Manifest, Platform};
 
 /// An image in a view: its documents, and its layers, which are read when somebody wants them.
 #[derive(Clone, Debug)]
@@ -100,10 +100,10 @@ impl View {
         }
     }
 
-    /// Returns the name of what the view holds: the ref name that the index itself has, or else its first entry.
+    /// Returns the name of what the view holds: the ref name that the index itself has, or else its first entry; or the image
+    /// name of that.
     pub fn tag(&self) -> Option<&str> {
-        let own = self.index().annotations.as_ref().and_then(|annotations| annotations.get(REF_NAME));
-        own.map(String::as_str).or_else(|| self.index().manifests.first()?.ref_name())
+        self.own_name.as_deref().or_else(|| self.index().manifests.first()?.names().next())
     }
 
     /// Tells whether there is more than one image, those included that nested indexes list and that are there.

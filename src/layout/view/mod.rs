@@ -79,6 +79,8 @@ pub struct View {
     path: PathBuf,
     /// What documents are called that were made here, where something is wrong with what they refer to.
     made: Arc<HashMap<Digest, String>>,
+    /// The ref name that `index.json` itself had.
+    own_name: Option<String>,
 }
 
 /// Where blobs are.
@@ -138,7 +140,9 @@ impl View {
     }
 
     pub(super) fn new(index: Index, source: Source, path: PathBuf) -> Self {
-        Self { index: Arc::new(index), sources: vec![Arc::new(source)], path, made: Arc::default() }
+        let own_name = index.own_ref_name().map(str::to_owned);
+        let index = Arc::new(index.with_own_names_on_entries());
+        Self { index, sources: vec![Arc::new(source)], path, made: Arc::default(), own_name }
     }
 
     /// Returns the index.
@@ -168,8 +172,13 @@ impl View {
     /// Shows several views as one: the entries of their indexes in order, equal ones once. The other fields of the indexes,
     /// their annotations among them, are not those of the whole. A blob is read from the first view that has it.
     pub fn join(views: impl IntoIterator<Item = Self>) -> Self {
-        let mut joined =
-            Self { index: Arc::new(Index::empty()), sources: Vec::new(), path: PathBuf::new(), made: Arc::default() };
+        let mut joined = Self {
+            index: Arc::new(Index::empty()),
+            sources: Vec::new(),
+            path: PathBuf::new(),
+            made: Arc::default(),
+            own_name: None,
+        };
         let mut index = Index::empty();
         let mut seen: HashMap<Digest, Vec<usize>> = HashMap::new();
         for view in views {
@@ -215,12 +224,13 @@ impl View {
         let nested = self.index.manifests.iter().find(|entry| entry.is_index() && matches(entry));
         let Some(nested) = nested else { return Ok(self.clone()) };
         let content = self.read(&nested.digest, "index.json")?;
-        let index = oci::from_json(&content).map_err(|error| Error::MalformedDocument {
+        let index: Index = oci::from_json(&content).map_err(|error| Error::MalformedDocument {
             digest: nested.digest.clone(),
             kind: "image index",
             reason: Reason::from(error),
         })?;
-        Ok(self.with_index(index))
+        let own_name = index.own_ref_name().map(str::to_owned);
+        Ok(Self { own_name, ..self.with_index(index) })
     }
 
     /// Shows the index as a blob, to which a new index leads by one entry with some annotations.
@@ -231,6 +241,7 @@ impl View {
         let (mut wrapped, mut entry) = self.with_document(media_type, content, INDEX_FILE);
         entry.annotations = (!annotations.is_empty()).then_some(annotations);
         wrapped.index = Arc::new(Index { manifests: vec![entry], ..Index::empty() });
+        wrapped.own_name = None;
         wrapped
     }
 
@@ -285,6 +296,11 @@ impl View {
 
     fn missing(&self, digest: &Digest, referrer: &str) -> Error {
         Error::MissingBlob { digest: digest.clone(), referrer: self.called(referrer).to_owned() }
+    }
+
+    /// Shows the same under no other name than those of the entries.
+    pub(in crate::layout) fn without_own_name(self) -> Self {
+        Self { own_name: None, ..self }
     }
 
     /// Shows another index before the same blobs.

@@ -83,17 +83,12 @@ impl View {
             return Ok(self.clone());
         }
         let names = Names::AsTheyStand { default: None };
-        let resolver = Resolver { names: names.clone(), index: &self.index, documents: self, path: &self.path };
+        let resolver = Resolver { names, index: &self.index, documents: self, path: &self.path };
         let mut manifests: Vec<Descriptor> = Vec::new();
         for reference in references {
+            // Some programs give the images of one name a name each, instead of an index: all are meant.
             let found = resolver.find(reference)?;
-            // Some programs give the images of one name a name each, instead of an index.
-            let is_meant = |entry: &&Descriptor| match &found.tag {
-                Some(tag) => found.names.is_tagged(entry, tag),
-                None => false,
-            };
-            let meant = self.index.manifests.iter().filter(is_meant).cloned();
-            let meant: Vec<_> = if found.tag.is_some() { meant.collect() } else { vec![found.descriptor] };
+            let meant = found.entries(&self.index).into_iter().cloned();
             for entry in meant {
                 if !manifests.contains(&entry) {
                     manifests.push(entry);
@@ -370,7 +365,7 @@ fn groups(entries: &[Descriptor]) -> Vec<Group> {
     let mut groups: Vec<Group> = Vec::new();
     let mut places: HashMap<(Option<&str>, Option<&str>), usize> = HashMap::new();
     for (at, entry) in entries.iter().enumerate() {
-        let name = (entry.ref_name().filter(|name| !name.is_empty()), entry.containerd_name());
+        let name = (entry.ref_name(), entry.image_name());
         let is_named = name != (None, None);
         if !is_named && entry.is_index() {
             groups.push(Group { entries: vec![at], is_named: true });
