@@ -201,6 +201,35 @@ fn skopeo_chooses_an_image_of_an_oci_archive_by_its_name() {
 }
 
 #[test]
+fn skopeo_and_podman_find_the_image_names_of_a_docker_archive() {
+    let Some(lab) = Lab::with(&["skopeo", "podman"]) else { return };
+    images(&lab);
+    let (one, _) = config(&lab, "images", ONE);
+    let (two, _) = config(&lab, "images", TWO);
+    // As `docker save` writes them: the tag alone, and the whole name beside it.
+    let mut index = lab.json("images/index.json");
+    for entry in index["manifests"].as_array_mut().expect("entries") {
+        let name = entry["annotations"][REF_NAME].as_str().expect("a name").to_owned();
+        let tag = name.rsplit(':').next().expect("a tag");
+        entry["annotations"] = json!({REF_NAME: tag, "io.containerd.image.name": name});
+    }
+    lab.write("images/index.json", index.to_string());
+    let both = ["example.com/one:v1", "example.com/one:v2"];
+    layout(&lab, "export -p images --format docker-archive -o all.tar");
+    podman_loads(&lab, "all.tar", &[(&one, &both), (&two, &[TWO])]);
+    for name in [ONE, "example.com/one:v2", TWO] {
+        lab.skopeo(&["inspect", "--raw", &format!("docker-archive:all.tar:{name}")]);
+        layout(&lab, &format!("inspect --file all.tar --ref {name}"));
+    }
+    layout(&lab, "tag move -p images --ref example.com/two:v1 v3");
+    layout(&lab, "export -p images:v3 --format docker-archive -o moved.tar");
+    podman_loads(&lab, "moved.tar", &[(&two, &["example.com/two:v3"])]);
+    // Read back, the entries are what they were.
+    layout(&lab, "import -p back --file all.tar");
+    assert_eq!(lab.json("back/index.json")["manifests"], index["manifests"]);
+}
+
+#[test]
 fn skopeo_and_podman_read_docker_archives_of_several_images() {
     let Some(lab) = Lab::with(&["skopeo", "podman", "umoci"]) else { return };
     images(&lab);
