@@ -5,18 +5,20 @@
 //! can do that (`O_TMPFILE`), so that a killed program leaves nothing. Elsewhere it is called `.regshape-tmp-…`, with a proof
 //! of what it is in its name, and is locked while its writer lives; `leftovers` finds those of killed programs.
 
+mod directory;
 mod leftovers;
 mod temporary;
 
 use std::fs::{self, File, OpenOptions};
 use std::hash::{BuildHasher as _, RandomState};
-use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use crate::abandon::Section;
+pub(crate) use directory::{Directory, FileIdentity, FileKind, Found, leads_out};
 pub(crate) use leftovers::{
-    Identity, for_each_leftover, is_called_temporary, is_vacant, remove_stale_files, unless_in_use,
+    Identity, for_each_leftover, is_called_temporary, is_temporary, is_vacant, remove_stale_files,
 };
 pub(crate) use temporary::{TempDirectory, TempFile};
 
@@ -91,21 +93,20 @@ impl Write for Output {
     }
 }
 
-/// Gives the content of a file a name in a directory of another one, on whose file system it may not be: by a clone, which
-/// shares the blocks, by a link, or by a copy, whichever is the first that the system can do.
-pub(crate) fn clone_file(source: &File, source_path: &Path, directory: &Path, target: &Path) -> io::Result<()> {
-    let mut copy = TempFile::create_in(directory)?;
-    if !copy.clone_from(source) {
-        let is_file = fs::symlink_metadata(source_path).is_ok_and(|metadata| metadata.is_file());
-        if is_file && fs::hard_link(source_path, target).is_ok() {
-            return Ok(());
-        }
-        let mut source = source;
-        source.seek(SeekFrom::Start(0))?;
-        io::copy(&mut source, &mut copy)?;
+/// Makes a file look as if it was written just now. Who may write to it may do so, whoever owns it.
+pub(crate) fn touch(file: &File, path: &Path) -> io::Result<()> {
+    #[cfg(unix)]
+    {
+        use rustix::fs::{Timespec, Timestamps, UTIME_NOW};
+        let _ = path;
+        let now = Timespec { tv_sec: 0, tv_nsec: UTIME_NOW };
+        Ok(rustix::fs::futimens(file, &Timestamps { last_access: now, last_modification: now })?)
     }
-    copy.sync()?;
-    copy.persist(target)
+    #[cfg(not(unix))]
+    {
+        let _ = file;
+        OpenOptions::new().write(true).open(path)?.set_modified(SystemTime::now())
+    }
 }
 
 /// Returns a name of hexadecimal digits that nobody else has.
@@ -241,7 +242,7 @@ pub(crate) fn open_inside(root: &Path, path: &Path) -> io::Result<File> {
     }
     match target_inside(root, path)? {
         Some(target) => open_regular(&target),
-        None => Err(io::Error::new(io::ErrorKind::InvalidInput, "a link that leads out of the layout")),
+        None => Err(leads_out()),
     }
 }
 
@@ -300,10 +301,11 @@ mod tests {
     fn what_a_file_replaced_can_be_put_back() {
         let directory = tempfile::tempdir().expect("a directory");
         let target = directory.path().join("target");
+        let opened = Directory::open(directory.path()).expect("opened");
         let replace = |content: &str| {
             let mut file = TempFile::create_in(directory.path()).expect("created");
             file.write_all(content.as_bytes()).expect("written");
-            file.replace(&target).expect("named")
+            file.replace(&opened, "target".as_ref()).expect("named")
         };
         replace("first").restore().expect("put back");
         assert_eq!(names(directory.path()), [""; 0]);

@@ -83,6 +83,12 @@ pub(crate) fn is_called_temporary(name: &OsStr) -> bool {
     name.as_encoded_bytes().starts_with(PREFIX.as_bytes())
 }
 
+/// Returns whether a file or directory is a temporary one: its name proves it.
+pub(crate) fn is_temporary(path: &Path) -> bool {
+    let is_one = || -> io::Result<bool> { agrees_with_name(path, &fs::symlink_metadata(path)?) };
+    path.file_name().is_some_and(is_called_temporary) && is_one().unwrap_or(false)
+}
+
 /// Deletes the leftovers among the files in a directory. A leftover that cannot be deleted is not in the way.
 pub(crate) fn remove_stale_files(directory: &Path) {
     let _ =
@@ -144,16 +150,6 @@ fn agrees_with_name(path: &Path, metadata: &Metadata) -> io::Result<bool> {
 fn is_new_name(name: &str) -> bool {
     let random = name.strip_prefix(PREFIX).and_then(|rest| rest.strip_prefix(NEW));
     random.is_some_and(|random| random.len() == RANDOM_LENGTH && random.bytes().all(|byte| byte.is_ascii_hexdigit()))
-}
-
-/// Calls a function with a file unless it is locked, and returns whether it was called.
-pub(crate) fn unless_in_use<E>(path: &Path, work: impl FnOnce(&Path) -> Result<(), E>) -> Result<bool, E> {
-    // What vanishes or cannot be opened is not ours.
-    let Ok(file) = File::open(path) else { return Ok(false) };
-    if file.try_lock().is_err() {
-        return Ok(false);
-    }
-    work(path).map(|()| true)
 }
 
 #[cfg(test)]

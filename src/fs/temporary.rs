@@ -1,5 +1,6 @@
 //! Temporary files and directories: what is being written and has no name yet, or none that counts.
 
+use std::ffi::{OsStr, OsString};
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -7,8 +8,9 @@ use std::thread::{self, JoinHandle};
 
 use tempfile::{NamedTempFile, TempPath};
 
+use super::directory::Directory;
 use super::leftovers::{Identity, new_name, proven_name};
-use super::{open_regular, rename_new, unless_impossible};
+use super::{rename_new, unless_impossible};
 use crate::abandon::{Registered, Section};
 
 /// A file that is being written and has no name yet, or none that counts.
@@ -51,6 +53,37 @@ impl TempFile {
         Ok(Self {
             #[cfg(target_os = "linux")]
             directory: directory.to_owned(),
+            kind: Kind::Named(NamedTempFile::from_parts(file, TempPath::try_from_path(path)?), registered),
+        })
+    }
+
+    /// Makes an empty file as [`TempFile::create_in`] does, in an open directory.
+    pub(crate) fn create_within(directory: &Directory) -> io::Result<Self> {
+        #[cfg(target_os = "linux")]
+        if let Some(file) = unnamed::create_within(directory)? {
+            return Ok(Self { directory: directory.path().to_owned(), kind: Kind::Unnamed(file) });
+        }
+        Self::create_in(directory.path())
+    }
+
+    /// Takes a file that has a name elsewhere on the file system of a directory, and gives it a temporary one there: both
+    /// names share the bytes. The caller has locked the file.
+    pub(crate) fn link(source: &File, source_path: &Path, directory: &Directory) -> io::Result<Self> {
+        let file = source.try_clone()?;
+        let identity = Identity::of(&file.metadata()?);
+        let ((), path, registered) = try_names(|| {
+            Registered::make_named(|| {
+                let path = directory.path_of(proven_name(identity));
+                #[cfg(target_os = "linux")]
+                if unnamed::link(&file, &path).is_ok() {
+                    return Ok(((), path));
+                }
+                fs::hard_link(source_path, &path).map(|()| ((), path))
+            })
+        })?;
+        Ok(Self {
+            #[cfg(target_os = "linux")]
+            directory: directory.path().to_owned(),
             kind: Kind::Named(NamedTempFile::from_parts(file, TempPath::try_from_path(path)?), registered),
         })
     }
@@ -121,11 +154,46 @@ impl TempFile {
         }
     }
 
-    /// Gives the file a name as [`TempFile::persist`] does, and keeps what had it before until the result is dropped.
-    pub(crate) fn replace(self, target: &Path) -> io::Result<Replaced> {
-        let before = Before::keep(target);
-        self.persist(target)?;
-        Ok(Replaced { target: target.to_owned(), before })
+    /// Gives the file a name that is free in an open directory, as [`TempFile::persist_new`] does.
+    pub(crate) fn persist_new_within(self, directory: &Directory, name: &OsStr) -> io::Result<()> {
+        match self.kind {
+            #[cfg(target_os = "linux")]
+            Kind::Unnamed(file) => unnamed::link_within(&file, directory, name),
+            Kind::Named(file, _registered) => {
+                let (_file, path) = unlocked(file)?.into_parts();
+                directory.take_new(&path, name)?;
+                // It has moved: there is nothing to delete.
+                drop(path.keep());
+                Ok(())
+            }
+        }
+    }
+
+    /// Gives the file a name in an open directory, in place of the file that has it now.
+    pub(crate) fn persist_within(self, directory: &Directory, name: &OsStr) -> io::Result<()> {
+        match self.kind {
+            #[cfg(target_os = "linux")]
+            Kind::Unnamed(file) => {
+                // It is not a leftover while it is locked, which it is until it has its name.
+                file.lock().or_else(unless_impossible)?;
+                let identity = Identity::of(&file.metadata()?);
+                let link = |temporary: &OsStr| unnamed::link_within(&file, directory, temporary);
+                TempName::make(directory, identity, link)?.persist(name)
+            }
+            Kind::Named(file, _registered) => {
+                let (_file, path) = unlocked(file)?.into_parts();
+                directory.take(&path, name)?;
+                drop(path.keep());
+                Ok(())
+            }
+        }
+    }
+
+    /// Gives the file a name as [`TempFile::persist_within`] does, and keeps what had it before until the result is dropped.
+    pub(crate) fn replace(self, directory: &Directory, name: &OsStr) -> io::Result<Replaced> {
+        let before = Before::keep(directory, name);
+        self.persist_within(directory, name)?;
+        Ok(Replaced { directory: directory.clone(), name: name.to_owned(), before })
     }
 
     /// Gives the file a name, in place of the file that has it now.
@@ -149,8 +217,47 @@ impl TempFile {
 /// A file that has taken the place of another, or a name that was free.
 #[derive(Debug)]
 pub(crate) struct Replaced {
-    target: PathBuf,
+    directory: Directory,
+    name: OsString,
     before: Before,
+}
+
+/// A temporary name in an open directory. The file is deleted when this is dropped, unless it gets another name.
+#[derive(Debug)]
+struct TempName {
+    directory: Directory,
+    /// Empty once the file has another one.
+    name: String,
+}
+
+impl TempName {
+    /// Gives a file a temporary name that is free.
+    fn make(
+        directory: &Directory,
+        identity: Identity,
+        mut give: impl FnMut(&OsStr) -> io::Result<()>,
+    ) -> io::Result<Self> {
+        try_names(|| {
+            let name = proven_name(identity);
+            give(name.as_ref()).map(|()| Self { directory: directory.clone(), name })
+        })
+    }
+
+    /// Renames the file, in place of the file that has the name.
+    fn persist(mut self, name: &OsStr) -> io::Result<()> {
+        self.directory.rename(&self.name, &self.directory, name)?;
+        self.name.clear();
+        Ok(())
+    }
+}
+
+impl Drop for TempName {
+    fn drop(&mut self) {
+        if !self.name.is_empty() {
+            // What stays is found by the next writer here.
+            let _ = self.directory.remove_file(&self.name);
+        }
+    }
 }
 
 /// What had a name before.
@@ -158,21 +265,20 @@ pub(crate) struct Replaced {
 enum Before {
     Nothing,
     /// A file, which is kept under a temporary name, and locked so that it is no leftover.
-    File(TempPath, File),
+    File(TempName, File),
     /// A file that this file system cannot keep under another name.
     Lost,
 }
 
 impl Before {
     /// Keeps what has a name.
-    fn keep(target: &Path) -> Self {
+    fn keep(directory: &Directory, name: &OsStr) -> Self {
         let keep = || -> io::Result<Self> {
-            let file = open_regular(target)?;
+            let file = directory.open_file(name)?;
             // Where it cannot be locked, nothing is taken for a leftover. On Windows a lock would keep others from reading.
             let _ = if cfg!(unix) { file.try_lock() } else { Ok(()) };
             let identity = Identity::of(&file.metadata()?);
-            let directory = target.parent().expect("a file is in a directory");
-            Ok(Self::File(link_temporarily(directory, identity, |path| fs::hard_link(target, path))?, file))
+            Ok(Self::File(TempName::make(directory, identity, |temporary| directory.link(name, temporary))?, file))
         };
         keep().unwrap_or_else(|error| if error.kind() == io::ErrorKind::NotFound { Self::Nothing } else { Self::Lost })
     }
@@ -182,8 +288,8 @@ impl Replaced {
     /// Puts back what was there before.
     pub(crate) fn restore(self) -> io::Result<()> {
         match self.before {
-            Before::Nothing => fs::remove_file(&self.target),
-            Before::File(before, _lock) => before.persist(&self.target).map_err(|error| error.error),
+            Before::Nothing => self.directory.remove_file(&self.name),
+            Before::File(before, _lock) => before.persist(&self.name),
             Before::Lost => Err(io::ErrorKind::Unsupported.into()),
         }
     }
@@ -329,13 +435,16 @@ fn unlocked(file: NamedTempFile<File>) -> io::Result<NamedTempFile<File>> {
 /// Files without a name, as Linux has them.
 #[cfg(target_os = "linux")]
 mod unnamed {
+    use std::ffi::OsStr;
     use std::fs::File;
     use std::io;
-    use std::os::fd::AsRawFd;
+    use std::os::fd::{AsFd, AsRawFd};
     use std::path::Path;
 
     use rustix::fs::{AtFlags, CWD, Mode, OFlags};
     use rustix::io::Errno;
+
+    use super::Directory;
 
     /// Makes a file without a name, or tells that this file system or system has none.
     pub(super) fn create(directory: &Path) -> io::Result<Option<File>> {
@@ -351,9 +460,23 @@ mod unnamed {
         }
     }
 
+    /// Makes a file without a name as [`create`] does, in an open directory.
+    pub(super) fn create_within(directory: &Directory) -> io::Result<Option<File>> {
+        create(Path::new(&format!("/proc/self/fd/{}", directory.as_fd().as_raw_fd())))
+    }
+
     /// Gives the file a name that is free.
     pub(super) fn link(file: &File, path: &Path) -> io::Result<()> {
+        link_at(file, CWD, path)
+    }
+
+    /// Gives the file a name that is free in an open directory.
+    pub(super) fn link_within(file: &File, directory: &Directory, name: &OsStr) -> io::Result<()> {
+        link_at(file, directory, Path::new(name))
+    }
+
+    fn link_at(file: &File, directory: impl AsFd, path: &Path) -> io::Result<()> {
         let source = format!("/proc/self/fd/{}", file.as_raw_fd());
-        Ok(rustix::fs::linkat(CWD, source, CWD, path, AtFlags::SYMLINK_FOLLOW)?)
+        Ok(rustix::fs::linkat(CWD, source, directory, path, AtFlags::SYMLINK_FOLLOW)?)
     }
 }

@@ -46,30 +46,15 @@ impl<'a> Node<'a> {
         super::from_json::<std::collections::BTreeMap<String, serde::de::IgnoredAny>>(content).map(|_| node)
     }
 
-    /// Calls back with every text in the value, keys aside.
+    /// Calls back with every text in the value, keys included.
     pub(crate) fn each_text(self, mut each: impl FnMut(&str)) {
         let mut reader = self.reader();
         // An object's or an array's text goes by but once, however deep it is nested.
-        let mut objects = Vec::new();
-        loop {
-            match reader.peek_token() {
-                None => return,
-                Some(bracket @ (b'{' | b'[')) => {
-                    objects.push(bracket == b'{');
-                    reader.go_to(reader.at() + 1);
-                }
-                Some(b'}' | b']') => {
-                    objects.pop();
-                    reader.go_to(reader.at() + 1);
-                }
-                Some(b'"') => {
-                    let text = reader.string().expect(SOUND);
-                    let is_key = objects.last() == Some(&true) && reader.peek_token() == Some(b':');
-                    if !is_key {
-                        each(&text);
-                    }
-                }
-                Some(_) => reader.go_to(reader.at() + 1),
+        while let Some(token) = reader.peek_token() {
+            if token == b'"' {
+                each(&reader.string().expect(SOUND));
+            } else {
+                reader.go_to(reader.at() + 1);
             }
         }
     }

@@ -3,17 +3,16 @@
 //! A blob is written where it has no name, and gets one when its digest is known and the layout is locked. Storing the
 //! same bytes twice is not an error. A blob that was stored and is then not named by any document is taken away again.
 
-use std::fs::{self, File};
-use std::io::{self, Read, Write};
+use std::fs::File;
+use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::thread::JoinHandle;
-use std::time::SystemTime;
 
 use super::error::{Error, Result};
 use super::handle::{BLOBS_DIRECTORY, Layout, Lock};
 use super::metrics::Phase;
 use crate::compress::BUFFER;
-use crate::fs::{TempFile, open_inside, read_at_most, target_inside};
+use crate::fs::{Directory, FileIdentity, TempFile, open_inside, read_at_most, touch};
 use crate::oci::{Algorithm, Digest, Hasher};
 
 /// The largest manifest, index or config that is read. Registries take 4 MiB.
@@ -61,8 +60,9 @@ impl EarlySync {
 pub(super) struct PendingBlob<'a> {
     layout: &'a Layout,
     file: TempFile,
-    /// Whether the layout has this blob already, with the right content: then this one is not needed, and not synced.
-    is_there: bool,
+    /// The blob of this digest that the layout had before it was locked, verified: if it is still there this one is not
+    /// needed. It is not synced so far.
+    there: Option<File>,
     /// The digest of what was written.
     pub(super) digest: Digest,
     /// How many bytes were written.
@@ -70,11 +70,29 @@ pub(super) struct PendingBlob<'a> {
 }
 
 /// A blob that has its name. If it is new and dropped without [`StoredBlob::keep`], it is deleted again.
-pub(super) struct StoredBlob<'a> {
-    layout: &'a Layout,
+pub(super) struct StoredBlob {
     pub(super) digest: Digest,
     pub(super) size: u64,
-    remove: bool,
+    /// The directory to delete it from.
+    new_in: Option<Directory>,
+}
+
+/// What a blob may share with the content that it is made of.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Share {
+    /// The file, under two names.
+    File,
+    /// Nothing that is seen: each has a file of its own.
+    Nothing,
+}
+
+/// When a document refers to a blob that is being stored.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Named {
+    /// Before the lock is released.
+    Now,
+    /// By a later command. Until then a collection of garbage may be told to keep what is young, so its time must be now.
+    Later,
 }
 
 impl Layout {
@@ -85,12 +103,13 @@ impl Layout {
 
     /// Starts a blob.
     pub(super) fn new_blob_of(&self, algorithm: Algorithm) -> Result<NewBlob<'_>> {
-        let file = TempFile::create_in(self.path()).map_err(Error::io("write to", self.path()))?;
+        let scratch = self.scratch(algorithm.name())?;
+        let file = TempFile::create_within(&scratch).map_err(Error::io("write to", scratch.path()))?;
         Ok(NewBlob { layout: self, file, hasher: Hasher::new(algorithm), size: 0, early_sync: EarlySync::default() })
     }
 
     /// Stores a document, unless it is larger than what is read.
-    pub(super) fn store_document(&self, lock: &Lock, what: &str, content: &[u8]) -> Result<StoredBlob<'_>> {
+    pub(super) fn store_document(&self, lock: &Lock, what: &str, content: &[u8]) -> Result<StoredBlob> {
         self.store_document_of(lock, what, content, Algorithm::Sha256)
     }
 
@@ -101,7 +120,7 @@ impl Layout {
         what: &str,
         content: &[u8],
         algorithm: Algorithm,
-    ) -> Result<StoredBlob<'_>> {
+    ) -> Result<StoredBlob> {
         if content.len() as u64 > DOCUMENT_BLOB_LIMIT {
             return Err(Error::TooLarge { what: what.to_owned(), limit: DOCUMENT_BLOB_LIMIT });
         }
@@ -172,13 +191,21 @@ impl Layout {
     ///
     /// [`Error::TooLarge`]; [`Error::DigestMismatch`]; [`Error::UnsupportedAlgorithm`]; [`Error::Io`].
     pub(super) fn read_opened_document(&self, digest: &Digest, file: &File) -> Result<Vec<u8>> {
-        let content = self
-            .metrics()
-            .time(Phase::Read, || read_at_most(file, DOCUMENT_BLOB_LIMIT))
-            .map_err(Error::io("read", self.blob_path(digest)))?
-            .ok_or_else(|| Error::TooLarge { what: format!("document {digest}"), limit: DOCUMENT_BLOB_LIMIT })?;
+        let content = self.read_limited(digest, file)?;
         self.verify(digest, content.as_slice(), |_| ())?;
         Ok(content)
+    }
+
+    /// Reads a document from its opened blob. It is not verified.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::TooLarge`]; [`Error::Io`].
+    pub(super) fn read_limited(&self, digest: &Digest, file: &File) -> Result<Vec<u8>> {
+        let read = self.metrics().time(Phase::Read, || read_at_most(file, DOCUMENT_BLOB_LIMIT));
+        let content = read.map_err(Error::io("read", self.blob_path(digest)))?;
+        let too_large = || Error::TooLarge { what: format!("document {digest}"), limit: DOCUMENT_BLOB_LIMIT };
+        content.ok_or_else(too_large)
     }
 
     /// Reads content to its end and compares its digest; tells how far it is after every piece.
@@ -201,103 +228,93 @@ impl Layout {
         if actual == *digest { Ok(()) } else { Err(Error::DigestMismatch { digest: digest.clone(), actual }) }
     }
 
-    /// Tells whether the layout has a blob of a digest and size, with the right content.
-    pub(super) fn has_sound_blob(&self, digest: &Digest, size: u64, progress: impl Fn(u64)) -> bool {
+    /// Opens the blob of a digest and size if the layout has it and its content is right. What cannot be verified is right if
+    /// its size is.
+    pub(super) fn sound_blob(&self, digest: &Digest, size: u64, progress: impl Fn(u64)) -> Option<File> {
         // One that cannot be read is replaced.
-        self.open_blob(digest, "")
-            .is_ok_and(|(file, found)| found == size && self.verify(digest, file, progress).is_ok())
+        let (file, _) = self.open_blob(digest, "").ok().filter(|(_, found)| *found == size)?;
+        let is_right = digest.algorithm().is_none() || self.verify(digest, &file, progress).is_ok();
+        is_right.then_some(file)
     }
 
-    /// Gives a blob its name that is complete somewhere else, and verified. One that is there already is replaced, unless its
-    /// content was seen to be right. If a new name cannot be brought to the disk, it is taken back.
+    /// Stores content that is complete and verified somewhere else, for a later command to refer to it. What
+    /// has its name is replaced, unless it is `there`: a blob that was seen to be right.
     pub(super) fn adopt_blob(
         &self,
-        _lock: &Lock,
         (digest, size): (&Digest, u64),
-        is_sound: bool,
-        put: impl FnOnce(&Path) -> io::Result<()>,
-        take_back: impl FnOnce(&Path) -> io::Result<()>,
+        (content, path): (&File, &Path),
+        there: Option<File>,
     ) -> Result<()> {
-        self.check_blob_directory(digest)?;
-        let path = self.blob_path(digest);
-        if is_sound && self.has_blob(digest, size) {
-            self.freshen(digest);
-            return self.sync_stored(&path);
-        }
-        self.make_blob_directory(&path)?;
-        let is_new = fs::symlink_metadata(&path).is_err();
-        if !is_new {
-            fs::remove_file(&path).map_err(Error::io("delete", &path))?;
-        }
-        put(&path).map_err(Error::io("write", &path))?;
-        self.metrics().count_blob_written();
-        // It may be a file that was written long ago.
-        self.freshen(digest);
-        let synced = self.sync_stored(&path);
-        // What was put where others share it may be theirs by now.
-        if synced.is_err() && is_new && !self.shares_blobs() {
-            // The error that made this necessary is on its way; a blob that stays is unreferenced, not wrong.
-            let _ = take_back(&path);
-        }
-        synced
-    }
-
-    /// Gives a file of the layout's file system the name of the blob that it is: it is verified and on the disk. What has the
-    /// name is replaced. Tells whether nothing had it; does not wait until the name is on the disk.
-    pub(super) fn place_blob(&self, _lock: &Lock, digest: &Digest, file: &Path) -> Result<bool> {
-        self.check_blob_directory(digest)?;
-        let path = self.blob_path(digest);
-        self.make_blob_directory(&path)?;
-        let is_free = fs::symlink_metadata(&path).is_err();
-        fs::rename(file, &path).map_err(Error::io("write", &path))?;
-        Ok(is_free)
-    }
-
-    /// Makes a blob that was stored once more look as if it was stored now: who stored it is about to name it, and a collection
-    /// of garbage may be told to keep what is young.
-    pub(super) fn freshen(&self, digest: &Digest) {
-        // It may be another user's, who may not want to keep it.
-        let _ = File::open(self.blob_path(digest)).and_then(|file| file.set_modified(SystemTime::now()));
-    }
-
-    /// Makes the directory that a blob is in, if it is not there.
-    fn make_blob_directory(&self, path: &Path) -> Result<()> {
-        let directory = path.parent().expect("a blob is in a directory");
-        if make_directory(directory).map_err(Error::io("create", directory))? {
-            directory.parent().map_or(Ok(()), |blobs| self.sync_directory(blobs))?;
-            self.sync_directory(self.path())?;
-        }
-        Ok(())
-    }
-
-    /// Checks that the directories on the way to a blob are in the layout, unless it shares its blobs with others.
-    pub(super) fn check_blob_directory(&self, digest: &Digest) -> Result<()> {
-        self.check_blob_directory_of(digest.algorithm_name())
-    }
-
-    /// Checks the directories on the way to the blobs of an algorithm.
-    pub(super) fn check_blob_directory_of(&self, algorithm: &str) -> Result<()> {
-        if self.shares_blobs() {
+        if let Some(there) = there
+            && self.keep_stored(&self.lock()?, digest, &there)?
+        {
             return Ok(());
         }
-        let blobs = self.path().join(BLOBS_DIRECTORY);
-        for directory in [blobs.join(algorithm), blobs] {
-            let is_link = fs::symlink_metadata(&directory).is_ok_and(|metadata| metadata.is_symlink());
-            if is_link && target_inside(self.path(), &directory).is_ok_and(|target| target.is_none()) {
-                return Err(Error::LinkOutside { path: directory });
-            }
-        }
+        // It was deleted, or is another user's, who may let it grow old. The layout is not locked while it is copied.
+        let copy = self.copy_of((digest, size), (content, path), Share::File)?;
+        copy.commit_unnamed(&self.lock()?)?.keep();
         Ok(())
+    }
+
+    /// Returns whether a blob that was seen to be right before the layout was locked is still stored, and makes it young.
+    pub(super) fn keep_stored(&self, lock: &Lock, digest: &Digest, there: &File) -> Result<bool> {
+        let Some(directory) = self.blob_directory(lock.root(), digest.algorithm_name())? else { return Ok(false) };
+        let path = self.blob_path(digest);
+        if !is_still(&directory, digest, there) || touch(there, &path).is_err() {
+            return Ok(false);
+        }
+        // The writer that stored it need not have waited for the disk.
+        self.sync_stored(there, &path).map(|()| true)
+    }
+
+    /// Makes a blob of content that is open and verified: by a clone, which shares the blocks; by a link, if the file may be
+    /// shared; or by a copy: the first that the system can do.
+    pub(super) fn copy_of(
+        &self,
+        (digest, size): (&Digest, u64),
+        (content, path): (&File, &Path),
+        share: Share,
+    ) -> Result<PendingBlob<'_>> {
+        let scratch = self.scratch(digest.algorithm_name())?;
+        let failed = || Error::io("write to", scratch.path());
+        let pending = |file| PendingBlob { layout: self, file, there: None, digest: digest.clone(), size };
+        let clone = TempFile::create_within(&scratch).map_err(failed())?;
+        if clone.clone_from(content) {
+            self.sync_file(&clone)?;
+            return Ok(pending(clone));
+        }
+        // As long as it is locked, nobody takes its temporary name for one that was left behind. A link has the time of the
+        // file, which must be now; that of another user cannot be set.
+        if share == Share::File
+            && content.lock_shared().is_ok()
+            && touch(content, path).is_ok()
+            && let Ok(link) = TempFile::link(content, path, &scratch)
+        {
+            self.sync_file(&link)?;
+            return Ok(pending(link));
+        }
+        let algorithm = digest.algorithm().ok_or_else(|| Error::UnsupportedAlgorithm { digest: digest.clone() })?;
+        let mut copy = NewBlob {
+            layout: self,
+            file: clone,
+            hasher: Hasher::new(algorithm),
+            size: 0,
+            early_sync: EarlySync::default(),
+        };
+        let mut content = content;
+        content.seek(SeekFrom::Start(0)).map_err(Error::io("read", path))?;
+        io::copy(&mut content, &mut copy).map_err(failed())?;
+        let copied = copy.finish()?;
+        match copied.digest == *digest {
+            true => Ok(copied),
+            false => Err(Error::DigestMismatch { digest: digest.clone(), actual: copied.digest }),
+        }
     }
 
     /// Deletes a blob that no document names any more. That it is gone already is not an error.
-    pub(super) fn remove_blob(&self, _lock: &Lock, digest: &Digest) -> Result<()> {
-        self.check_blob_directory(digest)?;
-        let path = self.blob_path(digest);
-        match fs::remove_file(&path) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(Error::io("delete", path)(error)),
-            _ => Ok(()),
-        }
+    pub(super) fn remove_blob(&self, lock: &Lock, digest: &Digest) -> Result<()> {
+        let Some(directory) = self.blob_directory(lock.root(), digest.algorithm_name())? else { return Ok(()) };
+        directory.remove_if_there(digest.encoded()).map_err(Error::io("delete", self.blob_path(digest)))
     }
 
     /// Returns the path of a blob.
@@ -312,11 +329,11 @@ impl<'a> NewBlob<'a> {
         let Self { layout, file, hasher, size, mut early_sync } = self;
         let digest = hasher.finish();
         layout.metrics().time(Phase::Sync, || early_sync.finish()).map_err(Error::io("write to", layout.path()))?;
-        let is_there = layout.has_sound_blob(&digest, size, |_| ());
-        if !is_there {
+        let there = layout.sound_blob(&digest, size, |_| ());
+        if there.is_none() {
             layout.sync_file(&file)?;
         }
-        Ok(PendingBlob { layout, file, is_there, digest, size })
+        Ok(PendingBlob { layout, file, there, digest, size })
     }
 }
 
@@ -338,32 +355,73 @@ impl Write for NewBlob<'_> {
     }
 }
 
-impl<'a> PendingBlob<'a> {
-    /// Gives the blob its name. One that was there is replaced, unless its content is right.
-    pub(super) fn commit(self, _lock: &Lock) -> Result<StoredBlob<'a>> {
-        let Self { layout, file, is_there, digest, size } = self;
-        layout.check_blob_directory(&digest)?;
+impl PendingBlob<'_> {
+    /// Gives the blob its name, for a document that is about to refer to it. What has the name is replaced, unless it is the
+    /// blob that was seen to be right.
+    pub(super) fn commit(self, lock: &Lock) -> Result<StoredBlob> {
+        self.place(lock, Named::Now)
+    }
+
+    /// Gives the blob its name as [`PendingBlob::commit`] does, for a later command to refer to it.
+    pub(super) fn commit_unnamed(self, lock: &Lock) -> Result<StoredBlob> {
+        self.place(lock, Named::Later)
+    }
+
+    fn place(self, lock: &Lock, named: Named) -> Result<StoredBlob> {
+        let Self { layout, file, there, digest, size } = self;
+        let directory = layout.make_blob_directory(lock, digest.algorithm_name())?;
         let path = layout.blob_path(&digest);
-        // A link that leads nowhere has the name too.
-        let is_new = fs::symlink_metadata(&path).is_err();
-        if is_there && !is_new {
-            layout.freshen(&digest);
-            // Whoever stored it need not have waited for the disk.
-            layout.sync_stored(&path)?;
-            return Ok(StoredBlob { layout, digest, size, remove: false });
+        let is_synced = there.is_none();
+        let there = there.filter(|there| is_still(&directory, &digest, there));
+        if let Some(there) = &there
+            && touch(there, &path).is_ok()
+        {
+            // The writer that stored it need not have waited for the disk.
+            layout.sync_stored(there, &path)?;
+            return Ok(StoredBlob { digest, size, new_in: None });
         }
-        if is_there {
-            // Somebody deleted it meanwhile.
+        if !is_synced {
+            // It was deleted meanwhile, or another user stored it: then this one takes its place, so that its time is now.
             layout.sync_file(&file)?;
         }
-        layout.make_blob_directory(&path)?;
-        let named = if is_new { file.persist_new(&path) } else { file.persist(&path) };
-        named.map_err(Error::io("write", &path))?;
-        let stored = StoredBlob { layout, digest, size, remove: is_new };
+        if named == Named::Later {
+            // This process may have waited long for the lock.
+            touch(file.file(), &path).map_err(Error::io("write", &path))?;
+        }
+        let name = digest.encoded().as_ref();
+        let is_new = directory.find(name).map_err(Error::io("read", &path))?.is_none();
+        let placed =
+            if is_new { file.persist_new_within(&directory, name) } else { file.persist_within(&directory, name) };
+        match (placed, there) {
+            // Where a file of another user cannot be replaced, it stays; a document keeps it from now on.
+            (Err(_), Some(there)) if named == Named::Now => {
+                layout.sync_stored(&there, &path)?;
+                return Ok(StoredBlob { digest, size, new_in: None });
+            }
+            (placed, _) => placed.map_err(Error::io("write", &path))?,
+        }
         layout.metrics().count_blob_written();
-        layout.sync_directory(path.parent().expect("a blob is in a directory"))?;
+        // What was stored where others share it may be theirs by now.
+        let new_in = (is_new && !layout.shares_blobs()).then(|| directory.clone());
+        let stored = StoredBlob { digest, size, new_in };
+        layout.sync_names(&directory)?;
         Ok(stored)
     }
+}
+
+/// Returns whether a blob's name still leads to a file that was opened by it. Nothing else has the identity of an open file.
+fn is_still(directory: &Directory, digest: &Digest, there: &File) -> bool {
+    let found = directory.find_target(digest.encoded()).ok().flatten();
+    found.is_some_and(|found| FileIdentity::of_file(there).is_ok_and(|identity| identity == found.identity))
+}
+
+/// Compares the digest of some bytes with what it should be, if its algorithm is registered.
+///
+/// # Errors
+///
+/// [`Error::DigestMismatch`].
+pub(super) fn verify_if_possible(digest: &Digest, bytes: &[u8]) -> Result<()> {
+    if digest.algorithm().is_some() { verify_bytes(digest, bytes) } else { Ok(()) }
 }
 
 /// Compares the digest of some bytes with what it should be.
@@ -379,28 +437,18 @@ pub(super) fn verify_bytes(digest: &Digest, bytes: &[u8]) -> Result<()> {
     if actual == *digest { Ok(()) } else { Err(Error::DigestMismatch { digest: digest.clone(), actual }) }
 }
 
-/// Makes the directory of an algorithm if it is not there, and tells whether it was made.
-fn make_directory(directory: &Path) -> io::Result<bool> {
-    if directory.is_dir() {
-        return Ok(false);
-    }
-    fs::create_dir_all(directory)?;
-    Ok(true)
-}
-
-impl StoredBlob<'_> {
+impl StoredBlob {
     /// Tells that a document names the blob now.
     pub(super) fn keep(mut self) {
-        self.remove = false;
+        self.new_in = None;
     }
 }
 
-impl Drop for StoredBlob<'_> {
+impl Drop for StoredBlob {
     fn drop(&mut self) {
-        // What was stored where others share it may be theirs by now.
-        if self.remove && !self.layout.shares_blobs() {
+        if let Some(directory) = &self.new_in {
             // The error that made this necessary is on its way; a blob that stays is unreferenced, not wrong.
-            let _ = fs::remove_file(self.layout.blob_path(&self.digest));
+            let _ = directory.remove_file(self.digest.encoded());
         }
     }
 }

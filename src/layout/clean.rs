@@ -35,9 +35,12 @@ impl fmt::Debug for LeftoverObserver {
 }
 
 impl Layout {
-    /// Deletes the leftovers in the layout.
-    pub(super) fn clean(&self, _lock: &Lock) {
+    /// Deletes the leftovers in the layout, and beside its blobs where they are on another file system.
+    pub(super) fn clean(&self, lock: &Lock) {
         self.clean_directory(self.path());
+        for directory in self.blob_directories_elsewhere(lock.root()).unwrap_or_default() {
+            self.clean_directory(directory.path());
+        }
     }
 
     /// Deletes the leftovers in a directory of which the caller holds the lock.

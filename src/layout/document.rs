@@ -1,5 +1,6 @@
 //! The two documents of a layout that change: `index.json` and the staging file. Reading them, and replacing them whole.
 
+use std::ffi::OsString;
 use std::fs;
 use std::io::{self, BufWriter, Write};
 use std::path::PathBuf;
@@ -14,7 +15,7 @@ use super::error::{Error, Reason, Result};
 use super::handle::{Layout, Lock};
 use super::metrics::Phase;
 use super::stage::{SCHEMA_VERSION, Stage};
-use crate::fs::{FileVersion, TempFile, open_inside, read_at_most, target_inside};
+use crate::fs::{Directory, FileKind, FileVersion, TempFile, leads_out, open_inside, read_at_most, target_inside};
 use crate::json::{self, Node};
 use crate::oci::{Algorithm, Digest, Hasher, Index, MediaType, from_json};
 
@@ -120,52 +121,55 @@ impl Layout {
     }
 
     /// Replaces the staging file, or makes it. Blobs that it is the first to name are kept from then on.
-    pub(super) fn write_stage<'a>(
+    pub(super) fn write_stage(
         &self,
-        _lock: &Lock,
+        lock: &Lock,
         stage: &Stage,
-        named: impl IntoIterator<Item = StoredBlob<'a>>,
+        named: impl IntoIterator<Item = StoredBlob>,
     ) -> Result<()> {
-        self.replace([self.prepare(STAGE_FILE, stage)?], named)
+        self.replace([self.prepare(lock, STAGE_FILE, stage)?], named)
     }
 
     /// Replaces `index.json`. Blobs that it is the first to name are kept from then on.
-    pub(super) fn write_index<'a>(
+    pub(super) fn write_index(
         &self,
-        _lock: &Lock,
+        lock: &Lock,
         index: &Index,
-        named: impl IntoIterator<Item = StoredBlob<'a>>,
+        named: impl IntoIterator<Item = StoredBlob>,
     ) -> Result<()> {
-        self.replace([self.prepare(INDEX_FILE, index)?], named)
+        self.replace([self.prepare(lock, INDEX_FILE, index)?], named)
     }
 
     /// Waits until `index.json` as it is, and its name, are on the disk.
     pub(super) fn sync_index(&self) -> Result<()> {
-        self.sync_stored(&self.document_path(INDEX_FILE))
+        let path = self.document_path(INDEX_FILE);
+        let file = open_inside(self.path(), &path).map_err(Error::io("read", &path))?;
+        self.sync_stored(&file, &path)
     }
 
     /// Replaces `index.json`, then the staging file. What can fail for want of space is done before either.
-    pub(super) fn write_index_and_stage<'a>(
+    pub(super) fn write_index_and_stage(
         &self,
-        _lock: &Lock,
+        lock: &Lock,
         index: &Index,
         stage: &Stage,
-        named: impl IntoIterator<Item = StoredBlob<'a>>,
+        named: impl IntoIterator<Item = StoredBlob>,
     ) -> Result<()> {
-        self.replace([self.prepare(INDEX_FILE, index)?, self.prepare(STAGE_FILE, stage)?], named)
+        self.replace([self.prepare(lock, INDEX_FILE, index)?, self.prepare(lock, STAGE_FILE, stage)?], named)
     }
 
     /// Puts documents into their places, one after the other. After an error all are as they were before, and the blobs
     /// that they would have named are deleted; where a document cannot be put back, the blobs stay.
-    fn replace<'a>(
+    fn replace(
         &self,
         documents: impl IntoIterator<Item = PendingDocument>,
-        named: impl IntoIterator<Item = StoredBlob<'a>>,
+        named: impl IntoIterator<Item = StoredBlob>,
     ) -> Result<()> {
         let mut replaced = Vec::new();
-        let placed = documents.into_iter().try_for_each(|PendingDocument { path, file }| {
-            replaced.push(file.replace(&path).map_err(Error::io("write", &path))?);
-            self.sync_directory(path.parent().expect("a document is in a directory"))
+        let placed = documents.into_iter().try_for_each(|PendingDocument { directory, name, file }| {
+            let path = directory.path_of(&name);
+            replaced.push(file.replace(&directory, &name).map_err(Error::io("write", path))?);
+            self.sync_names(&directory)
         });
         if placed.is_ok() || !replaced.into_iter().rev().all(|document| document.restore().is_ok()) {
             named.into_iter().for_each(StoredBlob::keep);
@@ -212,13 +216,25 @@ impl Layout {
         }
     }
 
-    fn prepare(&self, name: &str, document: &impl Serialize) -> Result<PendingDocument> {
-        let path = self.document_path(name);
-        // A link in the layout stays, and what it leads to is replaced.
-        let is_link = fs::symlink_metadata(&path).is_ok_and(|metadata| metadata.is_symlink());
+    fn prepare(&self, lock: &Lock, name: &str, document: &impl Serialize) -> Result<PendingDocument> {
+        let (directory, name) = self.place_of(lock, name)?;
+        let file = self.temp_file(&directory, |writer| write_pretty(document, writer))?;
+        Ok(PendingDocument { directory, name, file })
+    }
+
+    /// Returns the directory and the name of a document. A link in the layout stays, and what it leads to is replaced.
+    fn place_of(&self, lock: &Lock, name: &str) -> Result<(Directory, OsString)> {
+        let (root, path) = (lock.root(), self.document_path(name));
+        let failed = || Error::io("read", &path);
+        let is_link = root.find(name).map_err(failed())?.is_some_and(|found| found.kind == FileKind::Link);
         let target = if is_link { target_inside(self.path(), &path).ok().flatten() } else { None };
-        let path = target.unwrap_or(path);
-        Ok(PendingDocument { path, file: self.temp_file(|writer| write_pretty(document, writer))? })
+        let Some(target) = target else { return Ok((root.clone(), name.into())) };
+        let canonical = fs::canonicalize(self.path()).map_err(failed())?;
+        let inside = target.parent().and_then(|parent| parent.strip_prefix(canonical).ok());
+        let (Some(inside), Some(name)) = (inside, target.file_name()) else {
+            return Err(failed()(leads_out()));
+        };
+        Ok((root.open_beneath(inside).map_err(failed())?, name.to_owned()))
     }
 
     fn document_path(&self, name: &str) -> PathBuf {
@@ -228,7 +244,8 @@ impl Layout {
 
 /// A document that is written and synced, but not yet in its place.
 struct PendingDocument {
-    path: PathBuf,
+    directory: Directory,
+    name: OsString,
     file: TempFile,
 }
 

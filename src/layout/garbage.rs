@@ -4,10 +4,10 @@
 //! one pushes to a registry, is named by a later command: it is young until then, as [`GarbageOptions`] can say. Only
 //! documents are read, never a layer.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::fs;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 use serde::Serialize;
@@ -15,11 +15,11 @@ use serde::Serialize;
 use super::clean::delete_leftover;
 use super::error::{Error, Result};
 use super::handle::{BLOBS_DIRECTORY, Layout};
-use super::registry::UPLOADS_DIRECTORY;
+use super::registry::{UPLOADS_DIRECTORY, is_upload_id};
 use super::stage::Stage;
-use super::walk::Reach;
-use crate::fs::unless_in_use;
-use crate::oci::{Algorithm, Digest, Index};
+use super::walk::{Document, Reach};
+use crate::fs::{Directory, FileKind, Found};
+use crate::oci::{Algorithm, Descriptor, Digest, Index, MediaType};
 
 /// How long an upload may rest by default.
 const UPLOAD_REST: Duration = Duration::from_secs(60 * 60);
@@ -48,6 +48,18 @@ pub struct Garbage {
     pub kept: Swept,
     /// Blobs that only the staging file refers to.
     pub staged: Swept,
+    /// Manifests that are kept by their referrers alone, in the order of their digests.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub subjects: Vec<KeptSubject>,
+}
+
+/// A manifest that nothing but its referrers keeps: no index lists it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct KeptSubject {
+    /// The manifest.
+    pub digest: Digest,
+    /// The manifests that have it as their subject, in the order of their digests.
+    pub referrers: Vec<Digest>,
 }
 
 /// Some files.
@@ -66,24 +78,40 @@ impl Swept {
     }
 }
 
-/// A file that may be garbage.
-struct Candidate {
-    size: u64,
-    age: Duration,
+/// Returns how long ago a file was written to. What comes from the future was written just now.
+fn age(found: &Found) -> Duration {
+    SystemTime::now().duration_since(found.modified).unwrap_or_default()
 }
 
-impl Candidate {
-    /// Looks at a file; `None` if it is none, or gone.
-    fn at(path: &Path) -> io::Result<Option<Self>> {
-        let metadata = match fs::symlink_metadata(path) {
-            Ok(metadata) if metadata.is_file() => metadata,
-            Ok(_) => return Ok(None),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(error),
-        };
-        // What comes from the future was written just now.
-        let age = SystemTime::now().duration_since(metadata.modified()?).unwrap_or_default();
-        Ok(Some(Self { size: metadata.len(), age }))
+/// What documents refer to.
+#[derive(Default)]
+struct Named {
+    /// The digests, and whether something else than a subject is one.
+    digests: HashMap<Digest, bool>,
+    /// The subjects, by the manifests that have them.
+    subjects: BTreeMap<Digest, BTreeSet<Digest>>,
+}
+
+impl Named {
+    /// Notes what a document refers to.
+    fn note(&mut self, digest: &Digest, document: &Document) {
+        let subject = document.subject().map(|subject| &subject.digest);
+        for named in document.digests() {
+            let is_part = subject != Some(named) || document.parts().iter().any(|part| part.digest == *named);
+            *self.digests.entry(named.clone()).or_default() |= is_part;
+        }
+        if let Some(subject) = subject {
+            self.subjects.entry(subject.clone()).or_default().insert(digest.clone());
+        }
+    }
+
+    /// Returns the subjects that nothing else refers to.
+    fn kept(&self) -> impl Iterator<Item = KeptSubject> {
+        let alone = self.subjects.iter().filter(|(digest, _)| self.digests.get(digest) == Some(&false));
+        alone.map(|(digest, referrers)| KeptSubject {
+            digest: digest.clone(),
+            referrers: referrers.iter().filter(|referrer| *referrer != digest).cloned().collect(),
+        })
     }
 }
 
@@ -103,102 +131,155 @@ impl Layout {
         if self.shares_blobs() {
             return Err(Error::BlobsAreShared { path: self.path().to_owned() });
         }
-        let _lock = self.lock_as_it_is()?;
+        let lock = self.lock_as_it_is()?;
         let index = self.read_index()?;
         let stage = self.find_stage()?.unwrap_or_else(Stage::empty);
         let listed = self.named(&index, &Stage::empty())?;
         let staged = self.named(&Index::empty(), &stage)?;
-        let mut unlisted = self.unlisted_blobs(&listed)?;
-        unlisted.sort();
-        let uploads = self.uploads()?;
+        let kept = listed.kept().filter(|kept| !staged.digests.contains_key(&kept.digest));
+        garbage.subjects = kept.filter(|kept| self.open_blob(&kept.digest, "").is_ok()).collect();
+        let unlisted = self.unlisted_blobs(lock.root(), &listed)?;
+        let uploads = self.find_uploads(lock.root())?;
 
-        self.for_each_leftover(self.path(), |path, metadata| {
-            // An export that was killed leaves a directory.
-            let sizes = sizes_of_files(path)?;
-            if !options.dry_run {
-                delete_leftover(self.path(), path, metadata)?;
-            }
-            sizes.into_iter().for_each(|size| garbage.temporary_files.count(size));
-            Ok(())
-        });
-        for digest in unlisted {
-            let path = self.blob_path(&digest);
-            let Some(found) = Candidate::at(&path).map_err(Error::io("read", &path))? else { continue };
-            if staged.contains(&digest) {
-                garbage.staged.count(found.size);
-                continue;
-            }
-            if found.age < options.keep_younger_than.unwrap_or_default() {
-                garbage.kept.count(found.size);
-                continue;
-            }
-            options.delete(&path).map_err(Error::io("delete", &path))?;
-            garbage.blobs.count(found.size);
-            garbage.digests.push(digest);
+        for directory in std::iter::once(lock.root().clone()).chain(self.blob_directories(lock.root())?) {
+            self.for_each_leftover(directory.path(), |path, metadata| {
+                // An export that was killed leaves a directory.
+                let sizes = sizes_of_files(path)?;
+                if !options.dry_run {
+                    delete_leftover(directory.path(), path, metadata)?;
+                }
+                sizes.into_iter().for_each(|size| garbage.temporary_files.count(size));
+                Ok(())
+            });
         }
-        self.collect_uploads(options, uploads, &mut garbage)?;
+        self.collect_blobs(options, unlisted, (&listed, &staged), &mut garbage)?;
+        if let Some(uploads) = uploads {
+            Self::collect_uploads(options, lock.root(), &uploads, &mut garbage)?;
+        }
         Ok(garbage)
     }
 
+    /// Returns the manifests that nothing but referrers keeps from being garbage, among one and the entries of an index.
+    ///
+    /// # Errors
+    ///
+    /// What keeps a document from being read.
+    pub fn kept_by_referrers(&self, digest: &Digest) -> Result<Vec<KeptSubject>> {
+        let index = self.read_index()?;
+        let stage = self.find_stage()?.unwrap_or_else(Stage::empty);
+        let named = self.named(&index, &stage)?;
+        let mut kept: Vec<KeptSubject> = named.kept().collect();
+        if kept.is_empty() {
+            return Ok(kept);
+        }
+        // Its content says what it is.
+        let entry = Descriptor::new(MediaType::octet_stream(), digest.clone(), 0);
+        let of_it: HashSet<Digest> = self.walk([&entry], Reach::Indexes).map(|visit| visit.entry.digest).collect();
+        kept.retain(|kept| of_it.contains(&kept.digest) && self.open_blob(&kept.digest, "").is_ok());
+        Ok(kept)
+    }
+
     /// Returns everything that documents refer to.
-    fn named(&self, index: &Index, stage: &Stage) -> Result<HashSet<Digest>> {
+    fn named(&self, index: &Index, stage: &Stage) -> Result<Named> {
         let roots = Self::roots(index, stage);
-        let mut named: HashSet<Digest> = stage.blobs().cloned().collect();
-        named.extend(roots.iter().map(|root| root.digest.clone()));
+        let mut named = Named::default();
+        named
+            .digests
+            .extend(stage.blobs().chain(roots.iter().map(|root| &root.digest)).map(|root| (root.clone(), true)));
         let listed = Self::listed(index);
         for visit in self.walk(&roots, Reach::Subjects) {
-            let document = visit.surely_leads_to(&listed)?;
-            named.extend(document.iter().flat_map(|document| document.digests()).cloned());
+            let digest = visit.entry.digest.clone();
+            if let Some(document) = visit.surely_leads_to(&listed)? {
+                named.note(&digest, &document);
+            }
         }
         Ok(named)
     }
 
-    /// Returns the blobs that are not among some.
-    fn unlisted_blobs(&self, listed: &HashSet<Digest>) -> Result<Vec<Digest>> {
+    /// Returns the blobs that are not listed, in the order of their digests, with the directories that they are in.
+    fn unlisted_blobs(&self, root: &Directory, listed: &Named) -> Result<Vec<(Digest, Directory)>> {
         let mut unlisted = Vec::new();
         for algorithm in Algorithm::ALL {
+            let algorithm = algorithm.name();
             // What is not in the layout is not its garbage.
-            self.check_blob_directory_of(algorithm.name())?;
-            let directory = self.path().join(BLOBS_DIRECTORY).join(algorithm.name());
+            self.check_blob_directory_of(algorithm)?;
+            let Some(blobs) = self.open_blobs(root, Path::new(BLOBS_DIRECTORY))? else { continue };
             // Nor is what has another digest where it is.
-            if fs::symlink_metadata(&directory).is_ok_and(|metadata| metadata.is_symlink()) {
+            let found = blobs.find(algorithm).map_err(Error::io("read", blobs.path_of(algorithm)))?;
+            if found.is_none_or(|found| found.kind != FileKind::Directory) {
                 continue;
             }
-            for name in file_names(&directory)? {
-                let digest = name.and_then(|name| format!("{}:{name}", algorithm.name()).parse::<Digest>().ok());
-                unlisted.extend(digest.filter(|digest| !listed.contains(digest)));
-            }
+            let Some(directory) = self.blob_directory(root, algorithm)? else { continue };
+            let entries = directory.entries().map_err(Error::io("read", directory.path()))?;
+            let files = entries.into_iter().filter(|(_, kind)| *kind == FileKind::File);
+            let digests =
+                files.filter_map(|(name, _)| format!("{algorithm}:{}", name.to_str()?).parse::<Digest>().ok());
+            let new = digests.filter(|digest| !listed.digests.contains_key(digest));
+            unlisted.extend(new.map(|digest| (digest, directory.clone())));
         }
+        unlisted.sort_by(|(one, _), (other, _)| one.cmp(other));
         Ok(unlisted)
     }
 
-    /// Returns the uploads. What has another name is none.
-    fn uploads(&self) -> Result<Vec<PathBuf>> {
-        let names = file_names(&self.uploads_directory()?)?;
-        Ok(names.into_iter().flatten().filter_map(|name| self.upload_path(&name)).collect())
+    fn collect_blobs(
+        &self,
+        options: &GarbageOptions,
+        unlisted: Vec<(Digest, Directory)>,
+        (listed, staged): (&Named, &Named),
+        garbage: &mut Garbage,
+    ) -> Result<()> {
+        if unlisted.is_empty() {
+            return Ok(());
+        }
+        let linked = self.link_targets(listed.digests.keys().chain(staged.digests.keys()));
+        for (digest, directory) in unlisted {
+            let path = directory.path_of(digest.encoded());
+            let found = directory.find(digest.encoded()).map_err(Error::io("read", &path))?;
+            let Some(found) = found.filter(|found| found.kind == FileKind::File) else { continue };
+            if linked.contains(&found.identity) {
+                continue;
+            }
+            if staged.digests.contains_key(&digest) {
+                garbage.staged.count(found.size);
+                continue;
+            }
+            if age(&found) < options.keep_younger_than.unwrap_or_default() {
+                garbage.kept.count(found.size);
+                continue;
+            }
+            options.delete(|| directory.remove_file(digest.encoded())).map_err(Error::io("delete", &path))?;
+            garbage.blobs.count(found.size);
+            garbage.digests.push(digest);
+        }
+        Ok(())
     }
 
-    fn collect_uploads(&self, options: &GarbageOptions, uploads: Vec<PathBuf>, garbage: &mut Garbage) -> Result<()> {
-        for path in uploads {
-            let mut swept = false;
-            let looked_at = unless_in_use(&path, |path| {
-                // Nobody goes on with it while it is looked at.
-                let Some(found) = Candidate::at(path)? else { return Ok(()) };
-                swept = found.age >= options.keep_younger_than.unwrap_or(UPLOAD_REST);
-                if swept {
-                    options.delete(path)?;
-                    garbage.uploads.count(found.size);
-                }
-                Ok(())
-            });
-            looked_at.map_err(Error::io("delete", &path))?;
-            if let Some(kept) = Candidate::at(&path).map_err(Error::io("read", &path))?.filter(|_| !swept) {
-                garbage.kept.count(kept.size);
+    /// Deletes uploads. What has another name is none.
+    fn collect_uploads(
+        options: &GarbageOptions,
+        root: &Directory,
+        uploads: &Directory,
+        garbage: &mut Garbage,
+    ) -> Result<()> {
+        let entries = uploads.entries().map_err(Error::io("read", uploads.path()))?;
+        let names = entries.iter().filter_map(|(name, _)| name.to_str()).filter(|name| is_upload_id(name));
+        for name in names {
+            let path = uploads.path_of(name);
+            let find = || uploads.find(name).map(|found| found.filter(|found| found.kind == FileKind::File));
+            let Some(found) = find().map_err(Error::io("read", &path))? else { continue };
+            // Nobody goes on with it while it is looked at.
+            let file = uploads.open_file(name).ok().filter(|file| file.try_lock().is_ok());
+            let found = find().map_err(Error::io("read", &path))?.unwrap_or(found);
+            if file.is_none() || age(&found) < options.keep_younger_than.unwrap_or(UPLOAD_REST) {
+                garbage.kept.count(found.size);
+                continue;
             }
+            options.delete(|| uploads.remove_file(name)).map_err(Error::io("delete", &path))?;
+            garbage.uploads.count(found.size);
         }
         if !options.dry_run {
             // Another upload may be in it.
-            let _ = fs::remove_dir(self.path().join(UPLOADS_DIRECTORY));
+            let _ = root.remove_directory(UPLOADS_DIRECTORY);
         }
         Ok(())
     }
@@ -206,11 +287,11 @@ impl Layout {
 
 impl GarbageOptions {
     /// Deletes a file, unless it is only to be found.
-    fn delete(&self, path: &Path) -> io::Result<()> {
+    fn delete(&self, delete: impl FnOnce() -> io::Result<()>) -> io::Result<()> {
         if self.dry_run {
             return Ok(());
         }
-        fs::remove_file(path).or_else(|error| if error.kind() == io::ErrorKind::NotFound { Ok(()) } else { Err(error) })
+        delete().or_else(|error| if error.kind() == io::ErrorKind::NotFound { Ok(()) } else { Err(error) })
     }
 }
 
@@ -218,8 +299,13 @@ impl GarbageOptions {
 fn sizes_of_files(path: &Path) -> io::Result<Vec<u64>> {
     let (mut paths, mut sizes) = (vec![path.to_owned()], Vec::new());
     while let Some(path) = paths.pop() {
-        if !fs::symlink_metadata(&path).is_ok_and(|metadata| metadata.is_dir()) {
-            sizes.extend(Candidate::at(&path)?.map(|found| found.size));
+        let metadata = match fs::symlink_metadata(&path) {
+            Ok(metadata) => metadata,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+            Err(error) => return Err(error),
+        };
+        if !metadata.is_dir() {
+            sizes.extend(metadata.is_file().then_some(metadata.len()));
             continue;
         }
         match fs::read_dir(&path) {
@@ -229,16 +315,4 @@ fn sizes_of_files(path: &Path) -> io::Result<Vec<u64>> {
         }
     }
     Ok(sizes)
-}
-
-/// Returns the names in a directory, those that are text; none if it is not there.
-fn file_names(directory: &Path) -> Result<Vec<Option<String>>> {
-    let failed = || Error::io("read", directory);
-    match fs::read_dir(directory) {
-        Ok(entries) => entries
-            .map(|entry| Ok(entry.map_err(failed())?.file_name().into_string().ok()))
-            .collect::<Result<Vec<Option<String>>>>(),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
-        Err(error) => Err(failed()(error)),
-    }
 }

@@ -4,13 +4,14 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Instant;
 
 use super::checked::CheckedDocuments;
 use super::error::{Error, Result};
 use super::lock::WriteOptions;
 use super::metrics::{Metrics, Phase};
 use crate::abandon::Section;
-use crate::fs::{TempFile, open_inside, read_at_most, sync_directory, sync_name};
+use crate::fs::{Directory, FileIdentity, TempFile, open_inside, read_at_most, sync_directory, sync_name};
 use crate::json::Node;
 
 /// The file that makes a directory a layout (image-spec, image-layout.md, "oci-layout file").
@@ -51,11 +52,19 @@ pub struct Layout {
     checked: Arc<CheckedDocuments>,
 }
 
-/// The right to change the documents of a layout, until it is dropped.
+/// The right to change a layout, until it is dropped.
 #[derive(Debug)]
 pub(super) struct Lock {
     _section: Section,
     _marker: File,
+    root: Directory,
+}
+
+impl Lock {
+    /// Returns the directory of the layout that is locked. Another one may have its path by now.
+    pub(super) fn root(&self) -> &Directory {
+        &self.root
+    }
 }
 
 impl Layout {
@@ -180,27 +189,46 @@ impl Layout {
 
     /// Locks as [`Layout::lock`] does, and cleans nothing.
     pub(super) fn lock_as_it_is(&self) -> Result<Lock> {
-        let marker = self.keep_writers_out()?;
-        Ok(Lock { _section: Section::begin(), _marker: marker })
+        let (marker, root) = self.keep_writers_out()?;
+        Ok(Lock { _section: Section::begin(), _marker: marker, root })
     }
 
-    /// Waits until nobody writes, and keeps others from writing until the file is dropped.
-    pub(super) fn keep_writers_out(&self) -> Result<File> {
+    /// Waits until nobody writes, and keeps others from writing until the file is dropped. Returns the directory that is
+    /// locked, too: while this process waited another layout may have taken the place of the one that was there.
+    pub(super) fn keep_writers_out(&self) -> Result<(File, Directory)> {
         let path = self.marker_path();
-        // Some network file systems lock only files that are open for writing.
-        let marker = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .open(&path)
-            .or_else(|_| File::open(&path))
-            .map_err(Error::io("open", &path))?;
-        self.acquire(marker, &path)
+        let since = Instant::now();
+        loop {
+            // Some network file systems lock only files that are open for writing.
+            let marker = OpenOptions::new()
+                .read(true)
+                .write(true)
+                .open(&path)
+                .or_else(|_| File::open(&path))
+                .map_err(Error::io("open", &path))?;
+            let marker = self.acquire(marker, &path, since)?;
+            let root = self.open_root()?;
+            let found = root.find_target(MARKER_FILE).map_err(Error::io("read", &path))?;
+            let locked = FileIdentity::of_file(&marker).map_err(Error::io("read", &path))?;
+            if found.is_some_and(|found| found.identity == locked) {
+                return Ok((marker, root));
+            }
+        }
     }
 
-    /// Writes a temporary file on the layout's file system, in small pieces, and syncs it.
-    pub(super) fn temp_file(&self, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<TempFile> {
+    /// Opens the directory of the layout.
+    pub(super) fn open_root(&self) -> Result<Directory> {
+        Directory::open(&self.root).map_err(Error::io("open", &self.root))
+    }
+
+    /// Writes a temporary file in a directory, in small pieces, and syncs it.
+    pub(super) fn temp_file(
+        &self,
+        directory: &Directory,
+        write: impl FnOnce(&mut dyn Write) -> io::Result<()>,
+    ) -> Result<TempFile> {
         let failed = || Error::io("write to", &self.root);
-        let mut file = TempFile::create_in(&self.root).map_err(failed())?;
+        let mut file = TempFile::create_within(directory).map_err(failed())?;
         self.metrics
             .time(Phase::Write, || {
                 let mut counted = Counted { file: &mut file, metrics: &self.metrics };
@@ -221,14 +249,13 @@ impl Layout {
         self.metrics.time(Phase::Sync, || file.sync()).map_err(Error::io("write to", &self.root))
     }
 
-    /// Waits until a file that somebody stored, and its name, are on the disk.
-    pub(super) fn sync_stored(&self, path: &Path) -> Result<()> {
+    /// Waits until an open file that another process stored at a path, and its name, are on the disk.
+    pub(super) fn sync_stored(&self, file: &File, path: &Path) -> Result<()> {
         // Windows syncs only what is open for writing, and syncs names with their files.
         if self.options.no_sync || cfg!(windows) {
             return Ok(());
         }
-        let sync = || File::open(path).and_then(|file| file.sync_data());
-        self.metrics.time(Phase::Sync, sync).map_err(Error::io("sync", path))?;
+        self.metrics.time(Phase::Sync, || file.sync_data()).map_err(Error::io("sync", path))?;
         path.parent().map_or(Ok(()), |directory| self.sync_directory(directory))
     }
 
@@ -238,6 +265,14 @@ impl Layout {
             return Ok(());
         }
         self.metrics.time(Phase::Sync, || sync_name(path)).map_err(Error::io("sync", path))
+    }
+
+    /// Waits until the names in an open directory are on the disk.
+    pub(super) fn sync_names(&self, directory: &Directory) -> Result<()> {
+        if self.options.no_sync {
+            return Ok(());
+        }
+        self.metrics.time(Phase::Sync, || directory.sync()).map_err(Error::io("sync", directory.path()))
     }
 
     /// Waits until the names in a directory are on the disk.

@@ -3,6 +3,7 @@
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::Instant;
 
 use super::document::{INDEX_FILE, STAGE_FILE, pretty};
 use super::error::{Error, Result};
@@ -107,7 +108,7 @@ impl Layout {
         self.sync_directory(&blobs)?;
         self.sync_directory(root)?;
 
-        let file = self.temp_file(|writer| writer.write_all(marker().as_bytes()))?;
+        let file = self.temp_file(&self.open_root()?, |writer| writer.write_all(marker().as_bytes()))?;
         let named = if marker_is_empty { file.persist(&path) } else { file.persist_new(&path) };
         match named {
             Ok(()) => made.files.push(path),
@@ -135,7 +136,7 @@ impl Layout {
         let is_gone = |error: &io::Error| error.kind() == io::ErrorKind::NotFound;
         let directory = match File::open(root) {
             Err(error) if is_gone(&error) => return Ok(DirectoryLock::Gone),
-            opened => self.acquire(opened.map_err(Error::io("open", root))?, root)?,
+            opened => self.acquire(opened.map_err(Error::io("open", root))?, root, Instant::now())?,
         };
         let locked = directory.metadata().map_err(Error::io("read", root))?;
         match fs::metadata(root) {
@@ -151,7 +152,7 @@ impl Layout {
         match open_regular(&path).and_then(|file| read_at_most(&file, MARKER_LIMIT)) {
             Ok(Some(found)) if found == content => return Ok(()),
             Ok(Some(found)) if found.is_empty() => {
-                self.temp_file(|writer| writer.write_all(content))?
+                self.temp_file(&self.open_root()?, |writer| writer.write_all(content))?
                     .persist(&path)
                     .map_err(Error::io("write", &path))?;
                 made.files.push(path);
@@ -164,7 +165,7 @@ impl Layout {
             }
             Err(error) => return Err(Error::io("read", path)(error)),
         }
-        match self.temp_file(|writer| writer.write_all(content))?.persist_new(&path) {
+        match self.temp_file(&self.open_root()?, |writer| writer.write_all(content))?.persist_new(&path) {
             Ok(()) => made.files.push(path),
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
                 return Err(Error::Occupied { path: self.path().to_owned(), name });

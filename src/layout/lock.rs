@@ -76,11 +76,14 @@ impl fmt::Debug for LockObserver {
 }
 
 impl Layout {
-    /// Locks an opened file, as the options say. It comes back locked, or as it was where the file system has no locks.
-    pub(super) fn acquire(&self, file: File, path: &Path) -> Result<File> {
+    /// Locks an opened file, as the options say, for which this process has waited since a time. It comes back locked, or as
+    /// it was where the file system has no locks.
+    pub(super) fn acquire(&self, file: File, path: &Path, since: Instant) -> Result<File> {
         let (locked, file) = match file.try_lock() {
             Ok(()) => return Ok(file),
-            Err(TryLockError::WouldBlock) => self.metrics().time(Phase::LockWait, || self.wait_for(file, path))?,
+            Err(TryLockError::WouldBlock) => {
+                self.metrics().time(Phase::LockWait, || self.wait_for(file, path, since))?
+            }
             Err(TryLockError::Error(error)) => (Err(error), file),
         };
         match locked {
@@ -94,11 +97,11 @@ impl Layout {
     }
 
     /// Waits until a file can be locked, and says what locking it came to.
-    fn wait_for(&self, file: File, path: &Path) -> Result<(io::Result<()>, File)> {
+    fn wait_for(&self, file: File, path: &Path, since: Instant) -> Result<(io::Result<()>, File)> {
         let timeout = self.write_options().lock_timeout;
-        let start = Instant::now();
+        let left = || timeout.map(|timeout| timeout.saturating_sub(since.elapsed()));
         let locked_by_another = || Error::Locked { path: self.path().to_owned(), waited: timeout.unwrap_or_default() };
-        if timeout == Some(Duration::ZERO) {
+        if left() == Some(Duration::ZERO) {
             return Err(locked_by_another());
         }
         // The system gives the lock to those that wait one after the other, but cannot be told when to give up. So
@@ -110,11 +113,11 @@ impl Layout {
                 let _ = sender.send((locked, file));
             })
             .map_err(Error::io("wait for", path))?;
-        let mut answer = receiver.recv_timeout(timeout.map_or(PATIENCE, |timeout| timeout.min(PATIENCE)));
+        let mut answer = receiver.recv_timeout(left().map_or(PATIENCE, |left| left.min(PATIENCE)));
         if answer.is_err() && timeout.is_none_or(|timeout| timeout > PATIENCE) {
             self.tell(LockEvent::Waiting);
-            answer = match timeout {
-                Some(timeout) => receiver.recv_timeout(timeout.saturating_sub(start.elapsed())),
+            answer = match left() {
+                Some(left) => receiver.recv_timeout(left),
                 None => receiver.recv().map_err(RecvTimeoutError::from),
             };
         }

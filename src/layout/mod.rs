@@ -28,6 +28,7 @@
 //! 5. Documents that are read and written again keep the fields that this program does not know.
 
 mod archive;
+mod blob_directory;
 mod blobs;
 mod checked;
 mod clean;
@@ -41,6 +42,7 @@ mod handle;
 mod init;
 mod input;
 mod layer;
+mod links;
 mod lock;
 mod manifest;
 mod metrics;
@@ -62,7 +64,7 @@ pub use export::{
     ArchiveKind, ExportOptions, Exported, Format, Plan, export, export_dir, export_docker_tar, export_stream,
     export_tar, plan_export, plan_export_dir, save,
 };
-pub use garbage::{Garbage, GarbageOptions, Swept};
+pub use garbage::{Garbage, GarbageOptions, KeptSubject, Swept};
 pub use handle::Layout;
 pub use input::open_input;
 pub use layer::{LayerInput, LayerOptions, LayerPlan, Treatment};

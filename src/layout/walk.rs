@@ -1,13 +1,15 @@
 //! What refers to what: the documents that `index.json` leads to.
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 
 use serde::de::DeserializeOwned;
 
-use super::blobs::verify_bytes;
+use super::blobs::verify_if_possible;
 use super::error::{Error, Reason, Result};
 use super::handle::{Layout, Lock};
+use super::links::LinkedDirectories;
 use super::stage::Stage;
+use crate::fs::FileIdentity;
 use crate::json::Node;
 use crate::oci::{Annotations, Descriptor, Digest, Index, Manifest, MediaType, embedded, from_json};
 
@@ -47,7 +49,7 @@ impl OtherDocument {
     }
 }
 
-/// Returns every text in a value that is a digest of a known algorithm.
+/// Returns every text in a value that is a digest of a known algorithm, keys included.
 fn digests(value: Node<'_>) -> HashSet<Digest> {
     let mut digests = HashSet::new();
     value.each_text(|text| {
@@ -145,12 +147,12 @@ impl Document {
 
 /// Where documents are read from.
 pub(super) trait Documents {
-    /// Reads a document, no larger than documents may be, and verifies it.
+    /// Reads a document, no larger than documents may be, and verifies it. One whose digest is of an algorithm that is not
+    /// registered cannot be verified, and is read as it is.
     ///
     /// # Errors
     ///
-    /// [`Error::MissingBlob`], with what refers to it; [`Error::TooLarge`]; [`Error::DigestMismatch`];
-    /// [`Error::UnsupportedAlgorithm`]; [`Error::Io`].
+    /// [`Error::MissingBlob`], with what refers to it; [`Error::TooLarge`]; [`Error::DigestMismatch`]; [`Error::Io`].
     fn read(&self, digest: &Digest, referrer: &str) -> Result<Vec<u8>>;
 
     /// Tells whether a blob is there.
@@ -163,7 +165,13 @@ pub(super) trait Documents {
 
 impl Documents for Layout {
     fn read(&self, digest: &Digest, referrer: &str) -> Result<Vec<u8>> {
-        self.read_document_blob(digest, referrer)
+        let (file, _) = self.open_blob(digest, referrer)?;
+        if digest.algorithm().is_some() {
+            return self.read_opened_document(digest, &file);
+        }
+        let content = self.read_limited(digest, &file)?;
+        self.metrics().count_read(content.len());
+        Ok(content)
     }
 
     fn has(&self, digest: &Digest) -> Result<bool> {
@@ -289,7 +297,7 @@ pub(super) fn read_described(documents: &dyn Documents, descriptor: &Descriptor,
     match documents.read(&descriptor.digest, referrer) {
         Err(error @ Error::MissingBlob { .. }) => {
             let carried = descriptor.data.as_deref().and_then(embedded).ok_or(error)?;
-            verify_bytes(&descriptor.digest, &carried)?;
+            verify_if_possible(&descriptor.digest, &carried)?;
             Ok(carried)
         }
         read => read,
@@ -330,28 +338,34 @@ impl Layout {
         }
     }
 
-    /// Returns those of some blobs that neither the staging file nor anything that `index.json` leads to names.
+    /// Returns those of some blobs that neither the staging file nor anything that `index.json` leads to names, and that no link
+    /// points to that is named.
     ///
     /// Where in doubt a blob counts as named: a document that cannot be read keeps all of them.
     fn unreferenced(&self, index: &Index, stage: &Stage, candidates: Vec<Digest>) -> Vec<Digest> {
-        let mut left: HashSet<Digest> = candidates.into_iter().collect();
+        let mut left: HashMap<Digest, Option<FileIdentity>> = HashMap::new();
+        left.extend(candidates.into_iter().map(|digest| (digest.clone(), self.identity_of(&digest))));
+        let mut linked = LinkedDirectories::default();
+        let mut keep = |left: &mut HashMap<Digest, Option<FileIdentity>>, named: &Digest| {
+            left.remove(named);
+            let targets = self.targets_of(named, &mut linked);
+            if !targets.is_empty() {
+                left.retain(|_, identity| identity.is_none_or(|identity| !targets.contains(&identity)));
+            }
+        };
         let roots = Self::roots(index, stage);
         for named in stage.blobs().chain(roots.iter().map(|root| &root.digest)) {
-            left.remove(named);
+            keep(&mut left, named);
         }
         let mut walk = self.walk(&roots, Reach::Subjects);
         while !left.is_empty() {
             let Some(visit) = walk.next() else { break };
             match visit.leads_to() {
-                Ok(document) => {
-                    for named in document.iter().flat_map(Document::digests) {
-                        left.remove(named);
-                    }
-                }
+                Ok(document) => document.iter().flat_map(Document::digests).for_each(|named| keep(&mut left, named)),
                 Err(_) => return Vec::new(),
             }
         }
-        left.into_iter().collect()
+        left.into_keys().collect()
     }
 
     /// Returns the digests of what `index.json` lists.

@@ -25,6 +25,11 @@ fn told(title: &str, blobs: (usize, usize), uploads: (usize, usize), temporary: 
     )
 }
 
+/// The line for a manifest that its referrer alone keeps.
+fn kept(subject: &str, referrer: &str) -> String {
+    format!("          subject: {subject} is kept: {referrer} refers to it\n")
+}
+
 fn deleted(count: usize, bytes: usize) -> String {
     told("Deleted", (count, bytes), (0, 0), (0, 0))
 }
@@ -153,14 +158,15 @@ fn subjects_and_nested_indexes_keep_what_they_lead_to() {
     sandbox.edit("image/index.json", |index| index["manifests"] = json!([referrer]));
     let all = sandbox.blobs();
     sandbox.store("loose");
-    sandbox.run(GC).succeeds(deleted(1, 5), "");
+    let kept = kept(digest(&outer), digest(&referrer));
+    sandbox.run(GC).succeeds(format!("{}{kept}", deleted(1, 5)), "");
     assert_eq!(sandbox.blobs(), all);
     // The subject of index.json itself.
     sandbox.edit("image/index.json", |index| {
         index["manifests"] = json!([]);
         index["subject"] = referrer.clone();
     });
-    sandbox.run(GC).succeeds(deleted(0, 0), "");
+    sandbox.run(GC).succeeds(format!("{}{kept}", deleted(0, 0)), "");
     assert_eq!(sandbox.blobs(), all);
 }
 
@@ -179,12 +185,69 @@ fn what_refers_to_an_image_stays_with_its_own_entry_alone() {
     assert_eq!(all.len(), 6);
     sandbox.run(GC).succeeds(deleted(0, 0), "");
     // The image has no entry any more, but its SBOM does.
-    sandbox.ok("layout tag delete --path image --ref latest");
-    sandbox.run(GC).succeeds(deleted(0, 0), "");
+    let sbom_digest = sha256(sbom.to_string().as_bytes());
+    sandbox.run("layout tag delete --path image --ref latest").succeeds(
+        format!("Deleted tag:\n  digest: {MANIFEST}\n     tag: latest\n"),
+        format!("Warning: {MANIFEST} is kept: {sbom_digest} refers to it; delete the referrer too to free the image\n"),
+    );
+    sandbox.run(GC).succeeds(format!("{}{}", deleted(0, 0), kept(MANIFEST, &sbom_digest)), "");
+    let subjects = json!([{"digest": MANIFEST, "referrers": [sbom_digest]}]);
+    assert_eq!(sandbox.ok_json(GC)["subjects"], subjects);
+    assert_eq!(sandbox.blobs(), all);
+    // In an index that is deleted it is kept as well.
+    let listed = json!({"schemaVersion": 2, "mediaType": INDEX_TYPE, "manifests": [subject]});
+    sandbox.write("listed.json", listed.to_string());
+    sandbox.ok("layout manifest put --path image --file listed.json --tag all");
+    let told = sandbox.ok_json("layout manifest delete --path image --ref all");
+    assert_eq!(told["kept"], subjects);
+    sandbox.ok(GC);
     assert_eq!(sandbox.blobs(), all);
     sandbox.ok(&format!("layout manifest delete --path image --ref {}", sha256(sbom.to_string().as_bytes())));
     assert!(sandbox.run(GC).stdout.contains("blobs: 6 "));
     sandbox.has_blobs([]);
+}
+
+#[test]
+fn a_digest_that_cannot_be_verified_keeps_its_blob_and_is_passed_on() {
+    let sandbox = image();
+    let name = format!("sha384:{}", "a".repeat(96));
+    fs::create_dir(sandbox.path("image/blobs/sha384")).expect("created");
+    sandbox.write(&blob_name(&name), "hello");
+    // A document under such a digest is read all the same: what it names is needed.
+    let needed = sandbox.store("needed");
+    let nested = json!({"mediaType": "application/octet-stream", "digest": needed, "size": 6});
+    let nested = json!({"schemaVersion": 2, "mediaType": INDEX_TYPE, "manifests": [nested]}).to_string();
+    let nested_name = format!("sha384:{}", "b".repeat(96));
+    sandbox.write(&blob_name(&nested_name), &nested);
+    sandbox.edit("image/index.json", |index| {
+        let entries = index["manifests"].as_array_mut().expect("a list");
+        entries.push(json!({"mediaType": "application/x-aux", "digest": name, "size": 5}));
+        entries.push(json!({"mediaType": INDEX_TYPE, "digest": nested_name, "size": nested.len()}));
+    });
+    let loose = sandbox.store("loose");
+    sandbox.ok(&format!("layout blob delete --path image --digest {loose}"));
+    let all = sandbox.contents();
+    sandbox.run(GC).succeeds(deleted(0, 0), "");
+    assert_eq!(sandbox.contents(), all);
+    sandbox.ok("layout inspect --path image");
+    let warning = |name: &str| {
+        format!("Warning: blob {name} was copied but not verified: the algorithm of its digest is not supported\n")
+    };
+    let warnings = format!("{}{}", warning(&name), warning(&nested_name));
+    for (words, copy) in [
+        ("layout export --path image --output copy", "copy"),
+        ("layout export --path image --output copy.tar", "copy"),
+        ("layout import --path imported --file copy.tar", "imported"),
+    ] {
+        let outcome = sandbox.run(words);
+        assert_eq!((outcome.status, outcome.stderr.as_str()), (0, warnings.as_str()), "{words}");
+        assert_eq!(sandbox.text(&blob_name(&name).replacen("image", copy, 1)), "hello", "{words}");
+        assert_eq!(sandbox.text(&blob_name(&nested_name).replacen("image", copy, 1)), nested, "{words}");
+    }
+    // One of another size is an error.
+    sandbox.write(&blob_name(&name), "hello!");
+    sandbox
+        .refuses("layout export --path image --output other", &format!("size mismatch for {name}: expected 5, got 6"));
 }
 
 #[test]
@@ -530,10 +593,10 @@ fn nothing_is_deleted_where_a_manifest_is_missing() {
 
 /// Collects what is loose, and nothing else.
 #[track_caller]
-fn keeps_all_but_the_loose(sandbox: &Sandbox) {
+fn keeps_all_but_the_loose(sandbox: &Sandbox, kept: &str) {
     let all = sandbox.blobs();
     sandbox.store("loose");
-    sandbox.run(GC).succeeds(deleted(1, 5), "");
+    sandbox.run(GC).succeeds(format!("{}{kept}", deleted(1, 5)), "");
     assert_eq!(sandbox.blobs(), all);
 }
 
@@ -544,17 +607,20 @@ fn the_blobs_of_documents_that_the_image_spec_does_not_know_are_kept() {
     let sbom = json!({"mediaType": "application/spdx+json", "digest": sandbox.store("sbom"), "size": 4});
     let artifact = artifact(&sandbox, &subject, &[&sbom]);
     let old = schema_1(&sandbox, &[&sandbox.store("layer"), &sandbox.store("another")]);
+    let keys = json!({sandbox.store("key"): {"in": {sandbox.store("deep"): 1}}});
+    let keys = foreign(&sandbox, &keys, "application/vnd.example.keys+json");
     let thing = json!({"things": [{"in": {"another": sandbox.store("thing")}}]});
     let thing = foreign(&sandbox, &thing, "application/vnd.example.thing+json");
-    list(&sandbox, &[&artifact, &old, &thing]);
+    list(&sandbox, &[&artifact, &old, &thing, &keys]);
     // The image has no entry: that it is a subject keeps it.
-    keeps_all_but_the_loose(&sandbox);
-    // The three, what they name, and the parts of the image.
-    assert_eq!(sandbox.blobs().len(), 3 + 4 + 4);
-    let all = document(&sandbox, INDEX_TYPE, &index(&[&artifact, &old, &thing]));
+    let kept = kept(MANIFEST, digest(&artifact));
+    keeps_all_but_the_loose(&sandbox, &kept);
+    // The four, what they name, and the parts of the image.
+    assert_eq!(sandbox.blobs().len(), 4 + 6 + 4);
+    let all = document(&sandbox, INDEX_TYPE, &index(&[&artifact, &old, &thing, &keys]));
     list(&sandbox, &[&all]);
-    keeps_all_but_the_loose(&sandbox);
-    assert_eq!(sandbox.blobs().len(), 1 + 3 + 4 + 4);
+    keeps_all_but_the_loose(&sandbox, &kept);
+    assert_eq!(sandbox.blobs().len(), 1 + 4 + 6 + 4);
 }
 
 #[test]
@@ -563,7 +629,7 @@ fn what_is_named_by_a_document_that_only_a_descriptor_carries_is_kept() {
     let child = embedded(&sandbox, &json!({"mediaType": MANIFEST_TYPE, "digest": MANIFEST, "size": MANIFEST_SIZE}));
     let outer = document(&sandbox, INDEX_TYPE, &index(&[&child]));
     list(&sandbox, &[&outer]);
-    keeps_all_but_the_loose(&sandbox);
+    keeps_all_but_the_loose(&sandbox, "");
     sandbox.has_blobs([digest(&outer), CONFIG, BASE, PATCHES]);
 }
 
@@ -578,7 +644,7 @@ fn content_that_is_said_to_be_an_index_and_a_manifest_keeps_what_both_name() {
     let as_index = with(both.clone(), json!({"mediaType": INDEX_TYPE}));
     for entries in [[&both, &as_index], [&as_index, &both]] {
         list(&sandbox, &entries);
-        keeps_all_but_the_loose(&sandbox);
+        keeps_all_but_the_loose(&sandbox, "");
         sandbox.has_blobs([digest(&both), &sha256(b"{}"), digest(&layer(&sandbox)), MANIFEST, CONFIG, BASE, PATCHES]);
     }
 }
@@ -596,7 +662,7 @@ fn what_looks_like_a_broken_manifest_under_a_type_of_its_own_is_no_reason_to_sto
     sandbox.edit("image/index.json", |index| {
         index["manifests"].as_array_mut().expect("a list").extend(things.clone());
     });
-    keeps_all_but_the_loose(&sandbox);
+    keeps_all_but_the_loose(&sandbox, "");
     assert!(sandbox.blobs().contains(&named));
 }
 

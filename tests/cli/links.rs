@@ -115,3 +115,93 @@ fn init_makes_nothing_behind_a_link() {
     assert_eq!(sandbox.run("layout init -p image").status, 1);
     assert_eq!(sandbox.tree(), before);
 }
+
+/// Makes the first entry of `index.json` refer to its manifest by its SHA-512 digest, which is a link to the blob.
+fn linked(target: impl Fn(&Sandbox) -> std::path::PathBuf) -> (Sandbox, String) {
+    use sha2::Digest as _;
+    let sandbox = Sandbox::built();
+    let digest = format!("sha512:{:x}", Hex(&sha2::Sha512::digest(sandbox.blob(MANIFEST))));
+    fs::create_dir_all(sandbox.path("image/blobs/sha512")).expect("created");
+    let target = target(&sandbox);
+    symlink(target, sandbox.path(blob_name(&digest))).expect("linked");
+    fs::remove_file(sandbox.path("image/.regshape-stage.json")).expect("deleted");
+    sandbox.edit("image/index.json", |index| index["manifests"][0]["digest"] = digest.as_str().into());
+    (sandbox, digest)
+}
+
+/// Shows bytes as hexadecimal digits.
+struct Hex<'a>(&'a [u8]);
+
+impl std::fmt::LowerHex for Hex<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+#[test]
+fn a_blob_that_a_link_points_to_is_needed_by_what_needs_the_link() {
+    type Target = fn(&Sandbox) -> std::path::PathBuf;
+    let cases: [(&str, Target); 4] = [
+        ("relative", |_| format!("../sha256/{}", &MANIFEST["sha256:".len()..]).into()),
+        ("absolute", |sandbox| sandbox.path(blob_name(MANIFEST))),
+        ("chain", |sandbox| {
+            symlink(format!("../sha256/{}", &MANIFEST["sha256:".len()..]), sandbox.path("image/blobs/sha512/hop"))
+                .expect("linked");
+            "hop".into()
+        }),
+        ("through a linked directory", |sandbox| {
+            symlink("blobs/sha256", sandbox.path("image/alias")).expect("linked");
+            format!("../../alias/{}", &MANIFEST["sha256:".len()..]).into()
+        }),
+    ];
+    for (case, target) in cases {
+        let (sandbox, digest) = linked(target);
+        let all = sandbox.contents();
+        assert_eq!(sandbox.run("layout validate -p image").status, 0, "{case}");
+        let tree = sandbox.ok("layout show --tree -p image");
+        assert!(!tree.contains("not referenced"), "{case}: {tree}");
+        assert_eq!(sandbox.ok_json("layout gc -p image")["blobs"]["count"], 0, "{case}");
+        let link = format!("blobs/{}, a link to it", digest.replace(':', "/"));
+        let message = format!("blob {MANIFEST} is referenced by {link} (DENIED); delete what refers to it first");
+        sandbox.refuses(&format!("layout blob delete -p image --digest {MANIFEST}"), &message);
+        assert_eq!(sandbox.contents(), all, "{case}");
+        // What the staging file made is replaced, and something else needs it.
+        sandbox.ok("layout import -p image --file image --ref-name other -q");
+        assert_eq!(sandbox.run("layout validate -p image").status, 0, "{case}");
+    }
+}
+
+#[test]
+fn what_a_manifest_was_before_stays_if_a_link_points_to_it() {
+    use sha2::Digest as _;
+    let sandbox = Sandbox::built();
+    let digest = format!("sha512:{:x}", Hex(&sha2::Sha512::digest(sandbox.blob(MANIFEST))));
+    fs::create_dir_all(sandbox.path("image/blobs/sha512")).expect("created");
+    symlink(format!("../sha256/{}", &MANIFEST["sha256:".len()..]), sandbox.path(blob_name(&digest))).expect("linked");
+    sandbox.edit("image/index.json", |index| {
+        let mut entry = index["manifests"][0].clone();
+        entry["digest"] = digest.as_str().into();
+        entry["annotations"] = serde_json::json!({});
+        index["manifests"].as_array_mut().expect("a list").push(entry);
+    });
+    for words in ["annotate manifest --annotation a=1", "update config --os plan9", "generate manifest --ref-name x -q"]
+    {
+        sandbox.run(&format!("layout {words} -p image"));
+        assert_eq!(sandbox.run("layout validate -p image").status, 0, "{words}");
+    }
+}
+
+#[test]
+fn a_directory_of_blobs_that_is_a_link_to_another_one_is_read_as_that() {
+    // Both algorithms have as many digits.
+    let sandbox = Sandbox::built();
+    symlink("sha256", sandbox.path("image/blobs/blake3")).expect("linked");
+    let name = "blake3:ea8f163db38682925e4491c5e58d4bb3506ef8c14eb78a86e908c5624a67200f";
+    sandbox.write(&blob_name(name), "hello");
+    sandbox.edit("image/index.json", |index| {
+        let entry = serde_json::json!({"mediaType": "application/x-aux", "digest": name, "size": 5});
+        index["manifests"].as_array_mut().expect("a list").push(entry);
+    });
+    assert_eq!(sandbox.ok_json("layout gc -p image")["blobs"]["count"], 0);
+    assert_eq!(sandbox.text(&blob_name(name)), "hello");
+}

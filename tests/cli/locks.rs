@@ -118,3 +118,85 @@ fn a_time_to_wait_has_a_unit() {
             .fails_with(2, predicates::str::contains("for '--lock-timeout <DURATION>'"));
     }
 }
+
+/// Starts a command that finds the layout locked, and returns it once it waits.
+fn waiting(sandbox: &Sandbox, words: &str) -> std::process::Child {
+    let mut child = sandbox
+        .command()
+        .args(words.split(' '))
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the program starts");
+    let mut lines = BufReader::new(child.stderr.as_mut().expect("a pipe")).lines().map(|line| line.expect("text"));
+    assert!(lines.any(|line| line.starts_with("Waiting for another process")), "{words}");
+    child
+}
+
+#[test]
+fn a_writer_locks_the_layout_that_took_the_place_of_the_one_that_it_waited_for() {
+    let sandbox = Sandbox::staged();
+    let held = hold(&sandbox, "image/oci-layout");
+    let mut child = waiting(&sandbox, "layout add layer -p image -f base.tar --media-type a/b --lock-timeout 1h");
+    std::fs::rename(sandbox.path("image"), sandbox.path("old")).expect("renamed");
+    sandbox.ok("layout init -p image");
+    let new = hold(&sandbox, "image/oci-layout");
+    let (before, old) = (sandbox.text("image/.regshape-stage.json"), sandbox.text("old/.regshape-stage.json"));
+    drop(held);
+    // It waits again. That it does nothing cannot be waited for.
+    std::thread::sleep(std::time::Duration::from_millis(300));
+    assert!(child.try_wait().expect("it runs").is_none());
+    assert_eq!(sandbox.text("image/.regshape-stage.json"), before);
+    drop(new);
+    assert!(child.wait().expect("it ends").success());
+    assert_eq!(sandbox.stage()["layers"].as_array().expect("a list").len(), 1);
+    assert_eq!(sandbox.text("old/.regshape-stage.json"), old);
+    sandbox.is_valid();
+}
+
+#[test]
+fn what_a_writer_saw_before_it_had_the_lock_is_looked_at_again() {
+    // Each stores or needs this blob.
+    const BLOB: &str = "layers";
+    let writers = [
+        "layout blob upload -p image -f blob",
+        "layout manifest put -p image -f blob --media-type a/b",
+        "layout import -p image -f other --ref-name imported",
+        "layout export -p other -o image --ref-name exported",
+        "layout add layer -p image -f blob --media-type application/vnd.oci.image.layer.v1.tar",
+        "layout blob mount -p . --per-repo --from other --repo image --digest BLOB",
+    ];
+    let changes = ["nothing", "deleted", "stored", "stored wrong"];
+    let mut running = Vec::new();
+    for words in writers {
+        for change in changes {
+            let sandbox = Sandbox::built();
+            sandbox.write("blob", BLOB);
+            sandbox.ok("layout blob upload -p other -f blob");
+            let digest = sha256(BLOB.as_bytes());
+            let entry = serde_json::json!({"mediaType": "a/b", "digest": digest, "size": BLOB.len()});
+            sandbox.edit("other/index.json", |index| index["manifests"] = serde_json::json!([entry]));
+            let path = sandbox.path(blob_name(&digest));
+            if change == "deleted" {
+                sandbox.store(BLOB);
+            }
+            let held = hold(&sandbox, "image/oci-layout");
+            let child = waiting(&sandbox, &words.replace("BLOB", &digest));
+            match change {
+                "deleted" => std::fs::remove_file(&path).expect("deleted"),
+                "stored" => drop(sandbox.store(BLOB)),
+                "stored wrong" => std::fs::write(&path, "wrong!").expect("written"),
+                _ => {}
+            }
+            drop(held);
+            running.push((sandbox, path, words, change, child));
+        }
+    }
+    for (sandbox, path, words, change, mut child) in running {
+        assert!(child.wait().expect("it ends").success(), "{words}: {change}");
+        assert_eq!(std::fs::read_to_string(path).expect("there"), BLOB, "{words}: {change}");
+        let outcome = sandbox.run("layout validate -p image");
+        assert_eq!(outcome.status, 0, "{words}: {change}: {outcome:?}");
+        assert!(!sandbox.contents().keys().any(|name| name.contains(".regshape-tmp-")), "{words}: {change}");
+    }
+}

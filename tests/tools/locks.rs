@@ -1,7 +1,7 @@
 //! Locks that a file system does not have, and locks that a stopped process has.
 
 use std::fs;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::thread::sleep;
 use std::time::Duration;
 
@@ -74,6 +74,68 @@ fn a_lock_that_fails_for_another_reason_is_an_error() {
     assert_eq!(lab.tree("image"), before);
 }
 
+/// Waits until the program that strace runs is stopped, and returns its number.
+fn stopped_at(lab: &Lab, strace: &mut Child) -> String {
+    loop {
+        let trace = fs::read_to_string(lab.path("trace")).unwrap_or_default();
+        let line = trace.lines().find(|line| line.contains("stopped by SIGSTOP")).map(str::to_owned);
+        if let Some(line) = line {
+            return line.split(' ').next().expect("a number").to_owned();
+        }
+        assert!(strace.try_wait().expect("it runs").is_none(), "it did not stop: {trace}");
+        sleep(Duration::from_millis(10));
+    }
+}
+
+#[test]
+fn a_collection_does_not_follow_a_directory_that_is_swapped() {
+    let Some(lab) = Lab::with(&["strace"]) else { return };
+    for layout in ["image", "victim"] {
+        lab.regshape(&["layout", "init", "-p", layout]);
+        for content in ["one", "two", "three"] {
+            lab.write("content", content);
+            lab.regshape(&["layout", "blob", "upload", "-p", layout, "-f", "content"]);
+        }
+    }
+    let victim = lab.tree("victim");
+    // It stops where it has deleted the first.
+    let mut stopped = Command::new("strace")
+        .args(["-f", "-o", "trace", "-e", "trace=unlinkat", "-e", "inject=unlinkat:signal=STOP:when=1"])
+        .arg(env!("CARGO_BIN_EXE_regshape"))
+        .args(["layout", "gc", "-p", "image"])
+        .current_dir(lab.path("."))
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .spawn()
+        .expect("strace starts");
+    let pid = stopped_at(&lab, &mut stopped);
+    fs::rename(lab.path("image/blobs"), lab.path("image/moved")).expect("renamed");
+    std::os::unix::fs::symlink(lab.path("victim/blobs"), lab.path("image/blobs")).expect("linked");
+    lab.run("kill", &["-CONT", &pid]);
+    assert!(stopped.wait().expect("strace ends").success());
+    assert_eq!(lab.tree("victim"), victim);
+    assert_eq!(fs::read_dir(lab.path("image/moved/sha256")).expect("there").count(), 0);
+}
+
+#[test]
+fn a_mounted_blob_is_there_all_the_time() {
+    let Some(lab) = Lab::with(&["strace"]) else { return };
+    lab.write("content", "content");
+    for repository in ["from", "to"] {
+        let words = ["layout", "blob", "upload", "-p", ".", "--per-repo", "--repo", repository, "-f", "content"];
+        lab.regshape(&words);
+    }
+    let blob = &lab.blobs("to")[0];
+    let digest = format!("sha256:{blob}");
+    // What is there is not what its name says, so it is replaced.
+    lab.write(&format!("to/blobs/sha256/{blob}"), "other!!");
+    let words = ["blob", "mount", "-p", ".", "--per-repo", "--from", "from", "--repo", "to", "--digest", &digest];
+    strace(&lab, &["-e", "trace=unlink,unlinkat"], &words);
+    let trace = lab.text("trace");
+    assert!(!trace.contains(&format!("{blob}\"")), "it is deleted: {trace}");
+    assert_eq!(lab.text(&format!("to/blobs/sha256/{blob}")), "content");
+}
+
 #[test]
 fn the_death_of_a_stopped_process_frees_its_lock() {
     let Some(lab) = Lab::with(&["strace"]) else { return };
@@ -95,15 +157,7 @@ fn the_death_of_a_stopped_process_frees_its_lock() {
         .stdout(Stdio::null())
         .spawn()
         .expect("strace starts");
-    let pid = loop {
-        let trace = fs::read_to_string(lab.path("trace")).unwrap_or_default();
-        let line = trace.lines().find(|line| line.contains("stopped by SIGSTOP")).map(str::to_owned);
-        if let Some(line) = line {
-            break line.split(' ').next().expect("a number").to_owned();
-        }
-        assert!(stopped.try_wait().expect("it runs").is_none(), "it did not stop: {trace}");
-        sleep(Duration::from_millis(10));
-    };
+    let pid = stopped_at(&lab, &mut stopped);
     let output = lab.output(
         env!("CARGO_BIN_EXE_regshape"),
         &[annotate("early=1"), vec!["--lock-timeout".to_owned(), "0".to_owned()]]

@@ -18,6 +18,7 @@ mod lab;
 mod layouts;
 mod leftovers;
 mod locks;
+mod places;
 mod registry;
 mod samples;
 mod stress;

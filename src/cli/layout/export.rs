@@ -13,7 +13,7 @@ use regshape::layout::{
 };
 use regshape::oci::{Annotations, REF_NAME, RefName};
 
-use super::export_screen::ExportScreen;
+use super::export_screen::{ExportScreen, warnings};
 use super::generate_config::source_seconds;
 use super::{Base, Common, Context, Leaf, WriteArgs};
 use crate::cli::args::{AnnotationArgs, PlatformsArg, parse_annotation};
@@ -201,7 +201,10 @@ impl Leaf for Args {
             format => export(&view, &self.output, format, &options)?,
         };
         drop(progress);
-        if !to_stdout {
+        if to_stdout {
+            warnings(&exported).for_each(|warning| context.ui.warn(&warning));
+        } else {
+            warnings(&exported).for_each(|warning| context.ui.warn_at_the_end(warning));
             context
                 .ui
                 .result(&ExportScreen::new("Exported:", &self.output, &view, exported, false).with(lower_variants))?;

@@ -36,6 +36,13 @@ impl ExportScreen {
     }
 }
 
+/// Returns what is to be warned of after a view was written.
+pub(super) fn warnings(exported: &Exported) -> impl Iterator<Item = String> {
+    exported.unverified.iter().map(|digest| {
+        format!("blob {digest} was copied but not verified: the algorithm of its digest is not supported")
+    })
+}
+
 impl Screen for ExportScreen {
     fn text(&self) -> String {
         let Exported { blobs, present, left_out, .. } = &self.exported;

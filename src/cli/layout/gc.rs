@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 use std::time::Duration;
 
-use regshape::layout::{Garbage, GarbageOptions, Layout, Swept};
+use regshape::layout::{Garbage, GarbageOptions, KeptSubject, Layout, Swept};
 use serde::Serialize;
 
 use super::{Base, Common, Context, Leaf, WriteArgs};
@@ -37,9 +37,17 @@ struct Collected {
     garbage: Garbage,
 }
 
+/// Says what keeps a manifest that is not listed.
+pub(super) fn referred_to(subject: &KeptSubject) -> String {
+    let KeptSubject { digest, referrers } = subject;
+    let names: Vec<_> = referrers.iter().map(ToString::to_string).collect();
+    let verb = if referrers.len() == 1 { "refers" } else { "refer" };
+    format!("{digest} is kept: {} {verb} to it", names.join(", "))
+}
+
 impl Screen for Collected {
     fn text(&self) -> String {
-        let Garbage { digests, blobs, uploads, temporary_files, kept, staged } = &self.garbage;
+        let Garbage { digests, blobs, uploads, temporary_files, kept, staged, subjects } = &self.garbage;
         let swept = |swept: &Swept| format!("{} ({} bytes)", swept.count, swept.bytes);
         let title = if self.dry_run { "Would delete:" } else { "Deleted:" };
         let mut block = Block::new(title, 15)
@@ -50,6 +58,9 @@ impl Screen for Collected {
             if kept.count > 0 {
                 block = block.line(label, swept(kept));
             }
+        }
+        for subject in subjects {
+            block = block.line("subject", referred_to(subject));
         }
         let mut text = block.finish();
         if self.dry_run {

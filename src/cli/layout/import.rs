@@ -8,7 +8,7 @@ use regshape::layout::{ExportOptions, Selection, export_dir};
 use regshape::oci::RefName;
 
 use super::export::named;
-use super::export_screen::ExportScreen;
+use super::export_screen::{ExportScreen, warnings};
 use super::registry::Located;
 use super::{Base, Common, Context, Leaf, WriteArgs};
 use crate::cli::args::PlatformsArg;
@@ -95,6 +95,7 @@ impl Leaf for Args {
         options.progress = Some(&advance);
         let imported = export_dir(&view, target, &options)?;
         drop(progress);
+        warnings(&imported).for_each(|warning| context.ui.warn_at_the_end(warning));
         context.ui.result(&ExportScreen::new("Imported:", target, &view, imported, false).with(lower_variants))?;
         Ok(ExitCode::SUCCESS)
     }

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use regshape::layout::{Error, ExportOptions, Format, Selection, View, export};
 use regshape::oci::RefName;
 
-use super::export_screen::ExportScreen;
+use super::export_screen::{ExportScreen, warnings};
 use super::generate_config::source_seconds;
 use super::{Base, Context, Leaf, WriteArgs};
 use crate::cli::error::Usage;
@@ -83,6 +83,7 @@ impl Leaf for Args {
         options.progress = Some(&advance);
         let exported = export(&view, &self.output, format, &options)?;
         drop(progress);
+        warnings(&exported).for_each(|warning| context.ui.warn_at_the_end(warning));
         context.ui.result(&ExportScreen::new("Joined:", &self.output, &view, exported, false))?;
         Ok(ExitCode::SUCCESS)
     }

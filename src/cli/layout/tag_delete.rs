@@ -2,9 +2,11 @@
 
 use std::process::ExitCode;
 
+use regshape::layout::KeptSubject;
 use regshape::oci::Digest;
 use serde::Serialize;
 
+use super::manifest_delete::{kept_by_referrers, kept_warning};
 use super::registry::ChangeArgs;
 use super::{Base, Context, Leaf};
 use crate::cli::ui::{Block, Screen};
@@ -26,11 +28,18 @@ struct Deleted {
     digest: Digest,
     tag: String,
     status: &'static str,
+    /// The manifests that their referrers keep from being garbage.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    kept: Vec<KeptSubject>,
 }
 
 impl Screen for Deleted {
     fn text(&self) -> String {
         Block::new("Deleted tag:", 6).line("digest", &self.digest).line("tag", &self.tag).finish()
+    }
+
+    fn warning(&self) -> Option<String> {
+        kept_warning(&self.kept)
     }
 }
 
@@ -45,7 +54,8 @@ impl Leaf for Args {
         let place = self.change.place(context)?;
         let tag = place.reference()?;
         let manifest = place.repository.delete_tag(tag)?;
-        context.ui.result(&Deleted { digest: manifest.digest, tag: place.called(tag), status: "deleted" })?;
+        let kept = kept_by_referrers(&place, &manifest.digest);
+        context.ui.result(&Deleted { digest: manifest.digest, tag: place.called(tag), status: "deleted", kept })?;
         Ok(ExitCode::SUCCESS)
     }
 }

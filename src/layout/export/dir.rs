@@ -2,7 +2,7 @@
 
 use std::cell::Cell;
 use std::cmp::Reverse;
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::fs;
 use std::io;
 use std::path::Path;
@@ -10,10 +10,11 @@ use std::path::Path;
 use super::staging::{Staging, tell};
 use super::{ExportOptions, Exported, Plan, Planned, index_document};
 use crate::abandon::Section;
-use crate::fs::{is_vacant, rename_new};
+use crate::fs::{Directory, FileIdentity, is_vacant, rename_new};
 use crate::layout::document::INDEX_FILE;
 use crate::layout::error::{Error, Result};
 use crate::layout::filling::{Filling, MOVED, RECORD_FILE, is_vacant_but_for_fillings};
+use crate::layout::garbage::Swept;
 use crate::layout::handle::{Layout, Lock, MARKER_FILE, marker};
 use crate::layout::init::{DirectoryLock, Made};
 use crate::layout::metrics::Progress;
@@ -97,11 +98,6 @@ struct Export<'a> {
 impl<'a> Export<'a> {
     fn new(view: &'a View, path: &Path, options: &'a ExportOptions<'a>) -> Result<Self> {
         let plan = view.plan_export(options)?;
-        for digest in plan.blobs.iter().map(|blob| &blob.descriptor.digest) {
-            if digest.algorithm().is_none() {
-                return Err(Error::UnsupportedAlgorithm { digest: digest.clone() });
-            }
-        }
         let layout = Layout::at(path.to_owned());
         let layout = layout.with_write_options(options.write.clone()).with_metrics(options.metrics.clone());
         let layout = if options.shares_blobs { layout.with_shared_blobs() } else { layout };
@@ -232,29 +228,69 @@ impl<'a> Export<'a> {
         for blob in &self.plan.blobs {
             self.layout.check_blob_directory(&blob.descriptor.digest)?;
         }
-        let missing = self.missing()?;
-        let mut staged: HashSet<&Digest> = missing.iter().map(|(blob, _)| &blob.descriptor.digest).collect();
+        let mut blobs = self.look()?;
         let mut staging = None;
-        if !missing.is_empty() {
-            let staging = staging.insert(Staging::create_in(self.root(), &self.layout, self.options)?);
-            staging.write_all(missing)?;
-        }
+        self.stage(&mut staging, blobs.to_write())?;
 
+        for is_last in [false, false, true] {
+            let lock = self.layout.lock()?;
+            let gone = blobs.gone(&self.layout, &lock)?;
+            if gone.is_empty() {
+                return self.place(&lock, &repository, staging.as_ref(), &blobs);
+            }
+            // Blobs that were there were deleted, or replaced by others. The layout is not locked while they are written.
+            drop(lock);
+            let gone = if is_last { blobs.present() } else { gone };
+            blobs.forget(&gone);
+            self.stage(&mut staging, gone.into_iter().map(|blob| (blob, None)).collect())?;
+        }
+        // All of them are written by now.
         let lock = self.layout.lock()?;
+        self.place(&lock, &repository, staging.as_ref(), &blobs)
+    }
+
+    /// Writes blobs, from where they can be renamed to their places in the layout.
+    fn stage<'s>(
+        &'s self,
+        staging: &mut Option<Staging<'s>>,
+        blobs: Vec<(&Planned, Option<Progress<'_>>)>,
+    ) -> Result<()> {
+        if blobs.is_empty() {
+            return Ok(());
+        }
+        let staging = match staging {
+            Some(staging) => staging,
+            None => {
+                let digests = self.plan.blobs.iter().map(|blob| &blob.descriptor.digest);
+                let algorithms = digests.map(Digest::algorithm_name).collect();
+                staging.insert(Staging::create_in_layout(&self.layout, self.options, &algorithms)?)
+            }
+        };
+        staging.write_all(blobs)
+    }
+
+    /// Gives the blobs that were written their names, and then adds the entries.
+    fn place(
+        &self,
+        lock: &Lock,
+        repository: &Repository,
+        staging: Option<&Staging<'_>>,
+        blobs: &Blobs<'_>,
+    ) -> Result<Exported> {
         let before = repository.index()?;
-        let index = self.merged(&repository, &before)?;
+        let index = self.merged(repository, &before)?;
         let mut new = Vec::new();
-        let done = self.place(&lock, &mut staging, &mut staged, &mut new).and_then(|()| {
-            // Whoever wrote the same entries need not have waited for the disk.
-            if index == before { self.layout.sync_index() } else { self.layout.write_index(&lock, &index, []) }
+        let done = self.place_blobs(lock, staging, blobs, &mut new).and_then(|()| {
+            // The writer of the same entries need not have waited for the disk.
+            if index == before { self.layout.sync_index() } else { self.layout.write_index(lock, &index, []) }
         });
         if let Err(error) = done {
             if let (Ok(index), Ok(stage)) = (repository.index(), self.layout.find_stage()) {
-                self.layout.remove_unreferenced(&lock, &index, &stage.unwrap_or_else(Stage::empty), new);
+                self.layout.remove_unreferenced(lock, &index, &stage.unwrap_or_else(Stage::empty), new);
             }
             return Err(error);
         }
-        Ok(self.exported(&staged))
+        Ok(self.exported(&blobs.written()))
     }
 
     /// Returns the index with the entries of the view.
@@ -264,68 +300,131 @@ impl<'a> Export<'a> {
         Ok(index)
     }
 
-    /// Finds the blobs that the layout does not have with the right content; and who is told when they are written, as nobody
-    /// is of those that were read already.
-    fn missing(&self) -> Result<Vec<(&Planned, Option<Progress<'_>>)>> {
+    /// Finds out which blobs the layout has with the right content.
+    fn look(&self) -> Result<Blobs<'_>> {
         let mut blobs: Vec<_> = self.plan.blobs.iter().collect();
         blobs.sort_by_key(|blob| Reverse(blob.descriptor.size));
-        let missing = map_bounded(blobs, cores(), |blob| -> Result<_> {
+        let looked_at = map_bounded(blobs, cores(), |blob| -> Result<_> {
             let (digest, told) = (&blob.descriptor.digest, Cell::new(false));
-            let is_sound = self.layout.has_sound_blob(digest, blob.descriptor.size, |bytes| {
+            let there = self.layout.sound_blob(digest, blob.descriptor.size, |bytes| {
                 told.set(true);
                 tell(self.options.progress, bytes);
             });
-            if is_sound {
-                // Whoever stored it need not have waited for the disk.
-                return match self.layout.sync_stored(&self.layout.blob_path(digest)) {
-                    // It is looked for once more under the lock.
-                    Err(Error::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => Ok(None),
-                    synced => synced.map(|()| None),
-                };
+            let Some(there) = there else {
+                return Ok((blob, State::Missing(self.options.progress.filter(|_| !told.get()))));
+            };
+            // The writer that stored it need not have waited for the disk.
+            let path = self.layout.blob_path(digest);
+            match self.layout.sync_stored(&there, &path) {
+                // It is looked for once more under the lock.
+                Err(Error::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {}
+                synced => synced?,
             }
-            Ok(Some((blob, self.options.progress.filter(|_| !told.get()))))
+            let identity = FileIdentity::of_file(&there).map_err(Error::io("read", path))?;
+            Ok((blob, State::Present(identity)))
         })?;
-        Ok(missing.into_iter().flatten().collect())
+        Ok(Blobs(looked_at))
     }
 
-    /// Gives the blobs that were written their names. Those that were there may have been deleted since, as garbage.
-    fn place<'s>(
-        &'s self,
+    /// Gives the blobs that were written their names.
+    fn place_blobs(
+        &self,
         lock: &Lock,
-        staging: &mut Option<Staging<'s>>,
-        staged: &mut HashSet<&'s Digest>,
+        staging: Option<&Staging<'_>>,
+        blobs: &Blobs<'_>,
         new: &mut Vec<Digest>,
     ) -> Result<()> {
-        let mut directories = HashSet::new();
-        for blob in &self.plan.blobs {
-            let digest = &blob.descriptor.digest;
-            if !staged.contains(digest) && self.layout.has_blob(digest, blob.descriptor.size) {
-                continue;
-            }
-            let staging = match staging {
-                Some(staging) => staging,
-                None => staging.insert(Staging::create_in(self.root(), &self.layout, self.options)?),
+        let Some(staging) = staging else { return Ok(()) };
+        let mut directories: HashMap<&str, Directory> = HashMap::new();
+        for digest in blobs.written() {
+            let algorithm = digest.algorithm_name();
+            let directory = match directories.get(algorithm) {
+                Some(directory) => directory,
+                None => {
+                    let made = self.layout.make_blob_directory(lock, algorithm)?;
+                    directories.entry(algorithm).or_insert(made)
+                }
             };
-            if staged.insert(digest) {
-                staging.write(blob, None)?;
-            }
-            if self.layout.place_blob(lock, digest, &staging.blob_path(digest))? {
+            let failed = || Error::io("write", self.layout.blob_path(digest));
+            let is_free = directory.find(digest.encoded()).map_err(failed())?.is_none();
+            directory.take(&staging.blob_path(digest), digest.encoded()).map_err(failed())?;
+            if is_free {
                 new.push(digest.clone());
             }
-            directories.extend(self.layout.blob_path(digest).parent().map(Path::to_owned));
         }
-        directories.iter().try_for_each(|directory| self.layout.sync_directory(directory))
+        directories.values().try_for_each(|directory| self.layout.sync_names(directory))
     }
 
     /// Tells what was written and what was there.
     fn exported(&self, staged: &HashSet<&Digest>) -> Exported {
-        let Exported { present, left_out, .. } = self.plan.exported;
-        let mut exported = Exported { present, left_out, ..Exported::default() };
+        let mut exported = Exported { blobs: Swept::default(), ..self.plan.exported.clone() };
         for blob in &self.plan.blobs {
             let is_staged = staged.contains(&blob.descriptor.digest);
             let counted = if is_staged { &mut exported.blobs } else { &mut exported.present };
             counted.count(blob.descriptor.size);
         }
         exported
+    }
+}
+
+/// The blobs that are added to a layout, and what is known of each.
+struct Blobs<'a>(Vec<(&'a Planned, State<'a>)>);
+
+/// What is known of a blob that is added to a layout.
+#[derive(Clone, Copy)]
+enum State<'a> {
+    /// The layout has it, with the right content, as this file.
+    Present(FileIdentity),
+    /// It is to be written, or was written since. Nobody is told of the bytes of one that was read already.
+    Missing(Option<Progress<'a>>),
+}
+
+impl<'a> Blobs<'a> {
+    /// Returns the blobs to write, and the callbacks for their bytes.
+    fn to_write(&self) -> Vec<(&'a Planned, Option<Progress<'a>>)> {
+        let missing = self.0.iter().filter_map(|(blob, state)| match state {
+            State::Missing(progress) => Some((*blob, *progress)),
+            State::Present(_) => None,
+        });
+        missing.collect()
+    }
+
+    /// Returns the digests of the blobs that were written.
+    fn written(&self) -> HashSet<&'a Digest> {
+        self.to_write().into_iter().map(|(blob, _)| &blob.descriptor.digest).collect()
+    }
+
+    /// Returns the blobs that the layout had.
+    fn present(&self) -> Vec<&'a Planned> {
+        self.0.iter().filter(|(_, state)| matches!(state, State::Present(_))).map(|(blob, _)| *blob).collect()
+    }
+
+    /// Returns the blobs that the layout had, and has no longer as they were seen.
+    fn gone(&self, layout: &Layout, lock: &Lock) -> Result<Vec<&'a Planned>> {
+        let mut directories: HashMap<&str, Option<Directory>> = HashMap::new();
+        let mut gone = Vec::new();
+        for (blob, state) in &self.0 {
+            let State::Present(identity) = state else { continue };
+            let digest = &blob.descriptor.digest;
+            let algorithm = digest.algorithm_name();
+            if !directories.contains_key(algorithm) {
+                directories.insert(algorithm, layout.blob_directory(lock.root(), algorithm)?);
+            }
+            let found = directories[algorithm].as_ref().and_then(|there| there.find_target(digest.encoded()).ok()?);
+            if !found.is_some_and(|found| found.identity == *identity && found.size == blob.descriptor.size) {
+                gone.push(*blob);
+            }
+        }
+        Ok(gone)
+    }
+
+    /// Notes that blobs are to be written.
+    fn forget(&mut self, gone: &[&Planned]) {
+        let gone: HashSet<&Digest> = gone.iter().map(|blob| &blob.descriptor.digest).collect();
+        for (blob, state) in &mut self.0 {
+            if gone.contains(&blob.descriptor.digest) {
+                *state = State::Missing(None);
+            }
+        }
     }
 }

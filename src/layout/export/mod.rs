@@ -22,7 +22,7 @@ use super::handle::Layout;
 use super::lock::WriteOptions;
 use super::metrics::{Metrics, Progress};
 use super::view::{Content, Missing, View};
-use crate::oci::{Descriptor, MediaType};
+use crate::oci::{Descriptor, Digest, MediaType};
 
 pub use dir::{export_dir, plan_export_dir};
 pub use file::{ArchiveKind, Format, export, export_stream, plan_export};
@@ -63,6 +63,9 @@ pub struct Exported {
     pub present: Swept,
     /// The blobs that are to be had elsewhere and were left out.
     pub left_out: Swept,
+    /// The blobs that could not be verified: the algorithms of their digests are not registered. Their sizes were compared.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub unverified: Vec<Digest>,
 }
 
 /// What an export holds, before anything is written.
@@ -116,6 +119,7 @@ impl View {
                 plan.exported.present.count(*size);
             } else if reached.is_there {
                 plan.exported.blobs.count(*size);
+                plan.exported.unverified.extend(digest.algorithm().is_none().then(|| digest.clone()));
                 plan.blobs.push(Planned { descriptor: reached.descriptor, view: Arc::clone(&view) });
             } else {
                 plan.exported.left_out.count(*size);

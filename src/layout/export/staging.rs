@@ -1,6 +1,7 @@
 //! Writing blobs, verified on the way, into a directory that has no name that counts.
 
 use std::cmp::Reverse;
+use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -35,13 +36,33 @@ pub(super) struct Staging<'a> {
     layout: &'a Layout,
     link: bool,
     directory: TempDirectory,
+    /// Directories for blobs of an algorithm that will be on another file system than the layout, where they will be.
+    elsewhere: Vec<(String, TempDirectory)>,
 }
 
 impl<'a> Staging<'a> {
     pub(super) fn create_in(parent: &Path, layout: &'a Layout, options: &ExportOptions<'_>) -> Result<Self> {
         let directory = TempDirectory::create_in(parent).map_err(Error::io("write to", parent))?;
-        let staging = Self { layout, link: options.link, directory };
+        let staging = Self { layout, link: options.link, directory, elsewhere: Vec::new() };
         staging.make_directory(&staging.blobs().join(Algorithm::Sha256.name()))?;
+        Ok(staging)
+    }
+
+    /// Makes a directory for what is added to a layout, on the file systems that its blobs are on.
+    pub(super) fn create_in_layout(
+        layout: &'a Layout,
+        options: &ExportOptions<'_>,
+        algorithms: &BTreeSet<&str>,
+    ) -> Result<Self> {
+        let mut staging = Self::create_in(layout.path(), layout, options)?;
+        for algorithm in algorithms {
+            let scratch = layout.scratch(algorithm)?;
+            if scratch.path() != layout.path() {
+                let directory = TempDirectory::create_in(scratch.path());
+                let directory = directory.map_err(Error::io("write to", scratch.path()))?;
+                staging.elsewhere.push(((*algorithm).to_owned(), directory));
+            }
+        }
         Ok(staging)
     }
 
@@ -54,7 +75,20 @@ impl<'a> Staging<'a> {
     }
 
     pub(super) fn blob_path(&self, digest: &Digest) -> PathBuf {
-        self.blobs().join(digest.algorithm_name()).join(digest.encoded())
+        let directory = self.elsewhere_for(digest).unwrap_or(&self.directory);
+        directory.path().join(BLOBS_DIRECTORY).join(digest.algorithm_name()).join(digest.encoded())
+    }
+
+    /// Returns the directory for a blob that will be on another file system than the layout.
+    fn elsewhere_for(&self, digest: &Digest) -> Option<&TempDirectory> {
+        let mut directories = self.elsewhere.iter();
+        directories.find(|(algorithm, _)| algorithm == digest.algorithm_name()).map(|(_, directory)| directory)
+    }
+
+    /// Makes a temporary file on the file system of a blob.
+    fn temp_file_for(&self, digest: &Digest) -> Result<TempFile> {
+        let directory = self.elsewhere_for(digest).unwrap_or(&self.directory);
+        TempFile::create_in(directory.path()).map_err(self.failed())
     }
 
     /// Says that something could not be written, in words that name what it was for.
@@ -79,8 +113,8 @@ impl<'a> Staging<'a> {
     ///
     /// The directory as it was, and why.
     pub(super) fn persist(self, target: &Path) -> Result<(), (Self, io::Error)> {
-        let Self { layout, link, directory } = self;
-        directory.persist(target).map_err(|(directory, error)| (Self { layout, link, directory }, error))
+        let Self { layout, link, directory, elsewhere } = self;
+        directory.persist(target).map_err(|(directory, error)| (Self { layout, link, directory, elsewhere }, error))
     }
 
     /// Writes blobs, on all cores, the largest first: so that no thread is left alone with a large one at the end.
@@ -93,24 +127,24 @@ impl<'a> Staging<'a> {
     ///
     /// # Errors
     ///
-    /// [`Error::DigestMismatch`]; [`Error::UnsupportedAlgorithm`]; [`Error::Io`].
+    /// [`Error::DigestMismatch`]; [`Error::Io`].
     pub(super) fn write(&self, blob: &Planned, progress: Option<Progress<'_>>) -> Result<()> {
         let (Descriptor { digest, .. }, content) = (&blob.descriptor, &blob.content()?);
-        let algorithm = digest.algorithm().ok_or_else(|| Error::UnsupportedAlgorithm { digest: digest.clone() })?;
         let target = self.blob_path(digest);
         let directory = target.parent().expect("a blob is in a directory");
         self.make_directory(directory)?;
         let shared = match content.whole_file() {
             Some((_, path)) if self.link && link(path, &target) => true,
-            Some((file, _)) => self.clone_file(file, &target)?,
+            Some((file, _)) => self.clone_file(file, digest, &target)?,
             None => false,
         };
         if shared {
             self.verify(digest, &target, progress)?;
         } else {
-            let mut copy = Copy { staging: self, digest, content, algorithm, progress };
+            let mut copy = Copy { staging: self, digest, content, progress };
             let (actual, file) = copy.copy()?;
-            if actual != *digest {
+            // What cannot be verified is passed on as it is.
+            if digest.algorithm().is_some() && actual != *digest {
                 return Err(Error::DigestMismatch { digest: digest.clone(), actual });
             }
             self.layout.sync_file(&file)?;
@@ -121,8 +155,8 @@ impl<'a> Staging<'a> {
     }
 
     /// Makes a file share the blocks of another one, and tells whether the file system could do that.
-    fn clone_file(&self, source: &File, target: &Path) -> Result<bool> {
-        let file = self.temp_file()?;
+    fn clone_file(&self, source: &File, digest: &Digest, target: &Path) -> Result<bool> {
+        let file = self.temp_file_for(digest)?;
         let cloned = file.clone_from(source);
         if cloned {
             name(file, target).map_err(self.failed())?;
@@ -133,7 +167,9 @@ impl<'a> Staging<'a> {
     /// Verifies what was not read so far, and waits until it is on the disk.
     fn verify(&self, digest: &Digest, path: &Path, progress: Option<Progress<'_>>) -> Result<()> {
         let file = open_regular(path).map_err(self.failed())?;
-        self.layout.verify(digest, &file, |bytes| tell(progress, bytes))?;
+        if digest.algorithm().is_some() {
+            self.layout.verify(digest, &file, |bytes| tell(progress, bytes))?;
+        }
         // Windows syncs only what is open for writing.
         if self.layout.waits_for_disk() && !cfg!(windows) {
             self.layout.metrics().time(Phase::Sync, || file.sync_data()).map_err(self.failed())?;
@@ -154,11 +190,8 @@ impl<'a> Staging<'a> {
     /// Waits until all names are on the disk.
     pub(super) fn sync_directories(&self) -> Result<()> {
         let blobs = self.blobs();
-        for algorithm in Algorithm::ALL {
-            let directory = blobs.join(algorithm.name());
-            if directory.is_dir() {
-                self.layout.sync_directory(&directory)?;
-            }
+        for directory in fs::read_dir(&blobs).map_err(self.failed())? {
+            self.layout.sync_directory(&directory.map_err(self.failed())?.path())?;
         }
         self.layout.sync_directory(&blobs)?;
         self.layout.sync_directory(self.path())
@@ -191,14 +224,13 @@ struct Copy<'a> {
     staging: &'a Staging<'a>,
     digest: &'a Digest,
     content: &'a Content,
-    algorithm: Algorithm,
     progress: Option<Progress<'a>>,
 }
 
 impl Copy<'_> {
     /// Copies the blob and returns the digest of the copy.
     fn copy(&mut self) -> Result<(Digest, TempFile)> {
-        let mut file = self.staging.temp_file()?;
+        let mut file = self.staging.temp_file_for(self.digest)?;
         let digest = if self.content.size() <= PIECE as u64 {
             // It is done before a thread would have started.
             self.read(|bytes| {
@@ -252,7 +284,7 @@ impl Copy<'_> {
 
     /// Hashes a file as far as it is there.
     fn hash_behind(&self, file: &TempFile, written: Receiver<u64>) -> Result<Digest> {
-        let (mut hasher, mut at) = (Hasher::new(self.algorithm), 0);
+        let (mut hasher, mut at) = (Hasher::new(self.algorithm()), 0);
         let mut buffer = vec![0; PIECE];
         while let Ok(end) = Metrics::wait(|| written.recv()) {
             while at < end {
@@ -295,7 +327,7 @@ impl Copy<'_> {
 
     /// Reads the blob to its end, hashes it and hands it on; what gets a piece gives a buffer to use next.
     fn read(&self, mut each: impl FnMut(Vec<u8>) -> Result<Vec<u8>>) -> Result<Digest> {
-        let (mut hasher, mut at, mut buffer) = (Hasher::new(self.algorithm), 0, Vec::new());
+        let (mut hasher, mut at, mut buffer) = (Hasher::new(self.algorithm()), 0, Vec::new());
         while at < self.content.size() {
             let left = usize::try_from(self.content.size() - at).unwrap_or(PIECE);
             buffer.resize(left.min(PIECE), 0);
@@ -334,6 +366,11 @@ impl Copy<'_> {
     fn unreadable(&self, error: io::Error) -> Error {
         let path = self.content.whole_file().map_or_else(|| self.digest.as_str().into(), |(_, path)| path.to_owned());
         Error::io("read", path)(error)
+    }
+
+    /// Returns the algorithm to hash with. The digest of what cannot be verified is not compared.
+    fn algorithm(&self) -> Algorithm {
+        self.digest.algorithm().unwrap_or(Algorithm::Sha256)
     }
 
     fn metrics(&self) -> &Metrics {

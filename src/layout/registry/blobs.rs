@@ -1,13 +1,14 @@
 //! Blobs: looking, reading, storing, mounting and deleting. They belong to the layout, whichever repository is named.
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{self, ErrorKind, Read, Seek, SeekFrom, Write};
 use std::path::Path;
 
 use super::{Error, Repository, Result};
 use crate::compress::BUFFER;
-use crate::fs::{Output, clone_file};
+use crate::fs::Output;
 use crate::layout::handle::Layout;
+use crate::layout::links::LinkedDirectories;
 use crate::layout::metrics::{Phase, Progress};
 use crate::layout::stage::Stage;
 use crate::layout::walk::Reach;
@@ -135,31 +136,26 @@ impl Repository {
         if let Some(made) = made {
             self.layout.make_if_missing(made)?;
         }
-        let stored = blob.commit(&self.layout.lock()?)?;
+        let stored = blob.commit_unnamed(&self.layout.lock()?)?;
         let descriptor = Descriptor::new(MediaType::octet_stream(), stored.digest.clone(), stored.size);
         // Whoever names it does so later.
         stored.keep();
         Ok(descriptor)
     }
 
-    /// Puts a blob of this layout into that of another repository.
+    /// Puts a blob of this layout into that of another repository, which may be the same.
     pub(super) fn mount_into(&self, target: &Self, digest: &Digest) -> Result<Descriptor> {
         let (file, size) = self.open_blob(digest)?;
-        self.layout.verify(digest, &file, |_| ())?;
-        let made = if target.is_there()? { None } else { Some(target.layout.prepare_directory()?) };
-        if let Some(made) = made {
-            target.layout.make_if_missing(made)?;
-        }
-        let is_sound = target.layout.has_sound_blob(digest, size, |_| ());
-        let lock = target.layout.lock()?;
-        let (source, root) = (self.layout.blob_path(digest), target.layout.path());
-        target.layout.adopt_blob(
-            &lock,
-            (digest, size),
-            is_sound,
-            |path| clone_file(&file, &source, root, path),
-            |path| fs::remove_file(path),
-        )?;
+        let there = if self.layout.path() == target.layout.path() {
+            Some(file.try_clone().map_err(Error::io("read", self.layout.blob_path(digest)))?)
+        } else {
+            self.layout.verify(digest, &file, |_| ())?;
+            if !target.is_there()? {
+                target.layout.make_if_missing(target.layout.prepare_directory()?)?;
+            }
+            target.layout.sound_blob(digest, size, |_| ())
+        };
+        target.layout.adopt_blob((digest, size), (&file, &self.layout.blob_path(digest)), there)?;
         Ok(Descriptor::new(MediaType::octet_stream(), digest.clone(), size))
     }
 
@@ -170,11 +166,12 @@ impl Repository {
     /// [`Error::UnknownBlob`]; [`Error::StillReferenced`]; [`Error::BlobsAreShared`]; what keeps a document from being
     /// read that may refer to it; [`Error::Locked`]; [`Error::Io`].
     pub fn delete_blob(&self, digest: &Digest) -> Result<Descriptor> {
-        let descriptor = self.resolve_blob(digest)?;
+        self.resolve_blob(digest)?;
         if self.layout.shares_blobs() {
             return Err(Error::BlobsAreShared { path: self.layout.path().to_owned() });
         }
         let lock = self.layout.lock()?;
+        let descriptor = self.resolve_blob(digest)?;
         let stage = self.layout.find_stage()?.unwrap_or_else(Stage::empty);
         if let Some(referrer) = self.layout.referrer_of(digest, &self.layout.read_index()?, &stage)? {
             return Err(Error::StillReferenced { digest: digest.clone(), referrer });
@@ -185,27 +182,37 @@ impl Repository {
 }
 
 impl Layout {
-    /// Finds what refers to a blob, of what is reached from `index.json` or the staging file.
+    /// Finds what refers to a blob, of what is reached from `index.json` or the staging file; or a link to it that is
+    /// referred to.
     fn referrer_of(&self, digest: &Digest, index: &Index, stage: &Stage) -> Result<Option<String>> {
-        if index.manifests.iter().chain(&index.subject).any(|entry| entry.digest == *digest) {
-            return Ok(Some("index.json".to_owned()));
+        let (identity, mut linked) = (self.identity_of(digest), LinkedDirectories::default());
+        let mut leads_to_it = |named: &Digest| {
+            named != digest && identity.is_some_and(|identity| self.targets_of(named, &mut linked).contains(&identity))
+        };
+        let mut link = None;
+        let mut entries = index.manifests.iter().chain(&index.subject).map(|entry| &entry.digest);
+        let mut names = |named: &Digest, referrer: &dyn Fn() -> String| {
+            if link.is_none() && leads_to_it(named) {
+                link = Some(format!("blobs/{}/{}, a link to it", named.algorithm_name(), named.encoded()));
+            }
+            (named == digest).then(referrer)
+        };
+        if let Some(referrer) = entries.find_map(|named| names(named, &|| "index.json".to_owned())) {
+            return Ok(Some(referrer));
         }
-        if stage.blobs().any(|named| named == digest) {
-            return Ok(Some("the staging file".to_owned()));
+        if let Some(referrer) = stage.blobs().find_map(|named| names(named, &|| "the staging file".to_owned())) {
+            return Ok(Some(referrer));
         }
         let listed = Self::listed(index);
         for visit in self.walk(&Self::roots(index, stage), Reach::Subjects) {
             let referrer = visit.entry.digest.to_string();
-            if visit
-                .surely_leads_to(&listed)?
-                .iter()
-                .flat_map(|document| document.digests())
-                .any(|named| named == digest)
-            {
+            let document = visit.surely_leads_to(&listed)?;
+            let mut digests = document.iter().flat_map(|document| document.digests());
+            if let Some(referrer) = digests.find_map(|named| names(named, &|| referrer.clone())) {
                 return Ok(Some(referrer));
             }
         }
-        Ok(None)
+        Ok(link)
     }
 }
 

@@ -37,8 +37,8 @@ pub use platform::{Choice, Chosen};
 pub use referrers::Referrers;
 pub(super) use resolve::Resolver;
 pub use tags::{Listed, Renamed};
-pub(super) use upload::UPLOADS_DIRECTORY;
 pub use upload::{BlobUpload, CommitError};
+pub(super) use upload::{UPLOADS_DIRECTORY, is_upload_id};
 
 /// A directory that is read and written like a registry.
 ///
@@ -226,11 +226,6 @@ impl Registry {
     pub fn mount_blob(&self, from: &RepositoryName, to: &RepositoryName, digest: &Digest) -> Result<Descriptor> {
         let source = self.repository(from.clone());
         let target = self.repository(to.clone());
-        if source.layout.path() == target.layout.path() {
-            let blob = source.resolve_blob(digest)?;
-            source.layout.freshen(digest);
-            return Ok(blob);
-        }
         source.mount_into(&target, digest)
     }
 }

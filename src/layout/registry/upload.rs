@@ -5,10 +5,12 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind, Seek, SeekFrom, Write};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
+use std::time::Instant;
 
 use super::{Error, Repository, Result};
-use crate::fs::{FileVersion, random_name};
+use crate::fs::{Directory, FileKind, FileVersion, random_name, touch};
+use crate::layout::blobs::Share;
 use crate::layout::handle::Layout;
 use crate::layout::metrics::Phase;
 use crate::oci::{Algorithm, Descriptor, Digest, Hasher, MediaType};
@@ -76,19 +78,15 @@ impl Repository {
         if !self.is_there()? {
             self.layout.make_if_missing(self.layout.prepare_directory()?)?;
         }
-        let directory = self.layout.uploads_directory()?;
+        let root = self.layout.open_root()?;
+        let directory = root.path_of(UPLOADS_DIRECTORY);
         loop {
-            match fs::create_dir(&directory) {
-                // Another look whether it is there, as `create_dir_all` takes, might come too late.
-                Err(error) if error.kind() != ErrorKind::AlreadyExists => {
-                    return Err(Error::io("create", &directory)(error));
-                }
-                _ => {}
-            }
+            root.make(UPLOADS_DIRECTORY).map_err(Error::io("create", &directory))?;
+            self.layout.find_uploads(&root)?;
             let id = random_name(ID_LENGTH);
             let path = directory.join(&id);
             let file = match OpenOptions::new().read(true).append(true).create_new(true).open(&path) {
-                Ok(file) => self.layout.acquire(file, &path)?,
+                Ok(file) => self.layout.acquire(file, &path, Instant::now())?,
                 // A collection of garbage took the empty directory away.
                 Err(error) if error.kind() == ErrorKind::NotFound => continue,
                 Err(error) => return Err(Error::io("create", &path)(error)),
@@ -110,7 +108,9 @@ impl Repository {
     /// than is to be waited; [`Error::Io`].
     pub fn resume_upload(&self, id: &str, offset: Option<u64>) -> Result<BlobUpload> {
         let path = self.layout.upload_path(id).ok_or_else(|| self.layout.unknown_upload(id))?;
-        self.layout.uploads_directory()?;
+        if let Ok(root) = self.layout.open_root() {
+            self.layout.find_uploads(&root)?;
+        }
         let is_file = fs::symlink_metadata(&path).is_ok_and(|metadata| metadata.is_file());
         if !is_file {
             return Err(self.layout.unknown_upload(id));
@@ -119,7 +119,7 @@ impl Repository {
             ErrorKind::NotFound => self.layout.unknown_upload(id),
             _ => Error::io("open", &path)(error),
         })?;
-        let file = self.layout.acquire(file, &path)?;
+        let file = self.layout.acquire(file, &path, Instant::now())?;
         let size = file.metadata().map_err(Error::io("read", &path))?.len();
         match offset {
             Some(expected) if expected != size => {
@@ -135,26 +135,47 @@ impl Repository {
 }
 
 impl Layout {
-    /// Returns the directory of the uploads, which need not be there.
+    /// Opens the directory of the uploads.
     ///
     /// # Errors
     ///
-    /// [`Error::Io`] if it is a link: what that leads to is not the layout's.
-    pub(in crate::layout) fn uploads_directory(&self) -> Result<PathBuf> {
+    /// [`Error::Io`] if it is not there, or a link: what that leads to is not the layout's.
+    fn uploads_directory(&self) -> Result<Directory> {
         let path = self.path().join(UPLOADS_DIRECTORY);
-        let is_link = fs::symlink_metadata(&path).is_ok_and(|metadata| metadata.is_symlink());
-        if is_link { Err(Error::io("read", path)(ErrorKind::NotADirectory.into())) } else { Ok(path) }
+        self.find_uploads(&self.open_root()?)?.ok_or_else(|| Error::io("read", path)(ErrorKind::NotFound.into()))
+    }
+
+    /// Opens the directory of the uploads; `None` if it is not there.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Io`] if it is a link.
+    pub(in crate::layout) fn find_uploads(&self, root: &Directory) -> Result<Option<Directory>> {
+        let failed = || Error::io("read", root.path_of(UPLOADS_DIRECTORY));
+        let Some(found) = root.find(UPLOADS_DIRECTORY).map_err(failed())? else { return Ok(None) };
+        if found.kind != FileKind::Directory {
+            return Err(failed()(ErrorKind::NotADirectory.into()));
+        }
+        match root.open_beneath(UPLOADS_DIRECTORY) {
+            Ok(directory) => Ok(Some(directory)),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(failed()(error)),
+        }
     }
 
     /// Returns the path of an upload; `None` if this is no id of one.
     pub(in crate::layout) fn upload_path(&self, id: &str) -> Option<PathBuf> {
-        let is_id = id.len() == ID_LENGTH && id.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
-        is_id.then(|| self.path().join(UPLOADS_DIRECTORY).join(id))
+        is_upload_id(id).then(|| self.path().join(UPLOADS_DIRECTORY).join(id))
     }
 
     fn unknown_upload(&self, id: &str) -> Error {
         Error::UnknownUpload { path: self.path().to_owned(), id: id.to_owned() }
     }
+}
+
+/// Returns whether a name is one that uploads have.
+pub(in crate::layout) fn is_upload_id(name: &str) -> bool {
+    name.len() == ID_LENGTH && name.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
 }
 
 impl BlobUpload {
@@ -190,11 +211,42 @@ impl BlobUpload {
             .metrics()
             .time(Phase::Sync, || if self.layout.waits_for_disk() { self.file.sync_data() } else { Ok(()) })
             .map_err(Error::io("sync", &self.path))?;
-        let is_sound = self.layout.has_sound_blob(digest, self.size, |_| ());
-        let lock = self.layout.lock()?;
-        let (put, take_back) = (|path: &Path| fs::rename(&self.path, path), |path: &Path| fs::rename(path, &self.path));
-        self.layout.adopt_blob(&lock, (digest, self.size), is_sound, put, take_back)?;
+        let there = self.layout.sound_blob(digest, self.size, |_| ());
+        if let Some(there) = there
+            && self.layout.keep_stored(&self.layout.lock()?, digest, &there)?
+        {
+            return self.remove();
+        }
+        let uploads = self.layout.uploads_directory()?;
+        let scratch = self.layout.scratch(digest.algorithm_name())?;
+        if uploads.is_on_mount_of(&scratch).map_err(Error::io("read", &self.path))? {
+            self.rename(digest, &uploads)?;
+        } else {
+            // Not linked: if this process is killed the upload may be gone on with, and the blob must not change.
+            let copy = self.layout.copy_of((digest, self.size), (&self.file, &self.path), Share::Nothing)?;
+            copy.commit_unnamed(&self.layout.lock()?)?.keep();
+        }
         self.remove()
+    }
+
+    /// Gives the file the name of the blob that it is.
+    fn rename(&self, digest: &Digest, uploads: &Directory) -> Result<()> {
+        let lock = self.layout.lock()?;
+        let directory = self.layout.make_blob_directory(&lock, digest.algorithm_name())?;
+        let (name, path) = (digest.encoded(), self.layout.blob_path(digest));
+        let failed = || Error::io("write", &path);
+        // A later command refers to it; until then a collection of garbage may be told to keep what is young.
+        touch(&self.file, &self.path).map_err(failed())?;
+        let is_new = directory.find(name).map_err(failed())?.is_none();
+        uploads.rename(&self.id, &directory, name).map_err(failed())?;
+        self.layout.metrics().count_blob_written();
+        let synced = self.layout.sync_names(&directory);
+        // What was put where others share it may be theirs by now.
+        if synced.is_err() && is_new && !self.layout.shares_blobs() {
+            // The error that made this necessary is on its way; a blob that stays is unreferenced, not wrong.
+            let _ = directory.rename(name, uploads, &self.id);
+        }
+        synced
     }
 
     /// Compares the digest of what came with another one.

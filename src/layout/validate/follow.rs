@@ -10,11 +10,8 @@ use super::json::{self, Node};
 use super::reference::{Holder, Image, Outcome, Reading, Reference, Role};
 use super::schema::{self, Config, Descriptor, Document, Kind};
 use super::{Checked, Finding, ValidateOptions};
-use crate::fs::read_at_most;
-use crate::layout::blobs::DOCUMENT_BLOB_LIMIT;
 use crate::layout::error::{Error, Reason, Result};
 use crate::layout::handle::Layout;
-use crate::layout::metrics::Phase;
 use crate::oci::{Digest, Hasher, MediaType, RefName};
 
 /// More bytes than any file has: 1 EiB.
@@ -312,9 +309,7 @@ impl<'a> Validation<'a> {
         if digest.algorithm().is_some() {
             return self.layout.read_opened_document(digest, file);
         }
-        let read = self.layout.metrics().time(Phase::Read, || read_at_most(file, DOCUMENT_BLOB_LIMIT));
-        let content = read.map_err(Error::io("read", self.layout.blob_path(digest)))?;
-        content.ok_or_else(|| Error::TooLarge { what: format!("document {digest}"), limit: DOCUMENT_BLOB_LIMIT })
+        self.layout.read_limited(digest, file)
     }
 
     /// Checks a document; returns the media type that it has in itself.

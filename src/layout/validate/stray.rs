@@ -5,6 +5,7 @@ use std::fs;
 use std::io;
 use std::path::Path;
 
+use crate::fs::{FileIdentity, is_temporary};
 use crate::layout::error::{Error, Result};
 use crate::layout::handle::{BLOBS_DIRECTORY, Layout};
 use crate::oci::Digest;
@@ -29,7 +30,7 @@ impl Layout {
     pub(in crate::layout) fn count_unreferenced(&self, referenced: &HashSet<Digest>) -> Result<(u64, u64)> {
         let mut stray = Stray::default();
         let blobs = self.path().join(BLOBS_DIRECTORY);
-        stray.look_through(self.path(), &blobs, referenced).map_err(Error::io("read", blobs))?;
+        stray.look_through(self, &blobs, referenced).map_err(Error::io("read", blobs))?;
         Ok((stray.blobs, stray.bytes))
     }
 
@@ -41,7 +42,7 @@ impl Layout {
             // Programs that keep layouts in version control lose empty directories.
             return vec![Finding::new("the directory blobs does not exist", BLOBS_DIRECTORY)];
         }
-        match stray.look_through(self.path(), &blobs, referenced) {
+        match stray.look_through(self, &blobs, referenced) {
             Ok(()) => stray.findings(),
             Err(error) => vec![Finding::new(Error::io("read", blobs)(error).to_string(), BLOBS_DIRECTORY)],
         }
@@ -49,15 +50,28 @@ impl Layout {
 }
 
 impl Stray {
-    fn look_through(&mut self, root: &Path, blobs: &Path, referenced: &HashSet<Digest>) -> io::Result<()> {
+    fn look_through(&mut self, layout: &Layout, blobs: &Path, referenced: &HashSet<Digest>) -> io::Result<()> {
+        let root = layout.path();
+        // Links to blobs are rare: what they point to is looked for when there is something to be named.
+        let mut linked = None;
         for (algorithm, path) in entries(root, blobs)? {
+            if is_temporary(&path) {
+                continue;
+            }
             // A digest of any length tells whether the name can be that of an algorithm.
             let is_algorithm = format!("{algorithm}:0").parse::<Digest>().is_ok() || is_registered(&algorithm);
             if !is_algorithm || !path.is_dir() {
                 self.foreign.push(format!("{BLOBS_DIRECTORY}/{}", shortened(&algorithm)));
                 continue;
             }
+            // Another directory of blobs is looked through where it is.
+            if leads_to_blobs(&path, blobs)? {
+                continue;
+            }
             for (name, path) in entries(root, &path)? {
+                if is_temporary(&path) {
+                    continue;
+                }
                 let digest = format!("{algorithm}:{name}").parse::<Digest>();
                 // What is referenced was looked at, whatever it is.
                 if digest.as_ref().is_ok_and(|digest| referenced.contains(digest)) {
@@ -69,6 +83,10 @@ impl Stray {
                     Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
                     Err(error) => return Err(error),
                 };
+                let linked = linked.get_or_insert_with(|| layout.link_targets(referenced));
+                if linked.contains(&FileIdentity::from(&metadata)) {
+                    continue;
+                }
                 if digest.is_ok() && metadata.is_file() {
                     self.blobs += 1;
                     self.bytes += metadata.len();
@@ -99,6 +117,14 @@ impl Stray {
         }
         findings
     }
+}
+
+/// Returns whether a directory in `blobs` is a link to another one there.
+fn leads_to_blobs(directory: &Path, blobs: &Path) -> io::Result<bool> {
+    if !fs::symlink_metadata(directory)?.is_symlink() {
+        return Ok(false);
+    }
+    Ok(directory.canonicalize()?.parent() == Some(&blobs.canonicalize()?))
 }
 
 fn is_registered(algorithm: &str) -> bool {

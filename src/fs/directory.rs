@@ -1,0 +1,525 @@
+//! Open directories. A change that is made through one stays in it, even if another process renames the directory or puts a
+//! link at its path meanwhile.
+//!
+//! On Unix a [`Directory`] is a descriptor, and names are resolved relative to it. Elsewhere it is a path.
+
+use std::ffi::{OsStr, OsString};
+use std::fs::{self, File};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::SystemTime;
+
+/// An open directory.
+#[derive(Clone, Debug)]
+pub(crate) struct Directory {
+    /// The path that it was opened by, for messages and for systems without descriptors of directories.
+    path: PathBuf,
+    #[cfg(unix)]
+    file: Arc<File>,
+}
+
+/// What kind of file a name belongs to. Links are not followed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum FileKind {
+    File,
+    Directory,
+    Link,
+    Other,
+}
+
+/// A file that was found in a directory.
+#[derive(Clone, Debug)]
+pub(crate) struct Found {
+    pub(crate) kind: FileKind,
+    pub(crate) size: u64,
+    pub(crate) modified: SystemTime,
+    pub(crate) identity: FileIdentity,
+}
+
+/// Tells one file from another. While a file is open no other one has its identity.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct FileIdentity {
+    /// The number of the device; elsewhere the time at which the file was made.
+    device: u64,
+    /// The number of the inode; elsewhere the size.
+    number: u64,
+}
+
+impl FileIdentity {
+    /// Returns the identity of an open file.
+    pub(crate) fn of_file(file: &File) -> io::Result<Self> {
+        file.metadata().map(|metadata| Self::from(&metadata))
+    }
+}
+
+impl From<&fs::Metadata> for FileIdentity {
+    #[cfg(unix)]
+    fn from(metadata: &fs::Metadata) -> Self {
+        use std::os::unix::fs::MetadataExt;
+        Self { device: metadata.dev(), number: metadata.ino() }
+    }
+
+    #[cfg(windows)]
+    fn from(metadata: &fs::Metadata) -> Self {
+        use std::os::windows::fs::MetadataExt;
+        Self { device: metadata.creation_time(), number: metadata.file_size() }
+    }
+}
+
+#[cfg(not(unix))]
+impl From<&fs::FileType> for FileKind {
+    fn from(kind: &fs::FileType) -> Self {
+        match kind {
+            kind if kind.is_file() => Self::File,
+            kind if kind.is_dir() => Self::Directory,
+            kind if kind.is_symlink() => Self::Link,
+            _ => Self::Other,
+        }
+    }
+}
+
+#[cfg(not(unix))]
+impl TryFrom<&fs::Metadata> for Found {
+    type Error = io::Error;
+
+    fn try_from(metadata: &fs::Metadata) -> io::Result<Self> {
+        Ok(Self {
+            kind: FileKind::from(&metadata.file_type()),
+            size: metadata.len(),
+            modified: metadata.modified()?,
+            identity: FileIdentity::from(metadata),
+        })
+    }
+}
+
+/// Returns the error for a link that leads out of the directory beneath which it must stay.
+pub(crate) fn leads_out() -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidInput, "a link that leads out of the layout")
+}
+
+impl Directory {
+    /// Returns the path that the directory was opened by. It may lead to another directory by now.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Returns the path of a name in the directory, for messages.
+    pub(crate) fn path_of(&self, name: impl AsRef<OsStr>) -> PathBuf {
+        self.path.join(name.as_ref())
+    }
+
+    /// Opens the directory at a path beneath this one. Links are followed as long as they stay beneath it.
+    ///
+    /// # Errors
+    ///
+    /// Those of the system; [`leads_out`].
+    pub(crate) fn open_beneath(&self, path: impl AsRef<Path>) -> io::Result<Self> {
+        let path = path.as_ref();
+        match self.descend(path) {
+            // An absolute link, or one that leaves the directory by `..`, may come back to it.
+            Err(error) if error.kind() == io::ErrorKind::InvalidInput => {
+                let target = fs::canonicalize(self.path.join(path))?;
+                let root = fs::canonicalize(&self.path)?;
+                let inside = target.strip_prefix(root).map_err(|_| leads_out())?;
+                self.descend(inside).map(|found| Self { path: self.path.join(path), ..found })
+            }
+            opened => opened.map(|found| Self { path: self.path.join(path), ..found }),
+        }
+    }
+
+    /// Makes a directory, and returns whether it was made: it may be there already.
+    pub(crate) fn make(&self, name: &str) -> io::Result<bool> {
+        match self.make_new(name) {
+            Ok(()) => Ok(true),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Deletes a file or a link. That it is gone already is not an error.
+    pub(crate) fn remove_if_there(&self, name: impl AsRef<OsStr>) -> io::Result<()> {
+        match self.remove_file(name) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => Ok(()),
+        }
+    }
+}
+
+#[cfg(unix)]
+mod descriptors {
+    use std::os::fd::{AsFd, BorrowedFd};
+    use std::os::unix::ffi::{OsStrExt, OsStringExt};
+    use std::path::Component;
+    use std::time::{Duration, UNIX_EPOCH};
+
+    use rustix::fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags, Stat};
+    use rustix::io::Errno;
+
+    use super::*;
+
+    /// How many links one path may lead through, as Linux has it.
+    const MAX_LINKS: usize = 40;
+
+    const DIRECTORY: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
+
+    impl From<FileType> for FileKind {
+        fn from(kind: FileType) -> Self {
+            match kind {
+                FileType::RegularFile => Self::File,
+                FileType::Directory => Self::Directory,
+                FileType::Symlink => Self::Link,
+                _ => Self::Other,
+            }
+        }
+    }
+
+    impl From<&Stat> for Found {
+        #[allow(clippy::unnecessary_cast, clippy::useless_conversion, reason = "the types differ between systems")]
+        fn from(stat: &Stat) -> Self {
+            let (seconds, nanoseconds) = (stat.st_mtime as i64, stat.st_mtime_nsec as u64);
+            let whole = Duration::from_secs(seconds.unsigned_abs());
+            let second = if seconds < 0 { UNIX_EPOCH.checked_sub(whole) } else { UNIX_EPOCH.checked_add(whole) };
+            Self {
+                kind: FileType::from_raw_mode(stat.st_mode).into(),
+                size: stat.st_size as u64,
+                modified: second.unwrap_or(UNIX_EPOCH) + Duration::from_nanos(nanoseconds),
+                identity: FileIdentity { device: stat.st_dev as u64, number: stat.st_ino as u64 },
+            }
+        }
+    }
+
+    impl AsFd for Directory {
+        fn as_fd(&self) -> BorrowedFd<'_> {
+            self.file.as_fd()
+        }
+    }
+
+    impl Directory {
+        /// Opens a directory.
+        pub(crate) fn open(path: &Path) -> io::Result<Self> {
+            // An empty path is the directory of the process.
+            let opened = if path.as_os_str().is_empty() { Path::new(".") } else { path };
+            let file = rustix::fs::openat(CWD, opened, DIRECTORY, Mode::empty())?;
+            Ok(Self { path: path.to_owned(), file: Arc::new(file.into()) })
+        }
+
+        /// Opens a directory in this one. A link is not followed.
+        fn child(&self, name: &OsStr) -> Result<Self, Errno> {
+            let file = rustix::fs::openat(self, name, DIRECTORY | OFlags::NOFOLLOW, Mode::empty())?;
+            Ok(Self { path: self.path.join(name), file: Arc::new(file.into()) })
+        }
+
+        /// Opens the directory at a path beneath this one, one name after the other.
+        pub(super) fn descend(&self, path: &Path) -> io::Result<Self> {
+            let steps = |path: &Path| -> io::Result<Vec<OsString>> {
+                let mut steps = Vec::new();
+                for component in path.components() {
+                    match component {
+                        Component::Normal(name) => steps.push(name.to_owned()),
+                        Component::ParentDir => steps.push("..".into()),
+                        Component::CurDir => {}
+                        Component::RootDir | Component::Prefix(_) => return Err(leads_out()),
+                    }
+                }
+                steps.reverse();
+                Ok(steps)
+            };
+            let (mut above, mut here, mut links) = (Vec::new(), self.clone(), 0);
+            let mut pending = steps(path)?;
+            while let Some(name) = pending.pop() {
+                if name == ".." {
+                    here = above.pop().ok_or_else(leads_out)?;
+                    continue;
+                }
+                match here.child(&name) {
+                    Ok(child) => above.push(std::mem::replace(&mut here, child)),
+                    // Linux says NOTDIR of a link, other systems LOOP.
+                    Err(error @ (Errno::NOTDIR | Errno::LOOP | Errno::MLINK)) => {
+                        let Some(target) = here.read_link(&name)? else { return Err(error.into()) };
+                        links += 1;
+                        if links > MAX_LINKS {
+                            return Err(Errno::LOOP.into());
+                        }
+                        pending.extend(steps(&target)?);
+                    }
+                    Err(error) => return Err(error.into()),
+                }
+            }
+            Ok(here)
+        }
+
+        /// Returns what a link holds; `None` if the name is not that of a link.
+        fn read_link(&self, name: &OsStr) -> io::Result<Option<PathBuf>> {
+            match rustix::fs::readlinkat(self, name, Vec::new()) {
+                Ok(target) => Ok(Some(OsString::from_vec(target.into_bytes()).into())),
+                Err(Errno::INVAL) => Ok(None),
+                Err(error) => Err(error.into()),
+            }
+        }
+
+        pub(super) fn make_new(&self, name: &str) -> io::Result<()> {
+            Ok(rustix::fs::mkdirat(self, name, Mode::from_raw_mode(0o777))?)
+        }
+
+        /// Looks at a name; a link is not followed. Returns `None` if nothing has the name.
+        pub(crate) fn find(&self, name: impl AsRef<OsStr>) -> io::Result<Option<Found>> {
+            self.stat(name.as_ref(), AtFlags::SYMLINK_NOFOLLOW)
+        }
+
+        /// Looks at what a name leads to; a link is followed, wherever it leads.
+        pub(crate) fn find_target(&self, name: impl AsRef<OsStr>) -> io::Result<Option<Found>> {
+            self.stat(name.as_ref(), AtFlags::empty())
+        }
+
+        fn stat(&self, name: &OsStr, flags: AtFlags) -> io::Result<Option<Found>> {
+            match rustix::fs::statat(self, name, flags) {
+                Ok(stat) => Ok(Some(Found::from(&stat))),
+                Err(Errno::NOENT) => Ok(None),
+                Err(error) => Err(error.into()),
+            }
+        }
+
+        /// Returns the names in the directory, and the kinds of their files.
+        pub(crate) fn entries(&self) -> io::Result<Vec<(OsString, FileKind)>> {
+            let mut entries = Vec::new();
+            for entry in Dir::read_from(self)? {
+                let entry = entry?;
+                let name = OsStr::from_bytes(entry.file_name().to_bytes());
+                if name == "." || name == ".." {
+                    continue;
+                }
+                let kind = match entry.file_type() {
+                    FileType::Unknown => match self.find(name)? {
+                        Some(found) => found.kind,
+                        None => continue,
+                    },
+                    kind => kind.into(),
+                };
+                entries.push((name.to_owned(), kind));
+            }
+            Ok(entries)
+        }
+
+        /// Opens a file for reading. A link is not followed, and the other end of a pipe not waited for.
+        pub(crate) fn open_file(&self, name: impl AsRef<OsStr>) -> io::Result<File> {
+            let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+            Ok(rustix::fs::openat(self, name.as_ref(), flags, Mode::empty())?.into())
+        }
+
+        /// Deletes a file or a link.
+        pub(crate) fn remove_file(&self, name: impl AsRef<OsStr>) -> io::Result<()> {
+            Ok(rustix::fs::unlinkat(self, name.as_ref(), AtFlags::empty())?)
+        }
+
+        /// Deletes an empty directory.
+        pub(crate) fn remove_directory(&self, name: impl AsRef<OsStr>) -> io::Result<()> {
+            Ok(rustix::fs::unlinkat(self, name.as_ref(), AtFlags::REMOVEDIR)?)
+        }
+
+        /// Moves a file of this directory into another one, in place of the file that has the name.
+        pub(crate) fn rename(&self, from: impl AsRef<OsStr>, target: &Self, to: impl AsRef<OsStr>) -> io::Result<()> {
+            Ok(rustix::fs::renameat(self, from.as_ref(), target, to.as_ref())?)
+        }
+
+        /// Moves a file from a path into this directory, in place of the file that has the name.
+        pub(crate) fn take(&self, from: &Path, to: impl AsRef<OsStr>) -> io::Result<()> {
+            Ok(rustix::fs::renameat(CWD, from, self, to.as_ref())?)
+        }
+
+        /// Gives a file of this directory a second name in it.
+        pub(crate) fn link(&self, from: impl AsRef<OsStr>, to: impl AsRef<OsStr>) -> io::Result<()> {
+            Ok(rustix::fs::linkat(self, from.as_ref(), self, to.as_ref(), AtFlags::empty())?)
+        }
+
+        /// Moves a file from a path into this directory, unless something has the name.
+        pub(crate) fn take_new(&self, from: &Path, to: impl AsRef<OsStr>) -> io::Result<()> {
+            let to = to.as_ref();
+            #[cfg(target_os = "linux")]
+            match rustix::fs::renameat_with(CWD, from, self, to, rustix::fs::RenameFlags::NOREPLACE) {
+                Err(Errno::INVAL | Errno::NOSYS) => {}
+                renamed => return Ok(renamed?),
+            }
+            rustix::fs::linkat(CWD, from, self, to, AtFlags::empty())?;
+            fs::remove_file(from)
+        }
+
+        /// Waits until the names in the directory are on the disk.
+        pub(crate) fn sync(&self) -> io::Result<()> {
+            self.file.sync_all()
+        }
+
+        /// Returns whether files can be renamed from one of two directories to the other: they are on one file system, and
+        /// reached through one mount of it.
+        pub(crate) fn is_on_mount_of(&self, other: &Self) -> io::Result<bool> {
+            let (one, two) = (FileIdentity::of_file(&self.file)?, FileIdentity::of_file(&other.file)?);
+            Ok(one == two || one.device == two.device && self.mount().is_some_and(|mount| other.mount() == Some(mount)))
+        }
+
+        /// Returns the number of the mount, if the kernel tells it.
+        #[cfg(target_os = "linux")]
+        fn mount(&self) -> Option<u64> {
+            use rustix::fs::StatxFlags;
+            let mount = rustix::fs::statx(self, "", AtFlags::EMPTY_PATH, StatxFlags::MNT_ID).ok()?;
+            (mount.stx_mask & StatxFlags::MNT_ID.bits() != 0).then_some(mount.stx_mnt_id)
+        }
+
+        /// Returns the number of the mount: here a file system has one.
+        #[cfg(not(target_os = "linux"))]
+        fn mount(&self) -> Option<u64> {
+            Some(0)
+        }
+    }
+}
+
+#[cfg(not(unix))]
+impl Directory {
+    /// Opens a directory.
+    pub(crate) fn open(path: &Path) -> io::Result<Self> {
+        let opened = if path.as_os_str().is_empty() { Path::new(".") } else { path };
+        match fs::metadata(opened)?.is_dir() {
+            true => Ok(Self { path: path.to_owned() }),
+            false => Err(io::ErrorKind::NotADirectory.into()),
+        }
+    }
+
+    fn descend(&self, path: &Path) -> io::Result<Self> {
+        let (target, root) = (fs::canonicalize(self.path.join(path))?, fs::canonicalize(&self.path)?);
+        if target.starts_with(root) { Self::open(&target) } else { Err(leads_out()) }
+    }
+
+    fn make_new(&self, name: &str) -> io::Result<()> {
+        fs::create_dir(self.path_of(name))
+    }
+
+    /// Looks at a name; a link is not followed. Returns `None` if nothing has the name.
+    pub(crate) fn find(&self, name: impl AsRef<OsStr>) -> io::Result<Option<Found>> {
+        found(fs::symlink_metadata(self.path_of(name)))
+    }
+
+    /// Looks at what a name leads to; a link is followed, wherever it leads.
+    pub(crate) fn find_target(&self, name: impl AsRef<OsStr>) -> io::Result<Option<Found>> {
+        found(fs::metadata(self.path_of(name)))
+    }
+
+    /// Returns the names in the directory, and the kinds of their files.
+    pub(crate) fn entries(&self) -> io::Result<Vec<(OsString, FileKind)>> {
+        fs::read_dir(&self.path)?
+            .map(|entry| {
+                let entry = entry?;
+                Ok((entry.file_name(), FileKind::from(&entry.file_type()?)))
+            })
+            .collect()
+    }
+
+    /// Opens a file for reading.
+    pub(crate) fn open_file(&self, name: impl AsRef<OsStr>) -> io::Result<File> {
+        super::open_regular(&self.path_of(name))
+    }
+
+    /// Deletes a file or a link.
+    pub(crate) fn remove_file(&self, name: impl AsRef<OsStr>) -> io::Result<()> {
+        fs::remove_file(self.path_of(name))
+    }
+
+    /// Deletes an empty directory.
+    pub(crate) fn remove_directory(&self, name: impl AsRef<OsStr>) -> io::Result<()> {
+        fs::remove_dir(self.path_of(name))
+    }
+
+    /// Moves a file of this directory into another one, in place of the file that has the name.
+    pub(crate) fn rename(&self, from: impl AsRef<OsStr>, target: &Self, to: impl AsRef<OsStr>) -> io::Result<()> {
+        fs::rename(self.path_of(from), target.path_of(to))
+    }
+
+    /// Moves a file from a path into this directory, in place of the file that has the name.
+    pub(crate) fn take(&self, from: &Path, to: impl AsRef<OsStr>) -> io::Result<()> {
+        fs::rename(from, self.path_of(to))
+    }
+
+    /// Gives a file of this directory a second name in it.
+    pub(crate) fn link(&self, from: impl AsRef<OsStr>, to: impl AsRef<OsStr>) -> io::Result<()> {
+        fs::hard_link(self.path_of(from), self.path_of(to))
+    }
+
+    /// Moves a file from a path into this directory, unless something has the name.
+    pub(crate) fn take_new(&self, from: &Path, to: impl AsRef<OsStr>) -> io::Result<()> {
+        fs::hard_link(from, self.path_of(to))?;
+        fs::remove_file(from)
+    }
+
+    /// Waits until the names in the directory are on the disk, which no such system can be asked for.
+    pub(crate) fn sync(&self) -> io::Result<()> {
+        Ok(())
+    }
+
+    /// Returns whether files can be renamed from one of two directories to the other.
+    pub(crate) fn is_on_mount_of(&self, other: &Self) -> io::Result<bool> {
+        Ok(self.path == other.path)
+    }
+}
+
+#[cfg(not(unix))]
+fn found(metadata: io::Result<fs::Metadata>) -> io::Result<Option<Found>> {
+    match metadata {
+        Ok(metadata) => Found::try_from(&metadata).map(Some),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    #[test]
+    fn links_are_followed_beneath_a_directory_only() {
+        let (root, outside) = (tempfile::tempdir().expect("a directory"), tempfile::tempdir().expect("a directory"));
+        fs::create_dir_all(root.path().join("a/b")).expect("created");
+        fs::write(root.path().join("a/b/file"), "x").expect("written");
+        let name = root.path().file_name().expect("a name").to_string_lossy().into_owned();
+        let links = [
+            ("relative", "a/b".to_owned()),
+            ("up", "a/../a/b".to_owned()),
+            ("chain", "relative".to_owned()),
+            ("absolute", root.path().join("a/b").display().to_string()),
+            ("out and back", format!("../{name}/a/b")),
+        ];
+        let opened = Directory::open(root.path()).expect("opened");
+        for (link, target) in &links {
+            symlink(target, root.path().join(link)).expect("linked");
+            let directory = opened.open_beneath(link).unwrap_or_else(|error| panic!("{link}: {error}"));
+            assert!(directory.find("file").expect("found").is_some(), "{link}");
+        }
+        for (link, target) in [("up", ".."), ("absolute", outside.path().to_str().expect("text"))] {
+            let link = format!("out {link}");
+            symlink(target, root.path().join(&link)).expect("linked");
+            assert_eq!(opened.open_beneath(&link).expect_err("outside").to_string(), leads_out().to_string());
+        }
+        symlink("loop", root.path().join("loop")).expect("linked");
+        assert!(opened.open_beneath("loop").is_err());
+        assert_eq!(opened.open_beneath("none").expect_err("missing").kind(), io::ErrorKind::NotFound);
+        assert_eq!(opened.open_beneath("a/b/file").expect_err("a file").kind(), io::ErrorKind::NotADirectory);
+    }
+
+    #[test]
+    fn a_directory_is_the_same_whatever_becomes_of_its_path() {
+        let root = tempfile::tempdir().expect("a directory");
+        let path = |name: &str| root.path().join(name);
+        for name in ["here", "victim"] {
+            fs::create_dir(path(name)).expect("created");
+            fs::write(path(name).join("file"), name).expect("written");
+        }
+        let opened = Directory::open(&path("here")).expect("opened");
+        fs::rename(path("here"), path("moved")).expect("renamed");
+        symlink("victim", path("here")).expect("linked");
+        assert_eq!(opened.entries().expect("read"), [("file".into(), FileKind::File)]);
+        opened.remove_if_there("file").expect("deleted");
+        opened.remove_if_there("file").expect("gone already");
+        assert!(opened.make("new").expect("made") && !opened.make("new").expect("there"));
+        assert_eq!(fs::read_to_string(path("victim").join("file")).expect("there"), "victim");
+        assert!(path("moved").join("new").is_dir() && !path("victim").join("new").exists());
+    }
+}

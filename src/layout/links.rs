@@ -1,0 +1,66 @@
+//! Blobs that are links to other blobs of the layout. A blob that such a link points to is needed by whatever needs the link.
+
+use std::collections::HashSet;
+use std::fs;
+use std::path::PathBuf;
+
+use super::handle::{BLOBS_DIRECTORY, Layout};
+use crate::fs::FileIdentity;
+use crate::oci::Digest;
+
+/// How many links one path may lead through, as Linux has it.
+const MAX_LINKS: usize = 40;
+
+impl Layout {
+    /// Returns the files that blobs lead to by links: each link on the way, and the file at its end. What is a file where its
+    /// digest says leads nowhere.
+    pub(super) fn link_targets<'a>(&self, digests: impl IntoIterator<Item = &'a Digest>) -> HashSet<FileIdentity> {
+        let mut targets = HashSet::new();
+        let mut linked = LinkedDirectories::default();
+        for digest in digests {
+            targets.extend(self.targets_of(digest, &mut linked));
+        }
+        targets
+    }
+
+    /// Returns the files that one blob leads to by links.
+    pub(super) fn targets_of(&self, digest: &Digest, linked: &mut LinkedDirectories) -> Vec<FileIdentity> {
+        let mut path = self.blob_path(digest);
+        let mut targets = Vec::new();
+        let is_elsewhere = linked.contains(self, digest.algorithm_name());
+        for at in 0..=MAX_LINKS {
+            let Ok(metadata) = fs::symlink_metadata(&path) else { break };
+            // The name of the blob itself is known to be needed.
+            if at > 0 || is_elsewhere {
+                targets.push(FileIdentity::from(&metadata));
+            }
+            if !metadata.is_symlink() {
+                break;
+            }
+            let Ok(target) = fs::read_link(&path) else { break };
+            path = path.parent().map(|directory| directory.join(&target)).unwrap_or(target);
+        }
+        targets
+    }
+
+    /// Returns the identity of what has the name of a blob.
+    pub(super) fn identity_of(&self, digest: &Digest) -> Option<FileIdentity> {
+        fs::symlink_metadata(self.blob_path(digest)).ok().map(|metadata| FileIdentity::from(&metadata))
+    }
+}
+
+/// The algorithms that were looked at, and whether their directories are links: the blobs are somewhere else then.
+#[derive(Default)]
+pub(super) struct LinkedDirectories(Vec<(String, bool)>);
+
+impl LinkedDirectories {
+    fn contains(&mut self, layout: &Layout, algorithm: &str) -> bool {
+        if let Some((_, is_link)) = self.0.iter().find(|(known, _)| known == algorithm) {
+            return *is_link;
+        }
+        let path: PathBuf = layout.path().join(BLOBS_DIRECTORY).join(algorithm);
+        let is_link = fs::symlink_metadata(path).is_ok_and(|metadata| metadata.is_symlink());
+        self.0.push((algorithm.to_owned(), is_link));
+        is_link
+    }
+}
