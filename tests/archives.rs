@@ -481,8 +481,8 @@ fn entries_that_are_not_safe_are_refused_wherever_they_stand() {
         (file("C:/a", "x"), "'C:/a' has an absolute name".into()),
         (file("C:\\a", "x"), "'C:\\\\a' has an absolute name".into()),
         (file("..\\a", "x"), "'..\\\\a' has a backslash in its name".into()),
-        (link("a", b'2', "oci-layout"), "'a' is a symbolic link".into()),
-        (link("a", b'1', "oci-layout"), "'a' is a hard link".into()),
+        (link("a", b'2', "/oci-layout"), "'a' is a symbolic link to '/oci-layout', which is not in the archive".into()),
+        (link("a", b'1', "../x"), "'a' is a hard link to '../x', which is not in the archive".into()),
         (raw(b"a", b'3', 0, b""), "'a' is a character device".into()),
         (raw(b"a", b'4', 0, b""), "'a' is a block device".into()),
         (raw(b"a", b'6', 0, b""), "'a' is a FIFO".into()),
@@ -810,13 +810,46 @@ fn links_in_archives_of_docker_stay_in_them() {
         (vec![link("a/layer.tar", b'2', "layer.tar")], format!("test.tar: entry 'a/layer.tar' {circle}")),
         (
             vec![link("a/layer.tar", b'2', "nothing")],
-            "test.tar is not an image archive: manifest.json refers to 'a/layer.tar', which does not exist".to_owned(),
+            "test.tar: entry 'a/layer.tar' is a dangling link: 'a/nothing' is no file in the archive".to_owned(),
+        ),
+        (
+            vec![link("a/layer.tar", b'1', "b"), link("b", b'2', "nothing")],
+            "test.tar: entry 'a/layer.tar' is a dangling link: 'b' is no file in the archive".to_owned(),
         ),
     ] {
         assert_eq!(refusal(&docker_of(&others, "a/layer.tar", b"layer")), expected);
     }
     let circle_of_two = [link("a", b'2', "b"), link("b", b'2', "a")];
     assert!(refusal(&docker_of(&circle_of_two, "a", b"layer")).ends_with(circle));
+}
+
+#[test]
+fn links_in_archives_of_layouts_are_followed_to_other_entries() {
+    let (manifest, _) = image("amd64", b"layer");
+    let config = config("amd64", &[b"layer"]);
+    let at = |content: &[u8]| format!("blobs/sha256/{}", Digest::sha256_of(content).encoded());
+    let index = index_of(&[descriptor(MANIFEST, &manifest)]);
+    let whole = |others: &[Vec<u8>]| {
+        let files = [blob(&config), blob(&manifest), file("index.json", &index), file("oci-layout", MARKER)];
+        tar_of(&[others.concat(), files.concat()])
+    };
+    let layer_at = at(b"layer");
+    for others in [
+        vec![file("layer", b"layer"), link(&layer_at, b'2', "../../layer")],
+        vec![link(&layer_at, b'2', "../../layer"), file("layer", b"layer")],
+        vec![file("layer", b"layer"), link(&layer_at, b'1', "layer")],
+        vec![blob(b"layer"), link("unused", b'2', "nothing")],
+        vec![file("layer", b"layer"), link("a", b'2', "layer"), link(&layer_at, b'1', "a")],
+    ] {
+        let archive = load(&whole(&others)).expect("an archive");
+        assert_eq!(contents(&archive.view()).1[0].3, [b"layer"]);
+    }
+    let dangling =
+        format!("test.tar: entry '{layer_at}' is a dangling link: 'blobs/sha256/no' is no file in the archive");
+    assert_eq!(refusal(&whole(&[link(&layer_at, b'2', "no")])), dangling);
+    let missing = [link("index.json", b'2', "no"), file("oci-layout", MARKER)];
+    let dangling = "test.tar: entry 'index.json' is a dangling link: 'no' is no file in the archive";
+    assert_eq!(refusal(&tar_of(&missing)), dangling);
 }
 
 #[test]
@@ -887,7 +920,167 @@ fn archives_of_docker_become_the_same_layout_each_time() {
     assert_eq!(images.len(), 2);
     entries.reverse();
     assert_eq!(contents(&load(&tar_of(&entries)).expect("an archive").view()), contents(&view));
-    // With a layout beside it, that is what counts.
+    // With a layout beside it, that comes first.
     let both = load(&tar_of(&[entries.concat(), layout_of(b"layer").concat()])).expect("an archive");
     assert_eq!(both.tag(), Some("v1"));
+}
+
+/// An image whose manifest lists these layers, whatever its config says; and the entries of its documents.
+fn image_listing(config: &[u8], layers: &Value) -> (Value, Vec<Vec<u8>>) {
+    let manifest = to_blob(&json!({
+        "schemaVersion": 2, "mediaType": MANIFEST, "config": descriptor(CONFIG, config), "layers": layers,
+    }));
+    (descriptor(MANIFEST, &manifest), vec![blob(config), blob(&manifest)])
+}
+
+/// An archive with both documents.
+fn both_of(index: &[Value], listed: &Value, files: &[Vec<u8>]) -> Vec<u8> {
+    let documents =
+        [file("oci-layout", MARKER), file("index.json", index_of(index)), file("manifest.json", listed.to_string())];
+    tar_of(&[files.concat(), documents.concat()])
+}
+
+fn with_name(mut entry: Value, name: &str) -> Value {
+    entry["annotations"] = json!({"org.opencontainers.image.ref.name": name});
+    entry
+}
+
+fn blob_path(content: &[u8]) -> String {
+    format!("blobs/sha256/{}", Digest::sha256_of(content).encoded())
+}
+
+/// The names of the entries, and of each image the layers.
+fn held(archive: &Archive) -> (Vec<Option<String>>, Vec<Vec<Vec<u8>>>) {
+    let view = archive.view();
+    let names = view.index().manifests.iter().map(|entry| entry.ref_name().map(str::to_owned)).collect();
+    (names, contents(&view).1.into_iter().map(|(_, _, _, layers)| layers).collect())
+}
+
+#[test]
+fn an_archive_with_both_documents_holds_what_either_lists() {
+    let (one, two) = (config("amd64", &[b"layer"]), config("arm64", &[b"other"]));
+    let layers = json!([descriptor(TAR, b"layer")]);
+    let (image, mut files) = image_listing(&one, &layers);
+    files.extend([blob(b"layer"), file("c", &two), file("l", b"other")]);
+    let of =
+        |config: &str, names: &[&str], layers: &[&str]| json!({"Config": config, "RepoTags": names, "Layers": layers});
+    let first = of(&blob_path(&one), &["a:1"], &[&blob_path(b"layer")]);
+    let second = of("c", &["b:1", "<none>:<none>"], &["l"]);
+    let containerd = {
+        let mut entry = with_name(image.clone(), "1");
+        entry["annotations"]["io.containerd.image.name"] = json!("docker.io/library/a:1");
+        entry
+    };
+    let names = |names: &[&str]| -> Vec<_> { names.iter().map(|name| Some((*name).to_owned())).collect() };
+    let (layer, other) = (vec![b"layer".to_vec()], vec![b"other".to_vec()]);
+    for (index, listed, expected_names, images) in [
+        (vec![with_name(image.clone(), "a:1")], json!([first]), names(&["a:1"]), vec![layer.clone()]),
+        (vec![containerd], json!([first]), names(&["1"]), vec![layer.clone()]),
+        (vec![image.clone()], json!([first]), names(&["a:1"]), vec![layer.clone()]),
+        (
+            vec![with_name(image.clone(), "v1")],
+            json!([first, second]),
+            names(&["v1", "a:1", "b:1"]),
+            vec![layer.clone(), other.clone()],
+        ),
+        // A name is that of the image that index.json gives it to.
+        (
+            vec![with_name(image.clone(), "b:1")],
+            json!([second]),
+            vec![Some("b:1".to_owned()), None],
+            vec![layer.clone(), other.clone()],
+        ),
+        (vec![with_name(image.clone(), "v1")], json!([]), names(&["v1"]), vec![layer.clone()]),
+        // The manifest.json of another program.
+        (vec![with_name(image.clone(), "v1")], json!({"schemaVersion": 2}), names(&["v1"]), vec![layer.clone()]),
+        // What was not copied.
+        (
+            vec![with_name(image.clone(), "v1")],
+            json!([of(&blob_path(&one), &[], &[&blob_path(b"layer")])]),
+            names(&["v1"]),
+            vec![layer],
+        ),
+    ] {
+        let archive = load(&both_of(&index, &listed, &files)).expect("an archive");
+        assert_eq!(held(&archive), (expected_names, images), "{listed}");
+        assert_eq!(archive.view().index().manifests[0].digest.as_str(), image["digest"], "{listed}");
+    }
+    let listed = json!([of("no", &["b:1"], &["l"])]);
+    assert_eq!(
+        refusal(&both_of(&[image], &listed, &files)),
+        "test.tar is not an image archive: manifest.json refers to 'no', which does not exist"
+    );
+}
+
+#[test]
+fn of_two_lists_of_layers_the_one_that_the_config_says_is_taken() {
+    let config = config("amd64", &[b"layer", b"other"]);
+    let (small, other) = (gzip(b"layer"), b"other");
+    let whole = json!([descriptor(&format!("{TAR}+gzip"), &small), descriptor(TAR, other)]);
+    let wrong = json!([descriptor(TAR, b"wrong")]);
+    let files = [blob(&small), blob(other), blob(b"wrong"), file("a/layer.tar", b"layer"), file("b/layer.tar", other)];
+    let listed = |layers: &[&str]| json!([{"Config": blob_path(&config), "RepoTags": ["a:1"], "Layers": layers}]);
+    let (fit, part) = (["a/layer.tar", "b/layer.tar"], ["a/layer.tar"]);
+    for (stored, listed, stays) in [
+        (&whole, listed(&fit), true),
+        (&whole, listed(&part), true),
+        (&whole, listed(&[]), true),
+        (&whole, listed(&["no"]), true),
+        (&json!([]), listed(&fit), false),
+        (&Value::Null, listed(&fit), false),
+        (&wrong, listed(&fit), false),
+        (&json!([descriptor(TAR, b"not there"), descriptor(TAR, other)]), listed(&fit), false),
+    ] {
+        let (image, documents) = image_listing(&config, stored);
+        let nested = index_of(&[image.clone(), descriptor(MANIFEST, b"of a platform that was not saved")]);
+        let top = with_name(descriptor(INDEX, &nested), "a:1");
+        for (index, nested) in [(with_name(image.clone(), "a:1"), None), (top, Some(blob(&nested)))] {
+            let files: Vec<_> = files.iter().cloned().chain(documents.clone()).chain(nested).collect();
+            let archive = load(&both_of(std::slice::from_ref(&index), &listed, &files)).expect("an archive");
+            let first = if stays { small.clone() } else { b"layer".to_vec() };
+            let layers = vec![vec![first, other.to_vec()]];
+            assert_eq!(held(&archive), (vec![Some("a:1".to_owned())], layers), "{stored} {listed}");
+            let view = archive.view();
+            assert_eq!(view.index().manifests[0].digest.as_str() == index["digest"], stays, "{stored} {listed}");
+        }
+    }
+    for (stored, listed, in_index, in_manifest) in [
+        (&wrong, listed(&part), Digest::sha256_of(b"wrong").to_string(), "a/layer.tar"),
+        (&json!([]), listed(&["b/layer.tar", "a/layer.tar"]), "none".to_owned(), "b/layer.tar, a/layer.tar"),
+    ] {
+        let (image, documents) = image_listing(&config, stored);
+        let files: Vec<_> = files.iter().cloned().chain(documents).collect();
+        assert_eq!(
+            refusal(&both_of(&[image], &listed, &files)),
+            format!(
+                "test.tar is not an image archive: index.json and manifest.json list different layers for the image with the \
+                 config {}, and neither list fits its diff_ids: index.json has {in_index}; manifest.json has {in_manifest}",
+                Digest::sha256_of(&config)
+            )
+        );
+    }
+}
+
+#[test]
+fn zeros_after_a_compressed_archive_are_padding() {
+    let plain = tar_of(&layout_of(b"layer"));
+    let zstd = zstd::encode_all(plain.as_slice(), 3).expect("compressed");
+    for stream in [gzip(&plain), zstd] {
+        for padding in [1, 511, 512, 10 << 20] {
+            let padded = [stream.clone(), vec![0; padding]].concat();
+            assert_eq!(load(&padded).expect("an archive").tag(), Some("v1"), "{padding}");
+            let garbage = [padded, b"x".to_vec()].concat();
+            assert!(refusal(&garbage).starts_with("test.tar is not a sound "), "{padding}");
+        }
+    }
+}
+
+#[test]
+fn a_tar_of_zeros_ends_where_it_begins() {
+    // Read to the end, it would exceed the bound.
+    let bounds = Bounds { max_size: 4 << 20, ..Bounds::default() };
+    let options = LoadOptions { bounds, ..LoadOptions::default() };
+    let zeros = zstd::encode_all(io::repeat(0).take(64 << 20), 3).expect("compressed");
+    let refusal = Archive::from_reader("test.tar", zeros.as_slice(), &options).expect_err("refused").to_string();
+    assert_eq!(refusal, "test.tar is not an image archive: it has neither oci-layout nor manifest.json");
 }

@@ -1,6 +1,7 @@
 //! From an error to what people read: "Error: …", what to do next, and the exit status.
 
 use std::io::{self, Write};
+use std::path::Path;
 use std::process::ExitCode;
 
 use regshape::layout::{Error, ErrorCode};
@@ -90,10 +91,13 @@ fn hint(error: &Error) -> Option<&'static str> {
         Error::BeyondBound { .. } => "raise --max-layer-size or --max-ratio if that is right",
         Error::LinkOutside { .. } => "use --shared-blobs if it is meant to share its blobs",
         Error::NoRepository { .. } => "use --repo",
-        Error::UnknownManifest { path, .. } if !path.join("oci-layout").exists() => {
-            "'layout inspect' shows what there is"
-        }
+        // No other command takes an archive.
+        Error::UnknownManifest { path, .. } if !is_layout(path) => "'layout inspect' shows what there is",
         Error::UnknownManifest { .. } | Error::UnknownTag { .. } => "'layout tag list' shows what there is",
+        Error::NoImages { .. } => "'layout add layer' adds a root file system as a layer",
+        Error::BlobLinkOutside { .. } => {
+            "replace the link with the file; --shared-blobs follows a link at 'blobs' only"
+        }
         Error::AmbiguousName { candidates, by_platform, .. } => {
             let by_name = candidates.iter().any(|one| one.image_name != candidates[0].image_name);
             match (by_name, by_platform) {
@@ -111,4 +115,9 @@ fn hint(error: &Error) -> Option<&'static str> {
         Error::MediaTypeMismatch { .. } => "leave --media-type out, or choose another one or another --compress-format",
         _ => return None,
     })
+}
+
+/// Returns whether a path is that of a layout, or of nothing yet; otherwise it is an archive or a docker-dir directory.
+fn is_layout(path: &Path) -> bool {
+    path.join("oci-layout").exists() || path.is_dir() && !path.join("manifest.json").exists()
 }

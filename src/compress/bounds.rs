@@ -4,6 +4,7 @@ use std::cell::Cell;
 use std::io::{self, BufRead, Read};
 use std::rc::Rc;
 
+use super::padding::padded_decoder;
 use super::{Encoding, decoder};
 
 /// How much may come out of a compressed layer, before it is taken for one that is made to fill disks.
@@ -68,9 +69,31 @@ pub(crate) fn bounded_decoder<'a>(
     if encoding == Encoding::Identity {
         return decoder(encoding, stream);
     }
+    bounded(stream, size, bounds, |counted| decoder(encoding, counted))
+}
+
+/// Reads a compressed stream within bounds as [`bounded_decoder`] does; zeros after it are padding.
+pub(crate) fn bounded_padded_decoder<'a>(
+    encoding: Encoding,
+    stream: impl BufRead + 'a,
+    size: Option<u64>,
+    bounds: Bounds,
+) -> io::Result<Box<dyn Read + 'a>> {
+    if encoding == Encoding::Identity {
+        return decoder(encoding, stream);
+    }
+    bounded(stream, size, bounds, |counted| padded_decoder(encoding, counted))
+}
+
+fn bounded<'a, R: BufRead + 'a>(
+    stream: R,
+    size: Option<u64>,
+    bounds: Bounds,
+    open: impl FnOnce(Counted<R>) -> io::Result<Box<dyn Read + 'a>>,
+) -> io::Result<Box<dyn Read + 'a>> {
     let compressed = Rc::new(Cell::new(0));
     let counted = Counted { stream, read: Rc::clone(&compressed) };
-    let content = decoder(encoding, counted)?;
+    let content = open(counted)?;
     Ok(Box::new(Bounded { content, length: 0, compressed, size: size.unwrap_or_default(), bounds }))
 }
 

@@ -8,10 +8,11 @@ mod bounds;
 mod deflate;
 mod detect;
 mod gzip;
+mod padding;
 mod parallel;
 
 pub use bounds::{BoundError, Bounds};
-pub(crate) use bounds::{bound_of, bounded_decoder};
+pub(crate) use bounds::{bound_of, bounded_decoder, bounded_padded_decoder};
 pub(crate) use deflate::open_end;
 pub(crate) use detect::{Peeked, Sight, peek};
 pub(crate) use parallel::{Failure, Pool, compress};

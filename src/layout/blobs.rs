@@ -12,7 +12,7 @@ use super::error::{Error, Result};
 use super::handle::{BLOBS_DIRECTORY, Layout, Lock};
 use super::metrics::Phase;
 use crate::compress::BUFFER;
-use crate::fs::{Directory, FileIdentity, TempFile, open_inside, read_at_most, touch};
+use crate::fs::{Directory, FileIdentity, TempFile, open_inside, read_at_most, target_inside, touch};
 use crate::oci::{Algorithm, Digest, Hasher};
 
 /// The largest manifest, index or config that is read. Registries take 4 MiB.
@@ -153,6 +153,9 @@ impl Layout {
             Err(error) => Err(match error.kind() {
                 io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => {
                     Error::MissingBlob { digest: digest.clone(), referrer: referrer.to_owned() }
+                }
+                io::ErrorKind::InvalidInput if matches!(target_inside(self.path(), &path), Ok(None)) => {
+                    Error::BlobLinkOutside { digest: digest.clone(), path }
                 }
                 io::ErrorKind::InvalidInput => Error::NotAFile { digest: digest.clone() },
                 _ => Error::io("read", path)(error),

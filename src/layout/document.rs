@@ -193,7 +193,7 @@ impl Layout {
     }
 
     /// Tells the documents of now from earlier ones: a replaced document is another file.
-    fn document_versions(&self) -> [Option<FileVersion>; 2] {
+    pub(super) fn document_versions(&self) -> [Option<FileVersion>; 2] {
         [INDEX_FILE, STAGE_FILE].map(|name| FileVersion::of(&self.document_path(name)).ok())
     }
 

@@ -201,6 +201,14 @@ pub enum Error {
         /// The blob.
         digest: Digest,
     },
+    /// What should be a blob is a link that leads out of the layout.
+    #[error("blob {digest} is a link that leads out of the layout: {}", .path.display())]
+    BlobLinkOutside {
+        /// The blob.
+        digest: Digest,
+        /// The link.
+        path: PathBuf,
+    },
     /// A blob does not have the content that its name says.
     #[error("digest mismatch for {digest}: expected {digest}, got {actual}")]
     DigestMismatch {
@@ -400,6 +408,12 @@ pub enum Error {
         /// The layout or archive.
         path: PathBuf,
     },
+    /// A layout was changed while it was read.
+    #[error("{} was changed while it was read", .path.display())]
+    Changed {
+        /// The layout.
+        path: PathBuf,
+    },
     /// A file is no archive of images.
     #[error("{} is not an image archive: {reason}", .path.display())]
     NotAnArchive {
@@ -407,6 +421,12 @@ pub enum Error {
         path: PathBuf,
         /// Why not.
         reason: Reason,
+    },
+    /// A tar holds no images.
+    #[error("{} is not an image archive: it has neither oci-layout nor manifest.json", .path.display())]
+    NoImages {
+        /// The file.
+        path: PathBuf,
     },
     /// An archive holds something that is not taken from one.
     #[error("{}: entry '{}' {reason}", .path.display(), .entry.escape_debug())]

@@ -80,6 +80,6 @@ pub use stage::{Stage, StagedConfig, StagedLayer, StagedManifest, Updated};
 pub use tree::{Drawn, Node, NodeKind, NodeState, Totals, Tree, Unreferenced};
 pub use validate::{Checked, Finding, Report, ValidateOptions};
 pub use view::{
-    ArchiveImage, Content, ContentReader, ContentStore, FileSystem, FileType, ImageLayer, LayerReader, Selected,
-    Selection, Stat, View,
+    ArchiveImage, Content, ContentReader, ContentStore, FileSystem, FileType, ImageLayer, LayerReader, Reading,
+    Selected, Selection, Stat, View,
 };

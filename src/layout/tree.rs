@@ -255,8 +255,11 @@ impl Holdings {
 
     fn note(&mut self, layout: &Layout, visit: Visit) {
         let Visit { entry, document, .. } = visit;
-        // What is said to be two things is drawn as the first.
+        // What is said to be two things is drawn as the first; what the second refers to is referred to, too.
         if self.places.contains_key(&entry.digest) {
+            if let Ok(Some(document)) = &document {
+                self.note_parts(layout, document);
+            }
             return;
         }
         self.look_at(layout, &entry.digest);
@@ -354,6 +357,7 @@ impl Holdings {
 fn reason(error: &Error) -> String {
     match error {
         Error::NotAFile { .. } => "not a regular file".to_owned(),
+        Error::BlobLinkOutside { .. } => "a link that leads out of the layout".to_owned(),
         Error::DigestMismatch { actual, .. } => format!("its digest is {actual}"),
         Error::UnsupportedAlgorithm { .. } => "the algorithm of its digest is not supported".to_owned(),
         Error::TooLarge { limit, .. } => format!("larger than {limit} bytes"),

@@ -183,6 +183,39 @@ impl Documents for Layout {
     }
 }
 
+/// The role in which a descriptor refers to content: how the content is read. One digest may be reached in several roles, a
+/// manifest as a layer of another one among them; in each it leads to other blobs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Role {
+    Index,
+    Manifest,
+    /// An entry of an index whose media type is not that of a document: the content decides.
+    Unknown,
+    /// Content that refers to nothing.
+    Blob,
+}
+
+impl Role {
+    /// Returns the role of an entry of an index.
+    pub(super) fn of_entry(entry: &Descriptor) -> Self {
+        if entry.media_type.is_index() {
+            Self::Index
+        } else if entry.media_type.is_manifest() {
+            Self::Manifest
+        } else {
+            Self::Unknown
+        }
+    }
+
+    /// Returns the role of a part of a document: an entry, if the document is an index, or else a config or a layer.
+    pub(super) fn of_part(part: &Descriptor, is_entry: bool) -> Self {
+        match Self::of_entry(part) {
+            Self::Unknown if !is_entry => Self::Blob,
+            role => role,
+        }
+    }
+}
+
 /// How far a walk goes from the descriptors that it begins with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Reach {
@@ -194,14 +227,14 @@ pub(super) enum Reach {
     Subjects,
 }
 
-/// A walk from some descriptors to everything that they lead to. It comes to each digest once for each media type, so that neither cycles nor
+/// A walk from some descriptors to everything that they lead to. It comes to each digest once for each role, so that neither cycles nor
 /// nesting matter, and never to what a manifest is made of, unless that is a document itself.
 pub(super) struct Walk<'a> {
     documents: &'a dyn Documents,
     reach: Reach,
     queue: VecDeque<Step>,
     /// What was noted. Content that is said to be two things is read as both.
-    seen: HashSet<(Digest, MediaType)>,
+    seen: HashSet<(Digest, Role)>,
 }
 
 /// What a walk will come to.
@@ -245,7 +278,7 @@ impl Visit {
 
 impl Walk<'_> {
     fn note(&mut self, entry: &Descriptor, referrer: Option<&Digest>) {
-        if self.seen.insert((entry.digest.clone(), entry.media_type.clone())) {
+        if self.seen.insert((entry.digest.clone(), Role::of_entry(entry))) {
             self.queue.push_back(Step { entry: entry.clone(), referrer: referrer.cloned() });
         }
     }
@@ -254,7 +287,7 @@ impl Walk<'_> {
     fn follow(&mut self, digest: &Digest, document: &Document) {
         let are_entries = matches!(document, Document::Index(_));
         for part in document.parts() {
-            if are_entries || Document::is_one(&part.media_type) {
+            if Role::of_part(part, are_entries) != Role::Blob {
                 self.note(part, Some(digest));
             }
         }

@@ -243,7 +243,9 @@ fn a_blob_that_leads_out_of_the_layout_is_not_read() {
     fs::remove_file(&path).expect("deleted");
     symlink(sandbox.path("outside"), &path).expect("linked");
     let words = format!("layout blob get --path image --digest {digest}");
-    sandbox.refuses(&words, &format!("blob {digest} is not a regular file"));
+    let hint = "replace the link with the file; --shared-blobs follows a link at 'blobs' only";
+    let link = blob_name(&digest);
+    sandbox.refuses(&words, &format!("blob {digest} is a link that leads out of the layout: {link}; {hint}"));
     // One that stays inside is a blob.
     fs::remove_file(&path).expect("deleted");
     sandbox.write("image/inside", CONTENT);

@@ -676,6 +676,28 @@ fn a_docker_archive_cannot_hold_everything() {
     let artifact = document(sandbox, &about(sandbox, &images.s390x, "application/x-signature"));
     list(sandbox, &[&artifact]);
     refuses("", &format!("{}: it is no image; its config is {EMPTY_TYPE}", digest(&artifact)));
+    let xml = blob(sandbox, "application/xml", "<x/>");
+    list(sandbox, &[&xml]);
+    refuses("", &format!("{}: it is no image, but application/xml", digest(&xml)));
+}
+
+#[test]
+fn a_docker_archive_of_a_layout_with_other_content_holds_its_images() {
+    let images = Images::new();
+    let sandbox = &images.sandbox;
+    let image = named(&images.s390x, "app:v1");
+    let xml = blob(sandbox, "application/xml", "<x/>");
+    let signature = named(&document(sandbox, &about(sandbox, &images.s390x, "application/x-signature")), "app:sig");
+    list(sandbox, &[&xml, &image, &signature]);
+    let notes = format!(
+        "{} is left out: a Docker archive holds images, and this is application/xml\n\
+         'app:sig' is left out: a Docker archive holds images, and this is {MANIFEST_TYPE}\n",
+        digest(&xml)
+    );
+    let text = told("Exported:", "out.tar", only(&image), &images.parts(&image));
+    sandbox.run("layout export --path image --format docker-archive --output out.tar").succeeds(text, notes);
+    sandbox.ok("layout import --path back --file out.tar");
+    sandbox.ok("layout validate --path back");
 }
 
 #[test]

@@ -515,6 +515,17 @@ fn what_is_no_file_is_refused_in_the_place_of_a_document_and_nobody_waits_for_it
     }
 }
 
+/// What is said of something in the place of a blob, and what to do about it.
+#[cfg(unix)]
+fn no_blob(sandbox: &Sandbox, blob: &str) -> (String, &'static str) {
+    let name = blob_name(blob);
+    if sandbox.path(&name).is_symlink() {
+        let hint = "; replace the link with the file; --shared-blobs follows a link at 'blobs' only";
+        return (format!("blob {blob} is a link that leads out of the layout: {name}"), hint);
+    }
+    (format!("blob {blob} is not a regular file"), "")
+}
+
 #[cfg(unix)]
 #[test]
 fn what_is_no_file_is_refused_in_the_place_of_a_blob_and_nobody_waits_for_it() {
@@ -526,15 +537,16 @@ fn what_is_no_file_is_refused_in_the_place_of_a_blob_and_nobody_waits_for_it() {
         ] {
             let sandbox = Sandbox::built();
             put(&sandbox, &blob_name(blob), kind);
-            let message = format!("blob {blob} is not a regular file");
-            commands.iter().for_each(|command| refuses(&sandbox, command, &message));
+            let (message, hint) = no_blob(&sandbox, blob);
+            commands.iter().for_each(|command| refuses(&sandbox, command, &format!("{message}{hint}")));
             finds(&sandbox, "errors", &message);
         }
         // A layer whose diff_id is not known is read for it.
         let sandbox = Sandbox::built();
         sandbox.edit(STAGE, |stage| drop(stage["layers"][0].as_object_mut().expect("an object").remove("diff_id")));
         put(&sandbox, &blob_name(BASE), kind);
-        refuses(&sandbox, "generate config --os plan9", &format!("blob {BASE} is not a regular file"));
+        let (message, hint) = no_blob(&sandbox, BASE);
+        refuses(&sandbox, "generate config --os plan9", &format!("{message}{hint}"));
     }
 }
 

@@ -58,8 +58,9 @@ fn links_that_leave_the_layout_are_not_followed() {
     }
     let sandbox = Sandbox::built();
     replace_by_link(&sandbox, &blob_name(CONFIG), "outside");
-    let message = format!("blob {CONFIG} is not a regular file");
-    sandbox.refuses("layout update config -p image --os plan9", &message);
+    let message = format!("blob {CONFIG} is a link that leads out of the layout: {}", blob_name(CONFIG));
+    let hint = "replace the link with the file; --shared-blobs follows a link at 'blobs' only";
+    sandbox.refuses("layout update config -p image --os plan9", &format!("{message}; {hint}"));
     sandbox.refuses("layout validate -p image", &message);
 }
 

@@ -56,3 +56,4 @@ mod tag_move;
 mod update_config;
 mod validate;
 mod views;
+mod walks;

@@ -243,6 +243,37 @@ fn a_reader_is_not_confused_by_a_writer() {
     }
 }
 
+/// The commands that take images from a layout look again, too, with all that they selected.
+#[test]
+fn commands_that_take_images_look_again_where_a_writer_replaced_them() {
+    let Some(lab) = Lab::with(&["strace"]) else { return };
+    build(&lab);
+    for (at, words) in [
+        "export -p image -o out.tar",
+        "export -p image -o out",
+        "import -p imported -f image",
+        "join -p image -o joined.tar",
+        "inspect -p image",
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let index: serde_json::Value =
+            serde_json::from_slice(&std::fs::read(lab.path("image/index.json")).expect("read")).expect("JSON");
+        let digest = index["manifests"][0]["digest"].as_str().expect("a digest").replace(':', "/");
+        let manifest = format!("image/blobs/{digest}");
+        let words: Vec<&str> = std::iter::once("layout").chain(words.split(' ')).collect();
+        let delay = "inject=openat:delay_enter=600000:when=1";
+        std::thread::scope(|scope| {
+            let reader = scope.spawn(|| strace(&lab, &["-P", &manifest, "-e", "trace=openat", "-e", delay], &words));
+            std::thread::sleep(std::time::Duration::from_millis(300));
+            lab.regshape(&["layout", "annotate", "manifest", "-p", "image", "--annotation", &format!("at={at}")]);
+            let output = reader.join().expect("it ran");
+            assert!(output.status.success(), "{words:?}: {}", String::from_utf8_lossy(&output.stderr));
+        });
+    }
+}
+
 /// A command, and what it works on.
 #[derive(Clone)]
 struct Case {

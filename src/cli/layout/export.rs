@@ -1,5 +1,6 @@
 //! `layout export`
 
+use std::fs;
 use std::io::{self, IsTerminal};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -11,7 +12,7 @@ use regshape::layout::{
     ArchiveKind, Error, ExportOptions, Exported, Format, Layout, Selection, View, export, export_stream, plan_export,
     plan_export_dir,
 };
-use regshape::oci::{Annotations, REF_NAME, RefName};
+use regshape::oci::{Annotations, Descriptor, REF_NAME, RefName};
 
 use super::export_screen::{ExportScreen, warnings};
 use super::generate_config::source_seconds;
@@ -149,59 +150,76 @@ impl Leaf for Args {
             no_attestations: self.no_attestations || is_docker,
             referrers: self.referrers,
         };
-        let view = if format == Format::Directory { context.beside(source.view, &self.output)? } else { source.view };
-        let (view, lower_variants) = context.select(&view, &selection)?;
         let mut annotations = self.annotations.annotations();
         // The annotation that is the name is no other one.
         let ref_name = match (ref_name, annotations.remove(REF_NAME)) {
             (None, Some(name)) => Some(name.parse()?),
             (ref_name, _) => ref_name,
         };
-        let view =
-            if self.wrap { wrapped(&view, annotations, ref_name)? } else { renamed(view, annotations, ref_name)? };
-
-        if is_docker {
-            let nameless = view.index().manifests.iter().filter(|entry| entry.repo_tags().is_empty());
-            for name in nameless.filter_map(|entry| entry.names().next()) {
-                let name = printable(name);
-                context.ui.note(&format!(
-                    "'{name}' is not of the form REPOSITORY:TAG: Docker gives the image no name; --ref-name does"
-                ));
+        let except = self.except.map(Layout::open).transpose()?;
+        // What was written to a pipe cannot be written again.
+        let is_pipe = fs::metadata(&self.output).is_ok_and(|metadata| !metadata.is_file() && !metadata.is_dir());
+        let mut notes = Vec::new();
+        let reading = View::reading(vec![source.view], |views, reading| -> anyhow::Result<_> {
+            let view = views[0].clone();
+            let view = if format == Format::Directory { context.beside(view, &self.output)? } else { view };
+            let (view, lower_variants) = context.select(&view, &selection)?;
+            notes.clear();
+            let view = if is_docker { images_for_docker(&view, &mut notes)? } else { view };
+            let (annotations, ref_name) = (annotations.clone(), ref_name.clone());
+            let view =
+                if self.wrap { wrapped(&view, annotations, ref_name)? } else { renamed(view, annotations, ref_name)? };
+            if is_docker {
+                let entries = view.index().manifests.iter().filter(|entry| entry.repo_tags().is_empty());
+                notes.extend(entries.filter_map(|entry| entry.names().next()).map(nameless));
             }
-        }
-        let mut options = ExportOptions {
-            allow_missing: self.allow_missing,
-            except: self.except.map(Layout::open).transpose()?,
-            link: self.link,
-            replace: self.replace,
-            modified: source_seconds()?.unwrap_or_default(),
-            write: context.write_options(&self.output, &self.write),
-            shares_blobs: context.shares_blobs,
-            metrics: context.metrics(),
-            ..ExportOptions::default()
-        };
-        let planned = plan_export(&view, format, &options).map_err(way_out)?.exported;
-        if self.dry_run {
-            let planned = match format {
-                Format::Directory => plan_export_dir(&view, &self.output, &options)?,
-                Format::Archive { .. } => planned,
+            let mut options = ExportOptions {
+                allow_missing: self.allow_missing,
+                except: except.clone(),
+                link: self.link,
+                replace: self.replace,
+                modified: source_seconds()?.unwrap_or_default(),
+                write: context.write_options(&self.output, &self.write),
+                shares_blobs: context.shares_blobs,
+                metrics: context.metrics(),
+                ..ExportOptions::default()
             };
-            context
-                .ui
-                .result(&ExportScreen::new("Would export:", &self.output, &view, planned, true).with(lower_variants))?;
-            return Ok(ExitCode::SUCCESS);
-        }
-        let progress = context.ui.progress(Some(planned.blobs.bytes));
-        let advance = |bytes| progress.advance(bytes);
-        options.progress = Some(&advance);
-        let exported: Exported = match format {
-            Format::Archive { kind, compression } if to_stdout => {
-                export_stream(&view, io::stdout(), kind, compression, &options).map_err(crate::cli::ui::output_error)?
+            let planned = plan_export(&view, format, &options).map_err(way_out)?.exported;
+            if planned.left_out.count > 0 {
+                reading.expect_unchanged(views)?;
             }
-            format => export(&view, &self.output, format, &options)?,
-        };
-        drop(progress);
-        if to_stdout {
+            notes.drain(..).for_each(|note| context.ui.note(&note));
+            if self.dry_run {
+                let planned = match format {
+                    Format::Directory => plan_export_dir(&view, &self.output, &options)?,
+                    Format::Archive { .. } => planned,
+                };
+                return Ok((view, lower_variants, planned));
+            }
+            let progress = context.ui.progress(Some(planned.blobs.bytes));
+            let advance = |bytes| progress.advance(bytes);
+            options.progress = Some(&advance);
+            if to_stdout || is_pipe {
+                reading.cannot_begin_again();
+            }
+            if format == Format::Directory {
+                reading.let_writers_in();
+            }
+            let exported: Exported = match format {
+                Format::Archive { kind, compression } if to_stdout => {
+                    export_stream(&view, io::stdout(), kind, compression, &options)
+                        .map_err(crate::cli::ui::output_error)?
+                }
+                format => export(&view, &self.output, format, &options)?,
+            };
+            Ok((view, lower_variants, exported))
+        });
+        let (view, lower_variants, exported) = reading?;
+        if self.dry_run {
+            context.ui.result(
+                &ExportScreen::new("Would export:", &self.output, &view, exported, true).with(lower_variants),
+            )?;
+        } else if to_stdout {
             warnings(&exported).for_each(|warning| context.ui.warn(&warning));
         } else {
             warnings(&exported).for_each(|warning| context.ui.warn_at_the_end(warning));
@@ -219,6 +237,25 @@ fn way_out(error: Error) -> anyhow::Error {
         Error::PlatformNotStored { .. } => anyhow::anyhow!("{error}; use --allow-missing or --platform"),
         error => error.into(),
     }
+}
+
+/// Leaves out the entries that are no images, and notes them.
+fn images_for_docker(view: &View, notes: &mut Vec<String>) -> anyhow::Result<View> {
+    let (view, others) = view.images_for_docker()?;
+    let note = |entry: &Descriptor| {
+        let name =
+            entry.names().next().map_or_else(|| entry.digest.to_string(), |name| format!("'{}'", printable(name)));
+        let kind = entry.artifact_type.as_deref().unwrap_or(entry.media_type.as_str());
+        format!("{name} is left out: a Docker archive holds images, and this is {}", printable(kind))
+    };
+    notes.extend(others.iter().map(note));
+    Ok(view)
+}
+
+/// Says that a name is none for Docker.
+fn nameless(name: &str) -> String {
+    let name = printable(name);
+    format!("'{name}' is not of the form REPOSITORY:TAG: Docker gives the image no name; --ref-name does")
 }
 
 /// Puts the index into a new one. The new entry has the name that is given, or that all entries have.

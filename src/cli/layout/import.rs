@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::{Context as _, ensure};
-use regshape::layout::{ExportOptions, Selection, export_dir};
+use regshape::layout::{ExportOptions, Selection, View, export_dir};
 use regshape::oci::RefName;
 
 use super::export::named;
@@ -59,42 +59,51 @@ impl Leaf for Args {
         let source = context.source_for(&self.file, &self.references, Some(target))?;
         let platforms = self.platforms.platforms()?;
         let selection = Selection { references: source.references, platforms, ..Selection::default() };
-        let beside = context.beside(source.view, target)?;
-        let (mut view, lower_variants) = context.select(&beside, &selection)?;
-        if let Some(name) = ref_name {
-            let count = view.index().manifests.len();
-            ensure!(count > 0, "there are 0 entries, and --ref-name can name one");
-            view = named(&view, &name).with_context(|| {
-                format!("there are {count} entries, and --ref-name can name one; choose it with --ref")
-            })?;
-        }
-        let mut options = ExportOptions {
-            allow_missing: true,
-            replace: self.replace,
-            write: context.write_options(target, &self.write),
-            shares_blobs: context.shares_blobs,
-            metrics: context.metrics(),
-            ..ExportOptions::default()
-        };
-        let planned = view.plan_export(&options)?.exported;
-        if planned.left_out.count > 0 {
-            let blobs = match planned.left_out.count {
+        let reading = View::reading(vec![source.view], |views, reading| -> anyhow::Result<_> {
+            let beside = context.beside(views[0].clone(), target)?;
+            let (mut view, lower_variants) = context.select(&beside, &selection)?;
+            if let Some(name) = &ref_name {
+                let count = view.index().manifests.len();
+                ensure!(count > 0, "there are 0 entries, and --ref-name can name one");
+                view = named(&view, name).with_context(|| {
+                    format!("there are {count} entries, and --ref-name can name one; choose it with --ref")
+                })?;
+            }
+            let mut options = ExportOptions {
+                allow_missing: true,
+                replace: self.replace,
+                write: context.write_options(target, &self.write),
+                shares_blobs: context.shares_blobs,
+                metrics: context.metrics(),
+                ..ExportOptions::default()
+            };
+            let planned = view.plan_export(&options)?.exported;
+            let mut missing = Vec::new();
+            if planned.left_out.count > 0 {
+                reading.expect_unchanged(views)?;
+                missing = view.missing_platforms()?;
+            }
+            let progress = context.ui.progress(Some(planned.blobs.bytes));
+            let advance = |bytes| progress.advance(bytes);
+            options.progress = Some(&advance);
+            reading.let_writers_in();
+            let imported = export_dir(&view, target, &options)?;
+            Ok((view, lower_variants, missing, imported))
+        });
+        let (view, lower_variants, missing, imported) = reading?;
+        if imported.left_out.count > 0 {
+            let blobs = match imported.left_out.count {
                 1 => "1 blob that it refers to is".to_owned(),
                 count => format!("{count} blobs that it refers to are"),
             };
             let archive = printable(&self.file.to_string_lossy());
-            let missing: Vec<String> = view.missing_platforms()?.iter().map(ToString::to_string).collect();
+            let missing: Vec<String> = missing.iter().map(ToString::to_string).collect();
             let images = match missing.as_slice() {
                 [] => String::new(),
                 missing => format!(": no image for {}", printable(&missing.join(", "))),
             };
             context.ui.warn_at_the_end(format!("{blobs} not in {archive}{images}"));
         }
-        let progress = context.ui.progress(Some(planned.blobs.bytes));
-        let advance = |bytes| progress.advance(bytes);
-        options.progress = Some(&advance);
-        let imported = export_dir(&view, target, &options)?;
-        drop(progress);
         warnings(&imported).for_each(|warning| context.ui.warn_at_the_end(warning));
         context.ui.result(&ExportScreen::new("Imported:", target, &view, imported, false).with(lower_variants))?;
         Ok(ExitCode::SUCCESS)

@@ -1,5 +1,6 @@
 //! `layout inspect`
 
+use std::collections::HashMap;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -81,8 +82,8 @@ impl From<&Descriptor> for Part {
 }
 
 impl Image {
-    fn new(image: ArchiveImage, view: &View) -> Self {
-        let entries = || view.index().manifests.iter().filter(|entry| entry.digest == image.manifest_digest);
+    fn new(image: ArchiveImage, entries: &HashMap<&Digest, Vec<&Descriptor>>) -> Self {
+        let entries = || entries.get(&image.manifest_digest).into_iter().flatten();
         let ref_names = entries().filter_map(|entry| entry.ref_name().map(str::to_owned)).collect();
         let image_names = entries().filter_map(|entry| entry.image_name().map(str::to_owned)).collect();
         let config = Part { digest: image.config_digest, size: image.config.len() as u64, media_type: None };
@@ -161,14 +162,23 @@ impl Leaf for Args {
             platforms: platform.into_iter().collect(),
             ..Selection::default()
         };
-        let (view, lower_variants) = context.select(&source.view, &selection)?;
+        let reading = View::reading(vec![source.view], |views, _| -> anyhow::Result<_> {
+            let (view, lower_variants) = context.select(&views[0], &selection)?;
+            let (images, multi_platform) = (view.images()?, view.is_multi_platform()?);
+            Ok((view, lower_variants, images, multi_platform))
+        });
+        let (view, lower_variants, images, multi_platform) = reading?;
+        let mut entries: HashMap<&Digest, Vec<&Descriptor>> = HashMap::new();
+        for entry in &view.index().manifests {
+            entries.entry(&entry.digest).or_default().push(entry);
+        }
         context.ui.result(&Inspected {
             path: path.display().to_string(),
             tag: view.tag().map(str::to_owned),
             image_name: view.index().manifests.first().and_then(|entry| entry.image_name()).map(str::to_owned),
-            multi_platform: view.is_multi_platform()?,
+            multi_platform,
             lower_variants,
-            images: view.images()?.into_iter().map(|image| Image::new(image, &view)).collect(),
+            images: images.into_iter().map(|image| Image::new(image, &entries)).collect(),
         })?;
         Ok(ExitCode::SUCCESS)
     }

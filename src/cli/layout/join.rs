@@ -57,32 +57,39 @@ impl Leaf for Args {
             return Err(Usage("only one --path can be -, and --output cannot".to_owned()).into());
         }
         let format = if self.output.is_dir() { Format::Directory } else { Format::of_name(&self.output) };
-        let mut views = Vec::new();
+        let (mut sources, mut selections) = (Vec::new(), Vec::new());
         for path in &self.paths {
             let source = context.source(path, &[])?;
-            let selection = Selection { references: source.references, ..Selection::default() };
-            views.push(source.view.select(&selection)?);
+            sources.push(source.view);
+            selections.push(Selection { references: source.references, ..Selection::default() });
         }
-        let name = match &ref_name {
-            Some(name) => name.as_str(),
-            None => View::common_ref_name(&views).unwrap_or(DEFAULT_NAME),
-        };
-        let view = View::multi_platform(views.iter().cloned(), name)?;
+        let (view, exported) = View::reading(sources, |sources, reading| -> anyhow::Result<_> {
+            let views = sources.iter().zip(&selections).map(|(view, selection)| view.select(selection));
+            let views = views.collect::<Result<Vec<_>, _>>()?;
+            let name = match &ref_name {
+                Some(name) => name.as_str(),
+                None => View::common_ref_name(&views).unwrap_or(DEFAULT_NAME),
+            };
+            let view = View::multi_platform(views.iter().cloned(), name)?;
+            let mut options = ExportOptions {
+                replace: self.replace,
+                modified: source_seconds()?.unwrap_or_default(),
+                write: context.write_options(&self.output, &self.write),
+                shares_blobs: context.shares_blobs,
+                metrics: context.metrics(),
+                ..ExportOptions::default()
+            };
+            let planned = view.plan_export(&options).map_err(|error| way_out(error, &views))?.exported;
+            let progress = context.ui.progress(Some(planned.blobs.bytes));
+            let advance = |bytes| progress.advance(bytes);
+            options.progress = Some(&advance);
+            if format == Format::Directory {
+                reading.let_writers_in();
+            }
+            let exported = export(&view, &self.output, format, &options)?;
+            Ok((view, exported))
+        })?;
         warn_of_doubles(context, &view)?;
-        let mut options = ExportOptions {
-            replace: self.replace,
-            modified: source_seconds()?.unwrap_or_default(),
-            write: context.write_options(&self.output, &self.write),
-            shares_blobs: context.shares_blobs,
-            metrics: context.metrics(),
-            ..ExportOptions::default()
-        };
-        let planned = view.plan_export(&options).map_err(|error| way_out(error, &views))?.exported;
-        let progress = context.ui.progress(Some(planned.blobs.bytes));
-        let advance = |bytes| progress.advance(bytes);
-        options.progress = Some(&advance);
-        let exported = export(&view, &self.output, format, &options)?;
-        drop(progress);
         warnings(&exported).for_each(|warning| context.ui.warn_at_the_end(warning));
         context.ui.result(&ExportScreen::new("Joined:", &self.output, &view, exported, false))?;
         Ok(ExitCode::SUCCESS)

@@ -8,9 +8,9 @@ use std::path::{Path, PathBuf};
 use crate::compress::Encoding;
 use crate::layout::error::{Error, Reason, Result};
 use crate::layout::registry::platform_of;
-use crate::layout::view::{Source, View};
-use crate::layout::walk::{Document, Documents};
-use crate::oci::{self, Descriptor, Digest, Index, LayerEncoding, MediaType};
+use crate::layout::view::{Rewrite, Source, View};
+use crate::layout::walk::Document;
+use crate::oci::{self, Descriptor, Digest, Index, LayerEncoding, Manifest, MediaType};
 
 /// The manifest of the image, or the index.
 const MANIFEST_FILE: &str = "manifest.json";
@@ -32,48 +32,41 @@ impl View {
         let content = fs::read(&file).map_err(Error::io("read", &file))?;
         let media_type = Document::media_type_of(&content).map_err(malformed)?;
         let view = Self::new(Index::empty(), Source::Files(blobs), path.to_owned());
-        let entry = Descriptor::new(media_type, Digest::sha256_of(&content), content.len() as u64);
-        let (view, mut entry) = view.as_oci(&entry, &content)?;
-        if !entry.is_index() {
-            entry.platform = platform_of(&view, &entry);
+        let digest = Digest::sha256_of(&content);
+        let (view, entry) = view.with_document(media_type, content, digest.as_str());
+        let view = view.with_index(Index { manifests: vec![entry], ..Index::empty() });
+        let view = view.rewritten(&mut ToOci(view.clone()))?;
+        let mut index = view.index().clone();
+        for entry in index.manifests.iter_mut().filter(|entry| !entry.is_index()) {
+            entry.platform = platform_of(&view, entry);
         }
-        Ok(view.with_index(Index { manifests: vec![entry], ..Index::empty() }))
+        Ok(view.with_index(index))
+    }
+}
+
+/// Turns the documents of Docker into those of the image-spec.
+struct ToOci(View);
+
+impl Rewrite for ToOci {
+    fn media_type(&self, media_type: &MediaType) -> MediaType {
+        media_type.to_oci()
     }
 
-    /// Adds a document in the terms of the image-spec, and the manifests of an index too.
-    fn as_oci(&self, entry: &Descriptor, content: &[u8]) -> Result<(Self, Descriptor)> {
-        let mut view = self.clone();
+    fn manifest(&mut self, entry: &Descriptor, mut manifest: Manifest) -> Result<Option<Vec<u8>>> {
         let media_type = entry.media_type.to_oci();
-        let content = match Document::parse(entry, content)? {
-            Document::Manifest(mut manifest) => {
-                let is_docker = media_type != entry.media_type;
-                manifest.config.media_type = manifest.config.media_type.to_oci();
-                for layer in &mut manifest.layers {
-                    layer.media_type = self.layer_to_oci(layer)?;
-                }
-                manifest.media_type = Some(media_type.clone());
-                if is_docker { oci::to_blob(&manifest) } else { content.to_vec() }
-            }
-            Document::Index(mut index) => {
-                let mut has_changed = media_type != entry.media_type;
-                for child in &mut index.manifests {
-                    let content = self.read(&child.digest, entry.digest.as_str())?;
-                    let (with_child, made) = view.as_oci(child, &content)?;
-                    view = with_child;
-                    has_changed |= made.digest != child.digest;
-                    *child = Descriptor {
-                        media_type: made.media_type,
-                        digest: made.digest,
-                        size: made.size,
-                        ..child.clone()
-                    };
-                }
-                index.media_type = Some(media_type.clone());
-                if has_changed { oci::to_blob(&index) } else { content.to_vec() }
-            }
-            Document::Other(_) => content.to_vec(),
-        };
-        Ok(view.with_document(media_type, content, entry.digest.as_str()))
+        if media_type == entry.media_type {
+            return Ok(None);
+        }
+        manifest.config.media_type = manifest.config.media_type.to_oci();
+        for layer in &mut manifest.layers {
+            layer.media_type = self.0.layer_to_oci(layer)?;
+        }
+        manifest.media_type = Some(media_type);
+        Ok(Some(oci::to_blob(&manifest)))
+    }
+
+    fn allows_missing(&self) -> bool {
+        false
     }
 }
 

@@ -4,37 +4,25 @@
 
 use std::collections::{HashMap, HashSet};
 use std::io::{BufReader, Read};
+use std::sync::Arc;
 
-use serde::Deserialize;
-
-use super::entries::Entries;
+use super::entries::{Entries, Span};
+use super::listed::Listed;
 use super::names::normal;
 use super::{LoadOptions, MANIFEST_FILE, not_an_archive};
-use crate::compress::{BUFFER, Bounds, Encoding, bounded_decoder};
+use crate::compress::{BUFFER, Encoding, bounded_decoder};
 use crate::layout::blobs::DOCUMENT_BLOB_LIMIT;
-use crate::layout::document::ARCHIVE_DOCUMENT_LIMIT;
 use crate::layout::error::{Error, Reason, Result};
 use crate::layout::metrics::Progress;
 use crate::layout::parallel::{cores, map_bounded};
 use crate::layout::view::Content;
 use crate::oci::{
     self, Algorithm, Annotations, Descriptor, Digest, Hasher, ImageConfig, Index, LayerEncoding, Manifest, MediaType,
-    REF_NAME, UnknownFields, is_name,
+    Platform, REF_NAME, UnknownFields,
 };
 
-/// An image, as `manifest.json` lists it.
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct Listed {
-    config: String,
-    #[serde(default)]
-    repo_tags: Option<Vec<String>>,
-    #[serde(default)]
-    layers: Option<Vec<String>>,
-}
-
 /// Everything that images refer to.
-type Blobs = HashMap<Digest, Content>;
+pub(super) type Blobs = HashMap<Digest, Content>;
 
 /// Reads the images, and gives them manifests. Each layer is read once.
 ///
@@ -43,27 +31,22 @@ type Blobs = HashMap<Digest, Content>;
 /// [`Error::NotAnArchive`]; [`Error::UnsafeEntry`] for a layer that is not what the config says; [`Error::MalformedDocument`],
 /// [`Error::TooLarge`]; [`Error::Io`].
 pub(super) fn read(entries: &Entries<'_>, options: &LoadOptions<'_>) -> Result<(Index, Blobs)> {
-    let images = listed(entries)?;
-    let layers = Layers::read(entries, &images, options)?;
-    let found = layers.layers.iter().map(|(layer, content)| (layer.digest.clone(), content.clone()));
-    let mut blobs: Blobs = found.collect();
+    let images = Listed::read(entries)?;
+    let mut saved = Saved::new(entries, options);
+    saved.read_layers(&images)?;
     let mut index = Index::empty();
+    let mut blobs = Blobs::new();
+    let mut bearers: HashMap<String, usize> = HashMap::new();
     for image in images {
-        let (entry, documents) = convert(entries, &image, &layers)?;
-        blobs.extend(documents);
-        let names = names(image.repo_tags.unwrap_or_default());
-        // As Docker has it, the last image of a name is the one that has it.
-        for earlier in &mut index.manifests {
-            if earlier.ref_name().is_some_and(|name| names.iter().any(|taken| taken == name)) {
-                earlier.unname();
-            }
-        }
-        let named = names.into_iter().map(|name| Descriptor {
-            annotations: Some(Annotations::from([(REF_NAME.to_owned(), name)])),
-            ..entry.clone()
-        });
+        let entry = saved.convert(&image, &mut blobs)?;
         let before = index.manifests.len();
-        index.manifests.extend(named);
+        for name in image.distinct_names() {
+            // As Docker has it, the last image of a name is the one that has it.
+            if let Some(earlier) = bearers.insert(name.to_owned(), index.manifests.len()) {
+                index.manifests[earlier].unname();
+            }
+            index.manifests.push(named(&entry, name));
+        }
         if index.manifests.len() == before {
             index.manifests.push(entry);
         }
@@ -71,67 +54,68 @@ pub(super) fn read(entries: &Entries<'_>, options: &LoadOptions<'_>) -> Result<(
     Ok((index, blobs))
 }
 
-/// Returns the names of an image, each once.
-fn names(repo_tags: Vec<String>) -> Vec<String> {
-    let mut seen = HashSet::new();
-    repo_tags.into_iter().filter(|name| is_name(name) && seen.insert(name.clone())).collect()
+/// Returns an entry with a name.
+pub(super) fn named(entry: &Descriptor, name: &str) -> Descriptor {
+    let annotations = Some(Annotations::from([(REF_NAME.to_owned(), name.to_owned())]));
+    Descriptor { annotations, ..entry.clone() }
 }
 
-fn listed(entries: &Entries<'_>) -> Result<Vec<Listed>> {
-    let says = |reason: String| not_an_archive(entries.path, format!("{MANIFEST_FILE} {reason}"));
-    let content =
-        entries.read(MANIFEST_FILE, ARCHIVE_DOCUMENT_LIMIT)?.ok_or_else(|| says("is a link to nothing".into()))?;
-    match oci::from_json::<Option<Vec<Listed>>>(&content) {
-        Ok(Some(images)) if is_crowded(&images, content.len()) => {
-            Err(says("lists too many images and names for its size".into()))
-        }
-        Ok(Some(images)) if !images.is_empty() => Ok(images),
-        Ok(Some(_)) => Err(says("lists no image".into())),
-        Ok(None) => Err(says("is null, not a list of images".into())),
-        Err(error) => Err(says(format!("is not a list of images: {error}"))),
+/// The files that `manifest.json` names. What several images have is read once.
+pub(super) struct Saved<'a> {
+    entries: &'a Entries<'a>,
+    options: &'a LoadOptions<'a>,
+    configs: HashMap<Span, Arc<Config>>,
+    layers: HashMap<Span, (Descriptor, Content)>,
+    diff_ids: HashMap<(Span, Algorithm), Digest>,
+}
+
+/// The config of an image.
+pub(super) struct Config {
+    pub(super) digest: Digest,
+    content: Content,
+    /// The diff_ids and the platform, or why there are none.
+    said: Result<(Vec<Digest>, Option<Platform>), String>,
+}
+
+impl Config {
+    /// Returns the diff_ids, if it says any.
+    pub(super) fn diff_ids(&self) -> Option<&[Digest]> {
+        self.said.as_ref().ok().map(|(diff_ids, _)| diff_ids.as_slice())
+    }
+
+    /// Returns the diff_ids and the platform.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::MalformedDocument`].
+    fn said(&self) -> Result<&(Vec<Digest>, Option<Platform>)> {
+        self.said.as_ref().map_err(|reason| Error::MalformedDocument {
+            digest: self.digest.clone(),
+            kind: "image config",
+            reason: Reason::new(reason.clone()),
+        })
     }
 }
 
-/// Tells whether a `manifest.json` has more images and names than can be kept in memory for its size: each becomes an entry, and
-/// each layer a descriptor.
-fn is_crowded(images: &[Listed], size: usize) -> bool {
-    const ENTRY: usize = 1500;
-    const LAYER: usize = 500;
-    const TIMES: usize = 6;
-    const ALLOWANCE: usize = 32 << 20;
-    let becomes = |image: &Listed| {
-        let names = image.repo_tags.as_ref().map_or(0, Vec::len);
-        let layers = image.layers.as_ref().map_or(0, Vec::len);
-        (names + 1) * ENTRY + layers * LAYER
-    };
-    images.iter().map(becomes).sum::<usize>() > size * TIMES + ALLOWANCE
-}
+impl<'a> Saved<'a> {
+    pub(super) fn new(entries: &'a Entries<'a>, options: &'a LoadOptions<'a>) -> Self {
+        Self { entries, options, configs: HashMap::new(), layers: HashMap::new(), diff_ids: HashMap::new() }
+    }
 
-/// The layers of all images.
-struct Layers {
-    /// Which layer a name is that of.
-    names: HashMap<String, usize>,
-    layers: Vec<(Descriptor, Content)>,
-    /// How much those may decompress to that are compressed.
-    bounds: Bounds,
-}
-
-impl Layers {
-    /// Computes the digests, of several layers at once.
-    fn read(entries: &Entries<'_>, images: &[Listed], options: &LoadOptions<'_>) -> Result<Self> {
-        let mut contents: Vec<(&str, Content)> = Vec::new();
-        let mut names = HashMap::new();
-        let mut seen = HashMap::new();
-        for name in images.iter().flat_map(|image| image.layers.iter().flatten()) {
-            let content = file(entries, name)?;
-            let at = *seen.entry(entries.span(&normal(name))).or_insert_with(|| {
-                contents.push((name, content));
-                contents.len() - 1
-            });
-            names.insert(name.clone(), at);
+    /// Computes the digests of the layers of some images, of several layers at once.
+    pub(super) fn read_layers<'i>(&mut self, images: impl IntoIterator<Item = &'i Listed>) -> Result<()> {
+        let mut contents: Vec<(&str, Span)> = Vec::new();
+        let mut seen: HashSet<Span> = self.layers.keys().copied().collect();
+        for name in images.into_iter().flat_map(|image| &image.layers) {
+            let span = self.span(name)?;
+            if seen.insert(span) {
+                contents.push((name, span));
+            }
         }
-        let layers = map_bounded(&contents, cores(), |(name, content)| {
-            let looked_at = look_at(content, Algorithm::Sha256, options.progress);
+        let (entries, progress) = (self.entries, self.options.progress);
+        let layers = map_bounded(&contents, cores(), |(name, span)| {
+            let content = entries.content(*span);
+            let looked_at = look_at(&content, Algorithm::Sha256, progress);
             let (digest, encoding) = looked_at.map_err(Error::io("read", entries.path))?;
             let encoding = match encoding {
                 Encoding::Identity => LayerEncoding::Tar,
@@ -142,90 +126,133 @@ impl Layers {
                     return Err(entries.not_safe(name, reason));
                 }
             };
-            Ok((Descriptor::new(MediaType::layer(encoding), digest, content.size()), content.clone()))
+            Ok((Descriptor::new(MediaType::layer(encoding), digest, content.size()), content))
         })?;
-        Ok(Self { names, layers, bounds: options.bounds })
+        self.layers.extend(contents.into_iter().map(|(_, span)| span).zip(layers));
+        Ok(())
     }
 
-    /// Returns the digest of a layer without its compression.
-    fn diff_id(&self, content: &Content, encoding: Encoding, algorithm: Algorithm) -> std::io::Result<Digest> {
-        let stream = BufReader::with_capacity(BUFFER, content.reader());
-        let mut reader = bounded_decoder(encoding, stream, Some(content.size()), self.bounds)?;
-        let mut hasher = Hasher::new(algorithm);
-        let mut buffer = vec![0; BUFFER];
-        loop {
-            match reader.read(&mut buffer)? {
-                0 => return Ok(hasher.finish()),
-                read => hasher.update(&buffer[..read]),
+    /// Finds a file that `manifest.json` names.
+    fn span(&self, name: &str) -> Result<Span> {
+        let found = normal(name);
+        self.entries.span(&found).ok_or_else(|| match self.entries.dangling(&found) {
+            Some(dangling) => dangling,
+            None => {
+                let name = name.escape_debug();
+                not_an_archive(self.entries.path, format!("{MANIFEST_FILE} refers to '{name}', which does not exist"))
             }
+        })
+    }
+
+    /// Reads a config.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NotAnArchive`] if it is not there; [`Error::TooLarge`]; [`Error::Io`].
+    pub(super) fn config(&mut self, name: &str) -> Result<Arc<Config>> {
+        let span = self.span(name)?;
+        if let Some(known) = self.configs.get(&span) {
+            return Ok(Arc::clone(known));
         }
+        let bytes = self.entries.read(&normal(name), DOCUMENT_BLOB_LIMIT)?.unwrap_or_default();
+        let parsed = oci::from_json::<ImageConfig>(&bytes);
+        let config = Arc::new(Config {
+            digest: Digest::sha256_of(&bytes),
+            content: self.entries.content(span),
+            said: parsed
+                .map(|config| {
+                    let platform = config.platform();
+                    (config.rootfs.diff_ids, platform)
+                })
+                .map_err(|error| error.to_string()),
+        });
+        self.configs.insert(span, Arc::clone(&config));
+        Ok(config)
+    }
+
+    /// Returns the digest of a layer without its compression, which is read once.
+    pub(super) fn diff_id(&mut self, name: &str, span: Span, algorithm: Algorithm) -> Result<Digest> {
+        if let Some(known) = self.diff_ids.get(&(span, algorithm)) {
+            return Ok(known.clone());
+        }
+        let content = self.entries.content(span);
+        let mut head = [0; 16];
+        let read = content.read_at(&mut head, 0).map_err(Error::io("read", self.entries.path))?;
+        let encoding = Encoding::of(&head[..read]);
+        let computed = decompressed_digest(&content, encoding, algorithm, self.options);
+        let digest = computed.map_err(|error| {
+            self.entries.not_safe(name, format!("is not a sound {} stream: {error}", encoding.name()))
+        })?;
+        self.diff_ids.insert((span, algorithm), digest.clone());
+        Ok(digest)
     }
 
     /// Returns a layer, which must be what the config says.
-    fn get(&self, entries: &Entries<'_>, name: &str, diff_id: &Digest) -> Result<Descriptor> {
-        let (layer, content) = &self.layers[self.names[name]];
-        let encoding = match layer.media_type.layer_encoding() {
-            Some(LayerEncoding::Gzip) => Encoding::Gzip,
-            Some(LayerEncoding::Zstd) => Encoding::Zstd,
-            _ => Encoding::Identity,
-        };
-        if encoding == Encoding::Identity && layer.digest == *diff_id {
-            return Ok(layer.clone());
+    fn layer(&mut self, name: &str, diff_id: &Digest, blobs: &mut Blobs) -> Result<Descriptor> {
+        let span = self.span(name)?;
+        let (layer, content) = self.layers[&span].clone();
+        blobs.insert(layer.digest.clone(), content);
+        if layer.media_type.layer_encoding() == Some(LayerEncoding::Tar) && layer.digest == *diff_id {
+            return Ok(layer);
         }
         let algorithm = diff_id.algorithm();
         let algorithm = algorithm.ok_or_else(|| Error::UnsupportedAlgorithm { digest: diff_id.clone() })?;
-        let actual = self
-            .diff_id(content, encoding, algorithm)
-            .map_err(|error| entries.not_safe(name, format!("is not a sound {} stream: {error}", encoding.name())))?;
+        let actual = self.diff_id(name, span, algorithm)?;
         if actual != *diff_id {
             let reason = format!("is not the layer that the config says: expected {diff_id}, got {actual}");
-            return Err(entries.not_safe(name, reason));
+            return Err(self.entries.not_safe(name, reason));
         }
-        Ok(layer.clone())
+        Ok(layer)
+    }
+
+    /// Makes the manifest of an image whose layers were read, and returns an entry for it; it, the config and the layers are
+    /// added to some blobs.
+    pub(super) fn convert(&mut self, image: &Listed, blobs: &mut Blobs) -> Result<Descriptor> {
+        let config = self.config(&image.config)?;
+        let (diff_ids, platform) = config.said()?;
+        if image.layers.len() != diff_ids.len() {
+            let (of, name) = (image.layers.len(), image.config.escape_debug());
+            let reason = format!("{MANIFEST_FILE} lists {of} layers for '{name}', which has {}", diff_ids.len());
+            return Err(not_an_archive(self.entries.path, reason));
+        }
+        let layers = image.layers.iter().zip(diff_ids).map(|(name, diff_id)| self.layer(name, diff_id, blobs));
+        let manifest = Manifest {
+            schema_version: 2,
+            media_type: Some(MediaType::manifest()),
+            artifact_type: None,
+            config: Descriptor::new(MediaType::config(), config.digest.clone(), config.content.size()),
+            layers: layers.collect::<Result<_>>()?,
+            subject: None,
+            annotations: None,
+            extra: UnknownFields::new(),
+        };
+        let manifest = oci::to_blob(&manifest);
+        let digest = Digest::sha256_of(&manifest);
+        let mut entry = Descriptor::new(MediaType::manifest(), digest.clone(), manifest.len() as u64);
+        entry.platform = platform.clone();
+        blobs.insert(digest, Content::in_memory(manifest));
+        blobs.insert(config.digest.clone(), config.content.clone());
+        Ok(entry)
     }
 }
 
-/// Makes the manifest of an image, and returns what leads to it, with it and the config.
-fn convert(entries: &Entries<'_>, image: &Listed, layers: &Layers) -> Result<(Descriptor, [(Digest, Content); 2])> {
-    let content = file(entries, &image.config)?;
-    let config = entries.read(&normal(&image.config), DOCUMENT_BLOB_LIMIT)?.unwrap_or_default();
-    let config_digest = Digest::sha256_of(&config);
-    let parsed: ImageConfig = oci::from_json(&config).map_err(|error| Error::MalformedDocument {
-        digest: config_digest.clone(),
-        kind: "image config",
-        reason: Reason::from(error),
-    })?;
-    let names = image.layers.as_deref().unwrap_or_default();
-    let diff_ids = &parsed.rootfs.diff_ids;
-    if names.len() != diff_ids.len() {
-        let (of, config) = (names.len(), image.config.escape_debug());
-        let reason = format!("{MANIFEST_FILE} lists {of} layers for '{config}', which has {}", diff_ids.len());
-        return Err(not_an_archive(entries.path, reason));
+/// Returns the digest of a layer without its compression.
+fn decompressed_digest(
+    content: &Content,
+    encoding: Encoding,
+    algorithm: Algorithm,
+    options: &LoadOptions<'_>,
+) -> std::io::Result<Digest> {
+    let stream = BufReader::with_capacity(BUFFER, content.reader());
+    let mut reader = bounded_decoder(encoding, stream, Some(content.size()), options.bounds)?;
+    let mut hasher = Hasher::new(algorithm);
+    let mut buffer = vec![0; BUFFER];
+    loop {
+        match reader.read(&mut buffer)? {
+            0 => return Ok(hasher.finish()),
+            read => hasher.update(&buffer[..read]),
+        }
     }
-    let layers = names.iter().zip(diff_ids).map(|(name, diff_id)| layers.get(entries, name, diff_id));
-    let manifest = Manifest {
-        schema_version: 2,
-        media_type: Some(MediaType::manifest()),
-        artifact_type: None,
-        config: Descriptor::new(MediaType::config(), config_digest.clone(), content.size()),
-        layers: layers.collect::<Result<_>>()?,
-        subject: None,
-        annotations: None,
-        extra: UnknownFields::new(),
-    };
-    let manifest = oci::to_blob(&manifest);
-    let digest = Digest::sha256_of(&manifest);
-    let mut entry = Descriptor::new(MediaType::manifest(), digest.clone(), manifest.len() as u64);
-    entry.platform = parsed.platform();
-    Ok((entry, [(digest, Content::in_memory(manifest)), (config_digest, content)]))
-}
-
-/// Finds a file that `manifest.json` names.
-fn file(entries: &Entries<'_>, name: &str) -> Result<Content> {
-    entries.file(&normal(name)).ok_or_else(|| {
-        let name = name.escape_debug();
-        not_an_archive(entries.path, format!("{MANIFEST_FILE} refers to '{name}', which does not exist"))
-    })
 }
 
 /// Reads a layer, and tells its digest and how it is compressed.

@@ -32,10 +32,8 @@ pub(super) struct Entries<'a> {
     pub(super) path: &'a Path,
     content: &'a Content,
     files: HashMap<String, Span>,
-    /// What links lead to.
+    /// The targets of links; when links are settled, of those that lead to no file.
     links: HashMap<String, String>,
-    /// The first link, and what kind it is.
-    first_link: Option<(String, &'static str)>,
 }
 
 /// The bytes of a file.
@@ -63,20 +61,17 @@ impl<'a> Entries<'a> {
     /// [`Error::NotAnArchive`]; [`Error::UnsafeEntry`]; [`Error::Io`].
     pub(super) fn find(path: &'a Path, content: &'a Content) -> Result<Self> {
         let files = HashMap::new();
-        let mut entries = Self { path, content, files, links: HashMap::new(), first_link: None };
+        let mut entries = Self { path, content, files, links: HashMap::new() };
         Walk { entries: &mut entries, at: 0, last: String::new(), names: 0 }.run()?;
         Ok(entries)
     }
 
-    /// Resolves links if they may be there, within the archive; otherwise there must be none.
+    /// Resolves links to other entries. Those that lead to no file are errors where they are asked for.
     ///
     /// # Errors
     ///
     /// [`Error::UnsafeEntry`].
-    pub(super) fn settle_links(&mut self, are_allowed: bool) -> Result<()> {
-        if let Some((name, kind)) = self.first_link.take().filter(|_| !are_allowed) {
-            return Err(self.not_safe(&name, format!("is {kind}")));
-        }
+    pub(super) fn settle_links(&mut self) -> Result<()> {
         let mut resolved = Vec::new();
         for name in self.links.keys() {
             let (mut end, mut steps) = (name, 0);
@@ -87,12 +82,27 @@ impl<'a> Entries<'a> {
                     return Err(self.not_safe(name, "is a link that leads in a circle, or over too many others"));
                 }
             }
-            // What leads to nothing is missing where it is asked for.
             resolved.extend(self.files.get(end).map(|span| (name.clone(), *span)));
         }
-        self.links.clear();
-        self.files.extend(resolved);
+        for (name, span) in resolved {
+            self.links.remove(&name);
+            self.files.insert(name, span);
+        }
         Ok(())
+    }
+
+    /// Returns the error for a name that is a link to no file; `None` if it is none.
+    pub(super) fn dangling(&self, name: &str) -> Option<Error> {
+        let target = self.links.get(name)?;
+        Some(self.not_safe(
+            name,
+            format!("is a dangling link: '{}' is no file in the archive", shown(target).escape_debug()),
+        ))
+    }
+
+    /// Returns the names of the links that lead to no file, in no order.
+    pub(super) fn dangling_names(&self) -> impl Iterator<Item = &str> {
+        self.links.keys().map(String::as_str)
     }
 
     /// Tells whether there is a file, or a link, of a name.
@@ -102,7 +112,12 @@ impl<'a> Entries<'a> {
 
     /// Returns the content of a file.
     pub(super) fn file(&self, name: &str) -> Option<Content> {
-        self.span(name).map(|span| self.content.part(span.offset, span.size))
+        self.span(name).map(|span| self.content(span))
+    }
+
+    /// Returns the content of a file that was found.
+    pub(super) fn content(&self, span: Span) -> Content {
+        self.content.part(span.offset, span.size)
     }
 
     /// Returns where the content of a file is. What links lead to is one file.
@@ -305,7 +320,6 @@ impl Walk<'_, '_> {
     /// Takes a link. Its size says nothing.
     fn link(&mut self, name: Option<String>, given: &str, target: &[u8], is_symlink: bool) -> Result<()> {
         let kind = if is_symlink { "a symbolic link" } else { "a hard link" };
-        self.entries.first_link.get_or_insert_with(|| (given.to_owned(), kind));
         let Some(name) = name else { return Ok(()) };
         let directory = if is_symlink { name.rsplit_once('/').map_or("", |(directory, _)| directory) } else { "" };
         let Some(target) = target_of(directory, target) else {

@@ -2,14 +2,17 @@
 //!
 //! Nothing is unpacked. `plain` finds the bytes of the tar: in the archive itself, in memory, or in a temporary file.
 //! `entries` finds what is where in them, and refuses what is not safe, before anything is used. `oci` reads what it found as
-//! a layout, `docker` turns what older programs write into one. What comes of it is a [`View`].
+//! a layout, `docker` turns what `listed` finds in `manifest.json`, which older programs write, into one, and `union` puts the
+//! two together where both are there. What comes of it is a [`View`].
 
 mod dir_image;
 mod docker;
 mod entries;
+mod listed;
 mod names;
 mod oci;
 mod plain;
+mod union;
 
 use std::fmt;
 use std::io::Read;
@@ -124,14 +127,18 @@ impl Archive {
         let Plain { content, spilled } = plain;
         let mut entries = Entries::find(path, &content)?;
         let is_docker = entries.has(MANIFEST_FILE);
-        entries.settle_links(is_docker)?;
+        entries.settle_links()?;
         // What Docker writes today is both; for an image without a name it lists nothing in the index.
         let layout = if is_docker && !oci::is_one(&entries) { None } else { Some(oci::read(&entries)?) };
-        let (index, blobs) = match layout {
-            Some((index, blobs)) if !is_docker || !index.manifests.is_empty() => (index, blobs),
-            _ => docker::read(&entries, options)?,
+        let (index, blobs, has_both) = match layout {
+            Some((index, blobs)) if !is_docker || !index.manifests.is_empty() => (index, blobs, is_docker),
+            _ => {
+                let (index, blobs) = docker::read(&entries, options)?;
+                (index, blobs, false)
+            }
         };
-        Ok(Self { view: View::new(index, Source::Blobs(blobs, spilled), path.to_owned()) })
+        let view = View::new(index, Source::Blobs(blobs, spilled), path.to_owned());
+        Ok(Self { view: if has_both { union::unite(view, &entries, options)? } else { view } })
     }
 
     /// Returns the archive as a view.

@@ -23,8 +23,13 @@ pub(super) fn is_one(entries: &Entries<'_>) -> bool {
 /// [`Error::TooLarge`]; [`Error::Io`].
 pub(super) fn read(entries: &Entries<'_>) -> Result<(Index, HashMap<Digest, Content>)> {
     let path = entries.path;
+    // The first by name, so that it is the same each time.
+    let is_asked_for = |name: &&str| [MARKER_FILE, INDEX_FILE].contains(name) || digest_of(name).is_some();
+    if let Some(dangling) = entries.dangling_names().filter(is_asked_for).min() {
+        return Err(entries.dangling(dangling).expect("it is a link"));
+    }
     let Some(marker) = entries.read(MARKER_FILE, MARKER_LIMIT)? else {
-        return Err(not_an_archive(path, why_not(entries)));
+        return Err(why_not(entries));
     };
     check_version(&marker, path)?;
     let malformed = |reason| Error::MalformedIndex { path: path.to_owned(), reason };
@@ -36,23 +41,27 @@ pub(super) fn read(entries: &Entries<'_>) -> Result<(Index, HashMap<Digest, Cont
 }
 
 /// Returns the digest that the name of a blob says; other files are nobody's.
-fn digest_of(name: &str) -> Option<Digest> {
+pub(super) fn digest_of(name: &str) -> Option<Digest> {
     let (algorithm, encoded) = name.strip_prefix(BLOBS_DIRECTORY)?.strip_prefix('/')?.split_once('/')?;
     format!("{algorithm}:{encoded}").parse().ok()
 }
 
 /// Says why there is no layout.
-fn why_not(entries: &Entries<'_>) -> String {
+fn why_not(entries: &Entries<'_>) -> Error {
+    let path = entries.path;
     if entries.has(INDEX_FILE) {
-        return format!("it has {INDEX_FILE}, but no {MARKER_FILE}");
+        return not_an_archive(path, format!("it has {INDEX_FILE}, but no {MARKER_FILE}"));
     }
     if entries.has(REPOSITORIES_FILE) {
-        return format!("it is of a Docker before 1.10: it has {REPOSITORIES_FILE}, but no {MANIFEST_FILE}");
+        let reason = format!("it is of a Docker before 1.10: it has {REPOSITORIES_FILE}, but no {MANIFEST_FILE}");
+        return not_an_archive(path, reason);
     }
     let suffix = format!("/{MARKER_FILE}");
     let directory = entries.names().filter_map(|name| name.strip_suffix(&suffix)).min();
     match directory {
-        Some(directory) => format!("its layout is not at its top, but in '{}'", directory.escape_debug()),
-        None => format!("it has neither {MARKER_FILE} nor {MANIFEST_FILE}"),
+        Some(directory) => {
+            not_an_archive(path, format!("its layout is not at its top, but in '{}'", directory.escape_debug()))
+        }
+        None => Error::NoImages { path: path.to_owned() },
     }
 }

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::{LoadOptions, not_an_archive};
-use crate::compress::{BUFFER, Encoding, Sight, bound_of, bounded_decoder, peek};
+use crate::compress::{BUFFER, Encoding, Sight, bound_of, bounded_padded_decoder, peek};
 use crate::fs::TempDirectory;
 use crate::layout::error::{Error, Result};
 use crate::layout::input::open_input;
@@ -15,6 +15,9 @@ use crate::layout::view::Content;
 
 /// How many bytes are read at a time.
 const PIECE: usize = 1024 * 1024;
+
+/// What a tar ends with.
+const END: [u8; 1024] = [0; 1024];
 
 /// The name of the copy in its temporary directory.
 pub(in crate::layout) const COPY: &str = "archive.tar";
@@ -65,7 +68,7 @@ impl Plain {
             None => Error::CorruptStream { path: path.to_owned(), encoding, source },
         };
         let source = BufReader::with_capacity(BUFFER, source);
-        let copied = bounded_decoder(encoding, source, size, options.bounds)
+        let copied = bounded_padded_decoder(encoding, source, size, options.bounds)
             .map_err(&broken)
             .and_then(|mut stream| Self::keep(|buffer| read(&mut stream, buffer).map_err(&broken), options));
         // What the decompressor says when its input fails is not the cause.
@@ -88,6 +91,11 @@ impl Plain {
             }
             memory.extend_from_slice(&buffer[..read]);
             length += read as u64;
+            // That is the end of a tar: there is nothing in it, however many zeros follow.
+            if memory.len() >= END.len() && memory[..END.len()] == END {
+                memory.truncate(END.len());
+                return Ok(Self { content: Content::in_memory(memory), spilled: None });
+            }
         }
         let parent = options.spill_directory.clone().unwrap_or_else(std::env::temp_dir);
         let failed = || Error::io("write to", &parent);

@@ -1,12 +1,14 @@
 //! What makes an archive one that Docker reads: `manifest.json`, which says of each image what it is called, its config and
 //! its layers. The files are those of the layout, so that everything is in the archive once.
 
+use std::collections::{HashMap, HashSet};
+
 use serde::Serialize;
 
 use crate::layout::error::{Error, Reason, Result};
 use crate::layout::handle::BLOBS_DIRECTORY;
 use crate::layout::view::View;
-use crate::layout::walk::Documents;
+use crate::layout::walk::{Document, Documents, read_entry};
 use crate::oci::{self, Descriptor, Digest, IMAGE_NAME, Index, LayerEncoding, Manifest, WholeName};
 
 /// The file that describes the images of a Docker archive.
@@ -21,9 +23,49 @@ struct Image {
     layers: Vec<String>,
 }
 
+impl View {
+    /// Keeps the entries that a Docker archive can hold, which are images, and returns the others: artifacts, and content that
+    /// is no document. Indexes stay, and so does everything if there is no image: the export says why it cannot hold those.
+    ///
+    /// # Errors
+    ///
+    /// What keeps a document from being read.
+    pub fn images_for_docker(&self) -> Result<(Self, Vec<Descriptor>)> {
+        let mut others = Vec::new();
+        let mut kept = Vec::new();
+        let mut known: HashMap<Digest, bool> = HashMap::new();
+        for entry in &self.index().manifests {
+            let is_kept = match known.get(&entry.digest) {
+                Some(known) => *known,
+                None => entry.is_index() || is_image(self, entry)?,
+            };
+            known.insert(entry.digest.clone(), is_kept);
+            if is_kept { &mut kept } else { &mut others }.push(entry.clone());
+        }
+        if kept.is_empty() {
+            return Ok((self.clone(), Vec::new()));
+        }
+        Ok((self.with_index(Index { manifests: kept, ..self.index().clone() }), others))
+    }
+}
+
+/// Returns whether an entry is an image. What is missing is an error where it is asked for.
+fn is_image(view: &View, entry: &Descriptor) -> Result<bool> {
+    match read_entry(view, entry, None) {
+        Ok(Some(Document::Manifest(manifest))) => Ok(manifest.config.media_type.is_image_config()),
+        Ok(document) => Ok(matches!(document, Some(Document::Index(_)))),
+        Err(Error::MissingBlob { .. }) => Ok(true),
+        Err(error) => Err(error),
+    }
+}
+
 /// Returns the view with the names that Docker looks for in its index, and its `manifest.json`.
 pub(super) fn describe(view: &View) -> Result<(View, Vec<u8>)> {
-    let mut images: Vec<(Digest, Image)> = Vec::new();
+    let (view, _) = view.images_for_docker()?;
+    let view = &view;
+    let mut images: Vec<Image> = Vec::new();
+    let mut places: HashMap<Digest, usize> = HashMap::new();
+    let mut called: HashSet<(usize, String)> = HashSet::new();
     let mut manifests = view.index().manifests.clone();
     for entry in &mut manifests {
         let tags = entry.repo_tags();
@@ -31,21 +73,21 @@ pub(super) fn describe(view: &View) -> Result<(View, Vec<u8>)> {
             let whole = tags.first().and_then(|tag| WholeName::parse(tag)).map(|whole| whole.full());
             entry.set_name(IMAGE_NAME, whole);
         }
-        let at = match images.iter().position(|(digest, _)| *digest == entry.digest) {
-            Some(at) => at,
+        let at = match places.get(&entry.digest) {
+            Some(at) => *at,
             None => {
-                images.push((entry.digest.clone(), image(view, entry)?));
+                places.insert(entry.digest.clone(), images.len());
+                images.push(image(view, entry)?);
                 images.len() - 1
             }
         };
         for tag in tags {
-            let known = images[at].1.repo_tags.get_or_insert_default();
-            if !known.iter().any(|other| WholeName::parse(other) == WholeName::parse(&tag)) {
-                known.push(tag);
+            let full = WholeName::parse(&tag).map_or_else(|| tag.clone(), |whole| whole.full());
+            if called.insert((at, full)) {
+                images[at].repo_tags.get_or_insert_default().push(tag);
             }
         }
     }
-    let images: Vec<_> = images.into_iter().map(|(_, image)| image).collect();
     let content = crate::json::to_compact(&images);
     Ok((view.with_index(Index { manifests, ..view.index().clone() }), content))
 }
@@ -57,6 +99,9 @@ fn image(view: &View, entry: &Descriptor) -> Result<Image> {
     if entry.is_index() {
         let name = entry.names().next().unwrap_or(digest.as_str()).escape_debug();
         return cannot(format!("the index {name}: it has images for several platforms; choose one with --platform"));
+    }
+    if !entry.media_type.is_manifest() && !is_image(view, entry)? {
+        return cannot(format!("{digest}: it is no image, but {}", entry.media_type));
     }
     let content = view.read(digest, "index.json")?;
     let manifest: Manifest = match oci::from_json(&content) {

@@ -260,6 +260,10 @@ impl Resolver<'_> {
                 if is_meant(&visit.entry.digest) && is_new {
                     candidates.push(visit.entry);
                 }
+                // No more are named.
+                if candidates.len() == NAMED_CANDIDATES {
+                    break;
+                }
             }
         }
         if candidates.len() > 1 {

@@ -1,12 +1,13 @@
 //! What the index of a view reaches: everything that an export holds, in its order.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 
 use super::{Content, View};
 use crate::layout::document::INDEX_FILE;
 use crate::layout::error::{Error, Result};
 use crate::layout::registry::not_stored;
-use crate::layout::walk::{Document, Reach, read_entry, walk};
+use crate::layout::walk::{Document, Reach, Role, read_entry, walk};
 use crate::oci::{Descriptor, Digest, embedded};
 
 /// A blob that the index reaches.
@@ -33,39 +34,45 @@ impl Missing {
     pub(super) fn of_listed(self, referrer: &str) -> Self {
         if self == Self::LeftOut && referrer != INDEX_FILE { Self::Fine } else { self }
     }
+
+    /// Returns whether the blob of a descriptor must be there.
+    fn is_an_error_for(self, descriptor: &Descriptor) -> bool {
+        match self {
+            Self::Error => true,
+            Self::LeftOut => !is_elsewhere(descriptor),
+            Self::Fine => false,
+        }
+    }
 }
 
 impl View {
     /// Returns what the index reaches, depth first and each digest once: of an index its manifests in order; of a manifest
-    /// its config, then its layers. Subjects are not followed.
+    /// its config, then its layers. Subjects are not followed. Every descriptor is checked, also those of a digest that was
+    /// reached before, and a digest that is reached in several roles is followed in each.
     ///
     /// # Errors
     ///
     /// [`Error::MissingBlob`], with what refers to it; [`Error::SizeMismatch`]; what keeps a document from being read.
     pub(in crate::layout) fn reached(&self, missing: Missing) -> Result<Vec<Reached>> {
-        let mut reached = Vec::new();
-        let mut seen: HashSet<Digest> = HashSet::new();
-        let entry = |descriptor: &Descriptor| (descriptor.clone(), INDEX_FILE.to_owned(), true);
-        let mut stack: Vec<_> = self.index.manifests.iter().rev().map(entry).collect();
+        let mut blobs = ReachedBlobs::default();
+        let mut followed: HashSet<(Digest, Role)> = HashSet::new();
+        let entry = |descriptor: &Descriptor| (descriptor.clone(), INDEX_FILE.into(), true);
+        let mut stack: Vec<(Descriptor, Arc<str>, bool)> = self.index.manifests.iter().rev().map(entry).collect();
         while let Some((descriptor, referrer, is_entry)) = stack.pop() {
-            if !seen.insert(descriptor.digest.clone()) {
-                continue;
-            }
             let missing = if is_entry { missing.of_listed(&referrer) } else { missing };
-            let content = self.reach(&descriptor, &referrer, missing)?;
-            let is_document = is_entry || Document::is_one(&descriptor.media_type);
-            if is_document
-                && content.is_some()
+            let role = Role::of_part(&descriptor, is_entry);
+            if blobs.note(self, &descriptor, &referrer, missing)?
+                && role != Role::Blob
+                && followed.insert((descriptor.digest.clone(), role))
                 && let Some(document) = read_entry(self, &descriptor, None)?
             {
                 let are_entries = matches!(document, Document::Index(_));
-                let digest = descriptor.digest.to_string();
+                let digest: Arc<str> = descriptor.digest.as_str().into();
                 let parts = document.parts().into_iter().rev();
-                stack.extend(parts.map(|part| (part.clone(), digest.clone(), are_entries)));
+                stack.extend(parts.map(|part| (part.clone(), Arc::clone(&digest), are_entries)));
             }
-            reached.push(Reached { descriptor, is_there: content.is_some() });
         }
-        Ok(reached)
+        blobs.finish()
     }
 
     /// Names a manifest that a nested index lists and that is not there by the platform that it is for.
@@ -90,21 +97,80 @@ impl View {
 
     /// Finds a blob: among the blobs, or in its descriptor.
     pub(super) fn reach(&self, descriptor: &Descriptor, referrer: &str, missing: Missing) -> Result<Option<Content>> {
-        let Descriptor { digest, size, .. } = descriptor;
+        let digest = &descriptor.digest;
         let found = match self.content(digest)? {
             Some(content) => Some(content),
             None => descriptor.data.as_deref().and_then(embedded).map(Content::in_memory),
         };
         match found {
-            Some(content) if content.size() != *size => {
-                Err(Error::SizeMismatch { digest: digest.clone(), expected: *size, actual: content.size() })
-            }
-            None if missing == Missing::Error || missing == Missing::LeftOut && !is_elsewhere(descriptor) => {
-                Err(self.missing(digest, referrer))
-            }
-            found => Ok(found),
+            Some(content) => check_size(descriptor, content.size()).map(|()| Some(content)),
+            None if missing.is_an_error_for(descriptor) => Err(self.missing(digest, referrer)),
+            None => Ok(None),
         }
     }
+}
+
+/// The blobs that a walk reached, each once.
+#[derive(Default)]
+struct ReachedBlobs {
+    reached: Vec<Reached>,
+    /// Where a digest is in `reached`, and the size of the blob if it is there.
+    places: HashMap<Digest, (usize, Option<u64>)>,
+    /// Descriptors whose blob must be there and is not; a later descriptor may carry it.
+    missed: Vec<(usize, Error)>,
+}
+
+impl ReachedBlobs {
+    /// Notes a descriptor, and returns whether its blob is there.
+    fn note(&mut self, view: &View, descriptor: &Descriptor, referrer: &str, missing: Missing) -> Result<bool> {
+        let digest = &descriptor.digest;
+        let known = self.places.get(digest).copied();
+        let size = match known {
+            Some((_, Some(size))) => {
+                check_size(descriptor, size)?;
+                return Ok(true);
+            }
+            // It is not among the blobs, but may be in this descriptor.
+            Some((_, None)) if descriptor.data.is_none() => None,
+            _ => view.reach(descriptor, referrer, Missing::Fine)?.map(|content| content.size()),
+        };
+        let place = known.map_or(self.reached.len(), |(place, _)| place);
+        if known.is_none() || size.is_some() {
+            let found = Reached { descriptor: descriptor.clone(), is_there: size.is_some() };
+            if known.is_none() {
+                self.reached.push(found)
+            } else {
+                self.reached[place] = found
+            }
+            self.places.insert(digest.clone(), (place, size));
+        }
+        if size.is_none() && missing.is_an_error_for(descriptor) {
+            self.missed.push((place, view.missing(digest, referrer)));
+        }
+        Ok(size.is_some())
+    }
+
+    /// Returns the blobs.
+    ///
+    /// # Errors
+    ///
+    /// The first [`Error::MissingBlob`].
+    fn finish(self) -> Result<Vec<Reached>> {
+        let Self { reached, missed, .. } = self;
+        match missed.into_iter().find(|(place, _)| !reached[*place].is_there) {
+            Some((_, error)) => Err(error),
+            None => Ok(reached),
+        }
+    }
+}
+
+/// Checks that a blob has the size that a descriptor says.
+fn check_size(descriptor: &Descriptor, actual: u64) -> Result<()> {
+    let Descriptor { digest, size, .. } = descriptor;
+    if actual == *size {
+        return Ok(());
+    }
+    Err(Error::SizeMismatch { digest: digest.clone(), expected: *size, actual })
 }
 
 /// Tells whether a blob is to be had from somewhere else.

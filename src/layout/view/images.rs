@@ -9,8 +9,11 @@ use super::contents::Missing;
 use super::{Content, ContentReader, View};
 use crate::layout::error::{Error, Result};
 use crate::layout::registry::{is_stored, platform_of};
-use crate::layout::walk::{Document, Reach, read_described, walk};
-use crate::oci::{Annotations, Descriptor, Digest, Hasher, Manifest, Platform};
+use crate::layout::walk::{Document, Reach, Role, read_described, walk};
+use crate::oci::{Annotations, Descriptor, Digest, Hasher, ImageConfig, Manifest, Platform, from_json};
+
+/// The configs of images, with the platforms that they say. Images may share their config: it is read and kept once.
+type Configs = HashMap<Digest, (Arc<[u8]>, Option<Platform>)>;
 
 /// An image in a view: its documents, and its layers, which are read when somebody wants them.
 #[derive(Clone, Debug)]
@@ -64,16 +67,18 @@ impl View {
     pub fn images(&self) -> Result<Vec<ArchiveImage>> {
         let mut images = Vec::new();
         let mut missing = None;
-        let mut seen: HashSet<Digest> = HashSet::new();
-        // Images may share their config: it is kept once.
-        let mut configs: HashMap<Digest, Arc<[u8]>> = HashMap::new();
+        let mut seen: HashSet<(Digest, Role)> = HashSet::new();
+        let mut shown: HashSet<Digest> = HashSet::new();
+        let mut configs = Configs::new();
         let mut stack: Vec<(Descriptor, Option<Digest>)> =
             self.index().manifests.iter().rev().map(|entry| (entry.clone(), None)).collect();
         while let Some((entry, referrer)) = stack.pop() {
-            if entry.is_attestation() || !seen.insert(entry.digest.clone()) {
+            if entry.is_attestation() {
                 continue;
             }
-            let listed = self.read_listed(&entry, referrer.as_ref().map_or("index.json", Digest::as_str));
+            let lister = referrer.as_ref().map_or("index.json", Digest::as_str);
+            let is_new = seen.insert((entry.digest.clone(), Role::of_entry(&entry)));
+            let listed = self.read_listed(&entry, lister, is_new);
             let (content, document) = match listed {
                 Ok(Some(listed)) => listed,
                 Ok(None) => continue,
@@ -88,7 +93,7 @@ impl View {
                     let entries = index.manifests.into_iter().rev();
                     stack.extend(entries.map(|part| (part, Some(entry.digest.clone()))));
                 }
-                Document::Manifest(manifest) if manifest.is_image(&entry) => {
+                Document::Manifest(manifest) if manifest.is_image(&entry) && shown.insert(entry.digest.clone()) => {
                     images.push(self.image(entry, content, *manifest, &mut configs)?);
                 }
                 Document::Manifest(_) | Document::Other(_) => {}
@@ -166,9 +171,10 @@ impl View {
         Ok(missing)
     }
 
-    /// Reads a document that an index lists; `None` if it is something else, or is to be had elsewhere.
-    fn read_listed(&self, entry: &Descriptor, referrer: &str) -> Result<Option<(Vec<u8>, Document)>> {
-        if self.reach(entry, referrer, Missing::LeftOut.of_listed(referrer))?.is_none() {
+    /// Reads a document that an index lists, if it is new; `None` if it is something else, or is to be had elsewhere. The
+    /// size is checked in any case.
+    fn read_listed(&self, entry: &Descriptor, referrer: &str, is_new: bool) -> Result<Option<(Vec<u8>, Document)>> {
+        if self.reach(entry, referrer, Missing::LeftOut.of_listed(referrer))?.is_none() || !is_new {
             return Ok(None);
         }
         match read_described(self, entry, referrer) {
@@ -184,26 +190,28 @@ impl View {
         entry: Descriptor,
         content: Vec<u8>,
         manifest: Manifest,
-        configs: &mut HashMap<Digest, Arc<[u8]>>,
+        configs: &mut Configs,
     ) -> Result<ArchiveImage> {
         let digest = entry.digest.clone();
         let Manifest { config, layers, annotations, .. } = manifest;
         self.reach(&config, digest.as_str(), Missing::Error)?;
-        let config_content = match configs.get(&config.digest) {
-            Some(content) => Arc::clone(content),
+        let (config_content, said) = match configs.get(&config.digest) {
+            Some(known) => known.clone(),
             None => {
                 let read = read_described(self, &config, digest.as_str())?;
-                let read: Arc<[u8]> = read.into();
-                configs.insert(config.digest.clone(), Arc::clone(&read));
-                read
+                let parsed = from_json::<ImageConfig>(&read).ok();
+                let known = (read.into(), parsed.and_then(|config| config.platform()));
+                configs.insert(config.digest.clone(), known.clone());
+                known
             }
         };
+        let said = said.filter(|_| entry.media_type.is_manifest());
         for layer in &layers {
             self.reach(layer, digest.as_str(), Missing::LeftOut)?;
         }
         let layer = |descriptor| ImageLayer { descriptor, referrer: digest.clone(), view: self.clone() };
         Ok(ArchiveImage {
-            platform: platform_of(self, &entry),
+            platform: entry.said_platform().cloned().or(said),
             manifest: content.into(),
             manifest_digest: digest.clone(),
             config: config_content,

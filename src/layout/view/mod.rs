@@ -9,10 +9,12 @@ mod contents;
 mod files;
 mod images;
 mod multi_platform;
+mod reading;
+mod rewrite;
 mod select;
 mod store;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -24,12 +26,15 @@ use super::handle::Layout;
 use super::walk::Documents;
 use crate::fs::{TempDirectory, open_regular};
 use crate::oci::{self, Annotations, Descriptor, Digest, Index, MediaType};
+use reading::Origin;
 
 pub(super) use content::read_exact_at;
 pub use content::{Content, ContentReader};
 pub(super) use contents::Missing;
 pub use files::{FileSystem, FileType, Stat};
 pub use images::{ArchiveImage, ImageLayer, LayerReader};
+pub use reading::Reading;
+pub(super) use rewrite::Rewrite;
 pub use select::{Selected, Selection};
 pub use store::ContentStore;
 
@@ -75,6 +80,8 @@ pub use store::ContentStore;
 pub struct View {
     index: Arc<Index>,
     sources: Vec<Arc<Source>>,
+    /// The layout that it shows.
+    origin: Option<Arc<Origin>>,
     /// What it is called where something is wrong with it.
     path: PathBuf,
     /// What documents are called that were made here, where something is wrong with what they refer to.
@@ -112,6 +119,40 @@ impl Source {
     }
 }
 
+/// Entries that differ from each other. Thousands may be of one digest.
+#[derive(Debug, Default)]
+struct DistinctEntries(HashSet<Vec<u8>>);
+
+impl DistinctEntries {
+    /// Adds an entry, and returns whether no equal one was added before.
+    fn insert(&mut self, entry: &Descriptor) -> bool {
+        self.0.insert(oci::to_blob(entry))
+    }
+}
+
+/// Documents that were made, to be added to the blobs of a view together.
+#[derive(Debug, Default)]
+pub(super) struct MadeDocuments {
+    blobs: HashMap<Digest, Content>,
+    /// What they were made of.
+    names: HashMap<Digest, String>,
+}
+
+impl MadeDocuments {
+    /// Adds a document, and returns its digest and size.
+    pub(super) fn add(&mut self, content: Vec<u8>, made_of: &str) -> (Digest, u64) {
+        let (digest, size) = (Digest::sha256_of(&content), content.len() as u64);
+        self.names.insert(digest.clone(), made_of.to_owned());
+        self.insert(digest.clone(), Content::in_memory(content));
+        (digest, size)
+    }
+
+    /// Adds a blob that is known already.
+    pub(super) fn insert(&mut self, digest: Digest, content: Content) {
+        self.blobs.insert(digest, content);
+    }
+}
+
 impl fmt::Debug for View {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("View").field("path", &self.path).field("index", &self.index).finish_non_exhaustive()
@@ -134,15 +175,16 @@ impl View {
     ///
     /// Those of [`Layout::read_index`].
     pub fn of(layout: Layout) -> Result<Self> {
+        let origin = Some(Arc::new(Origin::of(&layout)));
         let index = layout.read_index()?;
         let path = layout.path().to_owned();
-        Ok(Self::new(index, Source::Layout(layout), path))
+        Ok(Self { origin, ..Self::new(index, Source::Layout(layout), path) })
     }
 
     pub(super) fn new(index: Index, source: Source, path: PathBuf) -> Self {
         let own_name = index.own_ref_name().map(str::to_owned);
         let index = Arc::new(index.with_own_names_on_entries());
-        Self { index, sources: vec![Arc::new(source)], path, made: Arc::default(), own_name }
+        Self { index, sources: vec![Arc::new(source)], origin: None, path, made: Arc::default(), own_name }
     }
 
     /// Returns the index.
@@ -172,23 +214,13 @@ impl View {
     /// Shows several views as one: the entries of their indexes in order, equal ones once. The other fields of the indexes,
     /// their annotations among them, are not those of the whole. A blob is read from the first view that has it.
     pub fn join(views: impl IntoIterator<Item = Self>) -> Self {
-        let mut joined = Self {
-            index: Arc::new(Index::empty()),
-            sources: Vec::new(),
-            path: PathBuf::new(),
-            made: Arc::default(),
-            own_name: None,
-        };
+        let mut joined = Self::new(Index::empty(), Source::Blobs(HashMap::new(), None), PathBuf::new());
+        joined.sources.clear();
         let mut index = Index::empty();
-        let mut seen: HashMap<Digest, Vec<usize>> = HashMap::new();
+        let mut distinct = DistinctEntries::default();
         for view in views {
-            for entry in &view.index.manifests {
-                let alike = seen.entry(entry.digest.clone()).or_default();
-                if !alike.iter().any(|at| index.manifests[*at] == *entry) {
-                    alike.push(index.manifests.len());
-                    index.manifests.push(entry.clone());
-                }
-            }
+            let new = view.index.manifests.iter().filter(|entry| distinct.insert(entry));
+            index.manifests.extend(new.cloned());
             joined.sources.extend(view.sources);
             joined.call(view.made.iter().map(|(digest, name)| (digest.clone(), name.clone())));
             if joined.path.as_os_str().is_empty() {
@@ -245,31 +277,21 @@ impl View {
         wrapped
     }
 
-    /// Adds a document to the blobs, and returns its descriptor. What it was made of is what errors call it.
+    /// Adds a document to the blobs, and returns its descriptor. What it was made of is what errors call it. Several are to be
+    /// added at once: each call makes one more place to look for blobs.
     pub(super) fn with_document(&self, media_type: MediaType, content: Vec<u8>, made_of: &str) -> (Self, Descriptor) {
-        let descriptor = Descriptor::new(media_type, Digest::sha256_of(&content), content.len() as u64);
-        let blobs = HashMap::from([(descriptor.digest.clone(), Content::in_memory(content))]);
-        let mut view = self.clone();
-        view.sources.insert(0, Arc::new(Source::Blobs(blobs, None)));
-        view.call([(descriptor.digest.clone(), made_of.to_owned())]);
-        (view, descriptor)
+        let mut made = MadeDocuments::default();
+        let (digest, size) = made.add(content, made_of);
+        (self.with_documents(made), Descriptor::new(media_type, digest, size))
     }
 
-    /// Adds documents to the blobs, each with the digest of that which it was made of.
-    fn with_documents(&self, made: Vec<(Vec<u8>, Digest)>) -> Self {
+    /// Adds documents to the blobs.
+    pub(super) fn with_documents(&self, made: MadeDocuments) -> Self {
         let mut view = self.clone();
-        if made.is_empty() {
-            return view;
+        if !made.blobs.is_empty() {
+            view.sources.insert(0, Arc::new(Source::Blobs(made.blobs, None)));
+            view.call(made.names);
         }
-        let mut blobs = HashMap::new();
-        let mut names = HashMap::new();
-        for (content, made_of) in made {
-            let digest = Digest::sha256_of(&content);
-            names.insert(digest.clone(), made_of.to_string());
-            blobs.insert(digest, Content::in_memory(content));
-        }
-        view.sources.insert(0, Arc::new(Source::Blobs(blobs, None)));
-        view.call(names);
         view
     }
 

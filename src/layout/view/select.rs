@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use super::View;
+use super::{DistinctEntries, MadeDocuments, View};
 use crate::layout::error::{Error, Result};
 use crate::layout::registry::{Best, Choice, Chooser, Names, Resolver, may_be_index, not_stored};
 use crate::layout::walk::{Document, Reach, Visit, read_entry, walk};
@@ -85,12 +85,13 @@ impl View {
         let names = Names::AsTheyStand { default: None };
         let resolver = Resolver { names, index: &self.index, documents: self, path: &self.path };
         let mut manifests: Vec<Descriptor> = Vec::new();
+        let mut distinct = DistinctEntries::default();
         for reference in references {
             // Some programs give the images of one name a name each, instead of an index: all are meant.
             let found = resolver.find(reference)?;
             let meant = found.entries(&self.index).into_iter().cloned();
             for entry in meant {
-                if !manifests.contains(&entry) {
+                if distinct.insert(&entry) {
                     manifests.push(entry);
                 }
             }
@@ -104,7 +105,11 @@ impl View {
         let picks = if selection.platforms.is_empty() { narrowing.all(&self.index) } else { narrowing.best()? };
         let manifests = narrowing.kept(&self.index, picks)?;
         let Narrowing { made, choices, .. } = narrowing;
-        let view = self.with_documents(made).with_index(Index { manifests, ..Index::clone(&self.index) });
+        let mut documents = MadeDocuments::default();
+        for (content, made_of) in made {
+            documents.add(content, made_of.as_str());
+        }
+        let view = self.with_documents(documents).with_index(Index { manifests, ..Index::clone(&self.index) });
         Ok(Selected { view, choices })
     }
 
@@ -114,26 +119,33 @@ impl View {
         for visit in walk(&part, &part.index.manifests, Reach::Indexes) {
             kept.insert(visit.entry.digest);
         }
-        let mut candidates = Vec::new();
+        let mut referrers: Vec<Descriptor> = Vec::new();
+        let mut by_subject: HashMap<Digest, Vec<usize>> = HashMap::new();
         for Visit { entry, document } in walk(self, &self.index.manifests, Reach::Manifests) {
             // What cannot be read refers to nothing that is known.
             let Ok(Some(document)) = document else { continue };
             if let Some(subject) = document.subject() {
-                candidates.push((subject.digest.clone(), entry));
+                by_subject.entry(subject.digest.clone()).or_default().push(referrers.len());
+                referrers.push(entry);
             }
         }
-        let mut manifests = part.index.manifests.clone();
-        loop {
-            let before = kept.len();
-            for (subject, entry) in &candidates {
-                if kept.contains(subject) && kept.insert(entry.digest.clone()) {
-                    manifests.push(entry.clone());
+        // A referrer stands after its subject: in the order of the walk, and in a later round where that has it before.
+        let mut added: Vec<(usize, usize)> = Vec::new();
+        let mut queue: Vec<(Digest, usize, Option<usize>)> =
+            kept.iter().map(|digest| (digest.clone(), 0, None)).collect();
+        while let Some((subject, round, at)) = queue.pop() {
+            for place in by_subject.remove(&subject).unwrap_or_default() {
+                let digest = &referrers[place].digest;
+                if kept.insert(digest.clone()) {
+                    let round = round + usize::from(at.is_some_and(|at| place < at));
+                    added.push((round, place));
+                    queue.push((digest.clone(), round, Some(place)));
                 }
             }
-            if kept.len() == before {
-                break;
-            }
         }
+        added.sort_unstable();
+        let added = added.into_iter().map(|(_, place)| referrers[place].clone());
+        let manifests = part.index.manifests.iter().cloned().chain(added).collect();
         Ok(part.with_index(Index { manifests, ..Index::clone(&part.index) }))
     }
 }

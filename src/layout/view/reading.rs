@@ -1,0 +1,186 @@
+//! Reading layouts that others change meanwhile: what was looked for is gone because an image was replaced or deleted, so
+//! it is looked for again.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+
+use super::View;
+use crate::fs::FileVersion;
+use crate::layout::error::{Error, Result};
+use crate::layout::handle::Layout;
+
+/// How often work is tried without a lock.
+const TRIES: usize = 3;
+
+/// The layout that a view shows, and its documents as they were when it was opened.
+#[derive(Debug)]
+pub(super) struct Origin {
+    layout: Layout,
+    documents: [Option<FileVersion>; 2],
+}
+
+impl Origin {
+    /// Notes the documents of a layout that is about to be read.
+    pub(super) fn of(layout: &Layout) -> Self {
+        Self { layout: layout.clone(), documents: layout.document_versions() }
+    }
+
+    fn is_outdated(&self) -> bool {
+        self.layout.document_versions() != self.documents
+    }
+}
+
+/// An attempt to work with views.
+#[derive(Debug, Default)]
+pub struct Reading {
+    /// Keep writers out of the layouts, at the last attempt.
+    locks: Vec<File>,
+    is_last: bool,
+}
+
+impl Reading {
+    /// Says that the work has begun something that cannot be begun again: an error is the result from here on.
+    pub fn cannot_begin_again(&mut self) {
+        self.is_last = true;
+    }
+
+    /// Checks that what the work found is not missing because a layout was changed meanwhile.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Changed`], after which the work is done again.
+    pub fn expect_unchanged(&self, views: &[View]) -> Result<()> {
+        match views.iter().find(|view| view.is_outdated()).filter(|_| !self.is_last) {
+            Some(view) => Err(Error::Changed { path: view.path().to_owned() }),
+            None => Ok(()),
+        }
+    }
+
+    /// Lets others write: the work has read its documents, and is about to take locks itself.
+    pub fn let_writers_in(&mut self) {
+        self.locks.clear();
+    }
+}
+
+impl View {
+    /// Does some work with views. If it fails, and a layout that one of them shows was changed since it was opened, the work is
+    /// done again with the layouts as they are then: three times in all, and then once more with writers kept out.
+    ///
+    /// # Errors
+    ///
+    /// Those of the work; [`Error::Locked`]; those of [`View::of`].
+    pub fn reading<T, E: From<Error>>(
+        mut views: Vec<Self>,
+        mut work: impl FnMut(&[Self], &mut Reading) -> Result<T, E>,
+    ) -> Result<T, E> {
+        for _ in 0..TRIES {
+            let mut reading = Reading::default();
+            let result = work(&views, &mut reading);
+            if result.is_ok() || reading.is_last || !views.iter().any(Self::is_outdated) {
+                return result;
+            }
+            views = Self::reopened(&views)?;
+        }
+        let locks = Self::keep_writers_out(&views)?;
+        views = Self::reopened(&views)?;
+        work(&views, &mut Reading { locks, is_last: true })
+    }
+
+    /// Returns whether the documents of the layout that this shows were replaced since it was opened.
+    fn is_outdated(&self) -> bool {
+        self.origin.as_ref().is_some_and(|origin| origin.is_outdated())
+    }
+
+    fn reopened(views: &[Self]) -> Result<Vec<Self>> {
+        let reopen = |view: &Self| match &view.origin {
+            Some(origin) => Self::of(origin.layout.clone()),
+            None => Ok(view.clone()),
+        };
+        views.iter().map(reopen).collect()
+    }
+
+    /// Locks each layout once, in an order that is the same for all processes.
+    fn keep_writers_out(views: &[Self]) -> Result<Vec<File>> {
+        let layouts = views.iter().filter_map(|view| view.origin.as_ref()).map(|origin| &origin.layout);
+        let by_place: BTreeMap<_, _> = layouts
+            .map(|layout| (fs::canonicalize(layout.path()).unwrap_or_else(|_| layout.path().into()), layout))
+            .collect();
+        by_place.into_values().map(|layout| Ok(layout.keep_writers_out()?.0)).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A layout, and a view of it.
+    fn layout() -> (tempfile::TempDir, Layout, View) {
+        let directory = tempfile::tempdir().expect("a directory");
+        let layout = Layout::init(directory.path().join("image")).expect("made");
+        let view = View::open(layout.path()).expect("a view");
+        (directory, layout, view)
+    }
+
+    fn replace_index(layout: &Layout) {
+        let (path, new) = (layout.path().join("index.json"), layout.path().join("new"));
+        fs::copy(&path, &new).expect("copied");
+        fs::rename(new, path).expect("renamed");
+    }
+
+    fn failure() -> Error {
+        Error::NoLayers
+    }
+
+    #[test]
+    fn work_is_done_again_only_where_a_layout_was_changed() {
+        let (_directory, layout, view) = layout();
+        for (changes, fails, expected, is_right) in
+            [(0, 9, 1, false), (0, 0, 1, true), (1, 1, 2, true), (2, 2, 3, true), (9, 3, 4, true), (9, 9, 4, false)]
+        {
+            let mut times = 0;
+            let result = View::reading(View::reopened(std::slice::from_ref(&view)).expect("opened"), |_, _| {
+                times += 1;
+                if times <= changes {
+                    replace_index(&layout);
+                }
+                if times <= fails { Err(failure()) } else { Ok(()) }
+            });
+            assert_eq!((times, result.is_ok()), (expected, is_right), "{changes} changes, {fails} failures");
+        }
+    }
+
+    #[test]
+    fn work_that_cannot_begin_again_does_not() {
+        let (_directory, layout, view) = layout();
+        let mut times = 0;
+        let result: Result<()> = View::reading(vec![view], |_, reading| {
+            times += 1;
+            replace_index(&layout);
+            reading.cannot_begin_again();
+            Err(failure())
+        });
+        assert!(result.is_err());
+        assert_eq!(times, 1);
+    }
+
+    #[test]
+    fn at_the_last_attempt_writers_are_kept_out_of_each_layout_once() {
+        let (_directory, layout, view) = layout();
+        let mut times = 0;
+        // Two views of one layout: locked twice, it would wait for itself.
+        let done: Result<()> = View::reading(vec![view.clone(), view], |views, reading| {
+            times += 1;
+            assert_eq!(reading.locks.len(), usize::from(times == 4));
+            if times < 4 {
+                replace_index(&layout);
+                return reading.expect_unchanged(views);
+            }
+            replace_index(&layout);
+            reading.expect_unchanged(views)?;
+            reading.let_writers_in();
+            layout.lock().map(drop)
+        });
+        done.expect("done");
+        assert_eq!(times, 4);
+    }
+}
