@@ -66,26 +66,33 @@ impl TempFile {
         Self::create_in(directory.path())
     }
 
-    /// Takes a file that has a name elsewhere on the file system of a directory, and gives it a temporary one there: both
-    /// names share the bytes. The caller has locked the file.
+    /// Takes a file that has a name elsewhere, for a second name on the file system of a directory: both share the bytes. That
+    /// this is possible is tried out.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn link(source: &File, _source_path: &Path, directory: &Directory) -> io::Result<Self> {
+        let file = source.try_clone()?;
+        let identity = Identity::of(&file.metadata()?);
+        // The name is not registered: if the process is being ended, it is gone before that.
+        let _section = Section::begin();
+        drop(TempName::make(directory, identity, |temporary| unnamed::link_within(&file, directory, temporary))?);
+        Ok(Self { directory: directory.path().to_owned(), kind: Kind::Unnamed(file) })
+    }
+
+    /// Takes a file that has a name elsewhere, and gives it a temporary one on the file system of a directory: both share the
+    /// bytes.
+    #[cfg(not(target_os = "linux"))]
     pub(crate) fn link(source: &File, source_path: &Path, directory: &Directory) -> io::Result<Self> {
         let file = source.try_clone()?;
+        // It is not a leftover while it is locked.
+        file.lock_shared().or_else(unless_impossible)?;
         let identity = Identity::of(&file.metadata()?);
         let ((), path, registered) = try_names(|| {
             Registered::make_named(|| {
                 let path = directory.path_of(proven_name(identity));
-                #[cfg(target_os = "linux")]
-                if unnamed::link(&file, &path).is_ok() {
-                    return Ok(((), path));
-                }
                 fs::hard_link(source_path, &path).map(|()| ((), path))
             })
         })?;
-        Ok(Self {
-            #[cfg(target_os = "linux")]
-            directory: directory.path().to_owned(),
-            kind: Kind::Named(NamedTempFile::from_parts(file, TempPath::try_from_path(path)?), registered),
-        })
+        Ok(Self { kind: Kind::Named(NamedTempFile::from_parts(file, TempPath::try_from_path(path)?), registered) })
     }
 
     pub(crate) fn file(&self) -> &File {

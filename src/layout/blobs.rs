@@ -286,10 +286,8 @@ impl Layout {
             self.sync_file(&clone)?;
             return Ok(pending(clone));
         }
-        // As long as it is locked, nobody takes its temporary name for one that was left behind. A link has the time of the
-        // file, which must be now; that of another user cannot be set.
+        // A link has the time of the file, which must be now; that of another user cannot be set.
         if share == Share::File
-            && content.lock_shared().is_ok()
             && touch(content, path).is_ok()
             && let Ok(link) = TempFile::link(content, path, &scratch)
         {
@@ -392,7 +390,14 @@ impl PendingBlob<'_> {
             touch(file.file(), &path).map_err(Error::io("write", &path))?;
         }
         let name = digest.encoded().as_ref();
-        let is_new = directory.find(name).map_err(Error::io("read", &path))?.is_none();
+        let found = directory.find(name).map_err(Error::io("read", &path))?;
+        let own = FileIdentity::of_file(file.file()).map_err(Error::io("read", &path))?;
+        if found.as_ref().is_some_and(|found| found.identity == own) {
+            // Another process linked the same file here. To rename one of its names to the other does nothing.
+            layout.sync_names(&directory)?;
+            return Ok(StoredBlob { digest, size, new_in: None });
+        }
+        let is_new = found.is_none();
         let placed =
             if is_new { file.persist_new_within(&directory, name) } else { file.persist_within(&directory, name) };
         match (placed, there) {
