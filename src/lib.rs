@@ -63,6 +63,7 @@ mod fs;
 mod json;
 pub mod layout;
 pub mod oci;
+mod workers;
 
 /// What this project's own benchmarks and fuzz targets reach of the inside. It is no promise: no version of the library
 /// keeps it as it was.

@@ -66,6 +66,7 @@ enum Command {
 
 /// Runs the program: parses the words, does the work, reports what went wrong, and tells the exit status.
 pub(crate) fn run(words: impl IntoIterator<Item = OsString>) -> ExitCode {
+    signals::survive_file_limit();
     let cli = match Cli::try_parse_from(words) {
         Ok(cli) => cli,
         Err(error) => {

@@ -12,17 +12,32 @@ pub(super) fn let_end() {
     }
 }
 
-/// Watches for the signals of this system that end the program and can be told from others.
+/// Makes a write that the limit on file sizes (`ulimit -f`) does not let through an error like any other: unless SIGXFSZ is
+/// handled, it kills the program in the middle of its work.
+#[cfg(unix)]
+pub(super) fn survive_file_limit() {
+    use std::sync::Arc;
+
+    // If that cannot be, the program still works within the limit.
+    let _ = signal_hook::flag::register(signal_hook::consts::SIGXFSZ, Arc::new(AtomicBool::new(false)));
+}
+
+/// Elsewhere there is no such limit.
+#[cfg(not(unix))]
+pub(super) fn survive_file_limit() {}
+
+/// Watches for the signals of this system that end the program and can be told from others. Where the system has no thread
+/// for that, they end the program as they end any other, and the next command deletes what it left.
 #[cfg(unix)]
 pub(super) fn watch() -> std::io::Result<()> {
+    use std::sync::mpsc::channel;
+
     use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
     use signal_hook::iterator::Signals;
 
-    let mut signals = Signals::new([SIGINT, SIGTERM])?;
-    if !is_ignored(SIGHUP) {
-        signals.add_signal(SIGHUP)?;
-    }
-    std::thread::Builder::new().spawn(move || {
+    let (sender, receiver) = channel::<Signals>();
+    let watcher = std::thread::Builder::new().spawn(move || {
+        let Ok(mut signals) = receiver.recv() else { return };
         loop {
             let pending: Vec<_> = signals.wait().collect();
             // The SIGINT that a question makes of another signal is not the cause.
@@ -31,7 +46,15 @@ pub(super) fn watch() -> std::io::Result<()> {
                 leave(*signal);
             }
         }
-    })?;
+    });
+    if watcher.is_err() {
+        return Ok(());
+    }
+    let signals = Signals::new([SIGINT, SIGTERM])?;
+    if !is_ignored(SIGHUP) {
+        signals.add_signal(SIGHUP)?;
+    }
+    sender.send(signals).expect("the watcher waits for them");
     Ok(())
 }
 

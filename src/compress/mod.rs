@@ -177,6 +177,7 @@ pub(crate) fn decoder<'a>(encoding: Encoding, reader: impl BufRead + 'a) -> io::
 mod tests {
     use super::*;
     use crate::oci::Digest;
+    use crate::workers::tests::with_threads;
 
     fn compressed(compression: Compression, content: &[u8], jobs: usize) -> Vec<u8> {
         let mut rest = content;
@@ -237,6 +238,17 @@ mod tests {
                 let mut stream = decoder(compression.format().encoding(), stream.as_slice()).expect("a decoder");
                 stream.read_to_end(&mut read).expect("sound");
                 assert!(read == *content, "{compression:?}, {} bytes", content.len());
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_written_is_the_same_where_there_are_fewer_threads() {
+        for content in [sample(), mixed_sample(), mixed_sample()[..2 << 20].to_vec()] {
+            let stream = compressed(CompressFormat::Gzip.into(), &content, 3);
+            for threads in 0..4 {
+                let limited = with_threads(threads, || compressed(CompressFormat::Gzip.into(), &content, 3));
+                assert!(limited == stream, "{} bytes with {threads} threads", content.len());
             }
         }
     }

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use super::gzip::{self, BlockCompressor};
 use super::{CompressFormat, Compression};
+use crate::workers::{crew, worker};
 
 /// How many bytes are taken at a time.
 const BLOCK: usize = gzip::BLOCK;
@@ -76,18 +77,9 @@ fn compress_gzip<E: Send>(
 ) -> Result<(), E> {
     let mut block = Vec::new();
     read(&mut block, BLOCK)?;
-    let mut checksum = crc32fast::Hasher::new();
-    let mut size = 0;
     if block.len() < BLOCK {
         // A small layer is done before a thread would have started.
-        let mut result = gzip::HEADER.to_vec();
-        let start = Instant::now();
-        BlockCompressor::new(level).compress(&block, true, &mut result);
-        clock(start.elapsed());
-        checksum.update(&block);
-        size += block.len() as u64;
-        result.extend(gzip::trailer(checksum.finalize(), size));
-        return write(&result);
+        return compress_gzip_alone(level, block, read, write, clock);
     }
     let (blocks, results) = (&Pool::default(), &Pool::default());
     let (work, queue) = sync_channel::<Job>(jobs);
@@ -95,24 +87,29 @@ fn compress_gzip<E: Send>(
     // The results, in the order of the blocks: this queue bounds how many are under way.
     let (order, ordered) = sync_channel::<Receiver<Vec<u8>>>(jobs * 2);
 
-    let mut write = thread::scope(|scope| {
-        for _ in 0..jobs {
-            scope.spawn(move || {
-                let mut compressor = BlockCompressor::new(level);
-                let next = || queue.lock().expect("nobody panics with the lock").recv();
-                while let Ok(Job { block, is_last, done }) = next() {
-                    let start = Instant::now();
-                    let mut result = results.take();
-                    result.clear();
-                    compressor.compress(&block, is_last, &mut result);
-                    clock(start.elapsed());
-                    blocks.give(block);
-                    // The writer may have given up.
-                    let _ = done.send(result);
-                }
-            });
+    let compress = move || {
+        let mut compressor = BlockCompressor::new(level);
+        let next = || queue.lock().expect("nobody panics with the lock").recv();
+        while let Ok(Job { block, is_last, done }) = next() {
+            let start = Instant::now();
+            let mut result = results.take();
+            result.clear();
+            compressor.compress(&block, is_last, &mut result);
+            clock(start.elapsed());
+            blocks.give(block);
+            // The writer may have given up.
+            let _ = done.send(result);
         }
-        let writer = scope.spawn(move || {
+    };
+
+    thread::scope(|scope| {
+        let Ok(writer) = worker(scope) else { return compress_gzip_alone(level, block, read, write, clock) };
+        if crew(scope, jobs, compress).is_empty() {
+            return compress_gzip_alone(level, block, read, write, clock);
+        }
+        let mut checksum = crc32fast::Hasher::new();
+        let mut size = 0;
+        let writer = writer.start(move || {
             write(&gzip::HEADER)?;
             for done in ordered {
                 let result = done.recv().expect("workers end after their last block");
@@ -137,11 +134,39 @@ fn compress_gzip<E: Send>(
             }
         };
         drop((order, work));
-        let written = writer.join().expect("the writer does not panic");
+        let written = writer.join();
         // Whichever failed made the other end early, without an error of its own.
-        read.and(written)
-    })?;
-    write(&gzip::trailer(checksum.finalize(), size))
+        let mut write = read.and(written)?;
+        write(&gzip::trailer(checksum.finalize(), size))
+    })
+}
+
+/// Compresses on this thread alone, from a first block on.
+fn compress_gzip_alone<E>(
+    level: u8,
+    mut block: Vec<u8>,
+    mut read: impl FnMut(&mut Vec<u8>, usize) -> Result<(), E>,
+    mut write: impl FnMut(&[u8]) -> Result<(), E>,
+    clock: &(dyn Fn(Duration) + Sync),
+) -> Result<(), E> {
+    let mut compressor = BlockCompressor::new(level);
+    let (mut checksum, mut size) = (crc32fast::Hasher::new(), 0);
+    let mut result = gzip::HEADER.to_vec();
+    loop {
+        let start = Instant::now();
+        let is_last = block.len() < BLOCK;
+        compressor.compress(&block, is_last, &mut result);
+        clock(start.elapsed());
+        checksum.update(&block);
+        size += block.len() as u64;
+        if is_last {
+            result.extend(gzip::trailer(checksum.finalize(), size));
+            return write(&result);
+        }
+        write(&result)?;
+        result.clear();
+        read(&mut block, BLOCK)?;
+    }
 }
 
 fn compress_zstd<E>(
@@ -151,23 +176,47 @@ fn compress_zstd<E>(
     mut write: impl FnMut(&[u8]) -> Result<(), E>,
     clock: &(dyn Fn(Duration) + Sync),
 ) -> Result<(), Failure<E>> {
-    let mut encoder = zstd_encoder(level, jobs).map_err(Failure::Compressor)?;
     let mut block = Vec::new();
+    read(&mut block, BLOCK).map_err(Failure::Caller)?;
+    let start = Instant::now();
+    let mut encoder = begun_zstd_encoder(level, jobs, &block).map_err(Failure::Compressor)?;
+    clock(start.elapsed());
     loop {
-        read(&mut block, BLOCK).map_err(Failure::Caller)?;
-        let start = Instant::now();
-        encoder.write_all(&block).map_err(Failure::Compressor)?;
-        clock(start.elapsed());
         write(encoder.get_ref()).map_err(Failure::Caller)?;
         encoder.get_mut().clear();
         if block.len() < BLOCK {
             break;
         }
+        read(&mut block, BLOCK).map_err(Failure::Caller)?;
+        let start = Instant::now();
+        encoder.write_all(&block).map_err(Failure::Compressor)?;
+        clock(start.elapsed());
     }
     let start = Instant::now();
     let rest = encoder.finish().map_err(Failure::Compressor)?;
     clock(start.elapsed());
     write(&rest).map_err(Failure::Caller)
+}
+
+/// Makes an encoder and gives it the first block: only then it starts its threads. Where the system does not have so many,
+/// it takes fewer.
+fn begun_zstd_encoder(level: u8, jobs: usize, first: &[u8]) -> io::Result<zstd::Encoder<'static, Vec<u8>>> {
+    let mut jobs = jobs;
+    loop {
+        let mut encoder = zstd_encoder(level, jobs)?;
+        match encoder.write_all(first) {
+            Ok(()) => return Ok(encoder),
+            Err(_) if jobs > 1 => jobs /= 2,
+            // zstd takes a lack of threads for one of memory.
+            Err(error) => return Err(no_thread().unwrap_or(error)),
+        }
+    }
+}
+
+/// Returns the error that starting a thread makes, if it does.
+fn no_thread() -> Option<io::Error> {
+    let error = thread::scope(|scope| worker::<()>(scope).err())?;
+    Some(io::Error::new(error.kind(), format!("no thread can be started: {error}")))
 }
 
 /// Makes an encoder whose bytes are the same for every number of threads; without a thread of its own they would differ.

@@ -4,7 +4,7 @@ use std::ffi::{OsStr, OsString};
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
-use std::thread::{self, JoinHandle};
+use std::thread::{Builder, JoinHandle};
 
 use tempfile::{NamedTempFile, TempPath};
 
@@ -108,10 +108,11 @@ impl TempFile {
         self.file().sync_data()
     }
 
-    /// Begins to bring the bytes so far to the disk, on a thread of its own.
-    pub(crate) fn start_sync(&self) -> io::Result<JoinHandle<io::Result<()>>> {
-        let file = self.file().try_clone()?;
-        Ok(thread::spawn(move || file.sync_data()))
+    /// Begins to bring the bytes so far to the disk, on a thread of its own. Where the system has no thread or descriptor left
+    /// for that, the sync in the end does all of it.
+    pub(crate) fn start_sync(&self) -> Option<JoinHandle<io::Result<()>>> {
+        let file = self.file().try_clone().ok()?;
+        Builder::new().spawn(move || file.sync_data()).ok()
     }
 
     /// Makes the file share the blocks of another one, and tells whether the file system could do that.
@@ -318,7 +319,6 @@ impl Write for TempFile {
 pub(crate) struct TempDirectory {
     directory: TempDir,
     _registered: Registered,
-    _lock: Option<File>,
 }
 
 impl TempDirectory {
@@ -337,11 +337,11 @@ impl TempDirectory {
                 make().inspect_err(|_| drop(fs::remove_dir(&path)))
             })
         })?;
-        Ok(Self { directory: TempDir(path), _registered: registered, _lock: lock })
+        Ok(Self { directory: TempDir { path, lock }, _registered: registered })
     }
 
     pub(crate) fn path(&self) -> &Path {
-        &self.directory.0
+        &self.directory.path
     }
 
     /// Moves the directory into another one, still without a name that counts.
@@ -349,7 +349,7 @@ impl TempDirectory {
         let path = parent.join(self.path().file_name().expect("it has a name"));
         let ((), path, registered) =
             Registered::make_tree(|| rename_new(self.path(), &path).map(|()| ((), path.clone())))?;
-        self.directory.0 = path;
+        self.directory.path = path;
         self._registered = registered;
         Ok(())
     }
@@ -363,7 +363,7 @@ impl TempDirectory {
         let _section = Section::begin();
         match rename_new(self.path(), target) {
             Ok(()) => {
-                self.directory.0 = PathBuf::new();
+                self.directory.path = PathBuf::new();
                 Ok(())
             }
             Err(error) => Err((self, error)),
@@ -419,15 +419,32 @@ fn if_gone(error: io::Error) -> io::Error {
 
 /// A directory that is deleted when this is dropped, unless its path is empty.
 #[derive(Debug)]
-struct TempDir(PathBuf);
+struct TempDir {
+    path: PathBuf,
+    lock: Option<File>,
+}
 
 impl Drop for TempDir {
     fn drop(&mut self) {
-        if !self.0.as_os_str().is_empty() {
+        if !self.path.as_os_str().is_empty() && fs::remove_dir_all(&self.path).is_err() {
+            // Perhaps there is no descriptor left: this gives one back.
+            self.lock = None;
             // What stays is a leftover, which the next writer here deletes.
-            let _ = fs::remove_dir_all(&self.0);
+            let _ = remove_with_one_descriptor(&self.path);
         }
     }
+}
+
+/// Deletes a directory with all that is in it, and has no more than one of its directories open at a time.
+fn remove_with_one_descriptor(directory: &Path) -> io::Result<()> {
+    let entries = fs::read_dir(directory)?.map(|entry| {
+        let entry = entry?;
+        Ok((entry.path(), entry.file_type()?.is_dir()))
+    });
+    for (path, is_directory) in entries.collect::<io::Result<Vec<_>>>()? {
+        if is_directory { remove_with_one_descriptor(&path)? } else { fs::remove_file(path)? }
+    }
+    fs::remove_dir(directory)
 }
 
 /// Unlocks a file that is about to get its name on Windows, where a lock keeps others from reading. Elsewhere it stays locked

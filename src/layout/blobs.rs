@@ -46,7 +46,7 @@ impl EarlySync {
         }
         self.finish()?;
         self.begun_at = written;
-        self.running = Some(file.start_sync()?);
+        self.running = file.start_sync();
         Ok(())
     }
 

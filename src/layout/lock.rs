@@ -18,6 +18,9 @@ use crate::fs::cannot_lock;
 /// How long a writer waits before it says so.
 const PATIENCE: Duration = Duration::from_secs(1);
 
+/// How long a writer that has no thread to wait on sleeps between two tries.
+const POLL: Duration = Duration::from_millis(10);
+
 /// How a layout is written.
 ///
 /// ```
@@ -75,15 +78,18 @@ impl fmt::Debug for LockObserver {
     }
 }
 
+/// Returns the file that a thread that waited for its lock has given back.
+fn unshared(file: Arc<File>) -> File {
+    Arc::into_inner(file).expect("the thread has sent its share, or there is no thread")
+}
+
 impl Layout {
     /// Locks an opened file, as the options say, for which this process has waited since a time. It comes back locked, or as
     /// it was where the file system has no locks.
     pub(super) fn acquire(&self, file: File, path: &Path, since: Instant) -> Result<File> {
         let (locked, file) = match file.try_lock() {
             Ok(()) => return Ok(file),
-            Err(TryLockError::WouldBlock) => {
-                self.metrics().time(Phase::LockWait, || self.wait_for(file, path, since))?
-            }
+            Err(TryLockError::WouldBlock) => self.metrics().time(Phase::LockWait, || self.wait_for(file, since))?,
             Err(TryLockError::Error(error)) => (Err(error), file),
         };
         match locked {
@@ -97,7 +103,7 @@ impl Layout {
     }
 
     /// Waits until a file can be locked, and says what locking it came to.
-    fn wait_for(&self, file: File, path: &Path, since: Instant) -> Result<(io::Result<()>, File)> {
+    fn wait_for(&self, file: File, since: Instant) -> Result<(io::Result<()>, File)> {
         let timeout = self.write_options().lock_timeout;
         let left = || timeout.map(|timeout| timeout.saturating_sub(since.elapsed()));
         let locked_by_another = || Error::Locked { path: self.path().to_owned(), waited: timeout.unwrap_or_default() };
@@ -107,12 +113,13 @@ impl Layout {
         // The system gives the lock to those that wait one after the other, but cannot be told when to give up. So
         // another thread waits there: when nobody waits for it any more it closes the file, and that unlocks it.
         let (sender, receiver) = channel();
-        thread::Builder::new()
-            .spawn(move || {
-                let locked = file.lock();
-                let _ = sender.send((locked, file));
-            })
-            .map_err(Error::io("wait for", path))?;
+        let file = Arc::new(file);
+        let waiting = Arc::clone(&file);
+        let wait = move || drop(sender.send((waiting.lock(), waiting)));
+        if thread::Builder::new().spawn(wait).is_err() {
+            return self.poll(&file, since).map(|locked| (locked, unshared(file)));
+        }
+        drop(file);
         let mut answer = receiver.recv_timeout(left().map_or(PATIENCE, |left| left.min(PATIENCE)));
         if answer.is_err() && timeout.is_none_or(|timeout| timeout > PATIENCE) {
             self.tell(LockEvent::Waiting);
@@ -121,7 +128,30 @@ impl Layout {
                 None => receiver.recv().map_err(RecvTimeoutError::from),
             };
         }
-        answer.map_err(|_| locked_by_another())
+        let (locked, file) = answer.map_err(|_| locked_by_another())?;
+        Ok((locked, unshared(file)))
+    }
+
+    /// Waits as [`Layout::wait_for`] does, where the system has no thread for that: by trying again and again.
+    fn poll(&self, file: &File, since: Instant) -> Result<io::Result<()>> {
+        let timeout = self.write_options().lock_timeout;
+        let mut is_told = false;
+        loop {
+            match file.try_lock() {
+                Ok(()) => return Ok(Ok(())),
+                Err(TryLockError::Error(error)) => return Ok(Err(error)),
+                Err(TryLockError::WouldBlock) => {}
+            }
+            let waited = since.elapsed();
+            if let Some(timeout) = timeout.filter(|timeout| waited >= *timeout) {
+                return Err(Error::Locked { path: self.path().to_owned(), waited: timeout });
+            }
+            if waited >= PATIENCE && !is_told {
+                self.tell(LockEvent::Waiting);
+                is_told = true;
+            }
+            thread::sleep(POLL);
+        }
     }
 
     fn tell(&self, event: LockEvent) {

@@ -26,6 +26,9 @@
 //! 4. What comes from disk is not trusted: the sizes of documents are bounded, digests are verified before content is
 //!    used, cycles and nesting are followed at most once.
 //! 5. Documents that are read and written again keep the fields that this program does not know.
+//!
+//! On Unix a program that writes layouts ignores or handles `SIGXFSZ`: only then a limit on the size of files (`ulimit -f`) is an
+//! error, after which everything is as it was. By default that signal kills the process.
 
 mod archive;
 mod blob_directory;

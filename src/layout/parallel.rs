@@ -1,11 +1,13 @@
 //! Several pieces of work at once, no more than there should be.
 
 use std::num::NonZeroUsize;
-use std::panic::resume_unwind;
 use std::sync::{Mutex, PoisonError};
 use std::thread::{self, available_parallelism};
 
-/// Does something with each of some items, at most so many at once, and returns the results in the order of the items.
+use crate::workers::{Working, crew};
+
+/// Does something with each of some items, at most so many at once, and returns the results in the order of the items. Where
+/// the system has fewer threads, fewer are done at once.
 ///
 /// The items are begun in their order. After a failure no other is begun, and those that have begun are waited for; of
 /// several that fail the first in the order of the items is the error, whichever failed first.
@@ -55,11 +57,9 @@ where
         }
     };
     thread::scope(|scope| {
-        let others: Vec<_> = (1..workers).map(|_| scope.spawn(run)).collect();
+        let others = crew(scope, workers - 1, run);
         run();
-        for other in others {
-            other.join().unwrap_or_else(|panic| resume_unwind(panic));
-        }
+        others.into_iter().for_each(Working::join);
     });
     let mut state = lock();
     if let Some((_, error)) = state.failure.take() {
@@ -88,6 +88,7 @@ mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
 
     use super::*;
+    use crate::workers::tests::with_threads;
 
     #[test]
     fn results_come_in_the_order_of_the_items() {
@@ -144,6 +145,14 @@ mod tests {
             Err::<(), _>(number)
         });
         assert_eq!(failed, Err(0));
+    }
+
+    #[test]
+    fn everything_is_done_where_there_are_fewer_threads() {
+        for threads in 0..3 {
+            let done = with_threads(threads, || map_bounded(0..100, 4, Ok::<_, ()>));
+            assert_eq!(done, Ok((0..100).collect()), "{threads} threads");
+        }
     }
 
     #[test]

@@ -19,6 +19,7 @@ use crate::compress::{
     BUFFER, Bounds, Compression, Encoding, Failure, Pool, bound_of, bounded_decoder, compress, peek,
 };
 use crate::oci::{Algorithm, Digest, Hasher};
+use crate::workers::worker;
 
 /// How many buffers wait between two threads.
 const QUEUE: usize = 4;
@@ -111,17 +112,28 @@ impl Layout {
             return Ok((blob, Some(diff_id)));
         }
         let (stored, plain) = (&Pool::default(), &Pool::default());
-        let (to_decoder, from_source) = sync_channel::<Vec<u8>>(QUEUE);
-        let (to_hasher, from_decoder) = sync_channel::<Vec<u8>>(QUEUE);
         thread::scope(|scope| {
-            let decoding = scope.spawn(move || {
+            let (Ok(decoder), Ok(hasher)) = (worker(scope), worker(scope)) else {
+                let mut tee = Tee { first: first.as_slice(), source, blob: &mut blob, failure: None };
+                let diff_id = self.diff_id_of(stream, &mut tee);
+                let rest = diff_id.as_ref().map_or(Ok(0), |_| io::copy(&mut tee, &mut io::sink()));
+                return match (tee.failure, rest) {
+                    (Some(error), _) => Err(Error::io("write to", self.path())(error)),
+                    (None, Ok(1..)) => Err(stream.broken(garbage())),
+                    // The source remembers its error.
+                    (None, _) => Ok((blob, Some(diff_id?))),
+                };
+            };
+            let (to_decoder, from_source) = sync_channel::<Vec<u8>>(QUEUE);
+            let (to_hasher, from_decoder) = sync_channel::<Vec<u8>>(QUEUE);
+            let decoding = decoder.start(move || {
                 let queue = Queue { receiver: from_source, pool: stored, buffer: Vec::new(), at: 0 };
                 self.read_content(stream, queue, |bytes| {
                     to_hasher.send(bytes).expect("the hasher takes everything");
                     Ok(plain.take())
                 })
             });
-            let hashing = scope.spawn(move || {
+            let hashing = hasher.start(move || {
                 let mut diff_id = Hasher::new(Algorithm::Sha256);
                 for bytes in from_decoder {
                     self.metrics().time(Phase::Hash, || diff_id.update(&bytes));
@@ -136,8 +148,7 @@ impl Layout {
                 }
                 if to_decoder.send(bytes).is_err() {
                     // The decoder has ended, with an error of its own unless it takes this for garbage.
-                    let garbage = io::Error::new(io::ErrorKind::InvalidData, "data after the end of the stream");
-                    break Err(stream.broken(garbage));
+                    break Err(stream.broken(garbage()));
                 }
                 bytes = stored.take();
                 if fill(source, &mut bytes, BUFFER).is_err() || bytes.is_empty() {
@@ -145,8 +156,8 @@ impl Layout {
                 }
             };
             drop(to_decoder);
-            let decoded = decoding.join().expect("decoding does not panic");
-            let diff_id = hashing.join().expect("hashing does not panic");
+            let decoded = decoding.join();
+            let diff_id = hashing.join();
             match copied {
                 Err(error @ Error::Io { .. }) => return Err(error),
                 copied => decoded.and(copied)?,
@@ -248,6 +259,10 @@ impl Layout {
     }
 }
 
+fn garbage() -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, "data after the end of the stream")
+}
+
 /// Fills a buffer with a number of bytes, or fewer at the end. What it held is lost.
 fn fill(reader: &mut impl Read, buffer: &mut Vec<u8>, size: usize) -> io::Result<()> {
     /// What a buffer that was never used grows to at first: small layers are common, and fresh memory takes time.
@@ -301,6 +316,27 @@ impl<R: Read> Read for Source<'_, R> {
     }
 }
 
+/// The bytes of a layer, which go to its blob as they are read.
+struct Tee<'a, 'l, R> {
+    first: &'a [u8],
+    source: R,
+    blob: &'a mut NewBlob<'l>,
+    /// Why the blob cannot be written.
+    failure: Option<io::Error>,
+}
+
+impl<R: Read> Read for Tee<'_, '_, R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let read = if self.first.is_empty() { self.source.read(buffer)? } else { self.first.read(buffer)? };
+        self.blob.write_all(&buffer[..read]).map_err(|error| {
+            let kind = error.kind();
+            self.failure = Some(error);
+            kind
+        })?;
+        Ok(read)
+    }
+}
+
 /// The bytes that another thread sends.
 struct Queue<'a> {
     receiver: Receiver<Vec<u8>>,
@@ -331,5 +367,75 @@ impl Read for Queue<'_> {
         let read = rest.read(buffer)?;
         self.consume(read);
         Ok(read)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::compress::CompressFormat;
+    use crate::layout::{
+        ArchiveKind, ConfigOptions, ExportOptions, LayerInput, LayerOptions, Layout, ManifestOptions, View, export_dir,
+        export_stream,
+    };
+    use crate::workers::tests::with_threads;
+
+    /// A tar of one file of 3 MiB that does not compress.
+    fn tar() -> Vec<u8> {
+        let mut state = 1u32;
+        let noise = std::iter::repeat_with(|| {
+            state ^= state << 13;
+            state ^= state >> 17;
+            state ^= state << 5;
+            state.to_le_bytes()[0]
+        });
+        let content: Vec<u8> = noise.take(3 << 20).collect();
+        let mut header = tar::Header::new_ustar();
+        header.set_size(content.len() as u64);
+        header.set_cksum();
+        let mut tar = tar::Builder::new(Vec::new());
+        tar.append_data(&mut header, "noise", content.as_slice()).expect("written");
+        tar.into_inner().expect("written")
+    }
+
+    #[test]
+    fn an_image_is_made_and_exported_the_same_where_there_are_fewer_threads() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let tar = tar();
+        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        std::io::Write::write_all(&mut encoder, &tar).expect("written");
+        let gzip = encoder.finish().expect("written");
+        let make = |name: &str, threads: usize| {
+            let path = directory.path().join(name);
+            with_threads(threads, || {
+                let layout = Layout::init(&path).expect("made");
+                for content in [tar.clone(), gzip.clone()] {
+                    let input = LayerInput::from_reader("layer.tar", std::io::Cursor::new(content)).expect("opened");
+                    layout.stage_layer(input, LayerOptions::default()).expect("staged");
+                }
+                layout.generate_config(ConfigOptions::default()).expect("made");
+                let manifest = layout.generate_manifest(ManifestOptions::default()).expect("made");
+                let (view, options) = (View::open(&path).expect("opened"), ExportOptions::default());
+                let mut archive = Vec::new();
+                export_stream(&view, &mut archive, ArchiveKind::Oci, None, &options).expect("exported");
+                export_dir(&view, directory.path().join(format!("{name}-copy")), &options).expect("exported");
+                (manifest.digest, archive)
+            })
+        };
+        let (digest, archive) = make("all", usize::MAX);
+        for threads in 0..4 {
+            let (limited_digest, limited_archive) = make(&threads.to_string(), threads);
+            assert_eq!(limited_digest, digest, "{threads} threads");
+            assert!(limited_archive == archive, "{threads} threads");
+            let copy = Layout::open(directory.path().join(format!("{threads}-copy"))).expect("opened");
+            assert!(copy.validate(Default::default()).expect("read").is_valid(), "{threads} threads");
+        }
+        // A stream needs one more thread.
+        let view = View::open(directory.path().join("all")).expect("opened");
+        let export = || {
+            let options = ExportOptions::default();
+            export_stream(&view, Vec::new(), ArchiveKind::Oci, Some(CompressFormat::Gzip), &options).map(drop)
+        };
+        let error = with_threads(0, export).expect_err("there is no thread").to_string();
+        assert!(error.starts_with("failed to start a thread to write standard output: "), "{error}");
     }
 }

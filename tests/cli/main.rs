@@ -30,6 +30,8 @@ mod join;
 #[path = "../leftover/mod.rs"]
 mod leftover;
 mod leftovers;
+#[cfg(target_os = "linux")]
+mod limits;
 mod links;
 mod locks;
 mod manifest_delete;

@@ -214,6 +214,6 @@ pub(crate) fn is_root() -> bool {
 }
 
 /// Writes a line that is seen without `--nocapture` too.
-fn say(line: &str) {
+pub(crate) fn say(line: &str) {
     let _ = writeln!(std::io::stderr(), "{line}");
 }

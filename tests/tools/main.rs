@@ -17,6 +17,7 @@ mod images;
 mod lab;
 mod layouts;
 mod leftovers;
+mod limits;
 mod locks;
 mod places;
 mod registry;

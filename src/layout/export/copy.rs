@@ -8,6 +8,7 @@ use std::thread;
 use crate::layout::error::{Error, Result};
 use crate::layout::view::Content;
 use crate::oci::{Algorithm, Digest, Hasher};
+use crate::workers::worker;
 
 /// How many bytes are in work at a time.
 const PIECE: usize = 1024 * 1024;
@@ -38,8 +39,19 @@ pub(super) fn copy_verified(
         return expect(digest, hasher.finish());
     }
     thread::scope(|scope| {
+        let Ok(thread) = worker(scope) else {
+            let mut piece = vec![0; PIECE];
+            let mut offset = 0;
+            while offset < content.size() {
+                let read = content.read_at(&mut piece, offset).map_err(failed)?;
+                offset += read as u64;
+                hasher.update(&piece[..read]);
+                write(&piece[..read])?;
+            }
+            return expect(digest, hasher.finish());
+        };
         let (sender, receiver) = sync_channel::<Arc<Vec<u8>>>(QUEUE);
-        let hashing = scope.spawn(move || {
+        let hashing = thread.start(move || {
             receiver.iter().for_each(|piece| hasher.update(&piece));
             hasher.finish()
         });
@@ -61,7 +73,7 @@ pub(super) fn copy_verified(
             write(&piece)?;
         }
         drop(sender);
-        expect(digest, hashing.join().expect("hashing does not panic"))
+        expect(digest, hashing.join())
     })
 }
 

@@ -13,6 +13,7 @@ use crate::fs::Output;
 use crate::layout::blobs::EarlySync;
 use crate::layout::error::{Error, Result};
 use crate::layout::view::View;
+use crate::workers::worker;
 
 /// How many bytes go from the archive to the compressor at a time.
 const PIECE: usize = 1024 * 1024;
@@ -124,13 +125,14 @@ fn write(
     let jobs = available_parallelism().map_or(1, NonZeroUsize::get);
     // The archive is written on a thread of its own; the compressor takes what it wants of it.
     thread::scope(|scope| {
+        let thread = worker(scope).map_err(Error::io("start a thread to write", path))?;
         let (sender, receiver) = sync_channel(QUEUE);
-        let archive = scope.spawn(move || {
+        let archive = thread.start(move || {
             let writer = BufWriter::with_capacity(PIECE, Sender(sender));
             packed.write(writer, path, options)
         });
         let compressed = compress_stream(compression, jobs, receiver, writer);
-        let exported = archive.join().expect("writing an archive does not panic");
+        let exported = archive.join();
         match (exported, compressed) {
             // The archive ends early if nobody takes it any more: then the other error is the cause.
             (Ok(_) | Err(Error::Io { .. }), Err(error)) => Err(Error::io("write to", path)(error)),

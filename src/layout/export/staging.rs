@@ -19,6 +19,7 @@ use crate::layout::metrics::{Metrics, Phase, Progress};
 use crate::layout::parallel::{cores, map_bounded};
 use crate::layout::view::{Content, read_exact_at};
 use crate::oci::{Algorithm, Descriptor, Digest, Hasher};
+use crate::workers::worker;
 
 /// How many bytes are read, hashed and written at a time.
 const PIECE: usize = 1024 * 1024;
@@ -233,10 +234,7 @@ impl Copy<'_> {
         let mut file = self.staging.temp_file_for(self.digest)?;
         let digest = if self.content.size() <= PIECE as u64 {
             // It is done before a thread would have started.
-            self.read(|bytes| {
-                self.write(&mut file, &bytes)?;
-                Ok(bytes)
-            })?
+            self.copy_on_this_thread(&mut file)?
         } else {
             match self.copy_by_the_system(&file)? {
                 Some(digest) => digest,
@@ -258,13 +256,14 @@ impl Copy<'_> {
             self.metrics().count_written(usize::try_from(copied).unwrap_or(usize::MAX));
             Ok(copied)
         };
-        let first = copy(0)?;
-        if first == 0 {
-            return Ok(None);
-        }
-        let (sender, copied) = sync_channel(QUEUE);
         thread::scope(|scope| {
-            let copying = scope.spawn(move || {
+            let Ok(thread) = worker(scope) else { return Ok(None) };
+            let first = copy(0)?;
+            if first == 0 {
+                return Ok(None);
+            }
+            let (sender, copied) = sync_channel(QUEUE);
+            let copying = thread.start(move || {
                 let (mut at, mut early_sync) = (first, EarlySync::default());
                 // Nobody takes any more if what is there cannot be read.
                 while sender.send(at).is_ok() && at < size {
@@ -277,7 +276,7 @@ impl Copy<'_> {
                 self.finish_sync(early_sync)
             });
             let hashed = self.hash_behind(file, copied);
-            copying.join().expect("copying does not panic")?;
+            copying.join()?;
             hashed.map(Some)
         })
     }
@@ -299,12 +298,21 @@ impl Copy<'_> {
         Ok(hasher.finish())
     }
 
+    /// Reads the blob once, hashes and writes it.
+    fn copy_on_this_thread(&self, file: &mut TempFile) -> Result<Digest> {
+        self.read(|bytes| {
+            self.write(file, &bytes)?;
+            Ok(bytes)
+        })
+    }
+
     /// Reads the blob once. This thread hashes, and another writes.
     fn copy_through_memory(&self, file: &mut TempFile) -> Result<Digest> {
         let pool = &Pool::default();
         let (sender, receiver) = sync_channel::<Vec<u8>>(QUEUE);
         thread::scope(|scope| {
-            let writing = scope.spawn(move || {
+            let Ok(thread) = worker(scope) else { return self.copy_on_this_thread(file) };
+            let writing = thread.start(move || {
                 let (mut written, mut early_sync) = (0, EarlySync::default());
                 for bytes in receiver {
                     self.write(file, &bytes)?;
@@ -320,7 +328,7 @@ impl Copy<'_> {
                 Err(_) => Err((self.staging.failed())(io::ErrorKind::BrokenPipe.into())),
             });
             drop(sender);
-            writing.join().expect("writing does not panic")?;
+            writing.join()?;
             read
         })
     }

@@ -2,11 +2,9 @@
 
 use std::cmp::Reverse;
 use std::collections::HashMap;
+use std::convert::Infallible;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
-use std::num::NonZeroUsize;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::thread::{self, available_parallelism};
 
 use super::ValidateOptions;
 use super::tar::{TarCheck, Verdict};
@@ -14,6 +12,7 @@ use crate::compress::{BUFFER, Encoding, bound_of, bounded_decoder};
 use crate::layout::error::{Error, Result};
 use crate::layout::handle::Layout;
 use crate::layout::metrics::Phase;
+use crate::layout::parallel::{cores, map_bounded};
 use crate::oci::{Algorithm, Digest, Hasher};
 
 /// A blob to verify.
@@ -47,22 +46,9 @@ impl Layout {
     /// Verifies blobs, the largest first, on as many threads as there are cores.
     pub(super) fn verify_blobs(&self, mut jobs: Vec<Job>, options: ValidateOptions<'_>) -> HashMap<Digest, Verified> {
         jobs.sort_by(|one, other| (Reverse(one.size), &one.digest).cmp(&(Reverse(other.size), &other.digest)));
-        let threads = available_parallelism().map_or(1, NonZeroUsize::get).min(jobs.len());
-        let next = AtomicUsize::new(0);
-        let (jobs, next) = (&jobs, &next);
-        let verify = move || {
-            let mut verified = Vec::new();
-            while let Some(job) = jobs.get(next.fetch_add(1, Ordering::Relaxed)) {
-                verified.push((job.digest.clone(), self.verify_blob(job, options)));
-            }
-            verified
-        };
-        thread::scope(|scope| {
-            let others: Vec<_> = (1..threads).map(|_| scope.spawn(verify)).collect();
-            let own = verify();
-            let others = others.into_iter().flat_map(|other| other.join().expect("verifying does not panic"));
-            own.into_iter().chain(others).collect()
-        })
+        let verify = |job: Job| Ok::<_, Infallible>((job.digest.clone(), self.verify_blob(&job, options)));
+        let Ok(verified) = map_bounded(jobs, cores(), verify);
+        verified.into_iter().collect()
     }
 
     fn verify_blob(&self, job: &Job, options: ValidateOptions<'_>) -> Verified {
