@@ -7,91 +7,21 @@
 
 mod directory;
 mod leftovers;
+mod output;
 mod temporary;
 
 use std::fs::{self, File, OpenOptions};
 use std::hash::{BuildHasher as _, RandomState};
-use std::io::{self, Read, Write};
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use crate::abandon::Section;
 pub(crate) use directory::{Directory, FileIdentity, FileKind, Found, leads_out};
 pub(crate) use leftovers::{
     Identity, for_each_leftover, is_called_temporary, is_temporary, is_vacant, remove_stale_files,
 };
-pub(crate) use temporary::{TempDirectory, TempFile};
-
-/// A file that somebody asked for, outside of any layout. It gets its name when it is whole; what is no regular file, such as
-/// a pipe or a device, is written to as it is.
-#[derive(Debug)]
-pub(crate) enum Output {
-    New(TempFile, PathBuf),
-    There(File),
-}
-
-impl Output {
-    /// Begins to write a file.
-    pub(crate) fn create(path: &Path) -> io::Result<Self> {
-        // A link stays, and what it leads to is replaced.
-        let target = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
-        if fs::metadata(&target).is_ok_and(|metadata| !metadata.is_file()) {
-            return Ok(Self::There(OpenOptions::new().write(true).open(&target)?));
-        }
-        if target.file_name().is_none() {
-            return Err(io::ErrorKind::IsADirectory.into());
-        }
-        let directory = target.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        // In a layout the writers that hold its lock see to that. What cannot be cleaned is not in the way.
-        if !directory.join("oci-layout").exists() {
-            remove_stale_files(directory);
-        }
-        Ok(Self::New(TempFile::create_in(directory)?, target))
-    }
-
-    /// Returns the file, unless it was there.
-    pub(crate) fn file(&self) -> Option<&TempFile> {
-        match self {
-            Self::New(file, _) => Some(file),
-            Self::There(_) => None,
-        }
-    }
-
-    /// Waits until the bytes are on the disk, if it has any.
-    pub(crate) fn sync(&self) -> io::Result<()> {
-        match self {
-            Self::New(file, _) => file.sync(),
-            Self::There(_) => Ok(()),
-        }
-    }
-
-    /// Gives the file its name.
-    pub(crate) fn finish(self) -> io::Result<()> {
-        match self {
-            Self::New(file, path) => {
-                let _section = Section::begin();
-                file.persist(&path)
-            }
-            Self::There(mut file) => file.flush(),
-        }
-    }
-}
-
-impl Write for Output {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        match self {
-            Self::New(file, _) => file.write(bytes),
-            Self::There(file) => file.write(bytes),
-        }
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        match self {
-            Self::New(file, _) => file.flush(),
-            Self::There(file) => file.flush(),
-        }
-    }
-}
+pub(crate) use output::{Destination, Output};
+pub(crate) use temporary::{TempDirectory, TempFile, private_file};
 
 /// Makes a file look as if it was written just now. Who may write to it may do so, whoever owns it.
 pub(crate) fn touch(file: &File, path: &Path) -> io::Result<()> {
@@ -252,13 +182,23 @@ pub(crate) fn target_inside(root: &Path, path: &Path) -> io::Result<Option<PathB
     Ok(target.starts_with(fs::canonicalize(root)?).then_some(target))
 }
 
+/// Makes a buffer of zeros; an error where there is not so much memory.
+pub(crate) fn zeroed(length: u64) -> io::Result<Vec<u8>> {
+    let length = usize::try_from(length).map_err(|_| io::ErrorKind::OutOfMemory)?;
+    let mut bytes = Vec::new();
+    bytes.try_reserve_exact(length)?;
+    bytes.resize(length, 0);
+    Ok(bytes)
+}
+
 /// Reads a file to its end if it is not larger than a limit; `None` if it is.
 pub(crate) fn read_at_most(file: &File, limit: u64) -> io::Result<Option<Vec<u8>>> {
     let expected = file.metadata()?.len();
     if expected > limit {
         return Ok(None);
     }
-    let mut bytes = Vec::with_capacity(usize::try_from(expected).unwrap_or_default());
+    let mut bytes = Vec::new();
+    bytes.try_reserve_exact(usize::try_from(expected).unwrap_or(usize::MAX))?;
     file.take(limit.saturating_add(1)).read_to_end(&mut bytes)?;
     let within = u64::try_from(bytes.len()).is_ok_and(|length| length <= limit);
     Ok(within.then_some(bytes))
@@ -266,6 +206,8 @@ pub(crate) fn read_at_most(file: &File, limit: u64) -> io::Result<Option<Vec<u8>
 
 #[cfg(test)]
 mod tests {
+    use std::io::Write as _;
+
     use super::*;
 
     fn names(directory: &Path) -> Vec<String> {

@@ -1,14 +1,13 @@
 //! How long a command took and what it did, on stderr and in the log file.
 
 use std::fmt::Write as _;
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::Write as _;
 use std::path::Path;
 use std::time::{Duration, Instant, SystemTime};
 
-use anyhow::anyhow;
 use clap::{Args, ValueEnum};
-use regshape::layout::{Metrics, Phase};
+use regshape::layout::{Metrics, Phase, open_log};
 use serde::Serialize;
 
 use super::ui::write_stderr;
@@ -66,12 +65,7 @@ impl Telemetry {
     /// Starts the watch. The log file is opened now: that it cannot be is known before anything is done.
     pub(crate) fn start(scenario: &'static str, args: TelemetryArgs, log: Option<&Path>) -> anyhow::Result<Self> {
         let start = Instant::now();
-        let log = log
-            .map(|path| {
-                let open = OpenOptions::new().append(true).create(true).open(path);
-                open.map_err(|error| anyhow!("failed to open log file {}: {error}", path.display()))
-            })
-            .transpose()?;
+        let log = log.map(open_log).transpose()?;
         Ok(Self { args, scenario, start, log })
     }
 

@@ -119,8 +119,13 @@ pub(crate) fn write_stdout(bytes: &[u8]) -> anyhow::Result<std::process::ExitCod
     Ok(std::process::ExitCode::SUCCESS)
 }
 
-/// Tells whether an output file stands for stdout.
+/// Returns whether an output file is standard output: `-`, or a path that names its descriptor.
 pub(crate) fn is_stdout(path: &Path) -> bool {
+    is_dash(path) || regshape::layout::is_standard_output(path)
+}
+
+/// Returns whether a path is `-`: standard input, or output.
+pub(crate) fn is_dash(path: &Path) -> bool {
     path == Path::new("-")
 }
 

@@ -204,6 +204,43 @@ impl TempFile {
         Ok(Replaced { directory: directory.clone(), name: name.to_owned(), before })
     }
 
+    /// Gives the file a name as [`TempFile::persist`] does, but in place of a regular file only; an error of kind `AlreadyExists`
+    /// if something else has the name.
+    pub(crate) fn persist_in_place_of_file(self, target: &Path) -> io::Result<()> {
+        /// How often a name may come and go between two looks.
+        const TRIES: usize = 16;
+        // The open file keeps its lock until it has its name.
+        let (_file, mut path) = match self.kind {
+            #[cfg(target_os = "linux")]
+            Kind::Unnamed(file) => {
+                file.lock().or_else(unless_impossible)?;
+                let identity = Identity::of(&file.metadata()?);
+                let path = link_temporarily(&self.directory, identity, |path| unnamed::link(&file, path))?;
+                ((file, None), path)
+            }
+            Kind::Named(file, registered) => {
+                let (file, path) = unlocked(file)?.into_parts();
+                ((file, Some(registered)), path)
+            }
+        };
+        for _ in 0..TRIES {
+            let failure = match fs::symlink_metadata(target) {
+                Ok(metadata) if metadata.is_file() => return path.persist(target).map_err(|error| error.error),
+                Ok(_) => return Err(taken()),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => match path.persist_noclobber(target) {
+                    Ok(()) => return Ok(()),
+                    Err(failure) => failure,
+                },
+                Err(error) => return Err(error),
+            };
+            if failure.error.kind() != io::ErrorKind::AlreadyExists {
+                return Err(failure.error);
+            }
+            path = failure.path;
+        }
+        Err(taken())
+    }
+
     /// Gives the file a name, in place of the file that has it now.
     pub(crate) fn persist(self, target: &Path) -> io::Result<()> {
         match self.kind {
@@ -220,6 +257,11 @@ impl TempFile {
             Kind::Named(file, _registered) => unlocked(file)?.persist(target).map(drop).map_err(|error| error.error),
         }
     }
+}
+
+/// Says that a name is taken by something that is not replaced.
+fn taken() -> io::Error {
+    io::Error::new(io::ErrorKind::AlreadyExists, "something else was put there meanwhile")
 }
 
 /// A file that has taken the place of another, or a name that was free.
@@ -454,6 +496,11 @@ fn unlocked(file: NamedTempFile<File>) -> io::Result<NamedTempFile<File>> {
         file.as_file().unlock().or_else(unless_impossible)?;
     }
     Ok(file)
+}
+
+/// Makes a file that has no name, and that nobody else can open while it has one where there are no files without.
+pub(crate) fn private_file(directory: &Path) -> io::Result<File> {
+    tempfile::tempfile_in(directory)
 }
 
 /// Files without a name, as Linux has them.

@@ -8,7 +8,6 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
-use super::archive::COPY;
 use super::document::INDEX_FILE;
 use super::filling::{Filling, RECORD_FILE};
 use super::handle::{BLOBS_DIRECTORY, Layout, Lock, MARKER_FILE};
@@ -73,7 +72,7 @@ pub(super) fn delete_leftover(directory: &Path, path: &Path, metadata: &Metadata
         return fs::remove_file(path);
     }
     Filling::undo(directory, path)?;
-    for name in [INDEX_FILE, MARKER_FILE, RECORD_FILE, COPY] {
+    for name in [INDEX_FILE, MARKER_FILE, RECORD_FILE] {
         unless_gone(fs::remove_file(path.join(name)))?;
     }
     // Those that are being written, and may have names.
@@ -121,7 +120,7 @@ mod tests {
     fn what_others_put_into_a_leftover_stays() {
         let directory = tempfile::tempdir().expect("a directory");
         let digest = "0".repeat(64);
-        let ours = ["index.json", "oci-layout", "filling.json", "archive.tar", &format!("blobs/sha256/{digest}")];
+        let ours = ["index.json", "oci-layout", "filling.json", &format!("blobs/sha256/{digest}")];
         for others in
             ["mine", "blobs/mine", "blobs/sha256/mine", "index.json/mine", &format!("blobs/sha256/{digest}/mine")]
         {

@@ -263,6 +263,14 @@ pub enum Error {
         /// The name.
         name: String,
     },
+    /// The layout of a repository would lie among the files of another layout.
+    #[error("cannot make repository '{repository}': '{part}' is the name of a layout's own files")]
+    ReservedRepository {
+        /// The repository.
+        repository: RepositoryName,
+        /// The part of its name.
+        part: String,
+    },
     /// A digest is not one.
     #[error(transparent)]
     Digest(#[from] DigestError),
@@ -555,9 +563,11 @@ impl Error {
             }
             Self::WrongSize { .. } | Self::SizeMismatch { .. } | Self::TooLarge { .. } => ErrorCode::SizeInvalid,
             Self::InvalidRange { .. } | Self::UploadOffset { .. } => ErrorCode::RangeInvalid,
-            Self::Name(_) | Self::RefName(_) | Self::NameIsDigest { .. } | Self::NoRepository { .. } => {
-                ErrorCode::NameInvalid
-            }
+            Self::Name(_)
+            | Self::RefName(_)
+            | Self::NameIsDigest { .. }
+            | Self::NoRepository { .. }
+            | Self::ReservedRepository { .. } => ErrorCode::NameInvalid,
             Self::InvalidManifest { .. } | Self::MalformedDocument { .. } => ErrorCode::ManifestInvalid,
             Self::UnknownUpload { .. } => ErrorCode::BlobUploadUnknown,
             Self::StillReferenced { .. } | Self::BlobsAreShared { .. } => ErrorCode::Denied,

@@ -74,7 +74,7 @@ pub struct Swept {
 impl Swept {
     pub(super) fn count(&mut self, bytes: u64) {
         self.count += 1;
-        self.bytes += bytes;
+        self.bytes = self.bytes.saturating_add(bytes);
     }
 }
 

@@ -49,6 +49,7 @@ mod links;
 mod lock;
 mod manifest;
 mod metrics;
+mod output;
 mod parallel;
 mod pipeline;
 mod registry;
@@ -74,10 +75,11 @@ pub use layer::{LayerInput, LayerOptions, LayerPlan, Treatment};
 pub use lock::{LockEvent, LockObserver, WriteOptions};
 pub use manifest::ManifestOptions;
 pub use metrics::{Metrics, Phase, Progress};
+pub use output::{is_standard_output, is_stream, open_log};
 pub use parallel::map_bounded;
 pub use registry::{
     BlobReader, BlobUpload, ByteRange, Choice, Chosen, CommitError, Expected, Listed, ManifestInfo, PushOptions,
-    Referrers, Registry, Renamed, Repository, StoredManifest, find_layout, write_file,
+    Referrers, Registry, Renamed, Repository, StoredManifest, find_layout, split_path, write_file,
 };
 pub use stage::{Stage, StagedConfig, StagedLayer, StagedManifest, Updated};
 pub use tree::{Drawn, Node, NodeKind, NodeState, Totals, Tree, Unreferenced};

@@ -40,6 +40,8 @@ mod manifest_get;
 mod manifest_info;
 mod manifest_put;
 mod names;
+#[cfg(target_os = "linux")]
+mod outputs;
 mod parallel;
 mod places;
 mod platforms;

@@ -19,6 +19,7 @@ mod layouts;
 mod leftovers;
 mod limits;
 mod locks;
+mod outputs;
 mod places;
 mod registry;
 mod samples;

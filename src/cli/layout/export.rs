@@ -9,8 +9,8 @@ use anyhow::{Context as _, ensure};
 use clap::ValueEnum;
 use regshape::compress::CompressFormat;
 use regshape::layout::{
-    ArchiveKind, Error, ExportOptions, Exported, Format, Layout, Selection, View, export, export_stream, plan_export,
-    plan_export_dir,
+    ArchiveKind, Error, ExportOptions, Exported, Format, Layout, Selection, View, export, export_stream, is_stream,
+    plan_export, plan_export_dir,
 };
 use regshape::oci::{Annotations, Descriptor, REF_NAME, RefName};
 
@@ -19,7 +19,7 @@ use super::generate_config::source_seconds;
 use super::{Base, Common, Context, Leaf, WriteArgs};
 use crate::cli::args::{AnnotationArgs, PlatformsArg, parse_annotation};
 use crate::cli::error::Usage;
-use crate::cli::ui::{is_stdout, printable};
+use crate::cli::ui::{is_dash, is_stdout, printable};
 
 /// Write a part or all of a layout: as a layout, as an OCI or Docker archive
 ///
@@ -96,19 +96,33 @@ enum FormatArg {
 }
 
 /// Returns the format that is meant. The name tells it only if the flag does not.
-fn format_of(format: Option<FormatArg>, output: &Path) -> Format {
+fn format_of(format: Option<FormatArg>, output: &Path) -> Result<Format, Usage> {
     let oci = |compression: Option<CompressFormat>| Format::Archive { kind: ArchiveKind::Oci, compression };
-    match format {
-        None if is_stdout(output) => oci(None),
-        // Whatever it is called.
-        None if output.is_dir() => Format::Directory,
-        None => Format::of_name(output),
+    Ok(match format {
+        None if is_dash(output) => oci(None),
+        None => format_of_name(output)
+            .map_err(|Usage(message)| Usage(format!("{message}; --format dir makes a directory of any name")))?,
         Some(FormatArg::Dir) => Format::Directory,
         Some(FormatArg::OciArchive) => oci(None),
         Some(FormatArg::DockerArchive) => Format::Archive { kind: ArchiveKind::Docker, compression: None },
         Some(FormatArg::TarGz) => oci(Some(CompressFormat::Gzip)),
         Some(FormatArg::TarZst) => oci(Some(CompressFormat::Zstd)),
+    })
+}
+
+/// Returns the format that a name says.
+pub(super) fn format_of_name(output: &Path) -> Result<Format, Usage> {
+    // Whatever a directory is called.
+    if output.is_dir() {
+        return Ok(Format::Directory);
     }
+    if Format::is_unknown_archive(output) {
+        let (name, endings) = (printable(&output.to_string_lossy()), Format::ENDINGS.join(", "));
+        return Err(Usage(format!("cannot tell the format of '{name}' from its ending: archives are {endings}")));
+    }
+    let format = Format::of_name(output);
+    let is_archive = format == Format::Directory && is_stream(output);
+    Ok(if is_archive { Format::Archive { kind: ArchiveKind::Oci, compression: None } } else { format })
 }
 
 impl Leaf for Args {
@@ -121,7 +135,7 @@ impl Leaf for Args {
     fn run(self, context: &Context) -> anyhow::Result<ExitCode> {
         let ref_name = self.ref_name.as_deref().map(str::parse::<RefName>).transpose()?;
         let platforms = self.platforms.platforms()?;
-        let format = format_of(self.format, &self.output);
+        let format = format_of(self.format, &self.output)?;
         let to_stdout = is_stdout(&self.output);
         if to_stdout && !self.dry_run {
             ensure!(

@@ -96,7 +96,7 @@ impl Image {
             ref_names,
             image_names,
             platform: image.platform.map(|platform| platform.to_string()),
-            total_size: size + config.size + layers.iter().map(|layer| layer.size).sum::<u64>(),
+            total_size: layers.iter().map(|layer| layer.size).fold(size + config.size, u64::saturating_add),
             config,
             layers,
             annotations: image.annotations,

@@ -7,11 +7,12 @@ use std::process::ExitCode;
 use regshape::layout::{Error, ExportOptions, Format, Selection, View, export};
 use regshape::oci::RefName;
 
+use super::export::format_of_name;
 use super::export_screen::{ExportScreen, warnings};
 use super::generate_config::source_seconds;
 use super::{Base, Context, Leaf, WriteArgs};
 use crate::cli::error::Usage;
-use crate::cli::ui::{is_stdout, printable};
+use crate::cli::ui::{is_dash, is_stdout, printable};
 
 /// The name of an image whose parts have none, or several.
 const DEFAULT_NAME: &str = "latest";
@@ -52,11 +53,11 @@ impl Leaf for Args {
 
     fn run(self, context: &Context) -> anyhow::Result<ExitCode> {
         let ref_name = self.ref_name.as_deref().map(str::parse::<RefName>).transpose()?;
-        let stdin = self.paths.iter().filter(|path| is_stdout(path)).count();
+        let stdin = self.paths.iter().filter(|path| is_dash(path)).count();
         if is_stdout(&self.output) || stdin > 1 {
             return Err(Usage("only one --path can be -, and --output cannot".to_owned()).into());
         }
-        let format = if self.output.is_dir() { Format::Directory } else { Format::of_name(&self.output) };
+        let format = format_of_name(&self.output)?;
         let (mut sources, mut selections) = (Vec::new(), Vec::new());
         for path in &self.paths {
             let source = context.source(path, &[])?;

@@ -1,10 +1,10 @@
 //! From the arguments of commands that take a layout for a registry to what is meant by them.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::{Path, PathBuf, is_separator};
 
 use anyhow::{bail, ensure};
-use regshape::layout::{Layout, LockObserver, Registry, Repository, WriteOptions, find_layout};
+use regshape::layout::{Layout, LockObserver, Registry, Repository, WriteOptions, find_layout, split_path};
 use regshape::oci::{Digest, Platform, Reference, RepositoryName};
 
 use super::{Common, Context, WriteArgs};
@@ -289,24 +289,32 @@ impl Located {
             };
             return Self { directory, repository: Some(repository), reference };
         }
-        let Some(text) = path.to_str() else { return whole() };
+        let bytes = path.as_os_str().as_encoded_bytes();
         // What comes after an at sign is a digest.
-        let is_mark = |at: usize, mark: char| mark == ':' || mark == '@' && text[at + 1..].parse::<Digest>().is_ok();
-        let splits = || text.char_indices().filter(|(at, mark)| *at > 0 && is_mark(*at, *mark));
-        let split = |at: usize| (Path::new(&text[..at]), &text[at + 1..]);
-        let found = splits().map(|(at, _)| split(at)).rfind(|(directory, _)| is_layout(directory));
+        let split = |at: usize| {
+            let (directory, rest) = split_path(path, at)?;
+            (bytes[at] == b':' || rest.parse::<Digest>().is_ok()).then_some((at, directory, rest))
+        };
+        let splits = || (1..bytes.len()).filter(|at| matches!(bytes[*at], b':' | b'@')).filter_map(split);
+        let found = splits().rfind(|(_, directory, _)| is_layout(directory));
         // A layout that is not there yet ends before the first mark of its last part. If there is no directory for it to be
         // in, what looks like one is in the ref name, as in new:docker.io/library/x:1.
-        let last_part = text.rfind(std::path::is_separator).map_or(0, |at| at + 1);
-        let begin = if Path::new(&text[..last_part]).is_dir() { last_part } else { 0 };
-        let found = found.or_else(|| splits().find(|(at, _)| *at > begin).map(|(at, _)| split(at)));
+        let last = bytes.iter().rposition(|byte| is_separator(char::from(*byte)));
+        let begin = last.filter(|last| split_path(path, *last).is_some_and(|(directory, _)| is_directory(directory)));
+        let begin = begin.map_or(0, |last| last + 1);
+        let found = found.or_else(|| splits().find(|(at, ..)| *at > begin));
         match found {
-            Some((directory, reference)) if !reference.is_empty() => {
-                Self { directory: directory.to_owned(), repository: None, reference: Some(reference.to_owned()) }
+            Some((_, directory, reference)) if !reference.is_empty() => {
+                Self { directory: directory.to_owned(), repository: None, reference: Some(reference.into_owned()) }
             }
             _ => whole(),
         }
     }
+}
+
+/// Returns whether what stands before a separator is a directory; nothing stands before that of the root.
+fn is_directory(before: &Path) -> bool {
+    before.as_os_str().is_empty() || before.is_dir()
 }
 
 fn is_layout(directory: &Path) -> bool {

@@ -10,6 +10,7 @@ use tar::{EntryType, Header};
 
 use super::names::{checked, shown, target_of};
 use super::not_an_archive;
+use crate::fs::zeroed;
 use crate::layout::error::{Error, Reason, Result};
 use crate::layout::validate::tar::{EXTENDED_LIMIT, has_right_checksum, number, record};
 use crate::layout::view::Content;
@@ -235,7 +236,7 @@ impl Walk<'_, '_> {
             let reason = format!("an extended header has {size} bytes, more than {EXTENDED_LIMIT}");
             return Err(self.malformed(reason));
         }
-        let mut content = vec![0; usize::try_from(size).expect("it is not large")];
+        let mut content = zeroed(size).map_err(Error::io("read", self.entries.path))?;
         if self.read_at(&mut content)? < content.len() {
             return Err(self.malformed("it is truncated: it ends within an extended header"));
         }

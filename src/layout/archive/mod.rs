@@ -25,8 +25,6 @@ use crate::compress::Bounds;
 use entries::Entries;
 use plain::Plain;
 
-pub(super) use plain::COPY;
-
 /// The file that lists the images in an archive that Docker writes.
 const MANIFEST_FILE: &str = "manifest.json";
 
@@ -124,7 +122,7 @@ impl Archive {
     }
 
     fn of(path: &Path, plain: Plain, options: &LoadOptions<'_>) -> Result<Self> {
-        let Plain { content, spilled } = plain;
+        let Plain { content } = plain;
         let mut entries = Entries::find(path, &content)?;
         let is_docker = entries.has(MANIFEST_FILE);
         entries.settle_links()?;
@@ -137,7 +135,7 @@ impl Archive {
                 (index, blobs, false)
             }
         };
-        let view = View::new(index, Source::Blobs(blobs, spilled), path.to_owned());
+        let view = View::new(index, Source::Blobs(blobs), path.to_owned());
         Ok(Self { view: if has_both { union::unite(view, &entries, options)? } else { view } })
     }
 

@@ -1,13 +1,12 @@
 //! The bytes of the tar in an archive: where they are, if they can be read there, or else a copy.
 
-use std::fs::{self, File};
 use std::io::{self, BufReader, Read, Write};
 use std::path::Path;
 use std::sync::Arc;
 
 use super::{LoadOptions, not_an_archive};
 use crate::compress::{BUFFER, Encoding, Sight, bound_of, bounded_padded_decoder, peek};
-use crate::fs::TempDirectory;
+use crate::fs::private_file;
 use crate::layout::error::{Error, Result};
 use crate::layout::input::open_input;
 use crate::layout::metrics::Progress;
@@ -19,14 +18,9 @@ const PIECE: usize = 1024 * 1024;
 /// What a tar ends with.
 const END: [u8; 1024] = [0; 1024];
 
-/// The name of the copy in its temporary directory.
-pub(in crate::layout) const COPY: &str = "archive.tar";
-
 /// The tar in an archive.
 pub(super) struct Plain {
     pub(super) content: Content,
-    /// Where the content is, if it is a copy in a file.
-    pub(super) spilled: Option<TempDirectory>,
 }
 
 impl Plain {
@@ -39,7 +33,7 @@ impl Plain {
         }
         check(path, sight)?;
         drop(reader);
-        Ok(Self { content: Content::within(Arc::new(file), 0, size), spilled: None })
+        Ok(Self { content: Content::within(Arc::new(file), 0, size) })
     }
 
     pub(super) fn of_reader(
@@ -78,29 +72,29 @@ impl Plain {
         }
     }
 
-    /// Keeps what is read in memory, or all of it in a file if it becomes too much.
+    /// Keeps what is read in memory, or all of it in a file if it becomes too much, for the options or for the system.
     fn keep(mut read: impl FnMut(&mut [u8]) -> Result<usize>, options: &LoadOptions<'_>) -> Result<Self> {
         let mut memory: Vec<u8> = Vec::new();
         let mut buffer = vec![0; PIECE];
         let mut length = 0;
-        while length <= options.memory_threshold {
+        while length <= options.memory_threshold && memory.try_reserve(PIECE).is_ok() {
             let read = read(&mut buffer)?;
             if read == 0 {
                 memory.shrink_to_fit();
-                return Ok(Self { content: Content::in_memory(memory), spilled: None });
+                return Ok(Self { content: Content::in_memory(memory) });
             }
             memory.extend_from_slice(&buffer[..read]);
             length += read as u64;
             // That is the end of a tar: there is nothing in it, however many zeros follow.
             if memory.len() >= END.len() && memory[..END.len()] == END {
                 memory.truncate(END.len());
-                return Ok(Self { content: Content::in_memory(memory), spilled: None });
+                return Ok(Self { content: Content::in_memory(memory) });
             }
         }
         let parent = options.spill_directory.clone().unwrap_or_else(std::env::temp_dir);
         let failed = || Error::io("write to", &parent);
-        let directory = TempDirectory::create_in(&parent).map_err(failed())?;
-        let mut file = create(&directory.path().join(COPY)).map_err(failed())?;
+        // It may be readable for this user only.
+        let mut file = private_file(&parent).map_err(failed())?;
         file.write_all(&memory).map_err(failed())?;
         drop(memory);
         loop {
@@ -111,19 +105,8 @@ impl Plain {
             file.write_all(&buffer[..read]).map_err(failed())?;
             length += read as u64;
         }
-        Ok(Self { content: Content::within(Arc::new(file), 0, length), spilled: Some(directory) })
+        Ok(Self { content: Content::within(Arc::new(file), 0, length) })
     }
-}
-
-/// Makes the file of a copy. Where the system lets it be used without a name it has none: whatever kills the program, the copy
-/// goes with it.
-fn create(path: &Path) -> io::Result<File> {
-    let file = File::options().read(true).write(true).create_new(true).open(path)?;
-    if cfg!(unix) {
-        // Otherwise it goes with its directory.
-        let _ = fs::remove_file(path);
-    }
-    Ok(file)
 }
 
 /// Checks that there is a tar, by its first bytes.

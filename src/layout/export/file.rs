@@ -46,22 +46,66 @@ pub enum ArchiveKind {
 }
 
 impl Format {
-    /// Tells a format by a file's name: `.tar`, `.tar.gz`, `.tgz`, `.tar.zst` and `.tzst` are OCI archives, other names are
-    /// directories.
+    /// The endings of names that are OCI archives.
+    pub const ENDINGS: [&str; 5] = [".tar", ".tar.gz", ".tgz", ".tar.zst", ".tzst"];
+
+    /// Returns the format that a file's name says: an OCI archive with one of the [`ENDINGS`](Self::ENDINGS), else a directory.
     pub fn of_name(path: &Path) -> Self {
         let archive = |compression| Self::Archive { kind: ArchiveKind::Oci, compression };
-        let name = path.file_name().unwrap_or_default().to_string_lossy().to_ascii_lowercase();
-        let ends = |endings: &[&str]| endings.iter().any(|ending| name.ends_with(ending));
-        if ends(&[".tar"]) {
+        if ends_with(path, &[".tar"]) {
             archive(None)
-        } else if ends(&[".tar.gz", ".tgz"]) {
+        } else if ends_with(path, &[".tar.gz", ".tgz"]) {
             archive(Some(CompressFormat::Gzip))
-        } else if ends(&[".tar.zst", ".tzst"]) {
+        } else if ends_with(path, &[".tar.zst", ".tzst"]) {
             archive(Some(CompressFormat::Zstd))
         } else {
             Self::Directory
         }
     }
+
+    /// Returns whether a file's name ends as that of an archive of another kind, such as `.tar.xz` or `.zip`: hardly anybody
+    /// means a directory by that.
+    pub fn is_unknown_archive(path: &Path) -> bool {
+        const OTHERS: [&str; 30] = [
+            ".tar.xz",
+            ".txz",
+            ".tar.bz2",
+            ".tar.bz",
+            ".tbz2",
+            ".tbz",
+            ".tb2",
+            ".tar.lz",
+            ".tlz",
+            ".tar.lz4",
+            ".tar.lzma",
+            ".tar.lzo",
+            ".tar.z",
+            ".taz",
+            ".tar.br",
+            ".tar.sz",
+            ".tar.zstd",
+            ".zip",
+            ".7z",
+            ".rar",
+            ".gz",
+            ".zst",
+            ".xz",
+            ".bz2",
+            ".lz4",
+            ".cpio",
+            ".sif",
+            ".squashfs",
+            ".sqfs",
+            ".iso",
+        ];
+        Self::of_name(path) == Self::Directory && ends_with(path, &OTHERS)
+    }
+}
+
+/// Returns whether a file's name has one of some endings, in any case.
+fn ends_with(path: &Path, endings: &[&str]) -> bool {
+    let name = path.file_name().unwrap_or_default().to_string_lossy().to_ascii_lowercase();
+    endings.iter().any(|ending| name.ends_with(ending))
 }
 
 /// Finds what an export in a format holds, as [`View::plan_export`] does.
@@ -76,7 +120,8 @@ pub fn plan_export(view: &View, format: Format, options: &ExportOptions<'_>) -> 
     }
 }
 
-/// Writes a view to a path. An archive replaces what is there when it is whole.
+/// Writes a view to a path. An archive replaces the file that is there when it is whole; a path that names an open descriptor,
+/// a pipe or a device is written to as [`write_file`](crate::layout::write_file) says.
 ///
 /// # Errors
 ///
@@ -168,13 +213,15 @@ struct Synced {
 }
 
 impl Synced {
-    /// Waits until the file is on the disk, and gives it its name.
-    fn finish(mut self) -> io::Result<()> {
-        if let Some(early_sync) = &mut self.early_sync {
-            early_sync.finish()?;
-            self.output.sync()?;
+    /// Gives the file its name, and waits until both are on the disk.
+    fn finish(self) -> io::Result<()> {
+        match self.early_sync {
+            Some(mut early_sync) => {
+                early_sync.finish()?;
+                self.output.finish_synced()
+            }
+            None => self.output.finish(),
         }
-        self.output.finish()
     }
 }
 
@@ -246,6 +293,14 @@ mod tests {
             ("tar", Format::Directory),
         ] {
             assert_eq!(Format::of_name(Path::new(name)), format, "{name}");
+            assert!(!Format::is_unknown_archive(Path::new(name)), "{name}");
+        }
+        for name in ["x.tar.xz", "x.TAR.BZ2", "a/x.txz", "x.zip", "x.7z", "x.gz", "x.tar.lz4"] {
+            assert_eq!(Format::of_name(Path::new(name)), Format::Directory, "{name}");
+            assert!(Format::is_unknown_archive(Path::new(name)), "{name}");
+        }
+        for name in ["xz", "app-1.7", "x.tar.d", "zip", "registry.example"] {
+            assert!(!Format::is_unknown_archive(Path::new(name)), "{name}");
         }
     }
 }

@@ -112,7 +112,7 @@ impl Repository {
             None => Algorithm::Sha256,
             Some(digest) => digest.algorithm().ok_or_else(|| Error::UnsupportedAlgorithm { digest: digest.clone() })?,
         };
-        let made = if self.is_there()? { None } else { Some(self.layout.prepare_directory()?) };
+        let made = if self.is_there()? { None } else { Some(self.prepare()?) };
         let mut blob = self.layout.new_blob_of(algorithm)?;
         let mut buffer = vec![0; BUFFER];
         loop {
@@ -151,7 +151,7 @@ impl Repository {
         } else {
             self.layout.verify(digest, &file, |_| ())?;
             if !target.is_there()? {
-                target.layout.make_if_missing(target.layout.prepare_directory()?)?;
+                target.layout.make_if_missing(target.prepare()?)?;
             }
             target.layout.sound_blob(digest, size, |_| ())
         };
@@ -250,8 +250,7 @@ impl BlobReader {
         Ok(copied)
     }
 
-    /// Writes what is left to a file, which gets its name when it is whole, and returns how many bytes that were. What is no
-    /// regular file, such as a pipe, is written to as it is.
+    /// Writes what is left to a file as [`write_file`] does, and returns how many bytes that were.
     ///
     /// # Errors
     ///
@@ -264,7 +263,7 @@ impl BlobReader {
             progress.into_iter().for_each(|progress| progress(bytes.len() as u64));
             output.write_all(bytes).map_err(failed())
         })?;
-        output.finish().map_err(failed())?;
+        output.finish_synced().map_err(failed())?;
         Ok(copied)
     }
 
@@ -295,7 +294,11 @@ impl Read for BlobReader {
     }
 }
 
-/// Writes bytes to a file, which gets its name when it is whole.
+/// Writes bytes to a file, which gets its name when it is whole, and waits until both are on the disk.
+///
+/// A path that names an open descriptor of this process, such as `/dev/stdout`, `/dev/fd/3` or a link to one, is written to at its
+/// place, and a pipe or device as it is. Of the descriptors above 2 only those count that this process was started with. Links
+/// stay, and the file that they point to is replaced.
 ///
 /// # Errors
 ///
@@ -305,7 +308,7 @@ pub fn write_file(content: &[u8], path: impl AsRef<Path>) -> Result<()> {
     let write = || {
         let mut output = Output::create(path)?;
         output.write_all(content)?;
-        output.finish()
+        output.finish_synced()
     };
     write().map_err(Error::io("write to", path))
 }

@@ -1,5 +1,6 @@
 //! Finding a layout, and what is meant in it, in one path.
 
+use std::borrow::Cow;
 use std::path::{Path, PathBuf, is_separator};
 
 use super::Result;
@@ -23,17 +24,34 @@ use crate::oci::{NameError, Reference};
 ///
 /// [`Error::Name`](super::Error::Name) if the last part of the path is no reference.
 pub fn find_layout(path: impl AsRef<Path>) -> Result<(PathBuf, Reference)> {
-    let path = path.as_ref().to_string_lossy();
-    let splits = splits(&path);
+    let splits = splits(path.as_ref());
     let found = splits.iter().rev().find_map(|(directory, rest)| {
         let reference = parse(rest).ok()?;
-        Path::new(directory).join("oci-layout").is_file().then(|| ((*directory).into(), reference))
+        directory.join("oci-layout").is_file().then(|| (directory.clone(), reference))
     });
     if let Some(found) = found {
         return Ok(found);
     }
     let (directory, rest) = splits.last().expect("a path can be split in one way at least");
-    Ok(((*directory).into(), parse(rest)?))
+    Ok((directory.clone(), parse(rest)?))
+}
+
+/// Splits a path at a byte, which is left out: into a directory, whatever its name, and a text, in which what is not UTF-8 is
+/// replaced by a character that no reference has. `None` if this system cannot split such a path.
+#[cfg(unix)]
+pub fn split_path(path: &Path, at: usize) -> Option<(&Path, Cow<'_, str>)> {
+    use std::ffi::OsStr;
+    use std::os::unix::ffi::OsStrExt;
+
+    let (directory, rest) = path.as_os_str().as_bytes().split_at_checked(at)?;
+    Some((Path::new(OsStr::from_bytes(directory)), String::from_utf8_lossy(rest.get(1..)?)))
+}
+
+/// Splits a path at a byte, which is left out: into a directory and a text. `None` if the path is not Unicode.
+#[cfg(not(unix))]
+pub fn split_path(path: &Path, at: usize) -> Option<(&Path, Cow<'_, str>)> {
+    let (directory, rest) = path.to_str()?.split_at_checked(at)?;
+    Some((Path::new(directory), rest.get(1..)?.into()))
 }
 
 /// References have slashes, whatever the system's paths have.
@@ -43,20 +61,25 @@ fn parse(rest: &str) -> Result<Reference, NameError> {
 
 /// Returns the ways to split a path into a directory and a rest, the shallowest first: at every separator but one at the end,
 /// and before all of a relative path.
-fn splits(path: &str) -> Vec<(&str, &str)> {
+fn splits(path: &Path) -> Vec<(PathBuf, Cow<'_, str>)> {
     let mut splits = Vec::new();
-    if !Path::new(path).is_absolute() {
-        splits.push((".", path));
+    if !path.is_absolute() {
+        splits.push((".".into(), path.to_string_lossy()));
     }
-    for (at, _) in path.char_indices().filter(|&(at, character)| is_separator(character) && at + 1 < path.len()) {
-        let directory = match &path[..at] {
-            "" | "." | ".." => &path[..=at],
-            directory => directory,
-        };
-        splits.push((directory, &path[at + 1..]));
+    let bytes = path.as_os_str().as_encoded_bytes();
+    for (at, byte) in bytes.iter().enumerate() {
+        if !is_separator(char::from(*byte)) || at + 1 == bytes.len() {
+            continue;
+        }
+        let Some((directory, rest)) = split_path(path, at) else { continue };
+        let mut directory = directory.as_os_str().to_owned();
+        if ["", ".", ".."].iter().any(|short| directory == *short) {
+            directory.push(char::from(*byte).to_string());
+        }
+        splits.push((directory.into(), rest));
     }
     if splits.is_empty() {
-        splits.push((".", path));
+        splits.push((".".into(), path.to_string_lossy()));
     }
     splits
 }
@@ -87,6 +110,22 @@ mod tests {
         for bad in ["", "foo/", ".", "/", ":x", "foo@", "l/r:a:b", "./foo/Bad:tag", "foo:"] {
             assert!(find_layout(bad).is_err(), "{bad}");
         }
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_directory_need_not_be_utf_8_and_is_not_taken_for_another() {
+        use std::ffi::OsStr;
+        use std::os::unix::ffi::OsStrExt;
+
+        let directory = tempfile::tempdir().expect("a directory");
+        let taken_for = directory.path().join("x\u{fffd}");
+        std::fs::create_dir(&taken_for).expect("made");
+        std::fs::write(taken_for.join("oci-layout"), "{}").expect("written");
+        let own = directory.path().join(OsStr::from_bytes(b"x\xff"));
+        let (found, reference) = find_layout(own.join("app:v1")).expect("a reference");
+        assert_eq!((found, reference.to_string().as_str()), (own.clone(), "app:v1"));
+        assert!(find_layout(own.join(OsStr::from_bytes(b"a\xffp:v1"))).is_err());
     }
 
     #[test]

@@ -181,7 +181,7 @@ impl Repository {
         // What cannot be stored leaves no new layout behind.
         self.layout.check_parts(document.as_ref())?;
         if !self.is_there()? {
-            self.layout.make_if_missing(self.layout.prepare_directory()?)?;
+            self.layout.make_if_missing(self.prepare()?)?;
         }
 
         let lock = self.layout.lock()?;

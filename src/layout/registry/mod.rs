@@ -24,12 +24,13 @@ use std::path::{Path, PathBuf};
 
 use super::document::INDEX_FILE;
 use super::error::{Candidate, Error, Reason, Result};
-use super::handle::{BLOBS_DIRECTORY, Layout};
+use super::handle::{BLOBS_DIRECTORY, Layout, MARKER_FILE};
+use super::init::Made;
 use super::lock::WriteOptions;
 use crate::oci::{Descriptor, Digest, Index, MediaType, RepositoryName};
 
 pub use blobs::{BlobReader, ByteRange, Expected, write_file};
-pub use find::find_layout;
+pub use find::{find_layout, split_path};
 pub use manifests::{ManifestInfo, PushOptions, StoredManifest};
 pub(super) use names::Names;
 pub(super) use platform::{Best, Chooser, is_stored, may_be_index, not_stored, platform_of};
@@ -39,6 +40,9 @@ pub(super) use resolve::Resolver;
 pub use tags::{Listed, Renamed};
 pub use upload::{BlobUpload, CommitError};
 pub(super) use upload::{UPLOADS_DIRECTORY, is_upload_id};
+
+/// The files of a layout that a repository could be called like: the others begin with a dot.
+const OWN_FILES: [&str; 3] = [BLOBS_DIRECTORY, INDEX_FILE, MARKER_FILE];
 
 /// A directory that is read and written like a registry.
 ///
@@ -88,6 +92,8 @@ enum Kind {
 pub struct Repository {
     layout: Layout,
     names: Names,
+    /// Whether its layout lies where its name says.
+    is_apart: bool,
 }
 
 impl Registry {
@@ -147,7 +153,8 @@ impl Registry {
             Kind::Shared { default } => (self.layout.clone(), default.clone()),
             Kind::PerRepository => (self.layout.another(self.path().join(name.as_str())), Some(name.clone())),
         };
-        Repository { layout, names: Names::Repository { name, default } }
+        let is_apart = matches!(self.kind, Kind::PerRepository);
+        Repository { layout, names: Names::Repository { name, default }, is_apart }
     }
 
     /// Returns all of the layout, with the ref names as they stand in `index.json`: any of them counts as a tag.
@@ -158,7 +165,8 @@ impl Registry {
     pub fn ref_names(&self) -> Result<Repository> {
         match &self.kind {
             Kind::Shared { default } => {
-                Ok(Repository { layout: self.layout.clone(), names: Names::AsTheyStand { default: default.clone() } })
+                let names = Names::AsTheyStand { default: default.clone() };
+                Ok(Repository { layout: self.layout.clone(), names, is_apart: false })
             }
             Kind::PerRepository => Err(Error::NoRepository { path: self.path().to_owned() }),
         }
@@ -233,7 +241,7 @@ impl Registry {
 impl Repository {
     /// Takes all of a layout, with the ref names as they stand.
     pub(in crate::layout) fn of_layout(layout: Layout) -> Self {
-        Self { layout, names: Names::AsTheyStand { default: None } }
+        Self { layout, names: Names::AsTheyStand { default: None }, is_apart: false }
     }
 
     /// Returns the layout that holds it, which need not be there yet.
@@ -248,6 +256,21 @@ impl Repository {
             Err(Error::NotALayout { .. }) => Ok(false),
             Err(error) => Err(error),
         }
+    }
+
+    /// Makes the directory of a layout that is not there.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::ReservedRepository`] if the layout would lie among the files of another one.
+    pub(super) fn prepare(&self) -> Result<Made> {
+        if let Names::Repository { name, .. } = &self.names
+            && self.is_apart
+            && let Some(part) = name.as_str().split('/').find(|part| OWN_FILES.contains(part))
+        {
+            return Err(Error::ReservedRepository { repository: name.clone(), part: part.to_owned() });
+        }
+        self.layout.prepare_directory()
     }
 
     /// Reads `index.json`; a layout that is not there has an empty one.

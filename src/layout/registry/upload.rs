@@ -76,7 +76,7 @@ impl Repository {
     /// [`Error::Io`]; what keeps a layout from being made.
     pub fn start_upload(&self) -> Result<BlobUpload> {
         if !self.is_there()? {
-            self.layout.make_if_missing(self.layout.prepare_directory()?)?;
+            self.layout.make_if_missing(self.prepare()?)?;
         }
         let root = self.layout.open_root()?;
         let directory = root.path_of(UPLOADS_DIRECTORY);

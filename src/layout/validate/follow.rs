@@ -184,7 +184,7 @@ impl<'a> Validation<'a> {
                 }
                 if self.blobs.insert(digest.clone(), size).is_none() {
                     self.checked.blobs += 1;
-                    self.checked.bytes += size;
+                    self.checked.bytes = self.checked.bytes.saturating_add(size);
                 }
                 file
             }

@@ -89,7 +89,7 @@ impl Stray {
                 }
                 if digest.is_ok() && metadata.is_file() {
                     self.blobs += 1;
-                    self.bytes += metadata.len();
+                    self.bytes = self.bytes.saturating_add(metadata.len());
                 } else {
                     self.foreign.push(format!("{BLOBS_DIRECTORY}/{algorithm}/{}", shortened(&name)));
                 }

@@ -24,7 +24,7 @@ use super::document::INDEX_FILE;
 use super::error::{Error, Reason, Result};
 use super::handle::Layout;
 use super::walk::Documents;
-use crate::fs::{TempDirectory, open_regular};
+use crate::fs::open_regular;
 use crate::oci::{self, Annotations, Descriptor, Digest, Index, MediaType};
 use reading::Origin;
 
@@ -96,8 +96,8 @@ pub(super) enum Source {
     Layout(Layout),
     /// Files on the disk.
     Files(HashMap<Digest, PathBuf>),
-    /// Some blobs, in an archive or in memory; and the directory that the archive is in, if it goes with them.
-    Blobs(HashMap<Digest, Content>, #[expect(dead_code, reason = "it is kept to be dropped")] Option<TempDirectory>),
+    /// Some blobs, in an archive or in memory.
+    Blobs(HashMap<Digest, Content>),
 }
 
 impl Source {
@@ -114,7 +114,7 @@ impl Source {
                 let (size, file) = open().map_err(Error::io("read", &path))?;
                 Ok(Some(Content::of_file(file, path, size)))
             }
-            Self::Blobs(blobs, _) => Ok(blobs.get(digest).cloned()),
+            Self::Blobs(blobs) => Ok(blobs.get(digest).cloned()),
         }
     }
 }
@@ -214,7 +214,7 @@ impl View {
     /// Shows several views as one: the entries of their indexes in order, equal ones once. The other fields of the indexes,
     /// their annotations among them, are not those of the whole. A blob is read from the first view that has it.
     pub fn join(views: impl IntoIterator<Item = Self>) -> Self {
-        let mut joined = Self::new(Index::empty(), Source::Blobs(HashMap::new(), None), PathBuf::new());
+        let mut joined = Self::new(Index::empty(), Source::Blobs(HashMap::new()), PathBuf::new());
         joined.sources.clear();
         let mut index = Index::empty();
         let mut distinct = DistinctEntries::default();
@@ -289,7 +289,7 @@ impl View {
     pub(super) fn with_documents(&self, made: MadeDocuments) -> Self {
         let mut view = self.clone();
         if !made.blobs.is_empty() {
-            view.sources.insert(0, Arc::new(Source::Blobs(made.blobs, None)));
+            view.sources.insert(0, Arc::new(Source::Blobs(made.blobs)));
             view.call(made.names);
         }
         view
