@@ -23,7 +23,7 @@ use serde::de::DeserializeOwned;
 
 pub(crate) use fields::Builder as UnknownFieldsBuilder;
 pub use fields::UnknownFields;
-pub(crate) use node::{Node, NodeKind};
+pub(crate) use node::{Node, NodeKind, Token};
 pub use text::Json;
 
 use read::Reader;

@@ -1,5 +1,5 @@
-//! Looking at a value where it stands: every member of an object, with keys that occur twice, and numbers to the last digit.
-//! Nothing is made of a value but what is asked for.
+//! Reads a value in place: every member of an object, repeated keys included, and numbers to the last digit. Only the parts
+//! that a caller asks for are copied.
 
 use std::borrow::Cow;
 
@@ -20,6 +20,22 @@ pub(crate) enum NodeKind<'a> {
     String(Cow<'a, str>),
     Array,
     Object,
+}
+
+/// A part of a value.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Token<'a> {
+    /// The bracket that opens an object or an array.
+    Begin {
+        is_object: bool,
+    },
+    /// The bracket that closes the object or array opened last.
+    End,
+    Key(Cow<'a, str>),
+    /// A string that is no key.
+    Text(Cow<'a, str>),
+    /// A number, `true`, `false` or `null`.
+    Scalar,
 }
 
 const SOUND: &str = "the document was checked";
@@ -48,15 +64,53 @@ impl<'a> Node<'a> {
 
     /// Calls back with every text in the value, keys included.
     pub(crate) fn each_text(self, mut each: impl FnMut(&str)) {
-        let mut reader = self.reader();
-        // An object's or an array's text goes by but once, however deep it is nested.
-        while let Some(token) = reader.peek_token() {
-            if token == b'"' {
-                each(&reader.string().expect(SOUND));
-            } else {
-                reader.go_to(reader.at() + 1);
+        for (_, token) in self.tokens() {
+            if let Token::Key(text) | Token::Text(text) = token {
+                each(&text);
             }
         }
+    }
+
+    /// Returns the tokens of the value in their order, each with its offset in the value: one scan, however deep values nest.
+    pub(crate) fn tokens(self) -> impl Iterator<Item = (usize, Token<'a>)> {
+        let mut reader = self.reader();
+        // Whether each open value is an object.
+        let mut open = Vec::new();
+        std::iter::from_fn(move || {
+            loop {
+                let first = reader.peek_token()?;
+                let at = reader.at();
+                match first {
+                    b',' | b':' => reader.go_to(at + 1),
+                    b'{' | b'[' => {
+                        open.push(first == b'{');
+                        reader.go_to(at + 1);
+                        return Some((at, Token::Begin { is_object: first == b'{' }));
+                    }
+                    b'}' | b']' => {
+                        open.pop();
+                        reader.go_to(at + 1);
+                        return Some((at, Token::End));
+                    }
+                    b'"' => {
+                        let text = reader.string().expect(SOUND);
+                        let is_key = open.last() == Some(&true) && reader.peek_token() == Some(b':');
+                        return Some((at, if is_key { Token::Key(text) } else { Token::Text(text) }));
+                    }
+                    _ => {
+                        reader.skip().expect(SOUND);
+                        return Some((at, Token::Scalar));
+                    }
+                }
+            }
+        })
+    }
+
+    /// Returns the key at an offset that [`Node::tokens`] returned.
+    pub(crate) fn key_at(self, at: usize) -> Cow<'a, str> {
+        let mut reader = self.reader();
+        reader.go_to(at);
+        reader.string().expect(SOUND)
     }
 
     fn reader(self) -> Reader<'a> {

@@ -25,7 +25,7 @@ pub(super) const INDEX_FILE: &str = "index.json";
 /// The staging file. The name is the original program's.
 pub(super) const STAGE_FILE: &str = ".regshape-stage.json";
 
-/// The largest `index.json` or staging file that is read: room for some hundred thousand entries.
+/// The largest `index.json` or staging file that is read or written: room for some hundred thousand entries.
 pub(super) const DOCUMENT_LIMIT: u64 = 128 * 1024 * 1024;
 
 /// The largest `index.json` or `manifest.json` of an archive, read or written: what comes as an archive comes from elsewhere.
@@ -217,9 +217,16 @@ impl Layout {
     }
 
     fn prepare(&self, lock: &Lock, name: &str, document: &impl Serialize) -> Result<PendingDocument> {
-        let (directory, name) = self.place_of(lock, name)?;
-        let file = self.temp_file(&directory, |writer| write_pretty(document, writer))?;
-        Ok(PendingDocument { directory, name, file })
+        let (directory, file_name) = self.place_of(lock, name)?;
+        let mut is_too_large = false;
+        let written = self.temp_file(&directory, |writer| {
+            let mut bounded = Bounded { writer, left: DOCUMENT_LIMIT, is_too_large: &mut is_too_large };
+            write_pretty(document, &mut bounded)
+        });
+        if is_too_large {
+            return Err(would_be_too_large(name, DOCUMENT_LIMIT));
+        }
+        Ok(PendingDocument { directory, name: file_name, file: written? })
     }
 
     /// Returns the directory and the name of a document. A link in the layout stays, and what it leads to is replaced.
@@ -254,6 +261,38 @@ enum Document {
     /// It is there, but not a file that can be read.
     Unusable(Reason),
     Content(Vec<u8>),
+}
+
+/// Refuses to write a document that no command would read.
+pub(super) fn check_size(what: &str, content: &[u8], limit: u64) -> Result<()> {
+    if content.len() as u64 > limit { Err(would_be_too_large(what, limit)) } else { Ok(()) }
+}
+
+fn would_be_too_large(what: &str, limit: u64) -> Error {
+    Error::WouldBeTooLarge { what: what.to_owned(), limit }
+}
+
+/// Writes at most so many bytes.
+struct Bounded<'a> {
+    writer: &'a mut dyn Write,
+    left: u64,
+    is_too_large: &'a mut bool,
+}
+
+impl Write for Bounded<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let Some(left) = self.left.checked_sub(bytes.len() as u64) else {
+            *self.is_too_large = true;
+            return Err(io::ErrorKind::FileTooLarge.into());
+        };
+        self.writer.write_all(bytes)?;
+        self.left = left;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.writer.flush()
+    }
 }
 
 fn parse<T: DeserializeOwned>(content: &[u8]) -> Result<T, Reason> {

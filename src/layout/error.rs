@@ -241,6 +241,14 @@ pub enum Error {
         /// The most bytes that are read.
         limit: u64,
     },
+    /// A document is not written, because this program would not read it.
+    #[error("{what} would be larger than {limit} bytes")]
+    WouldBeTooLarge {
+        /// The document.
+        what: String,
+        /// The most bytes that are read.
+        limit: u64,
+    },
     /// A blob is not the document that its media type says.
     #[error("{digest} is not a valid {kind}: {reason}")]
     MalformedDocument {

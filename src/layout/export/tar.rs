@@ -8,7 +8,7 @@ use tar::{EntryType, Header};
 use super::copy::copy_verified;
 use super::docker;
 use super::{ArchiveKind, ExportOptions, Exported, Plan, index_document};
-use crate::layout::document::{ARCHIVE_DOCUMENT_LIMIT, INDEX_FILE};
+use crate::layout::document::{ARCHIVE_DOCUMENT_LIMIT, INDEX_FILE, check_size};
 use crate::layout::error::{Error, Result};
 use crate::layout::handle::{BLOBS_DIRECTORY, MARKER_FILE, marker};
 use crate::layout::metrics::Phase;
@@ -56,10 +56,7 @@ impl Packed {
         let index = index_document(&view);
         let manifest = docker_manifest.as_ref().map(|manifest| (docker::MANIFEST_FILE, manifest));
         for (name, content) in [(INDEX_FILE, &index)].into_iter().chain(manifest) {
-            if content.len() as u64 > ARCHIVE_DOCUMENT_LIMIT {
-                let what = format!("{name} of the archive");
-                return Err(Error::TooLarge { what, limit: ARCHIVE_DOCUMENT_LIMIT });
-            }
+            check_size(&format!("{name} of the archive"), content, ARCHIVE_DOCUMENT_LIMIT)?;
         }
         Ok(Self { plan: view.plan_export(options)?, docker_manifest, index })
     }

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::json::{Node, describe, repeated, shortened};
+use super::json::{Node, Repeated, describe, repeated_within, shortened};
 use super::values::is_time;
 
 /// How many faults of one part of a document are told.
@@ -32,13 +32,13 @@ fn note(faults: &mut Vec<String>, fault: impl FnOnce() -> String) {
     }
 }
 
-/// Notes the keys that occur more than once in an object.
-fn note_repeated(faults: &mut Vec<String>, object: Node<'_>, fault: impl Fn(&str) -> String) {
-    let (named, count) = repeated(object);
-    for key in &named {
+/// Notes the keys of an object that occur more than once.
+fn note_repeated(faults: &mut Vec<String>, repeated: &Repeated, fault: impl Fn(&str) -> String) {
+    let Repeated { named, count } = repeated;
+    for key in named {
         note(faults, || fault(&shortened(key)));
     }
-    if count > named.len() {
+    if *count > named.len() {
         note(faults, || format!("{} more keys occur more than once", count - named.len()));
     }
 }
@@ -60,7 +60,7 @@ impl<'n, 'f> Fields<'n, 'f> {
             return None;
         }
         let prefix = if name.is_empty() { String::new() } else { format!("{name}.") };
-        note_repeated(faults, node, |key| format!("key '{prefix}{key}' occurs more than once"));
+        note_repeated(faults, &Repeated::in_object(node), |key| format!("key '{prefix}{key}' occurs more than once"));
         let mut fields =
             Self { node, known, values: vec![None; known.len()], in_wrong_case: Vec::new(), prefix, faults };
         for (key, value) in node.members() {
@@ -168,7 +168,7 @@ impl<'n, 'f> Fields<'n, 'f> {
             return None;
         }
         let prefix = &self.prefix;
-        note_repeated(self.faults, value, |name| format!("{prefix}{key}['{name}'] occurs more than once"));
+        note_repeated(self.faults, &Repeated::in_object(value), |name| format!("{prefix}{key}['{name}'] occurs more than once"));
         Some(value)
     }
 
@@ -201,23 +201,12 @@ impl<'n, 'f> Fields<'n, 'f> {
     pub(super) fn unknown(&mut self, known: &[&str]) {
         for (key, value) in self.node.members().filter(|(key, _)| !known.contains(&&**key)) {
             if value.is_object() || value.is_array() {
-                look_for_repeated(value, &format!("{}{}", self.prefix, shortened(&key)), self.faults);
+                let name = format!("{}{}", self.prefix, shortened(&key));
+                for (path, repeated) in repeated_within(value, &name, TOLD + 1) {
+                    note_repeated(self.faults, &repeated, |key| format!("key '{path}.{key}' occurs more than once"));
+                }
             }
         }
-    }
-}
-
-/// Looks for keys that occur twice. The parser bounds how deep values nest.
-fn look_for_repeated(node: Node<'_>, name: &str, faults: &mut Vec<String>) {
-    if node.is_object() {
-        note_repeated(faults, node, |key| format!("key '{name}.{key}' occurs more than once"));
-    }
-    let is_deeper = |value: &Node<'_>| value.is_object() || value.is_array();
-    for (key, value) in node.members().filter(|(_, value)| is_deeper(value)) {
-        look_for_repeated(value, &format!("{name}.{}", shortened(&key)), faults);
-    }
-    for (at, element) in node.elements().enumerate().filter(|(_, element)| is_deeper(element)) {
-        look_for_repeated(element, &format!("{name}[{at}]"), faults);
     }
 }
 

@@ -2,9 +2,10 @@
 //!
 //! What the rest of the program reads into types, a validation looks at where it stands: one fault must not hide the others.
 
-use std::collections::{HashMap, HashSet};
+use std::borrow::Cow;
 use std::hash::{BuildHasher as _, RandomState};
 
+use crate::json::Token;
 pub(super) use crate::json::{Node, NodeKind};
 use crate::layout::error::Reason;
 use crate::oci::Json;
@@ -47,37 +48,128 @@ pub(super) fn shortened(text: &str) -> String {
     if text.chars().nth(LONGEST).is_some() { shown + "…" } else { shown }
 }
 
-/// Returns the keys that occur more than once in an object, and how many there are, of which only the first are named.
-pub(super) fn repeated(object: Node<'_>) -> (Vec<String>, usize) {
-    const NAMED: usize = 100;
-    let hasher = RandomState::new();
-    // Eight bytes a key: an object may have very many.
-    let mut hashes: Vec<u64> = object.members().map(|(key, _)| hasher.hash_one(&*key)).collect();
-    hashes.sort_unstable();
-    let mut twice: Vec<u64> = hashes.windows(2).filter(|pair| pair[0] == pair[1]).map(|pair| pair[0]).collect();
-    drop(hashes);
-    if twice.is_empty() {
-        return (Vec::new(), 0);
-    }
-    twice.dedup();
-    let mut seen: HashMap<String, bool> = HashMap::new();
-    let mut named = Vec::new();
-    let mut left: HashSet<u64> = twice.iter().take(NAMED).copied().collect();
-    let first = left.clone();
-    for (key, _) in object.members() {
-        let hash = hasher.hash_one(&*key);
-        if !first.contains(&hash) || !left.contains(&hash) {
-            continue;
-        }
-        match seen.get_mut(&*key) {
-            None => drop(seen.insert(key.into_owned(), false)),
-            Some(_) => {
-                named.push(key.into_owned());
-                left.remove(&hash);
+/// The most repeated keys of one object that are named.
+const NAMED: usize = 100;
+
+/// The keys of an object that occur more than once.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Repeated {
+    /// The first of them, in the order in which they occur again.
+    pub(super) named: Vec<String>,
+    /// How many there are.
+    pub(super) count: usize,
+}
+
+/// A key of an object: its hash, and its offset in the value. An object may have very many.
+type KeyMark = (u64, u32);
+
+impl Repeated {
+    /// Returns the keys that occur more than once in an object.
+    pub(super) fn in_object(object: Node<'_>) -> Self {
+        let hasher = RandomState::new();
+        let mut depth = 0;
+        let mut keys = Vec::new();
+        for (at, token) in object.tokens() {
+            match token {
+                Token::Begin { .. } => depth += 1,
+                Token::End => depth -= 1,
+                Token::Key(key) if depth == 1 => keys.push(mark(&hasher, &key, at)),
+                Token::Key(_) | Token::Text(_) | Token::Scalar => {}
             }
         }
+        Self::of(object, &mut keys)
     }
-    (named, twice.len())
+
+    fn of(node: Node<'_>, keys: &mut [KeyMark]) -> Self {
+        keys.sort_unstable();
+        let mut again = Vec::new();
+        for same in keys.chunk_by(|one, other| one.0 == other.0) {
+            if let [_, (_, second), ..] = same {
+                again.push(*second);
+            }
+        }
+        again.sort_unstable();
+        let named = again.iter().take(NAMED).map(|at| node.key_at(*at as usize).into_owned()).collect();
+        Self { named, count: again.len() }
+    }
+}
+
+fn mark(hasher: &RandomState, key: &str, at: usize) -> KeyMark {
+    (hasher.hash_one(key), u32::try_from(at).expect("documents are smaller"))
+}
+
+/// An object or array that a scan is in.
+struct Level<'a> {
+    is_object: bool,
+    /// Its offset.
+    at: usize,
+    /// How many keys of the objects around it are kept.
+    keys_before: usize,
+    /// The key of the current value.
+    key: Cow<'a, str>,
+    /// The number of elements so far.
+    elements: usize,
+}
+
+/// Finds the objects in a value, the value included, that repeat keys, with the path of each. The first ones in the order of
+/// the document are returned, at least `most` if there are so many. One scan: the depth does not matter.
+pub(super) fn repeated_within(node: Node<'_>, name: &str, most: usize) -> Vec<(String, Repeated)> {
+    let hasher = RandomState::new();
+    let mut levels: Vec<Level<'_>> = Vec::new();
+    let mut keys: Vec<KeyMark> = Vec::new();
+    let mut found: Vec<(usize, (String, Repeated))> = Vec::new();
+    // Objects that begin later are not among the first.
+    let mut last = usize::MAX;
+    for (at, token) in node.tokens() {
+        if let Some(level) = levels.last_mut().filter(|level| !level.is_object)
+            && token != Token::End
+        {
+            level.elements += 1;
+        }
+        match token {
+            Token::Begin { is_object } => {
+                let keys_before = keys.len();
+                levels.push(Level { is_object, at, keys_before, key: Cow::Borrowed(""), elements: 0 });
+            }
+            Token::Key(key) => {
+                keys.push(mark(&hasher, &key, at));
+                levels.last_mut().expect("a key is in an object").key = key;
+            }
+            Token::End => {
+                let level = levels.pop().expect("each bracket has its pair");
+                let own = &mut keys[level.keys_before..];
+                if own.len() > 1 && level.at < last {
+                    let repeated = Repeated::of(node, own);
+                    if repeated.count > 0 {
+                        found.push((level.at, (path(name, &levels), repeated)));
+                    }
+                }
+                keys.truncate(level.keys_before);
+                if found.len() > 2 * most {
+                    // An object ends after those in it.
+                    found.sort_unstable_by_key(|(at, _)| *at);
+                    found.truncate(most);
+                    last = found.last().map_or(0, |(at, _)| *at);
+                }
+            }
+            Token::Text(_) | Token::Scalar => {}
+        }
+    }
+    found.sort_unstable_by_key(|(at, _)| *at);
+    found.into_iter().map(|(_, found)| found).collect()
+}
+
+/// Returns the path of the value that the innermost level is at.
+fn path(name: &str, levels: &[Level<'_>]) -> String {
+    let mut path = name.to_owned();
+    for level in levels {
+        if level.is_object {
+            path += &format!(".{}", shortened(&level.key));
+        } else {
+            path += &format!("[{}]", level.elements - 1);
+        }
+    }
+    path
 }
 
 #[cfg(test)]
@@ -105,15 +197,43 @@ mod tests {
         );
         let elements: Vec<_> = node.get("a").expect("there").elements().map(Node::kind).collect();
         assert_eq!(elements, [NodeKind::Number("-0"), NodeKind::Null, NodeKind::Bool(true)]);
-        assert_eq!(repeated(node), (vec!["a".to_owned(), "b".to_owned()], 2));
+        assert_eq!(
+            Repeated::in_object(node),
+            Repeated { named: vec!["a".to_owned(), "b".to_owned()], count: 2 }
+        );
     }
 
     #[test]
     fn of_very_many_repeated_keys_the_first_are_named() {
         let members: Vec<_> = (0..1000).map(|at| format!("\"{at}\":0,\"{at}\":0")).collect();
         let content = format!("{{{}}}", members.join(","));
-        let (named, count) = repeated(parse(content.as_bytes()).expect("JSON"));
-        assert_eq!((named.len(), count), (100, 1000));
+        let repeated = Repeated::in_object(parse(content.as_bytes()).expect("JSON"));
+        assert_eq!((repeated.named.len(), repeated.count), (100, 1000));
+        assert_eq!(repeated.named[..2], ["0", "1"]);
+    }
+
+    #[test]
+    fn objects_that_repeat_keys_are_found_in_the_order_of_the_document() {
+        let found = |content: &str, most| -> Vec<String> {
+            let node = parse(content.as_bytes()).expect("JSON");
+            let found = repeated_within(node, "x", most);
+            found.into_iter().map(|(path, repeated)| format!("{path}: {}", repeated.named.join(" "))).collect()
+        };
+        let content = r#" { "a" : 1, "b" : [ 0, "t", { "k":[], "\u006b":{} , "c":{"d":0,"d":1} } ], "a":{}, "e":[[],[[{"f":1,"f":2}]]] } "#;
+        assert_eq!(found(content, 100), ["x: a", "x.b[2]: k", "x.b[2].c: d", "x.e[1][0][0]: f"]);
+        assert_eq!(found(r#"[{"a":{"a":0}},"a",{"b":"b"}]"#, 100), [""; 0]);
+        // Objects end after those in them, but come first.
+        let nested = r#"{"a":"#.repeat(9) + "0" + &r#","a":0}"#.repeat(9);
+        assert_eq!(found(&nested, 2)[..2], ["x: a", "x.a: a"]);
+    }
+
+    #[test]
+    fn the_depth_of_a_value_does_not_matter_to_a_search() {
+        let deep = format!("{}{}{}", "[".repeat(120), "0,".repeat(500_000) + "0", "]".repeat(120));
+        let node = parse(deep.as_bytes()).expect("JSON");
+        // Each token comes by once, and each level of nesting adds its brackets alone.
+        assert_eq!(node.tokens().count(), 2 * 120 + 500_001);
+        assert!(repeated_within(node, "x", 1).is_empty());
     }
 
     #[test]
