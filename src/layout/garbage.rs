@@ -174,7 +174,7 @@ impl Layout {
         }
         // Its content says what it is.
         let entry = Descriptor::new(MediaType::octet_stream(), digest.clone(), 0);
-        let of_it: HashSet<Digest> = self.walk([&entry], Reach::Indexes).map(|visit| visit.entry.digest).collect();
+        let of_it: HashSet<Digest> = self.walk([&entry], Reach::Indexes).map(|visit| visit.entry.digest.clone()).collect();
         kept.retain(|kept| of_it.contains(&kept.digest) && self.open_blob(&kept.digest, "").is_ok());
         Ok(kept)
     }
@@ -187,7 +187,7 @@ impl Layout {
             .digests
             .extend(stage.blobs().chain(roots.iter().map(|root| &root.digest)).map(|root| (root.clone(), true)));
         let listed = Self::listed(index);
-        for visit in self.walk(&roots, Reach::Subjects) {
+        for visit in self.walk(roots.iter(), Reach::Subjects) {
             let digest = visit.entry.digest.clone();
             if let Some(document) = visit.surely_leads_to(&listed)? {
                 named.note(&digest, &document);

@@ -253,8 +253,9 @@ impl Holdings {
         self.blobs.values().all(|blob| matches!(blob, Blob::OfSize(_)))
     }
 
-    fn note(&mut self, layout: &Layout, visit: Visit) {
+    fn note(&mut self, layout: &Layout, visit: Visit<'_>) {
         let Visit { entry, document, .. } = visit;
+        let entry = entry.into_owned();
         // What is said to be two things is drawn as the first; what the second refers to is referred to, too.
         if self.places.contains_key(&entry.digest) {
             if let Ok(Some(document)) = &document {

@@ -1,5 +1,6 @@
 //! What refers to what: the documents that `index.json` leads to.
 
+use std::borrow::Cow;
 use std::collections::{HashMap, HashSet, VecDeque};
 
 use serde::de::DeserializeOwned;
@@ -229,29 +230,30 @@ pub(super) enum Reach {
 
 /// A walk from some descriptors to everything that they lead to. It comes to each digest once for each role, so that neither cycles nor
 /// nesting matter, and never to what a manifest is made of, unless that is a document itself.
-pub(super) struct Walk<'a> {
+pub(super) struct Walk<'a, 'b> {
     documents: &'a dyn Documents,
     reach: Reach,
-    queue: VecDeque<Step>,
+    queue: VecDeque<Step<'b>>,
     /// What was noted. Content that is said to be two things is read as both.
     seen: HashSet<(Digest, Role)>,
 }
 
 /// What a walk will come to.
-struct Step {
-    entry: Descriptor,
+struct Step<'b> {
+    /// Copied from documents only: the walk of a large index begins with many.
+    entry: Cow<'b, Descriptor>,
     referrer: Option<Digest>,
 }
 
 /// What a walk came to.
-pub(super) struct Visit {
+pub(super) struct Visit<'b> {
     /// What leads here.
-    pub(super) entry: Descriptor,
+    pub(super) entry: Cow<'b, Descriptor>,
     /// The document; `None` if this is no document, or one that is out of reach; an error if it cannot be read.
     pub(super) document: Result<Option<Document>>,
 }
 
-impl Visit {
+impl Visit<'_> {
     /// Returns the document if there is one. A missing blob leads nowhere.
     ///
     /// # Errors
@@ -276,11 +278,21 @@ impl Visit {
     }
 }
 
-impl Walk<'_> {
-    fn note(&mut self, entry: &Descriptor, referrer: Option<&Digest>) {
-        if self.seen.insert((entry.digest.clone(), Role::of_entry(entry))) {
-            self.queue.push_back(Step { entry: entry.clone(), referrer: referrer.cloned() });
+impl<'b> Walk<'_, 'b> {
+    fn note(&mut self, entry: &Descriptor, referrer: &Digest) {
+        if self.is_new(entry) {
+            self.queue.push_back(Step { entry: Cow::Owned(entry.clone()), referrer: Some(referrer.clone()) });
         }
+    }
+
+    fn note_root(&mut self, entry: &'b Descriptor) {
+        if self.is_new(entry) {
+            self.queue.push_back(Step { entry: Cow::Borrowed(entry), referrer: None });
+        }
+    }
+
+    fn is_new(&mut self, entry: &Descriptor) -> bool {
+        self.seen.insert((entry.digest.clone(), Role::of_entry(entry)))
     }
 
     /// Notes where a document leads.
@@ -288,19 +300,19 @@ impl Walk<'_> {
         let are_entries = matches!(document, Document::Index(_));
         for part in document.parts() {
             if Role::of_part(part, are_entries) != Role::Blob {
-                self.note(part, Some(digest));
+                self.note(part, digest);
             }
         }
         if self.reach == Reach::Subjects {
-            document.subject().into_iter().for_each(|subject| self.note(subject, Some(digest)));
+            document.subject().into_iter().for_each(|subject| self.note(subject, digest));
         }
     }
 }
 
-impl Iterator for Walk<'_> {
-    type Item = Visit;
+impl<'b> Iterator for Walk<'_, 'b> {
+    type Item = Visit<'b>;
 
-    fn next(&mut self) -> Option<Visit> {
+    fn next(&mut self) -> Option<Visit<'b>> {
         let Step { entry, referrer } = self.queue.pop_front()?;
         let document = if self.reach == Reach::Indexes && entry.media_type.is_manifest() {
             Ok(None)
@@ -319,9 +331,9 @@ pub(super) fn walk<'a, 'b>(
     documents: &'a dyn Documents,
     from: impl IntoIterator<Item = &'b Descriptor>,
     reach: Reach,
-) -> Walk<'a> {
+) -> Walk<'a, 'b> {
     let mut walk = Walk { documents, reach, queue: VecDeque::new(), seen: HashSet::new() };
-    from.into_iter().for_each(|entry| walk.note(entry, None));
+    from.into_iter().for_each(|entry| walk.note_root(entry));
     walk
 }
 
@@ -354,7 +366,7 @@ pub(super) fn read_entry(
 
 impl Layout {
     /// Walks from some descriptors to everything that they lead to.
-    pub(super) fn walk<'a>(&self, from: impl IntoIterator<Item = &'a Descriptor>, reach: Reach) -> Walk<'_> {
+    pub(super) fn walk<'a, 'b>(&'a self, from: impl IntoIterator<Item = &'b Descriptor>, reach: Reach) -> Walk<'a, 'b> {
         walk(self, from, reach)
     }
 
@@ -390,7 +402,7 @@ impl Layout {
         for named in stage.blobs().chain(roots.iter().map(|root| &root.digest)) {
             keep(&mut left, named);
         }
-        let mut walk = self.walk(&roots, Reach::Subjects);
+        let mut walk = self.walk(roots.iter(), Reach::Subjects);
         while !left.is_empty() {
             let Some(visit) = walk.next() else { break };
             match visit.leads_to() {
@@ -407,10 +419,22 @@ impl Layout {
     }
 
     /// Returns what everything that is in use is reached from: the entries of `index.json`, its subject, the staged manifest.
-    pub(super) fn roots(index: &Index, stage: &Stage) -> Vec<Descriptor> {
+    pub(super) fn roots<'a>(index: &'a Index, stage: &Stage) -> Roots<'a> {
         let staged = stage.manifest.as_ref();
         let staged =
             staged.map(|staged| Descriptor::new(staged.media_type.clone(), staged.digest.clone(), staged.size));
-        index.manifests.iter().chain(&index.subject).cloned().chain(staged).collect()
+        Roots { index, staged }
+    }
+}
+
+/// The descriptors from which everything in use is reached.
+pub(super) struct Roots<'a> {
+    index: &'a Index,
+    staged: Option<Descriptor>,
+}
+
+impl Roots<'_> {
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Descriptor> {
+        self.index.manifests.iter().chain(&self.index.subject).chain(&self.staged)
     }
 }

@@ -2,9 +2,12 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use sha2::Digest as _;
+
+use super::fields::Text;
 
 /// A hash function that the image-spec registers for digests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -59,7 +62,8 @@ impl Algorithm {
 /// ```
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Digest {
-    text: String,
+    /// Shared: sets and queues of digests hold many copies.
+    text: Arc<str>,
     /// Where the colon stands in `text`.
     colon: usize,
 }
@@ -122,7 +126,7 @@ impl FromStr for Digest {
             None if !encoded.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'=' | b'_' | b'-')) => {
                 Err(error("its hash has a character that the image-spec does not allow"))
             }
-            _ => Ok(Self { text: text.to_owned(), colon }),
+            _ => Ok(Self { text: text.into(), colon }),
         }
     }
 }
@@ -147,7 +151,7 @@ impl Serialize for Digest {
 
 impl<'de> Deserialize<'de> for Digest {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+        Text::deserialize(deserializer)?.as_str().parse().map_err(serde::de::Error::custom)
     }
 }
 
@@ -191,7 +195,7 @@ impl Hasher {
             State::Blake3(state) => (Algorithm::Blake3, hex::encode(state.finalize().as_bytes())),
         };
         let name = algorithm.name();
-        Digest { text: format!("{name}:{encoded}"), colon: name.len() }
+        Digest { text: format!("{name}:{encoded}").into(), colon: name.len() }
     }
 }
 

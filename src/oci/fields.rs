@@ -38,7 +38,7 @@ macro_rules! document_fields {
                     fn visit_map<A: serde::de::MapAccess<'de>>(self, mut map: A) -> Result<$type, A::Error> {
                         $(let mut $field = None;)*
                         let mut extra = $crate::json::UnknownFieldsBuilder::default();
-                        while let Some(name) = map.next_key::<$crate::oci::fields::Name<'de>>()? {
+                        while let Some(name) = map.next_key::<$crate::oci::fields::Text<'de>>()? {
                             match name.as_str() {
                                 $($name => {
                                     if $field.is_some() {
@@ -101,38 +101,38 @@ macro_rules! document_fields {
 
 pub(crate) use document_fields;
 
-/// The name of a field, copied only where it is written with escapes.
-pub(crate) enum Name<'a> {
+/// A string of a document, copied only where it is written with escapes.
+pub(crate) enum Text<'a> {
     Borrowed(&'a str),
     Owned(String),
 }
 
-impl Name<'_> {
+impl Text<'_> {
     pub(crate) fn as_str(&self) -> &str {
         match self {
-            Self::Borrowed(name) => name,
-            Self::Owned(name) => name,
+            Self::Borrowed(text) => text,
+            Self::Owned(text) => text,
         }
     }
 }
 
-impl<'de> serde::Deserialize<'de> for Name<'de> {
+impl<'de> serde::Deserialize<'de> for Text<'de> {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct Visitor;
 
         impl<'de> serde::de::Visitor<'de> for Visitor {
-            type Value = Name<'de>;
+            type Value = Text<'de>;
 
             fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                formatter.write_str("the name of a field")
+                formatter.write_str("a string")
             }
 
-            fn visit_borrowed_str<E>(self, name: &'de str) -> Result<Name<'de>, E> {
-                Ok(Name::Borrowed(name))
+            fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Text<'de>, E> {
+                Ok(Text::Borrowed(text))
             }
 
-            fn visit_str<E>(self, name: &str) -> Result<Name<'de>, E> {
-                Ok(Name::Owned(name.to_owned()))
+            fn visit_str<E>(self, text: &str) -> Result<Text<'de>, E> {
+                Ok(Text::Owned(text.to_owned()))
             }
         }
 

@@ -2,8 +2,11 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::sync::{Arc, LazyLock};
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use super::fields::Text;
 
 /// A media type as it stands in a document.
 ///
@@ -16,9 +19,11 @@ use serde::{Deserialize, Serialize};
 /// assert!("application/spdx+json".parse::<MediaType>().is_ok());
 /// assert!("spdx".parse::<MediaType>().is_err());
 /// ```
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct MediaType(String);
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct MediaType(
+    /// Shared: sets and queues of descriptors hold many copies.
+    Arc<str>,
+);
 
 /// A string is not a media type.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -64,20 +69,29 @@ const LAYERS: [(&str, LayerEncoding); 13] = [
     ("application/vnd.docker.image.rootfs.foreign.diff.tar.zstd", LayerEncoding::Zstd),
 ];
 
+/// The media types that occur most, each allocated once: documents have hundreds of thousands of descriptors.
+static COMMON: LazyLock<[Arc<str>; 5]> =
+    LazyLock::new(|| [MANIFEST, LAYER_TAR_GZIP, CONFIG, INDEX, LAYER_TAR_ZSTD].map(Arc::from));
+
 impl MediaType {
+    fn of(text: &str) -> Self {
+        let common = COMMON.iter().find(|common| &***common == text);
+        Self(common.map_or_else(|| Arc::from(text), Arc::clone))
+    }
+
     /// Returns `application/vnd.oci.image.index.v1+json`.
     pub fn index() -> Self {
-        Self(INDEX.to_owned())
+        Self::of(INDEX)
     }
 
     /// Returns `application/vnd.oci.image.manifest.v1+json`.
     pub fn manifest() -> Self {
-        Self(MANIFEST.to_owned())
+        Self::of(MANIFEST)
     }
 
     /// Returns `application/vnd.oci.image.config.v1+json`.
     pub fn config() -> Self {
-        Self(CONFIG.to_owned())
+        Self::of(CONFIG)
     }
 
     /// Returns the media type of an OCI layer that is stored in a given way.
@@ -87,12 +101,12 @@ impl MediaType {
             LayerEncoding::Gzip => LAYER_TAR_GZIP,
             LayerEncoding::Zstd => LAYER_TAR_ZSTD,
         };
-        Self(text.to_owned())
+        Self::of(text)
     }
 
     /// Returns `application/octet-stream`: content of which nothing is known.
     pub fn octet_stream() -> Self {
-        Self("application/octet-stream".to_owned())
+        Self::of("application/octet-stream")
     }
 
     /// Returns the media type as text.
@@ -147,7 +161,7 @@ impl FromStr for MediaType {
                 && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"!#$&-^_.+".contains(&byte))
         };
         match text.split_once('/') {
-            Some((top, sub)) if name(top) && name(sub) => Ok(Self(text.to_owned())),
+            Some((top, sub)) if name(top) && name(sub) => Ok(Self::of(text)),
             _ => Err(MediaTypeError(text.escape_debug().to_string())),
         }
     }
@@ -156,6 +170,18 @@ impl FromStr for MediaType {
 impl fmt::Display for MediaType {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
+    }
+}
+
+impl Serialize for MediaType {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.0)
+    }
+}
+
+impl<'de> Deserialize<'de> for MediaType {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Text::deserialize(deserializer).map(|text| Self::of(text.as_str()))
     }
 }
 
@@ -175,12 +201,12 @@ mod tests {
 
     #[test]
     fn layer_types_say_how_they_are_stored() {
-        let encoding = |text: &str| MediaType(text.to_owned()).layer_encoding();
+        let encoding = |text: &str| MediaType::of(text).layer_encoding();
         assert_eq!(encoding(LAYER_TAR), Some(LayerEncoding::Tar));
         assert_eq!(encoding("application/vnd.docker.image.rootfs.diff.tar.gzip"), Some(LayerEncoding::Gzip));
         assert_eq!(encoding("application/vnd.oci.image.layer.v1.tar+zstd"), Some(LayerEncoding::Zstd));
         assert_eq!(encoding("application/octet-stream"), None);
-        assert!(MediaType(LAYERS[4].0.to_owned()).is_non_distributable());
-        assert!(!MediaType(LAYER_TAR.to_owned()).is_non_distributable());
+        assert!(MediaType::of(LAYERS[4].0).is_non_distributable());
+        assert!(!MediaType::of(LAYER_TAR).is_non_distributable());
     }
 }

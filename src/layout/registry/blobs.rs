@@ -204,7 +204,8 @@ impl Layout {
             return Ok(Some(referrer));
         }
         let listed = Self::listed(index);
-        for visit in self.walk(&Self::roots(index, stage), Reach::Subjects) {
+        let roots = Self::roots(index, stage);
+        for visit in self.walk(roots.iter(), Reach::Subjects) {
             let referrer = visit.entry.digest.to_string();
             let document = visit.surely_leads_to(&listed)?;
             let mut digests = document.iter().flat_map(|document| document.digests());

@@ -235,7 +235,7 @@ impl Resolver<'_> {
         let mut unreadable = None;
         for visit in walk(self.documents, entries(), Reach::Indexes) {
             if visit.entry.digest == *digest {
-                return Ok(Some(visit.entry));
+                return Ok(Some(visit.entry.into_owned()));
             }
             unreadable = unreadable.or(visit.leads_to().err());
         }
@@ -258,7 +258,7 @@ impl Resolver<'_> {
             for visit in walk(self.documents, entries, Reach::Indexes) {
                 let is_new = candidates.iter().all(|found| found.digest != visit.entry.digest);
                 if is_meant(&visit.entry.digest) && is_new {
-                    candidates.push(visit.entry);
+                    candidates.push(visit.entry.into_owned());
                 }
                 // No more are named.
                 if candidates.len() == NAMED_CANDIDATES {

@@ -124,7 +124,7 @@ impl View {
             let entry = visit.entry.clone();
             if let Some(Document::Manifest(manifest)) = visit.leads_to()?
                 && manifest.is_image(&entry)
-                && seen.insert(entry.digest)
+                && seen.insert(entry.digest.clone())
             {
                 images += 1;
             }
@@ -147,7 +147,7 @@ impl View {
             let entry = visit.entry.clone();
             if !entry.is_attestation() && !matches!(visit.leads_to()?, Some(Document::Index(_))) {
                 let platform = platform_of(self, &entry);
-                platforms.push((entry, platform));
+                platforms.push((entry.into_owned(), platform));
             }
         }
         Ok(platforms)

@@ -117,7 +117,7 @@ impl View {
     fn with_referrers(&self, part: Self) -> Result<Self> {
         let mut kept: HashSet<Digest> = HashSet::new();
         for visit in walk(&part, &part.index.manifests, Reach::Indexes) {
-            kept.insert(visit.entry.digest);
+            kept.insert(visit.entry.digest.clone());
         }
         let mut referrers: Vec<Descriptor> = Vec::new();
         let mut by_subject: HashMap<Digest, Vec<usize>> = HashMap::new();
@@ -126,7 +126,7 @@ impl View {
             let Ok(Some(document)) = document else { continue };
             if let Some(subject) = document.subject() {
                 by_subject.entry(subject.digest.clone()).or_default().push(referrers.len());
-                referrers.push(entry);
+                referrers.push(entry.into_owned());
             }
         }
         // A referrer stands after its subject: in the order of the walk, and in a later round where that has it before.
