@@ -61,23 +61,49 @@ impl ser::Error for WriteError {
 
 /// Writes a value without blanks.
 pub(super) fn compact(value: &(impl Serialize + ?Sized), out: &mut dyn Write) -> Result<()> {
-    value.serialize(&mut Writer { out, level: None })
+    Writer::write(value, out, None)
 }
 
 /// Writes a value with two spaces a level.
 pub(super) fn pretty(value: &(impl Serialize + ?Sized), out: &mut dyn Write) -> Result<()> {
-    value.serialize(&mut Writer { out, level: Some(0) })
+    Writer::write(value, out, Some(0))
 }
+
+/// How much is collected before it is written.
+const PIECE: usize = 16 * 1024;
 
 struct Writer<'w> {
     out: &'w mut dyn Write,
+    /// Text that is not written yet: a token has a few bytes only.
+    buffer: Vec<u8>,
     /// How deep it is, if lines are broken.
     level: Option<usize>,
 }
 
-impl Writer<'_> {
+impl<'w> Writer<'w> {
+    fn write(value: &(impl Serialize + ?Sized), out: &'w mut dyn Write, level: Option<usize>) -> Result<()> {
+        let mut writer = Self { out, buffer: Vec::with_capacity(PIECE), level };
+        value.serialize(&mut writer)?;
+        writer.flush()
+    }
+
+    fn flush(&mut self) -> Result<()> {
+        self.out.write_all(&self.buffer)?;
+        self.buffer.clear();
+        Ok(())
+    }
+
     fn put(&mut self, text: &str) -> Result<()> {
-        Ok(self.out.write_all(text.as_bytes())?)
+        // Pieces end between characters.
+        if self.buffer.len() + text.len() > PIECE {
+            self.flush()?;
+        }
+        if text.len() > PIECE {
+            self.out.write_all(text.as_bytes())?;
+        } else {
+            self.buffer.extend_from_slice(text.as_bytes());
+        }
+        Ok(())
     }
 
     /// Breaks the line, before an element or the end.
@@ -110,7 +136,7 @@ impl Writer<'_> {
                 b'\n' => self.put("\\n")?,
                 0xc => self.put("\\f")?,
                 b'\r' => self.put("\\r")?,
-                _ => write!(self.out, "\\u{byte:04x}")?,
+                _ => write!(self.buffer, "\\u{byte:04x}")?,
             }
             start = at + 1;
         }
@@ -198,7 +224,7 @@ impl<'c, 'w> Variant<'c, 'w> {
 macro_rules! display {
     ($($method:ident $type:ty),*) => {
         $(fn $method(self, value: $type) -> Result<()> {
-            Ok(write!(self.out, "{value}")?)
+            Ok(write!(self.buffer, "{value}")?)
         })*
     };
 }
