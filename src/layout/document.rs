@@ -224,7 +224,8 @@ impl Layout {
             write_pretty(document, &mut bounded)
         });
         if is_too_large {
-            return Err(would_be_too_large(name, DOCUMENT_LIMIT));
+            let what = if name == STAGE_FILE { "staging file" } else { name };
+            return Err(would_be_too_large(&format!("{what} at {}", self.path().display()), DOCUMENT_LIMIT));
         }
         Ok(PendingDocument { directory, name: file_name, file: written? })
     }
@@ -310,6 +311,19 @@ pub(super) fn pretty(document: &impl Serialize) -> Vec<u8> {
     let mut content = Vec::new();
     write_pretty(document, &mut content).expect("documents have string keys only");
     content
+}
+
+/// Returns what [`write_pretty`] writes, if it is not larger than the document may be.
+pub(super) fn pretty_within(what: &str, document: &impl Serialize, limit: u64) -> Result<Vec<u8>> {
+    let mut content = Vec::new();
+    let mut is_too_large = false;
+    let written =
+        write_pretty(document, &mut Bounded { writer: &mut content, left: limit, is_too_large: &mut is_too_large });
+    if is_too_large {
+        return Err(would_be_too_large(what, limit));
+    }
+    written.expect("documents have string keys only");
+    Ok(content)
 }
 
 /// Tells whether an index is the same as before: equal indexes have equal fingerprints. A copy would take as much memory again.

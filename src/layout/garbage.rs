@@ -174,7 +174,8 @@ impl Layout {
         }
         // Its content says what it is.
         let entry = Descriptor::new(MediaType::octet_stream(), digest.clone(), 0);
-        let of_it: HashSet<Digest> = self.walk([&entry], Reach::Indexes).map(|visit| visit.entry.digest.clone()).collect();
+        let of_it: HashSet<Digest> =
+            self.walk([&entry], Reach::Indexes).map(|visit| visit.entry.digest.clone()).collect();
         kept.retain(|kept| of_it.contains(&kept.digest) && self.open_blob(&kept.digest, "").is_ok());
         Ok(kept)
     }

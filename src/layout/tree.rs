@@ -216,7 +216,8 @@ struct Holdings {
 }
 
 struct Visited {
-    entry: Descriptor,
+    /// Kept only where no document that was read before has it among its parts.
+    entry: Option<Descriptor>,
     document: Option<Document>,
     is_unreadable: bool,
 }
@@ -230,7 +231,7 @@ enum Blob {
 impl Holdings {
     fn read(layout: &Layout) -> Result<Self> {
         let mut holdings = Self {
-            index: layout.read_index()?.with_own_names_on_entries(),
+            index: Index::empty(),
             visited: Vec::new(),
             places: HashMap::new(),
             blobs: HashMap::new(),
@@ -239,11 +240,12 @@ impl Holdings {
             configs: HashMap::new(),
             unreferenced: None,
         };
-        let index = Document::Index(Box::new(holdings.index.clone()));
-        holdings.note_parts(layout, &index);
-        for visit in layout.walk(index.names(), Reach::Subjects) {
+        let index = layout.read_index()?.with_own_names_on_entries();
+        holdings.note_parts(layout, &index.manifests);
+        for visit in layout.walk(index.manifests.iter().chain(&index.subject), Reach::Subjects) {
             holdings.note(layout, visit);
         }
+        holdings.index = index;
         holdings.unreferenced = holdings.count_unreferenced(layout);
         Ok(holdings)
     }
@@ -255,11 +257,10 @@ impl Holdings {
 
     fn note(&mut self, layout: &Layout, visit: Visit<'_>) {
         let Visit { entry, document, .. } = visit;
-        let entry = entry.into_owned();
         // What is said to be two things is drawn as the first; what the second refers to is referred to, too.
         if self.places.contains_key(&entry.digest) {
             if let Ok(Some(document)) = &document {
-                self.note_parts(layout, document);
+                self.note_parts(layout, document.parts());
             }
             return;
         }
@@ -273,10 +274,10 @@ impl Holdings {
             }
         };
         if let Some(document) = &document {
-            self.note_parts(layout, document);
+            self.note_parts(layout, document.parts());
             if let Some(subject) = document.subject() {
                 let referrers = self.referrers.entry(subject.digest.clone()).or_default();
-                referrers.insert(entry.digest.clone(), entry.clone());
+                referrers.insert(entry.digest.clone(), entry.clone().into_owned());
             }
             if let Document::Manifest(manifest) = document
                 && manifest.is_image(&entry)
@@ -285,11 +286,12 @@ impl Holdings {
             }
         }
         self.places.insert(entry.digest.clone(), self.visited.len());
+        let entry = (!self.named_by.contains_key(&entry.digest)).then(|| entry.into_owned());
         self.visited.push(Visited { entry, document, is_unreadable });
     }
 
-    fn note_parts(&mut self, layout: &Layout, document: &Document) {
-        let parts: HashSet<_> = document.parts().into_iter().map(|part| &part.digest).collect();
+    fn note_parts<'a>(&mut self, layout: &Layout, parts: impl IntoIterator<Item = &'a Descriptor>) {
+        let parts: HashSet<_> = parts.into_iter().map(|part| &part.digest).collect();
         for part in parts {
             *self.named_by.entry(part.clone()).or_default() += 1;
             self.look_at(layout, part);
@@ -385,7 +387,7 @@ impl<'a> Drawing<'a> {
             Self { holdings, tree, drawn: HashMap::new(), continued: Vec::new(), missing: HashSet::new() };
         drawing.draw_entries();
         // What only a subject leads to.
-        for Visited { entry, .. } in &holdings.visited {
+        for entry in holdings.visited.iter().filter_map(|visited| visited.entry.as_ref()) {
             let digest = &entry.digest;
             let is_there = !matches!(holdings.blobs.get(digest), None | Some(Blob::Missing));
             if is_there && !holdings.named_by.contains_key(digest) && !holdings.is_referrer(digest) {

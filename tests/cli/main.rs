@@ -39,6 +39,7 @@ mod manifest_descriptor;
 mod manifest_get;
 mod manifest_info;
 mod manifest_put;
+mod memory;
 mod names;
 #[cfg(target_os = "linux")]
 mod outputs;

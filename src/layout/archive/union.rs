@@ -87,7 +87,7 @@ impl<'a> Union<'a> {
             let layers = manifest.layers.iter().map(|layer| union.layer(&blob_name(&layer.digest))).collect();
             union.by_config.entry(config.clone()).or_default().push(at);
             union.by_layers.entry((config, layers)).or_insert(at);
-            union.stored.push(Stored { entry: visit.entry, manifest: *manifest });
+            union.stored.push(Stored { entry: visit.entry.into_owned(), manifest: *manifest });
         }
         union
     }

@@ -11,7 +11,7 @@ use super::staging::{Staging, tell};
 use super::{ExportOptions, Exported, Plan, Planned, index_document};
 use crate::abandon::Section;
 use crate::fs::{Directory, FileIdentity, is_vacant, rename_new};
-use crate::layout::document::INDEX_FILE;
+use crate::layout::document::{DOCUMENT_LIMIT, INDEX_FILE};
 use crate::layout::error::{Error, Result};
 use crate::layout::filling::{Filling, MOVED, RECORD_FILE, is_vacant_but_for_fillings};
 use crate::layout::garbage::Swept;
@@ -214,7 +214,7 @@ impl<'a> Export<'a> {
         }
         let staging = Staging::create_in(parent, &self.layout, self.options)?;
         staging.write_all(self.plan.blobs.iter().map(|blob| (blob, self.options.progress)).collect())?;
-        staging.write_document(INDEX_FILE, &index_document(self.view))?;
+        staging.write_document(INDEX_FILE, &index_document(self.view, INDEX_FILE, DOCUMENT_LIMIT)?)?;
         staging.write_document(MARKER_FILE, marker().as_bytes())?;
         staging.sync_directories()?;
         Ok(staging)

@@ -15,14 +15,14 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-use super::document::pretty;
+use super::document::pretty_within;
 use super::error::Result;
 use super::garbage::Swept;
 use super::handle::Layout;
 use super::lock::WriteOptions;
 use super::metrics::{Metrics, Progress};
 use super::view::{Content, Missing, View};
-use crate::oci::{Descriptor, Digest, MediaType};
+use crate::oci::{Descriptor, Digest, Index, MediaType};
 
 pub use dir::{export_dir, plan_export_dir};
 pub use file::{ArchiveKind, Format, export, export_stream, plan_export};
@@ -90,13 +90,14 @@ impl Planned {
     }
 }
 
-/// Returns the `index.json` of an export: that of a view may be a nested index of Docker's.
-fn index_document(view: &View) -> Vec<u8> {
-    let mut index = view.index().clone();
-    if index.media_type.is_some() {
-        index.media_type = Some(MediaType::index());
+/// Returns the `index.json` of an export: that of a view may be a nested index of Docker's. It must not be larger than the
+/// limit.
+fn index_document(view: &View, what: &str, limit: u64) -> Result<Vec<u8>> {
+    let index = view.index();
+    if index.media_type.as_ref().is_none_or(|media_type| *media_type == MediaType::index()) {
+        return pretty_within(what, index, limit);
     }
-    pretty(&index)
+    pretty_within(what, &Index { media_type: Some(MediaType::index()), ..index.clone() }, limit)
 }
 
 impl View {

@@ -53,11 +53,11 @@ impl Packed {
             ArchiveKind::Oci => (view.clone(), None),
             ArchiveKind::Docker => docker::describe(view).map(|(view, manifest)| (view, Some(manifest)))?,
         };
-        let index = index_document(&view);
-        let manifest = docker_manifest.as_ref().map(|manifest| (docker::MANIFEST_FILE, manifest));
-        for (name, content) in [(INDEX_FILE, &index)].into_iter().chain(manifest) {
-            check_size(&format!("{name} of the archive"), content, ARCHIVE_DOCUMENT_LIMIT)?;
+        let what = |name| format!("{name} of the archive");
+        if let Some(manifest) = &docker_manifest {
+            check_size(&what(docker::MANIFEST_FILE), manifest, ARCHIVE_DOCUMENT_LIMIT)?;
         }
+        let index = index_document(&view, &what(INDEX_FILE), ARCHIVE_DOCUMENT_LIMIT)?;
         Ok(Self { plan: view.plan_export(options)?, docker_manifest, index })
     }
 

@@ -168,7 +168,9 @@ impl<'n, 'f> Fields<'n, 'f> {
             return None;
         }
         let prefix = &self.prefix;
-        note_repeated(self.faults, &Repeated::in_object(value), |name| format!("{prefix}{key}['{name}'] occurs more than once"));
+        note_repeated(self.faults, &Repeated::in_object(value), |name| {
+            format!("{prefix}{key}['{name}'] occurs more than once")
+        });
         Some(value)
     }
 

@@ -197,10 +197,7 @@ mod tests {
         );
         let elements: Vec<_> = node.get("a").expect("there").elements().map(Node::kind).collect();
         assert_eq!(elements, [NodeKind::Number("-0"), NodeKind::Null, NodeKind::Bool(true)]);
-        assert_eq!(
-            Repeated::in_object(node),
-            Repeated { named: vec!["a".to_owned(), "b".to_owned()], count: 2 }
-        );
+        assert_eq!(Repeated::in_object(node), Repeated { named: vec!["a".to_owned(), "b".to_owned()], count: 2 });
     }
 
     #[test]

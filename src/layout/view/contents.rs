@@ -1,5 +1,6 @@
 //! What the index of a view reaches: everything that an export holds, in its order.
 
+use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
@@ -13,6 +14,7 @@ use crate::oci::{Descriptor, Digest, embedded};
 /// A blob that the index reaches.
 #[derive(Clone, Debug)]
 pub(in crate::layout) struct Reached {
+    /// Its media type, digest, size and data: neither annotations nor platform.
     pub(in crate::layout) descriptor: Descriptor,
     /// Whether it is there; otherwise it need not be.
     pub(in crate::layout) is_there: bool,
@@ -56,8 +58,10 @@ impl View {
     pub(in crate::layout) fn reached(&self, missing: Missing) -> Result<Vec<Reached>> {
         let mut blobs = ReachedBlobs::default();
         let mut followed: HashSet<(Digest, Role)> = HashSet::new();
-        let entry = |descriptor: &Descriptor| (descriptor.clone(), INDEX_FILE.into(), true);
-        let mut stack: Vec<(Descriptor, Arc<str>, bool)> = self.index.manifests.iter().rev().map(entry).collect();
+        let index: Arc<str> = INDEX_FILE.into();
+        let entry = |descriptor| (Cow::Borrowed(descriptor), Arc::clone(&index), true);
+        let mut stack: Vec<(Cow<'_, Descriptor>, Arc<str>, bool)> =
+            self.index.manifests.iter().rev().map(entry).collect();
         while let Some((descriptor, referrer, is_entry)) = stack.pop() {
             let missing = if is_entry { missing.of_listed(&referrer) } else { missing };
             let role = Role::of_part(&descriptor, is_entry);
@@ -69,7 +73,7 @@ impl View {
                 let are_entries = matches!(document, Document::Index(_));
                 let digest: Arc<str> = descriptor.digest.as_str().into();
                 let parts = document.parts().into_iter().rev();
-                stack.extend(parts.map(|part| (part.clone(), Arc::clone(&digest), are_entries)));
+                stack.extend(parts.map(|part| (Cow::Owned(part.clone()), Arc::clone(&digest), are_entries)));
             }
         }
         blobs.finish()
@@ -136,7 +140,9 @@ impl ReachedBlobs {
         };
         let place = known.map_or(self.reached.len(), |(place, _)| place);
         if known.is_none() || size.is_some() {
-            let found = Reached { descriptor: descriptor.clone(), is_there: size.is_some() };
+            let Descriptor { media_type, digest, size: says, data, .. } = descriptor;
+            let kept = Descriptor { data: data.clone(), ..Descriptor::new(media_type.clone(), digest.clone(), *says) };
+            let found = Reached { descriptor: kept, is_there: size.is_some() };
             if known.is_none() {
                 self.reached.push(found)
             } else {

@@ -1,5 +1,6 @@
 //! The images of a view, with what they are made of.
 
+use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::io::{self, ErrorKind, Read};
@@ -70,8 +71,8 @@ impl View {
         let mut seen: HashSet<(Digest, Role)> = HashSet::new();
         let mut shown: HashSet<Digest> = HashSet::new();
         let mut configs = Configs::new();
-        let mut stack: Vec<(Descriptor, Option<Digest>)> =
-            self.index().manifests.iter().rev().map(|entry| (entry.clone(), None)).collect();
+        let mut stack: Vec<(Cow<'_, Descriptor>, Option<Digest>)> =
+            self.index().manifests.iter().rev().map(|entry| (Cow::Borrowed(entry), None)).collect();
         while let Some((entry, referrer)) = stack.pop() {
             if entry.is_attestation() {
                 continue;
@@ -91,10 +92,10 @@ impl View {
             match document {
                 Document::Index(index) => {
                     let entries = index.manifests.into_iter().rev();
-                    stack.extend(entries.map(|part| (part, Some(entry.digest.clone()))));
+                    stack.extend(entries.map(|part| (Cow::Owned(part), Some(entry.digest.clone()))));
                 }
                 Document::Manifest(manifest) if manifest.is_image(&entry) && shown.insert(entry.digest.clone()) => {
-                    images.push(self.image(entry, content, *manifest, &mut configs)?);
+                    images.push(self.image(entry.into_owned(), content, *manifest, &mut configs)?);
                 }
                 Document::Manifest(_) | Document::Other(_) => {}
             }
