@@ -89,6 +89,7 @@ fn hint(error: &Error) -> Option<&'static str> {
         Error::Locked { .. } => "try again, or wait longer with --lock-timeout",
         Error::NoStage { .. } => "run 'layout add layer' to start one",
         Error::BeyondBound { .. } => "raise --max-layer-size or --max-ratio if that is right",
+        Error::TruncatedTar { .. } => "check that the command that wrote it succeeded",
         Error::LinkOutside { .. } => "use --shared-blobs if it is meant to share its blobs",
         Error::NoRepository { .. } => "use --repo",
         // No other command takes an archive.

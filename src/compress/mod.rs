@@ -8,6 +8,7 @@ mod bounds;
 mod deflate;
 mod detect;
 mod gzip;
+mod members;
 mod padding;
 mod parallel;
 
@@ -15,6 +16,8 @@ pub use bounds::{BoundError, Bounds};
 pub(crate) use bounds::{bound_of, bounded_decoder, bounded_padded_decoder};
 pub(crate) use deflate::open_end;
 pub(crate) use detect::{Peeked, Sight, peek};
+pub use members::TrailingBytes;
+pub(crate) use members::trailing_of;
 pub(crate) use parallel::{Failure, Pool, compress};
 
 use std::io::{self, BufRead, Read};
@@ -162,12 +165,13 @@ const XZ_MEMORY_KIB: u32 = 128 * 1024;
 
 /// Reads a compressed stream as what was compressed.
 ///
-/// All members, frames or streams up to the end of the input are read; what follows them must be another one.
+/// All members, frames or streams up to the end of the input are read; what follows them must be another one. For gzip and
+/// zstd an error of the kind [`TrailingBytes`] tells what follows instead.
 pub(crate) fn decoder<'a>(encoding: Encoding, reader: impl BufRead + 'a) -> io::Result<Box<dyn Read + 'a>> {
     Ok(match encoding {
         Encoding::Identity => Box::new(reader),
-        Encoding::Gzip => Box::new(flate2::bufread::MultiGzDecoder::new(reader)),
-        Encoding::Zstd => Box::new(zstd::Decoder::with_buffer(reader)?),
+        Encoding::Gzip => Box::new(members::GzipMembers::new(reader)),
+        Encoding::Zstd => Box::new(members::ZstdFrames::new(reader)?),
         Encoding::Xz => Box::new(lzma_rust2::XzReader::new_mem_limit(reader, true, XZ_MEMORY_KIB)),
         Encoding::Bzip2 => Box::new(bzip2::bufread::MultiBzDecoder::new(reader)),
     })

@@ -6,7 +6,7 @@ use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::compress::{BoundError, Encoding};
+use crate::compress::{BoundError, Encoding, TrailingBytes, bound_of, trailing_of};
 use crate::oci::{Digest, DigestError, JsonError, MediaType, NameError, Platform, RefNameError, RepositoryName};
 
 /// The result of work on a layout.
@@ -172,6 +172,22 @@ pub enum Error {
         encoding: Encoding,
         /// What the decompressor says.
         source: io::Error,
+    },
+    /// Bytes follow a compressed stream.
+    #[error("{}: {source}", .path.display())]
+    TrailingBytes {
+        /// The file or blob.
+        path: PathBuf,
+        /// How many there are.
+        source: TrailingBytes,
+    },
+    /// A tar ends before it is whole.
+    #[error("{} is truncated: {reason}", .path.display())]
+    TruncatedTar {
+        /// The file.
+        path: PathBuf,
+        /// Where it ends.
+        reason: Reason,
     },
     /// More comes out of a compressed stream than may.
     #[error("{} {source}", .path.display())]
@@ -501,6 +517,16 @@ impl Error {
     pub(crate) fn io(action: &'static str, path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> Self {
         let path = path.into();
         move |source| Self::Io { action, path, source }
+    }
+
+    /// Returns the error of a compressed stream that cannot be read to its end.
+    pub(crate) fn of_stream(path: impl Into<PathBuf>, encoding: Encoding, source: io::Error) -> Self {
+        let path = path.into();
+        match (bound_of(&source), trailing_of(&source)) {
+            (Some(source), _) => Self::BeyondBound { path, source },
+            (None, Some(source)) => Self::TrailingBytes { path, source },
+            (None, None) => Self::CorruptStream { path, encoding, source },
+        }
     }
 }
 

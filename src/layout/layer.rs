@@ -11,7 +11,10 @@ use super::error::{Error, Result};
 use super::handle::Layout;
 use super::input::open_input;
 use super::metrics::Progress;
+use super::pipeline::StoredLayer;
 use super::stage::{Stage, StagedLayer, Updated};
+use super::validate::Finding;
+use super::validate::layer::Look;
 use crate::compress::{Bounds, Compression, Encoding, Peeked, Sight, peek};
 use crate::oci::{Annotations, LayerEncoding, MediaType, UnknownFields};
 
@@ -22,7 +25,7 @@ pub struct LayerInput {
     pub(super) path: PathBuf,
     pub(super) reader: Peeked<Box<dyn Read + Send>>,
     pub(super) encoding: Encoding,
-    is_tar: bool,
+    pub(super) is_tar: bool,
     pub(super) size: Option<u64>,
 }
 
@@ -42,11 +45,26 @@ impl fmt::Debug for LayerInput {
 /// The most threads that compress one layer. More are no faster on any machine of today, and each takes memory.
 const MAX_JOBS: usize = 256;
 
+/// What is compressed of content that comes uncompressed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum CompressionScope {
+    /// Tars, and other content under the media type of a layer.
+    #[default]
+    Layers,
+    /// Other content too.
+    Everything,
+    /// Nothing.
+    Nothing,
+}
+
 /// How a layer is added.
 #[derive(Default)]
 pub struct LayerOptions<'a> {
     /// What a layer that comes uncompressed is compressed with.
     pub compression: Compression,
+    /// What is compressed.
+    pub scope: CompressionScope,
     /// How many threads compress it; by default as many as there are cores. The bytes do not depend on it.
     pub jobs: Option<NonZeroUsize>,
     /// The media type; by default the one that [`LayerInput::plan`] proposes.
@@ -70,6 +88,18 @@ pub enum Treatment {
     Recompress(Compression),
     /// They are decompressed.
     Decompress,
+}
+
+/// A layer that was added, and what was found out about it on the way.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct AddedLayer {
+    /// The layer as it is staged.
+    pub layer: StagedLayer,
+    /// What is wrong with its tar, though not so wrong that it was refused.
+    pub warnings: Vec<Finding>,
+    /// Whether its tar holds images rather than the files of one.
+    pub looks_like_images: bool,
 }
 
 /// What will become of a layer, before any of it is stored.
@@ -111,7 +141,7 @@ impl LayerInput {
         }
         let Sight { encoding, is_tar, .. } = sight;
         if let Some(source) = sight.flaw {
-            return Err(Error::CorruptStream { path: path.to_owned(), encoding, source });
+            return Err(Error::of_stream(path, encoding, source));
         }
         Ok(Self { path: path.to_owned(), reader, encoding, is_tar, size })
     }
@@ -138,13 +168,34 @@ impl LayerInput {
     /// [`Error::UnknownMediaType`] if no media type is given and the content calls for none;
     /// [`Error::MediaTypeMismatch`] if the one that is given names another compression than the layer will have.
     pub fn plan(&self, compression: Compression, media_type: Option<&MediaType>) -> Result<LayerPlan> {
+        self.plan_within(CompressionScope::default(), compression, media_type)
+    }
+
+    /// Tells what will become of this layer, as [`LayerInput::plan`] does, if more is compressed than layers, or nothing.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`LayerInput::plan`].
+    pub fn plan_within(
+        &self,
+        scope: CompressionScope,
+        compression: Compression,
+        media_type: Option<&MediaType>,
+    ) -> Result<LayerPlan> {
         let asked = media_type.and_then(MediaType::layer_encoding);
-        let treatment = match self.encoding {
-            Encoding::Gzip | Encoding::Zstd => Treatment::AsIs,
-            Encoding::Xz | Encoding::Bzip2 if self.is_tar && asked == Some(LayerEncoding::Tar) => Treatment::Decompress,
-            Encoding::Xz | Encoding::Bzip2 if self.is_tar => Treatment::Recompress(compression),
-            _ if asked == Some(LayerEncoding::Tar) => Treatment::AsIs,
-            _ => Treatment::Compress(compression),
+        let is_compressed = asked != Some(LayerEncoding::Tar)
+            && match scope {
+                CompressionScope::Layers => self.is_tar || asked.is_some(),
+                CompressionScope::Everything => true,
+                CompressionScope::Nothing => false,
+            };
+        let compression = is_compressed.then_some(compression);
+        let treatment = match (self.encoding, compression) {
+            (Encoding::Gzip | Encoding::Zstd, _) => Treatment::AsIs,
+            (Encoding::Xz | Encoding::Bzip2, None) if self.is_tar => Treatment::Decompress,
+            (Encoding::Xz | Encoding::Bzip2, Some(compression)) if self.is_tar => Treatment::Recompress(compression),
+            (_, None) => Treatment::AsIs,
+            (_, Some(compression)) => Treatment::Compress(compression),
         };
         let stored = match treatment {
             Treatment::AsIs => self.encoding,
@@ -156,6 +207,7 @@ impl LayerInput {
             None if !self.is_tar => return Err(Error::UnknownMediaType { name: extension(&self.path) }),
             None => MediaType::layer(match stored {
                 Encoding::Zstd => LayerEncoding::Zstd,
+                Encoding::Identity => LayerEncoding::Tar,
                 _ => LayerEncoding::Gzip,
             }),
         };
@@ -196,15 +248,27 @@ impl Layout {
     ///
     /// # Errors
     ///
-    /// Those of [`LayerInput::plan`]; [`Error::CorruptStream`], [`Error::BeyondBound`]; [`Error::Compress`];
-    /// [`Error::MalformedStage`];
-    /// [`Error::Io`]. After an error the layout is as it was.
+    /// Those of [`LayerInput::plan`]; [`Error::CorruptStream`], [`Error::TrailingBytes`], [`Error::BeyondBound`];
+    /// [`Error::TruncatedTar`]; [`Error::Compress`]; [`Error::MalformedStage`]; [`Error::Io`]. After an error the layout is as
+    /// it was.
     pub fn stage_layer(&self, input: LayerInput, options: LayerOptions<'_>) -> Result<StagedLayer> {
-        let plan = input.plan(options.compression, options.media_type.as_ref())?;
+        self.add_layer(input, options).map(|added| added.layer)
+    }
+
+    /// Stages a layer, as [`Layout::stage_layer`] does, and tells what was found out about it too.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Layout::stage_layer`].
+    pub fn add_layer(&self, input: LayerInput, options: LayerOptions<'_>) -> Result<AddedLayer> {
+        let plan = input.plan_within(options.scope, options.compression, options.media_type.as_ref())?;
         // What would fail at the end fails before the work.
         self.check_stage()?;
         let jobs = options.jobs.or_else(|| available_parallelism().ok()).map_or(1, NonZeroUsize::get).min(MAX_JOBS);
-        let (blob, diff_id) = self.store_layer(input, plan.treatment, jobs, options.bounds, options.progress)?;
+        let path = input.path.clone();
+        let look = if plan.media_type.layer_encoding().is_some() { Look::Entries } else { Look::Format };
+        let stored = self.store_layer(input, plan.treatment, jobs, options.bounds, look, options.progress)?;
+        let StoredLayer { blob, diff_id, tar } = stored;
 
         let lock = self.lock()?;
         let mut stage = self.find_stage()?.unwrap_or_else(Stage::empty);
@@ -219,7 +283,8 @@ impl Layout {
         };
         stage.layers.push(layer.clone());
         self.write_stage(&lock, &stage, [blob])?;
-        Ok(layer)
+        let looks_like_images = tar.as_ref().is_some_and(|tar| tar.looks_like_images);
+        Ok(AddedLayer { layer, warnings: tar.map(|tar| tar.warnings(&path)).unwrap_or_default(), looks_like_images })
     }
 
     /// Merges annotations into those of a staged layer, or replaces them.

@@ -52,6 +52,7 @@ mod metrics;
 mod output;
 mod parallel;
 mod pipeline;
+mod policy;
 mod registry;
 mod stage;
 mod tree;
@@ -71,7 +72,7 @@ pub use export::{
 pub use garbage::{Garbage, GarbageOptions, KeptSubject, Swept};
 pub use handle::Layout;
 pub use input::open_input;
-pub use layer::{LayerInput, LayerOptions, LayerPlan, Treatment};
+pub use layer::{AddedLayer, CompressionScope, LayerInput, LayerOptions, LayerPlan, Treatment};
 pub use lock::{LockEvent, LockObserver, WriteOptions};
 pub use manifest::ManifestOptions;
 pub use metrics::{Metrics, Phase, Progress};

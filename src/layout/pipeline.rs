@@ -10,14 +10,14 @@ use std::sync::mpsc::{Receiver, sync_channel};
 use std::thread;
 
 use super::blobs::{NewBlob, PendingBlob};
-use super::error::{Error, Result};
+use super::error::{Error, Reason, Result};
 use super::handle::Layout;
 use super::layer::{LayerInput, Treatment};
 use super::metrics::{Metrics, Phase, Progress};
 use super::stage::StagedLayer;
-use crate::compress::{
-    BUFFER, Bounds, Compression, Encoding, Failure, Pool, bound_of, bounded_decoder, compress, peek,
-};
+use super::validate::layer::{Look, TarReport};
+use super::validate::tar::TarCheck;
+use crate::compress::{BUFFER, Bounds, Compression, Encoding, Failure, Pool, bounded_decoder, compress, peek};
 use crate::oci::{Algorithm, Digest, Hasher};
 use crate::workers::worker;
 
@@ -27,6 +27,37 @@ const QUEUE: usize = 4;
 /// The diff_ids of layers, by the digests of their blobs.
 pub(super) type DiffIds = HashMap<Digest, Digest>;
 
+/// A layer that is stored and not yet staged.
+pub(super) struct StoredLayer<'l> {
+    pub(super) blob: PendingBlob<'l>,
+    pub(super) diff_id: Digest,
+    /// What was found out about its tar, if it is one.
+    pub(super) tar: Option<TarReport>,
+}
+
+/// Looks at the uncompressed content of a layer as it goes by.
+struct Inspection {
+    hasher: Option<Hasher>,
+    tar: Option<TarCheck>,
+}
+
+impl Inspection {
+    /// Begins to compute the diff_id, unless it is the digest of the blob, and to check the tar, if it is one.
+    fn new(has_own_diff_id: bool, look: Option<Look>) -> Self {
+        Self { hasher: has_own_diff_id.then(|| Hasher::new(Algorithm::Sha256)), tar: look.map(TarCheck::new) }
+    }
+
+    /// Takes the next bytes.
+    fn update(&mut self, bytes: &[u8]) {
+        self.hasher.iter_mut().for_each(|hasher| hasher.update(bytes));
+        self.tar.iter_mut().for_each(|tar| tar.update(bytes));
+    }
+
+    fn finish(self) -> (Option<Digest>, Option<TarReport>) {
+        (self.hasher.map(Hasher::finish), self.tar.map(TarCheck::finish))
+    }
+}
+
 /// What a layer comes as.
 #[derive(Clone, Copy)]
 struct Stream<'a> {
@@ -35,6 +66,8 @@ struct Stream<'a> {
     /// Its size in bytes, where that is known.
     size: Option<u64>,
     bounds: Bounds,
+    /// How closely the tar is looked at, if it is one.
+    look: Option<Look>,
 }
 
 impl Stream<'_> {
@@ -45,16 +78,12 @@ impl Stream<'_> {
 
     /// Says that it cannot be read to its end.
     fn broken(&self, source: io::Error) -> Error {
-        let path = self.path.to_owned();
-        match bound_of(&source) {
-            Some(bound) => Error::BeyondBound { path, source: bound },
-            None => Error::CorruptStream { path, encoding: self.encoding, source },
-        }
+        Error::of_stream(self.path, self.encoding, source)
     }
 }
 
-/// A blob without its name, and the diff_id if that is not the blob's own digest.
-type Stored<'l> = (NewBlob<'l>, Option<Digest>);
+/// A blob without its name, and what was found out about its content: the diff_id if that is not the blob's own digest.
+type Stored<'l> = (NewBlob<'l>, Inspection);
 
 impl Layout {
     /// Writes a layer's blob and computes the digest of its uncompressed content.
@@ -64,14 +93,18 @@ impl Layout {
         treatment: Treatment,
         jobs: usize,
         bounds: Bounds,
+        look: Look,
         progress: Option<Progress<'_>>,
-    ) -> Result<(PendingBlob<'_>, Digest)> {
-        let LayerInput { path, reader, encoding, size, .. } = input;
-        let stream = Stream { path: &path, encoding, size, bounds };
+    ) -> Result<StoredLayer<'_>> {
+        let LayerInput { path, reader, encoding, size, is_tar } = input;
+        let stream = Stream { path: &path, encoding, size, bounds, look: is_tar.then_some(look) };
         let mut source = Source { layout: self, path: &path, reader, progress, failure: None };
         let stored = match treatment {
-            Treatment::AsIs if encoding == Encoding::Identity => self.store_plain(stream, &mut source),
-            Treatment::AsIs => self.store_as_it_is(stream, &mut source),
+            Treatment::AsIs if matches!(encoding, Encoding::Gzip | Encoding::Zstd) => {
+                self.store_as_it_is(stream, &mut source)
+            }
+            // Only those are encodings of a layer: what comes in another is what is to be stored.
+            Treatment::AsIs => self.store_plain(Stream { encoding: Encoding::Identity, ..stream }, &mut source),
             Treatment::Decompress => self.store_plain(stream, &mut source),
             Treatment::Compress(compression) => {
                 let stream = Stream { encoding: Encoding::Identity, ..stream };
@@ -83,20 +116,26 @@ impl Layout {
         if let Some(failure) = source.failure {
             return Err(failure);
         }
-        let (blob, diff_id) = stored?;
+        let (blob, inspection) = stored?;
+        let (diff_id, tar) = inspection.finish();
+        if let Some(reason) = tar.as_ref().and_then(TarReport::refusal) {
+            return Err(Error::TruncatedTar { path, reason: Reason::new(reason) });
+        }
         let blob = blob.finish()?;
         let diff_id = diff_id.unwrap_or_else(|| blob.digest.clone());
-        Ok((blob, diff_id))
+        Ok(StoredLayer { blob, diff_id, tar })
     }
 
     /// Stores the uncompressed content. Its digest is that of the blob.
     fn store_plain(&self, stream: Stream<'_>, source: &mut Source<'_, impl Read>) -> Result<Stored<'_>> {
         let mut blob = self.new_blob()?;
+        let mut inspection = Inspection::new(false, stream.look);
         self.read_content(stream, BufReader::with_capacity(BUFFER, source), |bytes| {
+            inspection.update(&bytes);
             blob.write_all(&bytes).map_err(Error::io("write to", self.path()))?;
             Ok(bytes)
         })?;
-        Ok((blob, None))
+        Ok((blob, inspection))
     }
 
     /// Stores a compressed layer as it is. One thread decompresses what goes by, and another hashes that.
@@ -108,20 +147,20 @@ impl Layout {
         if is_whole {
             // A small layer is done before a thread would have started.
             blob.write_all(&first).map_err(Error::io("write to", self.path()))?;
-            let diff_id = self.diff_id_of(stream, first.as_slice())?;
-            return Ok((blob, Some(diff_id)));
+            let inspection = self.inspect(stream, first.as_slice())?;
+            return Ok((blob, inspection));
         }
         let (stored, plain) = (&Pool::default(), &Pool::default());
         thread::scope(|scope| {
             let (Ok(decoder), Ok(hasher)) = (worker(scope), worker(scope)) else {
                 let mut tee = Tee { first: first.as_slice(), source, blob: &mut blob, failure: None };
-                let diff_id = self.diff_id_of(stream, &mut tee);
-                let rest = diff_id.as_ref().map_or(Ok(0), |_| io::copy(&mut tee, &mut io::sink()));
+                let inspection = self.inspect(stream, &mut tee);
+                let rest = inspection.as_ref().map_or(Ok(0), |_| io::copy(&mut tee, &mut io::sink()));
                 return match (tee.failure, rest) {
                     (Some(error), _) => Err(Error::io("write to", self.path())(error)),
                     (None, Ok(1..)) => Err(stream.broken(garbage())),
                     // The source remembers its error.
-                    (None, _) => Ok((blob, Some(diff_id?))),
+                    (None, _) => Ok((blob, inspection?)),
                 };
             };
             let (to_decoder, from_source) = sync_channel::<Vec<u8>>(QUEUE);
@@ -134,12 +173,12 @@ impl Layout {
                 })
             });
             let hashing = hasher.start(move || {
-                let mut diff_id = Hasher::new(Algorithm::Sha256);
+                let mut inspection = Inspection::new(true, stream.look);
                 for bytes in from_decoder {
-                    self.metrics().time(Phase::Hash, || diff_id.update(&bytes));
+                    self.metrics().time(Phase::Hash, || inspection.update(&bytes));
                     plain.give(bytes);
                 }
-                diff_id.finish()
+                inspection
             });
             let mut bytes = first;
             let copied = loop {
@@ -157,12 +196,12 @@ impl Layout {
             };
             drop(to_decoder);
             let decoded = decoding.join();
-            let diff_id = hashing.join();
+            let inspection = hashing.join();
             match copied {
                 Err(error @ Error::Io { .. }) => return Err(error),
                 copied => decoded.and(copied)?,
             }
-            Ok((blob, Some(diff_id)))
+            Ok((blob, inspection))
         })
     }
 
@@ -176,7 +215,7 @@ impl Layout {
     ) -> Result<Stored<'_>> {
         let mut blob = self.new_blob()?;
         let mut content = stream.decoder(BufReader::with_capacity(BUFFER, source))?;
-        let mut diff_id = Hasher::new(Algorithm::Sha256);
+        let mut inspection = Inspection::new(true, stream.look);
         compress(
             compression,
             jobs,
@@ -184,7 +223,7 @@ impl Layout {
                 self.metrics()
                     .time(Phase::Compress, || fill(&mut content, block, size))
                     .map_err(|error| stream.broken(error))?;
-                self.metrics().time(Phase::Hash, || diff_id.update(block));
+                self.metrics().time(Phase::Hash, || inspection.update(block));
                 Ok(())
             },
             |bytes| blob.write_all(bytes).map_err(Error::io("write to", self.path())),
@@ -194,7 +233,7 @@ impl Layout {
             Failure::Compressor(source) => Error::Compress { path: stream.path.to_owned(), source },
             Failure::Caller(error) => error,
         })?;
-        Ok((blob, Some(diff_id.finish())))
+        Ok((blob, inspection))
     }
 
     /// Computes the diff_ids of those staged layers whose entries have none, from their blobs.
@@ -225,18 +264,19 @@ impl Layout {
             stored @ (Encoding::Gzip | Encoding::Zstd) => stored,
             _ => Encoding::Identity,
         };
-        let stream = Stream { path: &path, encoding, size: Some(size), bounds: Bounds::default() };
-        self.diff_id_of(stream, reader)
+        let stream = Stream { path: &path, encoding, size: Some(size), bounds: Bounds::default(), look: None };
+        let (diff_id, _) = self.inspect(stream, reader)?.finish();
+        Ok(diff_id.expect("it was asked for"))
     }
 
-    /// Reads a layer to its end, decompressed, and computes the digest of that.
-    fn diff_id_of(&self, stream: Stream<'_>, stored: impl Read) -> Result<Digest> {
-        let mut diff_id = Hasher::new(Algorithm::Sha256);
+    /// Reads a layer to its end, decompressed, and looks at that.
+    fn inspect(&self, stream: Stream<'_>, stored: impl Read) -> Result<Inspection> {
+        let mut inspection = Inspection::new(true, stream.look);
         self.read_content(stream, BufReader::with_capacity(BUFFER, stored), |bytes| {
-            self.metrics().time(Phase::Hash, || diff_id.update(&bytes));
+            self.metrics().time(Phase::Hash, || inspection.update(&bytes));
             Ok(bytes)
         })?;
-        Ok(diff_id.finish())
+        Ok(inspection)
     }
 
     /// Reads a stream to its end and hands on its content, a buffer at a time; what gets one gives another to use next.

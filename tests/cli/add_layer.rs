@@ -205,31 +205,24 @@ fn a_tar_is_stored_as_it_is_under_the_uncompressed_type() {
 #[test]
 fn content_that_is_no_tar_needs_a_media_type() {
     let text = b"text\n".as_slice();
-    for (content, encoding) in [
-        (text.to_vec(), None),
-        (gzip(text), Some("gzip")),
-        (zstd(text), Some("zstd")),
-        (unhex(TEXT_XZ), None),
-        (vec![0; 512], None),
-        (vec![0; 1023], None),
-        (b"\x1f".to_vec(), None),
+    for (content, is_compressed) in [
+        (text.to_vec(), false),
+        (gzip(text), true),
+        (zstd(text), true),
+        (unhex(TEXT_XZ), false),
+        (vec![0; 512], false),
+        (vec![0; 1023], false),
+        (b"\x1f".to_vec(), false),
     ] {
         let sandbox = Sandbox::new();
         sandbox.write("layer.tar", &content);
         let words = "layout add layer -p image -f layer.tar";
         sandbox.refuses(words, "cannot infer media type for '.tar'; use --media-type");
 
-        // With one it is stored: compressed as it came, otherwise compressed here.
+        // With one it is stored as it is.
         let value = sandbox.ok_json(&format!("{words} --media-type application/x-thing"));
-        let blob = sandbox.blob(value["digest"].as_str().expect("a digest"));
-        let (stored, plain) = match encoding {
-            Some(_) => (content.clone(), text.to_vec()),
-            None => (blob.clone(), content.clone()),
-        };
-        assert!(blob == stored);
-        if encoding != Some("zstd") {
-            assert!(gunzip(&blob) == plain);
-        }
+        assert!(sandbox.blob(value["digest"].as_str().expect("a digest")) == content);
+        let plain = if is_compressed { text.to_vec() } else { content };
         assert_eq!(value["diff_id"], json!(sha256(&plain)));
         assert_eq!(value["media_type"], "application/x-thing");
         assert_eq!(value.get("warning"), None);
@@ -310,11 +303,9 @@ fn broken_streams_are_refused_whatever_their_media_type() {
         ("gzip, cut in its content", "gzip", cut(gzip(&patches), 600)),
         ("gzip, wrong checksum", "gzip", flip(gzip(&patches), 5)),
         ("gzip, wrong length", "gzip", flip(gzip(&patches), 1)),
-        ("gzip, garbage after it", "gzip", [gzip(&patches).as_slice(), b"garbage"].concat()),
         ("gzip, second member cut", "gzip", cut([gzip(&patches), gzip(&patches)].concat(), 1)),
         ("zstd, cut", "zstd", cut(zstd(&patches), 1)),
         ("zstd, wrong checksum", "zstd", flip(checked(&patches), 1)),
-        ("zstd, garbage after it", "zstd", [zstd(&patches).as_slice(), b"garbage"].concat()),
         ("xz, cut", "xz", cut(unhex(PATCHES_XZ), 1)),
         ("xz, wrong index", "xz", flip(unhex(PATCHES_XZ), 20)),
         ("bzip2, cut", "bzip2", cut(unhex(PATCHES_BZIP2), 1)),
@@ -441,4 +432,186 @@ fn any_number_of_jobs_gives_the_same_bytes() {
         });
         assert!(layers.iter().all(|layer| *layer == layers[0]), "{layers:#?}");
     }
+}
+
+#[test]
+fn content_that_is_no_layer_is_compressed_only_if_that_is_asked_for() {
+    let text = b"{\"spdxVersion\": \"SPDX-2.3\"}\n".as_slice();
+    let (spdx, gzip_note, zstd_note) =
+        ("application/spdx+json", COMPRESSING, "Input file is not compressed. Compressing with zstd...\n");
+    type Unpack = fn(&[u8]) -> Vec<u8>;
+    let (as_it_is, gzip, zstd): (Unpack, Unpack, Unpack) =
+        (<[u8]>::to_vec, gunzip, |bytes| zstd::decode_all(bytes).expect("sound"));
+    for (words, note, unpack) in [
+        (format!("--media-type {spdx}"), "", as_it_is),
+        (format!("--media-type {spdx} --level 9"), "", as_it_is),
+        (format!("--media-type {spdx} --compress-format none"), "", as_it_is),
+        (format!("--media-type {spdx} --compress-format gzip"), gzip_note, gzip),
+        (format!("--media-type {spdx} --compress-format zstd"), zstd_note, zstd),
+    ] {
+        let sandbox = Sandbox::new();
+        sandbox.write("sbom.json", text);
+        let outcome = sandbox.run(&format!("layout add layer -p image -f sbom.json {words}"));
+        assert_eq!((outcome.status, outcome.stderr.as_str()), (0, note), "{words}");
+        let layer = sandbox.stage()["layers"][0].clone();
+        assert_eq!((&layer["media_type"], &layer["diff_id"]), (&json!(spdx), &json!(sha256(text))), "{words}");
+        let blob = sandbox.blob(layer["digest"].as_str().expect("a digest"));
+        assert!(unpack(&blob) == text, "{words}");
+    }
+    // A tar is a layer, whatever it is called.
+    let sandbox = Sandbox::new();
+    sandbox.write("patches.tar", patches_tar());
+    let layer = sandbox.ok_json("layout add layer -p image -f patches.tar --media-type application/x-tree");
+    assert_eq!(layer["digest"], PATCHES_GZIP);
+}
+
+#[test]
+fn a_tar_may_stay_uncompressed() {
+    let sandbox = Sandbox::new();
+    sandbox.write("patches.tar", patches_tar());
+    sandbox.write("patches.tar.xz", unhex(PATCHES_XZ));
+    for (file, note) in
+        [("patches.tar", ""), ("patches.tar.xz", "Input file is compressed with xz. Decompressing...\n")]
+    {
+        sandbox.run(&format!("layout add layer -p image -f {file} --compress-format none")).succeeds(
+            staged_layer(PATCHES_DIFF_ID, patches_tar().len() as u64, TAR_TYPE),
+            format!("{note}{}", used_type(TAR_TYPE)),
+        );
+    }
+    sandbox.misuses(
+        "layout add layer -p image -f patches.tar --compress-format none --level 3",
+        "--level has no meaning with --compress-format none",
+    );
+}
+
+#[test]
+fn bytes_after_a_compressed_layer_are_refused_with_their_number() {
+    let patches = patches_tar();
+    // Longer than one buffer, so that several threads read it.
+    let long: Vec<u8> = (0..1u32 << 18).flat_map(|n| n.wrapping_mul(2_654_435_761).to_le_bytes()).collect();
+    for (encoding, stream) in
+        [("gzip", gzip(&patches)), ("zstd", zstd(&patches)), ("gzip", gzip(&long)), ("zstd", zstd(&long))]
+    {
+        for (rest, says) in [
+            (vec![0], "1 byte follows"),
+            (vec![0; 512], "512 bytes follow"),
+            (vec![0; 1 << 20], "1048576 bytes follow"),
+            (b"garbage".to_vec(), "7 bytes follow"),
+        ] {
+            let sandbox = Sandbox::new();
+            sandbox.write("layer", [stream.as_slice(), &rest].concat());
+            for words in ["", "--media-type application/x-thing"] {
+                if stream.len() > 1 << 19 && words.is_empty() {
+                    continue;
+                }
+                let words = format!("layout add layer -p image -f layer -q {words}");
+                sandbox.refuses(&words, &format!("layer: {says} the {encoding} stream; readers refuse that"));
+            }
+        }
+    }
+}
+
+#[test]
+fn a_tar_that_is_cut_within_an_entry_is_refused_and_nothing_is_left() {
+    let tar = base_tar();
+    // `bin/tool` is the last file, and a link follows it.
+    let tool = tar.windows(8).position(|name| name == b"bin/tool").expect("it is there");
+    let hint = "check that the command that wrote it succeeded";
+    for (length, says) in [
+        (tool + 512, "it ends within 'bin/tool'"),
+        (tool + 512 + 1999, "it ends within 'bin/tool'"),
+        (tool + 200, "it ends within a header"),
+        (tar.len() - 1024 - 100, "it ends within a header"),
+        (tar.len() - 100, "it ends within a header"),
+    ] {
+        let sandbox = Sandbox::new();
+        let cut = &tar[..length];
+        sandbox.write("l.tar", cut);
+        let docker = "application/vnd.docker.image.rootfs.diff.tar.gzip";
+        for words in [
+            "".to_owned(),
+            "--compress-format zstd".to_owned(),
+            "--compress-format none".to_owned(),
+            format!("--media-type {TAR_TYPE}"),
+            format!("--media-type {docker}"),
+            "--media-type application/x-tree".to_owned(),
+        ] {
+            let words = format!("layout add layer -p image -q {words}");
+            sandbox.refuses(&format!("{words} -f l.tar"), &format!("l.tar is truncated: {says}; {hint}"));
+        }
+        let before = sandbox.tree();
+        for stream in [cut.to_vec(), gzip(cut), zstd(cut)] {
+            sandbox
+                .run_with_input("layout add layer -p image -q -f -", &stream)
+                .fails(format!("Error: - is truncated: {says}; {hint}\n"));
+        }
+        assert_eq!(sandbox.tree(), before);
+    }
+    // The bytes of a large one go through several threads.
+    let sandbox = Sandbox::new();
+    let mut large = tar::Builder::new(Vec::new());
+    let mut header = tar::Header::new_gnu();
+    header.set_size(3 << 20);
+    let noise: Vec<u8> = (0..3u32 << 18).flat_map(|n| n.wrapping_mul(2_654_435_761).to_le_bytes()).collect();
+    large.append_data(&mut header, "noise", noise.as_slice()).expect("appended");
+    let large = &large.into_inner().expect("a tar")[..2 << 20];
+    for content in [large.to_vec(), gzip(large), zstd(large)] {
+        sandbox.write("l.tar", content);
+        sandbox.refuses(
+            "layout add layer -p image -q -f l.tar",
+            &format!("l.tar is truncated: it ends within 'noise'; {hint}"),
+        );
+    }
+}
+
+#[test]
+fn a_tar_that_is_whole_and_odd_is_staged_with_a_warning() {
+    let tar = patches_tar();
+    let entry = |name: &str, content: &[u8]| {
+        let mut header = tar::Header::new_gnu();
+        header.set_size(content.len() as u64);
+        header.as_mut_bytes()[..name.len()].copy_from_slice(name.as_bytes());
+        header.set_cksum();
+        let mut entry = [header.as_bytes(), content].concat();
+        entry.resize(entry.len().next_multiple_of(512), 0);
+        entry
+    };
+    let (end, no_end) = (vec![0; 1024], "without the two blocks of zeros that end a tar");
+    let odd = "the tar is not as it should be";
+    let mut broken = [tar[..1024].to_vec(), entry("f", b""), end.clone()].concat();
+    broken[1024] ^= 1;
+    for (content, says) in [
+        (tar[..1024].to_vec(), format!("l.tar: {odd}: it ends after an entry, {no_end}")),
+        (tar[..1536].to_vec(), format!("l.tar: {odd}: it ends after one block of zeros, {no_end}")),
+        ([tar.as_slice(), b"more"].concat(), format!("l.tar: {odd}: data follows the end of it")),
+        (
+            broken,
+            "l.tar: the content is not a well-formed tar: the checksum of the header after 'etc/hostname' is wrong"
+                .to_owned(),
+        ),
+        (
+            [entry("f", b"1"), entry("./f", b"2"), end.clone()].concat(),
+            "l.tar: the tar has two entries for './f'".to_owned(),
+        ),
+        (
+            [entry("oci-layout", b"{}"), entry("index.json", b"{}"), end.clone()].concat(),
+            "l.tar looks like an image archive; 'layout import' adds its images".to_owned(),
+        ),
+    ] {
+        let says = says.replace("'./f'", "'f'");
+        let sandbox = Sandbox::new();
+        sandbox.write("l.tar", &content);
+        let outcome = sandbox.run("layout add layer -p image -f l.tar");
+        let notes = format!("{COMPRESSING}{}", used_type(GZIP_TYPE));
+        assert_eq!((outcome.status, outcome.stderr), (0, format!("{notes}Warning: {says}\n")));
+        let value = sandbox.ok_json("layout add layer -p image -f l.tar");
+        assert_eq!((&value["warning"], &value["warnings"]), (&json!(says), &json!([says])));
+        sandbox.write("l.tar", zstd(&content));
+        assert_eq!(sandbox.ok_json("layout add layer -p image -f l.tar")["warnings"], json!([says]));
+    }
+    // What is no layer may be anything that is a tar.
+    let sandbox = Sandbox::new();
+    sandbox.write("l.tar", [entry("oci-layout", b"{}"), entry("index.json", b"{}"), end].concat());
+    let value = sandbox.ok_json("layout add layer -p image -f l.tar --media-type application/x-images");
+    assert_eq!(value.get("warning"), None);
 }

@@ -546,7 +546,7 @@ fn a_look_into_layers_finds_what_a_digest_does_not_tell() {
         (GZIP_TYPE, zstd(&tar), diff_id, vec![format!("mediaType is {GZIP_TYPE}, but the blob is zstd")]),
         (GZIP_TYPE, tar.clone(), diff_id, vec![format!("mediaType is {GZIP_TYPE}, but the blob is uncompressed")]),
         (TAR_TYPE, gzipped.clone(), diff_id, vec![format!("mediaType is {TAR_TYPE}, but the blob is gzip")]),
-        (GZIP_TYPE, garbage, diff_id, vec!["the blob is not a sound gzip stream: invalid gzip header".to_owned()]),
+        (GZIP_TYPE, garbage, diff_id, vec!["27 bytes follow the gzip stream; readers refuse that".to_owned()]),
         (
             GZIP_TYPE,
             gzipped[..gzipped.len() - 9].to_vec(),

@@ -7,12 +7,13 @@ use std::process::ExitCode;
 
 use clap::ValueEnum;
 use regshape::compress::{CompressFormat, Compression, Encoding};
-use regshape::layout::{LayerInput, LayerOptions, LayerPlan, StagedLayer, Treatment};
+use regshape::layout::{AddedLayer, CompressionScope, LayerInput, LayerOptions, LayerPlan, StagedLayer, Treatment};
 use regshape::oci::MediaType;
 use serde::Serialize;
 
 use super::{Base, Common, Context, Leaf, WriteArgs};
 use crate::cli::args::{AnnotationArgs, BoundsArgs, YesArg};
+use crate::cli::error::Usage;
 use crate::cli::prompt::Prompt;
 use crate::cli::ui::{Block, Screen, printable};
 
@@ -30,9 +31,10 @@ pub(super) struct Args {
     /// The layer: a file, a pipe, or - for standard input
     #[arg(short, long, value_name = "FILE")]
     file: PathBuf,
-    /// What to compress the layer with if it is not compressed
-    #[arg(long, value_name = "FORMAT", value_enum, default_value = "gzip", ignore_case = true)]
-    compress_format: Format,
+    /// What to compress the layer with if it is not compressed [default: gzip]; other content than layers is compressed only
+    /// with this flag
+    #[arg(long, value_name = "FORMAT", value_enum, ignore_case = true)]
+    compress_format: Option<Format>,
     /// How hard to compress: 1 to 9 for gzip [default: 5], 1 to 19 for zstd [default: 3]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=19))]
     level: Option<u8>,
@@ -56,6 +58,7 @@ pub(super) struct Args {
 enum Format {
     Gzip,
     Zstd,
+    None,
 }
 
 #[derive(Serialize)]
@@ -65,6 +68,7 @@ struct Staged {
     media_type: MediaType,
     annotations: regshape::oci::Annotations,
     diff_id: Option<String>,
+    /// The first of the warnings, all of which are given to the `Ui`.
     #[serde(skip_serializing_if = "Option::is_none")]
     warning: Option<String>,
 }
@@ -76,10 +80,6 @@ impl Screen for Staged {
             .line("size", self.size)
             .line("type", &self.media_type)
             .finish()
-    }
-
-    fn warning(&self) -> Option<String> {
-        self.warning.clone()
     }
 }
 
@@ -94,12 +94,18 @@ impl Leaf for Args {
         let layout = context.open_to_write(&self.common.path, &self.write)?;
         let given = self.media_type.as_deref().map(str::parse::<MediaType>).transpose()?;
         let input = open(&self.file)?;
-        let format = match self.compress_format {
-            Format::Gzip => CompressFormat::Gzip,
-            Format::Zstd => CompressFormat::Zstd,
+        let (scope, format) = match self.compress_format {
+            None => (CompressionScope::Layers, CompressFormat::Gzip),
+            Some(Format::Gzip) => (CompressionScope::Everything, CompressFormat::Gzip),
+            Some(Format::Zstd) => (CompressionScope::Everything, CompressFormat::Zstd),
+            Some(Format::None) if self.level.is_some() => {
+                return Err(Usage("--level has no meaning with --compress-format none".to_owned()).into());
+            }
+            Some(Format::None) => (CompressionScope::Nothing, CompressFormat::default()),
         };
         let compression = Compression::new(format, self.level)?;
-        let mut plan = input.plan(compression, given.as_ref())?;
+        let plan_as = |media_type: Option<&MediaType>| input.plan_within(scope, compression, media_type);
+        let mut plan = plan_as(given.as_ref())?;
         // Nobody is asked for what cannot be stored in the end.
         layout.check_stage_layer()?;
         if let Some(note) = note(&input, &plan) {
@@ -107,20 +113,20 @@ impl Leaf for Args {
         }
         if given.is_none() {
             let prompt = Prompt::new(&context.ui, self.yes.yes);
-            let check =
-                |typed: &MediaType| input.plan(compression, Some(typed)).map(drop).map_err(|error| error.to_string());
+            let check = |typed: &MediaType| plan_as(Some(typed)).map(drop).map_err(|error| error.to_string());
             let media_type = confirm(&prompt, &self.file, &plan.media_type, check)?;
-            plan = input.plan(compression, Some(&media_type))?;
+            plan = plan_as(Some(&media_type))?;
         }
-        let warning = plan.is_doubtful.then(|| {
-            let name = printable(&self.file.to_string_lossy());
-            format!("{name} does not look like a tar, which its media type {} says it is", plan.media_type)
-        });
+        let name = printable(&self.file.to_string_lossy());
+        let doubt = plan
+            .is_doubtful
+            .then(|| format!("{name} does not look like a tar, which its media type {} says it is", plan.media_type));
         let progress = context.ui.progress(input.size());
-        let layer = layout.stage_layer(
+        let added = layout.add_layer(
             input,
             LayerOptions {
                 compression,
+                scope,
                 jobs: self.jobs,
                 media_type: Some(plan.media_type),
                 annotations: self.annotations.annotations(),
@@ -129,7 +135,14 @@ impl Leaf for Args {
             },
         );
         drop(progress);
-        context.ui.result(&staged(layer?, warning))?;
+        let AddedLayer { layer, warnings, looks_like_images, .. } = added?;
+        let images =
+            looks_like_images.then(|| format!("{name} looks like an image archive; 'layout import' adds its images"));
+        let found = warnings.iter().map(|finding| printable(finding.message()));
+        let warnings: Vec<_> = doubt.into_iter().chain(images).chain(found).collect();
+        let first = warnings.first().cloned();
+        warnings.into_iter().for_each(|warning| context.ui.warn_at_the_end(warning));
+        context.ui.result(&staged(layer, first))?;
         Ok(ExitCode::SUCCESS)
     }
 }

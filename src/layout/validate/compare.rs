@@ -5,10 +5,10 @@ use std::collections::{HashMap, HashSet};
 use super::follow::Validation;
 use super::reference::{Image, Outcome};
 use super::schema::{Config, Platform};
-use super::tar::Verdict;
 use super::verify::{Job, Verified};
 use super::{Finding, Report};
 use crate::compress::Encoding;
+use crate::layout::policy::Severity;
 use crate::oci::{Digest, LayerEncoding, MediaType};
 
 impl Validation<'_> {
@@ -160,14 +160,14 @@ fn compare_layer(
             }
         }
     }
-    match &content.tar {
-        Verdict::Sound => {}
-        Verdict::Odd(reason) => {
-            let message = format!("{location}: the tar is not as it should be: {reason}");
-            said.push(Outcome::Warning(Finding::new(message, location)));
+    let faults = content.tar.verdict.fault().into_iter().chain(content.tar.findings.iter().cloned());
+    said.extend(faults.map(|(kind, text)| {
+        let finding = Finding::new(format!("{location}: {text}"), location);
+        match kind.severity() {
+            Severity::Error => Outcome::Error(finding),
+            Severity::Warning => Outcome::Warning(finding),
         }
-        Verdict::Malformed(reason) => said.push(error(format!("the content is not a well-formed tar: {reason}"))),
-    }
+    }));
     said
 }
 

@@ -1,12 +1,13 @@
 //! Checking that a layout is whole: that everything that `index.json` leads to is there and is what it is said to be.
 //!
 //! `follow` goes through the documents (read by `json`, checked by `schema` and `fields`), `verify` through the blobs
-//! (and by `tar` through what layers are), `stray` through what nothing leads to; `compare` knows what must agree.
+//! (and by `tar` and `layer` through what layers are), `stray` through what nothing leads to; `compare` knows what must agree.
 
 mod compare;
 mod fields;
 mod follow;
 mod json;
+pub(super) mod layer;
 mod reference;
 mod schema;
 mod stray;

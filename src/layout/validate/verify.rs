@@ -7,8 +7,9 @@ use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
 
 use super::ValidateOptions;
-use super::tar::{TarCheck, Verdict};
-use crate::compress::{BUFFER, Encoding, bound_of, bounded_decoder};
+use super::layer::{Look, TarReport};
+use super::tar::TarCheck;
+use crate::compress::{BUFFER, Encoding, bound_of, bounded_decoder, trailing_of};
 use crate::layout::error::{Error, Result};
 use crate::layout::handle::Layout;
 use crate::layout::metrics::Phase;
@@ -39,7 +40,7 @@ pub(super) struct LayerContent {
 
 pub(super) struct Content {
     pub(super) diff_ids: Vec<Digest>,
-    pub(super) tar: Verdict,
+    pub(super) tar: TarReport,
 }
 
 impl Layout {
@@ -100,13 +101,14 @@ impl Layout {
         algorithms: &[Algorithm],
         options: ValidateOptions<'_>,
     ) -> Result<Content, String> {
-        let unsound = |error: io::Error| match bound_of(&error) {
-            Some(bound) => format!("the blob {bound}"),
-            None => format!("the blob is not a sound {} stream: {error}", encoding.name()),
+        let unsound = |error: io::Error| match (bound_of(&error), trailing_of(&error)) {
+            (Some(bound), _) => format!("the blob {bound}"),
+            (None, Some(trailing)) => trailing.to_string(),
+            (None, None) => format!("the blob is not a sound {} stream: {error}", encoding.name()),
         };
         let mut decoder = bounded_decoder(encoding, reader, Some(size), options.bounds).map_err(unsound)?;
         let mut hashers: Vec<_> = algorithms.iter().copied().map(Hasher::new).collect();
-        let mut tar = TarCheck::new();
+        let mut tar = TarCheck::new(Look::Content);
         let mut buffer = vec![0; BUFFER];
         loop {
             let read = match self.metrics().time(Phase::Compress, || decoder.read(&mut buffer)) {

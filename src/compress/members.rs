@@ -1,0 +1,264 @@
+//! Compressed streams of several parts: the members of gzip, the frames of zstd.
+//!
+//! The decoders of the crates read all parts too, but take bytes after the last one for a broken part. Readers of image
+//! layers differ in what they do about such bytes, so their number is reported.
+
+use std::io::{self, BufRead, Read};
+
+use flate2::bufread::GzDecoder;
+use zstd::stream::raw::{self, InBuffer, Operation, OutBuffer};
+
+use super::Encoding;
+
+/// The most bytes that are needed to see whether another part begins: zstd's magic number.
+const MAGIC: usize = 4;
+
+/// Bytes follow a compressed stream and are no part of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{}", trailing(*.count, *.encoding))]
+pub struct TrailingBytes {
+    /// The encoding of the stream.
+    pub encoding: Encoding,
+    /// The number of bytes.
+    pub count: u64,
+}
+
+fn trailing(count: u64, encoding: Encoding) -> String {
+    let (noun, verb) = if count == 1 { ("byte", "follows") } else { ("bytes", "follow") };
+    format!("{count} {noun} {verb} the {} stream; readers refuse that", encoding.name())
+}
+
+/// Returns the bytes that follow a stream, if an error of its decoder is about them.
+pub(crate) fn trailing_of(error: &io::Error) -> Option<TrailingBytes> {
+    error.get_ref()?.downcast_ref().copied()
+}
+
+/// A reader whose next bytes can be looked at, even where the reader below gives them one at a time.
+struct Lookahead<R> {
+    reader: R,
+    /// Bytes that were taken from the reader and not yet consumed.
+    head: Vec<u8>,
+}
+
+impl<R: BufRead> Lookahead<R> {
+    fn new(reader: R) -> Self {
+        Self { reader, head: Vec::new() }
+    }
+
+    /// Returns the next bytes: at least as many as asked for, or fewer at the end.
+    fn look(&mut self, length: usize) -> io::Result<&[u8]> {
+        if self.head.is_empty() && filled(&mut self.reader)? >= length {
+            return self.reader.fill_buf();
+        }
+        while self.head.len() < length {
+            let next = self.reader.fill_buf()?;
+            let Some(byte) = next.first() else { break };
+            self.head.push(*byte);
+            self.reader.consume(1);
+        }
+        Ok(&self.head)
+    }
+
+    /// Tells whether another part begins here; at the end of the input there is none, and anything else is an error.
+    fn begins(&mut self, encoding: Encoding) -> io::Result<bool> {
+        let next = self.look(MAGIC)?;
+        if next.is_empty() {
+            return Ok(false);
+        }
+        if Encoding::of(next) == encoding {
+            return Ok(true);
+        }
+        let count = io::copy(self, &mut io::sink())?;
+        Err(io::Error::new(io::ErrorKind::InvalidData, TrailingBytes { encoding, count }))
+    }
+}
+
+/// Returns how many bytes a reader has at hand.
+fn filled(reader: &mut impl BufRead) -> io::Result<usize> {
+    loop {
+        match reader.fill_buf() {
+            Ok(bytes) => return Ok(bytes.len()),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+impl<R: BufRead> BufRead for Lookahead<R> {
+    fn fill_buf(&mut self) -> io::Result<&[u8]> {
+        if self.head.is_empty() { self.reader.fill_buf() } else { Ok(&self.head) }
+    }
+
+    fn consume(&mut self, amount: usize) {
+        if self.head.is_empty() {
+            self.reader.consume(amount);
+        } else {
+            self.head.drain(..amount);
+        }
+    }
+}
+
+impl<R: BufRead> Read for Lookahead<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let mut rest = self.fill_buf()?;
+        let read = rest.read(buffer)?;
+        self.consume(read);
+        Ok(read)
+    }
+}
+
+/// Reads all members of a gzip stream.
+pub(super) struct GzipMembers<R> {
+    /// The member that is being read; `None` once reading has failed.
+    member: Option<GzDecoder<Lookahead<R>>>,
+}
+
+impl<R: BufRead> GzipMembers<R> {
+    pub(super) fn new(reader: R) -> Self {
+        Self { member: Some(GzDecoder::new(Lookahead::new(reader))) }
+    }
+}
+
+impl<R: BufRead> Read for GzipMembers<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        while let Some(member) = &mut self.member {
+            match member.read(buffer) {
+                Ok(0) if !buffer.is_empty() => {}
+                Err(error) if error.kind() != io::ErrorKind::Interrupted => {
+                    self.member = None;
+                    return Err(error);
+                }
+                read => return read,
+            }
+            if !member.get_mut().begins(Encoding::Gzip)? {
+                return Ok(0);
+            }
+            self.member = self.member.take().map(|member| GzDecoder::new(member.into_inner()));
+        }
+        Ok(0)
+    }
+}
+
+/// Reads all frames of a zstd stream.
+pub(super) struct ZstdFrames<R> {
+    reader: Lookahead<R>,
+    decoder: raw::Decoder<'static>,
+    is_in_frame: bool,
+}
+
+impl<R: BufRead> ZstdFrames<R> {
+    pub(super) fn new(reader: R) -> io::Result<Self> {
+        // The first frame is not looked for: what is none is the decoder's error.
+        Ok(Self { reader: Lookahead::new(reader), decoder: raw::Decoder::new()?, is_in_frame: true })
+    }
+}
+
+impl<R: BufRead> Read for ZstdFrames<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        while !buffer.is_empty() {
+            if !self.is_in_frame {
+                if !self.reader.begins(Encoding::Zstd)? {
+                    return Ok(0);
+                }
+                self.decoder.reinit()?;
+                self.is_in_frame = true;
+            }
+            let input = self.reader.fill_buf()?;
+            let is_at_end = input.is_empty();
+            let (mut from, mut to) = (InBuffer::around(input), OutBuffer::around(&mut *buffer));
+            let left = self.decoder.run(&mut from, &mut to)?;
+            let (consumed, read) = (from.pos(), to.pos());
+            self.reader.consume(consumed);
+            self.is_in_frame = left > 0;
+            if read > 0 {
+                return Ok(read);
+            }
+            if is_at_end && self.is_in_frame {
+                return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "incomplete frame"));
+            }
+        }
+        Ok(0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{BufReader, Write as _};
+
+    use super::super::decoder;
+    use super::*;
+
+    fn gzip(content: &[u8]) -> Vec<u8> {
+        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        encoder.write_all(content).expect("written");
+        encoder.finish().expect("finished")
+    }
+
+    fn zstd(content: &[u8]) -> Vec<u8> {
+        zstd::encode_all(content, 1).expect("compressed")
+    }
+
+    /// A frame that decoders skip (zstd's format document, "Skippable Frames").
+    fn skippable(length: u8) -> Vec<u8> {
+        [&[0x5e, 0x2a, 0x4d, 0x18, length, 0, 0, 0][..], &vec![7; length.into()]].concat()
+    }
+
+    /// Reads a stream whose bytes come in pieces of a size.
+    fn read(encoding: Encoding, stream: &[u8], piece: usize) -> io::Result<Vec<u8>> {
+        let mut content = Vec::new();
+        decoder(encoding, BufReader::with_capacity(piece, stream))?.read_to_end(&mut content)?;
+        Ok(content)
+    }
+
+    #[test]
+    fn parts_in_a_row_are_one_stream() {
+        let text = b"some text, some text, some text".repeat(50);
+        let (one, two) = text.split_at(700);
+        let cases = [
+            (Encoding::Gzip, vec![gzip(&text)]),
+            (Encoding::Gzip, vec![gzip(one), gzip(two)]),
+            (Encoding::Gzip, vec![gzip(b""), gzip(one), gzip(b""), gzip(b""), gzip(two), gzip(b"")]),
+            (Encoding::Zstd, vec![zstd(&text)]),
+            (Encoding::Zstd, vec![zstd(one), zstd(two)]),
+            (Encoding::Zstd, vec![skippable(0), zstd(one), skippable(9), zstd(b""), zstd(two), skippable(3)]),
+        ];
+        for (encoding, parts) in cases {
+            for piece in [1, 3, 4, 17, 1 << 16] {
+                let content = read(encoding, &parts.concat(), piece);
+                assert!(content.expect("sound") == text, "{encoding:?}, {} parts, {piece}", parts.len());
+            }
+        }
+    }
+
+    #[test]
+    fn bytes_after_the_last_part_are_counted_whatever_they_are() {
+        let zstd_magic = [0x28, 0xb5, 0x2f];
+        for (encoding, stream) in [(Encoding::Gzip, gzip(b"text")), (Encoding::Zstd, zstd(b"text"))] {
+            for rest in
+                [&[0][..], &[0; 512], &[0; 100_000], b"garbage", b"\x1f", &zstd_magic, b"BZh9", &[0x8b, 0x1f, 0x8b]]
+            {
+                for piece in [1, 3, 1 << 16] {
+                    let error = read(encoding, &[&stream, rest].concat(), piece).expect_err("bytes follow");
+                    let expected = TrailingBytes { encoding, count: rest.len() as u64 };
+                    assert_eq!(trailing_of(&error), Some(expected), "{encoding:?} {} {piece}", rest.len());
+                }
+            }
+            assert_eq!(read(encoding, &stream, 1).expect("sound"), b"text");
+        }
+        let one = TrailingBytes { encoding: Encoding::Gzip, count: 1 };
+        assert_eq!(one.to_string(), "1 byte follows the gzip stream; readers refuse that");
+    }
+
+    #[test]
+    fn a_part_that_is_cut_or_broken_is_not_taken_for_bytes_after_the_stream() {
+        for (encoding, whole) in [(Encoding::Gzip, gzip(b"text")), (Encoding::Zstd, zstd(b"text"))] {
+            for cut in 5..whole.len() {
+                for before in [&[][..], &whole] {
+                    let stream = [before, &whole[..cut]].concat();
+                    let error = read(encoding, &stream, 1 << 16).expect_err("cut");
+                    assert_eq!(trailing_of(&error), None, "{encoding:?} {cut}: {error}");
+                }
+            }
+        }
+    }
+}
