@@ -384,6 +384,14 @@ pub enum Error {
         /// What is wrong with it.
         reason: Reason,
     },
+    /// What was to be written as a layout or an archive is not valid.
+    #[error("an image of {} is not valid: {reason}", .path.display())]
+    NotValid {
+        /// The layout or archive.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: Reason,
+    },
     /// Something has not the number of bytes that was said.
     #[error("expected {expected} bytes, got {actual}")]
     WrongSize {

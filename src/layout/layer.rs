@@ -284,7 +284,7 @@ impl Layout {
         stage.layers.push(layer.clone());
         self.write_stage(&lock, &stage, [blob])?;
         let looks_like_images = tar.as_ref().is_some_and(|tar| tar.looks_like_images);
-        Ok(AddedLayer { layer, warnings: tar.map(|tar| tar.warnings(&path)).unwrap_or_default(), looks_like_images })
+        Ok(AddedLayer { layer, warnings: tar.map_or_else(Vec::new, |tar| tar.warnings(&path)), looks_like_images })
     }
 
     /// Merges annotations into those of a staged layer, or replaces them.

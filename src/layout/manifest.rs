@@ -41,7 +41,7 @@ impl Layout {
     /// [`Error::NoLayers`], [`Error::NoConfig`]; [`Error::ConfigMismatch`] if the config was generated for other layers;
     /// [`Error::NameIsDigest`];
     /// [`Error::MissingBlob`] or [`Error::SizeMismatch`] if a blob is not as it was staged; [`Error::DigestMismatch`] or
-    /// [`Error::MalformedDocument`] if the config cannot be read;
+    /// [`Error::MalformedDocument`] if the config cannot be read; [`Error::InvalidManifest`] if the manifest would not be valid;
     /// [`Error::MalformedStage`], [`Error::MalformedIndex`]; [`Error::Io`].
     pub fn generate_manifest(&self, options: ManifestOptions) -> Result<StagedManifest> {
         if let Some(name) = &options.ref_name {
@@ -64,9 +64,12 @@ impl Layout {
             annotations: (!options.annotations.is_empty()).then(|| options.annotations.clone()),
             extra: UnknownFields::new(),
         };
-        let blob = self.store_document(&lock, "the manifest", &oci::to_blob(&manifest))?;
-        let mut entry = Descriptor::new(options.media_type.clone(), blob.digest.clone(), blob.size);
+        let content = oci::to_blob(&manifest);
+        let digest = Digest::sha256_of(&content);
+        let mut entry = Descriptor::new(options.media_type.clone(), digest, content.len() as u64);
         entry.platform = platform;
+        self.check_document(&entry, &content)?;
+        let blob = self.store_document(&lock, "the manifest", &content)?;
         let ref_name = options.ref_name.map(|name| name.as_str().to_owned());
         if let Some(name) = &ref_name {
             entry.annotations = Some(Annotations::from([(REF_NAME.to_owned(), name.clone())]));

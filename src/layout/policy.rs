@@ -4,6 +4,8 @@
 //! warning. Where its JSON schema is stricter than its text, the text counts. What the image-spec does not speak of is an
 //! error if readers refuse it or read it differently, and otherwise a warning.
 
+use crate::oci::{Descriptor, MediaType};
+
 /// How much a fault matters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::layout) enum Severity {
@@ -15,7 +17,6 @@ pub(in crate::layout) enum Severity {
 
 /// The kinds of faults that a layout, its documents and its layers can have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[allow(dead_code, reason = "validate does not name the kinds of all its findings yet")]
 pub(in crate::layout) enum FaultKind {
     // Documents
     Malformed,
@@ -50,6 +51,7 @@ pub(in crate::layout) enum FaultKind {
     TruncatedTar,
     MalformedTar,
     UnterminatedTar,
+    HeaderWithoutEntry,
     DifferingDuplicates,
     EqualDuplicates,
     UncomparedPaths,
@@ -127,6 +129,8 @@ impl FaultKind {
             Self::TruncatedTar | Self::MalformedTar => Error,
             // POSIX, pax: two blocks of zeros end an archive. Readers of layers do without.
             Self::UnterminatedTar => Warning,
+            // The same; Go's reader takes it for the end. A writer that died leaves it.
+            Self::HeaderWithoutEntry => Warning,
             // layer.md: layers "MUST NOT include duplicate entries for file paths in the resulting tar archive."
             Self::DifferingDuplicates => Error,
             // The same sentence, but it makes no difference which of them a reader takes.
@@ -152,12 +156,35 @@ impl FaultKind {
         }
     }
 
+    /// Tells whether a fault is an error.
+    pub(in crate::layout) fn is_error(self) -> bool {
+        self.severity() == Severity::Error
+    }
+
     /// Returns how much a fault of a layer matters when the layer is added. Of the faults that only a look into a layer finds,
     /// a truncation is never meant; the others are for the user to judge.
     pub(in crate::layout) fn severity_when_added(self) -> Severity {
         match self {
+            Self::HeaderWithoutEntry => Severity::Error,
             Self::MalformedTar | Self::DifferingDuplicates => Severity::Warning,
             other => other.severity(),
         }
     }
+}
+
+/// Returns the kind of the fault if content is missing: a descriptor may say where else it is to be had, or carry it, and
+/// layers that are not distributed need not be anywhere, whether they have `urls` or not (layer.md: "the presence of the urls
+/// field SHOULD NOT be used to determine whether or not a layer is non-distributable").
+pub(in crate::layout) fn missing(media_type: Option<&MediaType>, has_urls: bool, has_data: bool) -> FaultKind {
+    if has_urls || has_data || media_type.is_some_and(MediaType::is_non_distributable) {
+        FaultKind::MissingElsewhere
+    } else {
+        FaultKind::MissingBlob
+    }
+}
+
+/// Tells whether content that a descriptor is about need not be in a layout.
+pub(in crate::layout) fn may_be_missing(descriptor: &Descriptor) -> bool {
+    let has_urls = descriptor.urls.as_ref().is_some_and(|urls| !urls.is_empty());
+    !missing(Some(&descriptor.media_type), has_urls, false).is_error()
 }

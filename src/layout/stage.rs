@@ -3,6 +3,8 @@
 //! Schema 1 is shared with the original program: either reads what the other wrote. Keys that this program adds
 //! (`diff_id` of a layer, `ref_name` of the manifest, `unnamed_manifest`) may be missing, and keys that it does not know are kept.
 
+use serde::{Deserialize, Deserializer};
+
 use crate::oci::fields::document_fields;
 use crate::oci::{Annotations, Digest, MediaType, UnknownFields};
 
@@ -74,6 +76,16 @@ pub struct StagedManifest {
     pub extra: UnknownFields,
 }
 
+/// A media type of the form type/subtype: what is staged is written into documents.
+struct StatedMediaType(MediaType);
+
+impl<'de> Deserialize<'de> for StatedMediaType {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        text.parse().map(Self).map_err(serde::de::Error::custom)
+    }
+}
+
 document_fields!(Stage {
     schema_version: required "schema_version",
     layers: required "layers",
@@ -85,7 +97,7 @@ document_fields!(Stage {
 document_fields!(StagedLayer {
     digest: required "digest",
     size: required "size",
-    media_type: required "media_type",
+    media_type: required "media_type" via StatedMediaType,
     annotations: default "annotations",
     diff_id: optional "diff_id",
 });
@@ -93,13 +105,13 @@ document_fields!(StagedLayer {
 document_fields!(StagedConfig {
     digest: required "digest",
     size: required "size",
-    media_type: required "media_type",
+    media_type: required "media_type" via StatedMediaType,
 });
 
 document_fields!(StagedManifest {
     digest: required "digest",
     size: required "size",
-    media_type: required "media_type",
+    media_type: required "media_type" via StatedMediaType,
     annotations: default "annotations",
     ref_name: optional "ref_name",
 });

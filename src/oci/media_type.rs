@@ -144,6 +144,11 @@ impl MediaType {
         LAYERS.iter().find(|(text, _)| *text == self.as_str()).map(|(_, encoding)| *encoding)
     }
 
+    /// Tells whether this is Docker's name of a config or a layer, for which the image-spec has another.
+    pub(crate) fn is_docker(&self) -> bool {
+        self.0.starts_with("application/vnd.docker.") && (self.is_image_config() || self.layer_encoding().is_some())
+    }
+
     /// Tells whether content of this type need not be in the layout (image-spec, layer.md, "Non-Distributable Layers").
     pub fn is_non_distributable(&self) -> bool {
         self.layer_encoding().is_some() && (self.0.contains(".nondistributable.") || self.0.contains(".foreign."))

@@ -300,3 +300,23 @@ fn a_reference_name_that_would_be_taken_for_a_digest_is_refused() {
         assert_eq!(sandbox.tree(), before);
     }
 }
+
+#[test]
+fn a_manifest_that_would_not_be_valid_is_refused() {
+    let empty = "application/vnd.oci.empty.v1+json";
+    for (layer, config, manifest) in [
+        (GZIP_TYPE, CONFIG_TYPE, INDEX_TYPE),
+        (MANIFEST_TYPE, CONFIG_TYPE, MANIFEST_TYPE),
+        (GZIP_TYPE, MANIFEST_TYPE, MANIFEST_TYPE),
+        (GZIP_TYPE, empty, MANIFEST_TYPE),
+    ] {
+        let sandbox = Sandbox::new();
+        sandbox.ok(&format!("layout add layer -p image -f base.tar -q --media-type {layer}"));
+        sandbox.ok(&format!("layout generate config -p image -q --media-type {config}"));
+        let before = sandbox.tree();
+        let outcome = sandbox.run(&format!("layout generate manifest -p image -q --media-type {manifest}"));
+        assert_eq!((outcome.status, outcome.stdout.as_str()), (1, ""), "{layer} {config} {manifest}");
+        assert!(outcome.stderr.starts_with("Error: the manifest is not valid: "), "{outcome:?}");
+        assert_eq!(sandbox.tree(), before);
+    }
+}

@@ -684,3 +684,218 @@ fn a_layout_without_its_blobs_directory_is_warned_of() {
         .run("layout validate --path image")
         .succeeds("Layout at image is valid.\n", "Warning: the directory blobs does not exist\n");
 }
+
+#[test]
+fn an_index_of_another_media_type_is_an_error() {
+    let docker = "application/vnd.docker.distribution.manifest.list.v2+json";
+    for media_type in [MANIFEST_TYPE, CONFIG_TYPE, docker, "application/x-foo", "text/html"] {
+        let sandbox = Sandbox::built();
+        sandbox.edit("image/index.json", |index| index["mediaType"] = json!(media_type));
+        let words = "index.json at image is not a valid OCI Image Index";
+        let reason = format!("mediaType is {media_type}, not {INDEX_TYPE}");
+        sandbox.run("layout validate --path image").fails(format!("Error: {words}\n  caused by: {reason}\n"));
+        errors(&sandbox, "", &[format!("{words}: {reason}")]);
+    }
+}
+
+#[test]
+fn what_the_image_spec_advises_against_is_a_warning_with_its_place() {
+    type Change = fn(&mut Value);
+    let config: [(Change, &str); 15] = [
+        (|config| config["os"] = json!(""), "os is empty"),
+        (|config| config["architecture"] = json!(""), "architecture is empty"),
+        (
+            |config| config["created"] = json!("2024-01-01 00:00:00Z"),
+            "created is '2024-01-01 00:00:00Z', which programs in Go do not read",
+        ),
+        (
+            |config| config["created"] = json!("2024-01-01t00:00:00z"),
+            "created is '2024-01-01t00:00:00z', which programs in Go do not read",
+        ),
+        (
+            |config| config["created"] = json!("2016-12-31T23:59:60Z"),
+            "created is '2016-12-31T23:59:60Z', which programs in Go do not read",
+        ),
+        (
+            |config| config["history"] = json!([{"created": "2024-01-01 00:00:00+01:00"}]),
+            "history[0].created is '2024-01-01 00:00:00+01:00', which programs in Go do not read",
+        ),
+        (|config| config["config"] = json!({"User": null}), "config.User is null, not a string"),
+        (|config| config["config"] = json!({"Env": null}), "config.Env is null, not an array"),
+        (|config| config["config"] = json!({"ExposedPorts": null}), "config.ExposedPorts is null, not an object"),
+        (|config| config["config"] = json!({"WorkingDir": null}), "config.WorkingDir is null, not a string"),
+        (|config| config["config"] = json!({"StopSignal": null}), "config.StopSignal is null, not a string"),
+        (|config| config["config"] = json!({"ArgsEscaped": null}), "config.ArgsEscaped is null, not true or false"),
+        // What the schema allows, and what is right.
+        (|config| config["config"] = json!({"Cmd": null, "Entrypoint": null, "Volumes": null, "Labels": null}), ""),
+        (|config| config["created"] = json!("2024-01-01T00:00:00.123+02:00"), ""),
+        (|config| config["history"] = json!([{"empty_layer": true}, {"empty_layer": false}]), ""),
+    ];
+    for (change, says) in config {
+        let sandbox = Sandbox::new();
+        let layer = stored(&sandbox, TAR_TYPE, base_tar());
+        let mut config = image_config(&[BASE_DIFF_ID]);
+        change(&mut config);
+        list_image(&sandbox, &config, &[layer]);
+        let digest = sha256(config.to_string().as_bytes());
+        let expected = if says.is_empty() { vec![] } else { vec![format!("config {digest}: {says}")] };
+        warns(&sandbox, "--deep", &expected);
+    }
+    let history: [(Value, Option<usize>); 6] = [
+        (json!([{}, {}]), Some(2)),
+        (json!([{"empty_layer": true}]), Some(0)),
+        (json!([{}, {"empty_layer": true}]), None),
+        (json!([{"empty_layer": false}]), None),
+        (json!([]), None),
+        (json!([{"created_by": "a"}, {"created_by": "b"}, {"created_by": "c"}]), Some(3)),
+    ];
+    for (history, told) in history {
+        let sandbox = Sandbox::new();
+        let layer = stored(&sandbox, TAR_TYPE, base_tar());
+        let mut config = image_config(&[BASE_DIFF_ID]);
+        config["history"] = history;
+        let manifest = list_image(&sandbox, &config, &[layer]);
+        let says =
+            |told| format!("config in manifest {manifest}: history tells of {told} layers, but the manifest has 1");
+        warns(&sandbox, "", &told.map(says).into_iter().collect::<Vec<_>>());
+    }
+}
+
+#[test]
+fn an_image_without_layers_is_valid() {
+    let sandbox = Sandbox::new();
+    let manifest = list_image(&sandbox, &image_config(&[]), &[]);
+    warns(&sandbox, "--deep", &[format!("manifest {manifest}: layers is empty")]);
+}
+
+#[test]
+fn the_platform_of_an_entry_says_something() {
+    let sandbox = Sandbox::built();
+    sandbox.edit("image/index.json", |index| index["manifests"][0]["platform"] = json!({"os": "", "architecture": ""}));
+    let place = "manifests[0] in index.json";
+    let value = sandbox.ok_json("layout validate --path image");
+    assert_eq!(value["warnings"][0], json!(format!("{place}: platform.architecture is empty")));
+    assert_eq!(value["warnings"][1], json!(format!("{place}: platform.os is empty")));
+}
+
+#[test]
+fn docker_types_in_an_oci_manifest_are_warned_of_and_in_its_own_are_not() {
+    let sandbox = Sandbox::new();
+    let docker = "application/vnd.docker.image.rootfs.diff.tar.gzip";
+    let docker_config = "application/vnd.docker.container.image.v1+json";
+    let docker_manifest = "application/vnd.docker.distribution.manifest.v2+json";
+    let config = stored(&sandbox, docker_config, image_config(&[BASE_DIFF_ID]).to_string());
+    let layer = stored(&sandbox, docker, gzip(&base_tar()));
+    let oci = json!({"schemaVersion": 2, "config": config, "layers": [layer]}).to_string();
+    set_entries(&sandbox, &[stored(&sandbox, MANIFEST_TYPE, &oci)]);
+    let digest = sha256(oci.as_bytes());
+    warns(
+        &sandbox,
+        "--deep",
+        &[
+            format!("config in manifest {digest}: mediaType is {docker_config}, Docker's, in an OCI manifest"),
+            format!("layer[0] in manifest {digest}: mediaType is {docker}, Docker's, in an OCI manifest"),
+        ],
+    );
+    let manifest = json!({"schemaVersion": 2, "mediaType": docker_manifest, "config": config, "layers": [layer]});
+    let sandbox = Sandbox::new();
+    stored(&sandbox, docker_config, image_config(&[BASE_DIFF_ID]).to_string());
+    stored(&sandbox, docker, gzip(&base_tar()));
+    set_entries(&sandbox, &[stored(&sandbox, docker_manifest, manifest.to_string())]);
+    warns(&sandbox, "--deep", &[]);
+}
+
+#[test]
+fn properties_that_only_entries_have_are_unknown_ones_elsewhere() {
+    let sandbox = Sandbox::new();
+    let odd = |mut descriptor: Value| {
+        descriptor["platform"] = json!("linux");
+        descriptor["Platform"] = json!({"os": 1});
+        descriptor
+    };
+    let layer = odd(stored(&sandbox, TAR_TYPE, base_tar()));
+    let config = odd(stored(&sandbox, CONFIG_TYPE, image_config(&[BASE_DIFF_ID]).to_string()));
+    let subject = odd(described(MANIFEST_TYPE, b"elsewhere"));
+    let manifest = json!({"schemaVersion": 2, "config": config, "layers": [layer], "subject": subject}).to_string();
+    set_entries(&sandbox, &[stored(&sandbox, MANIFEST_TYPE, &manifest)]);
+    sandbox.is_valid();
+    // What every descriptor has is checked everywhere.
+    let mut layer = layer;
+    layer["Size"] = json!(1);
+    let digest = list_image(&sandbox, &image_config(&[BASE_DIFF_ID]), &[layer]);
+    errors(&sandbox, "", &[format!("layer[0] in manifest {digest}: key 'Size' is in the wrong case: 'size'")]);
+}
+
+#[test]
+fn a_missing_layer_that_is_not_distributed_is_a_warning_whatever_its_urls() {
+    let foreign = "application/vnd.oci.image.layer.nondistributable.v1.tar+gzip";
+    for urls in [None, Some(json!([])), Some(json!(["https://example.com/layer"]))] {
+        let sandbox = Sandbox::new();
+        let mut layer = described(foreign, b"elsewhere");
+        if let Some(urls) = urls {
+            layer["urls"] = urls;
+        }
+        let manifest = list_image(&sandbox, &image_config(&[BASE_DIFF_ID]), &[layer]);
+        let missing = format!("blob {} referenced by {manifest} does not exist", sha256(b"elsewhere"));
+        warns(&sandbox, "--deep", &[missing]);
+        // It is taken by what stores manifests, too.
+        fs::rename(sandbox.path(blob_name(&manifest)), sandbox.path("m.json")).expect("renamed");
+        set_entries(&sandbox, &[]);
+        sandbox.ok(&format!("layout manifest put --path image --file m.json --tag v1 --media-type {MANIFEST_TYPE}"));
+    }
+}
+
+#[test]
+fn a_look_into_layers_finds_what_readers_take_differently() {
+    let entry = |name: &str, kind: u8, content: &[u8]| {
+        let mut header = tar::Header::new_gnu();
+        header.set_entry_type(tar::EntryType::new(kind));
+        header.set_size(content.len() as u64);
+        header.as_mut_bytes()[..name.len()].copy_from_slice(name.as_bytes());
+        header.set_cksum();
+        let mut entry = [header.as_bytes(), content].concat();
+        entry.resize(entry.len().next_multiple_of(512), 0);
+        entry
+    };
+    let file = |name: &str, content: &[u8]| entry(name, b'0', content);
+    let end = vec![0; 1024];
+    let pax = entry("x", b'x', b"22 GNU.sparse.major=1\n");
+    for (entries, error, warning) in [
+        (vec![file("a", b"1"), file("b", b"1"), entry("d/", b'5', b""), file("d/a", b"2")], "", ""),
+        (
+            vec![file("a", b"1"), file("./a", b"2")],
+            "the tar has two different entries for 'a'; readers take either",
+            "",
+        ),
+        (vec![file("a", b"1"), file("a", b"1")], "", "the tar has two entries for 'a'"),
+        (vec![entry("d/", b'5', b""), entry("./d", b'5', b"")], "", "the tar has two entries for 'd'"),
+        (vec![file("d/.wh.", b"")], "", "'d/.wh.' is a whiteout without a file name"),
+        (vec![file("d/.wh..wh.opq", b""), file(".wh.a", b"")], "", ""),
+        (vec![file("a/../b", b"")], "", "the entry 'a/../b' has '..' in its path"),
+        (vec![pax, file("f", b"1")], "", "'f' is stored as a sparse file, which not every reader supports"),
+        (vec![entry("s", b'S', b"")], "", "'s' is stored as a sparse file, which not every reader supports"),
+    ] {
+        let tar = [entries.concat(), end.clone()].concat();
+        let sandbox = Sandbox::new();
+        let layer = stored(&sandbox, GZIP_TYPE, gzip(&tar));
+        let manifest = list_image(&sandbox, &image_config(&[&sha256(&tar)]), &[layer]);
+        errors(&sandbox, "", &[]);
+        let place = |text: &str| format!("layer[0] in manifest {manifest}: {text}");
+        let list = |text: &str| if text.is_empty() { json!([]) } else { json!([place(text)]) };
+        let value = sandbox.run("layout validate --path image --deep --json").json();
+        assert_eq!((&value["errors"], &value["warnings"]), (&list(error), &list(warning)));
+    }
+}
+
+#[test]
+fn an_image_that_is_not_valid_is_not_imported() {
+    let sandbox = Sandbox::new();
+    let layer = stored(&sandbox, TAR_TYPE, base_tar());
+    let manifest =
+        list_image(&sandbox, &json!({"os": "linux", "rootfs": {"type": "layers", "diff_ids": []}}), &[layer]);
+    let config = sha256(json!({"os": "linux", "rootfs": {"type": "layers", "diff_ids": []}}).to_string().as_bytes());
+    let says = format!("config in manifest {manifest}: rootfs.diff_ids has 0 entries, but the manifest has 1 layers");
+    let more = format!("{config} is not a valid image config: architecture is missing");
+    errors(&sandbox, "", &[says.clone(), more]);
+    sandbox.refuses("layout import --path new --file image", &format!("an image of image is not valid: {says}"));
+}

@@ -58,6 +58,8 @@ pub(super) struct Args {
 enum Format {
     Gzip,
     Zstd,
+    /// A tar stays as it is, too.
+    #[value(hide = true)]
     None,
 }
 

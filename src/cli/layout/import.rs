@@ -78,6 +78,7 @@ impl Leaf for Args {
                 ..ExportOptions::default()
             };
             let planned = view.plan_export(&options)?.exported;
+            view.check_documents()?;
             let mut missing = Vec::new();
             if planned.left_out.count > 0 {
                 reading.expect_unchanged(views)?;

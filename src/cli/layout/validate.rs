@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::process::ExitCode;
 
-use regshape::layout::{Checked, Error, Finding, Layout, Report, ValidateOptions};
+use regshape::layout::{Checked, Finding, Layout, Report, ValidateOptions};
 use serde::Serialize;
 
 use super::{Base, Common, Context, Leaf};
@@ -100,10 +100,7 @@ impl Leaf for Args {
                 })?
             }
             // That there is no layout is a finding like any other.
-            Err(error @ (Error::NotALayout { .. } | Error::MalformedMarker { .. } | Error::LayoutVersion { .. })) => {
-                Report { errors: vec![Finding::new(error.to_string(), "oci-layout")], ..Report::default() }
-            }
-            Err(error) => return Err(error.into()),
+            Err(error) => Report::of_unopened(error)?,
         };
         distinct(&report.warnings).for_each(|finding| context.ui.warn(&text_of(finding)));
         let result = Validated::new(layout_path, &report);

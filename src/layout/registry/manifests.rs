@@ -8,6 +8,7 @@ use crate::json::Node;
 use crate::layout::blobs::{DOCUMENT_BLOB_LIMIT, verify_bytes};
 use crate::layout::document::fingerprint;
 use crate::layout::handle::Layout;
+use crate::layout::policy::may_be_missing;
 use crate::layout::walk::Document;
 use crate::oci::{Algorithm, Annotations, Descriptor, Digest, MediaType, Platform};
 
@@ -160,7 +161,8 @@ impl Repository {
 
     /// Stores a manifest or index, and lists it in `index.json`: an entry for each tag, or one without.
     ///
-    /// What it refers to must be there: children, config, layers; but not its subject, and not what has `urls`. An entry that
+    /// What it refers to must be there: children, config, layers; but not its subject, not what has `urls`, and not a layer that
+    /// is not distributed. An entry that
     /// has a tag is replaced where it stands. The manifest that it led to stays in reach: by another entry, or else by one
     /// without a tag.
     ///
@@ -234,16 +236,16 @@ impl Layout {
     fn check_parts(&self, document: Option<&Document>) -> Result<()> {
         let Some(document) = document else { return Ok(()) };
         for (place, part) in places(document) {
-            if part.urls.as_ref().is_some_and(|urls| !urls.is_empty()) {
-                continue;
-            }
             let invalid = |reason: String| Error::InvalidManifest { reason: Reason::new(reason) };
             let kind = if matches!(document, Document::Index(_)) { "manifest" } else { "blob" };
-            self.expect_blob(&part.digest, part.size, "the manifest").map_err(|error| match error {
-                Error::MissingBlob { .. } => invalid(format!("{kind} for {place} not found: {}", part.digest)),
-                Error::SizeMismatch { .. } => invalid(format!("{kind} for {place}: {error}")),
-                error => error,
-            })?;
+            match self.expect_blob(&part.digest, part.size, "the manifest") {
+                Err(Error::MissingBlob { .. }) if may_be_missing(part) => Ok(()),
+                Err(Error::MissingBlob { .. }) => {
+                    Err(invalid(format!("{kind} for {place} not found: {}", part.digest)))
+                }
+                Err(error @ Error::SizeMismatch { .. }) => Err(invalid(format!("{kind} for {place}: {error}"))),
+                checked => checked,
+            }?;
         }
         Ok(())
     }

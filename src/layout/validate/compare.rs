@@ -6,9 +6,10 @@ use super::follow::Validation;
 use super::reference::{Image, Outcome};
 use super::schema::{Config, Platform};
 use super::verify::{Job, Verified};
-use super::{Finding, Report};
+use super::{Finding, Missing, Report};
 use crate::compress::Encoding;
-use crate::layout::policy::Severity;
+use crate::layout::handle::Layout;
+use crate::layout::policy::{FaultKind, Severity};
 use crate::oci::{Digest, LayerEncoding, MediaType};
 
 impl Validation<'_> {
@@ -37,24 +38,22 @@ impl Validation<'_> {
         }
         let job = |digest: &Digest| Job {
             digest: digest.clone(),
-            size: self.blobs.get(digest).copied().unwrap_or_default(),
+            size: self.sizes.get(digest).copied().unwrap_or_default(),
             look_into: layers.get(digest).cloned(),
         };
         self.leaves.iter().map(job).collect()
     }
 
     /// Puts together what was found, in the order of the documents. The same is not said of a place twice.
-    pub(super) fn report(mut self, verified: &HashMap<Digest, Verified>) -> Report {
+    pub(super) fn report(mut self, layout: &Layout, verified: &HashMap<Digest, Verified>) -> Report {
         let mut report = Report { checked: self.checked, ..Report::default() };
         let mut words = HashSet::new();
         let outcomes = std::mem::take(&mut self.outcomes);
         let resolved = outcomes.into_iter().flat_map(|outcome| self.resolve(outcome, verified));
-        let stray = self.stray().into_iter().map(Outcome::Warning);
-        for outcome in resolved.chain(stray) {
-            let (findings, finding) = match outcome {
-                Outcome::Error(finding) => (&mut report.errors, finding),
-                Outcome::Warning(finding) => (&mut report.warnings, finding),
-                _ => continue,
+        for (kind, finding) in resolved.chain(self.stray(layout)) {
+            let findings = match kind.severity() {
+                Severity::Error => &mut report.errors,
+                Severity::Warning => &mut report.warnings,
             };
             if words.insert((finding.to_string(), finding.location().to_owned())) {
                 findings.push(finding);
@@ -63,27 +62,39 @@ impl Validation<'_> {
         report
     }
 
+    /// Returns the first error that was found, blobs that are not read aside.
+    pub(super) fn first_error(mut self, missing: Missing) -> Option<Finding> {
+        let outcomes = std::mem::take(&mut self.outcomes);
+        let verified = HashMap::new();
+        let mut found = outcomes.into_iter().flat_map(|outcome| self.resolve(outcome, &verified));
+        let counts = |kind: FaultKind| match kind {
+            FaultKind::MissingBlob | FaultKind::WrongSize | FaultKind::UnreadableBlob => missing == Missing::Error,
+            kind => kind.is_error(),
+        };
+        found.find(|(kind, _)| counts(*kind)).map(|(_, finding)| finding)
+    }
+
     /// Looks for what nothing leads to, if all that leads to something could be read.
-    fn stray(&self) -> Vec<Finding> {
+    fn stray(&self, layout: &Layout) -> Vec<(FaultKind, Finding)> {
         let mut referenced = self.referenced.clone();
-        match self.layout.find_stage() {
+        match layout.find_stage() {
             Ok(stage) => stage.into_iter().for_each(|stage| {
                 referenced.extend(stage.layers.into_iter().map(|layer| layer.digest));
                 referenced.extend(stage.config.map(|config| config.digest));
                 referenced.extend(stage.manifest.map(|manifest| manifest.digest));
             }),
             // The staging file is no part of a layout, but whoever goes on with this one will miss it.
-            Err(error) => return vec![Finding::new(error.to_string(), "staging file")],
+            Err(error) => return vec![(FaultKind::StagingFile, Finding::new(error.to_string(), "staging file"))],
         }
-        if self.is_incomplete { Vec::new() } else { self.layout.find_stray(&referenced) }
+        if self.is_incomplete { Vec::new() } else { layout.find_stray(&referenced) }
     }
 
     /// Turns a step of the report into what there is to say.
-    fn resolve(&self, outcome: Outcome, verified: &HashMap<Digest, Verified>) -> Vec<Outcome> {
+    fn resolve(&self, outcome: Outcome, verified: &HashMap<Digest, Verified>) -> Vec<(FaultKind, Finding)> {
         match outcome {
             Outcome::Blob { digest, location } => {
                 let error = verified.get(&digest).and_then(|verified| verified.error.as_ref());
-                error.map(|error| Outcome::Error(Finding::of(error, &location))).into_iter().collect()
+                error.map(|error| (FaultKind::WrongDigest, Finding::of(error, &location))).into_iter().collect()
             }
             Outcome::Layer { digest, location, media_type, manifest, at } => {
                 let Some(verified) = verified.get(&digest) else { return Vec::new() };
@@ -96,24 +107,33 @@ impl Validation<'_> {
                 }
                 let (says, is) = (platform.to_string(), config.platform.to_string());
                 let message = format!("{location}: platform is {says}, but the image's config says {is}");
-                vec![Outcome::Warning(Finding::new(message, location))]
+                vec![(FaultKind::ContradictingPlatform, Finding::new(message, location))]
             }
-            Outcome::LayerCount { manifest } => self.compare_count(&manifest).into_iter().collect(),
-            said => vec![said],
+            Outcome::LayerCount { manifest } => self.compare_counts(&manifest),
+            Outcome::Found(kind, finding) => vec![(kind, finding)],
         }
     }
 
-    /// Compares the number of a config's diff_ids with that of the layers. Layers that are no tars have none.
-    fn compare_count(&self, manifest: &Digest) -> Option<Outcome> {
-        let (image, config) = self.config(manifest)?;
-        let (layers, diff_ids) = (image.layers, config.diff_ids.as_ref()?.len());
-        if !image.has_known_layers || layers == diff_ids {
-            return None;
+    /// Compares the number of a config's diff_ids, and of the layers in its history, with that of the layers. Layers that are
+    /// no tars have none.
+    fn compare_counts(&self, manifest: &Digest) -> Vec<(FaultKind, Finding)> {
+        let Some((image, config)) = self.config(manifest) else { return Vec::new() };
+        if !image.has_known_layers {
+            return Vec::new();
         }
+        let layers = image.layers;
         let location = format!("config in manifest {manifest}");
-        let message =
-            format!("{location}: rootfs.diff_ids has {diff_ids} entries, but the manifest has {layers} layers");
-        Some(Outcome::Error(Finding::new(message, location)))
+        let differs = |count: &usize| *count != layers;
+        let diff_ids = config.diff_ids.as_ref().map(Vec::len).filter(differs).map(|diff_ids| {
+            let message =
+                format!("{location}: rootfs.diff_ids has {diff_ids} entries, but the manifest has {layers} layers");
+            (FaultKind::LayerCount, Finding::new(message, &location))
+        });
+        let history = config.history.filter(differs).map(|history| {
+            let message = format!("{location}: history tells of {history} layers, but the manifest has {layers}");
+            (FaultKind::HistoryLength, Finding::new(message, &location))
+        });
+        diff_ids.into_iter().chain(history).collect()
     }
 }
 
@@ -123,9 +143,9 @@ fn compare_layer(
     location: &str,
     media_type: &MediaType,
     diff_id: Option<&Digest>,
-) -> Vec<Outcome> {
+) -> Vec<(FaultKind, Finding)> {
     let Some(layer) = &verified.layer else { return Vec::new() };
-    let error = |text: String| Outcome::Error(Finding::new(format!("{location}: {text}"), location));
+    let found = |kind: FaultKind, text: &str| (kind, Finding::new(format!("{location}: {text}"), location));
     let says = match media_type.layer_encoding() {
         None => return Vec::new(),
         Some(LayerEncoding::Tar) => Encoding::Identity,
@@ -134,7 +154,8 @@ fn compare_layer(
     };
     let mut said = Vec::new();
     if layer.encoding != says {
-        said.push(error(format!("mediaType is {media_type}, but the blob is {}", layer.encoding.name())));
+        let text = format!("mediaType is {media_type}, but the blob is {}", layer.encoding.name());
+        said.push(found(FaultKind::LayerEncoding, &text));
         // What is not compressed at all may be anything.
         if layer.encoding == Encoding::Identity {
             return said;
@@ -143,31 +164,24 @@ fn compare_layer(
     let content = match &layer.content {
         Ok(content) => content,
         Err(reason) => {
-            said.push(error(reason.clone()));
+            said.push(found(FaultKind::UnsoundStream, reason));
             return said;
         }
     };
     if let Some(diff_id) = diff_id {
         match content.diff_ids.iter().find(|actual| actual.algorithm() == diff_id.algorithm()) {
             Some(actual) if actual != diff_id => {
-                said.push(error(format!("diff_id mismatch: the config says {diff_id}, the content has {actual}")));
+                let text = format!("diff_id mismatch: the config says {diff_id}, the content has {actual}");
+                said.push(found(FaultKind::WrongDiffId, &text));
             }
             Some(_) => {}
             None => {
-                let message =
-                    format!("{location}: diff_id {diff_id} cannot be verified: its algorithm is not supported");
-                said.push(Outcome::Warning(Finding::new(message, location)));
+                let text = format!("diff_id {diff_id} cannot be verified: its algorithm is not supported");
+                said.push(found(FaultKind::UnknownAlgorithm, &text));
             }
         }
     }
-    let faults = content.tar.verdict.fault().into_iter().chain(content.tar.findings.iter().cloned());
-    said.extend(faults.map(|(kind, text)| {
-        let finding = Finding::new(format!("{location}: {text}"), location);
-        match kind.severity() {
-            Severity::Error => Outcome::Error(finding),
-            Severity::Warning => Outcome::Warning(finding),
-        }
-    }));
+    said.extend(content.tar.faults().map(|(kind, text)| found(kind, &text)));
     said
 }
 

@@ -3,7 +3,15 @@
 use std::borrow::Cow;
 
 use super::json::{Node, Repeated, describe, repeated_within, shortened};
-use super::values::is_time;
+use super::values::{is_go_time, is_time};
+use crate::layout::policy::FaultKind;
+
+/// What is wrong with a part of a document.
+#[derive(Debug)]
+pub(super) struct Fault {
+    pub(super) kind: FaultKind,
+    pub(super) text: String,
+}
 
 /// How many faults of one part of a document are told.
 const TOLD: usize = 1000;
@@ -20,20 +28,26 @@ pub(super) struct Fields<'n, 'f> {
     in_wrong_case: Vec<&'static str>,
     /// Where the object stands in what is checked: empty, or with a dot at its end.
     prefix: String,
-    faults: &'f mut Vec<String>,
+    faults: &'f mut Vec<Fault>,
 }
 
 /// Notes a fault. A document that is made to have very many does not fill the memory with them.
-fn note(faults: &mut Vec<String>, fault: impl FnOnce() -> String) {
+fn note(faults: &mut Vec<Fault>, text: impl FnOnce() -> String) {
+    note_of(FaultKind::Malformed, faults, text);
+}
+
+/// Notes a fault of a kind of its own.
+fn note_of(kind: FaultKind, faults: &mut Vec<Fault>, text: impl FnOnce() -> String) {
     if faults.len() < TOLD {
-        faults.push(fault());
+        faults.push(Fault { kind, text: text() });
     } else if faults.len() == TOLD {
-        faults.push("it has more faults, which are not listed".to_owned());
+        let text = "it has more faults, which are not listed".to_owned();
+        faults.push(Fault { kind: FaultKind::Malformed, text });
     }
 }
 
 /// Notes the keys of an object that occur more than once.
-fn note_repeated(faults: &mut Vec<String>, repeated: &Repeated, fault: impl Fn(&str) -> String) {
+fn note_repeated(faults: &mut Vec<Fault>, repeated: &Repeated, fault: impl Fn(&str) -> String) {
     let Repeated { named, count } = repeated;
     for key in named {
         note(faults, || fault(&shortened(key)));
@@ -52,7 +66,7 @@ impl<'n, 'f> Fields<'n, 'f> {
         node: Node<'n>,
         name: &str,
         known: &'static [&'static str],
-        faults: &'f mut Vec<String>,
+        faults: &'f mut Vec<Fault>,
     ) -> Option<Self> {
         if !node.is_object() {
             let name = if name.is_empty() { "it" } else { name };
@@ -79,8 +93,13 @@ impl<'n, 'f> Fields<'n, 'f> {
 
     /// Notes a fault of a field.
     pub(super) fn fault(&mut self, key: &str, what: impl std::fmt::Display) {
+        self.fault_of(FaultKind::Malformed, key, what);
+    }
+
+    /// Notes a fault of a kind of its own of a field.
+    pub(super) fn fault_of(&mut self, kind: FaultKind, key: &str, what: impl std::fmt::Display) {
         let prefix = &self.prefix;
-        note(self.faults, || format!("{prefix}{key} {what}"));
+        note_of(kind, self.faults, || format!("{prefix}{key} {what}"));
     }
 
     /// Notes a fault of the object.
@@ -107,6 +126,19 @@ impl<'n, 'f> Fields<'n, 'f> {
 
     fn wrong(&mut self, key: &str, value: Node<'_>, expected: &str) {
         self.fault(key, format_args!("is {}, not {expected}", describe(value)));
+    }
+
+    /// Returns a value that is set. Docker writes `null` for what is not, which readers take for absent, whether the schema
+    /// allows it or not.
+    pub(super) fn set(&mut self, key: &str, null_is_allowed: bool, expected: &str) -> Option<Node<'n>> {
+        let value = self.get(key)?;
+        if !value.is_null() {
+            return Some(value);
+        }
+        if !null_is_allowed {
+            self.fault_of(FaultKind::NullSetting, key, format_args!("is null, not {expected}"));
+        }
+        None
     }
 
     /// Reads a value as text.
@@ -194,8 +226,12 @@ impl<'n, 'f> Fields<'n, 'f> {
 
     /// Reads an optional field as a time.
     pub(super) fn time(&mut self, key: &str) {
-        if let Some(text) = self.text(key, self.get(key)).filter(|text| !is_time(text)) {
+        let Some(text) = self.text(key, self.get(key)) else { return };
+        if !is_time(&text) {
             self.fault(key, format_args!("is '{}', not a time (RFC 3339)", shortened(&text)));
+        } else if !is_go_time(&text) {
+            let what = format!("is '{}', which programs in Go do not read", shortened(&text));
+            self.fault_of(FaultKind::DateThatGoRefuses, key, what);
         }
     }
 

@@ -4,22 +4,24 @@
 //! twice. Nothing that is found keeps the rest from being looked at.
 
 use std::collections::{HashMap, HashSet};
-use std::fs::File;
 
+use super::blobs::{Blobs, Opened};
+use super::fields::Fault;
 use super::json::{self, Node};
 use super::reference::{Holder, Image, Outcome, Reading, Reference, Role};
 use super::schema::{self, Config, Descriptor, Document, Kind};
-use super::{Checked, Finding, ValidateOptions};
+use super::{Checked, Finding};
 use crate::layout::error::{Error, Reason, Result};
-use crate::layout::handle::Layout;
+use crate::layout::policy::FaultKind;
 use crate::oci::{Digest, Hasher, MediaType, RefName};
 
 /// More bytes than any file has: 1 EiB.
 const ABSURD_SIZE: u64 = 1 << 60;
 
 pub(super) struct Validation<'a> {
-    pub(super) layout: &'a Layout,
-    options: ValidateOptions<'a>,
+    blobs: &'a dyn Blobs,
+    /// Whether layers are looked into.
+    is_deep: bool,
     queue: Vec<Reference>,
     pub(super) outcomes: Vec<Outcome>,
     pub(super) checked: Checked,
@@ -28,7 +30,7 @@ pub(super) struct Validation<'a> {
     /// Whether something could not be read, so that what it refers to is not known.
     pub(super) is_incomplete: bool,
     /// The blobs that were found, and their sizes.
-    pub(super) blobs: HashMap<Digest, u64>,
+    pub(super) sizes: HashMap<Digest, u64>,
     /// What was read, and the media type that it has in itself.
     read: HashMap<(Digest, Reading), Option<MediaType>>,
     /// The blobs whose digests are not compared yet.
@@ -38,16 +40,16 @@ pub(super) struct Validation<'a> {
 }
 
 impl<'a> Validation<'a> {
-    pub(super) fn new(layout: &'a Layout, options: ValidateOptions<'a>) -> Self {
+    pub(super) fn new(blobs: &'a dyn Blobs, is_deep: bool) -> Self {
         Self {
-            layout,
-            options,
+            blobs,
+            is_deep,
             queue: Vec::new(),
             outcomes: Vec::new(),
             checked: Checked::default(),
             referenced: HashSet::new(),
             is_incomplete: false,
-            blobs: HashMap::new(),
+            sizes: HashMap::new(),
             read: HashMap::new(),
             leaves: HashSet::new(),
             images: HashMap::new(),
@@ -58,28 +60,31 @@ impl<'a> Validation<'a> {
     /// Notes why `index.json` cannot be read.
     pub(super) fn cannot_read_index(&mut self, error: &Error) {
         self.is_incomplete = true;
-        self.outcomes.push(Outcome::Error(Finding::of(error, "index.json")));
+        self.outcomes.push(Outcome::Found(FaultKind::Malformed, Finding::of(error, "index.json")));
     }
 
-    fn error(&mut self, message: impl Into<String>, location: &str) {
-        self.outcomes.push(Outcome::Error(Finding::new(message, location)));
-    }
-
-    fn warning(&mut self, message: impl Into<String>, location: &str) {
-        self.outcomes.push(Outcome::Warning(Finding::new(message, location)));
+    /// Notes something that is wrong.
+    fn found(&mut self, kind: FaultKind, message: impl Into<String>, location: &str) {
+        self.outcomes.push(Outcome::Found(kind, Finding::new(message, location)));
     }
 
     /// Checks `index.json` and all that it leads to.
     pub(super) fn follow(&mut self, index: &[u8]) {
-        let path = self.layout.path().to_owned();
+        let path = self.blobs.path().to_owned();
         let malformed = |reason| Error::MalformedIndex { path: path.clone(), reason };
         let node = match json::parse(index) {
             Ok(node) => node,
             Err(reason) => return self.cannot_read_index(&malformed(reason)),
         };
-        let document = schema::document(Kind::Index, node);
-        for fault in &document.faults {
-            self.outcomes.push(Outcome::Error(Finding::of(&malformed(Reason::new(fault)), "index.json")));
+        let mut document = schema::document(Kind::Index, node);
+        let other = document.media_type.take().filter(|media_type| *media_type != MediaType::index());
+        document.faults.extend(other.map(|other| Fault {
+            kind: FaultKind::IndexMediaType,
+            text: format!("mediaType is {other}, not {}", MediaType::index()),
+        }));
+        for Fault { kind, text } in &document.faults {
+            let error = malformed(Reason::new(text));
+            self.outcomes.push(Outcome::Found(*kind, Finding::of(&error, "index.json")));
         }
         self.check_ref_names(&document);
         self.enqueue(document, Holder { kind: Kind::Index, digest: None });
@@ -95,12 +100,13 @@ impl<'a> Validation<'a> {
             let Some(name) = &entry.ref_name else { continue };
             let location = format!("{place} in index.json");
             if let Err(error) = name.parse::<RefName>() {
-                self.warning(format!("{location}: {error}"), &location);
+                self.found(FaultKind::RefNameGrammar, format!("{location}: {error}"), &location);
             }
             let earlier: &mut &str = first.entry(name).or_insert(place);
             if *earlier != place {
                 let name = super::json::shortened(name);
-                self.warning(format!("{location}: ref name '{name}' is that of {earlier} too"), &location);
+                let message = format!("{location}: ref name '{name}' is that of {earlier} too");
+                self.found(FaultKind::RefNameTwice, message, &location);
             }
         }
     }
@@ -109,7 +115,7 @@ impl<'a> Validation<'a> {
     fn enqueue(&mut self, document: Document, holder: Holder) {
         if document.has_null_list {
             let name = holder.name();
-            self.warning(format!("{name}: manifests is null, not an array"), &name);
+            self.found(FaultKind::NullManifests, format!("{name}: manifests is null, not an array"), &name);
         }
         let kind = holder.kind;
         let role = |at: usize| match kind {
@@ -151,59 +157,57 @@ impl<'a> Validation<'a> {
     fn visit(&mut self, reference: Reference) {
         let location = reference.location();
         let descriptor = &reference.descriptor;
-        for fault in &descriptor.faults {
-            self.error(format!("{location}: {fault}"), &location);
+        for Fault { kind, text } in &descriptor.faults {
+            self.found(*kind, format!("{location}: {text}"), &location);
         }
         let Some(digest) = descriptor.digest.clone() else {
             self.is_incomplete = true;
             return;
         };
         if descriptor.is_attestation && reference.role == Role::Entry {
-            self.warning(format!("{location}: {digest} is an attestation, not an image"), &location);
+            let message = format!("{location}: {digest} is an attestation, not an image");
+            self.found(FaultKind::Attestation, message, &location);
         }
         if descriptor.media_type.as_ref().is_some_and(schema::is_schema_1) {
             let says = "is a Docker schema 1 manifest, which is not supported";
-            self.warning(format!("{location}: {digest} {says}"), &location);
+            self.found(FaultKind::SchemaOne, format!("{location}: {digest} {says}"), &location);
         }
         if digest.algorithm().is_none() {
             let error = Error::UnsupportedAlgorithm { digest: digest.clone() };
-            self.warning(error.to_string(), &location);
+            self.found(FaultKind::UnknownAlgorithm, error.to_string(), &location);
         }
         let has_right_data = self.check_data(&reference, &digest, &location);
         self.referenced.insert(digest.clone());
 
-        let opened = match self.blobs.get(&digest) {
+        let opened = match self.sizes.get(&digest) {
             Some(size) => Ok((None, *size)),
-            None => self.layout.open_blob(&digest, reference.holder.referrer()).map(|(file, size)| (Some(file), size)),
+            None => self.blobs.open(&digest, reference.holder.referrer()).map(|(blob, size)| (Some(blob), size)),
         };
-        let file = match opened {
-            Ok((file, size)) => {
+        let blob = match opened {
+            Ok((blob, size)) => {
                 if let Some(expected) = descriptor.size.filter(|expected| *expected != size) {
                     let error = Error::SizeMismatch { digest: digest.clone(), expected, actual: size };
-                    self.error(error.to_string(), &location);
+                    self.found(FaultKind::WrongSize, error.to_string(), &location);
                 }
-                if self.blobs.insert(digest.clone(), size).is_none() {
+                if self.sizes.insert(digest.clone(), size).is_none() {
                     self.checked.blobs += 1;
                     self.checked.bytes = self.checked.bytes.saturating_add(size);
                 }
-                file
+                blob
             }
             Err(missing @ Error::MissingBlob { .. }) => {
                 if descriptor.size.is_some_and(|size| size > ABSURD_SIZE) {
-                    self.error(format!("{location}: size is more than any file has"), &location);
+                    let message = format!("{location}: size is more than any file has");
+                    self.found(FaultKind::WrongSize, message, &location);
                 }
                 if reference.role == Role::Subject {
                     return;
                 }
-                if reference.may_be_elsewhere() {
-                    self.warning(missing.to_string(), &location);
-                } else {
-                    self.error(missing.to_string(), &location);
-                }
+                self.found(reference.missing(), missing.to_string(), &location);
                 let reading = self.reading(&reference);
                 if has_right_data && reading.is_some() {
                     let data = reference.descriptor.data.as_deref().map(<[u8]>::to_vec);
-                    self.read(&reference, &digest, &location, data.map(Ok));
+                    self.read(&reference, &digest, &location, data.map(Opened::Bytes));
                 } else if matches!(reading, Some(Reading::Document(_))) {
                     self.is_incomplete = true;
                 }
@@ -211,11 +215,11 @@ impl<'a> Validation<'a> {
             }
             Err(error) => {
                 self.is_incomplete |= self.reading(&reference).is_some();
-                return self.error(error.to_string(), &location);
+                return self.found(FaultKind::UnreadableBlob, error.to_string(), &location);
             }
         };
         match self.reading(&reference) {
-            Some(_) => self.read(&reference, &digest, &location, file.map(Err)),
+            Some(_) => self.read(&reference, &digest, &location, blob),
             None => self.leaf(&reference, digest, location),
         }
     }
@@ -228,11 +232,13 @@ impl<'a> Validation<'a> {
         hasher.update(data);
         let actual = hasher.finish();
         if actual != *digest {
-            self.error(format!("{location}: data is not the content of {digest}: its digest is {actual}"), location);
+            let message = format!("{location}: data is not the content of {digest}: its digest is {actual}");
+            self.found(FaultKind::WrongData, message, location);
             return false;
         }
         if let Some(size) = reference.descriptor.size.filter(|size| *size != data.len() as u64) {
-            self.error(format!("{location}: size is {size}, but data has {} bytes", data.len()), location);
+            let message = format!("{location}: size is {size}, but data has {} bytes", data.len());
+            self.found(FaultKind::WrongData, message, location);
         }
         true
     }
@@ -250,7 +256,7 @@ impl<'a> Validation<'a> {
         let (Role::Layer(at), Some(manifest)) = (reference.role, &reference.holder.digest) else { return };
         let Some(media_type) = reference.descriptor.media_type.clone() else { return };
         let is_image = self.images.get(manifest).is_some_and(|image| image.config.is_some());
-        if self.options.deep && is_image && media_type.layer_encoding().is_some() {
+        if self.is_deep && is_image && media_type.layer_encoding().is_some() {
             self.leaves.insert(digest.clone());
             let manifest = manifest.clone();
             self.outcomes.push(Outcome::Layer { digest, location, media_type, manifest, at });
@@ -258,17 +264,14 @@ impl<'a> Validation<'a> {
     }
 
     /// Reads a document, or what may be one, unless that was done before, and checks it and what is said of it.
-    fn read(&mut self, reference: &Reference, digest: &Digest, location: &str, source: Option<Result<Vec<u8>, File>>) {
+    fn read(&mut self, reference: &Reference, digest: &Digest, location: &str, source: Option<Opened>) {
         let Some(reading) = self.reading(reference) else { return };
         let key = (digest.clone(), reading);
         if !self.read.contains_key(&key) {
             self.read.insert(key.clone(), None);
-            let opened = source.map_or_else(
-                || self.layout.open_blob(digest, reference.holder.referrer()).map(|(file, _)| Err(file)),
-                Ok,
-            );
-            let content = opened.and_then(|source| source.or_else(|file| self.content(digest, &file)));
-            match content.and_then(|content| self.check(digest, reading, &content, location)) {
+            let open = || self.blobs.open(digest, reference.holder.referrer()).map(|(blob, _)| blob);
+            let content = source.map_or_else(open, Ok).and_then(|blob| self.blobs.read(digest, blob));
+            match content.and_then(|content| self.check(reference, digest, reading, &content, location)) {
                 Ok(media_type) => {
                     self.read.insert(key, media_type);
                 }
@@ -279,7 +282,7 @@ impl<'a> Validation<'a> {
                 }
                 Err(error) => {
                     self.is_incomplete |= matches!(reading, Reading::Document(_));
-                    return self.error(error.to_string(), location);
+                    return self.found(FaultKind::UnreadableBlob, error.to_string(), location);
                 }
             }
         }
@@ -290,11 +293,12 @@ impl<'a> Validation<'a> {
             let message = format!("{location}: mediaType is {says}, but the document says {is}");
             // What Docker calls it is no contradiction, and what nobody knows is none.
             let is_known = says.is_image_config() || says.layer_encoding().is_some();
-            match Kind::of(says) {
-                Some(kind) if Kind::of(is) != Some(kind) => self.error(message, location),
-                None if is_known => self.error(message, location),
-                _ => self.warning(message, location),
-            }
+            let kind = match Kind::of(says) {
+                Some(kind) if Kind::of(is) != Some(kind) => FaultKind::ContradictingMediaType,
+                None if is_known => FaultKind::ContradictingMediaType,
+                _ => FaultKind::OtherMediaTypeName,
+            };
+            self.found(kind, message, location);
         }
         if let Some(platform) = reference.descriptor.platform.clone()
             && self.images.contains_key(digest)
@@ -304,17 +308,10 @@ impl<'a> Validation<'a> {
         }
     }
 
-    /// Reads a document's bytes, and compares their digest if that can be done.
-    fn content(&self, digest: &Digest, file: &File) -> Result<Vec<u8>> {
-        if digest.algorithm().is_some() {
-            return self.layout.read_opened_document(digest, file);
-        }
-        self.layout.read_limited(digest, file)
-    }
-
     /// Checks a document; returns the media type that it has in itself.
     fn check(
         &mut self,
+        reference: &Reference,
         digest: &Digest,
         reading: Reading,
         content: &[u8],
@@ -329,7 +326,7 @@ impl<'a> Validation<'a> {
                 let node = parsed.map_err(|reason| malformed(NAME, reason))?;
                 let config = schema::config(node);
                 for fault in &config.faults {
-                    self.error(malformed(NAME, Reason::new(fault)).to_string(), location);
+                    self.found_in("config", digest, malformed(NAME, Reason::new(&fault.text)), fault, location);
                 }
                 self.configs.insert(digest.clone(), config);
                 return Ok(None);
@@ -346,16 +343,40 @@ impl<'a> Validation<'a> {
         let kind = own.unwrap_or(kind);
         let mut document = schema::document(kind, node);
         // A list that is not as it must be may name blobs that then seem not to be referenced.
-        self.is_incomplete |= !document.faults.is_empty();
+        self.is_incomplete |= document.faults.iter().any(|fault| fault.kind.is_error());
         for fault in &document.faults {
-            self.error(malformed(kind.name(), Reason::new(fault)).to_string(), location);
+            let error = malformed(kind.name(), Reason::new(&fault.text));
+            self.found_in(kind.word(), digest, error, fault, location);
         }
         let media_type = document.media_type.take();
         if kind == Kind::Manifest {
             self.note_image(digest, &document);
+            let is = media_type.as_ref().or(reference.descriptor.media_type.as_ref());
+            if is == Some(&MediaType::manifest()) {
+                self.look_for_docker_types(digest, &document);
+            }
         }
         self.enqueue(document, Holder { kind, digest: Some(digest.clone()) });
         Ok(media_type)
+    }
+
+    /// Notes a fault of a document: as an error, or in words that do not say that the document is not valid.
+    fn found_in(&mut self, word: &str, digest: &Digest, error: Error, fault: &Fault, location: &str) {
+        let Fault { kind, text } = fault;
+        let message = if kind.is_error() { error.to_string() } else { format!("{word} {digest}: {text}") };
+        self.found(*kind, message, location);
+    }
+
+    /// Looks for Docker's names of what an OCI manifest is made of.
+    fn look_for_docker_types(&mut self, digest: &Digest, manifest: &Document) {
+        for (place, part) in &manifest.parts {
+            let Some(media_type) = part.media_type.as_ref().filter(|media_type| media_type.is_docker()) else {
+                continue;
+            };
+            let location = format!("{place} in manifest {digest}");
+            let message = format!("{location}: mediaType is {media_type}, Docker's, in an OCI manifest");
+            self.found(FaultKind::DockerMediaType, message, &location);
+        }
     }
 
     /// Remembers what the parts of an image are to be compared with.

@@ -10,7 +10,7 @@ use std::path::Path;
 
 use super::Finding;
 use super::json::Node;
-use super::tar::{Next, Verdict, shown};
+use super::tar::{Next, ORPHAN, Verdict, shown};
 use crate::layout::policy::{FaultKind, Severity};
 use crate::oci::Fingerprint;
 
@@ -44,22 +44,23 @@ pub(in crate::layout) struct TarReport {
 
 impl TarReport {
     /// Returns what is wrong with the tar: of its format, then of its entries.
-    pub(in crate::layout) fn faults(self) -> impl Iterator<Item = (FaultKind, String)> {
-        self.verdict.fault().into_iter().chain(self.findings)
+    pub(in crate::layout) fn faults(&self) -> impl Iterator<Item = (FaultKind, String)> {
+        self.verdict.fault().into_iter().chain(self.findings.iter().cloned())
     }
 
     /// Returns why the tar is not taken as a layer, if it is not.
     pub(in crate::layout) fn refusal(&self) -> Option<&str> {
-        match &self.verdict {
-            Verdict::Truncated(reason) if FaultKind::TruncatedTar.severity_when_added() == Severity::Error => {
-                Some(reason)
-            }
-            _ => None,
-        }
+        let (kind, _) = self.verdict.fault()?;
+        let reason = match &self.verdict {
+            Verdict::Sound => return None,
+            Verdict::Odd(reason) | Verdict::Truncated(reason) | Verdict::Malformed(reason) => reason,
+            Verdict::HeaderWithoutEntry => ORPHAN,
+        };
+        (kind.severity_when_added() == Severity::Error).then_some(reason)
     }
 
     /// Returns what there is to say of a file that is added as a layer.
-    pub(in crate::layout) fn warnings(self, path: &Path) -> Vec<Finding> {
+    pub(in crate::layout) fn warnings(&self, path: &Path) -> Vec<Finding> {
         let location = path.display().to_string();
         self.faults().map(|(_, text)| Finding::new(format!("{location}: {text}"), location.clone())).collect()
     }

@@ -3,6 +3,7 @@
 //! `follow` goes through the documents (read by `json`, checked by `schema` and `fields`), `verify` through the blobs
 //! (and by `tar` and `layer` through what layers are), `stray` through what nothing leads to; `compare` knows what must agree.
 
+mod blobs;
 mod compare;
 mod fields;
 mod follow;
@@ -22,6 +23,7 @@ use serde::{Serialize, Serializer};
 use super::error::{Error, Result};
 use super::handle::Layout;
 use super::metrics::Progress;
+use super::policy::FaultKind;
 use crate::compress::Bounds;
 use follow::Validation;
 
@@ -81,7 +83,28 @@ pub struct Checked {
     pub bytes: u64,
 }
 
+/// What a missing blob counts as.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Missing {
+    Error,
+    Fine,
+}
+
 impl Report {
+    /// Returns the report of a directory that cannot be opened because its marker is not that of a layout.
+    ///
+    /// # Errors
+    ///
+    /// The error, if it is about something else.
+    pub fn of_unopened(error: Error) -> Result<Self> {
+        let is_about_marker =
+            matches!(error, Error::NotALayout { .. } | Error::MalformedMarker { .. } | Error::LayoutVersion { .. });
+        if !is_about_marker || !FaultKind::Marker.is_error() {
+            return Err(error);
+        }
+        Ok(Self { errors: vec![Finding::new(error.to_string(), "oci-layout")], ..Self::default() })
+    }
+
     /// Tells whether the layout is valid. Warnings do not matter.
     pub fn is_valid(&self) -> bool {
         self.errors.is_empty()
@@ -90,7 +113,7 @@ impl Report {
 
 impl Finding {
     /// Reports something that stands somewhere.
-    pub fn new(message: impl Into<String>, location: impl Into<String>) -> Self {
+    pub(super) fn new(message: impl Into<String>, location: impl Into<String>) -> Self {
         Self { message: message.into(), reason: None, location: location.into() }
     }
 
@@ -143,13 +166,13 @@ impl Layout {
     }
 
     fn validate_once(&self, options: ValidateOptions<'_>) -> Result<Report> {
-        let mut validation = Validation::new(self, options);
+        let mut validation = Validation::new(self, options.deep);
         match self.read_index_bytes() {
             Ok(content) => validation.follow(&content),
             Err(error @ Error::MalformedIndex { .. }) => validation.cannot_read_index(&error),
             Err(error) => return Err(error),
         }
         let verified = self.verify_blobs(validation.jobs(), options);
-        Ok(validation.report(&verified))
+        Ok(validation.report(self, &verified))
     }
 }

@@ -2,6 +2,7 @@
 
 use super::Finding;
 use super::schema::{Descriptor, Kind, Platform};
+use crate::layout::policy::{self, FaultKind};
 use crate::oci::{Digest, MediaType};
 
 /// What holds a descriptor.
@@ -42,31 +43,16 @@ pub(super) enum Reading {
 
 /// One step of the report, in its order.
 pub(super) enum Outcome {
-    Error(Finding),
-    Warning(Finding),
+    /// Something that is wrong.
+    Found(FaultKind, Finding),
     /// A blob that is verified later, with all others.
-    Blob {
-        digest: Digest,
-        location: String,
-    },
+    Blob { digest: Digest, location: String },
     /// A layer of an image that is looked into.
-    Layer {
-        digest: Digest,
-        location: String,
-        media_type: MediaType,
-        manifest: Digest,
-        at: usize,
-    },
+    Layer { digest: Digest, location: String, media_type: MediaType, manifest: Digest, at: usize },
     /// A descriptor says what an image runs on.
-    Platform {
-        location: String,
-        platform: Platform,
-        manifest: Digest,
-    },
+    Platform { location: String, platform: Platform, manifest: Digest },
     /// A manifest of an image has a number of layers.
-    LayerCount {
-        manifest: Digest,
-    },
+    LayerCount { manifest: Digest },
 }
 
 /// What a manifest says of an image, if it is one.
@@ -97,9 +83,9 @@ impl Reference {
         format!("{} in {}", self.place, self.holder.name())
     }
 
-    /// Tells whether content need not be in the layout (image-spec, descriptor.md, `urls` and `data`; layer.md).
-    pub(super) fn may_be_elsewhere(&self) -> bool {
+    /// Returns the kind of the fault if the content is not in the layout.
+    pub(super) fn missing(&self) -> FaultKind {
         let Descriptor { has_urls, data, media_type, .. } = &self.descriptor;
-        *has_urls || data.is_some() || media_type.as_ref().is_some_and(MediaType::is_non_distributable)
+        policy::missing(media_type.as_ref(), *has_urls, data.is_some())
     }
 }

@@ -5,9 +5,10 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use super::fields::Fields;
+use super::fields::{Fault, Fields};
 use super::json::{Node, NodeKind, describe, shortened};
 use super::values::is_url;
+use crate::layout::policy::FaultKind;
 use crate::oci::{ATTESTATION, Digest, MediaType, REF_NAME, REFERENCE_TYPE, embedded};
 
 /// A document that refers to others, by what it is.
@@ -83,7 +84,7 @@ pub(super) struct Descriptor {
     pub(super) ref_name: Option<String>,
     pub(super) is_attestation: bool,
     /// What is wrong with the descriptor.
-    pub(super) faults: Vec<String>,
+    pub(super) faults: Vec<Fault>,
 }
 
 /// The parts of a platform that an image config has too.
@@ -113,7 +114,7 @@ pub(super) struct Document {
     /// Whether the list of an index is `null`: umoci writes that for none.
     pub(super) has_null_list: bool,
     /// What is wrong with the document, its descriptors aside.
-    pub(super) faults: Vec<String>,
+    pub(super) faults: Vec<Fault>,
 }
 
 /// What can be used of an image config.
@@ -122,15 +123,18 @@ pub(super) struct Config {
     pub(super) platform: Platform,
     /// The digests of the layers; `None` for one that is no digest.
     pub(super) diff_ids: Option<Vec<Option<Digest>>>,
-    pub(super) faults: Vec<String>,
+    /// How many entries of the history are said to have made a layer; `None` if it does not say.
+    pub(super) history: Option<usize>,
+    pub(super) faults: Vec<Fault>,
 }
 
 const INDEX_KEYS: &[&str] = &["schemaVersion", "mediaType", "artifactType", "manifests", "subject", "annotations"];
 const MANIFEST_KEYS: &[&str] =
     &["schemaVersion", "mediaType", "artifactType", "config", "layers", "subject", "annotations"];
 const ARTIFACT_KEYS: &[&str] = &["mediaType", "artifactType", "blobs", "subject", "annotations"];
-const DESCRIPTOR_KEYS: &[&str] =
-    &["mediaType", "digest", "size", "urls", "annotations", "data", "artifactType", "platform"];
+const DESCRIPTOR_KEYS: &[&str] = &["mediaType", "digest", "size", "urls", "annotations", "data", "artifactType"];
+/// Those of an entry of an index.
+const ENTRY_KEYS: &[&str] = &["mediaType", "digest", "size", "urls", "annotations", "data", "artifactType", "platform"];
 const PLATFORM_KEYS: &[&str] = &["architecture", "os", "os.version", "os.features", "variant"];
 const CONFIG_KEYS: &[&str] =
     &["created", "author", "architecture", "os", "os.version", "os.features", "variant", "config", "rootfs", "history"];
@@ -184,7 +188,7 @@ fn check_document(kind: Kind, fields: &mut Fields<'_, '_>, document: &mut Docume
     if kind == Kind::Manifest
         && let Some(config) = fields.required("config")
     {
-        let config = descriptor(config);
+        let config = descriptor(config, DESCRIPTOR_KEYS);
         let is_empty = config.media_type.as_ref().is_some_and(MediaType::is_empty);
         if is_empty && fields.get("artifactType").is_none() {
             fields.fault("artifactType", "is missing, though the config is empty");
@@ -200,7 +204,7 @@ fn check_document(kind: Kind, fields: &mut Fields<'_, '_>, document: &mut Docume
     document.has_null_list = kind == Kind::Index && list.is_some_and(Node::is_null);
     let list = fields.array(key, list.filter(|_| !document.has_null_list));
     if kind == Kind::Manifest && list.is_some_and(|list| list.elements().next().is_none()) {
-        fields.fault("layers", "is empty");
+        fields.fault_of(FaultKind::NoLayers, "layers", "is empty");
     }
     let list = list.filter(|list| {
         let is_sparse = is_sparse(*list);
@@ -210,8 +214,9 @@ fn check_document(kind: Kind, fields: &mut Fields<'_, '_>, document: &mut Docume
         !is_sparse
     });
     let parts = list.into_iter().flat_map(Node::elements).enumerate();
-    document.parts.extend(parts.map(|(at, part)| (format!("{place}[{at}]"), descriptor(part))));
-    document.subject = fields.get("subject").map(descriptor);
+    let known = if kind == Kind::Index { ENTRY_KEYS } else { DESCRIPTOR_KEYS };
+    document.parts.extend(parts.map(|(at, part)| (format!("{place}[{at}]"), descriptor(part, known))));
+    document.subject = fields.get("subject").map(|subject| descriptor(subject, DESCRIPTOR_KEYS));
     fields.text_map("annotations", fields.get("annotations"));
 }
 
@@ -235,11 +240,11 @@ fn media_type<'n>(fields: &mut Fields<'n, '_>, key: &str, value: Option<Node<'n>
     parsed
 }
 
-/// Checks a descriptor.
-pub(super) fn descriptor(node: Node<'_>) -> Descriptor {
+/// Checks a descriptor whose known keys are given: those of an entry of an index, or of any other.
+fn descriptor(node: Node<'_>, known: &'static [&'static str]) -> Descriptor {
     let mut descriptor = Descriptor::default();
     let mut faults = Vec::new();
-    if let Some(mut fields) = Fields::new(node, "", DESCRIPTOR_KEYS, &mut faults) {
+    if let Some(mut fields) = Fields::new(node, "", known, &mut faults) {
         let value = fields.required("mediaType");
         descriptor.media_type = media_type(&mut fields, "mediaType", value);
         let value = fields.required("digest");
@@ -276,26 +281,36 @@ pub(super) fn descriptor(node: Node<'_>) -> Descriptor {
         let annotation = |key| annotations.and_then(|annotations| annotations.get(key)?.as_str());
         descriptor.ref_name = annotation(REF_NAME).map(Cow::into_owned);
         descriptor.is_attestation = annotation(REFERENCE_TYPE).as_deref() == Some(ATTESTATION);
-        fields.unknown(DESCRIPTOR_KEYS);
-        let value = fields.get("platform");
+        fields.unknown(known);
+        let value = fields.get("platform").filter(|_| known.contains(&"platform"));
         descriptor.platform = value.and_then(|value| platform(value, &mut faults));
     }
     descriptor.faults = faults;
     descriptor
 }
 
-fn platform(node: Node<'_>, faults: &mut Vec<String>) -> Option<Platform> {
+fn platform(node: Node<'_>, faults: &mut Vec<Fault>) -> Option<Platform> {
     let mut fields = Fields::new(node, "platform", PLATFORM_KEYS, faults)?;
-    let mut text = |key: &str, is_required: bool| {
-        let value = if is_required { fields.required(key) } else { fields.get(key) };
-        fields.text(key, value).map(Cow::into_owned)
-    };
-    let platform =
-        Platform { architecture: text("architecture", true), os: text("os", true), variant: text("variant", false) };
+    let platform = platform_of(&mut fields);
     fields.texts(&["os.version"]);
     fields.text_array("os.features", fields.get("os.features"), |_, _, _| ());
     fields.unknown(PLATFORM_KEYS);
     Some(platform)
+}
+
+/// Reads the parts of a platform that entries and configs have.
+fn platform_of(fields: &mut Fields<'_, '_>) -> Platform {
+    let mut required = |key: &str| {
+        let value = fields.required(key);
+        let text = fields.text(key, value);
+        if text.as_deref() == Some("") {
+            fields.fault_of(FaultKind::EmptyPlatform, key, "is empty");
+        }
+        text.map(Cow::into_owned)
+    };
+    let (architecture, os) = (required("architecture"), required("os"));
+    let variant = fields.text("variant", fields.get("variant")).map(Cow::into_owned);
+    Platform { architecture, os, variant }
 }
 
 /// Checks an image config.
@@ -303,20 +318,16 @@ pub(super) fn config(node: Node<'_>) -> Config {
     let mut config = Config::default();
     let mut faults = Vec::new();
     if let Some(mut fields) = Fields::new(node, "", CONFIG_KEYS, &mut faults) {
-        let mut text = |key: &str, is_required: bool| {
-            let value = if is_required { fields.required(key) } else { fields.get(key) };
-            fields.text(key, value).map(Cow::into_owned)
-        };
-        config.platform = Platform {
-            architecture: text("architecture", true),
-            os: text("os", true),
-            variant: text("variant", false),
-        };
+        config.platform = platform_of(&mut fields);
         fields.time("created");
         fields.texts(&["author", "os.version"]);
         fields.text_array("os.features", fields.get("os.features"), |_, _, _| ());
         fields.unknown(CONFIG_KEYS);
         let history = fields.array("history", fields.get("history"));
+        let is_layer = |entry: &Node<'_>| entry.get("empty_layer").is_none_or(|is| is.text() != "true");
+        config.history = history
+            .filter(|history| history.elements().next().is_some())
+            .map(|history| history.elements().filter(is_layer).count());
         let (execution, rootfs) = (fields.get("config"), fields.required("rootfs"));
         if let Some(execution) = execution {
             check_execution(execution, &mut faults);
@@ -335,33 +346,36 @@ pub(super) fn config(node: Node<'_>) -> Config {
     config
 }
 
-/// Checks how a container of an image starts. Docker writes `null` for what is not set, which the schema allows for most
-/// of the fields and every reader for all.
-fn check_execution(node: Node<'_>, faults: &mut Vec<String>) {
+/// Checks how a container of an image starts.
+fn check_execution(node: Node<'_>, faults: &mut Vec<Fault>) {
     let Some(mut fields) = Fields::new(node, "config", EXECUTION_KEYS, faults) else { return };
-    let set = |key| node.get(key).filter(|value| !value.is_null());
     for key in ["User", "WorkingDir", "StopSignal"] {
-        fields.text(key, set(key));
+        let value = fields.set(key, false, "a string");
+        fields.text(key, value);
     }
     for key in ["Entrypoint", "Cmd"] {
-        fields.text_array(key, set(key), |_, _, _| ());
+        let value = fields.set(key, true, "an array");
+        fields.text_array(key, value, |_, _, _| ());
     }
-    fields.text_array("Env", set("Env"), |fields, at, entry| {
+    let env = fields.set("Env", false, "an array");
+    fields.text_array("Env", env, |fields, at, entry| {
         if entry.find('=').is_none_or(|at| at == 0) {
             fields.fault(&format!("Env[{at}]"), format!("is '{}', not of the form NAME=VALUE", shortened(entry)));
         }
     });
-    for key in ["ExposedPorts", "Volumes"] {
-        fields.name_set(key, set(key));
+    for (key, null_is_allowed) in [("ExposedPorts", false), ("Volumes", true)] {
+        let value = fields.set(key, null_is_allowed, "an object");
+        fields.name_set(key, value);
     }
-    fields.text_map("Labels", set("Labels"));
-    if set("ArgsEscaped").is_some() {
+    let labels = fields.set("Labels", true, "an object");
+    fields.text_map("Labels", labels);
+    if fields.set("ArgsEscaped", false, "true or false").is_some() {
         fields.bools(&["ArgsEscaped"]);
     }
     fields.unknown(EXECUTION_KEYS);
 }
 
-fn check_rootfs(node: Node<'_>, faults: &mut Vec<String>) -> Option<Vec<Option<Digest>>> {
+fn check_rootfs(node: Node<'_>, faults: &mut Vec<Fault>) -> Option<Vec<Option<Digest>>> {
     let mut fields = Fields::new(node, "rootfs", &["type", "diff_ids"], faults)?;
     let kind = fields.required("type");
     if let Some(kind) = fields.text("type", kind).filter(|kind| *kind != "layers") {

@@ -12,6 +12,7 @@ use crate::oci::Digest;
 
 use super::Finding;
 use super::json::shortened;
+use crate::layout::policy::FaultKind;
 
 /// How many foreign files are named. The others are counted.
 const NAMED: usize = 20;
@@ -35,16 +36,20 @@ impl Layout {
     }
 
     /// Looks through `blobs/` for what is not among the referenced blobs.
-    pub(super) fn find_stray(&self, referenced: &HashSet<Digest>) -> Vec<Finding> {
+    pub(super) fn find_stray(&self, referenced: &HashSet<Digest>) -> Vec<(FaultKind, Finding)> {
         let mut stray = Stray::default();
         let blobs = self.path().join(BLOBS_DIRECTORY);
         if fs::symlink_metadata(&blobs).is_err_and(|error| error.kind() == io::ErrorKind::NotFound) {
             // Programs that keep layouts in version control lose empty directories.
-            return vec![Finding::new("the directory blobs does not exist", BLOBS_DIRECTORY)];
+            let finding = Finding::new("the directory blobs does not exist", BLOBS_DIRECTORY);
+            return vec![(FaultKind::NoBlobsDirectory, finding)];
         }
         match stray.look_through(self, &blobs, referenced) {
             Ok(()) => stray.findings(),
-            Err(error) => vec![Finding::new(Error::io("read", blobs)(error).to_string(), BLOBS_DIRECTORY)],
+            Err(error) => {
+                let finding = Finding::new(Error::io("read", blobs)(error).to_string(), BLOBS_DIRECTORY);
+                vec![(FaultKind::UnreadableDirectory, finding)]
+            }
         }
     }
 }
@@ -99,21 +104,23 @@ impl Stray {
         Ok(())
     }
 
-    fn findings(self) -> Vec<Finding> {
+    fn findings(self) -> Vec<(FaultKind, Finding)> {
         let plural = |number: u64, one: &'static str, more: &'static str| if number == 1 { one } else { more };
         let mut findings = Vec::new();
         let Self { blobs, bytes, foreign } = self;
         if blobs > 0 {
             let (noun, unit) = (plural(blobs, "blob", "blobs"), plural(bytes, "byte", "bytes"));
             let verb = plural(blobs, "is", "are");
-            findings
-                .push(Finding::new(format!("{blobs} {noun} ({bytes} {unit}) {verb} not referenced"), BLOBS_DIRECTORY));
+            let message = format!("{blobs} {noun} ({bytes} {unit}) {verb} not referenced");
+            findings.push((FaultKind::Unreferenced, Finding::new(message, BLOBS_DIRECTORY)));
         }
         let more = foreign.len().saturating_sub(NAMED) as u64;
-        findings.extend(foreign.into_iter().take(NAMED).map(|path| Finding::new(format!("{path} is no blob"), path)));
+        let foreign = foreign.into_iter().take(NAMED);
+        findings.extend(foreign.map(|path| (FaultKind::ForeignFile, Finding::new(format!("{path} is no blob"), path))));
         if more > 0 {
             let (noun, verb) = (plural(more, "file", "files"), plural(more, "is", "are"));
-            findings.push(Finding::new(format!("{more} more {noun} under blobs/ {verb} no blobs"), BLOBS_DIRECTORY));
+            let message = format!("{more} more {noun} under blobs/ {verb} no blobs");
+            findings.push((FaultKind::ForeignFile, Finding::new(message, BLOBS_DIRECTORY)));
         }
         findings
     }

@@ -16,6 +16,9 @@ pub(in crate::layout) const EXTENDED_LIMIT: u64 = 1024 * 1024;
 /// The largest `manifest.json` that is read to tell an image archive.
 const ARCHIVE_MANIFEST_LIMIT: u64 = 1024 * 1024;
 
+/// What is said of an extended header that nothing follows.
+pub(super) const ORPHAN: &str = "an extended header at its end belongs to no entry";
+
 /// Checks a tar.
 pub(in crate::layout) struct TarCheck {
     state: State,
@@ -92,6 +95,8 @@ pub(in crate::layout) enum Verdict {
     Sound,
     /// Readers take it, but it is not as the format has it.
     Odd(String),
+    /// It ends between an extended header and its entry.
+    HeaderWithoutEntry,
     /// It ends before it is whole.
     Truncated(String),
     Malformed(String),
@@ -104,6 +109,9 @@ impl Verdict {
             Self::Sound => None,
             Self::Odd(reason) => {
                 Some((FaultKind::UnterminatedTar, format!("the tar is not as it should be: {reason}")))
+            }
+            Self::HeaderWithoutEntry => {
+                Some((FaultKind::HeaderWithoutEntry, format!("the tar is not as it should be: {ORPHAN}")))
             }
             Self::Truncated(reason) => Some((
                 FaultKind::TruncatedTar,
@@ -194,10 +202,8 @@ impl TarCheck {
             State::Content { left: 1.., .. } | State::SparseMap { .. } => {
                 truncated(&format!("it ends within '{}'", shown(&self.name)))
             }
-            State::Header | State::Content { .. } if self.next.is_expected => {
-                truncated("it ends after an extended header, without its entry")
-            }
-            _ if self.next.is_expected => Verdict::Odd("an extended header at its end belongs to no entry".to_owned()),
+            State::Header | State::Content { .. } if self.next.is_expected => Verdict::HeaderWithoutEntry,
+            _ if self.next.is_expected => Verdict::Odd(ORPHAN.to_owned()),
             State::Header | State::Content { .. } => no_end("ends after an entry"),
             State::FirstZeros => no_end("ends after one block of zeros"),
             State::End { garbage: 0 } => Verdict::Sound,
@@ -542,11 +548,8 @@ mod tests {
                 odd("an extended header at its end belongs to no entry"),
             ),
             // Cut anywhere in what belongs to an entry.
-            (vec![entry("x", b'x', b"10 size=7\n")], truncated("it ends after an extended header, without its entry")),
-            (
-                vec![entry("x", b'L', b"a long name\0")],
-                truncated("it ends after an extended header, without its entry"),
-            ),
+            (vec![entry("x", b'x', b"10 size=7\n")], Verdict::HeaderWithoutEntry),
+            (vec![entry("x", b'L', b"a long name\0")], Verdict::HeaderWithoutEntry),
             (
                 vec![file.clone(), header("x", b'x', 10), b"10 si".to_vec()],
                 truncated("it ends within an extended header"),

@@ -41,9 +41,37 @@ pub(super) fn is_time(text: &str) -> bool {
     (is(zone, b"Zz") && bytes.len() == zone + 1) || (offset && bytes.len() == zone + 6)
 }
 
+/// Tells whether Go's parser, and so nearly every engine, reads a time of RFC 3339: the grammar's own letters, and no leap
+/// second.
+pub(super) fn is_go_time(text: &str) -> bool {
+    let bytes = text.as_bytes();
+    bytes.get(10) == Some(&b'T') && !text.ends_with('z') && bytes.get(17..19) != Some(b"60")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn go_reads_less_than_rfc_3339_allows() {
+        for (time, is_read) in [
+            ("2024-01-01T00:00:00Z", true),
+            ("2024-01-01T00:00:00.123+02:00", true),
+            ("2024-01-01T23:59:59.999999999999-23:59", true),
+            ("2024-01-01 00:00:00Z", false),
+            ("2024-01-01t00:00:00Z", false),
+            ("2024-01-01T00:00:00z", false),
+            ("2016-12-31T23:59:60Z", false),
+            ("2016-12-31T23:59:60.5+00:00", false),
+        ] {
+            assert!(is_time(time), "{time}");
+            assert_eq!(is_go_time(time), is_read, "{time}");
+        }
+        // What Go reads and RFC 3339 does not allow is no time here.
+        for time in ["2024-01-01T1:00:00Z", "2024-01-01T00:00:00,5Z", "2024-01-01T00:00:00+24:00"] {
+            assert!(!is_time(time), "{time}");
+        }
+    }
 
     #[test]
     fn times_follow_rfc_3339() {
