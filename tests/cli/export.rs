@@ -396,21 +396,30 @@ fn a_dry_run_tells_and_writes_nothing() {
 fn blobs_that_are_elsewhere_are_left_out_where_that_is_allowed() {
     let images = Images::new();
     let sandbox = &images.sandbox;
-    let foreign = json!({
-        "mediaType": "application/vnd.oci.image.layer.nondistributable.v1.tar", "digest": sha256(b"foreign"), "size": 7,
-        "urls": ["https://example.com/layer"],
-    });
-    let image = document(sandbox, &manifest(&config(sandbox, "amd64"), &[&layer(sandbox), &foreign]));
-    list(sandbox, &[&image]);
-    sandbox.refuses(
-        "layout export --path image --output out.tar",
-        &format!("blob {} referenced by {} does not exist", digest(&foreign), digest(&image)),
-    );
-    let blobs = &images.parts(&image)[..3];
-    let foreign_only = only(&foreign);
-    let text = told_all("Exported:", "out.tar", only(&image), [("blobs", blobs), ("left out", foreign_only)]);
-    sandbox.run("layout export --path image --output out.tar --allow-missing").succeeds(text, "");
-    holds(&sandbox.read("out.tar"), &[image], blobs);
+    // A layer that is not distributed need not say where it is.
+    let of = |media_type: &str, more: Value| {
+        let mut layer = json!({"mediaType": media_type, "digest": sha256(b"foreign"), "size": 7});
+        layer.as_object_mut().expect("an object").extend(more.as_object().expect("an object").clone());
+        layer
+    };
+    let not_distributed = "application/vnd.oci.image.layer.nondistributable.v1.tar";
+    for foreign in [
+        of(not_distributed, json!({"urls": ["https://example.com/layer"]})),
+        of(not_distributed, json!({"urls": []})),
+        of("application/vnd.docker.image.rootfs.foreign.diff.tar.gzip", json!({})),
+        of(TAR_TYPE, json!({"urls": ["https://example.com/layer"]})),
+    ] {
+        let image = document(sandbox, &manifest(&config(sandbox, "amd64"), &[&layer(sandbox), &foreign]));
+        list(sandbox, &[&image]);
+        let missing = format!("blob {} referenced by {} does not exist", digest(&foreign), digest(&image));
+        sandbox.refuses("layout export --path image --output out.tar", &format!("{missing}; use --allow-missing"));
+        let blobs = &images.parts(&image)[..3];
+        let foreign_only = only(&foreign);
+        let text = told_all("Exported:", "out.tar", only(&image), [("blobs", blobs), ("left out", foreign_only)]);
+        sandbox.run("layout export --path image --output out.tar --allow-missing").succeeds(text, "");
+        holds(&sandbox.read("out.tar"), &[image], blobs);
+        fs::remove_file(sandbox.path("out.tar")).expect("removed");
+    }
     // One that nobody else has.
     fs::remove_file(sandbox.path(blob_name(digest(&layer(sandbox))))).expect("it was there");
     list(sandbox, &[&images.s390x]);

@@ -9,10 +9,10 @@ use anyhow::{Context as _, ensure};
 use clap::ValueEnum;
 use regshape::compress::CompressFormat;
 use regshape::layout::{
-    ArchiveKind, Error, ExportOptions, Exported, Format, Layout, Selection, View, export, export_stream, is_stream,
-    plan_export, plan_export_dir,
+    ArchiveImage, ArchiveKind, Error, ExportOptions, Exported, Format, Layout, Selection, View, export, export_stream,
+    is_stream, plan_export, plan_export_dir,
 };
-use regshape::oci::{Annotations, Descriptor, REF_NAME, RefName};
+use regshape::oci::{Annotations, Descriptor, Digest, REF_NAME, RefName};
 
 use super::export_screen::{ExportScreen, warnings};
 use super::generate_config::source_seconds;
@@ -198,7 +198,7 @@ impl Leaf for Args {
                 metrics: context.metrics(),
                 ..ExportOptions::default()
             };
-            let planned = plan_export(&view, format, &options).map_err(way_out)?.exported;
+            let planned = plan_export(&view, format, &options).map_err(|error| way_out(error, &view, format))?.exported;
             if planned.left_out.count > 0 {
                 reading.expect_unchanged(views)?;
             }
@@ -245,10 +245,20 @@ impl Leaf for Args {
     }
 }
 
-/// Says what to do where an index lists what is not there.
-fn way_out(error: Error) -> anyhow::Error {
+/// Tells whether a blob is a layer that is not there, and all that is not there may be left out.
+fn is_left_out(view: &View, format: Format, digest: &Digest) -> bool {
+    let is_layer = |image: &ArchiveImage| image.layers.iter().any(|layer| layer.descriptor().digest == *digest);
+    let options = ExportOptions { allow_missing: true, ..ExportOptions::default() };
+    view.images().is_ok_and(|images| images.iter().any(is_layer)) && plan_export(view, format, &options).is_ok()
+}
+
+/// Says what to do where something is not there that may be left out.
+fn way_out(error: Error, view: &View, format: Format) -> anyhow::Error {
     match error {
         Error::PlatformNotStored { .. } => anyhow::anyhow!("{error}; use --allow-missing or --platform"),
+        Error::MissingBlob { ref digest, .. } if is_left_out(view, format, digest) => {
+            anyhow::anyhow!("{error}; use --allow-missing")
+        }
         error => error.into(),
     }
 }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use super::{Content, View};
 use crate::layout::document::INDEX_FILE;
 use crate::layout::error::{Error, Result};
+use crate::layout::policy::may_be_missing;
 use crate::layout::registry::not_stored;
 use crate::layout::walk::{Document, Reach, Role, read_entry, walk};
 use crate::oci::{Descriptor, Digest, embedded};
@@ -41,7 +42,7 @@ impl Missing {
     fn is_an_error_for(self, descriptor: &Descriptor) -> bool {
         match self {
             Self::Error => true,
-            Self::LeftOut => !is_elsewhere(descriptor),
+            Self::LeftOut => !may_be_missing(descriptor),
             Self::Fine => false,
         }
     }
@@ -177,9 +178,4 @@ fn check_size(descriptor: &Descriptor, actual: u64) -> Result<()> {
         return Ok(());
     }
     Err(Error::SizeMismatch { digest: digest.clone(), expected: *size, actual })
-}
-
-/// Tells whether a blob is to be had from somewhere else.
-fn is_elsewhere(descriptor: &Descriptor) -> bool {
-    descriptor.urls.as_ref().is_some_and(|urls| !urls.is_empty())
 }
