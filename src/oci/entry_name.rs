@@ -5,6 +5,7 @@
 
 use std::collections::HashSet;
 
+use super::manifest::says_artifact;
 use super::{Annotations, Descriptor, Digest, Index, REF_NAME, RepositoryName, Tag};
 
 /// The annotation by which containerd, Docker and BuildKit name an entry of `index.json`, before its ref name.
@@ -268,12 +269,11 @@ impl Descriptor {
         }
     }
 
-    /// Gives an entry another image name, if it has one: of the same repository with a tag, or the whole name that is said.
+    /// Gives an entry another image name, if it has one: of the same repository with a tag, or the whole name that is said. What
+    /// says that there is no name goes.
     pub(crate) fn rename_image(&mut self, said: &str) {
-        if let Some(image_name) = self.image_name() {
-            let image_name = renamed(image_name, said);
-            self.set_name(IMAGE_NAME, image_name);
-        }
+        let image_name = self.image_name().and_then(|image_name| renamed(image_name, said));
+        self.set_name(IMAGE_NAME, image_name);
     }
 
     /// Takes both names from an entry.
@@ -327,15 +327,20 @@ impl Index {
     }
 
     /// Gives the names that `index.json` itself has to its entries: some programs write there what a multi-platform image is
-    /// called, and list its images. An entry that has a name keeps it, and an attestation gets none. Without an entry that takes
-    /// them the names stay where they are.
+    /// called, and list its images. An entry that has a name keeps it, and an attestation gets none, nor does an artifact beside
+    /// images. Without an entry that takes them the names stay where they are.
     pub(crate) fn with_own_names_on_entries(mut self) -> Self {
         let Some(annotations) = &mut self.annotations else { return self };
         let mut own = Annotations::new();
         for key in [REF_NAME, IMAGE_NAME] {
             own.extend(annotations.get(key).filter(|name| is_name(name)).map(|name| (key.to_owned(), name.clone())));
         }
-        let mut nameless = self.manifests.iter_mut().filter(|entry| !entry.is_named() && !entry.is_attestation());
+        let may_take = |entry: &Descriptor| !entry.is_named() && !entry.is_attestation();
+        let has_images =
+            self.manifests.iter().any(|entry| may_take(entry) && !says_artifact(entry.artifact_type.as_deref()));
+        let is_meant =
+            |entry: &&mut Descriptor| may_take(entry) && !(has_images && says_artifact(entry.artifact_type.as_deref()));
+        let mut nameless = self.manifests.iter_mut().filter(is_meant);
         let Some(first) = nameless.next().filter(|_| !own.is_empty()) else { return self };
         for entry in std::iter::once(first).chain(nameless) {
             entry.annotations.get_or_insert_default().extend(own.clone());

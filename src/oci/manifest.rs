@@ -39,7 +39,7 @@ impl Manifest {
 }
 
 /// Tells whether an artifact type is one. Some programs say the type of the config of an image.
-fn says_artifact(artifact_type: Option<&str>) -> bool {
+pub(super) fn says_artifact(artifact_type: Option<&str>) -> bool {
     artifact_type.is_some_and(|said| !said.is_empty() && !MediaType::is_image_config_type(said))
 }
 

@@ -65,8 +65,8 @@ fn the_images_of_a_layout_and_of_archives_are_shown() {
     let Images { amd64, arm64, s390x, .. } = &images;
     let whole = [
         "Images:\n       tag: v1\n     count: 3\n".to_owned(),
-        text(&images, amd64, None),
-        text(&images, arm64, None),
+        text(&images, amd64, Some("v1")),
+        text(&images, arm64, Some("v1")),
         text(&images, s390x, Some("old")),
     ]
     .concat();
@@ -82,7 +82,7 @@ fn the_images_of_a_layout_and_of_archives_are_shown() {
             sandbox.ok_json(&format!("layout inspect {source}")),
             json!({
                 "path": path, "tag": "v1", "multi_platform": true,
-                "images": [value(&images, amd64, &[]), value(&images, arm64, &[]), value(&images, s390x, &["old"])],
+                "images": [value(&images, amd64, &["v1"]), value(&images, arm64, &["v1"]), value(&images, s390x, &["old"])],
             })
         );
         assert_eq!(

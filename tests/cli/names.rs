@@ -442,8 +442,43 @@ fn an_image_for_several_platforms_is_shown_with_its_image_name() {
     list(&images.sandbox, &[&called(&images.index, Some("v1"), Some(app))]);
     let text = images.sandbox.ok("layout inspect --path image");
     assert!(text.starts_with("Images:\n       tag: v1\n      name: docker.io/acme/app:v1\n     count: 2\n"), "{text}");
-    assert_eq!(images.sandbox.ok_json("layout inspect --path image")["image_name"], json!(app));
+    let inspected = images.sandbox.ok_json("layout inspect --path image");
+    assert_eq!(inspected["image_name"], json!(app));
+    for image in inspected["images"].as_array().expect("a list") {
+        assert_eq!((&image["ref_names"], &image["image_names"]), (&json!(["v1"]), &json!([app])));
+    }
     // The image for one platform has the names of the index.
     images.sandbox.ok("layout export --path image:acme/app:v1 --platform linux/arm64 --output out");
     assert_eq!(names(&images.sandbox, "out"), [name("v1", app)]);
+}
+
+#[test]
+fn a_tag_that_is_added_again_is_listed_once_and_what_says_no_name_is_not_copied() {
+    let (sandbox, [_, beta, other]) = saved();
+    let tag = |reference: &str, tag: &str| sandbox.ok(&format!("layout tag add --path image --ref {reference} {tag}"));
+    tag("beta:latest", "v2");
+    tag("v2", "latest");
+    let all = ["latest", "v2"].map(|tag| name(tag, &format!("docker.io/library/beta:{tag}")));
+    assert_eq!(names(&sandbox, "image"), [&all[..], &[name("", "docker.io/library/alpha:latest")]].concat());
+    list(&sandbox, &[&called(&beta, Some("<none>"), Some("<none>:<none>")), &other]);
+    tag(digest(&beta), "v3");
+    assert_eq!(names(&sandbox, "image"), [name("<none>", "<none>:<none>"), name("", ""), name("v3", "")]);
+}
+
+#[test]
+fn the_name_of_index_json_is_that_of_its_images_and_not_of_artifacts_beside_them() {
+    let (sandbox, [alpha, ..]) = saved();
+    let artifact = with(alpha.clone(), json!({"artifactType": "application/spdx+json"}));
+    for (entries, expected) in
+        [(vec![&artifact, &alpha], vec![name("", ""), name("v1", "")]), (vec![&artifact], vec![name("v1", "")])]
+    {
+        list(&sandbox, &entries);
+        let index = with(sandbox.json("image/index.json"), json!({"annotations": {REF_NAME: "v1"}}));
+        std::fs::write(sandbox.path("image/index.json"), index.to_string()).expect("written");
+        let exported = sandbox.ok_json("layout export --path image --output out --dry-run");
+        let found = exported["manifests"].as_array().expect("a list").iter();
+        let found: Vec<_> =
+            found.map(|entry| (entry["annotations"][REF_NAME].as_str().map(str::to_owned), None)).collect();
+        assert_eq!(found, expected);
+    }
 }

@@ -438,3 +438,63 @@ fn words_of_other_programs_are_refused_when_a_config_is_written() {
     );
     sandbox.refuses("layout update config --path image --os Linux", &message("Linux", "operating system", "linux"));
 }
+
+#[test]
+fn images_of_one_name_that_a_platform_does_not_tell_apart_are_all_taken() {
+    let sandbox = Sandbox::new();
+    let platform = platform_value("linux amd64");
+    let one = image_on(&sandbox, "linux amd64");
+    let other = image_that_says(&sandbox, &with(platform.clone(), json!({"author": "another"})));
+    let other = with(other, json!({"platform": platform}));
+    list(&sandbox, &[&named(&one, "v1"), &named(&other, "v1"), &named(&one, "v1")]);
+    let exported = sandbox.ok_json("layout export --path image:v1 --platform linux/amd64 --output out");
+    assert_eq!(exported["manifests"], json!([named(&one, "v1"), named(&other, "v1")]));
+    let inspected = sandbox.ok_json("layout inspect --path image:v1 --platform linux/amd64");
+    let digests: Vec<&str> = inspected["images"].as_array().expect("a list").iter().map(digest).collect();
+    assert_eq!(digests, [digest(&one), digest(&other)]);
+    let result = sandbox.run("layout manifest get --path image --ref v1 --platform linux/amd64");
+    assert!(
+        result.status == 1 && result.stderr.starts_with("Error: image has 2 manifests 'v1': "),
+        "{}",
+        result.stderr
+    );
+}
+
+#[test]
+fn an_image_is_taken_before_an_artifact_for_the_same_platform() {
+    let sandbox = Sandbox::new();
+    let image = image_on(&sandbox, "linux amd64");
+    let (config, content) = (blob(&sandbox, CONFIG_TYPE, "{}"), blob(&sandbox, "application/x-signature", "signed"));
+    let signature = document(&sandbox, &manifest(&config, &[&content]));
+    let signature = with(signature, json!({"platform": {"os": "linux", "architecture": "amd64"}}));
+    let both = document(&sandbox, &index(&[&signature, &image]));
+    for entries in [&[named(&both, "v1")][..], &[named(&signature, "v1"), named(&image, "v1")]] {
+        list(&sandbox, &entries.iter().collect::<Vec<_>>());
+        all_take(&sandbox, "linux/amd64", &image);
+    }
+    list(&sandbox, &[&named(&signature, "v1")]);
+    let found = sandbox.ok_json("layout manifest descriptor --path image --ref v1 --platform linux/amd64");
+    assert_eq!(digest(&found), digest(&signature));
+}
+
+#[test]
+fn an_index_that_is_not_there_is_not_said_to_be_for_no_platform() {
+    let sandbox = Sandbox::new();
+    let [amd64, arm64] = ["linux amd64", "linux arm64"].map(|platform| image_on(&sandbox, platform));
+    let both = document(&sandbox, &index(&[&amd64, &arm64]));
+    list(&sandbox, &[&named(&both, "v1")]);
+    fs::remove_file(sandbox.path(blob_name(digest(&both)))).expect("it was there");
+    let message = format!("blob {} referenced by index.json does not exist", digest(&both));
+    sandbox.refuses("layout export --path image:v1 --output out --platform linux/amd64", &message);
+    sandbox.refuses(
+        "layout manifest get --path image --ref v1 --platform linux/amd64",
+        &format!("{message} (BLOB_UNKNOWN)"),
+    );
+    // The images may be entries of index.json itself.
+    list(&sandbox, &[&named(&amd64, "v1"), &named(&arm64, "v1")]);
+    fs::remove_file(sandbox.path(blob_name(digest(&arm64)))).expect("it was there");
+    sandbox.refuses(
+        "layout export --path image:v1 --output out",
+        "the manifest for linux/arm64 is not stored in image; linux/amd64 is; use --platform",
+    );
+}

@@ -255,7 +255,12 @@ fn is_left_out(view: &View, format: Format, digest: &Digest) -> bool {
 /// Says what to do where something is not there that may be left out.
 fn way_out(error: Error, view: &View, format: Format) -> anyhow::Error {
     match error {
-        Error::PlatformNotStored { .. } => anyhow::anyhow!("{error}; use --allow-missing or --platform"),
+        Error::PlatformNotStored { ref platform, .. } => {
+            // Only what a nested index lists may be left out.
+            let is_entry = view.index().manifests.iter().any(|entry| entry.platform.as_ref() == Some(platform));
+            let flags = if is_entry { "--platform" } else { "--allow-missing or --platform" };
+            anyhow::anyhow!("{error}; use {flags}")
+        }
         Error::MissingBlob { ref digest, .. } if is_left_out(view, format, digest) => {
             anyhow::anyhow!("{error}; use --allow-missing")
         }

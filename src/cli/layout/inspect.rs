@@ -1,6 +1,6 @@
 //! `layout inspect`
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -83,9 +83,12 @@ impl From<&Descriptor> for Part {
 
 impl Image {
     fn new(image: ArchiveImage, entries: &HashMap<&Digest, Vec<&Descriptor>>) -> Self {
-        let entries = || entries.get(&image.manifest_digest).into_iter().flatten();
-        let ref_names = entries().filter_map(|entry| entry.ref_name().map(str::to_owned)).collect();
-        let image_names = entries().filter_map(|entry| entry.image_name().map(str::to_owned)).collect();
+        // Names of its own, and those of the index that it is in.
+        let is_in_index = image.listed != image.manifest_digest;
+        let listed = is_in_index.then(|| entries.get(&image.listed)).flatten();
+        let leads_here = || entries.get(&image.manifest_digest).into_iter().chain(listed).flatten();
+        let ref_names = distinct(leads_here().filter_map(|entry| entry.ref_name()));
+        let image_names = distinct(leads_here().filter_map(|entry| entry.image_name()));
         let config = Part { digest: image.config_digest, size: image.config.len() as u64, media_type: None };
         let layers: Vec<Part> = image.layers.iter().map(|layer| layer.descriptor().into()).collect();
         let size = image.manifest.len() as u64;
@@ -139,6 +142,12 @@ impl Screen for Inspected {
         }
         blocks.join("\n")
     }
+}
+
+/// Returns names, each once.
+fn distinct<'a>(names: impl Iterator<Item = &'a str>) -> Vec<String> {
+    let mut seen = HashSet::new();
+    names.filter(|name| seen.insert(*name)).map(str::to_owned).collect()
 }
 
 fn part(part: &Part) -> String {

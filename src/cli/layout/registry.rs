@@ -205,7 +205,6 @@ impl Context {
         };
         self.layout.get_or_init(|| repository.layout().clone());
         if need == Need::There && !args.kind.per_repo {
-            // What killed writers left is cleaned by this too.
             Layout::open(&located.directory)?;
         }
         Ok(Place { registry, repository, name, reference })

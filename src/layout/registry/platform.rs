@@ -1,12 +1,13 @@
 //! From an image for several platforms to that for one of them. Whatever chooses an image by its platform does so here.
 
-use std::cell::OnceCell;
+use std::cell::{OnceCell, RefCell};
 use std::collections::{HashMap, HashSet};
 use std::path::Path;
 use std::rc::Rc;
 
 use super::resolve::{Found, Resolver};
 use super::{Error, Repository, Result};
+use crate::layout::document::INDEX_FILE;
 use crate::layout::walk::{Document, Documents, read_entry};
 use crate::oci::{Descriptor, Digest, Fit, ImageConfig, Manifest, Platform, embedded, from_json};
 
@@ -137,6 +138,8 @@ pub(in crate::layout) struct Chooser<'a> {
     nested: HashMap<Digest, Rc<Bests>>,
     /// The platforms of images whose descriptors do not say it.
     platforms: HashMap<Digest, Option<Platform>>,
+    /// Which manifests are images, of those that were looked at.
+    images: RefCell<HashMap<Digest, bool>>,
     /// Why an index that may list what was asked for could not be read.
     unreadable: Option<Error>,
 }
@@ -162,11 +165,12 @@ enum Candidate {
 
 impl<'a> Chooser<'a> {
     pub(in crate::layout) fn new(documents: &'a dyn Documents, asked: &'a [Platform]) -> Self {
-        Self { documents, asked, nested: HashMap::new(), platforms: HashMap::new(), unreadable: None }
+        let images = RefCell::default();
+        Self { documents, asked, nested: HashMap::new(), platforms: HashMap::new(), images, unreadable: None }
     }
 
     /// Returns the best images, one for each platform that was asked for, among some entries and what nested indexes list.
-    /// Of several that are alike the first is taken that is stored.
+    /// Of several that are alike the first is taken that is stored, and an image before what is none.
     pub(in crate::layout) fn choose(&mut self, entries: &[&Descriptor]) -> Bests {
         let none: Bests = vec![None; self.asked.len()];
         let open = |digest, entries| Open { digest, entries, at: 0, bests: none.clone() };
@@ -215,8 +219,7 @@ impl<'a> Chooser<'a> {
         let mut found = Vec::new();
         for entry in entries.iter().filter(|entry| entry.digest != entries[best.at].digest) {
             let other = self.choose(&[entry]).into_iter().next().flatten();
-            let is_rival =
-                |other: &Best| other.fit == best.fit && self.is_stored(&other.leaf) == self.is_stored(&best.leaf);
+            let is_rival = |other: &Best| other.fit == best.fit && self.is_as_real(&other.leaf, &best.leaf);
             found.extend(other.filter(is_rival).map(|other| (*entry, other)));
         }
         for (entry, other) in &found {
@@ -235,7 +238,11 @@ impl<'a> Chooser<'a> {
                 match (self.is_stored(&best.leaf), self.is_stored(&other.leaf)) {
                     (true, false) => false,
                     (false, true) => true,
-                    _ => other.fit < best.fit,
+                    _ => match (self.is_image(&best.leaf), self.is_image(&other.leaf)) {
+                        (true, false) => false,
+                        (false, true) => true,
+                        _ => other.fit < best.fit,
+                    },
                 }
             }
             Some(best) => other.fit < best.fit,
@@ -248,6 +255,26 @@ impl<'a> Chooser<'a> {
     /// Tells whether the manifest of an image is there.
     pub(in crate::layout) fn is_stored(&self, leaf: &Leaf) -> bool {
         *leaf.is_stored.get_or_init(|| is_stored(self.documents, &leaf.entry))
+    }
+
+    /// Tells whether a manifest is that of an image. Signatures and other artifacts may say a platform, too. What cannot be told
+    /// counts as one.
+    fn is_image(&self, leaf: &Leaf) -> bool {
+        if let Some(known) = self.images.borrow().get(&leaf.entry.digest) {
+            return *known;
+        }
+        let is_image = match read_entry(self.documents, &leaf.entry, None) {
+            Ok(Some(Document::Manifest(manifest))) => manifest.is_image(&leaf.entry),
+            Ok(_) => false,
+            Err(_) => true,
+        };
+        self.images.borrow_mut().insert(leaf.entry.digest.clone(), is_image);
+        is_image
+    }
+
+    /// Tells whether as much is there of one image as of another: whether both are stored, and both are images.
+    pub(in crate::layout) fn is_as_real(&self, one: &Leaf, other: &Leaf) -> bool {
+        self.is_stored(one) == self.is_stored(other) && self.is_image(one) == self.is_image(other)
     }
 
     fn candidate(&mut self, entry: &Descriptor) -> Candidate {
@@ -299,6 +326,13 @@ impl<'a> Chooser<'a> {
     pub(in crate::layout) fn not_there(self, entries: &[&Descriptor], reference: &str, platform: &Platform) -> Error {
         if let Some(error) = self.unreadable {
             return error;
+        }
+        // What these lead to is not known.
+        let is_missing = |entry: &&&Descriptor| {
+            !entry.is_attestation() && entry.said_platform().is_none() && !is_stored(self.documents, entry)
+        };
+        if let Some(entry) = entries.iter().find(is_missing) {
+            return Error::MissingBlob { digest: entry.digest.clone(), referrer: INDEX_FILE.to_owned() };
         }
         let mut platforms = stored_platforms(self.documents, entries);
         if platforms.is_empty() {

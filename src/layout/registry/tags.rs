@@ -189,17 +189,20 @@ impl Repository {
         let wanted: HashSet<&str> = tags.iter().copied().collect();
         let mut placed = HashSet::new();
         let mut lost = Vec::new();
+        let mut renewed: Vec<Descriptor> = Vec::new();
         index.manifests.retain_mut(|entry| {
             let tag = self.names.of(entry).and_then(Called::tag).and_then(|tag| wanted.get(tag).copied());
             let Some(tag) = tag else { return true };
             let is_first = placed.insert(tag);
             // Several of one manifest may differ in their image names.
-            let is_kept = is_first || entry.digest == descriptor.digest && entry.image_name().is_some();
+            let is_another = entry.image_name().is_some() && renewed.iter().all(|new| !new.is_called_like(entry));
+            let is_kept = is_first || entry.digest == descriptor.digest && is_another;
             if entry.digest != descriptor.digest {
                 lost.push(entry.clone());
             }
             if is_first {
                 *entry = self.renewed(entry, descriptor, tag);
+                renewed.push(entry.clone());
             }
             is_kept
         });

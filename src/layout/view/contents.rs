@@ -80,13 +80,10 @@ impl View {
         blobs.finish()
     }
 
-    /// Names a manifest that a nested index lists and that is not there by the platform that it is for.
+    /// Names a manifest that an index lists and that is not there by the platform that it is for.
     pub(in crate::layout) fn by_platform(&self, error: Error) -> Error {
         let Error::MissingBlob { digest, .. } = &error else { return error };
         let entries: Vec<&Descriptor> = self.index.manifests.iter().collect();
-        if entries.iter().any(|entry| entry.digest == *digest) {
-            return error;
-        }
         let missing = walk(self, entries.iter().copied(), Reach::Indexes).find(|visit| visit.entry.digest == *digest);
         match missing.as_ref().and_then(|visit| visit.entry.said_platform()) {
             Some(platform) if platform.is_known() => not_stored(self, &self.path, &entries, platform),

@@ -22,6 +22,8 @@ type Configs = HashMap<Digest, (Arc<[u8]>, Option<Platform>)>;
 pub struct ArchiveImage {
     /// What leads to the manifest: an entry of the index, or of a nested one.
     pub entry: Descriptor,
+    /// The digest of the entry of the index that leads to it first: its own, or that of an index.
+    pub listed: Digest,
     /// The manifest as it stands.
     pub manifest: Arc<[u8]>,
     /// The digest of the manifest.
@@ -71,9 +73,10 @@ impl View {
         let mut seen: HashSet<(Digest, Role)> = HashSet::new();
         let mut shown: HashSet<Digest> = HashSet::new();
         let mut configs = Configs::new();
-        let mut stack: Vec<(Cow<'_, Descriptor>, Option<Digest>)> =
-            self.index().manifests.iter().rev().map(|entry| (Cow::Borrowed(entry), None)).collect();
-        while let Some((entry, referrer)) = stack.pop() {
+        let entries = &self.index().manifests;
+        let mut stack: Vec<(Cow<'_, Descriptor>, Option<Digest>, usize)> =
+            entries.iter().enumerate().rev().map(|(at, entry)| (Cow::Borrowed(entry), None, at)).collect();
+        while let Some((entry, referrer, at)) = stack.pop() {
             if entry.is_attestation() {
                 continue;
             }
@@ -91,11 +94,12 @@ impl View {
             };
             match document {
                 Document::Index(index) => {
-                    let entries = index.manifests.into_iter().rev();
-                    stack.extend(entries.map(|part| (Cow::Owned(part), Some(entry.digest.clone()))));
+                    let parts = index.manifests.into_iter().rev();
+                    stack.extend(parts.map(|part| (Cow::Owned(part), Some(entry.digest.clone()), at)));
                 }
                 Document::Manifest(manifest) if manifest.is_image(&entry) && shown.insert(entry.digest.clone()) => {
-                    images.push(self.image(entry.into_owned(), content, *manifest, &mut configs)?);
+                    let listed = entries[at].digest.clone();
+                    images.push(self.image(entry.into_owned(), listed, content, *manifest, &mut configs)?);
                 }
                 Document::Manifest(_) | Document::Other(_) => {}
             }
@@ -189,6 +193,7 @@ impl View {
     fn image(
         &self,
         entry: Descriptor,
+        listed: Digest,
         content: Vec<u8>,
         manifest: Manifest,
         configs: &mut Configs,
@@ -220,6 +225,7 @@ impl View {
             layers: layers.into_iter().map(layer).collect(),
             annotations: annotations.unwrap_or_default(),
             entry,
+            listed,
         })
     }
 }

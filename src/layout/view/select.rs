@@ -6,7 +6,7 @@ use super::{DistinctEntries, MadeDocuments, View};
 use crate::layout::error::{Error, Result};
 use crate::layout::registry::{Best, Choice, Chooser, Names, Resolver, may_be_index, not_stored};
 use crate::layout::walk::{Document, Reach, Visit, read_entry, walk};
-use crate::oci::{self, Annotations, Descriptor, Digest, Index, Platform};
+use crate::oci::{self, Annotations, Descriptor, Digest, Index, NameKey, Platform};
 
 /// Which part of a view is meant. Each step takes what the one before left, in the order of the fields.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -19,7 +19,7 @@ pub struct Selection {
     /// The annotations that an entry of the index must have.
     pub annotations: Annotations,
     /// The platforms of the images that are meant; by default all. Of the images of one name that is meant which fits best,
-    /// as [`Platform::fit`] tells. An index of which only some images are meant is replaced by one of these, or by the image
+    /// as [`Platform::fit`] tells, or all that fit as well. An index of which only some images are meant is replaced by one of these, or by the image
     /// if only one is left.
     pub platforms: Vec<Platform>,
     /// Whether attestations of BuildKit are left out.
@@ -246,18 +246,23 @@ impl<'a> Narrowing<'a> {
         Ok(Picks { entries, images: Some(images) })
     }
 
-    /// Returns the best image of a group; of one without a name those, too, that are as good: they are images of their own.
+    /// Returns the best image of a group, and those that are as good: of one name because it does not tell them apart, and of
+    /// those without a name because they are images of their own.
     fn alike(&mut self, group: &Group, members: &[&Descriptor], number: usize, best: &Best) -> Vec<(usize, Best)> {
-        if group.is_named {
-            return vec![(group.entries[best.at], best.clone())];
-        }
         let mut alike = Vec::new();
-        for (at, member) in group.entries.iter().zip(members) {
-            let other = self.chooser.choose(&[member]).swap_remove(number);
-            if let Some(other) =
-                other.filter(|other| other.fit.is_as_good_as(&best.fit) && self.chooser.is_stored(&other.leaf))
-            {
-                alike.push((*at, other));
+        let mut seen = HashSet::new();
+        for (at, member) in members.iter().enumerate() {
+            let other =
+                if at == best.at { Some(best.clone()) } else { self.chooser.choose(&[member]).swap_remove(number) };
+            let Some(other) = other.filter(|other| self.chooser.is_as_real(&other.leaf, &best.leaf)) else { continue };
+            // Entries of one name and one manifest are one.
+            let is_one = if group.is_named {
+                other.fit == best.fit && seen.insert(other.leaf.entry.digest.clone())
+            } else {
+                other.fit.is_as_good_as(&best.fit)
+            };
+            if is_one {
+                alike.push((group.entries[at], other));
             }
         }
         alike
@@ -375,9 +380,9 @@ struct Group {
 /// name is an image of its own.
 fn groups(entries: &[Descriptor]) -> Vec<Group> {
     let mut groups: Vec<Group> = Vec::new();
-    let mut places: HashMap<(Option<&str>, Option<&str>), usize> = HashMap::new();
+    let mut places: HashMap<(Option<&str>, Option<NameKey<'_>>), usize> = HashMap::new();
     for (at, entry) in entries.iter().enumerate() {
-        let name = (entry.ref_name(), entry.image_name());
+        let name = (entry.ref_name(), entry.image_name().map(NameKey::of));
         let is_named = name != (None, None);
         if !is_named && entry.is_index() {
             groups.push(Group { entries: vec![at], is_named: true });
