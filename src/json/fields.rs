@@ -9,7 +9,8 @@ use serde::ser::{Serialize, SerializeMap as _, Serializer};
 
 use super::JsonError;
 use super::read::Reader;
-use super::text::{self, Json, SortedObject};
+use super::sort::{SortedObject, SortedText};
+use super::text::{self, Json};
 
 /// The fields of a document that this program does not know, kept to the last digit.
 ///
@@ -135,7 +136,7 @@ impl<'a> Iterator for Members<'a> {
 /// Fields that are being put together, in any order; of several with one name the last stays.
 #[derive(Default)]
 pub(crate) struct Builder {
-    text: String,
+    text: SortedText,
     object: Option<SortedObject>,
 }
 
@@ -165,7 +166,7 @@ impl Builder {
     pub(crate) fn finish(mut self) -> UnknownFields {
         UnknownFields(self.object.map(|object| {
             object.end(&mut self.text);
-            self.text.into()
+            self.text.finish()
         }))
     }
 }

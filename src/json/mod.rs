@@ -13,6 +13,7 @@ mod de;
 mod fields;
 mod node;
 mod read;
+mod sort;
 mod text;
 mod write;
 

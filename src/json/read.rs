@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use super::JsonError;
-use super::text::{SortedObject, push_number, push_string};
+use super::sort::{SortedObject, SortedText};
 
 type Result<T> = std::result::Result<T, JsonError>;
 
@@ -455,25 +455,25 @@ impl<'a> Reader<'a> {
     }
 
     /// Reads a value, and appends it as compact text with sorted keys. Of several members with one key the last counts.
-    pub(super) fn copy_sorted(&mut self, out: &mut String) -> Result<()> {
+    pub(super) fn copy_sorted(&mut self, out: &mut SortedText) -> Result<()> {
         match self.next()? {
             Next::Null => self.word("null").map(|()| out.push_str("null")),
             Next::True => self.word("true").map(|()| out.push_str("true")),
             Next::False => self.word("false").map(|()| out.push_str("false")),
-            Next::Number => self.number().map(|number| push_number(out, number)),
-            Next::String => self.string().map(|text| push_string(out, &text)),
+            Next::Number => self.number().map(|number| out.push_number(number)),
+            Next::String => self.string().map(|text| out.push_string(&text)),
             Next::Array => {
                 self.enter()?;
-                out.push('[');
+                out.push_str("[");
                 let mut is_first = true;
                 while self.next_element(is_first)? {
                     if !is_first {
-                        out.push(',');
+                        out.push_str(",");
                     }
                     is_first = false;
                     self.copy_sorted(out)?;
                 }
-                out.push(']');
+                out.push_str("]");
                 self.leave(b']')
             }
             Next::Object => {

@@ -1,14 +1,14 @@
 //! A value as text: compact, with sorted keys, as blobs have it. Equal values have equal text.
 
 use std::borrow::Cow;
-use std::cmp::Ordering;
 use std::fmt;
 use std::str::FromStr;
 
 use serde::de::{self, Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde::ser::{Serialize, SerializeMap as _, SerializeSeq as _, Serializer};
 
-use super::read::{Next, Number, Reader};
+use super::read::{Next, Reader};
+use super::sort::{SortedObject, SortedText};
 use super::{JsonError, write};
 
 /// The name of the type under which the reader hands over a value as text.
@@ -39,10 +39,11 @@ impl Json {
     pub fn new(value: &(impl Serialize + ?Sized)) -> Result<Self, JsonError> {
         let mut text = Vec::new();
         write::compact(value, &mut text)?;
-        let mut sorted = String::with_capacity(text.len());
+        let mut sorted = SortedText::with_capacity(text.len());
         // What is written here may be nested deeper than what is read.
         Reader::new(&text).unbounded().copy_sorted(&mut sorted)?;
-        Ok(Self(sorted.into()))
+        drop(text);
+        Ok(Self(sorted.finish()))
     }
 
     /// Returns the text.
@@ -87,10 +88,10 @@ impl FromStr for Json {
 
     fn from_str(text: &str) -> Result<Self, JsonError> {
         let mut reader = Reader::of_text(text);
-        let mut sorted = String::new();
+        let mut sorted = SortedText::default();
         reader.copy_sorted(&mut sorted)?;
         reader.end()?;
-        Ok(Self(sorted.into()))
+        Ok(Self(sorted.finish()))
     }
 }
 
@@ -102,20 +103,20 @@ impl Serialize for Json {
 
 impl<'de> Deserialize<'de> for Json {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let mut text = String::new();
+        let mut text = SortedText::default();
         de::DeserializeSeed::deserialize(Into(&mut text), deserializer)?;
-        Ok(Self(text.into()))
+        Ok(Self(text.finish()))
     }
 }
 
 /// Appends a value that is read to text.
-pub(super) struct Into<'a>(pub(super) &'a mut String);
+pub(super) struct Into<'a>(pub(super) &'a mut SortedText);
 
 impl<'de> de::DeserializeSeed<'de> for Into<'_> {
     type Value = ();
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
-        struct Handed<'a>(&'a mut String);
+        struct Handed<'a>(&'a mut SortedText);
 
         impl<'de> Visitor<'de> for Handed<'_> {
             type Value = ();
@@ -172,7 +173,7 @@ impl<'de> de::DeserializeSeed<'de> for Into<'_> {
 }
 
 /// Appends what another reader gives.
-struct AnyInto<'a>(&'a mut String);
+struct AnyInto<'a>(&'a mut SortedText);
 
 impl<'de> Visitor<'de> for AnyInto<'_> {
     type Value = ();
@@ -220,24 +221,24 @@ impl<'de> Visitor<'de> for AnyInto<'_> {
     }
 
     fn visit_str<E>(self, text: &str) -> Result<(), E> {
-        push_string(self.0, text);
+        self.0.push_string(text);
         Ok(())
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut elements: A) -> Result<(), A::Error> {
         let start = self.0.len();
-        self.0.push('[');
+        self.0.push_str("[");
         loop {
             let before = self.0.len();
             if before > start + 1 {
-                self.0.push(',');
+                self.0.push_str(",");
             }
             if elements.next_element_seed(Into(self.0))?.is_none() {
                 self.0.truncate(before);
                 break;
             }
         }
-        self.0.push(']');
+        self.0.push_str("]");
         Ok(())
     }
 
@@ -313,160 +314,6 @@ impl<'r, 'a> NextOf<'r, 'a> {
 impl Serialize for NextOf<'_, '_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serialize_next(&mut self.0.borrow_mut(), serializer)
-    }
-}
-
-/// Appends a number: its digits as they stand, the exponent with a small `e` and a sign.
-pub(super) fn push_number(out: &mut String, Number(text): Number<'_>) {
-    match text.split_once(['e', 'E']) {
-        None => out.push_str(text),
-        Some((digits, exponent)) => {
-            out.push_str(digits);
-            out.push('e');
-            if !exponent.starts_with(['+', '-']) {
-                out.push('+');
-            }
-            out.push_str(exponent);
-        }
-    }
-}
-
-/// Appends a string.
-pub(super) fn push_string(out: &mut String, text: &str) {
-    use std::fmt::Write as _;
-    out.push('"');
-    let mut start = 0;
-    for (at, byte) in text.bytes().enumerate() {
-        let escape = match byte {
-            b'"' => "\\\"",
-            b'\\' => "\\\\",
-            0x8 => "\\b",
-            b'\t' => "\\t",
-            b'\n' => "\\n",
-            0xc => "\\f",
-            b'\r' => "\\r",
-            0..0x20 => "",
-            _ => continue,
-        };
-        out.push_str(&text[start..at]);
-        out.push_str(escape);
-        if escape.is_empty() {
-            let _ = write!(out, "\\u{byte:04x}");
-        }
-        start = at + 1;
-    }
-    out.push_str(&text[start..]);
-    out.push('"');
-}
-
-/// An object that is being appended to text. Members may come in any order, and keys more than once.
-///
-/// Where they come in order nothing is kept of them. Otherwise four bytes a member are.
-pub(super) struct SortedObject {
-    start: usize,
-    /// Where the last key begins; 0 if there is none.
-    last: usize,
-    is_sorted: bool,
-}
-
-impl SortedObject {
-    pub(super) fn begin(out: &mut String) -> Self {
-        out.push('{');
-        Self { start: out.len(), last: 0, is_sorted: true }
-    }
-
-    /// Appends a key; its value must be appended next.
-    pub(super) fn key(&mut self, out: &mut String, key: &str) {
-        if self.last > 0 {
-            out.push(',');
-        }
-        let at = out.len();
-        push_string(out, key);
-        if self.last > 0 && self.is_sorted {
-            self.is_sorted = compare_keys(&out.as_bytes()[self.last..], &out.as_bytes()[at..]).is_lt();
-        }
-        self.last = at;
-        out.push(':');
-    }
-
-    pub(super) fn end(self, out: &mut String) {
-        if !self.is_sorted {
-            let sorted = sorted_members(&out[self.start..]);
-            out.truncate(self.start);
-            out.push_str(&sorted);
-        }
-        out.push('}');
-    }
-}
-
-/// Sorts the members of an object; of several with one key the last stays.
-fn sorted_members(text: &str) -> String {
-    let bytes = text.as_bytes();
-    let mut starts: Vec<u32> = Vec::new();
-    let mut reader = Reader::new(bytes).unbounded();
-    while reader.at() < bytes.len() {
-        starts.push(u32::try_from(reader.at()).expect("documents are smaller"));
-        skip_member(&mut reader);
-        reader.go_to(reader.at() + 1);
-    }
-    let key = |start: &u32| &bytes[*start as usize..];
-    starts.sort_by(|one, other| compare_keys(key(one), key(other)));
-    let mut sorted = String::with_capacity(text.len());
-    for (at, start) in starts.iter().enumerate() {
-        let is_last = starts.get(at + 1).is_none_or(|next| compare_keys(key(start), key(next)).is_ne());
-        if !is_last {
-            continue;
-        }
-        if !sorted.is_empty() {
-            sorted.push(',');
-        }
-        reader.go_to(*start as usize);
-        skip_member(&mut reader);
-        sorted.push_str(&text[*start as usize..reader.at()]);
-    }
-    sorted
-}
-
-fn skip_member(reader: &mut Reader<'_>) {
-    const SOUND: &str = "the text is sound";
-    reader.string().expect(SOUND);
-    reader.colon().expect(SOUND);
-    reader.skip().expect(SOUND);
-}
-
-/// Compares two keys, which begin with their quotes, by what they are without escapes.
-fn compare_keys(one: &[u8], other: &[u8]) -> Ordering {
-    Unescaped(&one[1..]).cmp(Unescaped(&other[1..]))
-}
-
-/// The bytes of a string up to its quote, as [`push_string`] writes it.
-struct Unescaped<'a>(&'a [u8]);
-
-impl Iterator for Unescaped<'_> {
-    type Item = u8;
-
-    fn next(&mut self) -> Option<u8> {
-        let (byte, rest) = match self.0 {
-            [b'"', ..] | [] => return None,
-            [b'\\', b'u', _, _, high, low, rest @ ..] => {
-                let digit = |digit: u8| char::from(digit).to_digit(16).unwrap_or_default() as u8;
-                (digit(*high) << 4 | digit(*low), rest)
-            }
-            [b'\\', escaped, rest @ ..] => {
-                let byte = match escaped {
-                    b'b' => 0x8,
-                    b't' => b'\t',
-                    b'n' => b'\n',
-                    b'f' => 0xc,
-                    b'r' => b'\r',
-                    other => *other,
-                };
-                (byte, rest)
-            }
-            [byte, rest @ ..] => (*byte, rest),
-        };
-        self.0 = rest;
-        Some(byte)
     }
 }
 
