@@ -301,7 +301,7 @@ fn parse<T: DeserializeOwned>(content: &[u8]) -> Result<T, Reason> {
 }
 
 /// Writes a document as people read it: two spaces, a newline at the end.
-fn write_pretty(document: &impl Serialize, writer: &mut dyn Write) -> io::Result<()> {
+pub(super) fn write_pretty(document: &impl Serialize, writer: &mut dyn Write) -> io::Result<()> {
     json::write_json_pretty(document, writer)?;
     writer.write_all(b"\n")
 }
@@ -313,17 +313,17 @@ pub(super) fn pretty(document: &impl Serialize) -> Vec<u8> {
     content
 }
 
-/// Returns what [`write_pretty`] writes, if it is not larger than the document may be.
-pub(super) fn pretty_within(what: &str, document: &impl Serialize, limit: u64) -> Result<Vec<u8>> {
-    let mut content = Vec::new();
+/// Counts the bytes that [`write_pretty`] writes, if they are not more than the document may have.
+pub(super) fn pretty_size(what: &str, document: &impl Serialize, limit: u64) -> Result<u64> {
     let mut is_too_large = false;
-    let written =
-        write_pretty(document, &mut Bounded { writer: &mut content, left: limit, is_too_large: &mut is_too_large });
+    let mut bounded = Bounded { writer: &mut io::sink(), left: limit, is_too_large: &mut is_too_large };
+    let written = write_pretty(document, &mut bounded);
+    let size = limit - bounded.left;
     if is_too_large {
         return Err(would_be_too_large(what, limit));
     }
     written.expect("documents have string keys only");
-    Ok(content)
+    Ok(size)
 }
 
 /// Tells whether an index is the same as before: equal indexes have equal fingerprints. A copy would take as much memory again.

@@ -8,7 +8,7 @@ use std::io;
 use std::path::Path;
 
 use super::staging::{Staging, tell};
-use super::{ExportOptions, Exported, Plan, Planned, index_document};
+use super::{ExportOptions, Exported, IndexDocument, Plan, Planned};
 use crate::abandon::Section;
 use crate::fs::{Directory, FileIdentity, is_vacant, rename_new};
 use crate::layout::document::{DOCUMENT_LIMIT, INDEX_FILE};
@@ -214,7 +214,8 @@ impl<'a> Export<'a> {
         }
         let staging = Staging::create_in(parent, &self.layout, self.options)?;
         staging.write_all(self.plan.blobs.iter().map(|blob| (blob, self.options.progress)).collect())?;
-        staging.write_document(INDEX_FILE, &index_document(self.view, INDEX_FILE, DOCUMENT_LIMIT)?)?;
+        let index = IndexDocument::new(self.view, INDEX_FILE, DOCUMENT_LIMIT)?;
+        staging.write_pieces(INDEX_FILE, index.size, |writer| index.write(writer))?;
         staging.write_document(MARKER_FILE, marker().as_bytes())?;
         staging.sync_directories()?;
         Ok(staging)

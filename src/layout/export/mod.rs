@@ -11,11 +11,12 @@ mod save;
 mod staging;
 mod tar;
 
+use std::io::{self, Write};
 use std::sync::Arc;
 
 use serde::Serialize;
 
-use super::document::pretty_within;
+use super::document::{pretty_size, write_pretty};
 use super::error::Result;
 use super::garbage::Swept;
 use super::handle::Layout;
@@ -90,14 +91,28 @@ impl Planned {
     }
 }
 
-/// Returns the `index.json` of an export: that of a view may be a nested index of Docker's. It must not be larger than the
-/// limit.
-fn index_document(view: &View, what: &str, limit: u64) -> Result<Vec<u8>> {
-    let index = view.index();
-    if index.media_type.as_ref().is_none_or(|media_type| *media_type == MediaType::index()) {
-        return pretty_within(what, index, limit);
+/// The `index.json` of an export. It is written in pieces, never in memory as a whole: blanks make it many times as long as
+/// what it was read from.
+struct IndexDocument {
+    index: Arc<Index>,
+    /// How many bytes are written.
+    size: u64,
+}
+
+impl IndexDocument {
+    /// Takes the index of a view, which may be a nested one of Docker's. It must not be larger than the limit.
+    fn new(view: &View, what: &str, limit: u64) -> Result<Self> {
+        let mut index = view.shared_index();
+        if index.media_type.as_ref().is_some_and(|media_type| *media_type != MediaType::index()) {
+            index = Arc::new(Index { media_type: Some(MediaType::index()), ..Index::clone(&index) });
+        }
+        let size = pretty_size(what, &*index, limit)?;
+        Ok(Self { index, size })
     }
-    pretty_within(what, &Index { media_type: Some(MediaType::index()), ..index.clone() }, limit)
+
+    fn write(&self, writer: &mut dyn Write) -> io::Result<()> {
+        write_pretty(&*self.index, writer)
+    }
 }
 
 impl View {

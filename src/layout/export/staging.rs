@@ -180,10 +180,20 @@ impl<'a> Staging<'a> {
 
     /// Writes a document.
     pub(super) fn write_document(&self, name_in_layout: &str, content: &[u8]) -> Result<()> {
+        self.write_pieces(name_in_layout, content.len() as u64, |writer| writer.write_all(content))
+    }
+
+    /// Writes a document in pieces.
+    pub(super) fn write_pieces(
+        &self,
+        name_in_layout: &str,
+        size: u64,
+        write: impl FnOnce(&mut dyn Write) -> io::Result<()>,
+    ) -> Result<()> {
         let mut file = self.temp_file()?;
         let metrics = self.layout.metrics();
-        metrics.time(Phase::Write, || file.write_all(content)).map_err(self.failed())?;
-        metrics.count_written(content.len());
+        metrics.time(Phase::Write, || write(&mut file)).map_err(self.failed())?;
+        metrics.count_written(usize::try_from(size).unwrap_or(usize::MAX));
         self.layout.sync_file(&file)?;
         name(file, &self.path().join(name_in_layout)).map_err(self.failed())
     }

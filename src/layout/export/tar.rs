@@ -7,7 +7,7 @@ use tar::{EntryType, Header};
 
 use super::copy::copy_verified;
 use super::docker;
-use super::{ArchiveKind, ExportOptions, Exported, Plan, index_document};
+use super::{ArchiveKind, ExportOptions, Exported, IndexDocument, Plan};
 use crate::layout::document::{ARCHIVE_DOCUMENT_LIMIT, INDEX_FILE, check_size};
 use crate::layout::error::{Error, Result};
 use crate::layout::handle::{BLOBS_DIRECTORY, MARKER_FILE, marker};
@@ -42,22 +42,26 @@ pub fn export_docker_tar(view: &View, writer: impl Write, options: &ExportOption
 /// What an archive holds, before any of it is written.
 pub(super) struct Packed {
     docker_manifest: Option<Vec<u8>>,
-    index: Vec<u8>,
+    index: IndexDocument,
     pub(super) plan: Plan,
 }
 
 impl Packed {
     /// Finds out what an archive holds; what it cannot hold is an error here, and so is a document that no reader takes.
     pub(super) fn new(view: &View, kind: ArchiveKind, options: &ExportOptions<'_>) -> Result<Self> {
+        Self::within(view, kind, options, ARCHIVE_DOCUMENT_LIMIT)
+    }
+
+    fn within(view: &View, kind: ArchiveKind, options: &ExportOptions<'_>, limit: u64) -> Result<Self> {
         let (view, docker_manifest) = match kind {
             ArchiveKind::Oci => (view.clone(), None),
             ArchiveKind::Docker => docker::describe(view).map(|(view, manifest)| (view, Some(manifest)))?,
         };
         let what = |name| format!("{name} of the archive");
         if let Some(manifest) = &docker_manifest {
-            check_size(&what(docker::MANIFEST_FILE), manifest, ARCHIVE_DOCUMENT_LIMIT)?;
+            check_size(&what(docker::MANIFEST_FILE), manifest, limit)?;
         }
-        let index = index_document(&view, &what(INDEX_FILE), ARCHIVE_DOCUMENT_LIMIT)?;
+        let index = IndexDocument::new(&view, &what(INDEX_FILE), limit)?;
         Ok(Self { plan: view.plan_export(options)?, docker_manifest, index })
     }
 
@@ -80,7 +84,9 @@ impl Packed {
         if let Some(manifest) = &self.docker_manifest {
             archive.file(docker::MANIFEST_FILE, manifest)?;
         }
-        archive.file(INDEX_FILE, &self.index)?;
+        archive.begin(INDEX_FILE, self.index.size)?;
+        self.index.write(&mut archive.writer).map_err(Error::io("write", path))?;
+        archive.pad(self.index.size)?;
         archive.finish()?;
         Ok(self.plan.exported)
     }
@@ -164,6 +170,38 @@ fn pax_record(name: &str, value: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::layout::{ConfigOptions, LayerInput, LayerOptions, Layout, ManifestOptions};
+
+    #[test]
+    fn documents_of_an_archive_are_measured_as_they_are_written() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let (path, tar) = (directory.path().join("image"), directory.path().join("layer.tar"));
+        std::fs::write(&tar, [0; 1024]).expect("written");
+        let layout = Layout::init(&path).expect("made");
+        layout.stage_layer(LayerInput::open(&tar).expect("opened"), LayerOptions::default()).expect("staged");
+        layout.generate_config(ConfigOptions::default()).expect("generated");
+        let options =
+            ManifestOptions { ref_name: Some("app:v1".parse().expect("a name")), ..ManifestOptions::default() };
+        layout.generate_manifest(options).expect("generated");
+        let view = View::open(&path).expect("a view");
+        let options = ExportOptions::default();
+        let pack = |kind, limit| Packed::within(&view, kind, &options, limit);
+        let refused = |packed: Result<Packed>| packed.map(drop).expect_err("too large").to_string();
+
+        let packed = pack(ArchiveKind::Docker, 4096).expect("packed");
+        let (manifest, index) = (packed.docker_manifest.as_ref().expect("there").len() as u64, packed.index.size);
+        let mut written = Vec::new();
+        packed.index.write(&mut written).expect("written");
+        assert_eq!(written.len() as u64, index);
+        assert!(manifest < index, "{manifest}, {index}");
+        pack(ArchiveKind::Docker, index).expect("it is as large as it may be");
+        let message = refused(pack(ArchiveKind::Docker, index - 1));
+        assert_eq!(message, format!("index.json of the archive would be larger than {} bytes", index - 1));
+        let message = refused(pack(ArchiveKind::Docker, manifest - 1));
+        assert_eq!(message, format!("manifest.json of the archive would be larger than {} bytes", manifest - 1));
+        // In an archive without a manifest.json the index counts alone.
+        assert!(refused(pack(ArchiveKind::Oci, manifest - 1)).starts_with("index.json of the archive"));
+    }
 
     #[test]
     fn the_length_of_a_pax_record_counts_itself() {

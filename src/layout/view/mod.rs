@@ -192,6 +192,11 @@ impl View {
         &self.index
     }
 
+    /// Returns the index, for those that keep it.
+    pub(super) fn shared_index(&self) -> Arc<Index> {
+        Arc::clone(&self.index)
+    }
+
     /// Returns what the view is called where something is wrong with it: the path that it was made from.
     pub fn path(&self) -> &Path {
         &self.path
