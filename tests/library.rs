@@ -651,8 +651,8 @@ fn a_manifest_is_found_through_an_index_for_its_platform() {
     app.push_manifest(index.as_bytes(), options).expect("stored");
     let arm: Platform = "linux/arm64".parse().expect("a platform");
     let found = app.resolve_for("multi", Some(&arm)).expect("found");
-    assert_eq!((&found.digest, found.platform.as_ref()), (&child.digest, Some(&arm)));
-    assert_eq!(app.resolve_manifest(&child.digest).expect("found").platform, Some(arm));
+    assert_eq!((&found.digest, found.platform.as_deref()), (&child.digest, Some(&arm)));
+    assert_eq!(app.resolve_manifest(&child.digest).expect("found").platform, Some(Box::new(arm)));
     fails_with(app.resolve_for("multi", Some(&"linux/amd64".parse().expect("a platform"))), ErrorCode::ManifestUnknown);
     // Only what is at the top can be deleted.
     fails_with(app.delete_manifest(child.digest.as_str()), ErrorCode::ManifestUnknown);

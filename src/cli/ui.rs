@@ -250,7 +250,7 @@ pub(crate) fn fitted(text: String) -> String {
 }
 
 /// Returns a line with at most so many characters; the last one tells that something was cut.
-fn cut(line: &str, width: usize) -> String {
+pub(crate) fn cut(line: &str, width: usize) -> String {
     if line.chars().nth(width).is_none() {
         return line.to_owned();
     }
@@ -258,7 +258,7 @@ fn cut(line: &str, width: usize) -> String {
 }
 
 /// Returns how many characters a line of stdout has room for; `None` if it is no terminal, or one that does not say.
-fn width() -> Option<usize> {
+pub(crate) fn width() -> Option<usize> {
     let stdout = io::stdout();
     if !stdout.is_terminal() {
         return None;

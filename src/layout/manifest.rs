@@ -67,7 +67,7 @@ impl Layout {
         let content = oci::to_blob(&manifest);
         let digest = Digest::sha256_of(&content);
         let mut entry = Descriptor::new(options.media_type.clone(), digest, content.len() as u64);
-        entry.platform = platform;
+        entry.platform = platform.map(Box::new);
         self.check_document(&entry, &content)?;
         let blob = self.store_document(&lock, "the manifest", &content)?;
         let ref_name = options.ref_name.map(|name| name.as_str().to_owned());

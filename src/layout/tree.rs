@@ -4,6 +4,8 @@
 //! each document is read once and drawn once, however often it is referred to.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::iter::successors;
+use std::num::NonZeroUsize;
 
 use serde::Serialize;
 
@@ -66,7 +68,7 @@ pub struct Node {
     pub image_names: Vec<String>,
     /// What it runs on, as the descriptor says, or else the image's config.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub platform: Option<Platform>,
+    pub platform: Option<Box<Platform>>,
     /// The media type that the descriptor says.
     pub media_type: MediaType,
     /// The type of an artifact: as the descriptor or the manifest says, or else the type of its config.
@@ -206,8 +208,6 @@ struct Holdings {
     places: HashMap<Digest, usize>,
     /// Everything that is referred to.
     blobs: HashMap<Digest, Blob>,
-    /// How many documents have a digest among their parts.
-    named_by: HashMap<Digest, u64>,
     /// What is about a digest, by the referrer's digest.
     referrers: HashMap<Digest, BTreeMap<Digest, Descriptor>>,
     /// The configs of images that were read, and what they say that the image runs on.
@@ -217,15 +217,22 @@ struct Holdings {
 
 struct Visited {
     /// Kept only where no document that was read before has it among its parts.
-    entry: Option<Descriptor>,
+    entry: Option<Box<Descriptor>>,
     document: Option<Document>,
     is_unreadable: bool,
 }
 
-enum Blob {
+/// Something that is referred to.
+struct Blob {
+    found: Found,
+    /// How many documents have it among their parts.
+    named_by: u32,
+}
+
+enum Found {
     OfSize(u64),
     Missing,
-    Unreadable(String),
+    Unreadable(Box<str>),
 }
 
 impl Holdings {
@@ -235,7 +242,6 @@ impl Holdings {
             visited: Vec::new(),
             places: HashMap::new(),
             blobs: HashMap::new(),
-            named_by: HashMap::new(),
             referrers: HashMap::new(),
             configs: HashMap::new(),
             unreferenced: None,
@@ -252,7 +258,7 @@ impl Holdings {
 
     /// Tells whether everything was found and could be read.
     fn is_whole(&self) -> bool {
-        self.blobs.values().all(|blob| matches!(blob, Blob::OfSize(_)))
+        self.blobs.values().all(|blob| matches!(blob.found, Found::OfSize(_)))
     }
 
     fn note(&mut self, layout: &Layout, visit: Visit<'_>) {
@@ -269,7 +275,7 @@ impl Holdings {
             Ok(document) => (document, false),
             Err(Error::MissingBlob { .. }) => (None, false),
             Err(error) => {
-                self.blobs.insert(entry.digest.clone(), Blob::Unreadable(reason(&error)));
+                self.look_at(layout, &entry.digest).found = Found::Unreadable(reason(&error).into());
                 (None, true)
             }
         };
@@ -286,40 +292,47 @@ impl Holdings {
             }
         }
         self.places.insert(entry.digest.clone(), self.visited.len());
-        let entry = (!self.named_by.contains_key(&entry.digest)).then(|| entry.into_owned());
+        let entry = (!self.is_named(&entry.digest)).then(|| Box::new(entry.into_owned()));
         self.visited.push(Visited { entry, document, is_unreadable });
     }
 
     fn note_parts<'a>(&mut self, layout: &Layout, parts: impl IntoIterator<Item = &'a Descriptor>) {
         let parts: HashSet<_> = parts.into_iter().map(|part| &part.digest).collect();
         for part in parts {
-            *self.named_by.entry(part.clone()).or_default() += 1;
-            self.look_at(layout, part);
+            self.look_at(layout, part).named_by += 1;
         }
     }
 
-    fn look_at(&mut self, layout: &Layout, digest: &Digest) {
-        if self.blobs.contains_key(digest) {
-            return;
-        }
-        let blob = match layout.open_blob(digest, "") {
-            Ok((_, size)) => Blob::OfSize(size),
-            Err(Error::MissingBlob { .. }) => Blob::Missing,
-            Err(error) => Blob::Unreadable(reason(&error)),
-        };
-        self.blobs.insert(digest.clone(), blob);
+    fn look_at(&mut self, layout: &Layout, digest: &Digest) -> &mut Blob {
+        self.blobs.entry(digest.clone()).or_insert_with(|| {
+            let found = match layout.open_blob(digest, "") {
+                Ok((_, size)) => Found::OfSize(size),
+                Err(Error::MissingBlob { .. }) => Found::Missing,
+                Err(error) => Found::Unreadable(reason(&error).into()),
+            };
+            Blob { found, named_by: 0 }
+        })
+    }
+
+    fn found(&self, digest: &Digest) -> Option<&Found> {
+        self.blobs.get(digest).map(|blob| &blob.found)
+    }
+
+    /// Returns whether a document has a digest among its parts.
+    fn is_named(&self, digest: &Digest) -> bool {
+        self.blobs.get(digest).is_some_and(|blob| blob.named_by > 0)
     }
 
     /// Reads the config of an image: most programs say only there what it runs on.
     fn read_config(&mut self, layout: &Layout, digest: &Digest) {
-        if self.configs.contains_key(digest) || !matches!(self.blobs.get(digest), Some(Blob::OfSize(_))) {
+        if self.configs.contains_key(digest) || !matches!(self.found(digest), Some(Found::OfSize(_))) {
             return;
         }
         let platform = match layout.read_document_blob(digest, "") {
             // Artifacts of some programs have an image's config type and nothing of an image.
             Ok(content) => from_json(&content).ok().and_then(|config: ImageConfig| config.platform()),
             Err(error) => {
-                self.blobs.insert(digest.clone(), Blob::Unreadable(reason(&error)));
+                self.look_at(layout, digest).found = Found::Unreadable(reason(&error).into());
                 None
             }
         };
@@ -346,8 +359,8 @@ impl Holdings {
     /// Returns the subject of a digest, and whether it has a place in the tree.
     fn subject(&self, digest: &Digest) -> Option<(&Digest, bool)> {
         let subject = &self.document(digest)?.subject()?.digest;
-        let is_there = !matches!(self.blobs.get(subject), None | Some(Blob::Missing));
-        Some((subject, is_there || self.named_by.contains_key(subject)))
+        let is_there = !matches!(self.found(subject), None | Some(Found::Missing));
+        Some((subject, is_there || self.is_named(subject)))
     }
 
     /// Tells whether a digest is drawn among the referrers of its subject.
@@ -387,10 +400,10 @@ impl<'a> Drawing<'a> {
             Self { holdings, tree, drawn: HashMap::new(), continued: Vec::new(), missing: HashSet::new() };
         drawing.draw_entries();
         // What only a subject leads to.
-        for entry in holdings.visited.iter().filter_map(|visited| visited.entry.as_ref()) {
+        for entry in holdings.visited.iter().filter_map(|visited| visited.entry.as_deref()) {
             let digest = &entry.digest;
-            let is_there = !matches!(holdings.blobs.get(digest), None | Some(Blob::Missing));
-            if is_there && !holdings.named_by.contains_key(digest) && !holdings.is_referrer(digest) {
+            let is_there = !matches!(holdings.found(digest), None | Some(Found::Missing));
+            if is_there && !holdings.is_named(digest) && !holdings.is_referrer(digest) {
                 drawing.draw_root(entry, NodeKind::Blob);
             }
         }
@@ -400,24 +413,28 @@ impl<'a> Drawing<'a> {
 
     /// Draws what `index.json` lists: entries of one digest as one node, without the referrers that have no name.
     fn draw_entries(&mut self) {
-        let mut entries: Vec<&'a Digest> = Vec::new();
-        let mut by_digest: HashMap<&'a Digest, Vec<&'a Descriptor>> = HashMap::new();
-        for entry in &self.holdings.index.manifests {
-            let same = by_digest.entry(&entry.digest).or_default();
-            if same.is_empty() {
-                entries.push(&entry.digest);
+        let entries = &self.holdings.index.manifests;
+        // The first entry of each digest, and for each entry the next of the same digest.
+        let (mut firsts, mut next) = (Vec::new(), vec![None; entries.len()]);
+        let mut last: HashMap<&'a Digest, usize> = HashMap::new();
+        for (at, entry) in entries.iter().enumerate() {
+            match last.insert(&entry.digest, at) {
+                Some(before) => next[before] = NonZeroUsize::new(at),
+                None => firsts.push(at),
             }
-            same.push(entry);
         }
-        for digest in entries {
-            let same = &by_digest[digest];
-            let ref_names = distinct(same.iter().filter_map(|entry| entry.ref_name()));
-            let image_names = distinct(same.iter().filter_map(|entry| entry.image_name()));
+        drop(last);
+        for first in firsts {
+            let places = successors(Some(first), |at| next[*at].map(NonZeroUsize::get));
+            let same = || places.clone().map(|at| &entries[at]);
+            let digest = &entries[first].digest;
+            let ref_names = distinct(same().filter_map(|entry| entry.ref_name()));
+            let image_names = distinct(same().filter_map(|entry| entry.image_name()));
             if ref_names.is_empty() && image_names.is_empty() && self.holdings.is_referrer(digest) {
                 continue;
             }
-            let root = self.draw_root(same[0], NodeKind::Blob);
-            let platform = same.iter().find_map(|entry| entry.said_platform().cloned());
+            let root = self.draw_root(&entries[first], NodeKind::Blob);
+            let platform = same().find_map(|entry| entry.said_platform().cloned().map(Box::new));
             let root = &mut self.tree.roots[root];
             root.ref_names = ref_names;
             root.image_names = image_names;
@@ -457,14 +474,14 @@ impl<'a> Drawing<'a> {
             kind,
             ref_names: Vec::new(),
             image_names: Vec::new(),
-            platform: descriptor.said_platform().cloned(),
+            platform: descriptor.said_platform().cloned().map(Box::new),
             media_type: descriptor.media_type.clone(),
             artifact_type: descriptor.artifact_type.clone(),
             digest: digest.clone(),
             size: descriptor.size,
             state: self.state(descriptor),
             is_attestation: descriptor.is_attestation(),
-            shared_by: holdings.named_by.get(digest).copied().filter(|documents| *documents > 1),
+            shared_by: holdings.blobs.get(digest).map(|blob| blob.named_by.into()).filter(|documents| *documents > 1),
             missing_subject: None,
             drawn: Drawn::Here,
             children: Vec::new(),
@@ -530,7 +547,7 @@ impl<'a> Drawing<'a> {
                 let config = &manifest.config.media_type;
                 let config_is_type = !config.is_image_config() && !config.is_empty();
                 if node.platform.is_none() && manifest.is_image(descriptor) {
-                    node.platform = self.holdings.configs.get(&manifest.config.digest).cloned().flatten();
+                    node.platform = self.holdings.configs.get(&manifest.config.digest).cloned().flatten().map(Box::new);
                 }
                 let by_config = || config_is_type.then(|| config.as_str().to_owned());
                 manifest.artifact_type.clone().or_else(by_config)
@@ -543,12 +560,12 @@ impl<'a> Drawing<'a> {
         let may_be_elsewhere = descriptor.urls.as_ref().is_some_and(|urls| !urls.is_empty())
             || descriptor.data.is_some()
             || descriptor.media_type.is_non_distributable();
-        match self.holdings.blobs.get(&descriptor.digest) {
-            Some(Blob::OfSize(size)) if *size == descriptor.size => NodeState::Present,
-            Some(Blob::OfSize(size)) => NodeState::WrongSize { actual_size: *size },
-            Some(Blob::Unreadable(reason)) => NodeState::Unreadable { reason: reason.clone() },
-            Some(Blob::Missing) | None if may_be_elsewhere => NodeState::Elsewhere,
-            Some(Blob::Missing) | None => {
+        match self.holdings.found(&descriptor.digest) {
+            Some(Found::OfSize(size)) if *size == descriptor.size => NodeState::Present,
+            Some(Found::OfSize(size)) => NodeState::WrongSize { actual_size: *size },
+            Some(Found::Unreadable(reason)) => NodeState::Unreadable { reason: reason.to_string() },
+            Some(Found::Missing) | None if may_be_elsewhere => NodeState::Elsewhere,
+            Some(Found::Missing) | None => {
                 self.missing.insert(&descriptor.digest);
                 NodeState::Missing
             }
@@ -558,12 +575,11 @@ impl<'a> Drawing<'a> {
     /// Adds up the blobs.
     fn count(&mut self) {
         let totals = &mut self.tree.totals;
-        for (digest, blob) in &self.holdings.blobs {
-            let Blob::OfSize(size) = blob else { continue };
-            let documents = self.holdings.named_by.get(digest).copied().unwrap_or_default();
+        for blob in self.holdings.blobs.values() {
+            let Found::OfSize(size) = &blob.found else { continue };
             totals.blobs += 1;
             totals.bytes = totals.bytes.saturating_add(*size);
-            let shared = size.saturating_mul(documents.saturating_sub(1));
+            let shared = size.saturating_mul(blob.named_by.saturating_sub(1).into());
             totals.shared_bytes = totals.shared_bytes.saturating_add(shared);
         }
         totals.missing = self.missing.len() as u64;
@@ -573,7 +589,9 @@ impl<'a> Drawing<'a> {
 /// Returns names, each once.
 fn distinct<'a>(names: impl Iterator<Item = &'a str>) -> Vec<String> {
     let mut seen = HashSet::new();
-    names.filter(|name| seen.insert(*name)).map(str::to_owned).collect()
+    let mut distinct: Vec<String> = names.filter(|name| seen.insert(*name)).map(str::to_owned).collect();
+    distinct.shrink_to_fit();
+    distinct
 }
 
 /// Tells whether a descriptor leads to an image, not to an artifact.

@@ -233,16 +233,18 @@ pub(super) enum Reach {
 pub(super) struct Walk<'a, 'b> {
     documents: &'a dyn Documents,
     reach: Reach,
-    queue: VecDeque<Step<'b>>,
+    /// What it begins with. A large index has many entries: only where they are is noted.
+    roots: VecDeque<&'b Descriptor>,
+    /// What documents lead to.
+    queue: VecDeque<Step>,
     /// What was noted. Content that is said to be two things is read as both.
     seen: HashSet<(Digest, Role)>,
 }
 
 /// What a walk will come to.
-struct Step<'b> {
-    /// Copied from documents only: the walk of a large index begins with many.
-    entry: Cow<'b, Descriptor>,
-    referrer: Option<Digest>,
+struct Step {
+    entry: Descriptor,
+    referrer: Digest,
 }
 
 /// What a walk came to.
@@ -281,13 +283,13 @@ impl Visit<'_> {
 impl<'b> Walk<'_, 'b> {
     fn note(&mut self, entry: &Descriptor, referrer: &Digest) {
         if self.is_new(entry) {
-            self.queue.push_back(Step { entry: Cow::Owned(entry.clone()), referrer: Some(referrer.clone()) });
+            self.queue.push_back(Step { entry: entry.clone(), referrer: referrer.clone() });
         }
     }
 
     fn note_root(&mut self, entry: &'b Descriptor) {
         if self.is_new(entry) {
-            self.queue.push_back(Step { entry: Cow::Borrowed(entry), referrer: None });
+            self.roots.push_back(entry);
         }
     }
 
@@ -313,7 +315,10 @@ impl<'b> Iterator for Walk<'_, 'b> {
     type Item = Visit<'b>;
 
     fn next(&mut self) -> Option<Visit<'b>> {
-        let Step { entry, referrer } = self.queue.pop_front()?;
+        let (entry, referrer) = match self.roots.pop_front() {
+            Some(entry) => (Cow::Borrowed(entry), None),
+            None => self.queue.pop_front().map(|Step { entry, referrer }| (Cow::Owned(entry), Some(referrer)))?,
+        };
         let document = if self.reach == Reach::Indexes && entry.media_type.is_manifest() {
             Ok(None)
         } else {
@@ -332,7 +337,7 @@ pub(super) fn walk<'a, 'b>(
     from: impl IntoIterator<Item = &'b Descriptor>,
     reach: Reach,
 ) -> Walk<'a, 'b> {
-    let mut walk = Walk { documents, reach, queue: VecDeque::new(), seen: HashSet::new() };
+    let mut walk = Walk { documents, reach, roots: VecDeque::new(), queue: VecDeque::new(), seen: HashSet::new() };
     from.into_iter().for_each(|entry| walk.note_root(entry));
     walk
 }

@@ -33,8 +33,8 @@ pub struct Descriptor {
     pub data: Option<String>,
     /// The type of an artifact when the content is its manifest.
     pub artifact_type: Option<String>,
-    /// What an image runs on, in an index.
-    pub platform: Option<Platform>,
+    /// What an image runs on, in an index. Boxed, because an index may have many descriptors without one.
+    pub platform: Option<Box<Platform>>,
     /// Fields that this program does not know.
     pub extra: UnknownFields,
 }
@@ -81,7 +81,7 @@ impl Descriptor {
 
     /// Returns the platform if it is said: an empty operating system or architecture says nothing.
     pub fn said_platform(&self) -> Option<&Platform> {
-        self.platform.as_ref().filter(|platform| platform.is_said())
+        self.platform.as_deref().filter(|platform| platform.is_said())
     }
 
     /// Tells whether this is an image index or Docker's manifest list.

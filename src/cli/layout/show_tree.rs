@@ -6,7 +6,7 @@ use indicatif::HumanBytes;
 use regshape::layout::{Drawn, Node, NodeKind, NodeState, Tree};
 use serde::Serialize;
 
-use crate::cli::ui::{Screen, fitted, printable};
+use crate::cli::ui::{Screen, cut, printable, width};
 
 /// Columns are at most so wide. What is longer pushes the rest of its own line aside, not that of every other.
 const COLUMN: usize = 60;
@@ -49,6 +49,32 @@ impl Drawing {
         text
     }
 
+    /// Adds the lines of the tree, in columns. There may be a million of them: each is made twice, to be measured and to be
+    /// added, and none is kept.
+    fn table(&self, text: &mut String) {
+        let (mut names, mut sizes, mut marks) = (0, 0, 0);
+        draw(&self.tree.roots, &[], "", &mut |line| {
+            for (width, column) in [(&mut names, &line.name), (&mut sizes, &line.size), (&mut marks, &line.marks)] {
+                let length = column.chars().count();
+                *width = if length <= COLUMN { length.max(*width) } else { *width };
+            }
+        });
+        let width = width();
+        draw(&self.tree.roots, &[], "", &mut |Line { name, size, marks: said, digest }| {
+            let start = text.len();
+            let _ = write!(text, "\n{name:<names$}  {size:>sizes$}  ");
+            if marks > 0 || !said.is_empty() {
+                let _ = write!(text, "{said:<marks$}  ");
+            }
+            text.push_str(digest);
+            if let Some(width) = width {
+                let line = cut(&text[start + 1..], width);
+                text.truncate(start + 1);
+                text.push_str(&line);
+            }
+        });
+    }
+
     fn unreferenced(&self) -> Option<String> {
         match self.tree.unreferenced {
             None => Some("Not everything could be read: whether blobs are not referenced is not known".to_owned()),
@@ -68,9 +94,10 @@ impl Screen for Drawing {
         let mut text = if self.tree.roots.is_empty() {
             format!("The layout at {path} holds no images.")
         } else {
-            let mut lines = Vec::new();
-            draw(&self.tree.roots, &[], "", &mut lines);
-            format!("{path}{}\n\n{}", fitted(table(&lines)), self.totals())
+            let mut text = path.to_string();
+            self.table(&mut text);
+            let _ = write!(text, "\n\n{}", self.totals());
+            text
         };
         if let Some(unreferenced) = self.unreferenced() {
             let _ = write!(text, "\n{unreferenced}");
@@ -79,19 +106,21 @@ impl Screen for Drawing {
     }
 }
 
-/// Adds the lines of some nodes, which are followed by referrers, under a line that began with an indent.
-fn draw<'a>(nodes: &'a [Node], referrers: &'a [Node], indent: &str, lines: &mut Vec<Line<'a>>) {
+/// Calls back with the lines of some nodes, which are followed by referrers, under a line that began with an indent.
+fn draw(nodes: &[Node], referrers: &[Node], indent: &str, each: &mut dyn FnMut(Line<'_>)) {
     let all = nodes.iter().map(|node| (node, false)).chain(referrers.iter().map(|node| (node, true)));
     let count = nodes.len() + referrers.len();
     for (at, (node, is_referrer)) in all.enumerate() {
         let (branch, below) = if at + 1 == count { ("└── ", "    ") } else { ("├── ", "│   ") };
-        lines.push(Line {
+        each(Line {
             name: format!("{indent}{branch}{}", name(node, is_referrer)),
             size: HumanBytes(node.size).to_string(),
             marks: marks(node).join(", "),
             digest: node.digest.as_str(),
         });
-        draw(&node.children, &node.referrers, &format!("{indent}{below}"), lines);
+        if !node.children.is_empty() || !node.referrers.is_empty() {
+            draw(&node.children, &node.referrers, &format!("{indent}{below}"), each);
+        }
     }
 }
 
@@ -148,25 +177,6 @@ fn marks(node: &Node) -> Vec<String> {
         _ => {}
     }
     marks
-}
-
-/// Puts lines under each other, in columns.
-fn table(lines: &[Line<'_>]) -> String {
-    let width = |column: fn(&Line<'_>) -> usize| {
-        lines.iter().map(column).filter(|width| *width <= COLUMN).max().unwrap_or_default()
-    };
-    let names = width(|line| line.name.chars().count());
-    let sizes = width(|line| line.size.chars().count());
-    let marks = width(|line| line.marks.chars().count());
-    let mut text = String::new();
-    for line in lines {
-        let _ = write!(text, "\n{:<names$}  {:>sizes$}  ", line.name, line.size);
-        if marks > 0 || !line.marks.is_empty() {
-            let _ = write!(text, "{:<marks$}  ", line.marks);
-        }
-        text.push_str(line.digest);
-    }
-    text
 }
 
 fn counted(number: u64, noun: &str) -> String {

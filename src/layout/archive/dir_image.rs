@@ -38,7 +38,7 @@ impl View {
         let view = view.rewritten(&mut ToOci(view.clone()))?;
         let mut index = view.index().clone();
         for entry in index.manifests.iter_mut().filter(|entry| !entry.is_index()) {
-            entry.platform = platform_of(&view, entry);
+            entry.platform = platform_of(&view, entry).map(Box::new);
         }
         Ok(view.with_index(index))
     }

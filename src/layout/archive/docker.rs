@@ -229,7 +229,7 @@ impl<'a> Saved<'a> {
         let manifest = oci::to_blob(&manifest);
         let digest = Digest::sha256_of(&manifest);
         let mut entry = Descriptor::new(MediaType::manifest(), digest.clone(), manifest.len() as u64);
-        entry.platform = platform.clone();
+        entry.platform = platform.clone().map(Box::new);
         blobs.insert(digest, Content::in_memory(manifest));
         blobs.insert(config.digest.clone(), config.content.clone());
         Ok(entry)

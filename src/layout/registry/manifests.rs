@@ -130,7 +130,7 @@ impl Repository {
             Some(Document::Manifest(manifest)) => (&manifest.artifact_type, &manifest.annotations, Vec::new()),
             Some(Document::Index(index)) => {
                 // Attestations run on nothing.
-                let platforms = index.manifests.iter().filter_map(|child| child.platform.clone());
+                let platforms = index.manifests.iter().filter_map(|child| child.platform.as_deref().cloned());
                 let platforms = platforms.filter(Platform::is_known);
                 (&index.artifact_type, &index.annotations, platforms.collect())
             }
@@ -191,7 +191,7 @@ impl Repository {
         self.layout.check_parts(document.as_ref())?;
         let blob = self.layout.store_document_of(&lock, "the manifest", content, algorithm)?;
         let mut descriptor = Descriptor::new(media_type, blob.digest.clone(), blob.size);
-        descriptor.platform = platform_of_image(&self.layout, &descriptor, content);
+        descriptor.platform = platform_of_image(&self.layout, &descriptor, content).map(Box::new);
         let before = fingerprint(&index);
         match tags.as_slice() {
             [] => self.put_untagged(&mut index, &descriptor),

@@ -60,10 +60,14 @@ impl View {
         let mut blobs = ReachedBlobs::default();
         let mut followed: HashSet<(Digest, Role)> = HashSet::new();
         let index: Arc<str> = INDEX_FILE.into();
-        let entry = |descriptor| (Cow::Borrowed(descriptor), Arc::clone(&index), true);
-        let mut stack: Vec<(Cow<'_, Descriptor>, Arc<str>, bool)> =
-            self.index.manifests.iter().rev().map(entry).collect();
-        while let Some((descriptor, referrer, is_entry)) = stack.pop() {
+        let mut entries = self.index.manifests.iter();
+        // What is left of the documents under an entry. Of a large index nothing is copied.
+        let mut stack: Vec<(Cow<'_, Descriptor>, Arc<str>, bool)> = Vec::new();
+        let mut next = |stack: &mut Vec<_>| {
+            let entry = |descriptor| (Cow::Borrowed(descriptor), Arc::clone(&index), true);
+            stack.pop().or_else(|| entries.next().map(entry))
+        };
+        while let Some((descriptor, referrer, is_entry)) = next(&mut stack) {
             let missing = if is_entry { missing.of_listed(&referrer) } else { missing };
             let role = Role::of_part(&descriptor, is_entry);
             if blobs.note(self, &descriptor, &referrer, missing)?
@@ -77,7 +81,7 @@ impl View {
                 stack.extend(parts.map(|part| (Cow::Owned(part.clone()), Arc::clone(&digest), are_entries)));
             }
         }
-        blobs.finish()
+        blobs.finish(self)
     }
 
     /// Names a manifest that an index lists and that is not there by the platform that it is for.
@@ -118,13 +122,14 @@ struct ReachedBlobs {
     reached: Vec<Reached>,
     /// Where a digest is in `reached`, and the size of the blob if it is there.
     places: HashMap<Digest, (usize, Option<u64>)>,
-    /// Descriptors whose blob must be there and is not; a later descriptor may carry it.
-    missed: Vec<(usize, Error)>,
+    /// Where digests are in `reached` whose blobs must be there and are not, and what refers to them. A later descriptor may
+    /// carry such a blob.
+    missed: Vec<(usize, Arc<str>)>,
 }
 
 impl ReachedBlobs {
     /// Notes a descriptor, and returns whether its blob is there.
-    fn note(&mut self, view: &View, descriptor: &Descriptor, referrer: &str, missing: Missing) -> Result<bool> {
+    fn note(&mut self, view: &View, descriptor: &Descriptor, referrer: &Arc<str>, missing: Missing) -> Result<bool> {
         let digest = &descriptor.digest;
         let known = self.places.get(digest).copied();
         let size = match known {
@@ -149,7 +154,7 @@ impl ReachedBlobs {
             self.places.insert(digest.clone(), (place, size));
         }
         if size.is_none() && missing.is_an_error_for(descriptor) {
-            self.missed.push((place, view.missing(digest, referrer)));
+            self.missed.push((place, Arc::clone(referrer)));
         }
         Ok(size.is_some())
     }
@@ -159,10 +164,10 @@ impl ReachedBlobs {
     /// # Errors
     ///
     /// The first [`Error::MissingBlob`].
-    fn finish(self) -> Result<Vec<Reached>> {
+    fn finish(self, view: &View) -> Result<Vec<Reached>> {
         let Self { reached, missed, .. } = self;
         match missed.into_iter().find(|(place, _)| !reached[*place].is_there) {
-            Some((_, error)) => Err(error),
+            Some((place, referrer)) => Err(view.missing(&reached[place].descriptor.digest, &referrer)),
             None => Ok(reached),
         }
     }

@@ -22,7 +22,7 @@ impl View {
             let mut manifests = view.index.manifests.clone();
             for entry in &mut manifests {
                 if entry.media_type.is_manifest() {
-                    entry.platform = platform_of(&view, entry).or_else(|| entry.platform.take());
+                    entry.platform = platform_of(&view, entry).map(Box::new).or_else(|| entry.platform.take());
                 }
                 entry.unname();
             }
