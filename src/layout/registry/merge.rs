@@ -1,5 +1,6 @@
 //! Adding the entries of one index to another.
 
+use std::cell::OnceCell;
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use super::{Error, Repository, Result};
@@ -8,10 +9,63 @@ use crate::oci::{Descriptor, Digest, IMAGE_NAME, Index, NameKey, NameKind};
 /// The entries of an index, by what they are called.
 #[derive(Default)]
 struct Bearers<'a> {
-    by_ref_name: HashMap<&'a str, Vec<usize>>,
-    by_image_name: HashMap<NameKey<'a>, Vec<usize>>,
+    by_ref_name: HashMap<&'a str, Bearing<'a>>,
+    by_image_name: HashMap<NameKey<'a>, Bearing<'a>>,
     /// Those whose ref name is a whole name.
-    by_whole_ref_name: HashMap<NameKey<'a>, Vec<usize>>,
+    by_whole_ref_name: HashMap<NameKey<'a>, Bearing<'a>>,
+}
+
+/// The entries that have one name.
+#[derive(Default)]
+struct Bearing<'a> {
+    places: Vec<usize>,
+    /// The first entry of each manifest and image name, if there are many.
+    firsts: OnceCell<Box<Firsts<'a>>>,
+}
+
+type Firsts<'a> = HashMap<(&'a Digest, ImageName<'a>), usize>;
+
+/// The image name that an entry of a manifest has.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+enum ImageName<'a> {
+    Is(NameKey<'a>),
+    Any,
+    None,
+}
+
+impl ImageName<'_> {
+    fn fits(self, own: Option<NameKey<'_>>) -> bool {
+        match self {
+            Self::Is(name) => own == Some(name),
+            Self::Any => own.is_some(),
+            Self::None => own.is_none(),
+        }
+    }
+}
+
+impl<'a> Bearing<'a> {
+    /// So many entries are looked through one by one.
+    const FEW: usize = 8;
+
+    /// Returns the first entry of a manifest that has such an image name.
+    fn first(&self, entries: &'a [Descriptor], digest: &'a Digest, image_name: ImageName<'a>) -> Option<usize> {
+        let own = |at: usize| entries[at].image_name().map(NameKey::of);
+        if self.places.len() <= Self::FEW {
+            let fits = |at: &usize| entries[*at].digest == *digest && image_name.fits(own(*at));
+            return self.places.iter().copied().find(fits);
+        }
+        let firsts = self.firsts.get_or_init(|| {
+            let mut firsts = Firsts::new();
+            for at in self.places.iter().copied() {
+                let kinds = own(at).map_or([ImageName::None; 2], |name| [ImageName::Is(name), ImageName::Any]);
+                for kind in kinds {
+                    firsts.entry((&entries[at].digest, kind)).or_insert(at);
+                }
+            }
+            Box::new(firsts)
+        });
+        firsts.get(&(digest, image_name)).copied()
+    }
 }
 
 /// A name that an entry is to have.
@@ -22,20 +76,26 @@ impl<'a> Bearers<'a> {
         let mut bearers = Self::default();
         for (at, entry) in entries.iter().enumerate() {
             if let Some(name) = entry.ref_name() {
-                bearers.by_ref_name.entry(name).or_default().push(at);
+                bearers.by_ref_name.entry(name).or_default().places.push(at);
                 if let key @ NameKey::Whole(_) = NameKey::of(name) {
-                    bearers.by_whole_ref_name.entry(key).or_default().push(at);
+                    bearers.by_whole_ref_name.entry(key).or_default().places.push(at);
                 }
             }
             if let Some(name) = entry.image_name() {
-                bearers.by_image_name.entry(NameKey::of(name)).or_default().push(at);
+                bearers.by_image_name.entry(NameKey::of(name)).or_default().places.push(at);
             }
         }
         bearers
     }
 
     /// Returns the entries that have a name: as that kind of name, or, if it is a whole one, as the other.
-    fn bearing(&self, (kind, name): Name<'_>) -> Vec<(usize, NameKind)> {
+    fn bearing(&self, name: Name<'_>) -> Vec<(usize, NameKind)> {
+        let [of_ref, of_image] = self.lists(name).map(|list| list.into_iter().flat_map(|list| &list.places));
+        of_ref.map(|at| (*at, NameKind::RefName)).chain(of_image.map(|at| (*at, NameKind::ImageName))).collect()
+    }
+
+    /// Returns the entries that have a name as their ref name, and those that have it as their image name.
+    fn lists<'s>(&'s self, (kind, name): Name<'s>) -> [Option<&'s Bearing<'a>>; 2] {
         let key = NameKey::of(name);
         let is_whole = matches!(key, NameKey::Whole(_));
         let of_image = self.by_image_name.get(&key).filter(|_| kind == NameKind::ImageName || is_whole);
@@ -43,22 +103,17 @@ impl<'a> Bearers<'a> {
             NameKind::RefName => self.by_ref_name.get(name),
             NameKind::ImageName => self.by_whole_ref_name.get(&key),
         };
-        let of_ref = of_ref.into_iter().flatten().map(|at| (*at, NameKind::RefName));
-        of_ref.chain(of_image.into_iter().flatten().map(|at| (*at, NameKind::ImageName))).collect()
+        [of_ref, of_image]
     }
 
     /// Returns the entry of the same manifest that has the names of an entry, or could have them besides its own.
-    fn covering(&self, entries: &[Descriptor], entry: &Descriptor) -> Option<usize> {
-        let image_name = entry.image_name().map(NameKey::of);
-        let fits = |at: usize| {
-            let own = entries[at].image_name().map(NameKey::of);
-            entries[at].digest == entry.digest && (image_name.is_none() || own.is_none() || own == image_name)
-        };
-        let name = names(entry).next()?;
-        let mut found: Vec<usize> = self.bearing(name).into_iter().map(|(at, _)| at).filter(|at| fits(*at)).collect();
+    fn covering(&self, entries: &'a [Descriptor], entry: &'a Descriptor) -> Option<usize> {
+        let lists = self.lists(names(entry).next()?);
+        let named = entry.image_name().map_or(ImageName::Any, |name| ImageName::Is(NameKey::of(name)));
         // One that has the image name already comes first.
-        found.sort_by_key(|at| entries[*at].image_name().is_none());
-        found.first().copied()
+        [named, ImageName::None].into_iter().find_map(|image_name| {
+            lists.iter().flatten().find_map(|list| list.first(entries, &entry.digest, image_name))
+        })
     }
 }
 
@@ -183,5 +238,61 @@ impl Repository {
             }
         }
         Ok(losses)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::layout::Layout;
+    use crate::oci::{MediaType, REF_NAME};
+
+    fn entry(content: usize, ref_name: &str, image_name: Option<&str>) -> Descriptor {
+        let mut entry = Descriptor::new(MediaType::manifest(), Digest::sha256_of(&content.to_le_bytes()), 8);
+        entry.set_name(REF_NAME, Some(ref_name.to_owned()));
+        entry.set_name(IMAGE_NAME, image_name.map(str::to_owned));
+        entry
+    }
+
+    #[test]
+    fn an_entry_is_found_among_few_and_among_many_of_its_name() {
+        let whole = |n: usize| format!("docker.io/library/app{n}:v1");
+        for count in [4, 4 * Bearing::FEW] {
+            let mut entries = vec![entry(0, "v1", None)];
+            entries.extend((0..count).map(|n| entry(n, "v1", Some(&whole(n / 2)))));
+            entries.extend((0..count).map(|n| entry(n, "v1", None)));
+            for (wanted, place) in [
+                (entry(1, "v1", Some(&whole(0))), Some(2)),
+                // As Docker spells it otherwise.
+                (entry(1, "v1", Some("app0:v1")), Some(2)),
+                // Any image name comes before none, if none is asked for.
+                (entry(0, "v1", None), Some(1)),
+                (entry(3, "v1", None), Some(4)),
+                // The name can be added where there is none.
+                (entry(0, "v1", Some("app9:v1")), Some(0)),
+                (entry(3, "v1", Some("app9:v1")), Some(count + 4)),
+                (entry(3, "app1:v1", None), Some(4)),
+                (entry(3, "v2", None), None),
+                (entry(count, "v1", None), None),
+            ] {
+                let wanted = [wanted];
+                let entries: Vec<Descriptor> = entries.iter().chain(&wanted).cloned().collect();
+                let (before, wanted) = entries.split_at(entries.len() - 1);
+                assert_eq!(Bearers::of(before).covering(before, &wanted[0]), place, "{count}: {:?}", wanted[0]);
+            }
+        }
+    }
+
+    #[test]
+    fn many_entries_of_one_name_are_added_in_time_proportional_to_their_number() {
+        // Comparing each with each would take half a minute.
+        const COUNT: usize = 30_000;
+        let directory = tempfile::tempdir().expect("a directory");
+        let repository = Repository::of_layout(Layout::init(directory.path().join("image")).expect("made"));
+        let all = |range: std::ops::Range<usize>| range.map(|n| entry(n, "v1", None)).collect::<Vec<_>>();
+        let mut index = Index { manifests: all(0..COUNT), ..Index::empty() };
+        repository.add_entries(&mut index, &all(1..COUNT + 1), true).expect("added");
+        assert_eq!(index.manifests.len(), COUNT + 1);
+        assert_eq!(index.manifests.iter().filter(|entry| entry.ref_name().is_some()).count(), COUNT);
     }
 }

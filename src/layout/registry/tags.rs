@@ -1,6 +1,6 @@
 //! Tags: listing, adding, moving and deleting them.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use super::names::Called;
 use super::resolve::Meant;
@@ -189,20 +189,21 @@ impl Repository {
         let wanted: HashSet<&str> = tags.iter().copied().collect();
         let mut placed = HashSet::new();
         let mut lost = Vec::new();
-        let mut renewed: Vec<Descriptor> = Vec::new();
+        let mut renewed: HashMap<&str, Descriptor> = HashMap::new();
         index.manifests.retain_mut(|entry| {
             let tag = self.names.of(entry).and_then(Called::tag).and_then(|tag| wanted.get(tag).copied());
             let Some(tag) = tag else { return true };
             let is_first = placed.insert(tag);
             // Several of one manifest may differ in their image names.
-            let is_another = entry.image_name().is_some() && renewed.iter().all(|new| !new.is_called_like(entry));
+            let is_another =
+                entry.image_name().is_some() && renewed.get(tag).is_none_or(|new| !new.is_called_like(entry));
             let is_kept = is_first || entry.digest == descriptor.digest && is_another;
             if entry.digest != descriptor.digest {
                 lost.push(entry.clone());
             }
             if is_first {
                 *entry = self.renewed(entry, descriptor, tag);
-                renewed.push(entry.clone());
+                renewed.insert(tag, entry.clone());
             }
             is_kept
         });
