@@ -6,6 +6,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
 use super::fields::document_fields;
+use super::manifest::says_artifact;
 use super::{Digest, MediaType, Platform, UnknownFields};
 
 /// Annotations: keys and values that people attach to descriptors, manifests and indexes.
@@ -99,6 +100,11 @@ impl Descriptor {
     pub fn is_attestation(&self) -> bool {
         let reference_type = self.annotations.as_ref().and_then(|annotations| annotations.get(REFERENCE_TYPE));
         reference_type.is_some_and(|is| is == ATTESTATION)
+    }
+
+    /// Returns whether an entry of an index says that it is an attestation or an artifact, and so no image.
+    pub(crate) fn says_no_image(&self) -> bool {
+        self.is_attestation() || says_artifact(self.artifact_type.as_deref())
     }
 }
 

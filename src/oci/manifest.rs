@@ -31,8 +31,7 @@ impl Manifest {
     /// and layers of which none is one of an image; without any layers this is an image.
     pub fn is_image(&self, entry: &Descriptor) -> bool {
         self.config.media_type.is_image_config()
-            && !entry.is_attestation()
-            && !says_artifact(entry.artifact_type.as_deref())
+            && !entry.says_no_image()
             && !says_artifact(self.artifact_type.as_deref())
             && (self.layers.is_empty() || self.layers.iter().any(|layer| layer.media_type.layer_encoding().is_some()))
     }

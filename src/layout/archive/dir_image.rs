@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use crate::compress::Encoding;
 use crate::layout::error::{Error, Reason, Result};
-use crate::layout::registry::platform_of;
+use crate::layout::registry::Platforms;
 use crate::layout::view::{Rewrite, Source, View};
 use crate::layout::walk::Document;
 use crate::oci::{self, Descriptor, Digest, Index, LayerEncoding, Manifest, MediaType};
@@ -38,7 +38,7 @@ impl View {
         let view = view.rewritten(&mut ToOci(view.clone()))?;
         let mut index = view.index().clone();
         for entry in index.manifests.iter_mut().filter(|entry| !entry.is_index()) {
-            entry.platform = platform_of(&view, entry).map(Box::new);
+            entry.platform = Platforms::new(&view).of(entry).map(Box::new);
         }
         Ok(view.with_index(index))
     }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::platform::{Choice, Chosen, platform_of_image};
+use super::platform::{Choice, Chosen, Platforms};
 use super::{Error, Reason, Repository, Result};
 use crate::json::Node;
 use crate::layout::blobs::{DOCUMENT_BLOB_LIMIT, verify_bytes};
@@ -125,7 +125,7 @@ impl Repository {
         let image_names: BTreeSet<&str> = own.iter().filter_map(|entry| entry.image_name()).collect();
         let document = Document::of_entry(&descriptor, &content)?;
         let platform = descriptor.said_platform().cloned();
-        let platform = platform.or_else(|| platform_of_image(&self.layout, &descriptor, &content));
+        let platform = platform.or_else(|| Platforms::new(&self.layout).of_image(&descriptor, &content));
         let (artifact_type, annotations, platforms) = match &document {
             Some(Document::Manifest(manifest)) => (&manifest.artifact_type, &manifest.annotations, Vec::new()),
             Some(Document::Index(index)) => {
@@ -191,7 +191,7 @@ impl Repository {
         self.layout.check_parts(document.as_ref())?;
         let blob = self.layout.store_document_of(&lock, "the manifest", content, algorithm)?;
         let mut descriptor = Descriptor::new(media_type, blob.digest.clone(), blob.size);
-        descriptor.platform = platform_of_image(&self.layout, &descriptor, content).map(Box::new);
+        descriptor.platform = Platforms::new(&self.layout).of_image(&descriptor, content).map(Box::new);
         let before = fingerprint(&index);
         match tags.as_slice() {
             [] => self.put_untagged(&mut index, &descriptor),

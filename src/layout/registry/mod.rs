@@ -33,7 +33,7 @@ pub use blobs::{BlobReader, ByteRange, Expected, write_file};
 pub use find::{find_layout, split_path};
 pub use manifests::{ManifestInfo, PushOptions, StoredManifest};
 pub(super) use names::Names;
-pub(super) use platform::{Best, Chooser, is_stored, may_be_index, not_stored, platform_of};
+pub(super) use platform::{Best, Chooser, Platforms, is_stored, may_be_index, not_stored};
 pub use platform::{Choice, Chosen};
 pub use referrers::Referrers;
 pub(super) use resolve::Resolver;

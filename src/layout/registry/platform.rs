@@ -1,5 +1,6 @@
 //! From an image for several platforms to that for one of them. Whatever chooses an image by its platform does so here.
 
+use std::borrow::Cow;
 use std::cell::{OnceCell, RefCell};
 use std::collections::{HashMap, HashSet};
 use std::path::Path;
@@ -137,7 +138,7 @@ pub(in crate::layout) struct Chooser<'a> {
     /// The best images of nested indexes.
     nested: HashMap<Digest, Rc<Bests>>,
     /// The platforms of images whose descriptors do not say it.
-    platforms: HashMap<Digest, Option<Platform>>,
+    platforms: Platforms<'a>,
     /// Which manifests are images, of those that were looked at.
     images: RefCell<HashMap<Digest, bool>>,
     /// Why an index that may list what was asked for could not be read.
@@ -166,7 +167,8 @@ enum Candidate {
 impl<'a> Chooser<'a> {
     pub(in crate::layout) fn new(documents: &'a dyn Documents, asked: &'a [Platform]) -> Self {
         let images = RefCell::default();
-        Self { documents, asked, nested: HashMap::new(), platforms: HashMap::new(), images, unreadable: None }
+        let platforms = Platforms::new(documents);
+        Self { documents, asked, nested: HashMap::new(), platforms, images, unreadable: None }
     }
 
     /// Returns the best images, one for each platform that was asked for, among some entries and what nested indexes list.
@@ -285,7 +287,7 @@ impl<'a> Chooser<'a> {
         if may_be_index(entry) {
             return self.nested_in(entry);
         }
-        match self.platform_of(entry).filter(Platform::is_known) {
+        match self.platforms.of(entry).filter(Platform::is_known) {
             Some(platform) => {
                 Candidate::Image(Rc::new(Leaf { entry: entry.clone(), platform, is_stored: OnceCell::new() }))
             }
@@ -308,18 +310,6 @@ impl<'a> Chooser<'a> {
         self.unreadable = self.unreadable.take().or(error);
         self.nested.insert(entry.digest.clone(), Rc::new(Bests::new()));
         Candidate::Nothing
-    }
-
-    fn platform_of(&mut self, entry: &Descriptor) -> Option<Platform> {
-        if let Some(platform) = entry.said_platform() {
-            return Some(platform.clone());
-        }
-        if let Some(known) = self.platforms.get(&entry.digest) {
-            return known.clone();
-        }
-        let platform = platform_of(self.documents, entry);
-        self.platforms.insert(entry.digest.clone(), platform.clone());
-        platform
     }
 
     /// Says why nothing was found for a platform among some entries.
@@ -346,9 +336,11 @@ impl<'a> Chooser<'a> {
 fn stored_platforms(documents: &dyn Documents, entries: &[&Descriptor]) -> Vec<String> {
     let mut platforms: Vec<String> = Vec::new();
     let mut seen = HashSet::new();
-    let mut stack: Vec<Descriptor> = entries.iter().rev().map(|entry| (*entry).clone()).collect();
-    while let Some(entry) = stack.pop() {
-        let entry = &entry;
+    let mut read = Platforms::new(documents);
+    let mut entries = entries.iter().map(|entry| Cow::Borrowed(*entry));
+    let mut nested: Vec<Descriptor> = Vec::new();
+    while let Some(entry) = nested.pop().map(Cow::Owned).or_else(|| entries.next()) {
+        let entry = entry.as_ref();
         // What does not say its platform is read, and once.
         let is_read = may_be_index(entry) || entry.said_platform().is_none();
         if entry.is_attestation() || is_read && !seen.insert(entry.digest.clone()) {
@@ -356,11 +348,11 @@ fn stored_platforms(documents: &dyn Documents, entries: &[&Descriptor]) -> Vec<S
         }
         if may_be_index(entry) {
             if let Ok(Some(Document::Index(index))) = read_entry(documents, entry, None) {
-                stack.extend(index.manifests.into_iter().rev());
+                nested.extend(index.manifests.into_iter().rev());
             }
             continue;
         }
-        let platform = platform_of(documents, entry).filter(Platform::is_known).map(|platform| platform.to_string());
+        let platform = read.of(entry).filter(Platform::is_known).map(|platform| platform.to_string());
         if let Some(platform) = platform
             && !platforms.contains(&platform)
             && is_stored(documents, entry)
@@ -407,28 +399,107 @@ fn by_platform(error: Error) -> Error {
     }
 }
 
-/// Returns the platform that the descriptor of a manifest says, or else the config of its image.
-pub(in crate::layout) fn platform_of(documents: &dyn Documents, descriptor: &Descriptor) -> Option<Platform> {
-    if let Some(platform) = descriptor.said_platform() {
-        return Some(platform.clone());
-    }
-    let content = documents.read(&descriptor.digest, "").ok()?;
-    platform_of_image(documents, descriptor, &content)
+/// The platforms of images. Each manifest is read once, and so is each config.
+pub(in crate::layout) struct Platforms<'a> {
+    documents: &'a dyn Documents,
+    by_manifest: HashMap<Digest, Option<Platform>>,
+    by_config: HashMap<Digest, Option<Platform>>,
 }
 
-/// Returns the platform that the config of an image says, if it can be read.
-pub(in crate::layout) fn platform_of_image(
-    documents: &dyn Documents,
-    descriptor: &Descriptor,
-    content: &[u8],
-) -> Option<Platform> {
-    if !descriptor.media_type.is_manifest() {
-        return None;
+impl<'a> Platforms<'a> {
+    pub(in crate::layout) fn new(documents: &'a dyn Documents) -> Self {
+        Self { documents, by_manifest: HashMap::new(), by_config: HashMap::new() }
     }
-    let manifest = from_json::<Manifest>(content).ok()?;
-    if !manifest.is_image(descriptor) {
-        return None;
+
+    /// Returns the platform that the descriptor of a manifest says, or else the config of its image.
+    pub(in crate::layout) fn of(&mut self, descriptor: &Descriptor) -> Option<Platform> {
+        if let Some(platform) = descriptor.said_platform() {
+            return Some(platform.clone());
+        }
+        if !descriptor.media_type.is_manifest() || descriptor.says_no_image() {
+            return None;
+        }
+        if let Some(known) = self.by_manifest.get(&descriptor.digest) {
+            return known.clone();
+        }
+        let content = self.documents.read(&descriptor.digest, "").ok();
+        let platform = content.and_then(|content| self.of_image(descriptor, &content));
+        self.by_manifest.insert(descriptor.digest.clone(), platform.clone());
+        platform
     }
-    let config = documents.read(&manifest.config.digest, "").ok()?;
-    from_json::<ImageConfig>(&config).ok()?.platform()
+
+    /// Returns the platform that the config of an image says, if it can be read.
+    pub(in crate::layout) fn of_image(&mut self, descriptor: &Descriptor, content: &[u8]) -> Option<Platform> {
+        if !descriptor.media_type.is_manifest() {
+            return None;
+        }
+        let manifest = from_json::<Manifest>(content).ok().filter(|manifest| manifest.is_image(descriptor))?;
+        let config = &manifest.config.digest;
+        if let Some(known) = self.by_config.get(config) {
+            return known.clone();
+        }
+        let content = self.documents.read(config, "").ok();
+        let platform = content.and_then(|content| from_json::<ImageConfig>(&content).ok()?.platform());
+        self.by_config.insert(config.clone(), platform.clone());
+        platform
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::oci::{MediaType, to_blob};
+
+    /// Documents in memory, and how often each was read.
+    #[derive(Default)]
+    struct Counting {
+        documents: HashMap<Digest, Vec<u8>>,
+        reads: RefCell<HashMap<Digest, usize>>,
+    }
+
+    impl Counting {
+        fn add(&mut self, media_type: MediaType, document: &serde_json::Value) -> Descriptor {
+            let content = to_blob(document);
+            let descriptor = Descriptor::new(media_type, Digest::sha256_of(&content), content.len() as u64);
+            self.documents.insert(descriptor.digest.clone(), content);
+            descriptor
+        }
+    }
+
+    impl Documents for Counting {
+        fn read(&self, digest: &Digest, referrer: &str) -> Result<Vec<u8>> {
+            *self.reads.borrow_mut().entry(digest.clone()).or_default() += 1;
+            let missing = || Error::MissingBlob { digest: digest.clone(), referrer: referrer.to_owned() };
+            self.documents.get(digest).cloned().ok_or_else(missing)
+        }
+
+        fn has(&self, digest: &Digest) -> Result<bool> {
+            Ok(self.documents.contains_key(digest))
+        }
+    }
+
+    #[test]
+    fn every_manifest_and_config_is_read_once() {
+        let mut documents = Counting::default();
+        let config =
+            serde_json::json!({"architecture": "arm64", "os": "linux", "rootfs": {"type": "layers", "diff_ids": []}});
+        let config = documents.add(MediaType::config(), &config);
+        let manifest = |n: u32| serde_json::json!({"schemaVersion": 2, "config": config, "layers": [], "annotations": {"n": n.to_string()}});
+        let entries: Vec<Descriptor> = (0..3).map(|n| documents.add(MediaType::manifest(), &manifest(n))).collect();
+        let mut artifact = entries[0].clone();
+        artifact.artifact_type = Some("application/vnd.example".to_owned());
+        let missing = Descriptor::new(MediaType::manifest(), Digest::sha256_of(b"missing"), 7);
+
+        let mut platforms = Platforms::new(&documents);
+        for _ in 0..2 {
+            assert_eq!(platforms.of(&artifact), None);
+            for entry in &entries {
+                assert_eq!(platforms.of(entry), Some("linux/arm64".parse().expect("a platform")));
+            }
+            assert_eq!(platforms.of(&missing), None);
+        }
+        let reads = documents.reads.into_inner();
+        assert_eq!(reads.len(), 5);
+        assert!(reads.values().all(|reads| *reads == 1), "{reads:?}");
+    }
 }

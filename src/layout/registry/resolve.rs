@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::path::Path;
 
 use super::names::{Names, digest_in};
-use super::platform::platform_of;
+use super::platform::Platforms;
 use super::{Candidate, Error, Repository, Result};
 use crate::layout::walk::{Documents, Reach, walk};
 use crate::oci::{Descriptor, Digest, Index, Reference};
@@ -212,11 +212,12 @@ impl Resolver<'_> {
     /// Returns the platforms of an entry: that of an image, or those of the images that an index lists.
     fn platforms(&self, entry: &Descriptor) -> Vec<String> {
         let mut platforms = Vec::new();
+        let mut read = Platforms::new(self.documents);
         for visit in walk(self.documents, [entry], Reach::Indexes) {
             if visit.entry.media_type.is_index() || visit.entry.is_attestation() {
                 continue;
             }
-            let platform = platform_of(self.documents, &visit.entry).map(|platform| platform.to_string());
+            let platform = read.of(&visit.entry).map(|platform| platform.to_string());
             platforms.extend(platform.filter(|platform| !platforms.contains(platform)));
         }
         platforms

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use super::contents::Missing;
 use super::{Content, ContentReader, View};
 use crate::layout::error::{Error, Result};
-use crate::layout::registry::{is_stored, platform_of};
+use crate::layout::registry::{Platforms, is_stored};
 use crate::layout::walk::{Document, Reach, Role, read_described, walk};
 use crate::oci::{Annotations, Descriptor, Digest, Hasher, ImageConfig, Manifest, Platform, from_json};
 
@@ -148,10 +148,11 @@ impl View {
     /// What keeps an index from being read. That it is not there is none.
     pub fn platforms(&self) -> Result<Vec<(Descriptor, Option<Platform>)>> {
         let mut platforms = Vec::new();
+        let mut read = Platforms::new(self);
         for visit in walk(self, &self.index().manifests, Reach::Indexes) {
             let entry = visit.entry.clone();
             if !entry.is_attestation() && !matches!(visit.leads_to()?, Some(Document::Index(_))) {
-                let platform = platform_of(self, &entry);
+                let platform = read.of(&entry);
                 platforms.push((entry.into_owned(), platform));
             }
         }

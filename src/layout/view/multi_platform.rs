@@ -2,7 +2,7 @@
 
 use super::View;
 use crate::layout::error::Result;
-use crate::layout::registry::platform_of;
+use crate::layout::registry::Platforms;
 use crate::oci::{Annotations, Descriptor, Digest, IMAGE_NAME, Index, MediaType, NameKey, REF_NAME, tag_in};
 
 impl View {
@@ -20,9 +20,10 @@ impl View {
         let views = views.into_iter().map(|view| {
             let view = view.unwrap_index(|_| true)?;
             let mut manifests = view.index.manifests.clone();
+            let mut platforms = Platforms::new(&view);
             for entry in &mut manifests {
                 if entry.media_type.is_manifest() {
-                    entry.platform = platform_of(&view, entry).map(Box::new).or_else(|| entry.platform.take());
+                    entry.platform = platforms.of(entry).map(Box::new).or_else(|| entry.platform.take());
                 }
                 entry.unname();
             }
