@@ -139,15 +139,35 @@ impl FileVersion {
     }
 }
 
+/// Returns what kind of file something is, in words.
+pub(crate) fn kind_of(metadata: &fs::Metadata) -> &'static str {
+    let kind = metadata.file_type();
+    match () {
+        () if kind.is_file() => "a regular file",
+        () if kind.is_dir() => "a directory",
+        () if kind.is_symlink() => "a link",
+        #[cfg(unix)]
+        () if std::os::unix::fs::FileTypeExt::is_fifo(&kind) => "a named pipe",
+        #[cfg(unix)]
+        () if std::os::unix::fs::FileTypeExt::is_socket(&kind) => "a socket",
+        () => "a device",
+    }
+}
+
+/// Returns the error for what is not a regular file.
+fn not_regular(metadata: &fs::Metadata) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidInput, format!("{}, not a regular file", kind_of(metadata)))
+}
+
 /// Opens a regular file for reading; neither follows a link nor waits for the other end of a pipe.
 ///
 /// # Errors
 ///
 /// What opening says; of kind `InvalidInput` with a text of its own if the path leads to something else than a file.
 pub(crate) fn open_regular(path: &Path) -> io::Result<File> {
-    let not_regular = || io::Error::new(io::ErrorKind::InvalidInput, "not a regular file");
-    if !fs::symlink_metadata(path)?.is_file() {
-        return Err(not_regular());
+    let metadata = fs::symlink_metadata(path)?;
+    if !metadata.is_file() {
+        return Err(not_regular(&metadata));
     }
     let mut options = OpenOptions::new();
     options.read(true);
@@ -158,7 +178,8 @@ pub(crate) fn open_regular(path: &Path) -> io::Result<File> {
         options.custom_flags(i32::try_from(flags.bits()).expect("open flags are small"));
     }
     let file = options.open(path)?;
-    if file.metadata()?.is_file() { Ok(file) } else { Err(not_regular()) }
+    let metadata = file.metadata()?;
+    if metadata.is_file() { Ok(file) } else { Err(not_regular(&metadata)) }
 }
 
 /// Opens a regular file as [`open_regular`] does; follows a link that leads to one below a directory.

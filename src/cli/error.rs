@@ -95,6 +95,19 @@ fn hint(error: &Error) -> Option<&'static str> {
         // No other command takes an archive.
         Error::UnknownManifest { path, .. } if !is_layout(path) => "'layout inspect' shows what there is",
         Error::UnknownManifest { .. } | Error::UnknownTag { .. } => "'layout tag list' shows what there is",
+        Error::MalformedIndex { path, reason } if reason.is_missing() && path.is_dir() => {
+            "the file is missing: restore it, or list each manifest anew with 'layout manifest put', which makes it"
+        }
+        Error::MalformedIndex { reason, .. } if reason.is_missing() => "the file is missing",
+        Error::MalformedIndex { reason, .. } if reason.is_byte_order_mark() => {
+            "it begins with a byte order mark: save it without"
+        }
+        Error::MalformedMarker { reason, .. } | Error::MalformedStage { reason, .. }
+            if reason.is_byte_order_mark() =>
+        {
+            "save it without"
+        }
+        Error::NotAnArchive { reason, .. } if reason.is_byte_order_mark() => "make the archive anew without it",
         Error::NoImages { .. } => "'layout add layer' adds a root file system as a layer",
         Error::BlobLinkOutside { .. } => {
             "replace the link with the file; --shared-blobs follows a link at 'blobs' only"

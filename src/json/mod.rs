@@ -38,11 +38,27 @@ struct Fault {
     message: String,
     /// The line and the column, once they are known.
     place: Option<(usize, usize)>,
+    is_byte_order_mark: bool,
 }
+
+/// Three bytes that some editors put before UTF-8. RFC 8259 forbids them, and Go refuses them.
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
 impl JsonError {
     fn new(message: impl Into<String>, place: Option<(usize, usize)>) -> Self {
-        Self(Box::new(Fault { message: message.into(), place }))
+        Self(Box::new(Fault { message: message.into(), place, is_byte_order_mark: false }))
+    }
+
+    /// Returns the error of a document that begins with a byte order mark, if this one does.
+    fn of_byte_order_mark(content: &[u8]) -> Option<Self> {
+        let message = "it begins with a byte order mark".to_owned();
+        let fault = Fault { message, place: None, is_byte_order_mark: true };
+        content.starts_with(BYTE_ORDER_MARK).then(|| Self(Box::new(fault)))
+    }
+
+    /// Returns whether a byte order mark before the document is what is wrong with it.
+    pub fn is_byte_order_mark(&self) -> bool {
+        self.0.is_byte_order_mark
     }
 
     /// Adds the place, if it is not known yet.
@@ -81,6 +97,9 @@ impl std::error::Error for JsonError {}
 ///
 /// [`JsonError`] if it is not JSON, not of the type, or if its values would take many times its size in memory.
 pub fn from_json<T: DeserializeOwned>(content: &[u8]) -> Result<T, JsonError> {
+    if let Some(error) = JsonError::of_byte_order_mark(content) {
+        return Err(error);
+    }
     let mut reader = Reader::new(content);
     let value = T::deserialize(&mut reader)?;
     reader.end()?;

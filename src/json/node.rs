@@ -43,6 +43,9 @@ const SOUND: &str = "the document was checked";
 impl<'a> Node<'a> {
     /// Checks a document.
     pub(crate) fn parse(content: &'a [u8]) -> Result<Self, JsonError> {
+        if let Some(error) = JsonError::of_byte_order_mark(content) {
+            return Err(error);
+        }
         let mut reader = Reader::new(content);
         reader.next()?;
         let start = reader.at();

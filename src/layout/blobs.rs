@@ -3,7 +3,7 @@
 //! A blob is written where it has no name, and gets one when its digest is known and the layout is locked. Storing the
 //! same bytes twice is not an error. A blob that was stored and is then not named by any document is taken away again.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::thread::JoinHandle;
@@ -12,7 +12,7 @@ use super::error::{Error, Result};
 use super::handle::{BLOBS_DIRECTORY, Layout, Lock};
 use super::metrics::Phase;
 use crate::compress::BUFFER;
-use crate::fs::{Directory, FileIdentity, TempFile, open_inside, read_at_most, target_inside, touch};
+use crate::fs::{Directory, FileIdentity, TempFile, kind_of, open_inside, read_at_most, target_inside, touch};
 use crate::oci::{Algorithm, Digest, Hasher};
 
 /// The largest manifest, index or config that is read. Registries take 4 MiB.
@@ -157,7 +157,10 @@ impl Layout {
                 io::ErrorKind::InvalidInput if matches!(target_inside(self.path(), &path), Ok(None)) => {
                     Error::BlobLinkOutside { digest: digest.clone(), path }
                 }
-                io::ErrorKind::InvalidInput => Error::NotAFile { digest: digest.clone() },
+                io::ErrorKind::InvalidInput => {
+                    let found = fs::metadata(&path).map_or("something else", |metadata| kind_of(&metadata));
+                    Error::NotAFile { digest: digest.clone(), path, found }
+                }
                 _ => Error::io("read", path)(error),
             }),
         }

@@ -64,7 +64,7 @@ impl Layout {
     pub(super) fn read_index_bytes(&self) -> Result<Vec<u8>> {
         let malformed = |reason| Error::MalformedIndex { path: self.path().to_owned(), reason };
         match self.read_document(INDEX_FILE)? {
-            Document::Missing => Err(malformed(Reason::new("the file does not exist"))),
+            Document::Missing => Err(malformed(Reason::missing())),
             Document::Unusable(reason) => Err(malformed(reason)),
             Document::Content(content) => Ok(content),
         }

@@ -42,7 +42,7 @@ pub enum Error {
         /// The layout.
         path: PathBuf,
         /// What is wrong with it.
-        reason: String,
+        reason: Reason,
     },
     /// The layout is of a version that this program does not know.
     #[error("Invalid imageLayoutVersion in oci-layout: '{}', expected '{expected}'", .found.escape_debug())]
@@ -212,10 +212,14 @@ pub enum Error {
         path: PathBuf,
     },
     /// What should be a blob is no regular file in the layout: a directory, a pipe, a link that leads out of it.
-    #[error("blob {digest} is not a regular file")]
+    #[error("blob {digest} is not a regular file: {} is {found}", .path.display())]
     NotAFile {
         /// The blob.
         digest: Digest,
+        /// Where it should be.
+        path: PathBuf,
+        /// What is there, such as "a directory".
+        found: &'static str,
     },
     /// What should be a blob is a link that leads out of the layout.
     #[error("blob {digest} is a link that leads out of the layout: {}", .path.display())]
@@ -665,17 +669,48 @@ fn seconds(time: &Duration) -> String {
 
 /// Why a document could not be read as what it should be.
 #[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-pub struct Reason(String);
+#[error("{text}")]
+pub struct Reason {
+    text: String,
+    kind: ReasonKind,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum ReasonKind {
+    Missing,
+    ByteOrderMark,
+    Other,
+}
 
 impl Reason {
     pub(crate) fn new(reason: impl Into<String>) -> Self {
-        Self(reason.into())
+        Self { text: reason.into(), kind: ReasonKind::Other }
+    }
+
+    /// Says that a file does not exist.
+    pub(crate) fn missing() -> Self {
+        Self { text: "the file does not exist".to_owned(), kind: ReasonKind::Missing }
+    }
+
+    /// Puts words before the reason.
+    pub(crate) fn after(self, words: &str) -> Self {
+        Self { text: format!("{words}{}", self.text), ..self }
+    }
+
+    /// Returns whether the document is not there.
+    pub fn is_missing(&self) -> bool {
+        self.kind == ReasonKind::Missing
+    }
+
+    /// Returns whether the document begins with a byte order mark, which JSON does not have.
+    pub fn is_byte_order_mark(&self) -> bool {
+        self.kind == ReasonKind::ByteOrderMark
     }
 }
 
 impl From<JsonError> for Reason {
     fn from(error: JsonError) -> Self {
-        Self(error.to_string())
+        let kind = if error.is_byte_order_mark() { ReasonKind::ByteOrderMark } else { ReasonKind::Other };
+        Self { text: error.to_string(), kind }
     }
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::checked::CheckedDocuments;
-use super::error::{Error, Result};
+use super::error::{Error, Reason, Result};
 use super::lock::WriteOptions;
 use super::metrics::{Metrics, Phase};
 use crate::abandon::Section;
@@ -87,7 +87,10 @@ impl Layout {
     /// Those of [`Layout::open`].
     pub(super) fn check_marker(&self) -> Result<File> {
         let path = self.marker_path();
-        let malformed = |reason: String| Error::MalformedMarker { path: self.root.clone(), reason };
+        let malformed = |reason: String| {
+            let reason = Reason::new(reason);
+            Error::MalformedMarker { path: self.root.clone(), reason }
+        };
         let read = open_inside(&self.root, &path).and_then(|file| Ok((read_marker(&file)?, file)));
         let (content, file) = match read {
             Ok((Some(content), file)) => (content, file),
@@ -316,17 +319,17 @@ pub(super) fn marker() -> String {
 ///
 /// [`Error::MalformedMarker`]; [`Error::LayoutVersion`].
 pub(super) fn check_version(content: &[u8], path: &Path) -> Result<()> {
-    let malformed = |reason: String| Error::MalformedMarker { path: path.to_owned(), reason };
-    let marker = Node::parse(content).map_err(|error| malformed(error.to_string()))?;
+    let malformed = |reason: Reason| Error::MalformedMarker { path: path.to_owned(), reason };
+    let marker = Node::parse(content).map_err(|error| malformed(error.into()))?;
     if !marker.is_object() {
-        return Err(malformed("it is not a JSON object".to_owned()));
+        return Err(malformed(Reason::new("it is not a JSON object")));
     }
     let version = marker.get("imageLayoutVersion");
-    let version = version.ok_or_else(|| malformed("it has no imageLayoutVersion".to_owned()))?;
+    let version = version.ok_or_else(|| malformed(Reason::new("it has no imageLayoutVersion")))?;
     match version.as_str() {
         Some(version) if version == LAYOUT_VERSION => Ok(()),
         Some(version) => Err(Error::LayoutVersion { found: version.into_owned(), expected: LAYOUT_VERSION }),
-        None => Err(malformed("imageLayoutVersion is not a string".to_owned())),
+        None => Err(malformed(Reason::new("imageLayoutVersion is not a string"))),
     }
 }
 

@@ -372,7 +372,7 @@ impl Holdings {
 /// Says why a blob is of no use, beside its digest.
 fn reason(error: &Error) -> String {
     match error {
-        Error::NotAFile { .. } => "not a regular file".to_owned(),
+        Error::NotAFile { found, .. } => format!("{found}, not a regular file"),
         Error::BlobLinkOutside { .. } => "a link that leads out of the layout".to_owned(),
         Error::DigestMismatch { actual, .. } => format!("its digest is {actual}"),
         Error::UnsupportedAlgorithm { .. } => "the algorithm of its digest is not supported".to_owned(),

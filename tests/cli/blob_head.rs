@@ -74,7 +74,7 @@ fn what_is_no_blob_is_said() {
     std::fs::create_dir(sandbox.path(blob_name(&directory))).expect("made");
     let cases = [
         (missing.as_str(), format!("image has no blob {missing} (BLOB_UNKNOWN)")),
-        (&directory, format!("blob {directory} is not a regular file")),
+        (&directory, format!("blob {directory} is not a regular file: {} is a directory", blob_name(&directory))),
         ("md5:abc", "image has no blob md5:abc (BLOB_UNKNOWN)".to_owned()),
         ("latest", "'latest' is not a digest: it has no colon (DIGEST_INVALID)".to_owned()),
         ("sha256:00", "'sha256:00' is not a digest: its hash has the wrong length (DIGEST_INVALID)".to_owned()),

@@ -4,6 +4,7 @@ use predicates::str::contains;
 use serde_json::json;
 
 use crate::support::*;
+use crate::views::tar_of;
 
 #[test]
 fn a_path_that_is_a_layout_is_not_initialised_again() {
@@ -110,7 +111,46 @@ fn an_index_that_is_none_is_said_to_be_so() {
         assert_eq!(first, Some(expected), "{content}");
     }
     std::fs::remove_file(sandbox.path("image/index.json")).expect("removed");
-    sandbox.refuses("layout show --path image", "index.json at image is not a valid OCI Image Index");
+    let message = "index.json at image is not a valid OCI Image Index; the file is missing: restore it, or list each \
+                   manifest anew with 'layout manifest put', which makes it";
+    sandbox.refuses("layout show --path image", message);
+    let show = "layout show --path image";
+    // The command that the message names takes that input.
+    sandbox.ok(&format!("layout manifest put --path image --tag v1 --file {}", blob_name(MANIFEST)));
+    sandbox.ok(show);
+    sandbox.is_valid();
+}
+
+#[test]
+fn a_byte_order_mark_is_named_with_its_file() {
+    for (name, message) in [
+        (
+            "image/index.json",
+            "index.json at image is not a valid OCI Image Index; it begins with a byte order mark: save it without",
+        ),
+        ("image/oci-layout", "oci-layout at image is malformed: it begins with a byte order mark; save it without"),
+        (
+            "image/.regshape-stage.json",
+            "staging file at image is malformed: it begins with a byte order mark; save it without",
+        ),
+    ] {
+        let sandbox = Sandbox::built();
+        let content = [b"\xef\xbb\xbf".as_slice(), &sandbox.read(name)].concat();
+        sandbox.write(name, content);
+        sandbox.refuses("layout generate manifest --path image -q", message);
+    }
+    let sandbox = Sandbox::built();
+    let manifest = [b"\xef\xbb\xbf".as_slice(), &sandbox.read(&blob_name(MANIFEST))].concat();
+    sandbox.write("m.json", manifest);
+    let message = "m.json begins with a byte order mark (MANIFEST_INVALID); save it without";
+    sandbox.refuses("layout manifest put --path image --file m.json", message);
+    for list in ["[]", "[{}]"] {
+        let list = format!("\u{feff}{list}");
+        sandbox.write("x.tar", tar_of(&[("manifest.json", list.as_bytes())]));
+        let message = "x.tar is not an image archive: manifest.json is not a list of images: it begins with a byte order \
+                       mark; make the archive anew without it";
+        sandbox.refuses("layout inspect --file x.tar", message);
+    }
 }
 
 #[test]

@@ -266,9 +266,12 @@ fn nothing_is_noted_before_everything_was_checked() {
     }
     std::fs::remove_file(sandbox.path("image/index.json")).expect("removed");
     for words in ["generate manifest", "generate config"] {
-        sandbox
-            .run(&format!("layout {words} -p image"))
-            .fails("Error: index.json at image is not a valid OCI Image Index\n");
+        sandbox.run(&format!("layout {words} -p image")).fails_with(
+            1,
+            predicates::str::starts_with(
+                "Error: index.json at image is not a valid OCI Image Index; the file is missing: ",
+            ),
+        );
     }
 }
 

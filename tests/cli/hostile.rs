@@ -199,7 +199,7 @@ fn bad_json() -> Vec<(Vec<u8>, &'static str)> {
         (b"{\"x\":\"\n\"}".to_vec(), "control character (\\u0000-\\u001F) found while parsing a string at line "),
         (utf_16("{}"), "key must be a string at line "),
         (b"\xff\xfe{\0}\0".to_vec(), "expected value at line "),
-        (b"\xef\xbb\xbf{}".to_vec(), "expected value at line "),
+        (b"\xef\xbb\xbf{}".to_vec(), "it begins with a byte order mark"),
         (b"{\"x\":1".to_vec(), "EOF while parsing an object at line "),
         (b"\0\0\0\0".to_vec(), "expected value at line "),
         (b"[]".to_vec(), ""),
@@ -231,8 +231,12 @@ fn what_is_not_json_is_refused_in_every_document() {
             sandbox.write("image/oci-layout", &marker);
         }
         sandbox.write("image/index.json", &content);
+        let hint = match content.starts_with(b"\xef\xbb\xbf") {
+            true => "; it begins with a byte order mark: save it without",
+            false => "",
+        };
         for command in INDEX_READERS {
-            refuses(&sandbox, command, INDEX_ERROR);
+            refuses(&sandbox, command, &format!("{INDEX_ERROR}{hint}"));
         }
         let reason = if reason.starts_with("trailing") { "" } else { reason };
         sandbox.write("image/index.json", &index);
@@ -492,8 +496,8 @@ fn put(sandbox: &Sandbox, name: &str, kind: &str) {
 fn what_is_no_file_is_refused_in_the_place_of_a_document_and_nobody_waits_for_it() {
     for kind in ["directory", "pipe", "socket", "device"] {
         let reason = |sandbox: &Sandbox, name: &str| match sandbox.path(name).is_symlink() {
-            true => "a link that leads out of the layout",
-            false => "not a regular file",
+            true => "a link that leads out of the layout".to_owned(),
+            false => format!("{}, not a regular file", called(kind)),
         };
         let sandbox = Sandbox::built();
         put(&sandbox, STAGE, kind);
@@ -516,15 +520,26 @@ fn what_is_no_file_is_refused_in_the_place_of_a_document_and_nobody_waits_for_it
     }
 }
 
+/// What messages call a kind of file.
+#[cfg(unix)]
+fn called(kind: &str) -> &'static str {
+    match kind {
+        "directory" => "a directory",
+        "pipe" => "a named pipe",
+        "socket" => "a socket",
+        _ => "a device",
+    }
+}
+
 /// What is said of something in the place of a blob, and what to do about it.
 #[cfg(unix)]
-fn no_blob(sandbox: &Sandbox, blob: &str) -> (String, &'static str) {
+fn no_blob(sandbox: &Sandbox, blob: &str, kind: &str) -> (String, &'static str) {
     let name = blob_name(blob);
     if sandbox.path(&name).is_symlink() {
         let hint = "; replace the link with the file; --shared-blobs follows a link at 'blobs' only";
         return (format!("blob {blob} is a link that leads out of the layout: {name}"), hint);
     }
-    (format!("blob {blob} is not a regular file"), "")
+    (format!("blob {blob} is not a regular file: {name} is {}", called(kind)), "")
 }
 
 #[cfg(unix)]
@@ -538,7 +553,7 @@ fn what_is_no_file_is_refused_in_the_place_of_a_blob_and_nobody_waits_for_it() {
         ] {
             let sandbox = Sandbox::built();
             put(&sandbox, &blob_name(blob), kind);
-            let (message, hint) = no_blob(&sandbox, blob);
+            let (message, hint) = no_blob(&sandbox, blob, kind);
             commands.iter().for_each(|command| refuses(&sandbox, command, &format!("{message}{hint}")));
             finds(&sandbox, "errors", &message);
         }
@@ -546,7 +561,7 @@ fn what_is_no_file_is_refused_in_the_place_of_a_blob_and_nobody_waits_for_it() {
         let sandbox = Sandbox::built();
         sandbox.edit(STAGE, |stage| drop(stage["layers"][0].as_object_mut().expect("an object").remove("diff_id")));
         put(&sandbox, &blob_name(BASE), kind);
-        let (message, hint) = no_blob(&sandbox, BASE);
+        let (message, hint) = no_blob(&sandbox, BASE, kind);
         refuses(&sandbox, "generate config --os plan9", &format!("{message}{hint}"));
     }
 }

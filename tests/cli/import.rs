@@ -430,7 +430,7 @@ fn archives_that_are_none_or_not_safe_are_refused_by_name() {
             tar_of(&[("my-image/oci-layout", &marker)]),
             "bad is not an image archive: its layout is not at its top, but in 'my-image'",
         ),
-        (tar_of(&[("oci-layout", &marker)]), "index.json at bad is not a valid OCI Image Index"),
+        (tar_of(&[("oci-layout", &marker)]), "index.json at bad is not a valid OCI Image Index; the file is missing"),
         (
             tar_of(&[("oci-layout", br#"{"imageLayoutVersion":"9"}"#), ("index.json", b"{}")]),
             "Invalid imageLayoutVersion in oci-layout: '9', expected '1.0.0'",

@@ -217,9 +217,9 @@ fn a_directory_that_cannot_be_written_is_an_error_and_can_still_be_read() {
 #[test]
 fn documents_that_are_no_files_are_refused() {
     for (name, message) in [
-        (".regshape-stage.json", "staging file at image is malformed: not a regular file"),
+        (".regshape-stage.json", "staging file at image is malformed: a directory, not a regular file"),
         ("index.json", "index.json at image is not a valid OCI Image Index"),
-        ("oci-layout", "oci-layout at image is malformed: not a regular file"),
+        ("oci-layout", "oci-layout at image is malformed: a directory, not a regular file"),
     ] {
         let sandbox = Sandbox::built();
         let path = sandbox.path(Path::new("image").join(name));

@@ -215,7 +215,9 @@ fn what_is_not_as_it_should_be_is_not_written() {
         &format!("blob {} referenced by index.json does not exist (BLOB_UNKNOWN)", digest(&image)),
     );
     fs::create_dir(sandbox.path(blob_name(digest(&image)))).expect("made");
-    sandbox.refuses(&format!("{GET} --ref v1"), &format!("blob {} is not a regular file", digest(&image)));
+    let (image_digest, path) = (digest(&image), blob_name(digest(&image)));
+    let message = format!("blob {image_digest} is not a regular file: {path} is a directory");
+    sandbox.refuses(&format!("{GET} --ref v1"), &message);
     let large = blob(&sandbox, "a/b", &"x".repeat(8 * 1024 * 1024 + 1));
     list(&sandbox, &[&named(&large, "large")]);
     sandbox.refuses(

@@ -540,7 +540,9 @@ fn a_marker_alone_makes_a_layout_that_holds_nothing() {
     fs::remove_file(sandbox.path(blob_name(&sha256(b"content")))).expect("deleted");
     assert_eq!(sandbox.tree(), before, "reading makes no index, and neither does a blob");
     // Whether it was lost cannot be known: nothing is collected.
-    sandbox.refuses("layout gc --path image", "index.json at image is not a valid OCI Image Index");
+    let message = "index.json at image is not a valid OCI Image Index; the file is missing: restore it, or list each \
+                   manifest anew with 'layout manifest put', which makes it";
+    sandbox.refuses("layout gc --path image", message);
 
     sandbox.run(&format!("{PUT} --tag v1")).succeeds(text(&image, "v1"), "");
     assert_eq!(listed(&sandbox), json!([named(&image, "v1")]));

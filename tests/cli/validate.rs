@@ -640,11 +640,11 @@ fn a_blob_must_be_a_regular_file() {
     finds(&sandbox, &[format!("blob {BASE} is a link that leads out of the layout: {link}")]);
     fs::remove_file(sandbox.path(blob_name(BASE))).expect("removed");
     fs::create_dir(sandbox.path(blob_name(BASE))).expect("created");
-    finds(&sandbox, &[format!("blob {BASE} is not a regular file")]);
+    finds(&sandbox, &[format!("blob {BASE} is not a regular file: {link} is a directory")]);
     fs::remove_dir(sandbox.path(blob_name(BASE))).expect("removed");
     let (directory, mode) = (rustix::fs::CWD, rustix::fs::Mode::RUSR);
     rustix::fs::mknodat(directory, sandbox.path(blob_name(BASE)), rustix::fs::FileType::Fifo, mode, 0).expect("made");
-    finds(&sandbox, &[format!("blob {BASE} is not a regular file")]);
+    finds(&sandbox, &[format!("blob {BASE} is not a regular file: {link} is a named pipe")]);
 }
 
 #[test]

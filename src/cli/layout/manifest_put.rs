@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::bail;
-use regshape::layout::PushOptions;
+use regshape::layout::{ErrorCode, PushOptions};
 use regshape::oci::{Digest, MediaType};
 use serde::Serialize;
 
@@ -71,6 +71,10 @@ impl Leaf for Args {
         let digest = self.digest.as_deref().map(parse_digest).transpose()?;
         let place = context.to_change(&self.common, &self.registry, None, Need::Made, &self.write)?;
         let content = read_document(&self.file)?;
+        if content.starts_with(b"\xef\xbb\xbf") {
+            let (file, code) = (self.file.display(), ErrorCode::ManifestInvalid);
+            bail!("{file} begins with a byte order mark ({code}); save it without");
+        }
         let said = match &self.media_type {
             Some(media_type) => PushOptions::new(media_type.parse()?),
             None => PushOptions::of(&content)?,

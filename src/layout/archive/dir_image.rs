@@ -26,7 +26,10 @@ impl View {
 
     /// Opens such a directory. Docker's media types, which it usually has, are read as the image-spec's, as skopeo does.
     pub(super) fn of_dir_image(path: &Path) -> Result<Self> {
-        let malformed = |reason: Reason| Error::NotAnArchive { path: path.to_owned(), reason };
+        let malformed = |reason: Reason| {
+            let reason = if reason.is_byte_order_mark() { reason.after("manifest.json: ") } else { reason };
+            Error::NotAnArchive { path: path.to_owned(), reason }
+        };
         let blobs = blobs(path)?;
         let file = path.join(MANIFEST_FILE);
         let content = fs::read(&file).map_err(Error::io("read", &file))?;

@@ -8,7 +8,7 @@ use serde::de::{Deserialize, Deserializer, Error as _, IgnoredAny, MapAccess, Vi
 use super::entries::Entries;
 use super::{MANIFEST_FILE, not_an_archive};
 use crate::layout::document::ARCHIVE_DOCUMENT_LIMIT;
-use crate::layout::error::Result;
+use crate::layout::error::{Error, Reason, Result};
 use crate::oci::{from_json, is_name};
 
 /// An image, as `manifest.json` lists it.
@@ -39,7 +39,10 @@ impl Listed {
             Ok(Some(images)) if !images.is_empty() => Ok(images),
             Ok(Some(_)) => Err(says("lists no image".into())),
             Ok(None) => Err(says("is null, not a list of images".into())),
-            Err(error) => Err(says(format!("is not a list of images: {error}"))),
+            Err(error) => {
+                let reason = Reason::from(error).after(&format!("{MANIFEST_FILE} is not a list of images: "));
+                Err(Error::NotAnArchive { path: entries.path.to_owned(), reason })
+            }
         }
     }
 
@@ -50,6 +53,8 @@ impl Listed {
     /// [`Error::NotAnArchive`] for a list of something else than images; [`Error::TooLarge`]; [`Error::Io`].
     pub(super) fn read_beside_layout(entries: &Entries<'_>) -> Result<Vec<Self>> {
         let content = entries.read(MANIFEST_FILE, ARCHIVE_DOCUMENT_LIMIT)?.unwrap_or_default();
+        // A list after a byte order mark is an error, and no other program's file.
+        let content = content.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&content);
         if content.trim_ascii_start().first() != Some(&b'[') || content.trim_ascii() == b"[]" {
             return Ok(Vec::new());
         }

@@ -34,7 +34,7 @@ pub(super) fn read(entries: &Entries<'_>) -> Result<(Index, HashMap<Digest, Cont
     check_version(&marker, path)?;
     let malformed = |reason| Error::MalformedIndex { path: path.to_owned(), reason };
     let index = entries.read(INDEX_FILE, ARCHIVE_DOCUMENT_LIMIT)?;
-    let index = index.ok_or_else(|| malformed(Reason::new("the file does not exist")))?;
+    let index = index.ok_or_else(|| malformed(Reason::missing()))?;
     let index = from_json(&index).map_err(|error| malformed(Reason::from(error)))?;
     let blobs = entries.names().filter_map(|name| Some((digest_of(name)?, entries.file(name)?)));
     Ok((index, blobs.collect()))

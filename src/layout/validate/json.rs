@@ -13,7 +13,6 @@ use crate::oci::Json;
 /// Reads a document.
 pub(super) fn parse(content: &[u8]) -> Result<Node<'_>, Reason> {
     match content {
-        [0xef, 0xbb, 0xbf, ..] => return Err(Reason::new("it begins with a byte order mark")),
         [0xff, 0xfe, ..] | [0xfe, 0xff, ..] | [0, _, ..] | [_, 0, ..] => {
             return Err(Reason::new("it is not UTF-8 (UTF-16 or UTF-32)"));
         }
