@@ -102,9 +102,7 @@ fn hint(error: &Error) -> Option<&'static str> {
         Error::MalformedIndex { reason, .. } if reason.is_byte_order_mark() => {
             "it begins with a byte order mark: save it without"
         }
-        Error::MalformedMarker { reason, .. } | Error::MalformedStage { reason, .. }
-            if reason.is_byte_order_mark() =>
-        {
+        Error::MalformedMarker { reason, .. } | Error::MalformedStage { reason, .. } if reason.is_byte_order_mark() => {
             "save it without"
         }
         Error::NotAnArchive { reason, .. } if reason.is_byte_order_mark() => "make the archive anew without it",

@@ -12,7 +12,7 @@ use super::document::INDEX_FILE;
 use super::filling::{Filling, RECORD_FILE};
 use super::handle::{BLOBS_DIRECTORY, Layout, Lock, MARKER_FILE};
 use crate::fs::for_each_leftover;
-use crate::oci::{Algorithm, Digest};
+use crate::oci::Digest;
 
 /// A function that is called with each leftover that could not be deleted, and why.
 #[derive(Clone)]
@@ -78,15 +78,16 @@ pub(super) fn delete_leftover(directory: &Path, path: &Path, metadata: &Metadata
     // Those that are being written, and may have names.
     for_each_leftover(path, |path, metadata| if metadata.is_file() { fs::remove_file(path) } else { Ok(()) })?;
     let blobs = path.join(BLOBS_DIRECTORY);
-    for algorithm in Algorithm::ALL {
-        let directory = blobs.join(algorithm.name());
-        if !is_directory(&blobs) || !is_directory(&directory) {
+    let algorithms =
+        if is_directory(&blobs) { fs::read_dir(&blobs)?.collect::<io::Result<Vec<_>>>()? } else { Vec::new() };
+    for algorithm in algorithms {
+        let (directory, name) = (algorithm.path(), algorithm.file_name());
+        if !is_directory(&directory) {
             continue;
         }
         for entry in fs::read_dir(&directory)? {
             let entry = entry?;
-            let digest = format!("{}:{}", algorithm.name(), entry.file_name().to_string_lossy());
-            if digest.parse::<Digest>().is_ok() && !entry.file_type()?.is_dir() {
+            if is_blob(&name.to_string_lossy(), &entry.file_name().to_string_lossy()) && !entry.file_type()?.is_dir() {
                 unless_gone(fs::remove_file(entry.path()))?;
             }
         }
@@ -102,6 +103,14 @@ pub(super) fn delete_leftover(directory: &Path, path: &Path, metadata: &Metadata
         fs::remove_dir(blobs)?;
     }
     fs::remove_dir(path)
+}
+
+/// Returns whether an export makes a file of such a name for a blob of such an algorithm. Of an algorithm that is not registered
+/// it need not look like a hash; where it does not, it could be another program's file.
+fn is_blob(algorithm: &str, name: &str) -> bool {
+    let Ok(digest) = format!("{algorithm}:{name}").parse::<Digest>() else { return false };
+    let looks_like_hash = name.len() >= 32 && name.bytes().all(|byte| byte.is_ascii_hexdigit());
+    digest.algorithm().is_some() || looks_like_hash
 }
 
 fn is_directory(path: &Path) -> bool {
@@ -120,10 +129,17 @@ mod tests {
     fn what_others_put_into_a_leftover_stays() {
         let directory = tempfile::tempdir().expect("a directory");
         let digest = "0".repeat(64);
-        let ours = ["index.json", "oci-layout", "filling.json", &format!("blobs/sha256/{digest}")];
-        for others in
-            ["mine", "blobs/mine", "blobs/sha256/mine", "index.json/mine", &format!("blobs/sha256/{digest}/mine")]
-        {
+        let unregistered = format!("blobs/sha384/{digest}{}", &digest[..32]);
+        let ours = ["index.json", "oci-layout", "filling.json", &format!("blobs/sha256/{digest}"), &unregistered];
+        for others in [
+            "mine",
+            "blobs/mine",
+            "blobs/mine/mine",
+            "blobs/sha256/mine",
+            "blobs/sha384/mine",
+            "index.json/mine",
+            &format!("blobs/sha256/{digest}/mine"),
+        ] {
             let path = directory.path().join("leftover");
             let write = |name: &str| {
                 let path = path.join(name);

@@ -131,7 +131,7 @@ impl Layout {
         if self.shares_blobs() {
             return Err(Error::BlobsAreShared { path: self.path().to_owned() });
         }
-        let lock = self.lock_as_it_is()?;
+        let lock = if options.dry_run { self.lock_to_read() } else { self.lock_as_it_is() }?;
         let index = self.read_index()?;
         let stage = self.find_stage()?.unwrap_or_else(Stage::empty);
         let listed = self.named(&index, &Stage::empty())?;

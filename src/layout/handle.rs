@@ -1,6 +1,6 @@
 //! Opening a layout and locking it; the files that every writer makes.
 
-use std::fs::{File, OpenOptions};
+use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -192,23 +192,32 @@ impl Layout {
 
     /// Locks as [`Layout::lock`] does, and cleans nothing.
     pub(super) fn lock_as_it_is(&self) -> Result<Lock> {
-        let (marker, root) = self.keep_writers_out()?;
+        self.lock_for(Access::Write)
+    }
+
+    /// Locks as [`Layout::lock`] does, for a command that only looks: it cleans nothing, and the user need not be allowed to
+    /// write.
+    pub(super) fn lock_to_read(&self) -> Result<Lock> {
+        self.lock_for(Access::Read)
+    }
+
+    /// Waits until nobody writes, and keeps others from writing until the file is dropped.
+    pub(super) fn keep_writers_out(&self) -> Result<File> {
+        Ok(self.lock_marker(Access::Read)?.0)
+    }
+
+    fn lock_for(&self, access: Access) -> Result<Lock> {
+        let (marker, root) = self.lock_marker(access)?;
         Ok(Lock { _section: Section::begin(), _marker: marker, root })
     }
 
-    /// Waits until nobody writes, and keeps others from writing until the file is dropped. Returns the directory that is
-    /// locked, too: while this process waited another layout may have taken the place of the one that was there.
-    pub(super) fn keep_writers_out(&self) -> Result<(File, Directory)> {
+    /// Locks the marker. Returns the directory that is locked, too: while this process waited another layout may have taken
+    /// the place of the one that was there.
+    fn lock_marker(&self, access: Access) -> Result<(File, Directory)> {
         let path = self.marker_path();
         let since = Instant::now();
         loop {
-            // Some network file systems lock only files that are open for writing.
-            let marker = OpenOptions::new()
-                .read(true)
-                .write(true)
-                .open(&path)
-                .or_else(|_| File::open(&path))
-                .map_err(Error::io("open", &path))?;
+            let marker = open_marker(&path, access).map_err(Error::io("open", &path))?;
             let marker = self.acquire(marker, &path, since)?;
             let root = self.open_root()?;
             let found = root.find_target(MARKER_FILE).map_err(Error::io("read", &path))?;
@@ -305,6 +314,27 @@ impl Write for Counted<'_> {
 
     fn flush(&mut self) -> io::Result<()> {
         self.file.flush()
+    }
+}
+
+/// What the lock of a layout is for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Access {
+    Read,
+    Write,
+}
+
+/// Opens a marker to lock it. Some network file systems lock only files that are open for writing: a reader asks for that
+/// where it is the only way.
+fn open_marker(path: &Path, access: Access) -> io::Result<File> {
+    let for_writing = || OpenOptions::new().read(true).write(true).open(path);
+    match access {
+        Access::Write => for_writing().or_else(|_| File::open(path)),
+        Access::Read => {
+            let marker = File::open(path)?;
+            let cannot_lock = matches!(marker.try_lock(), Err(TryLockError::Error(_)));
+            Ok(if cannot_lock { for_writing().unwrap_or(marker) } else { marker })
+        }
     }
 }
 

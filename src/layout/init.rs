@@ -7,11 +7,11 @@ use std::time::Instant;
 
 use super::document::{INDEX_FILE, STAGE_FILE, pretty};
 use super::error::{Error, Result};
-use super::handle::{BLOBS_DIRECTORY, Layout, MARKER_LIMIT, marker};
+use super::handle::{BLOBS_DIRECTORY, Layout, MARKER_FILE, MARKER_LIMIT, marker};
 use super::lock::WriteOptions;
 use super::stage::Stage;
 use crate::abandon::{Registered, Section};
-use crate::fs::{Identity, open_regular, read_at_most, target_inside};
+use crate::fs::{Identity, is_called_temporary, open_regular, read_at_most, target_inside};
 use crate::oci::Index;
 
 impl Layout {
@@ -62,14 +62,45 @@ impl Layout {
     /// # Errors
     ///
     /// Those of [`Layout::init`], except that somebody else may make it at the same time.
-    pub(super) fn make_if_missing(&self, mut made: Made) -> Result<()> {
-        match self.make(Kind::ToStoreIn, &mut made) {
+    pub(super) fn make_if_missing(&self, made: Made) -> Result<()> {
+        self.make_with_others(Kind::ToStoreIn, made)
+    }
+
+    fn make_with_others(&self, kind: Kind, mut made: Made) -> Result<()> {
+        match self.make(kind, &mut made) {
             Ok(()) | Err(Error::AlreadyLayout { .. }) => {
                 made.keep();
                 Ok(())
             }
             Err(error) => Err(error),
         }
+    }
+
+    /// Returns whether a directory holds nothing but what an interrupted `init` or first upload makes there: parts of an empty
+    /// layout that say nothing yet, and what is called temporary.
+    pub(super) fn is_half_made(&self) -> io::Result<bool> {
+        let root = self.path();
+        for entry in fs::read_dir(root)? {
+            let name = entry?.file_name();
+            let path = root.join(&name);
+            let is_part = match name.to_str() {
+                Some(BLOBS_DIRECTORY) => fs::symlink_metadata(&path)?.is_dir() && !has_blobs(&path)?,
+                Some(INDEX_FILE) => is_from_init(&path, &pretty(&Index::empty()))?,
+                Some(STAGE_FILE) => is_from_init(&path, &pretty(&Stage::empty()))?,
+                Some(MARKER_FILE) => is_from_init(&path, b"")?,
+                _ => is_called_temporary(&name),
+            };
+            if !is_part {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Makes the rest of a layout that is half made, as `init` does. Another process may do so at the same time.
+    pub(super) fn finish_half_made(&self) -> Result<()> {
+        let is_to_build_in = fs::symlink_metadata(self.path().join(STAGE_FILE)).is_ok();
+        self.make_with_others(if is_to_build_in { Kind::ToBuildIn } else { Kind::ToStoreIn }, Made::default())
     }
 
     fn make(&self, kind: Kind, made: &mut Made) -> Result<()> {
@@ -174,6 +205,15 @@ impl Layout {
         }
         Ok(())
     }
+}
+
+/// Returns whether an interrupted `init` made a file: it is empty, or has the content of a new one.
+fn is_from_init(path: &Path, content: &[u8]) -> io::Result<bool> {
+    if !fs::symlink_metadata(path)?.is_file() {
+        return Ok(false);
+    }
+    let found = read_at_most(&open_regular(path)?, MARKER_LIMIT)?;
+    Ok(found.is_some_and(|found| found.is_empty() || found == content))
 }
 
 /// Tells whether a `blobs` directory holds anything but the empty directories of an interrupted `init`.

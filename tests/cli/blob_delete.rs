@@ -122,7 +122,10 @@ fn what_is_no_blob_is_not_deleted() {
     let missing = sha256(b"missing");
     sandbox.refuses(&words(&missing), &format!("image has no blob {missing} (BLOB_UNKNOWN)"));
     fs::create_dir(sandbox.path(blob_name(&missing))).expect("made");
-    sandbox.refuses(&words(&missing), &format!("blob {missing} is not a regular file: {} is a directory", blob_name(&missing)));
+    sandbox.refuses(
+        &words(&missing),
+        &format!("blob {missing} is not a regular file: {} is a directory", blob_name(&missing)),
+    );
     sandbox.refuses(&words("latest"), "'latest' is not a digest: it has no colon (DIGEST_INVALID)");
     let message = "missing is not an OCI Image Layout (missing oci-layout file)";
     sandbox.refuses(&format!("layout blob delete --path missing --digest {missing}"), message);

@@ -95,11 +95,73 @@ fn init_goes_on_from_wherever_it_was_killed() {
 }
 
 #[test]
+fn export_and_import_go_on_from_wherever_an_init_was_killed() {
+    let whole = Sandbox::new();
+    let parts = ["half", "half/blobs", "half/blobs/sha256", "half/index.json", "half/.regshape-stage.json"];
+    for killed_after in 1..=parts.len() {
+        for (words, dry_run) in [
+            ("layout export -p image -o half -q", Some("layout export -p image -o half --dry-run -q")),
+            ("layout import -p half -f image -q", None),
+        ] {
+            for last_is_empty in [false, true] {
+                let sandbox = Sandbox::built();
+                for (at, part) in parts[..killed_after].iter().enumerate() {
+                    let made = part.replace("half", "image");
+                    if whole.path(&made).is_dir() {
+                        fs::create_dir(sandbox.path(part)).expect("created");
+                    } else {
+                        let is_empty = last_is_empty && at + 1 == killed_after;
+                        sandbox.write(part, if is_empty { vec![] } else { whole.read(&made) });
+                    }
+                }
+                sandbox.write("half/.regshape-tmp-x", "");
+                let before = sandbox.tree();
+                if let Some(dry_run) = dry_run {
+                    sandbox.ok(dry_run);
+                    assert_eq!(sandbox.tree(), before, "{dry_run} changed something");
+                }
+                sandbox.ok(words);
+                assert_eq!(
+                    sandbox.json("half/index.json"),
+                    sandbox.json("image/index.json"),
+                    "{words}, {killed_after}"
+                );
+                let has_stage = killed_after == parts.len();
+                assert_eq!(sandbox.path("half/.regshape-stage.json").exists(), has_stage, "{words}, {killed_after}");
+                sandbox.ok("layout validate -p half");
+            }
+        }
+    }
+    // What holds anything is not from an init.
+    for (name, content) in [
+        ("half/index.json", "{}"),
+        ("half/.regshape-stage.json", "{}"),
+        ("half/blobs/sha256/0", ""),
+        ("half/blobs/mine", ""),
+        ("half/mine", ""),
+    ] {
+        let sandbox = Sandbox::built();
+        fs::create_dir_all(sandbox.path("half/blobs/sha256")).expect("created");
+        sandbox.write(name, content);
+        let message = "half is neither empty nor an OCI Image Layout";
+        sandbox.refuses("layout export -p image -o half", message);
+        sandbox.refuses("layout import -p half -f image", message);
+    }
+}
+
+#[test]
 fn an_empty_marker_is_from_an_interrupted_init_too() {
     let sandbox = Sandbox::new();
     sandbox.write("image/oci-layout", "");
     sandbox.run("layout init -p image").succeeds("Initialised OCI Image Layout at image\n", "");
     sandbox.is_valid();
+
+    let sandbox = Sandbox::built();
+    fs::create_dir(sandbox.path("half")).expect("created");
+    sandbox.write("half/oci-layout", "");
+    sandbox.ok("layout export -p image -o half -q");
+    assert_eq!(sandbox.json("half/index.json"), sandbox.json("image/index.json"));
+    sandbox.ok("layout validate -p half");
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! Leftovers, as the system calls show them: who deletes what, and of whom.
 
-use crate::lab::Lab;
+use crate::lab::{Lab, is_root, say};
 use crate::samples::single;
 
 /// The calls that change something. Files are opened for writing by two more.
@@ -62,6 +62,7 @@ fn a_reader_and_a_dry_run_ask_for_no_change() {
         "export -p image -o new --dry-run",
         "export -p image -o new.tar --dry-run",
         "export -p other -o image --dry-run --replace",
+        "gc -p image --dry-run",
         "export -p image -o other --dry-run --replace --except image",
     ] {
         let words = format!("layout {}", words.replace("DIGEST", &digest));
@@ -79,6 +80,24 @@ fn a_reader_and_a_dry_run_ask_for_no_change() {
     }
     lab.regshape(&["layout", "annotate", "manifest", "-p", "image", "--annotation", "a=1"]);
     assert!(leftovers(&lab).is_empty());
+}
+
+#[test]
+fn a_user_who_may_only_read_runs_every_reader() {
+    let Some(lab) = Lab::with(&["setpriv"]) else { return };
+    if !is_root() {
+        return say("skipped a_user_who_may_only_read_runs_every_reader: needs root");
+    }
+    build(&lab, "image");
+    lab.run("chmod", &["755", "."]);
+    lab.run("chmod", &["-R", "go=rX", "image"]);
+    let before = lab.tree("image");
+    for words in ["gc -p image --dry-run", "show -p image --tree", "validate -p image", "export -p image -o -"] {
+        let user = ["--reuid=54321", "--regid=54321", "--clear-groups", env!("CARGO_BIN_EXE_regshape"), "layout"];
+        let output = lab.output("setpriv", &[&user[..], &words.split(' ').collect::<Vec<_>>()].concat());
+        assert!(output.status.success() && output.stderr.is_empty(), "{words}: {output:?}");
+    }
+    assert_eq!(lab.tree("image"), before);
 }
 
 #[test]

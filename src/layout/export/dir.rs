@@ -48,6 +48,10 @@ pub fn export_dir(view: &View, path: impl AsRef<Path>, options: &ExportOptions<'
             Target::Layout => return export.add(),
             Target::Vacant => export.fill(&mut staging)?,
             Target::Missing => export.make(&mut staging)?,
+            Target::HalfMade => {
+                export.layout.finish_half_made()?;
+                false
+            }
             Target::Occupied => break,
         };
         if is_done {
@@ -65,7 +69,7 @@ pub fn export_dir(view: &View, path: impl AsRef<Path>, options: &ExportOptions<'
 pub fn plan_export_dir(view: &View, path: impl AsRef<Path>, options: &ExportOptions<'_>) -> Result<Exported> {
     let export = Export::new(view, path.as_ref(), options)?;
     match export.settled_target()? {
-        Target::Missing | Target::Vacant => Ok(export.plan.exported),
+        Target::Missing | Target::Vacant | Target::HalfMade => Ok(export.plan.exported),
         Target::Occupied => Err(Error::NotEmpty { path: export.root().to_owned() }),
         Target::Layout => {
             let repository = Repository::of_layout(export.layout.clone());
@@ -84,6 +88,8 @@ enum Target {
     /// A directory that holds nothing, or what can be cleaned.
     Vacant,
     Missing,
+    /// What a killed `init` or first upload made.
+    HalfMade,
     Occupied,
 }
 
@@ -126,12 +132,17 @@ impl<'a> Export<'a> {
         match self.layout.check_marker() {
             Ok(_) => return Ok(Target::Layout),
             Err(Error::NotALayout { .. }) => {}
+            Err(Error::MalformedMarker { .. }) if self.is_half_made()? => return Ok(Target::HalfMade),
             Err(error) => return Err(error),
         }
         match fs::metadata(self.root()) {
             Ok(metadata) if metadata.is_dir() => {
                 let is_vacant = is_vacant_but_for_fillings(self.root()).map_err(Error::io("read", self.root()))?;
-                Ok(if is_vacant { Target::Vacant } else { Target::Occupied })
+                Ok(match is_vacant {
+                    true => Target::Vacant,
+                    false if self.is_half_made()? => Target::HalfMade,
+                    false => Target::Occupied,
+                })
             }
             // A link that leads nowhere is not followed.
             Err(error) if error.kind() == io::ErrorKind::NotFound && fs::symlink_metadata(self.root()).is_err() => {
@@ -140,6 +151,14 @@ impl<'a> Export<'a> {
             Ok(_) => Ok(Target::Occupied),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Target::Occupied),
             Err(error) => Err(Error::io("read", self.root())(error)),
+        }
+    }
+
+    fn is_half_made(&self) -> Result<bool> {
+        match self.layout.is_half_made() {
+            // A part is gone: another process is at work there, and is waited for.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+            found => found.map_err(Error::io("read", self.root())),
         }
     }
 

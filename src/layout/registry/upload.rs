@@ -81,7 +81,9 @@ impl Repository {
         let root = self.layout.open_root()?;
         let directory = root.path_of(UPLOADS_DIRECTORY);
         loop {
-            root.make(UPLOADS_DIRECTORY).map_err(Error::io("create", &directory))?;
+            if root.make(UPLOADS_DIRECTORY).map_err(Error::io("create", &directory))? {
+                self.layout.sync_names(&root)?;
+            }
             self.layout.find_uploads(&root)?;
             let id = random_name(ID_LENGTH);
             let path = directory.join(&id);

@@ -105,7 +105,7 @@ impl View {
         let by_place: BTreeMap<_, _> = layouts
             .map(|layout| (fs::canonicalize(layout.path()).unwrap_or_else(|_| layout.path().into()), layout))
             .collect();
-        by_place.into_values().map(|layout| Ok(layout.keep_writers_out()?.0)).collect()
+        by_place.into_values().map(|layout| layout.keep_writers_out()).collect()
     }
 }
 
