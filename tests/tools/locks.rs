@@ -8,6 +8,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::lab::Lab;
+use crate::samples::single;
 
 const WARNING: &str = "cannot lock image on this file system: another command at the same time could undo this change";
 
@@ -183,4 +184,61 @@ fn the_death_of_a_stopped_process_frees_its_lock() {
     assert!(annotations["late"] == "1" && annotations["early"].is_null(), "{annotations}");
     assert!(!lab.tree("image").keys().any(|name| name.contains(".regshape-tmp-")));
     lab.regshape(&["layout", "validate", "-p", "image"]);
+}
+
+#[test]
+fn a_layer_that_is_deleted_before_it_is_copied_is_looked_for_again() {
+    let Some(lab) = Lab::with(&["strace"]) else { return };
+    for (layout, name) in [("old", "a"), ("new", "b")] {
+        lab.write("layer.tar", [single(name, name), vec![0; 1024]].concat());
+        for words in [
+            format!("init -p {layout}"),
+            format!("add layer -p {layout} -f layer.tar -q"),
+            format!("generate config -p {layout} -q"),
+            format!("generate manifest -p {layout} --ref-name v1 -q"),
+        ] {
+            lab.regshape(&[vec!["layout"], words.split(' ').collect()].concat());
+        }
+    }
+    let old = lab.json("old/index.json")["manifests"][0]["digest"].as_str().expect("a digest").to_owned();
+    let new = lab.json("new/index.json")["manifests"][0]["digest"].as_str().expect("a digest").to_owned();
+    let manifest: Value = serde_json::from_slice(&lab.blob("old", &old)).expect("JSON");
+    let layer = manifest["layers"][0]["digest"].as_str().expect("a digest").replace(':', "/");
+    for (words, made) in [
+        ("export -p image:v1 -o out", "out/index.json"),
+        ("export -p image:v1 -o out.tar", "out.tar"),
+        ("import -p imported -f image:v1", "imported/index.json"),
+        ("join -p image:v1 -o joined.tar", "joined.tar"),
+    ] {
+        lab.run("rm", &["-rf", "image", "out", "out.tar", "imported", "joined.tar", "trace"]);
+        // Without a staging file, nothing but the tag keeps the image.
+        lab.regshape(&["layout", "import", "-p", "image", "-f", "old"]);
+        let path = format!("image/blobs/{layer}");
+        let run = |inject: &[&str]| {
+            let mut command = Command::new("strace");
+            command
+                .args(["-f", "--quiet=attach,path-resolution", "-o", "trace", "-P", &path, "-e", "trace=openat"])
+                .args(inject);
+            command.arg(env!("CARGO_BIN_EXE_regshape")).arg("layout").args(words.split(' '));
+            command.current_dir(lab.path(".")).stdin(Stdio::null()).stdout(Stdio::null());
+            command
+        };
+        assert!(run(&[]).status().expect("strace starts").success(), "{words}");
+        let opens = String::from_utf8(lab.read("trace")).expect("text").matches("openat(").count();
+        assert!(opens > 1, "{words}: looked at, and then copied");
+        lab.run("rm", &["-rf", "out", "out.tar", "imported", "joined.tar", "trace"]);
+        // It stops where it has looked at the layer for the last time before it copies it.
+        let stop = format!("inject=openat:signal=STOP:when={}", opens - 1);
+        let mut stopped = run(&["-e", &stop]).spawn().expect("strace starts");
+        let pid = stopped_at(&lab, &mut stopped);
+        lab.regshape(&["layout", "import", "-p", "image", "-f", "new", "--replace"]);
+        lab.regshape(&["layout", "manifest", "delete", "-p", "image", "--ref", &old]);
+        lab.regshape(&["layout", "gc", "-p", "image"]);
+        assert!(!lab.path(&path).exists(), "{words}");
+        lab.run("kill", &["-CONT", &pid]);
+        assert!(stopped.wait().expect("strace ends").success(), "{words}");
+        let content = String::from_utf8_lossy(&lab.read(made)).into_owned();
+        // The index of an image for several platforms is a blob; it names the manifest.
+        assert!(content.contains(&new) && !content.contains(&old), "{words}: {content}");
+    }
 }

@@ -224,7 +224,7 @@ impl Leaf for Args {
                     export_stream(&view, io::stdout(), kind, compression, &options)
                         .map_err(crate::cli::ui::output_error)?
                 }
-                format => export(&view, &self.output, format, &options)?,
+                format => reading.copied(export(&view, &self.output, format, &options))?,
             };
             Ok((view, lower_variants, exported))
         });

@@ -88,7 +88,7 @@ impl Leaf for Args {
             let advance = |bytes| progress.advance(bytes);
             options.progress = Some(&advance);
             reading.let_writers_in();
-            let imported = export_dir(&view, target, &options)?;
+            let imported = reading.copied(export_dir(&view, target, &options))?;
             Ok((view, lower_variants, missing, imported))
         });
         let (view, lower_variants, missing, imported) = reading?;

@@ -87,7 +87,7 @@ impl Leaf for Args {
             if format == Format::Directory {
                 reading.let_writers_in();
             }
-            let exported = export(&view, &self.output, format, &options)?;
+            let exported = reading.copied(export(&view, &self.output, format, &options))?;
             Ok((view, exported))
         })?;
         warn_of_doubles(context, &view)?;

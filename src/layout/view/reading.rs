@@ -12,6 +12,9 @@ use crate::layout::handle::Layout;
 /// How often work is tried without a lock.
 const TRIES: usize = 3;
 
+/// How often work is then tried with writers kept out, if it lets them in again before it copies blobs.
+const LOCKED_TRIES: usize = 3;
+
 /// The layout that a view shows, and its documents as they were when it was opened.
 #[derive(Debug)]
 pub(super) struct Origin {
@@ -33,15 +36,18 @@ impl Origin {
 /// An attempt to work with views.
 #[derive(Debug, Default)]
 pub struct Reading {
-    /// Keep writers out of the layouts, at the last attempt.
+    /// Keep writers out of the layouts, at the last attempts.
     locks: Vec<File>,
-    is_last: bool,
+    are_writers_out: bool,
+    lets_writers_in: bool,
+    cannot_begin_again: bool,
+    is_blob_gone: bool,
 }
 
 impl Reading {
     /// Says that the work has begun something that cannot be begun again: an error is the result from here on.
     pub fn cannot_begin_again(&mut self) {
-        self.is_last = true;
+        self.cannot_begin_again = true;
     }
 
     /// Checks that what the work found is not missing because a layout was changed meanwhile.
@@ -50,21 +56,36 @@ impl Reading {
     ///
     /// [`Error::Changed`], after which the work is done again.
     pub fn expect_unchanged(&self, views: &[View]) -> Result<()> {
-        match views.iter().find(|view| view.is_outdated()).filter(|_| !self.is_last) {
+        let can_be_done_again = !self.are_writers_out && !self.cannot_begin_again;
+        match views.iter().find(|view| view.is_outdated()).filter(|_| can_be_done_again) {
             Some(view) => Err(Error::Changed { path: view.path().to_owned() }),
             None => Ok(()),
         }
     }
 
-    /// Lets others write: the work has read its documents, and is about to take locks itself.
+    /// Lets others write: the work has read its documents, and is about to take locks itself. If it fails because a layout was
+    /// changed since, it is done again.
     pub fn let_writers_in(&mut self) {
         self.locks.clear();
+        self.lets_writers_in = true;
+    }
+
+    /// Passes on the result of copying blobs that the work found before. If one of them is gone, the work is done again once,
+    /// though no document of a view was replaced: the blob may have been garbage of the layout that is added to.
+    ///
+    /// # Errors
+    ///
+    /// That of the result.
+    pub fn copied<T>(&mut self, result: Result<T>) -> Result<T> {
+        self.is_blob_gone |= matches!(result, Err(Error::MissingBlob { .. }));
+        result
     }
 }
 
 impl View {
     /// Does some work with views. If it fails, and a layout that one of them shows was changed since it was opened, the work is
-    /// done again with the layouts as they are then: three times in all, and then once more with writers kept out.
+    /// done again with the layouts as they are then: three times in all, and then with writers kept out. Work that lets writers
+    /// in again before it is done is tried three times so.
     ///
     /// # Errors
     ///
@@ -73,17 +94,27 @@ impl View {
         mut views: Vec<Self>,
         mut work: impl FnMut(&[Self], &mut Reading) -> Result<T, E>,
     ) -> Result<T, E> {
-        for _ in 0..TRIES {
-            let mut reading = Reading::default();
+        let mut was_blob_gone = false;
+        for attempt in 1.. {
+            let mut reading = Reading { are_writers_out: attempt > TRIES, ..Reading::default() };
+            if reading.are_writers_out {
+                reading.locks = Self::keep_writers_out(&views)?;
+            }
+            if attempt > 1 {
+                views = Self::reopened(&views)?;
+            }
             let result = work(&views, &mut reading);
-            if result.is_ok() || reading.is_last || !views.iter().any(Self::is_outdated) {
+            if result.is_ok() || reading.cannot_begin_again || attempt == TRIES + LOCKED_TRIES {
                 return result;
             }
-            views = Self::reopened(&views)?;
+            let may_change = !reading.are_writers_out || reading.lets_writers_in;
+            let is_changed = may_change && views.iter().any(Self::is_outdated);
+            if !is_changed && (was_blob_gone || !reading.is_blob_gone) {
+                return result;
+            }
+            was_blob_gone |= reading.is_blob_gone;
         }
-        let locks = Self::keep_writers_out(&views)?;
-        views = Self::reopened(&views)?;
-        work(&views, &mut Reading { locks, is_last: true })
+        unreachable!("the attempts are bounded")
     }
 
     /// Returns whether the documents of the layout that this shows were replaced since it was opened.
@@ -112,6 +143,7 @@ impl View {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::oci::Digest;
 
     /// A layout, and a view of it.
     fn layout() -> (tempfile::TempDir, Layout, View) {
@@ -182,5 +214,38 @@ mod tests {
         });
         done.expect("done");
         assert_eq!(times, 4);
+    }
+
+    #[test]
+    fn work_that_lets_writers_in_before_it_copies_is_done_again_but_not_for_ever() {
+        let (_directory, layout, view) = layout();
+        for (fails, expected, is_right) in [(4, 5, true), (5, 6, true), (9, 6, false)] {
+            let mut times = 0;
+            let result: Result<()> = View::reading(vec![view.clone()], |_, reading| {
+                times += 1;
+                reading.let_writers_in();
+                // Nobody waits: the lock is free.
+                let lock = layout.lock()?;
+                replace_index(&layout);
+                drop(lock);
+                if times <= fails { Err(failure()) } else { Ok(()) }
+            });
+            assert_eq!((times, result.is_ok()), (expected, is_right), "{fails} failures");
+        }
+    }
+
+    #[test]
+    fn work_that_misses_a_blob_is_done_again_once_where_no_document_was_replaced() {
+        let (_directory, _layout, view) = layout();
+        let digest = Digest::sha256_of(b"");
+        let missing = || Error::MissingBlob { digest: digest.clone(), referrer: "index.json".to_owned() };
+        for (fails, expected, is_right) in [(0, 1, true), (1, 2, true), (9, 2, false)] {
+            let mut times = 0;
+            let result: Result<()> = View::reading(vec![view.clone()], |_, reading| {
+                times += 1;
+                reading.copied(if times <= fails { Err(missing()) } else { Ok(()) })
+            });
+            assert_eq!((times, result.is_ok()), (expected, is_right), "{fails} failures");
+        }
     }
 }
