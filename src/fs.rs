@@ -122,17 +122,9 @@ pub(crate) struct FileVersion {
 impl FileVersion {
     /// Returns the version of what is at a path now.
     pub(crate) fn of(path: &Path) -> io::Result<Self> {
-        Self::from(&fs::symlink_metadata(path)?)
-    }
-
-    /// Returns the version of a file that is open.
-    pub(crate) fn of_file(file: &File) -> io::Result<Self> {
-        Self::from(&file.metadata()?)
-    }
-
-    fn from(metadata: &fs::Metadata) -> io::Result<Self> {
+        let metadata = fs::symlink_metadata(path)?;
         #[cfg(unix)]
-        let inode = std::os::unix::fs::MetadataExt::ino(metadata);
+        let inode = std::os::unix::fs::MetadataExt::ino(&metadata);
         #[cfg(not(unix))]
         let inode = 0;
         Ok(Self { modified: metadata.modified()?, size: metadata.len(), inode })

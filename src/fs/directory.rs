@@ -307,6 +307,18 @@ mod descriptors {
             Ok(rustix::fs::openat(self, name.as_ref(), flags, Mode::empty())?.into())
         }
 
+        /// Makes a file to read and to append to. Nothing may have the name.
+        pub(crate) fn create_to_append(&self, name: impl AsRef<OsStr>) -> io::Result<File> {
+            let flags = OFlags::RDWR | OFlags::APPEND | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
+            Ok(rustix::fs::openat(self, name.as_ref(), flags, Mode::from_raw_mode(0o666))?.into())
+        }
+
+        /// Opens a file to read and to append to. A link is not followed, and the other end of a pipe not waited for.
+        pub(crate) fn open_to_append(&self, name: impl AsRef<OsStr>) -> io::Result<File> {
+            let flags = OFlags::RDWR | OFlags::APPEND | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+            Ok(rustix::fs::openat(self, name.as_ref(), flags, Mode::empty())?.into())
+        }
+
         /// Deletes a file or a link.
         pub(crate) fn remove_file(&self, name: impl AsRef<OsStr>) -> io::Result<()> {
             Ok(rustix::fs::unlinkat(self, name.as_ref(), AtFlags::empty())?)
@@ -415,6 +427,16 @@ impl Directory {
     /// Opens a file for reading.
     pub(crate) fn open_file(&self, name: impl AsRef<OsStr>) -> io::Result<File> {
         super::open_regular(&self.path_of(name))
+    }
+
+    /// Makes a file to read and to append to. Nothing may have the name.
+    pub(crate) fn create_to_append(&self, name: impl AsRef<OsStr>) -> io::Result<File> {
+        fs::OpenOptions::new().read(true).append(true).create_new(true).open(self.path_of(name))
+    }
+
+    /// Opens a file to read and to append to.
+    pub(crate) fn open_to_append(&self, name: impl AsRef<OsStr>) -> io::Result<File> {
+        fs::OpenOptions::new().read(true).append(true).open(self.path_of(name))
     }
 
     /// Deletes a file or a link.

@@ -25,3 +25,4 @@ mod registry;
 mod samples;
 mod stress;
 mod tree;
+mod users;

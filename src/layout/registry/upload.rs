@@ -3,13 +3,13 @@
 //! What came so far is a file in `.regshape-uploads`, where no program looks for blobs, named by the id of the upload. It is
 //! locked while somebody writes to it. Collecting garbage deletes uploads that nobody has gone on with for long.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::File;
 use std::io::{self, ErrorKind, Seek, SeekFrom, Write};
 use std::path::PathBuf;
 use std::time::Instant;
 
 use super::{Error, Repository, Result};
-use crate::fs::{Directory, FileKind, FileVersion, random_name, touch};
+use crate::fs::{Directory, FileIdentity, FileKind, Found, random_name, touch};
 use crate::layout::blobs::Share;
 use crate::layout::handle::Layout;
 use crate::layout::metrics::Phase;
@@ -49,7 +49,10 @@ const ID_LENGTH: usize = 32;
 #[derive(Debug)]
 pub struct BlobUpload {
     layout: Layout,
+    /// The directory that it is in, whatever becomes of its path.
+    uploads: Directory,
     id: String,
+    /// For messages.
     path: PathBuf,
     file: File,
     size: u64,
@@ -84,17 +87,17 @@ impl Repository {
             if root.make(UPLOADS_DIRECTORY).map_err(Error::io("create", &directory))? {
                 self.layout.sync_names(&root)?;
             }
-            self.layout.find_uploads(&root)?;
+            // A collection of garbage took the empty directory away.
+            let Some(uploads) = self.layout.find_uploads(&root)? else { continue };
             let id = random_name(ID_LENGTH);
             let path = directory.join(&id);
-            let file = match OpenOptions::new().read(true).append(true).create_new(true).open(&path) {
+            let file = match uploads.create_to_append(&id) {
                 Ok(file) => self.layout.acquire(file, &path, Instant::now())?,
-                // A collection of garbage took the empty directory away.
                 Err(error) if error.kind() == ErrorKind::NotFound => continue,
                 Err(error) => return Err(Error::io("create", &path)(error)),
             };
             let hasher = Some(Hasher::new(Algorithm::Sha256));
-            let upload = BlobUpload { layout: self.layout.clone(), id, path, file, size: 0, hasher };
+            let upload = BlobUpload { layout: self.layout.clone(), uploads, id, path, file, size: 0, hasher };
             // Or the file, before it was locked.
             if upload.is_there() {
                 return Ok(upload);
@@ -110,14 +113,14 @@ impl Repository {
     /// than is to be waited; [`Error::Io`].
     pub fn resume_upload(&self, id: &str, offset: Option<u64>) -> Result<BlobUpload> {
         let path = self.layout.upload_path(id).ok_or_else(|| self.layout.unknown_upload(id))?;
-        if let Ok(root) = self.layout.open_root() {
-            self.layout.find_uploads(&root)?;
-        }
-        let is_file = fs::symlink_metadata(&path).is_ok_and(|metadata| metadata.is_file());
-        if !is_file {
+        let root = self.layout.open_root().ok();
+        let uploads = root.map(|root| self.layout.find_uploads(&root)).transpose()?.flatten();
+        let uploads = uploads.ok_or_else(|| self.layout.unknown_upload(id))?;
+        let is_file = |found: Option<Found>| found.is_some_and(|found| found.kind == FileKind::File);
+        if !uploads.find(id).is_ok_and(is_file) {
             return Err(self.layout.unknown_upload(id));
         }
-        let file = OpenOptions::new().read(true).append(true).open(&path).map_err(|error| match error.kind() {
+        let file = uploads.open_to_append(id).map_err(|error| match error.kind() {
             ErrorKind::NotFound => self.layout.unknown_upload(id),
             _ => Error::io("open", &path)(error),
         })?;
@@ -130,23 +133,13 @@ impl Repository {
             _ => {}
         }
         let hasher = (size == 0).then(|| Hasher::new(Algorithm::Sha256));
-        let upload = BlobUpload { layout: self.layout.clone(), id: id.to_owned(), path, file, size, hasher };
+        let upload = BlobUpload { layout: self.layout.clone(), uploads, id: id.to_owned(), path, file, size, hasher };
         // Whoever had it before may have brought it to its end.
         if upload.is_there() { Ok(upload) } else { Err(self.layout.unknown_upload(id)) }
     }
 }
 
 impl Layout {
-    /// Opens the directory of the uploads.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Io`] if it is not there, or a link: what that leads to is not the layout's.
-    fn uploads_directory(&self) -> Result<Directory> {
-        let path = self.path().join(UPLOADS_DIRECTORY);
-        self.find_uploads(&self.open_root()?)?.ok_or_else(|| Error::io("read", path)(ErrorKind::NotFound.into()))
-    }
-
     /// Opens the directory of the uploads; `None` if it is not there.
     ///
     /// # Errors
@@ -219,10 +212,9 @@ impl BlobUpload {
         {
             return self.remove();
         }
-        let uploads = self.layout.uploads_directory()?;
         let scratch = self.layout.scratch(digest.algorithm_name())?;
-        if uploads.is_on_mount_of(&scratch).map_err(Error::io("read", &self.path))? {
-            self.rename(digest, &uploads)?;
+        if self.uploads.is_on_mount_of(&scratch).map_err(Error::io("read", &self.path))? {
+            self.rename(digest)?;
         } else {
             // Not linked: if this process is killed the upload may be gone on with, and the blob must not change.
             let copy = self.layout.copy_of((digest, self.size), (&self.file, &self.path), Share::Nothing)?;
@@ -232,7 +224,7 @@ impl BlobUpload {
     }
 
     /// Gives the file the name of the blob that it is.
-    fn rename(&self, digest: &Digest, uploads: &Directory) -> Result<()> {
+    fn rename(&self, digest: &Digest) -> Result<()> {
         let lock = self.layout.lock()?;
         let directory = self.layout.make_blob_directory(&lock, digest.algorithm_name())?;
         let (name, path) = (digest.encoded(), self.layout.blob_path(digest));
@@ -240,13 +232,13 @@ impl BlobUpload {
         // A later command refers to it; until then a collection of garbage may be told to keep what is young.
         touch(&self.file, &self.path).map_err(failed())?;
         let is_new = directory.find(name).map_err(failed())?.is_none();
-        uploads.rename(&self.id, &directory, name).map_err(failed())?;
+        self.uploads.rename(&self.id, &directory, name).map_err(failed())?;
         self.layout.metrics().count_blob_written();
         let synced = self.layout.sync_names(&directory);
         // What was put where others share it may be theirs by now.
         if synced.is_err() && is_new && !self.layout.shares_blobs() {
             // The error that made this necessary is on its way; a blob that stays is unreferenced, not wrong.
-            let _ = directory.rename(name, uploads, &self.id);
+            let _ = directory.rename(name, &self.uploads, &self.id);
         }
         synced
     }
@@ -277,17 +269,13 @@ impl BlobUpload {
 
     /// Deletes the file if it has still its name. The directory is for others, who may be about to use it.
     fn remove(&self) -> Result<()> {
-        match fs::remove_file(&self.path) {
-            Err(error) if error.kind() != ErrorKind::NotFound => return Err(Error::io("delete", &self.path)(error)),
-            _ => {}
-        }
-        Ok(())
+        self.uploads.remove_if_there(&self.id).map_err(Error::io("delete", &self.path))
     }
 
     /// Tells whether the file still has its name.
     fn is_there(&self) -> bool {
-        let Ok(named) = FileVersion::of(&self.path) else { return false };
-        FileVersion::of_file(&self.file).is_ok_and(|opened| opened == named)
+        let Ok(Some(named)) = self.uploads.find(&self.id) else { return false };
+        FileIdentity::of_file(&self.file).is_ok_and(|opened| opened == named.identity)
     }
 }
 
