@@ -171,6 +171,28 @@ fn subjects_and_nested_indexes_keep_what_they_lead_to() {
 }
 
 #[test]
+fn a_layout_of_very_many_documents_is_not_read_to_name_a_referrer() {
+    let sandbox = image();
+    let subject = json!({"mediaType": MANIFEST_TYPE, "digest": MANIFEST, "size": MANIFEST_SIZE});
+    let empty = sandbox.store("{}");
+    let empty = json!({"mediaType": "application/vnd.oci.empty.v1+json", "digest": empty, "size": 2});
+    let sbom = json!({
+        "schemaVersion": 2, "mediaType": MANIFEST_TYPE, "config": empty, "layers": [empty], "subject": subject
+    });
+    sandbox.write("sbom.json", sbom.to_string());
+    sandbox.ok("layout manifest put --path image --file sbom.json");
+    sandbox.edit("image/index.json", |index| {
+        let entries = index["manifests"].as_array_mut().expect("entries");
+        let sbom = entries.last().expect("the SBOM").clone();
+        entries.extend(std::iter::repeat_n(sbom, 10_000));
+    });
+    let deleted_tag = format!("Deleted tag:\n  digest: {MANIFEST}\n     tag: latest\n");
+    sandbox.run("layout tag delete --path image --ref latest").succeeds(deleted_tag, "");
+    let sbom = sha256(sbom.to_string().as_bytes());
+    sandbox.run(GC).succeeds(format!("{}{}", deleted(0, 0), kept(MANIFEST, &sbom)), "");
+}
+
+#[test]
 fn what_refers_to_an_image_stays_with_its_own_entry_alone() {
     let sandbox = image();
     let subject = json!({"mediaType": MANIFEST_TYPE, "digest": MANIFEST, "size": MANIFEST_SIZE});
