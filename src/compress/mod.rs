@@ -18,7 +18,7 @@ pub(crate) use deflate::open_end;
 pub(crate) use detect::{Peeked, Sight, peek};
 pub use members::TrailingBytes;
 pub(crate) use members::trailing_of;
-pub(crate) use parallel::{Failure, Pool, compress};
+pub(crate) use parallel::{Compressing, Failure, Pool, compress};
 
 use std::io::{self, BufRead, Read};
 
@@ -179,6 +179,8 @@ pub(crate) fn decoder<'a>(encoding: Encoding, reader: impl BufRead + 'a) -> io::
 
 #[cfg(test)]
 mod tests {
+    use std::io::Write as _;
+
     use super::*;
     use crate::oci::Digest;
     use crate::workers::tests::with_threads;
@@ -242,6 +244,21 @@ mod tests {
                 let mut stream = decoder(compression.format().encoding(), stream.as_slice()).expect("a decoder");
                 stream.read_to_end(&mut read).expect("sound");
                 assert!(read == *content, "{compression:?}, {} bytes", content.len());
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_written_piece_by_piece_is_the_same() {
+        for format in [CompressFormat::Gzip, CompressFormat::Zstd] {
+            for content in [vec![], vec![7], mixed_sample(), mixed_sample()[..2 << 20].to_vec()] {
+                for size in [1 << 12, 3_000_001] {
+                    let mut stream = Vec::new();
+                    let mut compressing = Compressing::new(format.into(), 2, &mut stream);
+                    content.chunks(size).for_each(|piece| compressing.write_all(piece).expect("compressed"));
+                    compressing.finish().expect("finished");
+                    assert!(stream == compressed(format.into(), &content, 2), "{format:?}, {} bytes", content.len());
+                }
             }
         }
     }

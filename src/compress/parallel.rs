@@ -35,13 +35,17 @@ pub(crate) enum Failure<E> {
 pub(crate) fn compress<E: Send>(
     compression: Compression,
     jobs: usize,
-    read: impl FnMut(&mut Vec<u8>, usize) -> Result<(), E>,
+    mut read: impl FnMut(&mut Vec<u8>, usize) -> Result<(), E>,
     write: impl FnMut(&[u8]) -> Result<(), E> + Send,
     clock: &(dyn Fn(Duration) + Sync),
 ) -> Result<(), Failure<E>> {
+    let mut block = Vec::new();
+    read(&mut block, BLOCK).map_err(Failure::Caller)?;
+    let alone = Alone::new(compression, jobs);
     match compression.format {
-        CompressFormat::Gzip => compress_gzip(compression.level, jobs, read, write, clock).map_err(Failure::Caller),
-        CompressFormat::Zstd => compress_zstd(compression.level, jobs, read, write, clock),
+        // A small layer is done before a thread would have started.
+        CompressFormat::Gzip if block.len() == BLOCK => compress_gzip(alone, block, read, write, clock),
+        _ => compress_alone(alone, block, read, write, clock),
     }
 }
 
@@ -69,18 +73,13 @@ struct Job {
 }
 
 fn compress_gzip<E: Send>(
-    level: u8,
-    jobs: usize,
+    alone: Alone,
+    mut block: Vec<u8>,
     mut read: impl FnMut(&mut Vec<u8>, usize) -> Result<(), E>,
     mut write: impl FnMut(&[u8]) -> Result<(), E> + Send,
     clock: &(dyn Fn(Duration) + Sync),
-) -> Result<(), E> {
-    let mut block = Vec::new();
-    read(&mut block, BLOCK)?;
-    if block.len() < BLOCK {
-        // A small layer is done before a thread would have started.
-        return compress_gzip_alone(level, block, read, write, clock);
-    }
+) -> Result<(), Failure<E>> {
+    let (level, jobs) = (alone.compression.level, alone.jobs);
     let (blocks, results) = (&Pool::default(), &Pool::default());
     let (work, queue) = sync_channel::<Job>(jobs);
     let queue = &Mutex::new(queue);
@@ -103,9 +102,9 @@ fn compress_gzip<E: Send>(
     };
 
     thread::scope(|scope| {
-        let Ok(writer) = worker(scope) else { return compress_gzip_alone(level, block, read, write, clock) };
+        let Ok(writer) = worker(scope) else { return compress_alone(alone, block, read, write, clock) };
         if crew(scope, jobs, compress).is_empty() {
-            return compress_gzip_alone(level, block, read, write, clock);
+            return compress_alone(alone, block, read, write, clock);
         }
         let mut checksum = crc32fast::Hasher::new();
         let mut size = 0;
@@ -136,66 +135,142 @@ fn compress_gzip<E: Send>(
         drop((order, work));
         let written = writer.join();
         // Whichever failed made the other end early, without an error of its own.
-        let mut write = read.and(written)?;
-        write(&gzip::trailer(checksum.finalize(), size))
+        let mut write = read.and(written).map_err(Failure::Caller)?;
+        write(&gzip::trailer(checksum.finalize(), size)).map_err(Failure::Caller)
     })
 }
 
-/// Compresses on this thread alone, from a first block on.
-fn compress_gzip_alone<E>(
-    level: u8,
+/// Compresses on this thread alone, from a first block on; zstd has threads of its own besides.
+fn compress_alone<E>(
+    mut alone: Alone,
     mut block: Vec<u8>,
     mut read: impl FnMut(&mut Vec<u8>, usize) -> Result<(), E>,
     mut write: impl FnMut(&[u8]) -> Result<(), E>,
     clock: &(dyn Fn(Duration) + Sync),
-) -> Result<(), E> {
-    let mut compressor = BlockCompressor::new(level);
-    let (mut checksum, mut size) = (crc32fast::Hasher::new(), 0);
-    let mut result = gzip::HEADER.to_vec();
+) -> Result<(), Failure<E>> {
+    let mut result = Vec::new();
     loop {
         let start = Instant::now();
-        let is_last = block.len() < BLOCK;
-        compressor.compress(&block, is_last, &mut result);
+        alone.compress(&block, &mut result).map_err(Failure::Compressor)?;
         clock(start.elapsed());
-        checksum.update(&block);
-        size += block.len() as u64;
-        if is_last {
-            result.extend(gzip::trailer(checksum.finalize(), size));
-            return write(&result);
+        write(&result).map_err(Failure::Caller)?;
+        if block.len() < BLOCK {
+            return Ok(());
         }
-        write(&result)?;
         result.clear();
-        read(&mut block, BLOCK)?;
+        read(&mut block, BLOCK).map_err(Failure::Caller)?;
     }
 }
 
-fn compress_zstd<E>(
-    level: u8,
+/// Compresses blocks one after the other.
+struct Alone {
+    compression: Compression,
     jobs: usize,
-    mut read: impl FnMut(&mut Vec<u8>, usize) -> Result<(), E>,
-    mut write: impl FnMut(&[u8]) -> Result<(), E>,
-    clock: &(dyn Fn(Duration) + Sync),
-) -> Result<(), Failure<E>> {
-    let mut block = Vec::new();
-    read(&mut block, BLOCK).map_err(Failure::Caller)?;
-    let start = Instant::now();
-    let mut encoder = begun_zstd_encoder(level, jobs, &block).map_err(Failure::Compressor)?;
-    clock(start.elapsed());
-    loop {
-        write(encoder.get_ref()).map_err(Failure::Caller)?;
-        encoder.get_mut().clear();
-        if block.len() < BLOCK {
-            break;
-        }
-        read(&mut block, BLOCK).map_err(Failure::Caller)?;
-        let start = Instant::now();
-        encoder.write_all(&block).map_err(Failure::Compressor)?;
-        clock(start.elapsed());
+    stream: Option<Stream>,
+}
+
+/// A stream that has begun.
+enum Stream {
+    Gzip { compressor: BlockCompressor, checksum: crc32fast::Hasher, size: u64 },
+    Zstd(zstd::Encoder<'static, Vec<u8>>),
+}
+
+impl Alone {
+    fn new(compression: Compression, jobs: usize) -> Self {
+        Self { compression, jobs, stream: None }
     }
-    let start = Instant::now();
-    let rest = encoder.finish().map_err(Failure::Compressor)?;
-    clock(start.elapsed());
-    write(&rest).map_err(Failure::Caller)
+
+    /// Begins a stream of zstd with some bytes, and tells whether that was to be done. Its threads start right away: what
+    /// brings the bytes may start some that it could do without.
+    fn begin(&mut self, bytes: &[u8]) -> io::Result<bool> {
+        let Compression { format, level } = self.compression;
+        let begins = format == CompressFormat::Zstd && self.stream.is_none() && !bytes.is_empty();
+        if begins {
+            self.stream = Some(Stream::Zstd(begun_zstd_encoder(level, self.jobs, bytes)?));
+        }
+        Ok(begins)
+    }
+
+    /// Compresses the next block, which is the last if it is shorter than others, and appends what comes of it.
+    fn compress(&mut self, block: &[u8], result: &mut Vec<u8>) -> io::Result<()> {
+        let Compression { format, level } = self.compression;
+        let mut stream = match (self.stream.take(), format) {
+            (Some(mut stream), _) => {
+                if let Stream::Zstd(encoder) = &mut stream {
+                    encoder.write_all(block)?;
+                }
+                stream
+            }
+            (None, CompressFormat::Gzip) => {
+                result.extend(gzip::HEADER);
+                let compressor = BlockCompressor::new(level);
+                Stream::Gzip { compressor, checksum: crc32fast::Hasher::new(), size: 0 }
+            }
+            (None, CompressFormat::Zstd) => Stream::Zstd(begun_zstd_encoder(level, self.jobs, block)?),
+        };
+        let is_last = block.len() < BLOCK;
+        match &mut stream {
+            Stream::Gzip { compressor, checksum, size } => {
+                compressor.compress(block, is_last, result);
+                checksum.update(block);
+                *size += block.len() as u64;
+            }
+            Stream::Zstd(encoder) => result.append(encoder.get_mut()),
+        }
+        match stream {
+            stream if !is_last => self.stream = Some(stream),
+            Stream::Gzip { checksum, size, .. } => result.extend(gzip::trailer(checksum.finalize(), size)),
+            Stream::Zstd(encoder) => result.append(&mut encoder.finish()?),
+        }
+        Ok(())
+    }
+}
+
+/// Compresses what is written to it on the thread that writes; zstd has threads of its own besides. The bytes are those of
+/// [`compress`].
+pub(crate) struct Compressing<W> {
+    alone: Alone,
+    block: Vec<u8>,
+    result: Vec<u8>,
+    writer: W,
+}
+
+impl<W: io::Write> Compressing<W> {
+    pub(crate) fn new(compression: Compression, jobs: usize, writer: W) -> Self {
+        Self { alone: Alone::new(compression, jobs), block: Vec::new(), result: Vec::new(), writer }
+    }
+
+    /// Ends the stream.
+    pub(crate) fn finish(mut self) -> io::Result<()> {
+        self.compress_block()?;
+        self.writer.flush()
+    }
+
+    fn compress_block(&mut self) -> io::Result<()> {
+        self.alone.compress(&self.block, &mut self.result)?;
+        self.block.clear();
+        self.writer.write_all(&self.result)?;
+        self.result.clear();
+        Ok(())
+    }
+}
+
+impl<W: io::Write> io::Write for Compressing<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.alone.begin(bytes)? {
+            return Ok(bytes.len());
+        }
+        let taken = bytes.len().min(BLOCK - self.block.len());
+        self.block.extend_from_slice(&bytes[..taken]);
+        if self.block.len() == BLOCK {
+            self.compress_block()?;
+        }
+        Ok(taken)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 /// Makes an encoder and gives it the first block: only then it starts its threads. Where the system does not have so many,

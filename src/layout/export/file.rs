@@ -8,7 +8,7 @@ use std::thread::{self, available_parallelism};
 
 use super::tar::Packed;
 use super::{ExportOptions, Exported, Plan, export_dir};
-use crate::compress::{self, CompressFormat, Compression, Failure};
+use crate::compress::{self, CompressFormat, Compressing, Compression, Failure};
 use crate::fs::Output;
 use crate::layout::blobs::EarlySync;
 use crate::layout::error::{Error, Result};
@@ -168,9 +168,16 @@ fn write(
     };
     let compression = Compression::new(format, None).expect("every format has a usual level");
     let jobs = available_parallelism().map_or(1, NonZeroUsize::get);
-    // The archive is written on a thread of its own; the compressor takes what it wants of it.
     thread::scope(|scope| {
-        let thread = worker(scope).map_err(Error::io("start a thread to write", path))?;
+        // zstd has threads of its own, of which it needs one: where there are few, it must get them.
+        let thread = if format == CompressFormat::Gzip { worker(scope).ok() } else { None };
+        let Some(thread) = thread else {
+            let mut compressing = Compressing::new(compression, jobs, writer);
+            let exported = packed.write(&mut compressing, path, options)?;
+            compressing.finish().map_err(Error::io("write to", path))?;
+            return Ok(exported);
+        };
+        // The archive is written on a thread of its own; the compressor takes what it wants of it.
         let (sender, receiver) = sync_channel(QUEUE);
         let archive = thread.start(move || {
             let writer = BufWriter::with_capacity(PIECE, Sender(sender));
