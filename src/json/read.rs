@@ -14,7 +14,7 @@ const DEPTH: u32 = 128;
 const EXPANSION: u64 = 6;
 
 /// What may be made of a small document.
-const ALLOWANCE: u64 = 24 << 20;
+const ALLOWANCE: u64 = 16 << 20;
 
 /// The bytes of a document, and how far they are read.
 pub(super) struct Reader<'a> {

@@ -122,6 +122,15 @@ impl Document {
         }
     }
 
+    /// Returns the parts, as [`Document::parts`] does, and gives up the rest.
+    pub(super) fn into_parts(self) -> Vec<Descriptor> {
+        match self {
+            Self::Manifest(manifest) => std::iter::once(manifest.config).chain(manifest.layers).collect(),
+            Self::Index(index) => index.manifests,
+            Self::Other(document) => document.blobs,
+        }
+    }
+
     /// Returns the digests of everything that the document names.
     pub(super) fn digests(&self) -> impl Iterator<Item = &Digest> {
         let others = match self {

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::process::ExitCode;
 
 use regshape::layout::{Checked, Finding, Layout, Report, ValidateOptions};
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 use super::{Base, Common, Context, Leaf};
 use crate::cli::args::BoundsArgs;
@@ -31,40 +31,57 @@ pub(super) struct Args {
 }
 
 #[derive(Serialize)]
-struct Validated {
+struct Validated<'a> {
     valid: bool,
     layout_path: String,
-    errors: Vec<String>,
-    warnings: Vec<String>,
+    errors: Words<'a>,
+    warnings: Words<'a>,
     checked: Checked,
     /// Every finding with its place.
-    findings: Vec<Placed>,
+    findings: Places<'a>,
 }
+
+/// Findings, each once.
+struct Words<'a>(&'a [Finding]);
+
+/// Every finding with its place. There may be millions: they are written one by one.
+struct Places<'a>(&'a Report);
 
 #[derive(Serialize)]
-struct Placed {
+struct Placed<'a> {
     severity: &'static str,
-    location: String,
-    message: String,
+    location: &'a str,
+    message: &'a Finding,
 }
 
-impl Validated {
-    fn new(layout_path: String, report: &Report) -> Self {
-        let words = |findings: &[Finding]| distinct(findings).map(ToString::to_string).collect();
-        let errors = report.errors.iter().map(|finding| ("error", finding));
-        let warnings = report.warnings.iter().map(|finding| ("warning", finding));
-        let findings = errors.chain(warnings).map(|(severity, finding)| Placed {
+impl Serialize for Words<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(distinct(self.0))
+    }
+}
+
+impl Serialize for Places<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let errors = self.0.errors.iter().map(|finding| ("error", finding));
+        let warnings = self.0.warnings.iter().map(|finding| ("warning", finding));
+        let all = errors.chain(warnings);
+        serializer.collect_seq(all.map(|(severity, message)| Placed {
             severity,
-            location: finding.location().to_owned(),
-            message: finding.to_string(),
-        });
+            location: message.location(),
+            message,
+        }))
+    }
+}
+
+impl<'a> Validated<'a> {
+    fn new(layout_path: String, report: &'a Report) -> Self {
         Self {
             valid: report.is_valid(),
             layout_path,
-            errors: words(&report.errors),
-            warnings: words(&report.warnings),
+            errors: Words(&report.errors),
+            warnings: Words(&report.warnings),
             checked: report.checked,
-            findings: findings.collect(),
+            findings: Places(report),
         }
     }
 }
@@ -72,10 +89,10 @@ impl Validated {
 /// Leaves out findings whose words are those of an earlier one: of several descriptors of one blob, say.
 fn distinct(findings: &[Finding]) -> impl Iterator<Item = &Finding> {
     let mut said = HashSet::new();
-    findings.iter().filter(move |finding| said.insert(finding.to_string()))
+    findings.iter().filter(move |finding| said.insert((finding.message(), finding.reason())))
 }
 
-impl Screen for Validated {
+impl Screen for Validated<'_> {
     fn text(&self) -> String {
         format!("Layout at {} is valid.", printable(&self.layout_path))
     }

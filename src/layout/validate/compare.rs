@@ -1,6 +1,7 @@
 //! The report: what was found on the way, and what documents say of each other and of blobs, once all were read.
 
 use std::collections::{HashMap, HashSet};
+use std::hash::{BuildHasher as _, RandomState};
 
 use super::follow::Validation;
 use super::reference::{Image, Outcome};
@@ -47,7 +48,8 @@ impl Validation<'_> {
     /// Puts together what was found, in the order of the documents. The same is not said of a place twice.
     pub(super) fn report(mut self, layout: &Layout, verified: &HashMap<Digest, Verified>) -> Report {
         let mut report = Report { checked: self.checked, ..Report::default() };
-        let mut words = HashSet::new();
+        // Keys of findings, two hashes each: the words would be as much again.
+        let (keys, mut said) = ([RandomState::new(), RandomState::new()], HashSet::new());
         let outcomes = std::mem::take(&mut self.outcomes);
         let resolved = outcomes.into_iter().flat_map(|outcome| self.resolve(outcome, verified));
         for (kind, finding) in resolved.chain(self.stray(layout)) {
@@ -55,7 +57,8 @@ impl Validation<'_> {
                 Severity::Error => &mut report.errors,
                 Severity::Warning => &mut report.warnings,
             };
-            if words.insert((finding.to_string(), finding.location().to_owned())) {
+            let words = (finding.message(), finding.reason(), finding.location());
+            if said.insert([keys[0].hash_one(words), keys[1].hash_one(words)]) {
                 findings.push(finding);
             }
         }

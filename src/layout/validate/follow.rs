@@ -129,13 +129,10 @@ impl<'a> Validation<'a> {
             usize::from(kind == Kind::Manifest && document.parts.first().is_none_or(|(place, _)| place != "config"));
         let parts = document.parts.into_iter().enumerate().map(|(at, (place, part))| (role(at + shift), place, part));
         let subject = document.subject.map(|subject| (Role::Subject, "subject".to_owned(), subject));
-        let all: Vec<_> = parts.chain(subject).collect();
-        self.queue.extend(all.into_iter().rev().map(|(role, place, descriptor)| Reference {
-            descriptor,
-            holder: holder.clone(),
-            place,
-            role,
-        }));
+        let start = self.queue.len();
+        let reference = |(role, place, descriptor)| Reference { descriptor, holder: holder.clone(), place, role };
+        self.queue.extend(parts.chain(subject).map(reference));
+        self.queue[start..].reverse();
     }
 
     /// Returns what content is to be read as, if it is not only compared with its digest.

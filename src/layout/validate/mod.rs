@@ -68,10 +68,10 @@ pub struct Report {
 /// One thing that a validation found. As text and as JSON it is its message, and its reason if it has one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Finding {
-    message: String,
-    reason: Option<String>,
+    message: Box<str>,
+    reason: Option<Box<str>>,
     /// Where it is: `index.json`, or a part of a document.
-    location: String,
+    location: Box<str>,
 }
 
 /// How much was verified.
@@ -114,13 +114,13 @@ impl Report {
 impl Finding {
     /// Reports something that stands somewhere.
     pub(super) fn new(message: impl Into<String>, location: impl Into<String>) -> Self {
-        Self { message: message.into(), reason: None, location: location.into() }
+        Self { message: message.into().into(), reason: None, location: location.into().into() }
     }
 
     /// Reports an error, with its cause.
     fn of(error: &Error, location: &str) -> Self {
         let reason = std::error::Error::source(error).filter(|_| matches!(error, Error::MalformedIndex { .. }));
-        Self { reason: reason.map(ToString::to_string), ..Self::new(error.to_string(), location) }
+        Self { reason: reason.map(|reason| reason.to_string().into()), ..Self::new(error.to_string(), location) }
     }
 
     /// Returns what was found, naming the thing and both values.

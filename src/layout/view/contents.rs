@@ -77,8 +77,8 @@ impl View {
             {
                 let are_entries = matches!(document, Document::Index(_));
                 let digest: Arc<str> = descriptor.digest.as_str().into();
-                let parts = document.parts().into_iter().rev();
-                stack.extend(parts.map(|part| (Cow::Owned(part.clone()), Arc::clone(&digest), are_entries)));
+                let parts = document.into_parts().into_iter().rev();
+                stack.extend(parts.map(|part| (Cow::Owned(part), Arc::clone(&digest), are_entries)));
             }
         }
         blobs.finish(self)
