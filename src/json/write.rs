@@ -108,7 +108,11 @@ impl<'w> Writer<'w> {
 
     /// Breaks the line, before an element or the end.
     fn line(&mut self) -> Result<()> {
-        const BLANKS: &str = "                                ";
+        /// As many as the deepest value that is read needs: a document may consist of little else.
+        const BLANKS: &str = match std::str::from_utf8(&[b' '; 256]) {
+            Ok(blanks) => blanks,
+            Err(_) => unreachable!(),
+        };
         let Some(level) = self.level else { return Ok(()) };
         self.put("\n")?;
         let mut left = level * 2;
