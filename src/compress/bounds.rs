@@ -4,8 +4,7 @@ use std::cell::Cell;
 use std::io::{self, BufRead, Read};
 use std::rc::Rc;
 
-use super::padding::padded_decoder;
-use super::{Encoding, decoder};
+use super::{Encoding, decoder, padded_decoder};
 
 /// How much may come out of a compressed layer, before it is taken for one that is made to fill disks.
 ///

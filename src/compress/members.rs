@@ -1,10 +1,13 @@
-//! Compressed streams of several parts: the members of gzip, the frames of zstd.
+//! Compressed streams of several parts: the members of gzip, the streams of bzip2, the frames of zstd.
 //!
 //! The decoders of the crates read all parts too, but take bytes after the last one for a broken part. Readers of image
-//! layers differ in what they do about such bytes, so their number is reported.
+//! layers differ in what they do about such bytes, so their number is reported. Where zeros may follow, as tapes and block
+//! devices pad files, they are skipped, as gzip(1), tar(1) and others do.
 
 use std::io::{self, BufRead, Read};
+use std::marker::PhantomData;
 
+use bzip2::bufread::BzDecoder;
 use flate2::bufread::GzDecoder;
 use zstd::stream::raw::{self, InBuffer, Operation, OutBuffer};
 
@@ -33,16 +36,24 @@ pub(crate) fn trailing_of(error: &io::Error) -> Option<TrailingBytes> {
     error.get_ref()?.downcast_ref().copied()
 }
 
+/// What may follow the last part of a stream.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Rest {
+    Nothing,
+    Zeros,
+}
+
 /// A reader whose next bytes can be looked at, even where the reader below gives them one at a time.
 struct Lookahead<R> {
     reader: R,
     /// Bytes that were taken from the reader and not yet consumed.
     head: Vec<u8>,
+    rest: Rest,
 }
 
 impl<R: BufRead> Lookahead<R> {
-    fn new(reader: R) -> Self {
-        Self { reader, head: Vec::new() }
+    fn new(reader: R, rest: Rest) -> Self {
+        Self { reader, head: Vec::new(), rest }
     }
 
     /// Returns the next bytes: at least as many as asked for, or fewer at the end.
@@ -59,17 +70,36 @@ impl<R: BufRead> Lookahead<R> {
         Ok(&self.head)
     }
 
-    /// Tells whether another part begins here; at the end of the input there is none, and anything else is an error.
+    /// Tells whether another part begins here; at the end of the input there is none, and anything else is an error, of the
+    /// decoder where zeros might follow.
     fn begins(&mut self, encoding: Encoding) -> io::Result<bool> {
+        let may_be_padded = self.rest == Rest::Zeros;
         let next = self.look(MAGIC)?;
-        if next.is_empty() {
-            return Ok(false);
-        }
-        if Encoding::of(next) == encoding {
-            return Ok(true);
+        match next.first() {
+            None => return Ok(false),
+            Some(0) if may_be_padded => return self.skip_zeros().map(|()| false),
+            Some(_) if may_be_padded || Encoding::of(next) == encoding => return Ok(true),
+            Some(_) => {}
         }
         let count = io::copy(self, &mut io::sink())?;
         Err(io::Error::new(io::ErrorKind::InvalidData, TrailingBytes { encoding, count }))
+    }
+}
+
+impl<R: BufRead> Lookahead<R> {
+    /// Reads to the end, where there must be nothing but zeros.
+    fn skip_zeros(&mut self) -> io::Result<()> {
+        loop {
+            let bytes = self.fill_buf()?;
+            let length = bytes.len();
+            if length == 0 {
+                return Ok(());
+            }
+            if bytes.iter().any(|byte| *byte != 0) {
+                return Err(io::Error::new(io::ErrorKind::InvalidData, "zeros and then other bytes follow its end"));
+            }
+            self.consume(length);
+        }
     }
 }
 
@@ -107,19 +137,64 @@ impl<R: BufRead> Read for Lookahead<R> {
     }
 }
 
-/// Reads all members of a gzip stream.
-pub(super) struct GzipMembers<R> {
-    /// The member that is being read; `None` once reading has failed.
-    member: Option<GzDecoder<Lookahead<R>>>,
+/// A decoder that stops at the end of a member, and knows there what it left.
+trait Member<R>: Read {
+    const ENCODING: Encoding;
+
+    fn begin(reader: R) -> Self;
+
+    fn reader(&mut self) -> &mut R;
+
+    fn end(self) -> R;
 }
 
-impl<R: BufRead> GzipMembers<R> {
-    pub(super) fn new(reader: R) -> Self {
-        Self { member: Some(GzDecoder::new(Lookahead::new(reader))) }
+macro_rules! member {
+    ($decoder:ident, $encoding:expr) => {
+        impl<R: BufRead> Member<R> for $decoder<R> {
+            const ENCODING: Encoding = $encoding;
+
+            fn begin(reader: R) -> Self {
+                Self::new(reader)
+            }
+
+            fn reader(&mut self) -> &mut R {
+                self.get_mut()
+            }
+
+            fn end(self) -> R {
+                self.into_inner()
+            }
+        }
+    };
+}
+
+member!(GzDecoder, Encoding::Gzip);
+member!(BzDecoder, Encoding::Bzip2);
+
+/// Reads all members of a stream.
+struct Members<R, M> {
+    /// The member that is being read; `None` once reading has failed.
+    member: Option<M>,
+    reader: PhantomData<R>,
+}
+
+/// Reads all members of a gzip stream.
+pub(super) fn gzip_members<'a>(reader: impl BufRead + 'a, rest: Rest) -> Box<dyn Read + 'a> {
+    Box::new(Members::<_, GzDecoder<_>>::new(reader, rest))
+}
+
+/// Reads all members of a bzip2 stream; zeros may follow.
+pub(super) fn padded_bzip2_members<'a>(reader: impl BufRead + 'a) -> Box<dyn Read + 'a> {
+    Box::new(Members::<_, BzDecoder<_>>::new(reader, Rest::Zeros))
+}
+
+impl<R: BufRead, M: Member<Lookahead<R>>> Members<R, M> {
+    fn new(reader: R, rest: Rest) -> Self {
+        Self { member: Some(M::begin(Lookahead::new(reader, rest))), reader: PhantomData }
     }
 }
 
-impl<R: BufRead> Read for GzipMembers<R> {
+impl<R: BufRead, M: Member<Lookahead<R>>> Read for Members<R, M> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         while let Some(member) = &mut self.member {
             match member.read(buffer) {
@@ -130,10 +205,10 @@ impl<R: BufRead> Read for GzipMembers<R> {
                 }
                 read => return read,
             }
-            if !member.get_mut().begins(Encoding::Gzip)? {
+            if !member.reader().begins(M::ENCODING)? {
                 return Ok(0);
             }
-            self.member = self.member.take().map(|member| GzDecoder::new(member.into_inner()));
+            self.member = self.member.take().map(|member| M::begin(member.end()));
         }
         Ok(0)
     }
@@ -147,9 +222,9 @@ pub(super) struct ZstdFrames<R> {
 }
 
 impl<R: BufRead> ZstdFrames<R> {
-    pub(super) fn new(reader: R) -> io::Result<Self> {
+    pub(super) fn new(reader: R, rest: Rest) -> io::Result<Self> {
         // The first frame is not looked for: what is none is the decoder's error.
-        Ok(Self { reader: Lookahead::new(reader), decoder: raw::Decoder::new()?, is_in_frame: true })
+        Ok(Self { reader: Lookahead::new(reader, rest), decoder: raw::Decoder::new()?, is_in_frame: true })
     }
 }
 
@@ -185,7 +260,7 @@ impl<R: BufRead> Read for ZstdFrames<R> {
 mod tests {
     use std::io::{BufReader, Write as _};
 
-    use super::super::decoder;
+    use super::super::{decoder, padded_decoder};
     use super::*;
 
     fn gzip(content: &[u8]) -> Vec<u8> {
@@ -257,6 +332,69 @@ mod tests {
                     let stream = [before, &whole[..cut]].concat();
                     let error = read(encoding, &stream, 1 << 16).expect_err("cut");
                     assert_eq!(trailing_of(&error), None, "{encoding:?} {cut}: {error}");
+                }
+            }
+        }
+    }
+
+    fn compressed(encoding: Encoding, content: &[u8]) -> Vec<u8> {
+        match encoding {
+            Encoding::Gzip => {
+                let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+                encoder.write_all(content).expect("compressed");
+                encoder.finish().expect("compressed")
+            }
+            Encoding::Bzip2 => {
+                let mut encoder = bzip2::write::BzEncoder::new(Vec::new(), bzip2::Compression::default());
+                encoder.write_all(content).expect("compressed");
+                encoder.finish().expect("compressed")
+            }
+            _ => zstd::encode_all(content, 3).expect("compressed"),
+        }
+    }
+
+    fn read_padded(encoding: Encoding, stream: &[u8], capacity: usize) -> io::Result<Vec<u8>> {
+        let mut content = Vec::new();
+        let reader = BufReader::with_capacity(capacity, stream);
+        padded_decoder(encoding, reader)?.read_to_end(&mut content)?;
+        Ok(content)
+    }
+
+    #[test]
+    fn zeros_after_a_stream_are_padding_and_all_else_is_an_error() {
+        let content: Vec<u8> = (0u32..50_000).flat_map(|n| (n / 7).to_le_bytes()).collect();
+        for encoding in [Encoding::Gzip, Encoding::Bzip2, Encoding::Zstd] {
+            let stream = compressed(encoding, &content);
+            let empty = compressed(encoding, b"");
+            let skippable = [&[0x50, 0x2a, 0x4d, 0x18, 3, 0, 0, 0][..], b"abc"].concat();
+            for capacity in [1, 3, 8192] {
+                for padding in [0, 1, 511, 512, 100_000] {
+                    let zeros = vec![0; padding];
+                    let padded = [stream.as_slice(), &zeros].concat();
+                    assert!(
+                        read_padded(encoding, &padded, capacity).expect("sound") == content,
+                        "{encoding:?} {padding}"
+                    );
+                    let twice = [stream.as_slice(), &empty, &stream, &zeros].concat();
+                    assert!(
+                        read_padded(encoding, &twice, capacity).expect("sound") == content.repeat(2),
+                        "{encoding:?}"
+                    );
+                    if encoding == Encoding::Zstd {
+                        let framed = [&skippable[..], &stream, &skippable, &zeros].concat();
+                        assert!(read_padded(encoding, &framed, capacity).expect("sound") == content, "{padding}");
+                    }
+                    for garbage in [&b"x"[..], b"garbage", &stream] {
+                        if padding == 0 && garbage == stream.as_slice() {
+                            continue;
+                        }
+                        let broken = [stream.as_slice(), &zeros, garbage].concat();
+                        assert!(read_padded(encoding, &broken, capacity).is_err(), "{encoding:?} {padding}");
+                    }
+                }
+                for cut in [1, 4, stream.len() / 2] {
+                    let broken = &stream[..stream.len() - cut];
+                    assert!(read_padded(encoding, broken, capacity).is_err(), "{encoding:?} without {cut}");
                 }
             }
         }

@@ -9,13 +9,13 @@ mod deflate;
 mod detect;
 mod gzip;
 mod members;
-mod padding;
 mod parallel;
 
 pub use bounds::{BoundError, Bounds};
 pub(crate) use bounds::{bound_of, bounded_decoder, bounded_padded_decoder};
 pub(crate) use deflate::open_end;
 pub(crate) use detect::{Peeked, Sight, peek};
+use members::Rest;
 pub use members::TrailingBytes;
 pub(crate) use members::trailing_of;
 pub(crate) use parallel::{Compressing, Failure, Pool, compress};
@@ -170,10 +170,20 @@ const XZ_MEMORY_KIB: u32 = 128 * 1024;
 pub(crate) fn decoder<'a>(encoding: Encoding, reader: impl BufRead + 'a) -> io::Result<Box<dyn Read + 'a>> {
     Ok(match encoding {
         Encoding::Identity => Box::new(reader),
-        Encoding::Gzip => Box::new(members::GzipMembers::new(reader)),
-        Encoding::Zstd => Box::new(members::ZstdFrames::new(reader)?),
+        Encoding::Gzip => members::gzip_members(reader, Rest::Nothing),
+        Encoding::Zstd => Box::new(members::ZstdFrames::new(reader, Rest::Nothing)?),
         Encoding::Xz => Box::new(lzma_rust2::XzReader::new_mem_limit(reader, true, XZ_MEMORY_KIB)),
         Encoding::Bzip2 => Box::new(bzip2::bufread::MultiBzDecoder::new(reader)),
+    })
+}
+
+/// Reads a compressed stream as [`decoder`] does; after the last member or frame, zeros may follow up to the end.
+fn padded_decoder<'a>(encoding: Encoding, reader: impl BufRead + 'a) -> io::Result<Box<dyn Read + 'a>> {
+    Ok(match encoding {
+        Encoding::Gzip => members::gzip_members(reader, Rest::Zeros),
+        Encoding::Bzip2 => members::padded_bzip2_members(reader),
+        Encoding::Zstd => Box::new(members::ZstdFrames::new(reader, Rest::Zeros)?),
+        Encoding::Identity | Encoding::Xz => decoder(encoding, reader)?,
     })
 }
 
