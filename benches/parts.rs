@@ -12,9 +12,10 @@ use std::path::{Path, PathBuf};
 use std::thread::available_parallelism;
 
 use criterion::{BatchSize, BenchmarkId, Criterion, SamplingMode, Throughput, criterion_group, criterion_main};
+use regshape::build::{LayerInput, LayerOptions};
 use regshape::compress::{CompressFormat, Encoding};
 use regshape::internals;
-use regshape::layout::{LayerInput, LayerOptions, Layout};
+use regshape::layout::Layout;
 use regshape::oci::Digest;
 
 use support::{Result, generate_image, layout_with_entries, write_gzip, write_noise_tar, write_real_tar, write_zstd};

@@ -3,9 +3,9 @@
 use std::error::Error;
 use std::path::Path;
 
-use regshape::layout::{
-    ConfigChanges, ConfigOptions, LayerInput, LayerOptions, Layout, ManifestOptions, ValidateOptions,
-};
+use regshape::build::{ConfigChanges, ConfigOptions, LayerInput, LayerOptions, ManifestOptions};
+use regshape::check::ValidateOptions;
+use regshape::layout::Layout;
 use regshape::oci::Annotations;
 
 fn main() -> Result<(), Box<dyn Error>> {

@@ -10,7 +10,8 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use regshape::layout::{Layout, ValidateOptions};
+use regshape::check::ValidateOptions;
+use regshape::layout::Layout;
 use regshape::oci::Annotations;
 
 type Result<T, E = Box<dyn Error>> = std::result::Result<T, E>;

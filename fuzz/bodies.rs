@@ -8,9 +8,10 @@ use std::fs;
 use std::io::{self, Read, Write};
 use std::path::{Component, Path};
 
+use regshape::check::ValidateOptions;
 use regshape::compress::{CompressFormat, Compression, Encoding};
 use regshape::internals;
-use regshape::layout::{Layout, Stage, ValidateOptions};
+use regshape::layout::{Layout, Stage};
 use regshape::oci::{
     Descriptor, Digest, ImageConfig, Index, Json, Manifest, MediaType, RefName, UnknownFields, from_json, to_blob,
     to_json_pretty,

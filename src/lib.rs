@@ -5,7 +5,9 @@
 //! # let directory = tempfile::tempdir()?;
 //! # let (path, tar) = (directory.path().join("my-image"), directory.path().join("layer.tar"));
 //! # std::fs::write(&tar, [0; 1024])?;
-//! use regshape::layout::{ConfigOptions, Layout, LayerInput, LayerOptions, ManifestOptions, ValidateOptions};
+//! use regshape::build::{ConfigOptions, LayerInput, LayerOptions, ManifestOptions};
+//! use regshape::check::ValidateOptions;
+//! use regshape::layout::Layout;
 //!
 //! let layout = Layout::init(&path)?;
 //! layout.stage_layer(LayerInput::open(&tar)?, LayerOptions::default())?;
@@ -27,12 +29,13 @@
 //! # let directory = tempfile::tempdir()?;
 //! # let (path, tar) = (directory.path().join("my-image"), directory.path().join("layer.tar"));
 //! # std::fs::write(&tar, [0; 1024])?;
-//! # use regshape::layout::{ConfigOptions, LayerInput, LayerOptions, ManifestOptions};
+//! # use regshape::build::{ConfigOptions, LayerInput, LayerOptions, ManifestOptions};
 //! # let layout = regshape::layout::Layout::init(&path)?;
 //! # layout.stage_layer(LayerInput::open(&tar)?, LayerOptions::default())?;
 //! # layout.generate_config(ConfigOptions::default())?;
 //! # layout.generate_manifest(ManifestOptions::default())?;
-//! use regshape::layout::{ConfigChanges, Layout};
+//! use regshape::build::ConfigChanges;
+//! use regshape::layout::Layout;
 //! use regshape::oci::Annotations;
 //!
 //! let layout = Layout::open(&path)?;
@@ -51,19 +54,41 @@
 //! # }
 //! ```
 //!
-//! What is there is read and changed as in a registry ([`layout::Registry`]), and moved as archives and parts of layouts
-//! ([`layout::View`], [`layout::Archive`], [`layout::export_dir`]).
+//! What is there is read and changed as in a registry ([`registry::Registry`]), and moved as archives and parts of layouts
+//! ([`view::View`], [`transfer::Archive`], [`transfer::export_dir`]).
 //!
-//! [`layout`] is the directory and what is done with it, [`oci`] the documents in it, [`compress`] the streams that layers
-//! are. The command line is a part of the binary; without the default feature `cli` nothing of it is built.
+//! | module | answers |
+//! |---|---|
+//! | [`oci`] | the image-spec's documents as values: digests, media types, manifests, names |
+//! | [`compress`] | the streams that layers are: detecting, decoding within bounds, encoding on several threads |
+//! | [`layout`] | the directory: opening, the lock, blobs, `index.json`, the staging file, collecting garbage |
+//! | [`graph`] | what refers to what: choosing an image for a platform, findings |
+//! | [`view`] | an index and a way to read its blobs, immutable: joining, selecting, looking in |
+//! | [`build`] | making images through the staging file: layers, config, manifest |
+//! | [`registry`] | a layout read and changed like a registry: tags, manifests, blobs, uploads, referrers |
+//! | [`transfer`] | images in and out of archives and directories |
+//! | [`check`] | validating a layout, and drawing what it holds |
+//!
+//! The command line is a part of the binary; without the default feature `cli` nothing of it is built.
 
-mod abandon;
+pub mod build;
+pub mod check;
 pub mod compress;
+mod error;
 mod fs;
+pub mod graph;
+mod interrupt;
 mod json;
 pub mod layout;
+pub mod metrics;
 pub mod oci;
+pub mod registry;
+mod tar;
+pub mod transfer;
+pub mod view;
 mod workers;
+
+pub use error::{Candidate, Error, ErrorCode, Reason, Result};
 
 /// What this project's own benchmarks and fuzz targets reach of the inside. It is no promise: no version of the library
 /// keeps it as it was.
@@ -72,6 +97,12 @@ mod workers;
 #[doc(hidden)]
 pub mod internals {
     use std::io::{self, BufRead, Read};
+
+    pub use crate::fs::input::open_input;
+    pub use crate::fs::streams::{is_standard_output, is_stream, open_log};
+    pub use crate::interrupt::abandon;
+    pub use crate::registry::blobs::write_file;
+    pub use crate::workers::map::map_bounded;
 
     use crate::compress::{self, Compression, Encoding, Failure};
 

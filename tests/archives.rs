@@ -4,9 +4,11 @@ use std::fs;
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
+use regshape::Error;
 use regshape::compress::Bounds;
-use regshape::layout::{Archive, Error, LoadOptions, View};
 use regshape::oci::{Digest, to_blob};
+use regshape::transfer::{Archive, LoadOptions};
+use regshape::view::View;
 use serde_json::{Value, json};
 
 const MARKER: &str = r#"{"imageLayoutVersion":"1.0.0"}"#;

@@ -6,7 +6,8 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use regshape::layout::{Layout, Report, ValidateOptions};
+use regshape::check::{Report, ValidateOptions};
+use regshape::layout::Layout;
 use regshape::oci::Digest;
 use serde_json::{Value, json};
 

@@ -12,11 +12,13 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use regshape::layout::{
-    Error, ExportOptions, Exported, GarbageOptions, Layout, Metrics, Swept, ValidateOptions, View, WriteOptions,
-    export_dir,
-};
+use regshape::Error;
+use regshape::check::ValidateOptions;
+use regshape::layout::{GarbageOptions, Layout, Swept, WriteOptions};
+use regshape::metrics::Metrics;
 use regshape::oci::{Annotations, Digest, REF_NAME};
+use regshape::transfer::{ExportOptions, Exported, export_dir};
+use regshape::view::View;
 use serde_json::{Value, json};
 
 const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";

@@ -6,15 +6,15 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use regshape::build::{ConfigChanges, ConfigOptions, LayerInput, LayerOptions, ManifestOptions, Treatment};
+use regshape::check::{NodeState, ValidateOptions};
 use regshape::compress::{Bounds, CompressFormat, Encoding};
-use regshape::layout::{
-    ByteRange, CommitError, ConfigChanges, ConfigOptions, Error, ErrorCode, Expected, GarbageOptions, LayerInput,
-    LayerOptions, Layout, ManifestOptions, NodeState, PushOptions, Registry, Repository, Treatment, ValidateOptions,
-    WriteOptions, find_layout,
-};
+use regshape::layout::{GarbageOptions, Layout, WriteOptions};
 #[cfg(unix)]
 use regshape::layout::{LockEvent, LockObserver};
 use regshape::oci::{Annotations, Descriptor, Digest, LayerEncoding, MediaType, Platform, RepositoryName};
+use regshape::registry::{ByteRange, CommitError, Expected, PushOptions, Registry, Repository, find_layout};
+use regshape::{Error, ErrorCode};
 
 fn annotations<const N: usize>(pairs: [(&str, &str); N]) -> Annotations {
     pairs.map(|(key, value)| (key.to_owned(), value.to_owned())).into()

@@ -4,7 +4,8 @@ use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use regshape::layout::{LayerInput, LayerOptions, Layout};
+use regshape::build::{LayerInput, LayerOptions};
+use regshape::layout::Layout;
 
 use crate::measure::Side;
 use crate::support::{

@@ -7,7 +7,8 @@ use std::io::{self, BufReader, BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use regshape::layout::{ConfigOptions, LayerInput, LayerOptions, Layout, ManifestOptions};
+use regshape::build::{ConfigOptions, LayerInput, LayerOptions, ManifestOptions};
+use regshape::layout::Layout;
 use regshape::oci::{Digest, REF_NAME};
 
 pub(crate) type Result<T, E = Box<dyn Error>> = std::result::Result<T, E>;

@@ -9,8 +9,8 @@ use std::time::Duration;
 use anyhow::ensure;
 use clap::Args;
 
+use regshape::Error;
 use regshape::compress::Bounds;
-use regshape::layout::{self, Error};
 use regshape::oci::{Annotations, Platform, PlatformError, PlatformWordError, check_architecture, check_os};
 
 use super::error::Usage;
@@ -178,7 +178,7 @@ pub(crate) fn open_input(path: &Path) -> anyhow::Result<(Box<dyn Read>, Option<u
         ensure!(!io::stdin().is_terminal(), "standard input is a terminal; pipe the content into it");
         return Ok((Box::new(io::stdin().lock()), None));
     }
-    let (file, size) = layout::open_input(path)?;
+    let (file, size) = regshape::internals::open_input(path)?;
     Ok((Box::new(file), size))
 }
 

@@ -4,7 +4,7 @@ use std::io::{self, Write};
 use std::path::Path;
 use std::process::ExitCode;
 
-use regshape::layout::{Error, ErrorCode};
+use regshape::{Error, ErrorCode};
 
 /// The answer of somebody who pressed Ctrl-C at a prompt.
 #[derive(Debug, thiserror::Error)]

@@ -70,7 +70,7 @@ fn leave(signal: i32) -> ! {
     use std::time::Duration;
 
     IS_LEAVING.store(true, Ordering::Release);
-    regshape::layout::abandon();
+    regshape::internals::abandon();
     // A terminal that is stopped, or gone, must not keep the program.
     let (sender, receiver) = channel::<()>();
     let tidying = std::thread::Builder::new().spawn(move || {

@@ -7,7 +7,8 @@ use std::path::Path;
 use std::time::{Duration, Instant, SystemTime};
 
 use clap::{Args, ValueEnum};
-use regshape::layout::{Metrics, Phase, open_log};
+use regshape::internals::open_log;
+use regshape::metrics::{Metrics, Phase};
 use serde::Serialize;
 
 use super::ui::write_stderr;

@@ -121,7 +121,7 @@ pub(crate) fn write_stdout(bytes: &[u8]) -> anyhow::Result<std::process::ExitCod
 
 /// Returns whether an output file is standard output: `-`, or a path that names its descriptor.
 pub(crate) fn is_stdout(path: &Path) -> bool {
-    is_dash(path) || regshape::layout::is_standard_output(path)
+    is_dash(path) || regshape::internals::is_standard_output(path)
 }
 
 /// Returns whether a path is `-`: standard input, or output.
@@ -130,9 +130,9 @@ pub(crate) fn is_dash(path: &Path) -> bool {
 }
 
 /// Says what it means that an export to stdout failed.
-pub(crate) fn output_error(error: regshape::layout::Error) -> anyhow::Error {
+pub(crate) fn output_error(error: regshape::Error) -> anyhow::Error {
     match error {
-        regshape::layout::Error::Io { source, .. } if source.kind() == io::ErrorKind::BrokenPipe => ReaderGone.into(),
+        regshape::Error::Io { source, .. } if source.kind() == io::ErrorKind::BrokenPipe => ReaderGone.into(),
         error => error.into(),
     }
 }

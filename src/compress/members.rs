@@ -260,8 +260,8 @@ impl<R: BufRead> Read for ZstdFrames<R> {
 mod tests {
     use std::io::{BufReader, Write as _};
 
-    use super::super::{decoder, padded_decoder};
     use super::*;
+    use crate::compress::{decoder, padded_decoder};
 
     fn gzip(content: &[u8]) -> Vec<u8> {
         let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());

@@ -9,7 +9,7 @@ use std::io::{self, ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
 use super::{TempFile, remove_stale_files, sync_directory};
-use crate::abandon::Section;
+use crate::interrupt::Section;
 
 /// The most links that are followed: as many as Linux follows.
 const LINKS: usize = 40;

@@ -11,7 +11,7 @@ use tempfile::{NamedTempFile, TempPath};
 use super::directory::Directory;
 use super::leftovers::{Identity, new_name, proven_name};
 use super::{rename_new, unless_impossible};
-use crate::abandon::{Registered, Section};
+use crate::interrupt::{Registered, Section};
 
 /// A file that is being written and has no name yet, or none that counts.
 #[derive(Debug)]

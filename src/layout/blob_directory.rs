@@ -4,8 +4,8 @@ use std::fs;
 use std::io;
 use std::path::Path;
 
-use super::error::{Error, Result};
 use super::handle::{BLOBS_DIRECTORY, Layout, Lock};
+use crate::error::{Error, Result};
 use crate::fs::{Directory, FileKind, target_inside};
 use crate::oci::Digest;
 
@@ -15,12 +15,12 @@ impl Layout {
     /// # Errors
     ///
     /// [`Error::LinkOutside`] if it is not in the layout, unless the layout shares its blobs; [`Error::Io`].
-    pub(super) fn blob_directory(&self, root: &Directory, algorithm: &str) -> Result<Option<Directory>> {
+    pub(crate) fn blob_directory(&self, root: &Directory, algorithm: &str) -> Result<Option<Directory>> {
         self.open_blobs(root, &Path::new(BLOBS_DIRECTORY).join(algorithm))
     }
 
     /// Opens `blobs`, or a directory in it; `None` if it is not there.
-    pub(super) fn open_blobs(&self, root: &Directory, relative: &Path) -> Result<Option<Directory>> {
+    pub(crate) fn open_blobs(&self, root: &Directory, relative: &Path) -> Result<Option<Directory>> {
         let path = root.path_of(relative);
         let opened = if self.shares_blobs() { Directory::open(&path) } else { root.open_beneath(relative) };
         match opened {
@@ -46,7 +46,7 @@ impl Layout {
     }
 
     /// Opens the directory of the blobs of an algorithm, and makes it if it is not there.
-    pub(super) fn make_blob_directory(&self, lock: &Lock, algorithm: &str) -> Result<Directory> {
+    pub(crate) fn make_blob_directory(&self, lock: &Lock, algorithm: &str) -> Result<Directory> {
         let root = lock.root();
         if let Some(directory) = self.directory_to_fill(root, algorithm)? {
             return Ok(directory);
@@ -64,7 +64,7 @@ impl Layout {
 
     /// Opens the directory that temporary files of blobs of an algorithm are made in: that of the layout, or, if the blobs are
     /// on another file system, the one in which they will be. From there they can be renamed to their places.
-    pub(super) fn scratch(&self, algorithm: &str) -> Result<Directory> {
+    pub(crate) fn scratch(&self, algorithm: &str) -> Result<Directory> {
         let root = self.open_root()?;
         let place = match self.directory_to_fill(&root, algorithm)? {
             Some(directory) => directory,
@@ -76,7 +76,7 @@ impl Layout {
     }
 
     /// Returns the directories of blobs that are on another file system than the layout: they may hold temporary files.
-    pub(super) fn blob_directories_elsewhere(&self, root: &Directory) -> Result<Vec<Directory>> {
+    pub(crate) fn blob_directories_elsewhere(&self, root: &Directory) -> Result<Vec<Directory>> {
         let mut directories = self.blob_directories(root)?;
         directories.retain(|directory| directory.is_on_mount_of(root).is_ok_and(|is_here| !is_here));
         Ok(directories)
@@ -84,7 +84,7 @@ impl Layout {
 
     /// Returns `blobs` and the directories in it, whatever they are called. Those that cannot be opened, and those that are
     /// not in the layout, are left out.
-    pub(super) fn blob_directories(&self, root: &Directory) -> Result<Vec<Directory>> {
+    pub(crate) fn blob_directories(&self, root: &Directory) -> Result<Vec<Directory>> {
         let Ok(Some(blobs)) = self.open_blobs(root, Path::new(BLOBS_DIRECTORY)) else { return Ok(Vec::new()) };
         let entries = blobs.entries().map_err(Error::io("read", blobs.path()))?;
         let names = entries.into_iter().filter(|(_, kind)| matches!(kind, FileKind::Directory | FileKind::Link));
@@ -95,12 +95,12 @@ impl Layout {
     }
 
     /// Checks that the directories on the way to a blob are in the layout, unless it shares its blobs with others.
-    pub(super) fn check_blob_directory(&self, digest: &Digest) -> Result<()> {
+    pub(crate) fn check_blob_directory(&self, digest: &Digest) -> Result<()> {
         self.check_blob_directory_of(digest.algorithm_name())
     }
 
     /// Checks the directories on the way to the blobs of an algorithm.
-    pub(super) fn check_blob_directory_of(&self, algorithm: &str) -> Result<()> {
+    pub(crate) fn check_blob_directory_of(&self, algorithm: &str) -> Result<()> {
         if self.shares_blobs() {
             return Ok(());
         }

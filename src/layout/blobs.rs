@@ -8,18 +8,18 @@ use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::thread::JoinHandle;
 
-use super::error::{Error, Result};
 use super::handle::{BLOBS_DIRECTORY, Layout, Lock};
-use super::metrics::Phase;
 use crate::compress::BUFFER;
+use crate::error::{Error, Result};
 use crate::fs::{Directory, FileIdentity, TempFile, kind_of, open_inside, read_at_most, target_inside, touch};
+use crate::metrics::Phase;
 use crate::oci::{Algorithm, Digest, Hasher};
 
 /// The largest manifest, index or config that is read. Registries take 4 MiB.
-pub(super) const DOCUMENT_BLOB_LIMIT: u64 = 8 * 1024 * 1024;
+pub(crate) const DOCUMENT_BLOB_LIMIT: u64 = 8 * 1024 * 1024;
 
 /// A blob that is being written.
-pub(super) struct NewBlob<'a> {
+pub(crate) struct NewBlob<'a> {
     layout: &'a Layout,
     file: TempFile,
     hasher: Hasher,
@@ -29,7 +29,7 @@ pub(super) struct NewBlob<'a> {
 
 /// Brings a large blob to the disk while it is being written, so that little is left to wait for in the end.
 #[derive(Default)]
-pub(super) struct EarlySync {
+pub(crate) struct EarlySync {
     /// How many bytes were written when it last began.
     begun_at: u64,
     running: Option<JoinHandle<io::Result<()>>>,
@@ -40,7 +40,7 @@ impl EarlySync {
     const STEP: u64 = 32 * 1024 * 1024;
 
     /// Begins again if enough was written since and the last one has ended. What it could not write is an error.
-    pub(super) fn go_on(&mut self, file: &TempFile, written: u64) -> io::Result<()> {
+    pub(crate) fn go_on(&mut self, file: &TempFile, written: u64) -> io::Result<()> {
         if written - self.begun_at < Self::STEP || self.running.as_ref().is_some_and(|running| !running.is_finished()) {
             return Ok(());
         }
@@ -51,35 +51,35 @@ impl EarlySync {
     }
 
     /// Waits for the last one. Its error would not be told again by the sync that follows.
-    pub(super) fn finish(&mut self) -> io::Result<()> {
+    pub(crate) fn finish(&mut self) -> io::Result<()> {
         self.running.take().map_or(Ok(()), |running| running.join().expect("syncing does not panic"))
     }
 }
 
 /// A blob that is written and synced, and has no name yet.
-pub(super) struct PendingBlob<'a> {
+pub(crate) struct PendingBlob<'a> {
     layout: &'a Layout,
     file: TempFile,
     /// The blob of this digest that the layout had before it was locked, verified: if it is still there this one is not
     /// needed. It is not synced so far.
     there: Option<File>,
     /// The digest of what was written.
-    pub(super) digest: Digest,
+    pub(crate) digest: Digest,
     /// How many bytes were written.
-    pub(super) size: u64,
+    pub(crate) size: u64,
 }
 
 /// A blob that has its name. If it is new and dropped without [`StoredBlob::keep`], it is deleted again.
-pub(super) struct StoredBlob {
-    pub(super) digest: Digest,
-    pub(super) size: u64,
+pub(crate) struct StoredBlob {
+    pub(crate) digest: Digest,
+    pub(crate) size: u64,
     /// The directory to delete it from.
     new_in: Option<Directory>,
 }
 
 /// What a blob may share with the content that it is made of.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Share {
+pub(crate) enum Share {
     /// The file, under two names.
     File,
     /// Nothing that is seen: each has a file of its own.
@@ -97,24 +97,24 @@ enum Named {
 
 impl Layout {
     /// Starts a blob with a digest of the usual algorithm.
-    pub(super) fn new_blob(&self) -> Result<NewBlob<'_>> {
+    pub(crate) fn new_blob(&self) -> Result<NewBlob<'_>> {
         self.new_blob_of(Algorithm::Sha256)
     }
 
     /// Starts a blob.
-    pub(super) fn new_blob_of(&self, algorithm: Algorithm) -> Result<NewBlob<'_>> {
+    pub(crate) fn new_blob_of(&self, algorithm: Algorithm) -> Result<NewBlob<'_>> {
         let scratch = self.scratch(algorithm.name())?;
         let file = TempFile::create_within(&scratch).map_err(Error::io("write to", scratch.path()))?;
         Ok(NewBlob { layout: self, file, hasher: Hasher::new(algorithm), size: 0, early_sync: EarlySync::default() })
     }
 
     /// Stores a document, unless it is larger than what is read.
-    pub(super) fn store_document(&self, lock: &Lock, what: &str, content: &[u8]) -> Result<StoredBlob> {
+    pub(crate) fn store_document(&self, lock: &Lock, what: &str, content: &[u8]) -> Result<StoredBlob> {
         self.store_document_of(lock, what, content, Algorithm::Sha256)
     }
 
     /// Stores a document under a digest of some algorithm.
-    pub(super) fn store_document_of(
+    pub(crate) fn store_document_of(
         &self,
         lock: &Lock,
         what: &str,
@@ -135,7 +135,7 @@ impl Layout {
     ///
     /// [`Error::MissingBlob`], with `referrer` as what refers to it; [`Error::NotAFile`], [`Error::LinkOutside`];
     /// [`Error::Io`].
-    pub(super) fn open_blob(&self, digest: &Digest, referrer: &str) -> Result<(File, u64)> {
+    pub(crate) fn open_blob(&self, digest: &Digest, referrer: &str) -> Result<(File, u64)> {
         let path = self.blob_path(digest);
         self.check_blob_directory(digest)?;
         let file = match open_inside(self.path(), &path) {
@@ -171,13 +171,13 @@ impl Layout {
     /// # Errors
     ///
     /// Those of [`Layout::open_blob`]; [`Error::SizeMismatch`].
-    pub(super) fn expect_blob(&self, digest: &Digest, expected: u64, referrer: &str) -> Result<()> {
+    pub(crate) fn expect_blob(&self, digest: &Digest, expected: u64, referrer: &str) -> Result<()> {
         let (_, actual) = self.open_blob(digest, referrer)?;
         if actual == expected { Ok(()) } else { Err(Error::SizeMismatch { digest: digest.clone(), expected, actual }) }
     }
 
     /// Tells whether a blob is there and has a size; what it holds is not looked at.
-    pub(super) fn has_blob(&self, digest: &Digest, size: u64) -> bool {
+    pub(crate) fn has_blob(&self, digest: &Digest, size: u64) -> bool {
         self.open_blob(digest, "").is_ok_and(|(_, actual)| actual == size)
     }
 
@@ -186,7 +186,7 @@ impl Layout {
     /// # Errors
     ///
     /// Those of [`Layout::open_blob`]; [`Error::TooLarge`]; [`Error::DigestMismatch`]; [`Error::UnsupportedAlgorithm`].
-    pub(super) fn read_document_blob(&self, digest: &Digest, referrer: &str) -> Result<Vec<u8>> {
+    pub(crate) fn read_document_blob(&self, digest: &Digest, referrer: &str) -> Result<Vec<u8>> {
         let (file, _) = self.open_blob(digest, referrer)?;
         self.read_opened_document(digest, &file)
     }
@@ -196,7 +196,7 @@ impl Layout {
     /// # Errors
     ///
     /// [`Error::TooLarge`]; [`Error::DigestMismatch`]; [`Error::UnsupportedAlgorithm`]; [`Error::Io`].
-    pub(super) fn read_opened_document(&self, digest: &Digest, file: &File) -> Result<Vec<u8>> {
+    pub(crate) fn read_opened_document(&self, digest: &Digest, file: &File) -> Result<Vec<u8>> {
         let content = self.read_limited(digest, file)?;
         self.verify(digest, content.as_slice(), |_| ())?;
         Ok(content)
@@ -207,7 +207,7 @@ impl Layout {
     /// # Errors
     ///
     /// [`Error::TooLarge`]; [`Error::Io`].
-    pub(super) fn read_limited(&self, digest: &Digest, file: &File) -> Result<Vec<u8>> {
+    pub(crate) fn read_limited(&self, digest: &Digest, file: &File) -> Result<Vec<u8>> {
         let read = self.metrics().time(Phase::Read, || read_at_most(file, DOCUMENT_BLOB_LIMIT));
         let content = read.map_err(Error::io("read", self.blob_path(digest)))?;
         let too_large = || Error::TooLarge { what: format!("document {digest}"), limit: DOCUMENT_BLOB_LIMIT };
@@ -215,7 +215,7 @@ impl Layout {
     }
 
     /// Reads content to its end and compares its digest; tells how far it is after every piece.
-    pub(super) fn verify(&self, digest: &Digest, mut content: impl Read, progress: impl Fn(u64)) -> Result<()> {
+    pub(crate) fn verify(&self, digest: &Digest, mut content: impl Read, progress: impl Fn(u64)) -> Result<()> {
         let algorithm = digest.algorithm().ok_or_else(|| Error::UnsupportedAlgorithm { digest: digest.clone() })?;
         let mut hasher = Hasher::new(algorithm);
         let mut buffer = vec![0; BUFFER];
@@ -236,7 +236,7 @@ impl Layout {
 
     /// Opens the blob of a digest and size if the layout has it and its content is right. What cannot be verified is right if
     /// its size is.
-    pub(super) fn sound_blob(&self, digest: &Digest, size: u64, progress: impl Fn(u64)) -> Option<File> {
+    pub(crate) fn sound_blob(&self, digest: &Digest, size: u64, progress: impl Fn(u64)) -> Option<File> {
         // One that cannot be read is replaced.
         let (file, _) = self.open_blob(digest, "").ok().filter(|(_, found)| *found == size)?;
         let is_right = digest.algorithm().is_none() || self.verify(digest, &file, progress).is_ok();
@@ -245,7 +245,7 @@ impl Layout {
 
     /// Stores content that is complete and verified somewhere else, for a later command to refer to it. What
     /// has its name is replaced, unless it is `there`: a blob that was seen to be right.
-    pub(super) fn adopt_blob(
+    pub(crate) fn adopt_blob(
         &self,
         (digest, size): (&Digest, u64),
         (content, path): (&File, &Path),
@@ -263,7 +263,7 @@ impl Layout {
     }
 
     /// Returns whether a blob that was seen to be right before the layout was locked is still stored, and makes it young.
-    pub(super) fn keep_stored(&self, lock: &Lock, digest: &Digest, there: &File) -> Result<bool> {
+    pub(crate) fn keep_stored(&self, lock: &Lock, digest: &Digest, there: &File) -> Result<bool> {
         let Some(directory) = self.blob_directory(lock.root(), digest.algorithm_name())? else { return Ok(false) };
         let path = self.blob_path(digest);
         if !is_still(&directory, digest, there) || touch(there, &path).is_err() {
@@ -275,7 +275,7 @@ impl Layout {
 
     /// Makes a blob of content that is open and verified: by a clone, which shares the blocks; by a link, if the file may be
     /// shared; or by a copy: the first that the system can do.
-    pub(super) fn copy_of(
+    pub(crate) fn copy_of(
         &self,
         (digest, size): (&Digest, u64),
         (content, path): (&File, &Path),
@@ -316,20 +316,20 @@ impl Layout {
     }
 
     /// Deletes a blob that no document names any more. That it is gone already is not an error.
-    pub(super) fn remove_blob(&self, lock: &Lock, digest: &Digest) -> Result<()> {
+    pub(crate) fn remove_blob(&self, lock: &Lock, digest: &Digest) -> Result<()> {
         let Some(directory) = self.blob_directory(lock.root(), digest.algorithm_name())? else { return Ok(()) };
         directory.remove_if_there(digest.encoded()).map_err(Error::io("delete", self.blob_path(digest)))
     }
 
     /// Returns the path of a blob.
-    pub(super) fn blob_path(&self, digest: &Digest) -> PathBuf {
+    pub(crate) fn blob_path(&self, digest: &Digest) -> PathBuf {
         self.path().join(BLOBS_DIRECTORY).join(digest.algorithm_name()).join(digest.encoded())
     }
 }
 
 impl<'a> NewBlob<'a> {
     /// Learns the digest of the content and waits until it is on the disk, unless the layout has it already.
-    pub(super) fn finish(self) -> Result<PendingBlob<'a>> {
+    pub(crate) fn finish(self) -> Result<PendingBlob<'a>> {
         let Self { layout, file, hasher, size, mut early_sync } = self;
         let digest = hasher.finish();
         layout.metrics().time(Phase::Sync, || early_sync.finish()).map_err(Error::io("write to", layout.path()))?;
@@ -362,12 +362,12 @@ impl Write for NewBlob<'_> {
 impl PendingBlob<'_> {
     /// Gives the blob its name, for a document that is about to refer to it. What has the name is replaced, unless it is the
     /// blob that was seen to be right.
-    pub(super) fn commit(self, lock: &Lock) -> Result<StoredBlob> {
+    pub(crate) fn commit(self, lock: &Lock) -> Result<StoredBlob> {
         self.place(lock, Named::Now)
     }
 
     /// Gives the blob its name as [`PendingBlob::commit`] does, for a later command to refer to it.
-    pub(super) fn commit_unnamed(self, lock: &Lock) -> Result<StoredBlob> {
+    pub(crate) fn commit_unnamed(self, lock: &Lock) -> Result<StoredBlob> {
         self.place(lock, Named::Later)
     }
 
@@ -431,7 +431,7 @@ fn is_still(directory: &Directory, digest: &Digest, there: &File) -> bool {
 /// # Errors
 ///
 /// [`Error::DigestMismatch`].
-pub(super) fn verify_if_possible(digest: &Digest, bytes: &[u8]) -> Result<()> {
+pub(crate) fn verify_if_possible(digest: &Digest, bytes: &[u8]) -> Result<()> {
     if digest.algorithm().is_some() { verify_bytes(digest, bytes) } else { Ok(()) }
 }
 
@@ -440,7 +440,7 @@ pub(super) fn verify_if_possible(digest: &Digest, bytes: &[u8]) -> Result<()> {
 /// # Errors
 ///
 /// [`Error::DigestMismatch`]; [`Error::UnsupportedAlgorithm`].
-pub(super) fn verify_bytes(digest: &Digest, bytes: &[u8]) -> Result<()> {
+pub(crate) fn verify_bytes(digest: &Digest, bytes: &[u8]) -> Result<()> {
     let algorithm = digest.algorithm().ok_or_else(|| Error::UnsupportedAlgorithm { digest: digest.clone() })?;
     let mut hasher = Hasher::new(algorithm);
     hasher.update(bytes);
@@ -450,7 +450,7 @@ pub(super) fn verify_bytes(digest: &Digest, bytes: &[u8]) -> Result<()> {
 
 impl StoredBlob {
     /// Tells that a document names the blob now.
-    pub(super) fn keep(mut self) {
+    pub(crate) fn keep(mut self) {
         self.new_in = None;
     }
 }

@@ -10,14 +10,14 @@ use crate::oci::Index;
 
 /// A document as a check found it.
 #[derive(Debug)]
-pub(super) struct Checked<T> {
-    pub(super) content: Vec<u8>,
-    pub(super) document: T,
+pub(crate) struct Checked<T> {
+    pub(crate) content: Vec<u8>,
+    pub(crate) document: T,
 }
 
 /// The documents of a layout as checks found them.
 #[derive(Debug, Default)]
-pub(super) struct CheckedDocuments {
-    pub(super) index: Mutex<Option<Checked<Index>>>,
-    pub(super) stage: Mutex<Option<Checked<Stage>>>,
+pub(crate) struct CheckedDocuments {
+    pub(crate) index: Mutex<Option<Checked<Index>>>,
+    pub(crate) stage: Mutex<Option<Checked<Stage>>>,
 }

@@ -8,7 +8,7 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
-use super::document::INDEX_FILE;
+use super::documents::INDEX_FILE;
 use super::filling::{Filling, RECORD_FILE};
 use super::handle::{BLOBS_DIRECTORY, Layout, Lock, MARKER_FILE};
 use crate::fs::for_each_leftover;
@@ -35,7 +35,7 @@ impl fmt::Debug for LeftoverObserver {
 
 impl Layout {
     /// Deletes the leftovers in the layout, and beside its blobs where they are on another file system.
-    pub(super) fn clean(&self, lock: &Lock) {
+    pub(crate) fn clean(&self, lock: &Lock) {
         self.clean_directory(self.path());
         for directory in self.blob_directories_elsewhere(lock.root()).unwrap_or_default() {
             self.clean_directory(directory.path());
@@ -43,12 +43,12 @@ impl Layout {
     }
 
     /// Deletes the leftovers in a directory of which the caller holds the lock.
-    pub(super) fn clean_directory(&self, directory: &Path) {
+    pub(crate) fn clean_directory(&self, directory: &Path) {
         self.for_each_leftover(directory, |path, metadata| delete_leftover(directory, path, metadata));
     }
 
     /// Deletes the leftover directories in a directory that need not be of a layout.
-    pub(super) fn clean_directories_in(&self, parent: &Path) {
+    pub(crate) fn clean_directories_in(&self, parent: &Path) {
         self.for_each_leftover(parent, |path, metadata| {
             if metadata.is_dir() { delete_leftover(parent, path, metadata) } else { Ok(()) }
         });
@@ -56,7 +56,7 @@ impl Layout {
 
     /// Calls a function with each leftover in a directory, which no other process takes up meanwhile; and the observer with
     /// those for which it fails.
-    pub(super) fn for_each_leftover(&self, directory: &Path, work: impl FnMut(&Path, &Metadata) -> io::Result<()>) {
+    pub(crate) fn for_each_leftover(&self, directory: &Path, work: impl FnMut(&Path, &Metadata) -> io::Result<()>) {
         // What cannot be listed cannot be cleaned; the command itself finds out whether that is in its way.
         let undeleted = for_each_leftover(directory, work).unwrap_or_default();
         if let Some(LeftoverObserver(observe)) = &self.write_options().leftover_observer {
@@ -67,7 +67,7 @@ impl Layout {
 
 /// Deletes a leftover in a directory, and what it was about to become there. In a leftover that is a directory only that is
 /// deleted which this program makes there: a file of others stays, and the directory with it.
-pub(super) fn delete_leftover(directory: &Path, path: &Path, metadata: &Metadata) -> io::Result<()> {
+pub(crate) fn delete_leftover(directory: &Path, path: &Path, metadata: &Metadata) -> io::Result<()> {
     if !metadata.is_dir() {
         return fs::remove_file(path);
     }

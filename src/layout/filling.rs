@@ -11,22 +11,22 @@ use std::path::{Component, Path};
 
 use serde::{Deserialize, Serialize};
 
-use super::document::INDEX_FILE;
+use super::documents::INDEX_FILE;
 use super::handle::{BLOBS_DIRECTORY, MARKER_FILE};
 use crate::fs::{Identity, for_each_leftover, is_called_temporary, is_vacant, open_regular, read_at_most};
 
 /// The name of the record in the temporary directory whose content is moved.
-pub(super) const RECORD_FILE: &str = "filling.json";
+pub(crate) const RECORD_FILE: &str = "filling.json";
 
 /// What is moved, in this order: with the marker the directory becomes a layout.
-pub(super) const MOVED: [&str; 3] = [BLOBS_DIRECTORY, INDEX_FILE, MARKER_FILE];
+pub(crate) const MOVED: [&str; 3] = [BLOBS_DIRECTORY, INDEX_FILE, MARKER_FILE];
 
 /// The largest record that is read. A file takes some 200 bytes in it.
 const RECORD_LIMIT: u64 = 128 * 1024 * 1024;
 
 /// The files and directories that are moved, by their paths; a directory comes before what is in it.
 #[derive(Debug, Serialize, Deserialize)]
-pub(super) struct Filling {
+pub(crate) struct Filling {
     moved: BTreeMap<String, Moved>,
     /// The user who wrote the record, where there are users.
     #[serde(skip)]
@@ -49,7 +49,7 @@ impl Moved {
 
 impl Filling {
     /// Records what is in a temporary directory.
-    pub(super) fn of(staging: &Path) -> io::Result<Self> {
+    pub(crate) fn of(staging: &Path) -> io::Result<Self> {
         let mut filling = Self { moved: BTreeMap::new(), owner: owner(&fs::symlink_metadata(staging)?) };
         MOVED.iter().try_for_each(|name| filling.record(staging, (*name).to_owned()))?;
         Ok(filling)
@@ -69,7 +69,7 @@ impl Filling {
         Ok(())
     }
 
-    pub(super) fn to_json(&self) -> Vec<u8> {
+    pub(crate) fn to_json(&self) -> Vec<u8> {
         serde_json::to_vec(self).expect("the keys are strings")
     }
 
@@ -113,12 +113,12 @@ impl Filling {
     }
 
     /// Takes away what a killed export had moved from a leftover into a directory.
-    pub(super) fn undo(root: &Path, staging: &Path) -> io::Result<()> {
+    pub(crate) fn undo(root: &Path, staging: &Path) -> io::Result<()> {
         Self::read(root, staging).map_or(Ok(()), |filling| filling.take_away(root))
     }
 
     /// Takes away what was moved into a directory. Directories stay if there is something else in them.
-    pub(super) fn take_away(&self, root: &Path) -> io::Result<()> {
+    pub(crate) fn take_away(&self, root: &Path) -> io::Result<()> {
         for path in self.found(root).into_iter().rev() {
             let found = root.join(path);
             match self.moved[path].size {
@@ -132,7 +132,7 @@ impl Filling {
 
 /// Returns whether a directory will be vacant once it is cleaned: it holds nothing but what is called temporary, and what killed
 /// exports had moved there.
-pub(super) fn is_vacant_but_for_fillings(root: &Path) -> io::Result<bool> {
+pub(crate) fn is_vacant_but_for_fillings(root: &Path) -> io::Result<bool> {
     if is_vacant(root)? {
         return Ok(true);
     }

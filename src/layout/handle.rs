@@ -7,24 +7,24 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::checked::CheckedDocuments;
-use super::error::{Error, Reason, Result};
 use super::lock::WriteOptions;
-use super::metrics::{Metrics, Phase};
-use crate::abandon::Section;
+use crate::error::{Error, Reason, Result};
 use crate::fs::{Directory, FileIdentity, TempFile, open_inside, read_at_most, sync_directory, sync_name};
+use crate::interrupt::Section;
 use crate::json::Node;
+use crate::metrics::{Metrics, Phase};
 
 /// The file that makes a directory a layout (image-spec, image-layout.md, "oci-layout file").
-pub(super) const MARKER_FILE: &str = "oci-layout";
+pub(crate) const MARKER_FILE: &str = "oci-layout";
 
 /// The directory of the blobs.
-pub(super) const BLOBS_DIRECTORY: &str = "blobs";
+pub(crate) const BLOBS_DIRECTORY: &str = "blobs";
 
 /// The one version of the layout format that there is.
 const LAYOUT_VERSION: &str = "1.0.0";
 
 /// The largest marker that is read. Real ones have 30 bytes.
-pub(super) const MARKER_LIMIT: u64 = 64 * 1024;
+pub(crate) const MARKER_LIMIT: u64 = 64 * 1024;
 
 /// An OCI image layout on the local disk.
 ///
@@ -54,7 +54,7 @@ pub struct Layout {
 
 /// The right to change a layout, until it is dropped.
 #[derive(Debug)]
-pub(super) struct Lock {
+pub(crate) struct Lock {
     _section: Section,
     _marker: File,
     root: Directory,
@@ -62,7 +62,7 @@ pub(super) struct Lock {
 
 impl Lock {
     /// Returns the directory of the layout that is locked. Another one may have its path by now.
-    pub(super) fn root(&self) -> &Directory {
+    pub(crate) fn root(&self) -> &Directory {
         &self.root
     }
 }
@@ -85,7 +85,7 @@ impl Layout {
     /// # Errors
     ///
     /// Those of [`Layout::open`].
-    pub(super) fn check_marker(&self) -> Result<File> {
+    pub(crate) fn check_marker(&self) -> Result<File> {
         let path = self.marker_path();
         let malformed = |reason: String| {
             let reason = Reason::new(reason);
@@ -105,7 +105,7 @@ impl Layout {
     }
 
     /// Makes a handle for a directory that is a layout or is about to become one.
-    pub(super) fn at(root: PathBuf) -> Self {
+    pub(crate) fn at(root: PathBuf) -> Self {
         Self {
             root,
             metrics: Arc::default(),
@@ -116,7 +116,7 @@ impl Layout {
     }
 
     /// Makes a handle for another directory that works as this one does, and counts with it.
-    pub(super) fn another(&self, root: PathBuf) -> Self {
+    pub(crate) fn another(&self, root: PathBuf) -> Self {
         Self { root, checked: Arc::default(), ..self.clone() }
     }
 
@@ -133,7 +133,7 @@ impl Layout {
         self
     }
 
-    pub(super) fn write_options(&self) -> &WriteOptions {
+    pub(crate) fn write_options(&self) -> &WriteOptions {
         &self.options
     }
 
@@ -145,17 +145,17 @@ impl Layout {
     }
 
     /// Tells whether this handle follows a link at `blobs` that leads out of the layout.
-    pub(super) fn shares_blobs(&self) -> bool {
+    pub(crate) fn shares_blobs(&self) -> bool {
         self.shares_blobs
     }
 
     /// Returns what checks of the documents found.
-    pub(super) fn checked(&self) -> &CheckedDocuments {
+    pub(crate) fn checked(&self) -> &CheckedDocuments {
         &self.checked
     }
 
     /// Tells whether this handle waits for the disk.
-    pub(super) fn waits_for_disk(&self) -> bool {
+    pub(crate) fn waits_for_disk(&self) -> bool {
         !self.options.no_sync
     }
 
@@ -170,7 +170,7 @@ impl Layout {
     }
 
     /// Makes this handle count with others.
-    pub(super) fn with_metrics(self, metrics: Arc<Metrics>) -> Self {
+    pub(crate) fn with_metrics(self, metrics: Arc<Metrics>) -> Self {
         Self { metrics, ..self }
     }
 
@@ -179,30 +179,30 @@ impl Layout {
         &self.metrics
     }
 
-    pub(super) fn marker_path(&self) -> PathBuf {
+    pub(crate) fn marker_path(&self) -> PathBuf {
         self.root.join(MARKER_FILE)
     }
 
     /// Waits until nobody else writes, and keeps others from writing; and cleans up.
-    pub(super) fn lock(&self) -> Result<Lock> {
+    pub(crate) fn lock(&self) -> Result<Lock> {
         let lock = self.lock_as_it_is()?;
         self.clean(&lock);
         Ok(lock)
     }
 
     /// Locks as [`Layout::lock`] does, and cleans nothing.
-    pub(super) fn lock_as_it_is(&self) -> Result<Lock> {
+    pub(crate) fn lock_as_it_is(&self) -> Result<Lock> {
         self.lock_for(Access::Write)
     }
 
     /// Locks as [`Layout::lock`] does, for a command that only looks: it cleans nothing, and the user need not be allowed to
     /// write.
-    pub(super) fn lock_to_read(&self) -> Result<Lock> {
+    pub(crate) fn lock_to_read(&self) -> Result<Lock> {
         self.lock_for(Access::Read)
     }
 
     /// Waits until nobody writes, and keeps others from writing until the file is dropped.
-    pub(super) fn keep_writers_out(&self) -> Result<File> {
+    pub(crate) fn keep_writers_out(&self) -> Result<File> {
         Ok(self.lock_marker(Access::Read)?.0)
     }
 
@@ -229,12 +229,12 @@ impl Layout {
     }
 
     /// Opens the directory of the layout.
-    pub(super) fn open_root(&self) -> Result<Directory> {
+    pub(crate) fn open_root(&self) -> Result<Directory> {
         Directory::open(&self.root).map_err(Error::io("open", &self.root))
     }
 
     /// Writes a temporary file in a directory, in small pieces, and syncs it.
-    pub(super) fn temp_file(
+    pub(crate) fn temp_file(
         &self,
         directory: &Directory,
         write: impl FnOnce(&mut dyn Write) -> io::Result<()>,
@@ -254,7 +254,7 @@ impl Layout {
     }
 
     /// Waits until a file that has no name yet is on the disk.
-    pub(super) fn sync_file(&self, file: &TempFile) -> Result<()> {
+    pub(crate) fn sync_file(&self, file: &TempFile) -> Result<()> {
         if self.options.no_sync {
             return Ok(());
         }
@@ -262,7 +262,7 @@ impl Layout {
     }
 
     /// Waits until an open file that another process stored at a path, and its name, are on the disk.
-    pub(super) fn sync_stored(&self, file: &File, path: &Path) -> Result<()> {
+    pub(crate) fn sync_stored(&self, file: &File, path: &Path) -> Result<()> {
         // Windows syncs only what is open for writing, and syncs names with their files.
         if self.options.no_sync || cfg!(windows) {
             return Ok(());
@@ -272,7 +272,7 @@ impl Layout {
     }
 
     /// Waits until the name of a directory that was made is on the disk.
-    pub(super) fn sync_name(&self, path: &Path) -> Result<()> {
+    pub(crate) fn sync_name(&self, path: &Path) -> Result<()> {
         if self.options.no_sync {
             return Ok(());
         }
@@ -280,7 +280,7 @@ impl Layout {
     }
 
     /// Waits until the names in an open directory are on the disk.
-    pub(super) fn sync_names(&self, directory: &Directory) -> Result<()> {
+    pub(crate) fn sync_names(&self, directory: &Directory) -> Result<()> {
         if self.options.no_sync {
             return Ok(());
         }
@@ -288,7 +288,7 @@ impl Layout {
     }
 
     /// Waits until the names in a directory are on the disk.
-    pub(super) fn sync_directory(&self, directory: &Path) -> Result<()> {
+    pub(crate) fn sync_directory(&self, directory: &Path) -> Result<()> {
         if self.options.no_sync {
             return Ok(());
         }
@@ -339,7 +339,7 @@ fn open_marker(path: &Path, access: Access) -> io::Result<File> {
 }
 
 /// Returns the content of the file that makes a directory a layout.
-pub(super) fn marker() -> String {
+pub(crate) fn marker() -> String {
     format!("{{\"imageLayoutVersion\":\"{LAYOUT_VERSION}\"}}")
 }
 
@@ -348,7 +348,7 @@ pub(super) fn marker() -> String {
 /// # Errors
 ///
 /// [`Error::MalformedMarker`]; [`Error::LayoutVersion`].
-pub(super) fn check_version(content: &[u8], path: &Path) -> Result<()> {
+pub(crate) fn check_version(content: &[u8], path: &Path) -> Result<()> {
     let malformed = |reason: Reason| Error::MalformedMarker { path: path.to_owned(), reason };
     let marker = Node::parse(content).map_err(|error| malformed(error.into()))?;
     if !marker.is_object() {

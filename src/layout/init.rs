@@ -5,13 +5,13 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use super::document::{INDEX_FILE, STAGE_FILE, pretty};
-use super::error::{Error, Result};
+use super::documents::{INDEX_FILE, STAGE_FILE, pretty};
 use super::handle::{BLOBS_DIRECTORY, Layout, MARKER_FILE, MARKER_LIMIT, marker};
 use super::lock::WriteOptions;
 use super::stage::Stage;
-use crate::abandon::{Registered, Section};
+use crate::error::{Error, Result};
 use crate::fs::{Identity, is_called_temporary, open_regular, read_at_most, target_inside};
+use crate::interrupt::{Registered, Section};
 use crate::oci::Index;
 
 impl Layout {
@@ -51,7 +51,7 @@ impl Layout {
     }
 
     /// Makes the directory of a layout that is not there yet, so that something can be written for it.
-    pub(super) fn prepare_directory(&self) -> Result<Made> {
+    pub(crate) fn prepare_directory(&self) -> Result<Made> {
         let mut made = Made::default();
         made.directories(self, self.path())?;
         Ok(made)
@@ -62,7 +62,7 @@ impl Layout {
     /// # Errors
     ///
     /// Those of [`Layout::init`], except that somebody else may make it at the same time.
-    pub(super) fn make_if_missing(&self, made: Made) -> Result<()> {
+    pub(crate) fn make_if_missing(&self, made: Made) -> Result<()> {
         self.make_with_others(Kind::ToStoreIn, made)
     }
 
@@ -78,7 +78,7 @@ impl Layout {
 
     /// Returns whether a directory holds nothing but what an interrupted `init` or first upload makes there: parts of an empty
     /// layout that say nothing yet, and what is called temporary.
-    pub(super) fn is_half_made(&self) -> io::Result<bool> {
+    pub(crate) fn is_half_made(&self) -> io::Result<bool> {
         let root = self.path();
         for entry in fs::read_dir(root)? {
             let name = entry?.file_name();
@@ -98,7 +98,7 @@ impl Layout {
     }
 
     /// Makes the rest of a layout that is half made, as `init` does. Another process may do so at the same time.
-    pub(super) fn finish_half_made(&self) -> Result<()> {
+    pub(crate) fn finish_half_made(&self) -> Result<()> {
         let is_to_build_in = fs::symlink_metadata(self.path().join(STAGE_FILE)).is_ok();
         self.make_with_others(if is_to_build_in { Kind::ToBuildIn } else { Kind::ToStoreIn }, Made::default())
     }
@@ -158,7 +158,7 @@ impl Layout {
     }
 
     /// Waits until nobody makes a layout in the directory, and keeps others from making one there.
-    pub(super) fn lock_directory(&self) -> Result<DirectoryLock> {
+    pub(crate) fn lock_directory(&self) -> Result<DirectoryLock> {
         // Windows opens no directories.
         if !cfg!(unix) {
             return Ok(DirectoryLock::Held(None));
@@ -235,7 +235,7 @@ fn has_blobs(blobs: &Path) -> io::Result<bool> {
 
 /// The lock of a directory in which a layout is made.
 #[derive(Debug)]
-pub(super) enum DirectoryLock {
+pub(crate) enum DirectoryLock {
     Held(Option<File>),
     /// Another directory, or none, has its name by now.
     Gone,
@@ -252,7 +252,7 @@ enum Kind {
 
 /// What an `init` made so far, and takes away again unless it is kept.
 #[derive(Default)]
-pub(super) struct Made {
+pub(crate) struct Made {
     files: Vec<PathBuf>,
     directories: Vec<(PathBuf, Registered)>,
     /// It ends after all has been taken away or kept.
@@ -261,7 +261,7 @@ pub(super) struct Made {
 
 impl Made {
     /// Makes a directory and those above it, and waits until their names are on the disk.
-    pub(super) fn directories(&mut self, layout: &Layout, path: &Path) -> Result<()> {
+    pub(crate) fn directories(&mut self, layout: &Layout, path: &Path) -> Result<()> {
         let missing: Vec<_> =
             path.ancestors().take_while(|ancestor| !ancestor.as_os_str().is_empty() && !ancestor.exists()).collect();
         for directory in missing.into_iter().rev() {
@@ -277,7 +277,7 @@ impl Made {
         if path.is_dir() { Ok(()) } else { Err(Error::io("create", path)(io::ErrorKind::NotADirectory.into())) }
     }
 
-    pub(super) fn keep(&mut self) {
+    pub(crate) fn keep(&mut self) {
         self.files.clear();
         self.directories.clear();
     }

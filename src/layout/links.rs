@@ -14,7 +14,7 @@ const MAX_LINKS: usize = 40;
 impl Layout {
     /// Returns the files that blobs lead to by links: each link on the way, and the file at its end. What is a file where its
     /// digest says leads nowhere.
-    pub(super) fn link_targets<'a>(&self, digests: impl IntoIterator<Item = &'a Digest>) -> HashSet<FileIdentity> {
+    pub(crate) fn link_targets<'a>(&self, digests: impl IntoIterator<Item = &'a Digest>) -> HashSet<FileIdentity> {
         let mut targets = HashSet::new();
         let mut linked = LinkedDirectories::default();
         for digest in digests {
@@ -24,7 +24,7 @@ impl Layout {
     }
 
     /// Returns the files that one blob leads to by links.
-    pub(super) fn targets_of(&self, digest: &Digest, linked: &mut LinkedDirectories) -> Vec<FileIdentity> {
+    pub(crate) fn targets_of(&self, digest: &Digest, linked: &mut LinkedDirectories) -> Vec<FileIdentity> {
         let mut path = self.blob_path(digest);
         let mut targets = Vec::new();
         let is_elsewhere = linked.contains(self, digest.algorithm_name());
@@ -44,14 +44,14 @@ impl Layout {
     }
 
     /// Returns the identity of what has the name of a blob.
-    pub(super) fn identity_of(&self, digest: &Digest) -> Option<FileIdentity> {
+    pub(crate) fn identity_of(&self, digest: &Digest) -> Option<FileIdentity> {
         fs::symlink_metadata(self.blob_path(digest)).ok().map(|metadata| FileIdentity::from(&metadata))
     }
 }
 
 /// The algorithms that were looked at, and whether their directories are links: the blobs are somewhere else then.
 #[derive(Default)]
-pub(super) struct LinkedDirectories(Vec<(String, bool)>);
+pub(crate) struct LinkedDirectories(Vec<(String, bool)>);
 
 impl LinkedDirectories {
     fn contains(&mut self, layout: &Layout, algorithm: &str) -> bool {

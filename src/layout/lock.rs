@@ -10,10 +10,10 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::clean::LeftoverObserver;
-use super::error::{Error, Result};
 use super::handle::Layout;
-use super::metrics::Phase;
+use crate::error::{Error, Result};
 use crate::fs::cannot_lock;
+use crate::metrics::Phase;
 
 /// How long a writer waits before it says so.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -86,7 +86,7 @@ fn unshared(file: Arc<File>) -> File {
 impl Layout {
     /// Locks an opened file, as the options say, for which this process has waited since a time. It comes back locked, or as
     /// it was where the file system has no locks.
-    pub(super) fn acquire(&self, file: File, path: &Path, since: Instant) -> Result<File> {
+    pub(crate) fn acquire(&self, file: File, path: &Path, since: Instant) -> Result<File> {
         let (locked, file) = match file.try_lock() {
             Ok(()) => return Ok(file),
             Err(TryLockError::WouldBlock) => self.metrics().time(Phase::LockWait, || self.wait_for(file, since))?,

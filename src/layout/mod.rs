@@ -30,62 +30,22 @@
 //! On Unix a program that writes layouts ignores or handles `SIGXFSZ`: only then a limit on the size of files (`ulimit -f`) is an
 //! error, after which everything is as it was. By default that signal kills the process.
 
-mod archive;
-mod blob_directory;
-mod blobs;
-mod checked;
-mod clean;
-mod config;
-mod document;
-mod error;
-mod export;
-mod filling;
-mod garbage;
-mod handle;
-mod init;
-mod input;
-mod layer;
-mod links;
-mod lock;
-mod manifest;
-mod metrics;
-mod output;
-mod parallel;
-mod pipeline;
-mod policy;
-mod registry;
-mod stage;
-mod tree;
-mod validate;
-mod view;
-mod walk;
+pub(crate) mod blob_directory;
+pub(crate) mod blobs;
+pub(crate) mod checked;
+pub(crate) mod clean;
+pub(crate) mod documents;
+pub(crate) mod filling;
+pub(crate) mod gc;
+pub(crate) mod handle;
+pub(crate) mod init;
+pub(crate) mod links;
+pub(crate) mod lock;
+pub(crate) mod stage;
+pub(crate) mod unreferenced;
 
-pub use crate::abandon::abandon;
-pub use archive::{Archive, LoadOptions};
 pub use clean::LeftoverObserver;
-pub use config::{ConfigChanges, ConfigOptions};
-pub use error::{Candidate, Error, ErrorCode, Reason, Result};
-pub use export::{
-    ArchiveKind, ExportOptions, Exported, Format, Plan, export, export_dir, export_docker_tar, export_stream,
-    export_tar, plan_export, plan_export_dir, save,
-};
-pub use garbage::{Garbage, GarbageOptions, KeptSubject, Swept};
+pub use gc::{Garbage, GarbageOptions, KeptSubject, Swept};
 pub use handle::Layout;
-pub use input::open_input;
-pub use layer::{AddedLayer, CompressionScope, LayerInput, LayerOptions, LayerPlan, Treatment};
 pub use lock::{LockEvent, LockObserver, WriteOptions};
-pub use manifest::ManifestOptions;
-pub use metrics::{Metrics, Phase, Progress};
-pub use output::{is_standard_output, is_stream, open_log};
-pub use parallel::map_bounded;
-pub use registry::{
-    BlobReader, BlobUpload, ByteRange, Choice, Chosen, CommitError, Expected, Listed, ManifestInfo, PushOptions,
-    Referrers, Registry, Renamed, Repository, StoredManifest, find_layout, split_path, write_file,
-};
 pub use stage::{Stage, StagedConfig, StagedLayer, StagedManifest, Updated};
-pub use tree::{Drawn, Node, NodeKind, NodeState, Totals, Tree, Unreferenced};
-pub use validate::{Checked, Finding, Report, ValidateOptions};
-pub use view::{
-    ArchiveImage, Content, ContentReader, ContentStore, FileSystem, FileType, ImageLayer, LayerReader, Reading,
-    Selected, Selection, Stat, View,
-};

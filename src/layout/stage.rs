@@ -130,7 +130,7 @@ impl Stage {
     }
 
     /// Returns the blobs that the staging file names.
-    pub(super) fn blobs(&self) -> impl Iterator<Item = &Digest> {
+    pub(crate) fn blobs(&self) -> impl Iterator<Item = &Digest> {
         let layers = self.layers.iter().map(|layer| &layer.digest);
         let config = self.config.iter().map(|config| &config.digest);
         layers.chain(config).chain(self.manifest.iter().map(|manifest| &manifest.digest))

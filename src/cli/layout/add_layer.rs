@@ -6,8 +6,9 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::ValueEnum;
+use regshape::build::{AddedLayer, CompressionScope, LayerInput, LayerOptions, LayerPlan, Treatment};
 use regshape::compress::{CompressFormat, Compression, Encoding};
-use regshape::layout::{AddedLayer, CompressionScope, LayerInput, LayerOptions, LayerPlan, StagedLayer, Treatment};
+use regshape::layout::StagedLayer;
 use regshape::oci::MediaType;
 use serde::Serialize;
 

@@ -2,7 +2,8 @@
 
 use std::process::ExitCode;
 
-use regshape::layout::{Error, StagedLayer};
+use regshape::Error;
+use regshape::layout::StagedLayer;
 use regshape::oci::{Annotations, Digest, MediaType};
 use serde::Serialize;
 

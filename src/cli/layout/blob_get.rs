@@ -5,8 +5,9 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::ensure;
-use regshape::layout::{BlobReader, ByteRange, Error};
+use regshape::Error;
 use regshape::oci::Digest;
+use regshape::registry::{BlobReader, ByteRange};
 
 use super::blob_screen::DigestArg;
 use super::registry::{Place, RegistryArgs};

@@ -1,6 +1,6 @@
 //! What the commands on blobs take and show alike.
 
-use regshape::layout::Error;
+use regshape::Error;
 use regshape::oci::{Descriptor, Digest, MediaType};
 use serde::Serialize;
 

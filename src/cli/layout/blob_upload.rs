@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use regshape::layout::Expected;
+use regshape::registry::Expected;
 
 use super::blob_screen::BlobScreen;
 use super::registry::{Need, RegistryArgs, parse_digest};

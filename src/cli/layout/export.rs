@@ -7,12 +7,15 @@ use std::process::ExitCode;
 
 use anyhow::{Context as _, ensure};
 use clap::ValueEnum;
+use regshape::Error;
 use regshape::compress::CompressFormat;
-use regshape::layout::{
-    ArchiveImage, ArchiveKind, Error, ExportOptions, Exported, Format, Layout, Selection, View, export, export_stream,
-    is_stream, plan_export, plan_export_dir,
-};
+use regshape::internals::is_stream;
+use regshape::layout::Layout;
 use regshape::oci::{Annotations, Descriptor, Digest, REF_NAME, RefName};
+use regshape::transfer::{
+    ArchiveKind, ExportOptions, Exported, Format, export, export_stream, plan_export, plan_export_dir,
+};
+use regshape::view::{ArchiveImage, Selection, View};
 
 use super::export_screen::{ExportScreen, warnings};
 use super::generate_config::source_seconds;

@@ -2,8 +2,10 @@
 
 use std::path::Path;
 
-use regshape::layout::{Exported, Swept, View};
+use regshape::layout::Swept;
 use regshape::oci::Descriptor;
+use regshape::transfer::Exported;
+use regshape::view::View;
 use serde::Serialize;
 
 use super::source::LowerVariant;

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use anyhow::Context as _;
-use regshape::layout::ConfigOptions;
+use regshape::build::ConfigOptions;
 use regshape::oci::MediaType;
 
 use super::config_screen::ConfigScreen;

@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use regshape::layout::ManifestOptions;
+use regshape::build::ManifestOptions;
 use regshape::oci::{MediaType, RefName};
 
 use super::manifest_screen::ManifestScreen;

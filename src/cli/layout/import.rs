@@ -4,8 +4,9 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::{Context as _, ensure};
-use regshape::layout::{ExportOptions, Selection, View, export_dir};
 use regshape::oci::RefName;
+use regshape::transfer::{ExportOptions, export_dir};
+use regshape::view::{Selection, View};
 
 use super::export::named;
 use super::export_screen::{ExportScreen, warnings};

@@ -4,8 +4,8 @@ use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use regshape::layout::{ArchiveImage, Selection, View};
 use regshape::oci::{Annotations, Descriptor, Digest, MediaType};
+use regshape::view::{ArchiveImage, Selection, View};
 use serde::Serialize;
 
 use super::source::LowerVariant;

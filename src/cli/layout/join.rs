@@ -4,8 +4,10 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use regshape::layout::{Error, ExportOptions, Format, Selection, View, export};
+use regshape::Error;
 use regshape::oci::RefName;
+use regshape::transfer::{ExportOptions, Format, export};
+use regshape::view::{Selection, View};
 
 use super::export::format_of_name;
 use super::export_screen::{ExportScreen, warnings};

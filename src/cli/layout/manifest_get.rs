@@ -4,8 +4,9 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::ValueEnum;
-use regshape::layout::{StoredManifest, write_file};
+use regshape::internals::write_file;
 use regshape::oci::{Json, UnknownFields, from_json};
+use regshape::registry::StoredManifest;
 use serde::Serialize;
 
 use super::registry::ManifestArgs;

@@ -2,8 +2,8 @@
 
 use std::process::ExitCode;
 
-use regshape::layout::ManifestInfo;
 use regshape::oci::{Annotations, Digest, MediaType};
+use regshape::registry::ManifestInfo;
 use serde::Serialize;
 
 use super::registry::ManifestArgs;

@@ -4,8 +4,9 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::bail;
-use regshape::layout::{ErrorCode, PushOptions};
+use regshape::ErrorCode;
 use regshape::oci::{Digest, MediaType};
+use regshape::registry::PushOptions;
 use serde::Serialize;
 
 use super::registry::{Need, RegistryArgs, parse_digest};

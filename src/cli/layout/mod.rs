@@ -47,7 +47,8 @@ use std::process::ExitCode;
 use std::sync::{Arc, Mutex};
 
 use clap::{Args, Subcommand};
-use regshape::layout::{Layout, LeftoverObserver, LockEvent, LockObserver, Metrics, WriteOptions};
+use regshape::layout::{Layout, LeftoverObserver, LockEvent, LockObserver, WriteOptions};
+use regshape::metrics::Metrics;
 
 use super::Global;
 use super::args::{Base, Common, WriteArgs};

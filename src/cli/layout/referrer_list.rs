@@ -2,8 +2,9 @@
 
 use std::process::ExitCode;
 
-use regshape::layout::{Error, Referrers};
+use regshape::Error;
 use regshape::oci::{Descriptor, Digest, MediaType};
+use regshape::registry::Referrers;
 use serde::Serialize;
 
 use super::registry::{RefArgs, RegistryArgs};

@@ -4,8 +4,9 @@ use std::fs;
 use std::path::{Path, PathBuf, is_separator};
 
 use anyhow::{bail, ensure};
-use regshape::layout::{Layout, LockObserver, Registry, Repository, WriteOptions, find_layout, split_path};
+use regshape::layout::{Layout, LockObserver, WriteOptions};
 use regshape::oci::{Digest, Platform, Reference, RepositoryName};
+use regshape::registry::{Registry, Repository, find_layout, split_path};
 
 use super::{Common, Context, WriteArgs};
 use crate::cli::args::PlatformArg;
@@ -240,12 +241,12 @@ impl Context {
 }
 
 /// Reports a name that is none as the library does.
-pub(super) fn name_error(error: regshape::oci::NameError) -> regshape::layout::Error {
+pub(super) fn name_error(error: regshape::oci::NameError) -> regshape::Error {
     error.into()
 }
 
 /// Reads a digest that somebody typed.
-pub(super) fn parse_digest(text: &str) -> Result<Digest, regshape::layout::Error> {
+pub(super) fn parse_digest(text: &str) -> Result<Digest, regshape::Error> {
     Ok(text.parse::<Digest>()?)
 }
 

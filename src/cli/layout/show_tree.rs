@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use indicatif::HumanBytes;
-use regshape::layout::{Drawn, Node, NodeKind, NodeState, Tree};
+use regshape::check::{Drawn, Node, NodeKind, NodeState, Tree};
 use serde::Serialize;
 
 use crate::cli::ui::{Screen, cut, printable, width};

@@ -5,7 +5,9 @@ use std::io::{self, IsTerminal};
 use std::path::{Path, PathBuf};
 
 use anyhow::ensure;
-use regshape::layout::{Archive, Choice, LoadOptions, Selected, Selection, View};
+use regshape::graph::Choice;
+use regshape::transfer::{Archive, LoadOptions};
+use regshape::view::{Selected, Selection, View};
 use serde::Serialize;
 
 use super::Context;

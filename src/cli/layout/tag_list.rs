@@ -2,8 +2,8 @@
 
 use std::process::ExitCode;
 
-use regshape::layout::Listed;
 use regshape::oci::RepositoryName;
+use regshape::registry::Listed;
 use serde::Serialize;
 
 use super::registry::RegistryArgs;

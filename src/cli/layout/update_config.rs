@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use regshape::layout::ConfigChanges;
+use regshape::build::ConfigChanges;
 
 use super::config_screen::ConfigScreen;
 use super::{Base, Common, Context, Leaf, WriteArgs};

@@ -3,7 +3,8 @@
 use std::collections::HashSet;
 use std::process::ExitCode;
 
-use regshape::layout::{Checked, Finding, Layout, Report, ValidateOptions};
+use regshape::check::{Checked, Finding, Report, ValidateOptions};
+use regshape::layout::Layout;
 use serde::{Serialize, Serializer};
 
 use super::{Base, Common, Context, Leaf};

@@ -1,0 +1,181 @@
+//! Generating and updating the image config.
+
+use crate::error::{Error, Reason, Result};
+use crate::layout::handle::{Layout, Lock};
+use crate::layout::stage::{Stage, StagedConfig, Updated};
+use crate::oci::{self, Annotations, Digest, ImageConfig, Index, MediaType, RootFs, UnknownFields};
+
+/// What an image config says.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ConfigOptions {
+    /// The CPU architecture, in Go's words.
+    pub architecture: String,
+    /// The operating system, in Go's words.
+    pub os: String,
+    /// The media type of the config.
+    pub media_type: MediaType,
+    /// The labels of the image.
+    pub labels: Annotations,
+    /// When the image was made (RFC 3339). By default the config does not say, and equal layers give equal configs.
+    pub created: Option<String>,
+}
+
+impl Default for ConfigOptions {
+    /// An image for Linux on amd64, of the OCI config type.
+    fn default() -> Self {
+        Self {
+            architecture: "amd64".to_owned(),
+            os: "linux".to_owned(),
+            media_type: MediaType::config(),
+            labels: Annotations::new(),
+            created: None,
+        }
+    }
+}
+
+/// What to change in an image config; what is not given stays.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct ConfigChanges {
+    /// The new CPU architecture.
+    pub architecture: Option<String>,
+    /// The new operating system.
+    pub os: Option<String>,
+    /// Labels to add.
+    pub labels: Annotations,
+    /// Whether the labels that are there go first.
+    pub replace_labels: bool,
+}
+
+impl Layout {
+    /// Generates the image config of the staged layers.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NoLayers`]; [`Error::MissingBlob`] or [`Error::CorruptStream`] if a layer that another program staged
+    /// must be read for its diff_id and cannot be; [`Error::MalformedStage`], [`Error::MalformedIndex`]; [`Error::Io`].
+    pub fn generate_config(&self, options: ConfigOptions) -> Result<StagedConfig> {
+        // Reading layers takes long: it is done before the layout is locked.
+        let mut diff_ids = self.diff_ids()?;
+        let lock = self.lock()?;
+        let mut stage = self.find_stage()?.unwrap_or_else(Stage::empty);
+        if stage.layers.is_empty() {
+            return Err(Error::NoLayers);
+        }
+        let index = self.read_index()?;
+        self.complete_diff_ids(&mut stage.layers, &mut diff_ids)?;
+        let diff_ids = stage.layers.iter().filter_map(|layer| layer.diff_id.clone()).collect();
+        let section = match options.labels {
+            labels if labels.is_empty() => None,
+            labels => Some(with_field(UnknownFields::new(), "Labels", &labels)),
+        };
+        let config = ImageConfig {
+            created: options.created,
+            architecture: options.architecture,
+            os: options.os,
+            os_version: None,
+            os_features: None,
+            variant: None,
+            config: section,
+            rootfs: RootFs { kind: "layers".to_owned(), diff_ids, extra: UnknownFields::new() },
+            extra: UnknownFields::new(),
+        };
+        let extra = stage.config.as_ref().map(|config| config.extra.clone()).unwrap_or_default();
+        let staged = |digest, size| StagedConfig { digest, size, media_type: options.media_type, extra };
+        self.replace_config(&lock, &index, &mut stage, &oci::to_blob(&config), staged)
+    }
+
+    /// Changes the generated image config; fields that are not named stay as they are, known or not.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NoConfig`]; [`Error::MissingBlob`], [`Error::DigestMismatch`] or [`Error::MalformedDocument`] if the
+    /// config cannot be read; [`Error::MalformedStage`], [`Error::MalformedIndex`]; [`Error::Io`].
+    pub fn update_config(&self, changes: ConfigChanges) -> Result<Updated<StagedConfig>> {
+        let lock = self.lock()?;
+        let mut stage = self.find_stage()?.unwrap_or_else(Stage::empty);
+        let config = stage.config.clone().ok_or(Error::NoConfig)?;
+        let index = self.read_index()?;
+        let content = self.read_document_blob(&config.digest, "the staging file")?;
+        let malformed =
+            |reason| Error::MalformedDocument { digest: config.digest.clone(), kind: "image config", reason };
+        let before: UnknownFields = oci::from_json(&content).map_err(|error| malformed(Reason::from(error)))?;
+        let mut after = before.clone();
+        changes.apply(&mut after).map_err(malformed)?;
+        if after == before {
+            return Ok(Updated { value: config, outdates_manifest: false });
+        }
+        let staged = |digest, size| StagedConfig { digest, size, ..config };
+        let config = self.replace_config(&lock, &index, &mut stage, &oci::to_blob(&after), staged)?;
+        Ok(Updated { value: config, outdates_manifest: stage.manifest.is_some() })
+    }
+
+    /// Stores a config, makes it the staged one, and deletes the one before unless something still names it.
+    fn replace_config(
+        &self,
+        lock: &Lock,
+        index: &Index,
+        stage: &mut Stage,
+        content: &[u8],
+        staged: impl FnOnce(Digest, u64) -> StagedConfig,
+    ) -> Result<StagedConfig> {
+        let blob = self.store_document(lock, "the config", content)?;
+        let config = staged(blob.digest.clone(), blob.size);
+        let old = stage.config.replace(config.clone());
+        self.write_stage(lock, stage, [blob])?;
+        self.remove_unreferenced(lock, index, stage, old.map(|old| old.digest).into_iter().collect());
+        Ok(config)
+    }
+
+    /// Checks what [`Layout::generate_config`] needs, before anybody is asked anything.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NoLayers`]; [`Error::MalformedStage`], [`Error::MalformedIndex`]; [`Error::Io`].
+    pub fn check_generate_config(&self) -> Result<()> {
+        self.find_stage()?.filter(|stage| !stage.layers.is_empty()).ok_or(Error::NoLayers)?;
+        self.check_index().map(drop)
+    }
+}
+
+impl ConfigChanges {
+    fn apply(self, config: &mut UnknownFields) -> Result<(), Reason> {
+        for (key, value) in [("architecture", self.architecture), ("os", self.os)] {
+            if let Some(value) = value {
+                config.insert(key, &value)?;
+            }
+        }
+        if self.labels.is_empty() && !self.replace_labels {
+            return Ok(());
+        }
+        let is_not_object = |name: &str| Reason::new(format!("{name} is not an object"));
+        let section = config.get::<Option<UnknownFields>>("config").map_err(|_| is_not_object("config"))?;
+        let Some(mut section) = section.flatten().or((!self.labels.is_empty()).then(UnknownFields::new)) else {
+            return Ok(());
+        };
+        let labels = section.get::<Option<UnknownFields>>("Labels").map_err(|_| is_not_object("config.Labels"))?;
+        let mut labels = labels.flatten().filter(|_| !self.replace_labels).unwrap_or_default();
+        labels.extend(&fields(&self.labels));
+        if labels.is_empty() {
+            section.remove("Labels");
+        } else {
+            section.insert("Labels", &labels)?;
+        }
+        if section.is_empty() {
+            config.remove("config");
+        } else {
+            config.insert("config", &section)?;
+        }
+        Ok(())
+    }
+}
+
+/// Returns labels as fields.
+fn fields(labels: &Annotations) -> UnknownFields {
+    let text = oci::to_blob(labels);
+    oci::from_json(&text).expect("it was just written")
+}
+
+fn with_field(mut fields: UnknownFields, name: &str, value: &Annotations) -> UnknownFields {
+    fields.insert(name, value).expect("texts can be written");
+    fields
+}

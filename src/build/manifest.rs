@@ -1,0 +1,270 @@
+//! Generating the image manifest, listing it in `index.json`, and annotating it.
+
+use super::pipeline::DiffIds;
+use crate::error::{Error, Reason, Result};
+use crate::graph::names::Names;
+use crate::graph::walk::Document;
+use crate::layout::handle::Layout;
+use crate::layout::stage::{Stage, StagedConfig, StagedLayer, StagedManifest};
+use crate::oci::{
+    self, Annotations, Descriptor, Digest, ImageConfig, Index, Manifest, Match, MediaType, NameKind, Platform,
+    REF_NAME, RefName, UnknownFields, WholeName,
+};
+
+/// What a manifest says besides its config and layers, and what it is called.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ManifestOptions {
+    /// The name of its entry in `index.json`.
+    pub ref_name: Option<RefName>,
+    /// The media type of the manifest.
+    pub media_type: MediaType,
+    /// The annotations in the manifest.
+    pub annotations: Annotations,
+}
+
+impl Default for ManifestOptions {
+    /// A manifest of the OCI type, without a name.
+    fn default() -> Self {
+        Self { ref_name: None, media_type: MediaType::manifest(), annotations: Annotations::new() }
+    }
+}
+
+impl Layout {
+    /// Generates the manifest of the staged config and layers and lists it in `index.json`.
+    ///
+    /// An entry that bears the same ref name is replaced where it stands, and keeps the annotations that are not set
+    /// here; without a ref name the entry of the same build is replaced. Documents of an earlier build that nothing
+    /// names any more are deleted.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NoLayers`], [`Error::NoConfig`]; [`Error::ConfigMismatch`] if the config was generated for other layers;
+    /// [`Error::NameIsDigest`];
+    /// [`Error::MissingBlob`] or [`Error::SizeMismatch`] if a blob is not as it was staged; [`Error::DigestMismatch`] or
+    /// [`Error::MalformedDocument`] if the config cannot be read; [`Error::InvalidManifest`] if the manifest would not be valid;
+    /// [`Error::MalformedStage`], [`Error::MalformedIndex`]; [`Error::Io`].
+    pub fn generate_manifest(&self, options: ManifestOptions) -> Result<StagedManifest> {
+        if let Some(name) = &options.ref_name {
+            Names::AsTheyStand { default: None }.check(name.as_str())?;
+        }
+        // Reading layers takes long: it is done before the layout is locked.
+        let mut diff_ids = self.diff_ids()?;
+        let lock = self.lock()?;
+        let mut stage = self.find_stage()?.unwrap_or_else(Stage::empty);
+        let mut index = self.read_index()?;
+        let (config, platform) = self.staged_image(&mut stage, &mut diff_ids)?;
+
+        let manifest = Manifest {
+            schema_version: 2,
+            media_type: Some(options.media_type.clone()),
+            artifact_type: None,
+            config: Descriptor::new(config.media_type, config.digest, config.size),
+            layers: stage.layers.iter().map(layer_descriptor).collect(),
+            subject: None,
+            annotations: (!options.annotations.is_empty()).then(|| options.annotations.clone()),
+            extra: UnknownFields::new(),
+        };
+        let content = oci::to_blob(&manifest);
+        let digest = Digest::sha256_of(&content);
+        let mut entry = Descriptor::new(options.media_type.clone(), digest, content.len() as u64);
+        entry.platform = platform.map(Box::new);
+        self.check_document(&entry, &content)?;
+        let blob = self.store_document(&lock, "the manifest", &content)?;
+        let ref_name = options.ref_name.map(|name| name.as_str().to_owned());
+        if let Some(name) = &ref_name {
+            entry.annotations = Some(Annotations::from([(REF_NAME.to_owned(), name.clone())]));
+        }
+        let replaced = list(&mut index, entry, &stage);
+        let staged = StagedManifest {
+            digest: blob.digest.clone(),
+            size: blob.size,
+            media_type: options.media_type,
+            annotations: options.annotations,
+            ref_name,
+            extra: stage.manifest.as_ref().map(|manifest| manifest.extra.clone()).unwrap_or_default(),
+        };
+        stage.manifest = Some(staged.clone());
+        if staged.ref_name.is_none() {
+            stage.unnamed_manifest = Some(staged.digest.clone());
+        }
+        self.write_index_and_stage(&lock, &index, &stage, [blob])?;
+
+        let outdated = replaced.map(|replaced| self.own_documents(&replaced, &stage)).unwrap_or_default();
+        self.remove_unreferenced(&lock, &index, &stage, outdated);
+        Ok(staged)
+    }
+
+    /// Merges annotations into those of the generated manifest, or replaces them.
+    ///
+    /// The manifest gets a new digest, and its own entry in `index.json` follows; other entries with the old digest stay
+    /// as they are. Where the annotations are the same as before nothing changes.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NoManifest`]; [`Error::ManifestNotListed`]; [`Error::MissingBlob`], [`Error::DigestMismatch`] or
+    /// [`Error::MalformedDocument`] if the manifest cannot be read; [`Error::MalformedStage`],
+    /// [`Error::MalformedIndex`]; [`Error::Io`].
+    pub fn update_manifest_annotations(&self, annotations: Annotations, replace: bool) -> Result<StagedManifest> {
+        let lock = self.lock()?;
+        let mut stage = self.find_stage()?.unwrap_or_else(Stage::empty);
+        let staged = stage.manifest.as_ref().ok_or(Error::NoManifest)?;
+        let mut index = self.read_index()?;
+        let at = own_entry(&index, staged)
+            .or_else(|| self.interrupted_entry(&index, staged))
+            .ok_or_else(|| Error::ManifestNotListed { path: self.path().to_owned(), digest: staged.digest.clone() })?;
+        let entry = &index.manifests[at];
+        let ref_name = entry.ref_name().map(str::to_owned);
+        let listed = entry.digest.clone();
+        let mut manifest = self.read_manifest(&listed)?;
+        let before = manifest.annotations.take().unwrap_or_default();
+        let mut after = if replace { Annotations::new() } else { before.clone() };
+        after.extend(annotations);
+
+        let mut staged = StagedManifest { annotations: after.clone(), ref_name, ..staged.clone() };
+        if after == before && listed == staged.digest {
+            return Ok(staged);
+        }
+        manifest.annotations = (!after.is_empty()).then_some(after);
+        let content = oci::to_blob(&manifest);
+        let blob = self.store_document(&lock, "the manifest", &content)?;
+        index.manifests[at].describe(blob.digest.clone(), &content);
+        let old = std::mem::replace(&mut staged.digest, blob.digest.clone());
+        staged.size = blob.size;
+        stage.manifest = Some(staged.clone());
+        if staged.ref_name.is_none() {
+            stage.unnamed_manifest = Some(staged.digest.clone());
+        }
+        self.write_index_and_stage(&lock, &index, &stage, [blob])?;
+        self.remove_unreferenced(&lock, &index, &stage, vec![old, listed]);
+        Ok(staged)
+    }
+
+    /// Finds the entry of the staged manifest where a change of its annotations was interrupted: `index.json` has the
+    /// change and the staging file does not. It has the ref name and the parts of the staged one.
+    fn interrupted_entry(&self, index: &Index, staged: &StagedManifest) -> Option<usize> {
+        let before = self.read_manifest(&staged.digest).ok()?;
+        index.manifests.iter().position(|entry| {
+            entry.ref_name() == staged.ref_name.as_deref()
+                && self
+                    .read_manifest(&entry.digest)
+                    .is_ok_and(|manifest| manifest.config == before.config && manifest.layers == before.layers)
+        })
+    }
+
+    fn read_manifest(&self, digest: &Digest) -> Result<Manifest> {
+        let content = self.read_document_blob(digest, "index.json")?;
+        oci::from_json(&content).map_err(|error| Error::MalformedDocument {
+            digest: digest.clone(),
+            kind: "image manifest",
+            reason: Reason::from(error),
+        })
+    }
+
+    /// Checks what [`Layout::generate_manifest`] needs, before anybody is asked anything.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Layout::generate_manifest`].
+    pub fn check_generate_manifest(&self) -> Result<()> {
+        let check = || {
+            let mut diff_ids = self.diff_ids()?;
+            let mut stage = self.find_stage()?.unwrap_or_else(Stage::empty);
+            self.check_index()?;
+            self.staged_image(&mut stage, &mut diff_ids).map(drop)
+        };
+        self.read_unlocked(check, |()| true)
+    }
+
+    /// Returns the staged config and the platform that it says, having compared its layers with the staged ones, whose
+    /// blobs must be there. A config that is not an image's is not looked into.
+    fn staged_image(&self, stage: &mut Stage, diff_ids: &mut DiffIds) -> Result<(StagedConfig, Option<Platform>)> {
+        const STAGE: &str = "the staging file";
+        if stage.layers.is_empty() {
+            return Err(Error::NoLayers);
+        }
+        let config = stage.config.clone().ok_or(Error::NoConfig)?;
+        stage.layers.iter().try_for_each(|layer| self.expect_blob(&layer.digest, layer.size, STAGE))?;
+        if !config.media_type.is_image_config() {
+            self.expect_blob(&config.digest, config.size, STAGE)?;
+            return Ok((config, None));
+        }
+        let content = self.read_document_blob(&config.digest, STAGE)?;
+        let actual = content.len() as u64;
+        if actual != config.size {
+            return Err(Error::SizeMismatch { digest: config.digest, expected: config.size, actual });
+        }
+        let image: ImageConfig = oci::from_json(&content).map_err(|error| Error::MalformedDocument {
+            digest: config.digest.clone(),
+            kind: "image config",
+            reason: Reason::from(error),
+        })?;
+        if image.rootfs.diff_ids.len() != stage.layers.len() {
+            return Err(Error::ConfigMismatch);
+        }
+        self.complete_diff_ids(&mut stage.layers, diff_ids)?;
+        let staged = stage.layers.iter().map(|layer| layer.diff_id.as_ref());
+        let matches = staged.eq(image.rootfs.diff_ids.iter().map(Some));
+        if matches { Ok((config, image.platform())) } else { Err(Error::ConfigMismatch) }
+    }
+
+    /// Returns a replaced manifest and its config if they were built from this staging file, and nothing if they came
+    /// from elsewhere: those are for a collection of garbage to judge.
+    fn own_documents(&self, replaced: &Descriptor, stage: &Stage) -> Vec<Digest> {
+        let read = self.read_document_blob(&replaced.digest, "index.json");
+        let document = read.and_then(|content| Document::of_entry(replaced, &content));
+        let Ok(Some(Document::Manifest(manifest))) = document else {
+            return Vec::new();
+        };
+        let is_staged = |layer: &Descriptor| stage.layers.iter().any(|staged| staged.digest == layer.digest);
+        // What is built here has layers.
+        if !manifest.layers.is_empty() && manifest.layers.iter().all(is_staged) {
+            vec![replaced.digest.clone(), manifest.config.digest]
+        } else {
+            Vec::new()
+        }
+    }
+}
+
+fn layer_descriptor(layer: &StagedLayer) -> Descriptor {
+    let mut descriptor = Descriptor::new(layer.media_type.clone(), layer.digest.clone(), layer.size);
+    descriptor.annotations = (!layer.annotations.is_empty()).then(|| layer.annotations.clone());
+    descriptor
+}
+
+/// Puts an entry into the index, in place of the one that it replaces, which is returned: the one that bears its name,
+/// or without a ref name the one that was generated here without one.
+fn list(index: &mut Index, entry: Descriptor, stage: &Stage) -> Option<Descriptor> {
+    let unnamed = |digest: &Digest| {
+        index.manifests.iter().position(|other| other.ref_name().is_none() && other.digest == *digest)
+    };
+    // A staging file of the original program says only which manifest is the last.
+    let earlier = stage.manifest.as_ref().filter(|manifest| manifest.ref_name.is_none());
+    let earlier = stage.unnamed_manifest.as_ref().or(earlier.map(|manifest| &manifest.digest));
+    let at = match entry.ref_name() {
+        Some(name) => {
+            let bears = |other: &Descriptor| other.bears(name, WholeName::parse(name));
+            let meant = |kind| index.manifests.iter().position(|other| bears(other) == Some((Match::Exact, kind)));
+            meant(NameKind::RefName).or_else(|| meant(NameKind::ImageName))
+        }
+        None => unnamed(&entry.digest).or_else(|| unnamed(earlier?)),
+    };
+    let Some(at) = at else {
+        index.manifests.push(entry);
+        return None;
+    };
+    let old = &mut index.manifests[at];
+    let mut annotations = old.annotations.clone().unwrap_or_default();
+    annotations.extend(entry.annotations.clone().unwrap_or_default());
+    let annotations = old.annotations.is_some().then_some(annotations);
+    let new = Descriptor { annotations: annotations.or(entry.annotations), extra: old.extra.clone(), ..entry };
+    Some(std::mem::replace(old, new))
+}
+
+/// Finds the entry of the staged manifest: the one with its digest and its ref name.
+///
+/// The original program does not say the ref name; of several entries with the digest the last one is the newest.
+fn own_entry(index: &Index, staged: &StagedManifest) -> Option<usize> {
+    let mut entries = index.manifests.iter().enumerate().filter(|(_, entry)| entry.digest == staged.digest).rev();
+    let same_name = entries.clone().find(|(_, entry)| entry.ref_name() == staged.ref_name.as_deref());
+    same_name.or_else(|| entries.next()).map(|(at, _)| at)
+}

@@ -1,0 +1,490 @@
+//! The way of a layer: from its file to its blob, in one pass and at constant memory.
+//!
+//! What takes long runs on threads of its own, with short queues between them: a slow disk does not make memory grow, and
+//! an error anywhere ends everything. The first error is the one that is reported.
+
+use std::collections::HashMap;
+use std::io::{self, BufRead, BufReader, Read, Write};
+use std::path::Path;
+use std::sync::mpsc::{Receiver, sync_channel};
+use std::thread;
+
+use super::layer::{LayerInput, Treatment};
+use crate::compress::{BUFFER, Bounds, Compression, Encoding, Failure, Pool, bounded_decoder, compress, peek};
+use crate::error::{Error, Reason, Result};
+use crate::layout::blobs::{NewBlob, PendingBlob};
+use crate::layout::handle::Layout;
+use crate::layout::stage::StagedLayer;
+use crate::metrics::{Metrics, Phase, Progress};
+use crate::oci::{Algorithm, Digest, Hasher};
+use crate::tar::check::TarCheck;
+use crate::tar::layer::{Look, TarReport};
+use crate::workers::worker;
+
+/// How many buffers wait between two threads.
+const QUEUE: usize = 4;
+
+/// The diff_ids of layers, by the digests of their blobs.
+pub(crate) type DiffIds = HashMap<Digest, Digest>;
+
+/// A layer that is stored and not yet staged.
+pub(crate) struct StoredLayer<'l> {
+    pub(crate) blob: PendingBlob<'l>,
+    pub(crate) diff_id: Digest,
+    /// What was found out about its tar, if it is one.
+    pub(crate) tar: Option<TarReport>,
+}
+
+/// Looks at the uncompressed content of a layer as it goes by.
+struct Inspection {
+    hasher: Option<Hasher>,
+    tar: Option<TarCheck>,
+}
+
+impl Inspection {
+    /// Begins to compute the diff_id, unless it is the digest of the blob, and to check the tar, if it is one.
+    fn new(has_own_diff_id: bool, look: Option<Look>) -> Self {
+        Self { hasher: has_own_diff_id.then(|| Hasher::new(Algorithm::Sha256)), tar: look.map(TarCheck::new) }
+    }
+
+    /// Takes the next bytes.
+    fn update(&mut self, bytes: &[u8]) {
+        self.hasher.iter_mut().for_each(|hasher| hasher.update(bytes));
+        self.tar.iter_mut().for_each(|tar| tar.update(bytes));
+    }
+
+    fn finish(self) -> (Option<Digest>, Option<TarReport>) {
+        (self.hasher.map(Hasher::finish), self.tar.map(TarCheck::finish))
+    }
+}
+
+/// What a layer comes as.
+#[derive(Clone, Copy)]
+struct Stream<'a> {
+    path: &'a Path,
+    encoding: Encoding,
+    /// Its size in bytes, where that is known.
+    size: Option<u64>,
+    bounds: Bounds,
+    /// How closely the tar is looked at, if it is one.
+    look: Option<Look>,
+}
+
+impl Stream<'_> {
+    /// Reads it as what was compressed.
+    fn decoder<'r>(&self, reader: impl BufRead + 'r) -> Result<Box<dyn Read + 'r>> {
+        bounded_decoder(self.encoding, reader, self.size, self.bounds).map_err(|error| self.broken(error))
+    }
+
+    /// Says that it cannot be read to its end.
+    fn broken(&self, source: io::Error) -> Error {
+        Error::of_stream(self.path, self.encoding, source)
+    }
+}
+
+/// A blob without its name, and what was found out about its content: the diff_id if that is not the blob's own digest.
+type Stored<'l> = (NewBlob<'l>, Inspection);
+
+impl Layout {
+    /// Writes a layer's blob and computes the digest of its uncompressed content.
+    pub(crate) fn store_layer(
+        &self,
+        input: LayerInput,
+        treatment: Treatment,
+        jobs: usize,
+        bounds: Bounds,
+        look: Look,
+        progress: Option<Progress<'_>>,
+    ) -> Result<StoredLayer<'_>> {
+        let LayerInput { path, reader, encoding, size, is_tar } = input;
+        let stream = Stream { path: &path, encoding, size, bounds, look: is_tar.then_some(look) };
+        let mut source = Source { layout: self, path: &path, reader, progress, failure: None };
+        let stored = match treatment {
+            Treatment::AsIs if matches!(encoding, Encoding::Gzip | Encoding::Zstd) => {
+                self.store_as_it_is(stream, &mut source)
+            }
+            // Only those are encodings of a layer: what comes in another is what is to be stored.
+            Treatment::AsIs => self.store_plain(Stream { encoding: Encoding::Identity, ..stream }, &mut source),
+            Treatment::Decompress => self.store_plain(stream, &mut source),
+            Treatment::Compress(compression) => {
+                let stream = Stream { encoding: Encoding::Identity, ..stream };
+                self.store_compressed(stream, &mut source, compression, jobs)
+            }
+            Treatment::Recompress(compression) => self.store_compressed(stream, &mut source, compression, jobs),
+        };
+        // What the stages say when their input fails is not the cause.
+        if let Some(failure) = source.failure {
+            return Err(failure);
+        }
+        let (blob, inspection) = stored?;
+        let (diff_id, tar) = inspection.finish();
+        if let Some(reason) = tar.as_ref().and_then(TarReport::refusal) {
+            return Err(Error::TruncatedTar { path, reason: Reason::new(reason) });
+        }
+        let blob = blob.finish()?;
+        let diff_id = diff_id.unwrap_or_else(|| blob.digest.clone());
+        Ok(StoredLayer { blob, diff_id, tar })
+    }
+
+    /// Stores the uncompressed content. Its digest is that of the blob.
+    fn store_plain(&self, stream: Stream<'_>, source: &mut Source<'_, impl Read>) -> Result<Stored<'_>> {
+        let mut blob = self.new_blob()?;
+        let mut inspection = Inspection::new(false, stream.look);
+        self.read_content(stream, BufReader::with_capacity(BUFFER, source), |bytes| {
+            inspection.update(&bytes);
+            blob.write_all(&bytes).map_err(Error::io("write to", self.path()))?;
+            Ok(bytes)
+        })?;
+        Ok((blob, inspection))
+    }
+
+    /// Stores a compressed layer as it is. One thread decompresses what goes by, and another hashes that.
+    fn store_as_it_is(&self, stream: Stream<'_>, source: &mut Source<'_, impl Read>) -> Result<Stored<'_>> {
+        let mut blob = self.new_blob()?;
+        let mut first = Vec::new();
+        // The source remembers its error.
+        let is_whole = fill(source, &mut first, BUFFER).is_err() || first.len() < BUFFER;
+        if is_whole {
+            // A small layer is done before a thread would have started.
+            blob.write_all(&first).map_err(Error::io("write to", self.path()))?;
+            let inspection = self.inspect(stream, first.as_slice())?;
+            return Ok((blob, inspection));
+        }
+        let (stored, plain) = (&Pool::default(), &Pool::default());
+        thread::scope(|scope| {
+            let (Ok(decoder), Ok(hasher)) = (worker(scope), worker(scope)) else {
+                let mut tee = Tee { first: first.as_slice(), source, blob: &mut blob, failure: None };
+                let inspection = self.inspect(stream, &mut tee);
+                let rest = inspection.as_ref().map_or(Ok(0), |_| io::copy(&mut tee, &mut io::sink()));
+                return match (tee.failure, rest) {
+                    (Some(error), _) => Err(Error::io("write to", self.path())(error)),
+                    (None, Ok(1..)) => Err(stream.broken(garbage())),
+                    // The source remembers its error.
+                    (None, _) => Ok((blob, inspection?)),
+                };
+            };
+            let (to_decoder, from_source) = sync_channel::<Vec<u8>>(QUEUE);
+            let (to_hasher, from_decoder) = sync_channel::<Vec<u8>>(QUEUE);
+            let decoding = decoder.start(move || {
+                let queue = Queue { receiver: from_source, pool: stored, buffer: Vec::new(), at: 0 };
+                self.read_content(stream, queue, |bytes| {
+                    to_hasher.send(bytes).expect("the hasher takes everything");
+                    Ok(plain.take())
+                })
+            });
+            let hashing = hasher.start(move || {
+                let mut inspection = Inspection::new(true, stream.look);
+                for bytes in from_decoder {
+                    self.metrics().time(Phase::Hash, || inspection.update(&bytes));
+                    plain.give(bytes);
+                }
+                inspection
+            });
+            let mut bytes = first;
+            let copied = loop {
+                if let Err(error) = blob.write_all(&bytes) {
+                    break Err(Error::io("write to", self.path())(error));
+                }
+                if to_decoder.send(bytes).is_err() {
+                    // The decoder has ended, with an error of its own unless it takes this for garbage.
+                    break Err(stream.broken(garbage()));
+                }
+                bytes = stored.take();
+                if fill(source, &mut bytes, BUFFER).is_err() || bytes.is_empty() {
+                    break Ok(());
+                }
+            };
+            drop(to_decoder);
+            let decoded = decoding.join();
+            let inspection = hashing.join();
+            match copied {
+                Err(error @ Error::Io { .. }) => return Err(error),
+                copied => decoded.and(copied)?,
+            }
+            Ok((blob, inspection))
+        })
+    }
+
+    /// Compresses a layer; decompresses it first if it comes in another encoding.
+    fn store_compressed(
+        &self,
+        stream: Stream<'_>,
+        source: &mut Source<'_, impl Read>,
+        compression: Compression,
+        jobs: usize,
+    ) -> Result<Stored<'_>> {
+        let mut blob = self.new_blob()?;
+        let mut content = stream.decoder(BufReader::with_capacity(BUFFER, source))?;
+        let mut inspection = Inspection::new(true, stream.look);
+        compress(
+            compression,
+            jobs,
+            |block, size| {
+                self.metrics()
+                    .time(Phase::Compress, || fill(&mut content, block, size))
+                    .map_err(|error| stream.broken(error))?;
+                self.metrics().time(Phase::Hash, || inspection.update(block));
+                Ok(())
+            },
+            |bytes| blob.write_all(bytes).map_err(Error::io("write to", self.path())),
+            &|time| self.metrics().add(Phase::Compress, time),
+        )
+        .map_err(|failure| match failure {
+            Failure::Compressor(source) => Error::Compress { path: stream.path.to_owned(), source },
+            Failure::Caller(error) => error,
+        })?;
+        Ok((blob, inspection))
+    }
+
+    /// Computes the diff_ids of those staged layers whose entries have none, from their blobs.
+    pub(crate) fn diff_ids(&self) -> Result<DiffIds> {
+        let mut known = DiffIds::new();
+        let mut layers = self.find_stage()?.map(|stage| stage.layers).unwrap_or_default();
+        self.complete_diff_ids(&mut layers, &mut known)?;
+        Ok(known)
+    }
+
+    /// Gives layers the diff_ids that their entries lack. What is not known is computed, and known from then on.
+    pub(crate) fn complete_diff_ids(&self, layers: &mut [StagedLayer], known: &mut DiffIds) -> Result<()> {
+        for layer in layers.iter_mut().filter(|layer| layer.diff_id.is_none()) {
+            if !known.contains_key(&layer.digest) {
+                known.insert(layer.digest.clone(), self.diff_id_of_blob(&layer.digest)?);
+            }
+            layer.diff_id = known.get(&layer.digest).cloned();
+        }
+        Ok(())
+    }
+
+    fn diff_id_of_blob(&self, digest: &Digest) -> Result<Digest> {
+        let (file, size) = self.open_blob(digest, "the staging file")?;
+        let path = self.blob_path(digest);
+        let (sight, reader) = peek(file).map_err(Error::io("read", &path))?;
+        // Only these are encodings of a layer: what is stored in another is what was asked for.
+        let encoding = match sight.encoding {
+            stored @ (Encoding::Gzip | Encoding::Zstd) => stored,
+            _ => Encoding::Identity,
+        };
+        let stream = Stream { path: &path, encoding, size: Some(size), bounds: Bounds::default(), look: None };
+        let (diff_id, _) = self.inspect(stream, reader)?.finish();
+        Ok(diff_id.expect("it was asked for"))
+    }
+
+    /// Reads a layer to its end, decompressed, and looks at that.
+    fn inspect(&self, stream: Stream<'_>, stored: impl Read) -> Result<Inspection> {
+        let mut inspection = Inspection::new(true, stream.look);
+        self.read_content(stream, BufReader::with_capacity(BUFFER, stored), |bytes| {
+            self.metrics().time(Phase::Hash, || inspection.update(&bytes));
+            Ok(bytes)
+        })?;
+        Ok(inspection)
+    }
+
+    /// Reads a stream to its end and hands on its content, a buffer at a time; what gets one gives another to use next.
+    fn read_content(
+        &self,
+        stream: Stream<'_>,
+        reader: impl BufRead,
+        mut each: impl FnMut(Vec<u8>) -> Result<Vec<u8>>,
+    ) -> Result<()> {
+        let mut content = stream.decoder(reader)?;
+        let mut buffer = Vec::new();
+        loop {
+            let filled = self.metrics().time(Phase::Compress, || fill(&mut content, &mut buffer, BUFFER));
+            filled.map_err(|error| stream.broken(error))?;
+            if buffer.is_empty() {
+                return Ok(());
+            }
+            buffer = each(buffer)?;
+        }
+    }
+}
+
+fn garbage() -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, "data after the end of the stream")
+}
+
+/// Fills a buffer with a number of bytes, or fewer at the end. What it held is lost.
+fn fill(reader: &mut impl Read, buffer: &mut Vec<u8>, size: usize) -> io::Result<()> {
+    /// What a buffer that was never used grows to at first: small layers are common, and fresh memory takes time.
+    const START: usize = 32 * 1024;
+    // A buffer that was full before is not cleared: that takes as long as a copy.
+    buffer.resize(size.min(buffer.capacity().max(START)), 0);
+    let mut length = 0;
+    loop {
+        if length == buffer.len() {
+            if length == size {
+                return Ok(());
+            }
+            buffer.resize(size.min(length * 4), 0);
+        }
+        match reader.read(&mut buffer[length..]) {
+            Ok(0) => break,
+            Ok(read) => length += read,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    buffer.truncate(length);
+    Ok(())
+}
+
+/// The bytes of a layer as they come in.
+struct Source<'a, R> {
+    layout: &'a Layout,
+    path: &'a Path,
+    reader: R,
+    progress: Option<Progress<'a>>,
+    /// Why reading failed: decompressors have words of their own for it.
+    failure: Option<Error>,
+}
+
+impl<R: Read> Read for Source<'_, R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self.layout.metrics().time(Phase::Read, || self.reader.read(buffer)) {
+            Ok(read) => {
+                self.layout.metrics().count_read(read);
+                self.progress.into_iter().for_each(|progress| progress(read as u64));
+                Ok(read)
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => Err(error),
+            Err(error) => {
+                let kind = error.kind();
+                self.failure = Some(Error::io("read", self.path)(error));
+                Err(kind.into())
+            }
+        }
+    }
+}
+
+/// The bytes of a layer, which go to its blob as they are read.
+struct Tee<'a, 'l, R> {
+    first: &'a [u8],
+    source: R,
+    blob: &'a mut NewBlob<'l>,
+    /// Why the blob cannot be written.
+    failure: Option<io::Error>,
+}
+
+impl<R: Read> Read for Tee<'_, '_, R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let read = if self.first.is_empty() { self.source.read(buffer)? } else { self.first.read(buffer)? };
+        self.blob.write_all(&buffer[..read]).map_err(|error| {
+            let kind = error.kind();
+            self.failure = Some(error);
+            kind
+        })?;
+        Ok(read)
+    }
+}
+
+/// The bytes that another thread sends.
+struct Queue<'a> {
+    receiver: Receiver<Vec<u8>>,
+    pool: &'a Pool,
+    buffer: Vec<u8>,
+    at: usize,
+}
+
+impl BufRead for Queue<'_> {
+    fn fill_buf(&mut self) -> io::Result<&[u8]> {
+        if self.at == self.buffer.len() {
+            // Without a sender there is no more to come.
+            let next = Metrics::wait(|| self.receiver.recv()).unwrap_or_default();
+            self.pool.give(std::mem::replace(&mut self.buffer, next));
+            self.at = 0;
+        }
+        Ok(&self.buffer[self.at..])
+    }
+
+    fn consume(&mut self, amount: usize) {
+        self.at += amount;
+    }
+}
+
+impl Read for Queue<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let mut rest = self.fill_buf()?;
+        let read = rest.read(buffer)?;
+        self.consume(read);
+        Ok(read)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::build::config::ConfigOptions;
+    use crate::build::layer::{LayerInput, LayerOptions};
+    use crate::build::manifest::ManifestOptions;
+    use crate::compress::CompressFormat;
+    use crate::layout::handle::Layout;
+    use crate::transfer::dir::export_dir;
+    use crate::transfer::file::{ArchiveKind, export_stream};
+    use crate::transfer::plan::ExportOptions;
+    use crate::view::index_view::View;
+    use crate::workers::tests::with_threads;
+
+    /// A tar of one file of 3 MiB that does not compress.
+    fn tar() -> Vec<u8> {
+        let mut state = 1u32;
+        let noise = std::iter::repeat_with(|| {
+            state ^= state << 13;
+            state ^= state >> 17;
+            state ^= state << 5;
+            state.to_le_bytes()[0]
+        });
+        let content: Vec<u8> = noise.take(3 << 20).collect();
+        let mut header = tar::Header::new_ustar();
+        header.set_size(content.len() as u64);
+        header.set_cksum();
+        let mut tar = tar::Builder::new(Vec::new());
+        tar.append_data(&mut header, "noise", content.as_slice()).expect("written");
+        tar.into_inner().expect("written")
+    }
+
+    #[test]
+    fn an_image_is_made_and_exported_the_same_where_there_are_fewer_threads() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let tar = tar();
+        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        std::io::Write::write_all(&mut encoder, &tar).expect("written");
+        let gzip = encoder.finish().expect("written");
+        let make = |name: &str, threads: usize| {
+            let path = directory.path().join(name);
+            with_threads(threads, || {
+                let layout = Layout::init(&path).expect("made");
+                for content in [tar.clone(), gzip.clone()] {
+                    let input = LayerInput::from_reader("layer.tar", std::io::Cursor::new(content)).expect("opened");
+                    layout.stage_layer(input, LayerOptions::default()).expect("staged");
+                }
+                layout.generate_config(ConfigOptions::default()).expect("made");
+                let manifest = layout.generate_manifest(ManifestOptions::default()).expect("made");
+                let (view, options) = (View::open(&path).expect("opened"), ExportOptions::default());
+                let mut archive = Vec::new();
+                export_stream(&view, &mut archive, ArchiveKind::Oci, None, &options).expect("exported");
+                export_dir(&view, directory.path().join(format!("{name}-copy")), &options).expect("exported");
+                (manifest.digest, archive)
+            })
+        };
+        let (digest, archive) = make("all", usize::MAX);
+        for threads in 0..4 {
+            let (limited_digest, limited_archive) = make(&threads.to_string(), threads);
+            assert_eq!(limited_digest, digest, "{threads} threads");
+            assert!(limited_archive == archive, "{threads} threads");
+            let copy = Layout::open(directory.path().join(format!("{threads}-copy"))).expect("opened");
+            assert!(copy.validate(Default::default()).expect("read").is_valid(), "{threads} threads");
+        }
+        // So is an archive that is compressed; zstd has threads that are not counted here.
+        let view = View::open(directory.path().join("all")).expect("opened");
+        for format in [CompressFormat::Gzip, CompressFormat::Zstd] {
+            let export = || {
+                let (mut archive, options) = (Vec::new(), ExportOptions::default());
+                export_stream(&view, &mut archive, ArchiveKind::Oci, Some(format), &options).expect("exported");
+                archive
+            };
+            let archive = export();
+            for threads in 0..4 {
+                assert!(with_threads(threads, export) == archive, "{format:?}, {threads} threads");
+            }
+        }
+    }
+}

@@ -1,0 +1,196 @@
+//! The report: what was found on the way, and what documents say of each other and of blobs, once all were read.
+
+use std::collections::{HashMap, HashSet};
+use std::hash::{BuildHasher as _, RandomState};
+
+use super::follow::Validation;
+use super::reference::{Image, Outcome};
+use super::schema::{Config, Platform};
+use super::validate::{Finding, Missing, Report};
+use super::verify::{Job, Verified};
+use crate::compress::Encoding;
+use crate::graph::policy::{FaultKind, Severity};
+use crate::layout::handle::Layout;
+use crate::oci::{Digest, LayerEncoding, MediaType};
+
+impl Validation<'_> {
+    /// Returns the config of an image, if it could be read.
+    fn config(&self, manifest: &Digest) -> Option<(&Image, &Config)> {
+        let image = self.images.get(manifest)?;
+        Some((image, self.configs.get(image.config.as_ref()?)?))
+    }
+
+    /// Returns the diff_id that a config says of a layer, if the numbers of both are the same.
+    fn diff_id(&self, manifest: &Digest, at: usize) -> Option<&Digest> {
+        let (image, config) = self.config(manifest)?;
+        let diff_ids = config.diff_ids.as_ref().filter(|diff_ids| diff_ids.len() == image.layers)?;
+        diff_ids.get(at)?.as_ref()
+    }
+
+    /// Returns the blobs that are to be verified.
+    pub(crate) fn jobs(&self) -> Vec<Job> {
+        let mut layers: HashMap<&Digest, Vec<_>> = HashMap::new();
+        for outcome in &self.outcomes {
+            if let Outcome::Layer { digest, manifest, at, .. } = outcome {
+                let algorithms = layers.entry(digest).or_default();
+                let algorithm = self.diff_id(manifest, *at).and_then(Digest::algorithm);
+                algorithms.extend(algorithm.filter(|algorithm| !algorithms.contains(algorithm)));
+            }
+        }
+        let job = |digest: &Digest| Job {
+            digest: digest.clone(),
+            size: self.sizes.get(digest).copied().unwrap_or_default(),
+            look_into: layers.get(digest).cloned(),
+        };
+        self.leaves.iter().map(job).collect()
+    }
+
+    /// Puts together what was found, in the order of the documents. The same is not said of a place twice.
+    pub(crate) fn report(mut self, layout: &Layout, verified: &HashMap<Digest, Verified>) -> Report {
+        let mut report = Report { checked: self.checked, ..Report::default() };
+        // Keys of findings, two hashes each: the words would be as much again.
+        let (keys, mut said) = ([RandomState::new(), RandomState::new()], HashSet::new());
+        let outcomes = std::mem::take(&mut self.outcomes);
+        let resolved = outcomes.into_iter().flat_map(|outcome| self.resolve(outcome, verified));
+        for (kind, finding) in resolved.chain(self.stray(layout)) {
+            let findings = match kind.severity() {
+                Severity::Error => &mut report.errors,
+                Severity::Warning => &mut report.warnings,
+            };
+            let words = (finding.message(), finding.reason(), finding.location());
+            if said.insert([keys[0].hash_one(words), keys[1].hash_one(words)]) {
+                findings.push(finding);
+            }
+        }
+        report
+    }
+
+    /// Returns the first error that was found, blobs that are not read aside.
+    pub(crate) fn first_error(mut self, missing: Missing) -> Option<Finding> {
+        let outcomes = std::mem::take(&mut self.outcomes);
+        let verified = HashMap::new();
+        let mut found = outcomes.into_iter().flat_map(|outcome| self.resolve(outcome, &verified));
+        let counts = |kind: FaultKind| match kind {
+            FaultKind::MissingBlob | FaultKind::WrongSize | FaultKind::UnreadableBlob => missing == Missing::Error,
+            kind => kind.is_error(),
+        };
+        found.find(|(kind, _)| counts(*kind)).map(|(_, finding)| finding)
+    }
+
+    /// Looks for what nothing leads to, if all that leads to something could be read.
+    fn stray(&self, layout: &Layout) -> Vec<(FaultKind, Finding)> {
+        let mut referenced = self.referenced.clone();
+        match layout.find_stage() {
+            Ok(stage) => stage.into_iter().for_each(|stage| {
+                referenced.extend(stage.layers.into_iter().map(|layer| layer.digest));
+                referenced.extend(stage.config.map(|config| config.digest));
+                referenced.extend(stage.manifest.map(|manifest| manifest.digest));
+            }),
+            // The staging file is no part of a layout, but whoever goes on with this one will miss it.
+            Err(error) => return vec![(FaultKind::StagingFile, Finding::new(error.to_string(), "staging file"))],
+        }
+        if self.is_incomplete { Vec::new() } else { layout.find_stray(&referenced) }
+    }
+
+    /// Turns a step of the report into what there is to say.
+    fn resolve(&self, outcome: Outcome, verified: &HashMap<Digest, Verified>) -> Vec<(FaultKind, Finding)> {
+        match outcome {
+            Outcome::Blob { digest, location } => {
+                let error = verified.get(&digest).and_then(|verified| verified.error.as_ref());
+                error.map(|error| (FaultKind::WrongDigest, Finding::of(error, &location))).into_iter().collect()
+            }
+            Outcome::Layer { digest, location, media_type, manifest, at } => {
+                let Some(verified) = verified.get(&digest) else { return Vec::new() };
+                compare_layer(verified, &location, &media_type, self.diff_id(&manifest, at))
+            }
+            Outcome::Platform { location, platform, manifest } => {
+                let Some((_, config)) = self.config(&manifest) else { return Vec::new() };
+                if !contradict(&platform, &config.platform) {
+                    return Vec::new();
+                }
+                let (says, is) = (platform.to_string(), config.platform.to_string());
+                let message = format!("{location}: platform is {says}, but the image's config says {is}");
+                vec![(FaultKind::ContradictingPlatform, Finding::new(message, location))]
+            }
+            Outcome::LayerCount { manifest } => self.compare_counts(&manifest),
+            Outcome::Found(kind, finding) => vec![(kind, finding)],
+        }
+    }
+
+    /// Compares the number of a config's diff_ids, and of the layers in its history, with that of the layers. Layers that are
+    /// no tars have none.
+    fn compare_counts(&self, manifest: &Digest) -> Vec<(FaultKind, Finding)> {
+        let Some((image, config)) = self.config(manifest) else { return Vec::new() };
+        if !image.has_known_layers {
+            return Vec::new();
+        }
+        let layers = image.layers;
+        let location = format!("config in manifest {manifest}");
+        let differs = |count: &usize| *count != layers;
+        let diff_ids = config.diff_ids.as_ref().map(Vec::len).filter(differs).map(|diff_ids| {
+            let message =
+                format!("{location}: rootfs.diff_ids has {diff_ids} entries, but the manifest has {layers} layers");
+            (FaultKind::LayerCount, Finding::new(message, &location))
+        });
+        let history = config.history.filter(differs).map(|history| {
+            let message = format!("{location}: history tells of {history} layers, but the manifest has {layers}");
+            (FaultKind::HistoryLength, Finding::new(message, &location))
+        });
+        diff_ids.into_iter().chain(history).collect()
+    }
+}
+
+/// Compares what a layer is with what its media type and its image's config say.
+fn compare_layer(
+    verified: &Verified,
+    location: &str,
+    media_type: &MediaType,
+    diff_id: Option<&Digest>,
+) -> Vec<(FaultKind, Finding)> {
+    let Some(layer) = &verified.layer else { return Vec::new() };
+    let found = |kind: FaultKind, text: &str| (kind, Finding::new(format!("{location}: {text}"), location));
+    let says = match media_type.layer_encoding() {
+        None => return Vec::new(),
+        Some(LayerEncoding::Tar) => Encoding::Identity,
+        Some(LayerEncoding::Gzip) => Encoding::Gzip,
+        Some(LayerEncoding::Zstd) => Encoding::Zstd,
+    };
+    let mut said = Vec::new();
+    if layer.encoding != says {
+        let text = format!("mediaType is {media_type}, but the blob is {}", layer.encoding.name());
+        said.push(found(FaultKind::LayerEncoding, &text));
+        // What is not compressed at all may be anything.
+        if layer.encoding == Encoding::Identity {
+            return said;
+        }
+    }
+    let content = match &layer.content {
+        Ok(content) => content,
+        Err(reason) => {
+            said.push(found(FaultKind::UnsoundStream, reason));
+            return said;
+        }
+    };
+    if let Some(diff_id) = diff_id {
+        match content.diff_ids.iter().find(|actual| actual.algorithm() == diff_id.algorithm()) {
+            Some(actual) if actual != diff_id => {
+                let text = format!("diff_id mismatch: the config says {diff_id}, the content has {actual}");
+                said.push(found(FaultKind::WrongDiffId, &text));
+            }
+            Some(_) => {}
+            None => {
+                let text = format!("diff_id {diff_id} cannot be verified: its algorithm is not supported");
+                said.push(found(FaultKind::UnknownAlgorithm, &text));
+            }
+        }
+    }
+    said.extend(content.tar.faults().map(|(kind, text)| found(kind, &text)));
+    said
+}
+
+/// Tells whether a platform says something else than another. What one of them does not say is no contradiction.
+fn contradict(one: &Platform, other: &Platform) -> bool {
+    let differ =
+        |one: &Option<String>, other: &Option<String>| matches!((one, other), (Some(one), Some(other)) if one != other);
+    differ(&one.os, &other.os) || differ(&one.architecture, &other.architecture) || differ(&one.variant, &other.variant)
+}

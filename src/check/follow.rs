@@ -1,0 +1,394 @@
+//! Going through everything that `index.json` leads to.
+//!
+//! Neither the depth of nesting nor a cycle matters: what is to be looked at waits in a queue, and no document is followed
+//! twice. Nothing that is found keeps the rest from being looked at.
+
+use std::collections::{HashMap, HashSet};
+
+use super::blobs::{Blobs, Opened};
+use super::fields::Fault;
+use super::json;
+use super::reference::{Holder, Image, Outcome, Reading, Reference, Role};
+use super::schema::{self, Config, Descriptor, Document, Kind};
+use super::validate::{Checked, Finding};
+use crate::error::{Error, Reason, Result};
+use crate::graph::policy::FaultKind;
+use crate::json::Node;
+use crate::oci::{Digest, Hasher, MediaType, RefName};
+
+/// More bytes than any file has: 1 EiB.
+const ABSURD_SIZE: u64 = 1 << 60;
+
+pub(crate) struct Validation<'a> {
+    blobs: &'a dyn Blobs,
+    /// Whether layers are looked into.
+    is_deep: bool,
+    queue: Vec<Reference>,
+    pub(crate) outcomes: Vec<Outcome>,
+    pub(crate) checked: Checked,
+    /// What is named, whether it is there or not.
+    pub(crate) referenced: HashSet<Digest>,
+    /// Whether something could not be read, so that what it refers to is not known.
+    pub(crate) is_incomplete: bool,
+    /// The blobs that were found, and their sizes.
+    pub(crate) sizes: HashMap<Digest, u64>,
+    /// What was read, and the media type that it has in itself.
+    read: HashMap<(Digest, Reading), Option<MediaType>>,
+    /// The blobs whose digests are not compared yet.
+    pub(crate) leaves: HashSet<Digest>,
+    pub(crate) images: HashMap<Digest, Image>,
+    pub(crate) configs: HashMap<Digest, Config>,
+}
+
+impl<'a> Validation<'a> {
+    pub(crate) fn new(blobs: &'a dyn Blobs, is_deep: bool) -> Self {
+        Self {
+            blobs,
+            is_deep,
+            queue: Vec::new(),
+            outcomes: Vec::new(),
+            checked: Checked::default(),
+            referenced: HashSet::new(),
+            is_incomplete: false,
+            sizes: HashMap::new(),
+            read: HashMap::new(),
+            leaves: HashSet::new(),
+            images: HashMap::new(),
+            configs: HashMap::new(),
+        }
+    }
+
+    /// Notes why `index.json` cannot be read.
+    pub(crate) fn cannot_read_index(&mut self, error: &Error) {
+        self.is_incomplete = true;
+        self.outcomes.push(Outcome::Found(FaultKind::Malformed, Finding::of(error, "index.json")));
+    }
+
+    /// Notes something that is wrong.
+    fn found(&mut self, kind: FaultKind, message: impl Into<String>, location: &str) {
+        self.outcomes.push(Outcome::Found(kind, Finding::new(message, location)));
+    }
+
+    /// Checks `index.json` and all that it leads to.
+    pub(crate) fn follow(&mut self, index: &[u8]) {
+        let path = self.blobs.path().to_owned();
+        let malformed = |reason| Error::MalformedIndex { path: path.clone(), reason };
+        let node = match json::parse(index) {
+            Ok(node) => node,
+            Err(reason) => return self.cannot_read_index(&malformed(reason)),
+        };
+        let mut document = schema::document(Kind::Index, node);
+        let other = document.media_type.take().filter(|media_type| *media_type != MediaType::index());
+        document.faults.extend(other.map(|other| Fault {
+            kind: FaultKind::IndexMediaType,
+            text: format!("mediaType is {other}, not {}", MediaType::index()),
+        }));
+        for Fault { kind, text } in &document.faults {
+            let error = malformed(Reason::new(text));
+            self.outcomes.push(Outcome::Found(*kind, Finding::of(&error, "index.json")));
+        }
+        self.check_ref_names(&document);
+        self.enqueue(document, Holder { kind: Kind::Index, digest: None });
+        while let Some(reference) = self.queue.pop() {
+            self.visit(reference);
+        }
+    }
+
+    /// Compares the names of the entries with the grammar and with each other.
+    fn check_ref_names(&mut self, index: &Document) {
+        let mut first = HashMap::new();
+        for (place, entry) in &index.parts {
+            let Some(name) = &entry.ref_name else { continue };
+            let location = format!("{place} in index.json");
+            if let Err(error) = name.parse::<RefName>() {
+                self.found(FaultKind::RefNameGrammar, format!("{location}: {error}"), &location);
+            }
+            let earlier: &mut &str = first.entry(name).or_insert(place);
+            if *earlier != place {
+                let name = super::json::shortened(name);
+                let message = format!("{location}: ref name '{name}' is that of {earlier} too");
+                self.found(FaultKind::RefNameTwice, message, &location);
+            }
+        }
+    }
+
+    /// Appends what a document refers to, the last first: the queue is taken from its end.
+    fn enqueue(&mut self, document: Document, holder: Holder) {
+        if document.has_null_list {
+            let name = holder.name();
+            self.found(FaultKind::NullManifests, format!("{name}: manifests is null, not an array"), &name);
+        }
+        let kind = holder.kind;
+        let role = |at: usize| match kind {
+            Kind::Index => Role::Entry,
+            Kind::Manifest if at == 0 => Role::Config,
+            Kind::Manifest => Role::Layer(at - 1),
+            Kind::Artifact => Role::Other,
+        };
+        // A manifest without a config has its layers first.
+        let shift =
+            usize::from(kind == Kind::Manifest && document.parts.first().is_none_or(|(place, _)| place != "config"));
+        let parts = document.parts.into_iter().enumerate().map(|(at, (place, part))| (role(at + shift), place, part));
+        let subject = document.subject.map(|subject| (Role::Subject, "subject".to_owned(), subject));
+        let start = self.queue.len();
+        let reference = |(role, place, descriptor)| Reference { descriptor, holder: holder.clone(), place, role };
+        self.queue.extend(parts.chain(subject).map(reference));
+        self.queue[start..].reverse();
+    }
+
+    /// Returns what content is to be read as, if it is not only compared with its digest.
+    fn reading(&self, reference: &Reference) -> Option<Reading> {
+        let media_type = reference.descriptor.media_type.as_ref()?;
+        if let Some(kind) = Kind::of(media_type) {
+            return Some(Reading::Document(kind));
+        }
+        if reference.role == Role::Config && media_type.is_image_config() {
+            // Artifacts of some programs have an image's config type and nothing of an image.
+            let image = reference.holder.digest.as_ref().and_then(|manifest| self.images.get(manifest));
+            return image.is_some_and(|image| image.config.is_some()).then_some(Reading::ImageConfig);
+        }
+        let may_be_document = reference.role == Role::Entry && !schema::is_schema_1(media_type);
+        may_be_document.then_some(Reading::Unknown)
+    }
+
+    /// Checks a descriptor and what it leads to.
+    fn visit(&mut self, reference: Reference) {
+        let location = reference.location();
+        let descriptor = &reference.descriptor;
+        for Fault { kind, text } in &descriptor.faults {
+            self.found(*kind, format!("{location}: {text}"), &location);
+        }
+        let Some(digest) = descriptor.digest.clone() else {
+            self.is_incomplete = true;
+            return;
+        };
+        if descriptor.is_attestation && reference.role == Role::Entry {
+            let message = format!("{location}: {digest} is an attestation, not an image");
+            self.found(FaultKind::Attestation, message, &location);
+        }
+        if descriptor.media_type.as_ref().is_some_and(schema::is_schema_1) {
+            let says = "is a Docker schema 1 manifest, which is not supported";
+            self.found(FaultKind::SchemaOne, format!("{location}: {digest} {says}"), &location);
+        }
+        if digest.algorithm().is_none() {
+            let error = Error::UnsupportedAlgorithm { digest: digest.clone() };
+            self.found(FaultKind::UnknownAlgorithm, error.to_string(), &location);
+        }
+        let has_right_data = self.check_data(&reference, &digest, &location);
+        self.referenced.insert(digest.clone());
+
+        let opened = match self.sizes.get(&digest) {
+            Some(size) => Ok((None, *size)),
+            None => self.blobs.open(&digest, reference.holder.referrer()).map(|(blob, size)| (Some(blob), size)),
+        };
+        let blob = match opened {
+            Ok((blob, size)) => {
+                if let Some(expected) = descriptor.size.filter(|expected| *expected != size) {
+                    let error = Error::SizeMismatch { digest: digest.clone(), expected, actual: size };
+                    self.found(FaultKind::WrongSize, error.to_string(), &location);
+                }
+                if self.sizes.insert(digest.clone(), size).is_none() {
+                    self.checked.blobs += 1;
+                    self.checked.bytes = self.checked.bytes.saturating_add(size);
+                }
+                blob
+            }
+            Err(missing @ Error::MissingBlob { .. }) => {
+                if descriptor.size.is_some_and(|size| size > ABSURD_SIZE) {
+                    let message = format!("{location}: size is more than any file has");
+                    self.found(FaultKind::WrongSize, message, &location);
+                }
+                if reference.role == Role::Subject {
+                    return;
+                }
+                self.found(reference.missing(), missing.to_string(), &location);
+                let reading = self.reading(&reference);
+                if has_right_data && reading.is_some() {
+                    let data = reference.descriptor.data.as_deref().map(<[u8]>::to_vec);
+                    self.read(&reference, &digest, &location, data.map(Opened::Bytes));
+                } else if matches!(reading, Some(Reading::Document(_))) {
+                    self.is_incomplete = true;
+                }
+                return;
+            }
+            Err(error) => {
+                self.is_incomplete |= self.reading(&reference).is_some();
+                return self.found(FaultKind::UnreadableBlob, error.to_string(), &location);
+            }
+        };
+        match self.reading(&reference) {
+            Some(_) => self.read(&reference, &digest, &location, blob),
+            None => self.leaf(&reference, digest, location),
+        }
+    }
+
+    /// Compares embedded content with what the descriptor says of it; tells whether it can be used in place of the blob.
+    fn check_data(&mut self, reference: &Reference, digest: &Digest, location: &str) -> bool {
+        let Some(data) = &reference.descriptor.data else { return false };
+        let Some(algorithm) = digest.algorithm() else { return false };
+        let mut hasher = Hasher::new(algorithm);
+        hasher.update(data);
+        let actual = hasher.finish();
+        if actual != *digest {
+            let message = format!("{location}: data is not the content of {digest}: its digest is {actual}");
+            self.found(FaultKind::WrongData, message, location);
+            return false;
+        }
+        if let Some(size) = reference.descriptor.size.filter(|size| *size != data.len() as u64) {
+            let message = format!("{location}: size is {size}, but data has {} bytes", data.len());
+            self.found(FaultKind::WrongData, message, location);
+        }
+        true
+    }
+
+    /// Leaves a blob to be verified with all others.
+    fn leaf(&mut self, reference: &Reference, digest: Digest, location: String) {
+        let is_read = [Reading::ImageConfig, Reading::Unknown, Reading::Document(Kind::Index)]
+            .into_iter()
+            .chain([Reading::Document(Kind::Manifest), Reading::Document(Kind::Artifact)])
+            .any(|reading| self.read.contains_key(&(digest.clone(), reading)));
+        if !is_read {
+            self.leaves.insert(digest.clone());
+        }
+        self.outcomes.push(Outcome::Blob { digest: digest.clone(), location: location.clone() });
+        let (Role::Layer(at), Some(manifest)) = (reference.role, &reference.holder.digest) else { return };
+        let Some(media_type) = reference.descriptor.media_type.clone() else { return };
+        let is_image = self.images.get(manifest).is_some_and(|image| image.config.is_some());
+        if self.is_deep && is_image && media_type.layer_encoding().is_some() {
+            self.leaves.insert(digest.clone());
+            let manifest = manifest.clone();
+            self.outcomes.push(Outcome::Layer { digest, location, media_type, manifest, at });
+        }
+    }
+
+    /// Reads a document, or what may be one, unless that was done before, and checks it and what is said of it.
+    fn read(&mut self, reference: &Reference, digest: &Digest, location: &str, source: Option<Opened>) {
+        let Some(reading) = self.reading(reference) else { return };
+        let key = (digest.clone(), reading);
+        if !self.read.contains_key(&key) {
+            self.read.insert(key.clone(), None);
+            let open = || self.blobs.open(digest, reference.holder.referrer()).map(|(blob, _)| blob);
+            let content = source.map_or_else(open, Ok).and_then(|blob| self.blobs.read(digest, blob));
+            match content.and_then(|content| self.check(reference, digest, reading, &content, location)) {
+                Ok(media_type) => {
+                    self.read.insert(key, media_type);
+                }
+                Err(Error::TooLarge { .. }) if reading == Reading::Unknown => {
+                    self.leaves.insert(digest.clone());
+                    self.outcomes.push(Outcome::Blob { digest: digest.clone(), location: location.to_owned() });
+                    return;
+                }
+                Err(error) => {
+                    self.is_incomplete |= matches!(reading, Reading::Document(_));
+                    return self.found(FaultKind::UnreadableBlob, error.to_string(), location);
+                }
+            }
+        }
+        let key = (digest.clone(), reading);
+        if let (Some(says), Some(Some(is))) = (&reference.descriptor.media_type, self.read.get(&key))
+            && says != is
+        {
+            let message = format!("{location}: mediaType is {says}, but the document says {is}");
+            // What Docker calls it is no contradiction, and what nobody knows is none.
+            let is_known = says.is_image_config() || says.layer_encoding().is_some();
+            let kind = match Kind::of(says) {
+                Some(kind) if Kind::of(is) != Some(kind) => FaultKind::ContradictingMediaType,
+                None if is_known => FaultKind::ContradictingMediaType,
+                _ => FaultKind::OtherMediaTypeName,
+            };
+            self.found(kind, message, location);
+        }
+        if let Some(platform) = reference.descriptor.platform.clone()
+            && self.images.contains_key(digest)
+        {
+            let (location, manifest) = (location.to_owned(), digest.clone());
+            self.outcomes.push(Outcome::Platform { location, platform, manifest });
+        }
+    }
+
+    /// Checks a document; returns the media type that it has in itself.
+    fn check(
+        &mut self,
+        reference: &Reference,
+        digest: &Digest,
+        reading: Reading,
+        content: &[u8],
+        location: &str,
+    ) -> Result<Option<MediaType>> {
+        let malformed = |kind, reason| Error::MalformedDocument { digest: digest.clone(), kind, reason };
+        let parsed = json::parse(content);
+        let kind = match reading {
+            Reading::Document(kind) => kind,
+            Reading::ImageConfig => {
+                const NAME: &str = "image config";
+                let node = parsed.map_err(|reason| malformed(NAME, reason))?;
+                let config = schema::config(node);
+                for fault in &config.faults {
+                    self.found_in("config", digest, malformed(NAME, Reason::new(&fault.text)), fault, location);
+                }
+                self.configs.insert(digest.clone(), config);
+                return Ok(None);
+            }
+            // What is no document is content like any other, and its digest is compared by now.
+            Reading::Unknown => match parsed.as_ref().ok().copied().and_then(Kind::by_content) {
+                Some(kind) => kind,
+                None => return Ok(None),
+            },
+        };
+        let node = parsed.map_err(|reason| malformed(kind.name(), reason))?;
+        // A document that contradicts its descriptor is checked as what it says itself.
+        let own = node.get("mediaType").and_then(Node::as_str).and_then(|text| Kind::of(&text.parse().ok()?));
+        let kind = own.unwrap_or(kind);
+        let mut document = schema::document(kind, node);
+        // A list that is not as it must be may name blobs that then seem not to be referenced.
+        self.is_incomplete |= document.faults.iter().any(|fault| fault.kind.is_error());
+        for fault in &document.faults {
+            let error = malformed(kind.name(), Reason::new(&fault.text));
+            self.found_in(kind.word(), digest, error, fault, location);
+        }
+        let media_type = document.media_type.take();
+        if kind == Kind::Manifest {
+            self.note_image(digest, &document);
+            let is = media_type.as_ref().or(reference.descriptor.media_type.as_ref());
+            if is == Some(&MediaType::manifest()) {
+                self.look_for_docker_types(digest, &document);
+            }
+        }
+        self.enqueue(document, Holder { kind, digest: Some(digest.clone()) });
+        Ok(media_type)
+    }
+
+    /// Notes a fault of a document: as an error, or in words that do not say that the document is not valid.
+    fn found_in(&mut self, word: &str, digest: &Digest, error: Error, fault: &Fault, location: &str) {
+        let Fault { kind, text } = fault;
+        let message = if kind.is_error() { error.to_string() } else { format!("{word} {digest}: {text}") };
+        self.found(*kind, message, location);
+    }
+
+    /// Looks for Docker's names of what an OCI manifest is made of.
+    fn look_for_docker_types(&mut self, digest: &Digest, manifest: &Document) {
+        for (place, part) in &manifest.parts {
+            let Some(media_type) = part.media_type.as_ref().filter(|media_type| media_type.is_docker()) else {
+                continue;
+            };
+            let location = format!("{place} in manifest {digest}");
+            let message = format!("{location}: mediaType is {media_type}, Docker's, in an OCI manifest");
+            self.found(FaultKind::DockerMediaType, message, &location);
+        }
+    }
+
+    /// Remembers what the parts of an image are to be compared with.
+    fn note_image(&mut self, digest: &Digest, manifest: &Document) {
+        let config = manifest.parts.first().filter(|(place, _)| place == "config").map(|(_, config)| config);
+        let is_image = |media_type: &MediaType| media_type.is_image_config();
+        let image_config = config.filter(|config| config.media_type.as_ref().is_some_and(is_image));
+        let layers = manifest.parts.len() - usize::from(config.is_some());
+        let is_known =
+            |layer: &Descriptor| layer.media_type.as_ref().is_some_and(|kind| kind.layer_encoding().is_some());
+        let known = manifest.parts.iter().filter(|(place, layer)| place != "config" && is_known(layer)).count();
+        let config = image_config.filter(|_| known > 0 || layers == 0).and_then(|config| config.digest.clone());
+        let image = Image { config, layers, has_known_layers: known == layers };
+        self.images.insert(digest.clone(), image);
+        self.outcomes.push(Outcome::LayerCount { manifest: digest.clone() });
+    }
+}

@@ -1,0 +1,16 @@
+//! Checking that a layout is whole, and drawing what it holds. Nothing here writes.
+
+pub(crate) mod blobs;
+pub(crate) mod compare;
+pub(crate) mod fields;
+pub(crate) mod follow;
+pub(crate) mod json;
+pub(crate) mod reference;
+pub(crate) mod schema;
+pub(crate) mod tree;
+pub(crate) mod validate;
+pub(crate) mod values;
+pub(crate) mod verify;
+
+pub use tree::{Drawn, Node, NodeKind, NodeState, Totals, Tree, Unreferenced};
+pub use validate::{Checked, Finding, Report, ValidateOptions};

@@ -1,0 +1,91 @@
+//! What a validation goes through, step by step: descriptors with their places, and what there is to say of each.
+
+use super::schema::{Descriptor, Kind, Platform};
+use super::validate::Finding;
+use crate::graph::policy::{self, FaultKind};
+use crate::oci::{Digest, MediaType};
+
+/// What holds a descriptor.
+#[derive(Clone)]
+pub(crate) struct Holder {
+    pub(crate) kind: Kind,
+    /// `None` for `index.json`.
+    pub(crate) digest: Option<Digest>,
+}
+
+/// What a descriptor stands for in its document.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Role {
+    Entry,
+    Config,
+    Layer(usize),
+    /// What a document is about. It need not be in the layout.
+    Subject,
+    Other,
+}
+
+/// A descriptor to follow.
+pub(crate) struct Reference {
+    pub(crate) descriptor: Descriptor,
+    pub(crate) holder: Holder,
+    pub(crate) place: String,
+    pub(crate) role: Role,
+}
+
+/// What content is read as.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum Reading {
+    Document(Kind),
+    ImageConfig,
+    /// An entry of an index of an unknown media type, which may be a document all the same.
+    Unknown,
+}
+
+/// One step of the report, in its order.
+pub(crate) enum Outcome {
+    /// Something that is wrong.
+    Found(FaultKind, Finding),
+    /// A blob that is verified later, with all others.
+    Blob { digest: Digest, location: String },
+    /// A layer of an image that is looked into.
+    Layer { digest: Digest, location: String, media_type: MediaType, manifest: Digest, at: usize },
+    /// A descriptor says what an image runs on.
+    Platform { location: String, platform: Platform, manifest: Digest },
+    /// A manifest of an image has a number of layers.
+    LayerCount { manifest: Digest },
+}
+
+/// What a manifest says of an image, if it is one.
+pub(crate) struct Image {
+    /// The image's config; `None` if there is none, or no layer of a type that is known to be one.
+    pub(crate) config: Option<Digest>,
+    pub(crate) layers: usize,
+    /// Whether each layer is of a type that is known to be one.
+    pub(crate) has_known_layers: bool,
+}
+
+impl Holder {
+    pub(crate) fn name(&self) -> String {
+        match &self.digest {
+            None => "index.json".to_owned(),
+            Some(digest) => format!("{} {digest}", self.kind.word()),
+        }
+    }
+
+    /// Returns what the reference's message about a missing blob names.
+    pub(crate) fn referrer(&self) -> &str {
+        self.digest.as_ref().map_or("index.json", Digest::as_str)
+    }
+}
+
+impl Reference {
+    pub(crate) fn location(&self) -> String {
+        format!("{} in {}", self.place, self.holder.name())
+    }
+
+    /// Returns the kind of the fault if the content is not in the layout.
+    pub(crate) fn missing(&self) -> FaultKind {
+        let Descriptor { has_urls, data, media_type, .. } = &self.descriptor;
+        policy::missing(media_type.as_ref(), *has_urls, data.is_some())
+    }
+}

@@ -1,0 +1,601 @@
+//! What a layout holds, as a tree: what refers to what, what is shared, what is missing.
+//!
+//! Documents are read, layers are only looked at. All reading comes first; the tree is then made of what was read, so that
+//! each document is read once and drawn once, however often it is referred to.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::iter::successors;
+use std::num::NonZeroUsize;
+
+use serde::Serialize;
+
+use crate::error::{Error, Result};
+use crate::graph::walk::{Document, Reach, Visit};
+use crate::layout::handle::Layout;
+use crate::oci::{Descriptor, Digest, ImageConfig, Index, MediaType, Platform, from_json};
+
+/// How deep the tree is drawn. What is nested deeper goes on as a root of its own, so that neither the lines nor the JSON
+/// grow with the nesting. Nobody nests three levels on purpose.
+const DEPTH: usize = 16;
+
+/// What a layout holds.
+///
+/// ```
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let directory = tempfile::tempdir()?;
+/// # let (path, tar) = (directory.path().join("my-image"), directory.path().join("layer.tar"));
+/// # std::fs::write(&tar, [0; 1024])?;
+/// # use regshape::build::{ConfigOptions, LayerInput, LayerOptions, ManifestOptions};
+/// # use regshape::layout::Layout;
+/// # let layout = Layout::init(&path)?;
+/// # layout.stage_layer(LayerInput::open(&tar)?, LayerOptions::default())?;
+/// # layout.generate_config(ConfigOptions::default())?;
+/// # layout.generate_manifest(ManifestOptions { ref_name: Some("latest".parse()?), ..ManifestOptions::default() })?;
+/// use regshape::check::{NodeKind, NodeState};
+///
+/// let tree = layout.tree()?;
+/// let image = &tree.roots[0];
+/// assert_eq!((image.kind, image.ref_names.as_slice()), (NodeKind::Manifest, &["latest".to_owned()][..]));
+/// let kinds: Vec<_> = image.children.iter().map(|child| child.kind).collect();
+/// assert_eq!(kinds, [NodeKind::Config, NodeKind::Layer]);
+/// assert!(image.children.iter().all(|child| child.state == NodeState::Present));
+/// assert_eq!((tree.totals.images, tree.totals.blobs, tree.totals.missing), (1, 3, 0));
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct Tree {
+    /// What `index.json` lists, in its order; then what only subjects lead to; then what is nested too deep to be drawn in
+    /// its place.
+    pub roots: Vec<Node>,
+    /// How much all of it is.
+    pub totals: Totals,
+    /// The blobs that neither a document nor the staging file refers to; `None` if that is not known, because a document
+    /// or the directory cannot be read.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unreferenced: Option<Unreferenced>,
+}
+
+/// A descriptor and what it leads to.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Node {
+    /// What it is.
+    pub kind: NodeKind,
+    /// The ref names that `index.json` has for it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub ref_names: Vec<String>,
+    /// The image names that `index.json` has for it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub image_names: Vec<String>,
+    /// What it runs on, as the descriptor says, or else the image's config.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub platform: Option<Box<Platform>>,
+    /// The media type that the descriptor says.
+    pub media_type: MediaType,
+    /// The type of an artifact: as the descriptor or the manifest says, or else the type of its config.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub artifact_type: Option<String>,
+    /// The digest.
+    pub digest: Digest,
+    /// The size that the descriptor says.
+    pub size: u64,
+    /// Whether the blob is there.
+    #[serde(flatten)]
+    pub state: NodeState,
+    /// Whether the index says that this is an attestation of BuildKit: a manifest that is no image.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub is_attestation: bool,
+    /// How many documents refer to it, `index.json` among them, if more than one does. Its referrers do not count.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub shared_by: Option<u64>,
+    /// What it is about, if that is not in the layout. Otherwise it is among the referrers of that.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub missing_subject: Option<Digest>,
+    /// Where its children and its referrers are.
+    #[serde(skip_serializing_if = "Drawn::is_here")]
+    pub drawn: Drawn,
+    /// What it consists of, in order: the entries of an index; the config of a manifest, then its layers.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub children: Vec<Node>,
+    /// What is about it: the manifests and indexes whose subject it is, by digest.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub referrers: Vec<Node>,
+}
+
+/// What a descriptor leads to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum NodeKind {
+    /// An image index.
+    Index,
+    /// An image manifest.
+    Manifest,
+    /// The config of a manifest.
+    Config,
+    /// A layer of a manifest.
+    Layer,
+    /// An entry of an index that is no document.
+    Blob,
+}
+
+/// Whether a blob is there and is what the descriptor says. The content of layers is not looked at.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(tag = "state", rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum NodeState {
+    /// It is there.
+    Present,
+    /// It is not.
+    Missing,
+    /// It is not, and need not be: the descriptor says where else it is to be had, or carries it, or the layer is one that
+    /// is not distributed.
+    Elsewhere,
+    /// It is there, with another size than the descriptor says.
+    WrongSize {
+        /// The size of the file.
+        actual_size: u64,
+    },
+    /// It is there and of no use.
+    Unreadable {
+        /// Why.
+        reason: String,
+    },
+}
+
+/// Where the children and the referrers of a node are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Drawn {
+    /// At the node.
+    #[default]
+    Here,
+    /// At an earlier node of the same digest.
+    Above,
+    /// At a root of the same digest that comes later: here they would be too deep.
+    Below,
+}
+
+/// How much a layout holds. Each digest counts once.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Totals {
+    /// The images, as [`Manifest::is_image`](crate::oci::Manifest::is_image) tells them from artifacts and attestations.
+    pub images: u64,
+    /// The blobs that something refers to, and that are there and not unreadable.
+    pub blobs: u64,
+    /// Their size in bytes.
+    pub bytes: u64,
+    /// How many more bytes it would be if each document had blobs of its own.
+    pub shared_bytes: u64,
+    /// The blobs that should be there and are not.
+    pub missing: u64,
+}
+
+/// Blobs that nothing refers to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Unreferenced {
+    /// How many there are.
+    pub blobs: u64,
+    /// Their size in bytes.
+    pub bytes: u64,
+}
+
+impl Drawn {
+    fn is_here(&self) -> bool {
+        *self == Self::Here
+    }
+}
+
+impl Layout {
+    /// Reads what the layout holds: every document that `index.json` leads to, and whether the blobs are there.
+    ///
+    /// What is missing or cannot be read is in the tree. The cost is linear in the sizes of the documents; no layer is read.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::MalformedIndex`] if `index.json` is missing or not an image index; [`Error::Io`].
+    pub fn tree(&self) -> Result<Tree> {
+        self.read_unlocked(|| Holdings::read(self), Holdings::is_whole).map(|holdings| Drawing::of(&holdings))
+    }
+}
+
+/// What was read of a layout.
+struct Holdings {
+    index: Index,
+    /// What the walk came to, in its order.
+    visited: Vec<Visited>,
+    /// Where in `visited` a digest is.
+    places: HashMap<Digest, usize>,
+    /// Everything that is referred to.
+    blobs: HashMap<Digest, Blob>,
+    /// What is about a digest, by the referrer's digest.
+    referrers: HashMap<Digest, BTreeMap<Digest, Descriptor>>,
+    /// The configs of images that were read, and what they say that the image runs on.
+    configs: HashMap<Digest, Option<Platform>>,
+    unreferenced: Option<Unreferenced>,
+}
+
+struct Visited {
+    /// Kept only where no document that was read before has it among its parts.
+    entry: Option<Box<Descriptor>>,
+    document: Option<Document>,
+    is_unreadable: bool,
+}
+
+/// Something that is referred to.
+struct Blob {
+    found: Found,
+    /// How many documents have it among their parts.
+    named_by: u32,
+}
+
+enum Found {
+    OfSize(u64),
+    Missing,
+    Unreadable(Box<str>),
+}
+
+impl Holdings {
+    fn read(layout: &Layout) -> Result<Self> {
+        let mut holdings = Self {
+            index: Index::empty(),
+            visited: Vec::new(),
+            places: HashMap::new(),
+            blobs: HashMap::new(),
+            referrers: HashMap::new(),
+            configs: HashMap::new(),
+            unreferenced: None,
+        };
+        let index = layout.read_index()?.with_own_names_on_entries();
+        holdings.note_parts(layout, &index.manifests);
+        for visit in layout.walk(index.manifests.iter().chain(&index.subject), Reach::Subjects) {
+            holdings.note(layout, visit);
+        }
+        holdings.index = index;
+        holdings.unreferenced = holdings.count_unreferenced(layout);
+        Ok(holdings)
+    }
+
+    /// Tells whether everything was found and could be read.
+    fn is_whole(&self) -> bool {
+        self.blobs.values().all(|blob| matches!(blob.found, Found::OfSize(_)))
+    }
+
+    fn note(&mut self, layout: &Layout, visit: Visit<'_>) {
+        let Visit { entry, document, .. } = visit;
+        // What is said to be two things is drawn as the first; what the second refers to is referred to, too.
+        if self.places.contains_key(&entry.digest) {
+            if let Ok(Some(document)) = &document {
+                self.note_parts(layout, document.parts());
+            }
+            return;
+        }
+        self.look_at(layout, &entry.digest);
+        let (document, is_unreadable) = match document {
+            Ok(document) => (document, false),
+            Err(Error::MissingBlob { .. }) => (None, false),
+            Err(error) => {
+                self.look_at(layout, &entry.digest).found = Found::Unreadable(reason(&error).into());
+                (None, true)
+            }
+        };
+        if let Some(document) = &document {
+            self.note_parts(layout, document.parts());
+            if let Some(subject) = document.subject() {
+                let referrers = self.referrers.entry(subject.digest.clone()).or_default();
+                referrers.insert(entry.digest.clone(), entry.clone().into_owned());
+            }
+            if let Document::Manifest(manifest) = document
+                && manifest.is_image(&entry)
+            {
+                self.read_config(layout, &manifest.config.digest);
+            }
+        }
+        self.places.insert(entry.digest.clone(), self.visited.len());
+        let entry = (!self.is_named(&entry.digest)).then(|| Box::new(entry.into_owned()));
+        self.visited.push(Visited { entry, document, is_unreadable });
+    }
+
+    fn note_parts<'a>(&mut self, layout: &Layout, parts: impl IntoIterator<Item = &'a Descriptor>) {
+        let parts: HashSet<_> = parts.into_iter().map(|part| &part.digest).collect();
+        for part in parts {
+            self.look_at(layout, part).named_by += 1;
+        }
+    }
+
+    fn look_at(&mut self, layout: &Layout, digest: &Digest) -> &mut Blob {
+        self.blobs.entry(digest.clone()).or_insert_with(|| {
+            let found = match layout.open_blob(digest, "") {
+                Ok((_, size)) => Found::OfSize(size),
+                Err(Error::MissingBlob { .. }) => Found::Missing,
+                Err(error) => Found::Unreadable(reason(&error).into()),
+            };
+            Blob { found, named_by: 0 }
+        })
+    }
+
+    fn found(&self, digest: &Digest) -> Option<&Found> {
+        self.blobs.get(digest).map(|blob| &blob.found)
+    }
+
+    /// Returns whether a document has a digest among its parts.
+    fn is_named(&self, digest: &Digest) -> bool {
+        self.blobs.get(digest).is_some_and(|blob| blob.named_by > 0)
+    }
+
+    /// Reads the config of an image: most programs say only there what it runs on.
+    fn read_config(&mut self, layout: &Layout, digest: &Digest) {
+        if self.configs.contains_key(digest) || !matches!(self.found(digest), Some(Found::OfSize(_))) {
+            return;
+        }
+        let platform = match layout.read_document_blob(digest, "") {
+            // Artifacts of some programs have an image's config type and nothing of an image.
+            Ok(content) => from_json(&content).ok().and_then(|config: ImageConfig| config.platform()),
+            Err(error) => {
+                self.look_at(layout, digest).found = Found::Unreadable(reason(&error).into());
+                None
+            }
+        };
+        self.configs.insert(digest.clone(), platform);
+    }
+
+    fn count_unreferenced(&self, layout: &Layout) -> Option<Unreferenced> {
+        if self.visited.iter().any(|visited| visited.is_unreadable) {
+            return None;
+        }
+        let stage = layout.find_stage().ok()?;
+        let staged = stage.iter().flat_map(|stage| stage.blobs());
+        let documents = self.visited.iter().filter_map(|visited| visited.document.as_ref());
+        let named = documents.flat_map(Document::digests);
+        let referenced = self.blobs.keys().chain(staged).chain(named).cloned().collect();
+        let (blobs, bytes) = layout.count_unreferenced(&referenced).ok()?;
+        Some(Unreferenced { blobs, bytes })
+    }
+
+    fn document(&self, digest: &Digest) -> Option<&Document> {
+        self.visited.get(*self.places.get(digest)?)?.document.as_ref()
+    }
+
+    /// Returns the subject of a digest, and whether it has a place in the tree.
+    fn subject(&self, digest: &Digest) -> Option<(&Digest, bool)> {
+        let subject = &self.document(digest)?.subject()?.digest;
+        let is_there = !matches!(self.found(subject), None | Some(Found::Missing));
+        Some((subject, is_there || self.is_named(subject)))
+    }
+
+    /// Tells whether a digest is drawn among the referrers of its subject.
+    fn is_referrer(&self, digest: &Digest) -> bool {
+        matches!(self.subject(digest), Some((_, true)))
+    }
+}
+
+/// Says why a blob is of no use, beside its digest.
+fn reason(error: &Error) -> String {
+    match error {
+        Error::NotAFile { found, .. } => format!("{found}, not a regular file"),
+        Error::BlobLinkOutside { .. } => "a link that leads out of the layout".to_owned(),
+        Error::DigestMismatch { actual, .. } => format!("its digest is {actual}"),
+        Error::UnsupportedAlgorithm { .. } => "the algorithm of its digest is not supported".to_owned(),
+        Error::TooLarge { limit, .. } => format!("larger than {limit} bytes"),
+        Error::MalformedDocument { kind, reason, .. } => format!("not a valid {kind}: {reason}"),
+        error => error.to_string(),
+    }
+}
+
+/// A tree that is being made.
+struct Drawing<'a> {
+    holdings: &'a Holdings,
+    tree: Tree,
+    /// Where what has children or referrers is drawn.
+    drawn: HashMap<&'a Digest, Drawn>,
+    /// What is to be drawn as a root because it is nested too deep.
+    continued: Vec<(&'a Descriptor, NodeKind)>,
+    missing: HashSet<&'a Digest>,
+}
+
+impl<'a> Drawing<'a> {
+    fn of(holdings: &'a Holdings) -> Tree {
+        let tree = Tree { unreferenced: holdings.unreferenced, ..Tree::default() };
+        let mut drawing =
+            Self { holdings, tree, drawn: HashMap::new(), continued: Vec::new(), missing: HashSet::new() };
+        drawing.draw_entries();
+        // What only a subject leads to.
+        for entry in holdings.visited.iter().filter_map(|visited| visited.entry.as_deref()) {
+            let digest = &entry.digest;
+            let is_there = !matches!(holdings.found(digest), None | Some(Found::Missing));
+            if is_there && !holdings.is_named(digest) && !holdings.is_referrer(digest) {
+                drawing.draw_root(entry, NodeKind::Blob);
+            }
+        }
+        drawing.count();
+        drawing.tree
+    }
+
+    /// Draws what `index.json` lists: entries of one digest as one node, without the referrers that have no name.
+    fn draw_entries(&mut self) {
+        let entries = &self.holdings.index.manifests;
+        // The first entry of each digest, and for each entry the next of the same digest.
+        let (mut firsts, mut next) = (Vec::new(), vec![None; entries.len()]);
+        let mut last: HashMap<&'a Digest, usize> = HashMap::new();
+        for (at, entry) in entries.iter().enumerate() {
+            match last.insert(&entry.digest, at) {
+                Some(before) => next[before] = NonZeroUsize::new(at),
+                None => firsts.push(at),
+            }
+        }
+        drop(last);
+        for first in firsts {
+            let places = successors(Some(first), |at| next[*at].map(NonZeroUsize::get));
+            let same = || places.clone().map(|at| &entries[at]);
+            let digest = &entries[first].digest;
+            let ref_names = distinct(same().filter_map(|entry| entry.ref_name()));
+            let image_names = distinct(same().filter_map(|entry| entry.image_name()));
+            if ref_names.is_empty() && image_names.is_empty() && self.holdings.is_referrer(digest) {
+                continue;
+            }
+            let root = self.draw_root(&entries[first], NodeKind::Blob);
+            let platform = same().find_map(|entry| entry.said_platform().cloned().map(Box::new));
+            let root = &mut self.tree.roots[root];
+            root.ref_names = ref_names;
+            root.image_names = image_names;
+            root.platform = platform.or(root.platform.take());
+        }
+    }
+
+    /// Draws a root and what is nested too deep in it; returns the place of the root.
+    fn draw_root(&mut self, descriptor: &'a Descriptor, kind: NodeKind) -> usize {
+        let place = self.tree.roots.len();
+        let mut next = Some((descriptor, kind));
+        while let Some((descriptor, kind)) = next {
+            let node = self.node(descriptor, kind, 1);
+            self.tree.roots.push(node);
+            next = self.continued.pop();
+            if let Some((descriptor, _)) = next {
+                self.drawn.remove(&descriptor.digest);
+            }
+        }
+        place
+    }
+
+    /// Draws a node that is of a kind if it is no document.
+    fn node(&mut self, descriptor: &'a Descriptor, kind: NodeKind, depth: usize) -> Node {
+        let holdings = self.holdings;
+        let digest = &descriptor.digest;
+        let document = holdings.document(digest);
+        let kind = match document {
+            Some(Document::Index(_)) => NodeKind::Index,
+            Some(Document::Manifest(_)) => NodeKind::Manifest,
+            Some(Document::Other(_)) => NodeKind::Blob,
+            None if descriptor.media_type.is_index() => NodeKind::Index,
+            None if descriptor.media_type.is_manifest() => NodeKind::Manifest,
+            None => kind,
+        };
+        let mut node = Node {
+            kind,
+            ref_names: Vec::new(),
+            image_names: Vec::new(),
+            platform: descriptor.said_platform().cloned().map(Box::new),
+            media_type: descriptor.media_type.clone(),
+            artifact_type: descriptor.artifact_type.clone(),
+            digest: digest.clone(),
+            size: descriptor.size,
+            state: self.state(descriptor),
+            is_attestation: descriptor.is_attestation(),
+            shared_by: holdings.blobs.get(digest).map(|blob| blob.named_by.into()).filter(|documents| *documents > 1),
+            missing_subject: None,
+            drawn: Drawn::Here,
+            children: Vec::new(),
+            referrers: Vec::new(),
+        };
+        if let Some(document) = document {
+            self.describe(&mut node, descriptor, document);
+        }
+        node.drawn = self.place(descriptor, kind, depth);
+        if node.drawn.is_here() {
+            node.children = self.children(document, depth + 1);
+            let referrers = holdings.referrers.get(digest).into_iter().flat_map(BTreeMap::values);
+            node.referrers = referrers.map(|referrer| self.node(referrer, NodeKind::Blob, depth + 1)).collect();
+            self.tree.totals.images += u64::from(is_image(descriptor, document));
+        }
+        node
+    }
+
+    /// Tells where the children and referrers of a node are drawn, and notes it.
+    fn place(&mut self, descriptor: &'a Descriptor, kind: NodeKind, depth: usize) -> Drawn {
+        let digest = &descriptor.digest;
+        let has_parts = self.holdings.document(digest).is_some_and(|document| !document.parts().is_empty());
+        if !has_parts && !self.holdings.referrers.contains_key(digest) {
+            return Drawn::Here;
+        }
+        if let Some(drawn) = self.drawn.get(digest) {
+            return *drawn;
+        }
+        if depth < DEPTH {
+            self.drawn.insert(digest, Drawn::Above);
+            return Drawn::Here;
+        }
+        self.drawn.insert(digest, Drawn::Below);
+        self.continued.push((descriptor, kind));
+        Drawn::Below
+    }
+
+    fn children(&mut self, document: Option<&'a Document>, depth: usize) -> Vec<Node> {
+        match document {
+            None => Vec::new(),
+            Some(Document::Index(index)) => {
+                index.manifests.iter().map(|entry| self.node(entry, NodeKind::Blob, depth)).collect()
+            }
+            Some(Document::Manifest(manifest)) => {
+                let config = std::iter::once((&manifest.config, NodeKind::Config));
+                let layers = manifest.layers.iter().map(|layer| (layer, NodeKind::Layer));
+                config.chain(layers).map(|(part, kind)| self.node(part, kind, depth)).collect()
+            }
+            Some(document @ Document::Other(_)) => {
+                document.parts().into_iter().map(|part| self.node(part, NodeKind::Blob, depth)).collect()
+            }
+        }
+    }
+
+    /// Adds what a document says of itself.
+    fn describe(&self, node: &mut Node, descriptor: &Descriptor, document: &Document) {
+        node.missing_subject =
+            self.holdings.subject(&node.digest).filter(|(_, is_there)| !is_there).map(|(subject, _)| subject.clone());
+        let own = match document {
+            Document::Index(index) => index.artifact_type.clone(),
+            Document::Other(document) => document.artifact_type.clone(),
+            Document::Manifest(manifest) => {
+                let config = &manifest.config.media_type;
+                let config_is_type = !config.is_image_config() && !config.is_empty();
+                if node.platform.is_none() && manifest.is_image(descriptor) {
+                    node.platform = self.holdings.configs.get(&manifest.config.digest).cloned().flatten().map(Box::new);
+                }
+                let by_config = || config_is_type.then(|| config.as_str().to_owned());
+                manifest.artifact_type.clone().or_else(by_config)
+            }
+        };
+        node.artifact_type = node.artifact_type.take().or(own);
+    }
+
+    fn state(&mut self, descriptor: &'a Descriptor) -> NodeState {
+        let may_be_elsewhere = descriptor.urls.as_ref().is_some_and(|urls| !urls.is_empty())
+            || descriptor.data.is_some()
+            || descriptor.media_type.is_non_distributable();
+        match self.holdings.found(&descriptor.digest) {
+            Some(Found::OfSize(size)) if *size == descriptor.size => NodeState::Present,
+            Some(Found::OfSize(size)) => NodeState::WrongSize { actual_size: *size },
+            Some(Found::Unreadable(reason)) => NodeState::Unreadable { reason: reason.to_string() },
+            Some(Found::Missing) | None if may_be_elsewhere => NodeState::Elsewhere,
+            Some(Found::Missing) | None => {
+                self.missing.insert(&descriptor.digest);
+                NodeState::Missing
+            }
+        }
+    }
+
+    /// Adds up the blobs.
+    fn count(&mut self) {
+        let totals = &mut self.tree.totals;
+        for blob in self.holdings.blobs.values() {
+            let Found::OfSize(size) = &blob.found else { continue };
+            totals.blobs += 1;
+            totals.bytes = totals.bytes.saturating_add(*size);
+            let shared = size.saturating_mul(blob.named_by.saturating_sub(1).into());
+            totals.shared_bytes = totals.shared_bytes.saturating_add(shared);
+        }
+        totals.missing = self.missing.len() as u64;
+    }
+}
+
+/// Returns names, each once.
+fn distinct<'a>(names: impl Iterator<Item = &'a str>) -> Vec<String> {
+    let mut seen = HashSet::new();
+    let mut distinct: Vec<String> = names.filter(|name| seen.insert(*name)).map(str::to_owned).collect();
+    distinct.shrink_to_fit();
+    distinct
+}
+
+/// Tells whether a descriptor leads to an image, not to an artifact.
+fn is_image(descriptor: &Descriptor, document: Option<&Document>) -> bool {
+    matches!(document, Some(Document::Manifest(manifest)) if manifest.is_image(descriptor))
+}

@@ -1,0 +1,165 @@
+//! Checking that a layout is whole: that everything that `index.json` leads to is there and is what it is said to be.
+//!
+//! `follow` goes through the documents (read by `json`, checked by `schema` and `fields`), `verify` through the blobs
+//! (and by `tar` and `layer` through what layers are), `stray` through what nothing leads to; `compare` knows what must agree.
+
+use std::fmt;
+
+use serde::{Serialize, Serializer};
+
+use super::follow::Validation;
+use crate::compress::Bounds;
+use crate::error::{Error, Result};
+use crate::graph::policy::FaultKind;
+use crate::layout::handle::Layout;
+use crate::metrics::Progress;
+
+/// How a layout is validated.
+///
+/// ```
+/// use regshape::compress::Bounds;
+/// use regshape::check::ValidateOptions;
+///
+/// let bounds = Bounds { max_size: 1 << 30, ..Bounds::default() };
+/// let options = ValidateOptions { deep: true, bounds, ..ValidateOptions::default() };
+/// ```
+#[derive(Clone, Copy, Default)]
+pub struct ValidateOptions<'a> {
+    /// Whether the layers of images are looked into: that they can be decompressed to the last byte, are well-formed tars,
+    /// and have the diff_ids that their config says.
+    pub deep: bool,
+    /// How much the layers that are looked into may decompress to.
+    pub bounds: Bounds,
+    /// Is told how many more bytes of blobs were read.
+    pub progress: Option<Progress<'a>>,
+}
+
+impl fmt::Debug for ValidateOptions<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { deep, bounds, progress: _ } = self;
+        f.debug_struct("ValidateOptions").field("deep", deep).field("bounds", bounds).finish_non_exhaustive()
+    }
+}
+
+/// What a validation found.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Report {
+    /// What makes the layout invalid.
+    pub errors: Vec<Finding>,
+    /// What is legal, but may not be meant.
+    pub warnings: Vec<Finding>,
+    /// What was looked at.
+    pub checked: Checked,
+}
+
+/// One thing that a validation found. As text and as JSON it is its message, and its reason if it has one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Finding {
+    message: Box<str>,
+    reason: Option<Box<str>>,
+    /// Where it is: `index.json`, or a part of a document.
+    location: Box<str>,
+}
+
+/// How much was verified.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Checked {
+    /// The number of blobs, each counted once.
+    pub blobs: u64,
+    /// Their size in bytes.
+    pub bytes: u64,
+}
+
+/// What a missing blob counts as.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Missing {
+    Error,
+    Fine,
+}
+
+impl Report {
+    /// Returns the report of a directory that cannot be opened because its marker is not that of a layout.
+    ///
+    /// # Errors
+    ///
+    /// The error, if it is about something else.
+    pub fn of_unopened(error: Error) -> Result<Self> {
+        let is_about_marker =
+            matches!(error, Error::NotALayout { .. } | Error::MalformedMarker { .. } | Error::LayoutVersion { .. });
+        if !is_about_marker || !FaultKind::Marker.is_error() {
+            return Err(error);
+        }
+        Ok(Self { errors: vec![Finding::new(error.to_string(), "oci-layout")], ..Self::default() })
+    }
+
+    /// Tells whether the layout is valid. Warnings do not matter.
+    pub fn is_valid(&self) -> bool {
+        self.errors.is_empty()
+    }
+}
+
+impl Finding {
+    /// Reports something that stands somewhere.
+    pub(crate) fn new(message: impl Into<String>, location: impl Into<String>) -> Self {
+        Self { message: message.into().into(), reason: None, location: location.into().into() }
+    }
+
+    /// Reports an error, with its cause.
+    pub(crate) fn of(error: &Error, location: &str) -> Self {
+        let reason = std::error::Error::source(error).filter(|_| matches!(error, Error::MalformedIndex { .. }));
+        Self { reason: reason.map(|reason| reason.to_string().into()), ..Self::new(error.to_string(), location) }
+    }
+
+    /// Returns what was found, naming the thing and both values.
+    pub fn message(&self) -> &str {
+        &self.message
+    }
+
+    /// Returns why, if the message does not say it.
+    pub fn reason(&self) -> Option<&str> {
+        self.reason.as_deref()
+    }
+
+    /// Returns where it was found: `index.json`, `manifests[0] in index.json`, `layer[1] in manifest sha256:…`.
+    pub fn location(&self) -> &str {
+        &self.location
+    }
+}
+
+impl fmt::Display for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)?;
+        self.reason.iter().try_for_each(|reason| write!(f, ": {reason}"))
+    }
+}
+
+impl Serialize for Finding {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl Layout {
+    /// Checks `index.json`, everything that it leads to, and every digest and size on the way.
+    ///
+    /// Each blob is read once, the largest first, on as many threads as there are cores.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with the layout is in the report; an error is what keeps the checks from being made, such as
+    /// [`Error::Io`].
+    pub fn validate(&self, options: ValidateOptions<'_>) -> Result<Report> {
+        self.read_unlocked(|| self.validate_once(options), Report::is_valid)
+    }
+
+    fn validate_once(&self, options: ValidateOptions<'_>) -> Result<Report> {
+        let mut validation = Validation::new(self, options.deep);
+        match self.read_index_bytes() {
+            Ok(content) => validation.follow(&content),
+            Err(error @ Error::MalformedIndex { .. }) => validation.cannot_read_index(&error),
+            Err(error) => return Err(error),
+        }
+        let verified = self.verify_blobs(validation.jobs(), options);
+        Ok(validation.report(self, &verified))
+    }
+}

@@ -1,0 +1,294 @@
+//! Adding the entries of one index to another.
+
+use std::cell::OnceCell;
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+use crate::error::{Error, Result};
+use crate::oci::{Descriptor, Digest, IMAGE_NAME, Index, NameKey, NameKind};
+use crate::registry::repository::Repository;
+
+/// The entries of an index, by what they are called.
+#[derive(Default)]
+struct Bearers<'a> {
+    by_ref_name: HashMap<&'a str, Bearing<'a>>,
+    by_image_name: HashMap<NameKey<'a>, Bearing<'a>>,
+    /// Those whose ref name is a whole name.
+    by_whole_ref_name: HashMap<NameKey<'a>, Bearing<'a>>,
+}
+
+/// The entries that have one name.
+#[derive(Default)]
+struct Bearing<'a> {
+    places: Vec<usize>,
+    /// The first entry of each manifest and image name, if there are many.
+    firsts: OnceCell<Box<Firsts<'a>>>,
+}
+
+type Firsts<'a> = HashMap<(&'a Digest, ImageName<'a>), usize>;
+
+/// The image name that an entry of a manifest has.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+enum ImageName<'a> {
+    Is(NameKey<'a>),
+    Any,
+    None,
+}
+
+impl ImageName<'_> {
+    fn fits(self, own: Option<NameKey<'_>>) -> bool {
+        match self {
+            Self::Is(name) => own == Some(name),
+            Self::Any => own.is_some(),
+            Self::None => own.is_none(),
+        }
+    }
+}
+
+impl<'a> Bearing<'a> {
+    /// So many entries are looked through one by one.
+    const FEW: usize = 8;
+
+    /// Returns the first entry of a manifest that has such an image name.
+    fn first(&self, entries: &'a [Descriptor], digest: &'a Digest, image_name: ImageName<'a>) -> Option<usize> {
+        let own = |at: usize| entries[at].image_name().map(NameKey::of);
+        if self.places.len() <= Self::FEW {
+            let fits = |at: &usize| entries[*at].digest == *digest && image_name.fits(own(*at));
+            return self.places.iter().copied().find(fits);
+        }
+        let firsts = self.firsts.get_or_init(|| {
+            let mut firsts = Firsts::new();
+            for at in self.places.iter().copied() {
+                let kinds = own(at).map_or([ImageName::None; 2], |name| [ImageName::Is(name), ImageName::Any]);
+                for kind in kinds {
+                    firsts.entry((&entries[at].digest, kind)).or_insert(at);
+                }
+            }
+            Box::new(firsts)
+        });
+        firsts.get(&(digest, image_name)).copied()
+    }
+}
+
+/// A name that an entry is to have.
+type Name<'a> = (NameKind, &'a str);
+
+impl<'a> Bearers<'a> {
+    fn of(entries: &'a [Descriptor]) -> Self {
+        let mut bearers = Self::default();
+        for (at, entry) in entries.iter().enumerate() {
+            if let Some(name) = entry.ref_name() {
+                bearers.by_ref_name.entry(name).or_default().places.push(at);
+                if let key @ NameKey::Whole(_) = NameKey::of(name) {
+                    bearers.by_whole_ref_name.entry(key).or_default().places.push(at);
+                }
+            }
+            if let Some(name) = entry.image_name() {
+                bearers.by_image_name.entry(NameKey::of(name)).or_default().places.push(at);
+            }
+        }
+        bearers
+    }
+
+    /// Returns the entries that have a name: as that kind of name, or, if it is a whole one, as the other.
+    fn bearing(&self, name: Name<'_>) -> Vec<(usize, NameKind)> {
+        let [of_ref, of_image] = self.lists(name).map(|list| list.into_iter().flat_map(|list| &list.places));
+        of_ref.map(|at| (*at, NameKind::RefName)).chain(of_image.map(|at| (*at, NameKind::ImageName))).collect()
+    }
+
+    /// Returns the entries that have a name as their ref name, and those that have it as their image name.
+    fn lists<'s>(&'s self, (kind, name): Name<'s>) -> [Option<&'s Bearing<'a>>; 2] {
+        let key = NameKey::of(name);
+        let is_whole = matches!(key, NameKey::Whole(_));
+        let of_image = self.by_image_name.get(&key).filter(|_| kind == NameKind::ImageName || is_whole);
+        let of_ref = match kind {
+            NameKind::RefName => self.by_ref_name.get(name),
+            NameKind::ImageName => self.by_whole_ref_name.get(&key),
+        };
+        [of_ref, of_image]
+    }
+
+    /// Returns the entry of the same manifest that has the names of an entry, or could have them besides its own.
+    fn covering(&self, entries: &'a [Descriptor], entry: &'a Descriptor) -> Option<usize> {
+        let lists = self.lists(names(entry).next()?);
+        let named = entry.image_name().map_or(ImageName::Any, |name| ImageName::Is(NameKey::of(name)));
+        // One that has the image name already comes first.
+        [named, ImageName::None].into_iter().find_map(|image_name| {
+            lists.iter().flatten().find_map(|list| list.first(entries, &entry.digest, image_name))
+        })
+    }
+}
+
+/// Returns the names of an entry, the ref name first.
+fn names(entry: &Descriptor) -> impl Iterator<Item = Name<'_>> {
+    let ref_name = entry.ref_name().map(|name| (NameKind::RefName, name));
+    ref_name.into_iter().chain(entry.image_name().map(|name| (NameKind::ImageName, name)))
+}
+
+/// What becomes of the entries of an index whose names others take.
+#[derive(Default)]
+struct Losses<'a> {
+    /// What is left of the entries that lose a name, by their places.
+    left: BTreeMap<usize, Descriptor>,
+    /// The places that the first entry of a name may take: of those that lost it, the first that is not to stay there.
+    vacated: HashMap<Name<'a>, usize>,
+}
+
+impl Repository {
+    /// Makes an index list entries of another one, which keep their names. Of those without a name one is enough for each
+    /// manifest. A name may be that of several entries, as some programs have it; it is taken if it is that of a manifest that
+    /// the other index does not give it to, unless all that the other one says is there already. An image name is a name, too.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NameTaken`], unless entries that have a name are to lose it.
+    pub(crate) fn add_entries(&self, index: &mut Index, entries: &[Descriptor], replace: bool) -> Result<()> {
+        let before = &index.manifests;
+        let bearers = Bearers::of(before);
+        let losses = self.losses(before, &bearers, entries, replace)?;
+        let mut listed: HashSet<&Digest> = before.iter().map(|entry| &entry.digest).collect();
+        let mut after: Vec<Option<Descriptor>> = before.iter().cloned().map(Some).collect();
+        let mut taken: HashSet<usize> = HashSet::new();
+        let vacant = |entry: &Descriptor, taken: &HashSet<usize>| {
+            let mut places = names(entry).filter_map(|name| losses.vacated.get(&name).copied());
+            places.find(|at| !taken.contains(at))
+        };
+        for entry in entries {
+            let is_new = listed.insert(&entry.digest);
+            if !entry.is_named() {
+                after.extend(is_new.then(|| Some(entry.clone())));
+                continue;
+            }
+            if let Some(at) = bearers.covering(before, entry) {
+                if let (Some(name), Some(own)) = (entry.image_name(), &mut after[at]) {
+                    own.set_name(IMAGE_NAME, Some(name.to_owned()));
+                }
+                // The order of those that have one name is that of the other index: programs may take the first.
+                if let Some(place) = vacant(entry, &taken).filter(|place| *place < at) {
+                    taken.insert(place);
+                    after[place] = after[at].take();
+                }
+                continue;
+            }
+            match vacant(entry, &taken) {
+                Some(at) => {
+                    taken.insert(at);
+                    after[at] = Some(entry.clone());
+                }
+                None => after.push(Some(entry.clone())),
+            }
+        }
+        let mut displaced = Vec::new();
+        for (at, left) in losses.left {
+            if taken.contains(&at) {
+                displaced.push(left);
+            } else if left.is_named() {
+                after[at] = Some(left);
+            } else {
+                after[at] = None;
+                displaced.push(left);
+            }
+        }
+        index.manifests = after.into_iter().flatten().collect();
+        self.keep_reachable(index, displaced);
+        Ok(())
+    }
+
+    /// Finds what the entries of an index lose to others that have their names.
+    fn losses<'a>(
+        &self,
+        before: &[Descriptor],
+        bearers: &Bearers<'_>,
+        entries: &'a [Descriptor],
+        replace: bool,
+    ) -> Result<Losses<'a>> {
+        let mut order = Vec::new();
+        let mut given: HashMap<Name<'a>, HashSet<&Digest>> = HashMap::new();
+        for (entry, name) in entries.iter().flat_map(|entry| names(entry).map(move |name| (entry, name))) {
+            let digests = given.entry(name).or_insert_with(|| {
+                order.push(name);
+                HashSet::new()
+            });
+            digests.insert(&entry.digest);
+        }
+        let mut losses = Losses::default();
+        let mut losers = Vec::new();
+        for name in order {
+            let digests = &given[&name];
+            let there: HashSet<&Digest> = bearers.bearing(name).into_iter().map(|(at, _)| &before[at].digest).collect();
+            if digests.is_subset(&there) || there.is_subset(digests) {
+                continue;
+            }
+            if !replace {
+                let ref_name = name.1.to_owned();
+                return Err(Error::NameTaken { path: self.layout().path().to_owned(), ref_name });
+            }
+            let others = bearers.bearing(name).into_iter().filter(|(at, _)| !digests.contains(&before[*at].digest));
+            for (at, kind) in others {
+                losses.left.entry(at).or_insert_with(|| before[at].clone()).drop_name(kind);
+                losers.push((name, at, kind));
+            }
+        }
+        for (name, at, kind) in losers {
+            if kind == NameKind::RefName || !losses.left[&at].is_named() {
+                losses.vacated.entry(name).or_insert(at);
+            }
+        }
+        Ok(losses)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::layout::handle::Layout;
+    use crate::oci::{MediaType, REF_NAME};
+
+    fn entry(content: usize, ref_name: &str, image_name: Option<&str>) -> Descriptor {
+        let mut entry = Descriptor::new(MediaType::manifest(), Digest::sha256_of(&content.to_le_bytes()), 8);
+        entry.set_name(REF_NAME, Some(ref_name.to_owned()));
+        entry.set_name(IMAGE_NAME, image_name.map(str::to_owned));
+        entry
+    }
+
+    #[test]
+    fn an_entry_is_found_among_few_and_among_many_of_its_name() {
+        let whole = |n: usize| format!("docker.io/library/app{n}:v1");
+        for count in [4, 4 * Bearing::FEW] {
+            let mut entries = vec![entry(0, "v1", None)];
+            entries.extend((0..count).map(|n| entry(n, "v1", Some(&whole(n / 2)))));
+            entries.extend((0..count).map(|n| entry(n, "v1", None)));
+            for (wanted, place) in [
+                (entry(1, "v1", Some(&whole(0))), Some(2)),
+                // As Docker spells it otherwise.
+                (entry(1, "v1", Some("app0:v1")), Some(2)),
+                // Any image name comes before none, if none is asked for.
+                (entry(0, "v1", None), Some(1)),
+                (entry(3, "v1", None), Some(4)),
+                // The name can be added where there is none.
+                (entry(0, "v1", Some("app9:v1")), Some(0)),
+                (entry(3, "v1", Some("app9:v1")), Some(count + 4)),
+                (entry(3, "app1:v1", None), Some(4)),
+                (entry(3, "v2", None), None),
+                (entry(count, "v1", None), None),
+            ] {
+                let wanted = [wanted];
+                let entries: Vec<Descriptor> = entries.iter().chain(&wanted).cloned().collect();
+                let (before, wanted) = entries.split_at(entries.len() - 1);
+                assert_eq!(Bearers::of(before).covering(before, &wanted[0]), place, "{count}: {:?}", wanted[0]);
+            }
+        }
+    }
+
+    #[test]
+    fn many_entries_of_one_name_are_added_in_time_proportional_to_their_number() {
+        // Comparing each with each would take half a minute.
+        const COUNT: usize = 30_000;
+        let directory = tempfile::tempdir().expect("a directory");
+        let repository = Repository::of_layout(Layout::init(directory.path().join("image")).expect("made"));
+        let all = |range: std::ops::Range<usize>| range.map(|n| entry(n, "v1", None)).collect::<Vec<_>>();
+        let mut index = Index { manifests: all(0..COUNT), ..Index::empty() };
+        repository.add_entries(&mut index, &all(1..COUNT + 1), true).expect("added");
+        assert_eq!(index.manifests.len(), COUNT + 1);
+        assert_eq!(index.manifests.iter().filter(|entry| entry.ref_name().is_some()).count(), COUNT);
+    }
+}

@@ -1,0 +1,12 @@
+//! What refers to what in the image-spec's documents: walking, resolving a reference, choosing a platform.
+//!
+//! Over a trait that reads documents (`walk::Documents`); nothing here knows a disk.
+
+pub(crate) mod merge;
+pub(crate) mod names;
+pub(crate) mod platform;
+pub(crate) mod policy;
+pub(crate) mod resolve;
+pub(crate) mod walk;
+
+pub use platform::{Choice, Chosen};

@@ -1,0 +1,501 @@
+//! From an image for several platforms to that for one of them. Whatever chooses an image by its platform does so here.
+
+use std::borrow::Cow;
+use std::cell::{OnceCell, RefCell};
+use std::collections::{HashMap, HashSet};
+use std::path::Path;
+use std::rc::Rc;
+
+use super::resolve::{Found, Resolver};
+use super::walk::{Document, Documents, read_entry};
+use crate::error::{Error, Result};
+use crate::layout::documents::INDEX_FILE;
+use crate::oci::{Descriptor, Digest, Fit, ImageConfig, Manifest, Platform, embedded, from_json};
+use crate::registry::repository::Repository;
+
+/// What was taken for a platform that was asked for.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct Choice {
+    /// The platform that was asked for.
+    pub asked: Platform,
+    /// The platform of the image that was taken.
+    pub taken: Platform,
+    /// Whether the image is for a lower variant than the one that was asked for.
+    pub is_lower_variant: bool,
+}
+
+/// A manifest that was chosen, by its platform if one was asked for.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct Chosen {
+    /// What leads to the manifest: an entry of `index.json`, or of a nested index.
+    pub descriptor: Descriptor,
+    /// What was taken for the platform; `None` if none was asked for.
+    pub choice: Option<Choice>,
+}
+
+impl Repository {
+    /// Finds what a reference means, as [`Repository::resolve`] does, and in an index the manifest for a platform.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Repository::choose`].
+    pub fn resolve_for(&self, reference: &str, platform: Option<&Platform>) -> Result<Descriptor> {
+        Ok(self.choose(reference, platform)?.descriptor)
+    }
+
+    /// Finds what a reference means, and in an index the manifest that fits a platform best: that of the variant that was
+    /// asked for, or of the nearest lower one. It need not be stored.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Repository::resolve`]; [`Error::UnknownPlatform`].
+    pub fn choose(&self, reference: &str, platform: Option<&Platform>) -> Result<Chosen> {
+        let choose = || {
+            let index = self.index()?;
+            let (found, resolver) = (self.find(&index, reference)?, self.resolver(&index));
+            match platform {
+                None => Ok(Chosen { descriptor: resolver.one(&found, reference).map_err(by_platform)?, choice: None }),
+                Some(platform) => resolver.for_platform(&found, reference, platform),
+            }
+        };
+        self.layout.read_unlocked(choose, |_| true)
+    }
+
+    /// Finds what [`Repository::choose`] does, for who reads the manifest next.
+    pub(crate) fn choose_stored(&self, reference: &str, platform: Option<&Platform>) -> Result<Chosen> {
+        let index = self.index()?;
+        let found = self.find(&index, reference)?;
+        let resolver = self.resolver(&index);
+        let Some(platform) = platform else {
+            return Ok(Chosen { descriptor: resolver.one(&found, reference).map_err(by_platform)?, choice: None });
+        };
+        let chosen = resolver.for_platform(&found, reference, platform)?;
+        match &chosen.choice {
+            Some(choice) if !is_stored(&self.layout, &chosen.descriptor) => {
+                Err(not_stored(&self.layout, self.layout.path(), &found.entries(&index), &choice.taken))
+            }
+            _ => Ok(chosen),
+        }
+    }
+}
+
+impl Resolver<'_> {
+    /// Goes from what was found to the manifest for a platform.
+    pub(crate) fn for_platform(&self, found: &Found, reference: &str, platform: &Platform) -> Result<Chosen> {
+        let meant = found.entries(self.index);
+        let mut chooser = Chooser::new(self.documents, std::slice::from_ref(platform));
+        let Some(best) = chooser.choose(&meant).into_iter().next().flatten() else {
+            return Err(chooser.not_there(&meant, reference, platform));
+        };
+        let rivals = chooser.rivals(&meant, &best);
+        if rivals.len() > 1 {
+            return Err(self.ambiguous(reference, &rivals));
+        }
+        Ok(Chosen { descriptor: best.leaf.entry.clone(), choice: Some(best.choice_for(platform)) })
+    }
+}
+
+/// The image that fits a platform best.
+#[derive(Clone)]
+pub(crate) struct Best {
+    pub(crate) fit: Fit,
+    /// Which of the entries that were chosen among leads to it.
+    pub(crate) at: usize,
+    pub(crate) leaf: Rc<Leaf>,
+}
+
+/// An image that an index lists.
+pub(crate) struct Leaf {
+    pub(crate) entry: Descriptor,
+    pub(crate) platform: Platform,
+    is_stored: OnceCell<bool>,
+}
+
+impl Best {
+    /// Tells what was taken for the platform that was asked for.
+    pub(crate) fn choice_for(&self, asked: &Platform) -> Choice {
+        Choice {
+            asked: asked.clone(),
+            taken: self.leaf.platform.clone(),
+            is_lower_variant: self.fit.is_lower_variant(),
+        }
+    }
+}
+
+/// The best images for each platform that was asked for.
+pub(crate) type Bests = Vec<Option<Best>>;
+
+/// Chooses images by their platforms. Each nested index is read once, however often it is listed.
+pub(crate) struct Chooser<'a> {
+    documents: &'a dyn Documents,
+    asked: &'a [Platform],
+    /// The best images of nested indexes.
+    nested: HashMap<Digest, Rc<Bests>>,
+    /// The platforms of images whose descriptors do not say it.
+    platforms: Platforms<'a>,
+    /// Which manifests are images, of those that were looked at.
+    images: RefCell<HashMap<Digest, bool>>,
+    /// Why an index that may list what was asked for could not be read.
+    unreadable: Option<Error>,
+}
+
+/// An index that is being looked through.
+struct Open {
+    /// Its digest, unless it is the one that the choice is made in.
+    digest: Option<Digest>,
+    entries: Vec<Descriptor>,
+    /// The next entry.
+    at: usize,
+    bests: Bests,
+}
+
+/// What an entry is to a choice.
+enum Candidate {
+    Image(Rc<Leaf>),
+    /// A nested index that was looked through.
+    Known(Rc<Bests>),
+    Index(Vec<Descriptor>),
+    Nothing,
+}
+
+impl<'a> Chooser<'a> {
+    pub(crate) fn new(documents: &'a dyn Documents, asked: &'a [Platform]) -> Self {
+        let images = RefCell::default();
+        let platforms = Platforms::new(documents);
+        Self { documents, asked, nested: HashMap::new(), platforms, images, unreadable: None }
+    }
+
+    /// Returns the best images, one for each platform that was asked for, among some entries and what nested indexes list.
+    /// Of several that are alike the first is taken that is stored, and an image before what is none.
+    pub(crate) fn choose(&mut self, entries: &[&Descriptor]) -> Bests {
+        let none: Bests = vec![None; self.asked.len()];
+        let open = |digest, entries| Open { digest, entries, at: 0, bests: none.clone() };
+        let mut stack = vec![open(None, entries.iter().map(|entry| (*entry).clone()).collect())];
+        loop {
+            let top = stack.last_mut().expect("the first one ends the loop");
+            let Some(entry) = top.entries.get(top.at) else {
+                let Open { digest, bests, .. } = stack.pop().expect("it was the last one");
+                match digest {
+                    None => return bests,
+                    Some(digest) => drop(self.nested.insert(digest, Rc::new(bests))),
+                }
+                continue;
+            };
+            match self.candidate(entry) {
+                Candidate::Index(entries) => {
+                    // The entry is looked at again when the index has been.
+                    let digest = Some(entry.digest.clone());
+                    stack.push(open(digest, entries));
+                    continue;
+                }
+                Candidate::Image(leaf) => {
+                    for (asked, best) in self.asked.iter().zip(&mut top.bests) {
+                        if let Some(fit) = leaf.platform.fit(asked) {
+                            self.prefer(best, Best { fit, at: top.at, leaf: Rc::clone(&leaf) });
+                        }
+                    }
+                }
+                Candidate::Known(nested) => {
+                    for (found, best) in nested.iter().zip(&mut top.bests) {
+                        if let Some(found) = found {
+                            self.prefer(best, Best { at: top.at, ..found.clone() });
+                        }
+                    }
+                }
+                Candidate::Nothing => {}
+            }
+            top.at += 1;
+        }
+    }
+
+    /// Returns those of some entries that lead to an image which is as good as the best one: that one, and other manifests.
+    fn rivals<'e>(&mut self, entries: &[&'e Descriptor], best: &Best) -> Vec<&'e Descriptor> {
+        let mut rivals = vec![entries[best.at]];
+        let mut seen = HashSet::from([&best.leaf.entry.digest]);
+        let mut found = Vec::new();
+        for entry in entries.iter().filter(|entry| entry.digest != entries[best.at].digest) {
+            let other = self.choose(&[entry]).into_iter().next().flatten();
+            let is_rival = |other: &Best| other.fit == best.fit && self.is_as_real(&other.leaf, &best.leaf);
+            found.extend(other.filter(is_rival).map(|other| (*entry, other)));
+        }
+        for (entry, other) in &found {
+            if seen.insert(&other.leaf.entry.digest) {
+                rivals.push(entry);
+            }
+        }
+        rivals
+    }
+
+    /// Takes another image in the place of the best one if it is better.
+    fn prefer(&self, best: &mut Option<Best>, other: Best) {
+        let is_better = match best {
+            None => true,
+            Some(best) if other.fit.is_as_good_as(&best.fit) => {
+                match (self.is_stored(&best.leaf), self.is_stored(&other.leaf)) {
+                    (true, false) => false,
+                    (false, true) => true,
+                    _ => match (self.is_image(&best.leaf), self.is_image(&other.leaf)) {
+                        (true, false) => false,
+                        (false, true) => true,
+                        _ => other.fit < best.fit,
+                    },
+                }
+            }
+            Some(best) => other.fit < best.fit,
+        };
+        if is_better {
+            *best = Some(other);
+        }
+    }
+
+    /// Tells whether the manifest of an image is there.
+    pub(crate) fn is_stored(&self, leaf: &Leaf) -> bool {
+        *leaf.is_stored.get_or_init(|| is_stored(self.documents, &leaf.entry))
+    }
+
+    /// Tells whether a manifest is that of an image. Signatures and other artifacts may say a platform, too. What cannot be told
+    /// counts as one.
+    fn is_image(&self, leaf: &Leaf) -> bool {
+        if let Some(known) = self.images.borrow().get(&leaf.entry.digest) {
+            return *known;
+        }
+        let is_image = match read_entry(self.documents, &leaf.entry, None) {
+            Ok(Some(Document::Manifest(manifest))) => manifest.is_image(&leaf.entry),
+            Ok(_) => false,
+            Err(_) => true,
+        };
+        self.images.borrow_mut().insert(leaf.entry.digest.clone(), is_image);
+        is_image
+    }
+
+    /// Tells whether as much is there of one image as of another: whether both are stored, and both are images.
+    pub(crate) fn is_as_real(&self, one: &Leaf, other: &Leaf) -> bool {
+        self.is_stored(one) == self.is_stored(other) && self.is_image(one) == self.is_image(other)
+    }
+
+    fn candidate(&mut self, entry: &Descriptor) -> Candidate {
+        // What runs on nothing.
+        if entry.is_attestation() {
+            return Candidate::Nothing;
+        }
+        if may_be_index(entry) {
+            return self.nested_in(entry);
+        }
+        match self.platforms.of(entry).filter(Platform::is_known) {
+            Some(platform) => {
+                Candidate::Image(Rc::new(Leaf { entry: entry.clone(), platform, is_stored: OnceCell::new() }))
+            }
+            None => Candidate::Nothing,
+        }
+    }
+
+    /// Opens a nested index, unless that was done before.
+    fn nested_in(&mut self, entry: &Descriptor) -> Candidate {
+        if let Some(known) = self.nested.get(&entry.digest) {
+            return Candidate::Known(Rc::clone(known));
+        }
+        let error = match read_entry(self.documents, entry, None) {
+            Ok(Some(Document::Index(index))) => return Candidate::Index(index.manifests),
+            Ok(_) => None,
+            // What indexes list need not be there.
+            Err(Error::MissingBlob { .. }) => None,
+            Err(error) => Some(error),
+        };
+        self.unreadable = self.unreadable.take().or(error);
+        self.nested.insert(entry.digest.clone(), Rc::new(Bests::new()));
+        Candidate::Nothing
+    }
+
+    /// Says why nothing was found for a platform among some entries.
+    pub(crate) fn not_there(self, entries: &[&Descriptor], reference: &str, platform: &Platform) -> Error {
+        if let Some(error) = self.unreadable {
+            return error;
+        }
+        // What these lead to is not known.
+        let is_missing = |entry: &&&Descriptor| {
+            !entry.is_attestation() && entry.said_platform().is_none() && !is_stored(self.documents, entry)
+        };
+        if let Some(entry) = entries.iter().find(is_missing) {
+            return Error::MissingBlob { digest: entry.digest.clone(), referrer: INDEX_FILE.to_owned() };
+        }
+        let mut platforms = stored_platforms(self.documents, entries);
+        if platforms.is_empty() {
+            platforms.push("no platform that it says".to_owned());
+        }
+        Error::UnknownPlatform { reference: reference.to_owned(), platform: Box::new(platform.clone()), platforms }
+    }
+}
+
+/// Returns the platforms of the images that some entries lead to and that are there, each once and in the order of the list.
+fn stored_platforms(documents: &dyn Documents, entries: &[&Descriptor]) -> Vec<String> {
+    let mut platforms: Vec<String> = Vec::new();
+    let mut seen = HashSet::new();
+    let mut read = Platforms::new(documents);
+    let mut entries = entries.iter().map(|entry| Cow::Borrowed(*entry));
+    let mut nested: Vec<Descriptor> = Vec::new();
+    while let Some(entry) = nested.pop().map(Cow::Owned).or_else(|| entries.next()) {
+        let entry = entry.as_ref();
+        // What does not say its platform is read, and once.
+        let is_read = may_be_index(entry) || entry.said_platform().is_none();
+        if entry.is_attestation() || is_read && !seen.insert(entry.digest.clone()) {
+            continue;
+        }
+        if may_be_index(entry) {
+            if let Ok(Some(Document::Index(index))) = read_entry(documents, entry, None) {
+                nested.extend(index.manifests.into_iter().rev());
+            }
+            continue;
+        }
+        let platform = read.of(entry).filter(Platform::is_known).map(|platform| platform.to_string());
+        if let Some(platform) = platform
+            && !platforms.contains(&platform)
+            && is_stored(documents, entry)
+        {
+            platforms.push(platform);
+        }
+    }
+    platforms
+}
+
+/// Says that the manifest for a platform is listed and not stored, and for which platforms there are manifests.
+pub(crate) fn not_stored(
+    documents: &dyn Documents,
+    path: &Path,
+    entries: &[&Descriptor],
+    platform: &Platform,
+) -> Error {
+    Error::PlatformNotStored {
+        path: path.to_owned(),
+        platform: Box::new(platform.clone()),
+        platforms: stored_platforms(documents, entries),
+    }
+}
+
+/// Tells whether an entry may lead to an index: it is said to, or nothing is said, and the content tells.
+pub(crate) fn may_be_index(entry: &Descriptor) -> bool {
+    entry.is_index() || !entry.media_type.is_manifest() && entry.said_platform().is_none()
+}
+
+/// Tells whether what a descriptor leads to is there, or in the descriptor.
+pub(crate) fn is_stored(documents: &dyn Documents, entry: &Descriptor) -> bool {
+    // What cannot be told is for whoever reads it to report.
+    documents.has(&entry.digest).unwrap_or(true) || entry.data.as_deref().and_then(embedded).is_some()
+}
+
+/// Says of several manifests of one name that a platform would tell them apart, if that is so.
+fn by_platform(error: Error) -> Error {
+    match error {
+        Error::AmbiguousName { path, reference, candidates, count, .. } => {
+            let by_platform = candidates.iter().any(|one| one.platforms != candidates[0].platforms);
+            Error::AmbiguousName { path, reference, candidates, count, by_platform }
+        }
+        error => error,
+    }
+}
+
+/// The platforms of images. Each manifest is read once, and so is each config.
+pub(crate) struct Platforms<'a> {
+    documents: &'a dyn Documents,
+    by_manifest: HashMap<Digest, Option<Platform>>,
+    by_config: HashMap<Digest, Option<Platform>>,
+}
+
+impl<'a> Platforms<'a> {
+    pub(crate) fn new(documents: &'a dyn Documents) -> Self {
+        Self { documents, by_manifest: HashMap::new(), by_config: HashMap::new() }
+    }
+
+    /// Returns the platform that the descriptor of a manifest says, or else the config of its image.
+    pub(crate) fn of(&mut self, descriptor: &Descriptor) -> Option<Platform> {
+        if let Some(platform) = descriptor.said_platform() {
+            return Some(platform.clone());
+        }
+        if !descriptor.media_type.is_manifest() || descriptor.says_no_image() {
+            return None;
+        }
+        if let Some(known) = self.by_manifest.get(&descriptor.digest) {
+            return known.clone();
+        }
+        let content = self.documents.read(&descriptor.digest, "").ok();
+        let platform = content.and_then(|content| self.of_image(descriptor, &content));
+        self.by_manifest.insert(descriptor.digest.clone(), platform.clone());
+        platform
+    }
+
+    /// Returns the platform that the config of an image says, if it can be read.
+    pub(crate) fn of_image(&mut self, descriptor: &Descriptor, content: &[u8]) -> Option<Platform> {
+        if !descriptor.media_type.is_manifest() {
+            return None;
+        }
+        let manifest = from_json::<Manifest>(content).ok().filter(|manifest| manifest.is_image(descriptor))?;
+        let config = &manifest.config.digest;
+        if let Some(known) = self.by_config.get(config) {
+            return known.clone();
+        }
+        let content = self.documents.read(config, "").ok();
+        let platform = content.and_then(|content| from_json::<ImageConfig>(&content).ok()?.platform());
+        self.by_config.insert(config.clone(), platform.clone());
+        platform
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::oci::{MediaType, to_blob};
+
+    /// Documents in memory, and how often each was read.
+    #[derive(Default)]
+    struct Counting {
+        documents: HashMap<Digest, Vec<u8>>,
+        reads: RefCell<HashMap<Digest, usize>>,
+    }
+
+    impl Counting {
+        fn add(&mut self, media_type: MediaType, document: &serde_json::Value) -> Descriptor {
+            let content = to_blob(document);
+            let descriptor = Descriptor::new(media_type, Digest::sha256_of(&content), content.len() as u64);
+            self.documents.insert(descriptor.digest.clone(), content);
+            descriptor
+        }
+    }
+
+    impl Documents for Counting {
+        fn read(&self, digest: &Digest, referrer: &str) -> Result<Vec<u8>> {
+            *self.reads.borrow_mut().entry(digest.clone()).or_default() += 1;
+            let missing = || Error::MissingBlob { digest: digest.clone(), referrer: referrer.to_owned() };
+            self.documents.get(digest).cloned().ok_or_else(missing)
+        }
+
+        fn has(&self, digest: &Digest) -> Result<bool> {
+            Ok(self.documents.contains_key(digest))
+        }
+    }
+
+    #[test]
+    fn every_manifest_and_config_is_read_once() {
+        let mut documents = Counting::default();
+        let config =
+            serde_json::json!({"architecture": "arm64", "os": "linux", "rootfs": {"type": "layers", "diff_ids": []}});
+        let config = documents.add(MediaType::config(), &config);
+        let manifest = |n: u32| serde_json::json!({"schemaVersion": 2, "config": config, "layers": [], "annotations": {"n": n.to_string()}});
+        let entries: Vec<Descriptor> = (0..3).map(|n| documents.add(MediaType::manifest(), &manifest(n))).collect();
+        let mut artifact = entries[0].clone();
+        artifact.artifact_type = Some("application/vnd.example".to_owned());
+        let missing = Descriptor::new(MediaType::manifest(), Digest::sha256_of(b"missing"), 7);
+
+        let mut platforms = Platforms::new(&documents);
+        for _ in 0..2 {
+            assert_eq!(platforms.of(&artifact), None);
+            for entry in &entries {
+                assert_eq!(platforms.of(entry), Some("linux/arm64".parse().expect("a platform")));
+            }
+            assert_eq!(platforms.of(&missing), None);
+        }
+        let reads = documents.reads.into_inner();
+        assert_eq!(reads.len(), 5);
+        assert!(reads.values().all(|reads| *reads == 1), "{reads:?}");
+    }
+}

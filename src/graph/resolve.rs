@@ -1,0 +1,288 @@
+//! From what somebody says to the manifest that is meant.
+
+use std::collections::HashSet;
+use std::path::Path;
+
+use super::names::{Names, digest_in};
+use super::platform::Platforms;
+use super::walk::{Documents, Reach, walk};
+use crate::error::{Candidate, Error, Result};
+use crate::oci::{Descriptor, Digest, Index, Reference};
+use crate::registry::repository::Repository;
+
+/// How many digits of a digest must be given at least: fewer are more likely a mistyped name.
+const SHORTEST_BEGINNING: usize = 4;
+
+/// How many digests are named where several begin alike.
+const NAMED_CANDIDATES: usize = 5;
+
+/// How many manifests are described where several have one name.
+const DESCRIBED_CANDIDATES: usize = 16;
+
+/// What somebody meant.
+pub(crate) struct Found {
+    /// How the names are read among which it was found.
+    pub(crate) names: Names,
+    /// What it is.
+    pub(crate) meant: Meant,
+}
+
+/// What is meant: by a name, or by a digest.
+pub(crate) enum Meant {
+    /// The entries of the index that bear a name, by their places: at least one.
+    Named { name: String, places: Vec<usize> },
+    /// What leads to the manifest of a digest: an entry of the index, or of a nested one.
+    Manifest(Box<Descriptor>),
+}
+
+impl Found {
+    /// Returns what is meant: all entries of a name.
+    pub(crate) fn entries<'a>(&'a self, index: &'a Index) -> Vec<&'a Descriptor> {
+        match &self.meant {
+            Meant::Named { places, .. } => places.iter().map(|at| &index.manifests[*at]).collect(),
+            Meant::Manifest(descriptor) => vec![descriptor],
+        }
+    }
+}
+
+/// Finds what is meant among the entries of an index.
+pub(crate) struct Resolver<'a> {
+    /// How the ref names are read.
+    pub(crate) names: Names,
+    pub(crate) index: &'a Index,
+    pub(crate) documents: &'a dyn Documents,
+    /// What it is called where nothing is found.
+    pub(crate) path: &'a Path,
+}
+
+impl Repository {
+    /// Finds what a reference means: a tag as it stands, an image name in whatever spelling Docker takes, the tag of one, each
+    /// perhaps with `@digest`; `repository:tag`, `repository@digest`; a digest, or a beginning of one that no other manifest's
+    /// digest has.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::UnknownManifest`], [`Error::AmbiguousName`], [`Error::AmbiguousDigest`], [`Error::UnknownRepository`];
+    /// [`Error::MalformedIndex`]; [`Error::Io`].
+    pub fn resolve(&self, reference: &str) -> Result<Descriptor> {
+        let resolve = || {
+            let index = self.index()?;
+            self.resolver(&index).one(&self.find(&index, reference)?, reference)
+        };
+        self.layout.read_unlocked(resolve, |_| true)
+    }
+
+    /// Returns the entry that bears a tag, with all that it says: the first, if several of one manifest do.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::UnknownRepository`], [`Error::UnknownTag`], [`Error::AmbiguousName`]; [`Error::MalformedIndex`];
+    /// [`Error::Io`].
+    pub fn resolve_tag(&self, tag: &str) -> Result<Descriptor> {
+        let index = self.index()?;
+        self.entries(&index)?;
+        let bears = |at: &usize| self.names.is_tagged(&index.manifests[*at], tag);
+        let places: Vec<usize> = (0..index.manifests.len()).filter(bears).collect();
+        if places.is_empty() {
+            return Err(self.unknown_tag(tag));
+        }
+        let found = Found { names: self.names.clone(), meant: Meant::Named { name: tag.to_owned(), places } };
+        self.resolver(&index).one(&found, tag)
+    }
+
+    /// Returns what leads to the manifest of a digest: an entry of `index.json`, or, with its platform, one of a nested
+    /// index.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::UnknownRepository`], [`Error::UnknownManifest`]; [`Error::MalformedIndex`]; [`Error::Io`].
+    pub fn resolve_manifest(&self, digest: &Digest) -> Result<Descriptor> {
+        let resolve = || {
+            let index = self.index()?;
+            self.entries(&index)?;
+            let resolver = self.resolver(&index);
+            resolver.by_digest(&self.names, digest)?.ok_or_else(|| resolver.unknown(digest.as_str()))
+        };
+        self.layout.read_unlocked(resolve, |_| true)
+    }
+
+    pub(crate) fn resolver<'a>(&'a self, index: &'a Index) -> Resolver<'a> {
+        Resolver { names: self.names.clone(), index, documents: &self.layout, path: self.layout.path() }
+    }
+
+    /// Finds what a reference means in an index.
+    pub(crate) fn find(&self, index: &Index, reference: &str) -> Result<Found> {
+        self.entries(index)?;
+        self.resolver(index).find(reference)
+    }
+
+    pub(crate) fn unknown(&self, reference: &str) -> Error {
+        Error::UnknownManifest { path: self.layout.path().to_owned(), reference: reference.to_owned() }
+    }
+
+    pub(crate) fn unknown_tag(&self, tag: &str) -> Error {
+        Error::UnknownTag { path: self.layout.path().to_owned(), reference: tag.to_owned() }
+    }
+}
+
+impl Resolver<'_> {
+    /// Finds what a reference means. A digest in it is what the manifest has, whatever ref names say.
+    pub(crate) fn find(&self, reference: &str) -> Result<Found> {
+        let digest = digest_in(reference);
+        if let Some(digest) = digest.as_ref().filter(|digest| digest.as_str() == reference) {
+            let descriptor = self.by_digest(&self.names, digest)?.ok_or_else(|| self.unknown(reference))?;
+            return Ok(self.manifest(&self.names, descriptor));
+        }
+        // A name may have a digest in it, and one may follow a name.
+        if let Some(found) = self.named(&self.names, reference, digest.as_ref()) {
+            return Ok(found);
+        }
+        if let Some((name, said)) = reference.rsplit_once('@') {
+            let digest = said.parse::<Digest>()?;
+            if let Some(found) = self.named(&self.names, name, Some(&digest)) {
+                return Ok(found);
+            }
+        }
+        if let Some(found) = self.in_repository(reference)? {
+            return Ok(found);
+        }
+        self.by_beginning(reference)
+    }
+
+    /// Finds what a reference means in the repository that it says.
+    fn in_repository(&self, reference: &str) -> Result<Option<Found>> {
+        let Ok(Reference { repository, tag, digest }) = reference.parse() else { return Ok(None) };
+        let Some(names) = self.names.of_repository(&repository) else { return Ok(None) };
+        match (tag, digest) {
+            (Some(tag), digest) => Ok(self.named(&names, tag.as_str(), digest.as_ref())),
+            (None, Some(digest)) => {
+                let found = self.by_digest(&names, &digest)?;
+                Ok(found.map(|descriptor| self.manifest(&names, descriptor)))
+            }
+            (None, None) => Ok(None),
+        }
+    }
+
+    /// Finds the entries that bear a name, of those with a digest if one is said.
+    fn named(&self, names: &Names, name: &str, digest: Option<&Digest>) -> Option<Found> {
+        let mut places = names.bearers(&self.index.manifests, name);
+        places.retain(|at| digest.is_none_or(|digest| self.index.manifests[*at].digest == *digest));
+        let meant = Meant::Named { name: name.to_owned(), places };
+        (!matches!(&meant, Meant::Named { places, .. } if places.is_empty()))
+            .then(|| Found { names: names.clone(), meant })
+    }
+
+    fn manifest(&self, names: &Names, descriptor: Descriptor) -> Found {
+        Found { names: names.clone(), meant: Meant::Manifest(Box::new(descriptor)) }
+    }
+
+    /// Returns the one manifest that is meant: the first of the entries, if all are of that.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::AmbiguousName`].
+    pub(crate) fn one(&self, found: &Found, reference: &str) -> Result<Descriptor> {
+        let entries = found.entries(self.index);
+        if entries.iter().any(|entry| entry.digest != entries[0].digest) {
+            return Err(self.ambiguous(reference, &entries));
+        }
+        Ok(entries[0].clone())
+    }
+
+    /// Says that several manifests have one name.
+    pub(crate) fn ambiguous(&self, reference: &str, entries: &[&Descriptor]) -> Error {
+        let mut seen = HashSet::new();
+        let mut entries = entries.to_vec();
+        entries.retain(|entry| seen.insert(&entry.digest));
+        let count = entries.len();
+        entries.truncate(DESCRIBED_CANDIDATES);
+        let candidates = entries.into_iter().map(|entry| Candidate {
+            digest: entry.digest.clone(),
+            image_name: entry.image_name().map(str::to_owned),
+            platforms: self.platforms(entry),
+        });
+        Error::AmbiguousName {
+            path: self.path.to_owned(),
+            reference: reference.to_owned(),
+            candidates: candidates.collect(),
+            count,
+            by_platform: false,
+        }
+    }
+
+    /// Returns the platforms of an entry: that of an image, or those of the images that an index lists.
+    fn platforms(&self, entry: &Descriptor) -> Vec<String> {
+        let mut platforms = Vec::new();
+        let mut read = Platforms::new(self.documents);
+        for visit in walk(self.documents, [entry], Reach::Indexes) {
+            if visit.entry.media_type.is_index() || visit.entry.is_attestation() {
+                continue;
+            }
+            let platform = read.of(&visit.entry).map(|platform| platform.to_string());
+            platforms.extend(platform.filter(|platform| !platforms.contains(platform)));
+        }
+        platforms
+    }
+
+    /// Finds the manifest of a digest among the entries that are read by some names, and in their nested indexes.
+    ///
+    /// # Errors
+    ///
+    /// What keeps an index from being read that may list it, if no other does.
+    fn by_digest(&self, names: &Names, digest: &Digest) -> Result<Option<Descriptor>> {
+        let entries = || self.index.manifests.iter().filter(|entry| names.of(entry).is_some());
+        if let Some(entry) = entries().find(|entry| entry.digest == *digest) {
+            return Ok(Some(entry.clone()));
+        }
+        let mut unreadable = None;
+        for visit in walk(self.documents, entries(), Reach::Indexes) {
+            if visit.entry.digest == *digest {
+                return Ok(Some(visit.entry.into_owned()));
+            }
+            unreadable = unreadable.or(visit.leads_to().err());
+        }
+        unreadable.map_or(Ok(None), Err)
+    }
+
+    /// Finds the one manifest whose digest begins with some text.
+    fn by_beginning(&self, beginning: &str) -> Result<Found> {
+        let is_meant = |digest: &Digest| match beginning.split_once(':') {
+            Some((algorithm, digits)) => {
+                digits.len() >= SHORTEST_BEGINNING
+                    && digest.algorithm_name() == algorithm
+                    && digest.encoded().starts_with(digits)
+            }
+            None => beginning.len() >= SHORTEST_BEGINNING && digest.encoded().starts_with(beginning),
+        };
+        let entries = self.index.manifests.iter().filter(|entry| self.names.of(entry).is_some());
+        let mut candidates: Vec<Descriptor> = Vec::new();
+        if could_begin_a_digest(beginning) {
+            for visit in walk(self.documents, entries, Reach::Indexes) {
+                let is_new = candidates.iter().all(|found| found.digest != visit.entry.digest);
+                if is_meant(&visit.entry.digest) && is_new {
+                    candidates.push(visit.entry.into_owned());
+                }
+                // No more are named.
+                if candidates.len() == NAMED_CANDIDATES {
+                    break;
+                }
+            }
+        }
+        if candidates.len() > 1 {
+            let digests = candidates.into_iter().map(|entry| entry.digest).take(NAMED_CANDIDATES).collect();
+            return Err(Error::AmbiguousDigest { beginning: beginning.to_owned(), digests });
+        }
+        let descriptor = candidates.pop().ok_or_else(|| self.unknown(beginning))?;
+        Ok(self.manifest(&self.names, descriptor))
+    }
+
+    pub(crate) fn unknown(&self, reference: &str) -> Error {
+        Error::UnknownManifest { path: self.path.to_owned(), reference: reference.to_owned() }
+    }
+}
+
+/// Tells whether documents are worth reading to find what text begins.
+fn could_begin_a_digest(text: &str) -> bool {
+    let digits = text.rsplit_once(':').map_or(text, |(_, digits)| digits);
+    digits.len() >= SHORTEST_BEGINNING && digits.bytes().all(|byte| byte.is_ascii_alphanumeric())
+}

@@ -1,0 +1,454 @@
+//! What refers to what: the documents that `index.json` leads to.
+
+use std::borrow::Cow;
+use std::collections::{HashMap, HashSet, VecDeque};
+
+use serde::de::DeserializeOwned;
+
+use crate::error::{Error, Reason, Result};
+use crate::fs::FileIdentity;
+use crate::json::Node;
+use crate::layout::blobs::verify_if_possible;
+use crate::layout::handle::{Layout, Lock};
+use crate::layout::links::LinkedDirectories;
+use crate::layout::stage::Stage;
+use crate::oci::{Annotations, Descriptor, Digest, Index, Manifest, MediaType, embedded, from_json};
+
+/// A document that refers to blobs.
+pub(crate) enum Document {
+    Manifest(Box<Manifest>),
+    Index(Box<Index>),
+    /// What the image-spec does not know, or not any more: artifact manifests, Docker's schema 1.
+    Other(Box<OtherDocument>),
+}
+
+/// A document of which only that is known that it names blobs.
+pub(crate) struct OtherDocument {
+    pub(crate) artifact_type: Option<String>,
+    /// What it lists as its blobs.
+    blobs: Vec<Descriptor>,
+    subject: Option<Descriptor>,
+    pub(crate) annotations: Option<Annotations>,
+    /// Everything in it that is a digest.
+    digests: HashSet<Digest>,
+}
+
+impl OtherDocument {
+    /// Reads what such a document says; `None` if it names nothing.
+    fn of(fields: Node<'_>) -> Option<Self> {
+        let digests = digests(fields);
+        fn field<T: DeserializeOwned>(fields: Node<'_>, name: &str) -> Option<T> {
+            from_json(fields.get(name)?.text().as_bytes()).ok()
+        }
+        (!digests.is_empty()).then(|| Self {
+            artifact_type: field(fields, "artifactType"),
+            blobs: field(fields, "blobs").unwrap_or_default(),
+            subject: field(fields, "subject"),
+            annotations: field(fields, "annotations"),
+            digests,
+        })
+    }
+}
+
+/// Returns every text in a value that is a digest of a known algorithm, keys included.
+fn digests(value: Node<'_>) -> HashSet<Digest> {
+    let mut digests = HashSet::new();
+    value.each_text(|text| {
+        digests.extend(text.parse::<Digest>().ok().filter(|digest| digest.algorithm().is_some()));
+    });
+    digests
+}
+
+impl Document {
+    /// Tells whether content of a media type refers to other blobs.
+    pub(crate) fn is_one(media_type: &MediaType) -> bool {
+        media_type.is_manifest() || media_type.is_index()
+    }
+
+    /// Reads a document as what its media type says.
+    pub(crate) fn parse(descriptor: &Descriptor, content: &[u8]) -> Result<Self> {
+        let parsed = if descriptor.media_type.is_index() {
+            from_json(content).map(|index| Self::Index(Box::new(index)))
+        } else {
+            from_json(content).map(|manifest| Self::Manifest(Box::new(manifest)))
+        };
+        parsed.map_err(|error| Error::MalformedDocument {
+            digest: descriptor.digest.clone(),
+            kind: if descriptor.media_type.is_index() { "image index" } else { "image manifest" },
+            reason: Reason::from(error),
+        })
+    }
+
+    /// Reads the content that an entry of an index leads to: a document, or something that refers to nothing. Where the
+    /// media type is not known (a manifest may be given any), the content tells.
+    pub(crate) fn of_entry(entry: &Descriptor, content: &[u8]) -> Result<Option<Self>> {
+        if Self::is_one(&entry.media_type) {
+            return Self::parse(entry, content).map(Some);
+        }
+        let Some(fields) = Node::parse(content).ok().filter(|value| value.is_object()) else { return Ok(None) };
+        if let Some(media_type) = Self::kind_of(fields)
+            && let Ok(document) = Self::parse(&Descriptor { media_type, ..entry.clone() }, content)
+        {
+            return Ok(Some(document));
+        }
+        Ok(OtherDocument::of(fields).map(|document| Self::Other(Box::new(document))))
+    }
+
+    /// Tells what a document says that it is, or looks like.
+    pub(crate) fn media_type_of(content: &[u8]) -> Result<MediaType, Reason> {
+        let fields = Node::object(content)?;
+        let said = fields.get("mediaType").and_then(Node::as_str).and_then(|text| text.parse().ok());
+        said.or_else(|| Self::kind_of(fields)).ok_or_else(|| Reason::new("it does not say its mediaType"))
+    }
+
+    /// Tells by its fields what a document is that does not say its media type.
+    pub(crate) fn kind_of(fields: Node<'_>) -> Option<MediaType> {
+        if fields.get("manifests").is_some() {
+            Some(MediaType::index())
+        } else if fields.get("config").is_some() && fields.get("layers").is_some() {
+            Some(MediaType::manifest())
+        } else {
+            None
+        }
+    }
+
+    /// Returns what the document is made of, in order: the entries of an index; the config of a manifest, then its
+    /// layers. The subject is what the document is about, not a part of it.
+    pub(crate) fn parts(&self) -> Vec<&Descriptor> {
+        match self {
+            Self::Manifest(manifest) => std::iter::once(&manifest.config).chain(&manifest.layers).collect(),
+            Self::Index(index) => index.manifests.iter().collect(),
+            Self::Other(document) => document.blobs.iter().collect(),
+        }
+    }
+
+    /// Returns the parts, as [`Document::parts`] does, and gives up the rest.
+    pub(crate) fn into_parts(self) -> Vec<Descriptor> {
+        match self {
+            Self::Manifest(manifest) => std::iter::once(manifest.config).chain(manifest.layers).collect(),
+            Self::Index(index) => index.manifests,
+            Self::Other(document) => document.blobs,
+        }
+    }
+
+    /// Returns the digests of everything that the document names.
+    pub(crate) fn digests(&self) -> impl Iterator<Item = &Digest> {
+        let others = match self {
+            Self::Other(document) => Some(&document.digests),
+            _ => None,
+        };
+        self.names().map(|named| &named.digest).chain(others.into_iter().flatten())
+    }
+
+    /// Returns what the document is about.
+    pub(crate) fn subject(&self) -> Option<&Descriptor> {
+        match self {
+            Self::Manifest(manifest) => manifest.subject.as_ref(),
+            Self::Index(index) => index.subject.as_ref(),
+            Self::Other(document) => document.subject.as_ref(),
+        }
+    }
+
+    /// Returns everything that the document names: its parts and its subject.
+    pub(crate) fn names(&self) -> impl Iterator<Item = &Descriptor> {
+        self.parts().into_iter().chain(self.subject())
+    }
+}
+
+/// Where documents are read from.
+pub(crate) trait Documents {
+    /// Reads a document, no larger than documents may be, and verifies it. One whose digest is of an algorithm that is not
+    /// registered cannot be verified, and is read as it is.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::MissingBlob`], with what refers to it; [`Error::TooLarge`]; [`Error::DigestMismatch`]; [`Error::Io`].
+    fn read(&self, digest: &Digest, referrer: &str) -> Result<Vec<u8>>;
+
+    /// Tells whether a blob is there.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NotAFile`], [`Error::LinkOutside`]; [`Error::Io`].
+    fn has(&self, digest: &Digest) -> Result<bool>;
+}
+
+impl Documents for Layout {
+    fn read(&self, digest: &Digest, referrer: &str) -> Result<Vec<u8>> {
+        let (file, _) = self.open_blob(digest, referrer)?;
+        if digest.algorithm().is_some() {
+            return self.read_opened_document(digest, &file);
+        }
+        let content = self.read_limited(digest, &file)?;
+        self.metrics().count_read(content.len());
+        Ok(content)
+    }
+
+    fn has(&self, digest: &Digest) -> Result<bool> {
+        match self.open_blob(digest, "") {
+            Ok(_) => Ok(true),
+            Err(Error::MissingBlob { .. }) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+/// The role in which a descriptor refers to content: how the content is read. One digest may be reached in several roles, a
+/// manifest as a layer of another one among them; in each it leads to other blobs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Role {
+    Index,
+    Manifest,
+    /// An entry of an index whose media type is not that of a document: the content decides.
+    Unknown,
+    /// Content that refers to nothing.
+    Blob,
+}
+
+impl Role {
+    /// Returns the role of an entry of an index.
+    pub(crate) fn of_entry(entry: &Descriptor) -> Self {
+        if entry.media_type.is_index() {
+            Self::Index
+        } else if entry.media_type.is_manifest() {
+            Self::Manifest
+        } else {
+            Self::Unknown
+        }
+    }
+
+    /// Returns the role of a part of a document: an entry, if the document is an index, or else a config or a layer.
+    pub(crate) fn of_part(part: &Descriptor, is_entry: bool) -> Self {
+        match Self::of_entry(part) {
+            Self::Unknown if !is_entry => Self::Blob,
+            role => role,
+        }
+    }
+}
+
+/// How far a walk goes from the descriptors that it begins with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Reach {
+    /// To what indexes list. Manifests are not read.
+    Indexes,
+    /// To what manifests are made of, too.
+    Manifests,
+    /// To what manifests and indexes are about, too: their subjects.
+    Subjects,
+}
+
+/// A walk from some descriptors to everything that they lead to. It comes to each digest once for each role, so that neither cycles nor
+/// nesting matter, and never to what a manifest is made of, unless that is a document itself.
+pub(crate) struct Walk<'a, 'b> {
+    documents: &'a dyn Documents,
+    reach: Reach,
+    /// What it begins with. A large index has many entries: only where they are is noted.
+    roots: VecDeque<&'b Descriptor>,
+    /// What documents lead to.
+    queue: VecDeque<Step>,
+    /// What was noted. Content that is said to be two things is read as both.
+    seen: HashSet<(Digest, Role)>,
+}
+
+/// What a walk will come to.
+struct Step {
+    entry: Descriptor,
+    referrer: Digest,
+}
+
+/// What a walk came to.
+pub(crate) struct Visit<'b> {
+    /// What leads here.
+    pub(crate) entry: Cow<'b, Descriptor>,
+    /// The document; `None` if this is no document, or one that is out of reach; an error if it cannot be read.
+    pub(crate) document: Result<Option<Document>>,
+}
+
+impl Visit<'_> {
+    /// Returns the document if there is one. A missing blob leads nowhere.
+    ///
+    /// # Errors
+    ///
+    /// What keeps the document from being read.
+    pub(crate) fn leads_to(self) -> Result<Option<Document>> {
+        match self.document {
+            Err(Error::MissingBlob { .. }) => Ok(None),
+            document => document,
+        }
+    }
+
+    /// Returns the document if there is one, as [`Visit::leads_to`] does. What `index.json` lists must be there: what it
+    /// led to is not known otherwise, and may be there still. Nested indexes list what was never copied, too.
+    ///
+    /// # Errors
+    ///
+    /// What keeps the document from being read; [`Error::MissingBlob`].
+    pub(crate) fn surely_leads_to(self, listed: &HashSet<Digest>) -> Result<Option<Document>> {
+        let is_missing = matches!(self.document, Err(Error::MissingBlob { .. }));
+        if is_missing && listed.contains(&self.entry.digest) { self.document } else { self.leads_to() }
+    }
+}
+
+impl<'b> Walk<'_, 'b> {
+    fn note(&mut self, entry: &Descriptor, referrer: &Digest) {
+        if self.is_new(entry) {
+            self.queue.push_back(Step { entry: entry.clone(), referrer: referrer.clone() });
+        }
+    }
+
+    fn note_root(&mut self, entry: &'b Descriptor) {
+        if self.is_new(entry) {
+            self.roots.push_back(entry);
+        }
+    }
+
+    fn is_new(&mut self, entry: &Descriptor) -> bool {
+        self.seen.insert((entry.digest.clone(), Role::of_entry(entry)))
+    }
+
+    /// Notes where a document leads.
+    fn follow(&mut self, digest: &Digest, document: &Document) {
+        let are_entries = matches!(document, Document::Index(_));
+        for part in document.parts() {
+            if Role::of_part(part, are_entries) != Role::Blob {
+                self.note(part, digest);
+            }
+        }
+        if self.reach == Reach::Subjects {
+            document.subject().into_iter().for_each(|subject| self.note(subject, digest));
+        }
+    }
+}
+
+impl<'b> Iterator for Walk<'_, 'b> {
+    type Item = Visit<'b>;
+
+    fn next(&mut self) -> Option<Visit<'b>> {
+        let (entry, referrer) = match self.roots.pop_front() {
+            Some(entry) => (Cow::Borrowed(entry), None),
+            None => self.queue.pop_front().map(|Step { entry, referrer }| (Cow::Owned(entry), Some(referrer)))?,
+        };
+        let document = if self.reach == Reach::Indexes && entry.media_type.is_manifest() {
+            Ok(None)
+        } else {
+            read_entry(self.documents, &entry, referrer.as_ref())
+        };
+        if let Ok(Some(document)) = &document {
+            self.follow(&entry.digest, document);
+        }
+        Some(Visit { entry, document })
+    }
+}
+
+/// Walks from some descriptors to everything that they lead to.
+pub(crate) fn walk<'a, 'b>(
+    documents: &'a dyn Documents,
+    from: impl IntoIterator<Item = &'b Descriptor>,
+    reach: Reach,
+) -> Walk<'a, 'b> {
+    let mut walk = Walk { documents, reach, roots: VecDeque::new(), queue: VecDeque::new(), seen: HashSet::new() };
+    from.into_iter().for_each(|entry| walk.note_root(entry));
+    walk
+}
+
+/// Reads what a descriptor leads to: a blob, or what the descriptor carries.
+pub(crate) fn read_described(documents: &dyn Documents, descriptor: &Descriptor, referrer: &str) -> Result<Vec<u8>> {
+    match documents.read(&descriptor.digest, referrer) {
+        Err(error @ Error::MissingBlob { .. }) => {
+            let carried = descriptor.data.as_deref().and_then(embedded).ok_or(error)?;
+            verify_if_possible(&descriptor.digest, &carried)?;
+            Ok(carried)
+        }
+        read => read,
+    }
+}
+
+/// Reads the document that an entry leads to, if it is one.
+pub(crate) fn read_entry(
+    documents: &dyn Documents,
+    entry: &Descriptor,
+    referrer: Option<&Digest>,
+) -> Result<Option<Document>> {
+    let referrer = referrer.map_or("index.json", Digest::as_str);
+    match read_described(documents, entry, referrer) {
+        Ok(content) => Document::of_entry(entry, &content),
+        // What is not said to be a document, and is too large for one, is none.
+        Err(Error::TooLarge { .. }) if !Document::is_one(&entry.media_type) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+impl Layout {
+    /// Walks from some descriptors to everything that they lead to.
+    pub(crate) fn walk<'a, 'b>(&'a self, from: impl IntoIterator<Item = &'b Descriptor>, reach: Reach) -> Walk<'a, 'b> {
+        walk(self, from, reach)
+    }
+
+    /// Deletes those of some blobs that nothing names any more.
+    ///
+    /// A blob that cannot be deleted stays: it is unreferenced, not wrong, and the documents are in their new state.
+    pub(crate) fn remove_unreferenced(&self, lock: &Lock, index: &Index, stage: &Stage, candidates: Vec<Digest>) {
+        // What other layouts name cannot be known here.
+        if self.shares_blobs() {
+            return;
+        }
+        for digest in self.unreferenced(index, stage, candidates) {
+            let _ = self.remove_blob(lock, &digest);
+        }
+    }
+
+    /// Returns those of some blobs that neither the staging file nor anything that `index.json` leads to names, and that no link
+    /// points to that is named.
+    ///
+    /// Where in doubt a blob counts as named: a document that cannot be read keeps all of them.
+    fn unreferenced(&self, index: &Index, stage: &Stage, candidates: Vec<Digest>) -> Vec<Digest> {
+        let mut left: HashMap<Digest, Option<FileIdentity>> = HashMap::new();
+        left.extend(candidates.into_iter().map(|digest| (digest.clone(), self.identity_of(&digest))));
+        let mut linked = LinkedDirectories::default();
+        let mut keep = |left: &mut HashMap<Digest, Option<FileIdentity>>, named: &Digest| {
+            left.remove(named);
+            let targets = self.targets_of(named, &mut linked);
+            if !targets.is_empty() {
+                left.retain(|_, identity| identity.is_none_or(|identity| !targets.contains(&identity)));
+            }
+        };
+        let roots = Self::roots(index, stage);
+        for named in stage.blobs().chain(roots.iter().map(|root| &root.digest)) {
+            keep(&mut left, named);
+        }
+        let mut walk = self.walk(roots.iter(), Reach::Subjects);
+        while !left.is_empty() {
+            let Some(visit) = walk.next() else { break };
+            match visit.leads_to() {
+                Ok(document) => document.iter().flat_map(Document::digests).for_each(|named| keep(&mut left, named)),
+                Err(_) => return Vec::new(),
+            }
+        }
+        left.into_keys().collect()
+    }
+
+    /// Returns the digests of what `index.json` lists.
+    pub(crate) fn listed(index: &Index) -> HashSet<Digest> {
+        index.manifests.iter().map(|entry| entry.digest.clone()).collect()
+    }
+
+    /// Returns what everything that is in use is reached from: the entries of `index.json`, its subject, the staged manifest.
+    pub(crate) fn roots<'a>(index: &'a Index, stage: &Stage) -> Roots<'a> {
+        let staged = stage.manifest.as_ref();
+        let staged =
+            staged.map(|staged| Descriptor::new(staged.media_type.clone(), staged.digest.clone(), staged.size));
+        Roots { index, staged }
+    }
+}
+
+/// The descriptors from which everything in use is reached.
+pub(crate) struct Roots<'a> {
+    index: &'a Index,
+    staged: Option<Descriptor>,
+}
+
+impl Roots<'_> {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Descriptor> {
+        self.index.manifests.iter().chain(&self.index.subject).chain(&self.staged)
+    }
+}

@@ -1,0 +1,353 @@
+//! The two documents of a layout that change: `index.json` and the staging file. Reading them, and replacing them whole.
+
+use std::ffi::OsString;
+use std::fs;
+use std::io::{self, BufWriter, Write};
+use std::path::PathBuf;
+use std::sync::{Mutex, MutexGuard};
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::blobs::StoredBlob;
+use super::checked::Checked;
+use super::handle::{Layout, Lock};
+use super::stage::{SCHEMA_VERSION, Stage};
+use crate::error::{Error, Reason, Result};
+use crate::fs::{Directory, FileKind, FileVersion, TempFile, leads_out, open_inside, read_at_most, target_inside};
+use crate::json::{self, Node};
+use crate::metrics::Phase;
+use crate::oci::{Algorithm, Digest, Hasher, Index, MediaType, from_json};
+
+/// The entry point of a layout (image-spec, image-layout.md, "index.json file").
+pub(crate) const INDEX_FILE: &str = "index.json";
+
+/// The staging file. The name is the original program's.
+pub(crate) const STAGE_FILE: &str = ".regshape-stage.json";
+
+/// The largest `index.json` or staging file that is read or written: room for some hundred thousand entries.
+pub(crate) const DOCUMENT_LIMIT: u64 = 128 * 1024 * 1024;
+
+/// The largest `index.json` or `manifest.json` of an archive, read or written: what comes as an archive comes from elsewhere.
+pub(crate) const ARCHIVE_DOCUMENT_LIMIT: u64 = 64 * 1024 * 1024;
+
+impl Layout {
+    /// Reads `index.json`.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::MalformedIndex`] if it is missing or not an image index; [`Error::Io`].
+    pub fn read_index(&self) -> Result<Index> {
+        self.parse_index().map(|found| found.document)
+    }
+
+    /// Checks that `index.json` can be read, and returns the media type that it says. Whoever reads it next does not parse it
+    /// again if it is still the same.
+    pub(crate) fn check_index(&self) -> Result<Option<MediaType>> {
+        let found = self.parse_index()?;
+        let media_type = found.document.media_type.clone();
+        *unpoisoned(&self.checked().index) = Some(found);
+        Ok(media_type)
+    }
+
+    fn parse_index(&self) -> Result<Checked<Index>> {
+        let content = self.read_index_bytes()?;
+        if let Some(checked) = unpoisoned(&self.checked().index).take().filter(|checked| checked.content == content) {
+            return Ok(checked);
+        }
+        let malformed = |reason| Error::MalformedIndex { path: self.path().to_owned(), reason };
+        let document = parse(&content).map_err(malformed)?;
+        Ok(Checked { content, document })
+    }
+
+    /// Reads `index.json` as it stands.
+    pub(crate) fn read_index_bytes(&self) -> Result<Vec<u8>> {
+        let malformed = |reason| Error::MalformedIndex { path: self.path().to_owned(), reason };
+        match self.read_document(INDEX_FILE)? {
+            Document::Missing => Err(malformed(Reason::missing())),
+            Document::Unusable(reason) => Err(malformed(reason)),
+            Document::Content(content) => Ok(content),
+        }
+    }
+
+    /// Reads the staging file.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NoStage`] if there is none, as in the layouts of other programs; [`Error::MalformedStage`] or
+    /// [`Error::StageVersion`] if it is not one of schema 1; [`Error::Io`].
+    pub fn read_stage(&self) -> Result<Stage> {
+        self.find_stage()?.ok_or_else(|| Error::NoStage { path: self.path().to_owned() })
+    }
+
+    /// Reads the staging file if there is one.
+    pub(crate) fn find_stage(&self) -> Result<Option<Stage>> {
+        Ok(self.parse_stage()?.map(|found| found.document))
+    }
+
+    /// Checks that the staging file can be read, if there is one. Whoever reads it next does not parse it again if it is
+    /// still the same.
+    pub(crate) fn check_stage(&self) -> Result<()> {
+        let found = self.parse_stage()?;
+        *unpoisoned(&self.checked().stage) = found;
+        Ok(())
+    }
+
+    fn parse_stage(&self) -> Result<Option<Checked<Stage>>> {
+        let malformed = |reason| Error::MalformedStage { path: self.path().to_owned(), reason };
+        let content = match self.read_document(STAGE_FILE)? {
+            Document::Missing => return Ok(None),
+            Document::Unusable(reason) => return Err(malformed(reason)),
+            Document::Content(content) => content,
+        };
+        if let Some(checked) = unpoisoned(&self.checked().stage).take().filter(|checked| checked.content == content) {
+            return Ok(Some(checked));
+        }
+        let stage = parse::<Stage>(&content);
+        let version = match &stage {
+            Ok(stage) => stage.schema_version,
+            // A file of another version need not look like ours.
+            Err(_) => Node::parse(&content)
+                .ok()
+                .and_then(|value| value.get("schema_version")?.text().parse().ok())
+                .unwrap_or(SCHEMA_VERSION),
+        };
+        if version != SCHEMA_VERSION {
+            let path = self.path().to_owned();
+            return Err(Error::StageVersion { path, found: version, expected: SCHEMA_VERSION });
+        }
+        let document = stage.map_err(malformed)?;
+        Ok(Some(Checked { content, document }))
+    }
+
+    /// Replaces the staging file, or makes it. Blobs that it is the first to name are kept from then on.
+    pub(crate) fn write_stage(
+        &self,
+        lock: &Lock,
+        stage: &Stage,
+        named: impl IntoIterator<Item = StoredBlob>,
+    ) -> Result<()> {
+        self.replace([self.prepare(lock, STAGE_FILE, stage)?], named)
+    }
+
+    /// Replaces `index.json`. Blobs that it is the first to name are kept from then on.
+    pub(crate) fn write_index(
+        &self,
+        lock: &Lock,
+        index: &Index,
+        named: impl IntoIterator<Item = StoredBlob>,
+    ) -> Result<()> {
+        self.replace([self.prepare(lock, INDEX_FILE, index)?], named)
+    }
+
+    /// Waits until `index.json` as it is, and its name, are on the disk.
+    pub(crate) fn sync_index(&self) -> Result<()> {
+        let path = self.document_path(INDEX_FILE);
+        let file = open_inside(self.path(), &path).map_err(Error::io("read", &path))?;
+        self.sync_stored(&file, &path)
+    }
+
+    /// Replaces `index.json`, then the staging file. What can fail for want of space is done before either.
+    pub(crate) fn write_index_and_stage(
+        &self,
+        lock: &Lock,
+        index: &Index,
+        stage: &Stage,
+        named: impl IntoIterator<Item = StoredBlob>,
+    ) -> Result<()> {
+        self.replace([self.prepare(lock, INDEX_FILE, index)?, self.prepare(lock, STAGE_FILE, stage)?], named)
+    }
+
+    /// Puts documents into their places, one after the other. After an error all are as they were before, and the blobs
+    /// that they would have named are deleted; where a document cannot be put back, the blobs stay.
+    fn replace(
+        &self,
+        documents: impl IntoIterator<Item = PendingDocument>,
+        named: impl IntoIterator<Item = StoredBlob>,
+    ) -> Result<()> {
+        let mut replaced = Vec::new();
+        let placed = documents.into_iter().try_for_each(|PendingDocument { directory, name, file }| {
+            let path = directory.path_of(&name);
+            replaced.push(file.replace(&directory, &name).map_err(Error::io("write", path))?);
+            self.sync_names(&directory)
+        });
+        if placed.is_ok() || !replaced.into_iter().rev().all(|document| document.restore().is_ok()) {
+            named.into_iter().for_each(StoredBlob::keep);
+        }
+        placed
+    }
+
+    /// Reads documents and what they name without a lock. If that does not succeed and somebody replaced a document
+    /// meanwhile, it may be for that, and is tried again; in the end under the lock.
+    pub(crate) fn read_unlocked<T>(&self, read: impl Fn() -> Result<T>, succeeded: impl Fn(&T) -> bool) -> Result<T> {
+        const TRIES: usize = 3;
+        for _ in 0..TRIES {
+            let before = self.document_versions();
+            let result = read();
+            if result.as_ref().is_ok_and(&succeeded) || self.document_versions() == before {
+                return result;
+            }
+        }
+        let _marker = self.keep_writers_out()?;
+        read()
+    }
+
+    /// Tells the documents of now from earlier ones: a replaced document is another file.
+    pub(crate) fn document_versions(&self) -> [Option<FileVersion>; 2] {
+        [INDEX_FILE, STAGE_FILE].map(|name| FileVersion::of(&self.document_path(name)).ok())
+    }
+
+    fn read_document(&self, name: &str) -> Result<Document> {
+        let path = self.document_path(name);
+        let read = self
+            .metrics()
+            .time(Phase::Read, || open_inside(self.path(), &path).and_then(|file| read_at_most(&file, DOCUMENT_LIMIT)));
+        match read {
+            Ok(Some(content)) => {
+                self.metrics().count_read(content.len());
+                Ok(Document::Content(content))
+            }
+            Ok(None) => Ok(Document::Unusable(Reason::new(format!("it is larger than {DOCUMENT_LIMIT} bytes")))),
+            Err(error) => match error.kind() {
+                io::ErrorKind::NotFound => Ok(Document::Missing),
+                io::ErrorKind::InvalidInput => Ok(Document::Unusable(Reason::new(error.to_string()))),
+                _ => Err(Error::io("read", path)(error)),
+            },
+        }
+    }
+
+    fn prepare(&self, lock: &Lock, name: &str, document: &impl Serialize) -> Result<PendingDocument> {
+        let (directory, file_name) = self.place_of(lock, name)?;
+        let mut is_too_large = false;
+        let written = self.temp_file(&directory, |writer| {
+            let mut bounded = Bounded { writer, left: DOCUMENT_LIMIT, is_too_large: &mut is_too_large };
+            write_pretty(document, &mut bounded)
+        });
+        if is_too_large {
+            let what = if name == STAGE_FILE { "staging file" } else { name };
+            return Err(would_be_too_large(&format!("{what} at {}", self.path().display()), DOCUMENT_LIMIT));
+        }
+        Ok(PendingDocument { directory, name: file_name, file: written? })
+    }
+
+    /// Returns the directory and the name of a document. A link in the layout stays, and what it leads to is replaced.
+    fn place_of(&self, lock: &Lock, name: &str) -> Result<(Directory, OsString)> {
+        let (root, path) = (lock.root(), self.document_path(name));
+        let failed = || Error::io("read", &path);
+        let is_link = root.find(name).map_err(failed())?.is_some_and(|found| found.kind == FileKind::Link);
+        let target = if is_link { target_inside(self.path(), &path).ok().flatten() } else { None };
+        let Some(target) = target else { return Ok((root.clone(), name.into())) };
+        let canonical = fs::canonicalize(self.path()).map_err(failed())?;
+        let inside = target.parent().and_then(|parent| parent.strip_prefix(canonical).ok());
+        let (Some(inside), Some(name)) = (inside, target.file_name()) else {
+            return Err(failed()(leads_out()));
+        };
+        Ok((root.open_beneath(inside).map_err(failed())?, name.to_owned()))
+    }
+
+    fn document_path(&self, name: &str) -> PathBuf {
+        self.path().join(name)
+    }
+}
+
+/// A document that is written and synced, but not yet in its place.
+struct PendingDocument {
+    directory: Directory,
+    name: OsString,
+    file: TempFile,
+}
+
+enum Document {
+    Missing,
+    /// It is there, but not a file that can be read.
+    Unusable(Reason),
+    Content(Vec<u8>),
+}
+
+/// Refuses to write a document that no command would read.
+pub(crate) fn check_size(what: &str, content: &[u8], limit: u64) -> Result<()> {
+    if content.len() as u64 > limit { Err(would_be_too_large(what, limit)) } else { Ok(()) }
+}
+
+fn would_be_too_large(what: &str, limit: u64) -> Error {
+    Error::WouldBeTooLarge { what: what.to_owned(), limit }
+}
+
+/// Writes at most so many bytes.
+struct Bounded<'a> {
+    writer: &'a mut dyn Write,
+    left: u64,
+    is_too_large: &'a mut bool,
+}
+
+impl Write for Bounded<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let Some(left) = self.left.checked_sub(bytes.len() as u64) else {
+            *self.is_too_large = true;
+            return Err(io::ErrorKind::FileTooLarge.into());
+        };
+        self.writer.write_all(bytes)?;
+        self.left = left;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.writer.flush()
+    }
+}
+
+fn parse<T: DeserializeOwned>(content: &[u8]) -> Result<T, Reason> {
+    Ok(from_json(content)?)
+}
+
+/// Writes a document as people read it: two spaces, a newline at the end.
+pub(crate) fn write_pretty(document: &impl Serialize, writer: &mut dyn Write) -> io::Result<()> {
+    json::write_json_pretty(document, writer)?;
+    writer.write_all(b"\n")
+}
+
+/// Returns what [`write_pretty`] writes.
+pub(crate) fn pretty(document: &impl Serialize) -> Vec<u8> {
+    let mut content = Vec::new();
+    write_pretty(document, &mut content).expect("documents have string keys only");
+    content
+}
+
+/// Counts the bytes that [`write_pretty`] writes, if they are not more than the document may have.
+pub(crate) fn pretty_size(what: &str, document: &impl Serialize, limit: u64) -> Result<u64> {
+    let mut is_too_large = false;
+    let mut bounded = Bounded { writer: &mut io::sink(), left: limit, is_too_large: &mut is_too_large };
+    let written = write_pretty(document, &mut bounded);
+    let size = limit - bounded.left;
+    if is_too_large {
+        return Err(would_be_too_large(what, limit));
+    }
+    written.expect("documents have string keys only");
+    Ok(size)
+}
+
+/// Tells whether an index is the same as before: equal indexes have equal fingerprints. A copy would take as much memory again.
+pub(crate) fn fingerprint(index: &Index) -> Digest {
+    struct Hashing(Hasher);
+
+    impl Write for Hashing {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.update(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    let mut writer = BufWriter::with_capacity(64 * 1024, Hashing(Hasher::new(Algorithm::Blake3)));
+    json::write_compact(index, &mut writer).expect("memory can be written");
+    let Ok(Hashing(hasher)) = writer.into_inner() else { unreachable!("memory can be written") };
+    hasher.finish()
+}
+
+/// Locks what nobody panics with.
+fn unpoisoned<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().expect("nobody panics with the lock")
+}

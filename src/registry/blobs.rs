@@ -1,0 +1,316 @@
+//! Blobs: looking, reading, storing, mounting and deleting. They belong to the layout, whichever repository is named.
+
+use std::fs::File;
+use std::io::{self, ErrorKind, Read, Seek, SeekFrom, Write};
+use std::path::Path;
+
+use super::repository::Repository;
+use crate::compress::BUFFER;
+use crate::error::{Error, Result};
+use crate::fs::Output;
+use crate::graph::walk::Reach;
+use crate::layout::handle::Layout;
+use crate::layout::links::LinkedDirectories;
+use crate::layout::stage::Stage;
+use crate::metrics::{Phase, Progress};
+use crate::oci::{Algorithm, Descriptor, Digest, Hasher, Index, MediaType};
+
+/// A part of a blob.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ByteRange {
+    /// The number of bytes before it.
+    pub start: u64,
+    /// The number of bytes up to its end; the end of the blob by default, and where that comes first.
+    pub end: Option<u64>,
+}
+
+/// What content must be.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Expected {
+    /// The digest, which also says by which algorithm a blob is stored; by default it is SHA-256.
+    pub digest: Option<Digest>,
+    /// The size in bytes.
+    pub size: Option<u64>,
+}
+
+/// The content of a blob, or a part of it, as it is read. All of a blob is verified on the way: the last read fails if it is
+/// not what its digest says.
+#[derive(Debug)]
+pub struct BlobReader {
+    file: io::Take<File>,
+    length: u64,
+    layout: Layout,
+    digest: Digest,
+    /// There until all is read, unless this is a part only.
+    hasher: Option<Hasher>,
+}
+
+impl Repository {
+    /// Returns the descriptor of a blob, whoever refers to it. Its media type is `application/octet-stream`.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::UnknownBlob`], [`Error::NotAFile`], [`Error::LinkOutside`]; [`Error::Io`].
+    pub fn resolve_blob(&self, digest: &Digest) -> Result<Descriptor> {
+        let (_, size) = self.open_blob(digest)?;
+        Ok(Descriptor::new(MediaType::octet_stream(), digest.clone(), size))
+    }
+
+    /// Opens a blob.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Repository::resolve_blob`]; [`Error::UnsupportedAlgorithm`] if it could not be verified.
+    pub fn get_blob(&self, digest: &Digest) -> Result<BlobReader> {
+        let algorithm = digest.algorithm().ok_or_else(|| Error::UnsupportedAlgorithm { digest: digest.clone() })?;
+        let (file, size) = self.open_blob(digest)?;
+        Ok(self.reader(file.take(u64::MAX), size, digest, Some(Hasher::new(algorithm))))
+    }
+
+    /// Opens a part of a blob, which cannot be verified.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Repository::resolve_blob`]; [`Error::InvalidRange`] if the part begins after its end or that of the blob.
+    pub fn get_blob_range(&self, digest: &Digest, range: ByteRange) -> Result<BlobReader> {
+        let (mut file, size) = self.open_blob(digest)?;
+        let end = range.end.map_or(size, |end| end.min(size));
+        if range.start > end {
+            return Err(Error::InvalidRange { digest: digest.clone(), start: range.start, size });
+        }
+        file.seek(SeekFrom::Start(range.start)).map_err(Error::io("read", self.layout.blob_path(digest)))?;
+        Ok(self.reader(file.take(end - range.start), end - range.start, digest, None))
+    }
+
+    fn reader(&self, file: io::Take<File>, length: u64, digest: &Digest, hasher: Option<Hasher>) -> BlobReader {
+        BlobReader { file, length, layout: self.layout.clone(), digest: digest.clone(), hasher }
+    }
+
+    fn open_blob(&self, digest: &Digest) -> Result<(File, u64)> {
+        self.layout.open_blob(digest, "").map_err(|error| match error {
+            Error::MissingBlob { .. } => self.unknown_blob(digest),
+            error => error,
+        })
+    }
+
+    fn unknown_blob(&self, digest: &Digest) -> Error {
+        Error::UnknownBlob { path: self.layout.path().to_owned(), digest: digest.clone() }
+    }
+
+    /// Stores a blob. One that is there already is verified, and replaced if it is not what its name says.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::DigestMismatch`], [`Error::UnsupportedAlgorithm`]; [`Error::WrongSize`]; [`Error::Io`]. After an error
+    /// nothing is left of it.
+    pub fn push_blob(
+        &self,
+        mut content: impl Read,
+        expected: &Expected,
+        progress: Option<Progress<'_>>,
+    ) -> Result<Descriptor> {
+        let algorithm = match &expected.digest {
+            None => Algorithm::Sha256,
+            Some(digest) => digest.algorithm().ok_or_else(|| Error::UnsupportedAlgorithm { digest: digest.clone() })?,
+        };
+        let made = if self.is_there()? { None } else { Some(self.prepare()?) };
+        let mut blob = self.layout.new_blob_of(algorithm)?;
+        let mut buffer = vec![0; BUFFER];
+        loop {
+            let read = match self.layout.metrics().time(Phase::Read, || content.read(&mut buffer)) {
+                Ok(0) => break,
+                Ok(read) => read,
+                Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+                Err(error) => return Err(Error::io("read", "the content of the blob")(error)),
+            };
+            self.layout.metrics().count_read(read);
+            blob.write_all(&buffer[..read]).map_err(Error::io("write to", self.layout.path()))?;
+            progress.into_iter().for_each(|progress| progress(read as u64));
+        }
+        let blob = blob.finish()?;
+        if let Some(digest) = expected.digest.as_ref().filter(|digest| **digest != blob.digest) {
+            return Err(Error::DigestMismatch { digest: digest.clone(), actual: blob.digest });
+        }
+        if let Some(size) = expected.size.filter(|size| *size != blob.size) {
+            return Err(Error::WrongSize { expected: size, actual: blob.size });
+        }
+        if let Some(made) = made {
+            self.layout.make_if_missing(made)?;
+        }
+        let stored = blob.commit_unnamed(&self.layout.lock()?)?;
+        let descriptor = Descriptor::new(MediaType::octet_stream(), stored.digest.clone(), stored.size);
+        // Whoever names it does so later.
+        stored.keep();
+        Ok(descriptor)
+    }
+
+    /// Puts a blob of this layout into that of another repository, which may be the same.
+    pub(crate) fn mount_into(&self, target: &Self, digest: &Digest) -> Result<Descriptor> {
+        let (file, size) = self.open_blob(digest)?;
+        let there = if self.layout.path() == target.layout.path() {
+            Some(file.try_clone().map_err(Error::io("read", self.layout.blob_path(digest)))?)
+        } else {
+            self.layout.verify(digest, &file, |_| ())?;
+            if !target.is_there()? {
+                target.layout.make_if_missing(target.prepare()?)?;
+            }
+            target.layout.sound_blob(digest, size, |_| ())
+        };
+        target.layout.adopt_blob((digest, size), (&file, &self.layout.blob_path(digest)), there)?;
+        Ok(Descriptor::new(MediaType::octet_stream(), digest.clone(), size))
+    }
+
+    /// Deletes a blob that nothing refers to.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::UnknownBlob`]; [`Error::StillReferenced`]; [`Error::BlobsAreShared`]; what keeps a document from being
+    /// read that may refer to it; [`Error::Locked`]; [`Error::Io`].
+    pub fn delete_blob(&self, digest: &Digest) -> Result<Descriptor> {
+        self.resolve_blob(digest)?;
+        if self.layout.shares_blobs() {
+            return Err(Error::BlobsAreShared { path: self.layout.path().to_owned() });
+        }
+        let lock = self.layout.lock()?;
+        let descriptor = self.resolve_blob(digest)?;
+        let stage = self.layout.find_stage()?.unwrap_or_else(Stage::empty);
+        if let Some(referrer) = self.layout.referrer_of(digest, &self.layout.read_index()?, &stage)? {
+            return Err(Error::StillReferenced { digest: digest.clone(), referrer });
+        }
+        self.layout.remove_blob(&lock, digest)?;
+        Ok(descriptor)
+    }
+}
+
+impl Layout {
+    /// Finds what refers to a blob, of what is reached from `index.json` or the staging file; or a link to it that is
+    /// referred to.
+    fn referrer_of(&self, digest: &Digest, index: &Index, stage: &Stage) -> Result<Option<String>> {
+        let (identity, mut linked) = (self.identity_of(digest), LinkedDirectories::default());
+        let mut leads_to_it = |named: &Digest| {
+            named != digest && identity.is_some_and(|identity| self.targets_of(named, &mut linked).contains(&identity))
+        };
+        let mut link = None;
+        let mut entries = index.manifests.iter().chain(&index.subject).map(|entry| &entry.digest);
+        let mut names = |named: &Digest, referrer: &dyn Fn() -> String| {
+            if link.is_none() && leads_to_it(named) {
+                link = Some(format!("blobs/{}/{}, a link to it", named.algorithm_name(), named.encoded()));
+            }
+            (named == digest).then(referrer)
+        };
+        if let Some(referrer) = entries.find_map(|named| names(named, &|| "index.json".to_owned())) {
+            return Ok(Some(referrer));
+        }
+        if let Some(referrer) = stage.blobs().find_map(|named| names(named, &|| "the staging file".to_owned())) {
+            return Ok(Some(referrer));
+        }
+        let listed = Self::listed(index);
+        let roots = Self::roots(index, stage);
+        for visit in self.walk(roots.iter(), Reach::Subjects) {
+            let referrer = visit.entry.digest.to_string();
+            let document = visit.surely_leads_to(&listed)?;
+            let mut digests = document.iter().flat_map(|document| document.digests());
+            if let Some(referrer) = digests.find_map(|named| names(named, &|| referrer.clone())) {
+                return Ok(Some(referrer));
+            }
+        }
+        Ok(link)
+    }
+}
+
+impl BlobReader {
+    /// Returns how many bytes there are in all.
+    pub fn length(&self) -> u64 {
+        self.length
+    }
+
+    /// Returns the digest of the blob.
+    pub fn digest(&self) -> &Digest {
+        &self.digest
+    }
+
+    /// Writes what is left to somewhere, and returns how many bytes that were.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::DigestMismatch`] when all is written and it is not what the digest says; [`Error::Io`]. What `write` says is
+    /// passed on.
+    pub fn copy_to<E: From<Error>>(mut self, mut write: impl FnMut(&[u8]) -> Result<(), E>) -> Result<u64, E> {
+        let mut buffer = vec![0; BUFFER];
+        let mut copied = 0;
+        loop {
+            let read = match self.read_piece(&mut buffer) {
+                Ok(0) => break,
+                Ok(read) => read,
+                Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+                Err(error) => return Err(Error::io("read", self.layout.blob_path(&self.digest))(error).into()),
+            };
+            copied += read as u64;
+            write(&buffer[..read])?;
+        }
+        self.verify()?;
+        Ok(copied)
+    }
+
+    /// Writes what is left to a file as [`write_file`] does, and returns how many bytes that were.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::DigestMismatch`]; [`Error::Io`].
+    pub fn save(self, path: impl AsRef<Path>, progress: Option<Progress<'_>>) -> Result<u64> {
+        let path = path.as_ref();
+        let failed = || Error::io("write to", path);
+        let mut output = Output::create(path).map_err(failed())?;
+        let copied = self.copy_to(|bytes| {
+            progress.into_iter().for_each(|progress| progress(bytes.len() as u64));
+            output.write_all(bytes).map_err(failed())
+        })?;
+        output.finish_synced().map_err(failed())?;
+        Ok(copied)
+    }
+
+    fn read_piece(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let metrics = self.layout.metrics();
+        let read = metrics.time(Phase::Read, || self.file.read(buffer))?;
+        metrics.count_read(read);
+        if let Some(hasher) = &mut self.hasher {
+            metrics.time(Phase::Hash, || hasher.update(&buffer[..read]));
+        }
+        Ok(read)
+    }
+
+    /// Compares the digest, once all is read.
+    fn verify(&mut self) -> Result<()> {
+        let Some(actual) = self.hasher.take().map(Hasher::finish) else { return Ok(()) };
+        if actual == self.digest { Ok(()) } else { Err(Error::DigestMismatch { digest: self.digest.clone(), actual }) }
+    }
+}
+
+impl Read for BlobReader {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let read = self.read_piece(buffer)?;
+        if read == 0 && !buffer.is_empty() {
+            self.verify().map_err(|error| io::Error::new(ErrorKind::InvalidData, error))?;
+        }
+        Ok(read)
+    }
+}
+
+/// Writes bytes to a file, which gets its name when it is whole, and waits until both are on the disk.
+///
+/// A path that names an open descriptor of this process, such as `/dev/stdout`, `/dev/fd/3` or a link to one, is written to at its
+/// place, and a pipe or device as it is. Of the descriptors above 2 only those count that this process was started with. Links
+/// stay, and the file that they point to is replaced.
+///
+/// # Errors
+///
+/// [`Error::Io`].
+pub fn write_file(content: &[u8], path: impl AsRef<Path>) -> Result<()> {
+    let path = path.as_ref();
+    let write = || {
+        let mut output = Output::create(path)?;
+        output.write_all(content)?;
+        output.finish_synced()
+    };
+    write().map_err(Error::io("write to", path))
+}

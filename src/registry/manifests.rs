@@ -1,0 +1,311 @@
+//! Manifests and indexes: reading, storing and deleting them.
+
+use std::collections::BTreeSet;
+
+use super::repository::Repository;
+use crate::error::{Error, Reason, Result};
+use crate::graph::platform::{Choice, Chosen, Platforms};
+use crate::graph::policy::may_be_missing;
+use crate::graph::walk::Document;
+use crate::json::Node;
+use crate::layout::blobs::{DOCUMENT_BLOB_LIMIT, verify_bytes};
+use crate::layout::documents::fingerprint;
+use crate::layout::handle::Layout;
+use crate::oci::{Algorithm, Annotations, Descriptor, Digest, MediaType, Platform};
+
+/// A manifest as it stands, and what leads to it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StoredManifest {
+    /// What leads to it: its entry in `index.json`, or in a nested index.
+    pub descriptor: Descriptor,
+    /// Its bytes.
+    pub content: Vec<u8>,
+    /// What was taken for the platform that was asked for, if one was.
+    pub choice: Option<Choice>,
+}
+
+/// What there is to say of a manifest or index.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ManifestInfo {
+    /// What leads to it.
+    pub descriptor: Descriptor,
+    /// The type of the artifact that it says it is, or that its descriptor says.
+    pub artifact_type: Option<String>,
+    /// What it runs on: as its descriptor says, or the config of the image.
+    pub platform: Option<Platform>,
+    /// The platforms that the descriptors in an index say.
+    pub platforms: Vec<Platform>,
+    /// What it is about.
+    pub subject: Option<Descriptor>,
+    /// Its own annotations.
+    pub annotations: Annotations,
+    /// Its tags, in the order of their bytes.
+    pub tags: Vec<String>,
+    /// The image names of its entries, in the order of their bytes.
+    pub image_names: Vec<String>,
+    /// What was taken for the platform that was asked for, if one was.
+    pub choice: Option<Choice>,
+}
+
+/// How a manifest is stored.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PushOptions {
+    /// The media type of the manifest.
+    pub media_type: MediaType,
+    /// The digest that it must have, and under which it is stored; by default the SHA-256 digest.
+    pub digest: Option<Digest>,
+    /// The tags that it gets. Without any it has an entry by its digest.
+    pub tags: Vec<String>,
+}
+
+impl PushOptions {
+    /// Stores a manifest of a media type without a tag.
+    pub fn new(media_type: MediaType) -> Self {
+        Self { media_type, digest: None, tags: Vec::new() }
+    }
+
+    /// Stores a manifest as what it says that it is, or looks like, without a tag.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::InvalidManifest`] if it says nothing and looks like nothing.
+    pub fn of(content: &[u8]) -> Result<Self> {
+        let media_type = Document::media_type_of(content).map_err(|reason| Error::InvalidManifest { reason })?;
+        Ok(Self::new(media_type))
+    }
+}
+
+impl Repository {
+    /// Reads the manifest that a tag leads to.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Repository::resolve_tag`]; [`Error::MissingBlob`], [`Error::DigestMismatch`], [`Error::TooLarge`].
+    pub fn get_tag(&self, tag: &str) -> Result<StoredManifest> {
+        self.layout.read_unlocked(|| self.read(self.resolve_tag(tag)?), |_| true)
+    }
+
+    /// Reads the manifest of a digest.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Repository::resolve_manifest`]; [`Error::MissingBlob`], [`Error::DigestMismatch`], [`Error::TooLarge`].
+    pub fn get_manifest(&self, digest: &Digest) -> Result<StoredManifest> {
+        self.layout.read_unlocked(|| self.read(self.resolve_manifest(digest)?), |_| true)
+    }
+
+    /// Reads the manifest that a reference means, and in an index that for a platform.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Repository::resolve_for`]; [`Error::MissingBlob`], [`Error::DigestMismatch`], [`Error::TooLarge`].
+    pub fn get(&self, reference: &str, platform: Option<&Platform>) -> Result<StoredManifest> {
+        let get = || {
+            let Chosen { descriptor, choice } = self.choose_stored(reference, platform)?;
+            Ok(StoredManifest { choice, ..self.read(descriptor)? })
+        };
+        self.layout.read_unlocked(get, |_| true)
+    }
+
+    fn read(&self, descriptor: Descriptor) -> Result<StoredManifest> {
+        let content = self.layout.read_document_blob(&descriptor.digest, "index.json")?;
+        Ok(StoredManifest { descriptor, content, choice: None })
+    }
+
+    /// Tells what there is to say of the manifest that a reference means.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Repository::get`]; [`Error::MalformedDocument`].
+    pub fn info(&self, reference: &str, platform: Option<&Platform>) -> Result<ManifestInfo> {
+        let StoredManifest { descriptor, content, choice } = self.get(reference, platform)?;
+        let index = self.index()?;
+        let own = |entry: &&Descriptor| entry.digest == descriptor.digest && self.names.of(entry).is_some();
+        let own: Vec<&Descriptor> = index.manifests.iter().filter(own).collect();
+        let tags: BTreeSet<&str> = own.iter().filter_map(|entry| self.names.of(entry)?.tag()).collect();
+        let image_names: BTreeSet<&str> = own.iter().filter_map(|entry| entry.image_name()).collect();
+        let document = Document::of_entry(&descriptor, &content)?;
+        let platform = descriptor.said_platform().cloned();
+        let platform = platform.or_else(|| Platforms::new(&self.layout).of_image(&descriptor, &content));
+        let (artifact_type, annotations, platforms) = match &document {
+            Some(Document::Manifest(manifest)) => (&manifest.artifact_type, &manifest.annotations, Vec::new()),
+            Some(Document::Index(index)) => {
+                // Attestations run on nothing.
+                let platforms = index.manifests.iter().filter_map(|child| child.platform.as_deref().cloned());
+                let platforms = platforms.filter(Platform::is_known);
+                (&index.artifact_type, &index.annotations, platforms.collect())
+            }
+            Some(Document::Other(document)) => (&document.artifact_type, &document.annotations, Vec::new()),
+            None => (&None, &None, Vec::new()),
+        };
+        // An artifact may say what it is by its config only.
+        let by_config = match &document {
+            Some(Document::Manifest(manifest)) => Some(&manifest.config.media_type),
+            _ => None,
+        };
+        let by_config = by_config.filter(|config| !config.is_image_config() && !config.is_empty());
+        Ok(ManifestInfo {
+            artifact_type: artifact_type
+                .clone()
+                .or_else(|| descriptor.artifact_type.clone())
+                .or_else(|| by_config.map(ToString::to_string)),
+            platform,
+            platforms,
+            subject: document.as_ref().and_then(|document| document.subject().cloned()),
+            annotations: annotations.clone().unwrap_or_default(),
+            tags: tags.into_iter().map(str::to_owned).collect(),
+            image_names: image_names.into_iter().map(str::to_owned).collect(),
+            descriptor,
+            choice,
+        })
+    }
+
+    /// Stores a manifest or index, and lists it in `index.json`: an entry for each tag, or one without.
+    ///
+    /// What it refers to must be there: children, config, layers; but not its subject, not what has `urls`, and not a layer that
+    /// is not distributed. An entry that
+    /// has a tag is replaced where it stands. The manifest that it led to stays in reach: by another entry, or else by one
+    /// without a tag.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::DigestMismatch`], [`Error::UnsupportedAlgorithm`]; [`Error::Name`] or [`Error::RefName`] if a tag is none;
+    /// [`Error::InvalidManifest`]; [`Error::TooLarge`]; [`Error::MalformedIndex`]; [`Error::Locked`]; [`Error::Io`]. After
+    /// an error nothing is changed.
+    pub fn push_manifest(&self, content: &[u8], options: PushOptions) -> Result<Descriptor> {
+        let PushOptions { media_type, digest, tags } = options;
+        digest.iter().try_for_each(|digest| verify_bytes(digest, content))?;
+        let algorithm = digest.and_then(|digest| digest.algorithm()).unwrap_or(Algorithm::Sha256);
+        tags.iter().try_for_each(|tag| self.names.check(tag))?;
+        if content.len() as u64 > DOCUMENT_BLOB_LIMIT {
+            return Err(Error::TooLarge { what: "the manifest".to_owned(), limit: DOCUMENT_BLOB_LIMIT });
+        }
+        let document = parse(&media_type, content)?;
+        // What cannot be stored leaves no new layout behind.
+        self.layout.check_parts(document.as_ref())?;
+        if !self.is_there()? {
+            self.layout.make_if_missing(self.prepare()?)?;
+        }
+
+        let lock = self.layout.lock()?;
+        let mut index = self.index()?;
+        self.layout.check_parts(document.as_ref())?;
+        let blob = self.layout.store_document_of(&lock, "the manifest", content, algorithm)?;
+        let mut descriptor = Descriptor::new(media_type, blob.digest.clone(), blob.size);
+        descriptor.platform = Platforms::new(&self.layout).of_image(&descriptor, content).map(Box::new);
+        let before = fingerprint(&index);
+        match tags.as_slice() {
+            [] => self.put_untagged(&mut index, &descriptor),
+            tags => self.put_tags(&mut index, &descriptor, tags),
+        }
+        if fingerprint(&index) == before {
+            // It is listed already.
+            blob.keep();
+        } else {
+            self.layout.write_index(&lock, &index, [blob])?;
+        }
+        Ok(descriptor)
+    }
+
+    /// Takes all entries of a manifest out of `index.json`, and returns their tags. What nested indexes hold stays, and the
+    /// blobs do until [`Layout::collect_garbage`] deletes them.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::UnknownRepository`]; [`Error::UnknownManifest`] if no entry is of that digest; [`Error::MalformedIndex`];
+    /// [`Error::Locked`]; [`Error::Io`].
+    pub fn delete_manifest(&self, reference: &str) -> Result<(Digest, Vec<String>)> {
+        self.change(|_, index| {
+            let found = self.find(index, reference)?;
+            let digest = self.resolver(index).one(&found, reference)?.digest;
+            let mut tags = Vec::new();
+            let count = index.manifests.len();
+            index.manifests.retain(|entry| match found.names.of(entry) {
+                Some(called) if entry.digest == digest => {
+                    tags.extend(called.tag().map(str::to_owned));
+                    false
+                }
+                _ => true,
+            });
+            if index.manifests.len() == count { Err(self.unknown(reference)) } else { Ok((digest, tags)) }
+        })
+    }
+}
+
+impl Layout {
+    /// Checks that what a document is made of is there, with the sizes that it says.
+    fn check_parts(&self, document: Option<&Document>) -> Result<()> {
+        let Some(document) = document else { return Ok(()) };
+        for (place, part) in places(document) {
+            let invalid = |reason: String| Error::InvalidManifest { reason: Reason::new(reason) };
+            let kind = if matches!(document, Document::Index(_)) { "manifest" } else { "blob" };
+            match self.expect_blob(&part.digest, part.size, "the manifest") {
+                Err(Error::MissingBlob { .. }) if may_be_missing(part) => Ok(()),
+                Err(Error::MissingBlob { .. }) => {
+                    Err(invalid(format!("{kind} for {place} not found: {}", part.digest)))
+                }
+                Err(error @ Error::SizeMismatch { .. }) => Err(invalid(format!("{kind} for {place}: {error}"))),
+                checked => checked,
+            }?;
+        }
+        Ok(())
+    }
+}
+
+/// Returns what a document is made of, with the places where it says so.
+fn places(document: &Document) -> Vec<(String, &Descriptor)> {
+    match document {
+        Document::Manifest(manifest) => {
+            let layers = manifest.layers.iter().enumerate().map(|(at, layer)| (format!("layers[{at}]"), layer));
+            layers.chain([("config".to_owned(), &manifest.config)]).collect()
+        }
+        Document::Index(index) => {
+            index.manifests.iter().enumerate().map(|(at, child)| (format!("manifests[{at}]"), child)).collect()
+        }
+        Document::Other(_) => Vec::new(),
+    }
+}
+
+/// Reads a manifest as what its media type says; of one that is not known to be a document nothing more is asked than that
+/// it does not say that it is something else.
+fn parse(media_type: &MediaType, content: &[u8]) -> Result<Option<Document>> {
+    if !Document::is_one(media_type) {
+        let said = Node::parse(content).ok().and_then(|value| value.get("mediaType")?.as_str());
+        agree(said.as_deref(), media_type)?;
+        return Ok(None);
+    }
+    let invalid = |reason| Error::InvalidManifest { reason };
+    // What it is must not depend on who reads it (CVE-2021-41190).
+    let fields = Node::object(content).map_err(|error| invalid(error.into()))?;
+    let is_index = fields.get("manifests").is_some();
+    if is_index && (fields.get("config").is_some() || fields.get("layers").is_some()) {
+        return Err(invalid(Reason::new("it has the fields of a manifest and of an index")));
+    }
+    if fields.get("layers").is_some_and(Node::is_null) {
+        return Err(invalid(Reason::new("its layers are null, not a list")));
+    }
+    let digest = Digest::sha256_of(content);
+    let document = Document::parse(&Descriptor::new(media_type.clone(), digest, content.len() as u64), content);
+    let document = document.map_err(|error| match error {
+        Error::MalformedDocument { reason, .. } => invalid(reason),
+        error => error,
+    })?;
+    let said = match &document {
+        Document::Manifest(manifest) => &manifest.media_type,
+        Document::Index(index) => &index.media_type,
+        Document::Other(_) => &None,
+    };
+    agree(said.as_ref().map(MediaType::as_str), media_type)?;
+    Ok(Some(document))
+}
+
+/// Checks that the media type that a manifest says it is of, if it says one, is the one that it is stored with.
+fn agree(said: Option<&str>, media_type: &MediaType) -> Result<()> {
+    match said {
+        Some(said) if said != media_type.as_str() => {
+            let reason = format!("its mediaType is {said}, not {media_type}");
+            Err(Error::InvalidManifest { reason: Reason::new(reason) })
+        }
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,20 @@
+//! A layout read and written the way one reads and writes a registry (distribution-spec), without running one.
+//!
+//! A [`Registry`] is a directory: one layout that several repositories share, or a directory of layouts, one for each. A
+//! [`Repository`] is what one of them holds: tags, manifests, blobs, uploads, referrers.
+
+pub(crate) mod blobs;
+pub(crate) mod manifests;
+pub(crate) mod path;
+pub(crate) mod referrers;
+pub(crate) mod repository;
+pub(crate) mod tags;
+pub(crate) mod upload;
+
+pub use blobs::{BlobReader, ByteRange, Expected, write_file};
+pub use manifests::{ManifestInfo, PushOptions, StoredManifest};
+pub use path::{find_layout, split_path};
+pub use referrers::Referrers;
+pub use repository::{Registry, Repository};
+pub use tags::{Listed, Renamed};
+pub use upload::{BlobUpload, CommitError};

@@ -1,0 +1,313 @@
+//! Reading and writing a layout the way one reads and writes a registry (distribution-spec), without running one.
+//!
+//! A [`Registry`] is a directory: one layout that several repositories share, or a directory of layouts, one for each. A
+//! [`Repository`] is what one of them holds: tags, manifests, blobs, uploads, referrers. The entries of `index.json` that
+//! belong to a repository are told by their ref names ([`names`]); the blobs are those of the whole layout. Where nobody
+//! thinks in repositories, [`Registry::ref_names`] takes all entries, with the names as they stand.
+//!
+//! Opening creates nothing, and a layout that is not there reads like an empty one; writing makes what is missing.
+
+use std::fs;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+
+use crate::error::{Error, Reason, Result};
+use crate::graph::names::{Names, repositories};
+use crate::layout::documents::INDEX_FILE;
+use crate::layout::handle::{BLOBS_DIRECTORY, Layout, MARKER_FILE};
+use crate::layout::init::Made;
+use crate::layout::lock::WriteOptions;
+use crate::oci::{Descriptor, Digest, Index, MediaType, RepositoryName};
+
+/// The files of a layout that a repository could be called like: the others begin with a dot.
+const OWN_FILES: [&str; 3] = [BLOBS_DIRECTORY, INDEX_FILE, MARKER_FILE];
+
+/// A directory that is read and written like a registry.
+///
+/// ```
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let directory = tempfile::tempdir()?;
+/// # let path = directory.path().join("layout");
+/// use regshape::registry::{Expected, ManifestInfo, PushOptions, Registry};
+/// use regshape::oci::MediaType;
+///
+/// let registry = Registry::shared(&path)?;
+/// let app = registry.repository("example/app".parse()?);
+/// let config = app.push_blob(&b"{}"[..], &Expected::default(), None)?;
+/// let manifest = format!(
+///     r#"{{"schemaVersion":2,"config":{{"mediaType":"application/vnd.oci.empty.v1+json","digest":"{}","size":2}},"layers":[]}}"#,
+///     config.digest
+/// );
+/// let pushed = app.push_manifest(
+///     manifest.as_bytes(),
+///     PushOptions { tags: vec!["v1".to_owned()], ..PushOptions::new(MediaType::manifest()) },
+/// )?;
+///
+/// assert_eq!(app.tags(None, None)?, ["v1"]);
+/// assert_eq!(app.get_tag("v1")?.content, manifest.as_bytes());
+/// assert_eq!(app.resolve_tag("v1")?.digest, pushed.digest);
+/// app.delete_tag("v1")?;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone, Debug)]
+pub struct Registry {
+    /// The layout that is shared, or a handle for the directory of the layouts.
+    layout: Layout,
+    kind: Kind,
+}
+
+#[derive(Clone, Debug)]
+enum Kind {
+    /// One layout, and the repository of the entries whose names do not say one.
+    Shared { default: Option<RepositoryName> },
+    /// A directory of layouts.
+    PerRepository,
+}
+
+/// What one repository holds, or all of a layout by the ref names as they stand.
+#[derive(Clone, Debug)]
+pub struct Repository {
+    pub(crate) layout: Layout,
+    pub(crate) names: Names,
+    /// Whether its layout lies where its name says.
+    is_apart: bool,
+}
+
+impl Registry {
+    /// Opens a layout that several repositories may share, or that is not there yet.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::MalformedMarker`], [`Error::LayoutVersion`]; [`Error::MalformedIndex`]; [`Error::Io`].
+    pub fn shared(path: impl Into<PathBuf>) -> Result<Self> {
+        let registry = Self { layout: Layout::at(path.into()), kind: Kind::Shared { default: None } };
+        let names = registry.ref_names()?;
+        if names.is_there()? {
+            names.check_blobs()?;
+            if names.has_index() {
+                names.check_media_type(registry.layout.check_index()?.as_ref())?;
+            }
+        }
+        Ok(registry)
+    }
+
+    /// Opens a directory with a layout for each repository: that of `example/app` is `example/app` in it. Neither need be
+    /// there yet.
+    pub fn per_repository(path: impl Into<PathBuf>) -> Self {
+        Self { layout: Layout::at(path.into()), kind: Kind::PerRepository }
+    }
+
+    /// Makes entries without a name, and those whose name is a tag alone, belong to a repository. Other programs write
+    /// such names. It is of no use where each repository has a layout of its own.
+    #[must_use]
+    pub fn with_default_repository(mut self, repository: RepositoryName) -> Self {
+        if let Kind::Shared { default } = &mut self.kind {
+            *default = Some(repository);
+        }
+        self
+    }
+
+    /// Makes this registry write as the options say.
+    #[must_use]
+    pub fn with_write_options(self, options: WriteOptions) -> Self {
+        Self { layout: self.layout.with_write_options(options), ..self }
+    }
+
+    /// Makes this registry follow a link at `blobs`, as [`Layout::with_shared_blobs`] says.
+    #[must_use]
+    pub fn with_shared_blobs(self) -> Self {
+        Self { layout: self.layout.with_shared_blobs(), ..self }
+    }
+
+    /// Returns the directory, as it was given.
+    pub fn path(&self) -> &Path {
+        self.layout.path()
+    }
+
+    /// Returns a repository, which need not be there yet.
+    pub fn repository(&self, name: RepositoryName) -> Repository {
+        let (layout, default) = match &self.kind {
+            Kind::Shared { default } => (self.layout.clone(), default.clone()),
+            Kind::PerRepository => (self.layout.another(self.path().join(name.as_str())), Some(name.clone())),
+        };
+        let is_apart = matches!(self.kind, Kind::PerRepository);
+        Repository { layout, names: Names::Repository { name, default }, is_apart }
+    }
+
+    /// Returns all of the layout, with the ref names as they stand in `index.json`: any of them counts as a tag.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NoRepository`] where each repository has a layout of its own.
+    pub fn ref_names(&self) -> Result<Repository> {
+        match &self.kind {
+            Kind::Shared { default } => {
+                let names = Names::AsTheyStand { default: default.clone() };
+                Ok(Repository { layout: self.layout.clone(), names, is_apart: false })
+            }
+            Kind::PerRepository => Err(Error::NoRepository { path: self.path().to_owned() }),
+        }
+    }
+
+    /// Returns the repositories, in the order of their bytes: those after one, and at most so many.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::MalformedMarker`], [`Error::LayoutVersion`], [`Error::MalformedIndex`]; [`Error::Io`].
+    pub fn repositories(&self, after: Option<&str>, limit: Option<usize>) -> Result<Vec<RepositoryName>> {
+        let mut found = match &self.kind {
+            Kind::Shared { default } => repositories(&self.ref_names()?.index()?, default.as_ref()),
+            Kind::PerRepository => self.layouts()?.into_iter().map(|(name, _)| name).collect(),
+        };
+        found.sort();
+        found.dedup();
+        found.retain(|name| after.is_none_or(|after| name.as_str() > after));
+        found.truncate(limit.unwrap_or(usize::MAX));
+        Ok(found)
+    }
+
+    /// Returns the layouts of the repositories, where each has its own: those whose index has an entry of it.
+    fn layouts(&self) -> Result<Vec<(RepositoryName, Repository)>> {
+        let mut found = Vec::new();
+        let mut directories = vec![(self.path().to_owned(), String::new())];
+        while let Some((directory, name)) = directories.pop() {
+            let entries = match fs::read_dir(&directory) {
+                Ok(entries) => entries,
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
+                Err(error) => return Err(Error::io("read", directory)(error)),
+            };
+            for entry in entries {
+                let entry = entry.map_err(Error::io("read", &directory))?;
+                let is_directory = entry.file_type().map_err(Error::io("read", entry.path()))?.is_dir();
+                let Some(word) = entry.file_name().to_str().map(str::to_owned) else { continue };
+                let name = if name.is_empty() { word } else { format!("{name}/{word}") };
+                // The blobs of a layout are called like no repository that is worth looking into.
+                let is_blobs = name.ends_with("/blobs") && directory.join("oci-layout").exists();
+                let Ok(repository) = name.parse::<RepositoryName>() else { continue };
+                if !is_directory || is_blobs {
+                    continue;
+                }
+                let path = entry.path();
+                if path.join("oci-layout").exists() {
+                    let layout = self.repository(repository.clone());
+                    if layout.has_entries(&layout.index()?) {
+                        found.push((repository, layout));
+                    }
+                }
+                directories.push((path, name));
+            }
+        }
+        Ok(found)
+    }
+
+    /// Makes a blob of one repository available in another, and returns its descriptor.
+    ///
+    /// In one layout nothing is copied. Between two it is verified, and then cloned where the file system can, linked where
+    /// it cannot, and copied elsewhere.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::UnknownBlob`], [`Error::DigestMismatch`]; those of writing a blob.
+    pub fn mount_blob(&self, from: &RepositoryName, to: &RepositoryName, digest: &Digest) -> Result<Descriptor> {
+        let source = self.repository(from.clone());
+        let target = self.repository(to.clone());
+        source.mount_into(&target, digest)
+    }
+}
+
+impl Repository {
+    /// Takes all of a layout, with the ref names as they stand.
+    pub(crate) fn of_layout(layout: Layout) -> Self {
+        Self { layout, names: Names::AsTheyStand { default: None }, is_apart: false }
+    }
+
+    /// Returns the layout that holds it, which need not be there yet.
+    pub fn layout(&self) -> &Layout {
+        &self.layout
+    }
+
+    /// Tells whether the layout is there.
+    pub(crate) fn is_there(&self) -> Result<bool> {
+        match self.layout.check_marker() {
+            Ok(_) => Ok(true),
+            Err(Error::NotALayout { .. }) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Makes the directory of a layout that is not there.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::ReservedRepository`] if the layout would lie among the files of another one.
+    pub(crate) fn prepare(&self) -> Result<Made> {
+        if let Names::Repository { name, .. } = &self.names
+            && self.is_apart
+            && let Some(part) = name.as_str().split('/').find(|part| OWN_FILES.contains(part))
+        {
+            return Err(Error::ReservedRepository { repository: name.clone(), part: part.to_owned() });
+        }
+        self.layout.prepare_directory()
+    }
+
+    /// Reads `index.json`; a layout that is not there has an empty one.
+    pub(crate) fn index(&self) -> Result<Index> {
+        if !self.is_there()? {
+            return Ok(Index::empty());
+        }
+        self.check_blobs()?;
+        if !self.has_index() {
+            return Ok(Index::empty());
+        }
+        let index = self.layout.read_index()?;
+        self.check_media_type(index.media_type.as_ref())?;
+        Ok(index.with_own_names_on_entries())
+    }
+
+    /// Tells whether there is an `index.json`. A marker alone makes a layout that holds nothing.
+    fn has_index(&self) -> bool {
+        let found = fs::symlink_metadata(self.layout.path().join(INDEX_FILE));
+        !found.is_err_and(|error| error.kind() == ErrorKind::NotFound)
+    }
+
+    /// Checks that the media type that `index.json` says, if it does, is that of an index.
+    fn check_media_type(&self, said: Option<&MediaType>) -> Result<()> {
+        match said {
+            Some(other) if !other.is_index() => {
+                let reason = Reason::new(format!("its mediaType is {other}"));
+                Err(Error::MalformedIndex { path: self.layout.path().to_owned(), reason })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Checks that `blobs` is a directory, if it is there.
+    fn check_blobs(&self) -> Result<()> {
+        let blobs = self.layout.path().join(BLOBS_DIRECTORY);
+        if blobs.exists() && !blobs.is_dir() {
+            return Err(Error::io("read", blobs)(std::io::ErrorKind::NotADirectory.into()));
+        }
+        Ok(())
+    }
+
+    /// Tells whether an index has an entry that belongs here.
+    fn has_entries(&self, index: &Index) -> bool {
+        index.manifests.iter().any(|entry| self.names.of(entry).is_some())
+    }
+
+    /// Returns the entries that belong here.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::UnknownRepository`] if a repository has none.
+    pub(crate) fn entries<'a>(&self, index: &'a Index) -> Result<Vec<&'a Descriptor>> {
+        let entries: Vec<_> = index.manifests.iter().filter(|entry| self.names.of(entry).is_some()).collect();
+        match &self.names {
+            Names::Repository { name, .. } if entries.is_empty() => {
+                Err(Error::UnknownRepository { path: self.layout.path().to_owned(), repository: name.clone() })
+            }
+            _ => Ok(entries),
+        }
+    }
+}

@@ -1,0 +1,298 @@
+//! Uploads: blobs that come in pieces, from more than one process if need be.
+//!
+//! What came so far is a file in `.regshape-uploads`, where no program looks for blobs, named by the id of the upload. It is
+//! locked while somebody writes to it. Collecting garbage deletes uploads that nobody has gone on with for long.
+
+use std::fs::File;
+use std::io::{self, ErrorKind, Seek, SeekFrom, Write};
+use std::path::PathBuf;
+use std::time::Instant;
+
+use super::repository::Repository;
+use crate::error::{Error, Result};
+use crate::fs::{Directory, FileIdentity, FileKind, Found, random_name, touch};
+use crate::layout::blobs::Share;
+use crate::layout::handle::Layout;
+use crate::metrics::Phase;
+use crate::oci::{Algorithm, Descriptor, Digest, Hasher, MediaType};
+
+/// Where the uploads of a layout are.
+pub(crate) const UPLOADS_DIRECTORY: &str = ".regshape-uploads";
+
+/// How many hexadecimal digits an id has.
+const ID_LENGTH: usize = 32;
+
+/// A blob that comes in pieces. Dropped without a commit it stays, to be gone on with by its id.
+///
+/// ```
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let directory = tempfile::tempdir()?;
+/// # let path = directory.path().join("layout");
+/// use std::io::Write;
+///
+/// use regshape::registry::Registry;
+/// use regshape::oci::Digest;
+///
+/// let app = Registry::shared(&path)?.repository("example/app".parse()?);
+/// let mut upload = app.start_upload()?;
+/// upload.write_all(b"one, ")?;
+/// let id = upload.id().to_owned();
+/// drop(upload);
+///
+/// // Later, perhaps in another process.
+/// let mut upload = app.resume_upload(&id, Some(5))?;
+/// upload.write_all(b"two")?;
+/// let blob = upload.commit(&Digest::sha256_of(b"one, two")).map_err(|failed| failed.error)?;
+/// assert_eq!(blob.size, 8);
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug)]
+pub struct BlobUpload {
+    layout: Layout,
+    /// The directory that it is in, whatever becomes of its path.
+    uploads: Directory,
+    id: String,
+    /// For messages.
+    path: PathBuf,
+    file: File,
+    size: u64,
+    /// The digest so far, if all of it came through here.
+    hasher: Option<Hasher>,
+}
+
+/// An upload that could not be committed, and what went wrong. It can be gone on with, or cancelled.
+#[derive(Debug, thiserror::Error)]
+#[error("{error}")]
+pub struct CommitError {
+    /// What went wrong.
+    #[source]
+    pub error: Error,
+    /// The upload as it was.
+    pub upload: Box<BlobUpload>,
+}
+
+impl Repository {
+    /// Starts an upload.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Io`]; what keeps a layout from being made.
+    pub fn start_upload(&self) -> Result<BlobUpload> {
+        if !self.is_there()? {
+            self.layout.make_if_missing(self.prepare()?)?;
+        }
+        let root = self.layout.open_root()?;
+        let directory = root.path_of(UPLOADS_DIRECTORY);
+        loop {
+            if root.make(UPLOADS_DIRECTORY).map_err(Error::io("create", &directory))? {
+                self.layout.sync_names(&root)?;
+            }
+            // A collection of garbage took the empty directory away.
+            let Some(uploads) = self.layout.find_uploads(&root)? else { continue };
+            let id = random_name(ID_LENGTH);
+            let path = directory.join(&id);
+            let file = match uploads.create_to_append(&id) {
+                Ok(file) => self.layout.acquire(file, &path, Instant::now())?,
+                Err(error) if error.kind() == ErrorKind::NotFound => continue,
+                Err(error) => return Err(Error::io("create", &path)(error)),
+            };
+            let hasher = Some(Hasher::new(Algorithm::Sha256));
+            let upload = BlobUpload { layout: self.layout.clone(), uploads, id, path, file, size: 0, hasher };
+            // Or the file, before it was locked.
+            if upload.is_there() {
+                return Ok(upload);
+            }
+        }
+    }
+
+    /// Goes on with an upload: at its end, which must be at some number of bytes if one is given.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::UnknownUpload`]; [`Error::UploadOffset`]; [`Error::Locked`] if another process is writing to it for longer
+    /// than is to be waited; [`Error::Io`].
+    pub fn resume_upload(&self, id: &str, offset: Option<u64>) -> Result<BlobUpload> {
+        let path = self.layout.upload_path(id).ok_or_else(|| self.layout.unknown_upload(id))?;
+        let root = self.layout.open_root().ok();
+        let uploads = root.map(|root| self.layout.find_uploads(&root)).transpose()?.flatten();
+        let uploads = uploads.ok_or_else(|| self.layout.unknown_upload(id))?;
+        let is_file = |found: Option<Found>| found.is_some_and(|found| found.kind == FileKind::File);
+        if !uploads.find(id).is_ok_and(is_file) {
+            return Err(self.layout.unknown_upload(id));
+        }
+        let file = uploads.open_to_append(id).map_err(|error| match error.kind() {
+            ErrorKind::NotFound => self.layout.unknown_upload(id),
+            _ => Error::io("open", &path)(error),
+        })?;
+        let file = self.layout.acquire(file, &path, Instant::now())?;
+        let size = file.metadata().map_err(Error::io("read", &path))?.len();
+        match offset {
+            Some(expected) if expected != size => {
+                return Err(Error::UploadOffset { id: id.to_owned(), expected, actual: size });
+            }
+            _ => {}
+        }
+        let hasher = (size == 0).then(|| Hasher::new(Algorithm::Sha256));
+        let upload = BlobUpload { layout: self.layout.clone(), uploads, id: id.to_owned(), path, file, size, hasher };
+        // Whoever had it before may have brought it to its end.
+        if upload.is_there() { Ok(upload) } else { Err(self.layout.unknown_upload(id)) }
+    }
+}
+
+impl Layout {
+    /// Opens the directory of the uploads; `None` if it is not there.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Io`] if it is a link.
+    pub(crate) fn find_uploads(&self, root: &Directory) -> Result<Option<Directory>> {
+        let failed = || Error::io("read", root.path_of(UPLOADS_DIRECTORY));
+        let Some(found) = root.find(UPLOADS_DIRECTORY).map_err(failed())? else { return Ok(None) };
+        if found.kind != FileKind::Directory {
+            return Err(failed()(ErrorKind::NotADirectory.into()));
+        }
+        match root.open_beneath(UPLOADS_DIRECTORY) {
+            Ok(directory) => Ok(Some(directory)),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(failed()(error)),
+        }
+    }
+
+    /// Returns the path of an upload; `None` if this is no id of one.
+    pub(crate) fn upload_path(&self, id: &str) -> Option<PathBuf> {
+        is_upload_id(id).then(|| self.path().join(UPLOADS_DIRECTORY).join(id))
+    }
+
+    fn unknown_upload(&self, id: &str) -> Error {
+        Error::UnknownUpload { path: self.path().to_owned(), id: id.to_owned() }
+    }
+}
+
+/// Returns whether a name is one that uploads have.
+pub(crate) fn is_upload_id(name: &str) -> bool {
+    name.len() == ID_LENGTH && name.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+}
+
+impl BlobUpload {
+    /// Returns what the upload is called.
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+
+    /// Returns how many bytes came so far.
+    pub fn size(&self) -> u64 {
+        self.size
+    }
+
+    /// Makes a blob of what came, if it has the digest that is said.
+    ///
+    /// # Errors
+    ///
+    /// The upload, and [`Error::DigestMismatch`] or [`Error::UnsupportedAlgorithm`]; [`Error::UnknownUpload`] if somebody
+    /// deleted it; [`Error::Locked`]; [`Error::Io`].
+    pub fn commit(mut self, digest: &Digest) -> Result<Descriptor, CommitError> {
+        match self.store(digest) {
+            Ok(()) => Ok(Descriptor::new(MediaType::octet_stream(), digest.clone(), self.size)),
+            Err(error) => Err(CommitError { error, upload: Box::new(self) }),
+        }
+    }
+
+    fn store(&mut self, digest: &Digest) -> Result<()> {
+        if !self.is_there() {
+            return Err(self.layout.unknown_upload(&self.id));
+        }
+        self.verify(digest)?;
+        self.layout
+            .metrics()
+            .time(Phase::Sync, || if self.layout.waits_for_disk() { self.file.sync_data() } else { Ok(()) })
+            .map_err(Error::io("sync", &self.path))?;
+        let there = self.layout.sound_blob(digest, self.size, |_| ());
+        if let Some(there) = there
+            && self.layout.keep_stored(&self.layout.lock()?, digest, &there)?
+        {
+            return self.remove();
+        }
+        let scratch = self.layout.scratch(digest.algorithm_name())?;
+        if self.uploads.is_on_mount_of(&scratch).map_err(Error::io("read", &self.path))? {
+            self.rename(digest)?;
+        } else {
+            // Not linked: if this process is killed the upload may be gone on with, and the blob must not change.
+            let copy = self.layout.copy_of((digest, self.size), (&self.file, &self.path), Share::Nothing)?;
+            copy.commit_unnamed(&self.layout.lock()?)?.keep();
+        }
+        self.remove()
+    }
+
+    /// Gives the file the name of the blob that it is.
+    fn rename(&self, digest: &Digest) -> Result<()> {
+        let lock = self.layout.lock()?;
+        let directory = self.layout.make_blob_directory(&lock, digest.algorithm_name())?;
+        let (name, path) = (digest.encoded(), self.layout.blob_path(digest));
+        let failed = || Error::io("write", &path);
+        // A later command refers to it; until then a collection of garbage may be told to keep what is young.
+        touch(&self.file, &self.path).map_err(failed())?;
+        let is_new = directory.find(name).map_err(failed())?.is_none();
+        self.uploads.rename(&self.id, &directory, name).map_err(failed())?;
+        self.layout.metrics().count_blob_written();
+        let synced = self.layout.sync_names(&directory);
+        // What was put where others share it may be theirs by now.
+        if synced.is_err() && is_new && !self.layout.shares_blobs() {
+            // The error that made this necessary is on its way; a blob that stays is unreferenced, not wrong.
+            let _ = directory.rename(name, &self.uploads, &self.id);
+        }
+        synced
+    }
+
+    /// Compares the digest of what came with another one.
+    fn verify(&mut self, digest: &Digest) -> Result<()> {
+        let sha256 = self.hasher.clone().filter(|_| digest.algorithm() == Some(Algorithm::Sha256));
+        if let Some(hasher) = sha256 {
+            let actual = hasher.finish();
+            return if actual == *digest {
+                Ok(())
+            } else {
+                Err(Error::DigestMismatch { digest: digest.clone(), actual })
+            };
+        }
+        self.file.seek(SeekFrom::Start(0)).map_err(Error::io("read", &self.path))?;
+        self.layout.verify(digest, &self.file, |_| ())
+    }
+
+    /// Deletes the upload. That somebody has done so already is not an error.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Io`].
+    pub fn cancel(self) -> Result<()> {
+        if self.is_there() { self.remove() } else { Ok(()) }
+    }
+
+    /// Deletes the file if it has still its name. The directory is for others, who may be about to use it.
+    fn remove(&self) -> Result<()> {
+        self.uploads.remove_if_there(&self.id).map_err(Error::io("delete", &self.path))
+    }
+
+    /// Tells whether the file still has its name.
+    fn is_there(&self) -> bool {
+        let Ok(Some(named)) = self.uploads.find(&self.id) else { return false };
+        FileIdentity::of_file(&self.file).is_ok_and(|opened| opened == named.identity)
+    }
+}
+
+impl Write for BlobUpload {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let metrics = self.layout.metrics();
+        let written = metrics.time(Phase::Write, || self.file.write(bytes))?;
+        if let Some(hasher) = &mut self.hasher {
+            metrics.time(Phase::Hash, || hasher.update(&bytes[..written]));
+        }
+        metrics.count_written(written);
+        self.size += written as u64;
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
+    }
+}

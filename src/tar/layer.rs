@@ -1,0 +1,436 @@
+//! What the entries of a layer are, beyond the format of the tar: paths that occur twice, whiteouts without a name, sparse
+//! files, names with `..`, and whether the tar is an archive of images and no layer.
+//!
+//! Told while the bytes go by, in bounded memory: of a path 16 bytes of its hash are kept.
+
+use std::collections::HashMap;
+use std::collections::hash_map::{Entry, RandomState};
+use std::hash::{BuildHasher, Hasher as _};
+use std::path::Path;
+
+use super::check::{Next, ORPHAN, Verdict, shown};
+use crate::check::validate::Finding;
+use crate::graph::policy::{FaultKind, Severity};
+use crate::json::Node;
+use crate::oci::Fingerprint;
+
+/// The most entries whose paths are compared with each other.
+const ENTRY_LIMIT: u64 = 1_000_000;
+
+/// Among how many maps the paths are distributed. Each grows on its own, and at the limit none has just doubled: all of them
+/// take some 33 MB then.
+const SHARDS: usize = 320;
+
+/// How closely a tar is looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Look {
+    /// Only at its format: it need not be the layer of an image.
+    Format,
+    /// At its entries too.
+    Entries,
+    /// At the content of its entries too, where two have the same path.
+    Content,
+}
+
+/// What was found out about a tar.
+#[derive(Debug)]
+pub(crate) struct TarReport {
+    pub(crate) verdict: Verdict,
+    /// What is wrong with its entries.
+    pub(crate) findings: Vec<(FaultKind, String)>,
+    /// Whether it is an archive of images rather than a layer.
+    pub(crate) looks_like_images: bool,
+}
+
+impl TarReport {
+    /// Returns what is wrong with the tar: of its format, then of its entries.
+    pub(crate) fn faults(&self) -> impl Iterator<Item = (FaultKind, String)> {
+        self.verdict.fault().into_iter().chain(self.findings.iter().cloned())
+    }
+
+    /// Returns why the tar is not taken as a layer, if it is not.
+    pub(crate) fn refusal(&self) -> Option<&str> {
+        let (kind, _) = self.verdict.fault()?;
+        let reason = match &self.verdict {
+            Verdict::Sound => return None,
+            Verdict::Odd(reason) | Verdict::Truncated(reason) | Verdict::Malformed(reason) => reason,
+            Verdict::HeaderWithoutEntry => ORPHAN,
+        };
+        (kind.severity_when_added() == Severity::Error).then_some(reason)
+    }
+
+    /// Returns what there is to say of a file that is added as a layer.
+    pub(crate) fn warnings(&self, path: &Path) -> Vec<Finding> {
+        let location = path.display().to_string();
+        self.faults().map(|(_, text)| Finding::new(format!("{location}: {text}"), location.clone())).collect()
+    }
+}
+
+/// Looks at the entries of a tar.
+pub(crate) struct LayerCheck {
+    look: Look,
+    paths: Paths,
+    /// The entry whose content goes by, where content is compared.
+    current: Option<(Vec<u8>, PathHash, Fingerprint)>,
+    /// Repeated paths whose entries differ; are equal, or directories; were not compared.
+    differing: Seen,
+    equal: Seen,
+    repeated: Seen,
+    whiteouts: Seen,
+    sparse: Seen,
+    upward: Seen,
+    has_marker: bool,
+    has_index: bool,
+    has_archive_manifest: bool,
+}
+
+type PathHash = [u8; 16];
+
+/// What an entry is, as 8 bytes of a hash; for every directory the same.
+type EntryHash = [u8; 8];
+
+const DIRECTORY: EntryHash = [0; 8];
+
+/// The paths that were met.
+#[derive(Default)]
+struct Paths {
+    /// Makes the hashes others in each process: nobody can prepare names that slow this one down.
+    key: [u8; 32],
+    shards: Vec<HashMap<PathHash, EntryHash>>,
+    count: u64,
+}
+
+/// The first of several entries that are alike.
+#[derive(Default)]
+struct Seen {
+    first: String,
+    count: u64,
+}
+
+impl Seen {
+    fn note(&mut self, path: &[u8]) {
+        if self.count == 0 {
+            self.first = shown(path);
+        }
+        self.count += 1;
+    }
+
+    /// Says it of the first, and how many more there are.
+    fn say(&self, kind: FaultKind, what: impl Fn(&str) -> String) -> Option<(FaultKind, String)> {
+        match self.count {
+            0 => None,
+            1 => Some((kind, what(&self.first))),
+            count => Some((kind, format!("{} (and {} more)", what(&self.first), count - 1))),
+        }
+    }
+}
+
+impl LayerCheck {
+    pub(crate) fn new(look: Look) -> Self {
+        Self {
+            look,
+            paths: Paths::default(),
+            current: None,
+            differing: Seen::default(),
+            equal: Seen::default(),
+            repeated: Seen::default(),
+            whiteouts: Seen::default(),
+            sparse: Seen::default(),
+            upward: Seen::default(),
+            has_marker: false,
+            has_index: false,
+            has_archive_manifest: false,
+        }
+    }
+
+    /// Looks at an entry whose content comes next; tells whether that is to be kept, as what may be the `manifest.json` of an
+    /// image archive.
+    pub(crate) fn entry(&mut self, name: &[u8], block: &[u8], size: u64, next: &Next) -> bool {
+        if self.look == Look::Format {
+            return false;
+        }
+        self.end_entry();
+        let kind = block[156];
+        let link: &[u8] = if matches!(kind, b'1' | b'2') { next.link_of(block) } else { &[] };
+        let components = |path: &[u8]| path.split(|byte| *byte == b'/').any(|component| component == b"..");
+        if components(name) || kind == b'1' && components(link) {
+            self.upward.note(name);
+        }
+        let path = clean(name);
+        let last = path.rsplit(|byte| *byte == b'/').next().unwrap_or_default();
+        // What is deleted by these is no file of a lower layer.
+        if matches!(last, b".wh." | b".wh.." | b".wh...") {
+            self.whiteouts.note(name);
+        }
+        if next.is_sparse || kind == b'S' {
+            self.sparse.note(name);
+        }
+        let is_file = matches!(kind, b'0' | 0 | b'7');
+        match path.as_slice() {
+            b"oci-layout" => self.has_marker |= is_file,
+            b"index.json" => self.has_index |= is_file,
+            _ => {}
+        }
+        let is_directory = kind == b'5' || is_file && name.ends_with(b"/");
+        let hash = self.paths.hash(&path);
+        if is_directory || self.look == Look::Entries {
+            self.compare(&path, hash, DIRECTORY);
+        } else {
+            let mut fingerprint = Fingerprint::new(&self.paths.key);
+            // All of the header but the name, the checksum, and where some formats have more of the name, or times.
+            fingerprint.update(&block[100..148]);
+            fingerprint.update(&[if is_file { b'0' } else { kind }]);
+            fingerprint.update(&block[257..345]);
+            if kind == b'S' {
+                fingerprint.update(&block[386..]);
+            }
+            for part in [&size.to_le_bytes(), link, &next.records] {
+                fingerprint.update(&(part.len() as u64).to_le_bytes());
+                fingerprint.update(part);
+            }
+            self.current = Some((path.clone(), hash, fingerprint));
+        }
+        is_file && path == b"manifest.json"
+    }
+
+    /// Takes content of the entry that was met last.
+    pub(crate) fn content(&mut self, content: &[u8]) {
+        if let Some((_, _, fingerprint)) = &mut self.current {
+            fingerprint.update(content);
+        }
+    }
+
+    /// Reads a file that the tar has as `manifest.json`: Docker's lists images with their configs and layers.
+    pub(crate) fn archive_manifest(&mut self, content: &[u8]) {
+        let Ok(images) = Node::parse(content) else { return };
+        let is_image = |image: Node<'_>| image.get("Config").is_some() && image.get("Layers").is_some();
+        self.has_archive_manifest |= images.elements().next().is_some() && images.elements().all(is_image);
+    }
+
+    fn end_entry(&mut self) {
+        if let Some((path, hash, fingerprint)) = self.current.take() {
+            self.compare(&path, hash, fingerprint.finish());
+        }
+    }
+
+    fn compare(&mut self, path: &[u8], hash: PathHash, entry: EntryHash) {
+        let seen = match self.paths.insert(hash, entry) {
+            None => return,
+            Some(_) if self.look == Look::Entries => &mut self.repeated,
+            Some(earlier) if earlier == entry => &mut self.equal,
+            Some(_) => &mut self.differing,
+        };
+        seen.note(path);
+    }
+
+    /// Tells whether the tar holds images.
+    pub(crate) fn looks_like_images(&self) -> bool {
+        self.has_archive_manifest || self.has_marker && self.has_index
+    }
+
+    /// Ends the tar; returns what is wrong with its entries.
+    pub(crate) fn finish(&mut self) -> Vec<(FaultKind, String)> {
+        self.end_entry();
+        let findings = [
+            self.differing.say(FaultKind::DifferingDuplicates, |path| {
+                format!("the tar has two different entries for '{path}'; readers take either")
+            }),
+            self.equal.say(FaultKind::EqualDuplicates, |path| format!("the tar has two entries for '{path}'")),
+            self.repeated.say(FaultKind::EqualDuplicates, |path| format!("the tar has two entries for '{path}'")),
+            self.whiteouts
+                .say(FaultKind::WhiteoutOfNothing, |path| format!("'{path}' is a whiteout without a file name")),
+            self.sparse.say(FaultKind::SparseFile, |path| {
+                format!("'{path}' is stored as a sparse file, which not every reader supports")
+            }),
+            self.upward.say(FaultKind::UpwardPath, |path| format!("the entry '{path}' has '..' in its path")),
+            (self.paths.count > ENTRY_LIMIT).then(|| {
+                let text = format!("the tar has more than {ENTRY_LIMIT} entries; not all their paths were compared");
+                (FaultKind::UncomparedPaths, text)
+            }),
+        ];
+        findings.into_iter().flatten().collect()
+    }
+}
+
+impl Paths {
+    fn hash(&mut self, path: &[u8]) -> PathHash {
+        if self.shards.is_empty() {
+            self.shards.resize_with(SHARDS, HashMap::new);
+            let random = RandomState::new();
+            for (at, part) in self.key.chunks_mut(8).enumerate() {
+                let mut hasher = random.build_hasher();
+                hasher.write_usize(at);
+                part.copy_from_slice(&hasher.finish().to_le_bytes());
+            }
+        }
+        Fingerprint::of(&self.key, path)
+    }
+
+    /// Remembers a path; returns the entry that it had before. Beyond the limit no more are remembered.
+    fn insert(&mut self, hash: PathHash, entry: EntryHash) -> Option<EntryHash> {
+        self.count += 1;
+        let shard = usize::from(u16::from_le_bytes([hash[0], hash[1]])) % SHARDS;
+        let is_full = self.count > ENTRY_LIMIT;
+        match self.shards[shard].entry(hash) {
+            Entry::Occupied(earlier) => Some(*earlier.get()),
+            Entry::Vacant(_) if is_full => None,
+            Entry::Vacant(vacant) => {
+                vacant.insert(entry);
+                None
+            }
+        }
+    }
+}
+
+/// Returns a path without what makes no difference, as readers do: `./a//b/` is `a/b`. What leads upwards is followed.
+fn clean(name: &[u8]) -> Vec<u8> {
+    let mut path = Vec::with_capacity(name.len());
+    for component in name.split(|byte| *byte == b'/') {
+        match component {
+            b"" | b"." => continue,
+            b".." => {
+                let parent = path.iter().rposition(|byte| *byte == b'/').unwrap_or(0);
+                path.truncate(parent);
+            }
+            _ => {
+                if !path.is_empty() {
+                    path.push(b'/');
+                }
+                path.extend(component);
+            }
+        }
+    }
+    path
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tar::check::TarCheck;
+
+    /// A tar of entries: a name, a type, the content or the target of a link.
+    fn tar_of(entries: &[(&str, u8, &str)]) -> Vec<u8> {
+        let mut builder = tar::Builder::new(Vec::new());
+        for (name, kind, content) in entries {
+            let is_link = matches!(kind, b'1' | b'2');
+            let content = if is_link { "" } else { content };
+            let mut header = tar::Header::new_gnu();
+            header.set_entry_type(tar::EntryType::new(*kind));
+            header.set_size(content.len() as u64);
+            // The builder would refuse some of the names.
+            let link = if is_link { entries.iter().find(|entry| entry.0 == *name).expect("it is there").2 } else { "" };
+            let bytes = header.as_mut_bytes();
+            bytes[..name.len()].copy_from_slice(name.as_bytes());
+            bytes[157..157 + link.len()].copy_from_slice(link.as_bytes());
+            header.set_cksum();
+            builder.append(&header, content.as_bytes()).expect("appended");
+        }
+        builder.into_inner().expect("a tar")
+    }
+
+    fn report(tar: &[u8], look: Look) -> TarReport {
+        let mut check = TarCheck::new(look);
+        tar.chunks(300).for_each(|piece| check.update(piece));
+        check.finish()
+    }
+
+    #[test]
+    fn what_is_odd_about_entries_is_found() {
+        let (f, d, hard, soft) = (b'0', b'5', b'1', b'2');
+        type Case<'a> = (&'a [(&'a str, u8, &'a str)], &'a [(FaultKind, &'a str)]);
+        use FaultKind::{DifferingDuplicates, EqualDuplicates, UpwardPath, WhiteoutOfNothing};
+        let two = "the tar has two entries for 'a'";
+        let different = "the tar has two different entries for 'a'; readers take either";
+        let cases: &[Case<'_>] = &[
+            (&[("a", f, "x"), ("b", f, "x"), ("c/", d, ""), ("c/a", f, "")], &[]),
+            (&[("./", d, ""), ("./a", f, "x"), (".wh.b", f, ""), ("c/.wh..wh.opq", f, "")], &[]),
+            (&[("a", f, "x"), ("a", f, "x")], &[(EqualDuplicates, two)]),
+            (&[("a", f, "x"), ("./a", f, "x")], &[(EqualDuplicates, two)]),
+            (&[("a", d, ""), ("/a//", d, "")], &[(EqualDuplicates, two)]),
+            (&[("a", f, "x"), ("a", f, "y")], &[(DifferingDuplicates, different)]),
+            (&[("a", f, "x"), ("a", f, "")], &[(DifferingDuplicates, different)]),
+            (&[("a", f, ""), ("a", d, "")], &[(DifferingDuplicates, different)]),
+            (
+                &[("a", f, ""), ("b/../a", hard, "c")],
+                &[(DifferingDuplicates, different), (UpwardPath, "the entry 'b/../a' has '..' in its path")],
+            ),
+            (
+                &[("a", f, "x"), ("a", f, "y"), ("a", f, "z")],
+                &[(DifferingDuplicates, "the tar has two different entries for 'a'; readers take either (and 1 more)")],
+            ),
+            (&[("../a", f, "")], &[(UpwardPath, "the entry '../a' has '..' in its path")]),
+            (&[("a", hard, "../b")], &[(UpwardPath, "the entry 'a' has '..' in its path")]),
+            (&[("a", soft, "../b"), ("..a/b..", f, "")], &[]),
+            (&[("d/.wh.", f, "")], &[(WhiteoutOfNothing, "'d/.wh.' is a whiteout without a file name")]),
+            (&[("d/.wh..", f, "")], &[(WhiteoutOfNothing, "'d/.wh..' is a whiteout without a file name")]),
+        ];
+        for (entries, expected) in cases {
+            let report = report(&tar_of(entries), Look::Content);
+            let expected: Vec<_> = expected.iter().map(|(kind, text)| (*kind, (*text).to_owned())).collect();
+            assert_eq!((report.verdict, report.findings), (Verdict::Sound, expected), "{entries:?}");
+        }
+    }
+
+    #[test]
+    fn without_a_look_at_content_repeated_paths_are_not_told_apart() {
+        for second in ["x", "y"] {
+            let tar = tar_of(&[("a", b'0', "x"), ("a", b'0', second)]);
+            let expected = (FaultKind::EqualDuplicates, "the tar has two entries for 'a'".to_owned());
+            assert_eq!(report(&tar, Look::Entries).findings, [expected]);
+            assert_eq!(report(&tar, Look::Format).findings, []);
+        }
+    }
+
+    #[test]
+    fn archives_of_images_are_told_by_their_files() {
+        let docker = r#"[{"Config":"c.json","RepoTags":["a:b"],"Layers":["l.tar"]}]"#;
+        let f = b'0';
+        for (entries, expected) in [
+            (vec![("oci-layout", f, "{}"), ("index.json", f, "{}")], true),
+            (vec![("./index.json", f, "{}"), ("./oci-layout", f, "{}")], true),
+            (vec![("manifest.json", f, docker), ("c.json", f, "{}")], true),
+            (vec![("c.json", f, "{}"), ("manifest.json", f, docker)], true),
+            (vec![("index.json", f, "{}"), ("manifest.json", f, "{}"), ("package.json", f, "{}")], false),
+            (vec![("manifest.json", f, "[]"), ("c.json", f, "{}")], false),
+            (vec![("d/oci-layout", f, "{}"), ("d/index.json", f, "{}")], false),
+            (vec![("d/manifest.json", f, docker)], false),
+            (vec![("oci-layout", b'5', ""), ("index.json", f, "{}")], false),
+        ] {
+            assert_eq!(report(&tar_of(&entries), Look::Entries).looks_like_images, expected, "{entries:?}");
+        }
+    }
+
+    #[test]
+    fn paths_beyond_the_limit_are_said_not_to_be_compared() {
+        let mut check = LayerCheck::new(Look::Entries);
+        let hash = |paths: &mut Paths, number: u64| paths.hash(&number.to_le_bytes());
+        for number in 0..=ENTRY_LIMIT {
+            let hash = hash(&mut check.paths, number);
+            assert_eq!(check.paths.insert(hash, DIRECTORY), None);
+        }
+        let (first, last) = (hash(&mut check.paths, 0), hash(&mut check.paths, ENTRY_LIMIT));
+        assert_eq!((check.paths.insert(first, [1; 8]), check.paths.insert(last, [1; 8])), (Some(DIRECTORY), None));
+        let entries: usize = check.paths.shards.iter().map(HashMap::capacity).sum();
+        assert!(entries * 25 < 40_000_000, "{entries}");
+        let says = "the tar has more than 1000000 entries; not all their paths were compared".to_owned();
+        assert_eq!(check.finish(), [(FaultKind::UncomparedPaths, says)]);
+    }
+
+    #[test]
+    fn paths_are_compared_as_readers_make_them() {
+        for (name, path) in [
+            ("a", "a"),
+            ("./a", "a"),
+            ("/a", "a"),
+            ("a/", "a"),
+            ("a//b/./c", "a/b/c"),
+            ("a/../b", "b"),
+            ("a/b/../../c", "c"),
+            ("../../a", "a"),
+            (".", ""),
+            ("..a", "..a"),
+        ] {
+            assert_eq!(clean(name.as_bytes()), path.as_bytes(), "{name}");
+        }
+    }
+}

@@ -1,0 +1,4 @@
+//! Tar archives: numbers, checksums and PAX records, and checking them while their bytes go by.
+
+pub(crate) mod check;
+pub(crate) mod layer;

@@ -1,0 +1,450 @@
+//! Exporting to a layout on the disk.
+
+use std::cell::Cell;
+use std::cmp::Reverse;
+use std::collections::{HashMap, HashSet};
+use std::fs;
+use std::io;
+use std::path::Path;
+
+use super::plan::{ExportOptions, Exported, IndexDocument, Plan, Planned};
+use super::scratch::{Staging, tell};
+use crate::error::{Error, Result};
+use crate::fs::{Directory, FileIdentity, is_vacant, rename_new};
+use crate::interrupt::Section;
+use crate::layout::documents::{DOCUMENT_LIMIT, INDEX_FILE};
+use crate::layout::filling::{Filling, MOVED, RECORD_FILE, is_vacant_but_for_fillings};
+use crate::layout::gc::Swept;
+use crate::layout::handle::{Layout, Lock, MARKER_FILE, marker};
+use crate::layout::init::{DirectoryLock, Made};
+use crate::layout::stage::Stage;
+use crate::metrics::Progress;
+use crate::oci::{Digest, Index};
+use crate::registry::repository::Repository;
+use crate::view::index_view::View;
+use crate::workers::map::{cores, map_bounded};
+
+/// How often an export begins anew because another process makes or deletes something where it was to be.
+const TRIES: usize = 10;
+
+/// Writes a view as a layout, or adds it to one.
+///
+/// A new layout has its name, or its marker in a directory that was there and empty, only when all of it is on the disk. In a
+/// layout that is there, blobs with the right content stay and wrong ones are replaced; entries are added unless equal ones
+/// are there, or, if they have no name, one of the same manifest; everything else stays as it is. After an error, and
+/// whenever the process ends, there is either what was there before or all of it.
+///
+/// # Errors
+///
+/// Those of [`View::plan_export`]; [`Error::DigestMismatch`], [`Error::UnsupportedAlgorithm`]; [`Error::NotEmpty`];
+/// [`Error::NameTaken`], unless names are to be replaced; [`Error::MalformedMarker`], [`Error::LayoutVersion`],
+/// [`Error::MalformedIndex`], [`Error::LinkOutside`]; [`Error::Locked`]; [`Error::Io`].
+pub fn export_dir(view: &View, path: impl AsRef<Path>, options: &ExportOptions<'_>) -> Result<Exported> {
+    let export = Export::new(view, path.as_ref(), options)?;
+    // What was written for a place that was taken meanwhile.
+    let mut staging = None;
+    for _ in 0..TRIES {
+        let is_done = match export.settled_target()? {
+            Target::Layout => return export.add(),
+            Target::Vacant => export.fill(&mut staging)?,
+            Target::Missing => export.make(&mut staging)?,
+            Target::HalfMade => {
+                export.layout.finish_half_made()?;
+                false
+            }
+            Target::Occupied => break,
+        };
+        if is_done {
+            return Ok(export.plan.exported);
+        }
+    }
+    Err(Error::NotEmpty { path: export.layout.path().to_owned() })
+}
+
+/// Tells what [`export_dir`] would write, and what is there. Blobs that are there are not read: one with the right size counts.
+///
+/// # Errors
+///
+/// Those of [`export_dir`] that can be told before anything is written.
+pub fn plan_export_dir(view: &View, path: impl AsRef<Path>, options: &ExportOptions<'_>) -> Result<Exported> {
+    let export = Export::new(view, path.as_ref(), options)?;
+    match export.settled_target()? {
+        Target::Missing | Target::Vacant | Target::HalfMade => Ok(export.plan.exported),
+        Target::Occupied => Err(Error::NotEmpty { path: export.root().to_owned() }),
+        Target::Layout => {
+            let repository = Repository::of_layout(export.layout.clone());
+            export.merged(&repository, &repository.index()?)?;
+            let blobs = export.plan.blobs.iter().map(|blob| &blob.descriptor);
+            let missing = blobs.filter(|blob| !export.layout.has_blob(&blob.digest, blob.size));
+            Ok(export.exported(&missing.map(|blob| &blob.digest).collect()))
+        }
+    }
+}
+
+/// What is where a layout is to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Target {
+    Layout,
+    /// A directory that holds nothing, or what can be cleaned.
+    Vacant,
+    Missing,
+    /// What a killed `init` or first upload made.
+    HalfMade,
+    Occupied,
+}
+
+struct Export<'a> {
+    view: &'a View,
+    options: &'a ExportOptions<'a>,
+    /// The layout that is added to, or a handle for the one that is made.
+    layout: Layout,
+    plan: Plan,
+}
+
+impl<'a> Export<'a> {
+    fn new(view: &'a View, path: &Path, options: &'a ExportOptions<'a>) -> Result<Self> {
+        let plan = view.plan_export(options)?;
+        let layout = Layout::at(path.to_owned());
+        let layout = layout.with_write_options(options.write.clone()).with_metrics(options.metrics.clone());
+        let layout = if options.shares_blobs { layout.with_shared_blobs() } else { layout };
+        Ok(Self { view, options, layout, plan })
+    }
+
+    fn root(&self) -> &Path {
+        self.layout.path()
+    }
+
+    /// Finds out what is where the layout is to be. Another process may be making a layout there: then it is waited for.
+    fn settled_target(&self) -> Result<Target> {
+        for _ in 0..TRIES {
+            let target = self.target()?;
+            if target != Target::Occupied || !self.root().is_dir() {
+                return Ok(target);
+            }
+            if let DirectoryLock::Held(_lock) = self.layout.lock_directory()? {
+                return self.target();
+            }
+        }
+        Ok(Target::Occupied)
+    }
+
+    fn target(&self) -> Result<Target> {
+        match self.layout.check_marker() {
+            Ok(_) => return Ok(Target::Layout),
+            Err(Error::NotALayout { .. }) => {}
+            Err(Error::MalformedMarker { .. }) if self.is_half_made()? => return Ok(Target::HalfMade),
+            Err(error) => return Err(error),
+        }
+        match fs::metadata(self.root()) {
+            Ok(metadata) if metadata.is_dir() => {
+                let is_vacant = is_vacant_but_for_fillings(self.root()).map_err(Error::io("read", self.root()))?;
+                Ok(match is_vacant {
+                    true => Target::Vacant,
+                    false if self.is_half_made()? => Target::HalfMade,
+                    false => Target::Occupied,
+                })
+            }
+            // A link that leads nowhere is not followed.
+            Err(error) if error.kind() == io::ErrorKind::NotFound && fs::symlink_metadata(self.root()).is_err() => {
+                Ok(Target::Missing)
+            }
+            Ok(_) => Ok(Target::Occupied),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Target::Occupied),
+            Err(error) => Err(Error::io("read", self.root())(error)),
+        }
+    }
+
+    fn is_half_made(&self) -> Result<bool> {
+        match self.layout.is_half_made() {
+            // A part is gone: another process is at work there, and is waited for.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+            found => found.map_err(Error::io("read", self.root())),
+        }
+    }
+
+    /// Makes a layout that is not there, beside its place, and gives it its name; `false` if the name was taken meanwhile.
+    fn make<'s>(&'s self, staged: &mut Option<Staging<'s>>) -> Result<bool> {
+        let create = || Error::io("create", self.root());
+        let (Some(parent), Some(name)) = (self.root().parent(), self.root().file_name()) else {
+            return Err(create()(io::ErrorKind::InvalidInput.into()));
+        };
+        let parent = if parent.as_os_str().is_empty() { Path::new(".") } else { parent };
+        let mut made = Made::default();
+        made.directories(&self.layout, parent)?;
+        let staging = self.staged(parent, staged.take())?;
+        // A slash at the end is no part of a name that is free.
+        let target = parent.join(name);
+        match staging.persist(&target) {
+            Ok(()) => made.keep(),
+            Err((staging, _)) if fs::symlink_metadata(&target).is_ok() => {
+                *staged = Some(staging);
+                made.keep();
+                return Ok(false);
+            }
+            Err((_, error)) => return Err(create()(error)),
+        }
+        // If its name does not get to the disk, the layout stays: somebody else may use it by now.
+        self.layout.sync_directory(parent)?;
+        Ok(true)
+    }
+
+    /// Makes a layout in an empty directory, the marker last; `false` if it was empty no longer. The directory itself stays: it
+    /// may be a mount, somebody may stand in it, and its mode is its owner's choice.
+    fn fill<'s>(&'s self, staged: &mut Option<Staging<'s>>) -> Result<bool> {
+        let root = self.root();
+        let staging = self.staged(root, staged.take())?;
+        // Of two that make a layout here at once, one waits and then finds it made.
+        let DirectoryLock::Held(_lock) = self.layout.lock_directory()? else {
+            return Ok(false);
+        };
+        let _section = Section::begin();
+        if self.target()? != Target::Vacant {
+            return Ok(false);
+        }
+        self.layout.clean_directory(root);
+        if !is_vacant(root).map_err(Error::io("read", root))? {
+            return Ok(false);
+        }
+        let filling = Filling::of(staging.path()).map_err(Error::io("read", root))?;
+        staging.write_document(RECORD_FILE, &filling.to_json())?;
+        self.layout.sync_directory(staging.path())?;
+        let done = MOVED.into_iter().try_for_each(|name| {
+            let to = root.join(name);
+            rename_new(&staging.path().join(name), &to).map_err(Error::io("write", to))?;
+            self.layout.sync_directory(root)
+        });
+        if done.is_err() {
+            // What cannot be taken away cannot be reported any more either.
+            let _ = filling.take_away(root);
+        }
+        done?;
+        // Whoever made the directory need not have waited for the disk.
+        self.layout.sync_name(root)?;
+        Ok(true)
+    }
+
+    /// Writes a whole layout into a temporary directory, unless one that is written can be moved to where it is needed.
+    fn staged<'s>(&'s self, parent: &Path, staged: Option<Staging<'s>>) -> Result<Staging<'s>> {
+        self.layout.clean_directories_in(parent);
+        if let Some(mut staging) = staged
+            && staging.move_into(parent).is_ok()
+        {
+            return Ok(staging);
+        }
+        let staging = Staging::create_in(parent, &self.layout, self.options)?;
+        staging.write_all(self.plan.blobs.iter().map(|blob| (blob, self.options.progress)).collect())?;
+        let index = IndexDocument::new(self.view, INDEX_FILE, DOCUMENT_LIMIT)?;
+        staging.write_pieces(INDEX_FILE, index.size, |writer| index.write(writer))?;
+        staging.write_document(MARKER_FILE, marker().as_bytes())?;
+        staging.sync_directories()?;
+        Ok(staging)
+    }
+
+    /// Adds the view to a layout that is there.
+    fn add(&self) -> Result<Exported> {
+        let repository = Repository::of_layout(self.layout.clone());
+        // What cannot be done is found out before anything is written; under the lock it is seen once more.
+        self.merged(&repository, &repository.index()?)?;
+        for blob in &self.plan.blobs {
+            self.layout.check_blob_directory(&blob.descriptor.digest)?;
+        }
+        let mut blobs = self.look()?;
+        let mut staging = None;
+        self.stage(&mut staging, blobs.to_write())?;
+
+        for is_last in [false, false, true] {
+            let lock = self.layout.lock()?;
+            let gone = blobs.gone(&self.layout, &lock)?;
+            if gone.is_empty() {
+                return self.place(&lock, &repository, staging.as_ref(), &blobs);
+            }
+            // Blobs that were there were deleted, or replaced by others. The layout is not locked while they are written.
+            drop(lock);
+            let gone = if is_last { blobs.present() } else { gone };
+            blobs.forget(&gone);
+            self.stage(&mut staging, gone.into_iter().map(|blob| (blob, None)).collect())?;
+        }
+        // All of them are written by now.
+        let lock = self.layout.lock()?;
+        self.place(&lock, &repository, staging.as_ref(), &blobs)
+    }
+
+    /// Writes blobs, from where they can be renamed to their places in the layout.
+    fn stage<'s>(
+        &'s self,
+        staging: &mut Option<Staging<'s>>,
+        blobs: Vec<(&Planned, Option<Progress<'_>>)>,
+    ) -> Result<()> {
+        if blobs.is_empty() {
+            return Ok(());
+        }
+        let staging = match staging {
+            Some(staging) => staging,
+            None => {
+                let digests = self.plan.blobs.iter().map(|blob| &blob.descriptor.digest);
+                let algorithms = digests.map(Digest::algorithm_name).collect();
+                staging.insert(Staging::create_in_layout(&self.layout, self.options, &algorithms)?)
+            }
+        };
+        staging.write_all(blobs)
+    }
+
+    /// Gives the blobs that were written their names, and then adds the entries.
+    fn place(
+        &self,
+        lock: &Lock,
+        repository: &Repository,
+        staging: Option<&Staging<'_>>,
+        blobs: &Blobs<'_>,
+    ) -> Result<Exported> {
+        let before = repository.index()?;
+        let index = self.merged(repository, &before)?;
+        let mut new = Vec::new();
+        let done = self.place_blobs(lock, staging, blobs, &mut new).and_then(|()| {
+            // The writer of the same entries need not have waited for the disk.
+            if index == before { self.layout.sync_index() } else { self.layout.write_index(lock, &index, []) }
+        });
+        if let Err(error) = done {
+            if let (Ok(index), Ok(stage)) = (repository.index(), self.layout.find_stage()) {
+                self.layout.remove_unreferenced(lock, &index, &stage.unwrap_or_else(Stage::empty), new);
+            }
+            return Err(error);
+        }
+        Ok(self.exported(&blobs.written()))
+    }
+
+    /// Returns the index with the entries of the view.
+    fn merged(&self, repository: &Repository, index: &Index) -> Result<Index> {
+        let mut index = index.clone();
+        repository.add_entries(&mut index, &self.view.index().manifests, self.options.replace)?;
+        Ok(index)
+    }
+
+    /// Finds out which blobs the layout has with the right content.
+    fn look(&self) -> Result<Blobs<'_>> {
+        let mut blobs: Vec<_> = self.plan.blobs.iter().collect();
+        blobs.sort_by_key(|blob| Reverse(blob.descriptor.size));
+        let looked_at = map_bounded(blobs, cores(), |blob| -> Result<_> {
+            let (digest, told) = (&blob.descriptor.digest, Cell::new(false));
+            let there = self.layout.sound_blob(digest, blob.descriptor.size, |bytes| {
+                told.set(true);
+                tell(self.options.progress, bytes);
+            });
+            let Some(there) = there else {
+                return Ok((blob, State::Missing(self.options.progress.filter(|_| !told.get()))));
+            };
+            // The writer that stored it need not have waited for the disk.
+            let path = self.layout.blob_path(digest);
+            match self.layout.sync_stored(&there, &path) {
+                // It is looked for once more under the lock.
+                Err(Error::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {}
+                synced => synced?,
+            }
+            let identity = FileIdentity::of_file(&there).map_err(Error::io("read", path))?;
+            Ok((blob, State::Present(identity)))
+        })?;
+        Ok(Blobs(looked_at))
+    }
+
+    /// Gives the blobs that were written their names.
+    fn place_blobs(
+        &self,
+        lock: &Lock,
+        staging: Option<&Staging<'_>>,
+        blobs: &Blobs<'_>,
+        new: &mut Vec<Digest>,
+    ) -> Result<()> {
+        let Some(staging) = staging else { return Ok(()) };
+        let mut directories: HashMap<&str, Directory> = HashMap::new();
+        for digest in blobs.written() {
+            let algorithm = digest.algorithm_name();
+            let directory = match directories.get(algorithm) {
+                Some(directory) => directory,
+                None => {
+                    let made = self.layout.make_blob_directory(lock, algorithm)?;
+                    directories.entry(algorithm).or_insert(made)
+                }
+            };
+            let failed = || Error::io("write", self.layout.blob_path(digest));
+            let is_free = directory.find(digest.encoded()).map_err(failed())?.is_none();
+            directory.take(&staging.blob_path(digest), digest.encoded()).map_err(failed())?;
+            if is_free {
+                new.push(digest.clone());
+            }
+        }
+        directories.values().try_for_each(|directory| self.layout.sync_names(directory))
+    }
+
+    /// Tells what was written and what was there.
+    fn exported(&self, staged: &HashSet<&Digest>) -> Exported {
+        let mut exported = Exported { blobs: Swept::default(), ..self.plan.exported.clone() };
+        for blob in &self.plan.blobs {
+            let is_staged = staged.contains(&blob.descriptor.digest);
+            let counted = if is_staged { &mut exported.blobs } else { &mut exported.present };
+            counted.count(blob.descriptor.size);
+        }
+        exported
+    }
+}
+
+/// The blobs that are added to a layout, and what is known of each.
+struct Blobs<'a>(Vec<(&'a Planned, State<'a>)>);
+
+/// What is known of a blob that is added to a layout.
+#[derive(Clone, Copy)]
+enum State<'a> {
+    /// The layout has it, with the right content, as this file.
+    Present(FileIdentity),
+    /// It is to be written, or was written since. Nobody is told of the bytes of one that was read already.
+    Missing(Option<Progress<'a>>),
+}
+
+impl<'a> Blobs<'a> {
+    /// Returns the blobs to write, and the callbacks for their bytes.
+    fn to_write(&self) -> Vec<(&'a Planned, Option<Progress<'a>>)> {
+        let missing = self.0.iter().filter_map(|(blob, state)| match state {
+            State::Missing(progress) => Some((*blob, *progress)),
+            State::Present(_) => None,
+        });
+        missing.collect()
+    }
+
+    /// Returns the digests of the blobs that were written.
+    fn written(&self) -> HashSet<&'a Digest> {
+        self.to_write().into_iter().map(|(blob, _)| &blob.descriptor.digest).collect()
+    }
+
+    /// Returns the blobs that the layout had.
+    fn present(&self) -> Vec<&'a Planned> {
+        self.0.iter().filter(|(_, state)| matches!(state, State::Present(_))).map(|(blob, _)| *blob).collect()
+    }
+
+    /// Returns the blobs that the layout had, and has no longer as they were seen.
+    fn gone(&self, layout: &Layout, lock: &Lock) -> Result<Vec<&'a Planned>> {
+        let mut directories: HashMap<&str, Option<Directory>> = HashMap::new();
+        let mut gone = Vec::new();
+        for (blob, state) in &self.0 {
+            let State::Present(identity) = state else { continue };
+            let digest = &blob.descriptor.digest;
+            let algorithm = digest.algorithm_name();
+            if !directories.contains_key(algorithm) {
+                directories.insert(algorithm, layout.blob_directory(lock.root(), algorithm)?);
+            }
+            let found = directories[algorithm].as_ref().and_then(|there| there.find_target(digest.encoded()).ok()?);
+            if !found.is_some_and(|found| found.identity == *identity && found.size == blob.descriptor.size) {
+                gone.push(*blob);
+            }
+        }
+        Ok(gone)
+    }
+
+    /// Notes that blobs are to be written.
+    fn forget(&mut self, gone: &[&Planned]) {
+        let gone: HashSet<&Digest> = gone.iter().map(|blob| &blob.descriptor.digest).collect();
+        for (blob, state) in &mut self.0 {
+            if gone.contains(&blob.descriptor.digest) {
+                *state = State::Missing(None);
+            }
+        }
+    }
+}

@@ -1,0 +1,26 @@
+//! Images in and out of archives and directories: OCI layouts, `docker save`, `dir:`; both ways of a format lie here.
+
+pub(crate) mod archive;
+pub(crate) mod copy;
+pub(crate) mod dir;
+pub(crate) mod dir_image;
+pub(crate) mod docker;
+pub(crate) mod docker_read;
+pub(crate) mod entries;
+pub(crate) mod entry_names;
+pub(crate) mod file;
+pub(crate) mod listed;
+pub(crate) mod oci;
+pub(crate) mod plain;
+pub(crate) mod plan;
+pub(crate) mod save;
+pub(crate) mod scratch;
+pub(crate) mod tar;
+pub(crate) mod union;
+
+pub use archive::{Archive, LoadOptions};
+pub use dir::{export_dir, plan_export_dir};
+pub use file::{ArchiveKind, Format, export, export_stream, plan_export};
+pub use plan::{ExportOptions, Exported, Plan};
+pub use save::save;
+pub use tar::{export_docker_tar, export_tar};

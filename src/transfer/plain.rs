@@ -1,0 +1,162 @@
+//! The bytes of the tar in an archive: where they are, if they can be read there, or else a copy.
+
+use std::io::{self, BufReader, Read, Write};
+use std::path::Path;
+use std::sync::Arc;
+
+use super::archive::{LoadOptions, not_an_archive};
+use crate::compress::{BUFFER, Encoding, Sight, bound_of, bounded_padded_decoder, peek};
+use crate::error::{Error, Result};
+use crate::fs::input::open_input;
+use crate::fs::private_file;
+use crate::metrics::Progress;
+use crate::view::content::Content;
+
+/// How many bytes are read at a time.
+const PIECE: usize = 1024 * 1024;
+
+/// What a tar ends with.
+const END: [u8; 1024] = [0; 1024];
+
+/// The tar in an archive.
+pub(crate) struct Plain {
+    pub(crate) content: Content,
+}
+
+impl Plain {
+    pub(crate) fn of_file(path: &Path, options: &LoadOptions<'_>) -> Result<Self> {
+        let (file, size) = open_input(path)?;
+        let Some(size) = size else { return Self::of_reader(path, file, None, options) };
+        let (sight, reader) = peek(&file).map_err(Error::io("read", path))?;
+        if sight.encoding != Encoding::Identity {
+            return Self::copy(path, sight, reader, Some(size), options);
+        }
+        check(path, sight)?;
+        drop(reader);
+        Ok(Self { content: Content::within(Arc::new(file), 0, size) })
+    }
+
+    pub(crate) fn of_reader(
+        path: &Path,
+        reader: impl Read,
+        size: Option<u64>,
+        options: &LoadOptions<'_>,
+    ) -> Result<Self> {
+        let (sight, reader) = peek(reader).map_err(Error::io("read", path))?;
+        Self::copy(path, sight, reader, size, options)
+    }
+
+    fn copy(
+        path: &Path,
+        sight: Sight,
+        reader: impl Read,
+        size: Option<u64>,
+        options: &LoadOptions<'_>,
+    ) -> Result<Self> {
+        let encoding = sight.encoding;
+        check(path, sight)?;
+        let mut failure = None;
+        let source = Source { reader, progress: options.progress, failure: &mut failure };
+        let broken = |source: io::Error| match bound_of(&source) {
+            Some(bound) => Error::BeyondBound { path: path.to_owned(), source: bound },
+            None => Error::CorruptStream { path: path.to_owned(), encoding, source },
+        };
+        let source = BufReader::with_capacity(BUFFER, source);
+        let copied = bounded_padded_decoder(encoding, source, size, options.bounds)
+            .map_err(&broken)
+            .and_then(|mut stream| Self::keep(|buffer| read(&mut stream, buffer).map_err(&broken), options));
+        // What the decompressor says when its input fails is not the cause.
+        match failure {
+            Some(failure) => Err(Error::io("read", path)(failure)),
+            None => copied,
+        }
+    }
+
+    /// Keeps what is read in memory, or all of it in a file if it becomes too much, for the options or for the system.
+    fn keep(mut read: impl FnMut(&mut [u8]) -> Result<usize>, options: &LoadOptions<'_>) -> Result<Self> {
+        let mut memory: Vec<u8> = Vec::new();
+        let mut buffer = vec![0; PIECE];
+        let mut length = 0;
+        while length <= options.memory_threshold && memory.try_reserve(PIECE).is_ok() {
+            let read = read(&mut buffer)?;
+            if read == 0 {
+                memory.shrink_to_fit();
+                return Ok(Self { content: Content::in_memory(memory) });
+            }
+            memory.extend_from_slice(&buffer[..read]);
+            length += read as u64;
+            // That is the end of a tar: there is nothing in it, however many zeros follow.
+            if memory.len() >= END.len() && memory[..END.len()] == END {
+                memory.truncate(END.len());
+                return Ok(Self { content: Content::in_memory(memory) });
+            }
+        }
+        let parent = options.spill_directory.clone().unwrap_or_else(std::env::temp_dir);
+        let failed = || Error::io("write to", &parent);
+        // It may be readable for this user only.
+        let mut file = private_file(&parent).map_err(failed())?;
+        file.write_all(&memory).map_err(failed())?;
+        drop(memory);
+        loop {
+            let read = read(&mut buffer)?;
+            if read == 0 {
+                break;
+            }
+            file.write_all(&buffer[..read]).map_err(failed())?;
+            length += read as u64;
+        }
+        Ok(Self { content: Content::within(Arc::new(file), 0, length) })
+    }
+}
+
+/// Checks that there is a tar, by its first bytes.
+fn check(path: &Path, sight: Sight) -> Result<()> {
+    let Sight { encoding, is_tar, is_empty, flaw } = sight;
+    match flaw {
+        _ if is_empty => Err(Error::EmptyFile { path: path.to_owned() }),
+        // A flaw further on is met again.
+        _ if is_tar => Ok(()),
+        Some(source) => Err(Error::CorruptStream { path: path.to_owned(), encoding, source }),
+        None if encoding == Encoding::Identity => Err(not_an_archive(path, "it is not a tar")),
+        None => Err(not_an_archive(path, format!("what is compressed with {} in it is not a tar", encoding.name()))),
+    }
+}
+
+/// Reads as much as fits, or as there is.
+fn read(stream: &mut dyn Read, buffer: &mut [u8]) -> io::Result<usize> {
+    let mut length = 0;
+    while length < buffer.len() {
+        match stream.read(&mut buffer[length..]) {
+            Ok(0) => break,
+            Ok(read) => length += read,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(length)
+}
+
+/// The bytes of an archive as they come in.
+struct Source<'a, R> {
+    reader: R,
+    progress: Option<Progress<'a>>,
+    /// Why reading failed: decompressors have words of their own for it.
+    failure: &'a mut Option<io::Error>,
+}
+
+impl<R: Read> Read for Source<'_, R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self.reader.read(buffer) {
+            Ok(read) => {
+                self.progress.into_iter().for_each(|progress| progress(read as u64));
+                Ok(read)
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => Err(error),
+            Err(error) => {
+                let kind = error.kind();
+                *self.failure = Some(error);
+                Err(kind.into())
+            }
+        }
+    }
+}

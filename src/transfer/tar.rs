@@ -1,0 +1,218 @@
+//! Exporting to an archive: a tar of the files of a layout, which depends on the view and the options alone.
+
+use std::io::{self, Write};
+use std::path::Path;
+
+use tar::{EntryType, Header};
+
+use super::copy::copy_verified;
+use super::docker;
+use super::file::ArchiveKind;
+use super::plan::{ExportOptions, Exported, IndexDocument, Plan};
+use crate::error::{Error, Result};
+use crate::layout::documents::{ARCHIVE_DOCUMENT_LIMIT, INDEX_FILE, check_size};
+use crate::layout::handle::{BLOBS_DIRECTORY, MARKER_FILE, marker};
+use crate::metrics::Phase;
+use crate::view::index_view::View;
+
+/// A tar consists of blocks of so many bytes.
+const BLOCK: u64 = 512;
+
+/// Writes a view as a tar archive: `oci-layout`, the blobs depth first, `index.json`. Regular files of mode 0444 without an
+/// owner; USTAR headers, and PAX ones where a name is too long.
+///
+/// # Errors
+///
+/// Those of [`View::plan_export`]; [`Error::DigestMismatch`], [`Error::UnsupportedAlgorithm`]; [`Error::Io`]. What was
+/// written by then is of no use.
+pub fn export_tar(view: &View, writer: impl Write, options: &ExportOptions<'_>) -> Result<Exported> {
+    Packed::new(view, ArchiveKind::Oci, options)?.write(writer, Path::new("the archive"), options)
+}
+
+/// Writes a view as an archive that programs for Docker archives read too: with a `manifest.json`, which names each image
+/// by its ref name. Each entry of the index must be an image.
+///
+/// # Errors
+///
+/// Those of [`export_tar`]; [`Error::CannotHold`] for indexes, for what is no image, and for layers in a form that Docker
+/// archives do not have.
+pub fn export_docker_tar(view: &View, writer: impl Write, options: &ExportOptions<'_>) -> Result<Exported> {
+    Packed::new(view, ArchiveKind::Docker, options)?.write(writer, Path::new("the archive"), options)
+}
+
+/// What an archive holds, before any of it is written.
+pub(crate) struct Packed {
+    docker_manifest: Option<Vec<u8>>,
+    index: IndexDocument,
+    pub(crate) plan: Plan,
+}
+
+impl Packed {
+    /// Finds out what an archive holds; what it cannot hold is an error here, and so is a document that no reader takes.
+    pub(crate) fn new(view: &View, kind: ArchiveKind, options: &ExportOptions<'_>) -> Result<Self> {
+        Self::within(view, kind, options, ARCHIVE_DOCUMENT_LIMIT)
+    }
+
+    fn within(view: &View, kind: ArchiveKind, options: &ExportOptions<'_>, limit: u64) -> Result<Self> {
+        let (view, docker_manifest) = match kind {
+            ArchiveKind::Oci => (view.clone(), None),
+            ArchiveKind::Docker => docker::describe(view).map(|(view, manifest)| (view, Some(manifest)))?,
+        };
+        let what = |name| format!("{name} of the archive");
+        if let Some(manifest) = &docker_manifest {
+            check_size(&what(docker::MANIFEST_FILE), manifest, limit)?;
+        }
+        let index = IndexDocument::new(&view, &what(INDEX_FILE), limit)?;
+        Ok(Self { plan: view.plan_export(options)?, docker_manifest, index })
+    }
+
+    /// Writes the archive.
+    pub(crate) fn write(self, writer: impl Write, path: &Path, options: &ExportOptions<'_>) -> Result<Exported> {
+        let mut archive = Archive { writer, path, modified: options.modified };
+        archive.file(MARKER_FILE, marker().as_bytes())?;
+        for blob in &self.plan.blobs {
+            let digest = &blob.descriptor.digest;
+            let name = format!("{BLOBS_DIRECTORY}/{}/{}", digest.algorithm_name(), digest.encoded());
+            archive.begin(&name, blob.descriptor.size)?;
+            copy_verified(&blob.content()?, digest, |bytes| {
+                options.progress.into_iter().for_each(|progress| progress(bytes.len() as u64));
+                options.metrics.count_written(bytes.len());
+                options.metrics.time(Phase::Write, || archive.write(bytes))
+            })?;
+            archive.pad(blob.descriptor.size)?;
+            options.metrics.count_blob_written();
+        }
+        if let Some(manifest) = &self.docker_manifest {
+            archive.file(docker::MANIFEST_FILE, manifest)?;
+        }
+        archive.begin(INDEX_FILE, self.index.size)?;
+        self.index.write(&mut archive.writer).map_err(Error::io("write", path))?;
+        archive.pad(self.index.size)?;
+        archive.finish()?;
+        Ok(self.plan.exported)
+    }
+}
+
+/// A tar that is being written.
+struct Archive<'a, W> {
+    writer: W,
+    path: &'a Path,
+    modified: u64,
+}
+
+impl<W: Write> Archive<'_, W> {
+    /// Writes a small file.
+    fn file(&mut self, name: &str, content: &[u8]) -> Result<()> {
+        self.begin(name, content.len() as u64)?;
+        self.write(content)?;
+        self.pad(content.len() as u64)
+    }
+
+    /// Writes the header of a file.
+    fn begin(&mut self, name: &str, size: u64) -> Result<()> {
+        let mut header = self.header(EntryType::Regular, size);
+        if header.set_path(name).is_err() {
+            // The longest names are those of SHA-512 digests.
+            let record = pax_record("path", name);
+            let mut pax = self.header(EntryType::XHeader, record.len() as u64);
+            pax.set_path("PaxHeaders/blob").expect("it is short");
+            pax.set_cksum();
+            self.write(pax.as_bytes())?;
+            self.write(record.as_bytes())?;
+            self.pad(record.len() as u64)?;
+            header.set_path("blob").expect("it is short");
+        }
+        header.set_cksum();
+        self.write(header.as_bytes())
+    }
+
+    fn header(&self, kind: EntryType, size: u64) -> Header {
+        let mut header = Header::new_ustar();
+        header.set_entry_type(kind);
+        header.set_mode(0o444);
+        header.set_uid(0);
+        header.set_gid(0);
+        header.set_mtime(self.modified);
+        header.set_size(size);
+        header
+    }
+
+    /// Fills the last block of a file.
+    fn pad(&mut self, size: u64) -> Result<()> {
+        let left = usize::try_from(size.next_multiple_of(BLOCK) - size).expect("less than a block");
+        self.write(&[0; BLOCK as usize][..left])
+    }
+
+    /// Ends the archive with two empty blocks.
+    fn finish(&mut self) -> Result<()> {
+        self.write(&[0; 2 * BLOCK as usize])?;
+        self.writer.flush().map_err(|error| self.failed(error))
+    }
+
+    fn write(&mut self, bytes: &[u8]) -> Result<()> {
+        self.writer.write_all(bytes).map_err(|error| self.failed(error))
+    }
+
+    fn failed(&self, error: io::Error) -> Error {
+        Error::io("write", self.path)(error)
+    }
+}
+
+/// Returns a record of a PAX header: its length, which counts itself, its name and its value.
+fn pax_record(name: &str, value: &str) -> String {
+    let rest = format!(" {name}={value}\n");
+    let mut length = rest.len();
+    while length != rest.len() + length.to_string().len() {
+        length = rest.len() + length.to_string().len();
+    }
+    format!("{length}{rest}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::build::config::ConfigOptions;
+    use crate::build::layer::{LayerInput, LayerOptions};
+    use crate::build::manifest::ManifestOptions;
+    use crate::layout::handle::Layout;
+
+    #[test]
+    fn documents_of_an_archive_are_measured_as_they_are_written() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let (path, tar) = (directory.path().join("image"), directory.path().join("layer.tar"));
+        std::fs::write(&tar, [0; 1024]).expect("written");
+        let layout = Layout::init(&path).expect("made");
+        layout.stage_layer(LayerInput::open(&tar).expect("opened"), LayerOptions::default()).expect("staged");
+        layout.generate_config(ConfigOptions::default()).expect("generated");
+        let options =
+            ManifestOptions { ref_name: Some("app:v1".parse().expect("a name")), ..ManifestOptions::default() };
+        layout.generate_manifest(options).expect("generated");
+        let view = View::open(&path).expect("a view");
+        let options = ExportOptions::default();
+        let pack = |kind, limit| Packed::within(&view, kind, &options, limit);
+        let refused = |packed: Result<Packed>| packed.map(drop).expect_err("too large").to_string();
+
+        let packed = pack(ArchiveKind::Docker, 4096).expect("packed");
+        let (manifest, index) = (packed.docker_manifest.as_ref().expect("there").len() as u64, packed.index.size);
+        let mut written = Vec::new();
+        packed.index.write(&mut written).expect("written");
+        assert_eq!(written.len() as u64, index);
+        assert!(manifest < index, "{manifest}, {index}");
+        pack(ArchiveKind::Docker, index).expect("it is as large as it may be");
+        let message = refused(pack(ArchiveKind::Docker, index - 1));
+        assert_eq!(message, format!("index.json of the archive would be larger than {} bytes", index - 1));
+        let message = refused(pack(ArchiveKind::Docker, manifest - 1));
+        assert_eq!(message, format!("manifest.json of the archive would be larger than {} bytes", manifest - 1));
+        // In an archive without a manifest.json the index counts alone.
+        assert!(refused(pack(ArchiveKind::Oci, manifest - 1)).starts_with("index.json of the archive"));
+    }
+
+    #[test]
+    fn the_length_of_a_pax_record_counts_itself() {
+        assert_eq!(pax_record("path", "x"), "9 path=x\n");
+        for length in [80, 88, 89, 90, 91, 92, 990, 991, 992] {
+            let record = pax_record("path", &"x".repeat(length));
+            assert_eq!(record.split_once(' ').expect("a space").0, record.len().to_string());
+        }
+    }
+}

@@ -1,0 +1,169 @@
+//! The content of a blob, wherever it is: a file, a part of an archive, memory.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// The content of a blob. It is read where it is, as often as somebody wants, and is not verified.
+#[derive(Clone, Debug)]
+pub struct Content {
+    place: Place,
+    size: u64,
+}
+
+#[derive(Clone, Debug)]
+enum Place {
+    /// A part of a file, or all of one.
+    File { file: Arc<File>, offset: u64, whole: Option<PathBuf> },
+    /// A part of what is in memory, or all of it.
+    Memory { bytes: Arc<Vec<u8>>, offset: usize },
+}
+
+impl Content {
+    /// Takes the content of a whole file.
+    pub(crate) fn of_file(file: File, path: PathBuf, size: u64) -> Self {
+        Self { place: Place::File { file: Arc::new(file), offset: 0, whole: Some(path) }, size }
+    }
+
+    /// Takes a part of a file.
+    pub(crate) fn within(file: Arc<File>, offset: u64, size: u64) -> Self {
+        Self { place: Place::File { file, offset, whole: None }, size }
+    }
+
+    /// Takes what is in memory.
+    pub(crate) fn in_memory(bytes: impl Into<Vec<u8>>) -> Self {
+        let bytes = bytes.into();
+        Self { size: bytes.len() as u64, place: Place::Memory { bytes: Arc::new(bytes), offset: 0 } }
+    }
+
+    /// Takes a part of this content, which must have it: nothing is copied.
+    pub(crate) fn part(&self, offset: u64, size: u64) -> Self {
+        let place = match &self.place {
+            Place::File { file, offset: start, .. } => {
+                Place::File { file: Arc::clone(file), offset: start + offset, whole: None }
+            }
+            Place::Memory { bytes, offset: start } => {
+                let offset = usize::try_from(offset).expect("what is in memory has addresses");
+                Place::Memory { bytes: Arc::clone(bytes), offset: start + offset }
+            }
+        };
+        Self { place, size }
+    }
+
+    /// Returns the size in bytes.
+    pub fn size(&self) -> u64 {
+        self.size
+    }
+
+    /// Returns the file that is this content, with its path, if there is one.
+    pub(crate) fn whole_file(&self) -> Option<(&File, &Path)> {
+        match &self.place {
+            Place::File { file, whole: Some(path), .. } => Some((file, path)),
+            _ => None,
+        }
+    }
+
+    /// Returns the file that this content is in, and where it begins there, if it is in one.
+    pub(crate) fn part_of_file(&self) -> Option<(&File, u64)> {
+        match &self.place {
+            Place::File { file, offset, .. } => Some((file, *offset)),
+            Place::Memory { .. } => None,
+        }
+    }
+
+    /// Reads from an offset, without regard to other readers: as many bytes as the buffer takes, or as there are.
+    ///
+    /// # Errors
+    ///
+    /// What the system says; of kind `UnexpectedEof` if the file has become shorter.
+    pub fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+        let left = usize::try_from(self.size.saturating_sub(offset)).unwrap_or(usize::MAX);
+        let wanted = left.min(buffer.len());
+        let buffer = &mut buffer[..wanted];
+        match &self.place {
+            _ if wanted == 0 => {}
+            Place::Memory { bytes, offset: start } => {
+                let start = start + usize::try_from(offset).expect("what is in memory has addresses");
+                buffer.copy_from_slice(&bytes[start..start + wanted]);
+            }
+            Place::File { file, offset: start, .. } => read_exact_at(file, buffer, start + offset)?,
+        }
+        Ok(wanted)
+    }
+
+    /// Returns a reader of all of it.
+    pub fn reader(&self) -> ContentReader {
+        ContentReader { content: self.clone(), at: 0 }
+    }
+}
+
+/// Fills a buffer from an offset of a file.
+#[cfg(unix)]
+pub(crate) fn read_exact_at(file: &File, buffer: &mut [u8], offset: u64) -> io::Result<()> {
+    std::os::unix::fs::FileExt::read_exact_at(file, buffer, offset)
+}
+
+/// Fills a buffer from an offset of a file.
+#[cfg(windows)]
+pub(crate) fn read_exact_at(file: &File, mut buffer: &mut [u8], mut offset: u64) -> io::Result<()> {
+    while !buffer.is_empty() {
+        match std::os::windows::fs::FileExt::seek_read(file, buffer, offset)? {
+            0 => return Err(io::ErrorKind::UnexpectedEof.into()),
+            read => {
+                buffer = &mut buffer[read..];
+                offset += read as u64;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Reads a [`Content`] from its beginning to its end.
+#[derive(Clone, Debug)]
+pub struct ContentReader {
+    content: Content,
+    at: u64,
+}
+
+impl Read for ContentReader {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let read = self.content.read_at(buffer, self.at)?;
+        self.at += read as u64;
+        Ok(read)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn content_is_the_same_wherever_it_is() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("file");
+        std::fs::write(&path, "0123456789").expect("written");
+        let open = || File::open(&path).expect("opened");
+        for content in [
+            Content::of_file(open(), path.clone(), 10),
+            Content::in_memory(*b"0123456789"),
+            Content::within(Arc::new(open()), 0, 10),
+            Content::in_memory(*b"<0123456789>").part(1, 10),
+            Content::within(Arc::new(open()), 0, 10).part(0, 10),
+        ] {
+            assert_eq!(content.size(), 10);
+            assert_eq!(io::read_to_string(content.reader()).expect("read"), "0123456789");
+            let mut buffer = [0; 4];
+            for (offset, expected) in [(0, &b"0123"[..]), (8, b"89"), (10, b""), (u64::MAX, b"")] {
+                let read = content.read_at(&mut buffer, offset).expect("read");
+                assert_eq!(&buffer[..read], expected, "from {offset}");
+            }
+        }
+        for part in [Content::within(Arc::new(open()), 3, 4), Content::in_memory(*b"0123456789").part(2, 6).part(1, 4)]
+        {
+            assert_eq!(io::read_to_string(part.reader()).expect("read"), "3456");
+        }
+        let short = Content::within(Arc::new(open()), 8, 4);
+        assert_eq!(io::read_to_string(short.reader()).expect_err("too short").kind(), io::ErrorKind::UnexpectedEof);
+    }
+}

@@ -1,0 +1,136 @@
+//! A view as a file system: the files of a layout, read-only.
+
+use std::collections::BTreeSet;
+
+use super::content::Content;
+use super::index_view::View;
+use super::reach::Missing;
+use crate::error::Result;
+use crate::layout::documents::{INDEX_FILE, pretty};
+use crate::layout::handle::{BLOBS_DIRECTORY, MARKER_FILE, marker};
+use crate::oci::Digest;
+
+/// A view as the files of a layout: `oci-layout`, `index.json`, and the blobs that the index reaches. Any blob that is there
+/// can be read.
+#[derive(Clone, Debug)]
+pub struct FileSystem {
+    view: View,
+    index: Content,
+}
+
+/// What is at a path.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stat {
+    /// What it is.
+    pub file_type: FileType,
+    /// The size in bytes; of a directory 0.
+    pub size: u64,
+}
+
+/// What a path leads to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FileType {
+    /// A regular file.
+    File,
+    /// A directory.
+    Directory,
+}
+
+/// What a path means in a layout.
+enum Meaning {
+    Root,
+    Marker,
+    Index,
+    Blobs,
+    Algorithm(String),
+    Blob(Digest),
+}
+
+impl Meaning {
+    /// Reads a path: its parts are separated by slashes, and `.` is the root.
+    fn of(path: &str) -> Option<Self> {
+        let parts: Vec<&str> = path.split('/').collect();
+        Some(match parts.as_slice() {
+            ["."] => Self::Root,
+            [MARKER_FILE] => Self::Marker,
+            [INDEX_FILE] => Self::Index,
+            [BLOBS_DIRECTORY] => Self::Blobs,
+            [BLOBS_DIRECTORY, algorithm] => Self::Algorithm((*algorithm).to_owned()),
+            [BLOBS_DIRECTORY, algorithm, encoded] => Self::Blob(format!("{algorithm}:{encoded}").parse().ok()?),
+            _ => return None,
+        })
+    }
+}
+
+impl View {
+    /// Shows the view as the files of a layout.
+    #[must_use]
+    pub fn file_system(&self) -> FileSystem {
+        FileSystem { index: Content::in_memory(pretty(self.index())), view: self.clone() }
+    }
+}
+
+impl FileSystem {
+    /// Tells what is at a path, or `None` if nothing is.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`View::content`]; for directories those of reading the documents that the index leads to.
+    pub fn stat(&self, path: &str) -> Result<Option<Stat>> {
+        let directory = Some(Stat { file_type: FileType::Directory, size: 0 });
+        Ok(match Meaning::of(path) {
+            None => None,
+            Some(Meaning::Root | Meaning::Blobs) => directory,
+            Some(Meaning::Algorithm(algorithm)) => {
+                let is_there = self.reached()?.iter().any(|digest| digest.algorithm_name() == algorithm);
+                directory.filter(|_| is_there)
+            }
+            Some(Meaning::Marker | Meaning::Index | Meaning::Blob(_)) => {
+                self.open(path)?.map(|content| Stat { file_type: FileType::File, size: content.size() })
+            }
+        })
+    }
+
+    /// Opens a file, or returns `None` if there is none.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`View::content`].
+    pub fn open(&self, path: &str) -> Result<Option<Content>> {
+        match Meaning::of(path) {
+            Some(Meaning::Marker) => Ok(Some(Content::in_memory(marker().into_bytes()))),
+            Some(Meaning::Index) => Ok(Some(self.index.clone())),
+            Some(Meaning::Blob(digest)) => self.view.content(&digest),
+            _ => Ok(None),
+        }
+    }
+
+    /// Lists the names in a directory, sorted, or returns `None` if there is none: of blobs, those that the index reaches.
+    ///
+    /// # Errors
+    ///
+    /// Those of reading the documents that the index leads to.
+    pub fn list(&self, path: &str) -> Result<Option<Vec<String>>> {
+        let owned = |names: &[&str]| Some(names.iter().map(|name| (*name).to_owned()).collect());
+        Ok(match Meaning::of(path) {
+            Some(Meaning::Root) => owned(&[BLOBS_DIRECTORY, INDEX_FILE, MARKER_FILE]),
+            Some(Meaning::Blobs) => {
+                let algorithms = self.reached()?.into_iter().map(|digest| digest.algorithm_name().to_owned());
+                Some(algorithms.collect::<BTreeSet<_>>().into_iter().collect())
+            }
+            Some(Meaning::Algorithm(algorithm)) => {
+                let mut names = self.reached()?;
+                names.retain(|digest| digest.algorithm_name() == algorithm);
+                let names: Vec<_> = names.into_iter().map(|digest| digest.encoded().to_owned()).collect();
+                Some(names).filter(|names| !names.is_empty())
+            }
+            _ => None,
+        })
+    }
+
+    /// Returns the blobs that the index reaches and that are there.
+    fn reached(&self) -> Result<BTreeSet<Digest>> {
+        let reached = self.view.reached(Missing::LeftOut)?;
+        Ok(reached.into_iter().filter(|reached| reached.is_there).map(|reached| reached.descriptor.digest).collect())
+    }
+}

@@ -1,0 +1,285 @@
+//! The images of a view, with what they are made of.
+
+use std::borrow::Cow;
+use std::collections::{HashMap, HashSet};
+use std::fmt;
+use std::io::{self, ErrorKind, Read};
+use std::sync::Arc;
+
+use super::content::{Content, ContentReader};
+use super::index_view::View;
+use super::reach::Missing;
+use crate::error::{Error, Result};
+use crate::graph::platform::{Platforms, is_stored};
+use crate::graph::walk::{Document, Reach, Role, read_described, walk};
+use crate::oci::{Annotations, Descriptor, Digest, Hasher, ImageConfig, Manifest, Platform, from_json};
+
+/// The configs of images, with the platforms that they say. Images may share their config: it is read and kept once.
+type Configs = HashMap<Digest, (Arc<[u8]>, Option<Platform>)>;
+
+/// An image in a view: its documents, and its layers, which are read when somebody wants them.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct ArchiveImage {
+    /// What leads to the manifest: an entry of the index, or of a nested one.
+    pub entry: Descriptor,
+    /// The digest of the entry of the index that leads to it first: its own, or that of an index.
+    pub listed: Digest,
+    /// The manifest as it stands.
+    pub manifest: Arc<[u8]>,
+    /// The digest of the manifest.
+    pub manifest_digest: Digest,
+    /// The config as it stands.
+    pub config: Arc<[u8]>,
+    /// The digest of the config.
+    pub config_digest: Digest,
+    /// The layers, the lowest first.
+    pub layers: Vec<ImageLayer>,
+    /// What it runs on: as the entry says, or else the config.
+    pub platform: Option<Platform>,
+    /// The annotations of the manifest itself.
+    pub annotations: Annotations,
+}
+
+/// A layer of an image in a view.
+#[derive(Clone, Debug)]
+pub struct ImageLayer {
+    descriptor: Descriptor,
+    referrer: Digest,
+    view: View,
+}
+
+/// Reads a layer to its end and verifies it there: an error of the kind `InvalidData` takes the place of the end if the
+/// content is not what its digest says.
+pub struct LayerReader {
+    reader: ContentReader,
+    hasher: Hasher,
+    digest: Digest,
+}
+
+impl View {
+    /// Returns the images: manifests that the index lists, or an index nested in it, in order and each once. Attestations and
+    /// other artifacts are not images ([`Manifest::is_image`]), and what a nested index lists need not be there. The documents are read and verified; of layers only that they are there, with the right size.
+    ///
+    /// What a nested index lists may not be there: Docker saves an image with the index of all its platforms, and of the
+    /// images those that it has.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::MissingBlob`], with what refers to it, unless it is such an image and others are there; [`Error::SizeMismatch`], [`Error::DigestMismatch`],
+    /// [`Error::UnsupportedAlgorithm`], [`Error::TooLarge`], [`Error::MalformedDocument`]; [`Error::Io`].
+    pub fn images(&self) -> Result<Vec<ArchiveImage>> {
+        let mut images = Vec::new();
+        let mut missing = None;
+        let mut seen: HashSet<(Digest, Role)> = HashSet::new();
+        let mut shown: HashSet<Digest> = HashSet::new();
+        let mut configs = Configs::new();
+        let entries = &self.index().manifests;
+        let mut stack: Vec<(Cow<'_, Descriptor>, Option<Digest>, usize)> =
+            entries.iter().enumerate().rev().map(|(at, entry)| (Cow::Borrowed(entry), None, at)).collect();
+        while let Some((entry, referrer, at)) = stack.pop() {
+            if entry.is_attestation() {
+                continue;
+            }
+            let lister = referrer.as_ref().map_or("index.json", Digest::as_str);
+            let is_new = seen.insert((entry.digest.clone(), Role::of_entry(&entry)));
+            let listed = self.read_listed(&entry, lister, is_new);
+            let (content, document) = match listed {
+                Ok(Some(listed)) => listed,
+                Ok(None) => continue,
+                Err(error @ Error::MissingBlob { .. }) if referrer.is_some() => {
+                    missing.get_or_insert(error);
+                    continue;
+                }
+                Err(error) => return Err(error),
+            };
+            match document {
+                Document::Index(index) => {
+                    let parts = index.manifests.into_iter().rev();
+                    stack.extend(parts.map(|part| (Cow::Owned(part), Some(entry.digest.clone()), at)));
+                }
+                Document::Manifest(manifest) if manifest.is_image(&entry) && shown.insert(entry.digest.clone()) => {
+                    let listed = entries[at].digest.clone();
+                    images.push(self.image(entry.into_owned(), listed, content, *manifest, &mut configs)?);
+                }
+                Document::Manifest(_) | Document::Other(_) => {}
+            }
+        }
+        match missing {
+            Some(missing) if images.is_empty() => Err(self.by_platform(missing)),
+            _ => Ok(images),
+        }
+    }
+
+    /// Returns the name of what the view holds: the ref name that the index itself has, or else its first entry; or the image
+    /// name of that.
+    pub fn tag(&self) -> Option<&str> {
+        self.own_name.as_deref().or_else(|| self.index().manifests.first()?.names().next())
+    }
+
+    /// Tells whether there is more than one image, those included that nested indexes list and that are there.
+    ///
+    /// # Errors
+    ///
+    /// What keeps an index from being read. That it is not there is none.
+    pub fn is_multi_platform(&self) -> Result<bool> {
+        let mut images = 0;
+        let mut seen = HashSet::new();
+        let entries = self.index().manifests.iter().filter(|entry| !entry.is_attestation());
+        for visit in walk(self, entries, Reach::Manifests) {
+            let entry = visit.entry.clone();
+            if let Some(Document::Manifest(manifest)) = visit.leads_to()?
+                && manifest.is_image(&entry)
+                && seen.insert(entry.digest.clone())
+            {
+                images += 1;
+            }
+            if images > 1 {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Returns the manifests that the index lists, or an index nested in it, in order and each once, with their platforms where
+    /// they say them. Attestations run on nothing, and are left out.
+    ///
+    /// # Errors
+    ///
+    /// What keeps an index from being read. That it is not there is none.
+    pub fn platforms(&self) -> Result<Vec<(Descriptor, Option<Platform>)>> {
+        let mut platforms = Vec::new();
+        let mut read = Platforms::new(self);
+        for visit in walk(self, &self.index().manifests, Reach::Indexes) {
+            let entry = visit.entry.clone();
+            if !entry.is_attestation() && !matches!(visit.leads_to()?, Some(Document::Index(_))) {
+                let platform = read.of(&entry);
+                platforms.push((entry.into_owned(), platform));
+            }
+        }
+        Ok(platforms)
+    }
+
+    /// Returns the platforms that indexes list images for which are not there, each once and in the order of the lists.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`View::platforms`].
+    pub fn missing_platforms(&self) -> Result<Vec<Platform>> {
+        let mut missing = Vec::new();
+        for (entry, platform) in self.platforms()? {
+            if let Some(platform) = platform.filter(Platform::is_known)
+                && !is_stored(self, &entry)
+                && !missing.contains(&platform)
+            {
+                missing.push(platform);
+            }
+        }
+        Ok(missing)
+    }
+
+    /// Reads a document that an index lists, if it is new; `None` if it is something else, or is to be had elsewhere. The
+    /// size is checked in any case.
+    fn read_listed(&self, entry: &Descriptor, referrer: &str, is_new: bool) -> Result<Option<(Vec<u8>, Document)>> {
+        if self.reach(entry, referrer, Missing::LeftOut.of_listed(referrer))?.is_none() || !is_new {
+            return Ok(None);
+        }
+        match read_described(self, entry, referrer) {
+            Ok(content) => Ok(Document::of_entry(entry, &content)?.map(|document| (content, document))),
+            // What is not said to be a document, and is too large for one, is none.
+            Err(Error::TooLarge { .. }) if !Document::is_one(&entry.media_type) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn image(
+        &self,
+        entry: Descriptor,
+        listed: Digest,
+        content: Vec<u8>,
+        manifest: Manifest,
+        configs: &mut Configs,
+    ) -> Result<ArchiveImage> {
+        let digest = entry.digest.clone();
+        let Manifest { config, layers, annotations, .. } = manifest;
+        self.reach(&config, digest.as_str(), Missing::Error)?;
+        let (config_content, said) = match configs.get(&config.digest) {
+            Some(known) => known.clone(),
+            None => {
+                let read = read_described(self, &config, digest.as_str())?;
+                let parsed = from_json::<ImageConfig>(&read).ok();
+                let known = (read.into(), parsed.and_then(|config| config.platform()));
+                configs.insert(config.digest.clone(), known.clone());
+                known
+            }
+        };
+        let said = said.filter(|_| entry.media_type.is_manifest());
+        for layer in &layers {
+            self.reach(layer, digest.as_str(), Missing::LeftOut)?;
+        }
+        let layer = |descriptor| ImageLayer { descriptor, referrer: digest.clone(), view: self.clone() };
+        Ok(ArchiveImage {
+            platform: entry.said_platform().cloned().or(said),
+            manifest: content.into(),
+            manifest_digest: digest.clone(),
+            config: config_content,
+            config_digest: config.digest,
+            layers: layers.into_iter().map(layer).collect(),
+            annotations: annotations.unwrap_or_default(),
+            entry,
+            listed,
+        })
+    }
+}
+
+impl ImageLayer {
+    /// Returns what the manifest says of it.
+    pub fn descriptor(&self) -> &Descriptor {
+        &self.descriptor
+    }
+
+    /// Returns its content where it is, not verified; `None` if it is to be had elsewhere (`urls`).
+    ///
+    /// # Errors
+    ///
+    /// [`Error::MissingBlob`]; [`Error::SizeMismatch`]; those of [`View::content`].
+    pub fn content(&self) -> Result<Option<Content>> {
+        self.view.reach(&self.descriptor, self.referrer.as_str(), Missing::LeftOut)
+    }
+
+    /// Opens it for reading, verified.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::MissingBlob`], [`Error::SizeMismatch`]; [`Error::UnsupportedAlgorithm`] if it could not be verified; those of
+    /// [`View::content`].
+    pub fn reader(&self) -> Result<LayerReader> {
+        let Descriptor { digest, .. } = &self.descriptor;
+        let algorithm = digest.algorithm().ok_or_else(|| Error::UnsupportedAlgorithm { digest: digest.clone() })?;
+        let content = self.view.reach(&self.descriptor, self.referrer.as_str(), Missing::Error)?;
+        let content = content
+            .ok_or_else(|| Error::MissingBlob { digest: digest.clone(), referrer: self.referrer.to_string() })?;
+        Ok(LayerReader { reader: content.reader(), hasher: Hasher::new(algorithm), digest: digest.clone() })
+    }
+}
+
+impl Read for LayerReader {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let read = self.reader.read(buffer)?;
+        self.hasher.update(&buffer[..read]);
+        if read == 0 && !buffer.is_empty() {
+            let actual = self.hasher.clone().finish();
+            if actual != self.digest {
+                let mismatch = Error::DigestMismatch { digest: self.digest.clone(), actual };
+                return Err(io::Error::new(ErrorKind::InvalidData, mismatch));
+            }
+        }
+        Ok(read)
+    }
+}
+
+impl fmt::Debug for LayerReader {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LayerReader").field("digest", &self.digest).finish_non_exhaustive()
+    }
+}

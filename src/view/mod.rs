@@ -1,0 +1,22 @@
+//! Views: an index and a way to read the blobs that it refers to, immutable.
+//!
+//! A view is taken of a layout, an archive or a directory, and joined, filtered, wrapped and looked into. Nothing here writes.
+
+pub(crate) mod content;
+pub(crate) mod files;
+pub(crate) mod images;
+pub(crate) mod index_view;
+pub(crate) mod multi_platform;
+pub(crate) mod reach;
+pub(crate) mod reading;
+pub(crate) mod rewrite;
+pub(crate) mod select;
+pub(crate) mod store;
+
+pub use content::{Content, ContentReader};
+pub use files::{FileSystem, FileType, Stat};
+pub use images::{ArchiveImage, ImageLayer, LayerReader};
+pub use index_view::View;
+pub use reading::Reading;
+pub use select::{Selected, Selection};
+pub use store::ContentStore;

@@ -1,0 +1,251 @@
+//! Reading layouts that others change meanwhile: what was looked for is gone because an image was replaced or deleted, so
+//! it is looked for again.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+
+use super::index_view::View;
+use crate::error::{Error, Result};
+use crate::fs::FileVersion;
+use crate::layout::handle::Layout;
+
+/// How often work is tried without a lock.
+const TRIES: usize = 3;
+
+/// How often work is then tried with writers kept out, if it lets them in again before it copies blobs.
+const LOCKED_TRIES: usize = 3;
+
+/// The layout that a view shows, and its documents as they were when it was opened.
+#[derive(Debug)]
+pub(crate) struct Origin {
+    layout: Layout,
+    documents: [Option<FileVersion>; 2],
+}
+
+impl Origin {
+    /// Notes the documents of a layout that is about to be read.
+    pub(crate) fn of(layout: &Layout) -> Self {
+        Self { layout: layout.clone(), documents: layout.document_versions() }
+    }
+
+    fn is_outdated(&self) -> bool {
+        self.layout.document_versions() != self.documents
+    }
+}
+
+/// An attempt to work with views.
+#[derive(Debug, Default)]
+pub struct Reading {
+    /// Keep writers out of the layouts, at the last attempts.
+    locks: Vec<File>,
+    are_writers_out: bool,
+    lets_writers_in: bool,
+    cannot_begin_again: bool,
+    is_blob_gone: bool,
+}
+
+impl Reading {
+    /// Says that the work has begun something that cannot be begun again: an error is the result from here on.
+    pub fn cannot_begin_again(&mut self) {
+        self.cannot_begin_again = true;
+    }
+
+    /// Checks that what the work found is not missing because a layout was changed meanwhile.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Changed`], after which the work is done again.
+    pub fn expect_unchanged(&self, views: &[View]) -> Result<()> {
+        let can_be_done_again = !self.are_writers_out && !self.cannot_begin_again;
+        match views.iter().find(|view| view.is_outdated()).filter(|_| can_be_done_again) {
+            Some(view) => Err(Error::Changed { path: view.path().to_owned() }),
+            None => Ok(()),
+        }
+    }
+
+    /// Lets others write: the work has read its documents, and is about to take locks itself. If it fails because a layout was
+    /// changed since, it is done again.
+    pub fn let_writers_in(&mut self) {
+        self.locks.clear();
+        self.lets_writers_in = true;
+    }
+
+    /// Passes on the result of copying blobs that the work found before. If one of them is gone, the work is done again once,
+    /// though no document of a view was replaced: the blob may have been garbage of the layout that is added to.
+    ///
+    /// # Errors
+    ///
+    /// That of the result.
+    pub fn copied<T>(&mut self, result: Result<T>) -> Result<T> {
+        self.is_blob_gone |= matches!(result, Err(Error::MissingBlob { .. }));
+        result
+    }
+}
+
+impl View {
+    /// Does some work with views. If it fails, and a layout that one of them shows was changed since it was opened, the work is
+    /// done again with the layouts as they are then: three times in all, and then with writers kept out. Work that lets writers
+    /// in again before it is done is tried three times so.
+    ///
+    /// # Errors
+    ///
+    /// Those of the work; [`Error::Locked`]; those of [`View::of`].
+    pub fn reading<T, E: From<Error>>(
+        mut views: Vec<Self>,
+        mut work: impl FnMut(&[Self], &mut Reading) -> Result<T, E>,
+    ) -> Result<T, E> {
+        let mut was_blob_gone = false;
+        for attempt in 1.. {
+            let mut reading = Reading { are_writers_out: attempt > TRIES, ..Reading::default() };
+            if reading.are_writers_out {
+                reading.locks = Self::keep_writers_out(&views)?;
+            }
+            if attempt > 1 {
+                views = Self::reopened(&views)?;
+            }
+            let result = work(&views, &mut reading);
+            if result.is_ok() || reading.cannot_begin_again || attempt == TRIES + LOCKED_TRIES {
+                return result;
+            }
+            let may_change = !reading.are_writers_out || reading.lets_writers_in;
+            let is_changed = may_change && views.iter().any(Self::is_outdated);
+            if !is_changed && (was_blob_gone || !reading.is_blob_gone) {
+                return result;
+            }
+            was_blob_gone |= reading.is_blob_gone;
+        }
+        unreachable!("the attempts are bounded")
+    }
+
+    /// Returns whether the documents of the layout that this shows were replaced since it was opened.
+    fn is_outdated(&self) -> bool {
+        self.origin.as_ref().is_some_and(|origin| origin.is_outdated())
+    }
+
+    fn reopened(views: &[Self]) -> Result<Vec<Self>> {
+        let reopen = |view: &Self| match &view.origin {
+            Some(origin) => Self::of(origin.layout.clone()),
+            None => Ok(view.clone()),
+        };
+        views.iter().map(reopen).collect()
+    }
+
+    /// Locks each layout once, in an order that is the same for all processes.
+    fn keep_writers_out(views: &[Self]) -> Result<Vec<File>> {
+        let layouts = views.iter().filter_map(|view| view.origin.as_ref()).map(|origin| &origin.layout);
+        let by_place: BTreeMap<_, _> = layouts
+            .map(|layout| (fs::canonicalize(layout.path()).unwrap_or_else(|_| layout.path().into()), layout))
+            .collect();
+        by_place.into_values().map(|layout| layout.keep_writers_out()).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::oci::Digest;
+
+    /// A layout, and a view of it.
+    fn layout() -> (tempfile::TempDir, Layout, View) {
+        let directory = tempfile::tempdir().expect("a directory");
+        let layout = Layout::init(directory.path().join("image")).expect("made");
+        let view = View::open(layout.path()).expect("a view");
+        (directory, layout, view)
+    }
+
+    fn replace_index(layout: &Layout) {
+        let (path, new) = (layout.path().join("index.json"), layout.path().join("new"));
+        fs::copy(&path, &new).expect("copied");
+        fs::rename(new, path).expect("renamed");
+    }
+
+    fn failure() -> Error {
+        Error::NoLayers
+    }
+
+    #[test]
+    fn work_is_done_again_only_where_a_layout_was_changed() {
+        let (_directory, layout, view) = layout();
+        for (changes, fails, expected, is_right) in
+            [(0, 9, 1, false), (0, 0, 1, true), (1, 1, 2, true), (2, 2, 3, true), (9, 3, 4, true), (9, 9, 4, false)]
+        {
+            let mut times = 0;
+            let result = View::reading(View::reopened(std::slice::from_ref(&view)).expect("opened"), |_, _| {
+                times += 1;
+                if times <= changes {
+                    replace_index(&layout);
+                }
+                if times <= fails { Err(failure()) } else { Ok(()) }
+            });
+            assert_eq!((times, result.is_ok()), (expected, is_right), "{changes} changes, {fails} failures");
+        }
+    }
+
+    #[test]
+    fn work_that_cannot_begin_again_does_not() {
+        let (_directory, layout, view) = layout();
+        let mut times = 0;
+        let result: Result<()> = View::reading(vec![view], |_, reading| {
+            times += 1;
+            replace_index(&layout);
+            reading.cannot_begin_again();
+            Err(failure())
+        });
+        assert!(result.is_err());
+        assert_eq!(times, 1);
+    }
+
+    #[test]
+    fn at_the_last_attempt_writers_are_kept_out_of_each_layout_once() {
+        let (_directory, layout, view) = layout();
+        let mut times = 0;
+        // Two views of one layout: locked twice, it would wait for itself.
+        let done: Result<()> = View::reading(vec![view.clone(), view], |views, reading| {
+            times += 1;
+            assert_eq!(reading.locks.len(), usize::from(times == 4));
+            if times < 4 {
+                replace_index(&layout);
+                return reading.expect_unchanged(views);
+            }
+            replace_index(&layout);
+            reading.expect_unchanged(views)?;
+            reading.let_writers_in();
+            layout.lock().map(drop)
+        });
+        done.expect("done");
+        assert_eq!(times, 4);
+    }
+
+    #[test]
+    fn work_that_lets_writers_in_before_it_copies_is_done_again_but_not_for_ever() {
+        let (_directory, layout, view) = layout();
+        for (fails, expected, is_right) in [(4, 5, true), (5, 6, true), (9, 6, false)] {
+            let mut times = 0;
+            let result: Result<()> = View::reading(vec![view.clone()], |_, reading| {
+                times += 1;
+                reading.let_writers_in();
+                // Nobody waits: the lock is free.
+                let lock = layout.lock()?;
+                replace_index(&layout);
+                drop(lock);
+                if times <= fails { Err(failure()) } else { Ok(()) }
+            });
+            assert_eq!((times, result.is_ok()), (expected, is_right), "{fails} failures");
+        }
+    }
+
+    #[test]
+    fn work_that_misses_a_blob_is_done_again_once_where_no_document_was_replaced() {
+        let (_directory, _layout, view) = layout();
+        let digest = Digest::sha256_of(b"");
+        let missing = || Error::MissingBlob { digest: digest.clone(), referrer: "index.json".to_owned() };
+        for (fails, expected, is_right) in [(0, 1, true), (1, 2, true), (9, 2, false)] {
+            let mut times = 0;
+            let result: Result<()> = View::reading(vec![view.clone()], |_, reading| {
+                times += 1;
+                reading.copied(if times <= fails { Err(missing()) } else { Ok(()) })
+            });
+            assert_eq!((times, result.is_ok()), (expected, is_right), "{fails} failures");
+        }
+    }
+}

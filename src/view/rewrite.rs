@@ -1,0 +1,109 @@
+//! Documents that are made anew from those of a view, with the indexes that list them.
+
+use std::collections::HashMap;
+
+use super::index_view::{MadeDocuments, View};
+use super::reach::Missing;
+use crate::error::Result;
+use crate::graph::walk::{Document, Role, read_entry};
+use crate::layout::documents::INDEX_FILE;
+use crate::oci::{self, Descriptor, Digest, Index, Manifest, MediaType};
+
+/// How documents are made anew.
+pub(crate) trait Rewrite {
+    /// Returns the media type that an entry of a media type gets.
+    fn media_type(&self, media_type: &MediaType) -> MediaType;
+
+    /// Returns the new content of a manifest, or `None` if it stays as it is.
+    fn manifest(&mut self, entry: &Descriptor, manifest: Manifest) -> Result<Option<Vec<u8>>>;
+
+    /// Returns whether documents that are not there stay as they are.
+    fn allows_missing(&self) -> bool;
+}
+
+/// A step of the work.
+enum Step {
+    /// Rewrites what an entry refers to, unless that was done.
+    Entry { entry: Descriptor, lister: Option<Digest> },
+    /// Rewrites an index after the documents that it lists.
+    Index { entry: Descriptor, index: Box<Index> },
+}
+
+/// What a document is known by: content that is said to be two things is rewritten as both.
+type Key = (Digest, Role);
+
+fn key(entry: &Descriptor) -> Key {
+    (entry.digest.clone(), Role::of_entry(entry))
+}
+
+impl View {
+    /// Shows the view with rewritten documents: the manifests that its index lists, and nested ones list. Each is rewritten
+    /// once, however often it is listed, and without recursion, since indexes can be nested to any depth.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::MissingBlob`], unless that is allowed; [`Error::SizeMismatch`]; what keeps a document from being read; those of
+    /// [`Rewrite::manifest`].
+    pub(crate) fn rewritten(&self, rewrite: &mut impl Rewrite) -> Result<Self> {
+        let mut made = MadeDocuments::default();
+        let mut done: HashMap<Key, Option<(Digest, u64)>> = HashMap::new();
+        let find =
+            |entry: &Descriptor, lister: Option<&Digest>| Step::Entry { entry: entry.clone(), lister: lister.cloned() };
+        let mut stack: Vec<Step> = self.index.manifests.iter().rev().map(|entry| find(entry, None)).collect();
+        while let Some(step) = stack.pop() {
+            match step {
+                Step::Entry { entry, lister } => {
+                    let missing = if rewrite.allows_missing() { Missing::Fine } else { Missing::Error };
+                    let referrer = lister.as_ref().map_or(INDEX_FILE, Digest::as_str);
+                    let is_there = self.reach(&entry, referrer, missing)?.is_some();
+                    let key = key(&entry);
+                    if done.contains_key(&key) {
+                        continue;
+                    }
+                    match if is_there { read_entry(self, &entry, lister.as_ref())? } else { None } {
+                        Some(Document::Index(index)) => {
+                            let listed = index.manifests.iter().rev().map(|listed| find(listed, Some(&entry.digest)));
+                            let listed: Vec<_> = listed.collect();
+                            stack.push(Step::Index { entry: entry.clone(), index });
+                            stack.extend(listed);
+                        }
+                        Some(Document::Manifest(manifest)) => {
+                            let content = rewrite.manifest(&entry, *manifest)?;
+                            done.insert(key, content.map(|content| made.add(content, entry.digest.as_str())));
+                        }
+                        Some(Document::Other(_)) | None => drop(done.insert(key, None)),
+                    }
+                }
+                Step::Index { entry, mut index } => {
+                    let media_type = rewrite.media_type(&entry.media_type);
+                    let mut has_changed = media_type != entry.media_type;
+                    for listed in &mut index.manifests {
+                        has_changed |= update(listed, &done, rewrite);
+                    }
+                    let content = has_changed.then(|| {
+                        index.media_type = Some(media_type);
+                        made.add(oci::to_blob(&index), entry.digest.as_str())
+                    });
+                    done.insert(key(&entry), content);
+                }
+            }
+        }
+        let mut index = Index::clone(&self.index);
+        for entry in &mut index.manifests {
+            update(entry, &done, rewrite);
+        }
+        Ok(self.with_documents(made).with_index(index))
+    }
+}
+
+/// Makes an entry refer to the rewritten document, and returns whether the entry is another one.
+fn update(entry: &mut Descriptor, done: &HashMap<Key, Option<(Digest, u64)>>, rewrite: &impl Rewrite) -> bool {
+    let made = done.get(&key(entry)).cloned().flatten();
+    let media_type = rewrite.media_type(&entry.media_type);
+    let has_changed = media_type != entry.media_type;
+    entry.media_type = media_type;
+    let Some((digest, size)) = made else { return has_changed };
+    // What the entry carries is the content of before.
+    *entry = Descriptor { digest, size, data: None, ..entry.clone() };
+    true
+}

@@ -1,0 +1,400 @@
+//! A part of a view: by reference, by annotation, by platform, with or without attestations and referrers.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+use super::index_view::{DistinctEntries, MadeDocuments, View};
+use crate::error::{Error, Result};
+use crate::graph::names::Names;
+use crate::graph::platform::{Best, Choice, Chooser, may_be_index, not_stored};
+use crate::graph::resolve::Resolver;
+use crate::graph::walk::{Document, Reach, Visit, read_entry, walk};
+use crate::oci::{self, Annotations, Descriptor, Digest, Index, NameKey, Platform};
+
+/// Which part of a view is meant. Each step takes what the one before left, in the order of the fields.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Selection {
+    /// The entries that these mean: ref names, digests, beginnings of digests, as
+    /// [`Repository::resolve`](crate::registry::Repository::resolve) takes them. Without any all entries are meant.
+    pub references: Vec<String>,
+    /// Whether the first nested index takes the place of the index.
+    pub unwrap: bool,
+    /// The annotations that an entry of the index must have.
+    pub annotations: Annotations,
+    /// The platforms of the images that are meant; by default all. Of the images of one name that is meant which fits best,
+    /// as [`Platform::fit`] tells, or all that fit as well. An index of which only some images are meant is replaced by one of these, or by the image
+    /// if only one is left.
+    pub platforms: Vec<Platform>,
+    /// Whether attestations of BuildKit are left out.
+    pub no_attestations: bool,
+    /// Whether what refers to what is meant is meant too.
+    pub referrers: bool,
+}
+
+/// A part of a view, and what was taken for the platforms that were asked for.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Selected {
+    /// The part.
+    pub view: View,
+    /// What was taken for the platforms.
+    pub choices: Vec<Choice>,
+}
+
+impl View {
+    /// Returns the part that is meant.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`View::selected`].
+    pub fn select(&self, selection: &Selection) -> Result<Self> {
+        Ok(self.selected(selection)?.view)
+    }
+
+    /// Returns the part that is meant, and what was taken for the platforms that were asked for.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::UnknownManifest`], [`Error::AmbiguousDigest`]; [`Error::UnknownPlatform`] if nothing is for the platforms,
+    /// [`Error::PlatformNotStored`] if what is for them is only listed; [`Error::NothingSelected`]; what keeps a document
+    /// from being read.
+    pub fn selected(&self, selection: &Selection) -> Result<Selected> {
+        let mut choices = Vec::new();
+        let mut view = self.referenced(&selection.references)?;
+        if selection.unwrap {
+            view = view.unwrap_index(|_| true)?;
+        }
+        if !selection.annotations.is_empty() {
+            let has = |entry: &Descriptor, key: &String, value: &String| {
+                entry.annotations.as_ref().and_then(|annotations| annotations.get(key)) == Some(value)
+            };
+            view = view.filter(|entry| selection.annotations.iter().all(|(key, value)| has(entry, key, value)));
+        }
+        if !selection.platforms.is_empty() || selection.no_attestations {
+            Selected { view, choices } = view.narrowed(selection)?;
+        }
+        if view.index.manifests.is_empty() && !self.index.manifests.is_empty() {
+            return Err(Error::NothingSelected { path: self.path.clone() });
+        }
+        let view = if selection.referrers { self.with_referrers(view)? } else { view };
+        Ok(Selected { view, choices })
+    }
+
+    /// Keeps the entries that some references mean.
+    fn referenced(&self, references: &[String]) -> Result<Self> {
+        if references.is_empty() {
+            return Ok(self.clone());
+        }
+        let names = Names::AsTheyStand { default: None };
+        let resolver = Resolver { names, index: &self.index, documents: self, path: &self.path };
+        let mut manifests: Vec<Descriptor> = Vec::new();
+        let mut distinct = DistinctEntries::default();
+        for reference in references {
+            // Some programs give the images of one name a name each, instead of an index: all are meant.
+            let found = resolver.find(reference)?;
+            let meant = found.entries(&self.index).into_iter().cloned();
+            for entry in meant {
+                if distinct.insert(&entry) {
+                    manifests.push(entry);
+                }
+            }
+        }
+        Ok(self.with_index(Index { manifests, ..Index::clone(&self.index) }))
+    }
+
+    /// Keeps the images for some platforms, and their attestations unless these are left out.
+    fn narrowed(&self, selection: &Selection) -> Result<Selected> {
+        let mut narrowing = Narrowing::new(self, selection);
+        let picks = if selection.platforms.is_empty() { narrowing.all(&self.index) } else { narrowing.best()? };
+        let manifests = narrowing.kept(&self.index, picks)?;
+        let Narrowing { made, choices, .. } = narrowing;
+        let mut documents = MadeDocuments::default();
+        for (content, made_of) in made {
+            documents.add(content, made_of.as_str());
+        }
+        let view = self.with_documents(documents).with_index(Index { manifests, ..Index::clone(&self.index) });
+        Ok(Selected { view, choices })
+    }
+
+    /// Adds what refers to what a part of this view has, and what refers to that.
+    fn with_referrers(&self, part: Self) -> Result<Self> {
+        let mut kept: HashSet<Digest> = HashSet::new();
+        for visit in walk(&part, &part.index.manifests, Reach::Indexes) {
+            kept.insert(visit.entry.digest.clone());
+        }
+        let mut referrers: Vec<Descriptor> = Vec::new();
+        let mut by_subject: HashMap<Digest, Vec<usize>> = HashMap::new();
+        for Visit { entry, document } in walk(self, &self.index.manifests, Reach::Manifests) {
+            // What cannot be read refers to nothing that is known.
+            let Ok(Some(document)) = document else { continue };
+            if let Some(subject) = document.subject() {
+                by_subject.entry(subject.digest.clone()).or_default().push(referrers.len());
+                referrers.push(entry.into_owned());
+            }
+        }
+        // A referrer stands after its subject: in the order of the walk, and in a later round where that has it before.
+        let mut added: Vec<(usize, usize)> = Vec::new();
+        let mut queue: Vec<(Digest, usize, Option<usize>)> =
+            kept.iter().map(|digest| (digest.clone(), 0, None)).collect();
+        while let Some((subject, round, at)) = queue.pop() {
+            for place in by_subject.remove(&subject).unwrap_or_default() {
+                let digest = &referrers[place].digest;
+                if kept.insert(digest.clone()) {
+                    let round = round + usize::from(at.is_some_and(|at| place < at));
+                    added.push((round, place));
+                    queue.push((digest.clone(), round, Some(place)));
+                }
+            }
+        }
+        added.sort_unstable();
+        let added = added.into_iter().map(|(_, place)| referrers[place].clone());
+        let manifests = part.index.manifests.iter().cloned().chain(added).collect();
+        Ok(part.with_index(Index { manifests, ..Index::clone(&part.index) }))
+    }
+}
+
+/// The work of keeping images for some platforms. Indexes of which not all is kept are made anew. Each nested index is looked
+/// through once for what is kept of it, however often it is listed, and none is gone into by recursion.
+struct Narrowing<'a> {
+    view: &'a View,
+    selection: &'a Selection,
+    chooser: Chooser<'a>,
+    /// What is left of nested indexes.
+    left: HashMap<(Digest, Wanted), Left>,
+    /// The new indexes, with those that they are parts of.
+    made: Vec<(Vec<u8>, Digest)>,
+    choices: Vec<Choice>,
+}
+
+/// What is to be kept of an index: the images for some of the platforms, by their numbers in the selection; `None` for all.
+type Wanted = Option<Vec<usize>>;
+
+/// What is kept of the entries of an index.
+struct Picks {
+    /// The entries by their numbers, with what is kept of those that are indexes.
+    entries: BTreeMap<usize, Wanted>,
+    /// The images, whose attestations are kept too; `None` for all of them.
+    images: Option<HashSet<Digest>>,
+}
+
+/// What is left of a nested index.
+#[derive(Clone)]
+enum Left {
+    Nothing,
+    /// All of it.
+    All,
+    /// One image, which takes its place.
+    Image(Box<Descriptor>),
+    /// A smaller index.
+    Smaller(Digest, u64),
+}
+
+/// An index that is being looked through.
+struct Open {
+    /// What leads to it, with what is wanted of it; `None` for `index.json`.
+    place: Option<(Descriptor, Wanted)>,
+    index: Index,
+    picks: Picks,
+    /// The next entry.
+    at: usize,
+    kept: Vec<Descriptor>,
+}
+
+impl<'a> Narrowing<'a> {
+    fn new(view: &'a View, selection: &'a Selection) -> Self {
+        let chooser = Chooser::new(view, &selection.platforms);
+        Self { view, selection, chooser, left: HashMap::new(), made: Vec::new(), choices: Vec::new() }
+    }
+
+    /// Picks all images, and no attestations.
+    fn all(&self, index: &Index) -> Picks {
+        let images = index.manifests.iter().enumerate().filter(|(_, entry)| !entry.is_attestation());
+        Picks { entries: images.map(|(at, _)| (at, None)).collect(), images: None }
+    }
+
+    /// Picks the best images among the entries of `index.json`, for each platform one of each name.
+    fn best(&mut self) -> Result<Picks> {
+        let entries = &self.view.index.manifests;
+        let mut wanted: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
+        let mut images = HashSet::new();
+        let mut is_found = vec![false; self.selection.platforms.len()];
+        for group in groups(entries) {
+            let members: Vec<&Descriptor> = group.entries.iter().map(|at| &entries[*at]).collect();
+            let bests = self.chooser.choose(&members);
+            for (number, best) in bests.iter().enumerate() {
+                let Some(best) = best else { continue };
+                let asked = &self.selection.platforms[number];
+                if !self.chooser.is_stored(&best.leaf) {
+                    return Err(not_stored(self.view, &self.view.path, &members, &best.leaf.platform));
+                }
+                is_found[number] = true;
+                for (at, best) in self.alike(&group, &members, number, best) {
+                    wanted.entry(at).or_default().push(number);
+                    images.insert(best.leaf.entry.digest.clone());
+                    let choice = best.choice_for(asked);
+                    if !self.choices.contains(&choice) {
+                        self.choices.push(choice);
+                    }
+                }
+            }
+        }
+        // Whoever asks for several wants all of them.
+        if let Some(number) = is_found.iter().position(|is_found| !is_found) {
+            let entries: Vec<&Descriptor> = entries.iter().collect();
+            let chooser = std::mem::replace(&mut self.chooser, Chooser::new(self.view, &[]));
+            let reference = self.view.path.display().to_string();
+            return Err(chooser.not_there(&entries, &reference, &self.selection.platforms[number]));
+        }
+        let entries = wanted.into_iter().map(|(at, numbers)| (at, Some(numbers))).collect();
+        Ok(Picks { entries, images: Some(images) })
+    }
+
+    /// Returns the best image of a group, and those that are as good: of one name because it does not tell them apart, and of
+    /// those without a name because they are images of their own.
+    fn alike(&mut self, group: &Group, members: &[&Descriptor], number: usize, best: &Best) -> Vec<(usize, Best)> {
+        let mut alike = Vec::new();
+        let mut seen = HashSet::new();
+        for (at, member) in members.iter().enumerate() {
+            let other =
+                if at == best.at { Some(best.clone()) } else { self.chooser.choose(&[member]).swap_remove(number) };
+            let Some(other) = other.filter(|other| self.chooser.is_as_real(&other.leaf, &best.leaf)) else { continue };
+            // Entries of one name and one manifest are one.
+            let is_one = if group.is_named {
+                other.fit == best.fit && seen.insert(other.leaf.entry.digest.clone())
+            } else {
+                other.fit.is_as_good_as(&best.fit)
+            };
+            if is_one {
+                alike.push((group.entries[at], other));
+            }
+        }
+        alike
+    }
+
+    /// Picks what is wanted of a nested index.
+    fn picks(&mut self, index: &Index, wanted: &Wanted) -> Picks {
+        let Some(numbers) = wanted else { return self.all(index) };
+        let bests = self.chooser.choose(&index.manifests.iter().collect::<Vec<_>>());
+        let mut entries: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
+        let mut images = HashSet::new();
+        for number in numbers {
+            let Some(best) = &bests[*number] else { continue };
+            entries.entry(best.at).or_default().push(*number);
+            images.insert(best.leaf.entry.digest.clone());
+        }
+        Picks { entries: entries.into_iter().map(|(at, numbers)| (at, Some(numbers))).collect(), images: Some(images) }
+    }
+
+    /// Returns what is kept of an index, and finds out what is left of those that are nested in it.
+    fn kept(&mut self, index: &Index, picks: Picks) -> Result<Vec<Descriptor>> {
+        let mut stack = vec![Open { place: None, index: index.clone(), picks, at: 0, kept: Vec::new() }];
+        loop {
+            let top = stack.last_mut().expect("the first one ends the loop");
+            if let Some((entry, wanted)) = self.go_on(top) {
+                stack.extend(self.open(entry, wanted)?);
+                continue;
+            }
+            let Open { place, index, kept, .. } = stack.pop().expect("it was the last one");
+            let Some((entry, wanted)) = place else { return Ok(kept) };
+            let left = self.left_of(&entry, index, kept);
+            self.left.insert((entry.digest, wanted), left);
+        }
+    }
+
+    /// Keeps what is to be kept of an index, up to the first nested one that has not been looked through.
+    fn go_on(&self, open: &mut Open) -> Option<(Descriptor, Wanted)> {
+        while let Some(entry) = open.index.manifests.get(open.at) {
+            if entry.is_attestation() {
+                let images = open.picks.images.as_ref();
+                if !self.selection.no_attestations && images.is_none_or(|images| entry.attests(images)) {
+                    open.kept.push(entry.clone());
+                }
+            } else if let Some(wanted) = open.picks.entries.get(&open.at) {
+                if entry.is_index() || wanted.is_some() && may_be_index(entry) {
+                    match self.left.get(&(entry.digest.clone(), wanted.clone())) {
+                        None => return Some((entry.clone(), wanted.clone())),
+                        Some(left) => open.kept.extend(left.in_place_of(entry)),
+                    }
+                } else {
+                    open.kept.push(entry.clone());
+                }
+            }
+            open.at += 1;
+        }
+        None
+    }
+
+    /// Opens a nested index; of what is none nothing is left.
+    fn open(&mut self, entry: Descriptor, wanted: Wanted) -> Result<Option<Open>> {
+        let Some(Document::Index(index)) = read_entry(self.view, &entry, None)? else {
+            self.left.insert((entry.digest, wanted), Left::Nothing);
+            return Ok(None);
+        };
+        let picks = self.picks(&index, &wanted);
+        Ok(Some(Open { place: Some((entry, wanted)), index: *index, picks, at: 0, kept: Vec::new() }))
+    }
+
+    fn left_of(&mut self, entry: &Descriptor, index: Index, manifests: Vec<Descriptor>) -> Left {
+        if manifests == index.manifests {
+            return Left::All;
+        }
+        match manifests.as_slice() {
+            [] => Left::Nothing,
+            [image] if !image.is_index() || !self.selection.platforms.is_empty() => {
+                Left::Image(Box::new(image.clone()))
+            }
+            _ => {
+                let content = oci::to_blob(&Index { manifests, ..index });
+                let (digest, size) = (Digest::sha256_of(&content), content.len() as u64);
+                self.made.push((content, entry.digest.clone()));
+                Left::Smaller(digest, size)
+            }
+        }
+    }
+}
+
+impl Left {
+    /// Returns what takes the place of the entry of a nested index.
+    fn in_place_of(&self, entry: &Descriptor) -> Option<Descriptor> {
+        match self {
+            Self::Nothing => None,
+            Self::All => Some(entry.clone()),
+            Self::Image(image) => {
+                let mut image = Descriptor::clone(image);
+                let mut annotations = image.annotations.unwrap_or_default();
+                annotations.extend(entry.annotations.clone().unwrap_or_default());
+                image.annotations = (!annotations.is_empty()).then_some(annotations);
+                Some(image)
+            }
+            Self::Smaller(digest, size) => {
+                Some(Descriptor { digest: digest.clone(), size: *size, data: None, ..entry.clone() })
+            }
+        }
+    }
+}
+
+/// Entries of `index.json` that are one image.
+struct Group {
+    entries: Vec<usize>,
+    is_named: bool,
+}
+
+/// Puts the entries of `index.json` into groups: those of one name, and manifests that have none; a nested index without a
+/// name is an image of its own.
+fn groups(entries: &[Descriptor]) -> Vec<Group> {
+    let mut groups: Vec<Group> = Vec::new();
+    let mut places: HashMap<(Option<&str>, Option<NameKey<'_>>), usize> = HashMap::new();
+    for (at, entry) in entries.iter().enumerate() {
+        let name = (entry.ref_name(), entry.image_name().map(NameKey::of));
+        let is_named = name != (None, None);
+        if !is_named && entry.is_index() {
+            groups.push(Group { entries: vec![at], is_named: true });
+            continue;
+        }
+        let place = *places.entry(name).or_insert(groups.len());
+        if place == groups.len() {
+            groups.push(Group { entries: Vec::new(), is_named });
+        }
+        groups[place].entries.push(at);
+    }
+    groups
+}
