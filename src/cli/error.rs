@@ -57,7 +57,7 @@ pub(crate) fn report(error: &anyhow::Error, verbose: bool) -> ExitCode {
     }
     let mut text = format!("Error: {}\n", message(error));
     if verbose {
-        for cause in error.chain().skip(1).map(|cause| super::ui::printable(&cause.to_string())) {
+        for cause in error.chain().skip(1).map(|cause| super::output::printable(&cause.to_string())) {
             // Most messages name their cause already.
             if !text.contains(&cause) {
                 text.push_str(&format!("  caused by: {cause}\n"));
@@ -73,7 +73,7 @@ pub(crate) fn report(error: &anyhow::Error, verbose: bool) -> ExitCode {
 fn message(error: &anyhow::Error) -> String {
     let coded = error.downcast_ref::<Coded>().map(|coded| &coded.error);
     let hint = coded.or_else(|| error.downcast_ref()).and_then(hint);
-    let message = super::ui::printable(&error.to_string());
+    let message = super::output::printable(&error.to_string());
     hint.map(|hint| format!("{message}; {hint}")).unwrap_or(message)
 }
 

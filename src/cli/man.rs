@@ -14,7 +14,7 @@ pub(crate) fn run(command: clap::Command, directory: Option<&Path>) -> anyhow::R
         None => {
             let mut page = Vec::new();
             clap_mangen::Man::new(command).render(&mut page)?;
-            super::ui::write_stdout(&page)
+            super::output::write_stdout(&page)
         }
         Some(directory) => {
             std::fs::create_dir_all(directory)

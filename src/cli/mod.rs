@@ -1,14 +1,16 @@
 //! The root command, its global flags, and what is done with them.
 
 mod args;
+mod context;
 mod error;
 mod layout;
 mod man;
+mod output;
 mod progress;
 mod prompt;
 mod signals;
 mod telemetry;
-mod ui;
+mod time;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -73,7 +75,7 @@ pub(crate) fn run(words: impl IntoIterator<Item = OsString>) -> ExitCode {
             // Help and the version are results; clap knows which stream and which status is right.
             let status = u8::try_from(error.exit_code()).unwrap_or(2);
             return match error.print() {
-                Err(failure) if status == 0 => error::report(&ui::stdout_error(failure), false),
+                Err(failure) if status == 0 => error::report(&output::stdout_error(failure), false),
                 _ => ExitCode::from(status),
             };
         }
@@ -84,7 +86,7 @@ pub(crate) fn run(words: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "regshape", &mut script);
-            ui::write_stdout(&script)
+            output::write_stdout(&script)
         }
         Command::Man { directory } => man::run(Cli::command(), directory.as_deref()),
     };

@@ -22,7 +22,7 @@ pub(crate) struct Progress {
 }
 
 impl Progress {
-    pub(super) fn new(total: Option<u64>, is_shown: bool) -> Self {
+    pub(crate) fn new(total: Option<u64>, is_shown: bool) -> Self {
         let bar = is_shown.then(|| make_bar(total));
         Self { start: Instant::now(), done: AtomicU64::new(0), bar, appear: Once::new() }
     }
@@ -63,7 +63,7 @@ fn shown() -> MutexGuard<'static, Option<ProgressBar>> {
 }
 
 /// Writes something while no bar is on the screen.
-pub(super) fn aside(write: impl FnOnce()) {
+pub(crate) fn aside(write: impl FnOnce()) {
     let bar = shown().clone();
     match bar {
         Some(bar) => bar.suspend(write),
@@ -73,7 +73,7 @@ pub(super) fn aside(write: impl FnOnce()) {
 
 /// Takes the bar off the screen for good.
 #[cfg(unix)]
-pub(super) fn clear() {
+pub(crate) fn clear() {
     let bar = shown().take();
     if let Some(bar) = bar {
         bar.finish_and_clear();

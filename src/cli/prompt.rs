@@ -14,11 +14,11 @@ use dialoguer::console::{Term, measure_text_width};
 
 use super::args::parse_annotation;
 use super::error::Interrupted;
-use super::ui::{Ui, write_stderr};
+use super::output::{Ui, write_stderr};
 use regshape::oci::Annotations;
 
 #[cfg(unix)]
-pub(super) use modes::leave;
+pub(crate) use modes::leave;
 
 /// Who answers the questions of a command.
 ///
@@ -126,12 +126,12 @@ impl<'a> Prompt<'a> {
             let is_text = !answer.chars().any(char::is_control);
             term.move_cursor_up(last_row(&format!("{question}: {typed}"), term.size().1.into()))?;
             term.clear_to_end_of_screen()?;
-            term.write_line(&super::ui::printable(&format!("{question}: {answer}")))?;
+            term.write_line(&super::output::printable(&format!("{question}: {answer}")))?;
             let result =
                 if is_text { read(answer) } else { Err("there are control characters in the answer".to_owned()) };
             match result {
                 Ok(value) => return Ok(value),
-                Err(error) => term.write_line(&format!("Error: {}", super::ui::printable(&error)))?,
+                Err(error) => term.write_line(&format!("Error: {}", super::output::printable(&error)))?,
             }
         }
     }
@@ -196,10 +196,10 @@ mod modes {
     ///
     /// dialoguer does that for each key and puts them back in between, so that the terminal would echo what is typed
     /// or pasted faster than it is read, and a signal could come just when the modes change.
-    pub(super) struct Held;
+    pub(crate) struct Held;
 
     impl Held {
-        pub(super) fn new() -> io::Result<Self> {
+        pub(crate) fn new() -> io::Result<Self> {
             let found = tcgetattr(io::stdin())?;
             let mut quiet = found.clone();
             quiet.local_modes -= LocalModes::ECHO | LocalModes::ICANON | LocalModes::ISIG;
@@ -211,13 +211,13 @@ mod modes {
 
     impl Held {
         /// Puts the modes back in the middle of a question.
-        pub(super) fn leave(&self) {
+        pub(crate) fn leave(&self) {
             restore(b"\n");
         }
 
         /// Leaves the end of the program to the signals' thread: dialoguer has raised SIGINT, be it for a Ctrl-C or
         /// because another signal interrupted it, and that thread knows which.
-        pub(super) fn interrupted(&self) -> Interrupted {
+        pub(crate) fn interrupted(&self) -> Interrupted {
             HAS_STOPPED.store(true, Ordering::Release);
             std::thread::sleep(Duration::from_secs(2));
             // The thread should have ended the program by now.
@@ -259,7 +259,7 @@ mod modes {
     }
 
     /// Leaves the terminal as it was found, because the program ends.
-    pub(in super::super) fn leave() {
+    pub(crate) fn leave() {
         let wait_while = |is_so: fn() -> bool, times| {
             (0..times).take_while(|_| is_so()).for_each(|_| std::thread::sleep(Duration::from_millis(5)));
         };
@@ -274,18 +274,18 @@ mod modes {
 /// Elsewhere the terminal keeps its modes, and has Ctrl-C reported as an interrupted read.
 #[cfg(not(unix))]
 mod modes {
-    pub(super) struct Held;
+    pub(crate) struct Held;
 
     impl Held {
-        pub(super) fn new() -> std::io::Result<Self> {
+        pub(crate) fn new() -> std::io::Result<Self> {
             Ok(Self)
         }
 
-        pub(super) fn leave(&self) {
+        pub(crate) fn leave(&self) {
             super::write_stderr("");
         }
 
-        pub(super) fn interrupted(&self) -> super::Interrupted {
+        pub(crate) fn interrupted(&self) -> super::Interrupted {
             self.leave();
             super::Interrupted
         }

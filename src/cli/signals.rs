@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 static IS_LEAVING: AtomicBool = AtomicBool::new(false);
 
 /// Does not return if a signal ends the program: what fails from then on may fail because of that.
-pub(super) fn let_end() {
+pub(crate) fn let_end() {
     while IS_LEAVING.load(Ordering::Acquire) {
         std::thread::park();
     }
@@ -15,7 +15,7 @@ pub(super) fn let_end() {
 /// Makes a write that the limit on file sizes (`ulimit -f`) does not let through an error like any other: unless SIGXFSZ is
 /// handled, it kills the program in the middle of its work.
 #[cfg(unix)]
-pub(super) fn survive_file_limit() {
+pub(crate) fn survive_file_limit() {
     use std::sync::Arc;
 
     // If that cannot be, the program still works within the limit.
@@ -24,12 +24,12 @@ pub(super) fn survive_file_limit() {
 
 /// Elsewhere there is no such limit.
 #[cfg(not(unix))]
-pub(super) fn survive_file_limit() {}
+pub(crate) fn survive_file_limit() {}
 
 /// Watches for the signals of this system that end the program and can be told from others. Where the system has no thread
 /// for that, they end the program as they end any other, and the next command deletes what it left.
 #[cfg(unix)]
-pub(super) fn watch() -> std::io::Result<()> {
+pub(crate) fn watch() -> std::io::Result<()> {
     use std::sync::mpsc::channel;
 
     use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
@@ -60,7 +60,7 @@ pub(super) fn watch() -> std::io::Result<()> {
 
 /// Elsewhere the system ends the program, and the next command takes away what it left.
 #[cfg(not(unix))]
-pub(super) fn watch() -> std::io::Result<()> {
+pub(crate) fn watch() -> std::io::Result<()> {
     Ok(())
 }
 

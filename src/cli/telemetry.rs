@@ -11,7 +11,7 @@ use regshape::internals::open_log;
 use regshape::metrics::{Metrics, Phase};
 use serde::Serialize;
 
-use super::ui::write_stderr;
+use super::output::write_stderr;
 
 /// The width of the block. The original program's, as the columns are.
 const WIDTH: usize = 66;

@@ -17,12 +17,14 @@ use regshape::transfer::{
 };
 use regshape::view::{ArchiveImage, Selection, View};
 
-use super::export_screen::{ExportScreen, warnings};
-use super::generate_config::source_seconds;
-use super::{Base, Common, Context, Leaf, WriteArgs};
 use crate::cli::args::{AnnotationArgs, PlatformsArg, parse_annotation};
+use crate::cli::args::{Base, Common, WriteArgs};
+use crate::cli::context::{Context, Leaf};
 use crate::cli::error::Usage;
-use crate::cli::ui::{is_dash, is_stdout, printable};
+use crate::cli::layout::export_output::{ExportScreen, warnings};
+use crate::cli::layout::source::named;
+use crate::cli::output::{is_dash, is_stdout, printable};
+use crate::cli::time::source_seconds;
 
 /// Write a part or all of a layout: as a layout, as an OCI or Docker archive
 ///
@@ -33,7 +35,7 @@ use crate::cli::ui::{is_dash, is_stdout, printable};
     after_help = "Examples:\n  regshape layout export --path ./my-image --output ./my-image.tar\n  regshape layout export --path ./my-image --ref v1 --platform linux/arm64 --ref-name example/app:v1 --format docker-archive --output - | podman load"
 )]
 #[command(mut_arg("path", |path| path.help("The layout or archive to take images from; ./my-image:v1 takes one of them; - is an archive on standard input")))]
-pub(super) struct Args {
+pub(crate) struct Args {
     #[command(flatten)]
     common: Common,
     /// Take the entry that this means: a ref name, an image name, TAG@DIGEST, a digest, or a unique beginning of one; may be repeated [default: all]
@@ -114,7 +116,7 @@ fn format_of(format: Option<FormatArg>, output: &Path) -> Result<Format, Usage> 
 }
 
 /// Returns the format that a name says.
-pub(super) fn format_of_name(output: &Path) -> Result<Format, Usage> {
+pub(crate) fn format_of_name(output: &Path) -> Result<Format, Usage> {
     // Whatever a directory is called.
     if output.is_dir() {
         return Ok(Format::Directory);
@@ -225,7 +227,7 @@ impl Leaf for Args {
             let exported: Exported = match format {
                 Format::Archive { kind, compression } if to_stdout => {
                     export_stream(&view, io::stdout(), kind, compression, &options)
-                        .map_err(crate::cli::ui::output_error)?
+                        .map_err(crate::cli::output::output_error)?
                 }
                 format => reading.copied(export(&view, &self.output, format, &options))?,
             };
@@ -309,16 +311,4 @@ fn renamed(view: View, annotations: Annotations, ref_name: Option<RefName>) -> a
         None => view,
     };
     Ok(if annotations.is_empty() { view } else { view.annotated(&annotations) })
-}
-
-/// Gives the one image of a view a name; `None` if there are several.
-pub(super) fn named(view: &View, ref_name: &RefName) -> Option<View> {
-    let entries = &view.index().manifests;
-    let Some(first) = entries.first() else { return Some(view.clone()) };
-    if entries.iter().all(|entry| entry.digest == first.digest) {
-        // Of several names of one manifest the new one is left.
-        return Some(view.filter(|entry| entry == first).named(ref_name.as_str()));
-    }
-    let is_one_name = entries.iter().all(|entry| entry.is_called_like(first));
-    is_one_name.then(|| view.named(ref_name.as_str()))
 }

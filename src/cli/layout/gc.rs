@@ -3,11 +3,13 @@
 use std::process::ExitCode;
 use std::time::Duration;
 
-use regshape::layout::{Garbage, GarbageOptions, KeptSubject, Layout, Swept};
+use regshape::layout::{Garbage, GarbageOptions, Layout, Swept};
 use serde::Serialize;
 
-use super::{Base, Common, Context, Leaf, WriteArgs};
-use crate::cli::ui::{Block, Screen};
+use crate::cli::args::{Base, Common, WriteArgs};
+use crate::cli::context::{Context, Leaf};
+use crate::cli::layout::kept_output::referred_to;
+use crate::cli::output::{Block, Screen};
 
 /// Delete what nothing needs any more
 ///
@@ -17,7 +19,7 @@ use crate::cli::ui::{Block, Screen};
 #[command(
     after_help = "Examples:\n  regshape layout gc --path ./my-image --dry-run\n  regshape layout gc --path ./my-image --keep-younger-than 1h"
 )]
-pub(super) struct Args {
+pub(crate) struct Args {
     #[command(flatten)]
     common: Common,
     /// Delete nothing, only tell what would be deleted
@@ -35,14 +37,6 @@ struct Collected {
     dry_run: bool,
     #[serde(flatten)]
     garbage: Garbage,
-}
-
-/// Says what keeps a manifest that is not listed.
-pub(super) fn referred_to(subject: &KeptSubject) -> String {
-    let KeptSubject { digest, referrers } = subject;
-    let names: Vec<_> = referrers.iter().map(ToString::to_string).collect();
-    let verb = if referrers.len() == 1 { "refers" } else { "refer" };
-    format!("{digest} is kept: {} {verb} to it", names.join(", "))
 }
 
 impl Screen for Collected {

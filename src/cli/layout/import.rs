@@ -8,12 +8,13 @@ use regshape::oci::RefName;
 use regshape::transfer::{ExportOptions, export_dir};
 use regshape::view::{Selection, View};
 
-use super::export::named;
-use super::export_screen::{ExportScreen, warnings};
-use super::registry::Located;
-use super::{Base, Common, Context, Leaf, WriteArgs};
 use crate::cli::args::PlatformsArg;
-use crate::cli::ui::printable;
+use crate::cli::args::{Base, Common, WriteArgs};
+use crate::cli::context::{Context, Leaf};
+use crate::cli::layout::export_output::{ExportScreen, warnings};
+use crate::cli::layout::place::Located;
+use crate::cli::layout::source::named;
+use crate::cli::output::printable;
 
 /// Add the images of an archive to a layout, which is made if it is not there
 ///
@@ -23,7 +24,7 @@ use crate::cli::ui::printable;
 #[command(
     after_help = "Examples:\n  regshape layout import --path ./my-layout --file ./my-image.tar\n  podman save --format oci-archive example/app | regshape layout import --path ./my-layout --file - --ref-name example/app:v1"
 )]
-pub(super) struct Args {
+pub(crate) struct Args {
     #[command(flatten)]
     common: Common,
     /// The archive; - is standard input

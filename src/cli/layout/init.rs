@@ -5,15 +5,16 @@ use std::process::ExitCode;
 use regshape::layout::Layout;
 use serde::Serialize;
 
-use super::{Base, Common, Context, Leaf, WriteArgs};
-use crate::cli::ui::{Screen, printable};
+use crate::cli::args::{Base, Common, WriteArgs};
+use crate::cli::context::{Context, Leaf};
+use crate::cli::output::{Screen, printable};
 
 /// Initialise a new, empty OCI image layout
 ///
 /// The directory is created if it is not there; other files in it are left alone.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example:\n  regshape layout init --path ./my-image")]
-pub(super) struct Args {
+pub(crate) struct Args {
     #[command(flatten)]
     common: Common,
     #[command(flatten)]

@@ -8,10 +8,11 @@ use regshape::oci::{Annotations, Descriptor, Digest, MediaType};
 use regshape::view::{ArchiveImage, Selection, View};
 use serde::Serialize;
 
-use super::source::LowerVariant;
-use super::{Base, Context, Leaf};
+use crate::cli::args::Base;
 use crate::cli::args::PlatformArg;
-use crate::cli::ui::{Block, Screen};
+use crate::cli::context::{Context, Leaf};
+use crate::cli::layout::source::LowerVariant;
+use crate::cli::output::{Block, Screen};
 
 /// Show the images of an archive or a layout, without unpacking or copying anything
 #[derive(Debug, clap::Args)]
@@ -19,7 +20,7 @@ use crate::cli::ui::{Block, Screen};
     after_help = "Examples:\n  regshape layout inspect --file ./my-image.tar.gz\n  regshape layout inspect --path ./my-image:v1 --platform linux/arm64 --json"
 )]
 #[group(id = "source", required = true, multiple = false, args = ["file", "path"])]
-pub(super) struct Args {
+pub(crate) struct Args {
     /// The archive; - is standard input
     #[arg(short, long, value_name = "ARCHIVE")]
     file: Option<PathBuf>,

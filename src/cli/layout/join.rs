@@ -9,12 +9,13 @@ use regshape::oci::RefName;
 use regshape::transfer::{ExportOptions, Format, export};
 use regshape::view::{Selection, View};
 
-use super::export::format_of_name;
-use super::export_screen::{ExportScreen, warnings};
-use super::generate_config::source_seconds;
-use super::{Base, Context, Leaf, WriteArgs};
+use crate::cli::args::{Base, WriteArgs};
+use crate::cli::context::{Context, Leaf};
 use crate::cli::error::Usage;
-use crate::cli::ui::{is_dash, is_stdout, printable};
+use crate::cli::layout::export::format_of_name;
+use crate::cli::layout::export_output::{ExportScreen, warnings};
+use crate::cli::output::{is_dash, is_stdout, printable};
+use crate::cli::time::source_seconds;
 
 /// The name of an image whose parts have none, or several.
 const DEFAULT_NAME: &str = "latest";
@@ -27,7 +28,7 @@ const DEFAULT_NAME: &str = "latest";
 #[command(
     after_help = "Example:\n  regshape layout join --path ./amd64 --path ./arm64.tar --output ./my-image --ref-name v1"
 )]
-pub(super) struct Args {
+pub(crate) struct Args {
     /// A layout or archive; ./my-image:v1 takes one of its images; to be repeated
     #[arg(short, long = "path", value_name = "PATH", required = true)]
     paths: Vec<PathBuf>,

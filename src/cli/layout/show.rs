@@ -5,16 +5,17 @@ use std::process::ExitCode;
 use regshape::oci::Index;
 use serde::Serialize;
 
-use super::show_tree::Drawing;
-use super::{Base, Common, Context, Leaf};
-use crate::cli::ui::{Screen, json};
+use crate::cli::args::{Base, Common};
+use crate::cli::context::{Context, Leaf};
+use crate::cli::layout::tree::Drawing;
+use crate::cli::output::{Screen, json};
 
 /// Print index.json, or a tree of all that it leads to
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "Example:\n  regshape layout show --path ./my-image\n  regshape layout show --path ./my-image --tree"
 )]
-pub(super) struct Args {
+pub(crate) struct Args {
     #[command(flatten)]
     common: Common,
     /// Draw what the layout holds: names, indexes, platforms, manifests, layers, referrers, what is shared, what is missing

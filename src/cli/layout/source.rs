@@ -6,37 +6,38 @@ use std::path::{Path, PathBuf};
 
 use anyhow::ensure;
 use regshape::graph::Choice;
+use regshape::oci::RefName;
 use regshape::transfer::{Archive, LoadOptions};
 use regshape::view::{Selected, Selection, View};
 use serde::Serialize;
 
-use super::Context;
-use super::registry::Located;
-use crate::cli::ui::printable;
+use crate::cli::context::Context;
+use crate::cli::layout::place::Located;
+use crate::cli::output::printable;
 
 /// Images, and which of them the path says.
-pub(super) struct Source {
-    pub(super) view: View,
+pub(crate) struct Source {
+    pub(crate) view: View,
     /// The references that the path and the flags say.
-    pub(super) references: Vec<String>,
+    pub(crate) references: Vec<String>,
 }
 
 /// A lower variant that was taken for a platform, since there is no image for the one that was asked for.
 #[derive(Serialize)]
-pub(super) struct LowerVariant {
+pub(crate) struct LowerVariant {
     asked: String,
     taken: String,
 }
 
 impl Context {
     /// Takes a part of a view, and notes which lower variants were taken.
-    pub(super) fn select(&self, view: &View, selection: &Selection) -> anyhow::Result<(View, Vec<LowerVariant>)> {
+    pub(crate) fn select(&self, view: &View, selection: &Selection) -> anyhow::Result<(View, Vec<LowerVariant>)> {
         let Selected { view, choices, .. } = view.selected(selection)?;
         Ok((view, choices.iter().filter_map(|choice| self.lower_variant(choice)).collect()))
     }
 
     /// Notes that a lower variant was taken, if one was.
-    pub(super) fn lower_variant(&self, choice: &Choice) -> Option<LowerVariant> {
+    pub(crate) fn lower_variant(&self, choice: &Choice) -> Option<LowerVariant> {
         if !choice.is_lower_variant {
             return None;
         }
@@ -46,13 +47,13 @@ impl Context {
     }
 
     /// Opens a path that a view can be made of: a layout, perhaps with a reference after it; an archive; `-`.
-    pub(super) fn source(&self, path: &Path, references: &[String]) -> anyhow::Result<Source> {
+    pub(crate) fn source(&self, path: &Path, references: &[String]) -> anyhow::Result<Source> {
         self.source_for(path, references, None)
     }
 
     /// Opens a path whose images are to be added to a layout: what has to be written of an archive meanwhile is written where
     /// the layout is.
-    pub(super) fn source_for(
+    pub(crate) fn source_for(
         &self,
         path: &Path,
         references: &[String],
@@ -67,7 +68,7 @@ impl Context {
     }
 
     /// Lets blobs be found that the layout has that a view is added to: `export --except` leaves them out.
-    pub(super) fn beside(&self, view: View, target: &Path) -> anyhow::Result<View> {
+    pub(crate) fn beside(&self, view: View, target: &Path) -> anyhow::Result<View> {
         if !target.join("oci-layout").is_file() || !target.join("index.json").is_file() {
             return Ok(view);
         }
@@ -88,4 +89,16 @@ impl Context {
         }
         Ok(View::load(path, &options)?)
     }
+}
+
+/// Gives the one image of a view a name; `None` if there are several.
+pub(crate) fn named(view: &View, ref_name: &RefName) -> Option<View> {
+    let entries = &view.index().manifests;
+    let Some(first) = entries.first() else { return Some(view.clone()) };
+    if entries.iter().all(|entry| entry.digest == first.digest) {
+        // Of several names of one manifest the new one is left.
+        return Some(view.filter(|entry| entry == first).named(ref_name.as_str()));
+    }
+    let is_one_name = entries.iter().all(|entry| entry.is_called_like(first));
+    is_one_name.then(|| view.named(ref_name.as_str()))
 }

@@ -6,13 +6,14 @@ use std::process::ExitCode;
 use regshape::layout::Stage;
 use serde::Serialize;
 
-use super::{Base, Common, Context, Leaf};
-use crate::cli::ui::{Screen, printable};
+use crate::cli::args::{Base, Common};
+use crate::cli::context::{Context, Leaf};
+use crate::cli::output::{Screen, printable};
 
 /// Show what has been added and generated so far
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example:\n  regshape layout status --path ./my-image")]
-pub(super) struct Args {
+pub(crate) struct Args {
     #[command(flatten)]
     common: Common,
 }

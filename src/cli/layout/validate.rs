@@ -7,9 +7,10 @@ use regshape::check::{Checked, Finding, Report, ValidateOptions};
 use regshape::layout::Layout;
 use serde::{Serialize, Serializer};
 
-use super::{Base, Common, Context, Leaf};
 use crate::cli::args::BoundsArgs;
-use crate::cli::ui::{Screen, printable};
+use crate::cli::args::{Base, Common};
+use crate::cli::context::{Context, Leaf};
+use crate::cli::output::{Screen, printable};
 
 /// Check that a layout is whole
 ///
@@ -21,7 +22,7 @@ use crate::cli::ui::{Screen, printable};
     after_help = "Example:\n  regshape layout validate --path ./my-image\n  regshape layout validate --path ./my-image --deep"
 )]
 #[command(mut_arg("max_layer_size", |arg| arg.requires("deep")), mut_arg("max_ratio", |arg| arg.requires("deep")))]
-pub(super) struct Args {
+pub(crate) struct Args {
     #[command(flatten)]
     common: Common,
     /// Look into the layers of images too: compression, tars, diff_ids

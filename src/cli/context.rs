@@ -1,0 +1,132 @@
+//! What every command on layouts is given: how it speaks, and how it opens layouts.
+
+use std::cell::OnceCell;
+use std::collections::HashSet;
+use std::path::Path;
+use std::process::ExitCode;
+use std::sync::{Arc, Mutex};
+
+use regshape::layout::{Layout, LeftoverObserver, LockEvent, LockObserver, WriteOptions};
+use regshape::metrics::Metrics;
+
+use super::Global;
+use super::args::{Base, WriteArgs};
+use super::output::{Ui, printable};
+use super::signals;
+use super::telemetry::Telemetry;
+
+/// A command on a layout.
+pub(crate) trait Leaf {
+    /// The words that call it: the name of its scenario.
+    const NAME: &'static str;
+
+    /// Returns the arguments that every command has.
+    fn base(&self) -> &Base;
+
+    /// Does the work and writes the result.
+    fn run(self, context: &Context) -> anyhow::Result<ExitCode>;
+}
+
+/// What a command works with.
+pub(crate) struct Context {
+    pub(crate) ui: Ui,
+    pub(crate) shares_blobs: bool,
+    pub(crate) layout: OnceCell<Layout>,
+    /// The counters of work that is on no layout that is kept.
+    pub(crate) metrics: OnceCell<Arc<Metrics>>,
+}
+
+impl Context {
+    /// Opens the layout that the command works on.
+    pub(crate) fn open(&self, path: &Path) -> anyhow::Result<&Layout> {
+        Ok(self.opened(Layout::open(path)?))
+    }
+
+    /// Opens the layout that the command changes.
+    pub(crate) fn open_to_write(&self, path: &Path, args: &WriteArgs) -> anyhow::Result<&Layout> {
+        Ok(self.keep(Layout::open(path)?.with_write_options(self.write_options(path, args))))
+    }
+
+    /// Returns how a layout is to be written.
+    pub(crate) fn write_options(&self, path: &Path, args: &WriteArgs) -> WriteOptions {
+        WriteOptions {
+            no_sync: args.no_sync,
+            lock_timeout: args.lock_timeout,
+            lock_observer: Some(self.lock_observer(path, true)),
+            leftover_observer: Some(self.leftover_observer()),
+        }
+    }
+
+    fn leftover_observer(&self) -> LeftoverObserver {
+        let (ui, told) = (self.ui.clone(), Mutex::new(HashSet::new()));
+        LeftoverObserver::new(move |path, error| {
+            // A command that takes the lock twice meets it twice.
+            if told.lock().expect("nobody panics with the lock").insert(path.to_owned()) {
+                let path = printable(&path.to_string_lossy());
+                ui.detail(&format!("Could not delete leftover {path}: {error}"));
+            }
+        })
+    }
+
+    pub(crate) fn lock_observer(&self, path: &Path, is_writer: bool) -> LockObserver {
+        let (ui, path) = (self.ui.clone(), printable(&path.to_string_lossy()));
+        LockObserver::new(move |event| match event {
+            LockEvent::Waiting => ui.note(&format!("Waiting for another process that is changing {path}...")),
+            LockEvent::Unavailable if is_writer => ui.warn_at_the_end(format!(
+                "cannot lock {path} on this file system: another command at the same time could undo this change"
+            )),
+            _ => {}
+        })
+    }
+
+    /// Opens a layout that is read, perhaps beside others: the counters of the first are told at the end.
+    pub(crate) fn open_beside(&self, path: &Path) -> anyhow::Result<Layout> {
+        let layout = self.as_asked(self.read_only(Layout::open(path)?));
+        self.layout.get_or_init(|| layout.clone());
+        Ok(layout)
+    }
+
+    /// Keeps a layout that is only read.
+    pub(crate) fn opened(&self, layout: Layout) -> &Layout {
+        self.keep(self.read_only(layout))
+    }
+
+    pub(crate) fn read_only(&self, layout: Layout) -> Layout {
+        let lock_observer = Some(self.lock_observer(layout.path(), false));
+        layout.with_write_options(WriteOptions { lock_observer, ..WriteOptions::default() })
+    }
+
+    /// Keeps the layout, whose counters are told at the end.
+    pub(crate) fn keep(&self, layout: Layout) -> &Layout {
+        self.layout.get_or_init(|| self.as_asked(layout))
+    }
+
+    /// Returns the counters that are told at the end.
+    pub(crate) fn metrics(&self) -> Arc<Metrics> {
+        let kept = self.layout.get().map(Layout::shared_metrics);
+        kept.unwrap_or_else(|| Arc::clone(self.metrics.get_or_init(Arc::default)))
+    }
+
+    /// Returns a layout with the flags that all commands have.
+    pub(crate) fn as_asked(&self, layout: Layout) -> Layout {
+        if self.shares_blobs { layout.with_shared_blobs() } else { layout }
+    }
+}
+
+pub(crate) fn execute(leaf: impl Leaf, global: &Global) -> anyhow::Result<ExitCode> {
+    fn name<L: Leaf>(_: &L) -> &'static str {
+        L::NAME
+    }
+    signals::watch().map_err(|error| anyhow::anyhow!("failed to watch for signals: {error}"))?;
+    let base = leaf.base();
+    let telemetry = Telemetry::start(name(&leaf), base.telemetry.clone(), global.log_file.as_deref())?;
+    let context = Context {
+        ui: Ui::new(global, base.json),
+        shares_blobs: base.shared_blobs,
+        layout: OnceCell::new(),
+        metrics: OnceCell::new(),
+    };
+    let result = leaf.run(&context);
+    telemetry.finish(context.layout.get().map(Layout::metrics).or(context.metrics.get().map(Arc::as_ref)));
+    result
+}

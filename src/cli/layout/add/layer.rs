@@ -1,0 +1,211 @@
+//! `layout add layer`
+
+use std::io::{self, IsTerminal};
+use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::ValueEnum;
+use regshape::build::{AddedLayer, CompressionScope, LayerInput, LayerOptions, LayerPlan, Treatment};
+use regshape::compress::{CompressFormat, Compression, Encoding};
+use regshape::layout::StagedLayer;
+use regshape::oci::MediaType;
+use serde::Serialize;
+
+use crate::cli::args::{AnnotationArgs, BoundsArgs, YesArg};
+use crate::cli::args::{Base, Common, WriteArgs};
+use crate::cli::context::{Context, Leaf};
+use crate::cli::error::Usage;
+use crate::cli::output::{Block, Screen, printable};
+use crate::cli::prompt::Prompt;
+
+/// Add a layer and stage it for the manifest
+///
+/// What the file is is told by its content. A tar compressed with gzip or zstd is stored as it is; a plain tar, or one
+/// compressed with xz or bzip2, is stored compressed with --compress-format. The file itself is never changed.
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Examples:\n  regshape layout add layer --path ./my-image --file ./layer.tar.gz\n  regshape layout add layer --path ./my-image --file ./layer.tar --compress-format zstd\n  tar -C rootfs -c . | regshape layout add layer --path ./my-image --file -"
+)]
+pub(crate) struct Args {
+    #[command(flatten)]
+    common: Common,
+    /// The layer: a file, a pipe, or - for standard input
+    #[arg(short, long, value_name = "FILE")]
+    file: PathBuf,
+    /// What to compress the layer with if it is not compressed [default: gzip]; other content than layers is compressed only
+    /// with this flag
+    #[arg(long, value_name = "FORMAT", value_enum, ignore_case = true)]
+    compress_format: Option<Format>,
+    /// How hard to compress: 1 to 9 for gzip [default: 5], 1 to 19 for zstd [default: 3]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=19))]
+    level: Option<u8>,
+    /// How many threads compress [default: the number of cores]; the bytes do not depend on it
+    #[arg(long, value_name = "N")]
+    jobs: Option<NonZeroUsize>,
+    /// Media type of the layer [default: by its content]
+    #[arg(long, value_name = "TYPE")]
+    media_type: Option<String>,
+    #[command(flatten)]
+    annotations: AnnotationArgs,
+    #[command(flatten)]
+    bounds: BoundsArgs,
+    #[command(flatten)]
+    yes: YesArg,
+    #[command(flatten)]
+    write: WriteArgs,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Format {
+    Gzip,
+    Zstd,
+    /// A tar stays as it is, too.
+    #[value(hide = true)]
+    None,
+}
+
+#[derive(Serialize)]
+struct Staged {
+    digest: String,
+    size: u64,
+    media_type: MediaType,
+    annotations: regshape::oci::Annotations,
+    diff_id: Option<String>,
+    /// The first of the warnings, all of which are given to the `Ui`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    warning: Option<String>,
+}
+
+impl Screen for Staged {
+    fn text(&self) -> String {
+        Block::new("Staged layer:", 6)
+            .line("digest", &self.digest)
+            .line("size", self.size)
+            .line("type", &self.media_type)
+            .finish()
+    }
+}
+
+impl Leaf for Args {
+    const NAME: &'static str = "layout add layer";
+
+    fn base(&self) -> &Base {
+        &self.common.base
+    }
+
+    fn run(self, context: &Context) -> anyhow::Result<ExitCode> {
+        let layout = context.open_to_write(&self.common.path, &self.write)?;
+        let given = self.media_type.as_deref().map(str::parse::<MediaType>).transpose()?;
+        let input = open(&self.file)?;
+        let (scope, format) = match self.compress_format {
+            None => (CompressionScope::Layers, CompressFormat::Gzip),
+            Some(Format::Gzip) => (CompressionScope::Everything, CompressFormat::Gzip),
+            Some(Format::Zstd) => (CompressionScope::Everything, CompressFormat::Zstd),
+            Some(Format::None) if self.level.is_some() => {
+                return Err(Usage("--level has no meaning with --compress-format none".to_owned()).into());
+            }
+            Some(Format::None) => (CompressionScope::Nothing, CompressFormat::default()),
+        };
+        let compression = Compression::new(format, self.level)?;
+        let plan_as = |media_type: Option<&MediaType>| input.plan_within(scope, compression, media_type);
+        let mut plan = plan_as(given.as_ref())?;
+        // Nobody is asked for what cannot be stored in the end.
+        layout.check_stage_layer()?;
+        if let Some(note) = note(&input, &plan) {
+            context.ui.note(&note);
+        }
+        if given.is_none() {
+            let prompt = Prompt::new(&context.ui, self.yes.yes);
+            let check = |typed: &MediaType| plan_as(Some(typed)).map(drop).map_err(|error| error.to_string());
+            let media_type = confirm(&prompt, &self.file, &plan.media_type, check)?;
+            plan = plan_as(Some(&media_type))?;
+        }
+        let name = printable(&self.file.to_string_lossy());
+        let doubt = plan
+            .is_doubtful
+            .then(|| format!("{name} does not look like a tar, which its media type {} says it is", plan.media_type));
+        let progress = context.ui.progress(input.size());
+        let added = layout.add_layer(
+            input,
+            LayerOptions {
+                compression,
+                scope,
+                jobs: self.jobs,
+                media_type: Some(plan.media_type),
+                annotations: self.annotations.annotations(),
+                bounds: self.bounds.bounds(),
+                progress: Some(&|bytes| progress.advance(bytes)),
+            },
+        );
+        drop(progress);
+        let AddedLayer { layer, warnings, looks_like_images, .. } = added?;
+        let images =
+            looks_like_images.then(|| format!("{name} looks like an image archive; 'layout import' adds its images"));
+        let found = warnings.iter().map(|finding| printable(finding.message()));
+        let warnings: Vec<_> = doubt.into_iter().chain(images).chain(found).collect();
+        let first = warnings.first().cloned();
+        warnings.into_iter().for_each(|warning| context.ui.warn_at_the_end(warning));
+        context.ui.result(&staged(layer, first))?;
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+fn open(file: &Path) -> anyhow::Result<LayerInput> {
+    if file != Path::new("-") {
+        return Ok(LayerInput::open(file)?);
+    }
+    anyhow::ensure!(!io::stdin().is_terminal(), "standard input is a terminal; pipe a layer into it");
+    Ok(LayerInput::from_reader("-", io::stdin())?)
+}
+
+/// Says that the layer will be stored otherwise than it is.
+fn note(input: &LayerInput, plan: &LayerPlan) -> Option<String> {
+    match plan.treatment {
+        Treatment::AsIs => None,
+        Treatment::Compress(compression) if input.encoding() == Encoding::Identity => Some(format!(
+            "Input file is not compressed. Compressing with {}...",
+            compression.format().encoding().name()
+        )),
+        Treatment::Compress(compression) => Some(format!(
+            "Input file is compressed with {} and is not a tar. Compressing it as it is with {}...",
+            input.encoding().name(),
+            compression.format().encoding().name()
+        )),
+        Treatment::Recompress(compression) => Some(format!(
+            "Input file is compressed with {}. Recompressing with {}...",
+            input.encoding().name(),
+            compression.format().encoding().name()
+        )),
+        Treatment::Decompress => {
+            Some(format!("Input file is compressed with {}. Decompressing...", input.encoding().name()))
+        }
+    }
+}
+
+fn confirm(
+    prompt: &Prompt<'_>,
+    file: &Path,
+    proposed: &MediaType,
+    check: impl Fn(&MediaType) -> Result<(), String>,
+) -> anyhow::Result<MediaType> {
+    let name = file.file_name().unwrap_or(file.as_os_str()).to_string_lossy();
+    let introduction = format!("Detected media type for {}:\n  {proposed}", printable(&name));
+    let note = format!("Using media type {proposed}; --media-type sets another");
+    if prompt.accept(&introduction, &note)? {
+        Ok(proposed.clone())
+    } else {
+        prompt.required("Enter media type", "media type", "--media-type", check)
+    }
+}
+
+fn staged(layer: StagedLayer, warning: Option<String>) -> Staged {
+    Staged {
+        digest: layer.digest.to_string(),
+        size: layer.size,
+        media_type: layer.media_type,
+        annotations: layer.annotations,
+        diff_id: layer.diff_id.map(|diff_id| diff_id.to_string()),
+        warning,
+    }
+}

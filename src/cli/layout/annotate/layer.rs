@@ -1,0 +1,82 @@
+//! `layout annotate layer`
+
+use std::process::ExitCode;
+
+use regshape::Error;
+use regshape::layout::StagedLayer;
+use regshape::oci::{Annotations, Digest, MediaType};
+use serde::Serialize;
+
+use crate::cli::args::AnnotationArgs;
+use crate::cli::args::{Base, Common, WriteArgs};
+use crate::cli::context::{Context, Leaf};
+use crate::cli::layout::manifest_output::{OUTDATED_MANIFEST, outdated_manifest};
+use crate::cli::output::{Block, Screen};
+
+/// Add or replace annotations on a staged layer
+///
+/// The annotations stand in the manifest that is generated afterwards; the layer itself does not change.
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Examples:\n  regshape layout annotate layer --path ./my-image --index 0 --annotation org.opencontainers.image.created=2026-03-08\n  regshape layout annotate layer --path ./my-image --index 1 --annotation com.example.role=patches --replace"
+)]
+#[command(mut_arg("annotation", |annotation| annotation.required(true)))]
+pub(crate) struct Args {
+    #[command(flatten)]
+    common: Common,
+    /// Which layer, counted from 0 as 'layout status' shows them
+    #[arg(short, long, value_name = "N", allow_negative_numbers = true)]
+    index: i64,
+    #[command(flatten)]
+    annotations: AnnotationArgs,
+    /// Replace the annotations that are there
+    #[arg(long)]
+    replace: bool,
+    #[command(flatten)]
+    write: WriteArgs,
+}
+
+#[derive(Serialize)]
+struct Annotated {
+    index: i64,
+    digest: Digest,
+    size: u64,
+    media_type: MediaType,
+    annotations: Annotations,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    warning: Option<&'static str>,
+}
+
+impl Screen for Annotated {
+    fn text(&self) -> String {
+        Block::new(&format!("Updated layer [{}]:", self.index), 6)
+            .line("digest", &self.digest)
+            .line("type", &self.media_type)
+            .annotations(&self.annotations)
+            .finish()
+    }
+
+    fn warning(&self) -> Option<String> {
+        self.warning.map(|_| outdated_manifest("the updated layer"))
+    }
+}
+
+impl Leaf for Args {
+    const NAME: &'static str = "layout annotate layer";
+
+    fn base(&self) -> &Base {
+        &self.common.base
+    }
+
+    fn run(self, context: &Context) -> anyhow::Result<ExitCode> {
+        let layout = context.open_to_write(&self.common.path, &self.write)?;
+        let Ok(index) = usize::try_from(self.index) else {
+            return Err(Error::LayerIndex { index: self.index, count: layout.read_stage()?.layers.len() }.into());
+        };
+        let updated = layout.update_layer_annotations(index, self.annotations.annotations(), self.replace)?;
+        let StagedLayer { digest, size, media_type, annotations, .. } = updated.value;
+        let warning = updated.outdates_manifest.then_some(OUTDATED_MANIFEST);
+        context.ui.result(&Annotated { index: self.index, digest, size, media_type, annotations, warning })?;
+        Ok(ExitCode::SUCCESS)
+    }
+}

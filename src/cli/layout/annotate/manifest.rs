@@ -1,0 +1,43 @@
+//! `layout annotate manifest`
+
+use std::process::ExitCode;
+
+use crate::cli::args::AnnotationArgs;
+use crate::cli::args::{Base, Common, WriteArgs};
+use crate::cli::context::{Context, Leaf};
+use crate::cli::layout::manifest_output::ManifestScreen;
+
+/// Add or replace annotations of the generated manifest
+///
+/// The manifest gets a new digest, and its entry in index.json follows.
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Examples:\n  regshape layout annotate manifest --path ./my-image --annotation org.opencontainers.image.version=1.0.0\n  regshape layout annotate manifest --path ./my-image --annotation org.opencontainers.image.title=\"My Image\" --replace"
+)]
+#[command(mut_arg("annotation", |annotation| annotation.required(true)))]
+pub(crate) struct Args {
+    #[command(flatten)]
+    common: Common,
+    #[command(flatten)]
+    annotations: AnnotationArgs,
+    /// Replace the annotations that are there
+    #[arg(long)]
+    replace: bool,
+    #[command(flatten)]
+    write: WriteArgs,
+}
+
+impl Leaf for Args {
+    const NAME: &'static str = "layout annotate manifest";
+
+    fn base(&self) -> &Base {
+        &self.common.base
+    }
+
+    fn run(self, context: &Context) -> anyhow::Result<ExitCode> {
+        let layout = context.open_to_write(&self.common.path, &self.write)?;
+        let manifest = layout.update_manifest_annotations(self.annotations.annotations(), self.replace)?;
+        context.ui.result(&ManifestScreen::updated(manifest))?;
+        Ok(ExitCode::SUCCESS)
+    }
+}

@@ -1,0 +1,44 @@
+//! `layout blob delete`
+
+use std::process::ExitCode;
+
+use crate::cli::args::{Base, Common, WriteArgs};
+use crate::cli::context::{Context, Leaf};
+use crate::cli::layout::blob::output::{BlobScreen, DigestArg};
+use crate::cli::layout::place::{Need, RegistryArgs};
+
+/// Delete a blob that nothing refers to
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Example:\n  regshape layout blob delete --path ./my-image --digest sha256:4dda0e5833c9d3d867741c582e57d42735d5563be5b40de88166636322b9fdb1"
+)]
+pub(crate) struct Args {
+    #[command(flatten)]
+    common: Common,
+    #[command(flatten)]
+    registry: RegistryArgs,
+    #[command(flatten)]
+    digest: DigestArg,
+    #[command(flatten)]
+    write: WriteArgs,
+}
+
+impl Leaf for Args {
+    const NAME: &'static str = "layout blob delete";
+
+    fn base(&self) -> &Base {
+        &self.common.base
+    }
+
+    fn run(self, context: &Context) -> anyhow::Result<ExitCode> {
+        let digest = self.digest.digest()?;
+        let place = context.to_change(&self.common, &self.registry, None, Need::There, &self.write)?;
+        place.without_reference()?;
+        context.ui.result(&BlobScreen::new(
+            "Deleted blob:",
+            place.repository.delete_blob(&digest)?,
+            Some("deleted"),
+        ))?;
+        Ok(ExitCode::SUCCESS)
+    }
+}

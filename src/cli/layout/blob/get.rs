@@ -1,0 +1,133 @@
+//! `layout blob get`
+
+use std::io::{self, IsTerminal};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::ensure;
+use regshape::Error;
+use regshape::oci::Digest;
+use regshape::registry::{BlobReader, ByteRange};
+
+use crate::cli::args::{Base, Common};
+use crate::cli::context::{Context, Leaf};
+use crate::cli::error::Usage;
+use crate::cli::layout::blob::output::DigestArg;
+use crate::cli::layout::place::{Place, RegistryArgs};
+use crate::cli::layout::written_output::WrittenScreen;
+use crate::cli::output::{is_stdout, write_stdout};
+
+/// Write a blob, or a part of it
+///
+/// A whole blob is verified as it is written: FILE gets its name only if the content is right; what went to standard output is
+/// to be thrown away if the exit status is not 0. A part cannot be verified.
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Examples:\n  regshape layout blob get --path ./my-image --digest sha256:4dda0e5833c9d3d867741c582e57d42735d5563be5b40de88166636322b9fdb1 --output ./layer.tar.gz\n  regshape layout blob get --path ./my-image --digest sha256:4dda0e5833c9d3d867741c582e57d42735d5563be5b40de88166636322b9fdb1 --range 0-99 | xxd"
+)]
+pub(crate) struct Args {
+    #[command(flatten)]
+    common: Common,
+    #[command(flatten)]
+    registry: RegistryArgs,
+    #[command(flatten)]
+    digest: DigestArg,
+    /// Write to FILE; - is standard output [default: -]
+    #[arg(short, long, value_name = "FILE")]
+    output: Option<PathBuf>,
+    /// Write the bytes from A to B, both included and counted from 0, as in HTTP: A-B, A- for all from A, -N for the last N
+    #[arg(long, value_name = "A-B", value_parser = parse_range, allow_hyphen_values = true)]
+    range: Option<Range>,
+}
+
+/// A part of a blob as HTTP says it (RFC 9110, "Byte Ranges").
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Range {
+    /// From a byte to another one, which is included, or to the end.
+    From(u64, Option<u64>),
+    /// So many bytes at the end.
+    Last(u64),
+}
+
+fn parse_range(text: &str) -> Result<Range, String> {
+    let invalid = || "expected A-B, A- or -N".to_owned();
+    let number = |text: &str| match text.bytes().all(|byte| byte.is_ascii_digit()) {
+        true => text.parse::<u64>().map_err(|error| error.to_string()),
+        false => Err(invalid()),
+    };
+    match text.split_once('-').ok_or_else(invalid)? {
+        ("", "") => Err(invalid()),
+        ("", count) => Ok(Range::Last(number(count)?)),
+        (start, "") => Ok(Range::From(number(start)?, None)),
+        (start, end) => match (number(start)?, number(end)?) {
+            (start, end) if start > end => Err(format!("{start} is after {end}")),
+            (start, end) => Ok(Range::From(start, Some(end))),
+        },
+    }
+}
+
+impl Leaf for Args {
+    const NAME: &'static str = "layout blob get";
+
+    fn base(&self) -> &Base {
+        &self.common.base
+    }
+
+    fn run(self, context: &Context) -> anyhow::Result<ExitCode> {
+        let digest = self.digest.digest()?;
+        let place = context.to_read(&self.common, &self.registry, None)?;
+        place.without_reference()?;
+        let reader = open(&place, &digest, self.range)?;
+        let progress = context.ui.progress(Some(reader.length()));
+        if let Some(output) = self.output.as_deref().filter(|output| !is_stdout(output)) {
+            let size = reader.save(output, Some(&|bytes| progress.advance(bytes)))?;
+            drop(progress);
+            context.ui.result(&WrittenScreen::new("Wrote blob:", digest, size, output))?;
+            return Ok(ExitCode::SUCCESS);
+        }
+        if self.common.base.json {
+            return Err(
+                Usage("--json writes to standard output; say with --output where the blob goes".to_owned()).into()
+            );
+        }
+        ensure!(
+            self.output.is_some() || !io::stdout().is_terminal(),
+            "standard output is a terminal; use --output FILE, or --output - to write to it all the same"
+        );
+        reader.copy_to(|bytes| {
+            progress.advance(bytes.len() as u64);
+            write_stdout(bytes).map(drop)
+        })?;
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+fn open(place: &Place, digest: &Digest, range: Option<Range>) -> anyhow::Result<BlobReader> {
+    let repository = &place.repository;
+    let Some(range) = range else { return Ok(repository.get_blob(digest)?) };
+    let size = repository.resolve_blob(digest)?.size;
+    // HTTP has no empty ranges: what begins at the end is not within.
+    let beyond = |start| Error::InvalidRange { digest: digest.clone(), start, size };
+    let range = match range {
+        Range::From(start, _) if start >= size => return Err(beyond(start).into()),
+        Range::From(start, last) => ByteRange { start, end: last.map(|last| last.saturating_add(1)) },
+        Range::Last(0) => return Err(beyond(size).into()),
+        Range::Last(count) => ByteRange { start: size.saturating_sub(count), end: None },
+    };
+    repository.get_blob_range(digest, range).map_err(anyhow::Error::from)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ranges_are_read_as_http_has_them() {
+        assert_eq!(parse_range("0-99"), Ok(Range::From(0, Some(99))));
+        assert_eq!(parse_range("5-"), Ok(Range::From(5, None)));
+        assert_eq!(parse_range("-5"), Ok(Range::Last(5)));
+        for bad in ["", "-", "5", "5-1", "a-b", "1-2-3", "+1-2", "0-99999999999999999999", " 1-2"] {
+            assert!(parse_range(bad).is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,58 @@
+//! `layout blob upload`
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use regshape::registry::Expected;
+
+use crate::cli::args::open_input;
+use crate::cli::args::{Base, Common, WriteArgs};
+use crate::cli::context::{Context, Leaf};
+use crate::cli::layout::blob::output::BlobScreen;
+use crate::cli::layout::place::{Need, RegistryArgs, parse_digest};
+
+/// Store a blob
+///
+/// A layout that is not there is made. A blob that no manifest refers to is deleted by 'layout gc'.
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Examples:\n  regshape layout blob upload --path ./my-image --file ./sbom.json\n  curl https://example.com/layer.tar.gz | regshape layout blob upload --path ./my-image --file - --digest sha256:4dda0e5833c9d3d867741c582e57d42735d5563be5b40de88166636322b9fdb1"
+)]
+pub(crate) struct Args {
+    #[command(flatten)]
+    common: Common,
+    #[command(flatten)]
+    registry: RegistryArgs,
+    /// The content; - is standard input
+    #[arg(short, long, value_name = "FILE")]
+    file: PathBuf,
+    /// The digest that the content must have, which also says the algorithm [default: its SHA-256 digest]
+    #[arg(short, long, value_name = "DIGEST")]
+    digest: Option<String>,
+    #[command(flatten)]
+    write: WriteArgs,
+}
+
+impl Leaf for Args {
+    const NAME: &'static str = "layout blob upload";
+
+    fn base(&self) -> &Base {
+        &self.common.base
+    }
+
+    fn run(self, context: &Context) -> anyhow::Result<ExitCode> {
+        let digest = self.digest.as_deref().map(parse_digest).transpose()?;
+        let place = context.to_change(&self.common, &self.registry, None, Need::Made, &self.write)?;
+        place.without_reference()?;
+        let (content, size) = open_input(&self.file)?;
+        let progress = context.ui.progress(size);
+        let blob = place.repository.push_blob(
+            content,
+            &Expected { digest, size: None },
+            Some(&|bytes| progress.advance(bytes)),
+        );
+        drop(progress);
+        context.ui.result(&BlobScreen::new("Stored blob:", blob?, None))?;
+        Ok(ExitCode::SUCCESS)
+    }
+}

@@ -1,0 +1,61 @@
+//! `layout catalog list`
+
+use std::process::ExitCode;
+
+use anyhow::ensure;
+use regshape::oci::RepositoryName;
+use serde::Serialize;
+
+use crate::cli::args::PageArgs;
+use crate::cli::args::{Base, Common};
+use crate::cli::context::{Context, Leaf};
+use crate::cli::layout::place::KindArgs;
+use crate::cli::output::Screen;
+
+/// List the repositories of a layout
+///
+/// They are those that the ref names of index.json say, as registries write them: REPO:TAG, REPO@DIGEST.
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Examples:\n  regshape layout catalog list --path ./my-layout\n  regshape layout catalog list --path ./my-layouts --per-repo --n 10"
+)]
+pub(crate) struct Args {
+    #[command(flatten)]
+    common: Common,
+    #[command(flatten)]
+    kind: KindArgs,
+    #[command(flatten)]
+    page: PageArgs,
+}
+
+#[derive(Serialize)]
+struct Catalog {
+    repositories: Vec<RepositoryName>,
+}
+
+impl Screen for Catalog {
+    fn text(&self) -> String {
+        self.repositories.iter().map(RepositoryName::as_str).collect::<Vec<_>>().join("\n")
+    }
+}
+
+impl Leaf for Args {
+    const NAME: &'static str = "layout catalog list";
+
+    fn base(&self) -> &Base {
+        &self.common.base
+    }
+
+    fn run(self, context: &Context) -> anyhow::Result<ExitCode> {
+        let path = &self.common.path;
+        if self.kind.per_repo {
+            ensure!(path.is_dir(), "{} is not a directory", path.display());
+        } else {
+            context.open(path)?;
+        }
+        let registry = context.registry(path, &self.kind, context.reader_options(path))?;
+        let repositories = registry.repositories(self.page.last.as_deref(), self.page.n)?;
+        context.ui.result(&Catalog { repositories })?;
+        Ok(ExitCode::SUCCESS)
+    }
+}

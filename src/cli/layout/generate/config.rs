@@ -1,0 +1,75 @@
+//! `layout generate config`
+
+use std::process::ExitCode;
+
+use regshape::build::ConfigOptions;
+use regshape::oci::MediaType;
+
+use crate::cli::args::{AnnotationArgs, Architecture, Os, YesArg};
+use crate::cli::args::{Base, Common, WriteArgs};
+use crate::cli::context::{Context, Leaf};
+use crate::cli::layout::config_output::ConfigScreen;
+use crate::cli::prompt::Prompt;
+use crate::cli::time::{date, source_seconds};
+
+/// Generate the image config from the staged layers
+///
+/// SOURCE_DATE_EPOCH, if it is set, becomes the time at which the image was made; otherwise the config does not say.
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Examples:\n  regshape layout generate config --path ./my-image\n  regshape layout generate config --path ./my-image --architecture arm64 --os linux --annotation org.opencontainers.image.version=1.0.0"
+)]
+pub(crate) struct Args {
+    #[command(flatten)]
+    common: Common,
+    /// CPU architecture, as Go names it [default: amd64]
+    #[arg(long, value_name = "ARCH")]
+    architecture: Option<String>,
+    /// Operating system, as Go names it [default: linux]
+    #[arg(long, value_name = "OS")]
+    os: Option<String>,
+    /// Media type of the config [default: application/vnd.oci.image.config.v1+json]
+    #[arg(long, value_name = "TYPE")]
+    media_type: Option<String>,
+    #[command(flatten)]
+    annotations: AnnotationArgs,
+    #[command(flatten)]
+    yes: YesArg,
+    #[command(flatten)]
+    write: WriteArgs,
+}
+
+impl Leaf for Args {
+    const NAME: &'static str = "layout generate config";
+
+    fn base(&self) -> &Base {
+        &self.common.base
+    }
+
+    fn run(self, context: &Context) -> anyhow::Result<ExitCode> {
+        let layout = context.open_to_write(&self.common.path, &self.write)?;
+        let created = source_seconds()?.map(date);
+        let media_type = self.media_type.map(|media_type| media_type.parse()).transpose()?;
+        let architecture = self.architecture.as_deref().map(str::parse).transpose()?;
+        let os = self.os.as_deref().map(str::parse).transpose()?;
+        layout.check_generate_config()?;
+        let prompt = Prompt::new(&context.ui, self.yes.yes);
+        let Architecture(architecture) = match architecture {
+            Some(architecture) => architecture,
+            None => prompt.value("Architecture", Architecture("amd64".to_owned()), "architecture", "--architecture")?,
+        };
+        let Os(os) = match os {
+            Some(os) => os,
+            None => prompt.value("OS", Os("linux".to_owned()), "OS", "--os")?,
+        };
+        let media_type = match media_type {
+            Some(media_type) => media_type,
+            None => prompt.value("Config media type", MediaType::config(), "config media type", "--media-type")?,
+        };
+        let labels = self.annotations.annotations();
+        drop(prompt);
+        let config = layout.generate_config(ConfigOptions { architecture, os, media_type, labels, created })?;
+        context.ui.result(&ConfigScreen::new("Generated config:", config, false))?;
+        Ok(ExitCode::SUCCESS)
+    }
+}

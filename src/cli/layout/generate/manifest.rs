@@ -1,0 +1,75 @@
+//! `layout generate manifest`
+
+use std::process::ExitCode;
+
+use regshape::build::ManifestOptions;
+use regshape::oci::{MediaType, RefName};
+
+use crate::cli::args::{AnnotationArgs, YesArg};
+use crate::cli::args::{Base, Common, WriteArgs};
+use crate::cli::context::{Context, Leaf};
+use crate::cli::layout::manifest_output::ManifestScreen;
+use crate::cli::prompt::Prompt;
+
+/// Generate the image manifest from the staged config and layers, and list it in index.json
+///
+/// An entry of index.json that has the same reference name is replaced.
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Examples:\n  regshape layout generate manifest --path ./my-image\n  regshape layout generate manifest --path ./my-image --ref-name latest --annotation org.opencontainers.image.version=1.0.0"
+)]
+pub(crate) struct Args {
+    #[command(flatten)]
+    common: Common,
+    /// Reference name of the image, such as latest or v1.2.3; empty for none
+    #[arg(long, value_name = "NAME")]
+    ref_name: Option<String>,
+    /// Media type of the manifest [default: application/vnd.oci.image.manifest.v1+json]
+    #[arg(long, value_name = "TYPE")]
+    media_type: Option<String>,
+    #[command(flatten)]
+    annotations: AnnotationArgs,
+    #[command(flatten)]
+    yes: YesArg,
+    #[command(flatten)]
+    write: WriteArgs,
+}
+
+impl Leaf for Args {
+    const NAME: &'static str = "layout generate manifest";
+
+    fn base(&self) -> &Base {
+        &self.common.base
+    }
+
+    fn run(self, context: &Context) -> anyhow::Result<ExitCode> {
+        let layout = context.open_to_write(&self.common.path, &self.write)?;
+        let media_type = self.media_type.map(|media_type| media_type.parse()).transpose()?;
+        let ref_name = match self.ref_name.as_deref() {
+            None => None,
+            Some("") => Some(None),
+            Some(name) => Some(Some(name.parse::<RefName>()?)),
+        };
+        layout.check_generate_manifest()?;
+        let prompt = Prompt::new(&context.ui, self.yes.yes);
+        let ref_name = match ref_name {
+            Some(ref_name) => ref_name,
+            None => prompt.optional("Reference name (e.g. latest) [skip]", "reference name", "--ref-name")?,
+        };
+        let media_type = match media_type {
+            Some(media_type) => media_type,
+            None => {
+                prompt.value("Manifest media type", MediaType::manifest(), "manifest media type", "--media-type")?
+            }
+        };
+        let mut annotations = self.annotations.annotations();
+        if annotations.is_empty() {
+            let note = "Using no manifest annotations; --annotation adds one";
+            annotations = prompt.annotations("Add manifest annotations?", note)?;
+        }
+        drop(prompt);
+        let manifest = layout.generate_manifest(ManifestOptions { ref_name, media_type, annotations })?;
+        context.ui.result(&ManifestScreen::generated(manifest))?;
+        Ok(ExitCode::SUCCESS)
+    }
+}

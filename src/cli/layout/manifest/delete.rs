@@ -1,0 +1,63 @@
+//! `layout manifest delete`
+
+use std::process::ExitCode;
+
+use regshape::layout::KeptSubject;
+use regshape::oci::Digest;
+use serde::Serialize;
+
+use crate::cli::args::Base;
+use crate::cli::context::{Context, Leaf};
+use crate::cli::layout::kept_output::{kept_by_referrers, kept_warning};
+use crate::cli::layout::place::ChangeArgs;
+use crate::cli::output::{Block, Screen};
+
+/// Take a manifest out of index.json, with all its tags
+///
+/// What nested indexes hold stays. Blobs are deleted by 'layout gc'.
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Examples:\n  regshape layout manifest delete --path ./my-image --ref sha256:96eaf28b\n  regshape layout manifest delete --path ./my-image --ref v1"
+)]
+pub(crate) struct Args {
+    #[command(flatten)]
+    change: ChangeArgs,
+}
+
+#[derive(Serialize)]
+struct Deleted {
+    digest: Digest,
+    tags: Vec<String>,
+    status: &'static str,
+    /// The manifests that their referrers keep from being garbage.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    kept: Vec<KeptSubject>,
+}
+
+impl Screen for Deleted {
+    fn text(&self) -> String {
+        let block = Block::new("Deleted manifest:", 6).line("digest", &self.digest);
+        if self.tags.is_empty() { block.finish() } else { block.line("tags", self.tags.join(", ")).finish() }
+    }
+
+    fn warning(&self) -> Option<String> {
+        kept_warning(&self.kept)
+    }
+}
+
+impl Leaf for Args {
+    const NAME: &'static str = "layout manifest delete";
+
+    fn base(&self) -> &Base {
+        &self.change.common.base
+    }
+
+    fn run(self, context: &Context) -> anyhow::Result<ExitCode> {
+        let place = self.change.place(context)?;
+        let (digest, tags) = place.repository.delete_manifest(place.reference()?)?;
+        let tags = tags.iter().map(|tag| place.called(tag)).collect();
+        let kept = kept_by_referrers(&place, &digest);
+        context.ui.result(&Deleted { digest, tags, status: "deleted", kept })?;
+        Ok(ExitCode::SUCCESS)
+    }
+}

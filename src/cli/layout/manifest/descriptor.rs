@@ -1,0 +1,48 @@
+//! `layout manifest descriptor`
+
+use std::process::ExitCode;
+
+use regshape::oci::Descriptor;
+use serde::Serialize;
+
+use crate::cli::args::Base;
+use crate::cli::context::{Context, Leaf};
+use crate::cli::layout::place::ManifestArgs;
+use crate::cli::output::{Screen, json};
+
+/// Print the descriptor of a manifest, as it stands in index.json or in a nested index
+///
+/// It can be used as it is in another document: as a subject, or as an entry of an index.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Example:\n  regshape layout manifest descriptor --path ./my-image --ref latest")]
+pub(crate) struct Args {
+    #[command(flatten)]
+    manifest: ManifestArgs,
+}
+
+/// A descriptor; its text is its JSON.
+#[derive(Serialize)]
+#[serde(transparent)]
+struct Shown(Descriptor);
+
+impl Screen for Shown {
+    fn text(&self) -> String {
+        json(self).expect("a descriptor can be written: it was read")
+    }
+}
+
+impl Leaf for Args {
+    const NAME: &'static str = "layout manifest descriptor";
+
+    fn base(&self) -> &Base {
+        &self.manifest.common.base
+    }
+
+    fn run(self, context: &Context) -> anyhow::Result<ExitCode> {
+        let (place, platform) = self.manifest.place(context)?;
+        let chosen = place.repository.choose(place.reference()?, platform.as_ref())?;
+        chosen.choice.iter().for_each(|choice| drop(context.lower_variant(choice)));
+        context.ui.result(&Shown(chosen.descriptor))?;
+        Ok(ExitCode::SUCCESS)
+    }
+}

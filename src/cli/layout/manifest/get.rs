@@ -1,0 +1,110 @@
+//! `layout manifest get`
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::ValueEnum;
+use regshape::internals::write_file;
+use regshape::oci::{Json, UnknownFields, from_json};
+use regshape::registry::StoredManifest;
+use serde::Serialize;
+
+use crate::cli::args::Base;
+use crate::cli::context::{Context, Leaf};
+use crate::cli::layout::place::ManifestArgs;
+use crate::cli::layout::written_output::WrittenScreen;
+use crate::cli::output::{Screen, is_stdout, json, write_stdout};
+
+/// Write a manifest or index as it is stored, or a part of it
+///
+/// The digest of the bytes is verified first. With --json it is written indented.
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Examples:\n  regshape layout manifest get --path ./my-image --ref latest\n  regshape layout manifest get --path ./my-image:latest --platform linux/arm64 --part layers"
+)]
+pub(crate) struct Args {
+    #[command(flatten)]
+    manifest: ManifestArgs,
+    /// Write to FILE; - is standard output [default: -]
+    #[arg(short, long, value_name = "FILE")]
+    output: Option<PathBuf>,
+    /// Write one field of it, as JSON
+    #[arg(long, value_name = "PART", value_enum)]
+    part: Option<Part>,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Part {
+    Config,
+    Layers,
+    Subject,
+    Annotations,
+}
+
+impl Part {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Config => "config",
+            Self::Layers => "layers",
+            Self::Subject => "subject",
+            Self::Annotations => "annotations",
+        }
+    }
+}
+
+/// A document; its text is its JSON.
+#[derive(Serialize)]
+#[serde(transparent)]
+struct Shown(Json);
+
+impl Screen for Shown {
+    fn is_json(&self) -> bool {
+        true
+    }
+
+    fn text(&self) -> String {
+        json(&self.0).expect("a JSON value can be written")
+    }
+}
+
+impl Leaf for Args {
+    const NAME: &'static str = "layout manifest get";
+
+    fn base(&self) -> &Base {
+        &self.manifest.common.base
+    }
+
+    fn run(self, context: &Context) -> anyhow::Result<ExitCode> {
+        let (place, platform) = self.manifest.place(context)?;
+        let reference = place.reference()?;
+        let StoredManifest { descriptor, content, choice } = place.repository.get(reference, platform.as_ref())?;
+        choice.iter().for_each(|choice| drop(context.lower_variant(choice)));
+        let part = self.part.map(|part| field(&content, part, reference)).transpose()?;
+        match self.output.filter(|output| !is_stdout(output)) {
+            Some(output) => {
+                let bytes = part.map_or(Ok(content), |part| json(&part).map(|text| (text + "\n").into_bytes()))?;
+                write_file(&bytes, &output)?;
+                let size = bytes.len() as u64;
+                context.ui.result(&WrittenScreen::new("Wrote manifest:", descriptor.digest, size, &output))?;
+            }
+            None => match part {
+                Some(part) => context.ui.result(&Shown(part))?,
+                None if self.manifest.common.base.json => context.ui.result(&Shown(parse(&content)?))?,
+                None => drop(write_stdout(&content)?),
+            },
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+/// Returns a field of a manifest.
+fn field(content: &[u8], part: Part, reference: &str) -> anyhow::Result<Json> {
+    let mut fields: UnknownFields = parse(content)?;
+    let name = part.name();
+    let value = fields.remove(name).filter(|value| value.as_str() != "null");
+    value.ok_or_else(|| anyhow::anyhow!("manifest '{}' has no {name}", reference.escape_debug()))
+}
+
+fn parse<T: serde::de::DeserializeOwned>(content: &[u8]) -> anyhow::Result<T> {
+    from_json(content).map_err(|error| anyhow::anyhow!("the manifest is not JSON: {error}"))
+}

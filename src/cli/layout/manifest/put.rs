@@ -1,0 +1,114 @@
+//! `layout manifest put`
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::bail;
+use regshape::ErrorCode;
+use regshape::oci::{Digest, MediaType};
+use regshape::registry::PushOptions;
+use serde::Serialize;
+
+use crate::cli::args::read_document;
+use crate::cli::args::{Base, Common, WriteArgs};
+use crate::cli::context::{Context, Leaf};
+use crate::cli::layout::place::{Need, RegistryArgs, parse_digest};
+use crate::cli::output::{Block, Screen};
+
+/// Store a manifest or index and list it in index.json
+///
+/// What it refers to must be there already: config, layers, or the manifests of an index. A layout that is not there is made. A
+/// tag that another manifest has is taken from it. That one is kept, without a tag if it has no other.
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Examples:\n  regshape layout manifest put --path ./my-image --file ./manifest.json --tag v1 --tag latest\n  regshape layout manifest put --path ./my-layout --repo example/app --file - --tag v1 < ./manifest.json"
+)]
+pub(crate) struct Args {
+    #[command(flatten)]
+    common: Common,
+    #[command(flatten)]
+    registry: RegistryArgs,
+    /// The manifest; - is standard input
+    #[arg(short, long, value_name = "FILE")]
+    file: PathBuf,
+    /// A tag for it; may be repeated, or be part of the path
+    #[arg(long = "tag", value_name = "TAG")]
+    tags: Vec<String>,
+    /// Media type of the manifest [default: what it says, or looks like]
+    #[arg(long, value_name = "TYPE")]
+    media_type: Option<String>,
+    /// The digest that it must have
+    #[arg(long, value_name = "DIGEST")]
+    digest: Option<String>,
+    #[command(flatten)]
+    write: WriteArgs,
+}
+
+#[derive(Serialize)]
+struct Pushed {
+    digest: Digest,
+    size: u64,
+    media_type: MediaType,
+    tags: Vec<String>,
+}
+
+impl Screen for Pushed {
+    fn text(&self) -> String {
+        let block = Block::new("Stored manifest:", 10)
+            .line("digest", &self.digest)
+            .line("size", self.size)
+            .line("media-type", &self.media_type);
+        if self.tags.is_empty() { block.finish() } else { block.line("tags", self.tags.join(", ")).finish() }
+    }
+}
+
+impl Leaf for Args {
+    const NAME: &'static str = "layout manifest put";
+
+    fn base(&self) -> &Base {
+        &self.common.base
+    }
+
+    fn run(self, context: &Context) -> anyhow::Result<ExitCode> {
+        let digest = self.digest.as_deref().map(parse_digest).transpose()?;
+        let place = context.to_change(&self.common, &self.registry, None, Need::Made, &self.write)?;
+        let content = read_document(&self.file)?;
+        if content.starts_with(b"\xef\xbb\xbf") {
+            let (file, code) = (self.file.display(), ErrorCode::ManifestInvalid);
+            bail!("{file} begins with a byte order mark ({code}); save it without");
+        }
+        let said = match &self.media_type {
+            Some(media_type) => PushOptions::new(media_type.parse()?),
+            None => PushOptions::of(&content)?,
+        };
+        let mut tags = self.tags;
+        let (tag, path_digest) = place.path_reference().map_or(Ok((None, None)), parse_path_reference)?;
+        if let Some(tag) = tag.map(str::to_owned).filter(|tag| !tags.contains(tag)) {
+            tags.push(tag);
+        }
+        let digest = match (digest, path_digest) {
+            (Some(one), Some(other)) if one != other => bail!("the path says '{other}' and --digest says '{one}'"),
+            (one, other) => one.or(other),
+        };
+        let manifest = place.repository.push_manifest(&content, PushOptions { digest, tags: tags.clone(), ..said })?;
+        context.ui.result(&Pushed {
+            digest: manifest.digest,
+            size: manifest.size,
+            media_type: manifest.media_type,
+            tags: tags.iter().map(|tag| place.called(tag)).collect(),
+        })?;
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+/// Reads what a path says of a manifest that is not there yet: a tag, a digest, or both.
+fn parse_path_reference(reference: &str) -> anyhow::Result<(Option<&str>, Option<Digest>)> {
+    // Of an algorithm that nobody knows, app:v1 is a digest too.
+    if let Some(digest) = reference.parse::<Digest>().ok().filter(|digest| digest.algorithm().is_some()) {
+        return Ok((None, Some(digest)));
+    }
+    Ok(match reference.split_once('@') {
+        Some((tag, digest)) => (Some(tag), Some(parse_digest(digest)?)),
+        None => (Some(reference), None),
+    })
+}

@@ -1,0 +1,323 @@
+//! From the arguments of commands that take a layout for a registry to what is meant by them.
+
+use std::fs;
+use std::path::{Path, PathBuf, is_separator};
+
+use anyhow::{bail, ensure};
+use regshape::layout::{Layout, LockObserver, WriteOptions};
+use regshape::oci::{Digest, Platform, Reference, RepositoryName};
+use regshape::registry::{Registry, Repository, find_layout, split_path};
+
+use crate::cli::args::PlatformArg;
+use crate::cli::args::{Common, WriteArgs};
+use crate::cli::context::Context;
+use crate::cli::error::Usage;
+use crate::cli::output::printable;
+
+/// How the names in a layout are read.
+#[derive(Debug, clap::Args)]
+pub(crate) struct RegistryArgs {
+    /// Take the ref names that belong to this repository, as registries write them: REPO:TAG, REPO@DIGEST
+    /// [default: all, as they stand]
+    #[arg(long, value_name = "REPO")]
+    repo: Option<String>,
+    #[command(flatten)]
+    kind: KindArgs,
+}
+
+/// What kind of a registry a directory is.
+#[derive(Debug, clap::Args)]
+pub(crate) struct KindArgs {
+    /// The repository of ref names that are a tag alone, and of entries that have none
+    #[arg(long, value_name = "REPO", conflicts_with = "per_repo")]
+    default_repo: Option<String>,
+    /// DIR holds a layout for each repository, that of example/app in DIR/example/app
+    #[arg(long)]
+    pub(crate) per_repo: bool,
+}
+
+/// Which manifest is meant.
+#[derive(Debug, clap::Args)]
+pub(crate) struct RefArgs {
+    /// The manifest: a ref name as it stands in index.json, an image name, TAG@DIGEST, REPO:TAG, REPO@DIGEST, a digest, or a
+    /// unique beginning of one; may be part of the path instead, as in ./my-image:v1
+    #[arg(long = "ref", value_name = "REF")]
+    reference: Option<String>,
+}
+
+/// What commands take that read one manifest.
+#[derive(Debug, clap::Args)]
+pub(crate) struct ManifestArgs {
+    #[command(flatten)]
+    pub(crate) common: Common,
+    #[command(flatten)]
+    registry: RegistryArgs,
+    #[command(flatten)]
+    reference: RefArgs,
+    #[command(flatten)]
+    platform: PlatformArg,
+}
+
+impl ManifestArgs {
+    /// Finds what the command is to read, and for which platform.
+    pub(crate) fn place(&self, context: &Context) -> anyhow::Result<(Place, Option<Platform>)> {
+        let platform = self.platform.platform()?;
+        Ok((context.to_read(&self.common, &self.registry, self.reference.given())?, platform))
+    }
+}
+
+/// What commands take that change what a layout says of one manifest.
+#[derive(Debug, clap::Args)]
+pub(crate) struct ChangeArgs {
+    #[command(flatten)]
+    pub(crate) common: Common,
+    #[command(flatten)]
+    registry: RegistryArgs,
+    #[command(flatten)]
+    reference: RefArgs,
+    #[command(flatten)]
+    write: WriteArgs,
+}
+
+impl ChangeArgs {
+    /// Finds what the command is to change.
+    pub(crate) fn place(&self, context: &Context) -> anyhow::Result<Place> {
+        context.to_change(&self.common, &self.registry, self.reference.given(), Need::There, &self.write)
+    }
+}
+
+impl RefArgs {
+    pub(crate) fn given(&self) -> Option<&str> {
+        self.reference.as_deref()
+    }
+}
+
+/// What a command works on.
+pub(crate) struct Place {
+    pub(crate) registry: Registry,
+    pub(crate) repository: Repository,
+    /// The repository, if one was named.
+    pub(crate) name: Option<RepositoryName>,
+    reference: Option<String>,
+}
+
+impl Place {
+    /// Returns the reference, which the command cannot do without.
+    pub(crate) fn reference(&self) -> anyhow::Result<&str> {
+        match self.reference.as_deref() {
+            Some("") => Err(Usage("the value of --ref is empty".to_owned()).into()),
+            Some(reference) => Ok(reference),
+            None => Err(Usage("no manifest is named; use --ref".to_owned()).into()),
+        }
+    }
+
+    /// Returns the reference that the path says, which the command need not have.
+    pub(crate) fn path_reference(&self) -> Option<&str> {
+        self.reference.as_deref()
+    }
+
+    /// Makes sure that the path names nothing in the layout: the command is on all of it, or on a blob.
+    pub(crate) fn without_reference(&self) -> anyhow::Result<()> {
+        match &self.reference {
+            Some(reference) => bail!("the path says '{}', which this command has no use for", printable(reference)),
+            None => Ok(()),
+        }
+    }
+
+    /// Returns a tag, or a reference that means one, as people call it: with its repository, if one was named.
+    pub(crate) fn called(&self, reference: &str) -> String {
+        // It may say the repository too, or a digest.
+        let is_digest = |digest: &str| digest.parse::<Digest>().is_ok();
+        let tag = reference.rsplit_once('@').filter(|(_, digest)| is_digest(digest)).map_or(reference, |(tag, _)| tag);
+        let Some(name) = &self.name else { return tag.to_owned() };
+        let tag = tag.rsplit_once(':').map_or(tag, |(_, tag)| tag);
+        format!("{name}:{tag}")
+    }
+}
+
+/// Whether a command needs a layout that is there.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Need {
+    /// It reads or changes one.
+    There,
+    /// It makes one if there is none.
+    Made,
+}
+
+impl Context {
+    /// Finds what a command is to read.
+    pub(crate) fn to_read(
+        &self,
+        common: &Common,
+        args: &RegistryArgs,
+        reference: Option<&str>,
+    ) -> anyhow::Result<Place> {
+        let observer = |path: &Path| self.lock_observer(path, false);
+        self.place(common, args, reference, Need::There, &|path| WriteOptions {
+            lock_observer: Some(observer(path)),
+            ..WriteOptions::default()
+        })
+    }
+
+    /// Finds what a command is to change.
+    pub(crate) fn to_change(
+        &self,
+        common: &Common,
+        args: &RegistryArgs,
+        reference: Option<&str>,
+        need: Need,
+        write: &WriteArgs,
+    ) -> anyhow::Result<Place> {
+        self.place(common, args, reference, need, &|path| self.write_options(path, write))
+    }
+
+    fn place(
+        &self,
+        common: &Common,
+        args: &RegistryArgs,
+        reference: Option<&str>,
+        need: Need,
+        options: &dyn Fn(&Path) -> WriteOptions,
+    ) -> anyhow::Result<Place> {
+        let located = Located::find(&common.path, args.kind.per_repo);
+        if let (Some(one), Some(other)) = (&located.reference, reference)
+            && one != other
+        {
+            return Err(
+                Usage(format!("the path says '{}' and --ref says '{}'", printable(one), printable(other))).into()
+            );
+        }
+        let reference = located.reference.or(reference.map(str::to_owned));
+        let given = args.repo.as_deref().map(str::parse::<RepositoryName>).transpose().map_err(name_error)?;
+        let mut name = match (located.repository, given) {
+            (Some(one), Some(other)) if one != other => {
+                bail!("the path says repository '{one}' and --repo says '{other}'")
+            }
+            (one, other) => one.or(other),
+        };
+        if name.is_none() && args.kind.per_repo {
+            // Where each repository has a layout, the reference may say which.
+            let said = reference.as_deref().and_then(|reference| reference.parse::<Reference>().ok());
+            name = said.filter(|said| said.tag.is_some() || said.digest.is_some()).map(|said| said.repository);
+        }
+        let registry = self.registry(&located.directory, &args.kind, options(&located.directory))?;
+        let repository = match &name {
+            Some(name) => registry.repository(name.clone()),
+            None => registry.ref_names()?,
+        };
+        self.layout.get_or_init(|| repository.layout().clone());
+        if need == Need::There && !args.kind.per_repo {
+            Layout::open(&located.directory)?;
+        }
+        Ok(Place { registry, repository, name, reference })
+    }
+
+    /// Opens a directory as a registry.
+    pub(crate) fn registry(
+        &self,
+        directory: &Path,
+        args: &KindArgs,
+        options: WriteOptions,
+    ) -> anyhow::Result<Registry> {
+        let mut registry = if args.per_repo {
+            ensure!(!directory.exists() || directory.is_dir(), "{} is not a directory", directory.display());
+            Registry::per_repository(directory)
+        } else {
+            Registry::shared(directory)?
+        };
+        if let Some(name) = &args.default_repo {
+            registry = registry.with_default_repository(name.parse().map_err(name_error)?);
+        }
+        if self.shares_blobs {
+            registry = registry.with_shared_blobs();
+        }
+        Ok(registry.with_write_options(options))
+    }
+
+    /// Tells readers of a layout that they wait.
+    pub(crate) fn reader_options(&self, path: &Path) -> WriteOptions {
+        let lock_observer: Option<LockObserver> = Some(self.lock_observer(path, false));
+        WriteOptions { lock_observer, ..WriteOptions::default() }
+    }
+}
+
+/// Reports a name that is none as the library does.
+pub(crate) fn name_error(error: regshape::oci::NameError) -> regshape::Error {
+    error.into()
+}
+
+/// Reads a digest that somebody typed.
+pub(crate) fn parse_digest(text: &str) -> Result<Digest, regshape::Error> {
+    Ok(text.parse::<Digest>()?)
+}
+
+/// What a path says.
+pub(crate) struct Located {
+    pub(crate) directory: PathBuf,
+    repository: Option<RepositoryName>,
+    reference: Option<String>,
+}
+
+impl Located {
+    /// Returns what is meant in the directory, with its repository if one is said.
+    pub(crate) fn full_reference(&self) -> Option<String> {
+        match (&self.repository, &self.reference) {
+            (Some(repository), Some(reference)) if reference.contains("@") || !reference.contains(':') => {
+                Some(format!("{repository}:{reference}"))
+            }
+            (Some(repository), Some(digest)) => Some(format!("{repository}@{digest}")),
+            (_, reference) => reference.clone(),
+        }
+    }
+
+    /// Tells the directory of a path from what is meant in it.
+    ///
+    /// A path that is there is a directory. Otherwise it may lead into a layout (or the directory of the layouts), and
+    /// then say a repository; or it is that of a layout with a ref name after it, as skopeo and umoci have it.
+    pub(crate) fn find(path: &Path, per_repo: bool) -> Self {
+        let whole = || Self { directory: path.to_owned(), repository: None, reference: None };
+        if fs::symlink_metadata(path).is_ok() {
+            return whole();
+        }
+        if let Ok((directory, Reference { repository, tag, digest })) = find_layout(path)
+            && (is_layout(&directory) || per_repo && directory.is_dir() && (tag.is_some() || digest.is_some()))
+        {
+            let reference = match (tag, digest) {
+                (None, None) => None,
+                (Some(tag), None) => Some(tag.to_string()),
+                (None, Some(digest)) => Some(digest.to_string()),
+                (Some(tag), Some(digest)) => Some(format!("{tag}@{digest}")),
+            };
+            return Self { directory, repository: Some(repository), reference };
+        }
+        let bytes = path.as_os_str().as_encoded_bytes();
+        // What comes after an at sign is a digest.
+        let split = |at: usize| {
+            let (directory, rest) = split_path(path, at)?;
+            (bytes[at] == b':' || rest.parse::<Digest>().is_ok()).then_some((at, directory, rest))
+        };
+        let splits = || (1..bytes.len()).filter(|at| matches!(bytes[*at], b':' | b'@')).filter_map(split);
+        let found = splits().rfind(|(_, directory, _)| is_layout(directory));
+        // A layout that is not there yet ends before the first mark of its last part. If there is no directory for it to be
+        // in, what looks like one is in the ref name, as in new:docker.io/library/x:1.
+        let last = bytes.iter().rposition(|byte| is_separator(char::from(*byte)));
+        let begin = last.filter(|last| split_path(path, *last).is_some_and(|(directory, _)| is_directory(directory)));
+        let begin = begin.map_or(0, |last| last + 1);
+        let found = found.or_else(|| splits().find(|(at, ..)| *at > begin));
+        match found {
+            Some((_, directory, reference)) if !reference.is_empty() => {
+                Self { directory: directory.to_owned(), repository: None, reference: Some(reference.into_owned()) }
+            }
+            _ => whole(),
+        }
+    }
+}
+
+/// Returns whether what stands before a separator is a directory; nothing stands before that of the root.
+fn is_directory(before: &Path) -> bool {
+    before.as_os_str().is_empty() || before.is_dir()
+}
+
+fn is_layout(directory: &Path) -> bool {
+    directory.join("oci-layout").is_file()
+}

@@ -1,0 +1,97 @@
+//! `layout referrer list`
+
+use std::process::ExitCode;
+
+use regshape::Error;
+use regshape::oci::{Descriptor, Digest, MediaType};
+use regshape::registry::Referrers;
+use serde::Serialize;
+
+use crate::cli::args::{Base, Common};
+use crate::cli::context::{Context, Leaf};
+use crate::cli::layout::place::{RefArgs, RegistryArgs};
+use crate::cli::output::{Screen, Table, fitted, printable};
+
+/// List what refers to a manifest: signatures, SBOMs, attestations
+///
+/// They are the manifests and indexes of the layout whose subject it is, and those of the index that older programs tag by its
+/// digest. Each has its digest, its artifact type and its size.
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Examples:\n  regshape layout referrer list --path ./my-image --ref latest\n  regshape layout referrer list --path ./my-image:latest --artifact-type application/spdx+json --json"
+)]
+pub(crate) struct Args {
+    #[command(flatten)]
+    common: Common,
+    #[command(flatten)]
+    registry: RegistryArgs,
+    #[command(flatten)]
+    reference: RefArgs,
+    /// Only those of this type
+    #[arg(long, value_name = "TYPE")]
+    artifact_type: Option<String>,
+}
+
+/// An image index, as registries answer.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Listed {
+    schema_version: u32,
+    media_type: MediaType,
+    manifests: Vec<Listing>,
+}
+
+/// A referrer, and its image names in index.json.
+#[derive(Serialize)]
+struct Listing {
+    #[serde(flatten)]
+    descriptor: Descriptor,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    image_names: Vec<String>,
+}
+
+impl Screen for Listed {
+    fn text(&self) -> String {
+        let mut table = Table::default();
+        for Listing { descriptor, image_names } in &self.manifests {
+            let artifact_type = printable(descriptor.artifact_type.as_deref().unwrap_or("-"));
+            let (digest, size) = (descriptor.digest.to_string(), descriptor.size.to_string());
+            table.row([digest, artifact_type, size, printable(&image_names.join(", "))]);
+        }
+        fitted(table.text())
+    }
+}
+
+impl Leaf for Args {
+    const NAME: &'static str = "layout referrer list";
+
+    fn base(&self) -> &Base {
+        &self.common.base
+    }
+
+    fn run(self, context: &Context) -> anyhow::Result<ExitCode> {
+        let place = context.to_read(&self.common, &self.registry, self.reference.given())?;
+        let reference = place.reference()?;
+        let digest = match place.repository.resolve(reference) {
+            Ok(descriptor) => descriptor.digest,
+            // What is not there may be referred to all the same.
+            Err(error @ Error::UnknownManifest { .. }) => {
+                match reference.rsplit('@').next().unwrap_or_default().parse::<Digest>() {
+                    Ok(digest) if digest.algorithm().is_some() => digest,
+                    _ => return Err(error.into()),
+                }
+            }
+            Err(error) => return Err(error.into()),
+        };
+        let Referrers { manifests, mut image_names, warnings } =
+            place.repository.referrers(&digest, self.artifact_type.as_deref())?;
+        warnings.into_iter().for_each(|warning| context.ui.warn_at_the_end(warning));
+        let listing = |descriptor: Descriptor| {
+            let image_names = image_names.remove(&descriptor.digest).unwrap_or_default();
+            Listing { descriptor, image_names }
+        };
+        let manifests = manifests.into_iter().map(listing).collect();
+        context.ui.result(&Listed { schema_version: 2, media_type: MediaType::index(), manifests })?;
+        Ok(ExitCode::SUCCESS)
+    }
+}

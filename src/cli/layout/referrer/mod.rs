@@ -1,0 +1,24 @@
+//! `layout referrer`: manifests whose subject is another one.
+
+mod list;
+
+use std::process::ExitCode;
+
+use clap::Subcommand;
+
+use crate::cli::Global;
+use crate::cli::context::execute;
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Referrer {
+    List(list::Args),
+}
+
+impl Referrer {
+    /// Runs the command that was chosen.
+    pub(crate) fn run(self, global: &Global) -> anyhow::Result<ExitCode> {
+        match self {
+            Self::List(args) => execute(args, global),
+        }
+    }
+}

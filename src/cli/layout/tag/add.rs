@@ -1,0 +1,57 @@
+//! `layout tag add`
+
+use std::collections::HashSet;
+use std::process::ExitCode;
+
+use regshape::oci::Digest;
+use serde::Serialize;
+
+use crate::cli::args::Base;
+use crate::cli::context::{Context, Leaf};
+use crate::cli::layout::place::ChangeArgs;
+use crate::cli::output::{Block, Screen};
+
+/// Give a manifest more tags
+///
+/// A tag that another manifest has is taken from it. That one is kept, without a tag if it has no other.
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Examples:\n  regshape layout tag add --path ./my-image --ref latest v1 v1.0\n  regshape layout tag add --path ./my-layout --repo example/app --ref v1 stable"
+)]
+pub(crate) struct Args {
+    #[command(flatten)]
+    change: ChangeArgs,
+    /// The tags to add
+    #[arg(value_name = "TAG", required = true)]
+    tags: Vec<String>,
+}
+
+#[derive(Serialize)]
+struct Added {
+    digest: Digest,
+    tags: Vec<String>,
+}
+
+impl Screen for Added {
+    fn text(&self) -> String {
+        Block::new("Tagged manifest:", 6).line("digest", &self.digest).line("tags", self.tags.join(", ")).finish()
+    }
+}
+
+impl Leaf for Args {
+    const NAME: &'static str = "layout tag add";
+
+    fn base(&self) -> &Base {
+        &self.change.common.base
+    }
+
+    fn run(self, context: &Context) -> anyhow::Result<ExitCode> {
+        let place = self.change.place(context)?;
+        let mut said = HashSet::new();
+        let given: Vec<String> = self.tags.into_iter().filter(|tag| said.insert(tag.clone())).collect();
+        let manifest = place.repository.add_tags(place.reference()?, &given)?;
+        let tags = given.iter().map(|tag| place.called(tag)).collect();
+        context.ui.result(&Added { digest: manifest.digest, tags })?;
+        Ok(ExitCode::SUCCESS)
+    }
+}

@@ -1,0 +1,59 @@
+//! `layout tag list`
+
+use std::process::ExitCode;
+
+use regshape::oci::RepositoryName;
+use regshape::registry::Listed;
+use serde::Serialize;
+
+use crate::cli::args::PageArgs;
+use crate::cli::args::{Base, Common};
+use crate::cli::context::{Context, Leaf};
+use crate::cli::layout::place::RegistryArgs;
+use crate::cli::output::{Screen, printable};
+
+/// List ref names as they stand in index.json, or the tags of a repository
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Examples:\n  regshape layout tag list --path ./my-image\n  regshape layout tag list --path ./my-layout --repo example/app --n 10 --last v1"
+)]
+pub(crate) struct Args {
+    #[command(flatten)]
+    common: Common,
+    #[command(flatten)]
+    registry: RegistryArgs,
+    #[command(flatten)]
+    page: PageArgs,
+}
+
+#[derive(Serialize)]
+struct Tags {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    name: Option<RepositoryName>,
+    tags: Vec<String>,
+    /// Those of the entries with the tags, and of those without one.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    image_names: Vec<String>,
+}
+
+impl Screen for Tags {
+    fn text(&self) -> String {
+        self.tags.iter().map(|tag| printable(tag)).collect::<Vec<_>>().join("\n")
+    }
+}
+
+impl Leaf for Args {
+    const NAME: &'static str = "layout tag list";
+
+    fn base(&self) -> &Base {
+        &self.common.base
+    }
+
+    fn run(self, context: &Context) -> anyhow::Result<ExitCode> {
+        let place = context.to_read(&self.common, &self.registry, None)?;
+        place.without_reference()?;
+        let Listed { tags, image_names } = place.repository.listed(self.page.last.as_deref(), self.page.n)?;
+        context.ui.result(&Tags { name: place.name, tags, image_names })?;
+        Ok(ExitCode::SUCCESS)
+    }
+}

@@ -1,0 +1,33 @@
+//! `layout tag`: ref names of index.json.
+
+mod add;
+mod delete;
+mod list;
+mod rename;
+
+use std::process::ExitCode;
+
+use clap::Subcommand;
+
+use crate::cli::Global;
+use crate::cli::context::execute;
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Tag {
+    List(list::Args),
+    Add(add::Args),
+    Move(rename::Args),
+    Delete(delete::Args),
+}
+
+impl Tag {
+    /// Runs the command that was chosen.
+    pub(crate) fn run(self, global: &Global) -> anyhow::Result<ExitCode> {
+        match self {
+            Self::List(args) => execute(args, global),
+            Self::Add(args) => execute(args, global),
+            Self::Move(args) => execute(args, global),
+            Self::Delete(args) => execute(args, global),
+        }
+    }
+}

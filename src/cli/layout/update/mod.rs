@@ -1,0 +1,24 @@
+//! `layout update`: changing generated documents.
+
+mod config;
+
+use std::process::ExitCode;
+
+use clap::Subcommand;
+
+use crate::cli::Global;
+use crate::cli::context::execute;
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Update {
+    Config(config::Args),
+}
+
+impl Update {
+    /// Runs the command that was chosen.
+    pub(crate) fn run(self, global: &Global) -> anyhow::Result<ExitCode> {
+        match self {
+            Self::Config(args) => execute(args, global),
+        }
+    }
+}

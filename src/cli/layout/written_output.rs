@@ -1,0 +1,33 @@
+//! What the commands show that write something to a file.
+
+use std::path::Path;
+
+use regshape::oci::Digest;
+use serde::Serialize;
+
+use crate::cli::output::{Block, Screen};
+
+#[derive(Serialize)]
+pub(crate) struct WrittenScreen {
+    digest: Digest,
+    size: u64,
+    output: String,
+    #[serde(skip)]
+    title: &'static str,
+}
+
+impl WrittenScreen {
+    pub(crate) fn new(title: &'static str, digest: Digest, size: u64, output: &Path) -> Self {
+        Self { digest, size, output: output.display().to_string(), title }
+    }
+}
+
+impl Screen for WrittenScreen {
+    fn text(&self) -> String {
+        Block::new(self.title, 6)
+            .line("digest", &self.digest)
+            .line("size", self.size)
+            .line("output", &self.output)
+            .finish()
+    }
+}
