@@ -75,6 +75,7 @@ pub mod build;
 pub mod check;
 pub mod compress;
 mod error;
+mod fingerprint;
 mod fs;
 pub mod graph;
 mod interrupt;
@@ -84,6 +85,7 @@ pub mod metrics;
 pub mod oci;
 pub mod registry;
 mod tar;
+mod text;
 pub mod transfer;
 pub mod view;
 mod workers;
@@ -133,7 +135,8 @@ pub mod internals {
 
     /// Looks at the first bytes of a file: its encoding, whether a tar is in it, and a reader that still has all of it.
     pub fn peek<R: Read>(reader: R) -> io::Result<(Encoding, bool, impl Read)> {
-        compress::peek(reader).map(|(sight, reader)| (sight.encoding, sight.is_tar, reader))
+        compress::peek(reader, crate::tar::header::looks_like_tar)
+            .map(|(sight, reader)| (sight.encoding, sight.is_tar, reader))
     }
 
     /// Reads a compressed stream as what was compressed.

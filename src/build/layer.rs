@@ -8,14 +8,16 @@ use std::path::{Path, PathBuf};
 use std::thread::available_parallelism;
 
 use super::pipeline::StoredLayer;
-use crate::check::validate::Finding;
 use crate::compress::{Bounds, Compression, Encoding, Peeked, Sight, peek};
 use crate::error::{Error, Result};
 use crate::fs::input::open_input;
+use crate::graph::finding::Finding;
 use crate::layout::handle::Layout;
 use crate::layout::stage::{Stage, StagedLayer, Updated};
 use crate::metrics::Progress;
 use crate::oci::{Annotations, LayerEncoding, MediaType, UnknownFields};
+use crate::tar::fault::TarReport;
+use crate::tar::header::looks_like_tar;
 use crate::tar::layer::Look;
 
 /// The content of a layer that is to be added, opened once and read once.
@@ -135,7 +137,7 @@ impl LayerInput {
     }
 
     fn look_at(path: &Path, reader: Box<dyn Read + Send>, size: Option<u64>) -> Result<Self> {
-        let (sight, reader) = peek(reader).map_err(Error::io("read", path))?;
+        let (sight, reader) = peek(reader, looks_like_tar).map_err(Error::io("read", path))?;
         if sight.is_empty {
             return Err(Error::EmptyFile { path: path.to_owned() });
         }
@@ -232,6 +234,12 @@ fn extension(path: &Path) -> String {
     extension.unwrap_or_else(|| name().into_owned())
 }
 
+/// Returns the warnings about a tar that is added as a layer.
+fn warnings_of(tar: &TarReport, path: &Path) -> Vec<Finding> {
+    let location = path.display().to_string();
+    tar.faults().map(|(_, text)| Finding::new(format!("{location}: {text}"), location.clone())).collect()
+}
+
 impl Layout {
     /// Checks what [`Layout::stage_layer`] needs of the layout, before anybody is asked anything.
     ///
@@ -284,7 +292,7 @@ impl Layout {
         stage.layers.push(layer.clone());
         self.write_stage(&lock, &stage, [blob])?;
         let looks_like_images = tar.as_ref().is_some_and(|tar| tar.looks_like_images);
-        Ok(AddedLayer { layer, warnings: tar.map_or_else(Vec::new, |tar| tar.warnings(&path)), looks_like_images })
+        Ok(AddedLayer { layer, warnings: tar.map_or_else(Vec::new, |tar| warnings_of(&tar, &path)), looks_like_images })
     }
 
     /// Merges annotations into those of a staged layer, or replaces them.

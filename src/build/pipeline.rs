@@ -12,13 +12,16 @@ use std::thread;
 use super::layer::{LayerInput, Treatment};
 use crate::compress::{BUFFER, Bounds, Compression, Encoding, Failure, Pool, bounded_decoder, compress, peek};
 use crate::error::{Error, Reason, Result};
+use crate::graph::policy::refusal;
 use crate::layout::blobs::{NewBlob, PendingBlob};
 use crate::layout::handle::Layout;
 use crate::layout::stage::StagedLayer;
 use crate::metrics::{Metrics, Phase, Progress};
 use crate::oci::{Algorithm, Digest, Hasher};
 use crate::tar::check::TarCheck;
-use crate::tar::layer::{Look, TarReport};
+use crate::tar::fault::TarReport;
+use crate::tar::header::looks_like_tar;
+use crate::tar::layer::Look;
 use crate::workers::worker;
 
 /// How many buffers wait between two threads.
@@ -118,7 +121,7 @@ impl Layout {
         }
         let (blob, inspection) = stored?;
         let (diff_id, tar) = inspection.finish();
-        if let Some(reason) = tar.as_ref().and_then(TarReport::refusal) {
+        if let Some(reason) = tar.as_ref().and_then(refusal) {
             return Err(Error::TruncatedTar { path, reason: Reason::new(reason) });
         }
         let blob = blob.finish()?;
@@ -258,7 +261,7 @@ impl Layout {
     fn diff_id_of_blob(&self, digest: &Digest) -> Result<Digest> {
         let (file, size) = self.open_blob(digest, "the staging file")?;
         let path = self.blob_path(digest);
-        let (sight, reader) = peek(file).map_err(Error::io("read", &path))?;
+        let (sight, reader) = peek(file, looks_like_tar).map_err(Error::io("read", &path))?;
         // Only these are encodings of a layer: what is stored in another is what was asked for.
         let encoding = match sight.encoding {
             stored @ (Encoding::Gzip | Encoding::Zstd) => stored,

@@ -5,8 +5,9 @@ use std::io::Read;
 use std::path::Path;
 
 use super::follow::Validation;
-use super::validate::{Finding, Missing};
+use super::validate::Missing;
 use crate::error::{Error, Reason, Result};
+use crate::graph::finding::Finding;
 use crate::graph::walk::Documents;
 use crate::layout::blobs::DOCUMENT_BLOB_LIMIT;
 use crate::layout::handle::Layout;

@@ -6,9 +6,10 @@ use std::hash::{BuildHasher as _, RandomState};
 use super::follow::Validation;
 use super::reference::{Image, Outcome};
 use super::schema::{Config, Platform};
-use super::validate::{Finding, Missing, Report};
+use super::validate::{Missing, Report};
 use super::verify::{Job, Verified};
 use crate::compress::Encoding;
+use crate::graph::finding::Finding;
 use crate::graph::policy::{FaultKind, Severity};
 use crate::layout::handle::Layout;
 use crate::oci::{Digest, LayerEncoding, MediaType};
@@ -184,7 +185,7 @@ fn compare_layer(
             }
         }
     }
-    said.extend(content.tar.faults().map(|(kind, text)| found(kind, &text)));
+    said.extend(content.tar.faults().map(|(fault, text)| found(FaultKind::Tar(fault), &text)));
     said
 }
 

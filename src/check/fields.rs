@@ -2,10 +2,11 @@
 
 use std::borrow::Cow;
 
-use super::json::{Repeated, describe, repeated_within, shortened};
+use super::json::{Repeated, describe, repeated_within};
 use super::values::{is_go_time, is_time};
 use crate::graph::policy::FaultKind;
 use crate::json::Node;
+use crate::text::shortened;
 
 /// What is wrong with a part of a document.
 #[derive(Debug)]

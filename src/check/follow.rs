@@ -10,8 +10,9 @@ use super::fields::Fault;
 use super::json;
 use super::reference::{Holder, Image, Outcome, Reading, Reference, Role};
 use super::schema::{self, Config, Descriptor, Document, Kind};
-use super::validate::{Checked, Finding};
+use super::validate::Checked;
 use crate::error::{Error, Reason, Result};
+use crate::graph::finding::Finding;
 use crate::graph::policy::FaultKind;
 use crate::json::Node;
 use crate::oci::{Digest, Hasher, MediaType, RefName};
@@ -105,7 +106,7 @@ impl<'a> Validation<'a> {
             }
             let earlier: &mut &str = first.entry(name).or_insert(place);
             if *earlier != place {
-                let name = super::json::shortened(name);
+                let name = crate::text::shortened(name);
                 let message = format!("{location}: ref name '{name}' is that of {earlier} too");
                 self.found(FaultKind::RefNameTwice, message, &location);
             }

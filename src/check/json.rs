@@ -9,6 +9,7 @@ use crate::error::Reason;
 use crate::json::Token;
 pub(crate) use crate::json::{Node, NodeKind};
 use crate::oci::Json;
+use crate::text::shortened;
 
 /// Reads a document.
 pub(crate) fn parse(content: &[u8]) -> Result<Node<'_>, Reason> {
@@ -38,13 +39,6 @@ pub(crate) fn describe(node: Node<'_>) -> String {
         NodeKind::Array => "an array".to_owned(),
         NodeKind::Object => "an object".to_owned(),
     }
-}
-
-/// Returns text as a message shows it: on one line, without what a terminal would obey, and not endless.
-pub(crate) fn shortened(text: &str) -> String {
-    const LONGEST: usize = 80;
-    let shown: String = text.chars().take(LONGEST).collect::<String>().escape_debug().to_string();
-    if text.chars().nth(LONGEST).is_some() { shown + "…" } else { shown }
 }
 
 /// The most repeated keys of one object that are named.

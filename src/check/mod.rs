@@ -13,4 +13,4 @@ pub(crate) mod values;
 pub(crate) mod verify;
 
 pub use tree::{Drawn, Node, NodeKind, NodeState, Totals, Tree, Unreferenced};
-pub use validate::{Checked, Finding, Report, ValidateOptions};
+pub use validate::{Checked, Report, ValidateOptions};

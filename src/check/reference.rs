@@ -1,7 +1,7 @@
 //! What a validation goes through, step by step: descriptors with their places, and what there is to say of each.
 
 use super::schema::{Descriptor, Kind, Platform};
-use super::validate::Finding;
+use crate::graph::finding::Finding;
 use crate::graph::policy::{self, FaultKind};
 use crate::oci::{Digest, MediaType};
 

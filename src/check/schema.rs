@@ -6,11 +6,12 @@ use std::borrow::Cow;
 use std::fmt;
 
 use super::fields::{Fault, Fields};
-use super::json::{describe, shortened};
+use super::json::describe;
 use super::values::is_url;
 use crate::graph::policy::FaultKind;
 use crate::json::{Node, NodeKind};
 use crate::oci::{ATTESTATION, Digest, MediaType, REF_NAME, REFERENCE_TYPE, embedded};
+use crate::text::shortened;
 
 /// A document that refers to others, by what it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

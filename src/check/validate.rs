@@ -5,11 +5,12 @@
 
 use std::fmt;
 
-use serde::{Serialize, Serializer};
+use serde::Serialize;
 
 use super::follow::Validation;
 use crate::compress::Bounds;
 use crate::error::{Error, Result};
+use crate::graph::finding::Finding;
 use crate::graph::policy::FaultKind;
 use crate::layout::handle::Layout;
 use crate::metrics::Progress;
@@ -52,15 +53,6 @@ pub struct Report {
     pub checked: Checked,
 }
 
-/// One thing that a validation found. As text and as JSON it is its message, and its reason if it has one.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Finding {
-    message: Box<str>,
-    reason: Option<Box<str>>,
-    /// Where it is: `index.json`, or a part of a document.
-    location: Box<str>,
-}
-
 /// How much was verified.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Checked {
@@ -95,47 +87,6 @@ impl Report {
     /// Tells whether the layout is valid. Warnings do not matter.
     pub fn is_valid(&self) -> bool {
         self.errors.is_empty()
-    }
-}
-
-impl Finding {
-    /// Reports something that stands somewhere.
-    pub(crate) fn new(message: impl Into<String>, location: impl Into<String>) -> Self {
-        Self { message: message.into().into(), reason: None, location: location.into().into() }
-    }
-
-    /// Reports an error, with its cause.
-    pub(crate) fn of(error: &Error, location: &str) -> Self {
-        let reason = std::error::Error::source(error).filter(|_| matches!(error, Error::MalformedIndex { .. }));
-        Self { reason: reason.map(|reason| reason.to_string().into()), ..Self::new(error.to_string(), location) }
-    }
-
-    /// Returns what was found, naming the thing and both values.
-    pub fn message(&self) -> &str {
-        &self.message
-    }
-
-    /// Returns why, if the message does not say it.
-    pub fn reason(&self) -> Option<&str> {
-        self.reason.as_deref()
-    }
-
-    /// Returns where it was found: `index.json`, `manifests[0] in index.json`, `layer[1] in manifest sha256:…`.
-    pub fn location(&self) -> &str {
-        &self.location
-    }
-}
-
-impl fmt::Display for Finding {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.message)?;
-        self.reason.iter().try_for_each(|reason| write!(f, ": {reason}"))
-    }
-}
-
-impl Serialize for Finding {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
     }
 }
 

@@ -13,7 +13,8 @@ use crate::layout::handle::Layout;
 use crate::metrics::Phase;
 use crate::oci::{Algorithm, Digest, Hasher};
 use crate::tar::check::TarCheck;
-use crate::tar::layer::{Look, TarReport};
+use crate::tar::fault::TarReport;
+use crate::tar::layer::Look;
 use crate::workers::map::{cores, map_bounded};
 
 /// A blob to verify.

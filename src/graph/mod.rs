@@ -2,6 +2,7 @@
 //!
 //! Over a trait that reads documents (`walk::Documents`); nothing here knows a disk.
 
+pub(crate) mod finding;
 pub(crate) mod merge;
 pub(crate) mod names;
 pub(crate) mod platform;
@@ -9,4 +10,5 @@ pub(crate) mod policy;
 pub(crate) mod resolve;
 pub(crate) mod walk;
 
+pub use finding::Finding;
 pub use platform::{Choice, Chosen};

@@ -5,6 +5,7 @@
 //! error if readers refuse it or read it differently, and otherwise a warning.
 
 use crate::oci::{Descriptor, MediaType};
+use crate::tar::fault::{TarFault, TarReport};
 
 /// How much a fault matters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,16 +49,8 @@ pub(crate) enum FaultKind {
     LayerEncoding,
     UnsoundStream,
     WrongDiffId,
-    TruncatedTar,
-    MalformedTar,
-    UnterminatedTar,
-    HeaderWithoutEntry,
-    DifferingDuplicates,
-    EqualDuplicates,
-    UncomparedPaths,
-    WhiteoutOfNothing,
-    SparseFile,
-    UpwardPath,
+    /// Of the tar.
+    Tar(TarFault),
     // The directory
     Marker,
     StagingFile,
@@ -126,23 +119,23 @@ impl FaultKind {
             // config.md: "A layer DiffID is the digest over the layer's uncompressed tar archive".
             Self::WrongDiffId => Error,
             // layer.md: layers are tar archives. Readers refuse these.
-            Self::TruncatedTar | Self::MalformedTar => Error,
+            Self::Tar(TarFault::Truncated) | Self::Tar(TarFault::Malformed) => Error,
             // POSIX, pax: two blocks of zeros end an archive. Readers of layers do without.
-            Self::UnterminatedTar => Warning,
+            Self::Tar(TarFault::Unterminated) => Warning,
             // The same; Go's reader takes it for the end. A writer that died leaves it.
-            Self::HeaderWithoutEntry => Warning,
+            Self::Tar(TarFault::HeaderWithoutEntry) => Warning,
             // layer.md: layers "MUST NOT include duplicate entries for file paths in the resulting tar archive."
-            Self::DifferingDuplicates => Error,
+            Self::Tar(TarFault::DifferingDuplicates) => Error,
             // The same sentence, but it makes no difference which of them a reader takes.
-            Self::EqualDuplicates => Warning,
+            Self::Tar(TarFault::EqualDuplicates) => Warning,
             // What was not compared may be right.
-            Self::UncomparedPaths => Warning,
+            Self::Tar(TarFault::UncomparedPaths) => Warning,
             // layer.md: "a special filename that signifies a path should be deleted", and there is none.
-            Self::WhiteoutOfNothing => Warning,
+            Self::Tar(TarFault::WhiteoutOfNothing) => Warning,
             // layer.md: "Sparse files SHOULD NOT be used because they lack consistent support across tar implementations."
-            Self::SparseFile => Warning,
+            Self::Tar(TarFault::SparseFile) => Warning,
             // Not in the image-spec: readers refuse such names, or make others of them.
-            Self::UpwardPath => Warning,
+            Self::Tar(TarFault::UpwardPath) => Warning,
             // image-layout.md: oci-layout "MUST be a JSON object" and "MUST contain an imageLayoutVersion field".
             Self::Marker => Error,
             // No part of a layout.
@@ -165,8 +158,8 @@ impl FaultKind {
     /// a truncation is never meant; the others are for the user to judge.
     pub(crate) fn severity_when_added(self) -> Severity {
         match self {
-            Self::HeaderWithoutEntry => Severity::Error,
-            Self::MalformedTar | Self::DifferingDuplicates => Severity::Warning,
+            Self::Tar(TarFault::HeaderWithoutEntry) => Severity::Error,
+            Self::Tar(TarFault::Malformed) | Self::Tar(TarFault::DifferingDuplicates) => Severity::Warning,
             other => other.severity(),
         }
     }
@@ -187,4 +180,10 @@ pub(crate) fn missing(media_type: Option<&MediaType>, has_urls: bool, has_data: 
 pub(crate) fn may_be_missing(descriptor: &Descriptor) -> bool {
     let has_urls = descriptor.urls.as_ref().is_some_and(|urls| !urls.is_empty());
     !missing(Some(&descriptor.media_type), has_urls, false).is_error()
+}
+
+/// Returns the reason for which a tar is refused as a layer, if it is.
+pub(crate) fn refusal(tar: &TarReport) -> Option<&str> {
+    let (fault, reason) = tar.reason()?;
+    (FaultKind::Tar(fault).severity_when_added() == Severity::Error).then_some(reason)
 }

@@ -10,9 +10,9 @@ use crate::error::{Error, Result};
 use crate::fs::{FileIdentity, is_temporary};
 use crate::oci::Digest;
 
-use crate::check::json::shortened;
-use crate::check::validate::Finding;
+use crate::graph::finding::Finding;
 use crate::graph::policy::FaultKind;
+use crate::text::shortened;
 
 /// How many foreign files are named. The others are counted.
 const NAMED: usize = 20;

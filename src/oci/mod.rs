@@ -19,7 +19,6 @@ mod reference;
 pub use config::{ImageConfig, RootFs};
 pub(crate) use descriptor::{ATTESTATION, REFERENCE_TYPE, embedded};
 pub use descriptor::{Annotations, Descriptor};
-pub(crate) use digest::Fingerprint;
 pub use digest::{Algorithm, Digest, DigestError, Hasher};
 pub(crate) use entry_name::{IMAGE_NAME, ImageNames, Match, NameKey, NameKind, WholeName, is_name, tag_in};
 pub use index::Index;

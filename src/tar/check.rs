@@ -3,21 +3,14 @@
 //! Reads what layers are made of: the old format, ustar, pax, and GNU's long names, sparse files and base-256 numbers.
 //! The rules are those of Go's `archive/tar`, through which nearly every consumer of an image reads its layers.
 
-use super::layer::{LayerCheck, Look, TarReport};
-use crate::check::json::shortened;
-use crate::graph::policy::FaultKind;
-
-/// The size of a tar's blocks.
-const BLOCK: usize = 512;
-
-/// The largest extended header that is read. Go's reader, and so every engine, has the same bound.
-pub(crate) const EXTENDED_LIMIT: u64 = 1024 * 1024;
+use super::extended::Extended;
+use super::fault::{ORPHAN, TarReport, Verdict};
+use super::header::{BLOCK, EXTENDED_LIMIT, has_right_checksum, number, record, text};
+use super::layer::{LayerCheck, Look};
+use crate::text::{shortened, shown};
 
 /// The largest `manifest.json` that is read to tell an image archive.
 const ARCHIVE_MANIFEST_LIMIT: u64 = 1024 * 1024;
-
-/// What is said of an extended header that nothing follows.
-pub(crate) const ORPHAN: &str = "an extended header at its end belongs to no entry";
 
 /// Checks a tar.
 pub(crate) struct TarCheck {
@@ -29,26 +22,8 @@ pub(crate) struct TarCheck {
     /// The name of the entry that was met last.
     name: Vec<u8>,
     /// What extended headers say of the next entry.
-    next: Next,
+    next: Extended,
     layer: LayerCheck,
-}
-
-/// What extended headers say of the entry that follows them.
-#[derive(Default)]
-pub(crate) struct Next {
-    is_expected: bool,
-    size: Option<u64>,
-    /// The path of a pax header.
-    path: Option<Vec<u8>>,
-    /// The real path of a sparse file in a pax header.
-    sparse_path: Option<Vec<u8>>,
-    link: Option<Vec<u8>>,
-    /// The path of a GNU header, which counts more.
-    long_path: Option<Vec<u8>>,
-    long_link: Option<Vec<u8>>,
-    pub(crate) is_sparse: bool,
-    /// What else a pax header says, as far as it makes a difference.
-    pub(crate) records: Vec<u8>,
 }
 
 enum State {
@@ -89,41 +64,6 @@ enum KeptKind {
     ArchiveManifest,
 }
 
-/// What was found in a whole tar.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Verdict {
-    Sound,
-    /// Readers take it, but it is not as the format has it.
-    Odd(String),
-    /// It ends between an extended header and its entry.
-    HeaderWithoutEntry,
-    /// It ends before it is whole.
-    Truncated(String),
-    Malformed(String),
-}
-
-impl Verdict {
-    /// Returns the kind of the fault and what is said of it, if there is one.
-    pub(crate) fn fault(&self) -> Option<(FaultKind, String)> {
-        match self {
-            Self::Sound => None,
-            Self::Odd(reason) => {
-                Some((FaultKind::UnterminatedTar, format!("the tar is not as it should be: {reason}")))
-            }
-            Self::HeaderWithoutEntry => {
-                Some((FaultKind::HeaderWithoutEntry, format!("the tar is not as it should be: {ORPHAN}")))
-            }
-            Self::Truncated(reason) => Some((
-                FaultKind::TruncatedTar,
-                format!("the content is not a well-formed tar: it is truncated: {reason}"),
-            )),
-            Self::Malformed(reason) => {
-                Some((FaultKind::MalformedTar, format!("the content is not a well-formed tar: {reason}")))
-            }
-        }
-    }
-}
-
 impl TarCheck {
     /// Begins a tar; a look into what its entries are is for the layers of images.
     pub(crate) fn new(look: Look) -> Self {
@@ -132,7 +72,7 @@ impl TarCheck {
             block: Vec::with_capacity(BLOCK),
             fault: None,
             name: Vec::new(),
-            next: Next::default(),
+            next: Extended::default(),
             layer: LayerCheck::new(look),
         }
     }
@@ -350,110 +290,15 @@ impl TarCheck {
     }
 }
 
-impl Next {
-    fn take_record(&mut self, key: &str, value: &[u8]) {
-        let value_or_none = (!value.is_empty()).then(|| value.to_vec());
-        match key {
-            "path" => self.path = value_or_none,
-            "linkpath" => self.link = value_or_none,
-            "size" => self.size = std::str::from_utf8(value).ok().and_then(|size| size.parse().ok()),
-            "GNU.sparse.name" => self.sparse_path = value_or_none,
-            // When somebody looked at a file is no difference.
-            "atime" | "ctime" | "comment" => {}
-            _ => {
-                self.records.extend(key.as_bytes());
-                self.records.push(b'=');
-                self.records.extend(value);
-                self.records.push(0);
-            }
-        }
-        self.is_sparse |= key.starts_with("GNU.sparse.");
-    }
-
-    /// Returns the path of the entry that a header begins.
-    fn path_of(&self, block: &[u8]) -> Vec<u8> {
-        let extended = self.long_path.as_ref().or(self.sparse_path.as_ref()).or(self.path.as_ref());
-        if let Some(path) = extended {
-            return path.clone();
-        }
-        let name = text(&block[..100]);
-        // GNU's headers have other fields there, and star's end earlier.
-        let prefix = match &block[257..263] {
-            b"ustar\0" if block[508..512] == *b"tar\0" => text(&block[345..476]),
-            b"ustar\0" => text(&block[345..500]),
-            _ => &[],
-        };
-        if prefix.is_empty() { name.to_vec() } else { [prefix, b"/", name].concat() }
-    }
-
-    /// Returns where the link leads that a header begins.
-    pub(crate) fn link_of<'a>(&'a self, block: &'a [u8]) -> &'a [u8] {
-        let extended = self.long_link.as_ref().or(self.link.as_ref());
-        extended.map_or_else(|| text(&block[157..257]), Vec::as_slice)
-    }
-}
-
-/// Returns a name as a message shows it.
-pub(crate) fn shown(name: &[u8]) -> String {
-    shortened(&String::from_utf8_lossy(name))
-}
-
-/// Takes a record from the front: its key, its value, what follows.
-pub(crate) fn record(bytes: &[u8]) -> Option<(&[u8], &[u8], &[u8])> {
-    let space = bytes.iter().take(20).position(|byte| *byte == b' ')?;
-    let digits = std::str::from_utf8(&bytes[..space]).ok().filter(|text| !text.starts_with('+'))?;
-    let length: usize = digits.parse().ok()?;
-    let record = bytes.get(space + 1..length)?.strip_suffix(b"\n")?;
-    let equals = record.iter().position(|byte| *byte == b'=')?;
-    Some((&record[..equals], &record[equals + 1..], &bytes[length..]))
+/// Reads the places and lengths of a sparse file's parts.
+fn sparse_map(bytes: &[u8]) -> Option<()> {
+    bytes.chunks(12).all(|field| number(field).is_some_and(|number| number >= 0)).then_some(())
 }
 
 /// Tells whether text is a time as pax has it: seconds, with a fraction or without.
 fn is_time(text: &str) -> bool {
     let (seconds, fraction) = text.split_once('.').unwrap_or((text, ""));
     seconds.parse::<i64>().is_ok() && fraction.bytes().all(|byte| byte.is_ascii_digit())
-}
-
-/// Returns a field up to its first NUL.
-fn text(field: &[u8]) -> &[u8] {
-    field.split(|byte| *byte == 0).next().unwrap_or_default()
-}
-
-/// Reads the places and lengths of a sparse file's parts.
-fn sparse_map(bytes: &[u8]) -> Option<()> {
-    bytes.chunks(12).all(|field| number(field).is_some_and(|number| number >= 0)).then_some(())
-}
-
-/// Reads a number: octal digits with spaces and NULs around them, or base 256, marked by the first bit.
-pub(crate) fn number(field: &[u8]) -> Option<i64> {
-    let first = *field.first()?;
-    if first & 0x80 == 0 {
-        let is_padding = |byte: &u8| matches!(byte, b' ' | 0);
-        let start = field.iter().position(|byte| !is_padding(byte)).unwrap_or(field.len());
-        let end = field.iter().rposition(|byte| !is_padding(byte)).map_or(start, |last| last + 1);
-        let digits = std::str::from_utf8(text(&field[start..end])).ok()?;
-        return match digits {
-            "" => Some(0),
-            _ if digits.starts_with(['+', '-']) => None,
-            _ => i64::from_str_radix(digits, 8).ok(),
-        };
-    }
-    let is_negative = first & 0x40 != 0;
-    let start = if is_negative { -1 } else { 0 };
-    let top = if is_negative { first } else { first & 0x7f };
-    let mut bytes = std::iter::once(&top).chain(&field[1..]);
-    bytes.try_fold(start, |sum: i64, byte| sum.checked_mul(256)?.checked_add(i64::from(*byte)))
-}
-
-/// POSIX, pax, "ustar Interchange Format": the sum of all bytes, those of the field itself taken as spaces. Some old
-/// programs added them up as signed.
-pub(crate) fn has_right_checksum(header: &[u8]) -> bool {
-    const CHECKSUM: std::ops::Range<usize> = 148..156;
-    let Some(expected) = number(&header[CHECKSUM]) else { return false };
-    let bytes = || header.iter().enumerate().map(|(at, byte)| if CHECKSUM.contains(&at) { b' ' } else { *byte });
-    let unsigned: i64 = bytes().map(i64::from).sum();
-    let signed: i64 = bytes().map(|byte| i64::from(byte.cast_signed())).sum();
-    expected == unsigned || expected == signed
 }
 
 #[cfg(test)]
@@ -575,22 +420,6 @@ mod tests {
             for piece in [1, 7, 512, 1 << 20] {
                 assert_eq!(verdict(&content, piece), expected, "case {at}");
             }
-        }
-    }
-
-    #[test]
-    fn numbers_are_octal_or_base_256() {
-        for (field, expected) in [
-            (&b"0000644\0"[..], Some(0o644)),
-            (b"   644 \0", Some(0o644)),
-            (b"\0\0\0\0\0\0\0\0", Some(0)),
-            (b"\x80\0\0\0\0\0\x01\x02", Some(258)),
-            (b"\xff\xff\xff\xff\xff\xff\xff\xfe", Some(-2)),
-            (b"\x80\0\0\0\x80\0\0\0\0\0\0\0", None),
-            (b"0000648\0", None),
-            (b"-000064\0", None),
-        ] {
-            assert_eq!(number(field), expected, "{field:?}");
         }
     }
 }

@@ -6,13 +6,12 @@
 use std::collections::HashMap;
 use std::collections::hash_map::{Entry, RandomState};
 use std::hash::{BuildHasher, Hasher as _};
-use std::path::Path;
 
-use super::check::{Next, ORPHAN, Verdict, shown};
-use crate::check::validate::Finding;
-use crate::graph::policy::{FaultKind, Severity};
+use super::extended::Extended;
+use super::fault::TarFault;
+use crate::fingerprint::Fingerprint;
 use crate::json::Node;
-use crate::oci::Fingerprint;
+use crate::text::shown;
 
 /// The most entries whose paths are compared with each other.
 const ENTRY_LIMIT: u64 = 1_000_000;
@@ -30,40 +29,6 @@ pub(crate) enum Look {
     Entries,
     /// At the content of its entries too, where two have the same path.
     Content,
-}
-
-/// What was found out about a tar.
-#[derive(Debug)]
-pub(crate) struct TarReport {
-    pub(crate) verdict: Verdict,
-    /// What is wrong with its entries.
-    pub(crate) findings: Vec<(FaultKind, String)>,
-    /// Whether it is an archive of images rather than a layer.
-    pub(crate) looks_like_images: bool,
-}
-
-impl TarReport {
-    /// Returns what is wrong with the tar: of its format, then of its entries.
-    pub(crate) fn faults(&self) -> impl Iterator<Item = (FaultKind, String)> {
-        self.verdict.fault().into_iter().chain(self.findings.iter().cloned())
-    }
-
-    /// Returns why the tar is not taken as a layer, if it is not.
-    pub(crate) fn refusal(&self) -> Option<&str> {
-        let (kind, _) = self.verdict.fault()?;
-        let reason = match &self.verdict {
-            Verdict::Sound => return None,
-            Verdict::Odd(reason) | Verdict::Truncated(reason) | Verdict::Malformed(reason) => reason,
-            Verdict::HeaderWithoutEntry => ORPHAN,
-        };
-        (kind.severity_when_added() == Severity::Error).then_some(reason)
-    }
-
-    /// Returns what there is to say of a file that is added as a layer.
-    pub(crate) fn warnings(&self, path: &Path) -> Vec<Finding> {
-        let location = path.display().to_string();
-        self.faults().map(|(_, text)| Finding::new(format!("{location}: {text}"), location.clone())).collect()
-    }
 }
 
 /// Looks at the entries of a tar.
@@ -116,7 +81,7 @@ impl Seen {
     }
 
     /// Says it of the first, and how many more there are.
-    fn say(&self, kind: FaultKind, what: impl Fn(&str) -> String) -> Option<(FaultKind, String)> {
+    fn say(&self, kind: TarFault, what: impl Fn(&str) -> String) -> Option<(TarFault, String)> {
         match self.count {
             0 => None,
             1 => Some((kind, what(&self.first))),
@@ -145,7 +110,7 @@ impl LayerCheck {
 
     /// Looks at an entry whose content comes next; tells whether that is to be kept, as what may be the `manifest.json` of an
     /// image archive.
-    pub(crate) fn entry(&mut self, name: &[u8], block: &[u8], size: u64, next: &Next) -> bool {
+    pub(crate) fn entry(&mut self, name: &[u8], block: &[u8], size: u64, next: &Extended) -> bool {
         if self.look == Look::Format {
             return false;
         }
@@ -229,23 +194,23 @@ impl LayerCheck {
     }
 
     /// Ends the tar; returns what is wrong with its entries.
-    pub(crate) fn finish(&mut self) -> Vec<(FaultKind, String)> {
+    pub(crate) fn finish(&mut self) -> Vec<(TarFault, String)> {
         self.end_entry();
         let findings = [
-            self.differing.say(FaultKind::DifferingDuplicates, |path| {
+            self.differing.say(TarFault::DifferingDuplicates, |path| {
                 format!("the tar has two different entries for '{path}'; readers take either")
             }),
-            self.equal.say(FaultKind::EqualDuplicates, |path| format!("the tar has two entries for '{path}'")),
-            self.repeated.say(FaultKind::EqualDuplicates, |path| format!("the tar has two entries for '{path}'")),
+            self.equal.say(TarFault::EqualDuplicates, |path| format!("the tar has two entries for '{path}'")),
+            self.repeated.say(TarFault::EqualDuplicates, |path| format!("the tar has two entries for '{path}'")),
             self.whiteouts
-                .say(FaultKind::WhiteoutOfNothing, |path| format!("'{path}' is a whiteout without a file name")),
-            self.sparse.say(FaultKind::SparseFile, |path| {
+                .say(TarFault::WhiteoutOfNothing, |path| format!("'{path}' is a whiteout without a file name")),
+            self.sparse.say(TarFault::SparseFile, |path| {
                 format!("'{path}' is stored as a sparse file, which not every reader supports")
             }),
-            self.upward.say(FaultKind::UpwardPath, |path| format!("the entry '{path}' has '..' in its path")),
+            self.upward.say(TarFault::UpwardPath, |path| format!("the entry '{path}' has '..' in its path")),
             (self.paths.count > ENTRY_LIMIT).then(|| {
                 let text = format!("the tar has more than {ENTRY_LIMIT} entries; not all their paths were compared");
-                (FaultKind::UncomparedPaths, text)
+                (TarFault::UncomparedPaths, text)
             }),
         ];
         findings.into_iter().flatten().collect()
@@ -307,6 +272,7 @@ fn clean(name: &[u8]) -> Vec<u8> {
 mod tests {
     use super::*;
     use crate::tar::check::TarCheck;
+    use crate::tar::fault::{TarReport, Verdict};
 
     /// A tar of entries: a name, a type, the content or the target of a link.
     fn tar_of(entries: &[(&str, u8, &str)]) -> Vec<u8> {
@@ -337,8 +303,8 @@ mod tests {
     #[test]
     fn what_is_odd_about_entries_is_found() {
         let (f, d, hard, soft) = (b'0', b'5', b'1', b'2');
-        type Case<'a> = (&'a [(&'a str, u8, &'a str)], &'a [(FaultKind, &'a str)]);
-        use FaultKind::{DifferingDuplicates, EqualDuplicates, UpwardPath, WhiteoutOfNothing};
+        type Case<'a> = (&'a [(&'a str, u8, &'a str)], &'a [(TarFault, &'a str)]);
+        use TarFault::{DifferingDuplicates, EqualDuplicates, UpwardPath, WhiteoutOfNothing};
         let two = "the tar has two entries for 'a'";
         let different = "the tar has two different entries for 'a'; readers take either";
         let cases: &[Case<'_>] = &[
@@ -375,7 +341,7 @@ mod tests {
     fn without_a_look_at_content_repeated_paths_are_not_told_apart() {
         for second in ["x", "y"] {
             let tar = tar_of(&[("a", b'0', "x"), ("a", b'0', second)]);
-            let expected = (FaultKind::EqualDuplicates, "the tar has two entries for 'a'".to_owned());
+            let expected = (TarFault::EqualDuplicates, "the tar has two entries for 'a'".to_owned());
             assert_eq!(report(&tar, Look::Entries).findings, [expected]);
             assert_eq!(report(&tar, Look::Format).findings, []);
         }
@@ -413,7 +379,7 @@ mod tests {
         let entries: usize = check.paths.shards.iter().map(HashMap::capacity).sum();
         assert!(entries * 25 < 40_000_000, "{entries}");
         let says = "the tar has more than 1000000 entries; not all their paths were compared".to_owned();
-        assert_eq!(check.finish(), [(FaultKind::UncomparedPaths, says)]);
+        assert_eq!(check.finish(), [(TarFault::UncomparedPaths, says)]);
     }
 
     #[test]

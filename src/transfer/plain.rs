@@ -10,6 +10,7 @@ use crate::error::{Error, Result};
 use crate::fs::input::open_input;
 use crate::fs::private_file;
 use crate::metrics::Progress;
+use crate::tar::header::looks_like_tar;
 use crate::view::content::Content;
 
 /// How many bytes are read at a time.
@@ -27,7 +28,7 @@ impl Plain {
     pub(crate) fn of_file(path: &Path, options: &LoadOptions<'_>) -> Result<Self> {
         let (file, size) = open_input(path)?;
         let Some(size) = size else { return Self::of_reader(path, file, None, options) };
-        let (sight, reader) = peek(&file).map_err(Error::io("read", path))?;
+        let (sight, reader) = peek(&file, looks_like_tar).map_err(Error::io("read", path))?;
         if sight.encoding != Encoding::Identity {
             return Self::copy(path, sight, reader, Some(size), options);
         }
@@ -42,7 +43,7 @@ impl Plain {
         size: Option<u64>,
         options: &LoadOptions<'_>,
     ) -> Result<Self> {
-        let (sight, reader) = peek(reader).map_err(Error::io("read", path))?;
+        let (sight, reader) = peek(reader, looks_like_tar).map_err(Error::io("read", path))?;
         Self::copy(path, sight, reader, size, options)
     }
 

@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 use std::path::Path;
 
-use tar::{EntryType, Header};
+use ::tar::{EntryType, Header};
 
 use super::copy::copy_verified;
 use super::docker;
@@ -13,6 +13,7 @@ use crate::error::{Error, Result};
 use crate::layout::documents::{ARCHIVE_DOCUMENT_LIMIT, INDEX_FILE, check_size};
 use crate::layout::handle::{BLOBS_DIRECTORY, MARKER_FILE, marker};
 use crate::metrics::Phase;
+use crate::tar::header::pax_record;
 use crate::view::index_view::View;
 
 /// A tar consists of blocks of so many bytes.
@@ -155,64 +156,5 @@ impl<W: Write> Archive<'_, W> {
 
     fn failed(&self, error: io::Error) -> Error {
         Error::io("write", self.path)(error)
-    }
-}
-
-/// Returns a record of a PAX header: its length, which counts itself, its name and its value.
-fn pax_record(name: &str, value: &str) -> String {
-    let rest = format!(" {name}={value}\n");
-    let mut length = rest.len();
-    while length != rest.len() + length.to_string().len() {
-        length = rest.len() + length.to_string().len();
-    }
-    format!("{length}{rest}")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::build::config::ConfigOptions;
-    use crate::build::layer::{LayerInput, LayerOptions};
-    use crate::build::manifest::ManifestOptions;
-    use crate::layout::handle::Layout;
-
-    #[test]
-    fn documents_of_an_archive_are_measured_as_they_are_written() {
-        let directory = tempfile::tempdir().expect("a directory");
-        let (path, tar) = (directory.path().join("image"), directory.path().join("layer.tar"));
-        std::fs::write(&tar, [0; 1024]).expect("written");
-        let layout = Layout::init(&path).expect("made");
-        layout.stage_layer(LayerInput::open(&tar).expect("opened"), LayerOptions::default()).expect("staged");
-        layout.generate_config(ConfigOptions::default()).expect("generated");
-        let options =
-            ManifestOptions { ref_name: Some("app:v1".parse().expect("a name")), ..ManifestOptions::default() };
-        layout.generate_manifest(options).expect("generated");
-        let view = View::open(&path).expect("a view");
-        let options = ExportOptions::default();
-        let pack = |kind, limit| Packed::within(&view, kind, &options, limit);
-        let refused = |packed: Result<Packed>| packed.map(drop).expect_err("too large").to_string();
-
-        let packed = pack(ArchiveKind::Docker, 4096).expect("packed");
-        let (manifest, index) = (packed.docker_manifest.as_ref().expect("there").len() as u64, packed.index.size);
-        let mut written = Vec::new();
-        packed.index.write(&mut written).expect("written");
-        assert_eq!(written.len() as u64, index);
-        assert!(manifest < index, "{manifest}, {index}");
-        pack(ArchiveKind::Docker, index).expect("it is as large as it may be");
-        let message = refused(pack(ArchiveKind::Docker, index - 1));
-        assert_eq!(message, format!("index.json of the archive would be larger than {} bytes", index - 1));
-        let message = refused(pack(ArchiveKind::Docker, manifest - 1));
-        assert_eq!(message, format!("manifest.json of the archive would be larger than {} bytes", manifest - 1));
-        // In an archive without a manifest.json the index counts alone.
-        assert!(refused(pack(ArchiveKind::Oci, manifest - 1)).starts_with("index.json of the archive"));
-    }
-
-    #[test]
-    fn the_length_of_a_pax_record_counts_itself() {
-        assert_eq!(pax_record("path", "x"), "9 path=x\n");
-        for length in [80, 88, 89, 90, 91, 92, 990, 991, 992] {
-            let record = pax_record("path", &"x".repeat(length));
-            assert_eq!(record.split_once(' ').expect("a space").0, record.len().to_string());
-        }
     }
 }

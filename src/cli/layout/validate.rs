@@ -3,7 +3,8 @@
 use std::collections::HashSet;
 use std::process::ExitCode;
 
-use regshape::check::{Checked, Finding, Report, ValidateOptions};
+use regshape::check::{Checked, Report, ValidateOptions};
+use regshape::graph::Finding;
 use regshape::layout::Layout;
 use serde::{Serialize, Serializer};
 

@@ -1,0 +1,128 @@
+//! The fields of a tar's headers: numbers, checksums, names and PAX records, read and written.
+
+/// The size of a tar's blocks.
+pub(crate) const BLOCK: usize = 512;
+
+/// The largest extended header that is read. Go's reader, and so every engine, has the same bound.
+pub(crate) const EXTENDED_LIMIT: u64 = 1024 * 1024;
+
+/// Returns whether a tar begins with these bytes: a header whose checksum is right, or the two blocks of zeros that end a
+/// tar and are all that an empty one has.
+pub(crate) fn looks_like_tar(start: &[u8]) -> bool {
+    let Some((header, rest)) = start.split_at_checked(BLOCK) else { return false };
+    if header.iter().all(|byte| *byte == 0) {
+        return rest.len() >= BLOCK && rest[..BLOCK].iter().all(|byte| *byte == 0);
+    }
+    has_right_checksum(header)
+}
+
+/// POSIX, pax, "ustar Interchange Format": the sum of all bytes, those of the field itself taken as spaces. Some old
+/// programs added them up as signed.
+pub(crate) fn has_right_checksum(header: &[u8]) -> bool {
+    const CHECKSUM: std::ops::Range<usize> = 148..156;
+    let Some(expected) = number(&header[CHECKSUM]) else { return false };
+    let bytes = || header.iter().enumerate().map(|(at, byte)| if CHECKSUM.contains(&at) { b' ' } else { *byte });
+    let unsigned: i64 = bytes().map(i64::from).sum();
+    let signed: i64 = bytes().map(|byte| i64::from(byte.cast_signed())).sum();
+    expected == unsigned || expected == signed
+}
+
+/// Reads a number: octal digits with spaces and NULs around them, or base 256, marked by the first bit.
+pub(crate) fn number(field: &[u8]) -> Option<i64> {
+    let first = *field.first()?;
+    if first & 0x80 == 0 {
+        let is_padding = |byte: &u8| matches!(byte, b' ' | 0);
+        let start = field.iter().position(|byte| !is_padding(byte)).unwrap_or(field.len());
+        let end = field.iter().rposition(|byte| !is_padding(byte)).map_or(start, |last| last + 1);
+        let digits = std::str::from_utf8(text(&field[start..end])).ok()?;
+        return match digits {
+            "" => Some(0),
+            _ if digits.starts_with(['+', '-']) => None,
+            _ => i64::from_str_radix(digits, 8).ok(),
+        };
+    }
+    let is_negative = first & 0x40 != 0;
+    let start = if is_negative { -1 } else { 0 };
+    let top = if is_negative { first } else { first & 0x7f };
+    let mut bytes = std::iter::once(&top).chain(&field[1..]);
+    bytes.try_fold(start, |sum: i64, byte| sum.checked_mul(256)?.checked_add(i64::from(*byte)))
+}
+
+/// Returns a field up to its first NUL.
+pub(crate) fn text(field: &[u8]) -> &[u8] {
+    field.split(|byte| *byte == 0).next().unwrap_or_default()
+}
+
+/// Takes a record from the front: its key, its value, what follows.
+pub(crate) fn record(bytes: &[u8]) -> Option<(&[u8], &[u8], &[u8])> {
+    let space = bytes.iter().take(20).position(|byte| *byte == b' ')?;
+    let digits = std::str::from_utf8(&bytes[..space]).ok().filter(|text| !text.starts_with('+'))?;
+    let length: usize = digits.parse().ok()?;
+    let record = bytes.get(space + 1..length)?.strip_suffix(b"\n")?;
+    let equals = record.iter().position(|byte| *byte == b'=')?;
+    Some((&record[..equals], &record[equals + 1..], &bytes[length..]))
+}
+
+/// Returns a record of a PAX header: its length, which counts itself, its name and its value.
+pub(crate) fn pax_record(name: &str, value: &str) -> String {
+    let rest = format!(" {name}={value}\n");
+    let mut length = rest.len();
+    while length != rest.len() + length.to_string().len() {
+        length = rest.len() + length.to_string().len();
+    }
+    format!("{length}{rest}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tar_of(name: &str) -> Vec<u8> {
+        let mut builder = ::tar::Builder::new(Vec::new());
+        let mut header = ::tar::Header::new_gnu();
+        header.set_size(3);
+        builder.append_data(&mut header, name, b"abc".as_slice()).expect("appended");
+        builder.into_inner().expect("a tar")
+    }
+
+    #[test]
+    fn a_tar_is_told_by_its_header_or_its_end() {
+        assert!(looks_like_tar(&tar_of("file")));
+        assert!(looks_like_tar(&[0; 1024]));
+        assert!(!looks_like_tar(&[0; 512]));
+        assert!(!looks_like_tar(&[0; 1023]));
+        assert!(!looks_like_tar(&[b' '; 1024]));
+        assert!(!looks_like_tar(b""));
+        let mut broken = tar_of("file");
+        broken[0] ^= 1;
+        assert!(!looks_like_tar(&broken));
+        let mut sign = tar_of("file");
+        sign[148..156].copy_from_slice(b"-1234567");
+        assert!(!looks_like_tar(&sign));
+    }
+
+    #[test]
+    fn numbers_are_octal_or_base_256() {
+        for (field, expected) in [
+            (&b"0000644\0"[..], Some(0o644)),
+            (b"   644 \0", Some(0o644)),
+            (b"\0\0\0\0\0\0\0\0", Some(0)),
+            (b"\x80\0\0\0\0\0\x01\x02", Some(258)),
+            (b"\xff\xff\xff\xff\xff\xff\xff\xfe", Some(-2)),
+            (b"\x80\0\0\0\x80\0\0\0\0\0\0\0", None),
+            (b"0000648\0", None),
+            (b"-000064\0", None),
+        ] {
+            assert_eq!(number(field), expected, "{field:?}");
+        }
+    }
+
+    #[test]
+    fn the_length_of_a_pax_record_counts_itself() {
+        assert_eq!(pax_record("path", "x"), "9 path=x\n");
+        for length in [80, 88, 89, 90, 91, 92, 990, 991, 992] {
+            let record = pax_record("path", &"x".repeat(length));
+            assert_eq!(record.split_once(' ').expect("a space").0, record.len().to_string());
+        }
+    }
+}
