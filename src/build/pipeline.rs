@@ -9,7 +9,7 @@ use std::path::Path;
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::thread;
 
-use super::layer::{LayerInput, Treatment};
+use crate::build::input::{LayerInput, Treatment};
 use crate::compress::{BUFFER, Bounds, Compression, Encoding, Failure, Pool, bounded_decoder, compress, peek};
 use crate::error::{Error, Reason, Result};
 use crate::graph::policy::refusal;
@@ -416,12 +416,14 @@ impl Read for Queue<'_> {
 #[cfg(test)]
 mod tests {
     use crate::build::config::ConfigOptions;
-    use crate::build::layer::{LayerInput, LayerOptions};
+    use crate::build::input::LayerInput;
+    use crate::build::layer::LayerOptions;
     use crate::build::manifest::ManifestOptions;
     use crate::compress::CompressFormat;
     use crate::layout::handle::Layout;
     use crate::transfer::dir::export_dir;
-    use crate::transfer::file::{ArchiveKind, export_stream};
+    use crate::transfer::file::export_stream;
+    use crate::transfer::format::ArchiveKind;
     use crate::transfer::plan::ExportOptions;
     use crate::view::index_view::View;
     use crate::workers::tests::with_threads;

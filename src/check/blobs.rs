@@ -5,7 +5,7 @@ use std::io::Read;
 use std::path::Path;
 
 use super::follow::Validation;
-use super::validate::Missing;
+use crate::check::report::Missing;
 use crate::error::{Error, Reason, Result};
 use crate::graph::finding::Finding;
 use crate::graph::walk::Documents;

@@ -10,7 +10,7 @@ use super::fields::Fault;
 use super::json;
 use super::reference::{Holder, Image, Outcome, Reading, Reference, Role};
 use super::schema::{self, Config, Descriptor, Document, Kind};
-use super::validate::Checked;
+use crate::check::report::Checked;
 use crate::error::{Error, Reason, Result};
 use crate::graph::finding::Finding;
 use crate::graph::policy::FaultKind;

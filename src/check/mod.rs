@@ -6,11 +6,12 @@ pub(crate) mod fields;
 pub(crate) mod follow;
 pub(crate) mod json;
 pub(crate) mod reference;
+pub(crate) mod report;
 pub(crate) mod schema;
 pub(crate) mod tree;
 pub(crate) mod validate;
 pub(crate) mod values;
 pub(crate) mod verify;
 
+pub use report::{Checked, Report, ValidateOptions};
 pub use tree::{Drawn, Node, NodeKind, NodeState, Totals, Tree, Unreferenced};
-pub use validate::{Checked, Report, ValidateOptions};

@@ -6,7 +6,7 @@ use std::convert::Infallible;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
 
-use super::validate::ValidateOptions;
+use crate::check::report::ValidateOptions;
 use crate::compress::{BUFFER, Encoding, bound_of, bounded_decoder, trailing_of};
 use crate::error::{Error, Result};
 use crate::layout::handle::Layout;

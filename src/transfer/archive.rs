@@ -5,24 +5,17 @@
 //! a layout, `docker` turns what `listed` finds in `manifest.json`, which older programs write, into one, and `union` puts the
 //! two together where both are there. What comes of it is a [`View`].
 
-use std::fmt;
 use std::io::Read;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use super::entries::Entries;
+use super::listed::MANIFEST_FILE;
+use super::load::LoadOptions;
 use super::plain::Plain;
 use super::{docker_read, oci, union};
-use crate::compress::Bounds;
-use crate::error::{Error, Reason, Result};
-use crate::metrics::Progress;
+use crate::error::Result;
 use crate::view::images::ArchiveImage;
 use crate::view::index_view::{Source, View};
-
-/// The file that lists the images in an archive that Docker writes.
-pub(crate) const MANIFEST_FILE: &str = "manifest.json";
-
-/// The file that listed them before.
-pub(crate) const REPOSITORIES_FILE: &str = "repositories";
 
 /// An archive of images: a tar of a layout, or what `docker save` and `podman save` write; plain or compressed.
 ///
@@ -59,36 +52,6 @@ pub(crate) const REPOSITORIES_FILE: &str = "repositories";
 #[derive(Clone, Debug)]
 pub struct Archive {
     view: View,
-}
-
-/// How an archive is loaded.
-#[derive(Clone)]
-pub struct LoadOptions<'a> {
-    /// Up to how many bytes of what cannot be read where it is are kept in memory, decompressed: 100 MiB by default.
-    pub memory_threshold: u64,
-    /// How much a compressed archive may decompress to.
-    pub bounds: Bounds,
-    /// Where what is not kept in memory is written; by default where the system has temporary files.
-    pub spill_directory: Option<PathBuf>,
-    /// Who is told of the bytes that were read.
-    pub progress: Option<Progress<'a>>,
-}
-
-impl Default for LoadOptions<'_> {
-    fn default() -> Self {
-        Self { memory_threshold: 100 << 20, bounds: Bounds::default(), spill_directory: None, progress: None }
-    }
-}
-
-impl fmt::Debug for LoadOptions<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { memory_threshold, bounds, spill_directory, progress: _ } = self;
-        f.debug_struct("LoadOptions")
-            .field("memory_threshold", memory_threshold)
-            .field("bounds", bounds)
-            .field("spill_directory", spill_directory)
-            .finish_non_exhaustive()
-    }
 }
 
 impl Archive {
@@ -174,9 +137,4 @@ impl View {
         }
         if Self::is_dir_image(path) { Self::of_dir_image(path) } else { Self::open(path) }
     }
-}
-
-/// Says that a file is no archive of images.
-pub(crate) fn not_an_archive(path: &Path, reason: impl Into<String>) -> Error {
-    Error::NotAnArchive { path: path.to_owned(), reason: Reason::new(reason) }
 }

@@ -6,7 +6,6 @@ use std::collections::{HashMap, HashSet};
 use std::io::{BufReader, Read};
 use std::sync::Arc;
 
-use super::archive::{LoadOptions, MANIFEST_FILE, not_an_archive};
 use super::entries::{Entries, Span};
 use super::entry_names::normal;
 use super::listed::Listed;
@@ -18,6 +17,8 @@ use crate::oci::{
     self, Algorithm, Annotations, Descriptor, Digest, Hasher, ImageConfig, Index, LayerEncoding, Manifest, MediaType,
     Platform, REF_NAME, UnknownFields,
 };
+use crate::transfer::listed::MANIFEST_FILE;
+use crate::transfer::load::{LoadOptions, not_an_archive};
 use crate::view::content::Content;
 use crate::workers::map::{cores, map_bounded};
 

@@ -8,11 +8,11 @@ use std::path::Path;
 
 use ::tar::{EntryType, Header};
 
-use super::archive::not_an_archive;
 use super::entry_names::{checked, shown, target_of};
 use crate::error::{Error, Reason, Result};
 use crate::fs::zeroed;
 use crate::tar::header::{EXTENDED_LIMIT, has_right_checksum, number, record};
+use crate::transfer::load::not_an_archive;
 use crate::view::content::Content;
 
 /// The size of a tar's blocks.

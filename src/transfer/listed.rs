@@ -5,8 +5,8 @@ use std::fmt;
 
 use serde::de::{Deserialize, Deserializer, Error as _, IgnoredAny, MapAccess, Visitor};
 
-use super::archive::{MANIFEST_FILE, not_an_archive};
 use super::entries::Entries;
+use super::load::not_an_archive;
 use crate::error::{Error, Reason, Result};
 use crate::layout::documents::ARCHIVE_DOCUMENT_LIMIT;
 use crate::oci::{from_json, is_name};
@@ -150,6 +150,12 @@ impl<'de> Deserialize<'de> for Listed {
         deserializer.deserialize_map(Image)
     }
 }
+
+/// The file that lists the images in an archive that Docker writes.
+pub(crate) const MANIFEST_FILE: &str = "manifest.json";
+
+/// The file that listed them before.
+pub(crate) const REPOSITORIES_FILE: &str = "repositories";
 
 #[cfg(test)]
 mod tests {

@@ -2,12 +2,13 @@
 
 use std::collections::HashMap;
 
-use super::archive::{MANIFEST_FILE, REPOSITORIES_FILE, not_an_archive};
 use super::entries::Entries;
 use crate::error::{Error, Reason, Result};
 use crate::layout::documents::{ARCHIVE_DOCUMENT_LIMIT, INDEX_FILE};
 use crate::layout::handle::{BLOBS_DIRECTORY, MARKER_FILE, MARKER_LIMIT, check_version};
 use crate::oci::{Digest, Index, from_json};
+use crate::transfer::listed::{MANIFEST_FILE, REPOSITORIES_FILE};
+use crate::transfer::load::not_an_archive;
 use crate::view::content::Content;
 
 /// Tells whether there is a layout.

@@ -4,13 +4,13 @@ use std::io::{self, BufReader, Read, Write};
 use std::path::Path;
 use std::sync::Arc;
 
-use super::archive::{LoadOptions, not_an_archive};
 use crate::compress::{BUFFER, Encoding, Sight, bound_of, bounded_padded_decoder, peek};
 use crate::error::{Error, Result};
 use crate::fs::input::open_input;
 use crate::fs::private_file;
 use crate::metrics::Progress;
 use crate::tar::header::looks_like_tar;
+use crate::transfer::load::{LoadOptions, not_an_archive};
 use crate::view::content::Content;
 
 /// How many bytes are read at a time.

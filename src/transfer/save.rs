@@ -2,10 +2,11 @@
 
 use std::path::Path;
 
-use super::file::{Format, export};
+use super::file::export;
 use super::plan::{ExportOptions, Exported};
 use crate::error::Result;
 use crate::oci::{Annotations, ImageNames, Index, NameKind};
+use crate::transfer::format::Format;
 use crate::view::index_view::View;
 
 /// The tag of images that are saved without one.

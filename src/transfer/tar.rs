@@ -7,13 +7,13 @@ use ::tar::{EntryType, Header};
 
 use super::copy::copy_verified;
 use super::docker;
-use super::file::ArchiveKind;
 use super::plan::{ExportOptions, Exported, IndexDocument, Plan};
 use crate::error::{Error, Result};
 use crate::layout::documents::{ARCHIVE_DOCUMENT_LIMIT, INDEX_FILE, check_size};
 use crate::layout::handle::{BLOBS_DIRECTORY, MARKER_FILE, marker};
 use crate::metrics::Phase;
 use crate::tar::header::pax_record;
+use crate::transfer::format::ArchiveKind;
 use crate::view::index_view::View;
 
 /// A tar consists of blocks of so many bytes.

@@ -3,7 +3,6 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::archive::{LoadOptions, MANIFEST_FILE, not_an_archive};
 use super::docker_read::{Blobs, Saved, named};
 use super::entries::{Entries, Span};
 use super::entry_names::normal;
@@ -14,6 +13,8 @@ use crate::graph::walk::{Document, Reach, walk};
 use crate::layout::documents::INDEX_FILE;
 use crate::layout::handle::BLOBS_DIRECTORY;
 use crate::oci::{Descriptor, Digest, Index, Manifest, MediaType, NameKey, REF_NAME};
+use crate::transfer::listed::MANIFEST_FILE;
+use crate::transfer::load::{LoadOptions, not_an_archive};
 use crate::view::index_view::{MadeDocuments, View};
 use crate::view::rewrite::Rewrite;
 

@@ -1,0 +1,92 @@
+//! The formats in which images are written.
+
+use std::path::Path;
+
+use crate::compress::CompressFormat;
+
+/// What an export is written as.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    /// A layout on the disk.
+    Directory,
+    /// An archive.
+    Archive {
+        /// Which programs read it.
+        kind: ArchiveKind,
+        /// What it is compressed with.
+        compression: Option<CompressFormat>,
+    },
+}
+
+/// Which programs read an archive.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ArchiveKind {
+    /// Those that know OCI archives.
+    #[default]
+    Oci,
+    /// Those that know Docker archives, too.
+    Docker,
+}
+
+impl Format {
+    /// The endings of names that are OCI archives.
+    pub const ENDINGS: [&str; 5] = [".tar", ".tar.gz", ".tgz", ".tar.zst", ".tzst"];
+
+    /// Returns the format that a file's name says: an OCI archive with one of the [`ENDINGS`](Self::ENDINGS), else a directory.
+    pub fn of_name(path: &Path) -> Self {
+        let archive = |compression| Self::Archive { kind: ArchiveKind::Oci, compression };
+        if ends_with(path, &[".tar"]) {
+            archive(None)
+        } else if ends_with(path, &[".tar.gz", ".tgz"]) {
+            archive(Some(CompressFormat::Gzip))
+        } else if ends_with(path, &[".tar.zst", ".tzst"]) {
+            archive(Some(CompressFormat::Zstd))
+        } else {
+            Self::Directory
+        }
+    }
+
+    /// Returns whether a file's name ends as that of an archive of another kind, such as `.tar.xz` or `.zip`: hardly anybody
+    /// means a directory by that.
+    pub fn is_unknown_archive(path: &Path) -> bool {
+        const OTHERS: [&str; 30] = [
+            ".tar.xz",
+            ".txz",
+            ".tar.bz2",
+            ".tar.bz",
+            ".tbz2",
+            ".tbz",
+            ".tb2",
+            ".tar.lz",
+            ".tlz",
+            ".tar.lz4",
+            ".tar.lzma",
+            ".tar.lzo",
+            ".tar.z",
+            ".taz",
+            ".tar.br",
+            ".tar.sz",
+            ".tar.zstd",
+            ".zip",
+            ".7z",
+            ".rar",
+            ".gz",
+            ".zst",
+            ".xz",
+            ".bz2",
+            ".lz4",
+            ".cpio",
+            ".sif",
+            ".squashfs",
+            ".sqfs",
+            ".iso",
+        ];
+        Self::of_name(path) == Self::Directory && ends_with(path, &OTHERS)
+    }
+}
+
+/// Returns whether a file's name has one of some endings, in any case.
+pub(crate) fn ends_with(path: &Path, endings: &[&str]) -> bool {
+    let name = path.file_name().unwrap_or_default().to_string_lossy().to_ascii_lowercase();
+    endings.iter().any(|ending| name.ends_with(ending))
+}
