@@ -23,10 +23,11 @@ pub(crate) struct Common {
     #[arg(short, long, value_name = "DIR")]
     pub(crate) path: PathBuf,
     #[command(flatten)]
-    pub(crate) base: Base,
+    _base: Base,
 }
 
-/// What every command on layouts takes.
+/// The arguments of every command on layouts. They stand among its own in `--help`; their values are read from the matches, in
+/// one place, before the command runs.
 #[derive(Debug, Args)]
 pub(crate) struct Base {
     /// Print the result as JSON

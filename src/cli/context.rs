@@ -6,6 +6,7 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::sync::{Arc, Mutex};
 
+use clap::{ArgMatches, FromArgMatches};
 use regshape::layout::{Layout, LeftoverObserver, LockEvent, LockObserver, WriteOptions};
 use regshape::metrics::Metrics;
 
@@ -15,16 +16,34 @@ use super::output::{Ui, printable};
 use super::signals;
 use super::telemetry::Telemetry;
 
-/// A command on a layout.
-pub(crate) trait Leaf {
-    /// The words that call it: the name of its scenario.
-    const NAME: &'static str;
-
-    /// Returns the arguments that every command has.
-    fn base(&self) -> &Base;
-
+/// A command on layouts.
+pub(crate) trait LayoutCommand {
     /// Does the work and writes the result.
     fn run(self, context: &Context) -> anyhow::Result<ExitCode>;
+}
+
+/// How a command was called: its words, and the flags that every command takes.
+pub(crate) struct Invocation {
+    /// The words of the command without its arguments, such as `layout tag list`: the name of its scenario.
+    pub(crate) name: String,
+    pub(crate) global: Global,
+    pub(crate) base: Base,
+}
+
+impl Invocation {
+    /// Reads the words and the flags from the matches of a command on layouts.
+    ///
+    /// # Errors
+    ///
+    /// Those of clap, for a command that does not have the flags.
+    pub(crate) fn from_matches(matches: &ArgMatches, global: Global) -> Result<Self, clap::Error> {
+        let (mut matches, mut words) = (matches, Vec::new());
+        while let Some((word, subcommand)) = matches.subcommand() {
+            words.push(word);
+            matches = subcommand;
+        }
+        Ok(Self { name: words.join(" "), global, base: Base::from_arg_matches(matches)? })
+    }
 }
 
 /// What a command works with.
@@ -113,20 +132,18 @@ impl Context {
     }
 }
 
-pub(crate) fn execute(leaf: impl Leaf, global: &Global) -> anyhow::Result<ExitCode> {
-    fn name<L: Leaf>(_: &L) -> &'static str {
-        L::NAME
-    }
+/// Runs a command, with telemetry around it.
+pub(crate) fn execute(command: impl LayoutCommand, invocation: &Invocation) -> anyhow::Result<ExitCode> {
     signals::watch().map_err(|error| anyhow::anyhow!("failed to watch for signals: {error}"))?;
-    let base = leaf.base();
-    let telemetry = Telemetry::start(name(&leaf), base.telemetry.clone(), global.log_file.as_deref())?;
+    let Invocation { name, global, base } = invocation;
+    let telemetry = Telemetry::start(name, base.telemetry.clone(), global.log_file.as_deref())?;
     let context = Context {
         ui: Ui::new(global, base.json),
         shares_blobs: base.shared_blobs,
         layout: OnceCell::new(),
         metrics: OnceCell::new(),
     };
-    let result = leaf.run(&context);
+    let result = command.run(&context);
     telemetry.finish(context.layout.get().map(Layout::metrics).or(context.metrics.get().map(Arc::as_ref)));
     result
 }

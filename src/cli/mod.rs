@@ -16,7 +16,8 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Args, CommandFactory, Parser, Subcommand};
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
+use context::Invocation;
 
 /// Build, edit, check, merge and move OCI image layouts on the local disk.
 ///
@@ -69,8 +70,10 @@ enum Command {
 /// Runs the program: parses the words, does the work, reports what went wrong, and tells the exit status.
 pub(crate) fn run(words: impl IntoIterator<Item = OsString>) -> ExitCode {
     signals::survive_file_limit();
-    let cli = match Cli::try_parse_from(words) {
-        Ok(cli) => cli,
+    let matches = Cli::command().try_get_matches_from(words);
+    let parsed = matches.and_then(|matches| Ok((Cli::from_arg_matches(&matches)?, matches)));
+    let (cli, matches) = match parsed {
+        Ok(parsed) => parsed,
         Err(error) => {
             // Help and the version are results; clap knows which stream and which status is right.
             let status = u8::try_from(error.exit_code()).unwrap_or(2);
@@ -82,7 +85,10 @@ pub(crate) fn run(words: impl IntoIterator<Item = OsString>) -> ExitCode {
     };
     let verbose = cli.global.verbose;
     let result = match cli.command {
-        Command::Layout(group) => group.run(&cli.global),
+        Command::Layout(group) => {
+            let invocation = Invocation::from_matches(&matches, cli.global).map_err(anyhow::Error::from);
+            invocation.and_then(|invocation| group.run(&invocation))
+        }
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "regshape", &mut script);

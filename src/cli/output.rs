@@ -52,6 +52,11 @@ impl Ui {
         Self { quiet: global.quiet, verbose: global.verbose, json, warnings: Arc::default() }
     }
 
+    /// Returns whether the result is printed as JSON.
+    pub(crate) fn is_json(&self) -> bool {
+        self.json
+    }
+
     /// Writes the result of a command, in the one form that was asked for, and then its warning.
     pub(crate) fn result(&self, result: &impl Screen) -> anyhow::Result<()> {
         let warnings = self.warnings.lock().expect("nobody panics with the lock").split_off(0);

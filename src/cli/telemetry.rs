@@ -57,17 +57,17 @@ enum Format {
 /// The watch that runs while a command does.
 pub(crate) struct Telemetry {
     args: TelemetryArgs,
-    scenario: &'static str,
+    scenario: String,
     start: Instant,
     log: Option<File>,
 }
 
 impl Telemetry {
     /// Starts the watch. The log file is opened now: that it cannot be is known before anything is done.
-    pub(crate) fn start(scenario: &'static str, args: TelemetryArgs, log: Option<&Path>) -> anyhow::Result<Self> {
+    pub(crate) fn start(scenario: &str, args: TelemetryArgs, log: Option<&Path>) -> anyhow::Result<Self> {
         let start = Instant::now();
         let log = log.map(open_log).transpose()?;
-        Ok(Self { args, scenario, start, log })
+        Ok(Self { args, scenario: scenario.to_owned(), start, log })
     }
 
     /// Stops the watch and tells what was asked for.
@@ -86,8 +86,8 @@ impl Telemetry {
         let scenario = self.args.time_scenarios.then_some(elapsed);
         let metrics = metrics.filter(|_| self.args.metrics);
         let lines = match self.args.telemetry_format {
-            Format::Text => text(self.scenario, scenario, &phases, metrics),
-            Format::Json => json_lines(self.scenario, scenario, &phases, metrics),
+            Format::Text => text(&self.scenario, scenario, &phases, metrics),
+            Format::Json => json_lines(&self.scenario, scenario, &phases, metrics),
         };
         write_stderr(&lines);
         if let Some(log) = &mut self.log

@@ -18,8 +18,8 @@ use regshape::transfer::{
 use regshape::view::{ArchiveImage, Selection, View};
 
 use crate::cli::args::{AnnotationArgs, PlatformsArg, parse_annotation};
-use crate::cli::args::{Base, Common, WriteArgs};
-use crate::cli::context::{Context, Leaf};
+use crate::cli::args::{Common, WriteArgs};
+use crate::cli::context::{Context, LayoutCommand};
 use crate::cli::error::Usage;
 use crate::cli::layout::export_output::{ExportScreen, warnings};
 use crate::cli::layout::source::named;
@@ -130,13 +130,7 @@ pub(crate) fn format_of_name(output: &Path) -> Result<Format, Usage> {
     Ok(if is_archive { Format::Archive { kind: ArchiveKind::Oci, compression: None } } else { format })
 }
 
-impl Leaf for Args {
-    const NAME: &'static str = "layout export";
-
-    fn base(&self) -> &Base {
-        &self.common.base
-    }
-
+impl LayoutCommand for Args {
     fn run(self, context: &Context) -> anyhow::Result<ExitCode> {
         let ref_name = self.ref_name.as_deref().map(str::parse::<RefName>).transpose()?;
         let platforms = self.platforms.platforms()?;
@@ -147,7 +141,7 @@ impl Leaf for Args {
                 format != Format::Directory,
                 "a layout cannot be written to standard output; choose another --format"
             );
-            if self.common.base.json {
+            if context.ui.is_json() {
                 return Err(Usage(
                     "--json writes to standard output; say with --output where the archive goes".to_owned(),
                 )

@@ -6,8 +6,8 @@ use std::time::Duration;
 use regshape::layout::{Garbage, GarbageOptions, Layout, Swept};
 use serde::Serialize;
 
-use crate::cli::args::{Base, Common, WriteArgs};
-use crate::cli::context::{Context, Leaf};
+use crate::cli::args::{Common, WriteArgs};
+use crate::cli::context::{Context, LayoutCommand};
 use crate::cli::layout::kept_output::referred_to;
 use crate::cli::output::{Block, Screen};
 
@@ -64,13 +64,7 @@ impl Screen for Collected {
     }
 }
 
-impl Leaf for Args {
-    const NAME: &'static str = "layout gc";
-
-    fn base(&self) -> &Base {
-        &self.common.base
-    }
-
+impl LayoutCommand for Args {
     fn run(self, context: &Context) -> anyhow::Result<ExitCode> {
         let options = context.write_options(&self.common.path, &self.write);
         let layout = context.keep(Layout::open(&self.common.path)?.with_write_options(options));

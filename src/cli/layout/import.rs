@@ -9,8 +9,8 @@ use regshape::transfer::{ExportOptions, export_dir};
 use regshape::view::{Selection, View};
 
 use crate::cli::args::PlatformsArg;
-use crate::cli::args::{Base, Common, WriteArgs};
-use crate::cli::context::{Context, Leaf};
+use crate::cli::args::{Common, WriteArgs};
+use crate::cli::context::{Context, LayoutCommand};
 use crate::cli::layout::export_output::{ExportScreen, warnings};
 use crate::cli::layout::place::Located;
 use crate::cli::layout::source::named;
@@ -45,13 +45,7 @@ pub(crate) struct Args {
     write: WriteArgs,
 }
 
-impl Leaf for Args {
-    const NAME: &'static str = "layout import";
-
-    fn base(&self) -> &Base {
-        &self.common.base
-    }
-
+impl LayoutCommand for Args {
     fn run(self, context: &Context) -> anyhow::Result<ExitCode> {
         // A path may say the name, too.
         let target = Located::find(&self.common.path, false);

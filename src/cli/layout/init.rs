@@ -5,8 +5,8 @@ use std::process::ExitCode;
 use regshape::layout::Layout;
 use serde::Serialize;
 
-use crate::cli::args::{Base, Common, WriteArgs};
-use crate::cli::context::{Context, Leaf};
+use crate::cli::args::{Common, WriteArgs};
+use crate::cli::context::{Context, LayoutCommand};
 use crate::cli::output::{Screen, printable};
 
 /// Initialise a new, empty OCI image layout
@@ -32,13 +32,7 @@ impl Screen for Initialised {
     }
 }
 
-impl Leaf for Args {
-    const NAME: &'static str = "layout init";
-
-    fn base(&self) -> &Base {
-        &self.common.base
-    }
-
+impl LayoutCommand for Args {
     fn run(self, context: &Context) -> anyhow::Result<ExitCode> {
         let options = context.write_options(&self.common.path, &self.write);
         let layout = context.keep(Layout::init_with(self.common.path, options)?);

@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use crate::cli::args::Base;
 use crate::cli::args::PlatformArg;
-use crate::cli::context::{Context, Leaf};
+use crate::cli::context::{Context, LayoutCommand};
 use crate::cli::layout::source::LowerVariant;
 use crate::cli::output::{Block, Screen};
 
@@ -33,7 +33,7 @@ pub(crate) struct Args {
     #[command(flatten)]
     platform: PlatformArg,
     #[command(flatten)]
-    base: Base,
+    _base: Base,
 }
 
 #[derive(Serialize)]
@@ -156,13 +156,7 @@ fn part(part: &Part) -> String {
     format!("{} ({} bytes{media_type})", part.digest, part.size)
 }
 
-impl Leaf for Args {
-    const NAME: &'static str = "layout inspect";
-
-    fn base(&self) -> &Base {
-        &self.base
-    }
-
+impl LayoutCommand for Args {
     fn run(self, context: &Context) -> anyhow::Result<ExitCode> {
         let platform = self.platform.platform()?;
         let path = self.file.or(self.path).expect("one of the two is given");

@@ -10,7 +10,7 @@ use regshape::transfer::{ExportOptions, Format, export};
 use regshape::view::{Selection, View};
 
 use crate::cli::args::{Base, WriteArgs};
-use crate::cli::context::{Context, Leaf};
+use crate::cli::context::{Context, LayoutCommand};
 use crate::cli::error::Usage;
 use crate::cli::layout::export::format_of_name;
 use crate::cli::layout::export_output::{ExportScreen, warnings};
@@ -33,7 +33,7 @@ pub(crate) struct Args {
     #[arg(short, long = "path", value_name = "PATH", required = true)]
     paths: Vec<PathBuf>,
     #[command(flatten)]
-    base: Base,
+    _base: Base,
     /// Where to write: .tar, .tar.gz and .tar.zst are OCI archives, other names layouts
     #[arg(short, long, value_name = "OUT")]
     output: PathBuf,
@@ -47,13 +47,7 @@ pub(crate) struct Args {
     write: WriteArgs,
 }
 
-impl Leaf for Args {
-    const NAME: &'static str = "layout join";
-
-    fn base(&self) -> &Base {
-        &self.base
-    }
-
+impl LayoutCommand for Args {
     fn run(self, context: &Context) -> anyhow::Result<ExitCode> {
         let ref_name = self.ref_name.as_deref().map(str::parse::<RefName>).transpose()?;
         let stdin = self.paths.iter().filter(|path| is_dash(path)).count();

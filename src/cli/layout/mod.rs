@@ -31,8 +31,7 @@ use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
 
-use super::Global;
-use super::context::execute;
+use super::context::{Invocation, execute};
 use super::error::with_code;
 use add::Add;
 use annotate::Annotate;
@@ -133,26 +132,26 @@ enum Command {
 
 impl Group {
     /// Runs the command that was chosen.
-    pub(crate) fn run(self, global: &Global) -> anyhow::Result<ExitCode> {
+    pub(crate) fn run(self, invocation: &Invocation) -> anyhow::Result<ExitCode> {
         match self.command {
-            Command::Init(args) => execute(args, global),
-            Command::Add(command) => command.run(global),
-            Command::Annotate(command) => command.run(global),
-            Command::Generate(command) => command.run(global),
-            Command::Update(command) => command.run(global),
-            Command::Status(args) => execute(args, global),
-            Command::Show(args) => execute(args, global),
-            Command::Validate(args) => execute(args, global),
-            Command::Gc(args) => execute(args, global),
-            Command::Join(args) => execute(args, global),
-            Command::Export(args) => execute(args, global),
-            Command::Import(args) => execute(args, global),
-            Command::Inspect(args) => execute(args, global),
-            Command::Catalog(command) => command.run(global).map_err(with_code),
-            Command::Tag(command) => command.run(global).map_err(with_code),
-            Command::Manifest(command) => command.run(global).map_err(with_code),
-            Command::Blob(command) => command.run(global).map_err(with_code),
-            Command::Referrer(command) => command.run(global).map_err(with_code),
+            Command::Init(args) => execute(args, invocation),
+            Command::Add(command) => command.run(invocation),
+            Command::Annotate(command) => command.run(invocation),
+            Command::Generate(command) => command.run(invocation),
+            Command::Update(command) => command.run(invocation),
+            Command::Status(args) => execute(args, invocation),
+            Command::Show(args) => execute(args, invocation),
+            Command::Validate(args) => execute(args, invocation),
+            Command::Gc(args) => execute(args, invocation),
+            Command::Join(args) => execute(args, invocation),
+            Command::Export(args) => execute(args, invocation),
+            Command::Import(args) => execute(args, invocation),
+            Command::Inspect(args) => execute(args, invocation),
+            Command::Catalog(command) => command.run(invocation).map_err(with_code),
+            Command::Tag(command) => command.run(invocation).map_err(with_code),
+            Command::Manifest(command) => command.run(invocation).map_err(with_code),
+            Command::Blob(command) => command.run(invocation).map_err(with_code),
+            Command::Referrer(command) => command.run(invocation).map_err(with_code),
         }
     }
 }

@@ -5,8 +5,8 @@ use std::process::ExitCode;
 use regshape::oci::Index;
 use serde::Serialize;
 
-use crate::cli::args::{Base, Common};
-use crate::cli::context::{Context, Leaf};
+use crate::cli::args::Common;
+use crate::cli::context::{Context, LayoutCommand};
 use crate::cli::layout::tree::Drawing;
 use crate::cli::output::{Screen, json};
 
@@ -38,13 +38,7 @@ impl Screen for Shown {
     }
 }
 
-impl Leaf for Args {
-    const NAME: &'static str = "layout show";
-
-    fn base(&self) -> &Base {
-        &self.common.base
-    }
-
+impl LayoutCommand for Args {
     fn run(self, context: &Context) -> anyhow::Result<ExitCode> {
         let layout = context.open(&self.common.path)?;
         if self.tree {

@@ -6,8 +6,8 @@ use std::process::ExitCode;
 use regshape::layout::Stage;
 use serde::Serialize;
 
-use crate::cli::args::{Base, Common};
-use crate::cli::context::{Context, Leaf};
+use crate::cli::args::Common;
+use crate::cli::context::{Context, LayoutCommand};
 use crate::cli::output::{Screen, printable};
 
 /// Show what has been added and generated so far
@@ -48,13 +48,7 @@ impl Screen for Status {
     }
 }
 
-impl Leaf for Args {
-    const NAME: &'static str = "layout status";
-
-    fn base(&self) -> &Base {
-        &self.common.base
-    }
-
+impl LayoutCommand for Args {
     fn run(self, context: &Context) -> anyhow::Result<ExitCode> {
         let layout = context.open(&self.common.path)?;
         let status = Status { stage: layout.read_stage()?, path: layout.path().display().to_string() };

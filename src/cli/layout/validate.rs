@@ -9,8 +9,8 @@ use regshape::layout::Layout;
 use serde::{Serialize, Serializer};
 
 use crate::cli::args::BoundsArgs;
-use crate::cli::args::{Base, Common};
-use crate::cli::context::{Context, Leaf};
+use crate::cli::args::Common;
+use crate::cli::context::{Context, LayoutCommand};
 use crate::cli::output::{Screen, printable};
 
 /// Check that a layout is whole
@@ -101,13 +101,7 @@ impl Screen for Validated<'_> {
     }
 }
 
-impl Leaf for Args {
-    const NAME: &'static str = "layout validate";
-
-    fn base(&self) -> &Base {
-        &self.common.base
-    }
-
+impl LayoutCommand for Args {
     fn run(self, context: &Context) -> anyhow::Result<ExitCode> {
         let layout_path = self.common.path.display().to_string();
         let report = match Layout::open(&self.common.path) {
@@ -124,7 +118,7 @@ impl Leaf for Args {
         };
         distinct(&report.warnings).for_each(|finding| context.ui.warn(&text_of(finding)));
         let result = Validated::new(layout_path, &report);
-        if result.valid || self.common.base.json {
+        if result.valid || context.ui.is_json() {
             context.ui.result(&result)?;
         } else {
             distinct(&report.errors).for_each(|finding| context.ui.error(&text_of(finding)));

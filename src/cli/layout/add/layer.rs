@@ -13,8 +13,8 @@ use regshape::oci::MediaType;
 use serde::Serialize;
 
 use crate::cli::args::{AnnotationArgs, BoundsArgs, YesArg};
-use crate::cli::args::{Base, Common, WriteArgs};
-use crate::cli::context::{Context, Leaf};
+use crate::cli::args::{Common, WriteArgs};
+use crate::cli::context::{Context, LayoutCommand};
 use crate::cli::error::Usage;
 use crate::cli::output::{Block, Screen, printable};
 use crate::cli::prompt::Prompt;
@@ -87,13 +87,7 @@ impl Screen for Staged {
     }
 }
 
-impl Leaf for Args {
-    const NAME: &'static str = "layout add layer";
-
-    fn base(&self) -> &Base {
-        &self.common.base
-    }
-
+impl LayoutCommand for Args {
     fn run(self, context: &Context) -> anyhow::Result<ExitCode> {
         let layout = context.open_to_write(&self.common.path, &self.write)?;
         let given = self.media_type.as_deref().map(str::parse::<MediaType>).transpose()?;

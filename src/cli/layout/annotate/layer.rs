@@ -8,8 +8,8 @@ use regshape::oci::{Annotations, Digest, MediaType};
 use serde::Serialize;
 
 use crate::cli::args::AnnotationArgs;
-use crate::cli::args::{Base, Common, WriteArgs};
-use crate::cli::context::{Context, Leaf};
+use crate::cli::args::{Common, WriteArgs};
+use crate::cli::context::{Context, LayoutCommand};
 use crate::cli::layout::manifest_output::{OUTDATED_MANIFEST, outdated_manifest};
 use crate::cli::output::{Block, Screen};
 
@@ -61,13 +61,7 @@ impl Screen for Annotated {
     }
 }
 
-impl Leaf for Args {
-    const NAME: &'static str = "layout annotate layer";
-
-    fn base(&self) -> &Base {
-        &self.common.base
-    }
-
+impl LayoutCommand for Args {
     fn run(self, context: &Context) -> anyhow::Result<ExitCode> {
         let layout = context.open_to_write(&self.common.path, &self.write)?;
         let Ok(index) = usize::try_from(self.index) else {

@@ -3,8 +3,8 @@
 use std::process::ExitCode;
 
 use crate::cli::args::AnnotationArgs;
-use crate::cli::args::{Base, Common, WriteArgs};
-use crate::cli::context::{Context, Leaf};
+use crate::cli::args::{Common, WriteArgs};
+use crate::cli::context::{Context, LayoutCommand};
 use crate::cli::layout::manifest_output::ManifestScreen;
 
 /// Add or replace annotations of the generated manifest
@@ -27,13 +27,7 @@ pub(crate) struct Args {
     write: WriteArgs,
 }
 
-impl Leaf for Args {
-    const NAME: &'static str = "layout annotate manifest";
-
-    fn base(&self) -> &Base {
-        &self.common.base
-    }
-
+impl LayoutCommand for Args {
     fn run(self, context: &Context) -> anyhow::Result<ExitCode> {
         let layout = context.open_to_write(&self.common.path, &self.write)?;
         let manifest = layout.update_manifest_annotations(self.annotations.annotations(), self.replace)?;

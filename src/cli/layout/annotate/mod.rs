@@ -7,8 +7,7 @@ use std::process::ExitCode;
 
 use clap::Subcommand;
 
-use crate::cli::Global;
-use crate::cli::context::execute;
+use crate::cli::context::{Invocation, execute};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Annotate {
@@ -18,10 +17,10 @@ pub(crate) enum Annotate {
 
 impl Annotate {
     /// Runs the command that was chosen.
-    pub(crate) fn run(self, global: &Global) -> anyhow::Result<ExitCode> {
+    pub(crate) fn run(self, invocation: &Invocation) -> anyhow::Result<ExitCode> {
         match self {
-            Self::Layer(args) => execute(args, global),
-            Self::Manifest(args) => execute(args, global),
+            Self::Layer(args) => execute(args, invocation),
+            Self::Manifest(args) => execute(args, invocation),
         }
     }
 }

@@ -2,8 +2,8 @@
 
 use std::process::ExitCode;
 
-use crate::cli::args::{Base, Common, WriteArgs};
-use crate::cli::context::{Context, Leaf};
+use crate::cli::args::{Common, WriteArgs};
+use crate::cli::context::{Context, LayoutCommand};
 use crate::cli::layout::blob::output::{BlobScreen, DigestArg};
 use crate::cli::layout::place::{Need, RegistryArgs};
 
@@ -23,13 +23,7 @@ pub(crate) struct Args {
     write: WriteArgs,
 }
 
-impl Leaf for Args {
-    const NAME: &'static str = "layout blob delete";
-
-    fn base(&self) -> &Base {
-        &self.common.base
-    }
-
+impl LayoutCommand for Args {
     fn run(self, context: &Context) -> anyhow::Result<ExitCode> {
         let digest = self.digest.digest()?;
         let place = context.to_change(&self.common, &self.registry, None, Need::There, &self.write)?;

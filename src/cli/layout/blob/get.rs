@@ -9,8 +9,8 @@ use regshape::Error;
 use regshape::oci::Digest;
 use regshape::registry::{BlobReader, ByteRange};
 
-use crate::cli::args::{Base, Common};
-use crate::cli::context::{Context, Leaf};
+use crate::cli::args::Common;
+use crate::cli::context::{Context, LayoutCommand};
 use crate::cli::error::Usage;
 use crate::cli::layout::blob::output::DigestArg;
 use crate::cli::layout::place::{Place, RegistryArgs};
@@ -66,13 +66,7 @@ fn parse_range(text: &str) -> Result<Range, String> {
     }
 }
 
-impl Leaf for Args {
-    const NAME: &'static str = "layout blob get";
-
-    fn base(&self) -> &Base {
-        &self.common.base
-    }
-
+impl LayoutCommand for Args {
     fn run(self, context: &Context) -> anyhow::Result<ExitCode> {
         let digest = self.digest.digest()?;
         let place = context.to_read(&self.common, &self.registry, None)?;
@@ -85,7 +79,7 @@ impl Leaf for Args {
             context.ui.result(&WrittenScreen::new("Wrote blob:", digest, size, output))?;
             return Ok(ExitCode::SUCCESS);
         }
-        if self.common.base.json {
+        if context.ui.is_json() {
             return Err(
                 Usage("--json writes to standard output; say with --output where the blob goes".to_owned()).into()
             );

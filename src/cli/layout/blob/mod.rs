@@ -11,8 +11,7 @@ use std::process::ExitCode;
 
 use clap::Subcommand;
 
-use crate::cli::Global;
-use crate::cli::context::execute;
+use crate::cli::context::{Invocation, execute};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Blob {
@@ -25,13 +24,13 @@ pub(crate) enum Blob {
 
 impl Blob {
     /// Runs the command that was chosen.
-    pub(crate) fn run(self, global: &Global) -> anyhow::Result<ExitCode> {
+    pub(crate) fn run(self, invocation: &Invocation) -> anyhow::Result<ExitCode> {
         match self {
-            Self::Head(args) => execute(args, global),
-            Self::Get(args) => execute(args, global),
-            Self::Upload(args) => execute(args, global),
-            Self::Mount(args) => execute(args, global),
-            Self::Delete(args) => execute(args, global),
+            Self::Head(args) => execute(args, invocation),
+            Self::Get(args) => execute(args, invocation),
+            Self::Upload(args) => execute(args, invocation),
+            Self::Mount(args) => execute(args, invocation),
+            Self::Delete(args) => execute(args, invocation),
         }
     }
 }

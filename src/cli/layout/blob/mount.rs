@@ -4,8 +4,8 @@ use std::process::ExitCode;
 
 use anyhow::Context as _;
 
-use crate::cli::args::{Base, Common, WriteArgs};
-use crate::cli::context::{Context, Leaf};
+use crate::cli::args::{Common, WriteArgs};
+use crate::cli::context::{Context, LayoutCommand};
 use crate::cli::layout::blob::output::{BlobScreen, DigestArg};
 use crate::cli::layout::place::{Need, RegistryArgs, name_error};
 
@@ -31,13 +31,7 @@ pub(crate) struct Args {
     write: WriteArgs,
 }
 
-impl Leaf for Args {
-    const NAME: &'static str = "layout blob mount";
-
-    fn base(&self) -> &Base {
-        &self.common.base
-    }
-
+impl LayoutCommand for Args {
     fn run(self, context: &Context) -> anyhow::Result<ExitCode> {
         let digest = self.digest.digest()?;
         let from = self.from.parse().map_err(name_error)?;

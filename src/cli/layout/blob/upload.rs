@@ -6,8 +6,8 @@ use std::process::ExitCode;
 use regshape::registry::Expected;
 
 use crate::cli::args::open_input;
-use crate::cli::args::{Base, Common, WriteArgs};
-use crate::cli::context::{Context, Leaf};
+use crate::cli::args::{Common, WriteArgs};
+use crate::cli::context::{Context, LayoutCommand};
 use crate::cli::layout::blob::output::BlobScreen;
 use crate::cli::layout::place::{Need, RegistryArgs, parse_digest};
 
@@ -33,13 +33,7 @@ pub(crate) struct Args {
     write: WriteArgs,
 }
 
-impl Leaf for Args {
-    const NAME: &'static str = "layout blob upload";
-
-    fn base(&self) -> &Base {
-        &self.common.base
-    }
-
+impl LayoutCommand for Args {
     fn run(self, context: &Context) -> anyhow::Result<ExitCode> {
         let digest = self.digest.as_deref().map(parse_digest).transpose()?;
         let place = context.to_change(&self.common, &self.registry, None, Need::Made, &self.write)?;

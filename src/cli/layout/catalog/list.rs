@@ -6,9 +6,9 @@ use anyhow::ensure;
 use regshape::oci::RepositoryName;
 use serde::Serialize;
 
+use crate::cli::args::Common;
 use crate::cli::args::PageArgs;
-use crate::cli::args::{Base, Common};
-use crate::cli::context::{Context, Leaf};
+use crate::cli::context::{Context, LayoutCommand};
 use crate::cli::layout::place::KindArgs;
 use crate::cli::output::Screen;
 
@@ -39,13 +39,7 @@ impl Screen for Catalog {
     }
 }
 
-impl Leaf for Args {
-    const NAME: &'static str = "layout catalog list";
-
-    fn base(&self) -> &Base {
-        &self.common.base
-    }
-
+impl LayoutCommand for Args {
     fn run(self, context: &Context) -> anyhow::Result<ExitCode> {
         let path = &self.common.path;
         if self.kind.per_repo {

@@ -6,8 +6,8 @@ use regshape::build::ConfigOptions;
 use regshape::oci::MediaType;
 
 use crate::cli::args::{AnnotationArgs, Architecture, Os, YesArg};
-use crate::cli::args::{Base, Common, WriteArgs};
-use crate::cli::context::{Context, Leaf};
+use crate::cli::args::{Common, WriteArgs};
+use crate::cli::context::{Context, LayoutCommand};
 use crate::cli::layout::config_output::ConfigScreen;
 use crate::cli::prompt::Prompt;
 use crate::cli::time::{date, source_seconds};
@@ -39,13 +39,7 @@ pub(crate) struct Args {
     write: WriteArgs,
 }
 
-impl Leaf for Args {
-    const NAME: &'static str = "layout generate config";
-
-    fn base(&self) -> &Base {
-        &self.common.base
-    }
-
+impl LayoutCommand for Args {
     fn run(self, context: &Context) -> anyhow::Result<ExitCode> {
         let layout = context.open_to_write(&self.common.path, &self.write)?;
         let created = source_seconds()?.map(date);

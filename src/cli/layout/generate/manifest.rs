@@ -6,8 +6,8 @@ use regshape::build::ManifestOptions;
 use regshape::oci::{MediaType, RefName};
 
 use crate::cli::args::{AnnotationArgs, YesArg};
-use crate::cli::args::{Base, Common, WriteArgs};
-use crate::cli::context::{Context, Leaf};
+use crate::cli::args::{Common, WriteArgs};
+use crate::cli::context::{Context, LayoutCommand};
 use crate::cli::layout::manifest_output::ManifestScreen;
 use crate::cli::prompt::Prompt;
 
@@ -35,13 +35,7 @@ pub(crate) struct Args {
     write: WriteArgs,
 }
 
-impl Leaf for Args {
-    const NAME: &'static str = "layout generate manifest";
-
-    fn base(&self) -> &Base {
-        &self.common.base
-    }
-
+impl LayoutCommand for Args {
     fn run(self, context: &Context) -> anyhow::Result<ExitCode> {
         let layout = context.open_to_write(&self.common.path, &self.write)?;
         let media_type = self.media_type.map(|media_type| media_type.parse()).transpose()?;

@@ -5,8 +5,7 @@ use std::process::ExitCode;
 use regshape::oci::Descriptor;
 use serde::Serialize;
 
-use crate::cli::args::Base;
-use crate::cli::context::{Context, Leaf};
+use crate::cli::context::{Context, LayoutCommand};
 use crate::cli::layout::place::ManifestArgs;
 use crate::cli::output::{Screen, json};
 
@@ -31,13 +30,7 @@ impl Screen for Shown {
     }
 }
 
-impl Leaf for Args {
-    const NAME: &'static str = "layout manifest descriptor";
-
-    fn base(&self) -> &Base {
-        &self.manifest.common.base
-    }
-
+impl LayoutCommand for Args {
     fn run(self, context: &Context) -> anyhow::Result<ExitCode> {
         let (place, platform) = self.manifest.place(context)?;
         let chosen = place.repository.choose(place.reference()?, platform.as_ref())?;

@@ -9,8 +9,7 @@ use regshape::oci::{Json, UnknownFields, from_json};
 use regshape::registry::StoredManifest;
 use serde::Serialize;
 
-use crate::cli::args::Base;
-use crate::cli::context::{Context, Leaf};
+use crate::cli::context::{Context, LayoutCommand};
 use crate::cli::layout::place::ManifestArgs;
 use crate::cli::layout::written_output::WrittenScreen;
 use crate::cli::output::{Screen, is_stdout, json, write_stdout};
@@ -67,13 +66,7 @@ impl Screen for Shown {
     }
 }
 
-impl Leaf for Args {
-    const NAME: &'static str = "layout manifest get";
-
-    fn base(&self) -> &Base {
-        &self.manifest.common.base
-    }
-
+impl LayoutCommand for Args {
     fn run(self, context: &Context) -> anyhow::Result<ExitCode> {
         let (place, platform) = self.manifest.place(context)?;
         let reference = place.reference()?;
@@ -89,7 +82,7 @@ impl Leaf for Args {
             }
             None => match part {
                 Some(part) => context.ui.result(&Shown(part))?,
-                None if self.manifest.common.base.json => context.ui.result(&Shown(parse(&content)?))?,
+                None if context.ui.is_json() => context.ui.result(&Shown(parse(&content)?))?,
                 None => drop(write_stdout(&content)?),
             },
         }

@@ -6,8 +6,7 @@ use regshape::oci::{Annotations, Digest, MediaType};
 use regshape::registry::ManifestInfo;
 use serde::Serialize;
 
-use crate::cli::args::Base;
-use crate::cli::context::{Context, Leaf};
+use crate::cli::context::{Context, LayoutCommand};
 use crate::cli::layout::place::ManifestArgs;
 use crate::cli::layout::source::LowerVariant;
 use crate::cli::output::{Block, Screen};
@@ -73,13 +72,7 @@ impl Screen for Info {
     }
 }
 
-impl Leaf for Args {
-    const NAME: &'static str = "layout manifest info";
-
-    fn base(&self) -> &Base {
-        &self.manifest.common.base
-    }
-
+impl LayoutCommand for Args {
     fn run(self, context: &Context) -> anyhow::Result<ExitCode> {
         let (place, platform) = self.manifest.place(context)?;
         let ManifestInfo {

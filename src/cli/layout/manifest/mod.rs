@@ -10,8 +10,7 @@ use std::process::ExitCode;
 
 use clap::Subcommand;
 
-use crate::cli::Global;
-use crate::cli::context::execute;
+use crate::cli::context::{Invocation, execute};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Manifest {
@@ -24,13 +23,13 @@ pub(crate) enum Manifest {
 
 impl Manifest {
     /// Runs the command that was chosen.
-    pub(crate) fn run(self, global: &Global) -> anyhow::Result<ExitCode> {
+    pub(crate) fn run(self, invocation: &Invocation) -> anyhow::Result<ExitCode> {
         match self {
-            Self::Get(args) => execute(args, global),
-            Self::Descriptor(args) => execute(args, global),
-            Self::Info(args) => execute(args, global),
-            Self::Put(args) => execute(args, global),
-            Self::Delete(args) => execute(args, global),
+            Self::Get(args) => execute(args, invocation),
+            Self::Descriptor(args) => execute(args, invocation),
+            Self::Info(args) => execute(args, invocation),
+            Self::Put(args) => execute(args, invocation),
+            Self::Delete(args) => execute(args, invocation),
         }
     }
 }

@@ -10,8 +10,8 @@ use regshape::registry::PushOptions;
 use serde::Serialize;
 
 use crate::cli::args::read_document;
-use crate::cli::args::{Base, Common, WriteArgs};
-use crate::cli::context::{Context, Leaf};
+use crate::cli::args::{Common, WriteArgs};
+use crate::cli::context::{Context, LayoutCommand};
 use crate::cli::layout::place::{Need, RegistryArgs, parse_digest};
 use crate::cli::output::{Block, Screen};
 
@@ -62,13 +62,7 @@ impl Screen for Pushed {
     }
 }
 
-impl Leaf for Args {
-    const NAME: &'static str = "layout manifest put";
-
-    fn base(&self) -> &Base {
-        &self.common.base
-    }
-
+impl LayoutCommand for Args {
     fn run(self, context: &Context) -> anyhow::Result<ExitCode> {
         let digest = self.digest.as_deref().map(parse_digest).transpose()?;
         let place = context.to_change(&self.common, &self.registry, None, Need::Made, &self.write)?;

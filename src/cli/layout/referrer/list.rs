@@ -7,8 +7,8 @@ use regshape::oci::{Descriptor, Digest, MediaType};
 use regshape::registry::Referrers;
 use serde::Serialize;
 
-use crate::cli::args::{Base, Common};
-use crate::cli::context::{Context, Leaf};
+use crate::cli::args::Common;
+use crate::cli::context::{Context, LayoutCommand};
 use crate::cli::layout::place::{RefArgs, RegistryArgs};
 use crate::cli::output::{Screen, Table, fitted, printable};
 
@@ -62,13 +62,7 @@ impl Screen for Listed {
     }
 }
 
-impl Leaf for Args {
-    const NAME: &'static str = "layout referrer list";
-
-    fn base(&self) -> &Base {
-        &self.common.base
-    }
-
+impl LayoutCommand for Args {
     fn run(self, context: &Context) -> anyhow::Result<ExitCode> {
         let place = context.to_read(&self.common, &self.registry, self.reference.given())?;
         let reference = place.reference()?;

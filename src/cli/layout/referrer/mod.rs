@@ -6,8 +6,7 @@ use std::process::ExitCode;
 
 use clap::Subcommand;
 
-use crate::cli::Global;
-use crate::cli::context::execute;
+use crate::cli::context::{Invocation, execute};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Referrer {
@@ -16,9 +15,9 @@ pub(crate) enum Referrer {
 
 impl Referrer {
     /// Runs the command that was chosen.
-    pub(crate) fn run(self, global: &Global) -> anyhow::Result<ExitCode> {
+    pub(crate) fn run(self, invocation: &Invocation) -> anyhow::Result<ExitCode> {
         match self {
-            Self::List(args) => execute(args, global),
+            Self::List(args) => execute(args, invocation),
         }
     }
 }

@@ -6,8 +6,7 @@ use std::process::ExitCode;
 use regshape::oci::Digest;
 use serde::Serialize;
 
-use crate::cli::args::Base;
-use crate::cli::context::{Context, Leaf};
+use crate::cli::context::{Context, LayoutCommand};
 use crate::cli::layout::place::ChangeArgs;
 use crate::cli::output::{Block, Screen};
 
@@ -38,13 +37,7 @@ impl Screen for Added {
     }
 }
 
-impl Leaf for Args {
-    const NAME: &'static str = "layout tag add";
-
-    fn base(&self) -> &Base {
-        &self.change.common.base
-    }
-
+impl LayoutCommand for Args {
     fn run(self, context: &Context) -> anyhow::Result<ExitCode> {
         let place = self.change.place(context)?;
         let mut said = HashSet::new();

@@ -6,8 +6,7 @@ use regshape::layout::KeptSubject;
 use regshape::oci::Digest;
 use serde::Serialize;
 
-use crate::cli::args::Base;
-use crate::cli::context::{Context, Leaf};
+use crate::cli::context::{Context, LayoutCommand};
 use crate::cli::layout::kept_output::{kept_by_referrers, kept_warning};
 use crate::cli::layout::place::ChangeArgs;
 use crate::cli::output::{Block, Screen};
@@ -44,13 +43,7 @@ impl Screen for Deleted {
     }
 }
 
-impl Leaf for Args {
-    const NAME: &'static str = "layout tag delete";
-
-    fn base(&self) -> &Base {
-        &self.change.common.base
-    }
-
+impl LayoutCommand for Args {
     fn run(self, context: &Context) -> anyhow::Result<ExitCode> {
         let place = self.change.place(context)?;
         let tag = place.reference()?;

@@ -6,9 +6,9 @@ use regshape::oci::RepositoryName;
 use regshape::registry::Listed;
 use serde::Serialize;
 
+use crate::cli::args::Common;
 use crate::cli::args::PageArgs;
-use crate::cli::args::{Base, Common};
-use crate::cli::context::{Context, Leaf};
+use crate::cli::context::{Context, LayoutCommand};
 use crate::cli::layout::place::RegistryArgs;
 use crate::cli::output::{Screen, printable};
 
@@ -42,13 +42,7 @@ impl Screen for Tags {
     }
 }
 
-impl Leaf for Args {
-    const NAME: &'static str = "layout tag list";
-
-    fn base(&self) -> &Base {
-        &self.common.base
-    }
-
+impl LayoutCommand for Args {
     fn run(self, context: &Context) -> anyhow::Result<ExitCode> {
         let place = context.to_read(&self.common, &self.registry, None)?;
         place.without_reference()?;

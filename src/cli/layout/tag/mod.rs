@@ -9,8 +9,7 @@ use std::process::ExitCode;
 
 use clap::Subcommand;
 
-use crate::cli::Global;
-use crate::cli::context::execute;
+use crate::cli::context::{Invocation, execute};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Tag {
@@ -22,12 +21,12 @@ pub(crate) enum Tag {
 
 impl Tag {
     /// Runs the command that was chosen.
-    pub(crate) fn run(self, global: &Global) -> anyhow::Result<ExitCode> {
+    pub(crate) fn run(self, invocation: &Invocation) -> anyhow::Result<ExitCode> {
         match self {
-            Self::List(args) => execute(args, global),
-            Self::Add(args) => execute(args, global),
-            Self::Move(args) => execute(args, global),
-            Self::Delete(args) => execute(args, global),
+            Self::List(args) => execute(args, invocation),
+            Self::Add(args) => execute(args, invocation),
+            Self::Move(args) => execute(args, invocation),
+            Self::Delete(args) => execute(args, invocation),
         }
     }
 }

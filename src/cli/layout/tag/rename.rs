@@ -5,8 +5,7 @@ use std::process::ExitCode;
 use regshape::oci::Digest;
 use serde::Serialize;
 
-use crate::cli::args::Base;
-use crate::cli::context::{Context, Leaf};
+use crate::cli::context::{Context, LayoutCommand};
 use crate::cli::layout::place::ChangeArgs;
 use crate::cli::output::{Block, Screen};
 
@@ -42,13 +41,7 @@ impl Screen for Moved {
     }
 }
 
-impl Leaf for Args {
-    const NAME: &'static str = "layout tag move";
-
-    fn base(&self) -> &Base {
-        &self.change.common.base
-    }
-
+impl LayoutCommand for Args {
     fn run(self, context: &Context) -> anyhow::Result<ExitCode> {
         let place = self.change.place(context)?;
         let moved = place.repository.move_tag(place.reference()?, &self.tag)?;

@@ -5,8 +5,8 @@ use std::process::ExitCode;
 use regshape::build::ConfigChanges;
 
 use crate::cli::args::{AnnotationArgs, Architecture, Os};
-use crate::cli::args::{Base, Common, WriteArgs};
-use crate::cli::context::{Context, Leaf};
+use crate::cli::args::{Common, WriteArgs};
+use crate::cli::context::{Context, LayoutCommand};
 use crate::cli::layout::config_output::ConfigScreen;
 
 /// Change the generated image config
@@ -34,13 +34,7 @@ pub(crate) struct Args {
     write: WriteArgs,
 }
 
-impl Leaf for Args {
-    const NAME: &'static str = "layout update config";
-
-    fn base(&self) -> &Base {
-        &self.common.base
-    }
-
+impl LayoutCommand for Args {
     fn run(self, context: &Context) -> anyhow::Result<ExitCode> {
         let layout = context.open_to_write(&self.common.path, &self.write)?;
         let updated = layout.update_config(ConfigChanges {
