@@ -2,8 +2,8 @@
 //!
 //! Over a trait that reads documents (`walk::Documents`); nothing here knows a disk.
 
+pub(crate) mod edit;
 pub(crate) mod finding;
-pub(crate) mod merge;
 pub(crate) mod names;
 pub(crate) mod platform;
 pub(crate) mod policy;

@@ -6,12 +6,10 @@ use std::collections::{HashMap, HashSet};
 use std::path::Path;
 use std::rc::Rc;
 
-use super::resolve::{Found, Resolver};
 use super::walk::{Document, Documents, read_entry};
-use crate::error::{Error, Result};
-use crate::layout::documents::INDEX_FILE;
+use crate::error::Error;
+use crate::graph::walk::INDEX_FILE;
 use crate::oci::{Descriptor, Digest, Fit, ImageConfig, Manifest, Platform, embedded, from_json};
-use crate::registry::repository::Repository;
 
 /// What was taken for a platform that was asked for.
 #[derive(Clone, Debug, PartialEq)]
@@ -33,68 +31,6 @@ pub struct Chosen {
     pub descriptor: Descriptor,
     /// What was taken for the platform; `None` if none was asked for.
     pub choice: Option<Choice>,
-}
-
-impl Repository {
-    /// Finds what a reference means, as [`Repository::resolve`] does, and in an index the manifest for a platform.
-    ///
-    /// # Errors
-    ///
-    /// Those of [`Repository::choose`].
-    pub fn resolve_for(&self, reference: &str, platform: Option<&Platform>) -> Result<Descriptor> {
-        Ok(self.choose(reference, platform)?.descriptor)
-    }
-
-    /// Finds what a reference means, and in an index the manifest that fits a platform best: that of the variant that was
-    /// asked for, or of the nearest lower one. It need not be stored.
-    ///
-    /// # Errors
-    ///
-    /// Those of [`Repository::resolve`]; [`Error::UnknownPlatform`].
-    pub fn choose(&self, reference: &str, platform: Option<&Platform>) -> Result<Chosen> {
-        let choose = || {
-            let index = self.index()?;
-            let (found, resolver) = (self.find(&index, reference)?, self.resolver(&index));
-            match platform {
-                None => Ok(Chosen { descriptor: resolver.one(&found, reference).map_err(by_platform)?, choice: None }),
-                Some(platform) => resolver.for_platform(&found, reference, platform),
-            }
-        };
-        self.layout.read_unlocked(choose, |_| true)
-    }
-
-    /// Finds what [`Repository::choose`] does, for who reads the manifest next.
-    pub(crate) fn choose_stored(&self, reference: &str, platform: Option<&Platform>) -> Result<Chosen> {
-        let index = self.index()?;
-        let found = self.find(&index, reference)?;
-        let resolver = self.resolver(&index);
-        let Some(platform) = platform else {
-            return Ok(Chosen { descriptor: resolver.one(&found, reference).map_err(by_platform)?, choice: None });
-        };
-        let chosen = resolver.for_platform(&found, reference, platform)?;
-        match &chosen.choice {
-            Some(choice) if !is_stored(&self.layout, &chosen.descriptor) => {
-                Err(not_stored(&self.layout, self.layout.path(), &found.entries(&index), &choice.taken))
-            }
-            _ => Ok(chosen),
-        }
-    }
-}
-
-impl Resolver<'_> {
-    /// Goes from what was found to the manifest for a platform.
-    pub(crate) fn for_platform(&self, found: &Found, reference: &str, platform: &Platform) -> Result<Chosen> {
-        let meant = found.entries(self.index);
-        let mut chooser = Chooser::new(self.documents, std::slice::from_ref(platform));
-        let Some(best) = chooser.choose(&meant).into_iter().next().flatten() else {
-            return Err(chooser.not_there(&meant, reference, platform));
-        };
-        let rivals = chooser.rivals(&meant, &best);
-        if rivals.len() > 1 {
-            return Err(self.ambiguous(reference, &rivals));
-        }
-        Ok(Chosen { descriptor: best.leaf.entry.clone(), choice: Some(best.choice_for(platform)) })
-    }
 }
 
 /// The image that fits a platform best.
@@ -211,7 +147,7 @@ impl<'a> Chooser<'a> {
     }
 
     /// Returns those of some entries that lead to an image which is as good as the best one: that one, and other manifests.
-    fn rivals<'e>(&mut self, entries: &[&'e Descriptor], best: &Best) -> Vec<&'e Descriptor> {
+    pub(crate) fn rivals<'e>(&mut self, entries: &[&'e Descriptor], best: &Best) -> Vec<&'e Descriptor> {
         let mut rivals = vec![entries[best.at]];
         let mut seen = HashSet::from([&best.leaf.entry.digest]);
         let mut found = Vec::new();
@@ -385,7 +321,7 @@ pub(crate) fn is_stored(documents: &dyn Documents, entry: &Descriptor) -> bool {
 }
 
 /// Says of several manifests of one name that a platform would tell them apart, if that is so.
-fn by_platform(error: Error) -> Error {
+pub(crate) fn by_platform(error: Error) -> Error {
     match error {
         Error::AmbiguousName { path, reference, candidates, count, .. } => {
             let by_platform = candidates.iter().any(|one| one.platforms != candidates[0].platforms);
@@ -444,6 +380,7 @@ impl<'a> Platforms<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::error::Result;
     use crate::oci::{MediaType, to_blob};
 
     /// Documents in memory, and how often each was read.

@@ -4,11 +4,10 @@ use std::collections::HashSet;
 use std::path::Path;
 
 use super::names::{Names, digest_in};
-use super::platform::Platforms;
+use super::platform::{Chooser, Chosen, Platforms};
 use super::walk::{Documents, Reach, walk};
 use crate::error::{Candidate, Error, Result};
-use crate::oci::{Descriptor, Digest, Index, Reference};
-use crate::registry::repository::Repository;
+use crate::oci::{Descriptor, Digest, Index, Platform, Reference};
 
 /// How many digits of a digest must be given at least: fewer are more likely a mistyped name.
 const SHORTEST_BEGINNING: usize = 4;
@@ -53,76 +52,6 @@ pub(crate) struct Resolver<'a> {
     pub(crate) documents: &'a dyn Documents,
     /// What it is called where nothing is found.
     pub(crate) path: &'a Path,
-}
-
-impl Repository {
-    /// Finds what a reference means: a tag as it stands, an image name in whatever spelling Docker takes, the tag of one, each
-    /// perhaps with `@digest`; `repository:tag`, `repository@digest`; a digest, or a beginning of one that no other manifest's
-    /// digest has.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::UnknownManifest`], [`Error::AmbiguousName`], [`Error::AmbiguousDigest`], [`Error::UnknownRepository`];
-    /// [`Error::MalformedIndex`]; [`Error::Io`].
-    pub fn resolve(&self, reference: &str) -> Result<Descriptor> {
-        let resolve = || {
-            let index = self.index()?;
-            self.resolver(&index).one(&self.find(&index, reference)?, reference)
-        };
-        self.layout.read_unlocked(resolve, |_| true)
-    }
-
-    /// Returns the entry that bears a tag, with all that it says: the first, if several of one manifest do.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::UnknownRepository`], [`Error::UnknownTag`], [`Error::AmbiguousName`]; [`Error::MalformedIndex`];
-    /// [`Error::Io`].
-    pub fn resolve_tag(&self, tag: &str) -> Result<Descriptor> {
-        let index = self.index()?;
-        self.entries(&index)?;
-        let bears = |at: &usize| self.names.is_tagged(&index.manifests[*at], tag);
-        let places: Vec<usize> = (0..index.manifests.len()).filter(bears).collect();
-        if places.is_empty() {
-            return Err(self.unknown_tag(tag));
-        }
-        let found = Found { names: self.names.clone(), meant: Meant::Named { name: tag.to_owned(), places } };
-        self.resolver(&index).one(&found, tag)
-    }
-
-    /// Returns what leads to the manifest of a digest: an entry of `index.json`, or, with its platform, one of a nested
-    /// index.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::UnknownRepository`], [`Error::UnknownManifest`]; [`Error::MalformedIndex`]; [`Error::Io`].
-    pub fn resolve_manifest(&self, digest: &Digest) -> Result<Descriptor> {
-        let resolve = || {
-            let index = self.index()?;
-            self.entries(&index)?;
-            let resolver = self.resolver(&index);
-            resolver.by_digest(&self.names, digest)?.ok_or_else(|| resolver.unknown(digest.as_str()))
-        };
-        self.layout.read_unlocked(resolve, |_| true)
-    }
-
-    pub(crate) fn resolver<'a>(&'a self, index: &'a Index) -> Resolver<'a> {
-        Resolver { names: self.names.clone(), index, documents: &self.layout, path: self.layout.path() }
-    }
-
-    /// Finds what a reference means in an index.
-    pub(crate) fn find(&self, index: &Index, reference: &str) -> Result<Found> {
-        self.entries(index)?;
-        self.resolver(index).find(reference)
-    }
-
-    pub(crate) fn unknown(&self, reference: &str) -> Error {
-        Error::UnknownManifest { path: self.layout.path().to_owned(), reference: reference.to_owned() }
-    }
-
-    pub(crate) fn unknown_tag(&self, tag: &str) -> Error {
-        Error::UnknownTag { path: self.layout.path().to_owned(), reference: tag.to_owned() }
-    }
 }
 
 impl Resolver<'_> {
@@ -229,7 +158,7 @@ impl Resolver<'_> {
     /// # Errors
     ///
     /// What keeps an index from being read that may list it, if no other does.
-    fn by_digest(&self, names: &Names, digest: &Digest) -> Result<Option<Descriptor>> {
+    pub(crate) fn by_digest(&self, names: &Names, digest: &Digest) -> Result<Option<Descriptor>> {
         let entries = || self.index.manifests.iter().filter(|entry| names.of(entry).is_some());
         if let Some(entry) = entries().find(|entry| entry.digest == *digest) {
             return Ok(Some(entry.clone()));
@@ -285,4 +214,20 @@ impl Resolver<'_> {
 fn could_begin_a_digest(text: &str) -> bool {
     let digits = text.rsplit_once(':').map_or(text, |(_, digits)| digits);
     digits.len() >= SHORTEST_BEGINNING && digits.bytes().all(|byte| byte.is_ascii_alphanumeric())
+}
+
+impl Resolver<'_> {
+    /// Goes from what was found to the manifest for a platform.
+    pub(crate) fn for_platform(&self, found: &Found, reference: &str, platform: &Platform) -> Result<Chosen> {
+        let meant = found.entries(self.index);
+        let mut chooser = Chooser::new(self.documents, std::slice::from_ref(platform));
+        let Some(best) = chooser.choose(&meant).into_iter().next().flatten() else {
+            return Err(chooser.not_there(&meant, reference, platform));
+        };
+        let rivals = chooser.rivals(&meant, &best);
+        if rivals.len() > 1 {
+            return Err(self.ambiguous(reference, &rivals));
+        }
+        Ok(Chosen { descriptor: best.leaf.entry.clone(), choice: Some(best.choice_for(platform)) })
+    }
 }

@@ -14,6 +14,9 @@ use crate::layout::links::LinkedDirectories;
 use crate::layout::stage::Stage;
 use crate::oci::{Annotations, Descriptor, Digest, Index, Manifest, MediaType, embedded, from_json};
 
+/// The entry point of a layout (image-spec, image-layout.md, "index.json file").
+pub(crate) const INDEX_FILE: &str = "index.json";
+
 /// A document that refers to blobs.
 pub(crate) enum Document {
     Manifest(Box<Manifest>),

@@ -8,10 +8,10 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
-use super::documents::INDEX_FILE;
 use super::filling::{Filling, RECORD_FILE};
 use super::handle::{BLOBS_DIRECTORY, Layout, Lock, MARKER_FILE};
 use crate::fs::for_each_leftover;
+use crate::graph::walk::INDEX_FILE;
 use crate::oci::Digest;
 
 /// A function that is called with each leftover that could not be deleted, and why.

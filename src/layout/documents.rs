@@ -15,12 +15,10 @@ use super::handle::{Layout, Lock};
 use super::stage::{SCHEMA_VERSION, Stage};
 use crate::error::{Error, Reason, Result};
 use crate::fs::{Directory, FileKind, FileVersion, TempFile, leads_out, open_inside, read_at_most, target_inside};
+use crate::graph::walk::INDEX_FILE;
 use crate::json::{self, Node};
 use crate::metrics::Phase;
 use crate::oci::{Algorithm, Digest, Hasher, Index, MediaType, from_json};
-
-/// The entry point of a layout (image-spec, image-layout.md, "index.json file").
-pub(crate) const INDEX_FILE: &str = "index.json";
 
 /// The staging file. The name is the original program's.
 pub(crate) const STAGE_FILE: &str = ".regshape-stage.json";

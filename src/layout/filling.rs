@@ -11,9 +11,9 @@ use std::path::{Component, Path};
 
 use serde::{Deserialize, Serialize};
 
-use super::documents::INDEX_FILE;
 use super::handle::{BLOBS_DIRECTORY, MARKER_FILE};
 use crate::fs::{Identity, for_each_leftover, is_called_temporary, is_vacant, open_regular, read_at_most};
+use crate::graph::walk::INDEX_FILE;
 
 /// The name of the record in the temporary directory whose content is moved.
 pub(crate) const RECORD_FILE: &str = "filling.json";

@@ -5,12 +5,13 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use super::documents::{INDEX_FILE, STAGE_FILE, pretty};
+use super::documents::{STAGE_FILE, pretty};
 use super::handle::{BLOBS_DIRECTORY, Layout, MARKER_FILE, MARKER_LIMIT, marker};
 use super::lock::WriteOptions;
 use super::stage::Stage;
 use crate::error::{Error, Result};
 use crate::fs::{Identity, is_called_temporary, open_regular, read_at_most, target_inside};
+use crate::graph::walk::INDEX_FILE;
 use crate::interrupt::{Registered, Section};
 use crate::oci::Index;
 

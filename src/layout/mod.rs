@@ -35,6 +35,7 @@ pub(crate) mod blobs;
 pub(crate) mod checked;
 pub(crate) mod clean;
 pub(crate) mod documents;
+pub(crate) mod entries;
 pub(crate) mod filling;
 pub(crate) mod gc;
 pub(crate) mod handle;

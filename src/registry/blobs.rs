@@ -9,6 +9,7 @@ use crate::compress::BUFFER;
 use crate::error::{Error, Result};
 use crate::fs::Output;
 use crate::graph::walk::Reach;
+use crate::layout::entries::is_layout;
 use crate::layout::handle::Layout;
 use crate::layout::links::LinkedDirectories;
 use crate::layout::stage::Stage;
@@ -113,7 +114,7 @@ impl Repository {
             None => Algorithm::Sha256,
             Some(digest) => digest.algorithm().ok_or_else(|| Error::UnsupportedAlgorithm { digest: digest.clone() })?,
         };
-        let made = if self.is_there()? { None } else { Some(self.prepare()?) };
+        let made = if is_layout(&self.layout)? { None } else { Some(self.prepare()?) };
         let mut blob = self.layout.new_blob_of(algorithm)?;
         let mut buffer = vec![0; BUFFER];
         loop {
@@ -151,7 +152,7 @@ impl Repository {
             Some(file.try_clone().map_err(Error::io("read", self.layout.blob_path(digest)))?)
         } else {
             self.layout.verify(digest, &file, |_| ())?;
-            if !target.is_there()? {
+            if !is_layout(&target.layout)? {
                 target.layout.make_if_missing(target.prepare()?)?;
             }
             target.layout.sound_blob(digest, size, |_| ())

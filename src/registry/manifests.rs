@@ -10,6 +10,7 @@ use crate::graph::walk::Document;
 use crate::json::Node;
 use crate::layout::blobs::{DOCUMENT_BLOB_LIMIT, verify_bytes};
 use crate::layout::documents::fingerprint;
+use crate::layout::entries::{is_layout, read_entries};
 use crate::layout::handle::Layout;
 use crate::oci::{Algorithm, Annotations, Descriptor, Digest, MediaType, Platform};
 
@@ -119,7 +120,7 @@ impl Repository {
     /// Those of [`Repository::get`]; [`Error::MalformedDocument`].
     pub fn info(&self, reference: &str, platform: Option<&Platform>) -> Result<ManifestInfo> {
         let StoredManifest { descriptor, content, choice } = self.get(reference, platform)?;
-        let index = self.index()?;
+        let index = read_entries(&self.layout)?;
         let own = |entry: &&Descriptor| entry.digest == descriptor.digest && self.names.of(entry).is_some();
         let own: Vec<&Descriptor> = index.manifests.iter().filter(own).collect();
         let tags: BTreeSet<&str> = own.iter().filter_map(|entry| self.names.of(entry)?.tag()).collect();
@@ -183,20 +184,20 @@ impl Repository {
         let document = parse(&media_type, content)?;
         // What cannot be stored leaves no new layout behind.
         self.layout.check_parts(document.as_ref())?;
-        if !self.is_there()? {
+        if !is_layout(&self.layout)? {
             self.layout.make_if_missing(self.prepare()?)?;
         }
 
         let lock = self.layout.lock()?;
-        let mut index = self.index()?;
+        let mut index = read_entries(&self.layout)?;
         self.layout.check_parts(document.as_ref())?;
         let blob = self.layout.store_document_of(&lock, "the manifest", content, algorithm)?;
         let mut descriptor = Descriptor::new(media_type, blob.digest.clone(), blob.size);
         descriptor.platform = Platforms::new(&self.layout).of_image(&descriptor, content).map(Box::new);
         let before = fingerprint(&index);
         match tags.as_slice() {
-            [] => self.put_untagged(&mut index, &descriptor),
-            tags => self.put_tags(&mut index, &descriptor, tags),
+            [] => self.edit().put_untagged(&mut index, &descriptor),
+            tags => self.edit().put_tags(&mut index, &descriptor, tags),
         }
         if fingerprint(&index) == before {
             // It is listed already.

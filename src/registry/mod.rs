@@ -8,6 +8,7 @@ pub(crate) mod manifests;
 pub(crate) mod path;
 pub(crate) mod referrers;
 pub(crate) mod repository;
+pub(crate) mod resolve;
 pub(crate) mod tags;
 pub(crate) mod upload;
 

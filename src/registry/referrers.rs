@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, HashSet};
 use super::repository::Repository;
 use crate::error::Result;
 use crate::graph::walk::{Document, Reach, Visit};
+use crate::layout::entries::read_entries;
 use crate::oci::{Descriptor, Digest};
 
 /// What refers to a manifest.
@@ -29,7 +30,7 @@ impl Repository {
     /// read is a warning.
     pub fn referrers(&self, digest: &Digest, artifact_type: Option<&str>) -> Result<Referrers> {
         let find = || {
-            let index = self.index()?;
+            let index = read_entries(&self.layout)?;
             let entries = self.entries(&index)?;
             let fallback = self.fallback_of(&entries, digest);
             let mut found = BTreeMap::new();

@@ -8,16 +8,17 @@
 //! Opening creates nothing, and a layout that is not there reads like an empty one; writing makes what is missing.
 
 use std::fs;
-use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-use crate::error::{Error, Reason, Result};
+use crate::error::{Error, Result};
+use crate::graph::edit::IndexEditor;
 use crate::graph::names::{Names, repositories};
-use crate::layout::documents::INDEX_FILE;
+use crate::graph::walk::INDEX_FILE;
+use crate::layout::entries::{check_entries, read_entries};
 use crate::layout::handle::{BLOBS_DIRECTORY, Layout, MARKER_FILE};
 use crate::layout::init::Made;
 use crate::layout::lock::WriteOptions;
-use crate::oci::{Descriptor, Digest, Index, MediaType, RepositoryName};
+use crate::oci::{Descriptor, Digest, Index, RepositoryName};
 
 /// The files of a layout that a repository could be called like: the others begin with a dot.
 const OWN_FILES: [&str; 3] = [BLOBS_DIRECTORY, INDEX_FILE, MARKER_FILE];
@@ -82,13 +83,7 @@ impl Registry {
     /// [`Error::MalformedMarker`], [`Error::LayoutVersion`]; [`Error::MalformedIndex`]; [`Error::Io`].
     pub fn shared(path: impl Into<PathBuf>) -> Result<Self> {
         let registry = Self { layout: Layout::at(path.into()), kind: Kind::Shared { default: None } };
-        let names = registry.ref_names()?;
-        if names.is_there()? {
-            names.check_blobs()?;
-            if names.has_index() {
-                names.check_media_type(registry.layout.check_index()?.as_ref())?;
-            }
-        }
+        check_entries(&registry.layout)?;
         Ok(registry)
     }
 
@@ -157,7 +152,7 @@ impl Registry {
     /// [`Error::MalformedMarker`], [`Error::LayoutVersion`], [`Error::MalformedIndex`]; [`Error::Io`].
     pub fn repositories(&self, after: Option<&str>, limit: Option<usize>) -> Result<Vec<RepositoryName>> {
         let mut found = match &self.kind {
-            Kind::Shared { default } => repositories(&self.ref_names()?.index()?, default.as_ref()),
+            Kind::Shared { default } => repositories(&read_entries(&self.layout)?, default.as_ref()),
             Kind::PerRepository => self.layouts()?.into_iter().map(|(name, _)| name).collect(),
         };
         found.sort();
@@ -191,7 +186,7 @@ impl Registry {
                 let path = entry.path();
                 if path.join("oci-layout").exists() {
                     let layout = self.repository(repository.clone());
-                    if layout.has_entries(&layout.index()?) {
+                    if layout.has_entries(&read_entries(&layout.layout)?) {
                         found.push((repository, layout));
                     }
                 }
@@ -217,23 +212,14 @@ impl Registry {
 }
 
 impl Repository {
-    /// Takes all of a layout, with the ref names as they stand.
-    pub(crate) fn of_layout(layout: Layout) -> Self {
-        Self { layout, names: Names::AsTheyStand { default: None }, is_apart: false }
+    /// Returns how entries of `index.json` are edited as those of this repository.
+    pub(crate) fn edit(&self) -> IndexEditor<'_> {
+        IndexEditor { names: &self.names, documents: &self.layout, path: self.layout.path() }
     }
 
     /// Returns the layout that holds it, which need not be there yet.
     pub fn layout(&self) -> &Layout {
         &self.layout
-    }
-
-    /// Tells whether the layout is there.
-    pub(crate) fn is_there(&self) -> Result<bool> {
-        match self.layout.check_marker() {
-            Ok(_) => Ok(true),
-            Err(Error::NotALayout { .. }) => Ok(false),
-            Err(error) => Err(error),
-        }
     }
 
     /// Makes the directory of a layout that is not there.
@@ -249,46 +235,6 @@ impl Repository {
             return Err(Error::ReservedRepository { repository: name.clone(), part: part.to_owned() });
         }
         self.layout.prepare_directory()
-    }
-
-    /// Reads `index.json`; a layout that is not there has an empty one.
-    pub(crate) fn index(&self) -> Result<Index> {
-        if !self.is_there()? {
-            return Ok(Index::empty());
-        }
-        self.check_blobs()?;
-        if !self.has_index() {
-            return Ok(Index::empty());
-        }
-        let index = self.layout.read_index()?;
-        self.check_media_type(index.media_type.as_ref())?;
-        Ok(index.with_own_names_on_entries())
-    }
-
-    /// Tells whether there is an `index.json`. A marker alone makes a layout that holds nothing.
-    fn has_index(&self) -> bool {
-        let found = fs::symlink_metadata(self.layout.path().join(INDEX_FILE));
-        !found.is_err_and(|error| error.kind() == ErrorKind::NotFound)
-    }
-
-    /// Checks that the media type that `index.json` says, if it does, is that of an index.
-    fn check_media_type(&self, said: Option<&MediaType>) -> Result<()> {
-        match said {
-            Some(other) if !other.is_index() => {
-                let reason = Reason::new(format!("its mediaType is {other}"));
-                Err(Error::MalformedIndex { path: self.layout.path().to_owned(), reason })
-            }
-            _ => Ok(()),
-        }
-    }
-
-    /// Checks that `blobs` is a directory, if it is there.
-    fn check_blobs(&self) -> Result<()> {
-        let blobs = self.layout.path().join(BLOBS_DIRECTORY);
-        if blobs.exists() && !blobs.is_dir() {
-            return Err(Error::io("read", blobs)(std::io::ErrorKind::NotADirectory.into()));
-        }
-        Ok(())
     }
 
     /// Tells whether an index has an entry that belongs here.

@@ -12,6 +12,7 @@ use super::repository::Repository;
 use crate::error::{Error, Result};
 use crate::fs::{Directory, FileIdentity, FileKind, Found, random_name, touch};
 use crate::layout::blobs::Share;
+use crate::layout::entries::is_layout;
 use crate::layout::handle::Layout;
 use crate::metrics::Phase;
 use crate::oci::{Algorithm, Descriptor, Digest, Hasher, MediaType};
@@ -79,7 +80,7 @@ impl Repository {
     ///
     /// [`Error::Io`]; what keeps a layout from being made.
     pub fn start_upload(&self) -> Result<BlobUpload> {
-        if !self.is_there()? {
+        if !is_layout(&self.layout)? {
             self.layout.make_if_missing(self.prepare()?)?;
         }
         let root = self.layout.open_root()?;

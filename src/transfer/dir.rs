@@ -3,16 +3,19 @@
 use std::cell::Cell;
 use std::cmp::Reverse;
 use std::collections::{HashMap, HashSet};
-use std::fs;
-use std::io;
 use std::path::Path;
+use std::{fs, io};
 
 use super::plan::{ExportOptions, Exported, IndexDocument, Plan, Planned};
 use super::scratch::{Staging, tell};
 use crate::error::{Error, Result};
 use crate::fs::{Directory, FileIdentity, is_vacant, rename_new};
+use crate::graph::edit::IndexEditor;
+use crate::graph::names::Names;
+use crate::graph::walk::INDEX_FILE;
 use crate::interrupt::Section;
-use crate::layout::documents::{DOCUMENT_LIMIT, INDEX_FILE};
+use crate::layout::documents::DOCUMENT_LIMIT;
+use crate::layout::entries::read_entries;
 use crate::layout::filling::{Filling, MOVED, RECORD_FILE, is_vacant_but_for_fillings};
 use crate::layout::gc::Swept;
 use crate::layout::handle::{Layout, Lock, MARKER_FILE, marker};
@@ -20,7 +23,6 @@ use crate::layout::init::{DirectoryLock, Made};
 use crate::layout::stage::Stage;
 use crate::metrics::Progress;
 use crate::oci::{Digest, Index};
-use crate::registry::repository::Repository;
 use crate::view::index_view::View;
 use crate::workers::map::{cores, map_bounded};
 
@@ -72,8 +74,7 @@ pub fn plan_export_dir(view: &View, path: impl AsRef<Path>, options: &ExportOpti
         Target::Missing | Target::Vacant | Target::HalfMade => Ok(export.plan.exported),
         Target::Occupied => Err(Error::NotEmpty { path: export.root().to_owned() }),
         Target::Layout => {
-            let repository = Repository::of_layout(export.layout.clone());
-            export.merged(&repository, &repository.index()?)?;
+            export.merged(&read_entries(&export.layout)?)?;
             let blobs = export.plan.blobs.iter().map(|blob| &blob.descriptor);
             let missing = blobs.filter(|blob| !export.layout.has_blob(&blob.digest, blob.size));
             Ok(export.exported(&missing.map(|blob| &blob.digest).collect()))
@@ -242,9 +243,8 @@ impl<'a> Export<'a> {
 
     /// Adds the view to a layout that is there.
     fn add(&self) -> Result<Exported> {
-        let repository = Repository::of_layout(self.layout.clone());
         // What cannot be done is found out before anything is written; under the lock it is seen once more.
-        self.merged(&repository, &repository.index()?)?;
+        self.merged(&read_entries(&self.layout)?)?;
         for blob in &self.plan.blobs {
             self.layout.check_blob_directory(&blob.descriptor.digest)?;
         }
@@ -256,7 +256,7 @@ impl<'a> Export<'a> {
             let lock = self.layout.lock()?;
             let gone = blobs.gone(&self.layout, &lock)?;
             if gone.is_empty() {
-                return self.place(&lock, &repository, staging.as_ref(), &blobs);
+                return self.place(&lock, staging.as_ref(), &blobs);
             }
             // Blobs that were there were deleted, or replaced by others. The layout is not locked while they are written.
             drop(lock);
@@ -266,7 +266,7 @@ impl<'a> Export<'a> {
         }
         // All of them are written by now.
         let lock = self.layout.lock()?;
-        self.place(&lock, &repository, staging.as_ref(), &blobs)
+        self.place(&lock, staging.as_ref(), &blobs)
     }
 
     /// Writes blobs, from where they can be renamed to their places in the layout.
@@ -290,22 +290,16 @@ impl<'a> Export<'a> {
     }
 
     /// Gives the blobs that were written their names, and then adds the entries.
-    fn place(
-        &self,
-        lock: &Lock,
-        repository: &Repository,
-        staging: Option<&Staging<'_>>,
-        blobs: &Blobs<'_>,
-    ) -> Result<Exported> {
-        let before = repository.index()?;
-        let index = self.merged(repository, &before)?;
+    fn place(&self, lock: &Lock, staging: Option<&Staging<'_>>, blobs: &Blobs<'_>) -> Result<Exported> {
+        let before = read_entries(&self.layout)?;
+        let index = self.merged(&before)?;
         let mut new = Vec::new();
         let done = self.place_blobs(lock, staging, blobs, &mut new).and_then(|()| {
             // The writer of the same entries need not have waited for the disk.
             if index == before { self.layout.sync_index() } else { self.layout.write_index(lock, &index, []) }
         });
         if let Err(error) = done {
-            if let (Ok(index), Ok(stage)) = (repository.index(), self.layout.find_stage()) {
+            if let (Ok(index), Ok(stage)) = (read_entries(&self.layout), self.layout.find_stage()) {
                 self.layout.remove_unreferenced(lock, &index, &stage.unwrap_or_else(Stage::empty), new);
             }
             return Err(error);
@@ -314,9 +308,11 @@ impl<'a> Export<'a> {
     }
 
     /// Returns the index with the entries of the view.
-    fn merged(&self, repository: &Repository, index: &Index) -> Result<Index> {
+    fn merged(&self, index: &Index) -> Result<Index> {
         let mut index = index.clone();
-        repository.add_entries(&mut index, &self.view.index().manifests, self.options.replace)?;
+        let names = Names::AsTheyStand { default: None };
+        let editor = IndexEditor { names: &names, documents: &self.layout, path: self.layout.path() };
+        editor.add_entries(&mut index, &self.view.index().manifests, self.options.replace)?;
         Ok(index)
     }
 

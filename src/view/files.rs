@@ -6,7 +6,8 @@ use super::content::Content;
 use super::index_view::View;
 use super::reach::Missing;
 use crate::error::Result;
-use crate::layout::documents::{INDEX_FILE, pretty};
+use crate::graph::walk::INDEX_FILE;
+use crate::layout::documents::pretty;
 use crate::layout::handle::{BLOBS_DIRECTORY, MARKER_FILE, marker};
 use crate::oci::Digest;
 

@@ -14,8 +14,8 @@ use super::reading::Origin;
 use crate::error::{Error, Reason, Result};
 use crate::fs::open_regular;
 use crate::graph::walk::Documents;
+use crate::graph::walk::INDEX_FILE;
 use crate::layout::blobs::{DOCUMENT_BLOB_LIMIT, verify_if_possible};
-use crate::layout::documents::INDEX_FILE;
 use crate::layout::handle::Layout;
 use crate::oci::{self, Annotations, Descriptor, Digest, Index, MediaType};
 

@@ -9,8 +9,8 @@ use super::index_view::View;
 use crate::error::{Error, Result};
 use crate::graph::platform::not_stored;
 use crate::graph::policy::may_be_missing;
+use crate::graph::walk::INDEX_FILE;
 use crate::graph::walk::{Document, Reach, Role, read_entry, walk};
-use crate::layout::documents::INDEX_FILE;
 use crate::oci::{Descriptor, Digest, embedded};
 
 /// A blob that the index reaches.

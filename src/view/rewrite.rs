@@ -5,8 +5,8 @@ use std::collections::HashMap;
 use super::index_view::{MadeDocuments, View};
 use super::reach::Missing;
 use crate::error::Result;
+use crate::graph::walk::INDEX_FILE;
 use crate::graph::walk::{Document, Role, read_entry};
-use crate::layout::documents::INDEX_FILE;
 use crate::oci::{self, Descriptor, Digest, Index, Manifest, MediaType};
 
 /// How documents are made anew.

@@ -1,11 +1,22 @@
-//! Adding the entries of one index to another.
+//! Editing the entries of an index: giving and taking tags, adding the entries of another index.
 
 use std::cell::OnceCell;
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::path::Path;
 
+use super::names::{Called, Names};
+use super::walk::{Documents, Reach, walk};
 use crate::error::{Error, Result};
-use crate::oci::{Descriptor, Digest, IMAGE_NAME, Index, NameKey, NameKind};
-use crate::registry::repository::Repository;
+use crate::oci::{Descriptor, Digest, IMAGE_NAME, ImageNames, Index, NameKey, NameKind, REF_NAME};
+
+/// How the entries of an index are edited.
+pub(crate) struct IndexEditor<'a> {
+    /// How ref names are read and written.
+    pub(crate) names: &'a Names,
+    pub(crate) documents: &'a dyn Documents,
+    /// The layout that errors name.
+    pub(crate) path: &'a Path,
+}
 
 /// The entries of an index, by what they are called.
 #[derive(Default)]
@@ -133,7 +144,7 @@ struct Losses<'a> {
     vacated: HashMap<Name<'a>, usize>,
 }
 
-impl Repository {
+impl IndexEditor<'_> {
     /// Makes an index list entries of another one, which keep their names. Of those without a name one is enough for each
     /// manifest. A name may be that of several entries, as some programs have it; it is taken if it is that of a manifest that
     /// the other index does not give it to, unless all that the other one says is there already. An image name is a name, too.
@@ -220,7 +231,7 @@ impl Repository {
             }
             if !replace {
                 let ref_name = name.1.to_owned();
-                return Err(Error::NameTaken { path: self.layout().path().to_owned(), ref_name });
+                return Err(Error::NameTaken { path: self.path.to_owned(), ref_name });
             }
             let others = bearers.bearing(name).into_iter().filter(|(at, _)| !digests.contains(&before[*at].digest));
             for (at, kind) in others {
@@ -235,13 +246,194 @@ impl Repository {
         }
         Ok(losses)
     }
+
+    /// Makes an index say that a manifest has some tags. Entries that had them lose them.
+    pub(crate) fn put_tags(&self, index: &mut Index, descriptor: &Descriptor, tags: &[String]) {
+        let tags: Vec<&str> = tags.iter().map(String::as_str).collect();
+        let displaced = self.put(index, descriptor, &tags);
+        self.keep_reachable(index, displaced);
+    }
+
+    /// Makes an index list a manifest without a tag.
+    pub(crate) fn put_untagged(&self, index: &mut Index, descriptor: &Descriptor) {
+        let is_it = |entry: &&mut Descriptor| {
+            entry.digest == descriptor.digest && self.names.of(entry) == Some(Called::Untagged)
+        };
+        match index.manifests.iter_mut().find(is_it) {
+            Some(entry) => *entry = self.merged(entry, self.untagged(descriptor)),
+            None => index.manifests.push(self.untagged(descriptor)),
+        }
+    }
+
+    /// Puts an entry into an index for each of some tags: in place of the first that has the tag. Returns the entries of other
+    /// manifests that lost one.
+    fn put(&self, index: &mut Index, descriptor: &Descriptor, tags: &[&str]) -> Vec<Descriptor> {
+        let wanted: HashSet<&str> = tags.iter().copied().collect();
+        let mut placed = HashSet::new();
+        let mut lost = Vec::new();
+        let mut renewed: HashMap<&str, Descriptor> = HashMap::new();
+        index.manifests.retain_mut(|entry| {
+            let tag = self.names.of(entry).and_then(Called::tag).and_then(|tag| wanted.get(tag).copied());
+            let Some(tag) = tag else { return true };
+            let is_first = placed.insert(tag);
+            // Several of one manifest may differ in their image names.
+            let is_another =
+                entry.image_name().is_some() && renewed.get(tag).is_none_or(|new| !new.is_called_like(entry));
+            let is_kept = is_first || entry.digest == descriptor.digest && is_another;
+            if entry.digest != descriptor.digest {
+                lost.push(entry.clone());
+            }
+            if is_first {
+                *entry = self.renewed(entry, descriptor, tag);
+                renewed.insert(tag, entry.clone());
+            }
+            is_kept
+        });
+        for tag in tags {
+            if placed.insert(tag) {
+                index.manifests.push(self.tagged(descriptor, tag));
+            }
+        }
+        lost.iter_mut().for_each(|entry| entry.drop_name(NameKind::RefName));
+        let is_new = |entry: &&Descriptor| {
+            let tag = self.names.of(entry).and_then(Called::tag);
+            entry.digest == descriptor.digest && tag.is_some_and(|tag| wanted.contains(tag))
+        };
+        let new: Vec<Descriptor> = index.manifests.iter().filter(is_new).cloned().collect();
+        self.lose_names(index, &new, &mut lost);
+        lost
+    }
+
+    /// Takes from other entries the names that those at some places have now, the tag that they were given among them.
+    pub(crate) fn take_names(&self, index: &mut Index, places: &HashSet<usize>, tag: &str) {
+        let new: Vec<Descriptor> = places.iter().map(|at| index.manifests[*at].clone()).collect();
+        let is_given = new.iter().any(|entry| self.names.is_tagged(entry, tag));
+        let mut at = 0..;
+        let mut displaced = Vec::new();
+        index.manifests.retain(|entry| {
+            let is_new = at.next().is_some_and(|at| places.contains(&at));
+            let is_displaced = is_given && !is_new && self.names.is_tagged(entry, tag);
+            displaced.extend(is_displaced.then(|| entry.clone()));
+            !is_displaced
+        });
+        displaced.iter_mut().for_each(|entry| entry.drop_name(NameKind::RefName));
+        self.lose_names(index, &new, &mut displaced);
+        self.keep_reachable(index, displaced);
+    }
+
+    /// Takes from the entries of other manifests the image names, and their like in ref names, that new entries have. Those that
+    /// have no name then are taken out, to those that are displaced already.
+    fn lose_names(&self, index: &mut Index, new: &[Descriptor], displaced: &mut Vec<Descriptor>) {
+        let taken = ImageNames::of(new);
+        if taken.is_empty() {
+            return;
+        }
+        for entry in displaced.iter_mut() {
+            taken.take_from(entry);
+        }
+        let digests: HashSet<&Digest> = new.iter().map(|entry| &entry.digest).collect();
+        index.manifests.retain_mut(|entry| {
+            if digests.contains(&entry.digest) || self.names.of(entry).is_none() || !taken.take_from(entry) {
+                return true;
+            }
+            let is_named = entry.is_named();
+            if !is_named {
+                displaced.push(entry.clone());
+            }
+            is_named
+        });
+    }
+
+    /// Returns an entry with a tag.
+    fn tagged(&self, descriptor: &Descriptor, tag: &str) -> Descriptor {
+        let mut entry = descriptor.clone();
+        entry.call(self.names.named(tag), tag);
+        entry
+    }
+
+    /// Returns an entry without a name.
+    pub(crate) fn untagged(&self, descriptor: &Descriptor) -> Descriptor {
+        let mut entry = descriptor.clone();
+        entry.set_name(REF_NAME, self.names.unnamed(&entry.digest));
+        entry
+    }
+
+    /// Returns the entry that takes the place of another one that has its tag. What that says besides, and the new one does not,
+    /// stays if it is of the same manifest; of another one only the image name stays, if the new one has none.
+    fn renewed(&self, old: &Descriptor, descriptor: &Descriptor, tag: &str) -> Descriptor {
+        let new = self.tagged(descriptor, tag);
+        if old.digest != new.digest {
+            let image_name = new.image_name().or(old.image_name()).map(str::to_owned);
+            let mut new = new;
+            new.set_name(IMAGE_NAME, image_name);
+            return new;
+        }
+        self.merged(old, new)
+    }
+
+    /// Returns an entry with all that an earlier one of the same manifest says and it does not.
+    fn merged(&self, old: &Descriptor, new: Descriptor) -> Descriptor {
+        let image_name = old.image_name().or(new.image_name()).map(str::to_owned);
+        let mut annotations = old.annotations.clone().unwrap_or_default();
+        annotations.extend(new.annotations.unwrap_or_default());
+        let mut extra = old.extra.clone();
+        extra.extend(&new.extra);
+        let mut entry = Descriptor {
+            annotations: (!annotations.is_empty()).then_some(annotations),
+            extra,
+            urls: new.urls.or_else(|| old.urls.clone()),
+            data: new.data.or_else(|| old.data.clone()),
+            artifact_type: new.artifact_type.or_else(|| old.artifact_type.clone()),
+            platform: old.platform.clone().or(new.platform),
+            ..new
+        };
+        entry.set_name(IMAGE_NAME, image_name);
+        entry
+    }
+
+    /// Gives entries that were taken out of an index a place without a tag, unless they have no name left and their manifests
+    /// can still be reached.
+    pub(crate) fn keep_reachable(&self, index: &mut Index, displaced: Vec<Descriptor>) {
+        let (named, nameless): (Vec<_>, Vec<_>) = displaced.into_iter().partition(Descriptor::is_named);
+        let untagged = |entry: Descriptor| if entry.ref_name().is_some() { entry } else { self.untagged(&entry) };
+        index.manifests.extend(named.into_iter().map(untagged));
+        let mut lost: HashSet<Digest> = nameless.iter().map(|entry| entry.digest.clone()).collect();
+        // What other repositories have cannot be reached in this one.
+        let entries = || index.manifests.iter().filter(|entry| self.names.of(entry).is_some());
+        for entry in entries() {
+            lost.remove(&entry.digest);
+        }
+        if lost.is_empty() {
+            return;
+        }
+        for visit in walk(self.documents, entries(), Reach::Indexes) {
+            lost.remove(&visit.entry.digest);
+        }
+        for entry in nameless {
+            if lost.remove(&entry.digest) {
+                index.manifests.push(self.untagged(&entry));
+            }
+        }
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::layout::handle::Layout;
-    use crate::oci::{MediaType, REF_NAME};
+    use crate::oci::MediaType;
+
+    /// No documents.
+    struct Empty;
+
+    impl Documents for Empty {
+        fn read(&self, digest: &Digest, referrer: &str) -> Result<Vec<u8>> {
+            Err(Error::MissingBlob { digest: digest.clone(), referrer: referrer.to_owned() })
+        }
+
+        fn has(&self, _: &Digest) -> Result<bool> {
+            Ok(false)
+        }
+    }
 
     fn entry(content: usize, ref_name: &str, image_name: Option<&str>) -> Descriptor {
         let mut entry = Descriptor::new(MediaType::manifest(), Digest::sha256_of(&content.to_le_bytes()), 8);
@@ -283,11 +475,11 @@ mod tests {
     fn many_entries_of_one_name_are_added_in_time_proportional_to_their_number() {
         // Comparing each with each would take half a minute.
         const COUNT: usize = 30_000;
-        let directory = tempfile::tempdir().expect("a directory");
-        let repository = Repository::of_layout(Layout::init(directory.path().join("image")).expect("made"));
+        let names = Names::AsTheyStand { default: None };
+        let editor = IndexEditor { names: &names, documents: &Empty, path: Path::new("image") };
         let all = |range: std::ops::Range<usize>| range.map(|n| entry(n, "v1", None)).collect::<Vec<_>>();
         let mut index = Index { manifests: all(0..COUNT), ..Index::empty() };
-        repository.add_entries(&mut index, &all(1..COUNT + 1), true).expect("added");
+        editor.add_entries(&mut index, &all(1..COUNT + 1), true).expect("added");
         assert_eq!(index.manifests.len(), COUNT + 1);
         assert_eq!(index.manifests.iter().filter(|entry| entry.ref_name().is_some()).count(), COUNT);
     }

@@ -1,0 +1,124 @@
+//! From a reference to the manifest in a repository.
+
+use super::repository::Repository;
+use crate::error::{Error, Result};
+use crate::graph::platform::{Chosen, by_platform, is_stored, not_stored};
+use crate::graph::resolve::{Found, Meant, Resolver};
+use crate::layout::entries::read_entries;
+use crate::oci::{Descriptor, Digest, Index, Platform};
+
+impl Repository {
+    /// Finds what a reference means: a tag as it stands, an image name in whatever spelling Docker takes, the tag of one, each
+    /// perhaps with `@digest`; `repository:tag`, `repository@digest`; a digest, or a beginning of one that no other manifest's
+    /// digest has.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::UnknownManifest`], [`Error::AmbiguousName`], [`Error::AmbiguousDigest`], [`Error::UnknownRepository`];
+    /// [`Error::MalformedIndex`]; [`Error::Io`].
+    pub fn resolve(&self, reference: &str) -> Result<Descriptor> {
+        let resolve = || {
+            let index = read_entries(&self.layout)?;
+            self.resolver(&index).one(&self.find(&index, reference)?, reference)
+        };
+        self.layout.read_unlocked(resolve, |_| true)
+    }
+
+    /// Returns the entry that bears a tag, with all that it says: the first, if several of one manifest do.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::UnknownRepository`], [`Error::UnknownTag`], [`Error::AmbiguousName`]; [`Error::MalformedIndex`];
+    /// [`Error::Io`].
+    pub fn resolve_tag(&self, tag: &str) -> Result<Descriptor> {
+        let index = read_entries(&self.layout)?;
+        self.entries(&index)?;
+        let bears = |at: &usize| self.names.is_tagged(&index.manifests[*at], tag);
+        let places: Vec<usize> = (0..index.manifests.len()).filter(bears).collect();
+        if places.is_empty() {
+            return Err(self.unknown_tag(tag));
+        }
+        let found = Found { names: self.names.clone(), meant: Meant::Named { name: tag.to_owned(), places } };
+        self.resolver(&index).one(&found, tag)
+    }
+
+    /// Returns what leads to the manifest of a digest: an entry of `index.json`, or, with its platform, one of a nested
+    /// index.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::UnknownRepository`], [`Error::UnknownManifest`]; [`Error::MalformedIndex`]; [`Error::Io`].
+    pub fn resolve_manifest(&self, digest: &Digest) -> Result<Descriptor> {
+        let resolve = || {
+            let index = read_entries(&self.layout)?;
+            self.entries(&index)?;
+            let resolver = self.resolver(&index);
+            resolver.by_digest(&self.names, digest)?.ok_or_else(|| resolver.unknown(digest.as_str()))
+        };
+        self.layout.read_unlocked(resolve, |_| true)
+    }
+
+    pub(crate) fn resolver<'a>(&'a self, index: &'a Index) -> Resolver<'a> {
+        Resolver { names: self.names.clone(), index, documents: &self.layout, path: self.layout.path() }
+    }
+
+    /// Finds what a reference means in an index.
+    pub(crate) fn find(&self, index: &Index, reference: &str) -> Result<Found> {
+        self.entries(index)?;
+        self.resolver(index).find(reference)
+    }
+
+    pub(crate) fn unknown(&self, reference: &str) -> Error {
+        Error::UnknownManifest { path: self.layout.path().to_owned(), reference: reference.to_owned() }
+    }
+
+    pub(crate) fn unknown_tag(&self, tag: &str) -> Error {
+        Error::UnknownTag { path: self.layout.path().to_owned(), reference: tag.to_owned() }
+    }
+}
+
+impl Repository {
+    /// Finds what a reference means, as [`Repository::resolve`] does, and in an index the manifest for a platform.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Repository::choose`].
+    pub fn resolve_for(&self, reference: &str, platform: Option<&Platform>) -> Result<Descriptor> {
+        Ok(self.choose(reference, platform)?.descriptor)
+    }
+
+    /// Finds what a reference means, and in an index the manifest that fits a platform best: that of the variant that was
+    /// asked for, or of the nearest lower one. It need not be stored.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Repository::resolve`]; [`Error::UnknownPlatform`].
+    pub fn choose(&self, reference: &str, platform: Option<&Platform>) -> Result<Chosen> {
+        let choose = || {
+            let index = read_entries(&self.layout)?;
+            let (found, resolver) = (self.find(&index, reference)?, self.resolver(&index));
+            match platform {
+                None => Ok(Chosen { descriptor: resolver.one(&found, reference).map_err(by_platform)?, choice: None }),
+                Some(platform) => resolver.for_platform(&found, reference, platform),
+            }
+        };
+        self.layout.read_unlocked(choose, |_| true)
+    }
+
+    /// Finds what [`Repository::choose`] does, for who reads the manifest next.
+    pub(crate) fn choose_stored(&self, reference: &str, platform: Option<&Platform>) -> Result<Chosen> {
+        let index = read_entries(&self.layout)?;
+        let found = self.find(&index, reference)?;
+        let resolver = self.resolver(&index);
+        let Some(platform) = platform else {
+            return Ok(Chosen { descriptor: resolver.one(&found, reference).map_err(by_platform)?, choice: None });
+        };
+        let chosen = resolver.for_platform(&found, reference, platform)?;
+        match &chosen.choice {
+            Some(choice) if !is_stored(&self.layout, &chosen.descriptor) => {
+                Err(not_stored(&self.layout, self.layout.path(), &found.entries(&index), &choice.taken))
+            }
+            _ => Ok(chosen),
+        }
+    }
+}
