@@ -346,6 +346,14 @@ pub enum Error {
         /// Whether a platform can be asked for, and would tell them apart.
         by_platform: bool,
     },
+    /// A change is asked for of a manifest that an index lists, and `index.json` does not.
+    #[error("{} lists '{}' in an image index only, not in index.json", .path.display(), .reference.escape_debug())]
+    InsideIndex {
+        /// The layout.
+        path: PathBuf,
+        /// What was asked for.
+        reference: String,
+    },
     /// The beginning of a digest is that of several manifests.
     #[error("'{}' is the beginning of several digests: {}", .beginning.escape_debug(), list(.digests))]
     AmbiguousDigest {
@@ -599,6 +607,7 @@ impl Error {
             Self::UnknownRepository { .. } => ErrorCode::NameUnknown,
             Self::UnknownManifest { .. }
             | Self::UnknownTag { .. }
+            | Self::InsideIndex { .. }
             | Self::AmbiguousName { .. }
             | Self::AmbiguousDigest { .. }
             | Self::UnknownPlatform { .. }

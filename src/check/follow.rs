@@ -15,7 +15,7 @@ use crate::error::{Error, Reason, Result};
 use crate::graph::finding::Finding;
 use crate::graph::policy::FaultKind;
 use crate::json::Node;
-use crate::oci::{Digest, Hasher, MediaType, RefName};
+use crate::oci::{Digest, Hasher, MediaType, NameKey, RefName};
 
 /// More bytes than any file has: 1 EiB.
 const ABSURD_SIZE: u64 = 1 << 60;
@@ -89,6 +89,7 @@ impl<'a> Validation<'a> {
             self.outcomes.push(Outcome::Found(*kind, Finding::of(&error, "index.json")));
         }
         self.check_ref_names(&document);
+        self.check_image_names(&document);
         self.enqueue(document, Holder { kind: Kind::Index, digest: None });
         while let Some(reference) = self.queue.pop() {
             self.visit(reference);
@@ -109,6 +110,21 @@ impl<'a> Validation<'a> {
                 let name = crate::text::shortened(name);
                 let message = format!("{location}: ref name '{name}' is that of {earlier} too");
                 self.found(FaultKind::RefNameTwice, message, &location);
+            }
+        }
+    }
+
+    /// Compares the image names of the entries: one may be that of one manifest only.
+    fn check_image_names(&mut self, index: &Document) {
+        let mut first = HashMap::new();
+        for (place, entry) in &index.parts {
+            let (Some(name), Some(digest)) = (&entry.image_name, &entry.digest) else { continue };
+            let (earlier, other) = *first.entry(NameKey::of(name)).or_insert((place, digest));
+            if other != digest {
+                let location = format!("{place} in index.json");
+                let name = crate::text::shortened(name);
+                let message = format!("{location}: image name '{name}' is that of {earlier} too");
+                self.found(FaultKind::ImageNameTwice, message, &location);
             }
         }
     }

@@ -10,7 +10,7 @@ use super::json::describe;
 use super::values::is_url;
 use crate::graph::policy::FaultKind;
 use crate::json::{Node, NodeKind};
-use crate::oci::{ATTESTATION, Digest, MediaType, REF_NAME, REFERENCE_TYPE, embedded};
+use crate::oci::{ATTESTATION, Digest, IMAGE_NAME, MediaType, REF_NAME, REFERENCE_TYPE, embedded, is_name};
 use crate::text::shortened;
 
 /// A document that refers to others, by what it is.
@@ -84,6 +84,7 @@ pub(crate) struct Descriptor {
     pub(crate) data: Option<Vec<u8>>,
     pub(crate) platform: Option<Platform>,
     pub(crate) ref_name: Option<String>,
+    pub(crate) image_name: Option<String>,
     pub(crate) is_attestation: bool,
     /// What is wrong with the descriptor.
     pub(crate) faults: Vec<Fault>,
@@ -282,6 +283,7 @@ fn descriptor(node: Node<'_>, known: &'static [&'static str]) -> Descriptor {
         fields.text_map("annotations", annotations);
         let annotation = |key| annotations.and_then(|annotations| annotations.get(key)?.as_str());
         descriptor.ref_name = annotation(REF_NAME).map(Cow::into_owned);
+        descriptor.image_name = annotation(IMAGE_NAME).filter(|name| is_name(name)).map(Cow::into_owned);
         descriptor.is_attestation = annotation(REFERENCE_TYPE).as_deref() == Some(ATTESTATION);
         fields.unknown(known);
         let value = fields.get("platform").filter(|_| known.contains(&"platform"));

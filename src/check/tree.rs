@@ -10,7 +10,7 @@ use std::num::NonZeroUsize;
 use serde::Serialize;
 
 use crate::error::{Error, Result};
-use crate::graph::walk::{Document, Reach, Visit};
+use crate::graph::walk::{Document, Reach, Role, Visit};
 use crate::layout::handle::Layout;
 use crate::oci::{Descriptor, Digest, ImageConfig, Index, MediaType, Platform, from_json};
 
@@ -462,7 +462,10 @@ impl<'a> Drawing<'a> {
     fn node(&mut self, descriptor: &'a Descriptor, kind: NodeKind, depth: usize) -> Node {
         let holdings = self.holdings;
         let digest = &descriptor.digest;
-        let document = holdings.document(digest);
+        // A config or a layer may be a document elsewhere; here it is content.
+        let is_content =
+            matches!(kind, NodeKind::Config | NodeKind::Layer) && Role::of_part(descriptor, false) == Role::Blob;
+        let document = holdings.document(digest).filter(|_| !is_content);
         let kind = match document {
             Some(Document::Index(_)) => NodeKind::Index,
             Some(Document::Manifest(_)) => NodeKind::Manifest,
@@ -490,6 +493,9 @@ impl<'a> Drawing<'a> {
         };
         if let Some(document) = document {
             self.describe(&mut node, descriptor, document);
+        }
+        if is_content {
+            return node;
         }
         node.drawn = self.place(descriptor, kind, depth);
         if node.drawn.is_here() {

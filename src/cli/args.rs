@@ -124,7 +124,7 @@ impl PlatformsArg {
 }
 
 /// Reads a platform. An operating system alone could mean any architecture.
-fn parse_platform(text: &str) -> anyhow::Result<Platform> {
+pub(crate) fn parse_platform(text: &str) -> anyhow::Result<Platform> {
     text.parse().map_err(|error: PlatformError| match &error {
         PlatformError::OsAlone(os) => Usage(format!("{error}; use {os}/ARCHITECTURE, such as {os}/amd64")).into(),
         _ => error.into(),

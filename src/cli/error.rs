@@ -119,6 +119,7 @@ fn hint(error: &Error) -> Option<&'static str> {
                 (false, false) => "name one as TAG@DIGEST",
             }
         }
+        Error::InsideIndex { .. } => "name the index, or give the image a tag of its own with 'layout tag add'",
         Error::UnknownRepository { .. } => "'layout catalog list' shows what there is",
         Error::AmbiguousDigest { .. } => "say more of it",
         Error::NameTaken { .. } => "use --ref-name or --replace",

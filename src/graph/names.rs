@@ -1,8 +1,8 @@
 //! The ref names of `index.json`, read and written as names of a registry.
 //!
 //! Written names are `REPOSITORY:TAG`, and `REPOSITORY@DIGEST` for what has no tag. Other programs write tags alone, or
-//! nothing, which belong to the default repository if there is one; and names that are none of a registry, which belong
-//! nowhere and are left alone.
+//! nothing: such an entry belongs to the repository of its image name if it has one, and else to the default repository if there
+//! is one. Names that are none of a registry belong nowhere and are left alone.
 
 use crate::error::{Error, Result};
 use crate::oci::{Descriptor, Digest, Index, Match, NameKind, RefName, RepositoryName, Tag, WholeName, is_name};
@@ -31,6 +31,11 @@ pub(crate) enum Called<'a> {
 }
 
 impl<'a> Called<'a> {
+    /// Returns the tag, or another one if there is none.
+    fn or_tagged(self, other: Option<&'a str>) -> Self {
+        self.tag().or(other).map_or(Self::Untagged, Self::Tagged)
+    }
+
     pub(crate) fn tag(self) -> Option<&'a str> {
         match self {
             Self::Tagged(tag) => Some(tag),
@@ -44,9 +49,11 @@ impl Names {
     pub(crate) fn of<'a>(&self, entry: &'a Descriptor) -> Option<Called<'a>> {
         match self {
             Self::AsTheyStand { .. } => Some(entry.ref_name().map_or(Called::Untagged, Called::Tagged)),
-            Self::Repository { name, default } => match parse(entry.ref_name())? {
-                (Some(repository), called) => (repository == name.as_str()).then_some(called),
-                (None, called) => (default.as_ref() == Some(name)).then_some(called),
+            Self::Repository { name, default } => match (parse(entry.ref_name())?, image_name(entry)) {
+                ((Some(repository), called), _) => (repository == name.as_str()).then_some(called),
+                // The image name says the repository, and the tag if the ref name does not.
+                ((None, called), Some(image)) => image.is_of(name).then(|| called.or_tagged(image.tag())),
+                ((None, called), None) => (default.as_ref() == Some(name)).then_some(called),
             },
         }
     }
@@ -83,6 +90,7 @@ impl Names {
             Self::AsTheyStand { .. } => {
                 entry.bears(name, WholeName::parse(name)).map_or(NameKind::RefName, |(_, kind)| kind)
             }
+            Self::Repository { .. } if entry.ref_name().is_none() => NameKind::ImageName,
             Self::Repository { .. } => NameKind::RefName,
         }
     }
@@ -101,6 +109,13 @@ impl Names {
             Self::AsTheyStand { .. } => tag.to_owned(),
             Self::Repository { name, .. } => format!("{name}:{tag}"),
         }
+    }
+
+    /// Returns the ref name of an entry that is renamed to a tag here. Where its image name says the repository, a ref name that is
+    /// a tag alone stays one.
+    pub(crate) fn renamed(&self, entry: &Descriptor, tag: &str) -> String {
+        let says_no_repository = || matches!(parse(entry.ref_name()), Some((None, _)));
+        if image_name(entry).is_some() && says_no_repository() { tag.to_owned() } else { self.named(tag) }
     }
 
     /// Returns the ref name of an entry that has no tag here, or none.
@@ -160,11 +175,17 @@ fn parse(ref_name: Option<&str>) -> Option<(Option<&str>, Called<'_>)> {
     (RepositoryName::is_one(repository) && Tag::is_one(tag)).then_some((Some(repository), Called::Tagged(tag)))
 }
 
+/// Returns the image name of an entry, if it is one that Docker takes.
+fn image_name(entry: &Descriptor) -> Option<WholeName<'_>> {
+    WholeName::parse(entry.image_name()?)
+}
+
 /// Returns the repositories that the entries of an index belong to, as often as they occur.
 pub(crate) fn repositories(index: &Index, default: Option<&RepositoryName>) -> Vec<RepositoryName> {
-    let name = |entry: &Descriptor| match parse(entry.ref_name())? {
-        (Some(repository), _) => repository.parse().ok(),
-        (None, _) => default.cloned(),
+    let name = |entry: &Descriptor| match (parse(entry.ref_name())?, image_name(entry)) {
+        ((Some(repository), _), _) => repository.parse().ok(),
+        ((None, _), Some(image)) => image.repository().parse().ok(),
+        ((None, _), None) => default.cloned(),
     };
     index.manifests.iter().filter_map(name).collect()
 }

@@ -320,17 +320,6 @@ pub(crate) fn is_stored(documents: &dyn Documents, entry: &Descriptor) -> bool {
     documents.has(&entry.digest).unwrap_or(true) || entry.data.as_deref().and_then(embedded).is_some()
 }
 
-/// Says of several manifests of one name that a platform would tell them apart, if that is so.
-pub(crate) fn by_platform(error: Error) -> Error {
-    match error {
-        Error::AmbiguousName { path, reference, candidates, count, .. } => {
-            let by_platform = candidates.iter().any(|one| one.platforms != candidates[0].platforms);
-            Error::AmbiguousName { path, reference, candidates, count, by_platform }
-        }
-        error => error,
-    }
-}
-
 /// The platforms of images. Each manifest is read once, and so is each config.
 pub(crate) struct Platforms<'a> {
     documents: &'a dyn Documents,

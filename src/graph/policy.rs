@@ -35,6 +35,7 @@ pub(crate) enum FaultKind {
     ContradictingPlatform,
     RefNameGrammar,
     RefNameTwice,
+    ImageNameTwice,
     Attestation,
     SchemaOne,
     // Blobs
@@ -94,7 +95,7 @@ impl FaultKind {
             // annotations.md, ref.name: "Character set of the value SHOULD conform to" its grammar.
             Self::RefNameGrammar => Warning,
             // Not in the image-spec: readers take either.
-            Self::RefNameTwice => Warning,
+            Self::RefNameTwice | Self::ImageNameTwice => Warning,
             // Not in the image-spec: BuildKit's manifests that are no images.
             Self::Attestation => Warning,
             // image-layout.md: "An encountered mediaType that is unknown MUST NOT generate an error."

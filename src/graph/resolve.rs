@@ -71,6 +71,9 @@ impl Resolver<'_> {
             if let Some(found) = self.named(&self.names, name, Some(&digest)) {
                 return Ok(found);
             }
+            if let Some(found) = self.inside(&self.names, name, &digest)? {
+                return Ok(found);
+            }
         }
         if let Some(found) = self.in_repository(reference)? {
             return Ok(found);
@@ -83,7 +86,10 @@ impl Resolver<'_> {
         let Ok(Reference { repository, tag, digest }) = reference.parse() else { return Ok(None) };
         let Some(names) = self.names.of_repository(&repository) else { return Ok(None) };
         match (tag, digest) {
-            (Some(tag), digest) => Ok(self.named(&names, tag.as_str(), digest.as_ref())),
+            (Some(tag), digest) => match (self.named(&names, tag.as_str(), digest.as_ref()), digest) {
+                (None, Some(digest)) => self.inside(&names, tag.as_str(), &digest),
+                (found, _) => Ok(found),
+            },
             (None, Some(digest)) => {
                 let found = self.by_digest(&names, &digest)?;
                 Ok(found.map(|descriptor| self.manifest(&names, descriptor)))
@@ -101,6 +107,14 @@ impl Resolver<'_> {
             .then(|| Found { names: names.clone(), meant })
     }
 
+    /// Finds the manifest of a digest in the indexes that bear a name.
+    fn inside(&self, names: &Names, name: &str, digest: &Digest) -> Result<Option<Found>> {
+        let places = names.bearers(&self.index.manifests, name);
+        let entries = places.iter().map(|at| &self.index.manifests[*at]);
+        let found = self.listed_by(entries, digest)?;
+        Ok(found.map(|descriptor| self.manifest(names, descriptor)))
+    }
+
     fn manifest(&self, names: &Names, descriptor: Descriptor) -> Found {
         Found { names: names.clone(), meant: Meant::Manifest(Box::new(descriptor)) }
     }
@@ -113,7 +127,7 @@ impl Resolver<'_> {
     pub(crate) fn one(&self, found: &Found, reference: &str) -> Result<Descriptor> {
         let entries = found.entries(self.index);
         if entries.iter().any(|entry| entry.digest != entries[0].digest) {
-            return Err(self.ambiguous(reference, &entries));
+            return Err(by_platform(self.ambiguous(reference, &entries)));
         }
         Ok(entries[0].clone())
     }
@@ -163,8 +177,21 @@ impl Resolver<'_> {
         if let Some(entry) = entries().find(|entry| entry.digest == *digest) {
             return Ok(Some(entry.clone()));
         }
+        self.listed_by(entries(), digest)
+    }
+
+    /// Finds the manifest of a digest among what some entries list, themselves included.
+    ///
+    /// # Errors
+    ///
+    /// The error of an index that cannot be read and may list it, if no other does.
+    fn listed_by<'e>(
+        &self,
+        entries: impl IntoIterator<Item = &'e Descriptor>,
+        digest: &Digest,
+    ) -> Result<Option<Descriptor>> {
         let mut unreadable = None;
-        for visit in walk(self.documents, entries(), Reach::Indexes) {
+        for visit in walk(self.documents, entries, Reach::Indexes) {
             if visit.entry.digest == *digest {
                 return Ok(Some(visit.entry.into_owned()));
             }
@@ -217,6 +244,41 @@ fn could_begin_a_digest(text: &str) -> bool {
 }
 
 impl Resolver<'_> {
+    /// Narrows the entries of a name to those of one manifest: that which a platform names, if one is given.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::AmbiguousName`]; [`Error::UnknownPlatform`]; [`Error::InsideIndex`] if the platform is that of one of several
+    /// images in an index.
+    pub(crate) fn one_entry(
+        &self,
+        found: &mut Found,
+        reference: &str,
+        platform: Option<&Platform>,
+    ) -> Result<Descriptor> {
+        let Some(platform) = platform else { return self.one(found, reference) };
+        let entries = found.entries(self.index);
+        let mut chooser = Chooser::new(self.documents, std::slice::from_ref(platform));
+        let Some(best) = chooser.choose(&entries).into_iter().next().flatten() else {
+            return Err(chooser.not_there(&entries, reference, platform));
+        };
+        let rivals = chooser.rivals(&entries, &best);
+        if rivals.len() > 1 {
+            return Err(self.ambiguous(reference, &rivals));
+        }
+        let entry = entries[best.at].clone();
+        if entry.digest != best.leaf.entry.digest && self.platforms(&entry).len() > 1 {
+            return Err(Error::InsideIndex {
+                path: self.path.to_owned(),
+                reference: format!("{reference} for {platform}"),
+            });
+        }
+        if let Meant::Named { places, .. } = &mut found.meant {
+            places.retain(|at| self.index.manifests[*at].digest == entry.digest);
+        }
+        Ok(entry)
+    }
+
     /// Goes from what was found to the manifest for a platform.
     pub(crate) fn for_platform(&self, found: &Found, reference: &str, platform: &Platform) -> Result<Chosen> {
         let meant = found.entries(self.index);
@@ -229,5 +291,16 @@ impl Resolver<'_> {
             return Err(self.ambiguous(reference, &rivals));
         }
         Ok(Chosen { descriptor: best.leaf.entry.clone(), choice: Some(best.choice_for(platform)) })
+    }
+}
+
+/// Says of several manifests of one name that a platform would tell them apart, if that is so.
+fn by_platform(error: Error) -> Error {
+    match error {
+        Error::AmbiguousName { path, reference, candidates, count, .. } => {
+            let by_platform = candidates.iter().any(|one| one.platforms != candidates[0].platforms);
+            Error::AmbiguousName { path, reference, candidates, count, by_platform }
+        }
+        error => error,
     }
 }

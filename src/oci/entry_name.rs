@@ -75,8 +75,23 @@ impl<'a> WholeName<'a> {
 
     /// Returns `REPOSITORY:TAG` as Docker shows it; `None` if there is no tag.
     pub(crate) fn familiar(&self) -> Option<String> {
-        let host = if self.host == DEFAULT_HOST { String::new() } else { format!("{}/", self.host) };
-        self.tag.map(|tag| format!("{host}{}:{tag}", self.path))
+        self.tag.map(|tag| format!("{}:{tag}", self.repository()))
+    }
+
+    /// Returns the repository as Docker shows it: without the host that Docker adds.
+    pub(crate) fn repository(&self) -> String {
+        if self.host == DEFAULT_HOST { self.path.to_owned() } else { format!("{}/{}", self.host, self.path) }
+    }
+
+    /// Returns the tag, if the name has one.
+    pub(crate) fn tag(&self) -> Option<&'a str> {
+        self.tag
+    }
+
+    /// Returns whether a repository, in any spelling that Docker takes, is that of this name.
+    pub(crate) fn is_of(&self, repository: &RepositoryName) -> bool {
+        let whole = format!("{repository}:{DEFAULT_TAG}");
+        WholeName::parse(&whole).is_some_and(|other| (other.host, other.path) == (self.host, self.path))
     }
 }
 

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::repository::Repository;
+use super::resolve::ManifestName;
 use crate::error::{Error, Reason, Result};
 use crate::graph::platform::{Choice, Chosen, Platforms};
 use crate::graph::policy::may_be_missing;
@@ -213,12 +214,12 @@ impl Repository {
     ///
     /// # Errors
     ///
-    /// [`Error::UnknownRepository`]; [`Error::UnknownManifest`] if no entry is of that digest; [`Error::MalformedIndex`];
+    /// [`Error::UnknownRepository`]; [`Error::UnknownManifest`]; [`Error::InsideIndex`] if no entry is of that digest; [`Error::MalformedIndex`];
     /// [`Error::Locked`]; [`Error::Io`].
-    pub fn delete_manifest(&self, reference: &str) -> Result<(Digest, Vec<String>)> {
+    pub fn delete_manifest<'a>(&self, name: impl Into<ManifestName<'a>>) -> Result<(Digest, Vec<String>)> {
+        let name = name.into();
         self.change(|_, index| {
-            let found = self.find(index, reference)?;
-            let digest = self.resolver(index).one(&found, reference)?.digest;
+            let (found, Descriptor { digest, .. }) = self.find_entry(index, name)?;
             let mut tags = Vec::new();
             let count = index.manifests.len();
             index.manifests.retain(|entry| match found.names.of(entry) {
@@ -228,7 +229,7 @@ impl Repository {
                 }
                 _ => true,
             });
-            if index.manifests.len() == count { Err(self.unknown(reference)) } else { Ok((digest, tags)) }
+            if index.manifests.len() == count { Err(self.inside_index(name.reference)) } else { Ok((digest, tags)) }
         })
     }
 }

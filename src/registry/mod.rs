@@ -17,5 +17,6 @@ pub use manifests::{ManifestInfo, PushOptions, StoredManifest};
 pub use path::{find_layout, split_path};
 pub use referrers::Referrers;
 pub use repository::{Registry, Repository};
+pub use resolve::ManifestName;
 pub use tags::{Listed, Renamed};
 pub use upload::{BlobUpload, CommitError};

@@ -2,10 +2,39 @@
 
 use super::repository::Repository;
 use crate::error::{Error, Result};
-use crate::graph::platform::{Chosen, by_platform, is_stored, not_stored};
+use crate::graph::platform::{Chosen, is_stored, not_stored};
 use crate::graph::resolve::{Found, Meant, Resolver};
 use crate::layout::entries::read_entries;
 use crate::oci::{Descriptor, Digest, Index, Platform};
+
+/// A manifest as a caller names it: by a reference, and by a platform where entries of one name differ in it.
+///
+/// ```
+/// use regshape::registry::ManifestName;
+///
+/// let platform = "linux/arm64".parse().expect("a platform");
+/// let name = ManifestName::from("v1").for_platform(&platform);
+/// # let _ = name;
+/// ```
+#[derive(Clone, Copy, Debug)]
+pub struct ManifestName<'a> {
+    pub(crate) reference: &'a str,
+    pub(crate) platform: Option<&'a Platform>,
+}
+
+impl<'a> From<&'a str> for ManifestName<'a> {
+    fn from(reference: &'a str) -> Self {
+        Self { reference, platform: None }
+    }
+}
+
+impl<'a> ManifestName<'a> {
+    /// Takes, of the entries of the reference, that of an image for a platform.
+    #[must_use]
+    pub fn for_platform(self, platform: &'a Platform) -> Self {
+        Self { platform: Some(platform), ..self }
+    }
+}
 
 impl Repository {
     /// Finds what a reference means: a tag as it stands, an image name in whatever spelling Docker takes, the tag of one, each
@@ -68,8 +97,16 @@ impl Repository {
         self.resolver(index).find(reference)
     }
 
-    pub(crate) fn unknown(&self, reference: &str) -> Error {
-        Error::UnknownManifest { path: self.layout.path().to_owned(), reference: reference.to_owned() }
+    /// Finds the entries that are to be changed, all of one manifest.
+    pub(crate) fn find_entry(&self, index: &Index, name: ManifestName<'_>) -> Result<(Found, Descriptor)> {
+        let mut found = self.find(index, name.reference)?;
+        let descriptor = self.resolver(index).one_entry(&mut found, name.reference, name.platform)?;
+        Ok((found, descriptor))
+    }
+
+    /// Returns the error for a manifest that is stored, of which `index.json` has no entry.
+    pub(crate) fn inside_index(&self, reference: &str) -> Error {
+        Error::InsideIndex { path: self.layout.path().to_owned(), reference: reference.to_owned() }
     }
 
     pub(crate) fn unknown_tag(&self, tag: &str) -> Error {
@@ -98,7 +135,7 @@ impl Repository {
             let index = read_entries(&self.layout)?;
             let (found, resolver) = (self.find(&index, reference)?, self.resolver(&index));
             match platform {
-                None => Ok(Chosen { descriptor: resolver.one(&found, reference).map_err(by_platform)?, choice: None }),
+                None => Ok(Chosen { descriptor: resolver.one(&found, reference)?, choice: None }),
                 Some(platform) => resolver.for_platform(&found, reference, platform),
             }
         };
@@ -111,7 +148,7 @@ impl Repository {
         let found = self.find(&index, reference)?;
         let resolver = self.resolver(&index);
         let Some(platform) = platform else {
-            return Ok(Chosen { descriptor: resolver.one(&found, reference).map_err(by_platform)?, choice: None });
+            return Ok(Chosen { descriptor: resolver.one(&found, reference)?, choice: None });
         };
         let chosen = resolver.for_platform(&found, reference, platform)?;
         match &chosen.choice {

@@ -3,6 +3,7 @@
 use std::collections::{BTreeSet, HashSet};
 
 use super::repository::Repository;
+use super::resolve::ManifestName;
 use crate::error::{Error, Result};
 use crate::graph::names::Called;
 use crate::graph::resolve::Meant;
@@ -69,10 +70,16 @@ impl Repository {
     /// # Errors
     ///
     /// [`Error::Name`] or [`Error::RefName`] if a tag is none; those of [`Repository::resolve`]; [`Error::Locked`].
-    pub fn add_tags(&self, reference: &str, tags: &[String]) -> Result<Descriptor> {
+    pub fn add_tags<'a>(&self, name: impl Into<ManifestName<'a>>, tags: &[String]) -> Result<Descriptor> {
+        let name = name.into();
         tags.iter().try_for_each(|tag| self.names.check(tag))?;
         self.change(|_, index| {
-            let descriptor = self.resolver(index).one(&self.find(index, reference)?, reference)?;
+            let found = self.find(index, name.reference)?;
+            let resolver = self.resolver(index);
+            let descriptor = match name.platform {
+                None => resolver.one(&found, name.reference)?,
+                Some(platform) => resolver.for_platform(&found, name.reference, platform)?.descriptor,
+            };
             self.edit().put_tags(index, &descriptor, tags);
             Ok(descriptor)
         })
@@ -83,13 +90,13 @@ impl Repository {
     ///
     /// # Errors
     ///
-    /// Those of [`Repository::add_tags`]; [`Error::UnknownTag`] if what is meant has a tag, but another one, or is not an
-    /// entry of `index.json`.
-    pub fn move_tag(&self, reference: &str, tag: &str) -> Result<Renamed> {
+    /// Those of [`Repository::add_tags`]; [`Error::UnknownTag`] if what is meant has a tag, but another one; [`Error::InsideIndex`] if it
+    /// is no entry of `index.json`.
+    pub fn move_tag<'a>(&self, name: impl Into<ManifestName<'a>>, tag: &str) -> Result<Renamed> {
+        let wanted = name.into();
         self.names.check(tag)?;
         self.change(|_, index| {
-            let found = self.find(index, reference)?;
-            let descriptor = self.resolver(index).one(&found, reference)?;
+            let (found, descriptor) = self.find_entry(index, wanted)?;
             let is_untagged = |at: &usize| {
                 let entry = &index.manifests[*at];
                 entry.digest == descriptor.digest && found.names.of(entry) == Some(Called::Untagged)
@@ -98,14 +105,21 @@ impl Repository {
                 Meant::Named { name, places } => (Some(name), places),
                 Meant::Manifest(_) => (None, (0..index.manifests.len()).filter(is_untagged).collect()),
             };
-            let Some(first) = places.first() else { return Err(self.unknown_tag(reference)) };
+            let Some(first) = places.first() else {
+                let is_entry = index.manifests.iter().any(|entry| entry.digest == descriptor.digest);
+                let reference = wanted.reference;
+                return Err(if is_entry { self.unknown_tag(reference) } else { self.inside_index(reference) });
+            };
             let first = &index.manifests[*first];
             let from = name.as_deref().and_then(|name| found.names.meant_by(first, name)).map(str::to_owned);
             for at in &places {
                 let entry = &mut index.manifests[*at];
                 match name.as_deref().map(|name| found.names.kind(entry, name)) {
                     Some(NameKind::ImageName) if !entry.has_one_name() => entry.rename_image(tag),
-                    _ => entry.rename(self.names.named(tag), tag),
+                    _ => {
+                        let ref_name = found.names.renamed(entry, tag);
+                        entry.rename(ref_name, tag);
+                    }
                 }
             }
             let moved: HashSet<usize> = places.into_iter().collect();
@@ -121,17 +135,21 @@ impl Repository {
     /// # Errors
     ///
     /// [`Error::UnknownRepository`]; [`Error::UnknownTag`], also for an empty tag and for what is meant by its digest;
-    /// [`Error::AmbiguousName`]; [`Error::MalformedIndex`]; [`Error::Locked`]; [`Error::Io`].
-    pub fn delete_tag(&self, tag: &str) -> Result<Descriptor> {
+    /// [`Error::AmbiguousName`]; [`Error::InsideIndex`]; [`Error::MalformedIndex`]; [`Error::Locked`]; [`Error::Io`].
+    pub fn delete_tag<'a>(&self, name: impl Into<ManifestName<'a>>) -> Result<Descriptor> {
+        let wanted = name.into();
         self.change(|_, index| {
             self.entries(index)?;
-            let unknown = || self.unknown_tag(tag);
-            let found = self.find(index, tag).map_err(|error| match error {
+            let unknown = || self.unknown_tag(wanted.reference);
+            let (found, descriptor) = self.find_entry(index, wanted).map_err(|error| match error {
                 Error::UnknownManifest { .. } => unknown(),
                 error => error,
             })?;
-            let descriptor = self.resolver(index).one(&found, tag)?;
-            let Meant::Named { name, places } = found.meant else { return Err(unknown()) };
+            let Meant::Named { name, places } = found.meant else {
+                let is_tagged_index = wanted.reference.contains('@')
+                    && index.manifests.iter().all(|entry| entry.digest != descriptor.digest);
+                return Err(if is_tagged_index { self.inside_index(wanted.reference) } else { unknown() });
+            };
             let places: HashSet<usize> = places.into_iter().collect();
             let mut at = 0..;
             index.manifests.retain_mut(|entry| {

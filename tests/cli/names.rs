@@ -128,7 +128,7 @@ fn a_name_of_several_manifests_is_an_error_where_one_is_needed() {
         "tag delete --path image --ref latest",
         "tag delete --path image:latest",
     ] {
-        let message = format!("{candidates}; name one by its image name or as TAG@DIGEST");
+        let message = format!("{candidates}; name one by its image name, as TAG@DIGEST or with --platform");
         sandbox.refuses(&format!("layout {words}"), &message);
     }
     for words in [
@@ -481,4 +481,127 @@ fn the_name_of_index_json_is_that_of_its_images_and_not_of_artifacts_beside_them
             found.map(|entry| (entry["annotations"][REF_NAME].as_str().map(str::to_owned), None)).collect();
         assert_eq!(found, expected);
     }
+}
+
+#[test]
+fn a_platform_names_one_entry_of_a_tag_that_several_have() {
+    for (words, after) in [
+        (
+            "tag move -p image --ref latest --platform linux/arm64 v2",
+            &[("latest", "alpha:latest"), ("v2", "beta:v2")][..],
+        ),
+        ("tag delete -p image:latest --platform linux/arm64", &[("latest", "alpha:latest")]),
+        ("manifest delete -p image --ref latest --platform amd64", &[("latest", "beta:latest")]),
+        (
+            "tag add -p image --ref latest --platform linux/arm64 v2",
+            &[("latest", "alpha:latest"), ("latest", "beta:latest"), ("v2", "beta:v2")],
+        ),
+    ] {
+        let (sandbox, _) = saved();
+        sandbox.ok(&format!("layout {words}"));
+        let after: Vec<_> = after.iter().map(|(tag, image)| name(tag, &format!("docker.io/library/{image}"))).collect();
+        assert_eq!(names(&sandbox, "image"), after, "{words}");
+    }
+    let (sandbox, _) = saved();
+    sandbox.refuses(
+        "layout tag delete -p image:latest --platform linux/s390x",
+        "'latest' is not there for linux/s390x; it is for linux/amd64, linux/arm64 (MANIFEST_UNKNOWN)",
+    );
+    sandbox.misuses(
+        "layout tag delete -p image:latest --platform linux",
+        "'linux' is an operating system without an architecture; use linux/ARCHITECTURE, such as linux/amd64",
+    );
+}
+
+#[test]
+fn an_image_in_a_tagged_index_is_read_by_its_digest_and_not_changed() {
+    let (sandbox, [alpha, beta, _]) = saved();
+    let nested = document(&sandbox, &index(&[&alpha, &beta]));
+    list(&sandbox, &[&named(&nested, "v1")]);
+    let before = sandbox.index();
+    let reference = format!("v1@{}", digest(&beta));
+    for words in [
+        format!("manifest info -p image:{reference}"),
+        format!("manifest info -p image --ref {reference}"),
+        format!("manifest descriptor -p image --ref {reference}"),
+        "manifest info -p image:v1 --platform linux/arm64".to_owned(),
+    ] {
+        assert_eq!(sandbox.ok_json(&format!("layout {words}"))["digest"], beta["digest"], "{words}");
+    }
+    let referrer = document(&sandbox, &about(&sandbox, &beta, "application/vnd.example"));
+    list(&sandbox, &[&named(&nested, "v1"), &referrer]);
+    for words in [format!("-p image:{reference}"), "-p image:v1 --platform linux/arm64".to_owned()] {
+        let listed = sandbox.ok_json(&format!("layout referrer list {words}"));
+        assert_eq!(listed["manifests"][0]["digest"], referrer["digest"], "{words}");
+    }
+    sandbox.ok(&format!("layout export -p image:{reference} -o one"));
+    assert_eq!(sandbox.json("one/index.json")["manifests"][0]["digest"], beta["digest"]);
+
+    list(&sandbox, &[&named(&nested, "v1")]);
+    for (words, said) in [
+        (format!("tag delete -p image:{reference}"), reference.as_str()),
+        (format!("tag move -p image:{reference} v2"), &reference),
+        (format!("manifest delete -p image --ref {reference}"), &reference),
+        (format!("manifest delete -p image --ref {}", digest(&beta)), digest(&beta)),
+        ("tag delete -p image:v1 --platform linux/arm64".to_owned(), "v1 for linux/arm64"),
+        ("tag move -p image:v1 --platform linux/arm64 v2".to_owned(), "v1 for linux/arm64"),
+    ] {
+        sandbox.refuses(
+            &format!("layout {words}"),
+            &format!("image lists '{said}' in an image index only, not in index.json (MANIFEST_UNKNOWN); name the index, or give the image a tag of its own with 'layout tag add'"),
+        );
+    }
+    assert_eq!(sandbox.index(), before);
+    sandbox.ok(&format!("layout tag add -p image:{reference} v1-arm64"));
+    assert_eq!(sandbox.ok_json("layout manifest info -p image:v1-arm64")["digest"], beta["digest"]);
+}
+
+#[test]
+fn an_image_name_says_the_repository_of_an_entry() {
+    let (sandbox, [alpha, beta, other]) = saved();
+    list(
+        &sandbox,
+        &[
+            &called(&alpha, Some("v1"), Some("docker.io/acme/app:v1")),
+            &called(&beta, Some("v1"), Some("ghcr.io/acme/tool:v1")),
+            &called(&other, None, Some("docker.io/library/busybox:1.36")),
+        ],
+    );
+    sandbox.run("layout catalog list -p image").succeeds("acme/app\nbusybox\nghcr.io/acme/tool\n", "");
+    for repository in ["acme/app", "docker.io/acme/app", "index.docker.io/acme/app"] {
+        sandbox.run(&format!("layout tag list -p image --repo {repository}")).succeeds("v1\n", "");
+    }
+    for (words, image) in [
+        ("-p image/acme/app:v1", &alpha),
+        ("-p image --repo ghcr.io/acme/tool --ref v1", &beta),
+        ("-p image --repo library/busybox --ref 1.36", &other),
+    ] {
+        assert_eq!(sandbox.ok_json(&format!("layout manifest info {words}"))["digest"], image["digest"], "{words}");
+    }
+    sandbox.ok("layout tag move -p image --repo acme/app --ref v1 v2");
+    sandbox.ok("layout tag move -p image --repo busybox --ref 1.36 1.37");
+    sandbox.ok("layout tag delete -p image --repo ghcr.io/acme/tool --ref v1");
+    let after = [name("v2", "docker.io/acme/app:v2"), name("1.37", "docker.io/library/busybox:1.37")];
+    assert_eq!(names(&sandbox, "image"), after);
+}
+
+#[test]
+fn an_image_name_of_two_manifests_is_a_warning() {
+    let (sandbox, [alpha, beta, other]) = saved();
+    let app = |image, name| called(image, None, Some(name));
+    // Equal digests are one, and `<none>` is no name.
+    let entries = [
+        app(&alpha, "docker.io/library/app:v1"),
+        app(&alpha, "app:v1"),
+        app(&beta, "library/app:v1"),
+        app(&alpha, "<none>:<none>"),
+        app(&beta, "<none>:<none>"),
+        other,
+    ];
+    list(&sandbox, &entries.each_ref());
+    let found = sandbox.ok_json("layout validate -p image");
+    assert_eq!(
+        found["warnings"],
+        json!(["manifests[2] in index.json: image name 'library/app:v1' is that of manifests[0] too"])
+    );
 }

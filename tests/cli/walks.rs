@@ -254,3 +254,22 @@ fn a_chain_of_referrers_is_taken_in_the_order_of_the_layout() {
         assert_eq!(taken["manifests"], json!(expected), "{reversed}");
     }
 }
+
+#[test]
+fn a_manifest_that_is_a_layer_too_is_drawn_as_a_layer_there() {
+    let sandbox = Sandbox::new();
+    let inner = image(&sandbox, "amd64");
+    let as_layer = with(inner.clone(), json!({"mediaType": "application/vnd.oci.image.layer.v1.tar"}));
+    let outer = document(&sandbox, &manifest(&config(&sandbox, "arm64"), &[&as_layer]));
+    for entries in [[&outer, &inner], [&inner, &outer]] {
+        list(&sandbox, &entries);
+        let tree = sandbox.ok_json("layout show -p image --tree");
+        let roots = tree["images"].as_array().or(tree["roots"].as_array()).expect("roots");
+        let root = |image: &Value| roots.iter().find(|root| root["digest"] == image["digest"]).expect("a root").clone();
+        let layer = &root(&outer)["children"][1];
+        assert_eq!(layer["kind"], "layer");
+        assert_eq!(layer["children"], Value::Null, "{layer}");
+        assert_eq!(root(&inner)["kind"], "manifest");
+        assert_eq!(root(&inner)["children"].as_array().map(Vec::len), Some(2));
+    }
+}

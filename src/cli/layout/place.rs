@@ -6,10 +6,10 @@ use std::path::{Path, PathBuf, is_separator};
 use anyhow::{bail, ensure};
 use regshape::layout::{Layout, LockObserver, WriteOptions};
 use regshape::oci::{Digest, Platform, Reference, RepositoryName};
-use regshape::registry::{Registry, Repository, find_layout, split_path};
+use regshape::registry::{ManifestName, Registry, Repository, find_layout, split_path};
 
-use crate::cli::args::PlatformArg;
 use crate::cli::args::{Common, WriteArgs};
+use crate::cli::args::{PlatformArg, parse_platform};
 use crate::cli::context::Context;
 use crate::cli::error::Usage;
 use crate::cli::output::printable;
@@ -75,6 +75,9 @@ pub(crate) struct ChangeArgs {
     registry: RegistryArgs,
     #[command(flatten)]
     reference: RefArgs,
+    /// Of several manifests of one name, that for this platform, such as linux/arm64/v8
+    #[arg(long, value_name = "PLATFORM")]
+    platform: Option<String>,
     #[command(flatten)]
     write: WriteArgs,
 }
@@ -82,7 +85,10 @@ pub(crate) struct ChangeArgs {
 impl ChangeArgs {
     /// Finds what the command is to change.
     pub(crate) fn place(&self, context: &Context) -> anyhow::Result<Place> {
-        context.to_change(&self.common, &self.registry, self.reference.given(), Need::There, &self.write)
+        let platform = self.platform.as_deref().map(parse_platform).transpose()?;
+        let place =
+            context.to_change(&self.common, &self.registry, self.reference.given(), Need::There, &self.write)?;
+        Ok(Place { platform, ..place })
     }
 }
 
@@ -99,9 +105,19 @@ pub(crate) struct Place {
     /// The repository, if one was named.
     pub(crate) name: Option<RepositoryName>,
     reference: Option<String>,
+    platform: Option<Platform>,
 }
 
 impl Place {
+    /// Returns the manifest that the command cannot do without, with its platform if one was named.
+    pub(crate) fn manifest(&self) -> anyhow::Result<ManifestName<'_>> {
+        let name = ManifestName::from(self.reference()?);
+        Ok(match &self.platform {
+            Some(platform) => name.for_platform(platform),
+            None => name,
+        })
+    }
+
     /// Returns the reference, which the command cannot do without.
     pub(crate) fn reference(&self) -> anyhow::Result<&str> {
         match self.reference.as_deref() {
@@ -209,7 +225,7 @@ impl Context {
         if need == Need::There && !args.kind.per_repo {
             Layout::open(&located.directory)?;
         }
-        Ok(Place { registry, repository, name, reference })
+        Ok(Place { registry, repository, name, reference, platform: None })
     }
 
     /// Opens a directory as a registry.

@@ -47,7 +47,7 @@ impl Screen for Deleted {
 impl LayoutCommand for Args {
     fn run(self, context: &Context) -> anyhow::Result<ExitCode> {
         let place = self.change.place(context)?;
-        let (digest, tags) = place.repository.delete_manifest(place.reference()?)?;
+        let (digest, tags) = place.repository.delete_manifest(place.manifest()?)?;
         let tags = tags.iter().map(|tag| place.called(tag)).collect();
         let kept = kept_by_referrers(&place, &digest);
         context.ui.result(&Deleted { digest, tags, status: "deleted", kept })?;

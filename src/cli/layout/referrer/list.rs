@@ -7,7 +7,7 @@ use regshape::oci::{Descriptor, Digest, MediaType};
 use regshape::registry::Referrers;
 use serde::Serialize;
 
-use crate::cli::args::Common;
+use crate::cli::args::{Common, PlatformArg};
 use crate::cli::context::{Context, LayoutCommand};
 use crate::cli::layout::place::{RefArgs, RegistryArgs};
 use crate::cli::output::{Screen, Table, fitted, printable};
@@ -27,6 +27,8 @@ pub(crate) struct Args {
     registry: RegistryArgs,
     #[command(flatten)]
     reference: RefArgs,
+    #[command(flatten)]
+    platform: PlatformArg,
     /// Only those of this type
     #[arg(long, value_name = "TYPE")]
     artifact_type: Option<String>,
@@ -66,8 +68,12 @@ impl LayoutCommand for Args {
     fn run(self, context: &Context) -> anyhow::Result<ExitCode> {
         let place = context.to_read(&self.common, &self.registry, self.reference.given())?;
         let reference = place.reference()?;
-        let digest = match place.repository.resolve(reference) {
-            Ok(descriptor) => descriptor.digest,
+        let platform = self.platform.platform()?;
+        let digest = match place.repository.choose(reference, platform.as_ref()) {
+            Ok(chosen) => {
+                chosen.choice.iter().for_each(|choice| drop(context.lower_variant(choice)));
+                chosen.descriptor.digest
+            }
             // What is not there may be referred to all the same.
             Err(error @ Error::UnknownManifest { .. }) => {
                 match reference.rsplit('@').next().unwrap_or_default().parse::<Digest>() {

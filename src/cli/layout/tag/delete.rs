@@ -47,7 +47,7 @@ impl LayoutCommand for Args {
     fn run(self, context: &Context) -> anyhow::Result<ExitCode> {
         let place = self.change.place(context)?;
         let tag = place.reference()?;
-        let manifest = place.repository.delete_tag(tag)?;
+        let manifest = place.repository.delete_tag(place.manifest()?)?;
         let kept = kept_by_referrers(&place, &manifest.digest);
         context.ui.result(&Deleted { digest: manifest.digest, tag: place.called(tag), status: "deleted", kept })?;
         Ok(ExitCode::SUCCESS)

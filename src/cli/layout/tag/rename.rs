@@ -44,7 +44,7 @@ impl Screen for Moved {
 impl LayoutCommand for Args {
     fn run(self, context: &Context) -> anyhow::Result<ExitCode> {
         let place = self.change.place(context)?;
-        let moved = place.repository.move_tag(place.reference()?, &self.tag)?;
+        let moved = place.repository.move_tag(place.manifest()?, &self.tag)?;
         context.ui.result(&Moved {
             digest: moved.descriptor.digest,
             from: moved.from.map(|tag| place.called(&tag)),
