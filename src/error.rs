@@ -397,10 +397,12 @@ pub enum Error {
         reason: Reason,
     },
     /// What was to be written as a layout or an archive is not valid.
-    #[error("an image of {} is not valid: {reason}", .path.display())]
+    #[error("{} of {} is not valid: {reason}", image_called(.image.as_deref()), .path.display())]
     NotValid {
         /// The layout or archive.
         path: PathBuf,
+        /// The name of the image, if it has one.
+        image: Option<String>,
         /// What is wrong with it.
         reason: Reason,
     },
@@ -629,6 +631,11 @@ impl Error {
             _ => return None,
         })
     }
+}
+
+/// Returns an image as a message names it.
+fn image_called(name: Option<&str>) -> String {
+    name.map_or_else(|| "an image".to_owned(), |name| format!("the image '{}'", name.escape_debug()))
 }
 
 /// Returns things as a list for people.

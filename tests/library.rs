@@ -631,7 +631,7 @@ fn a_manifest_that_cannot_be_stored_changes_nothing() {
     assert_eq!(files(directory.path()), before);
     // What lies elsewhere need not be there, nor what it is about.
     let elsewhere = format!(
-        r#"{{"schemaVersion":2,"config":{descriptor},"layers":[{{"mediaType":"application/x","digest":"{0}","size":7,"urls":["https://example.com/x"]}}],"subject":{{"mediaType":"application/x","digest":"{0}","size":7}}}}"#,
+        r#"{{"schemaVersion":2,"artifactType":"application/x","config":{descriptor},"layers":[{{"mediaType":"application/x","digest":"{0}","size":7,"urls":["https://example.com/x"]}}],"subject":{{"mediaType":"application/x","digest":"{0}","size":7}}}}"#,
         Digest::sha256_of(b"missing")
     );
     app.push_manifest(elsewhere.as_bytes(), tagged(&["v1"])).expect("stored");

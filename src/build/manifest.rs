@@ -1,6 +1,8 @@
 //! Generating the image manifest, listing it in `index.json`, and annotating it.
 
 use super::pipeline::DiffIds;
+use crate::check::blobs::check_document;
+use crate::check::report::Missing;
 use crate::error::{Error, Reason, Result};
 use crate::graph::names::Names;
 use crate::graph::walk::Document;
@@ -68,7 +70,7 @@ impl Layout {
         let digest = Digest::sha256_of(&content);
         let mut entry = Descriptor::new(options.media_type.clone(), digest, content.len() as u64);
         entry.platform = platform.map(Box::new);
-        self.check_document(&entry, &content)?;
+        check_document(self, &entry, &content, Missing::Error)?;
         let blob = self.store_document(&lock, "the manifest", &content)?;
         let ref_name = options.ref_name.map(|name| name.as_str().to_owned());
         if let Some(name) = &ref_name {

@@ -118,36 +118,37 @@ fn first_error(blobs: &dyn Blobs, index: &Index, missing: Missing) -> Option<Fin
     validation.first_error(missing)
 }
 
-impl Layout {
-    /// Checks that [`Layout::validate`] would find no error if a document were stored and listed.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::InvalidManifest`], with the first one.
-    pub(crate) fn check_document(&self, entry: &Descriptor, content: &[u8]) -> Result<()> {
-        let index = Index { manifests: vec![entry.clone()], ..Index::empty() };
-        let pending = Pending { layout: self, digest: &entry.digest, content };
-        match first_error(&pending, &index, Missing::Error) {
-            Some(finding) => Err(Error::InvalidManifest { reason: Reason::new(finding.to_string()) }),
-            None => Ok(()),
-        }
+/// Checks that a validation would find no error in a document if it were stored and listed. Whether parts that are not there
+/// count is for the caller to say.
+///
+/// # Errors
+///
+/// [`Error::InvalidManifest`], with the first one.
+pub(crate) fn check_document(layout: &Layout, entry: &Descriptor, content: &[u8], missing: Missing) -> Result<()> {
+    let index = Index { manifests: vec![entry.clone()], ..Index::empty() };
+    let pending = Pending { layout, digest: &entry.digest, content };
+    match first_error(&pending, &index, missing) {
+        Some(finding) => Err(Error::InvalidManifest { reason: Reason::new(finding.to_string()) }),
+        None => Ok(()),
     }
 }
 
 impl View {
     /// Checks that [`Layout::validate`] would find no error in the documents of a layout of this view. Blobs that are not there,
-    /// or not as their descriptors say, are for whoever writes one to judge.
+    /// or not as their descriptors say, are for the caller to judge.
     ///
     /// # Errors
     ///
-    /// [`Error::NotValid`], with the first one.
+    /// [`Error::NotValid`], with the first one and the names of its image.
     pub fn check_documents(&self) -> Result<()> {
-        match first_error(self, self.index(), Missing::Fine) {
-            Some(finding) => {
-                let path = self.path().to_owned();
-                Err(Error::NotValid { path, reason: Reason::new(finding.to_string()) })
-            }
-            None => Ok(()),
-        }
+        let Some(finding) = first_error(self, self.index(), Missing::Fine) else { return Ok(()) };
+        // Each entry alone, to name the one that leads to the fault.
+        let is_it = |entry: &&Descriptor| {
+            let index = Index { manifests: vec![Descriptor::clone(entry)], ..Index::empty() };
+            first_error(self, &index, Missing::Fine).is_some()
+        };
+        let entry = self.index().manifests.iter().find(is_it);
+        let image = entry.and_then(|entry| entry.names().next()).map(str::to_owned);
+        Err(Error::NotValid { path: self.path().to_owned(), image, reason: Reason::new(finding.to_string()) })
     }
 }

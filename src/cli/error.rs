@@ -119,6 +119,8 @@ fn hint(error: &Error) -> Option<&'static str> {
                 (false, false) => "name one as TAG@DIGEST",
             }
         }
+        Error::NotValid { path, .. } if is_layout(path) => "'layout validate' shows all that is wrong",
+        Error::NotValid { .. } => "other images can be taken as FILE:TAG",
         Error::InsideIndex { .. } => "name the index, or give the image a tag of its own with 'layout tag add'",
         Error::UnknownRepository { .. } => "'layout catalog list' shows what there is",
         Error::AmbiguousDigest { .. } => "say more of it",

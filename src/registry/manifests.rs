@@ -4,6 +4,8 @@ use std::collections::BTreeSet;
 
 use super::repository::Repository;
 use super::resolve::ManifestName;
+use crate::check::blobs::check_document;
+use crate::check::report::Missing;
 use crate::error::{Error, Reason, Result};
 use crate::graph::platform::{Choice, Chosen, Platforms};
 use crate::graph::policy::may_be_missing;
@@ -185,6 +187,11 @@ impl Repository {
         let document = parse(&media_type, content)?;
         // What cannot be stored leaves no new layout behind.
         self.layout.check_parts(document.as_ref())?;
+        if document.is_some() {
+            let digest = Digest::sha256_of(content);
+            let entry = Descriptor::new(media_type.clone(), digest, content.len() as u64);
+            check_document(&self.layout, &entry, content, Missing::Fine)?;
+        }
         if !is_layout(&self.layout)? {
             self.layout.make_if_missing(self.prepare()?)?;
         }

@@ -36,7 +36,7 @@ const OWN_FILES: [&str; 3] = [BLOBS_DIRECTORY, INDEX_FILE, MARKER_FILE];
 /// let app = registry.repository("example/app".parse()?);
 /// let config = app.push_blob(&b"{}"[..], &Expected::default(), None)?;
 /// let manifest = format!(
-///     r#"{{"schemaVersion":2,"config":{{"mediaType":"application/vnd.oci.empty.v1+json","digest":"{}","size":2}},"layers":[]}}"#,
+///     r#"{{"schemaVersion":2,"artifactType":"application/x","config":{{"mediaType":"application/vnd.oci.empty.v1+json","digest":"{}","size":2}},"layers":[]}}"#,
 ///     config.digest
 /// );
 /// let pushed = app.push_manifest(

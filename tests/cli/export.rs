@@ -409,7 +409,8 @@ fn blobs_that_are_elsewhere_are_left_out_where_that_is_allowed() {
         of("application/vnd.docker.image.rootfs.foreign.diff.tar.gzip", json!({})),
         of(TAR_TYPE, json!({"urls": ["https://example.com/layer"]})),
     ] {
-        let image = document(sandbox, &manifest(&config(sandbox, "amd64"), &[&layer(sandbox), &foreign]));
+        let layers = [&layer(sandbox), &foreign];
+        let image = document(sandbox, &manifest(&config_of(sandbox, "amd64", &layers), &layers));
         list(sandbox, &[&image]);
         let missing = format!("blob {} referenced by {} does not exist", digest(&foreign), digest(&image));
         sandbox.refuses("layout export --path image --output out.tar", &format!("{missing}; use --allow-missing"));

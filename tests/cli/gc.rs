@@ -177,7 +177,8 @@ fn a_layout_of_very_many_documents_is_not_read_to_name_a_referrer() {
     let empty = sandbox.store("{}");
     let empty = json!({"mediaType": "application/vnd.oci.empty.v1+json", "digest": empty, "size": 2});
     let sbom = json!({
-        "schemaVersion": 2, "mediaType": MANIFEST_TYPE, "config": empty, "layers": [empty], "subject": subject
+        "schemaVersion": 2, "mediaType": MANIFEST_TYPE, "artifactType": "application/x-sbom", "config": empty,
+        "layers": [empty], "subject": subject
     });
     sandbox.write("sbom.json", sbom.to_string());
     sandbox.ok("layout manifest put --path image --file sbom.json");
@@ -199,7 +200,8 @@ fn what_refers_to_an_image_stays_with_its_own_entry_alone() {
     let empty = sandbox.store("{}");
     let empty = json!({"mediaType": "application/vnd.oci.empty.v1+json", "digest": empty, "size": 2});
     let sbom = json!({
-        "schemaVersion": 2, "mediaType": MANIFEST_TYPE, "config": empty, "layers": [empty], "subject": subject
+        "schemaVersion": 2, "mediaType": MANIFEST_TYPE, "artifactType": "application/x-sbom", "config": empty,
+        "layers": [empty], "subject": subject
     });
     sandbox.write("sbom.json", sbom.to_string());
     sandbox.ok("layout manifest put --path image --file sbom.json");

@@ -119,7 +119,8 @@ fn two_images_for_one_platform_are_warned_of() {
     let images = parts(["v1", "v1"]);
     let sandbox = &images.sandbox;
     let more = json!({"annotations": {"a": "b"}});
-    let other = manifest(&config(sandbox, "amd64"), &[&layer(sandbox), &layer(sandbox)]);
+    let layers = [&layer(sandbox), &layer(sandbox)];
+    let other = manifest(&config_of(sandbox, "amd64", &layers), &layers);
     let other = on(&document(sandbox, &with(other, more)), "amd64");
     list(sandbox, &[&named(&other, "v1")]);
     let (made, blobs) = joined(&images, &[&images.amd64, &other]);

@@ -61,7 +61,13 @@ pub(crate) fn image(sandbox: &Sandbox, architecture: &str) -> Value {
 }
 
 pub(crate) fn config(sandbox: &Sandbox, architecture: &str) -> Value {
-    let rootfs = json!({"type": "layers", "diff_ids": [layer(sandbox)["digest"]]});
+    config_of(sandbox, architecture, &[&layer(sandbox)])
+}
+
+/// Stores a config for an architecture whose diff_ids are the digests of these.
+pub(crate) fn config_of(sandbox: &Sandbox, architecture: &str, layers: &[&Value]) -> Value {
+    let diff_ids: Vec<_> = layers.iter().map(|layer| &layer["digest"]).collect();
+    let rootfs = json!({"type": "layers", "diff_ids": diff_ids});
     blob(sandbox, CONFIG_TYPE, &json!({"architecture": architecture, "os": "linux", "rootfs": rootfs}).to_string())
 }
 

@@ -897,5 +897,50 @@ fn an_image_that_is_not_valid_is_not_imported() {
     let says = format!("config in manifest {manifest}: rootfs.diff_ids has 0 entries, but the manifest has 1 layers");
     let more = format!("{config} is not a valid image config: architecture is missing");
     errors(&sandbox, "", &[says.clone(), more]);
-    sandbox.refuses("layout import --path new --file image", &format!("an image of image is not valid: {says}"));
+    sandbox.refuses(
+        "layout import --path new --file image",
+        &format!("an image of image is not valid: {says}; 'layout validate' shows all that is wrong"),
+    );
+}
+
+#[test]
+fn no_command_stores_an_image_that_is_not_valid() {
+    let sandbox = Sandbox::new();
+    let layer = stored(&sandbox, TAR_TYPE, base_tar());
+    let config = json!({"os": "linux", "architecture": "amd64", "rootfs": {"type": "layers", "diff_ids": []}});
+    let manifest = list_image(&sandbox, &config, std::slice::from_ref(&layer));
+    let entry = sandbox.index()["manifests"][0].clone();
+    let whole =
+        json!({"os": "linux", "architecture": "arm64", "rootfs": {"type": "layers", "diff_ids": [layer["digest"]]}});
+    list_image(&sandbox, &whole, &[layer]);
+    let mut entries = [entry, sandbox.index()["manifests"][0].clone()];
+    for (entry, name) in entries.iter_mut().zip(["broken", "whole"]) {
+        entry["annotations"] = json!({"org.opencontainers.image.ref.name": name});
+    }
+    set_entries(&sandbox, &entries);
+    let says = format!("config in manifest {manifest}: rootfs.diff_ids has 0 entries, but the manifest has 1 layers");
+    let refused =
+        format!("the image 'broken' of image is not valid: {says}; 'layout validate' shows all that is wrong");
+    for words in [
+        "export --path image -o out",
+        "export --path image -o out.tar",
+        "export --path image -o out.tar --dry-run",
+        "import --path new --file image",
+        "import --path new --file image:broken",
+        "join --path image:broken -o out",
+    ] {
+        sandbox.refuses(&format!("layout {words}"), &refused);
+    }
+    // The other image is whole.
+    sandbox.ok("layout export --path image:whole -o out");
+    sandbox.ok("layout import --path new --file image --ref whole");
+    for path in ["out", "new"] {
+        sandbox.run(&format!("layout validate --path {path}")).succeeds(format!("Layout at {path} is valid.\n"), "");
+    }
+    let content = sandbox.text(&format!("image/blobs/{}", manifest.replace(':', "/")));
+    sandbox.write("manifest.json", &content);
+    sandbox.refuses(
+        "layout manifest put --path image --file manifest.json --tag v1",
+        &format!("the manifest is not valid: {says} (MANIFEST_INVALID)"),
+    );
 }

@@ -198,6 +198,7 @@ impl LayoutCommand for Args {
                 ..ExportOptions::default()
             };
             let planned = plan_export(&view, format, &options).map_err(|error| way_out(error, &view, format))?.exported;
+            view.check_documents()?;
             if planned.left_out.count > 0 {
                 reading.expect_unchanged(views)?;
             }

@@ -78,6 +78,7 @@ impl LayoutCommand for Args {
                 ..ExportOptions::default()
             };
             let planned = view.plan_export(&options).map_err(|error| way_out(error, &views))?.exported;
+            view.check_documents()?;
             let progress = context.ui.progress(Some(planned.blobs.bytes));
             let advance = |bytes| progress.advance(bytes);
             options.progress = Some(&advance);
