@@ -7,7 +7,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::compress::{BoundError, Encoding, TrailingBytes, bound_of, trailing_of};
-use crate::oci::{Digest, DigestError, JsonError, MediaType, NameError, Platform, RefNameError, RepositoryName};
+use crate::oci::{
+    Digest, DigestError, JsonError, MediaType, NameError, Platform, PlatformWordError, RefNameError, RepositoryName,
+};
 
 /// The result of work on a layout.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -282,6 +284,9 @@ pub enum Error {
     /// A name is not one that a registry takes.
     #[error(transparent)]
     Name(#[from] NameError),
+    /// An architecture or operating system is not in the word that configs have for it.
+    #[error(transparent)]
+    PlatformWord(#[from] PlatformWordError),
     /// A name is not one that an entry of `index.json` can bear.
     #[error(transparent)]
     RefName(#[from] RefNameError),

@@ -1037,3 +1037,17 @@ fn a_blob_is_as_old_as_its_commit() {
     assert_eq!((garbage.blobs.count, garbage.kept.count), (0, 1));
     assert_eq!(content_of(&app, &blob.digest), b"content");
 }
+
+#[test]
+fn a_config_is_written_in_the_words_of_configs_only() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let layout = Layout::init(directory.path().join("image")).expect("made");
+    let is_word = |error: Error| matches!(error, Error::PlatformWord(_));
+    for (architecture, os) in [("x86_64", "linux"), ("aarch64", "linux"), ("amd64", "macos")] {
+        let options =
+            ConfigOptions { architecture: architecture.to_owned(), os: os.to_owned(), ..ConfigOptions::default() };
+        assert!(is_word(layout.generate_config(options).expect_err("another word")), "{os}/{architecture}");
+    }
+    let changes = ConfigChanges { architecture: Some("x86_64".to_owned()), ..ConfigChanges::default() };
+    assert!(is_word(layout.update_config(changes).expect_err("another word")));
+}

@@ -3,7 +3,9 @@
 use crate::error::{Error, Reason, Result};
 use crate::layout::handle::{Layout, Lock};
 use crate::layout::stage::{Stage, StagedConfig, Updated};
-use crate::oci::{self, Annotations, Digest, ImageConfig, Index, MediaType, RootFs, UnknownFields};
+use crate::oci::{
+    self, Annotations, Digest, ImageConfig, Index, MediaType, RootFs, UnknownFields, check_architecture, check_os,
+};
 
 /// What an image config says.
 #[derive(Clone, Debug, PartialEq)]
@@ -51,9 +53,11 @@ impl Layout {
     ///
     /// # Errors
     ///
-    /// [`Error::NoLayers`]; [`Error::MissingBlob`] or [`Error::CorruptStream`] if a layer that another program staged
+    /// [`Error::PlatformWord`]; [`Error::NoLayers`]; [`Error::MissingBlob`] or [`Error::CorruptStream`] if a layer that another program staged
     /// must be read for its diff_id and cannot be; [`Error::MalformedStage`], [`Error::MalformedIndex`]; [`Error::Io`].
     pub fn generate_config(&self, options: ConfigOptions) -> Result<StagedConfig> {
+        check_architecture(&options.architecture)?;
+        check_os(&options.os)?;
         // Reading layers takes long: it is done before the layout is locked.
         let mut diff_ids = self.diff_ids()?;
         let lock = self.lock()?;
@@ -88,9 +92,11 @@ impl Layout {
     ///
     /// # Errors
     ///
-    /// [`Error::NoConfig`]; [`Error::MissingBlob`], [`Error::DigestMismatch`] or [`Error::MalformedDocument`] if the
+    /// [`Error::PlatformWord`]; [`Error::NoConfig`]; [`Error::MissingBlob`], [`Error::DigestMismatch`] or [`Error::MalformedDocument`] if the
     /// config cannot be read; [`Error::MalformedStage`], [`Error::MalformedIndex`]; [`Error::Io`].
     pub fn update_config(&self, changes: ConfigChanges) -> Result<Updated<StagedConfig>> {
+        changes.architecture.as_deref().map_or(Ok(()), check_architecture)?;
+        changes.os.as_deref().map_or(Ok(()), check_os)?;
         let lock = self.lock()?;
         let mut stage = self.find_stage()?.unwrap_or_else(Stage::empty);
         let config = stage.config.clone().ok_or(Error::NoConfig)?;

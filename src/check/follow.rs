@@ -90,7 +90,7 @@ impl<'a> Validation<'a> {
         }
         self.check_ref_names(&document);
         self.check_image_names(&document);
-        self.enqueue(document, Holder { kind: Kind::Index, digest: None });
+        self.enqueue(document, Holder { kind: Kind::Index, digest: None, is_sparse: false });
         while let Some(reference) = self.queue.pop() {
             self.visit(reference);
         }
@@ -127,6 +127,15 @@ impl<'a> Validation<'a> {
                 self.found(FaultKind::ImageNameTwice, message, &location);
             }
         }
+    }
+
+    /// Returns whether an image that an index lists is stored.
+    fn has_stored_image(&self, index: &Document) -> bool {
+        index.parts.iter().any(|(_, entry)| {
+            let is_image = !entry.is_attestation && entry.media_type.as_ref().is_some_and(MediaType::is_manifest);
+            let digest = entry.digest.as_ref().filter(|_| is_image);
+            digest.is_some_and(|digest| self.sizes.contains_key(digest) || self.blobs.open(digest, "").is_ok())
+        })
     }
 
     /// Appends what a document refers to, the last first: the queue is taken from its end.
@@ -371,7 +380,8 @@ impl<'a> Validation<'a> {
                 self.look_for_docker_types(digest, &document);
             }
         }
-        self.enqueue(document, Holder { kind, digest: Some(digest.clone()) });
+        let is_sparse = kind == Kind::Index && self.has_stored_image(&document);
+        self.enqueue(document, Holder { kind, digest: Some(digest.clone()), is_sparse });
         Ok(media_type)
     }
 

@@ -11,6 +11,8 @@ pub(crate) struct Holder {
     pub(crate) kind: Kind,
     /// `None` for `index.json`.
     pub(crate) digest: Option<Digest>,
+    /// Whether it is a nested index of which an image is stored: those for other platforms may have been left out.
+    pub(crate) is_sparse: bool,
 }
 
 /// What a descriptor stands for in its document.
@@ -85,7 +87,10 @@ impl Reference {
 
     /// Returns the kind of the fault if the content is not in the layout.
     pub(crate) fn missing(&self) -> FaultKind {
-        let Descriptor { has_urls, data, media_type, .. } = &self.descriptor;
+        let Descriptor { has_urls, data, media_type, platform, .. } = &self.descriptor;
+        if self.role == Role::Entry && self.holder.is_sparse && platform.is_some() {
+            return FaultKind::MissingPlatform;
+        }
         policy::missing(media_type.as_ref(), *has_urls, data.is_some())
     }
 }

@@ -179,7 +179,9 @@ impl<'a> Chooser<'a> {
                     },
                 }
             }
-            Some(best) => other.fit < best.fit,
+            // An image before an artifact, whatever platform that says.
+            Some(best) if other.fit < best.fit => self.is_image(&other.leaf) || !self.is_image(&best.leaf),
+            Some(best) => !self.is_image(&best.leaf) && self.is_image(&other.leaf),
         };
         if is_better {
             *best = Some(other);

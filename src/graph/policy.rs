@@ -41,6 +41,7 @@ pub(crate) enum FaultKind {
     // Blobs
     MissingBlob,
     MissingElsewhere,
+    MissingPlatform,
     UnreadableBlob,
     WrongDigest,
     WrongSize,
@@ -102,6 +103,9 @@ impl FaultKind {
             Self::SchemaOne => Warning,
             // The command reference: "Missing blob during validate" is an error. image-layout.md allows it.
             Self::MissingBlob => Error,
+            // image-layout.md: "The blobs directory MAY be missing referenced blobs". Docker and containerd store the image for one
+            // platform and the index of all.
+            Self::MissingPlatform => Warning,
             // descriptor.md, urls and data; layer.md, "Non-Distributable Layers".
             Self::MissingElsewhere => Warning,
             // image-layout.md: "The content of blobs/<alg>/<encoded> MUST match the digest".

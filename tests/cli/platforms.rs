@@ -478,6 +478,16 @@ fn an_image_is_taken_before_an_artifact_for_the_same_platform() {
 }
 
 #[test]
+fn an_image_for_a_lower_variant_is_taken_before_an_artifact_for_the_one_asked_for() {
+    let sandbox = Sandbox::new();
+    let image = image_on(&sandbox, "linux arm v6");
+    let empty = blob(&sandbox, EMPTY_TYPE, "{}");
+    let sbom = with(manifest(&empty, &[&empty]), json!({"artifactType": "application/vnd.example"}));
+    let sbom = with(document(&sandbox, &sbom), json!({"platform": platform_value("linux arm v7")}));
+    list_in_every_way(&sandbox, &[&image, &sbom], || all_take(&sandbox, "linux/arm/v7", &image));
+}
+
+#[test]
 fn an_index_that_is_not_there_is_not_said_to_be_for_no_platform() {
     let sandbox = Sandbox::new();
     let [amd64, arm64] = ["linux amd64", "linux arm64"].map(|platform| image_on(&sandbox, platform));

@@ -944,3 +944,41 @@ fn no_command_stores_an_image_that_is_not_valid() {
         &format!("the manifest is not valid: {says} (MANIFEST_INVALID)"),
     );
 }
+
+#[test]
+fn images_for_other_platforms_may_be_left_out_of_a_nested_index() {
+    let sandbox = Sandbox::new();
+    let layer = stored(&sandbox, TAR_TYPE, base_tar());
+    let config =
+        json!({"os": "linux", "architecture": "amd64", "rootfs": {"type": "layers", "diff_ids": [layer["digest"]]}});
+    list_image(&sandbox, &config, &[layer]);
+    let there = sandbox.index()["manifests"][0].clone();
+    let missing = json!({"mediaType": MANIFEST_TYPE, "digest": sha256(b"arm64"), "size": 7,
+        "platform": {"os": "linux", "architecture": "arm64"}});
+    let nested = |entries: &[&Value]| {
+        let index = json!({"schemaVersion": 2, "mediaType": INDEX_TYPE, "manifests": entries});
+        stored(&sandbox, INDEX_TYPE, index.to_string())
+    };
+    let sparse = nested(&[&there, &missing]);
+    let says = |index: &Value| {
+        format!(
+            "blob {} referenced by {} does not exist",
+            sha256(b"arm64"),
+            index["digest"].as_str().expect("a digest")
+        )
+    };
+    set_entries(&sandbox, std::slice::from_ref(&sparse));
+    warns(&sandbox, "", &[says(&sparse)]);
+    sandbox.ok("layout import --path new --file image");
+    assert_eq!(sandbox.ok_json("layout validate --path new")["warnings"], json!([says(&sparse)]));
+    // An index of nothing that is there is no image, and what index.json itself lists must be there.
+    let empty = nested(&[&missing]);
+    for (entries, says) in [
+        (vec![empty.clone()], says(&empty)),
+        (vec![there, missing.clone()], format!("blob {} referenced by index.json does not exist", sha256(b"arm64"))),
+    ] {
+        set_entries(&sandbox, &entries);
+        let value = sandbox.run("layout validate --path image --json").json();
+        assert_eq!(value["errors"], json!([says]));
+    }
+}
