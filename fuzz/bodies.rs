@@ -87,8 +87,11 @@ pub fn json(data: &[u8]) {
     match (&ours, &theirs) {
         (Ok(ours), Ok(theirs)) => {
             assert_eq!(&serde_json::from_str::<Value>(ours.as_str()).expect("JSON"), theirs);
-            // The last digit of some fractions is another one there.
-            if ![".", "e+", "e-"].iter().any(|part| ours.as_str().contains(part)) {
+            // The last digit of some fractions, and of integers that are read as such, is another one there.
+            let is_digit = |byte: &u8| byte.is_ascii_digit();
+            let has_long_integer =
+                ours.as_str().as_bytes().split(|byte| !is_digit(byte)).any(|digits| digits.len() > 19);
+            if !has_long_integer && ![".", "e+", "e-"].iter().any(|part| ours.as_str().contains(part)) {
                 assert_eq!(&ours.read::<Value>().expect("a value"), theirs);
                 assert_eq!(serde_json::to_value(ours).expect("a value"), *theirs);
                 let through_them = serde_json::from_slice::<Json>(data).expect("JSON");

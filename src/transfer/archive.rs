@@ -59,7 +59,7 @@ impl Archive {
     ///
     /// # Errors
     ///
-    /// [`Error::FileNotFound`], [`Error::IsDirectory`], [`Error::EmptyFile`]; those of [`Archive::from_reader`].
+    /// [`Error::FileNotFound`](crate::Error::FileNotFound), [`Error::IsDirectory`](crate::Error::IsDirectory), [`Error::EmptyFile`](crate::Error::EmptyFile); those of [`Archive::from_reader`].
     pub fn load(path: impl AsRef<Path>, options: &LoadOptions<'_>) -> Result<Self> {
         let path = path.as_ref();
         Self::of(path, Plain::of_file(path, options)?, options)
@@ -69,9 +69,9 @@ impl Archive {
     ///
     /// # Errors
     ///
-    /// [`Error::EmptyFile`], [`Error::CorruptStream`], [`Error::BeyondBound`]; [`Error::NotAnArchive`],
-    /// [`Error::UnsafeEntry`]; [`Error::MalformedMarker`], [`Error::LayoutVersion`], [`Error::MalformedIndex`],
-    /// [`Error::MalformedDocument`], [`Error::TooLarge`]; [`Error::Io`].
+    /// [`Error::EmptyFile`](crate::Error::EmptyFile), [`Error::CorruptStream`](crate::Error::CorruptStream), [`Error::BeyondBound`](crate::Error::BeyondBound); [`Error::NotAnArchive`](crate::Error::NotAnArchive),
+    /// [`Error::UnsafeEntry`](crate::Error::UnsafeEntry); [`Error::MalformedMarker`](crate::Error::MalformedMarker), [`Error::LayoutVersion`](crate::Error::LayoutVersion), [`Error::MalformedIndex`](crate::Error::MalformedIndex),
+    /// [`Error::MalformedDocument`](crate::Error::MalformedDocument), [`Error::TooLarge`](crate::Error::TooLarge); [`Error::Io`](crate::Error::Io).
     pub fn from_reader(name: impl AsRef<Path>, reader: impl Read, options: &LoadOptions<'_>) -> Result<Self> {
         let path = name.as_ref();
         Self::of(path, Plain::of_reader(path, reader, None, options)?, options)
