@@ -1,7 +1,10 @@
 //! Generating and updating the image config.
 
+use crate::build::pipeline::{complete_diff_ids, diff_ids};
 use crate::error::{Error, Reason, Result};
 use crate::layout::handle::{Layout, Lock};
+use crate::layout::lock::take_lock;
+use crate::layout::reachable::remove_unreferenced;
 use crate::layout::stage::{Stage, StagedConfig, Updated};
 use crate::oci::{
     self, Annotations, Digest, ImageConfig, Index, MediaType, RootFs, UnknownFields, check_architecture, check_os,
@@ -59,14 +62,14 @@ impl Layout {
         check_architecture(&options.architecture)?;
         check_os(&options.os)?;
         // Reading layers takes long: it is done before the layout is locked.
-        let mut diff_ids = self.diff_ids()?;
-        let lock = self.lock()?;
+        let mut diff_ids = diff_ids(self)?;
+        let lock = take_lock(self)?;
         let mut stage = self.find_stage()?.unwrap_or_else(Stage::empty);
         if stage.layers.is_empty() {
             return Err(Error::NoLayers);
         }
         let index = self.read_index()?;
-        self.complete_diff_ids(&mut stage.layers, &mut diff_ids)?;
+        complete_diff_ids(self, &mut stage.layers, &mut diff_ids)?;
         let diff_ids = stage.layers.iter().filter_map(|layer| layer.diff_id.clone()).collect();
         let section = match options.labels {
             labels if labels.is_empty() => None,
@@ -85,7 +88,7 @@ impl Layout {
         };
         let extra = stage.config.as_ref().map(|config| config.extra.clone()).unwrap_or_default();
         let staged = |digest, size| StagedConfig { digest, size, media_type: options.media_type, extra };
-        self.replace_config(&lock, &index, &mut stage, &oci::to_blob(&config), staged)
+        replace_config(self, &lock, &index, &mut stage, &oci::to_blob(&config), staged)
     }
 
     /// Changes the generated image config; fields that are not named stay as they are, known or not.
@@ -97,7 +100,7 @@ impl Layout {
     pub fn update_config(&self, changes: ConfigChanges) -> Result<Updated<StagedConfig>> {
         changes.architecture.as_deref().map_or(Ok(()), check_architecture)?;
         changes.os.as_deref().map_or(Ok(()), check_os)?;
-        let lock = self.lock()?;
+        let lock = take_lock(self)?;
         let mut stage = self.find_stage()?.unwrap_or_else(Stage::empty);
         let config = stage.config.clone().ok_or(Error::NoConfig)?;
         let index = self.read_index()?;
@@ -111,25 +114,8 @@ impl Layout {
             return Ok(Updated { value: config, outdates_manifest: false });
         }
         let staged = |digest, size| StagedConfig { digest, size, ..config };
-        let config = self.replace_config(&lock, &index, &mut stage, &oci::to_blob(&after), staged)?;
+        let config = replace_config(self, &lock, &index, &mut stage, &oci::to_blob(&after), staged)?;
         Ok(Updated { value: config, outdates_manifest: stage.manifest.is_some() })
-    }
-
-    /// Stores a config, makes it the staged one, and deletes the one before unless something still names it.
-    fn replace_config(
-        &self,
-        lock: &Lock,
-        index: &Index,
-        stage: &mut Stage,
-        content: &[u8],
-        staged: impl FnOnce(Digest, u64) -> StagedConfig,
-    ) -> Result<StagedConfig> {
-        let blob = self.store_document(lock, "the config", content)?;
-        let config = staged(blob.digest.clone(), blob.size);
-        let old = stage.config.replace(config.clone());
-        self.write_stage(lock, stage, [blob])?;
-        self.remove_unreferenced(lock, index, stage, old.map(|old| old.digest).into_iter().collect());
-        Ok(config)
     }
 
     /// Checks what [`Layout::generate_config`] needs, before anybody is asked anything.
@@ -184,4 +170,21 @@ fn fields(labels: &Annotations) -> UnknownFields {
 fn with_field(mut fields: UnknownFields, name: &str, value: &Annotations) -> UnknownFields {
     fields.insert(name, value).expect("texts can be written");
     fields
+}
+
+/// Stores a config, makes it the staged one, and deletes the one before unless something still names it.
+fn replace_config(
+    layout: &Layout,
+    lock: &Lock,
+    index: &Index,
+    stage: &mut Stage,
+    content: &[u8],
+    staged: impl FnOnce(Digest, u64) -> StagedConfig,
+) -> Result<StagedConfig> {
+    let blob = layout.store_document(lock, "the config", content)?;
+    let config = staged(blob.digest.clone(), blob.size);
+    let old = stage.config.replace(config.clone());
+    layout.write_stage(lock, stage, [blob])?;
+    remove_unreferenced(layout, lock, index, stage, old.map(|old| old.digest).into_iter().collect());
+    Ok(config)
 }

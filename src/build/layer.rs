@@ -6,10 +6,12 @@ use std::thread::available_parallelism;
 
 use super::input::{CompressionScope, LayerInput};
 use super::pipeline::StoredLayer;
+use crate::build::pipeline::store_layer;
 use crate::compress::{Bounds, Compression};
 use crate::error::{Error, Result};
 use crate::graph::finding::Finding;
 use crate::layout::handle::Layout;
+use crate::layout::lock::take_lock;
 use crate::layout::stage::{Stage, StagedLayer, Updated};
 use crate::metrics::Progress;
 use crate::oci::{Annotations, MediaType, UnknownFields};
@@ -91,10 +93,10 @@ impl Layout {
         let jobs = options.jobs.or_else(|| available_parallelism().ok()).map_or(1, NonZeroUsize::get).min(MAX_JOBS);
         let path = input.path.clone();
         let look = if plan.media_type.layer_encoding().is_some() { Look::Entries } else { Look::Format };
-        let stored = self.store_layer(input, plan.treatment, jobs, options.bounds, look, options.progress)?;
+        let stored = store_layer(self, input, plan.treatment, jobs, options.bounds, look, options.progress)?;
         let StoredLayer { blob, diff_id, tar } = stored;
 
-        let lock = self.lock()?;
+        let lock = take_lock(self)?;
         let mut stage = self.find_stage()?.unwrap_or_else(Stage::empty);
         let blob = blob.commit(&lock)?;
         let layer = StagedLayer {
@@ -122,7 +124,7 @@ impl Layout {
         annotations: Annotations,
         replace: bool,
     ) -> Result<Updated<StagedLayer>> {
-        let lock = self.lock()?;
+        let lock = take_lock(self)?;
         let mut stage = self.read_stage()?;
         let count = stage.layers.len();
         let out_of_range = || Error::LayerIndex { index: i64::try_from(index).unwrap_or(i64::MAX), count };

@@ -1,12 +1,15 @@
 //! Generating the image manifest, listing it in `index.json`, and annotating it.
 
 use super::pipeline::DiffIds;
-use crate::check::blobs::check_document;
+use crate::build::pipeline::{complete_diff_ids, diff_ids};
+use crate::check::documents::check_document;
 use crate::check::report::Missing;
 use crate::error::{Error, Reason, Result};
 use crate::graph::names::Names;
 use crate::graph::walk::Document;
 use crate::layout::handle::Layout;
+use crate::layout::lock::take_lock;
+use crate::layout::reachable::remove_unreferenced;
 use crate::layout::stage::{Stage, StagedConfig, StagedLayer, StagedManifest};
 use crate::oci::{
     self, Annotations, Descriptor, Digest, ImageConfig, Index, Manifest, Match, MediaType, NameKind, Platform,
@@ -50,11 +53,11 @@ impl Layout {
             Names::AsTheyStand { default: None }.check(name.as_str())?;
         }
         // Reading layers takes long: it is done before the layout is locked.
-        let mut diff_ids = self.diff_ids()?;
-        let lock = self.lock()?;
+        let mut diff_ids = diff_ids(self)?;
+        let lock = take_lock(self)?;
         let mut stage = self.find_stage()?.unwrap_or_else(Stage::empty);
         let mut index = self.read_index()?;
-        let (config, platform) = self.staged_image(&mut stage, &mut diff_ids)?;
+        let (config, platform) = staged_image(self, &mut stage, &mut diff_ids)?;
 
         let manifest = Manifest {
             schema_version: 2,
@@ -91,8 +94,8 @@ impl Layout {
         }
         self.write_index_and_stage(&lock, &index, &stage, [blob])?;
 
-        let outdated = replaced.map(|replaced| self.own_documents(&replaced, &stage)).unwrap_or_default();
-        self.remove_unreferenced(&lock, &index, &stage, outdated);
+        let outdated = replaced.map(|replaced| own_documents(self, &replaced, &stage)).unwrap_or_default();
+        remove_unreferenced(self, &lock, &index, &stage, outdated);
         Ok(staged)
     }
 
@@ -107,17 +110,17 @@ impl Layout {
     /// [`Error::MalformedDocument`] if the manifest cannot be read; [`Error::MalformedStage`],
     /// [`Error::MalformedIndex`]; [`Error::Io`].
     pub fn update_manifest_annotations(&self, annotations: Annotations, replace: bool) -> Result<StagedManifest> {
-        let lock = self.lock()?;
+        let lock = take_lock(self)?;
         let mut stage = self.find_stage()?.unwrap_or_else(Stage::empty);
         let staged = stage.manifest.as_ref().ok_or(Error::NoManifest)?;
         let mut index = self.read_index()?;
         let at = own_entry(&index, staged)
-            .or_else(|| self.interrupted_entry(&index, staged))
+            .or_else(|| interrupted_entry(self, &index, staged))
             .ok_or_else(|| Error::ManifestNotListed { path: self.path().to_owned(), digest: staged.digest.clone() })?;
         let entry = &index.manifests[at];
         let ref_name = entry.ref_name().map(str::to_owned);
         let listed = entry.digest.clone();
-        let mut manifest = self.read_manifest(&listed)?;
+        let mut manifest = read_manifest(self, &listed)?;
         let before = manifest.annotations.take().unwrap_or_default();
         let mut after = if replace { Annotations::new() } else { before.clone() };
         after.extend(annotations);
@@ -137,29 +140,8 @@ impl Layout {
             stage.unnamed_manifest = Some(staged.digest.clone());
         }
         self.write_index_and_stage(&lock, &index, &stage, [blob])?;
-        self.remove_unreferenced(&lock, &index, &stage, vec![old, listed]);
+        remove_unreferenced(self, &lock, &index, &stage, vec![old, listed]);
         Ok(staged)
-    }
-
-    /// Finds the entry of the staged manifest where a change of its annotations was interrupted: `index.json` has the
-    /// change and the staging file does not. It has the ref name and the parts of the staged one.
-    fn interrupted_entry(&self, index: &Index, staged: &StagedManifest) -> Option<usize> {
-        let before = self.read_manifest(&staged.digest).ok()?;
-        index.manifests.iter().position(|entry| {
-            entry.ref_name() == staged.ref_name.as_deref()
-                && self
-                    .read_manifest(&entry.digest)
-                    .is_ok_and(|manifest| manifest.config == before.config && manifest.layers == before.layers)
-        })
-    }
-
-    fn read_manifest(&self, digest: &Digest) -> Result<Manifest> {
-        let content = self.read_document_blob(digest, "index.json")?;
-        oci::from_json(&content).map_err(|error| Error::MalformedDocument {
-            digest: digest.clone(),
-            kind: "image manifest",
-            reason: Reason::from(error),
-        })
     }
 
     /// Checks what [`Layout::generate_manifest`] needs, before anybody is asked anything.
@@ -169,61 +151,12 @@ impl Layout {
     /// Those of [`Layout::generate_manifest`].
     pub fn check_generate_manifest(&self) -> Result<()> {
         let check = || {
-            let mut diff_ids = self.diff_ids()?;
+            let mut diff_ids = diff_ids(self)?;
             let mut stage = self.find_stage()?.unwrap_or_else(Stage::empty);
             self.check_index()?;
-            self.staged_image(&mut stage, &mut diff_ids).map(drop)
+            staged_image(self, &mut stage, &mut diff_ids).map(drop)
         };
         self.read_unlocked(check, |()| true)
-    }
-
-    /// Returns the staged config and the platform that it says, having compared its layers with the staged ones, whose
-    /// blobs must be there. A config that is not an image's is not looked into.
-    fn staged_image(&self, stage: &mut Stage, diff_ids: &mut DiffIds) -> Result<(StagedConfig, Option<Platform>)> {
-        const STAGE: &str = "the staging file";
-        if stage.layers.is_empty() {
-            return Err(Error::NoLayers);
-        }
-        let config = stage.config.clone().ok_or(Error::NoConfig)?;
-        stage.layers.iter().try_for_each(|layer| self.expect_blob(&layer.digest, layer.size, STAGE))?;
-        if !config.media_type.is_image_config() {
-            self.expect_blob(&config.digest, config.size, STAGE)?;
-            return Ok((config, None));
-        }
-        let content = self.read_document_blob(&config.digest, STAGE)?;
-        let actual = content.len() as u64;
-        if actual != config.size {
-            return Err(Error::SizeMismatch { digest: config.digest, expected: config.size, actual });
-        }
-        let image: ImageConfig = oci::from_json(&content).map_err(|error| Error::MalformedDocument {
-            digest: config.digest.clone(),
-            kind: "image config",
-            reason: Reason::from(error),
-        })?;
-        if image.rootfs.diff_ids.len() != stage.layers.len() {
-            return Err(Error::ConfigMismatch);
-        }
-        self.complete_diff_ids(&mut stage.layers, diff_ids)?;
-        let staged = stage.layers.iter().map(|layer| layer.diff_id.as_ref());
-        let matches = staged.eq(image.rootfs.diff_ids.iter().map(Some));
-        if matches { Ok((config, image.platform())) } else { Err(Error::ConfigMismatch) }
-    }
-
-    /// Returns a replaced manifest and its config if they were built from this staging file, and nothing if they came
-    /// from elsewhere: those are for a collection of garbage to judge.
-    fn own_documents(&self, replaced: &Descriptor, stage: &Stage) -> Vec<Digest> {
-        let read = self.read_document_blob(&replaced.digest, "index.json");
-        let document = read.and_then(|content| Document::of_entry(replaced, &content));
-        let Ok(Some(Document::Manifest(manifest))) = document else {
-            return Vec::new();
-        };
-        let is_staged = |layer: &Descriptor| stage.layers.iter().any(|staged| staged.digest == layer.digest);
-        // What is built here has layers.
-        if !manifest.layers.is_empty() && manifest.layers.iter().all(is_staged) {
-            vec![replaced.digest.clone(), manifest.config.digest]
-        } else {
-            Vec::new()
-        }
     }
 }
 
@@ -269,4 +202,77 @@ fn own_entry(index: &Index, staged: &StagedManifest) -> Option<usize> {
     let mut entries = index.manifests.iter().enumerate().filter(|(_, entry)| entry.digest == staged.digest).rev();
     let same_name = entries.clone().find(|(_, entry)| entry.ref_name() == staged.ref_name.as_deref());
     same_name.or_else(|| entries.next()).map(|(at, _)| at)
+}
+
+/// Finds the entry of the staged manifest where a change of its annotations was interrupted: `index.json` has the
+/// change and the staging file does not. It has the ref name and the parts of the staged one.
+fn interrupted_entry(layout: &Layout, index: &Index, staged: &StagedManifest) -> Option<usize> {
+    let before = read_manifest(layout, &staged.digest).ok()?;
+    index.manifests.iter().position(|entry| {
+        entry.ref_name() == staged.ref_name.as_deref()
+            && read_manifest(layout, &entry.digest)
+                .is_ok_and(|manifest| manifest.config == before.config && manifest.layers == before.layers)
+    })
+}
+
+fn read_manifest(layout: &Layout, digest: &Digest) -> Result<Manifest> {
+    let content = layout.read_document_blob(digest, "index.json")?;
+    oci::from_json(&content).map_err(|error| Error::MalformedDocument {
+        digest: digest.clone(),
+        kind: "image manifest",
+        reason: Reason::from(error),
+    })
+}
+
+/// Returns the staged config and the platform that it says, having compared its layers with the staged ones, whose
+/// blobs must be there. A config that is not an image's is not looked into.
+fn staged_image(
+    layout: &Layout,
+    stage: &mut Stage,
+    diff_ids: &mut DiffIds,
+) -> Result<(StagedConfig, Option<Platform>)> {
+    const STAGE: &str = "the staging file";
+    if stage.layers.is_empty() {
+        return Err(Error::NoLayers);
+    }
+    let config = stage.config.clone().ok_or(Error::NoConfig)?;
+    stage.layers.iter().try_for_each(|layer| layout.expect_blob(&layer.digest, layer.size, STAGE))?;
+    if !config.media_type.is_image_config() {
+        layout.expect_blob(&config.digest, config.size, STAGE)?;
+        return Ok((config, None));
+    }
+    let content = layout.read_document_blob(&config.digest, STAGE)?;
+    let actual = content.len() as u64;
+    if actual != config.size {
+        return Err(Error::SizeMismatch { digest: config.digest, expected: config.size, actual });
+    }
+    let image: ImageConfig = oci::from_json(&content).map_err(|error| Error::MalformedDocument {
+        digest: config.digest.clone(),
+        kind: "image config",
+        reason: Reason::from(error),
+    })?;
+    if image.rootfs.diff_ids.len() != stage.layers.len() {
+        return Err(Error::ConfigMismatch);
+    }
+    complete_diff_ids(layout, &mut stage.layers, diff_ids)?;
+    let staged = stage.layers.iter().map(|layer| layer.diff_id.as_ref());
+    let matches = staged.eq(image.rootfs.diff_ids.iter().map(Some));
+    if matches { Ok((config, image.platform())) } else { Err(Error::ConfigMismatch) }
+}
+
+/// Returns a replaced manifest and its config if they were built from this staging file, and nothing if they came
+/// from elsewhere: those are for a collection of garbage to judge.
+fn own_documents(layout: &Layout, replaced: &Descriptor, stage: &Stage) -> Vec<Digest> {
+    let read = layout.read_document_blob(&replaced.digest, "index.json");
+    let document = read.and_then(|content| Document::of_entry(replaced, &content));
+    let Ok(Some(Document::Manifest(manifest))) = document else {
+        return Vec::new();
+    };
+    let is_staged = |layer: &Descriptor| stage.layers.iter().any(|staged| staged.digest == layer.digest);
+    // What is built here has layers.
+    if !manifest.layers.is_empty() && manifest.layers.iter().all(is_staged) {
+        vec![replaced.digest.clone(), manifest.config.digest]
+    } else {
+        Vec::new()
+    }
 }

@@ -88,220 +88,6 @@ impl Stream<'_> {
 /// A blob without its name, and what was found out about its content: the diff_id if that is not the blob's own digest.
 type Stored<'l> = (NewBlob<'l>, Inspection);
 
-impl Layout {
-    /// Writes a layer's blob and computes the digest of its uncompressed content.
-    pub(crate) fn store_layer(
-        &self,
-        input: LayerInput,
-        treatment: Treatment,
-        jobs: usize,
-        bounds: Bounds,
-        look: Look,
-        progress: Option<Progress<'_>>,
-    ) -> Result<StoredLayer<'_>> {
-        let LayerInput { path, reader, encoding, size, is_tar } = input;
-        let stream = Stream { path: &path, encoding, size, bounds, look: is_tar.then_some(look) };
-        let mut source = Source { layout: self, path: &path, reader, progress, failure: None };
-        let stored = match treatment {
-            Treatment::AsIs if matches!(encoding, Encoding::Gzip | Encoding::Zstd) => {
-                self.store_as_it_is(stream, &mut source)
-            }
-            // Only those are encodings of a layer: what comes in another is what is to be stored.
-            Treatment::AsIs => self.store_plain(Stream { encoding: Encoding::Identity, ..stream }, &mut source),
-            Treatment::Decompress => self.store_plain(stream, &mut source),
-            Treatment::Compress(compression) => {
-                let stream = Stream { encoding: Encoding::Identity, ..stream };
-                self.store_compressed(stream, &mut source, compression, jobs)
-            }
-            Treatment::Recompress(compression) => self.store_compressed(stream, &mut source, compression, jobs),
-        };
-        // What the stages say when their input fails is not the cause.
-        if let Some(failure) = source.failure {
-            return Err(failure);
-        }
-        let (blob, inspection) = stored?;
-        let (diff_id, tar) = inspection.finish();
-        if let Some(reason) = tar.as_ref().and_then(refusal) {
-            return Err(Error::TruncatedTar { path, reason: Reason::new(reason) });
-        }
-        let blob = blob.finish()?;
-        let diff_id = diff_id.unwrap_or_else(|| blob.digest.clone());
-        Ok(StoredLayer { blob, diff_id, tar })
-    }
-
-    /// Stores the uncompressed content. Its digest is that of the blob.
-    fn store_plain(&self, stream: Stream<'_>, source: &mut Source<'_, impl Read>) -> Result<Stored<'_>> {
-        let mut blob = self.new_blob()?;
-        let mut inspection = Inspection::new(false, stream.look);
-        self.read_content(stream, BufReader::with_capacity(BUFFER, source), |bytes| {
-            inspection.update(&bytes);
-            blob.write_all(&bytes).map_err(Error::io("write to", self.path()))?;
-            Ok(bytes)
-        })?;
-        Ok((blob, inspection))
-    }
-
-    /// Stores a compressed layer as it is. One thread decompresses what goes by, and another hashes that.
-    fn store_as_it_is(&self, stream: Stream<'_>, source: &mut Source<'_, impl Read>) -> Result<Stored<'_>> {
-        let mut blob = self.new_blob()?;
-        let mut first = Vec::new();
-        // The source remembers its error.
-        let is_whole = fill(source, &mut first, BUFFER).is_err() || first.len() < BUFFER;
-        if is_whole {
-            // A small layer is done before a thread would have started.
-            blob.write_all(&first).map_err(Error::io("write to", self.path()))?;
-            let inspection = self.inspect(stream, first.as_slice())?;
-            return Ok((blob, inspection));
-        }
-        let (stored, plain) = (&Pool::default(), &Pool::default());
-        thread::scope(|scope| {
-            let (Ok(decoder), Ok(hasher)) = (worker(scope), worker(scope)) else {
-                let mut tee = Tee { first: first.as_slice(), source, blob: &mut blob, failure: None };
-                let inspection = self.inspect(stream, &mut tee);
-                let rest = inspection.as_ref().map_or(Ok(0), |_| io::copy(&mut tee, &mut io::sink()));
-                return match (tee.failure, rest) {
-                    (Some(error), _) => Err(Error::io("write to", self.path())(error)),
-                    (None, Ok(1..)) => Err(stream.broken(garbage())),
-                    // The source remembers its error.
-                    (None, _) => Ok((blob, inspection?)),
-                };
-            };
-            let (to_decoder, from_source) = sync_channel::<Vec<u8>>(QUEUE);
-            let (to_hasher, from_decoder) = sync_channel::<Vec<u8>>(QUEUE);
-            let decoding = decoder.start(move || {
-                let queue = Queue { receiver: from_source, pool: stored, buffer: Vec::new(), at: 0 };
-                self.read_content(stream, queue, |bytes| {
-                    to_hasher.send(bytes).expect("the hasher takes everything");
-                    Ok(plain.take())
-                })
-            });
-            let hashing = hasher.start(move || {
-                let mut inspection = Inspection::new(true, stream.look);
-                for bytes in from_decoder {
-                    self.metrics().time(Phase::Hash, || inspection.update(&bytes));
-                    plain.give(bytes);
-                }
-                inspection
-            });
-            let mut bytes = first;
-            let copied = loop {
-                if let Err(error) = blob.write_all(&bytes) {
-                    break Err(Error::io("write to", self.path())(error));
-                }
-                if to_decoder.send(bytes).is_err() {
-                    // The decoder has ended, with an error of its own unless it takes this for garbage.
-                    break Err(stream.broken(garbage()));
-                }
-                bytes = stored.take();
-                if fill(source, &mut bytes, BUFFER).is_err() || bytes.is_empty() {
-                    break Ok(());
-                }
-            };
-            drop(to_decoder);
-            let decoded = decoding.join();
-            let inspection = hashing.join();
-            match copied {
-                Err(error @ Error::Io { .. }) => return Err(error),
-                copied => decoded.and(copied)?,
-            }
-            Ok((blob, inspection))
-        })
-    }
-
-    /// Compresses a layer; decompresses it first if it comes in another encoding.
-    fn store_compressed(
-        &self,
-        stream: Stream<'_>,
-        source: &mut Source<'_, impl Read>,
-        compression: Compression,
-        jobs: usize,
-    ) -> Result<Stored<'_>> {
-        let mut blob = self.new_blob()?;
-        let mut content = stream.decoder(BufReader::with_capacity(BUFFER, source))?;
-        let mut inspection = Inspection::new(true, stream.look);
-        compress(
-            compression,
-            jobs,
-            |block, size| {
-                self.metrics()
-                    .time(Phase::Compress, || fill(&mut content, block, size))
-                    .map_err(|error| stream.broken(error))?;
-                self.metrics().time(Phase::Hash, || inspection.update(block));
-                Ok(())
-            },
-            |bytes| blob.write_all(bytes).map_err(Error::io("write to", self.path())),
-            &|time| self.metrics().add(Phase::Compress, time),
-        )
-        .map_err(|failure| match failure {
-            Failure::Compressor(source) => Error::Compress { path: stream.path.to_owned(), source },
-            Failure::Caller(error) => error,
-        })?;
-        Ok((blob, inspection))
-    }
-
-    /// Computes the diff_ids of those staged layers whose entries have none, from their blobs.
-    pub(crate) fn diff_ids(&self) -> Result<DiffIds> {
-        let mut known = DiffIds::new();
-        let mut layers = self.find_stage()?.map(|stage| stage.layers).unwrap_or_default();
-        self.complete_diff_ids(&mut layers, &mut known)?;
-        Ok(known)
-    }
-
-    /// Gives layers the diff_ids that their entries lack. What is not known is computed, and known from then on.
-    pub(crate) fn complete_diff_ids(&self, layers: &mut [StagedLayer], known: &mut DiffIds) -> Result<()> {
-        for layer in layers.iter_mut().filter(|layer| layer.diff_id.is_none()) {
-            if !known.contains_key(&layer.digest) {
-                known.insert(layer.digest.clone(), self.diff_id_of_blob(&layer.digest)?);
-            }
-            layer.diff_id = known.get(&layer.digest).cloned();
-        }
-        Ok(())
-    }
-
-    fn diff_id_of_blob(&self, digest: &Digest) -> Result<Digest> {
-        let (file, size) = self.open_blob(digest, "the staging file")?;
-        let path = self.blob_path(digest);
-        let (sight, reader) = peek(file, looks_like_tar).map_err(Error::io("read", &path))?;
-        // Only these are encodings of a layer: what is stored in another is what was asked for.
-        let encoding = match sight.encoding {
-            stored @ (Encoding::Gzip | Encoding::Zstd) => stored,
-            _ => Encoding::Identity,
-        };
-        let stream = Stream { path: &path, encoding, size: Some(size), bounds: Bounds::default(), look: None };
-        let (diff_id, _) = self.inspect(stream, reader)?.finish();
-        Ok(diff_id.expect("it was asked for"))
-    }
-
-    /// Reads a layer to its end, decompressed, and looks at that.
-    fn inspect(&self, stream: Stream<'_>, stored: impl Read) -> Result<Inspection> {
-        let mut inspection = Inspection::new(true, stream.look);
-        self.read_content(stream, BufReader::with_capacity(BUFFER, stored), |bytes| {
-            self.metrics().time(Phase::Hash, || inspection.update(&bytes));
-            Ok(bytes)
-        })?;
-        Ok(inspection)
-    }
-
-    /// Reads a stream to its end and hands on its content, a buffer at a time; what gets one gives another to use next.
-    fn read_content(
-        &self,
-        stream: Stream<'_>,
-        reader: impl BufRead,
-        mut each: impl FnMut(Vec<u8>) -> Result<Vec<u8>>,
-    ) -> Result<()> {
-        let mut content = stream.decoder(reader)?;
-        let mut buffer = Vec::new();
-        loop {
-            let filled = self.metrics().time(Phase::Compress, || fill(&mut content, &mut buffer, BUFFER));
-            filled.map_err(|error| stream.broken(error))?;
-            if buffer.is_empty() {
-                return Ok(());
-            }
-            buffer = each(buffer)?;
-        }
-    }
-}
-
 fn garbage() -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, "data after the end of the stream")
 }
@@ -410,6 +196,223 @@ impl Read for Queue<'_> {
         let read = rest.read(buffer)?;
         self.consume(read);
         Ok(read)
+    }
+}
+
+/// Writes a layer's blob and computes the digest of its uncompressed content.
+pub(crate) fn store_layer<'l>(
+    layout: &'l Layout,
+    input: LayerInput,
+    treatment: Treatment,
+    jobs: usize,
+    bounds: Bounds,
+    look: Look,
+    progress: Option<Progress<'_>>,
+) -> Result<StoredLayer<'l>> {
+    let LayerInput { path, reader, encoding, size, is_tar } = input;
+    let stream = Stream { path: &path, encoding, size, bounds, look: is_tar.then_some(look) };
+    let mut source = Source { layout, path: &path, reader, progress, failure: None };
+    let stored = match treatment {
+        Treatment::AsIs if matches!(encoding, Encoding::Gzip | Encoding::Zstd) => {
+            store_as_it_is(layout, stream, &mut source)
+        }
+        // Only those are encodings of a layer: what comes in another is what is to be stored.
+        Treatment::AsIs => store_plain(layout, Stream { encoding: Encoding::Identity, ..stream }, &mut source),
+        Treatment::Decompress => store_plain(layout, stream, &mut source),
+        Treatment::Compress(compression) => {
+            let stream = Stream { encoding: Encoding::Identity, ..stream };
+            store_compressed(layout, stream, &mut source, compression, jobs)
+        }
+        Treatment::Recompress(compression) => store_compressed(layout, stream, &mut source, compression, jobs),
+    };
+    // What the stages say when their input fails is not the cause.
+    if let Some(failure) = source.failure {
+        return Err(failure);
+    }
+    let (blob, inspection) = stored?;
+    let (diff_id, tar) = inspection.finish();
+    if let Some(reason) = tar.as_ref().and_then(refusal) {
+        return Err(Error::TruncatedTar { path, reason: Reason::new(reason) });
+    }
+    let blob = blob.finish()?;
+    let diff_id = diff_id.unwrap_or_else(|| blob.digest.clone());
+    Ok(StoredLayer { blob, diff_id, tar })
+}
+
+/// Stores the uncompressed content. Its digest is that of the blob.
+fn store_plain<'l>(layout: &'l Layout, stream: Stream<'_>, source: &mut Source<'_, impl Read>) -> Result<Stored<'l>> {
+    let mut blob = layout.new_blob()?;
+    let mut inspection = Inspection::new(false, stream.look);
+    read_content(layout, stream, BufReader::with_capacity(BUFFER, source), |bytes| {
+        inspection.update(&bytes);
+        blob.write_all(&bytes).map_err(Error::io("write to", layout.path()))?;
+        Ok(bytes)
+    })?;
+    Ok((blob, inspection))
+}
+
+/// Stores a compressed layer as it is. One thread decompresses what goes by, and another hashes that.
+fn store_as_it_is<'l>(
+    layout: &'l Layout,
+    stream: Stream<'_>,
+    source: &mut Source<'_, impl Read>,
+) -> Result<Stored<'l>> {
+    let mut blob = layout.new_blob()?;
+    let mut first = Vec::new();
+    // The source remembers its error.
+    let is_whole = fill(source, &mut first, BUFFER).is_err() || first.len() < BUFFER;
+    if is_whole {
+        // A small layer is done before a thread would have started.
+        blob.write_all(&first).map_err(Error::io("write to", layout.path()))?;
+        let inspection = inspect(layout, stream, first.as_slice())?;
+        return Ok((blob, inspection));
+    }
+    let (stored, plain) = (&Pool::default(), &Pool::default());
+    thread::scope(|scope| {
+        let (Ok(decoder), Ok(hasher)) = (worker(scope), worker(scope)) else {
+            let mut tee = Tee { first: first.as_slice(), source, blob: &mut blob, failure: None };
+            let inspection = inspect(layout, stream, &mut tee);
+            let rest = inspection.as_ref().map_or(Ok(0), |_| io::copy(&mut tee, &mut io::sink()));
+            return match (tee.failure, rest) {
+                (Some(error), _) => Err(Error::io("write to", layout.path())(error)),
+                (None, Ok(1..)) => Err(stream.broken(garbage())),
+                // The source remembers its error.
+                (None, _) => Ok((blob, inspection?)),
+            };
+        };
+        let (to_decoder, from_source) = sync_channel::<Vec<u8>>(QUEUE);
+        let (to_hasher, from_decoder) = sync_channel::<Vec<u8>>(QUEUE);
+        let decoding = decoder.start(move || {
+            let queue = Queue { receiver: from_source, pool: stored, buffer: Vec::new(), at: 0 };
+            read_content(layout, stream, queue, |bytes| {
+                to_hasher.send(bytes).expect("the hasher takes everything");
+                Ok(plain.take())
+            })
+        });
+        let hashing = hasher.start(move || {
+            let mut inspection = Inspection::new(true, stream.look);
+            for bytes in from_decoder {
+                layout.metrics().time(Phase::Hash, || inspection.update(&bytes));
+                plain.give(bytes);
+            }
+            inspection
+        });
+        let mut bytes = first;
+        let copied = loop {
+            if let Err(error) = blob.write_all(&bytes) {
+                break Err(Error::io("write to", layout.path())(error));
+            }
+            if to_decoder.send(bytes).is_err() {
+                // The decoder has ended, with an error of its own unless it takes this for garbage.
+                break Err(stream.broken(garbage()));
+            }
+            bytes = stored.take();
+            if fill(source, &mut bytes, BUFFER).is_err() || bytes.is_empty() {
+                break Ok(());
+            }
+        };
+        drop(to_decoder);
+        let decoded = decoding.join();
+        let inspection = hashing.join();
+        match copied {
+            Err(error @ Error::Io { .. }) => return Err(error),
+            copied => decoded.and(copied)?,
+        }
+        Ok((blob, inspection))
+    })
+}
+
+/// Compresses a layer; decompresses it first if it comes in another encoding.
+fn store_compressed<'l>(
+    layout: &'l Layout,
+    stream: Stream<'_>,
+    source: &mut Source<'_, impl Read>,
+    compression: Compression,
+    jobs: usize,
+) -> Result<Stored<'l>> {
+    let mut blob = layout.new_blob()?;
+    let mut content = stream.decoder(BufReader::with_capacity(BUFFER, source))?;
+    let mut inspection = Inspection::new(true, stream.look);
+    compress(
+        compression,
+        jobs,
+        |block, size| {
+            layout
+                .metrics()
+                .time(Phase::Compress, || fill(&mut content, block, size))
+                .map_err(|error| stream.broken(error))?;
+            layout.metrics().time(Phase::Hash, || inspection.update(block));
+            Ok(())
+        },
+        |bytes| blob.write_all(bytes).map_err(Error::io("write to", layout.path())),
+        &|time| layout.metrics().add(Phase::Compress, time),
+    )
+    .map_err(|failure| match failure {
+        Failure::Compressor(source) => Error::Compress { path: stream.path.to_owned(), source },
+        Failure::Caller(error) => error,
+    })?;
+    Ok((blob, inspection))
+}
+
+/// Computes the diff_ids of those staged layers whose entries have none, from their blobs.
+pub(crate) fn diff_ids(layout: &Layout) -> Result<DiffIds> {
+    let mut known = DiffIds::new();
+    let mut layers = layout.find_stage()?.map(|stage| stage.layers).unwrap_or_default();
+    complete_diff_ids(layout, &mut layers, &mut known)?;
+    Ok(known)
+}
+
+/// Gives layers the diff_ids that their entries lack. What is not known is computed, and known from then on.
+pub(crate) fn complete_diff_ids(layout: &Layout, layers: &mut [StagedLayer], known: &mut DiffIds) -> Result<()> {
+    for layer in layers.iter_mut().filter(|layer| layer.diff_id.is_none()) {
+        if !known.contains_key(&layer.digest) {
+            known.insert(layer.digest.clone(), diff_id_of_blob(layout, &layer.digest)?);
+        }
+        layer.diff_id = known.get(&layer.digest).cloned();
+    }
+    Ok(())
+}
+
+fn diff_id_of_blob(layout: &Layout, digest: &Digest) -> Result<Digest> {
+    let (file, size) = layout.open_blob(digest, "the staging file")?;
+    let path = layout.blob_path(digest);
+    let (sight, reader) = peek(file, looks_like_tar).map_err(Error::io("read", &path))?;
+    // Only these are encodings of a layer: what is stored in another is what was asked for.
+    let encoding = match sight.encoding {
+        stored @ (Encoding::Gzip | Encoding::Zstd) => stored,
+        _ => Encoding::Identity,
+    };
+    let stream = Stream { path: &path, encoding, size: Some(size), bounds: Bounds::default(), look: None };
+    let (diff_id, _) = inspect(layout, stream, reader)?.finish();
+    Ok(diff_id.expect("it was asked for"))
+}
+
+/// Reads a layer to its end, decompressed, and looks at that.
+fn inspect(layout: &Layout, stream: Stream<'_>, stored: impl Read) -> Result<Inspection> {
+    let mut inspection = Inspection::new(true, stream.look);
+    read_content(layout, stream, BufReader::with_capacity(BUFFER, stored), |bytes| {
+        layout.metrics().time(Phase::Hash, || inspection.update(&bytes));
+        Ok(bytes)
+    })?;
+    Ok(inspection)
+}
+
+/// Reads a stream to its end and hands on its content, a buffer at a time; what gets one gives another to use next.
+fn read_content(
+    layout: &Layout,
+    stream: Stream<'_>,
+    reader: impl BufRead,
+    mut each: impl FnMut(Vec<u8>) -> Result<Vec<u8>>,
+) -> Result<()> {
+    let mut content = stream.decoder(reader)?;
+    let mut buffer = Vec::new();
+    loop {
+        let filled = layout.metrics().time(Phase::Compress, || fill(&mut content, &mut buffer, BUFFER));
+        filled.map_err(|error| stream.broken(error))?;
+        if buffer.is_empty() {
+            return Ok(());
+        }
+        buffer = each(buffer)?;
     }
 }
 

@@ -12,6 +12,7 @@ use crate::compress::Encoding;
 use crate::graph::finding::Finding;
 use crate::graph::policy::{FaultKind, Severity};
 use crate::layout::handle::Layout;
+use crate::layout::unreferenced::find_stray;
 use crate::oci::{Digest, LayerEncoding, MediaType};
 
 impl Validation<'_> {
@@ -90,7 +91,7 @@ impl Validation<'_> {
             // The staging file is no part of a layout, but whoever goes on with this one will miss it.
             Err(error) => return vec![(FaultKind::StagingFile, Finding::new(error.to_string(), "staging file"))],
         }
-        if self.is_incomplete { Vec::new() } else { layout.find_stray(&referenced) }
+        if self.is_incomplete { Vec::new() } else { find_stray(layout, &referenced) }
     }
 
     /// Turns a step of the report into what there is to say.

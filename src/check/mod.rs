@@ -2,9 +2,11 @@
 
 pub(crate) mod blobs;
 pub(crate) mod compare;
+pub(crate) mod documents;
 pub(crate) mod fields;
 pub(crate) mod follow;
 pub(crate) mod json;
+pub(crate) mod node;
 pub(crate) mod reference;
 pub(crate) mod report;
 pub(crate) mod schema;
@@ -13,5 +15,5 @@ pub(crate) mod validate;
 pub(crate) mod values;
 pub(crate) mod verify;
 
+pub use node::{Drawn, Node, NodeKind, NodeState, Totals, Tree, Unreferenced};
 pub use report::{Checked, Report, ValidateOptions};
-pub use tree::{Drawn, Node, NodeKind, NodeState, Totals, Tree, Unreferenced};

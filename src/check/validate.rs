@@ -5,6 +5,7 @@
 
 use super::follow::Validation;
 use super::report::{Report, ValidateOptions};
+use crate::check::verify::verify_blobs;
 use crate::error::{Error, Result};
 use crate::layout::handle::Layout;
 
@@ -18,17 +19,17 @@ impl Layout {
     /// What is wrong with the layout is in the report; an error is what keeps the checks from being made, such as
     /// [`Error::Io`].
     pub fn validate(&self, options: ValidateOptions<'_>) -> Result<Report> {
-        self.read_unlocked(|| self.validate_once(options), Report::is_valid)
+        self.read_unlocked(|| validate_once(self, options), Report::is_valid)
     }
+}
 
-    fn validate_once(&self, options: ValidateOptions<'_>) -> Result<Report> {
-        let mut validation = Validation::new(self, options.deep);
-        match self.read_index_bytes() {
-            Ok(content) => validation.follow(&content),
-            Err(error @ Error::MalformedIndex { .. }) => validation.cannot_read_index(&error),
-            Err(error) => return Err(error),
-        }
-        let verified = self.verify_blobs(validation.jobs(), options);
-        Ok(validation.report(self, &verified))
+fn validate_once(layout: &Layout, options: ValidateOptions<'_>) -> Result<Report> {
+    let mut validation = Validation::new(layout, options.deep);
+    match layout.read_index_bytes() {
+        Ok(content) => validation.follow(&content),
+        Err(error @ Error::MalformedIndex { .. }) => validation.cannot_read_index(&error),
+        Err(error) => return Err(error),
     }
+    let verified = verify_blobs(layout, validation.jobs(), options);
+    Ok(validation.report(layout, &verified))
 }

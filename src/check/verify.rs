@@ -44,88 +44,6 @@ pub(crate) struct Content {
     pub(crate) tar: TarReport,
 }
 
-impl Layout {
-    /// Verifies blobs, the largest first, on as many threads as there are cores.
-    pub(crate) fn verify_blobs(&self, mut jobs: Vec<Job>, options: ValidateOptions<'_>) -> HashMap<Digest, Verified> {
-        jobs.sort_by(|one, other| (Reverse(one.size), &one.digest).cmp(&(Reverse(other.size), &other.digest)));
-        let verify = |job: Job| Ok::<_, Infallible>((job.digest.clone(), self.verify_blob(&job, options)));
-        let Ok(verified) = map_bounded(jobs, cores(), verify);
-        verified.into_iter().collect()
-    }
-
-    fn verify_blob(&self, job: &Job, options: ValidateOptions<'_>) -> Verified {
-        let digest = &job.digest;
-        let (file, size) = match self.open_blob(digest, "index.json") {
-            Ok(opened) => opened,
-            Err(error) => return Verified { error: Some(error), layer: None },
-        };
-        let Some(algorithms) = &job.look_into else {
-            let advance = |bytes| options.progress.into_iter().for_each(|progress| progress(bytes));
-            // What cannot be verified is said already.
-            let verified = if digest.algorithm().is_some() { self.verify(digest, file, advance) } else { Ok(()) };
-            return Verified { error: verified.err(), layer: None };
-        };
-        let hasher = digest.algorithm().map(Hasher::new);
-        let mut source = Source { layout: self, file, hasher, options, failure: None };
-        let mut reader = BufReader::with_capacity(BUFFER, &mut source);
-        let layer = self.look_into(&mut reader, size, algorithms, options);
-        // Wherever decompressing ended, the digest is that of all bytes.
-        let _ = io::copy(&mut reader, &mut io::sink());
-        let Source { hasher, failure, .. } = source;
-        if let Some(failure) = failure {
-            return Verified { error: Some(Error::io("read", self.blob_path(digest))(failure)), layer: None };
-        }
-        let actual = hasher.map(Hasher::finish).filter(|actual| actual != digest);
-        // What is in the wrong bytes says nothing.
-        let layer = if actual.is_none() { Some(layer) } else { None };
-        Verified { error: actual.map(|actual| Error::DigestMismatch { digest: digest.clone(), actual }), layer }
-    }
-
-    fn look_into(
-        &self,
-        reader: &mut impl BufRead,
-        size: u64,
-        algorithms: &[Algorithm],
-        options: ValidateOptions<'_>,
-    ) -> LayerContent {
-        // A file gives more than these few bytes at once, if it has them.
-        let encoding = Encoding::of(reader.fill_buf().unwrap_or_default());
-        let content = self.decompress(encoding, reader, size, algorithms, options);
-        LayerContent { encoding, content }
-    }
-
-    fn decompress(
-        &self,
-        encoding: Encoding,
-        reader: &mut impl BufRead,
-        size: u64,
-        algorithms: &[Algorithm],
-        options: ValidateOptions<'_>,
-    ) -> Result<Content, String> {
-        let unsound = |error: io::Error| match (bound_of(&error), trailing_of(&error)) {
-            (Some(bound), _) => format!("the blob {bound}"),
-            (None, Some(trailing)) => trailing.to_string(),
-            (None, None) => format!("the blob is not a sound {} stream: {error}", encoding.name()),
-        };
-        let mut decoder = bounded_decoder(encoding, reader, Some(size), options.bounds).map_err(unsound)?;
-        let mut hashers: Vec<_> = algorithms.iter().copied().map(Hasher::new).collect();
-        let mut tar = TarCheck::new(Look::Content);
-        let mut buffer = vec![0; BUFFER];
-        loop {
-            let read = match self.metrics().time(Phase::Compress, || decoder.read(&mut buffer)) {
-                Ok(0) => break,
-                Ok(read) => read,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-                Err(error) => return Err(unsound(error)),
-            };
-            let bytes = &buffer[..read];
-            self.metrics().time(Phase::Hash, || hashers.iter_mut().for_each(|hasher| hasher.update(bytes)));
-            tar.update(bytes);
-        }
-        Ok(Content { diff_ids: hashers.into_iter().map(Hasher::finish).collect(), tar: tar.finish() })
-    }
-}
-
 /// The bytes of a blob as they come in.
 struct Source<'a> {
     layout: &'a Layout,
@@ -154,4 +72,88 @@ impl Read for Source<'_> {
             }
         }
     }
+}
+
+/// Verifies blobs, the largest first, on as many threads as there are cores.
+pub(crate) fn verify_blobs(
+    layout: &Layout,
+    mut jobs: Vec<Job>,
+    options: ValidateOptions<'_>,
+) -> HashMap<Digest, Verified> {
+    jobs.sort_by(|one, other| (Reverse(one.size), &one.digest).cmp(&(Reverse(other.size), &other.digest)));
+    let verify = |job: Job| Ok::<_, Infallible>((job.digest.clone(), verify_blob(layout, &job, options)));
+    let Ok(verified) = map_bounded(jobs, cores(), verify);
+    verified.into_iter().collect()
+}
+
+fn verify_blob(layout: &Layout, job: &Job, options: ValidateOptions<'_>) -> Verified {
+    let digest = &job.digest;
+    let (file, size) = match layout.open_blob(digest, "index.json") {
+        Ok(opened) => opened,
+        Err(error) => return Verified { error: Some(error), layer: None },
+    };
+    let Some(algorithms) = &job.look_into else {
+        let advance = |bytes| options.progress.into_iter().for_each(|progress| progress(bytes));
+        // What cannot be verified is said already.
+        let verified = if digest.algorithm().is_some() { layout.verify(digest, file, advance) } else { Ok(()) };
+        return Verified { error: verified.err(), layer: None };
+    };
+    let hasher = digest.algorithm().map(Hasher::new);
+    let mut source = Source { layout, file, hasher, options, failure: None };
+    let mut reader = BufReader::with_capacity(BUFFER, &mut source);
+    let layer = look_into(layout, &mut reader, size, algorithms, options);
+    // Wherever decompressing ended, the digest is that of all bytes.
+    let _ = io::copy(&mut reader, &mut io::sink());
+    let Source { hasher, failure, .. } = source;
+    if let Some(failure) = failure {
+        return Verified { error: Some(Error::io("read", layout.blob_path(digest))(failure)), layer: None };
+    }
+    let actual = hasher.map(Hasher::finish).filter(|actual| actual != digest);
+    // What is in the wrong bytes says nothing.
+    let layer = if actual.is_none() { Some(layer) } else { None };
+    Verified { error: actual.map(|actual| Error::DigestMismatch { digest: digest.clone(), actual }), layer }
+}
+
+fn look_into(
+    layout: &Layout,
+    reader: &mut impl BufRead,
+    size: u64,
+    algorithms: &[Algorithm],
+    options: ValidateOptions<'_>,
+) -> LayerContent {
+    // A file gives more than these few bytes at once, if it has them.
+    let encoding = Encoding::of(reader.fill_buf().unwrap_or_default());
+    let content = decompress(layout, encoding, reader, size, algorithms, options);
+    LayerContent { encoding, content }
+}
+
+fn decompress(
+    layout: &Layout,
+    encoding: Encoding,
+    reader: &mut impl BufRead,
+    size: u64,
+    algorithms: &[Algorithm],
+    options: ValidateOptions<'_>,
+) -> Result<Content, String> {
+    let unsound = |error: io::Error| match (bound_of(&error), trailing_of(&error)) {
+        (Some(bound), _) => format!("the blob {bound}"),
+        (None, Some(trailing)) => trailing.to_string(),
+        (None, None) => format!("the blob is not a sound {} stream: {error}", encoding.name()),
+    };
+    let mut decoder = bounded_decoder(encoding, reader, Some(size), options.bounds).map_err(unsound)?;
+    let mut hashers: Vec<_> = algorithms.iter().copied().map(Hasher::new).collect();
+    let mut tar = TarCheck::new(Look::Content);
+    let mut buffer = vec![0; BUFFER];
+    loop {
+        let read = match layout.metrics().time(Phase::Compress, || decoder.read(&mut buffer)) {
+            Ok(0) => break,
+            Ok(read) => read,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            Err(error) => return Err(unsound(error)),
+        };
+        let bytes = &buffer[..read];
+        layout.metrics().time(Phase::Hash, || hashers.iter_mut().for_each(|hasher| hasher.update(bytes)));
+        tar.update(bytes);
+    }
+    Ok(Content { diff_ids: hashers.into_iter().map(Hasher::finish).collect(), tar: tar.finish() })
 }

@@ -10,8 +10,8 @@ use clap::{ArgMatches, FromArgMatches};
 use regshape::layout::{Layout, LeftoverObserver, LockEvent, LockObserver, WriteOptions};
 use regshape::metrics::Metrics;
 
-use super::Global;
 use super::args::{Base, WriteArgs};
+use super::global::Global;
 use super::output::{Ui, printable};
 use super::signals;
 use super::telemetry::Telemetry;

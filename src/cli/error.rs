@@ -6,15 +6,12 @@ use std::process::ExitCode;
 
 use regshape::{Error, ErrorCode};
 
+use super::output::{ReaderGone, printable};
+
 /// The answer of somebody who pressed Ctrl-C at a prompt.
 #[derive(Debug, thiserror::Error)]
 #[error("interrupted")]
 pub(crate) struct Interrupted;
-
-/// The reader of our output is gone. That is their choice, not an error.
-#[derive(Debug, thiserror::Error)]
-#[error("the reader of standard output has gone")]
-pub(crate) struct ReaderGone;
 
 /// Words that do not go together, or are not enough, as only the command itself can tell.
 #[derive(Debug, thiserror::Error)]
@@ -57,7 +54,7 @@ pub(crate) fn report(error: &anyhow::Error, verbose: bool) -> ExitCode {
     }
     let mut text = format!("Error: {}\n", message(error));
     if verbose {
-        for cause in error.chain().skip(1).map(|cause| super::output::printable(&cause.to_string())) {
+        for cause in error.chain().skip(1).map(|cause| printable(&cause.to_string())) {
             // Most messages name their cause already.
             if !text.contains(&cause) {
                 text.push_str(&format!("  caused by: {cause}\n"));
@@ -73,7 +70,7 @@ pub(crate) fn report(error: &anyhow::Error, verbose: bool) -> ExitCode {
 fn message(error: &anyhow::Error) -> String {
     let coded = error.downcast_ref::<Coded>().map(|coded| &coded.error);
     let hint = coded.or_else(|| error.downcast_ref()).and_then(hint);
-    let message = super::output::printable(&error.to_string());
+    let message = printable(&error.to_string());
     hint.map(|hint| format!("{message}; {hint}")).unwrap_or(message)
 }
 

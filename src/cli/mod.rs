@@ -3,6 +3,7 @@
 mod args;
 mod context;
 mod error;
+mod global;
 mod layout;
 mod man;
 mod output;
@@ -16,8 +17,9 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use context::Invocation;
+use global::Global;
 
 /// Build, edit, check, merge and move OCI image layouts on the local disk.
 ///
@@ -34,20 +36,6 @@ struct Cli {
     global: Global,
     #[command(subcommand)]
     command: Command,
-}
-
-/// The flags that every command takes.
-#[derive(Clone, Debug, Args)]
-struct Global {
-    /// Say more: the causes of an error
-    #[arg(short, long, global = true, help_heading = "Global options")]
-    verbose: bool,
-    /// Say less: no notes and no progress
-    #[arg(short, long, global = true, help_heading = "Global options")]
-    quiet: bool,
-    /// Append telemetry to FILE too
-    #[arg(long, global = true, value_name = "FILE", help_heading = "Global options")]
-    log_file: Option<PathBuf>,
 }
 
 #[derive(Debug, Subcommand)]

@@ -8,9 +8,13 @@ use std::sync::{Arc, Mutex};
 use regshape::oci::write_json_pretty;
 use serde::Serialize;
 
-use super::Global;
-use super::error::ReaderGone;
+use super::global::Global;
 use super::progress::Progress;
+
+/// The reader of our output is gone. That is their choice, not an error.
+#[derive(Debug, thiserror::Error)]
+#[error("the reader of standard output has gone")]
+pub(crate) struct ReaderGone;
 
 /// The result of a command: its `Serialize` is the JSON, its `text` the text.
 pub(crate) trait Screen: Serialize {

@@ -4,7 +4,8 @@ use std::cell::Cell;
 use std::io::{self, BufRead, Read};
 use std::rc::Rc;
 
-use super::{Encoding, decoder, padded_decoder};
+use crate::compress::decode::{decoder, padded_decoder};
+use crate::compress::encoding::Encoding;
 
 /// How much may come out of a compressed layer, before it is taken for one that is made to fill disks.
 ///

@@ -2,7 +2,8 @@
 
 use std::io::{self, BufReader, Cursor, Read};
 
-use super::{BUFFER, Encoding, decoder};
+use crate::compress::decode::decoder;
+use crate::compress::encoding::{BUFFER, Encoding};
 
 /// The size of a tar's blocks.
 const TAR_BLOCK: usize = 512;

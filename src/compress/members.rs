@@ -11,7 +11,7 @@ use bzip2::bufread::BzDecoder;
 use flate2::bufread::GzDecoder;
 use zstd::stream::raw::{self, InBuffer, Operation, OutBuffer};
 
-use super::Encoding;
+use crate::compress::encoding::Encoding;
 
 /// The most bytes that are needed to see whether another part begins: zstd's magic number.
 const MAGIC: usize = 4;
@@ -261,7 +261,7 @@ mod tests {
     use std::io::{BufReader, Write as _};
 
     use super::*;
-    use crate::compress::{decoder, padded_decoder};
+    use crate::compress::decode::{decoder, padded_decoder};
 
     fn gzip(content: &[u8]) -> Vec<u8> {
         let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());

@@ -5,191 +5,29 @@
 //! pieces in which the input comes.
 
 mod bounds;
+mod decode;
 mod deflate;
 mod detect;
+mod encoding;
 mod gzip;
 mod members;
 mod parallel;
 
 pub use bounds::{BoundError, Bounds};
 pub(crate) use bounds::{bound_of, bounded_decoder, bounded_padded_decoder};
+pub(crate) use decode::decoder;
 pub(crate) use deflate::open_end;
 pub(crate) use detect::{Peeked, Sight, peek};
-use members::Rest;
+pub(crate) use encoding::BUFFER;
+pub use encoding::{CompressFormat, Compression, Encoding, LevelError};
+
 pub use members::TrailingBytes;
 pub(crate) use members::trailing_of;
 pub(crate) use parallel::{Compressing, Failure, Pool, compress};
 
-use std::io::{self, BufRead, Read};
-
-/// How the bytes of a file are compressed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Encoding {
-    /// Not at all, or in a way that this program does not know.
-    Identity,
-    /// gzip (RFC 1952).
-    Gzip,
-    /// Zstandard (RFC 8878).
-    Zstd,
-    /// xz.
-    Xz,
-    /// bzip2.
-    Bzip2,
-}
-
-impl Encoding {
-    /// Returns the name that people use.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Identity => "uncompressed",
-            Self::Gzip => "gzip",
-            Self::Zstd => "zstd",
-            Self::Xz => "xz",
-            Self::Bzip2 => "bzip2",
-        }
-    }
-
-    /// Tells an encoding by the first bytes of a file.
-    pub(crate) fn of(head: &[u8]) -> Self {
-        match head {
-            [0x1f, 0x8b, ..] => Self::Gzip,
-            // A frame, or a skippable one that precedes it (RFC 8878, sections 3.1.1 and 3.1.2).
-            [0x28, 0xb5, 0x2f, 0xfd, ..] | [0x50..=0x5f, 0x2a, 0x4d, 0x18, ..] => Self::Zstd,
-            [0xfd, b'7', b'z', b'X', b'Z', 0, ..] => Self::Xz,
-            // "BZh", the block size, and the mark of a block or of the end of an empty stream.
-            [b'B', b'Z', b'h', b'1'..=b'9', 0x31, 0x41, 0x59, 0x26, 0x53, 0x59, ..] => Self::Bzip2,
-            [b'B', b'Z', b'h', b'1'..=b'9', 0x17, 0x72, 0x45, 0x38, 0x50, 0x90, ..] => Self::Bzip2,
-            _ => Self::Identity,
-        }
-    }
-}
-
-/// What a layer that comes uncompressed is compressed with.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
-pub enum CompressFormat {
-    /// gzip: what every consumer reads.
-    #[default]
-    Gzip,
-    /// Zstandard: smaller and faster to unpack, for consumers of today.
-    Zstd,
-}
-
-impl CompressFormat {
-    /// Returns the highest level; the lowest is 1.
-    pub fn highest_level(self) -> u8 {
-        match self {
-            Self::Gzip => 9,
-            Self::Zstd => 19,
-        }
-    }
-
-    /// The level that is used by default. Fixes bytes on disk: another level gives layers other digests.
-    fn default_level(self) -> u8 {
-        match self {
-            Self::Gzip => 5,
-            Self::Zstd => 3,
-        }
-    }
-
-    /// Returns the encoding of what is written.
-    pub fn encoding(self) -> Encoding {
-        match self {
-            Self::Gzip => Encoding::Gzip,
-            Self::Zstd => Encoding::Zstd,
-        }
-    }
-}
-
-/// What a layer is compressed with, and how hard: together with the content this fixes the bytes of the layer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Compression {
-    format: CompressFormat,
-    level: u8,
-}
-
-/// A level is not one of a format.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{level} is not a level of {}, which has 1 to {}", .format.encoding().name(), .format.highest_level())]
-pub struct LevelError {
-    format: CompressFormat,
-    level: u8,
-}
-
-impl Compression {
-    /// Compresses with a format, at its default level or another one.
-    ///
-    /// # Errors
-    ///
-    /// [`LevelError`] unless the level is from 1 to [`CompressFormat::highest_level`].
-    ///
-    /// ```
-    /// use regshape::compress::{CompressFormat, Compression};
-    ///
-    /// assert!(Compression::new(CompressFormat::Gzip, Some(9)).is_ok());
-    /// assert!(Compression::new(CompressFormat::Gzip, Some(10)).is_err());
-    /// ```
-    pub fn new(format: CompressFormat, level: Option<u8>) -> Result<Self, LevelError> {
-        let level = level.unwrap_or(format.default_level());
-        if (1..=format.highest_level()).contains(&level) {
-            Ok(Self { format, level })
-        } else {
-            Err(LevelError { format, level })
-        }
-    }
-
-    /// Returns the format.
-    pub fn format(self) -> CompressFormat {
-        self.format
-    }
-}
-
-impl Default for Compression {
-    /// gzip at its default level.
-    fn default() -> Self {
-        CompressFormat::default().into()
-    }
-}
-
-impl From<CompressFormat> for Compression {
-    /// The default level of a format.
-    fn from(format: CompressFormat) -> Self {
-        Self { format, level: format.default_level() }
-    }
-}
-
-/// The bytes that are handed on at a time. Fixes nothing on disk.
-pub(crate) const BUFFER: usize = 256 * 1024;
-
-/// The most memory that reading an xz stream may take, in KiB: what `xz -9` needs, and some.
-const XZ_MEMORY_KIB: u32 = 128 * 1024;
-
-/// Reads a compressed stream as what was compressed.
-///
-/// All members, frames or streams up to the end of the input are read; what follows them must be another one. For gzip and
-/// zstd an error of the kind [`TrailingBytes`] tells what follows instead.
-pub(crate) fn decoder<'a>(encoding: Encoding, reader: impl BufRead + 'a) -> io::Result<Box<dyn Read + 'a>> {
-    Ok(match encoding {
-        Encoding::Identity => Box::new(reader),
-        Encoding::Gzip => members::gzip_members(reader, Rest::Nothing),
-        Encoding::Zstd => Box::new(members::ZstdFrames::new(reader, Rest::Nothing)?),
-        Encoding::Xz => Box::new(lzma_rust2::XzReader::new_mem_limit(reader, true, XZ_MEMORY_KIB)),
-        Encoding::Bzip2 => Box::new(bzip2::bufread::MultiBzDecoder::new(reader)),
-    })
-}
-
-/// Reads a compressed stream as [`decoder`] does; after the last member or frame, zeros may follow up to the end.
-fn padded_decoder<'a>(encoding: Encoding, reader: impl BufRead + 'a) -> io::Result<Box<dyn Read + 'a>> {
-    Ok(match encoding {
-        Encoding::Gzip => members::gzip_members(reader, Rest::Zeros),
-        Encoding::Bzip2 => members::padded_bzip2_members(reader),
-        Encoding::Zstd => Box::new(members::ZstdFrames::new(reader, Rest::Zeros)?),
-        Encoding::Identity | Encoding::Xz => decoder(encoding, reader)?,
-    })
-}
-
 #[cfg(test)]
 mod tests {
-    use std::io::Write as _;
+    use std::io::{self, Read as _, Write as _};
 
     use super::*;
     use crate::oci::Digest;

@@ -10,7 +10,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::gzip::{self, BlockCompressor};
-use super::{CompressFormat, Compression};
+use crate::compress::encoding::{CompressFormat, Compression};
 use crate::workers::{crew, worker};
 
 /// How many bytes are taken at a time.

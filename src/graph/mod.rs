@@ -8,6 +8,7 @@ pub(crate) mod names;
 pub(crate) mod platform;
 pub(crate) mod policy;
 pub(crate) mod resolve;
+pub(crate) mod verify;
 pub(crate) mod walk;
 
 pub use finding::Finding;

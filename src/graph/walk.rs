@@ -1,17 +1,13 @@
 //! What refers to what: the documents that `index.json` leads to.
 
 use std::borrow::Cow;
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{HashSet, VecDeque};
 
 use serde::de::DeserializeOwned;
 
+use super::verify::verify_if_possible;
 use crate::error::{Error, Reason, Result};
-use crate::fs::FileIdentity;
 use crate::json::Node;
-use crate::layout::blobs::verify_if_possible;
-use crate::layout::handle::{Layout, Lock};
-use crate::layout::links::LinkedDirectories;
-use crate::layout::stage::Stage;
 use crate::oci::{Annotations, Descriptor, Digest, Index, Manifest, MediaType, embedded, from_json};
 
 /// The entry point of a layout (image-spec, image-layout.md, "index.json file").
@@ -174,26 +170,6 @@ pub(crate) trait Documents {
     ///
     /// [`Error::NotAFile`], [`Error::LinkOutside`]; [`Error::Io`].
     fn has(&self, digest: &Digest) -> Result<bool>;
-}
-
-impl Documents for Layout {
-    fn read(&self, digest: &Digest, referrer: &str) -> Result<Vec<u8>> {
-        let (file, _) = self.open_blob(digest, referrer)?;
-        if digest.algorithm().is_some() {
-            return self.read_opened_document(digest, &file);
-        }
-        let content = self.read_limited(digest, &file)?;
-        self.metrics().count_read(content.len());
-        Ok(content)
-    }
-
-    fn has(&self, digest: &Digest) -> Result<bool> {
-        match self.open_blob(digest, "") {
-            Ok(_) => Ok(true),
-            Err(Error::MissingBlob { .. }) => Ok(false),
-            Err(error) => Err(error),
-        }
-    }
 }
 
 /// The role in which a descriptor refers to content: how the content is read. One digest may be reached in several roles, a
@@ -378,80 +354,5 @@ pub(crate) fn read_entry(
         // What is not said to be a document, and is too large for one, is none.
         Err(Error::TooLarge { .. }) if !Document::is_one(&entry.media_type) => Ok(None),
         Err(error) => Err(error),
-    }
-}
-
-impl Layout {
-    /// Walks from some descriptors to everything that they lead to.
-    pub(crate) fn walk<'a, 'b>(&'a self, from: impl IntoIterator<Item = &'b Descriptor>, reach: Reach) -> Walk<'a, 'b> {
-        walk(self, from, reach)
-    }
-
-    /// Deletes those of some blobs that nothing names any more.
-    ///
-    /// A blob that cannot be deleted stays: it is unreferenced, not wrong, and the documents are in their new state.
-    pub(crate) fn remove_unreferenced(&self, lock: &Lock, index: &Index, stage: &Stage, candidates: Vec<Digest>) {
-        // What other layouts name cannot be known here.
-        if self.shares_blobs() {
-            return;
-        }
-        for digest in self.unreferenced(index, stage, candidates) {
-            let _ = self.remove_blob(lock, &digest);
-        }
-    }
-
-    /// Returns those of some blobs that neither the staging file nor anything that `index.json` leads to names, and that no link
-    /// points to that is named.
-    ///
-    /// Where in doubt a blob counts as named: a document that cannot be read keeps all of them.
-    fn unreferenced(&self, index: &Index, stage: &Stage, candidates: Vec<Digest>) -> Vec<Digest> {
-        let mut left: HashMap<Digest, Option<FileIdentity>> = HashMap::new();
-        left.extend(candidates.into_iter().map(|digest| (digest.clone(), self.identity_of(&digest))));
-        let mut linked = LinkedDirectories::default();
-        let mut keep = |left: &mut HashMap<Digest, Option<FileIdentity>>, named: &Digest| {
-            left.remove(named);
-            let targets = self.targets_of(named, &mut linked);
-            if !targets.is_empty() {
-                left.retain(|_, identity| identity.is_none_or(|identity| !targets.contains(&identity)));
-            }
-        };
-        let roots = Self::roots(index, stage);
-        for named in stage.blobs().chain(roots.iter().map(|root| &root.digest)) {
-            keep(&mut left, named);
-        }
-        let mut walk = self.walk(roots.iter(), Reach::Subjects);
-        while !left.is_empty() {
-            let Some(visit) = walk.next() else { break };
-            match visit.leads_to() {
-                Ok(document) => document.iter().flat_map(Document::digests).for_each(|named| keep(&mut left, named)),
-                Err(_) => return Vec::new(),
-            }
-        }
-        left.into_keys().collect()
-    }
-
-    /// Returns the digests of what `index.json` lists.
-    pub(crate) fn listed(index: &Index) -> HashSet<Digest> {
-        index.manifests.iter().map(|entry| entry.digest.clone()).collect()
-    }
-
-    /// Returns what everything that is in use is reached from: the entries of `index.json`, its subject, the staged manifest.
-    pub(crate) fn roots<'a>(index: &'a Index, stage: &Stage) -> Roots<'a> {
-        let staged = stage.manifest.as_ref();
-        let staged =
-            staged.map(|staged| Descriptor::new(staged.media_type.clone(), staged.digest.clone(), staged.size));
-        Roots { index, staged }
-    }
-}
-
-/// The descriptors from which everything in use is reached.
-pub(crate) struct Roots<'a> {
-    index: &'a Index,
-    staged: Option<Descriptor>,
-}
-
-impl Roots<'_> {
-    pub(crate) fn iter(&self) -> impl Iterator<Item = &Descriptor> {
-        self.index.manifests.iter().chain(&self.index.subject).chain(&self.staged)
     }
 }

@@ -7,9 +7,9 @@ use serde::de::value::{BorrowedStrDeserializer, StringDeserializer};
 use serde::de::{self, DeserializeSeed, Deserializer, IntoDeserializer as _, Unexpected, Visitor};
 use serde::forward_to_deserialize_any;
 
-use super::JsonError;
 use super::read::{Next, Number, Reader};
 use super::text::JSON;
+use crate::json::error::JsonError;
 
 type Result<T> = std::result::Result<T, JsonError>;
 

@@ -7,10 +7,10 @@ use std::str::FromStr;
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde::ser::{Serialize, SerializeMap as _, Serializer};
 
-use super::JsonError;
 use super::read::Reader;
 use super::sort::{SortedObject, SortedText};
 use super::text::{self, Json};
+use crate::json::error::JsonError;
 
 /// The fields of a document that this program does not know, kept to the last digit.
 ///

@@ -10,150 +10,24 @@
 //! is an error.
 
 mod de;
+mod document;
+mod error;
 mod fields;
 mod node;
 mod read;
 mod sort;
 mod text;
 mod write;
+mod write_error;
 
-use std::fmt;
-
-use serde::Serialize;
-use serde::de::DeserializeOwned;
+pub use document::{from_json, to_blob, to_json_pretty, write_json_pretty};
+pub(crate) use document::{to_compact, write_compact};
+pub use error::JsonError;
 
 pub(crate) use fields::Builder as UnknownFieldsBuilder;
 pub use fields::UnknownFields;
 pub(crate) use node::{Node, NodeKind, Token};
 pub use text::Json;
-
-use read::Reader;
-
-/// JSON is malformed, or is not what it should be; or a value cannot be written as JSON.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct JsonError(Box<Fault>);
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Fault {
-    message: String,
-    /// The line and the column, once they are known.
-    place: Option<(usize, usize)>,
-    is_byte_order_mark: bool,
-}
-
-/// Three bytes that some editors put before UTF-8. RFC 8259 forbids them, and Go refuses them.
-const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
-
-impl JsonError {
-    fn new(message: impl Into<String>, place: Option<(usize, usize)>) -> Self {
-        Self(Box::new(Fault { message: message.into(), place, is_byte_order_mark: false }))
-    }
-
-    /// Returns the error of a document that begins with a byte order mark, if this one does.
-    fn of_byte_order_mark(content: &[u8]) -> Option<Self> {
-        let message = "it begins with a byte order mark".to_owned();
-        let fault = Fault { message, place: None, is_byte_order_mark: true };
-        content.starts_with(BYTE_ORDER_MARK).then(|| Self(Box::new(fault)))
-    }
-
-    /// Returns whether a byte order mark before the document is what is wrong with it.
-    pub fn is_byte_order_mark(&self) -> bool {
-        self.0.is_byte_order_mark
-    }
-
-    /// Adds the place, if it is not known yet.
-    fn at(mut self, place: impl FnOnce() -> (usize, usize)) -> Self {
-        self.0.place.get_or_insert_with(place);
-        self
-    }
-}
-
-impl fmt::Display for JsonError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0.message)?;
-        match self.0.place {
-            Some((line, column)) => write!(f, " at line {line} column {column}"),
-            None => Ok(()),
-        }
-    }
-}
-
-impl std::error::Error for JsonError {}
-
-/// Reads a document as a type.
-///
-/// Numbers of unknown fields are kept to the last digit, which `serde_json` does with a feature only that changes the builds
-/// of others.
-///
-/// ```
-/// use regshape::oci::{Index, from_json, to_blob};
-///
-/// let index: Index = from_json(br#"{"schemaVersion":2,"manifests":[],"x":12345678901234567890123.50}"#)?;
-/// assert_eq!(to_blob(&index), br#"{"manifests":[],"schemaVersion":2,"x":12345678901234567890123.50}"#);
-/// # Ok::<(), regshape::oci::JsonError>(())
-/// ```
-///
-/// # Errors
-///
-/// [`JsonError`] if it is not JSON, not of the type, or if its values would take many times its size in memory.
-pub fn from_json<T: DeserializeOwned>(content: &[u8]) -> Result<T, JsonError> {
-    if let Some(error) = JsonError::of_byte_order_mark(content) {
-        return Err(error);
-    }
-    let mut reader = Reader::new(content);
-    let value = T::deserialize(&mut reader)?;
-    reader.end()?;
-    Ok(value)
-}
-
-/// Writes a document as the bytes of a blob: compact JSON with sorted keys.
-///
-/// Equal documents give equal bytes, and so equal digests: what this function writes is a promise.
-///
-/// ```
-/// let document = serde_json::json!({"b": 1, "a": [true]});
-/// assert_eq!(regshape::oci::to_blob(&document), br#"{"a":[true],"b":1}"#);
-/// ```
-pub fn to_blob(document: &impl Serialize) -> Vec<u8> {
-    Json::new(document).expect("documents have string keys only").into_string().into_bytes()
-}
-
-/// Writes a document without blanks, the fields in their order.
-pub(crate) fn write_compact(document: &impl Serialize, writer: &mut dyn std::io::Write) -> std::io::Result<()> {
-    write::compact(document, writer).map_err(write::WriteError::into_io)
-}
-
-/// Returns what [`write_compact`] writes.
-pub(crate) fn to_compact(document: &impl Serialize) -> Vec<u8> {
-    let mut text = Vec::new();
-    write::compact(document, &mut text).expect("documents have string keys only");
-    text
-}
-
-/// Writes a document as people read it: two spaces a level.
-///
-/// ```
-/// assert_eq!(regshape::oci::to_json_pretty(&[1, 2])?, "[\n  1,\n  2\n]");
-/// # Ok::<(), regshape::oci::JsonError>(())
-/// ```
-///
-/// # Errors
-///
-/// [`JsonError`] if it cannot be written as JSON: a key is no text.
-pub fn to_json_pretty(document: &(impl Serialize + ?Sized)) -> Result<String, JsonError> {
-    let mut text = Vec::new();
-    write::pretty(document, &mut text)?;
-    Ok(String::from_utf8(text).expect("JSON is UTF-8"))
-}
-
-/// Writes a document as [`to_json_pretty`] does, in small pieces.
-///
-/// # Errors
-///
-/// What the writer says; [`InvalidData`](std::io::ErrorKind::InvalidData) if it cannot be written as JSON.
-pub fn write_json_pretty(document: &(impl Serialize + ?Sized), writer: &mut dyn std::io::Write) -> std::io::Result<()> {
-    write::pretty(document, writer).map_err(write::WriteError::into_io)
-}
 
 #[cfg(test)]
 mod tests {

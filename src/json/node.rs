@@ -3,8 +3,8 @@
 
 use std::borrow::Cow;
 
-use super::JsonError;
 use super::read::{Next, Reader};
+use crate::json::error::JsonError;
 
 /// A value in a document that was checked to its end.
 #[derive(Clone, Copy, Debug)]

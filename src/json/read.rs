@@ -2,8 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::JsonError;
-use super::sort::{SortedObject, SortedText};
+use crate::json::error::JsonError;
 
 type Result<T> = std::result::Result<T, JsonError>;
 
@@ -449,45 +448,6 @@ impl<'a> Reader<'a> {
                     self.colon()?;
                     self.skip()?;
                 }
-                self.leave(b'}')
-            }
-        }
-    }
-
-    /// Reads a value, and appends it as compact text with sorted keys. Of several members with one key the last counts.
-    pub(super) fn copy_sorted(&mut self, out: &mut SortedText) -> Result<()> {
-        match self.next()? {
-            Next::Null => self.word("null").map(|()| out.push_str("null")),
-            Next::True => self.word("true").map(|()| out.push_str("true")),
-            Next::False => self.word("false").map(|()| out.push_str("false")),
-            Next::Number => self.number().map(|number| out.push_number(number)),
-            Next::String => self.string().map(|text| out.push_string(&text)),
-            Next::Array => {
-                self.enter()?;
-                out.push_str("[");
-                let mut is_first = true;
-                while self.next_element(is_first)? {
-                    if !is_first {
-                        out.push_str(",");
-                    }
-                    is_first = false;
-                    self.copy_sorted(out)?;
-                }
-                out.push_str("]");
-                self.leave(b']')
-            }
-            Next::Object => {
-                self.enter()?;
-                let mut object = SortedObject::begin(out);
-                let mut is_first = true;
-                while self.next_key(is_first)? {
-                    is_first = false;
-                    let key = self.string()?;
-                    self.colon()?;
-                    object.key(out, &key);
-                    self.copy_sorted(out)?;
-                }
-                object.end(out);
                 self.leave(b'}')
             }
         }

@@ -5,7 +5,8 @@
 
 use std::cmp::Ordering;
 
-use super::read::{Number, Reader};
+use super::error::JsonError;
+use super::read::{Next, Number, Reader};
 
 /// Values longer than so many bytes are skipped without being scanned when what they are in is sorted.
 const LONG: usize = 64;
@@ -309,6 +310,47 @@ impl Iterator for Unescaped<'_> {
         };
         self.0 = rest;
         Some(byte)
+    }
+}
+
+impl Reader<'_> {
+    /// Reads a value, and appends it as compact text with sorted keys. Of several members with one key the last counts.
+    pub(super) fn copy_sorted(&mut self, out: &mut SortedText) -> Result<(), JsonError> {
+        match self.next()? {
+            Next::Null => self.word("null").map(|()| out.push_str("null")),
+            Next::True => self.word("true").map(|()| out.push_str("true")),
+            Next::False => self.word("false").map(|()| out.push_str("false")),
+            Next::Number => self.number().map(|number| out.push_number(number)),
+            Next::String => self.string().map(|text| out.push_string(&text)),
+            Next::Array => {
+                self.enter()?;
+                out.push_str("[");
+                let mut is_first = true;
+                while self.next_element(is_first)? {
+                    if !is_first {
+                        out.push_str(",");
+                    }
+                    is_first = false;
+                    self.copy_sorted(out)?;
+                }
+                out.push_str("]");
+                self.leave(b']')
+            }
+            Next::Object => {
+                self.enter()?;
+                let mut object = SortedObject::begin(out);
+                let mut is_first = true;
+                while self.next_key(is_first)? {
+                    is_first = false;
+                    let key = self.string()?;
+                    self.colon()?;
+                    object.key(out, &key);
+                    self.copy_sorted(out)?;
+                }
+                object.end(out);
+                self.leave(b'}')
+            }
+        }
     }
 }
 

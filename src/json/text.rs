@@ -9,7 +9,8 @@ use serde::ser::{Serialize, SerializeMap as _, SerializeSeq as _, Serializer};
 
 use super::read::{Next, Reader};
 use super::sort::{SortedObject, SortedText};
-use super::{JsonError, write};
+use super::write;
+use crate::json::error::JsonError;
 
 /// The name of the type under which the reader hands over a value as text.
 pub(super) const JSON: &str = "regshape::oci::Json";

@@ -1,31 +1,15 @@
 //! Writing: compact, or with two spaces a level. Numbers that are text are written as they are.
 
 use std::cell::Cell;
-use std::fmt::{self, Display};
-use std::io::{self, Write};
+use std::io::Write;
 
 use serde::ser::{self, Impossible, Serialize, Serializer};
 
-use super::JsonError;
+use super::error::JsonError;
 use super::read::Number;
+use super::write_error::WriteError;
 
-type Result<T, E = WriteError> = std::result::Result<T, E>;
-
-/// Why a value was not written.
-#[derive(Debug)]
-pub(super) enum WriteError {
-    Io(io::Error),
-    Value(JsonError),
-}
-
-impl WriteError {
-    pub(super) fn into_io(self) -> io::Error {
-        match self {
-            Self::Io(error) => error,
-            Self::Value(error) => io::Error::new(io::ErrorKind::InvalidData, error),
-        }
-    }
-}
+pub(crate) type Result<T, E = WriteError> = std::result::Result<T, E>;
 
 impl From<WriteError> for JsonError {
     fn from(error: WriteError) -> Self {
@@ -33,29 +17,6 @@ impl From<WriteError> for JsonError {
             WriteError::Io(error) => Self::new(error.to_string(), None),
             WriteError::Value(error) => error,
         }
-    }
-}
-
-impl From<io::Error> for WriteError {
-    fn from(error: io::Error) -> Self {
-        Self::Io(error)
-    }
-}
-
-impl Display for WriteError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Io(error) => error.fmt(f),
-            Self::Value(error) => error.fmt(f),
-        }
-    }
-}
-
-impl std::error::Error for WriteError {}
-
-impl ser::Error for WriteError {
-    fn custom<T: Display>(message: T) -> Self {
-        Self::Value(JsonError::new(message.to_string(), None))
     }
 }
 

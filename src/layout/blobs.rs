@@ -12,6 +12,8 @@ use super::handle::{BLOBS_DIRECTORY, Layout, Lock};
 use crate::compress::BUFFER;
 use crate::error::{Error, Result};
 use crate::fs::{Directory, FileIdentity, TempFile, kind_of, open_inside, read_at_most, target_inside, touch};
+use crate::layout::blob_directory::{blob_directory, check_blob_directory, make_blob_directory, scratch};
+use crate::layout::lock::take_lock;
 use crate::metrics::Phase;
 use crate::oci::{Algorithm, Digest, Hasher};
 
@@ -103,7 +105,7 @@ impl Layout {
 
     /// Starts a blob.
     pub(crate) fn new_blob_of(&self, algorithm: Algorithm) -> Result<NewBlob<'_>> {
-        let scratch = self.scratch(algorithm.name())?;
+        let scratch = scratch(self, algorithm.name())?;
         let file = TempFile::create_within(&scratch).map_err(Error::io("write to", scratch.path()))?;
         Ok(NewBlob { layout: self, file, hasher: Hasher::new(algorithm), size: 0, early_sync: EarlySync::default() })
     }
@@ -137,7 +139,7 @@ impl Layout {
     /// [`Error::Io`].
     pub(crate) fn open_blob(&self, digest: &Digest, referrer: &str) -> Result<(File, u64)> {
         let path = self.blob_path(digest);
-        self.check_blob_directory(digest)?;
+        check_blob_directory(self, digest)?;
         let file = match open_inside(self.path(), &path) {
             Err(error) if self.shares_blobs() && error.kind() == io::ErrorKind::InvalidInput => {
                 open_inside(&self.path().join(BLOBS_DIRECTORY), &path)
@@ -252,19 +254,19 @@ impl Layout {
         there: Option<File>,
     ) -> Result<()> {
         if let Some(there) = there
-            && self.keep_stored(&self.lock()?, digest, &there)?
+            && self.keep_stored(&take_lock(self)?, digest, &there)?
         {
             return Ok(());
         }
         // It was deleted, or is another user's, who may let it grow old. The layout is not locked while it is copied.
         let copy = self.copy_of((digest, size), (content, path), Share::File)?;
-        copy.commit_unnamed(&self.lock()?)?.keep();
+        copy.commit_unnamed(&take_lock(self)?)?.keep();
         Ok(())
     }
 
     /// Returns whether a blob that was seen to be right before the layout was locked is still stored, and makes it young.
     pub(crate) fn keep_stored(&self, lock: &Lock, digest: &Digest, there: &File) -> Result<bool> {
-        let Some(directory) = self.blob_directory(lock.root(), digest.algorithm_name())? else { return Ok(false) };
+        let Some(directory) = blob_directory(self, lock.root(), digest.algorithm_name())? else { return Ok(false) };
         let path = self.blob_path(digest);
         if !is_still(&directory, digest, there) || touch(there, &path).is_err() {
             return Ok(false);
@@ -281,7 +283,7 @@ impl Layout {
         (content, path): (&File, &Path),
         share: Share,
     ) -> Result<PendingBlob<'_>> {
-        let scratch = self.scratch(digest.algorithm_name())?;
+        let scratch = scratch(self, digest.algorithm_name())?;
         let failed = || Error::io("write to", scratch.path());
         let pending = |file| PendingBlob { layout: self, file, there: None, digest: digest.clone(), size };
         let clone = TempFile::create_within(&scratch).map_err(failed())?;
@@ -317,7 +319,7 @@ impl Layout {
 
     /// Deletes a blob that no document names any more. That it is gone already is not an error.
     pub(crate) fn remove_blob(&self, lock: &Lock, digest: &Digest) -> Result<()> {
-        let Some(directory) = self.blob_directory(lock.root(), digest.algorithm_name())? else { return Ok(()) };
+        let Some(directory) = blob_directory(self, lock.root(), digest.algorithm_name())? else { return Ok(()) };
         directory.remove_if_there(digest.encoded()).map_err(Error::io("delete", self.blob_path(digest)))
     }
 
@@ -373,7 +375,7 @@ impl PendingBlob<'_> {
 
     fn place(self, lock: &Lock, named: Named) -> Result<StoredBlob> {
         let Self { layout, file, there, digest, size } = self;
-        let directory = layout.make_blob_directory(lock, digest.algorithm_name())?;
+        let directory = make_blob_directory(layout, lock, digest.algorithm_name())?;
         let path = layout.blob_path(&digest);
         let is_synced = there.is_none();
         let there = there.filter(|there| is_still(&directory, &digest, there));
@@ -424,28 +426,6 @@ impl PendingBlob<'_> {
 fn is_still(directory: &Directory, digest: &Digest, there: &File) -> bool {
     let found = directory.find_target(digest.encoded()).ok().flatten();
     found.is_some_and(|found| FileIdentity::of_file(there).is_ok_and(|identity| identity == found.identity))
-}
-
-/// Compares the digest of some bytes with what it should be, if its algorithm is registered.
-///
-/// # Errors
-///
-/// [`Error::DigestMismatch`].
-pub(crate) fn verify_if_possible(digest: &Digest, bytes: &[u8]) -> Result<()> {
-    if digest.algorithm().is_some() { verify_bytes(digest, bytes) } else { Ok(()) }
-}
-
-/// Compares the digest of some bytes with what it should be.
-///
-/// # Errors
-///
-/// [`Error::DigestMismatch`]; [`Error::UnsupportedAlgorithm`].
-pub(crate) fn verify_bytes(digest: &Digest, bytes: &[u8]) -> Result<()> {
-    let algorithm = digest.algorithm().ok_or_else(|| Error::UnsupportedAlgorithm { digest: digest.clone() })?;
-    let mut hasher = Hasher::new(algorithm);
-    hasher.update(bytes);
-    let actual = hasher.finish();
-    if actual == *digest { Ok(()) } else { Err(Error::DigestMismatch { digest: digest.clone(), actual }) }
 }
 
 impl StoredBlob {

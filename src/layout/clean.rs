@@ -2,68 +2,16 @@
 //!
 //! A leftover that cannot be deleted, such as another user's, is not in the way: [`LeftoverObserver`] is told of it.
 
-use std::fmt;
 use std::fs::{self, Metadata};
 use std::io;
 use std::path::Path;
-use std::sync::Arc;
 
 use super::filling::{Filling, RECORD_FILE};
 use super::handle::{BLOBS_DIRECTORY, Layout, Lock, MARKER_FILE};
 use crate::fs::for_each_leftover;
 use crate::graph::walk::INDEX_FILE;
+use crate::layout::blob_directory::blob_directories_elsewhere;
 use crate::oci::Digest;
-
-/// A function that is called with each leftover that could not be deleted, and why.
-#[derive(Clone)]
-pub struct LeftoverObserver(Arc<Observe>);
-
-type Observe = dyn Fn(&Path, &io::Error) + Send + Sync;
-
-impl LeftoverObserver {
-    /// Makes an observer of a function.
-    pub fn new(observe: impl Fn(&Path, &io::Error) + Send + Sync + 'static) -> Self {
-        Self(Arc::new(observe))
-    }
-}
-
-impl fmt::Debug for LeftoverObserver {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_struct("LeftoverObserver").finish_non_exhaustive()
-    }
-}
-
-impl Layout {
-    /// Deletes the leftovers in the layout, and beside its blobs where they are on another file system.
-    pub(crate) fn clean(&self, lock: &Lock) {
-        self.clean_directory(self.path());
-        for directory in self.blob_directories_elsewhere(lock.root()).unwrap_or_default() {
-            self.clean_directory(directory.path());
-        }
-    }
-
-    /// Deletes the leftovers in a directory of which the caller holds the lock.
-    pub(crate) fn clean_directory(&self, directory: &Path) {
-        self.for_each_leftover(directory, |path, metadata| delete_leftover(directory, path, metadata));
-    }
-
-    /// Deletes the leftover directories in a directory that need not be of a layout.
-    pub(crate) fn clean_directories_in(&self, parent: &Path) {
-        self.for_each_leftover(parent, |path, metadata| {
-            if metadata.is_dir() { delete_leftover(parent, path, metadata) } else { Ok(()) }
-        });
-    }
-
-    /// Calls a function with each leftover in a directory, which no other process takes up meanwhile; and the observer with
-    /// those for which it fails.
-    pub(crate) fn for_each_leftover(&self, directory: &Path, work: impl FnMut(&Path, &Metadata) -> io::Result<()>) {
-        // What cannot be listed cannot be cleaned; the command itself finds out whether that is in its way.
-        let undeleted = for_each_leftover(directory, work).unwrap_or_default();
-        if let Some(LeftoverObserver(observe)) = &self.write_options().leftover_observer {
-            undeleted.iter().for_each(|leftover| observe(&leftover.path, &leftover.error));
-        }
-    }
-}
 
 /// Deletes a leftover in a directory, and what it was about to become there. In a leftover that is a directory only that is
 /// deleted which this program makes there: a file of others stays, and the directory with it.
@@ -119,6 +67,44 @@ fn is_directory(path: &Path) -> bool {
 
 fn unless_gone(removed: io::Result<()>) -> io::Result<()> {
     removed.or_else(|error| if error.kind() == io::ErrorKind::NotFound { Ok(()) } else { Err(error) })
+}
+
+/// Deletes the leftovers in the layout, and beside its blobs where they are on another file system.
+pub(crate) fn clean(layout: &Layout, lock: &Lock) {
+    clean_directory(layout, layout.path());
+    for directory in blob_directories_elsewhere(layout, lock.root()).unwrap_or_default() {
+        clean_directory(layout, directory.path());
+    }
+}
+
+/// Deletes the leftovers in a directory of which the caller holds the lock.
+pub(crate) fn clean_directory(layout: &Layout, directory: &Path) {
+    work_on_leftovers(layout, directory, |path, metadata| delete_leftover(directory, path, metadata));
+}
+
+/// Deletes the leftover directories in a directory that need not be of a layout.
+pub(crate) fn clean_directories_in(layout: &Layout, parent: &Path) {
+    work_on_leftovers(
+        layout,
+        parent,
+        |path, metadata| {
+            if metadata.is_dir() { delete_leftover(parent, path, metadata) } else { Ok(()) }
+        },
+    );
+}
+
+/// Calls a function with each leftover in a directory, which no other process takes up meanwhile; and the observer with
+/// those for which it fails.
+pub(crate) fn work_on_leftovers(
+    layout: &Layout,
+    directory: &Path,
+    work: impl FnMut(&Path, &Metadata) -> io::Result<()>,
+) {
+    // What cannot be listed cannot be cleaned; the command itself finds out whether that is in its way.
+    let undeleted = for_each_leftover(directory, work).unwrap_or_default();
+    if let Some(observer) = &layout.write_options().leftover_observer {
+        undeleted.iter().for_each(|leftover| observer.call(&leftover.path, &leftover.error));
+    }
 }
 
 #[cfg(test)]

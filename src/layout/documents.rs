@@ -17,6 +17,7 @@ use crate::error::{Error, Reason, Result};
 use crate::fs::{Directory, FileKind, FileVersion, TempFile, leads_out, open_inside, read_at_most, target_inside};
 use crate::graph::walk::INDEX_FILE;
 use crate::json::{self, Node};
+use crate::layout::lock::keep_writers_out;
 use crate::metrics::Phase;
 use crate::oci::{Algorithm, Digest, Hasher, Index, MediaType, from_json};
 
@@ -186,7 +187,7 @@ impl Layout {
                 return result;
             }
         }
-        let _marker = self.keep_writers_out()?;
+        let _marker = keep_writers_out(self)?;
         read()
     }
 

@@ -17,9 +17,15 @@ use super::handle::{BLOBS_DIRECTORY, Layout};
 use super::stage::Stage;
 use crate::error::{Error, Result};
 use crate::fs::{Directory, FileKind, Found};
-use crate::graph::walk::{Document, Reach};
+use crate::graph::walk::{Document, Reach, walk};
+use crate::layout::blob_directory::{blob_directories, blob_directory, check_blob_directory_of, open_blobs};
+use crate::layout::clean::work_on_leftovers;
+use crate::layout::links::link_targets;
+use crate::layout::lock::{take_lock_as_it_is, take_lock_to_read};
+use crate::layout::reachable::{listed, roots};
+use crate::layout::uploads::find_uploads;
+use crate::layout::uploads::{UPLOADS_DIRECTORY, is_upload_id};
 use crate::oci::{Algorithm, Descriptor, Digest, Index, MediaType};
-use crate::registry::upload::{UPLOADS_DIRECTORY, is_upload_id};
 
 /// How long an upload may rest by default.
 const UPLOAD_REST: Duration = Duration::from_secs(60 * 60);
@@ -135,7 +141,7 @@ impl Layout {
         if self.shares_blobs() {
             return Err(Error::BlobsAreShared { path: self.path().to_owned() });
         }
-        let lock = if options.dry_run { self.lock_to_read() } else { self.lock_as_it_is() }?;
+        let lock = if options.dry_run { take_lock_to_read(self) } else { take_lock_as_it_is(self) }?;
         let index = self.read_index()?;
         let stage = self.find_stage()?.unwrap_or_else(Stage::empty);
         let listed = self.named(&index, &Stage::empty())?;
@@ -143,10 +149,10 @@ impl Layout {
         let kept = listed.kept().filter(|kept| !staged.digests.contains_key(&kept.digest));
         garbage.subjects = kept.filter(|kept| self.open_blob(&kept.digest, "").is_ok()).collect();
         let unlisted = self.unlisted_blobs(lock.root(), &listed)?;
-        let uploads = self.find_uploads(lock.root())?;
+        let uploads = find_uploads(lock.root())?;
 
-        for directory in std::iter::once(lock.root().clone()).chain(self.blob_directories(lock.root())?) {
-            self.for_each_leftover(directory.path(), |path, metadata| {
+        for directory in std::iter::once(lock.root().clone()).chain(blob_directories(self, lock.root())?) {
+            work_on_leftovers(self, directory.path(), |path, metadata| {
                 // An export that was killed leaves a directory.
                 let sizes = sizes_of_files(path)?;
                 if !options.dry_run {
@@ -185,7 +191,7 @@ impl Layout {
         // Its content says what it is.
         let entry = Descriptor::new(MediaType::octet_stream(), digest.clone(), 0);
         let of_it: HashSet<Digest> =
-            self.walk([&entry], Reach::Indexes).map(|visit| visit.entry.digest.clone()).collect();
+            walk(self, [&entry], Reach::Indexes).map(|visit| visit.entry.digest.clone()).collect();
         kept.retain(|kept| of_it.contains(&kept.digest) && self.open_blob(&kept.digest, "").is_ok());
         Ok(kept)
     }
@@ -200,13 +206,13 @@ impl Layout {
         if index.manifests.len() > limit {
             return Ok(None);
         }
-        let roots = Self::roots(index, stage);
+        let roots = roots(index, stage);
         let mut named = Named::default();
         named
             .digests
             .extend(stage.blobs().chain(roots.iter().map(|root| &root.digest)).map(|root| (root.clone(), true)));
-        let listed = Self::listed(index);
-        for (visited, visit) in self.walk(roots.iter(), Reach::Subjects).enumerate() {
+        let listed = listed(index);
+        for (visited, visit) in walk(self, roots.iter(), Reach::Subjects).enumerate() {
             if visited == limit {
                 return Ok(None);
             }
@@ -224,14 +230,14 @@ impl Layout {
         for algorithm in Algorithm::ALL {
             let algorithm = algorithm.name();
             // What is not in the layout is not its garbage.
-            self.check_blob_directory_of(algorithm)?;
-            let Some(blobs) = self.open_blobs(root, Path::new(BLOBS_DIRECTORY))? else { continue };
+            check_blob_directory_of(self, algorithm)?;
+            let Some(blobs) = open_blobs(self, root, Path::new(BLOBS_DIRECTORY))? else { continue };
             // Nor is what has another digest where it is.
             let found = blobs.find(algorithm).map_err(Error::io("read", blobs.path_of(algorithm)))?;
             if found.is_none_or(|found| found.kind != FileKind::Directory) {
                 continue;
             }
-            let Some(directory) = self.blob_directory(root, algorithm)? else { continue };
+            let Some(directory) = blob_directory(self, root, algorithm)? else { continue };
             let entries = directory.entries().map_err(Error::io("read", directory.path()))?;
             let files = entries.into_iter().filter(|(_, kind)| *kind == FileKind::File);
             let digests =
@@ -253,7 +259,7 @@ impl Layout {
         if unlisted.is_empty() {
             return Ok(());
         }
-        let linked = self.link_targets(listed.digests.keys().chain(staged.digests.keys()));
+        let linked = link_targets(self, listed.digests.keys().chain(staged.digests.keys()));
         for (digest, directory) in unlisted {
             let path = directory.path_of(digest.encoded());
             let found = directory.find(digest.encoded()).map_err(Error::io("read", &path))?;

@@ -1,15 +1,14 @@
 //! Opening a layout and locking it; the files that every writer makes.
 
-use std::fs::{File, OpenOptions, TryLockError};
+use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Instant;
 
 use super::checked::CheckedDocuments;
-use super::lock::WriteOptions;
+use super::options::WriteOptions;
 use crate::error::{Error, Reason, Result};
-use crate::fs::{Directory, FileIdentity, TempFile, open_inside, read_at_most, sync_directory, sync_name};
+use crate::fs::{Directory, TempFile, open_inside, read_at_most, sync_directory, sync_name};
 use crate::interrupt::Section;
 use crate::json::Node;
 use crate::metrics::{Metrics, Phase};
@@ -61,6 +60,11 @@ pub(crate) struct Lock {
 }
 
 impl Lock {
+    /// Makes the token of a marker that is locked.
+    pub(crate) fn new(marker: File, root: Directory) -> Self {
+        Self { _section: Section::begin(), _marker: marker, root }
+    }
+
     /// Returns the directory of the layout that is locked. Another one may have its path by now.
     pub(crate) fn root(&self) -> &Directory {
         &self.root
@@ -183,51 +187,6 @@ impl Layout {
         self.root.join(MARKER_FILE)
     }
 
-    /// Waits until nobody else writes, and keeps others from writing; and cleans up.
-    pub(crate) fn lock(&self) -> Result<Lock> {
-        let lock = self.lock_as_it_is()?;
-        self.clean(&lock);
-        Ok(lock)
-    }
-
-    /// Locks as [`Layout::lock`] does, and cleans nothing.
-    pub(crate) fn lock_as_it_is(&self) -> Result<Lock> {
-        self.lock_for(Access::Write)
-    }
-
-    /// Locks as [`Layout::lock`] does, for a command that only looks: it cleans nothing, and the user need not be allowed to
-    /// write.
-    pub(crate) fn lock_to_read(&self) -> Result<Lock> {
-        self.lock_for(Access::Read)
-    }
-
-    /// Waits until nobody writes, and keeps others from writing until the file is dropped.
-    pub(crate) fn keep_writers_out(&self) -> Result<File> {
-        Ok(self.lock_marker(Access::Read)?.0)
-    }
-
-    fn lock_for(&self, access: Access) -> Result<Lock> {
-        let (marker, root) = self.lock_marker(access)?;
-        Ok(Lock { _section: Section::begin(), _marker: marker, root })
-    }
-
-    /// Locks the marker. Returns the directory that is locked, too: while this process waited another layout may have taken
-    /// the place of the one that was there.
-    fn lock_marker(&self, access: Access) -> Result<(File, Directory)> {
-        let path = self.marker_path();
-        let since = Instant::now();
-        loop {
-            let marker = open_marker(&path, access).map_err(Error::io("open", &path))?;
-            let marker = self.acquire(marker, &path, since)?;
-            let root = self.open_root()?;
-            let found = root.find_target(MARKER_FILE).map_err(Error::io("read", &path))?;
-            let locked = FileIdentity::of_file(&marker).map_err(Error::io("read", &path))?;
-            if found.is_some_and(|found| found.identity == locked) {
-                return Ok((marker, root));
-            }
-        }
-    }
-
     /// Opens the directory of the layout.
     pub(crate) fn open_root(&self) -> Result<Directory> {
         Directory::open(&self.root).map_err(Error::io("open", &self.root))
@@ -314,27 +273,6 @@ impl Write for Counted<'_> {
 
     fn flush(&mut self) -> io::Result<()> {
         self.file.flush()
-    }
-}
-
-/// What the lock of a layout is for.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Access {
-    Read,
-    Write,
-}
-
-/// Opens a marker to lock it. Some network file systems lock only files that are open for writing: a reader asks for that
-/// where it is the only way.
-fn open_marker(path: &Path, access: Access) -> io::Result<File> {
-    let for_writing = || OpenOptions::new().read(true).write(true).open(path);
-    match access {
-        Access::Write => for_writing().or_else(|_| File::open(path)),
-        Access::Read => {
-            let marker = File::open(path)?;
-            let cannot_lock = matches!(marker.try_lock(), Err(TryLockError::Error(_)));
-            Ok(if cannot_lock { for_writing().unwrap_or(marker) } else { marker })
-        }
     }
 }
 

@@ -7,12 +7,14 @@ use std::time::Instant;
 
 use super::documents::{STAGE_FILE, pretty};
 use super::handle::{BLOBS_DIRECTORY, Layout, MARKER_FILE, MARKER_LIMIT, marker};
-use super::lock::WriteOptions;
 use super::stage::Stage;
 use crate::error::{Error, Result};
 use crate::fs::{Identity, is_called_temporary, open_regular, read_at_most, target_inside};
 use crate::graph::walk::INDEX_FILE;
 use crate::interrupt::{Registered, Section};
+use crate::layout::clean::clean_directory;
+use crate::layout::lock::acquire;
+use crate::layout::options::WriteOptions;
 use crate::oci::Index;
 
 impl Layout {
@@ -123,7 +125,7 @@ impl Layout {
             Err(error) if error.kind() == io::ErrorKind::NotFound => false,
             Err(error) => return Err(Error::io("read", path)(error)),
         };
-        self.clean_directory(root);
+        clean_directory(self, root);
         let blobs = root.join(BLOBS_DIRECTORY);
         let is_link = fs::symlink_metadata(&blobs).is_ok_and(|metadata| metadata.is_symlink());
         if is_link && target_inside(root, &blobs).is_ok_and(|target| target.is_none()) {
@@ -168,7 +170,7 @@ impl Layout {
         let is_gone = |error: &io::Error| error.kind() == io::ErrorKind::NotFound;
         let directory = match File::open(root) {
             Err(error) if is_gone(&error) => return Ok(DirectoryLock::Gone),
-            opened => self.acquire(opened.map_err(Error::io("open", root))?, root, Instant::now())?,
+            opened => acquire(self, opened.map_err(Error::io("open", root))?, root, Instant::now())?,
         };
         let locked = directory.metadata().map_err(Error::io("read", root))?;
         match fs::metadata(root) {

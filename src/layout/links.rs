@@ -11,44 +11,6 @@ use crate::oci::Digest;
 /// How many links one path may lead through, as Linux has it.
 const MAX_LINKS: usize = 40;
 
-impl Layout {
-    /// Returns the files that blobs lead to by links: each link on the way, and the file at its end. What is a file where its
-    /// digest says leads nowhere.
-    pub(crate) fn link_targets<'a>(&self, digests: impl IntoIterator<Item = &'a Digest>) -> HashSet<FileIdentity> {
-        let mut targets = HashSet::new();
-        let mut linked = LinkedDirectories::default();
-        for digest in digests {
-            targets.extend(self.targets_of(digest, &mut linked));
-        }
-        targets
-    }
-
-    /// Returns the files that one blob leads to by links.
-    pub(crate) fn targets_of(&self, digest: &Digest, linked: &mut LinkedDirectories) -> Vec<FileIdentity> {
-        let mut path = self.blob_path(digest);
-        let mut targets = Vec::new();
-        let is_elsewhere = linked.contains(self, digest.algorithm_name());
-        for at in 0..=MAX_LINKS {
-            let Ok(metadata) = fs::symlink_metadata(&path) else { break };
-            // The name of the blob itself is known to be needed.
-            if at > 0 || is_elsewhere {
-                targets.push(FileIdentity::from(&metadata));
-            }
-            if !metadata.is_symlink() {
-                break;
-            }
-            let Ok(target) = fs::read_link(&path) else { break };
-            path = path.parent().map(|directory| directory.join(&target)).unwrap_or(target);
-        }
-        targets
-    }
-
-    /// Returns the identity of what has the name of a blob.
-    pub(crate) fn identity_of(&self, digest: &Digest) -> Option<FileIdentity> {
-        fs::symlink_metadata(self.blob_path(digest)).ok().map(|metadata| FileIdentity::from(&metadata))
-    }
-}
-
 /// The algorithms that were looked at, and whether their directories are links: the blobs are somewhere else then.
 #[derive(Default)]
 pub(crate) struct LinkedDirectories(Vec<(String, bool)>);
@@ -63,4 +25,43 @@ impl LinkedDirectories {
         self.0.push((algorithm.to_owned(), is_link));
         is_link
     }
+}
+
+/// Returns the files that blobs lead to by links: each link on the way, and the file at its end. What is a file where its
+/// digest says leads nowhere.
+pub(crate) fn link_targets<'a>(
+    layout: &Layout,
+    digests: impl IntoIterator<Item = &'a Digest>,
+) -> HashSet<FileIdentity> {
+    let mut targets = HashSet::new();
+    let mut linked = LinkedDirectories::default();
+    for digest in digests {
+        targets.extend(targets_of(layout, digest, &mut linked));
+    }
+    targets
+}
+
+/// Returns the files that one blob leads to by links.
+pub(crate) fn targets_of(layout: &Layout, digest: &Digest, linked: &mut LinkedDirectories) -> Vec<FileIdentity> {
+    let mut path = layout.blob_path(digest);
+    let mut targets = Vec::new();
+    let is_elsewhere = linked.contains(layout, digest.algorithm_name());
+    for at in 0..=MAX_LINKS {
+        let Ok(metadata) = fs::symlink_metadata(&path) else { break };
+        // The name of the blob itself is known to be needed.
+        if at > 0 || is_elsewhere {
+            targets.push(FileIdentity::from(&metadata));
+        }
+        if !metadata.is_symlink() {
+            break;
+        }
+        let Ok(target) = fs::read_link(&path) else { break };
+        path = path.parent().map(|directory| directory.join(&target)).unwrap_or(target);
+    }
+    targets
+}
+
+/// Returns the identity of what has the name of a blob.
+pub(crate) fn identity_of(layout: &Layout, digest: &Digest) -> Option<FileIdentity> {
+    fs::symlink_metadata(layout.blob_path(digest)).ok().map(|metadata| FileIdentity::from(&metadata))
 }

@@ -42,11 +42,14 @@ pub(crate) mod handle;
 pub(crate) mod init;
 pub(crate) mod links;
 pub(crate) mod lock;
+pub(crate) mod options;
+pub(crate) mod reachable;
 pub(crate) mod stage;
 pub(crate) mod unreferenced;
+pub(crate) mod uploads;
 
-pub use clean::LeftoverObserver;
 pub use gc::{Garbage, GarbageOptions, KeptSubject, Swept};
 pub use handle::Layout;
-pub use lock::{LockEvent, LockObserver, WriteOptions};
+pub use options::LeftoverObserver;
+pub use options::{LockEvent, LockObserver, WriteOptions};
 pub use stage::{Stage, StagedConfig, StagedLayer, StagedManifest, Updated};

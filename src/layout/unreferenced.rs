@@ -8,6 +8,7 @@ use std::path::Path;
 use super::handle::{BLOBS_DIRECTORY, Layout};
 use crate::error::{Error, Result};
 use crate::fs::{FileIdentity, is_temporary};
+use crate::layout::links::link_targets;
 use crate::oci::Digest;
 
 use crate::graph::finding::Finding;
@@ -24,34 +25,6 @@ struct Stray {
     bytes: u64,
     /// The paths of what is no blob, in the layout.
     foreign: Vec<String>,
-}
-
-impl Layout {
-    /// Counts the blobs that are not among the referenced ones, and their bytes.
-    pub(crate) fn count_unreferenced(&self, referenced: &HashSet<Digest>) -> Result<(u64, u64)> {
-        let mut stray = Stray::default();
-        let blobs = self.path().join(BLOBS_DIRECTORY);
-        stray.look_through(self, &blobs, referenced).map_err(Error::io("read", blobs))?;
-        Ok((stray.blobs, stray.bytes))
-    }
-
-    /// Looks through `blobs/` for what is not among the referenced blobs.
-    pub(crate) fn find_stray(&self, referenced: &HashSet<Digest>) -> Vec<(FaultKind, Finding)> {
-        let mut stray = Stray::default();
-        let blobs = self.path().join(BLOBS_DIRECTORY);
-        if fs::symlink_metadata(&blobs).is_err_and(|error| error.kind() == io::ErrorKind::NotFound) {
-            // Programs that keep layouts in version control lose empty directories.
-            let finding = Finding::new("the directory blobs does not exist", BLOBS_DIRECTORY);
-            return vec![(FaultKind::NoBlobsDirectory, finding)];
-        }
-        match stray.look_through(self, &blobs, referenced) {
-            Ok(()) => stray.findings(),
-            Err(error) => {
-                let finding = Finding::new(Error::io("read", blobs)(error).to_string(), BLOBS_DIRECTORY);
-                vec![(FaultKind::UnreadableDirectory, finding)]
-            }
-        }
-    }
 }
 
 impl Stray {
@@ -88,7 +61,7 @@ impl Stray {
                     Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
                     Err(error) => return Err(error),
                 };
-                let linked = linked.get_or_insert_with(|| layout.link_targets(referenced));
+                let linked = linked.get_or_insert_with(|| link_targets(layout, referenced));
                 if linked.contains(&FileIdentity::from(&metadata)) {
                     continue;
                 }
@@ -153,4 +126,30 @@ fn entries(root: &Path, directory: &Path) -> io::Result<Vec<(String, std::path::
         Err(error) => return Err(error),
     };
     entries.map(|entry| entry.map(|entry| (entry.file_name().to_string_lossy().into_owned(), entry.path()))).collect()
+}
+
+/// Counts the blobs that are not among the referenced ones, and their bytes.
+pub(crate) fn count_unreferenced(layout: &Layout, referenced: &HashSet<Digest>) -> Result<(u64, u64)> {
+    let mut stray = Stray::default();
+    let blobs = layout.path().join(BLOBS_DIRECTORY);
+    stray.look_through(layout, &blobs, referenced).map_err(Error::io("read", blobs))?;
+    Ok((stray.blobs, stray.bytes))
+}
+
+/// Looks through `blobs/` for what is not among the referenced blobs.
+pub(crate) fn find_stray(layout: &Layout, referenced: &HashSet<Digest>) -> Vec<(FaultKind, Finding)> {
+    let mut stray = Stray::default();
+    let blobs = layout.path().join(BLOBS_DIRECTORY);
+    if fs::symlink_metadata(&blobs).is_err_and(|error| error.kind() == io::ErrorKind::NotFound) {
+        // Programs that keep layouts in version control lose empty directories.
+        let finding = Finding::new("the directory blobs does not exist", BLOBS_DIRECTORY);
+        return vec![(FaultKind::NoBlobsDirectory, finding)];
+    }
+    match stray.look_through(layout, &blobs, referenced) {
+        Ok(()) => stray.findings(),
+        Err(error) => {
+            let finding = Finding::new(Error::io("read", blobs)(error).to_string(), BLOBS_DIRECTORY);
+            vec![(FaultKind::UnreadableDirectory, finding)]
+        }
+    }
 }

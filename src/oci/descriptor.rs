@@ -6,7 +6,6 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
 use super::fields::document_fields;
-use super::manifest::says_artifact;
 use super::{Digest, MediaType, Platform, UnknownFields};
 
 /// Annotations: keys and values that people attach to descriptors, manifests and indexes.
@@ -111,6 +110,11 @@ impl Descriptor {
 /// Reads the content that a descriptor carries (image-spec, descriptor.md, "Embedded Content"): strict base64.
 pub(crate) fn embedded(data: &str) -> Option<Vec<u8>> {
     STANDARD.decode(data).ok()
+}
+
+/// Tells whether an artifact type is one. Some programs say the type of the config of an image.
+pub(super) fn says_artifact(artifact_type: Option<&str>) -> bool {
+    artifact_type.is_some_and(|said| !said.is_empty() && !MediaType::is_image_config_type(said))
 }
 
 #[cfg(test)]

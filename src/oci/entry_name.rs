@@ -5,8 +5,8 @@
 
 use std::collections::HashSet;
 
-use super::manifest::says_artifact;
 use super::{Annotations, Descriptor, Digest, Index, REF_NAME, RepositoryName, Tag};
+use crate::oci::descriptor::says_artifact;
 
 /// The annotation by which containerd, Docker and BuildKit name an entry of `index.json`, before its ref name.
 pub(crate) const IMAGE_NAME: &str = "io.containerd.image.name";

@@ -1,5 +1,6 @@
 //! The image manifest (image-spec, manifest.md).
 
+use super::descriptor::says_artifact;
 use super::fields::document_fields;
 use super::index::{Descriptors, SchemaVersion};
 use super::{Annotations, Descriptor, MediaType, UnknownFields};
@@ -35,11 +36,6 @@ impl Manifest {
             && !says_artifact(self.artifact_type.as_deref())
             && (self.layers.is_empty() || self.layers.iter().any(|layer| layer.media_type.layer_encoding().is_some()))
     }
-}
-
-/// Tells whether an artifact type is one. Some programs say the type of the config of an image.
-pub(super) fn says_artifact(artifact_type: Option<&str>) -> bool {
-    artifact_type.is_some_and(|said| !said.is_empty() && !MediaType::is_image_config_type(said))
 }
 
 document_fields!(Manifest {

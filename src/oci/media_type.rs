@@ -153,6 +153,22 @@ impl MediaType {
     pub fn is_non_distributable(&self) -> bool {
         self.layer_encoding().is_some() && (self.0.contains(".nondistributable.") || self.0.contains(".foreign."))
     }
+
+    /// Returns what the image-spec calls this, if it is one of Docker's names.
+    pub(crate) fn to_oci(&self) -> Self {
+        let text = match self.as_str() {
+            _ if self.is_index() => return Self::index(),
+            _ if self.is_manifest() => return Self::manifest(),
+            _ if self.is_image_config() => return Self::config(),
+            text => text,
+        };
+        match self.layer_encoding() {
+            Some(encoding) if text.starts_with("application/vnd.docker.") && !self.is_non_distributable() => {
+                Self::layer(encoding)
+            }
+            _ => self.clone(),
+        }
+    }
 }
 
 impl FromStr for MediaType {

@@ -14,6 +14,7 @@ mod manifest;
 mod media_type;
 mod name;
 mod platform;
+mod platform_words;
 mod reference;
 
 pub use config::{ImageConfig, RootFs};
@@ -25,7 +26,8 @@ pub use index::Index;
 pub use manifest::Manifest;
 pub use media_type::{LayerEncoding, MediaType, MediaTypeError};
 pub use name::{NameError, Reference, RepositoryName, Tag};
-pub use platform::{Fit, Platform, PlatformError, PlatformWordError, check_architecture, check_os};
+pub use platform::{Fit, Platform, PlatformError};
+pub use platform_words::{PlatformWordError, check_architecture, check_os};
 pub use reference::{RefName, RefNameError};
 
 pub use crate::json::{Json, JsonError, UnknownFields, from_json, to_blob, to_json_pretty, write_json_pretty};

@@ -9,6 +9,7 @@ use std::str::FromStr;
 
 use super::UnknownFields;
 use super::fields::document_fields;
+use super::platform_words::{architecture_of, is_architecture, is_os, lower, os_of, usual_variant};
 
 /// The platform that an image runs on.
 ///
@@ -59,22 +60,6 @@ pub enum PlatformError {
     OsAlone(String),
 }
 
-/// A word is not the one that configs have for an architecture or an operating system.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("'{}' is not the word that image configs have for this {kind}", .word.escape_debug())]
-pub struct PlatformWordError {
-    kind: &'static str,
-    word: String,
-    right: &'static str,
-}
-
-impl PlatformWordError {
-    /// Returns the word to use instead.
-    pub fn right(&self) -> &'static str {
-        self.right
-    }
-}
-
 /// How well what an image runs on fits what was asked for. The least fits best.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Fit {
@@ -116,83 +101,6 @@ enum VersionPart {
 
 /// How many parts of a version must be the same: of Windows the major and minor version and the build.
 const COMPARED_VERSION_PARTS: usize = 3;
-
-/// What other programs call an architecture, with what Go calls it, and the variant that is meant.
-const ARCHITECTURE_ALIASES: [(&str, &str, Option<&str>); 19] = [
-    ("x86_64", "amd64", None),
-    ("x86-64", "amd64", None),
-    ("x64", "amd64", None),
-    ("i386", "386", None),
-    ("i486", "386", None),
-    ("i586", "386", None),
-    ("i686", "386", None),
-    ("x86", "386", None),
-    ("aarch64", "arm64", None),
-    ("armv8l", "arm", Some("v8")),
-    ("armhf", "arm", Some("v7")),
-    ("armv7l", "arm", Some("v7")),
-    ("armel", "arm", Some("v6")),
-    ("armv6l", "arm", Some("v6")),
-    ("ppc64el", "ppc64le", None),
-    ("powerpc64le", "ppc64le", None),
-    ("mipsel", "mipsle", None),
-    ("mips64el", "mips64le", None),
-    ("loongarch64", "loong64", None),
-];
-
-/// What other programs call an operating system, with what Go calls it.
-const OS_ALIASES: [(&str, &str); 1] = [("macos", "darwin")];
-
-/// What Go calls architectures.
-const ARCHITECTURES: [&str; 25] = [
-    "386",
-    "amd64",
-    "amd64p32",
-    "arm",
-    "arm64",
-    "arm64be",
-    "armbe",
-    "loong64",
-    "mips",
-    "mips64",
-    "mips64le",
-    "mips64p32",
-    "mips64p32le",
-    "mipsle",
-    "ppc",
-    "ppc64",
-    "ppc64le",
-    "riscv",
-    "riscv64",
-    "s390",
-    "s390x",
-    "sparc",
-    "sparc64",
-    "wasm",
-    "wasm32",
-];
-
-/// What Go calls operating systems.
-const SYSTEMS: [&str; 18] = [
-    "aix",
-    "android",
-    "darwin",
-    "dragonfly",
-    "freebsd",
-    "hurd",
-    "illumos",
-    "ios",
-    "js",
-    "linux",
-    "nacl",
-    "netbsd",
-    "openbsd",
-    "plan9",
-    "solaris",
-    "wasip1",
-    "windows",
-    "zos",
-];
 
 /// The operating system of an architecture alone.
 const USUAL_OS: &str = "linux";
@@ -308,33 +216,8 @@ impl Platform {
 }
 
 /// Returns what a field says; an empty one says nothing.
-fn said(field: &Option<String>) -> Option<&str> {
+pub(crate) fn said(field: &Option<String>) -> Option<&str> {
     field.as_deref().filter(|text| !text.is_empty())
-}
-
-fn lower(text: &str) -> String {
-    text.to_ascii_lowercase()
-}
-
-/// Returns what Go calls an architecture, and the variant that its name means.
-fn architecture_of(word: &str) -> (String, Option<&'static str>) {
-    let alias = ARCHITECTURE_ALIASES.iter().find(|(alias, ..)| *alias == word);
-    alias.map_or((word.to_owned(), None), |(_, right, variant)| ((*right).to_owned(), *variant))
-}
-
-/// Returns what Go calls an operating system.
-fn os_of(word: &str) -> &str {
-    OS_ALIASES.iter().find(|(alias, _)| *alias == word).map_or(word, |(_, right)| right)
-}
-
-/// Returns the variant of an architecture where none is said.
-fn usual_variant(architecture: &str) -> Option<&'static str> {
-    match architecture {
-        "amd64" => Some("v1"),
-        "arm" => Some("v7"),
-        "arm64" => Some("v8"),
-        _ => None,
-    }
 }
 
 /// Tells how many steps down a variant is from the one that was asked for; `None` if what is built for it may not run.
@@ -401,36 +284,6 @@ impl VersionPart {
     }
 }
 
-/// Checks that an architecture that is to be written is not called what only other programs call it. Words that nobody
-/// knows are taken: there are new architectures.
-///
-/// # Errors
-///
-/// [`PlatformWordError`], with the right word.
-pub fn check_architecture(word: &str) -> Result<(), PlatformWordError> {
-    let (right, _) = architecture_of(&lower(word));
-    let right = ARCHITECTURES.iter().find(|known| **known == right);
-    check_word("architecture", word, right)
-}
-
-/// Checks that an operating system that is to be written is not called what only other programs call it.
-///
-/// # Errors
-///
-/// [`PlatformWordError`], with the right word.
-pub fn check_os(word: &str) -> Result<(), PlatformWordError> {
-    let lower = lower(word);
-    let right = os_of(&lower);
-    check_word("operating system", word, SYSTEMS.iter().find(|known| **known == right))
-}
-
-fn check_word(kind: &'static str, word: &str, right: Option<&&'static str>) -> Result<(), PlatformWordError> {
-    match right {
-        Some(right) if *right != word => Err(PlatformWordError { kind, word: word.to_owned(), right }),
-        _ => Ok(()),
-    }
-}
-
 /// Reads a platform as containerd writes it: `linux/arm64/v8`, `windows(10.0.17763)/amd64`, `windows(10.0.17763+win32k)/amd64`.
 /// An architecture alone, or with its variant, is one of Linux.
 impl FromStr for Platform {
@@ -467,14 +320,6 @@ impl FromStr for Platform {
             extra: UnknownFields::new(),
         })
     }
-}
-
-fn is_architecture(word: &str) -> bool {
-    ARCHITECTURES.contains(&architecture_of(&lower(word)).0.as_str())
-}
-
-fn is_os(word: &str) -> bool {
-    SYSTEMS.contains(&os_of(&lower(word)))
 }
 
 /// Splits the operating system, with what is in parentheses behind it, from the rest behind the slash.
@@ -741,21 +586,6 @@ mod tests {
         ] {
             let [one, other] = [one, other].map(|text| platform(text).normalized());
             assert_eq!(one.is_some() && one == other, is_same, "{one:?} and {other:?}");
-        }
-    }
-
-    #[test]
-    fn words_of_other_programs_are_not_written() {
-        for (word, right) in
-            [("x86_64", "amd64"), ("aarch64", "arm64"), ("armhf", "arm"), ("I386", "386"), ("AMD64", "amd64")]
-        {
-            assert_eq!(check_architecture(word).expect_err(word).right(), right);
-        }
-        for (word, right) in [("macos", "darwin"), ("macOS", "darwin"), ("Linux", "linux")] {
-            assert_eq!(check_os(word).expect_err(word).right(), right);
-        }
-        for word in ["amd64", "arm64", "unheard-of", "Unheard-Of"] {
-            assert_eq!((check_architecture(word), check_os(word)), (Ok(()), Ok(())), "{word}");
         }
     }
 }

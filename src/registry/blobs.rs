@@ -8,10 +8,13 @@ use super::repository::Repository;
 use crate::compress::BUFFER;
 use crate::error::{Error, Result};
 use crate::fs::Output;
-use crate::graph::walk::Reach;
+use crate::graph::walk::{Reach, walk};
 use crate::layout::entries::is_layout;
 use crate::layout::handle::Layout;
 use crate::layout::links::LinkedDirectories;
+use crate::layout::links::{identity_of, targets_of};
+use crate::layout::lock::take_lock;
+use crate::layout::reachable::{listed, roots};
 use crate::layout::stage::Stage;
 use crate::metrics::{Phase, Progress};
 use crate::oci::{Algorithm, Descriptor, Digest, Hasher, Index, MediaType};
@@ -138,7 +141,7 @@ impl Repository {
         if let Some(made) = made {
             self.layout.make_if_missing(made)?;
         }
-        let stored = blob.commit_unnamed(&self.layout.lock()?)?;
+        let stored = blob.commit_unnamed(&take_lock(&self.layout)?)?;
         let descriptor = Descriptor::new(MediaType::octet_stream(), stored.digest.clone(), stored.size);
         // Whoever names it does so later.
         stored.keep();
@@ -172,50 +175,14 @@ impl Repository {
         if self.layout.shares_blobs() {
             return Err(Error::BlobsAreShared { path: self.layout.path().to_owned() });
         }
-        let lock = self.layout.lock()?;
+        let lock = take_lock(&self.layout)?;
         let descriptor = self.resolve_blob(digest)?;
         let stage = self.layout.find_stage()?.unwrap_or_else(Stage::empty);
-        if let Some(referrer) = self.layout.referrer_of(digest, &self.layout.read_index()?, &stage)? {
+        if let Some(referrer) = referrer_of(&self.layout, digest, &self.layout.read_index()?, &stage)? {
             return Err(Error::StillReferenced { digest: digest.clone(), referrer });
         }
         self.layout.remove_blob(&lock, digest)?;
         Ok(descriptor)
-    }
-}
-
-impl Layout {
-    /// Finds what refers to a blob, of what is reached from `index.json` or the staging file; or a link to it that is
-    /// referred to.
-    fn referrer_of(&self, digest: &Digest, index: &Index, stage: &Stage) -> Result<Option<String>> {
-        let (identity, mut linked) = (self.identity_of(digest), LinkedDirectories::default());
-        let mut leads_to_it = |named: &Digest| {
-            named != digest && identity.is_some_and(|identity| self.targets_of(named, &mut linked).contains(&identity))
-        };
-        let mut link = None;
-        let mut entries = index.manifests.iter().chain(&index.subject).map(|entry| &entry.digest);
-        let mut names = |named: &Digest, referrer: &dyn Fn() -> String| {
-            if link.is_none() && leads_to_it(named) {
-                link = Some(format!("blobs/{}/{}, a link to it", named.algorithm_name(), named.encoded()));
-            }
-            (named == digest).then(referrer)
-        };
-        if let Some(referrer) = entries.find_map(|named| names(named, &|| "index.json".to_owned())) {
-            return Ok(Some(referrer));
-        }
-        if let Some(referrer) = stage.blobs().find_map(|named| names(named, &|| "the staging file".to_owned())) {
-            return Ok(Some(referrer));
-        }
-        let listed = Self::listed(index);
-        let roots = Self::roots(index, stage);
-        for visit in self.walk(roots.iter(), Reach::Subjects) {
-            let referrer = visit.entry.digest.to_string();
-            let document = visit.surely_leads_to(&listed)?;
-            let mut digests = document.iter().flat_map(|document| document.digests());
-            if let Some(referrer) = digests.find_map(|named| names(named, &|| referrer.clone())) {
-                return Ok(Some(referrer));
-            }
-        }
-        Ok(link)
     }
 }
 
@@ -314,4 +281,38 @@ pub fn write_file(content: &[u8], path: impl AsRef<Path>) -> Result<()> {
         output.finish_synced()
     };
     write().map_err(Error::io("write to", path))
+}
+
+/// Finds what refers to a blob, of what is reached from `index.json` or the staging file; or a link to it that is
+/// referred to.
+fn referrer_of(layout: &Layout, digest: &Digest, index: &Index, stage: &Stage) -> Result<Option<String>> {
+    let (identity, mut linked) = (identity_of(layout, digest), LinkedDirectories::default());
+    let mut leads_to_it = |named: &Digest| {
+        named != digest && identity.is_some_and(|identity| targets_of(layout, named, &mut linked).contains(&identity))
+    };
+    let mut link = None;
+    let mut entries = index.manifests.iter().chain(&index.subject).map(|entry| &entry.digest);
+    let mut names = |named: &Digest, referrer: &dyn Fn() -> String| {
+        if link.is_none() && leads_to_it(named) {
+            link = Some(format!("blobs/{}/{}, a link to it", named.algorithm_name(), named.encoded()));
+        }
+        (named == digest).then(referrer)
+    };
+    if let Some(referrer) = entries.find_map(|named| names(named, &|| "index.json".to_owned())) {
+        return Ok(Some(referrer));
+    }
+    if let Some(referrer) = stage.blobs().find_map(|named| names(named, &|| "the staging file".to_owned())) {
+        return Ok(Some(referrer));
+    }
+    let listed = listed(index);
+    let roots = roots(index, stage);
+    for visit in walk(layout, roots.iter(), Reach::Subjects) {
+        let referrer = visit.entry.digest.to_string();
+        let document = visit.surely_leads_to(&listed)?;
+        let mut digests = document.iter().flat_map(|document| document.digests());
+        if let Some(referrer) = digests.find_map(|named| names(named, &|| referrer.clone())) {
+            return Ok(Some(referrer));
+        }
+    }
+    Ok(link)
 }

@@ -4,17 +4,19 @@ use std::collections::BTreeSet;
 
 use super::repository::Repository;
 use super::resolve::ManifestName;
-use crate::check::blobs::check_document;
+use crate::check::documents::check_document;
 use crate::check::report::Missing;
 use crate::error::{Error, Reason, Result};
 use crate::graph::platform::{Choice, Chosen, Platforms};
 use crate::graph::policy::may_be_missing;
+use crate::graph::verify::verify_bytes;
 use crate::graph::walk::Document;
 use crate::json::Node;
-use crate::layout::blobs::{DOCUMENT_BLOB_LIMIT, verify_bytes};
+use crate::layout::blobs::DOCUMENT_BLOB_LIMIT;
 use crate::layout::documents::fingerprint;
 use crate::layout::entries::{is_layout, read_entries};
 use crate::layout::handle::Layout;
+use crate::layout::lock::take_lock;
 use crate::oci::{Algorithm, Annotations, Descriptor, Digest, MediaType, Platform};
 
 /// A manifest as it stands, and what leads to it.
@@ -186,7 +188,7 @@ impl Repository {
         }
         let document = parse(&media_type, content)?;
         // What cannot be stored leaves no new layout behind.
-        self.layout.check_parts(document.as_ref())?;
+        check_parts(&self.layout, document.as_ref())?;
         if document.is_some() {
             let digest = Digest::sha256_of(content);
             let entry = Descriptor::new(media_type.clone(), digest, content.len() as u64);
@@ -196,9 +198,9 @@ impl Repository {
             self.layout.make_if_missing(self.prepare()?)?;
         }
 
-        let lock = self.layout.lock()?;
+        let lock = take_lock(&self.layout)?;
         let mut index = read_entries(&self.layout)?;
-        self.layout.check_parts(document.as_ref())?;
+        check_parts(&self.layout, document.as_ref())?;
         let blob = self.layout.store_document_of(&lock, "the manifest", content, algorithm)?;
         let mut descriptor = Descriptor::new(media_type, blob.digest.clone(), blob.size);
         descriptor.platform = Platforms::new(&self.layout).of_image(&descriptor, content).map(Box::new);
@@ -238,26 +240,6 @@ impl Repository {
             });
             if index.manifests.len() == count { Err(self.inside_index(name.reference)) } else { Ok((digest, tags)) }
         })
-    }
-}
-
-impl Layout {
-    /// Checks that what a document is made of is there, with the sizes that it says.
-    fn check_parts(&self, document: Option<&Document>) -> Result<()> {
-        let Some(document) = document else { return Ok(()) };
-        for (place, part) in places(document) {
-            let invalid = |reason: String| Error::InvalidManifest { reason: Reason::new(reason) };
-            let kind = if matches!(document, Document::Index(_)) { "manifest" } else { "blob" };
-            match self.expect_blob(&part.digest, part.size, "the manifest") {
-                Err(Error::MissingBlob { .. }) if may_be_missing(part) => Ok(()),
-                Err(Error::MissingBlob { .. }) => {
-                    Err(invalid(format!("{kind} for {place} not found: {}", part.digest)))
-                }
-                Err(error @ Error::SizeMismatch { .. }) => Err(invalid(format!("{kind} for {place}: {error}"))),
-                checked => checked,
-            }?;
-        }
-        Ok(())
     }
 }
 
@@ -317,4 +299,20 @@ fn agree(said: Option<&str>, media_type: &MediaType) -> Result<()> {
         }
         _ => Ok(()),
     }
+}
+
+/// Checks that what a document is made of is there, with the sizes that it says.
+fn check_parts(layout: &Layout, document: Option<&Document>) -> Result<()> {
+    let Some(document) = document else { return Ok(()) };
+    for (place, part) in places(document) {
+        let invalid = |reason: String| Error::InvalidManifest { reason: Reason::new(reason) };
+        let kind = if matches!(document, Document::Index(_)) { "manifest" } else { "blob" };
+        match layout.expect_blob(&part.digest, part.size, "the manifest") {
+            Err(Error::MissingBlob { .. }) if may_be_missing(part) => Ok(()),
+            Err(Error::MissingBlob { .. }) => Err(invalid(format!("{kind} for {place} not found: {}", part.digest))),
+            Err(error @ Error::SizeMismatch { .. }) => Err(invalid(format!("{kind} for {place}: {error}"))),
+            checked => checked,
+        }?;
+    }
+    Ok(())
 }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashSet};
 
 use super::repository::Repository;
 use crate::error::Result;
-use crate::graph::walk::{Document, Reach, Visit};
+use crate::graph::walk::{Document, Reach, Visit, walk};
 use crate::layout::entries::read_entries;
 use crate::oci::{Descriptor, Digest};
 
@@ -35,7 +35,7 @@ impl Repository {
             let fallback = self.fallback_of(&entries, digest);
             let mut found = BTreeMap::new();
             let mut warnings = Vec::new();
-            for Visit { entry, document, .. } in self.layout.walk(entries, Reach::Manifests) {
+            for Visit { entry, document, .. } in walk(&self.layout, entries, Reach::Manifests) {
                 match document {
                     Ok(Some(Document::Index(index))) if fallback.as_ref() == Some(&entry.digest) => {
                         for listed in index.manifests {

@@ -17,7 +17,7 @@ use crate::graph::walk::INDEX_FILE;
 use crate::layout::entries::{check_entries, read_entries};
 use crate::layout::handle::{BLOBS_DIRECTORY, Layout, MARKER_FILE};
 use crate::layout::init::Made;
-use crate::layout::lock::WriteOptions;
+use crate::layout::options::WriteOptions;
 use crate::oci::{Descriptor, Digest, Index, RepositoryName};
 
 /// The files of a layout that a repository could be called like: the others begin with a dot.

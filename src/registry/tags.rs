@@ -10,6 +10,7 @@ use crate::graph::resolve::Meant;
 use crate::layout::documents::fingerprint;
 use crate::layout::entries::{is_layout, read_entries};
 use crate::layout::handle::Lock;
+use crate::layout::lock::take_lock;
 use crate::oci::{Descriptor, Index, NameKind};
 
 /// What entries are called.
@@ -174,7 +175,7 @@ impl Repository {
             self.entries(&Index::empty())?;
             return Err(Error::NotALayout { path: self.layout.path().to_owned() });
         }
-        let lock = self.layout.lock()?;
+        let lock = take_lock(&self.layout)?;
         let mut index = read_entries(&self.layout)?;
         let before = fingerprint(&index);
         let result = change(&lock, &mut index)?;

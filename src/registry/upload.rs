@@ -11,17 +11,16 @@ use std::time::Instant;
 use super::repository::Repository;
 use crate::error::{Error, Result};
 use crate::fs::{Directory, FileIdentity, FileKind, Found, random_name, touch};
+use crate::layout::blob_directory::{make_blob_directory, scratch};
 use crate::layout::blobs::Share;
 use crate::layout::entries::is_layout;
 use crate::layout::handle::Layout;
+use crate::layout::lock::acquire;
+use crate::layout::lock::take_lock;
+use crate::layout::uploads::{ID_LENGTH, UPLOADS_DIRECTORY};
+use crate::layout::uploads::{find_uploads, unknown_upload, upload_path};
 use crate::metrics::Phase;
 use crate::oci::{Algorithm, Descriptor, Digest, Hasher, MediaType};
-
-/// Where the uploads of a layout are.
-pub(crate) const UPLOADS_DIRECTORY: &str = ".regshape-uploads";
-
-/// How many hexadecimal digits an id has.
-const ID_LENGTH: usize = 32;
 
 /// A blob that comes in pieces. Dropped without a commit it stays, to be gone on with by its id.
 ///
@@ -90,11 +89,11 @@ impl Repository {
                 self.layout.sync_names(&root)?;
             }
             // A collection of garbage took the empty directory away.
-            let Some(uploads) = self.layout.find_uploads(&root)? else { continue };
+            let Some(uploads) = find_uploads(&root)? else { continue };
             let id = random_name(ID_LENGTH);
             let path = directory.join(&id);
             let file = match uploads.create_to_append(&id) {
-                Ok(file) => self.layout.acquire(file, &path, Instant::now())?,
+                Ok(file) => acquire(&self.layout, file, &path, Instant::now())?,
                 Err(error) if error.kind() == ErrorKind::NotFound => continue,
                 Err(error) => return Err(Error::io("create", &path)(error)),
             };
@@ -114,19 +113,19 @@ impl Repository {
     /// [`Error::UnknownUpload`]; [`Error::UploadOffset`]; [`Error::Locked`] if another process is writing to it for longer
     /// than is to be waited; [`Error::Io`].
     pub fn resume_upload(&self, id: &str, offset: Option<u64>) -> Result<BlobUpload> {
-        let path = self.layout.upload_path(id).ok_or_else(|| self.layout.unknown_upload(id))?;
+        let path = upload_path(&self.layout, id).ok_or_else(|| unknown_upload(&self.layout, id))?;
         let root = self.layout.open_root().ok();
-        let uploads = root.map(|root| self.layout.find_uploads(&root)).transpose()?.flatten();
-        let uploads = uploads.ok_or_else(|| self.layout.unknown_upload(id))?;
+        let uploads = root.map(|root| find_uploads(&root)).transpose()?.flatten();
+        let uploads = uploads.ok_or_else(|| unknown_upload(&self.layout, id))?;
         let is_file = |found: Option<Found>| found.is_some_and(|found| found.kind == FileKind::File);
         if !uploads.find(id).is_ok_and(is_file) {
-            return Err(self.layout.unknown_upload(id));
+            return Err(unknown_upload(&self.layout, id));
         }
         let file = uploads.open_to_append(id).map_err(|error| match error.kind() {
-            ErrorKind::NotFound => self.layout.unknown_upload(id),
+            ErrorKind::NotFound => unknown_upload(&self.layout, id),
             _ => Error::io("open", &path)(error),
         })?;
-        let file = self.layout.acquire(file, &path, Instant::now())?;
+        let file = acquire(&self.layout, file, &path, Instant::now())?;
         let size = file.metadata().map_err(Error::io("read", &path))?.len();
         match offset {
             Some(expected) if expected != size => {
@@ -137,42 +136,8 @@ impl Repository {
         let hasher = (size == 0).then(|| Hasher::new(Algorithm::Sha256));
         let upload = BlobUpload { layout: self.layout.clone(), uploads, id: id.to_owned(), path, file, size, hasher };
         // Whoever had it before may have brought it to its end.
-        if upload.is_there() { Ok(upload) } else { Err(self.layout.unknown_upload(id)) }
+        if upload.is_there() { Ok(upload) } else { Err(unknown_upload(&self.layout, id)) }
     }
-}
-
-impl Layout {
-    /// Opens the directory of the uploads; `None` if it is not there.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Io`] if it is a link.
-    pub(crate) fn find_uploads(&self, root: &Directory) -> Result<Option<Directory>> {
-        let failed = || Error::io("read", root.path_of(UPLOADS_DIRECTORY));
-        let Some(found) = root.find(UPLOADS_DIRECTORY).map_err(failed())? else { return Ok(None) };
-        if found.kind != FileKind::Directory {
-            return Err(failed()(ErrorKind::NotADirectory.into()));
-        }
-        match root.open_beneath(UPLOADS_DIRECTORY) {
-            Ok(directory) => Ok(Some(directory)),
-            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(failed()(error)),
-        }
-    }
-
-    /// Returns the path of an upload; `None` if this is no id of one.
-    pub(crate) fn upload_path(&self, id: &str) -> Option<PathBuf> {
-        is_upload_id(id).then(|| self.path().join(UPLOADS_DIRECTORY).join(id))
-    }
-
-    fn unknown_upload(&self, id: &str) -> Error {
-        Error::UnknownUpload { path: self.path().to_owned(), id: id.to_owned() }
-    }
-}
-
-/// Returns whether a name is one that uploads have.
-pub(crate) fn is_upload_id(name: &str) -> bool {
-    name.len() == ID_LENGTH && name.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
 }
 
 impl BlobUpload {
@@ -201,7 +166,7 @@ impl BlobUpload {
 
     fn store(&mut self, digest: &Digest) -> Result<()> {
         if !self.is_there() {
-            return Err(self.layout.unknown_upload(&self.id));
+            return Err(unknown_upload(&self.layout, &self.id));
         }
         self.verify(digest)?;
         self.layout
@@ -210,25 +175,25 @@ impl BlobUpload {
             .map_err(Error::io("sync", &self.path))?;
         let there = self.layout.sound_blob(digest, self.size, |_| ());
         if let Some(there) = there
-            && self.layout.keep_stored(&self.layout.lock()?, digest, &there)?
+            && self.layout.keep_stored(&take_lock(&self.layout)?, digest, &there)?
         {
             return self.remove();
         }
-        let scratch = self.layout.scratch(digest.algorithm_name())?;
+        let scratch = scratch(&self.layout, digest.algorithm_name())?;
         if self.uploads.is_on_mount_of(&scratch).map_err(Error::io("read", &self.path))? {
             self.rename(digest)?;
         } else {
             // Not linked: if this process is killed the upload may be gone on with, and the blob must not change.
             let copy = self.layout.copy_of((digest, self.size), (&self.file, &self.path), Share::Nothing)?;
-            copy.commit_unnamed(&self.layout.lock()?)?.keep();
+            copy.commit_unnamed(&take_lock(&self.layout)?)?.keep();
         }
         self.remove()
     }
 
     /// Gives the file the name of the blob that it is.
     fn rename(&self, digest: &Digest) -> Result<()> {
-        let lock = self.layout.lock()?;
-        let directory = self.layout.make_blob_directory(&lock, digest.algorithm_name())?;
+        let lock = take_lock(&self.layout)?;
+        let directory = make_blob_directory(&self.layout, &lock, digest.algorithm_name())?;
         let (name, path) = (digest.encoded(), self.layout.blob_path(digest));
         let failed = || Error::io("write", &path);
         // A later command refers to it; until then a collection of garbage may be told to keep what is young.

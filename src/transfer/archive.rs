@@ -8,6 +8,7 @@
 use std::io::Read;
 use std::path::Path;
 
+use super::dir_image::{is_dir_image, of_dir_image};
 use super::entries::Entries;
 use super::listed::MANIFEST_FILE;
 use super::load::LoadOptions;
@@ -135,6 +136,6 @@ impl View {
         if !path.is_dir() {
             return Ok(Archive::load(path, options)?.view);
         }
-        if Self::is_dir_image(path) { Self::of_dir_image(path) } else { Self::open(path) }
+        if is_dir_image(path) { of_dir_image(path) } else { Self::open(path) }
     }
 }

@@ -14,12 +14,16 @@ use crate::graph::edit::IndexEditor;
 use crate::graph::names::Names;
 use crate::graph::walk::INDEX_FILE;
 use crate::interrupt::Section;
+use crate::layout::blob_directory::{blob_directory, check_blob_directory, make_blob_directory};
+use crate::layout::clean::{clean_directories_in, clean_directory};
 use crate::layout::documents::DOCUMENT_LIMIT;
 use crate::layout::entries::read_entries;
 use crate::layout::filling::{Filling, MOVED, RECORD_FILE, is_vacant_but_for_fillings};
 use crate::layout::gc::Swept;
 use crate::layout::handle::{Layout, Lock, MARKER_FILE, marker};
 use crate::layout::init::{DirectoryLock, Made};
+use crate::layout::lock::take_lock;
+use crate::layout::reachable::remove_unreferenced;
 use crate::layout::stage::Stage;
 use crate::metrics::Progress;
 use crate::oci::{Digest, Index};
@@ -202,7 +206,7 @@ impl<'a> Export<'a> {
         if self.target()? != Target::Vacant {
             return Ok(false);
         }
-        self.layout.clean_directory(root);
+        clean_directory(&self.layout, root);
         if !is_vacant(root).map_err(Error::io("read", root))? {
             return Ok(false);
         }
@@ -226,7 +230,7 @@ impl<'a> Export<'a> {
 
     /// Writes a whole layout into a temporary directory, unless one that is written can be moved to where it is needed.
     fn staged<'s>(&'s self, parent: &Path, staged: Option<Staging<'s>>) -> Result<Staging<'s>> {
-        self.layout.clean_directories_in(parent);
+        clean_directories_in(&self.layout, parent);
         if let Some(mut staging) = staged
             && staging.move_into(parent).is_ok()
         {
@@ -246,14 +250,14 @@ impl<'a> Export<'a> {
         // What cannot be done is found out before anything is written; under the lock it is seen once more.
         self.merged(&read_entries(&self.layout)?)?;
         for blob in &self.plan.blobs {
-            self.layout.check_blob_directory(&blob.descriptor.digest)?;
+            check_blob_directory(&self.layout, &blob.descriptor.digest)?;
         }
         let mut blobs = self.look()?;
         let mut staging = None;
         self.stage(&mut staging, blobs.to_write())?;
 
         for is_last in [false, false, true] {
-            let lock = self.layout.lock()?;
+            let lock = take_lock(&self.layout)?;
             let gone = blobs.gone(&self.layout, &lock)?;
             if gone.is_empty() {
                 return self.place(&lock, staging.as_ref(), &blobs);
@@ -265,7 +269,7 @@ impl<'a> Export<'a> {
             self.stage(&mut staging, gone.into_iter().map(|blob| (blob, None)).collect())?;
         }
         // All of them are written by now.
-        let lock = self.layout.lock()?;
+        let lock = take_lock(&self.layout)?;
         self.place(&lock, staging.as_ref(), &blobs)
     }
 
@@ -300,7 +304,7 @@ impl<'a> Export<'a> {
         });
         if let Err(error) = done {
             if let (Ok(index), Ok(stage)) = (read_entries(&self.layout), self.layout.find_stage()) {
-                self.layout.remove_unreferenced(lock, &index, &stage.unwrap_or_else(Stage::empty), new);
+                remove_unreferenced(&self.layout, lock, &index, &stage.unwrap_or_else(Stage::empty), new);
             }
             return Err(error);
         }
@@ -357,7 +361,7 @@ impl<'a> Export<'a> {
             let directory = match directories.get(algorithm) {
                 Some(directory) => directory,
                 None => {
-                    let made = self.layout.make_blob_directory(lock, algorithm)?;
+                    let made = make_blob_directory(&self.layout, lock, algorithm)?;
                     directories.entry(algorithm).or_insert(made)
                 }
             };
@@ -424,7 +428,7 @@ impl<'a> Blobs<'a> {
             let digest = &blob.descriptor.digest;
             let algorithm = digest.algorithm_name();
             if !directories.contains_key(algorithm) {
-                directories.insert(algorithm, layout.blob_directory(lock.root(), algorithm)?);
+                directories.insert(algorithm, blob_directory(layout, lock.root(), algorithm)?);
             }
             let found = directories[algorithm].as_ref().and_then(|there| there.find_target(digest.encoded()).ok()?);
             if !found.is_some_and(|found| found.identity == *identity && found.size == blob.descriptor.size) {

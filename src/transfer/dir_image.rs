@@ -19,33 +19,31 @@ const MANIFEST_FILE: &str = "manifest.json";
 /// How the names of the manifests of an index end.
 const NESTED_SUFFIX: &str = ".manifest.json";
 
-impl View {
-    /// Tells whether a directory holds an image in this form.
-    pub(crate) fn is_dir_image(path: &Path) -> bool {
-        path.join(MANIFEST_FILE).is_file() && !path.join("oci-layout").exists()
-    }
+/// Tells whether a directory holds an image in this form.
+pub(crate) fn is_dir_image(path: &Path) -> bool {
+    path.join(MANIFEST_FILE).is_file() && !path.join("oci-layout").exists()
+}
 
-    /// Opens such a directory. Docker's media types, which it usually has, are read as the image-spec's, as skopeo does.
-    pub(crate) fn of_dir_image(path: &Path) -> Result<Self> {
-        let malformed = |reason: Reason| {
-            let reason = if reason.is_byte_order_mark() { reason.after("manifest.json: ") } else { reason };
-            Error::NotAnArchive { path: path.to_owned(), reason }
-        };
-        let blobs = blobs(path)?;
-        let file = path.join(MANIFEST_FILE);
-        let content = fs::read(&file).map_err(Error::io("read", &file))?;
-        let media_type = Document::media_type_of(&content).map_err(malformed)?;
-        let view = Self::new(Index::empty(), Source::Files(blobs), path.to_owned());
-        let digest = Digest::sha256_of(&content);
-        let (view, entry) = view.with_document(media_type, content, digest.as_str());
-        let view = view.with_index(Index { manifests: vec![entry], ..Index::empty() });
-        let view = view.rewritten(&mut ToOci(view.clone()))?;
-        let mut index = view.index().clone();
-        for entry in index.manifests.iter_mut().filter(|entry| !entry.is_index()) {
-            entry.platform = Platforms::new(&view).of(entry).map(Box::new);
-        }
-        Ok(view.with_index(index))
+/// Opens such a directory. Docker's media types, which it usually has, are read as the image-spec's, as skopeo does.
+pub(crate) fn of_dir_image(path: &Path) -> Result<View> {
+    let malformed = |reason: Reason| {
+        let reason = if reason.is_byte_order_mark() { reason.after("manifest.json: ") } else { reason };
+        Error::NotAnArchive { path: path.to_owned(), reason }
+    };
+    let blobs = blobs(path)?;
+    let file = path.join(MANIFEST_FILE);
+    let content = fs::read(&file).map_err(Error::io("read", &file))?;
+    let media_type = Document::media_type_of(&content).map_err(malformed)?;
+    let view = View::new(Index::empty(), Source::Files(blobs), path.to_owned());
+    let digest = Digest::sha256_of(&content);
+    let (view, entry) = view.with_document(media_type, content, digest.as_str());
+    let view = view.with_index(Index { manifests: vec![entry], ..Index::empty() });
+    let view = view.rewritten(&mut ToOci(view.clone()))?;
+    let mut index = view.index().clone();
+    for entry in index.manifests.iter_mut().filter(|entry| !entry.is_index()) {
+        entry.platform = Platforms::new(&view).of(entry).map(Box::new);
     }
+    Ok(view.with_index(index))
 }
 
 /// Turns the documents of Docker into those of the image-spec.
@@ -63,7 +61,7 @@ impl Rewrite for ToOci {
         }
         manifest.config.media_type = manifest.config.media_type.to_oci();
         for layer in &mut manifest.layers {
-            layer.media_type = self.0.layer_to_oci(layer)?;
+            layer.media_type = layer_to_oci(&self.0, layer)?;
         }
         manifest.media_type = Some(media_type);
         Ok(Some(oci::to_blob(&manifest)))
@@ -74,23 +72,21 @@ impl Rewrite for ToOci {
     }
 }
 
-impl View {
-    /// Returns what the image-spec calls a layer. podman writes plain tars that it calls compressed.
-    fn layer_to_oci(&self, layer: &Descriptor) -> Result<MediaType> {
-        let media_type = layer.media_type.to_oci();
-        if media_type == layer.media_type {
-            return Ok(media_type);
-        }
-        let Some(content) = self.content(&layer.digest)? else { return Ok(media_type) };
-        let mut head = [0; 16];
-        let read = content.read_at(&mut head, 0).map_err(Error::io("read", self.path()))?;
-        Ok(match Encoding::of(&head[..read]) {
-            Encoding::Identity => MediaType::layer(LayerEncoding::Tar),
-            Encoding::Gzip => MediaType::layer(LayerEncoding::Gzip),
-            Encoding::Zstd => MediaType::layer(LayerEncoding::Zstd),
-            Encoding::Xz | Encoding::Bzip2 => media_type,
-        })
+/// Returns what the image-spec calls a layer. podman writes plain tars that it calls compressed.
+fn layer_to_oci(view: &View, layer: &Descriptor) -> Result<MediaType> {
+    let media_type = layer.media_type.to_oci();
+    if media_type == layer.media_type {
+        return Ok(media_type);
     }
+    let Some(content) = view.content(&layer.digest)? else { return Ok(media_type) };
+    let mut head = [0; 16];
+    let read = content.read_at(&mut head, 0).map_err(Error::io("read", view.path()))?;
+    Ok(match Encoding::of(&head[..read]) {
+        Encoding::Identity => MediaType::layer(LayerEncoding::Tar),
+        Encoding::Gzip => MediaType::layer(LayerEncoding::Gzip),
+        Encoding::Zstd => MediaType::layer(LayerEncoding::Zstd),
+        Encoding::Xz | Encoding::Bzip2 => media_type,
+    })
 }
 
 /// Returns the blobs by their digests.
@@ -105,22 +101,4 @@ fn blobs(path: &Path) -> Result<HashMap<Digest, PathBuf>> {
         blobs.insert(digest, entry.path());
     }
     Ok(blobs)
-}
-
-impl MediaType {
-    /// Returns what the image-spec calls this, if it is one of Docker's names.
-    fn to_oci(&self) -> Self {
-        let text = match self.as_str() {
-            _ if self.is_index() => return Self::index(),
-            _ if self.is_manifest() => return Self::manifest(),
-            _ if self.is_image_config() => return Self::config(),
-            text => text,
-        };
-        match self.layer_encoding() {
-            Some(encoding) if text.starts_with("application/vnd.docker.") && !self.is_non_distributable() => {
-                Self::layer(encoding)
-            }
-            _ => self.clone(),
-        }
-    }
 }

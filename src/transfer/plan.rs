@@ -12,7 +12,7 @@ use crate::error::Result;
 use crate::layout::documents::{pretty_size, write_pretty};
 use crate::layout::gc::Swept;
 use crate::layout::handle::Layout;
-use crate::layout::lock::WriteOptions;
+use crate::layout::options::WriteOptions;
 use crate::metrics::{Metrics, Progress};
 use crate::oci::{Descriptor, Digest, Index, MediaType};
 use crate::view::content::Content;

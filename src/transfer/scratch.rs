@@ -13,6 +13,7 @@ use crate::compress::Pool;
 use crate::error::{Error, Result};
 use crate::fs::{TempDirectory, TempFile, open_regular};
 use crate::interrupt::Section;
+use crate::layout::blob_directory::scratch;
 use crate::layout::blobs::EarlySync;
 use crate::layout::handle::{BLOBS_DIRECTORY, Layout};
 use crate::metrics::{Metrics, Phase, Progress};
@@ -57,7 +58,7 @@ impl<'a> Staging<'a> {
     ) -> Result<Self> {
         let mut staging = Self::create_in(layout.path(), layout, options)?;
         for algorithm in algorithms {
-            let scratch = layout.scratch(algorithm)?;
+            let scratch = scratch(layout, algorithm)?;
             if scratch.path() != layout.path() {
                 let directory = TempDirectory::create_in(scratch.path());
                 let directory = directory.map_err(Error::io("write to", scratch.path()))?;

@@ -10,14 +10,15 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::content::Content;
-use super::reading::Origin;
 use crate::error::{Error, Reason, Result};
 use crate::fs::open_regular;
+use crate::graph::verify::verify_if_possible;
 use crate::graph::walk::Documents;
 use crate::graph::walk::INDEX_FILE;
-use crate::layout::blobs::{DOCUMENT_BLOB_LIMIT, verify_if_possible};
+use crate::layout::blobs::DOCUMENT_BLOB_LIMIT;
 use crate::layout::handle::Layout;
 use crate::oci::{self, Annotations, Descriptor, Digest, Index, MediaType};
+use crate::view::origin::Origin;
 
 /// An index and a way to read blobs. It does not change, and can be cloned for nothing.
 ///

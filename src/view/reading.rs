@@ -6,32 +6,13 @@ use std::fs::{self, File};
 
 use super::index_view::View;
 use crate::error::{Error, Result};
-use crate::fs::FileVersion;
-use crate::layout::handle::Layout;
+use crate::layout::lock::keep_writers_out;
 
 /// How often work is tried without a lock.
 const TRIES: usize = 3;
 
 /// How often work is then tried with writers kept out, if it lets them in again before it copies blobs.
 const LOCKED_TRIES: usize = 3;
-
-/// The layout that a view shows, and its documents as they were when it was opened.
-#[derive(Debug)]
-pub(crate) struct Origin {
-    layout: Layout,
-    documents: [Option<FileVersion>; 2],
-}
-
-impl Origin {
-    /// Notes the documents of a layout that is about to be read.
-    pub(crate) fn of(layout: &Layout) -> Self {
-        Self { layout: layout.clone(), documents: layout.document_versions() }
-    }
-
-    fn is_outdated(&self) -> bool {
-        self.layout.document_versions() != self.documents
-    }
-}
 
 /// An attempt to work with views.
 #[derive(Debug, Default)]
@@ -136,13 +117,15 @@ impl View {
         let by_place: BTreeMap<_, _> = layouts
             .map(|layout| (fs::canonicalize(layout.path()).unwrap_or_else(|_| layout.path().into()), layout))
             .collect();
-        by_place.into_values().map(|layout| layout.keep_writers_out()).collect()
+        by_place.into_values().map(keep_writers_out).collect()
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::layout::handle::Layout;
+    use crate::layout::lock::take_lock;
     use crate::oci::Digest;
 
     /// A layout, and a view of it.
@@ -210,7 +193,7 @@ mod tests {
             replace_index(&layout);
             reading.expect_unchanged(views)?;
             reading.let_writers_in();
-            layout.lock().map(drop)
+            take_lock(&layout).map(drop)
         });
         done.expect("done");
         assert_eq!(times, 4);
@@ -225,7 +208,7 @@ mod tests {
                 times += 1;
                 reading.let_writers_in();
                 // Nobody waits: the lock is free.
-                let lock = layout.lock()?;
+                let lock = take_lock(&layout)?;
                 replace_index(&layout);
                 drop(lock);
                 if times <= fails { Err(failure()) } else { Ok(()) }

@@ -1,14 +1,25 @@
 //! What can go wrong with a layout, in words that name the thing and both values. What to do about it is for the program
 //! that uses the library to say.
 
-use std::fmt;
+mod candidate;
+mod code;
+mod reason;
+mod words;
+pub use candidate::Candidate;
+
+use candidate::described;
+
+pub use code::ErrorCode;
+pub use reason::Reason;
+use words::{image_called, list, seconds, stored};
+
 use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::compress::{BoundError, Encoding, TrailingBytes, bound_of, trailing_of};
 use crate::oci::{
-    Digest, DigestError, JsonError, MediaType, NameError, Platform, PlatformWordError, RefNameError, RepositoryName,
+    Digest, DigestError, MediaType, NameError, Platform, PlatformWordError, RefNameError, RepositoryName,
 };
 
 /// The result of work on a layout.
@@ -557,56 +568,6 @@ impl Error {
     }
 }
 
-/// What registries call an error (distribution-spec, "Error Codes").
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum ErrorCode {
-    /// There is no such repository.
-    NameUnknown,
-    /// There is no such manifest.
-    ManifestUnknown,
-    /// There is no such blob.
-    BlobUnknown,
-    /// Content does not have the digest that was said.
-    DigestInvalid,
-    /// Content does not have the size that was said.
-    SizeInvalid,
-    /// A range is not within the content.
-    RangeInvalid,
-    /// A name is not one.
-    NameInvalid,
-    /// A manifest is not one, or refers to what is not there.
-    ManifestInvalid,
-    /// There is no such upload.
-    BlobUploadUnknown,
-    /// It would break something.
-    Denied,
-}
-
-impl ErrorCode {
-    /// Returns the code as registries write it.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::NameUnknown => "NAME_UNKNOWN",
-            Self::ManifestUnknown => "MANIFEST_UNKNOWN",
-            Self::BlobUnknown => "BLOB_UNKNOWN",
-            Self::DigestInvalid => "DIGEST_INVALID",
-            Self::SizeInvalid => "SIZE_INVALID",
-            Self::RangeInvalid => "RANGE_INVALID",
-            Self::NameInvalid => "NAME_INVALID",
-            Self::ManifestInvalid => "MANIFEST_INVALID",
-            Self::BlobUploadUnknown => "BLOB_UPLOAD_UNKNOWN",
-            Self::Denied => "DENIED",
-        }
-    }
-}
-
-impl fmt::Display for ErrorCode {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
-
 impl Error {
     /// Returns what registries call this, if it is something that they know.
     pub fn code(&self) -> Option<ErrorCode> {
@@ -635,103 +596,5 @@ impl Error {
             Self::StillReferenced { .. } | Self::BlobsAreShared { .. } => ErrorCode::Denied,
             _ => return None,
         })
-    }
-}
-
-/// Returns an image as a message names it.
-fn image_called(name: Option<&str>) -> String {
-    name.map_or_else(|| "an image".to_owned(), |name| format!("the image '{}'", name.escape_debug()))
-}
-
-/// Returns things as a list for people.
-fn list<T: fmt::Display>(things: &[T]) -> String {
-    things.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
-}
-
-/// Says which platforms are stored.
-fn stored(platforms: &[String]) -> String {
-    match platforms {
-        [] => "no other platform is".to_owned(),
-        platforms => format!("{} {}", list(platforms), if platforms.len() == 1 { "is" } else { "are" }),
-    }
-}
-
-/// One of several manifests that have one name.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Candidate {
-    /// The digest of the manifest.
-    pub digest: Digest,
-    /// The image name of its entry.
-    pub image_name: Option<String>,
-    /// The platforms that it is for.
-    pub platforms: Vec<String>,
-}
-
-impl fmt::Display for Candidate {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.digest)?;
-        let name = self.image_name.iter().map(|name| name.escape_debug().to_string());
-        let told: Vec<String> = name.chain(self.platforms.iter().cloned()).collect();
-        if told.is_empty() { Ok(()) } else { write!(f, " ({})", told.join(", ")) }
-    }
-}
-
-/// Returns some of several manifests as a list for people.
-fn described(candidates: &[Candidate], count: usize) -> String {
-    let more = count - candidates.len();
-    let more = if more > 0 { format!(" and {more} more") } else { String::new() };
-    format!("{}{more}", list(candidates))
-}
-
-/// Returns a time in the largest unit that is no larger than a second.
-fn seconds(time: &Duration) -> String {
-    if time.is_zero() { "0s".to_owned() } else { format!("{time:?}") }
-}
-
-/// Why a document could not be read as what it should be.
-#[derive(Debug, thiserror::Error)]
-#[error("{text}")]
-pub struct Reason {
-    text: String,
-    kind: ReasonKind,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum ReasonKind {
-    Missing,
-    ByteOrderMark,
-    Other,
-}
-
-impl Reason {
-    pub(crate) fn new(reason: impl Into<String>) -> Self {
-        Self { text: reason.into(), kind: ReasonKind::Other }
-    }
-
-    /// Says that a file does not exist.
-    pub(crate) fn missing() -> Self {
-        Self { text: "the file does not exist".to_owned(), kind: ReasonKind::Missing }
-    }
-
-    /// Puts words before the reason.
-    pub(crate) fn after(self, words: &str) -> Self {
-        Self { text: format!("{words}{}", self.text), ..self }
-    }
-
-    /// Returns whether the document is not there.
-    pub fn is_missing(&self) -> bool {
-        self.kind == ReasonKind::Missing
-    }
-
-    /// Returns whether the document begins with a byte order mark, which JSON does not have.
-    pub fn is_byte_order_mark(&self) -> bool {
-        self.kind == ReasonKind::ByteOrderMark
-    }
-}
-
-impl From<JsonError> for Reason {
-    fn from(error: JsonError) -> Self {
-        let kind = if error.is_byte_order_mark() { ReasonKind::ByteOrderMark } else { ReasonKind::Other };
-        Self { text: error.to_string(), kind }
     }
 }

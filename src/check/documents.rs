@@ -1,0 +1,82 @@
+//! Checking documents before they are written.
+
+use std::path::Path;
+
+use super::blobs::{Blobs, Opened};
+use super::follow::Validation;
+use super::report::Missing;
+use crate::error::{Error, Reason, Result};
+use crate::graph::finding::Finding;
+use crate::layout::handle::Layout;
+use crate::oci::{Descriptor, Digest, Index};
+use crate::view::index_view::View;
+
+/// A layout with a document that is about to be stored in it.
+pub(crate) struct Pending<'a> {
+    pub(crate) layout: &'a Layout,
+    pub(crate) digest: &'a Digest,
+    pub(crate) content: &'a [u8],
+}
+
+impl Blobs for Pending<'_> {
+    fn path(&self) -> &Path {
+        self.layout.path()
+    }
+
+    fn open(&self, digest: &Digest, referrer: &str) -> Result<(Opened, u64)> {
+        if digest == self.digest {
+            return Ok((Opened::Bytes(self.content.to_vec()), self.content.len() as u64));
+        }
+        Blobs::open(self.layout, digest, referrer)
+    }
+
+    fn read(&self, digest: &Digest, blob: Opened) -> Result<Vec<u8>> {
+        match blob {
+            _ if digest == self.digest => Ok(self.content.to_vec()),
+            blob => Blobs::read(self.layout, digest, blob),
+        }
+    }
+}
+
+/// Returns the first error that a validation would find in what an index lists.
+pub(crate) fn first_error(blobs: &dyn Blobs, index: &Index, missing: Missing) -> Option<Finding> {
+    let mut validation = Validation::new(blobs, false);
+    let index = serde_json::to_vec(index).expect("documents have string keys only");
+    validation.follow(&index);
+    validation.first_error(missing)
+}
+
+/// Checks that a validation would find no error in a document if it were stored and listed. Whether parts that are not there
+/// count is for the caller to say.
+///
+/// # Errors
+///
+/// [`Error::InvalidManifest`], with the first one.
+pub(crate) fn check_document(layout: &Layout, entry: &Descriptor, content: &[u8], missing: Missing) -> Result<()> {
+    let index = Index { manifests: vec![entry.clone()], ..Index::empty() };
+    let pending = Pending { layout, digest: &entry.digest, content };
+    match first_error(&pending, &index, missing) {
+        Some(finding) => Err(Error::InvalidManifest { reason: Reason::new(finding.to_string()) }),
+        None => Ok(()),
+    }
+}
+
+impl View {
+    /// Checks that [`Layout::validate`] would find no error in the documents of a layout of this view. Blobs that are not there,
+    /// or not as their descriptors say, are for the caller to judge.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NotValid`], with the first one and the names of its image.
+    pub fn check_documents(&self) -> Result<()> {
+        let Some(finding) = first_error(self, self.index(), Missing::Fine) else { return Ok(()) };
+        // Each entry alone, to name the one that leads to the fault.
+        let is_it = |entry: &&Descriptor| {
+            let index = Index { manifests: vec![Descriptor::clone(entry)], ..Index::empty() };
+            first_error(self, &index, Missing::Fine).is_some()
+        };
+        let entry = self.index().manifests.iter().find(is_it);
+        let image = entry.and_then(|entry| entry.names().next()).map(str::to_owned);
+        Err(Error::NotValid { path: self.path().to_owned(), image, reason: Reason::new(finding.to_string()) })
+    }
+}

@@ -1,0 +1,33 @@
+//! Decompressing.
+
+use std::io::{self, BufRead, Read};
+
+use super::encoding::Encoding;
+use super::members::{self, Rest};
+
+/// The most memory that reading an xz stream may take, in KiB: what `xz -9` needs, and some.
+const XZ_MEMORY_KIB: u32 = 128 * 1024;
+
+/// Reads a compressed stream as what was compressed.
+///
+/// All members, frames or streams up to the end of the input are read; what follows them must be another one. For gzip and
+/// zstd an error of the kind [`TrailingBytes`] tells what follows instead.
+pub(crate) fn decoder<'a>(encoding: Encoding, reader: impl BufRead + 'a) -> io::Result<Box<dyn Read + 'a>> {
+    Ok(match encoding {
+        Encoding::Identity => Box::new(reader),
+        Encoding::Gzip => members::gzip_members(reader, Rest::Nothing),
+        Encoding::Zstd => Box::new(members::ZstdFrames::new(reader, Rest::Nothing)?),
+        Encoding::Xz => Box::new(lzma_rust2::XzReader::new_mem_limit(reader, true, XZ_MEMORY_KIB)),
+        Encoding::Bzip2 => Box::new(bzip2::bufread::MultiBzDecoder::new(reader)),
+    })
+}
+
+/// Reads a compressed stream as [`decoder`] does; after the last member or frame, zeros may follow up to the end.
+pub(crate) fn padded_decoder<'a>(encoding: Encoding, reader: impl BufRead + 'a) -> io::Result<Box<dyn Read + 'a>> {
+    Ok(match encoding {
+        Encoding::Gzip => members::gzip_members(reader, Rest::Zeros),
+        Encoding::Bzip2 => members::padded_bzip2_members(reader),
+        Encoding::Zstd => Box::new(members::ZstdFrames::new(reader, Rest::Zeros)?),
+        Encoding::Identity | Encoding::Xz => decoder(encoding, reader)?,
+    })
+}

@@ -1,0 +1,139 @@
+//! Encodings, formats and levels.
+
+/// How the bytes of a file are compressed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Encoding {
+    /// Not at all, or in a way that this program does not know.
+    Identity,
+    /// gzip (RFC 1952).
+    Gzip,
+    /// Zstandard (RFC 8878).
+    Zstd,
+    /// xz.
+    Xz,
+    /// bzip2.
+    Bzip2,
+}
+
+impl Encoding {
+    /// Returns the name that people use.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Identity => "uncompressed",
+            Self::Gzip => "gzip",
+            Self::Zstd => "zstd",
+            Self::Xz => "xz",
+            Self::Bzip2 => "bzip2",
+        }
+    }
+
+    /// Tells an encoding by the first bytes of a file.
+    pub(crate) fn of(head: &[u8]) -> Self {
+        match head {
+            [0x1f, 0x8b, ..] => Self::Gzip,
+            // A frame, or a skippable one that precedes it (RFC 8878, sections 3.1.1 and 3.1.2).
+            [0x28, 0xb5, 0x2f, 0xfd, ..] | [0x50..=0x5f, 0x2a, 0x4d, 0x18, ..] => Self::Zstd,
+            [0xfd, b'7', b'z', b'X', b'Z', 0, ..] => Self::Xz,
+            // "BZh", the block size, and the mark of a block or of the end of an empty stream.
+            [b'B', b'Z', b'h', b'1'..=b'9', 0x31, 0x41, 0x59, 0x26, 0x53, 0x59, ..] => Self::Bzip2,
+            [b'B', b'Z', b'h', b'1'..=b'9', 0x17, 0x72, 0x45, 0x38, 0x50, 0x90, ..] => Self::Bzip2,
+            _ => Self::Identity,
+        }
+    }
+}
+
+/// What a layer that comes uncompressed is compressed with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum CompressFormat {
+    /// gzip: what every consumer reads.
+    #[default]
+    Gzip,
+    /// Zstandard: smaller and faster to unpack, for consumers of today.
+    Zstd,
+}
+
+impl CompressFormat {
+    /// Returns the highest level; the lowest is 1.
+    pub fn highest_level(self) -> u8 {
+        match self {
+            Self::Gzip => 9,
+            Self::Zstd => 19,
+        }
+    }
+
+    /// The level that is used by default. Fixes bytes on disk: another level gives layers other digests.
+    pub(crate) fn default_level(self) -> u8 {
+        match self {
+            Self::Gzip => 5,
+            Self::Zstd => 3,
+        }
+    }
+
+    /// Returns the encoding of what is written.
+    pub fn encoding(self) -> Encoding {
+        match self {
+            Self::Gzip => Encoding::Gzip,
+            Self::Zstd => Encoding::Zstd,
+        }
+    }
+}
+
+/// What a layer is compressed with, and how hard: together with the content this fixes the bytes of the layer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Compression {
+    pub(crate) format: CompressFormat,
+    pub(crate) level: u8,
+}
+
+/// A level is not one of a format.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{level} is not a level of {}, which has 1 to {}", .format.encoding().name(), .format.highest_level())]
+pub struct LevelError {
+    pub(crate) format: CompressFormat,
+    pub(crate) level: u8,
+}
+
+impl Compression {
+    /// Compresses with a format, at its default level or another one.
+    ///
+    /// # Errors
+    ///
+    /// [`LevelError`] unless the level is from 1 to [`CompressFormat::highest_level`].
+    ///
+    /// ```
+    /// use regshape::compress::{CompressFormat, Compression};
+    ///
+    /// assert!(Compression::new(CompressFormat::Gzip, Some(9)).is_ok());
+    /// assert!(Compression::new(CompressFormat::Gzip, Some(10)).is_err());
+    /// ```
+    pub fn new(format: CompressFormat, level: Option<u8>) -> Result<Self, LevelError> {
+        let level = level.unwrap_or(format.default_level());
+        if (1..=format.highest_level()).contains(&level) {
+            Ok(Self { format, level })
+        } else {
+            Err(LevelError { format, level })
+        }
+    }
+
+    /// Returns the format.
+    pub fn format(self) -> CompressFormat {
+        self.format
+    }
+}
+
+impl Default for Compression {
+    /// gzip at its default level.
+    fn default() -> Self {
+        CompressFormat::default().into()
+    }
+}
+
+impl From<CompressFormat> for Compression {
+    /// The default level of a format.
+    fn from(format: CompressFormat) -> Self {
+        Self { format, level: format.default_level() }
+    }
+}
+
+/// The bytes that are handed on at a time. Fixes nothing on disk.
+pub(crate) const BUFFER: usize = 256 * 1024;

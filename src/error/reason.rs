@@ -1,0 +1,51 @@
+//! Why something is malformed.
+
+use crate::oci::JsonError;
+
+/// Why a document could not be read as what it should be.
+#[derive(Debug, thiserror::Error)]
+#[error("{text}")]
+pub struct Reason {
+    pub(crate) text: String,
+    pub(crate) kind: ReasonKind,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ReasonKind {
+    Missing,
+    ByteOrderMark,
+    Other,
+}
+
+impl Reason {
+    pub(crate) fn new(reason: impl Into<String>) -> Self {
+        Self { text: reason.into(), kind: ReasonKind::Other }
+    }
+
+    /// Says that a file does not exist.
+    pub(crate) fn missing() -> Self {
+        Self { text: "the file does not exist".to_owned(), kind: ReasonKind::Missing }
+    }
+
+    /// Puts words before the reason.
+    pub(crate) fn after(self, words: &str) -> Self {
+        Self { text: format!("{words}{}", self.text), ..self }
+    }
+
+    /// Returns whether the document is not there.
+    pub fn is_missing(&self) -> bool {
+        self.kind == ReasonKind::Missing
+    }
+
+    /// Returns whether the document begins with a byte order mark, which JSON does not have.
+    pub fn is_byte_order_mark(&self) -> bool {
+        self.kind == ReasonKind::ByteOrderMark
+    }
+}
+
+impl From<JsonError> for Reason {
+    fn from(error: JsonError) -> Self {
+        let kind = if error.is_byte_order_mark() { ReasonKind::ByteOrderMark } else { ReasonKind::Other };
+        Self { text: error.to_string(), kind }
+    }
+}

@@ -1,0 +1,27 @@
+//! Words of messages: lists, platforms, times.
+
+use std::fmt;
+use std::time::Duration;
+
+/// Returns an image as a message names it.
+pub(crate) fn image_called(name: Option<&str>) -> String {
+    name.map_or_else(|| "an image".to_owned(), |name| format!("the image '{}'", name.escape_debug()))
+}
+
+/// Returns things as a list for people.
+pub(crate) fn list<T: fmt::Display>(things: &[T]) -> String {
+    things.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+}
+
+/// Says which platforms are stored.
+pub(crate) fn stored(platforms: &[String]) -> String {
+    match platforms {
+        [] => "no other platform is".to_owned(),
+        platforms => format!("{} {}", list(platforms), if platforms.len() == 1 { "is" } else { "are" }),
+    }
+}
+
+/// Returns a time in the largest unit that is no larger than a second.
+pub(crate) fn seconds(time: &Duration) -> String {
+    if time.is_zero() { "0s".to_owned() } else { format!("{time:?}") }
+}

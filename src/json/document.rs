@@ -1,0 +1,85 @@
+//! Documents as JSON: read, and written compact or with two spaces a level.
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::error::JsonError;
+use super::read::Reader;
+use super::text::Json;
+use super::write;
+use super::write_error::WriteError;
+
+/// Reads a document as a type.
+///
+/// Numbers of unknown fields are kept to the last digit, which `serde_json` does with a feature only that changes the builds
+/// of others.
+///
+/// ```
+/// use regshape::oci::{Index, from_json, to_blob};
+///
+/// let index: Index = from_json(br#"{"schemaVersion":2,"manifests":[],"x":12345678901234567890123.50}"#)?;
+/// assert_eq!(to_blob(&index), br#"{"manifests":[],"schemaVersion":2,"x":12345678901234567890123.50}"#);
+/// # Ok::<(), regshape::oci::JsonError>(())
+/// ```
+///
+/// # Errors
+///
+/// [`JsonError`] if it is not JSON, not of the type, or if its values would take many times its size in memory.
+pub fn from_json<T: DeserializeOwned>(content: &[u8]) -> Result<T, JsonError> {
+    if let Some(error) = JsonError::of_byte_order_mark(content) {
+        return Err(error);
+    }
+    let mut reader = Reader::new(content);
+    let value = T::deserialize(&mut reader)?;
+    reader.end()?;
+    Ok(value)
+}
+
+/// Writes a document as the bytes of a blob: compact JSON with sorted keys.
+///
+/// Equal documents give equal bytes, and so equal digests: what this function writes is a promise.
+///
+/// ```
+/// let document = serde_json::json!({"b": 1, "a": [true]});
+/// assert_eq!(regshape::oci::to_blob(&document), br#"{"a":[true],"b":1}"#);
+/// ```
+pub fn to_blob(document: &impl Serialize) -> Vec<u8> {
+    Json::new(document).expect("documents have string keys only").into_string().into_bytes()
+}
+
+/// Writes a document without blanks, the fields in their order.
+pub(crate) fn write_compact(document: &impl Serialize, writer: &mut dyn std::io::Write) -> std::io::Result<()> {
+    write::compact(document, writer).map_err(WriteError::into_io)
+}
+
+/// Returns what [`write_compact`] writes.
+pub(crate) fn to_compact(document: &impl Serialize) -> Vec<u8> {
+    let mut text = Vec::new();
+    write::compact(document, &mut text).expect("documents have string keys only");
+    text
+}
+
+/// Writes a document as people read it: two spaces a level.
+///
+/// ```
+/// assert_eq!(regshape::oci::to_json_pretty(&[1, 2])?, "[\n  1,\n  2\n]");
+/// # Ok::<(), regshape::oci::JsonError>(())
+/// ```
+///
+/// # Errors
+///
+/// [`JsonError`] if it cannot be written as JSON: a key is no text.
+pub fn to_json_pretty(document: &(impl Serialize + ?Sized)) -> Result<String, JsonError> {
+    let mut text = Vec::new();
+    write::pretty(document, &mut text)?;
+    Ok(String::from_utf8(text).expect("JSON is UTF-8"))
+}
+
+/// Writes a document as [`to_json_pretty`] does, in small pieces.
+///
+/// # Errors
+///
+/// What the writer says; [`InvalidData`](std::io::ErrorKind::InvalidData) if it cannot be written as JSON.
+pub fn write_json_pretty(document: &(impl Serialize + ?Sized), writer: &mut dyn std::io::Write) -> std::io::Result<()> {
+    write::pretty(document, writer).map_err(WriteError::into_io)
+}

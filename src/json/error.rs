@@ -1,0 +1,54 @@
+//! An error in JSON, and where it is.
+
+use std::fmt;
+
+/// JSON is malformed, or is not what it should be; or a value cannot be written as JSON.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct JsonError(Box<Fault>);
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Fault {
+    pub(crate) message: String,
+    /// The line and the column, once they are known.
+    pub(crate) place: Option<(usize, usize)>,
+    pub(crate) is_byte_order_mark: bool,
+}
+
+/// Three bytes that some editors put before UTF-8. RFC 8259 forbids them, and Go refuses them.
+pub(crate) const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+
+impl JsonError {
+    pub(crate) fn new(message: impl Into<String>, place: Option<(usize, usize)>) -> Self {
+        Self(Box::new(Fault { message: message.into(), place, is_byte_order_mark: false }))
+    }
+
+    /// Returns the error of a document that begins with a byte order mark, if this one does.
+    pub(crate) fn of_byte_order_mark(content: &[u8]) -> Option<Self> {
+        let message = "it begins with a byte order mark".to_owned();
+        let fault = Fault { message, place: None, is_byte_order_mark: true };
+        content.starts_with(BYTE_ORDER_MARK).then(|| Self(Box::new(fault)))
+    }
+
+    /// Returns whether a byte order mark before the document is what is wrong with it.
+    pub fn is_byte_order_mark(&self) -> bool {
+        self.0.is_byte_order_mark
+    }
+
+    /// Adds the place, if it is not known yet.
+    pub(crate) fn at(mut self, place: impl FnOnce() -> (usize, usize)) -> Self {
+        self.0.place.get_or_insert_with(place);
+        self
+    }
+}
+
+impl fmt::Display for JsonError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0.message)?;
+        match self.0.place {
+            Some((line, column)) => write!(f, " at line {line} column {column}"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl std::error::Error for JsonError {}
