@@ -16,10 +16,11 @@ use std::process::{Command, Output, Stdio};
 mod library_example;
 
 /// What people read, except the generated reference and the changelog.
-const PROSE: [&str; 6] = [
+const PROSE: [&str; 7] = [
     "README.md",
     "docs/guide.md",
     "docs/staging-file.md",
+    "docs/decisions.md",
     "docs/design.md",
     "docs/performance.md",
     "docs/reliability.md",
