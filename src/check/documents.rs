@@ -11,6 +11,9 @@ use crate::layout::handle::Layout;
 use crate::oci::{Descriptor, Digest, Index};
 use crate::view::index_view::View;
 
+/// How many entries are checked alone to name the image in which a fault is: each may reach all documents of the others.
+const NAMED_ENTRIES: usize = 100;
+
 /// A layout with a document that is about to be stored in it.
 pub(crate) struct Pending<'a> {
     pub(crate) layout: &'a Layout,
@@ -70,13 +73,13 @@ impl View {
     /// [`Error::NotValid`], with the first one and the names of its image.
     pub fn check_documents(&self) -> Result<()> {
         let Some(finding) = first_error(self, self.index(), Missing::Fine) else { return Ok(()) };
-        // Each entry alone, to name the one that leads to the fault.
-        let is_it = |entry: &&Descriptor| {
-            let index = Index { manifests: vec![Descriptor::clone(entry)], ..Index::empty() };
-            first_error(self, &index, Missing::Fine).is_some()
+        // The first entries alone, to name the image.
+        let of_entry = |entry: &Descriptor| {
+            let index = Index { manifests: vec![entry.clone()], ..Index::empty() };
+            Some((entry.names().next().map(str::to_owned), first_error(self, &index, Missing::Fine)?))
         };
-        let entry = self.index().manifests.iter().find(is_it);
-        let image = entry.and_then(|entry| entry.names().next()).map(str::to_owned);
+        let found = self.index().manifests.iter().take(NAMED_ENTRIES).find_map(of_entry);
+        let (image, finding) = found.unwrap_or((None, finding));
         Err(Error::NotValid { path: self.path().to_owned(), image, reason: Reason::new(finding.to_string()) })
     }
 }

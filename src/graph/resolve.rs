@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::path::Path;
 
 use super::names::{Names, digest_in};
-use super::platform::{Chooser, Chosen, Platforms};
+use super::platform::{Best, Chooser, Chosen, Platforms};
 use super::walk::{Documents, Reach, walk};
 use crate::error::{Candidate, Error, Result};
 use crate::oci::{Descriptor, Digest, Index, Platform, Reference};
@@ -180,7 +180,7 @@ impl Resolver<'_> {
         self.listed_by(entries(), digest)
     }
 
-    /// Finds the manifest of a digest among what some entries list, themselves included.
+    /// Finds the manifest of a digest among some entries and the entries of their indexes.
     ///
     /// # Errors
     ///
@@ -258,14 +258,7 @@ impl Resolver<'_> {
     ) -> Result<Descriptor> {
         let Some(platform) = platform else { return self.one(found, reference) };
         let entries = found.entries(self.index);
-        let mut chooser = Chooser::new(self.documents, std::slice::from_ref(platform));
-        let Some(best) = chooser.choose(&entries).into_iter().next().flatten() else {
-            return Err(chooser.not_there(&entries, reference, platform));
-        };
-        let rivals = chooser.rivals(&entries, &best);
-        if rivals.len() > 1 {
-            return Err(self.ambiguous(reference, &rivals));
-        }
+        let best = self.best(&entries, reference, platform)?;
         let entry = entries[best.at].clone();
         if entry.digest != best.leaf.entry.digest && self.platforms(&entry).len() > 1 {
             return Err(Error::InsideIndex {
@@ -279,18 +272,24 @@ impl Resolver<'_> {
         Ok(entry)
     }
 
-    /// Goes from what was found to the manifest for a platform.
+    /// Returns the manifest for a platform among the entries that were found, and in their indexes.
     pub(crate) fn for_platform(&self, found: &Found, reference: &str, platform: &Platform) -> Result<Chosen> {
-        let meant = found.entries(self.index);
-        let mut chooser = Chooser::new(self.documents, std::slice::from_ref(platform));
-        let Some(best) = chooser.choose(&meant).into_iter().next().flatten() else {
-            return Err(chooser.not_there(&meant, reference, platform));
-        };
-        let rivals = chooser.rivals(&meant, &best);
-        if rivals.len() > 1 {
-            return Err(self.ambiguous(reference, &rivals));
-        }
+        let best = self.best(&found.entries(self.index), reference, platform)?;
         Ok(Chosen { descriptor: best.leaf.entry.clone(), choice: Some(best.choice_for(platform)) })
+    }
+
+    /// Returns the image that fits a platform best among some entries and in their indexes.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::AmbiguousName`] if another one fits as well; [`Error::UnknownPlatform`].
+    fn best(&self, entries: &[&Descriptor], reference: &str, platform: &Platform) -> Result<Best> {
+        let mut chooser = Chooser::new(self.documents, std::slice::from_ref(platform));
+        let Some(best) = chooser.choose(entries).into_iter().next().flatten() else {
+            return Err(chooser.not_there(entries, reference, platform));
+        };
+        let rivals = chooser.rivals(entries, &best);
+        if rivals.len() > 1 { Err(self.ambiguous(reference, &rivals)) } else { Ok(best) }
     }
 }
 

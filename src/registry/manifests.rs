@@ -17,7 +17,7 @@ use crate::layout::documents::fingerprint;
 use crate::layout::entries::{is_layout, read_entries};
 use crate::layout::handle::Layout;
 use crate::layout::lock::take_lock;
-use crate::oci::{Algorithm, Annotations, Descriptor, Digest, MediaType, Platform};
+use crate::oci::{Algorithm, Annotations, Descriptor, Digest, Hasher, MediaType, Platform};
 
 /// A manifest as it stands, and what leads to it.
 #[derive(Clone, Debug, PartialEq)]
@@ -168,10 +168,9 @@ impl Repository {
 
     /// Stores a manifest or index, and lists it in `index.json`: an entry for each tag, or one without.
     ///
-    /// What it refers to must be there: children, config, layers; but not its subject, not what has `urls`, and not a layer that
-    /// is not distributed. An entry that
-    /// has a tag is replaced where it stands. The manifest that it led to stays in reach: by another entry, or else by one
-    /// without a tag.
+    /// Its children, config and layers must be stored; but not its subject, no blob with `urls`, and no layer that is not
+    /// distributed. A validation must find no error in it. An entry that has a tag is replaced where it stands; the manifest that
+    /// it referred to stays reachable, by another entry or by one without a tag.
     ///
     /// # Errors
     ///
@@ -190,8 +189,9 @@ impl Repository {
         // What cannot be stored leaves no new layout behind.
         check_parts(&self.layout, document.as_ref())?;
         if document.is_some() {
-            let digest = Digest::sha256_of(content);
-            let entry = Descriptor::new(media_type.clone(), digest, content.len() as u64);
+            let mut hasher = Hasher::new(algorithm);
+            hasher.update(content);
+            let entry = Descriptor::new(media_type.clone(), hasher.finish(), content.len() as u64);
             check_document(&self.layout, &entry, content, Missing::Fine)?;
         }
         if !is_layout(&self.layout)? {

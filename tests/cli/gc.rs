@@ -170,9 +170,8 @@ fn subjects_and_nested_indexes_keep_what_they_lead_to() {
     assert_eq!(sandbox.blobs(), all);
 }
 
-#[test]
-fn a_layout_of_very_many_documents_is_not_read_to_name_a_referrer() {
-    let sandbox = image();
+/// Stores an SBOM whose subject is the image.
+fn put_sbom(sandbox: &Sandbox) -> Value {
     let subject = json!({"mediaType": MANIFEST_TYPE, "digest": MANIFEST, "size": MANIFEST_SIZE});
     let empty = sandbox.store("{}");
     let empty = json!({"mediaType": "application/vnd.oci.empty.v1+json", "digest": empty, "size": 2});
@@ -182,6 +181,13 @@ fn a_layout_of_very_many_documents_is_not_read_to_name_a_referrer() {
     });
     sandbox.write("sbom.json", sbom.to_string());
     sandbox.ok("layout manifest put --path image --file sbom.json");
+    sbom
+}
+
+#[test]
+fn a_layout_of_very_many_documents_is_not_read_to_name_a_referrer() {
+    let sandbox = image();
+    let sbom = put_sbom(&sandbox);
     sandbox.edit("image/index.json", |index| {
         let entries = index["manifests"].as_array_mut().expect("entries");
         let sbom = entries.last().expect("the SBOM").clone();
@@ -196,15 +202,7 @@ fn a_layout_of_very_many_documents_is_not_read_to_name_a_referrer() {
 #[test]
 fn what_refers_to_an_image_stays_with_its_own_entry_alone() {
     let sandbox = image();
-    let subject = json!({"mediaType": MANIFEST_TYPE, "digest": MANIFEST, "size": MANIFEST_SIZE});
-    let empty = sandbox.store("{}");
-    let empty = json!({"mediaType": "application/vnd.oci.empty.v1+json", "digest": empty, "size": 2});
-    let sbom = json!({
-        "schemaVersion": 2, "mediaType": MANIFEST_TYPE, "artifactType": "application/x-sbom", "config": empty,
-        "layers": [empty], "subject": subject
-    });
-    sandbox.write("sbom.json", sbom.to_string());
-    sandbox.ok("layout manifest put --path image --file sbom.json");
+    let sbom = put_sbom(&sandbox);
     let all = sandbox.blobs();
     assert_eq!(all.len(), 6);
     sandbox.run(GC).succeeds(deleted(0, 0), "");
@@ -219,7 +217,7 @@ fn what_refers_to_an_image_stays_with_its_own_entry_alone() {
     assert_eq!(sandbox.ok_json(GC)["subjects"], subjects);
     assert_eq!(sandbox.blobs(), all);
     // In an index that is deleted it is kept as well.
-    let listed = json!({"schemaVersion": 2, "mediaType": INDEX_TYPE, "manifests": [subject]});
+    let listed = json!({"schemaVersion": 2, "mediaType": INDEX_TYPE, "manifests": [{"mediaType": MANIFEST_TYPE, "digest": MANIFEST, "size": MANIFEST_SIZE}]});
     sandbox.write("listed.json", listed.to_string());
     sandbox.ok("layout manifest put --path image --file listed.json --tag all");
     let told = sandbox.ok_json("layout manifest delete --path image --ref all");
