@@ -9,7 +9,6 @@ use anyhow::{Context as _, ensure};
 use clap::ValueEnum;
 use regshape::Error;
 use regshape::compress::CompressFormat;
-use regshape::internals::is_stream;
 use regshape::layout::Layout;
 use regshape::oci::{Annotations, Descriptor, Digest, REF_NAME, RefName};
 use regshape::transfer::{
@@ -21,6 +20,7 @@ use crate::cli::args::{AnnotationArgs, PlatformsArg, parse_annotation};
 use crate::cli::args::{Common, WriteArgs};
 use crate::cli::context::{Context, LayoutCommand};
 use crate::cli::error::Usage;
+use crate::cli::layout::archive_format::format_of_name;
 use crate::cli::layout::export_output::{ExportScreen, warnings};
 use crate::cli::layout::source::named;
 use crate::cli::output::{is_dash, is_stdout, printable};
@@ -113,21 +113,6 @@ fn format_of(format: Option<FormatArg>, output: &Path) -> Result<Format, Usage> 
         Some(FormatArg::TarGz) => oci(Some(CompressFormat::Gzip)),
         Some(FormatArg::TarZst) => oci(Some(CompressFormat::Zstd)),
     })
-}
-
-/// Returns the format that a name says.
-pub(crate) fn format_of_name(output: &Path) -> Result<Format, Usage> {
-    // Whatever a directory is called.
-    if output.is_dir() {
-        return Ok(Format::Directory);
-    }
-    if Format::is_unknown_archive(output) {
-        let (name, endings) = (printable(&output.to_string_lossy()), Format::ENDINGS.join(", "));
-        return Err(Usage(format!("cannot tell the format of '{name}' from its ending: archives are {endings}")));
-    }
-    let format = Format::of_name(output);
-    let is_archive = format == Format::Directory && is_stream(output);
-    Ok(if is_archive { Format::Archive { kind: ArchiveKind::Oci, compression: None } } else { format })
 }
 
 impl LayoutCommand for Args {

@@ -12,7 +12,7 @@ use regshape::view::{Selection, View};
 use crate::cli::args::{Base, WriteArgs};
 use crate::cli::context::{Context, LayoutCommand};
 use crate::cli::error::Usage;
-use crate::cli::layout::export::format_of_name;
+use crate::cli::layout::archive_format::format_of_name;
 use crate::cli::layout::export_output::{ExportScreen, warnings};
 use crate::cli::output::{is_dash, is_stdout, printable};
 use crate::cli::time::source_seconds;

@@ -2,6 +2,7 @@
 
 mod add;
 mod annotate;
+mod archive_format;
 mod blob;
 mod catalog;
 mod config_output;
