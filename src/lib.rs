@@ -62,12 +62,12 @@
 //! | [`oci`] | the image-spec's documents as values: digests, media types, manifests, names |
 //! | [`compress`] | the streams that layers are: detecting, decoding within bounds, encoding on several threads |
 //! | [`layout`] | the directory: opening, the lock, blobs, `index.json`, the staging file, collecting garbage |
-//! | [`graph`] | what refers to what: choosing an image for a platform, findings |
+//! | [`graph`] | references between documents: choosing an image for a platform, findings |
 //! | [`view`] | an index and a way to read its blobs, immutable: joining, selecting, looking in |
 //! | [`build`] | making images through the staging file: layers, config, manifest |
 //! | [`registry`] | a layout read and changed like a registry: tags, manifests, blobs, uploads, referrers |
 //! | [`transfer`] | images in and out of archives and directories |
-//! | [`check`] | validating a layout, and drawing what it holds |
+//! | [`check`] | validating a layout, and drawing its tree |
 //!
 //! The command line is a part of the binary; without the default feature `cli` nothing of it is built.
 

@@ -1,4 +1,4 @@
-//! A file that is to become a layer: what it is, and what will become of it.
+//! A file to be added as a layer: its format, and how it is stored.
 
 use std::borrow::Cow;
 use std::fmt;

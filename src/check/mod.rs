@@ -1,4 +1,4 @@
-//! Checking that a layout is whole, and drawing what it holds. Nothing here writes.
+//! Validating a layout, and drawing its tree. Nothing here writes.
 
 pub(crate) mod blobs;
 pub(crate) mod compare;

@@ -1,4 +1,4 @@
-//! The tree of what a layout holds: its nodes and totals.
+//! The nodes and totals of a layout's tree.
 
 use serde::Serialize;
 

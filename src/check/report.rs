@@ -1,4 +1,4 @@
-//! What is asked of a validation, and what it found.
+//! The options and the report of a validation.
 
 use std::fmt;
 

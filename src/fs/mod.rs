@@ -133,7 +133,7 @@ impl FileVersion {
     }
 }
 
-/// Returns what kind of file something is, in words.
+/// Returns the word for a kind of file.
 pub(crate) fn kind_of(metadata: &fs::Metadata) -> &'static str {
     let kind = metadata.file_type();
     match () {
@@ -148,7 +148,7 @@ pub(crate) fn kind_of(metadata: &fs::Metadata) -> &'static str {
     }
 }
 
-/// Returns the error for what is not a regular file.
+/// Returns the error for a file that is not a regular one.
 fn not_regular(metadata: &fs::Metadata) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidInput, format!("{}, not a regular file", kind_of(metadata)))
 }

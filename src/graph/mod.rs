@@ -1,4 +1,4 @@
-//! What refers to what in the image-spec's documents: walking, resolving a reference, choosing a platform.
+//! References between the image-spec's documents: walking, resolving a reference, choosing a platform.
 //!
 //! Over a trait that reads documents (`walk::Documents`); nothing here knows a disk.
 

@@ -179,7 +179,7 @@ impl<'a> Chooser<'a> {
                     },
                 }
             }
-            // An image before an artifact, whatever platform that says.
+            // An image before an artifact, even if the platform of that fits better.
             Some(best) if other.fit < best.fit => self.is_image(&other.leaf) || !self.is_image(&best.leaf),
             Some(best) => !self.is_image(&best.leaf) && self.is_image(&other.leaf),
         };

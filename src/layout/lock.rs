@@ -141,7 +141,7 @@ pub(crate) fn take_lock_to_read(layout: &Layout) -> Result<Lock> {
     lock_for(layout, Access::Read)
 }
 
-/// Waits until nobody writes, and keeps others from writing until the file is dropped.
+/// Waits for writers to end, and keeps others from writing until the file is dropped.
 pub(crate) fn keep_writers_out(layout: &Layout) -> Result<File> {
     Ok(lock_marker(layout, Access::Read)?.0)
 }

@@ -1,4 +1,4 @@
-//! What is reachable in a layout from its documents, and deleting what no longer is.
+//! Blobs that are reachable from a layout's documents, and deleting those that no longer are.
 
 use std::collections::{HashMap, HashSet};
 

@@ -1,7 +1,7 @@
 //! A layout read and written the way one reads and writes a registry (distribution-spec), without running one.
 //!
 //! A [`Registry`] is a directory: one layout that several repositories share, or a directory of layouts, one for each. A
-//! [`Repository`] is what one of them holds: tags, manifests, blobs, uploads, referrers.
+//! [`Repository`] is the content of one of them: tags, manifests, blobs, uploads, referrers.
 
 pub(crate) mod blobs;
 pub(crate) mod manifests;

@@ -91,7 +91,7 @@ impl Repository {
     ///
     /// # Errors
     ///
-    /// Those of [`Repository::add_tags`]; [`Error::UnknownTag`] if what is meant has a tag, but another one; [`Error::InsideIndex`] if it
+    /// Those of [`Repository::add_tags`]; [`Error::UnknownTag`] if the manifest has another tag; [`Error::InsideIndex`] if it
     /// is no entry of `index.json`.
     pub fn move_tag<'a>(&self, name: impl Into<ManifestName<'a>>, tag: &str) -> Result<Renamed> {
         let wanted = name.into();

@@ -1,4 +1,4 @@
-//! How an archive is loaded, and what is said of a file that is none.
+//! Options of loading an archive, and the error for a file that is none.
 
 use std::fmt;
 use std::path::{Path, PathBuf};

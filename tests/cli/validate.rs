@@ -971,7 +971,7 @@ fn images_for_other_platforms_may_be_left_out_of_a_nested_index() {
     warns(&sandbox, "", &[says(&sparse)]);
     sandbox.ok("layout import --path new --file image");
     assert_eq!(sandbox.ok_json("layout validate --path new")["warnings"], json!([says(&sparse)]));
-    // An index of nothing that is there is no image, and what index.json itself lists must be there.
+    // At least one image of a nested index is stored, and all entries of index.json are.
     let empty = nested(&[&missing]);
     for (entries, says) in [
         (vec![empty.clone()], says(&empty)),
