@@ -16,7 +16,7 @@ use super::plain::Plain;
 use super::{docker_read, oci, union};
 use crate::error::Result;
 use crate::view::images::ArchiveImage;
-use crate::view::index_view::{Source, View};
+use crate::view::index_view::View;
 
 /// An archive of images: a tar of a layout, or what `docker save` and `podman save` write; plain or compressed.
 ///
@@ -92,7 +92,7 @@ impl Archive {
                 (index, blobs, false)
             }
         };
-        let view = View::new(index, Source::Blobs(blobs), path.to_owned());
+        let view = View::new(index, blobs, path.to_owned());
         Ok(Self { view: if has_both { union::unite(view, &entries, options)? } else { view } })
     }
 

@@ -10,7 +10,7 @@ use crate::error::{Error, Reason, Result};
 use crate::graph::platform::Platforms;
 use crate::graph::walk::Document;
 use crate::oci::{self, Descriptor, Digest, Index, LayerEncoding, Manifest, MediaType};
-use crate::view::index_view::{Source, View};
+use crate::view::index_view::View;
 use crate::view::rewrite::Rewrite;
 
 /// The manifest of the image, or the index.
@@ -34,7 +34,7 @@ pub(crate) fn of_dir_image(path: &Path) -> Result<View> {
     let file = path.join(MANIFEST_FILE);
     let content = fs::read(&file).map_err(Error::io("read", &file))?;
     let media_type = Document::media_type_of(&content).map_err(malformed)?;
-    let view = View::new(Index::empty(), Source::Files(blobs), path.to_owned());
+    let view = View::new(Index::empty(), blobs, path.to_owned());
     let digest = Digest::sha256_of(&content);
     let (view, entry) = view.with_document(media_type, content, digest.as_str());
     let view = view.with_index(Index { manifests: vec![entry], ..Index::empty() });

@@ -135,11 +135,12 @@ impl<'a> Staging<'a> {
         let target = self.blob_path(digest);
         let directory = target.parent().expect("a blob is in a directory");
         self.make_directory(directory)?;
-        let shared = match content.whole_file() {
-            Some((_, path)) if self.link && link(path, &target) => true,
-            Some((file, _)) => self.clone_file(file, digest, &target)?,
-            None => false,
-        };
+        let is_linked = self.link && content.path().is_some_and(|path| link(path, &target));
+        let shared = is_linked
+            || match content.whole_file() {
+                Some(file) => self.clone_file(file, digest, &target)?,
+                None => false,
+            };
         if shared {
             self.verify(digest, &target, progress)?;
         } else {
@@ -383,7 +384,7 @@ impl Copy<'_> {
 
     /// Says that the content cannot be read.
     fn unreadable(&self, error: io::Error) -> Error {
-        let path = self.content.whole_file().map_or_else(|| self.digest.as_str().into(), |(_, path)| path.to_owned());
+        let path = self.content.path().map_or_else(|| self.digest.as_str().into(), Path::to_owned);
         Error::io("read", path)(error)
     }
 

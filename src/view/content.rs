@@ -8,47 +8,47 @@ use std::sync::Arc;
 /// The content of a blob. It is read where it is, as often as somebody wants, and is not verified.
 #[derive(Clone, Debug)]
 pub struct Content {
-    place: Place,
+    storage: Storage,
     size: u64,
 }
 
 #[derive(Clone, Debug)]
-enum Place {
-    /// A part of a file, or all of one.
+enum Storage {
+    /// A part of a file, or all of one, which then has a path.
     File { file: Arc<File>, offset: u64, whole: Option<PathBuf> },
-    /// A part of what is in memory, or all of it.
-    Memory { bytes: Arc<Vec<u8>>, offset: usize },
+    /// A part of what is in memory, or all of it, perhaps as it was read from the file of a path.
+    Memory { bytes: Arc<Vec<u8>>, offset: usize, whole: Option<PathBuf> },
 }
 
 impl Content {
     /// Takes the content of a whole file.
     pub(crate) fn of_file(file: File, path: PathBuf, size: u64) -> Self {
-        Self { place: Place::File { file: Arc::new(file), offset: 0, whole: Some(path) }, size }
+        Self { storage: Storage::File { file: Arc::new(file), offset: 0, whole: Some(path) }, size }
     }
 
     /// Takes a part of a file.
     pub(crate) fn within(file: Arc<File>, offset: u64, size: u64) -> Self {
-        Self { place: Place::File { file, offset, whole: None }, size }
+        Self { storage: Storage::File { file, offset, whole: None }, size }
     }
 
     /// Takes what is in memory.
     pub(crate) fn in_memory(bytes: impl Into<Vec<u8>>) -> Self {
         let bytes = bytes.into();
-        Self { size: bytes.len() as u64, place: Place::Memory { bytes: Arc::new(bytes), offset: 0 } }
+        Self { size: bytes.len() as u64, storage: Storage::Memory { bytes: Arc::new(bytes), offset: 0, whole: None } }
     }
 
     /// Takes a part of this content, which must have it: nothing is copied.
     pub(crate) fn part(&self, offset: u64, size: u64) -> Self {
-        let place = match &self.place {
-            Place::File { file, offset: start, .. } => {
-                Place::File { file: Arc::clone(file), offset: start + offset, whole: None }
+        let storage = match &self.storage {
+            Storage::File { file, offset: start, .. } => {
+                Storage::File { file: Arc::clone(file), offset: start + offset, whole: None }
             }
-            Place::Memory { bytes, offset: start } => {
+            Storage::Memory { bytes, offset: start, .. } => {
                 let offset = usize::try_from(offset).expect("what is in memory has addresses");
-                Place::Memory { bytes: Arc::clone(bytes), offset: start + offset }
+                Storage::Memory { bytes: Arc::clone(bytes), offset: start + offset, whole: None }
             }
         };
-        Self { place, size }
+        Self { storage, size }
     }
 
     /// Returns the size in bytes.
@@ -56,19 +56,36 @@ impl Content {
         self.size
     }
 
-    /// Returns the file that is this content, with its path, if there is one.
-    pub(crate) fn whole_file(&self) -> Option<(&File, &Path)> {
-        match &self.place {
-            Place::File { file, whole: Some(path), .. } => Some((file, path)),
+    /// Returns this content as it was read from where it is.
+    pub(crate) fn with_bytes(&self, bytes: Vec<u8>) -> Self {
+        let whole = self.path().map(Path::to_owned);
+        Self { size: bytes.len() as u64, storage: Storage::Memory { bytes: Arc::new(bytes), offset: 0, whole } }
+    }
+
+    /// Returns whether it is read from a file.
+    pub(crate) fn is_in_file(&self) -> bool {
+        matches!(self.storage, Storage::File { .. })
+    }
+
+    /// Returns the path of the file that is this content, if there is one.
+    pub(crate) fn path(&self) -> Option<&Path> {
+        let (Storage::File { whole, .. } | Storage::Memory { whole, .. }) = &self.storage;
+        whole.as_deref()
+    }
+
+    /// Returns the open file that is this content, if there is one.
+    pub(crate) fn whole_file(&self) -> Option<&File> {
+        match &self.storage {
+            Storage::File { file, whole: Some(_), .. } => Some(file),
             _ => None,
         }
     }
 
     /// Returns the file that this content is in, and where it begins there, if it is in one.
     pub(crate) fn part_of_file(&self) -> Option<(&File, u64)> {
-        match &self.place {
-            Place::File { file, offset, .. } => Some((file, *offset)),
-            Place::Memory { .. } => None,
+        match &self.storage {
+            Storage::File { file, offset, .. } => Some((file, *offset)),
+            Storage::Memory { .. } => None,
         }
     }
 
@@ -81,13 +98,13 @@ impl Content {
         let left = usize::try_from(self.size.saturating_sub(offset)).unwrap_or(usize::MAX);
         let wanted = left.min(buffer.len());
         let buffer = &mut buffer[..wanted];
-        match &self.place {
+        match &self.storage {
             _ if wanted == 0 => {}
-            Place::Memory { bytes, offset: start } => {
+            Storage::Memory { bytes, offset: start, .. } => {
                 let start = start + usize::try_from(offset).expect("what is in memory has addresses");
                 buffer.copy_from_slice(&bytes[start..start + wanted]);
             }
-            Place::File { file, offset: start, .. } => read_exact_at(file, buffer, start + offset)?,
+            Storage::File { file, offset: start, .. } => read_exact_at(file, buffer, start + offset)?,
         }
         Ok(wanted)
     }

@@ -10,12 +10,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::content::Content;
+use super::source::{BlobSource, ReadSource};
 use crate::error::{Error, Reason, Result};
-use crate::fs::open_regular;
-use crate::graph::verify::verify_if_possible;
 use crate::graph::walk::Documents;
 use crate::graph::walk::INDEX_FILE;
-use crate::layout::blobs::DOCUMENT_BLOB_LIMIT;
 use crate::layout::handle::Layout;
 use crate::oci::{self, Annotations, Descriptor, Digest, Index, MediaType};
 use crate::view::origin::Origin;
@@ -63,7 +61,7 @@ use crate::view::origin::Origin;
 #[derive(Clone)]
 pub struct View {
     pub(crate) index: Arc<Index>,
-    sources: Vec<Arc<Source>>,
+    sources: Vec<Arc<ReadSource>>,
     /// The layout that it shows.
     pub(crate) origin: Option<Arc<Origin>>,
     /// What it is called where something is wrong with it.
@@ -72,35 +70,6 @@ pub struct View {
     made: Arc<HashMap<Digest, String>>,
     /// The ref name that `index.json` itself had.
     pub(crate) own_name: Option<String>,
-}
-
-/// Where blobs are.
-pub(crate) enum Source {
-    /// A layout on the disk.
-    Layout(Layout),
-    /// Files on the disk.
-    Files(HashMap<Digest, PathBuf>),
-    /// Some blobs, in an archive or in memory.
-    Blobs(HashMap<Digest, Content>),
-}
-
-impl Source {
-    fn find(&self, digest: &Digest) -> Result<Option<Content>> {
-        match self {
-            Self::Layout(layout) => match layout.open_blob(digest, "") {
-                Ok((file, size)) => Ok(Some(Content::of_file(file, layout.blob_path(digest), size))),
-                Err(Error::MissingBlob { .. }) => Ok(None),
-                Err(error) => Err(error),
-            },
-            Self::Files(files) => {
-                let Some(path) = files.get(digest).cloned() else { return Ok(None) };
-                let open = || open_regular(&path).and_then(|file| Ok((file.metadata()?.len(), file)));
-                let (size, file) = open().map_err(Error::io("read", &path))?;
-                Ok(Some(Content::of_file(file, path, size)))
-            }
-            Self::Blobs(blobs) => Ok(blobs.get(digest).cloned()),
-        }
-    }
 }
 
 /// Entries that differ from each other. Thousands may be of one digest.
@@ -162,13 +131,13 @@ impl View {
         let origin = Some(Arc::new(Origin::of(&layout)));
         let index = layout.read_index()?;
         let path = layout.path().to_owned();
-        Ok(Self { origin, ..Self::new(index, Source::Layout(layout), path) })
+        Ok(Self { origin, ..Self::new(index, layout, path) })
     }
 
-    pub(crate) fn new(index: Index, source: Source, path: PathBuf) -> Self {
+    pub(crate) fn new(index: Index, source: impl BlobSource + 'static, path: PathBuf) -> Self {
         let own_name = index.own_ref_name().map(str::to_owned);
         let index = Arc::new(index.with_own_names_on_entries());
-        Self { index, sources: vec![Arc::new(source)], origin: None, path, made: Arc::default(), own_name }
+        Self { index, sources: vec![Arc::new(ReadSource::new(source))], origin: None, path, made: Arc::default(), own_name }
     }
 
     /// Returns the index.
@@ -203,7 +172,7 @@ impl View {
     /// Shows several views as one: the entries of their indexes in order, equal ones once. The other fields of the indexes,
     /// their annotations among them, are not those of the whole. A blob is read from the first view that has it.
     pub fn join(views: impl IntoIterator<Item = Self>) -> Self {
-        let mut joined = Self::new(Index::empty(), Source::Blobs(HashMap::new()), PathBuf::new());
+        let mut joined = Self::new(Index::empty(), HashMap::<Digest, Content>::new(), PathBuf::new());
         joined.sources.clear();
         let mut index = Index::empty();
         let mut distinct = DistinctEntries::default();
@@ -278,7 +247,7 @@ impl View {
     pub(crate) fn with_documents(&self, made: MadeDocuments) -> Self {
         let mut view = self.clone();
         if !made.blobs.is_empty() {
-            view.sources.insert(0, Arc::new(Source::Blobs(made.blobs)));
+            view.sources.insert(0, Arc::new(ReadSource::new(made.blobs)));
             view.call(made.names);
         }
         view
@@ -322,14 +291,12 @@ impl View {
 
 impl Documents for View {
     fn read(&self, digest: &Digest, referrer: &str) -> Result<Vec<u8>> {
-        let content = self.content(digest)?.ok_or_else(|| self.missing(digest, referrer))?;
-        if content.size() > DOCUMENT_BLOB_LIMIT {
-            return Err(Error::TooLarge { what: format!("document {digest}"), limit: DOCUMENT_BLOB_LIMIT });
+        for source in &self.sources {
+            if let Some(content) = source.read_document(digest, &self.path)? {
+                return Ok(content);
+            }
         }
-        let mut bytes = Vec::new();
-        std::io::Read::read_to_end(&mut content.reader(), &mut bytes).map_err(Error::io("read", &self.path))?;
-        verify_if_possible(digest, &bytes)?;
-        Ok(bytes)
+        Err(self.missing(digest, referrer))
     }
 
     fn has(&self, digest: &Digest) -> Result<bool> {

@@ -12,6 +12,7 @@ pub(crate) mod reach;
 pub(crate) mod reading;
 pub(crate) mod rewrite;
 pub(crate) mod select;
+pub(crate) mod source;
 pub(crate) mod store;
 
 pub use content::{Content, ContentReader};
@@ -20,4 +21,5 @@ pub use images::{ArchiveImage, ImageLayer, LayerReader};
 pub use index_view::View;
 pub use reading::Reading;
 pub use select::{Selected, Selection};
+pub use source::BlobSource;
 pub use store::ContentStore;
