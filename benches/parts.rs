@@ -256,8 +256,8 @@ fn pipeline(criterion: &mut Criterion, inputs: &Inputs) {
                 bencher.iter_batched(
                     || new_layout(inputs.directory.path(), is_synced),
                     |(directory, layout)| {
-                        let options = LayerOptions { compression: format.into(), ..LayerOptions::default() };
-                        layout.stage_layer(LayerInput::open(file).expect("readable"), options).expect("stored");
+                        let options = LayerOptions::default().compression(format.into());
+                        layout.stage_layer(LayerInput::open(file).expect("readable"), &options).expect("stored");
                         directory
                     },
                     BatchSize::PerIteration,

@@ -19,16 +19,16 @@ fn main() -> Result<(), Box<dyn Error>> {
 /// Builds an image of one layer, and then changes it.
 pub fn build(path: &Path, tar: &Path) -> Result<(), Box<dyn Error>> {
     let layout = Layout::init(path)?;
-    layout.stage_layer(LayerInput::open(tar)?, LayerOptions::default())?;
-    layout.generate_config(ConfigOptions::default())?;
-    let latest = ManifestOptions { ref_name: Some("latest".parse()?), ..ManifestOptions::default() };
-    layout.generate_manifest(latest.clone())?;
+    layout.stage_layer(LayerInput::open(tar)?, &LayerOptions::default())?;
+    layout.generate_config(&ConfigOptions::default())?;
+    let latest = ManifestOptions::default().ref_name("latest".parse()?);
+    layout.generate_manifest(&latest)?;
 
     // Layers and configs can change after that; the manifest is then generated again, under the same name.
     let role = Annotations::from([("com.example.role".to_owned(), "base".to_owned())]);
     layout.update_layer_annotations(0, role, false)?;
-    layout.update_config(ConfigChanges { architecture: Some("arm64".to_owned()), ..ConfigChanges::default() })?;
-    layout.generate_manifest(latest)?;
+    layout.update_config(&ConfigChanges::default().architecture("arm64"))?;
+    layout.generate_manifest(&latest)?;
 
     let version = Annotations::from([("org.opencontainers.image.version".to_owned(), "1.0.0".to_owned())]);
     let manifest = layout.update_manifest_annotations(version, false)?;

@@ -10,9 +10,9 @@
 //! use regshape::layout::Layout;
 //!
 //! let layout = Layout::init(&path)?;
-//! layout.stage_layer(LayerInput::open(&tar)?, LayerOptions::default())?;
-//! layout.generate_config(ConfigOptions { architecture: "arm64".to_owned(), ..ConfigOptions::default() })?;
-//! let manifest = layout.generate_manifest(ManifestOptions { ref_name: Some("latest".parse()?), ..ManifestOptions::default() })?;
+//! layout.stage_layer(LayerInput::open(&tar)?, &LayerOptions::default())?;
+//! layout.generate_config(&ConfigOptions::default().architecture("arm64"))?;
+//! let manifest = layout.generate_manifest(&ManifestOptions::default().ref_name("latest".parse()?))?;
 //!
 //! let index = layout.read_index()?;
 //! assert_eq!(index.manifests[0].digest, manifest.digest);
@@ -31,9 +31,9 @@
 //! # std::fs::write(&tar, [0; 1024])?;
 //! # use regshape::build::{ConfigOptions, LayerInput, LayerOptions, ManifestOptions};
 //! # let layout = regshape::layout::Layout::init(&path)?;
-//! # layout.stage_layer(LayerInput::open(&tar)?, LayerOptions::default())?;
-//! # layout.generate_config(ConfigOptions::default())?;
-//! # layout.generate_manifest(ManifestOptions::default())?;
+//! # layout.stage_layer(LayerInput::open(&tar)?, &LayerOptions::default())?;
+//! # layout.generate_config(&ConfigOptions::default())?;
+//! # layout.generate_manifest(&ManifestOptions::default())?;
 //! use regshape::build::ConfigChanges;
 //! use regshape::layout::Layout;
 //! use regshape::oci::Annotations;
@@ -43,9 +43,9 @@
 //!
 //! let role = Annotations::from([("com.example.role".to_owned(), "base".to_owned())]);
 //! layout.update_layer_annotations(0, role, false)?;
-//! let config = layout.update_config(ConfigChanges { architecture: Some("arm64".to_owned()), ..ConfigChanges::default() })?;
+//! let config = layout.update_config(&ConfigChanges::default().architecture("arm64"))?;
 //! assert!(config.outdates_manifest);
-//! layout.generate_manifest(ManifestOptions::default())?;
+//! layout.generate_manifest(&ManifestOptions::default())?;
 //!
 //! let version = Annotations::from([("org.opencontainers.image.version".to_owned(), "1.0.0".to_owned())]);
 //! layout.update_manifest_annotations(version, false)?;
@@ -55,7 +55,7 @@
 //! ```
 //!
 //! What is there is read and changed as in a registry ([`registry::Registry`]), and moved as archives and parts of layouts
-//! ([`view::View`], [`transfer::Archive`], [`transfer::export_dir`]).
+//! ([`view::View`], [`transfer::Archive`], [`view::View::plan_export`]).
 //!
 //! | module | answers |
 //! |---|---|
@@ -83,6 +83,7 @@ mod json;
 pub mod layout;
 pub mod metrics;
 pub mod oci;
+mod options;
 pub mod registry;
 mod tar;
 mod text;

@@ -17,7 +17,7 @@ use regshape::check::ValidateOptions;
 use regshape::layout::{GarbageOptions, Layout, Swept, WriteOptions};
 use regshape::metrics::Metrics;
 use regshape::oci::{Annotations, Digest, REF_NAME};
-use regshape::transfer::{ExportOptions, Exported, export_dir};
+use regshape::transfer::{ExportOptions, Exported, Format};
 use regshape::view::View;
 use serde_json::{Value, json};
 
@@ -143,6 +143,11 @@ fn runs_as_root() -> bool {
     rustix::process::geteuid().is_root()
 }
 
+/// Exports a view as a layout.
+fn export_dir(view: &View, path: impl AsRef<Path>, options: &ExportOptions) -> Result<Exported, Error> {
+    view.plan_export(Format::Directory, options)?.write(path)
+}
+
 #[test]
 fn a_new_layout_is_whole_and_the_same_every_time() {
     let directory = tempfile::tempdir().unwrap();
@@ -155,11 +160,11 @@ fn a_new_layout_is_whole_and_the_same_every_time() {
         told.fetch_add(bytes, Ordering::Relaxed);
     };
     let metrics = Arc::new(Metrics::default());
-    let options = ExportOptions { progress: Some(&tell), metrics: metrics.clone(), ..ExportOptions::default() };
-    let plan = source.view().plan_export(&options).unwrap();
+    let options = ExportOptions::default().metrics(metrics.clone());
+    let plan = source.view().plan_export(Format::Directory, &options).unwrap().with_progress(&tell);
     let out = directory.path().join("new/parents/out");
-    let exported = export_dir(&source.view(), &out, &options).unwrap();
-    assert_eq!(exported, plan.exported);
+    let exported = plan.write(&out).unwrap();
+    assert_eq!(exported, *plan.totals());
     assert_eq!((exported.blobs.count, exported.present, exported.left_out), (5, swept(0, 0), swept(0, 0)));
     assert_eq!(told.into_inner(), exported.blobs.bytes);
     assert_eq!(metrics.blobs_written(), 5);
@@ -171,7 +176,7 @@ fn a_new_layout_is_whole_and_the_same_every_time() {
 
     let again = directory.path().join("again");
     let write = WriteOptions { no_sync: true, ..WriteOptions::default() };
-    export_dir(&source.view(), &again, &ExportOptions { write, ..ExportOptions::default() }).unwrap();
+    export_dir(&source.view(), &again, &ExportOptions::default().write(write)).unwrap();
     assert_eq!(tree(&again), tree(&out));
     fs::create_dir(directory.path().join("empty")).unwrap();
     export_dir(&source.view(), directory.path().join("empty"), &ExportOptions::default()).unwrap();
@@ -285,7 +290,7 @@ fn a_name_that_is_taken_is_left_or_given_to_the_new_manifest() {
     assert!(matches!(&error, Error::NameTaken { ref_name, .. } if ref_name == "v1"), "{error}");
     assert_eq!(tree(&target.0), before);
 
-    let replace = ExportOptions { replace: true, ..ExportOptions::default() };
+    let replace = ExportOptions::default().replace(true);
     export_dir(&source.view(), &target.0, &replace).unwrap();
     let (new, old, other) = (digest_of(&new), digest_of(&old), digest_of(&other));
     let entry = |name: Option<&str>, digest: &str| (name.map(str::to_owned), digest.to_owned());
@@ -321,7 +326,7 @@ fn a_name_of_several_entries_stays_that_of_all() {
     target.list(&[named(old.clone(), "v1"), list[0].clone()]);
     let error = export_dir(&source.view(), &target.0, &ExportOptions::default()).unwrap_err();
     assert!(matches!(error, Error::NameTaken { .. }), "{error}");
-    let replace = ExportOptions { replace: true, ..ExportOptions::default() };
+    let replace = ExportOptions::default().replace(true);
     export_dir(&source.view(), &target.0, &replace).unwrap();
     let left = (None, digest_of(&old).to_owned());
     assert_eq!(entries(&target.0), [expected[0].clone(), expected[1].clone(), left]);
@@ -345,8 +350,8 @@ fn wrong_blobs_are_replaced() {
     let tell = |bytes| {
         told.fetch_add(bytes, Ordering::Relaxed);
     };
-    let options = ExportOptions { progress: Some(&tell), ..ExportOptions::default() };
-    let exported = export_dir(&source.view(), &target, &options).unwrap();
+    let plan = source.view().plan_export(Format::Directory, &ExportOptions::default()).unwrap().with_progress(&tell);
+    let exported = plan.write(&target).unwrap();
     assert_eq!(exported.blobs, swept(2, LARGE as u64 + 5));
     assert_eq!(exported.present.count, 3);
     assert_eq!(told.into_inner(), exported.blobs.bytes + exported.present.bytes);
@@ -400,7 +405,7 @@ fn blobs_are_copied_from_another_file_system_too() {
         let source = Made::at(elsewhere.path().join("source"));
         source.list(&[source.image(&[&large(5), b"small"])]);
         let out = directory.path().join(format!("out-{link}"));
-        export_dir(&source.view(), &out, &ExportOptions { link, ..ExportOptions::default() }).unwrap();
+        export_dir(&source.view(), &out, &ExportOptions::default().link(link)).unwrap();
         assert_sound(&out);
     }
 }
@@ -434,7 +439,7 @@ fn a_blob_may_be_in_its_descriptor_or_elsewhere() {
     let out = directory.path().join("out");
     let error = export_dir(&source.view(), &out, &ExportOptions::default()).unwrap_err();
     assert!(matches!(&error, Error::MissingBlob { digest, .. } if digest.as_str() == digest_of(&elsewhere)), "{error}");
-    let options = ExportOptions { allow_missing: true, ..ExportOptions::default() };
+    let options = ExportOptions::default().allow_missing(true);
     let exported = export_dir(&source.view(), &out, &options).unwrap();
     assert_eq!((exported.blobs.count, exported.left_out), (3, swept(1, 9)));
     assert_eq!(fs::read(blob_path(&out, digest_of(&embedded))).unwrap(), b"layer");
@@ -451,7 +456,7 @@ fn what_another_layout_has_is_left_out() {
     source.list(&[source.image(&[b"base", b"new"])]);
     let base = Made::at(directory.path().join("base"));
     base.list(&[base.image(&[b"base"])]);
-    let options = ExportOptions { except: Some(Layout::open(&base.0).unwrap()), ..ExportOptions::default() };
+    let options = ExportOptions::default().except(Layout::open(&base.0).unwrap());
     let out = directory.path().join("out");
     let exported = export_dir(&source.view(), &out, &options).unwrap();
     assert_eq!((exported.blobs.count, exported.present), (3, swept(1, 4)));
@@ -475,7 +480,7 @@ fn a_wrong_digest_in_the_source_leaves_nothing() {
         let empty = directory.path().join("empty");
         fs::create_dir_all(&empty).unwrap();
         let before = tree(directory.path());
-        let options = ExportOptions { link, ..ExportOptions::default() };
+        let options = ExportOptions::default().link(link);
         for out in [directory.path().join("new/out"), empty.clone(), target.0.clone()] {
             let error = export_dir(&source.view(), &out, &options).unwrap_err();
             let expected =
@@ -516,7 +521,7 @@ fn blobs_are_linked_where_that_is_asked_for() {
     let inode = |root: &Path| fs::metadata(blob_path(root, digest_of(&layer))).unwrap().ino();
     let target = Made::at(directory.path().join("target"));
     let [linked, copied] = ["linked", "copied"].map(|name| directory.path().join(name));
-    let link = ExportOptions { link: true, ..ExportOptions::default() };
+    let link = ExportOptions::default().link(true);
     for out in [&linked, &target.0] {
         export_dir(&source.view(), out, &link).unwrap();
         assert_eq!(inode(out), inode(&source.0));
@@ -605,7 +610,7 @@ fn collecting_garbage_meanwhile_takes_nothing_away() {
             for layer in &layers[..4] {
                 target.blob("application/x-layer", layer);
             }
-            let options = ExportOptions { replace: true, ..ExportOptions::default() };
+            let options = ExportOptions::default().replace(true);
             export_dir(&source.view(), &target.0, &options).expect("exported");
             let layout = Layout::open(&target.0).unwrap();
             assert!(layout.validate(ValidateOptions::default()).unwrap().is_valid(), "export {number}");
@@ -695,7 +700,7 @@ fn a_layout_that_somebody_writes_is_waited_for_no_longer_than_asked() {
     let marker = fs::File::options().read(true).write(true).open(target.0.join("oci-layout")).unwrap();
     marker.lock().unwrap();
     let write = WriteOptions { lock_timeout: Some(Duration::ZERO), ..WriteOptions::default() };
-    let options = ExportOptions { write, ..ExportOptions::default() };
+    let options = ExportOptions::default().write(write);
     let exported = export_dir(&source.view(), &target.0, &options);
     assert!(matches!(exported, Err(Error::Locked { .. })), "{exported:?}");
     drop(marker);

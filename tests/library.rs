@@ -13,7 +13,7 @@ use regshape::layout::{GarbageOptions, Layout, WriteOptions};
 #[cfg(unix)]
 use regshape::layout::{LockEvent, LockObserver};
 use regshape::oci::{Annotations, Descriptor, Digest, LayerEncoding, MediaType, Platform, RepositoryName};
-use regshape::registry::{ByteRange, CommitError, Expected, PushOptions, Registry, Repository, find_layout};
+use regshape::registry::{ByteRange, CommitError, Expected, ManifestBody, Registry, Repository, find_layout};
 use regshape::{Error, ErrorCode};
 
 fn annotations<const N: usize>(pairs: [(&str, &str); N]) -> Annotations {
@@ -41,10 +41,10 @@ fn input(content: &[u8]) -> LayerInput {
 
 fn built(path: &Path) -> Layout {
     let layout = Layout::init(path).expect("a new layout");
-    layout.stage_layer(input(&tar_of("file", b"content")), LayerOptions::default()).expect("staged");
-    layout.generate_config(ConfigOptions::default()).expect("generated");
-    let options = ManifestOptions { ref_name: Some("latest".parse().expect("a name")), ..ManifestOptions::default() };
-    layout.generate_manifest(options).expect("generated");
+    layout.stage_layer(input(&tar_of("file", b"content")), &LayerOptions::default()).expect("staged");
+    layout.generate_config(&ConfigOptions::default()).expect("generated");
+    let options = ManifestOptions::default().ref_name("latest".parse().expect("a name"));
+    layout.generate_manifest(&options).expect("generated");
     layout
 }
 
@@ -60,20 +60,15 @@ fn an_image_is_built_changed_and_validated_as_the_guide_says() {
     let layer = layout
         .stage_layer(
             LayerInput::open(&file).expect("a layer"),
-            LayerOptions { media_type: Some(MediaType::layer(LayerEncoding::Gzip)), ..LayerOptions::default() },
+            &LayerOptions::default().media_type(MediaType::layer(LayerEncoding::Gzip)),
         )
         .expect("staged");
     assert_eq!(layer.digest, Digest::sha256_of(&gzip(&tar)));
     assert_eq!(layer.diff_id, Some(Digest::sha256_of(&tar)));
-    let config = layout
-        .generate_config(ConfigOptions {
-            architecture: "amd64".to_owned(),
-            os: "linux".to_owned(),
-            ..ConfigOptions::default()
-        })
-        .expect("generated");
-    let options = ManifestOptions { ref_name: Some("latest".parse().expect("a name")), ..ManifestOptions::default() };
-    let manifest = layout.generate_manifest(options.clone()).expect("generated");
+    let config =
+        layout.generate_config(&ConfigOptions::default().architecture("amd64").os("linux")).expect("generated");
+    let options = ManifestOptions::default().ref_name("latest".parse().expect("a name"));
+    let manifest = layout.generate_manifest(&options).expect("generated");
     assert!(layout.validate(ValidateOptions::default()).expect("checked").is_valid());
 
     let stage = layout.read_stage().expect("a staging file");
@@ -85,11 +80,11 @@ fn an_image_is_built_changed_and_validated_as_the_guide_says() {
     let updated =
         layout.update_layer_annotations(0, annotations([("com.example.role", "base")]), false).expect("updated");
     assert!(updated.outdates_manifest);
-    let changes = ConfigChanges { architecture: Some("arm64".to_owned()), ..ConfigChanges::default() };
-    let updated = layout.update_config(changes.clone()).expect("updated");
+    let changes = ConfigChanges::default().architecture("arm64");
+    let updated = layout.update_config(&changes).expect("updated");
     assert!(updated.outdates_manifest && updated.value.digest != config.digest);
-    assert!(!layout.update_config(changes).expect("updated").outdates_manifest);
-    layout.generate_manifest(options).expect("generated");
+    assert!(!layout.update_config(&changes).expect("updated").outdates_manifest);
+    layout.generate_manifest(&options).expect("generated");
     let version = annotations([("org.opencontainers.image.version", "1.0.0")]);
     let annotated = layout.update_manifest_annotations(version.clone(), false).expect("updated");
     assert_eq!(annotated.annotations, version);
@@ -106,13 +101,15 @@ fn an_image_is_built_changed_and_validated_as_the_guide_says() {
 #[test]
 fn what_will_become_of_a_layer_is_known_before_it_is_stored() {
     let tar = tar_of("file", b"content");
-    let plan = input(&tar).plan(CompressFormat::Zstd.into(), None).expect("a plan");
+    let plan = input(&tar).plan(&LayerOptions::default().compression(CompressFormat::Zstd.into())).expect("a plan");
     assert_eq!(plan.treatment, Treatment::Compress(CompressFormat::Zstd.into()));
     assert_eq!((plan.media_type, plan.is_doubtful), (MediaType::layer(LayerEncoding::Zstd), false));
-    let plan = input(&gzip(&tar)).plan(CompressFormat::Zstd.into(), None).expect("a plan");
-    assert_eq!((plan.treatment, plan.media_type), (Treatment::AsIs, MediaType::layer(LayerEncoding::Gzip)));
     let plan =
-        input(b"text").plan(CompressFormat::Gzip.into(), Some(&MediaType::layer(LayerEncoding::Gzip))).expect("a plan");
+        input(&gzip(&tar)).plan(&LayerOptions::default().compression(CompressFormat::Zstd.into())).expect("a plan");
+    assert_eq!((plan.treatment, plan.media_type), (Treatment::AsIs, MediaType::layer(LayerEncoding::Gzip)));
+    let plan = input(b"text")
+        .plan(&LayerOptions::default().media_type(MediaType::layer(LayerEncoding::Gzip)))
+        .expect("a plan");
     assert!(plan.is_doubtful);
 }
 
@@ -128,7 +125,8 @@ fn progress_tells_of_every_byte_that_is_read() {
         read.fetch_add(bytes, Ordering::Relaxed);
     };
     layout
-        .stage_layer(input(&content), LayerOptions { progress: Some(&progress), ..LayerOptions::default() })
+        .prepare_layer(input(&content), &LayerOptions::default())
+        .and_then(|prepared| prepared.with_progress(&progress).stage())
         .expect("staged");
     assert_eq!(read.into_inner(), content.len() as u64);
 }
@@ -140,10 +138,10 @@ fn errors_are_values_that_can_be_matched() {
     assert!(matches!(Layout::open(&path), Err(Error::NotALayout { path: at }) if at == path));
     let layout = Layout::init(&path).expect("a new layout");
     assert!(matches!(Layout::init(&path), Err(Error::AlreadyLayout { path: at }) if at == path));
-    assert!(matches!(layout.check_generate_config(), Err(Error::NoLayers)));
-    assert!(matches!(layout.generate_config(ConfigOptions::default()), Err(Error::NoLayers)));
-    assert!(matches!(layout.generate_manifest(ManifestOptions::default()), Err(Error::NoLayers)));
-    assert!(matches!(layout.update_config(ConfigChanges::default()), Err(Error::NoConfig)));
+    assert!(matches!(layout.prepare_config(), Err(Error::NoLayers)));
+    assert!(matches!(layout.generate_config(&ConfigOptions::default()), Err(Error::NoLayers)));
+    assert!(matches!(layout.generate_manifest(&ManifestOptions::default()), Err(Error::NoLayers)));
+    assert!(matches!(layout.update_config(&ConfigChanges::default()), Err(Error::NoConfig)));
     assert!(matches!(layout.update_manifest_annotations(Annotations::new(), false), Err(Error::NoManifest)));
     assert!(matches!(
         layout.update_layer_annotations(3, Annotations::new(), false),
@@ -154,7 +152,9 @@ fn errors_are_values_that_can_be_matched() {
     assert!(matches!(LayerInput::from_reader("x", std::io::empty()), Err(Error::EmptyFile { .. })));
 
     let stage = |content: &[u8], media_type| {
-        layout.stage_layer(input(content), LayerOptions { media_type, ..LayerOptions::default() })
+        let mut options = LayerOptions::default();
+        options.media_type = media_type;
+        layout.stage_layer(input(content), &options)
     };
     assert!(matches!(stage(b"text", None), Err(Error::UnknownMediaType { name }) if name == ".tar"));
     let tar = tar_of("file", b"content");
@@ -168,11 +168,11 @@ fn errors_are_values_that_can_be_matched() {
         Err(Error::CorruptStream { encoding: Encoding::Gzip, .. })
     ));
     stage(&tar, None).expect("staged");
-    assert!(matches!(layout.generate_manifest(ManifestOptions::default()), Err(Error::NoConfig)));
-    layout.generate_config(ConfigOptions::default()).expect("generated");
+    assert!(matches!(layout.generate_manifest(&ManifestOptions::default()), Err(Error::NoConfig)));
+    layout.generate_config(&ConfigOptions::default()).expect("generated");
     stage(&tar, None).expect("staged");
-    assert!(matches!(layout.check_generate_manifest(), Err(Error::ConfigMismatch)));
-    assert!(matches!(layout.generate_manifest(ManifestOptions::default()), Err(Error::ConfigMismatch)));
+    assert!(matches!(layout.prepare_manifest(), Err(Error::ConfigMismatch)));
+    assert!(matches!(layout.generate_manifest(&ManifestOptions::default()), Err(Error::ConfigMismatch)));
 }
 
 #[test]
@@ -182,11 +182,11 @@ fn damage_is_told_apart() {
     let config = layout.read_stage().expect("a staging file").config.expect("a config").digest;
     let blob = layout.path().join("blobs/sha256").join(config.encoded());
     std::fs::write(&blob, "{}").expect("written");
-    let error = layout.update_config(ConfigChanges::default()).expect_err("damaged");
+    let error = layout.update_config(&ConfigChanges::default()).expect_err("damaged");
     let Error::DigestMismatch { digest, actual } = error else { panic!("{error:?}") };
     assert_eq!((digest, actual), (config.clone(), Digest::sha256_of(b"{}")));
     std::fs::remove_file(blob).expect("removed");
-    let error = layout.check_generate_manifest().expect_err("missing");
+    let error = layout.prepare_manifest().expect_err("missing");
     assert!(matches!(&error, Error::MissingBlob { digest, .. } if *digest == config), "{error:?}");
     let report = layout.validate(ValidateOptions::default()).expect("checked");
     assert!(!report.is_valid());
@@ -211,9 +211,9 @@ fn damage_is_told_apart() {
 fn a_layer_that_decompresses_to_many_times_its_size_is_stopped() {
     let directory = tempfile::tempdir().expect("a directory");
     let layout = Layout::init(directory.path()).expect("a new layout");
-    layout.stage_layer(input(&tar_of("zeros", &[0; 1 << 20])), LayerOptions::default()).expect("staged");
-    layout.generate_config(ConfigOptions::default()).expect("a config");
-    let manifest = layout.generate_manifest(ManifestOptions::default()).expect("a manifest").digest;
+    layout.stage_layer(input(&tar_of("zeros", &[0; 1 << 20])), &LayerOptions::default()).expect("staged");
+    layout.generate_config(&ConfigOptions::default()).expect("a config");
+    let manifest = layout.generate_manifest(&ManifestOptions::default()).expect("a manifest").digest;
     let deep = |ratio_after| {
         let bounds = Bounds { max_ratio: 100, ratio_after, ..Bounds::default() };
         ValidateOptions { deep: true, bounds, ..ValidateOptions::default() }
@@ -235,7 +235,7 @@ fn handles_on_one_layout_in_many_threads_do_not_undo_each_other() {
             let layout = &layout;
             scope.spawn(move || {
                 let content = tar_of(&format!("file{number}"), b"content");
-                layout.stage_layer(input(&content), LayerOptions::default()).expect("staged");
+                layout.stage_layer(input(&content), &LayerOptions::default()).expect("staged");
             });
         }
     });
@@ -247,15 +247,15 @@ fn no_document_is_written_that_would_not_be_read() {
     let directory = tempfile::tempdir().expect("a directory");
     let layout = Layout::init(directory.path().join("image")).expect("made");
     let layer = LayerInput::from_reader("layer.tar", std::io::Cursor::new(vec![0; 1024])).expect("a tar");
-    layout.stage_layer(layer, LayerOptions::default()).expect("staged");
-    layout.generate_config(ConfigOptions::default()).expect("generated");
-    layout.generate_manifest(ManifestOptions::default()).expect("generated");
+    layout.stage_layer(layer, &LayerOptions::default()).expect("staged");
+    layout.generate_config(&ConfigOptions::default()).expect("generated");
+    layout.generate_manifest(&ManifestOptions::default()).expect("generated");
     let before = layout.read_index().expect("readable");
     let large = Annotations::from([("large".to_owned(), "x".repeat(8 << 20))]);
     let error = layout.update_manifest_annotations(large.clone(), false).expect_err("too large");
     assert_eq!(error.to_string(), "the manifest is larger than 8388608 bytes");
-    let options = ConfigOptions { labels: large, ..ConfigOptions::default() };
-    let error = layout.generate_config(options).expect_err("too large");
+    let options = ConfigOptions::default().labels(large);
+    let error = layout.generate_config(&options).expect_err("too large");
     assert_eq!(error.to_string(), "the config is larger than 8388608 bytes");
     assert_eq!(layout.read_index().expect("readable"), before);
     assert!(layout.validate(ValidateOptions::default()).expect("validated").is_valid());
@@ -346,8 +346,9 @@ fn manifest(repository: &Repository, note: &str, subject: Option<&Descriptor>) -
     format!(r#"{{"schemaVersion":2,"config":{config},"layers":[{layer}],{notes}{subject}}}"#).into_bytes()
 }
 
-fn tagged(tags: &[&str]) -> PushOptions {
-    PushOptions { tags: tags.iter().map(|tag| (*tag).to_owned()).collect(), ..PushOptions::new(MediaType::manifest()) }
+/// Parses a manifest that says no media type.
+fn body(content: impl Into<Vec<u8>>) -> ManifestBody {
+    ManifestBody::parse_as(content, MediaType::manifest()).expect("a manifest")
 }
 
 /// Returns the files in a directory and below, and how long they are.
@@ -385,8 +386,8 @@ fn works_as_a_registry(registry: &Registry) {
     assert_eq!(registry.repositories(None, None).expect("listed"), []);
     fails_with(app.tags(None, None), ErrorCode::NameUnknown);
 
-    let one = app.push_manifest(&manifest(&app, "one", None), tagged(&["v1", "latest"])).expect("stored");
-    let two = app.push_manifest(&manifest(&app, "two", None), tagged(&["v2"])).expect("stored");
+    let one = app.push_manifest(&body(manifest(&app, "one", None)), &["v1", "latest"]).expect("stored");
+    let two = app.push_manifest(&body(manifest(&app, "two", None)), &["v2"]).expect("stored");
     assert_eq!(app.tags(None, None).expect("listed"), ["latest", "v1", "v2"]);
     assert_eq!(app.tags(Some("latest"), Some(1)).expect("listed"), ["v1"]);
     assert_eq!(app.tags(Some("v1x"), None).expect("listed"), ["v2"]);
@@ -408,7 +409,7 @@ fn works_as_a_registry(registry: &Registry) {
         assert_eq!(app.resolve(reference).expect(reference).digest, one.digest);
     }
 
-    let sbom = app.push_manifest(&manifest(&app, "sbom", Some(&one)), tagged(&[])).expect("stored");
+    let sbom = app.push_manifest(&body(manifest(&app, "sbom", Some(&one))), &[]).expect("stored");
     let found = app.referrers(&one.digest, None).expect("listed");
     assert_eq!(found.warnings, Vec::<String>::new());
     assert_eq!(found.manifests.iter().map(|found| &found.digest).collect::<Vec<_>>(), [&sbom.digest]);
@@ -418,7 +419,7 @@ fn works_as_a_registry(registry: &Registry) {
     assert_eq!(app.referrers(&two.digest, None).expect("listed").manifests, []);
     assert_eq!(app.referrers(&Digest::sha256_of(b"missing"), None).expect("listed").manifests, []);
 
-    app.add_tags("v1", &["stable".to_owned()]).expect("tagged");
+    app.add_tags("v1", &["stable"]).expect("tagged");
     let moved = app.move_tag("v2", "v3").expect("moved");
     assert_eq!((moved.from.as_deref(), &moved.descriptor.digest), (Some("v2"), &two.digest));
     assert_eq!(app.delete_tag("latest").expect("deleted").digest, one.digest);
@@ -444,7 +445,7 @@ fn works_as_a_registry(registry: &Registry) {
 
     for repository in ["a", "a-b", "a/b", "b"] {
         let repository = registry.repository(name(repository));
-        repository.push_manifest(&manifest(&repository, "x", None), tagged(&["x"])).expect("stored");
+        repository.push_manifest(&body(manifest(&repository, "x", None)), &["x"]).expect("stored");
     }
     let listed = |after, limit| {
         let found = registry.repositories(after, limit).expect("listed");
@@ -493,7 +494,7 @@ fn names_of_other_programs_belong_to_the_default_repository() {
     let app = registry.repository(name("app"));
     assert_eq!(app.tags(None, None).expect("listed"), ["latest"]);
     // A name that is written says the repository.
-    app.add_tags("latest", &["v1".to_owned()]).expect("tagged");
+    app.add_tags("latest", &["v1"]).expect("tagged");
     let index = layout.read_index().expect("an index");
     let names: Vec<_> = index.manifests.iter().map(|entry| entry.ref_name()).collect();
     assert_eq!(names, [Some("latest"), Some("app:v1")]);
@@ -589,7 +590,7 @@ fn a_blob_is_mounted_and_deleted() {
         assert_eq!(content_of(&to, &blob.digest), b"content");
         assert_eq!(to.delete_blob(&blob.digest).expect("deleted"), blob);
         fails_with(to.delete_blob(&blob.digest), ErrorCode::BlobUnknown);
-        let manifest = from.push_manifest(&manifest(&from, "x", None), tagged(&["x"])).expect("stored");
+        let manifest = from.push_manifest(&body(manifest(&from, "x", None)), &["x"]).expect("stored");
         fails_with(from.delete_blob(&manifest.digest), ErrorCode::Denied);
         let message = fails_with(from.delete_blob(&Digest::sha256_of(b"{}")), ErrorCode::Denied);
         assert!(message.ends_with(&format!("is referenced by {}", manifest.digest)), "{message}");
@@ -603,52 +604,53 @@ fn a_blob_is_mounted_and_deleted() {
 fn a_manifest_that_cannot_be_stored_changes_nothing() {
     let directory = tempfile::tempdir().expect("a directory");
     let app = app(&directory);
-    let invalid =
-        |content: &str, options| fails_with(app.push_manifest(content.as_bytes(), options), ErrorCode::ManifestInvalid);
+    let invalid = |content: &str, media_type: MediaType| {
+        let pushed = ManifestBody::parse_as(content, media_type).and_then(|body| app.push_manifest(&body, &["v1"]));
+        fails_with(pushed, ErrorCode::ManifestInvalid)
+    };
+    let manifest = MediaType::manifest;
     let missing = Digest::sha256_of(b"{}");
     let descriptor = format!(r#"{{"mediaType":"application/vnd.oci.empty.v1+json","digest":"{missing}","size":2}}"#);
     let whole = format!(r#"{{"schemaVersion":2,"config":{descriptor},"layers":[{descriptor}]}}"#);
-    let message = invalid(&whole, tagged(&["v1"]));
+    let message = invalid(&whole, manifest());
     assert_eq!(message, format!("the manifest is not valid: blob for layers[0] not found: {missing}"));
     let list =
         format!(r#"{{"schemaVersion":2,"manifests":[{}]}}"#, descriptor.replace("empty.v1", "image.manifest.v1"));
-    let message = invalid(&list, PushOptions::new(MediaType::index()));
+    let message = invalid(&list, MediaType::index());
     assert_eq!(message, format!("the manifest is not valid: manifest for manifests[0] not found: {missing}"));
-    invalid("", tagged(&[]));
-    invalid("[]", tagged(&[]));
-    invalid(r#"{"schemaVersion":2}"#, tagged(&[]));
+    invalid("", manifest());
+    invalid("[]", manifest());
+    invalid(r#"{"schemaVersion":2}"#, manifest());
     assert!(!app.layout().path().exists(), "no layout is made of it");
 
     let config = push(&app, b"{}");
     let before = files(directory.path());
     assert_eq!(config.digest, missing);
-    let push = |options| app.push_manifest(whole.as_bytes(), options);
-    fails_with(push(tagged(&["v1", "not a tag"])), ErrorCode::NameInvalid);
-    fails_with(push(PushOptions { digest: Some(missing.clone()), ..tagged(&[]) }), ErrorCode::DigestInvalid);
+    fails_with(app.push_manifest(&body(whole.as_str()), &["v1", "not a tag"]), ErrorCode::NameInvalid);
+    fails_with(body(whole.as_str()).with_digest(missing.clone()), ErrorCode::DigestInvalid);
     let other_type = whole.replacen('{', r#"{"mediaType":"application/vnd.oci.image.index.v1+json","#, 1);
-    invalid(&other_type, tagged(&[]));
-    invalid(&whole.replace(r#""size":2"#, r#""size":3"#), tagged(&[]));
+    invalid(&other_type, manifest());
+    invalid(&whole.replace(r#""size":2"#, r#""size":3"#), manifest());
     assert_eq!(files(directory.path()), before);
     // What lies elsewhere need not be there, nor what it is about.
     let elsewhere = format!(
         r#"{{"schemaVersion":2,"artifactType":"application/x","config":{descriptor},"layers":[{{"mediaType":"application/x","digest":"{0}","size":7,"urls":["https://example.com/x"]}}],"subject":{{"mediaType":"application/x","digest":"{0}","size":7}}}}"#,
         Digest::sha256_of(b"missing")
     );
-    app.push_manifest(elsewhere.as_bytes(), tagged(&["v1"])).expect("stored");
+    app.push_manifest(&body(elsewhere), &["v1"]).expect("stored");
 }
 
 #[test]
 fn a_manifest_is_found_through_an_index_for_its_platform() {
     let directory = tempfile::tempdir().expect("a directory");
     let app = app(&directory);
-    let child = app.push_manifest(&manifest(&app, "child", None), tagged(&[])).expect("stored");
+    let child = app.push_manifest(&body(manifest(&app, "child", None)), &[]).expect("stored");
     app.delete_manifest(child.digest.as_str()).expect("deleted");
     let index = format!(
         r#"{{"schemaVersion":2,"manifests":[{{"mediaType":"{}","digest":"{}","size":{},"platform":{{"architecture":"arm64","os":"linux"}}}}]}}"#,
         child.media_type, child.digest, child.size
     );
-    let options = PushOptions { tags: vec!["multi".to_owned()], ..PushOptions::new(MediaType::index()) };
-    app.push_manifest(index.as_bytes(), options).expect("stored");
+    app.push_manifest(&ManifestBody::parse(index).expect("an index"), &["multi"]).expect("stored");
     let arm: Platform = "linux/arm64".parse().expect("a platform");
     let found = app.resolve_for("multi", Some(&arm)).expect("found");
     assert_eq!((&found.digest, found.platform.as_deref()), (&child.digest, Some(&arm)));
@@ -1044,10 +1046,9 @@ fn a_config_is_written_in_the_words_of_configs_only() {
     let layout = Layout::init(directory.path().join("image")).expect("made");
     let is_word = |error: Error| matches!(error, Error::PlatformWord(_));
     for (architecture, os) in [("x86_64", "linux"), ("aarch64", "linux"), ("amd64", "macos")] {
-        let options =
-            ConfigOptions { architecture: architecture.to_owned(), os: os.to_owned(), ..ConfigOptions::default() };
-        assert!(is_word(layout.generate_config(options).expect_err("another word")), "{os}/{architecture}");
+        let options = ConfigOptions::default().architecture(architecture.to_owned()).os(os.to_owned());
+        assert!(is_word(layout.generate_config(&options).expect_err("another word")), "{os}/{architecture}");
     }
-    let changes = ConfigChanges { architecture: Some("x86_64".to_owned()), ..ConfigChanges::default() };
-    assert!(is_word(layout.update_config(changes).expect_err("another word")));
+    let changes = ConfigChanges::default().architecture("x86_64");
+    assert!(is_word(layout.update_config(&changes).expect_err("another word")));
 }

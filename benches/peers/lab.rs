@@ -92,8 +92,8 @@ impl Lab {
             let tar = self.path("blob.tar");
             for number in 0..16 {
                 write_noise_tar(&tar, 100 + number, self.size * MIB * 3 / 16)?;
-                let media_type = Some(TAR.parse()?);
-                layout.stage_layer(LayerInput::open(&tar)?, LayerOptions { media_type, ..LayerOptions::default() })?;
+                let media_type = TAR.parse()?;
+                layout.stage_layer(LayerInput::open(&tar)?, &LayerOptions::default().media_type(media_type))?;
             }
             fs::remove_file(tar)?;
             generate_image(&layout, "base")
@@ -105,7 +105,7 @@ impl Lab {
         self.made(&format!("layers-{layers}"), |path| {
             let layout = Layout::init_without_sync(path)?;
             for number in 0..layers {
-                layout.stage_layer(LayerInput::open(self.tiny(number)?)?, LayerOptions::default())?;
+                layout.stage_layer(LayerInput::open(self.tiny(number)?)?, &LayerOptions::default())?;
             }
             generate_image(&layout, "base")
         })

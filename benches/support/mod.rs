@@ -133,7 +133,7 @@ pub(crate) fn write_zstd(source: &Path, target: &Path) -> Result<()> {
 /// Makes a layout of one image, whose index has a number of entries, all of them that image under other ref names.
 pub(crate) fn layout_with_entries(path: &Path, tar: &Path, entries: usize) -> Result<Layout> {
     let layout = Layout::init_without_sync(path)?.without_sync();
-    layout.stage_layer(LayerInput::open(tar)?, LayerOptions::default())?;
+    layout.stage_layer(LayerInput::open(tar)?, &LayerOptions::default())?;
     generate_image(&layout, "first")?;
     let mut index = layout.read_index()?;
     let entry = index.manifests[0].clone();
@@ -149,9 +149,9 @@ pub(crate) fn layout_with_entries(path: &Path, tar: &Path, entries: usize) -> Re
 
 /// Generates the config and the manifest of what is staged.
 pub(crate) fn generate_image(layout: &Layout, ref_name: &str) -> Result<()> {
-    let config = ConfigOptions { architecture: "amd64".to_owned(), os: "linux".to_owned(), ..ConfigOptions::default() };
-    layout.generate_config(config)?;
-    let manifest = ManifestOptions { ref_name: Some(ref_name.parse()?), ..ManifestOptions::default() };
-    layout.generate_manifest(manifest)?;
+    let config = ConfigOptions::default().architecture("amd64").os("linux");
+    layout.generate_config(&config)?;
+    let manifest = ManifestOptions::default().ref_name(ref_name.parse()?);
+    layout.generate_manifest(&manifest)?;
     Ok(())
 }

@@ -2,6 +2,7 @@
 
 use crate::build::pipeline::{complete_diff_ids, diff_ids};
 use crate::error::{Error, Reason, Result};
+use crate::layout::documents::ReadDocument;
 use crate::layout::handle::{Layout, Lock};
 use crate::layout::lock::take_lock;
 use crate::layout::reachable::remove_unreferenced;
@@ -9,9 +10,11 @@ use crate::layout::stage::{Stage, StagedConfig, Updated};
 use crate::oci::{
     self, Annotations, Digest, ImageConfig, Index, MediaType, RootFs, UnknownFields, check_architecture, check_os,
 };
+use crate::options::setters;
 
 /// What an image config says.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct ConfigOptions {
     /// The CPU architecture, in Go's words.
     pub architecture: String,
@@ -39,7 +42,8 @@ impl Default for ConfigOptions {
 }
 
 /// What to change in an image config; what is not given stays.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct ConfigChanges {
     /// The new CPU architecture.
     pub architecture: Option<String>,
@@ -51,34 +55,63 @@ pub struct ConfigChanges {
     pub replace_labels: bool,
 }
 
-impl Layout {
+impl ConfigOptions {
+    setters! {
+        architecture: [into String],
+        os: [into String],
+        media_type: [MediaType],
+        labels: [Annotations],
+        created: [some String],
+    }
+}
+
+impl ConfigChanges {
+    setters! {
+        architecture: [some String],
+        os: [some String],
+        labels: [Annotations],
+        replace_labels: [bool],
+    }
+}
+
+/// The documents that an image config is generated from, as they were read.
+#[derive(Debug)]
+pub struct PreparedConfig<'a> {
+    layout: &'a Layout,
+    stage: ReadDocument<Stage>,
+    index: ReadDocument<Index>,
+}
+
+impl PreparedConfig<'_> {
     /// Generates the image config of the staged layers.
     ///
     /// # Errors
     ///
-    /// [`Error::PlatformWord`]; [`Error::NoLayers`]; [`Error::MissingBlob`] or [`Error::CorruptStream`] if a layer that another program staged
-    /// must be read for its diff_id and cannot be; [`Error::MalformedStage`], [`Error::MalformedIndex`]; [`Error::Io`].
-    pub fn generate_config(&self, options: ConfigOptions) -> Result<StagedConfig> {
+    /// [`Error::PlatformWord`]; [`Error::NoLayers`]; [`Error::MissingBlob`] or [`Error::CorruptStream`] if a layer that another
+    /// program staged must be read for its diff_id and cannot be; [`Error::MalformedStage`], [`Error::MalformedIndex`];
+    /// [`Error::Io`].
+    pub fn generate(self, options: &ConfigOptions) -> Result<StagedConfig> {
+        let Self { layout, stage, index } = self;
         check_architecture(&options.architecture)?;
         check_os(&options.os)?;
         // Reading layers takes long: it is done before the layout is locked.
-        let mut diff_ids = diff_ids(self)?;
-        let lock = take_lock(self)?;
-        let mut stage = self.find_stage()?.unwrap_or_else(Stage::empty);
+        let mut diff_ids = diff_ids(layout, &stage.document)?;
+        let lock = take_lock(layout)?;
+        let mut stage = layout.find_stage_again(Some(stage))?.unwrap_or_else(Stage::empty);
         if stage.layers.is_empty() {
             return Err(Error::NoLayers);
         }
-        let index = self.read_index()?;
-        complete_diff_ids(self, &mut stage.layers, &mut diff_ids)?;
+        let index = layout.read_index_again(Some(index))?;
+        complete_diff_ids(layout, &mut stage.layers, &mut diff_ids)?;
         let diff_ids = stage.layers.iter().filter_map(|layer| layer.diff_id.clone()).collect();
-        let section = match options.labels {
+        let section = match &options.labels {
             labels if labels.is_empty() => None,
-            labels => Some(with_field(UnknownFields::new(), "Labels", &labels)),
+            labels => Some(with_field(UnknownFields::new(), "Labels", labels)),
         };
         let config = ImageConfig {
-            created: options.created,
-            architecture: options.architecture,
-            os: options.os,
+            created: options.created.clone(),
+            architecture: options.architecture.clone(),
+            os: options.os.clone(),
             os_version: None,
             os_features: None,
             variant: None,
@@ -87,8 +120,33 @@ impl Layout {
             extra: UnknownFields::new(),
         };
         let extra = stage.config.as_ref().map(|config| config.extra.clone()).unwrap_or_default();
-        let staged = |digest, size| StagedConfig { digest, size, media_type: options.media_type, extra };
-        replace_config(self, &lock, &index, &mut stage, &oci::to_blob(&config), staged)
+        let staged = |digest, size| StagedConfig { digest, size, media_type: options.media_type.clone(), extra };
+        replace_config(layout, &lock, &index, &mut stage, &oci::to_blob(&config), staged)
+    }
+}
+
+impl Layout {
+    /// Reads the documents that an image config is generated from. Nothing is written.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NoLayers`]; [`Error::MalformedStage`], [`Error::MalformedIndex`]; [`Error::Io`].
+    pub fn prepare_config(&self) -> Result<PreparedConfig<'_>> {
+        let stage = self.find_stage_document(None)?;
+        let stage = stage.filter(|stage| !stage.document.layers.is_empty()).ok_or(Error::NoLayers)?;
+        Ok(PreparedConfig { layout: self, stage, index: self.read_index_document(None)? })
+    }
+
+    /// Generates the image config of the staged layers.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Layout::prepare_config`] and of [`PreparedConfig::generate`].
+    pub fn generate_config(&self, options: &ConfigOptions) -> Result<StagedConfig> {
+        // Wrong words are told first.
+        check_architecture(&options.architecture)?;
+        check_os(&options.os)?;
+        self.prepare_config()?.generate(options)
     }
 
     /// Changes the generated image config; fields that are not named stay as they are, known or not.
@@ -97,7 +155,7 @@ impl Layout {
     ///
     /// [`Error::PlatformWord`]; [`Error::NoConfig`]; [`Error::MissingBlob`], [`Error::DigestMismatch`] or [`Error::MalformedDocument`] if the
     /// config cannot be read; [`Error::MalformedStage`], [`Error::MalformedIndex`]; [`Error::Io`].
-    pub fn update_config(&self, changes: ConfigChanges) -> Result<Updated<StagedConfig>> {
+    pub fn update_config(&self, changes: &ConfigChanges) -> Result<Updated<StagedConfig>> {
         changes.architecture.as_deref().map_or(Ok(()), check_architecture)?;
         changes.os.as_deref().map_or(Ok(()), check_os)?;
         let lock = take_lock(self)?;
@@ -117,23 +175,13 @@ impl Layout {
         let config = replace_config(self, &lock, &index, &mut stage, &oci::to_blob(&after), staged)?;
         Ok(Updated { value: config, outdates_manifest: stage.manifest.is_some() })
     }
-
-    /// Checks what [`Layout::generate_config`] needs, before anybody is asked anything.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::NoLayers`]; [`Error::MalformedStage`], [`Error::MalformedIndex`]; [`Error::Io`].
-    pub fn check_generate_config(&self) -> Result<()> {
-        self.find_stage()?.filter(|stage| !stage.layers.is_empty()).ok_or(Error::NoLayers)?;
-        self.check_index().map(drop)
-    }
 }
 
 impl ConfigChanges {
-    fn apply(self, config: &mut UnknownFields) -> Result<(), Reason> {
-        for (key, value) in [("architecture", self.architecture), ("os", self.os)] {
+    fn apply(&self, config: &mut UnknownFields) -> Result<(), Reason> {
+        for (key, value) in [("architecture", &self.architecture), ("os", &self.os)] {
             if let Some(value) = value {
-                config.insert(key, &value)?;
+                config.insert(key, value)?;
             }
         }
         if self.labels.is_empty() && !self.replace_labels {

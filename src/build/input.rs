@@ -3,12 +3,14 @@
 use std::borrow::Cow;
 use std::fmt;
 use std::io::Read;
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
-use crate::compress::{Compression, Encoding, Peeked, Sight, peek};
+use crate::compress::{Bounds, Compression, Encoding, Peeked, Sight, peek};
 use crate::error::{Error, Result};
 use crate::fs::input::open_input;
-use crate::oci::{LayerEncoding, MediaType};
+use crate::oci::{Annotations, LayerEncoding, MediaType};
+use crate::options::setters;
 use crate::tar::header::looks_like_tar;
 
 /// The content of a layer that is to be added, opened once and read once.
@@ -48,8 +50,38 @@ pub enum CompressionScope {
     Nothing,
 }
 
+/// How a layer is added.
+#[derive(Clone, Debug, Default)]
+#[non_exhaustive]
+pub struct LayerOptions {
+    /// What a layer that comes uncompressed is compressed with.
+    pub compression: Compression,
+    /// What is compressed.
+    pub scope: CompressionScope,
+    /// How many threads compress it; by default as many as there are cores. The bytes do not depend on it.
+    pub jobs: Option<NonZeroUsize>,
+    /// The media type; by default the one that the content calls for.
+    pub media_type: Option<MediaType>,
+    /// The annotations of the layer's descriptor.
+    pub annotations: Annotations,
+    /// How much a layer that comes compressed may decompress to.
+    pub bounds: Bounds,
+}
+
+impl LayerOptions {
+    setters! {
+        compression: [Compression],
+        scope: [CompressionScope],
+        jobs: [option NonZeroUsize],
+        media_type: [option MediaType],
+        annotations: [Annotations],
+        bounds: [Bounds],
+    }
+}
+
 /// What happens to the bytes of a layer on their way into the layout.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Treatment {
     /// They are stored as they are.
     AsIs,
@@ -63,6 +95,7 @@ pub enum Treatment {
 
 /// What will become of a layer, before any of it is stored.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct LayerPlan {
     /// What happens to the bytes.
     pub treatment: Treatment,
@@ -120,27 +153,15 @@ impl LayerInput {
         self.size
     }
 
-    /// Tells what will become of this layer with a given format and media type.
+    /// Plans how this layer is stored with some options.
     ///
     /// # Errors
     ///
     /// [`Error::UnknownMediaType`] if no media type is given and the content calls for none;
     /// [`Error::MediaTypeMismatch`] if the one that is given names another compression than the layer will have.
-    pub fn plan(&self, compression: Compression, media_type: Option<&MediaType>) -> Result<LayerPlan> {
-        self.plan_within(CompressionScope::default(), compression, media_type)
-    }
-
-    /// Tells what will become of this layer, as [`LayerInput::plan`] does, if more is compressed than layers, or nothing.
-    ///
-    /// # Errors
-    ///
-    /// Those of [`LayerInput::plan`].
-    pub fn plan_within(
-        &self,
-        scope: CompressionScope,
-        compression: Compression,
-        media_type: Option<&MediaType>,
-    ) -> Result<LayerPlan> {
+    pub fn plan(&self, options: &LayerOptions) -> Result<LayerPlan> {
+        let LayerOptions { scope, compression, media_type, .. } = options;
+        let (scope, compression, media_type) = (*scope, *compression, media_type.as_ref());
         let asked = media_type.and_then(MediaType::layer_encoding);
         let is_compressed = asked != Some(LayerEncoding::Tar)
             && match scope {

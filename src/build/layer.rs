@@ -1,15 +1,16 @@
 //! Adding layers, and annotating those that were added.
 
+use std::fmt;
 use std::num::NonZeroUsize;
 use std::path::Path;
 use std::thread::available_parallelism;
 
-use super::input::{CompressionScope, LayerInput};
+use super::input::{LayerInput, LayerOptions, LayerPlan};
 use super::pipeline::StoredLayer;
 use crate::build::pipeline::store_layer;
-use crate::compress::{Bounds, Compression};
 use crate::error::{Error, Result};
 use crate::graph::finding::Finding;
+use crate::layout::documents::ReadDocument;
 use crate::layout::handle::Layout;
 use crate::layout::lock::take_lock;
 use crate::layout::stage::{Stage, StagedLayer, Updated};
@@ -21,23 +22,90 @@ use crate::tar::layer::Look;
 /// The most threads that compress one layer. More are no faster on any machine of today, and each takes memory.
 const MAX_JOBS: usize = 256;
 
-/// How a layer is added.
-#[derive(Default)]
-pub struct LayerOptions<'a> {
-    /// What a layer that comes uncompressed is compressed with.
-    pub compression: Compression,
-    /// What is compressed.
-    pub scope: CompressionScope,
-    /// How many threads compress it; by default as many as there are cores. The bytes do not depend on it.
-    pub jobs: Option<NonZeroUsize>,
-    /// The media type; by default the one that [`LayerInput::plan`] proposes.
-    pub media_type: Option<MediaType>,
-    /// The annotations of the layer's descriptor.
-    pub annotations: Annotations,
-    /// How much a layer that comes compressed may decompress to.
-    pub bounds: Bounds,
-    /// Who is told of the bytes that were read.
-    pub progress: Option<Progress<'a>>,
+/// A layer of which is known how it will be stored, with the staging file that it is appended to.
+pub struct PreparedLayer<'a> {
+    layout: &'a Layout,
+    input: LayerInput,
+    options: LayerOptions,
+    plan: LayerPlan,
+    stage: Option<ReadDocument<Stage>>,
+    progress: Option<Progress<'a>>,
+}
+
+impl fmt::Debug for PreparedLayer<'_> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { input, options, plan, .. } = self;
+        formatter
+            .debug_struct("PreparedLayer")
+            .field("input", input)
+            .field("options", options)
+            .field("plan", plan)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<'a> PreparedLayer<'a> {
+    /// Returns how the layer will be stored.
+    pub fn plan(&self) -> &LayerPlan {
+        &self.plan
+    }
+
+    /// Returns the content that will be read.
+    pub fn input(&self) -> &LayerInput {
+        &self.input
+    }
+
+    /// Plans the layer under another media type.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`LayerInput::plan`].
+    pub fn plan_as(&self, media_type: MediaType) -> Result<LayerPlan> {
+        self.input.plan(&self.options.clone().media_type(media_type))
+    }
+
+    /// Takes a plan that [`PreparedLayer::plan_as`] made.
+    #[must_use]
+    pub fn with_plan(self, plan: LayerPlan) -> Self {
+        Self { plan, ..self }
+    }
+
+    /// Calls a function with the numbers of bytes that were read.
+    #[must_use]
+    pub fn with_progress(self, progress: Progress<'a>) -> Self {
+        Self { progress: Some(progress), ..self }
+    }
+
+    /// Stores the layer and appends it to the staging file.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::CorruptStream`], [`Error::TrailingBytes`], [`Error::BeyondBound`]; [`Error::TruncatedTar`];
+    /// [`Error::Compress`]; [`Error::MalformedStage`]; [`Error::Io`]. After an error the layout is as it was.
+    pub fn stage(self) -> Result<AddedLayer> {
+        let Self { layout, input, options, plan, stage, progress } = self;
+        let jobs = options.jobs.or_else(|| available_parallelism().ok()).map_or(1, NonZeroUsize::get).min(MAX_JOBS);
+        let path = input.path.clone();
+        let look = if plan.media_type.layer_encoding().is_some() { Look::Entries } else { Look::Format };
+        let stored = store_layer(layout, input, plan.treatment, jobs, options.bounds, look, progress)?;
+        let StoredLayer { blob, diff_id, tar } = stored;
+
+        let lock = take_lock(layout)?;
+        let mut stage = layout.find_stage_again(stage)?.unwrap_or_else(Stage::empty);
+        let blob = blob.commit(&lock)?;
+        let layer = StagedLayer {
+            digest: blob.digest.clone(),
+            size: blob.size,
+            media_type: plan.media_type,
+            annotations: options.annotations,
+            diff_id: Some(diff_id),
+            extra: UnknownFields::new(),
+        };
+        stage.layers.push(layer.clone());
+        layout.write_stage(&lock, &stage, [blob])?;
+        let looks_like_images = tar.as_ref().is_some_and(|tar| tar.looks_like_images);
+        Ok(AddedLayer { layer, warnings: tar.map_or_else(Vec::new, |tar| warnings_of(&tar, &path)), looks_like_images })
+    }
 }
 
 /// A layer that was added, and what was found out about it on the way.
@@ -59,13 +127,16 @@ fn warnings_of(tar: &TarReport, path: &Path) -> Vec<Finding> {
 }
 
 impl Layout {
-    /// Checks what [`Layout::stage_layer`] needs of the layout, before anybody is asked anything.
+    /// Prepares a layer to be added: finds out how it is stored, and reads the staging file, so that what would fail at the end
+    /// fails before the work. Nothing is written.
     ///
     /// # Errors
     ///
-    /// [`Error::MalformedStage`], [`Error::StageVersion`]; [`Error::Io`].
-    pub fn check_stage_layer(&self) -> Result<()> {
-        self.check_stage()
+    /// Those of [`LayerInput::plan`]; [`Error::MalformedStage`], [`Error::StageVersion`]; [`Error::Io`].
+    pub fn prepare_layer(&self, input: LayerInput, options: &LayerOptions) -> Result<PreparedLayer<'_>> {
+        let plan = input.plan(options)?;
+        let stage = self.find_stage_document(None)?;
+        Ok(PreparedLayer { layout: self, input, options: options.clone(), plan, stage, progress: None })
     }
 
     /// Stores a layer and appends it to the staging file, which a layout of another program gets by this.
@@ -74,43 +145,9 @@ impl Layout {
     ///
     /// # Errors
     ///
-    /// Those of [`LayerInput::plan`]; [`Error::CorruptStream`], [`Error::TrailingBytes`], [`Error::BeyondBound`];
-    /// [`Error::TruncatedTar`]; [`Error::Compress`]; [`Error::MalformedStage`]; [`Error::Io`]. After an error the layout is as
-    /// it was.
-    pub fn stage_layer(&self, input: LayerInput, options: LayerOptions<'_>) -> Result<StagedLayer> {
-        self.add_layer(input, options).map(|added| added.layer)
-    }
-
-    /// Stages a layer, as [`Layout::stage_layer`] does, and tells what was found out about it too.
-    ///
-    /// # Errors
-    ///
-    /// Those of [`Layout::stage_layer`].
-    pub fn add_layer(&self, input: LayerInput, options: LayerOptions<'_>) -> Result<AddedLayer> {
-        let plan = input.plan_within(options.scope, options.compression, options.media_type.as_ref())?;
-        // What would fail at the end fails before the work.
-        self.check_stage()?;
-        let jobs = options.jobs.or_else(|| available_parallelism().ok()).map_or(1, NonZeroUsize::get).min(MAX_JOBS);
-        let path = input.path.clone();
-        let look = if plan.media_type.layer_encoding().is_some() { Look::Entries } else { Look::Format };
-        let stored = store_layer(self, input, plan.treatment, jobs, options.bounds, look, options.progress)?;
-        let StoredLayer { blob, diff_id, tar } = stored;
-
-        let lock = take_lock(self)?;
-        let mut stage = self.find_stage()?.unwrap_or_else(Stage::empty);
-        let blob = blob.commit(&lock)?;
-        let layer = StagedLayer {
-            digest: blob.digest.clone(),
-            size: blob.size,
-            media_type: plan.media_type,
-            annotations: options.annotations,
-            diff_id: Some(diff_id),
-            extra: UnknownFields::new(),
-        };
-        stage.layers.push(layer.clone());
-        self.write_stage(&lock, &stage, [blob])?;
-        let looks_like_images = tar.as_ref().is_some_and(|tar| tar.looks_like_images);
-        Ok(AddedLayer { layer, warnings: tar.map_or_else(Vec::new, |tar| warnings_of(&tar, &path)), looks_like_images })
+    /// Those of [`Layout::prepare_layer`] and of [`PreparedLayer::stage`]. After an error the layout is as it was.
+    pub fn stage_layer(&self, input: LayerInput, options: &LayerOptions) -> Result<StagedLayer> {
+        self.prepare_layer(input, options)?.stage().map(|added| added.layer)
     }
 
     /// Merges annotations into those of a staged layer, or replaces them.

@@ -7,6 +7,7 @@ use crate::check::report::Missing;
 use crate::error::{Error, Reason, Result};
 use crate::graph::names::Names;
 use crate::graph::walk::Document;
+use crate::layout::documents::ReadDocument;
 use crate::layout::handle::Layout;
 use crate::layout::lock::take_lock;
 use crate::layout::reachable::remove_unreferenced;
@@ -15,9 +16,11 @@ use crate::oci::{
     self, Annotations, Descriptor, Digest, ImageConfig, Index, Manifest, Match, MediaType, NameKind, Platform,
     REF_NAME, RefName, UnknownFields, WholeName,
 };
+use crate::options::setters;
 
 /// What a manifest says besides its config and layers, and what it is called.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct ManifestOptions {
     /// The name of its entry in `index.json`.
     pub ref_name: Option<RefName>,
@@ -34,30 +37,38 @@ impl Default for ManifestOptions {
     }
 }
 
-impl Layout {
-    /// Generates the manifest of the staged config and layers and lists it in `index.json`.
-    ///
-    /// An entry that bears the same ref name is replaced where it stands, and keeps the annotations that are not set
-    /// here; without a ref name the entry of the same build is replaced. Documents of an earlier build that nothing
-    /// names any more are deleted.
+impl ManifestOptions {
+    setters! {
+        ref_name: [option RefName],
+        media_type: [MediaType],
+        annotations: [Annotations],
+    }
+}
+
+/// The documents that a manifest is generated from, as they were read, and the diff_ids of the staged layers.
+#[derive(Debug)]
+pub struct PreparedManifest<'a> {
+    layout: &'a Layout,
+    stage: Option<ReadDocument<Stage>>,
+    index: ReadDocument<Index>,
+    diff_ids: DiffIds,
+}
+
+impl PreparedManifest<'_> {
+    /// Generates the manifest and lists it, as [`Layout::generate_manifest`] says.
     ///
     /// # Errors
     ///
-    /// [`Error::NoLayers`], [`Error::NoConfig`]; [`Error::ConfigMismatch`] if the config was generated for other layers;
-    /// [`Error::NameIsDigest`];
-    /// [`Error::MissingBlob`] or [`Error::SizeMismatch`] if a blob is not as it was staged; [`Error::DigestMismatch`] or
-    /// [`Error::MalformedDocument`] if the config cannot be read; [`Error::InvalidManifest`] if the manifest would not be valid;
-    /// [`Error::MalformedStage`], [`Error::MalformedIndex`]; [`Error::Io`].
-    pub fn generate_manifest(&self, options: ManifestOptions) -> Result<StagedManifest> {
+    /// Those of [`Layout::generate_manifest`].
+    pub fn generate(self, options: &ManifestOptions) -> Result<StagedManifest> {
         if let Some(name) = &options.ref_name {
             Names::AsTheyStand { default: None }.check(name.as_str())?;
         }
-        // Reading layers takes long: it is done before the layout is locked.
-        let mut diff_ids = diff_ids(self)?;
-        let lock = take_lock(self)?;
-        let mut stage = self.find_stage()?.unwrap_or_else(Stage::empty);
-        let mut index = self.read_index()?;
-        let (config, platform) = staged_image(self, &mut stage, &mut diff_ids)?;
+        let Self { layout, stage, index, mut diff_ids } = self;
+        let lock = take_lock(layout)?;
+        let mut stage = layout.find_stage_again(stage)?.unwrap_or_else(Stage::empty);
+        let mut index = layout.read_index_again(Some(index))?;
+        let (config, platform) = staged_image(layout, &mut stage, &mut diff_ids)?;
 
         let manifest = Manifest {
             schema_version: 2,
@@ -73,9 +84,9 @@ impl Layout {
         let digest = Digest::sha256_of(&content);
         let mut entry = Descriptor::new(options.media_type.clone(), digest, content.len() as u64);
         entry.platform = platform.map(Box::new);
-        check_document(self, &entry, &content, Missing::Error)?;
-        let blob = self.store_document(&lock, "the manifest", &content)?;
-        let ref_name = options.ref_name.map(|name| name.as_str().to_owned());
+        check_document(layout, &entry, &content, Missing::Error)?;
+        let blob = layout.store_document(&lock, "the manifest", &content)?;
+        let ref_name = options.ref_name.as_ref().map(|name| name.as_str().to_owned());
         if let Some(name) = &ref_name {
             entry.annotations = Some(Annotations::from([(REF_NAME.to_owned(), name.clone())]));
         }
@@ -83,8 +94,8 @@ impl Layout {
         let staged = StagedManifest {
             digest: blob.digest.clone(),
             size: blob.size,
-            media_type: options.media_type,
-            annotations: options.annotations,
+            media_type: options.media_type.clone(),
+            annotations: options.annotations.clone(),
             ref_name,
             extra: stage.manifest.as_ref().map(|manifest| manifest.extra.clone()).unwrap_or_default(),
         };
@@ -92,11 +103,51 @@ impl Layout {
         if staged.ref_name.is_none() {
             stage.unnamed_manifest = Some(staged.digest.clone());
         }
-        self.write_index_and_stage(&lock, &index, &stage, [blob])?;
+        layout.write_index_and_stage(&lock, &index, &stage, [blob])?;
 
-        let outdated = replaced.map(|replaced| own_documents(self, &replaced, &stage)).unwrap_or_default();
-        remove_unreferenced(self, &lock, &index, &stage, outdated);
+        let outdated = replaced.map(|replaced| own_documents(layout, &replaced, &stage)).unwrap_or_default();
+        remove_unreferenced(layout, &lock, &index, &stage, outdated);
         Ok(staged)
+    }
+}
+
+impl Layout {
+    /// Reads the documents that a manifest is generated from, and the layers whose diff_ids are not known: that takes long, and
+    /// is done before the layout is locked. Nothing is written.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Layout::generate_manifest`].
+    pub fn prepare_manifest(&self) -> Result<PreparedManifest<'_>> {
+        let prepare = || {
+            let stage = self.find_stage_document(None)?;
+            let mut staged = stage.as_ref().map_or_else(Stage::empty, |stage| stage.document.clone());
+            let mut diff_ids = diff_ids(self, &staged)?;
+            let index = self.read_index_document(None)?;
+            staged_image(self, &mut staged, &mut diff_ids)?;
+            Ok(PreparedManifest { layout: self, stage, index, diff_ids })
+        };
+        self.read_unlocked(prepare, |_| true)
+    }
+
+    /// Generates the manifest of the staged config and layers and lists it in `index.json`.
+    ///
+    /// An entry that bears the same ref name is replaced where it stands, and keeps the annotations that are not set
+    /// here; without a ref name the entry of the same build is replaced. Documents of an earlier build that nothing
+    /// names any more are deleted.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NoLayers`], [`Error::NoConfig`]; [`Error::ConfigMismatch`] if the config was generated for other layers;
+    /// [`Error::NameIsDigest`];
+    /// [`Error::MissingBlob`] or [`Error::SizeMismatch`] if a blob is not as it was staged; [`Error::DigestMismatch`] or
+    /// [`Error::MalformedDocument`] if the config cannot be read; [`Error::InvalidManifest`] if the manifest would not be valid;
+    /// [`Error::MalformedStage`], [`Error::MalformedIndex`]; [`Error::Io`].
+    pub fn generate_manifest(&self, options: &ManifestOptions) -> Result<StagedManifest> {
+        if let Some(name) = &options.ref_name {
+            Names::AsTheyStand { default: None }.check(name.as_str())?;
+        }
+        self.prepare_manifest()?.generate(options)
     }
 
     /// Merges annotations into those of the generated manifest, or replaces them.
@@ -142,21 +193,6 @@ impl Layout {
         self.write_index_and_stage(&lock, &index, &stage, [blob])?;
         remove_unreferenced(self, &lock, &index, &stage, vec![old, listed]);
         Ok(staged)
-    }
-
-    /// Checks what [`Layout::generate_manifest`] needs, before anybody is asked anything.
-    ///
-    /// # Errors
-    ///
-    /// Those of [`Layout::generate_manifest`].
-    pub fn check_generate_manifest(&self) -> Result<()> {
-        let check = || {
-            let mut diff_ids = diff_ids(self)?;
-            let mut stage = self.find_stage()?.unwrap_or_else(Stage::empty);
-            self.check_index()?;
-            staged_image(self, &mut stage, &mut diff_ids).map(drop)
-        };
-        self.read_unlocked(check, |()| true)
     }
 }
 

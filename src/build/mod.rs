@@ -6,7 +6,7 @@ pub(crate) mod layer;
 pub(crate) mod manifest;
 pub(crate) mod pipeline;
 
-pub use config::{ConfigChanges, ConfigOptions};
-pub use input::{CompressionScope, LayerInput, LayerPlan, Treatment};
-pub use layer::{AddedLayer, LayerOptions};
-pub use manifest::ManifestOptions;
+pub use config::{ConfigChanges, ConfigOptions, PreparedConfig};
+pub use input::{CompressionScope, LayerInput, LayerOptions, LayerPlan, Treatment};
+pub use layer::{AddedLayer, PreparedLayer};
+pub use manifest::{ManifestOptions, PreparedManifest};

@@ -15,7 +15,7 @@ use crate::error::{Error, Reason, Result};
 use crate::graph::policy::refusal;
 use crate::layout::blobs::{NewBlob, PendingBlob};
 use crate::layout::handle::Layout;
-use crate::layout::stage::StagedLayer;
+use crate::layout::stage::{Stage, StagedLayer};
 use crate::metrics::{Metrics, Phase, Progress};
 use crate::oci::{Algorithm, Digest, Hasher};
 use crate::tar::check::TarCheck;
@@ -355,10 +355,9 @@ fn store_compressed<'l>(
 }
 
 /// Computes the diff_ids of those staged layers whose entries have none, from their blobs.
-pub(crate) fn diff_ids(layout: &Layout) -> Result<DiffIds> {
+pub(crate) fn diff_ids(layout: &Layout, stage: &Stage) -> Result<DiffIds> {
     let mut known = DiffIds::new();
-    let mut layers = layout.find_stage()?.map(|stage| stage.layers).unwrap_or_default();
-    complete_diff_ids(layout, &mut layers, &mut known)?;
+    complete_diff_ids(layout, &mut stage.layers.clone(), &mut known)?;
     Ok(known)
 }
 
@@ -420,16 +419,23 @@ fn read_content(
 mod tests {
     use crate::build::config::ConfigOptions;
     use crate::build::input::LayerInput;
-    use crate::build::layer::LayerOptions;
+    use crate::build::input::LayerOptions;
     use crate::build::manifest::ManifestOptions;
     use crate::compress::CompressFormat;
     use crate::layout::handle::Layout;
-    use crate::transfer::dir::export_dir;
-    use crate::transfer::file::export_stream;
-    use crate::transfer::format::ArchiveKind;
-    use crate::transfer::plan::ExportOptions;
+    use crate::transfer::contents::ExportOptions;
+    use crate::transfer::format::{ArchiveKind, Format};
     use crate::view::index_view::View;
     use crate::workers::tests::with_threads;
+
+    /// Exports a view as an archive.
+    fn archive_of(view: &View, compression: Option<CompressFormat>) -> Vec<u8> {
+        let format = Format::Archive { kind: ArchiveKind::Oci, compression };
+        let mut archive = Vec::new();
+        let plan = view.plan_export(format, &ExportOptions::default()).expect("planned");
+        plan.write_to(&mut archive).expect("exported");
+        archive
+    }
 
     /// A tar of one file of 3 MiB that does not compress.
     fn tar() -> Vec<u8> {
@@ -462,15 +468,14 @@ mod tests {
                 let layout = Layout::init(&path).expect("made");
                 for content in [tar.clone(), gzip.clone()] {
                     let input = LayerInput::from_reader("layer.tar", std::io::Cursor::new(content)).expect("opened");
-                    layout.stage_layer(input, LayerOptions::default()).expect("staged");
+                    layout.stage_layer(input, &LayerOptions::default()).expect("staged");
                 }
-                layout.generate_config(ConfigOptions::default()).expect("made");
-                let manifest = layout.generate_manifest(ManifestOptions::default()).expect("made");
-                let (view, options) = (View::open(&path).expect("opened"), ExportOptions::default());
-                let mut archive = Vec::new();
-                export_stream(&view, &mut archive, ArchiveKind::Oci, None, &options).expect("exported");
-                export_dir(&view, directory.path().join(format!("{name}-copy")), &options).expect("exported");
-                (manifest.digest, archive)
+                layout.generate_config(&ConfigOptions::default()).expect("made");
+                let manifest = layout.generate_manifest(&ManifestOptions::default()).expect("made");
+                let view = View::open(&path).expect("opened");
+                let plan = view.plan_export(Format::Directory, &ExportOptions::default()).expect("planned");
+                plan.write(directory.path().join(format!("{name}-copy"))).expect("exported");
+                (manifest.digest, archive_of(&view, None))
             })
         };
         let (digest, archive) = make("all", usize::MAX);
@@ -484,11 +489,7 @@ mod tests {
         // So is an archive that is compressed; zstd has threads that are not counted here.
         let view = View::open(directory.path().join("all")).expect("opened");
         for format in [CompressFormat::Gzip, CompressFormat::Zstd] {
-            let export = || {
-                let (mut archive, options) = (Vec::new(), ExportOptions::default());
-                export_stream(&view, &mut archive, ArchiveKind::Oci, Some(format), &options).expect("exported");
-                archive
-            };
+            let export = || archive_of(&view, Some(format));
             let archive = export();
             for threads in 0..4 {
                 assert!(with_threads(threads, export) == archive, "{format:?}, {threads} threads");

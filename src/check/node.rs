@@ -14,9 +14,9 @@ use crate::oci::{Digest, MediaType, Platform};
 /// # use regshape::build::{ConfigOptions, LayerInput, LayerOptions, ManifestOptions};
 /// # use regshape::layout::Layout;
 /// # let layout = Layout::init(&path)?;
-/// # layout.stage_layer(LayerInput::open(&tar)?, LayerOptions::default())?;
-/// # layout.generate_config(ConfigOptions::default())?;
-/// # layout.generate_manifest(ManifestOptions { ref_name: Some("latest".parse()?), ..ManifestOptions::default() })?;
+/// # layout.stage_layer(LayerInput::open(&tar)?, &LayerOptions::default())?;
+/// # layout.generate_config(&ConfigOptions::default())?;
+/// # layout.generate_manifest(&ManifestOptions::default().ref_name("latest".parse()?))?;
 /// use regshape::check::{NodeKind, NodeState};
 ///
 /// let tree = layout.tree()?;

@@ -248,9 +248,8 @@ impl IndexEditor<'_> {
     }
 
     /// Makes an index say that a manifest has some tags. Entries that had them lose them.
-    pub(crate) fn put_tags(&self, index: &mut Index, descriptor: &Descriptor, tags: &[String]) {
-        let tags: Vec<&str> = tags.iter().map(String::as_str).collect();
-        let displaced = self.put(index, descriptor, &tags);
+    pub(crate) fn put_tags(&self, index: &mut Index, descriptor: &Descriptor, tags: &[&str]) {
+        let displaced = self.put(index, descriptor, tags);
         self.keep_reachable(index, displaced);
     }
 

@@ -346,17 +346,17 @@ impl<'a> Platforms<'a> {
             return known.clone();
         }
         let content = self.documents.read(&descriptor.digest, "").ok();
-        let platform = content.and_then(|content| self.of_image(descriptor, &content));
+        let manifest = content.and_then(|content| from_json::<Manifest>(&content).ok());
+        let platform = manifest.and_then(|manifest| self.of_image(descriptor, &manifest));
         self.by_manifest.insert(descriptor.digest.clone(), platform.clone());
         platform
     }
 
     /// Returns the platform that the config of an image says, if it can be read.
-    pub(crate) fn of_image(&mut self, descriptor: &Descriptor, content: &[u8]) -> Option<Platform> {
-        if !descriptor.media_type.is_manifest() {
+    pub(crate) fn of_image(&mut self, descriptor: &Descriptor, manifest: &Manifest) -> Option<Platform> {
+        if !descriptor.media_type.is_manifest() || !manifest.is_image(descriptor) {
             return None;
         }
-        let manifest = from_json::<Manifest>(content).ok().filter(|manifest| manifest.is_image(descriptor))?;
         let config = &manifest.config.digest;
         if let Some(known) = self.by_config.get(config) {
             return known.clone();

@@ -7,7 +7,7 @@ use serde::de::DeserializeOwned;
 
 use super::verify::verify_if_possible;
 use crate::error::{Error, Reason, Result};
-use crate::json::Node;
+use crate::json::{JsonError, Node};
 use crate::oci::{Annotations, Descriptor, Digest, Index, Manifest, MediaType, embedded, from_json};
 
 /// The entry point of a layout (image-spec, image-layout.md, "index.json file").
@@ -64,14 +64,18 @@ impl Document {
         media_type.is_manifest() || media_type.is_index()
     }
 
-    /// Reads a document as what its media type says.
-    pub(crate) fn parse(descriptor: &Descriptor, content: &[u8]) -> Result<Self> {
-        let parsed = if descriptor.media_type.is_index() {
+    /// Reads a manifest or an index, as the media type says.
+    pub(crate) fn read(media_type: &MediaType, content: &[u8]) -> Result<Self, JsonError> {
+        if media_type.is_index() {
             from_json(content).map(|index| Self::Index(Box::new(index)))
         } else {
             from_json(content).map(|manifest| Self::Manifest(Box::new(manifest)))
-        };
-        parsed.map_err(|error| Error::MalformedDocument {
+        }
+    }
+
+    /// Reads a document as what its descriptor says.
+    pub(crate) fn parse(descriptor: &Descriptor, content: &[u8]) -> Result<Self> {
+        Self::read(&descriptor.media_type, content).map_err(|error| Error::MalformedDocument {
             digest: descriptor.digest.clone(),
             kind: if descriptor.media_type.is_index() { "image index" } else { "image manifest" },
             reason: Reason::from(error),
@@ -94,8 +98,7 @@ impl Document {
     }
 
     /// Tells what a document says that it is, or looks like.
-    pub(crate) fn media_type_of(content: &[u8]) -> Result<MediaType, Reason> {
-        let fields = Node::object(content)?;
+    pub(crate) fn media_type_of(fields: Node<'_>) -> Result<MediaType, Reason> {
         let said = fields.get("mediaType").and_then(Node::as_str).and_then(|text| text.parse().ok());
         said.or_else(|| Self::kind_of(fields)).ok_or_else(|| Reason::new("it does not say its mediaType"))
     }

@@ -2,7 +2,9 @@
 
 use std::fs;
 use std::io::ErrorKind;
+use std::sync::{Mutex, PoisonError};
 
+use super::documents::ReadDocument;
 use super::handle::{BLOBS_DIRECTORY, Layout};
 use crate::error::{Error, Reason, Result};
 use crate::graph::walk::INDEX_FILE;
@@ -27,32 +29,43 @@ pub(crate) fn is_layout(layout: &Layout) -> Result<bool> {
 ///
 /// Those of [`is_layout`]; [`Error::MalformedIndex`].
 pub(crate) fn read_entries(layout: &Layout) -> Result<Index> {
+    Ok(read(layout, None)?.map_or_else(Index::empty, |read| read.document.with_own_names_on_entries()))
+}
+
+/// The entries of a layout as they were when it was opened. Whoever reads them first does not parse them again if they are
+/// still the same.
+#[derive(Debug, Default)]
+pub(crate) struct OpenedEntries(Mutex<Option<ReadDocument<Index>>>);
+
+impl OpenedEntries {
+    /// Reads the entries of a layout that is opened, if it is there.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`read_entries`].
+    pub(crate) fn of(layout: &Layout) -> Result<Self> {
+        Ok(Self(Mutex::new(read(layout, None)?)))
+    }
+
+    /// Reads the entries of the layout, as [`read_entries`] does.
+    pub(crate) fn read(&self, layout: &Layout) -> Result<Index> {
+        let opened = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
+        Ok(read(layout, opened)?.map_or_else(Index::empty, |read| read.document.with_own_names_on_entries()))
+    }
+}
+
+/// Reads `index.json` if it is there.
+fn read(layout: &Layout, before: Option<ReadDocument<Index>>) -> Result<Option<ReadDocument<Index>>> {
     if !is_layout(layout)? {
-        return Ok(Index::empty());
+        return Ok(None);
     }
     check_blobs(layout)?;
     if !has_index(layout) {
-        return Ok(Index::empty());
+        return Ok(None);
     }
-    let index = layout.read_index()?;
-    check_media_type(layout, index.media_type.as_ref())?;
-    Ok(index.with_own_names_on_entries())
-}
-
-/// Checks a layout, if there is one, before its entries are read for the first time.
-///
-/// # Errors
-///
-/// Those of [`read_entries`].
-pub(crate) fn check_entries(layout: &Layout) -> Result<()> {
-    if !is_layout(layout)? {
-        return Ok(());
-    }
-    check_blobs(layout)?;
-    if has_index(layout) {
-        check_media_type(layout, layout.check_index()?.as_ref())?;
-    }
-    Ok(())
+    let read = layout.read_index_document(before)?;
+    check_media_type(layout, read.document.media_type.as_ref())?;
+    Ok(Some(read))
 }
 
 /// Returns whether there is an `index.json`. A marker alone makes a layout that holds nothing.

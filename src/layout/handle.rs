@@ -5,7 +5,6 @@ use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::checked::CheckedDocuments;
 use super::options::WriteOptions;
 use crate::error::{Error, Reason, Result};
 use crate::fs::{Directory, TempFile, open_inside, read_at_most, sync_directory, sync_name};
@@ -48,7 +47,6 @@ pub struct Layout {
     metrics: Arc<Metrics>,
     options: WriteOptions,
     shares_blobs: bool,
-    checked: Arc<CheckedDocuments>,
 }
 
 /// The right to change a layout, until it is dropped.
@@ -110,18 +108,12 @@ impl Layout {
 
     /// Makes a handle for a directory that is a layout or is about to become one.
     pub(crate) fn at(root: PathBuf) -> Self {
-        Self {
-            root,
-            metrics: Arc::default(),
-            options: WriteOptions::default(),
-            shares_blobs: false,
-            checked: Arc::default(),
-        }
+        Self { root, metrics: Arc::default(), options: WriteOptions::default(), shares_blobs: false }
     }
 
     /// Makes a handle for another directory that works as this one does, and counts with it.
     pub(crate) fn another(&self, root: PathBuf) -> Self {
-        Self { root, checked: Arc::default(), ..self.clone() }
+        Self { root, ..self.clone() }
     }
 
     /// Makes this handle write as the options say.
@@ -152,12 +144,6 @@ impl Layout {
     pub(crate) fn shares_blobs(&self) -> bool {
         self.shares_blobs
     }
-
-    /// Returns what checks of the documents found.
-    pub(crate) fn checked(&self) -> &CheckedDocuments {
-        &self.checked
-    }
-
     /// Tells whether this handle waits for the disk.
     pub(crate) fn waits_for_disk(&self) -> bool {
         !self.options.no_sync

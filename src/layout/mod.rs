@@ -32,7 +32,6 @@
 
 pub(crate) mod blob_directory;
 pub(crate) mod blobs;
-pub(crate) mod checked;
 pub(crate) mod clean;
 pub(crate) mod documents;
 pub(crate) mod entries;

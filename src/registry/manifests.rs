@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use super::manifest_body::ManifestBody;
 use super::repository::Repository;
 use super::resolve::ManifestName;
 use crate::check::documents::check_document;
@@ -9,15 +10,12 @@ use crate::check::report::Missing;
 use crate::error::{Error, Reason, Result};
 use crate::graph::platform::{Choice, Chosen, Platforms};
 use crate::graph::policy::may_be_missing;
-use crate::graph::verify::verify_bytes;
 use crate::graph::walk::Document;
-use crate::json::Node;
-use crate::layout::blobs::DOCUMENT_BLOB_LIMIT;
 use crate::layout::documents::fingerprint;
-use crate::layout::entries::{is_layout, read_entries};
+use crate::layout::entries::is_layout;
 use crate::layout::handle::Layout;
 use crate::layout::lock::take_lock;
-use crate::oci::{Algorithm, Annotations, Descriptor, Digest, Hasher, MediaType, Platform};
+use crate::oci::{Algorithm, Annotations, Descriptor, Digest, Platform};
 
 /// A manifest as it stands, and what leads to it.
 #[derive(Clone, Debug, PartialEq)]
@@ -51,34 +49,6 @@ pub struct ManifestInfo {
     pub image_names: Vec<String>,
     /// What was taken for the platform that was asked for, if one was.
     pub choice: Option<Choice>,
-}
-
-/// How a manifest is stored.
-#[derive(Clone, Debug, PartialEq)]
-pub struct PushOptions {
-    /// The media type of the manifest.
-    pub media_type: MediaType,
-    /// The digest that it must have, and under which it is stored; by default the SHA-256 digest.
-    pub digest: Option<Digest>,
-    /// The tags that it gets. Without any it has an entry by its digest.
-    pub tags: Vec<String>,
-}
-
-impl PushOptions {
-    /// Stores a manifest of a media type without a tag.
-    pub fn new(media_type: MediaType) -> Self {
-        Self { media_type, digest: None, tags: Vec::new() }
-    }
-
-    /// Stores a manifest as what it says that it is, or looks like, without a tag.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::InvalidManifest`] if it says nothing and looks like nothing.
-    pub fn of(content: &[u8]) -> Result<Self> {
-        let media_type = Document::media_type_of(content).map_err(|reason| Error::InvalidManifest { reason })?;
-        Ok(Self::new(media_type))
-    }
 }
 
 impl Repository {
@@ -125,14 +95,14 @@ impl Repository {
     /// Those of [`Repository::get`]; [`Error::MalformedDocument`].
     pub fn info(&self, reference: &str, platform: Option<&Platform>) -> Result<ManifestInfo> {
         let StoredManifest { descriptor, content, choice } = self.get(reference, platform)?;
-        let index = read_entries(&self.layout)?;
+        let index = self.index()?;
         let own = |entry: &&Descriptor| entry.digest == descriptor.digest && self.names.of(entry).is_some();
         let own: Vec<&Descriptor> = index.manifests.iter().filter(own).collect();
         let tags: BTreeSet<&str> = own.iter().filter_map(|entry| self.names.of(entry)?.tag()).collect();
         let image_names: BTreeSet<&str> = own.iter().filter_map(|entry| entry.image_name()).collect();
         let document = Document::of_entry(&descriptor, &content)?;
         let platform = descriptor.said_platform().cloned();
-        let platform = platform.or_else(|| Platforms::new(&self.layout).of_image(&descriptor, &content));
+        let platform = platform.or_else(|| platform_of(&self.layout, &descriptor, document.as_ref()));
         let (artifact_type, annotations, platforms) = match &document {
             Some(Document::Manifest(manifest)) => (&manifest.artifact_type, &manifest.annotations, Vec::new()),
             Some(Document::Index(index)) => {
@@ -174,38 +144,29 @@ impl Repository {
     ///
     /// # Errors
     ///
-    /// [`Error::DigestMismatch`], [`Error::UnsupportedAlgorithm`]; [`Error::Name`] or [`Error::RefName`] if a tag is none;
-    /// [`Error::InvalidManifest`]; [`Error::TooLarge`]; [`Error::MalformedIndex`]; [`Error::Locked`]; [`Error::Io`]. After
-    /// an error nothing is changed.
-    pub fn push_manifest(&self, content: &[u8], options: PushOptions) -> Result<Descriptor> {
-        let PushOptions { media_type, digest, tags } = options;
-        digest.iter().try_for_each(|digest| verify_bytes(digest, content))?;
-        let algorithm = digest.and_then(|digest| digest.algorithm()).unwrap_or(Algorithm::Sha256);
+    /// [`Error::Name`] or [`Error::RefName`] if a tag is none; [`Error::InvalidManifest`]; [`Error::MalformedIndex`];
+    /// [`Error::Locked`]; [`Error::Io`]. After an error nothing is changed.
+    pub fn push_manifest(&self, body: &ManifestBody, tags: &[&str]) -> Result<Descriptor> {
         tags.iter().try_for_each(|tag| self.names.check(tag))?;
-        if content.len() as u64 > DOCUMENT_BLOB_LIMIT {
-            return Err(Error::TooLarge { what: "the manifest".to_owned(), limit: DOCUMENT_BLOB_LIMIT });
-        }
-        let document = parse(&media_type, content)?;
+        let (content, document) = (body.content(), body.document.as_ref());
+        let mut descriptor = body.descriptor().clone();
         // What cannot be stored leaves no new layout behind.
-        check_parts(&self.layout, document.as_ref())?;
+        check_parts(&self.layout, document)?;
         if document.is_some() {
-            let mut hasher = Hasher::new(algorithm);
-            hasher.update(content);
-            let entry = Descriptor::new(media_type.clone(), hasher.finish(), content.len() as u64);
-            check_document(&self.layout, &entry, content, Missing::Fine)?;
+            check_document(&self.layout, &descriptor, content, Missing::Fine)?;
         }
         if !is_layout(&self.layout)? {
             self.layout.make_if_missing(self.prepare()?)?;
         }
 
         let lock = take_lock(&self.layout)?;
-        let mut index = read_entries(&self.layout)?;
-        check_parts(&self.layout, document.as_ref())?;
+        let mut index = self.index()?;
+        check_parts(&self.layout, document)?;
+        let algorithm = descriptor.digest.algorithm().unwrap_or(Algorithm::Sha256);
         let blob = self.layout.store_document_of(&lock, "the manifest", content, algorithm)?;
-        let mut descriptor = Descriptor::new(media_type, blob.digest.clone(), blob.size);
-        descriptor.platform = Platforms::new(&self.layout).of_image(&descriptor, content).map(Box::new);
+        descriptor.platform = platform_of(&self.layout, &descriptor, document).map(Box::new);
         let before = fingerprint(&index);
-        match tags.as_slice() {
+        match tags {
             [] => self.edit().put_untagged(&mut index, &descriptor),
             tags => self.edit().put_tags(&mut index, &descriptor, tags),
         }
@@ -257,47 +218,11 @@ fn places(document: &Document) -> Vec<(String, &Descriptor)> {
     }
 }
 
-/// Reads a manifest as what its media type says; of one that is not known to be a document nothing more is asked than that
-/// it does not say that it is something else.
-fn parse(media_type: &MediaType, content: &[u8]) -> Result<Option<Document>> {
-    if !Document::is_one(media_type) {
-        let said = Node::parse(content).ok().and_then(|value| value.get("mediaType")?.as_str());
-        agree(said.as_deref(), media_type)?;
-        return Ok(None);
-    }
-    let invalid = |reason| Error::InvalidManifest { reason };
-    // What it is must not depend on who reads it (CVE-2021-41190).
-    let fields = Node::object(content).map_err(|error| invalid(error.into()))?;
-    let is_index = fields.get("manifests").is_some();
-    if is_index && (fields.get("config").is_some() || fields.get("layers").is_some()) {
-        return Err(invalid(Reason::new("it has the fields of a manifest and of an index")));
-    }
-    if fields.get("layers").is_some_and(Node::is_null) {
-        return Err(invalid(Reason::new("its layers are null, not a list")));
-    }
-    let digest = Digest::sha256_of(content);
-    let document = Document::parse(&Descriptor::new(media_type.clone(), digest, content.len() as u64), content);
-    let document = document.map_err(|error| match error {
-        Error::MalformedDocument { reason, .. } => invalid(reason),
-        error => error,
-    })?;
-    let said = match &document {
-        Document::Manifest(manifest) => &manifest.media_type,
-        Document::Index(index) => &index.media_type,
-        Document::Other(_) => &None,
-    };
-    agree(said.as_ref().map(MediaType::as_str), media_type)?;
-    Ok(Some(document))
-}
-
-/// Checks that the media type that a manifest says it is of, if it says one, is the one that it is stored with.
-fn agree(said: Option<&str>, media_type: &MediaType) -> Result<()> {
-    match said {
-        Some(said) if said != media_type.as_str() => {
-            let reason = format!("its mediaType is {said}, not {media_type}");
-            Err(Error::InvalidManifest { reason: Reason::new(reason) })
-        }
-        _ => Ok(()),
+/// Returns the platform that the config of an image says.
+fn platform_of(layout: &Layout, descriptor: &Descriptor, document: Option<&Document>) -> Option<Platform> {
+    match document {
+        Some(Document::Manifest(manifest)) => Platforms::new(layout).of_image(descriptor, manifest),
+        _ => None,
     }
 }
 

@@ -4,6 +4,7 @@
 //! [`Repository`] is the content of one of them: tags, manifests, blobs, uploads, referrers.
 
 pub(crate) mod blobs;
+pub(crate) mod manifest_body;
 pub(crate) mod manifests;
 pub(crate) mod path;
 pub(crate) mod referrers;
@@ -13,7 +14,8 @@ pub(crate) mod tags;
 pub(crate) mod upload;
 
 pub use blobs::{BlobReader, ByteRange, Expected, write_file};
-pub use manifests::{ManifestInfo, PushOptions, StoredManifest};
+pub use manifest_body::ManifestBody;
+pub use manifests::{ManifestInfo, StoredManifest};
 pub use path::{find_layout, split_path};
 pub use referrers::Referrers;
 pub use repository::{Registry, Repository};

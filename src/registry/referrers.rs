@@ -5,7 +5,6 @@ use std::collections::{BTreeMap, HashSet};
 use super::repository::Repository;
 use crate::error::Result;
 use crate::graph::walk::{Document, Reach, Visit, walk};
-use crate::layout::entries::read_entries;
 use crate::oci::{Descriptor, Digest};
 
 /// What refers to a manifest.
@@ -30,7 +29,7 @@ impl Repository {
     /// read is a warning.
     pub fn referrers(&self, digest: &Digest, artifact_type: Option<&str>) -> Result<Referrers> {
         let find = || {
-            let index = read_entries(&self.layout)?;
+            let index = self.index()?;
             let entries = self.entries(&index)?;
             let fallback = self.fallback_of(&entries, digest);
             let mut found = BTreeMap::new();

@@ -9,12 +9,13 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use crate::error::{Error, Result};
 use crate::graph::edit::IndexEditor;
 use crate::graph::names::{Names, repositories};
 use crate::graph::walk::INDEX_FILE;
-use crate::layout::entries::{check_entries, read_entries};
+use crate::layout::entries::OpenedEntries;
 use crate::layout::handle::{BLOBS_DIRECTORY, Layout, MARKER_FILE};
 use crate::layout::init::Made;
 use crate::layout::options::WriteOptions;
@@ -29,8 +30,8 @@ const OWN_FILES: [&str; 3] = [BLOBS_DIRECTORY, INDEX_FILE, MARKER_FILE];
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// # let directory = tempfile::tempdir()?;
 /// # let path = directory.path().join("layout");
-/// use regshape::registry::{Expected, ManifestInfo, PushOptions, Registry};
 /// use regshape::oci::MediaType;
+/// use regshape::registry::{Expected, ManifestBody, Registry};
 ///
 /// let registry = Registry::shared(&path)?;
 /// let app = registry.repository("example/app".parse()?);
@@ -39,10 +40,7 @@ const OWN_FILES: [&str; 3] = [BLOBS_DIRECTORY, INDEX_FILE, MARKER_FILE];
 ///     r#"{{"schemaVersion":2,"artifactType":"application/x","config":{{"mediaType":"application/vnd.oci.empty.v1+json","digest":"{}","size":2}},"layers":[]}}"#,
 ///     config.digest
 /// );
-/// let pushed = app.push_manifest(
-///     manifest.as_bytes(),
-///     PushOptions { tags: vec!["v1".to_owned()], ..PushOptions::new(MediaType::manifest()) },
-/// )?;
+/// let pushed = app.push_manifest(&ManifestBody::parse_as(manifest.as_str(), MediaType::manifest())?, &["v1"])?;
 ///
 /// assert_eq!(app.tags(None, None)?, ["v1"]);
 /// assert_eq!(app.get_tag("v1")?.content, manifest.as_bytes());
@@ -55,11 +53,13 @@ const OWN_FILES: [&str; 3] = [BLOBS_DIRECTORY, INDEX_FILE, MARKER_FILE];
 pub struct Registry {
     /// The layout that is shared, or a handle for the directory of the layouts.
     layout: Layout,
-    kind: Kind,
+    storage: Storage,
+    /// The entries of the layout that is shared.
+    opened: Arc<OpenedEntries>,
 }
 
 #[derive(Clone, Debug)]
-enum Kind {
+enum Storage {
     /// One layout, and the repository of the entries whose names do not say one.
     Shared { default: Option<RepositoryName> },
     /// A directory of layouts.
@@ -73,6 +73,7 @@ pub struct Repository {
     pub(crate) names: Names,
     /// Whether its layout lies where its name says.
     is_apart: bool,
+    opened: Arc<OpenedEntries>,
 }
 
 impl Registry {
@@ -82,22 +83,22 @@ impl Registry {
     ///
     /// [`Error::MalformedMarker`], [`Error::LayoutVersion`]; [`Error::MalformedIndex`]; [`Error::Io`].
     pub fn shared(path: impl Into<PathBuf>) -> Result<Self> {
-        let registry = Self { layout: Layout::at(path.into()), kind: Kind::Shared { default: None } };
-        check_entries(&registry.layout)?;
-        Ok(registry)
+        let layout = Layout::at(path.into());
+        let opened = Arc::new(OpenedEntries::of(&layout)?);
+        Ok(Self { layout, storage: Storage::Shared { default: None }, opened })
     }
 
     /// Opens a directory with a layout for each repository: that of `example/app` is `example/app` in it. Neither need be
     /// there yet.
     pub fn per_repository(path: impl Into<PathBuf>) -> Self {
-        Self { layout: Layout::at(path.into()), kind: Kind::PerRepository }
+        Self { layout: Layout::at(path.into()), storage: Storage::PerRepository, opened: Arc::default() }
     }
 
     /// Makes entries without a name, and those whose name is a tag alone, belong to a repository. Other programs write
     /// such names. It is of no use where each repository has a layout of its own.
     #[must_use]
     pub fn with_default_repository(mut self, repository: RepositoryName) -> Self {
-        if let Kind::Shared { default } = &mut self.kind {
+        if let Storage::Shared { default } = &mut self.storage {
             *default = Some(repository);
         }
         self
@@ -122,12 +123,13 @@ impl Registry {
 
     /// Returns a repository, which need not be there yet.
     pub fn repository(&self, name: RepositoryName) -> Repository {
-        let (layout, default) = match &self.kind {
-            Kind::Shared { default } => (self.layout.clone(), default.clone()),
-            Kind::PerRepository => (self.layout.another(self.path().join(name.as_str())), Some(name.clone())),
+        let (layout, default) = match &self.storage {
+            Storage::Shared { default } => (self.layout.clone(), default.clone()),
+            Storage::PerRepository => (self.layout.another(self.path().join(name.as_str())), Some(name.clone())),
         };
-        let is_apart = matches!(self.kind, Kind::PerRepository);
-        Repository { layout, names: Names::Repository { name, default }, is_apart }
+        let is_apart = matches!(self.storage, Storage::PerRepository);
+        let opened = if is_apart { Arc::default() } else { Arc::clone(&self.opened) };
+        Repository { layout, names: Names::Repository { name, default }, is_apart, opened }
     }
 
     /// Returns all of the layout, with the ref names as they stand in `index.json`: any of them counts as a tag.
@@ -136,12 +138,12 @@ impl Registry {
     ///
     /// [`Error::NoRepository`] where each repository has a layout of its own.
     pub fn ref_names(&self) -> Result<Repository> {
-        match &self.kind {
-            Kind::Shared { default } => {
+        match &self.storage {
+            Storage::Shared { default } => {
                 let names = Names::AsTheyStand { default: default.clone() };
-                Ok(Repository { layout: self.layout.clone(), names, is_apart: false })
+                Ok(Repository { layout: self.layout.clone(), names, is_apart: false, opened: Arc::clone(&self.opened) })
             }
-            Kind::PerRepository => Err(Error::NoRepository { path: self.path().to_owned() }),
+            Storage::PerRepository => Err(Error::NoRepository { path: self.path().to_owned() }),
         }
     }
 
@@ -151,9 +153,9 @@ impl Registry {
     ///
     /// [`Error::MalformedMarker`], [`Error::LayoutVersion`], [`Error::MalformedIndex`]; [`Error::Io`].
     pub fn repositories(&self, after: Option<&str>, limit: Option<usize>) -> Result<Vec<RepositoryName>> {
-        let mut found = match &self.kind {
-            Kind::Shared { default } => repositories(&read_entries(&self.layout)?, default.as_ref()),
-            Kind::PerRepository => self.layouts()?.into_iter().map(|(name, _)| name).collect(),
+        let mut found = match &self.storage {
+            Storage::Shared { default } => repositories(&self.opened.read(&self.layout)?, default.as_ref()),
+            Storage::PerRepository => self.layouts()?.into_iter().map(|(name, _)| name).collect(),
         };
         found.sort();
         found.dedup();
@@ -186,7 +188,7 @@ impl Registry {
                 let path = entry.path();
                 if path.join("oci-layout").exists() {
                     let layout = self.repository(repository.clone());
-                    if layout.has_entries(&read_entries(&layout.layout)?) {
+                    if layout.has_entries(&layout.index()?) {
                         found.push((repository, layout));
                     }
                 }
@@ -235,6 +237,11 @@ impl Repository {
             return Err(Error::ReservedRepository { repository: name.clone(), part: part.to_owned() });
         }
         self.layout.prepare_directory()
+    }
+
+    /// Reads the index of its layout, which is empty where there is no layout.
+    pub(crate) fn index(&self) -> Result<Index> {
+        self.opened.read(&self.layout)
     }
 
     /// Tells whether an index has an entry that belongs here.

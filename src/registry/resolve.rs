@@ -4,7 +4,6 @@ use super::repository::Repository;
 use crate::error::{Error, Result};
 use crate::graph::platform::{Chosen, is_stored, not_stored};
 use crate::graph::resolve::{Found, Meant, Resolver};
-use crate::layout::entries::read_entries;
 use crate::oci::{Descriptor, Digest, Index, Platform};
 
 /// A manifest as a caller names it: by a reference, and by a platform where entries of one name differ in it.
@@ -47,7 +46,7 @@ impl Repository {
     /// [`Error::MalformedIndex`]; [`Error::Io`].
     pub fn resolve(&self, reference: &str) -> Result<Descriptor> {
         let resolve = || {
-            let index = read_entries(&self.layout)?;
+            let index = self.index()?;
             self.resolver(&index).one(&self.find(&index, reference)?, reference)
         };
         self.layout.read_unlocked(resolve, |_| true)
@@ -60,7 +59,7 @@ impl Repository {
     /// [`Error::UnknownRepository`], [`Error::UnknownTag`], [`Error::AmbiguousName`]; [`Error::MalformedIndex`];
     /// [`Error::Io`].
     pub fn resolve_tag(&self, tag: &str) -> Result<Descriptor> {
-        let index = read_entries(&self.layout)?;
+        let index = self.index()?;
         self.entries(&index)?;
         let bears = |at: &usize| self.names.is_tagged(&index.manifests[*at], tag);
         let places: Vec<usize> = (0..index.manifests.len()).filter(bears).collect();
@@ -79,7 +78,7 @@ impl Repository {
     /// [`Error::UnknownRepository`], [`Error::UnknownManifest`]; [`Error::MalformedIndex`]; [`Error::Io`].
     pub fn resolve_manifest(&self, digest: &Digest) -> Result<Descriptor> {
         let resolve = || {
-            let index = read_entries(&self.layout)?;
+            let index = self.index()?;
             self.entries(&index)?;
             let resolver = self.resolver(&index);
             resolver.by_digest(&self.names, digest)?.ok_or_else(|| resolver.unknown(digest.as_str()))
@@ -132,7 +131,7 @@ impl Repository {
     /// Those of [`Repository::resolve`]; [`Error::UnknownPlatform`].
     pub fn choose(&self, reference: &str, platform: Option<&Platform>) -> Result<Chosen> {
         let choose = || {
-            let index = read_entries(&self.layout)?;
+            let index = self.index()?;
             let (found, resolver) = (self.find(&index, reference)?, self.resolver(&index));
             match platform {
                 None => Ok(Chosen { descriptor: resolver.one(&found, reference)?, choice: None }),
@@ -144,7 +143,7 @@ impl Repository {
 
     /// Finds what [`Repository::choose`] does, for who reads the manifest next.
     pub(crate) fn choose_stored(&self, reference: &str, platform: Option<&Platform>) -> Result<Chosen> {
-        let index = read_entries(&self.layout)?;
+        let index = self.index()?;
         let found = self.find(&index, reference)?;
         let resolver = self.resolver(&index);
         let Some(platform) = platform else {

@@ -8,7 +8,7 @@ use crate::error::{Error, Result};
 use crate::graph::names::Called;
 use crate::graph::resolve::Meant;
 use crate::layout::documents::fingerprint;
-use crate::layout::entries::{is_layout, read_entries};
+use crate::layout::entries::is_layout;
 use crate::layout::handle::Lock;
 use crate::layout::lock::take_lock;
 use crate::oci::{Descriptor, Index, NameKind};
@@ -48,7 +48,7 @@ impl Repository {
     ///
     /// Those of [`Repository::tags`].
     pub fn listed(&self, after: Option<&str>, limit: Option<usize>) -> Result<Listed> {
-        let index = read_entries(&self.layout)?;
+        let index = self.index()?;
         let entries = self.entries(&index)?;
         let tags: BTreeSet<&str> = entries.iter().filter_map(|entry| self.names.of(entry)?.tag()).collect();
         let tags = tags.into_iter().filter(|tag| after.is_none_or(|after| *tag > after));
@@ -71,7 +71,7 @@ impl Repository {
     /// # Errors
     ///
     /// [`Error::Name`] or [`Error::RefName`] if a tag is none; those of [`Repository::resolve`]; [`Error::Locked`].
-    pub fn add_tags<'a>(&self, name: impl Into<ManifestName<'a>>, tags: &[String]) -> Result<Descriptor> {
+    pub fn add_tags<'a>(&self, name: impl Into<ManifestName<'a>>, tags: &[&str]) -> Result<Descriptor> {
         let name = name.into();
         tags.iter().try_for_each(|tag| self.names.check(tag))?;
         self.change(|_, index| {
@@ -176,7 +176,7 @@ impl Repository {
             return Err(Error::NotALayout { path: self.layout.path().to_owned() });
         }
         let lock = take_lock(&self.layout)?;
-        let mut index = read_entries(&self.layout)?;
+        let mut index = self.index()?;
         let before = fingerprint(&index);
         let result = change(&lock, &mut index)?;
         if fingerprint(&index) != before {

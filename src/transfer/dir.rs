@@ -6,7 +6,7 @@ use std::collections::{HashMap, HashSet};
 use std::path::Path;
 use std::{fs, io};
 
-use super::plan::{ExportOptions, Exported, IndexDocument, Plan, Planned};
+use super::contents::{Contents, ExportOptions, Exported, IndexDocument, Planned};
 use super::scratch::{Staging, tell};
 use crate::error::{Error, Result};
 use crate::fs::{Directory, FileIdentity, is_vacant, rename_new};
@@ -33,55 +33,54 @@ use crate::workers::map::{cores, map_bounded};
 /// How often an export begins anew because another process makes or deletes something where it was to be.
 const TRIES: usize = 10;
 
-/// Writes a view as a layout, or adds it to one.
-///
-/// A new layout has its name, or its marker in a directory that was there and empty, only when all of it is on the disk. In a
-/// layout that is there, blobs with the right content stay and wrong ones are replaced; entries are added unless equal ones
-/// are there, or, if they have no name, one of the same manifest; everything else stays as it is. After an error, and
-/// whenever the process ends, there is either what was there before or all of it.
-///
-/// # Errors
-///
-/// Those of [`View::plan_export`]; [`Error::DigestMismatch`], [`Error::UnsupportedAlgorithm`]; [`Error::NotEmpty`];
-/// [`Error::NameTaken`], unless names are to be replaced; [`Error::MalformedMarker`], [`Error::LayoutVersion`],
-/// [`Error::MalformedIndex`], [`Error::LinkOutside`]; [`Error::Locked`]; [`Error::Io`].
-pub fn export_dir(view: &View, path: impl AsRef<Path>, options: &ExportOptions<'_>) -> Result<Exported> {
-    let export = Export::new(view, path.as_ref(), options)?;
-    // What was written for a place that was taken meanwhile.
-    let mut staging = None;
-    for _ in 0..TRIES {
-        let is_done = match export.settled_target()? {
-            Target::Layout => return export.add(),
-            Target::Vacant => export.fill(&mut staging)?,
-            Target::Missing => export.make(&mut staging)?,
-            Target::HalfMade => {
-                export.layout.finish_half_made()?;
-                false
-            }
-            Target::Occupied => break,
-        };
-        if is_done {
-            return Ok(export.plan.exported);
-        }
-    }
-    Err(Error::NotEmpty { path: export.layout.path().to_owned() })
+/// A view as a layout, or as an addition to one, before anything is written.
+#[derive(Clone, Debug)]
+pub(crate) struct LayoutPlan {
+    view: View,
+    options: ExportOptions,
+    pub(crate) contents: Contents,
 }
 
-/// Tells what [`export_dir`] would write, and what is there. Blobs that are there are not read: one with the right size counts.
-///
-/// # Errors
-///
-/// Those of [`export_dir`] that can be told before anything is written.
-pub fn plan_export_dir(view: &View, path: impl AsRef<Path>, options: &ExportOptions<'_>) -> Result<Exported> {
-    let export = Export::new(view, path.as_ref(), options)?;
-    match export.settled_target()? {
-        Target::Missing | Target::Vacant | Target::HalfMade => Ok(export.plan.exported),
-        Target::Occupied => Err(Error::NotEmpty { path: export.root().to_owned() }),
-        Target::Layout => {
-            export.merged(&read_entries(&export.layout)?)?;
-            let blobs = export.plan.blobs.iter().map(|blob| &blob.descriptor);
-            let missing = blobs.filter(|blob| !export.layout.has_blob(&blob.digest, blob.size));
-            Ok(export.exported(&missing.map(|blob| &blob.digest).collect()))
+impl LayoutPlan {
+    pub(crate) fn new(view: &View, options: &ExportOptions) -> Result<Self> {
+        Ok(Self { view: view.clone(), options: options.clone(), contents: Contents::of(view, options)? })
+    }
+
+    /// Writes the layout, or adds to the one that is there.
+    pub(crate) fn write(&self, path: &Path, progress: Option<Progress<'_>>) -> Result<Exported> {
+        let export = Export::new(self, path, progress);
+        // What was written for a place that was taken meanwhile.
+        let mut staging = None;
+        for _ in 0..TRIES {
+            let is_done = match export.settled_target()? {
+                Target::Layout => return export.add(),
+                Target::Vacant => export.fill(&mut staging)?,
+                Target::Missing => export.make(&mut staging)?,
+                Target::HalfMade => {
+                    export.layout.finish_half_made()?;
+                    false
+                }
+                Target::Occupied => break,
+            };
+            if is_done {
+                return Ok(self.contents.exported.clone());
+            }
+        }
+        Err(Error::NotEmpty { path: export.layout.path().to_owned() })
+    }
+
+    /// Returns what would be written to a path, and what is there. Blobs that are there are not read.
+    pub(crate) fn totals_at(&self, path: &Path) -> Result<Exported> {
+        let export = Export::new(self, path, None);
+        match export.settled_target()? {
+            Target::Missing | Target::Vacant | Target::HalfMade => Ok(self.contents.exported.clone()),
+            Target::Occupied => Err(Error::NotEmpty { path: export.root().to_owned() }),
+            Target::Layout => {
+                export.merged(&read_entries(&export.layout)?)?;
+                let blobs = self.contents.blobs.iter().map(|blob| &blob.descriptor);
+                let missing = blobs.filter(|blob| !export.layout.has_blob(&blob.digest, blob.size));
+                Ok(export.exported(&missing.map(|blob| &blob.digest).collect()))
+            }
         }
     }
 }
@@ -98,21 +97,21 @@ enum Target {
     Occupied,
 }
 
+/// A plan that is being carried out.
 struct Export<'a> {
-    view: &'a View,
-    options: &'a ExportOptions<'a>,
+    plan: &'a LayoutPlan,
+    progress: Option<Progress<'a>>,
     /// The layout that is added to, or a handle for the one that is made.
     layout: Layout,
-    plan: Plan,
 }
 
 impl<'a> Export<'a> {
-    fn new(view: &'a View, path: &Path, options: &'a ExportOptions<'a>) -> Result<Self> {
-        let plan = view.plan_export(options)?;
+    fn new(plan: &'a LayoutPlan, path: &Path, progress: Option<Progress<'a>>) -> Self {
+        let options = &plan.options;
         let layout = Layout::at(path.to_owned());
         let layout = layout.with_write_options(options.write.clone()).with_metrics(options.metrics.clone());
         let layout = if options.shares_blobs { layout.with_shared_blobs() } else { layout };
-        Ok(Self { view, options, layout, plan })
+        Self { plan, progress, layout }
     }
 
     fn root(&self) -> &Path {
@@ -236,9 +235,9 @@ impl<'a> Export<'a> {
         {
             return Ok(staging);
         }
-        let staging = Staging::create_in(parent, &self.layout, self.options)?;
-        staging.write_all(self.plan.blobs.iter().map(|blob| (blob, self.options.progress)).collect())?;
-        let index = IndexDocument::new(self.view, INDEX_FILE, DOCUMENT_LIMIT)?;
+        let staging = Staging::create_in(parent, &self.layout, &self.plan.options)?;
+        staging.write_all(self.plan.contents.blobs.iter().map(|blob| (blob, self.progress)).collect())?;
+        let index = IndexDocument::new(&self.plan.view, INDEX_FILE, DOCUMENT_LIMIT)?;
         staging.write_pieces(INDEX_FILE, index.size, |writer| index.write(writer))?;
         staging.write_document(MARKER_FILE, marker().as_bytes())?;
         staging.sync_directories()?;
@@ -249,7 +248,7 @@ impl<'a> Export<'a> {
     fn add(&self) -> Result<Exported> {
         // What cannot be done is found out before anything is written; under the lock it is seen once more.
         self.merged(&read_entries(&self.layout)?)?;
-        for blob in &self.plan.blobs {
+        for blob in &self.plan.contents.blobs {
             check_blob_directory(&self.layout, &blob.descriptor.digest)?;
         }
         let mut blobs = self.look()?;
@@ -285,9 +284,9 @@ impl<'a> Export<'a> {
         let staging = match staging {
             Some(staging) => staging,
             None => {
-                let digests = self.plan.blobs.iter().map(|blob| &blob.descriptor.digest);
+                let digests = self.plan.contents.blobs.iter().map(|blob| &blob.descriptor.digest);
                 let algorithms = digests.map(Digest::algorithm_name).collect();
-                staging.insert(Staging::create_in_layout(&self.layout, self.options, &algorithms)?)
+                staging.insert(Staging::create_in_layout(&self.layout, &self.plan.options, &algorithms)?)
             }
         };
         staging.write_all(blobs)
@@ -316,22 +315,22 @@ impl<'a> Export<'a> {
         let mut index = index.clone();
         let names = Names::AsTheyStand { default: None };
         let editor = IndexEditor { names: &names, documents: &self.layout, path: self.layout.path() };
-        editor.add_entries(&mut index, &self.view.index().manifests, self.options.replace)?;
+        editor.add_entries(&mut index, &self.plan.view.index().manifests, self.plan.options.replace)?;
         Ok(index)
     }
 
     /// Finds out which blobs the layout has with the right content.
     fn look(&self) -> Result<Blobs<'_>> {
-        let mut blobs: Vec<_> = self.plan.blobs.iter().collect();
+        let mut blobs: Vec<_> = self.plan.contents.blobs.iter().collect();
         blobs.sort_by_key(|blob| Reverse(blob.descriptor.size));
         let looked_at = map_bounded(blobs, cores(), |blob| -> Result<_> {
             let (digest, told) = (&blob.descriptor.digest, Cell::new(false));
             let there = self.layout.sound_blob(digest, blob.descriptor.size, |bytes| {
                 told.set(true);
-                tell(self.options.progress, bytes);
+                tell(self.progress, bytes);
             });
             let Some(there) = there else {
-                return Ok((blob, State::Missing(self.options.progress.filter(|_| !told.get()))));
+                return Ok((blob, State::Missing(self.progress.filter(|_| !told.get()))));
             };
             // The writer that stored it need not have waited for the disk.
             let path = self.layout.blob_path(digest);
@@ -377,8 +376,8 @@ impl<'a> Export<'a> {
 
     /// Tells what was written and what was there.
     fn exported(&self, staged: &HashSet<&Digest>) -> Exported {
-        let mut exported = Exported { blobs: Swept::default(), ..self.plan.exported.clone() };
-        for blob in &self.plan.blobs {
+        let mut exported = Exported { blobs: Swept::default(), ..self.plan.contents.exported.clone() };
+        for blob in &self.plan.contents.blobs {
             let is_staged = staged.contains(&blob.descriptor.digest);
             let counted = if is_staged { &mut exported.blobs } else { &mut exported.present };
             counted.count(blob.descriptor.size);

@@ -9,6 +9,7 @@ use crate::compress::Encoding;
 use crate::error::{Error, Reason, Result};
 use crate::graph::platform::Platforms;
 use crate::graph::walk::Document;
+use crate::json::Node;
 use crate::oci::{self, Descriptor, Digest, Index, LayerEncoding, Manifest, MediaType};
 use crate::view::index_view::View;
 use crate::view::rewrite::Rewrite;
@@ -33,7 +34,8 @@ pub(crate) fn of_dir_image(path: &Path) -> Result<View> {
     let blobs = blobs(path)?;
     let file = path.join(MANIFEST_FILE);
     let content = fs::read(&file).map_err(Error::io("read", &file))?;
-    let media_type = Document::media_type_of(&content).map_err(malformed)?;
+    let media_type =
+        Node::object(&content).map_err(Reason::from).and_then(Document::media_type_of).map_err(malformed)?;
     let view = View::new(Index::empty(), blobs, path.to_owned());
     let digest = Digest::sha256_of(&content);
     let (view, entry) = view.with_document(media_type, content, digest.as_str());

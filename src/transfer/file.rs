@@ -1,4 +1,4 @@
-//! Exporting to a file or stream, in some format.
+//! Writing an archive to a file or a stream, perhaps compressed.
 
 use std::io::{self, BufWriter, Read, Write};
 use std::num::NonZeroUsize;
@@ -6,15 +6,13 @@ use std::path::Path;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::{self, available_parallelism};
 
-use super::dir::export_dir;
-use super::format::{ArchiveKind, Format};
-use super::plan::{ExportOptions, Exported, Plan};
-use super::tar::Packed;
+use super::contents::Exported;
+use super::tar::ArchivePlan;
 use crate::compress::{self, CompressFormat, Compressing, Compression, Failure};
 use crate::error::{Error, Result};
 use crate::fs::Output;
 use crate::layout::blobs::EarlySync;
-use crate::view::index_view::View;
+use crate::metrics::Progress;
 use crate::workers::worker;
 
 /// How many bytes go from the archive to the compressor at a time.
@@ -23,63 +21,34 @@ const PIECE: usize = 1024 * 1024;
 /// How many pieces wait for the compressor.
 const QUEUE: usize = 2;
 
-/// Finds what an export in a format holds, as [`View::plan_export`] does.
-///
-/// # Errors
-///
-/// Those of [`View::plan_export`]; [`Error::CannotHold`].
-pub fn plan_export(view: &View, format: Format, options: &ExportOptions<'_>) -> Result<Plan> {
-    match format {
-        Format::Archive { kind, .. } => Ok(Packed::new(view, kind, options)?.plan),
-        Format::Directory => view.plan_export(options),
-    }
-}
-
-/// Writes a view to a path. An archive replaces the file that is there when it is whole; a path that names an open descriptor,
-/// a pipe or a device is written to as `write_file` says.
-///
-/// # Errors
-///
-/// Those of [`export_dir`], [`export_tar`](super::export_tar) and [`export_docker_tar`](super::export_docker_tar). After an
-/// error everything is as it was.
-pub fn export(view: &View, path: impl AsRef<Path>, format: Format, options: &ExportOptions<'_>) -> Result<Exported> {
-    let path = path.as_ref();
-    let Format::Archive { kind, compression } = format else { return export_dir(view, path, options) };
-    // What cannot be exported changes nothing, a pipe included.
-    let packed = Packed::new(view, kind, options)?;
+/// Writes an archive to a path. It replaces the file that is there when it is whole; a path that names an open descriptor, a
+/// pipe or a device is written to as `write_file` says.
+pub(crate) fn write_file(
+    plan: &ArchivePlan,
+    path: &Path,
+    compression: Option<CompressFormat>,
+    progress: Option<Progress<'_>>,
+) -> Result<Exported> {
     let failed = || Error::io("write to", path);
     let output = Output::create(path).map_err(failed())?;
-    let mut output = Synced { output, written: 0, early_sync: (!options.write.no_sync).then(EarlySync::default) };
-    let exported = write(packed, &mut output, path, compression, options)?;
+    let waits_for_disk = !plan.options.write.no_sync;
+    let mut output = Synced { output, written: 0, early_sync: waits_for_disk.then(EarlySync::default) };
+    let exported = write(plan, &mut output, path, compression, progress)?;
     output.finish().map_err(failed())?;
     Ok(exported)
 }
 
-/// Writes a view as an archive to a stream.
-///
-/// # Errors
-///
-/// Those of [`export`]. What was written by then is of no use.
-pub fn export_stream(
-    view: &View,
-    writer: impl Write + Send,
-    kind: ArchiveKind,
-    compression: Option<CompressFormat>,
-    options: &ExportOptions<'_>,
-) -> Result<Exported> {
-    write(Packed::new(view, kind, options)?, writer, Path::new("standard output"), compression, options)
-}
-
-fn write(
-    packed: Packed,
+/// Writes an archive to a stream, which messages call by a path.
+pub(crate) fn write(
+    plan: &ArchivePlan,
     writer: impl Write + Send,
     path: &Path,
     compression: Option<CompressFormat>,
-    options: &ExportOptions<'_>,
+    progress: Option<Progress<'_>>,
 ) -> Result<Exported> {
     let Some(format) = compression else {
         let writer = BufWriter::with_capacity(PIECE, writer);
-        return packed.write(writer, path, options);
+        return plan.write(writer, path, progress);
     };
     let compression = Compression::new(format, None).expect("every format has a usual level");
     let jobs = available_parallelism().map_or(1, NonZeroUsize::get);
@@ -88,7 +57,7 @@ fn write(
         let thread = if format == CompressFormat::Gzip { worker(scope).ok() } else { None };
         let Some(thread) = thread else {
             let mut compressing = Compressing::new(compression, jobs, writer);
-            let exported = packed.write(&mut compressing, path, options)?;
+            let exported = plan.write(&mut compressing, path, progress)?;
             compressing.finish().map_err(Error::io("write to", path))?;
             return Ok(exported);
         };
@@ -96,7 +65,7 @@ fn write(
         let (sender, receiver) = sync_channel(QUEUE);
         let archive = thread.start(move || {
             let writer = BufWriter::with_capacity(PIECE, Sender(sender));
-            packed.write(writer, path, options)
+            plan.write(writer, path, progress)
         });
         let compressed = compress_stream(compression, jobs, receiver, writer);
         let exported = archive.join();
@@ -193,36 +162,6 @@ impl Read for Pieces {
                 Ok(piece) => self.piece = io::Cursor::new(piece),
                 Err(_) => return Ok(0),
             }
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_name_tells_the_format() {
-        let archive = |compression| Format::Archive { kind: ArchiveKind::Oci, compression };
-        for (name, format) in [
-            ("x.tar", archive(None)),
-            ("a.b/x.TAR", archive(None)),
-            ("x.tar.gz", archive(Some(CompressFormat::Gzip))),
-            ("x.tgz", archive(Some(CompressFormat::Gzip))),
-            ("x.tar.zst", archive(Some(CompressFormat::Zstd))),
-            ("x", Format::Directory),
-            ("x.tar/", archive(None)),
-            ("tar", Format::Directory),
-        ] {
-            assert_eq!(Format::of_name(Path::new(name)), format, "{name}");
-            assert!(!Format::is_unknown_archive(Path::new(name)), "{name}");
-        }
-        for name in ["x.tar.xz", "x.TAR.BZ2", "a/x.txz", "x.zip", "x.7z", "x.gz", "x.tar.lz4"] {
-            assert_eq!(Format::of_name(Path::new(name)), Format::Directory, "{name}");
-            assert!(Format::is_unknown_archive(Path::new(name)), "{name}");
-        }
-        for name in ["xz", "app-1.7", "x.tar.d", "zip", "registry.example"] {
-            assert!(!Format::is_unknown_archive(Path::new(name)), "{name}");
         }
     }
 }

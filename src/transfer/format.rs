@@ -90,3 +90,33 @@ pub(crate) fn ends_with(path: &Path, endings: &[&str]) -> bool {
     let name = path.file_name().unwrap_or_default().to_string_lossy().to_ascii_lowercase();
     endings.iter().any(|ending| name.ends_with(ending))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_tells_the_format() {
+        let archive = |compression| Format::Archive { kind: ArchiveKind::Oci, compression };
+        for (name, format) in [
+            ("x.tar", archive(None)),
+            ("a.b/x.TAR", archive(None)),
+            ("x.tar.gz", archive(Some(CompressFormat::Gzip))),
+            ("x.tgz", archive(Some(CompressFormat::Gzip))),
+            ("x.tar.zst", archive(Some(CompressFormat::Zstd))),
+            ("x", Format::Directory),
+            ("x.tar/", archive(None)),
+            ("tar", Format::Directory),
+        ] {
+            assert_eq!(Format::of_name(Path::new(name)), format, "{name}");
+            assert!(!Format::is_unknown_archive(Path::new(name)), "{name}");
+        }
+        for name in ["x.tar.xz", "x.TAR.BZ2", "a/x.txz", "x.zip", "x.7z", "x.gz", "x.tar.lz4"] {
+            assert_eq!(Format::of_name(Path::new(name)), Format::Directory, "{name}");
+            assert!(Format::is_unknown_archive(Path::new(name)), "{name}");
+        }
+        for name in ["xz", "app-1.7", "x.tar.d", "zip", "registry.example"] {
+            assert!(!Format::is_unknown_archive(Path::new(name)), "{name}");
+        }
+    }
+}

@@ -1,6 +1,7 @@
 //! Images in and out of archives and directories: OCI layouts, `docker save`, `dir:`; both ways of a format lie here.
 
 pub(crate) mod archive;
+pub(crate) mod contents;
 pub(crate) mod copy;
 pub(crate) mod dir;
 pub(crate) mod dir_image;
@@ -15,16 +16,12 @@ pub(crate) mod load;
 pub(crate) mod oci;
 pub(crate) mod plain;
 pub(crate) mod plan;
-pub(crate) mod save;
 pub(crate) mod scratch;
 pub(crate) mod tar;
 pub(crate) mod union;
 
 pub use archive::Archive;
-pub use dir::{export_dir, plan_export_dir};
-pub use file::{export, export_stream, plan_export};
+pub use contents::{ExportOptions, Exported};
 pub use format::{ArchiveKind, Format};
 pub use load::LoadOptions;
-pub use plan::{ExportOptions, Exported, Plan};
-pub use save::save;
-pub use tar::{export_docker_tar, export_tar};
+pub use plan::ExportPlan;

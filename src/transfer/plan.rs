@@ -1,135 +1,137 @@
-//! Writing views: as a layout on the disk, or as an archive.
-//!
-//! An export holds `oci-layout`, what the index reaches, depth first and each blob once, and `index.json` last. Every blob is
-//! verified as it is written.
+//! Exports: planned, and then written as planned.
 
-use std::io::{self, Write};
-use std::sync::Arc;
+use std::fmt;
+use std::io::Write;
+use std::path::Path;
 
-use serde::Serialize;
-
-use crate::error::Result;
-use crate::layout::documents::{pretty_size, write_pretty};
-use crate::layout::gc::Swept;
-use crate::layout::handle::Layout;
-use crate::layout::options::WriteOptions;
-use crate::metrics::{Metrics, Progress};
-use crate::oci::{Descriptor, Digest, Index, MediaType};
-use crate::view::content::Content;
+use super::contents::{ExportOptions, Exported};
+use super::dir::LayoutPlan;
+use super::file;
+use super::format::Format;
+use super::tar::ArchivePlan;
+use crate::compress::CompressFormat;
+use crate::error::{Error, Result};
+use crate::metrics::Progress;
 use crate::view::index_view::View;
-use crate::view::reach::Missing;
 
-/// How a view is written.
-#[derive(Default)]
-pub struct ExportOptions<'a> {
-    /// Whether blobs that are not there are left out if their descriptors say where else they are to be had (`urls`), or if
-    /// they are manifests that a nested index lists.
-    pub allow_missing: bool,
-    /// A layout whose blobs are left out: what is written is to be added to it.
-    pub except: Option<Layout>,
-    /// Whether blobs are linked, if both places are on one file system, instead of copied.
-    pub link: bool,
-    /// Whether entries take names that other manifests have in a layout that is added to; those stay, without a name if they
-    /// have no other.
-    pub replace: bool,
-    /// The time of the entries of an archive, in seconds since 1970.
-    pub modified: u64,
-    /// Whether a link at `blobs` of a layout that is added to is followed, as [`Layout::with_shared_blobs`] says.
-    pub shares_blobs: bool,
-    /// How a layout on the disk is written.
-    pub write: WriteOptions,
-    /// Who is told of the bytes that were written, or read and found right where they were to be written.
-    pub progress: Option<Progress<'a>>,
-    /// What counts the work.
-    pub metrics: Arc<Metrics>,
+/// An export of which is known what it writes. Each document was read and verified once, and nothing is written yet.
+///
+/// ```
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let directory = tempfile::tempdir()?;
+/// # let (image, archive) = (directory.path().join("image"), directory.path().join("image.tar.gz"));
+/// # regshape::layout::Layout::init(&image)?;
+/// use regshape::transfer::{ExportOptions, Format};
+/// use regshape::view::View;
+///
+/// let view = View::open(&image)?;
+/// let plan = view.plan_export(Format::of_name(&archive), &ExportOptions::default())?;
+/// println!("{} bytes to write", plan.totals().blobs.bytes);
+/// plan.write(&archive)?;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct ExportPlan<'a> {
+    target: Target,
+    progress: Option<Progress<'a>>,
 }
 
-/// What was written, or would be.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct Exported {
-    /// The blobs that were written.
-    pub blobs: Swept,
-    /// The blobs that were there already, or in the layout that is excepted.
-    pub present: Swept,
-    /// The blobs that are to be had elsewhere and were left out.
-    pub left_out: Swept,
-    /// The blobs that could not be verified: the algorithms of their digests are not registered. Their sizes were compared.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub unverified: Vec<Digest>,
+/// What an export writes.
+#[derive(Clone, Debug)]
+enum Target {
+    Layout(LayoutPlan),
+    Archive { plan: ArchivePlan, compression: Option<CompressFormat> },
 }
 
-/// What an export holds, before anything is written.
-#[derive(Debug)]
-pub struct Plan {
-    /// The blobs, in their order.
-    pub(crate) blobs: Vec<Planned>,
-    /// What there is to write, and what not.
-    pub exported: Exported,
-}
-
-/// A blob that is to be written. It is opened when its turn comes: there may be more blobs than files can be open.
-#[derive(Debug)]
-pub(crate) struct Planned {
-    pub(crate) descriptor: Descriptor,
-    view: Arc<View>,
-}
-
-impl Planned {
-    pub(crate) fn content(&self) -> Result<Content> {
-        self.view.find(&self.descriptor)
-    }
-}
-
-/// The `index.json` of an export. It is written in pieces, never in memory as a whole: blanks make it many times as long as
-/// what it was read from.
-pub(crate) struct IndexDocument {
-    index: Arc<Index>,
-    /// How many bytes are written.
-    pub(crate) size: u64,
-}
-
-impl IndexDocument {
-    /// Takes the index of a view, which may be a nested one of Docker's. It must not be larger than the limit.
-    pub(crate) fn new(view: &View, what: &str, limit: u64) -> Result<Self> {
-        let mut index = view.shared_index();
-        if index.media_type.as_ref().is_some_and(|media_type| *media_type != MediaType::index()) {
-            index = Arc::new(Index { media_type: Some(MediaType::index()), ..Index::clone(&index) });
-        }
-        let size = pretty_size(what, &*index, limit)?;
-        Ok(Self { index, size })
-    }
-
-    pub(crate) fn write(&self, writer: &mut dyn Write) -> io::Result<()> {
-        write_pretty(&*self.index, writer)
+impl fmt::Debug for ExportPlan<'_> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("ExportPlan").field("target", &self.target).finish_non_exhaustive()
     }
 }
 
 impl View {
-    /// Finds what an export of this view holds.
+    /// Plans an export of this view: finds what it holds, and reads and verifies its documents.
     ///
     /// # Errors
     ///
-    /// [`Error::MissingBlob`](crate::Error::MissingBlob), with what refers to it;
-    /// [`Error::PlatformNotStored`](crate::Error::PlatformNotStored), if that is the manifest for a platform that a nested
-    /// index lists; [`Error::SizeMismatch`](crate::Error::SizeMismatch);
-    /// what keeps a document from being read.
-    pub fn plan_export(&self, options: &ExportOptions<'_>) -> Result<Plan> {
-        let missing = if options.allow_missing { Missing::LeftOut } else { Missing::Error };
-        let view = Arc::new(self.clone());
-        let mut plan = Plan { blobs: Vec::new(), exported: Exported::default() };
-        for reached in self.reached(missing).map_err(|error| self.by_platform(error))? {
-            let Descriptor { digest, size, .. } = &reached.descriptor;
-            let is_excepted = options.except.as_ref().is_some_and(|layout| layout.has_blob(digest, *size));
-            if is_excepted {
-                plan.exported.present.count(*size);
-            } else if reached.is_there {
-                plan.exported.blobs.count(*size);
-                plan.exported.unverified.extend(digest.algorithm().is_none().then(|| digest.clone()));
-                plan.blobs.push(Planned { descriptor: reached.descriptor, view: Arc::clone(&view) });
-            } else {
-                plan.exported.left_out.count(*size);
+    /// [`Error::MissingBlob`], with what refers to it; [`Error::PlatformNotStored`], if that is the manifest for a platform that
+    /// a nested index lists; [`Error::SizeMismatch`]; what keeps a document from being read; [`Error::CannotHold`], if the
+    /// format has no place for something; [`Error::TooLarge`].
+    pub fn plan_export<'a>(&self, format: Format, options: &ExportOptions) -> Result<ExportPlan<'a>> {
+        let target = match format {
+            Format::Directory => Target::Layout(LayoutPlan::new(self, options)?),
+            Format::Archive { kind, compression } => {
+                Target::Archive { plan: ArchivePlan::new(self, kind, options)?, compression }
+            }
+        };
+        Ok(ExportPlan { target, progress: None })
+    }
+}
+
+impl<'a> ExportPlan<'a> {
+    /// Returns what there is to write. A layout that is added to may have a part of it.
+    pub fn totals(&self) -> &Exported {
+        match &self.target {
+            Target::Layout(plan) => &plan.contents.exported,
+            Target::Archive { plan, .. } => &plan.contents.exported,
+        }
+    }
+
+    /// Returns what [`ExportPlan::write`] would write to a path, and what is there. Blobs that are there are not read: one with
+    /// the right size counts.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`ExportPlan::write`] that show before anything is written.
+    pub fn totals_at(&self, path: impl AsRef<Path>) -> Result<Exported> {
+        match &self.target {
+            Target::Layout(plan) => plan.totals_at(path.as_ref()),
+            Target::Archive { plan, .. } => Ok(plan.contents.exported.clone()),
+        }
+    }
+
+    /// Calls a function with the numbers of bytes that were written, or read and found right where they were to be written.
+    #[must_use]
+    pub fn with_progress(self, progress: Progress<'a>) -> Self {
+        Self { progress: Some(progress), ..self }
+    }
+
+    /// Writes what was planned to a path: as a layout, which is made or added to, or as an archive.
+    ///
+    /// A new layout has its name, or its marker in a directory that was there and empty, only when all of it is on the disk. In
+    /// a layout that is there, blobs with the right content stay and wrong ones are replaced; entries are added unless equal
+    /// ones are there, or, if they have no name, one of the same manifest; everything else stays as it is. After an error, and
+    /// whenever the process ends, there is either what was there before or all of it.
+    ///
+    /// An archive replaces the file that is there when it is whole. A path that names an open descriptor, a pipe or a device is
+    /// written to.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::DigestMismatch`]; of a layout also [`Error::NotEmpty`]; [`Error::NameTaken`], unless names are to be replaced;
+    /// [`Error::MalformedMarker`], [`Error::LayoutVersion`], [`Error::MalformedIndex`], [`Error::LinkOutside`];
+    /// [`Error::Locked`]; [`Error::Io`].
+    pub fn write(&self, path: impl AsRef<Path>) -> Result<Exported> {
+        match &self.target {
+            Target::Layout(plan) => plan.write(path.as_ref(), self.progress),
+            Target::Archive { plan, compression } => file::write_file(plan, path.as_ref(), *compression, self.progress),
+        }
+    }
+
+    /// Writes an archive to a stream. After an error, what was written by then is of no use.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::CannotHold`], if the format is [`Format::Directory`]; [`Error::DigestMismatch`]; [`Error::Io`].
+    pub fn write_to(&self, writer: impl Write + Send) -> Result<Exported> {
+        match &self.target {
+            Target::Layout(_) => {
+                Err(Error::CannotHold { format: "a stream", what: "a layout, which is a directory".to_owned() })
+            }
+            Target::Archive { plan, compression } => {
+                file::write(plan, writer, Path::new("standard output"), *compression, self.progress)
             }
         }
-        Ok(plan)
     }
 }

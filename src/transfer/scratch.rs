@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::thread;
 
-use super::plan::{ExportOptions, Planned};
+use super::contents::{ExportOptions, Planned};
 use crate::compress::Pool;
 use crate::error::{Error, Result};
 use crate::fs::{TempDirectory, TempFile, open_regular};
@@ -43,7 +43,7 @@ pub(crate) struct Staging<'a> {
 }
 
 impl<'a> Staging<'a> {
-    pub(crate) fn create_in(parent: &Path, layout: &'a Layout, options: &ExportOptions<'_>) -> Result<Self> {
+    pub(crate) fn create_in(parent: &Path, layout: &'a Layout, options: &ExportOptions) -> Result<Self> {
         let directory = TempDirectory::create_in(parent).map_err(Error::io("write to", parent))?;
         let staging = Self { layout, link: options.link, directory, elsewhere: Vec::new() };
         staging.make_directory(&staging.blobs().join(Algorithm::Sha256.name()))?;
@@ -53,7 +53,7 @@ impl<'a> Staging<'a> {
     /// Makes a directory for what is added to a layout, on the file systems that its blobs are on.
     pub(crate) fn create_in_layout(
         layout: &'a Layout,
-        options: &ExportOptions<'_>,
+        options: &ExportOptions,
         algorithms: &BTreeSet<&str>,
     ) -> Result<Self> {
         let mut staging = Self::create_in(layout.path(), layout, options)?;

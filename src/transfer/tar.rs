@@ -5,14 +5,14 @@ use std::path::Path;
 
 use ::tar::{EntryType, Header};
 
+use super::contents::{Contents, ExportOptions, Exported, IndexDocument};
 use super::copy::copy_verified;
 use super::docker;
-use super::plan::{ExportOptions, Exported, IndexDocument, Plan};
 use crate::error::{Error, Result};
 use crate::graph::walk::INDEX_FILE;
 use crate::layout::documents::{ARCHIVE_DOCUMENT_LIMIT, check_size};
 use crate::layout::handle::{BLOBS_DIRECTORY, MARKER_FILE, marker};
-use crate::metrics::Phase;
+use crate::metrics::{Phase, Progress};
 use crate::tar::header::pax_record;
 use crate::transfer::format::ArchiveKind;
 use crate::view::index_view::View;
@@ -20,42 +20,24 @@ use crate::view::index_view::View;
 /// A tar consists of blocks of so many bytes.
 const BLOCK: u64 = 512;
 
-/// Writes a view as a tar archive: `oci-layout`, the blobs depth first, `index.json`. Regular files of mode 0444 without an
-/// owner; USTAR headers, and PAX ones where a name is too long.
-///
-/// # Errors
-///
-/// Those of [`View::plan_export`]; [`Error::DigestMismatch`], [`Error::UnsupportedAlgorithm`]; [`Error::Io`]. What was
-/// written by then is of no use.
-pub fn export_tar(view: &View, writer: impl Write, options: &ExportOptions<'_>) -> Result<Exported> {
-    Packed::new(view, ArchiveKind::Oci, options)?.write(writer, Path::new("the archive"), options)
-}
-
-/// Writes a view as an archive that programs for Docker archives read too: with a `manifest.json`, which names each image
-/// by its ref name. Each entry of the index must be an image.
-///
-/// # Errors
-///
-/// Those of [`export_tar`]; [`Error::CannotHold`] for indexes, for what is no image, and for layers in a form that Docker
-/// archives do not have.
-pub fn export_docker_tar(view: &View, writer: impl Write, options: &ExportOptions<'_>) -> Result<Exported> {
-    Packed::new(view, ArchiveKind::Docker, options)?.write(writer, Path::new("the archive"), options)
-}
-
-/// What an archive holds, before any of it is written.
-pub(crate) struct Packed {
+/// A view as a tar archive, before any of it is written: `oci-layout`, the blobs depth first, `index.json`. Regular files of
+/// mode 0444 without an owner; USTAR headers, and PAX ones where a name is too long. An archive for Docker has a `manifest.json`
+/// as well, which names each image by its ref name.
+#[derive(Clone, Debug)]
+pub(crate) struct ArchivePlan {
     docker_manifest: Option<Vec<u8>>,
     index: IndexDocument,
-    pub(crate) plan: Plan,
+    pub(crate) options: ExportOptions,
+    pub(crate) contents: Contents,
 }
 
-impl Packed {
+impl ArchivePlan {
     /// Finds out what an archive holds; what it cannot hold is an error here, and so is a document that no reader takes.
-    pub(crate) fn new(view: &View, kind: ArchiveKind, options: &ExportOptions<'_>) -> Result<Self> {
+    pub(crate) fn new(view: &View, kind: ArchiveKind, options: &ExportOptions) -> Result<Self> {
         Self::within(view, kind, options, ARCHIVE_DOCUMENT_LIMIT)
     }
 
-    fn within(view: &View, kind: ArchiveKind, options: &ExportOptions<'_>, limit: u64) -> Result<Self> {
+    fn within(view: &View, kind: ArchiveKind, options: &ExportOptions, limit: u64) -> Result<Self> {
         let (view, docker_manifest) = match kind {
             ArchiveKind::Oci => (view.clone(), None),
             ArchiveKind::Docker => docker::describe(view).map(|(view, manifest)| (view, Some(manifest)))?,
@@ -65,19 +47,20 @@ impl Packed {
             check_size(&what(docker::MANIFEST_FILE), manifest, limit)?;
         }
         let index = IndexDocument::new(&view, &what(INDEX_FILE), limit)?;
-        Ok(Self { plan: view.plan_export(options)?, docker_manifest, index })
+        Ok(Self { contents: Contents::of(&view, options)?, docker_manifest, index, options: options.clone() })
     }
 
     /// Writes the archive.
-    pub(crate) fn write(self, writer: impl Write, path: &Path, options: &ExportOptions<'_>) -> Result<Exported> {
+    pub(crate) fn write(&self, writer: impl Write, path: &Path, progress: Option<Progress<'_>>) -> Result<Exported> {
+        let options = &self.options;
         let mut archive = Archive { writer, path, modified: options.modified };
         archive.file(MARKER_FILE, marker().as_bytes())?;
-        for blob in &self.plan.blobs {
+        for blob in &self.contents.blobs {
             let digest = &blob.descriptor.digest;
             let name = format!("{BLOBS_DIRECTORY}/{}/{}", digest.algorithm_name(), digest.encoded());
             archive.begin(&name, blob.descriptor.size)?;
             copy_verified(&blob.content()?, digest, |bytes| {
-                options.progress.into_iter().for_each(|progress| progress(bytes.len() as u64));
+                progress.into_iter().for_each(|progress| progress(bytes.len() as u64));
                 options.metrics.count_written(bytes.len());
                 options.metrics.time(Phase::Write, || archive.write(bytes))
             })?;
@@ -91,7 +74,7 @@ impl Packed {
         self.index.write(&mut archive.writer).map_err(Error::io("write", path))?;
         archive.pad(self.index.size)?;
         archive.finish()?;
-        Ok(self.plan.exported)
+        Ok(self.contents.exported.clone())
     }
 }
 

@@ -30,13 +30,13 @@ use crate::view::origin::Origin;
 /// # let layout_paths = ["amd64", "arm64"].map(|architecture| {
 /// #     let path = directory.path().join(architecture);
 /// #     let layout = Layout::init(&path).unwrap();
-/// #     layout.stage_layer(LayerInput::open(&tar).unwrap(), LayerOptions::default()).unwrap();
-/// #     layout.generate_config(ConfigOptions { architecture: architecture.to_owned(), ..ConfigOptions::default() }).unwrap();
-/// #     layout.generate_manifest(ManifestOptions::default()).unwrap();
+/// #     layout.stage_layer(LayerInput::open(&tar).unwrap(), &LayerOptions::default()).unwrap();
+/// #     layout.generate_config(&ConfigOptions::default().architecture(architecture.to_owned())).unwrap();
+/// #     layout.generate_manifest(&ManifestOptions::default()).unwrap();
 /// #     path
 /// # });
 /// # let output = directory.path().join("output");
-/// use regshape::transfer::{ExportOptions, export_dir, export_tar};
+/// use regshape::transfer::{ArchiveKind, ExportOptions, Format};
 /// use regshape::view::View;
 /// use regshape::oci::{Annotations, REF_NAME};
 ///
@@ -50,9 +50,11 @@ use crate::view::origin::Origin;
 /// let merged = View::join(views);
 /// let wrapped = merged.wrap(Annotations::from([(REF_NAME.to_owned(), "v1.0.0".to_owned())]));
 ///
-/// export_dir(&wrapped, &output, &ExportOptions::default())?;
+/// let options = ExportOptions::default();
+/// wrapped.plan_export(Format::Directory, &options)?.write(&output)?;
 /// let mut archive = Vec::new();
-/// export_tar(&wrapped, &mut archive, &ExportOptions::default())?;
+/// let format = Format::Archive { kind: ArchiveKind::Oci, compression: None };
+/// wrapped.plan_export(format, &options)?.write_to(&mut archive)?;
 /// # assert!(Layout::open(&output)?.validate(Default::default())?.is_valid());
 /// # assert_eq!(View::open(&output)?.unwrap_index(|_| true)?.index(), merged.index());
 /// # Ok(())
@@ -137,7 +139,14 @@ impl View {
     pub(crate) fn new(index: Index, source: impl BlobSource + 'static, path: PathBuf) -> Self {
         let own_name = index.own_ref_name().map(str::to_owned);
         let index = Arc::new(index.with_own_names_on_entries());
-        Self { index, sources: vec![Arc::new(ReadSource::new(source))], origin: None, path, made: Arc::default(), own_name }
+        Self {
+            index,
+            sources: vec![Arc::new(ReadSource::new(source))],
+            origin: None,
+            path,
+            made: Arc::default(),
+            own_name,
+        }
     }
 
     /// Returns the index.

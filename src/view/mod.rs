@@ -7,6 +7,7 @@ pub(crate) mod files;
 pub(crate) mod images;
 pub(crate) mod index_view;
 pub(crate) mod multi_platform;
+pub(crate) mod named;
 pub(crate) mod origin;
 pub(crate) mod reach;
 pub(crate) mod reading;

@@ -11,9 +11,7 @@ use regshape::Error;
 use regshape::compress::CompressFormat;
 use regshape::layout::Layout;
 use regshape::oci::{Annotations, Descriptor, Digest, REF_NAME, RefName};
-use regshape::transfer::{
-    ArchiveKind, ExportOptions, Exported, Format, export, export_stream, plan_export, plan_export_dir,
-};
+use regshape::transfer::{ArchiveKind, ExportOptions, Format};
 use regshape::view::{ArchiveImage, Selection, View};
 
 use crate::cli::args::{AnnotationArgs, PlatformsArg, parse_annotation};
@@ -171,45 +169,38 @@ impl LayoutCommand for Args {
                 let entries = view.index().manifests.iter().filter(|entry| entry.repo_tags().is_empty());
                 notes.extend(entries.filter_map(|entry| entry.names().next()).map(nameless));
             }
-            let mut options = ExportOptions {
-                allow_missing: self.allow_missing,
-                except: except.clone(),
-                link: self.link,
-                replace: self.replace,
-                modified: source_seconds()?.unwrap_or_default(),
-                write: context.write_options(&self.output, &self.write),
-                shares_blobs: context.shares_blobs,
-                metrics: context.metrics(),
-                ..ExportOptions::default()
-            };
-            let planned = plan_export(&view, format, &options).map_err(|error| way_out(error, &view, format))?.exported;
+            let mut options = ExportOptions::default()
+                .allow_missing(self.allow_missing)
+                .link(self.link)
+                .replace(self.replace)
+                .modified(source_seconds()?.unwrap_or_default())
+                .write(context.write_options(&self.output, &self.write))
+                .shares_blobs(context.shares_blobs)
+                .metrics(context.metrics());
+            options.except = except.clone();
+            let plan = view.plan_export(format, &options).map_err(|error| way_out(error, &view, format))?;
             view.check_documents()?;
-            if planned.left_out.count > 0 {
+            if plan.totals().left_out.count > 0 {
                 reading.expect_unchanged(views)?;
             }
             notes.drain(..).for_each(|note| context.ui.note(&note));
             if self.dry_run {
-                let planned = match format {
-                    Format::Directory => plan_export_dir(&view, &self.output, &options)?,
-                    Format::Archive { .. } => planned,
-                };
+                let planned = plan.totals_at(&self.output)?;
                 return Ok((view, lower_variants, planned));
             }
-            let progress = context.ui.progress(Some(planned.blobs.bytes));
+            let progress = context.ui.progress(Some(plan.totals().blobs.bytes));
             let advance = |bytes| progress.advance(bytes);
-            options.progress = Some(&advance);
+            let plan = plan.with_progress(&advance);
             if to_stdout || is_pipe {
                 reading.cannot_begin_again();
             }
             if format == Format::Directory {
                 reading.let_writers_in();
             }
-            let exported: Exported = match format {
-                Format::Archive { kind, compression } if to_stdout => {
-                    export_stream(&view, io::stdout(), kind, compression, &options)
-                        .map_err(crate::cli::output::output_error)?
-                }
-                format => reading.copied(export(&view, &self.output, format, &options))?,
+            let exported = if to_stdout {
+                plan.write_to(io::stdout()).map_err(crate::cli::output::output_error)?
+            } else {
+                reading.copied(plan.write(&self.output))?
             };
             Ok((view, lower_variants, exported))
         });
@@ -233,8 +224,8 @@ impl LayoutCommand for Args {
 /// Tells whether a blob is a layer that is not there, and all that is not there may be left out.
 fn is_left_out(view: &View, format: Format, digest: &Digest) -> bool {
     let is_layer = |image: &ArchiveImage| image.layers.iter().any(|layer| layer.descriptor().digest == *digest);
-    let options = ExportOptions { allow_missing: true, ..ExportOptions::default() };
-    view.images().is_ok_and(|images| images.iter().any(is_layer)) && plan_export(view, format, &options).is_ok()
+    let options = ExportOptions::default().allow_missing(true);
+    view.images().is_ok_and(|images| images.iter().any(is_layer)) && view.plan_export(format, &options).is_ok()
 }
 
 /// Says what to do where something is not there that may be left out.

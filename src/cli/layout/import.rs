@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context as _, ensure};
 use regshape::oci::RefName;
-use regshape::transfer::{ExportOptions, export_dir};
+use regshape::transfer::{ExportOptions, Format};
 use regshape::view::{Selection, View};
 
 use crate::cli::args::PlatformsArg;
@@ -65,26 +65,23 @@ impl LayoutCommand for Args {
                     format!("there are {count} entries, and --ref-name can name one; choose it with --ref")
                 })?;
             }
-            let mut options = ExportOptions {
-                allow_missing: true,
-                replace: self.replace,
-                write: context.write_options(target, &self.write),
-                shares_blobs: context.shares_blobs,
-                metrics: context.metrics(),
-                ..ExportOptions::default()
-            };
-            let planned = view.plan_export(&options)?.exported;
+            let options = ExportOptions::default()
+                .allow_missing(true)
+                .replace(self.replace)
+                .write(context.write_options(target, &self.write))
+                .shares_blobs(context.shares_blobs)
+                .metrics(context.metrics());
+            let plan = view.plan_export(Format::Directory, &options)?;
             view.check_documents()?;
             let mut missing = Vec::new();
-            if planned.left_out.count > 0 {
+            if plan.totals().left_out.count > 0 {
                 reading.expect_unchanged(views)?;
                 missing = view.missing_platforms()?;
             }
-            let progress = context.ui.progress(Some(planned.blobs.bytes));
+            let progress = context.ui.progress(Some(plan.totals().blobs.bytes));
             let advance = |bytes| progress.advance(bytes);
-            options.progress = Some(&advance);
             reading.let_writers_in();
-            let imported = reading.copied(export_dir(&view, target, &options))?;
+            let imported = reading.copied(plan.with_progress(&advance).write(target))?;
             Ok((view, lower_variants, missing, imported))
         });
         let (view, lower_variants, missing, imported) = reading?;

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use regshape::Error;
 use regshape::oci::RefName;
-use regshape::transfer::{ExportOptions, Format, export};
+use regshape::transfer::{ExportOptions, Format};
 use regshape::view::{Selection, View};
 
 use crate::cli::args::{Base, WriteArgs};
@@ -69,23 +69,20 @@ impl LayoutCommand for Args {
                 None => View::common_ref_name(&views).unwrap_or(DEFAULT_NAME),
             };
             let view = View::multi_platform(views.iter().cloned(), name)?;
-            let mut options = ExportOptions {
-                replace: self.replace,
-                modified: source_seconds()?.unwrap_or_default(),
-                write: context.write_options(&self.output, &self.write),
-                shares_blobs: context.shares_blobs,
-                metrics: context.metrics(),
-                ..ExportOptions::default()
-            };
-            let planned = view.plan_export(&options).map_err(|error| way_out(error, &views))?.exported;
+            let options = ExportOptions::default()
+                .replace(self.replace)
+                .modified(source_seconds()?.unwrap_or_default())
+                .write(context.write_options(&self.output, &self.write))
+                .shares_blobs(context.shares_blobs)
+                .metrics(context.metrics());
+            let plan = view.plan_export(format, &options).map_err(|error| way_out(error, &views))?;
             view.check_documents()?;
-            let progress = context.ui.progress(Some(planned.blobs.bytes));
+            let progress = context.ui.progress(Some(plan.totals().blobs.bytes));
             let advance = |bytes| progress.advance(bytes);
-            options.progress = Some(&advance);
             if format == Format::Directory {
                 reading.let_writers_in();
             }
-            let exported = reading.copied(export(&view, &self.output, format, &options))?;
+            let exported = reading.copied(plan.with_progress(&advance).write(&self.output))?;
             Ok((view, exported))
         })?;
         warn_of_doubles(context, &view)?;
@@ -118,7 +115,7 @@ fn way_out(error: Error, views: &[View]) -> anyhow::Error {
     if !matches!(error, Error::PlatformNotStored { .. }) {
         return error.into();
     }
-    let plans = views.iter().map(|view| view.plan_export(&ExportOptions::default()));
+    let plans = views.iter().map(|view| view.plan_export(Format::Directory, &ExportOptions::default()));
     let first = plans.filter_map(Result::err).find(|error| matches!(error, Error::PlatformNotStored { .. }));
     anyhow::anyhow!("{}; take those that are with 'layout export --platform' first", first.unwrap_or(error))
 }

@@ -102,36 +102,29 @@ impl LayoutCommand for Args {
             Some(Format::None) => (CompressionScope::Nothing, CompressFormat::default()),
         };
         let compression = Compression::new(format, self.level)?;
-        let plan_as = |media_type: Option<&MediaType>| input.plan_within(scope, compression, media_type);
-        let mut plan = plan_as(given.as_ref())?;
-        // Nobody is asked for what cannot be stored in the end.
-        layout.check_stage_layer()?;
-        if let Some(note) = note(&input, &plan) {
+        let mut options = LayerOptions::default().compression(compression).scope(scope).bounds(self.bounds.bounds());
+        options.annotations = self.annotations.annotations();
+        (options.jobs, options.media_type) = (self.jobs, given.clone());
+        let mut prepared = layout.prepare_layer(input, &options)?;
+        if let Some(note) = note(prepared.input(), prepared.plan()) {
             context.ui.note(&note);
         }
         if given.is_none() {
             let prompt = Prompt::new(&context.ui, self.yes.yes);
-            let check = |typed: &MediaType| plan_as(Some(typed)).map(drop).map_err(|error| error.to_string());
-            let media_type = confirm(&prompt, &self.file, &plan.media_type, check)?;
-            plan = plan_as(Some(&media_type))?;
+            let check =
+                |typed: &MediaType| prepared.plan_as(typed.clone()).map(drop).map_err(|error| error.to_string());
+            let media_type = confirm(&prompt, &self.file, &prepared.plan().media_type, check)?;
+            let plan = prepared.plan_as(media_type)?;
+            prepared = prepared.with_plan(plan);
         }
         let name = printable(&self.file.to_string_lossy());
+        let plan = prepared.plan();
         let doubt = plan
             .is_doubtful
             .then(|| format!("{name} does not look like a tar, which its media type {} says it is", plan.media_type));
-        let progress = context.ui.progress(input.size());
-        let added = layout.add_layer(
-            input,
-            LayerOptions {
-                compression,
-                scope,
-                jobs: self.jobs,
-                media_type: Some(plan.media_type),
-                annotations: self.annotations.annotations(),
-                bounds: self.bounds.bounds(),
-                progress: Some(&|bytes| progress.advance(bytes)),
-            },
-        );
+        let progress = context.ui.progress(prepared.input().size());
+        let advance = |bytes| progress.advance(bytes);
+        let added = prepared.with_progress(&advance).stage();
         drop(progress);
         let AddedLayer { layer, warnings, looks_like_images, .. } = added?;
         let images =
@@ -156,7 +149,6 @@ fn open(file: &Path) -> anyhow::Result<LayerInput> {
 /// Says that the layer will be stored otherwise than it is.
 fn note(input: &LayerInput, plan: &LayerPlan) -> Option<String> {
     match plan.treatment {
-        Treatment::AsIs => None,
         Treatment::Compress(compression) if input.encoding() == Encoding::Identity => Some(format!(
             "Input file is not compressed. Compressing with {}...",
             compression.format().encoding().name()
@@ -174,6 +166,7 @@ fn note(input: &LayerInput, plan: &LayerPlan) -> Option<String> {
         Treatment::Decompress => {
             Some(format!("Input file is compressed with {}. Decompressing...", input.encoding().name()))
         }
+        _ => None,
     }
 }
 

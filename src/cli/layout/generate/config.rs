@@ -46,7 +46,7 @@ impl LayoutCommand for Args {
         let media_type = self.media_type.map(|media_type| media_type.parse()).transpose()?;
         let architecture = self.architecture.as_deref().map(str::parse).transpose()?;
         let os = self.os.as_deref().map(str::parse).transpose()?;
-        layout.check_generate_config()?;
+        let prepared = layout.prepare_config()?;
         let prompt = Prompt::new(&context.ui, self.yes.yes);
         let Architecture(architecture) = match architecture {
             Some(architecture) => architecture,
@@ -62,7 +62,9 @@ impl LayoutCommand for Args {
         };
         let labels = self.annotations.annotations();
         drop(prompt);
-        let config = layout.generate_config(ConfigOptions { architecture, os, media_type, labels, created })?;
+        let mut options = ConfigOptions::default().architecture(architecture).os(os).media_type(media_type);
+        options.created = created;
+        let config = prepared.generate(&options.labels(labels))?;
         context.ui.result(&ConfigScreen::new("Generated config:", config, false))?;
         Ok(ExitCode::SUCCESS)
     }

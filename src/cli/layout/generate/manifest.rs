@@ -44,7 +44,7 @@ impl LayoutCommand for Args {
             Some("") => Some(None),
             Some(name) => Some(Some(name.parse::<RefName>()?)),
         };
-        layout.check_generate_manifest()?;
+        let prepared = layout.prepare_manifest()?;
         let prompt = Prompt::new(&context.ui, self.yes.yes);
         let ref_name = match ref_name {
             Some(ref_name) => ref_name,
@@ -62,7 +62,9 @@ impl LayoutCommand for Args {
             annotations = prompt.annotations("Add manifest annotations?", note)?;
         }
         drop(prompt);
-        let manifest = layout.generate_manifest(ManifestOptions { ref_name, media_type, annotations })?;
+        let mut options = ManifestOptions::default().media_type(media_type).annotations(annotations);
+        options.ref_name = ref_name;
+        let manifest = prepared.generate(&options)?;
         context.ui.result(&ManifestScreen::generated(manifest))?;
         Ok(ExitCode::SUCCESS)
     }

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use anyhow::bail;
 use regshape::ErrorCode;
 use regshape::oci::{Digest, MediaType};
-use regshape::registry::PushOptions;
+use regshape::registry::ManifestBody;
 use serde::Serialize;
 
 use crate::cli::args::read_document;
@@ -71,9 +71,9 @@ impl LayoutCommand for Args {
             let (file, code) = (self.file.display(), ErrorCode::ManifestInvalid);
             bail!("{file} begins with a byte order mark ({code}); save it without");
         }
-        let said = match &self.media_type {
-            Some(media_type) => PushOptions::new(media_type.parse()?),
-            None => PushOptions::of(&content)?,
+        let body = match &self.media_type {
+            Some(media_type) => ManifestBody::parse_as(content, media_type.parse()?)?,
+            None => ManifestBody::parse(content)?,
         };
         let mut tags = self.tags;
         let (tag, path_digest) = place.path_reference().map_or(Ok((None, None)), parse_path_reference)?;
@@ -84,7 +84,12 @@ impl LayoutCommand for Args {
             (Some(one), Some(other)) if one != other => bail!("the path says '{other}' and --digest says '{one}'"),
             (one, other) => one.or(other),
         };
-        let manifest = place.repository.push_manifest(&content, PushOptions { digest, tags: tags.clone(), ..said })?;
+        let body = match digest {
+            Some(digest) => body.with_digest(digest)?,
+            None => body,
+        };
+        let names: Vec<&str> = tags.iter().map(String::as_str).collect();
+        let manifest = place.repository.push_manifest(&body, &names)?;
         context.ui.result(&Pushed {
             digest: manifest.digest,
             size: manifest.size,

@@ -42,7 +42,8 @@ impl LayoutCommand for Args {
         let place = self.change.place(context)?;
         let mut said = HashSet::new();
         let given: Vec<String> = self.tags.into_iter().filter(|tag| said.insert(tag.clone())).collect();
-        let manifest = place.repository.add_tags(place.manifest()?, &given)?;
+        let names: Vec<&str> = given.iter().map(String::as_str).collect();
+        let manifest = place.repository.add_tags(place.manifest()?, &names)?;
         let tags = given.iter().map(|tag| place.called(tag)).collect();
         context.ui.result(&Added { digest: manifest.digest, tags })?;
         Ok(ExitCode::SUCCESS)

@@ -37,12 +37,10 @@ pub(crate) struct Args {
 impl LayoutCommand for Args {
     fn run(self, context: &Context) -> anyhow::Result<ExitCode> {
         let layout = context.open_to_write(&self.common.path, &self.write)?;
-        let updated = layout.update_config(ConfigChanges {
-            architecture: self.architecture.as_deref().map(str::parse::<Architecture>).transpose()?.map(|word| word.0),
-            os: self.os.as_deref().map(str::parse::<Os>).transpose()?.map(|word| word.0),
-            labels: self.annotations.annotations(),
-            replace_labels: self.replace_annotations,
-        })?;
+        let mut changes = ConfigChanges::default().labels(self.annotations.annotations());
+        changes.architecture = self.architecture.as_deref().map(str::parse).transpose()?.map(|Architecture(word)| word);
+        changes.os = self.os.as_deref().map(str::parse).transpose()?.map(|Os(word)| word);
+        let updated = layout.update_config(&changes.replace_labels(self.replace_annotations))?;
         context.ui.result(&ConfigScreen::new("Updated config:", updated.value, updated.outdates_manifest))?;
         Ok(ExitCode::SUCCESS)
     }
