@@ -8,7 +8,7 @@ const CHANGES: &str = "unlink,unlinkat,rmdir,rename,renameat,renameat2,mkdir,mkd
                        ftruncate,fallocate,chmod,fchmod,fchmodat,utimensat,mknod,mknodat";
 
 /// Makes a layout of one image.
-fn build(lab: &Lab, layout: &str) {
+pub(crate) fn build(lab: &Lab, layout: &str) {
     lab.write("layer.tar", [single(layout, layout), vec![0; 1024]].concat());
     for words in [
         format!("init -p {layout}"),

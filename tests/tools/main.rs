@@ -19,6 +19,7 @@ mod layouts;
 mod leftovers;
 mod limits;
 mod locks;
+mod opens;
 mod outputs;
 mod places;
 mod registry;
