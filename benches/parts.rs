@@ -15,7 +15,7 @@ use criterion::{BatchSize, BenchmarkId, Criterion, SamplingMode, Throughput, cri
 use regshape::build::{LayerInput, LayerOptions};
 use regshape::compress::{CompressFormat, Encoding};
 use regshape::internals;
-use regshape::layout::Layout;
+use regshape::layout::{Layout, WriteOptions};
 use regshape::oci::Digest;
 
 use support::{Result, generate_image, layout_with_entries, write_gzip, write_noise_tar, write_real_tar, write_zstd};
@@ -269,7 +269,7 @@ fn pipeline(criterion: &mut Criterion, inputs: &Inputs) {
 
 fn new_layout(parent: &Path, is_synced: bool) -> (tempfile::TempDir, Layout) {
     let directory = tempfile::tempdir_in(parent).expect("a directory");
-    let layout = Layout::init_without_sync(directory.path()).expect("a layout");
+    let layout = Layout::init_with(directory.path(), &WriteOptions::default().no_sync(true)).expect("a layout");
     let layout = if is_synced { Layout::open(directory.path()).expect("a layout") } else { layout };
     (directory, layout)
 }

@@ -12,7 +12,7 @@ use std::process::{Command, Stdio};
 
 use regshape::check::ValidateOptions;
 use regshape::layout::Layout;
-use regshape::oci::Annotations;
+use regshape::oci::{AnnotationChange, Annotations};
 
 type Result<T, E = Box<dyn Error>> = std::result::Result<T, E>;
 
@@ -48,9 +48,9 @@ fn main() -> Result<()> {
     say("\n4. Annotating it with the library, which does what the program does")?;
     let layout = Layout::open(&image)?;
     let version = ("org.opencontainers.image.version".to_owned(), env!("CARGO_PKG_VERSION").to_owned());
-    let manifest = layout.update_manifest_annotations(Annotations::from([version]), false)?;
+    let manifest = layout.update_manifest_annotations(&AnnotationChange::Merge(Annotations::from([version])))?;
     say(&format!("   the manifest is now {}", manifest.digest))?;
-    let report = layout.validate(ValidateOptions::default())?;
+    let report = layout.validate(&ValidateOptions::default())?;
     if let Some(finding) = report.errors.first() {
         return Err(format!("{}: {}", finding.location(), finding.message()).into());
     }

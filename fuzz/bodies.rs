@@ -429,7 +429,7 @@ impl Bench {
 
     /// Validates the layout, and tells whether there is an error other than that a blob is not there.
     fn finds_faults(&self) -> bool {
-        let report = self.layout().validate(ValidateOptions { deep: true, ..ValidateOptions::default() });
+        let report = self.layout().validate(&ValidateOptions::default().deep(true));
         let report = report.expect("the layout can be read");
         report.errors.iter().any(|error| !error.message().ends_with(" does not exist"))
     }

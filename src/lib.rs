@@ -17,7 +17,7 @@
 //! let index = layout.read_index()?;
 //! assert_eq!(index.manifests[0].digest, manifest.digest);
 //! assert_eq!(index.manifests[0].ref_name(), Some("latest"));
-//! assert!(layout.validate(ValidateOptions::default())?.is_valid());
+//! assert!(layout.validate(&ValidateOptions::default())?.is_valid());
 //! # Ok(())
 //! # }
 //! ```
@@ -36,19 +36,19 @@
 //! # layout.generate_manifest(&ManifestOptions::default())?;
 //! use regshape::build::ConfigChanges;
 //! use regshape::layout::Layout;
-//! use regshape::oci::Annotations;
+//! use regshape::oci::{AnnotationChange, Annotations};
 //!
 //! let layout = Layout::open(&path)?;
 //! println!("{:?}", layout.read_stage()?);
 //!
 //! let role = Annotations::from([("com.example.role".to_owned(), "base".to_owned())]);
-//! layout.update_layer_annotations(0, role, false)?;
+//! layout.update_layer_annotations(0, &AnnotationChange::Merge(role))?;
 //! let config = layout.update_config(&ConfigChanges::default().architecture("arm64"))?;
 //! assert!(config.outdates_manifest);
 //! layout.generate_manifest(&ManifestOptions::default())?;
 //!
 //! let version = Annotations::from([("org.opencontainers.image.version".to_owned(), "1.0.0".to_owned())]);
-//! layout.update_manifest_annotations(version, false)?;
+//! layout.update_manifest_annotations(&AnnotationChange::Merge(version))?;
 //! assert_eq!(layout.read_index()?.manifests.len(), 1);
 //! # Ok(())
 //! # }

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use regshape::Error;
 use regshape::compress::Bounds;
 use regshape::oci::{Digest, to_blob};
-use regshape::transfer::{Archive, LoadOptions};
+use regshape::transfer::LoadOptions;
 use regshape::view::View;
 use serde_json::{Value, json};
 
@@ -21,8 +21,8 @@ fn corpus(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/corpus/archives").join(name)
 }
 
-fn load(tar: &[u8]) -> Result<Archive, Error> {
-    Archive::from_reader("test.tar", tar, &LoadOptions::default())
+fn load(tar: &[u8]) -> Result<View, Error> {
+    View::from_reader("test.tar", tar, &LoadOptions::default())
 }
 
 #[track_caller]
@@ -148,8 +148,8 @@ fn names(directory: &Path) -> Vec<String> {
 }
 
 /// What an archive holds, a line for the archive and one for each image.
-fn summary(archive: &Archive) -> Vec<String> {
-    let view = archive.view();
+fn summary(archive: &View) -> Vec<String> {
+    let view = archive;
     let names: Vec<_> = view.index().manifests.iter().map(|entry| entry.ref_name().unwrap_or("-")).collect();
     let mut lines = vec![format!("{} {}", archive.tag().unwrap_or("-"), names.join(","))];
     for image in archive.images().expect("images") {
@@ -246,7 +246,7 @@ fn archives_of_other_projects_hold_the_images_that_they_hold_there() {
         ),
     ];
     for (name, expected) in images {
-        let archive = Archive::load(corpus(name), &LoadOptions::default()).expect(name);
+        let archive = View::load(corpus(name), &LoadOptions::default()).expect(name);
         assert_eq!(summary(&archive), *expected, "{name}");
     }
     let neither = "it has neither oci-layout nor manifest.json";
@@ -258,7 +258,7 @@ fn archives_of_other_projects_hold_the_images_that_they_hold_there() {
     ];
     for (name, reason) in refused {
         let path = corpus(name);
-        let error = Archive::load(&path, &LoadOptions::default()).expect_err(name);
+        let error = View::load(&path, &LoadOptions::default()).expect_err(name);
         assert_eq!(error.to_string(), format!("{} is not an image archive: {reason}", path.display()));
     }
     let table = fs::read_to_string(corpus("manifest.tsv")).expect("a table");
@@ -288,32 +288,30 @@ fn an_archive_is_the_same_however_it_is_compressed_and_wherever_it_is_kept() {
         ("xz", xz),
         ("plain", plain),
     ];
-    let expected = contents(&load(&forms[4].1).expect("an archive").view());
+    let expected = contents(&load(&forms[4].1).expect("an archive"));
     assert_eq!(expected.1.len(), 2);
     for (name, form) in &forms {
         let path = directory.path().join(name);
         fs::write(&path, form).expect("written");
         for memory_threshold in [0, 1, 10_000, 1 << 20] {
-            let options =
-                LoadOptions { memory_threshold, spill_directory: Some(spill.clone()), ..LoadOptions::default() };
-            let loaded = Archive::load(&path, &options).expect(name);
+            let options = LoadOptions::default().memory_threshold(memory_threshold).spill_directory(spill.clone());
+            let loaded = View::load(&path, &options).expect(name);
             // A copy on the disk has no name by which another user could open it.
             assert_eq!(names(&spill), [""; 0], "{name} {memory_threshold}");
-            assert_eq!(contents(&loaded.view()), expected, "{name} {memory_threshold}");
-            let view = loaded.view().filter(|_| true);
+            assert_eq!(contents(&loaded), expected, "{name} {memory_threshold}");
+            let view = loaded.filter(|_| true);
             drop(loaded);
             assert_eq!(contents(&view), expected, "{name} {memory_threshold}");
             drop(view);
-            let streamed = Archive::from_reader(name, form.as_slice(), &options).expect(name);
+            let streamed = View::from_reader(name, form.as_slice(), &options).expect(name);
             assert_eq!(names(&spill), [""; 0], "{name} {memory_threshold}");
-            assert_eq!(contents(&streamed.view()), expected, "{name} {memory_threshold}");
+            assert_eq!(contents(&streamed), expected, "{name} {memory_threshold}");
             drop(streamed);
             assert_eq!(names(&spill), [""; 0]);
         }
     }
-    let missing =
-        LoadOptions { memory_threshold: 0, spill_directory: Some(spill.join("no")), ..LoadOptions::default() };
-    let error = Archive::from_reader("name", forms[0].1.as_slice(), &missing).expect_err("no directory");
+    let missing = LoadOptions::default().memory_threshold(0).spill_directory(spill.join("no"));
+    let error = View::from_reader("name", forms[0].1.as_slice(), &missing).expect_err("no directory");
     assert!(error.to_string().starts_with(&format!("failed to write to {}: ", spill.join("no").display())), "{error}");
 }
 
@@ -360,23 +358,18 @@ fn streams_that_break_off_or_grow_too_large_are_errors_that_leave_nothing() {
             sound,
             "name is not an image archive: it is truncated: it ends within 'blobs/sha256/",
         ),
-        (
-            "large",
-            Box::new(zeros.as_slice()),
-            Bounds { max_size: 1 << 20, ..sound },
-            "name decompresses to more than 1048576 bytes",
-        ),
+        ("large", Box::new(zeros.as_slice()), sound.max_size(1 << 20), "name decompresses to more than 1048576 bytes"),
         (
             "bomb",
             Box::new(zeros.as_slice()),
-            Bounds { ratio_after: 1 << 20, ..sound },
+            sound.ratio_after(1 << 20),
             "name decompresses to more than 200 times its size",
         ),
     ];
     for (what, reader, bounds, expected) in cases {
-        let spill_directory = Some(spill.path().to_owned());
-        let options = LoadOptions { memory_threshold: 1, bounds, spill_directory, progress: None };
-        let error = Archive::from_reader("name", reader, &options).expect_err(what).to_string();
+        let spill_directory = spill.path().to_owned();
+        let options = LoadOptions::default().memory_threshold(1).bounds(bounds).spill_directory(spill_directory);
+        let error = View::from_reader("name", reader, &options).expect_err(what).to_string();
         assert!(error.starts_with(expected), "{what}: {error}");
         assert_eq!(names(spill.path()), [""; 0], "{what}");
     }
@@ -389,14 +382,14 @@ fn progress_counts_the_bytes_of_the_input() {
     let count = |bytes| {
         read.fetch_add(bytes, std::sync::atomic::Ordering::Relaxed);
     };
-    let options = LoadOptions { progress: Some(&count), ..LoadOptions::default() };
-    Archive::from_reader("name", gzip.as_slice(), &options).expect("an archive");
+    let options = LoadOptions::default().progress(&count);
+    View::from_reader("name", gzip.as_slice(), &options).expect("an archive");
     assert_eq!(read.swap(0, std::sync::atomic::Ordering::Relaxed), gzip.len() as u64);
     // The layers of Docker's archives are read for their digests, each once.
     let layer = vec![7; 3_000_000];
     let others = [file("b", &layer), link("a/layer.tar", b'2', "../b")];
     let tar = docker_of(&others, "a/layer.tar", &layer);
-    Archive::from_reader("name", tar.as_slice(), &options).expect("an archive");
+    View::from_reader("name", tar.as_slice(), &options).expect("an archive");
     assert_eq!(read.load(std::sync::atomic::Ordering::Relaxed), tar.len() as u64 + 3_000_000);
 }
 
@@ -404,9 +397,9 @@ fn progress_counts_the_bytes_of_the_input() {
 fn what_is_no_file_is_said_so() {
     let directory = tempfile::tempdir().expect("a directory");
     let missing = directory.path().join("missing");
-    let load = |path: &Path| Archive::load(path, &LoadOptions::default()).expect_err("refused").to_string();
+    let load = |path: &Path| View::load(path, &LoadOptions::default()).expect_err("refused").to_string();
     assert_eq!(load(&missing), format!("File not found: {}", missing.display()));
-    assert_eq!(load(directory.path()), format!("{} is a directory, not a file", directory.path().display()));
+    assert_eq!(load(directory.path()), format!("{} is not an OCI Image Layout (missing oci-layout file)", directory.path().display()));
     let path = directory.path().join("file");
     for (content, expected) in [
         (&b""[..], "is empty"),
@@ -431,14 +424,14 @@ fn links_to_archives_and_pipes_are_read() {
     fs::write(&target, &tar).expect("written");
     std::os::unix::fs::symlink(&target, &link).expect("linked");
     assert!(std::process::Command::new("mkfifo").arg(&pipe).status().expect("mkfifo runs").success());
-    let expected = contents(&load(&tar).expect("an archive").view());
+    let expected = contents(&load(&tar).expect("an archive"));
     let writer = std::thread::spawn({
         let pipe = pipe.clone();
         move || fs::write(pipe, tar).expect("written")
     });
     for path in [link, pipe] {
-        let archive = Archive::load(&path, &LoadOptions::default()).expect("an archive");
-        assert_eq!(contents(&archive.view()), expected);
+        let archive = View::load(&path, &LoadOptions::default()).expect("an archive");
+        assert_eq!(contents(&archive), expected);
     }
     writer.join().expect("written");
 }
@@ -462,12 +455,12 @@ fn a_large_plain_archive_is_read_where_it_is() {
     write(&mut archive, raw(b"other", b'0', 0, b""));
     archive.seek(SeekFrom::Current(SIZE as i64)).expect("a hole");
     write(&mut archive, tar_of(&layout_of(b"layer")));
-    let spill_directory = Some(directory.path().join("none"));
-    let options = LoadOptions { memory_threshold: 0, spill_directory, ..LoadOptions::default() };
-    let archive = Archive::load(&path, &options).expect("an archive");
+    let spill_directory = directory.path().join("none");
+    let options = LoadOptions::default().memory_threshold(0).spill_directory(spill_directory);
+    let archive = View::load(&path, &options).expect("an archive");
     assert_eq!(archive.images().expect("images").len(), 1);
     let digest = format!("sha256:{}", "0".repeat(64)).parse().expect("a digest");
-    assert_eq!(archive.view().content(&digest).expect("readable").expect("it is there").size(), SIZE);
+    assert_eq!(archive.content(&digest).expect("readable").expect("it is there").size(), SIZE);
 }
 
 #[test]
@@ -516,7 +509,7 @@ fn entries_that_are_not_safe_are_refused_wherever_they_stand() {
 #[test]
 fn entries_that_are_odd_but_safe_are_taken() {
     let plain = tar_of(&layout_of(b"layer"));
-    let expected = contents(&load(&plain).expect("an archive").view());
+    let expected = contents(&load(&plain).expect("an archive"));
     let name = format!("blobs/sha256/{}", Digest::sha256_of(b"layer").encoded());
     let without_layer = || -> Vec<u8> {
         layout_of(b"layer").into_iter().filter(|entry| !entry.starts_with(name.as_bytes())).collect::<Vec<_>>().concat()
@@ -579,7 +572,7 @@ fn entries_that_are_odd_but_safe_are_taken() {
     ];
     for (what, tar) in cases {
         let archive = load(&tar).unwrap_or_else(|error| panic!("{what}: {error}"));
-        assert_eq!(contents(&archive.view()), expected, "{what}");
+        assert_eq!(contents(&archive), expected, "{what}");
     }
 }
 
@@ -796,7 +789,7 @@ fn links_in_archives_of_docker_stay_in_them() {
         vec![link("a/layer.tar", b'2', "nothing"), file("./a/layer.tar", b"layer")],
     ] {
         let archive = load(&docker_of(&others, "a/layer.tar", b"layer")).expect("an archive");
-        assert_eq!(contents(&archive.view()).1[0].3, [b"layer"]);
+        assert_eq!(contents(&archive).1[0].3, [b"layer"]);
         assert_eq!(archive.tag(), Some("a:b"));
     }
     let outside = |kind: &str, target: &str| {
@@ -843,7 +836,7 @@ fn links_in_archives_of_layouts_are_followed_to_other_entries() {
         vec![file("layer", b"layer"), link("a", b'2', "layer"), link(&layer_at, b'1', "a")],
     ] {
         let archive = load(&whole(&others)).expect("an archive");
-        assert_eq!(contents(&archive.view()).1[0].3, [b"layer"]);
+        assert_eq!(contents(&archive).1[0].3, [b"layer"]);
     }
     let dangling =
         format!("test.tar: entry '{layer_at}' is a dangling link: 'blobs/sha256/no' is no file in the archive");
@@ -902,7 +895,7 @@ fn archives_of_docker_become_the_same_layout_each_time() {
     let mut entries = vec![file("l", b"layer"), file("g", &compressed), file("z", &zstd), file("c", &config)];
     entries.push(file("manifest.json", listed.to_string()));
     let archive = load(&tar_of(&entries)).expect("an archive");
-    let view = archive.view();
+    let view = archive.clone();
     let listed: Vec<_> = view.index().manifests.iter().map(|entry| entry.ref_name()).collect();
     assert_eq!(listed, [Some("a:1"), Some("b:2"), None]);
     assert_eq!(view.index().manifests[2].platform.as_ref().expect("one").to_string(), "linux/arm64");
@@ -920,7 +913,7 @@ fn archives_of_docker_become_the_same_layout_each_time() {
     assert_eq!(String::from_utf8_lossy(&images[0].manifest), String::from_utf8_lossy(&manifest));
     assert_eq!(images.len(), 2);
     entries.reverse();
-    assert_eq!(contents(&load(&tar_of(&entries)).expect("an archive").view()), contents(&view));
+    assert_eq!(contents(&load(&tar_of(&entries)).expect("an archive")), contents(&view));
     // With a layout beside it, that comes first.
     let both = load(&tar_of(&[entries.concat(), layout_of(b"layer").concat()])).expect("an archive");
     assert_eq!(both.tag(), Some("v1"));
@@ -951,10 +944,10 @@ fn blob_path(content: &[u8]) -> String {
 }
 
 /// The names of the entries, and of each image the layers.
-fn held(archive: &Archive) -> (Vec<Option<String>>, Vec<Vec<Vec<u8>>>) {
-    let view = archive.view();
+fn held(archive: &View) -> (Vec<Option<String>>, Vec<Vec<Vec<u8>>>) {
+    let view = archive;
     let names = view.index().manifests.iter().map(|entry| entry.ref_name().map(str::to_owned)).collect();
-    (names, contents(&view).1.into_iter().map(|(_, _, _, layers)| layers).collect())
+    (names, contents(view).1.into_iter().map(|(_, _, _, layers)| layers).collect())
 }
 
 #[test]
@@ -1004,7 +997,7 @@ fn an_archive_with_both_documents_holds_what_either_lists() {
     ] {
         let archive = load(&both_of(&index, &listed, &files)).expect("an archive");
         assert_eq!(held(&archive), (expected_names, images), "{listed}");
-        assert_eq!(archive.view().index().manifests[0].digest.as_str(), image["digest"], "{listed}");
+        assert_eq!(archive.index().manifests[0].digest.as_str(), image["digest"], "{listed}");
     }
     let listed = json!([of("no", &["b:1"], &["l"])]);
     assert_eq!(
@@ -1041,7 +1034,7 @@ fn of_two_lists_of_layers_the_one_that_the_config_says_is_taken() {
             let first = if stays { small.clone() } else { b"layer".to_vec() };
             let layers = vec![vec![first, other.to_vec()]];
             assert_eq!(held(&archive), (vec![Some("a:1".to_owned())], layers), "{stored} {listed}");
-            let view = archive.view();
+            let view = archive;
             assert_eq!(view.index().manifests[0].digest.as_str() == index["digest"], stays, "{stored} {listed}");
         }
     }
@@ -1079,9 +1072,9 @@ fn zeros_after_a_compressed_archive_are_padding() {
 #[test]
 fn a_tar_of_zeros_ends_where_it_begins() {
     // Read to the end, it would exceed the bound.
-    let bounds = Bounds { max_size: 4 << 20, ..Bounds::default() };
-    let options = LoadOptions { bounds, ..LoadOptions::default() };
+    let bounds = Bounds::default().max_size(4 << 20);
+    let options = LoadOptions::default().bounds(bounds);
     let zeros = zstd::encode_all(io::repeat(0).take(64 << 20), 3).expect("compressed");
-    let refusal = Archive::from_reader("test.tar", zeros.as_slice(), &options).expect_err("refused").to_string();
+    let refusal = View::from_reader("test.tar", zeros.as_slice(), &options).expect_err("refused").to_string();
     assert_eq!(refusal, "test.tar is not an image archive: it has neither oci-layout nor manifest.json");
 }

@@ -101,10 +101,10 @@ impl Bench {
 }
 
 fn errors(path: &Path) -> Vec<String> {
-    let deep = ValidateOptions { deep: true, ..ValidateOptions::default() };
+    let deep = ValidateOptions::default().deep(true);
     match Layout::open(path) {
         Ok(layout) => {
-            let report: Report = layout.validate(deep).unwrap();
+            let report: Report = layout.validate(&deep).unwrap();
             report.errors.iter().map(ToString::to_string).collect()
         }
         Err(error) => vec![error.to_string()],

@@ -128,7 +128,7 @@ fn entries(root: &Path) -> Vec<(Option<String>, String)> {
 }
 
 fn assert_sound(root: &Path) {
-    let report = Layout::open(root).unwrap().validate(ValidateOptions::default()).unwrap();
+    let report = Layout::open(root).unwrap().validate(&ValidateOptions::default()).unwrap();
     assert!(report.is_valid(), "{report:?}");
 }
 
@@ -175,7 +175,7 @@ fn a_new_layout_is_whole_and_the_same_every_time() {
     assert_eq!(index(&out), index(&source.0));
 
     let again = directory.path().join("again");
-    let write = WriteOptions { no_sync: true, ..WriteOptions::default() };
+    let write = WriteOptions::default().no_sync(true);
     export_dir(&source.view(), &again, &ExportOptions::default().write(write)).unwrap();
     assert_eq!(tree(&again), tree(&out));
     fs::create_dir(directory.path().join("empty")).unwrap();
@@ -613,7 +613,7 @@ fn collecting_garbage_meanwhile_takes_nothing_away() {
             let options = ExportOptions::default().replace(true);
             export_dir(&source.view(), &target.0, &options).expect("exported");
             let layout = Layout::open(&target.0).unwrap();
-            assert!(layout.validate(ValidateOptions::default()).unwrap().is_valid(), "export {number}");
+            assert!(layout.validate(&ValidateOptions::default()).unwrap().is_valid(), "export {number}");
             fs::remove_dir_all(&source.0).unwrap();
         }
     });
@@ -699,7 +699,7 @@ fn a_layout_that_somebody_writes_is_waited_for_no_longer_than_asked() {
     let before = tree(&target.0);
     let marker = fs::File::options().read(true).write(true).open(target.0.join("oci-layout")).unwrap();
     marker.lock().unwrap();
-    let write = WriteOptions { lock_timeout: Some(Duration::ZERO), ..WriteOptions::default() };
+    let write = WriteOptions::default().lock_timeout(Duration::ZERO);
     let options = ExportOptions::default().write(write);
     let exported = export_dir(&source.view(), &target.0, &options);
     assert!(matches!(exported, Err(Error::Locked { .. })), "{exported:?}");

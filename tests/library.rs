@@ -12,8 +12,12 @@ use regshape::compress::{Bounds, CompressFormat, Encoding};
 use regshape::layout::{GarbageOptions, Layout, WriteOptions};
 #[cfg(unix)]
 use regshape::layout::{LockEvent, LockObserver};
-use regshape::oci::{Annotations, Descriptor, Digest, LayerEncoding, MediaType, Platform, RepositoryName};
-use regshape::registry::{ByteRange, CommitError, Expected, ManifestBody, Registry, Repository, find_layout};
+use regshape::oci::{
+    AnnotationChange, Annotations, Descriptor, Digest, LayerEncoding, MediaType, Platform, RepositoryName,
+};
+use regshape::registry::{
+    ByteRange, CommitError, Expected, ManifestBody, ManifestName, Page, Registry, Repository, find_layout,
+};
 use regshape::{Error, ErrorCode};
 
 fn annotations<const N: usize>(pairs: [(&str, &str); N]) -> Annotations {
@@ -69,7 +73,7 @@ fn an_image_is_built_changed_and_validated_as_the_guide_says() {
         layout.generate_config(&ConfigOptions::default().architecture("amd64").os("linux")).expect("generated");
     let options = ManifestOptions::default().ref_name("latest".parse().expect("a name"));
     let manifest = layout.generate_manifest(&options).expect("generated");
-    assert!(layout.validate(ValidateOptions::default()).expect("checked").is_valid());
+    assert!(layout.validate(&ValidateOptions::default()).expect("checked").is_valid());
 
     let stage = layout.read_stage().expect("a staging file");
     assert_eq!(
@@ -77,8 +81,9 @@ fn an_image_is_built_changed_and_validated_as_the_guide_says() {
         (vec![layer], Some(&config), Some(&manifest))
     );
 
-    let updated =
-        layout.update_layer_annotations(0, annotations([("com.example.role", "base")]), false).expect("updated");
+    let updated = layout
+        .update_layer_annotations(0, &AnnotationChange::Merge(annotations([("com.example.role", "base")])))
+        .expect("updated");
     assert!(updated.outdates_manifest);
     let changes = ConfigChanges::default().architecture("arm64");
     let updated = layout.update_config(&changes).expect("updated");
@@ -86,7 +91,7 @@ fn an_image_is_built_changed_and_validated_as_the_guide_says() {
     assert!(!layout.update_config(&changes).expect("updated").outdates_manifest);
     layout.generate_manifest(&options).expect("generated");
     let version = annotations([("org.opencontainers.image.version", "1.0.0")]);
-    let annotated = layout.update_manifest_annotations(version.clone(), false).expect("updated");
+    let annotated = layout.update_manifest_annotations(&AnnotationChange::Merge(version.clone())).expect("updated");
     assert_eq!(annotated.annotations, version);
 
     let index = Layout::open(&path).expect("a layout").read_index().expect("an index");
@@ -94,7 +99,7 @@ fn an_image_is_built_changed_and_validated_as_the_guide_says() {
     assert_eq!((&index.manifests[0].digest, index.manifests[0].ref_name()), (&annotated.digest, Some("latest")));
     let platform = index.manifests[0].platform.as_ref().expect("a platform");
     assert_eq!(platform.architecture.as_deref(), Some("arm64"));
-    let report = layout.validate(ValidateOptions::default()).expect("checked");
+    let report = layout.validate(&ValidateOptions::default()).expect("checked");
     assert_eq!((report.errors, report.warnings, report.checked.blobs), (vec![], vec![], 3));
 }
 
@@ -142,9 +147,12 @@ fn errors_are_values_that_can_be_matched() {
     assert!(matches!(layout.generate_config(&ConfigOptions::default()), Err(Error::NoLayers)));
     assert!(matches!(layout.generate_manifest(&ManifestOptions::default()), Err(Error::NoLayers)));
     assert!(matches!(layout.update_config(&ConfigChanges::default()), Err(Error::NoConfig)));
-    assert!(matches!(layout.update_manifest_annotations(Annotations::new(), false), Err(Error::NoManifest)));
     assert!(matches!(
-        layout.update_layer_annotations(3, Annotations::new(), false),
+        layout.update_manifest_annotations(&AnnotationChange::Merge(Annotations::new())),
+        Err(Error::NoManifest)
+    ));
+    assert!(matches!(
+        layout.update_layer_annotations(3, &AnnotationChange::Merge(Annotations::new())),
         Err(Error::LayerIndex { index: 3, count: 0 })
     ));
     assert!(matches!(LayerInput::open(path.join("missing")), Err(Error::FileNotFound { .. })));
@@ -188,7 +196,7 @@ fn damage_is_told_apart() {
     std::fs::remove_file(blob).expect("removed");
     let error = layout.prepare_manifest().expect_err("missing");
     assert!(matches!(&error, Error::MissingBlob { digest, .. } if *digest == config), "{error:?}");
-    let report = layout.validate(ValidateOptions::default()).expect("checked");
+    let report = layout.validate(&ValidateOptions::default()).expect("checked");
     assert!(!report.is_valid());
     let manifest = layout.read_stage().expect("a staging file").manifest.expect("a manifest").digest;
     assert_eq!(report.errors[0].message(), format!("blob {config} referenced by {manifest} does not exist"));
@@ -215,11 +223,11 @@ fn a_layer_that_decompresses_to_many_times_its_size_is_stopped() {
     layout.generate_config(&ConfigOptions::default()).expect("a config");
     let manifest = layout.generate_manifest(&ManifestOptions::default()).expect("a manifest").digest;
     let deep = |ratio_after| {
-        let bounds = Bounds { max_ratio: 100, ratio_after, ..Bounds::default() };
-        ValidateOptions { deep: true, bounds, ..ValidateOptions::default() }
+        let bounds = Bounds::default().max_ratio(100).ratio_after(ratio_after);
+        ValidateOptions::default().deep(true).bounds(bounds)
     };
-    assert!(layout.validate(deep(8 << 30)).expect("checked").is_valid());
-    let report = layout.validate(deep(1 << 19)).expect("checked");
+    assert!(layout.validate(&deep(8 << 30)).expect("checked").is_valid());
+    let report = layout.validate(&deep(1 << 19)).expect("checked");
     let errors: Vec<_> = report.errors.iter().map(ToString::to_string).collect();
     let message = "the blob decompresses to more than 100 times its size";
     assert_eq!(errors, [format!("layer[0] in manifest {manifest}: {message}")]);
@@ -252,13 +260,13 @@ fn no_document_is_written_that_would_not_be_read() {
     layout.generate_manifest(&ManifestOptions::default()).expect("generated");
     let before = layout.read_index().expect("readable");
     let large = Annotations::from([("large".to_owned(), "x".repeat(8 << 20))]);
-    let error = layout.update_manifest_annotations(large.clone(), false).expect_err("too large");
+    let error = layout.update_manifest_annotations(&AnnotationChange::Merge(large.clone())).expect_err("too large");
     assert_eq!(error.to_string(), "the manifest is larger than 8388608 bytes");
     let options = ConfigOptions::default().labels(large);
     let error = layout.generate_config(&options).expect_err("too large");
     assert_eq!(error.to_string(), "the config is larger than 8388608 bytes");
     assert_eq!(layout.read_index().expect("readable"), before);
-    assert!(layout.validate(ValidateOptions::default()).expect("validated").is_valid());
+    assert!(layout.validate(&ValidateOptions::default()).expect("validated").is_valid());
 }
 
 #[test]
@@ -272,17 +280,20 @@ fn a_writer_waits_as_long_as_its_options_say_and_tells_who_asked_to_be_told() {
     let events = Arc::new(Mutex::new(Vec::new()));
     let seen = Arc::clone(&events);
     let waited = Duration::from_millis(1100);
-    let impatient = layout.clone().with_write_options(WriteOptions {
-        lock_timeout: Some(waited),
-        lock_observer: Some(LockObserver::new(move |event| seen.lock().expect("no panic").push(event))),
-        ..WriteOptions::default()
-    });
-    let error = impatient.update_layer_annotations(0, annotations([("a", "1")]), false).expect_err("it is locked");
+    let impatient = layout.clone().with_write_options(
+        WriteOptions::default()
+            .lock_timeout(waited)
+            .lock_observer(LockObserver::new(move |event| seen.lock().expect("no panic").push(event))),
+    );
+    let error = impatient
+        .update_layer_annotations(0, &AnnotationChange::Merge(annotations([("a", "1")])))
+        .expect_err("it is locked");
     assert!(matches!(&error, Error::Locked { path: found, waited: time } if *found == path && *time == waited));
     assert_eq!(*events.lock().expect("no panic"), [LockEvent::Waiting]);
     // Who gave up does not have the lock later.
     drop(marker);
-    let patient = layout.update_layer_annotations(0, annotations([("a", "2")]), false).expect("it is free");
+    let patient =
+        layout.update_layer_annotations(0, &AnnotationChange::Merge(annotations([("a", "2")]))).expect("it is free");
     assert_eq!(patient.value.annotations, annotations([("a", "2")]));
 }
 
@@ -321,7 +332,7 @@ fn app(directory: &tempfile::TempDir) -> Repository {
 }
 
 fn push(repository: &Repository, content: &[u8]) -> Descriptor {
-    repository.push_blob(content, &Expected::default(), None).expect("stored")
+    repository.push_blob(content, &Expected::default()).expect("stored")
 }
 
 fn content_of(repository: &Repository, digest: &Digest) -> Vec<u8> {
@@ -376,29 +387,29 @@ fn fails_with<T: std::fmt::Debug>(result: Result<T, Error>, code: ErrorCode) -> 
 
 #[track_caller]
 fn is_valid(path: &Path) {
-    let report = Layout::open(path).expect("a layout").validate(ValidateOptions::default()).expect("checked");
+    let report = Layout::open(path).expect("a layout").validate(&ValidateOptions::default()).expect("checked");
     assert_eq!(report.errors.iter().map(ToString::to_string).collect::<Vec<_>>(), Vec::<String>::new());
 }
 
 /// What everything that reads and writes a repository does, of whatever kind the registry is.
 fn works_as_a_registry(registry: &Registry) {
     let app = registry.repository(name("example/app"));
-    assert_eq!(registry.repositories(None, None).expect("listed"), []);
-    fails_with(app.tags(None, None), ErrorCode::NameUnknown);
+    assert_eq!(registry.repositories(&Page::default()).expect("listed"), []);
+    fails_with(app.tags(&Page::default()), ErrorCode::NameUnknown);
 
     let one = app.push_manifest(&body(manifest(&app, "one", None)), &["v1", "latest"]).expect("stored");
     let two = app.push_manifest(&body(manifest(&app, "two", None)), &["v2"]).expect("stored");
-    assert_eq!(app.tags(None, None).expect("listed"), ["latest", "v1", "v2"]);
-    assert_eq!(app.tags(Some("latest"), Some(1)).expect("listed"), ["v1"]);
-    assert_eq!(app.tags(Some("v1x"), None).expect("listed"), ["v2"]);
-    assert_eq!(app.tags(None, Some(0)).expect("listed"), Vec::<String>::new());
+    assert_eq!(app.tags(&Page::default()).expect("listed"), ["latest", "v1", "v2"]);
+    assert_eq!(app.tags(&Page::default().after("latest").limit(1)).expect("listed"), ["v1"]);
+    assert_eq!(app.tags(&Page::default().after("v1x")).expect("listed"), ["v2"]);
+    assert_eq!(app.tags(&Page::default().limit(0)).expect("listed"), Vec::<String>::new());
 
     assert_eq!(app.resolve_tag("v1").expect("found").digest, one.digest);
     assert_eq!(app.resolve_manifest(&two.digest).expect("found").digest, two.digest);
     assert_eq!(app.get_tag("v2").expect("read").content, manifest(&app, "two", None));
     assert_eq!(app.get_manifest(&one.digest).expect("read").content, manifest(&app, "one", None));
-    assert_eq!(app.get("v1", None).expect("read").descriptor.digest, one.digest);
-    let info = app.info("v1", None).expect("read");
+    assert_eq!(app.get("v1").expect("read").descriptor.digest, one.digest);
+    let info = app.info("v1").expect("read");
     assert_eq!(
         (info.tags, info.annotations),
         (vec!["latest".to_owned(), "v1".to_owned()], annotations([("note", "one")]))
@@ -423,7 +434,7 @@ fn works_as_a_registry(registry: &Registry) {
     let moved = app.move_tag("v2", "v3").expect("moved");
     assert_eq!((moved.from.as_deref(), &moved.descriptor.digest), (Some("v2"), &two.digest));
     assert_eq!(app.delete_tag("latest").expect("deleted").digest, one.digest);
-    assert_eq!(app.tags(None, None).expect("listed"), ["stable", "v1", "v3"]);
+    assert_eq!(app.tags(&Page::default()).expect("listed"), ["stable", "v1", "v3"]);
     fails_with(app.delete_tag("latest"), ErrorCode::ManifestUnknown);
     fails_with(app.delete_tag(""), ErrorCode::ManifestUnknown);
     fails_with(app.resolve_tag("latest"), ErrorCode::ManifestUnknown);
@@ -435,25 +446,25 @@ fn works_as_a_registry(registry: &Registry) {
 
     // With untagged entries only it is there, and has no tags.
     app.delete_tag("v3").expect("deleted");
-    assert_eq!(app.tags(None, None).expect("listed"), Vec::<String>::new());
-    assert_eq!(registry.repositories(None, None).expect("listed"), [name("example/app")]);
+    assert_eq!(app.tags(&Page::default()).expect("listed"), Vec::<String>::new());
+    assert_eq!(registry.repositories(&Page::default()).expect("listed"), [name("example/app")]);
     app.delete_manifest(sbom.digest.as_str()).expect("deleted");
-    fails_with(app.tags(None, None), ErrorCode::NameUnknown);
+    fails_with(app.tags(&Page::default()), ErrorCode::NameUnknown);
     fails_with(app.referrers(&one.digest, None), ErrorCode::NameUnknown);
-    assert_eq!(registry.repositories(None, None).expect("listed"), []);
+    assert_eq!(registry.repositories(&Page::default()).expect("listed"), []);
     assert_eq!(app.layout().collect_garbage(&GarbageOptions::default()).expect("collected").blobs.count, 4);
 
     for repository in ["a", "a-b", "a/b", "b"] {
         let repository = registry.repository(name(repository));
         repository.push_manifest(&body(manifest(&repository, "x", None)), &["x"]).expect("stored");
     }
-    let listed = |after, limit| {
-        let found = registry.repositories(after, limit).expect("listed");
+    let listed = |page: Page| {
+        let found = registry.repositories(&page).expect("listed");
         found.iter().map(ToString::to_string).collect::<Vec<_>>()
     };
-    assert_eq!(listed(None, None), ["a", "a-b", "a/b", "b"]);
-    assert_eq!(listed(Some("a"), Some(2)), ["a-b", "a/b"]);
-    assert_eq!(listed(Some("zzz"), None), Vec::<String>::new());
+    assert_eq!(listed(Page::default()), ["a", "a-b", "a/b", "b"]);
+    assert_eq!(listed(Page::default().after("a").limit(2)), ["a-b", "a/b"]);
+    assert_eq!(listed(Page::default().after("zzz")), Vec::<String>::new());
 }
 
 #[test]
@@ -463,7 +474,7 @@ fn a_layout_is_a_registry_of_several_repositories() {
     let registry = Registry::shared(&path).expect("a registry");
     assert!(!path.exists(), "opening makes nothing");
     works_as_a_registry(&registry);
-    let names = registry.ref_names().expect("one layout").tags(None, None).expect("listed");
+    let names = registry.ref_names().expect("one layout").tags(&Page::default()).expect("listed");
     assert_eq!(names, ["a-b:x", "a/b:x", "a:x", "b:x"]);
     is_valid(&path);
 }
@@ -487,19 +498,19 @@ fn names_of_other_programs_belong_to_the_default_repository() {
     let path = directory.path().join("image");
     let layout = built(&path);
     let registry = Registry::shared(&path).expect("a registry");
-    assert_eq!(registry.repositories(None, None).expect("listed"), []);
-    fails_with(registry.repository(name("app")).tags(None, None), ErrorCode::NameUnknown);
+    assert_eq!(registry.repositories(&Page::default()).expect("listed"), []);
+    fails_with(registry.repository(name("app")).tags(&Page::default()), ErrorCode::NameUnknown);
     let registry = registry.with_default_repository(name("app"));
-    assert_eq!(registry.repositories(None, None).expect("listed"), [name("app")]);
+    assert_eq!(registry.repositories(&Page::default()).expect("listed"), [name("app")]);
     let app = registry.repository(name("app"));
-    assert_eq!(app.tags(None, None).expect("listed"), ["latest"]);
+    assert_eq!(app.tags(&Page::default()).expect("listed"), ["latest"]);
     // A name that is written says the repository.
     app.add_tags("latest", &["v1"]).expect("tagged");
     let index = layout.read_index().expect("an index");
     let names: Vec<_> = index.manifests.iter().map(|entry| entry.ref_name()).collect();
     assert_eq!(names, [Some("latest"), Some("app:v1")]);
-    assert_eq!(app.tags(None, None).expect("listed"), ["latest", "v1"]);
-    fails_with(registry.repository(name("other")).tags(None, None), ErrorCode::NameUnknown);
+    assert_eq!(app.tags(&Page::default()).expect("listed"), ["latest", "v1"]);
+    fails_with(registry.repository(name("other")).tags(&Page::default()), ErrorCode::NameUnknown);
 }
 
 #[test]
@@ -542,7 +553,7 @@ fn a_blob_is_read_whole_and_in_parts() {
     let error = app.get_blob(&blob.digest).expect("there").read_to_end(&mut Vec::new()).expect_err("corrupt");
     assert_eq!(error.kind(), std::io::ErrorKind::InvalidData);
     let save = directory.path().join("saved");
-    let saved = app.get_blob(&blob.digest).expect("there").save(&save, None);
+    let saved = app.get_blob(&blob.digest).expect("there").save(&save, |_| ());
     fails_with(saved, ErrorCode::DigestInvalid);
     assert!(!save.exists());
 }
@@ -551,7 +562,11 @@ fn a_blob_is_read_whole_and_in_parts() {
 fn a_blob_that_is_not_what_was_said_is_not_stored() {
     let directory = tempfile::tempdir().expect("a directory");
     let app = app(&directory);
-    let store = |digest: Option<Digest>, size| app.push_blob(&b"content"[..], &Expected { digest, size }, None);
+    let store = |digest: Option<Digest>, size| {
+        let mut expected = Expected::default();
+        (expected.digest, expected.size) = (digest, size);
+        app.push_blob(&b"content"[..], &expected)
+    };
     let (right, wrong) = (Digest::sha256_of(b"content"), Digest::sha256_of(b"other"));
     fails_with(store(Some(wrong.clone()), Some(7)), ErrorCode::DigestInvalid);
     assert_eq!(fails_with(store(Some(right.clone()), Some(8)), ErrorCode::SizeInvalid), "expected 8 bytes, got 7");
@@ -571,7 +586,7 @@ fn a_blob_that_is_not_what_was_said_is_not_stored() {
             Err(std::io::Error::other("the line is dead"))
         }
     }
-    let error = app.push_blob(b"x".chain(Broken), &Expected::default(), None).expect_err("broken");
+    let error = app.push_blob(b"x".chain(Broken), &Expected::default()).expect_err("broken");
     assert_eq!((error.code(), error.to_string().ends_with("the line is dead")), (None, true), "{error}");
     assert_eq!(files(directory.path()), before);
 }
@@ -652,10 +667,13 @@ fn a_manifest_is_found_through_an_index_for_its_platform() {
     );
     app.push_manifest(&ManifestBody::parse(index).expect("an index"), &["multi"]).expect("stored");
     let arm: Platform = "linux/arm64".parse().expect("a platform");
-    let found = app.resolve_for("multi", Some(&arm)).expect("found");
+    let found = app.resolve_for(ManifestName::from("multi").for_platform(&arm)).expect("found");
     assert_eq!((&found.digest, found.platform.as_deref()), (&child.digest, Some(&arm)));
     assert_eq!(app.resolve_manifest(&child.digest).expect("found").platform, Some(Box::new(arm)));
-    fails_with(app.resolve_for("multi", Some(&"linux/amd64".parse().expect("a platform"))), ErrorCode::ManifestUnknown);
+    fails_with(
+        app.resolve_for(ManifestName::from("multi").for_platform(&"linux/amd64".parse().expect("a platform"))),
+        ErrorCode::ManifestUnknown,
+    );
     // Only what is at the top can be deleted.
     fails_with(app.delete_manifest(child.digest.as_str()), ErrorCode::ManifestUnknown);
     fails_with(app.resolve_manifest(&Digest::sha256_of(b"{}")), ErrorCode::ManifestUnknown);
@@ -728,13 +746,13 @@ fn an_upload_that_somebody_writes_to_is_not_resumed_by_another() {
     let directory = tempfile::tempdir().expect("a directory");
     let app = app(&directory);
     let upload = app.start_upload().expect("begun");
-    let options = WriteOptions { lock_timeout: Some(Duration::ZERO), ..WriteOptions::default() };
+    let options = WriteOptions::default().lock_timeout(Duration::ZERO);
     let path = app.layout().path();
     let hasty = Registry::shared(path).expect("a registry").with_write_options(options).repository(name("app"));
     let error = hasty.resume_upload(upload.id(), None).expect_err("in use");
     assert!(matches!(error, Error::Locked { .. }), "{error}");
     // Nor is it garbage.
-    let all = GarbageOptions { keep_younger_than: Some(Duration::ZERO), ..GarbageOptions::default() };
+    let all = GarbageOptions::default().keep_younger_than(Duration::ZERO);
     let garbage = app.layout().collect_garbage(&all).expect("collected");
     assert_eq!((garbage.uploads.count, garbage.kept.count), (0, 1));
     let id = upload.id().to_owned();
@@ -950,7 +968,7 @@ fn a_registry_is_not_made_of_what_is_none() {
     std::fs::remove_file(path.join("oci-layout")).expect("deleted");
     let app = Registry::shared(&path).expect("empty").repository(name("app"));
     let before = files(&path);
-    assert!(matches!(app.push_blob(&b"x"[..], &Expected::default(), None), Err(Error::Occupied { .. })));
+    assert!(matches!(app.push_blob(&b"x"[..], &Expected::default()), Err(Error::Occupied { .. })));
     assert!(matches!(app.start_upload(), Err(Error::Occupied { .. })));
     assert_eq!(files(&path), before);
 }
@@ -980,12 +998,12 @@ fn uploads_do_not_stand_in_each_others_way() {
     const WRITERS: usize = 3;
     const UPLOADS: usize = 150;
     let directory = tempfile::tempdir().expect("a directory");
-    let options = WriteOptions { no_sync: true, ..WriteOptions::default() };
+    let options = WriteOptions::default().no_sync(true);
     let path = directory.path().join("image");
     let registry = Registry::shared(path).expect("a registry").with_write_options(options);
     let app = registry.repository(name("app"));
     push(&app, b"makes the layout");
-    let all = GarbageOptions { keep_younger_than: Some(Duration::ZERO), ..GarbageOptions::default() };
+    let all = GarbageOptions::default().keep_younger_than(Duration::ZERO);
     let left = std::sync::atomic::AtomicUsize::new(WRITERS);
     std::thread::scope(|scope| {
         for writer in 0..WRITERS {
@@ -1034,7 +1052,7 @@ fn a_blob_is_as_old_as_its_commit() {
     let file = std::fs::File::options().write(true).open(file).expect("opened");
     file.set_modified(std::time::SystemTime::now() - Duration::from_secs(7200)).expect("set");
     let blob = upload.commit(&Digest::sha256_of(b"content")).expect("committed");
-    let young = GarbageOptions { keep_younger_than: Some(Duration::from_secs(3600)), ..GarbageOptions::default() };
+    let young = GarbageOptions::default().keep_younger_than(Duration::from_secs(3600));
     let garbage = app.layout().collect_garbage(&young).expect("collected");
     assert_eq!((garbage.blobs.count, garbage.kept.count), (0, 1));
     assert_eq!(content_of(&app, &blob.digest), b"content");

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use regshape::build::{LayerInput, LayerOptions};
-use regshape::layout::Layout;
+use regshape::layout::{Layout, WriteOptions};
 
 use crate::measure::Side;
 use crate::support::{
@@ -88,7 +88,7 @@ impl Lab {
     /// A valid layout of 16 uncompressed layers, three times as large as the tar of real files.
     pub(crate) fn blobs(&self) -> Result<PathBuf> {
         self.made("blobs", |path| {
-            let layout = Layout::init_without_sync(path)?;
+            let layout = Layout::init_with(path, &WriteOptions::default().no_sync(true))?;
             let tar = self.path("blob.tar");
             for number in 0..16 {
                 write_noise_tar(&tar, 100 + number, self.size * MIB * 3 / 16)?;
@@ -103,7 +103,7 @@ impl Lab {
     /// A layout of one image with many tiny layers.
     pub(crate) fn many_layers(&self, layers: usize) -> Result<PathBuf> {
         self.made(&format!("layers-{layers}"), |path| {
-            let layout = Layout::init_without_sync(path)?;
+            let layout = Layout::init_with(path, &WriteOptions::default().no_sync(true))?;
             for number in 0..layers {
                 layout.stage_layer(LayerInput::open(self.tiny(number)?)?, &LayerOptions::default())?;
             }
@@ -132,7 +132,7 @@ impl Lab {
             shown: shown("regshape", [&["layout", "add", "layer"], flags, &["--file", &name(&file)]].concat()),
             prepare: Box::new(move || {
                 remove(&layout)?;
-                Layout::init_without_sync(&layout)?;
+                Layout::init_with(&layout, &WriteOptions::default().no_sync(true))?;
                 let mut command = self.regshape(&["add", "layer"], &layout);
                 command.args(flags).arg("--file").arg(&file);
                 Ok(vec![command])

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use regshape::build::{ConfigOptions, LayerInput, LayerOptions, ManifestOptions};
-use regshape::layout::Layout;
+use regshape::layout::{Layout, WriteOptions};
 use regshape::oci::{Digest, REF_NAME};
 
 pub(crate) type Result<T, E = Box<dyn Error>> = std::result::Result<T, E>;
@@ -132,7 +132,7 @@ pub(crate) fn write_zstd(source: &Path, target: &Path) -> Result<()> {
 
 /// Makes a layout of one image, whose index has a number of entries, all of them that image under other ref names.
 pub(crate) fn layout_with_entries(path: &Path, tar: &Path, entries: usize) -> Result<Layout> {
-    let layout = Layout::init_without_sync(path)?.without_sync();
+    let layout = Layout::init_with(path, &WriteOptions::default().no_sync(true))?;
     layout.stage_layer(LayerInput::open(tar)?, &LayerOptions::default())?;
     generate_image(&layout, "first")?;
     let mut index = layout.read_index()?;

@@ -15,7 +15,7 @@ use crate::layout::handle::Layout;
 use crate::layout::lock::take_lock;
 use crate::layout::stage::{Stage, StagedLayer, Updated};
 use crate::metrics::Progress;
-use crate::oci::{Annotations, MediaType, UnknownFields};
+use crate::oci::{AnnotationChange, MediaType, UnknownFields};
 use crate::tar::fault::TarReport;
 use crate::tar::layer::Look;
 
@@ -109,7 +109,7 @@ impl<'a> PreparedLayer<'a> {
 }
 
 /// A layer that was added, and what was found out about it on the way.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct AddedLayer {
     /// The layer as it is staged.
@@ -155,23 +155,14 @@ impl Layout {
     /// # Errors
     ///
     /// [`Error::LayerIndex`]; [`Error::NoStage`], [`Error::MalformedStage`]; [`Error::Io`].
-    pub fn update_layer_annotations(
-        &self,
-        index: usize,
-        annotations: Annotations,
-        replace: bool,
-    ) -> Result<Updated<StagedLayer>> {
+    pub fn update_layer_annotations(&self, index: usize, change: &AnnotationChange) -> Result<Updated<StagedLayer>> {
         let lock = take_lock(self)?;
         let mut stage = self.read_stage()?;
         let count = stage.layers.len();
         let out_of_range = || Error::LayerIndex { index: i64::try_from(index).unwrap_or(i64::MAX), count };
         let layer = stage.layers.get_mut(index).ok_or_else(out_of_range)?;
-        let before = layer.annotations.clone();
-        if replace {
-            layer.annotations = annotations;
-        } else {
-            layer.annotations.extend(annotations);
-        }
+        let before = std::mem::take(&mut layer.annotations);
+        layer.annotations = change.apply(&before);
         let has_changed = layer.annotations != before;
         let layer = layer.clone();
         if has_changed {

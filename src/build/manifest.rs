@@ -13,8 +13,8 @@ use crate::layout::lock::take_lock;
 use crate::layout::reachable::remove_unreferenced;
 use crate::layout::stage::{Stage, StagedConfig, StagedLayer, StagedManifest};
 use crate::oci::{
-    self, Annotations, Descriptor, Digest, ImageConfig, Index, Manifest, Match, MediaType, NameKind, Platform,
-    REF_NAME, RefName, UnknownFields, WholeName,
+    self, AnnotationChange, Annotations, Descriptor, Digest, ImageConfig, Index, Manifest, Match, MediaType, NameKind,
+    Platform, REF_NAME, RefName, UnknownFields, WholeName,
 };
 use crate::options::setters;
 
@@ -160,7 +160,7 @@ impl Layout {
     /// [`Error::NoManifest`]; [`Error::ManifestNotListed`]; [`Error::MissingBlob`], [`Error::DigestMismatch`] or
     /// [`Error::MalformedDocument`] if the manifest cannot be read; [`Error::MalformedStage`],
     /// [`Error::MalformedIndex`]; [`Error::Io`].
-    pub fn update_manifest_annotations(&self, annotations: Annotations, replace: bool) -> Result<StagedManifest> {
+    pub fn update_manifest_annotations(&self, change: &AnnotationChange) -> Result<StagedManifest> {
         let lock = take_lock(self)?;
         let mut stage = self.find_stage()?.unwrap_or_else(Stage::empty);
         let staged = stage.manifest.as_ref().ok_or(Error::NoManifest)?;
@@ -173,8 +173,7 @@ impl Layout {
         let listed = entry.digest.clone();
         let mut manifest = read_manifest(self, &listed)?;
         let before = manifest.annotations.take().unwrap_or_default();
-        let mut after = if replace { Annotations::new() } else { before.clone() };
-        after.extend(annotations);
+        let after = change.apply(&before);
 
         let mut staged = StagedManifest { annotations: after.clone(), ref_name, ..staged.clone() };
         if after == before && listed == staged.digest {

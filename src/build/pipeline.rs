@@ -484,7 +484,7 @@ mod tests {
             assert_eq!(limited_digest, digest, "{threads} threads");
             assert!(limited_archive == archive, "{threads} threads");
             let copy = Layout::open(directory.path().join(format!("{threads}-copy"))).expect("opened");
-            assert!(copy.validate(Default::default()).expect("read").is_valid(), "{threads} threads");
+            assert!(copy.validate(&Default::default()).expect("read").is_valid(), "{threads} threads");
         }
         // So is an archive that is compressed; zstd has threads that are not counted here.
         let view = View::open(directory.path().join("all")).expect("opened");

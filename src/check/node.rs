@@ -29,7 +29,7 @@ use crate::oci::{Digest, MediaType, Platform};
 /// # Ok(())
 /// # }
 /// ```
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Tree {
     /// What `index.json` lists, in its order; then what only subjects lead to; then what is nested too deep to be drawn in
     /// its place.
@@ -43,7 +43,7 @@ pub struct Tree {
 }
 
 /// A descriptor and what it leads to.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Node {
     /// What it is.
     pub kind: NodeKind,

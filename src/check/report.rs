@@ -9,6 +9,7 @@ use crate::error::{Error, Result};
 use crate::graph::finding::Finding;
 use crate::graph::policy::FaultKind;
 use crate::metrics::Progress;
+use crate::options::setters;
 
 /// How a layout is validated.
 ///
@@ -16,10 +17,11 @@ use crate::metrics::Progress;
 /// use regshape::compress::Bounds;
 /// use regshape::check::ValidateOptions;
 ///
-/// let bounds = Bounds { max_size: 1 << 30, ..Bounds::default() };
-/// let options = ValidateOptions { deep: true, bounds, ..ValidateOptions::default() };
+/// let bounds = Bounds::default().max_size(1 << 30);
+/// let options = ValidateOptions::default().deep(true).bounds(bounds);
 /// ```
 #[derive(Clone, Copy, Default)]
+#[non_exhaustive]
 pub struct ValidateOptions<'a> {
     /// Whether the layers of images are looked into: that they can be decompressed to the last byte, are well-formed tars,
     /// and have the diff_ids that their config says.
@@ -28,6 +30,14 @@ pub struct ValidateOptions<'a> {
     pub bounds: Bounds,
     /// Is told how many more bytes of blobs were read.
     pub progress: Option<Progress<'a>>,
+}
+
+impl<'a> ValidateOptions<'a> {
+    setters! {
+        deep: [bool],
+        bounds: [Bounds],
+        progress: [option Progress<'a>],
+    }
 }
 
 impl fmt::Debug for ValidateOptions<'_> {

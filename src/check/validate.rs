@@ -18,18 +18,18 @@ impl Layout {
     ///
     /// What is wrong with the layout is in the report; an error is what keeps the checks from being made, such as
     /// [`Error::Io`].
-    pub fn validate(&self, options: ValidateOptions<'_>) -> Result<Report> {
+    pub fn validate(&self, options: &ValidateOptions<'_>) -> Result<Report> {
         self.read_unlocked(|| validate_once(self, options), Report::is_valid)
     }
 }
 
-fn validate_once(layout: &Layout, options: ValidateOptions<'_>) -> Result<Report> {
+fn validate_once(layout: &Layout, options: &ValidateOptions<'_>) -> Result<Report> {
     let mut validation = Validation::new(layout, options.deep);
     match layout.read_index_bytes() {
         Ok(content) => validation.follow(&content),
         Err(error @ Error::MalformedIndex { .. }) => validation.cannot_read_index(&error),
         Err(error) => return Err(error),
     }
-    let verified = verify_blobs(layout, validation.jobs(), options);
+    let verified = verify_blobs(layout, validation.jobs(), *options);
     Ok(validation.report(layout, &verified))
 }

@@ -11,7 +11,10 @@ use clap::Args;
 
 use regshape::Error;
 use regshape::compress::Bounds;
-use regshape::oci::{Annotations, Platform, PlatformError, PlatformWordError, check_architecture, check_os};
+use regshape::oci::{
+    AnnotationChange, Annotations, Platform, PlatformError, PlatformWordError, check_architecture, check_os,
+};
+use regshape::registry::Page;
 
 use super::error::Usage;
 use super::telemetry::TelemetryArgs;
@@ -74,11 +77,9 @@ impl BoundsArgs {
     /// Returns the bounds, the usual ones where nothing else is given.
     pub(crate) fn bounds(&self) -> Bounds {
         let usual = Bounds::default();
-        Bounds {
-            max_size: self.max_layer_size.unwrap_or(usual.max_size),
-            max_ratio: self.max_ratio.unwrap_or(usual.max_ratio),
-            ..usual
-        }
+        usual
+            .max_size(self.max_layer_size.unwrap_or(usual.max_size))
+            .max_ratio(self.max_ratio.unwrap_or(usual.max_ratio))
     }
 }
 
@@ -87,10 +88,19 @@ impl BoundsArgs {
 pub(crate) struct PageArgs {
     /// List at most N
     #[arg(long, value_name = "N")]
-    pub(crate) n: Option<usize>,
+    n: Option<usize>,
     /// List those that come after this one
     #[arg(long, value_name = "NAME")]
-    pub(crate) last: Option<String>,
+    last: Option<String>,
+}
+
+impl PageArgs {
+    /// Returns the part of the list.
+    pub(crate) fn page(&self) -> Page {
+        let mut page = Page::default();
+        (page.after, page.limit) = (self.last.clone(), self.n);
+        page
+    }
 }
 
 /// Which image of an index.
@@ -206,6 +216,12 @@ pub(crate) struct YesArg {
 }
 
 impl AnnotationArgs {
+    /// Returns how they change those that are there.
+    pub(crate) fn change(self, replace: bool) -> AnnotationChange {
+        let annotations = self.annotations();
+        if replace { AnnotationChange::Replace(annotations) } else { AnnotationChange::Merge(annotations) }
+    }
+
     /// Returns the annotations; of a key that is given twice the last counts.
     pub(crate) fn annotations(self) -> Annotations {
         self.annotation.into_iter().collect()

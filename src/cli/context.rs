@@ -68,12 +68,9 @@ impl Context {
 
     /// Returns how a layout is to be written.
     pub(crate) fn write_options(&self, path: &Path, args: &WriteArgs) -> WriteOptions {
-        WriteOptions {
-            no_sync: args.no_sync,
-            lock_timeout: args.lock_timeout,
-            lock_observer: Some(self.lock_observer(path, true)),
-            leftover_observer: Some(self.leftover_observer()),
-        }
+        let mut options = WriteOptions::default().no_sync(args.no_sync);
+        options.lock_timeout = args.lock_timeout;
+        options.lock_observer(self.lock_observer(path, true)).leftover_observer(self.leftover_observer())
     }
 
     fn leftover_observer(&self) -> LeftoverObserver {
@@ -111,8 +108,8 @@ impl Context {
     }
 
     pub(crate) fn read_only(&self, layout: Layout) -> Layout {
-        let lock_observer = Some(self.lock_observer(layout.path(), false));
-        layout.with_write_options(WriteOptions { lock_observer, ..WriteOptions::default() })
+        let lock_observer = self.lock_observer(layout.path(), false);
+        layout.with_write_options(WriteOptions::default().lock_observer(lock_observer))
     }
 
     /// Keeps the layout, whose counters are told at the end.

@@ -1,5 +1,6 @@
 //! A progress bar for what takes long: it appears after half a second and vanishes at the end.
 
+use std::io::{self, Read};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, Once, PoisonError};
 use std::time::{Duration, Instant};
@@ -27,6 +28,11 @@ impl Progress {
         Self { start: Instant::now(), done: AtomicU64::new(0), bar, appear: Once::new() }
     }
 
+    /// Returns a reader that shows how far it is.
+    pub(crate) fn reader<R: Read>(&self, reader: R) -> ProgressReader<'_, R> {
+        ProgressReader { progress: self, reader }
+    }
+
     /// Counts bytes that were worked on.
     pub(crate) fn advance(&self, bytes: u64) {
         let Some(bar) = &self.bar else { return };
@@ -37,6 +43,20 @@ impl Progress {
                 bar.set_draw_target(ProgressDrawTarget::stderr());
             });
         }
+    }
+}
+
+/// Reads from another reader, and shows how far it is.
+pub(crate) struct ProgressReader<'a, R> {
+    progress: &'a Progress,
+    reader: R,
+}
+
+impl<R: Read> Read for ProgressReader<'_, R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let read = self.reader.read(buffer)?;
+        self.progress.advance(read as u64);
+        Ok(read)
     }
 }
 

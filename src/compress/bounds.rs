@@ -6,15 +6,17 @@ use std::rc::Rc;
 
 use crate::compress::decode::{decoder, padded_decoder};
 use crate::compress::encoding::Encoding;
+use crate::options::setters;
 
 /// How much may come out of a compressed layer, before it is taken for one that is made to fill disks.
 ///
 /// ```
 /// use regshape::compress::Bounds;
 ///
-/// let bounds = Bounds { max_size: 1 << 30, ..Bounds::default() };
+/// let bounds = Bounds::default().max_size(1 << 30);
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Bounds {
     /// The most bytes: 1 TiB by default.
     pub max_size: u64,
@@ -23,6 +25,14 @@ pub struct Bounds {
     /// Up to how many bytes the ratio does not matter: 8 GiB by default. Less than this can be all zeros, say, in an honest
     /// image.
     pub ratio_after: u64,
+}
+
+impl Bounds {
+    setters! {
+        max_size: [u64],
+        max_ratio: [u64],
+        ratio_after: [u64],
+    }
 }
 
 /// More came out of a compressed stream than may.
@@ -167,7 +177,7 @@ mod tests {
     #[test]
     fn what_is_known_of_the_stream_counts() {
         let zeros = zstd::encode_all([0; 1 << 20].as_slice(), 3).expect("compressed");
-        let bounds = Bounds { max_ratio: 10, ratio_after: 0, ..Bounds::default() };
+        let bounds = Bounds::default().max_ratio(10).ratio_after(0);
         let read = |size| {
             let mut content = bounded_decoder(Encoding::Zstd, zeros.as_slice(), size, bounds).expect("a decoder");
             io::copy(&mut content, &mut io::sink())

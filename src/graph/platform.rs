@@ -12,7 +12,7 @@ use crate::graph::walk::INDEX_FILE;
 use crate::oci::{Descriptor, Digest, Fit, ImageConfig, Manifest, Platform, embedded, from_json};
 
 /// What was taken for a platform that was asked for.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Choice {
     /// The platform that was asked for.
@@ -24,7 +24,7 @@ pub struct Choice {
 }
 
 /// A manifest that was chosen, by its platform if one was asked for.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Chosen {
     /// What leads to the manifest: an entry of `index.json`, or of a nested index.

@@ -26,6 +26,7 @@ use crate::layout::reachable::{listed, roots};
 use crate::layout::uploads::find_uploads;
 use crate::layout::uploads::{UPLOADS_DIRECTORY, is_upload_id};
 use crate::oci::{Algorithm, Descriptor, Digest, Index, MediaType};
+use crate::options::setters;
 
 /// How long an upload may rest by default.
 const UPLOAD_REST: Duration = Duration::from_secs(60 * 60);
@@ -36,11 +37,19 @@ const REFERRER_LIMIT: usize = 10_000;
 
 /// What is garbage.
 #[derive(Clone, Debug, Default)]
+#[non_exhaustive]
 pub struct GarbageOptions {
     /// Whether it is only looked for, and nothing deleted.
     pub dry_run: bool,
     /// What was written to less than so long ago stays. By default blobs go at once, and uploads after an hour.
     pub keep_younger_than: Option<Duration>,
+}
+
+impl GarbageOptions {
+    setters! {
+        dry_run: [bool],
+        keep_younger_than: [option Duration],
+    }
 }
 
 /// What was deleted, or would be.

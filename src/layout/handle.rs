@@ -122,13 +122,6 @@ impl Layout {
         Self { options, ..self }
     }
 
-    /// Makes this handle write without waiting for the disk, as [`WriteOptions::no_sync`] says.
-    #[must_use]
-    pub fn without_sync(mut self) -> Self {
-        self.options.no_sync = true;
-        self
-    }
-
     pub(crate) fn write_options(&self) -> &WriteOptions {
         &self.options
     }

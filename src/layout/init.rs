@@ -28,16 +28,7 @@ impl Layout {
     /// [`Error::AlreadyLayout`] if the directory is a layout; [`Error::Occupied`] if a file or directory that belongs to
     /// a layout is there and holds something; [`Error::Io`]. After an error everything is as it was.
     pub fn init(path: impl Into<PathBuf>) -> Result<Self> {
-        Self::init_with(path, WriteOptions::default())
-    }
-
-    /// Makes a new layout as [`Layout::init`] does, for throw-away use: nothing waits for the disk.
-    ///
-    /// # Errors
-    ///
-    /// Those of [`Layout::init`].
-    pub fn init_without_sync(path: impl Into<PathBuf>) -> Result<Self> {
-        Self::init_with(path, WriteOptions { no_sync: true, ..WriteOptions::default() })
+        Self::init_with(path, &WriteOptions::default())
     }
 
     /// Makes a new layout as [`Layout::init`] does; the handle goes on with the options.
@@ -45,8 +36,8 @@ impl Layout {
     /// # Errors
     ///
     /// Those of [`Layout::init`]; [`Error::Locked`].
-    pub fn init_with(path: impl Into<PathBuf>, options: WriteOptions) -> Result<Self> {
-        let layout = Self::at(path.into()).with_write_options(options);
+    pub fn init_with(path: impl Into<PathBuf>, options: &WriteOptions) -> Result<Self> {
+        let layout = Self::at(path.into()).with_write_options(options.clone());
         let mut made = Made::default();
         layout.make(Kind::ToBuildIn, &mut made)?;
         made.keep();

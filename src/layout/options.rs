@@ -5,6 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 use std::{fmt, io};
 
+use crate::options::setters;
+
 /// How a layout is written.
 ///
 /// ```
@@ -15,14 +17,15 @@ use std::{fmt, io};
 ///
 /// use regshape::layout::{Layout, WriteOptions};
 ///
-/// let options = WriteOptions { lock_timeout: Some(Duration::from_secs(30)), ..WriteOptions::default() };
-/// Layout::init_with(&path, options.clone())?;
+/// let options = WriteOptions::default().lock_timeout(Duration::from_secs(30));
+/// Layout::init_with(&path, &options)?;
 /// let layout = Layout::open(&path)?.with_write_options(options);
 /// # let _ = layout;
 /// # Ok(())
 /// # }
 /// ```
 #[derive(Clone, Debug, Default)]
+#[non_exhaustive]
 pub struct WriteOptions {
     /// Whether nothing waits for the disk, for throw-away layouts: after a crash of the machine, not of the program, a
     /// layout may be broken.
@@ -33,6 +36,15 @@ pub struct WriteOptions {
     pub lock_observer: Option<LockObserver>,
     /// Called with each leftover of a killed program that cannot be deleted.
     pub leftover_observer: Option<LeftoverObserver>,
+}
+
+impl WriteOptions {
+    setters! {
+        no_sync: [bool],
+        lock_timeout: [option Duration],
+        lock_observer: [option LockObserver],
+        leftover_observer: [option LeftoverObserver],
+    }
 }
 
 /// What happens to somebody who needs the lock of a layout.

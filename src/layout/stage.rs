@@ -12,7 +12,7 @@ use crate::oci::{Annotations, Digest, MediaType, UnknownFields};
 pub(crate) const SCHEMA_VERSION: u64 = 1;
 
 /// The content of the staging file.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Stage {
     /// Always 1.
     pub schema_version: u64,
@@ -30,7 +30,7 @@ pub struct Stage {
 }
 
 /// A layer that was added.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct StagedLayer {
     /// The digest of the blob.
     pub digest: Digest,
@@ -47,7 +47,7 @@ pub struct StagedLayer {
 }
 
 /// The config that was generated.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct StagedConfig {
     /// The digest of the blob.
     pub digest: Digest,
@@ -60,7 +60,7 @@ pub struct StagedConfig {
 }
 
 /// The manifest that was generated last.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct StagedManifest {
     /// The digest of the blob.
     pub digest: Digest,
@@ -138,7 +138,7 @@ impl Stage {
 }
 
 /// The result of a change, and what it means for what was made before.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Updated<T> {
     /// What was changed, as it is now.
     pub value: T,

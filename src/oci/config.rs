@@ -4,7 +4,7 @@ use super::fields::document_fields;
 use super::{Digest, Platform, UnknownFields};
 
 /// What an image runs on, what it is made of, and what it starts.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct ImageConfig {
     /// When the image was made (RFC 3339).
     pub created: Option<String>,
@@ -38,7 +38,7 @@ document_fields!(ImageConfig {
 });
 
 /// The layers that the file system of an image is made of.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct RootFs {
     /// Always `layers`.
     pub kind: String,

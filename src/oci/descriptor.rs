@@ -17,7 +17,7 @@ const REFERENCE_DIGEST: &str = "vnd.docker.reference.digest";
 /// What a document says of the content that it refers to: its type, its digest, its size.
 ///
 /// Fields are written in the order of the image-spec, unknown ones after them.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Descriptor {
     /// The media type of the content.
     pub media_type: MediaType,

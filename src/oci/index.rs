@@ -8,7 +8,7 @@ use super::{Annotations, Descriptor, MediaType, UnknownFields};
 /// A list of manifests and other indexes.
 ///
 /// Fields are written in the order of the image-spec, unknown ones after them.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Index {
     /// Always 2.
     pub schema_version: u32,

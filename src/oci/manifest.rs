@@ -6,7 +6,7 @@ use super::index::{Descriptors, SchemaVersion};
 use super::{Annotations, Descriptor, MediaType, UnknownFields};
 
 /// One image or artifact: its config and its layers.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Manifest {
     /// Always 2.
     pub schema_version: u32,

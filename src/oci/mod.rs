@@ -4,6 +4,7 @@
 //! are, how they are written as JSON and which media types name them. Types that are read and written again keep the
 //! fields that they do not know, so that a document passes through this program without losing anything.
 
+pub(crate) mod annotation_change;
 mod config;
 mod descriptor;
 mod digest;
@@ -17,6 +18,7 @@ mod platform;
 mod platform_words;
 mod reference;
 
+pub use annotation_change::AnnotationChange;
 pub use config::{ImageConfig, RootFs};
 pub(crate) use descriptor::{ATTESTATION, REFERENCE_TYPE, embedded};
 pub use descriptor::{Annotations, Descriptor};

@@ -24,7 +24,7 @@ use super::platform_words::{architecture_of, is_architecture, is_os, lower, os_o
 /// assert_eq!(platform.to_string(), "linux/arm64/v8");
 /// # Ok::<(), regshape::oci::PlatformError>(())
 /// ```
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Platform {
     /// The CPU architecture, in Go's words: `amd64`, `arm64`.
     pub architecture: Option<String>,

@@ -16,8 +16,9 @@ use crate::layout::links::{identity_of, targets_of};
 use crate::layout::lock::take_lock;
 use crate::layout::reachable::{listed, roots};
 use crate::layout::stage::Stage;
-use crate::metrics::{Phase, Progress};
+use crate::metrics::Phase;
 use crate::oci::{Algorithm, Descriptor, Digest, Hasher, Index, MediaType};
+use crate::options::setters;
 
 /// A part of a blob.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,11 +31,19 @@ pub struct ByteRange {
 
 /// What content must be.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Expected {
     /// The digest, which also says by which algorithm a blob is stored; by default it is SHA-256.
     pub digest: Option<Digest>,
     /// The size in bytes.
     pub size: Option<u64>,
+}
+
+impl Expected {
+    setters! {
+        digest: [option Digest],
+        size: [option u64],
+    }
 }
 
 /// The content of a blob, or a part of it, as it is read. All of a blob is verified on the way: the last read fails if it is
@@ -107,12 +116,7 @@ impl Repository {
     ///
     /// [`Error::DigestMismatch`], [`Error::UnsupportedAlgorithm`]; [`Error::WrongSize`]; [`Error::Io`]. After an error
     /// nothing is left of it.
-    pub fn push_blob(
-        &self,
-        mut content: impl Read,
-        expected: &Expected,
-        progress: Option<Progress<'_>>,
-    ) -> Result<Descriptor> {
+    pub fn push_blob(&self, mut content: impl Read, expected: &Expected) -> Result<Descriptor> {
         let algorithm = match &expected.digest {
             None => Algorithm::Sha256,
             Some(digest) => digest.algorithm().ok_or_else(|| Error::UnsupportedAlgorithm { digest: digest.clone() })?,
@@ -129,7 +133,6 @@ impl Repository {
             };
             self.layout.metrics().count_read(read);
             blob.write_all(&buffer[..read]).map_err(Error::io("write to", self.layout.path()))?;
-            progress.into_iter().for_each(|progress| progress(read as u64));
         }
         let blob = blob.finish()?;
         if let Some(digest) = expected.digest.as_ref().filter(|digest| **digest != blob.digest) {
@@ -220,17 +223,18 @@ impl BlobReader {
         Ok(copied)
     }
 
-    /// Writes what is left to a file as [`write_file`] does, and returns how many bytes that were.
+    /// Writes what is left to a file as [`write_file`] does, calls a function with the numbers of bytes, and
+    /// returns how many those were.
     ///
     /// # Errors
     ///
     /// [`Error::DigestMismatch`]; [`Error::Io`].
-    pub fn save(self, path: impl AsRef<Path>, progress: Option<Progress<'_>>) -> Result<u64> {
+    pub fn save(self, path: impl AsRef<Path>, mut progress: impl FnMut(u64)) -> Result<u64> {
         let path = path.as_ref();
         let failed = || Error::io("write to", path);
         let mut output = Output::create(path).map_err(failed())?;
         let copied = self.copy_to(|bytes| {
-            progress.into_iter().for_each(|progress| progress(bytes.len() as u64));
+            progress(bytes.len() as u64);
             output.write_all(bytes).map_err(failed())
         })?;
         output.finish_synced().map_err(failed())?;

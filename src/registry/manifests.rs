@@ -18,7 +18,7 @@ use crate::layout::lock::take_lock;
 use crate::oci::{Algorithm, Annotations, Descriptor, Digest, Platform};
 
 /// A manifest as it stands, and what leads to it.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StoredManifest {
     /// What leads to it: its entry in `index.json`, or in a nested index.
     pub descriptor: Descriptor,
@@ -29,7 +29,7 @@ pub struct StoredManifest {
 }
 
 /// What there is to say of a manifest or index.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ManifestInfo {
     /// What leads to it.
     pub descriptor: Descriptor,
@@ -75,9 +75,10 @@ impl Repository {
     /// # Errors
     ///
     /// Those of [`Repository::resolve_for`]; [`Error::MissingBlob`], [`Error::DigestMismatch`], [`Error::TooLarge`].
-    pub fn get(&self, reference: &str, platform: Option<&Platform>) -> Result<StoredManifest> {
+    pub fn get<'a>(&self, name: impl Into<ManifestName<'a>>) -> Result<StoredManifest> {
+        let name = name.into();
         let get = || {
-            let Chosen { descriptor, choice } = self.choose_stored(reference, platform)?;
+            let Chosen { descriptor, choice } = self.choose_stored(name)?;
             Ok(StoredManifest { choice, ..self.read(descriptor)? })
         };
         self.layout.read_unlocked(get, |_| true)
@@ -93,8 +94,8 @@ impl Repository {
     /// # Errors
     ///
     /// Those of [`Repository::get`]; [`Error::MalformedDocument`].
-    pub fn info(&self, reference: &str, platform: Option<&Platform>) -> Result<ManifestInfo> {
-        let StoredManifest { descriptor, content, choice } = self.get(reference, platform)?;
+    pub fn info<'a>(&self, name: impl Into<ManifestName<'a>>) -> Result<ManifestInfo> {
+        let StoredManifest { descriptor, content, choice } = self.get(name)?;
         let index = self.index()?;
         let own = |entry: &&Descriptor| entry.digest == descriptor.digest && self.names.of(entry).is_some();
         let own: Vec<&Descriptor> = index.manifests.iter().filter(own).collect();

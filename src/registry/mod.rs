@@ -6,6 +6,7 @@
 pub(crate) mod blobs;
 pub(crate) mod manifest_body;
 pub(crate) mod manifests;
+pub(crate) mod page;
 pub(crate) mod path;
 pub(crate) mod referrers;
 pub(crate) mod repository;
@@ -16,6 +17,7 @@ pub(crate) mod upload;
 pub use blobs::{BlobReader, ByteRange, Expected, write_file};
 pub use manifest_body::ManifestBody;
 pub use manifests::{ManifestInfo, StoredManifest};
+pub use page::Page;
 pub use path::{find_layout, split_path};
 pub use referrers::Referrers;
 pub use repository::{Registry, Repository};

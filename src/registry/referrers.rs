@@ -8,7 +8,7 @@ use crate::graph::walk::{Document, Reach, Visit, walk};
 use crate::oci::{Descriptor, Digest};
 
 /// What refers to a manifest.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Referrers {
     /// A descriptor of each, with its artifact type and its own annotations, in the order of their digests.
     pub manifests: Vec<Descriptor>,

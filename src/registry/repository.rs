@@ -11,6 +11,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::page::Page;
 use crate::error::{Error, Result};
 use crate::graph::edit::IndexEditor;
 use crate::graph::names::{Names, repositories};
@@ -31,18 +32,18 @@ const OWN_FILES: [&str; 3] = [BLOBS_DIRECTORY, INDEX_FILE, MARKER_FILE];
 /// # let directory = tempfile::tempdir()?;
 /// # let path = directory.path().join("layout");
 /// use regshape::oci::MediaType;
-/// use regshape::registry::{Expected, ManifestBody, Registry};
+/// use regshape::registry::{Expected, ManifestBody, Page, Registry};
 ///
 /// let registry = Registry::shared(&path)?;
 /// let app = registry.repository("example/app".parse()?);
-/// let config = app.push_blob(&b"{}"[..], &Expected::default(), None)?;
+/// let config = app.push_blob(&b"{}"[..], &Expected::default())?;
 /// let manifest = format!(
 ///     r#"{{"schemaVersion":2,"artifactType":"application/x","config":{{"mediaType":"application/vnd.oci.empty.v1+json","digest":"{}","size":2}},"layers":[]}}"#,
 ///     config.digest
 /// );
 /// let pushed = app.push_manifest(&ManifestBody::parse_as(manifest.as_str(), MediaType::manifest())?, &["v1"])?;
 ///
-/// assert_eq!(app.tags(None, None)?, ["v1"]);
+/// assert_eq!(app.tags(&Page::default())?, ["v1"]);
 /// assert_eq!(app.get_tag("v1")?.content, manifest.as_bytes());
 /// assert_eq!(app.resolve_tag("v1")?.digest, pushed.digest);
 /// app.delete_tag("v1")?;
@@ -147,20 +148,20 @@ impl Registry {
         }
     }
 
-    /// Returns the repositories, in the order of their bytes: those after one, and at most so many.
+    /// Returns the repositories of a page, in the order of their bytes.
     ///
     /// # Errors
     ///
     /// [`Error::MalformedMarker`], [`Error::LayoutVersion`], [`Error::MalformedIndex`]; [`Error::Io`].
-    pub fn repositories(&self, after: Option<&str>, limit: Option<usize>) -> Result<Vec<RepositoryName>> {
+    pub fn repositories(&self, page: &Page) -> Result<Vec<RepositoryName>> {
         let mut found = match &self.storage {
             Storage::Shared { default } => repositories(&self.opened.read(&self.layout)?, default.as_ref()),
             Storage::PerRepository => self.layouts()?.into_iter().map(|(name, _)| name).collect(),
         };
         found.sort();
         found.dedup();
-        found.retain(|name| after.is_none_or(|after| name.as_str() > after));
-        found.truncate(limit.unwrap_or(usize::MAX));
+        found.retain(|name| page.begins_before(name.as_str()));
+        found.truncate(page.most());
         Ok(found)
     }
 

@@ -27,6 +27,19 @@ impl<'a> From<&'a str> for ManifestName<'a> {
     }
 }
 
+impl<'a> From<&'a String> for ManifestName<'a> {
+    fn from(reference: &'a String) -> Self {
+        reference.as_str().into()
+    }
+}
+
+/// A reference, and perhaps a platform.
+impl<'a> From<(&'a str, Option<&'a Platform>)> for ManifestName<'a> {
+    fn from((reference, platform): (&'a str, Option<&'a Platform>)) -> Self {
+        Self { reference, platform }
+    }
+}
+
 impl<'a> ManifestName<'a> {
     /// Takes, of the entries of the reference, that of an image for a platform.
     #[must_use]
@@ -119,8 +132,8 @@ impl Repository {
     /// # Errors
     ///
     /// Those of [`Repository::choose`].
-    pub fn resolve_for(&self, reference: &str, platform: Option<&Platform>) -> Result<Descriptor> {
-        Ok(self.choose(reference, platform)?.descriptor)
+    pub fn resolve_for<'a>(&self, name: impl Into<ManifestName<'a>>) -> Result<Descriptor> {
+        Ok(self.choose(name)?.descriptor)
     }
 
     /// Finds what a reference means, and in an index the manifest that fits a platform best: that of the variant that was
@@ -129,7 +142,8 @@ impl Repository {
     /// # Errors
     ///
     /// Those of [`Repository::resolve`]; [`Error::UnknownPlatform`].
-    pub fn choose(&self, reference: &str, platform: Option<&Platform>) -> Result<Chosen> {
+    pub fn choose<'a>(&self, name: impl Into<ManifestName<'a>>) -> Result<Chosen> {
+        let ManifestName { reference, platform } = name.into();
         let choose = || {
             let index = self.index()?;
             let (found, resolver) = (self.find(&index, reference)?, self.resolver(&index));
@@ -142,7 +156,8 @@ impl Repository {
     }
 
     /// Finds what [`Repository::choose`] does, for who reads the manifest next.
-    pub(crate) fn choose_stored(&self, reference: &str, platform: Option<&Platform>) -> Result<Chosen> {
+    pub(crate) fn choose_stored(&self, name: ManifestName<'_>) -> Result<Chosen> {
+        let ManifestName { reference, platform } = name;
         let index = self.index()?;
         let found = self.find(&index, reference)?;
         let resolver = self.resolver(&index);

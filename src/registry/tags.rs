@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeSet, HashSet};
 
+use super::page::Page;
 use super::repository::Repository;
 use super::resolve::ManifestName;
 use crate::error::{Error, Result};
@@ -23,7 +24,7 @@ pub struct Listed {
 }
 
 /// What became of a tag that was moved.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Renamed {
     /// What the manifest was called; `None` if it had no name.
     pub from: Option<String>,
@@ -32,13 +33,13 @@ pub struct Renamed {
 }
 
 impl Repository {
-    /// Returns the tags, in the order of their bytes: those after one, and at most so many.
+    /// Returns the tags of a page, in the order of their bytes.
     ///
     /// # Errors
     ///
     /// [`Error::UnknownRepository`]; [`Error::MalformedIndex`]; [`Error::Io`].
-    pub fn tags(&self, after: Option<&str>, limit: Option<usize>) -> Result<Vec<String>> {
-        Ok(self.listed(after, limit)?.tags)
+    pub fn tags(&self, page: &Page) -> Result<Vec<String>> {
+        Ok(self.listed(page)?.tags)
     }
 
     /// Returns the tags as [`Repository::tags`] does, and with them the image names of their entries. Those of entries without a
@@ -47,15 +48,15 @@ impl Repository {
     /// # Errors
     ///
     /// Those of [`Repository::tags`].
-    pub fn listed(&self, after: Option<&str>, limit: Option<usize>) -> Result<Listed> {
+    pub fn listed(&self, page: &Page) -> Result<Listed> {
         let index = self.index()?;
         let entries = self.entries(&index)?;
         let tags: BTreeSet<&str> = entries.iter().filter_map(|entry| self.names.of(entry)?.tag()).collect();
-        let tags = tags.into_iter().filter(|tag| after.is_none_or(|after| *tag > after));
-        let tags: BTreeSet<&str> = tags.take(limit.unwrap_or(usize::MAX)).collect();
+        let tags = tags.into_iter().filter(|tag| page.begins_before(tag));
+        let tags: BTreeSet<&str> = tags.take(page.most()).collect();
         let is_listed = |entry: &&&Descriptor| match self.names.of(entry) {
             Some(Called::Tagged(tag)) => tags.contains(tag),
-            Some(Called::Untagged) => after.is_none(),
+            Some(Called::Untagged) => page.after.is_none(),
             None => false,
         };
         let image_names = entries.iter().filter(is_listed).filter_map(|entry| entry.image_name());

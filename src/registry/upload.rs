@@ -42,7 +42,7 @@ use crate::oci::{Algorithm, Descriptor, Digest, Hasher, MediaType};
 /// // Later, perhaps in another process.
 /// let mut upload = app.resume_upload(&id, Some(5))?;
 /// upload.write_all(b"two")?;
-/// let blob = upload.commit(&Digest::sha256_of(b"one, two")).map_err(|failed| failed.error)?;
+/// let blob = upload.commit(&Digest::sha256_of(b"one, two"))?;
 /// assert_eq!(blob.size, 8);
 /// # Ok(())
 /// # }
@@ -70,6 +70,13 @@ pub struct CommitError {
     pub error: Error,
     /// The upload as it was.
     pub upload: Box<BlobUpload>,
+}
+
+impl From<CommitError> for Error {
+    /// Gives up the upload, which can still be resumed by its id.
+    fn from(failed: CommitError) -> Self {
+        failed.error
+    }
 }
 
 impl Repository {

@@ -15,127 +15,84 @@ use super::load::LoadOptions;
 use super::plain::Plain;
 use super::{docker_read, oci, union};
 use crate::error::Result;
-use crate::view::images::ArchiveImage;
 use crate::view::index_view::View;
 
-/// An archive of images: a tar of a layout, or what `docker save` and `podman save` write; plain or compressed.
-///
-/// A plain file is read where it is, and of it only what is asked for: a large archive costs nothing. What is compressed, or
-/// comes through a pipe, is kept in memory, or, where it is large, in a temporary file, which is gone when nothing of the
-/// archive is in use any more.
-///
-/// ```
-/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// # let directory = tempfile::tempdir()?;
-/// # let path = directory.path().join("image.tar");
-/// # let mut builder = tar::Builder::new(std::fs::File::create(&path)?);
-/// # for (name, content) in [
-/// #     ("oci-layout", r#"{"imageLayoutVersion":"1.0.0"}"#),
-/// #     ("index.json", r#"{"schemaVersion":2,"manifests":[],"annotations":{"org.opencontainers.image.ref.name":"v1"}}"#),
-/// # ] {
-/// #     let mut header = tar::Header::new_ustar();
-/// #     header.set_size(content.len() as u64);
-/// #     builder.append_data(&mut header, name, content.as_bytes())?;
-/// # }
-/// # builder.finish()?;
-/// use regshape::transfer::{Archive, LoadOptions};
-///
-/// let archive = Archive::load(&path, &LoadOptions::default())?;
-/// for image in archive.images()? {
-///     for layer in image.layers {
-///         std::io::copy(&mut layer.reader()?, &mut std::io::sink())?;
-///     }
-/// }
-/// assert_eq!(archive.tag(), Some("v1"));
-/// # Ok(())
-/// # }
-/// ```
-#[derive(Clone, Debug)]
-pub struct Archive {
-    view: View,
-}
-
-impl Archive {
-    /// Opens an archive: a file, a pipe, or whatever else can be read.
+impl View {
+    /// Opens images wherever they are: in a layout; in an archive, which is a tar of a layout or what `docker save` and `podman save`
+    /// write, plain or compressed; in a directory that skopeo calls `dir:` and podman `docker-dir`.
+    ///
+    /// A plain file is read where it is, and of it only what is asked for: a large archive costs nothing. What is compressed, or
+    /// comes through a pipe, is kept in memory, or, where it is large, in a temporary file, which is gone when nothing of the
+    /// archive is in use any more.
+    ///
+    /// ```
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let directory = tempfile::tempdir()?;
+    /// # let path = directory.path().join("image.tar");
+    /// # let mut builder = tar::Builder::new(std::fs::File::create(&path)?);
+    /// # for (name, content) in [
+    /// #     ("oci-layout", r#"{"imageLayoutVersion":"1.0.0"}"#),
+    /// #     ("index.json", r#"{"schemaVersion":2,"manifests":[],"annotations":{"org.opencontainers.image.ref.name":"v1"}}"#),
+    /// # ] {
+    /// #     let mut header = tar::Header::new_ustar();
+    /// #     header.set_size(content.len() as u64);
+    /// #     builder.append_data(&mut header, name, content.as_bytes())?;
+    /// # }
+    /// # builder.finish()?;
+    /// use regshape::transfer::LoadOptions;
+    /// use regshape::view::View;
+    ///
+    /// let archive = View::load(&path, &LoadOptions::default())?;
+    /// for image in archive.images()? {
+    ///     for layer in image.layers {
+    ///         std::io::copy(&mut layer.reader()?, &mut std::io::sink())?;
+    ///     }
+    /// }
+    /// assert_eq!(archive.tag(), Some("v1"));
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     ///
-    /// [`Error::FileNotFound`](crate::Error::FileNotFound), [`Error::IsDirectory`](crate::Error::IsDirectory), [`Error::EmptyFile`](crate::Error::EmptyFile); those of [`Archive::from_reader`].
+    /// Those of [`View::open`]; [`Error::FileNotFound`](crate::Error::FileNotFound), [`Error::IsDirectory`](crate::Error::IsDirectory), [`Error::EmptyFile`](crate::Error::EmptyFile); those of
+    /// [`View::from_reader`].
     pub fn load(path: impl AsRef<Path>, options: &LoadOptions<'_>) -> Result<Self> {
         let path = path.as_ref();
-        Self::of(path, Plain::of_file(path, options)?, options)
+        match path.is_dir() {
+            false => view_of(path, Plain::of_file(path, options)?, options),
+            true if is_dir_image(path) => of_dir_image(path),
+            true => Self::open(path),
+        }
     }
 
-    /// Takes an archive from a reader; the name stands for it in errors.
+    /// Opens an archive that comes from a reader; the name stands for it in errors.
     ///
     /// # Errors
     ///
-    /// [`Error::EmptyFile`](crate::Error::EmptyFile), [`Error::CorruptStream`](crate::Error::CorruptStream), [`Error::BeyondBound`](crate::Error::BeyondBound); [`Error::NotAnArchive`](crate::Error::NotAnArchive),
-    /// [`Error::UnsafeEntry`](crate::Error::UnsafeEntry); [`Error::MalformedMarker`](crate::Error::MalformedMarker), [`Error::LayoutVersion`](crate::Error::LayoutVersion), [`Error::MalformedIndex`](crate::Error::MalformedIndex),
-    /// [`Error::MalformedDocument`](crate::Error::MalformedDocument), [`Error::TooLarge`](crate::Error::TooLarge); [`Error::Io`](crate::Error::Io).
+    /// [`Error::EmptyFile`](crate::Error::EmptyFile), [`Error::CorruptStream`](crate::Error::CorruptStream), [`Error::BeyondBound`](crate::Error::BeyondBound); [`Error::NotAnArchive`](crate::Error::NotAnArchive), [`Error::UnsafeEntry`](crate::Error::UnsafeEntry);
+    /// [`Error::MalformedMarker`](crate::Error::MalformedMarker), [`Error::LayoutVersion`](crate::Error::LayoutVersion), [`Error::MalformedIndex`](crate::Error::MalformedIndex), [`Error::MalformedDocument`](crate::Error::MalformedDocument),
+    /// [`Error::TooLarge`](crate::Error::TooLarge); [`Error::Io`](crate::Error::Io).
     pub fn from_reader(name: impl AsRef<Path>, reader: impl Read, options: &LoadOptions<'_>) -> Result<Self> {
         let path = name.as_ref();
-        Self::of(path, Plain::of_reader(path, reader, None, options)?, options)
-    }
-
-    fn of(path: &Path, plain: Plain, options: &LoadOptions<'_>) -> Result<Self> {
-        let Plain { content } = plain;
-        let mut entries = Entries::find(path, &content)?;
-        let is_docker = entries.has(MANIFEST_FILE);
-        entries.settle_links()?;
-        // What Docker writes today is both; for an image without a name it lists nothing in the index.
-        let layout = if is_docker && !oci::is_one(&entries) { None } else { Some(oci::read(&entries)?) };
-        let (index, blobs, has_both) = match layout {
-            Some((index, blobs)) if !is_docker || !index.manifests.is_empty() => (index, blobs, is_docker),
-            _ => {
-                let (index, blobs) = docker_read::read(&entries, options)?;
-                (index, blobs, false)
-            }
-        };
-        let view = View::new(index, blobs, path.to_owned());
-        Ok(Self { view: if has_both { union::unite(view, &entries, options)? } else { view } })
-    }
-
-    /// Returns the archive as a view.
-    pub fn view(&self) -> View {
-        self.view.clone()
-    }
-
-    /// Returns the images, as [`View::images`] does.
-    ///
-    /// # Errors
-    ///
-    /// Those of [`View::images`].
-    pub fn images(&self) -> Result<Vec<ArchiveImage>> {
-        self.view.images()
-    }
-
-    /// Returns the name, as [`View::tag`] does.
-    pub fn tag(&self) -> Option<&str> {
-        self.view.tag()
-    }
-
-    /// Tells whether there is more than one image, as [`View::is_multi_platform`] does.
-    ///
-    /// # Errors
-    ///
-    /// Those of [`View::is_multi_platform`].
-    pub fn is_multi_platform(&self) -> Result<bool> {
-        self.view.is_multi_platform()
+        view_of(path, Plain::of_reader(path, reader, None, options)?, options)
     }
 }
 
-impl View {
-    /// Opens whatever images are in: a layout, an archive, or a directory that skopeo calls `dir:` and podman `docker-dir`.
-    ///
-    /// # Errors
-    ///
-    /// Those of [`View::open`] and [`Archive::load`].
-    pub fn load(path: impl AsRef<Path>, options: &LoadOptions<'_>) -> Result<Self> {
-        let path = path.as_ref();
-        if !path.is_dir() {
-            return Ok(Archive::load(path, options)?.view);
+fn view_of(path: &Path, plain: Plain, options: &LoadOptions<'_>) -> Result<View> {
+    let Plain { content } = plain;
+    let mut entries = Entries::find(path, &content)?;
+    let is_docker = entries.has(MANIFEST_FILE);
+    entries.settle_links()?;
+    // What Docker writes today is both; for an image without a name it lists nothing in the index.
+    let layout = if is_docker && !oci::is_one(&entries) { None } else { Some(oci::read(&entries)?) };
+    let (index, blobs, has_both) = match layout {
+        Some((index, blobs)) if !is_docker || !index.manifests.is_empty() => (index, blobs, is_docker),
+        _ => {
+            let (index, blobs) = docker_read::read(&entries, options)?;
+            (index, blobs, false)
         }
-        if is_dir_image(path) { of_dir_image(path) } else { Self::open(path) }
-    }
+    };
+    let view = View::new(index, blobs, path.to_owned());
+    if has_both { union::unite(view, &entries, options) } else { Ok(view) }
 }

@@ -6,9 +6,11 @@ use std::path::{Path, PathBuf};
 use crate::compress::Bounds;
 use crate::error::{Error, Reason};
 use crate::metrics::Progress;
+use crate::options::setters;
 
 /// How an archive is loaded.
 #[derive(Clone)]
+#[non_exhaustive]
 pub struct LoadOptions<'a> {
     /// Up to how many bytes of what cannot be read where it is are kept in memory, decompressed: 100 MiB by default.
     pub memory_threshold: u64,
@@ -18,6 +20,15 @@ pub struct LoadOptions<'a> {
     pub spill_directory: Option<PathBuf>,
     /// Who is told of the bytes that were read.
     pub progress: Option<Progress<'a>>,
+}
+
+impl<'a> LoadOptions<'a> {
+    setters! {
+        memory_threshold: [u64],
+        bounds: [Bounds],
+        spill_directory: [some PathBuf],
+        progress: [option Progress<'a>],
+    }
 }
 
 impl Default for LoadOptions<'_> {

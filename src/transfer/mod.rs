@@ -20,7 +20,6 @@ pub(crate) mod scratch;
 pub(crate) mod tar;
 pub(crate) mod union;
 
-pub use archive::Archive;
 pub use contents::{ExportOptions, Exported};
 pub use format::{ArchiveKind, Format};
 pub use load::LoadOptions;

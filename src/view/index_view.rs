@@ -55,7 +55,7 @@ use crate::view::origin::Origin;
 /// let mut archive = Vec::new();
 /// let format = Format::Archive { kind: ArchiveKind::Oci, compression: None };
 /// wrapped.plan_export(format, &options)?.write_to(&mut archive)?;
-/// # assert!(Layout::open(&output)?.validate(Default::default())?.is_valid());
+/// # assert!(Layout::open(&output)?.validate(&Default::default())?.is_valid());
 /// # assert_eq!(View::open(&output)?.unwrap_index(|_| true)?.index(), merged.index());
 /// # Ok(())
 /// # }

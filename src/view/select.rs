@@ -9,9 +9,11 @@ use crate::graph::platform::{Best, Choice, Chooser, may_be_index, not_stored};
 use crate::graph::resolve::Resolver;
 use crate::graph::walk::{Document, Reach, Visit, read_entry, walk};
 use crate::oci::{self, Annotations, Descriptor, Digest, Index, NameKey, Platform};
+use crate::options::setters;
 
 /// Which part of a view is meant. Each step takes what the one before left, in the order of the fields.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Selection {
     /// The entries that these mean: ref names, digests, beginnings of digests, as
     /// [`Repository::resolve`](crate::registry::Repository::resolve) takes them. Without any all entries are meant.
@@ -28,6 +30,17 @@ pub struct Selection {
     pub no_attestations: bool,
     /// Whether what refers to what is meant is meant too.
     pub referrers: bool,
+}
+
+impl Selection {
+    setters! {
+        references: [Vec<String>],
+        unwrap: [bool],
+        annotations: [Annotations],
+        platforms: [Vec<Platform>],
+        no_attestations: [bool],
+        referrers: [bool],
+    }
 }
 
 /// A part of a view, and what was taken for the platforms that were asked for.

@@ -13,7 +13,7 @@ use crate::oci::{Descriptor, Digest, MediaType};
 /// # let path = directory.path().join("layout");
 /// # let blob = regshape::registry::Registry::shared(&path)?
 /// #     .ref_names()?
-/// #     .push_blob(&b"content"[..], &Default::default(), None)?;
+/// #     .push_blob(&b"content"[..], &Default::default())?;
 /// use regshape::view::View;
 ///
 /// let store = View::open(&path)?.content_store();

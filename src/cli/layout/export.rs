@@ -137,15 +137,14 @@ impl LayoutCommand for Args {
         }
         let source = context.source(&self.common.path, &self.references)?;
         let is_docker = matches!(format, Format::Archive { kind: ArchiveKind::Docker, .. });
-        let selection = Selection {
-            references: source.references,
-            unwrap: self.unwrap,
-            annotations: self.filter.into_iter().collect(),
-            platforms,
+        let selection = Selection::default()
+            .references(source.references)
+            .unwrap(self.unwrap)
+            .annotations(self.filter.into_iter().collect())
+            .platforms(platforms)
             // Docker archives have no place for them.
-            no_attestations: self.no_attestations || is_docker,
-            referrers: self.referrers,
-        };
+            .no_attestations(self.no_attestations || is_docker)
+            .referrers(self.referrers);
         let mut annotations = self.annotations.annotations();
         // The annotation that is the name is no other one.
         let ref_name = match (ref_name, annotations.remove(REF_NAME)) {

@@ -68,7 +68,8 @@ impl LayoutCommand for Args {
     fn run(self, context: &Context) -> anyhow::Result<ExitCode> {
         let options = context.write_options(&self.common.path, &self.write);
         let layout = context.keep(Layout::open(&self.common.path)?.with_write_options(options));
-        let collected = GarbageOptions { dry_run: self.dry_run, keep_younger_than: self.keep_younger_than };
+        let mut collected = GarbageOptions::default().dry_run(self.dry_run);
+        collected.keep_younger_than = self.keep_younger_than;
         let garbage = layout.collect_garbage(&collected)?;
         context.ui.result(&Collected { dry_run: self.dry_run, garbage })?;
         Ok(ExitCode::SUCCESS)

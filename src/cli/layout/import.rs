@@ -54,7 +54,7 @@ impl LayoutCommand for Args {
         let target = &target.directory;
         let source = context.source_for(&self.file, &self.references, Some(target))?;
         let platforms = self.platforms.platforms()?;
-        let selection = Selection { references: source.references, platforms, ..Selection::default() };
+        let selection = Selection::default().references(source.references).platforms(platforms);
         let reading = View::reading(vec![source.view], |views, reading| -> anyhow::Result<_> {
             let beside = context.beside(views[0].clone(), target)?;
             let (mut view, lower_variants) = context.select(&beside, &selection)?;

@@ -161,11 +161,7 @@ impl LayoutCommand for Args {
         let platform = self.platform.platform()?;
         let path = self.file.or(self.path).expect("one of the two is given");
         let source = context.source(&path, &self.references)?;
-        let selection = Selection {
-            references: source.references,
-            platforms: platform.into_iter().collect(),
-            ..Selection::default()
-        };
+        let selection = Selection::default().references(source.references).platforms(platform.into_iter().collect());
         let reading = View::reading(vec![source.view], |views, _| -> anyhow::Result<_> {
             let (view, lower_variants) = context.select(&views[0], &selection)?;
             let (images, multi_platform) = (view.images()?, view.is_multi_platform()?);

@@ -59,7 +59,7 @@ impl LayoutCommand for Args {
         for path in &self.paths {
             let source = context.source(path, &[])?;
             sources.push(source.view);
-            selections.push(Selection { references: source.references, ..Selection::default() });
+            selections.push(Selection::default().references(source.references));
         }
         let (view, exported) = View::reading(sources, |sources, reading| -> anyhow::Result<_> {
             let views = sources.iter().zip(&selections).map(|(view, selection)| view.select(selection));

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf, is_separator};
 
 use anyhow::{bail, ensure};
-use regshape::layout::{Layout, LockObserver, WriteOptions};
+use regshape::layout::{Layout, WriteOptions};
 use regshape::oci::{Digest, Platform, Reference, RepositoryName};
 use regshape::registry::{ManifestName, Registry, Repository, find_layout, split_path};
 
@@ -169,10 +169,7 @@ impl Context {
         reference: Option<&str>,
     ) -> anyhow::Result<Place> {
         let observer = |path: &Path| self.lock_observer(path, false);
-        self.place(common, args, reference, Need::There, &|path| WriteOptions {
-            lock_observer: Some(observer(path)),
-            ..WriteOptions::default()
-        })
+        self.place(common, args, reference, Need::There, &|path| WriteOptions::default().lock_observer(observer(path)))
     }
 
     /// Finds what a command is to change.
@@ -252,8 +249,7 @@ impl Context {
 
     /// Tells readers of a layout that they wait.
     pub(crate) fn reader_options(&self, path: &Path) -> WriteOptions {
-        let lock_observer: Option<LockObserver> = Some(self.lock_observer(path, false));
-        WriteOptions { lock_observer, ..WriteOptions::default() }
+        WriteOptions::default().lock_observer(self.lock_observer(path, false))
     }
 }
 

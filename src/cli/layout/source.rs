@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use anyhow::ensure;
 use regshape::graph::Choice;
 use regshape::oci::RefName;
-use regshape::transfer::{Archive, LoadOptions};
+use regshape::transfer::LoadOptions;
 use regshape::view::{Selected, Selection, View};
 use serde::Serialize;
 
@@ -79,10 +79,11 @@ impl Context {
         let progress =
             self.ui.progress(fs::metadata(path).ok().filter(|metadata| metadata.is_file()).map(|file| file.len()));
         let advance = |bytes| progress.advance(bytes);
-        let options = LoadOptions { progress: Some(&advance), spill_directory, ..LoadOptions::default() };
+        let mut options = LoadOptions::default().progress(&advance);
+        options.spill_directory = spill_directory;
         if path == Path::new("-") {
             ensure!(!io::stdin().is_terminal(), "standard input is a terminal; pipe an archive into it");
-            return Ok(Archive::from_reader(path, io::stdin(), &options)?.view());
+            return Ok(View::from_reader(path, io::stdin(), &options)?);
         }
         if path.join("oci-layout").exists() {
             return Ok(View::of(self.open_beside(path)?)?);

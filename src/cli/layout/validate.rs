@@ -107,11 +107,9 @@ impl LayoutCommand for Args {
         let report = match Layout::open(&self.common.path) {
             Ok(layout) => {
                 let progress = context.ui.progress(None);
-                context.opened(layout).validate(ValidateOptions {
-                    deep: self.deep,
-                    bounds: self.bounds.bounds(),
-                    progress: Some(&|bytes| progress.advance(bytes)),
-                })?
+                let advance = |bytes| progress.advance(bytes);
+                let options = ValidateOptions::default().deep(self.deep).bounds(self.bounds.bounds());
+                context.opened(layout).validate(&options.progress(&advance))?
             }
             // That there is no layout is a finding like any other.
             Err(error) => Report::of_unopened(error)?,

@@ -67,7 +67,7 @@ impl LayoutCommand for Args {
         let Ok(index) = usize::try_from(self.index) else {
             return Err(Error::LayerIndex { index: self.index, count: layout.read_stage()?.layers.len() }.into());
         };
-        let updated = layout.update_layer_annotations(index, self.annotations.annotations(), self.replace)?;
+        let updated = layout.update_layer_annotations(index, &self.annotations.change(self.replace))?;
         let StagedLayer { digest, size, media_type, annotations, .. } = updated.value;
         let warning = updated.outdates_manifest.then_some(OUTDATED_MANIFEST);
         context.ui.result(&Annotated { index: self.index, digest, size, media_type, annotations, warning })?;

@@ -74,7 +74,7 @@ impl LayoutCommand for Args {
         let reader = open(&place, &digest, self.range)?;
         let progress = context.ui.progress(Some(reader.length()));
         if let Some(output) = self.output.as_deref().filter(|output| !is_stdout(output)) {
-            let size = reader.save(output, Some(&|bytes| progress.advance(bytes)))?;
+            let size = reader.save(output, |bytes| progress.advance(bytes))?;
             drop(progress);
             context.ui.result(&WrittenScreen::new("Wrote blob:", digest, size, output))?;
             return Ok(ExitCode::SUCCESS);

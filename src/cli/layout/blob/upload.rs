@@ -40,11 +40,9 @@ impl LayoutCommand for Args {
         place.without_reference()?;
         let (content, size) = open_input(&self.file)?;
         let progress = context.ui.progress(size);
-        let blob = place.repository.push_blob(
-            content,
-            &Expected { digest, size: None },
-            Some(&|bytes| progress.advance(bytes)),
-        );
+        let mut expected = Expected::default();
+        expected.digest = digest;
+        let blob = place.repository.push_blob(progress.reader(content), &expected);
         drop(progress);
         context.ui.result(&BlobScreen::new("Stored blob:", blob?, None))?;
         Ok(ExitCode::SUCCESS)

@@ -48,7 +48,7 @@ impl LayoutCommand for Args {
             context.open(path)?;
         }
         let registry = context.registry(path, &self.kind, context.reader_options(path))?;
-        let repositories = registry.repositories(self.page.last.as_deref(), self.page.n)?;
+        let repositories = registry.repositories(&self.page.page())?;
         context.ui.result(&Catalog { repositories })?;
         Ok(ExitCode::SUCCESS)
     }

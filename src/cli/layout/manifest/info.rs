@@ -85,7 +85,7 @@ impl LayoutCommand for Args {
             tags,
             image_names,
             choice,
-        } = place.repository.info(place.reference()?, platform.as_ref())?;
+        } = place.repository.info((place.reference()?, platform.as_ref()))?;
         context.ui.result(&Info {
             digest: descriptor.digest,
             size: descriptor.size,

@@ -69,7 +69,7 @@ impl LayoutCommand for Args {
         let place = context.to_read(&self.common, &self.registry, self.reference.given())?;
         let reference = place.reference()?;
         let platform = self.platform.platform()?;
-        let digest = match place.repository.choose(reference, platform.as_ref()) {
+        let digest = match place.repository.choose((reference, platform.as_ref())) {
             Ok(chosen) => {
                 chosen.choice.iter().for_each(|choice| drop(context.lower_variant(choice)));
                 chosen.descriptor.digest

@@ -46,7 +46,7 @@ impl LayoutCommand for Args {
     fn run(self, context: &Context) -> anyhow::Result<ExitCode> {
         let place = context.to_read(&self.common, &self.registry, None)?;
         place.without_reference()?;
-        let Listed { tags, image_names } = place.repository.listed(self.page.last.as_deref(), self.page.n)?;
+        let Listed { tags, image_names } = place.repository.listed(&self.page.page())?;
         context.ui.result(&Tags { name: place.name, tags, image_names })?;
         Ok(ExitCode::SUCCESS)
     }
