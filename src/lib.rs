@@ -55,7 +55,7 @@
 //! ```
 //!
 //! What is there is read and changed as in a registry ([`registry::Registry`]), and moved as archives and parts of layouts
-//! ([`view::View`], [`transfer::Archive`], [`view::View::plan_export`]).
+//! ([`view::View`], [`view::View::load`], [`view::View::plan_export`]).
 //!
 //! | module | answers |
 //! |---|---|
@@ -91,7 +91,7 @@ pub mod transfer;
 pub mod view;
 mod workers;
 
-pub use error::{Candidate, Error, ErrorCode, Reason, Result};
+pub use error::{Candidate, Error, ErrorCode, ErrorKind, Reason, Referrer, Result};
 
 /// What this project's own benchmarks and fuzz targets reach of the inside. It is no promise: no version of the library
 /// keeps it as it was.

@@ -27,7 +27,7 @@ fn load(tar: &[u8]) -> Result<View, Error> {
 
 #[track_caller]
 fn refusal(tar: &[u8]) -> String {
-    load(tar).expect_err("refused").to_string()
+    load(tar).expect_err("refused").report()
 }
 
 /// A header and content, the name as it stands.
@@ -312,7 +312,7 @@ fn an_archive_is_the_same_however_it_is_compressed_and_wherever_it_is_kept() {
     }
     let missing = LoadOptions::default().memory_threshold(0).spill_directory(spill.join("no"));
     let error = View::from_reader("name", forms[0].1.as_slice(), &missing).expect_err("no directory");
-    assert!(error.to_string().starts_with(&format!("failed to write to {}: ", spill.join("no").display())), "{error}");
+    assert!(error.report().starts_with(&format!("failed to write to {}: ", spill.join("no").display())), "{error}");
 }
 
 #[test]
@@ -369,7 +369,7 @@ fn streams_that_break_off_or_grow_too_large_are_errors_that_leave_nothing() {
     for (what, reader, bounds, expected) in cases {
         let spill_directory = spill.path().to_owned();
         let options = LoadOptions::default().memory_threshold(1).bounds(bounds).spill_directory(spill_directory);
-        let error = View::from_reader("name", reader, &options).expect_err(what).to_string();
+        let error = View::from_reader("name", reader, &options).expect_err(what).report();
         assert!(error.starts_with(expected), "{what}: {error}");
         assert_eq!(names(spill.path()), [""; 0], "{what}");
     }
@@ -397,9 +397,12 @@ fn progress_counts_the_bytes_of_the_input() {
 fn what_is_no_file_is_said_so() {
     let directory = tempfile::tempdir().expect("a directory");
     let missing = directory.path().join("missing");
-    let load = |path: &Path| View::load(path, &LoadOptions::default()).expect_err("refused").to_string();
+    let load = |path: &Path| View::load(path, &LoadOptions::default()).expect_err("refused").report();
     assert_eq!(load(&missing), format!("File not found: {}", missing.display()));
-    assert_eq!(load(directory.path()), format!("{} is not an OCI Image Layout (missing oci-layout file)", directory.path().display()));
+    assert_eq!(
+        load(directory.path()),
+        format!("{} is not an OCI Image Layout (missing oci-layout file)", directory.path().display())
+    );
     let path = directory.path().join("file");
     for (content, expected) in [
         (&b""[..], "is empty"),
@@ -717,7 +720,7 @@ fn what_images_lack_or_have_wrong_is_said() {
         ),
     ] {
         let archive = load(&tar).expect("an archive");
-        assert_eq!(archive.images().expect_err("no images").to_string(), expected);
+        assert_eq!(archive.images().expect_err("no images").report(), expected);
     }
     // Layers are not read until somebody wants them.
     let archive = load(&instead(b"layer", "LAYER")).expect("an archive");
@@ -1075,6 +1078,6 @@ fn a_tar_of_zeros_ends_where_it_begins() {
     let bounds = Bounds::default().max_size(4 << 20);
     let options = LoadOptions::default().bounds(bounds);
     let zeros = zstd::encode_all(io::repeat(0).take(64 << 20), 3).expect("compressed");
-    let refusal = View::from_reader("test.tar", zeros.as_slice(), &options).expect_err("refused").to_string();
+    let refusal = View::from_reader("test.tar", zeros.as_slice(), &options).expect_err("refused").report();
     assert_eq!(refusal, "test.tar is not an image archive: it has neither oci-layout nor manifest.json");
 }

@@ -587,7 +587,7 @@ fn a_blob_that_is_not_what_was_said_is_not_stored() {
         }
     }
     let error = app.push_blob(b"x".chain(Broken), &Expected::default()).expect_err("broken");
-    assert_eq!((error.code(), error.to_string().ends_with("the line is dead")), (None, true), "{error}");
+    assert_eq!((error.code(), error.report().ends_with("the line is dead")), (None, true), "{error}");
     assert_eq!(files(directory.path()), before);
 }
 

@@ -1,7 +1,7 @@
 //! Generating and updating the image config.
 
 use crate::build::pipeline::{complete_diff_ids, diff_ids};
-use crate::error::{Error, Reason, Result};
+use crate::error::{Error, Reason, Referrer, Result};
 use crate::layout::documents::ReadDocument;
 use crate::layout::handle::{Layout, Lock};
 use crate::layout::lock::take_lock;
@@ -162,7 +162,7 @@ impl Layout {
         let mut stage = self.find_stage()?.unwrap_or_else(Stage::empty);
         let config = stage.config.clone().ok_or(Error::NoConfig)?;
         let index = self.read_index()?;
-        let content = self.read_document_blob(&config.digest, "the staging file")?;
+        let content = self.read_document_blob(&config.digest, &Referrer::Stage)?;
         let malformed =
             |reason| Error::MalformedDocument { digest: config.digest.clone(), kind: "image config", reason };
         let before: UnknownFields = oci::from_json(&content).map_err(|error| malformed(Reason::from(error)))?;

@@ -4,7 +4,7 @@ use super::pipeline::DiffIds;
 use crate::build::pipeline::{complete_diff_ids, diff_ids};
 use crate::check::documents::check_document;
 use crate::check::report::Missing;
-use crate::error::{Error, Reason, Result};
+use crate::error::{Error, Reason, Referrer, Result};
 use crate::graph::names::Names;
 use crate::graph::walk::Document;
 use crate::layout::documents::ReadDocument;
@@ -251,7 +251,7 @@ fn interrupted_entry(layout: &Layout, index: &Index, staged: &StagedManifest) ->
 }
 
 fn read_manifest(layout: &Layout, digest: &Digest) -> Result<Manifest> {
-    let content = layout.read_document_blob(digest, "index.json")?;
+    let content = layout.read_document_blob(digest, &Referrer::Index)?;
     oci::from_json(&content).map_err(|error| Error::MalformedDocument {
         digest: digest.clone(),
         kind: "image manifest",
@@ -266,20 +266,19 @@ fn staged_image(
     stage: &mut Stage,
     diff_ids: &mut DiffIds,
 ) -> Result<(StagedConfig, Option<Platform>)> {
-    const STAGE: &str = "the staging file";
     if stage.layers.is_empty() {
         return Err(Error::NoLayers);
     }
     let config = stage.config.clone().ok_or(Error::NoConfig)?;
-    stage.layers.iter().try_for_each(|layer| layout.expect_blob(&layer.digest, layer.size, STAGE))?;
+    stage.layers.iter().try_for_each(|layer| layout.expect_blob(&layer.digest, layer.size, &Referrer::Stage))?;
     if !config.media_type.is_image_config() {
-        layout.expect_blob(&config.digest, config.size, STAGE)?;
+        layout.expect_blob(&config.digest, config.size, &Referrer::Stage)?;
         return Ok((config, None));
     }
-    let content = layout.read_document_blob(&config.digest, STAGE)?;
+    let content = layout.read_document_blob(&config.digest, &Referrer::Stage)?;
     let actual = content.len() as u64;
     if actual != config.size {
-        return Err(Error::SizeMismatch { digest: config.digest, expected: config.size, actual });
+        return Err(Error::SizeMismatch { digest: Some(config.digest), expected: config.size, actual });
     }
     let image: ImageConfig = oci::from_json(&content).map_err(|error| Error::MalformedDocument {
         digest: config.digest.clone(),
@@ -298,7 +297,7 @@ fn staged_image(
 /// Returns a replaced manifest and its config if they were built from this staging file, and nothing if they came
 /// from elsewhere: those are for a collection of garbage to judge.
 fn own_documents(layout: &Layout, replaced: &Descriptor, stage: &Stage) -> Vec<Digest> {
-    let read = layout.read_document_blob(&replaced.digest, "index.json");
+    let read = layout.read_document_blob(&replaced.digest, &Referrer::Index);
     let document = read.and_then(|content| Document::of_entry(replaced, &content));
     let Ok(Some(Document::Manifest(manifest))) = document else {
         return Vec::new();

@@ -11,7 +11,7 @@ use std::thread;
 
 use crate::build::input::{LayerInput, Treatment};
 use crate::compress::{BUFFER, Bounds, Compression, Encoding, Failure, Pool, bounded_decoder, compress, peek};
-use crate::error::{Error, Reason, Result};
+use crate::error::{Error, Reason, Referrer, Result};
 use crate::graph::policy::refusal;
 use crate::layout::blobs::{NewBlob, PendingBlob};
 use crate::layout::handle::Layout;
@@ -373,7 +373,7 @@ pub(crate) fn complete_diff_ids(layout: &Layout, layers: &mut [StagedLayer], kno
 }
 
 fn diff_id_of_blob(layout: &Layout, digest: &Digest) -> Result<Digest> {
-    let (file, size) = layout.open_blob(digest, "the staging file")?;
+    let (file, size) = layout.open_blob(digest, &Referrer::Stage)?;
     let path = layout.blob_path(digest);
     let (sight, reader) = peek(file, looks_like_tar).map_err(Error::io("read", &path))?;
     // Only these are encodings of a layer: what is stored in another is what was asked for.

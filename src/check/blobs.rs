@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Referrer, Result};
 use crate::graph::walk::Documents;
 use crate::layout::blobs::DOCUMENT_BLOB_LIMIT;
 use crate::layout::handle::Layout;
@@ -17,7 +17,7 @@ pub(crate) trait Blobs {
     fn path(&self) -> &Path;
 
     /// Finds a blob; returns its size too.
-    fn open(&self, digest: &Digest, referrer: &str) -> Result<(Opened, u64)>;
+    fn open(&self, digest: &Digest, referrer: &Referrer) -> Result<(Opened, u64)>;
 
     /// Reads a document, and compares its digest if that can be done.
     fn read(&self, digest: &Digest, blob: Opened) -> Result<Vec<u8>>;
@@ -36,7 +36,7 @@ impl Blobs for Layout {
         self.path()
     }
 
-    fn open(&self, digest: &Digest, referrer: &str) -> Result<(Opened, u64)> {
+    fn open(&self, digest: &Digest, referrer: &Referrer) -> Result<(Opened, u64)> {
         self.open_blob(digest, referrer).map(|(file, size)| (Opened::File(file), size))
     }
 
@@ -44,7 +44,7 @@ impl Blobs for Layout {
         let file = match blob {
             Opened::Bytes(bytes) => return Ok(bytes),
             Opened::File(file) => file,
-            Opened::There => self.open_blob(digest, "index.json")?.0,
+            Opened::There => self.open_blob(digest, &Referrer::Index)?.0,
         };
         if digest.algorithm().is_some() {
             return self.read_opened_document(digest, &file);
@@ -58,18 +58,18 @@ impl Blobs for View {
         self.path()
     }
 
-    fn open(&self, digest: &Digest, referrer: &str) -> Result<(Opened, u64)> {
-        let missing = || Error::MissingBlob { digest: digest.clone(), referrer: referrer.to_owned() };
+    fn open(&self, digest: &Digest, referrer: &Referrer) -> Result<(Opened, u64)> {
+        let missing = || Error::MissingBlob { digest: digest.clone(), referrer: referrer.clone() };
         Ok((Opened::There, self.content(digest)?.ok_or_else(missing)?.size()))
     }
 
     fn read(&self, digest: &Digest, blob: Opened) -> Result<Vec<u8>> {
         match blob {
             Opened::Bytes(bytes) => Ok(bytes),
-            _ if digest.algorithm().is_some() => Documents::read(self, digest, "index.json"),
+            _ if digest.algorithm().is_some() => Documents::read(self, digest, &Referrer::Index),
             // Its digest cannot be compared.
             _ => {
-                let missing = || Error::MissingBlob { digest: digest.clone(), referrer: "index.json".to_owned() };
+                let missing = || Error::MissingBlob { digest: digest.clone(), referrer: Referrer::Index };
                 let content = self.content(digest)?.ok_or_else(missing)?;
                 let mut bytes = Vec::new();
                 let mut reader = content.reader().take(DOCUMENT_BLOB_LIMIT);

@@ -89,7 +89,7 @@ impl Validation<'_> {
                 referenced.extend(stage.manifest.map(|manifest| manifest.digest));
             }),
             // The staging file is no part of a layout, but whoever goes on with this one will miss it.
-            Err(error) => return vec![(FaultKind::StagingFile, Finding::new(error.to_string(), "staging file"))],
+            Err(error) => return vec![(FaultKind::StagingFile, Finding::new(error.report(), "staging file"))],
         }
         if self.is_incomplete { Vec::new() } else { find_stray(layout, &referenced) }
     }

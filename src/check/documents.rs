@@ -5,7 +5,7 @@ use std::path::Path;
 use super::blobs::{Blobs, Opened};
 use super::follow::Validation;
 use super::report::Missing;
-use crate::error::{Error, Reason, Result};
+use crate::error::{Error, Reason, Referrer, Result};
 use crate::graph::finding::Finding;
 use crate::layout::handle::Layout;
 use crate::oci::{Descriptor, Digest, Index};
@@ -26,7 +26,7 @@ impl Blobs for Pending<'_> {
         self.layout.path()
     }
 
-    fn open(&self, digest: &Digest, referrer: &str) -> Result<(Opened, u64)> {
+    fn open(&self, digest: &Digest, referrer: &Referrer) -> Result<(Opened, u64)> {
         if digest == self.digest {
             return Ok((Opened::Bytes(self.content.to_vec()), self.content.len() as u64));
         }

@@ -11,7 +11,7 @@ use super::json;
 use super::reference::{Holder, Image, Outcome, Reading, Reference, Role};
 use super::schema::{self, Config, Descriptor, Document, Kind};
 use crate::check::report::Checked;
-use crate::error::{Error, Reason, Result};
+use crate::error::{Error, Reason, Referrer, Result};
 use crate::graph::finding::Finding;
 use crate::graph::policy::FaultKind;
 use crate::json::Node;
@@ -134,7 +134,9 @@ impl<'a> Validation<'a> {
         index.parts.iter().any(|(_, entry)| {
             let is_image = !entry.is_attestation && entry.media_type.as_ref().is_some_and(MediaType::is_manifest);
             let digest = entry.digest.as_ref().filter(|_| is_image);
-            digest.is_some_and(|digest| self.sizes.contains_key(digest) || self.blobs.open(digest, "").is_ok())
+            digest.is_some_and(|digest| {
+                self.sizes.contains_key(digest) || self.blobs.open(digest, &Referrer::Index).is_ok()
+            })
         })
     }
 
@@ -198,20 +200,20 @@ impl<'a> Validation<'a> {
         }
         if digest.algorithm().is_none() {
             let error = Error::UnsupportedAlgorithm { digest: digest.clone() };
-            self.found(FaultKind::UnknownAlgorithm, error.to_string(), &location);
+            self.found(FaultKind::UnknownAlgorithm, error.report(), &location);
         }
         let has_right_data = self.check_data(&reference, &digest, &location);
         self.referenced.insert(digest.clone());
 
         let opened = match self.sizes.get(&digest) {
             Some(size) => Ok((None, *size)),
-            None => self.blobs.open(&digest, reference.holder.referrer()).map(|(blob, size)| (Some(blob), size)),
+            None => self.blobs.open(&digest, &reference.holder.referrer()).map(|(blob, size)| (Some(blob), size)),
         };
         let blob = match opened {
             Ok((blob, size)) => {
                 if let Some(expected) = descriptor.size.filter(|expected| *expected != size) {
-                    let error = Error::SizeMismatch { digest: digest.clone(), expected, actual: size };
-                    self.found(FaultKind::WrongSize, error.to_string(), &location);
+                    let error = Error::SizeMismatch { digest: Some(digest.clone()), expected, actual: size };
+                    self.found(FaultKind::WrongSize, error.report(), &location);
                 }
                 if self.sizes.insert(digest.clone(), size).is_none() {
                     self.checked.blobs += 1;
@@ -239,7 +241,7 @@ impl<'a> Validation<'a> {
             }
             Err(error) => {
                 self.is_incomplete |= self.reading(&reference).is_some();
-                return self.found(FaultKind::UnreadableBlob, error.to_string(), &location);
+                return self.found(FaultKind::UnreadableBlob, error.report(), &location);
             }
         };
         match self.reading(&reference) {
@@ -293,7 +295,7 @@ impl<'a> Validation<'a> {
         let key = (digest.clone(), reading);
         if !self.read.contains_key(&key) {
             self.read.insert(key.clone(), None);
-            let open = || self.blobs.open(digest, reference.holder.referrer()).map(|(blob, _)| blob);
+            let open = || self.blobs.open(digest, &reference.holder.referrer()).map(|(blob, _)| blob);
             let content = source.map_or_else(open, Ok).and_then(|blob| self.blobs.read(digest, blob));
             match content.and_then(|content| self.check(reference, digest, reading, &content, location)) {
                 Ok(media_type) => {
@@ -306,7 +308,7 @@ impl<'a> Validation<'a> {
                 }
                 Err(error) => {
                     self.is_incomplete |= matches!(reading, Reading::Document(_));
-                    return self.found(FaultKind::UnreadableBlob, error.to_string(), location);
+                    return self.found(FaultKind::UnreadableBlob, error.report(), location);
                 }
             }
         }
@@ -388,7 +390,7 @@ impl<'a> Validation<'a> {
     /// Notes a fault of a document: as an error, or in words that do not say that the document is not valid.
     fn found_in(&mut self, word: &str, digest: &Digest, error: Error, fault: &Fault, location: &str) {
         let Fault { kind, text } = fault;
-        let message = if kind.is_error() { error.to_string() } else { format!("{word} {digest}: {text}") };
+        let message = if kind.is_error() { error.report() } else { format!("{word} {digest}: {text}") };
         self.found(*kind, message, location);
     }
 

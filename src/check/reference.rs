@@ -1,6 +1,7 @@
 //! What a validation goes through, step by step: descriptors with their places, and what there is to say of each.
 
 use super::schema::{Descriptor, Kind, Platform};
+use crate::error::Referrer;
 use crate::graph::finding::Finding;
 use crate::graph::policy::{self, FaultKind};
 use crate::oci::{Digest, MediaType};
@@ -75,8 +76,8 @@ impl Holder {
     }
 
     /// Returns what the reference's message about a missing blob names.
-    pub(crate) fn referrer(&self) -> &str {
-        self.digest.as_ref().map_or("index.json", Digest::as_str)
+    pub(crate) fn referrer(&self) -> Referrer {
+        Referrer::of_entry(self.digest.as_ref())
     }
 }
 

@@ -86,7 +86,7 @@ impl Report {
         if !is_about_marker || !FaultKind::Marker.is_error() {
             return Err(error);
         }
-        Ok(Self { errors: vec![Finding::new(error.to_string(), "oci-layout")], ..Self::default() })
+        Ok(Self { errors: vec![Finding::new(error.report(), "oci-layout")], ..Self::default() })
     }
 
     /// Tells whether the layout is valid. Warnings do not matter.

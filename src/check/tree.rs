@@ -8,7 +8,7 @@ use std::iter::successors;
 use std::num::NonZeroUsize;
 
 use super::node::{Drawn, Node, NodeKind, NodeState, Tree, Unreferenced};
-use crate::error::{Error, Result};
+use crate::error::{Error, Referrer, Result};
 use crate::graph::walk::{Document, Reach, Role, Visit, walk};
 use crate::layout::handle::Layout;
 use crate::layout::unreferenced::count_unreferenced;
@@ -137,7 +137,7 @@ impl Holdings {
 
     fn look_at(&mut self, layout: &Layout, digest: &Digest) -> &mut Blob {
         self.blobs.entry(digest.clone()).or_insert_with(|| {
-            let found = match layout.open_blob(digest, "") {
+            let found = match layout.open_blob(digest, &Referrer::Index) {
                 Ok((_, size)) => Found::OfSize(size),
                 Err(Error::MissingBlob { .. }) => Found::Missing,
                 Err(error) => Found::Unreadable(reason(&error).into()),
@@ -160,7 +160,7 @@ impl Holdings {
         if self.configs.contains_key(digest) || !matches!(self.found(digest), Some(Found::OfSize(_))) {
             return;
         }
-        let platform = match layout.read_document_blob(digest, "") {
+        let platform = match layout.read_document_blob(digest, &Referrer::Index) {
             // Artifacts of some programs have an image's config type and nothing of an image.
             Ok(content) => from_json(&content).ok().and_then(|config: ImageConfig| config.platform()),
             Err(error) => {
@@ -210,7 +210,7 @@ pub(crate) fn reason(error: &Error) -> String {
         Error::UnsupportedAlgorithm { .. } => "the algorithm of its digest is not supported".to_owned(),
         Error::TooLarge { limit, .. } => format!("larger than {limit} bytes"),
         Error::MalformedDocument { kind, reason, .. } => format!("not a valid {kind}: {reason}"),
-        error => error.to_string(),
+        error => error.report(),
     }
 }
 

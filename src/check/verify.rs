@@ -8,7 +8,7 @@ use std::io::{self, BufRead, BufReader, Read};
 
 use crate::check::report::ValidateOptions;
 use crate::compress::{BUFFER, Encoding, bound_of, bounded_decoder, trailing_of};
-use crate::error::{Error, Result};
+use crate::error::{Error, Referrer, Result};
 use crate::layout::handle::Layout;
 use crate::metrics::Phase;
 use crate::oci::{Algorithm, Digest, Hasher};
@@ -88,7 +88,7 @@ pub(crate) fn verify_blobs(
 
 fn verify_blob(layout: &Layout, job: &Job, options: ValidateOptions<'_>) -> Verified {
     let digest = &job.digest;
-    let (file, size) = match layout.open_blob(digest, "index.json") {
+    let (file, size) = match layout.open_blob(digest, &Referrer::Index) {
         Ok(opened) => opened,
         Err(error) => return Verified { error: Some(error), layer: None },
     };

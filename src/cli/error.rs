@@ -1,5 +1,6 @@
 //! From an error to what people read: "Error: …", what to do next, and the exit status.
 
+use std::fmt;
 use std::io::{self, Write};
 use std::path::Path;
 use std::process::ExitCode;
@@ -22,12 +23,22 @@ pub(crate) struct Usage(pub(crate) String);
 const WRONG_USAGE: u8 = 2;
 
 /// An error that is told together with what registries call it.
-#[derive(Debug, thiserror::Error)]
-#[error("{error} ({code})")]
+#[derive(Debug)]
 struct Coded {
-    #[source]
     error: Error,
     code: ErrorCode,
+}
+
+impl fmt::Display for Coded {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.error.fmt(formatter)
+    }
+}
+
+impl std::error::Error for Coded {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.error.source()
+    }
 }
 
 /// Makes an error be told together with what registries call it, if they know it.
@@ -55,7 +66,6 @@ pub(crate) fn report(error: &anyhow::Error, verbose: bool) -> ExitCode {
     let mut text = format!("Error: {}\n", message(error));
     if verbose {
         for cause in error.chain().skip(1).map(|cause| printable(&cause.to_string())) {
-            // Most messages name their cause already.
             if !text.contains(&cause) {
                 text.push_str(&format!("  caused by: {cause}\n"));
             }
@@ -66,12 +76,19 @@ pub(crate) fn report(error: &anyhow::Error, verbose: bool) -> ExitCode {
     if error.is::<Usage>() { ExitCode::from(WRONG_USAGE) } else { ExitCode::FAILURE }
 }
 
-/// Returns what went wrong and what to do about it, on one line.
+/// Returns what went wrong, its causes, and what to do about it, on one line.
 fn message(error: &anyhow::Error) -> String {
-    let coded = error.downcast_ref::<Coded>().map(|coded| &coded.error);
-    let hint = coded.or_else(|| error.downcast_ref()).and_then(hint);
-    let message = printable(&error.to_string());
-    hint.map(|hint| format!("{message}; {hint}")).unwrap_or(message)
+    let coded = error.downcast_ref::<Coded>();
+    let known = coded.map(|coded| &coded.error).or_else(|| error.downcast_ref::<Error>());
+    let mut message = match known {
+        Some(error) => error.report(),
+        None => error.chain().map(ToString::to_string).collect::<Vec<_>>().join(": "),
+    };
+    if let Some(coded) = coded {
+        message.push_str(&format!(" ({})", coded.code));
+    }
+    let message = printable(&message);
+    known.and_then(hint).map(|hint| format!("{message}; {hint}")).unwrap_or(message)
 }
 
 /// Returns what to do about an error of the library, where that is not obvious.

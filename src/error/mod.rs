@@ -3,15 +3,19 @@
 
 mod candidate;
 mod code;
+mod kind;
 mod reason;
+mod referrer;
 mod words;
 pub use candidate::Candidate;
 
 use candidate::described;
 
 pub use code::ErrorCode;
+pub use kind::ErrorKind;
 pub use reason::Reason;
-use words::{image_called, list, seconds, stored};
+pub use referrer::Referrer;
+use words::{image_called, list, missing_blob, seconds, size_mismatch, stored};
 
 use std::io;
 use std::path::PathBuf;
@@ -169,7 +173,7 @@ pub enum Error {
         stored: Encoding,
     },
     /// A layer could not be compressed.
-    #[error("failed to compress {}: {source}", .path.display())]
+    #[error("failed to compress {}", .path.display())]
     Compress {
         /// The file.
         path: PathBuf,
@@ -177,7 +181,7 @@ pub enum Error {
         source: io::Error,
     },
     /// A compressed stream is truncated or corrupt.
-    #[error("{} is not a sound {} stream: {source}", .path.display(), .encoding.name())]
+    #[error("{} is not a sound {} stream", .path.display(), .encoding.name())]
     CorruptStream {
         /// The file or blob.
         path: PathBuf,
@@ -187,12 +191,12 @@ pub enum Error {
         source: io::Error,
     },
     /// Bytes follow a compressed stream.
-    #[error("{}: {source}", .path.display())]
+    #[error("{}: {trailing}", .path.display())]
     TrailingBytes {
         /// The file or blob.
         path: PathBuf,
         /// How many there are.
-        source: TrailingBytes,
+        trailing: TrailingBytes,
     },
     /// A tar ends before it is whole.
     #[error("{} is truncated: {reason}", .path.display())]
@@ -203,20 +207,20 @@ pub enum Error {
         reason: Reason,
     },
     /// More comes out of a compressed stream than may.
-    #[error("{} {source}", .path.display())]
+    #[error("{} {bound}", .path.display())]
     BeyondBound {
         /// The file or blob.
         path: PathBuf,
         /// What it exceeds.
-        source: BoundError,
+        bound: BoundError,
     },
     /// A blob is missing.
-    #[error("blob {digest} referenced by {referrer} does not exist")]
+    #[error("{}", missing_blob(.digest, .referrer))]
     MissingBlob {
         /// The blob.
         digest: Digest,
         /// What refers to it: a file of the layout, or a digest.
-        referrer: String,
+        referrer: Referrer,
     },
     /// The directory of the blobs is a link that leads out of the layout.
     #[error("{} is a link that leads out of the layout", .path.display())]
@@ -251,10 +255,10 @@ pub enum Error {
         actual: Digest,
     },
     /// A blob does not have the size that a descriptor says.
-    #[error("size mismatch for {digest}: expected {expected}, got {actual}")]
+    #[error("{}", size_mismatch(.digest.as_ref(), *.expected, *.actual))]
     SizeMismatch {
         /// The blob.
-        digest: Digest,
+        digest: Option<Digest>,
         /// The size that the descriptor says.
         expected: u64,
         /// The size of the file.
@@ -398,14 +402,6 @@ pub enum Error {
         /// The platforms whose manifests are there.
         platforms: Vec<String>,
     },
-    /// There is no such blob.
-    #[error("{} has no blob {digest}", .path.display())]
-    UnknownBlob {
-        /// The layout.
-        path: PathBuf,
-        /// The blob.
-        digest: Digest,
-    },
     /// What was to be stored as a manifest is none, or refers to what is not there.
     #[error("the manifest is not valid: {reason}")]
     InvalidManifest {
@@ -421,14 +417,6 @@ pub enum Error {
         image: Option<String>,
         /// What is wrong with it.
         reason: Reason,
-    },
-    /// Something has not the number of bytes that was said.
-    #[error("expected {expected} bytes, got {actual}")]
-    WrongSize {
-        /// The number that was said.
-        expected: u64,
-        /// The number that came.
-        actual: u64,
     },
     /// A range is not within a blob.
     #[error("the range from byte {start} is not within the {size} bytes of {digest}")]
@@ -464,7 +452,7 @@ pub enum Error {
         /// The blob.
         digest: Digest,
         /// What refers to it: a file of the layout, or a digest.
-        referrer: String,
+        referrer: Referrer,
     },
     /// Blobs that other layouts may need are not deleted.
     #[error("{} shares its blobs with other layouts, which may need what it does not", .path.display())]
@@ -523,7 +511,7 @@ pub enum Error {
         ref_name: String,
     },
     /// A blob cannot be read where it is.
-    #[error("failed to read blob {digest}: {source}")]
+    #[error("failed to read blob {digest}")]
     Blob {
         /// The blob.
         digest: Digest,
@@ -539,7 +527,7 @@ pub enum Error {
         what: String,
     },
     /// The operating system refused something.
-    #[error("failed to {action} {}: {source}", .path.display())]
+    #[error("failed to {action} {}", .path.display())]
     Io {
         /// What was tried, as a verb.
         action: &'static str,
@@ -561,8 +549,8 @@ impl Error {
     pub(crate) fn of_stream(path: impl Into<PathBuf>, encoding: Encoding, source: io::Error) -> Self {
         let path = path.into();
         match (bound_of(&source), trailing_of(&source)) {
-            (Some(source), _) => Self::BeyondBound { path, source },
-            (None, Some(source)) => Self::TrailingBytes { path, source },
+            (Some(bound), _) => Self::BeyondBound { path, bound },
+            (None, Some(trailing)) => Self::TrailingBytes { path, trailing },
             (None, None) => Self::CorruptStream { path, encoding, source },
         }
     }
@@ -580,11 +568,11 @@ impl Error {
             | Self::AmbiguousDigest { .. }
             | Self::UnknownPlatform { .. }
             | Self::PlatformNotStored { .. } => ErrorCode::ManifestUnknown,
-            Self::UnknownBlob { .. } | Self::MissingBlob { .. } => ErrorCode::BlobUnknown,
+            Self::MissingBlob { .. } => ErrorCode::BlobUnknown,
             Self::Digest(_) | Self::DigestMismatch { .. } | Self::UnsupportedAlgorithm { .. } => {
                 ErrorCode::DigestInvalid
             }
-            Self::WrongSize { .. } | Self::SizeMismatch { .. } | Self::TooLarge { .. } => ErrorCode::SizeInvalid,
+            Self::SizeMismatch { .. } | Self::TooLarge { .. } => ErrorCode::SizeInvalid,
             Self::InvalidRange { .. } | Self::UploadOffset { .. } => ErrorCode::RangeInvalid,
             Self::Name(_)
             | Self::RefName(_)

@@ -3,6 +3,9 @@
 use std::fmt;
 use std::time::Duration;
 
+use super::referrer::Referrer;
+use crate::oci::Digest;
+
 /// Returns an image as a message names it.
 pub(crate) fn image_called(name: Option<&str>) -> String {
     name.map_or_else(|| "an image".to_owned(), |name| format!("the image '{}'", name.escape_debug()))
@@ -24,4 +27,20 @@ pub(crate) fn stored(platforms: &[String]) -> String {
 /// Returns a time in the largest unit that is no larger than a second.
 pub(crate) fn seconds(time: &Duration) -> String {
     if time.is_zero() { "0s".to_owned() } else { format!("{time:?}") }
+}
+
+/// Says that a blob is not there.
+pub(crate) fn missing_blob(digest: &Digest, referrer: &Referrer) -> String {
+    match referrer {
+        Referrer::Caller(path) => format!("{} has no blob {digest}", path.display()),
+        referrer => format!("blob {digest} referenced by {referrer} does not exist"),
+    }
+}
+
+/// Says that content does not have the size that it should have.
+pub(crate) fn size_mismatch(digest: Option<&Digest>, expected: u64, actual: u64) -> String {
+    match digest {
+        Some(digest) => format!("size mismatch for {digest}: expected {expected}, got {actual}"),
+        None => format!("expected {expected} bytes, got {actual}"),
+    }
 }

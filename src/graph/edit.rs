@@ -419,14 +419,15 @@ impl IndexEditor<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::error::Referrer;
     use crate::oci::MediaType;
 
     /// No documents.
     struct Empty;
 
     impl Documents for Empty {
-        fn read(&self, digest: &Digest, referrer: &str) -> Result<Vec<u8>> {
-            Err(Error::MissingBlob { digest: digest.clone(), referrer: referrer.to_owned() })
+        fn read(&self, digest: &Digest, referrer: &Referrer) -> Result<Vec<u8>> {
+            Err(Error::MissingBlob { digest: digest.clone(), referrer: referrer.clone() })
         }
 
         fn has(&self, _: &Digest) -> Result<bool> {

@@ -24,7 +24,7 @@ impl Finding {
     /// Reports an error, with its cause.
     pub(crate) fn of(error: &Error, location: &str) -> Self {
         let reason = std::error::Error::source(error).filter(|_| matches!(error, Error::MalformedIndex { .. }));
-        Self { reason: reason.map(|reason| reason.to_string().into()), ..Self::new(error.to_string(), location) }
+        Self { reason: reason.map(|reason| reason.to_string().into()), ..Self::new(error.report(), location) }
     }
 
     /// Returns what was found, naming the thing and both values.

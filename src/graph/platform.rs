@@ -7,8 +7,7 @@ use std::path::Path;
 use std::rc::Rc;
 
 use super::walk::{Document, Documents, read_entry};
-use crate::error::Error;
-use crate::graph::walk::INDEX_FILE;
+use crate::error::{Error, Referrer};
 use crate::oci::{Descriptor, Digest, Fit, ImageConfig, Manifest, Platform, embedded, from_json};
 
 /// What was taken for a platform that was asked for.
@@ -256,7 +255,7 @@ impl<'a> Chooser<'a> {
             !entry.is_attestation() && entry.said_platform().is_none() && !is_stored(self.documents, entry)
         };
         if let Some(entry) = entries.iter().find(is_missing) {
-            return Error::MissingBlob { digest: entry.digest.clone(), referrer: INDEX_FILE.to_owned() };
+            return Error::MissingBlob { digest: entry.digest.clone(), referrer: Referrer::Index };
         }
         let mut platforms = stored_platforms(self.documents, entries);
         if platforms.is_empty() {
@@ -345,7 +344,7 @@ impl<'a> Platforms<'a> {
         if let Some(known) = self.by_manifest.get(&descriptor.digest) {
             return known.clone();
         }
-        let content = self.documents.read(&descriptor.digest, "").ok();
+        let content = self.documents.read(&descriptor.digest, &Referrer::Index).ok();
         let manifest = content.and_then(|content| from_json::<Manifest>(&content).ok());
         let platform = manifest.and_then(|manifest| self.of_image(descriptor, &manifest));
         self.by_manifest.insert(descriptor.digest.clone(), platform.clone());
@@ -361,7 +360,7 @@ impl<'a> Platforms<'a> {
         if let Some(known) = self.by_config.get(config) {
             return known.clone();
         }
-        let content = self.documents.read(config, "").ok();
+        let content = self.documents.read(config, &Referrer::Index).ok();
         let platform = content.and_then(|content| from_json::<ImageConfig>(&content).ok()?.platform());
         self.by_config.insert(config.clone(), platform.clone());
         platform
@@ -391,9 +390,9 @@ mod tests {
     }
 
     impl Documents for Counting {
-        fn read(&self, digest: &Digest, referrer: &str) -> Result<Vec<u8>> {
+        fn read(&self, digest: &Digest, referrer: &Referrer) -> Result<Vec<u8>> {
             *self.reads.borrow_mut().entry(digest.clone()).or_default() += 1;
-            let missing = || Error::MissingBlob { digest: digest.clone(), referrer: referrer.to_owned() };
+            let missing = || Error::MissingBlob { digest: digest.clone(), referrer: referrer.clone() };
             self.documents.get(digest).cloned().ok_or_else(missing)
         }
 

@@ -6,7 +6,7 @@ use std::collections::{HashSet, VecDeque};
 use serde::de::DeserializeOwned;
 
 use super::verify::verify_if_possible;
-use crate::error::{Error, Reason, Result};
+use crate::error::{Error, Reason, Referrer, Result};
 use crate::json::{JsonError, Node};
 use crate::oci::{Annotations, Descriptor, Digest, Index, Manifest, MediaType, embedded, from_json};
 
@@ -165,7 +165,7 @@ pub(crate) trait Documents {
     /// # Errors
     ///
     /// [`Error::MissingBlob`], with what refers to it; [`Error::TooLarge`]; [`Error::DigestMismatch`]; [`Error::Io`].
-    fn read(&self, digest: &Digest, referrer: &str) -> Result<Vec<u8>>;
+    fn read(&self, digest: &Digest, referrer: &Referrer) -> Result<Vec<u8>>;
 
     /// Tells whether a blob is there.
     ///
@@ -334,7 +334,11 @@ pub(crate) fn walk<'a, 'b>(
 }
 
 /// Reads what a descriptor leads to: a blob, or what the descriptor carries.
-pub(crate) fn read_described(documents: &dyn Documents, descriptor: &Descriptor, referrer: &str) -> Result<Vec<u8>> {
+pub(crate) fn read_described(
+    documents: &dyn Documents,
+    descriptor: &Descriptor,
+    referrer: &Referrer,
+) -> Result<Vec<u8>> {
     match documents.read(&descriptor.digest, referrer) {
         Err(error @ Error::MissingBlob { .. }) => {
             let carried = descriptor.data.as_deref().and_then(embedded).ok_or(error)?;
@@ -351,8 +355,7 @@ pub(crate) fn read_entry(
     entry: &Descriptor,
     referrer: Option<&Digest>,
 ) -> Result<Option<Document>> {
-    let referrer = referrer.map_or("index.json", Digest::as_str);
-    match read_described(documents, entry, referrer) {
+    match read_described(documents, entry, &Referrer::of_entry(referrer)) {
         Ok(content) => Document::of_entry(entry, &content),
         // What is not said to be a document, and is too large for one, is none.
         Err(Error::TooLarge { .. }) if !Document::is_one(&entry.media_type) => Ok(None),

@@ -10,7 +10,7 @@ use std::thread::JoinHandle;
 
 use super::handle::{BLOBS_DIRECTORY, Layout, Lock};
 use crate::compress::BUFFER;
-use crate::error::{Error, Result};
+use crate::error::{Error, Referrer, Result};
 use crate::fs::{Directory, FileIdentity, TempFile, kind_of, open_inside, read_at_most, target_inside, touch};
 use crate::layout::blob_directory::{blob_directory, check_blob_directory, make_blob_directory, scratch};
 use crate::layout::lock::take_lock;
@@ -131,13 +131,18 @@ impl Layout {
         blob.finish()?.commit(lock)
     }
 
+    /// Returns the caller as the one who asks for a blob.
+    pub(crate) fn caller(&self) -> Referrer {
+        Referrer::Caller(self.path().to_owned())
+    }
+
     /// Opens a blob and tells its size. The content is not verified.
     ///
     /// # Errors
     ///
     /// [`Error::MissingBlob`], with `referrer` as what refers to it; [`Error::NotAFile`], [`Error::LinkOutside`];
     /// [`Error::Io`].
-    pub(crate) fn open_blob(&self, digest: &Digest, referrer: &str) -> Result<(File, u64)> {
+    pub(crate) fn open_blob(&self, digest: &Digest, referrer: &Referrer) -> Result<(File, u64)> {
         let path = self.blob_path(digest);
         check_blob_directory(self, digest)?;
         let file = match open_inside(self.path(), &path) {
@@ -154,7 +159,7 @@ impl Layout {
             }
             Err(error) => Err(match error.kind() {
                 io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => {
-                    Error::MissingBlob { digest: digest.clone(), referrer: referrer.to_owned() }
+                    Error::MissingBlob { digest: digest.clone(), referrer: referrer.clone() }
                 }
                 io::ErrorKind::InvalidInput if matches!(target_inside(self.path(), &path), Ok(None)) => {
                     Error::BlobLinkOutside { digest: digest.clone(), path }
@@ -173,14 +178,18 @@ impl Layout {
     /// # Errors
     ///
     /// Those of [`Layout::open_blob`]; [`Error::SizeMismatch`].
-    pub(crate) fn expect_blob(&self, digest: &Digest, expected: u64, referrer: &str) -> Result<()> {
+    pub(crate) fn expect_blob(&self, digest: &Digest, expected: u64, referrer: &Referrer) -> Result<()> {
         let (_, actual) = self.open_blob(digest, referrer)?;
-        if actual == expected { Ok(()) } else { Err(Error::SizeMismatch { digest: digest.clone(), expected, actual }) }
+        if actual == expected {
+            Ok(())
+        } else {
+            Err(Error::SizeMismatch { digest: Some(digest.clone()), expected, actual })
+        }
     }
 
     /// Tells whether a blob is there and has a size; what it holds is not looked at.
     pub(crate) fn has_blob(&self, digest: &Digest, size: u64) -> bool {
-        self.open_blob(digest, "").is_ok_and(|(_, actual)| actual == size)
+        self.open_blob(digest, &self.caller()).is_ok_and(|(_, actual)| actual == size)
     }
 
     /// Reads a document that is a blob, and verifies it.
@@ -188,7 +197,7 @@ impl Layout {
     /// # Errors
     ///
     /// Those of [`Layout::open_blob`]; [`Error::TooLarge`]; [`Error::DigestMismatch`]; [`Error::UnsupportedAlgorithm`].
-    pub(crate) fn read_document_blob(&self, digest: &Digest, referrer: &str) -> Result<Vec<u8>> {
+    pub(crate) fn read_document_blob(&self, digest: &Digest, referrer: &Referrer) -> Result<Vec<u8>> {
         let (file, _) = self.open_blob(digest, referrer)?;
         self.read_opened_document(digest, &file)
     }
@@ -240,7 +249,7 @@ impl Layout {
     /// its size is.
     pub(crate) fn sound_blob(&self, digest: &Digest, size: u64, progress: impl Fn(u64)) -> Option<File> {
         // One that cannot be read is replaced.
-        let (file, _) = self.open_blob(digest, "").ok().filter(|(_, found)| *found == size)?;
+        let (file, _) = self.open_blob(digest, &self.caller()).ok().filter(|(_, found)| *found == size)?;
         let is_right = digest.algorithm().is_none() || self.verify(digest, &file, progress).is_ok();
         is_right.then_some(file)
     }

@@ -156,7 +156,7 @@ impl Layout {
         let listed = self.named(&index, &Stage::empty())?;
         let staged = self.named(&Index::empty(), &stage)?;
         let kept = listed.kept().filter(|kept| !staged.digests.contains_key(&kept.digest));
-        garbage.subjects = kept.filter(|kept| self.open_blob(&kept.digest, "").is_ok()).collect();
+        garbage.subjects = kept.filter(|kept| self.open_blob(&kept.digest, &self.caller()).is_ok()).collect();
         let unlisted = self.unlisted_blobs(lock.root(), &listed)?;
         let uploads = find_uploads(lock.root())?;
 
@@ -188,7 +188,9 @@ impl Layout {
     /// What keeps a document from being read.
     pub fn kept_by_referrers(&self, digest: &Digest) -> Result<Vec<KeptSubject>> {
         let index = self.read_index()?;
-        if index.manifests.iter().any(|entry| entry.digest == *digest) || self.open_blob(digest, "").is_err() {
+        if index.manifests.iter().any(|entry| entry.digest == *digest)
+            || self.open_blob(digest, &self.caller()).is_err()
+        {
             return Ok(Vec::new());
         }
         let stage = self.find_stage()?.unwrap_or_else(Stage::empty);
@@ -201,7 +203,7 @@ impl Layout {
         let entry = Descriptor::new(MediaType::octet_stream(), digest.clone(), 0);
         let of_it: HashSet<Digest> =
             walk(self, [&entry], Reach::Indexes).map(|visit| visit.entry.digest.clone()).collect();
-        kept.retain(|kept| of_it.contains(&kept.digest) && self.open_blob(&kept.digest, "").is_ok());
+        kept.retain(|kept| of_it.contains(&kept.digest) && self.open_blob(&kept.digest, &self.caller()).is_ok());
         Ok(kept)
     }
 

@@ -5,14 +5,14 @@ use std::collections::{HashMap, HashSet};
 use super::handle::{Layout, Lock};
 use super::links::LinkedDirectories;
 use super::stage::Stage;
-use crate::error::{Error, Result};
+use crate::error::{Error, Referrer, Result};
 use crate::fs::FileIdentity;
 use crate::graph::walk::{Document, Documents, Reach, walk};
 use crate::layout::links::{identity_of, targets_of};
 use crate::oci::{Descriptor, Digest, Index};
 
 impl Documents for Layout {
-    fn read(&self, digest: &Digest, referrer: &str) -> Result<Vec<u8>> {
+    fn read(&self, digest: &Digest, referrer: &Referrer) -> Result<Vec<u8>> {
         let (file, _) = self.open_blob(digest, referrer)?;
         if digest.algorithm().is_some() {
             return self.read_opened_document(digest, &file);
@@ -23,7 +23,7 @@ impl Documents for Layout {
     }
 
     fn has(&self, digest: &Digest) -> Result<bool> {
-        match self.open_blob(digest, "") {
+        match self.open_blob(digest, &Referrer::Index) {
             Ok(_) => Ok(true),
             Err(Error::MissingBlob { .. }) => Ok(false),
             Err(error) => Err(error),

@@ -148,7 +148,7 @@ pub(crate) fn find_stray(layout: &Layout, referenced: &HashSet<Digest>) -> Vec<(
     match stray.look_through(layout, &blobs, referenced) {
         Ok(()) => stray.findings(),
         Err(error) => {
-            let finding = Finding::new(Error::io("read", blobs)(error).to_string(), BLOBS_DIRECTORY);
+            let finding = Finding::new(Error::io("read", blobs)(error).report(), BLOBS_DIRECTORY);
             vec![(FaultKind::UnreadableDirectory, finding)]
         }
     }

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use super::repository::Repository;
 use crate::compress::BUFFER;
-use crate::error::{Error, Result};
+use crate::error::{Error, Referrer, Result};
 use crate::fs::Output;
 use crate::graph::walk::{Reach, walk};
 use crate::layout::entries::is_layout;
@@ -63,7 +63,7 @@ impl Repository {
     ///
     /// # Errors
     ///
-    /// [`Error::UnknownBlob`], [`Error::NotAFile`], [`Error::LinkOutside`]; [`Error::Io`].
+    /// [`Error::MissingBlob`], [`Error::NotAFile`], [`Error::LinkOutside`]; [`Error::Io`].
     pub fn resolve_blob(&self, digest: &Digest) -> Result<Descriptor> {
         let (_, size) = self.open_blob(digest)?;
         Ok(Descriptor::new(MediaType::octet_stream(), digest.clone(), size))
@@ -100,21 +100,14 @@ impl Repository {
     }
 
     fn open_blob(&self, digest: &Digest) -> Result<(File, u64)> {
-        self.layout.open_blob(digest, "").map_err(|error| match error {
-            Error::MissingBlob { .. } => self.unknown_blob(digest),
-            error => error,
-        })
-    }
-
-    fn unknown_blob(&self, digest: &Digest) -> Error {
-        Error::UnknownBlob { path: self.layout.path().to_owned(), digest: digest.clone() }
+        self.layout.open_blob(digest, &self.layout.caller())
     }
 
     /// Stores a blob. One that is there already is verified, and replaced if it is not what its name says.
     ///
     /// # Errors
     ///
-    /// [`Error::DigestMismatch`], [`Error::UnsupportedAlgorithm`]; [`Error::WrongSize`]; [`Error::Io`]. After an error
+    /// [`Error::DigestMismatch`], [`Error::UnsupportedAlgorithm`]; [`Error::SizeMismatch`]; [`Error::Io`]. After an error
     /// nothing is left of it.
     pub fn push_blob(&self, mut content: impl Read, expected: &Expected) -> Result<Descriptor> {
         let algorithm = match &expected.digest {
@@ -139,7 +132,7 @@ impl Repository {
             return Err(Error::DigestMismatch { digest: digest.clone(), actual: blob.digest });
         }
         if let Some(size) = expected.size.filter(|size| *size != blob.size) {
-            return Err(Error::WrongSize { expected: size, actual: blob.size });
+            return Err(Error::SizeMismatch { digest: None, expected: size, actual: blob.size });
         }
         if let Some(made) = made {
             self.layout.make_if_missing(made)?;
@@ -171,7 +164,7 @@ impl Repository {
     ///
     /// # Errors
     ///
-    /// [`Error::UnknownBlob`]; [`Error::StillReferenced`]; [`Error::BlobsAreShared`]; what keeps a document from being
+    /// [`Error::MissingBlob`]; [`Error::StillReferenced`]; [`Error::BlobsAreShared`]; what keeps a document from being
     /// read that may refer to it; [`Error::Locked`]; [`Error::Io`].
     pub fn delete_blob(&self, digest: &Digest) -> Result<Descriptor> {
         self.resolve_blob(digest)?;
@@ -289,29 +282,29 @@ pub fn write_file(content: &[u8], path: impl AsRef<Path>) -> Result<()> {
 
 /// Finds what refers to a blob, of what is reached from `index.json` or the staging file; or a link to it that is
 /// referred to.
-fn referrer_of(layout: &Layout, digest: &Digest, index: &Index, stage: &Stage) -> Result<Option<String>> {
+fn referrer_of(layout: &Layout, digest: &Digest, index: &Index, stage: &Stage) -> Result<Option<Referrer>> {
     let (identity, mut linked) = (identity_of(layout, digest), LinkedDirectories::default());
     let mut leads_to_it = |named: &Digest| {
         named != digest && identity.is_some_and(|identity| targets_of(layout, named, &mut linked).contains(&identity))
     };
     let mut link = None;
     let mut entries = index.manifests.iter().chain(&index.subject).map(|entry| &entry.digest);
-    let mut names = |named: &Digest, referrer: &dyn Fn() -> String| {
+    let mut names = |named: &Digest, referrer: &dyn Fn() -> Referrer| {
         if link.is_none() && leads_to_it(named) {
-            link = Some(format!("blobs/{}/{}, a link to it", named.algorithm_name(), named.encoded()));
+            link = Some(Referrer::Link(named.clone()));
         }
         (named == digest).then(referrer)
     };
-    if let Some(referrer) = entries.find_map(|named| names(named, &|| "index.json".to_owned())) {
+    if let Some(referrer) = entries.find_map(|named| names(named, &|| Referrer::Index)) {
         return Ok(Some(referrer));
     }
-    if let Some(referrer) = stage.blobs().find_map(|named| names(named, &|| "the staging file".to_owned())) {
+    if let Some(referrer) = stage.blobs().find_map(|named| names(named, &|| Referrer::Stage)) {
         return Ok(Some(referrer));
     }
     let listed = listed(index);
     let roots = roots(index, stage);
     for visit in walk(layout, roots.iter(), Reach::Subjects) {
-        let referrer = visit.entry.digest.to_string();
+        let referrer = Referrer::Document(visit.entry.digest.clone());
         let document = visit.surely_leads_to(&listed)?;
         let mut digests = document.iter().flat_map(|document| document.digests());
         if let Some(referrer) = digests.find_map(|named| names(named, &|| referrer.clone())) {

@@ -7,7 +7,7 @@ use super::repository::Repository;
 use super::resolve::ManifestName;
 use crate::check::documents::check_document;
 use crate::check::report::Missing;
-use crate::error::{Error, Reason, Result};
+use crate::error::{Error, Reason, Referrer, Result};
 use crate::graph::platform::{Choice, Chosen, Platforms};
 use crate::graph::policy::may_be_missing;
 use crate::graph::walk::Document;
@@ -85,7 +85,7 @@ impl Repository {
     }
 
     fn read(&self, descriptor: Descriptor) -> Result<StoredManifest> {
-        let content = self.layout.read_document_blob(&descriptor.digest, "index.json")?;
+        let content = self.layout.read_document_blob(&descriptor.digest, &Referrer::Index)?;
         Ok(StoredManifest { descriptor, content, choice: None })
     }
 
@@ -233,7 +233,7 @@ fn check_parts(layout: &Layout, document: Option<&Document>) -> Result<()> {
     for (place, part) in places(document) {
         let invalid = |reason: String| Error::InvalidManifest { reason: Reason::new(reason) };
         let kind = if matches!(document, Document::Index(_)) { "manifest" } else { "blob" };
-        match layout.expect_blob(&part.digest, part.size, "the manifest") {
+        match layout.expect_blob(&part.digest, part.size, &Referrer::NewDocument) {
             Err(Error::MissingBlob { .. }) if may_be_missing(part) => Ok(()),
             Err(Error::MissingBlob { .. }) => Err(invalid(format!("{kind} for {place} not found: {}", part.digest))),
             Err(error @ Error::SizeMismatch { .. }) => Err(invalid(format!("{kind} for {place}: {error}"))),

@@ -45,7 +45,7 @@ impl Repository {
                         found.insert(entry.digest.clone(), describe(&entry, &document));
                     }
                     Ok(_) => {}
-                    Err(error) => warnings.push(error.to_string()),
+                    Err(error) => warnings.push(error.report()),
                 }
             }
             let mut manifests: Vec<Descriptor> = found.into_values().collect();

@@ -206,7 +206,7 @@ impl Registry {
     ///
     /// # Errors
     ///
-    /// [`Error::UnknownBlob`], [`Error::DigestMismatch`]; those of writing a blob.
+    /// [`Error::MissingBlob`], [`Error::DigestMismatch`]; those of writing a blob.
     pub fn mount_blob(&self, from: &RepositoryName, to: &RepositoryName, digest: &Digest) -> Result<Descriptor> {
         let source = self.repository(from.clone());
         let target = self.repository(to.clone());

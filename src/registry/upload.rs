@@ -3,6 +3,7 @@
 //! What came so far is a file in `.regshape-uploads`, where no program looks for blobs, named by the id of the upload. It is
 //! locked while somebody writes to it. Collecting garbage deletes uploads that nobody has gone on with for long.
 
+use std::fmt;
 use std::fs::File;
 use std::io::{self, ErrorKind, Seek, SeekFrom, Write};
 use std::path::PathBuf;
@@ -62,14 +63,24 @@ pub struct BlobUpload {
 }
 
 /// An upload that could not be committed, and what went wrong. It can be gone on with, or cancelled.
-#[derive(Debug, thiserror::Error)]
-#[error("{error}")]
+#[derive(Debug)]
 pub struct CommitError {
     /// What went wrong.
-    #[source]
     pub error: Error,
     /// The upload as it was.
     pub upload: Box<BlobUpload>,
+}
+
+impl fmt::Display for CommitError {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.error.fmt(formatter)
+    }
+}
+
+impl std::error::Error for CommitError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.error.source()
+    }
 }
 
 impl From<CommitError> for Error {

@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use crate::compress::Encoding;
-use crate::error::{Error, Reason, Result};
+use crate::error::{Error, Reason, Referrer, Result};
 use crate::graph::platform::Platforms;
 use crate::graph::walk::Document;
 use crate::json::Node;
@@ -38,7 +38,7 @@ pub(crate) fn of_dir_image(path: &Path) -> Result<View> {
         Node::object(&content).map_err(Reason::from).and_then(Document::media_type_of).map_err(malformed)?;
     let view = View::new(Index::empty(), blobs, path.to_owned());
     let digest = Digest::sha256_of(&content);
-    let (view, entry) = view.with_document(media_type, content, digest.as_str());
+    let (view, entry) = view.with_document(media_type, content, Referrer::Document(digest.clone()));
     let view = view.with_index(Index { manifests: vec![entry], ..Index::empty() });
     let view = view.rewritten(&mut ToOci(view.clone()))?;
     let mut index = view.index().clone();

@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 
 use serde::Serialize;
 
-use crate::error::{Error, Reason, Result};
+use crate::error::{Error, Reason, Referrer, Result};
 use crate::graph::walk::{Document, Documents, read_entry};
 use crate::layout::handle::BLOBS_DIRECTORY;
 use crate::oci::{self, Descriptor, Digest, IMAGE_NAME, Index, LayerEncoding, Manifest, WholeName};
@@ -103,7 +103,7 @@ fn image(view: &View, entry: &Descriptor) -> Result<Image> {
     if !entry.media_type.is_manifest() && !is_image(view, entry)? {
         return cannot(format!("{digest}: it is no image, but {}", entry.media_type));
     }
-    let content = view.read(digest, "index.json")?;
+    let content = view.read(digest, &Referrer::Index)?;
     let manifest: Manifest = match oci::from_json(&content) {
         Ok(manifest) => manifest,
         Err(error) => {

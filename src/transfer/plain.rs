@@ -59,7 +59,7 @@ impl Plain {
         let mut failure = None;
         let source = Source { reader, progress: options.progress, failure: &mut failure };
         let broken = |source: io::Error| match bound_of(&source) {
-            Some(bound) => Error::BeyondBound { path: path.to_owned(), source: bound },
+            Some(bound) => Error::BeyondBound { path: path.to_owned(), bound },
             None => Error::CorruptStream { path: path.to_owned(), encoding, source },
         };
         let source = BufReader::with_capacity(BUFFER, source);

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use super::content::{Content, ContentReader};
 use super::index_view::View;
 use super::reach::Missing;
-use crate::error::{Error, Result};
+use crate::error::{Error, Referrer, Result};
 use crate::graph::platform::{Platforms, is_stored};
 use crate::graph::walk::{Document, Reach, Role, read_described, walk};
 use crate::oci::{Annotations, Descriptor, Digest, Hasher, ImageConfig, Manifest, Platform, from_json};
@@ -45,7 +45,7 @@ pub struct ArchiveImage {
 #[derive(Clone, Debug)]
 pub struct ImageLayer {
     descriptor: Descriptor,
-    referrer: Digest,
+    manifest: Digest,
     view: View,
 }
 
@@ -81,9 +81,9 @@ impl View {
             if entry.is_attestation() {
                 continue;
             }
-            let lister = referrer.as_ref().map_or("index.json", Digest::as_str);
+            let lister = Referrer::of_entry(referrer.as_ref());
             let is_new = seen.insert((entry.digest.clone(), Role::of_entry(&entry)));
-            let listed = self.read_listed(&entry, lister, is_new);
+            let listed = self.read_listed(&entry, &lister, is_new);
             let (content, document) = match listed {
                 Ok(Some(listed)) => listed,
                 Ok(None) => continue,
@@ -180,7 +180,12 @@ impl View {
 
     /// Reads a document that an index lists, if it is new; `None` if it is something else, or is to be had elsewhere. The
     /// size is checked in any case.
-    fn read_listed(&self, entry: &Descriptor, referrer: &str, is_new: bool) -> Result<Option<(Vec<u8>, Document)>> {
+    fn read_listed(
+        &self,
+        entry: &Descriptor,
+        referrer: &Referrer,
+        is_new: bool,
+    ) -> Result<Option<(Vec<u8>, Document)>> {
         if self.reach(entry, referrer, Missing::LeftOut.of_listed(referrer))?.is_none() || !is_new {
             return Ok(None);
         }
@@ -201,12 +206,13 @@ impl View {
         configs: &mut Configs,
     ) -> Result<ArchiveImage> {
         let digest = entry.digest.clone();
+        let referrer = Referrer::Document(digest.clone());
         let Manifest { config, layers, annotations, .. } = manifest;
-        self.reach(&config, digest.as_str(), Missing::Error)?;
+        self.reach(&config, &referrer, Missing::Error)?;
         let (config_content, said) = match configs.get(&config.digest) {
             Some(known) => known.clone(),
             None => {
-                let read = read_described(self, &config, digest.as_str())?;
+                let read = read_described(self, &config, &referrer)?;
                 let parsed = from_json::<ImageConfig>(&read).ok();
                 let known = (read.into(), parsed.and_then(|config| config.platform()));
                 configs.insert(config.digest.clone(), known.clone());
@@ -215,9 +221,9 @@ impl View {
         };
         let said = said.filter(|_| entry.media_type.is_manifest());
         for layer in &layers {
-            self.reach(layer, digest.as_str(), Missing::LeftOut)?;
+            self.reach(layer, &referrer, Missing::LeftOut)?;
         }
-        let layer = |descriptor| ImageLayer { descriptor, referrer: digest.clone(), view: self.clone() };
+        let layer = |descriptor| ImageLayer { descriptor, manifest: digest.clone(), view: self.clone() };
         Ok(ArchiveImage {
             platform: entry.said_platform().cloned().or(said),
             manifest: content.into(),
@@ -244,7 +250,7 @@ impl ImageLayer {
     ///
     /// [`Error::MissingBlob`]; [`Error::SizeMismatch`]; those of [`View::content`].
     pub fn content(&self) -> Result<Option<Content>> {
-        self.view.reach(&self.descriptor, self.referrer.as_str(), Missing::LeftOut)
+        self.view.reach(&self.descriptor, &Referrer::Document(self.manifest.clone()), Missing::LeftOut)
     }
 
     /// Opens it for reading, verified.
@@ -256,9 +262,9 @@ impl ImageLayer {
     pub fn reader(&self) -> Result<LayerReader> {
         let Descriptor { digest, .. } = &self.descriptor;
         let algorithm = digest.algorithm().ok_or_else(|| Error::UnsupportedAlgorithm { digest: digest.clone() })?;
-        let content = self.view.reach(&self.descriptor, self.referrer.as_str(), Missing::Error)?;
-        let content = content
-            .ok_or_else(|| Error::MissingBlob { digest: digest.clone(), referrer: self.referrer.to_string() })?;
+        let referrer = Referrer::Document(self.manifest.clone());
+        let content = self.view.reach(&self.descriptor, &referrer, Missing::Error)?;
+        let content = content.ok_or_else(|| Error::MissingBlob { digest: digest.clone(), referrer })?;
         Ok(LayerReader { reader: content.reader(), hasher: Hasher::new(algorithm), digest: digest.clone() })
     }
 }

@@ -11,9 +11,8 @@ use std::sync::Arc;
 
 use super::content::Content;
 use super::source::{BlobSource, ReadSource};
-use crate::error::{Error, Reason, Result};
+use crate::error::{Error, Reason, Referrer, Result};
 use crate::graph::walk::Documents;
-use crate::graph::walk::INDEX_FILE;
 use crate::layout::handle::Layout;
 use crate::oci::{self, Annotations, Descriptor, Digest, Index, MediaType};
 use crate::view::origin::Origin;
@@ -69,7 +68,7 @@ pub struct View {
     /// What it is called where something is wrong with it.
     pub(crate) path: PathBuf,
     /// What documents are called that were made here, where something is wrong with what they refer to.
-    made: Arc<HashMap<Digest, String>>,
+    made: Arc<HashMap<Digest, Referrer>>,
     /// The ref name that `index.json` itself had.
     pub(crate) own_name: Option<String>,
 }
@@ -90,14 +89,14 @@ impl DistinctEntries {
 pub(crate) struct MadeDocuments {
     blobs: HashMap<Digest, Content>,
     /// What they were made of.
-    names: HashMap<Digest, String>,
+    names: HashMap<Digest, Referrer>,
 }
 
 impl MadeDocuments {
     /// Adds a document, and returns its digest and size.
-    pub(crate) fn add(&mut self, content: Vec<u8>, made_of: &str) -> (Digest, u64) {
+    pub(crate) fn add(&mut self, content: Vec<u8>, made_of: Referrer) -> (Digest, u64) {
         let (digest, size) = (Digest::sha256_of(&content), content.len() as u64);
-        self.names.insert(digest.clone(), made_of.to_owned());
+        self.names.insert(digest.clone(), made_of);
         self.insert(digest.clone(), Content::in_memory(content));
         (digest, size)
     }
@@ -222,7 +221,7 @@ impl View {
     pub fn unwrap_index(&self, mut matches: impl FnMut(&Descriptor) -> bool) -> Result<Self> {
         let nested = self.index.manifests.iter().find(|entry| entry.is_index() && matches(entry));
         let Some(nested) = nested else { return Ok(self.clone()) };
-        let content = self.read(&nested.digest, "index.json")?;
+        let content = self.read(&nested.digest, &Referrer::Index)?;
         let index: Index = oci::from_json(&content).map_err(|error| Error::MalformedDocument {
             digest: nested.digest.clone(),
             kind: "image index",
@@ -237,7 +236,7 @@ impl View {
     pub fn wrap(&self, annotations: Annotations) -> Self {
         let content = oci::to_blob(&*self.index);
         let media_type = self.index.media_type.clone().unwrap_or_else(MediaType::index);
-        let (mut wrapped, mut entry) = self.with_document(media_type, content, INDEX_FILE);
+        let (mut wrapped, mut entry) = self.with_document(media_type, content, Referrer::Index);
         entry.annotations = (!annotations.is_empty()).then_some(annotations);
         wrapped.index = Arc::new(Index { manifests: vec![entry], ..Index::empty() });
         wrapped.own_name = None;
@@ -246,7 +245,12 @@ impl View {
 
     /// Adds a document to the blobs, and returns its descriptor. What it was made of is what errors call it. Several are to be
     /// added at once: each call makes one more place to look for blobs.
-    pub(crate) fn with_document(&self, media_type: MediaType, content: Vec<u8>, made_of: &str) -> (Self, Descriptor) {
+    pub(crate) fn with_document(
+        &self,
+        media_type: MediaType,
+        content: Vec<u8>,
+        made_of: Referrer,
+    ) -> (Self, Descriptor) {
         let mut made = MadeDocuments::default();
         let (digest, size) = made.add(content, made_of);
         (self.with_documents(made), Descriptor::new(media_type, digest, size))
@@ -263,28 +267,29 @@ impl View {
     }
 
     /// Notes what documents are called that were made here. One that there was before keeps its digest for a name.
-    fn call(&mut self, names: impl IntoIterator<Item = (Digest, String)>) {
+    fn call(&mut self, names: impl IntoIterator<Item = (Digest, Referrer)>) {
         let mut names = names.into_iter().peekable();
         if names.peek().is_some() {
             Arc::make_mut(&mut self.made).extend(names);
         }
     }
 
-    /// Returns what a document is called for people: by no digest that only this program knows.
-    pub(crate) fn called<'a>(&'a self, document: &'a str) -> &'a str {
-        let mut name = document;
+    /// Returns what refers to a blob, as people know it: a document that was made here is called what it was made of.
+    fn known(&self, referrer: &Referrer) -> Referrer {
+        let mut known = referrer;
         // What was made of what was made.
         for _ in 0..=self.made.len() {
-            match name.parse::<Digest>().ok().and_then(|digest| self.made.get(&digest)) {
-                Some(made_of) if made_of != name => name = made_of,
+            let Referrer::Document(digest) = known else { break };
+            match self.made.get(digest) {
+                Some(made_of) if made_of != known => known = made_of,
                 _ => break,
             }
         }
-        name
+        known.clone()
     }
 
-    pub(crate) fn missing(&self, digest: &Digest, referrer: &str) -> Error {
-        Error::MissingBlob { digest: digest.clone(), referrer: self.called(referrer).to_owned() }
+    pub(crate) fn missing(&self, digest: &Digest, referrer: &Referrer) -> Error {
+        Error::MissingBlob { digest: digest.clone(), referrer: self.known(referrer) }
     }
 
     /// Shows the same under no other name than those of the entries.
@@ -299,7 +304,7 @@ impl View {
 }
 
 impl Documents for View {
-    fn read(&self, digest: &Digest, referrer: &str) -> Result<Vec<u8>> {
+    fn read(&self, digest: &Digest, referrer: &Referrer) -> Result<Vec<u8>> {
         for source in &self.sources {
             if let Some(content) = source.read_document(digest, &self.path)? {
                 return Ok(content);

@@ -6,10 +6,9 @@ use std::sync::Arc;
 
 use super::content::Content;
 use super::index_view::View;
-use crate::error::{Error, Result};
+use crate::error::{Error, Referrer, Result};
 use crate::graph::platform::not_stored;
 use crate::graph::policy::may_be_missing;
-use crate::graph::walk::INDEX_FILE;
 use crate::graph::walk::{Document, Reach, Role, read_entry, walk};
 use crate::oci::{Descriptor, Digest, embedded};
 
@@ -35,8 +34,8 @@ pub(crate) enum Missing {
 
 impl Missing {
     /// Returns what to do about what an index lists.
-    pub(crate) fn of_listed(self, referrer: &str) -> Self {
-        if self == Self::LeftOut && referrer != INDEX_FILE { Self::Fine } else { self }
+    pub(crate) fn of_listed(self, referrer: &Referrer) -> Self {
+        if self == Self::LeftOut && *referrer != Referrer::Index { Self::Fine } else { self }
     }
 
     /// Returns whether the blob of a descriptor must be there.
@@ -60,10 +59,10 @@ impl View {
     pub(crate) fn reached(&self, missing: Missing) -> Result<Vec<Reached>> {
         let mut blobs = ReachedBlobs::default();
         let mut followed: HashSet<(Digest, Role)> = HashSet::new();
-        let index: Arc<str> = INDEX_FILE.into();
+        let index = Arc::new(Referrer::Index);
         let mut entries = self.index.manifests.iter();
         // What is left of the documents under an entry. Of a large index nothing is copied.
-        let mut stack: Vec<(Cow<'_, Descriptor>, Arc<str>, bool)> = Vec::new();
+        let mut stack: Vec<(Cow<'_, Descriptor>, Arc<Referrer>, bool)> = Vec::new();
         let mut next = |stack: &mut Vec<_>| {
             let entry = |descriptor| (Cow::Borrowed(descriptor), Arc::clone(&index), true);
             stack.pop().or_else(|| entries.next().map(entry))
@@ -77,7 +76,7 @@ impl View {
                 && let Some(document) = read_entry(self, &descriptor, None)?
             {
                 let are_entries = matches!(document, Document::Index(_));
-                let digest: Arc<str> = descriptor.digest.as_str().into();
+                let digest = Arc::new(Referrer::Document(descriptor.digest.clone()));
                 let parts = document.into_parts().into_iter().rev();
                 stack.extend(parts.map(|part| (Cow::Owned(part), Arc::clone(&digest), are_entries)));
             }
@@ -98,12 +97,17 @@ impl View {
 
     /// Finds a blob that was reached.
     pub(crate) fn find(&self, descriptor: &Descriptor) -> Result<Content> {
-        let missing = || Error::MissingBlob { digest: descriptor.digest.clone(), referrer: INDEX_FILE.to_owned() };
-        self.reach(descriptor, INDEX_FILE, Missing::Error)?.ok_or_else(missing)
+        let missing = || Error::MissingBlob { digest: descriptor.digest.clone(), referrer: Referrer::Index };
+        self.reach(descriptor, &Referrer::Index, Missing::Error)?.ok_or_else(missing)
     }
 
     /// Finds a blob: among the blobs, or in its descriptor.
-    pub(crate) fn reach(&self, descriptor: &Descriptor, referrer: &str, missing: Missing) -> Result<Option<Content>> {
+    pub(crate) fn reach(
+        &self,
+        descriptor: &Descriptor,
+        referrer: &Referrer,
+        missing: Missing,
+    ) -> Result<Option<Content>> {
         let digest = &descriptor.digest;
         let found = match self.content(digest)? {
             Some(content) => Some(content),
@@ -125,12 +129,18 @@ struct ReachedBlobs {
     places: HashMap<Digest, (usize, Option<u64>)>,
     /// Where digests are in `reached` whose blobs must be there and are not, and what refers to them. A later descriptor may
     /// carry such a blob.
-    missed: Vec<(usize, Arc<str>)>,
+    missed: Vec<(usize, Arc<Referrer>)>,
 }
 
 impl ReachedBlobs {
     /// Notes a descriptor, and returns whether its blob is there.
-    fn note(&mut self, view: &View, descriptor: &Descriptor, referrer: &Arc<str>, missing: Missing) -> Result<bool> {
+    fn note(
+        &mut self,
+        view: &View,
+        descriptor: &Descriptor,
+        referrer: &Arc<Referrer>,
+        missing: Missing,
+    ) -> Result<bool> {
         let digest = &descriptor.digest;
         let known = self.places.get(digest).copied();
         let size = match known {
@@ -180,5 +190,5 @@ fn check_size(descriptor: &Descriptor, actual: u64) -> Result<()> {
     if actual == *size {
         return Ok(());
     }
-    Err(Error::SizeMismatch { digest: digest.clone(), expected: *size, actual })
+    Err(Error::SizeMismatch { digest: Some(digest.clone()), expected: *size, actual })
 }

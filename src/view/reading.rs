@@ -124,6 +124,7 @@ impl View {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::error::Referrer;
     use crate::layout::handle::Layout;
     use crate::layout::lock::take_lock;
     use crate::oci::Digest;
@@ -221,7 +222,7 @@ mod tests {
     fn work_that_misses_a_blob_is_done_again_once_where_no_document_was_replaced() {
         let (_directory, _layout, view) = layout();
         let digest = Digest::sha256_of(b"");
-        let missing = || Error::MissingBlob { digest: digest.clone(), referrer: "index.json".to_owned() };
+        let missing = || Error::MissingBlob { digest: digest.clone(), referrer: Referrer::Index };
         for (fails, expected, is_right) in [(0, 1, true), (1, 2, true), (9, 2, false)] {
             let mut times = 0;
             let result: Result<()> = View::reading(vec![view.clone()], |_, reading| {

@@ -4,8 +4,7 @@ use std::collections::HashMap;
 
 use super::index_view::{MadeDocuments, View};
 use super::reach::Missing;
-use crate::error::Result;
-use crate::graph::walk::INDEX_FILE;
+use crate::error::{Referrer, Result};
 use crate::graph::walk::{Document, Role, read_entry};
 use crate::oci::{self, Descriptor, Digest, Index, Manifest, MediaType};
 
@@ -54,8 +53,8 @@ impl View {
             match step {
                 Step::Entry { entry, lister } => {
                     let missing = if rewrite.allows_missing() { Missing::Fine } else { Missing::Error };
-                    let referrer = lister.as_ref().map_or(INDEX_FILE, Digest::as_str);
-                    let is_there = self.reach(&entry, referrer, missing)?.is_some();
+                    let referrer = Referrer::of_entry(lister.as_ref());
+                    let is_there = self.reach(&entry, &referrer, missing)?.is_some();
                     let key = key(&entry);
                     if done.contains_key(&key) {
                         continue;
@@ -69,7 +68,10 @@ impl View {
                         }
                         Some(Document::Manifest(manifest)) => {
                             let content = rewrite.manifest(&entry, *manifest)?;
-                            done.insert(key, content.map(|content| made.add(content, entry.digest.as_str())));
+                            done.insert(
+                                key,
+                                content.map(|content| made.add(content, Referrer::Document(entry.digest.clone()))),
+                            );
                         }
                         Some(Document::Other(_)) | None => drop(done.insert(key, None)),
                     }
@@ -82,7 +84,7 @@ impl View {
                     }
                     let content = has_changed.then(|| {
                         index.media_type = Some(media_type);
-                        made.add(oci::to_blob(&index), entry.digest.as_str())
+                        made.add(oci::to_blob(&index), Referrer::Document(entry.digest.clone()))
                     });
                     done.insert(key(&entry), content);
                 }

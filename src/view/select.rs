@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use super::index_view::{DistinctEntries, MadeDocuments, View};
-use crate::error::{Error, Result};
+use crate::error::{Error, Referrer, Result};
 use crate::graph::names::Names;
 use crate::graph::platform::{Best, Choice, Chooser, may_be_index, not_stored};
 use crate::graph::resolve::Resolver;
@@ -122,7 +122,7 @@ impl View {
         let Narrowing { made, choices, .. } = narrowing;
         let mut documents = MadeDocuments::default();
         for (content, made_of) in made {
-            documents.add(content, made_of.as_str());
+            documents.add(content, Referrer::Document(made_of.clone()));
         }
         let view = self.with_documents(documents).with_index(Index { manifests, ..Index::clone(&self.index) });
         Ok(Selected { view, choices })

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::content::Content;
-use crate::error::{Error, Result};
+use crate::error::{Error, Referrer, Result};
 use crate::fs::open_regular;
 use crate::graph::verify::verify_if_possible;
 use crate::layout::blobs::DOCUMENT_BLOB_LIMIT;
@@ -28,7 +28,7 @@ pub trait BlobSource: Send + Sync {
 
 impl BlobSource for Layout {
     fn find(&self, digest: &Digest) -> Result<Option<Content>> {
-        match self.open_blob(digest, "") {
+        match self.open_blob(digest, &Referrer::Index) {
             Ok((file, size)) => Ok(Some(Content::of_file(file, self.blob_path(digest), size))),
             Err(Error::MissingBlob { .. }) => Ok(None),
             Err(error) => Err(error),

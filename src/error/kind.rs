@@ -1,0 +1,163 @@
+//! Kinds of errors.
+
+use std::path::Path;
+
+use super::Error;
+
+/// What kind of thing went wrong: what a program decides by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ErrorKind {
+    /// Something that was asked for is not there.
+    NotFound,
+    /// A name or digest means several things.
+    Ambiguous,
+    /// Text, a name or a number is not what it should be.
+    InvalidInput,
+    /// Content is malformed, damaged, truncated, or not what its digest says.
+    InvalidData,
+    /// Something is in the way: a name that is taken, a directory that is not empty, a blob that is referred to.
+    Conflict,
+    /// A step that comes first was not taken.
+    Unprepared,
+    /// Another process is writing, or has changed what was read.
+    Busy,
+    /// Something is larger than it may be.
+    TooLarge,
+    /// Something is sound, and cannot be done.
+    Unsupported,
+    /// The operating system refused something.
+    Io,
+}
+
+impl Error {
+    /// Returns what kind of error this is.
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::NotALayout { .. }
+            | Self::NoStage { .. }
+            | Self::ManifestNotListed { .. }
+            | Self::LayerIndex { .. }
+            | Self::FileNotFound { .. }
+            | Self::MissingBlob { .. }
+            | Self::UnknownRepository { .. }
+            | Self::UnknownManifest { .. }
+            | Self::UnknownTag { .. }
+            | Self::InsideIndex { .. }
+            | Self::UnknownPlatform { .. }
+            | Self::PlatformNotStored { .. }
+            | Self::UnknownUpload { .. }
+            | Self::NothingSelected { .. } => ErrorKind::NotFound,
+            Self::AmbiguousName { .. } | Self::AmbiguousDigest { .. } => ErrorKind::Ambiguous,
+            Self::IsDirectory { .. }
+            | Self::UnknownMediaType { .. }
+            | Self::MediaTypeMismatch { .. }
+            | Self::Digest(_)
+            | Self::Name(_)
+            | Self::RefName(_)
+            | Self::NameIsDigest { .. }
+            | Self::PlatformWord(_)
+            | Self::ReservedRepository { .. }
+            | Self::NoRepository { .. }
+            | Self::InvalidRange { .. } => ErrorKind::InvalidInput,
+            Self::MalformedMarker { .. }
+            | Self::LayoutVersion { .. }
+            | Self::MalformedIndex { .. }
+            | Self::MalformedStage { .. }
+            | Self::StageVersion { .. }
+            | Self::EmptyFile { .. }
+            | Self::CorruptStream { .. }
+            | Self::TrailingBytes { .. }
+            | Self::TruncatedTar { .. }
+            | Self::LinkOutside { .. }
+            | Self::NotAFile { .. }
+            | Self::BlobLinkOutside { .. }
+            | Self::DigestMismatch { .. }
+            | Self::SizeMismatch { .. }
+            | Self::MalformedDocument { .. }
+            | Self::InvalidManifest { .. }
+            | Self::NotValid { .. }
+            | Self::NotAnArchive { .. }
+            | Self::NoImages { .. }
+            | Self::UnsafeEntry { .. } => ErrorKind::InvalidData,
+            Self::AlreadyLayout { .. }
+            | Self::Occupied { .. }
+            | Self::NotEmpty { .. }
+            | Self::NameTaken { .. }
+            | Self::StillReferenced { .. }
+            | Self::BlobsAreShared { .. }
+            | Self::UploadOffset { .. } => ErrorKind::Conflict,
+            Self::NoLayers | Self::NoConfig | Self::NoManifest | Self::ConfigMismatch => ErrorKind::Unprepared,
+            Self::Locked { .. } | Self::Changed { .. } => ErrorKind::Busy,
+            Self::TooLarge { .. } | Self::WouldBeTooLarge { .. } | Self::BeyondBound { .. } => ErrorKind::TooLarge,
+            Self::UnsupportedAlgorithm { .. } | Self::CannotHold { .. } => ErrorKind::Unsupported,
+            Self::Compress { .. } | Self::Blob { .. } | Self::Io { .. } => ErrorKind::Io,
+        }
+    }
+
+    /// Returns the file, directory or layout that the error is about, if it is about one.
+    pub fn path(&self) -> Option<&Path> {
+        match self {
+            Self::AlreadyLayout { path }
+            | Self::Occupied { path, .. }
+            | Self::NotALayout { path }
+            | Self::MalformedMarker { path, .. }
+            | Self::MalformedIndex { path, .. }
+            | Self::NoStage { path }
+            | Self::MalformedStage { path, .. }
+            | Self::StageVersion { path, .. }
+            | Self::Locked { path, .. }
+            | Self::ManifestNotListed { path, .. }
+            | Self::FileNotFound { path }
+            | Self::IsDirectory { path }
+            | Self::EmptyFile { path }
+            | Self::MediaTypeMismatch { path, .. }
+            | Self::Compress { path, .. }
+            | Self::CorruptStream { path, .. }
+            | Self::TrailingBytes { path, .. }
+            | Self::TruncatedTar { path, .. }
+            | Self::BeyondBound { path, .. }
+            | Self::LinkOutside { path }
+            | Self::NotAFile { path, .. }
+            | Self::BlobLinkOutside { path, .. }
+            | Self::NoRepository { path }
+            | Self::UnknownRepository { path, .. }
+            | Self::UnknownManifest { path, .. }
+            | Self::UnknownTag { path, .. }
+            | Self::AmbiguousName { path, .. }
+            | Self::InsideIndex { path, .. }
+            | Self::PlatformNotStored { path, .. }
+            | Self::NotValid { path, .. }
+            | Self::UnknownUpload { path, .. }
+            | Self::BlobsAreShared { path }
+            | Self::NothingSelected { path }
+            | Self::Changed { path }
+            | Self::NotAnArchive { path, .. }
+            | Self::NoImages { path }
+            | Self::UnsafeEntry { path, .. }
+            | Self::NotEmpty { path }
+            | Self::NameTaken { path, .. }
+            | Self::Io { path, .. } => Some(path),
+            _ => None,
+        }
+    }
+
+    /// Returns the message and those of its causes on one line, joined by `: `.
+    ///
+    /// The message of [`Error::MalformedIndex`] stands alone: its cause is for those who ask for details.
+    pub fn report(&self) -> String {
+        let mut report = self.to_string();
+        let mut error: &dyn std::error::Error = self;
+        while let Some(cause) = error.source().filter(|_| !is_whole(error)) {
+            report.push_str(": ");
+            report.push_str(&cause.to_string());
+            error = cause;
+        }
+        report
+    }
+}
+
+/// Returns whether the message of an error says all that is said without being asked for details.
+fn is_whole(error: &(dyn std::error::Error + 'static)) -> bool {
+    error.downcast_ref::<Error>().is_some_and(|error| matches!(error, Error::MalformedIndex { .. }))
+}
