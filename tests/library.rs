@@ -137,6 +137,31 @@ fn progress_tells_of_every_byte_that_is_read() {
 }
 
 #[test]
+fn a_layer_that_is_written_is_the_one_that_is_read() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let layout = Layout::init(directory.path()).expect("a new layout");
+    let content = tar_of("file", &vec![7; 5 << 20]);
+    for options in [LayerOptions::default(), LayerOptions::default().compression(CompressFormat::Zstd.into())] {
+        let read = layout.stage_layer(input(&content), &options).expect("staged");
+        let mut writer = layout.create_layer(&options).expect("a writer");
+        for piece in content.chunks(100_003) {
+            writer.write_all(piece).expect("written");
+        }
+        assert_eq!(writer.finish().expect("staged").layer, read);
+    }
+    let before = files(directory.path());
+    let mut dropped = layout.create_layer(&LayerOptions::default()).expect("a writer");
+    dropped.write_all(&content).expect("written");
+    drop(dropped);
+    let mut truncated = layout.create_layer(&LayerOptions::default()).expect("a writer");
+    truncated.write_all(&content[..1000]).expect("written");
+    assert!(matches!(truncated.finish(), Err(Error::TruncatedTar { .. })));
+    let empty = layout.create_layer(&LayerOptions::default()).expect("a writer");
+    assert!(matches!(empty.finish(), Err(Error::EmptyFile { .. })));
+    assert_eq!(files(directory.path()), before);
+}
+
+#[test]
 fn errors_are_values_that_can_be_matched() {
     let directory = tempfile::tempdir().expect("a directory");
     let path = directory.path().join("my-image");

@@ -96,7 +96,7 @@ struct Report {
 fn run_row(lab: &Lab, row: &Row, rounds: usize, report: &mut Report) -> Result<()> {
     let head = format!("| `{}` | {} | {}", row.name, row.work, row.peer);
     let Some(peer) = find(row.peer)? else {
-        writeln!(report.rows, "{head} | not installed | | | | | |")?;
+        writeln!(report.rows, "{head} | not installed | | | | | | |")?;
         return Ok(());
     };
     tell(row.name)?;
@@ -113,14 +113,14 @@ fn run_row(lab: &Lab, row: &Row, rounds: usize, report: &mut Report) -> Result<(
         compare(&mut ours, &mut theirs, rounds)
     });
     let cells = match outcomes {
-        Ok([ours, theirs]) => cells(&ours, &theirs),
-        Err(error) => format!("failed: {error} | | | | | |"),
+        Ok([ours, theirs]) => cells(&ours, &theirs, lab.cores),
+        Err(error) => format!("failed: {error} | | | | | | |"),
     };
     writeln!(report.rows, "{head} | {cells}")?;
     Ok(())
 }
 
-fn cells(ours: &Outcome, theirs: &Outcome) -> String {
+fn cells(ours: &Outcome, theirs: &Outcome, cores: usize) -> String {
     let ratio = |ours: Duration, theirs: Duration| ours.as_secs_f64() / theirs.as_secs_f64();
     let mut of_rounds: Vec<f64> =
         ours.times.iter().zip(&theirs.times).map(|(ours, theirs)| ratio(*ours, *theirs)).collect();
@@ -141,7 +141,8 @@ fn cells(ours: &Outcome, theirs: &Outcome) -> String {
         let milliseconds = side.median().as_secs_f64() * 1000.0;
         if side.times.is_empty() { String::new() } else { format!("{milliseconds:.1} ms") }
     });
-    format!("{times} | {own_time} | {their_time} | {} | {sizes} | {output} |", mib(ours.memory))
+    let busy = ours.busy(cores).map_or_else(String::new, |busy| format!("{busy:.2}"));
+    format!("{times} | {own_time} | {their_time} | {busy} | {} | {sizes} | {output} |", mib(ours.memory))
 }
 
 fn mib(bytes: Option<u64>) -> String {
@@ -166,10 +167,10 @@ impl Report {
             writeln!(out, "```text\n{}```\n", self.commands)?;
             writeln!(
                 out,
-                "| Row | Work | Peer | Time / peer's (least to most) | Time | Peer's | Peak memory | Output / peer's | \
+                "| Row | Work | Peer | Time / peer's (least to most) | Time | Peer's | Cores busy | Peak memory | Output / peer's | \
                  Output in bytes |"
             )?;
-            writeln!(out, "|---|---|---|---|---|---|---|---|---|\n{}", self.rows)?;
+            writeln!(out, "|---|---|---|---|---|---|---|---|---|---|\n{}", self.rows)?;
         }
         if let Some(large) = args.memory {
             writeln!(out, "| Peak memory | 10 MiB | {large} MiB |\n|---|---|---|\n{}", self.memory)?;

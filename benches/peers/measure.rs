@@ -22,6 +22,8 @@ pub(crate) struct Side<'l> {
 /// What came out for one of two.
 pub(crate) struct Outcome {
     pub(crate) times: Vec<Duration>,
+    /// The time that its processes took on all cores together, in all rounds, where the system tells.
+    pub(crate) processor_time: Option<Duration>,
     /// The most memory that it held, in bytes, where the system tells.
     pub(crate) memory: Option<u64>,
     pub(crate) output: Option<u64>,
@@ -33,6 +35,14 @@ impl Outcome {
         times.sort();
         times.get(times.len() / 2).copied().unwrap_or_default()
     }
+
+    /// Returns how busy the cores were: 1 if each of them worked all the time.
+    pub(crate) fn busy(&self, cores: usize) -> Option<f64> {
+        let total: Duration = self.times.iter().sum();
+        // The system counts in hundredths of a second.
+        let is_long = total > Duration::from_millis(500);
+        Some(self.processor_time?.as_secs_f64() / (total.as_secs_f64() * cores as f64)).filter(|_| is_long)
+    }
 }
 
 impl Side<'_> {
@@ -42,18 +52,22 @@ impl Side<'_> {
         let memory = children.first_mut().and_then(watch_memory);
         finish(children)?;
         let output = self.output.as_ref().map(|output| output()).transpose()?;
-        Ok(Outcome { times: Vec::new(), memory, output })
+        Ok(Outcome { times: Vec::new(), processor_time: Some(Duration::ZERO), memory, output })
     }
 
-    /// Runs once and tells how long that took.
-    fn time(&mut self) -> Result<Duration> {
+    /// Runs once, and adds how long that took.
+    fn time(&mut self, outcome: &mut Outcome) -> Result<()> {
         let commands = (self.prepare)()?;
         // What the other one has left to write must not be written while this one runs.
         #[cfg(unix)]
         rustix::fs::sync();
+        let before = processor_time_of_children();
         let begin = Instant::now();
         finish(start(commands)?)?;
-        Ok(begin.elapsed())
+        outcome.times.push(begin.elapsed());
+        let taken = processor_time_of_children().zip(before).map(|(after, before)| after.saturating_sub(before));
+        outcome.processor_time = outcome.processor_time.zip(taken).map(|(sum, taken)| sum + taken);
+        Ok(())
     }
 }
 
@@ -63,10 +77,21 @@ pub(crate) fn compare<'l>(ours: &mut Side<'l>, peer: &mut Side<'l>, rounds: usiz
     for round in 0..rounds {
         for turn in 0..2 {
             let side = if (round + turn) % 2 == 0 { &mut *ours } else { &mut *peer };
-            outcomes[(round + turn) % 2].times.push(side.time()?);
+            side.time(&mut outcomes[(round + turn) % 2])?;
         }
     }
     Ok(outcomes)
+}
+
+/// Returns the time on all cores of the children that were waited for, in the words of proc(5): `cutime` and `cstime`.
+fn processor_time_of_children() -> Option<Duration> {
+    /// What `getconf CLK_TCK` says on every machine of today.
+    const TICKS_PER_SECOND: f64 = 100.0;
+    let stat = fs::read_to_string("/proc/self/stat").ok()?;
+    // The name of the program, in parentheses, may have blanks.
+    let fields: Vec<&str> = stat.rsplit_once(')')?.1.split_whitespace().collect();
+    let ticks = fields.get(13)?.parse::<u64>().ok()? + fields.get(14)?.parse::<u64>().ok()?;
+    Some(Duration::from_secs_f64(ticks as f64 / TICKS_PER_SECOND))
 }
 
 fn start(commands: Vec<Command>) -> Result<Vec<Child>> {

@@ -5,8 +5,10 @@ pub(crate) mod input;
 pub(crate) mod layer;
 pub(crate) mod manifest;
 pub(crate) mod pipeline;
+pub(crate) mod writer;
 
 pub use config::{ConfigChanges, ConfigOptions, PreparedConfig};
 pub use input::{CompressionScope, LayerInput, LayerOptions, LayerPlan, Treatment};
 pub use layer::{AddedLayer, PreparedLayer};
 pub use manifest::{ManifestOptions, PreparedManifest};
+pub use writer::LayerWriter;

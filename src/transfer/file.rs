@@ -3,7 +3,6 @@
 use std::io::{self, BufWriter, Read, Write};
 use std::num::NonZeroUsize;
 use std::path::Path;
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::{self, available_parallelism};
 
 use super::contents::Exported;
@@ -13,13 +12,11 @@ use crate::error::{Error, Result};
 use crate::fs::Output;
 use crate::layout::blobs::EarlySync;
 use crate::metrics::Progress;
+use crate::workers::pipe::{PipeReader, pipe};
 use crate::workers::worker;
 
 /// How many bytes go from the archive to the compressor at a time.
 const PIECE: usize = 1024 * 1024;
-
-/// How many pieces wait for the compressor.
-const QUEUE: usize = 2;
 
 /// Writes an archive to a path. It replaces the file that is there when it is whole; a path that names an open descriptor, a
 /// pipe or a device is written to as `write_file` says.
@@ -62,12 +59,14 @@ pub(crate) fn write(
             return Ok(exported);
         };
         // The archive is written on a thread of its own; the compressor takes what it wants of it.
-        let (sender, receiver) = sync_channel(QUEUE);
+        let (mut pipe, archive_bytes) = pipe();
         let archive = thread.start(move || {
-            let writer = BufWriter::with_capacity(PIECE, Sender(sender));
-            plan.write(writer, path, progress)
+            let exported = plan.write(&mut pipe, path, progress);
+            // If that failed, the error is the result, and not that the bytes end.
+            let _ = pipe.finish();
+            exported
         });
-        let compressed = compress_stream(compression, jobs, receiver, writer);
+        let compressed = compress_stream(compression, jobs, archive_bytes, writer);
         let exported = archive.join();
         match (exported, compressed) {
             // The archive ends early if nobody takes it any more: then the other error is the cause.
@@ -80,10 +79,9 @@ pub(crate) fn write(
 fn compress_stream(
     compression: Compression,
     jobs: usize,
-    receiver: Receiver<Vec<u8>>,
+    mut input: PipeReader,
     mut writer: impl Write + Send,
 ) -> io::Result<()> {
-    let mut input = Pieces { receiver, piece: io::Cursor::default() };
     let read = |block: &mut Vec<u8>, size: usize| {
         block.clear();
         input.by_ref().take(size as u64).read_to_end(block).map(drop)
@@ -128,40 +126,5 @@ impl Write for Synced {
 
     fn flush(&mut self) -> io::Result<()> {
         self.output.flush()
-    }
-}
-
-/// Sends what is written to another thread.
-struct Sender(SyncSender<Vec<u8>>);
-
-impl Write for Sender {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.send(bytes.to_owned()).map_err(|_| io::Error::from(io::ErrorKind::BrokenPipe))?;
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-/// Reads what another thread sends.
-struct Pieces {
-    receiver: Receiver<Vec<u8>>,
-    piece: io::Cursor<Vec<u8>>,
-}
-
-impl Read for Pieces {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        loop {
-            let read = self.piece.read(buffer)?;
-            if read > 0 || buffer.is_empty() {
-                return Ok(read);
-            }
-            match self.receiver.recv() {
-                Ok(piece) => self.piece = io::Cursor::new(piece),
-                Err(_) => return Ok(0),
-            }
-        }
     }
 }

@@ -4,6 +4,7 @@
 //! its own thread if there is none.
 
 pub(crate) mod map;
+pub(crate) mod pipe;
 
 use std::any::Any;
 use std::io;

@@ -1,0 +1,122 @@
+//! Bytes from a thread that writes to one that reads, at constant memory.
+
+use std::io::{self, Read, Write};
+use std::mem;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+
+/// How many bytes go to the reader at a time.
+const PIECE: usize = 1024 * 1024;
+
+/// How many pieces wait for the reader.
+const QUEUE: usize = 2;
+
+/// The end that is written to. It must be finished: a reader takes the end of a writer that was dropped for an error.
+#[derive(Debug)]
+pub(crate) struct PipeWriter {
+    buffer: Vec<u8>,
+    sender: SyncSender<Piece>,
+}
+
+/// The end that is read from.
+#[derive(Debug)]
+pub(crate) struct PipeReader {
+    piece: io::Cursor<Vec<u8>>,
+    receiver: Receiver<Piece>,
+    is_finished: bool,
+}
+
+#[derive(Debug)]
+enum Piece {
+    Bytes(Vec<u8>),
+    End,
+}
+
+/// Makes a pipe.
+pub(crate) fn pipe() -> (PipeWriter, PipeReader) {
+    let (sender, receiver) = sync_channel(QUEUE);
+    let reader = PipeReader { piece: io::Cursor::default(), receiver, is_finished: false };
+    (PipeWriter { buffer: Vec::new(), sender }, reader)
+}
+
+impl PipeWriter {
+    /// Says that all was written.
+    ///
+    /// # Errors
+    ///
+    /// Of the kind `BrokenPipe`, if there is no reader any more.
+    pub(crate) fn finish(mut self) -> io::Result<()> {
+        self.flush()?;
+        self.send(Piece::End)
+    }
+
+    fn send(&self, piece: Piece) -> io::Result<()> {
+        self.sender.send(piece).map_err(|_| io::ErrorKind::BrokenPipe.into())
+    }
+}
+
+impl Write for PipeWriter {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let taken = bytes.len().min(PIECE - self.buffer.len());
+        self.buffer.extend_from_slice(&bytes[..taken]);
+        if self.buffer.len() == PIECE {
+            self.flush()?;
+        }
+        Ok(taken)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        let piece = mem::take(&mut self.buffer);
+        if piece.is_empty() { Ok(()) } else { self.send(Piece::Bytes(piece)) }
+    }
+}
+
+impl Read for PipeReader {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        loop {
+            let read = self.piece.read(buffer)?;
+            if read > 0 || buffer.is_empty() || self.is_finished {
+                return Ok(read);
+            }
+            match self.receiver.recv() {
+                Ok(Piece::Bytes(bytes)) => self.piece = io::Cursor::new(bytes),
+                Ok(Piece::End) => self.is_finished = true,
+                Err(_) => return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the writer gave up")),
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::thread;
+
+    use super::*;
+
+    #[test]
+    fn what_is_written_is_read_to_the_end_that_was_said() {
+        for size in [0, 1, PIECE - 1, PIECE, 3 * PIECE + 7] {
+            let content: Vec<u8> = (0..size).map(|at| at as u8).collect();
+            for is_finished in [true, false] {
+                let (mut writer, mut reader) = pipe();
+                let written = content.clone();
+                let thread = thread::spawn(move || {
+                    writer.write_all(&written).expect("written");
+                    if is_finished { writer.finish() } else { writer.flush() }
+                });
+                let mut read = Vec::new();
+                let result = reader.read_to_end(&mut read);
+                assert_eq!(result.map_err(|error| error.kind()).is_ok(), is_finished, "{size}");
+                assert!(read == content, "{size}");
+                thread.join().expect("no panic").expect("sent");
+            }
+        }
+    }
+
+    #[test]
+    fn a_reader_that_is_gone_is_an_error() {
+        let (mut writer, reader) = pipe();
+        drop(reader);
+        writer.write_all(b"x").expect("kept");
+        assert_eq!(writer.finish().expect_err("gone").kind(), io::ErrorKind::BrokenPipe);
+    }
+}
