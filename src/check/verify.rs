@@ -9,6 +9,7 @@ use std::io::{self, BufRead, BufReader, Read};
 use crate::check::report::ValidateOptions;
 use crate::compress::{BUFFER, Encoding, bound_of, bounded_decoder, trailing_of};
 use crate::error::{Error, Referrer, Result};
+use crate::graph::verify::expect_digest;
 use crate::layout::handle::Layout;
 use crate::metrics::Phase;
 use crate::oci::{Algorithm, Digest, Hasher};
@@ -108,10 +109,10 @@ fn verify_blob(layout: &Layout, job: &Job, options: ValidateOptions<'_>) -> Veri
     if let Some(failure) = failure {
         return Verified { error: Some(Error::io("read", layout.blob_path(digest))(failure)), layer: None };
     }
-    let actual = hasher.map(Hasher::finish).filter(|actual| actual != digest);
+    let verified = hasher.map_or(Ok(()), |hasher| expect_digest(digest, hasher.finish()));
     // What is in the wrong bytes says nothing.
-    let layer = if actual.is_none() { Some(layer) } else { None };
-    Verified { error: actual.map(|actual| Error::DigestMismatch { digest: digest.clone(), actual }), layer }
+    let layer = if verified.is_ok() { Some(layer) } else { None };
+    Verified { error: verified.err(), layer }
 }
 
 fn look_into(

@@ -5,6 +5,7 @@ use std::io::{self, Write};
 use std::path::Path;
 use std::process::ExitCode;
 
+use regshape::layout::Layout;
 use regshape::{Error, ErrorCode};
 
 use super::output::{ReaderGone, printable};
@@ -148,5 +149,5 @@ fn hint(error: &Error) -> Option<&'static str> {
 
 /// Returns whether a path is that of a layout, or of nothing yet; otherwise it is an archive or a docker-dir directory.
 fn is_layout(path: &Path) -> bool {
-    path.join("oci-layout").exists() || path.is_dir() && !path.join("manifest.json").exists()
+    Layout::is_at(path) || path.is_dir() && !path.join("manifest.json").exists()
 }

@@ -45,7 +45,6 @@ pub(crate) fn compress<E: Send>(
     match compression.format {
         // A small layer is done before a thread would have started.
         CompressFormat::Gzip if block.len() == BLOCK => compress_gzip(alone, block, read, write, clock),
-        CompressFormat::Zstd if block.len() == BLOCK => compress_zstd(alone, block, read, write, clock),
         _ => compress_alone(alone, block, read, write, clock),
     }
 }
@@ -138,73 +137,6 @@ fn compress_gzip<E: Send>(
         // Whichever failed made the other end early, without an error of its own.
         let mut write = read.and(written).map_err(Failure::Caller)?;
         write(&gzip::trailer(checksum.finalize(), size)).map_err(Failure::Caller)
-    })
-}
-
-/// How many blocks, or results, wait between two threads of [`compress_zstd`].
-const ZSTD_QUEUE: usize = 2;
-
-/// Feeds zstd, which has threads of its own, from a thread that does nothing else: while this thread reads and another one
-/// writes, and both hash, the threads of zstd do not run out of work.
-fn compress_zstd<E: Send>(
-    mut alone: Alone,
-    mut block: Vec<u8>,
-    mut read: impl FnMut(&mut Vec<u8>, usize) -> Result<(), E>,
-    mut write: impl FnMut(&[u8]) -> Result<(), E> + Send,
-    clock: &(dyn Fn(Duration) + Sync),
-) -> Result<(), Failure<E>> {
-    // The threads of zstd start first: it cannot do without.
-    let mut result = Vec::new();
-    alone.compress(&block, &mut result).map_err(Failure::Compressor)?;
-    let (blocks, results) = (&Pool::default(), &Pool::default());
-    thread::scope(|scope| {
-        let (Ok(feeder), Ok(writer)) = (worker(scope), worker(scope)) else {
-            write(&result).map_err(Failure::Caller)?;
-            read(&mut block, BLOCK).map_err(Failure::Caller)?;
-            return compress_alone(alone, block, read, write, clock);
-        };
-        let (to_feeder, from_reader) = sync_channel::<Vec<u8>>(ZSTD_QUEUE);
-        let (to_writer, from_feeder) = sync_channel::<Vec<u8>>(ZSTD_QUEUE);
-        let writing = writer.start(move || {
-            write(&result)?;
-            for result in from_feeder {
-                write(&result)?;
-                results.give(result);
-            }
-            Ok(())
-        });
-        let feeding = feeder.start(move || {
-            for block in from_reader {
-                let start = Instant::now();
-                let mut result = results.take();
-                result.clear();
-                alone.compress(&block, &mut result)?;
-                clock(start.elapsed());
-                blocks.give(block);
-                // The writer may have given up.
-                if to_writer.send(result).is_err() {
-                    break;
-                }
-            }
-            Ok(())
-        });
-        let read = loop {
-            block = blocks.take();
-            if let Err(error) = read(&mut block, BLOCK) {
-                break Err(error);
-            }
-            let is_last = block.len() < BLOCK;
-            if to_feeder.send(block).is_err() || is_last {
-                break Ok(());
-            }
-        };
-        drop(to_feeder);
-        let fed: io::Result<()> = feeding.join();
-        let written = writing.join();
-        // Whichever failed made the others end early, without an error of their own.
-        read.map_err(Failure::Caller)?;
-        fed.map_err(Failure::Compressor)?;
-        written.map_err(Failure::Caller)
     })
 }
 

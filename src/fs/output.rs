@@ -8,7 +8,7 @@ use std::fs::{self, File, Metadata, OpenOptions};
 use std::io::{self, ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
-use super::{TempFile, remove_stale_files, sync_directory};
+use super::{TempFile, sync_directory};
 use crate::interrupt::Section;
 
 /// The most links that are followed: as many as Linux follows.
@@ -261,11 +261,15 @@ impl Output {
             Destination::File(target) | Destination::New(target) => target,
         };
         let directory = directory_of(&target);
-        // In a layout the writers that hold its lock see to that. What cannot be cleaned is not in the way.
-        if !directory.join("oci-layout").exists() {
-            remove_stale_files(directory);
-        }
         Ok(Self::New(TempFile::create_in(directory)?, target))
+    }
+
+    /// Returns the directory in which a file is made.
+    pub(crate) fn directory(&self) -> Option<&Path> {
+        match self {
+            Self::New(_, target) => Some(directory_of(target)),
+            Self::There(_) => None,
+        }
     }
 
     /// Returns the file, unless it was there.

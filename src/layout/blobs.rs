@@ -12,6 +12,7 @@ use super::handle::{BLOBS_DIRECTORY, Layout, Lock};
 use crate::compress::BUFFER;
 use crate::error::{Error, Referrer, Result};
 use crate::fs::{Directory, FileIdentity, TempFile, kind_of, open_inside, read_at_most, target_inside, touch};
+use crate::graph::verify::expect_digest;
 use crate::layout::blob_directory::{blob_directory, check_blob_directory, make_blob_directory, scratch};
 use crate::layout::lock::take_lock;
 use crate::metrics::Phase;
@@ -241,8 +242,7 @@ impl Layout {
             self.metrics().time(Phase::Hash, || hasher.update(&buffer[..read]));
             progress(read as u64);
         }
-        let actual = hasher.finish();
-        if actual == *digest { Ok(()) } else { Err(Error::DigestMismatch { digest: digest.clone(), actual }) }
+        expect_digest(digest, hasher.finish())
     }
 
     /// Opens the blob of a digest and size if the layout has it and its content is right. What cannot be verified is right if
@@ -320,10 +320,8 @@ impl Layout {
         content.seek(SeekFrom::Start(0)).map_err(Error::io("read", path))?;
         io::copy(&mut content, &mut copy).map_err(failed())?;
         let copied = copy.finish()?;
-        match copied.digest == *digest {
-            true => Ok(copied),
-            false => Err(Error::DigestMismatch { digest: digest.clone(), actual: copied.digest }),
-        }
+        expect_digest(digest, copied.digest.clone())?;
+        Ok(copied)
     }
 
     /// Deletes a blob that no document names any more. That it is gone already is not an error.

@@ -7,8 +7,8 @@ use std::io;
 use std::path::Path;
 
 use super::filling::{Filling, RECORD_FILE};
-use super::handle::{BLOBS_DIRECTORY, Layout, Lock, MARKER_FILE};
-use crate::fs::for_each_leftover;
+use super::handle::{BLOBS_DIRECTORY, Layout, Lock, MARKER_FILE, has_marker};
+use crate::fs::{Output, for_each_leftover, remove_stale_files};
 use crate::graph::walk::INDEX_FILE;
 use crate::layout::blob_directory::blob_directories_elsewhere;
 use crate::oci::Digest;
@@ -105,6 +105,20 @@ pub(crate) fn work_on_leftovers(
     if let Some(observer) = &layout.write_options().leftover_observer {
         undeleted.iter().for_each(|leftover| observer.call(&leftover.path, &leftover.error));
     }
+}
+
+/// Begins to write where a path leads, and deletes the leftovers of killed programs beside it; not those in a layout, which
+/// are for those who hold its lock.
+///
+/// # Errors
+///
+/// Those of [`Output::create`]. What cannot be cleaned is not in the way.
+pub(crate) fn create_output(path: &Path) -> io::Result<Output> {
+    let output = Output::create(path)?;
+    if let Some(directory) = output.directory().filter(|directory| !has_marker(directory)) {
+        remove_stale_files(directory);
+    }
+    Ok(output)
 }
 
 #[cfg(test)]

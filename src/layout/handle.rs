@@ -69,7 +69,17 @@ impl Lock {
     }
 }
 
+/// Returns whether a directory has the marker of a layout, whatever it says.
+pub(crate) fn has_marker(directory: &Path) -> bool {
+    directory.join(MARKER_FILE).is_file()
+}
+
 impl Layout {
+    /// Returns whether a directory looks like a layout: it has the marker, whatever that says.
+    pub fn is_at(directory: impl AsRef<Path>) -> bool {
+        has_marker(directory.as_ref())
+    }
+
     /// Opens a layout that is there. Nothing in it is changed.
     ///
     /// # Errors

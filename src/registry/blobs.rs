@@ -7,8 +7,9 @@ use std::path::Path;
 use super::repository::Repository;
 use crate::compress::BUFFER;
 use crate::error::{Error, Referrer, Result};
-use crate::fs::Output;
+use crate::graph::verify::expect_digest;
 use crate::graph::walk::{Reach, walk};
+use crate::layout::clean::create_output;
 use crate::layout::entries::is_layout;
 use crate::layout::handle::Layout;
 use crate::layout::links::LinkedDirectories;
@@ -128,9 +129,7 @@ impl Repository {
             blob.write_all(&buffer[..read]).map_err(Error::io("write to", self.layout.path()))?;
         }
         let blob = blob.finish()?;
-        if let Some(digest) = expected.digest.as_ref().filter(|digest| **digest != blob.digest) {
-            return Err(Error::DigestMismatch { digest: digest.clone(), actual: blob.digest });
-        }
+        expected.digest.iter().try_for_each(|digest| expect_digest(digest, blob.digest.clone()))?;
         if let Some(size) = expected.size.filter(|size| *size != blob.size) {
             return Err(Error::SizeMismatch { digest: None, expected: size, actual: blob.size });
         }
@@ -225,7 +224,7 @@ impl BlobReader {
     pub fn save(self, path: impl AsRef<Path>, mut progress: impl FnMut(u64)) -> Result<u64> {
         let path = path.as_ref();
         let failed = || Error::io("write to", path);
-        let mut output = Output::create(path).map_err(failed())?;
+        let mut output = create_output(path).map_err(failed())?;
         let copied = self.copy_to(|bytes| {
             progress(bytes.len() as u64);
             output.write_all(bytes).map_err(failed())
@@ -246,8 +245,8 @@ impl BlobReader {
 
     /// Compares the digest, once all is read.
     fn verify(&mut self) -> Result<()> {
-        let Some(actual) = self.hasher.take().map(Hasher::finish) else { return Ok(()) };
-        if actual == self.digest { Ok(()) } else { Err(Error::DigestMismatch { digest: self.digest.clone(), actual }) }
+        let hasher = self.hasher.take();
+        hasher.map_or(Ok(()), |hasher| expect_digest(&self.digest, hasher.finish()))
     }
 }
 
@@ -273,7 +272,7 @@ impl Read for BlobReader {
 pub fn write_file(content: &[u8], path: impl AsRef<Path>) -> Result<()> {
     let path = path.as_ref();
     let write = || {
-        let mut output = Output::create(path)?;
+        let mut output = create_output(path)?;
         output.write_all(content)?;
         output.finish_synced()
     };

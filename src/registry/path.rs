@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::path::{Path, PathBuf, is_separator};
 
 use crate::error::Result;
+use crate::layout::handle::has_marker;
 use crate::oci::{NameError, Reference};
 
 /// Splits a path into the directory of a layout and what is meant in it: `./images/app:v1` into `./images` and `app:v1`.
@@ -27,7 +28,7 @@ pub fn find_layout(path: impl AsRef<Path>) -> Result<(PathBuf, Reference)> {
     let splits = splits(path.as_ref());
     let found = splits.iter().rev().find_map(|(directory, rest)| {
         let reference = parse(rest).ok()?;
-        directory.join("oci-layout").is_file().then(|| (directory.clone(), reference))
+        has_marker(directory).then(|| (directory.clone(), reference))
     });
     if let Some(found) = found {
         return Ok(found);

@@ -17,7 +17,7 @@ use crate::graph::edit::IndexEditor;
 use crate::graph::names::{Names, repositories};
 use crate::graph::walk::INDEX_FILE;
 use crate::layout::entries::OpenedEntries;
-use crate::layout::handle::{BLOBS_DIRECTORY, Layout, MARKER_FILE};
+use crate::layout::handle::{BLOBS_DIRECTORY, Layout, MARKER_FILE, has_marker};
 use crate::layout::init::Made;
 use crate::layout::options::WriteOptions;
 use crate::oci::{Descriptor, Digest, Index, RepositoryName};
@@ -181,13 +181,13 @@ impl Registry {
                 let Some(word) = entry.file_name().to_str().map(str::to_owned) else { continue };
                 let name = if name.is_empty() { word } else { format!("{name}/{word}") };
                 // The blobs of a layout are called like no repository that is worth looking into.
-                let is_blobs = name.ends_with("/blobs") && directory.join("oci-layout").exists();
+                let is_blobs = name.ends_with("/blobs") && has_marker(&directory);
                 let Ok(repository) = name.parse::<RepositoryName>() else { continue };
                 if !is_directory || is_blobs {
                     continue;
                 }
                 let path = entry.path();
-                if path.join("oci-layout").exists() {
+                if has_marker(&path) {
                     let layout = self.repository(repository.clone());
                     if layout.has_entries(&layout.index()?) {
                         found.push((repository, layout));

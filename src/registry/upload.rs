@@ -12,6 +12,7 @@ use std::time::Instant;
 use super::repository::Repository;
 use crate::error::{Error, Result};
 use crate::fs::{Directory, FileIdentity, FileKind, Found, random_name, touch};
+use crate::graph::verify::expect_digest;
 use crate::layout::blob_directory::{make_blob_directory, scratch};
 use crate::layout::blobs::Share;
 use crate::layout::entries::is_layout;
@@ -232,12 +233,7 @@ impl BlobUpload {
     fn verify(&mut self, digest: &Digest) -> Result<()> {
         let sha256 = self.hasher.clone().filter(|_| digest.algorithm() == Some(Algorithm::Sha256));
         if let Some(hasher) = sha256 {
-            let actual = hasher.finish();
-            return if actual == *digest {
-                Ok(())
-            } else {
-                Err(Error::DigestMismatch { digest: digest.clone(), actual })
-            };
+            return expect_digest(digest, hasher.finish());
         }
         self.file.seek(SeekFrom::Start(0)).map_err(Error::io("read", &self.path))?;
         self.layout.verify(digest, &self.file, |_| ())

@@ -6,6 +6,7 @@ use std::sync::mpsc::sync_channel;
 use std::thread;
 
 use crate::error::{Error, Result};
+use crate::graph::verify::expect_digest_if_possible;
 use crate::oci::{Algorithm, Digest, Hasher};
 use crate::view::content::Content;
 use crate::workers::worker;
@@ -36,7 +37,7 @@ pub(crate) fn copy_verified(
         content.read_at(&mut bytes, 0).map_err(failed)?;
         hasher.update(&bytes);
         write(&bytes)?;
-        return expect(digest, hasher.finish());
+        return expect_digest_if_possible(digest, hasher.finish());
     }
     thread::scope(|scope| {
         let Ok(thread) = worker(scope) else {
@@ -48,7 +49,7 @@ pub(crate) fn copy_verified(
                 hasher.update(&piece[..read]);
                 write(&piece[..read])?;
             }
-            return expect(digest, hasher.finish());
+            return expect_digest_if_possible(digest, hasher.finish());
         };
         let (sender, receiver) = sync_channel::<Arc<Vec<u8>>>(QUEUE);
         let hashing = thread.start(move || {
@@ -73,15 +74,6 @@ pub(crate) fn copy_verified(
             write(&piece)?;
         }
         drop(sender);
-        expect(digest, hashing.join())
+        expect_digest_if_possible(digest, hashing.join())
     })
-}
-
-fn expect(digest: &Digest, actual: Digest) -> Result<()> {
-    // What cannot be verified is passed on as it is.
-    if actual == *digest || digest.algorithm().is_none() {
-        Ok(())
-    } else {
-        Err(Error::DigestMismatch { digest: digest.clone(), actual })
-    }
 }

@@ -5,24 +5,23 @@ use std::collections::HashMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use super::listed::MANIFEST_FILE;
 use crate::compress::Encoding;
 use crate::error::{Error, Reason, Referrer, Result};
 use crate::graph::platform::Platforms;
 use crate::graph::walk::Document;
 use crate::json::Node;
+use crate::layout::handle::has_marker;
 use crate::oci::{self, Descriptor, Digest, Index, LayerEncoding, Manifest, MediaType};
 use crate::view::index_view::View;
 use crate::view::rewrite::Rewrite;
-
-/// The manifest of the image, or the index.
-const MANIFEST_FILE: &str = "manifest.json";
 
 /// How the names of the manifests of an index end.
 const NESTED_SUFFIX: &str = ".manifest.json";
 
 /// Tells whether a directory holds an image in this form.
 pub(crate) fn is_dir_image(path: &Path) -> bool {
-    path.join(MANIFEST_FILE).is_file() && !path.join("oci-layout").exists()
+    path.join(MANIFEST_FILE).is_file() && !has_marker(path)
 }
 
 /// Opens such a directory. Docker's media types, which it usually has, are read as the image-spec's, as skopeo does.

@@ -11,9 +11,6 @@ use crate::layout::handle::BLOBS_DIRECTORY;
 use crate::oci::{self, Descriptor, Digest, IMAGE_NAME, Index, LayerEncoding, Manifest, WholeName};
 use crate::view::index_view::View;
 
-/// The file that describes the images of a Docker archive.
-pub(crate) const MANIFEST_FILE: &str = "manifest.json";
-
 /// An image, as `docker save` writes it.
 #[derive(Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "PascalCase")]

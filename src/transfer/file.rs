@@ -11,6 +11,7 @@ use crate::compress::{self, CompressFormat, Compressing, Compression, Failure};
 use crate::error::{Error, Result};
 use crate::fs::Output;
 use crate::layout::blobs::EarlySync;
+use crate::layout::clean::create_output;
 use crate::metrics::Progress;
 use crate::workers::pipe::{PipeReader, pipe};
 use crate::workers::worker;
@@ -27,7 +28,7 @@ pub(crate) fn write_file(
     progress: Option<Progress<'_>>,
 ) -> Result<Exported> {
     let failed = || Error::io("write to", path);
-    let output = Output::create(path).map_err(failed())?;
+    let output = create_output(path).map_err(failed())?;
     let waits_for_disk = !plan.options.write.no_sync;
     let mut output = Synced { output, written: 0, early_sync: waits_for_disk.then(EarlySync::default) };
     let exported = write(plan, &mut output, path, compression, progress)?;

@@ -12,6 +12,7 @@ use super::contents::{ExportOptions, Planned};
 use crate::compress::Pool;
 use crate::error::{Error, Result};
 use crate::fs::{TempDirectory, TempFile, open_regular};
+use crate::graph::verify::expect_digest_if_possible;
 use crate::interrupt::Section;
 use crate::layout::blob_directory::scratch;
 use crate::layout::blobs::EarlySync;
@@ -146,10 +147,7 @@ impl<'a> Staging<'a> {
         } else {
             let mut copy = Copy { staging: self, digest, content, progress };
             let (actual, file) = copy.copy()?;
-            // What cannot be verified is passed on as it is.
-            if digest.algorithm().is_some() && actual != *digest {
-                return Err(Error::DigestMismatch { digest: digest.clone(), actual });
-            }
+            expect_digest_if_possible(digest, actual)?;
             self.layout.sync_file(&file)?;
             name(file, &target).map_err(self.failed())?;
         }

@@ -8,6 +8,7 @@ use ::tar::{EntryType, Header};
 use super::contents::{Contents, ExportOptions, Exported, IndexDocument};
 use super::copy::copy_verified;
 use super::docker;
+use super::listed::MANIFEST_FILE;
 use crate::error::{Error, Result};
 use crate::graph::walk::INDEX_FILE;
 use crate::layout::documents::{ARCHIVE_DOCUMENT_LIMIT, check_size};
@@ -44,7 +45,7 @@ impl ArchivePlan {
         };
         let what = |name| format!("{name} of the archive");
         if let Some(manifest) = &docker_manifest {
-            check_size(&what(docker::MANIFEST_FILE), manifest, limit)?;
+            check_size(&what(MANIFEST_FILE), manifest, limit)?;
         }
         let index = IndexDocument::new(&view, &what(INDEX_FILE), limit)?;
         Ok(Self { contents: Contents::of(&view, options)?, docker_manifest, index, options: options.clone() })
@@ -68,7 +69,7 @@ impl ArchivePlan {
             options.metrics.count_blob_written();
         }
         if let Some(manifest) = &self.docker_manifest {
-            archive.file(docker::MANIFEST_FILE, manifest)?;
+            archive.file(MANIFEST_FILE, manifest)?;
         }
         archive.begin(INDEX_FILE, self.index.size)?;
         self.index.write(&mut archive.writer).map_err(Error::io("write", path))?;

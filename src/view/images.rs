@@ -11,6 +11,7 @@ use super::index_view::View;
 use super::reach::Missing;
 use crate::error::{Error, Referrer, Result};
 use crate::graph::platform::{Platforms, is_stored};
+use crate::graph::verify::expect_digest;
 use crate::graph::walk::{Document, Reach, Role, read_described, walk};
 use crate::oci::{Annotations, Descriptor, Digest, Hasher, ImageConfig, Manifest, Platform, from_json};
 
@@ -274,11 +275,8 @@ impl Read for LayerReader {
         let read = self.reader.read(buffer)?;
         self.hasher.update(&buffer[..read]);
         if read == 0 && !buffer.is_empty() {
-            let actual = self.hasher.clone().finish();
-            if actual != self.digest {
-                let mismatch = Error::DigestMismatch { digest: self.digest.clone(), actual };
-                return Err(io::Error::new(ErrorKind::InvalidData, mismatch));
-            }
+            let verified = expect_digest(&self.digest, self.hasher.clone().finish());
+            verified.map_err(|mismatch| io::Error::new(ErrorKind::InvalidData, mismatch))?;
         }
         Ok(read)
     }

@@ -71,7 +71,9 @@ fn a_reader_and_a_dry_run_ask_for_no_change() {
         let output = lab.output("strace", &[&options[..], &words.split(' ').collect::<Vec<_>>()].concat());
         assert!(output.status.success(), "{words}: {}", String::from_utf8_lossy(&output.stderr));
         let trace = String::from_utf8(lab.read("trace")).expect("text");
-        for line in trace.lines().filter(|line| line.contains('(')) {
+        // Of a thread that ends while strace lets go of it, the call is not known.
+        let is_known = |line: &&str| line.contains('(') && !line.contains("???(");
+        for line in trace.lines().filter(is_known) {
             let opens = line.contains("open(") || line.contains("openat(");
             let writes = ["O_WRONLY", "O_RDWR", "O_CREAT", "O_TRUNC"].iter().any(|flag| line.contains(flag));
             assert!(opens && !writes, "{words}: {line}");

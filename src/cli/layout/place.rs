@@ -292,7 +292,7 @@ impl Located {
             return whole();
         }
         if let Ok((directory, Reference { repository, tag, digest })) = find_layout(path)
-            && (is_layout(&directory) || per_repo && directory.is_dir() && (tag.is_some() || digest.is_some()))
+            && (Layout::is_at(&directory) || per_repo && directory.is_dir() && (tag.is_some() || digest.is_some()))
         {
             let reference = match (tag, digest) {
                 (None, None) => None,
@@ -309,7 +309,7 @@ impl Located {
             (bytes[at] == b':' || rest.parse::<Digest>().is_ok()).then_some((at, directory, rest))
         };
         let splits = || (1..bytes.len()).filter(|at| matches!(bytes[*at], b':' | b'@')).filter_map(split);
-        let found = splits().rfind(|(_, directory, _)| is_layout(directory));
+        let found = splits().rfind(|(_, directory, _)| Layout::is_at(directory));
         // A layout that is not there yet ends before the first mark of its last part. If there is no directory for it to be
         // in, what looks like one is in the ref name, as in new:docker.io/library/x:1.
         let last = bytes.iter().rposition(|byte| is_separator(char::from(*byte)));
@@ -328,8 +328,4 @@ impl Located {
 /// Returns whether what stands before a separator is a directory; nothing stands before that of the root.
 fn is_directory(before: &Path) -> bool {
     before.as_os_str().is_empty() || before.is_dir()
-}
-
-fn is_layout(directory: &Path) -> bool {
-    directory.join("oci-layout").is_file()
 }

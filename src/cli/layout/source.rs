@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::ensure;
 use regshape::graph::Choice;
+use regshape::layout::Layout;
 use regshape::oci::RefName;
 use regshape::transfer::LoadOptions;
 use regshape::view::{Selected, Selection, View};
@@ -69,7 +70,7 @@ impl Context {
 
     /// Lets blobs be found that the layout has that a view is added to: `export --except` leaves them out.
     pub(crate) fn beside(&self, view: View, target: &Path) -> anyhow::Result<View> {
-        if !target.join("oci-layout").is_file() || !target.join("index.json").is_file() {
+        if !Layout::is_at(target) || !target.join("index.json").is_file() {
             return Ok(view);
         }
         Ok(view.with_blobs_of(&View::of(self.open_beside(target)?)?))
@@ -85,7 +86,7 @@ impl Context {
             ensure!(!io::stdin().is_terminal(), "standard input is a terminal; pipe an archive into it");
             return Ok(View::from_reader(path, io::stdin(), &options)?);
         }
-        if path.join("oci-layout").exists() {
+        if Layout::is_at(path) {
             return Ok(View::of(self.open_beside(path)?)?);
         }
         Ok(View::load(path, &options)?)
