@@ -1,6 +1,7 @@
 //! What the work on a layout took: how long each kind of it, how many bytes and blobs.
 
 use std::cell::Cell;
+use std::io::{self, Read};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
@@ -124,5 +125,26 @@ impl Metrics {
 
     pub(crate) fn count_blob_written(&self) {
         self.blobs_written.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// Reads from another reader, and counts the bytes and the time.
+pub(crate) struct CountedReader<'a, R> {
+    metrics: &'a Metrics,
+    reader: R,
+}
+
+impl<R: Read> Read for CountedReader<'_, R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let read = self.metrics.time(Phase::Read, || self.reader.read(buffer))?;
+        self.metrics.count_read(read);
+        Ok(read)
+    }
+}
+
+impl Metrics {
+    /// Returns a reader whose work is counted.
+    pub(crate) fn reader<R: Read>(&self, reader: R) -> CountedReader<'_, R> {
+        CountedReader { metrics: self, reader }
     }
 }

@@ -6,7 +6,9 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use regshape::build::{ConfigChanges, ConfigOptions, LayerInput, LayerOptions, ManifestOptions, Treatment};
+use regshape::build::{
+    ConfigChanges, ConfigOptions, LayerInput, LayerOptions, LayerWriter, ManifestOptions, Treatment,
+};
 use regshape::check::{NodeState, ValidateOptions};
 use regshape::compress::{Bounds, CompressFormat, Encoding};
 use regshape::layout::{GarbageOptions, Layout, WriteOptions};
@@ -143,20 +145,20 @@ fn a_layer_that_is_written_is_the_one_that_is_read() {
     let content = tar_of("file", &vec![7; 5 << 20]);
     for options in [LayerOptions::default(), LayerOptions::default().compression(CompressFormat::Zstd.into())] {
         let read = layout.stage_layer(input(&content), &options).expect("staged");
-        let mut writer = layout.create_layer(&options).expect("a writer");
+        let mut writer = LayerWriter::create(&layout, &options).expect("a writer");
         for piece in content.chunks(100_003) {
             writer.write_all(piece).expect("written");
         }
         assert_eq!(writer.finish().expect("staged").layer, read);
     }
     let before = files(directory.path());
-    let mut dropped = layout.create_layer(&LayerOptions::default()).expect("a writer");
+    let mut dropped = LayerWriter::create(&layout, &LayerOptions::default()).expect("a writer");
     dropped.write_all(&content).expect("written");
     drop(dropped);
-    let mut truncated = layout.create_layer(&LayerOptions::default()).expect("a writer");
+    let mut truncated = LayerWriter::create(&layout, &LayerOptions::default()).expect("a writer");
     truncated.write_all(&content[..1000]).expect("written");
     assert!(matches!(truncated.finish(), Err(Error::TruncatedTar { .. })));
-    let empty = layout.create_layer(&LayerOptions::default()).expect("a writer");
+    let empty = LayerWriter::create(&layout, &LayerOptions::default()).expect("a writer");
     assert!(matches!(empty.finish(), Err(Error::EmptyFile { .. })));
     assert_eq!(files(directory.path()), before);
 }

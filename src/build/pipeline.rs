@@ -10,7 +10,9 @@ use std::sync::mpsc::{Receiver, sync_channel};
 use std::thread;
 
 use crate::build::input::{LayerInput, Treatment};
-use crate::compress::{BUFFER, Bounds, Compression, Encoding, Failure, Pool, bounded_decoder, compress, peek};
+use crate::compress::{
+    BUFFER, Bounds, Compression, Encoding, Failure, Pool, Remembering, bounded_decoder, compress, peek,
+};
 use crate::error::{Error, Reason, Referrer, Result};
 use crate::graph::policy::refusal;
 use crate::layout::blobs::{NewBlob, PendingBlob};
@@ -117,34 +119,6 @@ fn fill(reader: &mut impl Read, buffer: &mut Vec<u8>, size: usize) -> io::Result
     Ok(())
 }
 
-/// The bytes of a layer as they come in.
-struct Source<'a, R> {
-    layout: &'a Layout,
-    path: &'a Path,
-    reader: R,
-    progress: Option<Progress<'a>>,
-    /// Why reading failed: decompressors have words of their own for it.
-    failure: Option<Error>,
-}
-
-impl<R: Read> Read for Source<'_, R> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        match self.layout.metrics().time(Phase::Read, || self.reader.read(buffer)) {
-            Ok(read) => {
-                self.layout.metrics().count_read(read);
-                self.progress.into_iter().for_each(|progress| progress(read as u64));
-                Ok(read)
-            }
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => Err(error),
-            Err(error) => {
-                let kind = error.kind();
-                self.failure = Some(Error::io("read", self.path)(error));
-                Err(kind.into())
-            }
-        }
-    }
-}
-
 /// The bytes of a layer, which go to its blob as they are read.
 struct Tee<'a, 'l, R> {
     first: &'a [u8],
@@ -211,7 +185,9 @@ pub(crate) fn store_layer<'l>(
 ) -> Result<StoredLayer<'l>> {
     let LayerInput { path, reader, encoding, size, is_tar } = input;
     let stream = Stream { path: &path, encoding, size, bounds, look: is_tar.then_some(look) };
-    let mut source = Source { layout, path: &path, reader, progress, failure: None };
+    let mut source = Remembering::new(layout.metrics().reader(reader), |bytes| {
+        progress.into_iter().for_each(|progress| progress(bytes.len() as u64));
+    });
     let stored = match treatment {
         Treatment::AsIs if matches!(encoding, Encoding::Gzip | Encoding::Zstd) => {
             store_as_it_is(layout, stream, &mut source)
@@ -226,8 +202,8 @@ pub(crate) fn store_layer<'l>(
         Treatment::Recompress(compression) => store_compressed(layout, stream, &mut source, compression, jobs),
     };
     // What the stages say when their input fails is not the cause.
-    if let Some(failure) = source.failure {
-        return Err(failure);
+    if let Some(failure) = source.into_failure() {
+        return Err(Error::io("read", path)(failure));
     }
     let (blob, inspection) = stored?;
     let (diff_id, tar) = inspection.finish();
@@ -240,7 +216,7 @@ pub(crate) fn store_layer<'l>(
 }
 
 /// Stores the uncompressed content. Its digest is that of the blob.
-fn store_plain<'l>(layout: &'l Layout, stream: Stream<'_>, source: &mut Source<'_, impl Read>) -> Result<Stored<'l>> {
+fn store_plain<'l>(layout: &'l Layout, stream: Stream<'_>, source: &mut impl Read) -> Result<Stored<'l>> {
     let mut blob = layout.new_blob()?;
     let mut inspection = Inspection::new(false, stream.look);
     read_content(layout, stream, BufReader::with_capacity(BUFFER, source), |bytes| {
@@ -252,11 +228,7 @@ fn store_plain<'l>(layout: &'l Layout, stream: Stream<'_>, source: &mut Source<'
 }
 
 /// Stores a compressed layer as it is. One thread decompresses what goes by, and another hashes that.
-fn store_as_it_is<'l>(
-    layout: &'l Layout,
-    stream: Stream<'_>,
-    source: &mut Source<'_, impl Read>,
-) -> Result<Stored<'l>> {
+fn store_as_it_is<'l>(layout: &'l Layout, stream: Stream<'_>, source: &mut impl Read) -> Result<Stored<'l>> {
     let mut blob = layout.new_blob()?;
     let mut first = Vec::new();
     // The source remembers its error.
@@ -326,7 +298,7 @@ fn store_as_it_is<'l>(
 fn store_compressed<'l>(
     layout: &'l Layout,
     stream: Stream<'_>,
-    source: &mut Source<'_, impl Read>,
+    source: &mut impl Read,
     compression: Compression,
     jobs: usize,
 ) -> Result<Stored<'l>> {

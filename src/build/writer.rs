@@ -16,11 +16,11 @@ use crate::workers::pipe::{PipeWriter, pipe};
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// # let directory = tempfile::tempdir()?;
 /// # let path = directory.path().join("my-image");
-/// use regshape::build::LayerOptions;
+/// use regshape::build::{LayerOptions, LayerWriter};
 /// use regshape::layout::Layout;
 ///
 /// let layout = Layout::init(&path)?;
-/// let mut tar = tar::Builder::new(layout.create_layer(&LayerOptions::default())?);
+/// let mut tar = tar::Builder::new(LayerWriter::create(&layout, &LayerOptions::default())?);
 /// let mut header = tar::Header::new_ustar();
 /// header.set_size(5);
 /// tar.append_data(&mut header, "hello", &b"world"[..])?;
@@ -42,25 +42,24 @@ impl fmt::Debug for LayerWriter {
     }
 }
 
-impl Layout {
-    /// Begins a layer, whose content is written to what is returned.
+impl LayerWriter {
+    /// Begins a layer of a layout.
     ///
     /// # Errors
     ///
     /// [`Error::Io`], if the system has no thread for it.
-    pub fn create_layer(&self, options: &LayerOptions) -> Result<LayerWriter> {
-        let (writer, reader) = pipe();
-        let (layout, options) = (self.clone(), options.clone());
+    pub fn create(layout: &Layout, options: &LayerOptions) -> Result<Self> {
+        let (pipe, reader) = pipe();
+        let failed = Error::io("start a thread for", layout.path());
+        let (layout, options) = (layout.clone(), options.clone());
         let store = move || {
             let input = LayerInput::from_reader("the layer", reader)?;
             layout.prepare_layer(input, &options)?.stage()
         };
-        let storing = thread::Builder::new().spawn(store).map_err(Error::io("start a thread for", self.path()))?;
-        Ok(LayerWriter { pipe: Some(writer), storing: Some(storing) })
+        let storing = thread::Builder::new().spawn(store).map_err(failed)?;
+        Ok(Self { pipe: Some(pipe), storing: Some(storing) })
     }
-}
 
-impl LayerWriter {
     /// Ends the layer and stages it.
     ///
     /// # Errors

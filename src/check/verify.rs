@@ -3,11 +3,10 @@
 use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::convert::Infallible;
-use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
 
 use crate::check::report::ValidateOptions;
-use crate::compress::{BUFFER, Encoding, bound_of, bounded_decoder, trailing_of};
+use crate::compress::{BUFFER, Encoding, Remembering, bound_of, bounded_decoder, trailing_of};
 use crate::error::{Error, Referrer, Result};
 use crate::graph::verify::expect_digest;
 use crate::layout::handle::Layout;
@@ -45,36 +44,6 @@ pub(crate) struct Content {
     pub(crate) tar: TarReport,
 }
 
-/// The bytes of a blob as they come in.
-struct Source<'a> {
-    layout: &'a Layout,
-    file: File,
-    hasher: Option<Hasher>,
-    options: ValidateOptions<'a>,
-    /// Why reading failed: decompressors have words of their own for it.
-    failure: Option<io::Error>,
-}
-
-impl Read for Source<'_> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let metrics = self.layout.metrics();
-        match metrics.time(Phase::Read, || self.file.read(buffer)) {
-            Ok(read) => {
-                metrics.count_read(read);
-                self.options.progress.into_iter().for_each(|progress| progress(read as u64));
-                metrics.time(Phase::Hash, || self.hasher.iter_mut().for_each(|hasher| hasher.update(&buffer[..read])));
-                Ok(read)
-            }
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => Err(error),
-            Err(error) => {
-                let kind = error.kind();
-                self.failure.get_or_insert(error);
-                Err(kind.into())
-            }
-        }
-    }
-}
-
 /// Verifies blobs, the largest first, on as many threads as there are cores.
 pub(crate) fn verify_blobs(
     layout: &Layout,
@@ -99,14 +68,17 @@ fn verify_blob(layout: &Layout, job: &Job, options: ValidateOptions<'_>) -> Veri
         let verified = if digest.algorithm().is_some() { layout.verify(digest, file, advance) } else { Ok(()) };
         return Verified { error: verified.err(), layer: None };
     };
-    let hasher = digest.algorithm().map(Hasher::new);
-    let mut source = Source { layout, file, hasher, options, failure: None };
+    let mut hasher = digest.algorithm().map(Hasher::new);
+    let metrics = layout.metrics();
+    let mut source = Remembering::new(metrics.reader(file), |bytes| {
+        options.progress.into_iter().for_each(|progress| progress(bytes.len() as u64));
+        metrics.time(Phase::Hash, || hasher.iter_mut().for_each(|hasher| hasher.update(bytes)));
+    });
     let mut reader = BufReader::with_capacity(BUFFER, &mut source);
     let layer = look_into(layout, &mut reader, size, algorithms, options);
     // Wherever decompressing ended, the digest is that of all bytes.
     let _ = io::copy(&mut reader, &mut io::sink());
-    let Source { hasher, failure, .. } = source;
-    if let Some(failure) = failure {
+    if let Some(failure) = source.into_failure() {
         return Verified { error: Some(Error::io("read", layout.blob_path(digest))(failure)), layer: None };
     }
     let verified = hasher.map_or(Ok(()), |hasher| expect_digest(digest, hasher.finish()));

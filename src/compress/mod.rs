@@ -12,6 +12,7 @@ mod encoding;
 mod gzip;
 mod members;
 mod parallel;
+pub(crate) mod remember;
 
 pub use bounds::{BoundError, Bounds};
 pub(crate) use bounds::{bound_of, bounded_decoder, bounded_padded_decoder};
@@ -24,6 +25,7 @@ pub use encoding::{CompressFormat, Compression, Encoding, LevelError};
 pub use members::TrailingBytes;
 pub(crate) use members::trailing_of;
 pub(crate) use parallel::{Compressing, Failure, Pool, compress};
+pub(crate) use remember::Remembering;
 
 #[cfg(test)]
 mod tests {

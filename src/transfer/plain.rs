@@ -4,11 +4,10 @@ use std::io::{self, BufReader, Read, Write};
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::compress::{BUFFER, Encoding, Sight, bound_of, bounded_padded_decoder, peek};
+use crate::compress::{BUFFER, Encoding, Remembering, Sight, bound_of, bounded_padded_decoder, peek};
 use crate::error::{Error, Result};
 use crate::fs::input::open_input;
 use crate::fs::private_file;
-use crate::metrics::Progress;
 use crate::tar::header::looks_like_tar;
 use crate::transfer::load::{LoadOptions, not_an_archive};
 use crate::view::content::Content;
@@ -56,18 +55,19 @@ impl Plain {
     ) -> Result<Self> {
         let encoding = sight.encoding;
         check(path, sight)?;
-        let mut failure = None;
-        let source = Source { reader, progress: options.progress, failure: &mut failure };
+        let mut source = Remembering::new(reader, |bytes| {
+            options.progress.into_iter().for_each(|progress| progress(bytes.len() as u64));
+        });
         let broken = |source: io::Error| match bound_of(&source) {
             Some(bound) => Error::BeyondBound { path: path.to_owned(), bound },
             None => Error::CorruptStream { path: path.to_owned(), encoding, source },
         };
-        let source = BufReader::with_capacity(BUFFER, source);
-        let copied = bounded_padded_decoder(encoding, source, size, options.bounds)
+        let stored = BufReader::with_capacity(BUFFER, &mut source);
+        let copied = bounded_padded_decoder(encoding, stored, size, options.bounds)
             .map_err(&broken)
             .and_then(|mut stream| Self::keep(|buffer| read(&mut stream, buffer).map_err(&broken), options));
         // What the decompressor says when its input fails is not the cause.
-        match failure {
+        match source.into_failure() {
             Some(failure) => Err(Error::io("read", path)(failure)),
             None => copied,
         }
@@ -135,29 +135,4 @@ fn read(stream: &mut dyn Read, buffer: &mut [u8]) -> io::Result<usize> {
         }
     }
     Ok(length)
-}
-
-/// The bytes of an archive as they come in.
-struct Source<'a, R> {
-    reader: R,
-    progress: Option<Progress<'a>>,
-    /// Why reading failed: decompressors have words of their own for it.
-    failure: &'a mut Option<io::Error>,
-}
-
-impl<R: Read> Read for Source<'_, R> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        match self.reader.read(buffer) {
-            Ok(read) => {
-                self.progress.into_iter().for_each(|progress| progress(read as u64));
-                Ok(read)
-            }
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => Err(error),
-            Err(error) => {
-                let kind = error.kind();
-                *self.failure = Some(error);
-                Err(kind.into())
-            }
-        }
-    }
 }
