@@ -54,7 +54,7 @@ fn main() -> Result<()> {
     if let Some(finding) = report.errors.first() {
         return Err(format!("{}: {}", finding.location(), finding.message()).into());
     }
-    say(&format!("   {} blobs and {} bytes verified", report.checked.blobs, report.checked.bytes))?;
+    say(&format!("   {} blobs and {} bytes verified", report.checked.count, report.checked.bytes))?;
 
     say("\n5. Showing and validating it with the program")?;
     run(&["layout", "status"])?;

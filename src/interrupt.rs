@@ -9,21 +9,21 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
-static STATE: Mutex<State> = Mutex::new(State { sections: 0, is_over: false, made: Vec::new() });
+static STATE: Mutex<ProcessState> = Mutex::new(ProcessState { sections: 0, is_over: false, made: Vec::new() });
 
 /// The end of the last section.
 static IDLE: Condvar = Condvar::new();
 
-struct State {
+struct ProcessState {
     /// How many sections have begun and not ended.
     sections: usize,
     is_over: bool,
     /// Temporary files, and directories, in the order in which they were made.
-    made: Vec<Made>,
+    made: Vec<Unfinished>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Made {
+enum Unfinished {
     /// A temporary file, or a directory that is deleted only if it is empty.
     One(PathBuf),
     /// A temporary directory, which goes with all that is in it.
@@ -43,8 +43,8 @@ pub fn abandon() {
     for made in state.made.drain(..).rev() {
         // Whoever made it may be about to delete it too.
         let _ = match made {
-            Made::One(path) => fs::remove_file(&path).or_else(|_| fs::remove_dir(&path)),
-            Made::Tree(path) => remove_tree(&path),
+            Unfinished::One(path) => fs::remove_file(&path).or_else(|_| fs::remove_dir(&path)),
+            Unfinished::Tree(path) => remove_tree(&path),
         };
     }
 }
@@ -78,7 +78,7 @@ impl Drop for Section {
 
 /// A file or directory that must not stay as it is. It is forgotten, not deleted, when this is dropped.
 #[derive(Debug)]
-pub(crate) struct Registered(Made);
+pub(crate) struct Registered(Unfinished);
 
 impl Registered {
     /// Makes something at a path and registers it, both at once as [`abandon`] sees it.
@@ -89,16 +89,16 @@ impl Registered {
 
     /// Makes something and registers it at the path that it got, both at once as [`abandon`] sees it.
     pub(crate) fn make_named<T, E>(make: impl FnOnce() -> Result<(T, PathBuf), E>) -> Result<(T, PathBuf, Self), E> {
-        Self::register(Made::One, make)
+        Self::register(Unfinished::One, make)
     }
 
     /// Makes a directory that goes with all that is in it, or renames it, and registers it at the path that it got.
     pub(crate) fn make_tree<T, E>(make: impl FnOnce() -> Result<(T, PathBuf), E>) -> Result<(T, PathBuf, Self), E> {
-        Self::register(Made::Tree, make)
+        Self::register(Unfinished::Tree, make)
     }
 
     fn register<T, E>(
-        entry: fn(PathBuf) -> Made,
+        entry: fn(PathBuf) -> Unfinished,
         make: impl FnOnce() -> Result<(T, PathBuf), E>,
     ) -> Result<(T, PathBuf, Self), E> {
         let mut state = lock_while_on();
@@ -116,7 +116,7 @@ impl Drop for Registered {
 }
 
 /// Locks the state, or never returns.
-fn lock_while_on() -> MutexGuard<'static, State> {
+fn lock_while_on() -> MutexGuard<'static, ProcessState> {
     let mut state = lock();
     // A section that has begun may need more to come to its end.
     while state.is_over && state.sections == 0 {
@@ -125,6 +125,6 @@ fn lock_while_on() -> MutexGuard<'static, State> {
     state
 }
 
-fn lock() -> MutexGuard<'static, State> {
+fn lock() -> MutexGuard<'static, ProcessState> {
     STATE.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -85,6 +85,7 @@ pub mod metrics;
 pub mod oci;
 mod options;
 pub mod registry;
+mod tally;
 mod tar;
 mod text;
 pub mod transfer;
@@ -92,6 +93,7 @@ pub mod view;
 mod workers;
 
 pub use error::{Candidate, Error, ErrorCode, ErrorKind, Reason, Referrer, Result};
+pub use tally::Tally;
 
 /// What this project's own benchmarks and fuzz targets reach of the inside. It is no promise: no version of the library
 /// keeps it as it was.

@@ -12,13 +12,13 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use regshape::Error;
 use regshape::check::ValidateOptions;
-use regshape::layout::{GarbageOptions, Layout, Swept, WriteOptions};
+use regshape::layout::{GarbageOptions, Layout, WriteOptions};
 use regshape::metrics::Metrics;
 use regshape::oci::{Annotations, Digest, REF_NAME};
 use regshape::transfer::{ExportOptions, Exported, Format};
 use regshape::view::View;
+use regshape::{Error, Tally};
 use serde_json::{Value, json};
 
 const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
@@ -132,10 +132,8 @@ fn assert_sound(root: &Path) {
     assert!(report.is_valid(), "{report:?}");
 }
 
-fn swept(count: u64, bytes: u64) -> Swept {
-    let mut swept = Swept::default();
-    (swept.count, swept.bytes) = (count, bytes);
-    swept
+fn tally(count: u64, bytes: u64) -> Tally {
+    Tally::new(count, bytes)
 }
 
 #[cfg(unix)]
@@ -165,7 +163,7 @@ fn a_new_layout_is_whole_and_the_same_every_time() {
     let out = directory.path().join("new/parents/out");
     let exported = plan.write(&out).unwrap();
     assert_eq!(exported, *plan.totals());
-    assert_eq!((exported.blobs.count, exported.present, exported.left_out), (5, swept(0, 0), swept(0, 0)));
+    assert_eq!((exported.blobs.count, exported.present, exported.left_out), (5, tally(0, 0), tally(0, 0)));
     assert_eq!(told.into_inner(), exported.blobs.bytes);
     assert_eq!(metrics.blobs_written(), 5);
     assert!(metrics.bytes_read() >= exported.blobs.bytes);
@@ -352,7 +350,7 @@ fn wrong_blobs_are_replaced() {
     };
     let plan = source.view().plan_export(Format::Directory, &ExportOptions::default()).unwrap().with_progress(&tell);
     let exported = plan.write(&target).unwrap();
-    assert_eq!(exported.blobs, swept(2, LARGE as u64 + 5));
+    assert_eq!(exported.blobs, tally(2, LARGE as u64 + 5));
     assert_eq!(exported.present.count, 3);
     assert_eq!(told.into_inner(), exported.blobs.bytes + exported.present.bytes);
     assert_eq!(tree(&target), expected);
@@ -441,12 +439,12 @@ fn a_blob_may_be_in_its_descriptor_or_elsewhere() {
     assert!(matches!(&error, Error::MissingBlob { digest, .. } if digest.as_str() == digest_of(&elsewhere)), "{error}");
     let options = ExportOptions::default().allow_missing(true);
     let exported = export_dir(&source.view(), &out, &options).unwrap();
-    assert_eq!((exported.blobs.count, exported.left_out), (3, swept(1, 9)));
+    assert_eq!((exported.blobs.count, exported.left_out), (3, tally(1, 9)));
     assert_eq!(fs::read(blob_path(&out, digest_of(&embedded))).unwrap(), b"layer");
     assert!(!blob_path(&out, digest_of(&elsewhere)).exists());
     // The same into what is there now.
     let again = export_dir(&source.view(), &out, &options).unwrap();
-    assert_eq!((again.blobs.count, again.present.count, again.left_out), (0, 3, swept(1, 9)));
+    assert_eq!((again.blobs.count, again.present.count, again.left_out), (0, 3, tally(1, 9)));
 }
 
 #[test]
@@ -459,7 +457,7 @@ fn what_another_layout_has_is_left_out() {
     let options = ExportOptions::default().except(Layout::open(&base.0).unwrap());
     let out = directory.path().join("out");
     let exported = export_dir(&source.view(), &out, &options).unwrap();
-    assert_eq!((exported.blobs.count, exported.present), (3, swept(1, 4)));
+    assert_eq!((exported.blobs.count, exported.present), (3, tally(1, 4)));
     assert!(!blob_path(&out, Digest::sha256_of(b"base").as_str()).exists());
 }
 

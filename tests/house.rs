@@ -12,7 +12,7 @@ use syn::visit::Visit;
 
 /// The floors of the library, the lowest first. A room may use the rooms of lower floors only.
 const FLOORS: &[&[&str]] = &[
-    &["fingerprint", "interrupt", "json", "metrics", "options", "text", "workers"],
+    &["fingerprint", "interrupt", "json", "metrics", "options", "tally", "text", "workers"],
     &["compress", "oci", "tar"],
     &["error"],
     &["fs", "graph"],

@@ -102,7 +102,7 @@ fn an_image_is_built_changed_and_validated_as_the_guide_says() {
     let platform = index.manifests[0].platform.as_ref().expect("a platform");
     assert_eq!(platform.architecture.as_deref(), Some("arm64"));
     let report = layout.validate(&ValidateOptions::default()).expect("checked");
-    assert_eq!((report.errors, report.warnings, report.checked.blobs), (vec![], vec![], 3));
+    assert_eq!((report.errors, report.warnings, report.checked.count), (vec![], vec![], 3));
 }
 
 #[test]
@@ -346,7 +346,7 @@ fn a_tree_is_made_of_documents_alone_and_each_is_read_once() {
         [path.join("index.json"), path.join(".regshape-stage.json")].map(|file| file.metadata().expect("there").len());
     let documents = stage.config.expect("a config").size + stage.manifest.expect("a manifest").size;
     assert_eq!(layout.metrics().bytes_read(), read.iter().sum::<u64>() + documents);
-    assert_eq!(tree.unreferenced.map(|unreferenced| unreferenced.blobs), Some(0));
+    assert_eq!(tree.unreferenced.map(|unreferenced| unreferenced.count), Some(0));
 }
 
 fn name(text: &str) -> RepositoryName {

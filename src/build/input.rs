@@ -6,7 +6,7 @@ use std::io::Read;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
-use crate::compress::{Bounds, Compression, Encoding, Peeked, Sight, peek};
+use crate::compress::{Bounds, Compression, Detected, Encoding, Peeked, peek};
 use crate::error::{Error, Result};
 use crate::fs::input::open_input;
 use crate::oci::{Annotations, LayerEncoding, MediaType};
@@ -131,9 +131,9 @@ impl LayerInput {
         if sight.is_empty {
             return Err(Error::EmptyFile { path: path.to_owned() });
         }
-        let Sight { encoding, is_tar, .. } = sight;
+        let Detected { encoding, is_tar, .. } = sight;
         if let Some(source) = sight.flaw {
-            return Err(Error::of_stream(path, encoding, source));
+            return Err(Error::from_stream(path, encoding, source));
         }
         Ok(Self { path: path.to_owned(), reader, encoding, is_tar, size })
     }

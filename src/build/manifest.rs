@@ -3,7 +3,7 @@
 use super::pipeline::DiffIds;
 use crate::build::pipeline::{complete_diff_ids, diff_ids};
 use crate::check::documents::check_document;
-use crate::check::report::Missing;
+use crate::check::report::MissingParts;
 use crate::error::{Error, Reason, Referrer, Result};
 use crate::graph::names::Names;
 use crate::graph::walk::Document;
@@ -84,7 +84,7 @@ impl PreparedManifest<'_> {
         let digest = Digest::sha256_of(&content);
         let mut entry = Descriptor::new(options.media_type.clone(), digest, content.len() as u64);
         entry.platform = platform.map(Box::new);
-        check_document(layout, &entry, &content, Missing::Error)?;
+        check_document(layout, &entry, &content, MissingParts::Error)?;
         let blob = layout.store_document(&lock, "the manifest", &content)?;
         let ref_name = options.ref_name.as_ref().map(|name| name.as_str().to_owned());
         if let Some(name) = &ref_name {

@@ -83,7 +83,7 @@ impl Stream<'_> {
 
     /// Says that it cannot be read to its end.
     fn broken(&self, source: io::Error) -> Error {
-        Error::of_stream(self.path, self.encoding, source)
+        Error::from_stream(self.path, self.encoding, source)
     }
 }
 

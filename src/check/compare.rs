@@ -7,7 +7,7 @@ use super::follow::Validation;
 use super::reference::{Image, Outcome};
 use super::schema::{Config, Platform};
 use super::verify::{Job, Verified};
-use crate::check::report::{Missing, Report};
+use crate::check::report::{MissingParts, Report};
 use crate::compress::Encoding;
 use crate::graph::finding::Finding;
 use crate::graph::policy::{FaultKind, Severity};
@@ -68,12 +68,12 @@ impl Validation<'_> {
     }
 
     /// Returns the first error that was found, blobs that are not read aside.
-    pub(crate) fn first_error(mut self, missing: Missing) -> Option<Finding> {
+    pub(crate) fn first_error(mut self, missing: MissingParts) -> Option<Finding> {
         let outcomes = std::mem::take(&mut self.outcomes);
         let verified = HashMap::new();
         let mut found = outcomes.into_iter().flat_map(|outcome| self.resolve(outcome, &verified));
         let counts = |kind: FaultKind| match kind {
-            FaultKind::MissingBlob | FaultKind::WrongSize | FaultKind::UnreadableBlob => missing == Missing::Error,
+            FaultKind::MissingBlob | FaultKind::WrongSize | FaultKind::UnreadableBlob => missing == MissingParts::Error,
             kind => kind.is_error(),
         };
         found.find(|(kind, _)| counts(*kind)).map(|(_, finding)| finding)

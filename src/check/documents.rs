@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::blobs::{Blobs, Opened};
 use super::follow::Validation;
-use super::report::Missing;
+use super::report::MissingParts;
 use crate::error::{Error, Reason, Referrer, Result};
 use crate::graph::finding::Finding;
 use crate::layout::handle::Layout;
@@ -42,7 +42,7 @@ impl Blobs for Pending<'_> {
 }
 
 /// Returns the first error that a validation would find in what an index lists.
-pub(crate) fn first_error(blobs: &dyn Blobs, index: &Index, missing: Missing) -> Option<Finding> {
+pub(crate) fn first_error(blobs: &dyn Blobs, index: &Index, missing: MissingParts) -> Option<Finding> {
     let mut validation = Validation::new(blobs, false);
     let index = serde_json::to_vec(index).expect("documents have string keys only");
     validation.follow(&index);
@@ -55,7 +55,7 @@ pub(crate) fn first_error(blobs: &dyn Blobs, index: &Index, missing: Missing) ->
 /// # Errors
 ///
 /// [`Error::InvalidManifest`], with the first one.
-pub(crate) fn check_document(layout: &Layout, entry: &Descriptor, content: &[u8], missing: Missing) -> Result<()> {
+pub(crate) fn check_document(layout: &Layout, entry: &Descriptor, content: &[u8], missing: MissingParts) -> Result<()> {
     let index = Index { manifests: vec![entry.clone()], ..Index::empty() };
     let pending = Pending { layout, digest: &entry.digest, content };
     match first_error(&pending, &index, missing) {
@@ -72,11 +72,11 @@ impl View {
     ///
     /// [`Error::NotValid`], with the first one and the names of its image.
     pub fn check_documents(&self) -> Result<()> {
-        let Some(finding) = first_error(self, self.index(), Missing::Fine) else { return Ok(()) };
+        let Some(finding) = first_error(self, self.index(), MissingParts::Fine) else { return Ok(()) };
         // The first entries alone, to name the image.
         let of_entry = |entry: &Descriptor| {
             let index = Index { manifests: vec![entry.clone()], ..Index::empty() };
-            Some((entry.names().next().map(str::to_owned), first_error(self, &index, Missing::Fine)?))
+            Some((entry.names().next().map(str::to_owned), first_error(self, &index, MissingParts::Fine)?))
         };
         let found = self.index().manifests.iter().take(NAMED_ENTRIES).find_map(of_entry);
         let (image, finding) = found.unwrap_or((None, finding));

@@ -9,13 +9,13 @@ use super::blobs::{Blobs, Opened};
 use super::fields::Fault;
 use super::json;
 use super::reference::{Holder, Image, Outcome, Reading, Reference, Role};
-use super::schema::{self, Config, Descriptor, Document, Kind};
-use crate::check::report::Checked;
+use super::schema::{self, Config, Descriptor, DocumentParts, Kind};
 use crate::error::{Error, Reason, Referrer, Result};
 use crate::graph::finding::Finding;
 use crate::graph::policy::FaultKind;
 use crate::json::Node;
 use crate::oci::{Digest, Hasher, MediaType, NameKey, RefName};
+use crate::tally::Tally;
 
 /// More bytes than any file has: 1 EiB.
 const ABSURD_SIZE: u64 = 1 << 60;
@@ -26,7 +26,7 @@ pub(crate) struct Validation<'a> {
     is_deep: bool,
     queue: Vec<Reference>,
     pub(crate) outcomes: Vec<Outcome>,
-    pub(crate) checked: Checked,
+    pub(crate) checked: Tally,
     /// What is named, whether it is there or not.
     pub(crate) referenced: HashSet<Digest>,
     /// Whether something could not be read, so that what it refers to is not known.
@@ -48,7 +48,7 @@ impl<'a> Validation<'a> {
             is_deep,
             queue: Vec::new(),
             outcomes: Vec::new(),
-            checked: Checked::default(),
+            checked: Tally::default(),
             referenced: HashSet::new(),
             is_incomplete: false,
             sizes: HashMap::new(),
@@ -97,7 +97,7 @@ impl<'a> Validation<'a> {
     }
 
     /// Compares the names of the entries with the grammar and with each other.
-    fn check_ref_names(&mut self, index: &Document) {
+    fn check_ref_names(&mut self, index: &DocumentParts) {
         let mut first = HashMap::new();
         for (place, entry) in &index.parts {
             let Some(name) = &entry.ref_name else { continue };
@@ -115,7 +115,7 @@ impl<'a> Validation<'a> {
     }
 
     /// Compares the image names of the entries: one may be that of one manifest only.
-    fn check_image_names(&mut self, index: &Document) {
+    fn check_image_names(&mut self, index: &DocumentParts) {
         let mut first = HashMap::new();
         for (place, entry) in &index.parts {
             let (Some(name), Some(digest)) = (&entry.image_name, &entry.digest) else { continue };
@@ -130,7 +130,7 @@ impl<'a> Validation<'a> {
     }
 
     /// Returns whether an image that an index lists is stored.
-    fn has_stored_image(&self, index: &Document) -> bool {
+    fn has_stored_image(&self, index: &DocumentParts) -> bool {
         index.parts.iter().any(|(_, entry)| {
             let is_image = !entry.is_attestation && entry.media_type.as_ref().is_some_and(MediaType::is_manifest);
             let digest = entry.digest.as_ref().filter(|_| is_image);
@@ -141,7 +141,7 @@ impl<'a> Validation<'a> {
     }
 
     /// Appends what a document refers to, the last first: the queue is taken from its end.
-    fn enqueue(&mut self, document: Document, holder: Holder) {
+    fn enqueue(&mut self, document: DocumentParts, holder: Holder) {
         if document.has_null_list {
             let name = holder.name();
             self.found(FaultKind::NullManifests, format!("{name}: manifests is null, not an array"), &name);
@@ -216,8 +216,7 @@ impl<'a> Validation<'a> {
                     self.found(FaultKind::WrongSize, error.report(), &location);
                 }
                 if self.sizes.insert(digest.clone(), size).is_none() {
-                    self.checked.blobs += 1;
-                    self.checked.bytes = self.checked.bytes.saturating_add(size);
+                    self.checked.add(size);
                 }
                 blob
             }
@@ -395,7 +394,7 @@ impl<'a> Validation<'a> {
     }
 
     /// Looks for Docker's names of what an OCI manifest is made of.
-    fn look_for_docker_types(&mut self, digest: &Digest, manifest: &Document) {
+    fn look_for_docker_types(&mut self, digest: &Digest, manifest: &DocumentParts) {
         for (place, part) in &manifest.parts {
             let Some(media_type) = part.media_type.as_ref().filter(|media_type| media_type.is_docker()) else {
                 continue;
@@ -407,7 +406,7 @@ impl<'a> Validation<'a> {
     }
 
     /// Remembers what the parts of an image are to be compared with.
-    fn note_image(&mut self, digest: &Digest, manifest: &Document) {
+    fn note_image(&mut self, digest: &Digest, manifest: &DocumentParts) {
         let config = manifest.parts.first().filter(|(place, _)| place == "config").map(|(_, config)| config);
         let is_image = |media_type: &MediaType| media_type.is_image_config();
         let image_config = config.filter(|config| config.media_type.as_ref().is_some_and(is_image));

@@ -15,5 +15,5 @@ pub(crate) mod validate;
 pub(crate) mod values;
 pub(crate) mod verify;
 
-pub use node::{Drawn, Node, NodeKind, NodeState, Totals, Tree, Unreferenced};
-pub use report::{Checked, Report, ValidateOptions};
+pub use node::{ChildrenAt, Node, NodeKind, NodeState, Totals, Tree};
+pub use report::{Report, ValidateOptions};

@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use crate::oci::{Digest, MediaType, Platform};
+use crate::tally::Tally;
 
 /// What a layout holds.
 ///
@@ -39,7 +40,8 @@ pub struct Tree {
     /// The blobs that neither a document nor the staging file refers to; `None` if that is not known, because a document
     /// or the directory cannot be read.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub unreferenced: Option<Unreferenced>,
+    #[serde(serialize_with = "Tally::serialize_blobs_if_known")]
+    pub unreferenced: Option<Tally>,
 }
 
 /// A descriptor and what it leads to.
@@ -78,8 +80,8 @@ pub struct Node {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub missing_subject: Option<Digest>,
     /// Where its children and its referrers are.
-    #[serde(skip_serializing_if = "Drawn::is_here")]
-    pub drawn: Drawn,
+    #[serde(skip_serializing_if = "ChildrenAt::is_here")]
+    pub drawn: ChildrenAt,
     /// What it consists of, in order: the entries of an index; the config of a manifest, then its layers.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub children: Vec<Node>,
@@ -133,7 +135,7 @@ pub enum NodeState {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
-pub enum Drawn {
+pub enum ChildrenAt {
     /// At the node.
     #[default]
     Here,
@@ -158,16 +160,7 @@ pub struct Totals {
     pub missing: u64,
 }
 
-/// Blobs that nothing refers to.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct Unreferenced {
-    /// How many there are.
-    pub blobs: u64,
-    /// Their size in bytes.
-    pub bytes: u64,
-}
-
-impl Drawn {
+impl ChildrenAt {
     pub(crate) fn is_here(&self) -> bool {
         *self == Self::Here
     }

@@ -10,6 +10,7 @@ use crate::graph::finding::Finding;
 use crate::graph::policy::FaultKind;
 use crate::metrics::Progress;
 use crate::options::setters;
+use crate::tally::Tally;
 
 /// How a layout is validated.
 ///
@@ -54,22 +55,14 @@ pub struct Report {
     pub errors: Vec<Finding>,
     /// What is legal, but may not be meant.
     pub warnings: Vec<Finding>,
-    /// What was looked at.
-    pub checked: Checked,
-}
-
-/// How much was verified.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct Checked {
-    /// The number of blobs, each counted once.
-    pub blobs: u64,
-    /// Their size in bytes.
-    pub bytes: u64,
+    /// The blobs that were verified, each counted once.
+    #[serde(serialize_with = "Tally::serialize_blobs")]
+    pub checked: Tally,
 }
 
 /// What a missing blob counts as.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Missing {
+pub(crate) enum MissingParts {
     Error,
     Fine,
 }
@@ -80,7 +73,7 @@ impl Report {
     /// # Errors
     ///
     /// The error, if it is about something else.
-    pub fn of_unopened(error: Error) -> Result<Self> {
+    pub fn from_unopened(error: Error) -> Result<Self> {
         let is_about_marker =
             matches!(error, Error::NotALayout { .. } | Error::MalformedMarker { .. } | Error::LayoutVersion { .. });
         if !is_about_marker || !FaultKind::Marker.is_error() {

@@ -109,7 +109,7 @@ impl fmt::Display for Platform {
 
 /// What can be used of a document.
 #[derive(Debug, Default)]
-pub(crate) struct Document {
+pub(crate) struct DocumentParts {
     pub(crate) media_type: Option<MediaType>,
     /// The descriptors of what it is made of, each with its place, in order.
     pub(crate) parts: Vec<(String, Descriptor)>,
@@ -156,8 +156,8 @@ const EXECUTION_KEYS: &[&str] = &[
 const HISTORY_KEYS: &[&str] = &["created", "author", "created_by", "comment", "empty_layer"];
 
 /// Checks a document.
-pub(crate) fn document(kind: Kind, node: Node<'_>) -> Document {
-    let mut document = Document::default();
+pub(crate) fn document(kind: Kind, node: Node<'_>) -> DocumentParts {
+    let mut document = DocumentParts::default();
     let mut faults = Vec::new();
     let known = match kind {
         Kind::Index => INDEX_KEYS,
@@ -176,7 +176,7 @@ pub(crate) fn document(kind: Kind, node: Node<'_>) -> Document {
     document
 }
 
-fn check_document(kind: Kind, fields: &mut Fields<'_, '_>, document: &mut Document) {
+fn check_document(kind: Kind, fields: &mut Fields<'_, '_>, document: &mut DocumentParts) {
     if kind != Kind::Artifact
         && let Some(version) = fields.required("schemaVersion").filter(|version| !version.is_number("2"))
     {

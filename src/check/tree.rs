@@ -7,12 +7,13 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::iter::successors;
 use std::num::NonZeroUsize;
 
-use super::node::{Drawn, Node, NodeKind, NodeState, Tree, Unreferenced};
+use super::node::{ChildrenAt, Node, NodeKind, NodeState, Tree};
 use crate::error::{Error, Referrer, Result};
 use crate::graph::walk::{Document, Reach, Role, Visit, walk};
 use crate::layout::handle::Layout;
 use crate::layout::unreferenced::count_unreferenced;
 use crate::oci::{Descriptor, Digest, ImageConfig, Index, Platform, from_json};
+use crate::tally::Tally;
 
 /// How deep the tree is drawn. What is nested deeper goes on as a root of its own, so that neither the lines nor the JSON
 /// grow with the nesting. Nobody nests three levels on purpose.
@@ -44,7 +45,7 @@ struct Holdings {
     referrers: HashMap<Digest, BTreeMap<Digest, Descriptor>>,
     /// The configs of images that were read, and what they say that the image runs on.
     configs: HashMap<Digest, Option<Platform>>,
-    unreferenced: Option<Unreferenced>,
+    unreferenced: Option<Tally>,
 }
 
 struct Visited {
@@ -171,7 +172,7 @@ impl Holdings {
         self.configs.insert(digest.clone(), platform);
     }
 
-    fn count_unreferenced(&self, layout: &Layout) -> Option<Unreferenced> {
+    fn count_unreferenced(&self, layout: &Layout) -> Option<Tally> {
         if self.visited.iter().any(|visited| visited.is_unreadable) {
             return None;
         }
@@ -180,8 +181,7 @@ impl Holdings {
         let documents = self.visited.iter().filter_map(|visited| visited.document.as_ref());
         let named = documents.flat_map(Document::digests);
         let referenced = self.blobs.keys().chain(staged).chain(named).cloned().collect();
-        let (blobs, bytes) = count_unreferenced(layout, &referenced).ok()?;
-        Some(Unreferenced { blobs, bytes })
+        count_unreferenced(layout, &referenced).ok()
     }
 
     fn document(&self, digest: &Digest) -> Option<&Document> {
@@ -219,7 +219,7 @@ struct Drawing<'a> {
     holdings: &'a Holdings,
     tree: Tree,
     /// Where what has children or referrers is drawn.
-    drawn: HashMap<&'a Digest, Drawn>,
+    drawn: HashMap<&'a Digest, ChildrenAt>,
     /// What is to be drawn as a root because it is nested too deep.
     continued: Vec<(&'a Descriptor, NodeKind)>,
     missing: HashSet<&'a Digest>,
@@ -318,7 +318,7 @@ impl<'a> Drawing<'a> {
             is_attestation: descriptor.is_attestation(),
             shared_by: holdings.blobs.get(digest).map(|blob| blob.named_by.into()).filter(|documents| *documents > 1),
             missing_subject: None,
-            drawn: Drawn::Here,
+            drawn: ChildrenAt::Here,
             children: Vec::new(),
             referrers: Vec::new(),
         };
@@ -339,22 +339,22 @@ impl<'a> Drawing<'a> {
     }
 
     /// Tells where the children and referrers of a node are drawn, and notes it.
-    fn place(&mut self, descriptor: &'a Descriptor, kind: NodeKind, depth: usize) -> Drawn {
+    fn place(&mut self, descriptor: &'a Descriptor, kind: NodeKind, depth: usize) -> ChildrenAt {
         let digest = &descriptor.digest;
         let has_parts = self.holdings.document(digest).is_some_and(|document| !document.parts().is_empty());
         if !has_parts && !self.holdings.referrers.contains_key(digest) {
-            return Drawn::Here;
+            return ChildrenAt::Here;
         }
         if let Some(drawn) = self.drawn.get(digest) {
             return *drawn;
         }
         if depth < DEPTH {
-            self.drawn.insert(digest, Drawn::Above);
-            return Drawn::Here;
+            self.drawn.insert(digest, ChildrenAt::Above);
+            return ChildrenAt::Here;
         }
-        self.drawn.insert(digest, Drawn::Below);
+        self.drawn.insert(digest, ChildrenAt::Below);
         self.continued.push((descriptor, kind));
-        Drawn::Below
+        ChildrenAt::Below
     }
 
     fn children(&mut self, document: Option<&'a Document>, depth: usize) -> Vec<Node> {

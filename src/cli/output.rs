@@ -44,7 +44,7 @@ pub(crate) struct Ui {
 
 /// A result, and the warnings that do not come from it.
 #[derive(Serialize)]
-struct Told<'a, S> {
+struct WithWarnings<'a, S> {
     #[serde(flatten)]
     result: &'a S,
     warnings: &'a [String],
@@ -73,7 +73,7 @@ impl Ui {
                 }
                 write_stdout(text.as_bytes())?;
             }
-            warnings if self.json && !warnings.is_empty() => write_json(&Told { result, warnings })?,
+            warnings if self.json && !warnings.is_empty() => write_json(&WithWarnings { result, warnings })?,
             _ => write_json(result)?,
         }
         result.warning().iter().chain(&warnings).for_each(|warning| self.warn(warning));
@@ -83,7 +83,7 @@ impl Ui {
     /// Tells something that is good to know.
     pub(crate) fn note(&self, text: &str) {
         if !self.quiet && !self.json {
-            super::progress::aside(|| write_stderr(text));
+            super::progress::without_bar(|| write_stderr(text));
         }
     }
 

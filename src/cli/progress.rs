@@ -83,7 +83,7 @@ fn shown() -> MutexGuard<'static, Option<ProgressBar>> {
 }
 
 /// Writes something while no bar is on the screen.
-pub(crate) fn aside(write: impl FnOnce()) {
+pub(crate) fn without_bar(write: impl FnOnce()) {
     let bar = shown().clone();
     match bar {
         Some(bar) => bar.suspend(write),

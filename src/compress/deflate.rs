@@ -30,7 +30,7 @@ pub(super) const END: [u8; 2] = [0x03, 0x00];
 pub(crate) fn open_end(stream: &mut Vec<u8>, start: usize) -> bool {
     let length = stream.len();
     stream.resize(length + SLACK, 0);
-    let found = Walk { stream: &stream[start..], at: 0 }.find_last_block();
+    let found = BlockReader { stream: &stream[start..], at: 0 }.find_last_block();
     stream.truncate(length);
     let found = found.filter(|found| found.end.div_ceil(8) == length - start);
     let Some(LastBlock { header, end }) = found else { return false };
@@ -64,14 +64,14 @@ struct LastBlock {
     end: usize,
 }
 
-struct Walk<'a> {
+struct BlockReader<'a> {
     /// The stream and [`SLACK`] bytes.
     stream: &'a [u8],
     /// The next bit.
     at: usize,
 }
 
-impl Walk<'_> {
+impl BlockReader<'_> {
     fn find_last_block(&mut self) -> Option<LastBlock> {
         let mut tables = Tables::default();
         loop {

@@ -16,7 +16,7 @@ const PEEK_LIMIT: u64 = 4 * 1024 * 1024;
 pub(crate) type Peeked<R> = io::Chain<Cursor<Vec<u8>>, R>;
 
 /// What the first bytes of a file tell.
-pub(crate) struct Sight {
+pub(crate) struct Detected {
     pub(crate) encoding: Encoding,
     /// Whether a tar is in it, under the encoding if there is one.
     pub(crate) is_tar: bool,
@@ -31,7 +31,7 @@ pub(crate) struct Sight {
 /// # Errors
 ///
 /// What reading says. That a compressed stream is broken is something that is seen, not an error.
-pub(crate) fn peek<R: Read>(mut reader: R, looks_like_tar: fn(&[u8]) -> bool) -> io::Result<(Sight, Peeked<R>)> {
+pub(crate) fn peek<R: Read>(mut reader: R, looks_like_tar: fn(&[u8]) -> bool) -> io::Result<(Detected, Peeked<R>)> {
     let mut seen = Vec::new();
     let (mut failure, mut flaw) = (None, None);
     reader.by_ref().take(TAR_BLOCK as u64 * 2).read_to_end(&mut seen)?;
@@ -51,7 +51,7 @@ pub(crate) fn peek<R: Read>(mut reader: R, looks_like_tar: fn(&[u8]) -> bool) ->
     if let Some(error) = failure {
         return Err(error);
     }
-    let sight = Sight { encoding, is_tar: looks_like_tar(&start), is_empty: seen.is_empty(), flaw };
+    let sight = Detected { encoding, is_tar: looks_like_tar(&start), is_empty: seen.is_empty(), flaw };
     Ok((sight, Cursor::new(seen).chain(reader)))
 }
 

@@ -18,7 +18,7 @@ pub use bounds::{BoundError, Bounds};
 pub(crate) use bounds::{bound_of, bounded_decoder, bounded_padded_decoder};
 pub(crate) use decode::decoder;
 pub(crate) use deflate::open_end;
-pub(crate) use detect::{Peeked, Sight, peek};
+pub(crate) use detect::{Detected, Peeked, peek};
 pub(crate) use encoding::BUFFER;
 pub use encoding::{CompressFormat, Compression, Encoding, LevelError};
 

@@ -546,7 +546,7 @@ impl Error {
     }
 
     /// Returns the error of a compressed stream that cannot be read to its end.
-    pub(crate) fn of_stream(path: impl Into<PathBuf>, encoding: Encoding, source: io::Error) -> Self {
+    pub(crate) fn from_stream(path: impl Into<PathBuf>, encoding: Encoding, source: io::Error) -> Self {
         let path = path.into();
         match (bound_of(&source), trailing_of(&source)) {
             (Some(bound), _) => Self::BeyondBound { path, bound },

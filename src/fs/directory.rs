@@ -48,7 +48,7 @@ pub(crate) struct FileIdentity {
 
 impl FileIdentity {
     /// Returns the identity of an open file.
-    pub(crate) fn of_file(file: &File) -> io::Result<Self> {
+    pub(crate) fn from_file(file: &File) -> io::Result<Self> {
         file.metadata().map(|metadata| Self::from(&metadata))
     }
 }
@@ -364,7 +364,7 @@ mod descriptors {
         /// Returns whether files can be renamed from one of two directories to the other: they are on one file system, and
         /// reached through one mount of it.
         pub(crate) fn is_on_mount_of(&self, other: &Self) -> io::Result<bool> {
-            let (one, two) = (FileIdentity::of_file(&self.file)?, FileIdentity::of_file(&other.file)?);
+            let (one, two) = (FileIdentity::from_file(&self.file)?, FileIdentity::from_file(&other.file)?);
             Ok(one == two || one.device == two.device && self.mount().is_some_and(|mount| other.mount() == Some(mount)))
         }
 

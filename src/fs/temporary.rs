@@ -19,11 +19,11 @@ pub(crate) struct TempFile {
     /// Where a file without a name gets a temporary one.
     #[cfg(target_os = "linux")]
     directory: PathBuf,
-    kind: Kind,
+    kind: TempKind,
 }
 
 #[derive(Debug)]
-enum Kind {
+enum TempKind {
     #[cfg(target_os = "linux")]
     Unnamed(File),
     Named(NamedTempFile<File>, Registered),
@@ -34,7 +34,7 @@ impl TempFile {
     pub(crate) fn create_in(directory: &Path) -> io::Result<Self> {
         #[cfg(target_os = "linux")]
         if let Some(file) = unnamed::create(directory)? {
-            return Ok(Self { directory: directory.to_owned(), kind: Kind::Unnamed(file) });
+            return Ok(Self { directory: directory.to_owned(), kind: TempKind::Unnamed(file) });
         }
         let (file, path, registered) = try_names(|| {
             Registered::make_named(|| {
@@ -53,7 +53,7 @@ impl TempFile {
         Ok(Self {
             #[cfg(target_os = "linux")]
             directory: directory.to_owned(),
-            kind: Kind::Named(NamedTempFile::from_parts(file, TempPath::try_from_path(path)?), registered),
+            kind: TempKind::Named(NamedTempFile::from_parts(file, TempPath::try_from_path(path)?), registered),
         })
     }
 
@@ -61,7 +61,7 @@ impl TempFile {
     pub(crate) fn create_within(directory: &Directory) -> io::Result<Self> {
         #[cfg(target_os = "linux")]
         if let Some(file) = unnamed::create_within(directory)? {
-            return Ok(Self { directory: directory.path().to_owned(), kind: Kind::Unnamed(file) });
+            return Ok(Self { directory: directory.path().to_owned(), kind: TempKind::Unnamed(file) });
         }
         Self::create_in(directory.path())
     }
@@ -75,7 +75,7 @@ impl TempFile {
         // The name is not registered: if the process is being ended, it is gone before that.
         let _section = Section::begin();
         drop(TempName::make(directory, identity, |temporary| unnamed::link_within(&file, directory, temporary))?);
-        Ok(Self { directory: directory.path().to_owned(), kind: Kind::Unnamed(file) })
+        Ok(Self { directory: directory.path().to_owned(), kind: TempKind::Unnamed(file) })
     }
 
     /// Takes a file that has a name elsewhere, and gives it a temporary one on the file system of a directory: both share the
@@ -92,14 +92,14 @@ impl TempFile {
                 fs::hard_link(source_path, &path).map(|()| ((), path))
             })
         })?;
-        Ok(Self { kind: Kind::Named(NamedTempFile::from_parts(file, TempPath::try_from_path(path)?), registered) })
+        Ok(Self { kind: TempKind::Named(NamedTempFile::from_parts(file, TempPath::try_from_path(path)?), registered) })
     }
 
     pub(crate) fn file(&self) -> &File {
         match &self.kind {
             #[cfg(target_os = "linux")]
-            Kind::Unnamed(file) => file,
-            Kind::Named(file, _) => file.as_file(),
+            TempKind::Unnamed(file) => file,
+            TempKind::Named(file, _) => file.as_file(),
         }
     }
 
@@ -155,8 +155,8 @@ impl TempFile {
     pub(crate) fn persist_new(self, target: &Path) -> io::Result<()> {
         match self.kind {
             #[cfg(target_os = "linux")]
-            Kind::Unnamed(file) => unnamed::link(&file, target),
-            Kind::Named(file, _registered) => {
+            TempKind::Unnamed(file) => unnamed::link(&file, target),
+            TempKind::Named(file, _registered) => {
                 unlocked(file)?.persist_noclobber(target).map(drop).map_err(|error| error.error)
             }
         }
@@ -166,8 +166,8 @@ impl TempFile {
     pub(crate) fn persist_new_within(self, directory: &Directory, name: &OsStr) -> io::Result<()> {
         match self.kind {
             #[cfg(target_os = "linux")]
-            Kind::Unnamed(file) => unnamed::link_within(&file, directory, name),
-            Kind::Named(file, _registered) => {
+            TempKind::Unnamed(file) => unnamed::link_within(&file, directory, name),
+            TempKind::Named(file, _registered) => {
                 let (_file, path) = unlocked(file)?.into_parts();
                 directory.take_new(&path, name)?;
                 // It has moved: there is nothing to delete.
@@ -181,14 +181,14 @@ impl TempFile {
     pub(crate) fn persist_within(self, directory: &Directory, name: &OsStr) -> io::Result<()> {
         match self.kind {
             #[cfg(target_os = "linux")]
-            Kind::Unnamed(file) => {
+            TempKind::Unnamed(file) => {
                 // It is not a leftover while it is locked, which it is until it has its name.
                 file.lock().or_else(unless_impossible)?;
                 let identity = Identity::of(&file.metadata()?);
                 let link = |temporary: &OsStr| unnamed::link_within(&file, directory, temporary);
                 TempName::make(directory, identity, link)?.persist(name)
             }
-            Kind::Named(file, _registered) => {
+            TempKind::Named(file, _registered) => {
                 let (_file, path) = unlocked(file)?.into_parts();
                 directory.take(&path, name)?;
                 drop(path.keep());
@@ -212,13 +212,13 @@ impl TempFile {
         // The open file keeps its lock until it has its name.
         let (_file, mut path) = match self.kind {
             #[cfg(target_os = "linux")]
-            Kind::Unnamed(file) => {
+            TempKind::Unnamed(file) => {
                 file.lock().or_else(unless_impossible)?;
                 let identity = Identity::of(&file.metadata()?);
                 let path = link_temporarily(&self.directory, identity, |path| unnamed::link(&file, path))?;
                 ((file, None), path)
             }
-            Kind::Named(file, registered) => {
+            TempKind::Named(file, registered) => {
                 let (file, path) = unlocked(file)?.into_parts();
                 ((file, Some(registered)), path)
             }
@@ -246,7 +246,7 @@ impl TempFile {
         match self.kind {
             // An unnamed file cannot take the place of another, only a name that is free: it gets a temporary one first.
             #[cfg(target_os = "linux")]
-            Kind::Unnamed(file) => {
+            TempKind::Unnamed(file) => {
                 // It is not a leftover while it is locked, which it is until it has its name.
                 file.lock().or_else(unless_impossible)?;
                 let identity = Identity::of(&file.metadata()?);
@@ -254,7 +254,9 @@ impl TempFile {
                     .persist(target)
                     .map_err(|error| error.error)
             }
-            Kind::Named(file, _registered) => unlocked(file)?.persist(target).map(drop).map_err(|error| error.error),
+            TempKind::Named(file, _registered) => {
+                unlocked(file)?.persist(target).map(drop).map_err(|error| error.error)
+            }
         }
     }
 }

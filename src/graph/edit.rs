@@ -4,7 +4,7 @@ use std::cell::OnceCell;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::Path;
 
-use super::names::{Called, Names};
+use super::names::{EntryTag, Names};
 use super::walk::{Documents, Reach, walk};
 use crate::error::{Error, Result};
 use crate::oci::{Descriptor, Digest, IMAGE_NAME, ImageNames, Index, NameKey, NameKind, REF_NAME};
@@ -256,7 +256,7 @@ impl IndexEditor<'_> {
     /// Makes an index list a manifest without a tag.
     pub(crate) fn put_untagged(&self, index: &mut Index, descriptor: &Descriptor) {
         let is_it = |entry: &&mut Descriptor| {
-            entry.digest == descriptor.digest && self.names.of(entry) == Some(Called::Untagged)
+            entry.digest == descriptor.digest && self.names.of(entry) == Some(EntryTag::Untagged)
         };
         match index.manifests.iter_mut().find(is_it) {
             Some(entry) => *entry = self.merged(entry, self.untagged(descriptor)),
@@ -272,7 +272,7 @@ impl IndexEditor<'_> {
         let mut lost = Vec::new();
         let mut renewed: HashMap<&str, Descriptor> = HashMap::new();
         index.manifests.retain_mut(|entry| {
-            let tag = self.names.of(entry).and_then(Called::tag).and_then(|tag| wanted.get(tag).copied());
+            let tag = self.names.of(entry).and_then(EntryTag::tag).and_then(|tag| wanted.get(tag).copied());
             let Some(tag) = tag else { return true };
             let is_first = placed.insert(tag);
             // Several of one manifest may differ in their image names.
@@ -295,7 +295,7 @@ impl IndexEditor<'_> {
         }
         lost.iter_mut().for_each(|entry| entry.drop_name(NameKind::RefName));
         let is_new = |entry: &&Descriptor| {
-            let tag = self.names.of(entry).and_then(Called::tag);
+            let tag = self.names.of(entry).and_then(EntryTag::tag);
             entry.digest == descriptor.digest && tag.is_some_and(|tag| wanted.contains(tag))
         };
         let new: Vec<Descriptor> = index.manifests.iter().filter(is_new).cloned().collect();

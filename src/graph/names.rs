@@ -25,12 +25,12 @@ pub(crate) enum Names {
 
 /// What an entry is called where it belongs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Called<'a> {
+pub(crate) enum EntryTag<'a> {
     Tagged(&'a str),
     Untagged,
 }
 
-impl<'a> Called<'a> {
+impl<'a> EntryTag<'a> {
     /// Returns the tag, or another one if there is none.
     fn or_tagged(self, other: Option<&'a str>) -> Self {
         self.tag().or(other).map_or(Self::Untagged, Self::Tagged)
@@ -46,9 +46,9 @@ impl<'a> Called<'a> {
 
 impl Names {
     /// Returns what an entry is called here, or `None` if it does not belong here.
-    pub(crate) fn of<'a>(&self, entry: &'a Descriptor) -> Option<Called<'a>> {
+    pub(crate) fn of<'a>(&self, entry: &'a Descriptor) -> Option<EntryTag<'a>> {
         match self {
-            Self::AsTheyStand { .. } => Some(entry.ref_name().map_or(Called::Untagged, Called::Tagged)),
+            Self::AsTheyStand { .. } => Some(entry.ref_name().map_or(EntryTag::Untagged, EntryTag::Tagged)),
             Self::Repository { name, default } => match (parse(entry.ref_name())?, image_name(entry)) {
                 ((Some(repository), called), _) => (repository == name.as_str()).then_some(called),
                 // The image name says the repository, and the tag if the ref name does not.
@@ -60,7 +60,7 @@ impl Names {
 
     /// Tells whether an entry bears a tag here.
     pub(crate) fn is_tagged(&self, entry: &Descriptor, tag: &str) -> bool {
-        self.of(entry) == Some(Called::Tagged(tag))
+        self.of(entry) == Some(EntryTag::Tagged(tag))
     }
 
     /// Returns the places of the entries that bear a name here, and no others that bear it better.
@@ -99,7 +99,7 @@ impl Names {
     pub(crate) fn meant_by<'a>(&self, entry: &'a Descriptor, name: &str) -> Option<&'a str> {
         match self.kind(entry, name) {
             NameKind::ImageName if !entry.has_one_name() => entry.image_name(),
-            _ => self.of(entry).and_then(Called::tag).or(entry.image_name()),
+            _ => self.of(entry).and_then(EntryTag::tag).or(entry.image_name()),
         }
     }
 
@@ -159,20 +159,20 @@ pub(crate) fn digest_in(name: &str) -> Option<Digest> {
 }
 
 /// Reads a ref name: the repository, if it says one, and the tag. `None` if it is no name of a registry.
-fn parse(ref_name: Option<&str>) -> Option<(Option<&str>, Called<'_>)> {
-    let Some(text) = ref_name.filter(|name| is_name(name)) else { return Some((None, Called::Untagged)) };
+fn parse(ref_name: Option<&str>) -> Option<(Option<&str>, EntryTag<'_>)> {
+    let Some(text) = ref_name.filter(|name| is_name(name)) else { return Some((None, EntryTag::Untagged)) };
     if Tag::is_one(text) {
-        return Some((None, Called::Tagged(text)));
+        return Some((None, EntryTag::Tagged(text)));
     }
     let (name, digest) = text.split_once('@').map_or((text, None), |(name, digest)| (name, Some(digest)));
     if digest.is_some_and(|digest| digest.parse::<Digest>().is_err()) {
         return None;
     }
     if RepositoryName::is_one(name) {
-        return Some((Some(name), Called::Untagged));
+        return Some((Some(name), EntryTag::Untagged));
     }
     let (repository, tag) = name.rsplit_once(':')?;
-    (RepositoryName::is_one(repository) && Tag::is_one(tag)).then_some((Some(repository), Called::Tagged(tag)))
+    (RepositoryName::is_one(repository) && Tag::is_one(tag)).then_some((Some(repository), EntryTag::Tagged(tag)))
 }
 
 /// Returns the image name of an entry, if it is one that Docker takes.
@@ -197,8 +197,8 @@ mod tests {
     #[test]
     fn ref_names_are_read_as_registries_write_them() {
         let digest = Digest::sha256_of(b"").to_string();
-        let tagged = |repository, tag| Some((repository, Called::Tagged(tag)));
-        let untagged = |repository| Some((repository, Called::Untagged));
+        let tagged = |repository, tag| Some((repository, EntryTag::Tagged(tag)));
+        let untagged = |repository| Some((repository, EntryTag::Untagged));
         for (name, read) in [
             ("", untagged(None)),
             ("v1", tagged(None, "v1")),

@@ -26,7 +26,7 @@ use super::write_error::WriteError;
 ///
 /// [`JsonError`] if it is not JSON, not of the type, or if its values would take many times its size in memory.
 pub fn from_json<T: DeserializeOwned>(content: &[u8]) -> Result<T, JsonError> {
-    if let Some(error) = JsonError::of_byte_order_mark(content) {
+    if let Some(error) = JsonError::for_byte_order_mark(content) {
         return Err(error);
     }
     let mut reader = Reader::new(content);

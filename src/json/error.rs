@@ -23,7 +23,7 @@ impl JsonError {
     }
 
     /// Returns the error of a document that begins with a byte order mark, if this one does.
-    pub(crate) fn of_byte_order_mark(content: &[u8]) -> Option<Self> {
+    pub(crate) fn for_byte_order_mark(content: &[u8]) -> Option<Self> {
         let message = "it begins with a byte order mark".to_owned();
         let fault = Fault { message, place: None, is_byte_order_mark: true };
         content.starts_with(BYTE_ORDER_MARK).then(|| Self(Box::new(fault)))

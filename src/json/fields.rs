@@ -45,7 +45,7 @@ impl UnknownFields {
 
     /// Returns the names and values in the order of the names.
     pub fn iter(&self) -> impl Iterator<Item = (Cow<'_, str>, Json)> {
-        self.members().map(|(name, value)| (name, Json::of_sorted(value)))
+        self.members().map(|(name, value)| (name, Json::from_sorted(value)))
     }
 
     /// Returns whether there is a field of a name.
@@ -59,7 +59,7 @@ impl UnknownFields {
     ///
     /// [`JsonError`] if it is not of the type.
     pub fn get<'de, T: Deserialize<'de>>(&'de self, name: &str) -> Result<Option<T>, JsonError> {
-        self.text_of(name).map(|value| T::deserialize(&mut Reader::of_text(value))).transpose()
+        self.text_of(name).map(|value| T::deserialize(&mut Reader::from_text(value))).transpose()
     }
 
     /// Sets the field of a name.
@@ -75,7 +75,7 @@ impl UnknownFields {
 
     /// Takes the field of a name away, and returns it.
     pub fn remove(&mut self, name: &str) -> Option<Json> {
-        let removed = Json::of_sorted(self.text_of(name)?);
+        let removed = Json::from_sorted(self.text_of(name)?);
         let mut left = Builder::default();
         for (key, value) in self.members().filter(|(key, _)| key != name) {
             left.add(&key, value);
@@ -107,7 +107,7 @@ impl UnknownFields {
     }
 
     fn members(&self) -> Members<'_> {
-        Members(self.0.as_deref().map(|text| Reader::of_text(text).unbounded()))
+        Members(self.0.as_deref().map(|text| Reader::from_text(text).unbounded()))
     }
 }
 

@@ -77,7 +77,7 @@ mod tests {
     #[test]
     fn what_is_written_pretty_is_as_serde_json_has_it() {
         #[derive(serde::Serialize)]
-        enum Kind {
+        enum DocumentKind {
             Unit,
             New(u8),
             Tuple(u8, char),
@@ -85,11 +85,11 @@ mod tests {
         }
         let value = (
             vec![
-                Kind::Unit,
-                Kind::New(1),
-                Kind::Tuple(2, '"'),
-                Kind::Struct { a: Some(1.0) },
-                Kind::Struct { a: None },
+                DocumentKind::Unit,
+                DocumentKind::New(1),
+                DocumentKind::Tuple(2, '"'),
+                DocumentKind::Struct { a: Some(1.0) },
+                DocumentKind::Struct { a: None },
             ],
             std::collections::BTreeMap::from([(1, vec![()]), (2, Vec::new())]),
             "\u{7f}\u{1}\u{2028}",

@@ -43,7 +43,7 @@ const SOUND: &str = "the document was checked";
 impl<'a> Node<'a> {
     /// Checks a document.
     pub(crate) fn parse(content: &'a [u8]) -> Result<Self, JsonError> {
-        if let Some(error) = JsonError::of_byte_order_mark(content) {
+        if let Some(error) = JsonError::for_byte_order_mark(content) {
             return Err(error);
         }
         let mut reader = Reader::new(content);
@@ -117,7 +117,7 @@ impl<'a> Node<'a> {
     }
 
     fn reader(self) -> Reader<'a> {
-        Reader::of_text(self.0).unbounded()
+        Reader::from_text(self.0).unbounded()
     }
 
     /// Returns what the value is.

@@ -61,7 +61,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Reads text that is known to be UTF-8.
-    pub(super) fn of_text(text: &'a str) -> Self {
+    pub(super) fn from_text(text: &'a str) -> Self {
         Self { bytes: text.as_bytes(), text, at: 0, depth: DEPTH, budget: u64::MAX, is_asked: false }
     }
 

@@ -103,7 +103,7 @@ struct Sorter<'a> {
 
 impl<'a> Sorter<'a> {
     fn new(text: &'a str) -> Self {
-        let reader = Reader::of_text(text).unbounded();
+        let reader = Reader::from_text(text).unbounded();
         #[cfg(not(test))]
         return Self { reader, long: long_values(text) };
         #[cfg(test)]
@@ -361,7 +361,7 @@ mod tests {
     /// Sorts text; returns how many bytes were scanned, too.
     fn sorted(text: &str) -> (String, usize) {
         let mut appended = SortedText::default();
-        Reader::of_text(text).unbounded().copy_sorted(&mut appended).expect("JSON");
+        Reader::from_text(text).unbounded().copy_sorted(&mut appended).expect("JSON");
         assert!(appended.is_unsorted);
         let (mut sorter, mut sorted) = (Sorter::new(&appended.text), String::new());
         sorter.copy(&mut sorted);

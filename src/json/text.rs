@@ -63,11 +63,11 @@ impl Json {
     ///
     /// [`JsonError`] if it is not of the type.
     pub fn read<'de, T: Deserialize<'de>>(&'de self) -> Result<T, JsonError> {
-        T::deserialize(&mut Reader::of_text(&self.0))
+        T::deserialize(&mut Reader::from_text(&self.0))
     }
 
     /// Takes text that is compact and sorted.
-    pub(super) fn of_sorted(text: &str) -> Self {
+    pub(super) fn from_sorted(text: &str) -> Self {
         Self(text.into())
     }
 }
@@ -88,7 +88,7 @@ impl FromStr for Json {
     type Err = JsonError;
 
     fn from_str(text: &str) -> Result<Self, JsonError> {
-        let mut reader = Reader::of_text(text);
+        let mut reader = Reader::from_text(text);
         let mut sorted = SortedText::default();
         reader.copy_sorted(&mut sorted)?;
         reader.end()?;
@@ -256,7 +256,7 @@ impl<'de> Visitor<'de> for AnyInto<'_> {
 
 /// Writes a value that is text.
 pub(super) fn serialize<S: Serializer>(text: &str, serializer: S) -> Result<S::Ok, S::Error> {
-    serialize_next(&mut Reader::of_text(text).unbounded(), serializer)
+    serialize_next(&mut Reader::from_text(text).unbounded(), serializer)
 }
 
 fn serialize_next<S: Serializer>(reader: &mut Reader<'_>, serializer: S) -> Result<S::Ok, S::Error> {

@@ -403,7 +403,7 @@ impl PendingBlob<'_> {
         }
         let name = digest.encoded().as_ref();
         let found = directory.find(name).map_err(Error::io("read", &path))?;
-        let own = FileIdentity::of_file(file.file()).map_err(Error::io("read", &path))?;
+        let own = FileIdentity::from_file(file.file()).map_err(Error::io("read", &path))?;
         if found.as_ref().is_some_and(|found| found.identity == own) {
             // Another process linked the same file here. To rename one of its names to the other does nothing.
             layout.sync_names(&directory)?;
@@ -432,7 +432,7 @@ impl PendingBlob<'_> {
 /// Returns whether a blob's name still leads to a file that was opened by it. Nothing else has the identity of an open file.
 fn is_still(directory: &Directory, digest: &Digest, there: &File) -> bool {
     let found = directory.find_target(digest.encoded()).ok().flatten();
-    found.is_some_and(|found| FileIdentity::of_file(there).is_ok_and(|identity| identity == found.identity))
+    found.is_some_and(|found| FileIdentity::from_file(there).is_ok_and(|identity| identity == found.identity))
 }
 
 impl StoredBlob {

@@ -66,9 +66,9 @@ impl Layout {
     pub(crate) fn read_index_bytes(&self) -> Result<Vec<u8>> {
         let malformed = |reason| Error::MalformedIndex { path: self.path().to_owned(), reason };
         match self.read_document(INDEX_FILE)? {
-            Document::Missing => Err(malformed(Reason::missing())),
-            Document::Unusable(reason) => Err(malformed(reason)),
-            Document::Content(content) => Ok(content),
+            DocumentFile::Missing => Err(malformed(Reason::missing())),
+            DocumentFile::Unusable(reason) => Err(malformed(reason)),
+            DocumentFile::Content(content) => Ok(content),
         }
     }
 
@@ -99,9 +99,9 @@ impl Layout {
     ) -> Result<Option<ReadDocument<Stage>>> {
         let malformed = |reason| Error::MalformedStage { path: self.path().to_owned(), reason };
         let content = match self.read_document(STAGE_FILE)? {
-            Document::Missing => return Ok(None),
-            Document::Unusable(reason) => return Err(malformed(reason)),
-            Document::Content(content) => content,
+            DocumentFile::Missing => return Ok(None),
+            DocumentFile::Unusable(reason) => return Err(malformed(reason)),
+            DocumentFile::Content(content) => content,
         };
         if let Some(before) = before.filter(|before| before.content == content) {
             return Ok(Some(before));
@@ -200,7 +200,7 @@ impl Layout {
         [INDEX_FILE, STAGE_FILE].map(|name| FileVersion::of(&self.document_path(name)).ok())
     }
 
-    fn read_document(&self, name: &str) -> Result<Document> {
+    fn read_document(&self, name: &str) -> Result<DocumentFile> {
         let path = self.document_path(name);
         let read = self
             .metrics()
@@ -208,12 +208,12 @@ impl Layout {
         match read {
             Ok(Some(content)) => {
                 self.metrics().count_read(content.len());
-                Ok(Document::Content(content))
+                Ok(DocumentFile::Content(content))
             }
-            Ok(None) => Ok(Document::Unusable(Reason::new(format!("it is larger than {DOCUMENT_LIMIT} bytes")))),
+            Ok(None) => Ok(DocumentFile::Unusable(Reason::new(format!("it is larger than {DOCUMENT_LIMIT} bytes")))),
             Err(error) => match error.kind() {
-                io::ErrorKind::NotFound => Ok(Document::Missing),
-                io::ErrorKind::InvalidInput => Ok(Document::Unusable(Reason::new(error.to_string()))),
+                io::ErrorKind::NotFound => Ok(DocumentFile::Missing),
+                io::ErrorKind::InvalidInput => Ok(DocumentFile::Unusable(Reason::new(error.to_string()))),
                 _ => Err(Error::io("read", path)(error)),
             },
         }
@@ -260,7 +260,7 @@ struct PendingDocument {
     file: TempFile,
 }
 
-enum Document {
+enum DocumentFile {
     Missing,
     /// It is there, but not a file that can be read.
     Unusable(Reason),

@@ -27,6 +27,7 @@ use crate::layout::uploads::find_uploads;
 use crate::layout::uploads::{UPLOADS_DIRECTORY, is_upload_id};
 use crate::oci::{Algorithm, Descriptor, Digest, Index, MediaType};
 use crate::options::setters;
+use crate::tally::Tally;
 
 /// How long an upload may rest by default.
 const UPLOAD_REST: Duration = Duration::from_secs(60 * 60);
@@ -58,15 +59,15 @@ pub struct Garbage {
     /// The blobs that nothing referred to, in the order of their digests.
     pub digests: Vec<Digest>,
     /// How many those are.
-    pub blobs: Swept,
+    pub blobs: Tally,
     /// Uploads that nobody went on with.
-    pub uploads: Swept,
+    pub uploads: Tally,
     /// Files of writers that were killed.
-    pub temporary_files: Swept,
+    pub temporary_files: Tally,
     /// Unreferenced blobs and uploads that are too young, or in use.
-    pub kept: Swept,
+    pub kept: Tally,
     /// Blobs that only the staging file refers to.
-    pub staged: Swept,
+    pub staged: Tally,
     /// Manifests that are kept by their referrers alone, in the order of their digests.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub subjects: Vec<KeptSubject>,
@@ -79,22 +80,6 @@ pub struct KeptSubject {
     pub digest: Digest,
     /// The manifests that have it as their subject, in the order of their digests.
     pub referrers: Vec<Digest>,
-}
-
-/// Some files.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct Swept {
-    /// How many there are.
-    pub count: u64,
-    /// Their size in bytes.
-    pub bytes: u64,
-}
-
-impl Swept {
-    pub(crate) fn count(&mut self, bytes: u64) {
-        self.count += 1;
-        self.bytes = self.bytes.saturating_add(bytes);
-    }
 }
 
 /// Returns how long ago a file was written to. What comes from the future was written just now.
@@ -167,7 +152,7 @@ impl Layout {
                 if !options.dry_run {
                     delete_leftover(directory.path(), path, metadata)?;
                 }
-                sizes.into_iter().for_each(|size| garbage.temporary_files.count(size));
+                sizes.into_iter().for_each(|size| garbage.temporary_files.add(size));
                 Ok(())
             });
         }
@@ -279,15 +264,15 @@ impl Layout {
                 continue;
             }
             if staged.digests.contains_key(&digest) {
-                garbage.staged.count(found.size);
+                garbage.staged.add(found.size);
                 continue;
             }
             if age(&found) < options.keep_younger_than.unwrap_or_default() {
-                garbage.kept.count(found.size);
+                garbage.kept.add(found.size);
                 continue;
             }
             options.delete(|| directory.remove_file(digest.encoded())).map_err(Error::io("delete", &path))?;
-            garbage.blobs.count(found.size);
+            garbage.blobs.add(found.size);
             garbage.digests.push(digest);
         }
         Ok(())
@@ -310,11 +295,11 @@ impl Layout {
             let file = uploads.open_file(name).ok().filter(|file| file.try_lock().is_ok());
             let found = find().map_err(Error::io("read", &path))?.unwrap_or(found);
             if file.is_none() || age(&found) < options.keep_younger_than.unwrap_or(UPLOAD_REST) {
-                garbage.kept.count(found.size);
+                garbage.kept.add(found.size);
                 continue;
             }
             options.delete(|| uploads.remove_file(name)).map_err(Error::io("delete", &path))?;
-            garbage.uploads.count(found.size);
+            garbage.uploads.add(found.size);
         }
         if !options.dry_run {
             // Another upload may be in it.

@@ -38,15 +38,15 @@ impl Layout {
     /// Those of [`Layout::init`]; [`Error::Locked`].
     pub fn init_with(path: impl Into<PathBuf>, options: &WriteOptions) -> Result<Self> {
         let layout = Self::at(path.into()).with_write_options(options.clone());
-        let mut made = Made::default();
-        layout.make(Kind::ToBuildIn, &mut made)?;
+        let mut made = NewDirectories::default();
+        layout.make(Purpose::ToBuildIn, &mut made)?;
         made.keep();
         Ok(layout)
     }
 
     /// Makes the directory of a layout that is not there yet, so that something can be written for it.
-    pub(crate) fn prepare_directory(&self) -> Result<Made> {
-        let mut made = Made::default();
+    pub(crate) fn prepare_directory(&self) -> Result<NewDirectories> {
+        let mut made = NewDirectories::default();
         made.directories(self, self.path())?;
         Ok(made)
     }
@@ -56,11 +56,11 @@ impl Layout {
     /// # Errors
     ///
     /// Those of [`Layout::init`], except that somebody else may make it at the same time.
-    pub(crate) fn make_if_missing(&self, made: Made) -> Result<()> {
-        self.make_with_others(Kind::ToStoreIn, made)
+    pub(crate) fn make_if_missing(&self, made: NewDirectories) -> Result<()> {
+        self.make_with_others(Purpose::ToStoreIn, made)
     }
 
-    fn make_with_others(&self, kind: Kind, mut made: Made) -> Result<()> {
+    fn make_with_others(&self, kind: Purpose, mut made: NewDirectories) -> Result<()> {
         match self.make(kind, &mut made) {
             Ok(()) | Err(Error::AlreadyLayout { .. }) => {
                 made.keep();
@@ -94,10 +94,13 @@ impl Layout {
     /// Makes the rest of a layout that is half made, as `init` does. Another process may do so at the same time.
     pub(crate) fn finish_half_made(&self) -> Result<()> {
         let is_to_build_in = fs::symlink_metadata(self.path().join(STAGE_FILE)).is_ok();
-        self.make_with_others(if is_to_build_in { Kind::ToBuildIn } else { Kind::ToStoreIn }, Made::default())
+        self.make_with_others(
+            if is_to_build_in { Purpose::ToBuildIn } else { Purpose::ToStoreIn },
+            NewDirectories::default(),
+        )
     }
 
-    fn make(&self, kind: Kind, made: &mut Made) -> Result<()> {
+    fn make(&self, kind: Purpose, made: &mut NewDirectories) -> Result<()> {
         let root = self.path();
         // Of two that make a layout here at once, one waits and then finds it made. What it waited for may have been taken away.
         let directory = loop {
@@ -127,7 +130,7 @@ impl Layout {
         }
         made.directories(self, &blobs.join("sha256"))?;
         self.make_file(INDEX_FILE, &pretty(&Index::empty()), made)?;
-        if kind == Kind::ToBuildIn {
+        if kind == Purpose::ToBuildIn {
             self.make_file(STAGE_FILE, &pretty(&Stage::empty()), made)?;
         }
         self.sync_directory(&blobs)?;
@@ -172,7 +175,7 @@ impl Layout {
     }
 
     /// Makes a document of a new layout, unless it is there already from an interrupted `init`.
-    fn make_file(&self, name: &'static str, content: &[u8], made: &mut Made) -> Result<()> {
+    fn make_file(&self, name: &'static str, content: &[u8], made: &mut NewDirectories) -> Result<()> {
         let path = self.path().join(name);
         match open_regular(&path).and_then(|file| read_at_most(&file, MARKER_LIMIT)) {
             Ok(Some(found)) if found == content => return Ok(()),
@@ -237,7 +240,7 @@ pub(crate) enum DirectoryLock {
 
 /// What a new layout is for.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Kind {
+enum Purpose {
     /// It has a staging file.
     ToBuildIn,
     /// It has what the image-spec asks for.
@@ -246,14 +249,14 @@ enum Kind {
 
 /// What an `init` made so far, and takes away again unless it is kept.
 #[derive(Default)]
-pub(crate) struct Made {
+pub(crate) struct NewDirectories {
     files: Vec<PathBuf>,
     directories: Vec<(PathBuf, Registered)>,
     /// It ends after all has been taken away or kept.
     section: Option<Section>,
 }
 
-impl Made {
+impl NewDirectories {
     /// Makes a directory and those above it, and waits until their names are on the disk.
     pub(crate) fn directories(&mut self, layout: &Layout, path: &Path) -> Result<()> {
         let missing: Vec<_> =
@@ -277,7 +280,7 @@ impl Made {
     }
 }
 
-impl Drop for Made {
+impl Drop for NewDirectories {
     fn drop(&mut self) {
         // What cannot be taken away now cannot be reported any more either: the first error is on its way.
         for file in self.files.iter().rev() {

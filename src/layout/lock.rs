@@ -161,7 +161,7 @@ pub(crate) fn lock_marker(layout: &Layout, access: Access) -> Result<(File, Dire
         let marker = acquire(layout, marker, &path, since)?;
         let root = layout.open_root()?;
         let found = root.find_target(MARKER_FILE).map_err(Error::io("read", &path))?;
-        let locked = FileIdentity::of_file(&marker).map_err(Error::io("read", &path))?;
+        let locked = FileIdentity::from_file(&marker).map_err(Error::io("read", &path))?;
         if found.is_some_and(|found| found.identity == locked) {
             return Ok((marker, root));
         }

@@ -47,7 +47,7 @@ pub(crate) mod stage;
 pub(crate) mod unreferenced;
 pub(crate) mod uploads;
 
-pub use gc::{Garbage, GarbageOptions, KeptSubject, Swept};
+pub use gc::{Garbage, GarbageOptions, KeptSubject};
 pub use handle::Layout;
 pub use options::LeftoverObserver;
 pub use options::{LockEvent, LockObserver, WriteOptions};

@@ -34,7 +34,7 @@ pub struct WriteOptions {
     pub lock_timeout: Option<Duration>,
     /// Who is told of the lock.
     pub lock_observer: Option<LockObserver>,
-    /// Called with each leftover of a killed program that cannot be deleted.
+    /// EntryTag with each leftover of a killed program that cannot be deleted.
     pub leftover_observer: Option<LeftoverObserver>,
 }
 

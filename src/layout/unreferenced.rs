@@ -13,6 +13,7 @@ use crate::oci::Digest;
 
 use crate::graph::finding::Finding;
 use crate::graph::policy::FaultKind;
+use crate::tally::Tally;
 use crate::text::shortened;
 
 /// How many foreign files are named. The others are counted.
@@ -21,8 +22,7 @@ const NAMED: usize = 20;
 /// What lies under `blobs/` and is not referenced.
 #[derive(Default)]
 struct Stray {
-    blobs: u64,
-    bytes: u64,
+    tally: Tally,
     /// The paths of what is no blob, in the layout.
     foreign: Vec<String>,
 }
@@ -66,8 +66,7 @@ impl Stray {
                     continue;
                 }
                 if digest.is_ok() && metadata.is_file() {
-                    self.blobs += 1;
-                    self.bytes = self.bytes.saturating_add(metadata.len());
+                    self.tally.add(metadata.len());
                 } else {
                     self.foreign.push(format!("{BLOBS_DIRECTORY}/{algorithm}/{}", shortened(&name)));
                 }
@@ -80,7 +79,7 @@ impl Stray {
     fn findings(self) -> Vec<(FaultKind, Finding)> {
         let plural = |number: u64, one: &'static str, more: &'static str| if number == 1 { one } else { more };
         let mut findings = Vec::new();
-        let Self { blobs, bytes, foreign } = self;
+        let Self { tally: Tally { count: blobs, bytes }, foreign } = self;
         if blobs > 0 {
             let (noun, unit) = (plural(blobs, "blob", "blobs"), plural(bytes, "byte", "bytes"));
             let verb = plural(blobs, "is", "are");
@@ -129,11 +128,11 @@ fn entries(root: &Path, directory: &Path) -> io::Result<Vec<(String, std::path::
 }
 
 /// Counts the blobs that are not among the referenced ones, and their bytes.
-pub(crate) fn count_unreferenced(layout: &Layout, referenced: &HashSet<Digest>) -> Result<(u64, u64)> {
+pub(crate) fn count_unreferenced(layout: &Layout, referenced: &HashSet<Digest>) -> Result<Tally> {
     let mut stray = Stray::default();
     let blobs = layout.path().join(BLOBS_DIRECTORY);
     stray.look_through(layout, &blobs, referenced).map_err(Error::io("read", blobs))?;
-    Ok((stray.blobs, stray.bytes))
+    Ok(stray.tally)
 }
 
 /// Looks through `blobs/` for what is not among the referenced blobs.

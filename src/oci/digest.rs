@@ -157,10 +157,10 @@ impl<'de> Deserialize<'de> for Digest {
 
 /// Computes a digest from bytes that come in pieces.
 #[derive(Clone)]
-pub struct Hasher(State);
+pub struct Hasher(HashState);
 
 #[derive(Clone)]
-enum State {
+enum HashState {
     Sha256(sha2::Sha256),
     Sha512(sha2::Sha512),
     Blake3(Box<blake3::Hasher>),
@@ -170,18 +170,18 @@ impl Hasher {
     /// Starts a digest.
     pub fn new(algorithm: Algorithm) -> Self {
         Self(match algorithm {
-            Algorithm::Sha256 => State::Sha256(sha2::Sha256::new()),
-            Algorithm::Sha512 => State::Sha512(sha2::Sha512::new()),
-            Algorithm::Blake3 => State::Blake3(Box::new(blake3::Hasher::new())),
+            Algorithm::Sha256 => HashState::Sha256(sha2::Sha256::new()),
+            Algorithm::Sha512 => HashState::Sha512(sha2::Sha512::new()),
+            Algorithm::Blake3 => HashState::Blake3(Box::new(blake3::Hasher::new())),
         })
     }
 
     /// Adds the next bytes.
     pub fn update(&mut self, bytes: &[u8]) {
         match &mut self.0 {
-            State::Sha256(state) => state.update(bytes),
-            State::Sha512(state) => state.update(bytes),
-            State::Blake3(state) => {
+            HashState::Sha256(state) => state.update(bytes),
+            HashState::Sha512(state) => state.update(bytes),
+            HashState::Blake3(state) => {
                 state.update(bytes);
             }
         }
@@ -190,9 +190,9 @@ impl Hasher {
     /// Ends the digest.
     pub fn finish(self) -> Digest {
         let (algorithm, encoded) = match self.0 {
-            State::Sha256(state) => (Algorithm::Sha256, hex::encode(state.finalize())),
-            State::Sha512(state) => (Algorithm::Sha512, hex::encode(state.finalize())),
-            State::Blake3(state) => (Algorithm::Blake3, hex::encode(state.finalize().as_bytes())),
+            HashState::Sha256(state) => (Algorithm::Sha256, hex::encode(state.finalize())),
+            HashState::Sha512(state) => (Algorithm::Sha512, hex::encode(state.finalize())),
+            HashState::Blake3(state) => (Algorithm::Blake3, hex::encode(state.finalize().as_bytes())),
         };
         let name = algorithm.name();
         Digest { text: format!("{name}:{encoded}").into(), colon: name.len() }

@@ -54,7 +54,7 @@ impl FromStr for RepositoryName {
     type Err = NameError;
 
     fn from_str(text: &str) -> Result<Self, NameError> {
-        if Self::is_one(text) { Ok(Self(text.to_owned())) } else { Err(NameError::new(Kind::Repository, text)) }
+        if Self::is_one(text) { Ok(Self(text.to_owned())) } else { Err(NameError::new(NamePart::Repository, text)) }
     }
 }
 
@@ -98,7 +98,7 @@ impl FromStr for Tag {
     type Err = NameError;
 
     fn from_str(text: &str) -> Result<Self, NameError> {
-        if Self::is_one(text) { Ok(Self(text.to_owned())) } else { Err(NameError::new(Kind::Tag, text)) }
+        if Self::is_one(text) { Ok(Self(text.to_owned())) } else { Err(NameError::new(NamePart::Tag, text)) }
     }
 }
 
@@ -132,7 +132,7 @@ impl FromStr for Reference {
     type Err = NameError;
 
     fn from_str(text: &str) -> Result<Self, NameError> {
-        let invalid = || NameError::new(Kind::Reference, text);
+        let invalid = || NameError::new(NamePart::Reference, text);
         let (name, digest) = match text.split_once('@') {
             Some((name, digest)) => (name, Some(digest.parse().map_err(|_| invalid())?)),
             None => (text, None),
@@ -158,24 +158,24 @@ impl fmt::Display for Reference {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("'{text}' is not a {}", .kind.grammar())]
 pub struct NameError {
-    kind: Kind,
+    kind: NamePart,
     text: String,
 }
 
 impl NameError {
-    fn new(kind: Kind, text: &str) -> Self {
+    fn new(kind: NamePart, text: &str) -> Self {
         Self { kind, text: text.escape_debug().to_string() }
     }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
+enum NamePart {
     Repository,
     Tag,
     Reference,
 }
 
-impl Kind {
+impl NamePart {
     fn grammar(self) -> &'static str {
         match self {
             Self::Repository => {

@@ -119,14 +119,14 @@ struct Normal {
 }
 
 impl Platform {
-    /// Tells whether both the operating system and the architecture are said. `unknown` is a word for them, too.
+    /// Tells whether both the operating system and the architecture are stated. `unknown` is a word for them, too.
     pub fn is_said(&self) -> bool {
-        said(&self.os).is_some() && said(&self.architecture).is_some()
+        stated(&self.os).is_some() && stated(&self.architecture).is_some()
     }
 
-    /// Tells whether this is something to run on: it is said, and is not the `unknown` that indexes say of attestations.
+    /// Tells whether this is something to run on: it is stated, and is not the `unknown` that indexes say of attestations.
     pub fn is_known(&self) -> bool {
-        self.is_said() && said(&self.os) != Some(UNKNOWN) && said(&self.architecture) != Some(UNKNOWN)
+        self.is_said() && stated(&self.os) != Some(UNKNOWN) && stated(&self.architecture) != Some(UNKNOWN)
     }
 
     /// Tells how well an image that runs here fits what was asked for; `None` if it does not.
@@ -166,7 +166,7 @@ impl Platform {
         self.fit(asked).is_some()
     }
 
-    /// Returns the platform in Go's words, with the variant that is meant where none is said: two that are the same to
+    /// Returns the platform in Go's words, with the variant that is meant where none is stated: two that are the same to
     /// whoever chooses between them are equal then. `None` if it is not known.
     pub fn normalized(&self) -> Option<Self> {
         let Normal { os, architecture, variant, os_version, os_features, .. } = self.normal()?;
@@ -187,7 +187,7 @@ impl Platform {
         }
         let os = lower(self.os.as_deref()?);
         let (architecture, meant) = architecture_of(&lower(self.architecture.as_deref()?));
-        let variant = said(&self.variant).map(lower).or(meant.map(str::to_owned));
+        let variant = stated(&self.variant).map(lower).or(meant.map(str::to_owned));
         let says_variant = variant.is_some();
         let variant = variant.or_else(|| usual_variant(&architecture).map(str::to_owned));
         Some(Normal {
@@ -195,15 +195,15 @@ impl Platform {
             architecture,
             variant,
             says_variant,
-            os_version: said(&self.os_version).map(str::to_owned),
+            os_version: stated(&self.os_version).map(str::to_owned),
             os_features: self.os_features.iter().flatten().filter(|feature| !feature.is_empty()).cloned().collect(),
         })
     }
 
     /// Returns the operating system with its version and its features, as containerd writes them.
     fn system(&self) -> String {
-        let os = said(&self.os).unwrap_or(UNKNOWN);
-        let version = said(&self.os_version).unwrap_or_default();
+        let os = stated(&self.os).unwrap_or(UNKNOWN);
+        let version = stated(&self.os_version).unwrap_or_default();
         let features: String = self
             .os_features
             .iter()
@@ -216,7 +216,7 @@ impl Platform {
 }
 
 /// Returns what a field says; an empty one says nothing.
-pub(crate) fn said(field: &Option<String>) -> Option<&str> {
+pub(crate) fn stated(field: &Option<String>) -> Option<&str> {
     field.as_deref().filter(|text| !text.is_empty())
 }
 
@@ -345,11 +345,11 @@ fn parse_system(system: &str) -> Option<(&str, &str, Vec<&str>)> {
     (says_something && is_clear).then_some((os, version, features))
 }
 
-/// `linux/amd64`, `linux/arm64/v8`, `windows(10.0.17763.1)/amd64`; `unknown` for what is not said.
+/// `linux/amd64`, `linux/arm64/v8`, `windows(10.0.17763.1)/amd64`; `unknown` for what is not stated.
 impl fmt::Display for Platform {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}", self.system(), said(&self.architecture).unwrap_or(UNKNOWN))?;
-        said(&self.variant).map_or(Ok(()), |variant| write!(f, "/{variant}"))
+        write!(f, "{}/{}", self.system(), stated(&self.architecture).unwrap_or(UNKNOWN))?;
+        stated(&self.variant).map_or(Ok(()), |variant| write!(f, "/{variant}"))
     }
 }
 

@@ -6,7 +6,7 @@ use super::manifest_body::ManifestBody;
 use super::repository::Repository;
 use super::resolve::ManifestName;
 use crate::check::documents::check_document;
-use crate::check::report::Missing;
+use crate::check::report::MissingParts;
 use crate::error::{Error, Reason, Referrer, Result};
 use crate::graph::platform::{Choice, Chosen, Platforms};
 use crate::graph::policy::may_be_missing;
@@ -154,7 +154,7 @@ impl Repository {
         // What cannot be stored leaves no new layout behind.
         check_parts(&self.layout, document)?;
         if document.is_some() {
-            check_document(&self.layout, &descriptor, content, Missing::Fine)?;
+            check_document(&self.layout, &descriptor, content, MissingParts::Fine)?;
         }
         if !is_layout(&self.layout)? {
             self.layout.make_if_missing(self.prepare()?)?;

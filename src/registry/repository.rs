@@ -18,7 +18,7 @@ use crate::graph::names::{Names, repositories};
 use crate::graph::walk::INDEX_FILE;
 use crate::layout::entries::OpenedEntries;
 use crate::layout::handle::{BLOBS_DIRECTORY, Layout, MARKER_FILE, has_marker};
-use crate::layout::init::Made;
+use crate::layout::init::NewDirectories;
 use crate::layout::options::WriteOptions;
 use crate::oci::{Descriptor, Digest, Index, RepositoryName};
 
@@ -230,7 +230,7 @@ impl Repository {
     /// # Errors
     ///
     /// [`Error::ReservedRepository`] if the layout would lie among the files of another one.
-    pub(crate) fn prepare(&self) -> Result<Made> {
+    pub(crate) fn prepare(&self) -> Result<NewDirectories> {
         if let Names::Repository { name, .. } = &self.names
             && self.is_apart
             && let Some(part) = name.as_str().split('/').find(|part| OWN_FILES.contains(part))

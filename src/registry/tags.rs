@@ -6,7 +6,7 @@ use super::page::Page;
 use super::repository::Repository;
 use super::resolve::ManifestName;
 use crate::error::{Error, Result};
-use crate::graph::names::Called;
+use crate::graph::names::EntryTag;
 use crate::graph::resolve::Meant;
 use crate::layout::documents::fingerprint;
 use crate::layout::entries::is_layout;
@@ -55,8 +55,8 @@ impl Repository {
         let tags = tags.into_iter().filter(|tag| page.begins_before(tag));
         let tags: BTreeSet<&str> = tags.take(page.most()).collect();
         let is_listed = |entry: &&&Descriptor| match self.names.of(entry) {
-            Some(Called::Tagged(tag)) => tags.contains(tag),
-            Some(Called::Untagged) => page.after.is_none(),
+            Some(EntryTag::Tagged(tag)) => tags.contains(tag),
+            Some(EntryTag::Untagged) => page.after.is_none(),
             None => false,
         };
         let image_names = entries.iter().filter(is_listed).filter_map(|entry| entry.image_name());
@@ -101,7 +101,7 @@ impl Repository {
             let (found, descriptor) = self.find_entry(index, wanted)?;
             let is_untagged = |at: &usize| {
                 let entry = &index.manifests[*at];
-                entry.digest == descriptor.digest && found.names.of(entry) == Some(Called::Untagged)
+                entry.digest == descriptor.digest && found.names.of(entry) == Some(EntryTag::Untagged)
             };
             let (name, places) = match found.meant {
                 Meant::Named { name, places } => (Some(name), places),

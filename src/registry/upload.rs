@@ -256,7 +256,7 @@ impl BlobUpload {
     /// Tells whether the file still has its name.
     fn is_there(&self) -> bool {
         let Ok(Some(named)) = self.uploads.find(&self.id) else { return false };
-        FileIdentity::of_file(&self.file).is_ok_and(|opened| opened == named.identity)
+        FileIdentity::from_file(&self.file).is_ok_and(|opened| opened == named.identity)
     }
 }
 

@@ -14,7 +14,7 @@ const ARCHIVE_MANIFEST_LIMIT: u64 = 1024 * 1024;
 
 /// Checks a tar.
 pub(crate) struct TarCheck {
-    state: State,
+    state: TarState,
     /// The beginning of a block of which the rest is to come.
     block: Vec<u8>,
     /// The first fault. What follows it cannot be told from garbage.
@@ -26,7 +26,7 @@ pub(crate) struct TarCheck {
     layer: LayerCheck,
 }
 
-enum State {
+enum TarState {
     Header,
     /// A block of zeros was met: the first of the two that end a tar.
     FirstZeros,
@@ -68,7 +68,7 @@ impl TarCheck {
     /// Begins a tar; a look into what its entries are is for the layers of images.
     pub(crate) fn new(look: Look) -> Self {
         Self {
-            state: State::Header,
+            state: TarState::Header,
             block: Vec::with_capacity(BLOCK),
             fault: None,
             name: Vec::new(),
@@ -81,7 +81,7 @@ impl TarCheck {
     pub(crate) fn update(&mut self, mut bytes: &[u8]) {
         while !bytes.is_empty() && self.fault.is_none() {
             match &mut self.state {
-                State::Content { left, padding, kept } => {
+                TarState::Content { left, padding, kept } => {
                     let taken = bytes.len().min(usize::try_from(*left).unwrap_or(usize::MAX));
                     let (content, rest) = bytes.split_at(taken);
                     *left -= taken as u64;
@@ -95,13 +95,13 @@ impl TarCheck {
                     bytes = &rest[skipped..];
                     let done = if *left == 0 { kept.take() } else { None };
                     if *left == 0 && *padding == 0 {
-                        self.state = State::Header;
+                        self.state = TarState::Header;
                     }
                     if let Some(kept) = done {
                         self.check(|check| check.read_kept(kept));
                     }
                 }
-                State::End { garbage } => {
+                TarState::End { garbage } => {
                     *garbage += bytes.iter().filter(|byte| **byte != 0).count() as u64;
                     return;
                 }
@@ -138,16 +138,16 @@ impl TarCheck {
             |kept: &Option<Kept>| kept.as_ref().is_some_and(|kept| kept.kind != KeptKind::ArchiveManifest);
         match &self.state {
             _ if !self.block.is_empty() => truncated("it ends within a header"),
-            State::Content { kept, .. } if is_extended(kept) => truncated("it ends within an extended header"),
-            State::Content { left: 1.., .. } | State::SparseMap { .. } => {
+            TarState::Content { kept, .. } if is_extended(kept) => truncated("it ends within an extended header"),
+            TarState::Content { left: 1.., .. } | TarState::SparseMap { .. } => {
                 truncated(&format!("it ends within '{}'", shown(&self.name)))
             }
-            State::Header | State::Content { .. } if self.next.is_expected => Verdict::HeaderWithoutEntry,
+            TarState::Header | TarState::Content { .. } if self.next.is_expected => Verdict::HeaderWithoutEntry,
             _ if self.next.is_expected => Verdict::Odd(ORPHAN.to_owned()),
-            State::Header | State::Content { .. } => no_end("ends after an entry"),
-            State::FirstZeros => no_end("ends after one block of zeros"),
-            State::End { garbage: 0 } => Verdict::Sound,
-            State::End { .. } => Verdict::Odd("data follows the end of it".to_owned()),
+            TarState::Header | TarState::Content { .. } => no_end("ends after an entry"),
+            TarState::FirstZeros => no_end("ends after one block of zeros"),
+            TarState::End { garbage: 0 } => Verdict::Sound,
+            TarState::End { .. } => Verdict::Odd("data follows the end of it".to_owned()),
         }
     }
 
@@ -160,7 +160,7 @@ impl TarCheck {
     fn read_block(&mut self, block: &[u8]) -> Result<(), String> {
         let is_zero = block.iter().all(|byte| *byte == 0);
         match self.state {
-            State::SparseMap { content } => {
+            TarState::SparseMap { content } => {
                 sparse_map(&block[..504])
                     .ok_or_else(|| format!("the sparse map of '{}' is malformed", shown(&self.name)))?;
                 if block[504] == 0 {
@@ -168,15 +168,15 @@ impl TarCheck {
                 }
                 Ok(())
             }
-            State::FirstZeros if !is_zero => {
+            TarState::FirstZeros if !is_zero => {
                 Err(format!("a block of zeros stands between its entries, after '{}'", shown(&self.name)))
             }
-            State::FirstZeros => {
-                self.state = State::End { garbage: 0 };
+            TarState::FirstZeros => {
+                self.state = TarState::End { garbage: 0 };
                 Ok(())
             }
             _ if is_zero => {
-                self.state = State::FirstZeros;
+                self.state = TarState::FirstZeros;
                 Ok(())
             }
             _ => self.read_header(block),
@@ -232,7 +232,7 @@ impl TarCheck {
             let map = sparse_map(&block[386..482]).and(number(&block[483..495]));
             map.ok_or_else(|| format!("the sparse map of '{}' is malformed", shown(&self.name)))?;
             if block[482] != 0 {
-                self.state = State::SparseMap { content: size };
+                self.state = TarState::SparseMap { content: size };
                 return Ok(());
             }
         }
@@ -244,7 +244,7 @@ impl TarCheck {
     fn start_content(&mut self, left: u64, kept: Option<KeptKind>) {
         let padding = (BLOCK as u64 - left % BLOCK as u64) % BLOCK as u64;
         let kept = kept.map(|kind| Kept { kind, content: Vec::new() });
-        self.state = if left == 0 { State::Header } else { State::Content { left, padding, kept } };
+        self.state = if left == 0 { TarState::Header } else { TarState::Content { left, padding, kept } };
     }
 
     fn read_kept(&mut self, kept: Kept) -> Result<(), String> {

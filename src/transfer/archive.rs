@@ -8,7 +8,7 @@
 use std::io::Read;
 use std::path::Path;
 
-use super::dir_image::{is_dir_image, of_dir_image};
+use super::dir_image::{is_dir_image, load_dir_image};
 use super::entries::Entries;
 use super::listed::MANIFEST_FILE;
 use super::load::LoadOptions;
@@ -60,8 +60,8 @@ impl View {
     pub fn load(path: impl AsRef<Path>, options: &LoadOptions<'_>) -> Result<Self> {
         let path = path.as_ref();
         match path.is_dir() {
-            false => view_of(path, Plain::of_file(path, options)?, options),
-            true if is_dir_image(path) => of_dir_image(path),
+            false => view_of(path, Plain::open(path, options)?, options),
+            true if is_dir_image(path) => load_dir_image(path),
             true => Self::open(path),
         }
     }
@@ -75,7 +75,7 @@ impl View {
     /// [`Error::TooLarge`](crate::Error::TooLarge); [`Error::Io`](crate::Error::Io).
     pub fn from_reader(name: impl AsRef<Path>, reader: impl Read, options: &LoadOptions<'_>) -> Result<Self> {
         let path = name.as_ref();
-        view_of(path, Plain::of_reader(path, reader, None, options)?, options)
+        view_of(path, Plain::from_reader(path, reader, None, options)?, options)
     }
 }
 

@@ -10,15 +10,15 @@ use serde::Serialize;
 
 use crate::error::Result;
 use crate::layout::documents::{pretty_size, write_pretty};
-use crate::layout::gc::Swept;
 use crate::layout::handle::Layout;
 use crate::layout::options::WriteOptions;
 use crate::metrics::Metrics;
 use crate::oci::{Descriptor, Digest, Index, MediaType};
 use crate::options::setters;
+use crate::tally::Tally;
 use crate::view::content::Content;
 use crate::view::index_view::View;
-use crate::view::reach::Missing;
+use crate::view::reach::MissingBlobs;
 
 /// How a view is written.
 #[derive(Clone, Debug, Default)]
@@ -62,11 +62,11 @@ impl ExportOptions {
 #[non_exhaustive]
 pub struct Exported {
     /// The blobs that were written.
-    pub blobs: Swept,
+    pub blobs: Tally,
     /// The blobs that were there already, or in the layout that is excepted.
-    pub present: Swept,
+    pub present: Tally,
     /// The blobs that are to be had elsewhere and were left out.
-    pub left_out: Swept,
+    pub left_out: Tally,
     /// The blobs that could not be verified: the algorithms of their digests are not registered. Their sizes were compared.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub unverified: Vec<Digest>,
@@ -129,7 +129,7 @@ impl Contents {
     /// index lists; [`Error::SizeMismatch`](crate::Error::SizeMismatch);
     /// what keeps a document from being read.
     pub(crate) fn of(view: &View, options: &ExportOptions) -> Result<Self> {
-        let missing = if options.allow_missing { Missing::LeftOut } else { Missing::Error };
+        let missing = if options.allow_missing { MissingBlobs::LeftOut } else { MissingBlobs::Error };
         let reached = view.reached(missing).map_err(|error| view.by_platform(error))?;
         let view = Arc::new(view.clone());
         let mut contents = Self { blobs: Vec::new(), exported: Exported::default() };
@@ -137,13 +137,13 @@ impl Contents {
             let Descriptor { digest, size, .. } = &reached.descriptor;
             let is_excepted = options.except.as_ref().is_some_and(|layout| layout.has_blob(digest, *size));
             if is_excepted {
-                contents.exported.present.count(*size);
+                contents.exported.present.add(*size);
             } else if reached.is_there {
-                contents.exported.blobs.count(*size);
+                contents.exported.blobs.add(*size);
                 contents.exported.unverified.extend(digest.algorithm().is_none().then(|| digest.clone()));
                 contents.blobs.push(Planned { descriptor: reached.descriptor, view: Arc::clone(&view) });
             } else {
-                contents.exported.left_out.count(*size);
+                contents.exported.left_out.add(*size);
             }
         }
         Ok(contents)

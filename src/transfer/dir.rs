@@ -19,14 +19,14 @@ use crate::layout::clean::{clean_directories_in, clean_directory};
 use crate::layout::documents::DOCUMENT_LIMIT;
 use crate::layout::entries::read_entries;
 use crate::layout::filling::{Filling, MOVED, RECORD_FILE, is_vacant_but_for_fillings};
-use crate::layout::gc::Swept;
 use crate::layout::handle::{Layout, Lock, MARKER_FILE, marker};
-use crate::layout::init::{DirectoryLock, Made};
+use crate::layout::init::{DirectoryLock, NewDirectories};
 use crate::layout::lock::take_lock;
 use crate::layout::reachable::remove_unreferenced;
 use crate::layout::stage::Stage;
 use crate::metrics::Progress;
 use crate::oci::{Digest, Index};
+use crate::tally::Tally;
 use crate::view::index_view::View;
 use crate::workers::map::{cores, map_bounded};
 
@@ -173,7 +173,7 @@ impl<'a> Export<'a> {
             return Err(create()(io::ErrorKind::InvalidInput.into()));
         };
         let parent = if parent.as_os_str().is_empty() { Path::new(".") } else { parent };
-        let mut made = Made::default();
+        let mut made = NewDirectories::default();
         made.directories(&self.layout, parent)?;
         let staging = self.staged(parent, staged.take())?;
         // A slash at the end is no part of a name that is free.
@@ -330,7 +330,7 @@ impl<'a> Export<'a> {
                 tell(self.progress, bytes);
             });
             let Some(there) = there else {
-                return Ok((blob, State::Missing(self.progress.filter(|_| !told.get()))));
+                return Ok((blob, BlobState::Missing(self.progress.filter(|_| !told.get()))));
             };
             // The writer that stored it need not have waited for the disk.
             let path = self.layout.blob_path(digest);
@@ -339,8 +339,8 @@ impl<'a> Export<'a> {
                 Err(Error::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {}
                 synced => synced?,
             }
-            let identity = FileIdentity::of_file(&there).map_err(Error::io("read", path))?;
-            Ok((blob, State::Present(identity)))
+            let identity = FileIdentity::from_file(&there).map_err(Error::io("read", path))?;
+            Ok((blob, BlobState::Present(identity)))
         })?;
         Ok(Blobs(looked_at))
     }
@@ -376,22 +376,22 @@ impl<'a> Export<'a> {
 
     /// Tells what was written and what was there.
     fn exported(&self, staged: &HashSet<&Digest>) -> Exported {
-        let mut exported = Exported { blobs: Swept::default(), ..self.plan.contents.exported.clone() };
+        let mut exported = Exported { blobs: Tally::default(), ..self.plan.contents.exported.clone() };
         for blob in &self.plan.contents.blobs {
             let is_staged = staged.contains(&blob.descriptor.digest);
             let counted = if is_staged { &mut exported.blobs } else { &mut exported.present };
-            counted.count(blob.descriptor.size);
+            counted.add(blob.descriptor.size);
         }
         exported
     }
 }
 
 /// The blobs that are added to a layout, and what is known of each.
-struct Blobs<'a>(Vec<(&'a Planned, State<'a>)>);
+struct Blobs<'a>(Vec<(&'a Planned, BlobState<'a>)>);
 
 /// What is known of a blob that is added to a layout.
 #[derive(Clone, Copy)]
-enum State<'a> {
+enum BlobState<'a> {
     /// The layout has it, with the right content, as this file.
     Present(FileIdentity),
     /// It is to be written, or was written since. Nobody is told of the bytes of one that was read already.
@@ -402,8 +402,8 @@ impl<'a> Blobs<'a> {
     /// Returns the blobs to write, and the callbacks for their bytes.
     fn to_write(&self) -> Vec<(&'a Planned, Option<Progress<'a>>)> {
         let missing = self.0.iter().filter_map(|(blob, state)| match state {
-            State::Missing(progress) => Some((*blob, *progress)),
-            State::Present(_) => None,
+            BlobState::Missing(progress) => Some((*blob, *progress)),
+            BlobState::Present(_) => None,
         });
         missing.collect()
     }
@@ -415,7 +415,7 @@ impl<'a> Blobs<'a> {
 
     /// Returns the blobs that the layout had.
     fn present(&self) -> Vec<&'a Planned> {
-        self.0.iter().filter(|(_, state)| matches!(state, State::Present(_))).map(|(blob, _)| *blob).collect()
+        self.0.iter().filter(|(_, state)| matches!(state, BlobState::Present(_))).map(|(blob, _)| *blob).collect()
     }
 
     /// Returns the blobs that the layout had, and has no longer as they were seen.
@@ -423,7 +423,7 @@ impl<'a> Blobs<'a> {
         let mut directories: HashMap<&str, Option<Directory>> = HashMap::new();
         let mut gone = Vec::new();
         for (blob, state) in &self.0 {
-            let State::Present(identity) = state else { continue };
+            let BlobState::Present(identity) = state else { continue };
             let digest = &blob.descriptor.digest;
             let algorithm = digest.algorithm_name();
             if !directories.contains_key(algorithm) {
@@ -442,7 +442,7 @@ impl<'a> Blobs<'a> {
         let gone: HashSet<&Digest> = gone.iter().map(|blob| &blob.descriptor.digest).collect();
         for (blob, state) in &mut self.0 {
             if gone.contains(&blob.descriptor.digest) {
-                *state = State::Missing(None);
+                *state = BlobState::Missing(None);
             }
         }
     }

@@ -25,7 +25,7 @@ pub(crate) fn is_dir_image(path: &Path) -> bool {
 }
 
 /// Opens such a directory. Docker's media types, which it usually has, are read as the image-spec's, as skopeo does.
-pub(crate) fn of_dir_image(path: &Path) -> Result<View> {
+pub(crate) fn load_dir_image(path: &Path) -> Result<View> {
     let malformed = |reason: Reason| {
         let reason = if reason.is_byte_order_mark() { reason.after("manifest.json: ") } else { reason };
         Error::NotAnArchive { path: path.to_owned(), reason }

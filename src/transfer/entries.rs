@@ -63,7 +63,7 @@ impl<'a> Entries<'a> {
     pub(crate) fn find(path: &'a Path, content: &'a Content) -> Result<Self> {
         let files = HashMap::new();
         let mut entries = Self { path, content, files, links: HashMap::new() };
-        Walk { entries: &mut entries, at: 0, last: String::new(), names: 0 }.run()?;
+        EntryReader { entries: &mut entries, at: 0, last: String::new(), names: 0 }.run()?;
         Ok(entries)
     }
 
@@ -152,7 +152,7 @@ impl<'a> Entries<'a> {
 }
 
 /// A walk from header to header.
-struct Walk<'w, 'a> {
+struct EntryReader<'w, 'a> {
     entries: &'w mut Entries<'a>,
     at: u64,
     /// The name of the entry that was met last.
@@ -161,7 +161,7 @@ struct Walk<'w, 'a> {
     names: usize,
 }
 
-impl Walk<'_, '_> {
+impl EntryReader<'_, '_> {
     fn run(mut self) -> Result<()> {
         let mut extended = Extended::default();
         let mut count = 0;

@@ -33,7 +33,7 @@ impl Format {
     pub const ENDINGS: [&str; 5] = [".tar", ".tar.gz", ".tgz", ".tar.zst", ".tzst"];
 
     /// Returns the format that a file's name says: an OCI archive with one of the [`ENDINGS`](Self::ENDINGS), else a directory.
-    pub fn of_name(path: &Path) -> Self {
+    pub fn from_name(path: &Path) -> Self {
         let archive = |compression| Self::Archive { kind: ArchiveKind::Oci, compression };
         if ends_with(path, &[".tar"]) {
             archive(None)
@@ -81,7 +81,7 @@ impl Format {
             ".sqfs",
             ".iso",
         ];
-        Self::of_name(path) == Self::Directory && ends_with(path, &OTHERS)
+        Self::from_name(path) == Self::Directory && ends_with(path, &OTHERS)
     }
 }
 
@@ -108,11 +108,11 @@ mod tests {
             ("x.tar/", archive(None)),
             ("tar", Format::Directory),
         ] {
-            assert_eq!(Format::of_name(Path::new(name)), format, "{name}");
+            assert_eq!(Format::from_name(Path::new(name)), format, "{name}");
             assert!(!Format::is_unknown_archive(Path::new(name)), "{name}");
         }
         for name in ["x.tar.xz", "x.TAR.BZ2", "a/x.txz", "x.zip", "x.7z", "x.gz", "x.tar.lz4"] {
-            assert_eq!(Format::of_name(Path::new(name)), Format::Directory, "{name}");
+            assert_eq!(Format::from_name(Path::new(name)), Format::Directory, "{name}");
             assert!(Format::is_unknown_archive(Path::new(name)), "{name}");
         }
         for name in ["xz", "app-1.7", "x.tar.d", "zip", "registry.example"] {

@@ -4,7 +4,7 @@ use std::io::{self, BufReader, Read, Write};
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::compress::{BUFFER, Encoding, Remembering, Sight, bound_of, bounded_padded_decoder, peek};
+use crate::compress::{BUFFER, Detected, Encoding, Remembering, bound_of, bounded_padded_decoder, peek};
 use crate::error::{Error, Result};
 use crate::fs::input::open_input;
 use crate::fs::private_file;
@@ -24,9 +24,9 @@ pub(crate) struct Plain {
 }
 
 impl Plain {
-    pub(crate) fn of_file(path: &Path, options: &LoadOptions<'_>) -> Result<Self> {
+    pub(crate) fn open(path: &Path, options: &LoadOptions<'_>) -> Result<Self> {
         let (file, size) = open_input(path)?;
-        let Some(size) = size else { return Self::of_reader(path, file, None, options) };
+        let Some(size) = size else { return Self::from_reader(path, file, None, options) };
         let (sight, reader) = peek(&file, looks_like_tar).map_err(Error::io("read", path))?;
         if sight.encoding != Encoding::Identity {
             return Self::copy(path, sight, reader, Some(size), options);
@@ -36,7 +36,7 @@ impl Plain {
         Ok(Self { content: Content::within(Arc::new(file), 0, size) })
     }
 
-    pub(crate) fn of_reader(
+    pub(crate) fn from_reader(
         path: &Path,
         reader: impl Read,
         size: Option<u64>,
@@ -48,7 +48,7 @@ impl Plain {
 
     fn copy(
         path: &Path,
-        sight: Sight,
+        sight: Detected,
         reader: impl Read,
         size: Option<u64>,
         options: &LoadOptions<'_>,
@@ -111,8 +111,8 @@ impl Plain {
 }
 
 /// Checks that there is a tar, by its first bytes.
-fn check(path: &Path, sight: Sight) -> Result<()> {
-    let Sight { encoding, is_tar, is_empty, flaw } = sight;
+fn check(path: &Path, sight: Detected) -> Result<()> {
+    let Detected { encoding, is_tar, is_empty, flaw } = sight;
     match flaw {
         _ if is_empty => Err(Error::EmptyFile { path: path.to_owned() }),
         // A flaw further on is met again.

@@ -25,7 +25,7 @@ use crate::view::index_view::View;
 /// use regshape::view::View;
 ///
 /// let view = View::open(&image)?;
-/// let plan = view.plan_export(Format::of_name(&archive), &ExportOptions::default())?;
+/// let plan = view.plan_export(Format::from_name(&archive), &ExportOptions::default())?;
 /// println!("{} bytes to write", plan.totals().blobs.bytes);
 /// plan.write(&archive)?;
 /// # Ok(())

@@ -22,7 +22,7 @@ enum Storage {
 
 impl Content {
     /// Takes the content of a whole file.
-    pub(crate) fn of_file(file: File, path: PathBuf, size: u64) -> Self {
+    pub(crate) fn from_file(file: File, path: PathBuf, size: u64) -> Self {
         Self { storage: Storage::File { file: Arc::new(file), offset: 0, whole: Some(path) }, size }
     }
 
@@ -162,7 +162,7 @@ mod tests {
         std::fs::write(&path, "0123456789").expect("written");
         let open = || File::open(&path).expect("opened");
         for content in [
-            Content::of_file(open(), path.clone(), 10),
+            Content::from_file(open(), path.clone(), 10),
             Content::in_memory(*b"0123456789"),
             Content::within(Arc::new(open()), 0, 10),
             Content::in_memory(*b"<0123456789>").part(1, 10),

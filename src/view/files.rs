@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::content::Content;
 use super::index_view::View;
-use super::reach::Missing;
+use super::reach::MissingBlobs;
 use crate::error::Result;
 use crate::graph::walk::INDEX_FILE;
 use crate::layout::documents::pretty;
@@ -131,7 +131,7 @@ impl FileSystem {
 
     /// Returns the blobs that the index reaches and that are there.
     fn reached(&self) -> Result<BTreeSet<Digest>> {
-        let reached = self.view.reached(Missing::LeftOut)?;
+        let reached = self.view.reached(MissingBlobs::LeftOut)?;
         Ok(reached.into_iter().filter(|reached| reached.is_there).map(|reached| reached.descriptor.digest).collect())
     }
 }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use super::content::{Content, ContentReader};
 use super::index_view::View;
-use super::reach::Missing;
+use super::reach::MissingBlobs;
 use crate::error::{Error, Referrer, Result};
 use crate::graph::platform::{Platforms, is_stored};
 use crate::graph::verify::expect_digest;
@@ -187,7 +187,7 @@ impl View {
         referrer: &Referrer,
         is_new: bool,
     ) -> Result<Option<(Vec<u8>, Document)>> {
-        if self.reach(entry, referrer, Missing::LeftOut.of_listed(referrer))?.is_none() || !is_new {
+        if self.reach(entry, referrer, MissingBlobs::LeftOut.of_listed(referrer))?.is_none() || !is_new {
             return Ok(None);
         }
         match read_described(self, entry, referrer) {
@@ -209,7 +209,7 @@ impl View {
         let digest = entry.digest.clone();
         let referrer = Referrer::Document(digest.clone());
         let Manifest { config, layers, annotations, .. } = manifest;
-        self.reach(&config, &referrer, Missing::Error)?;
+        self.reach(&config, &referrer, MissingBlobs::Error)?;
         let (config_content, said) = match configs.get(&config.digest) {
             Some(known) => known.clone(),
             None => {
@@ -222,7 +222,7 @@ impl View {
         };
         let said = said.filter(|_| entry.media_type.is_manifest());
         for layer in &layers {
-            self.reach(layer, &referrer, Missing::LeftOut)?;
+            self.reach(layer, &referrer, MissingBlobs::LeftOut)?;
         }
         let layer = |descriptor| ImageLayer { descriptor, manifest: digest.clone(), view: self.clone() };
         Ok(ArchiveImage {
@@ -251,7 +251,7 @@ impl ImageLayer {
     ///
     /// [`Error::MissingBlob`]; [`Error::SizeMismatch`]; those of [`View::content`].
     pub fn content(&self) -> Result<Option<Content>> {
-        self.view.reach(&self.descriptor, &Referrer::Document(self.manifest.clone()), Missing::LeftOut)
+        self.view.reach(&self.descriptor, &Referrer::Document(self.manifest.clone()), MissingBlobs::LeftOut)
     }
 
     /// Opens it for reading, verified.
@@ -264,7 +264,7 @@ impl ImageLayer {
         let Descriptor { digest, .. } = &self.descriptor;
         let algorithm = digest.algorithm().ok_or_else(|| Error::UnsupportedAlgorithm { digest: digest.clone() })?;
         let referrer = Referrer::Document(self.manifest.clone());
-        let content = self.view.reach(&self.descriptor, &referrer, Missing::Error)?;
+        let content = self.view.reach(&self.descriptor, &referrer, MissingBlobs::Error)?;
         let content = content.ok_or_else(|| Error::MissingBlob { digest: digest.clone(), referrer })?;
         Ok(LayerReader { reader: content.reader(), hasher: Hasher::new(algorithm), digest: digest.clone() })
     }

@@ -27,7 +27,7 @@ impl View {
     /// use regshape::view::View;
     ///
     /// let image = View::saved(&[View::open(&path)?], Some("my-app:1.0"))?;
-    /// image.plan_export(Format::of_name(&output), &ExportOptions::default())?.write(&output)?;
+    /// image.plan_export(Format::from_name(&output), &ExportOptions::default())?.write(&output)?;
     /// # Ok(())
     /// # }
     /// ```

@@ -23,7 +23,7 @@ pub(crate) struct Reached {
 
 /// What to do about a blob that is not there.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) enum Missing {
+pub(crate) enum MissingBlobs {
     #[default]
     Error,
     /// It is left out if its descriptor says where else it is to be had.
@@ -32,7 +32,7 @@ pub(crate) enum Missing {
     Fine,
 }
 
-impl Missing {
+impl MissingBlobs {
     /// Returns what to do about what an index lists.
     pub(crate) fn of_listed(self, referrer: &Referrer) -> Self {
         if self == Self::LeftOut && *referrer != Referrer::Index { Self::Fine } else { self }
@@ -56,7 +56,7 @@ impl View {
     /// # Errors
     ///
     /// [`Error::MissingBlob`], with what refers to it; [`Error::SizeMismatch`]; what keeps a document from being read.
-    pub(crate) fn reached(&self, missing: Missing) -> Result<Vec<Reached>> {
+    pub(crate) fn reached(&self, missing: MissingBlobs) -> Result<Vec<Reached>> {
         let mut blobs = ReachedBlobs::default();
         let mut followed: HashSet<(Digest, Role)> = HashSet::new();
         let index = Arc::new(Referrer::Index);
@@ -98,7 +98,7 @@ impl View {
     /// Finds a blob that was reached.
     pub(crate) fn find(&self, descriptor: &Descriptor) -> Result<Content> {
         let missing = || Error::MissingBlob { digest: descriptor.digest.clone(), referrer: Referrer::Index };
-        self.reach(descriptor, &Referrer::Index, Missing::Error)?.ok_or_else(missing)
+        self.reach(descriptor, &Referrer::Index, MissingBlobs::Error)?.ok_or_else(missing)
     }
 
     /// Finds a blob: among the blobs, or in its descriptor.
@@ -106,7 +106,7 @@ impl View {
         &self,
         descriptor: &Descriptor,
         referrer: &Referrer,
-        missing: Missing,
+        missing: MissingBlobs,
     ) -> Result<Option<Content>> {
         let digest = &descriptor.digest;
         let found = match self.content(digest)? {
@@ -139,7 +139,7 @@ impl ReachedBlobs {
         view: &View,
         descriptor: &Descriptor,
         referrer: &Arc<Referrer>,
-        missing: Missing,
+        missing: MissingBlobs,
     ) -> Result<bool> {
         let digest = &descriptor.digest;
         let known = self.places.get(digest).copied();
@@ -150,7 +150,7 @@ impl ReachedBlobs {
             }
             // It is not among the blobs, but may be in this descriptor.
             Some((_, None)) if descriptor.data.is_none() => None,
-            _ => view.reach(descriptor, referrer, Missing::Fine)?.map(|content| content.size()),
+            _ => view.reach(descriptor, referrer, MissingBlobs::Fine)?.map(|content| content.size()),
         };
         let place = known.map_or(self.reached.len(), |(place, _)| place);
         if known.is_none() || size.is_some() {

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use super::index_view::{MadeDocuments, View};
-use super::reach::Missing;
+use super::reach::MissingBlobs;
 use crate::error::{Referrer, Result};
 use crate::graph::walk::{Document, Role, read_entry};
 use crate::oci::{self, Descriptor, Digest, Index, Manifest, MediaType};
@@ -52,7 +52,7 @@ impl View {
         while let Some(step) = stack.pop() {
             match step {
                 Step::Entry { entry, lister } => {
-                    let missing = if rewrite.allows_missing() { Missing::Fine } else { Missing::Error };
+                    let missing = if rewrite.allows_missing() { MissingBlobs::Fine } else { MissingBlobs::Error };
                     let referrer = Referrer::of_entry(lister.as_ref());
                     let is_there = self.reach(&entry, &referrer, missing)?.is_some();
                     let key = key(&entry);

@@ -29,7 +29,7 @@ pub trait BlobSource: Send + Sync {
 impl BlobSource for Layout {
     fn find(&self, digest: &Digest) -> Result<Option<Content>> {
         match self.open_blob(digest, &Referrer::Index) {
-            Ok((file, size)) => Ok(Some(Content::of_file(file, self.blob_path(digest), size))),
+            Ok((file, size)) => Ok(Some(Content::from_file(file, self.blob_path(digest), size))),
             Err(Error::MissingBlob { .. }) => Ok(None),
             Err(error) => Err(error),
         }
@@ -42,7 +42,7 @@ impl BlobSource for HashMap<Digest, PathBuf> {
         let Some(path) = self.get(digest).cloned() else { return Ok(None) };
         let open = || open_regular(&path).and_then(|file| Ok((file.metadata()?.len(), file)));
         let (size, file) = open().map_err(Error::io("read", &path))?;
-        Ok(Some(Content::of_file(file, path, size)))
+        Ok(Some(Content::from_file(file, path, size)))
     }
 }
 

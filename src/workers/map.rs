@@ -33,7 +33,7 @@ where
 {
     let items = items.into_iter();
     let workers = items.size_hint().1.unwrap_or(usize::MAX).min(workers).max(1);
-    let state = Mutex::new(State { items: items.enumerate(), results: Vec::new(), failure: None });
+    let state = Mutex::new(MapState { items: items.enumerate(), results: Vec::new(), failure: None });
     let state = &state;
     // If the work panics, so does this, when it has come to its end.
     let lock = || state.lock().unwrap_or_else(PoisonError::into_inner);
@@ -71,7 +71,7 @@ where
 }
 
 /// What the workers share.
-struct State<I, R, E> {
+struct MapState<I, R, E> {
     items: I,
     results: Vec<(usize, R)>,
     failure: Option<(usize, E)>,

@@ -22,7 +22,7 @@ pub(crate) fn format_of_name(output: &Path) -> Result<Format, Usage> {
         let (name, endings) = (printable(&output.to_string_lossy()), Format::ENDINGS.join(", "));
         return Err(Usage(format!("cannot tell the format of '{name}' from its ending: archives are {endings}")));
     }
-    let format = Format::of_name(output);
+    let format = Format::from_name(output);
     let is_archive = format == Format::Directory && is_stream(output);
     Ok(if is_archive { Format::Archive { kind: ArchiveKind::Oci, compression: None } } else { format })
 }

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use regshape::layout::Swept;
+use regshape::Tally;
 use regshape::oci::Descriptor;
 use regshape::transfer::Exported;
 use regshape::view::View;
@@ -48,16 +48,16 @@ pub(crate) fn warnings(exported: &Exported) -> impl Iterator<Item = String> {
 impl Screen for ExportScreen {
     fn text(&self) -> String {
         let Exported { blobs, present, left_out, .. } = &self.exported;
-        let swept = |swept: &Swept| format!("{} ({} bytes)", swept.count, swept.bytes);
+        let text = |tally: &Tally| format!("{} ({} bytes)", tally.count, tally.bytes);
         let mut block = Block::new(self.title, 13).line("output", &self.output);
         for manifest in &self.manifests {
             let name: String = manifest.names().map(|name| format!(" {name}")).collect();
             block = block.line("manifest", format!("{}{name}", manifest.digest));
         }
-        block = block.line("blobs", swept(blobs));
-        for (label, swept_here) in [("there already", present), ("left out", left_out)] {
-            if swept_here.count > 0 {
-                block = block.line(label, swept(swept_here));
+        block = block.line("blobs", text(blobs));
+        for (label, tally) in [("there already", present), ("left out", left_out)] {
+            if tally.count > 0 {
+                block = block.line(label, text(tally));
             }
         }
         block.finish()

@@ -3,7 +3,8 @@
 use std::process::ExitCode;
 use std::time::Duration;
 
-use regshape::layout::{Garbage, GarbageOptions, Layout, Swept};
+use regshape::Tally;
+use regshape::layout::{Garbage, GarbageOptions, Layout};
 use serde::Serialize;
 
 use crate::cli::args::{Common, WriteArgs};
@@ -42,15 +43,15 @@ struct Collected {
 impl Screen for Collected {
     fn text(&self) -> String {
         let Garbage { digests, blobs, uploads, temporary_files, kept, staged, subjects } = &self.garbage;
-        let swept = |swept: &Swept| format!("{} ({} bytes)", swept.count, swept.bytes);
+        let text = |tally: &Tally| format!("{} ({} bytes)", tally.count, tally.bytes);
         let title = if self.dry_run { "Would delete:" } else { "Deleted:" };
         let mut block = Block::new(title, 15)
-            .line("blobs", swept(blobs))
-            .line("uploads", swept(uploads))
-            .line("temporary files", swept(temporary_files));
+            .line("blobs", text(blobs))
+            .line("uploads", text(uploads))
+            .line("temporary files", text(temporary_files));
         for (label, kept) in [("kept", kept), ("staged", staged)] {
             if kept.count > 0 {
-                block = block.line(label, swept(kept));
+                block = block.line(label, text(kept));
             }
         }
         for subject in subjects {

@@ -12,7 +12,7 @@ use crate::cli::args::PlatformsArg;
 use crate::cli::args::{Common, WriteArgs};
 use crate::cli::context::{Context, LayoutCommand};
 use crate::cli::layout::export_output::{ExportScreen, warnings};
-use crate::cli::layout::place::Located;
+use crate::cli::layout::place::PathReference;
 use crate::cli::layout::source::named;
 use crate::cli::output::printable;
 
@@ -48,7 +48,7 @@ pub(crate) struct Args {
 impl LayoutCommand for Args {
     fn run(self, context: &Context) -> anyhow::Result<ExitCode> {
         // A path may say the name, too.
-        let target = Located::find(&self.common.path, false);
+        let target = PathReference::find(&self.common.path, false);
         let ref_name = self.ref_name.or_else(|| target.full_reference());
         let ref_name = ref_name.as_deref().map(str::parse::<RefName>).transpose()?;
         let target = &target.directory;

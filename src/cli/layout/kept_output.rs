@@ -3,7 +3,7 @@
 use regshape::layout::KeptSubject;
 use regshape::oci::Digest;
 
-use crate::cli::layout::place::Place;
+use crate::cli::layout::place::Target;
 
 /// Says what keeps a manifest that is not listed.
 pub(crate) fn referred_to(subject: &KeptSubject) -> String {
@@ -14,7 +14,7 @@ pub(crate) fn referred_to(subject: &KeptSubject) -> String {
 }
 
 /// Returns the manifests that 'layout gc' will not delete with one that is listed no longer: their referrers keep them.
-pub(crate) fn kept_by_referrers(place: &Place, digest: &Digest) -> Vec<KeptSubject> {
+pub(crate) fn kept_by_referrers(place: &Target, digest: &Digest) -> Vec<KeptSubject> {
     // Where a document cannot be read, 'layout gc' says so.
     place.repository.layout().kept_by_referrers(digest).unwrap_or_default()
 }

@@ -60,7 +60,7 @@ pub(crate) struct ManifestArgs {
 
 impl ManifestArgs {
     /// Finds what the command is to read, and for which platform.
-    pub(crate) fn place(&self, context: &Context) -> anyhow::Result<(Place, Option<Platform>)> {
+    pub(crate) fn place(&self, context: &Context) -> anyhow::Result<(Target, Option<Platform>)> {
         let platform = self.platform.platform()?;
         Ok((context.to_read(&self.common, &self.registry, self.reference.given())?, platform))
     }
@@ -84,11 +84,11 @@ pub(crate) struct ChangeArgs {
 
 impl ChangeArgs {
     /// Finds what the command is to change.
-    pub(crate) fn place(&self, context: &Context) -> anyhow::Result<Place> {
+    pub(crate) fn place(&self, context: &Context) -> anyhow::Result<Target> {
         let platform = self.platform.as_deref().map(parse_platform).transpose()?;
         let place =
             context.to_change(&self.common, &self.registry, self.reference.given(), Need::There, &self.write)?;
-        Ok(Place { platform, ..place })
+        Ok(Target { platform, ..place })
     }
 }
 
@@ -99,7 +99,7 @@ impl RefArgs {
 }
 
 /// What a command works on.
-pub(crate) struct Place {
+pub(crate) struct Target {
     pub(crate) registry: Registry,
     pub(crate) repository: Repository,
     /// The repository, if one was named.
@@ -108,7 +108,7 @@ pub(crate) struct Place {
     platform: Option<Platform>,
 }
 
-impl Place {
+impl Target {
     /// Returns the manifest that the command cannot do without, with its platform if one was named.
     pub(crate) fn manifest(&self) -> anyhow::Result<ManifestName<'_>> {
         let name = ManifestName::from(self.reference()?);
@@ -167,7 +167,7 @@ impl Context {
         common: &Common,
         args: &RegistryArgs,
         reference: Option<&str>,
-    ) -> anyhow::Result<Place> {
+    ) -> anyhow::Result<Target> {
         let observer = |path: &Path| self.lock_observer(path, false);
         self.place(common, args, reference, Need::There, &|path| WriteOptions::default().lock_observer(observer(path)))
     }
@@ -180,7 +180,7 @@ impl Context {
         reference: Option<&str>,
         need: Need,
         write: &WriteArgs,
-    ) -> anyhow::Result<Place> {
+    ) -> anyhow::Result<Target> {
         self.place(common, args, reference, need, &|path| self.write_options(path, write))
     }
 
@@ -191,8 +191,8 @@ impl Context {
         reference: Option<&str>,
         need: Need,
         options: &dyn Fn(&Path) -> WriteOptions,
-    ) -> anyhow::Result<Place> {
-        let located = Located::find(&common.path, args.kind.per_repo);
+    ) -> anyhow::Result<Target> {
+        let located = PathReference::find(&common.path, args.kind.per_repo);
         if let (Some(one), Some(other)) = (&located.reference, reference)
             && one != other
         {
@@ -222,7 +222,7 @@ impl Context {
         if need == Need::There && !args.kind.per_repo {
             Layout::open(&located.directory)?;
         }
-        Ok(Place { registry, repository, name, reference, platform: None })
+        Ok(Target { registry, repository, name, reference, platform: None })
     }
 
     /// Opens a directory as a registry.
@@ -264,13 +264,13 @@ pub(crate) fn parse_digest(text: &str) -> Result<Digest, regshape::Error> {
 }
 
 /// What a path says.
-pub(crate) struct Located {
+pub(crate) struct PathReference {
     pub(crate) directory: PathBuf,
     repository: Option<RepositoryName>,
     reference: Option<String>,
 }
 
-impl Located {
+impl PathReference {
     /// Returns what is meant in the directory, with its repository if one is said.
     pub(crate) fn full_reference(&self) -> Option<String> {
         match (&self.repository, &self.reference) {

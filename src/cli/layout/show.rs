@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use crate::cli::args::Common;
 use crate::cli::context::{Context, LayoutCommand};
-use crate::cli::layout::tree::Drawing;
+use crate::cli::layout::tree::DrawnTree;
 use crate::cli::output::{Screen, json};
 
 /// Print index.json, or a tree of all that it leads to
@@ -43,7 +43,7 @@ impl LayoutCommand for Args {
         let layout = context.open(&self.common.path)?;
         if self.tree {
             let layout_path = layout.path().display().to_string();
-            context.ui.result(&Drawing::new(layout_path, layout.tree()?))?;
+            context.ui.result(&DrawnTree::new(layout_path, layout.tree()?))?;
         } else {
             context.ui.result(&Shown(layout.read_index()?))?;
         }

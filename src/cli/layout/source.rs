@@ -13,11 +13,11 @@ use regshape::view::{Selected, Selection, View};
 use serde::Serialize;
 
 use crate::cli::context::Context;
-use crate::cli::layout::place::Located;
+use crate::cli::layout::place::PathReference;
 use crate::cli::output::printable;
 
 /// Images, and which of them the path says.
-pub(crate) struct Source {
+pub(crate) struct ImageSource {
     pub(crate) view: View,
     /// The references that the path and the flags say.
     pub(crate) references: Vec<String>,
@@ -48,7 +48,7 @@ impl Context {
     }
 
     /// Opens a path that a view can be made of: a layout, perhaps with a reference after it; an archive; `-`.
-    pub(crate) fn source(&self, path: &Path, references: &[String]) -> anyhow::Result<Source> {
+    pub(crate) fn source(&self, path: &Path, references: &[String]) -> anyhow::Result<ImageSource> {
         self.source_for(path, references, None)
     }
 
@@ -59,13 +59,13 @@ impl Context {
         path: &Path,
         references: &[String],
         target: Option<&Path>,
-    ) -> anyhow::Result<Source> {
-        let located = Located::find(path, false);
+    ) -> anyhow::Result<ImageSource> {
+        let located = PathReference::find(path, false);
         let mut all: Vec<String> = located.full_reference().into_iter().collect();
         all.extend_from_slice(references);
         let is_there = |path: &&Path| path.is_dir() && !path.as_os_str().is_empty();
         let spill = target.and_then(|target| target.ancestors().find(is_there)).map(Path::to_owned);
-        Ok(Source { view: self.view(&located.directory, spill)?, references: all })
+        Ok(ImageSource { view: self.view(&located.directory, spill)?, references: all })
     }
 
     /// Lets blobs be found that the layout has that a view is added to: `export --except` leaves them out.

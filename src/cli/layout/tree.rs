@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use indicatif::HumanBytes;
-use regshape::check::{Drawn, Node, NodeKind, NodeState, Tree};
+use regshape::check::{ChildrenAt, Node, NodeKind, NodeState, Tree};
 use serde::Serialize;
 
 use crate::cli::output::{Screen, cut, printable, width};
@@ -13,7 +13,7 @@ const COLUMN: usize = 60;
 
 /// What a layout holds.
 #[derive(Serialize)]
-pub(crate) struct Drawing {
+pub(crate) struct DrawnTree {
     layout_path: String,
     #[serde(flatten)]
     tree: Tree,
@@ -27,7 +27,7 @@ struct Line<'a> {
     digest: &'a str,
 }
 
-impl Drawing {
+impl DrawnTree {
     pub(crate) fn new(layout_path: String, tree: Tree) -> Self {
         Self { layout_path, tree }
     }
@@ -78,9 +78,9 @@ impl Drawing {
     fn unreferenced(&self) -> Option<String> {
         match self.tree.unreferenced {
             None => Some("Not everything could be read: whether blobs are not referenced is not known".to_owned()),
-            Some(unreferenced) if unreferenced.blobs > 0 => {
-                let (is, them) = if unreferenced.blobs == 1 { ("is", "it") } else { ("are", "them") };
-                let (blobs, bytes) = (counted(unreferenced.blobs, "blob"), HumanBytes(unreferenced.bytes));
+            Some(unreferenced) if unreferenced.count > 0 => {
+                let (is, them) = if unreferenced.count == 1 { ("is", "it") } else { ("are", "them") };
+                let (blobs, bytes) = (counted(unreferenced.count, "blob"), HumanBytes(unreferenced.bytes));
                 Some(format!("{blobs} ({bytes}) {is} not referenced; 'layout gc' deletes {them}"))
             }
             Some(_) => None,
@@ -88,7 +88,7 @@ impl Drawing {
     }
 }
 
-impl Screen for Drawing {
+impl Screen for DrawnTree {
     fn text(&self) -> String {
         let path = printable(&self.layout_path);
         let mut text = if self.tree.roots.is_empty() {
@@ -172,8 +172,8 @@ fn marks(node: &Node) -> Vec<String> {
         marks.push(format!("shared by {documents}"));
     }
     match node.drawn {
-        Drawn::Above => marks.push("see above".to_owned()),
-        Drawn::Below => marks.push("see below".to_owned()),
+        ChildrenAt::Above => marks.push("see above".to_owned()),
+        ChildrenAt::Below => marks.push("see below".to_owned()),
         _ => {}
     }
     marks

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::process::ExitCode;
 
-use regshape::check::{Checked, Report, ValidateOptions};
+use regshape::check::{Report, ValidateOptions};
 use regshape::graph::Finding;
 use regshape::layout::Layout;
 use serde::{Serialize, Serializer};
@@ -33,13 +33,20 @@ pub(crate) struct Args {
     bounds: BoundsArgs,
 }
 
+/// The blobs that were verified.
+#[derive(Serialize)]
+struct VerifiedBlobs {
+    blobs: u64,
+    bytes: u64,
+}
+
 #[derive(Serialize)]
 struct Validated<'a> {
     valid: bool,
     layout_path: String,
     errors: Words<'a>,
     warnings: Words<'a>,
-    checked: Checked,
+    checked: VerifiedBlobs,
     /// Every finding with its place.
     findings: Places<'a>,
 }
@@ -83,7 +90,7 @@ impl<'a> Validated<'a> {
             layout_path,
             errors: Words(&report.errors),
             warnings: Words(&report.warnings),
-            checked: report.checked,
+            checked: VerifiedBlobs { blobs: report.checked.count, bytes: report.checked.bytes },
             findings: Places(report),
         }
     }
@@ -112,7 +119,7 @@ impl LayoutCommand for Args {
                 context.opened(layout).validate(&options.progress(&advance))?
             }
             // That there is no layout is a finding like any other.
-            Err(error) => Report::of_unopened(error)?,
+            Err(error) => Report::from_unopened(error)?,
         };
         distinct(&report.warnings).for_each(|finding| context.ui.warn(&text_of(finding)));
         let result = Validated::new(layout_path, &report);

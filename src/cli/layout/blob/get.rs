@@ -13,7 +13,7 @@ use crate::cli::args::Common;
 use crate::cli::context::{Context, LayoutCommand};
 use crate::cli::error::Usage;
 use crate::cli::layout::blob::output::DigestArg;
-use crate::cli::layout::place::{Place, RegistryArgs};
+use crate::cli::layout::place::{RegistryArgs, Target};
 use crate::cli::layout::written_output::WrittenScreen;
 use crate::cli::output::{is_stdout, write_stdout};
 
@@ -96,7 +96,7 @@ impl LayoutCommand for Args {
     }
 }
 
-fn open(place: &Place, digest: &Digest, range: Option<Range>) -> anyhow::Result<BlobReader> {
+fn open(place: &Target, digest: &Digest, range: Option<Range>) -> anyhow::Result<BlobReader> {
     let repository = &place.repository;
     let Some(range) = range else { return Ok(repository.get_blob(digest)?) };
     let size = repository.resolve_blob(digest)?.size;

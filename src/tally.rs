@@ -1,0 +1,47 @@
+//! Numbers of things, and their size.
+
+use serde::{Serialize, Serializer};
+
+/// A number of blobs or files, and their size.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize)]
+#[non_exhaustive]
+pub struct Tally {
+    /// How many there are.
+    pub count: u64,
+    /// Their size in bytes.
+    pub bytes: u64,
+}
+
+impl Tally {
+    /// Makes the tally of a number of things that have a size together.
+    pub fn new(count: u64, bytes: u64) -> Self {
+        Self { count, bytes }
+    }
+
+    /// Counts one thing more.
+    pub(crate) fn add(&mut self, bytes: u64) {
+        self.count += 1;
+        self.bytes = self.bytes.saturating_add(bytes);
+    }
+
+    /// Writes a tally of blobs with the keys `blobs` and `bytes`.
+    pub(crate) fn serialize_blobs<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        #[derive(Serialize)]
+        struct Blobs {
+            blobs: u64,
+            bytes: u64,
+        }
+        Blobs { blobs: self.count, bytes: self.bytes }.serialize(serializer)
+    }
+
+    /// Writes a tally of blobs, if there is one, as [`Tally::serialize_blobs`] does.
+    pub(crate) fn serialize_blobs_if_known<S: Serializer>(
+        tally: &Option<Self>,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        match tally {
+            Some(tally) => tally.serialize_blobs(serializer),
+            None => serializer.serialize_none(),
+        }
+    }
+}
