@@ -81,7 +81,8 @@ fn sources() -> Vec<Source> {
 /// The files of the library, or those of the binary.
 fn crate_sources(is_library: bool) -> Vec<Source> {
     let is_binary = |source: &Source| source.name == "main.rs" || source.room() == "cli";
-    sources().into_iter().filter(|source| is_binary(source) != is_library).collect()
+    let is_test_alone = |source: &Source| is_test(&source.items.attrs);
+    sources().into_iter().filter(|source| is_binary(source) != is_library && !is_test_alone(source)).collect()
 }
 
 fn is_test(attributes: &[syn::Attribute]) -> bool {

@@ -398,7 +398,7 @@ mod tests {
     use crate::transfer::contents::ExportOptions;
     use crate::transfer::format::{ArchiveKind, Format};
     use crate::view::index_view::View;
-    use crate::workers::tests::with_threads;
+    use crate::workers::crew::tests::with_threads;
 
     /// Exports a view as an archive.
     fn archive_of(view: &View, compression: Option<CompressFormat>) -> Vec<u8> {

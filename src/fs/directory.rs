@@ -10,6 +10,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use super::files::leads_out;
+
 /// An open directory.
 #[derive(Clone, Debug)]
 pub(crate) struct Directory {
@@ -91,11 +93,6 @@ impl TryFrom<&fs::Metadata> for Found {
             identity: FileIdentity::from(metadata),
         })
     }
-}
-
-/// Returns the error for a link that leads out of the directory beneath which it must stay.
-pub(crate) fn leads_out() -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidInput, "a link that leads out of the layout")
 }
 
 impl Directory {

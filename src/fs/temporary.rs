@@ -9,8 +9,8 @@ use std::thread::{Builder, JoinHandle};
 use tempfile::{NamedTempFile, TempPath};
 
 use super::directory::Directory;
+use super::files::{rename_new, unless_impossible};
 use super::leftovers::{Identity, new_name, proven_name};
-use super::{rename_new, unless_impossible};
 use crate::interrupt::{Registered, Section};
 
 /// A file that is being written and has no name yet, or none that counts.

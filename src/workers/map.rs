@@ -88,7 +88,7 @@ mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
 
     use super::*;
-    use crate::workers::tests::with_threads;
+    use crate::workers::crew::tests::with_threads;
 
     #[test]
     fn results_come_in_the_order_of_the_items() {
