@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use std::sync::{Arc, Mutex};
 
 use clap::{ArgMatches, FromArgMatches};
-use regshape::layout::{Layout, LeftoverObserver, LockEvent, LockObserver, WriteOptions};
+use regshape::layout::{Layout, LeftoverObserver, LockEvent, LockObserver, WriteOptions, clean};
 use regshape::metrics::Metrics;
 
 use super::args::{Base, WriteArgs};
@@ -63,7 +63,16 @@ impl Context {
 
     /// Opens the layout that the command changes.
     pub(crate) fn open_to_write(&self, path: &Path, args: &WriteArgs) -> anyhow::Result<&Layout> {
-        Ok(self.keep(Layout::open(path)?.with_write_options(self.write_options(path, args))))
+        let layout = self.keep(Layout::open(path)?.with_write_options(self.write_options(path, args)));
+        clean(layout);
+        Ok(layout)
+    }
+
+    /// Deletes the leftovers of killed programs in a layout that is about to be added to, if there is one.
+    pub(crate) fn clean_target(&self, path: &Path, options: &WriteOptions) {
+        if let Ok(layout) = Layout::open(path) {
+            clean(&self.as_asked(layout.with_write_options(options.clone())));
+        }
     }
 
     /// Returns how a layout is to be written.

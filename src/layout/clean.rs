@@ -1,4 +1,4 @@
-//! Cleaning up: deleting the leftovers of killed programs, a step of its own that comes with a change.
+//! Cleaning up: deleting the leftovers of killed programs, a step of its own that comes before a change.
 //!
 //! A leftover that cannot be deleted, such as another user's, is not in the way: [`LeftoverObserver`] is told of it.
 
@@ -7,7 +7,8 @@ use std::io;
 use std::path::Path;
 
 use super::filling::{Filling, RECORD_FILE};
-use super::handle::{BLOBS_DIRECTORY, Layout, Lock, MARKER_FILE, has_marker};
+use super::handle::{BLOBS_DIRECTORY, Layout, MARKER_FILE, has_marker};
+use super::lock::try_lock;
 use crate::fs::{Output, for_each_leftover, remove_stale_files};
 use crate::graph::walk::INDEX_FILE;
 use crate::layout::blob_directory::blob_directories_elsewhere;
@@ -69,8 +70,12 @@ fn unless_gone(removed: io::Result<()>) -> io::Result<()> {
     removed.or_else(|error| if error.kind() == io::ErrorKind::NotFound { Ok(()) } else { Err(error) })
 }
 
-/// Deletes the leftovers in the layout, and beside its blobs where they are on another file system.
-pub(crate) fn clean(layout: &Layout, lock: &Lock) {
+/// Deletes the leftovers of killed programs in a layout, and beside its blobs where these are on another file system.
+///
+/// While another process writes, nothing is deleted: the next call does it. A leftover that cannot be deleted is not in the way:
+/// the layout's [`LeftoverObserver`](super::options::LeftoverObserver) is called with it.
+pub fn clean(layout: &Layout) {
+    let Some(lock) = try_lock(layout) else { return };
     clean_directory(layout, layout.path());
     for directory in blob_directories_elsewhere(layout, lock.root()).unwrap_or_default() {
         clean_directory(layout, directory.path());

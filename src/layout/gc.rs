@@ -21,7 +21,7 @@ use crate::graph::walk::{Document, Reach, walk};
 use crate::layout::blob_directory::{blob_directories, blob_directory, check_blob_directory_of, open_blobs};
 use crate::layout::clean::work_on_leftovers;
 use crate::layout::links::link_targets;
-use crate::layout::lock::{take_lock_as_it_is, take_lock_to_read};
+use crate::layout::lock::{take_lock, take_lock_to_read};
 use crate::layout::reachable::{listed, roots};
 use crate::layout::uploads::find_uploads;
 use crate::layout::uploads::{UPLOADS_DIRECTORY, is_upload_id};
@@ -135,7 +135,7 @@ impl Layout {
         if self.shares_blobs() {
             return Err(Error::BlobsAreShared { path: self.path().to_owned() });
         }
-        let lock = if options.dry_run { take_lock_to_read(self) } else { take_lock_as_it_is(self) }?;
+        let lock = if options.dry_run { take_lock_to_read(self) } else { take_lock(self) }?;
         let index = self.read_index()?;
         let stage = self.find_stage()?.unwrap_or_else(Stage::empty);
         let listed = self.named(&index, &Stage::empty())?;

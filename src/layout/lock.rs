@@ -8,7 +8,6 @@ use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::clean::clean;
 use super::handle::{Layout, Lock, MARKER_FILE};
 use super::options::LockEvent;
 use crate::error::{Error, Result};
@@ -123,20 +122,22 @@ pub(crate) fn open_marker(path: &Path, access: Access) -> io::Result<File> {
     }
 }
 
-/// Waits until nobody else writes, and keeps others from writing; and cleans up.
+/// Waits until no other process writes, and keeps others from writing.
 pub(crate) fn take_lock(layout: &Layout) -> Result<Lock> {
-    let lock = take_lock_as_it_is(layout)?;
-    clean(layout, &lock);
-    Ok(lock)
-}
-
-/// Locks as [`Layout::lock`] does, and cleans nothing.
-pub(crate) fn take_lock_as_it_is(layout: &Layout) -> Result<Lock> {
     lock_for(layout, Access::Write)
 }
 
-/// Locks as [`Layout::lock`] does, for a command that only looks: it cleans nothing, and the user need not be allowed to
-/// write.
+/// Locks a layout if that can be done without waiting.
+pub(crate) fn try_lock(layout: &Layout) -> Option<Lock> {
+    let marker = open_marker(&layout.marker_path(), Access::Write).ok()?;
+    marker.try_lock().ok()?;
+    let root = layout.open_root().ok()?;
+    let found = root.find_target(MARKER_FILE).ok()??;
+    let is_the_marker = FileIdentity::from_file(&marker).is_ok_and(|locked| locked == found.identity);
+    is_the_marker.then(|| Lock::new(marker, root))
+}
+
+/// Locks as [`take_lock`] does, for a command that only looks: the user need not be allowed to write.
 pub(crate) fn take_lock_to_read(layout: &Layout) -> Result<Lock> {
     lock_for(layout, Access::Read)
 }

@@ -47,6 +47,7 @@ pub(crate) mod stage;
 pub(crate) mod unreferenced;
 pub(crate) mod uploads;
 
+pub use clean::clean;
 pub use gc::{Garbage, GarbageOptions, KeptSubject};
 pub use handle::Layout;
 pub use options::LeftoverObserver;

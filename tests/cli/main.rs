@@ -7,6 +7,7 @@
 mod add_layer;
 mod annotate_layer;
 mod annotate_manifest;
+mod bad_values;
 mod blob_delete;
 mod blob_get;
 mod blob_head;

@@ -155,6 +155,10 @@ impl LayoutCommand for Args {
         // What was written to a pipe cannot be written again.
         let is_pipe = fs::metadata(&self.output).is_ok_and(|metadata| !metadata.is_file() && !metadata.is_dir());
         let mut notes = Vec::new();
+        let write_options = context.write_options(&self.output, &self.write);
+        if format == Format::Directory && !self.dry_run {
+            context.clean_target(&self.output, &write_options);
+        }
         let reading = View::reading(vec![source.view], |views, reading| -> anyhow::Result<_> {
             let view = views[0].clone();
             let view = if format == Format::Directory { context.beside(view, &self.output)? } else { view };
@@ -173,7 +177,7 @@ impl LayoutCommand for Args {
                 .link(self.link)
                 .replace(self.replace)
                 .modified(source_seconds()?.unwrap_or_default())
-                .write(context.write_options(&self.output, &self.write))
+                .write(write_options.clone())
                 .shares_blobs(context.shares_blobs)
                 .metrics(context.metrics());
             options.except = except.clone();

@@ -55,6 +55,8 @@ impl LayoutCommand for Args {
         let source = context.source_for(&self.file, &self.references, Some(target))?;
         let platforms = self.platforms.platforms()?;
         let selection = Selection::default().references(source.references).platforms(platforms);
+        let write_options = context.write_options(target, &self.write);
+        context.clean_target(target, &write_options);
         let reading = View::reading(vec![source.view], |views, reading| -> anyhow::Result<_> {
             let beside = context.beside(views[0].clone(), target)?;
             let (mut view, lower_variants) = context.select(&beside, &selection)?;
@@ -68,7 +70,7 @@ impl LayoutCommand for Args {
             let options = ExportOptions::default()
                 .allow_missing(true)
                 .replace(self.replace)
-                .write(context.write_options(target, &self.write))
+                .write(write_options.clone())
                 .shares_blobs(context.shares_blobs)
                 .metrics(context.metrics());
             let plan = view.plan_export(Format::Directory, &options)?;

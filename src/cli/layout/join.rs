@@ -61,6 +61,10 @@ impl LayoutCommand for Args {
             sources.push(source.view);
             selections.push(Selection::default().references(source.references));
         }
+        let write_options = context.write_options(&self.output, &self.write);
+        if format == Format::Directory {
+            context.clean_target(&self.output, &write_options);
+        }
         let (view, exported) = View::reading(sources, |sources, reading| -> anyhow::Result<_> {
             let views = sources.iter().zip(&selections).map(|(view, selection)| view.select(selection));
             let views = views.collect::<Result<Vec<_>, _>>()?;
@@ -72,7 +76,7 @@ impl LayoutCommand for Args {
             let options = ExportOptions::default()
                 .replace(self.replace)
                 .modified(source_seconds()?.unwrap_or_default())
-                .write(context.write_options(&self.output, &self.write))
+                .write(write_options.clone())
                 .shares_blobs(context.shares_blobs)
                 .metrics(context.metrics());
             let plan = view.plan_export(format, &options).map_err(|error| way_out(error, &views))?;

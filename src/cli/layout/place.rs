@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf, is_separator};
 
 use anyhow::{bail, ensure};
-use regshape::layout::{Layout, WriteOptions};
+use regshape::layout::{Layout, WriteOptions, clean};
 use regshape::oci::{Digest, Platform, Reference, RepositoryName};
 use regshape::registry::{ManifestName, Registry, Repository, find_layout, split_path};
 
@@ -181,7 +181,11 @@ impl Context {
         need: Need,
         write: &WriteArgs,
     ) -> anyhow::Result<Target> {
-        self.place(common, args, reference, need, &|path| self.write_options(path, write))
+        let target = self.place(common, args, reference, need, &|path| self.write_options(path, write))?;
+        if Layout::is_at(target.repository.layout().path()) {
+            clean(target.repository.layout());
+        }
+        Ok(target)
     }
 
     fn place(
