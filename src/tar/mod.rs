@@ -5,3 +5,4 @@ pub(crate) mod extended;
 pub(crate) mod fault;
 pub(crate) mod header;
 pub(crate) mod layer;
+pub(crate) mod write;
