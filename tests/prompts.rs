@@ -60,6 +60,10 @@ impl Terminal {
 
     /// Runs the program on a terminal so wide, with those of its streams elsewhere that `redirect` sends there.
     fn run_at(bench: &Bench, words: &[&str], columns: u16, redirect: impl FnOnce(&mut Command)) -> Self {
+        Self::start(bench.command(words), columns, redirect)
+    }
+
+    fn start(mut command: Command, columns: u16, redirect: impl FnOnce(&mut Command)) -> Self {
         let rows = 50;
         let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
         grantpt(&master).unwrap();
@@ -70,12 +74,18 @@ impl Terminal {
         tcsetwinsize(&slave, size).unwrap();
         let modes = tcgetattr(&slave).unwrap();
         let stream = || Stdio::from(slave.try_clone().unwrap());
-        let mut command = bench.command(words);
         command.stdin(stream()).stdout(stream()).stderr(stream()).env("TERM", "xterm-256color");
         redirect(&mut command);
         let child = command.spawn().unwrap();
         let emulator = vt100::Parser::new(rows.try_into().unwrap(), columns.try_into().unwrap(), 0);
         Self { master, slave, modes, child, emulator, raw: Vec::new(), seen: String::new() }
+    }
+
+    /// Runs a shell on a terminal.
+    fn run_shell(bench: &Bench) -> Self {
+        let mut shell = Command::new("sh");
+        shell.arg("-i").current_dir(bench.path(".")).env_remove("CI").env("PS1", "");
+        Self::start(shell, 132, |_| {})
     }
 
     /// Takes in what the program has written, waiting for it a moment.
@@ -225,7 +235,7 @@ impl Bench {
     fn command(&self, words: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_regshape"));
         command.arg("layout").args(words).args(["--path", "image"]).current_dir(self.0.path());
-        command.env_remove("SOURCE_DATE_EPOCH").env_remove("NO_COLOR");
+        command.env_remove("SOURCE_DATE_EPOCH").env_remove("NO_COLOR").env_remove("CI");
         command
     }
 
@@ -508,15 +518,33 @@ fn annotations_are_asked_for_until_an_empty_line() {
 }
 
 #[test]
-fn answers_may_be_pasted_or_typed_ahead() {
-    let bench = Bench::with_config();
-    let mut terminal = Terminal::run(&bench, &["generate", "manifest"]);
-    // The first question must be there: before that the terminal itself echoes.
-    terminal.answers(REF_NAME, "v1\n\ny\nfoo=bar\nbär=baz\n\n", "v1");
-    terminal.saw(&format!("{MANIFEST_TYPE} {MANIFEST}\n{ANNOTATIONS} y\n"));
-    terminal.saw(&format!("{ANNOTATION} foo=bar\n{ANNOTATION} bär=baz\n{ANNOTATION}\n"));
-    terminal.ends_well(|| manifest_screen(&bench));
-    assert_eq!(bench.staged("manifest")["annotations"], json!({"foo": "bar", "bär": "baz"}));
+fn several_lines_at_once_are_an_error_that_changes_nothing() {
+    for keys in ["v1\n\ny\nfoo=bar\n\n", "v1\r\r\x03"] {
+        let bench = Bench::with_config();
+        let files = bench.files();
+        let mut terminal = Terminal::run(&bench, &["generate", "manifest"]);
+        terminal.shows(REF_NAME).types(keys);
+        let left = terminal.ends();
+        assert_eq!(left.status.code(), Some(1));
+        let error =
+            "Error: several lines arrived at once: nothing was changed; answer one question at a time, or use flags";
+        assert!(left.screen.ends_with(error), "{}", left.screen);
+        assert_eq!(bench.files(), files);
+    }
+}
+
+#[test]
+fn input_that_waits_when_a_question_is_due_is_left_for_the_shell() {
+    let bench = Bench::with_layer();
+    // A shell whose lines were pasted at once: the second is not an answer.
+    let program = env!("CARGO_BIN_EXE_regshape");
+    let mut terminal = Terminal::run_shell(&bench);
+    let line = format!("{program} layout generate config --path image");
+    terminal.types(&format!("{line}\necho the next line\nexit\n"));
+    let left = terminal.ends();
+    assert!(left.screen.ends_with("\nthe next line") && left.screen.contains("Generated config:"), "{}", left.screen);
+    assert!(!left.screen.contains(ARCHITECTURE), "{}", left.screen);
+    assert_eq!(left.status.code(), Some(0));
 }
 
 #[test]
@@ -582,16 +610,6 @@ fn control_c_leaves_at_any_question_with_nothing_changed() {
 }
 
 #[test]
-fn a_control_c_that_is_typed_ahead_leaves_at_the_question_that_it_meets() {
-    let bench = Bench::with_config();
-    let files = bench.files();
-    let mut terminal = Terminal::run(&bench, &["generate", "manifest"]);
-    terminal.answers(REF_NAME, "v1\r\r\x03", "v1").saw(&format!("{MANIFEST_TYPE} {MANIFEST}\n{ANNOTATIONS}"));
-    terminal.ends_interrupted();
-    assert_eq!(bench.files(), files);
-}
-
-#[test]
 fn signals_leave_at_any_question_with_nothing_changed() {
     // Where the tests run under nohup, so does the program.
     let ignored = fs::read_to_string("/proc/self/status").unwrap_or_default();
@@ -619,11 +637,17 @@ fn the_defaults_are_taken_where_they_are_asked_for_or_where_nobody_can_answer() 
         command.stdin(Stdio::null());
     }
     type Case = (&'static [&'static str], fn(&mut Command), bool);
-    let cases: [Case; 4] = [
-        (&["--yes"], here, true),
-        (&["--yes", "--quiet"], here, false),
-        (&[], no_input, true),
-        (&["--quiet"], no_input, false),
+    fn ci(command: &mut Command) {
+        command.env("CI", "true");
+    }
+    let cases: [Case; 7] = [
+        (&["--yes"], here, false),
+        (&["--yes", "--verbose"], here, true),
+        (&["--verbose"], no_input, true),
+        (&[], no_input, false),
+        (&["--quiet"], here, false),
+        (&[], ci, false),
+        (&["--verbose"], ci, true),
     ];
     for (flags, redirect, has_notes) in cases {
         let bench = Bench::with_layer();
@@ -645,26 +669,21 @@ fn nothing_is_read_from_a_terminal_whose_screen_is_elsewhere() {
         command.stderr(fs::File::create(&log).unwrap());
     });
     terminal.ends_well(|| config_screen(&bench));
-    assert_eq!(fs::read_to_string(&log).unwrap().lines().count(), 3);
+    assert_eq!(fs::read_to_string(&log).unwrap(), "");
 }
 
 #[test]
-fn questions_leave_json_on_stdout_alone() {
-    for flags in [&["--json"][..], &["--json", "--quiet"]] {
-        let bench = Bench::with_layer();
-        let out = bench.path("stdout");
-        let mut terminal = Terminal::run_at(&bench, &[&["generate", "config"], flags].concat(), 132, |command| {
-            command.stdout(fs::File::create(&out).unwrap());
-        });
-        terminal.answers(ARCHITECTURE, "arm64\r", "arm64").answers(OS, "\r", "linux").answers(
-            CONFIG_TYPE,
-            "\r",
-            CONFIG,
-        );
-        terminal.ends_well(String::new);
-        let result: Value = serde_json::from_slice(&fs::read(&out).unwrap()).unwrap();
-        assert_eq!(result["digest"], bench.stage()["config"]["digest"]);
-    }
+fn nobody_is_asked_where_a_program_reads_the_result() {
+    let bench = Bench::with_layer();
+    let out = bench.path("stdout");
+    let to_file = |command: &mut Command| {
+        command.stdout(fs::File::create(&out).unwrap());
+    };
+    Terminal::run_at(&bench, &["generate", "config"], 132, to_file).ends_well(String::new);
+    assert!(fs::read_to_string(&out).unwrap().starts_with("Generated config:\n"));
+    let terminal = Terminal::run(&bench, &["generate", "config", "--json"]);
+    let left = terminal.ends();
+    assert_eq!(serde_json::from_str::<Value>(&left.screen).unwrap()["digest"], bench.stage()["config"]["digest"]);
 }
 
 // --- long work ---

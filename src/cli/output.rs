@@ -61,6 +61,11 @@ impl Ui {
         self.json
     }
 
+    /// Returns whether people are to be asked: not where a program reads the result.
+    pub(crate) fn may_ask(&self) -> bool {
+        !self.json && !self.quiet
+    }
+
     /// Writes the result of a command, in the one form that was asked for, and then its warning.
     pub(crate) fn result(&self, result: &impl Screen) -> anyhow::Result<()> {
         let warnings = self.warnings.lock().expect("nobody panics with the lock").split_off(0);

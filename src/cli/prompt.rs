@@ -1,5 +1,9 @@
 //! Questions: asked on a terminal, answered with their defaults elsewhere.
 //!
+//! Questions are for people: they are asked only where all three streams are terminals, and not under `--json`, `--quiet`,
+//! `--yes` or `CI`. Where input is waiting when a question is due, such as the next lines of a script that was pasted into a
+//! shell, the default is taken and the input is left for the shell.
+//!
 //! A question stays on the screen once, with the answer that was taken: `Architecture [amd64]: arm64`. Where Enter took
 //! the default, that is shown as if it had been typed. An answer that cannot be used stays too, with the reason under
 //! it, and the question comes again.
@@ -30,10 +34,16 @@ pub(crate) struct Prompt<'a> {
 }
 
 impl<'a> Prompt<'a> {
-    /// Asks where stdin and stderr are terminals, unless the defaults are to be taken.
+    /// Asks where all three streams are terminals, unless the defaults are to be taken.
     pub(crate) fn new(ui: &'a Ui, take_defaults: bool) -> Self {
-        let is_terminal = io::stdin().is_terminal() && io::stderr().is_terminal();
-        Self { ui, is_interactive: is_terminal && !take_defaults, modes: OnceCell::new() }
+        let is_terminal = io::stdin().is_terminal() && io::stdout().is_terminal() && io::stderr().is_terminal();
+        let is_interactive = is_terminal && !take_defaults && ui.may_ask() && !is_ci();
+        Self { ui, is_interactive, modes: OnceCell::new() }
+    }
+
+    /// Returns whether a question can be asked now.
+    fn can_ask(&self) -> bool {
+        self.is_interactive && !is_input_waiting()
     }
 
     /// Asks for a value that has a default; `what` and `flag` are for the note that says which was taken.
@@ -44,8 +54,8 @@ impl<'a> Prompt<'a> {
         what: &str,
         flag: &str,
     ) -> anyhow::Result<T> {
-        if !self.is_interactive {
-            self.ui.note(&format!("Using {what} {default}; {flag} sets another"));
+        if !self.can_ask() {
+            self.ui.detail(&format!("Using {what} {default}; {flag} sets another"));
             return Ok(default);
         }
         let default = default.to_string();
@@ -60,7 +70,7 @@ impl<'a> Prompt<'a> {
         flag: &str,
         check: impl Fn(&T) -> Result<(), String>,
     ) -> anyhow::Result<T> {
-        anyhow::ensure!(self.is_interactive, "no {what} given; use {flag}");
+        anyhow::ensure!(self.can_ask(), "no {what} given; use {flag}");
         self.ask(question, "", |answer| {
             let value = if answer.is_empty() { Err(format!("no {what} given")) } else { parse(answer) }?;
             check(&value).map(|()| value)
@@ -74,8 +84,8 @@ impl<'a> Prompt<'a> {
         what: &str,
         flag: &str,
     ) -> anyhow::Result<Option<T>> {
-        if !self.is_interactive {
-            self.ui.note(&format!("Using no {what}; {flag} sets one"));
+        if !self.can_ask() {
+            self.ui.detail(&format!("Using no {what}; {flag} sets one"));
             return Ok(None);
         }
         self.ask(question, "", |answer| if answer.is_empty() { Ok(None) } else { parse(answer).map(Some) })
@@ -83,8 +93,8 @@ impl<'a> Prompt<'a> {
 
     /// Shows what was found out and asks whether to take it; `note` says so where nobody is asked.
     pub(crate) fn accept(&self, introduction: &str, note: &str) -> anyhow::Result<bool> {
-        if !self.is_interactive {
-            self.ui.note(note);
+        if !self.can_ask() {
+            self.ui.detail(note);
             return Ok(true);
         }
         write_stderr(introduction);
@@ -94,8 +104,8 @@ impl<'a> Prompt<'a> {
     /// Asks for annotations, one at a time, until an empty line.
     pub(crate) fn annotations(&self, question: &str, note: &str) -> anyhow::Result<Annotations> {
         let mut annotations = Annotations::new();
-        if !self.is_interactive {
-            self.ui.note(note);
+        if !self.can_ask() {
+            self.ui.detail(note);
             return Ok(annotations);
         }
         if !self.ask(&format!("{question} [y/N]"), "n", yes_or_no)? {
@@ -124,6 +134,13 @@ impl<'a> Prompt<'a> {
             let typed = input.interact_on(&term).map_err(|dialoguer::Error::IO(error)| read_error(error, modes))?;
             let answer = Some(typed.trim()).filter(|answer| !answer.is_empty()).unwrap_or(default);
             let is_text = !answer.chars().any(char::is_control);
+            // Whoever pastes several lines did not read the questions that they would answer.
+            if is_input_waiting() {
+                modes.leave();
+                anyhow::bail!(
+                    "several lines arrived at once: nothing was changed; answer one question at a time, or use flags"
+                );
+            }
             term.move_cursor_up(last_row(&format!("{question}: {typed}"), term.size().1.into()))?;
             term.clear_to_end_of_screen()?;
             term.write_line(&super::output::printable(&format!("{question}: {answer}")))?;
@@ -135,6 +152,25 @@ impl<'a> Prompt<'a> {
             }
         }
     }
+}
+
+/// Returns whether this is a run of a CI system, as the variable `CI` says.
+fn is_ci() -> bool {
+    std::env::var_os("CI").is_some_and(|value| !value.is_empty() && value != "false")
+}
+
+/// Returns whether standard input has something to read.
+fn is_input_waiting() -> bool {
+    #[cfg(unix)]
+    {
+        use rustix::event::{PollFd, PollFlags, Timespec, poll};
+        let stdin = io::stdin();
+        let mut waited = [PollFd::new(&stdin, PollFlags::IN)];
+        poll(&mut waited, Some(&Timespec::default())).is_ok_and(|ready| ready > 0)
+            && waited[0].revents().contains(PollFlags::IN)
+    }
+    #[cfg(not(unix))]
+    false
 }
 
 fn parse<T: FromStr<Err: Display>>(answer: &str) -> Result<T, String> {

@@ -28,16 +28,15 @@ fn the_full_example_makes_an_image_step_by_step() {
 
     // 2. Add the base layer, which is compressed on the way.
     let words = "layout add layer --path ./image --file ./rootfs.tar --annotation com.example.layer.role=base";
-    sandbox.run(words).succeeds(
-        staged_layer(BASE, BASE_SIZE, GZIP_TYPE),
-        format!("Input file is not compressed. Compressing with gzip...\n{}", used_type(GZIP_TYPE)),
-    );
+    sandbox
+        .run(words)
+        .succeeds(staged_layer(BASE, BASE_SIZE, GZIP_TYPE), "Input file is not compressed. Compressing with gzip...\n");
     assert_eq!(gunzip(&sandbox.blob(BASE)), base_tar());
 
     // 3. Add a second layer, which is used as it is.
     sandbox
         .run("layout add layer --path ./image --file ./patches.tar.gz")
-        .succeeds(staged_layer(PATCHES, PATCHES_SIZE, GZIP_TYPE), used_type(GZIP_TYPE));
+        .succeeds(staged_layer(PATCHES, PATCHES_SIZE, GZIP_TYPE), "");
     assert_eq!(sandbox.blob(PATCHES), gzip(&patches_tar()));
 
     // 4. Annotate it after the fact.
@@ -60,7 +59,7 @@ fn the_full_example_makes_an_image_step_by_step() {
     // 6. Generate the config.
     sandbox.run("layout generate config --path ./image --architecture amd64 --os linux").succeeds(
         format!("Generated config:\n  digest: {CONFIG}\n    size: {CONFIG_SIZE}\n    type: {CONFIG_TYPE}\n"),
-        format!("Using config media type {CONFIG_TYPE}; --media-type sets another\n"),
+        "",
     );
     sandbox.has_blobs([BASE, PATCHES, CONFIG]);
 
@@ -96,7 +95,7 @@ fn the_full_example_makes_an_image_step_by_step() {
             format!(
                 "Generated manifest:\n      digest: {digest}\n        size: {size}\n  media-type: {MANIFEST_TYPE}\n    ref-name: latest\n"
             ),
-            format!("Using manifest media type {MANIFEST_TYPE}; --media-type sets another\n"),
+            "",
         );
     assert_eq!(digest, "sha256:6b19660c080bbfba0b4bc96ea8d6f1764f88a7af3b3d03fc387ed3abd6b499db");
     sandbox.has_blobs([BASE, PATCHES, CONFIG_ARM64, &digest]);
@@ -202,7 +201,7 @@ fn the_guides_full_example_asks_and_notes_nothing() {
     }
     let outcome =
         sandbox.run(&format!("layout generate manifest --path ./image --ref-name latest --media-type {MANIFEST_TYPE}"));
-    assert_eq!(outcome.stderr, "Using no manifest annotations; --annotation adds one\n");
+    assert_eq!(outcome.stderr, "");
     // The layers differ from those of the other example in how they are compressed, and the config does not show that.
     assert_eq!(sandbox.stage()["config"]["digest"], CONFIG);
     sandbox.is_valid();

@@ -9,7 +9,7 @@ fn notes(what: &[(&str, &str, &str)]) -> String {
 }
 
 #[test]
-fn defaults_are_taken_and_noted_where_nobody_can_be_asked() {
+fn defaults_are_taken_where_no_question_can_be_asked_and_noted_under_verbose() {
     let expected = format!("Generated config:\n  digest: {CONFIG}\n    size: {CONFIG_SIZE}\n    type: {CONFIG_TYPE}\n");
     let notes = notes(&[
         ("architecture", "amd64", "--architecture"),
@@ -17,7 +17,8 @@ fn defaults_are_taken_and_noted_where_nobody_can_be_asked() {
         ("config media type", CONFIG_TYPE, "--media-type"),
     ]);
     let sandbox = Sandbox::staged();
-    sandbox.run("layout generate config --path image").succeeds(&expected, &notes);
+    sandbox.run("layout generate config --path image").succeeds(&expected, "");
+    sandbox.run("-v layout generate config --path image").succeeds(&expected, &notes);
     assert_eq!(
         sandbox.text(&blob_name(CONFIG)),
         format!(
@@ -25,7 +26,7 @@ fn defaults_are_taken_and_noted_where_nobody_can_be_asked() {
         )
     );
     assert_eq!(sandbox.stage()["config"], json!({"digest": CONFIG, "size": CONFIG_SIZE, "media_type": CONFIG_TYPE}));
-    sandbox.run("layout generate config --path image --yes").succeeds(&expected, notes);
+    sandbox.run("layout generate config --path image --yes --verbose").succeeds(&expected, notes);
     sandbox.run("layout generate config --path image --quiet").succeeds(&expected, "");
     sandbox.has_blobs([BASE, PATCHES, CONFIG]);
 }

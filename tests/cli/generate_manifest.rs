@@ -27,14 +27,15 @@ fn entries(sandbox: &Sandbox) -> Vec<(Value, Value)> {
 }
 
 #[test]
-fn defaults_are_taken_and_noted_where_nobody_can_be_asked() {
+fn defaults_are_taken_where_no_question_can_be_asked_and_noted_under_verbose() {
     let sandbox = Sandbox::configured();
     let notes = format!(
         "Using no reference name; --ref-name sets one\nUsing manifest media type {MANIFEST_TYPE}; --media-type sets another\nUsing no manifest annotations; --annotation adds one\n"
     );
     let expected = text(MANIFEST, MANIFEST_SIZE, "");
-    sandbox.run("layout generate manifest --path image").succeeds(&expected, &notes);
-    sandbox.run("layout generate manifest --path image --yes").succeeds(&expected, notes);
+    sandbox.run("layout generate manifest --path image").succeeds(&expected, "");
+    sandbox.run("-v layout generate manifest --path image").succeeds(&expected, &notes);
+    sandbox.run("layout generate manifest --path image --yes --verbose").succeeds(&expected, notes);
     sandbox.run("layout generate manifest --path image --quiet").succeeds(expected, "");
     assert_eq!(
         sandbox.text(&blob_name(MANIFEST)),

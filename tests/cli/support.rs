@@ -390,11 +390,6 @@ pub(crate) fn gunzip(content: &[u8]) -> Vec<u8> {
     plain
 }
 
-/// What `add layer` says on stderr where nobody is asked.
-pub(crate) fn used_type(media_type: &str) -> String {
-    format!("Using media type {media_type}; --media-type sets another\n")
-}
-
 /// What `add layer` says on stdout.
 pub(crate) fn staged_layer(digest: &str, size: u64, media_type: &str) -> String {
     format!("Staged layer:\n  digest: {digest}\n    size: {size}\n    type: {media_type}\n")
