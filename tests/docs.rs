@@ -16,12 +16,13 @@ use std::process::{Command, Output, Stdio};
 mod library_example;
 
 /// What people read, except the generated reference and the changelog.
-const PROSE: [&str; 7] = [
+const PROSE: [&str; 8] = [
     "README.md",
     "docs/guide.md",
     "docs/staging-file.md",
     "docs/decisions.md",
     "docs/design.md",
+    "docs/errors.md",
     "docs/performance.md",
     "docs/reliability.md",
 ];
@@ -409,7 +410,7 @@ fn the_exit_statuses_are_those_of_the_table() {
     let rows = table("README.md", "## Use in scripts");
     let listed: Vec<&str> = rows.iter().map(|row| row[0].as_str()).collect();
     // The last are those of signals, which have tests of their own.
-    assert_eq!(listed, ["0", "1", "2", "129, 130, 143"]);
+    assert_eq!(listed, ["0", "1", "2", "3", "75", "129, 130, 143"]);
     let directory = tempfile::tempdir().expect("a directory");
     for (words, expected) in [
         (&["layout", "init", "--path", "x"][..], 0),
@@ -417,6 +418,7 @@ fn the_exit_statuses_are_those_of_the_table() {
         (&["layout", "init", "--path", "x"], 1),
         (&["layout", "validate", "--path", "missing"], 1),
         (&["layout", "add", "layer", "--path", "x", "--file", "missing"], 1),
+        (&["layout", "manifest", "get", "--path", "x:none"], 3),
         (&["layout", "init"], 2),
         (&["layout", "init", "--path", "x", "--unknown"], 2),
         (&["layout", "annotate", "manifest", "--path", "x", "--annotation", "key"], 2),
@@ -424,6 +426,21 @@ fn the_exit_statuses_are_those_of_the_table() {
         let output = regshape().args(words).current_dir(directory.path()).output().unwrap();
         assert_eq!(output.status.code(), Some(expected), "{words:?}");
     }
+}
+
+#[test]
+fn every_code_of_an_error_is_listed_and_used() {
+    let listed: BTreeSet<String> = first_cells("docs/errors.md", "# Errors for programs")
+        .iter()
+        .map(|code| code.trim_matches('`').to_owned())
+        .collect();
+    let is_code = |text: &&str| text.len() > 1 && text.chars().all(|part| part.is_ascii_uppercase() || part == '_');
+    let mut used = BTreeSet::new();
+    for file in ["src/cli/error_code.rs", "src/error/code.rs"] {
+        let source = read(file);
+        used.extend(source.split('"').skip(1).step_by(2).filter(is_code).map(str::to_owned));
+    }
+    assert_eq!(listed, used);
 }
 
 #[test]

@@ -6,9 +6,11 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use regshape::layout::Layout;
-use regshape::{Error, ErrorCode};
+use regshape::{Error, ErrorCode, ErrorKind, Referrer};
+use serde::Serialize;
 
-use super::output::{ReaderGone, printable};
+use super::error_code::{OTHER_CODE, code_of};
+use super::output::{ReaderGone, json_line, printable};
 
 /// The answer of somebody who pressed Ctrl-C at a prompt.
 #[derive(Debug, thiserror::Error)]
@@ -56,15 +58,103 @@ pub(crate) fn with_code(error: anyhow::Error) -> anyhow::Error {
 /// The exit status after Ctrl-C, as shells have it.
 pub(crate) const INTERRUPTED: u8 = 130;
 
-/// Reports an error on stderr and tells the exit status.
-pub(crate) fn report(error: &anyhow::Error, verbose: bool) -> ExitCode {
+/// An error of the library, with the way out that the command knows.
+#[derive(Debug)]
+pub(crate) struct Advised {
+    pub(crate) error: Error,
+    pub(crate) hint: String,
+}
+
+impl fmt::Display for Advised {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.error.fmt(formatter)
+    }
+}
+
+impl std::error::Error for Advised {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.error.source()
+    }
+}
+
+/// How an error is reported.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct ReportOptions {
+    /// Causes that the message leaves out are shown.
+    pub(crate) verbose: bool,
+    /// The report is a JSON object on one line.
+    pub(crate) json: bool,
+    /// The command is one of the ten whose failures end with status 1, as the command reference has it.
+    pub(crate) is_of_the_reference: bool,
+}
+
+/// Reports an error on stderr, and returns the exit status.
+pub(crate) fn report(error: &anyhow::Error, options: ReportOptions) -> ExitCode {
     if error.is::<ReaderGone>() {
         return ExitCode::SUCCESS;
     }
     if error.is::<Interrupted>() {
         return ExitCode::from(INTERRUPTED);
     }
-    let mut text = format!("Error: {}\n", message(error));
+    let text = if options.json && !error.is::<Usage>() { json_of(error) } else { text_of(error, options.verbose) };
+    // There is nowhere left to report that stderr is closed.
+    let _ = io::stderr().write_all(text.as_bytes());
+    ExitCode::from(status_of(error, options))
+}
+
+/// Returns the exit status.
+fn status_of(error: &anyhow::Error, options: ReportOptions) -> u8 {
+    const FAILURE: u8 = 1;
+    const NOT_FOUND: u8 = 3;
+    /// What sysexits.h calls EX_TEMPFAIL: try again later.
+    const BUSY: u8 = 75;
+    match known(error) {
+        _ if error.is::<Usage>() => WRONG_USAGE,
+        Some(error) if error.kind() == ErrorKind::Busy => BUSY,
+        Some(missing) if !options.is_of_the_reference && is_named_and_missing(missing) => NOT_FOUND,
+        // Commands on tags and manifests choose the platform that is asked for; others may meet one in an index.
+        Some(Error::PlatformNotStored { .. }) if error.is::<Coded>() => NOT_FOUND,
+        _ => FAILURE,
+    }
+}
+
+/// Returns whether an error says that what the command line names is not there: not a file or a layout, and not what a document
+/// refers to.
+fn is_named_and_missing(error: &Error) -> bool {
+    match error {
+        Error::UnknownRepository { .. }
+        | Error::UnknownManifest { .. }
+        | Error::UnknownTag { .. }
+        | Error::UnknownPlatform { .. } => true,
+        Error::MissingBlob { referrer, .. } => matches!(referrer, Referrer::Caller(_)),
+        _ => false,
+    }
+}
+
+/// Returns the error of the library, if it is one.
+fn known(error: &anyhow::Error) -> Option<&Error> {
+    let coded = error.downcast_ref::<Coded>().map(|coded| &coded.error);
+    let advised = || error.downcast_ref::<Advised>().map(|advised| &advised.error);
+    coded.or_else(advised).or_else(|| error.downcast_ref())
+}
+
+/// Returns the way out, if there is one.
+fn hint_of(error: &anyhow::Error) -> Option<String> {
+    let advised = error.downcast_ref::<Advised>().map(|advised| advised.hint.clone());
+    advised.or_else(|| known(error).and_then(hint).map(str::to_owned))
+}
+
+fn text_of(error: &anyhow::Error, verbose: bool) -> String {
+    let mut message = match known(error) {
+        Some(error) => error.report(),
+        None => error.chain().map(ToString::to_string).collect::<Vec<_>>().join(": "),
+    };
+    if let Some(coded) = error.downcast_ref::<Coded>() {
+        message.push_str(&format!(" ({})", coded.code));
+    }
+    let message = printable(&message);
+    let message = hint_of(error).map(|hint| format!("{message}; {hint}")).unwrap_or(message);
+    let mut text = format!("Error: {message}\n");
     if verbose {
         for cause in error.chain().skip(1).map(|cause| printable(&cause.to_string())) {
             if !text.contains(&cause) {
@@ -72,24 +162,35 @@ pub(crate) fn report(error: &anyhow::Error, verbose: bool) -> ExitCode {
             }
         }
     }
-    // There is nowhere left to report that stderr is closed.
-    let _ = io::stderr().write_all(text.as_bytes());
-    if error.is::<Usage>() { ExitCode::from(WRONG_USAGE) } else { ExitCode::FAILURE }
+    text
 }
 
-/// Returns what went wrong, its causes, and what to do about it, on one line.
-fn message(error: &anyhow::Error) -> String {
-    let coded = error.downcast_ref::<Coded>();
-    let known = coded.map(|coded| &coded.error).or_else(|| error.downcast_ref::<Error>());
-    let mut message = match known {
-        Some(error) => error.report(),
-        None => error.chain().map(ToString::to_string).collect::<Vec<_>>().join(": "),
+/// An error as `--json` has it.
+#[derive(Serialize)]
+struct JsonReport {
+    error: JsonError,
+}
+
+#[derive(Serialize)]
+struct JsonError {
+    code: &'static str,
+    message: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    hint: Option<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    causes: Vec<String>,
+}
+
+fn json_of(error: &anyhow::Error) -> String {
+    let report = JsonReport {
+        error: JsonError {
+            code: known(error).map_or(OTHER_CODE, code_of),
+            message: error.to_string(),
+            hint: hint_of(error),
+            causes: error.chain().skip(1).map(ToString::to_string).collect(),
+        },
     };
-    if let Some(coded) = coded {
-        message.push_str(&format!(" ({})", coded.code));
-    }
-    let message = printable(&message);
-    known.and_then(hint).map(|hint| format!("{message}; {hint}")).unwrap_or(message)
+    json_line(&report) + "\n"
 }
 
 /// Returns what to do about an error of the library, where that is not obvious.

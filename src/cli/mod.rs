@@ -3,6 +3,7 @@
 mod args;
 mod context;
 mod error;
+mod error_code;
 mod global;
 mod layout;
 mod man;
@@ -19,6 +20,7 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use context::Invocation;
+use error::ReportOptions;
 use global::Global;
 
 /// Build, edit, check, merge and move OCI image layouts on the local disk.
@@ -66,16 +68,20 @@ pub(crate) fn run(words: impl IntoIterator<Item = OsString>) -> ExitCode {
             // Help and the version are results; clap knows which stream and which status is right.
             let status = u8::try_from(error.exit_code()).unwrap_or(2);
             return match error.print() {
-                Err(failure) if status == 0 => error::report(&output::stdout_error(failure), false),
+                Err(failure) if status == 0 => error::report(&output::stdout_error(failure), ReportOptions::default()),
                 _ => ExitCode::from(status),
             };
         }
     };
-    let verbose = cli.global.verbose;
+    let mut options = ReportOptions { verbose: cli.global.verbose, ..ReportOptions::default() };
     let result = match cli.command {
         Command::Layout(group) => {
             let invocation = Invocation::from_matches(&matches, cli.global).map_err(anyhow::Error::from);
-            invocation.and_then(|invocation| group.run(&invocation))
+            invocation.and_then(|invocation| {
+                options.json = invocation.base.json;
+                options.is_of_the_reference = group.is_of_the_reference();
+                group.run(&invocation)
+            })
         }
         Command::Completions { shell } => {
             let mut script = Vec::new();
@@ -88,7 +94,7 @@ pub(crate) fn run(words: impl IntoIterator<Item = OsString>) -> ExitCode {
         Ok(status) => status,
         Err(error) => {
             signals::let_end();
-            error::report(&error, verbose)
+            error::report(&error, options)
         }
     }
 }

@@ -156,7 +156,7 @@ pub(crate) fn stdout_error(error: io::Error) -> anyhow::Error {
     if error.kind() == io::ErrorKind::BrokenPipe {
         return ReaderGone.into();
     }
-    anyhow::anyhow!("failed to write to standard output: {error}")
+    regshape::Error::Io { action: "write to", path: "standard output".into(), source: error }.into()
 }
 
 /// Writes a line to stderr. Nothing can be done if that fails.
@@ -169,6 +169,14 @@ fn write_json(value: &impl Serialize) -> anyhow::Result<()> {
     let mut stdout = BufWriter::with_capacity(1 << 16, io::stdout().lock());
     let written = write_json_pretty(value, &mut Escaping(&mut stdout));
     written.and_then(|()| stdout.write_all(b"\n")).and_then(|()| stdout.flush()).map_err(stdout_error)
+}
+
+/// Returns a value as JSON on one line, with escapes as [`json`] has them.
+pub(crate) fn json_line(value: &impl Serialize) -> String {
+    let mut text = Vec::new();
+    let compact = serde_json::to_string(value).expect("texts can be written");
+    Escaping(&mut text).write_all(compact.as_bytes()).expect("memory can be written");
+    String::from_utf8(text).expect("JSON is UTF-8")
 }
 
 /// Returns a value as JSON with two spaces. Characters that a terminal would obey and JSON does not make anybody escape are

@@ -175,16 +175,102 @@ fn a_blob_that_is_missing_is_reported_with_what_refers_to_it() {
 }
 
 #[test]
-fn a_failed_command_says_why_on_stderr_under_json_too() {
-    let sandbox = Sandbox::new();
-    sandbox.refuses(
-        "layout generate config --path image --json",
-        "no layers have been staged; run 'layout add layer' first",
+fn under_json_an_error_is_one_object_on_one_line_of_stderr() {
+    let sandbox = Sandbox::built();
+    sandbox.write("f", "{}");
+    std::fs::write(sandbox.path("broken.tar.gz"), [0x1f, 0x8b, 8, 0, 0]).expect("written");
+    let empty = Sandbox::new();
+    for (sandbox, words, status, code, message, hint) in [
+        (
+            &empty,
+            "generate config -p image",
+            1,
+            "NOT_STAGED",
+            "no layers have been staged",
+            Some("run 'layout add layer' first"),
+        ),
+        (
+            &sandbox,
+            "status -p elsewhere",
+            1,
+            "NOT_A_LAYOUT",
+            "elsewhere is not an OCI Image Layout (missing oci-layout file)",
+            None,
+        ),
+        (
+            &sandbox,
+            "manifest get -p image:none",
+            3,
+            "MANIFEST_UNKNOWN",
+            "image has no manifest 'none'",
+            Some("'layout tag list' shows what there is"),
+        ),
+        (&sandbox, "tag list -p image --repo x/y", 3, "NAME_UNKNOWN", "image has no repository 'x/y'", Some("")),
+        (&sandbox, "tag delete -p image --ref none", 3, "MANIFEST_UNKNOWN", "image has no tag 'none'", Some("")),
+        (
+            &sandbox,
+            "blob head -p image -d sha256:1",
+            1,
+            "DIGEST_INVALID",
+            "'sha256:1' is not a digest: its hash has the wrong length",
+            None,
+        ),
+        (&sandbox, "import -p new -f f", 1, "ARCHIVE_INVALID", "f is not an image archive: it is not a tar", None),
+        (&sandbox, "add layer -p image -f missing", 1, "FILE_NOT_FOUND", "File not found: missing", None),
+        (&sandbox, "export -p image:none -o out", 3, "MANIFEST_UNKNOWN", "image has no manifest 'none'", Some("")),
+    ] {
+        let before = sandbox.tree();
+        let outcome = sandbox.run(&format!("layout {words} --json"));
+        assert_eq!((outcome.status, outcome.stdout.as_str()), (status, ""), "{words}: {}", outcome.stderr);
+        assert_eq!(outcome.stderr.lines().count(), 1, "{words}");
+        let value: serde_json::Value = serde_json::from_str(&outcome.stderr).expect("JSON");
+        let error = &value["error"];
+        assert_eq!((&error["code"], &error["message"]), (&json!(code), &json!(message)), "{words}");
+        match hint {
+            None => assert_eq!(error.get("hint"), None, "{words}"),
+            Some("") => assert!(error["hint"].is_string(), "{words}"),
+            Some(hint) => assert_eq!(error["hint"], hint, "{words}"),
+        }
+        assert_eq!(sandbox.tree(), before, "{words} changed something");
+    }
+    let outcome = sandbox.run("layout add layer -p image -f broken.tar.gz --media-type application/x-x --json");
+    let value: serde_json::Value = serde_json::from_str(&outcome.stderr).unwrap_or_default();
+    assert_eq!(value["error"]["code"], "LAYER_INVALID", "{outcome:?}");
+    assert_eq!(value["error"]["causes"].as_array().map(Vec::len), Some(1), "{outcome:?}");
+    // Wrong usage keeps its text.
+    sandbox.run("layout add layer -p image -f f --compress-format none --level 3 --json").is(
+        2,
+        "",
+        "Error: --level has no meaning with --compress-format none\n",
     );
-    sandbox.refuses(
-        "layout status --path elsewhere --json",
-        "elsewhere is not an OCI Image Layout (missing oci-layout file)",
-    );
+}
+
+#[test]
+fn the_ten_commands_of_the_reference_never_end_with_status_3() {
+    let sandbox = Sandbox::built();
+    std::fs::remove_file(sandbox.path(blob_name(BASE))).expect("removed");
+    for words in
+        ["validate -p image", "generate manifest -p image", "annotate layer -p image --index 9 --annotation a=b"]
+    {
+        assert_eq!(sandbox.run(&format!("layout {words}")).status, 1, "{words}");
+    }
+    for (words, status) in [
+        ("manifest get -p image:none", 3),
+        ("manifest get -p image:latest --platform linux/arm64", 3),
+        ("manifest descriptor -p image --ref sha256:0123", 3),
+        ("blob head -p image -d sha256:0000000000000000000000000000000000000000000000000000000000000000", 3),
+        ("tag delete -p image --ref none", 3),
+        ("tag list -p image --repo none/none", 3),
+        ("export -p image -o out --ref none", 3),
+        ("export -p image -o out --platform linux/arm64", 3),
+        ("inspect -p image --platform linux/arm64", 3),
+        ("inspect -p missing", 1),
+        ("export -p image -o out", 1),
+        ("import -p new -f missing", 1),
+    ] {
+        let outcome = sandbox.run(&format!("layout {words}"));
+        assert_eq!(outcome.status, status, "{words}: {}", outcome.stderr);
+    }
 }
 
 #[test]

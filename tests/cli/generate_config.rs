@@ -92,7 +92,9 @@ fn time_enters_through_source_date_epoch_only() {
     assert_eq!(created(generate("0")), Some(json!("1970-01-01T00:00:00Z")));
     assert_eq!(created(generate("")), None);
     let before = sandbox.tree();
-    generate("yesterday").fails("Error: SOURCE_DATE_EPOCH is 'yesterday', not a number of seconds since 1970\n");
+    let outcome = generate("yesterday");
+    let error = json!({"error": {"code": "FAILED", "message": "SOURCE_DATE_EPOCH is 'yesterday', not a number of seconds since 1970"}});
+    outcome.is(1, "", format!("{error}\n"));
     assert_eq!(sandbox.tree(), before);
 }
 

@@ -77,7 +77,6 @@ fn a_writer_gives_up_after_the_time_that_it_may_wait() {
         ("--lock-timeout 20ms", "", "20ms"),
         ("--lock-timeout 1200ms", WAITING, "1.2s"),
         ("--lock-timeout 1200ms --quiet", "", "1.2s"),
-        ("--lock-timeout 1200ms --json", "", "1.2s"),
     ] {
         let words = format!("layout annotate manifest -p image --annotation a=1 {flags}");
         sandbox.run(&words).fails(format!("{waits}{}", gave_up(waited)));

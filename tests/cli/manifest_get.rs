@@ -248,12 +248,8 @@ fn what_is_not_json_is_written_as_it_is_but_has_no_parts() {
     let thing = blob(&sandbox, "application/x-thing", "\u{1}not JSON\n");
     list(&sandbox, &[&named(&thing, "thing")]);
     sandbox.run(&format!("{GET} --ref thing")).succeeds("\u{1}not JSON\n", "");
-    for words in ["--json", "--part config"] {
-        sandbox.refuses(
-            &format!("{GET} --ref thing {words}"),
-            "the manifest is not JSON: expected value at line 1 column 1",
-        );
-    }
+    let message = "the manifest is not JSON: expected value at line 1 column 1";
+    sandbox.refuses(&format!("{GET} --ref thing --part config"), message);
 }
 
 #[test]

@@ -91,7 +91,10 @@ fn a_stdout_that_is_full_is_an_error_which_is_said_once() {
             .output()
             .expect("the program runs");
         let outcome = Outcome::from(output);
-        outcome.is(1, "", "Error: failed to write to standard output: No space left on device (os error 28)\n");
+        let text = "Error: failed to write to standard output: No space left on device (os error 28)\n";
+        let json = r#"{"error":{"code":"IO","message":"failed to write to standard output","causes":["No space left on device (os error 28)"]}}"#;
+        let expected = if words.ends_with("--json") { format!("{json}\n") } else { text.to_owned() };
+        outcome.is(1, "", expected);
     }
 }
 

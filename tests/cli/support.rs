@@ -62,7 +62,7 @@ impl Outcome {
     /// Compares all of it with an error, which leaves stdout empty.
     #[track_caller]
     pub(crate) fn fails(&self, stderr: impl AsRef<str>) {
-        self.is(1, "", stderr);
+        self.is(status_of(stderr.as_ref()), "", stderr);
     }
 
     #[track_caller]
@@ -88,6 +88,20 @@ impl Outcome {
     #[track_caller]
     pub(crate) fn json(&self) -> Value {
         serde_json::from_str(&self.stdout).unwrap_or_else(|error| panic!("{error} in {self:?}"))
+    }
+}
+
+/// Returns the exit status of an error: `statuses` holds which it is, and for which commands.
+fn status_of(stderr: &str) -> i32 {
+    let is_not_stored = stderr.contains("is not stored in") && stderr.contains("(MANIFEST_UNKNOWN)");
+    let is_not_found =
+        [" has no manifest '", " has no tag '", " has no repository '", " has no blob ", " is not there for "]
+            .iter()
+            .any(|words| stderr.contains(words));
+    match stderr {
+        _ if stderr.contains(" is locked by another process") => 75,
+        _ if is_not_found || is_not_stored => 3,
+        _ => 1,
     }
 }
 

@@ -17,7 +17,7 @@ use regshape::view::{ArchiveImage, Selection, View};
 use crate::cli::args::{AnnotationArgs, PlatformsArg, parse_annotation};
 use crate::cli::args::{Common, WriteArgs};
 use crate::cli::context::{Context, LayoutCommand};
-use crate::cli::error::Usage;
+use crate::cli::error::{Advised, Usage};
 use crate::cli::layout::archive_format::format_of_name;
 use crate::cli::layout::export_output::{ExportScreen, warnings};
 use crate::cli::layout::source::named;
@@ -238,10 +238,10 @@ fn way_out(error: Error, view: &View, format: Format) -> anyhow::Error {
             // Only what a nested index lists may be left out.
             let is_entry = view.index().manifests.iter().any(|entry| entry.platform.as_ref() == Some(platform));
             let flags = if is_entry { "--platform" } else { "--allow-missing or --platform" };
-            anyhow::anyhow!("{error}; use {flags}")
+            Advised { error, hint: format!("use {flags}") }.into()
         }
         Error::MissingBlob { ref digest, .. } if is_left_out(view, format, digest) => {
-            anyhow::anyhow!("{error}; use --allow-missing")
+            Advised { error, hint: "use --allow-missing".to_owned() }.into()
         }
         error => error.into(),
     }

@@ -11,6 +11,7 @@ use regshape::view::{Selection, View};
 
 use crate::cli::args::{Base, WriteArgs};
 use crate::cli::context::{Context, LayoutCommand};
+use crate::cli::error::Advised;
 use crate::cli::error::Usage;
 use crate::cli::layout::archive_format::format_of_name;
 use crate::cli::layout::export_output::{ExportScreen, warnings};
@@ -121,5 +122,6 @@ fn way_out(error: Error, views: &[View]) -> anyhow::Error {
     }
     let plans = views.iter().map(|view| view.plan_export(Format::Directory, &ExportOptions::default()));
     let first = plans.filter_map(Result::err).find(|error| matches!(error, Error::PlatformNotStored { .. }));
-    anyhow::anyhow!("{}; take those that are with 'layout export --platform' first", first.unwrap_or(error))
+    let hint = "take those that are with 'layout export --platform' first".to_owned();
+    Advised { error: first.unwrap_or(error), hint }.into()
 }

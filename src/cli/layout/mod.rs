@@ -132,6 +132,15 @@ enum Command {
 }
 
 impl Group {
+    /// Returns whether this is one of the ten commands of the command reference, which fail with status 1.
+    pub(crate) fn is_of_the_reference(&self) -> bool {
+        use Command::{Add, Annotate, Generate, Init, Show, Status, Update, Validate};
+        matches!(
+            self.command,
+            Init(_) | Add(_) | Annotate(_) | Generate(_) | Update(_) | Status(_) | Show(_) | Validate(_)
+        )
+    }
+
     /// Runs the command that was chosen.
     pub(crate) fn run(self, invocation: &Invocation) -> anyhow::Result<ExitCode> {
         match self.command {

@@ -1,0 +1,46 @@
+//! The codes of errors under `--json`: those of the distribution-spec where it has one, and ours in the same form.
+
+use regshape::Error;
+
+/// The code of an error that is not the library's.
+pub(crate) const OTHER_CODE: &str = "FAILED";
+
+/// Returns the code of an error of the library.
+pub(crate) fn code_of(error: &Error) -> &'static str {
+    match error {
+        // The distribution-spec has one code for a manifest that is not known, for whatever reason.
+        Error::AmbiguousName { .. } | Error::AmbiguousDigest { .. } => "AMBIGUOUS",
+        Error::UnknownPlatform { .. } | Error::PlatformNotStored { .. } => "PLATFORM_UNKNOWN",
+        Error::UnsupportedAlgorithm { .. } => "DIGEST_UNSUPPORTED",
+        error => error.code().map_or_else(|| own_code(error), |code| code.as_str()),
+    }
+}
+
+fn own_code(error: &Error) -> &'static str {
+    match error {
+        Error::AlreadyLayout { .. } | Error::Occupied { .. } | Error::NotEmpty { .. } => "NOT_EMPTY",
+        Error::NotALayout { .. } => "NOT_A_LAYOUT",
+        Error::MalformedMarker { .. } | Error::LayoutVersion { .. } => "LAYOUT_INVALID",
+        Error::MalformedIndex { .. } => "INDEX_INVALID",
+        Error::MalformedStage { .. } | Error::StageVersion { .. } => "STAGING_FILE_INVALID",
+        Error::NoStage { .. } | Error::NoLayers | Error::NoConfig | Error::NoManifest => "NOT_STAGED",
+        Error::ManifestNotListed { .. } => "MANIFEST_NOT_LISTED",
+        Error::ConfigMismatch => "CONFIG_MISMATCH",
+        Error::Locked { .. } | Error::Changed { .. } => "BUSY",
+        Error::LayerIndex { .. } => "LAYER_UNKNOWN",
+        Error::FileNotFound { .. } => "FILE_NOT_FOUND",
+        Error::IsDirectory { .. } | Error::EmptyFile { .. } => "FILE_INVALID",
+        Error::UnknownMediaType { .. } | Error::MediaTypeMismatch { .. } => "MEDIA_TYPE_INVALID",
+        Error::CorruptStream { .. } | Error::TrailingBytes { .. } | Error::TruncatedTar { .. } => "LAYER_INVALID",
+        Error::BeyondBound { .. } | Error::WouldBeTooLarge { .. } => "TOO_LARGE",
+        Error::LinkOutside { .. } | Error::BlobLinkOutside { .. } | Error::NotAFile { .. } => "BLOB_INVALID",
+        Error::PlatformWord(_) => "PLATFORM_INVALID",
+        Error::NotValid { .. } => "IMAGE_INVALID",
+        Error::NothingSelected { .. } => "NOTHING_SELECTED",
+        Error::NotAnArchive { .. } | Error::NoImages { .. } | Error::UnsafeEntry { .. } => "ARCHIVE_INVALID",
+        Error::NameTaken { .. } => "NAME_TAKEN",
+        Error::CannotHold { .. } => "UNSUPPORTED",
+        Error::Compress { .. } | Error::Blob { .. } | Error::Io { .. } => "IO",
+        _ => OTHER_CODE,
+    }
+}
