@@ -11,6 +11,7 @@ use clap::Args;
 
 use regshape::Error;
 use regshape::compress::Bounds;
+use regshape::layout::Layout;
 use regshape::oci::{
     AnnotationChange, Annotations, Platform, PlatformError, PlatformWordError, check_architecture, check_os,
 };
@@ -19,14 +20,67 @@ use regshape::registry::Page;
 use super::error::Usage;
 use super::telemetry::TelemetryArgs;
 
-/// What most commands on a layout take.
+/// The variable that names the layout where the command line does not.
+const LAYOUT_VARIABLE: &str = "REGSHAPE_LAYOUT";
+
+/// The arguments of a command on one layout without positional arguments of its own: the path may stand without its flag.
 #[derive(Debug, Args)]
 pub(crate) struct Common {
-    /// Root directory of the OCI image layout
+    /// Root directory of the OCI image layout [default: $REGSHAPE_LAYOUT, or . if it is a layout]
     #[arg(short, long, value_name = "DIR")]
-    pub(crate) path: PathBuf,
+    path: Option<PathBuf>,
+    /// The same without the flag
+    #[arg(id = "dir", value_name = "DIR", conflicts_with = "path")]
+    directory: Option<PathBuf>,
     #[command(flatten)]
     _base: Base,
+}
+
+/// The arguments of a command on one layout that has positional arguments of its own.
+#[derive(Debug, Args)]
+pub(crate) struct PathFlag {
+    /// Root directory of the OCI image layout [default: $REGSHAPE_LAYOUT, or . if it is a layout]
+    #[arg(short, long, value_name = "DIR")]
+    path: Option<PathBuf>,
+    #[command(flatten)]
+    _base: Base,
+}
+
+impl Common {
+    /// Returns the path of the layout.
+    ///
+    /// # Errors
+    ///
+    /// [`Usage`] if neither the command line nor the environment names one, and the working directory is no layout.
+    pub(crate) fn path(&self) -> Result<PathBuf, Usage> {
+        layout_path(self.path.as_ref().or(self.directory.as_ref()))
+    }
+
+    /// Returns the path of a layout that is made: the working directory is not taken for it.
+    pub(crate) fn new_path(&self) -> Result<PathBuf, Usage> {
+        let given = self.path.clone().or_else(|| self.directory.clone()).or_else(named_by_environment);
+        given.ok_or_else(|| Usage(format!("which directory? name it with -p DIR or {LAYOUT_VARIABLE}")))
+    }
+}
+
+impl PathFlag {
+    /// Returns the path of the layout, as [`Common::path`] does.
+    pub(crate) fn path(&self) -> Result<PathBuf, Usage> {
+        layout_path(self.path.as_ref())
+    }
+}
+
+/// Returns the path of a layout: as given, or as the environment has it, or the working directory if that is a layout.
+pub(crate) fn layout_path(given: Option<&PathBuf>) -> Result<PathBuf, Usage> {
+    let here = || Some(PathBuf::from(".")).filter(|here| Layout::is_at(here));
+    let path = given.cloned().or_else(named_by_environment).or_else(here);
+    path.ok_or_else(|| {
+        Usage(format!("which layout? name it with -p DIR or {LAYOUT_VARIABLE}, or run the command in a layout"))
+    })
+}
+
+fn named_by_environment() -> Option<PathBuf> {
+    std::env::var_os(LAYOUT_VARIABLE).filter(|path| !path.is_empty()).map(PathBuf::from)
 }
 
 /// The arguments of every command on layouts. They stand among its own in `--help`; their values are read from the matches, in
@@ -87,18 +141,18 @@ impl BoundsArgs {
 #[derive(Debug, Args)]
 pub(crate) struct PageArgs {
     /// List at most N
-    #[arg(long, value_name = "N")]
-    n: Option<usize>,
+    #[arg(long, alias = "n", value_name = "N")]
+    limit: Option<usize>,
     /// List those that come after this one
-    #[arg(long, value_name = "NAME")]
-    last: Option<String>,
+    #[arg(long, alias = "last", value_name = "NAME")]
+    after: Option<String>,
 }
 
 impl PageArgs {
     /// Returns the part of the list.
     pub(crate) fn page(&self) -> Page {
         let mut page = Page::default();
-        (page.after, page.limit) = (self.last.clone(), self.n);
+        (page.after, page.limit) = (self.after.clone(), self.limit);
         page
     }
 }

@@ -240,7 +240,7 @@ fn hint(error: &Error) -> Option<&'static str> {
         Error::InsideIndex { .. } => "name the index, or give the image a tag of its own with 'layout tag add'",
         Error::UnknownRepository { .. } => "'layout catalog list' shows what there is",
         Error::AmbiguousDigest { .. } => "say more of it",
-        Error::NameTaken { .. } => "use --ref-name or --replace",
+        Error::NameTaken { .. } => "use --ref-name or --replace-tag",
         Error::StillReferenced { .. } => "delete what refers to it first",
         Error::Occupied { .. } => "remove it or choose another directory",
         Error::MediaTypeMismatch { .. } => "leave --media-type out, or choose another one or another --compress-format",

@@ -57,10 +57,46 @@ enum Command {
     },
 }
 
+/// Returns the command tree. The commands on layouts stand at the root too, hidden: `regshape init` is `regshape layout init`, and
+/// a mistyped one is corrected.
+fn command() -> clap::Command {
+    let root = Cli::command();
+    let on_layouts: Vec<_> = layout_command(&root).get_subcommands().cloned().collect();
+    let takes_name = |name: &str| root.find_subcommand(name).is_none();
+    let hidden: Vec<_> = on_layouts
+        .into_iter()
+        .filter(|command| takes_name(command.get_name()))
+        .map(|command| command.hide(true))
+        .collect();
+    root.subcommands(hidden)
+}
+
+fn layout_command(root: &clap::Command) -> &clap::Command {
+    root.find_subcommand("layout").expect("it is there")
+}
+
+/// Puts the word `layout` before a command on layouts that stands without it.
+fn with_layout_word(mut words: Vec<OsString>) -> Vec<OsString> {
+    let root = Cli::command();
+    let mut at = 1;
+    // The flags of the root, one of which has a value.
+    while let Some(word) = words.get(at).and_then(|word| word.to_str()).filter(|word| word.starts_with('-')) {
+        at += if word == "--log-file" { 2 } else { 1 };
+    }
+    let is_on_layouts = words.get(at).and_then(|word| word.to_str()).is_some_and(|word| {
+        root.find_subcommand(word).is_none() && layout_command(&root).find_subcommand(word).is_some()
+    });
+    if is_on_layouts {
+        words.insert(at, "layout".into());
+    }
+    words
+}
+
 /// Runs the program: parses the words, does the work, reports what went wrong, and tells the exit status.
 pub(crate) fn run(words: impl IntoIterator<Item = OsString>) -> ExitCode {
     signals::survive_file_limit();
-    let matches = Cli::command().try_get_matches_from(words);
+    let words = with_layout_word(words.into_iter().collect());
+    let matches = command().try_get_matches_from(words);
     let parsed = matches.and_then(|matches| Ok((Cli::from_arg_matches(&matches)?, matches)));
     let (cli, matches) = match parsed {
         Ok(parsed) => parsed,

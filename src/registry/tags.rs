@@ -139,34 +139,45 @@ impl Repository {
     /// [`Error::UnknownRepository`]; [`Error::UnknownTag`], also for an empty tag and for what is meant by its digest;
     /// [`Error::AmbiguousName`]; [`Error::InsideIndex`]; [`Error::MalformedIndex`]; [`Error::Locked`]; [`Error::Io`].
     pub fn delete_tag<'a>(&self, name: impl Into<ManifestName<'a>>) -> Result<Descriptor> {
-        let wanted = name.into();
-        self.change(|_, index| {
-            self.entries(index)?;
-            let unknown = || self.unknown_tag(wanted.reference);
-            let (found, descriptor) = self.find_entry(index, wanted).map_err(|error| match error {
-                Error::UnknownManifest { .. } => unknown(),
-                error => error,
-            })?;
-            let Meant::Named { name, places } = found.meant else {
-                let is_tagged_index = wanted.reference.contains('@')
-                    && index.manifests.iter().all(|entry| entry.digest != descriptor.digest);
-                return Err(if is_tagged_index { self.inside_index(wanted.reference) } else { unknown() });
-            };
-            let places: HashSet<usize> = places.into_iter().collect();
-            let mut at = 0..;
-            index.manifests.retain_mut(|entry| {
-                if !at.next().is_some_and(|at| places.contains(&at)) {
-                    return true;
-                }
-                match found.names.kind(entry, &name) {
-                    _ if entry.has_one_name() => return false,
-                    NameKind::RefName => *entry = self.edit().untagged(entry),
-                    NameKind::ImageName => entry.drop_name(NameKind::ImageName),
-                }
-                true
-            });
-            Ok(descriptor)
-        })
+        let name = name.into();
+        self.change(|_, index| self.untag(index, name))
+    }
+
+    /// Takes several tags away, as [`Repository::delete_tag`] does, in one step: all of them or none.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Repository::delete_tag`].
+    pub fn delete_tags(&self, names: &[ManifestName<'_>]) -> Result<Vec<Descriptor>> {
+        self.change(|_, index| names.iter().map(|name| self.untag(index, *name)).collect())
+    }
+
+    fn untag(&self, index: &mut Index, wanted: ManifestName<'_>) -> Result<Descriptor> {
+        self.entries(index)?;
+        let unknown = || self.unknown_tag(wanted.reference);
+        let (found, descriptor) = self.find_entry(index, wanted).map_err(|error| match error {
+            Error::UnknownManifest { .. } => unknown(),
+            error => error,
+        })?;
+        let Meant::Named { name, places } = found.meant else {
+            let is_tagged_index =
+                wanted.reference.contains('@') && index.manifests.iter().all(|entry| entry.digest != descriptor.digest);
+            return Err(if is_tagged_index { self.inside_index(wanted.reference) } else { unknown() });
+        };
+        let places: HashSet<usize> = places.into_iter().collect();
+        let mut at = 0..;
+        index.manifests.retain_mut(|entry| {
+            if !at.next().is_some_and(|at| places.contains(&at)) {
+                return true;
+            }
+            match found.names.kind(entry, &name) {
+                _ if entry.has_one_name() => return false,
+                NameKind::RefName => *entry = self.edit().untagged(entry),
+                NameKind::ImageName => entry.drop_name(NameKind::ImageName),
+            }
+            true
+        });
+        Ok(descriptor)
     }
 
     /// Changes `index.json` of a layout that is there, under the lock. If nothing is changed, nothing is written.

@@ -81,7 +81,7 @@ fn a_bad_value_is_named_with_the_form_that_it_should_have() {
             1,
             "Error: layer index -1 out of range (staged layers: 2)".to_owned(),
         ),
-        ("tag list -p image --n x", 2, value("x", "--n <N>", not_a_number)),
+        ("tag list -p image --n x", 2, value("x", "--limit <N>", not_a_number)),
         (
             "tag list -p image --repo Upper",
             1,

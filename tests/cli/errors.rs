@@ -278,15 +278,15 @@ fn usage_errors_exit_with_2_and_change_nothing() {
     let sandbox = Sandbox::built();
     let before = sandbox.tree();
     for (words, said) in [
-        ("layout init", "--path <DIR>"),
+        ("layout init", "which directory? name it with -p DIR or REGSHAPE_LAYOUT"),
         ("layout add layer --path image", "--file <FILE>"),
-        ("layout add layer --file base.tar", "--path <DIR>"),
+        ("layout add layer --file base.tar", "which layout? name it with -p DIR or REGSHAPE_LAYOUT"),
         ("layout annotate layer --path image --index 0", "--annotation <KEY=VALUE>"),
         ("layout annotate layer --path image --annotation a=b", "--index <N>"),
         ("layout annotate layer --path image --index one --annotation a=b", "invalid value 'one'"),
         ("layout annotate manifest --path image", "--annotation <KEY=VALUE>"),
         ("layout status --path image --colour", "unexpected argument '--colour'"),
-        ("layout status --path image more", "unexpected argument 'more'"),
+        ("layout status --path image more", "cannot be used with '[DIR]'"),
         ("layout statuses --path image", "unrecognized subcommand 'statuses'"),
         ("layout add layer --path image --file base.tar --compress-format lz4", "[possible values: gzip, zstd]"),
         ("layout add layer --path image --file base.tar --annotation role", "expected KEY=VALUE"),

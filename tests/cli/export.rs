@@ -495,7 +495,7 @@ fn a_layout_is_added_to_and_names_are_not_taken() {
     // Another manifest of the same name.
     sandbox.refuses(
         "layout export --path image --ref old --ref-name v1 --output out",
-        "out has another manifest 'v1' already; use --ref-name or --replace",
+        "out has another manifest 'v1' already; use --ref-name or --replace-tag",
     );
     let renamed = named(&images.s390x, "v1");
     let text = told_all("Exported:", "out", only(&renamed), [("blobs", &[][..]), ("there already", &there)]);

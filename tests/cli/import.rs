@@ -127,7 +127,10 @@ fn a_part_is_imported_under_another_name() {
         sandbox.refuses(&format!("layout import --path image {words}"), message);
     }
     is_usage_error(sandbox, "layout import --path out");
-    is_usage_error(sandbox, "layout import --file a.tar");
+    sandbox.misuses(
+        "layout import --file a.tar",
+        "which layout? name it with -p DIR or REGSHAPE_LAYOUT, or run the command in a layout",
+    );
 }
 
 #[test]
@@ -160,7 +163,7 @@ fn a_name_that_another_manifest_has_is_taken_only_where_that_is_asked_for() {
         sandbox,
         &[&named(&other, "v1"), &named(&images.amd64, "v1"), &named(&images.arm64, "x"), &named(&images.arm64, "old")],
     );
-    let message = "image has another manifest 'v1' already; use --ref-name or --replace";
+    let message = "image has another manifest 'v1' already; use --ref-name or --replace-tag";
     sandbox.refuses("layout import --path image --file a.tar", message);
     sandbox.refuses("layout import --path image --file a.tar --ref old --ref-name v1", message);
     let all = images.all();

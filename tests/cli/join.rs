@@ -159,7 +159,7 @@ fn a_layout_is_added_to_and_names_are_not_taken() {
     layout_holds(sandbox, "out", &[old.clone(), named(&made, "v1")], &all);
     sandbox.refuses(
         "layout join -p amd64 -p arm64 -o out --ref-name old",
-        "out has another manifest 'old' already; use --ref-name or --replace",
+        "out has another manifest 'old' already; use --ref-name or --replace-tag",
     );
     sandbox.ok("layout join -p amd64 -p arm64 -o out --ref-name old --replace");
     assert_eq!(
@@ -208,6 +208,6 @@ fn what_cannot_be_joined_leaves_nothing() {
 fn standard_input_is_read_once_and_standard_output_is_no_layout() {
     let sandbox = Sandbox::new();
     for words in ["--path image --output -", "--path - --path - --output out"] {
-        sandbox.misuses(&format!("layout join {words}"), "only one --path can be -, and --output cannot");
+        sandbox.misuses(&format!("layout join {words}"), "only one PATH can be -, and --output cannot");
     }
 }

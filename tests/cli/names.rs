@@ -338,7 +338,7 @@ fn an_import_takes_the_names_that_it_brings_and_no_others() {
         if let Some(taken) = taken {
             sandbox.refuses(
                 &format!("layout import --path {layout} --file comes.tar"),
-                &format!("{layout} has another manifest '{taken}' already; use --ref-name or --replace"),
+                &format!("{layout} has another manifest '{taken}' already; use --ref-name or --replace-tag"),
             );
         }
         sandbox.ok(&format!("layout import --path {layout} --file comes.tar --replace"));

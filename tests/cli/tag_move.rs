@@ -137,5 +137,9 @@ fn what_is_no_tag_or_not_there_is_refused() {
     sandbox.refuses(&format!("{MOVE} --repo x --ref v1 v2"), &format!("image has no repository 'x' {SEE_CATALOG}"));
     sandbox.misuses_words(MOVE, &["--ref", "", "v2"], "the value of --ref is empty");
     is_usage_error(&sandbox, &format!("{MOVE} --ref app:v1"));
-    is_usage_error(&sandbox, &format!("{MOVE} --ref app:v1 v2 v3"));
+    sandbox.misuses(
+        &format!("{MOVE} --ref app:v1 v2 v3"),
+        "the old tag is named twice: leave out --ref, the path's tag or the first TAG",
+    );
+    is_usage_error(&sandbox, &format!("{MOVE} v1 v2 v3"));
 }

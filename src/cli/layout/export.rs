@@ -78,8 +78,8 @@ pub(crate) struct Args {
     #[arg(long)]
     link: bool,
     /// In a layout that is there, take the names that other manifests have
-    #[arg(long)]
-    replace: bool,
+    #[arg(long, alias = "replace")]
+    replace_tag: bool,
     /// Write nothing, only tell what would be written
     #[arg(long)]
     dry_run: bool,
@@ -135,7 +135,7 @@ impl LayoutCommand for Args {
                 "standard output is a terminal; pipe the archive somewhere, or use --output FILE"
             );
         }
-        let source = context.source(&self.common.path, &self.references)?;
+        let source = context.source(&self.common.path()?, &self.references)?;
         let is_docker = matches!(format, Format::Archive { kind: ArchiveKind::Docker, .. });
         let selection = Selection::default()
             .references(source.references)
@@ -175,7 +175,7 @@ impl LayoutCommand for Args {
             let mut options = ExportOptions::default()
                 .allow_missing(self.allow_missing)
                 .link(self.link)
-                .replace(self.replace)
+                .replace(self.replace_tag)
                 .modified(source_seconds()?.unwrap_or_default())
                 .write(write_options.clone())
                 .shares_blobs(context.shares_blobs)

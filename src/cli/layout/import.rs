@@ -39,8 +39,8 @@ pub(crate) struct Args {
     #[arg(long, value_name = "NAME")]
     ref_name: Option<String>,
     /// Take the names that other manifests have; those stay, without a name if they have no other
-    #[arg(long)]
-    replace: bool,
+    #[arg(long, alias = "replace")]
+    replace_tag: bool,
     #[command(flatten)]
     write: WriteArgs,
 }
@@ -48,7 +48,7 @@ pub(crate) struct Args {
 impl LayoutCommand for Args {
     fn run(self, context: &Context) -> anyhow::Result<ExitCode> {
         // A path may say the name, too.
-        let target = PathReference::find(&self.common.path, false);
+        let target = PathReference::find(&self.common.path()?, false);
         let ref_name = self.ref_name.or_else(|| target.full_reference());
         let ref_name = ref_name.as_deref().map(str::parse::<RefName>).transpose()?;
         let target = &target.directory;
@@ -69,7 +69,7 @@ impl LayoutCommand for Args {
             }
             let options = ExportOptions::default()
                 .allow_missing(true)
-                .replace(self.replace)
+                .replace(self.replace_tag)
                 .write(write_options.clone())
                 .shares_blobs(context.shares_blobs)
                 .metrics(context.metrics());

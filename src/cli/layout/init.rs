@@ -34,8 +34,9 @@ impl Screen for Initialised {
 
 impl LayoutCommand for Args {
     fn run(self, context: &Context) -> anyhow::Result<ExitCode> {
-        let options = context.write_options(&self.common.path, &self.write);
-        let layout = context.keep(Layout::init_with(self.common.path, &options)?);
+        let path = self.common.new_path()?;
+        let options = context.write_options(&path, &self.write);
+        let layout = context.keep(Layout::init_with(path, &options)?);
         context.ui.result(&Initialised { layout_path: layout.path().display().to_string() })?;
         Ok(ExitCode::SUCCESS)
     }

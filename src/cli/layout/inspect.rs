@@ -8,8 +8,7 @@ use regshape::oci::{Annotations, Descriptor, Digest, MediaType};
 use regshape::view::{ArchiveImage, Selection, View};
 use serde::Serialize;
 
-use crate::cli::args::Base;
-use crate::cli::args::PlatformArg;
+use crate::cli::args::{Base, PlatformArg, layout_path};
 use crate::cli::context::{Context, LayoutCommand};
 use crate::cli::layout::source::LowerVariant;
 use crate::cli::output::{Block, Screen};
@@ -19,7 +18,7 @@ use crate::cli::output::{Block, Screen};
 #[command(
     after_help = "Examples:\n  regshape layout inspect --file ./my-image.tar.gz\n  regshape layout inspect --path ./my-image:v1 --platform linux/arm64 --json"
 )]
-#[group(id = "source", required = true, multiple = false, args = ["file", "path"])]
+#[group(id = "source", multiple = false, args = ["file", "path", "input"])]
 pub(crate) struct Args {
     /// The archive; - is standard input
     #[arg(short, long, value_name = "ARCHIVE")]
@@ -27,6 +26,9 @@ pub(crate) struct Args {
     /// The layout; ./my-image:v1 takes one of its images
     #[arg(short, long, value_name = "DIR")]
     path: Option<PathBuf>,
+    /// The layout or archive, without a flag
+    #[arg(value_name = "DIR")]
+    input: Option<PathBuf>,
     /// Show what this means only: a ref name, an image name, TAG@DIGEST, a digest, or a unique beginning of one; may be repeated
     #[arg(long = "ref", value_name = "REF")]
     references: Vec<String>,
@@ -159,7 +161,10 @@ fn part(part: &Part) -> String {
 impl LayoutCommand for Args {
     fn run(self, context: &Context) -> anyhow::Result<ExitCode> {
         let platform = self.platform.platform()?;
-        let path = self.file.or(self.path).expect("one of the two is given");
+        let path = match self.file {
+            Some(file) => file,
+            None => layout_path(self.path.or(self.input).as_ref())?,
+        };
         let source = context.source(&path, &self.references)?;
         let selection = Selection::default().references(source.references).platforms(platform.into_iter().collect());
         let reading = View::reading(vec![source.view], |views, _| -> anyhow::Result<_> {

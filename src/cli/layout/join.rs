@@ -31,8 +31,11 @@ const DEFAULT_NAME: &str = "latest";
 )]
 pub(crate) struct Args {
     /// A layout or archive; ./my-image:v1 takes one of its images; to be repeated
-    #[arg(short, long = "path", value_name = "PATH", required = true)]
+    #[arg(short, long = "path", value_name = "PATH", required_unless_present = "sources")]
     paths: Vec<PathBuf>,
+    /// The same without the flag
+    #[arg(value_name = "PATH", conflicts_with = "paths")]
+    sources: Vec<PathBuf>,
     #[command(flatten)]
     _base: Base,
     /// Where to write: .tar, .tar.gz and .tar.zst are OCI archives, other names layouts
@@ -42,8 +45,8 @@ pub(crate) struct Args {
     #[arg(long, value_name = "NAME")]
     ref_name: Option<String>,
     /// In a layout that is there, take the name that another manifest has
-    #[arg(long)]
-    replace: bool,
+    #[arg(long, alias = "replace")]
+    replace_tag: bool,
     #[command(flatten)]
     write: WriteArgs,
 }
@@ -51,13 +54,14 @@ pub(crate) struct Args {
 impl LayoutCommand for Args {
     fn run(self, context: &Context) -> anyhow::Result<ExitCode> {
         let ref_name = self.ref_name.as_deref().map(str::parse::<RefName>).transpose()?;
-        let stdin = self.paths.iter().filter(|path| is_dash(path)).count();
+        let paths = if self.paths.is_empty() { &self.sources } else { &self.paths };
+        let stdin = paths.iter().filter(|path| is_dash(path)).count();
         if is_stdout(&self.output) || stdin > 1 {
-            return Err(Usage("only one --path can be -, and --output cannot".to_owned()).into());
+            return Err(Usage("only one PATH can be -, and --output cannot".to_owned()).into());
         }
         let format = format_of_name(&self.output)?;
         let (mut sources, mut selections) = (Vec::new(), Vec::new());
-        for path in &self.paths {
+        for path in paths {
             let source = context.source(path, &[])?;
             sources.push(source.view);
             selections.push(Selection::default().references(source.references));
@@ -75,7 +79,7 @@ impl LayoutCommand for Args {
             };
             let view = View::multi_platform(views.iter().cloned(), name)?;
             let options = ExportOptions::default()
-                .replace(self.replace)
+                .replace(self.replace_tag)
                 .modified(source_seconds()?.unwrap_or_default())
                 .write(write_options.clone())
                 .shares_blobs(context.shares_blobs)

@@ -62,15 +62,13 @@ impl ManifestArgs {
     /// Finds what the command is to read, and for which platform.
     pub(crate) fn place(&self, context: &Context) -> anyhow::Result<(Target, Option<Platform>)> {
         let platform = self.platform.platform()?;
-        Ok((context.to_read(&self.common, &self.registry, self.reference.given())?, platform))
+        Ok((context.to_read(&self.common.path()?, &self.registry, self.reference.given())?, platform))
     }
 }
 
 /// What commands take that change what a layout says of one manifest.
 #[derive(Debug, clap::Args)]
 pub(crate) struct ChangeArgs {
-    #[command(flatten)]
-    pub(crate) common: Common,
     #[command(flatten)]
     registry: RegistryArgs,
     #[command(flatten)]
@@ -84,10 +82,9 @@ pub(crate) struct ChangeArgs {
 
 impl ChangeArgs {
     /// Finds what the command is to change.
-    pub(crate) fn place(&self, context: &Context) -> anyhow::Result<Target> {
+    pub(crate) fn place(&self, context: &Context, path: &Path) -> anyhow::Result<Target> {
         let platform = self.platform.as_deref().map(parse_platform).transpose()?;
-        let place =
-            context.to_change(&self.common, &self.registry, self.reference.given(), Need::There, &self.write)?;
+        let place = context.to_change(path, &self.registry, self.reference.given(), Need::There, &self.write)?;
         Ok(Target { platform, ..place })
     }
 }
@@ -116,6 +113,16 @@ impl Target {
             Some(platform) => name.for_platform(platform),
             None => name,
         })
+    }
+
+    /// Returns whether the path or `--ref` names a manifest.
+    pub(crate) fn has_reference(&self) -> bool {
+        self.reference.is_some()
+    }
+
+    /// Returns the manifest of a tag, with the platform if one was named.
+    pub(crate) fn tagged<'a>(&'a self, tag: &'a str) -> ManifestName<'a> {
+        ManifestName::from((tag, self.platform.as_ref()))
     }
 
     /// Returns the reference, which the command cannot do without.
@@ -162,26 +169,21 @@ pub(crate) enum Need {
 
 impl Context {
     /// Finds what a command is to read.
-    pub(crate) fn to_read(
-        &self,
-        common: &Common,
-        args: &RegistryArgs,
-        reference: Option<&str>,
-    ) -> anyhow::Result<Target> {
+    pub(crate) fn to_read(&self, path: &Path, args: &RegistryArgs, reference: Option<&str>) -> anyhow::Result<Target> {
         let observer = |path: &Path| self.lock_observer(path, false);
-        self.place(common, args, reference, Need::There, &|path| WriteOptions::default().lock_observer(observer(path)))
+        self.place(path, args, reference, Need::There, &|path| WriteOptions::default().lock_observer(observer(path)))
     }
 
     /// Finds what a command is to change.
     pub(crate) fn to_change(
         &self,
-        common: &Common,
+        path: &Path,
         args: &RegistryArgs,
         reference: Option<&str>,
         need: Need,
         write: &WriteArgs,
     ) -> anyhow::Result<Target> {
-        let target = self.place(common, args, reference, need, &|path| self.write_options(path, write))?;
+        let target = self.place(path, args, reference, need, &|path| self.write_options(path, write))?;
         if Layout::is_at(target.repository.layout().path()) {
             clean(target.repository.layout());
         }
@@ -190,13 +192,13 @@ impl Context {
 
     fn place(
         &self,
-        common: &Common,
+        path: &Path,
         args: &RegistryArgs,
         reference: Option<&str>,
         need: Need,
         options: &dyn Fn(&Path) -> WriteOptions,
     ) -> anyhow::Result<Target> {
-        let located = PathReference::find(&common.path, args.kind.per_repo);
+        let located = PathReference::find(path, args.kind.per_repo);
         if let (Some(one), Some(other)) = (&located.reference, reference)
             && one != other
         {

@@ -40,7 +40,7 @@ impl Screen for Shown {
 
 impl LayoutCommand for Args {
     fn run(self, context: &Context) -> anyhow::Result<ExitCode> {
-        let layout = context.open(&self.common.path)?;
+        let layout = context.open(&self.common.path()?)?;
         if self.tree {
             let layout_path = layout.path().display().to_string();
             context.ui.result(&DrawnTree::new(layout_path, layout.tree()?))?;

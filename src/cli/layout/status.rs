@@ -50,7 +50,7 @@ impl Screen for Status {
 
 impl LayoutCommand for Args {
     fn run(self, context: &Context) -> anyhow::Result<ExitCode> {
-        let layout = context.open(&self.common.path)?;
+        let layout = context.open(&self.common.path()?)?;
         let status = Status { stage: layout.read_stage()?, path: layout.path().display().to_string() };
         context.ui.result(&status)?;
         Ok(ExitCode::SUCCESS)

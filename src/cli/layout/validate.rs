@@ -110,8 +110,8 @@ impl Screen for Validated<'_> {
 
 impl LayoutCommand for Args {
     fn run(self, context: &Context) -> anyhow::Result<ExitCode> {
-        let layout_path = self.common.path.display().to_string();
-        let report = match Layout::open(&self.common.path) {
+        let layout_path = self.common.path()?.display().to_string();
+        let report = match Layout::open(&self.common.path()?) {
             Ok(layout) => {
                 let progress = context.ui.progress(None);
                 let advance = |bytes| progress.advance(bytes);

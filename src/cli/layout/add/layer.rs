@@ -89,7 +89,7 @@ impl Screen for Staged {
 
 impl LayoutCommand for Args {
     fn run(self, context: &Context) -> anyhow::Result<ExitCode> {
-        let layout = context.open_to_write(&self.common.path, &self.write)?;
+        let layout = context.open_to_write(&self.common.path()?, &self.write)?;
         let given = self.media_type.as_deref().map(str::parse::<MediaType>).transpose()?;
         let input = open(&self.file)?;
         let (scope, format) = match self.compress_format {

@@ -63,7 +63,7 @@ impl Screen for Annotated {
 
 impl LayoutCommand for Args {
     fn run(self, context: &Context) -> anyhow::Result<ExitCode> {
-        let layout = context.open_to_write(&self.common.path, &self.write)?;
+        let layout = context.open_to_write(&self.common.path()?, &self.write)?;
         let Ok(index) = usize::try_from(self.index) else {
             return Err(Error::LayerIndex { index: self.index, count: layout.read_stage()?.layers.len() }.into());
         };

@@ -29,7 +29,7 @@ pub(crate) struct Args {
 
 impl LayoutCommand for Args {
     fn run(self, context: &Context) -> anyhow::Result<ExitCode> {
-        let layout = context.open_to_write(&self.common.path, &self.write)?;
+        let layout = context.open_to_write(&self.common.path()?, &self.write)?;
         let manifest = layout.update_manifest_annotations(&self.annotations.change(self.replace))?;
         context.ui.result(&ManifestScreen::updated(manifest))?;
         Ok(ExitCode::SUCCESS)

@@ -26,7 +26,7 @@ pub(crate) struct Args {
 impl LayoutCommand for Args {
     fn run(self, context: &Context) -> anyhow::Result<ExitCode> {
         let digest = self.digest.digest()?;
-        let place = context.to_change(&self.common, &self.registry, None, Need::There, &self.write)?;
+        let place = context.to_change(&self.common.path()?, &self.registry, None, Need::There, &self.write)?;
         place.without_reference()?;
         context.ui.result(&BlobScreen::new(
             "Deleted blob:",

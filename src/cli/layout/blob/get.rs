@@ -69,7 +69,7 @@ fn parse_range(text: &str) -> Result<Range, String> {
 impl LayoutCommand for Args {
     fn run(self, context: &Context) -> anyhow::Result<ExitCode> {
         let digest = self.digest.digest()?;
-        let place = context.to_read(&self.common, &self.registry, None)?;
+        let place = context.to_read(&self.common.path()?, &self.registry, None)?;
         place.without_reference()?;
         let reader = open(&place, &digest, self.range)?;
         let progress = context.ui.progress(Some(reader.length()));

@@ -26,7 +26,7 @@ pub(crate) struct Args {
 impl LayoutCommand for Args {
     fn run(self, context: &Context) -> anyhow::Result<ExitCode> {
         let digest = self.digest.digest()?;
-        let place = context.to_read(&self.common, &self.registry, None)?;
+        let place = context.to_read(&self.common.path()?, &self.registry, None)?;
         place.without_reference()?;
         context.ui.result(&BlobScreen::new("Blob:", place.repository.resolve_blob(&digest)?, None))?;
         Ok(ExitCode::SUCCESS)

@@ -19,6 +19,7 @@ pub(crate) enum Blob {
     Get(get::Args),
     Upload(upload::Args),
     Mount(mount::Args),
+    #[command(visible_alias = "rm")]
     Delete(delete::Args),
 }
 

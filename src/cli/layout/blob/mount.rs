@@ -35,7 +35,7 @@ impl LayoutCommand for Args {
     fn run(self, context: &Context) -> anyhow::Result<ExitCode> {
         let digest = self.digest.digest()?;
         let from = self.from.parse().map_err(name_error)?;
-        let place = context.to_change(&self.common, &self.registry, None, Need::There, &self.write)?;
+        let place = context.to_change(&self.common.path()?, &self.registry, None, Need::There, &self.write)?;
         place.without_reference()?;
         let to = place.name.clone().context("no repository is named that is to have the blob; use --repo")?;
         let blob = place.registry.mount_blob(&from, &to, &digest)?;

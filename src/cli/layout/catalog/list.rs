@@ -17,7 +17,7 @@ use crate::cli::output::Screen;
 /// They are those that the ref names of index.json say, as registries write them: REPO:TAG, REPO@DIGEST.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Examples:\n  regshape layout catalog list --path ./my-layout\n  regshape layout catalog list --path ./my-layouts --per-repo --n 10"
+    after_help = "Examples:\n  regshape layout catalog list --path ./my-layout\n  regshape layout catalog list --path ./my-layouts --per-repo --limit 10"
 )]
 pub(crate) struct Args {
     #[command(flatten)]
@@ -41,7 +41,7 @@ impl Screen for Catalog {
 
 impl LayoutCommand for Args {
     fn run(self, context: &Context) -> anyhow::Result<ExitCode> {
-        let path = &self.common.path;
+        let path = &self.common.path()?;
         if self.kind.per_repo {
             ensure!(path.is_dir(), "{} is not a directory", path.display());
         } else {

@@ -10,6 +10,7 @@ use crate::cli::context::{Invocation, execute};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Catalog {
+    #[command(visible_alias = "ls")]
     List(list::Args),
 }
 

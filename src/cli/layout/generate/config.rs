@@ -41,7 +41,7 @@ pub(crate) struct Args {
 
 impl LayoutCommand for Args {
     fn run(self, context: &Context) -> anyhow::Result<ExitCode> {
-        let layout = context.open_to_write(&self.common.path, &self.write)?;
+        let layout = context.open_to_write(&self.common.path()?, &self.write)?;
         let created = source_seconds()?.map(date);
         let media_type = self.media_type.map(|media_type| media_type.parse()).transpose()?;
         let architecture = self.architecture.as_deref().map(str::parse).transpose()?;

@@ -37,7 +37,7 @@ pub(crate) struct Args {
 
 impl LayoutCommand for Args {
     fn run(self, context: &Context) -> anyhow::Result<ExitCode> {
-        let layout = context.open_to_write(&self.common.path, &self.write)?;
+        let layout = context.open_to_write(&self.common.path()?, &self.write)?;
         let media_type = self.media_type.map(|media_type| media_type.parse()).transpose()?;
         let ref_name = match self.ref_name.as_deref() {
             None => None,

@@ -6,6 +6,7 @@ use regshape::layout::KeptSubject;
 use regshape::oci::Digest;
 use serde::Serialize;
 
+use crate::cli::args::Common;
 use crate::cli::context::{Context, LayoutCommand};
 use crate::cli::layout::kept_output::{kept_by_referrers, kept_warning};
 use crate::cli::layout::place::ChangeArgs;
@@ -19,6 +20,8 @@ use crate::cli::output::{Block, Screen};
     after_help = "Examples:\n  regshape layout manifest delete --path ./my-image --ref sha256:96eaf28b\n  regshape layout manifest delete --path ./my-image --ref v1"
 )]
 pub(crate) struct Args {
+    #[command(flatten)]
+    common: Common,
     #[command(flatten)]
     change: ChangeArgs,
 }
@@ -46,7 +49,7 @@ impl Screen for Deleted {
 
 impl LayoutCommand for Args {
     fn run(self, context: &Context) -> anyhow::Result<ExitCode> {
-        let place = self.change.place(context)?;
+        let place = self.change.place(context, &self.common.path()?)?;
         let (digest, tags) = place.repository.delete_manifest(place.manifest()?)?;
         let tags = tags.iter().map(|tag| place.called(tag)).collect();
         let kept = kept_by_referrers(&place, &digest);

@@ -18,6 +18,7 @@ pub(crate) enum Manifest {
     Descriptor(descriptor::Args),
     Info(info::Args),
     Put(put::Args),
+    #[command(visible_alias = "rm")]
     Delete(delete::Args),
 }
 

@@ -65,7 +65,7 @@ impl Screen for Pushed {
 impl LayoutCommand for Args {
     fn run(self, context: &Context) -> anyhow::Result<ExitCode> {
         let digest = self.digest.as_deref().map(parse_digest).transpose()?;
-        let place = context.to_change(&self.common, &self.registry, None, Need::Made, &self.write)?;
+        let place = context.to_change(&self.common.path()?, &self.registry, None, Need::Made, &self.write)?;
         let content = read_document(&self.file)?;
         if content.starts_with(b"\xef\xbb\xbf") {
             let (file, code) = (self.file.display(), ErrorCode::ManifestInvalid);

@@ -66,7 +66,7 @@ impl Screen for Listed {
 
 impl LayoutCommand for Args {
     fn run(self, context: &Context) -> anyhow::Result<ExitCode> {
-        let place = context.to_read(&self.common, &self.registry, self.reference.given())?;
+        let place = context.to_read(&self.common.path()?, &self.registry, self.reference.given())?;
         let reference = place.reference()?;
         let platform = self.platform.platform()?;
         let digest = match place.repository.choose((reference, platform.as_ref())) {

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use regshape::oci::Digest;
 use serde::Serialize;
 
+use crate::cli::args::PathFlag;
 use crate::cli::context::{Context, LayoutCommand};
 use crate::cli::layout::place::ChangeArgs;
 use crate::cli::output::{Block, Screen};
@@ -18,6 +19,8 @@ use crate::cli::output::{Block, Screen};
     after_help = "Examples:\n  regshape layout tag add --path ./my-image --ref latest v1 v1.0\n  regshape layout tag add --path ./my-layout --repo example/app --ref v1 stable"
 )]
 pub(crate) struct Args {
+    #[command(flatten)]
+    common: PathFlag,
     #[command(flatten)]
     change: ChangeArgs,
     /// The tags to add
@@ -39,7 +42,7 @@ impl Screen for Added {
 
 impl LayoutCommand for Args {
     fn run(self, context: &Context) -> anyhow::Result<ExitCode> {
-        let place = self.change.place(context)?;
+        let place = self.change.place(context, &self.common.path()?)?;
         let mut said = HashSet::new();
         let given: Vec<String> = self.tags.into_iter().filter(|tag| said.insert(tag.clone())).collect();
         let names: Vec<&str> = given.iter().map(String::as_str).collect();

@@ -3,24 +3,31 @@
 use std::process::ExitCode;
 
 use regshape::layout::KeptSubject;
-use regshape::oci::Digest;
+use regshape::oci::{Descriptor, Digest};
 use serde::Serialize;
 
+use crate::cli::args::PathFlag;
 use crate::cli::context::{Context, LayoutCommand};
+use crate::cli::error::Usage;
 use crate::cli::layout::kept_output::{kept_by_referrers, kept_warning};
 use crate::cli::layout::place::ChangeArgs;
 use crate::cli::output::{Block, Screen};
 
-/// Take a tag away
+/// Delete tags
 ///
-/// Nothing else is deleted: 'layout gc' does that with what cannot be reached any more.
+/// Manifests and blobs stay: 'layout gc' deletes those that are no longer reachable.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Examples:\n  regshape layout tag delete --path ./my-image --ref v1\n  regshape layout tag delete --path ./my-image:v1"
+    after_help = "Examples:\n  regshape layout tag delete --path ./my-image v1 v2\n  regshape layout tag delete --path ./my-image:v1"
 )]
 pub(crate) struct Args {
     #[command(flatten)]
+    common: PathFlag,
+    #[command(flatten)]
     change: ChangeArgs,
+    /// The tags; or one, named by --ref or the path
+    #[arg(value_name = "TAG")]
+    tags: Vec<String>,
 }
 
 #[derive(Serialize)]
@@ -43,13 +50,45 @@ impl Screen for Deleted {
     }
 }
 
+/// Several tags that were deleted.
+#[derive(Serialize)]
+#[serde(transparent)]
+struct DeletedTags(Vec<Deleted>);
+
+impl Screen for DeletedTags {
+    fn text(&self) -> String {
+        self.0.iter().map(Screen::text).collect::<Vec<_>>().join("\n")
+    }
+
+    fn warning(&self) -> Option<String> {
+        let warnings: Vec<String> = self.0.iter().filter_map(Screen::warning).collect();
+        (!warnings.is_empty()).then(|| warnings.join("; "))
+    }
+}
+
 impl LayoutCommand for Args {
     fn run(self, context: &Context) -> anyhow::Result<ExitCode> {
-        let place = self.change.place(context)?;
-        let tag = place.reference()?;
-        let manifest = place.repository.delete_tag(place.manifest()?)?;
-        let kept = kept_by_referrers(&place, &manifest.digest);
-        context.ui.result(&Deleted { digest: manifest.digest, tag: place.called(tag), status: "deleted", kept })?;
+        let place = self.change.place(context, &self.common.path()?)?;
+        let tags: Vec<&str> = match self.tags.as_slice() {
+            [] => vec![place.reference()?],
+            _ if place.has_reference() => {
+                return Err(
+                    Usage("tags are named twice: leave out --ref, the path's tag or the TAGs".to_owned()).into()
+                );
+            }
+            tags => tags.iter().map(String::as_str).collect(),
+        };
+        let names: Vec<_> = tags.iter().map(|tag| place.tagged(tag)).collect();
+        let deleted = place.repository.delete_tags(&names)?;
+        let screen = |(tag, manifest): (&&str, Descriptor)| {
+            let kept = kept_by_referrers(&place, &manifest.digest);
+            Deleted { digest: manifest.digest, tag: place.called(tag), status: "deleted", kept }
+        };
+        let mut screens: Vec<Deleted> = tags.iter().zip(deleted).map(screen).collect();
+        match screens.len() {
+            1 => context.ui.result(&screens.remove(0))?,
+            _ => context.ui.result(&DeletedTags(screens))?,
+        }
         Ok(ExitCode::SUCCESS)
     }
 }

@@ -15,7 +15,7 @@ use crate::cli::output::{Screen, printable};
 /// List ref names as they stand in index.json, or the tags of a repository
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Examples:\n  regshape layout tag list --path ./my-image\n  regshape layout tag list --path ./my-layout --repo example/app --n 10 --last v1"
+    after_help = "Examples:\n  regshape layout tag list --path ./my-image\n  regshape layout tag list --path ./my-layout --repo example/app --limit 10 --after v1"
 )]
 pub(crate) struct Args {
     #[command(flatten)]
@@ -44,7 +44,7 @@ impl Screen for Tags {
 
 impl LayoutCommand for Args {
     fn run(self, context: &Context) -> anyhow::Result<ExitCode> {
-        let place = context.to_read(&self.common, &self.registry, None)?;
+        let place = context.to_read(&self.common.path()?, &self.registry, None)?;
         place.without_reference()?;
         let Listed { tags, image_names } = place.repository.listed(&self.page.page())?;
         context.ui.result(&Tags { name: place.name, tags, image_names })?;

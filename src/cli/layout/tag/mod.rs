@@ -13,9 +13,13 @@ use crate::cli::context::{Invocation, execute};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Tag {
+    #[command(visible_alias = "ls")]
     List(list::Args),
+    #[command(visible_alias = "cp")]
     Add(add::Args),
-    Move(rename::Args),
+    #[command(visible_aliases = ["move", "mv"])]
+    Rename(rename::Args),
+    #[command(visible_alias = "rm")]
     Delete(delete::Args),
 }
 
@@ -25,7 +29,7 @@ impl Tag {
         match self {
             Self::List(args) => execute(args, invocation),
             Self::Add(args) => execute(args, invocation),
-            Self::Move(args) => execute(args, invocation),
+            Self::Rename(args) => execute(args, invocation),
             Self::Delete(args) => execute(args, invocation),
         }
     }

@@ -1,27 +1,32 @@
-//! `layout tag move`
+//! `layout tag rename`
 
 use std::process::ExitCode;
 
 use regshape::oci::Digest;
 use serde::Serialize;
 
+use crate::cli::args::PathFlag;
 use crate::cli::context::{Context, LayoutCommand};
+use crate::cli::error::Usage;
 use crate::cli::layout::place::ChangeArgs;
 use crate::cli::output::{Block, Screen};
 
-/// Rename a tag, or name a manifest that has none, in one step
+/// Rename a tag
 ///
-/// If another manifest has the new tag, it is taken from it. That one is kept, without a tag if it has no other.
+/// An untagged manifest is named by its digest. If another manifest has the new tag, the tag is taken from it; that manifest
+/// stays, untagged if it has no other tag.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Examples:\n  regshape layout tag move --path ./my-image --ref candidate v1\n  regshape layout tag move --path ./my-image --ref sha256:96eaf28b v1"
+    after_help = "Examples:\n  regshape layout tag rename --path ./my-image candidate v1\n  regshape layout tag rename --path ./my-image:candidate v1\n  regshape layout tag rename --path ./my-image sha256:96eaf28b v1"
 )]
 pub(crate) struct Args {
     #[command(flatten)]
+    common: PathFlag,
+    #[command(flatten)]
     change: ChangeArgs,
-    /// The new tag
-    #[arg(value_name = "TAG")]
-    tag: String,
+    /// The old tag and the new one; only the new one where --ref or the path names the old
+    #[arg(value_name = "TAG", required = true, num_args = 1..=2)]
+    tags: Vec<String>,
 }
 
 #[derive(Serialize)]
@@ -43,12 +48,23 @@ impl Screen for Moved {
 
 impl LayoutCommand for Args {
     fn run(self, context: &Context) -> anyhow::Result<ExitCode> {
-        let place = self.change.place(context)?;
-        let moved = place.repository.move_tag(place.manifest()?, &self.tag)?;
+        let place = self.change.place(context, &self.common.path()?)?;
+        let (old, new) = match self.tags.as_slice() {
+            [new] => (place.manifest()?, new),
+            [_, _] if place.has_reference() => {
+                return Err(Usage(
+                    "the old tag is named twice: leave out --ref, the path's tag or the first TAG".to_owned(),
+                )
+                .into());
+            }
+            [old, new] => (place.tagged(old), new),
+            _ => unreachable!("clap takes one or two"),
+        };
+        let moved = place.repository.move_tag(old, new)?;
         context.ui.result(&Moved {
             digest: moved.descriptor.digest,
             from: moved.from.map(|tag| place.called(&tag)),
-            to: place.called(&self.tag),
+            to: place.called(new),
         })?;
         Ok(ExitCode::SUCCESS)
     }

@@ -36,7 +36,7 @@ pub(crate) struct Args {
 
 impl LayoutCommand for Args {
     fn run(self, context: &Context) -> anyhow::Result<ExitCode> {
-        let layout = context.open_to_write(&self.common.path, &self.write)?;
+        let layout = context.open_to_write(&self.common.path()?, &self.write)?;
         let mut changes = ConfigChanges::default().labels(self.annotations.annotations());
         changes.architecture = self.architecture.as_deref().map(str::parse).transpose()?.map(|Architecture(word)| word);
         changes.os = self.os.as_deref().map(str::parse).transpose()?.map(|Os(word)| word);

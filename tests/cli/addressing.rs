@@ -1,0 +1,160 @@
+//! How a command is told on which layout it works, and by which words.
+
+use serde_json::json;
+
+use crate::support::*;
+
+const NO_LAYOUT: &str = "which layout? name it with -p DIR or REGSHAPE_LAYOUT, or run the command in a layout";
+
+#[test]
+fn a_path_needs_no_flag_where_a_command_has_no_other_words() {
+    let sandbox = Sandbox::built();
+    sandbox.ok("layout export -p image -o image.tar");
+    for words in [
+        "status DIR",
+        "show DIR",
+        "show DIR --tree",
+        "validate DIR",
+        "gc DIR",
+        "tag list DIR",
+        "catalog list DIR",
+        "manifest get DIR:latest",
+        "manifest info DIR:latest",
+        "manifest descriptor DIR --ref latest",
+        "referrer list DIR:latest",
+        "inspect DIR",
+        "export DIR -o out --dry-run",
+    ] {
+        let with_flag = sandbox.ok(&format!("layout {}", words.replace("DIR", "--path image"))
+            .replace("--path image:latest", "--path image:latest"));
+        assert_eq!(sandbox.ok(&format!("layout {}", words.replace("DIR", "image"))), with_flag, "{words}");
+        let twice = format!("layout {} -p image", words.replace("DIR", "image"));
+        assert_eq!(sandbox.run(&twice).status, 2, "{twice}");
+    }
+    sandbox.ok("layout init new");
+    sandbox.ok("layout import imported -f image.tar");
+    sandbox.ok("layout join image image.tar -o joined --ref-name v1");
+    sandbox.ok("layout inspect image.tar");
+    for words in ["init new -p other", "join image -p image -o out"] {
+        assert_eq!(sandbox.run(&format!("layout {words}")).status, 2, "{words}");
+    }
+}
+
+#[test]
+fn without_a_path_the_environment_and_then_the_working_directory_name_the_layout() {
+    let sandbox = Sandbox::built();
+    let expected = sandbox.ok("layout tag list -p image");
+    sandbox.run("layout tag list").is(2, "", format!("Error: {NO_LAYOUT}\n"));
+    let run = |words: &str, directory: &str, variable: Option<&str>| -> Outcome {
+        let mut command = sandbox.command();
+        command.args(words.split(' ')).current_dir(sandbox.path(directory));
+        if let Some(path) = variable {
+            command.env("REGSHAPE_LAYOUT", path);
+        }
+        command.output().expect("it runs").into()
+    };
+    run("layout tag list", "image", None).succeeds(&expected, "");
+    run("layout tag list", ".", Some("image")).succeeds(&expected, "");
+    run("layout tag list", ".", Some("")).is(2, "", format!("Error: {NO_LAYOUT}\n"));
+    // The command line comes first, then the environment.
+    run("layout tag list -p image", ".", Some("elsewhere")).succeeds(&expected, "");
+    assert_eq!(run("layout tag list", "image", Some("elsewhere")).stdout, "");
+    run("layout manifest get --ref latest --json", "image", None).json();
+    // The working directory is not made a layout unasked.
+    run("layout init", ".", None).is(2, "", "Error: which directory? name it with -p DIR or REGSHAPE_LAYOUT\n");
+    run("layout init", ".", Some("made")).succeeds("Initialised OCI Image Layout at made\n", "");
+}
+
+#[test]
+fn commands_work_without_the_word_layout() {
+    let sandbox = Sandbox::built();
+    for words in ["status image", "tag list image", "validate -p image", "show image --tree"] {
+        assert_eq!(sandbox.ok(words), sandbox.ok(&format!("layout {words}")), "{words}");
+    }
+    sandbox.run("-v --log-file log status image").succeeds(sandbox.ok("layout status image"), "");
+    let help = sandbox.ok("--help");
+    assert!(!help.contains("\n  validate "), "{help}");
+    for (words, right) in [
+        ("vaildate image", "validate"),
+        ("layout vaildate image", "validate"),
+        ("tag lsit image", "list"),
+        ("layot status", "layout"),
+    ] {
+        sandbox.run(words).fails_with(2, predicates::str::contains(format!("'{right}'")));
+    }
+}
+
+#[test]
+fn commands_have_short_names() {
+    let sandbox = Sandbox::built();
+    sandbox.ok("tag cp -p image --ref latest v1 v2 v3");
+    assert_eq!(sandbox.ok("tag ls image"), "latest\nv1\nv2\nv3\n");
+    sandbox.ok("tag mv -p image v3 v4");
+    sandbox.ok("tag rm -p image v1 v2");
+    assert_eq!(sandbox.ok("tag ls image"), "latest\nv4\n");
+    sandbox.ok("catalog ls image");
+    sandbox.ok("referrer ls image:latest");
+    let blob = sandbox.ok_json("blob upload -p image -f base.tar");
+    sandbox.ok(&format!("blob rm -p image -d {}", blob["digest"].as_str().expect("a digest")));
+    sandbox.ok("manifest rm image:latest");
+}
+
+#[test]
+fn a_tag_is_renamed_by_two_words_or_by_one_and_the_path() {
+    let sandbox = Sandbox::built();
+    for (words, from, to) in [
+        ("tag rename -p image latest v1", "latest", "v1"),
+        ("tag rename -p image:v1 v2", "v1", "v2"),
+        ("tag rename -p image --ref v2 v3", "v2", "v3"),
+        ("tag move -p image v3 v4", "v3", "v4"),
+    ] {
+        let value = sandbox.ok_json(&format!("layout {words}"));
+        assert_eq!((&value["from"], &value["to"]), (&json!(from), &json!(to)), "{words}");
+        assert_eq!(sandbox.ok("layout tag list image"), format!("{to}\n"));
+    }
+    let twice = "the old tag is named twice: leave out --ref, the path's tag or the first TAG";
+    sandbox.misuses("layout tag rename -p image:v4 v4 v5", twice);
+    sandbox.misuses("layout tag rename -p image --ref v4 v4 v5", twice);
+    sandbox.misuses("layout tag rename -p image v5", "no manifest is named; use --ref");
+    sandbox.refuses(
+        "layout tag rename -p image none v5",
+        "image has no manifest 'none'; 'layout tag list' shows what there is (MANIFEST_UNKNOWN)"
+            .replace(
+                "; 'layout tag list' shows what there is (MANIFEST_UNKNOWN)",
+                " (MANIFEST_UNKNOWN); 'layout tag list' shows what there is",
+            )
+            .as_str(),
+    );
+}
+
+#[test]
+fn tags_are_deleted_together_or_not_at_all() {
+    let sandbox = Sandbox::built();
+    sandbox.ok("layout tag add -p image:latest v1 v2 v3");
+    let value = sandbox.ok_json("layout tag delete -p image v1");
+    assert_eq!((&value["tag"], &value["status"]), (&json!("v1"), &json!("deleted")));
+    let before = sandbox.tree();
+    assert_eq!(sandbox.run("layout tag delete -p image v2 none").status, 3);
+    assert_eq!(sandbox.tree(), before);
+    let value = sandbox.ok_json("layout tag delete -p image v2 v3");
+    assert_eq!((&value[0]["tag"], &value[1]["tag"]), (&json!("v2"), &json!("v3")));
+    assert_eq!(sandbox.ok("layout tag list image"), "latest\n");
+    let twice = "tags are named twice: leave out --ref, the path's tag or the TAGs";
+    sandbox.misuses("layout tag delete -p image:latest latest", twice);
+    sandbox.misuses("layout tag delete -p image --ref latest latest", twice);
+}
+
+#[test]
+fn old_flags_go_on_working_and_are_not_shown() {
+    let sandbox = Sandbox::built();
+    sandbox.ok("layout tag add -p image:latest v1 v2");
+    assert_eq!(sandbox.ok("layout tag list image --n 1 --last latest"), "v1\n");
+    assert_eq!(sandbox.ok("layout tag list image --limit 1 --after latest"), "v1\n");
+    sandbox.ok("layout export image -o other --replace");
+    sandbox.ok("layout export image -o other --replace-tag");
+    for command in ["tag list", "export", "import", "join"] {
+        let help = sandbox.ok(&format!("layout {command} --help"));
+        let shown = ["--replace ", "--last", "--n <"];
+        assert!(!shown.iter().any(|flag| help.contains(flag)), "{help}");
+    }
+}
