@@ -7,10 +7,10 @@ use clap::Args;
 /// The flags that every command takes.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct Global {
-    /// Say more: the causes of an error
+    /// Show causes of errors, and which defaults were taken
     #[arg(short, long, global = true, help_heading = "Global options")]
     pub(crate) verbose: bool,
-    /// Say less: no notes and no progress
+    /// Print digests and names only
     #[arg(short, long, global = true, help_heading = "Global options")]
     pub(crate) quiet: bool,
     /// Append telemetry to FILE too

@@ -21,6 +21,12 @@ pub(crate) trait Screen: Serialize {
     /// Returns what people read, without the last newline.
     fn text(&self) -> String;
 
+    /// Returns the text under `--quiet`: the digest of each thing that was made or changed, one a line, and nothing of checks and
+    /// deletions. `None` if the text is the same.
+    fn quiet(&self) -> Option<String> {
+        None
+    }
+
     /// Returns whether the text is the JSON.
     fn is_json(&self) -> bool {
         false
@@ -71,7 +77,8 @@ impl Ui {
         let warnings = self.warnings.lock().expect("nobody panics with the lock").split_off(0);
         match warnings.as_slice() {
             _ if !self.json && !result.is_json() => {
-                let mut text = result.text();
+                let quiet = if self.quiet { result.quiet() } else { None };
+                let mut text = quiet.unwrap_or_else(|| result.text());
                 // A list without entries has no line.
                 if !text.is_empty() {
                     text.push('\n');

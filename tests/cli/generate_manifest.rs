@@ -36,7 +36,7 @@ fn defaults_are_taken_where_no_question_can_be_asked_and_noted_under_verbose() {
     sandbox.run("layout generate manifest --path image").succeeds(&expected, "");
     sandbox.run("-v layout generate manifest --path image").succeeds(&expected, &notes);
     sandbox.run("layout generate manifest --path image --yes --verbose").succeeds(&expected, notes);
-    sandbox.run("layout generate manifest --path image --quiet").succeeds(expected, "");
+    sandbox.run("layout generate manifest --path image --quiet").succeeds(format!("{MANIFEST}\n"), "");
     assert_eq!(
         sandbox.text(&blob_name(MANIFEST)),
         format!(

@@ -27,6 +27,10 @@ impl ConfigScreen {
 }
 
 impl Screen for ConfigScreen {
+    fn quiet(&self) -> Option<String> {
+        Some(self.digest.to_string())
+    }
+
     fn text(&self) -> String {
         Block::new(self.title, 6)
             .line("digest", &self.digest)

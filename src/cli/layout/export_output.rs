@@ -9,7 +9,7 @@ use regshape::view::View;
 use serde::Serialize;
 
 use crate::cli::layout::source::LowerVariant;
-use crate::cli::output::{Block, Screen};
+use crate::cli::output::{Block, Screen, printable};
 
 #[derive(Serialize)]
 pub(crate) struct ExportScreen {
@@ -46,6 +46,10 @@ pub(crate) fn warnings(exported: &Exported) -> impl Iterator<Item = String> {
 }
 
 impl Screen for ExportScreen {
+    fn quiet(&self) -> Option<String> {
+        Some(printable(&self.output))
+    }
+
     fn text(&self) -> String {
         let Exported { blobs, present, left_out, .. } = &self.exported;
         let text = |tally: &Tally| format!("{} ({} bytes)", tally.count, tally.bytes);

@@ -41,6 +41,10 @@ struct Collected {
 }
 
 impl Screen for Collected {
+    fn quiet(&self) -> Option<String> {
+        Some(String::new())
+    }
+
     fn text(&self) -> String {
         let Garbage { digests, blobs, uploads, temporary_files, kept, staged, subjects } = &self.garbage;
         let text = |tally: &Tally| format!("{} ({} bytes)", tally.count, tally.bytes);

@@ -27,6 +27,10 @@ struct Initialised {
 }
 
 impl Screen for Initialised {
+    fn quiet(&self) -> Option<String> {
+        Some(printable(&self.layout_path))
+    }
+
     fn text(&self) -> String {
         format!("Initialised OCI Image Layout at {}", printable(&self.layout_path))
     }

@@ -45,6 +45,10 @@ impl ManifestScreen {
 }
 
 impl Screen for ManifestScreen {
+    fn quiet(&self) -> Option<String> {
+        Some(self.digest.to_string())
+    }
+
     fn text(&self) -> String {
         let mut block = Block::new(self.title, 10)
             .line("digest", &self.digest)

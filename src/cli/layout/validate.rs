@@ -103,6 +103,10 @@ fn distinct(findings: &[Finding]) -> impl Iterator<Item = &Finding> {
 }
 
 impl Screen for Validated<'_> {
+    fn quiet(&self) -> Option<String> {
+        Some(String::new())
+    }
+
     fn text(&self) -> String {
         format!("Layout at {} is valid.", printable(&self.layout_path))
     }

@@ -78,6 +78,10 @@ struct Staged {
 }
 
 impl Screen for Staged {
+    fn quiet(&self) -> Option<String> {
+        Some(self.digest.clone())
+    }
+
     fn text(&self) -> String {
         Block::new("Staged layer:", 6)
             .line("digest", &self.digest)

@@ -48,6 +48,10 @@ struct Annotated {
 }
 
 impl Screen for Annotated {
+    fn quiet(&self) -> Option<String> {
+        Some(self.digest.to_string())
+    }
+
     fn text(&self) -> String {
         Block::new(&format!("Updated layer [{}]:", self.index), 6)
             .line("digest", &self.digest)

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use crate::cli::args::{Common, WriteArgs};
 use crate::cli::context::{Context, LayoutCommand};
-use crate::cli::layout::blob::output::{BlobScreen, DigestArg};
+use crate::cli::layout::blob::output::{BlobAction, BlobScreen, DigestArg};
 use crate::cli::layout::place::{Need, RegistryArgs};
 
 /// Delete a blob that nothing refers to
@@ -28,11 +28,7 @@ impl LayoutCommand for Args {
         let digest = self.digest.digest()?;
         let place = context.to_change(&self.common.path()?, &self.registry, None, Need::There, &self.write)?;
         place.without_reference()?;
-        context.ui.result(&BlobScreen::new(
-            "Deleted blob:",
-            place.repository.delete_blob(&digest)?,
-            Some("deleted"),
-        ))?;
+        context.ui.result(&BlobScreen::new(BlobAction::Deleted, place.repository.delete_blob(&digest)?))?;
         Ok(ExitCode::SUCCESS)
     }
 }

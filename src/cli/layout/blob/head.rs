@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use crate::cli::args::Common;
 use crate::cli::context::{Context, LayoutCommand};
-use crate::cli::layout::blob::output::{BlobScreen, DigestArg};
+use crate::cli::layout::blob::output::{BlobAction, BlobScreen, DigestArg};
 use crate::cli::layout::place::RegistryArgs;
 
 /// Tell whether a blob is there, and its size
@@ -28,7 +28,7 @@ impl LayoutCommand for Args {
         let digest = self.digest.digest()?;
         let place = context.to_read(&self.common.path()?, &self.registry, None)?;
         place.without_reference()?;
-        context.ui.result(&BlobScreen::new("Blob:", place.repository.resolve_blob(&digest)?, None))?;
+        context.ui.result(&BlobScreen::new(BlobAction::Shown, place.repository.resolve_blob(&digest)?))?;
         Ok(ExitCode::SUCCESS)
     }
 }

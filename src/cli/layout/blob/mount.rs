@@ -6,7 +6,7 @@ use anyhow::Context as _;
 
 use crate::cli::args::{Common, WriteArgs};
 use crate::cli::context::{Context, LayoutCommand};
-use crate::cli::layout::blob::output::{BlobScreen, DigestArg};
+use crate::cli::layout::blob::output::{BlobAction, BlobScreen, DigestArg};
 use crate::cli::layout::place::{Need, RegistryArgs, name_error};
 
 /// Make a blob of one repository available in another
@@ -39,7 +39,7 @@ impl LayoutCommand for Args {
         place.without_reference()?;
         let to = place.name.clone().context("no repository is named that is to have the blob; use --repo")?;
         let blob = place.registry.mount_blob(&from, &to, &digest)?;
-        context.ui.result(&BlobScreen::new("Mounted blob:", blob, Some("mounted")))?;
+        context.ui.result(&BlobScreen::new(BlobAction::Mounted, blob))?;
         Ok(ExitCode::SUCCESS)
     }
 }

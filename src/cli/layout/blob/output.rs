@@ -21,6 +21,15 @@ impl DigestArg {
     }
 }
 
+/// What a command did with a blob.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum BlobAction {
+    Shown,
+    Stored,
+    Mounted,
+    Deleted,
+}
+
 #[derive(Serialize)]
 pub(crate) struct BlobScreen {
     digest: Digest,
@@ -30,17 +39,36 @@ pub(crate) struct BlobScreen {
     #[serde(skip_serializing_if = "Option::is_none")]
     status: Option<&'static str>,
     #[serde(skip)]
-    title: &'static str,
+    action: BlobAction,
 }
 
 impl BlobScreen {
-    pub(crate) fn new(title: &'static str, blob: Descriptor, status: Option<&'static str>) -> Self {
-        Self { digest: blob.digest, size: blob.size, content_type: blob.media_type, status, title }
+    pub(crate) fn new(action: BlobAction, blob: Descriptor) -> Self {
+        let status = match action {
+            BlobAction::Shown | BlobAction::Stored => None,
+            BlobAction::Mounted => Some("mounted"),
+            BlobAction::Deleted => Some("deleted"),
+        };
+        Self { digest: blob.digest, size: blob.size, content_type: blob.media_type, status, action }
     }
 }
 
 impl Screen for BlobScreen {
     fn text(&self) -> String {
-        Block::new(self.title, 6).line("digest", &self.digest).line("size", self.size).finish()
+        let title = match self.action {
+            BlobAction::Shown => "Blob:",
+            BlobAction::Stored => "Stored blob:",
+            BlobAction::Mounted => "Mounted blob:",
+            BlobAction::Deleted => "Deleted blob:",
+        };
+        Block::new(title, 6).line("digest", &self.digest).line("size", self.size).finish()
+    }
+
+    fn quiet(&self) -> Option<String> {
+        match self.action {
+            BlobAction::Shown => None,
+            BlobAction::Stored | BlobAction::Mounted => Some(self.digest.to_string()),
+            BlobAction::Deleted => Some(String::new()),
+        }
     }
 }

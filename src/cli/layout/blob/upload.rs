@@ -8,7 +8,7 @@ use regshape::registry::Expected;
 use crate::cli::args::open_input;
 use crate::cli::args::{Common, WriteArgs};
 use crate::cli::context::{Context, LayoutCommand};
-use crate::cli::layout::blob::output::BlobScreen;
+use crate::cli::layout::blob::output::{BlobAction, BlobScreen};
 use crate::cli::layout::place::{Need, RegistryArgs, parse_digest};
 
 /// Store a blob
@@ -44,7 +44,7 @@ impl LayoutCommand for Args {
         expected.digest = digest;
         let blob = place.repository.push_blob(progress.reader(content), &expected);
         drop(progress);
-        context.ui.result(&BlobScreen::new("Stored blob:", blob?, None))?;
+        context.ui.result(&BlobScreen::new(BlobAction::Stored, blob?))?;
         Ok(ExitCode::SUCCESS)
     }
 }

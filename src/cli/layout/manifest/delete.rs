@@ -37,6 +37,10 @@ struct Deleted {
 }
 
 impl Screen for Deleted {
+    fn quiet(&self) -> Option<String> {
+        Some(String::new())
+    }
+
     fn text(&self) -> String {
         let block = Block::new("Deleted manifest:", 6).line("digest", &self.digest);
         if self.tags.is_empty() { block.finish() } else { block.line("tags", self.tags.join(", ")).finish() }

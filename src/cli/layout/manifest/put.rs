@@ -53,6 +53,10 @@ struct Pushed {
 }
 
 impl Screen for Pushed {
+    fn quiet(&self) -> Option<String> {
+        Some(self.digest.to_string())
+    }
+
     fn text(&self) -> String {
         let block = Block::new("Stored manifest:", 10)
             .line("digest", &self.digest)

@@ -53,6 +53,11 @@ struct Listing {
 }
 
 impl Screen for Listed {
+    fn quiet(&self) -> Option<String> {
+        let digests = self.manifests.iter().map(|Listing { descriptor, .. }| descriptor.digest.to_string());
+        Some(digests.collect::<Vec<_>>().join("\n"))
+    }
+
     fn text(&self) -> String {
         let mut table = Table::default();
         for Listing { descriptor, image_names } in &self.manifests {

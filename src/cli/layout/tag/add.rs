@@ -35,6 +35,10 @@ struct Added {
 }
 
 impl Screen for Added {
+    fn quiet(&self) -> Option<String> {
+        Some(self.digest.to_string())
+    }
+
     fn text(&self) -> String {
         Block::new("Tagged manifest:", 6).line("digest", &self.digest).line("tags", self.tags.join(", ")).finish()
     }

@@ -41,6 +41,10 @@ struct Deleted {
 }
 
 impl Screen for Deleted {
+    fn quiet(&self) -> Option<String> {
+        Some(String::new())
+    }
+
     fn text(&self) -> String {
         Block::new("Deleted tag:", 6).line("digest", &self.digest).line("tag", &self.tag).finish()
     }
@@ -56,6 +60,10 @@ impl Screen for Deleted {
 struct DeletedTags(Vec<Deleted>);
 
 impl Screen for DeletedTags {
+    fn quiet(&self) -> Option<String> {
+        Some(String::new())
+    }
+
     fn text(&self) -> String {
         self.0.iter().map(Screen::text).collect::<Vec<_>>().join("\n")
     }

@@ -37,6 +37,10 @@ struct Moved {
 }
 
 impl Screen for Moved {
+    fn quiet(&self) -> Option<String> {
+        Some(self.digest.to_string())
+    }
+
     fn text(&self) -> String {
         let mut block = Block::new("Moved tag:", 6).line("digest", &self.digest);
         if let Some(from) = &self.from {
