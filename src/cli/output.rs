@@ -255,6 +255,25 @@ impl Table {
 
     /// Returns the rows, with two spaces between the columns.
     pub(crate) fn text(&self) -> String {
+        self.text_with(&self.widths())
+    }
+
+    /// Returns the rows in lines of at most a width, if that can be done by cutting cells of some columns, the first of them first.
+    pub(crate) fn shrunk(&self, width: usize, columns: &[usize]) -> String {
+        /// A column is not made narrower than this.
+        const LEAST: usize = 8;
+        let mut widths = self.widths();
+        let total: usize = widths.iter().sum::<usize>() + 2 * widths.len().saturating_sub(1);
+        let mut excess = total.saturating_sub(width);
+        for column in columns {
+            let less = widths[*column].saturating_sub(LEAST).min(excess);
+            widths[*column] -= less;
+            excess -= less;
+        }
+        self.text_with(&widths)
+    }
+
+    fn widths(&self) -> Vec<usize> {
         let mut widths: Vec<usize> = Vec::new();
         for row in &self.rows {
             widths.resize(widths.len().max(row.len()), 0);
@@ -262,8 +281,12 @@ impl Table {
                 *width = (*width).max(cell.chars().count());
             }
         }
+        widths
+    }
+
+    fn text_with(&self, widths: &[usize]) -> String {
         let line = |row: &Vec<String>| {
-            let cells = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}"));
+            let cells = row.iter().zip(widths).map(|(cell, width)| format!("{:<width$}", cut(cell, *width)));
             cells.collect::<Vec<_>>().join("  ").trim_end().to_owned()
         };
         self.rows.iter().map(line).collect::<Vec<_>>().join("\n")

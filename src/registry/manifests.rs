@@ -15,7 +15,7 @@ use crate::layout::documents::fingerprint;
 use crate::layout::entries::is_layout;
 use crate::layout::handle::Layout;
 use crate::layout::lock::take_lock;
-use crate::oci::{Algorithm, Annotations, Descriptor, Digest, Platform};
+use crate::oci::{Algorithm, Annotations, Descriptor, Digest, ImageConfig, Platform, from_json};
 
 /// A manifest as it stands, and what leads to it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -49,6 +49,8 @@ pub struct ManifestInfo {
     pub image_names: Vec<String>,
     /// What was taken for the platform that was asked for, if one was.
     pub choice: Option<Choice>,
+    /// The config, if this is an image whose config is stored and can be read.
+    pub config: Option<ImageConfig>,
 }
 
 impl Repository {
@@ -115,6 +117,14 @@ impl Repository {
             Some(Document::Other(document)) => (&document.artifact_type, &document.annotations, Vec::new()),
             None => (&None, &None, Vec::new()),
         };
+        let config = match &document {
+            Some(Document::Manifest(manifest)) if manifest.is_image(&descriptor) => {
+                let referrer = Referrer::Document(descriptor.digest.clone());
+                let content = self.layout.read_document_blob(&manifest.config.digest, &referrer).ok();
+                content.and_then(|content| from_json(&content).ok())
+            }
+            _ => None,
+        };
         // An artifact may say what it is by its config only.
         let by_config = match &document {
             Some(Document::Manifest(manifest)) => Some(&manifest.config.media_type),
@@ -134,6 +144,7 @@ impl Repository {
             image_names: image_names.into_iter().map(str::to_owned).collect(),
             descriptor,
             choice,
+            config,
         })
     }
 

@@ -36,6 +36,7 @@ mod leftovers;
 mod limits;
 mod links;
 mod locks;
+mod ls;
 mod manifest_delete;
 mod manifest_descriptor;
 mod manifest_get;

@@ -180,3 +180,55 @@ fn what_says_no_type_of_an_artifact_has_that_of_its_config() {
         assert_eq!(kind(&sandbox), json!(null));
     }
 }
+
+#[test]
+fn the_config_of_an_image_is_a_block_of_its_own() {
+    let sandbox = Sandbox::built();
+    let config = json!({
+        "architecture": "amd64", "os": "linux", "created": "2024-01-02T03:04:05Z",
+        "config": {
+            "Entrypoint": ["/app"], "Cmd": ["--port", "80"], "Env": ["PATH=/bin", "A=b"], "User": "33:33",
+            "WorkingDir": "/srv", "ExposedPorts": {"80/tcp": {}}, "Volumes": {"/data": {}}, "StopSignal": "SIGTERM",
+            "Labels": {"team": "\u{1b}[31mx"}
+        },
+        "history": [{"created_by": "COPY app /"}, {"comment": "nothing", "empty_layer": true}, {}],
+        "rootfs": {"type": "layers", "diff_ids": [BASE_DIFF_ID, PATCHES_DIFF_ID]}
+    });
+    let bytes = config.to_string();
+    let digest = sandbox.store(&bytes);
+    let mut manifest = sandbox.blob_json(MANIFEST);
+    manifest["config"]["digest"] = json!(digest);
+    manifest["config"]["size"] = json!(bytes.len());
+    sandbox.write("m.json", manifest.to_string());
+    sandbox.ok("layout manifest put -p image -f m.json --tag app");
+    let text = sandbox.ok("layout manifest info image:app");
+    let block = text.split("\n\n").nth(1).expect("a block");
+    assert_eq!(
+        block,
+        "Config:
+        created: 2024-01-02T03:04:05Z
+     entrypoint: [\"/app\"]
+            cmd: [\"--port\", \"80\"]
+           user: 33:33
+        workdir: /srv
+          ports: 80/tcp
+        volumes: /data
+    stop-signal: SIGTERM
+  env:
+    PATH=/bin
+    A=b
+  labels:
+    team = \\u{1b}[31mx
+  history:
+    COPY app /
+    nothing (no layer)
+    -
+"
+    );
+    let value = sandbox.ok_json("layout manifest info image:app");
+    assert_eq!(value["config"]["entrypoint"], json!(["/app"]));
+    assert_eq!(value["config"]["labels"], json!({"team": "\u{1b}[31mx"}));
+    assert_eq!(value["config"]["history"][1], json!({"comment": "nothing", "empty_layer": true}));
+    // A config that says none of it has no block.
+    assert!(!sandbox.ok("layout manifest info image:latest").contains("Config:"));
+}

@@ -5,6 +5,7 @@ mod annotate;
 mod archive_format;
 mod blob;
 mod catalog;
+mod config_info;
 mod config_output;
 mod export;
 mod export_output;
@@ -15,6 +16,7 @@ mod init;
 mod inspect;
 mod join;
 mod kept_output;
+mod ls;
 mod manifest;
 mod manifest_output;
 mod place;
@@ -88,6 +90,7 @@ enum Command {
     Update(Update),
     Status(status::Args),
     Show(show::Args),
+    Ls(ls::Args),
     Validate(validate::Args),
     /// See which repositories a layout holds
     #[command(
@@ -151,6 +154,7 @@ impl Group {
             Command::Update(command) => command.run(invocation),
             Command::Status(args) => execute(args, invocation),
             Command::Show(args) => execute(args, invocation),
+            Command::Ls(args) => execute(args, invocation),
             Command::Validate(args) => execute(args, invocation),
             Command::Gc(args) => execute(args, invocation),
             Command::Join(args) => execute(args, invocation),

@@ -7,6 +7,7 @@ use regshape::registry::ManifestInfo;
 use serde::Serialize;
 
 use crate::cli::context::{Context, LayoutCommand};
+use crate::cli::layout::config_info::ConfigInfo;
 use crate::cli::layout::place::ManifestArgs;
 use crate::cli::layout::source::LowerVariant;
 use crate::cli::output::{Block, Screen};
@@ -44,6 +45,8 @@ struct Info {
     annotations: Annotations,
     /// Those of its entry in index.json, or in a nested index.
     descriptor_annotations: Annotations,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    config: Option<ConfigInfo>,
 }
 
 impl Screen for Info {
@@ -68,7 +71,12 @@ impl Screen for Info {
         if !self.annotations.is_empty() {
             block = block.annotations(&self.annotations);
         }
-        block.finish()
+        let mut text = block.finish();
+        if let Some(config) = self.config.as_ref().and_then(ConfigInfo::text) {
+            text.push_str("\n\n");
+            text.push_str(&config);
+        }
+        text
     }
 }
 
@@ -85,6 +93,8 @@ impl LayoutCommand for Args {
             tags,
             image_names,
             choice,
+            config,
+            ..
         } = place.repository.info((place.reference()?, platform.as_ref()))?;
         context.ui.result(&Info {
             digest: descriptor.digest,
@@ -99,6 +109,7 @@ impl LayoutCommand for Args {
             image_names,
             annotations,
             descriptor_annotations: descriptor.annotations.unwrap_or_default(),
+            config: config.as_ref().map(ConfigInfo::new).filter(|config| config.text().is_some()),
         })?;
         Ok(ExitCode::SUCCESS)
     }
