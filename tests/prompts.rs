@@ -640,12 +640,11 @@ fn the_defaults_are_taken_where_they_are_asked_for_or_where_nobody_can_answer() 
     fn ci(command: &mut Command) {
         command.env("CI", "true");
     }
-    let cases: [Case; 7] = [
+    let cases: [Case; 6] = [
         (&["--yes"], here, false),
         (&["--yes", "--verbose"], here, true),
         (&["--verbose"], no_input, true),
         (&[], no_input, false),
-        (&["--quiet"], here, false),
         (&[], ci, false),
         (&["--verbose"], ci, true),
     ];

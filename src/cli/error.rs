@@ -215,6 +215,9 @@ fn hint(error: &Error) -> Option<&'static str> {
             "the file is missing: restore it, or list each manifest anew with 'layout manifest put', which makes it"
         }
         Error::MalformedIndex { reason, .. } if reason.is_missing() => "the file is missing",
+        Error::MalformedIndex { reason, .. } if reason.is_too_expansive() => {
+            "it has too many short values to be held in 7 times its size of memory: remove annotations, or split it"
+        }
         Error::MalformedIndex { reason, .. } if reason.is_byte_order_mark() => {
             "it begins with a byte order mark: save it without"
         }

@@ -14,6 +14,7 @@ pub struct Reason {
 pub(crate) enum ReasonKind {
     Missing,
     ByteOrderMark,
+    TooExpansive,
     Other,
 }
 
@@ -37,6 +38,11 @@ impl Reason {
         self.kind == ReasonKind::Missing
     }
 
+    /// Returns whether the document is refused because its values would take many times its size in memory.
+    pub fn is_too_expansive(&self) -> bool {
+        self.kind == ReasonKind::TooExpansive
+    }
+
     /// Returns whether the document begins with a byte order mark, which JSON does not have.
     pub fn is_byte_order_mark(&self) -> bool {
         self.kind == ReasonKind::ByteOrderMark
@@ -45,7 +51,11 @@ impl Reason {
 
 impl From<JsonError> for Reason {
     fn from(error: JsonError) -> Self {
-        let kind = if error.is_byte_order_mark() { ReasonKind::ByteOrderMark } else { ReasonKind::Other };
+        let kind = match &error {
+            error if error.is_byte_order_mark() => ReasonKind::ByteOrderMark,
+            error if error.is_too_expansive() => ReasonKind::TooExpansive,
+            _ => ReasonKind::Other,
+        };
         Self { text: error.to_string(), kind }
     }
 }

@@ -12,6 +12,7 @@ pub(crate) struct Fault {
     /// The line and the column, once they are known.
     pub(crate) place: Option<(usize, usize)>,
     pub(crate) is_byte_order_mark: bool,
+    pub(crate) is_too_expansive: bool,
 }
 
 /// Three bytes that some editors put before UTF-8. RFC 8259 forbids them, and Go refuses them.
@@ -19,19 +20,30 @@ pub(crate) const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
 impl JsonError {
     pub(crate) fn new(message: impl Into<String>, place: Option<(usize, usize)>) -> Self {
-        Self(Box::new(Fault { message: message.into(), place, is_byte_order_mark: false }))
+        Self(Box::new(Fault { message: message.into(), place, is_byte_order_mark: false, is_too_expansive: false }))
     }
 
     /// Returns the error of a document that begins with a byte order mark, if this one does.
     pub(crate) fn for_byte_order_mark(content: &[u8]) -> Option<Self> {
         let message = "it begins with a byte order mark".to_owned();
-        let fault = Fault { message, place: None, is_byte_order_mark: true };
+        let fault = Fault { message, place: None, is_byte_order_mark: true, is_too_expansive: false };
         content.starts_with(BYTE_ORDER_MARK).then(|| Self(Box::new(fault)))
     }
 
     /// Returns whether a byte order mark before the document is what is wrong with it.
     pub fn is_byte_order_mark(&self) -> bool {
         self.0.is_byte_order_mark
+    }
+
+    /// Says that the values of the document would take too much memory.
+    pub(crate) fn too_expansive(mut self) -> Self {
+        self.0.is_too_expansive = true;
+        self
+    }
+
+    /// Returns whether the document is refused because its values would take many times its size in memory.
+    pub fn is_too_expansive(&self) -> bool {
+        self.0.is_too_expansive
     }
 
     /// Adds the place, if it is not known yet.

@@ -94,7 +94,8 @@ impl<'a> Reader<'a> {
             }
             None => {
                 let times = EXPANSION + 1;
-                Err(self.error(format!("its values would take more than {times} times its size in memory")))
+                let error = self.error(format!("its values would take more than {times} times its size in memory"));
+                Err(error.too_expansive())
             }
         }
     }

@@ -37,11 +37,24 @@ impl Layout {
     ///
     /// Those of [`Layout::init`]; [`Error::Locked`].
     pub fn init_with(path: impl Into<PathBuf>, options: &WriteOptions) -> Result<Self> {
-        let layout = Self::at(path.into()).with_write_options(options.clone());
+        Self::at(path.into()).with_write_options(options.clone()).initialised()
+    }
+
+    /// Makes a layout as [`Layout::init_with`] does, in a directory whose `blobs` may be a link to blobs that several layouts share,
+    /// as [`Layout::with_shared_blobs`] says.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Layout::init`].
+    pub fn init_with_shared_blobs(path: impl Into<PathBuf>, options: &WriteOptions) -> Result<Self> {
+        Self::at(path.into()).with_write_options(options.clone()).with_shared_blobs().initialised()
+    }
+
+    fn initialised(self) -> Result<Self> {
         let mut made = NewDirectories::default();
-        layout.make(Purpose::ToBuildIn, &mut made)?;
+        self.make(Purpose::ToBuildIn, &mut made)?;
         made.keep();
-        Ok(layout)
+        Ok(self)
     }
 
     /// Makes the directory of a layout that is not there yet, so that something can be written for it.
@@ -78,6 +91,9 @@ impl Layout {
             let name = entry?.file_name();
             let path = root.join(&name);
             let is_part = match name.to_str() {
+                Some(BLOBS_DIRECTORY) if self.shares_blobs() && fs::symlink_metadata(&path)?.is_symlink() => {
+                    path.is_dir()
+                }
                 Some(BLOBS_DIRECTORY) => fs::symlink_metadata(&path)?.is_dir() && !has_blobs(&path)?,
                 Some(INDEX_FILE) => is_from_init(&path, &pretty(&Index::empty()))?,
                 Some(STAGE_FILE) => is_from_init(&path, &pretty(&Stage::empty()))?,
@@ -122,10 +138,12 @@ impl Layout {
         clean_directory(self, root);
         let blobs = root.join(BLOBS_DIRECTORY);
         let is_link = fs::symlink_metadata(&blobs).is_ok_and(|metadata| metadata.is_symlink());
-        if is_link && target_inside(root, &blobs).is_ok_and(|target| target.is_none()) {
+        let leads_out = is_link && target_inside(root, &blobs).is_ok_and(|target| target.is_none());
+        if leads_out && !self.shares_blobs() {
             return Err(Error::LinkOutside { path: blobs });
         }
-        if has_blobs(&blobs).map_err(Error::io("read", &blobs))? {
+        // Blobs that other layouts share may be there already.
+        if !leads_out && has_blobs(&blobs).map_err(Error::io("read", &blobs))? {
             return Err(Error::Occupied { path: root.to_owned(), name: BLOBS_DIRECTORY });
         }
         made.directories(self, &blobs.join("sha256"))?;

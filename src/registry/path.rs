@@ -37,15 +37,15 @@ pub fn find_layout(path: impl AsRef<Path>) -> Result<(PathBuf, Reference)> {
     Ok((directory.clone(), parse(rest)?))
 }
 
-/// Splits a path at a byte, which is left out: into a directory, whatever its name, and a text, in which what is not UTF-8 is
-/// replaced by a character that no reference has. `None` if this system cannot split such a path.
+/// Splits a path at a byte, which is left out: into a directory, whatever its name, and a text. `None` if the rest is not UTF-8:
+/// it is no reference.
 #[cfg(unix)]
 pub fn split_path(path: &Path, at: usize) -> Option<(&Path, Cow<'_, str>)> {
     use std::ffi::OsStr;
     use std::os::unix::ffi::OsStrExt;
 
     let (directory, rest) = path.as_os_str().as_bytes().split_at_checked(at)?;
-    Some((Path::new(OsStr::from_bytes(directory)), String::from_utf8_lossy(rest.get(1..)?)))
+    Some((Path::new(OsStr::from_bytes(directory)), std::str::from_utf8(rest.get(1..)?).ok()?.into()))
 }
 
 /// Splits a path at a byte, which is left out: into a directory and a text. `None` if the path is not Unicode.

@@ -49,7 +49,7 @@ impl Format {
     /// Returns whether a file's name ends as that of an archive of another kind, such as `.tar.xz` or `.zip`: hardly anybody
     /// means a directory by that.
     pub fn is_unknown_archive(path: &Path) -> bool {
-        const OTHERS: [&str; 30] = [
+        const OTHERS: [&str; 47] = [
             ".tar.xz",
             ".txz",
             ".tar.bz2",
@@ -80,6 +80,23 @@ impl Format {
             ".squashfs",
             ".sqfs",
             ".iso",
+            ".tar.bzip2",
+            ".tar.gzip",
+            ".tar.lzip",
+            ".tar.lrz",
+            ".gzip",
+            ".zstd",
+            ".lzma",
+            ".lz",
+            ".lrz",
+            ".bz",
+            ".br",
+            ".z",
+            ".tz2",
+            ".tzo",
+            ".zipx",
+            ".lzo",
+            ".sz",
         ];
         Self::from_name(path) == Self::Directory && ends_with(path, &OTHERS)
     }
@@ -111,7 +128,19 @@ mod tests {
             assert_eq!(Format::from_name(Path::new(name)), format, "{name}");
             assert!(!Format::is_unknown_archive(Path::new(name)), "{name}");
         }
-        for name in ["x.tar.xz", "x.TAR.BZ2", "a/x.txz", "x.zip", "x.7z", "x.gz", "x.tar.lz4"] {
+        for name in [
+            "x.tar.xz",
+            "x.TAR.BZ2",
+            "a/x.txz",
+            "x.zip",
+            "x.7z",
+            "x.gz",
+            "x.tar.lz4",
+            "x.tar.bzip2",
+            "x.Z",
+            "x.zstd",
+            "x.lz",
+        ] {
             assert_eq!(Format::from_name(Path::new(name)), Format::Directory, "{name}");
             assert!(Format::is_unknown_archive(Path::new(name)), "{name}");
         }

@@ -106,6 +106,24 @@ fn blobs_that_layouts_share_are_not_deleted() {
 }
 
 #[test]
+fn a_layout_is_made_over_blobs_that_layouts_share() {
+    let sandbox = Sandbox::built();
+    fs::create_dir_all(sandbox.path("store/sha256")).expect("created");
+    for words in ["init -p new", "blob upload -p new -f base.tar", "import -p new -f image", "export -p image -o new"] {
+        fs::create_dir(sandbox.path("new")).expect("created");
+        symlink(sandbox.path("store"), sandbox.path("new/blobs")).expect("linked");
+        let before = sandbox.tree();
+        assert_eq!(sandbox.run(&format!("layout {words}")).status, 1, "{words}");
+        assert_eq!(sandbox.tree(), before, "{words}");
+        sandbox.ok(&format!("layout {words} --shared-blobs"));
+        assert!(fs::symlink_metadata(sandbox.path("new/blobs")).expect("there").is_symlink(), "{words}");
+        sandbox.ok("layout validate -p new --shared-blobs");
+        fs::remove_dir_all(sandbox.path("new")).expect("removed");
+    }
+    assert!(sandbox.path(blob_name(BASE).replace("image/blobs", "store")).exists());
+}
+
+#[test]
 fn init_makes_nothing_behind_a_link() {
     let sandbox = Sandbox::empty();
     for directory in ["outside", "image"] {

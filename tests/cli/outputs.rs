@@ -218,6 +218,27 @@ fn a_path_that_is_not_utf_8_is_not_taken_for_another() {
 }
 
 #[test]
+fn a_reference_that_is_not_utf_8_names_nothing() {
+    use std::ffi::OsStr;
+    use std::os::unix::ffi::OsStrExt;
+
+    let sandbox = Sandbox::built();
+    let index = fs::read_to_string(sandbox.path("image/index.json")).expect("text");
+    assert!(index.contains("\"latest\""));
+    sandbox.write("image/index.json", index.replace("\"latest\"", "\"latest\u{fffd}\""));
+    let before = sandbox.tree();
+    for bytes in [b"image:latest\xff".as_slice(), b"image:\xfflatest", b"image@sha256:\xff"] {
+        for words in [["layout", "manifest", "delete", "-p"], ["layout", "manifest", "get", "-p"]] {
+            let mut command = sandbox.command();
+            let output =
+                command.args(words).arg(OsStr::from_bytes(bytes)).stdin(Stdio::null()).output().expect("it runs");
+            assert_eq!(output.status.code(), Some(1), "{words:?} {}", text(&output.stderr));
+            assert_eq!(sandbox.tree(), before, "{words:?}");
+        }
+    }
+}
+
+#[test]
 fn a_repository_is_not_made_among_the_files_of_another_layout() {
     let sandbox = Sandbox::new();
     let upload = "layout blob upload -f base.tar -p repositories --per-repo --repo";

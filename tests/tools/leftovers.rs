@@ -24,7 +24,7 @@ pub(crate) fn build(lab: &Lab, layout: &str) {
 fn kill_import(lab: &Lab, inject: &str) {
     let program = env!("CARGO_BIN_EXE_regshape");
     let options = ["-f", "-qq", "-o", "/dev/null", "-e", "trace=flock", "-e", inject];
-    let words = ["layout", "import", "-p", "image", "-f", "other", "--replace"];
+    let words = ["layout", "import", "-p", "image", "-f", "other", "--replace-tag"];
     assert!(!lab.output("strace", &[&options[..], &[program], &words].concat()).status.success(), "it is killed");
 }
 

@@ -167,7 +167,7 @@ fn the_death_of_a_stopped_process_frees_its_lock() {
             .map(String::as_str)
             .collect::<Vec<_>>(),
     );
-    assert_eq!(output.status.code(), Some(1), "{}", String::from_utf8_lossy(&output.stderr));
+    assert_eq!(output.status.code(), Some(75), "{}", String::from_utf8_lossy(&output.stderr));
     let waiting = Command::new(env!("CARGO_BIN_EXE_regshape"))
         .args(annotate("late=1"))
         .current_dir(lab.path("."))
@@ -231,7 +231,7 @@ fn a_layer_that_is_deleted_before_it_is_copied_is_looked_for_again() {
         let stop = format!("inject=openat:signal=STOP:when={}", opens - 1);
         let mut stopped = run(&["-e", &stop]).spawn().expect("strace starts");
         let pid = stopped_at(&lab, &mut stopped);
-        lab.regshape(&["layout", "import", "-p", "image", "-f", "new", "--replace"]);
+        lab.regshape(&["layout", "import", "-p", "image", "-f", "new", "--replace-tag"]);
         lab.regshape(&["layout", "manifest", "delete", "-p", "image", "--ref", &old]);
         lab.regshape(&["layout", "gc", "-p", "image"]);
         assert!(!lab.path(&path).exists(), "{words}");
@@ -240,5 +240,49 @@ fn a_layer_that_is_deleted_before_it_is_copied_is_looked_for_again() {
         let content = String::from_utf8_lossy(&lab.read(made)).into_owned();
         // The index of an image for several platforms is a blob; it names the manifest.
         assert!(content.contains(&new) && !content.contains(&old), "{words}: {content}");
+    }
+}
+
+#[test]
+fn an_archive_is_not_begun_again_in_an_open_descriptor() {
+    let Some(lab) = Lab::with(&["strace", "sh"]) else { return };
+    for (layout, name) in [("old", "a"), ("new", "b")] {
+        lab.write("layer.tar", [single(name, name), vec![0; 1024]].concat());
+        for words in [
+            format!("init -p {layout}"),
+            format!("add layer -p {layout} -f layer.tar -q"),
+            format!("generate config -p {layout} -q"),
+            format!("generate manifest -p {layout} --ref-name v1 -q"),
+        ] {
+            lab.regshape(&[vec!["layout"], words.split(' ').collect()].concat());
+        }
+    }
+    let old = lab.json("old/index.json")["manifests"][0]["digest"].as_str().expect("a digest").to_owned();
+    let manifest: Value = serde_json::from_slice(&lab.blob("old", &old)).expect("JSON");
+    let layer = manifest["layers"][0]["digest"].as_str().expect("a digest").replace(':', "/");
+    let path = format!("image/blobs/{layer}");
+    lab.run("ln", &["-s", "/dev/fd/3", "stream.tar"]);
+    for words in ["export -p image:v1 --format oci-archive -o /dev/fd/3", "join -p image:v1 -o stream.tar"] {
+        lab.run("rm", &["-rf", "image", "out.tar", "trace"]);
+        lab.regshape(&["layout", "import", "-p", "image", "-f", "old"]);
+        let run = |inject: &str| {
+            let mut command = Command::new("sh");
+            let program = env!("CARGO_BIN_EXE_regshape");
+            let trace = format!("-f --quiet=attach,path-resolution -o trace -P {path} -e trace=openat {inject}");
+            command.args(["-c", &format!("exec strace {trace} {program} layout {words} 3> out.tar")]);
+            command.current_dir(lab.path(".")).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+            command
+        };
+        assert!(run("").status().expect("strace starts").success(), "{words}");
+        let opens = String::from_utf8(lab.read("trace")).expect("text").matches("openat(").count();
+        lab.run("rm", &["-f", "out.tar", "trace"]);
+        let mut stopped = run(&format!("-e inject=openat:signal=STOP:when={}", opens - 1)).spawn().expect("it starts");
+        let pid = stopped_at(&lab, &mut stopped);
+        lab.regshape(&["layout", "import", "-p", "image", "-f", "new", "--replace-tag"]);
+        lab.regshape(&["layout", "manifest", "delete", "-p", "image", "--ref", &old]);
+        lab.regshape(&["layout", "gc", "-p", "image"]);
+        lab.run("kill", &["-CONT", &pid]);
+        let output = stopped.wait_with_output().expect("strace ends");
+        assert_eq!(output.status.code(), Some(1), "{words}: {}", String::from_utf8_lossy(&output.stderr));
     }
 }

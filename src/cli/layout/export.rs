@@ -1,6 +1,5 @@
 //! `layout export`
 
-use std::fs;
 use std::io::{self, IsTerminal};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -152,8 +151,8 @@ impl LayoutCommand for Args {
             (ref_name, _) => ref_name,
         };
         let except = self.except.map(Layout::open).transpose()?;
-        // What was written to a pipe cannot be written again.
-        let is_pipe = fs::metadata(&self.output).is_ok_and(|metadata| !metadata.is_file() && !metadata.is_dir());
+        // Bytes that went to a pipe or an open descriptor cannot be taken back.
+        let is_stream = regshape::internals::is_stream(&self.output);
         let mut notes = Vec::new();
         let write_options = context.write_options(&self.output, &self.write);
         if format == Format::Directory && !self.dry_run {
@@ -194,7 +193,7 @@ impl LayoutCommand for Args {
             let progress = context.ui.progress(Some(plan.totals().blobs.bytes));
             let advance = |bytes| progress.advance(bytes);
             let plan = plan.with_progress(&advance);
-            if to_stdout || is_pipe {
+            if to_stdout || is_stream {
                 reading.cannot_begin_again();
             }
             if format == Format::Directory {

@@ -40,7 +40,11 @@ impl LayoutCommand for Args {
     fn run(self, context: &Context) -> anyhow::Result<ExitCode> {
         let path = self.common.new_path()?;
         let options = context.write_options(&path, &self.write);
-        let layout = context.keep(Layout::init_with(path, &options)?);
+        let layout = match context.shares_blobs {
+            true => Layout::init_with_shared_blobs(path, &options)?,
+            false => Layout::init_with(path, &options)?,
+        };
+        let layout = context.keep(layout);
         context.ui.result(&Initialised { layout_path: layout.path().display().to_string() })?;
         Ok(ExitCode::SUCCESS)
     }

@@ -70,6 +70,8 @@ impl LayoutCommand for Args {
         if format == Format::Directory {
             context.clean_target(&self.output, &write_options);
         }
+        // Bytes that went to a pipe or an open descriptor cannot be taken back.
+        let is_stream = regshape::internals::is_stream(&self.output);
         let (view, exported) = View::reading(sources, |sources, reading| -> anyhow::Result<_> {
             let views = sources.iter().zip(&selections).map(|(view, selection)| view.select(selection));
             let views = views.collect::<Result<Vec<_>, _>>()?;
@@ -88,6 +90,9 @@ impl LayoutCommand for Args {
             view.check_documents()?;
             let progress = context.ui.progress(Some(plan.totals().blobs.bytes));
             let advance = |bytes| progress.advance(bytes);
+            if is_stream {
+                reading.cannot_begin_again();
+            }
             if format == Format::Directory {
                 reading.let_writers_in();
             }
