@@ -177,7 +177,8 @@ fn compare_layer(
         match content.diff_ids.iter().find(|actual| actual.algorithm() == diff_id.algorithm()) {
             Some(actual) if actual != diff_id => {
                 let text = format!("diff_id mismatch: the config says {diff_id}, the content has {actual}");
-                said.push(found(FaultKind::WrongDiffId, &text));
+                let (kind, finding) = found(FaultKind::WrongDiffId, &text);
+                said.push((kind, finding.mismatch(diff_id.clone(), actual.clone())));
             }
             Some(_) => {}
             None => {

@@ -45,7 +45,7 @@ impl Blobs for Pending<'_> {
 pub(crate) fn first_error(blobs: &dyn Blobs, index: &Index, missing: MissingParts) -> Option<Finding> {
     let mut validation = Validation::new(blobs, false);
     let index = serde_json::to_vec(index).expect("documents have string keys only");
-    validation.follow(&index);
+    validation.follow(&index, None);
     validation.first_error(missing)
 }
 

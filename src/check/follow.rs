@@ -13,12 +13,20 @@ use super::schema::{self, Config, Descriptor, DocumentParts, Kind};
 use crate::error::{Error, Reason, Referrer, Result};
 use crate::graph::finding::Finding;
 use crate::graph::policy::FaultKind;
-use crate::json::Node;
-use crate::oci::{Digest, Hasher, MediaType, NameKey, RefName};
+use crate::json::{Node, to_compact};
+use crate::oci::{self, Digest, Hasher, MediaType, NameKey, RefName};
 use crate::tally::Tally;
 
 /// More bytes than any file has: 1 EiB.
 const ABSURD_SIZE: u64 = 1 << 60;
+
+/// The part of `index.json` to which a validation is limited.
+pub(crate) enum Part {
+    /// Entries, by their positions.
+    Entries(Vec<usize>),
+    /// An entry of a nested index.
+    Nested(Box<oci::Descriptor>),
+}
 
 pub(crate) struct Validation<'a> {
     blobs: &'a dyn Blobs,
@@ -70,8 +78,8 @@ impl<'a> Validation<'a> {
         self.outcomes.push(Outcome::Found(kind, Finding::new(message, location)));
     }
 
-    /// Checks `index.json` and all that it leads to.
-    pub(crate) fn follow(&mut self, index: &[u8]) {
+    /// Checks `index.json` and everything reachable from it, or from a part of its entries.
+    pub(crate) fn follow(&mut self, index: &[u8], only: Option<&Part>) {
         let path = self.blobs.path().to_owned();
         let malformed = |reason| Error::MalformedIndex { path: path.clone(), reason };
         let node = match json::parse(index) {
@@ -88,12 +96,34 @@ impl<'a> Validation<'a> {
             let error = malformed(Reason::new(text));
             self.outcomes.push(Outcome::Found(*kind, Finding::of(&error, "index.json")));
         }
+        if let Some(part) = only {
+            self.limit(&mut document, part);
+        }
         self.check_ref_names(&document);
         self.check_image_names(&document);
         self.enqueue(document, Holder { kind: Kind::Index, digest: None, is_sparse: false });
         while let Some(reference) = self.queue.pop() {
             self.visit(reference);
         }
+    }
+
+    /// Leaves a part of the entries. Blobs that only the others refer to are not known then.
+    fn limit(&mut self, index: &mut DocumentParts, part: &Part) {
+        self.is_incomplete = true;
+        index.subject = None;
+        let parts = std::mem::take(&mut index.parts);
+        index.parts = match part {
+            Part::Entries(places) => {
+                let is_kept = |at: &usize| places.contains(at);
+                parts.into_iter().enumerate().filter(|(at, _)| is_kept(at)).map(|(_, part)| part).collect()
+            }
+            Part::Nested(entry) => {
+                let alone = to_compact(&oci::Index { manifests: vec![(**entry).clone()], ..oci::Index::empty() });
+                let node = json::parse(&alone).expect("it was written here");
+                let parts = schema::document(Kind::Index, node).parts;
+                parts.into_iter().map(|(_, entry)| ("an entry of a nested index".to_owned(), entry)).collect()
+            }
+        };
     }
 
     /// Compares the names of the entries with the grammar and with each other.
@@ -307,7 +337,9 @@ impl<'a> Validation<'a> {
                 }
                 Err(error) => {
                     self.is_incomplete |= matches!(reading, Reading::Document(_));
-                    return self.found(FaultKind::UnreadableBlob, error.report(), location);
+                    return self
+                        .outcomes
+                        .push(Outcome::Found(FaultKind::UnreadableBlob, Finding::of(&error, location)));
                 }
             }
         }

@@ -5,6 +5,7 @@ pub(crate) mod compare;
 pub(crate) mod documents;
 pub(crate) mod fields;
 pub(crate) mod follow;
+pub(crate) mod images;
 pub(crate) mod json;
 pub(crate) mod node;
 pub(crate) mod reference;
@@ -15,5 +16,6 @@ pub(crate) mod validate;
 pub(crate) mod values;
 pub(crate) mod verify;
 
+pub use images::{ImagePlace, Images};
 pub use node::{ChildrenAt, Node, NodeKind, NodeState, Totals, Tree};
 pub use report::{Report, ValidateOptions};

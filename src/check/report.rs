@@ -29,6 +29,8 @@ pub struct ValidateOptions<'a> {
     pub deep: bool,
     /// How much the layers that are looked into may decompress to.
     pub bounds: Bounds,
+    /// The reference of the image to which the checks are limited: a tag, an image name, a digest. All of the layout by default.
+    pub only: Option<&'a str>,
     /// Is told how many more bytes of blobs were read.
     pub progress: Option<Progress<'a>>,
 }
@@ -37,14 +39,16 @@ impl<'a> ValidateOptions<'a> {
     setters! {
         deep: [bool],
         bounds: [Bounds],
+        only: [option &'a str],
         progress: [option Progress<'a>],
     }
 }
 
 impl fmt::Debug for ValidateOptions<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { deep, bounds, progress: _ } = self;
-        f.debug_struct("ValidateOptions").field("deep", deep).field("bounds", bounds).finish_non_exhaustive()
+        let Self { deep, bounds, only, progress: _ } = self;
+        let mut debug = f.debug_struct("ValidateOptions");
+        debug.field("deep", deep).field("bounds", bounds).field("only", only).finish_non_exhaustive()
     }
 }
 

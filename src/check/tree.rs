@@ -9,6 +9,8 @@ use std::num::NonZeroUsize;
 
 use super::node::{ChildrenAt, Node, NodeKind, NodeState, Tree};
 use crate::error::{Error, Referrer, Result};
+use crate::graph::names::Names;
+use crate::graph::resolve::Resolver;
 use crate::graph::walk::{Document, Reach, Role, Visit, walk};
 use crate::layout::handle::Layout;
 use crate::layout::unreferenced::count_unreferenced;
@@ -29,6 +31,21 @@ impl Layout {
     /// [`Error::MalformedIndex`] if `index.json` is missing or not an image index; [`Error::Io`].
     pub fn tree(&self) -> Result<Tree> {
         self.read_unlocked(|| Holdings::read(self), Holdings::is_whole).map(|holdings| Drawing::of(&holdings))
+    }
+
+    /// Reads a part of the layout as [`Layout::tree`] does: the entries that a reference names, everything reachable from them, and
+    /// their referrers. The unreferenced blobs are those of the whole layout.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Layout::tree`]; [`Error::UnknownManifest`], [`Error::AmbiguousDigest`].
+    pub fn tree_of(&self, reference: &str) -> Result<Tree> {
+        let read = || {
+            let all = Holdings::read(self)?;
+            let index = all.part(self, reference)?;
+            Ok(Holdings { unreferenced: all.unreferenced, ..Holdings::of(self, index) })
+        };
+        self.read_unlocked(read, Holdings::is_whole).map(|holdings| Drawing::of(&holdings))
     }
 }
 
@@ -70,6 +87,13 @@ enum Found {
 
 impl Holdings {
     fn read(layout: &Layout) -> Result<Self> {
+        let mut holdings = Self::of(layout, layout.read_index()?.with_own_names_on_entries());
+        holdings.unreferenced = holdings.count_unreferenced(layout);
+        Ok(holdings)
+    }
+
+    /// Reads everything reachable from an index.
+    fn of(layout: &Layout, index: Index) -> Self {
         let mut holdings = Self {
             index: Index::empty(),
             visited: Vec::new(),
@@ -79,14 +103,33 @@ impl Holdings {
             configs: HashMap::new(),
             unreferenced: None,
         };
-        let index = layout.read_index()?.with_own_names_on_entries();
         holdings.note_parts(layout, &index.manifests);
         for visit in walk(layout, index.manifests.iter().chain(&index.subject), Reach::Subjects) {
             holdings.note(layout, visit);
         }
         holdings.index = index;
-        holdings.unreferenced = holdings.count_unreferenced(layout);
-        Ok(holdings)
+        holdings
+    }
+
+    /// Returns the index of the entries that a reference names, and of their referrers, which get no names.
+    fn part(&self, layout: &Layout, reference: &str) -> Result<Index> {
+        let names = Names::AsTheyStand { default: None };
+        let resolver = Resolver { names, index: &self.index, documents: layout, path: layout.path() };
+        let found = resolver.find(reference)?;
+        let mut entries: Vec<Descriptor> = found.entries(&self.index).into_iter().cloned().collect();
+        let mut waiting: Vec<Digest> = entries.iter().map(|entry| entry.digest.clone()).collect();
+        let mut reached: HashSet<Digest> = waiting.iter().cloned().collect();
+        while let Some(digest) = waiting.pop() {
+            let parts = self.document(&digest).into_iter().flat_map(Document::digests).cloned();
+            let referrers = self.referrers.get(&digest).into_iter().flat_map(BTreeMap::values);
+            let referrers = referrers.filter(|referrer| !reached.contains(&referrer.digest));
+            let referrers: Vec<_> =
+                referrers.map(|referrer| Descriptor { annotations: None, ..referrer.clone() }).collect();
+            let next: Vec<_> = parts.chain(referrers.iter().map(|referrer| referrer.digest.clone())).collect();
+            waiting.extend(next.into_iter().filter(|digest| reached.insert(digest.clone())));
+            entries.extend(referrers);
+        }
+        Ok(Index { manifests: entries, ..Index::empty() })
     }
 
     /// Tells whether everything was found and could be read.

@@ -3,10 +3,12 @@
 //! `follow` goes through the documents (read by `json`, checked by `schema` and `fields`), `verify` through the blobs
 //! (and by `tar` and `layer` through what layers are), `stray` through what nothing leads to; `compare` knows what must agree.
 
-use super::follow::Validation;
+use super::follow::{Part, Validation};
 use super::report::{Report, ValidateOptions};
 use crate::check::verify::verify_blobs;
 use crate::error::{Error, Result};
+use crate::graph::names::Names;
+use crate::graph::resolve::{Meant, Resolver};
 use crate::layout::handle::Layout;
 
 impl Layout {
@@ -17,7 +19,7 @@ impl Layout {
     /// # Errors
     ///
     /// What is wrong with the layout is in the report; an error is what keeps the checks from being made, such as
-    /// [`Error::Io`].
+    /// [`Error::Io`], and [`Error::UnknownManifest`] for a reference in the options.
     pub fn validate(&self, options: &ValidateOptions<'_>) -> Result<Report> {
         self.read_unlocked(|| validate_once(self, options), Report::is_valid)
     }
@@ -25,11 +27,27 @@ impl Layout {
 
 fn validate_once(layout: &Layout, options: &ValidateOptions<'_>) -> Result<Report> {
     let mut validation = Validation::new(layout, options.deep);
+    let only = options.only.map(|reference| find_image(layout, reference)).transpose()?;
     match layout.read_index_bytes() {
-        Ok(content) => validation.follow(&content),
+        Ok(content) => validation.follow(&content, only.as_ref()),
         Err(error @ Error::MalformedIndex { .. }) => validation.cannot_read_index(&error),
         Err(error) => return Err(error),
     }
     let verified = verify_blobs(layout, validation.jobs(), *options);
     Ok(validation.report(layout, &verified))
+}
+
+/// Finds the part of `index.json` that a reference names.
+fn find_image(layout: &Layout, reference: &str) -> Result<Part> {
+    let index = layout.read_index()?;
+    let names = Names::AsTheyStand { default: None };
+    let found = Resolver { names, index: &index, documents: layout, path: layout.path() }.find(reference)?;
+    Ok(match found.meant {
+        Meant::Named { places, .. } => Part::Entries(places),
+        Meant::Manifest(descriptor) => {
+            let has_digest = |at: &usize| index.manifests[*at].digest == descriptor.digest;
+            let places: Vec<usize> = (0..index.manifests.len()).filter(has_digest).collect();
+            if places.is_empty() { Part::Nested(descriptor) } else { Part::Entries(places) }
+        }
+    })
 }

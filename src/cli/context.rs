@@ -48,6 +48,8 @@ impl Invocation {
 
 /// What a command works with.
 pub(crate) struct Context {
+    /// The words of the command, such as `tag list`.
+    pub(crate) command: String,
     pub(crate) ui: Ui,
     pub(crate) shares_blobs: bool,
     pub(crate) layout: OnceCell<Layout>,
@@ -56,18 +58,6 @@ pub(crate) struct Context {
 }
 
 impl Context {
-    /// Opens the layout that the command works on.
-    pub(crate) fn open(&self, path: &Path) -> anyhow::Result<&Layout> {
-        Ok(self.opened(Layout::open(path)?))
-    }
-
-    /// Opens the layout that the command changes.
-    pub(crate) fn open_to_write(&self, path: &Path, args: &WriteArgs) -> anyhow::Result<&Layout> {
-        let layout = self.keep(Layout::open(path)?.with_write_options(self.write_options(path, args)));
-        clean(layout);
-        Ok(layout)
-    }
-
     /// Deletes the leftovers of killed programs in a layout that is about to be added to, if there is one.
     pub(crate) fn clean_target(&self, path: &Path, options: &WriteOptions) {
         if let Ok(layout) = Layout::open(path) {
@@ -144,6 +134,7 @@ pub(crate) fn execute(command: impl LayoutCommand, invocation: &Invocation) -> a
     let Invocation { name, global, base } = invocation;
     let telemetry = Telemetry::start(name, base.telemetry.clone(), global.log_file.as_deref())?;
     let context = Context {
+        command: name.strip_prefix("layout ").unwrap_or(name).to_owned(),
         ui: Ui::new(global, base.json),
         shares_blobs: base.shared_blobs,
         layout: OnceCell::new(),

@@ -125,6 +125,7 @@ fn is_named_and_missing(error: &Error) -> bool {
         Error::UnknownRepository { .. }
         | Error::UnknownManifest { .. }
         | Error::UnknownTag { .. }
+        | Error::UnknownBlob { .. }
         | Error::UnknownPlatform { .. } => true,
         Error::MissingBlob { referrer, .. } => matches!(referrer, Referrer::Caller(_)),
         _ => false,

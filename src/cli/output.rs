@@ -5,7 +5,7 @@ use std::io::{self, BufWriter, IsTerminal, Write};
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
-use regshape::oci::write_json_pretty;
+use regshape::oci::{Digest, write_json_pretty};
 use serde::Serialize;
 
 use super::global::Global;
@@ -291,6 +291,17 @@ impl Table {
         };
         self.rows.iter().map(line).collect::<Vec<_>>().join("\n")
     }
+}
+
+/// Returns the beginning of a digest that people get on a terminal: the algorithm and 12 digits.
+pub(crate) fn short(digest: &Digest) -> &str {
+    let text = digest.as_str();
+    text.get(..digest.algorithm_name().len() + 1 + 12).unwrap_or(text)
+}
+
+/// Returns a number and its noun.
+pub(crate) fn counted(number: u64, noun: &str) -> String {
+    if number == 1 { format!("1 {noun}") } else { format!("{number} {noun}s") }
 }
 
 /// Cuts lines where the terminal ends that stdout is, if it is one.

@@ -40,6 +40,7 @@ impl Error {
             | Self::LayerIndex { .. }
             | Self::FileNotFound { .. }
             | Self::MissingBlob { .. }
+            | Self::UnknownBlob { .. }
             | Self::UnknownRepository { .. }
             | Self::UnknownManifest { .. }
             | Self::UnknownTag { .. }
@@ -124,6 +125,7 @@ impl Error {
             | Self::UnknownRepository { path, .. }
             | Self::UnknownManifest { path, .. }
             | Self::UnknownTag { path, .. }
+            | Self::UnknownBlob { path, .. }
             | Self::AmbiguousName { path, .. }
             | Self::InsideIndex { path, .. }
             | Self::PlatformNotStored { path, .. }

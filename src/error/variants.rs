@@ -362,7 +362,15 @@ pub enum Error {
         /// What was asked for.
         reference: String,
     },
-    /// The beginning of a digest is that of several manifests.
+    /// No blob has a digest with this beginning.
+    #[error("no blob in {} has a digest that begins with '{}'", .path.display(), .beginning.escape_debug())]
+    UnknownBlob {
+        /// The layout.
+        path: PathBuf,
+        /// The beginning.
+        beginning: String,
+    },
+    /// The beginning of a digest is that of several manifests or blobs.
     #[error("'{}' is the beginning of several digests: {}", .beginning.escape_debug(), list(.digests))]
     AmbiguousDigest {
         /// The beginning.
@@ -556,7 +564,7 @@ impl Error {
             | Self::AmbiguousDigest { .. }
             | Self::UnknownPlatform { .. }
             | Self::PlatformNotStored { .. } => ErrorCode::ManifestUnknown,
-            Self::MissingBlob { .. } => ErrorCode::BlobUnknown,
+            Self::MissingBlob { .. } | Self::UnknownBlob { .. } => ErrorCode::BlobUnknown,
             Self::Digest(_) | Self::DigestMismatch { .. } | Self::UnsupportedAlgorithm { .. } => {
                 ErrorCode::DigestInvalid
             }

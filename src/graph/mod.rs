@@ -11,5 +11,5 @@ pub(crate) mod resolve;
 pub(crate) mod verify;
 pub(crate) mod walk;
 
-pub use finding::Finding;
+pub use finding::{Finding, Mismatch};
 pub use platform::{Choice, Chosen};

@@ -7,13 +7,10 @@ use super::names::{Names, digest_in};
 use super::platform::{Best, Chooser, Chosen, Platforms};
 use super::walk::{Documents, Reach, walk};
 use crate::error::{Candidate, Error, Result};
-use crate::oci::{Descriptor, Digest, Index, Platform, Reference};
-
-/// How many digits of a digest must be given at least: fewer are more likely a mistyped name.
-const SHORTEST_BEGINNING: usize = 4;
+use crate::oci::{Descriptor, Digest, Index, Platform, Reference, is_short_digest};
 
 /// How many digests are named where several begin alike.
-const NAMED_CANDIDATES: usize = 5;
+pub(crate) const NAMED_CANDIDATES: usize = 5;
 
 /// How many manifests are described where several have one name.
 const DESCRIBED_CANDIDATES: usize = 16;
@@ -202,20 +199,12 @@ impl Resolver<'_> {
 
     /// Finds the one manifest whose digest begins with some text.
     fn by_beginning(&self, beginning: &str) -> Result<Found> {
-        let is_meant = |digest: &Digest| match beginning.split_once(':') {
-            Some((algorithm, digits)) => {
-                digits.len() >= SHORTEST_BEGINNING
-                    && digest.algorithm_name() == algorithm
-                    && digest.encoded().starts_with(digits)
-            }
-            None => beginning.len() >= SHORTEST_BEGINNING && digest.encoded().starts_with(beginning),
-        };
         let entries = self.index.manifests.iter().filter(|entry| self.names.of(entry).is_some());
         let mut candidates: Vec<Descriptor> = Vec::new();
-        if could_begin_a_digest(beginning) {
+        if is_short_digest(beginning) {
             for visit in walk(self.documents, entries, Reach::Indexes) {
                 let is_new = candidates.iter().all(|found| found.digest != visit.entry.digest);
-                if is_meant(&visit.entry.digest) && is_new {
+                if begins_with(&visit.entry.digest, beginning) && is_new {
                     candidates.push(visit.entry.into_owned());
                 }
                 // No more are named.
@@ -237,10 +226,14 @@ impl Resolver<'_> {
     }
 }
 
-/// Tells whether documents are worth reading to find what text begins.
-fn could_begin_a_digest(text: &str) -> bool {
-    let digits = text.rsplit_once(':').map_or(text, |(_, digits)| digits);
-    digits.len() >= SHORTEST_BEGINNING && digits.bytes().all(|byte| byte.is_ascii_alphanumeric())
+/// Returns whether a digest begins with a text, which has the algorithm or only digits.
+pub(crate) fn begins_with(digest: &Digest, text: &str) -> bool {
+    let digits = match text.split_once(':') {
+        Some((algorithm, _)) if algorithm != digest.algorithm_name() => return false,
+        Some((_, digits)) => digits,
+        None => text,
+    };
+    digest.encoded().starts_with(digits)
 }
 
 impl Resolver<'_> {

@@ -205,6 +205,21 @@ impl fmt::Debug for Hasher {
     }
 }
 
+/// Returns whether a text can be the beginning of a digest: at least four hexadecimal digits, perhaps after an algorithm and a
+/// colon. Fewer digits are more likely a mistyped name.
+///
+/// ```
+/// use regshape::oci::is_short_digest;
+///
+/// assert!(is_short_digest("sha256:4dda") && is_short_digest("4dda0e58"));
+/// assert!(!is_short_digest("4dd") && !is_short_digest("latest"));
+/// ```
+pub fn is_short_digest(text: &str) -> bool {
+    const LEAST: usize = 4;
+    let (algorithm, digits) = text.split_once(':').unwrap_or(("sha256", text));
+    !algorithm.is_empty() && digits.len() >= LEAST && digits.bytes().all(|byte| byte.is_ascii_hexdigit())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -22,7 +22,7 @@ pub use annotation_change::AnnotationChange;
 pub use config::{ImageConfig, RootFs};
 pub(crate) use descriptor::{ATTESTATION, REFERENCE_TYPE, embedded};
 pub use descriptor::{Annotations, Descriptor};
-pub use digest::{Algorithm, Digest, DigestError, Hasher};
+pub use digest::{Algorithm, Digest, DigestError, Hasher, is_short_digest};
 pub(crate) use entry_name::{IMAGE_NAME, ImageNames, Match, NameKey, NameKind, WholeName, is_name, tag_in};
 pub use index::Index;
 pub use manifest::Manifest;

@@ -1,24 +1,25 @@
 //! Blobs: looking, reading, storing, mounting and deleting. They belong to the layout, whichever repository is named.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{self, ErrorKind, Read, Seek, SeekFrom, Write};
 use std::path::Path;
 
 use super::repository::Repository;
 use crate::compress::BUFFER;
 use crate::error::{Error, Referrer, Result};
+use crate::graph::resolve::{NAMED_CANDIDATES, begins_with};
 use crate::graph::verify::expect_digest;
 use crate::graph::walk::{Reach, walk};
 use crate::layout::clean::create_output;
 use crate::layout::entries::is_layout;
-use crate::layout::handle::Layout;
+use crate::layout::handle::{BLOBS_DIRECTORY, Layout};
 use crate::layout::links::LinkedDirectories;
 use crate::layout::links::{identity_of, targets_of};
 use crate::layout::lock::take_lock;
 use crate::layout::reachable::{listed, roots};
 use crate::layout::stage::Stage;
 use crate::metrics::Phase;
-use crate::oci::{Algorithm, Descriptor, Digest, Hasher, Index, MediaType};
+use crate::oci::{Algorithm, Descriptor, Digest, Hasher, Index, MediaType, is_short_digest};
 use crate::options::setters;
 
 /// A part of a blob.
@@ -68,6 +69,45 @@ impl Repository {
     pub fn resolve_blob(&self, digest: &Digest) -> Result<Descriptor> {
         let (_, size) = self.open_blob(digest)?;
         Ok(Descriptor::new(MediaType::octet_stream(), digest.clone(), size))
+    }
+
+    /// Returns the digest of a stored blob from its beginning: at least four digits, perhaps after the algorithm. A whole digest is
+    /// returned as it is, whether the blob is stored or not.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Digest`] for a text that cannot begin a digest; [`Error::UnknownBlob`], [`Error::AmbiguousDigest`]; [`Error::Io`].
+    pub fn resolve_digest(&self, text: &str) -> Result<Digest> {
+        let error = match text.parse::<Digest>() {
+            Ok(digest) => return Ok(digest),
+            Err(error) => error,
+        };
+        if !is_short_digest(text) {
+            return Err(error.into());
+        }
+        let mut found = Vec::new();
+        for algorithm in Algorithm::ALL.map(Algorithm::name) {
+            let directory = self.layout.path().join(BLOBS_DIRECTORY).join(algorithm);
+            let entries = match fs::read_dir(&directory) {
+                Ok(entries) => entries,
+                Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => continue,
+                Err(error) => return Err(Error::io("read", directory)(error)),
+            };
+            for entry in entries {
+                let name = entry.map_err(Error::io("read", &directory))?.file_name();
+                let digest = name.to_str().and_then(|name| format!("{algorithm}:{name}").parse::<Digest>().ok());
+                found.extend(digest.filter(|digest| begins_with(digest, text)));
+            }
+        }
+        found.sort();
+        match found.len() {
+            0 => Err(Error::UnknownBlob { path: self.layout.path().to_owned(), beginning: text.to_owned() }),
+            1 => Ok(found.remove(0)),
+            _ => {
+                found.truncate(NAMED_CANDIDATES);
+                Err(Error::AmbiguousDigest { beginning: text.to_owned(), digests: found })
+            }
+        }
     }
 
     /// Opens a blob.

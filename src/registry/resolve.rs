@@ -1,10 +1,13 @@
 //! From a reference to the manifest in a repository.
 
+use std::collections::HashSet;
+
 use super::repository::Repository;
 use crate::error::{Error, Result};
 use crate::graph::platform::{Chosen, is_stored, not_stored};
 use crate::graph::resolve::{Found, Meant, Resolver};
 use crate::oci::{Descriptor, Digest, Index, Platform};
+use crate::view::{ListingKind, View};
 
 /// A manifest as a caller names it: by a reference, and by a platform where entries of one name differ in it.
 ///
@@ -97,6 +100,25 @@ impl Repository {
             resolver.by_digest(&self.names, digest)?.ok_or_else(|| resolver.unknown(digest.as_str()))
         };
         self.layout.read_unlocked(resolve, |_| true)
+    }
+
+    /// Returns the digest of the image, or of the index, if the entries refer to one only. Artifacts count if there is no image.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::UnknownRepository`]; [`Error::MalformedIndex`]; [`Error::Io`].
+    pub fn only_image(&self) -> Result<Option<Digest>> {
+        let index = self.index()?;
+        let entries: HashSet<&Digest> = self.entries(&index)?.into_iter().map(|entry| &entry.digest).collect();
+        if entries.len() < 2 {
+            return Ok(entries.into_iter().next().cloned());
+        }
+        let listings = View::of(self.layout.clone())?.listings()?;
+        let images = listings.into_iter().filter(|listing| listing.kind != ListingKind::Artifact);
+        let mut images = images.map(|listing| listing.entry.digest).filter(|digest| entries.contains(digest));
+        let first = images.next();
+        let is_only = images.all(|digest| first.as_ref() == Some(&digest));
+        Ok(first.filter(|_| is_only))
     }
 
     pub(crate) fn resolver<'a>(&'a self, index: &'a Index) -> Resolver<'a> {

@@ -115,7 +115,7 @@ fn a_tag_is_renamed_by_two_words_or_by_one_and_the_path() {
     let twice = "the old tag is named twice: leave out --ref, the path's tag or the first TAG";
     sandbox.misuses("layout tag rename -p image:v4 v4 v5", twice);
     sandbox.misuses("layout tag rename -p image --ref v4 v4 v5", twice);
-    sandbox.misuses("layout tag rename -p image v5", "no manifest is named; use --ref");
+    sandbox.misuses("layout tag rename -p image v5", "which image? name it as DIR:TAG (tags: v4)");
     sandbox.refuses(
         "layout tag rename -p image none v5",
         "image has no manifest 'none'; 'layout tag list' shows what there is (MANIFEST_UNKNOWN)"
@@ -156,5 +156,62 @@ fn old_flags_go_on_working_and_are_not_shown() {
         let help = sandbox.ok(&format!("layout {command} --help"));
         let shown = ["--replace ", "--last", "--n <"];
         assert!(!shown.iter().any(|flag| help.contains(flag)), "{help}");
+    }
+}
+
+#[test]
+fn commands_that_read_one_image_need_no_tag_where_there_is_one() {
+    let sandbox = Sandbox::built();
+    let digest = sandbox.index()["manifests"][0]["digest"].as_str().expect("a digest").to_owned();
+    for words in ["manifest get", "manifest info", "manifest descriptor", "referrer list"] {
+        assert_eq!(sandbox.ok(&format!("{words} image")), sandbox.ok(&format!("{words} image:latest")), "{words}");
+    }
+    // An artifact beside it is no image, and a second tag names the same one.
+    sandbox.ok("tag add -p image:latest v1");
+    assert_eq!(sandbox.ok_json("manifest descriptor image")["digest"], digest.as_str());
+    for words in ["manifest delete image", "tag delete -p image", "tag rename -p image v2", "tag add -p image v2"] {
+        sandbox.misuses(&format!("layout {words}"), "which image? name it as DIR:TAG (tags: latest, v1)");
+    }
+    sandbox.ok("update config -p image --architecture arm64 -q");
+    sandbox.ok("generate manifest -p image --ref-name arm -q");
+    sandbox.misuses("layout manifest info image", "which image? name it as DIR:TAG (tags: arm, latest, v1)");
+}
+
+#[test]
+fn a_stored_blob_is_named_by_the_beginning_of_its_digest() {
+    let sandbox = Sandbox::built();
+    let whole = sandbox.ok(&format!("layout blob head image -d {BASE}"));
+    for beginning in [&BASE[..11], &BASE[7..11], &BASE[..40]] {
+        assert_eq!(sandbox.ok(&format!("layout blob head image -d {beginning}")), whole, "{beginning}");
+        assert_eq!(sandbox.run(&format!("layout blob get image -d {beginning} -o got")).status, 0, "{beginning}");
+        assert_eq!(sandbox.read("got"), sandbox.blob(BASE));
+    }
+    let unknown = "no blob in image has a digest that begins with 'sha256:0000' (BLOB_UNKNOWN)";
+    sandbox.run("layout blob head image -d sha256:0000").is(3, "", format!("Error: {unknown}\n"));
+    for words in ["blob upload -p image -f base.tar", "manifest put -p image -f base.tar"] {
+        let error = format!("'{}' is not a digest: it has no colon (DIGEST_INVALID)", &BASE[7..15]);
+        sandbox.refuses(&format!("layout {words} --digest {}", &BASE[7..15]), &error);
+    }
+    // Two blobs that begin alike are told apart by more digits.
+    for digits in ["aaaa0", "aaaa1"] {
+        sandbox.write(&format!("image/blobs/sha256/{digits:0<64}"), "");
+    }
+    let outcome = sandbox.run("layout blob head image -d aaaa");
+    assert!(outcome.status == 1 && outcome.stderr.contains("is the beginning of several digests"), "{outcome:?}");
+    sandbox.ok("layout blob head image -d aaaa1");
+    sandbox.ok("layout blob delete -p image -d aaaa1");
+    assert!(!sandbox.path(format!("image/blobs/sha256/{:0<64}", "aaaa1")).exists());
+    assert!(sandbox.path(format!("image/blobs/sha256/{:0<64}", "aaaa0")).exists());
+}
+
+#[test]
+fn a_command_on_a_layout_says_to_remove_the_tag() {
+    let sandbox = Sandbox::built();
+    for words in
+        ["status", "add layer -f base.tar", "generate config", "update config --os plan9", "gc", "ls", "tag list"]
+    {
+        let (command, _) = words.split_once(" -").unwrap_or((words, ""));
+        let message = format!("'{command}' takes a layout: remove ':latest' from the path");
+        sandbox.misuses(&format!("layout {words} -p image:latest"), &message);
     }
 }

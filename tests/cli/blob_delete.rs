@@ -129,9 +129,9 @@ fn what_is_no_blob_is_not_deleted() {
     sandbox.refuses(&words("latest"), "'latest' is not a digest: it has no colon (DIGEST_INVALID)");
     let message = "missing is not an OCI Image Layout (missing oci-layout file)";
     sandbox.refuses(&format!("layout blob delete --path missing --digest {missing}"), message);
-    sandbox.refuses(
+    sandbox.misuses(
         &format!("layout blob delete --path image:v1 --digest {missing}"),
-        "the path says 'v1', which this command has no use for",
+        "'blob delete' takes a layout: remove ':v1' from the path",
     );
 }
 

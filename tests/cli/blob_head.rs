@@ -84,6 +84,6 @@ fn what_is_no_blob_is_said() {
     }
     let message = "Error: missing is not an OCI Image Layout (missing oci-layout file)\n";
     sandbox.run(&format!("layout blob head --path missing --digest {BASE}")).fails(message);
-    let message = "the path says 'latest', which this command has no use for";
-    sandbox.refuses(&format!("layout blob head --path image:latest --digest {BASE}"), message);
+    let message = "'blob head' takes a layout: remove ':latest' from the path";
+    sandbox.misuses(&format!("layout blob head --path image:latest --digest {BASE}"), message);
 }

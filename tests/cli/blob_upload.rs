@@ -157,8 +157,8 @@ fn a_file_that_cannot_be_read_is_said() {
     ] {
         sandbox.refuses(&format!("layout blob upload --path image --file {file}"), message);
     }
-    let message = "the path says 'latest', which this command has no use for";
-    sandbox.refuses("layout blob upload --path image:latest --file x", message);
+    let message = "'blob upload' takes a layout: remove ':latest' from the path";
+    sandbox.misuses("layout blob upload --path image:latest --file x", message);
 }
 
 #[test]

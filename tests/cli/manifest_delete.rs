@@ -107,7 +107,7 @@ fn the_manifest_need_not_be_there() {
 fn what_is_not_there_is_an_error() {
     let (sandbox, image) = with_image("app:v1");
     sandbox.misuses_words(DELETE, &["--ref", ""], "the value of --ref is empty");
-    sandbox.misuses(DELETE, "no manifest is named; use --ref");
+    sandbox.misuses(DELETE, "which image? name it as DIR:TAG (tags: app:v1)");
     let other = sha256(b"");
     for reference in ["v1", "app", &other, &digest(&image)[7..10]] {
         sandbox.refuses(

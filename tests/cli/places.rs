@@ -179,8 +179,9 @@ fn nested_indexes_hold_manifests_that_digests_and_beginnings_find() {
 fn what_is_no_reference_is_refused() {
     let (sandbox, _) = mixed();
     sandbox.misuses_words(DESCRIPTOR, &["-p", "image", "--ref", ""], "the value of --ref is empty");
-    sandbox.misuses(&format!("{DESCRIPTOR} -p image"), "no manifest is named; use --ref");
-    sandbox.misuses(&format!("{DESCRIPTOR} -p image --repo app"), "no manifest is named; use --ref");
+    sandbox.misuses(&format!("{DESCRIPTOR} -p image"), "which image? name it as DIR:TAG (tags: app:v1, other:v1, v1)");
+    // A repository with one image needs no tag.
+    sandbox.ok(&format!("{DESCRIPTOR} -p image --repo app"));
     for (reference, shown) in [
         ("a b", "a b"),
         ("\u{1b}[2J", "\\u{1b}[2J"),
@@ -269,7 +270,7 @@ fn a_path_says_the_repository_in_a_layout() {
         &format!("{DESCRIPTOR} -p ./image/none:v1"),
         &format!("./image has no repository 'none' {SEE_CATALOG}"),
     );
-    sandbox.misuses(&format!("{DESCRIPTOR} -p image/app"), "no manifest is named; use --ref");
+    sandbox.ok(&format!("{DESCRIPTOR} -p image/app"));
     sandbox.refuses(
         &format!("{DESCRIPTOR} -p image/app:v1 --repo other"),
         "the path says repository 'app' and --repo says 'other'",

@@ -1,6 +1,6 @@
 //! `layout show`
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::support::*;
 
@@ -70,4 +70,48 @@ fn an_index_without_a_media_type_or_entries_is_shown() {
         sandbox.write("image/index.json", content);
         assert_eq!(sandbox.ok_json("layout show --path image"), json!({"schemaVersion": 2, "manifests": manifests}));
     }
+}
+
+#[test]
+fn one_image_is_shown_as_its_document_or_its_tree() {
+    let sandbox = Sandbox::built();
+    sandbox.ok("layout update config -p image --architecture arm64 -q");
+    sandbox.ok("layout generate manifest -p image --ref-name arm -q");
+    let digest = sandbox.index()["manifests"][1]["digest"].as_str().expect("a digest").to_owned();
+    for path in ["image:arm".to_owned(), format!("image@{digest}"), format!("image@{}", &digest[..12])] {
+        let shown = sandbox.ok(&format!("layout show {path}"));
+        assert!(shown.starts_with("{\n  \"schemaVersion\": 2,\n  \"mediaType\""), "{shown}");
+        let value: Value = serde_json::from_str(&shown).expect("JSON");
+        assert_eq!(value, sandbox.blob_json(&digest));
+        assert_eq!(sandbox.ok_json(&format!("layout show {path}")), value);
+        let tree = sandbox.ok_json(&format!("layout show {path} --tree"));
+        assert_eq!(
+            (&tree["roots"][0]["digest"], &tree["roots"][1], &tree["totals"]["images"]),
+            (&json!(digest), &Value::Null, &1.into())
+        );
+    }
+}
+
+#[test]
+fn the_tree_of_an_image_has_its_referrers_and_nothing_of_others() {
+    let sandbox = Sandbox::built();
+    let digest = sandbox.index()["manifests"][0]["digest"].as_str().expect("a digest").to_owned();
+    let empty =
+        sandbox.ok_json("layout blob upload -p image -f base.tar")["digest"].as_str().expect("a digest").to_owned();
+    let size = sandbox.read("base.tar").len();
+    let config = format!(r#"{{"mediaType":"application/x","digest":"{empty}","size":{size}}}"#);
+    let subject = format!(r#"{{"mediaType":"{MANIFEST_TYPE}","digest":"{digest}","size":{MANIFEST_SIZE}}}"#);
+    let manifest = format!(
+        r#"{{"schemaVersion":2,"mediaType":"{MANIFEST_TYPE}","artifactType":"application/sbom","config":{config},"layers":[],"subject":{subject}}}"#
+    );
+    sandbox.write("sbom.json", &manifest);
+    sandbox.ok("layout manifest put -p image -f sbom.json");
+    sandbox.ok("layout update config -p image --architecture arm64 -q");
+    sandbox.ok("layout generate manifest -p image --ref-name arm -q");
+    let tree = sandbox.ok_json("layout show image:latest --tree");
+    assert_eq!(tree["roots"].as_array().map(Vec::len), Some(1), "{tree}");
+    assert_eq!(tree["roots"][0]["referrers"][0]["digest"], sha256(manifest.as_bytes()));
+    assert_eq!(tree["totals"]["images"], 1);
+    let other = sandbox.ok_json("layout show image:arm --tree");
+    assert!(other["roots"][0]["referrers"].is_null() && other["totals"]["images"] == 1, "{other}");
 }

@@ -224,7 +224,7 @@ fn what_is_no_tag_is_refused_and_nothing_is_changed() {
     sandbox.refuses(&format!("{ADD} --ref none v2"), &format!("image has no manifest 'none' {SEE_TAGS}"));
     sandbox
         .refuses(&format!("{ADD} --repo none --ref v1 v2"), &format!("image has no repository 'none' {SEE_CATALOG}"));
-    sandbox.misuses(&format!("{ADD} v2"), "no manifest is named; use --ref");
+    sandbox.misuses(&format!("{ADD} v2"), "which image? name it as DIR:TAG (tags: app:v1)");
 }
 
 #[test]

@@ -104,7 +104,7 @@ fn an_empty_or_unknown_tag_is_an_error() {
     let (sandbox, image) = with_image("app:v1");
     sandbox.misuses_words(DELETE, &["--ref", ""], "the value of --ref is empty");
     sandbox.misuses_words(DELETE, &["--repo", "app", "--ref", ""], "the value of --ref is empty");
-    sandbox.misuses(DELETE, "no manifest is named; use --ref");
+    sandbox.misuses(DELETE, "which image? name it as DIR:TAG (tags: app:v1)");
     for reference in ["v1", "app", "app:v2", "app:"] {
         sandbox.refuses(&format!("{DELETE} --ref {reference}"), &format!("image has no tag '{reference}' {SEE_TAGS}"));
     }

@@ -131,7 +131,8 @@ fn names_that_a_terminal_would_obey_are_escaped() {
 fn a_path_that_says_a_tag_is_refused() {
     let (sandbox, _) = with_image("app:v1");
     for path in ["image:v1", "image/app:v1"] {
-        sandbox.refuses(&format!("layout tag list -p {path}"), "the path says 'v1', which this command has no use for");
+        let message = "'tag list' takes a layout: remove ':v1' from the path";
+        sandbox.misuses(&format!("layout tag list -p {path}"), message);
     }
 }
 

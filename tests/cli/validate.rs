@@ -982,3 +982,47 @@ fn images_for_other_platforms_may_be_left_out_of_a_nested_index() {
         assert_eq!(value["errors"], json!([says]));
     }
 }
+
+#[test]
+fn under_each_finding_stand_its_image_and_digests_that_differ_and_a_line_sums_up() {
+    let sandbox = Sandbox::built();
+    sandbox.ok("layout update config -p image --architecture arm64 -q");
+    sandbox.ok("layout generate manifest -p image --ref-name arm -q");
+    let manifest = sandbox.index()["manifests"][0]["digest"].as_str().expect("a digest").to_owned();
+    let layer = sandbox.blob_json(&manifest)["layers"][1]["digest"].as_str().expect("a digest").to_owned();
+    let content = b"x".repeat(sandbox.blob(&layer).len());
+    sandbox.write(&blob_name(&layer), &content);
+    let actual = sha256(&content);
+    let error = format!("Error: digest mismatch for {layer}: expected {layer}, got {actual}\n");
+    let below = format!("  expected {layer}\n  actual   {actual}\n");
+    let of_image = |name: &str| format!("{error}  {name}, layer 1\n{below}");
+    // The message stands once, with the first image that has it.
+    let run = |words: &str| sandbox.run_words(format!("layout validate {words}").split(' '));
+    run("image").fails(format!("{}1 error in 2 of 2 images\n", of_image("latest linux/amd64")));
+    run("image:arm").fails(format!("{}1 error in 1 of 2 images\n", of_image("arm linux/arm64")));
+}
+
+#[test]
+fn one_image_of_a_layout_is_validated_alone() {
+    let sandbox = Sandbox::built();
+    sandbox.ok("layout update config -p image --architecture arm64 -q");
+    sandbox.ok("layout generate manifest -p image --ref-name arm -q");
+    let [amd64, arm64] =
+        [0, 1].map(|at| sandbox.index()["manifests"][at]["digest"].as_str().expect("a digest").to_owned());
+    let config = sandbox.blob_json(&arm64)["config"]["digest"].as_str().expect("a digest").to_owned();
+    fs::remove_file(sandbox.path(blob_name(&config))).expect("removed");
+    let error = format!("Error: blob {config} referenced by {arm64} does not exist\n");
+    for path in ["image:latest".to_owned(), format!("image@{amd64}"), format!("image@{}", &amd64[7..15])] {
+        let valid = format!("Layout at {path} is valid.\n");
+        sandbox.run(&format!("layout validate {path}")).succeeds(valid, "");
+    }
+    for path in ["image".to_owned(), "image:arm".to_owned(), format!("image@{arm64}")] {
+        sandbox.run(&format!("layout validate {path}")).fails(&error);
+    }
+    let unknown = "image has no manifest 'none'; 'layout tag list' shows what there is";
+    assert_eq!(sandbox.run("layout validate image:none").stderr, format!("Error: {unknown}\n"));
+
+    for words in ["show image:none", "show image:none --tree"] {
+        sandbox.run(&format!("layout {words}")).is(1, "", format!("Error: {unknown}\n"));
+    }
+}

@@ -39,7 +39,7 @@ fn a_reader_and_a_dry_run_ask_for_no_change() {
     build(&lab, "image");
     build(&lab, "other");
     // When it holds the lock of its temporary directory.
-    kill_import(&lab, "inject=flock:signal=KILL:when=2");
+    kill_import(&lab, "inject=flock:signal=KILL:when=3");
     let left = leftovers(&lab);
     assert_eq!(left.len(), 1, "{left:?}");
     let digest = lab.json("image/index.json")["manifests"][0]["digest"].as_str().expect("a digest").to_owned();
@@ -107,7 +107,7 @@ fn what_another_user_left_is_in_nobodys_way() {
     let Some(lab) = Lab::with(&["strace", "setpriv"]) else { return };
     build(&lab, "image");
     build(&lab, "other");
-    kill_import(&lab, "inject=flock:signal=KILL:when=2");
+    kill_import(&lab, "inject=flock:signal=KILL:when=3");
     let left = leftovers(&lab);
     assert_eq!(left.len(), 1, "{left:?}");
     // All but what was left becomes another user's.

@@ -71,8 +71,10 @@ impl Screen for Collected {
 
 impl LayoutCommand for Args {
     fn run(self, context: &Context) -> anyhow::Result<ExitCode> {
-        let options = context.write_options(&self.common.path()?, &self.write);
-        let layout = context.keep(Layout::open(&self.common.path()?)?.with_write_options(options));
+        let path = self.common.path()?;
+        context.without_tag(&path)?;
+        let options = context.write_options(&path, &self.write);
+        let layout = context.keep(Layout::open(&path)?.with_write_options(options));
         let mut collected = GarbageOptions::default().dry_run(self.dry_run);
         collected.keep_younger_than = self.keep_younger_than;
         let garbage = layout.collect_garbage(&collected)?;

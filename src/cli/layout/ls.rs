@@ -11,12 +11,8 @@ use serde::Serialize;
 
 use crate::cli::args::Common;
 use crate::cli::context::{Context, LayoutCommand};
-use crate::cli::error::Usage;
 use crate::cli::layout::place::PathReference;
-use crate::cli::output::{Screen, Table, printable, width};
-
-/// How many digits of a digest people get on a terminal.
-const SHORT: usize = "sha256:".len() + 12;
+use crate::cli::output::{Screen, Table, printable, short, width};
 
 /// List images: tag, platforms, size, age, digest
 #[derive(Debug, clap::Args)]
@@ -87,8 +83,7 @@ impl Screen for Images {
         let mut table = Table::default();
         table.row(["TAG", "PLATFORMS", "SIZE", "AGE", "DIGEST", "KIND"].map(str::to_owned));
         for row in &self.rows {
-            let digest = row.digest.as_str();
-            let digest = if self.shortens { digest.get(..SHORT).unwrap_or(digest) } else { digest };
+            let digest = if self.shortens { short(&row.digest) } else { row.digest.as_str() };
             let or_dash = |text: String| if text.is_empty() { "-".to_owned() } else { text };
             table.row([
                 or_dash(printable(row.shown_name().unwrap_or_default())),
@@ -128,7 +123,7 @@ impl LayoutCommand for Args {
         let path = self.common.path()?;
         let located = PathReference::find(&path, false);
         if let Some(reference) = located.full_reference() {
-            return Err(Usage(format!("'ls' takes a layout: remove ':{}' from the path", printable(&reference))).into());
+            return Err(context.takes_a_layout(&reference).into());
         }
         let view = View::of(context.open_beside(&path)?)?;
         let rows = View::reading(vec![view], |views, _| -> anyhow::Result<_> {

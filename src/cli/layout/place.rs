@@ -1,12 +1,13 @@
 //! From the arguments of commands that take a layout for a registry to what is meant by them.
 
+use std::borrow::Cow;
 use std::fs;
 use std::path::{Path, PathBuf, is_separator};
 
 use anyhow::{bail, ensure};
 use regshape::layout::{Layout, WriteOptions, clean};
-use regshape::oci::{Digest, Platform, Reference, RepositoryName};
-use regshape::registry::{ManifestName, Registry, Repository, find_layout, split_path};
+use regshape::oci::{Digest, Platform, Reference, RepositoryName, is_short_digest};
+use regshape::registry::{ManifestName, Page, Registry, Repository, find_layout, split_path};
 
 use crate::cli::args::{Common, WriteArgs};
 use crate::cli::args::{PlatformArg, parse_platform};
@@ -130,8 +131,31 @@ impl Target {
         match self.reference.as_deref() {
             Some("") => Err(Usage("the value of --ref is empty".to_owned()).into()),
             Some(reference) => Ok(reference),
-            None => Err(Usage("no manifest is named; use --ref".to_owned()).into()),
+            None => Err(self.which_image().into()),
         }
+    }
+
+    /// Returns the reference of an image that is read; if none is given, the digest of the only image of the layout.
+    pub(crate) fn image(&self) -> anyhow::Result<Cow<'_, str>> {
+        if self.reference.is_none()
+            && let Some(only) = self.repository.only_image()?
+        {
+            return Ok(only.to_string().into());
+        }
+        self.reference().map(Cow::from)
+    }
+
+    /// Returns the error for a command line that names no image, with the tags that there are.
+    fn which_image(&self) -> Usage {
+        /// More tags than this are not listed.
+        const LISTED: usize = 5;
+        let tags = self.repository.tags(&Page::default().limit(LISTED + 1)).unwrap_or_default();
+        let mut shown: Vec<String> = tags.iter().take(LISTED).map(|tag| printable(tag)).collect();
+        if tags.len() > LISTED {
+            shown.push("...".to_owned());
+        }
+        let tags = if shown.is_empty() { String::new() } else { format!(" (tags: {})", shown.join(", ")) };
+        Usage(format!("which image? name it as DIR:TAG{tags}"))
     }
 
     /// Returns the reference that the path says, which the command need not have.
@@ -140,9 +164,9 @@ impl Target {
     }
 
     /// Makes sure that the path names nothing in the layout: the command is on all of it, or on a blob.
-    pub(crate) fn without_reference(&self) -> anyhow::Result<()> {
+    pub(crate) fn without_reference(&self, context: &Context) -> anyhow::Result<()> {
         match &self.reference {
-            Some(reference) => bail!("the path says '{}', which this command has no use for", printable(reference)),
+            Some(reference) => Err(context.takes_a_layout(reference).into()),
             None => Ok(()),
         }
     }
@@ -168,6 +192,35 @@ pub(crate) enum Need {
 }
 
 impl Context {
+    /// Opens the layout that the command works on.
+    pub(crate) fn open(&self, path: &Path) -> anyhow::Result<&Layout> {
+        self.without_tag(path)?;
+        Ok(self.opened(Layout::open(path)?))
+    }
+
+    /// Opens the layout that the command changes.
+    pub(crate) fn open_to_write(&self, path: &Path, args: &WriteArgs) -> anyhow::Result<&Layout> {
+        self.without_tag(path)?;
+        let layout = self.keep(Layout::open(path)?.with_write_options(self.write_options(path, args)));
+        clean(layout);
+        Ok(layout)
+    }
+
+    /// Refuses the path of a layout with a reference after it.
+    pub(crate) fn without_tag(&self, path: &Path) -> Result<(), Usage> {
+        let located = PathReference::find(path, false);
+        match located.full_reference().filter(|_| Layout::is_at(&located.directory)) {
+            Some(reference) => Err(self.takes_a_layout(&reference)),
+            None => Ok(()),
+        }
+    }
+
+    /// Returns the error for a path with a reference, which the command does not take.
+    pub(crate) fn takes_a_layout(&self, reference: &str) -> Usage {
+        let mark = if reference.parse::<Digest>().is_ok() { '@' } else { ':' };
+        Usage(format!("'{}' takes a layout: remove '{mark}{}' from the path", self.command, printable(reference)))
+    }
+
     /// Finds what a command is to read.
     pub(crate) fn to_read(&self, path: &Path, args: &RegistryArgs, reference: Option<&str>) -> anyhow::Result<Target> {
         let observer = |path: &Path| self.lock_observer(path, false);
@@ -231,6 +284,12 @@ impl Context {
         Ok(Target { registry, repository, name, reference, platform: None })
     }
 
+    /// Opens a layout as a repository of all its entries.
+    pub(crate) fn repository(&self, layout: &Layout) -> anyhow::Result<Repository> {
+        let kind = KindArgs { default_repo: None, per_repo: false };
+        Ok(self.registry(layout.path(), &kind, self.reader_options(layout.path()))?.ref_names()?)
+    }
+
     /// Opens a directory as a registry.
     pub(crate) fn registry(
         &self,
@@ -264,7 +323,7 @@ pub(crate) fn name_error(error: regshape::oci::NameError) -> regshape::Error {
     error.into()
 }
 
-/// Reads a digest that somebody typed.
+/// Reads a whole digest, as one that is expected must be.
 pub(crate) fn parse_digest(text: &str) -> Result<Digest, regshape::Error> {
     Ok(text.parse::<Digest>()?)
 }
@@ -309,10 +368,11 @@ impl PathReference {
             return Self { directory, repository: Some(repository), reference };
         }
         let bytes = path.as_os_str().as_encoded_bytes();
-        // What comes after an at sign is a digest.
+        // A digest, or its beginning, comes after an at sign.
         let split = |at: usize| {
             let (directory, rest) = split_path(path, at)?;
-            (bytes[at] == b':' || rest.parse::<Digest>().is_ok()).then_some((at, directory, rest))
+            (bytes[at] == b':' || rest.parse::<Digest>().is_ok() || is_short_digest(&rest))
+                .then_some((at, directory, rest))
         };
         let splits = || (1..bytes.len()).filter(|at| matches!(bytes[*at], b':' | b'@')).filter_map(split);
         let found = splits().rfind(|(_, directory, _)| Layout::is_at(directory));

@@ -2,31 +2,40 @@
 
 use std::process::ExitCode;
 
-use regshape::oci::Index;
+use regshape::layout::Layout;
+use regshape::oci::{Index, Json, Manifest, from_json};
+use regshape::registry::StoredManifest;
 use serde::Serialize;
 
 use crate::cli::args::Common;
 use crate::cli::context::{Context, LayoutCommand};
+use crate::cli::layout::place::PathReference;
 use crate::cli::layout::tree::DrawnTree;
 use crate::cli::output::{Screen, json};
 
-/// Print index.json, or a tree of all that it leads to
+/// Print index.json, the document of one image, or a tree
+///
+/// DIR prints index.json; DIR:TAG and DIR@DIGEST print the manifest or index of that image, indented.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Example:\n  regshape layout show --path ./my-image\n  regshape layout show --path ./my-image --tree"
+    after_help = "Examples:\n  regshape layout show ./my-image\n  regshape layout show ./my-image --tree\n  regshape layout show ./my-image:latest"
 )]
 pub(crate) struct Args {
     #[command(flatten)]
     common: Common,
-    /// Draw what the layout holds: names, indexes, platforms, manifests, layers, referrers, what is shared, what is missing
+    /// Draw a tree of tags, platforms, manifests, layers and referrers
     #[arg(long)]
     tree: bool,
 }
 
-/// index.json; its text is its JSON.
+/// A document; its text is its JSON.
 #[derive(Serialize)]
-#[serde(transparent)]
-struct Shown(Index);
+#[serde(untagged)]
+enum Shown {
+    Index(Box<Index>),
+    Manifest(Box<Manifest>),
+    Other(Json),
+}
 
 impl Screen for Shown {
     fn is_json(&self) -> bool {
@@ -34,19 +43,48 @@ impl Screen for Shown {
     }
 
     fn text(&self) -> String {
-        json(self).expect("an index can be written: it was read")
+        json(self).expect("a document can be written: it was read")
     }
 }
 
 impl LayoutCommand for Args {
     fn run(self, context: &Context) -> anyhow::Result<ExitCode> {
-        let layout = context.open(&self.common.path()?)?;
+        let path = self.common.path()?;
+        let located = PathReference::find(&path, false);
+        let Some(reference) = located.full_reference() else {
+            let layout = context.open(&path)?;
+            return self.shown(context, layout, None);
+        };
+        let layout = context.open(&located.directory)?;
+        self.shown(context, layout, Some(&reference))
+    }
+}
+
+impl Args {
+    fn shown(&self, context: &Context, layout: &Layout, reference: Option<&str>) -> anyhow::Result<ExitCode> {
         if self.tree {
-            let layout_path = layout.path().display().to_string();
-            context.ui.result(&DrawnTree::new(layout_path, layout.tree()?))?;
-        } else {
-            context.ui.result(&Shown(layout.read_index()?))?;
+            let tree = reference.map_or_else(|| layout.tree(), |reference| layout.tree_of(reference))?;
+            context.ui.result(&DrawnTree::new(layout.path().display().to_string(), tree))?;
+            return Ok(ExitCode::SUCCESS);
         }
+        let shown = match reference {
+            None => Shown::Index(layout.read_index()?.into()),
+            Some(reference) => document(&context.repository(layout)?.get(reference)?)?,
+        };
+        context.ui.result(&shown)?;
         Ok(ExitCode::SUCCESS)
     }
+}
+
+/// Reads a document with its fields in the order of the image-spec.
+fn document(StoredManifest { descriptor, content, .. }: &StoredManifest) -> anyhow::Result<Shown> {
+    let (digest, media_type) = (&descriptor.digest, &descriptor.media_type);
+    let read = if media_type.is_index() {
+        from_json(content).map(|index| Shown::Index(Box::new(index)))
+    } else if media_type.is_manifest() {
+        from_json(content).map(|manifest| Shown::Manifest(Box::new(manifest)))
+    } else {
+        from_json(content).map(Shown::Other)
+    };
+    read.map_err(|error| anyhow::anyhow!("{digest} is not a valid document: {error}"))
 }

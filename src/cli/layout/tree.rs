@@ -6,7 +6,7 @@ use indicatif::HumanBytes;
 use regshape::check::{ChildrenAt, Node, NodeKind, NodeState, Tree};
 use serde::Serialize;
 
-use crate::cli::output::{Screen, cut, printable, width};
+use crate::cli::output::{Screen, counted, cut, printable, width};
 
 /// Columns are at most so wide. What is longer pushes the rest of its own line aside, not that of every other.
 const COLUMN: usize = 60;
@@ -177,8 +177,4 @@ fn marks(node: &Node) -> Vec<String> {
         _ => {}
     }
     marks
-}
-
-fn counted(number: u64, noun: &str) -> String {
-    if number == 1 { format!("1 {noun}") } else { format!("{number} {noun}s") }
 }

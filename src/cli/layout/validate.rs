@@ -1,32 +1,33 @@
 //! `layout validate`
 
 use std::collections::HashSet;
+use std::fmt::Write as _;
 use std::process::ExitCode;
 
-use regshape::check::{Report, ValidateOptions};
-use regshape::graph::Finding;
+use regshape::check::{ImagePlace, Images, Report, ValidateOptions};
+use regshape::graph::{Finding, Mismatch};
 use regshape::layout::Layout;
+use regshape::oci::Digest;
 use serde::{Serialize, Serializer};
 
-use crate::cli::args::BoundsArgs;
-use crate::cli::args::Common;
+use crate::cli::args::{BoundsArgs, Common};
 use crate::cli::context::{Context, LayoutCommand};
-use crate::cli::output::{Screen, printable};
+use crate::cli::layout::place::PathReference;
+use crate::cli::output::{Screen, counted, printable, short, write_stderr};
 
-/// Check that a layout is whole
+/// Verify every digest, size and document of a layout
 ///
-/// Everything that index.json leads to must be there, with the digest and the size that is said of it, and every document
-/// must be as the image-spec has it. Every finding is reported; the exit status is 1 if there is an error, warnings do not
-/// matter.
+/// Verifies everything reachable from index.json, and each document against the image-spec. DIR:TAG verifies one image. Reports
+/// every finding; the exit status is 1 if one of them is an error.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Example:\n  regshape layout validate --path ./my-image\n  regshape layout validate --path ./my-image --deep"
+    after_help = "Examples:\n  regshape layout validate ./my-image\n  regshape layout validate ./my-image:latest --deep"
 )]
 #[command(mut_arg("max_layer_size", |arg| arg.requires("deep")), mut_arg("max_ratio", |arg| arg.requires("deep")))]
 pub(crate) struct Args {
     #[command(flatten)]
     common: Common,
-    /// Look into the layers of images too: compression, tars, diff_ids
+    /// Also decompress layers: verify tars and diff_ids
     #[arg(long)]
     deep: bool,
     #[command(flatten)]
@@ -114,30 +115,99 @@ impl Screen for Validated<'_> {
 
 impl LayoutCommand for Args {
     fn run(self, context: &Context) -> anyhow::Result<ExitCode> {
-        let layout_path = self.common.path()?.display().to_string();
-        let report = match Layout::open(&self.common.path()?) {
+        let path = self.common.path()?;
+        let located = PathReference::find(&path, false);
+        let reference = located.full_reference();
+        let directory = if reference.is_some() { &located.directory } else { &path };
+        let mut images = Images::default();
+        let report = match Layout::open(directory) {
             Ok(layout) => {
                 let progress = context.ui.progress(None);
                 let advance = |bytes| progress.advance(bytes);
-                let options = ValidateOptions::default().deep(self.deep).bounds(self.bounds.bounds());
-                context.opened(layout).validate(&options.progress(&advance))?
+                let mut options = ValidateOptions::default().deep(self.deep).bounds(self.bounds.bounds());
+                options.only = reference.as_deref();
+                let layout = context.opened(layout);
+                let report = layout.validate(&options.progress(&advance))?;
+                if !report.errors.is_empty() || !report.warnings.is_empty() {
+                    images = Images::of(layout).unwrap_or_default();
+                }
+                report
             }
             // That there is no layout is a finding like any other.
             Err(error) => Report::from_unopened(error)?,
         };
-        distinct(&report.warnings).for_each(|finding| context.ui.warn(&text_of(finding)));
-        let result = Validated::new(layout_path, &report);
+        let mut summary = Summary::new(&images);
+        for finding in distinct(&report.warnings) {
+            context.ui.warn(&text_of(finding, &images));
+            summary.warnings += 1;
+        }
+        let result = Validated::new(path.display().to_string(), &report);
         if result.valid || context.ui.is_json() {
             context.ui.result(&result)?;
         } else {
-            distinct(&report.errors).for_each(|finding| context.ui.error(&text_of(finding)));
+            for finding in distinct(&report.errors) {
+                context.ui.error(&text_of(finding, &images));
+                summary.errors += 1;
+            }
+        }
+        report.errors.iter().chain(&report.warnings).for_each(|finding| summary.note(finding));
+        if !context.ui.is_json() && !summary.is_empty() {
+            write_stderr(&summary.text());
         }
         Ok(if result.valid { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     }
 }
 
-/// Returns a finding as people read it: a reason has a line of its own, as that of an error has under `--verbose`.
-fn text_of(finding: &Finding) -> String {
-    let reason = finding.reason().map(|reason| format!("\n  caused by: {}", printable(reason))).unwrap_or_default();
-    printable(finding.message()) + &reason
+/// The numbers of findings as they are printed, and of the images that have them.
+struct Summary<'a> {
+    images: &'a Images,
+    errors: usize,
+    warnings: usize,
+    concerned: HashSet<&'a Digest>,
+}
+
+impl<'a> Summary<'a> {
+    fn new(images: &'a Images) -> Self {
+        Self { images, errors: 0, warnings: 0, concerned: HashSet::new() }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.errors + self.warnings == 0
+    }
+
+    fn note(&mut self, finding: &Finding) {
+        let digest = self.images.place_of(finding).map(|place| place.digest);
+        self.concerned.extend(digest.filter(|digest| self.images.is_image(digest)));
+    }
+
+    fn text(&self) -> String {
+        let counts = [(self.errors, "error"), (self.warnings, "warning")];
+        let counts = counts.into_iter().filter(|(count, _)| *count > 0);
+        let counts = counts.map(|(count, noun)| counted(count as u64, noun)).collect::<Vec<_>>().join(", ");
+        match self.concerned.len() {
+            0 => counts,
+            images => format!("{counts} in {images} of {}", counted(self.images.len() as u64, "image")),
+        }
+    }
+}
+
+/// Returns a finding as people read it: its message; then, indented, the image, two digests that differ under each other, and the
+/// reason.
+fn text_of(finding: &Finding, images: &Images) -> String {
+    let mut text = printable(finding.message());
+    // Where the message has all there is to name, nothing is added.
+    let place = images.place_of(finding).filter(|place| place.tag.or(place.platform).is_some());
+    if let Some(ImagePlace { digest, tag, platform, part }) = place {
+        let name = tag.map_or_else(|| short(digest).to_owned(), printable);
+        let platform = platform.map(|platform| format!(" {}", printable(platform))).unwrap_or_default();
+        let part = part.map(|part| format!(", {}", printable(&part))).unwrap_or_default();
+        let _ = write!(text, "\n  {name}{platform}{part}");
+    }
+    if let Some(Mismatch { expected, actual }) = finding.digests() {
+        let _ = write!(text, "\n  expected {expected}\n  actual   {actual}");
+    }
+    if let Some(reason) = finding.reason() {
+        let _ = write!(text, "\n  caused by: {}", printable(reason));
+    }
+    text
 }

@@ -25,9 +25,9 @@ pub(crate) struct Args {
 
 impl LayoutCommand for Args {
     fn run(self, context: &Context) -> anyhow::Result<ExitCode> {
-        let digest = self.digest.digest()?;
         let place = context.to_change(&self.common.path()?, &self.registry, None, Need::There, &self.write)?;
-        place.without_reference()?;
+        place.without_reference(context)?;
+        let digest = self.digest.digest(&place.repository)?;
         context.ui.result(&BlobScreen::new(BlobAction::Deleted, place.repository.delete_blob(&digest)?))?;
         Ok(ExitCode::SUCCESS)
     }

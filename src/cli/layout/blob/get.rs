@@ -68,9 +68,9 @@ fn parse_range(text: &str) -> Result<Range, String> {
 
 impl LayoutCommand for Args {
     fn run(self, context: &Context) -> anyhow::Result<ExitCode> {
-        let digest = self.digest.digest()?;
         let place = context.to_read(&self.common.path()?, &self.registry, None)?;
-        place.without_reference()?;
+        place.without_reference(context)?;
+        let digest = self.digest.digest(&place.repository)?;
         let reader = open(&place, &digest, self.range)?;
         let progress = context.ui.progress(Some(reader.length()));
         if let Some(output) = self.output.as_deref().filter(|output| !is_stdout(output)) {

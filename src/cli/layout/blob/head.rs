@@ -25,9 +25,9 @@ pub(crate) struct Args {
 
 impl LayoutCommand for Args {
     fn run(self, context: &Context) -> anyhow::Result<ExitCode> {
-        let digest = self.digest.digest()?;
         let place = context.to_read(&self.common.path()?, &self.registry, None)?;
-        place.without_reference()?;
+        place.without_reference(context)?;
+        let digest = self.digest.digest(&place.repository)?;
         context.ui.result(&BlobScreen::new(BlobAction::Shown, place.repository.resolve_blob(&digest)?))?;
         Ok(ExitCode::SUCCESS)
     }

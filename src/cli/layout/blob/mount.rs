@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 use anyhow::Context as _;
+use regshape::oci::RepositoryName;
 
 use crate::cli::args::{Common, WriteArgs};
 use crate::cli::context::{Context, LayoutCommand};
@@ -33,10 +34,10 @@ pub(crate) struct Args {
 
 impl LayoutCommand for Args {
     fn run(self, context: &Context) -> anyhow::Result<ExitCode> {
-        let digest = self.digest.digest()?;
-        let from = self.from.parse().map_err(name_error)?;
+        let from: RepositoryName = self.from.parse().map_err(name_error)?;
         let place = context.to_change(&self.common.path()?, &self.registry, None, Need::There, &self.write)?;
-        place.without_reference()?;
+        place.without_reference(context)?;
+        let digest = self.digest.digest(&place.registry.repository(from.clone()))?;
         let to = place.name.clone().context("no repository is named that is to have the blob; use --repo")?;
         let blob = place.registry.mount_blob(&from, &to, &digest)?;
         context.ui.result(&BlobScreen::new(BlobAction::Mounted, blob))?;

@@ -2,22 +2,23 @@
 
 use regshape::Error;
 use regshape::oci::{Descriptor, Digest, MediaType};
+use regshape::registry::Repository;
 use serde::Serialize;
 
-use crate::cli::layout::place::parse_digest;
 use crate::cli::output::{Block, Screen};
 
 /// Which blob is meant.
 #[derive(Debug, clap::Args)]
 pub(crate) struct DigestArg {
-    /// The digest of the blob
+    /// Digest of the blob, or 4 hexadecimal digits or more of its beginning
     #[arg(short, long, value_name = "DIGEST")]
     digest: String,
 }
 
 impl DigestArg {
-    pub(crate) fn digest(&self) -> Result<Digest, Error> {
-        parse_digest(&self.digest)
+    /// Returns the digest, of a blob that is stored if it is shortened.
+    pub(crate) fn digest(&self, repository: &Repository) -> Result<Digest, Error> {
+        repository.resolve_digest(&self.digest)
     }
 }
 

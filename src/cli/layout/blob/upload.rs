@@ -37,7 +37,7 @@ impl LayoutCommand for Args {
     fn run(self, context: &Context) -> anyhow::Result<ExitCode> {
         let digest = self.digest.as_deref().map(parse_digest).transpose()?;
         let place = context.to_change(&self.common.path()?, &self.registry, None, Need::Made, &self.write)?;
-        place.without_reference()?;
+        place.without_reference(context)?;
         let (content, size) = open_input(&self.file)?;
         let progress = context.ui.progress(size);
         let mut expected = Expected::default();

@@ -33,7 +33,7 @@ impl Screen for Shown {
 impl LayoutCommand for Args {
     fn run(self, context: &Context) -> anyhow::Result<ExitCode> {
         let (place, platform) = self.manifest.place(context)?;
-        let chosen = place.repository.choose((place.reference()?, platform.as_ref()))?;
+        let chosen = place.repository.choose((&*place.image()?, platform.as_ref()))?;
         chosen.choice.iter().for_each(|choice| drop(context.lower_variant(choice)));
         context.ui.result(&Shown(chosen.descriptor))?;
         Ok(ExitCode::SUCCESS)

@@ -69,10 +69,10 @@ impl Screen for Shown {
 impl LayoutCommand for Args {
     fn run(self, context: &Context) -> anyhow::Result<ExitCode> {
         let (place, platform) = self.manifest.place(context)?;
-        let reference = place.reference()?;
-        let StoredManifest { descriptor, content, choice } = place.repository.get((reference, platform.as_ref()))?;
+        let reference = place.image()?;
+        let StoredManifest { descriptor, content, choice } = place.repository.get((&*reference, platform.as_ref()))?;
         choice.iter().for_each(|choice| drop(context.lower_variant(choice)));
-        let part = self.part.map(|part| field(&content, part, reference)).transpose()?;
+        let part = self.part.map(|part| field(&content, part, &reference)).transpose()?;
         match self.output.filter(|output| !is_stdout(output)) {
             Some(output) => {
                 let bytes = part.map_or(Ok(content), |part| json(&part).map(|text| (text + "\n").into_bytes()))?;

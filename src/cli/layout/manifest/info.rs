@@ -95,7 +95,7 @@ impl LayoutCommand for Args {
             choice,
             config,
             ..
-        } = place.repository.info((place.reference()?, platform.as_ref()))?;
+        } = place.repository.info((&*place.image()?, platform.as_ref()))?;
         context.ui.result(&Info {
             digest: descriptor.digest,
             size: descriptor.size,

@@ -72,9 +72,9 @@ impl Screen for Listed {
 impl LayoutCommand for Args {
     fn run(self, context: &Context) -> anyhow::Result<ExitCode> {
         let place = context.to_read(&self.common.path()?, &self.registry, self.reference.given())?;
-        let reference = place.reference()?;
+        let reference = place.image()?;
         let platform = self.platform.platform()?;
-        let digest = match place.repository.choose((reference, platform.as_ref())) {
+        let digest = match place.repository.choose((&*reference, platform.as_ref())) {
             Ok(chosen) => {
                 chosen.choice.iter().for_each(|choice| drop(context.lower_variant(choice)));
                 chosen.descriptor.digest

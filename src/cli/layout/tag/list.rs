@@ -45,7 +45,7 @@ impl Screen for Tags {
 impl LayoutCommand for Args {
     fn run(self, context: &Context) -> anyhow::Result<ExitCode> {
         let place = context.to_read(&self.common.path()?, &self.registry, None)?;
-        place.without_reference()?;
+        place.without_reference(context)?;
         let Listed { tags, image_names } = place.repository.listed(&self.page.page())?;
         context.ui.result(&Tags { name: place.name, tags, image_names })?;
         Ok(ExitCode::SUCCESS)
