@@ -121,16 +121,48 @@ fn commands() -> Vec<Described> {
     found
 }
 
+/// Splits a help text before the lines that begin a group of options or the examples.
+fn sections(help: &str) -> Vec<&str> {
+    let is_title = |line: &str| line.ends_with(':') && line.starts_with(|first: char| first.is_ascii_uppercase());
+    let mut starts = vec![0];
+    let mut at = 0;
+    for line in help.split_inclusive('\n') {
+        if at > 0 && is_title(line.trim_end()) && help[..at].ends_with("\n\n") {
+            starts.push(at);
+        }
+        at += line.len();
+    }
+    let ends = starts.iter().skip(1).map(|next| next - 1).chain([help.len()]);
+    starts.iter().zip(ends).map(|(start, end)| &help[*start..end]).collect()
+}
+
+/// Returns whether a part of a help text describes options that all commands share.
+fn is_shared(section: &str) -> bool {
+    ["Storage:", "Telemetry:", "Global options:"].iter().any(|title| section.starts_with(title))
+}
+
 #[test]
 fn the_command_reference_is_the_programs_help() {
     let mut reference = String::from(
         "# Command reference\n\n\
          <!-- Made from the program's --help: `REGSHAPE_UPDATE_DOCS=1 cargo test --test docs` rewrites this file. -->\n\n\
-         Every command of the program, as `--help` shows it. What the commands are for is in the [guide](guide.md).\n",
+         Every command, as `--help` shows it, without the options that all commands share. The [guide](guide.md) says what the\n\
+         commands are for. The word `layout` may be left out.\n",
     );
-    for command in commands() {
+    let commands = commands();
+    let with_all = commands.iter().find(|command| command.name() == "layout init").expect("it is there");
+    let shared: Vec<&str> = sections(&with_all.help).into_iter().filter(|section| is_shared(section)).collect();
+    reference.push_str(
+        "\n## Options of all commands\n\n`--no-sync` and `--lock-timeout` are options of commands that write.\n",
+    );
+    reference.push_str(&format!("\n```text\n{}```\n", shared.join("\n")));
+    for command in &commands {
         let name = ["regshape".to_owned()].into_iter().chain(command.words.iter().cloned()).collect::<Vec<_>>();
-        reference.push_str(&format!("\n## {}\n\n```text\n{}```\n", name.join(" "), command.help));
+        let own: Vec<&str> = sections(&command.help).into_iter().filter(|section| !is_shared(section)).collect();
+        let described: Vec<&str> = sections(&command.help).into_iter().filter(|section| is_shared(section)).collect();
+        let is_described = |line: &&str| shared.iter().any(|section| section.contains(*line));
+        assert!(described.iter().all(|section| section.lines().all(|line| is_described(&line))), "{}", name.join(" "));
+        reference.push_str(&format!("\n## {}\n\n```text\n{}```\n", name.join(" "), own.join("\n")));
     }
     expect_content("docs/commands.md", &reference);
 }

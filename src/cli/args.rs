@@ -26,10 +26,10 @@ const LAYOUT_VARIABLE: &str = "REGSHAPE_LAYOUT";
 /// The arguments of a command on one layout without positional arguments of its own: the path may stand without its flag.
 #[derive(Debug, Args)]
 pub(crate) struct Common {
-    /// Root directory of the OCI image layout [default: $REGSHAPE_LAYOUT, or . if it is a layout]
+    /// Layout [default: $REGSHAPE_LAYOUT or .]
     #[arg(short, long, value_name = "DIR")]
     path: Option<PathBuf>,
-    /// The same without the flag
+    /// Layout, instead of --path
     #[arg(id = "dir", value_name = "DIR", conflicts_with = "path")]
     directory: Option<PathBuf>,
     #[command(flatten)]
@@ -39,7 +39,7 @@ pub(crate) struct Common {
 /// The arguments of a command on one layout that has positional arguments of its own.
 #[derive(Debug, Args)]
 pub(crate) struct PathFlag {
-    /// Root directory of the OCI image layout [default: $REGSHAPE_LAYOUT, or . if it is a layout]
+    /// Layout [default: $REGSHAPE_LAYOUT or .]
     #[arg(short, long, value_name = "DIR")]
     path: Option<PathBuf>,
     #[command(flatten)]
@@ -88,10 +88,10 @@ fn named_by_environment() -> Option<PathBuf> {
 #[derive(Debug, Args)]
 pub(crate) struct Base {
     /// Print the result as JSON
-    #[arg(long)]
+    #[arg(long, display_order = 900)]
     pub(crate) json: bool,
-    /// Follow a link at blobs that leads out of the layout, to blobs that several layouts share
-    #[arg(long)]
+    /// Allow blobs/ to be a symlink to a store outside the layout
+    #[arg(long, help_heading = "Storage", hide_short_help = true)]
     pub(crate) shared_blobs: bool,
     #[command(flatten)]
     pub(crate) telemetry: TelemetryArgs,
@@ -100,7 +100,7 @@ pub(crate) struct Base {
 /// Annotations, which a command may require.
 #[derive(Debug, Args)]
 pub(crate) struct AnnotationArgs {
-    /// Annotation to set; may be repeated
+    /// Annotation to set; repeatable
     #[arg(long = "annotation", value_name = "KEY=VALUE", value_parser = parse_annotation)]
     annotation: Vec<(String, String)>,
 }
@@ -108,11 +108,17 @@ pub(crate) struct AnnotationArgs {
 /// The flags of commands that write.
 #[derive(Debug, Args)]
 pub(crate) struct WriteArgs {
-    /// Do not wait until the disk has everything: for layouts that may be lost
-    #[arg(long)]
+    /// Skip fsync: faster, but a power cut can corrupt the layout
+    #[arg(long, help_heading = "Storage", hide_short_help = true)]
     pub(crate) no_sync: bool,
-    /// Give up after so long, such as 30s, if another process is changing the layout [default: wait]
-    #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
+    /// Wait at most this long for another writer, e.g. 30s [default: no limit]
+    #[arg(
+        long,
+        help_heading = "Storage",
+        hide_short_help = true,
+        value_name = "DURATION",
+        value_parser = humantime::parse_duration
+    )]
     pub(crate) lock_timeout: Option<Duration>,
 }
 
@@ -120,10 +126,10 @@ pub(crate) struct WriteArgs {
 #[derive(Debug, Args)]
 pub(crate) struct BoundsArgs {
     /// Refuse layers that decompress to more than this [default: 1 TiB]
-    #[arg(long, value_name = "BYTES")]
+    #[arg(long, value_name = "BYTES", help_heading = "Limits", hide_short_help = true)]
     max_layer_size: Option<u64>,
-    /// Refuse layers of more than 8 GiB that decompress to more than N times their size [default: 200]
-    #[arg(long, value_name = "N")]
+    /// Refuse layers that decompress to more than 8 GiB and N times their size [default: 200]
+    #[arg(long, value_name = "N", help_heading = "Limits", hide_short_help = true)]
     max_ratio: Option<u64>,
 }
 
@@ -140,10 +146,10 @@ impl BoundsArgs {
 /// Which part of a list.
 #[derive(Debug, Args)]
 pub(crate) struct PageArgs {
-    /// List at most N
+    /// List at most N names
     #[arg(long, alias = "n", value_name = "N")]
     limit: Option<usize>,
-    /// List those that come after this one
+    /// List names after this one
     #[arg(long, alias = "last", value_name = "NAME")]
     after: Option<String>,
 }
@@ -160,7 +166,7 @@ impl PageArgs {
 /// Which image of an index.
 #[derive(Debug, Args)]
 pub(crate) struct PlatformArg {
-    /// In an index, the manifest for this platform, such as linux/arm64/v8
+    /// Platform of an index's image, e.g. linux/arm64/v8
     #[arg(long, value_name = "PLATFORM")]
     platform: Option<String>,
 }
@@ -175,7 +181,7 @@ impl PlatformArg {
 /// The flag of commands that take the images for several platforms.
 #[derive(Debug, Args)]
 pub(crate) struct PlatformsArg {
-    /// Take the images for this platform only, such as linux/arm64; may be repeated
+    /// Take only images for this platform, e.g. linux/arm64; repeatable
     #[arg(long = "platform", value_name = "PLATFORM")]
     platforms: Vec<String>,
 }
@@ -264,7 +270,7 @@ pub(crate) fn read_document(path: &Path) -> anyhow::Result<Vec<u8>> {
 /// The flag of commands that ask questions.
 #[derive(Debug, Args)]
 pub(crate) struct YesArg {
-    /// Take the defaults, ask nothing
+    /// Ask nothing, accept the defaults
     #[arg(short, long)]
     pub(crate) yes: bool,
 }

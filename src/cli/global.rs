@@ -7,13 +7,13 @@ use clap::Args;
 /// The flags that every command takes.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct Global {
-    /// Show causes of errors, and which defaults were taken
+    /// Show causes of errors and defaults that were chosen
     #[arg(short, long, global = true, help_heading = "Global options")]
     pub(crate) verbose: bool,
     /// Print digests and names only
     #[arg(short, long, global = true, help_heading = "Global options")]
     pub(crate) quiet: bool,
-    /// Append telemetry to FILE too
-    #[arg(long, global = true, value_name = "FILE", help_heading = "Global options")]
+    /// Also append telemetry to FILE
+    #[arg(long, global = true, value_name = "FILE", help_heading = "Telemetry", hide_short_help = true)]
     pub(crate) log_file: Option<PathBuf>,
 }

@@ -25,13 +25,20 @@ use global::Global;
 
 /// Build, edit, check, merge and move OCI image layouts on the local disk.
 ///
-/// No daemon, no registry, no network: a layout is a directory, and every command works on that directory alone.
+/// No daemon, no registry, no network: a layout is a directory, and commands work on that directory alone.
 #[derive(Debug, Parser)]
 #[command(
     name = "regshape",
     version,
     arg_required_else_help = true,
-    after_help = "Example:\n  regshape layout init --path ./my-image\n  regshape layout add layer --path ./my-image --file ./rootfs.tar"
+    after_help = concat!(
+        "Example:\n  regshape init ./my-image\n  regshape add layer ./my-image --file ./rootfs.tar\n\n",
+        "Docs:   ",
+        env!("CARGO_PKG_REPOSITORY"),
+        "/tree/main/docs\nIssues: ",
+        env!("CARGO_PKG_REPOSITORY"),
+        "/issues"
+    )
 )]
 struct Cli {
     #[command(flatten)]

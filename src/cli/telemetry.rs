@@ -22,29 +22,30 @@ const TIME: usize = 7;
 #[derive(Clone, Debug, Args)]
 pub(crate) struct TelemetryArgs {
     /// Print how long the command took
-    #[arg(long, help_heading = "Telemetry")]
+    #[arg(long, help_heading = "Telemetry", hide_short_help = true)]
     time_scenarios: bool,
-    /// Print how long each phase of it took: read, compress, hash, write, sync, lock wait
-    #[arg(long, help_heading = "Telemetry")]
+    /// Print the time of each phase: read, compress, hash, write, sync, lock wait
+    #[arg(long, help_heading = "Telemetry", hide_short_help = true)]
     time_methods: bool,
-    /// Print how many bytes and blobs were read and written
-    #[arg(long, help_heading = "Telemetry")]
+    /// Print the number of bytes and blobs read and written
+    #[arg(long, help_heading = "Telemetry", hide_short_help = true)]
     metrics: bool,
-    /// Print HTTP calls; work on a layout makes none
-    #[arg(long, help_heading = "Telemetry")]
+    /// Print HTTP calls (layouts need none)
+    #[arg(long, help_heading = "Telemetry", hide_short_help = true)]
     debug_calls: bool,
-    /// How telemetry is printed
+    /// Format of telemetry
     #[arg(
         long,
         help_heading = "Telemetry",
+        hide_short_help = true,
         value_name = "FORMAT",
         value_enum,
         default_value = "text",
         ignore_case = true
     )]
     telemetry_format: Format,
-    /// How much telemetry is printed: 0 none, 1 what took time, 2 all of it
-    #[arg(short = 't', long, help_heading = "Telemetry", value_name = "LEVEL", default_value = "1", value_parser = clap::value_parser!(u8).range(0..=2))]
+    /// Detail of telemetry: 0 none, 1 times, 2 all
+    #[arg(short = 't', long, help_heading = "Telemetry", hide_short_help = true, value_name = "LEVEL", default_value = "1", value_parser = clap::value_parser!(u8).range(0..=2))]
     telemetry_verbosity: u8,
 }
 

@@ -49,6 +49,16 @@ fn help_on_every_level_has_an_example() {
 }
 
 #[test]
+fn the_short_help_of_add_layer_fits_a_terminal() {
+    let sandbox = Sandbox::empty();
+    let output =
+        sandbox.command().args(["layout", "add", "layer", "-h"]).env("COLUMNS", "80").output().expect("it runs");
+    let help = Outcome::from(output).stdout;
+    assert!(help.lines().count() <= 24, "{help}");
+    assert!(!help.contains("--time-scenarios") && !help.contains("--no-sync"), "{help}");
+}
+
+#[test]
 fn leaf_commands_have_the_references_options_and_short_options() {
     let sandbox = Sandbox::empty();
     let common = [
@@ -76,7 +86,7 @@ fn leaf_commands_have_the_references_options_and_short_options() {
         ("show", &[]),
         ("validate", &[]),
     ] {
-        let help = sandbox.ok(&format!("layout {words} -h"));
+        let help = sandbox.ok(&format!("layout {words} --help"));
         for option in common.iter().chain(options) {
             assert!(help.contains(option), "{words}: no {option} in\n{help}");
         }

@@ -23,63 +23,62 @@ use crate::cli::layout::source::named;
 use crate::cli::output::{is_dash, is_stdout, printable};
 use crate::cli::time::source_seconds;
 
-/// Write a part or all of a layout: as a layout, as an OCI or Docker archive
+/// Write images as a layout, an OCI archive or a Docker archive
 ///
-/// What the kept entries of the index lead to is written, each blob once and verified. A layout that is there is added to; a
-/// file is replaced when the new one is whole. Equal input and flags give equal bytes.
+/// Verifies each blob and writes it once. Adds to an existing layout; replaces an existing file once the new one is complete. Equal
+/// input and flags give equal bytes.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Examples:\n  regshape layout export --path ./my-image --output ./my-image.tar\n  regshape layout export --path ./my-image --ref v1 --platform linux/arm64 --ref-name example/app:v1 --format docker-archive --output - | podman load"
+    after_help = "Examples:\n  regshape export ./my-image --output ./my-image.tar\n  regshape export ./my-image:v1 --platform linux/arm64 \\\n      --ref-name example/app:v1 --format docker-archive \\\n      --output - | podman load"
 )]
-#[command(mut_arg("path", |path| path.help("The layout or archive to take images from; ./my-image:v1 takes one of them; - is an archive on standard input")))]
+#[command(mut_arg("path", |path| path.help("Layout or archive; DIR:TAG for one image; - for an archive on standard input")))]
 pub(crate) struct Args {
     #[command(flatten)]
     common: Common,
-    /// Take the entry that this means: a ref name, an image name, TAG@DIGEST, a digest, or a unique beginning of one; may be repeated [default: all]
+    /// Take the image with this tag, image name, digest or TAG@DIGEST; repeatable [default: all]
     #[arg(long = "ref", value_name = "REF")]
     references: Vec<String>,
-    /// Where to write; - is an archive on standard output
+    /// Output; - for an archive on standard output
     #[arg(short, long, value_name = "OUT")]
     output: PathBuf,
-    /// What to write [default: by the name: .tar, .tar.gz and .tar.zst are OCI archives, other names layouts]
+    /// Format of the output [default: by the name: .tar, .tar.gz and .tar.zst are OCI archives, others layouts]
     #[arg(long, value_name = "FORMAT", value_enum)]
     format: Option<FormatArg>,
     #[command(flatten)]
     platforms: PlatformsArg,
-    /// Leave out the attestations of BuildKit
+    /// Leave out BuildKit attestations
     #[arg(long)]
     no_attestations: bool,
-    /// Take the entries with this annotation only; may be repeated
+    /// Take only entries with this annotation; repeatable
     #[arg(long = "filter", value_name = "KEY=VALUE", value_parser = parse_annotation)]
     filter: Vec<(String, String)>,
-    /// Put the first nested index in the place of the index
+    /// Replace the index by its first nested index
     #[arg(long)]
     unwrap: bool,
-    /// Put the index into a new one, as its only entry
+    /// Nest the index in a new one, as its only entry
     #[arg(long)]
     wrap: bool,
     #[command(flatten)]
     annotations: AnnotationArgs,
-    /// Name of the entry
+    /// Tag of the image in the output
     #[arg(long, value_name = "NAME")]
     ref_name: Option<String>,
-    /// Take what refers to what is taken, too: signatures, SBOMs
+    /// Also take referrers (signatures, SBOMs) of the selected manifests
     #[arg(long)]
     referrers: bool,
-    /// Leave out the blobs that this layout has
+    /// Leave out blobs that LAYOUT has
     #[arg(long, value_name = "LAYOUT")]
     except: Option<PathBuf>,
-    /// Leave out blobs that are not there and need not be: their descriptors say where else they are to be had, or a nested
-    /// index lists them
+    /// Leave out missing blobs that have a URL or belong to images of other platforms
     #[arg(long)]
     allow_missing: bool,
-    /// Link blobs instead of copying them, if OUT is a layout on the same file system
+    /// Hard-link blobs into a layout on the same file system
     #[arg(long)]
     link: bool,
-    /// In a layout that is there, take the names that other manifests have
+    /// Take tags from other manifests of an existing layout
     #[arg(long, alias = "replace")]
     replace_tag: bool,
-    /// Write nothing, only tell what would be written
+    /// Print the result without writing anything
     #[arg(long)]
     dry_run: bool,
     #[command(flatten)]

@@ -12,21 +12,21 @@ use crate::cli::context::{Context, LayoutCommand};
 use crate::cli::layout::kept_output::referred_to;
 use crate::cli::output::{Block, Screen};
 
-/// Delete what nothing needs any more
+/// Delete unreachable blobs and leftovers of killed commands
 ///
-/// That is blobs that nothing refers to which index.json or the staging file leads to, uploads that nobody goes on with, and
-/// temporary files of commands that were killed. If a document cannot be read, nothing is deleted.
+/// Deletes blobs that are not reachable from index.json or the staging file, abandoned uploads, and temporary files. Deletes nothing
+/// if a document cannot be read.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Examples:\n  regshape layout gc --path ./my-image --dry-run\n  regshape layout gc --path ./my-image --keep-younger-than 1h"
+    after_help = "Examples:\n  regshape gc ./my-image --dry-run\n  regshape gc ./my-image --keep-younger-than 1h"
 )]
 pub(crate) struct Args {
     #[command(flatten)]
     common: Common,
-    /// Delete nothing, only tell what would be deleted
+    /// Print the result without deleting anything
     #[arg(long)]
     dry_run: bool,
-    /// Keep blobs and uploads that were written less than so long ago, such as 1h [default: 0s for blobs, 1h for uploads]
+    /// Keep blobs and uploads that are younger than this, e.g. 1h [default: 0s for blobs, 1h for uploads]
     #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
     keep_younger_than: Option<Duration>,
     #[command(flatten)]

@@ -16,29 +16,29 @@ use crate::cli::layout::place::PathReference;
 use crate::cli::layout::source::named;
 use crate::cli::output::printable;
 
-/// Add the images of an archive to a layout, which is made if it is not there
+/// Add the images of an archive to a layout
 ///
-/// OCI and Docker archives are read, plain or compressed; and layouts and docker-dir directories. Entries and blobs are added,
-/// others stay as they are. Images that an index lists and the archive does not have are warned of and left out.
+/// Reads OCI and Docker archives, plain or compressed, layouts, and skopeo's dir: directories. Creates the layout if necessary; its
+/// other entries stay. Images that an index lists and the archive lacks are left out, with a warning.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Examples:\n  regshape layout import --path ./my-layout --file ./my-image.tar\n  podman save --format oci-archive example/app | regshape layout import --path ./my-layout --file - --ref-name example/app:v1"
+    after_help = "Examples:\n  regshape import ./my-layout --file ./my-image.tar\n  podman save --format oci-archive example/app |\n      regshape import ./my-layout --file - --ref-name example/app:v1"
 )]
 pub(crate) struct Args {
     #[command(flatten)]
     common: Common,
-    /// The archive; - is standard input
+    /// Archive, layout or dir: directory; - for standard input
     #[arg(short, long, value_name = "ARCHIVE")]
     file: PathBuf,
-    /// Take the entry that this means: a ref name, an image name, TAG@DIGEST, a digest, or a unique beginning of one; may be repeated [default: all]
+    /// Take the image with this tag, image name, digest or TAG@DIGEST; repeatable [default: all]
     #[arg(long = "ref", value_name = "REF")]
     references: Vec<String>,
     #[command(flatten)]
     platforms: PlatformsArg,
-    /// Name of the image in the layout
+    /// Tag of the image in the layout
     #[arg(long, value_name = "NAME")]
     ref_name: Option<String>,
-    /// Take the names that other manifests have; those stay, without a name if they have no other
+    /// Take tags from other manifests, which stay
     #[arg(long, alias = "replace")]
     replace_tag: bool,
     #[command(flatten)]

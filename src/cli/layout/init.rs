@@ -9,11 +9,11 @@ use crate::cli::args::{Common, WriteArgs};
 use crate::cli::context::{Context, LayoutCommand};
 use crate::cli::output::{Screen, printable};
 
-/// Initialise a new, empty OCI image layout
+/// Create an empty OCI image layout
 ///
-/// The directory is created if it is not there; other files in it are left alone.
+/// Creates the directory if necessary. Leaves other files in it alone.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Example:\n  regshape layout init --path ./my-image")]
+#[command(after_help = "Example:\n  regshape init ./my-image")]
 pub(crate) struct Args {
     #[command(flatten)]
     common: Common,

@@ -13,23 +13,23 @@ use crate::cli::context::{Context, LayoutCommand};
 use crate::cli::layout::source::LowerVariant;
 use crate::cli::output::{Block, Screen};
 
-/// Show the images of an archive or a layout, without unpacking or copying anything
+/// Show the images of an archive or a layout
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Examples:\n  regshape layout inspect --file ./my-image.tar.gz\n  regshape layout inspect --path ./my-image:v1 --platform linux/arm64 --json"
+    after_help = "Examples:\n  regshape inspect ./my-image.tar.gz\n  regshape inspect ./my-image:v1 --platform linux/arm64 --json"
 )]
 #[group(id = "source", multiple = false, args = ["file", "path", "input"])]
 pub(crate) struct Args {
-    /// The archive; - is standard input
+    /// Archive; - for standard input
     #[arg(short, long, value_name = "ARCHIVE")]
     file: Option<PathBuf>,
-    /// The layout; ./my-image:v1 takes one of its images
+    /// Layout; DIR:TAG for one of its images
     #[arg(short, long, value_name = "DIR")]
     path: Option<PathBuf>,
-    /// The layout or archive, without a flag
+    /// Layout or archive, instead of --path or --file
     #[arg(value_name = "DIR")]
     input: Option<PathBuf>,
-    /// Show what this means only: a ref name, an image name, TAG@DIGEST, a digest, or a unique beginning of one; may be repeated
+    /// Show the image with this tag, image name, digest or TAG@DIGEST; repeatable [default: all]
     #[arg(long = "ref", value_name = "REF")]
     references: Vec<String>,
     #[command(flatten)]

@@ -21,30 +21,27 @@ use crate::cli::time::source_seconds;
 /// The name of an image whose parts have none, or several.
 const DEFAULT_NAME: &str = "latest";
 
-/// Put layouts or archives for one platform each together as one image for several
+/// Merge single-platform images into one multi-platform image
 ///
-/// The nested index of each is taken, or else its index; the entries become those of one index, each with its platform; and
-/// index.json leads to that by the name.
+/// The images of each PATH become entries of one new index, tagged with --ref-name.
 #[derive(Debug, clap::Args)]
-#[command(
-    after_help = "Example:\n  regshape layout join --path ./amd64 --path ./arm64.tar --output ./my-image --ref-name v1"
-)]
+#[command(after_help = "Example:\n  regshape join ./amd64 ./arm64.tar --output ./my-image --ref-name v1")]
 pub(crate) struct Args {
-    /// A layout or archive; ./my-image:v1 takes one of its images; to be repeated
+    /// Layout or archive; DIR:TAG for one of its images; repeatable
     #[arg(short, long = "path", value_name = "PATH", required_unless_present = "sources")]
     paths: Vec<PathBuf>,
-    /// The same without the flag
+    /// Layouts or archives, instead of --path
     #[arg(value_name = "PATH", conflicts_with = "paths")]
     sources: Vec<PathBuf>,
     #[command(flatten)]
     _base: Base,
-    /// Where to write: .tar, .tar.gz and .tar.zst are OCI archives, other names layouts
+    /// Output: an archive if it ends in .tar, .tar.gz or .tar.zst, else a layout
     #[arg(short, long, value_name = "OUT")]
     output: PathBuf,
-    /// Name of the image [default: the one that all have, or latest]
+    /// Tag of the image [default: the tag that all have, or latest]
     #[arg(long, value_name = "NAME")]
     ref_name: Option<String>,
-    /// In a layout that is there, take the name that another manifest has
+    /// Take the tag from another manifest of an existing layout
     #[arg(long, alias = "replace")]
     replace_tag: bool,
     #[command(flatten)]

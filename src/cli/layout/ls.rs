@@ -16,11 +16,11 @@ use crate::cli::output::{Screen, Table, printable, short, width};
 
 /// List images: tag, platforms, size, age, digest
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Examples:\n  regshape layout ls ./my-image\n  regshape layout ls ./my-image --json")]
+#[command(after_help = "Examples:\n  regshape ls ./my-image\n  regshape ls ./my-image --json")]
 pub(crate) struct Args {
     #[command(flatten)]
     common: Common,
-    /// Print whole digests on a terminal too
+    /// Do not shorten digests
     #[arg(long)]
     no_trunc: bool,
 }

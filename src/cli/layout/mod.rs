@@ -46,11 +46,11 @@ use referrer::Referrer;
 use tag::Tag;
 use update::Update;
 
-/// Create and manage OCI image layouts on the local disk
+/// Create and manage OCI image layouts
 #[derive(Debug, Args)]
 #[command(
     arg_required_else_help = true,
-    after_help = "Example:\n  regshape layout init --path ./my-image\n  regshape layout add layer --path ./my-image --file ./rootfs.tar\n  regshape layout generate config --path ./my-image --architecture amd64 --os linux\n  regshape layout generate manifest --path ./my-image --ref-name latest"
+    after_help = "Example:\n  regshape init ./my-image\n  regshape add layer ./my-image --file ./rootfs.tar\n  regshape generate config ./my-image\n  regshape generate manifest ./my-image --ref-name latest"
 )]
 pub(crate) struct Group {
     #[command(subcommand)]
@@ -60,71 +60,63 @@ pub(crate) struct Group {
 #[derive(Debug, Subcommand)]
 enum Command {
     Init(init::Args),
-    /// Add content to a layout
+    /// Add layers
     #[command(
         subcommand,
         arg_required_else_help = true,
-        after_help = "Example:\n  regshape layout add layer --path ./my-image --file ./rootfs.tar"
+        after_help = "Example:\n  regshape add layer ./my-image --file ./rootfs.tar"
     )]
     Add(Add),
-    /// Annotate what was added or generated
+    /// Annotate staged layers and the manifest
     #[command(
         subcommand,
         arg_required_else_help = true,
-        after_help = "Example:\n  regshape layout annotate layer --path ./my-image --index 0 --annotation com.example.role=base"
+        after_help = "Example:\n  regshape annotate layer ./my-image --index 0 --annotation com.example.role=base"
     )]
     Annotate(Annotate),
-    /// Generate the documents of an image from what was added
+    /// Generate the config and the manifest of an image
     #[command(
         subcommand,
         arg_required_else_help = true,
-        after_help = "Example:\n  regshape layout generate config --path ./my-image --architecture amd64 --os linux"
+        after_help = "Example:\n  regshape generate config ./my-image --architecture arm64"
     )]
     Generate(Generate),
-    /// Change what was generated
+    /// Change the generated config
     #[command(
         subcommand,
         arg_required_else_help = true,
-        after_help = "Example:\n  regshape layout update config --path ./my-image --architecture arm64"
+        after_help = "Example:\n  regshape update config ./my-image --architecture arm64"
     )]
     Update(Update),
     Status(status::Args),
     Show(show::Args),
     Ls(ls::Args),
     Validate(validate::Args),
-    /// See which repositories a layout holds
-    #[command(
-        subcommand,
-        arg_required_else_help = true,
-        after_help = "Example:\n  regshape layout catalog list --path ./my-layout"
-    )]
+    /// List repositories
+    #[command(subcommand, arg_required_else_help = true, after_help = "Example:\n  regshape catalog list ./my-layout")]
     Catalog(Catalog),
-    /// List, add, move and delete tags
-    #[command(
-        subcommand,
-        arg_required_else_help = true,
-        after_help = "Example:\n  regshape layout tag list --path ./my-image"
-    )]
+    /// List, add, rename and delete tags
+    #[command(subcommand, arg_required_else_help = true, after_help = "Example:\n  regshape tag list ./my-image")]
     Tag(Tag),
     /// Read, store and delete manifests and indexes
     #[command(
         subcommand,
         arg_required_else_help = true,
-        after_help = "Example:\n  regshape layout manifest get --path ./my-image --ref latest"
+        after_help = "Example:\n  regshape manifest get ./my-image:latest"
     )]
     Manifest(Manifest),
     /// Read, store and delete blobs
     #[command(
         subcommand,
         arg_required_else_help = true,
-        after_help = "Example:\n  regshape layout blob upload --path ./my-image --file ./sbom.json"
+        after_help = "Example:\n  regshape blob upload ./my-image --file ./sbom.json"
     )]
     Blob(Blob),
-    /// See what refers to a manifest
+    /// List referrers of a manifest
     #[command(
         subcommand,
         arg_required_else_help = true,
-        after_help = "Example:\n  regshape layout referrer list --path ./my-image --ref latest"
+        after_help = "Example:\n  regshape referrer list ./my-image:latest"
     )]
     Referrer(Referrer),
     Gc(gc::Args),

@@ -18,9 +18,8 @@ use crate::cli::output::printable;
 /// How the names in a layout are read.
 #[derive(Debug, clap::Args)]
 pub(crate) struct RegistryArgs {
-    /// Take the ref names that belong to this repository, as registries write them: REPO:TAG, REPO@DIGEST
-    /// [default: all, as they stand]
-    #[arg(long, value_name = "REPO")]
+    /// Work on this repository only; its tags are given without REPO:
+    #[arg(long, value_name = "REPO", help_heading = "Repositories")]
     repo: Option<String>,
     #[command(flatten)]
     kind: KindArgs,
@@ -29,19 +28,24 @@ pub(crate) struct RegistryArgs {
 /// What kind of a registry a directory is.
 #[derive(Debug, clap::Args)]
 pub(crate) struct KindArgs {
-    /// The repository of ref names that are a tag alone, and of entries that have none
-    #[arg(long, value_name = "REPO", conflicts_with = "per_repo")]
+    /// Repository of bare tags and unnamed entries
+    #[arg(
+        long,
+        help_heading = "Repositories",
+        hide_short_help = true,
+        value_name = "REPO",
+        conflicts_with = "per_repo"
+    )]
     default_repo: Option<String>,
-    /// DIR holds a layout for each repository, that of example/app in DIR/example/app
-    #[arg(long)]
+    /// DIR holds one layout per repository: example/app in DIR/example/app
+    #[arg(long, help_heading = "Repositories", hide_short_help = true)]
     pub(crate) per_repo: bool,
 }
 
 /// Which manifest is meant.
 #[derive(Debug, clap::Args)]
 pub(crate) struct RefArgs {
-    /// The manifest: a ref name as it stands in index.json, an image name, TAG@DIGEST, REPO:TAG, REPO@DIGEST, a digest, or a
-    /// unique beginning of one; may be part of the path instead, as in ./my-image:v1
+    /// Tag, image name, digest or TAG@DIGEST; or give DIR:TAG as the path
     #[arg(long = "ref", value_name = "REF")]
     reference: Option<String>,
 }
@@ -74,7 +78,7 @@ pub(crate) struct ChangeArgs {
     registry: RegistryArgs,
     #[command(flatten)]
     reference: RefArgs,
-    /// Of several manifests of one name, that for this platform, such as linux/arm64/v8
+    /// Platform, if manifests of several have the tag, e.g. linux/arm64/v8
     #[arg(long, value_name = "PLATFORM")]
     platform: Option<String>,
     #[command(flatten)]

@@ -18,7 +18,7 @@ use crate::cli::output::{Screen, json};
 /// DIR prints index.json; DIR:TAG and DIR@DIGEST print the manifest or index of that image, indented.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Examples:\n  regshape layout show ./my-image\n  regshape layout show ./my-image --tree\n  regshape layout show ./my-image:latest"
+    after_help = "Examples:\n  regshape show ./my-image\n  regshape show ./my-image --tree\n  regshape show ./my-image:latest"
 )]
 pub(crate) struct Args {
     #[command(flatten)]

@@ -10,9 +10,9 @@ use crate::cli::args::Common;
 use crate::cli::context::{Context, LayoutCommand};
 use crate::cli::output::{Screen, printable};
 
-/// Show what has been added and generated so far
+/// Show the staged layers, config and manifest
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Example:\n  regshape layout status --path ./my-image")]
+#[command(after_help = "Example:\n  regshape status ./my-image")]
 pub(crate) struct Args {
     #[command(flatten)]
     common: Common,

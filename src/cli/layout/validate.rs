@@ -20,9 +20,7 @@ use crate::cli::output::{Screen, counted, printable, short, write_stderr};
 /// Verifies everything reachable from index.json, and each document against the image-spec. DIR:TAG verifies one image. Reports
 /// every finding; the exit status is 1 if one of them is an error.
 #[derive(Debug, clap::Args)]
-#[command(
-    after_help = "Examples:\n  regshape layout validate ./my-image\n  regshape layout validate ./my-image:latest --deep"
-)]
+#[command(after_help = "Examples:\n  regshape validate ./my-image\n  regshape validate ./my-image:latest --deep")]
 #[command(mut_arg("max_layer_size", |arg| arg.requires("deep")), mut_arg("max_ratio", |arg| arg.requires("deep")))]
 pub(crate) struct Args {
     #[command(flatten)]

@@ -21,29 +21,33 @@ use crate::cli::prompt::Prompt;
 
 /// Add a layer and stage it for the manifest
 ///
-/// What the file is is told by its content. A tar compressed with gzip or zstd is stored as it is; a plain tar, or one
-/// compressed with xz or bzip2, is stored compressed with --compress-format. The file itself is never changed.
+/// Detects the file type from its content. Stores tars that are compressed with gzip or zstd as they are. Stores plain tars, and
+/// tars that are compressed with xz or bzip2, compressed with --compress-format. Never changes FILE.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Examples:\n  regshape layout add layer --path ./my-image --file ./layer.tar.gz\n  regshape layout add layer --path ./my-image --file ./layer.tar --compress-format zstd\n  tar -C rootfs -c . | regshape layout add layer --path ./my-image --file -"
+    after_help = "Example:\n  regshape add layer ./my-image --file ./layer.tar.gz",
+    after_long_help = "Examples:\n  regshape add layer ./my-image --file ./layer.tar.gz\n  tar -C rootfs -c . | regshape add layer ./my-image --file -"
 )]
 pub(crate) struct Args {
     #[command(flatten)]
     common: Common,
-    /// The layer: a file, a pipe, or - for standard input
+    /// Layer file or pipe; - for standard input
     #[arg(short, long, value_name = "FILE")]
     file: PathBuf,
-    /// What to compress the layer with if it is not compressed [default: gzip]; other content than layers is compressed only
-    /// with this flag
-    #[arg(long, value_name = "FORMAT", value_enum, ignore_case = true)]
+    /// Compression: gzip, zstd, none [default: gzip]
+    ///
+    /// Content of other media types is compressed only if this flag is given.
+    #[arg(long, value_name = "FORMAT", value_enum, ignore_case = true, hide_possible_values = true)]
     compress_format: Option<Format>,
-    /// How hard to compress: 1 to 9 for gzip [default: 5], 1 to 19 for zstd [default: 3]
+    /// Level [default: gzip 5 of 9, zstd 3 of 19]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=19))]
     level: Option<u8>,
-    /// How many threads compress [default: the number of cores]; the bytes do not depend on it
-    #[arg(long, value_name = "N")]
+    /// Threads that compress [default: one a core]
+    ///
+    /// The bytes of the layer do not depend on it.
+    #[arg(long, value_name = "N", hide_short_help = true)]
     jobs: Option<NonZeroUsize>,
-    /// Media type of the layer [default: by its content]
+    /// Media type [default: by content]
     #[arg(long, value_name = "TYPE")]
     media_type: Option<String>,
     #[command(flatten)]
@@ -60,7 +64,7 @@ pub(crate) struct Args {
 enum Format {
     Gzip,
     Zstd,
-    /// A tar stays as it is, too.
+    /// Store plain tars as they are
     #[value(hide = true)]
     None,
 }

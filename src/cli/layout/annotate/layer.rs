@@ -13,23 +13,23 @@ use crate::cli::context::{Context, LayoutCommand};
 use crate::cli::layout::manifest_output::{OUTDATED_MANIFEST, outdated_manifest};
 use crate::cli::output::{Block, Screen};
 
-/// Add or replace annotations on a staged layer
+/// Set annotations of a staged layer
 ///
-/// The annotations stand in the manifest that is generated afterwards; the layer itself does not change.
+/// The next manifest that is generated has them; the layer itself does not change.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Examples:\n  regshape layout annotate layer --path ./my-image --index 0 --annotation org.opencontainers.image.created=2026-03-08\n  regshape layout annotate layer --path ./my-image --index 1 --annotation com.example.role=patches --replace"
+    after_help = "Examples:\n  regshape annotate layer ./my-image --index 0 \\\n      --annotation com.example.role=base\n  regshape annotate layer ./my-image --index 1 \\\n      --annotation com.example.role=patches --replace"
 )]
 #[command(mut_arg("annotation", |annotation| annotation.required(true)))]
 pub(crate) struct Args {
     #[command(flatten)]
     common: Common,
-    /// Which layer, counted from 0 as 'layout status' shows them
+    /// Index of the layer, from 0, as 'layout status' shows it
     #[arg(short, long, value_name = "N", allow_negative_numbers = true)]
     index: i64,
     #[command(flatten)]
     annotations: AnnotationArgs,
-    /// Replace the annotations that are there
+    /// Remove the other annotations
     #[arg(long)]
     replace: bool,
     #[command(flatten)]

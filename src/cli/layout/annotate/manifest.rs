@@ -7,12 +7,12 @@ use crate::cli::args::{Common, WriteArgs};
 use crate::cli::context::{Context, LayoutCommand};
 use crate::cli::layout::manifest_output::ManifestScreen;
 
-/// Add or replace annotations of the generated manifest
+/// Set annotations of the generated manifest
 ///
-/// The manifest gets a new digest, and its entry in index.json follows.
+/// The manifest gets a new digest; its entry in index.json is updated.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Examples:\n  regshape layout annotate manifest --path ./my-image --annotation org.opencontainers.image.version=1.0.0\n  regshape layout annotate manifest --path ./my-image --annotation org.opencontainers.image.title=\"My Image\" --replace"
+    after_help = "Examples:\n  regshape annotate manifest ./my-image \\\n      --annotation org.opencontainers.image.version=1.0.0\n  regshape annotate manifest ./my-image \\\n      --annotation \"org.opencontainers.image.title=My Image\" --replace"
 )]
 #[command(mut_arg("annotation", |annotation| annotation.required(true)))]
 pub(crate) struct Args {
@@ -20,7 +20,7 @@ pub(crate) struct Args {
     common: Common,
     #[command(flatten)]
     annotations: AnnotationArgs,
-    /// Replace the annotations that are there
+    /// Remove the other annotations
     #[arg(long)]
     replace: bool,
     #[command(flatten)]

@@ -7,11 +7,9 @@ use crate::cli::context::{Context, LayoutCommand};
 use crate::cli::layout::blob::output::{BlobAction, BlobScreen, DigestArg};
 use crate::cli::layout::place::{Need, RegistryArgs};
 
-/// Delete a blob that nothing refers to
+/// Delete an unreferenced blob
 #[derive(Debug, clap::Args)]
-#[command(
-    after_help = "Example:\n  regshape layout blob delete --path ./my-image --digest sha256:4dda0e5833c9d3d867741c582e57d42735d5563be5b40de88166636322b9fdb1"
-)]
+#[command(after_help = "Example:\n  regshape blob delete ./my-image --digest sha256:4dda0e58")]
 pub(crate) struct Args {
     #[command(flatten)]
     common: Common,

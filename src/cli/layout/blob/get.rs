@@ -17,13 +17,13 @@ use crate::cli::layout::place::{RegistryArgs, Target};
 use crate::cli::layout::written_output::WrittenScreen;
 use crate::cli::output::{is_stdout, write_stdout};
 
-/// Write a blob, or a part of it
+/// Write a blob, or a range of its bytes
 ///
-/// A whole blob is verified as it is written: FILE gets its name only if the content is right; what went to standard output is
-/// to be thrown away if the exit status is not 0. A part cannot be verified.
+/// Verifies a whole blob while it is written: FILE appears only if the content is right; discard standard output if the exit status is
+/// not 0. A range cannot be verified.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Examples:\n  regshape layout blob get --path ./my-image --digest sha256:4dda0e5833c9d3d867741c582e57d42735d5563be5b40de88166636322b9fdb1 --output ./layer.tar.gz\n  regshape layout blob get --path ./my-image --digest sha256:4dda0e5833c9d3d867741c582e57d42735d5563be5b40de88166636322b9fdb1 --range 0-99 | xxd"
+    after_help = "Examples:\n  regshape blob get ./my-image --digest sha256:4dda0e58 \\\n      --output ./layer.tar.gz\n  regshape blob get ./my-image --digest sha256:4dda0e58 \\\n      --range 0-99 | xxd"
 )]
 pub(crate) struct Args {
     #[command(flatten)]
@@ -32,10 +32,10 @@ pub(crate) struct Args {
     registry: RegistryArgs,
     #[command(flatten)]
     digest: DigestArg,
-    /// Write to FILE; - is standard output [default: -]
+    /// Output file; - for standard output [default: -]
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
-    /// Write the bytes from A to B, both included and counted from 0, as in HTTP: A-B, A- for all from A, -N for the last N
+    /// Bytes A to B, from 0, both included; A- for all from A, -N for the last N
     #[arg(long, value_name = "A-B", value_parser = parse_range, allow_hyphen_values = true)]
     range: Option<Range>,
 }

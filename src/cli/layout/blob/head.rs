@@ -7,13 +7,11 @@ use crate::cli::context::{Context, LayoutCommand};
 use crate::cli::layout::blob::output::{BlobAction, BlobScreen, DigestArg};
 use crate::cli::layout::place::RegistryArgs;
 
-/// Tell whether a blob is there, and its size
+/// Check whether a blob is stored, and print its size
 ///
-/// It is not read. Any blob of the layout counts, whichever repository is named.
+/// Does not read the blob. Any blob of the layout counts, whatever --repo is.
 #[derive(Debug, clap::Args)]
-#[command(
-    after_help = "Example:\n  regshape layout blob head --path ./my-image --digest sha256:4dda0e5833c9d3d867741c582e57d42735d5563be5b40de88166636322b9fdb1"
-)]
+#[command(after_help = "Example:\n  regshape blob head ./my-image --digest sha256:4dda0e58")]
 pub(crate) struct Args {
     #[command(flatten)]
     common: Common,

@@ -12,18 +12,18 @@ use crate::cli::layout::place::{Need, RegistryArgs, name_error};
 
 /// Make a blob of one repository available in another
 ///
-/// In one layout nothing needs to be copied. Between the layouts of --per-repo the blob is verified, and then cloned where the
-/// file system can, linked where it cannot, and copied elsewhere.
+/// Copies nothing within one layout. Between the layouts of --per-repo it verifies the blob, then clones it, or links or copies it
+/// where the file system cannot clone.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Example:\n  regshape layout blob mount --path ./my-layouts --per-repo --repo example/app --from example/base --digest sha256:4dda0e5833c9d3d867741c582e57d42735d5563be5b40de88166636322b9fdb1"
+    after_help = "Example:\n  regshape blob mount ./my-layouts --per-repo \\\n      --repo example/app --from example/base --digest sha256:4dda0e58"
 )]
 pub(crate) struct Args {
     #[command(flatten)]
     common: Common,
     #[command(flatten)]
     registry: RegistryArgs,
-    /// The repository that has the blob
+    /// Repository that has the blob
     #[arg(long, value_name = "REPO")]
     from: String,
     #[command(flatten)]

@@ -10,7 +10,7 @@ use crate::cli::output::{Block, Screen};
 /// Which blob is meant.
 #[derive(Debug, clap::Args)]
 pub(crate) struct DigestArg {
-    /// Digest of the blob, or 4 hexadecimal digits or more of its beginning
+    /// Digest of the blob; its first 4 digits or more are enough
     #[arg(short, long, value_name = "DIGEST")]
     digest: String,
 }

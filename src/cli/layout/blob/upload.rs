@@ -13,20 +13,20 @@ use crate::cli::layout::place::{Need, RegistryArgs, parse_digest};
 
 /// Store a blob
 ///
-/// A layout that is not there is made. A blob that no manifest refers to is deleted by 'layout gc'.
+/// Creates the layout if necessary. 'layout gc' deletes the blob unless a manifest refers to it.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Examples:\n  regshape layout blob upload --path ./my-image --file ./sbom.json\n  curl https://example.com/layer.tar.gz | regshape layout blob upload --path ./my-image --file - --digest sha256:4dda0e5833c9d3d867741c582e57d42735d5563be5b40de88166636322b9fdb1"
+    after_help = "Examples:\n  regshape blob upload ./my-image --file ./sbom.json\n  curl https://example.com/layer.tar.gz |\n      regshape blob upload ./my-image --file -"
 )]
 pub(crate) struct Args {
     #[command(flatten)]
     common: Common,
     #[command(flatten)]
     registry: RegistryArgs,
-    /// The content; - is standard input
+    /// Content; - for standard input
     #[arg(short, long, value_name = "FILE")]
     file: PathBuf,
-    /// The digest that the content must have, which also says the algorithm [default: its SHA-256 digest]
+    /// Expected digest; also selects the algorithm [default: SHA-256]
     #[arg(short, long, value_name = "DIGEST")]
     digest: Option<String>,
     #[command(flatten)]

@@ -14,10 +14,10 @@ use crate::cli::output::Screen;
 
 /// List the repositories of a layout
 ///
-/// They are those that the ref names of index.json say, as registries write them: REPO:TAG, REPO@DIGEST.
+/// The repositories are those in the tags of index.json: REPO:TAG, REPO@DIGEST.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Examples:\n  regshape layout catalog list --path ./my-layout\n  regshape layout catalog list --path ./my-layouts --per-repo --limit 10"
+    after_help = "Examples:\n  regshape catalog list ./my-layout\n  regshape catalog list ./my-layouts --per-repo --limit 10"
 )]
 pub(crate) struct Args {
     #[command(flatten)]

@@ -14,18 +14,18 @@ use crate::cli::time::{date, source_seconds};
 
 /// Generate the image config from the staged layers
 ///
-/// SOURCE_DATE_EPOCH, if it is set, becomes the time at which the image was made; otherwise the config does not say.
+/// The creation time is SOURCE_DATE_EPOCH; without that variable the config has none.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Examples:\n  regshape layout generate config --path ./my-image\n  regshape layout generate config --path ./my-image --architecture arm64 --os linux --annotation org.opencontainers.image.version=1.0.0"
+    after_help = "Example:\n  regshape generate config ./my-image --architecture arm64 \\\n      --annotation org.opencontainers.image.version=1.0.0"
 )]
 pub(crate) struct Args {
     #[command(flatten)]
     common: Common,
-    /// CPU architecture, as Go names it [default: amd64]
+    /// CPU architecture in Go's words [default: amd64]
     #[arg(long, value_name = "ARCH")]
     architecture: Option<String>,
-    /// Operating system, as Go names it [default: linux]
+    /// Operating system in Go's words [default: linux]
     #[arg(long, value_name = "OS")]
     os: Option<String>,
     /// Media type of the config [default: application/vnd.oci.image.config.v1+json]

@@ -11,17 +11,15 @@ use crate::cli::context::{Context, LayoutCommand};
 use crate::cli::layout::manifest_output::ManifestScreen;
 use crate::cli::prompt::Prompt;
 
-/// Generate the image manifest from the staged config and layers, and list it in index.json
+/// Generate the image manifest and add it to index.json
 ///
-/// An entry of index.json that has the same reference name is replaced.
+/// Uses the staged config and layers. Replaces the entry of index.json that has the same tag.
 #[derive(Debug, clap::Args)]
-#[command(
-    after_help = "Examples:\n  regshape layout generate manifest --path ./my-image\n  regshape layout generate manifest --path ./my-image --ref-name latest --annotation org.opencontainers.image.version=1.0.0"
-)]
+#[command(after_help = "Example:\n  regshape generate manifest ./my-image --ref-name latest")]
 pub(crate) struct Args {
     #[command(flatten)]
     common: Common,
-    /// Reference name of the image, such as latest or v1.2.3; empty for none
+    /// Tag of the image, e.g. latest or v1.2.3; empty for none
     #[arg(long, value_name = "NAME")]
     ref_name: Option<String>,
     /// Media type of the manifest [default: application/vnd.oci.image.manifest.v1+json]

@@ -12,12 +12,12 @@ use crate::cli::layout::kept_output::{kept_by_referrers, kept_warning};
 use crate::cli::layout::place::ChangeArgs;
 use crate::cli::output::{Block, Screen};
 
-/// Take a manifest out of index.json, with all its tags
+/// Remove a manifest and all its tags from index.json
 ///
-/// What nested indexes hold stays. Blobs are deleted by 'layout gc'.
+/// Entries of nested indexes stay. 'layout gc' deletes the blobs.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Examples:\n  regshape layout manifest delete --path ./my-image --ref sha256:96eaf28b\n  regshape layout manifest delete --path ./my-image --ref v1"
+    after_help = "Examples:\n  regshape manifest delete ./my-image:v1\n  regshape manifest delete ./my-image@sha256:96eaf28b"
 )]
 pub(crate) struct Args {
     #[command(flatten)]

@@ -9,11 +9,11 @@ use crate::cli::context::{Context, LayoutCommand};
 use crate::cli::layout::place::ManifestArgs;
 use crate::cli::output::{Screen, json};
 
-/// Print the descriptor of a manifest, as it stands in index.json or in a nested index
+/// Print the descriptor of a manifest
 ///
-/// It can be used as it is in another document: as a subject, or as an entry of an index.
+/// Prints it as it stands in index.json or a nested index: use it as a subject, or as an entry of an index.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Example:\n  regshape layout manifest descriptor --path ./my-image --ref latest")]
+#[command(after_help = "Example:\n  regshape manifest descriptor ./my-image:latest")]
 pub(crate) struct Args {
     #[command(flatten)]
     manifest: ManifestArgs,

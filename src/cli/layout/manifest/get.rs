@@ -14,20 +14,20 @@ use crate::cli::layout::place::ManifestArgs;
 use crate::cli::layout::written_output::WrittenScreen;
 use crate::cli::output::{Screen, is_stdout, json, write_stdout};
 
-/// Write a manifest or index as it is stored, or a part of it
+/// Write a manifest or index, or one field of it
 ///
-/// The digest of the bytes is verified first. With --json it is written indented.
+/// Verifies the digest, then writes the stored bytes; --json indents them.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Examples:\n  regshape layout manifest get --path ./my-image --ref latest\n  regshape layout manifest get --path ./my-image:latest --platform linux/arm64 --part layers"
+    after_help = "Examples:\n  regshape manifest get ./my-image:latest\n  regshape manifest get ./my-image:latest --platform linux/arm64 \\\n      --part layers"
 )]
 pub(crate) struct Args {
     #[command(flatten)]
     manifest: ManifestArgs,
-    /// Write to FILE; - is standard output [default: -]
+    /// Output file; - for standard output [default: -]
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
-    /// Write one field of it, as JSON
+    /// Write one field, as JSON
     #[arg(long, value_name = "PART", value_enum)]
     part: Option<Part>,
 }

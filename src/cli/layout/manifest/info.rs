@@ -12,10 +12,10 @@ use crate::cli::layout::place::ManifestArgs;
 use crate::cli::layout::source::LowerVariant;
 use crate::cli::output::{Block, Screen};
 
-/// Show what a manifest is: digest, size, types, platform, tags, annotations
+/// Show digest, platform, tags, annotations and config of an image
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Examples:\n  regshape layout manifest info --path ./my-image --ref latest\n  regshape layout manifest info --path ./my-image:latest --platform linux/arm64"
+    after_help = "Examples:\n  regshape manifest info ./my-image:latest\n  regshape manifest info ./my-image:latest --platform linux/arm64"
 )]
 pub(crate) struct Args {
     #[command(flatten)]

@@ -15,29 +15,29 @@ use crate::cli::context::{Context, LayoutCommand};
 use crate::cli::layout::place::{Need, RegistryArgs, parse_digest};
 use crate::cli::output::{Block, Screen};
 
-/// Store a manifest or index and list it in index.json
+/// Store a manifest or index and add it to index.json
 ///
-/// What it refers to must be there already: config, layers, or the manifests of an index. A layout that is not there is made. A
-/// tag that another manifest has is taken from it. That one is kept, without a tag if it has no other.
+/// The config, the layers or the manifests that it refers to must be stored already. Creates the layout if necessary. Takes tags
+/// from other manifests, which stay, untagged if they have no other tag.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Examples:\n  regshape layout manifest put --path ./my-image --file ./manifest.json --tag v1 --tag latest\n  regshape layout manifest put --path ./my-layout --repo example/app --file - --tag v1 < ./manifest.json"
+    after_help = "Examples:\n  regshape manifest put ./my-image --file ./manifest.json \\\n      --tag v1 --tag latest\n  regshape manifest put ./my-layout --repo example/app \\\n      --file - --tag v1 < ./manifest.json"
 )]
 pub(crate) struct Args {
     #[command(flatten)]
     common: Common,
     #[command(flatten)]
     registry: RegistryArgs,
-    /// The manifest; - is standard input
+    /// Manifest; - for standard input
     #[arg(short, long, value_name = "FILE")]
     file: PathBuf,
-    /// A tag for it; may be repeated, or be part of the path
+    /// Tag, unless the path has one; repeatable
     #[arg(long = "tag", value_name = "TAG")]
     tags: Vec<String>,
-    /// Media type of the manifest [default: what it says, or looks like]
+    /// Media type of the manifest [default: its mediaType, or by its fields]
     #[arg(long, value_name = "TYPE")]
     media_type: Option<String>,
-    /// The digest that it must have
+    /// Expected digest
     #[arg(long, value_name = "DIGEST")]
     digest: Option<String>,
     #[command(flatten)]

@@ -12,13 +12,13 @@ use crate::cli::context::{Context, LayoutCommand};
 use crate::cli::layout::place::{RefArgs, RegistryArgs};
 use crate::cli::output::{Screen, Table, fitted, printable};
 
-/// List what refers to a manifest: signatures, SBOMs, attestations
+/// List referrers of a manifest: signatures, SBOMs, attestations
 ///
-/// They are the manifests and indexes of the layout whose subject it is, and those of the index that older programs tag by its
-/// digest. Each has its digest, its artifact type and its size.
+/// Lists digest, artifact type and size of each manifest and index whose subject is the manifest, and of the entries of the index that
+/// older programs tag with its digest.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Examples:\n  regshape layout referrer list --path ./my-image --ref latest\n  regshape layout referrer list --path ./my-image:latest --artifact-type application/spdx+json --json"
+    after_help = "Examples:\n  regshape referrer list ./my-image:latest\n  regshape referrer list ./my-image:latest --json \\\n      --artifact-type application/spdx+json"
 )]
 pub(crate) struct Args {
     #[command(flatten)]
@@ -29,7 +29,7 @@ pub(crate) struct Args {
     reference: RefArgs,
     #[command(flatten)]
     platform: PlatformArg,
-    /// Only those of this type
+    /// List only referrers of this type
     #[arg(long, value_name = "TYPE")]
     artifact_type: Option<String>,
 }

@@ -11,19 +11,19 @@ use crate::cli::context::{Context, LayoutCommand};
 use crate::cli::layout::place::ChangeArgs;
 use crate::cli::output::{Block, Screen};
 
-/// Give a manifest more tags
+/// Add tags to a manifest
 ///
-/// A tag that another manifest has is taken from it. That one is kept, without a tag if it has no other.
+/// Takes tags from other manifests, which stay, untagged if they have no other tag.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Examples:\n  regshape layout tag add --path ./my-image --ref latest v1 v1.0\n  regshape layout tag add --path ./my-layout --repo example/app --ref v1 stable"
+    after_help = "Examples:\n  regshape tag add -p ./my-image:latest v1 v1.0\n  regshape tag add -p ./my-layout --repo example/app --ref v1 stable"
 )]
 pub(crate) struct Args {
     #[command(flatten)]
     common: PathFlag,
     #[command(flatten)]
     change: ChangeArgs,
-    /// The tags to add
+    /// Tags to add
     #[arg(value_name = "TAG", required = true)]
     tags: Vec<String>,
 }

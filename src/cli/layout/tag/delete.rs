@@ -17,15 +17,13 @@ use crate::cli::output::{Block, Screen};
 ///
 /// Manifests and blobs stay: 'layout gc' deletes those that are no longer reachable.
 #[derive(Debug, clap::Args)]
-#[command(
-    after_help = "Examples:\n  regshape layout tag delete --path ./my-image v1 v2\n  regshape layout tag delete --path ./my-image:v1"
-)]
+#[command(after_help = "Examples:\n  regshape tag delete -p ./my-image v1 v2\n  regshape tag delete -p ./my-image:v1")]
 pub(crate) struct Args {
     #[command(flatten)]
     common: PathFlag,
     #[command(flatten)]
     change: ChangeArgs,
-    /// The tags; or one, named by --ref or the path
+    /// Tags, unless --ref or the path names one
     #[arg(value_name = "TAG")]
     tags: Vec<String>,
 }

@@ -12,10 +12,10 @@ use crate::cli::context::{Context, LayoutCommand};
 use crate::cli::layout::place::RegistryArgs;
 use crate::cli::output::{Screen, printable};
 
-/// List ref names as they stand in index.json, or the tags of a repository
+/// List the tags of a layout or a repository
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Examples:\n  regshape layout tag list --path ./my-image\n  regshape layout tag list --path ./my-layout --repo example/app --limit 10 --after v1"
+    after_help = "Examples:\n  regshape tag list ./my-image\n  regshape tag list ./my-layout --repo example/app --limit 10"
 )]
 pub(crate) struct Args {
     #[command(flatten)]

@@ -13,18 +13,18 @@ use crate::cli::output::{Block, Screen};
 
 /// Rename a tag
 ///
-/// An untagged manifest is named by its digest. If another manifest has the new tag, the tag is taken from it; that manifest
-/// stays, untagged if it has no other tag.
+/// Tags an untagged manifest if OLD is its digest. Takes the new tag from another manifest, which stays, untagged if it has no other
+/// tag.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Examples:\n  regshape layout tag rename --path ./my-image candidate v1\n  regshape layout tag rename --path ./my-image:candidate v1\n  regshape layout tag rename --path ./my-image sha256:96eaf28b v1"
+    after_help = "Examples:\n  regshape tag rename -p ./my-image candidate v1\n  regshape tag rename -p ./my-image sha256:96eaf28b v1"
 )]
 pub(crate) struct Args {
     #[command(flatten)]
     common: PathFlag,
     #[command(flatten)]
     change: ChangeArgs,
-    /// The old tag and the new one; only the new one where --ref or the path names the old
+    /// Old and new tag; only the new one if --ref or the path names the old one
     #[arg(value_name = "TAG", required = true, num_args = 1..=2)]
     tags: Vec<String>,
 }

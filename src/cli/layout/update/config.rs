@@ -11,23 +11,23 @@ use crate::cli::layout::config_output::ConfigScreen;
 
 /// Change the generated image config
 ///
-/// What is not given stays as it is. A manifest that was generated before does not have the change: generate it again.
+/// Fields without a flag stay. Generate the manifest again afterwards: it still refers to the old config.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Examples:\n  regshape layout update config --path ./my-image --architecture arm64\n  regshape layout update config --path ./my-image --annotation org.opencontainers.image.title=\"My Image\" --replace-annotations"
+    after_help = "Examples:\n  regshape update config ./my-image --architecture arm64\n  regshape update config ./my-image --replace-annotations \\\n      --annotation \"org.opencontainers.image.title=My Image\""
 )]
 pub(crate) struct Args {
     #[command(flatten)]
     common: Common,
-    /// New CPU architecture
+    /// CPU architecture in Go's words
     #[arg(long, value_name = "ARCH")]
     architecture: Option<String>,
-    /// New operating system
+    /// Operating system in Go's words
     #[arg(long, value_name = "OS")]
     os: Option<String>,
     #[command(flatten)]
     annotations: AnnotationArgs,
-    /// Replace the labels that are there; alone it clears them
+    /// Remove the other labels; alone, remove all
     #[arg(long)]
     replace_annotations: bool,
     #[command(flatten)]
