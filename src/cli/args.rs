@@ -17,8 +17,9 @@ use regshape::oci::{
 };
 use regshape::registry::Page;
 
-use super::error::Usage;
 use super::telemetry::TelemetryArgs;
+use super::template::Template;
+use super::usage::Usage;
 
 /// The variable that names the layout where the command line does not.
 const LAYOUT_VARIABLE: &str = "REGSHAPE_LAYOUT";
@@ -90,6 +91,9 @@ pub(crate) struct Base {
     /// Print the result as JSON
     #[arg(long, display_order = 900)]
     pub(crate) json: bool,
+    /// Print the result by a template, e.g. '{digest} {size}'
+    #[arg(long, value_name = "TEMPLATE", display_order = 901, hide_short_help = true, conflicts_with = "json")]
+    pub(crate) template: Option<Template>,
     /// Allow blobs/ to be a symlink to a store outside the layout
     #[arg(long, help_heading = "Storage", hide_short_help = true)]
     pub(crate) shared_blobs: bool,

@@ -15,6 +15,7 @@ use super::global::Global;
 use super::output::{Ui, printable};
 use super::signals;
 use super::telemetry::Telemetry;
+use super::usage::Usage;
 
 /// A command on layouts.
 pub(crate) trait LayoutCommand {
@@ -133,9 +134,16 @@ pub(crate) fn execute(command: impl LayoutCommand, invocation: &Invocation) -> a
     signals::watch().map_err(|error| anyhow::anyhow!("failed to watch for signals: {error}"))?;
     let Invocation { name, global, base } = invocation;
     let telemetry = Telemetry::start(name, base.telemetry.clone(), global.log_file.as_deref())?;
+    let command_name = name.strip_prefix("layout ").unwrap_or(name).to_owned();
+    if let Some(template) = &base.template {
+        if global.quiet {
+            return Err(Usage("--template cannot be used with --quiet".to_owned()).into());
+        }
+        template.check(&command_name)?;
+    }
     let context = Context {
-        command: name.strip_prefix("layout ").unwrap_or(name).to_owned(),
-        ui: Ui::new(global, base.json),
+        ui: Ui::new(&command_name, global, base.json, base.template.clone()),
+        command: command_name,
         shares_blobs: base.shared_blobs,
         layout: OnceCell::new(),
         metrics: OnceCell::new(),

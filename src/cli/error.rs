@@ -11,16 +11,12 @@ use serde::Serialize;
 
 use super::error_code::{OTHER_CODE, code_of};
 use super::output::{ReaderGone, json_line, printable};
+use super::usage::Usage;
 
 /// The answer of somebody who pressed Ctrl-C at a prompt.
 #[derive(Debug, thiserror::Error)]
 #[error("interrupted")]
 pub(crate) struct Interrupted;
-
-/// Words that do not go together, or are not enough, as only the command itself can tell.
-#[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-pub(crate) struct Usage(pub(crate) String);
 
 /// The exit status of a wrong command line, as clap has it.
 const WRONG_USAGE: u8 = 2;

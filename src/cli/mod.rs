@@ -8,11 +8,15 @@ mod global;
 mod layout;
 mod man;
 mod output;
+mod printable;
 mod progress;
 mod prompt;
+mod result_keys;
 mod signals;
 mod telemetry;
+mod template;
 mod time;
+mod usage;
 
 use std::ffi::OsString;
 use std::path::PathBuf;

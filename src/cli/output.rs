@@ -9,7 +9,10 @@ use regshape::oci::{Digest, write_json_pretty};
 use serde::Serialize;
 
 use super::global::Global;
+use super::printable::is_obeyed;
+pub(crate) use super::printable::printable;
 use super::progress::Progress;
+use super::template::Template;
 
 /// The reader of our output is gone. That is their choice, not an error.
 #[derive(Debug, thiserror::Error)]
@@ -44,6 +47,9 @@ pub(crate) struct Ui {
     quiet: bool,
     verbose: bool,
     json: bool,
+    template: Option<Template>,
+    /// The words of the command, such as `tag list`.
+    command: String,
     /// What is to be warned of if the command succeeds.
     warnings: Arc<Mutex<Vec<String>>>,
 }
@@ -58,8 +64,9 @@ struct WithWarnings<'a, S> {
 
 impl Ui {
     /// Speaks as the flags ask.
-    pub(crate) fn new(global: &Global, json: bool) -> Self {
-        Self { quiet: global.quiet, verbose: global.verbose, json, warnings: Arc::default() }
+    pub(crate) fn new(command: &str, global: &Global, json: bool, template: Option<Template>) -> Self {
+        let command = command.to_owned();
+        Self { quiet: global.quiet, verbose: global.verbose, json, template, command, warnings: Arc::default() }
     }
 
     /// Returns whether the result is printed as JSON.
@@ -67,26 +74,35 @@ impl Ui {
         self.json
     }
 
-    /// Returns whether people are to be asked: not where a program reads the result.
+    /// Returns the flag that prints the result as a value, if one is set: nothing else may go to stdout then.
+    pub(crate) fn value_flag(&self) -> Option<&'static str> {
+        let template = self.template.is_some().then_some("--template");
+        if self.json { Some("--json") } else { template }
+    }
+
+    /// Returns whether questions may be asked: not where a program reads the result.
     pub(crate) fn may_ask(&self) -> bool {
-        !self.json && !self.quiet
+        self.value_flag().is_none() && !self.quiet
     }
 
     /// Writes the result of a command, in the one form that was asked for, and then its warning.
     pub(crate) fn result(&self, result: &impl Screen) -> anyhow::Result<()> {
         let warnings = self.warnings.lock().expect("nobody panics with the lock").split_off(0);
-        match warnings.as_slice() {
-            _ if !self.json && !result.is_json() => {
-                let quiet = if self.quiet { result.quiet() } else { None };
-                let mut text = quiet.unwrap_or_else(|| result.text());
-                // A list without entries has no line.
-                if !text.is_empty() {
-                    text.push('\n');
-                }
-                write_stdout(text.as_bytes())?;
+        if let Some(template) = &self.template {
+            let value = serde_json::from_str(&json(result)?)?;
+            write_stdout(template.fill(&self.command, &value)?.as_bytes())?;
+        } else if self.json && !warnings.is_empty() {
+            write_json(&WithWarnings { result, warnings: &warnings })?;
+        } else if self.json || result.is_json() {
+            write_json(result)?;
+        } else {
+            let quiet = if self.quiet { result.quiet() } else { None };
+            let mut text = quiet.unwrap_or_else(|| result.text());
+            // A list without entries has no line.
+            if !text.is_empty() {
+                text.push('\n');
             }
-            warnings if self.json && !warnings.is_empty() => write_json(&WithWarnings { result, warnings })?,
-            _ => write_json(result)?,
+            write_stdout(text.as_bytes())?;
         }
         result.warning().iter().chain(&warnings).for_each(|warning| self.warn(warning));
         Ok(())
@@ -222,25 +238,6 @@ impl Write for Escaping<'_> {
     }
 }
 
-/// Tells whether a terminal does something with a character instead of showing it: controls, and marks that turn the
-/// direction of text around, so that it reads otherwise than it is.
-fn is_obeyed(character: char) -> bool {
-    character.is_control() || matches!(character, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
-}
-
-/// Returns text as it can be shown: what a terminal would obey is escaped.
-pub(crate) fn printable(text: &str) -> String {
-    let mut shown = String::with_capacity(text.len());
-    for character in text.chars() {
-        if is_obeyed(character) {
-            let _ = write!(shown, "{}", character.escape_default());
-        } else {
-            shown.push(character);
-        }
-    }
-    shown
-}
-
 /// Rows whose cells begin in the same columns.
 #[derive(Default)]
 pub(crate) struct Table {
@@ -372,8 +369,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_terminal_gets_nothing_that_it_would_obey() {
-        assert_eq!(printable("a\u{1b}[31mb\u{7}\n\u{9b}é\u{202e}"), "a\\u{1b}[31mb\\u{7}\\n\\u{9b}é\\u{202e}");
+    fn a_terminal_gets_no_json_that_it_would_obey() {
         let text = "a\u{1b}b\n\u{9b}\u{7f}é\u{202e}";
         let shown = json(&text).expect("written");
         assert_eq!(shown, "\"a\\u001bb\\n\\u009b\\u007fé\\u202e\"");

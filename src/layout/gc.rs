@@ -172,14 +172,22 @@ impl Layout {
     ///
     /// What keeps a document from being read.
     pub fn kept_by_referrers(&self, digest: &Digest) -> Result<Vec<KeptSubject>> {
-        let index = self.read_index()?;
+        self.kept_by_referrers_in(&self.read_index()?, digest)
+    }
+
+    /// Returns what [`Layout::kept_by_referrers`] would return with another `index.json`.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Layout::kept_by_referrers`].
+    pub fn kept_by_referrers_in(&self, index: &Index, digest: &Digest) -> Result<Vec<KeptSubject>> {
         if index.manifests.iter().any(|entry| entry.digest == *digest)
             || self.open_blob(digest, &self.caller()).is_err()
         {
             return Ok(Vec::new());
         }
         let stage = self.find_stage()?.unwrap_or_else(Stage::empty);
-        let Some(named) = self.named_within(&index, &stage, REFERRER_LIMIT)? else { return Ok(Vec::new()) };
+        let Some(named) = self.named_within(index, &stage, REFERRER_LIMIT)? else { return Ok(Vec::new()) };
         let mut kept: Vec<KeptSubject> = named.kept().collect();
         if kept.is_empty() {
             return Ok(kept);

@@ -207,17 +207,39 @@ impl Repository {
     /// read that may refer to it; [`Error::Locked`]; [`Error::Io`].
     pub fn delete_blob(&self, digest: &Digest) -> Result<Descriptor> {
         self.resolve_blob(digest)?;
-        if self.layout.shares_blobs() {
-            return Err(Error::BlobsAreShared { path: self.layout.path().to_owned() });
-        }
+        self.check_blobs_are_own()?;
         let lock = take_lock(&self.layout)?;
-        let descriptor = self.resolve_blob(digest)?;
-        let stage = self.layout.find_stage()?.unwrap_or_else(Stage::empty);
-        if let Some(referrer) = referrer_of(&self.layout, digest, &self.layout.read_index()?, &stage)? {
-            return Err(Error::StillReferenced { digest: digest.clone(), referrer });
-        }
+        let descriptor = self.unreferenced_blob(digest)?;
         self.layout.remove_blob(&lock, digest)?;
         Ok(descriptor)
+    }
+
+    /// Returns what [`Repository::delete_blob`] would return. Deletes nothing and takes no lock.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Repository::delete_blob`], except [`Error::Locked`].
+    pub fn plan_delete_blob(&self, digest: &Digest) -> Result<Descriptor> {
+        self.resolve_blob(digest)?;
+        self.check_blobs_are_own()?;
+        self.unreferenced_blob(digest)
+    }
+
+    fn check_blobs_are_own(&self) -> Result<()> {
+        match self.layout.shares_blobs() {
+            true => Err(Error::BlobsAreShared { path: self.layout.path().to_owned() }),
+            false => Ok(()),
+        }
+    }
+
+    /// Returns a blob to which no document refers.
+    fn unreferenced_blob(&self, digest: &Digest) -> Result<Descriptor> {
+        let descriptor = self.resolve_blob(digest)?;
+        let stage = self.layout.find_stage()?.unwrap_or_else(Stage::empty);
+        match referrer_of(&self.layout, digest, &self.layout.read_index()?, &stage)? {
+            Some(referrer) => Err(Error::StillReferenced { digest: digest.clone(), referrer }),
+            None => Ok(descriptor),
+        }
     }
 }
 

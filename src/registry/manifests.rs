@@ -15,7 +15,7 @@ use crate::layout::documents::fingerprint;
 use crate::layout::entries::is_layout;
 use crate::layout::handle::Layout;
 use crate::layout::lock::take_lock;
-use crate::oci::{Algorithm, Annotations, Descriptor, Digest, ImageConfig, Platform, from_json};
+use crate::oci::{Algorithm, Annotations, Descriptor, Digest, ImageConfig, Index, Platform, from_json};
 
 /// A manifest as it stands, and what leads to it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -200,19 +200,36 @@ impl Repository {
     /// [`Error::Locked`]; [`Error::Io`].
     pub fn delete_manifest<'a>(&self, name: impl Into<ManifestName<'a>>) -> Result<(Digest, Vec<String>)> {
         let name = name.into();
-        self.change(|_, index| {
-            let (found, Descriptor { digest, .. }) = self.find_entry(index, name)?;
-            let mut tags = Vec::new();
-            let count = index.manifests.len();
-            index.manifests.retain(|entry| match found.names.of(entry) {
-                Some(called) if entry.digest == digest => {
-                    tags.extend(called.tag().map(str::to_owned));
-                    false
-                }
-                _ => true,
-            });
-            if index.manifests.len() == count { Err(self.inside_index(name.reference)) } else { Ok((digest, tags)) }
-        })
+        self.change(|_, index| self.unlist(index, name))
+    }
+
+    /// Returns what [`Repository::delete_manifest`] would return, and the `index.json` that it would write. Writes nothing and
+    /// takes no lock.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Repository::delete_manifest`], except [`Error::Locked`].
+    pub fn plan_delete_manifest<'a>(
+        &self,
+        name: impl Into<ManifestName<'a>>,
+    ) -> Result<((Digest, Vec<String>), Index)> {
+        let name = name.into();
+        self.plan(|index| self.unlist(index, name))
+    }
+
+    /// Removes all entries of a manifest, and returns its tags.
+    fn unlist(&self, index: &mut Index, name: ManifestName<'_>) -> Result<(Digest, Vec<String>)> {
+        let (found, Descriptor { digest, .. }) = self.find_entry(index, name)?;
+        let mut tags = Vec::new();
+        let count = index.manifests.len();
+        index.manifests.retain(|entry| match found.names.of(entry) {
+            Some(called) if entry.digest == digest => {
+                tags.extend(called.tag().map(str::to_owned));
+                false
+            }
+            _ => true,
+        });
+        if index.manifests.len() == count { Err(self.inside_index(name.reference)) } else { Ok((digest, tags)) }
     }
 }
 

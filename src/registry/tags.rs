@@ -149,7 +149,21 @@ impl Repository {
     ///
     /// Those of [`Repository::delete_tag`].
     pub fn delete_tags(&self, names: &[ManifestName<'_>]) -> Result<Vec<Descriptor>> {
-        self.change(|_, index| names.iter().map(|name| self.untag(index, *name)).collect())
+        self.change(|_, index| self.untag_all(index, names))
+    }
+
+    /// Returns what [`Repository::delete_tags`] would return, and the `index.json` that it would write. Writes nothing and takes
+    /// no lock.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Repository::delete_tag`], except [`Error::Locked`].
+    pub fn plan_delete_tags(&self, names: &[ManifestName<'_>]) -> Result<(Vec<Descriptor>, Index)> {
+        self.plan(|index| self.untag_all(index, names))
+    }
+
+    fn untag_all(&self, index: &mut Index, names: &[ManifestName<'_>]) -> Result<Vec<Descriptor>> {
+        names.iter().map(|name| self.untag(index, *name)).collect()
     }
 
     fn untag(&self, index: &mut Index, wanted: ManifestName<'_>) -> Result<Descriptor> {
@@ -180,13 +194,26 @@ impl Repository {
         Ok(descriptor)
     }
 
+    /// Returns the result of a change of `index.json`, and the changed index, which is not written.
+    pub(crate) fn plan<T>(&self, change: impl FnOnce(&mut Index) -> Result<T>) -> Result<(T, Index)> {
+        self.check_is_there()?;
+        let mut index = self.index()?;
+        let result = change(&mut index)?;
+        Ok((result, index))
+    }
+
+    /// Returns an error if there is no layout: its repository is unknown, or its path is that of another directory.
+    fn check_is_there(&self) -> Result<()> {
+        if is_layout(&self.layout)? {
+            return Ok(());
+        }
+        self.entries(&Index::empty())?;
+        Err(Error::NotALayout { path: self.layout.path().to_owned() })
+    }
+
     /// Changes `index.json` of a layout that is there, under the lock. If nothing is changed, nothing is written.
     pub(crate) fn change<T>(&self, change: impl FnOnce(&Lock, &mut Index) -> Result<T>) -> Result<T> {
-        if !is_layout(&self.layout)? {
-            // Of what is not there nothing can be found.
-            self.entries(&Index::empty())?;
-            return Err(Error::NotALayout { path: self.layout.path().to_owned() });
-        }
+        self.check_is_there()?;
         let lock = take_lock(&self.layout)?;
         let mut index = self.index()?;
         let before = fingerprint(&index);

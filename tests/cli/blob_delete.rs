@@ -34,7 +34,7 @@ fn a_blob_that_nothing_refers_to_is_deleted() {
     let before = sandbox.blobs();
     let (one, two) = (sandbox.store("one"), sandbox.store("other"));
     sandbox.run(&words(&one)).succeeds(format!("Deleted blob:\n  digest: {one}\n    size: 3\n"), "");
-    let expected = json!({"digest": two, "size": 5, "content_type": "application/octet-stream", "status": "deleted"});
+    let expected = json!({"digest": two, "size": 5, "media_type": "application/octet-stream", "status": "deleted"});
     assert_eq!(sandbox.ok_json(&words(&two)), expected);
     assert_eq!(sandbox.blobs(), before);
     sandbox.refuses(&words(&one), &format!("image has no blob {one} (BLOB_UNKNOWN)"));

@@ -118,7 +118,7 @@ fn json_and_the_blob_do_not_share_standard_output() {
     let (sandbox, digest) = digits();
     for output in ["", " --output -"] {
         let words = format!("layout blob get --path image --digest {digest} --json{output}");
-        sandbox.misuses(&words, "--json writes to standard output; say with --output where the blob goes");
+        sandbox.misuses(&words, "--json prints to standard output; write the blob to a file with --output");
     }
 }
 

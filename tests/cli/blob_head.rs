@@ -9,7 +9,7 @@ fn shows(sandbox: &Sandbox, digest: &str, size: usize) {
     let words = format!("layout blob head --path image --digest {digest}");
     let before = sandbox.tree();
     sandbox.run(&words).succeeds(format!("Blob:\n  digest: {digest}\n    size: {size}\n"), "");
-    let expected = json!({"digest": digest, "size": size, "content_type": "application/octet-stream"});
+    let expected = json!({"digest": digest, "size": size, "media_type": "application/octet-stream"});
     assert_eq!(sandbox.ok_json(&words), expected);
     assert_eq!(sandbox.tree(), before);
 }

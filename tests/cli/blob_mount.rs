@@ -50,7 +50,7 @@ fn a_blob_is_put_into_the_layout_of_another_repository() {
         let expected = json!({
             "digest": digest,
             "size": 7,
-            "content_type": "application/octet-stream",
+            "media_type": "application/octet-stream",
             "status": "mounted"
         });
         assert_eq!(sandbox.ok_json(&words(&digest, to)), expected);

@@ -36,7 +36,7 @@ fn a_file_becomes_a_blob() {
     // Once more is not an error, and nothing changes.
     let before = sandbox.contents();
     sandbox.run(&format!("{words} --digest {digest}")).succeeds(stored(&digest, 7), "");
-    let expected = json!({"digest": digest, "size": 7, "content_type": "application/octet-stream"});
+    let expected = json!({"digest": digest, "size": 7, "media_type": "application/octet-stream"});
     assert_eq!(sandbox.ok_json(words), expected);
     assert_eq!(sandbox.contents(), before);
     assert_eq!(sandbox.read("image/index.json"), index, "nothing names it yet");

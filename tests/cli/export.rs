@@ -116,7 +116,7 @@ fn the_name_or_the_flag_tells_the_format() {
     sandbox.run("layout export --path image --output - --json").is(
         2,
         "",
-        "Error: --json writes to standard output; say with --output where the archive goes\n",
+        "Error: --json prints to standard output; write the archive to a file with --output\n",
     );
     for words in
         ["", "--output x --format zip", "--output x --filter a", "--output x --filter =a", "--output x --annotation a"]

@@ -16,6 +16,7 @@ mod blob_mount;
 mod blob_upload;
 mod catalog_list;
 mod compatibility;
+mod dry_run;
 mod errors;
 mod example;
 mod export;
@@ -51,6 +52,9 @@ mod places;
 mod platforms;
 mod referrer_list;
 mod registry;
+#[path = "../../src/cli/result_keys.rs"]
+#[allow(dead_code, reason = "the program uses the rest")]
+mod result_keys;
 mod show;
 mod show_tree;
 mod signals;
@@ -61,6 +65,7 @@ mod tag_add;
 mod tag_delete;
 mod tag_list;
 mod tag_move;
+mod template;
 mod update_config;
 mod validate;
 mod views;

@@ -59,7 +59,7 @@ fn every_path_of_standard_output_is_standard_output() {
     assert!(fs::symlink_metadata(sandbox.path("link")).expect("there").is_symlink());
     sandbox.misuses(
         "layout export -p image -o link --json",
-        "--json writes to standard output; say with --output where the archive goes",
+        "--json prints to standard output; write the archive to a file with --output",
     );
 }
 

@@ -11,6 +11,8 @@ use predicates::Predicate;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
+use crate::result_keys::{has_more, is_key, keys_of};
+
 pub(crate) const TAR_TYPE: &str = "application/vnd.oci.image.layer.v1.tar";
 pub(crate) const GZIP_TYPE: &str = "application/vnd.oci.image.layer.v1.tar+gzip";
 pub(crate) const ZSTD_TYPE: &str = "application/vnd.oci.image.layer.v1.tar+zstd";
@@ -43,6 +45,27 @@ pub(crate) const CONFIG_ARM64_SIZE: u64 = 225;
 /// The manifest of [`CONFIG`] and the two layers, without annotations.
 pub(crate) const MANIFEST: &str = "sha256:96eaf28b93977881641de1ff4c1bbfe3b11baea31ac258dbd128866515a59cd6";
 pub(crate) const MANIFEST_SIZE: u64 = 556;
+
+/// Checks that `--template` takes every key of a command's JSON.
+#[track_caller]
+fn assert_keys_are_listed(words: &str, value: &Value) {
+    let full_name = |word: &str| match word {
+        "ls" => "list".to_owned(),
+        "rm" => "delete".to_owned(),
+        "mv" | "move" => "rename".to_owned(),
+        "cp" => "add".to_owned(),
+        word => word.to_owned(),
+    };
+    let words: Vec<&str> = words.split_whitespace().filter(|word| *word != "layout").collect();
+    let one = words.first().copied().unwrap_or_default().to_owned();
+    let two = format!("{one} {}", words.get(1).map(|word| full_name(word)).unwrap_or_default());
+    let keys = [two.as_str(), one.as_str()].map(keys_of).into_iter().find(|keys| !keys.is_empty());
+    let keys = keys.unwrap_or_else(|| panic!("no keys of {words:?} are listed"));
+    let elements = value.as_array().map_or(std::slice::from_ref(value), Vec::as_slice);
+    for key in elements.iter().filter_map(Value::as_object).flat_map(|element| element.keys()) {
+        assert!(has_more(keys) || is_key(keys, key), "'{key}' of {words:?} is not listed in result_keys.rs");
+    }
+}
 
 /// What a run of the program left behind.
 #[derive(Debug, PartialEq, Eq)]
@@ -319,7 +342,9 @@ impl Sandbox {
     pub(crate) fn ok_json(&self, words: &str) -> Value {
         let outcome = self.run(&format!("{words} --json"));
         assert!(outcome.status == 0 && outcome.stderr.is_empty(), "{words}: {outcome:?}");
-        outcome.json()
+        let value = outcome.json();
+        assert_keys_are_listed(words, &value);
+        value
     }
 
     /// Runs a command that must fail with a message and change nothing.

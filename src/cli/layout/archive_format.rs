@@ -5,8 +5,8 @@ use std::path::Path;
 use regshape::internals::is_stream;
 use regshape::transfer::{ArchiveKind, Format};
 
-use crate::cli::error::Usage;
 use crate::cli::output::printable;
+use crate::cli::usage::Usage;
 
 /// Returns the format that the name of an output says.
 ///

@@ -16,12 +16,13 @@ use regshape::view::{ArchiveImage, Selection, View};
 use crate::cli::args::{AnnotationArgs, PlatformsArg, parse_annotation};
 use crate::cli::args::{Common, WriteArgs};
 use crate::cli::context::{Context, LayoutCommand};
-use crate::cli::error::{Advised, Usage};
+use crate::cli::error::Advised;
 use crate::cli::layout::archive_format::format_of_name;
 use crate::cli::layout::export_output::{ExportScreen, warnings};
 use crate::cli::layout::source::named;
 use crate::cli::output::{is_dash, is_stdout, printable};
 use crate::cli::time::source_seconds;
+use crate::cli::usage::Usage;
 
 /// Write images as a layout, an OCI archive or a Docker archive
 ///
@@ -122,11 +123,9 @@ impl LayoutCommand for Args {
                 format != Format::Directory,
                 "a layout cannot be written to standard output; choose another --format"
             );
-            if context.ui.is_json() {
-                return Err(Usage(
-                    "--json writes to standard output; say with --output where the archive goes".to_owned(),
-                )
-                .into());
+            if let Some(flag) = context.ui.value_flag() {
+                let message = format!("{flag} prints to standard output; write the archive to a file with --output");
+                return Err(Usage(message).into());
             }
             ensure!(
                 !io::stdout().is_terminal(),

@@ -43,6 +43,9 @@ pub(crate) struct Args {
     replace_tag: bool,
     #[command(flatten)]
     write: WriteArgs,
+    /// Print the result without writing anything
+    #[arg(long)]
+    dry_run: bool,
 }
 
 impl LayoutCommand for Args {
@@ -56,7 +59,9 @@ impl LayoutCommand for Args {
         let platforms = self.platforms.platforms()?;
         let selection = Selection::default().references(source.references).platforms(platforms);
         let write_options = context.write_options(target, &self.write);
-        context.clean_target(target, &write_options);
+        if !self.dry_run {
+            context.clean_target(target, &write_options);
+        }
         let reading = View::reading(vec![source.view], |views, reading| -> anyhow::Result<_> {
             let beside = context.beside(views[0].clone(), target)?;
             let (mut view, lower_variants) = context.select(&beside, &selection)?;
@@ -80,6 +85,10 @@ impl LayoutCommand for Args {
                 reading.expect_unchanged(views)?;
                 missing = view.missing_platforms()?;
             }
+            if self.dry_run {
+                let planned = plan.totals_at(target)?;
+                return Ok((view, lower_variants, missing, planned));
+            }
             let progress = context.ui.progress(Some(plan.totals().blobs.bytes));
             let advance = |bytes| progress.advance(bytes);
             reading.let_writers_in();
@@ -101,7 +110,8 @@ impl LayoutCommand for Args {
             context.ui.warn_at_the_end(format!("{blobs} not in {archive}{images}"));
         }
         warnings(&imported).for_each(|warning| context.ui.warn_at_the_end(warning));
-        context.ui.result(&ExportScreen::new("Imported:", target, &view, imported, false).with(lower_variants))?;
+        let title = if self.dry_run { "Would import:" } else { "Imported:" };
+        context.ui.result(&ExportScreen::new(title, target, &view, imported, self.dry_run).with(lower_variants))?;
         Ok(ExitCode::SUCCESS)
     }
 }

@@ -12,11 +12,11 @@ use regshape::view::{Selection, View};
 use crate::cli::args::{Base, WriteArgs};
 use crate::cli::context::{Context, LayoutCommand};
 use crate::cli::error::Advised;
-use crate::cli::error::Usage;
 use crate::cli::layout::archive_format::format_of_name;
 use crate::cli::layout::export_output::{ExportScreen, warnings};
 use crate::cli::output::{is_dash, is_stdout, printable};
 use crate::cli::time::source_seconds;
+use crate::cli::usage::Usage;
 
 /// The name of an image whose parts have none, or several.
 const DEFAULT_NAME: &str = "latest";
@@ -46,6 +46,9 @@ pub(crate) struct Args {
     replace_tag: bool,
     #[command(flatten)]
     write: WriteArgs,
+    /// Print the result without writing anything
+    #[arg(long)]
+    dry_run: bool,
 }
 
 impl LayoutCommand for Args {
@@ -64,7 +67,7 @@ impl LayoutCommand for Args {
             selections.push(Selection::default().references(source.references));
         }
         let write_options = context.write_options(&self.output, &self.write);
-        if format == Format::Directory {
+        if format == Format::Directory && !self.dry_run {
             context.clean_target(&self.output, &write_options);
         }
         // Bytes that went to a pipe or an open descriptor cannot be taken back.
@@ -85,6 +88,10 @@ impl LayoutCommand for Args {
                 .metrics(context.metrics());
             let plan = view.plan_export(format, &options).map_err(|error| way_out(error, &views))?;
             view.check_documents()?;
+            if self.dry_run {
+                let planned = plan.totals_at(&self.output)?;
+                return Ok((view, planned));
+            }
             let progress = context.ui.progress(Some(plan.totals().blobs.bytes));
             let advance = |bytes| progress.advance(bytes);
             if is_stream {
@@ -98,7 +105,8 @@ impl LayoutCommand for Args {
         })?;
         warn_of_doubles(context, &view)?;
         warnings(&exported).for_each(|warning| context.ui.warn_at_the_end(warning));
-        context.ui.result(&ExportScreen::new("Joined:", &self.output, &view, exported, false))?;
+        let title = if self.dry_run { "Would join:" } else { "Joined:" };
+        context.ui.result(&ExportScreen::new(title, &self.output, &view, exported, self.dry_run))?;
         Ok(ExitCode::SUCCESS)
     }
 }

@@ -1,7 +1,7 @@
 //! Manifests that `layout gc` keeps because their referrers refer to them.
 
 use regshape::layout::KeptSubject;
-use regshape::oci::Digest;
+use regshape::oci::{Digest, Index};
 
 use crate::cli::layout::place::Target;
 
@@ -13,10 +13,21 @@ pub(crate) fn referred_to(subject: &KeptSubject) -> String {
     format!("{digest} is kept: {} {verb} to it", names.join(", "))
 }
 
-/// Returns the manifests that 'layout gc' will not delete with one that is listed no longer: their referrers keep them.
-pub(crate) fn kept_by_referrers(place: &Target, digest: &Digest) -> Vec<KeptSubject> {
-    // Where a document cannot be read, 'layout gc' says so.
-    place.repository.layout().kept_by_referrers(digest).unwrap_or_default()
+/// Returns the manifests that 'layout gc' will not delete with an unlisted one, because their referrers keep them. Of a dry run
+/// the planned `index.json` counts.
+pub(crate) fn kept_by_referrers(place: &Target, planned: Option<&Index>, digest: &Digest) -> Vec<KeptSubject> {
+    let layout = place.repository.layout();
+    let kept = match planned {
+        Some(index) => layout.kept_by_referrers_in(index, digest),
+        None => layout.kept_by_referrers(digest),
+    };
+    // 'layout gc' reports documents that cannot be read.
+    kept.unwrap_or_default()
+}
+
+/// Returns the status of a deletion in the JSON.
+pub(crate) fn deletion_status(dry_run: bool) -> &'static str {
+    if dry_run { "would be deleted" } else { "deleted" }
 }
 
 /// Warns of manifests that are kept.

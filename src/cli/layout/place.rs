@@ -12,8 +12,8 @@ use regshape::registry::{ManifestName, Page, Registry, Repository, find_layout, 
 use crate::cli::args::{Common, WriteArgs};
 use crate::cli::args::{PlatformArg, parse_platform};
 use crate::cli::context::Context;
-use crate::cli::error::Usage;
 use crate::cli::output::printable;
+use crate::cli::usage::Usage;
 
 /// How the names in a layout are read.
 #[derive(Debug, clap::Args)]
@@ -86,10 +86,14 @@ pub(crate) struct ChangeArgs {
 }
 
 impl ChangeArgs {
-    /// Finds what the command is to change.
-    pub(crate) fn place(&self, context: &Context, path: &Path) -> anyhow::Result<Target> {
+    /// Opens the layout that the command changes. A dry run only reads it.
+    pub(crate) fn place(&self, context: &Context, path: &Path, dry_run: bool) -> anyhow::Result<Target> {
         let platform = self.platform.as_deref().map(parse_platform).transpose()?;
-        let place = context.to_change(path, &self.registry, self.reference.given(), Need::There, &self.write)?;
+        let reference = self.reference.given();
+        let place = match dry_run {
+            true => context.to_read(path, &self.registry, reference)?,
+            false => context.to_change(path, &self.registry, reference, Need::There, &self.write)?,
+        };
         Ok(Target { platform, ..place })
     }
 }

@@ -140,9 +140,10 @@ impl LayoutCommand for Args {
             summary.warnings += 1;
         }
         let result = Validated::new(path.display().to_string(), &report);
-        if result.valid || context.ui.is_json() {
+        if result.valid || context.ui.value_flag().is_some() {
             context.ui.result(&result)?;
-        } else {
+        }
+        if !context.ui.is_json() {
             for finding in distinct(&report.errors) {
                 context.ui.error(&text_of(finding, &images));
                 summary.errors += 1;

@@ -15,9 +15,9 @@ use serde::Serialize;
 use crate::cli::args::{AnnotationArgs, BoundsArgs, YesArg};
 use crate::cli::args::{Common, WriteArgs};
 use crate::cli::context::{Context, LayoutCommand};
-use crate::cli::error::Usage;
 use crate::cli::output::{Block, Screen, printable};
 use crate::cli::prompt::Prompt;
+use crate::cli::usage::Usage;
 
 /// Add a layer and stage it for the manifest
 ///

@@ -19,14 +19,25 @@ pub(crate) struct Args {
     digest: DigestArg,
     #[command(flatten)]
     write: WriteArgs,
+    /// Print the result without deleting anything
+    #[arg(long)]
+    dry_run: bool,
 }
 
 impl LayoutCommand for Args {
     fn run(self, context: &Context) -> anyhow::Result<ExitCode> {
-        let place = context.to_change(&self.common.path()?, &self.registry, None, Need::There, &self.write)?;
+        let path = self.common.path()?;
+        let place = match self.dry_run {
+            true => context.to_read(&path, &self.registry, None)?,
+            false => context.to_change(&path, &self.registry, None, Need::There, &self.write)?,
+        };
         place.without_reference(context)?;
         let digest = self.digest.digest(&place.repository)?;
-        context.ui.result(&BlobScreen::new(BlobAction::Deleted, place.repository.delete_blob(&digest)?))?;
+        let screen = match self.dry_run {
+            true => BlobScreen::new(BlobAction::WouldDelete, place.repository.plan_delete_blob(&digest)?),
+            false => BlobScreen::new(BlobAction::Deleted, place.repository.delete_blob(&digest)?),
+        };
+        context.ui.result(&screen)?;
         Ok(ExitCode::SUCCESS)
     }
 }

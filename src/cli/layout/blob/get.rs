@@ -11,11 +11,11 @@ use regshape::registry::{BlobReader, ByteRange};
 
 use crate::cli::args::Common;
 use crate::cli::context::{Context, LayoutCommand};
-use crate::cli::error::Usage;
 use crate::cli::layout::blob::output::DigestArg;
 use crate::cli::layout::place::{RegistryArgs, Target};
 use crate::cli::layout::written_output::WrittenScreen;
 use crate::cli::output::{is_stdout, write_stdout};
+use crate::cli::usage::Usage;
 
 /// Write a blob, or a range of its bytes
 ///
@@ -79,9 +79,9 @@ impl LayoutCommand for Args {
             context.ui.result(&WrittenScreen::new("Wrote blob:", digest, size, output))?;
             return Ok(ExitCode::SUCCESS);
         }
-        if context.ui.is_json() {
+        if let Some(flag) = context.ui.value_flag() {
             return Err(
-                Usage("--json writes to standard output; say with --output where the blob goes".to_owned()).into()
+                Usage(format!("{flag} prints to standard output; write the blob to a file with --output")).into()
             );
         }
         ensure!(

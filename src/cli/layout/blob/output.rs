@@ -5,6 +5,7 @@ use regshape::oci::{Descriptor, Digest, MediaType};
 use regshape::registry::Repository;
 use serde::Serialize;
 
+use crate::cli::layout::kept_output::deletion_status;
 use crate::cli::output::{Block, Screen};
 
 /// Which blob is meant.
@@ -29,6 +30,8 @@ pub(crate) enum BlobAction {
     Stored,
     Mounted,
     Deleted,
+    /// Would be deleted, in a dry run.
+    WouldDelete,
 }
 
 #[derive(Serialize)]
@@ -36,9 +39,11 @@ pub(crate) struct BlobScreen {
     digest: Digest,
     size: u64,
     /// A layout does not know the types of its blobs.
-    content_type: MediaType,
+    media_type: MediaType,
     #[serde(skip_serializing_if = "Option::is_none")]
     status: Option<&'static str>,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    dry_run: bool,
     #[serde(skip)]
     action: BlobAction,
 }
@@ -48,9 +53,11 @@ impl BlobScreen {
         let status = match action {
             BlobAction::Shown | BlobAction::Stored => None,
             BlobAction::Mounted => Some("mounted"),
-            BlobAction::Deleted => Some("deleted"),
+            BlobAction::Deleted => Some(deletion_status(false)),
+            BlobAction::WouldDelete => Some(deletion_status(true)),
         };
-        Self { digest: blob.digest, size: blob.size, content_type: blob.media_type, status, action }
+        let dry_run = matches!(action, BlobAction::WouldDelete);
+        Self { digest: blob.digest, size: blob.size, media_type: blob.media_type, status, dry_run, action }
     }
 }
 
@@ -61,6 +68,7 @@ impl Screen for BlobScreen {
             BlobAction::Stored => "Stored blob:",
             BlobAction::Mounted => "Mounted blob:",
             BlobAction::Deleted => "Deleted blob:",
+            BlobAction::WouldDelete => "Would delete blob:",
         };
         Block::new(title, 6).line("digest", &self.digest).line("size", self.size).finish()
     }
@@ -69,7 +77,7 @@ impl Screen for BlobScreen {
         match self.action {
             BlobAction::Shown => None,
             BlobAction::Stored | BlobAction::Mounted => Some(self.digest.to_string()),
-            BlobAction::Deleted => Some(String::new()),
+            BlobAction::Deleted | BlobAction::WouldDelete => Some(String::new()),
         }
     }
 }

@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use crate::cli::args::Common;
 use crate::cli::context::{Context, LayoutCommand};
-use crate::cli::layout::kept_output::{kept_by_referrers, kept_warning};
+use crate::cli::layout::kept_output::{deletion_status, kept_by_referrers, kept_warning};
 use crate::cli::layout::place::ChangeArgs;
 use crate::cli::output::{Block, Screen};
 
@@ -24,6 +24,9 @@ pub(crate) struct Args {
     common: Common,
     #[command(flatten)]
     change: ChangeArgs,
+    /// Print the result without changing anything
+    #[arg(long)]
+    dry_run: bool,
 }
 
 #[derive(Serialize)]
@@ -31,6 +34,8 @@ struct Deleted {
     digest: Digest,
     tags: Vec<String>,
     status: &'static str,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    dry_run: bool,
     /// The manifests that their referrers keep from being garbage.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     kept: Vec<KeptSubject>,
@@ -42,7 +47,8 @@ impl Screen for Deleted {
     }
 
     fn text(&self) -> String {
-        let block = Block::new("Deleted manifest:", 6).line("digest", &self.digest);
+        let title = if self.dry_run { "Would delete manifest:" } else { "Deleted manifest:" };
+        let block = Block::new(title, 6).line("digest", &self.digest);
         if self.tags.is_empty() { block.finish() } else { block.line("tags", self.tags.join(", ")).finish() }
     }
 
@@ -53,11 +59,18 @@ impl Screen for Deleted {
 
 impl LayoutCommand for Args {
     fn run(self, context: &Context) -> anyhow::Result<ExitCode> {
-        let place = self.change.place(context, &self.common.path()?)?;
-        let (digest, tags) = place.repository.delete_manifest(place.manifest()?)?;
+        let place = self.change.place(context, &self.common.path()?, self.dry_run)?;
+        let name = place.manifest()?;
+        let ((digest, tags), planned) = if self.dry_run {
+            let (deleted, index) = place.repository.plan_delete_manifest(name)?;
+            (deleted, Some(index))
+        } else {
+            (place.repository.delete_manifest(name)?, None)
+        };
         let tags = tags.iter().map(|tag| place.called(tag)).collect();
-        let kept = kept_by_referrers(&place, &digest);
-        context.ui.result(&Deleted { digest, tags, status: "deleted", kept })?;
+        let kept = kept_by_referrers(&place, planned.as_ref(), &digest);
+        let status = deletion_status(self.dry_run);
+        context.ui.result(&Deleted { digest, tags, status, dry_run: self.dry_run, kept })?;
         Ok(ExitCode::SUCCESS)
     }
 }

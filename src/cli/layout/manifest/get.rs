@@ -82,7 +82,7 @@ impl LayoutCommand for Args {
             }
             None => match part {
                 Some(part) => context.ui.result(&Shown(part))?,
-                None if context.ui.is_json() => context.ui.result(&Shown(parse(&content)?))?,
+                None if context.ui.value_flag().is_some() => context.ui.result(&Shown(parse(&content)?))?,
                 None => drop(write_stdout(&content)?),
             },
         }

@@ -46,7 +46,7 @@ impl Screen for Added {
 
 impl LayoutCommand for Args {
     fn run(self, context: &Context) -> anyhow::Result<ExitCode> {
-        let place = self.change.place(context, &self.common.path()?)?;
+        let place = self.change.place(context, &self.common.path()?, false)?;
         let mut said = HashSet::new();
         let given: Vec<String> = self.tags.into_iter().filter(|tag| said.insert(tag.clone())).collect();
         let names: Vec<&str> = given.iter().map(String::as_str).collect();

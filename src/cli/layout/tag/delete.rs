@@ -8,10 +8,10 @@ use serde::Serialize;
 
 use crate::cli::args::PathFlag;
 use crate::cli::context::{Context, LayoutCommand};
-use crate::cli::error::Usage;
-use crate::cli::layout::kept_output::{kept_by_referrers, kept_warning};
+use crate::cli::layout::kept_output::{deletion_status, kept_by_referrers, kept_warning};
 use crate::cli::layout::place::ChangeArgs;
 use crate::cli::output::{Block, Screen};
+use crate::cli::usage::Usage;
 
 /// Delete tags
 ///
@@ -26,6 +26,9 @@ pub(crate) struct Args {
     /// Tags, unless --ref or the path names one
     #[arg(value_name = "TAG")]
     tags: Vec<String>,
+    /// Print the result without changing anything
+    #[arg(long)]
+    dry_run: bool,
 }
 
 #[derive(Serialize)]
@@ -33,6 +36,8 @@ struct Deleted {
     digest: Digest,
     tag: String,
     status: &'static str,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    dry_run: bool,
     /// The manifests that their referrers keep from being garbage.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     kept: Vec<KeptSubject>,
@@ -44,7 +49,8 @@ impl Screen for Deleted {
     }
 
     fn text(&self) -> String {
-        Block::new("Deleted tag:", 6).line("digest", &self.digest).line("tag", &self.tag).finish()
+        let title = if self.dry_run { "Would delete tag:" } else { "Deleted tag:" };
+        Block::new(title, 6).line("digest", &self.digest).line("tag", &self.tag).finish()
     }
 
     fn warning(&self) -> Option<String> {
@@ -74,7 +80,7 @@ impl Screen for DeletedTags {
 
 impl LayoutCommand for Args {
     fn run(self, context: &Context) -> anyhow::Result<ExitCode> {
-        let place = self.change.place(context, &self.common.path()?)?;
+        let place = self.change.place(context, &self.common.path()?, self.dry_run)?;
         let tags: Vec<&str> = match self.tags.as_slice() {
             [] => vec![place.reference()?],
             _ if place.has_reference() => {
@@ -85,10 +91,16 @@ impl LayoutCommand for Args {
             tags => tags.iter().map(String::as_str).collect(),
         };
         let names: Vec<_> = tags.iter().map(|tag| place.tagged(tag)).collect();
-        let deleted = place.repository.delete_tags(&names)?;
+        let (deleted, planned) = if self.dry_run {
+            let (deleted, index) = place.repository.plan_delete_tags(&names)?;
+            (deleted, Some(index))
+        } else {
+            (place.repository.delete_tags(&names)?, None)
+        };
         let screen = |(tag, manifest): (&&str, Descriptor)| {
-            let kept = kept_by_referrers(&place, &manifest.digest);
-            Deleted { digest: manifest.digest, tag: place.called(tag), status: "deleted", kept }
+            let kept = kept_by_referrers(&place, planned.as_ref(), &manifest.digest);
+            let (digest, tag) = (manifest.digest, place.called(tag));
+            Deleted { digest, tag, status: deletion_status(self.dry_run), dry_run: self.dry_run, kept }
         };
         let mut screens: Vec<Deleted> = tags.iter().zip(deleted).map(screen).collect();
         match screens.len() {

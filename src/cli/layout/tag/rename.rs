@@ -7,9 +7,9 @@ use serde::Serialize;
 
 use crate::cli::args::PathFlag;
 use crate::cli::context::{Context, LayoutCommand};
-use crate::cli::error::Usage;
 use crate::cli::layout::place::ChangeArgs;
 use crate::cli::output::{Block, Screen};
+use crate::cli::usage::Usage;
 
 /// Rename a tag
 ///
@@ -52,7 +52,7 @@ impl Screen for Moved {
 
 impl LayoutCommand for Args {
     fn run(self, context: &Context) -> anyhow::Result<ExitCode> {
-        let place = self.change.place(context, &self.common.path()?)?;
+        let place = self.change.place(context, &self.common.path()?, false)?;
         let (old, new) = match self.tags.as_slice() {
             [new] => (place.manifest()?, new),
             [_, _] if place.has_reference() => {

@@ -1,0 +1,121 @@
+//! The keys of each command's JSON, which a template may name.
+
+/// Any other key: the result is a document with the fields that its writer chose.
+const MORE: &str = "*";
+
+const DESCRIPTOR: &[&str] = &["digest", "size", "media_type"];
+const BLOB: &[&str] = &["digest", "size", "media_type", "status", "dry_run"];
+const WRITTEN: &[&str] = &["digest", "size", "output"];
+const STAGED_LAYER: &[&str] = &["digest", "size", "media_type", "diff_id", "index", "annotations.*", "warning"];
+const STAGED_MANIFEST: &[&str] = &["digest", "size", "media_type", "ref_name", "annotations.*"];
+const EXPORTED: &[&str] = &[
+    "output",
+    "dry_run",
+    "blobs.count",
+    "blobs.bytes",
+    "present.count",
+    "present.bytes",
+    "left_out.count",
+    "left_out.bytes",
+    "manifests",
+    "unverified",
+    "lower_variants",
+];
+const DOCUMENT: &[&str] = &[
+    "schemaVersion",
+    "mediaType",
+    "artifactType",
+    "config.*",
+    "layers",
+    "manifests",
+    "subject.*",
+    "annotations.*",
+    // Of 'manifest get --output' and 'show --tree'.
+    "digest",
+    "size",
+    "output",
+    "layout_path",
+    "images",
+    MORE,
+];
+
+/// Returns the keys of a command, in the order of its JSON. One with `.*` at its end has keys of any name within.
+pub(crate) fn keys_of(command: &str) -> &'static [&'static str] {
+    match command {
+        "init" => &["layout_path"],
+        "add layer" | "annotate layer" => STAGED_LAYER,
+        "annotate manifest" | "generate manifest" => STAGED_MANIFEST,
+        "generate config" | "update config" => &["digest", "size", "media_type", "warning"],
+        "status" => &["schema_version", "layers", "config.*", "manifest.*", "unnamed_manifest", MORE],
+        "show" | "manifest get" => DOCUMENT,
+        "ls" => &["name", "image_name", "kind", "platforms", "size", "created", "digest"],
+        "validate" => &["valid", "layout_path", "errors", "warnings", "findings", "checked.blobs", "checked.bytes"],
+        "catalog list" => &["repositories"],
+        "tag list" => &["name", "tags", "image_names"],
+        "tag add" => &["digest", "tags"],
+        "tag rename" => &["digest", "from", "to"],
+        "tag delete" => &["digest", "tag", "status", "dry_run", "kept"],
+        "manifest descriptor" => {
+            &["mediaType", "digest", "size", "urls", "annotations.*", "data", "artifactType", "platform.*", MORE]
+        }
+        "manifest info" => &[
+            "digest",
+            "size",
+            "media_type",
+            "artifact_type",
+            "platform",
+            "platforms",
+            "tags",
+            "image_names",
+            "subject",
+            "annotations.*",
+            "descriptor_annotations.*",
+            "config.*",
+            "lower_variant.*",
+        ],
+        "manifest put" => &["digest", "size", "media_type", "tags"],
+        "manifest delete" => &["digest", "tags", "status", "dry_run", "kept"],
+        "blob get" => WRITTEN,
+        "blob head" | "blob upload" => DESCRIPTOR,
+        "blob mount" | "blob delete" => BLOB,
+        "referrer list" => &["schemaVersion", "mediaType", "manifests"],
+        "gc" => &[
+            "dry_run",
+            "digests",
+            "blobs.count",
+            "blobs.bytes",
+            "uploads.count",
+            "uploads.bytes",
+            "temporary_files.count",
+            "temporary_files.bytes",
+            "kept.count",
+            "kept.bytes",
+            "staged.count",
+            "staged.bytes",
+            "subjects",
+        ],
+        "join" | "export" | "import" => EXPORTED,
+        "inspect" => &["path", "tag", "image_name", "multi_platform", "images", "lower_variants"],
+        _ => &[],
+    }
+}
+
+/// Returns whether documents of a command may have other keys than those that are listed.
+pub(crate) fn has_more(keys: &[&str]) -> bool {
+    keys.contains(&MORE)
+}
+
+/// Returns the keys as they are shown to users.
+pub(crate) fn shown(keys: &[&str]) -> String {
+    keys.iter().filter(|key| **key != MORE).map(|key| key.trim_end_matches(".*")).collect::<Vec<_>>().join(", ")
+}
+
+/// Returns whether a key is one of the listed ones, or an object that contains one. Every command may warn.
+pub(crate) fn is_key(keys: &[&str], wanted: &str) -> bool {
+    let is_within = |key: &str, object: &str| key.strip_prefix(object).is_some_and(|rest| rest.starts_with('.'));
+    let is_it = |key: &str| match key.strip_suffix(".*") {
+        Some(object) => wanted == object || is_within(wanted, object),
+        None => wanted == key || is_within(key, wanted),
+    };
+    wanted == "warnings" || keys.iter().any(|key| is_it(key))
+}
