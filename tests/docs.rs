@@ -68,7 +68,7 @@ fn regshape() -> Command {
 
 fn quiet(command: &mut Command) {
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    command.env("COLUMNS", "100").env("LC_ALL", "C").env_remove("SOURCE_DATE_EPOCH");
+    command.env("COLUMNS", "100").env("LC_ALL", "C.UTF-8").env_remove("SOURCE_DATE_EPOCH");
     for colour in ["CLICOLOR_FORCE", "FORCE_COLOR"] {
         command.env_remove(colour);
     }

@@ -797,17 +797,53 @@ fn a_tree_is_cut_where_the_terminal_ends_and_nowhere_else() {
     bench.does(&["generate", "manifest", "--ref-name", "latest"]);
     let whole = bench.command(&["show", "--tree"]).stdin(Stdio::null()).output().unwrap();
     let whole = String::from_utf8(whole.stdout).unwrap();
-    let left = Terminal::run_at(&bench, &["show", "--tree"], 60, |_| {}).ends();
-    let cut: Vec<String> =
-        whole
-            .lines()
-            .map(|line| {
-                if line.chars().count() > 60 { line.chars().take(59).chain(['…']).collect() } else { line.to_owned() }
-            })
-            .collect();
-    assert!(cut.iter().any(|line| line.ends_with('…')), "{whole}");
-    assert_eq!((left.screen, left.status.code()), (cut.join("\n"), Some(0)));
-    // Where all of it has room nothing is cut.
+    assert!(whole.lines().any(|line| line.contains("sha256:") && line.len() > 100), "{whole}");
+    let short = |line: &str| match line.split_once("sha256:") {
+        Some((before, digest)) => format!("{before}sha256:{}", &digest[..12]),
+        None => line.to_owned(),
+    };
+    let short: Vec<String> = whole.lines().map(short).collect();
+    let run = |words: &[&str], columns| {
+        let left = Terminal::run_at(&bench, words, columns, |_| {}).ends();
+        assert_eq!(left.status.code(), Some(0));
+        left.screen
+    };
+    assert_eq!(run(&["show", "--tree"], 80), short.join("\n"));
+    let cut = |line: &String| match line.chars().count() > 50 {
+        true => line.chars().take(49).chain(['…']).collect(),
+        false => line.clone(),
+    };
+    assert_eq!(run(&["show", "--tree"], 50), short.iter().map(cut).collect::<Vec<String>>().join("\n"));
+    assert_eq!(run(&["show", "--tree", "--no-trunc"], 200), whole.trim_end());
+}
+
+#[test]
+fn errors_are_coloured_unless_the_environment_forbids_it() {
+    let bench = Bench::with_config();
+    let run = |variable: Option<(&str, &str)>| {
+        let command = bench.command(&["blob", "head", "-d", "sha256:0000"]);
+        Terminal::start(command, 80, |command| {
+            command.envs(variable);
+        })
+        .ends()
+    };
+    let coloured = run(None);
+    assert!(coloured.raw.starts_with("\u{1b}[1m\u{1b}[31mError:\u{1b}[0m "), "{:?}", coloured.raw);
+    for variable in [("NO_COLOR", "1"), ("TERM", "dumb")] {
+        let plain = run(Some(variable));
+        assert!(plain.raw.starts_with("Error: "), "{variable:?}: {:?}", plain.raw);
+        assert_eq!(plain.screen, coloured.screen);
+    }
+}
+
+#[test]
+fn missing_content_is_coloured_in_a_tree() {
+    let bench = Bench::with_config();
+    bench.does(&["generate", "manifest", "--ref-name", "latest"]);
+    let blobs = std::fs::read_dir(bench.path("image/blobs/sha256")).unwrap().map(|entry| entry.unwrap().path());
+    let layer = blobs.into_iter().find(|path| std::fs::read(path).unwrap().starts_with(&[0x1f, 0x8b])).unwrap();
+    std::fs::remove_file(layer).unwrap();
     let left = Terminal::run(&bench, &["show", "--tree"]).ends();
-    assert_eq!(left.screen, whole.trim_end());
+    let faults: Vec<&str> = left.raw.lines().filter(|line| line.contains("\u{1b}[31m")).collect();
+    assert!(faults.len() == 1 && faults[0].contains("layer") && faults[0].contains("missing"), "{:?}", left.raw);
 }

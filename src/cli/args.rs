@@ -94,6 +94,9 @@ pub(crate) struct Base {
     /// Print the result by a template, e.g. '{digest} {size}'
     #[arg(long, value_name = "TEMPLATE", display_order = 901, hide_short_help = true, conflicts_with = "json")]
     pub(crate) template: Option<Template>,
+    /// Do not shorten digests and lines on a terminal
+    #[arg(long, display_order = 902, hide_short_help = true)]
+    pub(crate) no_trunc: bool,
     /// Allow blobs/ to be a symlink to a store outside the layout
     #[arg(long, help_heading = "Storage", hide_short_help = true)]
     pub(crate) shared_blobs: bool,

@@ -14,6 +14,7 @@ use super::args::{Base, WriteArgs};
 use super::global::Global;
 use super::output::{Ui, printable};
 use super::signals;
+use super::style::Style;
 use super::telemetry::Telemetry;
 use super::usage::Usage;
 
@@ -142,7 +143,7 @@ pub(crate) fn execute(command: impl LayoutCommand, invocation: &Invocation) -> a
         template.check(&command_name)?;
     }
     let context = Context {
-        ui: Ui::new(&command_name, global, base.json, base.template.clone()),
+        ui: Ui::new(&command_name, global, base.json, base.template.clone(), Style::of_stdout(base.no_trunc)),
         command: command_name,
         shares_blobs: base.shared_blobs,
         layout: OnceCell::new(),

@@ -11,6 +11,7 @@ use serde::Serialize;
 
 use super::error_code::{OTHER_CODE, code_of};
 use super::output::{ReaderGone, json_line, printable};
+use super::style::Label;
 use super::usage::Usage;
 
 /// The answer of somebody who pressed Ctrl-C at a prompt.
@@ -151,7 +152,7 @@ fn text_of(error: &anyhow::Error, verbose: bool) -> String {
     }
     let message = printable(&message);
     let message = hint_of(error).map(|hint| format!("{message}; {hint}")).unwrap_or(message);
-    let mut text = format!("Error: {message}\n");
+    let mut text = Label::Error.message(&message) + "\n";
     if verbose {
         for cause in error.chain().skip(1).map(|cause| printable(&cause.to_string())) {
             if !text.contains(&cause) {

@@ -13,6 +13,7 @@ mod progress;
 mod prompt;
 mod result_keys;
 mod signals;
+mod style;
 mod telemetry;
 mod template;
 mod time;

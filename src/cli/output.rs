@@ -5,13 +5,14 @@ use std::io::{self, BufWriter, IsTerminal, Write};
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
-use regshape::oci::{Digest, write_json_pretty};
+use regshape::oci::write_json_pretty;
 use serde::Serialize;
 
 use super::global::Global;
 use super::printable::is_obeyed;
 pub(crate) use super::printable::printable;
 use super::progress::Progress;
+use super::style::{Label, Style};
 use super::template::Template;
 
 /// The reader of our output is gone. That is their choice, not an error.
@@ -22,7 +23,12 @@ pub(crate) struct ReaderGone;
 /// The result of a command: its `Serialize` is the JSON, its `text` the text.
 pub(crate) trait Screen: Serialize {
     /// Returns what people read, without the last newline.
-    fn text(&self) -> String;
+    fn text(&self, style: &Style) -> String;
+
+    /// Returns whether long lines are left to the terminal to wrap: those of the command reference's blocks.
+    fn wraps(&self) -> bool {
+        false
+    }
 
     /// Returns the text under `--quiet`: the digest of each thing that was made or changed, one a line, and nothing of checks and
     /// deletions. `None` if the text is the same.
@@ -48,6 +54,7 @@ pub(crate) struct Ui {
     verbose: bool,
     json: bool,
     template: Option<Template>,
+    style: Style,
     /// The words of the command, such as `tag list`.
     command: String,
     /// What is to be warned of if the command succeeds.
@@ -64,9 +71,9 @@ struct WithWarnings<'a, S> {
 
 impl Ui {
     /// Speaks as the flags ask.
-    pub(crate) fn new(command: &str, global: &Global, json: bool, template: Option<Template>) -> Self {
+    pub(crate) fn new(command: &str, global: &Global, json: bool, template: Option<Template>, style: Style) -> Self {
         let command = command.to_owned();
-        Self { quiet: global.quiet, verbose: global.verbose, json, template, command, warnings: Arc::default() }
+        Self { quiet: global.quiet, verbose: global.verbose, json, template, style, command, warnings: Arc::default() }
     }
 
     /// Returns whether the result is printed as JSON.
@@ -97,7 +104,11 @@ impl Ui {
             write_json(result)?;
         } else {
             let quiet = if self.quiet { result.quiet() } else { None };
-            let mut text = quiet.unwrap_or_else(|| result.text());
+            let shown = || {
+                let text = result.text(&self.style);
+                if result.wraps() { text } else { self.style.fitted(text) }
+            };
+            let mut text = quiet.unwrap_or_else(shown);
             // A list without entries has no line.
             if !text.is_empty() {
                 text.push('\n');
@@ -130,18 +141,25 @@ impl Ui {
     /// Tells something that may not be meant. Under `--json` it is for the result to say.
     pub(crate) fn warn(&self, text: &str) {
         if !self.json {
-            write_stderr(&format!("Warning: {text}"));
+            write_stderr(&Label::Warning.message(text));
         }
     }
 
     /// Reports an error that is one of several.
     pub(crate) fn error(&self, text: &str) {
-        write_stderr(&format!("Error: {text}"));
+        write_stderr(&Label::Error.message(text));
     }
 
-    /// Shows how far long work is, where somebody is looking.
-    pub(crate) fn progress(&self, total: Option<u64>) -> Progress {
-        Progress::new(total, !self.quiet && !self.json && io::stderr().is_terminal())
+    /// Starts a progress bar that names the work and its file; it is shown on a terminal only.
+    pub(crate) fn progress(&self, verb: &str, path: &Path, total: Option<u64>) -> Progress {
+        /// Longer names of files are cut.
+        const NAME_WIDTH: usize = 24;
+        let name = match path.file_name() {
+            _ if is_dash(path) => "standard input".to_owned(),
+            Some(name) => self.style.cut_to(&printable(&name.to_string_lossy()), NAME_WIDTH),
+            None => path.display().to_string(),
+        };
+        Progress::new(&format!("{verb} {name}"), total, !self.quiet && !self.json && io::stderr().is_terminal())
     }
 }
 
@@ -250,24 +268,26 @@ impl Table {
         self.rows.push(cells.into_iter().collect());
     }
 
-    /// Returns the rows, with two spaces between the columns.
-    pub(crate) fn text(&self) -> String {
-        self.text_with(&self.widths())
-    }
-
-    /// Returns the rows in lines of at most a width, if that can be done by cutting cells of some columns, the first of them first.
-    pub(crate) fn shrunk(&self, width: usize, columns: &[usize]) -> String {
+    /// Returns the rows, with two spaces between the columns. Where they do not fit, cells of some columns are cut, the first of
+    /// them first.
+    pub(crate) fn text(&self, style: &Style, columns: &[usize]) -> String {
         /// A column is not made narrower than this.
         const LEAST: usize = 8;
         let mut widths = self.widths();
         let total: usize = widths.iter().sum::<usize>() + 2 * widths.len().saturating_sub(1);
-        let mut excess = total.saturating_sub(width);
+        let mut excess = style.width().map_or(0, |width| total.saturating_sub(width));
         for column in columns {
-            let less = widths[*column].saturating_sub(LEAST).min(excess);
-            widths[*column] -= less;
-            excess -= less;
+            if let Some(width) = widths.get_mut(*column) {
+                let less = width.saturating_sub(LEAST).min(excess);
+                *width -= less;
+                excess -= less;
+            }
         }
-        self.text_with(&widths)
+        let line = |row: &Vec<String>| {
+            let cells = row.iter().zip(&widths).map(|(cell, width)| format!("{:<width$}", style.cut_to(cell, *width)));
+            cells.collect::<Vec<_>>().join("  ").trim_end().to_owned()
+        };
+        self.rows.iter().map(line).collect::<Vec<_>>().join("\n")
     }
 
     fn widths(&self) -> Vec<usize> {
@@ -280,54 +300,11 @@ impl Table {
         }
         widths
     }
-
-    fn text_with(&self, widths: &[usize]) -> String {
-        let line = |row: &Vec<String>| {
-            let cells = row.iter().zip(widths).map(|(cell, width)| format!("{:<width$}", cut(cell, *width)));
-            cells.collect::<Vec<_>>().join("  ").trim_end().to_owned()
-        };
-        self.rows.iter().map(line).collect::<Vec<_>>().join("\n")
-    }
-}
-
-/// Returns the beginning of a digest that people get on a terminal: the algorithm and 12 digits.
-pub(crate) fn short(digest: &Digest) -> &str {
-    let text = digest.as_str();
-    text.get(..digest.algorithm_name().len() + 1 + 12).unwrap_or(text)
 }
 
 /// Returns a number and its noun.
 pub(crate) fn counted(number: u64, noun: &str) -> String {
     if number == 1 { format!("1 {noun}") } else { format!("{number} {noun}s") }
-}
-
-/// Cuts lines where the terminal ends that stdout is, if it is one.
-pub(crate) fn fitted(text: String) -> String {
-    match width() {
-        None => text,
-        Some(width) => text.lines().map(|line| cut(line, width)).collect::<Vec<_>>().join("\n"),
-    }
-}
-
-/// Returns a line with at most so many characters; the last one tells that something was cut.
-pub(crate) fn cut(line: &str, width: usize) -> String {
-    if line.chars().nth(width).is_none() {
-        return line.to_owned();
-    }
-    line.chars().take(width.saturating_sub(1)).chain(['…']).collect()
-}
-
-/// Returns how many characters a line of stdout has room for; `None` if it is no terminal, or one that does not say.
-pub(crate) fn width() -> Option<usize> {
-    let stdout = io::stdout();
-    if !stdout.is_terminal() {
-        return None;
-    }
-    #[cfg(unix)]
-    let columns = rustix::termios::tcgetwinsize(stdout).ok().map(|size| size.ws_col);
-    #[cfg(not(unix))]
-    let columns = indicatif::ProgressDrawTarget::stdout().width();
-    columns.filter(|columns| *columns > 0).map(usize::from)
 }
 
 /// A block of labels and values: the labels end in one column.

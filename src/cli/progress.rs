@@ -23,8 +23,8 @@ pub(crate) struct Progress {
 }
 
 impl Progress {
-    pub(crate) fn new(total: Option<u64>, is_shown: bool) -> Self {
-        let bar = is_shown.then(|| make_bar(total));
+    pub(crate) fn new(label: &str, total: Option<u64>, is_shown: bool) -> Self {
+        let bar = is_shown.then(|| make_bar(label, total));
         Self { start: Instant::now(), done: AtomicU64::new(0), bar, appear: Once::new() }
     }
 
@@ -60,13 +60,13 @@ impl<R: Read> Read for ProgressReader<'_, R> {
     }
 }
 
-fn make_bar(total: Option<u64>) -> ProgressBar {
+fn make_bar(label: &str, total: Option<u64>) -> ProgressBar {
     let template = match total {
-        Some(_) => "[{bar:30}] {bytes} of {total_bytes}, {bytes_per_sec}, {eta} left",
-        None => "{bytes}, {bytes_per_sec}, {elapsed}",
+        Some(_) => "{prefix} [{wide_bar}] {percent}% of {total_bytes}, {bytes_per_sec}, {eta} left",
+        None => "{prefix}: {bytes}, {bytes_per_sec}, {elapsed}",
     };
     let style = ProgressStyle::with_template(template).expect("the template is sound").progress_chars("=> ");
-    ProgressBar::with_draw_target(total, ProgressDrawTarget::hidden()).with_style(style)
+    ProgressBar::with_draw_target(total, ProgressDrawTarget::hidden()).with_style(style).with_prefix(label.to_owned())
 }
 
 impl Drop for Progress {

@@ -12,6 +12,7 @@ use regshape::metrics::{Metrics, Phase};
 use serde::Serialize;
 
 use super::output::write_stderr;
+use super::style::Label;
 
 /// The width of the block. The original program's, as the columns are.
 const WIDTH: usize = 66;
@@ -94,7 +95,7 @@ impl Telemetry {
         if let Some(log) = &mut self.log
             && let Err(error) = log.write_all(format!("{lines}\n").as_bytes())
         {
-            write_stderr(&format!("Warning: failed to write to the log file: {error}"));
+            write_stderr(&Label::Warning.message(&format!("failed to write to the log file: {error}")));
         }
     }
 }

@@ -11,14 +11,15 @@ use crate::views::*;
 /// What is said of an image.
 fn text(images: &Images, image: &Value, name: Option<&str>) -> String {
     let parts = images.parts(image);
-    let mut text = format!("Image:\n    digest: {}\n", digest(image));
+    let total = parts.iter().map(size).sum::<u64>();
+    let mut text =
+        format!("Image:\n    digest: {}\n      size: {total} bytes\n      type: {MANIFEST_TYPE}\n", digest(image));
     if let Some(name) = name {
         text += &format!("  ref-name: {name}\n");
     }
     text += &format!(
-        "  platform: linux/{}\n      type: {MANIFEST_TYPE}\n      size: {} bytes\n    config: {} ({} bytes)\n",
+        "  platform: linux/{}\n    config: {} ({} bytes)\n",
         image["platform"]["architecture"].as_str().expect("an architecture"),
-        parts.iter().map(size).sum::<u64>(),
         digest(&parts[1]),
         size(&parts[1]),
     );

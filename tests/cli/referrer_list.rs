@@ -19,11 +19,11 @@ fn answer(referrers: &[&Value]) -> Value {
 /// The lines of these, in the order of their digests.
 fn lines(referrers: &[&Value]) -> String {
     let kinds = || referrers.iter().map(|referrer| referrer["artifactType"].as_str().unwrap_or("-"));
-    let width = kinds().map(str::len).max().unwrap_or(0);
+    let width = referrers.iter().map(|referrer| size(referrer).to_string().len()).max().unwrap_or(0);
     let mut lines: Vec<_> = referrers
         .iter()
         .zip(kinds())
-        .map(|(referrer, kind)| format!("{}  {kind:<width$}  {}\n", digest(referrer), size(referrer)))
+        .map(|(referrer, kind)| format!("{}  {:<width$}  {kind}\n", digest(referrer), size(referrer)))
         .collect();
     lines.sort();
     lines.concat()
@@ -233,7 +233,7 @@ fn a_type_that_a_terminal_would_obey_is_escaped() {
     list(&sandbox, &[&bare(&referrer), &named(&subject, "v1")]);
     sandbox
         .run(&format!("{LIST} --ref v1"))
-        .succeeds(format!("{}  a/\\u{{1b}}[2J\\nb  {}\n", digest(&referrer), size(&referrer)), "");
+        .succeeds(format!("{}  {}  a/\\u{{1b}}[2J\\nb\n", digest(&referrer), size(&referrer)), "");
 }
 
 #[test]

@@ -528,3 +528,21 @@ fn json_has_the_same_with_exact_numbers() {
     });
     assert_eq!(sandbox.ok_json(SHOW), expected);
 }
+
+#[test]
+fn a_locale_without_utf_8_has_a_tree_in_ascii() {
+    let sandbox = Sandbox::built();
+    let tree = |variables: &[(&str, &str)]| {
+        let mut command = sandbox.command();
+        command.args(["show", "image", "--tree"]).envs(variables.iter().copied());
+        String::from_utf8(command.output().expect("the program runs").stdout).expect("text")
+    };
+    let unicode = tree(&[]);
+    assert!(unicode.contains("└── manifest") && unicode.contains("    ├── config"), "{unicode}");
+    let ascii = unicode.replace("└──", "`--").replace("├──", "|--").replace('│', "|");
+    assert_eq!(tree(&[("LC_ALL", "C")]), ascii);
+    assert_eq!(tree(&[("LANG", "de_DE.ISO-8859-1")]), ascii);
+    // The first one that is set decides.
+    assert_eq!(tree(&[("LC_ALL", ""), ("LC_CTYPE", "C.UTF-8"), ("LANG", "C")]), unicode);
+    assert_eq!(tree(&[("LC_ALL", "POSIX"), ("LANG", "C.UTF-8")]), ascii);
+}

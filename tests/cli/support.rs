@@ -298,6 +298,9 @@ impl Sandbox {
     pub(crate) fn command(&self) -> Command {
         let mut command = Command::new(assert_cmd::cargo::cargo_bin!("regshape"));
         command.current_dir(self.directory.path()).env_remove("SOURCE_DATE_EPOCH").stdin(Stdio::null());
+        for name in ["LC_ALL", "LC_CTYPE", "LANG"] {
+            command.env_remove(name);
+        }
         command
     }
 

@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use crate::cli::layout::manifest_output::{OUTDATED_MANIFEST, outdated_manifest};
 use crate::cli::output::{Block, Screen};
+use crate::cli::style::Style;
 
 #[derive(Serialize)]
 pub(crate) struct ConfigScreen {
@@ -31,7 +32,11 @@ impl Screen for ConfigScreen {
         Some(self.digest.to_string())
     }
 
-    fn text(&self) -> String {
+    fn wraps(&self) -> bool {
+        true
+    }
+
+    fn text(&self, _style: &Style) -> String {
         Block::new(self.title, 6)
             .line("digest", &self.digest)
             .line("size", self.size)

@@ -188,7 +188,7 @@ impl LayoutCommand for Args {
                 let planned = plan.totals_at(&self.output)?;
                 return Ok((view, lower_variants, planned));
             }
-            let progress = context.ui.progress(Some(plan.totals().blobs.bytes));
+            let progress = context.ui.progress("Exporting to", &self.output, Some(plan.totals().blobs.bytes));
             let advance = |bytes| progress.advance(bytes);
             let plan = plan.with_progress(&advance);
             if to_stdout || is_stream {

@@ -10,6 +10,7 @@ use serde::Serialize;
 
 use crate::cli::layout::source::LowerVariant;
 use crate::cli::output::{Block, Screen, printable};
+use crate::cli::style::Style;
 
 #[derive(Serialize)]
 pub(crate) struct ExportScreen {
@@ -50,13 +51,13 @@ impl Screen for ExportScreen {
         Some(printable(&self.output))
     }
 
-    fn text(&self) -> String {
+    fn text(&self, style: &Style) -> String {
         let Exported { blobs, present, left_out, .. } = &self.exported;
         let text = |tally: &Tally| format!("{} ({} bytes)", tally.count, tally.bytes);
         let mut block = Block::new(self.title, 13).line("output", &self.output);
         for manifest in &self.manifests {
             let name: String = manifest.names().map(|name| format!(" {name}")).collect();
-            block = block.line("manifest", format!("{}{name}", manifest.digest));
+            block = block.line("manifest", format!("{}{name}", style.digest(&manifest.digest)));
         }
         block = block.line("blobs", text(blobs));
         for (label, tally) in [("there already", present), ("left out", left_out)] {

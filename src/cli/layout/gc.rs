@@ -11,6 +11,7 @@ use crate::cli::args::{Common, WriteArgs};
 use crate::cli::context::{Context, LayoutCommand};
 use crate::cli::layout::kept_output::referred_to;
 use crate::cli::output::{Block, Screen};
+use crate::cli::style::Style;
 
 /// Delete unreachable blobs and leftovers of killed commands
 ///
@@ -45,7 +46,7 @@ impl Screen for Collected {
         Some(String::new())
     }
 
-    fn text(&self) -> String {
+    fn text(&self, style: &Style) -> String {
         let Garbage { digests, blobs, uploads, temporary_files, kept, staged, subjects } = &self.garbage;
         let text = |tally: &Tally| format!("{} ({} bytes)", tally.count, tally.bytes);
         let title = if self.dry_run { "Would delete:" } else { "Deleted:" };
@@ -59,11 +60,11 @@ impl Screen for Collected {
             }
         }
         for subject in subjects {
-            block = block.line("subject", referred_to(subject));
+            block = block.line("subject", referred_to(subject, style));
         }
         let mut text = block.finish();
         if self.dry_run {
-            digests.iter().for_each(|digest| text.push_str(&format!("\n{digest}")));
+            digests.iter().for_each(|digest| text.push_str(&format!("\n{}", style.digest(digest))));
         }
         text
     }

@@ -89,7 +89,7 @@ impl LayoutCommand for Args {
                 let planned = plan.totals_at(target)?;
                 return Ok((view, lower_variants, missing, planned));
             }
-            let progress = context.ui.progress(Some(plan.totals().blobs.bytes));
+            let progress = context.ui.progress("Importing", &self.file, Some(plan.totals().blobs.bytes));
             let advance = |bytes| progress.advance(bytes);
             reading.let_writers_in();
             let imported = reading.copied(plan.with_progress(&advance).write(target))?;

@@ -8,6 +8,7 @@ use serde::Serialize;
 use crate::cli::args::{Common, WriteArgs};
 use crate::cli::context::{Context, LayoutCommand};
 use crate::cli::output::{Screen, printable};
+use crate::cli::style::Style;
 
 /// Create an empty OCI image layout
 ///
@@ -31,7 +32,11 @@ impl Screen for Initialised {
         Some(printable(&self.layout_path))
     }
 
-    fn text(&self) -> String {
+    fn wraps(&self) -> bool {
+        true
+    }
+
+    fn text(&self, _style: &Style) -> String {
         format!("Initialised OCI Image Layout at {}", printable(&self.layout_path))
     }
 }

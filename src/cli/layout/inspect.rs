@@ -12,6 +12,7 @@ use crate::cli::args::{Base, PlatformArg, layout_path};
 use crate::cli::context::{Context, LayoutCommand};
 use crate::cli::layout::source::LowerVariant;
 use crate::cli::output::{Block, Screen};
+use crate::cli::style::Style;
 
 /// Show the images of an archive or a layout
 #[derive(Debug, clap::Args)]
@@ -111,10 +112,13 @@ impl Image {
 }
 
 impl Screen for Inspected {
-    fn text(&self) -> String {
+    fn text(&self, style: &Style) -> String {
         let mut blocks = Vec::new();
         for image in &self.images {
-            let mut block = Block::new("Image:", 8).line("digest", &image.digest);
+            let mut block = Block::new("Image:", 8)
+                .line("digest", style.digest(&image.digest))
+                .line("size", format!("{} bytes", image.total_size))
+                .line("type", &image.media_type);
             if !image.ref_names.is_empty() {
                 block = block.line("ref-name", image.ref_names.join(", "));
             }
@@ -124,10 +128,9 @@ impl Screen for Inspected {
             if let Some(platform) = &image.platform {
                 block = block.line("platform", platform);
             }
-            block = block.line("type", &image.media_type).line("size", format!("{} bytes", image.total_size));
-            block = block.line("config", part(&image.config));
+            block = block.line("config", part(&image.config, style));
             for layer in &image.layers {
-                block = block.line("layer", part(layer));
+                block = block.line("layer", part(layer, style));
             }
             if !image.annotations.is_empty() {
                 block = block.annotations(&image.annotations);
@@ -153,9 +156,10 @@ fn distinct<'a>(names: impl Iterator<Item = &'a str>) -> Vec<String> {
     names.filter(|name| seen.insert(*name)).map(str::to_owned).collect()
 }
 
-fn part(part: &Part) -> String {
-    let media_type = part.media_type.as_ref().map(|media_type| format!(", {media_type}")).unwrap_or_default();
-    format!("{} ({} bytes{media_type})", part.digest, part.size)
+fn part(part: &Part, style: &Style) -> String {
+    let shown = |media_type: &MediaType| format!(", {}", style.media_type(media_type.as_str()));
+    let media_type = part.media_type.as_ref().map(shown).unwrap_or_default();
+    format!("{} ({} bytes{media_type})", style.digest(&part.digest), part.size)
 }
 
 impl LayoutCommand for Args {

@@ -92,7 +92,7 @@ impl LayoutCommand for Args {
                 let planned = plan.totals_at(&self.output)?;
                 return Ok((view, planned));
             }
-            let progress = context.ui.progress(Some(plan.totals().blobs.bytes));
+            let progress = context.ui.progress("Joining into", &self.output, Some(plan.totals().blobs.bytes));
             let advance = |bytes| progress.advance(bytes);
             if is_stream {
                 reading.cannot_begin_again();

@@ -4,13 +4,14 @@ use regshape::layout::KeptSubject;
 use regshape::oci::{Digest, Index};
 
 use crate::cli::layout::place::Target;
+use crate::cli::style::Style;
 
 /// Says what keeps a manifest that is not listed.
-pub(crate) fn referred_to(subject: &KeptSubject) -> String {
+pub(crate) fn referred_to(subject: &KeptSubject, style: &Style) -> String {
     let KeptSubject { digest, referrers } = subject;
-    let names: Vec<_> = referrers.iter().map(ToString::to_string).collect();
+    let names: Vec<_> = referrers.iter().map(|referrer| style.digest(referrer)).collect();
     let verb = if referrers.len() == 1 { "refers" } else { "refer" };
-    format!("{digest} is kept: {} {verb} to it", names.join(", "))
+    format!("{} is kept: {} {verb} to it", style.digest(digest), names.join(", "))
 }
 
 /// Returns the manifests that 'layout gc' will not delete with an unlisted one, because their referrers keep them. Of a dry run
@@ -32,6 +33,6 @@ pub(crate) fn deletion_status(dry_run: bool) -> &'static str {
 
 /// Warns of manifests that are kept.
 pub(crate) fn kept_warning(kept: &[KeptSubject]) -> Option<String> {
-    let kept: Vec<_> = kept.iter().map(referred_to).collect();
+    let kept: Vec<_> = kept.iter().map(|subject| referred_to(subject, &Style::default())).collect();
     (!kept.is_empty()).then(|| format!("{}; delete the referrer too to free the image", kept.join("; ")))
 }

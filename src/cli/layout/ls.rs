@@ -1,6 +1,5 @@
 //! `layout ls`
 
-use std::io::IsTerminal;
 use std::process::ExitCode;
 use std::time::{Duration, SystemTime};
 
@@ -12,7 +11,8 @@ use serde::Serialize;
 use crate::cli::args::Common;
 use crate::cli::context::{Context, LayoutCommand};
 use crate::cli::layout::place::PathReference;
-use crate::cli::output::{Screen, Table, printable, short, width};
+use crate::cli::output::{Screen, Table, printable};
+use crate::cli::style::Style;
 
 /// List images: tag, platforms, size, age, digest
 #[derive(Debug, clap::Args)]
@@ -20,19 +20,12 @@ use crate::cli::output::{Screen, Table, printable, short, width};
 pub(crate) struct Args {
     #[command(flatten)]
     common: Common,
-    /// Do not shorten digests
-    #[arg(long)]
-    no_trunc: bool,
 }
 
 /// The entries of index.json, by name; those without one come last.
 #[derive(Serialize)]
 #[serde(transparent)]
-struct Images {
-    rows: Vec<Row>,
-    #[serde(skip)]
-    shortens: bool,
-}
+struct Images(Vec<Row>);
 
 #[derive(Serialize)]
 struct Row {
@@ -71,33 +64,29 @@ impl Row {
 
 impl Screen for Images {
     fn quiet(&self) -> Option<String> {
-        let names = self.rows.iter().map(|row| printable(row.shown_name().unwrap_or(row.digest.as_str())));
+        let names = self.0.iter().map(|row| printable(row.shown_name().unwrap_or(row.digest.as_str())));
         Some(names.collect::<Vec<_>>().join("\n"))
     }
 
-    fn text(&self) -> String {
-        if self.rows.is_empty() {
+    fn text(&self, style: &Style) -> String {
+        if self.0.is_empty() {
             return String::new();
         }
         let now = SystemTime::now();
         let mut table = Table::default();
         table.row(["TAG", "PLATFORMS", "SIZE", "AGE", "DIGEST", "KIND"].map(str::to_owned));
-        for row in &self.rows {
-            let digest = if self.shortens { short(&row.digest) } else { row.digest.as_str() };
+        for row in &self.0 {
             let or_dash = |text: String| if text.is_empty() { "-".to_owned() } else { text };
             table.row([
                 or_dash(printable(row.shown_name().unwrap_or_default())),
                 or_dash(printable(&row.platforms.join(","))),
                 HumanBytes(row.size).to_string(),
                 row.created.as_deref().and_then(|created| age(created, now)).unwrap_or_else(|| "-".to_owned()),
-                digest.to_owned(),
+                style.digest(&row.digest).to_owned(),
                 row.kind.to_owned(),
             ]);
         }
-        match width() {
-            Some(width) => table.shrunk(width, &[1, 0]),
-            None => table.text(),
-        }
+        table.text(style, &[1, 0])
     }
 }
 
@@ -134,8 +123,7 @@ impl LayoutCommand for Args {
             });
             Ok(rows)
         })?;
-        let shortens = !self.no_trunc && std::io::stdout().is_terminal();
-        context.ui.result(&Images { rows, shortens })?;
+        context.ui.result(&Images(rows))?;
         Ok(ExitCode::SUCCESS)
     }
 }

@@ -5,6 +5,7 @@ use regshape::oci::{Annotations, Digest, MediaType, REF_NAME};
 use serde::Serialize;
 
 use crate::cli::output::{Block, Screen};
+use crate::cli::style::Style;
 
 #[derive(Serialize)]
 pub(crate) struct ManifestScreen {
@@ -49,7 +50,11 @@ impl Screen for ManifestScreen {
         Some(self.digest.to_string())
     }
 
-    fn text(&self) -> String {
+    fn wraps(&self) -> bool {
+        true
+    }
+
+    fn text(&self, _style: &Style) -> String {
         let mut block = Block::new(self.title, 10)
             .line("digest", &self.digest)
             .line("size", self.size)

@@ -12,6 +12,7 @@ use crate::cli::context::{Context, LayoutCommand};
 use crate::cli::layout::place::PathReference;
 use crate::cli::layout::tree::DrawnTree;
 use crate::cli::output::{Screen, json};
+use crate::cli::style::Style;
 
 /// Print index.json, the document of one image, or a tree
 ///
@@ -42,7 +43,7 @@ impl Screen for Shown {
         true
     }
 
-    fn text(&self) -> String {
+    fn text(&self, _style: &Style) -> String {
         json(self).expect("a document can be written: it was read")
     }
 }

@@ -77,8 +77,8 @@ impl Context {
     }
 
     fn view(&self, path: &Path, spill_directory: Option<PathBuf>) -> anyhow::Result<View> {
-        let progress =
-            self.ui.progress(fs::metadata(path).ok().filter(|metadata| metadata.is_file()).map(|file| file.len()));
+        let size = fs::metadata(path).ok().filter(|metadata| metadata.is_file()).map(|file| file.len());
+        let progress = self.ui.progress("Reading", path, size);
         let advance = |bytes| progress.advance(bytes);
         let mut options = LoadOptions::default().progress(&advance);
         options.spill_directory = spill_directory;

@@ -9,6 +9,7 @@ use serde::Serialize;
 use crate::cli::args::Common;
 use crate::cli::context::{Context, LayoutCommand};
 use crate::cli::output::{Screen, printable};
+use crate::cli::style::Style;
 
 /// Show the staged layers, config and manifest
 #[derive(Debug, clap::Args)]
@@ -28,7 +29,11 @@ struct Status {
 }
 
 impl Screen for Status {
-    fn text(&self) -> String {
+    fn wraps(&self) -> bool {
+        true
+    }
+
+    fn text(&self, _style: &Style) -> String {
         let Stage { layers, config, manifest, .. } = &self.stage;
         let mut text = format!("Staging state for {}:\n\n  Layers ({}):", printable(&self.path), layers.len());
         let width = layers.iter().map(|layer| layer.size.to_string().len()).max().unwrap_or_default();

@@ -6,7 +6,8 @@ use indicatif::HumanBytes;
 use regshape::check::{ChildrenAt, Node, NodeKind, NodeState, Tree};
 use serde::Serialize;
 
-use crate::cli::output::{Screen, counted, cut, printable, width};
+use crate::cli::output::{Screen, counted, printable};
+use crate::cli::style::Style;
 
 /// Columns are at most so wide. What is longer pushes the rest of its own line aside, not that of every other.
 const COLUMN: usize = 60;
@@ -25,6 +26,8 @@ struct Line<'a> {
     size: String,
     marks: String,
     digest: &'a str,
+    /// The content is missing or wrong.
+    is_faulty: bool,
 }
 
 impl DrawnTree {
@@ -51,27 +54,24 @@ impl DrawnTree {
 
     /// Adds the lines of the tree, in columns. There may be a million of them: each is made twice, to be measured and to be
     /// added, and none is kept.
-    fn table(&self, text: &mut String) {
+    fn table(&self, text: &mut String, style: &Style) {
         let (mut names, mut sizes, mut marks) = (0, 0, 0);
-        draw(&self.tree.roots, &[], "", &mut |line| {
+        draw(&self.tree.roots, &[], "", style, &mut |line| {
             for (width, column) in [(&mut names, &line.name), (&mut sizes, &line.size), (&mut marks, &line.marks)] {
                 let length = column.chars().count();
                 *width = if length <= COLUMN { length.max(*width) } else { *width };
             }
         });
-        let width = width();
-        draw(&self.tree.roots, &[], "", &mut |Line { name, size, marks: said, digest }| {
+        draw(&self.tree.roots, &[], "", style, &mut |Line { name, size, marks: said, digest, is_faulty }| {
             let start = text.len();
             let _ = write!(text, "\n{name:<names$}  {size:>sizes$}  ");
             if marks > 0 || !said.is_empty() {
                 let _ = write!(text, "{said:<marks$}  ");
             }
             text.push_str(digest);
-            if let Some(width) = width {
-                let line = cut(&text[start + 1..], width);
-                text.truncate(start + 1);
-                text.push_str(&line);
-            }
+            let line = style.cut(&text[start + 1..]);
+            text.truncate(start + 1);
+            text.push_str(&if is_faulty { style.fault(&line) } else { line });
         });
     }
 
@@ -89,13 +89,18 @@ impl DrawnTree {
 }
 
 impl Screen for DrawnTree {
-    fn text(&self) -> String {
+    /// Each line of the tree is cut before it is coloured.
+    fn wraps(&self) -> bool {
+        true
+    }
+
+    fn text(&self, style: &Style) -> String {
         let path = printable(&self.layout_path);
         let mut text = if self.tree.roots.is_empty() {
             format!("The layout at {path} holds no images.")
         } else {
-            let mut text = path.to_string();
-            self.table(&mut text);
+            let mut text = style.cut(&path);
+            self.table(&mut text, style);
             let _ = write!(text, "\n\n{}", self.totals());
             text
         };
@@ -107,19 +112,24 @@ impl Screen for DrawnTree {
 }
 
 /// Calls back with the lines of some nodes, which are followed by referrers, under a line that began with an indent.
-fn draw(nodes: &[Node], referrers: &[Node], indent: &str, each: &mut dyn FnMut(Line<'_>)) {
+fn draw(nodes: &[Node], referrers: &[Node], indent: &str, style: &Style, each: &mut dyn FnMut(Line<'_>)) {
+    let branches = style.branches();
     let all = nodes.iter().map(|node| (node, false)).chain(referrers.iter().map(|node| (node, true)));
     let count = nodes.len() + referrers.len();
     for (at, (node, is_referrer)) in all.enumerate() {
-        let (branch, below) = if at + 1 == count { ("└── ", "    ") } else { ("├── ", "│   ") };
+        let (branch, below) = match at + 1 == count {
+            true => (branches.last, branches.below_last),
+            false => (branches.inner, branches.below_inner),
+        };
         each(Line {
             name: format!("{indent}{branch}{}", name(node, is_referrer)),
             size: HumanBytes(node.size).to_string(),
             marks: marks(node).join(", "),
-            digest: node.digest.as_str(),
+            digest: style.digest(&node.digest),
+            is_faulty: !matches!(node.state, NodeState::Present | NodeState::Elsewhere),
         });
         if !node.children.is_empty() || !node.referrers.is_empty() {
-            draw(&node.children, &node.referrers, &format!("{indent}{below}"), each);
+            draw(&node.children, &node.referrers, &format!("{indent}{below}"), style, each);
         }
     }
 }

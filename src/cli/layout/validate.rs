@@ -13,7 +13,8 @@ use serde::{Serialize, Serializer};
 use crate::cli::args::{BoundsArgs, Common};
 use crate::cli::context::{Context, LayoutCommand};
 use crate::cli::layout::place::PathReference;
-use crate::cli::output::{Screen, counted, printable, short, write_stderr};
+use crate::cli::output::{Screen, counted, printable, write_stderr};
+use crate::cli::style::{Style, short};
 
 /// Verify every digest, size and document of a layout
 ///
@@ -106,7 +107,11 @@ impl Screen for Validated<'_> {
         Some(String::new())
     }
 
-    fn text(&self) -> String {
+    fn wraps(&self) -> bool {
+        true
+    }
+
+    fn text(&self, _style: &Style) -> String {
         format!("Layout at {} is valid.", printable(&self.layout_path))
     }
 }
@@ -120,7 +125,7 @@ impl LayoutCommand for Args {
         let mut images = Images::default();
         let report = match Layout::open(directory) {
             Ok(layout) => {
-                let progress = context.ui.progress(None);
+                let progress = context.ui.progress("Validating", directory, None);
                 let advance = |bytes| progress.advance(bytes);
                 let mut options = ValidateOptions::default().deep(self.deep).bounds(self.bounds.bounds());
                 options.only = reference.as_deref();

@@ -6,6 +6,7 @@ use regshape::oci::Digest;
 use serde::Serialize;
 
 use crate::cli::output::{Block, Screen};
+use crate::cli::style::Style;
 
 #[derive(Serialize)]
 pub(crate) struct WrittenScreen {
@@ -23,9 +24,9 @@ impl WrittenScreen {
 }
 
 impl Screen for WrittenScreen {
-    fn text(&self) -> String {
+    fn text(&self, style: &Style) -> String {
         Block::new(self.title, 6)
-            .line("digest", &self.digest)
+            .line("digest", style.digest(&self.digest))
             .line("size", self.size)
             .line("output", &self.output)
             .finish()

@@ -17,6 +17,7 @@ use crate::cli::args::{Common, WriteArgs};
 use crate::cli::context::{Context, LayoutCommand};
 use crate::cli::output::{Block, Screen, printable};
 use crate::cli::prompt::Prompt;
+use crate::cli::style::Style;
 use crate::cli::usage::Usage;
 
 /// Add a layer and stage it for the manifest
@@ -86,7 +87,11 @@ impl Screen for Staged {
         Some(self.digest.clone())
     }
 
-    fn text(&self) -> String {
+    fn wraps(&self) -> bool {
+        true
+    }
+
+    fn text(&self, _style: &Style) -> String {
         Block::new("Staged layer:", 6)
             .line("digest", &self.digest)
             .line("size", self.size)
@@ -130,7 +135,7 @@ impl LayoutCommand for Args {
         let doubt = plan
             .is_doubtful
             .then(|| format!("{name} does not look like a tar, which its media type {} says it is", plan.media_type));
-        let progress = context.ui.progress(prepared.input().size());
+        let progress = context.ui.progress("Adding", &self.file, prepared.input().size());
         let advance = |bytes| progress.advance(bytes);
         let added = prepared.with_progress(&advance).stage();
         drop(progress);

@@ -12,6 +12,7 @@ use crate::cli::args::{Common, WriteArgs};
 use crate::cli::context::{Context, LayoutCommand};
 use crate::cli::layout::manifest_output::{OUTDATED_MANIFEST, outdated_manifest};
 use crate::cli::output::{Block, Screen};
+use crate::cli::style::Style;
 
 /// Set annotations of a staged layer
 ///
@@ -52,7 +53,11 @@ impl Screen for Annotated {
         Some(self.digest.to_string())
     }
 
-    fn text(&self) -> String {
+    fn wraps(&self) -> bool {
+        true
+    }
+
+    fn text(&self, _style: &Style) -> String {
         Block::new(&format!("Updated layer [{}]:", self.index), 6)
             .line("digest", &self.digest)
             .line("type", &self.media_type)

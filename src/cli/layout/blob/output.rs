@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use crate::cli::layout::kept_output::deletion_status;
 use crate::cli::output::{Block, Screen};
+use crate::cli::style::Style;
 
 /// Which blob is meant.
 #[derive(Debug, clap::Args)]
@@ -62,7 +63,7 @@ impl BlobScreen {
 }
 
 impl Screen for BlobScreen {
-    fn text(&self) -> String {
+    fn text(&self, style: &Style) -> String {
         let title = match self.action {
             BlobAction::Shown => "Blob:",
             BlobAction::Stored => "Stored blob:",
@@ -70,7 +71,7 @@ impl Screen for BlobScreen {
             BlobAction::Deleted => "Deleted blob:",
             BlobAction::WouldDelete => "Would delete blob:",
         };
-        Block::new(title, 6).line("digest", &self.digest).line("size", self.size).finish()
+        Block::new(title, 6).line("digest", style.digest(&self.digest)).line("size", self.size).finish()
     }
 
     fn quiet(&self) -> Option<String> {

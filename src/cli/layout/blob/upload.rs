@@ -39,7 +39,7 @@ impl LayoutCommand for Args {
         let place = context.to_change(&self.common.path()?, &self.registry, None, Need::Made, &self.write)?;
         place.without_reference(context)?;
         let (content, size) = open_input(&self.file)?;
-        let progress = context.ui.progress(size);
+        let progress = context.ui.progress("Storing", &self.file, size);
         let mut expected = Expected::default();
         expected.digest = digest;
         let blob = place.repository.push_blob(progress.reader(content), &expected);

@@ -11,6 +11,7 @@ use crate::cli::args::PageArgs;
 use crate::cli::context::{Context, LayoutCommand};
 use crate::cli::layout::place::KindArgs;
 use crate::cli::output::Screen;
+use crate::cli::style::Style;
 
 /// List the repositories of a layout
 ///
@@ -34,7 +35,7 @@ struct Catalog {
 }
 
 impl Screen for Catalog {
-    fn text(&self) -> String {
+    fn text(&self, _style: &Style) -> String {
         self.repositories.iter().map(RepositoryName::as_str).collect::<Vec<_>>().join("\n")
     }
 }

@@ -11,6 +11,7 @@ use crate::cli::context::{Context, LayoutCommand};
 use crate::cli::layout::kept_output::{deletion_status, kept_by_referrers, kept_warning};
 use crate::cli::layout::place::ChangeArgs;
 use crate::cli::output::{Block, Screen};
+use crate::cli::style::Style;
 
 /// Remove a manifest and all its tags from index.json
 ///
@@ -46,9 +47,9 @@ impl Screen for Deleted {
         Some(String::new())
     }
 
-    fn text(&self) -> String {
+    fn text(&self, style: &Style) -> String {
         let title = if self.dry_run { "Would delete manifest:" } else { "Deleted manifest:" };
-        let block = Block::new(title, 6).line("digest", &self.digest);
+        let block = Block::new(title, 6).line("digest", style.digest(&self.digest));
         if self.tags.is_empty() { block.finish() } else { block.line("tags", self.tags.join(", ")).finish() }
     }
 

@@ -8,6 +8,7 @@ use serde::Serialize;
 use crate::cli::context::{Context, LayoutCommand};
 use crate::cli::layout::place::ManifestArgs;
 use crate::cli::output::{Screen, json};
+use crate::cli::style::Style;
 
 /// Print the descriptor of a manifest
 ///
@@ -25,7 +26,7 @@ pub(crate) struct Args {
 struct Shown(Descriptor);
 
 impl Screen for Shown {
-    fn text(&self) -> String {
+    fn text(&self, _style: &Style) -> String {
         json(self).expect("a descriptor can be written: it was read")
     }
 }

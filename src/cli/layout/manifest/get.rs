@@ -13,6 +13,7 @@ use crate::cli::context::{Context, LayoutCommand};
 use crate::cli::layout::place::ManifestArgs;
 use crate::cli::layout::written_output::WrittenScreen;
 use crate::cli::output::{Screen, is_stdout, json, write_stdout};
+use crate::cli::style::Style;
 
 /// Write a manifest or index, or one field of it
 ///
@@ -61,7 +62,7 @@ impl Screen for Shown {
         true
     }
 
-    fn text(&self) -> String {
+    fn text(&self, _style: &Style) -> String {
         json(&self.0).expect("a JSON value can be written")
     }
 }

@@ -11,6 +11,7 @@ use crate::cli::layout::config_info::ConfigInfo;
 use crate::cli::layout::place::ManifestArgs;
 use crate::cli::layout::source::LowerVariant;
 use crate::cli::output::{Block, Screen};
+use crate::cli::style::Style;
 
 /// Show digest, platform, tags, annotations and config of an image
 #[derive(Debug, clap::Args)]
@@ -50,17 +51,17 @@ struct Info {
 }
 
 impl Screen for Info {
-    fn text(&self) -> String {
+    fn text(&self, style: &Style) -> String {
         let lines = [
             ("artifact-type", self.artifact_type.clone()),
             ("platform", self.platform.clone()),
             ("platforms", Some(self.platforms.join(", ")).filter(|platforms| !platforms.is_empty())),
-            ("subject", self.subject.as_ref().map(ToString::to_string)),
+            ("subject", self.subject.as_ref().map(|subject| style.digest(subject).to_owned())),
             ("tags", Some(self.tags.join(", ")).filter(|tags| !tags.is_empty())),
             ("image-names", Some(self.image_names.join(", ")).filter(|names| !names.is_empty())),
         ];
         let mut block = Block::new("Manifest:", 13)
-            .line("digest", &self.digest)
+            .line("digest", style.digest(&self.digest))
             .line("size", self.size)
             .line("media-type", &self.media_type);
         for (label, value) in lines {

@@ -14,6 +14,7 @@ use crate::cli::args::{Common, WriteArgs};
 use crate::cli::context::{Context, LayoutCommand};
 use crate::cli::layout::place::{Need, RegistryArgs, parse_digest};
 use crate::cli::output::{Block, Screen};
+use crate::cli::style::Style;
 
 /// Store a manifest or index and add it to index.json
 ///
@@ -57,9 +58,9 @@ impl Screen for Pushed {
         Some(self.digest.to_string())
     }
 
-    fn text(&self) -> String {
+    fn text(&self, style: &Style) -> String {
         let block = Block::new("Stored manifest:", 10)
-            .line("digest", &self.digest)
+            .line("digest", style.digest(&self.digest))
             .line("size", self.size)
             .line("media-type", &self.media_type);
         if self.tags.is_empty() { block.finish() } else { block.line("tags", self.tags.join(", ")).finish() }

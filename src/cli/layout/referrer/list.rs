@@ -10,7 +10,8 @@ use serde::Serialize;
 use crate::cli::args::{Common, PlatformArg};
 use crate::cli::context::{Context, LayoutCommand};
 use crate::cli::layout::place::{RefArgs, RegistryArgs};
-use crate::cli::output::{Screen, Table, fitted, printable};
+use crate::cli::output::{Screen, Table, printable};
+use crate::cli::style::Style;
 
 /// List referrers of a manifest: signatures, SBOMs, attestations
 ///
@@ -58,14 +59,14 @@ impl Screen for Listed {
         Some(digests.collect::<Vec<_>>().join("\n"))
     }
 
-    fn text(&self) -> String {
+    fn text(&self, style: &Style) -> String {
         let mut table = Table::default();
         for Listing { descriptor, image_names } in &self.manifests {
             let artifact_type = printable(descriptor.artifact_type.as_deref().unwrap_or("-"));
-            let (digest, size) = (descriptor.digest.to_string(), descriptor.size.to_string());
-            table.row([digest, artifact_type, size, printable(&image_names.join(", "))]);
+            let (digest, size) = (style.digest(&descriptor.digest).to_owned(), descriptor.size.to_string());
+            table.row([digest, size, artifact_type, printable(&image_names.join(", "))]);
         }
-        fitted(table.text())
+        table.text(style, &[3, 2])
     }
 }
 

@@ -10,6 +10,7 @@ use crate::cli::args::PathFlag;
 use crate::cli::context::{Context, LayoutCommand};
 use crate::cli::layout::place::ChangeArgs;
 use crate::cli::output::{Block, Screen};
+use crate::cli::style::Style;
 
 /// Add tags to a manifest
 ///
@@ -39,8 +40,11 @@ impl Screen for Added {
         Some(self.digest.to_string())
     }
 
-    fn text(&self) -> String {
-        Block::new("Tagged manifest:", 6).line("digest", &self.digest).line("tags", self.tags.join(", ")).finish()
+    fn text(&self, style: &Style) -> String {
+        Block::new("Tagged manifest:", 6)
+            .line("digest", style.digest(&self.digest))
+            .line("tags", self.tags.join(", "))
+            .finish()
     }
 }
 

@@ -11,6 +11,7 @@ use crate::cli::context::{Context, LayoutCommand};
 use crate::cli::layout::kept_output::{deletion_status, kept_by_referrers, kept_warning};
 use crate::cli::layout::place::ChangeArgs;
 use crate::cli::output::{Block, Screen};
+use crate::cli::style::Style;
 use crate::cli::usage::Usage;
 
 /// Delete tags
@@ -48,9 +49,9 @@ impl Screen for Deleted {
         Some(String::new())
     }
 
-    fn text(&self) -> String {
+    fn text(&self, style: &Style) -> String {
         let title = if self.dry_run { "Would delete tag:" } else { "Deleted tag:" };
-        Block::new(title, 6).line("digest", &self.digest).line("tag", &self.tag).finish()
+        Block::new(title, 6).line("digest", style.digest(&self.digest)).line("tag", &self.tag).finish()
     }
 
     fn warning(&self) -> Option<String> {
@@ -68,8 +69,8 @@ impl Screen for DeletedTags {
         Some(String::new())
     }
 
-    fn text(&self) -> String {
-        self.0.iter().map(Screen::text).collect::<Vec<_>>().join("\n")
+    fn text(&self, style: &Style) -> String {
+        self.0.iter().map(|deleted| deleted.text(style)).collect::<Vec<_>>().join("\n")
     }
 
     fn warning(&self) -> Option<String> {

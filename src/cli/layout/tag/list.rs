@@ -11,6 +11,7 @@ use crate::cli::args::PageArgs;
 use crate::cli::context::{Context, LayoutCommand};
 use crate::cli::layout::place::RegistryArgs;
 use crate::cli::output::{Screen, printable};
+use crate::cli::style::Style;
 
 /// List the tags of a layout or a repository
 #[derive(Debug, clap::Args)]
@@ -37,7 +38,7 @@ struct Tags {
 }
 
 impl Screen for Tags {
-    fn text(&self) -> String {
+    fn text(&self, _style: &Style) -> String {
         self.tags.iter().map(|tag| printable(tag)).collect::<Vec<_>>().join("\n")
     }
 }

@@ -9,6 +9,7 @@ use crate::cli::args::PathFlag;
 use crate::cli::context::{Context, LayoutCommand};
 use crate::cli::layout::place::ChangeArgs;
 use crate::cli::output::{Block, Screen};
+use crate::cli::style::Style;
 use crate::cli::usage::Usage;
 
 /// Rename a tag
@@ -41,8 +42,8 @@ impl Screen for Moved {
         Some(self.digest.to_string())
     }
 
-    fn text(&self) -> String {
-        let mut block = Block::new("Moved tag:", 6).line("digest", &self.digest);
+    fn text(&self, style: &Style) -> String {
+        let mut block = Block::new("Moved tag:", 6).line("digest", style.digest(&self.digest));
         if let Some(from) = &self.from {
             block = block.line("from", from);
         }
