@@ -104,7 +104,9 @@ pub fn json(data: &[u8]) {
         (Err(ours), Err(_)) if data.starts_with(b"\xef\xbb\xbf") => assert!(ours.is_byte_order_mark(), "{ours}"),
         (Err(ours), Err(theirs)) if !theirs.to_string().starts_with("number out of range") => {
             let words = |error: String| error.split(" at line ").next().unwrap_or_default().to_owned();
-            assert_eq!(words(ours.to_string()), words(theirs.to_string()));
+            // Both of its names for a missing value are one here.
+            let theirs = words(theirs.to_string()).replace("expected ident", "expected value");
+            assert_eq!(words(ours.to_string()), theirs.replace("expected value", "expected a value"));
         }
         (_, Err(theirs)) => assert!(theirs.to_string().starts_with("number out of range"), "{theirs} {ours:?}"),
         (Err(ours), Ok(_)) => panic!("{ours}"),

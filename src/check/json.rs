@@ -233,17 +233,17 @@ mod tests {
             (b"\xff\xfe{\0}\0".to_vec(), "it is not UTF-8 (UTF-16 or UTF-32)"),
             (b"\0{\0}".to_vec(), "it is not UTF-8 (UTF-16 or UTF-32)"),
             (b"{\0}\0".to_vec(), "it is not UTF-8 (UTF-16 or UTF-32)"),
-            (b"{} x".to_vec(), "trailing characters at line 1 column 4"),
-            (b"NaN".to_vec(), "expected value at line 1 column 1"),
-            (b"[-Infinity]".to_vec(), "invalid number at line 1 column 3"),
-            (b"\"\xff\"".to_vec(), "invalid unicode code point at line 1 column 2"),
-            (br#"["\ud800"]"#.to_vec(), "unexpected end of hex escape at line 1 column 9"),
-            (br#"{"\ud800":1}"#.to_vec(), "unexpected end of hex escape at line 1 column 9"),
+            (b"{} x".to_vec(), "trailing characters at line 1, column 4"),
+            (b"NaN".to_vec(), "expected a value at line 1, column 1"),
+            (b"[-Infinity]".to_vec(), "invalid number at line 1, column 3"),
+            (b"\"\xff\"".to_vec(), "invalid unicode code point at line 1, column 2"),
+            (br#"["\ud800"]"#.to_vec(), "unexpected end of hex escape at line 1, column 9"),
+            (br#"{"\ud800":1}"#.to_vec(), "unexpected end of hex escape at line 1, column 9"),
             (
                 b"{\"a\\n\n\":1}".to_vec(),
-                "control character (\\u0000-\\u001F) found while parsing a string at line 1 column 5",
+                "control character (\\u0000-\\u001F) found while parsing a string at line 1, column 5",
             ),
-            (b"[".repeat(100_000), "its values are nested too deeply at line 1 column 128"),
+            (b"[".repeat(100_000), "its values are nested too deeply at line 1, column 128"),
         ] {
             assert_eq!(reason(&content), expected, "{:?}", String::from_utf8_lossy(&content));
         }

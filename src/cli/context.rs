@@ -90,7 +90,7 @@ impl Context {
         LockObserver::new(move |event| match event {
             LockEvent::Waiting => ui.note(&format!("Waiting for another process that is changing {path}...")),
             LockEvent::Unavailable if is_writer => ui.warn_at_the_end(format!(
-                "cannot lock {path} on this file system: another command at the same time could undo this change"
+                "cannot lock {path} on this file system: a concurrent command could undo this change"
             )),
             _ => {}
         })

@@ -200,29 +200,33 @@ fn hint(error: &Error) -> Option<&'static str> {
         Error::ConfigMismatch => "run 'layout generate config' again",
         Error::ManifestNotListed { .. } => "run 'layout generate manifest' again",
         Error::UnknownMediaType { .. } => "use --media-type",
-        Error::Locked { .. } => "try again, or wait longer with --lock-timeout",
+        Error::Locked { .. } => "try again, or raise --lock-timeout",
         Error::NoStage { .. } => "run 'layout add layer' to start one",
-        Error::BeyondBound { .. } => "raise --max-layer-size or --max-ratio if that is right",
+        Error::BeyondBound { .. } => "raise --max-layer-size or --max-ratio if you trust the file",
         Error::TruncatedTar { .. } => "check that the command that wrote it succeeded",
-        Error::LinkOutside { .. } => "use --shared-blobs if it is meant to share its blobs",
+        Error::LinkOutside { .. } => "use --shared-blobs if its blobs are shared on purpose",
         Error::NoRepository { .. } => "use --repo",
         // No other command takes an archive.
-        Error::UnknownManifest { path, .. } if !is_layout(path) => "'layout inspect' shows what there is",
-        Error::UnknownManifest { .. } | Error::UnknownTag { .. } => "'layout tag list' shows what there is",
+        Error::UnknownManifest { path, .. } if !is_layout(path) => "'layout inspect' lists its images",
+        Error::UnknownManifest { .. } | Error::UnknownTag { .. } => "'layout tag list' lists the tags",
         Error::MalformedIndex { path, reason } if reason.is_missing() && path.is_dir() => {
-            "the file is missing: restore it, or list each manifest anew with 'layout manifest put', which makes it"
+            "the file is missing: restore it, or list each manifest again with 'layout manifest put', which creates it"
         }
         Error::MalformedIndex { reason, .. } if reason.is_missing() => "the file is missing",
         Error::MalformedIndex { reason, .. } if reason.is_too_expansive() => {
-            "it has too many short values to be held in 7 times its size of memory: remove annotations, or split it"
+            "its many short values would take more than 7 times its size of memory: remove annotations, or split it"
         }
         Error::MalformedIndex { reason, .. } if reason.is_byte_order_mark() => {
-            "it begins with a byte order mark: save it without"
+            "it begins with a byte order mark: save it without one"
         }
-        Error::MalformedMarker { reason, .. } | Error::MalformedStage { reason, .. } if reason.is_byte_order_mark() => {
-            "save it without"
+        Error::MalformedMarker { reason, .. }
+        | Error::MalformedStage { reason, .. }
+        | Error::NotJson { reason, .. }
+            if reason.is_byte_order_mark() =>
+        {
+            "save it without one"
         }
-        Error::NotAnArchive { reason, .. } if reason.is_byte_order_mark() => "make the archive anew without it",
+        Error::NotAnArchive { reason, .. } if reason.is_byte_order_mark() => "create the archive again without it",
         Error::NoImages { .. } => "'layout add layer' adds a root file system as a layer",
         Error::BlobLinkOutside { .. } => {
             "replace the link with the file; --shared-blobs follows a link at 'blobs' only"
@@ -230,21 +234,21 @@ fn hint(error: &Error) -> Option<&'static str> {
         Error::AmbiguousName { candidates, by_platform, .. } => {
             let by_name = candidates.iter().any(|one| one.image_name != candidates[0].image_name);
             match (by_name, by_platform) {
-                (true, true) => "name one by its image name, as TAG@DIGEST or with --platform",
-                (true, false) => "name one by its image name or as TAG@DIGEST",
-                (false, true) => "name one as TAG@DIGEST or with --platform",
-                (false, false) => "name one as TAG@DIGEST",
+                (true, true) => "choose one by its image name, as TAG@DIGEST or with --platform",
+                (true, false) => "choose one by its image name or as TAG@DIGEST",
+                (false, true) => "choose one as TAG@DIGEST or with --platform",
+                (false, false) => "choose one as TAG@DIGEST",
             }
         }
-        Error::NotValid { path, .. } if is_layout(path) => "'layout validate' shows all that is wrong",
-        Error::NotValid { .. } => "other images can be taken as FILE:TAG",
-        Error::InsideIndex { .. } => "name the index, or give the image a tag of its own with 'layout tag add'",
-        Error::UnknownRepository { .. } => "'layout catalog list' shows what there is",
-        Error::AmbiguousDigest { .. } => "say more of it",
+        Error::NotValid { path, .. } if is_layout(path) => "'layout validate' lists all faults",
+        Error::NotValid { .. } => "name another image as FILE:TAG",
+        Error::InsideIndex { .. } => "name the index, or tag the image with 'layout tag add'",
+        Error::UnknownRepository { .. } => "'layout catalog list' lists the repositories",
+        Error::AmbiguousDigest { .. } => "give more of its digits",
         Error::NameTaken { .. } => "use --ref-name or --replace-tag",
-        Error::StillReferenced { .. } => "delete what refers to it first",
+        Error::StillReferenced { .. } => "delete its referrer first",
         Error::Occupied { .. } => "remove it or choose another directory",
-        Error::MediaTypeMismatch { .. } => "leave --media-type out, or choose another one or another --compress-format",
+        Error::MediaTypeMismatch { .. } => "omit --media-type, or choose another one or another --compress-format",
         _ => return None,
     })
 }

@@ -77,6 +77,7 @@ impl Error {
             | Self::SizeMismatch { .. }
             | Self::MalformedDocument { .. }
             | Self::InvalidManifest { .. }
+            | Self::NotJson { .. }
             | Self::NotValid { .. }
             | Self::NotAnArchive { .. }
             | Self::NoImages { .. }
@@ -130,9 +131,10 @@ impl Error {
             | Self::InsideIndex { path, .. }
             | Self::PlatformNotStored { path, .. }
             | Self::NotValid { path, .. }
+            | Self::NotJson { path, .. }
             | Self::UnknownUpload { path, .. }
             | Self::BlobsAreShared { path }
-            | Self::NothingSelected { path }
+            | Self::NothingSelected { path, .. }
             | Self::Changed { path }
             | Self::NotAnArchive { path, .. }
             | Self::NoImages { path }

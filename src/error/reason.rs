@@ -13,6 +13,7 @@ pub struct Reason {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ReasonKind {
     Missing,
+    Syntax,
     ByteOrderMark,
     TooExpansive,
     Other,
@@ -38,6 +39,11 @@ impl Reason {
         self.kind == ReasonKind::Missing
     }
 
+    /// Returns whether the content is not JSON.
+    pub fn is_syntax(&self) -> bool {
+        self.kind == ReasonKind::Syntax
+    }
+
     /// Returns whether the document is refused because its values would take many times its size in memory.
     pub fn is_too_expansive(&self) -> bool {
         self.kind == ReasonKind::TooExpansive
@@ -54,6 +60,7 @@ impl From<JsonError> for Reason {
         let kind = match &error {
             error if error.is_byte_order_mark() => ReasonKind::ByteOrderMark,
             error if error.is_too_expansive() => ReasonKind::TooExpansive,
+            error if error.is_syntax() => ReasonKind::Syntax,
             _ => ReasonKind::Other,
         };
         Self { text: error.to_string(), kind }

@@ -8,7 +8,7 @@ use super::candidate::{Candidate, described};
 use super::code::ErrorCode;
 use super::reason::Reason;
 use super::referrer::Referrer;
-use super::words::{image_called, list, missing_blob, seconds, size_mismatch, stored};
+use super::words::{image_called, list, missing_blob, seconds, size_mismatch, stored, unselected};
 use crate::compress::{BoundError, Encoding, TrailingBytes, bound_of, trailing_of};
 use crate::oci::{
     Digest, DigestError, MediaType, NameError, Platform, PlatformWordError, RefNameError, RepositoryName,
@@ -28,7 +28,7 @@ pub enum Error {
         path: PathBuf,
     },
     /// `init` found something that it would have to overwrite.
-    #[error("{} holds '{name}', which is not from an interrupted 'init'", .path.display())]
+    #[error("{} holds '{name}', which no interrupted 'init' left", .path.display())]
     Occupied {
         /// The directory.
         path: PathBuf,
@@ -210,8 +210,8 @@ pub enum Error {
         /// What refers to it: a file of the layout, or a digest.
         referrer: Referrer,
     },
-    /// The directory of the blobs is a link that leads out of the layout.
-    #[error("{} is a link that leads out of the layout", .path.display())]
+    /// The directory of the blobs is a link out of the layout.
+    #[error("{} is a link out of the layout", .path.display())]
     LinkOutside {
         /// The link.
         path: PathBuf,
@@ -226,8 +226,8 @@ pub enum Error {
         /// What is there, such as "a directory".
         found: &'static str,
     },
-    /// What should be a blob is a link that leads out of the layout.
-    #[error("blob {digest} is a link that leads out of the layout: {}", .path.display())]
+    /// What should be a blob is a link out of the layout.
+    #[error("blob {digest} is a link out of the layout: {}", .path.display())]
     BlobLinkOutside {
         /// The blob.
         digest: Digest,
@@ -294,7 +294,7 @@ pub enum Error {
     #[error(transparent)]
     RefName(#[from] RefNameError),
     /// A name is a digest, or ends in one.
-    #[error("'{}' is a digest, or ends in one, and would be taken for it", .name.escape_debug())]
+    #[error("'{}' would be read as a digest, because it is one or ends in one", .name.escape_debug())]
     NameIsDigest {
         /// The name.
         name: String,
@@ -311,7 +311,7 @@ pub enum Error {
     #[error(transparent)]
     Digest(#[from] DigestError),
     /// Each repository has a layout of its own here, and none was named.
-    #[error("{} holds a layout for each repository, and no repository was named", .path.display())]
+    #[error("{} holds one layout per repository, and no repository is named", .path.display())]
     NoRepository {
         /// The directory of the layouts.
         path: PathBuf,
@@ -355,7 +355,7 @@ pub enum Error {
         by_platform: bool,
     },
     /// A change is asked for of a manifest that an index lists, and `index.json` does not.
-    #[error("{} lists '{}' in an image index only, not in index.json", .path.display(), .reference.escape_debug())]
+    #[error("{} lists '{}' only in an image index, not in index.json", .path.display(), .reference.escape_debug())]
     InsideIndex {
         /// The layout.
         path: PathBuf,
@@ -371,7 +371,7 @@ pub enum Error {
         beginning: String,
     },
     /// The beginning of a digest is that of several manifests or blobs.
-    #[error("'{}' is the beginning of several digests: {}", .beginning.escape_debug(), list(.digests))]
+    #[error("'{}' matches several digests: {}", .beginning.escape_debug(), list(.digests))]
     AmbiguousDigest {
         /// The beginning.
         beginning: String,
@@ -379,7 +379,7 @@ pub enum Error {
         digests: Vec<Digest>,
     },
     /// An image is not there for a platform.
-    #[error("'{}' is not there for {platform}; it is for {}", .reference.escape_debug(), list(.platforms))]
+    #[error("no {platform} image in '{}'; it has {}", .reference.escape_debug(), list(.platforms))]
     UnknownPlatform {
         /// What was asked for.
         reference: String,
@@ -402,6 +402,14 @@ pub enum Error {
     #[error("the manifest is not valid: {reason}")]
     InvalidManifest {
         /// What is wrong with it.
+        reason: Reason,
+    },
+    /// A file that should hold a manifest is not JSON.
+    #[error("{} is not JSON: {reason}", .path.display())]
+    NotJson {
+        /// The file.
+        path: PathBuf,
+        /// The fault, with its line and column.
         reason: Reason,
     },
     /// What was to be written as a layout or an archive is not valid.
@@ -451,16 +459,18 @@ pub enum Error {
         referrer: Referrer,
     },
     /// Blobs that other layouts may need are not deleted.
-    #[error("{} shares its blobs with other layouts, which may need what it does not", .path.display())]
+    #[error("{} shares its blobs with other layouts, which may refer to them", .path.display())]
     BlobsAreShared {
         /// The layout.
         path: PathBuf,
     },
     /// Nothing is as it was asked for.
-    #[error("nothing in {} is as asked for", .path.display())]
+    #[error("no entry in {} {}", .path.display(), unselected(.annotations))]
     NothingSelected {
         /// The layout or archive.
         path: PathBuf,
+        /// The annotations that were selected, as `KEY=VALUE`.
+        annotations: Vec<String>,
     },
     /// A layout was changed while it was read.
     #[error("{} was changed while it was read", .path.display())]
@@ -575,7 +585,9 @@ impl Error {
             | Self::NameIsDigest { .. }
             | Self::NoRepository { .. }
             | Self::ReservedRepository { .. } => ErrorCode::NameInvalid,
-            Self::InvalidManifest { .. } | Self::MalformedDocument { .. } => ErrorCode::ManifestInvalid,
+            Self::InvalidManifest { .. } | Self::MalformedDocument { .. } | Self::NotJson { .. } => {
+                ErrorCode::ManifestInvalid
+            }
             Self::UnknownUpload { .. } => ErrorCode::BlobUploadUnknown,
             Self::StillReferenced { .. } | Self::BlobsAreShared { .. } => ErrorCode::Denied,
             _ => return None,

@@ -24,6 +24,18 @@ pub(crate) fn stored(platforms: &[String]) -> String {
     }
 }
 
+/// Returns the words of a selection without entries.
+pub(crate) fn unselected(annotations: &[String]) -> String {
+    match annotations {
+        [] => "is selected".to_owned(),
+        [one] => format!("has the annotation '{}'", one.escape_debug()),
+        several => format!(
+            "has the annotations '{}'",
+            several.iter().map(|one| one.escape_debug().to_string()).collect::<Vec<_>>().join("', '")
+        ),
+    }
+}
+
 /// Returns a time in the largest unit that is no larger than a second.
 pub(crate) fn seconds(time: &Duration) -> String {
     if time.is_zero() { "0s".to_owned() } else { format!("{time:?}") }

@@ -259,7 +259,7 @@ impl<'a> Chooser<'a> {
         }
         let mut platforms = stored_platforms(self.documents, entries);
         if platforms.is_empty() {
-            platforms.push("no platform that it says".to_owned());
+            platforms.push("no known platform".to_owned());
         }
         Error::UnknownPlatform { reference: reference.to_owned(), platform: Box::new(platform.clone()), platforms }
     }
@@ -274,7 +274,7 @@ fn stored_platforms(documents: &dyn Documents, entries: &[&Descriptor]) -> Vec<S
     let mut nested: Vec<Descriptor> = Vec::new();
     while let Some(entry) = nested.pop().map(Cow::Owned).or_else(|| entries.next()) {
         let entry = entry.as_ref();
-        // What does not say its platform is read, and once.
+        // What has no platform is read, and once.
         let is_read = may_be_index(entry) || entry.said_platform().is_none();
         if entry.is_attestation() || is_read && !seen.insert(entry.digest.clone()) {
             continue;

@@ -177,7 +177,7 @@ impl<'de> Deserializer<'de> for &mut Reader<'de> {
         }
         // A variant with content is an object of one member.
         if self.next()? != Next::Object {
-            return Err(self.error("expected value"));
+            return Err(self.error("expected a value"));
         }
         let start = self.begin()?;
         let members = Members { reader: self, is_first: true, is_map: false };

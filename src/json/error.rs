@@ -11,6 +11,8 @@ pub(crate) struct Fault {
     pub(crate) message: String,
     /// The line and the column, once they are known.
     pub(crate) place: Option<(usize, usize)>,
+    /// The text is not JSON at all.
+    pub(crate) is_syntax: bool,
     pub(crate) is_byte_order_mark: bool,
     pub(crate) is_too_expansive: bool,
 }
@@ -20,14 +22,33 @@ pub(crate) const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
 impl JsonError {
     pub(crate) fn new(message: impl Into<String>, place: Option<(usize, usize)>) -> Self {
-        Self(Box::new(Fault { message: message.into(), place, is_byte_order_mark: false, is_too_expansive: false }))
+        let fault = Fault {
+            message: message.into(),
+            place,
+            is_syntax: false,
+            is_byte_order_mark: false,
+            is_too_expansive: false,
+        };
+        Self(Box::new(fault))
+    }
+
+    /// Returns an error for text that is not JSON.
+    pub(crate) fn syntax(message: impl Into<String>, place: (usize, usize)) -> Self {
+        let mut error = Self::new(message, Some(place));
+        error.0.is_syntax = true;
+        error
+    }
+
+    /// Returns whether the text is not JSON; otherwise its values are not those of the document.
+    pub fn is_syntax(&self) -> bool {
+        self.0.is_syntax
     }
 
     /// Returns the error of a document that begins with a byte order mark, if this one does.
     pub(crate) fn for_byte_order_mark(content: &[u8]) -> Option<Self> {
-        let message = "it begins with a byte order mark".to_owned();
-        let fault = Fault { message, place: None, is_byte_order_mark: true, is_too_expansive: false };
-        content.starts_with(BYTE_ORDER_MARK).then(|| Self(Box::new(fault)))
+        let mut error = Self::new("it begins with a byte order mark", None);
+        error.0.is_byte_order_mark = true;
+        content.starts_with(BYTE_ORDER_MARK).then_some(error)
     }
 
     /// Returns whether a byte order mark before the document is what is wrong with it.
@@ -57,7 +78,7 @@ impl fmt::Display for JsonError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0.message)?;
         match self.0.place {
-            Some((line, column)) => write!(f, " at line {line} column {column}"),
+            Some((line, column)) => write!(f, " at line {line}, column {column}"),
             None => Ok(()),
         }
     }

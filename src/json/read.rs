@@ -121,13 +121,13 @@ impl<'a> Reader<'a> {
     /// Reports what was read last.
     #[cold]
     pub(super) fn error(&self, message: impl Into<String>) -> JsonError {
-        JsonError::new(message, Some(self.place(self.at)))
+        JsonError::syntax(message, self.place(self.at))
     }
 
     /// Reports what comes next.
     #[cold]
     fn error_ahead(&self, message: &str) -> JsonError {
-        JsonError::new(message, Some(self.place(self.at + 1)))
+        JsonError::syntax(message, self.place(self.at + 1))
     }
 
     fn peek(&self) -> Option<u8> {
@@ -163,7 +163,7 @@ impl<'a> Reader<'a> {
             Some(b'"') => Next::String,
             Some(b'[') => Next::Array,
             Some(b'{') => Next::Object,
-            Some(_) => return Err(self.error_ahead("expected value")),
+            Some(_) => return Err(self.error_ahead("expected a value")),
         })
     }
 
@@ -175,7 +175,7 @@ impl<'a> Reader<'a> {
                 Some(byte) => {
                     self.at += 1;
                     if byte != expected {
-                        return Err(self.error("expected ident"));
+                        return Err(self.error("expected a value"));
                     }
                 }
             }
@@ -267,9 +267,9 @@ impl<'a> Reader<'a> {
 
     /// Returns a part of a string up to here.
     fn part(&self, start: usize) -> Result<&'a str> {
-        self.text.get(start..self.at).ok_or_else(|| {
-            JsonError::new("invalid unicode code point", Some(self.place(self.text.len().max(start) + 1)))
-        })
+        self.text
+            .get(start..self.at)
+            .ok_or_else(|| JsonError::syntax("invalid unicode code point", self.place(self.text.len().max(start) + 1)))
     }
 
     /// Goes to the next byte of a string that is not for itself.

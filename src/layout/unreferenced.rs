@@ -110,7 +110,7 @@ fn is_registered(algorithm: &str) -> bool {
     ["sha256", "sha512", "blake3"].contains(&algorithm)
 }
 
-/// Lists a directory; nothing if there is none, or if it is a link that leads out of the layout.
+/// Lists a directory; nothing if there is none, or if it is a link out of the layout.
 fn entries(root: &Path, directory: &Path) -> io::Result<Vec<(String, std::path::PathBuf)>> {
     if fs::symlink_metadata(directory).is_ok_and(|metadata| metadata.is_symlink())
         && !directory.canonicalize()?.starts_with(root.canonicalize()?)

@@ -86,7 +86,8 @@ impl View {
             Selected { view, choices } = view.narrowed(selection)?;
         }
         if view.index.manifests.is_empty() && !self.index.manifests.is_empty() {
-            return Err(Error::NothingSelected { path: self.path.clone() });
+            let annotations = selection.annotations.iter().map(|(key, value)| format!("{key}={value}")).collect();
+            return Err(Error::NothingSelected { path: self.path.clone(), annotations });
         }
         let view = if selection.referrers { self.with_referrers(view)? } else { view };
         Ok(Selected { view, choices })

@@ -84,7 +84,7 @@ fn a_layer_that_decompresses_to_more_than_it_may_is_refused() {
         let before = sandbox.tree();
         sandbox.refuses(
             &format!("layout add layer -p image -f layer -q --max-layer-size 1048575 {words}"),
-            "layer decompresses to more than 1048575 bytes; raise --max-layer-size or --max-ratio if that is right",
+            "layer decompresses to more than 1048575 bytes; raise --max-layer-size or --max-ratio if you trust the file",
         );
         assert_eq!(sandbox.tree(), before);
         sandbox.ok(&format!("layout add layer -p image -f layer -q --max-layer-size 1048576 {words}"));
@@ -249,7 +249,7 @@ fn a_media_type_that_contradicts_the_stored_bytes_is_refused() {
             &format!("layout add layer -p image -f {file} {words} --media-type {media_type}"),
             &format!(
                 "media type {media_type} does not fit {file}, whose bytes are stored as {stored}; \
-                 leave --media-type out, or choose another one or another --compress-format"
+                 omit --media-type, or choose another one or another --compress-format"
             ),
         );
     }
@@ -274,7 +274,7 @@ fn content_that_is_no_tar_under_a_tar_type_is_warned_of() {
     sandbox.write("notes.gz", gzip(b"just text"));
     for (file, note) in [("notes.txt", COMPRESSING), ("notes.gz", "")] {
         let words = format!("layout add layer -p image -f {file} --media-type {GZIP_TYPE}");
-        let warning = format!("{file} does not look like a tar, which its media type {GZIP_TYPE} says it is");
+        let warning = format!("{file} does not look like a tar, but its media type is {GZIP_TYPE}");
         let outcome = sandbox.run(&words);
         assert_eq!((outcome.status, outcome.stderr), (0, format!("{note}Warning: {warning}\n")));
         assert_eq!(sandbox.ok_json(&words)["warning"], json!(warning));

@@ -14,7 +14,7 @@ fn words(digest: &str) -> String {
 /// Says that a blob is not deleted, and what refers to it.
 #[track_caller]
 fn is_denied(sandbox: &Sandbox, digest: &str, referrer: &str) {
-    let message = format!("blob {digest} is referenced by {referrer} (DENIED); delete what refers to it first");
+    let message = format!("blob {digest} is referenced by {referrer} (DENIED); delete its referrer first");
     sandbox.refuses(&words(digest), &message);
 }
 
@@ -112,7 +112,7 @@ fn a_document_that_cannot_be_read_may_refer_to_anything() {
 fn blobs_that_layouts_share_are_not_deleted() {
     let sandbox = Sandbox::new();
     let loose = sandbox.store("loose");
-    let message = "image shares its blobs with other layouts, which may need what it does not (DENIED)";
+    let message = "image shares its blobs with other layouts, which may refer to them (DENIED)";
     sandbox.refuses(&format!("{} --shared-blobs", words(&loose)), message);
 }
 

@@ -245,7 +245,7 @@ fn a_blob_that_leads_out_of_the_layout_is_not_read() {
     let words = format!("layout blob get --path image --digest {digest}");
     let hint = "replace the link with the file; --shared-blobs follows a link at 'blobs' only";
     let link = blob_name(&digest);
-    sandbox.refuses(&words, &format!("blob {digest} is a link that leads out of the layout: {link}; {hint}"));
+    sandbox.refuses(&words, &format!("blob {digest} is a link out of the layout: {link}; {hint}"));
     // One that stays inside is a blob.
     fs::remove_file(&path).expect("deleted");
     sandbox.write("image/inside", CONTENT);

@@ -62,7 +62,7 @@ fn each_repository_has_its_own_blobs_where_it_has_its_own_layout() {
     head("one").succeeds(format!("Blob:\n  digest: {x}\n    size: 1\n"), "");
     head("two").fails(format!("Error: layouts/two has no blob {x} (BLOB_UNKNOWN)\n"));
     let words = format!("layout blob head --path layouts --per-repo --digest {x}");
-    let message = "layouts holds a layout for each repository, and no repository was named (NAME_INVALID); use --repo";
+    let message = "layouts holds one layout per repository, and no repository is named (NAME_INVALID); use --repo";
     sandbox.refuses(&words, message);
 }
 

@@ -109,7 +109,7 @@ fn both_repositories_must_be_named() {
     let sandbox_words = |rest: &str| format!("layout blob mount --path layouts --digest {digest} {rest}");
     sandbox.refuses(
         &sandbox_words("--per-repo --from app"),
-        "layouts holds a layout for each repository, and no repository was named (NAME_INVALID); use --repo",
+        "layouts holds one layout per repository, and no repository is named (NAME_INVALID); use --repo",
     );
     let outcome = sandbox.run(&sandbox_words("--per-repo --repo app"));
     assert_eq!(outcome.status, 2, "{outcome:?}");

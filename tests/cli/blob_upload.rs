@@ -138,7 +138,7 @@ fn a_layout_is_not_made_over_what_is_there() {
     sandbox.write("image/index.json", r#"{"schemaVersion":2,"manifests":[],"of":"somebody"}"#);
     sandbox.refuses(
         "layout blob upload --path image --file x",
-        "image holds 'index.json', which is not from an interrupted 'init'; remove it or choose another directory",
+        "image holds 'index.json', which no interrupted 'init' left; remove it or choose another directory",
     );
     fs::remove_file(sandbox.path("image/index.json")).expect("deleted");
     sandbox.write("image/notes", "of somebody");
@@ -199,8 +199,7 @@ fn links_are_replaced_and_never_written_through() {
     fs::rename(sandbox.path("image/blobs"), sandbox.path("blobs")).expect("moved");
     symlink("../blobs", sandbox.path("image/blobs")).expect("linked");
     let words = "layout blob upload --path image --file x";
-    let message =
-        "image/blobs is a link that leads out of the layout; use --shared-blobs if it is meant to share its blobs";
+    let message = "image/blobs is a link out of the layout; use --shared-blobs if its blobs are shared on purpose";
     sandbox.refuses(words, message);
     sandbox.run(&format!("{words} --shared-blobs")).succeeds(stored(&digest, 7), "");
     assert_eq!(sandbox.text(&format!("blobs/{}", digest.replace(':', "/"))), "content");

@@ -35,7 +35,7 @@ fn deletions_are_announced() {
     is_announced(&sandbox, &format!("blob delete image -d {blob}"), "Would delete blob:", "Deleted blob:");
     sandbox.refuses(
         "tag delete -p image:v9 --dry-run",
-        "image has no tag 'v9' (MANIFEST_UNKNOWN); 'layout tag list' shows what there is",
+        "image has no tag 'v9' (MANIFEST_UNKNOWN); 'layout tag list' lists the tags",
     );
 }
 

@@ -112,7 +112,7 @@ fn an_index_that_is_none_is_said_to_be_so() {
     }
     std::fs::remove_file(sandbox.path("image/index.json")).expect("removed");
     let message = "index.json at image is not a valid OCI Image Index; the file is missing: restore it, or list each \
-                   manifest anew with 'layout manifest put', which makes it";
+                   manifest again with 'layout manifest put', which creates it";
     sandbox.refuses("layout show --path image", message);
     let show = "layout show --path image";
     // The command that the message names takes that input.
@@ -126,12 +126,12 @@ fn a_byte_order_mark_is_named_with_its_file() {
     for (name, message) in [
         (
             "image/index.json",
-            "index.json at image is not a valid OCI Image Index; it begins with a byte order mark: save it without",
+            "index.json at image is not a valid OCI Image Index; it begins with a byte order mark: save it without one",
         ),
-        ("image/oci-layout", "oci-layout at image is malformed: it begins with a byte order mark; save it without"),
+        ("image/oci-layout", "oci-layout at image is malformed: it begins with a byte order mark; save it without one"),
         (
             "image/.regshape-stage.json",
-            "staging file at image is malformed: it begins with a byte order mark; save it without",
+            "staging file at image is malformed: it begins with a byte order mark; save it without one",
         ),
     ] {
         let sandbox = Sandbox::built();
@@ -142,13 +142,13 @@ fn a_byte_order_mark_is_named_with_its_file() {
     let sandbox = Sandbox::built();
     let manifest = [b"\xef\xbb\xbf".as_slice(), &sandbox.read(&blob_name(MANIFEST))].concat();
     sandbox.write("m.json", manifest);
-    let message = "m.json begins with a byte order mark (MANIFEST_INVALID); save it without";
+    let message = "m.json is not JSON: it begins with a byte order mark (MANIFEST_INVALID); save it without one";
     sandbox.refuses("layout manifest put --path image --file m.json", message);
     for list in ["[]", "[{}]"] {
         let list = format!("\u{feff}{list}");
         sandbox.write("x.tar", tar_of(&[("manifest.json", list.as_bytes())]));
         let message = "x.tar is not an image archive: manifest.json is not a list of images: it begins with a byte order \
-                       mark; make the archive anew without it";
+                       mark; create the archive again without it";
         sandbox.refuses("layout inspect --file x.tar", message);
     }
 }
@@ -203,7 +203,7 @@ fn under_json_an_error_is_one_object_on_one_line_of_stderr() {
             3,
             "MANIFEST_UNKNOWN",
             "image has no manifest 'none'",
-            Some("'layout tag list' shows what there is"),
+            Some("'layout tag list' lists the tags"),
         ),
         (&sandbox, "tag list -p image --repo x/y", 3, "NAME_UNKNOWN", "image has no repository 'x/y'", Some("")),
         (&sandbox, "tag delete -p image --ref none", 3, "MANIFEST_UNKNOWN", "image has no tag 'none'", Some("")),

@@ -167,7 +167,7 @@ fn references_choose_entries() {
     sandbox
         .run("layout export --path image:old --output out.tar")
         .succeeds(told("Exported:", "out.tar", &[old], &s390x), "");
-    let see = "'layout tag list' shows what there is";
+    let see = "'layout tag list' lists the tags";
     sandbox.refuses(
         "layout export --path image --ref v1 --ref v2 --output out",
         &format!("image has no manifest 'v2'; {see}"),
@@ -208,7 +208,7 @@ fn a_platform_makes_indexes_smaller() {
     gives(&images, words, &[v1, old], &images.all());
     sandbox.refuses(
         "layout export --path image --output out --platform linux/riscv64",
-        "'image' is not there for linux/riscv64; it is for linux/amd64, linux/arm64, linux/s390x",
+        "no linux/riscv64 image in 'image'; it has linux/amd64, linux/arm64, linux/s390x",
     );
     sandbox.run("layout export --path image --output out --platform linux").is(
         2,
@@ -247,9 +247,15 @@ fn annotations_choose_entries() {
     let blobs = images.parts(&images.s390x);
     gives(&images, "--filter team=a", &[one.clone(), two.clone()], &blobs);
     gives(&images, &format!("--filter team=a --filter {REF_NAME}=two"), &[two], &blobs);
-    for words in ["--filter team=b", "--filter team=a --filter other=1", "--ref x --filter team=a"] {
-        sandbox
-            .refuses(&format!("layout export --path image --output out {words}"), "nothing in image is as asked for");
+    for (words, wanted) in [
+        ("--filter team=b", "annotation 'team=b'"),
+        ("--filter team=a --filter other=1", "annotations 'other=1', 'team=a'"),
+        ("--ref x --filter team=a", "annotation 'team=a'"),
+    ] {
+        sandbox.refuses(
+            &format!("layout export --path image --output out {words}"),
+            &format!("no entry in image has the {wanted}"),
+        );
     }
     // A layout without entries is no error: nothing was asked for.
     list(sandbox, &[]);
@@ -304,7 +310,7 @@ fn an_entry_gets_annotations_and_a_name() {
     gives(&images, "--annotation a=b", &[annotate(&v1), annotate(&old)], &images.all());
     sandbox.refuses(
         "layout export --path image --output out --ref-name v2",
-        "there are 2 entries, and --ref-name can name one; choose it with --ref, or use --wrap",
+        "--ref-name names one image, and 2 are selected; choose one with --ref, or use --wrap",
     );
     sandbox.refuses(
         "layout export --path image --output out --ref old --ref-name .v2",
@@ -320,7 +326,7 @@ fn an_entry_gets_annotations_and_a_name() {
     );
     sandbox.refuses(
         &format!("layout export --path image --output out --annotation {REF_NAME}=v2"),
-        "there are 2 entries, and --ref-name can name one; choose it with --ref, or use --wrap",
+        "--ref-name names one image, and 2 are selected; choose one with --ref, or use --wrap",
     );
     // Several names of one image: the new one is left.
     list(sandbox, &[&named(&images.s390x, "a"), &named(&images.s390x, "b")]);
@@ -637,7 +643,7 @@ fn a_docker_archive_says_what_docker_asks_for() {
     assert!(sandbox.read("out.tar.gz") == sandbox.read("out.tar"));
     assert!(stream(sandbox, &format!("{words} --ref-name example/app:v1 --output -")) == sandbox.read("out.tar"));
     // Without a name that Docker takes.
-    let note = "'old' is not of the form REPOSITORY:TAG: Docker gives the image no name; --ref-name does\n";
+    let note = "'docker load' will show 'old' without a name; give it one with --ref-name REPOSITORY:TAG\n";
     let text = told("Exported:", "nameless.tar", &[named(&images.s390x, "old")], &parts);
     sandbox.run(&format!("{words} --output nameless.tar")).succeeds(text, note);
     let found = files(&sandbox.read("nameless.tar"));
@@ -748,7 +754,7 @@ fn every_platform_that_is_asked_for_must_be_there() {
     let images = Images::new();
     images.sandbox.refuses(
         "layout export --path image --ref v1 --output out --platform linux/amd64 --platform linux/riscv64",
-        "'image' is not there for linux/riscv64; it is for linux/amd64, linux/arm64",
+        "no linux/riscv64 image in 'image'; it has linux/amd64, linux/arm64",
     );
 }
 

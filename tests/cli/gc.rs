@@ -469,7 +469,7 @@ fn a_layer_is_not_read() {
 fn blobs_that_layouts_share_are_not_collected() {
     let sandbox = image();
     sandbox.store("loose");
-    let message = "image shares its blobs with other layouts, which may need what it does not";
+    let message = "image shares its blobs with other layouts, which may refer to them";
     sandbox.refuses(&format!("{GC} --shared-blobs"), message);
     sandbox.refuses(&format!("{GC} --shared-blobs --dry-run"), message);
 }
@@ -481,8 +481,7 @@ fn blobs_elsewhere_are_not_collected() {
     sandbox.store("loose");
     fs::rename(sandbox.path("image/blobs"), sandbox.path("blobs")).expect("moved");
     std::os::unix::fs::symlink("../blobs", sandbox.path("image/blobs")).expect("linked");
-    let message =
-        "image/blobs is a link that leads out of the layout; use --shared-blobs if it is meant to share its blobs";
+    let message = "image/blobs is a link out of the layout; use --shared-blobs if its blobs are shared on purpose";
     sandbox.refuses(GC, message);
     // Also where nothing is listed whose blobs would have to be read.
     sandbox.edit("image/index.json", |index| index["manifests"] = json!([]));

@@ -299,7 +299,7 @@ fn a_reference_name_that_would_be_taken_for_a_digest_is_refused() {
     for name in [CONFIG.to_owned(), format!("app@{CONFIG}")] {
         let before = sandbox.tree();
         let words = format!("layout generate manifest --path image --ref-name {name}");
-        let message = format!("Error: '{name}' is a digest, or ends in one, and would be taken for it\n");
+        let message = format!("Error: '{name}' would be read as a digest, because it is one or ends in one\n");
         sandbox.run(&words).fails_with(1, predicates::str::ends_with(message));
         assert_eq!(sandbox.tree(), before);
     }

@@ -110,7 +110,7 @@ fn verbose_tells_the_causes_of_an_error() {
     sandbox.run("layout show -p image").fails(message);
     sandbox
         .run("-v layout show -p image")
-        .fails(format!("{message}  caused by: missing field `schemaVersion` at line 1 column 2\n"));
+        .fails(format!("{message}  caused by: missing field `schemaVersion` at line 1, column 2\n"));
 }
 
 /// Splits a block of telemetry into its rows, having checked its frame.

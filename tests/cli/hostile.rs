@@ -143,7 +143,8 @@ fn digests_that_are_none_are_refused_in_the_index_and_the_staging_file() {
             value["unnamed_manifest"] = json!(MANIFEST);
             *value.pointer_mut(place).expect("it is there") = json!(digest);
             sandbox.write(STAGE, value.to_string());
-            let message = format!("staging file at image is malformed: '{shown}' is not a digest: {reason} at line 1 ");
+            let message =
+                format!("staging file at image is malformed: '{shown}' is not a digest: {reason} at line 1, ");
             refuses_with(&sandbox, "status", &message);
             refuses_with(&sandbox, "generate manifest", &message);
         }
@@ -174,7 +175,7 @@ fn digests_that_are_none_are_refused_in_a_manifest_and_a_config() {
         let mut content = sandbox.blob_json(CONFIG);
         content["rootfs"]["diff_ids"][0] = json!(digest);
         let config = replace_config(&sandbox, content.to_string().as_bytes());
-        let message = format!("{config} is not a valid image config: '{shown}' is not a digest: {reason} at line 1 ");
+        let message = format!("{config} is not a valid image config: '{shown}' is not a digest: {reason} at line 1, ");
         refuses_with(&sandbox, "generate manifest", &message);
         sandbox.write(STAGE, &stage);
     }
@@ -191,7 +192,7 @@ fn bad_json() -> Vec<(Vec<u8>, &'static str)> {
             "recursion limit exceeded at line ",
         ),
         ("{\"x\":".repeat(100_000).into_bytes(), "recursion limit exceeded at line "),
-        (b"{\"x\":NaN}".to_vec(), "expected value at line "),
+        (b"{\"x\":NaN}".to_vec(), "expected a value at line "),
         (b"{\"x\":-Infinity}".to_vec(), "invalid number at line "),
         (b"{\"x\":\"\\ud800\"}".to_vec(), "unexpected end of hex escape at line "),
         (b"{\"x\":\"\\udc00\\ud800\"}".to_vec(), "lone leading surrogate in hex escape at line "),
@@ -199,10 +200,10 @@ fn bad_json() -> Vec<(Vec<u8>, &'static str)> {
         (b"{\"x\":\"\xed\xa0\x80\"}".to_vec(), "invalid unicode code point at line "),
         (b"{\"x\":\"\n\"}".to_vec(), "control character (\\u0000-\\u001F) found while parsing a string at line "),
         (utf_16("{}"), "key must be a string at line "),
-        (b"\xff\xfe{\0}\0".to_vec(), "expected value at line "),
+        (b"\xff\xfe{\0}\0".to_vec(), "expected a value at line "),
         (b"\xef\xbb\xbf{}".to_vec(), "it begins with a byte order mark"),
         (b"{\"x\":1".to_vec(), "EOF while parsing an object at line "),
-        (b"\0\0\0\0".to_vec(), "expected value at line "),
+        (b"\0\0\0\0".to_vec(), "expected a value at line "),
         (b"[]".to_vec(), ""),
         (b"null".to_vec(), ""),
         (b"\"text\"".to_vec(), ""),
@@ -233,7 +234,7 @@ fn what_is_not_json_is_refused_in_every_document() {
         }
         sandbox.write("image/index.json", &content);
         let hint = match content.starts_with(b"\xef\xbb\xbf") {
-            true => "; it begins with a byte order mark: save it without",
+            true => "; it begins with a byte order mark: save it without one",
             false => "",
         };
         for command in INDEX_READERS {
@@ -336,7 +337,7 @@ fn a_staging_file_that_is_malformed_in_any_way_is_refused_by_every_command_that_
         // Seen where the test fails.
         eprintln!("{case}");
         sandbox.write(STAGE, stage.to_string());
-        let message = format!("staging file at image is malformed: {reason} at line 1 column ");
+        let message = format!("staging file at image is malformed: {reason} at line 1, column ");
         // All say the same: that the first does of every case, and all of one, is enough.
         let commands = if at == 0 { STAGE_READERS.as_slice() } else { &[STAGE_READERS[at % STAGE_READERS.len()]] };
         commands.iter().for_each(|command| refuses_with(&sandbox, command, &message));
@@ -357,7 +358,7 @@ fn a_staging_file_that_is_malformed_in_any_way_is_refused_by_every_command_that_
         }
     }
     sandbox.write(STAGE, r#"{"schema_version":1,"layers":[],"config":null,"manifest":null,"layers":[]}"#);
-    refuses_with(&sandbox, "status", "staging file at image is malformed: duplicate field `layers` at line 1 column ");
+    refuses_with(&sandbox, "status", "staging file at image is malformed: duplicate field `layers` at line 1, column ");
 }
 
 #[test]
@@ -538,7 +539,7 @@ fn no_blob(sandbox: &Sandbox, blob: &str, kind: &str) -> (String, &'static str) 
     let name = blob_name(blob);
     if sandbox.path(&name).is_symlink() {
         let hint = "; replace the link with the file; --shared-blobs follows a link at 'blobs' only";
-        return (format!("blob {blob} is a link that leads out of the layout: {name}"), hint);
+        return (format!("blob {blob} is a link out of the layout: {name}"), hint);
     }
     (format!("blob {blob} is not a regular file: {name} is {}", called(kind)), "")
 }

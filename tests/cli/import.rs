@@ -113,11 +113,11 @@ fn a_part_is_imported_under_another_name() {
         layout_holds(sandbox, &output, &entries, &blobs);
     }
     for (words, message) in [
-        ("--file a.tar --ref-name v2", "there are 2 entries, and --ref-name can name one; choose it with --ref"),
-        ("--file a.tar --ref v2", "a.tar has no manifest 'v2'; 'layout inspect' shows what there is"),
+        ("--file a.tar --ref-name v2", "--ref-name names one image, and 2 are selected; choose one with --ref"),
+        ("--file a.tar --ref v2", "a.tar has no manifest 'v2'; 'layout inspect' lists its images"),
         (
             "--file a.tar --platform linux/riscv64",
-            "'a.tar' is not there for linux/riscv64; it is for linux/amd64, linux/arm64, linux/s390x",
+            "no linux/riscv64 image in 'a.tar'; it has linux/amd64, linux/arm64, linux/s390x",
         ),
         ("--file nowhere.tar", "File not found: nowhere.tar"),
         ("--file -", "- is empty"),

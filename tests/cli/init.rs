@@ -59,27 +59,27 @@ fn what_another_program_keeps_there_is_never_overwritten() {
         (
             "index.json",
             "{\"mine\":1}",
-            "image holds 'index.json', which is not from an interrupted 'init'; remove it or choose another directory",
+            "image holds 'index.json', which no interrupted 'init' left; remove it or choose another directory",
         ),
         (
             ".regshape-stage.json",
             "{\"mine\":1}",
-            "image holds '.regshape-stage.json', which is not from an interrupted 'init'; remove it or choose another directory",
+            "image holds '.regshape-stage.json', which no interrupted 'init' left; remove it or choose another directory",
         ),
         (
             "blobs/file",
             "x",
-            "image holds 'blobs', which is not from an interrupted 'init'; remove it or choose another directory",
+            "image holds 'blobs', which no interrupted 'init' left; remove it or choose another directory",
         ),
         (
             "blobs/sha256/0",
             "",
-            "image holds 'blobs', which is not from an interrupted 'init'; remove it or choose another directory",
+            "image holds 'blobs', which no interrupted 'init' left; remove it or choose another directory",
         ),
         (
             "blobs/sha512/0",
             "",
-            "image holds 'blobs', which is not from an interrupted 'init'; remove it or choose another directory",
+            "image holds 'blobs', which no interrupted 'init' left; remove it or choose another directory",
         ),
         ("oci-layout", "{}", "image is already an OCI Image Layout"),
         ("oci-layout/x", "", "image is already an OCI Image Layout"),

@@ -130,7 +130,7 @@ fn what_is_wrong_is_said_and_nothing_is_written() {
     let images = Images::new();
     let sandbox = &images.sandbox;
     fs::create_dir(sandbox.path("empty")).expect("made");
-    let see = "'layout tag list' shows what there is";
+    let see = "'layout tag list' lists the tags";
     for (words, message) in [
         ("--file nowhere.tar", "File not found: nowhere.tar"),
         ("--path nowhere", "File not found: nowhere"),
@@ -140,7 +140,7 @@ fn what_is_wrong_is_said_and_nothing_is_written() {
         ("--path image --ref v2", &format!("image has no manifest 'v2'; {see}")),
         (
             "--path image --platform linux/riscv64",
-            "'image' is not there for linux/riscv64; it is for linux/amd64, linux/arm64, linux/s390x",
+            "no linux/riscv64 image in 'image'; it has linux/amd64, linux/arm64, linux/s390x",
         ),
     ] {
         sandbox.refuses(&format!("layout inspect {words}"), message);

@@ -171,7 +171,7 @@ fn an_init_that_fails_takes_back_what_it_made() {
     sandbox.write("image/.regshape-stage.json", "{}");
     sandbox.refuses(
         "layout init -p image",
-        "image holds '.regshape-stage.json', which is not from an interrupted 'init'; remove it or choose another directory",
+        "image holds '.regshape-stage.json', which no interrupted 'init' left; remove it or choose another directory",
     );
     assert!(!sandbox.path("image/blobs").exists());
 }

@@ -125,7 +125,7 @@ fn two_images_for_one_platform_are_warned_of() {
     list(sandbox, &[&named(&other, "v1")]);
     let (made, blobs) = joined(&images, &[&images.amd64, &other]);
     let blobs = once(blobs);
-    let warning = "several images are for linux/amd64: programs will take the first";
+    let warning = "several images are for linux/amd64: programs take the first";
     let text = told("Joined:", "out", &[named(&made, "v1")], &blobs);
     sandbox.run("layout join -p amd64 -p image -o out").succeeds(text, format!("Warning: {warning}\n"));
     let value = sandbox.ok_json("layout join -p amd64 -p image -o out");
@@ -139,7 +139,7 @@ fn two_images_for_one_platform_are_warned_of() {
     list(sandbox, &[&artifact]);
     let (made, blobs) = joined(&images, &[&images.amd64, &artifact]);
     let text = told("Joined:", "artifact", &[named(&made, "v1")], &blobs);
-    let warning = format!("Warning: {} does not say its platform\n", digest(&artifact));
+    let warning = format!("Warning: {} has no platform\n", digest(&artifact));
     sandbox.run("layout join -p amd64 -p image -o artifact").succeeds(text, warning);
 }
 
@@ -172,7 +172,7 @@ fn a_layout_is_added_to_and_names_are_not_taken() {
 fn what_cannot_be_joined_leaves_nothing() {
     let images = parts(["v1", "v1"]);
     let sandbox = &images.sandbox;
-    let see = "'layout tag list' shows what there is";
+    let see = "'layout tag list' lists the tags";
     fs::create_dir(sandbox.path("full")).expect("made");
     sandbox.write("full/file", "content");
     for (words, message) in [
@@ -208,6 +208,6 @@ fn what_cannot_be_joined_leaves_nothing() {
 fn standard_input_is_read_once_and_standard_output_is_no_layout() {
     let sandbox = Sandbox::new();
     for words in ["--path image --output -", "--path - --path - --output out"] {
-        sandbox.misuses(&format!("layout join {words}"), "only one PATH can be -, and --output cannot");
+        sandbox.misuses(&format!("layout join {words}"), "only one PATH can be -, and --output cannot be -");
     }
 }

@@ -58,7 +58,7 @@ fn links_that_leave_the_layout_are_not_followed() {
     }
     let sandbox = Sandbox::built();
     replace_by_link(&sandbox, &blob_name(CONFIG), "outside");
-    let message = format!("blob {CONFIG} is a link that leads out of the layout: {}", blob_name(CONFIG));
+    let message = format!("blob {CONFIG} is a link out of the layout: {}", blob_name(CONFIG));
     let hint = "replace the link with the file; --shared-blobs follows a link at 'blobs' only";
     sandbox.refuses("layout update config -p image --os plan9", &format!("{message}; {hint}"));
     sandbox.refuses("layout validate -p image", &message);
@@ -68,8 +68,7 @@ fn links_that_leave_the_layout_are_not_followed() {
 fn blobs_that_layouts_share_are_asked_for() {
     let sandbox = Sandbox::built();
     replace_by_link(&sandbox, "image/blobs", "shared");
-    let error =
-        "image/blobs is a link that leads out of the layout; use --shared-blobs if it is meant to share its blobs";
+    let error = "image/blobs is a link out of the layout; use --shared-blobs if its blobs are shared on purpose";
     for words in [
         "add layer -f base.tar -q",
         "annotate manifest --annotation a=1",
@@ -181,7 +180,7 @@ fn a_blob_that_a_link_points_to_is_needed_by_what_needs_the_link() {
         assert!(!tree.contains("not referenced"), "{case}: {tree}");
         assert_eq!(sandbox.ok_json("layout gc -p image")["blobs"]["count"], 0, "{case}");
         let link = format!("blobs/{}, a link to it", digest.replace(':', "/"));
-        let message = format!("blob {MANIFEST} is referenced by {link} (DENIED); delete what refers to it first");
+        let message = format!("blob {MANIFEST} is referenced by {link} (DENIED); delete its referrer first");
         sandbox.refuses(&format!("layout blob delete -p image --digest {MANIFEST}"), &message);
         assert_eq!(sandbox.contents(), all, "{case}");
         // What the staging file made is replaced, and something else needs it.

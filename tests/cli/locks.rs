@@ -28,9 +28,7 @@ fn hold(sandbox: &Sandbox, name: &str) -> File {
 }
 
 fn gave_up(waited: &str) -> String {
-    format!(
-        "Error: image is locked by another process; waited {waited}; try again, or wait longer with --lock-timeout\n"
-    )
+    format!("Error: image is locked by another process; waited {waited}; try again, or raise --lock-timeout\n")
 }
 
 #[test]

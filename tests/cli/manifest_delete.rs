@@ -84,7 +84,7 @@ fn what_is_only_in_an_index_stays() {
     sandbox.refuses(
         &format!("{DELETE} --ref {}", digest(&one)),
         &format!(
-            "image lists '{}' in an image index only, not in index.json (MANIFEST_UNKNOWN); name the index, or give the image a tag of its own with 'layout tag add'",
+            "image lists '{}' only in an image index, not in index.json (MANIFEST_UNKNOWN); name the index, or tag the image with 'layout tag add'",
             digest(&one)
         ),
     );

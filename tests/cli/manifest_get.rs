@@ -143,7 +143,7 @@ fn through_an_index_the_manifest_of_a_platform_is_found() {
     for platform in ["linux/s390x", "windows/amd64", "linux/arm/v8"] {
         sandbox.refuses(
             &format!("{GET} --ref v1 --platform {platform}"),
-            &format!("'v1' is not there for {platform}; it is for linux/amd64, linux/arm64/v8 (MANIFEST_UNKNOWN)"),
+            &format!("no {platform} image in 'v1'; it has linux/amd64, linux/arm64/v8 (MANIFEST_UNKNOWN)"),
         );
     }
     for bad in ["", "linux/", "/amd64", "a/b/c/d", "linux/ amd64"] {
@@ -173,7 +173,7 @@ fn the_platform_of_an_image_is_that_of_its_config_where_nothing_else_says_it() {
     );
     sandbox.refuses(
         &format!("{GET} --ref v1 --platform linux/arm64"),
-        "'v1' is not there for linux/arm64; it is for linux/amd64 (MANIFEST_UNKNOWN)",
+        "no linux/arm64 image in 'v1'; it has linux/amd64 (MANIFEST_UNKNOWN)",
     );
     // Some programs give all images one name, without an index.
     list(&sandbox, &[&named(&amd64, "v1"), &named(&arm64, "v1")]);
@@ -184,7 +184,7 @@ fn the_platform_of_an_image_is_that_of_its_config_where_nothing_else_says_it() {
     sandbox.refuses(
         &format!("{GET} --ref v1"),
         &format!(
-            "image has 2 manifests 'v1': {} (linux/amd64), {} (linux/arm64) (MANIFEST_UNKNOWN); name one as TAG@DIGEST or with --platform",
+            "image has 2 manifests 'v1': {} (linux/amd64), {} (linux/arm64) (MANIFEST_UNKNOWN); choose one as TAG@DIGEST or with --platform",
             digest(&amd64),
             digest(&arm64)
         ),
@@ -194,7 +194,7 @@ fn the_platform_of_an_image_is_that_of_its_config_where_nothing_else_says_it() {
     list(&sandbox, &[&named(&sbom, "sbom")]);
     sandbox.refuses(
         &format!("{GET} --ref sbom --platform linux/amd64"),
-        "'sbom' is not there for linux/amd64; it is for no platform that it says (MANIFEST_UNKNOWN)",
+        "no linux/amd64 image in 'sbom'; it has no known platform (MANIFEST_UNKNOWN)",
     );
 }
 
@@ -248,7 +248,7 @@ fn what_is_not_json_is_written_as_it_is_but_has_no_parts() {
     let thing = blob(&sandbox, "application/x-thing", "\u{1}not JSON\n");
     list(&sandbox, &[&named(&thing, "thing")]);
     sandbox.run(&format!("{GET} --ref thing")).succeeds("\u{1}not JSON\n", "");
-    let message = "the manifest is not JSON: expected value at line 1 column 1";
+    let message = "the manifest is not JSON: expected a value at line 1, column 1";
     sandbox.refuses(&format!("{GET} --ref thing --part config"), message);
 }
 

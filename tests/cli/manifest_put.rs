@@ -110,7 +110,7 @@ fn the_path_says_a_tag_a_repository_or_a_digest_too() {
     }
     sandbox.refuses(
         &format!("layout manifest put -p image@{sha} -f m.json --digest {other}"),
-        &format!("the path says '{sha}' and --digest says '{other}'"),
+        &format!("the path names '{sha}' and --digest names '{other}'"),
     );
 }
 
@@ -167,7 +167,7 @@ fn each_repository_gets_a_layout() {
     assert_eq!(sandbox.ok("layout catalog list -p layouts --per-repo"), "example\nexample/app\n");
     sandbox.refuses(
         "layout manifest put -p layouts --per-repo -f m.json --tag v1",
-        "layouts holds a layout for each repository, and no repository was named (NAME_INVALID); use --repo",
+        "layouts holds one layout per repository, and no repository is named (NAME_INVALID); use --repo",
     );
 }
 
@@ -266,14 +266,16 @@ fn what_is_no_manifest_is_refused() {
     let config = config(&sandbox, "amd64");
     sandbox.write("empty", "");
     for (content, words, reason) in [
-        (String::new(), "", "EOF while parsing a value at line 1 column 0"),
-        ("x".to_owned(), "", "expected value at line 1 column 1"),
-        (
-            "x".to_owned(),
-            "--media-type application/vnd.oci.image.manifest.v1+json",
-            "expected value at line 1 column 1",
-        ),
-        ("{} x".to_owned(), "", "trailing characters at line 1 column 4"),
+        ("", "", "EOF while parsing a value at line 1, column 0"),
+        ("x", "", "expected a value at line 1, column 1"),
+        ("x", "--media-type application/vnd.oci.image.manifest.v1+json", "expected a value at line 1, column 1"),
+        ("{} x", "", "trailing characters at line 1, column 4"),
+    ] {
+        sandbox.write("m.json", content);
+        let words = format!("layout manifest put -p image --file m.json {words}");
+        sandbox.refuses(&words, &format!("m.json is not JSON: {reason} (MANIFEST_INVALID)"));
+    }
+    for (content, words, reason) in [
         ("{}".to_owned(), "", "it does not say its mediaType"),
         (r#"{"mediaType":5}"#.to_owned(), "", "it does not say its mediaType"),
         (
@@ -438,7 +440,7 @@ fn standard_input_is_read_for_a_dash() {
     let before = sandbox.tree();
     sandbox
         .run_with_input("layout manifest put -p image --file - --tag v2", b"")
-        .fails("Error: the manifest is not valid: EOF while parsing a value at line 1 column 0 (MANIFEST_INVALID)\n");
+        .fails("Error: standard input is not JSON: EOF while parsing a value at line 1, column 0 (MANIFEST_INVALID)\n");
     assert_eq!(sandbox.tree(), before);
 }
 
@@ -541,7 +543,7 @@ fn a_marker_alone_makes_a_layout_that_holds_nothing() {
     assert_eq!(sandbox.tree(), before, "reading makes no index, and neither does a blob");
     // Whether it was lost cannot be known: nothing is collected.
     let message = "index.json at image is not a valid OCI Image Index; the file is missing: restore it, or list each \
-                   manifest anew with 'layout manifest put', which makes it";
+                   manifest again with 'layout manifest put', which creates it";
     sandbox.refuses("layout gc --path image", message);
 
     sandbox.run(&format!("{PUT} --tag v1")).succeeds(text(&image, "v1"), "");

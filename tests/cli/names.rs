@@ -117,7 +117,7 @@ fn a_name_of_several_manifests_is_an_error_where_one_is_needed() {
         "manifest info --path image:latest",
         "manifest descriptor --path image --ref latest",
     ] {
-        let message = format!("{candidates}; name one by its image name, as TAG@DIGEST or with --platform");
+        let message = format!("{candidates}; choose one by its image name, as TAG@DIGEST or with --platform");
         sandbox.refuses(&format!("layout {words}"), &message);
     }
     for words in [
@@ -128,7 +128,7 @@ fn a_name_of_several_manifests_is_an_error_where_one_is_needed() {
         "tag delete --path image --ref latest",
         "tag delete --path image:latest",
     ] {
-        let message = format!("{candidates}; name one by its image name, as TAG@DIGEST or with --platform");
+        let message = format!("{candidates}; choose one by its image name, as TAG@DIGEST or with --platform");
         sandbox.refuses(&format!("layout {words}"), &message);
     }
     for words in [
@@ -146,7 +146,7 @@ fn a_name_of_several_manifests_is_an_error_where_one_is_needed() {
     sandbox.refuses(
         "layout manifest get --path image --ref v1 --platform linux/amd64",
         &format!(
-            "image has 2 manifests 'v1': {} (linux/amd64), {} (linux/amd64) (MANIFEST_UNKNOWN); name one as TAG@DIGEST",
+            "image has 2 manifests 'v1': {} (linux/amd64), {} (linux/amd64) (MANIFEST_UNKNOWN); choose one as TAG@DIGEST",
             digest(&alpha),
             digest(&two)
         ),
@@ -431,7 +431,7 @@ fn an_image_name_that_is_given_as_an_annotation_is_not_changed() {
     assert_eq!(names(&sandbox, "out"), [name("v1", "docker.io/b/c:9")]);
     sandbox.refuses(
         "layout export --path image --ref latest --ref-name v1 --output two",
-        "there are 2 entries, and --ref-name can name one; choose it with --ref, or use --wrap",
+        "--ref-name names one image, and 2 are selected; choose one with --ref, or use --wrap",
     );
 }
 
@@ -505,7 +505,7 @@ fn a_platform_names_one_entry_of_a_tag_that_several_have() {
     let (sandbox, _) = saved();
     sandbox.refuses(
         "layout tag delete -p image:latest --platform linux/s390x",
-        "'latest' is not there for linux/s390x; it is for linux/amd64, linux/arm64 (MANIFEST_UNKNOWN)",
+        "no linux/s390x image in 'latest'; it has linux/amd64, linux/arm64 (MANIFEST_UNKNOWN)",
     );
     sandbox.misuses(
         "layout tag delete -p image:latest --platform linux",
@@ -548,7 +548,7 @@ fn an_image_in_a_tagged_index_is_read_by_its_digest_and_not_changed() {
     ] {
         sandbox.refuses(
             &format!("layout {words}"),
-            &format!("image lists '{said}' in an image index only, not in index.json (MANIFEST_UNKNOWN); name the index, or give the image a tag of its own with 'layout tag add'"),
+            &format!("image lists '{said}' only in an image index, not in index.json (MANIFEST_UNKNOWN); name the index, or tag the image with 'layout tag add'"),
         );
     }
     assert_eq!(sandbox.index(), before);

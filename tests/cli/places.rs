@@ -133,7 +133,7 @@ fn a_beginning_that_several_manifests_have_is_ambiguous() {
         sandbox.refuses(
             &format!("{DESCRIPTOR} -p image --ref {beginning}"),
             &format!(
-                "'{beginning}' is the beginning of several digests: {}, {} (MANIFEST_UNKNOWN); say more of it",
+                "'{beginning}' matches several digests: {}, {} (MANIFEST_UNKNOWN); give more of its digits",
                 hash(0),
                 hash(1)
             ),
@@ -145,7 +145,7 @@ fn a_beginning_that_several_manifests_have_is_ambiguous() {
     let some: Vec<_> = (0..5).map(hash).collect();
     sandbox.run(&format!("{DESCRIPTOR} -p image --ref abcd")).fails_with(
         1,
-        predicates::str::starts_with(format!("Error: 'abcd' is the beginning of several digests: {}", some.join(", "))),
+        predicates::str::starts_with(format!("Error: 'abcd' matches several digests: {}", some.join(", "))),
     );
     // Only those of the repository count.
     list(&sandbox, &[&named(&entries[0], "app:v1"), &named(&entries[1], "other:v1")]);
@@ -273,7 +273,7 @@ fn a_path_says_the_repository_in_a_layout() {
     sandbox.ok(&format!("{DESCRIPTOR} -p image/app"));
     sandbox.refuses(
         &format!("{DESCRIPTOR} -p image/app:v1 --repo other"),
-        "the path says repository 'app' and --repo says 'other'",
+        "the path names repository 'app' and --repo names 'other'",
     );
     // From within.
     let inside = |path: &str| {
@@ -313,7 +313,7 @@ fn the_path_and_the_reference_cannot_say_two_manifests() {
             if reference == said {
                 assert_eq!(sandbox.ok(&words), sandbox.ok(&format!("{DESCRIPTOR} -p {path}")));
             } else {
-                sandbox.misuses(&words, &format!("the path says '{said}' and --ref says '{reference}'"));
+                sandbox.misuses(&words, &format!("the path names '{said}' and --ref names '{reference}'"));
             }
         }
     }
@@ -383,8 +383,7 @@ fn each_repository_may_have_a_layout() {
     for (words, message) in [
         (
             "--ref v1",
-            "layouts holds a layout for each repository, and no repository was named (NAME_INVALID); use --repo"
-                .to_owned(),
+            "layouts holds one layout per repository, and no repository is named (NAME_INVALID); use --repo".to_owned(),
         ),
         ("--repo none --ref v1", format!("layouts/none has no repository 'none' {SEE_CATALOG}")),
         ("--repo example --ref v1", format!("layouts/example has no repository 'example' {SEE_CATALOG}")),

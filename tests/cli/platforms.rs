@@ -159,7 +159,7 @@ fn a_lower_variant_is_named_in_a_note_and_in_the_json() {
     let sandbox = Sandbox::new();
     let v2 = image_on(&sandbox, "linux amd64 v2");
     list(&sandbox, &[&named(&document(&sandbox, &index(&[&v2])), "v1")]);
-    let note = "No image for linux/amd64/v4; took linux/amd64/v2\n";
+    let note = "No image for linux/amd64/v4; using linux/amd64/v2\n";
     let said = json!({"asked": "linux/amd64/v4", "taken": "linux/amd64/v2"});
     for words in [
         "manifest get --path image --ref v1",
@@ -184,7 +184,7 @@ fn a_lower_variant_is_named_in_a_note_and_in_the_json() {
     // A higher one is none.
     sandbox.refuses(
         "layout export --path image:v1 --output none --platform linux/amd64",
-        "'image' is not there for linux/amd64; it is for linux/amd64/v2",
+        "no linux/amd64 image in 'image'; it has linux/amd64/v2",
     );
 }
 
@@ -241,11 +241,11 @@ fn an_image_that_is_listed_and_not_stored_is_named_by_its_platform() {
     sandbox.refuses("layout export --path image --output out --no-attestations --wrap", &way_out);
     sandbox.refuses(
         "layout join --path image --output out",
-        &format!("{message}; take those that are with 'layout export --platform' first"),
+        &format!("{message}; first export the stored ones with 'layout export --platform'"),
     );
     sandbox.refuses(
         "layout export --path image --output out --platform linux/s390x",
-        "'image' is not there for linux/s390x; it is for linux/amd64",
+        "no linux/s390x image in 'image'; it has linux/amd64",
     );
     sandbox.ok("layout export --path image --output all.tar --allow-missing");
     sandbox.ok("layout export --path image --output one.tar --platform linux/amd64");
@@ -311,7 +311,7 @@ fn an_empty_operating_system_or_architecture_is_no_platform() {
         all_take(&sandbox, "linux/amd64", &amd64);
         sandbox.refuses(
             "layout inspect --path image --platform linux/s390x",
-            "'image' is not there for linux/s390x; it is for linux/amd64, linux/arm64",
+            "no linux/s390x image in 'image'; it has linux/amd64, linux/arm64",
         );
         let info = sandbox.ok_json("layout manifest info --path image --ref v1");
         assert_eq!(info["platforms"], json!(["linux/amd64"]));
@@ -378,7 +378,7 @@ fn what_has_layers_of_which_none_is_one_is_no_image() {
     list(&sandbox, &[&named(&signed, "v1")]);
     sandbox.refuses(
         "layout manifest get --path image --ref v1 --platform linux/arm64",
-        "'v1' is not there for linux/arm64; it is for no platform that it says (MANIFEST_UNKNOWN)",
+        "no linux/arm64 image in 'v1'; it has no known platform (MANIFEST_UNKNOWN)",
     );
     assert_eq!(sandbox.ok_json("layout manifest info --path image --ref v1")["platform"], Value::Null);
     assert_eq!(sandbox.json("image/index.json")["manifests"], json!(only(&named(&signed, "v1"))));
@@ -412,7 +412,7 @@ fn versions_of_an_operating_system_are_joined_and_shown() {
     assert_eq!(tree["roots"][0]["children"][2]["platform"], platform_value("windows amd64 - 10.0.20348.1 win32k"));
     // What nothing tells apart is warned of, however it is written.
     let outcome = sandbox.run("layout join -p d -p e -o other");
-    let warning = "Warning: several images are for linux/arm64: programs will take the first\n";
+    let warning = "Warning: several images are for linux/arm64: programs take the first\n";
     assert_eq!((outcome.status, outcome.stderr.as_str()), (0, warning));
 }
 

@@ -192,7 +192,7 @@ fn what_cannot_be_read_is_a_warning() {
     let warnings = [
         format!("blob {} referenced by index.json does not exist", digest(&missing)),
         format!("digest mismatch for {0}: expected {0}, got {1}", digest(&altered), sha256(&content)),
-        format!("{} is not a valid image index: missing field `schemaVersion` at line 1 column 2", digest(&broken)),
+        format!("{} is not a valid image index: missing field `schemaVersion` at line 1, column 2", digest(&broken)),
     ];
     let before = sandbox.tree();
     let stderr: String = warnings.iter().map(|warning| format!("Warning: {warning}\n")).collect();

@@ -10,13 +10,13 @@ pub(crate) const EMPTY_TYPE: &str = "application/vnd.oci.empty.v1+json";
 pub(crate) const ARTIFACT_TYPE: &str = "application/vnd.oci.artifact.manifest.v1+json";
 
 /// What errors about names end with.
-pub(crate) const SEE_TAGS: &str = "(MANIFEST_UNKNOWN); 'layout tag list' shows what there is";
-pub(crate) const SEE_CATALOG: &str = "(NAME_UNKNOWN); 'layout catalog list' shows what there is";
+pub(crate) const SEE_TAGS: &str = "(MANIFEST_UNKNOWN); 'layout tag list' lists the tags";
+pub(crate) const SEE_CATALOG: &str = "(NAME_UNKNOWN); 'layout catalog list' lists the repositories";
 pub(crate) const TAG_GRAMMAR: &str =
     "is not a tag: up to 128 letters, digits and . _ - of which neither . nor - is the first (NAME_INVALID)";
 pub(crate) const REF_NAME_GRAMMAR: &str =
     "is not a reference name: letters and digits, joined by one of - . _ : @ + / or by -- (NAME_INVALID)";
-pub(crate) const IS_DIGEST: &str = "is a digest, or ends in one, and would be taken for it (NAME_INVALID)";
+pub(crate) const IS_DIGEST: &str = "would be read as a digest, because it is one or ends in one (NAME_INVALID)";
 pub(crate) const REPOSITORY_GRAMMAR: &str = "is not a repository name: lower-case letters and digits, joined by . _ __ or dashes, in parts between slashes (NAME_INVALID)";
 
 /// Stores content and returns a descriptor of it.

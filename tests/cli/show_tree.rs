@@ -300,13 +300,13 @@ fn what_need_not_be_in_the_layout_is_not_missing() {
         names,
         "\
 image
-├── manifest  linux/amd64            601 B                                          <image>
-│   ├── config                        78 B                                          <config>
-│   ├── layer                          1 B  not in the layout, to be had elsewhere  <foreign>
-│   └── layer                          2 B  not in the layout, to be had elsewhere  <elsewhere>
-└── manifest  application/spdx+json  580 B  its subject is not in the layout        <sbom>
-    ├── config  empty                  2 B                                          <empty>
-    └── layer  empty                   2 B                                          <empty>
+├── manifest  linux/amd64            601 B                             <image>
+│   ├── config                        78 B                             <config>
+│   ├── layer                          1 B  stored elsewhere           <foreign>
+│   └── layer                          2 B  stored elsewhere           <elsewhere>
+└── manifest  application/spdx+json  580 B  subject not in the layout  <sbom>
+    ├── config  empty                  2 B                             <empty>
+    └── layer  empty                   2 B                             <empty>
 
 1 image, 4 blobs, 1.23 KiB
 ",
@@ -390,11 +390,11 @@ image
 │   ├── layer                        209 B  <base>
 │   └── layer                     2.03 KiB  <patches>
 ├── index                             88 B  unreadable: its digest is <digest of other>  <nested>
-├── index                              2 B  unreadable: not a valid image index: key must be a string at line 1 column 2  <broken>
+├── index                              2 B  unreadable: not a valid image index: key must be a string at line 1, column 2  <broken>
 └── index                            265 B  unreadable: its digest is <its actual digest>  <own>
 
 1 image, 3 blobs, 2.78 KiB
-Not everything could be read: whether blobs are not referenced is not known
+Some documents could not be read: unreferenced blobs are not known
 ",
     );
 }

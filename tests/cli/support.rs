@@ -128,10 +128,9 @@ impl Outcome {
 /// Returns the exit status of an error: `statuses` holds which it is, and for which commands.
 fn status_of(stderr: &str) -> i32 {
     let is_not_stored = stderr.contains("is not stored in") && stderr.contains("(MANIFEST_UNKNOWN)");
-    let is_not_found =
-        [" has no manifest '", " has no tag '", " has no repository '", " has no blob ", " is not there for "]
-            .iter()
-            .any(|words| stderr.contains(words));
+    let is_not_found = [" has no manifest '", " has no tag '", " has no repository '", " has no blob ", " image in '"]
+        .iter()
+        .any(|words| stderr.contains(words));
     match stderr {
         _ if stderr.contains(" is locked by another process") => 75,
         _ if is_not_found || is_not_stored => 3,

@@ -79,10 +79,10 @@ fn what_has_another_tag_or_no_entry_is_not_renamed_by_its_digest() {
     let [one, two] = ["amd64", "arm64"].map(|architecture| image(&sandbox, architecture));
     let all = document(&sandbox, &index(&[&two]));
     list(&sandbox, &[&named(&one, "v1"), &named(&all, "all")]);
-    let inside = "(MANIFEST_UNKNOWN); name the index, or give the image a tag of its own with 'layout tag add'";
+    let inside = "(MANIFEST_UNKNOWN); name the index, or tag the image with 'layout tag add'";
     for (manifest, message) in [
         (&one, format!("image has no tag '{}' {SEE_TAGS}", digest(&one))),
-        (&two, format!("image lists '{}' in an image index only, not in index.json {inside}", digest(&two))),
+        (&two, format!("image lists '{}' only in an image index, not in index.json {inside}", digest(&two))),
     ] {
         sandbox.refuses(&format!("{MOVE} --ref {} v2", digest(manifest)), &message);
     }

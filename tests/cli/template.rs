@@ -65,6 +65,6 @@ fn errors_and_findings_stay_on_stderr() {
     sandbox.run("manifest info image:v9 --template {digest}").is(
         3,
         "",
-        "Error: image has no manifest 'v9' (MANIFEST_UNKNOWN); 'layout tag list' shows what there is\n",
+        "Error: image has no manifest 'v9' (MANIFEST_UNKNOWN); 'layout tag list' lists the tags\n",
     );
 }

@@ -64,8 +64,8 @@ fn the_marker_is_checked() {
         ("{}", "it has no imageLayoutVersion"),
         (r#"["1.0.0"]"#, "it is not a JSON object"),
         (r#"{"imageLayoutVersion":1}"#, "imageLayoutVersion is not a string"),
-        (r#"{"imageLayoutVersion":"1.0.0","x":"\ud800"}"#, "unexpected end of hex escape at line 1 column 42"),
-        ("", "EOF while parsing a value at line 1 column 0"),
+        (r#"{"imageLayoutVersion":"1.0.0","x":"\ud800"}"#, "unexpected end of hex escape at line 1, column 42"),
+        ("", "EOF while parsing a value at line 1, column 0"),
     ] {
         sandbox.write("image/oci-layout", content);
         finds(&sandbox, &[format!("oci-layout at image is malformed: {reason}")]);
@@ -246,17 +246,17 @@ fn every_registered_algorithm_is_verified_and_another_is_a_warning() {
 fn an_index_that_cannot_be_used_is_one_finding_with_its_reason() {
     let deep = "[".repeat(100_000);
     for (content, reason) in [
-        (&b""[..], "EOF while parsing a value at line 1 column 0"),
+        (&b""[..], "EOF while parsing a value at line 1, column 0"),
         (b"[]", "it is an array, not an object"),
         (b"\xef\xbb\xbf{}", "it begins with a byte order mark"),
         (b"\xff\xfe{\0}\0", "it is not UTF-8 (UTF-16 or UTF-32)"),
-        (b"{\"schemaVersion\":2,\"manifests\":[]} x", "trailing characters at line 1 column 36"),
-        (b"{\"schemaVersion\":NaN,\"manifests\":[]}", "expected value at line 1 column 18"),
+        (b"{\"schemaVersion\":2,\"manifests\":[]} x", "trailing characters at line 1, column 36"),
+        (b"{\"schemaVersion\":NaN,\"manifests\":[]}", "expected a value at line 1, column 18"),
         (
             b"{\"schemaVersion\":2,\"manifests\":[],\"a\":\"\\ud800\"}",
-            "unexpected end of hex escape at line 1 column 46",
+            "unexpected end of hex escape at line 1, column 46",
         ),
-        (deep.as_bytes(), "its values are nested too deeply at line 1 column 128"),
+        (deep.as_bytes(), "its values are nested too deeply at line 1, column 128"),
         (b"{\"schemaVersion\":2}", "manifests is missing"),
         (b"{\"schemaVersion\":1,\"manifests\":[]}", "schemaVersion is 1, not 2"),
         (b"{\"schemaVersion\":1e999,\"manifests\":[]}", "schemaVersion is 1e+999, not 2"),
@@ -291,7 +291,7 @@ fn a_document_that_is_not_what_its_media_type_says_is_an_error() {
     let index = r#"{"schemaVersion":2,"manifests":[]}"#;
     for (media_type, content, faults) in [
         (MANIFEST_TYPE, "[]", vec!["image manifest: it is an array, not an object"]),
-        (INDEX_TYPE, "x", vec!["image index: expected value at line 1 column 1"]),
+        (INDEX_TYPE, "x", vec!["image index: expected a value at line 1, column 1"]),
         (MANIFEST_TYPE, index, vec!["image manifest: config is missing", "image manifest: layers is missing"]),
         (
             MANIFEST_TYPE,
@@ -637,7 +637,7 @@ fn a_blob_must_be_a_regular_file() {
     fs::rename(sandbox.path(blob_name(BASE)), sandbox.path("elsewhere")).expect("renamed");
     std::os::unix::fs::symlink(sandbox.path("elsewhere"), sandbox.path(blob_name(BASE))).expect("linked");
     let link = blob_name(BASE);
-    finds(&sandbox, &[format!("blob {BASE} is a link that leads out of the layout: {link}")]);
+    finds(&sandbox, &[format!("blob {BASE} is a link out of the layout: {link}")]);
     fs::remove_file(sandbox.path(blob_name(BASE))).expect("removed");
     fs::create_dir(sandbox.path(blob_name(BASE))).expect("created");
     finds(&sandbox, &[format!("blob {BASE} is not a regular file: {link} is a directory")]);
@@ -899,7 +899,7 @@ fn an_image_that_is_not_valid_is_not_imported() {
     errors(&sandbox, "", &[says.clone(), more]);
     sandbox.refuses(
         "layout import --path new --file image",
-        &format!("an image of image is not valid: {says}; 'layout validate' shows all that is wrong"),
+        &format!("an image of image is not valid: {says}; 'layout validate' lists all faults"),
     );
 }
 
@@ -919,8 +919,7 @@ fn no_command_stores_an_image_that_is_not_valid() {
     }
     set_entries(&sandbox, &entries);
     let says = format!("config in manifest {manifest}: rootfs.diff_ids has 0 entries, but the manifest has 1 layers");
-    let refused =
-        format!("the image 'broken' of image is not valid: {says}; 'layout validate' shows all that is wrong");
+    let refused = format!("the image 'broken' of image is not valid: {says}; 'layout validate' lists all faults");
     for words in [
         "export --path image -o out",
         "export --path image -o out.tar",
@@ -1019,7 +1018,7 @@ fn one_image_of_a_layout_is_validated_alone() {
     for path in ["image".to_owned(), "image:arm".to_owned(), format!("image@{arm64}")] {
         sandbox.run(&format!("layout validate {path}")).fails(&error);
     }
-    let unknown = "image has no manifest 'none'; 'layout tag list' shows what there is";
+    let unknown = "image has no manifest 'none'; 'layout tag list' lists the tags";
     assert_eq!(sandbox.run("layout validate image:none").stderr, format!("Error: {unknown}\n"));
 
     for words in ["show image:none", "show image:none --tree"] {

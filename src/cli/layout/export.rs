@@ -260,7 +260,7 @@ fn images_for_docker(view: &View, notes: &mut Vec<String>) -> anyhow::Result<Vie
 /// Says that a name is none for Docker.
 fn nameless(name: &str) -> String {
     let name = printable(name);
-    format!("'{name}' is not of the form REPOSITORY:TAG: Docker gives the image no name; --ref-name does")
+    format!("'docker load' will show '{name}' without a name; give it one with --ref-name REPOSITORY:TAG")
 }
 
 /// Puts the index into a new one. The new entry has the name that is given, or that all entries have.
@@ -277,7 +277,7 @@ fn renamed(view: View, annotations: Annotations, ref_name: Option<RefName>) -> a
     let count = view.index().manifests.len();
     let view = match ref_name {
         Some(ref_name) => named(&view, &ref_name).with_context(|| {
-            format!("there are {count} entries, and --ref-name can name one; choose it with --ref, or use --wrap")
+            format!("--ref-name names one image, and {count} are selected; choose one with --ref, or use --wrap")
         })?,
         None => view,
     };

@@ -67,9 +67,9 @@ impl LayoutCommand for Args {
             let (mut view, lower_variants) = context.select(&beside, &selection)?;
             if let Some(name) = &ref_name {
                 let count = view.index().manifests.len();
-                ensure!(count > 0, "there are 0 entries, and --ref-name can name one");
+                ensure!(count > 0, "no image is selected, so --ref-name has nothing to name");
                 view = named(&view, name).with_context(|| {
-                    format!("there are {count} entries, and --ref-name can name one; choose it with --ref")
+                    format!("--ref-name names one image, and {count} are selected; choose one with --ref")
                 })?;
             }
             let options = ExportOptions::default()

@@ -57,7 +57,7 @@ impl LayoutCommand for Args {
         let paths = if self.paths.is_empty() { &self.sources } else { &self.paths };
         let stdin = paths.iter().filter(|path| is_dash(path)).count();
         if is_stdout(&self.output) || stdin > 1 {
-            return Err(Usage("only one PATH can be -, and --output cannot".to_owned()).into());
+            return Err(Usage("only one PATH can be -, and --output cannot be -".to_owned()).into());
         }
         let format = format_of_name(&self.output)?;
         let (mut sources, mut selections) = (Vec::new(), Vec::new());
@@ -116,14 +116,14 @@ fn warn_of_doubles(context: &Context, view: &View) -> anyhow::Result<()> {
     let mut seen = BTreeSet::new();
     for (entry, platform) in view.platforms()? {
         let Some(platform) = platform else {
-            context.ui.warn_at_the_end(format!("{} does not say its platform", entry.digest));
+            context.ui.warn_at_the_end(format!("{} has no platform", entry.digest));
             continue;
         };
         // `linux/arm64` is `linux/arm64/v8`; two versions of Windows are two platforms.
         let normalized = platform.normalized();
         if normalized.is_some_and(|normalized| !seen.insert(normalized.to_string())) {
             let platform = printable(&platform.to_string());
-            context.ui.warn_at_the_end(format!("several images are for {platform}: programs will take the first"));
+            context.ui.warn_at_the_end(format!("several images are for {platform}: programs take the first"));
         }
     }
     Ok(())
@@ -136,6 +136,6 @@ fn way_out(error: Error, views: &[View]) -> anyhow::Error {
     }
     let plans = views.iter().map(|view| view.plan_export(Format::Directory, &ExportOptions::default()));
     let first = plans.filter_map(Result::err).find(|error| matches!(error, Error::PlatformNotStored { .. }));
-    let hint = "take those that are with 'layout export --platform' first".to_owned();
+    let hint = "first export the stored ones with 'layout export --platform'".to_owned();
     Advised { error: first.unwrap_or(error), hint }.into()
 }

@@ -264,14 +264,14 @@ impl Context {
             && one != other
         {
             return Err(
-                Usage(format!("the path says '{}' and --ref says '{}'", printable(one), printable(other))).into()
+                Usage(format!("the path names '{}' and --ref names '{}'", printable(one), printable(other))).into()
             );
         }
         let reference = located.reference.or(reference.map(str::to_owned));
         let given = args.repo.as_deref().map(str::parse::<RepositoryName>).transpose().map_err(name_error)?;
         let mut name = match (located.repository, given) {
             (Some(one), Some(other)) if one != other => {
-                bail!("the path says repository '{one}' and --repo says '{other}'")
+                bail!("the path names repository '{one}' and --repo names '{other}'")
             }
             (one, other) => one.or(other),
         };

@@ -43,7 +43,7 @@ impl Context {
             return None;
         }
         let (asked, taken) = (choice.asked.to_string(), choice.taken.to_string());
-        self.ui.note(&format!("No image for {}; took {}", printable(&asked), printable(&taken)));
+        self.ui.note(&format!("No image for {}; using {}", printable(&asked), printable(&taken)));
         Some(LowerVariant { asked, taken })
     }
 

@@ -77,7 +77,7 @@ impl DrawnTree {
 
     fn unreferenced(&self) -> Option<String> {
         match self.tree.unreferenced {
-            None => Some("Not everything could be read: whether blobs are not referenced is not known".to_owned()),
+            None => Some("Some documents could not be read: unreferenced blobs are not known".to_owned()),
             Some(unreferenced) if unreferenced.count > 0 => {
                 let (is, them) = if unreferenced.count == 1 { ("is", "it") } else { ("are", "them") };
                 let (blobs, bytes) = (counted(unreferenced.count, "blob"), HumanBytes(unreferenced.bytes));
@@ -165,7 +165,7 @@ fn marks(node: &Node) -> Vec<String> {
     let mut marks = Vec::new();
     match &node.state {
         NodeState::Missing => marks.push("missing".to_owned()),
-        NodeState::Elsewhere => marks.push("not in the layout, to be had elsewhere".to_owned()),
+        NodeState::Elsewhere => marks.push("stored elsewhere".to_owned()),
         NodeState::WrongSize { actual_size } => {
             marks.push(format!("wrong size: expected {}, got {actual_size}", node.size));
         }
@@ -176,7 +176,7 @@ fn marks(node: &Node) -> Vec<String> {
         marks.push("attestation".to_owned());
     }
     if node.missing_subject.is_some() {
-        marks.push("its subject is not in the layout".to_owned());
+        marks.push("subject not in the layout".to_owned());
     }
     if let Some(documents) = node.shared_by {
         marks.push(format!("shared by {documents}"));

@@ -134,7 +134,7 @@ impl LayoutCommand for Args {
         let plan = prepared.plan();
         let doubt = plan
             .is_doubtful
-            .then(|| format!("{name} does not look like a tar, which its media type {} says it is", plan.media_type));
+            .then(|| format!("{name} does not look like a tar, but its media type is {}", plan.media_type));
         let progress = context.ui.progress("Adding", &self.file, prepared.input().size());
         let advance = |bytes| progress.advance(bytes);
         let added = prepared.with_progress(&advance).stage();

@@ -86,7 +86,7 @@ impl LayoutCommand for Args {
         }
         ensure!(
             self.output.is_some() || !io::stdout().is_terminal(),
-            "standard output is a terminal; use --output FILE, or --output - to write to it all the same"
+            "standard output is a terminal; use --output FILE, or --output - to write to it anyway"
         );
         reader.copy_to(|bytes| {
             progress.advance(bytes.len() as u64);

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::bail;
-use regshape::ErrorCode;
+use regshape::Error;
 use regshape::oci::{Digest, MediaType};
 use regshape::registry::ManifestBody;
 use serde::Serialize;
@@ -13,7 +13,7 @@ use crate::cli::args::read_document;
 use crate::cli::args::{Common, WriteArgs};
 use crate::cli::context::{Context, LayoutCommand};
 use crate::cli::layout::place::{Need, RegistryArgs, parse_digest};
-use crate::cli::output::{Block, Screen};
+use crate::cli::output::{Block, Screen, is_dash};
 use crate::cli::style::Style;
 
 /// Store a manifest or index and add it to index.json
@@ -72,21 +72,24 @@ impl LayoutCommand for Args {
         let digest = self.digest.as_deref().map(parse_digest).transpose()?;
         let place = context.to_change(&self.common.path()?, &self.registry, None, Need::Made, &self.write)?;
         let content = read_document(&self.file)?;
-        if content.starts_with(b"\xef\xbb\xbf") {
-            let (file, code) = (self.file.display(), ErrorCode::ManifestInvalid);
-            bail!("{file} begins with a byte order mark ({code}); save it without");
-        }
         let body = match &self.media_type {
-            Some(media_type) => ManifestBody::parse_as(content, media_type.parse()?)?,
-            None => ManifestBody::parse(content)?,
+            Some(media_type) => ManifestBody::parse_as(content, media_type.parse()?),
+            None => ManifestBody::parse(content),
         };
+        let body = body.map_err(|error| match error {
+            Error::InvalidManifest { reason } if reason.is_syntax() || reason.is_byte_order_mark() => {
+                let path = if is_dash(&self.file) { "standard input".into() } else { self.file.clone() };
+                Error::NotJson { path, reason }
+            }
+            error => error,
+        })?;
         let mut tags = self.tags;
         let (tag, path_digest) = place.path_reference().map_or(Ok((None, None)), parse_path_reference)?;
         if let Some(tag) = tag.map(str::to_owned).filter(|tag| !tags.contains(tag)) {
             tags.push(tag);
         }
         let digest = match (digest, path_digest) {
-            (Some(one), Some(other)) if one != other => bail!("the path says '{other}' and --digest says '{one}'"),
+            (Some(one), Some(other)) if one != other => bail!("the path names '{other}' and --digest names '{one}'"),
             (one, other) => one.or(other),
         };
         let body = match digest {
