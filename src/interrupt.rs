@@ -1,8 +1,8 @@
-//! Giving up: what a process takes away when it is told to end in the middle of its work.
+//! Ending a process in the middle of its work without leaving temporary files.
 //!
-//! What a writer makes under a name that does not count is registered here while it has it, and the short part of the
-//! work that changes a layout is a [`Section`]. [`abandon`] waits for the sections that have begun, lets no other begin,
-//! and takes away what is registered.
+//! Temporary files are registered here while they exist, and the short part of the work that changes a layout is a
+//! [`Section`]. [`abandon`] waits for the sections that have begun, lets no other begin, and deletes the registered
+//! files.
 
 use std::fs;
 use std::io;
@@ -30,10 +30,11 @@ enum Unfinished {
     Tree(PathBuf),
 }
 
-/// Makes this process fit to end: what it has not finished is taken away, and what is about to be finished is waited for.
+/// Prepares the process to exit: waits for commits in progress and deletes temporary files.
 ///
-/// A program calls this when a signal tells it to end, and then ends: from now on, whoever works on a layout in this
-/// process waits forever. Each change of a layout is either whole afterwards or not made, and no temporary file is left.
+/// A program calls this when a signal tells it to end, and then ends: from now on, other work on a layout in this
+/// process waits forever. Each change of a layout is either whole afterwards or not made, and no temporary file is
+/// left.
 pub fn abandon() {
     let mut state = lock();
     state.is_over = true;
@@ -41,7 +42,7 @@ pub fn abandon() {
         state = IDLE.wait(state).unwrap_or_else(PoisonError::into_inner);
     }
     for made in state.made.drain(..).rev() {
-        // Whoever made it may be about to delete it too.
+        // Its maker may be about to delete it too.
         let _ = match made {
             Unfinished::One(path) => fs::remove_file(&path).or_else(|_| fs::remove_dir(&path)),
             Unfinished::Tree(path) => remove_tree(&path),
@@ -49,7 +50,8 @@ pub fn abandon() {
     }
 }
 
-/// Deletes a directory that somebody may be writing into: under another name they do not find it any more.
+/// Deletes a directory that another thread may be writing into: it is renamed first, so that the writer no longer finds
+/// it.
 fn remove_tree(path: &Path) -> io::Result<()> {
     let mut name = path.as_os_str().to_owned();
     name.push("~");

@@ -22,7 +22,7 @@
 //! # }
 //! ```
 //!
-//! What was generated can be changed:
+//! The results can be changed:
 //!
 //! ```
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -54,8 +54,8 @@
 //! # }
 //! ```
 //!
-//! What is there is read and changed as in a registry ([`registry::Registry`]), and moved as archives and parts of layouts
-//! ([`view::View`], [`view::View::load`], [`view::View::plan_export`]).
+//! A layout is read and changed as a registry ([`registry::Registry`]), and images move as archives and parts of
+//! layouts ([`view::View`], [`view::View::load`], [`view::View::plan_export`]).
 //!
 //! | module | answers |
 //! |---|---|
@@ -95,10 +95,10 @@ mod workers;
 pub use error::{Candidate, Error, ErrorCode, ErrorKind, Reason, Referrer, Result};
 pub use tally::Tally;
 
-/// What this project's own benchmarks and fuzz targets reach of the inside. It is no promise: no version of the library
-/// keeps it as it was.
+/// The internals that this project's own benchmarks and fuzz targets use. They are no promise: any version of the
+/// library may change them.
 ///
-/// Functions that only call others: what is private to the crate cannot be exported under another name.
+/// Functions that only call others: private items cannot be exported under another name.
 #[doc(hidden)]
 pub mod internals {
     use std::io::{self, BufRead, Read};
@@ -142,7 +142,7 @@ pub mod internals {
             .map(|(sight, reader)| (sight.encoding, sight.is_tar, reader))
     }
 
-    /// Reads a compressed stream as what was compressed.
+    /// Returns a reader of the decompressed content of a stream.
     pub fn decoder<'a>(encoding: Encoding, stream: impl BufRead + 'a) -> io::Result<Box<dyn Read + 'a>> {
         compress::decoder(encoding, stream)
     }

@@ -1,4 +1,4 @@
-//! What the work on a layout took: how long each kind of it, how many bytes and blobs.
+//! The cost of the work on a layout: time by kind, bytes and blobs.
 
 use std::cell::Cell;
 use std::io::{self, Read};
@@ -10,7 +10,7 @@ thread_local! {
     static NESTED: Cell<Duration> = const { Cell::new(Duration::ZERO) };
 }
 
-/// Does some work and returns the time it took, less what was measured within it.
+/// Does some work and returns the time it took, less the time measured within it.
 fn without_nested<T>(work: impl FnOnce() -> T) -> (T, Duration) {
     let outer = NESTED.replace(Duration::ZERO);
     let start = Instant::now();
@@ -20,7 +20,7 @@ fn without_nested<T>(work: impl FnOnce() -> T) -> (T, Duration) {
     (result, elapsed.saturating_sub(nested))
 }
 
-/// A function that is told how many more bytes were read.
+/// A function that is called with the number of bytes just read.
 pub type Progress<'a> = &'a (dyn Fn(u64) + Sync);
 
 /// A kind of work.
@@ -93,7 +93,7 @@ impl Metrics {
         self.blobs_written.load(Ordering::Relaxed)
     }
 
-    /// Does some work and adds the time it takes, less what other phases take of it.
+    /// Does some work and adds the time it takes, less the time of other phases within it.
     pub(crate) fn time<T>(&self, phase: Phase, work: impl FnOnce() -> T) -> T {
         let (result, own) = without_nested(work);
         self.add(phase, own);

@@ -1,8 +1,7 @@
 //! Setters of option structs, all alike: a struct of options is `#[non_exhaustive]`, has `Default`, and is made by setters.
 
-/// Defines setters named like the fields of a struct of options. After `into` a setter takes whatever becomes the
-/// type, after `option` the value of an
-/// option, after `some` whatever becomes that.
+/// Defines setters named like the fields of a struct of options. After `into` a setter takes any value that converts to
+/// the type, after `option` the value of an option, after `some` any value that converts to that.
 macro_rules! setters {
     (@one $field:ident $type:ty) => {
         #[doc = concat!("Sets [`", stringify!($field), "`](#structfield.", stringify!($field), ").")]

@@ -1,6 +1,6 @@
 //! Text from outside as a message shows it.
 
-/// Returns text as a message shows it: on one line, without what a terminal would obey, and not endless.
+/// Returns text as a message shows it: on one line, short, and without characters that a terminal would obey.
 pub(crate) fn shortened(text: &str) -> String {
     const LONGEST: usize = 80;
     let shown: String = text.chars().take(LONGEST).collect::<String>().escape_debug().to_string();

@@ -12,7 +12,7 @@ use crate::oci::{
 };
 use crate::options::setters;
 
-/// What an image config says.
+/// The fields of an image config.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ConfigOptions {
@@ -41,7 +41,7 @@ impl Default for ConfigOptions {
     }
 }
 
-/// What to change in an image config; what is not given stays.
+/// The changes of an image config; fields that are not given stay.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ConfigChanges {
@@ -143,7 +143,7 @@ impl Layout {
     ///
     /// Those of [`Layout::prepare_config`] and of [`PreparedConfig::generate`].
     pub fn generate_config(&self, options: &ConfigOptions) -> Result<StagedConfig> {
-        // Wrong words are told first.
+        // Wrong words are reported first.
         check_architecture(&options.architecture)?;
         check_os(&options.os)?;
         self.prepare_config()?.generate(options)

@@ -15,7 +15,7 @@ use crate::tar::header::looks_like_tar;
 
 /// The content of a layer that is to be added, opened once and read once.
 ///
-/// What it is is told by its first bytes, not by its name.
+/// Its type is detected from its first bytes, not from its name.
 pub struct LayerInput {
     pub(crate) path: PathBuf,
     pub(crate) reader: Peeked<Box<dyn Read + Send>>,
@@ -37,7 +37,7 @@ impl fmt::Debug for LayerInput {
     }
 }
 
-/// What is compressed of content that comes uncompressed.
+/// Which uncompressed content is compressed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum CompressionScope {
@@ -54,9 +54,9 @@ pub enum CompressionScope {
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub struct LayerOptions {
-    /// What a layer that comes uncompressed is compressed with.
+    /// The compression of layers that come uncompressed.
     pub compression: Compression,
-    /// What is compressed.
+    /// Which content is compressed.
     pub scope: CompressionScope,
     /// How many threads compress it; by default as many as there are cores. The bytes do not depend on it.
     pub jobs: Option<NonZeroUsize>,
@@ -79,7 +79,7 @@ impl LayerOptions {
     }
 }
 
-/// What happens to the bytes of a layer on their way into the layout.
+/// How the bytes of a layer are stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Treatment {
@@ -93,11 +93,11 @@ pub enum Treatment {
     Decompress,
 }
 
-/// What will become of a layer, before any of it is stored.
+/// How a layer will be stored, before any of it is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct LayerPlan {
-    /// What happens to the bytes.
+    /// How the bytes are stored.
     pub treatment: Treatment,
     /// The media type: the one that was given, or the one that the content calls for.
     pub media_type: MediaType,
@@ -106,7 +106,7 @@ pub struct LayerPlan {
 }
 
 impl LayerInput {
-    /// Opens a file, a pipe, or whatever else can be read.
+    /// Opens a file, a pipe or another readable path.
     ///
     /// # Errors
     ///
@@ -143,7 +143,7 @@ impl LayerInput {
         self.encoding
     }
 
-    /// Tells whether a tar begins here, under the compression if there is one.
+    /// Returns whether a tar begins here, under the compression if there is one.
     pub fn is_tar(&self) -> bool {
         self.is_tar
     }

@@ -108,13 +108,13 @@ impl<'a> PreparedLayer<'a> {
     }
 }
 
-/// A layer that was added, and what was found out about it on the way.
+/// A layer that was added, with the findings about its content.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct AddedLayer {
     /// The layer as it is staged.
     pub layer: StagedLayer,
-    /// What is wrong with its tar, though not so wrong that it was refused.
+    /// The faults of its tar that were not severe enough to refuse it.
     pub warnings: Vec<Finding>,
     /// Whether its tar holds images rather than the files of one.
     pub looks_like_images: bool,
@@ -127,8 +127,8 @@ fn warnings_of(tar: &TarReport, path: &Path) -> Vec<Finding> {
 }
 
 impl Layout {
-    /// Prepares a layer to be added: finds out how it is stored, and reads the staging file, so that what would fail at the end
-    /// fails before the work. Nothing is written.
+    /// Prepares a layer to be added: decides how it is stored, and reads the staging file, so that errors show before
+    /// the work. Nothing is written.
     ///
     /// # Errors
     ///
@@ -141,7 +141,7 @@ impl Layout {
 
     /// Stores a layer and appends it to the staging file, which a layout of another program gets by this.
     ///
-    /// The content is read once, in small pieces, whatever its size.
+    /// The content is read once, in small pieces, at any size.
     ///
     /// # Errors
     ///

@@ -18,7 +18,7 @@ use crate::oci::{
 };
 use crate::options::setters;
 
-/// What a manifest says besides its config and layers, and what it is called.
+/// The fields of a manifest besides its config and layers, and its name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ManifestOptions {
@@ -303,7 +303,7 @@ fn own_documents(layout: &Layout, replaced: &Descriptor, stage: &Stage) -> Vec<D
         return Vec::new();
     };
     let is_staged = |layer: &Descriptor| stage.layers.iter().any(|staged| staged.digest == layer.digest);
-    // What is built here has layers.
+    // Images that are built here have layers.
     if !manifest.layers.is_empty() && manifest.layers.iter().all(is_staged) {
         vec![replaced.digest.clone(), manifest.config.digest]
     } else {

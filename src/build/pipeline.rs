@@ -1,7 +1,7 @@
 //! The way of a layer: from its file to its blob, in one pass and at constant memory.
 //!
-//! What takes long runs on threads of its own, with short queues between them: a slow disk does not make memory grow, and
-//! an error anywhere ends everything. The first error is the one that is reported.
+//! Long work runs on threads of its own, with short queues between them: a slow disk does not make memory grow, and an
+//! error anywhere ends everything. The first error is reported.
 
 use std::collections::HashMap;
 use std::io::{self, BufRead, BufReader, Read, Write};
@@ -36,7 +36,7 @@ pub(crate) type DiffIds = HashMap<Digest, Digest>;
 pub(crate) struct StoredLayer<'l> {
     pub(crate) blob: PendingBlob<'l>,
     pub(crate) diff_id: Digest,
-    /// What was found out about its tar, if it is one.
+    /// The findings about its tar, if it is one.
     pub(crate) tar: Option<TarReport>,
 }
 
@@ -63,7 +63,7 @@ impl Inspection {
     }
 }
 
-/// What a layer comes as.
+/// The form in which a layer comes.
 #[derive(Clone, Copy)]
 struct Stream<'a> {
     path: &'a Path,
@@ -76,27 +76,27 @@ struct Stream<'a> {
 }
 
 impl Stream<'_> {
-    /// Reads it as what was compressed.
+    /// Returns a reader of the decompressed content.
     fn decoder<'r>(&self, reader: impl BufRead + 'r) -> Result<Box<dyn Read + 'r>> {
         bounded_decoder(self.encoding, reader, self.size, self.bounds).map_err(|error| self.broken(error))
     }
 
-    /// Says that it cannot be read to its end.
+    /// Returns the error of a stream that cannot be read to its end.
     fn broken(&self, source: io::Error) -> Error {
         Error::from_stream(self.path, self.encoding, source)
     }
 }
 
-/// A blob without its name, and what was found out about its content: the diff_id if that is not the blob's own digest.
+/// A blob without a name, and the findings about its content: the diff_id if that is not the blob's own digest.
 type Stored<'l> = (NewBlob<'l>, Inspection);
 
 fn garbage() -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, "data after the end of the stream")
 }
 
-/// Fills a buffer with a number of bytes, or fewer at the end. What it held is lost.
+/// Fills a buffer with a number of bytes, or fewer at the end. Its earlier content is lost.
 fn fill(reader: &mut impl Read, buffer: &mut Vec<u8>, size: usize) -> io::Result<()> {
-    /// What a buffer that was never used grows to at first: small layers are common, and fresh memory takes time.
+    /// The first capacity of a new buffer: small layers are common, and fresh memory takes time.
     const START: usize = 32 * 1024;
     // A buffer that was full before is not cleared: that takes as long as a copy.
     buffer.resize(size.min(buffer.capacity().max(START)), 0);
@@ -192,7 +192,7 @@ pub(crate) fn store_layer<'l>(
         Treatment::AsIs if matches!(encoding, Encoding::Gzip | Encoding::Zstd) => {
             store_as_it_is(layout, stream, &mut source)
         }
-        // Only those are encodings of a layer: what comes in another is what is to be stored.
+        // Only those are encodings of a layer: content in another encoding is stored as it is.
         Treatment::AsIs => store_plain(layout, Stream { encoding: Encoding::Identity, ..stream }, &mut source),
         Treatment::Decompress => store_plain(layout, stream, &mut source),
         Treatment::Compress(compression) => {
@@ -201,7 +201,7 @@ pub(crate) fn store_layer<'l>(
         }
         Treatment::Recompress(compression) => store_compressed(layout, stream, &mut source, compression, jobs),
     };
-    // What the stages say when their input fails is not the cause.
+    // The stages' errors about failed input are not the cause.
     if let Some(failure) = source.into_failure() {
         return Err(Error::io("read", path)(failure));
     }
@@ -227,7 +227,7 @@ fn store_plain<'l>(layout: &'l Layout, stream: Stream<'_>, source: &mut impl Rea
     Ok((blob, inspection))
 }
 
-/// Stores a compressed layer as it is. One thread decompresses what goes by, and another hashes that.
+/// Stores a compressed layer as it is. One thread decompresses a copy of its bytes, and another hashes the result.
 fn store_as_it_is<'l>(layout: &'l Layout, stream: Stream<'_>, source: &mut impl Read) -> Result<Stored<'l>> {
     let mut blob = layout.new_blob()?;
     let mut first = Vec::new();
@@ -333,7 +333,7 @@ pub(crate) fn diff_ids(layout: &Layout, stage: &Stage) -> Result<DiffIds> {
     Ok(known)
 }
 
-/// Gives layers the diff_ids that their entries lack. What is not known is computed, and known from then on.
+/// Adds the diff_ids that the entries of layers lack. Unknown ones are computed, and remembered.
 pub(crate) fn complete_diff_ids(layout: &Layout, layers: &mut [StagedLayer], known: &mut DiffIds) -> Result<()> {
     for layer in layers.iter_mut().filter(|layer| layer.diff_id.is_none()) {
         if !known.contains_key(&layer.digest) {
@@ -348,7 +348,7 @@ fn diff_id_of_blob(layout: &Layout, digest: &Digest) -> Result<Digest> {
     let (file, size) = layout.open_blob(digest, &Referrer::Stage)?;
     let path = layout.blob_path(digest);
     let (sight, reader) = peek(file, looks_like_tar).map_err(Error::io("read", &path))?;
-    // Only these are encodings of a layer: what is stored in another is what was asked for.
+    // Only these are encodings of a layer: content in another encoding was stored as asked.
     let encoding = match sight.encoding {
         stored @ (Encoding::Gzip | Encoding::Zstd) => stored,
         _ => Encoding::Identity,
@@ -368,7 +368,8 @@ fn inspect(layout: &Layout, stream: Stream<'_>, stored: impl Read) -> Result<Ins
     Ok(inspection)
 }
 
-/// Reads a stream to its end and hands on its content, a buffer at a time; what gets one gives another to use next.
+/// Reads a stream to its end and hands on its content, a buffer at a time; the receiver of a buffer returns another for
+/// the next.
 fn read_content(
     layout: &Layout,
     stream: Stream<'_>,

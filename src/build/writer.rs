@@ -32,7 +32,7 @@ use crate::workers::pipe::{PipeWriter, pipe};
 pub struct LayerWriter {
     /// There until the layer is finished, as is the thread.
     pipe: Option<PipeWriter>,
-    /// Stores what comes through the pipe.
+    /// Stores the bytes from the pipe.
     storing: Option<JoinHandle<Result<AddedLayer>>>,
 }
 
@@ -81,7 +81,7 @@ impl LayerWriter {
 
 impl Drop for LayerWriter {
     fn drop(&mut self) {
-        // The thread takes that for an error, and deletes what it has written.
+        // The thread treats that as an error, and deletes its output.
         drop(self.pipe.take());
         if let Some(storing) = self.storing.take() {
             drop(storing.join());

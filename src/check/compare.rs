@@ -1,4 +1,4 @@
-//! The report: what was found on the way, and what documents say of each other and of blobs, once all were read.
+//! The report: findings of the walk, and comparisons of documents with each other and with blobs once all are read.
 
 use std::collections::{HashMap, HashSet};
 use std::hash::{BuildHasher as _, RandomState};
@@ -47,7 +47,7 @@ impl Validation<'_> {
         self.leaves.iter().map(job).collect()
     }
 
-    /// Puts together what was found, in the order of the documents. The same is not said of a place twice.
+    /// Joins the findings in the order of the documents. A finding is reported once per place.
     pub(crate) fn report(mut self, layout: &Layout, verified: &HashMap<Digest, Verified>) -> Report {
         let mut report = Report { checked: self.checked, ..Report::default() };
         // Keys of findings, two hashes each: the words would be as much again.
@@ -79,7 +79,7 @@ impl Validation<'_> {
         found.find(|(kind, _)| counts(*kind)).map(|(_, finding)| finding)
     }
 
-    /// Looks for what nothing leads to, if all that leads to something could be read.
+    /// Finds unreachable blobs, if every document could be read.
     fn stray(&self, layout: &Layout) -> Vec<(FaultKind, Finding)> {
         let mut referenced = self.referenced.clone();
         match layout.find_stage() {
@@ -88,13 +88,13 @@ impl Validation<'_> {
                 referenced.extend(stage.config.map(|config| config.digest));
                 referenced.extend(stage.manifest.map(|manifest| manifest.digest));
             }),
-            // The staging file is no part of a layout, but whoever goes on with this one will miss it.
+            // The staging file is not part of a layout, but building cannot continue without it.
             Err(error) => return vec![(FaultKind::StagingFile, Finding::new(error.report(), "staging file"))],
         }
         if self.is_incomplete { Vec::new() } else { find_stray(layout, &referenced) }
     }
 
-    /// Turns a step of the report into what there is to say.
+    /// Turns a step of the report into its findings.
     fn resolve(&self, outcome: Outcome, verified: &HashMap<Digest, Verified>) -> Vec<(FaultKind, Finding)> {
         match outcome {
             Outcome::Blob { digest, location } => {
@@ -142,7 +142,7 @@ impl Validation<'_> {
     }
 }
 
-/// Compares what a layer is with what its media type and its image's config say.
+/// Compares the content of a layer with its media type and with the image's config.
 fn compare_layer(
     verified: &Verified,
     location: &str,
@@ -161,7 +161,7 @@ fn compare_layer(
     if layer.encoding != says {
         let text = format!("mediaType is {media_type}, but the blob is {}", layer.encoding.name());
         said.push(found(FaultKind::LayerEncoding, &text));
-        // What is not compressed at all may be anything.
+        // An uncompressed layer may hold any content.
         if layer.encoding == Encoding::Identity {
             return said;
         }
@@ -191,7 +191,7 @@ fn compare_layer(
     said
 }
 
-/// Tells whether a platform says something else than another. What one of them does not say is no contradiction.
+/// Returns whether two platforms contradict each other. A field that one of them lacks is no contradiction.
 fn contradict(one: &Platform, other: &Platform) -> bool {
     let differ =
         |one: &Option<String>, other: &Option<String>| matches!((one, other), (Some(one), Some(other)) if one != other);

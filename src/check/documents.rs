@@ -41,7 +41,7 @@ impl Blobs for Pending<'_> {
     }
 }
 
-/// Returns the first error that a validation would find in what an index lists.
+/// Returns the first error that a validation would find in the documents that an index lists.
 pub(crate) fn first_error(blobs: &dyn Blobs, index: &Index, missing: MissingParts) -> Option<Finding> {
     let mut validation = Validation::new(blobs, false);
     let index = serde_json::to_vec(index).expect("documents have string keys only");

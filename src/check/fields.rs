@@ -1,4 +1,4 @@
-//! The fields of a JSON object: reading each as what it must be, and saying what it is not.
+//! The fields of a JSON object: reads each as its expected type and collects the faults.
 
 use std::borrow::Cow;
 
@@ -8,19 +8,19 @@ use crate::graph::policy::FaultKind;
 use crate::json::Node;
 use crate::text::shortened;
 
-/// What is wrong with a part of a document.
+/// A fault in a part of a document.
 #[derive(Debug)]
 pub(crate) struct Fault {
     pub(crate) kind: FaultKind,
     pub(crate) text: String,
 }
 
-/// How many faults of one part of a document are told.
+/// The most faults of one part of a document that are reported.
 const TOLD: usize = 1000;
 
 /// An object that is being checked against a schema.
 ///
-/// Every reading method returns what can be used and notes what is wrong. `null` is no value of any field.
+/// Every reading method returns the usable value and collects the faults. `null` counts as absent.
 pub(crate) struct Fields<'n, 'f> {
     node: Node<'n>,
     known: &'static [&'static str],
@@ -28,7 +28,7 @@ pub(crate) struct Fields<'n, 'f> {
     values: Vec<Option<Node<'n>>>,
     /// Which known keys stand there in the wrong case.
     in_wrong_case: Vec<&'static str>,
-    /// Where the object stands in what is checked: empty, or with a dot at its end.
+    /// The path of the object within the checked document: empty, or ending in a dot.
     prefix: String,
     faults: &'f mut Vec<Fault>,
 }
@@ -62,8 +62,8 @@ fn note_repeated(faults: &mut Vec<Fault>, repeated: &Repeated, fault: impl Fn(&s
 impl<'n, 'f> Fields<'n, 'f> {
     /// Starts with an object whose known keys are given; looks for keys that occur twice or are in the wrong case.
     ///
-    /// Some readers match keys whatever their case, some take the first of two keys, some the last: what such a document
-    /// says depends on who reads it.
+    /// Readers differ: some match keys regardless of case, some take the first of two equal keys, some the last. The
+    /// meaning of a document with such keys depends on its reader.
     pub(crate) fn new(
         node: Node<'n>,
         name: &str,
@@ -130,8 +130,8 @@ impl<'n, 'f> Fields<'n, 'f> {
         self.fault(key, format_args!("is {}, not {expected}", describe(value)));
     }
 
-    /// Returns a value that is set. Docker writes `null` for what is not, which readers take for absent, whether the schema
-    /// allows it or not.
+    /// Returns a value that is set. Docker writes `null` for unset fields, and readers treat it as absent even where
+    /// the schema forbids it.
     pub(crate) fn set(&mut self, key: &str, null_is_allowed: bool, expected: &str) -> Option<Node<'n>> {
         let value = self.get(key)?;
         if !value.is_null() {
@@ -237,7 +237,7 @@ impl<'n, 'f> Fields<'n, 'f> {
         }
     }
 
-    /// Looks for keys that occur twice where no schema says what is there.
+    /// Finds repeated keys in fields that no schema describes.
     pub(crate) fn unknown(&mut self, known: &[&str]) {
         for (key, value) in self.node.members().filter(|(key, _)| !known.contains(&&**key)) {
             if value.is_object() || value.is_array() {
@@ -250,7 +250,7 @@ impl<'n, 'f> Fields<'n, 'f> {
     }
 }
 
-/// Tells whether two keys are the same to a reader that does not look at their case. Go's folds two letters that are not
+/// Returns whether two keys are the same to a reader that does not look at their case. Go's folds two letters that are not
 /// ASCII as well.
 fn same_but_for_case(found: &str, right: &str) -> bool {
     let fold = |letter: char| match letter {

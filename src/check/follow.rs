@@ -1,7 +1,7 @@
-//! Going through everything that `index.json` leads to.
+//! The walk through everything reachable from `index.json`.
 //!
-//! Neither the depth of nesting nor a cycle matters: what is to be looked at waits in a queue, and no document is followed
-//! twice. Nothing that is found keeps the rest from being looked at.
+//! Neither deep nesting nor a cycle matters: descriptors wait in a queue, and no document is followed twice. A finding
+//! never stops the check of the rest.
 
 use std::collections::{HashMap, HashSet};
 
@@ -35,13 +35,13 @@ pub(crate) struct Validation<'a> {
     queue: Vec<Reference>,
     pub(crate) outcomes: Vec<Outcome>,
     pub(crate) checked: Tally,
-    /// What is named, whether it is there or not.
+    /// The digests that descriptors name, stored or not.
     pub(crate) referenced: HashSet<Digest>,
-    /// Whether something could not be read, so that what it refers to is not known.
+    /// Whether a document could not be read, so that its references are unknown.
     pub(crate) is_incomplete: bool,
     /// The blobs that were found, and their sizes.
     pub(crate) sizes: HashMap<Digest, u64>,
-    /// What was read, and the media type that it has in itself.
+    /// The documents that were read, with the media type that each states itself.
     read: HashMap<(Digest, Reading), Option<MediaType>>,
     /// The blobs whose digests are not compared yet.
     pub(crate) leaves: HashSet<Digest>,
@@ -170,7 +170,7 @@ impl<'a> Validation<'a> {
         })
     }
 
-    /// Appends what a document refers to, the last first: the queue is taken from its end.
+    /// Appends the descriptors of a document, the last one first: the queue is taken from its end.
     fn enqueue(&mut self, document: DocumentParts, holder: Holder) {
         if document.has_null_list {
             let name = holder.name();
@@ -194,7 +194,7 @@ impl<'a> Validation<'a> {
         self.queue[start..].reverse();
     }
 
-    /// Returns what content is to be read as, if it is not only compared with its digest.
+    /// Returns how content is read; `None` if only its digest is compared.
     fn reading(&self, reference: &Reference) -> Option<Reading> {
         let media_type = reference.descriptor.media_type.as_ref()?;
         if let Some(kind) = Kind::of(media_type) {
@@ -209,7 +209,7 @@ impl<'a> Validation<'a> {
         may_be_document.then_some(Reading::Unknown)
     }
 
-    /// Checks a descriptor and what it leads to.
+    /// Checks a descriptor and the blob that it refers to.
     fn visit(&mut self, reference: Reference) {
         let location = reference.location();
         let descriptor = &reference.descriptor;
@@ -279,7 +279,7 @@ impl<'a> Validation<'a> {
         }
     }
 
-    /// Compares embedded content with what the descriptor says of it; tells whether it can be used in place of the blob.
+    /// Compares embedded content with its descriptor; returns whether it can stand in for the blob.
     fn check_data(&mut self, reference: &Reference, digest: &Digest, location: &str) -> bool {
         let Some(data) = &reference.descriptor.data else { return false };
         let Some(algorithm) = digest.algorithm() else { return false };
@@ -318,7 +318,7 @@ impl<'a> Validation<'a> {
         }
     }
 
-    /// Reads a document, or what may be one, unless that was done before, and checks it and what is said of it.
+    /// Reads a document, or content that may be one, unless that was done before; checks it and its descriptor.
     fn read(&mut self, reference: &Reference, digest: &Digest, location: &str, source: Option<Opened>) {
         let Some(reading) = self.reading(reference) else { return };
         let key = (digest.clone(), reading);
@@ -348,7 +348,7 @@ impl<'a> Validation<'a> {
             && says != is
         {
             let message = format!("{location}: mediaType is {says}, but the document says {is}");
-            // What Docker calls it is no contradiction, and what nobody knows is none.
+            // Docker's name for a type is no contradiction, nor is an unknown type.
             let is_known = says.is_image_config() || says.layer_encoding().is_some();
             let kind = match Kind::of(says) {
                 Some(kind) if Kind::of(is) != Some(kind) => FaultKind::ContradictingMediaType,
@@ -388,14 +388,14 @@ impl<'a> Validation<'a> {
                 self.configs.insert(digest.clone(), config);
                 return Ok(None);
             }
-            // What is no document is content like any other, and its digest is compared by now.
+            // Content that is no document is a plain blob, whose digest is already compared.
             Reading::Unknown => match parsed.as_ref().ok().copied().and_then(Kind::by_content) {
                 Some(kind) => kind,
                 None => return Ok(None),
             },
         };
         let node = parsed.map_err(|reason| malformed(kind.name(), reason))?;
-        // A document that contradicts its descriptor is checked as what it says itself.
+        // A document that contradicts its descriptor is checked by its own media type.
         let own = node.get("mediaType").and_then(Node::as_str).and_then(|text| Kind::of(&text.parse().ok()?));
         let kind = own.unwrap_or(kind);
         let mut document = schema::document(kind, node);
@@ -425,7 +425,7 @@ impl<'a> Validation<'a> {
         self.found(*kind, message, location);
     }
 
-    /// Looks for Docker's names of what an OCI manifest is made of.
+    /// Finds Docker's media types among the parts of an OCI manifest.
     fn look_for_docker_types(&mut self, digest: &Digest, manifest: &DocumentParts) {
         for (place, part) in &manifest.parts {
             let Some(media_type) = part.media_type.as_ref().filter(|media_type| media_type.is_docker()) else {
@@ -437,7 +437,7 @@ impl<'a> Validation<'a> {
         }
     }
 
-    /// Remembers what the parts of an image are to be compared with.
+    /// Records the expected parts of an image for the comparison.
     fn note_image(&mut self, digest: &Digest, manifest: &DocumentParts) {
         let config = manifest.parts.first().filter(|(place, _)| place == "config").map(|(_, config)| config);
         let is_image = |media_type: &MediaType| media_type.is_image_config();

@@ -26,7 +26,7 @@ pub struct Images {
     images: HashSet<Digest>,
 }
 
-/// What is known of a manifest or an index.
+/// The tag, platform and parts of a manifest or an index.
 #[derive(Clone, Debug)]
 struct Known {
     tag: Option<String>,

@@ -1,6 +1,7 @@
 //! JSON documents as they stand: every member of an object, with keys that occur twice, and numbers to the last digit.
 //!
-//! What the rest of the program reads into types, a validation looks at where it stands: one fault must not hide the others.
+//! The rest of the program reads documents into types; a validation reads them node by node, so that one fault does not
+//! hide the others.
 
 use std::borrow::Cow;
 use std::hash::{BuildHasher as _, RandomState};

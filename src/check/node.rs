@@ -5,7 +5,7 @@ use serde::Serialize;
 use crate::oci::{Digest, MediaType, Platform};
 use crate::tally::Tally;
 
-/// What a layout holds.
+/// The content of a layout.
 ///
 /// ```
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -32,8 +32,8 @@ use crate::tally::Tally;
 /// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Tree {
-    /// What `index.json` lists, in its order; then what only subjects lead to; then what is nested too deep to be drawn in
-    /// its place.
+    /// The entries of `index.json` in its order; then manifests that only a subject refers to; then nodes that are
+    /// nested too deep to be drawn in place.
     pub roots: Vec<Node>,
     /// How much all of it is.
     pub totals: Totals,
@@ -44,10 +44,10 @@ pub struct Tree {
     pub unreferenced: Option<Tally>,
 }
 
-/// A descriptor and what it leads to.
+/// A descriptor and its children.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Node {
-    /// What it is.
+    /// The kind of the content.
     pub kind: NodeKind,
     /// The ref names that `index.json` has for it.
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -55,7 +55,7 @@ pub struct Node {
     /// The image names that `index.json` has for it.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub image_names: Vec<String>,
-    /// What it runs on, as the descriptor says, or else the image's config.
+    /// The platform that the descriptor states, or else the image's config.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub platform: Option<Box<Platform>>,
     /// The media type that the descriptor says.
@@ -76,21 +76,21 @@ pub struct Node {
     /// How many documents refer to it, `index.json` among them, if more than one does. Its referrers do not count.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub shared_by: Option<u64>,
-    /// What it is about, if that is not in the layout. Otherwise it is among the referrers of that.
+    /// The subject, if it is not in the layout. Otherwise the node is among the referrers of its subject.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub missing_subject: Option<Digest>,
     /// Where its children and its referrers are.
     #[serde(skip_serializing_if = "ChildrenAt::is_here")]
     pub drawn: ChildrenAt,
-    /// What it consists of, in order: the entries of an index; the config of a manifest, then its layers.
+    /// The parts, in order: the entries of an index; the config of a manifest, then its layers.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub children: Vec<Node>,
-    /// What is about it: the manifests and indexes whose subject it is, by digest.
+    /// The referrers: manifests and indexes whose subject this node is, by digest.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub referrers: Vec<Node>,
 }
 
-/// What a descriptor leads to.
+/// The kind of content that a descriptor refers to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
@@ -107,7 +107,7 @@ pub enum NodeKind {
     Blob,
 }
 
-/// Whether a blob is there and is what the descriptor says. The content of layers is not looked at.
+/// Whether a blob is stored and matches its descriptor. Layers are not read.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(tag = "state", rename_all = "snake_case")]
 #[non_exhaustive]
@@ -116,7 +116,7 @@ pub enum NodeState {
     Present,
     /// It is not.
     Missing,
-    /// It is not, and need not be: the descriptor says where else it is to be had, or carries it, or the layer is one that
+    /// It is not, and need not be: the descriptor names another place (`urls`), or embeds it, or the layer is one that
     /// is not distributed.
     Elsewhere,
     /// It is there, with another size than the descriptor says.

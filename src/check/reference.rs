@@ -1,4 +1,4 @@
-//! What a validation goes through, step by step: descriptors with their places, and what there is to say of each.
+//! The steps of a validation: descriptors with their places, and the findings about each.
 
 use super::schema::{Descriptor, Kind, Platform};
 use crate::error::Referrer;
@@ -6,7 +6,7 @@ use crate::graph::finding::Finding;
 use crate::graph::policy::{self, FaultKind};
 use crate::oci::{Digest, MediaType};
 
-/// What holds a descriptor.
+/// The document that holds a descriptor.
 #[derive(Clone)]
 pub(crate) struct Holder {
     pub(crate) kind: Kind,
@@ -16,13 +16,13 @@ pub(crate) struct Holder {
     pub(crate) is_sparse: bool,
 }
 
-/// What a descriptor stands for in its document.
+/// The role of a descriptor in its document.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Role {
     Entry,
     Config,
     Layer(usize),
-    /// What a document is about. It need not be in the layout.
+    /// The subject of a document. It need not be in the layout.
     Subject,
     Other,
 }
@@ -35,7 +35,7 @@ pub(crate) struct Reference {
     pub(crate) role: Role,
 }
 
-/// What content is read as.
+/// How content is read.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Reading {
     Document(Kind),
@@ -52,13 +52,13 @@ pub(crate) enum Outcome {
     Blob { digest: Digest, location: String },
     /// A layer of an image that is looked into.
     Layer { digest: Digest, location: String, media_type: MediaType, manifest: Digest, at: usize },
-    /// A descriptor says what an image runs on.
+    /// A descriptor states the platform of an image.
     Platform { location: String, platform: Platform, manifest: Digest },
     /// A manifest of an image has a number of layers.
     LayerCount { manifest: Digest },
 }
 
-/// What a manifest says of an image, if it is one.
+/// The parts of an image as its manifest lists them.
 pub(crate) struct Image {
     /// The image's config; `None` if there is none, or no layer of a type that is known to be one.
     pub(crate) config: Option<Digest>,
@@ -75,7 +75,7 @@ impl Holder {
         }
     }
 
-    /// Returns what the reference's message about a missing blob names.
+    /// Returns the referrer that the reference's message about a missing blob names.
     pub(crate) fn referrer(&self) -> Referrer {
         Referrer::of_entry(self.digest.as_ref())
     }

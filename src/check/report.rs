@@ -52,19 +52,19 @@ impl fmt::Debug for ValidateOptions<'_> {
     }
 }
 
-/// What a validation found.
+/// The findings of a validation.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Report {
-    /// What makes the layout invalid.
+    /// The findings that make the layout invalid.
     pub errors: Vec<Finding>,
-    /// What is legal, but may not be meant.
+    /// Findings that the specification allows but that are likely mistakes.
     pub warnings: Vec<Finding>,
     /// The blobs that were verified, each counted once.
     #[serde(serialize_with = "Tally::serialize_blobs")]
     pub checked: Tally,
 }
 
-/// What a missing blob counts as.
+/// The severity of a missing blob.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum MissingParts {
     Error,
@@ -86,7 +86,7 @@ impl Report {
         Ok(Self { errors: vec![Finding::new(error.report(), "oci-layout")], ..Self::default() })
     }
 
-    /// Tells whether the layout is valid. Warnings do not matter.
+    /// Returns whether the layout is valid. Warnings do not matter.
     pub fn is_valid(&self) -> bool {
         self.errors.is_empty()
     }

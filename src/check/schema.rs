@@ -1,6 +1,6 @@
-//! The image-spec's schemas: what an index, a manifest, a config and a descriptor must look like.
+//! The image-spec's schemas of an index, a manifest, a config and a descriptor.
 //!
-//! Each check looks at a whole document and returns every fault with what can be used of it all the same.
+//! Each check reads a whole document and returns every fault together with the usable values.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -13,7 +13,7 @@ use crate::json::{Node, NodeKind};
 use crate::oci::{ATTESTATION, Digest, IMAGE_NAME, MediaType, REF_NAME, REFERENCE_TYPE, embedded, is_name};
 use crate::text::shortened;
 
-/// A document that refers to others, by what it is.
+/// The kind of a document that refers to others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Kind {
     Index,
@@ -32,7 +32,7 @@ const SCHEMA_1: [&str; 2] = [
 ];
 
 impl Kind {
-    /// Returns what a media type names.
+    /// Returns the kind that a media type names.
     pub(crate) fn of(media_type: &MediaType) -> Option<Self> {
         if media_type.is_index() {
             Some(Self::Index)
@@ -43,7 +43,7 @@ impl Kind {
         }
     }
 
-    /// Tells what a document is whose media type is not known, if it refers to others.
+    /// Detects the kind of a document with an unknown media type, if it refers to others.
     pub(crate) fn by_content(node: Node<'_>) -> Option<Self> {
         let is_array = |key| node.get(key).is_some_and(Node::is_array);
         if is_array("manifests") {
@@ -68,12 +68,12 @@ impl Kind {
     }
 }
 
-/// Tells whether a media type names a manifest of Docker's schema 1.
+/// Returns whether a media type names a manifest of Docker's schema 1.
 pub(crate) fn is_schema_1(media_type: &MediaType) -> bool {
     SCHEMA_1.contains(&media_type.as_str())
 }
 
-/// What can be used of a descriptor.
+/// The usable values of a descriptor.
 #[derive(Debug, Default)]
 pub(crate) struct Descriptor {
     pub(crate) media_type: Option<MediaType>,
@@ -86,7 +86,7 @@ pub(crate) struct Descriptor {
     pub(crate) ref_name: Option<String>,
     pub(crate) image_name: Option<String>,
     pub(crate) is_attestation: bool,
-    /// What is wrong with the descriptor.
+    /// The faults of the descriptor.
     pub(crate) faults: Vec<Fault>,
 }
 
@@ -107,20 +107,20 @@ impl fmt::Display for Platform {
     }
 }
 
-/// What can be used of a document.
+/// The usable values of a document.
 #[derive(Debug, Default)]
 pub(crate) struct DocumentParts {
     pub(crate) media_type: Option<MediaType>,
-    /// The descriptors of what it is made of, each with its place, in order.
+    /// The descriptors of its parts, each with its place, in order.
     pub(crate) parts: Vec<(String, Descriptor)>,
     pub(crate) subject: Option<Descriptor>,
     /// Whether the list of an index is `null`: umoci writes that for none.
     pub(crate) has_null_list: bool,
-    /// What is wrong with the document, its descriptors aside.
+    /// The faults of the document, except those of its descriptors.
     pub(crate) faults: Vec<Fault>,
 }
 
-/// What can be used of an image config.
+/// The usable values of an image config.
 #[derive(Debug, Default)]
 pub(crate) struct Config {
     pub(crate) platform: Platform,
@@ -223,8 +223,8 @@ fn check_document(kind: Kind, fields: &mut Fields<'_, '_>, document: &mut Docume
     fields.text_map("annotations", fields.get("annotations"));
 }
 
-/// Tells whether a list has more entries than can be kept in memory for a document of its size. What is kept of one takes
-/// about a kibibyte, and a descriptor has 140 bytes at least.
+/// Returns whether a list has more entries than fit in memory for a document of its size. An entry takes about a
+/// kibibyte in memory, and a descriptor has at least 140 bytes.
 fn is_sparse(list: Node<'_>) -> bool {
     const KEPT: usize = 1000;
     const TIMES: usize = 7;

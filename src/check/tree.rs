@@ -1,7 +1,7 @@
-//! What a layout holds, as a tree: what refers to what, what is shared, what is missing.
+//! A layout as a tree: references, shared content, missing content.
 //!
-//! Documents are read, layers are only looked at. All reading comes first; the tree is then made of what was read, so that
-//! each document is read once and drawn once, however often it is referred to.
+//! Documents are read; layers are not. All reading comes first. Each document is read once and drawn once, however many
+//! documents refer to it.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::iter::successors;
@@ -17,14 +17,15 @@ use crate::layout::unreferenced::count_unreferenced;
 use crate::oci::{Descriptor, Digest, ImageConfig, Index, Platform, from_json};
 use crate::tally::Tally;
 
-/// How deep the tree is drawn. What is nested deeper goes on as a root of its own, so that neither the lines nor the JSON
-/// grow with the nesting. Nobody nests three levels on purpose.
+/// The greatest depth of the tree. Deeper nodes continue as roots of their own, so that neither the lines nor the JSON
+/// grow with the nesting. Three levels are already unusual.
 const DEPTH: usize = 16;
 
 impl Layout {
-    /// Reads what the layout holds: every document that `index.json` leads to, and whether the blobs are there.
+    /// Reads the content of the layout: every document reachable from `index.json`, and whether each blob is stored.
     ///
-    /// What is missing or cannot be read is in the tree. The cost is linear in the sizes of the documents; no layer is read.
+    /// Missing and unreadable content is in the tree. The cost is linear in the sizes of the documents; no layer is
+    /// read.
     ///
     /// # Errors
     ///
@@ -49,18 +50,18 @@ impl Layout {
     }
 }
 
-/// What was read of a layout.
+/// The documents of a layout, as read.
 struct Holdings {
     index: Index,
-    /// What the walk came to, in its order.
+    /// The visited descriptors, in the order of the walk.
     visited: Vec<Visited>,
     /// Where in `visited` a digest is.
     places: HashMap<Digest, usize>,
     /// Everything that is referred to.
     blobs: HashMap<Digest, Blob>,
-    /// What is about a digest, by the referrer's digest.
+    /// The referrers of a digest, by their own digest.
     referrers: HashMap<Digest, BTreeMap<Digest, Descriptor>>,
-    /// The configs of images that were read, and what they say that the image runs on.
+    /// The configs that were read, with the platform of each.
     configs: HashMap<Digest, Option<Platform>>,
     unreferenced: Option<Tally>,
 }
@@ -132,14 +133,14 @@ impl Holdings {
         Ok(Index { manifests: entries, ..Index::empty() })
     }
 
-    /// Tells whether everything was found and could be read.
+    /// Returns whether everything was found and could be read.
     fn is_whole(&self) -> bool {
         self.blobs.values().all(|blob| matches!(blob.found, Found::OfSize(_)))
     }
 
     fn note(&mut self, layout: &Layout, visit: Visit<'_>) {
         let Visit { entry, document, .. } = visit;
-        // What is said to be two things is drawn as the first; what the second refers to is referred to, too.
+        // Content with two kinds is drawn as the first; references from the second kind count too.
         if self.places.contains_key(&entry.digest) {
             if let Ok(Some(document)) = &document {
                 self.note_parts(layout, document.parts());
@@ -199,7 +200,7 @@ impl Holdings {
         self.blobs.get(digest).is_some_and(|blob| blob.named_by > 0)
     }
 
-    /// Reads the config of an image: most programs say only there what it runs on.
+    /// Reads the config of an image: most programs state the platform only there.
     fn read_config(&mut self, layout: &Layout, digest: &Digest) {
         if self.configs.contains_key(digest) || !matches!(self.found(digest), Some(Found::OfSize(_))) {
             return;
@@ -238,13 +239,13 @@ impl Holdings {
         Some((subject, is_there || self.is_named(subject)))
     }
 
-    /// Tells whether a digest is drawn among the referrers of its subject.
+    /// Returns whether a digest is drawn among the referrers of its subject.
     fn is_referrer(&self, digest: &Digest) -> bool {
         matches!(self.subject(digest), Some((_, true)))
     }
 }
 
-/// Says why a blob is of no use, beside its digest.
+/// Returns the reason why a blob is unreadable, without its digest.
 pub(crate) fn reason(error: &Error) -> String {
     match error {
         Error::NotAFile { found, .. } => format!("{found}, not a regular file"),
@@ -261,9 +262,9 @@ pub(crate) fn reason(error: &Error) -> String {
 struct Drawing<'a> {
     holdings: &'a Holdings,
     tree: Tree,
-    /// Where what has children or referrers is drawn.
+    /// Where a node with children or referrers is drawn.
     drawn: HashMap<&'a Digest, ChildrenAt>,
-    /// What is to be drawn as a root because it is nested too deep.
+    /// The nodes to draw as roots because they are nested too deep.
     continued: Vec<(&'a Descriptor, NodeKind)>,
     missing: HashSet<&'a Digest>,
 }
@@ -274,7 +275,7 @@ impl<'a> Drawing<'a> {
         let mut drawing =
             Self { holdings, tree, drawn: HashMap::new(), continued: Vec::new(), missing: HashSet::new() };
         drawing.draw_entries();
-        // What only a subject leads to.
+        // Manifests that only a subject refers to.
         for entry in holdings.visited.iter().filter_map(|visited| visited.entry.as_deref()) {
             let digest = &entry.digest;
             let is_there = !matches!(holdings.found(digest), None | Some(Found::Missing));
@@ -286,7 +287,7 @@ impl<'a> Drawing<'a> {
         drawing.tree
     }
 
-    /// Draws what `index.json` lists: entries of one digest as one node, without the referrers that have no name.
+    /// Draws the entries of `index.json`: equal digests as one node, without unnamed referrers.
     fn draw_entries(&mut self) {
         let entries = &self.holdings.index.manifests;
         // The first entry of each digest, and for each entry the next of the same digest.
@@ -317,7 +318,7 @@ impl<'a> Drawing<'a> {
         }
     }
 
-    /// Draws a root and what is nested too deep in it; returns the place of the root.
+    /// Draws a root and the nodes that are nested too deep in it; returns the place of the root.
     fn draw_root(&mut self, descriptor: &'a Descriptor, kind: NodeKind) -> usize {
         let place = self.tree.roots.len();
         let mut next = Some((descriptor, kind));
@@ -381,7 +382,7 @@ impl<'a> Drawing<'a> {
         node
     }
 
-    /// Tells where the children and referrers of a node are drawn, and notes it.
+    /// Returns where the children and referrers of a node are drawn, and notes it.
     fn place(&mut self, descriptor: &'a Descriptor, kind: NodeKind, depth: usize) -> ChildrenAt {
         let digest = &descriptor.digest;
         let has_parts = self.holdings.document(digest).is_some_and(|document| !document.parts().is_empty());
@@ -417,7 +418,7 @@ impl<'a> Drawing<'a> {
         }
     }
 
-    /// Adds what a document says of itself.
+    /// Adds the fields of a document to its node.
     fn describe(&self, node: &mut Node, descriptor: &Descriptor, document: &Document) {
         node.missing_subject =
             self.holdings.subject(&node.digest).filter(|(_, is_there)| !is_there).map(|(subject, _)| subject.clone());
@@ -475,7 +476,7 @@ fn distinct<'a>(names: impl Iterator<Item = &'a str>) -> Vec<String> {
     distinct
 }
 
-/// Tells whether a descriptor leads to an image, not to an artifact.
+/// Returns whether a descriptor is that of an image, not of an artifact.
 pub(crate) fn is_image(descriptor: &Descriptor, document: Option<&Document>) -> bool {
     matches!(document, Some(Document::Manifest(manifest)) if manifest.is_image(descriptor))
 }

@@ -1,7 +1,8 @@
-//! Checking that a layout is whole: that everything that `index.json` leads to is there and is what it is said to be.
+//! Validating a layout: every reachable blob is stored and matches its descriptors.
 //!
-//! `follow` goes through the documents (read by `json`, checked by `schema` and `fields`), `verify` through the blobs
-//! (and by `tar` and `layer` through what layers are), `stray` through what nothing leads to; `compare` knows what must agree.
+//! `follow` walks the documents (read by `json`, checked by `schema` and `fields`); `verify` reads the blobs (with
+//! `tar` and `layer` for the content of layers); `stray` finds unreachable blobs; `compare` holds the rules of
+//! agreement.
 
 use super::follow::{Part, Validation};
 use super::report::{Report, ValidateOptions};
@@ -12,14 +13,14 @@ use crate::graph::resolve::{Meant, Resolver};
 use crate::layout::handle::Layout;
 
 impl Layout {
-    /// Checks `index.json`, everything that it leads to, and every digest and size on the way.
+    /// Checks `index.json`, everything reachable from it, and every digest and size on the way.
     ///
     /// Each blob is read once, the largest first, on as many threads as there are cores.
     ///
     /// # Errors
     ///
-    /// What is wrong with the layout is in the report; an error is what keeps the checks from being made, such as
-    /// [`Error::Io`], and [`Error::UnknownManifest`] for a reference in the options.
+    /// Faults of the layout are in the report. An error means that a check could not run, such as [`Error::Io`], or
+    /// [`Error::UnknownManifest`] for a reference in the options.
     pub fn validate(&self, options: &ValidateOptions<'_>) -> Result<Report> {
         self.read_unlocked(|| validate_once(self, options), Report::is_valid)
     }

@@ -1,4 +1,4 @@
-//! Reading blobs: their digests, and what layers decompress to. Each blob is read once.
+//! Reading blobs: their digests and the decompressed content of layers. Each blob is read once.
 
 use std::cmp::Reverse;
 use std::collections::HashMap;
@@ -25,17 +25,17 @@ pub(crate) struct Job {
     pub(crate) look_into: Option<Vec<Algorithm>>,
 }
 
-/// What was found out about a blob.
+/// The verified properties of a blob.
 pub(crate) struct Verified {
     /// Its digest is another, or it could not be read.
     pub(crate) error: Option<Error>,
     pub(crate) layer: Option<LayerContent>,
 }
 
-/// What a layer turned out to be.
+/// The content of a layer.
 pub(crate) struct LayerContent {
     pub(crate) encoding: Encoding,
-    /// What it decompresses to, or why it does not.
+    /// The decompressed content, or the reason why decompression failed.
     pub(crate) content: Result<Content, String>,
 }
 
@@ -64,7 +64,7 @@ fn verify_blob(layout: &Layout, job: &Job, options: ValidateOptions<'_>) -> Veri
     };
     let Some(algorithms) = &job.look_into else {
         let advance = |bytes| options.progress.into_iter().for_each(|progress| progress(bytes));
-        // What cannot be verified is said already.
+        // An unverifiable blob is already reported.
         let verified = if digest.algorithm().is_some() { layout.verify(digest, file, advance) } else { Ok(()) };
         return Verified { error: verified.err(), layer: None };
     };
@@ -82,7 +82,7 @@ fn verify_blob(layout: &Layout, job: &Job, options: ValidateOptions<'_>) -> Veri
         return Verified { error: Some(Error::io("read", layout.blob_path(digest))(failure)), layer: None };
     }
     let verified = hasher.map_or(Ok(()), |hasher| expect_digest(digest, hasher.finish()));
-    // What is in the wrong bytes says nothing.
+    // Wrong bytes say nothing about the layer.
     let layer = if verified.is_ok() { Some(layer) } else { None };
     Verified { error: verified.err(), layer }
 }

@@ -260,7 +260,7 @@ pub(crate) fn open_input(path: &Path) -> anyhow::Result<(Box<dyn Read>, Option<u
     Ok((Box::new(file), size))
 }
 
-/// Reads a document that somebody gives; `-` is standard input.
+/// Reads a document from a path; `-` is standard input.
 pub(crate) fn read_document(path: &Path) -> anyhow::Result<Vec<u8>> {
     /// More than any document may have.
     const LIMIT: u64 = 64 * 1024 * 1024;

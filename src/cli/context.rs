@@ -1,4 +1,4 @@
-//! What every command on layouts is given: how it speaks, and how it opens layouts.
+//! The context of every command on layouts: its output, and the way it opens layouts.
 
 use std::cell::OnceCell;
 use std::collections::HashSet;
@@ -48,7 +48,7 @@ impl Invocation {
     }
 }
 
-/// What a command works with.
+/// The context of a command.
 pub(crate) struct Context {
     /// The words of the command, such as `tag list`.
     pub(crate) command: String,
@@ -96,7 +96,7 @@ impl Context {
         })
     }
 
-    /// Opens a layout that is read, perhaps beside others: the counters of the first are told at the end.
+    /// Opens a layout that is read, perhaps beside others: the counters of the first are reported at the end.
     pub(crate) fn open_beside(&self, path: &Path) -> anyhow::Result<Layout> {
         let layout = self.as_asked(self.read_only(Layout::open(path)?));
         self.layout.get_or_init(|| layout.clone());
@@ -113,12 +113,12 @@ impl Context {
         layout.with_write_options(WriteOptions::default().lock_observer(lock_observer))
     }
 
-    /// Keeps the layout, whose counters are told at the end.
+    /// Keeps the layout, whose counters are reported at the end.
     pub(crate) fn keep(&self, layout: Layout) -> &Layout {
         self.layout.get_or_init(|| self.as_asked(layout))
     }
 
-    /// Returns the counters that are told at the end.
+    /// Returns the counters that are reported at the end.
     pub(crate) fn metrics(&self) -> Arc<Metrics> {
         let kept = self.layout.get().map(Layout::shared_metrics);
         kept.unwrap_or_else(|| Arc::clone(self.metrics.get_or_init(Arc::default)))

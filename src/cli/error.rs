@@ -1,4 +1,4 @@
-//! From an error to what people read: "Error: …", what to do next, and the exit status.
+//! From an error to its report: "Error: …", the way out, and the exit status.
 
 use std::fmt;
 use std::io::{self, Write};
@@ -14,7 +14,7 @@ use super::output::{ReaderGone, json_line, printable};
 use super::style::Label;
 use super::usage::Usage;
 
-/// The answer of somebody who pressed Ctrl-C at a prompt.
+/// Ctrl-C at a prompt.
 #[derive(Debug, thiserror::Error)]
 #[error("interrupted")]
 pub(crate) struct Interrupted;
@@ -22,7 +22,7 @@ pub(crate) struct Interrupted;
 /// The exit status of a wrong command line, as clap has it.
 const WRONG_USAGE: u8 = 2;
 
-/// An error that is told together with what registries call it.
+/// An error that is reported with the code of registries.
 #[derive(Debug)]
 struct Coded {
     error: Error,
@@ -41,7 +41,7 @@ impl std::error::Error for Coded {
     }
 }
 
-/// Makes an error be told together with what registries call it, if they know it.
+/// Adds the code of registries to an error, if they have one.
 pub(crate) fn with_code(error: anyhow::Error) -> anyhow::Error {
     match error.downcast::<Error>() {
         Ok(error) => match error.code() {
@@ -103,7 +103,7 @@ pub(crate) fn report(error: &anyhow::Error, options: ReportOptions) -> ExitCode 
 fn status_of(error: &anyhow::Error, options: ReportOptions) -> u8 {
     const FAILURE: u8 = 1;
     const NOT_FOUND: u8 = 3;
-    /// What sysexits.h calls EX_TEMPFAIL: try again later.
+    /// EX_TEMPFAIL of sysexits.h: try again later.
     const BUSY: u8 = 75;
     match known(error) {
         _ if error.is::<Usage>() => WRONG_USAGE,
@@ -115,8 +115,8 @@ fn status_of(error: &anyhow::Error, options: ReportOptions) -> u8 {
     }
 }
 
-/// Returns whether an error says that what the command line names is not there: not a file or a layout, and not what a document
-/// refers to.
+/// Returns whether an error says that an object named on the command line does not exist: not a file or a layout, and
+/// not the target of a reference in a document.
 fn is_named_and_missing(error: &Error) -> bool {
     match error {
         Error::UnknownRepository { .. }
@@ -191,7 +191,7 @@ fn json_of(error: &anyhow::Error) -> String {
     json_line(&report) + "\n"
 }
 
-/// Returns what to do about an error of the library, where that is not obvious.
+/// Returns the way out of an error of the library, where that is not obvious.
 fn hint(error: &Error) -> Option<&'static str> {
     Some(match error {
         Error::NoLayers => "run 'layout add layer' first",

@@ -8,7 +8,7 @@ pub(crate) const OTHER_CODE: &str = "FAILED";
 /// Returns the code of an error of the library.
 pub(crate) fn code_of(error: &Error) -> &'static str {
     match error {
-        // The distribution-spec has one code for a manifest that is not known, for whatever reason.
+        // The distribution-spec has one code for an unknown manifest, for any reason.
         Error::AmbiguousName { .. } | Error::AmbiguousDigest { .. } => "AMBIGUOUS",
         Error::UnknownPlatform { .. } | Error::PlatformNotStored { .. } => "PLATFORM_UNKNOWN",
         Error::UnsupportedAlgorithm { .. } => "DIGEST_UNSUPPORTED",

@@ -1,4 +1,4 @@
-//! The root command, its global flags, and what is done with them.
+//! The root command, its global flags, and their use.
 
 mod args;
 mod context;
@@ -104,7 +104,7 @@ fn with_layout_word(mut words: Vec<OsString>) -> Vec<OsString> {
     words
 }
 
-/// Runs the program: parses the words, does the work, reports what went wrong, and tells the exit status.
+/// Runs the program: parses the words, does the work, reports errors, and returns the exit status.
 pub(crate) fn run(words: impl IntoIterator<Item = OsString>) -> ExitCode {
     signals::survive_file_limit();
     let words = with_layout_word(words.into_iter().collect());

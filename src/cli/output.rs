@@ -22,7 +22,7 @@ pub(crate) struct ReaderGone;
 
 /// The result of a command: its `Serialize` is the JSON, its `text` the text.
 pub(crate) trait Screen: Serialize {
-    /// Returns what people read, without the last newline.
+    /// Returns the text for people, without the last newline.
     fn text(&self, style: &Style) -> String;
 
     /// Returns whether long lines are left to the terminal to wrap: those of the command reference's blocks.
@@ -41,7 +41,7 @@ pub(crate) trait Screen: Serialize {
         false
     }
 
-    /// Returns what was done all the same but may not be meant. In the JSON it is a field.
+    /// Returns a warning about a change that was made but is likely a mistake. In the JSON it is a field.
     fn warning(&self) -> Option<String> {
         None
     }
@@ -57,7 +57,7 @@ pub(crate) struct Ui {
     style: Style,
     /// The words of the command, such as `tag list`.
     command: String,
-    /// What is to be warned of if the command succeeds.
+    /// The warnings that are printed if the command succeeds.
     warnings: Arc<Mutex<Vec<String>>>,
 }
 
@@ -119,14 +119,14 @@ impl Ui {
         Ok(())
     }
 
-    /// Tells something that is good to know.
+    /// Prints a note.
     pub(crate) fn note(&self, text: &str) {
         if !self.quiet && !self.json {
             super::progress::without_bar(|| write_stderr(text));
         }
     }
 
-    /// Tells something that is good to know for whoever asked for more.
+    /// Prints a note under `--verbose`.
     pub(crate) fn detail(&self, text: &str) {
         if self.verbose {
             self.note(text);
@@ -138,7 +138,7 @@ impl Ui {
         self.warnings.lock().expect("nobody panics with the lock").push(text);
     }
 
-    /// Tells something that may not be meant. Under `--json` it is for the result to say.
+    /// Prints a warning. Under `--json` the result contains it.
     pub(crate) fn warn(&self, text: &str) {
         if !self.json {
             write_stderr(&Label::Warning.message(text));
@@ -167,7 +167,7 @@ impl Ui {
 ///
 /// # Errors
 ///
-/// [`ReaderGone`] if the pipe is closed, which is not a failure; otherwise what the system says.
+/// [`ReaderGone`] if the pipe is closed, which is not a failure; otherwise the error of the system.
 pub(crate) fn write_stdout(bytes: &[u8]) -> anyhow::Result<std::process::ExitCode> {
     let mut stdout = io::stdout().lock();
     stdout.write_all(bytes).and_then(|()| stdout.flush()).map_err(stdout_error)?;
@@ -184,7 +184,7 @@ pub(crate) fn is_dash(path: &Path) -> bool {
     path == Path::new("-")
 }
 
-/// Says what it means that an export to stdout failed.
+/// Turns an error of an export to stdout into one about stdout.
 pub(crate) fn output_error(error: regshape::Error) -> anyhow::Error {
     match error {
         regshape::Error::Io { source, .. } if source.kind() == io::ErrorKind::BrokenPipe => ReaderGone.into(),
@@ -192,7 +192,7 @@ pub(crate) fn output_error(error: regshape::Error) -> anyhow::Error {
     }
 }
 
-/// Says what it means that stdout cannot be written.
+/// Turns an error of writing to stdout into one of the program.
 pub(crate) fn stdout_error(error: io::Error) -> anyhow::Error {
     if error.kind() == io::ErrorKind::BrokenPipe {
         return ReaderGone.into();
@@ -205,7 +205,7 @@ pub(crate) fn write_stderr(line: &str) {
     let _ = io::stderr().write_all(format!("{line}\n").as_bytes());
 }
 
-/// Writes a value to stdout as [`json`] returns it, in pieces: it may become many times as long as what it was read from.
+/// Writes a value to stdout as [`json`] returns it, in pieces: it may become many times as long as its source.
 fn write_json(value: &impl Serialize) -> anyhow::Result<()> {
     let mut stdout = BufWriter::with_capacity(1 << 16, io::stdout().lock());
     let written = write_json_pretty(value, &mut Escaping(&mut stdout));
@@ -220,15 +220,15 @@ pub(crate) fn json_line(value: &impl Serialize) -> String {
     String::from_utf8(text).expect("JSON is UTF-8")
 }
 
-/// Returns a value as JSON with two spaces. Characters that a terminal would obey and JSON does not make anybody escape are
-/// escaped too: the value is the same.
+/// Returns a value as JSON with two spaces. Characters that a terminal would obey are escaped even where JSON allows
+/// them: the value is the same.
 pub(crate) fn json(value: &impl Serialize) -> io::Result<String> {
     let mut text = Vec::new();
     write_json_pretty(value, &mut Escaping(&mut text))?;
     Ok(String::from_utf8(text).expect("JSON is UTF-8"))
 }
 
-/// Escapes what JSON leaves as it is and a terminal would obey. It is written to in pieces of whole characters.
+/// Escapes characters that JSON allows and a terminal would obey. It is written to in pieces of whole characters.
 struct Escaping<'a>(&'a mut dyn Write);
 
 impl Write for Escaping<'_> {

@@ -1,4 +1,4 @@
-//! A progress bar for what takes long: it appears after half a second and vanishes at the end.
+//! A progress bar for long work: it appears after half a second and vanishes at the end.
 
 use std::io::{self, Read};
 use std::sync::atomic::{AtomicU64, Ordering};

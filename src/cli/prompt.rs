@@ -46,7 +46,7 @@ impl<'a> Prompt<'a> {
         self.is_interactive && !is_input_waiting()
     }
 
-    /// Asks for a value that has a default; `what` and `flag` are for the note that says which was taken.
+    /// Asks for a value that has a default; `what` and `flag` are for the note that names the chosen default.
     pub(crate) fn value<T: FromStr<Err: Display> + Display>(
         &self,
         question: &str,
@@ -91,7 +91,7 @@ impl<'a> Prompt<'a> {
         self.ask(question, "", |answer| if answer.is_empty() { Ok(None) } else { parse(answer).map(Some) })
     }
 
-    /// Shows what was found out and asks whether to take it; `note` says so where nobody is asked.
+    /// Shows a finding and asks whether to accept it; `note` reports it where no question is asked.
     pub(crate) fn accept(&self, introduction: &str, note: &str) -> anyhow::Result<bool> {
         if !self.can_ask() {
             self.ui.detail(note);
@@ -134,7 +134,7 @@ impl<'a> Prompt<'a> {
             let typed = input.interact_on(&term).map_err(|dialoguer::Error::IO(error)| read_error(error, modes))?;
             let answer = Some(typed.trim()).filter(|answer| !answer.is_empty()).unwrap_or(default);
             let is_text = !answer.chars().any(char::is_control);
-            // Whoever pastes several lines did not read the questions that they would answer.
+            // A user who pastes several lines did not read the questions that they would answer.
             if is_input_waiting() {
                 modes.leave();
                 anyhow::bail!(
@@ -225,13 +225,13 @@ mod modes {
     /// The modes to go back to, and those that are held instead.
     static MODES: Mutex<Option<(Termios, Termios)>> = Mutex::new(None);
 
-    /// Whether whoever reads the answer has seen the signal, and leaves the terminal alone from now on.
+    /// Whether the reader of the answer has seen the signal, and leaves the terminal alone from now on.
     static HAS_STOPPED: AtomicBool = AtomicBool::new(false);
 
     /// Keeps echo and line editing of the terminal off until it is dropped.
     ///
-    /// dialoguer does that for each key and puts them back in between, so that the terminal would echo what is typed
-    /// or pasted faster than it is read, and a signal could come just when the modes change.
+    /// dialoguer sets the modes for each key and restores them in between, so that the terminal would echo typed or
+    /// pasted text that arrives faster than it is read, and a signal could come just when the modes change.
     pub(crate) struct Held;
 
     impl Held {
@@ -281,12 +281,12 @@ mod modes {
         MODES.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Tells whether whoever reads the answer has not seen the signal yet, but may.
+    /// Returns whether the reader of the answer has not seen the signal yet, but may.
     fn may_stop() -> bool {
         lock().is_some() && !HAS_STOPPED.load(Ordering::Acquire)
     }
 
-    /// Tells whether dialoguer is between two keys, and about to set its own modes for the next.
+    /// Returns whether dialoguer is between two keys, and about to set its own modes for the next.
     fn may_change() -> bool {
         let modes = lock();
         let Some((_, held)) = modes.as_ref().filter(|_| !HAS_STOPPED.load(Ordering::Acquire)) else { return false };

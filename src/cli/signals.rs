@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 /// Whether a signal ends the program.
 static IS_LEAVING: AtomicBool = AtomicBool::new(false);
 
-/// Does not return if a signal ends the program: what fails from then on may fail because of that.
+/// Does not return if a signal ends the program: a failure from then on may be due to that.
 pub(crate) fn let_end() {
     while IS_LEAVING.load(Ordering::Acquire) {
         std::thread::park();
@@ -26,8 +26,8 @@ pub(crate) fn survive_file_limit() {
 #[cfg(not(unix))]
 pub(crate) fn survive_file_limit() {}
 
-/// Watches for the signals of this system that end the program and can be told from others. Where the system has no thread
-/// for that, they end the program as they end any other, and the next command deletes what it left.
+/// Watches for the signals of this system that end the program and can be distinguished. Without a thread for that,
+/// they end the program as any other, and the next command deletes its leftovers.
 #[cfg(unix)]
 pub(crate) fn watch() -> std::io::Result<()> {
     use std::sync::mpsc::channel;
@@ -58,7 +58,7 @@ pub(crate) fn watch() -> std::io::Result<()> {
     Ok(())
 }
 
-/// Elsewhere the system ends the program, and the next command takes away what it left.
+/// Elsewhere the system ends the program, and the next command deletes its leftovers.
 #[cfg(not(unix))]
 pub(crate) fn watch() -> std::io::Result<()> {
     Ok(())
@@ -84,7 +84,7 @@ fn leave(signal: i32) -> ! {
     std::process::exit(128 + signal)
 }
 
-/// Tells whether whoever started the program had it ignore a signal, as `nohup` does: then it stays ignored.
+/// Returns whether the parent process had the program ignore a signal, as `nohup` does: then it stays ignored.
 #[cfg(unix)]
 fn is_ignored(signal: i32) -> bool {
     // Only Linux tells without `unsafe`.

@@ -1,4 +1,4 @@
-//! How long a command took and what it did, on stderr and in the log file.
+//! The time and the work of a command, on stderr and in the log file.
 
 use std::fmt::Write as _;
 use std::fs::File;
@@ -19,7 +19,7 @@ const WIDTH: usize = 66;
 const LABEL: usize = 12;
 const TIME: usize = 7;
 
-/// What to tell of how the command ran.
+/// The telemetry to print.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct TelemetryArgs {
     /// Print how long the command took
@@ -72,7 +72,7 @@ impl Telemetry {
         Ok(Self { args, scenario: scenario.to_owned(), start, log })
     }
 
-    /// Stops the watch and tells what was asked for.
+    /// Stops the watch and prints the telemetry.
     pub(crate) fn finish(mut self, metrics: Option<&Metrics>) {
         let elapsed = self.start.elapsed();
         let is_wanted = self.args.time_scenarios || self.args.time_methods || self.args.metrics;

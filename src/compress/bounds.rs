@@ -53,7 +53,7 @@ impl Default for Bounds {
 }
 
 impl Bounds {
-    /// Compares what came out of a stream so far with what went in.
+    /// Compares the size of the decompressed content so far with that of its compressed bytes.
     fn check(self, compressed: u64, content: u64) -> Result<(), BoundError> {
         let Self { max_size, max_ratio, ratio_after } = self;
         if content > max_size {
@@ -66,8 +66,8 @@ impl Bounds {
     }
 }
 
-/// Reads a compressed stream as [`decoder`] does, within bounds; where the size of the stream is known it is that which
-/// counts, and otherwise what was read of it. What is not compressed has no bounds.
+/// Reads a compressed stream as [`decoder`] does, within bounds. The ratio counts the size of the stream, if it is
+/// known, and otherwise the bytes read so far. An uncompressed stream has no bounds.
 ///
 /// An error of the kind [`BoundError`] is one of the bounds.
 pub(crate) fn bounded_decoder<'a>(
@@ -107,12 +107,12 @@ fn bounded<'a, R: BufRead + 'a>(
     Ok(Box::new(Bounded { content, length: 0, compressed, size: size.unwrap_or_default(), bounds }))
 }
 
-/// Tells whether an error of a stream is one of its bounds.
+/// Returns whether an error of a stream is one of its bounds.
 pub(crate) fn bound_of(error: &io::Error) -> Option<BoundError> {
     error.get_ref()?.downcast_ref().copied()
 }
 
-/// Counts what is read.
+/// Counts the bytes read.
 struct Counted<R> {
     stream: R,
     read: Rc<Cell<u64>>,

@@ -5,13 +5,13 @@ use std::io::{self, BufRead, Read};
 use super::encoding::Encoding;
 use super::members::{self, Rest};
 
-/// The most memory that reading an xz stream may take, in KiB: what `xz -9` needs, and some.
+/// The most memory for reading an xz stream, in KiB: the need of `xz -9`, and some.
 const XZ_MEMORY_KIB: u32 = 128 * 1024;
 
-/// Reads a compressed stream as what was compressed.
+/// Returns a reader of the decompressed content of a stream.
 ///
-/// All members, frames or streams up to the end of the input are read; what follows them must be another one. For gzip and
-/// zstd an error of the kind [`TrailingBytes`] tells what follows instead.
+/// All members, frames or streams up to the end of the input are read; any bytes after one must be another. For gzip
+/// and zstd an error of the kind [`TrailingBytes`] describes other bytes.
 pub(crate) fn decoder<'a>(encoding: Encoding, reader: impl BufRead + 'a) -> io::Result<Box<dyn Read + 'a>> {
     Ok(match encoding {
         Encoding::Identity => Box::new(reader),

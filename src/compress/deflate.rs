@@ -20,11 +20,11 @@ const SLACK: usize = 8;
 /// An empty stored block after its header: no bytes, and the complement of that.
 const EMPTY_STORED: [u8; 4] = [0, 0, 0xff, 0xff];
 
-/// An empty last block with fixed codes: what ends a stream whose blocks so far are not the last.
+/// An empty last block with fixed codes: it ends a stream whose blocks so far are not the last.
 pub(super) const END: [u8; 2] = [0x03, 0x00];
 
-/// Opens a finished stream at its end: clears the mark of its last block and brings it to a whole byte. The stream is what
-/// stands in a buffer from some byte on.
+/// Opens a finished stream at its end: clears the mark of its last block and brings it to a whole byte. The stream
+/// begins at a byte of the buffer.
 ///
 /// Returns `false`, and leaves the stream as it was, if it is not a whole deflate stream.
 pub(crate) fn open_end(stream: &mut Vec<u8>, start: usize) -> bool {
@@ -35,11 +35,11 @@ pub(crate) fn open_end(stream: &mut Vec<u8>, start: usize) -> bool {
     let found = found.filter(|found| found.end.div_ceil(8) == length - start);
     let Some(LastBlock { header, end }) = found else { return false };
     stream[start + header / 8] &= !(1 << (header % 8));
-    // What fills the last byte may be anything; from now on it is the header of a block.
+    // The padding of the last byte may have any value; from now on it is the header of a block.
     if end % 8 != 0 {
         stream[length - 1] &= (1 << (end % 8)) - 1;
     }
-    // The header of the stored block is three zero bits: they may fit into what is left of the last byte.
+    // The header of the stored block is three zero bits: they may fit into the rest of the last byte.
     if end % 8 == 0 || end % 8 > 5 {
         stream.push(0);
     }
@@ -186,8 +186,8 @@ const MAIN: usize = 0;
 /// The table of distances.
 const DISTANCE: usize = ENTRIES;
 
-/// What to do at some bits: how many to skip, at most 24, and which table tells what comes then. One that skips nothing
-/// stands for a code that is longer than the table looks, for the end of the block, and for codes that mean nothing.
+/// The step for some bits: how many to skip, at most 24, and the table for the next bits. A step that skips nothing
+/// stands for a code that is longer than the table's index, for the end of the block, and for codes without meaning.
 #[derive(Clone, Copy, Debug, Default)]
 struct Step {
     skip: u8,
@@ -211,7 +211,7 @@ impl Default for Tables {
 
 impl Tables {
     fn step(&self, table: usize, bits: u64) -> Step {
-        // What is too large for an index is cut off: it cannot be, and so the compiler need not check.
+        // An index that is too large is cut off: it cannot occur, and so the compiler need not check.
         self.steps[(table | (bits as usize & (ENTRIES - 1))) % (2 * ENTRIES)]
     }
 
@@ -227,7 +227,7 @@ impl Tables {
     }
 }
 
-/// Tells what to do at some bits: takes symbol after symbol while the bits tell them and the table stays the same.
+/// Returns the step for some bits: takes symbol after symbol while the bits hold them and the table stays the same.
 fn join_steps(table: usize, symbols: &[(u16, u8)], bits: usize) -> Step {
     let mut skip = 0;
     while skip < BITS {
@@ -433,7 +433,7 @@ mod tests {
             assert!(!open_end(&mut opened, 0));
             assert!(opened == stream);
         }
-        // Neither a panic nor an endless walk, whatever bit is wrong.
+        // Neither a panic nor an endless walk, with any wrong bit.
         let text = finished(6, &samples()[3][..20_000]);
         for bit in 0..1_000 {
             let mut stream = text.clone();

@@ -1,4 +1,4 @@
-//! What a file is, by its first bytes.
+//! The type of a file, by its first bytes.
 
 use std::io::{self, BufReader, Cursor, Read};
 
@@ -12,17 +12,17 @@ const TAR_BLOCK: usize = 512;
 /// that does not show them within this is taken for something else than a tar.
 const PEEK_LIMIT: u64 = 4 * 1024 * 1024;
 
-/// A reader at whose first bytes somebody has looked: it still gives all of them.
+/// A reader whose first bytes were peeked at: it still gives all of them.
 pub(crate) type Peeked<R> = io::Chain<Cursor<Vec<u8>>, R>;
 
-/// What the first bytes of a file tell.
+/// The findings from the first bytes of a file.
 pub(crate) struct Detected {
     pub(crate) encoding: Encoding,
     /// Whether a tar is in it, under the encoding if there is one.
     pub(crate) is_tar: bool,
     /// Whether there is nothing in it at all.
     pub(crate) is_empty: bool,
-    /// What the decompressor has against it, as far as it was read.
+    /// The error of the decompressor about the bytes read.
     pub(crate) flaw: Option<io::Error>,
 }
 
@@ -30,7 +30,7 @@ pub(crate) struct Detected {
 ///
 /// # Errors
 ///
-/// What reading says. That a compressed stream is broken is something that is seen, not an error.
+/// The error of reading. A broken compressed stream is a finding, not an error.
 pub(crate) fn peek<R: Read>(mut reader: R, looks_like_tar: fn(&[u8]) -> bool) -> io::Result<(Detected, Peeked<R>)> {
     let mut seen = Vec::new();
     let (mut failure, mut flaw) = (None, None);
@@ -55,7 +55,7 @@ pub(crate) fn peek<R: Read>(mut reader: R, looks_like_tar: fn(&[u8]) -> bool) ->
     Ok((sight, Cursor::new(seen).chain(reader)))
 }
 
-/// Gives the bytes that were seen, then reads on and keeps what it reads.
+/// Gives the peeked bytes, then reads on and keeps the bytes it reads.
 struct Recorder<'a, R> {
     reader: &'a mut R,
     seen: &'a mut Vec<u8>,

@@ -27,7 +27,7 @@ impl Encoding {
         }
     }
 
-    /// Tells an encoding by the first bytes of a file.
+    /// Detects an encoding by the first bytes of a file.
     pub(crate) fn of(head: &[u8]) -> Self {
         match head {
             [0x1f, 0x8b, ..] => Self::Gzip,
@@ -42,10 +42,10 @@ impl Encoding {
     }
 }
 
-/// What a layer that comes uncompressed is compressed with.
+/// The compression of layers that come uncompressed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum CompressFormat {
-    /// gzip: what every consumer reads.
+    /// gzip, which every consumer reads.
     #[default]
     Gzip,
     /// Zstandard: smaller and faster to unpack, for consumers of today.
@@ -69,7 +69,7 @@ impl CompressFormat {
         }
     }
 
-    /// Returns the encoding of what is written.
+    /// Returns the encoding of the output.
     pub fn encoding(self) -> Encoding {
         match self {
             Self::Gzip => Encoding::Gzip,
@@ -78,7 +78,7 @@ impl CompressFormat {
     }
 }
 
-/// What a layer is compressed with, and how hard: together with the content this fixes the bytes of the layer.
+/// The format and level of compression: together with the content they fix the bytes of the layer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Compression {
     pub(crate) format: CompressFormat,

@@ -7,8 +7,8 @@ use libdeflater::{CompressionError, CompressionLvl, Compressor};
 
 use super::deflate::{self, open_end};
 
-/// How many bytes are compressed at a time. Fixes bytes on disk. Larger blocks save little: at this size their starting
-/// without what came before costs 0.2 per cent.
+/// The number of bytes in a block. Fixes bytes on disk. Larger blocks save little: at this size starting without
+/// earlier content costs 0.2 per cent.
 pub(super) const BLOCK: usize = 1024 * 1024;
 
 /// The header: no name, no time, and no word of the system that wrote it (255).
@@ -21,10 +21,10 @@ const SAMPLES: usize = 8;
 /// Compresses blocks. One is made for each thread: it has tables of about a megabyte.
 pub(super) struct BlockCompressor {
     main: Compressor,
-    /// Of the lowest level: finds out quickly what cannot be compressed.
+    /// A compressor of the lowest level: it detects incompressible content quickly.
     probe: Compressor,
     sample: Vec<u8>,
-    /// Room for what the compressors write.
+    /// The output buffer of the compressors.
     output: Vec<u8>,
 }
 
@@ -46,9 +46,10 @@ impl BlockCompressor {
         }
     }
 
-    /// Tells whether a block cannot be compressed. Fixes bytes on disk.
+    /// Returns whether a block cannot be compressed. Fixes bytes on disk.
     ///
-    /// Samples tell what a compressor finds; a count of all bytes tells of places without a sample that are not noise.
+    /// Samples show whether a compressor finds repetitions; a count of all bytes shows places without a sample that are
+    /// not noise.
     fn is_noise(&mut self, block: &[u8]) -> bool {
         if block.len() < SAMPLES * SAMPLE {
             return false;
@@ -83,8 +84,8 @@ fn deflate_into(compressor: &mut Compressor, bytes: &[u8], output: &mut Vec<u8>)
     compressor.deflate_compress(bytes, output)
 }
 
-/// Tells whether every byte occurs about as often as any other, so that a code for each of them saves less than about a
-/// hundredth: then the sum of the squares of their numbers is at most 1.11 times what it is when they are all the same.
+/// Returns whether every byte occurs about equally often, so that a code for each of them saves less than about a
+/// hundredth: then the sum of the squares of their counts is at most 1.11 times that of equal counts.
 fn is_even(bytes: &[u8]) -> bool {
     // Several counters for a byte: one that was just written is slow to read.
     let mut counts = [[0u32; 256]; 4];
@@ -102,9 +103,9 @@ fn is_even(bytes: &[u8]) -> bool {
     squares * 256 * 100 <= (bytes.len() as u64).pow(2) * 111
 }
 
-/// Returns what follows the stream: the checksum and the size of the content.
+/// Returns the trailer of the stream: the checksum and the size of the content.
 pub(super) fn trailer(checksum: u32, size: u64) -> [u8; 8] {
-    // The size is told modulo 2^32.
+    // The size is written modulo 2^32.
     let size = size as u32;
     let both = u64::from(size) << 32 | u64::from(checksum);
     both.to_le_bytes()

@@ -1,7 +1,7 @@
 //! Compressed streams of several parts: the members of gzip, the streams of bzip2, the frames of zstd.
 //!
-//! The decoders of the crates read all parts too, but take bytes after the last one for a broken part. Readers of image
-//! layers differ in what they do about such bytes, so their number is reported. Where zeros may follow, as tapes and block
+//! The decoders of the crates read all parts too, but treat bytes after the last one as a broken part. Readers of image
+//! layers differ in how they treat such bytes, so their number is reported. Where zeros may follow, as tapes and block
 //! devices pad files, they are skipped, as gzip(1), tar(1) and others do.
 
 use std::io::{self, BufRead, Read};
@@ -36,7 +36,7 @@ pub(crate) fn trailing_of(error: &io::Error) -> Option<TrailingBytes> {
     error.get_ref()?.downcast_ref().copied()
 }
 
-/// What may follow the last part of a stream.
+/// The bytes that may follow the last part of a stream.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Rest {
     Nothing,
@@ -70,7 +70,7 @@ impl<R: BufRead> Lookahead<R> {
         Ok(&self.head)
     }
 
-    /// Tells whether another part begins here; at the end of the input there is none, and anything else is an error, of the
+    /// Returns whether another part begins here; at the end of the input there is none, and anything else is an error, of the
     /// decoder where zeros might follow.
     fn begins(&mut self, encoding: Encoding) -> io::Result<bool> {
         let may_be_padded = self.rest == Rest::Zeros;
@@ -137,7 +137,7 @@ impl<R: BufRead> Read for Lookahead<R> {
     }
 }
 
-/// A decoder that stops at the end of a member, and knows there what it left.
+/// A decoder that stops at the end of a member, and knows the bytes after it.
 trait Member<R>: Read {
     const ENCODING: Encoding;
 
@@ -223,7 +223,7 @@ pub(super) struct ZstdFrames<R> {
 
 impl<R: BufRead> ZstdFrames<R> {
     pub(super) fn new(reader: R, rest: Rest) -> io::Result<Self> {
-        // The first frame is not looked for: what is none is the decoder's error.
+        // The first frame is not searched for: other bytes are the decoder's error.
         Ok(Self { reader: Lookahead::new(reader, rest), decoder: raw::Decoder::new()?, is_in_frame: true })
     }
 }

@@ -1,8 +1,7 @@
 //! Compressed streams: telling them apart, reading them, writing them.
 //!
 //! The only module that names a compression crate. The parameters that fix the bytes of a compressed layer stand here,
-//! and nowhere else: equal input and equal parameters give equal bytes on every machine, whatever the sizes of the
-//! pieces in which the input comes.
+//! and nowhere else: equal input and equal parameters give equal bytes on every machine, for pieces of any size.
 
 mod bounds;
 mod decode;

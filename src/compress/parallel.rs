@@ -20,7 +20,7 @@ const BLOCK: usize = gzip::BLOCK;
 /// some 30 MiB.
 const ZSTD_JOB: u32 = 2 * 1024 * 1024;
 
-/// Why compressing ended early: the compressor failed, or what brings or takes the bytes did.
+/// Why compression ended early: the compressor, its source or its sink failed.
 #[derive(Debug)]
 pub(crate) enum Failure<E> {
     Compressor(io::Error),
@@ -30,7 +30,7 @@ pub(crate) enum Failure<E> {
 /// Compresses content.
 ///
 /// `read` fills a buffer with the next bytes, of the given number or fewer at the end of the content.
-/// `write` takes the compressed bytes in order, on a thread of its own. `clock` is told of the time that threads spend on
+/// `write` takes the compressed bytes in order, on a thread of its own. `clock` receives the time that threads spend on
 /// compressing.
 pub(crate) fn compress<E: Send>(
     compression: Compression,
@@ -49,12 +49,12 @@ pub(crate) fn compress<E: Send>(
     }
 }
 
-/// Buffers that were used and can be used again: memory that is given back to the system and taken anew costs time.
+/// Buffers that were used and can be used again: returning memory to the system and taking it again costs time.
 #[derive(Default)]
 pub(crate) struct Pool(Mutex<Vec<Vec<u8>>>);
 
 impl Pool {
-    /// Returns a buffer with whatever it was used for, or an empty one.
+    /// Returns a used buffer, or an empty one.
     pub(crate) fn take(&self) -> Vec<u8> {
         self.0.lock().expect("nobody panics with the lock").pop().unwrap_or_default()
     }
@@ -122,7 +122,7 @@ fn compress_gzip<E: Send>(
             size += block.len() as u64;
             let is_last = block.len() < BLOCK;
             let (done, result) = sync_channel(1);
-            // If the writer has given up there is nobody to send to.
+            // After a failure of the writer the channel is closed.
             let is_over = order.send(result).is_err() || work.send(Job { block, is_last, done }).is_err();
             if is_over || is_last {
                 break Ok(());
@@ -180,8 +180,8 @@ impl Alone {
         Self { compression, jobs, stream: None }
     }
 
-    /// Begins a stream of zstd with some bytes, and tells whether that was to be done. Its threads start right away: what
-    /// brings the bytes may start some that it could do without.
+    /// Begins a stream of zstd with some bytes, and returns whether that was to be done. Its threads start right away:
+    /// the source of the bytes may start some that are not needed.
     fn begin(&mut self, bytes: &[u8]) -> io::Result<bool> {
         let Compression { format, level } = self.compression;
         let begins = format == CompressFormat::Zstd && self.stream.is_none() && !bytes.is_empty();
@@ -191,7 +191,7 @@ impl Alone {
         Ok(begins)
     }
 
-    /// Compresses the next block, which is the last if it is shorter than others, and appends what comes of it.
+    /// Compresses the next block, which is the last if it is shorter than others, and appends the output.
     fn compress(&mut self, block: &[u8], result: &mut Vec<u8>) -> io::Result<()> {
         let Compression { format, level } = self.compression;
         let mut stream = match (self.stream.take(), format) {
@@ -226,7 +226,7 @@ impl Alone {
     }
 }
 
-/// Compresses what is written to it on the thread that writes; zstd has threads of its own besides. The bytes are those of
+/// Compresses written bytes on the thread that writes; zstd has threads of its own besides. The output is that of
 /// [`compress`].
 pub(crate) struct Compressing<W> {
     alone: Alone,

@@ -2,8 +2,8 @@
 
 use std::io::{self, Read};
 
-/// Reads from another reader, shows each piece to a function, and remembers why reading failed: what a decompressor says when
-/// its input fails is not the cause.
+/// Reads from another reader, shows each piece to a function, and remembers why reading failed: a decompressor's error
+/// about failed input is not the cause.
 pub(crate) struct Remembering<R, F> {
     reader: R,
     each: F,

@@ -102,7 +102,7 @@ fn every_level_gives_one_gzip_member_or_zstd_frame() {
             let stream = compressed(compression, &sample(), 2);
             let mut read = Vec::new();
             match format {
-                // This reader stops at the end of the first member, and tells what it left.
+                // This reader stops at the end of the first member, and reports the bytes after it.
                 CompressFormat::Gzip => {
                     let mut reader = flate2::bufread::GzDecoder::new(stream.as_slice());
                     reader.read_to_end(&mut read).expect("sound");

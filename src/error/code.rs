@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-/// What registries call an error (distribution-spec, "Error Codes").
+/// The codes that registries give to errors (distribution-spec, "Error Codes").
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ErrorCode {
@@ -20,7 +20,7 @@ pub enum ErrorCode {
     RangeInvalid,
     /// A name is not one.
     NameInvalid,
-    /// A manifest is not one, or refers to what is not there.
+    /// The content is not a manifest, or refers to blobs that are not stored.
     ManifestInvalid,
     /// There is no such upload.
     BlobUploadUnknown,

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::Error;
 
-/// What kind of thing went wrong: what a program decides by.
+/// The kind of an error, for programs that decide by it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ErrorKind {
@@ -12,15 +12,15 @@ pub enum ErrorKind {
     NotFound,
     /// A name or digest means several things.
     Ambiguous,
-    /// Text, a name or a number is not what it should be.
+    /// A text, a name or a number is malformed.
     InvalidInput,
-    /// Content is malformed, damaged, truncated, or not what its digest says.
+    /// Content is malformed, damaged or truncated, or does not match its digest.
     InvalidData,
     /// Something is in the way: a name that is taken, a directory that is not empty, a blob that is referred to.
     Conflict,
     /// A step that comes first was not taken.
     Unprepared,
-    /// Another process is writing, or has changed what was read.
+    /// Another process is writing the layout, or changed it during the read.
     Busy,
     /// Something is larger than it may be.
     TooLarge,
@@ -31,7 +31,7 @@ pub enum ErrorKind {
 }
 
 impl Error {
-    /// Returns what kind of error this is.
+    /// Returns the kind of the error.
     pub fn kind(&self) -> ErrorKind {
         match self {
             Self::NotALayout { .. }

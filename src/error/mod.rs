@@ -1,5 +1,4 @@
-//! What can go wrong with a layout, in words that name the thing and both values. What to do about it is for the program
-//! that uses the library to say.
+//! Errors of a layout. Each names the object and both values; the program that uses the library adds the way out.
 
 mod candidate;
 mod code;

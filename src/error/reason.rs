@@ -2,7 +2,7 @@
 
 use crate::oci::JsonError;
 
-/// Why a document could not be read as what it should be.
+/// The reason why a document is malformed.
 #[derive(Debug, thiserror::Error)]
 #[error("{text}")]
 pub struct Reason {
@@ -24,7 +24,7 @@ impl Reason {
         Self { text: reason.into(), kind: ReasonKind::Other }
     }
 
-    /// Says that a file does not exist.
+    /// Returns the reason of a missing file.
     pub(crate) fn missing() -> Self {
         Self { text: "the file does not exist".to_owned(), kind: ReasonKind::Missing }
     }

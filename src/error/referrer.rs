@@ -1,11 +1,11 @@
-//! What refers to a blob.
+//! The document that refers to a blob.
 
 use std::fmt;
 use std::path::PathBuf;
 
 use crate::oci::Digest;
 
-/// What refers to a blob.
+/// The document that refers to a blob.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Referrer {
@@ -24,7 +24,7 @@ pub enum Referrer {
 }
 
 impl Referrer {
-    /// Returns what lists an entry: an index that is stored, or `index.json`.
+    /// Returns the index that lists an entry: a stored one, or `index.json`.
     pub(crate) fn of_entry(index: Option<&Digest>) -> Self {
         index.cloned().map_or(Self::Index, Self::Document)
     }

@@ -17,7 +17,7 @@ use crate::oci::{
 /// The result of work on a layout.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// What went wrong.
+/// An error of the library.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -32,7 +32,7 @@ pub enum Error {
     Occupied {
         /// The directory.
         path: PathBuf,
-        /// What stands in the way.
+        /// The file in the way.
         name: &'static str,
     },
     /// There is no layout.
@@ -41,12 +41,12 @@ pub enum Error {
         /// The directory.
         path: PathBuf,
     },
-    /// The file `oci-layout` does not say what it must.
+    /// The file `oci-layout` is malformed.
     #[error("oci-layout at {} is malformed: {reason}", .path.display())]
     MalformedMarker {
         /// The layout.
         path: PathBuf,
-        /// What is wrong with it.
+        /// The fault.
         reason: Reason,
     },
     /// The layout is of a version that this program does not know.
@@ -62,7 +62,7 @@ pub enum Error {
     MalformedIndex {
         /// The layout.
         path: PathBuf,
-        /// What is wrong with it.
+        /// The fault.
         #[source]
         reason: Reason,
     },
@@ -77,7 +77,7 @@ pub enum Error {
     MalformedStage {
         /// The layout.
         path: PathBuf,
-        /// What is wrong with it.
+        /// The fault.
         reason: Reason,
     },
     /// The staging file is of a version that this program does not know.
@@ -90,7 +90,7 @@ pub enum Error {
         /// The version that is known.
         expected: u64,
     },
-    /// Somebody else wrote the layout for longer than was to be waited.
+    /// Another process held the lock for longer than the timeout.
     #[error("{} is locked by another process; waited {}", .path.display(), seconds(.waited))]
     Locked {
         /// The layout.
@@ -144,7 +144,7 @@ pub enum Error {
         /// The file.
         path: PathBuf,
     },
-    /// The content does not say what kind of layer it is.
+    /// The type of the layer cannot be detected from its content.
     #[error("cannot infer media type for '{name}'")]
     UnknownMediaType {
         /// The extension of the file's name, or the name if it has none.
@@ -173,9 +173,9 @@ pub enum Error {
     CorruptStream {
         /// The file or blob.
         path: PathBuf,
-        /// What it is compressed with.
+        /// The compression.
         encoding: Encoding,
-        /// What the decompressor says.
+        /// The error of the decompressor.
         source: io::Error,
     },
     /// Bytes follow a compressed stream.
@@ -199,7 +199,7 @@ pub enum Error {
     BeyondBound {
         /// The file or blob.
         path: PathBuf,
-        /// What it exceeds.
+        /// The bound that it exceeds.
         bound: BoundError,
     },
     /// A blob is missing.
@@ -207,7 +207,7 @@ pub enum Error {
     MissingBlob {
         /// The blob.
         digest: Digest,
-        /// What refers to it: a file of the layout, or a digest.
+        /// The referrer: a file of the layout, or a digest.
         referrer: Referrer,
     },
     /// The directory of the blobs is a link out of the layout.
@@ -216,17 +216,17 @@ pub enum Error {
         /// The link.
         path: PathBuf,
     },
-    /// What should be a blob is no regular file in the layout: a directory, a pipe, a link that leads out of it.
+    /// A blob is not a regular file in the layout, but a directory, a pipe, or a link out of it.
     #[error("blob {digest} is not a regular file: {} is {found}", .path.display())]
     NotAFile {
         /// The blob.
         digest: Digest,
         /// Where it should be.
         path: PathBuf,
-        /// What is there, such as "a directory".
+        /// The kind of the file, such as "a directory".
         found: &'static str,
     },
-    /// What should be a blob is a link out of the layout.
+    /// A blob is a link out of the layout.
     #[error("blob {digest} is a link out of the layout: {}", .path.display())]
     BlobLinkOutside {
         /// The blob.
@@ -279,9 +279,9 @@ pub enum Error {
     MalformedDocument {
         /// The blob.
         digest: Digest,
-        /// What it should be.
+        /// The expected kind.
         kind: &'static str,
-        /// What is wrong with it.
+        /// The fault.
         reason: Reason,
     },
     /// A name is not one that a registry takes.
@@ -329,15 +329,15 @@ pub enum Error {
     UnknownManifest {
         /// The layout.
         path: PathBuf,
-        /// What was asked for.
+        /// The reference.
         reference: String,
     },
-    /// What should be a tag is none.
+    /// No entry has the tag.
     #[error("{} has no tag '{}'", .path.display(), .reference.escape_debug())]
     UnknownTag {
         /// The layout.
         path: PathBuf,
-        /// What was asked for.
+        /// The reference.
         reference: String,
     },
     /// A name is that of several manifests.
@@ -345,9 +345,9 @@ pub enum Error {
     AmbiguousName {
         /// The layout.
         path: PathBuf,
-        /// What was asked for.
+        /// The reference.
         reference: String,
-        /// What tells them apart, of the first of them.
+        /// The first candidates, with the fields that distinguish them.
         candidates: Vec<Candidate>,
         /// How many they are.
         count: usize,
@@ -359,7 +359,7 @@ pub enum Error {
     InsideIndex {
         /// The layout.
         path: PathBuf,
-        /// What was asked for.
+        /// The reference.
         reference: String,
     },
     /// No blob has a digest with this beginning.
@@ -381,7 +381,7 @@ pub enum Error {
     /// An image is not there for a platform.
     #[error("no {platform} image in '{}'; it has {}", .reference.escape_debug(), list(.platforms))]
     UnknownPlatform {
-        /// What was asked for.
+        /// The reference.
         reference: String,
         /// For which platform.
         platform: Box<Platform>,
@@ -398,10 +398,10 @@ pub enum Error {
         /// The platforms whose manifests are there.
         platforms: Vec<String>,
     },
-    /// What was to be stored as a manifest is none, or refers to what is not there.
+    /// Content to be stored as a manifest is not one, or refers to blobs that are not stored.
     #[error("the manifest is not valid: {reason}")]
     InvalidManifest {
-        /// What is wrong with it.
+        /// The fault.
         reason: Reason,
     },
     /// A file that should hold a manifest is not JSON.
@@ -412,14 +412,14 @@ pub enum Error {
         /// The fault, with its line and column.
         reason: Reason,
     },
-    /// What was to be written as a layout or an archive is not valid.
+    /// An image to be written to a layout or an archive is not valid.
     #[error("{} of {} is not valid: {reason}", image_called(.image.as_deref()), .path.display())]
     NotValid {
         /// The layout or archive.
         path: PathBuf,
         /// The name of the image, if it has one.
         image: Option<String>,
-        /// What is wrong with it.
+        /// The fault.
         reason: Reason,
     },
     /// A range is not within a blob.
@@ -432,7 +432,7 @@ pub enum Error {
         /// The size of the blob.
         size: u64,
     },
-    /// An upload is not where it was to be gone on with.
+    /// An upload has another size than the offset to resume at.
     #[error("upload {id} has {actual} bytes, not {expected}")]
     UploadOffset {
         /// The upload.
@@ -455,7 +455,7 @@ pub enum Error {
     StillReferenced {
         /// The blob.
         digest: Digest,
-        /// What refers to it: a file of the layout, or a digest.
+        /// The referrer: a file of the layout, or a digest.
         referrer: Referrer,
     },
     /// Blobs that other layouts may need are not deleted.
@@ -499,7 +499,7 @@ pub enum Error {
         path: PathBuf,
         /// The entry.
         entry: String,
-        /// What is wrong with it.
+        /// The fault.
         reason: Reason,
     },
     /// A directory that a layout was to become holds something else.
@@ -521,7 +521,7 @@ pub enum Error {
     Blob {
         /// The blob.
         digest: Digest,
-        /// What the system says.
+        /// The error of the system.
         source: io::Error,
     },
     /// A format cannot hold something.
@@ -529,17 +529,17 @@ pub enum Error {
     CannotHold {
         /// The format.
         format: &'static str,
-        /// What it cannot hold, and why.
+        /// The content that the format cannot hold, and the reason.
         what: String,
     },
     /// The operating system refused something.
     #[error("failed to {action} {}", .path.display())]
     Io {
-        /// What was tried, as a verb.
+        /// The failed action, as a verb.
         action: &'static str,
-        /// On what.
+        /// The path that the action was applied to.
         path: PathBuf,
-        /// What the system says.
+        /// The error of the system.
         source: io::Error,
     },
 }
@@ -563,7 +563,7 @@ impl Error {
 }
 
 impl Error {
-    /// Returns what registries call this, if it is something that they know.
+    /// Returns the code of registries for the error, if they have one.
     pub fn code(&self) -> Option<ErrorCode> {
         Some(match self {
             Self::UnknownRepository { .. } => ErrorCode::NameUnknown,

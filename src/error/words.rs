@@ -16,7 +16,7 @@ pub(crate) fn list<T: fmt::Display>(things: &[T]) -> String {
     things.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
 }
 
-/// Says which platforms are stored.
+/// Returns the words for the stored platforms.
 pub(crate) fn stored(platforms: &[String]) -> String {
     match platforms {
         [] => "no other platform is".to_owned(),
@@ -41,7 +41,7 @@ pub(crate) fn seconds(time: &Duration) -> String {
     if time.is_zero() { "0s".to_owned() } else { format!("{time:?}") }
 }
 
-/// Says that a blob is not there.
+/// Returns the message about a missing blob.
 pub(crate) fn missing_blob(digest: &Digest, referrer: &Referrer) -> String {
     match referrer {
         Referrer::Caller(path) => format!("{} has no blob {digest}", path.display()),
@@ -49,7 +49,7 @@ pub(crate) fn missing_blob(digest: &Digest, referrer: &Referrer) -> String {
     }
 }
 
-/// Says that content does not have the size that it should have.
+/// Returns the message about content of a wrong size.
 pub(crate) fn size_mismatch(digest: Option<&Digest>, expected: u64, actual: u64) -> String {
     match digest {
         Some(digest) => format!("size mismatch for {digest}: expected {expected}, got {actual}"),

@@ -21,7 +21,7 @@ pub(crate) struct Directory {
     file: Arc<File>,
 }
 
-/// What kind of file a name belongs to. Links are not followed.
+/// The kind of the file with a name. Links are not followed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum FileKind {
     File,
@@ -96,7 +96,7 @@ impl TryFrom<&fs::Metadata> for Found {
 }
 
 impl Directory {
-    /// Returns the path that the directory was opened by. It may lead to another directory by now.
+    /// Returns the path that the directory was opened by. It may belong to another directory by now.
     pub(crate) fn path(&self) -> &Path {
         &self.path
     }
@@ -246,7 +246,7 @@ mod descriptors {
             Ok(here)
         }
 
-        /// Returns what a link holds; `None` if the name is not that of a link.
+        /// Returns the target of a link; `None` if the name is not that of a link.
         fn read_link(&self, name: &OsStr) -> io::Result<Option<PathBuf>> {
             match rustix::fs::readlinkat(self, name, Vec::new()) {
                 Ok(target) => Ok(Some(OsString::from_vec(target.into_bytes()).into())),
@@ -264,7 +264,7 @@ mod descriptors {
             self.stat(name.as_ref(), AtFlags::SYMLINK_NOFOLLOW)
         }
 
-        /// Looks at what a name leads to; a link is followed, wherever it leads.
+        /// Returns the metadata of the file that a name refers to; links are followed, also out of the directory.
         pub(crate) fn find_target(&self, name: impl AsRef<OsStr>) -> io::Result<Option<Found>> {
             self.stat(name.as_ref(), AtFlags::empty())
         }
@@ -336,7 +336,7 @@ mod descriptors {
             Ok(rustix::fs::renameat(CWD, from, self, to.as_ref())?)
         }
 
-        /// Gives a file of this directory a second name in it.
+        /// Hard-links a file of this directory within it.
         pub(crate) fn link(&self, from: impl AsRef<OsStr>, to: impl AsRef<OsStr>) -> io::Result<()> {
             Ok(rustix::fs::linkat(self, from.as_ref(), self, to.as_ref(), AtFlags::empty())?)
         }
@@ -406,7 +406,7 @@ impl Directory {
         found(fs::symlink_metadata(self.path_of(name)))
     }
 
-    /// Looks at what a name leads to; a link is followed, wherever it leads.
+    /// Returns the metadata of the file that a name refers to; links are followed, also out of the directory.
     pub(crate) fn find_target(&self, name: impl AsRef<OsStr>) -> io::Result<Option<Found>> {
         found(fs::metadata(self.path_of(name)))
     }
@@ -456,7 +456,7 @@ impl Directory {
         fs::rename(from, self.path_of(to))
     }
 
-    /// Gives a file of this directory a second name in it.
+    /// Hard-links a file of this directory within it.
     pub(crate) fn link(&self, from: impl AsRef<OsStr>, to: impl AsRef<OsStr>) -> io::Result<()> {
         fs::hard_link(self.path_of(from), self.path_of(to))
     }

@@ -6,7 +6,7 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-/// Makes a file look as if it was written just now. Who may write to it may do so, whoever owns it.
+/// Sets the modification time of a file to now. Write permission suffices; ownership is not needed.
 pub(crate) fn touch(file: &File, path: &Path) -> io::Result<()> {
     #[cfg(unix)]
     {
@@ -22,7 +22,7 @@ pub(crate) fn touch(file: &File, path: &Path) -> io::Result<()> {
     }
 }
 
-/// Returns a name of hexadecimal digits that nobody else has.
+/// Returns a random name of hexadecimal digits.
 pub(crate) fn random_name(length: usize) -> String {
     let mut name = String::with_capacity(length + 16);
     while name.len() < length {
@@ -33,7 +33,7 @@ pub(crate) fn random_name(length: usize) -> String {
     name
 }
 
-/// Tells whether an error says that this file system, or the system, has no locks.
+/// Returns whether an error says that this file system, or the system, has no locks.
 pub(crate) fn cannot_lock(error: &io::Error) -> bool {
     #[cfg(unix)]
     {
@@ -75,7 +75,7 @@ pub(crate) fn sync_name(path: &Path) -> io::Result<()> {
 ///
 /// # Errors
 ///
-/// What the system says; of kind `AlreadyExists` if the name is taken.
+/// The error of the system; of kind `AlreadyExists` if the name is taken.
 pub(crate) fn rename_new(from: &Path, to: &Path) -> io::Result<()> {
     #[cfg(any(target_os = "linux", target_vendor = "apple"))]
     {
@@ -93,7 +93,7 @@ pub(crate) fn rename_new(from: &Path, to: &Path) -> io::Result<()> {
     fs::rename(from, to)
 }
 
-/// What tells a file from one that was at its path before.
+/// The version of a file: it differs from that of every earlier file at the path.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct FileVersion {
     modified: SystemTime,
@@ -103,7 +103,7 @@ pub(crate) struct FileVersion {
 }
 
 impl FileVersion {
-    /// Returns the version of what is at a path now.
+    /// Returns the version of the file that is at a path now.
     pub(crate) fn of(path: &Path) -> io::Result<Self> {
         let metadata = fs::symlink_metadata(path)?;
         #[cfg(unix)]
@@ -138,7 +138,7 @@ fn not_regular(metadata: &fs::Metadata) -> io::Error {
 ///
 /// # Errors
 ///
-/// What opening says; of kind `InvalidInput` with a text of its own if the path leads to something else than a file.
+/// The error of opening; of kind `InvalidInput` with a text of its own if the path is not that of a regular file.
 pub(crate) fn open_regular(path: &Path) -> io::Result<File> {
     let metadata = fs::symlink_metadata(path)?;
     if !metadata.is_file() {
@@ -162,7 +162,7 @@ pub(crate) fn leads_out() -> io::Error {
     io::Error::new(io::ErrorKind::InvalidInput, "a link that leads out of the layout")
 }
 
-/// Opens a regular file as [`open_regular`] does; follows a link that leads to one below a directory.
+/// Opens a regular file as [`open_regular`] does; follows a link to one below a directory.
 ///
 /// # Errors
 ///

@@ -1,4 +1,4 @@
-//! Files that somebody names: layers, archives, blobs, manifests.
+//! Files that users name: layers, archives, blobs, manifests.
 
 use std::fs::File;
 use std::io;
@@ -6,7 +6,7 @@ use std::path::Path;
 
 use crate::error::{Error, Result};
 
-/// Opens a file, a pipe, or whatever else can be read, and tells its size where that is known before reading it.
+/// Opens a file, a pipe or another readable path, and returns its size if that is known before it is read.
 ///
 /// # Errors
 ///

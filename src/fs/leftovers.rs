@@ -1,8 +1,8 @@
 //! Leftovers: temporary files and directories of programs that were killed.
 //!
-//! The name of a temporary file or directory says which one it is: device, inode and time of birth. A copy of it, however it
-//! came there, does not agree with its name, and is left alone whatever it is called. What has such a name and is not locked
-//! any more is a leftover. Before it has the name, a temporary file or directory is empty, and only then it is one too.
+//! The name of a temporary file or directory states its identity: device, inode and time of birth. A copy, made by any
+//! program, does not match its name and is left alone. A file that matches its name and is not locked is a leftover.
+//! Before the name is given, a temporary file or directory is empty and has a provisional name.
 
 use std::ffi::OsStr;
 use std::fmt;
@@ -22,7 +22,7 @@ const NEW: &str = "new-";
 /// How many random digits a name ends with.
 const RANDOM_LENGTH: usize = 16;
 
-/// What tells a file or directory from every other, its copies included.
+/// The identity of a file or directory: its copies have another one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Identity {
     device: u64,
@@ -51,12 +51,12 @@ impl fmt::Display for Identity {
     }
 }
 
-/// Returns a name for what is made now.
+/// Returns a name for a new temporary file.
 pub(super) fn new_name() -> String {
     format!("{PREFIX}{NEW}{}", random_name(RANDOM_LENGTH))
 }
 
-/// Returns a name that says what it is the name of.
+/// Returns a name that states the identity of its file.
 pub(super) fn proven_name(identity: Identity) -> String {
     format!("{PREFIX}{identity}-{}", random_name(RANDOM_LENGTH))
 }
@@ -68,7 +68,7 @@ pub(crate) struct Undeleted {
     pub(crate) error: io::Error,
 }
 
-/// Returns whether nothing is in a directory but what is called like a temporary file or directory.
+/// Returns whether a directory holds only names of temporary files and directories.
 pub(crate) fn is_vacant(directory: &Path) -> io::Result<bool> {
     for entry in fs::read_dir(directory)? {
         if !is_called_temporary(&entry?.file_name()) {
@@ -131,7 +131,7 @@ fn if_leftover(path: &Path, work: impl FnOnce(&Path, &Metadata) -> io::Result<()
         Err(TryLockError::Error(error)) if cannot_lock(&error) => return Ok(()),
         Err(TryLockError::Error(error)) => return Err(error),
     }
-    // Before it was locked its program may have gone on with it.
+    // Before it was locked its program may have renamed it.
     let metadata = fs::symlink_metadata(path)?;
     let is_the_locked_one = Identity::of(&metadata) == Identity::of(&file.metadata()?);
     if is_the_locked_one && agrees_with_name(path, &metadata)? { work(path, &metadata) } else { Ok(()) }
@@ -156,7 +156,7 @@ fn is_new_name(name: &str) -> bool {
 mod tests {
     use super::*;
 
-    /// Makes a file and renames it to a name that proves what it is.
+    /// Makes a file and renames it to a name that states its identity.
     fn proven(directory: &Path, content: &str) -> PathBuf {
         let path = directory.join("written");
         fs::write(&path, content).expect("written");

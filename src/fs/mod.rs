@@ -1,9 +1,9 @@
 //! Temporary files, syncing and renaming: the only module that makes a temporary file.
 //!
-//! A file is written where no name leads to it, synced, and then given its name in one step; a reader sees the old file,
-//! the new one or none, and never a part of one. On Linux the temporary file has no name at all where the file system
-//! can do that (`O_TMPFILE`), so that a killed program leaves nothing. Elsewhere it is called `.regshape-tmp-…`, with a proof
-//! of what it is in its name, and is locked while its writer lives; `leftovers` finds those of killed programs.
+//! A file is written without a name, synced, and then named in one step: a reader sees the old file, the new one or
+//! none, and never a part of one. On Linux the temporary file has no name at all where the file system supports that
+//! (`O_TMPFILE`), so that a killed program leaves nothing. Elsewhere it is called `.regshape-tmp-…`, with its identity
+//! in its name, and is locked while its writer lives; `leftovers` finds those of killed programs.
 
 mod directory;
 mod files;

@@ -1,8 +1,8 @@
 //! Output files: resolving the path that a user gave for one, and writing there.
 //!
-//! A path such as `/dev/stdout` or `/dev/fd/3`, or a link to one, names an open descriptor: it is written on at its place, and
-//! never opened again, truncated or replaced. Pipes and devices are written to. Only a regular file is replaced, and only a name
-//! that is free is made. Links stay; what they point to is written.
+//! A path such as `/dev/stdout` or `/dev/fd/3`, or a link to one, names an open descriptor: it is written from its
+//! current position, and never opened again, truncated or replaced. Pipes and devices are written to. Only a regular
+//! file is replaced, and only a free name is created. Links stay; their targets are written.
 
 use std::fs::{self, File, Metadata, OpenOptions};
 use std::io::{self, ErrorKind, Write};
@@ -14,7 +14,7 @@ use crate::interrupt::Section;
 /// The most links that are followed: as many as Linux follows.
 const LINKS: usize = 40;
 
-/// What an output path means.
+/// The meaning of an output path.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Destination {
     /// An open descriptor of this process.
@@ -32,9 +32,9 @@ impl Destination {
     ///
     /// # Errors
     ///
-    /// Of kind `IsADirectory` for a directory and for a path that ends in a slash; `NotFound` and `NotADirectory` if there is no
-    /// directory for the file to be in; `InvalidInput` after too many links, and for a link of `/proc` to a file; what the system
-    /// says.
+    /// Of kind `IsADirectory` for a directory and for a path that ends in a slash; `NotFound` and `NotADirectory` if
+    /// the file has no directory to be in; `InvalidInput` after too many links, and for a link of `/proc` to a file;
+    /// other errors of the system.
     pub(crate) fn resolve(path: &Path) -> io::Result<Self> {
         let mut path = path.to_owned();
         for _ in 0..=LINKS {
@@ -81,8 +81,8 @@ impl Destination {
         }
     }
 
-    /// Returns whether what is written comes out at standard output: this is its descriptor, or one of the same file, pipe or
-    /// terminal.
+    /// Returns whether output to this path comes out at standard output: it is that descriptor, or one of the same
+    /// file, pipe or terminal.
     pub(crate) fn is_stdout(&self) -> bool {
         match self {
             Self::Descriptor(1) => true,
@@ -101,7 +101,7 @@ impl Destination {
     }
 }
 
-/// Says that a path is that of a directory, in the words of the system.
+/// Returns the error of the system for the path of a directory.
 fn is_directory() -> io::Error {
     #[cfg(unix)]
     return rustix::io::Errno::ISDIR.into();
@@ -159,7 +159,7 @@ fn descriptor_at(_: &Path) -> Option<u32> {
     None
 }
 
-/// Returns a file that shares an open descriptor, and its place in what it is open on.
+/// Returns a file that shares an open descriptor and its position.
 #[cfg(unix)]
 fn duplicate(number: u32) -> io::Result<File> {
     use std::os::fd::AsFd;
@@ -184,7 +184,7 @@ fn duplicate_other(number: u32) -> io::Result<File> {
 
     let is_not_open = || io::Error::new(ErrorKind::NotFound, format!("descriptor {number} is not open"));
     let target = i32::try_from(number).map_err(|_| is_not_open())?;
-    // What this process opened itself is closed when it starts another program. Nobody else can mean that.
+    // Descriptors that this process opened are closed in the programs that it starts: a user cannot mean them.
     let flags = fs::read_to_string(format!("/proc/self/fdinfo/{number}")).unwrap_or_default();
     let flags = flags.lines().find_map(|line| u32::from_str_radix(line.strip_prefix("flags:")?.trim(), 8).ok());
     if flags.is_none_or(|flags| flags & rustix::fs::OFlags::CLOEXEC.bits() != 0) {
@@ -209,8 +209,8 @@ fn duplicate_other(number: u32) -> io::Result<File> {
     OpenOptions::new().write(true).open(format!("/dev/fd/{number}"))
 }
 
-/// Returns whether two descriptors are open on the same file, pipe or terminal. What is written to another device, such as
-/// `/dev/null`, does not meet there.
+/// Returns whether two descriptors are open on the same file, pipe or terminal. Other devices, such as `/dev/null`,
+/// keep no output, so that they count as different.
 #[cfg(unix)]
 fn shares_file(one: u32, other: u32) -> bool {
     use std::io::IsTerminal;
@@ -233,7 +233,7 @@ fn shares_file(one: u32, other: u32) -> bool {
 /// Opens a pipe or a device for writing.
 fn open_device(path: &Path) -> io::Result<File> {
     let file = OpenOptions::new().write(true).open(path)?;
-    // Somebody may have put a file there meanwhile, which would be written over in part.
+    // Another process may have put a file there meanwhile, which must not be overwritten in part.
     if file.metadata()?.is_file() { Err(changed()) } else { Ok(file) }
 }
 
@@ -253,7 +253,7 @@ impl Output {
     ///
     /// # Errors
     ///
-    /// Those of [`Destination::resolve`]; what the system says.
+    /// Those of [`Destination::resolve`]; errors of the system.
     pub(crate) fn create(path: &Path) -> io::Result<Self> {
         let target = match Destination::resolve(path)? {
             Destination::Descriptor(number) => return duplicate(number).map(Self::There),
@@ -299,7 +299,7 @@ impl Output {
         }
     }
 
-    /// Gives the file its name.
+    /// Renames the file to its path.
     pub(crate) fn finish(self) -> io::Result<()> {
         match self {
             Self::New(file, target) => name(file, &target),

@@ -1,4 +1,4 @@
-//! What the path of an output means, for programs that treat standard output and files in different ways.
+//! The meaning of an output path, for programs that treat standard output and files differently.
 
 use std::fs::File;
 use std::path::Path;
@@ -6,13 +6,13 @@ use std::path::Path;
 use super::Destination;
 use crate::error::{Error, Result};
 
-/// Returns whether what is written to a path comes out at standard output: it is `/dev/stdout`, a link to that, or another
+/// Returns whether output to a path comes out at standard output: it is `/dev/stdout`, a link to that, or another
 /// descriptor on the same file, pipe or terminal. See `write_file`.
 pub fn is_standard_output(path: impl AsRef<Path>) -> bool {
     Destination::resolve(path.as_ref()).is_ok_and(|destination| destination.is_stdout())
 }
 
-/// Returns whether a path names an open descriptor, a pipe or a device: what is written to, not replaced.
+/// Returns whether a path names an open descriptor, a pipe or a device, which is written to and not replaced.
 pub fn is_stream(path: impl AsRef<Path>) -> bool {
     let destination = Destination::resolve(path.as_ref());
     destination.is_ok_and(|it| matches!(it, Destination::Descriptor(_) | Destination::Device(_)))

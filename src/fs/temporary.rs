@@ -1,4 +1,4 @@
-//! Temporary files and directories: what is being written and has no name yet, or none that counts.
+//! Temporary files and directories: content that is being written, without a name or with a provisional one.
 
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, File, OpenOptions, TryLockError};
@@ -151,7 +151,7 @@ impl TempFile {
 
     // A file gets its name within a section only: the temporary names that this takes are not registered.
 
-    /// Gives the file a name that is free; an error of kind `AlreadyExists` if it is not.
+    /// Renames the file to a free name; an error of kind `AlreadyExists` if it is not.
     pub(crate) fn persist_new(self, target: &Path) -> io::Result<()> {
         match self.kind {
             #[cfg(target_os = "linux")]
@@ -162,7 +162,7 @@ impl TempFile {
         }
     }
 
-    /// Gives the file a name that is free in an open directory, as [`TempFile::persist_new`] does.
+    /// Renames the file to a free name in an open directory, as [`TempFile::persist_new`] does.
     pub(crate) fn persist_new_within(self, directory: &Directory, name: &OsStr) -> io::Result<()> {
         match self.kind {
             #[cfg(target_os = "linux")]
@@ -177,7 +177,7 @@ impl TempFile {
         }
     }
 
-    /// Gives the file a name in an open directory, in place of the file that has it now.
+    /// Renames the file in an open directory, and replaces a file with that name.
     pub(crate) fn persist_within(self, directory: &Directory, name: &OsStr) -> io::Result<()> {
         match self.kind {
             #[cfg(target_os = "linux")]
@@ -197,14 +197,15 @@ impl TempFile {
         }
     }
 
-    /// Gives the file a name as [`TempFile::persist_within`] does, and keeps what had it before until the result is dropped.
+    /// Names the file as [`TempFile::persist_within`] does, and keeps the file that had the name before until the
+    /// result is dropped.
     pub(crate) fn replace(self, directory: &Directory, name: &OsStr) -> io::Result<Replaced> {
         let before = Before::keep(directory, name);
         self.persist_within(directory, name)?;
         Ok(Replaced { directory: directory.clone(), name: name.to_owned(), before })
     }
 
-    /// Gives the file a name as [`TempFile::persist`] does, but in place of a regular file only; an error of kind `AlreadyExists`
+    /// Renames the file as [`TempFile::persist`] does, but replaces a regular file only; an error of kind `AlreadyExists`
     /// if something else has the name.
     pub(crate) fn persist_in_place_of_file(self, target: &Path) -> io::Result<()> {
         /// How often a name may come and go between two looks.
@@ -241,7 +242,7 @@ impl TempFile {
         Err(taken())
     }
 
-    /// Gives the file a name, in place of the file that has it now.
+    /// Renames the file, and replaces a file with that name.
     pub(crate) fn persist(self, target: &Path) -> io::Result<()> {
         match self.kind {
             // An unnamed file cannot take the place of another, only a name that is free: it gets a temporary one first.
@@ -261,7 +262,7 @@ impl TempFile {
     }
 }
 
-/// Says that a name is taken by something that is not replaced.
+/// Returns the error for a name that is taken by a file of another kind.
 fn taken() -> io::Error {
     io::Error::new(io::ErrorKind::AlreadyExists, "something else was put there meanwhile")
 }
@@ -283,7 +284,7 @@ struct TempName {
 }
 
 impl TempName {
-    /// Gives a file a temporary name that is free.
+    /// Renames a file to a free temporary name.
     fn make(
         directory: &Directory,
         identity: Identity,
@@ -306,13 +307,13 @@ impl TempName {
 impl Drop for TempName {
     fn drop(&mut self) {
         if !self.name.is_empty() {
-            // What stays is found by the next writer here.
+            // A file that cannot be deleted is found by the next writer here.
             let _ = self.directory.remove_file(&self.name);
         }
     }
 }
 
-/// What had a name before.
+/// The file that had a name before.
 #[derive(Debug)]
 enum Before {
     Nothing,
@@ -323,7 +324,7 @@ enum Before {
 }
 
 impl Before {
-    /// Keeps what has a name.
+    /// Keeps the file that has a name.
     fn keep(directory: &Directory, name: &OsStr) -> Self {
         let keep = || -> io::Result<Self> {
             let file = directory.open_file(name)?;
@@ -337,7 +338,7 @@ impl Before {
 }
 
 impl Replaced {
-    /// Puts back what was there before.
+    /// Puts back the earlier file.
     pub(crate) fn restore(self) -> io::Result<()> {
         match self.before {
             Before::Nothing => self.directory.remove_file(&self.name),
@@ -398,7 +399,7 @@ impl TempDirectory {
         Ok(())
     }
 
-    /// Gives the directory a name that is free.
+    /// Renames the directory to a free name.
     ///
     /// # Errors
     ///
@@ -427,7 +428,7 @@ fn try_names<T>(mut make: impl FnMut() -> io::Result<T>) -> io::Result<T> {
     make()
 }
 
-/// Locks what was made just now. If another process has taken it for a leftover, another name is to be tried.
+/// Locks a new file. If another process has taken it for a leftover, the caller tries another name.
 fn lock_new(file: &File) -> io::Result<()> {
     match file.try_lock() {
         Ok(()) => Ok(()),
@@ -436,14 +437,14 @@ fn lock_new(file: &File) -> io::Result<()> {
     }
 }
 
-/// Renames what was made just now to a name that proves what it is, and returns its path.
+/// Renames a new file to a name that states its identity, and returns its path.
 fn prove(path: &Path, metadata: &fs::Metadata) -> io::Result<PathBuf> {
     let proven = path.with_file_name(proven_name(Identity::of(metadata)));
     fs::rename(path, &proven).map_err(if_gone)?;
     Ok(proven)
 }
 
-/// Gives a file one more name, which goes when the result is dropped.
+/// Hard-links a file; the link is deleted when the result is dropped.
 fn link_temporarily(
     directory: &Path,
     identity: Identity,
@@ -456,7 +457,8 @@ fn link_temporarily(
     })
 }
 
-/// Says of what was made just now, and is gone, that another name is to be tried: another process took it for a stale one.
+/// Marks the error of a new file that is gone, because another process took it for a leftover: the caller tries another
+/// name.
 fn if_gone(error: io::Error) -> io::Error {
     if error.kind() == io::ErrorKind::NotFound { io::ErrorKind::AlreadyExists.into() } else { error }
 }
@@ -473,7 +475,7 @@ impl Drop for TempDir {
         if !self.path.as_os_str().is_empty() && fs::remove_dir_all(&self.path).is_err() {
             // Perhaps there is no descriptor left: this gives one back.
             self.lock = None;
-            // What stays is a leftover, which the next writer here deletes.
+            // A directory that cannot be deleted is a leftover, which the next writer here deletes.
             let _ = remove_with_one_descriptor(&self.path);
         }
     }
@@ -500,7 +502,7 @@ fn unlocked(file: NamedTempFile<File>) -> io::Result<NamedTempFile<File>> {
     Ok(file)
 }
 
-/// Makes a file that has no name, and that nobody else can open while it has one where there are no files without.
+/// Makes a file without a name; where the file system has none, a file that only its owner can open while it has one.
 pub(crate) fn private_file(directory: &Path) -> io::Result<File> {
     tempfile::tempfile_in(directory)
 }
@@ -538,12 +540,12 @@ mod unnamed {
         create(Path::new(&format!("/proc/self/fd/{}", directory.as_fd().as_raw_fd())))
     }
 
-    /// Gives the file a name that is free.
+    /// Renames the file to a free name.
     pub(super) fn link(file: &File, path: &Path) -> io::Result<()> {
         link_at(file, CWD, path)
     }
 
-    /// Gives the file a name that is free in an open directory.
+    /// Renames the file to a free name in an open directory.
     pub(super) fn link_within(file: &File, directory: &Directory, name: &OsStr) -> io::Result<()> {
         link_at(file, directory, Path::new(name))
     }

@@ -18,7 +18,7 @@ pub(crate) struct IndexEditor<'a> {
     pub(crate) path: &'a Path,
 }
 
-/// The entries of an index, by what they are called.
+/// The entries of an index by their names.
 #[derive(Default)]
 struct Bearers<'a> {
     by_ref_name: HashMap<&'a str, Bearing<'a>>,
@@ -135,10 +135,10 @@ fn names(entry: &Descriptor) -> impl Iterator<Item = Name<'_>> {
     ref_name.into_iter().chain(entry.image_name().map(|name| (NameKind::ImageName, name)))
 }
 
-/// What becomes of the entries of an index whose names others take.
+/// The changes to entries of an index whose names others take.
 #[derive(Default)]
 struct Losses<'a> {
-    /// What is left of the entries that lose a name, by their places.
+    /// The remains of the entries that lose a name, by their places.
     left: BTreeMap<usize, Descriptor>,
     /// The places that the first entry of a name may take: of those that lost it, the first that is not to stay there.
     vacated: HashMap<Name<'a>, usize>,
@@ -146,7 +146,7 @@ struct Losses<'a> {
 
 impl IndexEditor<'_> {
     /// Makes an index list entries of another one, which keep their names. Of those without a name one is enough for each
-    /// manifest. A name may be that of several entries, as some programs have it; it is taken if it is that of a manifest that
+    /// manifest. A name may be that of several entries, as some programs write it; it is taken if it is that of a manifest that
     /// the other index does not give it to, unless all that the other one says is there already. An image name is a name, too.
     ///
     /// # Errors
@@ -204,7 +204,7 @@ impl IndexEditor<'_> {
         Ok(())
     }
 
-    /// Finds what the entries of an index lose to others that have their names.
+    /// Finds the names that entries of an index lose to new entries.
     fn losses<'a>(
         &self,
         before: &[Descriptor],
@@ -357,8 +357,8 @@ impl IndexEditor<'_> {
         entry
     }
 
-    /// Returns the entry that takes the place of another one that has its tag. What that says besides, and the new one does not,
-    /// stays if it is of the same manifest; of another one only the image name stays, if the new one has none.
+    /// Returns the entry that replaces another one with its tag. Further annotations of the old entry stay if both are
+    /// of the same manifest. Of another manifest only the image name stays, if the new entry has none.
     fn renewed(&self, old: &Descriptor, descriptor: &Descriptor, tag: &str) -> Descriptor {
         let new = self.tagged(descriptor, tag);
         if old.digest != new.digest {
@@ -397,7 +397,7 @@ impl IndexEditor<'_> {
         let untagged = |entry: Descriptor| if entry.ref_name().is_some() { entry } else { self.untagged(&entry) };
         index.manifests.extend(named.into_iter().map(untagged));
         let mut lost: HashSet<Digest> = nameless.iter().map(|entry| entry.digest.clone()).collect();
-        // What other repositories have cannot be reached in this one.
+        // The names of other repositories do not count in this one.
         let entries = || index.manifests.iter().filter(|entry| self.names.of(entry).is_some());
         for entry in entries() {
             lost.remove(&entry.digest);

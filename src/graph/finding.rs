@@ -54,7 +54,7 @@ impl Finding {
         self.mismatch.as_deref()
     }
 
-    /// Returns what was found, naming the thing and both values.
+    /// Returns the message, which names the object and both values.
     pub fn message(&self) -> &str {
         &self.message
     }

@@ -1,8 +1,8 @@
 //! The ref names of `index.json`, read and written as names of a registry.
 //!
-//! Written names are `REPOSITORY:TAG`, and `REPOSITORY@DIGEST` for what has no tag. Other programs write tags alone, or
-//! nothing: such an entry belongs to the repository of its image name if it has one, and else to the default repository if there
-//! is one. Names that are none of a registry belong nowhere and are left alone.
+//! Written names are `REPOSITORY:TAG`, and `REPOSITORY@DIGEST` for entries without a tag. Other programs write tags
+//! alone, or nothing: such an entry belongs to the repository of its image name if it has one, and else to the default
+//! repository if there is one. Names that are not valid in a registry belong to no repository and are left alone.
 
 use crate::error::{Error, Result};
 use crate::oci::{Descriptor, Digest, Index, Match, NameKind, RefName, RepositoryName, Tag, WholeName, is_name};
@@ -12,7 +12,7 @@ use crate::oci::{Descriptor, Digest, Index, Match, NameKind, RefName, Repository
 pub(crate) enum Names {
     /// Each as it stands, as a tag.
     AsTheyStand {
-        /// The repository of those that do not say one, where somebody asks for a repository all the same.
+        /// The repository of names without one, where a repository is asked for.
         default: Option<RepositoryName>,
     },
     /// As those of a repository.
@@ -23,7 +23,7 @@ pub(crate) enum Names {
     },
 }
 
-/// What an entry is called where it belongs.
+/// The tag of an entry within its repository.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum EntryTag<'a> {
     Tagged(&'a str),
@@ -45,7 +45,7 @@ impl<'a> EntryTag<'a> {
 }
 
 impl Names {
-    /// Returns what an entry is called here, or `None` if it does not belong here.
+    /// Returns the tag of an entry in this repository, or `None` if the entry belongs to another one.
     pub(crate) fn of<'a>(&self, entry: &'a Descriptor) -> Option<EntryTag<'a>> {
         match self {
             Self::AsTheyStand { .. } => Some(entry.ref_name().map_or(EntryTag::Untagged, EntryTag::Tagged)),
@@ -58,7 +58,7 @@ impl Names {
         }
     }
 
-    /// Tells whether an entry bears a tag here.
+    /// Returns whether an entry bears a tag here.
     pub(crate) fn is_tagged(&self, entry: &Descriptor, tag: &str) -> bool {
         self.of(entry) == Some(EntryTag::Tagged(tag))
     }
@@ -84,7 +84,7 @@ impl Names {
         matches.into_iter().filter(|(_, (found, _))| is_meant(*found)).map(|(at, _)| at).collect()
     }
 
-    /// Tells by which of its names an entry is meant that bears a name here.
+    /// Returns which of the names of an entry matches a name here.
     pub(crate) fn kind(&self, entry: &Descriptor, name: &str) -> NameKind {
         match self {
             Self::AsTheyStand { .. } => {
@@ -95,7 +95,7 @@ impl Names {
         }
     }
 
-    /// Returns what an entry is called by which somebody means it: a tag, or an image name if that is another name.
+    /// Returns the name of an entry that a given name matches: its tag, or its image name if that differs.
     pub(crate) fn meant_by<'a>(&self, entry: &'a Descriptor, name: &str) -> Option<&'a str> {
         match self.kind(entry, name) {
             NameKind::ImageName if !entry.has_one_name() => entry.image_name(),
@@ -133,7 +133,7 @@ impl Names {
     /// [`Error::Name`](crate::Error::Name), [`Error::RefName`](crate::Error::RefName).
     pub(crate) fn check(&self, tag: &str) -> Result<()> {
         match self {
-            // It would be mistaken for what it says.
+            // The tag would be read as a digest.
             Self::AsTheyStand { .. } if digest_in(tag).is_some() => {
                 return Err(Error::NameIsDigest { name: tag.to_owned() });
             }
@@ -143,7 +143,7 @@ impl Names {
         Ok(())
     }
 
-    /// Returns how the names of another repository are read, if somebody here may ask for it.
+    /// Returns how the names of another repository are read, if that repository can be asked for here.
     pub(crate) fn of_repository(&self, asked: &RepositoryName) -> Option<Self> {
         match self {
             Self::AsTheyStand { default } => Some(Self::Repository { name: asked.clone(), default: default.clone() }),

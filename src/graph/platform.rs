@@ -1,4 +1,4 @@
-//! From an image for several platforms to that for one of them. Whatever chooses an image by its platform does so here.
+//! From an image for several platforms to the image for one of them. Every choice by platform is made here.
 
 use std::borrow::Cow;
 use std::cell::{OnceCell, RefCell};
@@ -10,7 +10,7 @@ use super::walk::{Document, Documents, read_entry};
 use crate::error::{Error, Referrer};
 use crate::oci::{Descriptor, Digest, Fit, ImageConfig, Manifest, Platform, embedded, from_json};
 
-/// What was taken for a platform that was asked for.
+/// The platform that was chosen for a wanted one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Choice {
@@ -26,9 +26,9 @@ pub struct Choice {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Chosen {
-    /// What leads to the manifest: an entry of `index.json`, or of a nested index.
+    /// The descriptor of the manifest: an entry of `index.json`, or of a nested index.
     pub descriptor: Descriptor,
-    /// What was taken for the platform; `None` if none was asked for.
+    /// The platform that was chosen; `None` if none was asked for.
     pub choice: Option<Choice>,
 }
 
@@ -36,7 +36,7 @@ pub struct Chosen {
 #[derive(Clone)]
 pub(crate) struct Best {
     pub(crate) fit: Fit,
-    /// Which of the entries that were chosen among leads to it.
+    /// The index of its entry among the candidates.
     pub(crate) at: usize,
     pub(crate) leaf: Rc<Leaf>,
 }
@@ -49,7 +49,7 @@ pub(crate) struct Leaf {
 }
 
 impl Best {
-    /// Tells what was taken for the platform that was asked for.
+    /// Returns the choice for a wanted platform.
     pub(crate) fn choice_for(&self, asked: &Platform) -> Choice {
         Choice {
             asked: asked.clone(),
@@ -72,7 +72,7 @@ pub(crate) struct Chooser<'a> {
     platforms: Platforms<'a>,
     /// Which manifests are images, of those that were looked at.
     images: RefCell<HashMap<Digest, bool>>,
-    /// Why an index that may list what was asked for could not be read.
+    /// Why an index that may list the platform could not be read.
     unreadable: Option<Error>,
 }
 
@@ -86,7 +86,7 @@ struct Open {
     bests: Bests,
 }
 
-/// What an entry is to a choice.
+/// The suitability of an entry for a platform.
 enum Candidate {
     Image(Rc<Leaf>),
     /// A nested index that was looked through.
@@ -102,8 +102,8 @@ impl<'a> Chooser<'a> {
         Self { documents, asked, nested: HashMap::new(), platforms, images, unreadable: None }
     }
 
-    /// Returns the best images, one for each platform that was asked for, among some entries and what nested indexes list.
-    /// Of several that are alike the first is taken that is stored, and an image before what is none.
+    /// Returns the best images, one for each wanted platform, among some entries and those of nested indexes. Of
+    /// equally good entries the first stored one is taken, and an image before an artifact.
     pub(crate) fn choose(&mut self, entries: &[&Descriptor]) -> Bests {
         let none: Bests = vec![None; self.asked.len()];
         let open = |digest, entries| Open { digest, entries, at: 0, bests: none.clone() };
@@ -145,7 +145,7 @@ impl<'a> Chooser<'a> {
         }
     }
 
-    /// Returns those of some entries that lead to an image which is as good as the best one: that one, and other manifests.
+    /// Returns the entries whose images fit as well as the best one: that one, and other manifests.
     pub(crate) fn rivals<'e>(&mut self, entries: &[&'e Descriptor], best: &Best) -> Vec<&'e Descriptor> {
         let mut rivals = vec![entries[best.at]];
         let mut seen = HashSet::from([&best.leaf.entry.digest]);
@@ -187,13 +187,13 @@ impl<'a> Chooser<'a> {
         }
     }
 
-    /// Tells whether the manifest of an image is there.
+    /// Returns whether the manifest of an image is there.
     pub(crate) fn is_stored(&self, leaf: &Leaf) -> bool {
         *leaf.is_stored.get_or_init(|| is_stored(self.documents, &leaf.entry))
     }
 
-    /// Tells whether a manifest is that of an image. Signatures and other artifacts may say a platform, too. What cannot be told
-    /// counts as one.
+    /// Returns whether a manifest is that of an image. Signatures and other artifacts may have a platform, too. An
+    /// unreadable manifest counts as an image.
     fn is_image(&self, leaf: &Leaf) -> bool {
         if let Some(known) = self.images.borrow().get(&leaf.entry.digest) {
             return *known;
@@ -207,13 +207,13 @@ impl<'a> Chooser<'a> {
         is_image
     }
 
-    /// Tells whether as much is there of one image as of another: whether both are stored, and both are images.
+    /// Returns whether as much is there of one image as of another: whether both are stored, and both are images.
     pub(crate) fn is_as_real(&self, one: &Leaf, other: &Leaf) -> bool {
         self.is_stored(one) == self.is_stored(other) && self.is_image(one) == self.is_image(other)
     }
 
     fn candidate(&mut self, entry: &Descriptor) -> Candidate {
-        // What runs on nothing.
+        // An attestation runs on no platform.
         if entry.is_attestation() {
             return Candidate::Nothing;
         }
@@ -236,7 +236,7 @@ impl<'a> Chooser<'a> {
         let error = match read_entry(self.documents, entry, None) {
             Ok(Some(Document::Index(index))) => return Candidate::Index(index.manifests),
             Ok(_) => None,
-            // What indexes list need not be there.
+            // Content that indexes list need not be stored.
             Err(Error::MissingBlob { .. }) => None,
             Err(error) => Some(error),
         };
@@ -245,12 +245,12 @@ impl<'a> Chooser<'a> {
         Candidate::Nothing
     }
 
-    /// Says why nothing was found for a platform among some entries.
+    /// Returns the error for a platform without an image among some entries.
     pub(crate) fn not_there(self, entries: &[&Descriptor], reference: &str, platform: &Platform) -> Error {
         if let Some(error) = self.unreadable {
             return error;
         }
-        // What these lead to is not known.
+        // The platforms of these entries are not known.
         let is_missing = |entry: &&&Descriptor| {
             !entry.is_attestation() && entry.said_platform().is_none() && !is_stored(self.documents, entry)
         };
@@ -265,7 +265,7 @@ impl<'a> Chooser<'a> {
     }
 }
 
-/// Returns the platforms of the images that some entries lead to and that are there, each once and in the order of the list.
+/// Returns the platforms of the stored images of some entries, each once and in the order of the list.
 fn stored_platforms(documents: &dyn Documents, entries: &[&Descriptor]) -> Vec<String> {
     let mut platforms: Vec<String> = Vec::new();
     let mut seen = HashSet::new();
@@ -274,7 +274,7 @@ fn stored_platforms(documents: &dyn Documents, entries: &[&Descriptor]) -> Vec<S
     let mut nested: Vec<Descriptor> = Vec::new();
     while let Some(entry) = nested.pop().map(Cow::Owned).or_else(|| entries.next()) {
         let entry = entry.as_ref();
-        // What has no platform is read, and once.
+        // An entry without a platform is read, once.
         let is_read = may_be_index(entry) || entry.said_platform().is_none();
         if entry.is_attestation() || is_read && !seen.insert(entry.digest.clone()) {
             continue;
@@ -296,7 +296,7 @@ fn stored_platforms(documents: &dyn Documents, entries: &[&Descriptor]) -> Vec<S
     platforms
 }
 
-/// Says that the manifest for a platform is listed and not stored, and for which platforms there are manifests.
+/// Returns the error for a platform whose manifest is listed and not stored, with the stored platforms.
 pub(crate) fn not_stored(
     documents: &dyn Documents,
     path: &Path,
@@ -310,14 +310,14 @@ pub(crate) fn not_stored(
     }
 }
 
-/// Tells whether an entry may lead to an index: it is said to, or nothing is said, and the content tells.
+/// Returns whether an entry may be that of an index: by its media type, or, without one, by its content.
 pub(crate) fn may_be_index(entry: &Descriptor) -> bool {
     entry.is_index() || !entry.media_type.is_manifest() && entry.said_platform().is_none()
 }
 
-/// Tells whether what a descriptor leads to is there, or in the descriptor.
+/// Returns whether the content of a descriptor is stored, or embedded in it.
 pub(crate) fn is_stored(documents: &dyn Documents, entry: &Descriptor) -> bool {
-    // What cannot be told is for whoever reads it to report.
+    // The reader of the content reports errors.
     documents.has(&entry.digest).unwrap_or(true) || entry.data.as_deref().and_then(embedded).is_some()
 }
 

@@ -1,8 +1,8 @@
 //! Which fault is an error and which a warning: the one table that every command asks.
 //!
-//! Where the image-spec's text says MUST, REQUIRED or MUST NOT, breaking it is an error; where it says SHOULD or SHOULD NOT, a
-//! warning. Where its JSON schema is stricter than its text, the text counts. What the image-spec does not speak of is an
-//! error if readers refuse it or read it differently, and otherwise a warning.
+//! Where the image-spec's text says MUST, REQUIRED or MUST NOT, breaking it is an error; where it says SHOULD or SHOULD
+//! NOT, a warning. Where its JSON schema is stricter than its text, the text counts. A fault that the image-spec does
+//! not mention is an error if readers refuse the content or read it differently, and otherwise a warning.
 
 use crate::oci::{Descriptor, MediaType};
 use crate::tar::fault::{TarFault, TarReport};
@@ -71,9 +71,10 @@ impl FaultKind {
             Self::Malformed => Error,
             // image-index.md: "When used, this field MUST contain the media type application/vnd.oci.image.index.v1+json."
             Self::IndexMediaType => Error,
-            // manifest.md: "When used, this field MUST contain the media type …"; what it is depends on the reader otherwise.
+            // manifest.md: "When used, this field MUST contain the media type …"; otherwise the meaning depends on the
+            // reader.
             Self::ContradictingMediaType => Error,
-            // The same, but Docker's name and the OCI's for one format, or one that nobody knows: readers take both.
+            // The same, but Docker's name and the OCI's for one format, or an unknown one: readers take both.
             Self::OtherMediaTypeName => Warning,
             // manifest.md, config and layers: "concerned with portability SHOULD use one of the above media types."
             Self::DockerMediaType => Warning,
@@ -117,7 +118,8 @@ impl FaultKind {
             Self::WrongData => Error,
             // descriptor.md: "Implementations SHOULD allow digests with unrecognized algorithms to pass validation".
             Self::UnknownAlgorithm => Warning,
-            // layer.md: each media type "represents … payload which has been compressed with" what it names.
+            // layer.md: each media type "represents … payload which has been compressed with" the algorithm that it
+            // names.
             Self::LayerEncoding => Error,
             // RFC 1952 and RFC 8878: readers refuse a stream that is cut or broken, or that other bytes follow.
             Self::UnsoundStream => Error,
@@ -133,7 +135,7 @@ impl FaultKind {
             Self::Tar(TarFault::DifferingDuplicates) => Error,
             // The same sentence, but it makes no difference which of them a reader takes.
             Self::Tar(TarFault::EqualDuplicates) => Warning,
-            // What was not compared may be right.
+            // Paths that were not compared may be right.
             Self::Tar(TarFault::UncomparedPaths) => Warning,
             // layer.md: "a special filename that signifies a path should be deleted", and there is none.
             Self::Tar(TarFault::WhiteoutOfNothing) => Warning,
@@ -154,7 +156,7 @@ impl FaultKind {
         }
     }
 
-    /// Tells whether a fault is an error.
+    /// Returns whether a fault is an error.
     pub(crate) fn is_error(self) -> bool {
         self.severity() == Severity::Error
     }
@@ -170,7 +172,7 @@ impl FaultKind {
     }
 }
 
-/// Returns the kind of the fault if content is missing: a descriptor may say where else it is to be had, or carry it, and
+/// Returns the kind of the fault if content is missing: a descriptor may name another place (`urls`), or embed it, and
 /// layers that are not distributed need not be anywhere, whether they have `urls` or not (layer.md: "the presence of the urls
 /// field SHOULD NOT be used to determine whether or not a layer is non-distributable").
 pub(crate) fn missing(media_type: Option<&MediaType>, has_urls: bool, has_data: bool) -> FaultKind {
@@ -181,7 +183,7 @@ pub(crate) fn missing(media_type: Option<&MediaType>, has_urls: bool, has_data: 
     }
 }
 
-/// Tells whether content that a descriptor is about need not be in a layout.
+/// Returns whether content that a descriptor is about need not be in a layout.
 pub(crate) fn may_be_missing(descriptor: &Descriptor) -> bool {
     let has_urls = descriptor.urls.as_ref().is_some_and(|urls| !urls.is_empty());
     !missing(Some(&descriptor.media_type), has_urls, false).is_error()

@@ -1,4 +1,4 @@
-//! From what somebody says to the manifest that is meant.
+//! Resolves references to manifests.
 
 use std::collections::HashSet;
 use std::path::Path;
@@ -15,24 +15,24 @@ pub(crate) const NAMED_CANDIDATES: usize = 5;
 /// How many manifests are described where several have one name.
 const DESCRIBED_CANDIDATES: usize = 16;
 
-/// What somebody meant.
+/// The result of resolving a reference.
 pub(crate) struct Found {
     /// How the names are read among which it was found.
     pub(crate) names: Names,
-    /// What it is.
+    /// The entries or the manifest.
     pub(crate) meant: Meant,
 }
 
-/// What is meant: by a name, or by a digest.
+/// The meaning of a reference: a name, or a digest.
 pub(crate) enum Meant {
     /// The entries of the index that bear a name, by their places: at least one.
     Named { name: String, places: Vec<usize> },
-    /// What leads to the manifest of a digest: an entry of the index, or of a nested one.
+    /// The descriptor of a manifest with a digest: an entry of the index, or of a nested one.
     Manifest(Box<Descriptor>),
 }
 
 impl Found {
-    /// Returns what is meant: all entries of a name.
+    /// Returns the entries of the name, or the descriptor of the digest.
     pub(crate) fn entries<'a>(&'a self, index: &'a Index) -> Vec<&'a Descriptor> {
         match &self.meant {
             Meant::Named { places, .. } => places.iter().map(|at| &index.manifests[*at]).collect(),
@@ -41,18 +41,18 @@ impl Found {
     }
 }
 
-/// Finds what is meant among the entries of an index.
+/// Resolves references among the entries of an index.
 pub(crate) struct Resolver<'a> {
     /// How the ref names are read.
     pub(crate) names: Names,
     pub(crate) index: &'a Index,
     pub(crate) documents: &'a dyn Documents,
-    /// What it is called where nothing is found.
+    /// The path that errors name.
     pub(crate) path: &'a Path,
 }
 
 impl Resolver<'_> {
-    /// Finds what a reference means. A digest in it is what the manifest has, whatever ref names say.
+    /// Resolves a reference. A digest in it selects the manifest with that digest, regardless of ref names.
     pub(crate) fn find(&self, reference: &str) -> Result<Found> {
         let digest = digest_in(reference);
         if let Some(digest) = digest.as_ref().filter(|digest| digest.as_str() == reference) {
@@ -78,7 +78,7 @@ impl Resolver<'_> {
         self.by_beginning(reference)
     }
 
-    /// Finds what a reference means in the repository that it says.
+    /// Resolves a reference in the repository that it names.
     fn in_repository(&self, reference: &str) -> Result<Option<Found>> {
         let Ok(Reference { repository, tag, digest }) = reference.parse() else { return Ok(None) };
         let Some(names) = self.names.of_repository(&repository) else { return Ok(None) };
@@ -129,7 +129,7 @@ impl Resolver<'_> {
         Ok(entries[0].clone())
     }
 
-    /// Says that several manifests have one name.
+    /// Returns the error for a name of several manifests.
     pub(crate) fn ambiguous(&self, reference: &str, entries: &[&Descriptor]) -> Error {
         let mut seen = HashSet::new();
         let mut entries = entries.to_vec();
@@ -168,7 +168,7 @@ impl Resolver<'_> {
     ///
     /// # Errors
     ///
-    /// What keeps an index from being read that may list it, if no other does.
+    /// The error of reading an index that may list the digest, if no other index lists it.
     pub(crate) fn by_digest(&self, names: &Names, digest: &Digest) -> Result<Option<Descriptor>> {
         let entries = || self.index.manifests.iter().filter(|entry| names.of(entry).is_some());
         if let Some(entry) = entries().find(|entry| entry.digest == *digest) {
@@ -286,7 +286,7 @@ impl Resolver<'_> {
     }
 }
 
-/// Says of several manifests of one name that a platform would tell them apart, if that is so.
+/// Notes in an ambiguity error whether a platform distinguishes the manifests.
 fn by_platform(error: Error) -> Error {
     match error {
         Error::AmbiguousName { path, reference, candidates, count, .. } => {

@@ -12,7 +12,7 @@ pub(crate) fn expect_digest(digest: &Digest, actual: Digest) -> Result<()> {
     if actual == *digest { Ok(()) } else { Err(Error::DigestMismatch { digest: digest.clone(), actual }) }
 }
 
-/// Compares a digest as [`expect_digest`] does, if its algorithm is registered: what cannot be verified is passed on as it is.
+/// Compares a digest as [`expect_digest`] does, if its algorithm is registered; other digests are passed on unverified.
 ///
 /// # Errors
 ///
@@ -21,7 +21,7 @@ pub(crate) fn expect_digest_if_possible(digest: &Digest, actual: Digest) -> Resu
     if digest.algorithm().is_some() { expect_digest(digest, actual) } else { Ok(()) }
 }
 
-/// Compares the digest of some bytes with what it should be, if its algorithm is registered.
+/// Compares the digest of some bytes with the expected one, if its algorithm is registered.
 ///
 /// # Errors
 ///
@@ -30,7 +30,7 @@ pub(crate) fn verify_if_possible(digest: &Digest, bytes: &[u8]) -> Result<()> {
     if digest.algorithm().is_some() { verify_bytes(digest, bytes) } else { Ok(()) }
 }
 
-/// Compares the digest of some bytes with what it should be.
+/// Compares the digest of some bytes with the expected one.
 ///
 /// # Errors
 ///

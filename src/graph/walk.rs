@@ -1,4 +1,4 @@
-//! What refers to what: the documents that `index.json` leads to.
+//! References: the documents that are reachable from `index.json`.
 
 use std::borrow::Cow;
 use std::collections::{HashSet, VecDeque};
@@ -17,14 +17,14 @@ pub(crate) const INDEX_FILE: &str = "index.json";
 pub(crate) enum Document {
     Manifest(Box<Manifest>),
     Index(Box<Index>),
-    /// What the image-spec does not know, or not any more: artifact manifests, Docker's schema 1.
+    /// A document that the image-spec does not define, or no longer: artifact manifests, Docker's schema 1.
     Other(Box<OtherDocument>),
 }
 
 /// A document of which only that is known that it names blobs.
 pub(crate) struct OtherDocument {
     pub(crate) artifact_type: Option<String>,
-    /// What it lists as its blobs.
+    /// The descriptors that it lists as its blobs.
     blobs: Vec<Descriptor>,
     subject: Option<Descriptor>,
     pub(crate) annotations: Option<Annotations>,
@@ -33,7 +33,7 @@ pub(crate) struct OtherDocument {
 }
 
 impl OtherDocument {
-    /// Reads what such a document says; `None` if it names nothing.
+    /// Reads the references of such a document; `None` if it has none.
     fn of(fields: Node<'_>) -> Option<Self> {
         let digests = digests(fields);
         fn field<T: DeserializeOwned>(fields: Node<'_>, name: &str) -> Option<T> {
@@ -59,7 +59,7 @@ fn digests(value: Node<'_>) -> HashSet<Digest> {
 }
 
 impl Document {
-    /// Tells whether content of a media type refers to other blobs.
+    /// Returns whether content of a media type refers to other blobs.
     pub(crate) fn is_one(media_type: &MediaType) -> bool {
         media_type.is_manifest() || media_type.is_index()
     }
@@ -73,7 +73,7 @@ impl Document {
         }
     }
 
-    /// Reads a document as what its descriptor says.
+    /// Reads a document by the media type of its descriptor.
     pub(crate) fn parse(descriptor: &Descriptor, content: &[u8]) -> Result<Self> {
         Self::read(&descriptor.media_type, content).map_err(|error| Error::MalformedDocument {
             digest: descriptor.digest.clone(),
@@ -82,7 +82,7 @@ impl Document {
         })
     }
 
-    /// Reads the content that an entry of an index leads to: a document, or something that refers to nothing. Where the
+    /// Reads the content of an entry of an index: a document, or something that refers to nothing. Where the
     /// media type is not known (a manifest may be given any), the content tells.
     pub(crate) fn of_entry(entry: &Descriptor, content: &[u8]) -> Result<Option<Self>> {
         if Self::is_one(&entry.media_type) {
@@ -97,13 +97,13 @@ impl Document {
         Ok(OtherDocument::of(fields).map(|document| Self::Other(Box::new(document))))
     }
 
-    /// Tells what a document says that it is, or looks like.
+    /// Returns the media type that a document states, or that its fields suggest.
     pub(crate) fn media_type_of(fields: Node<'_>) -> Result<MediaType, Reason> {
         let said = fields.get("mediaType").and_then(Node::as_str).and_then(|text| text.parse().ok());
         said.or_else(|| Self::kind_of(fields)).ok_or_else(|| Reason::new("it does not say its mediaType"))
     }
 
-    /// Tells by its fields what a document is that does not say its media type.
+    /// Detects by its fields the media type of a document that states none.
     pub(crate) fn kind_of(fields: Node<'_>) -> Option<MediaType> {
         if fields.get("manifests").is_some() {
             Some(MediaType::index())
@@ -114,8 +114,8 @@ impl Document {
         }
     }
 
-    /// Returns what the document is made of, in order: the entries of an index; the config of a manifest, then its
-    /// layers. The subject is what the document is about, not a part of it.
+    /// Returns the parts of the document, in order: the entries of an index; the config of a manifest, then its layers.
+    /// The subject is not a part.
     pub(crate) fn parts(&self) -> Vec<&Descriptor> {
         match self {
             Self::Manifest(manifest) => std::iter::once(&manifest.config).chain(&manifest.layers).collect(),
@@ -142,7 +142,7 @@ impl Document {
         self.names().map(|named| &named.digest).chain(others.into_iter().flatten())
     }
 
-    /// Returns what the document is about.
+    /// Returns the subject of the document.
     pub(crate) fn subject(&self) -> Option<&Descriptor> {
         match self {
             Self::Manifest(manifest) => manifest.subject.as_ref(),
@@ -164,10 +164,10 @@ pub(crate) trait Documents {
     ///
     /// # Errors
     ///
-    /// [`Error::MissingBlob`], with what refers to it; [`Error::TooLarge`]; [`Error::DigestMismatch`]; [`Error::Io`].
+    /// [`Error::MissingBlob`], with the referrer; [`Error::TooLarge`]; [`Error::DigestMismatch`]; [`Error::Io`].
     fn read(&self, digest: &Digest, referrer: &Referrer) -> Result<Vec<u8>>;
 
-    /// Tells whether a blob is there.
+    /// Returns whether a blob is there.
     ///
     /// # Errors
     ///
@@ -176,7 +176,7 @@ pub(crate) trait Documents {
 }
 
 /// The role in which a descriptor refers to content: how the content is read. One digest may be reached in several roles, a
-/// manifest as a layer of another one among them; in each it leads to other blobs.
+/// manifest as a layer of another one among them; in each it refers to other blobs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Role {
     Index,
@@ -211,36 +211,36 @@ impl Role {
 /// How far a walk goes from the descriptors that it begins with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Reach {
-    /// To what indexes list. Manifests are not read.
+    /// Follows the entries of indexes. Manifests are not read.
     Indexes,
-    /// To what manifests are made of, too.
+    /// Also follows the parts of manifests.
     Manifests,
-    /// To what manifests and indexes are about, too: their subjects.
+    /// Also follows the subjects of manifests and indexes.
     Subjects,
 }
 
-/// A walk from some descriptors to everything that they lead to. It comes to each digest once for each role, so that neither cycles nor
-/// nesting matter, and never to what a manifest is made of, unless that is a document itself.
+/// A walk from some descriptors to all reachable documents. It visits each digest once per role, so that neither cycles
+/// nor nesting matter, and visits the parts of a manifest only if they are documents.
 pub(crate) struct Walk<'a, 'b> {
     documents: &'a dyn Documents,
     reach: Reach,
-    /// What it begins with. A large index has many entries: only where they are is noted.
+    /// The starting descriptors. A large index has many entries: only their places are kept.
     roots: VecDeque<&'b Descriptor>,
-    /// What documents lead to.
+    /// The descriptors that documents refer to.
     queue: VecDeque<Step>,
-    /// What was noted. Content that is said to be two things is read as both.
+    /// The visited digests. Content with two roles is read in both.
     seen: HashSet<(Digest, Role)>,
 }
 
-/// What a walk will come to.
+/// A step to come.
 struct Step {
     entry: Descriptor,
     referrer: Digest,
 }
 
-/// What a walk came to.
+/// A visited descriptor.
 pub(crate) struct Visit<'b> {
-    /// What leads here.
+    /// The descriptor that led here.
     pub(crate) entry: Cow<'b, Descriptor>,
     /// The document; `None` if this is no document, or one that is out of reach; an error if it cannot be read.
     pub(crate) document: Result<Option<Document>>,
@@ -251,7 +251,7 @@ impl Visit<'_> {
     ///
     /// # Errors
     ///
-    /// What keeps the document from being read.
+    /// The error of reading the document.
     pub(crate) fn leads_to(self) -> Result<Option<Document>> {
         match self.document {
             Err(Error::MissingBlob { .. }) => Ok(None),
@@ -259,12 +259,13 @@ impl Visit<'_> {
         }
     }
 
-    /// Returns the document if there is one, as [`Visit::leads_to`] does. What `index.json` lists must be there: what it
-    /// led to is not known otherwise, and may be there still. Nested indexes list what was never copied, too.
+    /// Returns the document if there is one, as [`Visit::leads_to`] does. Entries of `index.json` must be stored:
+    /// otherwise their references are unknown, and may be stored still. Nested indexes also list content that was never
+    /// copied.
     ///
     /// # Errors
     ///
-    /// What keeps the document from being read; [`Error::MissingBlob`].
+    /// The error of reading the document; [`Error::MissingBlob`].
     pub(crate) fn surely_leads_to(self, listed: &HashSet<Digest>) -> Result<Option<Document>> {
         let is_missing = matches!(self.document, Err(Error::MissingBlob { .. }));
         if is_missing && listed.contains(&self.entry.digest) { self.document } else { self.leads_to() }
@@ -322,7 +323,7 @@ impl<'b> Iterator for Walk<'_, 'b> {
     }
 }
 
-/// Walks from some descriptors to everything that they lead to.
+/// Walks from some descriptors to all reachable documents.
 pub(crate) fn walk<'a, 'b>(
     documents: &'a dyn Documents,
     from: impl IntoIterator<Item = &'b Descriptor>,
@@ -333,7 +334,7 @@ pub(crate) fn walk<'a, 'b>(
     walk
 }
 
-/// Reads what a descriptor leads to: a blob, or what the descriptor carries.
+/// Reads the content of a descriptor: a blob, or the embedded data.
 pub(crate) fn read_described(
     documents: &dyn Documents,
     descriptor: &Descriptor,
@@ -349,7 +350,7 @@ pub(crate) fn read_described(
     }
 }
 
-/// Reads the document that an entry leads to, if it is one.
+/// Reads the document of an entry, if it is one.
 pub(crate) fn read_entry(
     documents: &dyn Documents,
     entry: &Descriptor,
@@ -357,7 +358,7 @@ pub(crate) fn read_entry(
 ) -> Result<Option<Document>> {
     match read_described(documents, entry, &Referrer::of_entry(referrer)) {
         Ok(content) => Document::of_entry(entry, &content),
-        // What is not said to be a document, and is too large for one, is none.
+        // Content without the media type of a document, and too large for one, is not a document.
         Err(Error::TooLarge { .. }) if !Document::is_one(&entry.media_type) => Ok(None),
         Err(error) => Err(error),
     }

@@ -1,4 +1,4 @@
-//! Handing what is scanned to serde.
+//! Passing scanned values to serde.
 
 use std::borrow::Cow;
 use std::fmt::Display;
@@ -13,17 +13,17 @@ use crate::json::error::JsonError;
 
 type Result<T> = std::result::Result<T, JsonError>;
 
-/// What a struct of a document takes in memory, about.
+/// The memory of a struct of a document, about.
 const STRUCT: usize = 320;
 
-/// What the first and each other entry of a map take besides its texts.
+/// The memory of the first and each other entry of a map, without its texts.
 const FIRST_ENTRY: usize = 500;
 const ENTRY: usize = 50;
 
-/// What a text or an element of a list takes besides its bytes.
+/// The memory of a text or an element of a list, without its bytes.
 const ELEMENT: usize = 24;
 
-/// What the allocator gives at least, and adds to each piece.
+/// The smallest allocation, and the overhead of each.
 const SMALLEST: usize = 32;
 const HEADER: usize = 16;
 
@@ -98,7 +98,7 @@ impl<'de> Reader<'de> {
         let is_unseen = !self.set_asked(true);
         match (handed, self.leave(bracket)) {
             (Ok(value), Ok(())) => Ok(value),
-            // What should not be there at all is at its beginning.
+            // The place of an unexpected value is its beginning.
             (Err(error), _) if is_unseen => Err(error.at(|| self.place(start))),
             (Err(error), _) | (_, Err(error)) => Err(error.at(|| self.last_place())),
         }

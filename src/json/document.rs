@@ -37,7 +37,7 @@ pub fn from_json<T: DeserializeOwned>(content: &[u8]) -> Result<T, JsonError> {
 
 /// Writes a document as the bytes of a blob: compact JSON with sorted keys.
 ///
-/// Equal documents give equal bytes, and so equal digests: what this function writes is a promise.
+/// Equal documents give equal bytes, and so equal digests: the output of this function is a promise.
 ///
 /// ```
 /// let document = serde_json::json!({"b": 1, "a": [true]});
@@ -52,7 +52,7 @@ pub(crate) fn write_compact(document: &impl Serialize, writer: &mut dyn std::io:
     write::compact(document, writer).map_err(WriteError::into_io)
 }
 
-/// Returns what [`write_compact`] writes.
+/// Returns the output of [`write_compact`].
 pub(crate) fn to_compact(document: &impl Serialize) -> Vec<u8> {
     let mut text = Vec::new();
     write::compact(document, &mut text).expect("documents have string keys only");
@@ -79,7 +79,7 @@ pub fn to_json_pretty(document: &(impl Serialize + ?Sized)) -> Result<String, Js
 ///
 /// # Errors
 ///
-/// What the writer says; [`InvalidData`](std::io::ErrorKind::InvalidData) if it cannot be written as JSON.
+/// The error of the writer; [`InvalidData`](std::io::ErrorKind::InvalidData) if the document cannot be written as JSON.
 pub fn write_json_pretty(document: &(impl Serialize + ?Sized), writer: &mut dyn std::io::Write) -> std::io::Result<()> {
     write::pretty(document, writer).map_err(WriteError::into_io)
 }

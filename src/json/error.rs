@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-/// JSON is malformed, or is not what it should be; or a value cannot be written as JSON.
+/// JSON is malformed or of another type than expected; or a value cannot be written as JSON.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct JsonError(Box<Fault>);
 
@@ -51,12 +51,12 @@ impl JsonError {
         content.starts_with(BYTE_ORDER_MARK).then_some(error)
     }
 
-    /// Returns whether a byte order mark before the document is what is wrong with it.
+    /// Returns whether the document begins with a byte order mark.
     pub fn is_byte_order_mark(&self) -> bool {
         self.0.is_byte_order_mark
     }
 
-    /// Says that the values of the document would take too much memory.
+    /// Marks the error: the values of the document would take too much memory.
     pub(crate) fn too_expansive(mut self) -> Self {
         self.0.is_too_expansive = true;
         self

@@ -1,4 +1,4 @@
-//! The fields of an object that nobody knows, as text.
+//! The unknown fields of an object, as text.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -53,7 +53,7 @@ impl UnknownFields {
         self.text_of(name).is_some()
     }
 
-    /// Reads the field of a name as a type. As [`Json`] it is whatever it is.
+    /// Reads the field of a name as a type; as [`Json`] it may have any.
     ///
     /// # Errors
     ///

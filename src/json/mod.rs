@@ -1,13 +1,13 @@
 //! JSON to the last digit: reading documents into types, keeping values as text, writing.
 //!
-//! serde has no word for a number that fits no machine type, and a feature of `serde_json` that has one changes the builds
-//! of everybody who depends on this library. So numbers are text here: `read` scans, `de` hands what it scans to serde,
-//! `text` keeps a value as compact text with sorted keys, `node` looks at a value where it stands, `write` writes. No key of a
-//! document has a meaning of its own: between this reader, this writer and [`Json`] a value is handed over under the name of
-//! a type, which no document can say.
+//! serde has no word for a number that fits no machine type, and the feature of `serde_json` that has one changes the
+//! builds of every dependent of this library. So numbers are text here: `read` scans, `de` passes scanned values to
+//! serde, `text` keeps a value as compact text with sorted keys, `node` reads a value in place, `write` writes. No key
+//! of a document has a meaning of its own: between this reader, this writer and [`Json`] a value is passed under the
+//! name of a type, which no document can contain.
 //!
-//! Nothing is made of a value that nobody asked for, and a document whose values would take many times its size in memory
-//! is an error.
+//! A value that the caller does not ask for is not built, and a document whose values would take many times its size in
+//! memory is an error.
 
 mod de;
 mod document;

@@ -10,7 +10,7 @@ use crate::json::error::JsonError;
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Node<'a>(&'a str);
 
-/// What a value is.
+/// The type of a value, with its content.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum NodeKind<'a> {
     Null,
@@ -61,7 +61,7 @@ impl<'a> Node<'a> {
         if node.is_object() {
             return Ok(node);
         }
-        // It says what stands there instead.
+        // The message names the actual value.
         super::from_json::<std::collections::BTreeMap<String, serde::de::IgnoredAny>>(content).map(|_| node)
     }
 
@@ -120,7 +120,7 @@ impl<'a> Node<'a> {
         Reader::from_text(self.0).unbounded()
     }
 
-    /// Returns what the value is.
+    /// Returns the type of the value.
     pub(crate) fn kind(self) -> NodeKind<'a> {
         let mut reader = self.reader();
         match reader.next().expect(SOUND) {

@@ -9,22 +9,22 @@ type Result<T> = std::result::Result<T, JsonError>;
 /// How deep values may be nested, and one more.
 const DEPTH: u32 = 128;
 
-/// How many times the size of a document what is made of it may take in memory, the document itself not counted.
+/// The most memory for the values of a document, as a multiple of its size; the document itself is not counted.
 const EXPANSION: u64 = 6;
 
-/// What may be made of a small document.
+/// The memory that any document may take.
 const ALLOWANCE: u64 = 16 << 20;
 
 /// The bytes of a document, and how far they are read.
 pub(super) struct Reader<'a> {
     bytes: &'a [u8],
-    /// What of them is UTF-8, up to the first byte that is not.
+    /// The text up to the first byte that is not UTF-8.
     text: &'a str,
     at: usize,
     depth: u32,
     /// How many bytes more may be made of the document.
     budget: u64,
-    /// Whether somebody asked for an element or a key.
+    /// Whether the caller asked for an element or a key.
     is_asked: bool,
 }
 
@@ -38,7 +38,7 @@ impl Number<'_> {
     }
 }
 
-/// What comes next.
+/// The next token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Next {
     Null,
@@ -65,7 +65,7 @@ impl<'a> Reader<'a> {
         Self { bytes: text.as_bytes(), text, at: 0, depth: DEPTH, budget: u64::MAX, is_asked: false }
     }
 
-    /// Reads what was written here: it may be nested to any depth, and take any memory.
+    /// Removes the bounds on nesting and memory, for text that was written here.
     pub(super) fn unbounded(self) -> Self {
         Self { depth: u32::MAX, budget: u64::MAX, ..self }
     }
@@ -108,23 +108,23 @@ impl<'a> Reader<'a> {
         (line, before.len() - start)
     }
 
-    /// Tells what is given an array or an object from what refuses it unseen.
+    /// Distinguishes a type that takes an array or an object from one that refuses it unseen.
     pub(super) fn set_asked(&mut self, is_asked: bool) -> bool {
         std::mem::replace(&mut self.is_asked, is_asked)
     }
 
-    /// Returns the place of what was read last.
+    /// Returns the place of the last byte read.
     pub(super) fn last_place(&self) -> (usize, usize) {
         self.place(self.at)
     }
 
-    /// Reports what was read last.
+    /// Returns an error at the last byte read.
     #[cold]
     pub(super) fn error(&self, message: impl Into<String>) -> JsonError {
         JsonError::syntax(message, self.place(self.at))
     }
 
-    /// Reports what comes next.
+    /// Returns an error at the next byte.
     #[cold]
     fn error_ahead(&self, message: &str) -> JsonError {
         JsonError::syntax(message, self.place(self.at + 1))
@@ -152,7 +152,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Tells what comes next, having skipped blanks.
+    /// Skips blanks and returns the next token.
     pub(super) fn next(&mut self) -> Result<Next> {
         Ok(match self.peek_token() {
             None => return Err(self.error_ahead("EOF while parsing a value")),

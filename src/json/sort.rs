@@ -8,7 +8,7 @@ use std::cmp::Ordering;
 use super::error::JsonError;
 use super::read::{Next, Number, Reader};
 
-/// Values longer than so many bytes are skipped without being scanned when what they are in is sorted.
+/// Values longer than this number of bytes are skipped without being scanned when their parent is sorted.
 const LONG: usize = 64;
 
 const SOUND: &str = "the text is sound";
@@ -179,7 +179,7 @@ impl<'a> Sorter<'a> {
         self.reader.go_to(at);
     }
 
-    /// Returns what stands between a place and this one.
+    /// Returns the text between a place and this one.
     fn text(&self, start: usize) -> &'a str {
         &self.reader.text()[start..self.reader.at()]
     }
@@ -277,7 +277,7 @@ fn push_string(out: &mut String, text: &str) {
     out.push('"');
 }
 
-/// Compares two keys, which begin with their quotes, by what they are without escapes.
+/// Compares two keys, which begin with their quotes, without their escapes.
 fn compare_keys(one: &[u8], other: &[u8]) -> Ordering {
     Unescaped(&one[1..]).cmp(Unescaped(&other[1..]))
 }

@@ -81,7 +81,7 @@ fn documents_that_would_fill_the_memory_are_refused() {
     assert!(error.starts_with("its values would take more than 7 times its size in memory at line 1"), "{error}");
     let manifest = format!(r#"{{"schemaVersion":2,"config":{entry}"layers":[{}]}}"#, list(layer));
     assert!(from_json::<Manifest>(manifest.as_bytes()).is_err());
-    // What nobody asks for costs nothing but its text, and real entries are far from the bound.
+    // Unused values cost nothing but their text, and real entries are far from the bound.
     let unknown = format!(r#"{{"schemaVersion":2,"manifests":[],"x":[{}]}}"#, list("0,"));
     assert!(from_json::<Index>(unknown.as_bytes()).is_ok());
     let entry = format!(

@@ -41,7 +41,7 @@ impl Json {
         let mut text = Vec::new();
         write::compact(value, &mut text)?;
         let mut sorted = SortedText::with_capacity(text.len());
-        // What is written here may be nested deeper than what is read.
+        // Text that is written here may be nested deeper than text that is read.
         Reader::new(&text).unbounded().copy_sorted(&mut sorted)?;
         drop(text);
         Ok(Self(sorted.finish()))
@@ -126,7 +126,7 @@ impl<'de> de::DeserializeSeed<'de> for Into<'_> {
                 f.write_str("a JSON value")
             }
 
-            /// Only the reader in this module gives bytes; what others give is checked all the same.
+            /// Only the reader in this module gives bytes; others are checked all the same.
             fn visit_bytes<E: de::Error>(self, text: &[u8]) -> Result<(), E> {
                 let mut reader = Reader::new(text);
                 reader.copy_sorted(self.0).and_then(|()| reader.end()).map_err(E::custom)
@@ -173,7 +173,7 @@ impl<'de> de::DeserializeSeed<'de> for Into<'_> {
     }
 }
 
-/// Appends what another reader gives.
+/// Appends the values of another reader.
 struct AnyInto<'a>(&'a mut SortedText);
 
 impl<'de> Visitor<'de> for AnyInto<'_> {
@@ -216,7 +216,7 @@ impl<'de> Visitor<'de> for AnyInto<'_> {
     }
 
     fn visit_f64<E: de::Error>(self, value: f64) -> Result<(), E> {
-        // As everywhere in JSON, what is no number is null.
+        // As everywhere in JSON, a float that is not a number is null.
         self.0.push_str(&serde_json::to_string(&value).map_err(E::custom)?);
         Ok(())
     }

@@ -420,7 +420,7 @@ const NUMBER: &str = "regshape::oci::Json::Number";
 
 thread_local! {
     /// Whether the writer of this module asks for the text of a number, which it does right before it gets it. Other
-    /// serializers have no word for such numbers, and get what is nearest.
+    /// serializers have no word for such numbers, and get the nearest value.
     static WANTS_TEXT: Cell<bool> = const { Cell::new(false) };
 }
 
@@ -452,7 +452,7 @@ pub(super) fn serialize_number<S: Serializer>(number: Number<'_>, serializer: S)
 /// Takes text and nothing else.
 struct TextOnly;
 
-/// Takes what can be a key: text, and what is written as text.
+/// Takes possible keys: text, and values that are written as text.
 struct KeyText;
 
 macro_rules! refuse {

@@ -81,8 +81,8 @@ pub(crate) fn blob_directories_elsewhere(layout: &Layout, root: &Directory) -> R
     Ok(directories)
 }
 
-/// Returns `blobs` and the directories in it, whatever they are called. Those that cannot be opened, and those that are
-/// not in the layout, are left out.
+/// Returns `blobs` and its directories, of any name. Directories that cannot be opened or are not in the layout are
+/// omitted.
 pub(crate) fn blob_directories(layout: &Layout, root: &Directory) -> Result<Vec<Directory>> {
     let Ok(Some(blobs)) = open_blobs(layout, root, Path::new(BLOBS_DIRECTORY)) else { return Ok(Vec::new()) };
     let entries = blobs.entries().map_err(Error::io("read", blobs.path()))?;

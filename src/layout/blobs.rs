@@ -42,7 +42,7 @@ impl EarlySync {
     /// How many bytes are worth beginning for.
     const STEP: u64 = 32 * 1024 * 1024;
 
-    /// Begins again if enough was written since and the last one has ended. What it could not write is an error.
+    /// Starts the next sync if enough was written since and the last one has ended. A failed earlier sync is an error.
     pub(crate) fn go_on(&mut self, file: &TempFile, written: u64) -> io::Result<()> {
         if written - self.begun_at < Self::STEP || self.running.as_ref().is_some_and(|running| !running.is_finished()) {
             return Ok(());
@@ -66,7 +66,7 @@ pub(crate) struct PendingBlob<'a> {
     /// The blob of this digest that the layout had before it was locked, verified: if it is still there this one is not
     /// needed. It is not synced so far.
     there: Option<File>,
-    /// The digest of what was written.
+    /// The digest of the written content.
     pub(crate) digest: Digest,
     /// How many bytes were written.
     pub(crate) size: u64,
@@ -80,7 +80,7 @@ pub(crate) struct StoredBlob {
     new_in: Option<Directory>,
 }
 
-/// What a blob may share with the content that it is made of.
+/// How a blob may share storage with its source.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Share {
     /// The file, under two names.
@@ -94,7 +94,7 @@ pub(crate) enum Share {
 enum Named {
     /// Before the lock is released.
     Now,
-    /// By a later command. Until then a collection of garbage may be told to keep what is young, so its time must be now.
+    /// By a later command. Until then a collection of garbage may keep young blobs only, so the time must be now.
     Later,
 }
 
@@ -111,7 +111,7 @@ impl Layout {
         Ok(NewBlob { layout: self, file, hasher: Hasher::new(algorithm), size: 0, early_sync: EarlySync::default() })
     }
 
-    /// Stores a document, unless it is larger than what is read.
+    /// Stores a document, unless it is larger than readers accept.
     pub(crate) fn store_document(&self, lock: &Lock, what: &str, content: &[u8]) -> Result<StoredBlob> {
         self.store_document_of(lock, what, content, Algorithm::Sha256)
     }
@@ -141,8 +141,7 @@ impl Layout {
     ///
     /// # Errors
     ///
-    /// [`Error::MissingBlob`], with `referrer` as what refers to it; [`Error::NotAFile`], [`Error::LinkOutside`];
-    /// [`Error::Io`].
+    /// [`Error::MissingBlob`], with `referrer`; [`Error::NotAFile`], [`Error::LinkOutside`]; [`Error::Io`].
     pub(crate) fn open_blob(&self, digest: &Digest, referrer: &Referrer) -> Result<(File, u64)> {
         let path = self.blob_path(digest);
         check_blob_directory(self, digest)?;
@@ -174,7 +173,7 @@ impl Layout {
         }
     }
 
-    /// Checks that a blob is there and has a size; what it holds is not looked at.
+    /// Checks that a blob is stored with a size; its content is not read.
     ///
     /// # Errors
     ///
@@ -188,7 +187,7 @@ impl Layout {
         }
     }
 
-    /// Tells whether a blob is there and has a size; what it holds is not looked at.
+    /// Returns whether a blob is stored with a size; its content is not read.
     pub(crate) fn has_blob(&self, digest: &Digest, size: u64) -> bool {
         self.open_blob(digest, &self.caller()).is_ok_and(|(_, actual)| actual == size)
     }
@@ -245,8 +244,8 @@ impl Layout {
         expect_digest(digest, hasher.finish())
     }
 
-    /// Opens the blob of a digest and size if the layout has it and its content is right. What cannot be verified is right if
-    /// its size is.
+    /// Opens the blob of a digest and size if it is stored and its content matches. An unverifiable digest matches if
+    /// the size does.
     pub(crate) fn sound_blob(&self, digest: &Digest, size: u64, progress: impl Fn(u64)) -> Option<File> {
         // One that cannot be read is replaced.
         let (file, _) = self.open_blob(digest, &self.caller()).ok().filter(|(_, found)| *found == size)?;
@@ -254,8 +253,8 @@ impl Layout {
         is_right.then_some(file)
     }
 
-    /// Stores content that is complete and verified somewhere else, for a later command to refer to it. What
-    /// has its name is replaced, unless it is `there`: a blob that was seen to be right.
+    /// Stores content that is complete and already verified, for a later command to refer to. A file with its name is
+    /// replaced, unless it is `there`: a verified blob.
     pub(crate) fn adopt_blob(
         &self,
         (digest, size): (&Digest, u64),
@@ -369,13 +368,13 @@ impl Write for NewBlob<'_> {
 }
 
 impl PendingBlob<'_> {
-    /// Gives the blob its name, for a document that is about to refer to it. What has the name is replaced, unless it is the
-    /// blob that was seen to be right.
+    /// Renames the blob to its path, for a document that is about to refer to it. A file with that name is replaced,
+    /// unless it is a verified blob.
     pub(crate) fn commit(self, lock: &Lock) -> Result<StoredBlob> {
         self.place(lock, Named::Now)
     }
 
-    /// Gives the blob its name as [`PendingBlob::commit`] does, for a later command to refer to it.
+    /// Renames the blob to its path as [`PendingBlob::commit`] does, for a later command to refer to it.
     pub(crate) fn commit_unnamed(self, lock: &Lock) -> Result<StoredBlob> {
         self.place(lock, Named::Later)
     }
@@ -421,7 +420,7 @@ impl PendingBlob<'_> {
             (placed, _) => placed.map_err(Error::io("write", &path))?,
         }
         layout.metrics().count_blob_written();
-        // What was stored where others share it may be theirs by now.
+        // In a shared store the blob may already belong to another layout.
         let new_in = (is_new && !layout.shares_blobs()).then(|| directory.clone());
         let stored = StoredBlob { digest, size, new_in };
         layout.sync_names(&directory)?;
@@ -429,14 +428,14 @@ impl PendingBlob<'_> {
     }
 }
 
-/// Returns whether a blob's name still leads to a file that was opened by it. Nothing else has the identity of an open file.
+/// Returns whether a blob's name still belongs to the file that was opened by it. Nothing else has the identity of an open file.
 fn is_still(directory: &Directory, digest: &Digest, there: &File) -> bool {
     let found = directory.find_target(digest.encoded()).ok().flatten();
     found.is_some_and(|found| FileIdentity::from_file(there).is_ok_and(|identity| identity == found.identity))
 }
 
 impl StoredBlob {
-    /// Tells that a document names the blob now.
+    /// Keeps the blob: a document refers to it now.
     pub(crate) fn keep(mut self) {
         self.new_in = None;
     }

@@ -1,6 +1,6 @@
 //! Cleaning up: deleting the leftovers of killed programs, a step of its own that comes before a change.
 //!
-//! A leftover that cannot be deleted, such as another user's, is not in the way: [`LeftoverObserver`] is told of it.
+//! A leftover that cannot be deleted, such as another user's, does not stop the command: [`LeftoverObserver`] is called with it.
 
 use std::fs::{self, Metadata};
 use std::io;
@@ -14,8 +14,8 @@ use crate::graph::walk::INDEX_FILE;
 use crate::layout::blob_directory::blob_directories_elsewhere;
 use crate::oci::Digest;
 
-/// Deletes a leftover in a directory, and what it was about to become there. In a leftover that is a directory only that is
-/// deleted which this program makes there: a file of others stays, and the directory with it.
+/// Deletes a leftover in a directory, and the files that it had moved there. In a leftover directory only files that
+/// this program makes are deleted: a foreign file stays, and the directory with it.
 pub(crate) fn delete_leftover(directory: &Path, path: &Path, metadata: &Metadata) -> io::Result<()> {
     if !metadata.is_dir() {
         return fs::remove_file(path);
@@ -105,7 +105,7 @@ pub(crate) fn work_on_leftovers(
     directory: &Path,
     work: impl FnMut(&Path, &Metadata) -> io::Result<()>,
 ) {
-    // What cannot be listed cannot be cleaned; the command itself finds out whether that is in its way.
+    // A directory that cannot be listed is not cleaned; the command itself reports the error if it matters.
     let undeleted = for_each_leftover(directory, work).unwrap_or_default();
     if let Some(observer) = &layout.write_options().leftover_observer {
         undeleted.iter().for_each(|leftover| observer.call(&leftover.path, &leftover.error));
@@ -117,7 +117,7 @@ pub(crate) fn work_on_leftovers(
 ///
 /// # Errors
 ///
-/// Those of [`Output::create`]. What cannot be cleaned is not in the way.
+/// Those of [`Output::create`]. Failing to clean is no error.
 pub(crate) fn create_output(path: &Path) -> io::Result<Output> {
     let output = Output::create(path)?;
     if let Some(directory) = output.directory().filter(|directory| !has_marker(directory)) {

@@ -25,10 +25,10 @@ pub(crate) const STAGE_FILE: &str = ".regshape-stage.json";
 /// The largest `index.json` or staging file that is read or written: room for some hundred thousand entries.
 pub(crate) const DOCUMENT_LIMIT: u64 = 128 * 1024 * 1024;
 
-/// The largest `index.json` or `manifest.json` of an archive, read or written: what comes as an archive comes from elsewhere.
+/// The largest `index.json` or `manifest.json` of an archive, read or written: archives come from elsewhere.
 pub(crate) const ARCHIVE_DOCUMENT_LIMIT: u64 = 64 * 1024 * 1024;
 
-/// A document as it was read: its bytes, and what they say.
+/// A document as read: its bytes and its value.
 #[derive(Debug)]
 pub(crate) struct ReadDocument<T> {
     content: Vec<u8>,
@@ -150,7 +150,7 @@ impl Layout {
         self.sync_stored(&file, &path)
     }
 
-    /// Replaces `index.json`, then the staging file. What can fail for want of space is done before either.
+    /// Replaces `index.json`, then the staging file. Steps that need space come before either.
     pub(crate) fn write_index_and_stage(
         &self,
         lock: &Lock,
@@ -180,8 +180,8 @@ impl Layout {
         placed
     }
 
-    /// Reads documents and what they name without a lock. If that does not succeed and somebody replaced a document
-    /// meanwhile, it may be for that, and is tried again; in the end under the lock.
+    /// Reads documents and the blobs that they name without a lock. After a failure, if a document was replaced
+    /// meanwhile, the read is repeated; the last time under the lock.
     pub(crate) fn read_unlocked<T>(&self, read: impl Fn() -> Result<T>, succeeded: impl Fn(&T) -> bool) -> Result<T> {
         const TRIES: usize = 3;
         for _ in 0..TRIES {
@@ -233,7 +233,7 @@ impl Layout {
         Ok(PendingDocument { directory, name: file_name, file: written? })
     }
 
-    /// Returns the directory and the name of a document. A link in the layout stays, and what it leads to is replaced.
+    /// Returns the directory and the name of a document. A link in the layout stays, and its target is replaced.
     fn place_of(&self, lock: &Lock, name: &str) -> Result<(Directory, OsString)> {
         let (root, path) = (lock.root(), self.document_path(name));
         let failed = || Error::io("read", &path);
@@ -309,7 +309,7 @@ pub(crate) fn write_pretty(document: &impl Serialize, writer: &mut dyn Write) ->
     writer.write_all(b"\n")
 }
 
-/// Returns what [`write_pretty`] writes.
+/// Returns the output of [`write_pretty`].
 pub(crate) fn pretty(document: &impl Serialize) -> Vec<u8> {
     let mut content = Vec::new();
     write_pretty(document, &mut content).expect("documents have string keys only");
@@ -329,7 +329,7 @@ pub(crate) fn pretty_size(what: &str, document: &impl Serialize, limit: u64) -> 
     Ok(size)
 }
 
-/// Tells whether an index is the same as before: equal indexes have equal fingerprints. A copy would take as much memory again.
+/// Returns whether an index is the same as before: equal indexes have equal fingerprints. A copy would take as much memory again.
 pub(crate) fn fingerprint(index: &Index) -> Digest {
     struct Hashing(Hasher);
 

@@ -32,8 +32,8 @@ pub(crate) fn read_entries(layout: &Layout) -> Result<Index> {
     Ok(read(layout, None)?.map_or_else(Index::empty, |read| read.document.with_own_names_on_entries()))
 }
 
-/// The entries of a layout as they were when it was opened. Whoever reads them first does not parse them again if they are
-/// still the same.
+/// The entries of a layout at the time of its opening. The first reader does not parse them again if they are
+/// unchanged.
 #[derive(Debug, Default)]
 pub(crate) struct OpenedEntries(Mutex<Option<ReadDocument<Index>>>);
 

@@ -1,8 +1,8 @@
-//! Filling an empty directory with a layout: the record that is written before the first file is moved there, and undoing
-//! what a killed export had moved.
+//! Filling an empty directory with a layout: the record that is written before the first file is moved there, and the
+//! removal of files that a killed export had moved.
 //!
-//! A file is taken away only if the record gives its device, inode, time of birth and size, and all still agree. So the
-//! files of others, and copies of the record and of what it lists, stay.
+//! A file is deleted only if the record gives its device, inode, time of birth and size, and all still agree. So
+//! foreign files, and copies of the record and of the listed files, stay.
 
 use std::collections::{BTreeMap, HashSet};
 use std::fs::{self, Metadata};
@@ -18,13 +18,13 @@ use crate::graph::walk::INDEX_FILE;
 /// The name of the record in the temporary directory whose content is moved.
 pub(crate) const RECORD_FILE: &str = "filling.json";
 
-/// What is moved, in this order: with the marker the directory becomes a layout.
+/// The moved files, in this order: with the marker the directory becomes a layout.
 pub(crate) const MOVED: [&str; 3] = [BLOBS_DIRECTORY, INDEX_FILE, MARKER_FILE];
 
 /// The largest record that is read. A file takes some 200 bytes in it.
 const RECORD_LIMIT: u64 = 128 * 1024 * 1024;
 
-/// The files and directories that are moved, by their paths; a directory comes before what is in it.
+/// The moved files and directories by their paths; a directory comes before its files.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Filling {
     moved: BTreeMap<String, Moved>,
@@ -48,7 +48,7 @@ impl Moved {
 }
 
 impl Filling {
-    /// Records what is in a temporary directory.
+    /// Records the content of a temporary directory.
     pub(crate) fn of(staging: &Path) -> io::Result<Self> {
         let mut filling = Self { moved: BTreeMap::new(), owner: owner(&fs::symlink_metadata(staging)?) };
         MOVED.iter().try_for_each(|name| filling.record(staging, (*name).to_owned()))?;
@@ -75,7 +75,7 @@ impl Filling {
 
     /// Reads the record in a leftover, if that is one of an export that did not get to its end in a directory.
     fn read(root: &Path, staging: &Path) -> Option<Self> {
-        // A layout that somebody made there may have taken over what was moved.
+        // A layout that was made there meanwhile may use the moved files.
         if fs::symlink_metadata(root.join(MARKER_FILE)).is_ok() {
             return None;
         }
@@ -89,13 +89,13 @@ impl Filling {
         (has_marker && filling.moved.keys().all(is_plain)).then_some(filling)
     }
 
-    /// Returns whether a path leads to what the record says.
+    /// Returns whether a path is that of the recorded file.
     fn agrees(&self, root: &Path, path: &str) -> bool {
         let Ok(metadata) = fs::symlink_metadata(root.join(path)) else { return false };
         owner(&metadata) == self.owner && self.moved.get(path) == Some(&Moved::of(&metadata))
     }
 
-    /// Returns the paths in a directory that lead to what was moved there, a directory before what is in it.
+    /// Returns the paths of the moved files that are still in a directory, a directory before its files.
     fn found(&self, root: &Path) -> Vec<&str> {
         let mut found: Vec<&str> = Vec::new();
         let mut directories: HashSet<&str> = HashSet::new();
@@ -112,12 +112,12 @@ impl Filling {
         found
     }
 
-    /// Takes away what a killed export had moved from a leftover into a directory.
+    /// Deletes the files that a killed export had moved from a leftover into a directory.
     pub(crate) fn undo(root: &Path, staging: &Path) -> io::Result<()> {
         Self::read(root, staging).map_or(Ok(()), |filling| filling.take_away(root))
     }
 
-    /// Takes away what was moved into a directory. Directories stay if there is something else in them.
+    /// Deletes the moved files from a directory. Directories that hold other files stay.
     pub(crate) fn take_away(&self, root: &Path) -> io::Result<()> {
         for path in self.found(root).into_iter().rev() {
             let found = root.join(path);
@@ -130,7 +130,7 @@ impl Filling {
     }
 }
 
-/// Returns whether a directory will be vacant once it is cleaned: it holds nothing but what is called temporary, and what killed
+/// Returns whether a directory will be vacant once it is cleaned: it holds only temporary files and files that killed
 /// exports had moved there.
 pub(crate) fn is_vacant_but_for_fillings(root: &Path) -> io::Result<bool> {
     if is_vacant(root)? {
@@ -261,7 +261,7 @@ mod tests {
         // The directory is elsewhere, and a link leads there.
         fs::rename(root.join("blobs"), directory.path().join("elsewhere")).expect("moved");
         std::os::unix::fs::symlink("../elsewhere", root.join("blobs")).expect("linked");
-        // The record names what lies outside.
+        // The record names a file outside.
         let path = staging.join(RECORD_FILE);
         let record = fs::read_to_string(&path).expect("readable");
         Filling::undo(&root, &staging).expect("undone");

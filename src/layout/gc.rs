@@ -1,4 +1,4 @@
-//! Collecting garbage: blobs that nothing refers to, uploads that nobody goes on with, temporary files of killed writers.
+//! Collecting garbage: unreachable blobs, abandoned uploads, temporary files of killed writers.
 //!
 //! The layout is locked meanwhile, so no command is between storing a blob and naming it. A blob that was stored by itself, as
 //! one pushes to a registry, is named by a later command: it is young until then, as [`GarbageOptions`] can say. Only
@@ -36,13 +36,14 @@ const UPLOAD_REST: Duration = Duration::from_secs(60 * 60);
 /// Ten thousand small ones take less than a second.
 const REFERRER_LIMIT: usize = 10_000;
 
-/// What is garbage.
+/// The rules of garbage.
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub struct GarbageOptions {
     /// Whether it is only looked for, and nothing deleted.
     pub dry_run: bool,
-    /// What was written to less than so long ago stays. By default blobs go at once, and uploads after an hour.
+    /// Files that were written to within this time stay. By default blobs are deleted at once, and uploads after an
+    /// hour.
     pub keep_younger_than: Option<Duration>,
 }
 
@@ -53,14 +54,14 @@ impl GarbageOptions {
     }
 }
 
-/// What was deleted, or would be.
+/// The files that were deleted, or would be.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Garbage {
     /// The blobs that nothing referred to, in the order of their digests.
     pub digests: Vec<Digest>,
     /// How many those are.
     pub blobs: Tally,
-    /// Uploads that nobody went on with.
+    /// Abandoned uploads.
     pub uploads: Tally,
     /// Files of writers that were killed.
     pub temporary_files: Tally,
@@ -82,12 +83,12 @@ pub struct KeptSubject {
     pub referrers: Vec<Digest>,
 }
 
-/// Returns how long ago a file was written to. What comes from the future was written just now.
+/// Returns how long ago a file was written to. A time in the future counts as now.
 fn age(found: &Found) -> Duration {
     SystemTime::now().duration_since(found.modified).unwrap_or_default()
 }
 
-/// What documents refer to.
+/// The digests that documents refer to.
 #[derive(Default)]
 struct Named {
     /// The digests, and whether something else than a subject is one.
@@ -97,7 +98,7 @@ struct Named {
 }
 
 impl Named {
-    /// Notes what a document refers to.
+    /// Notes the digests that a document refers to.
     fn note(&mut self, digest: &Digest, document: &Document) {
         let subject = document.subject().map(|subject| &subject.digest);
         for named in document.digests() {
@@ -120,16 +121,16 @@ impl Named {
 }
 
 impl Layout {
-    /// Deletes what nothing needs: blobs that nothing refers to which `index.json` or the staging file leads to, uploads that
-    /// nobody goes on with, temporary files of writers that were killed.
+    /// Deletes unreachable blobs, abandoned uploads and leftover temporary files. A blob is reachable if `index.json`
+    /// or the staging file refers to it, directly or through documents.
     ///
     /// Files in `blobs` that are not called like a blob of a known algorithm are left alone.
     ///
     /// # Errors
     ///
-    /// [`Error::BlobsAreShared`], [`Error::LinkOutside`]; whatever keeps a document from being read that may refer to
-    /// blobs, such as [`Error::DigestMismatch`] or [`Error::MalformedDocument`]: then nothing is deleted.
-    /// [`Error::Locked`]; [`Error::Io`].
+    /// [`Error::BlobsAreShared`], [`Error::LinkOutside`]; the error of reading a document that may refer to blobs, such
+    /// as [`Error::DigestMismatch`] or [`Error::MalformedDocument`]: then nothing is deleted. [`Error::Locked`];
+    /// [`Error::Io`].
     pub fn collect_garbage(&self, options: &GarbageOptions) -> Result<Garbage> {
         let mut garbage = Garbage::default();
         if self.shares_blobs() {
@@ -170,12 +171,12 @@ impl Layout {
     ///
     /// # Errors
     ///
-    /// What keeps a document from being read.
+    /// The error of reading a document.
     pub fn kept_by_referrers(&self, digest: &Digest) -> Result<Vec<KeptSubject>> {
         self.kept_by_referrers_in(&self.read_index()?, digest)
     }
 
-    /// Returns what [`Layout::kept_by_referrers`] would return with another `index.json`.
+    /// Returns the result of [`Layout::kept_by_referrers`] for another `index.json`.
     ///
     /// # Errors
     ///
@@ -192,7 +193,7 @@ impl Layout {
         if kept.is_empty() {
             return Ok(kept);
         }
-        // Its content says what it is.
+        // Its kind is detected from its content.
         let entry = Descriptor::new(MediaType::octet_stream(), digest.clone(), 0);
         let of_it: HashSet<Digest> =
             walk(self, [&entry], Reach::Indexes).map(|visit| visit.entry.digest.clone()).collect();
@@ -233,10 +234,10 @@ impl Layout {
         let mut unlisted = Vec::new();
         for algorithm in Algorithm::ALL {
             let algorithm = algorithm.name();
-            // What is not in the layout is not its garbage.
+            // A directory outside the layout holds none of its garbage.
             check_blob_directory_of(self, algorithm)?;
             let Some(blobs) = open_blobs(self, root, Path::new(BLOBS_DIRECTORY))? else { continue };
-            // Nor is what has another digest where it is.
+            // Nor is a file with another digest at the path.
             let found = blobs.find(algorithm).map_err(Error::io("read", blobs.path_of(algorithm)))?;
             if found.is_none_or(|found| found.kind != FileKind::Directory) {
                 continue;
@@ -286,7 +287,7 @@ impl Layout {
         Ok(())
     }
 
-    /// Deletes uploads. What has another name is none.
+    /// Deletes uploads. Files with other names are none.
     fn collect_uploads(
         options: &GarbageOptions,
         root: &Directory,
@@ -299,7 +300,7 @@ impl Layout {
             let path = uploads.path_of(name);
             let find = || uploads.find(name).map(|found| found.filter(|found| found.kind == FileKind::File));
             let Some(found) = find().map_err(Error::io("read", &path))? else { continue };
-            // Nobody goes on with it while it is looked at.
+            // The lock keeps the upload from being resumed meanwhile.
             let file = uploads.open_file(name).ok().filter(|file| file.try_lock().is_ok());
             let found = find().map_err(Error::io("read", &path))?.unwrap_or(found);
             if file.is_none() || age(&found) < options.keep_younger_than.unwrap_or(UPLOAD_REST) {

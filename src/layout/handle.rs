@@ -69,13 +69,13 @@ impl Lock {
     }
 }
 
-/// Returns whether a directory has the marker of a layout, whatever it says.
+/// Returns whether a directory has the marker of a layout, of any content.
 pub(crate) fn has_marker(directory: &Path) -> bool {
     directory.join(MARKER_FILE).is_file()
 }
 
 impl Layout {
-    /// Returns whether a directory looks like a layout: it has the marker, whatever that says.
+    /// Returns whether a directory looks like a layout: it has the marker, of any content.
     pub fn is_at(directory: impl AsRef<Path>) -> bool {
         has_marker(directory.as_ref())
     }
@@ -143,11 +143,11 @@ impl Layout {
         Self { shares_blobs: true, ..self }
     }
 
-    /// Tells whether this handle follows a link at `blobs` that leads out of the layout.
+    /// Returns whether this handle follows a link at `blobs` that leads out of the layout.
     pub(crate) fn shares_blobs(&self) -> bool {
         self.shares_blobs
     }
-    /// Tells whether this handle waits for the disk.
+    /// Returns whether this handle waits for the disk.
     pub(crate) fn waits_for_disk(&self) -> bool {
         !self.options.no_sync
     }
@@ -211,7 +211,7 @@ impl Layout {
 
     /// Waits until an open file that another process stored at a path, and its name, are on the disk.
     pub(crate) fn sync_stored(&self, file: &File, path: &Path) -> Result<()> {
-        // Windows syncs only what is open for writing, and syncs names with their files.
+        // Windows syncs only files that are open for writing, and syncs names with their files.
         if self.options.no_sync || cfg!(windows) {
             return Ok(());
         }
@@ -247,7 +247,7 @@ impl Layout {
 /// How many bytes of a document are written at a time.
 const WRITE_BUFFER: usize = 64 * 1024;
 
-/// Counts what is written.
+/// Counts written bytes.
 struct Counted<'a> {
     file: &'a mut TempFile,
     metrics: &'a Metrics,

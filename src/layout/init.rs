@@ -31,7 +31,7 @@ impl Layout {
         Self::init_with(path, &WriteOptions::default())
     }
 
-    /// Makes a new layout as [`Layout::init`] does; the handle goes on with the options.
+    /// Makes a new layout as [`Layout::init`] does; the handle keeps the options.
     ///
     /// # Errors
     ///
@@ -68,7 +68,7 @@ impl Layout {
     ///
     /// # Errors
     ///
-    /// Those of [`Layout::init`], except that somebody else may make it at the same time.
+    /// Those of [`Layout::init`], except that another process may make the layout at the same time.
     pub(crate) fn make_if_missing(&self, made: NewDirectories) -> Result<()> {
         self.make_with_others(Purpose::ToStoreIn, made)
     }
@@ -83,8 +83,8 @@ impl Layout {
         }
     }
 
-    /// Returns whether a directory holds nothing but what an interrupted `init` or first upload makes there: parts of an empty
-    /// layout that say nothing yet, and what is called temporary.
+    /// Returns whether a directory holds only the files of an interrupted `init` or first upload: parts of an empty
+    /// layout, and temporary files.
     pub(crate) fn is_half_made(&self) -> io::Result<bool> {
         let root = self.path();
         for entry in fs::read_dir(root)? {
@@ -118,7 +118,8 @@ impl Layout {
 
     fn make(&self, kind: Purpose, made: &mut NewDirectories) -> Result<()> {
         let root = self.path();
-        // Of two that make a layout here at once, one waits and then finds it made. What it waited for may have been taken away.
+        // Of two processes that make a layout here at once, one waits and then finds it made. The directory that it
+        // locked may be gone.
         let directory = loop {
             made.directories(self, root)?;
             match self.lock_directory()? {
@@ -159,7 +160,7 @@ impl Layout {
         match named {
             Ok(()) => made.files.push(path),
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-                // Somebody else made this layout meanwhile, of what we made: it is theirs now.
+                // Another process made this layout meanwhile in our directories: they belong to it now.
                 made.keep();
                 return Err(Error::AlreadyLayout { path: root.to_owned() });
             }
@@ -172,7 +173,7 @@ impl Layout {
         Ok(())
     }
 
-    /// Waits until nobody makes a layout in the directory, and keeps others from making one there.
+    /// Waits until no process makes a layout in the directory, and keeps others from making one there.
     pub(crate) fn lock_directory(&self) -> Result<DirectoryLock> {
         // Windows opens no directories.
         if !cfg!(unix) {
@@ -231,7 +232,7 @@ fn is_from_init(path: &Path, content: &[u8]) -> io::Result<bool> {
     Ok(found.is_some_and(|found| found.is_empty() || found == content))
 }
 
-/// Tells whether a `blobs` directory holds anything but the empty directories of an interrupted `init`.
+/// Returns whether a `blobs` directory holds anything but the empty directories of an interrupted `init`.
 fn has_blobs(blobs: &Path) -> io::Result<bool> {
     let entries = match fs::read_dir(blobs) {
         Ok(entries) => entries,
@@ -256,16 +257,16 @@ pub(crate) enum DirectoryLock {
     Gone,
 }
 
-/// What a new layout is for.
+/// The purpose of a new layout.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Purpose {
     /// It has a staging file.
     ToBuildIn,
-    /// It has what the image-spec asks for.
+    /// The layout is complete by the image-spec.
     ToStoreIn,
 }
 
-/// What an `init` made so far, and takes away again unless it is kept.
+/// The files and directories that an `init` made so far; they are deleted unless kept.
 #[derive(Default)]
 pub(crate) struct NewDirectories {
     files: Vec<PathBuf>,
@@ -300,7 +301,7 @@ impl NewDirectories {
 
 impl Drop for NewDirectories {
     fn drop(&mut self) {
-        // What cannot be taken away now cannot be reported any more either: the first error is on its way.
+        // An error here is not reported: the first error is on its way.
         for file in self.files.iter().rev() {
             let _ = fs::remove_file(file);
         }

@@ -1,4 +1,4 @@
-//! Blobs that are links to other blobs of the layout. A blob that such a link points to is needed by whatever needs the link.
+//! Blobs that are links to other blobs of the layout. The target of such a link is reachable if the link is.
 
 use std::collections::HashSet;
 use std::fs;
@@ -27,8 +27,8 @@ impl LinkedDirectories {
     }
 }
 
-/// Returns the files that blobs lead to by links: each link on the way, and the file at its end. What is a file where its
-/// digest says leads nowhere.
+/// Returns the files that blobs link to: each link on the way, and the file at its end. A regular file at the path of a
+/// digest links to none.
 pub(crate) fn link_targets<'a>(
     layout: &Layout,
     digests: impl IntoIterator<Item = &'a Digest>,
@@ -41,7 +41,7 @@ pub(crate) fn link_targets<'a>(
     targets
 }
 
-/// Returns the files that one blob leads to by links.
+/// Returns the files that one blob links to.
 pub(crate) fn targets_of(layout: &Layout, digest: &Digest, linked: &mut LinkedDirectories) -> Vec<FileIdentity> {
     let mut path = layout.blob_path(digest);
     let mut targets = Vec::new();
@@ -61,7 +61,7 @@ pub(crate) fn targets_of(layout: &Layout, digest: &Digest, linked: &mut LinkedDi
     targets
 }
 
-/// Returns the identity of what has the name of a blob.
+/// Returns the identity of the file with the name of a blob.
 pub(crate) fn identity_of(layout: &Layout, digest: &Digest) -> Option<FileIdentity> {
     fs::symlink_metadata(layout.blob_path(digest)).ok().map(|metadata| FileIdentity::from(&metadata))
 }

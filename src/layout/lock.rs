@@ -43,7 +43,7 @@ pub(crate) fn acquire(layout: &Layout, file: File, path: &Path, since: Instant) 
     }
 }
 
-/// Waits until a file can be locked, and says what locking it came to.
+/// Waits until a file can be locked, and returns the result of locking it.
 fn wait_for(layout: &Layout, file: File, since: Instant) -> Result<(io::Result<()>, File)> {
     let timeout = layout.write_options().lock_timeout;
     let left = || timeout.map(|timeout| timeout.saturating_sub(since.elapsed()));
@@ -51,8 +51,8 @@ fn wait_for(layout: &Layout, file: File, since: Instant) -> Result<(io::Result<(
     if left() == Some(Duration::ZERO) {
         return Err(locked_by_another());
     }
-    // The system gives the lock to those that wait one after the other, but cannot be told when to give up. So
-    // another thread waits there: when nobody waits for it any more it closes the file, and that unlocks it.
+    // The system grants the lock to waiting processes in turn, but has no timeout. So another thread waits: after the
+    // timeout it closes the file, and that unlocks it.
     let (sender, receiver) = channel();
     let file = Arc::new(file);
     let waiting = Arc::clone(&file);
@@ -101,7 +101,7 @@ fn tell(layout: &Layout, event: LockEvent) {
     }
 }
 
-/// What the lock of a layout is for.
+/// The purpose of a lock on a layout.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Access {
     Read,

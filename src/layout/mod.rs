@@ -12,18 +12,18 @@
 //! ```
 //!
 //! An image is built in steps: [`Layout::init`], [`Layout::stage_layer`] for each layer, [`Layout::generate_config`],
-//! [`Layout::generate_manifest`]. What the steps leave for each other is in the staging file ([`Stage`]).
+//! [`Layout::generate_manifest`]. The staging file ([`Stage`]) carries the results from step to step.
 //!
 //! The rules that keep a layout whole:
 //!
 //! 1. Blobs come first, then `index.json`, then the staging file. Each is written under no name or a temporary one,
 //!    synced, and renamed; then the directory is synced. Deleting comes last. A crash at any point leaves a valid layout
 //!    and at worst a blob that nothing refers to.
-//! 2. Whoever writes documents holds the lock, on `oci-layout`, from the first read to the last write. Readers need none:
+//! 2. A writer of documents holds the lock, on `oci-layout`, from the first read to the last write. Readers need none:
 //!    every file that they open is whole. Long work (reading, compressing, hashing a layer) is done before the lock.
 //! 3. Paths of blobs are made from [`Digest`](crate::oci::Digest)s only, which are valid from birth. Blobs are regular
 //!    files, opened without following a link and without waiting.
-//! 4. What comes from disk is not trusted: the sizes of documents are bounded, digests are verified before content is
+//! 4. Content from disk is not trusted: the sizes of documents are bounded, digests are verified before content is
 //!    used, cycles and nesting are followed at most once.
 //! 5. Documents that are read and written again keep the fields that this program does not know.
 //!

@@ -32,7 +32,7 @@ pub struct WriteOptions {
     pub no_sync: bool,
     /// How long to wait for another writer; by default for as long as it takes.
     pub lock_timeout: Option<Duration>,
-    /// Who is told of the lock.
+    /// Called when the lock is contended or unsupported.
     pub lock_observer: Option<LockObserver>,
     /// EntryTag with each leftover of a killed program that cannot be deleted.
     pub leftover_observer: Option<LeftoverObserver>,
@@ -47,17 +47,17 @@ impl WriteOptions {
     }
 }
 
-/// What happens to somebody who needs the lock of a layout.
+/// An event of waiting for the lock of a layout.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum LockEvent {
-    /// Somebody else has had it for a second; they are still waited for.
+    /// Another process has held the lock for a second; waiting continues.
     Waiting,
     /// The file system has no locks. The work goes on without one.
     Unavailable,
 }
 
-/// A function that is told of [`LockEvent`]s.
+/// A function that is called with [`LockEvent`]s.
 #[derive(Clone)]
 pub struct LockObserver(Arc<dyn Fn(LockEvent) + Send + Sync>);
 

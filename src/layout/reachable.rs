@@ -43,12 +43,12 @@ impl Roots<'_> {
     }
 }
 
-/// Returns the digests of what `index.json` lists.
+/// Returns the digests of the entries of `index.json`.
 pub(crate) fn listed(index: &Index) -> HashSet<Digest> {
     index.manifests.iter().map(|entry| entry.digest.clone()).collect()
 }
 
-/// Returns what everything that is in use is reached from: the entries of `index.json`, its subject, the staged manifest.
+/// Returns the roots of all reachable content: the entries of `index.json`, its subject, the staged manifest.
 pub(crate) fn roots<'a>(index: &'a Index, stage: &Stage) -> Roots<'a> {
     let staged = stage.manifest.as_ref();
     let staged = staged.map(|staged| Descriptor::new(staged.media_type.clone(), staged.digest.clone(), staged.size));
@@ -59,7 +59,7 @@ pub(crate) fn roots<'a>(index: &'a Index, stage: &Stage) -> Roots<'a> {
 ///
 /// A blob that cannot be deleted stays: it is unreferenced, not wrong, and the documents are in their new state.
 pub(crate) fn remove_unreferenced(layout: &Layout, lock: &Lock, index: &Index, stage: &Stage, candidates: Vec<Digest>) {
-    // What other layouts name cannot be known here.
+    // References from other layouts cannot be known here.
     if layout.shares_blobs() {
         return;
     }

@@ -1,7 +1,7 @@
-//! The format of the staging file: what has been added to a layout and not yet made into an image.
+//! The format of the staging file: the layers and documents of an image that is being built.
 //!
-//! Schema 1 is shared with the original program: either reads what the other wrote. Keys that this program adds
-//! (`diff_id` of a layer, `ref_name` of the manifest, `unnamed_manifest`) may be missing, and keys that it does not know are kept.
+//! Schema 1 is shared with the original program: each reads the other's files. Keys that this program adds (`diff_id`
+//! of a layer, `ref_name` of the manifest, `unnamed_manifest`) may be missing, and unknown keys are kept.
 
 use serde::{Deserialize, Deserializer};
 
@@ -76,7 +76,7 @@ pub struct StagedManifest {
     pub extra: UnknownFields,
 }
 
-/// A media type of the form type/subtype: what is staged is written into documents.
+/// A media type of the form type/subtype: staged types are written into documents.
 struct StatedMediaType(MediaType);
 
 impl<'de> Deserialize<'de> for StatedMediaType {
@@ -137,10 +137,10 @@ impl Stage {
     }
 }
 
-/// The result of a change, and what it means for what was made before.
+/// The result of a change, and its consequence for earlier results.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Updated<T> {
-    /// What was changed, as it is now.
+    /// The changed value.
     pub value: T,
     /// Whether a manifest was generated that does not have the change.
     pub outdates_manifest: bool,

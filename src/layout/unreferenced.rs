@@ -1,4 +1,4 @@
-//! What is in a layout and nothing leads to: blobs that are not referenced, and files that are no blobs.
+//! The unreachable files of a layout: blobs that are not referenced, and files that are no blobs.
 
 use std::collections::HashSet;
 use std::fs;
@@ -19,18 +19,18 @@ use crate::text::shortened;
 /// How many foreign files are named. The others are counted.
 const NAMED: usize = 20;
 
-/// What lies under `blobs/` and is not referenced.
+/// The unreferenced files under `blobs/`.
 #[derive(Default)]
 struct Stray {
     tally: Tally,
-    /// The paths of what is no blob, in the layout.
+    /// The paths of files that are no blobs, in the layout.
     foreign: Vec<String>,
 }
 
 impl Stray {
     fn look_through(&mut self, layout: &Layout, blobs: &Path, referenced: &HashSet<Digest>) -> io::Result<()> {
         let root = layout.path();
-        // Links to blobs are rare: what they point to is looked for when there is something to be named.
+        // Links to blobs are rare: their targets are looked up only for a file that is about to be reported.
         let mut linked = None;
         for (algorithm, path) in entries(root, blobs)? {
             if is_temporary(&path) {
@@ -51,13 +51,13 @@ impl Stray {
                     continue;
                 }
                 let digest = format!("{algorithm}:{name}").parse::<Digest>();
-                // What is referenced was looked at, whatever it is.
+                // Referenced files are checked elsewhere, of any kind.
                 if digest.as_ref().is_ok_and(|digest| referenced.contains(digest)) {
                     continue;
                 }
                 let metadata = match fs::symlink_metadata(path) {
                     Ok(metadata) => metadata,
-                    // Somebody deletes what nothing refers to.
+                    // Another process deletes unreferenced files.
                     Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
                     Err(error) => return Err(error),
                 };
@@ -135,7 +135,7 @@ pub(crate) fn count_unreferenced(layout: &Layout, referenced: &HashSet<Digest>) 
     Ok(stray.tally)
 }
 
-/// Looks through `blobs/` for what is not among the referenced blobs.
+/// Lists the files in `blobs/` that are not among the referenced blobs.
 pub(crate) fn find_stray(layout: &Layout, referenced: &HashSet<Digest>) -> Vec<(FaultKind, Finding)> {
     let mut stray = Stray::default();
     let blobs = layout.path().join(BLOBS_DIRECTORY);

@@ -3,7 +3,7 @@
 use super::fields::document_fields;
 use super::{Digest, Platform, UnknownFields};
 
-/// What an image runs on, what it is made of, and what it starts.
+/// The platform of an image, its layers, and the process that it starts.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct ImageConfig {
     /// When the image was made (RFC 3339).

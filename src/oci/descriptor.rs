@@ -11,10 +11,10 @@ use super::{Digest, MediaType, Platform, UnknownFields};
 /// Annotations: keys and values that people attach to descriptors, manifests and indexes.
 pub type Annotations = BTreeMap<String, String>;
 
-/// The annotation by which BuildKit says what an attestation is about.
+/// The annotation by which BuildKit names the subject of an attestation.
 const REFERENCE_DIGEST: &str = "vnd.docker.reference.digest";
 
-/// What a document says of the content that it refers to: its type, its digest, its size.
+/// A reference to content: its type, its digest, its size.
 ///
 /// Fields are written in the order of the image-spec, unknown ones after them.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -33,7 +33,7 @@ pub struct Descriptor {
     pub data: Option<String>,
     /// The type of an artifact when the content is its manifest.
     pub artifact_type: Option<String>,
-    /// What an image runs on, in an index. Boxed, because an index may have many descriptors without one.
+    /// The platform of an image, in an index. Boxed, because an index may have many descriptors without one.
     pub platform: Option<Box<Platform>>,
     /// Fields that this program does not know.
     pub extra: UnknownFields,
@@ -50,7 +50,7 @@ document_fields!(Descriptor {
     platform: optional "platform",
 });
 
-/// The annotation with which BuildKit marks manifests in an index that are no images, and what it then says.
+/// The annotation with which BuildKit marks manifests in an index that are no images, and its value.
 pub(crate) const REFERENCE_TYPE: &str = "vnd.docker.reference.type";
 pub(crate) const ATTESTATION: &str = "attestation-manifest";
 
@@ -84,18 +84,18 @@ impl Descriptor {
         self.platform.as_deref().filter(|platform| platform.is_said())
     }
 
-    /// Tells whether this is an image index or Docker's manifest list.
+    /// Returns whether this is an image index or Docker's manifest list.
     pub fn is_index(&self) -> bool {
         self.media_type.is_index()
     }
 
-    /// Tells whether an attestation of BuildKit is about one of some images.
+    /// Returns whether an attestation of BuildKit is about one of some images.
     pub(crate) fn attests(&self, images: &HashSet<Digest>) -> bool {
         let about = self.annotations.as_ref().and_then(|annotations| annotations.get(REFERENCE_DIGEST));
         about.and_then(|digest| digest.parse().ok()).is_some_and(|digest: Digest| images.contains(&digest))
     }
 
-    /// Tells whether an entry of an index is an attestation of BuildKit, not an image.
+    /// Returns whether an entry of an index is an attestation of BuildKit, not an image.
     pub fn is_attestation(&self) -> bool {
         let reference_type = self.annotations.as_ref().and_then(|annotations| annotations.get(REFERENCE_TYPE));
         reference_type.is_some_and(|is| is == ATTESTATION)
@@ -112,7 +112,7 @@ pub(crate) fn embedded(data: &str) -> Option<Vec<u8>> {
     STANDARD.decode(data).ok()
 }
 
-/// Tells whether an artifact type is one. Some programs say the type of the config of an image.
+/// Returns whether an artifact type is one. Some programs say the type of the config of an image.
 pub(super) fn says_artifact(artifact_type: Option<&str>) -> bool {
     artifact_type.is_some_and(|said| !said.is_empty() && !MediaType::is_image_config_type(said))
 }

@@ -13,7 +13,7 @@ use super::fields::Text;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Algorithm {
-    /// SHA-256: what this program writes.
+    /// SHA-256, which this program writes.
     Sha256,
     /// SHA-512: read and verified.
     Sha512,

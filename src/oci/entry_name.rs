@@ -1,7 +1,7 @@
-//! What an entry of `index.json` is called: by its ref name, and by the whole name that containerd and Docker know it by.
+//! The names of an entry of `index.json`: its ref name, and the image name that containerd and Docker use.
 //!
-//! The ref name is whatever its writer chose: often a tag alone, which says nothing of a repository. The image name,
-//! `io.containerd.image.name`, says the host, the repository and the tag. Both are read, compared and changed here.
+//! The ref name is free text: often a tag alone, without a repository. The image name, `io.containerd.image.name`, has
+//! the host, the repository and the tag. Both are read, compared and changed here.
 
 use std::collections::HashSet;
 
@@ -14,7 +14,7 @@ pub(crate) const IMAGE_NAME: &str = "io.containerd.image.name";
 /// The registry that Docker means where no other is said.
 const DEFAULT_HOST: &str = "docker.io";
 
-/// What Docker called it before.
+/// Docker's earlier name of the host.
 const OLD_DEFAULT_HOST: &str = "index.docker.io";
 
 /// Where the images of that registry are that need no repository before their name.
@@ -103,27 +103,27 @@ fn split_tag(name: &str) -> (&str, Option<&str>) {
     }
 }
 
-/// Tells whether the first part of a name is that of a registry, as Docker tells it.
+/// Returns whether the first part of a name is that of a registry, as Docker tells it.
 fn is_host(part: &str) -> bool {
     let is_known = |byte: u8| byte.is_ascii_alphanumeric() || b".-:[]".contains(&byte);
     (part.contains(['.', ':']) || part == "localhost") && part.bytes().all(is_known)
 }
 
-/// Tells whether a name has a repository and a tag, as Docker wants them. A repository may begin with a host and its port.
+/// Returns whether a name has a repository and a tag, as Docker wants them. A repository may begin with a host and its port.
 pub(crate) fn is_docker_name(name: &str) -> bool {
     !name.contains('@') && split_tag(name).1.is_some() && WholeName::parse(name).is_some()
 }
 
-/// Tells whether text names something. Docker writes `<none>` where there is no name.
+/// Returns whether text names something. Docker writes `<none>` where there is no name.
 pub(crate) fn is_name(text: &str) -> bool {
     !matches!(text, "" | "<none>" | "<none>:<none>")
 }
 
-/// What an image name is compared by.
+/// The form in which image names are compared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum NameKey<'a> {
     Whole(WholeName<'a>),
-    /// What Docker would not take is compared as it stands.
+    /// A name that Docker refuses is compared as it is.
     Other(&'a str),
 }
 
@@ -133,7 +133,7 @@ impl<'a> NameKey<'a> {
     }
 }
 
-/// Whole names that entries have: what other manifests must not be called then.
+/// The image names of entries, which other manifests must not have then.
 #[derive(Default)]
 pub(crate) struct ImageNames<'a> {
     image_names: HashSet<NameKey<'a>>,
@@ -153,7 +153,7 @@ impl<'a> ImageNames<'a> {
     }
 
     /// Takes the image name from an entry if it is one of these, and the ref name if it says the same as one of the image names.
-    /// Tells whether it was one. Ref names are compared as they stand, and not here.
+    /// Returns whether it was one. Ref names are compared as they stand, and not here.
     pub(crate) fn take_from(&self, entry: &mut Descriptor) -> bool {
         let is_taken = |key: NameKey<'_>| self.image_names.contains(&key);
         let image_name = entry.image_name().map(NameKey::of);
@@ -191,7 +191,7 @@ pub(crate) enum NameKind {
     ImageName,
 }
 
-/// How well a name that somebody says is that of an entry, the best first.
+/// How well a given name matches an entry, the best first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Match {
     /// It is the ref name as it stands, or the image name.
@@ -234,7 +234,7 @@ impl Descriptor {
         self.annotations.as_ref()?.get(key).map(String::as_str).filter(|name| is_name(name))
     }
 
-    /// Tells by which of its names an entry is meant by a name, and how well that is it.
+    /// Returns which of the names of an entry matches a name, and how well.
     pub(crate) fn bears(&self, name: &str, whole: Option<WholeName<'_>>) -> Option<(Match, NameKind)> {
         let (ref_name, image_name) = (self.ref_name(), self.image_name());
         if ref_name == Some(name) {
@@ -251,7 +251,7 @@ impl Descriptor {
         (tag == Some(name)).then_some((Match::Tag, NameKind::ImageName))
     }
 
-    /// Tells whether the names of an entry say the same, so that one is not changed without the other.
+    /// Returns whether the names of an entry say the same, so that one is not changed without the other.
     pub(crate) fn has_one_name(&self) -> bool {
         let (Some(ref_name), Some(image_name)) = (self.ref_name(), self.image_name()) else { return true };
         if ref_name == image_name {
@@ -265,8 +265,8 @@ impl Descriptor {
         }
     }
 
-    /// Gives an entry of `index.json` another ref name, for what somebody says: that, or a tag in a repository. The image name
-    /// follows if it said the same as the ref name before, or if a whole name is said; otherwise it is a name of its own and
+    /// Sets the ref name of an entry of `index.json` for a given name: that name, or a tag in a repository. The image
+    /// name follows if it equalled the ref name before, or if a whole name is given; otherwise it is independent and
     /// stays.
     pub(crate) fn rename(&mut self, ref_name: String, said: &str) {
         if self.has_one_name() || WholeName::parse(said).is_some() {
@@ -284,8 +284,8 @@ impl Descriptor {
         }
     }
 
-    /// Gives an entry another image name, if it has one: of the same repository with a tag, or the whole name that is said. What
-    /// says that there is no name goes.
+    /// Sets the image name of an entry that has one: the same repository with a tag, or the given whole name. A
+    /// placeholder for "no name" is removed.
     pub(crate) fn rename_image(&mut self, said: &str) {
         let image_name = self.image_name().and_then(|image_name| renamed(image_name, said));
         self.set_name(IMAGE_NAME, image_name);
@@ -302,7 +302,7 @@ impl Descriptor {
         self.set_name(if kind == NameKind::RefName { REF_NAME } else { IMAGE_NAME }, None);
     }
 
-    /// Gives an entry an image name, or the ref name that there is, as it stands; or takes it.
+    /// Sets or removes the image name of an entry.
     pub(crate) fn set_name(&mut self, key: &str, name: Option<String>) {
         let mut annotations = self.annotations.take().unwrap_or_default();
         match name {
@@ -312,8 +312,8 @@ impl Descriptor {
         self.annotations = (!annotations.is_empty()).then_some(annotations);
     }
 
-    /// Returns what Docker is to call an image, `REPOSITORY:TAG`: the image name, and the ref name if it is such a name and not the
-    /// same. Where it is the same in another spelling, it is spelled like the ref name.
+    /// Returns the names that Docker shows for an image, `REPOSITORY:TAG`: the image name, and the ref name if it is
+    /// such a name and a different one. An equal name in another spelling takes the spelling of the ref name.
     pub fn repo_tags(&self) -> Vec<String> {
         let ref_name = self.ref_name().filter(|name| is_docker_name(name));
         let image = self.image_name().and_then(WholeName::parse);
@@ -322,12 +322,12 @@ impl Descriptor {
         tags.chain(ref_name.map(str::to_owned)).collect()
     }
 
-    /// Tells whether an entry has a name.
+    /// Returns whether an entry has a name.
     pub(crate) fn is_named(&self) -> bool {
         self.names().next().is_some()
     }
 
-    /// Tells whether an entry has names, and another one the same.
+    /// Returns whether an entry has names, and another one the same.
     pub fn is_called_like(&self, other: &Self) -> bool {
         self.is_named()
             && self.ref_name() == other.ref_name()
@@ -341,9 +341,9 @@ impl Index {
         self.annotations.as_ref()?.get(REF_NAME).map(String::as_str).filter(|name| is_name(name))
     }
 
-    /// Gives the names that `index.json` itself has to its entries: some programs write there what a multi-platform image is
-    /// called, and list its images. An entry that has a name keeps it, and an attestation gets none, nor does an artifact beside
-    /// images. Without an entry that takes them the names stay where they are.
+    /// Moves the names in `index.json`'s own annotations to its entries: some programs write the name of a
+    /// multi-platform image there, and list its images. An entry with a name keeps it; an attestation gets none, nor
+    /// does an artifact beside images. Without an entry that takes them the names stay.
     pub(crate) fn with_own_names_on_entries(mut self) -> Self {
         let Some(annotations) = &mut self.annotations else { return self };
         let mut own = Annotations::new();
@@ -472,7 +472,7 @@ mod tests {
             ((Some("a/b:1"), Some("docker.io/c/b:1")), "2", (Some("2"), Some("docker.io/c/b:1"))),
             ((Some("a/b:1"), Some("example.com/a/b:1")), "2", (Some("2"), Some("example.com/a/b:2"))),
             ((Some("v1"), None), "v2", (Some("v2"), None)),
-            // What is no name of Docker's cannot follow.
+            // An image name that Docker refuses does not follow.
             ((Some("v1"), Some("v1")), "v2", (Some("v2"), None)),
             ((Some("v1"), Some("docker.io/acme/app:v1")), "a+b", (Some("a+b"), None)),
             ((Some("v1"), Some("Not A Name")), "v2", (Some("v2"), Some("Not A Name"))),

@@ -5,10 +5,10 @@
 
 /// Implements `Serialize` and `Deserialize` for a struct of known fields and `extra`, the others.
 ///
-/// Each field has its name in the document, and what its absence means: `required` fields must be there; `default` ones
-/// have their type's default value; `optional` ones are an `Option`, of which `None` is not written. An optional field that
-/// is `null` in a document is `None`, and is kept as it was among the others until it has a value. What is read through
-/// another type, for the sake of its checks, names that: the value is its field 0.
+/// Each field has its name in the document and its rule for absence: `required` fields must be there; `default` ones
+/// take their type's default value; `optional` ones are an `Option`, whose `None` is not written. An optional field
+/// that is `null` in a document is `None`, and is kept among the unknown fields until it gets a value. A value that is
+/// checked by another type names that type: the value is its field 0.
 macro_rules! document_fields {
     ($type:ident { $($field:ident: $presence:ident $name:literal $(via $via:ident)?),* $(,)? }) => {
         impl serde::Serialize for $type {

@@ -1,4 +1,4 @@
-//! The image index (image-spec, image-index.md), which is also what `index.json` holds.
+//! The image index (image-spec, image-index.md), which is also the format of `index.json`.
 
 use serde::{Deserialize, Deserializer};
 
@@ -18,7 +18,7 @@ pub struct Index {
     pub artifact_type: Option<String>,
     /// The entries. Some Go programs write `null` for none.
     pub manifests: Vec<Descriptor>,
-    /// What this index refers to.
+    /// The subject of this index.
     pub subject: Option<Descriptor>,
     /// The annotations of the index itself.
     pub annotations: Option<Annotations>,

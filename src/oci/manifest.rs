@@ -18,7 +18,7 @@ pub struct Manifest {
     pub config: Descriptor,
     /// The layers, the lowest first. Some Go programs write `null` for none.
     pub layers: Vec<Descriptor>,
-    /// What this manifest refers to.
+    /// The subject of this manifest.
     pub subject: Option<Descriptor>,
     /// The annotations of the manifest.
     pub annotations: Option<Annotations>,
@@ -27,7 +27,7 @@ pub struct Manifest {
 }
 
 impl Manifest {
-    /// Tells whether an entry of an index that leads here leads to an image: the config is that of an image, and neither the
+    /// Returns whether an entry of an index that leads here leads to an image: the config is that of an image, and neither the
     /// entry nor the manifest says that this is something else. Signatures and other artifacts may have an image's config,
     /// and layers of which none is one of an image; without any layers this is an image.
     pub fn is_image(&self, entry: &Descriptor) -> bool {

@@ -1,4 +1,4 @@
-//! Media types (image-spec, media-types.md) and what this program must know of them.
+//! Media types (image-spec, media-types.md) and their meaning in this program.
 
 use std::fmt;
 use std::str::FromStr;
@@ -10,8 +10,8 @@ use super::fields::Text;
 
 /// A media type as it stands in a document.
 ///
-/// Documents of other programs are read with whatever text stands there; a media type that a user gives is parsed and
-/// must follow the grammar of RFC 6838.
+/// Documents of other programs are read with any text in this place; a media type that a user gives is parsed and must
+/// follow the grammar of RFC 6838.
 ///
 /// ```
 /// use regshape::oci::MediaType;
@@ -114,27 +114,27 @@ impl MediaType {
         &self.0
     }
 
-    /// Tells whether this names an image index or Docker's manifest list.
+    /// Returns whether this names an image index or Docker's manifest list.
     pub fn is_index(&self) -> bool {
         matches!(self.as_str(), INDEX | DOCKER_MANIFEST_LIST)
     }
 
-    /// Tells whether this names an image manifest or Docker's schema 2 manifest.
+    /// Returns whether this names an image manifest or Docker's schema 2 manifest.
     pub fn is_manifest(&self) -> bool {
         matches!(self.as_str(), MANIFEST | DOCKER_MANIFEST)
     }
 
-    /// Tells whether this names the config of an image that can be run.
+    /// Returns whether this names the config of an image that can be run.
     pub fn is_image_config(&self) -> bool {
         Self::is_image_config_type(self.as_str())
     }
 
-    /// Tells whether a text is the media type of the config of an image.
+    /// Returns whether a text is the media type of the config of an image.
     pub(crate) fn is_image_config_type(text: &str) -> bool {
         matches!(text, CONFIG | DOCKER_CONFIG)
     }
 
-    /// Tells whether this says that there is no content (image-spec, manifest.md, "Guidance for an Empty Descriptor").
+    /// Returns whether this says that there is no content (image-spec, manifest.md, "Guidance for an Empty Descriptor").
     pub fn is_empty(&self) -> bool {
         self.as_str() == EMPTY
     }
@@ -144,17 +144,17 @@ impl MediaType {
         LAYERS.iter().find(|(text, _)| *text == self.as_str()).map(|(_, encoding)| *encoding)
     }
 
-    /// Tells whether this is Docker's name of a config or a layer, for which the image-spec has another.
+    /// Returns whether this is Docker's name of a config or a layer, for which the image-spec has another.
     pub(crate) fn is_docker(&self) -> bool {
         self.0.starts_with("application/vnd.docker.") && (self.is_image_config() || self.layer_encoding().is_some())
     }
 
-    /// Tells whether content of this type need not be in the layout (image-spec, layer.md, "Non-Distributable Layers").
+    /// Returns whether content of this type need not be in the layout (image-spec, layer.md, "Non-Distributable Layers").
     pub fn is_non_distributable(&self) -> bool {
         self.layer_encoding().is_some() && (self.0.contains(".nondistributable.") || self.0.contains(".foreign."))
     }
 
-    /// Returns what the image-spec calls this, if it is one of Docker's names.
+    /// Returns the image-spec's name, if this is one of Docker's names.
     pub(crate) fn to_oci(&self) -> Self {
         let text = match self.as_str() {
             _ if self.is_index() => return Self::index(),

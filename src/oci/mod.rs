@@ -1,8 +1,8 @@
 //! The documents of the OCI image-spec, as values.
 //!
-//! Nothing here touches a file: this module knows what a digest, a descriptor, a manifest, an index and an image config
-//! are, how they are written as JSON and which media types name them. Types that are read and written again keep the
-//! fields that they do not know, so that a document passes through this program without losing anything.
+//! Nothing here touches a file: this module defines digests, descriptors, manifests, indexes and image configs, their
+//! JSON and their media types. Types that are read and written again keep unknown fields, so that a document passes
+//! through this program without loss.
 
 pub(crate) mod annotation_change;
 mod config;

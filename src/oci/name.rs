@@ -1,4 +1,5 @@
-//! The names of a registry: repositories, tags, and references to what they hold (distribution-spec, "Pulling manifests").
+//! The names of a registry: repositories, tags, and references to their content (distribution-spec, "Pulling
+//! manifests").
 
 use std::fmt;
 use std::str::FromStr;
@@ -28,7 +29,7 @@ impl RepositoryName {
         &self.0
     }
 
-    /// Tells whether text is the name of a repository.
+    /// Returns whether text is the name of a repository.
     pub(crate) fn is_one(text: &str) -> bool {
         text.len() <= Self::MAX_LENGTH && text.split('/').all(is_component)
     }
@@ -85,7 +86,7 @@ impl Tag {
         &self.0
     }
 
-    /// Tells whether text is a tag.
+    /// Returns whether text is a tag.
     pub(crate) fn is_one(text: &str) -> bool {
         let is_word = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
         text.len() <= Self::MAX_LENGTH
@@ -108,7 +109,7 @@ impl fmt::Display for Tag {
     }
 }
 
-/// What is meant in a repository: `repository[:tag][@digest]`.
+/// A reference in a repository: `repository[:tag][@digest]`.
 ///
 /// ```
 /// use regshape::oci::Reference;

@@ -1,4 +1,4 @@
-//! Platforms (image-spec, image-index.md): what an image runs on, and which of several images fits best.
+//! Platforms (image-spec, image-index.md): parsing, and choosing the best of several images.
 //!
 //! The order is that of containerd's `platforms.Only`, without its way from one architecture to another.
 
@@ -60,7 +60,7 @@ pub enum PlatformError {
     OsAlone(String),
 }
 
-/// How well what an image runs on fits what was asked for. The least fits best.
+/// How well the platform of an image fits a wanted one. The least fits best.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Fit {
     /// How many features were not asked for: a host may not have them.
@@ -73,12 +73,12 @@ pub struct Fit {
 }
 
 impl Fit {
-    /// Tells whether the variant is a lower one than was asked for.
+    /// Returns whether the variant is a lower one than was asked for.
     pub fn is_lower_variant(&self) -> bool {
         self.steps > 0
     }
 
-    /// Tells whether another one fits as well, however it is written.
+    /// Returns whether another one fits as well, however it is written.
     pub fn is_as_good_as(&self, other: &Self) -> bool {
         Self { is_said_otherwise: other.is_said_otherwise, ..self.clone() } == *other
     }
@@ -92,7 +92,7 @@ enum VersionFit {
     Other(Reverse<Vec<VersionPart>>),
 }
 
-/// What stands between two dots of a version.
+/// A part of a version, between two dots.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum VersionPart {
     Text(String),
@@ -105,7 +105,7 @@ const COMPARED_VERSION_PARTS: usize = 3;
 /// The operating system of an architecture alone.
 const USUAL_OS: &str = "linux";
 
-/// What indexes say of manifests that run on nothing.
+/// The word of indexes for manifests without a platform.
 const UNKNOWN: &str = "unknown";
 
 /// A platform in the words by which platforms are compared: Go's, with the usual variant.
@@ -119,22 +119,21 @@ struct Normal {
 }
 
 impl Platform {
-    /// Tells whether both the operating system and the architecture are stated. `unknown` is a word for them, too.
+    /// Returns whether both the operating system and the architecture are stated. `unknown` is a word for them, too.
     pub fn is_said(&self) -> bool {
         stated(&self.os).is_some() && stated(&self.architecture).is_some()
     }
 
-    /// Tells whether this is something to run on: it is stated, and is not the `unknown` that indexes say of attestations.
+    /// Returns whether this is something to run on: it is stated, and is not the `unknown` that indexes say of attestations.
     pub fn is_known(&self) -> bool {
         self.is_said() && stated(&self.os) != Some(UNKNOWN) && stated(&self.architecture) != Some(UNKNOWN)
     }
 
-    /// Tells how well an image that runs here fits what was asked for; `None` if it does not.
+    /// Returns how well an image for this platform fits a wanted one; `None` if it does not.
     ///
-    /// The operating system and the architecture must be the same, whatever they are called (`x86_64` is `amd64`). The
-    /// variant must be the one that was asked for or a lower one: without any, `amd64` is `amd64/v1`, `arm` is `arm/v7`,
-    /// and `arm64` is `arm64/v8`. The first three numbers of a version that was asked for must be the same, and all
-    /// features that were asked for must be there.
+    /// The operating system and the architecture must be the same, in any spelling (`x86_64` is `amd64`). The variant
+    /// must be the wanted one or a lower one: without any, `amd64` is `amd64/v1`, `arm` is `arm/v7`, and `arm64` is
+    /// `arm64/v8`. The first three numbers of a wanted version must be the same, and all wanted features must be there.
     ///
     /// ```
     /// use regshape::oci::Platform;
@@ -161,13 +160,13 @@ impl Platform {
         })
     }
 
-    /// Tells whether something that runs here is what was asked for, as [`Platform::fit`] has it.
+    /// Returns whether an image for this platform runs on the wanted one, by [`Platform::fit`].
     pub fn satisfies(&self, asked: &Self) -> bool {
         self.fit(asked).is_some()
     }
 
-    /// Returns the platform in Go's words, with the variant that is meant where none is stated: two that are the same to
-    /// whoever chooses between them are equal then. `None` if it is not known.
+    /// Returns the platform in Go's words, with the implied variant where none is stated: equal platforms are equal
+    /// then. `None` if it is not known.
     pub fn normalized(&self) -> Option<Self> {
         let Normal { os, architecture, variant, os_version, os_features, .. } = self.normal()?;
         Some(Self {
@@ -215,12 +214,12 @@ impl Platform {
     }
 }
 
-/// Returns what a field says; an empty one says nothing.
+/// Returns the value of a field; an empty one counts as absent.
 pub(crate) fn stated(field: &Option<String>) -> Option<&str> {
     field.as_deref().filter(|text| !text.is_empty())
 }
 
-/// Tells how many steps down a variant is from the one that was asked for; `None` if what is built for it may not run.
+/// Returns how many steps a variant is below the wanted one; `None` if its programs may not run.
 fn steps(architecture: &str, has: Option<&str>, asked: Option<&str>) -> Option<u32> {
     let same = || (has == asked).then_some(0);
     let Some(((major, minor), (asked_major, asked_minor))) = has.and_then(version_of).zip(asked.and_then(version_of))
@@ -240,7 +239,7 @@ fn steps(architecture: &str, has: Option<&str>, asked: Option<&str>) -> Option<u
     if architecture != "arm64" {
         return (minor == 0 && asked_minor == 0 && (lowest..asked_major).contains(&major)).then(|| asked_major - major);
     }
-    /// The last of the v8s; v9.0 has what v8.5 has, v9.1 what v8.6 has.
+    /// The last of the v8s; v9.0 has the features of v8.5, v9.1 those of v8.6.
     const LAST_V8: u32 = 9;
     const V8_OF_V9: u32 = 5;
     match (asked_major, major) {
@@ -322,7 +321,7 @@ impl FromStr for Platform {
     }
 }
 
-/// Splits the operating system, with what is in parentheses behind it, from the rest behind the slash.
+/// Splits the operating system, with the text in parentheses behind it, from the rest behind the slash.
 fn split_system(text: &str) -> Option<(&str, Option<&str>)> {
     let end = match (text.find('/'), text.find('(')) {
         (slash, Some(open)) if slash.is_none_or(|slash| open < slash) => open + text[open..].find(')')? + 1,
@@ -345,7 +344,7 @@ fn parse_system(system: &str) -> Option<(&str, &str, Vec<&str>)> {
     (says_something && is_clear).then_some((os, version, features))
 }
 
-/// `linux/amd64`, `linux/arm64/v8`, `windows(10.0.17763.1)/amd64`; `unknown` for what is not stated.
+/// `linux/amd64`, `linux/arm64/v8`, `windows(10.0.17763.1)/amd64`; `unknown` for unstated parts.
 impl fmt::Display for Platform {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}/{}", self.system(), stated(&self.architecture).unwrap_or(UNKNOWN))?;
@@ -361,7 +360,7 @@ mod tests {
         text.parse().unwrap_or_else(|error| panic!("{error}"))
     }
 
-    /// Returns which of some platforms fit, the best first, whatever their order was.
+    /// Returns the platforms that fit, the best first, regardless of their order.
     #[track_caller]
     fn order(asked: &str, has: &[&str]) -> Vec<String> {
         let sorted = |has: &[&str]| {

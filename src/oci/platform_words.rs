@@ -16,7 +16,7 @@ impl PlatformWordError {
     }
 }
 
-/// What other programs call an architecture, with what Go calls it, and the variant that is meant.
+/// Other programs' names of architectures, with Go's name and the implied variant.
 pub(crate) const ARCHITECTURE_ALIASES: [(&str, &str, Option<&str>); 19] = [
     ("x86_64", "amd64", None),
     ("x86-64", "amd64", None),
@@ -39,10 +39,10 @@ pub(crate) const ARCHITECTURE_ALIASES: [(&str, &str, Option<&str>); 19] = [
     ("loongarch64", "loong64", None),
 ];
 
-/// What other programs call an operating system, with what Go calls it.
+/// Other programs' names of operating systems, with Go's name.
 pub(crate) const OS_ALIASES: [(&str, &str); 1] = [("macos", "darwin")];
 
-/// What Go calls architectures.
+/// Go's names of architectures.
 pub(crate) const ARCHITECTURES: [&str; 25] = [
     "386",
     "amd64",
@@ -71,7 +71,7 @@ pub(crate) const ARCHITECTURES: [&str; 25] = [
     "wasm32",
 ];
 
-/// What Go calls operating systems.
+/// Go's names of operating systems.
 pub(crate) const SYSTEMS: [&str; 18] = [
     "aix",
     "android",
@@ -93,13 +93,13 @@ pub(crate) const SYSTEMS: [&str; 18] = [
     "zos",
 ];
 
-/// Returns what Go calls an architecture, and the variant that its name means.
+/// Returns Go's name of an architecture, and the variant that the given name implies.
 pub(crate) fn architecture_of(word: &str) -> (String, Option<&'static str>) {
     let alias = ARCHITECTURE_ALIASES.iter().find(|(alias, ..)| *alias == word);
     alias.map_or((word.to_owned(), None), |(_, right, variant)| ((*right).to_owned(), *variant))
 }
 
-/// Returns what Go calls an operating system.
+/// Returns Go's name of an operating system.
 pub(crate) fn os_of(word: &str) -> &str {
     OS_ALIASES.iter().find(|(alias, _)| *alias == word).map_or(word, |(_, right)| right)
 }
@@ -114,8 +114,8 @@ pub(crate) fn usual_variant(architecture: &str) -> Option<&'static str> {
     }
 }
 
-/// Checks that an architecture that is to be written is not called what only other programs call it. Words that nobody
-/// knows are taken: there are new architectures.
+/// Checks that an architecture to be written is not spelled in a way that only other programs use. Unknown words pass:
+/// there are new architectures.
 ///
 /// # Errors
 ///
@@ -126,7 +126,7 @@ pub fn check_architecture(word: &str) -> Result<(), PlatformWordError> {
     check_word("architecture", word, right)
 }
 
-/// Checks that an operating system that is to be written is not called what only other programs call it.
+/// Checks that an operating system to be written is not spelled in a way that only other programs use.
 ///
 /// # Errors
 ///

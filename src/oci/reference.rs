@@ -1,4 +1,4 @@
-//! Ref names (image-spec, annotations.md): what an entry of `index.json` is called.
+//! Ref names (image-spec, annotations.md): the tags of entries in `index.json`.
 
 use std::fmt;
 use std::str::FromStr;

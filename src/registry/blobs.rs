@@ -31,7 +31,7 @@ pub struct ByteRange {
     pub end: Option<u64>,
 }
 
-/// What content must be.
+/// The expected properties of content.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Expected {
@@ -48,8 +48,8 @@ impl Expected {
     }
 }
 
-/// The content of a blob, or a part of it, as it is read. All of a blob is verified on the way: the last read fails if it is
-/// not what its digest says.
+/// Reads the content of a blob, or a part of it. A whole blob is verified on the way: the last read fails if the
+/// content does not match the digest.
 #[derive(Debug)]
 pub struct BlobReader {
     file: io::Take<File>,
@@ -61,7 +61,7 @@ pub struct BlobReader {
 }
 
 impl Repository {
-    /// Returns the descriptor of a blob, whoever refers to it. Its media type is `application/octet-stream`.
+    /// Returns the descriptor of a blob, referenced or not. Its media type is `application/octet-stream`.
     ///
     /// # Errors
     ///
@@ -144,7 +144,7 @@ impl Repository {
         self.layout.open_blob(digest, &self.layout.caller())
     }
 
-    /// Stores a blob. One that is there already is verified, and replaced if it is not what its name says.
+    /// Stores a blob. A stored one is verified, and replaced if it does not match its name.
     ///
     /// # Errors
     ///
@@ -178,7 +178,7 @@ impl Repository {
         }
         let stored = blob.commit_unnamed(&take_lock(&self.layout)?)?;
         let descriptor = Descriptor::new(MediaType::octet_stream(), stored.digest.clone(), stored.size);
-        // Whoever names it does so later.
+        // The referrer is stored later.
         stored.keep();
         Ok(descriptor)
     }
@@ -203,8 +203,8 @@ impl Repository {
     ///
     /// # Errors
     ///
-    /// [`Error::MissingBlob`]; [`Error::StillReferenced`]; [`Error::BlobsAreShared`]; what keeps a document from being
-    /// read that may refer to it; [`Error::Locked`]; [`Error::Io`].
+    /// [`Error::MissingBlob`]; [`Error::StillReferenced`]; [`Error::BlobsAreShared`]; the error of reading a document
+    /// that may refer to it; [`Error::Locked`]; [`Error::Io`].
     pub fn delete_blob(&self, digest: &Digest) -> Result<Descriptor> {
         self.resolve_blob(digest)?;
         self.check_blobs_are_own()?;
@@ -214,7 +214,7 @@ impl Repository {
         Ok(descriptor)
     }
 
-    /// Returns what [`Repository::delete_blob`] would return. Deletes nothing and takes no lock.
+    /// Returns the result of [`Repository::delete_blob`] without deleting the blob. Takes no lock.
     ///
     /// # Errors
     ///
@@ -254,12 +254,12 @@ impl BlobReader {
         &self.digest
     }
 
-    /// Writes what is left to somewhere, and returns how many bytes that were.
+    /// Calls a function with the remaining content in pieces, and returns the number of bytes.
     ///
     /// # Errors
     ///
-    /// [`Error::DigestMismatch`] when all is written and it is not what the digest says; [`Error::Io`]. What `write` says is
-    /// passed on.
+    /// [`Error::DigestMismatch`] after the last piece if the content does not match the digest; [`Error::Io`]; the
+    /// error of `write`.
     pub fn copy_to<E: From<Error>>(mut self, mut write: impl FnMut(&[u8]) -> Result<(), E>) -> Result<u64, E> {
         let mut buffer = vec![0; BUFFER];
         let mut copied = 0;
@@ -277,8 +277,8 @@ impl BlobReader {
         Ok(copied)
     }
 
-    /// Writes what is left to a file as [`write_file`] does, calls a function with the numbers of bytes, and
-    /// returns how many those were.
+    /// Writes the remaining content to a file as [`write_file`] does, calls a function with the numbers of bytes, and
+    /// returns their sum.
     ///
     /// # Errors
     ///
@@ -341,8 +341,8 @@ pub fn write_file(content: &[u8], path: impl AsRef<Path>) -> Result<()> {
     write().map_err(Error::io("write to", path))
 }
 
-/// Finds what refers to a blob, of what is reached from `index.json` or the staging file; or a link to it that is
-/// referred to.
+/// Finds the referrer of a blob among the documents reachable from `index.json` or the staging file; or a referenced
+/// link to it.
 fn referrer_of(layout: &Layout, digest: &Digest, index: &Index, stage: &Stage) -> Result<Option<Referrer>> {
     let (identity, mut linked) = (identity_of(layout, digest), LinkedDirectories::default());
     let mut leads_to_it = |named: &Digest| {

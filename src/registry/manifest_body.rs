@@ -1,4 +1,4 @@
-//! A manifest or index that is to be stored: its bytes, and what they say.
+//! A manifest or index that is to be stored: its bytes and its document.
 
 use crate::error::{Error, Reason, Result};
 use crate::graph::verify::verify_bytes;
@@ -33,7 +33,7 @@ impl std::fmt::Debug for ManifestBody {
 }
 
 impl ManifestBody {
-    /// Parses a manifest or index as what it says that it is, or looks like.
+    /// Parses a manifest or index by the media type that it states, or that its fields suggest.
     ///
     /// # Errors
     ///
@@ -104,8 +104,7 @@ fn check_size(content: &[u8]) -> Result<()> {
     Ok(())
 }
 
-/// Reads content as what its media type says; of one that is not known to be a document's nothing more is asked than that it
-/// does not say that it is something else.
+/// Reads content by its media type; content of an unknown type must only not state another one.
 fn document_of(media_type: &MediaType, content: &[u8], fields: Option<Node<'_>>) -> Result<Option<Document>> {
     let says = fields.and_then(|fields| fields.get("mediaType")?.as_str());
     let is_document = Document::is_one(media_type);
@@ -113,7 +112,7 @@ fn document_of(media_type: &MediaType, content: &[u8], fields: Option<Node<'_>>)
         check_media_type(says.as_deref(), media_type)?;
         return Ok(None);
     };
-    // What it is must not depend on who reads it (CVE-2021-41190).
+    // Its type must not depend on its reader (CVE-2021-41190).
     let is_index = fields.get("manifests").is_some();
     if is_index && (fields.get("config").is_some() || fields.get("layers").is_some()) {
         return Err(invalid(Reason::new("it has the fields of a manifest and of an index")));

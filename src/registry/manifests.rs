@@ -17,29 +17,29 @@ use crate::layout::handle::Layout;
 use crate::layout::lock::take_lock;
 use crate::oci::{Algorithm, Annotations, Descriptor, Digest, ImageConfig, Index, Platform, from_json};
 
-/// A manifest as it stands, and what leads to it.
+/// A stored manifest and its descriptor.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StoredManifest {
-    /// What leads to it: its entry in `index.json`, or in a nested index.
+    /// Its entry in `index.json`, or in a nested index.
     pub descriptor: Descriptor,
     /// Its bytes.
     pub content: Vec<u8>,
-    /// What was taken for the platform that was asked for, if one was.
+    /// The platform that was chosen, if one was asked for.
     pub choice: Option<Choice>,
 }
 
-/// What there is to say of a manifest or index.
+/// A summary of a manifest or index.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ManifestInfo {
-    /// What leads to it.
+    /// Its descriptor.
     pub descriptor: Descriptor,
     /// The type of the artifact that it says it is, or that its descriptor says.
     pub artifact_type: Option<String>,
-    /// What it runs on: as its descriptor says, or the config of the image.
+    /// The platform: as its descriptor states it, or the config of the image.
     pub platform: Option<Platform>,
     /// The platforms that the descriptors in an index say.
     pub platforms: Vec<Platform>,
-    /// What it is about.
+    /// Its subject.
     pub subject: Option<Descriptor>,
     /// Its own annotations.
     pub annotations: Annotations,
@@ -47,14 +47,14 @@ pub struct ManifestInfo {
     pub tags: Vec<String>,
     /// The image names of its entries, in the order of their bytes.
     pub image_names: Vec<String>,
-    /// What was taken for the platform that was asked for, if one was.
+    /// The platform that was chosen, if one was asked for.
     pub choice: Option<Choice>,
     /// The config, if this is an image whose config is stored and can be read.
     pub config: Option<ImageConfig>,
 }
 
 impl Repository {
-    /// Reads the manifest that a tag leads to.
+    /// Reads the manifest of a tag.
     ///
     /// # Errors
     ///
@@ -91,7 +91,7 @@ impl Repository {
         Ok(StoredManifest { descriptor, content, choice: None })
     }
 
-    /// Tells what there is to say of the manifest that a reference means.
+    /// Returns a summary of the manifest that a reference resolves to.
     ///
     /// # Errors
     ///
@@ -125,7 +125,7 @@ impl Repository {
             }
             _ => None,
         };
-        // An artifact may say what it is by its config only.
+        // An artifact may state its type by its config only.
         let by_config = match &document {
             Some(Document::Manifest(manifest)) => Some(&manifest.config.media_type),
             _ => None,
@@ -162,7 +162,7 @@ impl Repository {
         tags.iter().try_for_each(|tag| self.names.check(tag))?;
         let (content, document) = (body.content(), body.document.as_ref());
         let mut descriptor = body.descriptor().clone();
-        // What cannot be stored leaves no new layout behind.
+        // A manifest that cannot be stored leaves no new layout behind.
         check_parts(&self.layout, document)?;
         if document.is_some() {
             check_document(&self.layout, &descriptor, content, MissingParts::Fine)?;
@@ -191,8 +191,8 @@ impl Repository {
         Ok(descriptor)
     }
 
-    /// Takes all entries of a manifest out of `index.json`, and returns their tags. What nested indexes hold stays, and the
-    /// blobs do until [`Layout::collect_garbage`] deletes them.
+    /// Removes all entries of a manifest from `index.json`, and returns their tags. Entries of nested indexes stay, and
+    /// the blobs stay until [`Layout::collect_garbage`] deletes them.
     ///
     /// # Errors
     ///
@@ -203,8 +203,8 @@ impl Repository {
         self.change(|_, index| self.unlist(index, name))
     }
 
-    /// Returns what [`Repository::delete_manifest`] would return, and the `index.json` that it would write. Writes nothing and
-    /// takes no lock.
+    /// Returns the result of [`Repository::delete_manifest`], and the `index.json` that it would write. Writes nothing
+    /// and takes no lock.
     ///
     /// # Errors
     ///
@@ -233,7 +233,7 @@ impl Repository {
     }
 }
 
-/// Returns what a document is made of, with the places where it says so.
+/// Returns the parts of a document, with the places of their descriptors.
 fn places(document: &Document) -> Vec<(String, &Descriptor)> {
     match document {
         Document::Manifest(manifest) => {
@@ -255,7 +255,7 @@ fn platform_of(layout: &Layout, descriptor: &Descriptor, document: Option<&Docum
     }
 }
 
-/// Checks that what a document is made of is there, with the sizes that it says.
+/// Checks that the parts of a document are stored, with the sizes in their descriptors.
 fn check_parts(layout: &Layout, document: Option<&Document>) -> Result<()> {
     let Some(document) = document else { return Ok(()) };
     for (place, part) in places(document) {

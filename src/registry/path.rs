@@ -1,4 +1,4 @@
-//! Finding a layout, and what is meant in it, in one path.
+//! Finding a layout, and a reference within it, in one path.
 
 use std::borrow::Cow;
 use std::path::{Path, PathBuf, is_separator};
@@ -7,7 +7,8 @@ use crate::error::Result;
 use crate::layout::handle::has_marker;
 use crate::oci::{NameError, Reference};
 
-/// Splits a path into the directory of a layout and what is meant in it: `./images/app:v1` into `./images` and `app:v1`.
+/// Splits a path into the directory of a layout and a reference within it: `./images/app:v1` into `./images` and
+/// `app:v1`.
 ///
 /// Of the directories on the way, the deepest counts that has a file `oci-layout` and leaves a reference; if there is none,
 /// the last part of the path is the reference. The directory need not be there then.
@@ -37,8 +38,8 @@ pub fn find_layout(path: impl AsRef<Path>) -> Result<(PathBuf, Reference)> {
     Ok((directory.clone(), parse(rest)?))
 }
 
-/// Splits a path at a byte, which is left out: into a directory, whatever its name, and a text. `None` if the rest is not UTF-8:
-/// it is no reference.
+/// Splits a path at a byte, which is left out: into a directory of any name, and a text. `None` if the rest is not
+/// UTF-8: it is no reference.
 #[cfg(unix)]
 pub fn split_path(path: &Path, at: usize) -> Option<(&Path, Cow<'_, str>)> {
     use std::ffi::OsStr;
@@ -55,7 +56,7 @@ pub fn split_path(path: &Path, at: usize) -> Option<(&Path, Cow<'_, str>)> {
     Some((Path::new(directory), rest.get(1..)?.into()))
 }
 
-/// References have slashes, whatever the system's paths have.
+/// References have slashes on every system.
 fn parse(rest: &str) -> Result<Reference, NameError> {
     if cfg!(windows) { rest.replace('\\', "/").parse() } else { rest.parse() }
 }

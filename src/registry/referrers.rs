@@ -1,4 +1,4 @@
-//! What refers to a manifest: signatures, SBOMs, attestations (distribution-spec, "Listing Referrers").
+//! The referrers of a manifest: signatures, SBOMs, attestations (distribution-spec, "Listing Referrers").
 
 use std::collections::{BTreeMap, HashSet};
 
@@ -7,14 +7,14 @@ use crate::error::Result;
 use crate::graph::walk::{Document, Reach, Visit, walk};
 use crate::oci::{Descriptor, Digest};
 
-/// What refers to a manifest.
+/// The referrers of a manifest.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Referrers {
     /// A descriptor of each, with its artifact type and its own annotations, in the order of their digests.
     pub manifests: Vec<Descriptor>,
     /// The image names of those that `index.json` lists with one.
     pub image_names: BTreeMap<Digest, Vec<String>>,
-    /// What could not be read, and might be one.
+    /// The documents that could not be read, and might be referrers.
     pub warnings: Vec<String>,
 }
 
@@ -25,8 +25,8 @@ impl Repository {
     /// # Errors
     ///
     /// [`Error::UnknownRepository`](crate::Error::UnknownRepository);
-    /// [`Error::MalformedIndex`](crate::Error::MalformedIndex); [`Error::Io`](crate::Error::Io). What else cannot be
-    /// read is a warning.
+    /// [`Error::MalformedIndex`](crate::Error::MalformedIndex); [`Error::Io`](crate::Error::Io). Other unreadable
+    /// documents are warnings.
     pub fn referrers(&self, digest: &Digest, artifact_type: Option<&str>) -> Result<Referrers> {
         let find = || {
             let index = self.index()?;

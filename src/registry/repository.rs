@@ -1,11 +1,11 @@
 //! Reading and writing a layout the way one reads and writes a registry (distribution-spec), without running one.
 //!
-//! A [`Registry`] is a directory: one layout that several repositories share, or a directory of layouts, one for each. A
-//! [`Repository`] is what one of them holds: tags, manifests, blobs, uploads, referrers. The entries of `index.json` that
-//! belong to a repository are told by their ref names ([`names`]); the blobs are those of the whole layout. Where nobody
-//! thinks in repositories, [`Registry::ref_names`] takes all entries, with the names as they stand.
+//! A [`Registry`] is a directory: one layout that several repositories share, or a directory of layouts, one for each.
+//! A [`Repository`] has tags, manifests, blobs, uploads and referrers. The entries of `index.json` that belong to a
+//! repository are found by their ref names ([`names`]); the blobs are those of the whole layout. Without repositories,
+//! [`Registry::ref_names`] takes all entries, with the names as they stand.
 //!
-//! Opening creates nothing, and a layout that is not there reads like an empty one; writing makes what is missing.
+//! Opening creates nothing, and a missing layout reads like an empty one; writing creates the missing directories.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -67,7 +67,7 @@ enum Storage {
     PerRepository,
 }
 
-/// What one repository holds, or all of a layout by the ref names as they stand.
+/// The content of one repository, or all of a layout by the ref names as they stand.
 #[derive(Clone, Debug)]
 pub struct Repository {
     pub(crate) layout: Layout,
@@ -245,7 +245,7 @@ impl Repository {
         self.opened.read(&self.layout)
     }
 
-    /// Tells whether an index has an entry that belongs here.
+    /// Returns whether an index has an entry that belongs here.
     fn has_entries(&self, index: &Index) -> bool {
         index.manifests.iter().any(|entry| self.names.of(entry).is_some())
     }

@@ -52,9 +52,9 @@ impl<'a> ManifestName<'a> {
 }
 
 impl Repository {
-    /// Finds what a reference means: a tag as it stands, an image name in whatever spelling Docker takes, the tag of one, each
-    /// perhaps with `@digest`; `repository:tag`, `repository@digest`; a digest, or a beginning of one that no other manifest's
-    /// digest has.
+    /// Resolves a reference: a tag as it stands, an image name in any spelling that Docker takes, the tag of one, each
+    /// perhaps with `@digest`; `repository:tag`, `repository@digest`; a digest, or the beginning of one that no other
+    /// manifest's digest has.
     ///
     /// # Errors
     ///
@@ -86,8 +86,8 @@ impl Repository {
         self.resolver(&index).one(&found, tag)
     }
 
-    /// Returns what leads to the manifest of a digest: an entry of `index.json`, or, with its platform, one of a nested
-    /// index.
+    /// Returns the descriptor of the manifest with a digest: an entry of `index.json`, or, with its platform, one of a
+    /// nested index.
     ///
     /// # Errors
     ///
@@ -125,7 +125,7 @@ impl Repository {
         Resolver { names: self.names.clone(), index, documents: &self.layout, path: self.layout.path() }
     }
 
-    /// Finds what a reference means in an index.
+    /// Resolves a reference in an index.
     pub(crate) fn find(&self, index: &Index, reference: &str) -> Result<Found> {
         self.entries(index)?;
         self.resolver(index).find(reference)
@@ -149,7 +149,7 @@ impl Repository {
 }
 
 impl Repository {
-    /// Finds what a reference means, as [`Repository::resolve`] does, and in an index the manifest for a platform.
+    /// Resolves a reference as [`Repository::resolve`] does, and in an index chooses the manifest for a platform.
     ///
     /// # Errors
     ///
@@ -158,8 +158,8 @@ impl Repository {
         Ok(self.choose(name)?.descriptor)
     }
 
-    /// Finds what a reference means, and in an index the manifest that fits a platform best: that of the variant that was
-    /// asked for, or of the nearest lower one. It need not be stored.
+    /// Resolves a reference, and in an index chooses the manifest that fits a platform best: that of the wanted
+    /// variant, or of the nearest lower one. It need not be stored.
     ///
     /// # Errors
     ///
@@ -177,7 +177,7 @@ impl Repository {
         self.layout.read_unlocked(choose, |_| true)
     }
 
-    /// Finds what [`Repository::choose`] does, for who reads the manifest next.
+    /// Resolves as [`Repository::choose`] does, for a caller that reads the manifest next.
     pub(crate) fn choose_stored(&self, name: ManifestName<'_>) -> Result<Chosen> {
         let ManifestName { reference, platform } = name;
         let index = self.index()?;

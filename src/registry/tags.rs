@@ -14,7 +14,7 @@ use crate::layout::handle::Lock;
 use crate::layout::lock::take_lock;
 use crate::oci::{Descriptor, Index, NameKind};
 
-/// What entries are called.
+/// The names of entries.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Listed {
     /// Their tags, in the order of their bytes.
@@ -23,10 +23,10 @@ pub struct Listed {
     pub image_names: Vec<String>,
 }
 
-/// What became of a tag that was moved.
+/// The result of renaming a tag.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Renamed {
-    /// What the manifest was called; `None` if it had no name.
+    /// The earlier name of the manifest; `None` if it had none.
     pub from: Option<String>,
     /// The manifest, as it was listed before.
     pub descriptor: Descriptor,
@@ -130,13 +130,13 @@ impl Repository {
         })
     }
 
-    /// Takes a tag away, from every entry that bears it, and returns what it led to. An entry that has an image name which says
-    /// something else keeps that. What no other entry leads to is out of reach then, until
+    /// Removes a tag from every entry that has it, and returns the descriptor of its manifest. An entry whose image
+    /// name has another tag keeps that name. A manifest without other entries becomes unreachable, until
     /// [`Layout::collect_garbage`](crate::layout::Layout::collect_garbage) deletes it.
     ///
     /// # Errors
     ///
-    /// [`Error::UnknownRepository`]; [`Error::UnknownTag`], also for an empty tag and for what is meant by its digest;
+    /// [`Error::UnknownRepository`]; [`Error::UnknownTag`], also for an empty tag and for a digest;
     /// [`Error::AmbiguousName`]; [`Error::InsideIndex`]; [`Error::MalformedIndex`]; [`Error::Locked`]; [`Error::Io`].
     pub fn delete_tag<'a>(&self, name: impl Into<ManifestName<'a>>) -> Result<Descriptor> {
         let name = name.into();
@@ -152,8 +152,8 @@ impl Repository {
         self.change(|_, index| self.untag_all(index, names))
     }
 
-    /// Returns what [`Repository::delete_tags`] would return, and the `index.json` that it would write. Writes nothing and takes
-    /// no lock.
+    /// Returns the result of [`Repository::delete_tags`], and the `index.json` that it would write. Writes nothing and
+    /// takes no lock.
     ///
     /// # Errors
     ///

@@ -1,7 +1,7 @@
 //! Uploads: blobs that come in pieces, from more than one process if need be.
 //!
-//! What came so far is a file in `.regshape-uploads`, where no program looks for blobs, named by the id of the upload. It is
-//! locked while somebody writes to it. Collecting garbage deletes uploads that nobody has gone on with for long.
+//! The bytes so far are a file in `.regshape-uploads`, where no program looks for blobs, named by the id of the upload.
+//! It is locked while a process writes to it. Collecting garbage deletes abandoned uploads.
 
 use std::fmt;
 use std::fs::File;
@@ -24,7 +24,7 @@ use crate::layout::uploads::{find_uploads, unknown_upload, upload_path};
 use crate::metrics::Phase;
 use crate::oci::{Algorithm, Descriptor, Digest, Hasher, MediaType};
 
-/// A blob that comes in pieces. Dropped without a commit it stays, to be gone on with by its id.
+/// A blob that comes in pieces. Dropped without a commit it stays, and can be resumed by its id.
 ///
 /// ```
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -52,7 +52,7 @@ use crate::oci::{Algorithm, Descriptor, Digest, Hasher, MediaType};
 #[derive(Debug)]
 pub struct BlobUpload {
     layout: Layout,
-    /// The directory that it is in, whatever becomes of its path.
+    /// Its directory, even if its path is renamed.
     uploads: Directory,
     id: String,
     /// For messages.
@@ -63,10 +63,10 @@ pub struct BlobUpload {
     hasher: Option<Hasher>,
 }
 
-/// An upload that could not be committed, and what went wrong. It can be gone on with, or cancelled.
+/// An upload that could not be committed, and the reason. It can be continued or cancelled.
 #[derive(Debug)]
 pub struct CommitError {
-    /// What went wrong.
+    /// The reason.
     pub error: Error,
     /// The upload as it was.
     pub upload: Box<BlobUpload>,
@@ -85,7 +85,7 @@ impl std::error::Error for CommitError {
 }
 
 impl From<CommitError> for Error {
-    /// Gives up the upload, which can still be resumed by its id.
+    /// Closes the upload, which can still be resumed by its id.
     fn from(failed: CommitError) -> Self {
         failed.error
     }
@@ -96,7 +96,7 @@ impl Repository {
     ///
     /// # Errors
     ///
-    /// [`Error::Io`]; what keeps a layout from being made.
+    /// [`Error::Io`]; the error of making a layout.
     pub fn start_upload(&self) -> Result<BlobUpload> {
         if !is_layout(&self.layout)? {
             self.layout.make_if_missing(self.prepare()?)?;
@@ -154,13 +154,13 @@ impl Repository {
         }
         let hasher = (size == 0).then(|| Hasher::new(Algorithm::Sha256));
         let upload = BlobUpload { layout: self.layout.clone(), uploads, id: id.to_owned(), path, file, size, hasher };
-        // Whoever had it before may have brought it to its end.
+        // Its earlier owner may have committed it.
         if upload.is_there() { Ok(upload) } else { Err(unknown_upload(&self.layout, id)) }
     }
 }
 
 impl BlobUpload {
-    /// Returns what the upload is called.
+    /// Returns the id of the upload.
     pub fn id(&self) -> &str {
         &self.id
     }
@@ -170,12 +170,12 @@ impl BlobUpload {
         self.size
     }
 
-    /// Makes a blob of what came, if it has the digest that is said.
+    /// Makes a blob of the uploaded bytes, if they have the given digest.
     ///
     /// # Errors
     ///
-    /// The upload, and [`Error::DigestMismatch`] or [`Error::UnsupportedAlgorithm`]; [`Error::UnknownUpload`] if somebody
-    /// deleted it; [`Error::Locked`]; [`Error::Io`].
+    /// The upload, and [`Error::DigestMismatch`] or [`Error::UnsupportedAlgorithm`]; [`Error::UnknownUpload`] if it was
+    /// deleted; [`Error::Locked`]; [`Error::Io`].
     pub fn commit(mut self, digest: &Digest) -> Result<Descriptor, CommitError> {
         match self.store(digest) {
             Ok(()) => Ok(Descriptor::new(MediaType::octet_stream(), digest.clone(), self.size)),
@@ -202,26 +202,26 @@ impl BlobUpload {
         if self.uploads.is_on_mount_of(&scratch).map_err(Error::io("read", &self.path))? {
             self.rename(digest)?;
         } else {
-            // Not linked: if this process is killed the upload may be gone on with, and the blob must not change.
+            // Not linked: if this process is killed the upload may be resumed, and the blob must not change.
             let copy = self.layout.copy_of((digest, self.size), (&self.file, &self.path), Share::Nothing)?;
             copy.commit_unnamed(&take_lock(&self.layout)?)?.keep();
         }
         self.remove()
     }
 
-    /// Gives the file the name of the blob that it is.
+    /// Renames a verified, synced file to the blob's path.
     fn rename(&self, digest: &Digest) -> Result<()> {
         let lock = take_lock(&self.layout)?;
         let directory = make_blob_directory(&self.layout, &lock, digest.algorithm_name())?;
         let (name, path) = (digest.encoded(), self.layout.blob_path(digest));
         let failed = || Error::io("write", &path);
-        // A later command refers to it; until then a collection of garbage may be told to keep what is young.
+        // A later command refers to it; until then a collection of garbage may keep young blobs only.
         touch(&self.file, &self.path).map_err(failed())?;
         let is_new = directory.find(name).map_err(failed())?.is_none();
         self.uploads.rename(&self.id, &directory, name).map_err(failed())?;
         self.layout.metrics().count_blob_written();
         let synced = self.layout.sync_names(&directory);
-        // What was put where others share it may be theirs by now.
+        // In a shared store the blob may already belong to another layout.
         if synced.is_err() && is_new && !self.layout.shares_blobs() {
             // The error that made this necessary is on its way; a blob that stays is unreferenced, not wrong.
             let _ = directory.rename(name, &self.uploads, &self.id);
@@ -229,7 +229,7 @@ impl BlobUpload {
         synced
     }
 
-    /// Compares the digest of what came with another one.
+    /// Compares the digest of the uploaded bytes with another one.
     fn verify(&mut self, digest: &Digest) -> Result<()> {
         let sha256 = self.hasher.clone().filter(|_| digest.algorithm() == Some(Algorithm::Sha256));
         if let Some(hasher) = sha256 {
@@ -239,7 +239,7 @@ impl BlobUpload {
         self.layout.verify(digest, &self.file, |_| ())
     }
 
-    /// Deletes the upload. That somebody has done so already is not an error.
+    /// Deletes the upload. An upload that is already deleted is no error.
     ///
     /// # Errors
     ///
@@ -253,7 +253,7 @@ impl BlobUpload {
         self.uploads.remove_if_there(&self.id).map_err(Error::io("delete", &self.path))
     }
 
-    /// Tells whether the file still has its name.
+    /// Returns whether the file still has its name.
     fn is_there(&self) -> bool {
         let Ok(Some(named)) = self.uploads.find(&self.id) else { return false };
         FileIdentity::from_file(&self.file).is_ok_and(|opened| opened == named.identity)

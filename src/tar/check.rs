@@ -1,6 +1,6 @@
 //! Whether a tar is well formed: told while its bytes go by, with little memory.
 //!
-//! Reads what layers are made of: the old format, ustar, pax, and GNU's long names, sparse files and base-256 numbers.
+//! Reads the entries of layers: the old format, ustar, pax, and GNU's long names, sparse files and base-256 numbers.
 //! The rules are those of Go's `archive/tar`, through which nearly every consumer of an image reads its layers.
 
 use super::extended::Extended;
@@ -17,11 +17,11 @@ pub(crate) struct TarCheck {
     state: TarState,
     /// The beginning of a block of which the rest is to come.
     block: Vec<u8>,
-    /// The first fault. What follows it cannot be told from garbage.
+    /// The first fault. The bytes after it cannot be told from garbage.
     fault: Option<String>,
     /// The name of the entry that was met last.
     name: Vec<u8>,
-    /// What extended headers say of the next entry.
+    /// The fields of extended headers for the next entry.
     next: Extended,
     layer: LayerCheck,
 }
@@ -34,7 +34,7 @@ enum TarState {
     SparseMap {
         content: u64,
     },
-    /// Content, and the rest of its last block; what is to be read is kept.
+    /// Content, and the padding of its last block; wanted content is kept.
     Content {
         left: u64,
         padding: u64,
@@ -60,12 +60,12 @@ enum KeptKind {
     GlobalPax,
     LongPath,
     LongLink,
-    /// The `manifest.json` of what may be an image archive.
+    /// The `manifest.json` of a possible image archive.
     ArchiveManifest,
 }
 
 impl TarCheck {
-    /// Begins a tar; a look into what its entries are is for the layers of images.
+    /// Begins a tar; the entries themselves are checked for layers of images only.
     pub(crate) fn new(look: Look) -> Self {
         Self {
             state: TarState::Header,
@@ -123,7 +123,7 @@ impl TarCheck {
     /// Ends the tar.
     pub(crate) fn finish(mut self) -> TarReport {
         let verdict = self.verdict();
-        // What was not read to its end is compared with nothing.
+        // An incomplete tar is compared with nothing.
         let findings = if matches!(verdict, Verdict::Truncated(_)) { Vec::new() } else { self.layer.finish() };
         TarReport { verdict, looks_like_images: self.layer.looks_like_images(), findings }
     }
@@ -222,7 +222,7 @@ impl TarCheck {
         }
         self.name = name;
         let next = std::mem::take(&mut self.next);
-        // Links, devices, directories and pipes have no content, whatever their size says.
+        // Links, devices, directories and pipes have no content, despite their size fields.
         let has_content = !matches!(kind, b'1'..=b'6');
         let size = if has_content { next.size.unwrap_or(size) } else { 0 };
         // A volume's label is the name of no file.
@@ -272,7 +272,7 @@ impl TarCheck {
             }
             let shown = std::str::from_utf8(value).unwrap_or("?");
             let is_right = match key {
-                // An empty value takes back what a global header says.
+                // An empty value cancels that of a global header.
                 _ if value.is_empty() => true,
                 "size" => shown.parse::<i64>().is_ok_and(|size| size >= 0),
                 "uid" | "gid" => shown.parse::<i64>().is_ok(),
@@ -295,7 +295,7 @@ fn sparse_map(bytes: &[u8]) -> Option<()> {
     bytes.chunks(12).all(|field| number(field).is_some_and(|number| number >= 0)).then_some(())
 }
 
-/// Tells whether text is a time as pax has it: seconds, with a fraction or without.
+/// Returns whether text is a time as pax has it: seconds, with a fraction or without.
 fn is_time(text: &str) -> bool {
     let (seconds, fraction) = text.split_once('.').unwrap_or((text, ""));
     seconds.parse::<i64>().is_ok() && fraction.bytes().all(|byte| byte.is_ascii_digit())
@@ -392,7 +392,7 @@ mod tests {
                 vec![entry("x", b'x', b"10 size=7\n"), end.clone()],
                 odd("an extended header at its end belongs to no entry"),
             ),
-            // Cut anywhere in what belongs to an entry.
+            // Cut within the parts of an entry.
             (vec![entry("x", b'x', b"10 size=7\n")], Verdict::HeaderWithoutEntry),
             (vec![entry("x", b'L', b"a long name\0")], Verdict::HeaderWithoutEntry),
             (

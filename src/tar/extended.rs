@@ -2,7 +2,7 @@
 
 use super::header::text;
 
-/// What extended headers say of the entry that follows them.
+/// The fields of extended headers for the entry that follows them.
 #[derive(Default)]
 pub(crate) struct Extended {
     pub(crate) is_expected: bool,
@@ -16,7 +16,7 @@ pub(crate) struct Extended {
     pub(crate) long_path: Option<Vec<u8>>,
     pub(crate) long_link: Option<Vec<u8>>,
     pub(crate) is_sparse: bool,
-    /// What else a pax header says, as far as it makes a difference.
+    /// Other records of a pax header that make a difference.
     pub(crate) records: Vec<u8>,
 }
 
@@ -28,7 +28,7 @@ impl Extended {
             "linkpath" => self.link = value_or_none,
             "size" => self.size = std::str::from_utf8(value).ok().and_then(|size| size.parse().ok()),
             "GNU.sparse.name" => self.sparse_path = value_or_none,
-            // When somebody looked at a file is no difference.
+            // The time of access is no difference.
             "atime" | "ctime" | "comment" => {}
             _ => {
                 self.records.extend(key.as_bytes());

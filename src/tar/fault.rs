@@ -15,10 +15,10 @@ pub(crate) enum TarFault {
     UpwardPath,
 }
 
-/// What is said of an extended header that nothing follows.
+/// The message about an extended header without an entry.
 pub(crate) const ORPHAN: &str = "an extended header at its end belongs to no entry";
 
-/// What was found in a whole tar.
+/// The state of a whole tar.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Verdict {
     Sound,
@@ -32,7 +32,7 @@ pub(crate) enum Verdict {
 }
 
 impl Verdict {
-    /// Returns the kind of the fault and what is said of it, if there is one.
+    /// Returns the kind and the message of the fault, if there is one.
     pub(crate) fn fault(&self) -> Option<(TarFault, String)> {
         match self {
             Self::Sound => None,
@@ -50,11 +50,11 @@ impl Verdict {
     }
 }
 
-/// What was found out about a tar.
+/// The findings about a tar.
 #[derive(Debug)]
 pub(crate) struct TarReport {
     pub(crate) verdict: Verdict,
-    /// What is wrong with its entries.
+    /// The faults of its entries.
     pub(crate) findings: Vec<(TarFault, String)>,
     /// Whether it is an archive of images rather than a layer.
     pub(crate) looks_like_images: bool,
@@ -71,7 +71,7 @@ impl TarReport {
         }
     }
 
-    /// Returns what is wrong with the tar: of its format, then of its entries.
+    /// Returns the faults of the tar: of its format, then of its entries.
     pub(crate) fn faults(&self) -> impl Iterator<Item = (TarFault, String)> {
         self.verdict.fault().into_iter().chain(self.findings.iter().cloned())
     }

@@ -1,5 +1,5 @@
-//! What the entries of a layer are, beyond the format of the tar: paths that occur twice, whiteouts without a name, sparse
-//! files, names with `..`, and whether the tar is an archive of images and no layer.
+//! The entries of a layer, beyond the format of the tar: paths that occur twice, whiteouts without a name, sparse
+//! files, names with `..`, and whether the tar is an image archive and no layer.
 //!
 //! Told while the bytes go by, in bounded memory: of a path 16 bytes of its hash are kept.
 
@@ -51,7 +51,7 @@ pub(crate) struct LayerCheck {
 
 type PathHash = [u8; 16];
 
-/// What an entry is, as 8 bytes of a hash; for every directory the same.
+/// The properties of an entry, as 8 bytes of a hash; equal for all directories.
 type EntryHash = [u8; 8];
 
 const DIRECTORY: EntryHash = [0; 8];
@@ -59,7 +59,7 @@ const DIRECTORY: EntryHash = [0; 8];
 /// The paths that were met.
 #[derive(Default)]
 struct Paths {
-    /// Makes the hashes others in each process: nobody can prepare names that slow this one down.
+    /// Makes the hashes differ between processes, so that prepared names cannot slow this one down.
     key: [u8; 32],
     shards: Vec<HashMap<PathHash, EntryHash>>,
     count: u64,
@@ -80,7 +80,7 @@ impl Seen {
         self.count += 1;
     }
 
-    /// Says it of the first, and how many more there are.
+    /// Names the first ones, and the number of the others.
     fn say(&self, kind: TarFault, what: impl Fn(&str) -> String) -> Option<(TarFault, String)> {
         match self.count {
             0 => None,
@@ -108,8 +108,8 @@ impl LayerCheck {
         }
     }
 
-    /// Looks at an entry whose content comes next; tells whether that is to be kept, as what may be the `manifest.json` of an
-    /// image archive.
+    /// Looks at an entry whose content comes next; returns whether that is to be kept, as the possible `manifest.json`
+    /// of an image archive.
     pub(crate) fn entry(&mut self, name: &[u8], block: &[u8], size: u64, next: &Extended) -> bool {
         if self.look == Look::Format {
             return false;
@@ -123,7 +123,7 @@ impl LayerCheck {
         }
         let path = clean(name);
         let last = path.rsplit(|byte| *byte == b'/').next().unwrap_or_default();
-        // What is deleted by these is no file of a lower layer.
+        // The targets of these are no files of a lower layer.
         if matches!(last, b".wh." | b".wh.." | b".wh...") {
             self.whiteouts.note(name);
         }
@@ -188,12 +188,12 @@ impl LayerCheck {
         seen.note(path);
     }
 
-    /// Tells whether the tar holds images.
+    /// Returns whether the tar holds images.
     pub(crate) fn looks_like_images(&self) -> bool {
         self.has_archive_manifest || self.has_marker && self.has_index
     }
 
-    /// Ends the tar; returns what is wrong with its entries.
+    /// Ends the tar; returns the faults of its entries.
     pub(crate) fn finish(&mut self) -> Vec<(TarFault, String)> {
         self.end_entry();
         let findings = [
@@ -247,7 +247,7 @@ impl Paths {
     }
 }
 
-/// Returns a path without what makes no difference, as readers do: `./a//b/` is `a/b`. What leads upwards is followed.
+/// Returns the normal form of a path, as readers take it: `./a//b/` is `a/b`. `..` is followed.
 fn clean(name: &[u8]) -> Vec<u8> {
     let mut path = Vec::with_capacity(name.len());
     for component in name.split(|byte| *byte == b'/') {

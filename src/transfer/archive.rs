@@ -1,9 +1,9 @@
-//! Archives: layouts and what `docker save` writes, in a tar that may be compressed.
+//! Archives: layouts and the output of `docker save`, in a tar that may be compressed.
 //!
 //! Nothing is unpacked. `plain` finds the bytes of the tar: in the archive itself, in memory, or in a temporary file.
-//! `entries` finds what is where in them, and refuses what is not safe, before anything is used. `oci` reads what it found as
-//! a layout, `docker` turns what `listed` finds in `manifest.json`, which older programs write, into one, and `union` puts the
-//! two together where both are there. What comes of it is a [`View`].
+//! `entries` finds the place of each entry, and refuses unsafe entries before anything is used. `oci` reads the entries
+//! as a layout, `docker` turns the images that `listed` finds in `manifest.json`, which older programs write, into one,
+//! and `union` joins both where both are there. The result is a [`View`].
 
 use std::io::Read;
 use std::path::Path;
@@ -18,12 +18,12 @@ use crate::error::Result;
 use crate::view::index_view::View;
 
 impl View {
-    /// Opens images wherever they are: in a layout; in an archive, which is a tar of a layout or what `docker save` and `podman save`
-    /// write, plain or compressed; in a directory that skopeo calls `dir:` and podman `docker-dir`.
+    /// Opens images from a layout; from an archive, which is a tar of a layout or the output of `docker save` and
+    /// `podman save`, plain or compressed; or from a directory that skopeo calls `dir:` and podman `docker-dir`.
     ///
-    /// A plain file is read where it is, and of it only what is asked for: a large archive costs nothing. What is compressed, or
-    /// comes through a pipe, is kept in memory, or, where it is large, in a temporary file, which is gone when nothing of the
-    /// archive is in use any more.
+    /// A plain file is read in place, and only the parts that are needed: a large archive costs nothing. A compressed
+    /// archive, or one from a pipe, is kept in memory, or, if it is large, in a temporary file, which is deleted when
+    /// nothing of the archive is in use any more.
     ///
     /// ```
     /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -84,7 +84,7 @@ fn view_of(path: &Path, plain: Plain, options: &LoadOptions<'_>) -> Result<View>
     let mut entries = Entries::find(path, &content)?;
     let is_docker = entries.has(MANIFEST_FILE);
     entries.settle_links()?;
-    // What Docker writes today is both; for an image without a name it lists nothing in the index.
+    // Docker's archives of today are both; the index lists nothing for an image without a name.
     let layout = if is_docker && !oci::is_one(&entries) { None } else { Some(oci::read(&entries)?) };
     let (index, blobs, has_both) = match layout {
         Some((index, blobs)) if !is_docker || !index.manifests.is_empty() => (index, blobs, is_docker),

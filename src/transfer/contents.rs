@@ -1,7 +1,7 @@
-//! What an export holds, found out before anything is written.
+//! The content of an export, planned before anything is written.
 //!
-//! It holds `oci-layout`, what the index reaches, depth first and each blob once, and `index.json` last. Every blob is
-//! verified as it is written.
+//! An export holds `oci-layout`, the blobs reachable from the index, depth first and each once, and `index.json` last.
+//! Every blob is verified as it is written.
 
 use std::io::{self, Write};
 use std::sync::Arc;
@@ -24,10 +24,10 @@ use crate::view::reach::MissingBlobs;
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub struct ExportOptions {
-    /// Whether blobs that are not there are left out if their descriptors say where else they are to be had (`urls`), or if
+    /// Whether blobs that are not there are left out if their descriptors name another place (`urls`), or if
     /// they are manifests that a nested index lists.
     pub allow_missing: bool,
-    /// A layout whose blobs are left out: what is written is to be added to it.
+    /// A layout whose blobs are left out: the output is to be added to it.
     pub except: Option<Layout>,
     /// Whether blobs are linked, if both places are on one file system, instead of copied.
     pub link: bool,
@@ -40,7 +40,7 @@ pub struct ExportOptions {
     pub shares_blobs: bool,
     /// How a layout on the disk is written.
     pub write: WriteOptions,
-    /// What counts the work.
+    /// Counts the work.
     pub metrics: Arc<Metrics>,
 }
 
@@ -57,7 +57,7 @@ impl ExportOptions {
     }
 }
 
-/// What was written, or would be.
+/// The blobs that were written, or would be.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Exported {
@@ -65,19 +65,19 @@ pub struct Exported {
     pub blobs: Tally,
     /// The blobs that were there already, or in the layout that is excepted.
     pub present: Tally,
-    /// The blobs that are to be had elsewhere and were left out.
+    /// The blobs that are stored elsewhere and were left out.
     pub left_out: Tally,
     /// The blobs that could not be verified: the algorithms of their digests are not registered. Their sizes were compared.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub unverified: Vec<Digest>,
 }
 
-/// What an export holds.
+/// The content of an export.
 #[derive(Clone, Debug)]
 pub(crate) struct Contents {
     /// The blobs, in their order.
     pub(crate) blobs: Vec<Planned>,
-    /// What there is to write, and what not.
+    /// The blobs to write, and those to leave out.
     pub(crate) exported: Exported,
 }
 
@@ -94,8 +94,8 @@ impl Planned {
     }
 }
 
-/// The `index.json` of an export. It is written in pieces, never in memory as a whole: blanks make it many times as long as
-/// what it was read from.
+/// The `index.json` of an export. It is written in pieces and never held in memory: blanks make it many times as long
+/// as its source.
 #[derive(Clone, Debug)]
 pub(crate) struct IndexDocument {
     index: Arc<Index>,
@@ -120,14 +120,13 @@ impl IndexDocument {
 }
 
 impl Contents {
-    /// Finds what an export of a view holds.
+    /// Plans the content of an export of a view.
     ///
     /// # Errors
     ///
-    /// [`Error::MissingBlob`](crate::Error::MissingBlob), with what refers to it;
-    /// [`Error::PlatformNotStored`](crate::Error::PlatformNotStored), if that is the manifest for a platform that a nested
-    /// index lists; [`Error::SizeMismatch`](crate::Error::SizeMismatch);
-    /// what keeps a document from being read.
+    /// [`Error::MissingBlob`](crate::Error::MissingBlob), with the referrer;
+    /// [`Error::PlatformNotStored`](crate::Error::PlatformNotStored), if that is the manifest for a platform that a
+    /// nested index lists; [`Error::SizeMismatch`](crate::Error::SizeMismatch); the error of reading a document.
     pub(crate) fn of(view: &View, options: &ExportOptions) -> Result<Self> {
         let missing = if options.allow_missing { MissingBlobs::LeftOut } else { MissingBlobs::Error };
         let reached = view.reached(missing).map_err(|error| view.by_platform(error))?;

@@ -24,7 +24,7 @@ const QUEUE: usize = 4;
 ///
 /// # Errors
 ///
-/// [`Error::DigestMismatch`]; [`Error::Io`]; what `write` says.
+/// [`Error::DigestMismatch`]; [`Error::Io`]; the error of `write`.
 pub(crate) fn copy_verified(
     content: &Content,
     digest: &Digest,

@@ -30,7 +30,7 @@ use crate::tally::Tally;
 use crate::view::index_view::View;
 use crate::workers::map::{cores, map_bounded};
 
-/// How often an export begins anew because another process makes or deletes something where it was to be.
+/// How often an export starts again because another process makes or deletes its target.
 const TRIES: usize = 10;
 
 /// A view as a layout, or as an addition to one, before anything is written.
@@ -49,7 +49,7 @@ impl LayoutPlan {
     /// Writes the layout, or adds to the one that is there.
     pub(crate) fn write(&self, path: &Path, progress: Option<Progress<'_>>) -> Result<Exported> {
         let export = Export::new(self, path, progress);
-        // What was written for a place that was taken meanwhile.
+        // The files for a place that was taken meanwhile.
         let mut staging = None;
         for _ in 0..TRIES {
             let is_done = match export.settled_target()? {
@@ -69,7 +69,7 @@ impl LayoutPlan {
         Err(Error::NotEmpty { path: export.layout.path().to_owned() })
     }
 
-    /// Returns what would be written to a path, and what is there. Blobs that are there are not read.
+    /// Returns the blobs that would be written to a path, and those that are there. Blobs that are there are not read.
     pub(crate) fn totals_at(&self, path: &Path) -> Result<Exported> {
         let export = Export::new(self, path, None);
         match export.settled_target()? {
@@ -85,14 +85,14 @@ impl LayoutPlan {
     }
 }
 
-/// What is where a layout is to be.
+/// The state of the place for a layout.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Target {
     Layout,
-    /// A directory that holds nothing, or what can be cleaned.
+    /// A directory that is empty, or that can be cleaned.
     Vacant,
     Missing,
-    /// What a killed `init` or first upload made.
+    /// The remains of a killed `init` or first upload.
     HalfMade,
     Occupied,
 }
@@ -118,7 +118,7 @@ impl<'a> Export<'a> {
         self.layout.path()
     }
 
-    /// Finds out what is where the layout is to be. Another process may be making a layout there: then it is waited for.
+    /// Returns the state of the place for the layout. Waits for another process that is making a layout there.
     fn settled_target(&self) -> Result<Target> {
         for _ in 0..TRIES {
             let target = self.target()?;
@@ -187,13 +187,13 @@ impl<'a> Export<'a> {
             }
             Err((_, error)) => return Err(create()(error)),
         }
-        // If its name does not get to the disk, the layout stays: somebody else may use it by now.
+        // If its name cannot be synced, the layout stays: another process may use it by now.
         self.layout.sync_directory(parent)?;
         Ok(true)
     }
 
-    /// Makes a layout in an empty directory, the marker last; `false` if it was empty no longer. The directory itself stays: it
-    /// may be a mount, somebody may stand in it, and its mode is its owner's choice.
+    /// Makes a layout in an empty directory, the marker last; returns `false` if the directory is no longer empty. The
+    /// directory itself stays: it may be a mount point or a working directory, and its mode is its owner's choice.
     fn fill<'s>(&'s self, staged: &mut Option<Staging<'s>>) -> Result<bool> {
         let root = self.root();
         let staging = self.staged(root, staged.take())?;
@@ -218,11 +218,11 @@ impl<'a> Export<'a> {
             self.layout.sync_directory(root)
         });
         if done.is_err() {
-            // What cannot be taken away cannot be reported any more either.
+            // An error here is not reported: the first error is on its way.
             let _ = filling.take_away(root);
         }
         done?;
-        // Whoever made the directory need not have waited for the disk.
+        // The maker of the directory may not have synced it.
         self.layout.sync_name(root)?;
         Ok(true)
     }
@@ -246,7 +246,7 @@ impl<'a> Export<'a> {
 
     /// Adds the view to a layout that is there.
     fn add(&self) -> Result<Exported> {
-        // What cannot be done is found out before anything is written; under the lock it is seen once more.
+        // Conflicts are found before anything is written; under the lock they are looked for again.
         self.merged(&read_entries(&self.layout)?)?;
         for blob in &self.plan.contents.blobs {
             check_blob_directory(&self.layout, &blob.descriptor.digest)?;
@@ -292,7 +292,7 @@ impl<'a> Export<'a> {
         staging.write_all(blobs)
     }
 
-    /// Gives the blobs that were written their names, and then adds the entries.
+    /// Renames the written blobs to their paths, and then adds the entries.
     fn place(&self, lock: &Lock, staging: Option<&Staging<'_>>, blobs: &Blobs<'_>) -> Result<Exported> {
         let before = read_entries(&self.layout)?;
         let index = self.merged(&before)?;
@@ -319,7 +319,7 @@ impl<'a> Export<'a> {
         Ok(index)
     }
 
-    /// Finds out which blobs the layout has with the right content.
+    /// Verifies which blobs the layout already has.
     fn look(&self) -> Result<Blobs<'_>> {
         let mut blobs: Vec<_> = self.plan.contents.blobs.iter().collect();
         blobs.sort_by_key(|blob| Reverse(blob.descriptor.size));
@@ -345,7 +345,7 @@ impl<'a> Export<'a> {
         Ok(Blobs(looked_at))
     }
 
-    /// Gives the blobs that were written their names.
+    /// Renames the written blobs to their paths.
     fn place_blobs(
         &self,
         lock: &Lock,
@@ -374,7 +374,7 @@ impl<'a> Export<'a> {
         directories.values().try_for_each(|directory| self.layout.sync_names(directory))
     }
 
-    /// Tells what was written and what was there.
+    /// Returns the numbers of blobs written and of blobs found in place.
     fn exported(&self, staged: &HashSet<&Digest>) -> Exported {
         let mut exported = Exported { blobs: Tally::default(), ..self.plan.contents.exported.clone() };
         for blob in &self.plan.contents.blobs {
@@ -386,15 +386,15 @@ impl<'a> Export<'a> {
     }
 }
 
-/// The blobs that are added to a layout, and what is known of each.
+/// The blobs that are added to a layout, with the state of each.
 struct Blobs<'a>(Vec<(&'a Planned, BlobState<'a>)>);
 
-/// What is known of a blob that is added to a layout.
+/// The state of a blob that is added to a layout.
 #[derive(Clone, Copy)]
 enum BlobState<'a> {
     /// The layout has it, with the right content, as this file.
     Present(FileIdentity),
-    /// It is to be written, or was written since. Nobody is told of the bytes of one that was read already.
+    /// It is to be written, or was written since. The progress of a blob that was already read is not reported again.
     Missing(Option<Progress<'a>>),
 }
 

@@ -19,7 +19,7 @@ use crate::view::rewrite::Rewrite;
 /// How the names of the manifests of an index end.
 const NESTED_SUFFIX: &str = ".manifest.json";
 
-/// Tells whether a directory holds an image in this form.
+/// Returns whether a directory holds an image in this form.
 pub(crate) fn is_dir_image(path: &Path) -> bool {
     path.join(MANIFEST_FILE).is_file() && !has_marker(path)
 }
@@ -73,7 +73,7 @@ impl Rewrite for ToOci {
     }
 }
 
-/// Returns what the image-spec calls a layer. podman writes plain tars that it calls compressed.
+/// Returns the image-spec's media type of a layer. podman writes plain tars under compressed types.
 fn layer_to_oci(view: &View, layer: &Descriptor) -> Result<MediaType> {
     let media_type = layer.media_type.to_oci();
     if media_type == layer.media_type {

@@ -1,5 +1,5 @@
-//! What makes an archive one that Docker reads: `manifest.json`, which says of each image what it is called, its config and
-//! its layers. The files are those of the layout, so that everything is in the archive once.
+//! `manifest.json`, which makes an archive one that Docker reads: it lists the names, the config and the layers of each
+//! image. The files are those of the layout, so that the archive holds each of them once.
 
 use std::collections::{HashMap, HashSet};
 
@@ -26,7 +26,7 @@ impl View {
     ///
     /// # Errors
     ///
-    /// What keeps a document from being read.
+    /// The error of reading a document.
     pub fn images_for_docker(&self) -> Result<(Self, Vec<Descriptor>)> {
         let mut others = Vec::new();
         let mut kept = Vec::new();
@@ -46,7 +46,7 @@ impl View {
     }
 }
 
-/// Returns whether an entry is an image. What is missing is an error where it is asked for.
+/// Returns whether an entry is an image. Missing content is reported when it is needed.
 fn is_image(view: &View, entry: &Descriptor) -> Result<bool> {
     match read_entry(view, entry, None) {
         Ok(Some(Document::Manifest(manifest))) => Ok(manifest.config.media_type.is_image_config()),

@@ -1,6 +1,6 @@
-//! What `docker save` and `podman save` write: images that `manifest.json` lists, turned into those of a layout.
+//! The output of `docker save` and `podman save`: images that `manifest.json` lists, turned into those of a layout.
 //!
-//! Configs and layers are what they are there, byte for byte. The manifests are made here; equal archives give equal ones.
+//! Configs and layers stay byte for byte. The manifests are made here; equal archives give equal ones.
 
 use std::collections::{HashMap, HashSet};
 use std::io::{BufReader, Read};
@@ -29,8 +29,8 @@ pub(crate) type Blobs = HashMap<Digest, Content>;
 ///
 /// # Errors
 ///
-/// [`Error::NotAnArchive`]; [`Error::UnsafeEntry`] for a layer that is not what the config says; [`Error::MalformedDocument`],
-/// [`Error::TooLarge`]; [`Error::Io`].
+/// [`Error::NotAnArchive`]; [`Error::UnsafeEntry`] for a layer that does not match the config;
+/// [`Error::MalformedDocument`], [`Error::TooLarge`]; [`Error::Io`].
 pub(crate) fn read(entries: &Entries<'_>, options: &LoadOptions<'_>) -> Result<(Index, Blobs)> {
     let images = Listed::read(entries)?;
     let mut saved = Saved::new(entries, options);
@@ -61,7 +61,7 @@ pub(crate) fn named(entry: &Descriptor, name: &str) -> Descriptor {
     Descriptor { annotations, ..entry.clone() }
 }
 
-/// The files that `manifest.json` names. What several images have is read once.
+/// The files that `manifest.json` names. A file of several images is read once.
 pub(crate) struct Saved<'a> {
     entries: &'a Entries<'a>,
     options: &'a LoadOptions<'a>,
@@ -188,7 +188,7 @@ impl<'a> Saved<'a> {
         Ok(digest)
     }
 
-    /// Returns a layer, which must be what the config says.
+    /// Returns a layer, which must match the config.
     fn layer(&mut self, name: &str, diff_id: &Digest, blobs: &mut Blobs) -> Result<Descriptor> {
         let span = self.span(name)?;
         let (layer, content) = self.layers[&span].clone();

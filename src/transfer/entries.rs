@@ -1,7 +1,7 @@
-//! What is where in an archive, checked before anything is used.
+//! The entries of an archive and their places, checked before anything is used.
 //!
-//! Only headers are read. The rules are those of `validate/tar.rs`, and so of Go's `archive/tar`; what somebody else might
-//! read otherwise is refused.
+//! Only headers are read. The rules are those of `validate/tar.rs`, and so of Go's `archive/tar`; an entry that another
+//! reader might read differently is refused.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -27,13 +27,13 @@ const NAMES_LIMIT: usize = 128 * 1024 * 1024;
 /// The most links that may lead from one to the next.
 const LINK_LIMIT: usize = 40;
 
-/// What is where in an archive.
+/// The entries of an archive and their places.
 #[derive(Debug)]
 pub(crate) struct Entries<'a> {
     pub(crate) path: &'a Path,
     content: &'a Content,
     files: HashMap<String, Span>,
-    /// The targets of links; when links are settled, of those that lead to no file.
+    /// The targets of links; when links are resolved, of the dangling ones.
     links: HashMap<String, String>,
 }
 
@@ -44,7 +44,7 @@ pub(crate) struct Span {
     size: u64,
 }
 
-/// What extended headers say of the entry that follows them.
+/// The fields of extended headers for the entry that follows them.
 #[derive(Debug, Default)]
 struct Extended {
     is_there: bool,
@@ -55,7 +55,7 @@ struct Extended {
 }
 
 impl<'a> Entries<'a> {
-    /// Finds what is in a tar.
+    /// Finds the entries of a tar.
     ///
     /// # Errors
     ///
@@ -67,7 +67,7 @@ impl<'a> Entries<'a> {
         Ok(entries)
     }
 
-    /// Resolves links to other entries. Those that lead to no file are errors where they are asked for.
+    /// Resolves links to other entries. Dangling ones are errors when they are read.
     ///
     /// # Errors
     ///
@@ -101,12 +101,12 @@ impl<'a> Entries<'a> {
         ))
     }
 
-    /// Returns the names of the links that lead to no file, in no order.
+    /// Returns the names of dangling links, in no order.
     pub(crate) fn dangling_names(&self) -> impl Iterator<Item = &str> {
         self.links.keys().map(String::as_str)
     }
 
-    /// Tells whether there is a file, or a link, of a name.
+    /// Returns whether there is a file, or a link, of a name.
     pub(crate) fn has(&self, name: &str) -> bool {
         self.files.contains_key(name) || self.links.contains_key(name)
     }
@@ -121,12 +121,12 @@ impl<'a> Entries<'a> {
         self.content.part(span.offset, span.size)
     }
 
-    /// Returns where the content of a file is. What links lead to is one file.
+    /// Returns the place of a file's content. Links to one file have one place.
     pub(crate) fn span(&self, name: &str) -> Option<Span> {
         self.files.get(name).copied()
     }
 
-    /// Reads a file, if it is there and not too large for what it is.
+    /// Reads a file, if it is there and within the limit.
     ///
     /// # Errors
     ///
@@ -252,7 +252,7 @@ impl EntryReader<'_, '_> {
             };
             records = after;
             match key {
-                // An empty value takes back what a global header says.
+                // An empty value cancels that of a global header.
                 _ if value.is_empty() => {}
                 b"path" => extended.name = Some(value.to_owned()),
                 b"linkpath" => extended.target = Some(value.to_owned()),
@@ -268,7 +268,7 @@ impl EntryReader<'_, '_> {
         Ok(())
     }
 
-    /// Takes an entry, and goes on to what follows it.
+    /// Takes an entry, and moves on to the next header.
     fn entry(&mut self, header: &Header, extended: Extended) -> Result<()> {
         let bytes = extended.name.unwrap_or_else(|| header.path_bytes().into_owned());
         let given = String::from_utf8_lossy(&bytes).into_owned();
@@ -296,7 +296,7 @@ impl EntryReader<'_, '_> {
             let target = extended.target.or_else(|| header.link_name_bytes().map(|name| name.into_owned()));
             return self.link(name, &given, &target.unwrap_or_default(), kind.is_symlink());
         }
-        // A directory has no content, whatever its size says.
+        // A directory has no content, despite its size field.
         let size = if kind.is_dir() { 0 } else { extended.size.map_or_else(|| self.size(header, &given), Ok)? };
         let span = Span { offset: self.at, size };
         if size > self.entries.content.size().saturating_sub(self.at) {
@@ -306,7 +306,7 @@ impl EntryReader<'_, '_> {
         if name.as_ref().is_some_and(String::is_empty) && !is_directory {
             return Err(self.entries.not_safe(&given, "has no name"));
         }
-        // What is not UTF-8 is what nothing names.
+        // No document names a file whose name is not UTF-8.
         if let Some(name) = name {
             self.entries.links.remove(&name);
             if is_directory {
@@ -338,7 +338,7 @@ impl EntryReader<'_, '_> {
         size.ok_or_else(|| self.malformed(format!("the size of '{}' is not one", shown(name).escape_debug())))
     }
 
-    /// Skips content, and what fills its last block.
+    /// Skips content and the padding of its last block.
     fn skip(&mut self, size: u64) {
         self.at = self.at.saturating_add(size).checked_next_multiple_of(BLOCK as u64).unwrap_or(u64::MAX);
     }

@@ -1,13 +1,13 @@
-//! The names of entries: which are safe, and what they mean.
+//! The names of entries: their safety and their meaning.
 
-/// The most bytes that a name may have: what systems take as a path.
+/// The most bytes of a name: the limit of systems for paths.
 const NAME_LIMIT: usize = 4096;
 
-/// Checks a name, and returns it without what means nothing: `./a//b/` is `a/b`; `None` if it is not UTF-8.
+/// Checks a name and returns its normal form: `./a//b/` is `a/b`; `None` if it is not UTF-8.
 ///
 /// # Errors
 ///
-/// What is wrong with it.
+/// The fault of the name.
 pub(crate) fn checked(name: &[u8]) -> Result<Option<String>, String> {
     if name.len() > NAME_LIMIT {
         return Err(format!("has a name of more than {NAME_LIMIT} bytes"));
@@ -28,13 +28,13 @@ pub(crate) fn checked(name: &[u8]) -> Result<Option<String>, String> {
     Ok(std::str::from_utf8(name).ok().map(normal))
 }
 
-/// Returns a name without what means nothing in it.
+/// Returns the normal form of a name.
 pub(crate) fn normal(name: &str) -> String {
     let parts: Vec<&str> = name.split('/').filter(|part| !part.is_empty() && *part != ".").collect();
     parts.join("/")
 }
 
-/// Returns what a link in a directory leads to, if that is in the archive.
+/// Returns the target of a link in a directory, if that is in the archive.
 pub(crate) fn target_of(directory: &str, target: &[u8]) -> Option<String> {
     let target = std::str::from_utf8(target).ok().filter(|target| !target.is_empty() && target.len() <= NAME_LIMIT)?;
     let mut parts: Vec<&str> = directory.split('/').filter(|part| !part.is_empty()).collect();

@@ -59,7 +59,7 @@ pub(crate) fn write(
             compressing.finish().map_err(Error::io("write to", path))?;
             return Ok(exported);
         };
-        // The archive is written on a thread of its own; the compressor takes what it wants of it.
+        // The archive is written on a thread of its own; the compressor takes its bytes from a pipe.
         let (mut pipe, archive_bytes) = pipe();
         let archive = thread.start(move || {
             let exported = plan.write(&mut pipe, path, progress);
@@ -70,7 +70,7 @@ pub(crate) fn write(
         let compressed = compress_stream(compression, jobs, archive_bytes, writer);
         let exported = archive.join();
         match (exported, compressed) {
-            // The archive ends early if nobody takes it any more: then the other error is the cause.
+            // The archive ends early if the other end closes the pipe: then the other error is the cause.
             (Ok(_) | Err(Error::Io { .. }), Err(error)) => Err(Error::io("write to", path)(error)),
             (exported, _) => exported,
         }
@@ -98,12 +98,12 @@ fn compress_stream(
 struct Synced {
     output: Output,
     written: u64,
-    /// `None` if nobody waits for the disk.
+    /// `None` without fsync.
     early_sync: Option<EarlySync>,
 }
 
 impl Synced {
-    /// Gives the file its name, and waits until both are on the disk.
+    /// Renames the file to its path, and syncs both.
     fn finish(self) -> io::Result<()> {
         match self.early_sync {
             Some(mut early_sync) => {

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use crate::compress::CompressFormat;
 
-/// What an export is written as.
+/// The format of an export.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
     /// A layout on the disk.
@@ -13,7 +13,7 @@ pub enum Format {
     Archive {
         /// Which programs read it.
         kind: ArchiveKind,
-        /// What it is compressed with.
+        /// The compression of the archive.
         compression: Option<CompressFormat>,
     },
 }
@@ -46,8 +46,8 @@ impl Format {
         }
     }
 
-    /// Returns whether a file's name ends as that of an archive of another kind, such as `.tar.xz` or `.zip`: hardly anybody
-    /// means a directory by that.
+    /// Returns whether a file's name has the ending of another archive format, such as `.tar.xz` or `.zip`: a user
+    /// hardly means a directory by that.
     pub fn is_unknown_archive(path: &Path) -> bool {
         const OTHERS: [&str; 47] = [
             ".tar.xz",

@@ -61,14 +61,14 @@ impl Listed {
         Self::read(entries)
     }
 
-    /// Returns the names, each once. What Docker writes for no name is none.
+    /// Returns the names, each once. Docker's words for "no name" are none.
     pub(crate) fn distinct_names(&self) -> impl Iterator<Item = &str> {
         let mut seen = HashSet::new();
         self.names.iter().map(String::as_str).filter(move |name| is_name(name) && seen.insert(*name))
     }
 }
 
-/// Tells whether a `manifest.json` has more images and names than can be kept in memory for its size: each becomes an entry, and
+/// Returns whether a `manifest.json` has more images and names than can be kept in memory for its size: each becomes an entry, and
 /// each layer a descriptor.
 fn is_crowded(images: &[Listed], size: usize) -> bool {
     const ENTRY: usize = 1500;

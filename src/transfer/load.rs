@@ -12,13 +12,13 @@ use crate::options::setters;
 #[derive(Clone)]
 #[non_exhaustive]
 pub struct LoadOptions<'a> {
-    /// Up to how many bytes of what cannot be read where it is are kept in memory, decompressed: 100 MiB by default.
+    /// The largest decompressed content that is kept in memory, if it cannot be read in place: 100 MiB by default.
     pub memory_threshold: u64,
     /// How much a compressed archive may decompress to.
     pub bounds: Bounds,
-    /// Where what is not kept in memory is written; by default where the system has temporary files.
+    /// The directory for content that is not kept in memory; by default that of the system's temporary files.
     pub spill_directory: Option<PathBuf>,
-    /// Who is told of the bytes that were read.
+    /// Called with the number of bytes that were read.
     pub progress: Option<Progress<'a>>,
 }
 
@@ -48,7 +48,7 @@ impl fmt::Debug for LoadOptions<'_> {
     }
 }
 
-/// Says that a file is no archive of images.
+/// Returns the error of a file that is not an image archive.
 pub(crate) fn not_an_archive(path: &Path, reason: impl Into<String>) -> Error {
     Error::NotAnArchive { path: path.to_owned(), reason: Reason::new(reason) }
 }

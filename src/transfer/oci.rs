@@ -12,7 +12,7 @@ use crate::transfer::listed::{MANIFEST_FILE, REPOSITORIES_FILE};
 use crate::transfer::load::not_an_archive;
 use crate::view::content::Content;
 
-/// Tells whether there is a layout.
+/// Returns whether there is a layout.
 pub(crate) fn is_one(entries: &Entries<'_>) -> bool {
     entries.has(MARKER_FILE) && entries.has(INDEX_FILE)
 }
@@ -42,13 +42,13 @@ pub(crate) fn read(entries: &Entries<'_>) -> Result<(Index, HashMap<Digest, Cont
     Ok((index, blobs.collect()))
 }
 
-/// Returns the digest that the name of a blob says; other files are nobody's.
+/// Returns the digest in the name of a blob; other files are ignored.
 pub(crate) fn digest_of(name: &str) -> Option<Digest> {
     let (algorithm, encoded) = name.strip_prefix(BLOBS_DIRECTORY)?.strip_prefix('/')?.split_once('/')?;
     format!("{algorithm}:{encoded}").parse().ok()
 }
 
-/// Says why there is no layout.
+/// Returns the error of an archive without a layout.
 fn why_not(entries: &Entries<'_>) -> Error {
     let path = entries.path;
     if entries.has(INDEX_FILE) {

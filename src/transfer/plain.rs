@@ -15,7 +15,7 @@ use crate::view::content::Content;
 /// How many bytes are read at a time.
 const PIECE: usize = 1024 * 1024;
 
-/// What a tar ends with.
+/// The end of a tar.
 const END: [u8; 1024] = [0; 1024];
 
 /// The tar in an archive.
@@ -66,14 +66,14 @@ impl Plain {
         let copied = bounded_padded_decoder(encoding, stored, size, options.bounds)
             .map_err(&broken)
             .and_then(|mut stream| Self::keep(|buffer| read(&mut stream, buffer).map_err(&broken), options));
-        // What the decompressor says when its input fails is not the cause.
+        // The decompressor's error about failed input is not the cause.
         match source.into_failure() {
             Some(failure) => Err(Error::io("read", path)(failure)),
             None => copied,
         }
     }
 
-    /// Keeps what is read in memory, or all of it in a file if it becomes too much, for the options or for the system.
+    /// Keeps content in memory, or all of it in a file if it exceeds the options' limit or the system's memory.
     fn keep(mut read: impl FnMut(&mut [u8]) -> Result<usize>, options: &LoadOptions<'_>) -> Result<Self> {
         let mut memory: Vec<u8> = Vec::new();
         let mut buffer = vec![0; PIECE];

@@ -14,7 +14,7 @@ use crate::error::{Error, Result};
 use crate::metrics::Progress;
 use crate::view::index_view::View;
 
-/// An export of which is known what it writes. Each document was read and verified once, and nothing is written yet.
+/// An export that is planned to the last blob. Each document was read and verified once, and nothing is written yet.
 ///
 /// ```
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -37,7 +37,7 @@ pub struct ExportPlan<'a> {
     progress: Option<Progress<'a>>,
 }
 
-/// What an export writes.
+/// The output of an export.
 #[derive(Clone, Debug)]
 enum Target {
     Layout(LayoutPlan),
@@ -51,13 +51,13 @@ impl fmt::Debug for ExportPlan<'_> {
 }
 
 impl View {
-    /// Plans an export of this view: finds what it holds, and reads and verifies its documents.
+    /// Plans an export of this view: collects its blobs, and reads and verifies its documents.
     ///
     /// # Errors
     ///
-    /// [`Error::MissingBlob`], with what refers to it; [`Error::PlatformNotStored`], if that is the manifest for a platform that
-    /// a nested index lists; [`Error::SizeMismatch`]; what keeps a document from being read; [`Error::CannotHold`], if the
-    /// format has no place for something; [`Error::TooLarge`].
+    /// [`Error::MissingBlob`], with the referrer; [`Error::PlatformNotStored`], if that is the manifest for a platform
+    /// that a nested index lists; [`Error::SizeMismatch`]; the error of reading a document; [`Error::CannotHold`], if
+    /// the format has no place for something; [`Error::TooLarge`].
     pub fn plan_export<'a>(&self, format: Format, options: &ExportOptions) -> Result<ExportPlan<'a>> {
         let target = match format {
             Format::Directory => Target::Layout(LayoutPlan::new(self, options)?),
@@ -70,7 +70,7 @@ impl View {
 }
 
 impl<'a> ExportPlan<'a> {
-    /// Returns what there is to write. A layout that is added to may have a part of it.
+    /// Returns the blobs to write. A layout that is added to may already have a part of them.
     pub fn totals(&self) -> &Exported {
         match &self.target {
             Target::Layout(plan) => &plan.contents.exported,
@@ -78,7 +78,7 @@ impl<'a> ExportPlan<'a> {
         }
     }
 
-    /// Returns what [`ExportPlan::write`] would write to a path, and what is there. Blobs that are there are not read: one with
+    /// Returns the result of [`ExportPlan::write`] to a path without writing. Blobs at the path are not read: one with
     /// the right size counts.
     ///
     /// # Errors
@@ -97,12 +97,12 @@ impl<'a> ExportPlan<'a> {
         Self { progress: Some(progress), ..self }
     }
 
-    /// Writes what was planned to a path: as a layout, which is made or added to, or as an archive.
+    /// Writes the export to a path: as a layout, which is made or added to, or as an archive.
     ///
-    /// A new layout has its name, or its marker in a directory that was there and empty, only when all of it is on the disk. In
-    /// a layout that is there, blobs with the right content stay and wrong ones are replaced; entries are added unless equal
-    /// ones are there, or, if they have no name, one of the same manifest; everything else stays as it is. After an error, and
-    /// whenever the process ends, there is either what was there before or all of it.
+    /// A new layout gets its name, or its marker in a directory that was empty, only when all of it is synced. In an
+    /// existing layout, blobs with the right content stay and wrong ones are replaced; an entry is added unless an
+    /// equal one is there, or, if it has no name, one of the same manifest; everything else stays. After an error, and
+    /// whenever the process ends, the path has either its earlier content or all of the export.
     ///
     /// An archive replaces the file that is there when it is whole. A path that names an open descriptor, a pipe or a device is
     /// written to.
@@ -119,7 +119,7 @@ impl<'a> ExportPlan<'a> {
         }
     }
 
-    /// Writes an archive to a stream. After an error, what was written by then is of no use.
+    /// Writes an archive to a stream. After an error the bytes written by then are useless.
     ///
     /// # Errors
     ///

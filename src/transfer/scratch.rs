@@ -35,7 +35,7 @@ const QUEUE: usize = 4;
 /// A directory that is filled like a layout: `blobs`, and then the documents if it is to become one. It goes with all that is in
 /// it unless it gets a name.
 pub(crate) struct Staging<'a> {
-    /// What it is made for, which need not be there.
+    /// The layout that it is made for, which need not be there.
     layout: &'a Layout,
     link: bool,
     directory: TempDirectory,
@@ -51,7 +51,7 @@ impl<'a> Staging<'a> {
         Ok(staging)
     }
 
-    /// Makes a directory for what is added to a layout, on the file systems that its blobs are on.
+    /// Makes a directory for files that are to be added to a layout, on the file systems of its blobs.
     pub(crate) fn create_in_layout(
         layout: &'a Layout,
         options: &ExportOptions,
@@ -94,7 +94,7 @@ impl<'a> Staging<'a> {
         TempFile::create_in(directory.path()).map_err(self.failed())
     }
 
-    /// Says that something could not be written, in words that name what it was for.
+    /// Returns an error of writing that names the path of the layout.
     fn failed(&self) -> impl FnOnce(io::Error) -> Error + use<'a> {
         Error::io("write to", self.layout.path())
     }
@@ -110,7 +110,7 @@ impl<'a> Staging<'a> {
         self.directory.move_into(parent)
     }
 
-    /// Gives the directory a name that is free.
+    /// Renames the directory to a free name.
     ///
     /// # Errors
     ///
@@ -165,13 +165,13 @@ impl<'a> Staging<'a> {
         Ok(cloned)
     }
 
-    /// Verifies what was not read so far, and waits until it is on the disk.
+    /// Verifies a file that was not read so far, and syncs it.
     fn verify(&self, digest: &Digest, path: &Path, progress: Option<Progress<'_>>) -> Result<()> {
         let file = open_regular(path).map_err(self.failed())?;
         if digest.algorithm().is_some() {
             self.layout.verify(digest, &file, |bytes| tell(progress, bytes))?;
         }
-        // Windows syncs only what is open for writing.
+        // Windows syncs only files that are open for writing.
         if self.layout.waits_for_disk() && !cfg!(windows) {
             self.layout.metrics().time(Phase::Sync, || file.sync_data()).map_err(self.failed())?;
         }
@@ -213,14 +213,14 @@ impl<'a> Staging<'a> {
     }
 }
 
-/// Gives a file its name. If the process is being ended, this never returns.
+/// Renames a file to its path. If the process is exiting, this never returns.
 fn name(file: TempFile, target: &Path) -> io::Result<()> {
     let _section = Section::begin();
     file.persist_new(target)
 }
 
-/// Links a blob, and tells whether that was possible: both places may be on different file systems, or the file is somebody
-/// else's.
+/// Hard-links a blob; returns whether that was possible: the places may be on different file systems, or the file may
+/// belong to another user.
 fn link(source: &Path, target: &Path) -> bool {
     let _section = Section::begin();
     fs::symlink_metadata(source).is_ok_and(|metadata| metadata.is_file()) && fs::hard_link(source, target).is_ok()
@@ -275,7 +275,7 @@ impl Copy<'_> {
             let (sender, copied) = sync_channel(QUEUE);
             let copying = thread.start(move || {
                 let (mut at, mut early_sync) = (first, EarlySync::default());
-                // Nobody takes any more if what is there cannot be read.
+                // The receiver closes the channel if the file cannot be read.
                 while sender.send(at).is_ok() && at < size {
                     match copy(at)? {
                         0 => return Err(self.unreadable(io::ErrorKind::UnexpectedEof.into())),
@@ -343,7 +343,7 @@ impl Copy<'_> {
         })
     }
 
-    /// Reads the blob to its end, hashes it and hands it on; what gets a piece gives a buffer to use next.
+    /// Reads the blob to its end, hashes it and hands it on; the receiver of a piece returns a buffer for the next.
     fn read(&self, mut each: impl FnMut(Vec<u8>) -> Result<Vec<u8>>) -> Result<Digest> {
         let (mut hasher, mut at, mut buffer) = (Hasher::new(self.algorithm()), 0, Vec::new());
         while at < self.content.size() {
@@ -380,13 +380,13 @@ impl Copy<'_> {
         self.metrics().time(Phase::Sync, || early_sync.finish()).map_err(self.staging.failed())
     }
 
-    /// Says that the content cannot be read.
+    /// Returns the error of unreadable content.
     fn unreadable(&self, error: io::Error) -> Error {
         let path = self.content.path().map_or_else(|| self.digest.as_str().into(), Path::to_owned);
         Error::io("read", path)(error)
     }
 
-    /// Returns the algorithm to hash with. The digest of what cannot be verified is not compared.
+    /// Returns the algorithm to hash with. An unverifiable digest is not compared.
     fn algorithm(&self) -> Algorithm {
         self.digest.algorithm().unwrap_or(Algorithm::Sha256)
     }

@@ -28,7 +28,8 @@ pub(crate) struct ArchivePlan {
 }
 
 impl ArchivePlan {
-    /// Finds out what an archive holds; what it cannot hold is an error here, and so is a document that no reader takes.
+    /// Plans the content of an archive; content that the format cannot hold is an error here, and so is a document that
+    /// no reader takes.
     pub(crate) fn new(view: &View, kind: ArchiveKind, options: &ExportOptions) -> Result<Self> {
         Self::within(view, kind, options, ARCHIVE_DOCUMENT_LIMIT)
     }

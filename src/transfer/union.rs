@@ -1,5 +1,5 @@
-//! Archives in which both `index.json` and `manifest.json` list images, as `docker save` and others write them: what they list
-//! together.
+//! Archives in which both `index.json` and `manifest.json` list images, as `docker save` and others write them: the
+//! union of both.
 
 use std::collections::{HashMap, HashSet};
 
@@ -82,7 +82,7 @@ impl<'a> Union<'a> {
             blobs: Blobs::new(),
         };
         for visit in walk(view, &view.index().manifests, Reach::Manifests) {
-            // What cannot be read is an error where it is asked for.
+            // An unreadable document is reported when it is needed.
             let Ok(Some(Document::Manifest(manifest))) = visit.document else { continue };
             let at = union.stored.len();
             let config = manifest.config.digest.clone();
@@ -188,7 +188,7 @@ impl<'a> Union<'a> {
         for stored in stored {
             self.replaced.insert(stored.entry.digest.clone(), entry.digest.clone());
         }
-        // What other images of this config list is compared with this one from now on.
+        // Other images of this config are compared with this one from now on.
         let layers = image.layers.iter().map(|name| self.layer(name)).collect();
         let at = self.stored.len();
         self.by_layers.insert((config.clone(), layers), at);

@@ -5,7 +5,7 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// The content of a blob. It is read where it is, as often as somebody wants, and is not verified.
+/// The content of a blob. It is read in place, any number of times, and is not verified.
 #[derive(Clone, Debug)]
 pub struct Content {
     storage: Storage,
@@ -16,7 +16,7 @@ pub struct Content {
 enum Storage {
     /// A part of a file, or all of one, which then has a path.
     File { file: Arc<File>, offset: u64, whole: Option<PathBuf> },
-    /// A part of what is in memory, or all of it, perhaps as it was read from the file of a path.
+    /// Bytes in memory, or a part of them, perhaps read from the file of a path.
     Memory { bytes: Arc<Vec<u8>>, offset: usize, whole: Option<PathBuf> },
 }
 
@@ -31,7 +31,7 @@ impl Content {
         Self { storage: Storage::File { file, offset, whole: None }, size }
     }
 
-    /// Takes what is in memory.
+    /// Takes bytes in memory.
     pub(crate) fn in_memory(bytes: impl Into<Vec<u8>>) -> Self {
         let bytes = bytes.into();
         Self { size: bytes.len() as u64, storage: Storage::Memory { bytes: Arc::new(bytes), offset: 0, whole: None } }
@@ -93,7 +93,7 @@ impl Content {
     ///
     /// # Errors
     ///
-    /// What the system says; of kind `UnexpectedEof` if the file has become shorter.
+    /// The error of the system; of kind `UnexpectedEof` if the file has become shorter.
     pub fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
         let left = usize::try_from(self.size.saturating_sub(offset)).unwrap_or(usize::MAX);
         let wanted = left.min(buffer.len());

@@ -19,16 +19,16 @@ pub struct FileSystem {
     index: Content,
 }
 
-/// What is at a path.
+/// The metadata of a path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Stat {
-    /// What it is.
+    /// The type of the file.
     pub file_type: FileType,
     /// The size in bytes; of a directory 0.
     pub size: u64,
 }
 
-/// What a path leads to.
+/// The type of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FileType {
     /// A regular file.
@@ -37,7 +37,7 @@ pub enum FileType {
     Directory,
 }
 
-/// What a path means in a layout.
+/// The meaning of a path in a layout.
 enum Meaning {
     Root,
     Marker,
@@ -72,11 +72,11 @@ impl View {
 }
 
 impl FileSystem {
-    /// Tells what is at a path, or `None` if nothing is.
+    /// Returns the metadata of a path, or `None` if there is no file.
     ///
     /// # Errors
     ///
-    /// Those of [`View::content`]; for directories those of reading the documents that the index leads to.
+    /// Those of [`View::content`]; for directories those of reading the documents reachable from the index.
     pub fn stat(&self, path: &str) -> Result<Option<Stat>> {
         let directory = Some(Stat { file_type: FileType::Directory, size: 0 });
         Ok(match Meaning::of(path) {
@@ -110,7 +110,7 @@ impl FileSystem {
     ///
     /// # Errors
     ///
-    /// Those of reading the documents that the index leads to.
+    /// Those of reading the documents reachable from the index.
     pub fn list(&self, path: &str) -> Result<Option<Vec<String>>> {
         let owned = |names: &[&str]| Some(names.iter().map(|name| (*name).to_owned()).collect());
         Ok(match Meaning::of(path) {

@@ -1,4 +1,4 @@
-//! The images of a view, with what they are made of.
+//! The images of a view with their documents and layers.
 
 use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
@@ -18,13 +18,13 @@ use crate::oci::{Annotations, Descriptor, Digest, Hasher, ImageConfig, Manifest,
 /// The configs of images, with the platforms that they say. Images may share their config: it is read and kept once.
 type Configs = HashMap<Digest, (Arc<[u8]>, Option<Platform>)>;
 
-/// An image in a view: its documents, and its layers, which are read when somebody wants them.
+/// An image in a view: its documents, and its layers, which are read on demand.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct ArchiveImage {
-    /// What leads to the manifest: an entry of the index, or of a nested one.
+    /// The descriptor of the manifest: an entry of the index, or of a nested one.
     pub entry: Descriptor,
-    /// The digest of the entry of the index that leads to it first: its own, or that of an index.
+    /// The digest of the first entry of the index from which it is reachable: its own, or that of an index.
     pub listed: Digest,
     /// The manifest as it stands.
     pub manifest: Arc<[u8]>,
@@ -36,7 +36,7 @@ pub struct ArchiveImage {
     pub config_digest: Digest,
     /// The layers, the lowest first.
     pub layers: Vec<ImageLayer>,
-    /// What it runs on: as the entry says, or else the config.
+    /// The platform: as the entry states it, or else the config.
     pub platform: Option<Platform>,
     /// The annotations of the manifest itself.
     pub annotations: Annotations,
@@ -51,7 +51,7 @@ pub struct ImageLayer {
 }
 
 /// Reads a layer to its end and verifies it there: an error of the kind `InvalidData` takes the place of the end if the
-/// content is not what its digest says.
+/// content does not match its digest.
 pub struct LayerReader {
     reader: ContentReader,
     hasher: Hasher,
@@ -59,16 +59,18 @@ pub struct LayerReader {
 }
 
 impl View {
-    /// Returns the images: manifests that the index lists, or an index nested in it, in order and each once. Attestations and
-    /// other artifacts are not images ([`Manifest::is_image`]), and what a nested index lists need not be there. The documents are read and verified; of layers only that they are there, with the right size.
+    /// Returns the images: manifests that the index lists, or an index nested in it, in order and each once.
+    /// Attestations and other artifacts are not images ([`Manifest::is_image`]), and entries of a nested index need not
+    /// be stored. The documents are read and verified; of layers only the presence and the size are checked.
     ///
-    /// What a nested index lists may not be there: Docker saves an image with the index of all its platforms, and of the
-    /// images those that it has.
+    /// The entries of a nested index may be missing: Docker saves an image with the index of all its platforms, and
+    /// only the images that it has.
     ///
     /// # Errors
     ///
-    /// [`Error::MissingBlob`], with what refers to it, unless it is such an image and others are there; [`Error::SizeMismatch`], [`Error::DigestMismatch`],
-    /// [`Error::UnsupportedAlgorithm`], [`Error::TooLarge`], [`Error::MalformedDocument`]; [`Error::Io`].
+    /// [`Error::MissingBlob`], with the referrer, unless it is such an image and others are there;
+    /// [`Error::SizeMismatch`], [`Error::DigestMismatch`], [`Error::UnsupportedAlgorithm`], [`Error::TooLarge`],
+    /// [`Error::MalformedDocument`]; [`Error::Io`].
     pub fn images(&self) -> Result<Vec<ArchiveImage>> {
         let mut images = Vec::new();
         let mut missing = None;
@@ -112,17 +114,17 @@ impl View {
         }
     }
 
-    /// Returns the name of what the view holds: the ref name that the index itself has, or else its first entry; or the image
-    /// name of that.
+    /// Returns the name of the view: the ref name that the index itself has, or else its first entry; or the image name
+    /// of that.
     pub fn tag(&self) -> Option<&str> {
         self.own_name.as_deref().or_else(|| self.index().manifests.first()?.names().next())
     }
 
-    /// Tells whether there is more than one image, those included that nested indexes list and that are there.
+    /// Returns whether there is more than one image, those included that nested indexes list and that are there.
     ///
     /// # Errors
     ///
-    /// What keeps an index from being read. That it is not there is none.
+    /// The error of reading an index. A missing index is no error.
     pub fn is_multi_platform(&self) -> Result<bool> {
         let mut images = 0;
         let mut seen = HashSet::new();
@@ -147,7 +149,7 @@ impl View {
     ///
     /// # Errors
     ///
-    /// What keeps an index from being read. That it is not there is none.
+    /// The error of reading an index. A missing index is no error.
     pub fn platforms(&self) -> Result<Vec<(Descriptor, Option<Platform>)>> {
         let mut platforms = Vec::new();
         let mut read = Platforms::new(self);
@@ -179,7 +181,7 @@ impl View {
         Ok(missing)
     }
 
-    /// Reads a document that an index lists, if it is new; `None` if it is something else, or is to be had elsewhere. The
+    /// Reads a document that an index lists, if it is new; `None` if it is other content, or stored elsewhere (`urls`). The
     /// size is checked in any case.
     fn read_listed(
         &self,
@@ -192,7 +194,7 @@ impl View {
         }
         match read_described(self, entry, referrer) {
             Ok(content) => Ok(Document::of_entry(entry, &content)?.map(|document| (content, document))),
-            // What is not said to be a document, and is too large for one, is none.
+            // Content without the media type of a document, and too large for one, is not a document.
             Err(Error::TooLarge { .. }) if !Document::is_one(&entry.media_type) => Ok(None),
             Err(error) => Err(error),
         }
@@ -240,12 +242,12 @@ impl View {
 }
 
 impl ImageLayer {
-    /// Returns what the manifest says of it.
+    /// Returns its descriptor in the manifest.
     pub fn descriptor(&self) -> &Descriptor {
         &self.descriptor
     }
 
-    /// Returns its content where it is, not verified; `None` if it is to be had elsewhere (`urls`).
+    /// Returns its content where it is, not verified; `None` if it is stored elsewhere (`urls`).
     ///
     /// # Errors
     ///

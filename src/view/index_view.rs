@@ -65,9 +65,9 @@ pub struct View {
     sources: Vec<Arc<ReadSource>>,
     /// The layout that it shows.
     pub(crate) origin: Option<Arc<Origin>>,
-    /// What it is called where something is wrong with it.
+    /// The path that errors name.
     pub(crate) path: PathBuf,
-    /// What documents are called that were made here, where something is wrong with what they refer to.
+    /// The sources of documents that were made here, for errors about the blobs that they refer to.
     made: Arc<HashMap<Digest, Referrer>>,
     /// The ref name that `index.json` itself had.
     pub(crate) own_name: Option<String>,
@@ -88,7 +88,7 @@ impl DistinctEntries {
 #[derive(Debug, Default)]
 pub(crate) struct MadeDocuments {
     blobs: HashMap<Digest, Content>,
-    /// What they were made of.
+    /// The sources that they were made from.
     names: HashMap<Digest, Referrer>,
 }
 
@@ -158,12 +158,12 @@ impl View {
         Arc::clone(&self.index)
     }
 
-    /// Returns what the view is called where something is wrong with it: the path that it was made from.
+    /// Returns the path that errors name: the one that the view was made from.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Finds a blob, whether the index leads to it or not. It is not verified.
+    /// Finds a blob, reachable from the index or not. It is not verified.
     ///
     /// # Errors
     ///
@@ -243,8 +243,8 @@ impl View {
         wrapped
     }
 
-    /// Adds a document to the blobs, and returns its descriptor. What it was made of is what errors call it. Several are to be
-    /// added at once: each call makes one more place to look for blobs.
+    /// Adds a document to the blobs, and returns its descriptor. Errors call it by its source. Several should be added
+    /// at once: each call makes one more place to look for blobs.
     pub(crate) fn with_document(
         &self,
         media_type: MediaType,
@@ -266,7 +266,7 @@ impl View {
         view
     }
 
-    /// Notes what documents are called that were made here. One that there was before keeps its digest for a name.
+    /// Notes the sources of documents that were made here. A document that existed before keeps its digest as its name.
     fn call(&mut self, names: impl IntoIterator<Item = (Digest, Referrer)>) {
         let mut names = names.into_iter().peekable();
         if names.peek().is_some() {
@@ -274,10 +274,10 @@ impl View {
         }
     }
 
-    /// Returns what refers to a blob, as people know it: a document that was made here is called what it was made of.
+    /// Returns the referrer of a blob as users know it: a document that was made here is called by its source.
     fn known(&self, referrer: &Referrer) -> Referrer {
         let mut known = referrer;
-        // What was made of what was made.
+        // The source may have been made here, too.
         for _ in 0..=self.made.len() {
             let Referrer::Document(digest) = known else { break };
             match self.made.get(digest) {

@@ -1,4 +1,4 @@
-//! What a view lists: its entries, with what people ask of each.
+//! The entries of a view with their kind, platforms, size and age.
 
 use std::collections::{HashMap, HashSet};
 
@@ -8,17 +8,17 @@ use crate::graph::platform::Platforms;
 use crate::graph::walk::{Document, read_described, read_entry};
 use crate::oci::{Descriptor, Digest, ImageConfig, Platform, from_json};
 
-/// How many documents are looked at in all. Entries may share an index of any size: beyond this, an entry is listed with its own
-/// size and nothing of what is below it.
+/// The most documents that are read. Entries may share an index of any size: beyond this, an entry is listed with its
+/// own size and without the documents below it.
 const DOCUMENTS: usize = 1_000_000;
 
-/// An entry of an index, with what is found below it.
+/// An entry of an index, with a summary of the documents below it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Listing {
     /// The entry.
     pub entry: Descriptor,
-    /// What kind of content it refers to.
+    /// The kind of the content.
     pub kind: ListingKind,
     /// The platforms of its images, each once and in order.
     pub platforms: Vec<Platform>,
@@ -29,7 +29,7 @@ pub struct Listing {
     pub created: Option<String>,
 }
 
-/// What kind of content an entry refers to.
+/// The kind of the content of an entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ListingKind {
@@ -42,8 +42,8 @@ pub enum ListingKind {
 }
 
 impl View {
-    /// Lists the entries of the index, in their order. Documents that are not stored or cannot be read count by what their
-    /// descriptors say.
+    /// Lists the entries of the index, in their order. Documents that are missing or unreadable count by their
+    /// descriptors.
     ///
     /// # Errors
     ///

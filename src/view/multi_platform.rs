@@ -7,7 +7,7 @@ use crate::oci::{Annotations, Descriptor, Digest, IMAGE_NAME, Index, MediaType, 
 
 impl View {
     /// Puts images for several platforms together into one, which has a name: the nested index of each view, or its index, is
-    /// taken; their entries become those of one index; and a new index leads to it by the name. Every entry says its
+    /// taken; their entries become those of one index; and a new index lists it by the name. Every entry says its
     /// platform, as its image does if it did not, and has no name of its own any more. An image name that all views have stays,
     /// as it does where an entry gets another ref name.
     ///

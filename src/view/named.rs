@@ -43,7 +43,7 @@ impl View {
         }
     }
 
-    /// Gives each entry of the index annotations, in place of those of the same keys.
+    /// Sets annotations of each entry of the index.
     #[must_use]
     pub fn annotated(&self, annotations: &Annotations) -> Self {
         let mut manifests = self.index().manifests.clone();

@@ -1,4 +1,4 @@
-//! What the index of a view reaches: everything that an export holds, in its order.
+//! The blobs reachable from the index of a view: the content of an export, in its order.
 
 use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
@@ -21,19 +21,19 @@ pub(crate) struct Reached {
     pub(crate) is_there: bool,
 }
 
-/// What to do about a blob that is not there.
+/// How a missing blob is treated.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum MissingBlobs {
     #[default]
     Error,
-    /// It is left out if its descriptor says where else it is to be had.
+    /// It is left out if its descriptor names another place (`urls`).
     LeftOut,
     /// It need not be there: a manifest that a nested index lists, of which programs copy only those that they need.
     Fine,
 }
 
 impl MissingBlobs {
-    /// Returns what to do about what an index lists.
+    /// Returns how a missing entry of an index is treated.
     pub(crate) fn of_listed(self, referrer: &Referrer) -> Self {
         if self == Self::LeftOut && *referrer != Referrer::Index { Self::Fine } else { self }
     }
@@ -49,19 +49,19 @@ impl MissingBlobs {
 }
 
 impl View {
-    /// Returns what the index reaches, depth first and each digest once: of an index its manifests in order; of a manifest
-    /// its config, then its layers. Subjects are not followed. Every descriptor is checked, also those of a digest that was
-    /// reached before, and a digest that is reached in several roles is followed in each.
+    /// Returns the reachable descriptors, depth first and each digest once: of an index its manifests in order; of a
+    /// manifest its config, then its layers. Subjects are not followed. Every descriptor is checked, also those of a
+    /// digest that was reached before, and a digest with several roles is followed in each.
     ///
     /// # Errors
     ///
-    /// [`Error::MissingBlob`], with what refers to it; [`Error::SizeMismatch`]; what keeps a document from being read.
+    /// [`Error::MissingBlob`], with the referrer; [`Error::SizeMismatch`]; the error of reading a document.
     pub(crate) fn reached(&self, missing: MissingBlobs) -> Result<Vec<Reached>> {
         let mut blobs = ReachedBlobs::default();
         let mut followed: HashSet<(Digest, Role)> = HashSet::new();
         let index = Arc::new(Referrer::Index);
         let mut entries = self.index.manifests.iter();
-        // What is left of the documents under an entry. Of a large index nothing is copied.
+        // The documents under an entry that are still to be read. Of a large index nothing is copied.
         let mut stack: Vec<(Cow<'_, Descriptor>, Arc<Referrer>, bool)> = Vec::new();
         let mut next = |stack: &mut Vec<_>| {
             let entry = |descriptor| (Cow::Borrowed(descriptor), Arc::clone(&index), true);
@@ -127,7 +127,7 @@ struct ReachedBlobs {
     reached: Vec<Reached>,
     /// Where a digest is in `reached`, and the size of the blob if it is there.
     places: HashMap<Digest, (usize, Option<u64>)>,
-    /// Where digests are in `reached` whose blobs must be there and are not, and what refers to them. A later descriptor may
+    /// The places in `reached` of blobs that are required and missing, with their referrers. A later descriptor may
     /// carry such a blob.
     missed: Vec<(usize, Arc<Referrer>)>,
 }

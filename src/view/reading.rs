@@ -1,5 +1,5 @@
-//! Reading layouts that others change meanwhile: what was looked for is gone because an image was replaced or deleted, so
-//! it is looked for again.
+//! Reading layouts that other processes change meanwhile: if a blob is gone because an image was replaced or deleted,
+//! the read starts again.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -26,12 +26,12 @@ pub struct Reading {
 }
 
 impl Reading {
-    /// Says that the work has begun something that cannot be begun again: an error is the result from here on.
+    /// Marks that the work cannot start again: from here on an error is the result.
     pub fn cannot_begin_again(&mut self) {
         self.cannot_begin_again = true;
     }
 
-    /// Checks that what the work found is not missing because a layout was changed meanwhile.
+    /// Checks that no blob is missing because a layout was changed meanwhile.
     ///
     /// # Errors
     ///
@@ -208,7 +208,7 @@ mod tests {
             let result: Result<()> = View::reading(vec![view.clone()], |_, reading| {
                 times += 1;
                 reading.let_writers_in();
-                // Nobody waits: the lock is free.
+                // The lock is free: there is no wait.
                 let lock = take_lock(&layout)?;
                 replace_index(&layout);
                 drop(lock);

@@ -1,4 +1,4 @@
-//! Documents that are made anew from those of a view, with the indexes that list them.
+//! Rewriting documents of a view, with the indexes that list them.
 
 use std::collections::HashMap;
 
@@ -8,7 +8,7 @@ use crate::error::{Referrer, Result};
 use crate::graph::walk::{Document, Role, read_entry};
 use crate::oci::{self, Descriptor, Digest, Index, Manifest, MediaType};
 
-/// How documents are made anew.
+/// How documents are rewritten.
 pub(crate) trait Rewrite {
     /// Returns the media type that an entry of a media type gets.
     fn media_type(&self, media_type: &MediaType) -> MediaType;
@@ -22,13 +22,13 @@ pub(crate) trait Rewrite {
 
 /// A step of the work.
 enum Step {
-    /// Rewrites what an entry refers to, unless that was done.
+    /// Rewrites the document of an entry, unless that was done.
     Entry { entry: Descriptor, lister: Option<Digest> },
     /// Rewrites an index after the documents that it lists.
     Index { entry: Descriptor, index: Box<Index> },
 }
 
-/// What a document is known by: content that is said to be two things is rewritten as both.
+/// The key of a document: content with two roles is rewritten in both.
 type Key = (Digest, Role);
 
 fn key(entry: &Descriptor) -> Key {
@@ -41,8 +41,8 @@ impl View {
     ///
     /// # Errors
     ///
-    /// [`Error::MissingBlob`], unless that is allowed; [`Error::SizeMismatch`]; what keeps a document from being read; those of
-    /// [`Rewrite::manifest`].
+    /// [`Error::MissingBlob`], unless that is allowed; [`Error::SizeMismatch`]; the error of reading a document; those
+    /// of [`Rewrite::manifest`].
     pub(crate) fn rewritten(&self, rewrite: &mut impl Rewrite) -> Result<Self> {
         let mut made = MadeDocuments::default();
         let mut done: HashMap<Key, Option<(Digest, u64)>> = HashMap::new();
@@ -105,7 +105,7 @@ fn update(entry: &mut Descriptor, done: &HashMap<Key, Option<(Digest, u64)>>, re
     let has_changed = media_type != entry.media_type;
     entry.media_type = media_type;
     let Some((digest, size)) = made else { return has_changed };
-    // What the entry carries is the content of before.
+    // The embedded content is the old one.
     *entry = Descriptor { digest, size, data: None, ..entry.clone() };
     true
 }

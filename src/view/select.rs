@@ -11,7 +11,7 @@ use crate::graph::walk::{Document, Reach, Visit, read_entry, walk};
 use crate::oci::{self, Annotations, Descriptor, Digest, Index, NameKey, Platform};
 use crate::options::setters;
 
-/// Which part of a view is meant. Each step takes what the one before left, in the order of the fields.
+/// Selects a part of a view. Each step takes the result of the one before, in the order of the fields.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Selection {
@@ -28,7 +28,7 @@ pub struct Selection {
     pub platforms: Vec<Platform>,
     /// Whether attestations of BuildKit are left out.
     pub no_attestations: bool,
-    /// Whether what refers to what is meant is meant too.
+    /// Also selects referrers (signatures, SBOMs) of the selected manifests.
     pub referrers: bool,
 }
 
@@ -43,13 +43,13 @@ impl Selection {
     }
 }
 
-/// A part of a view, and what was taken for the platforms that were asked for.
+/// A part of a view, and the platforms that were chosen.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Selected {
     /// The part.
     pub view: View,
-    /// What was taken for the platforms.
+    /// The platforms that were chosen.
     pub choices: Vec<Choice>,
 }
 
@@ -63,13 +63,13 @@ impl View {
         Ok(self.selected(selection)?.view)
     }
 
-    /// Returns the part that is meant, and what was taken for the platforms that were asked for.
+    /// Returns the selected part, and the platforms that were chosen.
     ///
     /// # Errors
     ///
-    /// [`Error::UnknownManifest`], [`Error::AmbiguousDigest`]; [`Error::UnknownPlatform`] if nothing is for the platforms,
-    /// [`Error::PlatformNotStored`] if what is for them is only listed; [`Error::NothingSelected`]; what keeps a document
-    /// from being read.
+    /// [`Error::UnknownManifest`], [`Error::AmbiguousDigest`]; [`Error::UnknownPlatform`] if no image is for the
+    /// platforms, [`Error::PlatformNotStored`] if such an image is listed and not stored; [`Error::NothingSelected`];
+    /// the error of reading a document.
     pub fn selected(&self, selection: &Selection) -> Result<Selected> {
         let mut choices = Vec::new();
         let mut view = self.referenced(&selection.references)?;
@@ -129,7 +129,7 @@ impl View {
         Ok(Selected { view, choices })
     }
 
-    /// Adds what refers to what a part of this view has, and what refers to that.
+    /// Adds the referrers of the manifests in a part of this view, and their referrers.
     fn with_referrers(&self, part: Self) -> Result<Self> {
         let mut kept: HashSet<Digest> = HashSet::new();
         for visit in walk(&part, &part.index.manifests, Reach::Indexes) {
@@ -138,7 +138,7 @@ impl View {
         let mut referrers: Vec<Descriptor> = Vec::new();
         let mut by_subject: HashMap<Digest, Vec<usize>> = HashMap::new();
         for Visit { entry, document } in walk(self, &self.index.manifests, Reach::Manifests) {
-            // What cannot be read refers to nothing that is known.
+            // The references of an unreadable document are unknown.
             let Ok(Some(document)) = document else { continue };
             if let Some(subject) = document.subject() {
                 by_subject.entry(subject.digest.clone()).or_default().push(referrers.len());
@@ -166,31 +166,31 @@ impl View {
     }
 }
 
-/// The work of keeping images for some platforms. Indexes of which not all is kept are made anew. Each nested index is looked
-/// through once for what is kept of it, however often it is listed, and none is gone into by recursion.
+/// The work of keeping images for some platforms. Indexes that lose entries are rewritten. Each nested index is
+/// searched once, however often it is listed, and without recursion.
 struct Narrowing<'a> {
     view: &'a View,
     selection: &'a Selection,
     chooser: Chooser<'a>,
-    /// What is left of nested indexes.
+    /// The remains of nested indexes.
     left: HashMap<(Digest, Wanted), Left>,
     /// The new indexes, with those that they are parts of.
     made: Vec<(Vec<u8>, Digest)>,
     choices: Vec<Choice>,
 }
 
-/// What is to be kept of an index: the images for some of the platforms, by their numbers in the selection; `None` for all.
+/// The images of an index to keep: those for some of the platforms, by their numbers in the selection; `None` for all.
 type Wanted = Option<Vec<usize>>;
 
-/// What is kept of the entries of an index.
+/// The entries of an index to keep.
 struct Picks {
-    /// The entries by their numbers, with what is kept of those that are indexes.
+    /// The entries by their numbers, with the images to keep of those that are indexes.
     entries: BTreeMap<usize, Wanted>,
     /// The images, whose attestations are kept too; `None` for all of them.
     images: Option<HashSet<Digest>>,
 }
 
-/// What is left of a nested index.
+/// The remains of a nested index.
 #[derive(Clone)]
 enum Left {
     Nothing,
@@ -204,7 +204,7 @@ enum Left {
 
 /// An index that is being looked through.
 struct Open {
-    /// What leads to it, with what is wanted of it; `None` for `index.json`.
+    /// The entry of the index, with the wanted images; `None` for `index.json`.
     place: Option<(Descriptor, Wanted)>,
     index: Index,
     picks: Picks,
@@ -251,7 +251,7 @@ impl<'a> Narrowing<'a> {
                 }
             }
         }
-        // Whoever asks for several wants all of them.
+        // Every one of several wanted platforms must be there.
         if let Some(number) = is_found.iter().position(|is_found| !is_found) {
             let entries: Vec<&Descriptor> = entries.iter().collect();
             let chooser = std::mem::replace(&mut self.chooser, Chooser::new(self.view, &[]));
@@ -284,7 +284,7 @@ impl<'a> Narrowing<'a> {
         alike
     }
 
-    /// Picks what is wanted of a nested index.
+    /// Picks the wanted entries of a nested index.
     fn picks(&mut self, index: &Index, wanted: &Wanted) -> Picks {
         let Some(numbers) = wanted else { return self.all(index) };
         let bests = self.chooser.choose(&index.manifests.iter().collect::<Vec<_>>());
@@ -298,7 +298,7 @@ impl<'a> Narrowing<'a> {
         Picks { entries: entries.into_iter().map(|(at, numbers)| (at, Some(numbers))).collect(), images: Some(images) }
     }
 
-    /// Returns what is kept of an index, and finds out what is left of those that are nested in it.
+    /// Returns the kept entries of an index, after the indexes nested in it are reduced.
     fn kept(&mut self, index: &Index, picks: Picks) -> Result<Vec<Descriptor>> {
         let mut stack = vec![Open { place: None, index: index.clone(), picks, at: 0, kept: Vec::new() }];
         loop {
@@ -314,7 +314,7 @@ impl<'a> Narrowing<'a> {
         }
     }
 
-    /// Keeps what is to be kept of an index, up to the first nested one that has not been looked through.
+    /// Keeps the wanted entries of an index, up to the first nested one that has not been searched.
     fn go_on(&self, open: &mut Open) -> Option<(Descriptor, Wanted)> {
         while let Some(entry) = open.index.manifests.get(open.at) {
             if entry.is_attestation() {
@@ -337,7 +337,7 @@ impl<'a> Narrowing<'a> {
         None
     }
 
-    /// Opens a nested index; of what is none nothing is left.
+    /// Opens a nested index; other content leaves nothing.
     fn open(&mut self, entry: Descriptor, wanted: Wanted) -> Result<Option<Open>> {
         let Some(Document::Index(index)) = read_entry(self.view, &entry, None)? else {
             self.left.insert((entry.digest, wanted), Left::Nothing);
@@ -367,7 +367,7 @@ impl<'a> Narrowing<'a> {
 }
 
 impl Left {
-    /// Returns what takes the place of the entry of a nested index.
+    /// Returns the entry that replaces that of a nested index.
     fn in_place_of(&self, entry: &Descriptor) -> Option<Descriptor> {
         match self {
             Self::Nothing => None,

@@ -22,7 +22,7 @@ pub trait BlobSource: Send + Sync {
     ///
     /// # Errors
     ///
-    /// Whatever keeps the blob from being opened. That it is not there is none.
+    /// The error of opening the blob. A missing blob is no error.
     fn find(&self, digest: &Digest) -> Result<Option<Content>>;
 }
 
@@ -53,8 +53,8 @@ impl BlobSource for HashMap<Digest, Content> {
     }
 }
 
-/// A source with the documents that were read of it: each is opened, read and verified once, and what comes after (choosing a
-/// platform, planning, checking, writing) works with what was read.
+/// A source with the documents that were read from it: each is opened, read and verified once, and later steps
+/// (choosing a platform, planning, checking, writing) use the kept document.
 pub(crate) struct ReadSource {
     source: Box<dyn BlobSource>,
     documents: Mutex<ReadDocuments>,

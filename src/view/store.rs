@@ -1,4 +1,4 @@
-//! A view as a content store: what a blob is, and its bytes. There is nothing to write with.
+//! A view as a content store: blobs, their metadata and their bytes, for reading only.
 
 use super::content::Content;
 use super::index_view::View;

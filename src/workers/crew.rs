@@ -21,7 +21,7 @@ pub(crate) struct Working<'scope, T>(ScopedJoinHandle<'scope, Option<T>>);
 ///
 /// # Errors
 ///
-/// What the system says if there are no more threads.
+/// The error of the system if there are no more threads.
 pub(crate) fn worker<'scope, T: Send + 'scope>(scope: &'scope Scope<'scope, '_>) -> io::Result<Worker<'scope, T>> {
     let (work, next) = sync_channel::<Work<'scope, T>>(1);
     let handle = spawn(scope, move || next.recv().ok().map(|work| work()))?;
@@ -47,7 +47,7 @@ fn spawn<'scope, T: Send + 'scope>(
 }
 
 impl<'scope, T> Worker<'scope, T> {
-    /// Gives the thread its work.
+    /// Passes the thread its work.
     pub(crate) fn start(self, work: impl FnOnce() -> T + Send + 'scope) -> Working<'scope, T> {
         self.work.send(Box::new(work)).expect("the thread waits for its work");
         Working(self.handle)

@@ -21,7 +21,7 @@ use super::{Working, crew};
 ///
 /// # Errors
 ///
-/// What `work` says.
+/// The error of `work`.
 pub fn map_bounded<T, R, E>(
     items: impl IntoIterator<Item = T, IntoIter: Send>,
     workers: usize,
@@ -70,7 +70,7 @@ where
     Ok(results.into_iter().map(|(_, result)| result).collect())
 }
 
-/// What the workers share.
+/// The state that the workers share.
 struct MapState<I, R, E> {
     items: I,
     results: Vec<(usize, R)>,
@@ -102,7 +102,7 @@ mod tests {
     #[test]
     fn so_many_are_done_at_once_and_no_more() {
         let (now, most) = (AtomicUsize::new(0), AtomicUsize::new(0));
-        // Nobody goes on before there are three: fewer would wait forever.
+        // No thread passes before there are three: fewer would wait forever.
         let barrier = Barrier::new(3);
         let done = map_bounded(0..30, 3, |_| {
             most.fetch_max(now.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);

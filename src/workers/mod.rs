@@ -1,7 +1,7 @@
 //! Threads of a scope, on a system that may have no more of them: a limit on processes, or on memory for stacks.
 //!
-//! `Scope::spawn` panics there. Whoever wants a thread asks for one here before handing over any work, and does the work on
-//! its own thread if there is none.
+//! `Scope::spawn` panics there. Callers ask for a thread here before they hand over any work, and do the work on their
+//! own thread if there is none.
 
 pub(crate) mod crew;
 pub(crate) mod map;

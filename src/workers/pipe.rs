@@ -39,7 +39,7 @@ pub(crate) fn pipe() -> (PipeWriter, PipeReader) {
 }
 
 impl PipeWriter {
-    /// Says that all was written.
+    /// Marks the end of the content.
     ///
     /// # Errors
     ///

@@ -14,7 +14,7 @@ use crate::cli::usage::Usage;
 ///
 /// [`Usage`] for the ending of another archive format.
 pub(crate) fn format_of_name(output: &Path) -> Result<Format, Usage> {
-    // Whatever a directory is called.
+    // A directory of any name.
     if output.is_dir() {
         return Ok(Format::Directory);
     }

@@ -1,4 +1,4 @@
-//! What `generate config` and `update config` show of a config.
+//! The result of `generate config` and `update config`.
 
 use regshape::layout::StagedConfig;
 use regshape::oci::{Digest, MediaType};

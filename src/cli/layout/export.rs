@@ -221,18 +221,18 @@ impl LayoutCommand for Args {
     }
 }
 
-/// Tells whether a blob is a layer that is not there, and all that is not there may be left out.
+/// Returns whether a blob is a layer that is not there, and all that is not there may be left out.
 fn is_left_out(view: &View, format: Format, digest: &Digest) -> bool {
     let is_layer = |image: &ArchiveImage| image.layers.iter().any(|layer| layer.descriptor().digest == *digest);
     let options = ExportOptions::default().allow_missing(true);
     view.images().is_ok_and(|images| images.iter().any(is_layer)) && view.plan_export(format, &options).is_ok()
 }
 
-/// Says what to do where something is not there that may be left out.
+/// Adds the way out to an error about missing content that may be left out.
 fn way_out(error: Error, view: &View, format: Format) -> anyhow::Error {
     match error {
         Error::PlatformNotStored { ref platform, .. } => {
-            // Only what a nested index lists may be left out.
+            // Only entries of a nested index may be left out.
             let is_entry = view.index().manifests.iter().any(|entry| entry.platform.as_ref() == Some(platform));
             let flags = if is_entry { "--platform" } else { "--allow-missing or --platform" };
             Advised { error, hint: format!("use {flags}") }.into()
@@ -257,7 +257,7 @@ fn images_for_docker(view: &View, notes: &mut Vec<String>) -> anyhow::Result<Vie
     Ok(view)
 }
 
-/// Says that a name is none for Docker.
+/// Returns the note about a name that Docker does not show.
 fn nameless(name: &str) -> String {
     let name = printable(name);
     format!("'docker load' will show '{name}' without a name; give it one with --ref-name REPOSITORY:TAG")
@@ -272,7 +272,7 @@ fn wrapped(view: &View, mut annotations: Annotations, ref_name: Option<RefName>)
     Ok(view.wrap(annotations))
 }
 
-/// Gives entries annotations, and a name if they are of one image.
+/// Sets annotations of entries, and their name if they are of one image.
 fn renamed(view: View, annotations: Annotations, ref_name: Option<RefName>) -> anyhow::Result<View> {
     let count = view.index().manifests.len();
     let view = match ref_name {

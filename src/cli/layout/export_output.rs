@@ -1,4 +1,4 @@
-//! What the commands that write views show alike.
+//! The result of the commands that write views.
 
 use std::path::Path;
 
@@ -39,7 +39,7 @@ impl ExportScreen {
     }
 }
 
-/// Returns what is to be warned of after a view was written.
+/// Returns the warnings after a view was written.
 pub(crate) fn warnings(exported: &Exported) -> impl Iterator<Item = String> {
     exported.unverified.iter().map(|digest| {
         format!("blob {digest} was copied but not verified: the algorithm of its digest is not supported")

@@ -129,7 +129,7 @@ fn warn_of_doubles(context: &Context, view: &View) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Says which of the inputs lists an image that is not there, and what to do.
+/// Names the input that lists a missing image, and the way out.
 fn way_out(error: Error, views: &[View]) -> anyhow::Error {
     if !matches!(error, Error::PlatformNotStored { .. }) {
         return error.into();

@@ -6,7 +6,7 @@ use regshape::oci::{Digest, Index};
 use crate::cli::layout::place::Target;
 use crate::cli::style::Style;
 
-/// Says what keeps a manifest that is not listed.
+/// Names the referrers that keep an unlisted manifest.
 pub(crate) fn referred_to(subject: &KeptSubject, style: &Style) -> String {
     let KeptSubject { digest, referrers } = subject;
     let names: Vec<_> = referrers.iter().map(|referrer| style.digest(referrer)).collect();

@@ -1,4 +1,4 @@
-//! What `generate manifest` and `annotate manifest` show of a manifest.
+//! The result of `generate manifest` and `annotate manifest`.
 
 use regshape::layout::StagedManifest;
 use regshape::oci::{Annotations, Digest, MediaType, REF_NAME};
@@ -69,10 +69,10 @@ impl Screen for ManifestScreen {
     }
 }
 
-/// Says in JSON that a manifest was generated which does not have a change.
+/// The warning in JSON about a manifest that lacks a change.
 pub(crate) const OUTDATED_MANIFEST: &str = "manifest already generated; re-run 'layout generate manifest'";
 
-/// Says in text that a manifest was generated which does not have a change.
+/// The warning in text about a manifest that lacks a change.
 pub(crate) fn outdated_manifest(change: &str) -> String {
     format!("a manifest has already been generated. Re-run 'layout generate manifest'\nto reference {change}.")
 }

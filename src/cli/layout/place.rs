@@ -1,4 +1,4 @@
-//! From the arguments of commands that take a layout for a registry to what is meant by them.
+//! From the arguments of commands on registries to the repository and the reference.
 
 use std::borrow::Cow;
 use std::fs;
@@ -25,7 +25,7 @@ pub(crate) struct RegistryArgs {
     kind: KindArgs,
 }
 
-/// What kind of a registry a directory is.
+/// The kind of a registry.
 #[derive(Debug, clap::Args)]
 pub(crate) struct KindArgs {
     /// Repository of bare tags and unnamed entries
@@ -50,7 +50,7 @@ pub(crate) struct RefArgs {
     reference: Option<String>,
 }
 
-/// What commands take that read one manifest.
+/// The arguments of commands that read one manifest.
 #[derive(Debug, clap::Args)]
 pub(crate) struct ManifestArgs {
     #[command(flatten)]
@@ -64,14 +64,14 @@ pub(crate) struct ManifestArgs {
 }
 
 impl ManifestArgs {
-    /// Finds what the command is to read, and for which platform.
+    /// Opens the repository to read, and returns the wanted platform.
     pub(crate) fn place(&self, context: &Context) -> anyhow::Result<(Target, Option<Platform>)> {
         let platform = self.platform.platform()?;
         Ok((context.to_read(&self.common.path()?, &self.registry, self.reference.given())?, platform))
     }
 }
 
-/// What commands take that change what a layout says of one manifest.
+/// The arguments of commands that change the entries of one manifest.
 #[derive(Debug, clap::Args)]
 pub(crate) struct ChangeArgs {
     #[command(flatten)]
@@ -104,7 +104,7 @@ impl RefArgs {
     }
 }
 
-/// What a command works on.
+/// The repository and the reference of a command.
 pub(crate) struct Target {
     pub(crate) registry: Registry,
     pub(crate) repository: Repository,
@@ -171,7 +171,7 @@ impl Target {
         self.reference.as_deref()
     }
 
-    /// Makes sure that the path names nothing in the layout: the command is on all of it, or on a blob.
+    /// Returns an error if the path names an image: the command takes the whole layout, or a blob.
     pub(crate) fn without_reference(&self, context: &Context) -> anyhow::Result<()> {
         match &self.reference {
             Some(reference) => Err(context.takes_a_layout(reference).into()),
@@ -229,13 +229,13 @@ impl Context {
         Usage(format!("'{}' takes a layout: remove '{mark}{}' from the path", self.command, printable(reference)))
     }
 
-    /// Finds what a command is to read.
+    /// Opens the repository that a command reads.
     pub(crate) fn to_read(&self, path: &Path, args: &RegistryArgs, reference: Option<&str>) -> anyhow::Result<Target> {
         let observer = |path: &Path| self.lock_observer(path, false);
         self.place(path, args, reference, Need::There, &|path| WriteOptions::default().lock_observer(observer(path)))
     }
 
-    /// Finds what a command is to change.
+    /// Opens the repository that a command changes.
     pub(crate) fn to_change(
         &self,
         path: &Path,
@@ -320,7 +320,7 @@ impl Context {
         Ok(registry.with_write_options(options))
     }
 
-    /// Tells readers of a layout that they wait.
+    /// Returns the options of readers, which report waiting for the lock.
     pub(crate) fn reader_options(&self, path: &Path) -> WriteOptions {
         WriteOptions::default().lock_observer(self.lock_observer(path, false))
     }
@@ -336,7 +336,7 @@ pub(crate) fn parse_digest(text: &str) -> Result<Digest, regshape::Error> {
     Ok(text.parse::<Digest>()?)
 }
 
-/// What a path says.
+/// The parts of a path.
 pub(crate) struct PathReference {
     pub(crate) directory: PathBuf,
     repository: Option<RepositoryName>,
@@ -344,7 +344,7 @@ pub(crate) struct PathReference {
 }
 
 impl PathReference {
-    /// Returns what is meant in the directory, with its repository if one is said.
+    /// Returns the reference within the directory, with its repository if there is one.
     pub(crate) fn full_reference(&self) -> Option<String> {
         match (&self.repository, &self.reference) {
             (Some(repository), Some(reference)) if reference.contains("@") || !reference.contains(':') => {
@@ -355,7 +355,7 @@ impl PathReference {
         }
     }
 
-    /// Tells the directory of a path from what is meant in it.
+    /// Splits a path into the directory and the reference within it.
     ///
     /// A path that is there is a directory. Otherwise it may lead into a layout (or the directory of the layouts), and
     /// then say a repository; or it is that of a layout with a ref name after it, as skopeo and umoci have it.
@@ -384,8 +384,8 @@ impl PathReference {
         };
         let splits = || (1..bytes.len()).filter(|at| matches!(bytes[*at], b':' | b'@')).filter_map(split);
         let found = splits().rfind(|(_, directory, _)| Layout::is_at(directory));
-        // A layout that is not there yet ends before the first mark of its last part. If there is no directory for it to be
-        // in, what looks like one is in the ref name, as in new:docker.io/library/x:1.
+        // The path of a layout that does not exist yet ends before the first mark of its last part. If its parent
+        // directory does not exist, the slashes belong to the ref name, as in new:docker.io/library/x:1.
         let last = bytes.iter().rposition(|byte| is_separator(char::from(*byte)));
         let begin = last.filter(|last| split_path(path, *last).is_some_and(|(directory, _)| is_directory(directory)));
         let begin = begin.map_or(0, |last| last + 1);
@@ -399,7 +399,7 @@ impl PathReference {
     }
 }
 
-/// Returns whether what stands before a separator is a directory; nothing stands before that of the root.
+/// Returns whether the text before a separator is a directory; that before the separator of the root is empty.
 fn is_directory(before: &Path) -> bool {
     before.as_os_str().is_empty() || before.is_dir()
 }

@@ -52,8 +52,8 @@ impl Context {
         self.source_for(path, references, None)
     }
 
-    /// Opens a path whose images are to be added to a layout: what has to be written of an archive meanwhile is written where
-    /// the layout is.
+    /// Opens a path whose images are to be added to a layout: temporary files of an archive are written beside the
+    /// layout.
     pub(crate) fn source_for(
         &self,
         path: &Path,
@@ -93,7 +93,7 @@ impl Context {
     }
 }
 
-/// Gives the one image of a view a name; `None` if there are several.
+/// Names the only image of a view; `None` if there are several.
 pub(crate) fn named(view: &View, ref_name: &RefName) -> Option<View> {
     let entries = &view.index().manifests;
     let Some(first) = entries.first() else { return Some(view.clone()) };

@@ -1,4 +1,4 @@
-//! What a layout holds, drawn as a tree: `layout show --tree`.
+//! The tree of `layout show --tree`.
 
 use std::fmt::Write as _;
 
@@ -9,10 +9,10 @@ use serde::Serialize;
 use crate::cli::output::{Screen, counted, printable};
 use crate::cli::style::Style;
 
-/// Columns are at most so wide. What is longer pushes the rest of its own line aside, not that of every other.
+/// The greatest width of a column. Longer text shifts the rest of its own line, not that of every other.
 const COLUMN: usize = 60;
 
-/// What a layout holds.
+/// The tree of a layout.
 #[derive(Serialize)]
 pub(crate) struct DrawnTree {
     layout_path: String,
@@ -134,7 +134,7 @@ fn draw(nodes: &[Node], referrers: &[Node], indent: &str, style: &Style, each: &
     }
 }
 
-/// Says what a node is: its kind, its ref names, its type where the kind does not say it, its platform.
+/// Returns the name of a node: its kind, its ref names, its type where the kind does not imply it, its platform.
 fn name(node: &Node, is_referrer: bool) -> String {
     let media_type = &node.media_type;
     let (kind, is_told) = match node.kind {
@@ -160,7 +160,7 @@ fn name(node: &Node, is_referrer: bool) -> String {
     name
 }
 
-/// Says what is to be known of a node besides.
+/// Returns the remarks on a node.
 fn marks(node: &Node) -> Vec<String> {
     let mut marks = Vec::new();
     match &node.state {

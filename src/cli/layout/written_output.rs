@@ -1,4 +1,4 @@
-//! What the commands show that write something to a file.
+//! The result of the commands that write a file.
 
 use std::path::Path;
 

@@ -159,7 +159,7 @@ fn open(file: &Path) -> anyhow::Result<LayerInput> {
     Ok(LayerInput::from_reader("-", io::stdin())?)
 }
 
-/// Says that the layer will be stored otherwise than it is.
+/// Returns the note about a layer that is stored in another form.
 fn note(input: &LayerInput, plan: &LayerPlan) -> Option<String> {
     match plan.treatment {
         Treatment::Compress(compression) if input.encoding() == Encoding::Identity => Some(format!(

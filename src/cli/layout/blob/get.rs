@@ -100,7 +100,7 @@ fn open(place: &Target, digest: &Digest, range: Option<Range>) -> anyhow::Result
     let repository = &place.repository;
     let Some(range) = range else { return Ok(repository.get_blob(digest)?) };
     let size = repository.resolve_blob(digest)?.size;
-    // HTTP has no empty ranges: what begins at the end is not within.
+    // HTTP has no empty ranges: one that begins at the end is not within.
     let beyond = |start| Error::InvalidRange { digest: digest.clone(), start, size };
     let range = match range {
         Range::From(start, _) if start >= size => return Err(beyond(start).into()),

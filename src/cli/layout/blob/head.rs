@@ -9,7 +9,7 @@ use crate::cli::layout::place::RegistryArgs;
 
 /// Check whether a blob is stored, and print its size
 ///
-/// Does not read the blob. Any blob of the layout counts, whatever --repo is.
+/// Does not read the blob. Finds any blob of the layout, with any --repo.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example:\n  regshape blob head ./my-image --digest sha256:4dda0e58")]
 pub(crate) struct Args {

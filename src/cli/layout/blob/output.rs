@@ -1,4 +1,4 @@
-//! What the commands on blobs take and show alike.
+//! Arguments and results of the commands on blobs.
 
 use regshape::Error;
 use regshape::oci::{Descriptor, Digest, MediaType};
@@ -24,7 +24,7 @@ impl DigestArg {
     }
 }
 
-/// What a command did with a blob.
+/// The action of a command on a blob.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum BlobAction {
     Shown,

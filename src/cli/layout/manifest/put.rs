@@ -108,9 +108,9 @@ impl LayoutCommand for Args {
     }
 }
 
-/// Reads what a path says of a manifest that is not there yet: a tag, a digest, or both.
+/// Parses the reference in a path for a new manifest: a tag, a digest, or both.
 fn parse_path_reference(reference: &str) -> anyhow::Result<(Option<&str>, Option<Digest>)> {
-    // Of an algorithm that nobody knows, app:v1 is a digest too.
+    // `app:v1` is also a digest, of an unknown algorithm.
     if let Some(digest) = reference.parse::<Digest>().ok().filter(|digest| digest.algorithm().is_some()) {
         return Ok((None, Some(digest)));
     }

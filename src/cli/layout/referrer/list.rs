@@ -80,7 +80,7 @@ impl LayoutCommand for Args {
                 chosen.choice.iter().for_each(|choice| drop(context.lower_variant(choice)));
                 chosen.descriptor.digest
             }
-            // What is not there may be referred to all the same.
+            // A manifest that is not stored may have referrers.
             Err(error @ Error::UnknownManifest { .. }) => {
                 match reference.rsplit('@').next().unwrap_or_default().parse::<Digest>() {
                     Ok(digest) if digest.algorithm().is_some() => digest,
