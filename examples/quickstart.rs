@@ -1,6 +1,6 @@
 //! Builds the program, makes an image of real files with it, shows the image and validates it.
 //!
-//! `cargo run --release --example quickstart` leaves the image in `target/quickstart` and says how to look at it. It can
+//! `cargo run --profile quick --example quickstart` leaves the image in `target/quickstart` and says how to look at it. It can
 //! be run again and again.
 
 use std::env;
@@ -99,9 +99,7 @@ fn path_argument(path: &Path) -> String {
 fn build_program(project: &Path) -> Result<PathBuf> {
     let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     cargo.args(["build", "--bin", "regshape", "--message-format", "json-render-diagnostics"]);
-    if !cfg!(debug_assertions) {
-        cargo.arg("--release");
-    }
+    cargo.args(["--profile", &profile()]);
     let output = cargo.current_dir(project).stdin(Stdio::null()).stderr(Stdio::inherit()).output();
     let output = output.map_err(|error| format!("cargo does not start: {error}"))?;
     if !output.status.success() {
@@ -113,6 +111,13 @@ fn build_program(project: &Path) -> Result<PathBuf> {
         .filter(|message| message["target"]["name"] == "regshape")
         .find_map(|message| message["executable"].as_str().map(PathBuf::from));
     program.ok_or_else(|| "cargo does not say where the program is".into())
+}
+
+/// Returns the profile of this example, by the directory that it is in: `target/PROFILE/examples`.
+fn profile() -> String {
+    let example = env::current_exe().unwrap_or_default();
+    let directory = example.ancestors().nth(2).and_then(Path::file_name).and_then(|name| name.to_str());
+    directory.filter(|name| *name != "debug").unwrap_or("dev").to_owned()
 }
 
 /// Packs a directory into a tar under another name. Times and owners are left out, so that equal files give equal images.

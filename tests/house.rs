@@ -75,7 +75,8 @@ fn sources() -> Vec<Source> {
         }
         Source { lines: text.lines().count(), name, module, text, items }
     };
-    files_below(&root().join("src")).into_iter().map(source).collect()
+    let is_rust = |path: &PathBuf| path.extension().is_some_and(|extension| extension == "rs");
+    files_below(&root().join("src")).into_iter().filter(is_rust).map(source).collect()
 }
 
 /// The files of the library, or those of the binary.

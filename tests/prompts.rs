@@ -847,3 +847,69 @@ fn missing_content_is_coloured_in_a_tree() {
     let faults: Vec<&str> = left.raw.lines().filter(|line| line.contains("\u{1b}[31m")).collect();
     assert!(faults.len() == 1 && faults[0].contains("layer") && faults[0].contains("missing"), "{:?}", left.raw);
 }
+
+// --- completion in shells ---
+
+/// The shells, how each is started, and its set-up.
+const SHELLS: [(&str, &[&str], &str); 3] = [
+    ("bash", &["--norc", "--noprofile", "-i"], "PS1='> '; source <(regshape completions bash)"),
+    ("zsh", &["-f", "-i"], "PS1='> '; autoload -U compinit; compinit -u; source <(regshape completions zsh)"),
+    ("fish", &["--no-config", "-i"], "regshape completions fish | source; function fish_prompt; echo -n '> '; end"),
+];
+
+/// Types keys in a shell and waits for a line.
+fn completes(bench: &Bench, keys: &str, expected: &str) {
+    for (shell, arguments, setup) in SHELLS {
+        let is_there = |program: &str| {
+            std::env::split_paths(&std::env::var_os("PATH").unwrap_or_default())
+                .any(|path| path.join(program).is_file())
+        };
+        if !is_there(shell) || !is_there("setsid") {
+            assert!(std::env::var_os("REGSHAPE_TOOLS").is_none(), "{shell} is missing");
+            continue;
+        }
+        let program = std::path::Path::new(env!("CARGO_BIN_EXE_regshape")).parent().unwrap();
+        let paths = std::env::var_os("PATH").unwrap_or_default();
+        let path = std::env::join_paths([program.to_owned()].into_iter().chain(std::env::split_paths(&paths))).unwrap();
+        // A session of its own, so that the terminal is the shell's.
+        let mut command = Command::new("setsid");
+        command.args(["--ctty", "--wait", shell]).args(arguments).current_dir(bench.path("."));
+        command.env("PATH", path).env("HOME", bench.path(".")).env("LC_ALL", "C.UTF-8").env_remove("CI");
+        let mut terminal = Terminal::start(command, 132, |_| {});
+        terminal.types(&format!("{setup}; echo re''ady\n"));
+        terminal.pump_until("the prompt", |terminal| terminal.screen().ends_with("ready\n>"));
+        terminal.types(keys);
+        terminal.pump_until(&format!("{shell}: {expected}"), |terminal| {
+            terminal
+                .screen()
+                .lines()
+                .any(|line| line.trim_end() == expected || line.trim_end() == format!("> {expected}"))
+        });
+        // The end of its input ends the shell.
+        terminal.types("\u{15}exit\n");
+        terminal.pump_until(&format!("the end of {shell}"), |terminal| terminal.child.try_wait().unwrap().is_some());
+    }
+}
+
+#[test]
+fn shells_complete_commands_tags_digests_and_platforms() {
+    let bench = Bench::with_config();
+    bench.does(&["generate", "manifest", "--ref-name", "v1.0"]);
+    completes(&bench, "regshape vali\t", "regshape validate");
+    completes(&bench, "regshape layout tag dele\t", "regshape layout tag delete");
+    completes(&bench, "regshape show ima\t", "regshape show image");
+    completes(&bench, "regshape show image:\t", "regshape show image:v1.0");
+    completes(&bench, "regshape tag delete -p image v\t", "regshape tag delete -p image v1.0");
+    completes(&bench, "regshape manifest get --path=image:\t", "regshape manifest get --path=image:v1.0");
+    completes(&bench, "regshape export image --platform \t", "regshape export image --platform linux/amd64");
+    let blobs = fs::read_dir(bench.path("image/blobs/sha256")).unwrap();
+    let blob = blobs.map(|blob| blob.unwrap().file_name().into_string().unwrap()).min().unwrap();
+    let typed = &blob[..6];
+    completes(
+        &bench,
+        &format!("regshape blob get image -d sha256:{typed}\t"),
+        &format!("regshape blob get image -d sha256:{blob}"),
+    );
+    completes(&bench, "regshape add layer image --fi\t", "regshape add layer image --file");
+    completes(&bench, "regshape completions fi\t", "regshape completions fish");
+}

@@ -22,7 +22,7 @@ use super::template::Template;
 use super::usage::Usage;
 
 /// The variable that names the layout where the command line does not.
-const LAYOUT_VARIABLE: &str = "REGSHAPE_LAYOUT";
+pub(crate) const LAYOUT_VARIABLE: &str = "REGSHAPE_LAYOUT";
 
 /// The arguments of a command on one layout without positional arguments of its own: the path may stand without its flag.
 #[derive(Debug, Args)]

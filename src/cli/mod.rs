@@ -1,13 +1,16 @@
 //! The root command, its global flags, and their use.
 
 mod args;
+mod completion;
 mod context;
 mod error;
 mod error_code;
 mod global;
 mod layout;
 mod man;
+mod man_page;
 mod output;
+mod path_reference;
 mod printable;
 mod progress;
 mod prompt;
@@ -107,7 +110,11 @@ fn with_layout_word(mut words: Vec<OsString>) -> Vec<OsString> {
 /// Runs the program: parses the words, does the work, reports errors, and returns the exit status.
 pub(crate) fn run(words: impl IntoIterator<Item = OsString>) -> ExitCode {
     signals::survive_file_limit();
-    let words = with_layout_word(words.into_iter().collect());
+    let words: Vec<OsString> = words.into_iter().collect();
+    if completion::answer(&words, command) {
+        return ExitCode::SUCCESS;
+    }
+    let words = with_layout_word(words);
     let matches = command().try_get_matches_from(words);
     let parsed = matches.and_then(|matches| Ok((Cli::from_arg_matches(&matches)?, matches)));
     let (cli, matches) = match parsed {
@@ -132,9 +139,7 @@ pub(crate) fn run(words: impl IntoIterator<Item = OsString>) -> ExitCode {
             })
         }
         Command::Completions { shell } => {
-            let mut script = Vec::new();
-            clap_complete::generate(shell, &mut Cli::command(), "regshape", &mut script);
-            output::write_stdout(&script)
+            completion::script(shell).map_err(anyhow::Error::from).and_then(|script| output::write_stdout(&script))
         }
         Command::Man { directory } => man::run(Cli::command(), directory.as_deref()),
     };

@@ -76,6 +76,11 @@ impl Ui {
         Self { quiet: global.quiet, verbose: global.verbose, json, template, style, command, warnings: Arc::default() }
     }
 
+    /// Returns the style of messages on stderr.
+    pub(crate) fn message_style(&self) -> Style {
+        self.style.of_messages()
+    }
+
     /// Returns whether the result is printed as JSON.
     pub(crate) fn is_json(&self) -> bool {
         self.json

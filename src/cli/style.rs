@@ -15,6 +15,8 @@ pub(crate) struct Style {
     /// The number of columns of the terminal, if lines are to fit.
     width: Option<usize>,
     shortens_digests: bool,
+    /// `--no-trunc` was given.
+    is_whole: bool,
     has_colour: bool,
     is_ascii: bool,
 }
@@ -43,9 +45,17 @@ impl Style {
         Self {
             width: if shortens { terminal_width(&stdout) } else { None },
             shortens_digests: shortens,
+            is_whole: no_trunc,
             has_colour: has_colour(&stdout),
             is_ascii: is_ascii(),
         }
+    }
+
+    /// Returns the style of messages on stderr, which are never cut.
+    pub(crate) fn of_messages(&self) -> Self {
+        let stderr = io::stderr();
+        let shortens_digests = stderr.is_terminal() && !self.is_whole;
+        Self { width: None, shortens_digests, has_colour: has_colour(&stderr), ..*self }
     }
 
     /// Returns the number of columns, if lines are to fit.

@@ -12,9 +12,9 @@ use crate::cli::args::PlatformsArg;
 use crate::cli::args::{Common, WriteArgs};
 use crate::cli::context::{Context, LayoutCommand};
 use crate::cli::layout::export_output::{ExportScreen, warnings};
-use crate::cli::layout::place::PathReference;
 use crate::cli::layout::source::named;
 use crate::cli::output::printable;
+use crate::cli::path_reference::PathReference;
 
 /// Add the images of an archive to a layout
 ///

@@ -10,8 +10,8 @@ use serde::Serialize;
 
 use crate::cli::args::Common;
 use crate::cli::context::{Context, LayoutCommand};
-use crate::cli::layout::place::PathReference;
 use crate::cli::output::{Screen, Table, printable};
+use crate::cli::path_reference::PathReference;
 use crate::cli::style::Style;
 
 /// List images: tag, platforms, size, age, digest

@@ -9,9 +9,9 @@ use serde::Serialize;
 
 use crate::cli::args::Common;
 use crate::cli::context::{Context, LayoutCommand};
-use crate::cli::layout::place::PathReference;
 use crate::cli::layout::tree::DrawnTree;
 use crate::cli::output::{Screen, json};
+use crate::cli::path_reference::PathReference;
 use crate::cli::style::Style;
 
 /// Print index.json, the document of one image, or a tree

@@ -13,8 +13,8 @@ use regshape::view::{Selected, Selection, View};
 use serde::Serialize;
 
 use crate::cli::context::Context;
-use crate::cli::layout::place::PathReference;
 use crate::cli::output::printable;
+use crate::cli::path_reference::PathReference;
 
 /// Images, and which of them the path says.
 pub(crate) struct ImageSource {

@@ -12,8 +12,8 @@ use serde::{Serialize, Serializer};
 
 use crate::cli::args::{BoundsArgs, Common};
 use crate::cli::context::{Context, LayoutCommand};
-use crate::cli::layout::place::PathReference;
 use crate::cli::output::{Screen, counted, printable, write_stderr};
+use crate::cli::path_reference::PathReference;
 use crate::cli::style::{Style, short};
 
 /// Verify every digest, size and document of a layout
@@ -139,9 +139,10 @@ impl LayoutCommand for Args {
             // That there is no layout is a finding like any other.
             Err(error) => Report::from_unopened(error)?,
         };
+        let style = context.ui.message_style();
         let mut summary = Summary::new(&images);
         for finding in distinct(&report.warnings) {
-            context.ui.warn(&text_of(finding, &images));
+            context.ui.warn(&text_of(finding, &images, &style));
             summary.warnings += 1;
         }
         let result = Validated::new(path.display().to_string(), &report);
@@ -150,7 +151,7 @@ impl LayoutCommand for Args {
         }
         if !context.ui.is_json() {
             for finding in distinct(&report.errors) {
-                context.ui.error(&text_of(finding, &images));
+                context.ui.error(&text_of(finding, &images, &style));
                 summary.errors += 1;
             }
         }
@@ -197,7 +198,7 @@ impl<'a> Summary<'a> {
 
 /// Returns a finding as people read it: its message; then, indented, the image, two digests that differ under each other, and the
 /// reason.
-fn text_of(finding: &Finding, images: &Images) -> String {
+fn text_of(finding: &Finding, images: &Images, style: &Style) -> String {
     let mut text = printable(finding.message());
     // Where the message has all there is to name, nothing is added.
     let place = images.place_of(finding).filter(|place| place.tag.or(place.platform).is_some());
@@ -208,7 +209,7 @@ fn text_of(finding: &Finding, images: &Images) -> String {
         let _ = write!(text, "\n  {name}{platform}{part}");
     }
     if let Some(Mismatch { expected, actual }) = finding.digests() {
-        let _ = write!(text, "\n  expected {expected}\n  actual   {actual}");
+        let _ = write!(text, "\n  expected {}\n  actual   {}", style.digest(expected), style.digest(actual));
     }
     if let Some(reason) = finding.reason() {
         let _ = write!(text, "\n  caused by: {}", printable(reason));
