@@ -2,9 +2,10 @@
 //!
 //! The inputs are made of files of this machine. Each row runs the program and a peer in turn, and gives the ratio of the
 //! median times. A peer that is not installed is left out. The result, with the machine, the versions and the commands, is
-//! Markdown on stdout; what happens meanwhile is told on stderr.
+//! Markdown on stdout; progress goes to stderr.
 
 mod baselines;
+mod chart;
 mod lab;
 mod measure;
 mod rows;
@@ -22,6 +23,7 @@ use std::time::Duration;
 
 use clap::Parser;
 
+use chart::Bar;
 use lab::Lab;
 use measure::{Outcome, compare};
 use rows::{BASELINE, ITSELF, Kind, MEMORY_ROWS, ROWS, Row};
@@ -48,10 +50,13 @@ struct Args {
     /// Where the inputs and the layouts are made: a file system whose speed counts
     #[arg(long, value_name = "DIR", default_value_os_t = env::temp_dir())]
     directory: PathBuf,
+    /// Also draw the ratios of time as a chart
+    #[arg(long, value_name = "FILE")]
+    svg: Option<PathBuf>,
     /// Does the work of a baseline on a file
     #[arg(long, num_args = 2, hide = true)]
     baseline: Option<Vec<PathBuf>>,
-    /// What cargo adds
+    /// Added by cargo
     #[arg(long, hide = true)]
     bench: bool,
 }
@@ -81,16 +86,18 @@ fn main() -> Result<()> {
             writeln!(report.memory, "| {} | {small} | {large_peak} |", row.work)?;
         }
     }
-    report.print(&lab, &args)
+    report.print(&lab, &args)?;
+    args.svg.as_deref().map_or(Ok(()), |path| chart::draw(&report.bars, path))
 }
 
-/// What was found, in the order in which it is printed.
+/// The results, in the order in which they are printed.
 #[derive(Default)]
 struct Report {
     versions: Vec<String>,
     commands: String,
     rows: String,
     memory: String,
+    bars: Vec<Bar>,
 }
 
 fn run_row(lab: &Lab, row: &Row, rounds: usize, report: &mut Report) -> Result<()> {
@@ -113,7 +120,13 @@ fn run_row(lab: &Lab, row: &Row, rounds: usize, report: &mut Report) -> Result<(
         compare(&mut ours, &mut theirs, rounds)
     });
     let cells = match outcomes {
-        Ok([ours, theirs]) => cells(&ours, &theirs, lab.cores),
+        Ok([ours, theirs]) => {
+            if !ours.times.is_empty() && !is_built_in(row.peer) {
+                let ratio = ours.median().as_secs_f64() / theirs.median().as_secs_f64();
+                report.bars.push(Bar { label: format!("{}, {}", row.work.replace('`', ""), row.peer), ratio });
+            }
+            cells(&ours, &theirs, lab.cores)
+        }
         Err(error) => format!("failed: {error} | | | | | | |"),
     };
     writeln!(report.rows, "{head} | {cells}")?;
@@ -159,7 +172,7 @@ impl Report {
         }
         writeln!(
             out,
-            "Rounds: {}, and ten times as many for what takes milliseconds. Files in bytes: {}.\n",
+            "Rounds: {}, and ten times as many for rows that take milliseconds. Files in bytes: {}.\n",
             args.rounds,
             lab.files()?.join(", ")
         )?;

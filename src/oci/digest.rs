@@ -166,6 +166,17 @@ enum HashState {
     Blake3(Box<blake3::Hasher>),
 }
 
+impl std::io::Write for Hasher {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.update(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
 impl Hasher {
     /// Starts a digest.
     pub fn new(algorithm: Algorithm) -> Self {

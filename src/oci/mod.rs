@@ -17,6 +17,7 @@ mod name;
 mod platform;
 mod platform_words;
 mod reference;
+mod text_names;
 
 pub use annotation_change::AnnotationChange;
 pub use config::{ImageConfig, RootFs};

@@ -1,7 +1,7 @@
 //! The content of a blob, wherever it is: a file, a part of an archive, memory.
 
 use std::fs::File;
-use std::io::{self, Read};
+use std::io::{self, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -136,7 +136,7 @@ pub(crate) fn read_exact_at(file: &File, mut buffer: &mut [u8], mut offset: u64)
     Ok(())
 }
 
-/// Reads a [`Content`] from its beginning to its end.
+/// Reads a [`Content`], unverified.
 #[derive(Clone, Debug)]
 pub struct ContentReader {
     content: Content,
@@ -148,6 +148,19 @@ impl Read for ContentReader {
         let read = self.content.read_at(buffer, self.at)?;
         self.at += read as u64;
         Ok(read)
+    }
+}
+
+impl Seek for ContentReader {
+    fn seek(&mut self, position: SeekFrom) -> io::Result<u64> {
+        let (base, offset) = match position {
+            SeekFrom::Start(offset) => (offset, 0),
+            SeekFrom::End(offset) => (self.content.size(), offset),
+            SeekFrom::Current(offset) => (self.at, offset),
+        };
+        let before = || io::Error::new(io::ErrorKind::InvalidInput, "the position is before the beginning");
+        self.at = base.checked_add_signed(offset).ok_or_else(before)?;
+        Ok(self.at)
     }
 }
 
@@ -170,6 +183,10 @@ mod tests {
         ] {
             assert_eq!(content.size(), 10);
             assert_eq!(io::read_to_string(content.reader()).expect("read"), "0123456789");
+            let mut reader = content.reader();
+            assert_eq!(reader.seek(SeekFrom::End(-3)).expect("sought"), 7);
+            assert_eq!(io::read_to_string(&mut reader).expect("read"), "789");
+            assert!(reader.seek(SeekFrom::Current(-11)).is_err());
             let mut buffer = [0; 4];
             for (offset, expected) in [(0, &b"0123"[..]), (8, b"89"), (10, b""), (u64::MAX, b"")] {
                 let read = content.read_at(&mut buffer, offset).expect("read");
