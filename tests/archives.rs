@@ -394,7 +394,7 @@ fn progress_counts_the_bytes_of_the_input() {
 }
 
 #[test]
-fn what_is_no_file_is_said_so() {
+fn a_path_that_is_not_a_file_is_refused() {
     let directory = tempfile::tempdir().expect("a directory");
     let missing = directory.path().join("missing");
     let load = |path: &Path| View::load(path, &LoadOptions::default()).expect_err("refused").report();
@@ -616,7 +616,7 @@ fn tars_that_are_not_whole_are_refused() {
 }
 
 #[test]
-fn whatever_becomes_of_an_archive_what_it_gives_is_right() {
+fn a_changed_archive_gives_right_content_or_an_error() {
     let layer = [3; 700];
     let archives = [
         tar_of(&layout_of(&layer)),
@@ -659,7 +659,7 @@ fn whatever_becomes_of_an_archive_what_it_gives_is_right() {
 }
 
 #[test]
-fn what_a_layout_lacks_or_has_wrong_is_said() {
+fn faults_of_a_layout_are_reported() {
     let index = || file("index.json", index_of(&[]));
     let marker = || file("oci-layout", MARKER);
     let no_archive = |reason: &str| format!("test.tar is not an image archive: {reason}");
@@ -693,7 +693,7 @@ fn what_a_layout_lacks_or_has_wrong_is_said() {
 }
 
 #[test]
-fn what_images_lack_or_have_wrong_is_said() {
+fn faults_of_images_are_reported() {
     let (manifest, _) = image("amd64", b"layer");
     let of = |content: &[u8]| Digest::sha256_of(content);
     let config = config("amd64", &[b"layer"]);
@@ -850,7 +850,7 @@ fn links_in_archives_of_layouts_are_followed_to_other_entries() {
 }
 
 #[test]
-fn what_an_archive_of_docker_lacks_or_has_wrong_is_said() {
+fn faults_of_a_docker_archive_are_reported() {
     let good = config("amd64", &[b"layer"]);
     let archive = |listed: &str, config: &[u8]| {
         tar_of(&[file("l", b"layer"), file("x", b"\xfd7zXZ\0layer"), file("c", config), file("manifest.json", listed)])
@@ -954,7 +954,7 @@ fn held(archive: &View) -> (Vec<Option<String>>, Vec<Vec<Vec<u8>>>) {
 }
 
 #[test]
-fn an_archive_with_both_documents_holds_what_either_lists() {
+fn an_archive_with_both_documents_has_the_images_of_either() {
     let (one, two) = (config("amd64", &[b"layer"]), config("arm64", &[b"other"]));
     let layers = json!([descriptor(TAR, b"layer")]);
     let (image, mut files) = image_listing(&one, &layers);

@@ -221,7 +221,7 @@ fn the_place_may_be_said_in_any_way() {
 }
 
 #[test]
-fn what_holds_something_else_is_left_alone() {
+fn a_directory_with_foreign_files_is_left_alone() {
     let directory = tempfile::tempdir().unwrap();
     let source = Made::at(directory.path().join("source"));
     source.list(&[source.image(&[b"layer"])]);
@@ -378,7 +378,7 @@ fn nested_indexes_are_followed_and_a_blob_is_written_once() {
 }
 
 #[test]
-fn what_is_in_memory_is_written_however_large_it_is() {
+fn content_in_memory_of_any_size_is_written() {
     let directory = tempfile::tempdir().unwrap();
     let source = Made::at(directory.path().join("source"));
     let mut image = source.image(&[b"layer"]);
@@ -409,7 +409,7 @@ fn blobs_are_copied_from_another_file_system_too() {
 }
 
 #[test]
-fn a_missing_blob_is_named_with_what_refers_to_it_and_nothing_is_made() {
+fn a_missing_blob_is_named_with_its_referrer_and_nothing_is_made() {
     let directory = tempfile::tempdir().unwrap();
     let source = Made::at(directory.path().join("source"));
     let layer = source.blob("application/x-layer", b"layer");
@@ -448,7 +448,7 @@ fn a_blob_may_be_in_its_descriptor_or_elsewhere() {
 }
 
 #[test]
-fn what_another_layout_has_is_left_out() {
+fn blobs_of_another_layout_are_left_out() {
     let directory = tempfile::tempdir().unwrap();
     let source = Made::at(directory.path().join("source"));
     source.list(&[source.image(&[b"base", b"new"])]);
@@ -492,7 +492,7 @@ fn a_wrong_digest_in_the_source_leaves_nothing() {
 }
 
 #[test]
-fn what_cannot_be_verified_is_copied_as_it_is() {
+fn unverifiable_blobs_are_copied_as_they_are() {
     let directory = tempfile::tempdir().unwrap();
     let source = Made::at(directory.path().join("source"));
     fs::create_dir(source.0.join("blobs/md5")).unwrap();
@@ -620,7 +620,7 @@ fn collecting_garbage_meanwhile_takes_nothing_away() {
 
 #[test]
 #[cfg(unix)]
-fn what_cannot_be_written_leaves_no_blob() {
+fn a_failed_write_leaves_no_blob() {
     use std::os::unix::fs::PermissionsExt;
     let directory = tempfile::tempdir().unwrap();
     let source = Made::at(directory.path().join("source"));
@@ -659,7 +659,7 @@ fn what_cannot_be_written_leaves_no_blob() {
 /// Windows does not lock directories.
 #[test]
 #[cfg(unix)]
-fn what_killed_exports_left_is_cleaned_and_copies_of_it_stay() {
+fn files_of_killed_exports_are_deleted_and_copies_of_them_stay() {
     let directory = tempfile::tempdir().unwrap();
     let source = Made::at(directory.path().join("source"));
     source.list(&[source.image(&[b"layer"])]);
@@ -689,7 +689,7 @@ fn what_killed_exports_left_is_cleaned_and_copies_of_it_stay() {
 }
 
 #[test]
-fn a_layout_that_somebody_writes_is_waited_for_no_longer_than_asked() {
+fn a_command_waits_for_a_writer_no_longer_than_asked() {
     let directory = tempfile::tempdir().unwrap();
     let source = Made::at(directory.path().join("source"));
     source.list(&[source.image(&[b"layer"])]);

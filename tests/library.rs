@@ -106,7 +106,7 @@ fn an_image_is_built_changed_and_validated_as_the_guide_says() {
 }
 
 #[test]
-fn what_will_become_of_a_layer_is_known_before_it_is_stored() {
+fn the_plan_of_a_layer_is_known_before_it_is_stored() {
     let tar = tar_of("file", b"content");
     let plan = input(&tar).plan(&LayerOptions::default().compression(CompressFormat::Zstd.into())).expect("a plan");
     assert_eq!(plan.treatment, Treatment::Compress(CompressFormat::Zstd.into()));
@@ -586,7 +586,7 @@ fn a_blob_is_read_whole_and_in_parts() {
 }
 
 #[test]
-fn a_blob_that_is_not_what_was_said_is_not_stored() {
+fn a_blob_of_another_digest_or_size_is_not_stored() {
     let directory = tempfile::tempdir().expect("a directory");
     let app = app(&directory);
     let store = |digest: Option<Digest>, size| {
@@ -769,7 +769,7 @@ fn an_upload_goes_on_in_another_process() {
 }
 
 #[test]
-fn an_upload_that_somebody_writes_to_is_not_resumed_by_another() {
+fn an_upload_with_a_writer_is_not_resumed_by_another() {
     let directory = tempfile::tempdir().expect("a directory");
     let app = app(&directory);
     let upload = app.start_upload().expect("begun");
@@ -821,7 +821,7 @@ fn a_commit_with_a_wrong_digest_keeps_the_upload() {
 }
 
 #[test]
-fn a_commit_replaces_what_is_corrupt_and_nothing_else() {
+fn a_commit_replaces_a_corrupt_blob_and_nothing_else() {
     let directory = tempfile::tempdir().expect("a directory");
     let app = app(&directory);
     let blob = push(&app, b"content");
@@ -888,7 +888,7 @@ fn a_cancelled_upload_leaves_nothing() {
 }
 
 #[test]
-fn what_is_no_id_is_no_upload() {
+fn a_malformed_id_is_no_upload() {
     let directory = tempfile::tempdir().expect("a directory");
     let app = app(&directory);
     let zeros = "0".repeat(32);
@@ -978,7 +978,7 @@ fn every_error_that_registries_know_has_its_code() {
 }
 
 #[test]
-fn a_registry_is_not_made_of_what_is_none() {
+fn a_registry_is_not_made_of_another_directory() {
     let directory = tempfile::tempdir().expect("a directory");
     let path = directory.path().join("image");
     built(&path);
@@ -1001,7 +1001,7 @@ fn a_registry_is_not_made_of_what_is_none() {
 }
 
 #[test]
-fn a_path_says_a_layout_and_what_is_meant_in_it() {
+fn a_path_names_a_layout_and_an_image_in_it() {
     let directory = tempfile::tempdir().expect("a directory");
     let path = directory.path().join("images");
     built(&path);

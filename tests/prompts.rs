@@ -363,7 +363,7 @@ fn a_media_type_that_is_refused_is_typed_until_it_fits() {
 }
 
 #[test]
-fn nobody_is_asked_about_a_layer_that_cannot_be_added() {
+fn no_question_is_asked_about_a_layer_that_cannot_be_added() {
     let missing = Bench::new();
     let malformed = Bench::new();
     fs::write(malformed.path("image/.regshape-stage.json"), "{").unwrap();
@@ -419,7 +419,7 @@ fn typed_answers_become_the_config() {
 }
 
 #[test]
-fn only_what_no_flag_says_is_asked() {
+fn only_values_without_a_flag_are_asked() {
     let bench = Bench::with_layer();
     let mut terminal =
         Terminal::run(&bench, &["generate", "config", "--architecture", "riscv64", "--media-type", CONFIG]);
@@ -460,7 +460,7 @@ fn wrapped(text: &str, width: usize) -> String {
 }
 
 #[test]
-fn nobody_is_asked_about_a_config_without_layers() {
+fn no_question_is_asked_about_a_config_without_layers() {
     let bench = Bench::new();
     let left = Terminal::run(&bench, &["generate", "config"]).ends();
     assert_eq!(left.screen, "Error: no layers have been staged; run 'layout add layer' first");
@@ -548,7 +548,7 @@ fn input_that_waits_when_a_question_is_due_is_left_for_the_shell() {
 }
 
 #[test]
-fn nobody_is_asked_about_a_manifest_without_a_fitting_config() {
+fn no_question_is_asked_about_a_manifest_without_a_fitting_config() {
     let none = Bench::with_layer();
     let other = Bench::with_config();
     other.does(&["add", "layer", "--file", "layer.tar"]);
@@ -631,7 +631,7 @@ fn signals_leave_at_any_question_with_nothing_changed() {
 // --- where nobody is asked ---
 
 #[test]
-fn the_defaults_are_taken_where_they_are_asked_for_or_where_nobody_can_answer() {
+fn defaults_are_taken_under_yes_and_without_a_terminal() {
     fn here(_: &mut Command) {}
     fn no_input(command: &mut Command) {
         command.stdin(Stdio::null());
@@ -672,7 +672,7 @@ fn nothing_is_read_from_a_terminal_whose_screen_is_elsewhere() {
 }
 
 #[test]
-fn nobody_is_asked_where_a_program_reads_the_result() {
+fn no_question_is_asked_where_a_program_reads_the_result() {
     let bench = Bench::with_layer();
     let out = bench.path("stdout");
     let to_file = |command: &mut Command| {

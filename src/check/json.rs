@@ -228,7 +228,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_json_is_refused_in_one_line() {
+    fn text_that_is_not_json_is_refused_in_one_line() {
         for (content, expected) in [
             (b"\xef\xbb\xbf{}".to_vec(), "it begins with a byte order mark"),
             (b"\xff\xfe{\0}\0".to_vec(), "it is not UTF-8 (UTF-16 or UTF-32)"),

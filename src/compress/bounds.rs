@@ -175,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_known_of_the_stream_counts() {
+    fn the_known_size_of_a_stream_counts() {
         let zeros = zstd::encode_all([0; 1 << 20].as_slice(), 3).expect("compressed");
         let bounds = Bounds::default().max_ratio(10).ratio_after(0);
         let read = |size| {

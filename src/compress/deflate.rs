@@ -398,7 +398,7 @@ mod tests {
     }
 
     #[test]
-    fn what_fills_the_last_byte_of_a_stream_does_not_matter() {
+    fn the_padding_of_a_streams_last_byte_does_not_matter() {
         for filling in 0..64 {
             let mut stream = vec![END[0], filling << 2];
             assert!(open_end(&mut stream, 0));
@@ -425,7 +425,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_a_stream_stays_as_it_was() {
+    fn bytes_that_are_not_a_stream_stay_unchanged() {
         let whole = finished(6, &samples()[6]);
         let broken = [vec![], vec![0xff], whole[..whole.len() - 1].to_vec(), [whole.as_slice(), b"x"].concat()];
         for stream in broken {

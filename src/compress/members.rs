@@ -306,7 +306,7 @@ mod tests {
     }
 
     #[test]
-    fn bytes_after_the_last_part_are_counted_whatever_they_are() {
+    fn any_bytes_after_the_last_part_are_counted() {
         let zstd_magic = [0x28, 0xb5, 0x2f];
         for (encoding, stream) in [(Encoding::Gzip, gzip(b"text")), (Encoding::Zstd, zstd(b"text"))] {
             for rest in

@@ -51,7 +51,7 @@ fn the_bytes_of_a_layer_are_a_promise() {
 }
 
 #[test]
-fn what_is_written_does_not_depend_on_the_threads_and_reads_back() {
+fn output_does_not_depend_on_the_threads_and_reads_back() {
     let contents = [vec![], vec![7], sample(), mixed_sample(), mixed_sample()[..2 << 20].to_vec()];
     for compression in [CompressFormat::Gzip.into(), CompressFormat::Zstd.into()] {
         for content in &contents {
@@ -69,7 +69,7 @@ fn what_is_written_does_not_depend_on_the_threads_and_reads_back() {
 }
 
 #[test]
-fn what_is_written_piece_by_piece_is_the_same() {
+fn output_does_not_depend_on_the_pieces() {
     for format in [CompressFormat::Gzip, CompressFormat::Zstd] {
         for content in [vec![], vec![7], mixed_sample(), mixed_sample()[..2 << 20].to_vec()] {
             for size in [1 << 12, 3_000_001] {
@@ -84,7 +84,7 @@ fn what_is_written_piece_by_piece_is_the_same() {
 }
 
 #[test]
-fn what_is_written_is_the_same_where_there_are_fewer_threads() {
+fn output_is_the_same_with_fewer_threads() {
     for content in [sample(), mixed_sample(), mixed_sample()[..2 << 20].to_vec()] {
         let stream = compressed(CompressFormat::Gzip.into(), &content, 3);
         for threads in 0..4 {
@@ -122,7 +122,7 @@ fn every_level_gives_one_gzip_member_or_zstd_frame() {
 }
 
 #[test]
-fn what_cannot_be_compressed_hardly_grows() {
+fn incompressible_content_hardly_grows() {
     let noise = &mixed_sample()[sample().len()..][..1_500_000];
     for format in [CompressFormat::Gzip, CompressFormat::Zstd] {
         let stream = compressed(format.into(), noise, 2);

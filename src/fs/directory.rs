@@ -524,7 +524,7 @@ mod tests {
     }
 
     #[test]
-    fn a_directory_is_the_same_whatever_becomes_of_its_path() {
+    fn an_open_directory_stays_the_same_when_its_path_changes() {
         let root = tempfile::tempdir().expect("a directory");
         let path = |name: &str| root.path().join(name);
         for name in ["here", "victim"] {

@@ -242,7 +242,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_file_replaced_can_be_put_back() {
+    fn a_replaced_file_can_be_put_back() {
         let directory = tempfile::tempdir().expect("a directory");
         let target = directory.path().join("target");
         let opened = Directory::open(directory.path()).expect("opened");

@@ -209,7 +209,7 @@ mod tests {
 
     /// As `git`, `tar`, `cp` and `rsync` make them.
     #[test]
-    fn copies_and_what_has_such_a_name_only_stay() {
+    fn copies_of_leftovers_and_files_with_such_names_stay() {
         let directory = tempfile::tempdir().expect("a directory");
         let path = |name: &str| directory.path().join(name);
         let original = proven(directory.path(), "precious");

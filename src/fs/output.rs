@@ -385,7 +385,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_written_to_is_said_and_not_made() {
+    fn an_unwritable_output_is_reported_and_not_made() {
         let directory = tempfile::tempdir().expect("a directory");
         let path = |name: &str| directory.path().join(name);
         fs::write(path("file"), "before").expect("written");

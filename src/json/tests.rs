@@ -46,7 +46,7 @@ fn exponents_and_escapes_have_one_form() {
 }
 
 #[test]
-fn what_is_written_pretty_is_as_serde_json_has_it() {
+fn pretty_output_equals_that_of_serde_json() {
     #[derive(serde::Serialize)]
     enum DocumentKind {
         Unit,

@@ -131,7 +131,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_others_put_into_a_leftover_stays() {
+    fn foreign_files_in_a_leftover_stay() {
         let directory = tempfile::tempdir().expect("a directory");
         let digest = "0".repeat(64);
         let unregistered = format!("blobs/sha384/{digest}{}", &digest[..32]);

@@ -209,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_moved_is_taken_away_and_nothing_else() {
+    fn moved_files_are_deleted_and_nothing_else() {
         for moved in 0..MOVED.len() {
             let directory = tempfile::tempdir().expect("a directory");
             let root = directory.path().join("out");

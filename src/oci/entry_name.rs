@@ -484,7 +484,7 @@ mod tests {
     }
 
     #[test]
-    fn what_docker_writes_for_no_name_is_none() {
+    fn dockers_words_for_no_name_are_no_name() {
         for text in ["", "<none>", "<none>:<none>"] {
             assert_eq!(names(&entry(Some(text), Some(text))), (None, None), "{text}");
         }

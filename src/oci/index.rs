@@ -99,7 +99,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_an_index_is_refused() {
+    fn other_content_is_refused_as_an_index() {
         for bad in [
             r#"{"manifests":[]}"#,
             r#"{"schemaVersion":2}"#,

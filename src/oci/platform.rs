@@ -547,7 +547,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_empty_is_not_said() {
+    fn empty_fields_are_not_shown() {
         let of = |text: &str| serde_json::from_str::<Platform>(text).expect("a platform");
         for (text, is_said, is_known) in [
             (r#"{"os":"linux","architecture":"amd64"}"#, true, true),

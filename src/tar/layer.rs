@@ -301,7 +301,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_odd_about_entries_is_found() {
+    fn odd_entries_are_found() {
         let (f, d, hard, soft) = (b'0', b'5', b'1', b'2');
         type Case<'a> = (&'a [(&'a str, u8, &'a str)], &'a [(TarFault, &'a str)]);
         use TarFault::{DifferingDuplicates, EqualDuplicates, UpwardPath, WhiteoutOfNothing};

@@ -192,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_name_is_none() {
+    fn invalid_names_are_refused() {
         let listed = Listed {
             config: String::new(),
             names: ["a:1", "<none>:<none>", "", "a:1", "b:1"].map(str::to_owned).to_vec(),

@@ -93,7 +93,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_written_is_read_to_the_end_that_was_said() {
+    fn content_is_read_up_to_its_stated_size() {
         for size in [0, 1, PIECE - 1, PIECE, 3 * PIECE + 7] {
             let content: Vec<u8> = (0..size).map(|at| at as u8).collect();
             for is_finished in [true, false] {

@@ -55,7 +55,7 @@ enum Stored {
 use Stored::{As, AsIs};
 
 #[test]
-fn a_broken_stream_is_an_error_whatever_the_media_type_says() {
+fn a_broken_stream_is_an_error_under_any_media_type() {
     let truncated = |content: Vec<u8>| content[..content.len() / 2].to_vec();
     for (name, content, words) in [
         ("xz", unhex(PATCHES_XZ)[..60].to_vec(), "--media-type application/vnd.oci.image.layer.v1.tar+gzip"),
@@ -101,7 +101,7 @@ fn a_link_that_leads_nowhere_is_no_blob() {
 }
 
 #[test]
-fn content_decides_what_is_stored() {
+fn content_decides_how_a_layer_is_stored() {
     let halves = |tar: &[u8], compress: fn(&[u8]) -> Vec<u8>| {
         let (first, second) = tar.split_at(700);
         [compress(first), compress(second)].concat()
@@ -283,7 +283,7 @@ fn content_that_is_no_tar_under_a_tar_type_is_warned_of() {
 }
 
 #[test]
-fn broken_streams_are_refused_whatever_their_media_type() {
+fn broken_streams_are_refused_under_any_media_type() {
     let flip = |mut content: Vec<u8>, at_end: usize| {
         let at = content.len() - at_end;
         content[at] ^= 0xff;

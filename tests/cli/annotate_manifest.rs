@@ -93,7 +93,7 @@ fn every_other_entry_with_that_digest_stays_as_it_was() {
 }
 
 #[test]
-fn fields_of_the_manifest_and_of_its_entry_that_nobody_here_knows_survive() {
+fn unknown_fields_of_the_manifest_and_its_entry_survive() {
     let sandbox = Sandbox::built();
     let mut manifest = sandbox.blob_json(MANIFEST);
     manifest["x-kept"] = json!({"deep": [1.50, null]});

@@ -42,7 +42,7 @@ fn a_blob_that_nothing_refers_to_is_deleted() {
 }
 
 #[test]
-fn what_an_image_is_made_of_is_not_deleted() {
+fn the_blobs_of_an_image_are_not_deleted() {
     let sandbox = Sandbox::built();
     is_denied(&sandbox, MANIFEST, "index.json");
     // The staging file names the layers and the config too.
@@ -70,7 +70,7 @@ fn a_staged_layer_is_not_deleted() {
 }
 
 #[test]
-fn what_nested_indexes_and_subjects_lead_to_is_not_deleted() {
+fn blobs_of_nested_indexes_and_subjects_are_not_deleted() {
     let sandbox = Sandbox::built();
     fs::remove_file(sandbox.path("image/.regshape-stage.json")).expect("deleted");
     let child = json!({"mediaType": MANIFEST_TYPE, "digest": MANIFEST, "size": MANIFEST_SIZE});
@@ -117,7 +117,7 @@ fn blobs_that_layouts_share_are_not_deleted() {
 }
 
 #[test]
-fn what_is_no_blob_is_not_deleted() {
+fn files_that_are_no_blobs_are_not_deleted() {
     let sandbox = Sandbox::new();
     let missing = sha256(b"missing");
     sandbox.refuses(&words(&missing), &format!("image has no blob {missing} (BLOB_UNKNOWN)"));
@@ -137,7 +137,7 @@ fn what_is_no_blob_is_not_deleted() {
 
 #[test]
 #[cfg(unix)]
-fn a_link_is_deleted_and_not_what_it_leads_to() {
+fn a_link_is_deleted_and_its_target_stays() {
     let sandbox = Sandbox::new();
     let loose = sandbox.store("loose");
     fs::rename(sandbox.path(blob_name(&loose)), sandbox.path("image/inside")).expect("moved");
@@ -148,7 +148,7 @@ fn a_link_is_deleted_and_not_what_it_leads_to() {
 }
 
 #[test]
-fn what_documents_name_that_the_image_spec_does_not_know_is_not_deleted() {
+fn digests_in_documents_of_unknown_types_are_not_deleted() {
     let sandbox = Sandbox::built();
     fs::remove_file(sandbox.path("image/.regshape-stage.json")).expect("deleted");
     let subject = json!({"mediaType": MANIFEST_TYPE, "digest": MANIFEST, "size": MANIFEST_SIZE});

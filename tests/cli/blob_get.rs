@@ -101,7 +101,7 @@ fn a_malformed_range_is_a_usage_error() {
 }
 
 #[test]
-fn a_file_gets_the_blob_in_place_of_what_it_held() {
+fn an_output_file_is_replaced_by_the_blob() {
     let (sandbox, digest) = digits();
     let words = format!("layout blob get --path image --digest {digest} --output out");
     sandbox.run(&words).succeeds(wrote(&digest, 10, "out"), "");
@@ -139,7 +139,7 @@ fn a_file_that_cannot_be_written_is_said() {
 
 #[test]
 #[cfg(unix)]
-fn what_is_no_regular_file_is_written_to_as_it_is() {
+fn devices_and_pipes_are_written_to() {
     use std::os::unix::fs::{FileTypeExt, symlink};
 
     let (sandbox, digest) = digits();

@@ -15,7 +15,7 @@ fn shows(sandbox: &Sandbox, digest: &str, size: usize) {
 }
 
 #[test]
-fn any_blob_is_told_whoever_refers_to_it() {
+fn a_blob_is_found_referenced_or_not() {
     let sandbox = Sandbox::built();
     for (digest, size) in [(BASE, BASE_SIZE), (CONFIG, CONFIG_SIZE), (MANIFEST, MANIFEST_SIZE)] {
         shows(&sandbox, digest, usize::try_from(size).expect("small"));
@@ -67,7 +67,7 @@ fn each_repository_has_its_own_blobs_where_it_has_its_own_layout() {
 }
 
 #[test]
-fn what_is_no_blob_is_said() {
+fn files_that_are_no_blobs_are_reported() {
     let sandbox = Sandbox::built();
     let missing = sha256(b"missing");
     let directory = sha256(b"directory");

@@ -61,7 +61,7 @@ fn a_blob_is_put_into_the_layout_of_another_repository() {
 }
 
 #[test]
-fn what_is_mounted_lives_on_when_the_other_is_deleted() {
+fn a_mounted_blob_stays_when_the_other_is_deleted() {
     let (sandbox, digest) = layouts();
     sandbox.ok(&words(&digest, "app"));
     sandbox.ok(&format!("layout blob delete --path layouts --per-repo --repo example/base --digest {digest}"));
@@ -83,7 +83,7 @@ fn in_one_layout_there_is_nothing_to_do() {
 }
 
 #[test]
-fn what_is_not_there_or_not_right_is_not_mounted() {
+fn missing_and_corrupt_blobs_are_not_mounted() {
     let (sandbox, digest) = layouts();
     let missing = sha256(b"missing");
     for to in ["app", "new"] {

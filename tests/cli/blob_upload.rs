@@ -112,7 +112,7 @@ fn content_of_another_digest_leaves_nothing_behind() {
 }
 
 #[test]
-fn a_layout_is_made_where_there_is_none_and_only_for_what_can_be_stored() {
+fn a_missing_layout_is_made_only_for_a_manifest_that_can_be_stored() {
     let sandbox = Sandbox::empty();
     sandbox.write("x", "content");
     let wrong = sha256(b"other");
@@ -131,7 +131,7 @@ fn a_layout_is_made_where_there_is_none_and_only_for_what_can_be_stored() {
 }
 
 #[test]
-fn a_layout_is_not_made_over_what_is_there() {
+fn a_layout_is_not_made_over_existing_files() {
     let sandbox = Sandbox::empty();
     sandbox.write("x", "content");
     fs::create_dir(sandbox.path("image")).expect("made");

@@ -33,7 +33,7 @@ fn repositories_are_listed_once_and_in_the_order_of_their_bytes() {
 }
 
 #[test]
-fn what_names_no_repository_belongs_to_the_default_one_or_nowhere() {
+fn bare_names_belong_to_the_default_repository_or_none() {
     let long = "a".repeat(256);
     let none = [
         "latest",
@@ -107,7 +107,7 @@ fn an_index_may_be_a_manifest_list_or_have_no_media_type_or_null_manifests() {
 }
 
 #[test]
-fn what_is_no_layout_is_an_error() {
+fn another_directory_is_an_error() {
     let sandbox = Sandbox::new();
     sandbox.refuses("layout catalog list -p missing", "missing is not an OCI Image Layout (missing oci-layout file)");
     std::fs::create_dir(sandbox.path("empty")).expect("made");

@@ -93,7 +93,7 @@ fn every_command_goes_on_where_the_original_program_stopped() {
 }
 
 #[test]
-fn the_original_program_can_go_on_with_what_stands_here() {
+fn the_original_program_can_continue_a_staging_file() {
     // It reads these keys and skips others.
     let stage = Sandbox::built().stage();
     assert_eq!(stage["schema_version"], 1);
@@ -110,7 +110,7 @@ fn the_original_program_can_go_on_with_what_stands_here() {
 }
 
 #[test]
-fn fields_that_nobody_here_knows_survive_every_command() {
+fn unknown_fields_survive_every_command() {
     let sandbox = Sandbox::built();
     let foreign = sandbox.store("foreign");
     let entry = json!({"mediaType": MANIFEST_TYPE, "digest": foreign, "size": 7, "data": "Zm9yZWlnbg==",

@@ -165,7 +165,7 @@ fn a_blob_with_other_content_is_a_digest_mismatch() {
 }
 
 #[test]
-fn a_blob_that_is_missing_is_reported_with_what_refers_to_it() {
+fn a_missing_blob_is_reported_with_its_referrer() {
     for (blob, referrer) in [(BASE, MANIFEST), (CONFIG, MANIFEST), (MANIFEST, "index.json")] {
         let sandbox = Sandbox::built();
         std::fs::remove_file(sandbox.path(blob_name(blob))).expect("removed");

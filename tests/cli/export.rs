@@ -338,7 +338,7 @@ fn an_entry_gets_annotations_and_a_name() {
 }
 
 #[test]
-fn referrers_are_taken_and_what_refers_to_them() {
+fn referrers_are_taken_and_their_referrers() {
     let images = Images::new();
     let sandbox = &images.sandbox;
     let [v1, old] = images.entries();
@@ -366,7 +366,7 @@ fn referrers_are_taken_and_what_refers_to_them() {
 }
 
 #[test]
-fn what_another_layout_has_is_left_out() {
+fn blobs_of_another_layout_are_left_out() {
     let images = Images::new();
     let sandbox = &images.sandbox;
     let [v1, old] = images.entries();
@@ -614,7 +614,7 @@ fn round_trips_give_the_same_blobs_and_entries() {
 }
 
 #[test]
-fn a_docker_archive_says_what_docker_asks_for() {
+fn a_docker_archive_has_the_fields_that_docker_reads() {
     let images = Images::new();
     let sandbox = &images.sandbox;
     let words = "layout export --path image --ref old --format docker-archive";
@@ -770,7 +770,7 @@ fn an_image_with_an_attestation_becomes_a_docker_archive_without_it() {
 }
 
 #[test]
-fn a_directory_is_a_directory_whatever_it_is_called() {
+fn a_directory_of_any_name_is_a_directory() {
     let images = Images::new();
     let sandbox = &images.sandbox;
     sandbox.ok("layout init --path image.tar");

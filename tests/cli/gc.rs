@@ -61,7 +61,7 @@ fn image() -> Sandbox {
 }
 
 #[test]
-fn what_nothing_refers_to_is_deleted() {
+fn unreferenced_blobs_are_deleted() {
     let sandbox = image();
     let before = sandbox.tree();
     sandbox.run(GC).succeeds(deleted(0, 0), "");
@@ -124,7 +124,7 @@ fn a_replaced_image_stays_until_its_entry_is_deleted() {
 }
 
 #[test]
-fn what_is_staged_stays_and_is_counted() {
+fn staged_blobs_stay_and_are_counted() {
     let sandbox = Sandbox::staged();
     let loose = sandbox.store("loose");
     let staged = format!("{}           staged: 2 ({} bytes)\n", deleted(1, 5), BASE_SIZE + PATCHES_SIZE);
@@ -148,7 +148,7 @@ fn what_is_staged_stays_and_is_counted() {
 }
 
 #[test]
-fn subjects_and_nested_indexes_keep_what_they_lead_to() {
+fn subjects_and_nested_indexes_keep_their_blobs() {
     let sandbox = image();
     let child = json!({"mediaType": MANIFEST_TYPE, "digest": MANIFEST, "size": MANIFEST_SIZE});
     let inner = document(&sandbox, INDEX_TYPE, &json!({"schemaVersion": 2, "manifests": [child]}));
@@ -200,7 +200,7 @@ fn a_layout_of_very_many_documents_is_not_read_to_name_a_referrer() {
 }
 
 #[test]
-fn what_refers_to_an_image_stays_with_its_own_entry_alone() {
+fn a_referrer_stays_with_its_own_entry_alone() {
     let sandbox = image();
     let sbom = put_sbom(&sandbox);
     let all = sandbox.blobs();
@@ -318,7 +318,7 @@ fn blobs_of_every_known_algorithm_are_collected() {
 }
 
 #[test]
-fn what_is_younger_than_was_said_stays() {
+fn young_blobs_stay() {
     let sandbox = image();
     let (old, young, future) = (sandbox.store("old"), sandbox.store("young"), sandbox.store("future"));
     age(&sandbox, &blob_name(&old), Duration::from_secs(2 * 3600));
@@ -347,7 +347,7 @@ fn what_is_younger_than_was_said_stays() {
 }
 
 #[test]
-fn an_upload_goes_when_nobody_has_gone_on_with_it_for_an_hour() {
+fn an_upload_is_deleted_after_an_hour_without_a_write() {
     let sandbox = image();
     let (old, young) = (upload(&sandbox, '0', "old"), upload(&sandbox, '1', "young"));
     age(&sandbox, &old, Duration::from_secs(2 * 3600));
@@ -517,7 +517,7 @@ fn blobs_are_not_garbage_by_another_name() {
 }
 
 #[test]
-fn an_index_may_list_what_is_not_there() {
+fn an_index_may_list_missing_manifests() {
     // Whoever copies one platform of an image keeps the index as it is.
     let sandbox = image();
     let child = json!({"mediaType": MANIFEST_TYPE, "digest": MANIFEST, "size": MANIFEST_SIZE});
@@ -542,7 +542,7 @@ fn links_to_blobs_elsewhere_are_left_alone() {
 }
 
 #[test]
-fn what_is_no_layout_is_not_collected() {
+fn another_directory_is_not_collected() {
     let sandbox = Sandbox::empty();
     fs::create_dir_all(sandbox.path("image/blobs/sha256")).expect("made");
     sandbox.store("loose");
@@ -645,7 +645,7 @@ fn the_blobs_of_documents_that_the_image_spec_does_not_know_are_kept() {
 }
 
 #[test]
-fn what_is_named_by_a_document_that_only_a_descriptor_carries_is_kept() {
+fn blobs_of_an_embedded_document_are_kept() {
     let sandbox = image();
     let child = embedded(&sandbox, &json!({"mediaType": MANIFEST_TYPE, "digest": MANIFEST, "size": MANIFEST_SIZE}));
     let outer = document(&sandbox, INDEX_TYPE, &index(&[&child]));
@@ -655,7 +655,7 @@ fn what_is_named_by_a_document_that_only_a_descriptor_carries_is_kept() {
 }
 
 #[test]
-fn content_that_is_said_to_be_an_index_and_a_manifest_keeps_what_both_name() {
+fn content_listed_as_index_and_as_manifest_keeps_the_blobs_of_both() {
     let sandbox = image();
     let child = json!({"mediaType": MANIFEST_TYPE, "digest": MANIFEST, "size": MANIFEST_SIZE});
     let config = json!({"mediaType": "application/x", "digest": sandbox.store("{}"), "size": 2});
@@ -671,7 +671,7 @@ fn content_that_is_said_to_be_an_index_and_a_manifest_keeps_what_both_name() {
 }
 
 #[test]
-fn what_looks_like_a_broken_manifest_under_a_type_of_its_own_is_no_reason_to_stop() {
+fn a_broken_manifest_of_an_unknown_type_does_not_stop_a_collection() {
     let sandbox = image();
     let named = sandbox.store("named");
     let things = [
@@ -688,7 +688,7 @@ fn what_looks_like_a_broken_manifest_under_a_type_of_its_own_is_no_reason_to_sto
 }
 
 #[test]
-fn what_is_stored_once_more_is_young() {
+fn a_blob_that_is_stored_again_is_young() {
     let sandbox = image();
     sandbox.write("x", "content");
     let upload = "layout blob upload --path image --file x";

@@ -65,7 +65,7 @@ fn json_shows_the_annotations_and_the_ref_name() {
 }
 
 #[test]
-fn an_entry_of_the_same_ref_name_is_replaced_where_it_stands_and_keeps_what_is_not_ours() {
+fn an_entry_of_the_same_ref_name_is_replaced_in_place_and_keeps_unknown_fields() {
     let sandbox = Sandbox::built();
     let foreign = sandbox.store("foreign");
     sandbox.edit("image/index.json", |index| {
@@ -118,7 +118,7 @@ fn without_a_ref_name_the_same_build_replaces_its_own_entry() {
 }
 
 #[test]
-fn what_an_earlier_build_left_goes_when_nothing_names_it_any_more() {
+fn blobs_of_an_earlier_build_are_deleted_when_unreferenced() {
     let sandbox = Sandbox::built();
     assert_eq!(generate(&sandbox, "--ref-name v1"), MANIFEST);
     sandbox.ok("layout update config --path image --architecture arm64");
@@ -132,7 +132,7 @@ fn what_an_earlier_build_left_goes_when_nothing_names_it_any_more() {
 }
 
 #[test]
-fn what_a_nested_index_names_is_not_deleted() {
+fn blobs_of_a_nested_index_are_not_deleted() {
     let sandbox = Sandbox::built();
     let nested = json!({"schemaVersion": 2, "mediaType": INDEX_TYPE,
         "manifests": [{"mediaType": MANIFEST_TYPE, "digest": MANIFEST, "size": MANIFEST_SIZE}]})
@@ -230,7 +230,7 @@ fn the_entry_without_a_ref_name_is_found_after_others_were_made() {
 }
 
 #[test]
-fn a_manifest_of_any_media_type_keeps_what_it_names() {
+fn a_manifest_of_any_media_type_keeps_its_blobs() {
     let sandbox = Sandbox::configured();
     let other = "--media-type application/vnd.example.manifest+json";
     generate(&sandbox, &format!("--ref-name a {other}"));

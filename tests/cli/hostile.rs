@@ -212,7 +212,7 @@ fn bad_json() -> Vec<(Vec<u8>, &'static str)> {
 }
 
 #[test]
-fn what_is_not_json_is_refused_in_every_document() {
+fn text_that_is_not_json_is_refused_in_every_document() {
     let sandbox = Sandbox::built();
     let (index, stage, marker) =
         (sandbox.text("image/index.json"), sandbox.text(STAGE), sandbox.text("image/oci-layout"));
@@ -495,7 +495,7 @@ fn put(sandbox: &Sandbox, name: &str, kind: &str) {
 
 #[cfg(unix)]
 #[test]
-fn what_is_no_file_is_refused_in_the_place_of_a_document_and_nobody_waits_for_it() {
+fn pipes_and_devices_in_the_place_of_a_document_are_refused_at_once() {
     for kind in ["directory", "pipe", "socket", "device"] {
         let reason = |sandbox: &Sandbox, name: &str| match sandbox.path(name).is_symlink() {
             true => "a link that leads out of the layout".to_owned(),
@@ -546,7 +546,7 @@ fn no_blob(sandbox: &Sandbox, blob: &str, kind: &str) -> (String, &'static str) 
 
 #[cfg(unix)]
 #[test]
-fn what_is_no_file_is_refused_in_the_place_of_a_blob_and_nobody_waits_for_it() {
+fn pipes_and_devices_in_the_place_of_a_blob_are_refused_at_once() {
     for kind in ["directory", "pipe", "socket", "device"] {
         for (blob, commands) in [
             (BASE, ["generate manifest"].as_slice()),
@@ -570,7 +570,7 @@ fn what_is_no_file_is_refused_in_the_place_of_a_blob_and_nobody_waits_for_it() {
 
 #[cfg(unix)]
 #[test]
-fn what_is_no_directory_is_refused_in_the_place_of_the_blobs() {
+fn a_file_in_the_place_of_the_blob_directory_is_refused() {
     for kind in ["pipe", "socket", "device"] {
         for place in ["image/blobs", "image/blobs/sha256"] {
             let sandbox = Sandbox::built();
@@ -601,7 +601,7 @@ fn what_is_no_directory_is_refused_in_the_place_of_the_blobs() {
 
 #[cfg(unix)]
 #[test]
-fn what_may_not_be_read_is_an_error_that_names_it() {
+fn an_unreadable_file_is_an_error_that_names_it() {
     use std::os::unix::fs::PermissionsExt;
 
     if rustix::process::geteuid().is_root() {

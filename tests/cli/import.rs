@@ -60,7 +60,7 @@ fn an_archive_becomes_a_layout_however_it_is_compressed() {
 }
 
 #[test]
-fn json_says_what_was_written() {
+fn json_counts_the_written_blobs() {
     let images = archived();
     let sandbox = &images.sandbox;
     let value = |blobs: &[Value], present: &[Value]| {
@@ -230,7 +230,7 @@ fn images_that_the_archive_does_not_have_are_warned_of() {
 }
 
 #[test]
-fn what_docker_saved_becomes_a_layout() {
+fn a_docker_archive_becomes_a_layout() {
     let sandbox = Sandbox::empty();
     let layers = [base_tar(), patches_tar()];
     let [base, patches] = [BASE_DIFF_ID, PATCHES_DIFF_ID];
@@ -484,7 +484,7 @@ fn a_wrong_blob_in_an_archive_leaves_nothing() {
 }
 
 #[test]
-fn what_an_export_left_out_is_taken_from_the_layout() {
+fn blobs_that_an_export_left_out_are_taken_from_the_layout() {
     let images = Images::new();
     let sandbox = &images.sandbox;
     let [v1, old] = images.entries();

@@ -54,7 +54,7 @@ fn other_files_in_the_directory_are_left_alone() {
 }
 
 #[test]
-fn what_another_program_keeps_there_is_never_overwritten() {
+fn files_of_another_program_are_never_overwritten() {
     for (name, content, message) in [
         (
             "index.json",

@@ -100,7 +100,7 @@ fn the_images_of_a_layout_and_of_archives_are_shown() {
 }
 
 #[test]
-fn what_an_image_says_of_itself_is_shown() {
+fn the_names_and_annotations_of_an_image_are_shown() {
     let images = Images::new();
     let sandbox = &images.sandbox;
     let manifest = manifest(&config(sandbox, "arm64"), &[&layer(sandbox)]);
@@ -126,7 +126,7 @@ fn what_an_image_says_of_itself_is_shown() {
 }
 
 #[test]
-fn what_is_wrong_is_said_and_nothing_is_written() {
+fn faults_are_reported_and_nothing_is_written() {
     let images = Images::new();
     let sandbox = &images.sandbox;
     fs::create_dir(sandbox.path("empty")).expect("made");

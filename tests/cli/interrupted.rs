@@ -165,7 +165,7 @@ fn an_empty_marker_is_from_an_interrupted_init_too() {
 }
 
 #[test]
-fn an_init_that_fails_takes_back_what_it_made() {
+fn a_failed_init_deletes_its_files() {
     let sandbox = Sandbox::empty();
     fs::create_dir(sandbox.path("image")).expect("created");
     sandbox.write("image/.regshape-stage.json", "{}");

@@ -169,7 +169,7 @@ fn a_layout_is_added_to_and_names_are_not_taken() {
 }
 
 #[test]
-fn what_cannot_be_joined_leaves_nothing() {
+fn a_failed_join_leaves_nothing() {
     let images = parts(["v1", "v1"]);
     let sandbox = &images.sandbox;
     let see = "'layout tag list' lists the tags";

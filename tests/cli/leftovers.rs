@@ -146,7 +146,7 @@ fn leftovers_go_with_the_next_command_that_changes_something() {
 }
 
 #[test]
-fn what_is_only_called_like_a_leftover_stays() {
+fn files_named_like_leftovers_stay() {
     let source = images();
     for words in WRITERS.into_iter().chain(READERS) {
         let sandbox = copy_of(&source);
@@ -208,7 +208,7 @@ fn a_file_beside_an_output_file_goes_only_if_it_is_a_leftover() {
 }
 
 #[test]
-fn an_export_leaves_what_others_have_beside_something_like_a_leftover() {
+fn an_export_leaves_foreign_files_beside_a_directory_named_like_a_leftover() {
     for flags in ["", " --dry-run"] {
         let sandbox = images();
         fs::create_dir_all(sandbox.path("mine/blobs")).expect("made");

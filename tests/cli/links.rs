@@ -157,7 +157,7 @@ impl std::fmt::LowerHex for Hex<'_> {
 }
 
 #[test]
-fn a_blob_that_a_link_points_to_is_needed_by_what_needs_the_link() {
+fn a_blob_that_a_referenced_link_points_to_is_kept() {
     type Target = fn(&Sandbox) -> std::path::PathBuf;
     let cases: [(&str, Target); 4] = [
         ("relative", |_| format!("../sha256/{}", &MANIFEST["sha256:".len()..]).into()),
@@ -190,7 +190,7 @@ fn a_blob_that_a_link_points_to_is_needed_by_what_needs_the_link() {
 }
 
 #[test]
-fn what_a_manifest_was_before_stays_if_a_link_points_to_it() {
+fn an_earlier_manifest_stays_if_a_link_points_to_it() {
     use sha2::Digest as _;
     let sandbox = Sandbox::built();
     let digest = format!("sha512:{:x}", Hex(&sha2::Sha512::digest(sandbox.blob(MANIFEST))));

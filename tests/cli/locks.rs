@@ -152,7 +152,7 @@ fn a_writer_locks_the_layout_that_took_the_place_of_the_one_that_it_waited_for()
 }
 
 #[test]
-fn what_a_writer_saw_before_it_had_the_lock_is_looked_at_again() {
+fn a_writer_repeats_its_checks_under_the_lock() {
     // Each stores or needs this blob.
     const BLOB: &str = "layers";
     let writers = [

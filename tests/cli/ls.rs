@@ -55,7 +55,7 @@ fn an_empty_layout_has_no_lines_and_a_tag_is_not_listed() {
 }
 
 #[test]
-fn what_is_not_stored_is_listed_by_its_descriptor() {
+fn missing_manifests_are_listed_by_their_descriptors() {
     let sandbox = Sandbox::built();
     std::fs::remove_file(sandbox.path(blob_name(MANIFEST))).expect("removed");
     let value = sandbox.ok_json("layout ls image");

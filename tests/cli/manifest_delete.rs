@@ -34,7 +34,7 @@ fn all_entries_of_a_manifest_go_and_the_others_stay() {
 }
 
 #[test]
-fn what_has_no_tag_is_deleted_by_its_digest() {
+fn an_untagged_manifest_is_deleted_by_its_digest() {
     let sandbox = Sandbox::new();
     let image = image(&sandbox, "amd64");
     list(&sandbox, &[&image]);
@@ -76,7 +76,7 @@ fn only_the_entries_of_the_repository_go() {
 }
 
 #[test]
-fn what_is_only_in_an_index_stays() {
+fn images_in_an_index_only_stay() {
     let sandbox = Sandbox::new();
     let [one, two] = ["amd64", "arm64"].map(|architecture| image(&sandbox, architecture));
     let all = document(&sandbox, &index(&[&one, &two]));
@@ -104,7 +104,7 @@ fn the_manifest_need_not_be_there() {
 }
 
 #[test]
-fn what_is_not_there_is_an_error() {
+fn missing_objects_are_errors() {
     let (sandbox, image) = with_image("app:v1");
     sandbox.misuses_words(DELETE, &["--ref", ""], "the value of --ref is empty");
     sandbox.misuses(DELETE, "which image? name it as DIR:TAG (tags: app:v1)");

@@ -199,7 +199,7 @@ fn the_platform_of_an_image_is_that_of_its_config_where_nothing_else_says_it() {
 }
 
 #[test]
-fn what_is_not_as_it_should_be_is_not_written() {
+fn invalid_images_are_not_written() {
     let (sandbox, image) = with_image("v1");
     let content = sandbox.blob(digest(&image));
     let mut corrupt = content.clone();
@@ -243,7 +243,7 @@ fn a_missing_or_corrupt_manifest_elsewhere_is_no_obstacle() {
 }
 
 #[test]
-fn what_is_not_json_is_written_as_it_is_but_has_no_parts() {
+fn a_manifest_that_is_not_json_is_written_whole_and_has_no_parts() {
     let sandbox = Sandbox::new();
     let thing = blob(&sandbox, "application/x-thing", "\u{1}not JSON\n");
     list(&sandbox, &[&named(&thing, "thing")]);

@@ -111,7 +111,7 @@ fn an_index_is_shown_with_the_platforms_in_it() {
 }
 
 #[test]
-fn an_attestation_is_shown_as_what_it_says() {
+fn an_attestation_is_shown_with_its_own_type() {
     let sandbox = Sandbox::new();
     let amd64 = image(&sandbox, "amd64");
     let annotations =
@@ -129,7 +129,7 @@ fn an_attestation_is_shown_as_what_it_says() {
 }
 
 #[test]
-fn what_is_of_an_unknown_type_is_shown_and_what_is_broken_is_not() {
+fn documents_of_unknown_types_are_shown_and_broken_ones_are_not() {
     let sandbox = Sandbox::new();
     let thing = blob(&sandbox, "application/x-thing", "not JSON");
     let broken = blob(&sandbox, MANIFEST_TYPE, "{}");
@@ -156,7 +156,7 @@ fn what_is_of_an_unknown_type_is_shown_and_what_is_broken_is_not() {
 }
 
 #[test]
-fn what_says_no_type_of_an_artifact_has_that_of_its_config() {
+fn an_artifact_without_a_type_has_that_of_its_config() {
     let sandbox = Sandbox::new();
     let config = blob(&sandbox, "application/vnd.cncf.helm.config.v1+json", "{}");
     let chart = document(&sandbox, &manifest(&config, &[]));

@@ -172,7 +172,7 @@ fn each_repository_gets_a_layout() {
 }
 
 #[test]
-fn a_tag_is_taken_where_it_stands_and_what_had_it_is_kept() {
+fn a_tag_is_taken_in_place_and_its_earlier_manifest_is_kept() {
     let (sandbox, new) = with_body();
     let [one, two] = ["arm64", "s390x"].map(|architecture| image(&sandbox, architecture));
     let old = with(named(&one, "v1"), json!({"x-own": 1}));
@@ -219,7 +219,7 @@ fn an_index_that_takes_the_tag_of_a_part_leads_to_it() {
 }
 
 #[test]
-fn what_it_refers_to_must_be_there() {
+fn the_blobs_of_a_manifest_must_be_stored() {
     let sandbox = Sandbox::new();
     let (config, layer) = (config(&sandbox, "amd64"), layer(&sandbox));
     let missing = |media_type: &str| json!({"mediaType": media_type, "digest": sha256(b"missing"), "size": 7});
@@ -261,7 +261,7 @@ fn what_it_refers_to_must_be_there() {
 }
 
 #[test]
-fn what_is_no_manifest_is_refused() {
+fn other_content_is_refused_as_a_manifest() {
     let sandbox = Sandbox::new();
     let config = config(&sandbox, "amd64");
     sandbox.write("empty", "");
@@ -327,7 +327,7 @@ fn what_is_no_manifest_is_refused() {
 }
 
 #[test]
-fn the_media_type_is_what_it_says_or_looks_like_or_is_told() {
+fn the_media_type_is_stated_or_detected_or_given() {
     let sandbox = Sandbox::new();
     let (config, layer) = (config(&sandbox, "amd64"), layer(&sandbox));
     let image = manifest(&config, &[&layer]);
@@ -415,7 +415,7 @@ fn the_digest_is_checked_and_says_how_it_is_stored() {
 }
 
 #[test]
-fn what_is_no_name_is_refused_before_anything_is_stored() {
+fn invalid_names_are_refused_before_anything_is_stored() {
     let (sandbox, _) = with_body();
     for tag in ["", "a/b", "a:b", "-a", "a\u{1b}", "é"] {
         let message = format!("'{}' {TAG_GRAMMAR}", tag.escape_debug());
@@ -445,7 +445,7 @@ fn standard_input_is_read_for_a_dash() {
 }
 
 #[test]
-fn what_is_too_large_or_no_file_is_refused() {
+fn large_documents_and_other_files_are_refused() {
     let (sandbox, _) = with_body();
     let mut content = sandbox.read("m.json");
     let limit = 8 * 1024 * 1024;
@@ -493,7 +493,7 @@ fn a_blob_that_is_there_already_is_verified() {
 }
 
 #[test]
-fn an_entry_of_the_same_manifest_keeps_what_it_says_and_that_of_another_does_not() {
+fn an_entry_of_the_same_manifest_keeps_its_annotations_and_that_of_another_does_not() {
     let (sandbox, one) = with_body();
     sandbox.ok(&format!("{PUT} --tag x"));
     let own = json!({

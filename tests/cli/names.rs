@@ -233,7 +233,7 @@ fn the_image_name_goes_with_the_tag_that_it_says() {
 }
 
 #[test]
-fn what_is_shown_shows_both_names() {
+fn results_show_both_names() {
     let (sandbox, [alpha, beta, _]) = saved();
     let sbom = document(&sandbox, &about(&sandbox, &alpha, "a/sbom"));
     list(
@@ -453,7 +453,7 @@ fn an_image_for_several_platforms_is_shown_with_its_image_name() {
 }
 
 #[test]
-fn a_tag_that_is_added_again_is_listed_once_and_what_says_no_name_is_not_copied() {
+fn a_tag_that_is_added_again_is_listed_once_and_empty_names_are_not_copied() {
     let (sandbox, [_, beta, other]) = saved();
     let tag = |reference: &str, tag: &str| sandbox.ok(&format!("layout tag add --path image --ref {reference} {tag}"));
     tag("beta:latest", "v2");

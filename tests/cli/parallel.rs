@@ -186,7 +186,7 @@ fn forty_commands_of_every_kind_at_once_lose_nothing() {
 
 /// Half a layout is waited for, whoever makes it.
 #[test]
-fn an_export_beside_whatever_makes_a_layout_adds_to_it() {
+fn an_export_beside_a_command_that_makes_a_layout_adds_to_it() {
     let sandbox = Sandbox::built();
     sandbox.write("empty.json", r#"{"schemaVersion":2,"manifests":[]}"#);
     for other in [

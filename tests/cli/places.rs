@@ -176,7 +176,7 @@ fn nested_indexes_hold_manifests_that_digests_and_beginnings_find() {
 }
 
 #[test]
-fn what_is_no_reference_is_refused() {
+fn invalid_references_are_refused() {
     let (sandbox, _) = mixed();
     sandbox.misuses_words(DESCRIPTOR, &["-p", "image", "--ref", ""], "the value of --ref is empty");
     sandbox.misuses(&format!("{DESCRIPTOR} -p image"), "which image? name it as DIR:TAG (tags: app:v1, other:v1, v1)");

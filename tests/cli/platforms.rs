@@ -339,7 +339,7 @@ fn an_empty_operating_system_or_architecture_is_no_platform() {
 }
 
 #[test]
-fn what_has_layers_of_which_none_is_one_is_no_image() {
+fn a_manifest_without_a_layer_of_a_layers_type_is_no_image() {
     let sandbox = Sandbox::new();
     let amd64 = image_on(&sandbox, "linux amd64");
     let signature = blob(&sandbox, "application/vnd.dev.cosign.simplesigning.v1+json", "{}");

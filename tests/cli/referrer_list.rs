@@ -40,7 +40,7 @@ fn bare(descriptor: &Value) -> Value {
 }
 
 #[test]
-fn what_refers_to_a_manifest_is_listed_with_its_type_and_its_annotations() {
+fn referrers_are_listed_with_their_types_and_annotations() {
     let sandbox = Sandbox::new();
     let [subject, other] = ["amd64", "arm64"].map(|architecture| image(&sandbox, architecture));
     let sbom = refer(&sandbox, &subject, "application/spdx+json");
@@ -93,7 +93,7 @@ fn a_manifest_without_a_type_has_that_of_its_config_and_an_index_has_its_own_onl
 }
 
 #[test]
-fn what_nested_indexes_hold_is_found_and_subjects_are_not_followed() {
+fn images_of_nested_indexes_are_found_and_subjects_are_not_followed() {
     let sandbox = Sandbox::new();
     let subject = image(&sandbox, "amd64");
     let sbom = refer(&sandbox, &subject, "a/sbom");
@@ -178,7 +178,7 @@ fn the_list_of_older_programs_is_read_too() {
 }
 
 #[test]
-fn what_cannot_be_read_is_a_warning() {
+fn an_unreadable_document_is_a_warning() {
     let sandbox = Sandbox::new();
     let subject = image(&sandbox, "amd64");
     let sbom = refer(&sandbox, &subject, "a/sbom");

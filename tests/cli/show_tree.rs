@@ -239,7 +239,7 @@ image
 }
 
 #[test]
-fn what_is_missing_or_of_another_size_is_marked_and_is_no_failure() {
+fn missing_and_wrong_blobs_are_marked_and_are_no_failure() {
     let sandbox = Sandbox::built();
     fs::remove_file(sandbox.path(blob_name(PATCHES))).expect("deleted");
     sandbox.write(&blob_name(BASE), "short");
@@ -275,7 +275,7 @@ image
 }
 
 #[test]
-fn what_need_not_be_in_the_layout_is_not_missing() {
+fn content_stored_elsewhere_is_not_missing() {
     let sandbox = Sandbox::new();
     let config = config(&sandbox, "amd64");
     let absent =
@@ -314,7 +314,7 @@ image
 }
 
 #[test]
-fn what_only_a_subject_leads_to_is_drawn_after_the_entries() {
+fn manifests_that_only_a_subject_names_are_drawn_after_the_entries() {
     let sandbox = Sandbox::new();
     let config = config(&sandbox, "amd64");
     let image = document(&sandbox, MANIFEST_TYPE, &manifest(&config, &[]));

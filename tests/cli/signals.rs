@@ -93,7 +93,7 @@ fn a_signal_ends_the_wait_for_a_lock() {
 }
 
 #[test]
-fn a_signal_ends_a_result_that_nobody_reads_and_what_was_done_stays() {
+fn a_signal_ends_an_unread_result_and_the_change_stays() {
     // More than a pipe holds.
     let value = "x".repeat(100_000);
     for (signal, status) in signals() {

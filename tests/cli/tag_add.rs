@@ -69,7 +69,7 @@ fn a_tag_of_another_manifest_is_taken_where_it_stands_and_that_one_is_kept() {
 }
 
 #[test]
-fn in_a_repository_what_lost_its_tag_is_called_by_its_digest() {
+fn in_a_repository_an_untagged_manifest_is_named_by_its_digest() {
     let sandbox = Sandbox::new();
     let [one, two] = ["amd64", "arm64"].map(|architecture| image(&sandbox, architecture));
     list(&sandbox, &[&named(&one, "app:v1"), &named(&two, "app:v2")]);
@@ -81,7 +81,7 @@ fn in_a_repository_what_lost_its_tag_is_called_by_its_digest() {
 }
 
 #[test]
-fn what_an_index_still_leads_to_needs_no_entry_of_its_own() {
+fn an_image_in_an_index_needs_no_entry_of_its_own() {
     let sandbox = Sandbox::new();
     let [one, two, three] = ["amd64", "arm64", "s390x"].map(|architecture| image(&sandbox, architecture));
     let inner = document(&sandbox, &index(&[&one]));
@@ -209,7 +209,7 @@ fn other_entries_and_unknown_fields_stay_byte_for_byte() {
 }
 
 #[test]
-fn what_is_no_tag_is_refused_and_nothing_is_changed() {
+fn invalid_tags_are_refused_and_nothing_is_changed() {
     let (sandbox, _) = with_image("app:v1");
     let long = "a".repeat(129);
     for tag in ["", ".a", "-a", "a/b", "a:b", "a@b", "a b", "a\u{1b}b", "é", &long] {

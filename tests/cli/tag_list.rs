@@ -106,7 +106,7 @@ fn a_repository_without_tags_has_an_empty_list_and_one_without_entries_is_unknow
 }
 
 #[test]
-fn what_is_not_the_name_of_a_repository_is_refused() {
+fn invalid_repository_names_are_refused() {
     let (sandbox, _) = with_image("app:v1");
     let long = "a".repeat(256);
     for name in ["", "App", "app:v1", "/app", "app/", "a//b", "../image", "a b", "a\u{1b}b", "\u{e9}", &long] {

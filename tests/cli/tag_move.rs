@@ -74,7 +74,7 @@ fn a_manifest_without_a_tag_gets_its_first() {
 }
 
 #[test]
-fn what_has_another_tag_or_no_entry_is_not_renamed_by_its_digest() {
+fn a_manifest_with_another_tag_or_no_entry_is_not_renamed_by_its_digest() {
     let sandbox = Sandbox::new();
     let [one, two] = ["amd64", "arm64"].map(|architecture| image(&sandbox, architecture));
     let all = document(&sandbox, &index(&[&two]));
@@ -123,7 +123,7 @@ fn a_tag_that_is_renamed_to_itself_changes_nothing() {
 }
 
 #[test]
-fn what_is_no_tag_or_not_there_is_refused() {
+fn invalid_and_missing_tags_are_refused() {
     let (sandbox, _) = with_image("app:v1");
     for tag in ["", "a/b", "a:b", "-a", "a\nb"] {
         let message = format!("'{}' {TAG_GRAMMAR}", tag.escape_debug());

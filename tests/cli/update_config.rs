@@ -14,7 +14,7 @@ fn update(sandbox: &Sandbox, words: &str) -> String {
 }
 
 #[test]
-fn what_is_not_given_stays() {
+fn fields_that_are_not_given_stay() {
     let sandbox = Sandbox::configured();
     sandbox
         .run("layout update config --path image --architecture arm64")
@@ -78,7 +78,7 @@ fn labels_merge_unless_they_replace_and_replacing_with_nothing_clears_them() {
 }
 
 #[test]
-fn fields_of_the_config_that_nobody_here_knows_survive() {
+fn unknown_fields_of_the_config_survive() {
     let sandbox = Sandbox::configured();
     let mut config = sandbox.blob_json(CONFIG);
     config["created"] = json!("2026-03-08T00:00:00Z");

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use crate::support::*;
 
 #[test]
-fn a_valid_layout_is_said_to_be_so_and_json_counts_what_was_checked() {
+fn a_valid_layout_is_reported_and_json_counts_the_verified_blobs() {
     let sandbox = Sandbox::built();
     sandbox.run("layout validate --path image").succeeds("Layout at image is valid.\n", "");
     assert_eq!(
@@ -286,7 +286,7 @@ fn an_index_that_cannot_be_used_is_one_finding_with_its_reason() {
 }
 
 #[test]
-fn a_document_that_is_not_what_its_media_type_says_is_an_error() {
+fn a_document_that_contradicts_its_media_type_is_an_error() {
     let sandbox = Sandbox::new();
     let index = r#"{"schemaVersion":2,"manifests":[]}"#;
     for (media_type, content, faults) in [
@@ -408,7 +408,7 @@ fn a_config_is_compared_with_its_layers_and_the_schema() {
 }
 
 #[test]
-fn what_is_no_image_is_valid_as_it_is() {
+fn artifacts_are_valid() {
     let sandbox = Sandbox::new();
     let empty = stored(&sandbox, "application/vnd.oci.empty.v1+json", "{}");
     let chart = stored(&sandbox, "application/vnd.cncf.helm.chart.content.v1.tar+gzip", "no gzip");
@@ -470,7 +470,7 @@ fn content_that_may_be_elsewhere_is_a_warning_if_it_is_missing() {
 }
 
 #[test]
-fn what_nothing_leads_to_is_counted() {
+fn unreferenced_blobs_are_counted() {
     let sandbox = Sandbox::built();
     sandbox.store("an orphan");
     warns(&sandbox, "", &["1 blob (9 bytes) is not referenced".to_owned()]);
@@ -525,7 +525,7 @@ fn embedded_content_stands_in_for_a_blob() {
 }
 
 #[test]
-fn a_look_into_layers_finds_what_a_digest_does_not_tell() {
+fn a_deep_validation_finds_faults_inside_layers() {
     let (tar, diff_id) = (base_tar(), BASE_DIFF_ID);
     let gzipped = gzip(&tar);
     let garbage = [gzipped.as_slice(), b"garbage, more than a header"].concat();
@@ -617,7 +617,7 @@ fn nesting_of_any_depth_and_an_index_that_contains_itself_come_to_an_end() {
 }
 
 #[test]
-fn what_programs_in_go_write_can_be_read_by_every_command_and_validate_tells() {
+fn documents_of_go_programs_are_read_by_every_command_and_judged_by_validate() {
     let sandbox = Sandbox::built();
     sandbox.edit("image/index.json", |index| {
         index["manifests"][0]["platform"] = json!({"os": "linux"});
@@ -699,7 +699,7 @@ fn an_index_of_another_media_type_is_an_error() {
 }
 
 #[test]
-fn what_the_image_spec_advises_against_is_a_warning_with_its_place() {
+fn breaking_a_should_of_the_image_spec_is_a_warning_with_its_place() {
     type Change = fn(&mut Value);
     let config: [(Change, &str); 15] = [
         (|config| config["os"] = json!(""), "os is empty"),
@@ -827,7 +827,7 @@ fn properties_that_only_entries_have_are_unknown_ones_elsewhere() {
 }
 
 #[test]
-fn a_missing_layer_that_is_not_distributed_is_a_warning_whatever_its_urls() {
+fn a_missing_layer_that_is_not_distributed_is_a_warning_with_and_without_urls() {
     let foreign = "application/vnd.oci.image.layer.nondistributable.v1.tar+gzip";
     for urls in [None, Some(json!([])), Some(json!(["https://example.com/layer"]))] {
         let sandbox = Sandbox::new();
@@ -846,7 +846,7 @@ fn a_missing_layer_that_is_not_distributed_is_a_warning_whatever_its_urls() {
 }
 
 #[test]
-fn a_look_into_layers_finds_what_readers_take_differently() {
+fn a_deep_validation_finds_entries_that_readers_take_differently() {
     let entry = |name: &str, kind: u8, content: &[u8]| {
         let mut header = tar::Header::new_gnu();
         header.set_entry_type(tar::EntryType::new(kind));

@@ -388,7 +388,7 @@ fn imports(lab: &Lab, file: &str, options: &str, name: &str, layers: &[Vec<u8>])
 }
 
 #[test]
-fn what_podman_saves_is_imported() {
+fn images_of_podman_are_imported() {
     let Some(lab) = Lab::with(&["podman", "skopeo", "umoci"]) else { return };
     images(&lab);
     layout(&lab, "export -p images --format docker-archive -o images.tar");
@@ -430,7 +430,7 @@ fn what_podman_saves_is_imported() {
 }
 
 #[test]
-fn what_skopeo_copies_is_imported() {
+fn images_of_skopeo_are_imported() {
     let Some(lab) = Lab::with(&["skopeo", "umoci"]) else { return };
     images(&lab);
     let source = format!("oci:images:{ONE}");
@@ -482,7 +482,7 @@ fn all_platforms_that_skopeo_copies_are_imported() {
 }
 
 #[test]
-fn what_buildah_pushes_is_imported() {
+fn images_of_buildah_are_imported() {
     let Some(lab) = Lab::with(&["buildah", "skopeo", "umoci"]) else { return };
     for (target, file) in [
         ("oci-archive:oci.tar:name", "oci.tar"),

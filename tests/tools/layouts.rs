@@ -117,7 +117,7 @@ fn a_copy_by_skopeo_can_be_added_to() {
 }
 
 #[test]
-fn what_buildah_pushes_can_be_added_to() {
+fn a_layer_can_be_added_to_a_layout_of_buildah() {
     let Some(lab) = Lab::with(&["buildah", "umoci"]) else { return };
     buildah_image(&lab);
     lab.buildah(&["push", "--quiet", "--signature-policy", "policy.json", "theirs", "oci:layout:theirs"]);
@@ -132,7 +132,7 @@ fn what_buildah_pushes_can_be_added_to() {
 }
 
 #[test]
-fn what_podman_saves_can_be_added_to() {
+fn a_layer_can_be_added_to_an_image_of_podman() {
     let Some(lab) = Lab::with(&["buildah", "podman", "umoci"]) else { return };
     buildah_image(&lab);
     lab.buildah(&["push", "--quiet", "--signature-policy", "policy.json", "theirs", "oci:pushed:theirs"]);

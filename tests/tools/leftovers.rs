@@ -103,7 +103,7 @@ fn a_user_who_may_only_read_runs_every_reader() {
 }
 
 #[test]
-fn what_another_user_left_is_in_nobodys_way() {
+fn leftovers_of_another_user_do_no_harm() {
     let Some(lab) = Lab::with(&["strace", "setpriv"]) else { return };
     build(&lab, "image");
     build(&lab, "other");

@@ -194,7 +194,7 @@ fn names<const N: usize>(names: [&str; N]) -> BTreeSet<String> {
 }
 
 #[test]
-fn what_umoci_writes_is_read_in_full() {
+fn layouts_of_umoci_are_read_in_full() {
     let Some(lab) = Lab::with(&["umoci"]) else { return };
     lab.run("umoci", &["init", "--layout", "layout"]);
     reads_in_full(&lab, []);
@@ -218,7 +218,7 @@ fn what_umoci_writes_is_read_in_full() {
 }
 
 #[test]
-fn what_skopeo_copies_is_read_in_full() {
+fn layouts_of_skopeo_are_read_in_full() {
     let Some(lab) = Lab::with(&["skopeo", "umoci"]) else { return };
     umoci_images(&lab, "source");
     lab.skopeo(&["copy", "oci:source:one", "oci:layout:v1"]);
@@ -273,7 +273,7 @@ fn an_index_of_platforms_that_skopeo_copies_is_read_in_full() {
 }
 
 #[test]
-fn what_buildah_and_podman_write_is_read_in_full() {
+fn layouts_of_buildah_and_podman_are_read_in_full() {
     let Some(lab) = Lab::with(&["buildah", "podman", "umoci"]) else { return };
     let policy = ["--signature-policy", "policy.json"];
     lab.write("theirs.txt", "buildah\n");
@@ -461,7 +461,7 @@ fn an_sbom_that_is_stored_here_is_found_here_and_survives_collections() {
 }
 
 #[test]
-fn collections_here_and_there_keep_what_either_named() {
+fn garbage_collections_of_both_programs_keep_the_images_of_either() {
     let Some(lab) = Lab::with(&["skopeo", "umoci"]) else { return };
     multi_platform(&lab, "layout");
     lab.write("loose", "nobody needs this");
