@@ -1,6 +1,5 @@
-//! The parts of the program, each alone: `cargo bench --bench parts`, with a word to choose among them
-//! (`cargo bench --bench parts -- inflate`). What they make together, and how that compares to other programs, is in
-//! `peers`.
+//! The parts of the program, each alone: `cargo bench --bench parts`, with a word to choose among them (`cargo bench
+//! --bench parts -- inflate`). The whole program, and its comparison to other programs, is in `peers`.
 
 mod support;
 
@@ -170,7 +169,7 @@ mod copy {
         {
             group.bench_function(name, |bencher| {
                 bencher.iter_batched(
-                    // What is deleted and written back is not a part of the copying.
+                    // Deleting the target and syncing are not a part of the copying.
                     || drop((fs::remove_file(&target), rustix::fs::sync())),
                     |()| black_box(copy(&source, &target)),
                     BatchSize::PerIteration,

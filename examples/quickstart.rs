@@ -94,8 +94,8 @@ fn path_argument(path: &Path) -> String {
 
 /// Builds the program with the cargo that built this example, in the same profile, and returns where it is.
 ///
-/// `cargo run --example` builds the library only. Cargo itself says where it puts the program, which depends on how it
-/// was called and set up. Nothing is downloaded: what the program depends on, the example does too.
+/// `cargo run --example` builds the library only. Cargo reports the path of the program, which depends on its flags and
+/// settings. Nothing is downloaded: the example has the dependencies of the program.
 fn build_program(project: &Path) -> Result<PathBuf> {
     let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     cargo.args(["build", "--bin", "regshape", "--message-format", "json-render-diagnostics"]);
@@ -142,7 +142,7 @@ fn pack(source: &Path, target: &str, tar: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Runs the program as somebody would who types the line that is shown.
+/// Runs the program as a user would who types the shown line.
 fn run(program: &Path, words: &[&str], layout: &str) -> Result<()> {
     say(&format!("\n$ regshape {} --path {layout}", words.join(" ")))?;
     // Without a terminal nothing is asked, and notes say which defaults are taken.

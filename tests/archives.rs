@@ -1,4 +1,4 @@
-//! Archives: what is in those of other programs, how they are read, and what is refused.
+//! Archives of other programs: their images, the way they are read, and the ones that are refused.
 
 use std::fs;
 use std::io::{self, Read, Write};
@@ -118,7 +118,7 @@ fn layout_of(layer: &[u8]) -> Vec<Vec<u8>> {
     entries
 }
 
-/// What `docker save` of old writes, with other entries before it.
+/// An archive of an early `docker save`, with other entries before it.
 fn docker_of(others: &[Vec<u8>], layer: &str, diff_id_of: &[u8]) -> Vec<u8> {
     let config = config("amd64", &[diff_id_of]);
     let listed = json!([{"Config": "config.json", "RepoTags": ["a:b"], "Layers": [layer]}]);
@@ -147,7 +147,7 @@ fn names(directory: &Path) -> Vec<String> {
     names.map(|name| name.to_string_lossy().into_owned()).collect()
 }
 
-/// What an archive holds, a line for the archive and one for each image.
+/// The images of an archive, a line for the archive and one for each image.
 fn summary(archive: &View) -> Vec<String> {
     let view = archive;
     let names: Vec<_> = view.index().manifests.iter().map(|entry| entry.ref_name().unwrap_or("-")).collect();
@@ -252,7 +252,7 @@ fn archives_of_other_projects_hold_the_images_that_they_hold_there() {
     let neither = "it has neither oci-layout nor manifest.json";
     let refused = [
         ("ggcr-null_manifest.tar", "manifest.json is null, not a list of images"),
-        // What a registry keeps on its disk.
+        // The files of a registry on its disk.
         ("oras-distribution-artifacts.tar.gz", neither),
         ("oras-distribution-artifacts_index.tar.gz", neither),
     ];
@@ -330,7 +330,7 @@ fn streams_that_break_off_or_grow_too_large_are_errors_that_leave_nothing() {
     }
 
     let spill = tempfile::tempdir().expect("a directory");
-    // Noise, so that what is looked at first is not all.
+    // Noise, longer than the peeked bytes.
     let mut state = 1u64;
     let noise: Vec<u8> = (0..6_000_000)
         .map(|_| {
@@ -639,7 +639,7 @@ fn a_changed_archive_gives_right_content_or_an_error() {
                 2 => drop(tar.drain(at..tar.len().min(at + 512))),
                 _ => tar.truncate(tar.len().max(600) - at % 512),
             }
-            // Headers stay headers, so that what is behind their checksums is reached.
+            // Headers stay headers, so that the fields behind their checksums are reached.
             for block in tar.chunks_exact_mut(512).filter(|block| block[257..262] == *b"ustar") {
                 let mut header = tar::Header::from_byte_slice(block).clone();
                 header.set_cksum();
@@ -722,7 +722,7 @@ fn faults_of_images_are_reported() {
         let archive = load(&tar).expect("an archive");
         assert_eq!(archive.images().expect_err("no images").report(), expected);
     }
-    // Layers are not read until somebody wants them.
+    // Layers are read on demand only.
     let archive = load(&instead(b"layer", "LAYER")).expect("an archive");
     let images = archive.images().expect("images");
     let layer = &images[0].layers[0];
@@ -787,7 +787,7 @@ fn links_in_archives_of_docker_stay_in_them() {
         vec![link("a/layer.tar", b'2', "../dir/layer.tar"), layer()],
         vec![layer(), link("a/layer.tar", b'1', "dir/layer.tar")],
         vec![layer(), link("b", b'2', "./dir/layer.tar"), link("a/layer.tar", b'2', "../b")],
-        // What is not used may lead to nothing.
+        // Unused links may dangle.
         vec![link("unused", b'2', "nothing"), file("a/layer.tar", b"layer")],
         vec![link("a/layer.tar", b'2', "nothing"), file("./a/layer.tar", b"layer")],
     ] {
@@ -922,7 +922,7 @@ fn archives_of_docker_become_the_same_layout_each_time() {
     assert_eq!(both.tag(), Some("v1"));
 }
 
-/// An image whose manifest lists these layers, whatever its config says; and the entries of its documents.
+/// An image whose manifest lists these layers, with any config; and the entries of its documents.
 fn image_listing(config: &[u8], layers: &Value) -> (Value, Vec<Vec<u8>>) {
     let manifest = to_blob(&json!({
         "schemaVersion": 2, "mediaType": MANIFEST, "config": descriptor(CONFIG, config), "layers": layers,
@@ -990,7 +990,7 @@ fn an_archive_with_both_documents_has_the_images_of_either() {
         (vec![with_name(image.clone(), "v1")], json!([]), names(&["v1"]), vec![layer.clone()]),
         // The manifest.json of another program.
         (vec![with_name(image.clone(), "v1")], json!({"schemaVersion": 2}), names(&["v1"]), vec![layer.clone()]),
-        // What was not copied.
+        // The blobs that were not copied.
         (
             vec![with_name(image.clone(), "v1")],
             json!([of(&blob_path(&one), &[], &[&blob_path(b"layer")])]),

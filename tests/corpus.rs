@@ -1,5 +1,5 @@
-//! Documents, layouts, compressed streams and tars of other projects' tests: what they hold to be valid has no error, what
-//! they hold to be invalid has one.
+//! Documents, layouts, compressed streams and tars of other projects' tests: those that they call valid have no error,
+//! those that they call invalid have one.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
@@ -94,7 +94,7 @@ impl Bench {
         self.image(config.to_string().as_bytes(), layer);
     }
 
-    /// Validates the layout; what only the other project's having no blobs causes does not count.
+    /// Validates the layout; findings about blobs that the other project leaves out do not count.
     fn errors(&self) -> Vec<String> {
         errors(self.0.path()).into_iter().filter(|error| !error.ends_with(" does not exist")).collect()
     }
@@ -188,7 +188,7 @@ fn compressed_streams_are_judged_as_by_their_own_programs() {
             std::io::copy(&mut flate2::read::MultiGzDecoder::new(content.as_slice()), &mut plain).unwrap();
             bench.store(&format!("{TAR}+gzip"), &content)
         } else {
-            // What comes out of a broken stream does not matter.
+            // The content of a broken stream does not matter.
             let _ = zstd::stream::copy_decode(content.as_slice(), &mut plain);
             bench.store(&format!("{TAR}+zstd"), &content)
         };
@@ -224,7 +224,7 @@ fn digests_are_judged_as_by_go_digest() {
     for line in table.lines().skip(1) {
         let cells: Vec<_> = line.splitn(3, '\t').collect();
         let [text, verdict, why] = cells.as_slice() else { panic!("{line}") };
-        // An algorithm that nobody here can compute is legal in a layout, unlike there.
+        // An unsupported algorithm is legal in a layout, unlike there.
         let is_legal = *verdict == "valid" || why.starts_with("ErrDigestUnsupported");
         assert_eq!(text.parse::<Digest>().is_ok(), is_legal, "{line}");
     }

@@ -1,4 +1,4 @@
-//! Keeps the prose true: what the README and `docs/` say of the program is compared with the program.
+//! Compares the README and `docs/` with the program.
 //!
 //! `REGSHAPE_UPDATE_DOCS=1 cargo test --test docs` rewrites `docs/commands.md` and the outputs shown in the other files.
 
@@ -15,7 +15,7 @@ use std::process::{Command, Output, Stdio};
 #[allow(dead_code, unreachable_pub, reason = "the example has a main function of its own")]
 mod library_example;
 
-/// What people read, except the generated reference and the changelog.
+/// The pages, except the generated reference and the changelog.
 const PROSE: [&str; 11] = [
     "README.md",
     "docs/guide.md",
@@ -47,7 +47,7 @@ fn is_update() -> bool {
     std::env::var_os("REGSHAPE_UPDATE_DOCS").is_some_and(|value| value == "1")
 }
 
-/// Compares a file with what it must be, or makes it so.
+/// Compares a file with its expected content, or updates it.
 fn expect_content(name: &str, expected: &str) {
     if is_update() {
         fs::write(root().join(name), expected).expect("the file can be written");
@@ -319,7 +319,7 @@ fn the_guides_library_example_is_the_one_that_runs() {
     assert!(output.status.success(), "{output:?}");
 }
 
-// --- what is listed ---
+// --- tables ---
 
 /// Returns the rows of the first table under a heading, as cells.
 fn table(name: &str, heading: &str) -> Vec<Vec<String>> {
@@ -506,7 +506,7 @@ fn every_error_of_the_library_is_explained() {
     for line in source.lines() {
         let Some(text) = line.trim().strip_prefix("#[error(\"") else { continue };
         let text = text.split("\",").next().unwrap().trim_end_matches("\")]");
-        // The longest part without a value: what people search for.
+        // The longest part without a value, which people search for.
         let part = text.split(['{', '}']).step_by(2).max_by_key(|part| part.len()).unwrap();
         if part.is_empty() {
             continue;

@@ -370,7 +370,7 @@ fn nested_indexes_are_followed_and_a_blob_is_written_once() {
     assert_sound(&out);
     let unwrapped = View::open(&out).unwrap().unwrap_index(|_| true).unwrap().unwrap_index(|_| true).unwrap();
     assert_eq!(unwrapped.index().manifests.len(), 2);
-    // What is in memory only is written too.
+    // Documents in memory are written too.
     let wrapped = unwrapped.wrap(Annotations::from([(REF_NAME.to_owned(), "v2".to_owned())]));
     export_dir(&wrapped, &out, &ExportOptions::default()).unwrap();
     assert_sound(&out);
@@ -442,7 +442,7 @@ fn a_blob_may_be_in_its_descriptor_or_elsewhere() {
     assert_eq!((exported.blobs.count, exported.left_out), (3, tally(1, 9)));
     assert_eq!(fs::read(blob_path(&out, digest_of(&embedded))).unwrap(), b"layer");
     assert!(!blob_path(&out, digest_of(&elsewhere)).exists());
-    // The same into what is there now.
+    // The same into the layout that is there now.
     let again = export_dir(&source.view(), &out, &options).unwrap();
     assert_eq!((again.blobs.count, again.present.count, again.left_out), (0, 3, tally(1, 9)));
 }
@@ -597,14 +597,14 @@ fn collecting_garbage_meanwhile_takes_nothing_away() {
                 thread::sleep(Duration::from_micros(50));
             }
         });
-        // Whatever comes of it, the collecting ends.
+        // The collecting ends in any case.
         let _over = Over(&is_over);
         for number in 0..40_u8 {
             let source = Made::at(directory.path().join(format!("source-{number}")));
             let layers: Vec<Vec<u8>> = (0..8).map(|layer| [number / 2, layer].repeat(30_000)).collect();
             let layers: Vec<&[u8]> = layers.iter().map(Vec::as_slice).collect();
             source.list(&[named(source.image(&layers), "v1")]);
-            // What nothing refers to is there, found right, and may be gone a moment later.
+            // An unreferenced blob is there, found right, and may be gone a moment later.
             for layer in &layers[..4] {
                 target.blob("application/x-layer", layer);
             }

@@ -418,7 +418,7 @@ fn is_valid(path: &Path) {
     assert_eq!(report.errors.iter().map(ToString::to_string).collect::<Vec<_>>(), Vec::<String>::new());
 }
 
-/// What everything that reads and writes a repository does, of whatever kind the registry is.
+/// The operations of a program that reads and writes a repository, for any kind of registry.
 fn works_as_a_registry(registry: &Registry) {
     let app = registry.repository(name("example/app"));
     assert_eq!(registry.repositories(&Page::default()).expect("listed"), []);
@@ -606,7 +606,7 @@ fn a_blob_of_another_digest_or_size_is_not_stored() {
     fails_with(store(Some(wrong), None), ErrorCode::DigestInvalid);
     fails_with(store(None, Some(6)), ErrorCode::SizeInvalid);
     assert_eq!(files(directory.path()), before);
-    // Whoever gives content may fail.
+    // The reader of the content may fail.
     struct Broken;
     impl Read for Broken {
         fn read(&mut self, _: &mut [u8]) -> std::io::Result<usize> {
@@ -674,7 +674,7 @@ fn a_manifest_that_cannot_be_stored_changes_nothing() {
     invalid(&other_type, manifest());
     invalid(&whole.replace(r#""size":2"#, r#""size":3"#), manifest());
     assert_eq!(files(directory.path()), before);
-    // What lies elsewhere need not be there, nor what it is about.
+    // Content stored elsewhere need not be there, nor the subject.
     let elsewhere = format!(
         r#"{{"schemaVersion":2,"artifactType":"application/x","config":{descriptor},"layers":[{{"mediaType":"application/x","digest":"{0}","size":7,"urls":["https://example.com/x"]}}],"subject":{{"mediaType":"application/x","digest":"{0}","size":7}}}}"#,
         Digest::sha256_of(b"missing")
@@ -701,7 +701,7 @@ fn a_manifest_is_found_through_an_index_for_its_platform() {
         app.resolve_for(ManifestName::from("multi").for_platform(&"linux/amd64".parse().expect("a platform"))),
         ErrorCode::ManifestUnknown,
     );
-    // Only what is at the top can be deleted.
+    // Only entries of `index.json` can be deleted.
     fails_with(app.delete_manifest(child.digest.as_str()), ErrorCode::ManifestUnknown);
     fails_with(app.resolve_manifest(&Digest::sha256_of(b"{}")), ErrorCode::ManifestUnknown);
 }
@@ -737,7 +737,7 @@ fn an_upload_goes_on_in_another_handle() {
     fails_with(other.resume_upload(&id, None), ErrorCode::BlobUploadUnknown);
 }
 
-/// What another process does in the test below.
+/// The work of another process in the test below.
 #[test]
 #[ignore = "another test runs it"]
 fn goes_on_with_an_upload() {
@@ -846,7 +846,7 @@ fn a_commit_replaces_a_corrupt_blob_and_nothing_else() {
     }
 }
 
-// On Windows a file that somebody has open keeps its name.
+// On Windows an open file keeps its name.
 #[test]
 #[cfg(unix)]
 fn an_upload_that_is_gone_makes_no_blob() {
@@ -865,7 +865,7 @@ fn an_upload_that_is_gone_makes_no_blob() {
         let CommitError { error, upload } = upload.commit(&digest).expect_err("it is gone");
         assert_eq!(error.code(), Some(ErrorCode::BlobUploadUnknown), "{error}");
         fails_with(app.resolve_blob(&digest), ErrorCode::BlobUnknown);
-        // That it is cancelled already is no error, and what has its name now is not its own.
+        // An upload that is already cancelled is no error, and the file that has its name now is not its own.
         upload.cancel().expect("cancelled");
         assert_eq!(file.exists(), comes_another);
     }
@@ -991,7 +991,7 @@ fn a_registry_is_not_made_of_another_directory() {
     assert!(matches!(Registry::shared(&path), Err(Error::LayoutVersion { .. })));
     std::fs::write(path.join("oci-layout"), "{}").expect("written");
     assert!(matches!(Registry::shared(&path), Err(Error::MalformedMarker { .. })));
-    // Without the marker it is no layout, and nothing is written over what is there.
+    // Without the marker it is no layout, and existing files are not overwritten.
     std::fs::remove_file(path.join("oci-layout")).expect("deleted");
     let app = Registry::shared(&path).expect("empty").repository(name("app"));
     let before = files(&path);

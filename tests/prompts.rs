@@ -1,7 +1,6 @@
-//! What somebody at a terminal sees and types: the program runs on a pseudo-terminal, and a terminal emulator tells
-//! what is on its screen.
+//! The program on a terminal: it runs on a pseudo-terminal, and a terminal emulator renders the screen.
 //!
-//! Nothing here waits for a time to pass and hopes: each step waits until the whole screen is what it must be.
+//! Nothing here sleeps: each step waits until the whole screen has its expected content.
 
 #![cfg(unix)]
 #![allow(clippy::unwrap_used)]
@@ -45,7 +44,7 @@ struct Terminal {
     seen: String,
 }
 
-/// What is left when the program has ended.
+/// The result of a program that has ended.
 struct Left {
     status: ExitStatus,
     screen: String,
@@ -88,7 +87,7 @@ impl Terminal {
         Self::start(shell, 132, |_| {})
     }
 
-    /// Takes in what the program has written, waiting for it a moment.
+    /// Takes in the output of the program, waiting for it a moment.
     fn pump(&mut self) {
         let moment = Timespec { tv_sec: 0, tv_nsec: 20_000_000 };
         let mut fds = [PollFd::new(&self.master, PollFlags::IN)];
@@ -100,7 +99,7 @@ impl Terminal {
         }
     }
 
-    /// Takes in what the program writes until something is so.
+    /// Takes in output until a condition holds.
     fn pump_until(&mut self, what: &str, mut is_so: impl FnMut(&mut Self) -> bool) {
         let start = Instant::now();
         while !is_so(self) {
@@ -118,7 +117,7 @@ impl Terminal {
         rows.join("\n").trim_end().to_owned()
     }
 
-    /// Waits until these lines follow what was seen before, and are the last.
+    /// Waits until these lines follow the seen ones, and are the last.
     fn shows(&mut self, lines: &str) -> &mut Self {
         let expected = self.saw(lines).seen.trim_end().to_owned();
         self.pump_until(&format!("\n{expected}\n"), |terminal| terminal.screen() == expected);
@@ -130,12 +129,12 @@ impl Terminal {
         self
     }
 
-    /// Waits for a question, types keys, and notes what must then stand after the question.
+    /// Waits for a question, types keys, and notes the text that must then stand after the question.
     fn answers(&mut self, question: &str, keys: &str, answer: &str) -> &mut Self {
         self.shows(question).types(keys).saw(format!(" {answer}").trim_end()).saw("\n")
     }
 
-    /// Notes what must stand on the screen before what is waited for next.
+    /// Notes lines that must be on the screen before the next ones.
     fn saw(&mut self, lines: &str) -> &mut Self {
         self.seen.push_str(lines);
         self
@@ -152,7 +151,7 @@ impl Terminal {
             status = terminal.child.try_wait().unwrap();
             status.is_some()
         });
-        // What comes before this was written before the end.
+        // Output before this mark was written before the end.
         rustix::io::write(&self.slave, MARK).unwrap();
         self.pump_until("the last words", |terminal| terminal.raw.ends_with(MARK));
         assert_same_modes(&self.modes, &tcgetattr(&self.slave).unwrap());
@@ -161,7 +160,7 @@ impl Terminal {
         Left { status: status.unwrap(), screen: self.screen(), raw }
     }
 
-    /// Waits for a good end, after which the screen shows what was seen and then the result.
+    /// Waits for a good end, after which the screen shows the seen lines and then the result.
     fn ends_well(self, result: impl FnOnce() -> String) {
         let seen = self.seen.clone();
         let left = self.ends();
@@ -185,7 +184,7 @@ impl Terminal {
 
 impl Drop for Terminal {
     fn drop(&mut self) {
-        // A failed test leaves nobody waiting for an answer.
+        // A failed test leaves no process waiting for an answer.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
@@ -563,10 +562,10 @@ fn no_question_is_asked_about_a_manifest_without_a_fitting_config() {
 
 // --- leaving ---
 
-/// A question, what is typed, and what is shown of that.
+/// A question, the typed keys, and their echo.
 type Answer = (&'static str, &'static str, &'static str);
 
-/// The commands that ask, with a way to each kind of question: what is typed before it, and the question.
+/// The commands that ask, with a way to each kind of question: the keys before it, and the question.
 fn questions() -> [(&'static [&'static str], &'static [Answer], &'static str); 5] {
     const ADD: &[&str] = &["add", "layer", "--file", "layer.tar.gz"];
     const GENERATE: &[&str] = &["generate", "manifest"];
@@ -628,7 +627,7 @@ fn signals_leave_at_any_question_with_nothing_changed() {
     }
 }
 
-// --- where nobody is asked ---
+// --- without a question ---
 
 #[test]
 fn defaults_are_taken_under_yes_and_without_a_terminal() {
@@ -759,7 +758,7 @@ fn an_interrupt_ends_long_work_at_once_and_leaves_nothing_behind() {
             );
         }
         feed(&mut terminal, &pipe, "a bar", is_bar);
-        // This terminal is nobody's controlling terminal, so the test sends what a Ctrl-C would.
+        // This terminal is no process's controlling terminal, so the test sends the signal of a Ctrl-C.
         terminal.signals(Signal::INT);
         let expected = terminal.seen.trim_end().to_owned();
         let left = terminal.ends();

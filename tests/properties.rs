@@ -1,5 +1,5 @@
-//! What holds for any bytes: the targets of `cargo fuzz` with their seeds, and with variations of these. The same ones at
-//! every run.
+//! The properties of any bytes: the targets of `cargo fuzz` with their seeds, and with variations of these. The same
+//! ones at every run.
 
 #![allow(clippy::print_stdout, reason = "what is printed is seen where a test fails")]
 #![allow(unreachable_pub, reason = "the targets are a crate of their own too")]
@@ -26,7 +26,7 @@ enum Change {
     Remove(Index, Index),
     /// Repeats a part of it at another place.
     Copy(Index, Index, Index),
-    /// Puts a word in the place of what stands between two of JSON's delimiters.
+    /// Replaces the text between two of JSON's delimiters by a word.
     Replace(Index, &'static str),
     Truncate(Index),
 }
@@ -131,7 +131,7 @@ fn holds(name: &str) {
     let (_, target) = bodies::TARGETS.into_iter().find(|(target, _)| *target == name).expect("a target");
     let seeds = seeds(name);
     for (seed, data) in &seeds {
-        // What fails is in what the test prints.
+        // The failing seed is in the output of the test.
         println!("{name}/{seed}");
         target(data);
     }

@@ -16,7 +16,7 @@ use crate::support::{
 pub(crate) const TAR: &str = "application/vnd.oci.image.layer.v1.tar";
 pub(crate) const TAR_GZIP: &str = "application/vnd.oci.image.layer.v1.tar+gzip";
 
-/// What a peer writes.
+/// The output of a peer.
 const PEER_OUTPUT: &str = "peer.out";
 
 pub(crate) struct Lab {
@@ -232,7 +232,7 @@ fn owned(words: &[&str]) -> Vec<String> {
     words.iter().map(|&word| word.to_owned()).collect()
 }
 
-/// Returns a command as somebody would type it.
+/// Returns a command as a user would type it.
 fn shown(program: &str, words: impl IntoIterator<Item = impl AsRef<str>>) -> String {
     words.into_iter().fold(program.to_owned(), |line, word| line + " " + word.as_ref())
 }
@@ -241,7 +241,7 @@ fn name(path: &Path) -> String {
     path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned()
 }
 
-/// Returns the name of a program; that of this benchmark without what cargo adds to it.
+/// Returns the name of a program; that of this benchmark without cargo's suffix.
 fn program_name(program: &Path) -> String {
     let name = name(program);
     if name.starts_with("peers-") { "peers".to_owned() } else { name }

@@ -7,19 +7,19 @@ use std::time::{Duration, Instant};
 
 use crate::support::Result;
 
-/// Prepares a run outside the timed part: makes a fresh place, and returns what is to be run at once.
+/// Prepares a run outside the timed part: makes a fresh place, and returns the commands to run at once.
 type Prepare<'l> = Box<dyn FnMut() -> Result<Vec<Command>> + 'l>;
 
 /// One of two that are compared.
 pub(crate) struct Side<'l> {
-    /// The work, as somebody would type it.
+    /// The work, as a user would type it.
     pub(crate) shown: String,
     pub(crate) prepare: Prepare<'l>,
-    /// Tells the size of what the last run wrote.
+    /// Returns the size of the last run's output.
     pub(crate) output: Option<Box<dyn Fn() -> Result<u64> + 'l>>,
 }
 
-/// What came out for one of two.
+/// The measurements of one side.
 pub(crate) struct Outcome {
     pub(crate) times: Vec<Duration>,
     /// The time that its processes took on all cores together, in all rounds, where the system tells.
@@ -58,7 +58,7 @@ impl Side<'_> {
     /// Runs once, and adds how long that took.
     fn time(&mut self, outcome: &mut Outcome) -> Result<()> {
         let commands = (self.prepare)()?;
-        // What the other one has left to write must not be written while this one runs.
+        // Pending writes of the other side must not be done while this one runs.
         #[cfg(unix)]
         rustix::fs::sync();
         let before = processor_time_of_children();
@@ -85,7 +85,7 @@ pub(crate) fn compare<'l>(ours: &mut Side<'l>, peer: &mut Side<'l>, rounds: usiz
 
 /// Returns the time on all cores of the children that were waited for, in the words of proc(5): `cutime` and `cstime`.
 fn processor_time_of_children() -> Option<Duration> {
-    /// What `getconf CLK_TCK` says on every machine of today.
+    /// The value of `getconf CLK_TCK` on every machine of today.
     const TICKS_PER_SECOND: f64 = 100.0;
     let stat = fs::read_to_string("/proc/self/stat").ok()?;
     // The name of the program, in parentheses, may have blanks.
@@ -103,7 +103,7 @@ fn start(commands: Vec<Command>) -> Result<Vec<Child>> {
 }
 
 fn finish(children: Vec<Child>) -> Result<()> {
-    // All of them are waited for, whatever one of them says.
+    // All of them are waited for, even after a failure.
     let statuses: Vec<_> = children.into_iter().map(|mut child| child.wait()).collect();
     for status in statuses {
         let status = status?;
@@ -114,8 +114,8 @@ fn finish(children: Vec<Child>) -> Result<()> {
     Ok(())
 }
 
-/// Waits for a process and looks at its high-water mark of memory every millisecond. The system forgets it when the process
-/// ends, and what it tells a parent afterwards (`ru_maxrss`) includes the memory of the parent.
+/// Waits for a process and reads its high-water mark of memory every millisecond. The system forgets it when the
+/// process ends, and the value that a parent gets afterwards (`ru_maxrss`) includes the memory of the parent.
 fn watch_memory(child: &mut Child) -> Option<u64> {
     let status = format!("/proc/{}/status", child.id());
     let mut most = None;

@@ -1,4 +1,4 @@
-//! What is compared with what: a row a comparison.
+//! The comparisons, a row each.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -249,7 +249,7 @@ fn show<'l>(lab: &'l Lab, peer: &'l Path, entries: usize) -> Result<(Side<'l>, S
     Ok((command_on(lab, &["show"], layout.clone()), parse_index(peer, &layout)))
 }
 
-/// Lists the manifest under another ref name. Before each run the documents are again what they were.
+/// Lists the manifest under another ref name. Before each run the documents are restored.
 fn one_tag_more<'l>(lab: &'l Lab, peer: &'l Path, entries: usize) -> Result<(Side<'l>, Side<'l>)> {
     const WORDS: [&str; 4] = ["generate", "manifest", "--ref-name", "another"];
     let layout = lab.many_entries(entries)?;
@@ -273,7 +273,7 @@ fn parse_index<'l>(peer: &'l Path, layout: &Path) -> Side<'l> {
     readers(peer, &[baselines::FLAG, "parse-index"], vec![vec![layout.join("index.json")]])
 }
 
-/// Adds a layer to many. Before each run the staging file is again what it was, and the layer is not there.
+/// Adds a layer to many. Before each run the staging file is restored, and the layer is deleted.
 fn add_last_layer<'l>(lab: &'l Lab, layout: PathBuf, file: PathBuf) -> Result<Side<'l>> {
     let before = fs::read(layout.join(STAGE_FILE))?;
     let blobs: BTreeSet<PathBuf> = blobs_of(&layout)?.into_iter().collect();

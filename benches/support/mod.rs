@@ -70,7 +70,7 @@ pub(crate) fn write_real_tar(path: &Path, size: u64) -> Result<()> {
                 if left == 0 {
                     break;
                 }
-                // What cannot be read is left out.
+                // Unreadable files are left out.
                 let Ok(content) = File::open(file) else { continue };
                 let length = content.metadata()?.len().min(left);
                 left -= length;
@@ -147,7 +147,7 @@ pub(crate) fn layout_with_entries(path: &Path, tar: &Path, entries: usize) -> Re
     Ok(layout)
 }
 
-/// Generates the config and the manifest of what is staged.
+/// Generates the config and the manifest of the staged layers.
 pub(crate) fn generate_image(layout: &Layout, ref_name: &str) -> Result<()> {
     let config = ConfigOptions::default().architecture("amd64").os("linux");
     layout.generate_config(&config)?;

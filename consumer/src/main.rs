@@ -46,7 +46,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let outer: Outer = serde_json::from_str(r#"{"size": 7, "ratio": 1.5}"#)?;
     assert_eq!(outer, Outer { inner: Inner { size: 7, ratio: 1.5 } });
 
-    // An image, made by the library, that keeps what it does not know to the last digit.
+    // An image, made by the library, that keeps unknown fields to the last digit.
     let directory = tempfile::tempdir()?;
     let path = directory.path().join("image");
     let layout = Layout::init(&path)?;

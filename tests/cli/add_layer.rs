@@ -1,4 +1,4 @@
-//! `layout add layer`: what is told by the content, what is stored, and under which media type.
+//! `layout add layer`: the detected type, the stored bytes, and their media type.
 
 use std::fs;
 
@@ -33,18 +33,18 @@ fn after_skippable_frame(magic: u8, content: &[u8]) -> Vec<u8> {
     [&[magic, 0x2a, 0x4d, 0x18, 3, 0, 0, 0, b'a', b'b', b'c'], content].concat()
 }
 
-/// A layer of some content, and what it must become.
+/// A layer of some content, and its expected form.
 struct Case {
     name: &'static str,
     content: Vec<u8>,
     /// Further words.
     words: &'static str,
-    /// What is noted besides the media type.
+    /// The note besides the media type.
     note: &'static str,
     media_type: &'static str,
     /// The uncompressed content.
     plain: Vec<u8>,
-    /// The stored bytes, where they are the bytes that came; otherwise the digest of what they are compressed to.
+    /// The stored bytes, where they are the given ones; otherwise the digest of the decompressed content.
     stored: Stored,
 }
 
@@ -455,7 +455,7 @@ fn content_that_is_no_layer_is_compressed_only_if_that_is_asked_for() {
         let blob = sandbox.blob(layer["digest"].as_str().expect("a digest"));
         assert!(unpack(&blob) == text, "{words}");
     }
-    // A tar is a layer, whatever it is called.
+    // A tar of any name is a layer.
     let sandbox = Sandbox::new();
     sandbox.write("patches.tar", patches_tar());
     let layer = sandbox.ok_json("layout add layer -p image -f patches.tar --media-type application/x-tree");
@@ -605,7 +605,7 @@ fn a_tar_that_is_whole_and_odd_is_staged_with_a_warning() {
         sandbox.write("l.tar", zstd(&content));
         assert_eq!(sandbox.ok_json("layout add layer -p image -f l.tar")["warnings"], json!([says]));
     }
-    // What is no layer may be anything that is a tar.
+    // An artifact may be any tar.
     let sandbox = Sandbox::new();
     sandbox.write("l.tar", [entry("oci-layout", b"{}"), entry("index.json", b"{}"), end].concat());
     let value = sandbox.ok_json("layout add layer -p image -f l.tar --media-type application/x-images");

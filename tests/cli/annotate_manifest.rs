@@ -149,6 +149,6 @@ fn a_copy_of_the_manifest_in_its_entry_follows() {
     // Four characters of base64 for every three bytes that were begun.
     let size = changed["size"].as_u64().expect("a size");
     assert_eq!(data.len() as u64, size.div_ceil(3) * 4);
-    // The data must be what the digest says.
+    // The data must match the digest.
     sandbox.is_valid();
 }

@@ -11,7 +11,7 @@ fn words(digest: &str) -> String {
     format!("layout blob delete --path image --digest {digest}")
 }
 
-/// Says that a blob is not deleted, and what refers to it.
+/// Checks that a blob is not deleted, and that the error names its referrer.
 #[track_caller]
 fn is_denied(sandbox: &Sandbox, digest: &str, referrer: &str) {
     let message = format!("blob {digest} is referenced by {referrer} (DENIED); delete its referrer first");

@@ -163,7 +163,7 @@ fn devices_and_pipes_are_written_to() {
     assert_eq!(reader.join().expect("it ends"), CONTENT.as_bytes());
     assert!(fs::symlink_metadata(sandbox.path("fifo")).expect("there").file_type().is_fifo());
 
-    // A link stays, and what it leads to is replaced.
+    // A link stays, and its target is replaced.
     sandbox.write("target", "old");
     symlink("target", sandbox.path("link")).expect("linked");
     sandbox.run(&words("link")).succeeds(wrote(&digest, 10, "link"), "");
@@ -198,7 +198,7 @@ fn a_corrupt_blob_makes_no_file() {
     sandbox.refuses(&format!("{words} --output out"), &mismatch);
     sandbox.write("out", "there before");
     sandbox.refuses(&format!("{words} --output out"), &mismatch);
-    // What went to standard output is there, and the status says that it is wrong.
+    // The bytes written to standard output are there, and the status reports the fault.
     sandbox.run(&words).is(1, "012345678X", format!("Error: {mismatch}\n"));
     // A part cannot be verified.
     sandbox.run(&format!("{words} --range 0-4")).succeeds("01234", "");

@@ -11,7 +11,7 @@ fn stored(digest: &str, size: usize) -> String {
     format!("Stored blob:\n  digest: {digest}\n    size: {size}\n")
 }
 
-/// Says that a layout is valid, and what no manifest has named yet.
+/// Checks that a layout is valid, and that a warning names the unreferenced blobs.
 #[track_caller]
 fn is_valid(sandbox: &Sandbox, path: &str, loose: &str) {
     let outcome = sandbox.run(&format!("layout validate --path {path}"));

@@ -1,4 +1,4 @@
-//! Layouts that other programs wrote, and documents that are not what they should be.
+//! Layouts of other programs, and malformed documents.
 //!
 //! The original program writes staging files of schema 1 without diff_ids, and configs that list the digests of the
 //! compressed layers instead.
@@ -62,7 +62,7 @@ fn its_config_lists_compressed_layers_and_generate_config_mends_that() {
     sandbox.ok("layout generate config --path image");
     assert_eq!(sandbox.stage()["config"]["digest"], CONFIG);
     sandbox.ok("layout generate manifest --path image --ref-name latest");
-    // What only the old image named is gone.
+    // The blobs that only the old image named are gone.
     for document in ["config", "manifest"] {
         let digest = old[document]["digest"].as_str().expect("a digest");
         assert!(!sandbox.blobs().contains(digest), "{document}");

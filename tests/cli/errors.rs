@@ -1,4 +1,4 @@
-//! Every row of the reference's error table, and usage errors. What fails changes nothing.
+//! Every row of the reference's error table, and usage errors. A failed command changes nothing.
 
 use predicates::str::contains;
 use serde_json::json;

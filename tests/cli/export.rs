@@ -8,7 +8,7 @@ use crate::registry::*;
 use crate::support::*;
 use crate::views::*;
 
-/// Exports to `out.tar`, and compares what is said and what is there.
+/// Exports to `out.tar`, and compares the output and the archive.
 #[track_caller]
 fn gives(images: &Images, words: &str, entries: &[Value], blobs: &[Value]) {
     let sandbox = &images.sandbox;
@@ -20,7 +20,7 @@ fn gives(images: &Images, words: &str, entries: &[Value], blobs: &[Value]) {
     fs::remove_dir_all(sandbox.path("out")).expect("it was made");
 }
 
-/// The descriptor of what is nested in an index, and the index as the program writes it.
+/// The descriptor of an image nested in an index, and the index as the program writes it.
 fn made(image: &Value, entries: &[&Value]) -> Value {
     let content = index(entries);
     let text = content.to_string();
@@ -162,7 +162,7 @@ fn references_choose_entries() {
     let sha = digest(&images.s390x).to_owned();
     gives(&images, &format!("--ref {sha}"), only(&old), &s390x);
     gives(&images, &format!("--ref {}", &sha[7..27]), only(&old), &s390x);
-    // What only a nested index lists.
+    // Images that only a nested index lists.
     gives(&images, &format!("--ref {}", digest(&images.arm64)), only(&images.arm64), &arm64);
     sandbox
         .run("layout export --path image:old --output out.tar")
@@ -427,7 +427,7 @@ fn blobs_that_are_elsewhere_are_left_out_where_that_is_allowed() {
         holds(&sandbox.read("out.tar"), &[image], blobs);
         fs::remove_file(sandbox.path("out.tar")).expect("removed");
     }
-    // One that nobody else has.
+    // A blob of this image alone.
     fs::remove_file(sandbox.path(blob_name(digest(&layer(sandbox))))).expect("it was there");
     list(sandbox, &[&images.s390x]);
     for more in ["", "--allow-missing"] {
@@ -507,7 +507,7 @@ fn a_layout_is_added_to_and_names_are_not_taken() {
     let text = told_all("Exported:", "out", only(&renamed), [("blobs", &[][..]), ("there already", &there)]);
     sandbox.run("layout export --path image --ref old --ref-name v1 --output out --replace").succeeds(text, "");
     layout_holds(sandbox, "out", &[old, renamed, images.index.clone()], &images.all());
-    // What is there and is no layout.
+    // An existing directory that is no layout.
     fs::create_dir(sandbox.path("full")).expect("made");
     sandbox.write("full/file", "content");
     for output in ["full", "full/file"] {
@@ -638,7 +638,7 @@ fn a_docker_archive_has_the_fields_that_docker_reads() {
     let mut full = entry.clone();
     full["annotations"]["io.containerd.image.name"] = json!("docker.io/example/app:v1");
     assert_eq!(json("index.json")["manifests"], json!([full]));
-    // The same whatever it is called, and to stdout.
+    // The same under any name, and to stdout.
     sandbox.ok(&format!("{words} --ref-name example/app:v1 --output out.tar.gz"));
     assert!(sandbox.read("out.tar.gz") == sandbox.read("out.tar"));
     assert!(stream(sandbox, &format!("{words} --ref-name example/app:v1 --output -")) == sandbox.read("out.tar"));
@@ -668,7 +668,7 @@ fn a_docker_archive_has_the_fields_that_docker_reads() {
             {"Config": blob_path(&amd64[1]), "RepoTags": ["localhost:5000/b:2"], "Layers": layers},
         ])
     );
-    // It is read as what it was.
+    // It is read unchanged.
     sandbox.ok("layout import --path back --file several.tar");
     sandbox.ok("layout validate --path back");
 }

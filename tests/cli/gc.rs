@@ -14,7 +14,7 @@ use crate::support::*;
 
 const GC: &str = "layout gc --path image";
 
-/// What a collection says.
+/// The result of a collection.
 fn told(title: &str, blobs: (usize, usize), uploads: (usize, usize), temporary: (usize, usize)) -> String {
     let line = |(count, bytes): (usize, usize)| format!("{count} ({bytes} bytes)");
     format!(
@@ -235,7 +235,7 @@ fn a_digest_that_cannot_be_verified_keeps_its_blob_and_is_passed_on() {
     let name = format!("sha384:{}", "a".repeat(96));
     fs::create_dir(sandbox.path("image/blobs/sha384")).expect("created");
     sandbox.write(&blob_name(&name), "hello");
-    // A document under such a digest is read all the same: what it names is needed.
+    // A document under such a digest is read all the same: its blobs are reachable.
     let needed = sandbox.store("needed");
     let nested = json!({"mediaType": "application/octet-stream", "digest": needed, "size": 6});
     let nested = json!({"schemaVersion": 2, "mediaType": INDEX_TYPE, "manifests": [nested]}).to_string();
@@ -335,7 +335,7 @@ fn young_blobs_stay() {
     // By default everything goes.
     sandbox.run(GC).succeeds(deleted(1, 6), "");
     sandbox.has_blobs([MANIFEST, CONFIG, BASE, PATCHES]);
-    // However old, what is referred to stays.
+    // A referenced blob of any age stays.
     age(&sandbox, &blob_name(BASE), Duration::from_secs(1 << 30));
     sandbox.run(&words).succeeds(deleted(0, 0), "");
     sandbox.is_valid();
@@ -500,7 +500,7 @@ fn uploads_elsewhere_are_not_collected() {
     sandbox.store("loose");
     std::os::unix::fs::symlink("../home", sandbox.path("image/.regshape-uploads")).expect("linked");
     sandbox.refuses(GC, "failed to read image/.regshape-uploads: not a directory");
-    // And in a directory of its own only what is called like an upload is one.
+    // And in a directory of its own only a file named like an upload is one.
     fs::remove_file(sandbox.path("image/.regshape-uploads")).expect("deleted");
     fs::rename(sandbox.path("home"), sandbox.path("image/.regshape-uploads")).expect("moved");
     sandbox.run(GC).succeeds(told("Deleted", (1, 5), (1, 8), (0, 0)), "");
@@ -518,7 +518,7 @@ fn blobs_are_not_garbage_by_another_name() {
 
 #[test]
 fn an_index_may_list_missing_manifests() {
-    // Whoever copies one platform of an image keeps the index as it is.
+    // A copy of one platform of an image keeps the index as it is.
     let sandbox = image();
     let child = json!({"mediaType": MANIFEST_TYPE, "digest": MANIFEST, "size": MANIFEST_SIZE});
     let missing = json!({"mediaType": MANIFEST_TYPE, "digest": sha256(b"missing"), "size": 7});
@@ -598,7 +598,7 @@ fn forty_writers_lose_nothing_to_collections_that_run_meanwhile() {
     sandbox.is_valid();
 }
 
-/// What a lost manifest led to is not known: its config and layers may be the only ones.
+/// The blobs of a lost manifest are not known: its config and layers may be the only ones.
 #[test]
 fn nothing_is_deleted_where_a_manifest_is_missing() {
     let sandbox = Sandbox::built();
@@ -612,7 +612,7 @@ fn nothing_is_deleted_where_a_manifest_is_missing() {
     sandbox.has_blobs([]);
 }
 
-/// Collects what is loose, and nothing else.
+/// Collects unreferenced blobs, and nothing else.
 #[track_caller]
 fn keeps_all_but_the_loose(sandbox: &Sandbox, kept: &str) {
     let all = sandbox.blobs();
@@ -636,7 +636,7 @@ fn the_blobs_of_documents_that_the_image_spec_does_not_know_are_kept() {
     // The image has no entry: that it is a subject keeps it.
     let kept = kept(MANIFEST, digest(&artifact));
     keeps_all_but_the_loose(&sandbox, &kept);
-    // The four, what they name, and the parts of the image.
+    // The four, their blobs, and the parts of the image.
     assert_eq!(sandbox.blobs().len(), 4 + 6 + 4);
     let all = document(&sandbox, INDEX_TYPE, &index(&[&artifact, &old, &thing, &keys]));
     list(&sandbox, &[&all]);
@@ -706,7 +706,7 @@ fn a_blob_that_is_stored_again_is_young() {
     age(&sandbox, &name, old);
     sandbox.run(&words).succeeds(deleted(1, 7), "");
 
-    // As is what comes from another layout, where it may be old.
+    // So is a blob from another layout, where it may be old.
     let there = "layouts/one/blobs/sha256/".to_owned() + &sha256(b"content")[7..];
     sandbox.ok("layout blob upload --path layouts --per-repo --repo one --file x");
     age(&sandbox, &there, old);

@@ -1,4 +1,4 @@
-//! What every command has: help, global flags, telemetry; and the commands that are made from the command tree.
+//! The features of every command: help, global flags, telemetry; and the commands that are made from the command tree.
 
 use std::collections::BTreeSet;
 

@@ -76,7 +76,7 @@ const STAGE_READERS: [&str; 7] = [
 
 const INDEX_ERROR: &str = "index.json at image is not a valid OCI Image Index";
 
-/// What is no digest, and why.
+/// Malformed digests, and their faults.
 fn bad_digests() -> Vec<(String, &'static str)> {
     let hash = "0".repeat(64);
     vec![
@@ -124,7 +124,7 @@ fn replace_config(sandbox: &Sandbox, content: &[u8]) -> String {
 #[test]
 fn digests_that_are_none_are_refused_in_the_index_and_the_staging_file() {
     let sandbox = Sandbox::built();
-    // What the first of them would lead to.
+    // The target of the first of them.
     sandbox.write("image/x", "not a blob");
     let (index, stage) = (sandbox.text("image/index.json"), sandbox.text(STAGE));
     for (digest, reason) in bad_digests() {
@@ -181,7 +181,7 @@ fn digests_that_are_none_are_refused_in_a_manifest_and_a_config() {
     }
 }
 
-/// What is no JSON that a document may be, and what is said of it.
+/// Text that is not JSON or too deep, and the error about it.
 fn bad_json() -> Vec<(Vec<u8>, &'static str)> {
     let utf_16 = |text: &str| text.encode_utf16().flat_map(u16::to_le_bytes).collect::<Vec<_>>();
     vec![
@@ -263,7 +263,7 @@ fn text_that_is_not_json_is_refused_in_every_document() {
     }
 }
 
-/// Every way in which a staging file can be malformed, and what is said of it.
+/// Every fault of a staging file, and the error about it.
 fn bad_stages() -> Vec<(String, Value, &'static str)> {
     let stage = || {
         let layer = json!({"digest": BASE, "size": BASE_SIZE, "media_type": GZIP_TYPE, "annotations": {}, "diff_id": BASE_DIFF_ID});
@@ -468,7 +468,7 @@ fn control_characters_are_stored_as_they_are_and_shown_as_escapes() {
     }
 }
 
-/// What stands in a file's place; on Unix there is more of it.
+/// Files of other kinds; Unix has more of them.
 #[cfg(unix)]
 fn put(sandbox: &Sandbox, name: &str, kind: &str) {
     use rustix::fs::{CWD, FileType, Mode, makedev, mknodat};
@@ -482,7 +482,7 @@ fn put(sandbox: &Sandbox, name: &str, kind: &str) {
         "directory" => std::fs::create_dir(path).expect("created"),
         "pipe" => mknodat(CWD, path, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).expect("made"),
         "socket" => drop(std::os::unix::net::UnixListener::bind(path).expect("bound")),
-        // One that never ends; only root can make it, but anybody can link to it.
+        // One that never ends; only root can make it, but any user can link to it.
         "device" => {
             let made = mknodat(CWD, &path, FileType::CharacterDevice, Mode::RUSR | Mode::WUSR, makedev(1, 5));
             if made.is_err() {
@@ -522,7 +522,7 @@ fn pipes_and_devices_in_the_place_of_a_document_are_refused_at_once() {
     }
 }
 
-/// What messages call a kind of file.
+/// The name of a kind of file in messages.
 #[cfg(unix)]
 fn called(kind: &str) -> &'static str {
     match kind {
@@ -533,7 +533,7 @@ fn called(kind: &str) -> &'static str {
     }
 }
 
-/// What is said of something in the place of a blob, and what to do about it.
+/// The message about a file of another kind in the place of a blob, with the way out.
 #[cfg(unix)]
 fn no_blob(sandbox: &Sandbox, blob: &str, kind: &str) -> (String, &'static str) {
     let name = blob_name(blob);
@@ -650,7 +650,7 @@ fn indexes_that_contain_themselves_by_any_way_round_stop_no_command() {
         let outcome = run(&sandbox, &format!("layout {words} --path image --quiet"));
         assert_eq!(outcome.status, 0, "{outcome:?}");
     }
-    // What such a document names is not known: nothing is deleted.
+    // The references of such a document are not known: nothing is deleted.
     for digest in [BASE, PATCHES, CONFIG, MANIFEST, &one, &other] {
         assert!(sandbox.path(blob_name(digest)).exists(), "{digest}");
     }

@@ -45,7 +45,7 @@ fn an_archive_becomes_a_layout_however_it_is_compressed() {
     }
     let compressed = [Some(plain.clone()), Some(gzip(&plain)), Some(zstd(&plain)), xz];
     for (at, content) in compressed.into_iter().enumerate().filter_map(|(at, content)| Some((at, content?))) {
-        // The content says what it is, not the name.
+        // The type is detected from the content, not from the name.
         let name = format!("archive{at}");
         sandbox.write(&name, &content);
         let told = |output: &str| told("Imported:", output, &images.entries(), &images.all());
@@ -170,7 +170,7 @@ fn a_name_that_another_manifest_has_is_taken_only_where_that_is_asked_for() {
     sandbox
         .run("layout import --path image --file a.tar --replace")
         .succeeds(told_all("Imported:", "image", &images.entries(), [("blobs", &[][..]), ("there already", &all)]), "");
-    // What has no other name is still listed, if not by the index that came.
+    // An entry without another name is still listed, if not by the imported index.
     assert_eq!(listed(sandbox), json!([v1, named(&images.arm64, "x"), old, other]));
 }
 
@@ -272,7 +272,7 @@ fn a_docker_archive_becomes_a_layout() {
     sandbox
         .run("layout import --path one --file a.tar --ref app:latest")
         .succeeds(told("Imported:", "one", one, &blobs), "");
-    // A layer that is not what the config says.
+    // A layer that does not match the config.
     let archive = tar_of(&[
         ("a/layer.tar", &layers[1]),
         ("b/layer.tar", &layers[1]),
@@ -419,7 +419,7 @@ fn archives_that_are_none_or_not_safe_are_refused_by_name() {
             }
         }
     }
-    // What is no archive of images.
+    // A file that is no archive of images.
     let marker = sandbox.read("image/oci-layout");
     let cut = &sound[..sound.len() - 700];
     for (content, message) in [

@@ -8,7 +8,7 @@ use crate::registry::*;
 use crate::support::*;
 use crate::views::*;
 
-/// What is said of an image.
+/// The text about an image.
 fn text(images: &Images, image: &Value, name: Option<&str>) -> String {
     let parts = images.parts(image);
     let total = parts.iter().map(size).sum::<u64>();

@@ -132,7 +132,7 @@ fn export_and_import_go_on_from_wherever_an_init_was_killed() {
             }
         }
     }
-    // What holds anything is not from an init.
+    // A directory with content is not from an init.
     for (name, content) in [
         ("half/index.json", "{}"),
         ("half/.regshape-stage.json", "{}"),

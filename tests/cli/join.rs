@@ -73,7 +73,7 @@ fn images_for_one_platform_each_become_one_for_several() {
             "left_out": counted(&[]), "manifests": [named(&made, "v1")],
         })
     );
-    // What the order of the paths says is the order of the images.
+    // The order of the paths is the order of the images.
     let (made, blobs) = joined(&images, &[&images.arm64, &images.amd64]);
     let text = told("Joined:", "turned", &[named(&made, "v1")], &blobs);
     sandbox.run("layout join -p arm64 -p amd64 -o turned").succeeds(text, "");
@@ -134,7 +134,7 @@ fn two_images_for_one_platform_are_warned_of() {
     let (made, blobs) = joined(&images, &[&images.amd64]);
     let text = told("Joined:", "one", &[named(&made, "v1")], &blobs);
     sandbox.run("layout join -p amd64 -p amd64 -o one").succeeds(text, "");
-    // What is for no platform.
+    // An artifact, which has no platform.
     let artifact = document(sandbox, &about(sandbox, &images.amd64, "application/x-signature"));
     list(sandbox, &[&artifact]);
     let (made, blobs) = joined(&images, &[&images.amd64, &artifact]);

@@ -1,4 +1,4 @@
-//! Leftovers of killed programs: which command deletes them, and what is none whatever it is called.
+//! Leftovers of killed programs: which command deletes them, and which files only have such names.
 
 use std::fs;
 use std::path::Path;
@@ -107,14 +107,14 @@ fn bring_others(sandbox: &Sandbox, directory: &str) -> Vec<String> {
         sandbox.write(&format!("{directory}/{name}"), content);
     }
     let mut names: Vec<String> = files.into_iter().map(|(name, _)| format!("{directory}/{name}")).collect();
-    // With what an export has there when it fills an empty directory.
+    // With the files of an export that fills an empty directory.
     for name in ["oci-layout", "filling.json", STAGED, "mine"] {
         let path = format!("{directory}/.regshape-tmp-xyz/{name}");
         fs::create_dir_all(sandbox.path(&path).parent().expect("a directory")).expect("made");
         sandbox.write(&path, "{}");
         names.push(path);
     }
-    // A copy has the name of what it is a copy of.
+    // A copy has the name of its original.
     sandbox.write(&format!("{directory}/copy"), "half a layer");
     fs::rename(sandbox.path(format!("{directory}/copy")), sandbox.path(&left[0])).expect("in its place");
     names.push(left[0].clone());

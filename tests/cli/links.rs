@@ -183,7 +183,7 @@ fn a_blob_that_a_referenced_link_points_to_is_kept() {
         let message = format!("blob {MANIFEST} is referenced by {link} (DENIED); delete its referrer first");
         sandbox.refuses(&format!("layout blob delete -p image --digest {MANIFEST}"), &message);
         assert_eq!(sandbox.contents(), all, "{case}");
-        // What the staging file made is replaced, and something else needs it.
+        // The staged image is replaced, and another image needs its blobs.
         sandbox.ok("layout import -p image --file image --ref-name other -q");
         assert_eq!(sandbox.run("layout validate -p image").status, 0, "{case}");
     }

@@ -1,4 +1,4 @@
-//! A layout that somebody else is changing: commands that write wait, say so, and give up when they are told to.
+//! A layout that another process is changing: commands that write wait, report it, and give up after the timeout.
 
 // On Windows a lock keeps others from reading the marker too.
 #![cfg(unix)]

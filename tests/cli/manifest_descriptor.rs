@@ -100,7 +100,7 @@ fn indexes_that_contain_one_another_come_to_an_end() {
     sandbox.write(&blob_name(&two), index(&[&entry(&one)]).to_string());
     list(&sandbox, &[&named(&entry(&one), "v1")]);
     sandbox.refuses(&format!("{DESCRIPTOR} --ref abcdef"), &format!("image has no manifest 'abcdef' {SEE_TAGS}"));
-    // Such indexes are corrupt: who asks for what they may list is told so.
+    // Such indexes are corrupt: a command that asks for an image in them reports it.
     let actual = sha256(index(&[&entry(&two), &entry(&one)]).to_string().as_bytes());
     sandbox.refuses(
         &format!("{DESCRIPTOR} --ref {}", sha256(b"missing")),

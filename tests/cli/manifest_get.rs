@@ -139,7 +139,7 @@ fn through_an_index_the_manifest_of_a_platform_is_found() {
         sandbox.ok_json(&format!("{GET} --ref v1 --platform linux/arm64 --part config"))["digest"],
         config(&sandbox, "arm64")["digest"]
     );
-    // What is no image is not named as one.
+    // Artifacts are not named as images.
     for platform in ["linux/s390x", "windows/amd64", "linux/arm/v8"] {
         sandbox.refuses(
             &format!("{GET} --ref v1 --platform {platform}"),
@@ -267,11 +267,11 @@ fn an_index_that_is_corrupt_is_told_as_that() {
     let message = format!("digest mismatch for {expected}: expected {expected}, got {actual} (DIGEST_INVALID)");
     sandbox.refuses(&child, &message);
     sandbox.refuses(&format!("{GET} --ref v1 --platform linux/arm64"), &message);
-    // What is found without it is no matter of it.
+    // Manifests that are found without it do not depend on it.
     for words in [format!("--ref {}", digest(&amd64)), "--ref v1 --platform linux/amd64".to_owned()] {
         assert_eq!(sandbox.ok(&format!("{GET} {words}")).into_bytes(), sandbox.blob(digest(&amd64)), "{words}");
     }
-    // One that is not there is none of it: whoever copies a platform leaves the others.
+    // A missing index has no images: a copy of one platform leaves the others out.
     std::fs::remove_file(sandbox.path(blob_name(expected))).expect("deleted");
     sandbox.refuses(&child, &format!("image has no manifest '{}' {SEE_TAGS}", digest(&arm64)));
 }

@@ -131,7 +131,7 @@ fn a_layout_that_is_not_there_is_made() {
         assert_eq!(sandbox.json("image/oci-layout"), json!({"imageLayoutVersion": "1.0.0"}));
         sandbox.has_blobs([digest(&all)]);
     }
-    // What cannot be stored leaves nothing.
+    // A manifest that cannot be stored leaves nothing.
     let sandbox = Sandbox::empty();
     body(&sandbox, &index(&[&json!({"mediaType": MANIFEST_TYPE, "digest": sha256(b""), "size": 0})]));
     sandbox.refuses(
@@ -240,7 +240,7 @@ fn the_blobs_of_a_manifest_must_be_stored() {
             is_invalid(&sandbox, "--repo app", &format!("{place} not found: {}", sha256(b"missing")));
         }
     }
-    // The wrong size is not what is meant either.
+    // A wrong size is a fault, too.
     let wrong = with(layer.clone(), json!({"size": 5}));
     body(&sandbox, &manifest(&config, &[&wrong]));
     is_invalid(
@@ -248,7 +248,7 @@ fn the_blobs_of_a_manifest_must_be_stored() {
         "--tag v1",
         &format!("blob for layers[0]: size mismatch for {}: expected 5, got 1024", digest(&layer)),
     );
-    // What is elsewhere, and the subject, need not be there.
+    // Content stored elsewhere, and the subject, need not be there.
     let elsewhere = with(missing(TAR_TYPE), json!({"urls": ["https://example.com/x"]}));
     let content = with(manifest(&config, &[&elsewhere]), json!({"subject": missing(MANIFEST_TYPE)}));
     let image = on(&body(&sandbox, &content), "amd64");
@@ -366,7 +366,7 @@ fn the_media_type_is_stated_or_detected_or_given() {
         assert_eq!(listed(&sandbox), json!([named(&entry, "v1")]), "{content}");
         assert_eq!(sandbox.blob(digest(&entry)), sandbox.read("m.json"));
     }
-    // What is no document may be anything.
+    // Other content may be any bytes.
     sandbox.write("m.json", "\u{0}\u{1}");
     sandbox.ok(&format!("{PUT} --tag v2 {told}"));
     for bad in ["", "x", "a/b/c", "a b/c", "a/\n"] {

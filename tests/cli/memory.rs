@@ -22,7 +22,7 @@ fn deep_index(size: usize) -> String {
 #[cfg(target_os = "linux")]
 #[test]
 fn commands_take_a_few_times_the_size_of_a_document() {
-    // What the program takes for a layout without images.
+    // The memory of the program for a layout without images.
     const BASE: usize = 6 * MIB;
     let unknown = |item: &str| format!(r#"{{"schemaVersion":2,"manifests":[],"x":[{}]}}"#, list(item, MIB / 2));
     for (name, index) in [("objects", unknown(r#"{"":0},"#)), ("arrays", unknown("[[[[[[[[]]]]]]]],"))] {

@@ -1,4 +1,4 @@
-//! What images are called: ref names, image names as Docker and containerd write them, names that several manifests have, and
+//! The names of images: ref names, image names as Docker and containerd write them, names of several manifests, and
 //! `TAG@DIGEST`.
 
 use serde_json::{Value, json};
@@ -87,7 +87,7 @@ fn an_image_is_meant_by_either_name_in_every_spelling() {
         let more = if command == "tag move" { " v3" } else { "" };
         let found = sandbox.run(&format!("layout {command} --path image --ref {wrong}{more}"));
         if command == "referrer list" {
-            // What is not there may be referred to all the same.
+            // A missing manifest may have referrers.
             found.succeeds("", "");
         } else {
             found.fails(format!("Error: image has no manifest '{wrong}' {SEE_TAGS}\n"));
@@ -183,7 +183,7 @@ fn commands_that_take_several_take_all_of_a_name() {
 fn the_image_name_goes_with_the_tag_that_it_says() {
     let (sandbox, [one, two, _]) = saved();
     let app = |tag: &str| format!("docker.io/acme/app:{tag}");
-    // What was there, what is done, what there is then.
+    // The names before, the command, the names after it.
     for (before, words, after) in [
         (name("v1", &app("v1")), "move --ref v1 v2", vec![name("v2", &app("v2"))]),
         (name("v1", &app("v1")), "move --ref acme/app:v1 v2", vec![name("v2", &app("v2"))]),
@@ -209,7 +209,7 @@ fn the_image_name_goes_with_the_tag_that_it_says() {
         sandbox.ok(&format!("layout tag {command} --path image {words}"));
         assert_eq!(names(&sandbox, "image"), after, "{before:?}: {command} {words}");
     }
-    // A name that is taken is taken from whoever has it; other names stay.
+    // A name is taken from its earlier manifest; other names stay.
     for (other, words, after) in [
         (name("v2", "docker.io/b:v2"), "move --ref v1 v2", vec![name("v2", &app("v2")), name("", "docker.io/b:v2")]),
         (name("v2", &app("v2")), "move --ref v1 v2", vec![name("v2", &app("v2")), name("", "")]),
@@ -312,7 +312,7 @@ fn an_import_takes_the_names_that_it_brings_and_no_others() {
         sandbox.ok(&format!("layout export --path image --output {file}"));
     };
     let (alpha, beta) = ("docker.io/library/alpha:latest", "docker.io/library/beta:latest");
-    // What is there, what comes, which name is taken, and what there is when it is.
+    // The names that are there, the imported ones, the taken one, and the result.
     for (at, (there, comes, taken, after)) in [
         (name("latest", alpha), name("latest", beta), Some("latest"), vec![name("latest", beta), name("", alpha)]),
         (name("latest", alpha), name("latest", ""), Some("latest"), vec![name("latest", ""), name("", alpha)]),
@@ -397,7 +397,7 @@ fn a_name_of_the_index_itself_moves_to_its_entries() {
     assert_eq!(names(&sandbox, "imported"), [name("v1", app), name("v1", app), name("", "")]);
     sandbox.ok("layout join --path image --path a.tar --output joined");
     assert_eq!(names(&sandbox, "joined"), [name("v1", app)]);
-    // What changes the layout moves it there.
+    // A command that changes the layout moves it there.
     sandbox.ok(&format!("layout tag add --path image --ref v1@{} v2", digest(&amd64)));
     assert_eq!(sandbox.index()["annotations"], json!({"k": "v"}));
     assert_eq!(names(&sandbox, "image")[3], name("v2", "docker.io/acme/app:v2"));

@@ -1,4 +1,4 @@
-//! Where an output path leads: open descriptors, devices, links, files; and what is refused.
+//! Output paths: open descriptors, devices, links, files; and refused ones.
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt, symlink};
@@ -30,7 +30,7 @@ fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
-/// What a command writes to `-`.
+/// The output of a command to `-`.
 fn content(sandbox: &Sandbox, words: &str) -> Vec<u8> {
     let output = bash(sandbox, &format!("exec \"$0\" {words} -o -"));
     assert_eq!((output.status.code(), text(&output.stderr).as_str()), (Some(0), ""), "{words}");
@@ -168,7 +168,7 @@ fn a_path_that_cannot_be_written_is_one_clear_error_and_nothing_is_made() {
 #[test]
 fn a_descriptor_that_the_program_opened_itself_is_no_output() {
     let sandbox = Sandbox::built();
-    // Whatever the shell hands on is closed, so that these are the program's own.
+    // The descriptors inherited from the shell are closed, so that these are the program's own.
     let close: String = (3..10).map(|number| format!(" {number}>&-")).collect();
     for number in 3..10 {
         let script = format!("\"$0\" layout blob get -p image --digest {BASE} -o /dev/fd/{number}{close}");

@@ -1,4 +1,4 @@
-//! Many writers at once: each waits for the others, and none undoes what another did.
+//! Many writers at once: each waits for the others, and none undoes the change of another.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -122,8 +122,8 @@ fn of_many_that_make_one_layout_one_succeeds() {
     sandbox.is_valid();
 }
 
-/// Every kind of command on one layout at once: what each writer did is there in the end, and each reader sees a whole
-/// layout all the time. A longer run, with programs that are killed, is among the tests with other programs.
+/// Every kind of command on one layout at once: in the end the change of each writer is there, and each reader sees a
+/// whole layout all the time. A longer run, with programs that are killed, is among the tests with other programs.
 #[test]
 fn forty_commands_of_every_kind_at_once_lose_nothing() {
     const ROUNDS: usize = 2;
@@ -184,7 +184,7 @@ fn forty_commands_of_every_kind_at_once_lose_nothing() {
     sandbox.is_valid();
 }
 
-/// Half a layout is waited for, whoever makes it.
+/// Half a layout is waited for, whichever command makes it.
 #[test]
 fn an_export_beside_a_command_that_makes_a_layout_adds_to_it() {
     let sandbox = Sandbox::built();

@@ -66,7 +66,7 @@ fn a_reference_is_a_name_as_it_stands_or_a_digest_or_a_repository_with_either() 
         ("--ref lib/x:v1".to_owned(), "lib/x:v1".to_owned()),
         ("--default-repo app --repo app --ref v2".to_owned(), "v2".to_owned()),
         ("--repo app --ref other:v1".to_owned(), "other:v1".to_owned()),
-        // What is in the layout, but not in the repository.
+        // A manifest in the layout, but not in the repository.
         (format!("--repo app --ref {}", digest(&other)), digest(&other).to_owned()),
         (format!("--repo app --ref {}", &digest(&other)[..20]), digest(&other)[..20].to_owned()),
         (format!("--ref app@{}", digest(&other)), format!("app@{}", digest(&other))),
@@ -168,7 +168,7 @@ fn nested_indexes_hold_manifests_that_digests_and_beginnings_find() {
         }
         assert_eq!(sandbox.ok_json(&format!("{DESCRIPTOR} -p image {repository} --ref {}", digest(&inner))), inner);
     }
-    // What is about it is no part of it.
+    // Its referrers are no part of it.
     let subject = image(&sandbox, "s390x");
     let sbom = document(&sandbox, &about(&sandbox, &subject, "a/sbom"));
     list(&sandbox, &[&sbom]);

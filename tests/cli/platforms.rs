@@ -1,4 +1,4 @@
-//! What `--platform` takes, in all commands that have it, and what is no image for any platform.
+//! `--platform` in all commands that have it, and manifests that are no image for any platform.
 
 use std::fs;
 
@@ -8,7 +8,7 @@ use crate::registry::*;
 use crate::support::*;
 use crate::views::only;
 
-/// Stores an image that says by its config what it runs on, and returns a descriptor that says it too.
+/// Stores an image whose config states its platform, and returns a descriptor that states it too.
 fn image_on(sandbox: &Sandbox, platform: &str) -> Value {
     let platform = platform_value(platform);
     with(image_that_says(sandbox, &platform), json!({"platform": platform}))
@@ -273,7 +273,7 @@ fn of_images_that_are_alike_one_that_is_stored_is_taken() {
 fn no_message_has_the_digest_of_an_index_that_was_made_for_it() {
     let sandbox = Sandbox::new();
     let [amd64, arm64] = ["linux amd64", "linux arm64"].map(|platform| image_on(&sandbox, platform));
-    // It does not say what it is for, and is not there.
+    // It states no platform, and is not stored.
     let absent = json!({"mediaType": MANIFEST_TYPE, "digest": sha256(b"absent"), "size": 6});
     let attestation = crate::views::attestation(&sandbox, &amd64);
     let all = document(&sandbox, &index(&[&amd64, &arm64, &absent, &attestation]));
@@ -300,7 +300,7 @@ fn an_empty_operating_system_or_architecture_is_no_platform() {
     for empty in [json!({"os": "", "architecture": ""}), json!({"os": "linux", "architecture": ""})] {
         let nothing = image_that_says(&sandbox, &empty);
         let says_nothing = with(nothing.clone(), json!({"platform": empty}));
-        // The config says what the entry does not.
+        // The config states the platform that the entry lacks.
         let said_inside = with(image_that_says(&sandbox, &platform_value("linux arm64")), json!({"platform": empty}));
         let all = document(&sandbox, &index(&[&says_nothing, &amd64, &said_inside]));
         list(&sandbox, &[&named(&all, "v1"), &nothing]);
@@ -319,7 +319,7 @@ fn an_empty_operating_system_or_architecture_is_no_platform() {
         assert_eq!(info["platform"], Value::Null);
         let inspected = sandbox.ok_json(&format!("layout inspect --path image --ref {}", digest(&nothing)));
         assert_eq!(inspected["images"][0]["platform"], Value::Null);
-        // What is stored anew says no platform that there is none.
+        // A manifest that is stored again states no platform that it lacks.
         sandbox.write("m.json", sandbox.blob(digest(&nothing)));
         sandbox.ok("layout manifest put --path image --file m.json --tag put");
         let entries = sandbox.json("image/index.json")["manifests"].as_array().expect("a list").clone();
@@ -410,7 +410,7 @@ fn versions_of_an_operating_system_are_joined_and_shown() {
     }
     let tree = sandbox.ok_json("layout show --tree --path joined");
     assert_eq!(tree["roots"][0]["children"][2]["platform"], platform_value("windows amd64 - 10.0.20348.1 win32k"));
-    // What nothing tells apart is warned of, however it is written.
+    // Equal platforms in any spelling are warned of.
     let outcome = sandbox.run("layout join -p d -p e -o other");
     let warning = "Warning: several images are for linux/arm64: programs take the first\n";
     assert_eq!((outcome.status, outcome.stderr.as_str()), (0, warning));

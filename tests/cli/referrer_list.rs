@@ -34,7 +34,7 @@ fn refer(sandbox: &Sandbox, subject: &Value, artifact_type: &str) -> Value {
     with(document(sandbox, &about(sandbox, subject, artifact_type)), json!({"artifactType": artifact_type}))
 }
 
-/// The descriptor without what it says of the artifact.
+/// The descriptor without its artifact type.
 fn bare(descriptor: &Value) -> Value {
     json!({"mediaType": descriptor["mediaType"], "digest": descriptor["digest"], "size": descriptor["size"]})
 }
@@ -48,7 +48,7 @@ fn referrers_are_listed_with_their_types_and_annotations() {
     let signature =
         with(document(&sandbox, &content), json!({"artifactType": "a/signature", "annotations": {"a": "1", "b": "2"}}));
     let unrelated = refer(&sandbox, &other, "application/spdx+json");
-    // What the entry says of itself is not what the manifest says.
+    // The annotations of the entry are not those of the manifest.
     let entry = with(bare(&sbom), json!({"annotations": {REF_NAME: "sbom", "x": "y"}, "artifactType": "other/type"}));
     list(&sandbox, &[&named(&subject, "v1"), &entry, &bare(&signature), &named(&other, "v2"), &bare(&unrelated)]);
     let before = sandbox.tree();

@@ -1,4 +1,4 @@
-//! What the tests of a layout as a registry have in common: documents that are stored by hand, as other programs do.
+//! Shared by the tests of a layout as a registry: documents that are stored by hand, as other programs do.
 
 use base64::Engine as _;
 use serde_json::{Value, json};
@@ -9,7 +9,7 @@ pub(crate) const REF_NAME: &str = "org.opencontainers.image.ref.name";
 pub(crate) const EMPTY_TYPE: &str = "application/vnd.oci.empty.v1+json";
 pub(crate) const ARTIFACT_TYPE: &str = "application/vnd.oci.artifact.manifest.v1+json";
 
-/// What errors about names end with.
+/// The end of errors about names.
 pub(crate) const SEE_TAGS: &str = "(MANIFEST_UNKNOWN); 'layout tag list' lists the tags";
 pub(crate) const SEE_CATALOG: &str = "(NAME_UNKNOWN); 'layout catalog list' lists the repositories";
 pub(crate) const TAG_GRAMMAR: &str =
@@ -94,7 +94,7 @@ pub(crate) fn embedded(sandbox: &Sandbox, descriptor: &Value) -> Value {
     with(descriptor.clone(), json!({"data": base64::engine::general_purpose::STANDARD.encode(content)}))
 }
 
-/// What `index.json` lists.
+/// The entries of `index.json`.
 pub(crate) fn listed(sandbox: &Sandbox) -> Value {
     sandbox.index()["manifests"].clone()
 }
@@ -112,7 +112,7 @@ pub(crate) fn foreign(sandbox: &Sandbox, content: &Value, media_type: &str) -> V
     blob(sandbox, media_type, &content.to_string())
 }
 
-/// What the image-spec once had for things that are no images: a manifest without a config, whose blobs are called so.
+/// The image-spec's earlier form of artifacts: a manifest without a config, with blobs.
 pub(crate) fn artifact(sandbox: &Sandbox, subject: &Value, blobs: &[&Value]) -> Value {
     let content = json!({
         "mediaType": ARTIFACT_TYPE, "artifactType": "application/spdx+json", "blobs": blobs, "subject": subject,

@@ -125,7 +125,7 @@ fn a_layout_without_images_says_so() {
         sandbox.ok_json(SHOW),
         json!({"layout_path": "image", "roots": [], "totals": totals, "unreferenced": {"blobs": 0, "bytes": 0}})
     );
-    // What is staged is in use.
+    // Staged blobs are in use.
     sandbox.ok("layout add layer --path image --file base.tar");
     sandbox.run(SHOW).succeeds("The layout at image holds no images.\n", "");
     sandbox.store("x");
@@ -257,7 +257,7 @@ image
         ),
         "",
     );
-    // Without the manifest nothing else is known of the image, and what it named is not referenced any more.
+    // Without the manifest nothing else is known of the image, and its blobs are no longer referenced.
     fs::remove_file(sandbox.path(blob_name(MANIFEST))).expect("deleted");
     fs::remove_file(sandbox.path("image/.regshape-stage.json")).expect("deleted");
     sandbox.run(SHOW).succeeds(
@@ -283,7 +283,7 @@ fn content_stored_elsewhere_is_not_missing() {
     let foreign = absent("application/vnd.docker.image.rootfs.foreign.diff.tar.gzip", 1);
     let elsewhere = with(absent(GZIP_TYPE, 2), json!({"urls": ["https://example.com/layer"]}));
     let image = document(&sandbox, MANIFEST_TYPE, &manifest(&config, &[&foreign, &elsewhere]));
-    // What a referrer is about may be in another layout.
+    // The subject of a referrer may be in another layout.
     let sbom = referrer(&sandbox, "application/spdx+json", &absent(MANIFEST_TYPE, 3));
     list(&sandbox, &[image.clone(), sbom.clone()]);
     let empty = blob(&sandbox, EMPTY, "{}");

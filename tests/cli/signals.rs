@@ -1,5 +1,4 @@
-//! Signals that end the program, whatever it is doing: it says which by its status, and what it has not done whole it has
-//! not done at all.
+//! Signals that end the program at any time: its status tells which, and unfinished work leaves nothing.
 
 #![cfg(unix)]
 
@@ -30,11 +29,11 @@ fn start(sandbox: &Sandbox, words: &str) -> Child {
     command.spawn().expect("the program starts")
 }
 
-/// Sends a signal; what the program wrote is only read after its end.
+/// Sends a signal; the output of the program is only read after its end.
 #[track_caller]
 fn ends_by(mut child: Child, signal: Signal, status: i32) {
     kill_process(Pid::from_child(&child), signal).expect("it runs");
-    // Its streams stay open and nobody uses them: it must not wait for that.
+    // Its streams stay open and unused: it must not wait for them.
     let _stdin = child.stdin.take();
     assert_eq!(child.wait().expect("the program ends").code(), Some(status), "{signal:?}");
 }
@@ -109,7 +108,7 @@ fn a_signal_ends_an_unread_result_and_the_change_stays() {
     }
 }
 
-/// Shells have background jobs of scripts ignore SIGINT: whoever sends it to this program means it.
+/// Shells have background jobs of scripts ignore SIGINT: a SIGINT to this program is meant for it.
 #[test]
 fn an_interrupt_that_was_ignored_at_the_start_is_not() {
     let sandbox = Sandbox::built();

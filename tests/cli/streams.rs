@@ -1,4 +1,4 @@
-//! What goes to stdout and stderr, what comes from stdin, and what happens if one of them does not work.
+//! stdout, stderr and stdin, and the failures of each.
 
 use std::fs::File;
 use std::io::{Seek, pipe};
@@ -46,7 +46,7 @@ fn json_is_one_value_on_stdout_and_nothing_on_stderr() {
 #[test]
 fn quiet_prints_the_digest_of_each_thing_that_was_made_or_changed() {
     let sandbox = with_layer();
-    // What is printed under --quiet: all of the text, a key of the JSON, or nothing.
+    // The output under --quiet: all of the text, a key of the JSON, or nothing.
     enum Printed {
         All,
         Key(&'static str),
@@ -118,7 +118,7 @@ fn a_reader_that_is_gone_is_no_error() {
         assert_eq!(outcome.status, 0, "{words}: {outcome:?}");
         assert!(!outcome.stderr.contains("rror") && !outcome.stderr.contains("panic"), "{words}: {outcome:?}");
     }
-    // Nobody read the results, and they are all there.
+    // The results were not read, and the changes are all there.
     sandbox.is_valid();
     assert_eq!(sandbox.index()["manifests"].as_array().map(Vec::len), Some(1));
 }
@@ -143,7 +143,7 @@ fn a_stdout_that_is_full_is_an_error_which_is_said_once() {
 
 #[test]
 fn nothing_is_read_from_a_stdin_that_is_no_terminal() {
-    // A shell that reads its script from stdin would miss what we took.
+    // A shell that reads its script from stdin would miss bytes that the program took.
     let sandbox = with_layer();
     sandbox.write("script", "n\narm64\nplan9\necho next line of the script\n".repeat(100));
     for words in COMMANDS {

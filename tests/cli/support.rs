@@ -1,5 +1,5 @@
-//! What the tests of several commands use: a directory to work in, layers that are the same everywhere, and the digests
-//! that these have in a layout.
+//! Shared by the tests of several commands: a directory to work in, layers that are the same everywhere, and their
+//! digests in a layout.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -67,7 +67,7 @@ fn assert_keys_are_listed(words: &str, value: &Value) {
     }
 }
 
-/// What a run of the program left behind.
+/// The result of a run of the program.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Outcome {
     pub(crate) status: i32,
@@ -288,7 +288,7 @@ impl Sandbox {
         tree
     }
 
-    /// The names and contents in the directory. What is stored once more is new again, and only its time says so.
+    /// The names and contents in the directory. A blob that is stored again is new, and only its time shows that.
     pub(crate) fn contents(&self) -> BTreeMap<String, Option<String>> {
         self.tree().into_iter().map(|(name, (content, _))| (name, content)).collect()
     }
@@ -443,12 +443,12 @@ pub(crate) fn gunzip(content: &[u8]) -> Vec<u8> {
     plain
 }
 
-/// What `add layer` says on stdout.
+/// The result of `add layer` on stdout.
 pub(crate) fn staged_layer(digest: &str, size: u64, media_type: &str) -> String {
     format!("Staged layer:\n  digest: {digest}\n    size: {size}\n    type: {media_type}\n")
 }
 
-/// What `update config` and `annotate layer` say when a manifest was generated before.
+/// The warning of `update config` and `annotate layer` after a manifest was generated.
 pub(crate) fn outdated(change: &str) -> String {
     format!(
         "Warning: a manifest has already been generated. Re-run 'layout generate manifest'\nto reference the updated {change}.\n"

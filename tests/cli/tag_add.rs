@@ -199,7 +199,7 @@ fn other_entries_and_unknown_fields_stay_byte_for_byte() {
         size(&two)
     );
     assert_eq!(sandbox.text("image/index.json"), before(&added));
-    // What an entry says is said by its copy too; the name that containerd gave it has the new tag.
+    // A copy of an entry has its annotations; the name that containerd gave it has the new tag.
     sandbox.ok(&format!("{ADD} --ref docker.io/library/x:1 again"));
     let mut copy = listed(&sandbox)[0].clone();
     copy["annotations"] = json!({
@@ -290,7 +290,7 @@ fn a_name_that_would_be_taken_for_a_digest_is_refused() {
             sandbox.refuses(&words, &format!("'{name}' {IS_DIGEST}"));
         }
     }
-    // What only looks like one is none.
+    // Text that only looks like a digest is none.
     for name in ["sha256:abc", "app:v1", &format!("{}0", digest(&image)), &format!("x-{}", digest(&image))] {
         sandbox.ok(&format!("{ADD} --ref v1 {name}"));
     }

@@ -26,7 +26,7 @@ fn a_tag_goes_and_everything_else_stays() {
         sandbox.ok_json(&format!("{DELETE} --ref kept")),
         json!({"digest": one["digest"], "tag": "kept", "status": "deleted"})
     );
-    // The last one: what nothing leads to is for `gc`.
+    // The last one: the unreachable manifest is for `gc`.
     assert_eq!(listed(&sandbox), json!([two]));
     assert_eq!(sandbox.blobs(), blobs);
     sandbox.refuses(&format!("{DELETE} --ref kept"), &format!("image has no tag 'kept' {SEE_TAGS}"));
@@ -110,7 +110,7 @@ fn an_empty_or_unknown_tag_is_an_error() {
     }
     sandbox.refuses(&format!("{DELETE} --repo app --ref v2"), &format!("image has no tag 'v2' {SEE_TAGS}"));
     sandbox.refuses(&format!("{DELETE} --repo x --ref v1"), &format!("image has no repository 'x' {SEE_CATALOG}"));
-    // It is not what it was said to be.
+    // The manifest has another digest than the entry.
     let other = digest(&config(&sandbox, "amd64")).to_owned();
     sandbox
         .refuses(&format!("{DELETE} --ref app:v1@{other}"), &format!("image has no tag 'app:v1@{other}' {SEE_TAGS}"));

@@ -25,7 +25,7 @@ fn without_a_repository_names_are_listed_as_they_stand() {
     sandbox.run(LIST).succeeds(expected.join("\n") + "\n", "");
     sandbox.run(&format!("{LIST} -q")).succeeds(expected.join("\n") + "\n", "");
     assert_eq!(sandbox.ok_json(LIST), json!({"tags": expected}));
-    // The default repository has no say in what stands there.
+    // The default repository does not affect full names.
     assert_eq!(sandbox.ok_json(&format!("{LIST} --default-repo app")), json!({"tags": expected}));
     assert_eq!(sandbox.tree(), before);
 }

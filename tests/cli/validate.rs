@@ -327,7 +327,7 @@ fn documents_that_are_two_things_at_once_are_errors() {
     let says = "it has both layers and manifests: it is a manifest to some readers and an index to others";
     finds(&sandbox, &[format!("{digest} is not a valid image manifest: {says}")]);
 
-    // What Docker calls the same is no contradiction, but worth a word.
+    // Docker's name of the same type is no contradiction, but a warning.
     let docker = "application/vnd.docker.distribution.manifest.v2+json";
     let sandbox = Sandbox::built();
     let entry = |media_type: &str| json!({"mediaType": media_type, "digest": MANIFEST, "size": MANIFEST_SIZE});
@@ -354,7 +354,7 @@ fn an_entry_of_an_unknown_type_is_followed_if_it_is_a_document() {
             format!("blob {} referenced by {digest} does not exist", sha256(b"gone too")),
         ],
     );
-    // What is none is compared with its digest and size only.
+    // Content of an unknown type is compared with its digest and size only.
     let sandbox = Sandbox::new();
     set_entries(&sandbox, &[stored(&sandbox, "application/x-thing", "[")]);
     sandbox.is_valid();
@@ -488,7 +488,7 @@ fn unreferenced_blobs_are_counted() {
             "blobs/sha256/x\\u{1b} is no blob".to_owned(),
         ],
     );
-    // What is staged is needed.
+    // Staged blobs are reachable.
     Sandbox::staged().is_valid();
 }
 
@@ -726,7 +726,7 @@ fn breaking_a_should_of_the_image_spec_is_a_warning_with_its_place() {
         (|config| config["config"] = json!({"WorkingDir": null}), "config.WorkingDir is null, not a string"),
         (|config| config["config"] = json!({"StopSignal": null}), "config.StopSignal is null, not a string"),
         (|config| config["config"] = json!({"ArgsEscaped": null}), "config.ArgsEscaped is null, not true or false"),
-        // What the schema allows, and what is right.
+        // Values that the schema allows, and valid ones.
         (|config| config["config"] = json!({"Cmd": null, "Entrypoint": null, "Volumes": null, "Labels": null}), ""),
         (|config| config["created"] = json!("2024-01-01T00:00:00.123+02:00"), ""),
         (|config| config["history"] = json!([{"empty_layer": true}, {"empty_layer": false}]), ""),
@@ -819,7 +819,7 @@ fn properties_that_only_entries_have_are_unknown_ones_elsewhere() {
     let manifest = json!({"schemaVersion": 2, "config": config, "layers": [layer], "subject": subject}).to_string();
     set_entries(&sandbox, &[stored(&sandbox, MANIFEST_TYPE, &manifest)]);
     sandbox.is_valid();
-    // What every descriptor has is checked everywhere.
+    // The fields of every descriptor are checked everywhere.
     let mut layer = layer;
     layer["Size"] = json!(1);
     let digest = list_image(&sandbox, &image_config(&[BASE_DIFF_ID]), &[layer]);
@@ -838,7 +838,7 @@ fn a_missing_layer_that_is_not_distributed_is_a_warning_with_and_without_urls() 
         let manifest = list_image(&sandbox, &image_config(&[BASE_DIFF_ID]), &[layer]);
         let missing = format!("blob {} referenced by {manifest} does not exist", sha256(b"elsewhere"));
         warns(&sandbox, "--deep", &[missing]);
-        // It is taken by what stores manifests, too.
+        // Commands that store manifests take it, too.
         fs::rename(sandbox.path(blob_name(&manifest)), sandbox.path("m.json")).expect("renamed");
         set_entries(&sandbox, &[]);
         sandbox.ok(&format!("layout manifest put --path image --file m.json --tag v1 --media-type {MANIFEST_TYPE}"));

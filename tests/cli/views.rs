@@ -1,4 +1,4 @@
-//! What the tests of the commands for archives have in common: images for several platforms, and what archives hold.
+//! Shared by the tests of the commands for archives: images for several platforms, and the content of archives.
 
 use std::io::Read;
 pub(crate) use std::slice::from_ref as only;
@@ -18,7 +18,7 @@ pub(crate) struct Images {
     pub(crate) s390x: Value,
     /// About the one for amd64.
     pub(crate) attestation: Value,
-    /// What lists the three.
+    /// The index that lists the three.
     pub(crate) index: Value,
 }
 
@@ -33,14 +33,14 @@ impl Images {
         Self { sandbox, amd64, arm64, s390x, attestation, index }
     }
 
-    /// Returns what an image consists of, in the order of an export.
+    /// Returns the parts of an image, in the order of an export.
     pub(crate) fn parts(&self, image: &Value) -> Vec<Value> {
         let manifest = self.sandbox.blob_json(digest(image));
         let layers = manifest["layers"].as_array().expect("layers").iter();
         [image, &manifest["config"]].into_iter().chain(layers).cloned().collect()
     }
 
-    /// Returns what all of the layout consists of, each blob once.
+    /// Returns the parts of all of the layout, each blob once.
     pub(crate) fn all(&self) -> Vec<Value> {
         let images = [&self.amd64, &self.arm64, &self.attestation, &self.s390x];
         once([self.index.clone()].into_iter().chain(images.iter().flat_map(|image| self.parts(image))))
@@ -52,7 +52,7 @@ impl Images {
     }
 }
 
-/// What BuildKit says of an image.
+/// An attestation of BuildKit for an image.
 pub(crate) fn attestation(sandbox: &Sandbox, image: &Value) -> Value {
     let config = blob(sandbox, CONFIG_TYPE, r#"{"architecture":"unknown","os":"unknown"}"#);
     let statement = blob(sandbox, INTOTO_TYPE, &format!("{{\"about\":{}}}", image["digest"]));
@@ -65,7 +65,7 @@ pub(crate) fn attestation(sandbox: &Sandbox, image: &Value) -> Value {
     )
 }
 
-/// Leaves out descriptors of what was before.
+/// Leaves out repeated descriptors.
 pub(crate) fn once(descriptors: impl IntoIterator<Item = Value>) -> Vec<Value> {
     let mut kept: Vec<Value> = Vec::new();
     for descriptor in descriptors {
@@ -76,7 +76,7 @@ pub(crate) fn once(descriptors: impl IntoIterator<Item = Value>) -> Vec<Value> {
     kept
 }
 
-/// What the commands that write say: the entries of the index, and the blobs.
+/// The result of the commands that write: the entries of the index, and the blobs.
 pub(crate) fn told(title: &str, output: &str, entries: &[Value], blobs: &[Value]) -> String {
     told_all(title, output, entries, [("blobs", blobs)])
 }
@@ -108,7 +108,7 @@ pub(crate) fn blob_path(descriptor: &Value) -> String {
     format!("blobs/{}", digest(descriptor).replace(':', "/"))
 }
 
-/// Reads an archive that the program made: regular files that anybody may read, without owners and times.
+/// Reads an archive of the program: regular files that every user may read, without owners and times.
 #[track_caller]
 pub(crate) fn files(archive: &[u8]) -> Vec<(String, Vec<u8>)> {
     let mut files = Vec::new();
@@ -131,7 +131,7 @@ pub(crate) fn files(archive: &[u8]) -> Vec<(String, Vec<u8>)> {
     files
 }
 
-/// Compares an archive with what it must hold, in that order, having checked that each blob is what its name says.
+/// Compares an archive with its expected entries, in order, after a check of each blob against its name.
 #[track_caller]
 pub(crate) fn holds(archive: &[u8], entries: &[Value], blobs: &[Value]) {
     let files = files(archive);
@@ -148,7 +148,7 @@ pub(crate) fn holds(archive: &[u8], entries: &[Value], blobs: &[Value]) {
     assert_eq!(json(&files[files.len() - 1].1)["manifests"], json!(entries));
 }
 
-/// Compares a layout on the disk with what it must hold.
+/// Compares a layout on the disk with its expected content.
 #[track_caller]
 pub(crate) fn layout_holds(sandbox: &Sandbox, path: &str, entries: &[Value], blobs: &[Value]) {
     assert_eq!(sandbox.json(&format!("{path}/index.json"))["manifests"], json!(entries), "{path}");

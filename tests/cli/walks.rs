@@ -1,5 +1,5 @@
-//! What the commands that move images do with documents of any shape: one digest in several roles, descriptors that
-//! disagree, and nesting without end.
+//! Commands that move images, with documents of any shape: one digest in several roles, descriptors that disagree, and
+//! nesting without end.
 
 use std::fs;
 

@@ -1,10 +1,10 @@
-//! What a killed program leaves, made by hand.
+//! Leftovers of killed programs, made by hand.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::UNIX_EPOCH;
 
-/// Renames a file or directory to a name that says which one it is, as the program renames what is temporary.
+/// Renames a file or directory to a name that states its identity, as the program renames temporary files.
 pub(crate) fn leave(path: &Path) -> PathBuf {
     let metadata = fs::symlink_metadata(path).expect("it is there");
     #[cfg(unix)]

@@ -1,4 +1,4 @@
-//! Archives: what regshape writes, other programs load; what they save, it reads.
+//! Archives: other programs load those of regshape, and regshape reads theirs.
 
 use std::path::PathBuf;
 
@@ -129,7 +129,7 @@ fn podman_loads(lab: &Lab, archive: &str, expected: &[(&str, &[&str])]) {
     assert_eq!(found, expected, "{archive}");
 }
 
-/// Compares the files of an image of podman with what was put into it.
+/// Compares the files of an image of podman with the files that were added to it.
 #[track_caller]
 fn podman_has(lab: &Lab, id: &str, layers: &[Vec<u8>]) {
     let mounted = PathBuf::from(lab.podman(&["image", "mount", id]));
@@ -224,7 +224,7 @@ fn skopeo_and_podman_find_the_image_names_of_a_docker_archive() {
     layout(&lab, "tag move -p images --ref example.com/two:v1 v3");
     layout(&lab, "export -p images:v3 --format docker-archive -o moved.tar");
     podman_loads(&lab, "moved.tar", &[(&two, &["example.com/two:v3"])]);
-    // Read back, the entries are what they were.
+    // Read back, the entries are the same.
     layout(&lab, "import -p back --file all.tar");
     assert_eq!(lab.json("back/index.json")["manifests"], index["manifests"]);
 }
@@ -359,8 +359,8 @@ fn a_wrapped_index_is_one_image_for_the_platforms_of_its_entries() {
     }
 }
 
-/// Imports something into a layout of its own and into one that holds an image, and compares what other programs find
-/// there.
+/// Imports an archive into a new layout and into one that holds an image, and compares the results as other programs
+/// see them.
 #[track_caller]
 fn imports(lab: &Lab, file: &str, options: &str, name: &str, layers: &[Vec<u8>]) {
     lab.run("rm", &["-rf", "imported", "existing"]);

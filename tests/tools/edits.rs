@@ -1,11 +1,11 @@
-//! One edit after the other, and what other programs see after each.
+//! One edit after the other, as other programs see the result of each.
 
 use serde_json::{Value, json};
 
 use super::lab::Lab;
 use super::samples::{base, patches, single};
 
-/// What skopeo and umoci say about an image: its config's architecture and labels, its annotations, its layers.
+/// An image as skopeo and umoci report it: its config's architecture and labels, its annotations, its layers.
 fn seen(lab: &Lab, ref_name: &str) -> Value {
     let image = format!("oci:layout:{ref_name}");
     let parse = |text: String| serde_json::from_str::<Value>(&text).expect("JSON");
@@ -79,7 +79,7 @@ fn every_edit_is_seen_and_none_leaves_a_blob_behind() {
             "two",
             json!(["amd64", null, {"f": "6"}, [{"role": "base"}, {"role": "patches"}, null]]),
         ),
-        // The first image is what it was, though its staging has gone on.
+        // The first image is unchanged, though its staging has continued.
         (&[], "one", json!(["amd64", {"d": "4"}, {"e": "5"}, [{"role": "base"}, {"role": "patches"}]])),
     ];
     for (commands, ref_name, expected) in steps {

@@ -42,7 +42,7 @@ const MANY: usize = 8;
 /// How many of them, at the end: before, the program is loaded and the source is read.
 const LAST: usize = 60;
 
-/// What a call that fails may say.
+/// The errors of a failing call.
 const FAILURES: [&str; 3] = ["ENOSPC", "EIO", "EACCES"];
 
 #[test]
@@ -223,7 +223,7 @@ fn join_to_an_archive_survives_every_fault() {
     Case::of("join -p image/x.tar -p image/there:v2 -o image/old.tar.gz --ref-name v1").on_archives().survives();
 }
 
-/// A reader that finds a blob gone because somebody replaced the image meanwhile looks again.
+/// A reader that finds a blob gone because the image was replaced meanwhile reads again.
 #[test]
 fn a_reader_is_not_confused_by_a_writer() {
     let Some(lab) = Lab::with(&["strace"]) else { return };
@@ -274,7 +274,7 @@ fn commands_that_take_images_look_again_where_a_writer_replaced_them() {
     }
 }
 
-/// A command, and what it works on.
+/// A command and its input.
 #[derive(Clone)]
 struct Case {
     /// Its words, which spaces separate.
@@ -285,7 +285,7 @@ struct Case {
     again: Again,
 }
 
-/// What a command works on.
+/// The input of a command.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Made {
     /// It makes it.
@@ -303,13 +303,13 @@ enum Made {
     Archives,
 }
 
-/// What comes of a command that is run again once it has done its work.
+/// The result of a command that is run again once it has succeeded.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Again {
     Succeeds,
     /// There is nothing left to do.
     Fails,
-    /// What it does it does in steps, and it goes on from any.
+    /// It works in steps, and continues from any.
     GoesOn,
 }
 
@@ -330,7 +330,7 @@ impl Case {
         Self { made: Made::Archives, ..self }
     }
 
-    /// Makes what the command works on.
+    /// Makes the input of the command.
     fn make(&self, lab: &Lab) {
         build(lab);
         match self.made {
@@ -374,7 +374,7 @@ impl Case {
         }
     }
 
-    /// Runs the command on a copy of what it works on, once for each call and kind of fault.
+    /// Runs the command on a copy of its input, once for each call and kind of fault.
     #[track_caller]
     fn survives(&self) {
         let Some(lab) = Lab::with(&["strace"]) else { return };
@@ -440,10 +440,10 @@ impl Case {
                         assert!(!found.is_empty() || !lab.path("image").exists(), "{case}: a directory is left");
                     }
                     if self.made == Made::Archives {
-                        // Of what could not be deleted nobody is told: the next one takes it away.
+                        // A failed deletion is not reported: the next command deletes the file.
                         let may_be_left = fault == "signal=KILL" || output.status.success();
                         assert!(may_be_left || temporary(&lab).is_empty(), "{case}: {:?}", temporary(&lab));
-                        // What it makes is not there, or all of it.
+                        // Its output is missing or complete.
                         let target = self.target();
                         let of = |files: &BTreeMap<String, Vec<u8>>| {
                             let mut files = without_temporary(files.clone());
@@ -477,7 +477,7 @@ impl Case {
         }
     }
 
-    /// Returns what the command writes.
+    /// Returns the output path of the command.
     fn target(&self) -> &str {
         let words: Vec<&str> = self.words.split(' ').collect();
         let flag = if words[1] == "import" { "-p" } else { "-o" };

@@ -8,7 +8,7 @@ const GZIP: &str = "application/vnd.oci.image.layer.v1.tar+gzip";
 const TAR: &str = "application/vnd.oci.image.layer.v1.tar";
 const ZSTD: &str = "application/vnd.oci.image.layer.v1.tar+zstd";
 
-/// One way to make the two layers: what is done to each tar, how it is added, what it is stored as.
+/// One way to make the two layers: the compression of each tar, the flags, the stored form.
 struct Way {
     compressors: [&'static [&'static str]; 2],
     options: &'static [&'static str],

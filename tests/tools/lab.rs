@@ -84,7 +84,7 @@ impl Lab {
         output.stdout
     }
 
-    /// Runs a program in the directory and returns what came of it.
+    /// Runs a program in the directory and returns its output.
     pub(crate) fn output(&self, program: impl AsRef<Path>, arguments: &[&str]) -> Output {
         let program = program.as_ref();
         Command::new(program)
@@ -207,7 +207,7 @@ fn is_installed(program: &str) -> bool {
     std::env::split_paths(&path).any(|directory| directory.join(program).is_file())
 }
 
-/// Root is whoever makes files that are root's.
+/// Only root makes files that belong to root.
 pub(crate) fn is_root() -> bool {
     let file = tempfile::tempfile().expect("a temporary file");
     file.metadata().expect("metadata").uid() == 0

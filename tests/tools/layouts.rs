@@ -79,7 +79,7 @@ fn umoci_repacks_our_image_and_regshape_goes_on() {
     lab.run("umoci", &["gc", "--layout", "layout"]);
     lab.validate("layout");
 
-    // umoci drops what it does not know from index.json; our own image is still the staged one.
+    // umoci drops unknown fields from index.json; our own image is still the staged one.
     lab.write("third.tar", single("third", "regshape\n"));
     lab.regshape(&["layout", "annotate", "manifest", "--path", "layout", "--annotation", "a=b"]);
     lab.regshape(&["layout", "add", "layer", "--path", "layout", "--file", "third.tar"]);

@@ -1,4 +1,4 @@
-//! Leftovers, as the system calls show them: who deletes what, and of whom.
+//! Leftovers, as the system calls show them: which process deletes whose files.
 
 use crate::lab::{Lab, is_root, say};
 use crate::samples::single;
@@ -110,7 +110,7 @@ fn leftovers_of_another_user_do_no_harm() {
     kill_import(&lab, "inject=flock:signal=KILL:when=3");
     let left = leftovers(&lab);
     assert_eq!(left.len(), 1, "{left:?}");
-    // All but what was left becomes another user's.
+    // All files but the leftover become another user's.
     let all = ["image", "-not", "-path", "image/.regshape-tmp-*", "-exec", "chown", "54321:54321", "{}", "+"];
     lab.run("find", &all);
     lab.run("chmod", &["755", "."]);

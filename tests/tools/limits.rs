@@ -1,4 +1,4 @@
-//! Where a user may have no more threads: a command does with fewer what it can, and else says so.
+//! Limits on threads: a command does its work with fewer, or reports the limit.
 
 use crate::lab::{Lab, is_root, say};
 

@@ -48,7 +48,7 @@ fn without_locks_every_command_works_and_warns() {
             let (_, stderr) = strace(&lab, &options, &[words, "-p", "image"]);
             assert_eq!(stderr, "", "{error}: {words}");
         }
-        // In JSON the warnings are beside the one that comes of what was done.
+        // In JSON the warnings are beside the one about the change.
         let words = ["update", "config", "--os", "linux", "-p", "image", "--json"];
         let (stdout, stderr) = strace(&lab, &options, &words);
         let value: Value = serde_json::from_str(&stdout).expect("one value");
@@ -128,7 +128,7 @@ fn a_mounted_blob_is_there_all_the_time() {
     }
     let blob = &lab.blobs("to")[0];
     let digest = format!("sha256:{blob}");
-    // What is there is not what its name says, so it is replaced.
+    // The stored file does not match its name, so it is replaced.
     lab.write(&format!("to/blobs/sha256/{blob}"), "other!!");
     let words = ["blob", "mount", "-p", ".", "--per-repo", "--from", "from", "--repo", "to", "--digest", &digest];
     strace(&lab, &["-e", "trace=unlink,unlinkat"], &words);

@@ -1,5 +1,5 @@
-//! What real programs say: umoci, skopeo, podman, buildah and the compressors read what regshape makes, and regshape goes
-//! on with what they make.
+//! Tests with real programs: umoci, skopeo, podman, buildah and the compressors read images of regshape, and regshape
+//! continues with theirs.
 //!
 //! These tests need programs that not every machine has. Without the variable `REGSHAPE_TOOLS` each of them is skipped,
 //! with a line that says so; `REGSHAPE_TOOLS=required cargo test --test tools` runs them, and then a program that is

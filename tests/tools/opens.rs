@@ -1,4 +1,4 @@
-//! How often each document is opened: what was read and verified once is not read again for the next step.
+//! How often each document is opened: one that was read and verified is not read again for the next step.
 
 use std::collections::BTreeMap;
 
@@ -19,7 +19,7 @@ fn opens(lab: &Lab, words: &str) -> BTreeMap<String, usize> {
     opens
 }
 
-/// Returns the paths of the blobs of an image, by what they are.
+/// Returns the paths of the blobs of an image, by their roles.
 fn blobs(lab: &Lab, layout: &str, manifest: &str) -> [(String, &'static str); 3] {
     let path = |digest: &str| format!("{layout}/blobs/{}", digest.replace(':', "/"));
     let content: serde_json::Value = serde_json::from_slice(&lab.read(&path(manifest))).expect("JSON");

@@ -1,4 +1,4 @@
-//! A layout as a registry: what other programs write is read here in full, and what is changed here they see.
+//! A layout as a registry: layouts of other programs are read here in full, and changes made here are seen there.
 
 use std::collections::BTreeSet;
 
@@ -40,8 +40,8 @@ fn list<'a>(document: &'a Value, key: &str) -> &'a [Value] {
     document[key].as_array().map_or(&[], Vec::as_slice)
 }
 
-/// Reads everything in the layout with the commands, and compares it with what is on the disk: each manifest by its name,
-/// its digest and the beginning of that, each blob, the tree.
+/// Reads everything in the layout with the commands, and compares it with the files on the disk: each manifest by its
+/// name, its digest and the beginning of that, each blob, the tree.
 fn reads_in_full<const N: usize>(lab: &Lab, names: [&str; N]) {
     lab.validate("layout");
     assert_eq!(layout(lab, "tag list").lines().collect::<Vec<_>>(), names);
@@ -107,7 +107,7 @@ fn umoci_images(lab: &Lab, layout: &str) {
     }
 }
 
-/// Makes an index of two platforms with regshape's own commands from what umoci made: `multi`.
+/// Makes an index of two platforms with regshape's own commands from images of umoci: `multi`.
 fn multi_platform(lab: &Lab, layout: &str) {
     umoci_images(lab, layout);
     let on = |words: &str| {
@@ -172,7 +172,7 @@ fn unpacks(lab: &Lab, image: &str, layers: &[Vec<u8>]) {
     std::fs::remove_dir_all(lab.path(&bundle)).expect("deleted");
 }
 
-/// What skopeo says of the label that tells the images apart.
+/// The value of the label that distinguishes the images, by skopeo.
 fn label(lab: &Lab, name: &str) -> Value {
     let config = lab.skopeo(&["inspect", "--config", &format!("oci:layout:{name}")]);
     serde_json::from_str::<Value>(&config).expect("JSON")["config"]["Labels"]["name"].clone()
@@ -348,7 +348,7 @@ fn tags_that_are_changed_here_are_changed_there() {
     lab.skopeo(&["copy", "oci:layout:v2", "oci:copied:v2"]);
     lab.validate("copied");
 
-    // Both take what nobody names any more for garbage.
+    // Both treat unnamed blobs as garbage.
     change(&lab, "tag delete --ref v2");
     is_gone(&lab, "v2");
     let garbage = layout_json(&lab, "gc");
@@ -440,20 +440,20 @@ fn an_sbom_that_is_stored_here_is_found_here_and_survives_collections() {
     finds("two", &named);
     assert_eq!(layout(&lab, "referrer list --ref one --artifact-type application/x"), "");
 
-    // The images are what they were to others.
+    // The images are unchanged for others.
     assert_eq!((label(&lab, "one"), label(&lab, "two")), (json!("one"), json!("two")));
     unpacks(&lab, "layout:one", &[base()]);
     let raw = lab.skopeo(&["inspect", "--raw", "oci:layout:two-sbom"]);
     assert_eq!(raw.into_bytes(), lab.blob("layout", &named));
 
-    // What index.json lists umoci keeps, named or not, and so the SBOMs are still found.
+    // umoci keeps all entries of index.json, named or not, and so the SBOMs are still found.
     lab.run("umoci", &["gc", "--layout", "layout"]);
     assert_eq!(lab.blobs("layout"), all);
     lab.validate("layout");
     finds("one", &sbom);
     finds("two", &named);
 
-    // With its image deleted an SBOM stays for whoever named it.
+    // With its image deleted an SBOM stays as long as it has a tag.
     change(&lab, "tag delete --ref two");
     change(&lab, "gc");
     is_gone(&lab, "two");

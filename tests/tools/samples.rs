@@ -1,4 +1,4 @@
-//! Layers with what root file systems hold.
+//! Layers with the files of root file systems.
 
 use tar::{Builder, EntryType, Header};
 

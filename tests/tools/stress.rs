@@ -15,7 +15,7 @@ const TIME: Duration = Duration::from_secs(15);
 
 const WORKERS: usize = 40;
 
-/// What writers wrote: of those that were killed nobody knows whether they did.
+/// The files of writers: of killed ones it is not known whether they were written.
 #[derive(Default)]
 struct Written {
     surely: BTreeSet<String>,
@@ -107,7 +107,7 @@ fn work_on_one_layout(lab: &Lab) {
     check("ref names", found.filter(|name| name != "first").collect(), names);
 }
 
-/// Compares what is there with what was written.
+/// Compares the stored files with the written ones.
 #[track_caller]
 fn check(what: &str, found: Vec<String>, written: Mutex<Written>) {
     let written = written.into_inner().expect("nobody panics with the lock");
@@ -244,7 +244,7 @@ impl Worker<'_> {
         self.moves(&["manifest", "put", "-p", "image", "-f", &file, "--tag", name], name, round, written);
     }
 
-    /// Deletes what is not referenced, but not what is about to be.
+    /// Deletes unreferenced blobs, except those that are about to be referenced.
     fn collects(&self, round: usize) {
         if round % 3 == 2 {
             self.is_killed(self.spawn(&["gc", "-p", "image", "--keep-younger-than", "1h"]), round);

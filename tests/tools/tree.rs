@@ -1,4 +1,4 @@
-//! Directory trees as values: what layers say, and what is on disk.
+//! Directory trees as values: those of layers, and those on disk.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -124,7 +124,7 @@ impl Tree {
         Self { nodes, hard_links: files.into_values().filter(|group| group.len() > 1).collect() }
     }
 
-    /// Compares with what is on disk, and names the first paths that differ.
+    /// Compares with the files on disk, and names the first paths that differ.
     pub(crate) fn assert_is_at(&self, root: &Path, who: &str) {
         let found = Self::on_disk(root);
         let paths: BTreeSet<_> = self.nodes.keys().chain(found.nodes.keys()).collect();
@@ -141,7 +141,7 @@ impl Tree {
     }
 }
 
-/// What a file of a layer deletes from those below, if its name says so.
+/// The path that a file of a layer deletes from those below, if its name is that of a whiteout.
 fn whiteout(path: &Path) -> Option<PathBuf> {
     let name = path.file_name()?.to_str()?;
     let deleted = name.strip_prefix(".wh.")?;
@@ -149,7 +149,7 @@ fn whiteout(path: &Path) -> Option<PathBuf> {
     Some(if name == ".wh..wh..opq" { directory.join("*") } else { directory.join(deleted) })
 }
 
-/// Takes away what a layer deletes from those below it.
+/// Removes the files that a layer deletes from those below it.
 fn hide(layer: &[u8], nodes: &mut BTreeMap<PathBuf, Node>) {
     let mut archive = tar::Archive::new(layer);
     for entry in archive.entries().expect("a tar") {
