@@ -4,6 +4,7 @@ use std::fs::{self, File};
 use std::process::Stdio;
 use std::time::{Duration, SystemTime};
 
+use indicatif::HumanBytes;
 use predicates::str::contains;
 use serde_json::{Value, json};
 use sha2::Digest as _;
@@ -16,7 +17,7 @@ const GC: &str = "layout gc --path image";
 
 /// The result of a collection.
 fn told(title: &str, blobs: (usize, usize), uploads: (usize, usize), temporary: (usize, usize)) -> String {
-    let line = |(count, bytes): (usize, usize)| format!("{count} ({bytes} bytes)");
+    let line = |(count, bytes): (usize, usize)| format!("{count} ({})", HumanBytes(bytes as u64));
     format!(
         "{title}:\n            blobs: {}\n          uploads: {}\n  temporary files: {}\n",
         line(blobs),
@@ -127,13 +128,13 @@ fn a_replaced_image_stays_until_its_entry_is_deleted() {
 fn staged_blobs_stay_and_are_counted() {
     let sandbox = Sandbox::staged();
     let loose = sandbox.store("loose");
-    let staged = format!("{}           staged: 2 ({} bytes)\n", deleted(1, 5), BASE_SIZE + PATCHES_SIZE);
+    let staged = format!("{}           staged: 2 ({})\n", deleted(1, 5), HumanBytes(BASE_SIZE + PATCHES_SIZE));
     sandbox.run(GC).succeeds(staged, "");
     sandbox.has_blobs([BASE, PATCHES]);
     assert!(!sandbox.path(blob_name(&loose)).exists());
     sandbox.ok("layout generate config --path image");
     sandbox.run(GC).succeeds(
-        format!("{}           staged: 3 ({} bytes)\n", deleted(0, 0), BASE_SIZE + PATCHES_SIZE + CONFIG_SIZE),
+        format!("{}           staged: 3 ({})\n", deleted(0, 0), HumanBytes(BASE_SIZE + PATCHES_SIZE + CONFIG_SIZE)),
         "",
     );
     sandbox.ok("layout generate manifest --path image");
@@ -326,7 +327,9 @@ fn young_blobs_stay() {
     let file = File::options().write(true).open(sandbox.path(blob_name(&future))).expect("opened");
     file.set_modified(SystemTime::now() + Duration::from_secs(3600)).expect("set");
 
-    let kept = |text: String, count: usize, bytes: usize| format!("{text}             kept: {count} ({bytes} bytes)\n");
+    let kept = |text: String, count: usize, bytes: usize| {
+        format!("{text}             kept: {count} ({})\n", HumanBytes(bytes as u64))
+    };
     let words = format!("{GC} --keep-younger-than 1h");
     let dry = kept(told("Would delete", (1, 3), (0, 0), (0, 0)), 2, 11);
     sandbox.run(&format!("{words} --dry-run")).succeeds(format!("{dry}{old}\n"), "");
@@ -351,7 +354,7 @@ fn an_upload_is_deleted_after_an_hour_without_a_write() {
     let sandbox = image();
     let (old, young) = (upload(&sandbox, '0', "old"), upload(&sandbox, '1', "young"));
     age(&sandbox, &old, Duration::from_secs(2 * 3600));
-    let expected = |uploads| format!("{}             kept: 1 (5 bytes)\n", told("Deleted", (0, 0), uploads, (0, 0)));
+    let expected = |uploads| format!("{}             kept: 1 (5 B)\n", told("Deleted", (0, 0), uploads, (0, 0)));
     let before = sandbox.tree();
     sandbox.run(&format!("{GC} --dry-run")).succeeds(expected((1, 3)).replace("Deleted", "Would delete"), "");
     assert_eq!(sandbox.tree(), before);
@@ -372,7 +375,7 @@ fn an_upload_that_is_being_written_stays_however_old() {
     writer.lock().expect("locked");
     let outcome = sandbox.run(&format!("{GC} --keep-younger-than 0s"));
     assert_eq!(outcome.status, 0, "{outcome:?}");
-    assert!(outcome.stdout.contains("uploads: 0 (0 bytes)") && outcome.stdout.contains("1 (3 bytes)"), "{outcome:?}");
+    assert!(outcome.stdout.contains("uploads: 0 (0 B)") && outcome.stdout.contains("1 (3 B)"), "{outcome:?}");
     assert_eq!(sandbox.text(&name), "old");
     drop(writer);
     sandbox.run(GC).succeeds(told("Deleted", (0, 0), (1, 3), (0, 0)), "");
@@ -696,7 +699,7 @@ fn a_blob_that_is_stored_again_is_young() {
     let name = blob_name(&sha256(b"content"));
     let old = Duration::from_secs(2 * 3600);
     let words = format!("{GC} --keep-younger-than 1h");
-    let kept = format!("{}             kept: 1 (7 bytes)\n", deleted(0, 0));
+    let kept = format!("{}             kept: 1 (7 B)\n", deleted(0, 0));
     for again in [upload, &format!("layout blob mount --path image --repo a --from b --digest {}", sha256(b"content"))]
     {
         age(&sandbox, &name, old);

@@ -12,8 +12,7 @@ use crate::views::*;
 fn text(images: &Images, image: &Value, name: Option<&str>) -> String {
     let parts = images.parts(image);
     let total = parts.iter().map(size).sum::<u64>();
-    let mut text =
-        format!("Image:\n    digest: {}\n      size: {total} bytes\n      type: {MANIFEST_TYPE}\n", digest(image));
+    let mut text = format!("Image:\n    digest: {}\n      size: {total}\n      type: {MANIFEST_TYPE}\n", digest(image));
     if let Some(name) = name {
         text += &format!("  ref-name: {name}\n");
     }

@@ -3,6 +3,7 @@
 use std::io::Read;
 pub(crate) use std::slice::from_ref as only;
 
+use indicatif::HumanBytes;
 use serde_json::{Value, json};
 
 use crate::registry::*;
@@ -94,7 +95,7 @@ pub(crate) fn told_all<'a>(
         text += &format!("       manifest: {}{name}\n", digest(entry));
     }
     for (label, blobs) in kinds {
-        text += &format!("{label:>15}: {} ({} bytes)\n", blobs.len(), blobs.iter().map(size).sum::<u64>());
+        text += &format!("{label:>15}: {} ({})\n", blobs.len(), HumanBytes(blobs.iter().map(size).sum()));
     }
     text
 }

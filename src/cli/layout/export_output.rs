@@ -2,14 +2,13 @@
 
 use std::path::Path;
 
-use regshape::Tally;
 use regshape::oci::Descriptor;
 use regshape::transfer::Exported;
 use regshape::view::View;
 use serde::Serialize;
 
 use crate::cli::layout::source::LowerVariant;
-use crate::cli::output::{Block, Screen, printable};
+use crate::cli::output::{Block, Screen, printable, tallied};
 use crate::cli::style::Style;
 
 #[derive(Serialize)]
@@ -53,16 +52,15 @@ impl Screen for ExportScreen {
 
     fn text(&self, style: &Style) -> String {
         let Exported { blobs, present, left_out, .. } = &self.exported;
-        let text = |tally: &Tally| format!("{} ({} bytes)", tally.count, tally.bytes);
         let mut block = Block::new(self.title, 13).line("output", &self.output);
         for manifest in &self.manifests {
             let name: String = manifest.names().map(|name| format!(" {name}")).collect();
             block = block.line("manifest", format!("{}{name}", style.digest(&manifest.digest)));
         }
-        block = block.line("blobs", text(blobs));
+        block = block.line("blobs", tallied(blobs));
         for (label, tally) in [("there already", present), ("left out", left_out)] {
             if tally.count > 0 {
-                block = block.line(label, text(tally));
+                block = block.line(label, tallied(tally));
             }
         }
         block.finish()

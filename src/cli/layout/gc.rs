@@ -3,14 +3,13 @@
 use std::process::ExitCode;
 use std::time::Duration;
 
-use regshape::Tally;
 use regshape::layout::{Garbage, GarbageOptions, Layout};
 use serde::Serialize;
 
 use crate::cli::args::{Common, WriteArgs};
 use crate::cli::context::{Context, LayoutCommand};
 use crate::cli::layout::kept_output::referred_to;
-use crate::cli::output::{Block, Screen};
+use crate::cli::output::{Block, Screen, tallied};
 use crate::cli::style::Style;
 
 /// Delete unreachable blobs and leftovers of killed commands
@@ -48,15 +47,14 @@ impl Screen for Collected {
 
     fn text(&self, style: &Style) -> String {
         let Garbage { digests, blobs, uploads, temporary_files, kept, staged, subjects } = &self.garbage;
-        let text = |tally: &Tally| format!("{} ({} bytes)", tally.count, tally.bytes);
         let title = if self.dry_run { "Would delete:" } else { "Deleted:" };
         let mut block = Block::new(title, 15)
-            .line("blobs", text(blobs))
-            .line("uploads", text(uploads))
-            .line("temporary files", text(temporary_files));
+            .line("blobs", tallied(blobs))
+            .line("uploads", tallied(uploads))
+            .line("temporary files", tallied(temporary_files));
         for (label, kept) in [("kept", kept), ("staged", staged)] {
             if kept.count > 0 {
-                block = block.line(label, text(kept));
+                block = block.line(label, tallied(kept));
             }
         }
         for subject in subjects {

@@ -117,7 +117,7 @@ impl Screen for Inspected {
         for image in &self.images {
             let mut block = Block::new("Image:", 8)
                 .line("digest", style.digest(&image.digest))
-                .line("size", format!("{} bytes", image.total_size))
+                .line("size", image.total_size)
                 .line("type", &image.media_type);
             if !image.ref_names.is_empty() {
                 block = block.line("ref-name", image.ref_names.join(", "));
