@@ -853,7 +853,7 @@ fn missing_content_is_coloured_in_a_tree() {
 const SHELLS: [(&str, &[&str], &str); 3] = [
     ("bash", &["--norc", "--noprofile", "-i"], "PS1='> '; source <(regshape completions bash)"),
     ("zsh", &["-f", "-i"], "PS1='> '; autoload -U compinit; compinit -u; source <(regshape completions zsh)"),
-    ("fish", &["--no-config", "-i"], "regshape completions fish | source; function fish_prompt; echo -n '> '; end"),
+    ("fish", &["--no-config", "-i"], "set -g fish_autosuggestion_enabled 0; regshape completions fish | source; function fish_prompt; echo -n '> '; end"),
 ];
 
 /// Types keys in a shell and waits for a line.
@@ -909,6 +909,11 @@ fn shells_complete_commands_tags_digests_and_platforms() {
         &format!("regshape blob get image -d sha256:{typed}\t"),
         &format!("regshape blob get image -d sha256:{blob}"),
     );
+    fs::create_dir(bench.path("my images")).unwrap();
+    fs::rename(bench.path("image"), bench.path("my images/app")).unwrap();
+    completes(&bench, "regshape show my\\ im\t", "regshape show my\\ images/");
+    completes(&bench, "regshape show my\\ images/app:\t", "regshape show my\\ images/app:v1.0");
+    fs::rename(bench.path("my images/app"), bench.path("image")).unwrap();
     completes(&bench, "regshape add layer image --fi\t", "regshape add layer image --file");
     completes(&bench, "regshape completions fi\t", "regshape completions fish");
 }

@@ -18,15 +18,18 @@ _regshape() {
         fi
     done
     local current=${words[${#words[@]} - 1]} reply cut=
-    # Only the part behind the last separator is replaced.
-    if [[ $current =~ ^(.*[$COMP_WORDBREAKS]) ]]; then
+    # Only the part behind the last separator is replaced, except within quotes.
+    if [[ $current != [\"\']* && $current =~ ^(.*[$COMP_WORDBREAKS]) ]]; then
         local mark=${BASH_REMATCH[1]}
         [[ ${mark: -1} == [:=@] ]] && cut=$mark
     fi
+    # The program gets words without their quoting, and the answers are quoted as the word is.
+    words=("${words[@]//[\\\"\']/}")
     COMPREPLY=()
     while IFS= read -r reply; do
+        [[ $current == [\"\']* ]] || printf -v reply %q "$reply"
         COMPREPLY+=("${reply#"$cut"}")
-    done < <(REGSHAPE_COMPLETE=bash _CLAP_IFS=$'\n' _CLAP_COMPLETE_INDEX=$((${#words[@]} - 1)) "${words[0]/#\~/$HOME}" -- "${words[@]}" 2>/dev/null)
+    done < <(REGSHAPE_COMPLETE=bash _CLAP_COMPLETE_INDEX=$((${#words[@]} - 1)) "${words[0]/#\~/$HOME}" -- "${words[@]}" 2>/dev/null)
     if ((${#COMPREPLY[@]} == 1)) && [[ ${COMPREPLY[0]} == *[/:=@] ]]; then
         compopt -o nospace 2>/dev/null
     fi
