@@ -1,10 +1,10 @@
-//! Short keyed hashes by which equal things are found: no digests of documents, and the same in no two processes.
+//! Short keyed hashes for finding equal values. They are not digests of documents, and they differ between processes.
 
-/// A short hash by which equal things are found, and which is no digest of any document.
+/// A short keyed hash for finding equal values. It is not a digest of a document.
 pub(crate) struct Fingerprint(Box<blake3::Hasher>);
 
 impl Fingerprint {
-    /// Starts a fingerprint. Those of different keys have nothing to do with each other.
+    /// Starts a fingerprint. Fingerprints with different keys cannot be compared.
     pub(crate) fn new(key: &[u8; 32]) -> Self {
         Self(Box::new(blake3::Hasher::new_keyed(key)))
     }
@@ -14,7 +14,7 @@ impl Fingerprint {
         self.0.update(bytes);
     }
 
-    /// Ends the fingerprint.
+    /// Returns the fingerprint of the bytes added.
     pub(crate) fn finish<const N: usize>(self) -> [u8; N] {
         cut(self.0.finalize())
     }

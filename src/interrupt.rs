@@ -1,7 +1,7 @@
-//! Ending a process in the middle of its work without leaving temporary files.
+//! Cleans up when a signal ends the process in the middle of an operation.
 //!
-//! Temporary files are registered here while they exist, and the short part of the work that changes a layout is a
-//! [`Section`]. [`abandon`] waits for the sections that have begun, lets no other begin, and deletes the registered
+//! Writers register temporary files here while they own them. The short part of an operation that changes a layout is a
+//! [`Section`]. [`abandon`] waits for the running sections, lets no new section begin, and deletes the registered
 //! files.
 
 use std::fs;
@@ -11,14 +11,14 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
 static STATE: Mutex<ProcessState> = Mutex::new(ProcessState { sections: 0, is_over: false, made: Vec::new() });
 
-/// The end of the last section.
+/// Notified when a section ends.
 static IDLE: Condvar = Condvar::new();
 
 struct ProcessState {
-    /// How many sections have begun and not ended.
+    /// The number of running sections.
     sections: usize,
     is_over: bool,
-    /// Temporary files, and directories, in the order in which they were made.
+    /// Temporary files and directories, in the order of their creation.
     made: Vec<Unfinished>,
 }
 
@@ -26,15 +26,14 @@ struct ProcessState {
 enum Unfinished {
     /// A temporary file, or a directory that is deleted only if it is empty.
     One(PathBuf),
-    /// A temporary directory, which goes with all that is in it.
+    /// A temporary directory, deleted with its contents.
     Tree(PathBuf),
 }
 
 /// Prepares the process to exit: waits for commits in progress and deletes temporary files.
 ///
-/// A program calls this when a signal tells it to end, and then ends: from now on, other work on a layout in this
-/// process waits forever. Each change of a layout is either whole afterwards or not made, and no temporary file is
-/// left.
+/// Call this after a signal, then exit: any other thread that works on a layout blocks forever from now on. Each change
+/// of a layout is either complete afterwards or was not made, and no temporary files are left.
 pub fn abandon() {
     let mut state = lock();
     state.is_over = true;
@@ -42,7 +41,7 @@ pub fn abandon() {
         state = IDLE.wait(state).unwrap_or_else(PoisonError::into_inner);
     }
     for made in state.made.drain(..).rev() {
-        // Its maker may be about to delete it too.
+        // The owner may be about to delete the file too.
         let _ = match made {
             Unfinished::One(path) => fs::remove_file(&path).or_else(|_| fs::remove_dir(&path)),
             Unfinished::Tree(path) => remove_tree(&path),
@@ -50,8 +49,7 @@ pub fn abandon() {
     }
 }
 
-/// Deletes a directory that another thread may be writing into: it is renamed first, so that the writer no longer finds
-/// it.
+/// Deletes a directory that another thread may be writing to. Renames it first, so that the writer cannot find it.
 fn remove_tree(path: &Path) -> io::Result<()> {
     let mut name = path.as_os_str().to_owned();
     name.push("~");
@@ -60,7 +58,7 @@ fn remove_tree(path: &Path) -> io::Result<()> {
     fs::remove_dir_all(&renamed)
 }
 
-/// Work that is either done as a whole or not begun.
+/// A part of an operation that is either completed or not begun.
 #[derive(Debug)]
 pub(crate) struct Section(());
 
@@ -78,23 +76,24 @@ impl Drop for Section {
     }
 }
 
-/// A file or directory that must not stay as it is. It is forgotten, not deleted, when this is dropped.
+/// A temporary file or directory that is deleted if the process is interrupted. Dropping this value only ends the
+/// registration.
 #[derive(Debug)]
 pub(crate) struct Registered(Unfinished);
 
 impl Registered {
-    /// Makes something at a path and registers it, both at once as [`abandon`] sees it.
+    /// Creates a file or directory at a path and registers it, atomically with regard to [`abandon`].
     pub(crate) fn make<T, E>(path: &Path, make: impl FnOnce(&Path) -> Result<T, E>) -> Result<(T, Self), E> {
         let (made, _, registered) = Self::make_named(|| Ok((make(path)?, path.to_owned())))?;
         Ok((made, registered))
     }
 
-    /// Makes something and registers it at the path that it got, both at once as [`abandon`] sees it.
+    /// Creates a file or directory and registers it at the returned path, atomically with regard to [`abandon`].
     pub(crate) fn make_named<T, E>(make: impl FnOnce() -> Result<(T, PathBuf), E>) -> Result<(T, PathBuf, Self), E> {
         Self::register(Unfinished::One, make)
     }
 
-    /// Makes a directory that goes with all that is in it, or renames it, and registers it at the path that it got.
+    /// Creates or renames a directory and registers it, contents included, at the returned path.
     pub(crate) fn make_tree<T, E>(make: impl FnOnce() -> Result<(T, PathBuf), E>) -> Result<(T, PathBuf, Self), E> {
         Self::register(Unfinished::Tree, make)
     }
@@ -117,10 +116,10 @@ impl Drop for Registered {
     }
 }
 
-/// Locks the state, or never returns.
+/// Locks the state. Blocks forever once the process is about to exit.
 fn lock_while_on() -> MutexGuard<'static, ProcessState> {
     let mut state = lock();
-    // A section that has begun may need more to come to its end.
+    // A running section may need more locks to complete.
     while state.is_over && state.sections == 0 {
         state = IDLE.wait(state).unwrap_or_else(PoisonError::into_inner);
     }

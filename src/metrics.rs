@@ -1,4 +1,4 @@
-//! The cost of the work on a layout: time by kind, bytes and blobs.
+//! Metrics of the work on a layout: time per phase, bytes and blobs.
 
 use std::cell::Cell;
 use std::io::{self, Read};
@@ -6,11 +6,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 thread_local! {
-    /// How much of the work that this thread is measuring was measured already, as a part of it.
+    /// The time already measured in nested calls of the current measurement.
     static NESTED: Cell<Duration> = const { Cell::new(Duration::ZERO) };
 }
 
-/// Does some work and returns the time it took, less the time measured within it.
+/// Runs work. Returns its duration without the time measured in nested calls.
 fn without_nested<T>(work: impl FnOnce() -> T) -> (T, Duration) {
     let outer = NESTED.replace(Duration::ZERO);
     let start = Instant::now();
@@ -20,10 +20,10 @@ fn without_nested<T>(work: impl FnOnce() -> T) -> (T, Duration) {
     (result, elapsed.saturating_sub(nested))
 }
 
-/// A function that is called with the number of bytes just read.
+/// A callback that is called with the number of bytes read since the last call.
 pub type Progress<'a> = &'a (dyn Fn(u64) + Sync);
 
-/// A kind of work.
+/// A phase of the work.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Phase {
     /// Reading input, blobs and documents.
@@ -41,10 +41,10 @@ pub enum Phase {
 }
 
 impl Phase {
-    /// Every phase, in the order in which they are shown.
+    /// All phases, in display order.
     pub const ALL: [Self; 6] = [Self::Read, Self::Compress, Self::Hash, Self::Write, Self::Sync, Self::LockWait];
 
-    /// Returns the name that is shown.
+    /// Returns the display name.
     pub fn name(self) -> &'static str {
         match self {
             Self::Read => "read",
@@ -57,7 +57,7 @@ impl Phase {
     }
 }
 
-/// Counters of one layout handle. They only grow; work on several threads adds up.
+/// The counters of one layout handle. They never decrease, and the work of all threads is summed.
 #[derive(Debug, Default)]
 pub struct Metrics {
     nanoseconds: [AtomicU64; Phase::ALL.len()],
@@ -68,7 +68,7 @@ pub struct Metrics {
 }
 
 impl Metrics {
-    /// Returns the time that a phase took so far.
+    /// Returns the time spent in a phase so far.
     pub fn time_in(&self, phase: Phase) -> Duration {
         Duration::from_nanos(self.nanoseconds[phase as usize].load(Ordering::Relaxed))
     }
@@ -93,19 +93,19 @@ impl Metrics {
         self.blobs_written.load(Ordering::Relaxed)
     }
 
-    /// Does some work and adds the time it takes, less the time of other phases within it.
+    /// Runs work and adds its duration to a phase, without the time of nested phases.
     pub(crate) fn time<T>(&self, phase: Phase, work: impl FnOnce() -> T) -> T {
         let (result, own) = without_nested(work);
         self.add(phase, own);
         result
     }
 
-    /// Does something that is no work, such as waiting for another thread: it counts for no phase.
+    /// Runs a wait, for another thread for example, whose duration counts for no phase.
     pub(crate) fn wait<T>(work: impl FnOnce() -> T) -> T {
         without_nested(work).0
     }
 
-    /// Adds time that a phase took elsewhere.
+    /// Adds time that was measured elsewhere.
     pub(crate) fn add(&self, phase: Phase, time: Duration) {
         let nanoseconds = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
         self.nanoseconds[phase as usize].fetch_add(nanoseconds, Ordering::Relaxed);
@@ -128,7 +128,7 @@ impl Metrics {
     }
 }
 
-/// Reads from another reader, and counts the bytes and the time.
+/// A reader that counts the bytes and the time of another reader.
 pub(crate) struct CountedReader<'a, R> {
     metrics: &'a Metrics,
     reader: R,
@@ -143,7 +143,7 @@ impl<R: Read> Read for CountedReader<'_, R> {
 }
 
 impl Metrics {
-    /// Returns a reader whose work is counted.
+    /// Returns a reader that counts its bytes and time in these metrics.
     pub(crate) fn reader<R: Read>(&self, reader: R) -> CountedReader<'_, R> {
         CountedReader { metrics: self, reader }
     }

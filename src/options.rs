@@ -1,7 +1,9 @@
-//! Setters of option structs, all alike: a struct of options is `#[non_exhaustive]`, has `Default`, and is made by setters.
+//! Setters for option structs. Each option struct is `#[non_exhaustive]`, implements `Default` and is filled by
+//! setters.
 
-/// Defines setters named like the fields of a struct of options. After `into` a setter takes any value that converts to
-/// the type, after `option` the value of an option, after `some` any value that converts to that.
+/// Defines setters with the names of the fields of an option struct. With `into` a setter takes any value that converts
+/// into the type; with `option`, the inner value of an `Option`; with `some`, any value that converts into that inner
+/// value.
 macro_rules! setters {
     (@one $field:ident $type:ty) => {
         #[doc = concat!("Sets [`", stringify!($field), "`](#structfield.", stringify!($field), ").")]

@@ -1,24 +1,24 @@
-//! Numbers of things, and their size.
+//! A count of objects and their total size.
 
 use serde::{Serialize, Serializer};
 
-/// A number of blobs or files, and their size.
+/// A count of blobs or files, and their total size.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize)]
 #[non_exhaustive]
 pub struct Tally {
-    /// How many there are.
+    /// The number of objects.
     pub count: u64,
-    /// Their size in bytes.
+    /// The total size in bytes.
     pub bytes: u64,
 }
 
 impl Tally {
-    /// Makes the tally of a number of things that have a size together.
+    /// Creates a tally from a count and a total size.
     pub fn new(count: u64, bytes: u64) -> Self {
         Self { count, bytes }
     }
 
-    /// Counts one thing more.
+    /// Adds an object.
     pub(crate) fn add(&mut self, bytes: u64) {
         self.count += 1;
         self.bytes = self.bytes.saturating_add(bytes);
@@ -34,7 +34,7 @@ impl Tally {
         Blobs { blobs: self.count, bytes: self.bytes }.serialize(serializer)
     }
 
-    /// Writes a tally of blobs, if there is one, as [`Tally::serialize_blobs`] does.
+    /// Writes an optional tally of blobs as [`Tally::serialize_blobs`] does.
     pub(crate) fn serialize_blobs_if_known<S: Serializer>(
         tally: &Option<Self>,
         serializer: S,

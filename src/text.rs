@@ -1,13 +1,13 @@
-//! Text from outside as a message shows it.
+//! Untrusted text in messages.
 
-/// Returns text as a message shows it: on one line, short, and without characters that a terminal would obey.
+/// Returns untrusted text for a message: escaped, on one line and of limited length.
 pub(crate) fn shortened(text: &str) -> String {
     const LONGEST: usize = 80;
     let shown: String = text.chars().take(LONGEST).collect::<String>().escape_debug().to_string();
     if text.chars().nth(LONGEST).is_some() { shown + "…" } else { shown }
 }
 
-/// Returns a name as a message shows it.
+/// Returns the name of a file for a message.
 pub(crate) fn shown(name: &[u8]) -> String {
     shortened(&String::from_utf8_lossy(name))
 }

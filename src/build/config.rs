@@ -1,4 +1,4 @@
-//! Generating and updating the image config.
+//! Generates and updates the image config.
 
 use crate::build::pipeline::{complete_diff_ids, diff_ids};
 use crate::error::{Error, Reason, Referrer, Result};
@@ -12,24 +12,24 @@ use crate::oci::{
 };
 use crate::options::setters;
 
-/// The fields of an image config.
+/// Options for a new image config.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ConfigOptions {
-    /// The CPU architecture, in Go's words.
+    /// The CPU architecture, in Go's spelling.
     pub architecture: String,
-    /// The operating system, in Go's words.
+    /// The operating system, in Go's spelling.
     pub os: String,
     /// The media type of the config.
     pub media_type: MediaType,
     /// The labels of the image.
     pub labels: Annotations,
-    /// When the image was made (RFC 3339). By default the config does not say, and equal layers give equal configs.
+    /// The creation time of the image (RFC 3339). Omitted by default, so that equal layers give equal configs.
     pub created: Option<String>,
 }
 
 impl Default for ConfigOptions {
-    /// An image for Linux on amd64, of the OCI config type.
+    /// Options for a Linux image on amd64, with the OCI config type.
     fn default() -> Self {
         Self {
             architecture: "amd64".to_owned(),
@@ -41,7 +41,7 @@ impl Default for ConfigOptions {
     }
 }
 
-/// The changes of an image config; fields that are not given stay.
+/// Changes to an image config. Fields that are not set keep their values.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ConfigChanges {
@@ -51,7 +51,7 @@ pub struct ConfigChanges {
     pub os: Option<String>,
     /// Labels to add.
     pub labels: Annotations,
-    /// Whether the labels that are there go first.
+    /// Whether to remove the existing labels first.
     pub replace_labels: bool,
 }
 
@@ -74,7 +74,7 @@ impl ConfigChanges {
     }
 }
 
-/// The documents that an image config is generated from, as they were read.
+/// The documents that an image config is generated from.
 #[derive(Debug)]
 pub struct PreparedConfig<'a> {
     layout: &'a Layout,
@@ -87,14 +87,14 @@ impl PreparedConfig<'_> {
     ///
     /// # Errors
     ///
-    /// [`Error::PlatformWord`]; [`Error::NoLayers`]; [`Error::MissingBlob`] or [`Error::CorruptStream`] if a layer that another
-    /// program staged must be read for its diff_id and cannot be; [`Error::MalformedStage`], [`Error::MalformedIndex`];
-    /// [`Error::Io`].
+    /// [`Error::PlatformWord`]; [`Error::NoLayers`]; [`Error::MissingBlob`] or [`Error::CorruptStream`] if a layer
+    /// staged by another program must be read to compute its diff_id, but cannot be read; [`Error::MalformedStage`],
+    /// [`Error::MalformedIndex`]; [`Error::Io`].
     pub fn generate(self, options: &ConfigOptions) -> Result<StagedConfig> {
         let Self { layout, stage, index } = self;
         check_architecture(&options.architecture)?;
         check_os(&options.os)?;
-        // Reading layers takes long: it is done before the layout is locked.
+        // Reading layers takes long, so it is done before the layout is locked.
         let mut diff_ids = diff_ids(layout, &stage.document)?;
         let lock = take_lock(layout)?;
         let mut stage = layout.find_stage_again(Some(stage))?.unwrap_or_else(Stage::empty);
@@ -126,7 +126,7 @@ impl PreparedConfig<'_> {
 }
 
 impl Layout {
-    /// Reads the documents that an image config is generated from. Nothing is written.
+    /// Reads the documents that an image config is generated from. Writes nothing.
     ///
     /// # Errors
     ///
@@ -143,18 +143,19 @@ impl Layout {
     ///
     /// Those of [`Layout::prepare_config`] and of [`PreparedConfig::generate`].
     pub fn generate_config(&self, options: &ConfigOptions) -> Result<StagedConfig> {
-        // Wrong words are reported first.
+        // Report an invalid platform before any other error.
         check_architecture(&options.architecture)?;
         check_os(&options.os)?;
         self.prepare_config()?.generate(options)
     }
 
-    /// Changes the generated image config; fields that are not named stay as they are, known or not.
+    /// Changes the generated image config. Other fields keep their values, unknown fields included.
     ///
     /// # Errors
     ///
-    /// [`Error::PlatformWord`]; [`Error::NoConfig`]; [`Error::MissingBlob`], [`Error::DigestMismatch`] or [`Error::MalformedDocument`] if the
-    /// config cannot be read; [`Error::MalformedStage`], [`Error::MalformedIndex`]; [`Error::Io`].
+    /// [`Error::PlatformWord`]; [`Error::NoConfig`]; [`Error::MissingBlob`], [`Error::DigestMismatch`] or
+    /// [`Error::MalformedDocument`] if the config cannot be read; [`Error::MalformedStage`], [`Error::MalformedIndex`];
+    /// [`Error::Io`].
     pub fn update_config(&self, changes: &ConfigChanges) -> Result<Updated<StagedConfig>> {
         changes.architecture.as_deref().map_or(Ok(()), check_architecture)?;
         changes.os.as_deref().map_or(Ok(()), check_os)?;
@@ -209,7 +210,7 @@ impl ConfigChanges {
     }
 }
 
-/// Returns labels as fields.
+/// Converts labels to fields.
 fn fields(labels: &Annotations) -> UnknownFields {
     let text = oci::to_blob(labels);
     oci::from_json(&text).expect("it was just written")
@@ -220,7 +221,7 @@ fn with_field(mut fields: UnknownFields, name: &str, value: &Annotations) -> Unk
     fields
 }
 
-/// Stores a config, makes it the staged one, and deletes the one before unless something still names it.
+/// Stores a config and stages it. Deletes the previous config unless it is still referred to.
 fn replace_config(
     layout: &Layout,
     lock: &Lock,

@@ -1,4 +1,4 @@
-//! A file to be added as a layer: its format, and how it is stored.
+//! A file to add as a layer: detects its format and plans how the layer is stored.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -13,9 +13,9 @@ use crate::oci::{Annotations, LayerEncoding, MediaType};
 use crate::options::setters;
 use crate::tar::header::looks_like_tar;
 
-/// The content of a layer that is to be added, opened once and read once.
+/// The content of a layer to add. It is opened and read only once.
 ///
-/// Its type is detected from its first bytes, not from its name.
+/// Its format is detected from the first bytes, not from the name.
 pub struct LayerInput {
     pub(crate) path: PathBuf,
     pub(crate) reader: Peeked<Box<dyn Read + Send>>,
@@ -37,34 +37,34 @@ impl fmt::Debug for LayerInput {
     }
 }
 
-/// Which uncompressed content is compressed.
+/// The uncompressed content that is compressed when it is stored.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum CompressionScope {
-    /// Tars, and other content under the media type of a layer.
+    /// Tars, and other content with the media type of a layer.
     #[default]
     Layers,
-    /// Other content too.
+    /// All content.
     Everything,
     /// Nothing.
     Nothing,
 }
 
-/// How a layer is added.
+/// Options for adding a layer.
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub struct LayerOptions {
-    /// The compression of layers that come uncompressed.
+    /// The compression for uncompressed layers.
     pub compression: Compression,
-    /// Which content is compressed.
+    /// The content to compress.
     pub scope: CompressionScope,
-    /// How many threads compress it; by default as many as there are cores. The bytes do not depend on it.
+    /// The number of compression threads; by default the number of cores. Does not affect the output.
     pub jobs: Option<NonZeroUsize>,
-    /// The media type; by default the one that the content calls for.
+    /// The media type; by default detected from the content.
     pub media_type: Option<MediaType>,
     /// The annotations of the layer's descriptor.
     pub annotations: Annotations,
-    /// How much a layer that comes compressed may decompress to.
+    /// The limits on the decompressed size of a compressed layer.
     pub bounds: Bounds,
 }
 
@@ -79,34 +79,34 @@ impl LayerOptions {
     }
 }
 
-/// How the bytes of a layer are stored.
+/// How the bytes of a layer are converted for the layout.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Treatment {
-    /// They are stored as they are.
+    /// The bytes are stored unchanged.
     AsIs,
-    /// They are compressed.
+    /// The bytes are compressed.
     Compress(Compression),
-    /// They are decompressed, because image layers are not stored like this, and compressed.
+    /// The bytes are decompressed from a format that image layers do not use, and compressed.
     Recompress(Compression),
-    /// They are decompressed.
+    /// The bytes are decompressed.
     Decompress,
 }
 
-/// How a layer will be stored, before any of it is.
+/// How a layer will be stored.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct LayerPlan {
-    /// How the bytes are stored.
+    /// The conversion of the bytes.
     pub treatment: Treatment,
-    /// The media type: the one that was given, or the one that the content calls for.
+    /// The media type: the given one, or else the detected one.
     pub media_type: MediaType,
-    /// Whether the media type says that this is a tar, and it does not look like one.
+    /// Whether the media type is that of a tar, but the content does not look like a tar.
     pub is_doubtful: bool,
 }
 
 impl LayerInput {
-    /// Opens a file, a pipe or another readable path.
+    /// Opens a file, a pipe or a device for reading.
     ///
     /// # Errors
     ///
@@ -117,7 +117,7 @@ impl LayerInput {
         Self::look_at(path, Box::new(file), size)
     }
 
-    /// Takes the content from a reader; the name stands for it in errors.
+    /// Reads the content from a reader. The name is used in error messages.
     ///
     /// # Errors
     ///
@@ -138,27 +138,27 @@ impl LayerInput {
         Ok(Self { path: path.to_owned(), reader, encoding, is_tar, size })
     }
 
-    /// Returns how the content is compressed.
+    /// Returns the compression of the content.
     pub fn encoding(&self) -> Encoding {
         self.encoding
     }
 
-    /// Returns whether a tar begins here, under the compression if there is one.
+    /// Returns whether the content is a tar, after decompression if it is compressed.
     pub fn is_tar(&self) -> bool {
         self.is_tar
     }
 
-    /// Returns the size of the content in bytes, where that is known before reading it.
+    /// Returns the size of the content in bytes, if it is known in advance.
     pub fn size(&self) -> Option<u64> {
         self.size
     }
 
-    /// Plans how this layer is stored with some options.
+    /// Plans how the layer is stored with the given options.
     ///
     /// # Errors
     ///
-    /// [`Error::UnknownMediaType`] if no media type is given and the content calls for none;
-    /// [`Error::MediaTypeMismatch`] if the one that is given names another compression than the layer will have.
+    /// [`Error::UnknownMediaType`] if no media type is given and none can be detected; [`Error::MediaTypeMismatch`] if
+    /// the given media type implies another compression than that of the stored layer.
     pub fn plan(&self, options: &LayerOptions) -> Result<LayerPlan> {
         let LayerOptions { scope, compression, media_type, .. } = options;
         let (scope, compression, media_type) = (*scope, *compression, media_type.as_ref());
@@ -204,7 +204,7 @@ impl LayerInput {
     }
 }
 
-/// Returns the extension of a name with its dot, or the name if it has none.
+/// Returns the extension of a file name with its dot, or the whole name if it has no extension.
 pub(crate) fn extension(path: &Path) -> String {
     let extension = path.extension().map(|extension| format!(".{}", extension.to_string_lossy()));
     let name =

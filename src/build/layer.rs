@@ -1,4 +1,4 @@
-//! Adding layers, and annotating those that were added.
+//! Adds layers, and annotates staged layers.
 
 use std::fmt;
 use std::num::NonZeroUsize;
@@ -19,10 +19,10 @@ use crate::oci::{AnnotationChange, MediaType, UnknownFields};
 use crate::tar::fault::TarReport;
 use crate::tar::layer::Look;
 
-/// The most threads that compress one layer. More are no faster on any machine of today, and each takes memory.
+/// The most threads that compress a layer. More threads take memory without being faster on today's machines.
 const MAX_JOBS: usize = 256;
 
-/// A layer of which is known how it will be stored, with the staging file that it is appended to.
+/// A layer with the plan of how it is stored, and the staging file to which it will be appended.
 pub struct PreparedLayer<'a> {
     layout: &'a Layout,
     input: LayerInput,
@@ -50,12 +50,12 @@ impl<'a> PreparedLayer<'a> {
         &self.plan
     }
 
-    /// Returns the content that will be read.
+    /// Returns the content to be read.
     pub fn input(&self) -> &LayerInput {
         &self.input
     }
 
-    /// Plans the layer under another media type.
+    /// Plans the layer with another media type.
     ///
     /// # Errors
     ///
@@ -64,13 +64,13 @@ impl<'a> PreparedLayer<'a> {
         self.input.plan(&self.options.clone().media_type(media_type))
     }
 
-    /// Takes a plan that [`PreparedLayer::plan_as`] made.
+    /// Replaces the plan, for example with that of [`PreparedLayer::plan_as`].
     #[must_use]
     pub fn with_plan(self, plan: LayerPlan) -> Self {
         Self { plan, ..self }
     }
 
-    /// Calls a function with the numbers of bytes that were read.
+    /// Sets a callback that is called with the number of bytes read since the last call.
     #[must_use]
     pub fn with_progress(self, progress: Progress<'a>) -> Self {
         Self { progress: Some(progress), ..self }
@@ -81,7 +81,7 @@ impl<'a> PreparedLayer<'a> {
     /// # Errors
     ///
     /// [`Error::CorruptStream`], [`Error::TrailingBytes`], [`Error::BeyondBound`]; [`Error::TruncatedTar`];
-    /// [`Error::Compress`]; [`Error::MalformedStage`]; [`Error::Io`]. After an error the layout is as it was.
+    /// [`Error::Compress`]; [`Error::MalformedStage`]; [`Error::Io`]. After an error the layout is unchanged.
     pub fn stage(self) -> Result<AddedLayer> {
         let Self { layout, input, options, plan, stage, progress } = self;
         let jobs = options.jobs.or_else(|| available_parallelism().ok()).map_or(1, NonZeroUsize::get).min(MAX_JOBS);
@@ -108,15 +108,15 @@ impl<'a> PreparedLayer<'a> {
     }
 }
 
-/// A layer that was added, with the findings about its content.
+/// An added layer, and the findings about its content.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct AddedLayer {
-    /// The layer as it is staged.
+    /// The staged layer.
     pub layer: StagedLayer,
-    /// The faults of its tar that were not severe enough to refuse it.
+    /// Faults of the tar that are not severe enough to refuse the layer.
     pub warnings: Vec<Finding>,
-    /// Whether its tar holds images rather than the files of one.
+    /// Whether the tar is an image archive, not the files of an image.
     pub looks_like_images: bool,
 }
 
@@ -127,8 +127,8 @@ fn warnings_of(tar: &TarReport, path: &Path) -> Vec<Finding> {
 }
 
 impl Layout {
-    /// Prepares a layer to be added: decides how it is stored, and reads the staging file, so that errors show before
-    /// the work. Nothing is written.
+    /// Prepares a layer: plans how it is stored and reads the staging file, so that errors are reported before the work
+    /// starts. Writes nothing.
     ///
     /// # Errors
     ///
@@ -139,18 +139,18 @@ impl Layout {
         Ok(PreparedLayer { layout: self, input, options: options.clone(), plan, stage, progress: None })
     }
 
-    /// Stores a layer and appends it to the staging file, which a layout of another program gets by this.
+    /// Stores a layer and appends it to the staging file. Creates the staging file in a layout of another program.
     ///
-    /// The content is read once, in small pieces, at any size.
+    /// The content is read once, in small pieces, regardless of its size.
     ///
     /// # Errors
     ///
-    /// Those of [`Layout::prepare_layer`] and of [`PreparedLayer::stage`]. After an error the layout is as it was.
+    /// Those of [`Layout::prepare_layer`] and of [`PreparedLayer::stage`]. After an error the layout is unchanged.
     pub fn stage_layer(&self, input: LayerInput, options: &LayerOptions) -> Result<StagedLayer> {
         self.prepare_layer(input, options)?.stage().map(|added| added.layer)
     }
 
-    /// Merges annotations into those of a staged layer, or replaces them.
+    /// Changes the annotations of a staged layer: merges or replaces them.
     ///
     /// # Errors
     ///

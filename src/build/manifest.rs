@@ -1,4 +1,4 @@
-//! Generating the image manifest, listing it in `index.json`, and annotating it.
+//! Generates the image manifest, lists it in `index.json`, and annotates it.
 
 use super::pipeline::DiffIds;
 use crate::build::pipeline::{complete_diff_ids, diff_ids};
@@ -18,11 +18,11 @@ use crate::oci::{
 };
 use crate::options::setters;
 
-/// The fields of a manifest besides its config and layers, and its name.
+/// Options for a new manifest and its entry in `index.json`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ManifestOptions {
-    /// The name of its entry in `index.json`.
+    /// The ref name of the entry in `index.json`.
     pub ref_name: Option<RefName>,
     /// The media type of the manifest.
     pub media_type: MediaType,
@@ -31,7 +31,7 @@ pub struct ManifestOptions {
 }
 
 impl Default for ManifestOptions {
-    /// A manifest of the OCI type, without a name.
+    /// Options for a manifest of the OCI type, without a ref name.
     fn default() -> Self {
         Self { ref_name: None, media_type: MediaType::manifest(), annotations: Annotations::new() }
     }
@@ -45,7 +45,7 @@ impl ManifestOptions {
     }
 }
 
-/// The documents that a manifest is generated from, as they were read, and the diff_ids of the staged layers.
+/// The documents that a manifest is generated from, and the diff_ids of the staged layers.
 #[derive(Debug)]
 pub struct PreparedManifest<'a> {
     layout: &'a Layout,
@@ -55,7 +55,7 @@ pub struct PreparedManifest<'a> {
 }
 
 impl PreparedManifest<'_> {
-    /// Generates the manifest and lists it, as [`Layout::generate_manifest`] says.
+    /// Generates the manifest and lists it in `index.json`, as described at [`Layout::generate_manifest`].
     ///
     /// # Errors
     ///
@@ -112,8 +112,8 @@ impl PreparedManifest<'_> {
 }
 
 impl Layout {
-    /// Reads the documents that a manifest is generated from, and the layers whose diff_ids are not known: that takes long, and
-    /// is done before the layout is locked. Nothing is written.
+    /// Reads the documents that a manifest is generated from, and the layers with unknown diff_ids. Reading layers
+    /// takes long, so it is done before the layout is locked. Writes nothing.
     ///
     /// # Errors
     ///
@@ -130,19 +130,19 @@ impl Layout {
         self.read_unlocked(prepare, |_| true)
     }
 
-    /// Generates the manifest of the staged config and layers and lists it in `index.json`.
+    /// Generates the manifest of the staged config and layers, and lists it in `index.json`.
     ///
-    /// An entry that bears the same ref name is replaced where it stands, and keeps the annotations that are not set
-    /// here; without a ref name the entry of the same build is replaced. Documents of an earlier build that nothing
-    /// names any more are deleted.
+    /// An entry with the same ref name is replaced in place and keeps annotations that are not set here. Without a ref
+    /// name, the entry of the same build is replaced. Documents of an earlier build are deleted once they are
+    /// unreferenced.
     ///
     /// # Errors
     ///
-    /// [`Error::NoLayers`], [`Error::NoConfig`]; [`Error::ConfigMismatch`] if the config was generated for other layers;
-    /// [`Error::NameIsDigest`];
-    /// [`Error::MissingBlob`] or [`Error::SizeMismatch`] if a blob is not as it was staged; [`Error::DigestMismatch`] or
-    /// [`Error::MalformedDocument`] if the config cannot be read; [`Error::InvalidManifest`] if the manifest would not be valid;
-    /// [`Error::MalformedStage`], [`Error::MalformedIndex`]; [`Error::Io`].
+    /// [`Error::NoLayers`], [`Error::NoConfig`]; [`Error::ConfigMismatch`] if the config was generated for other
+    /// layers; [`Error::NameIsDigest`]; [`Error::MissingBlob`] or [`Error::SizeMismatch`] if a staged blob is missing
+    /// or has changed; [`Error::DigestMismatch`] or [`Error::MalformedDocument`] if the config cannot be read;
+    /// [`Error::InvalidManifest`] if the manifest would not be valid; [`Error::MalformedStage`],
+    /// [`Error::MalformedIndex`]; [`Error::Io`].
     pub fn generate_manifest(&self, options: &ManifestOptions) -> Result<StagedManifest> {
         if let Some(name) = &options.ref_name {
             Names::AsTheyStand { default: None }.check(name.as_str())?;
@@ -150,10 +150,10 @@ impl Layout {
         self.prepare_manifest()?.generate(options)
     }
 
-    /// Merges annotations into those of the generated manifest, or replaces them.
+    /// Changes the annotations of the generated manifest: merges or replaces them.
     ///
-    /// The manifest gets a new digest, and its own entry in `index.json` follows; other entries with the old digest stay
-    /// as they are. Where the annotations are the same as before nothing changes.
+    /// The manifest gets a new digest, and its own entry in `index.json` is updated. Other entries with the old digest
+    /// stay unchanged. If the annotations are the same as before, nothing is written.
     ///
     /// # Errors
     ///
@@ -201,13 +201,13 @@ fn layer_descriptor(layer: &StagedLayer) -> Descriptor {
     descriptor
 }
 
-/// Puts an entry into the index, in place of the one that it replaces, which is returned: the one that bears its name,
-/// or without a ref name the one that was generated here without one.
+/// Adds an entry to the index, or replaces an entry and returns the old one. The replaced entry has the same ref name;
+/// or, without a ref name, it is the unnamed entry of an earlier build.
 fn list(index: &mut Index, entry: Descriptor, stage: &Stage) -> Option<Descriptor> {
     let unnamed = |digest: &Digest| {
         index.manifests.iter().position(|other| other.ref_name().is_none() && other.digest == *digest)
     };
-    // A staging file of the original program says only which manifest is the last.
+    // A staging file of the original program records only the last manifest.
     let earlier = stage.manifest.as_ref().filter(|manifest| manifest.ref_name.is_none());
     let earlier = stage.unnamed_manifest.as_ref().or(earlier.map(|manifest| &manifest.digest));
     let at = match entry.ref_name() {
@@ -230,17 +230,17 @@ fn list(index: &mut Index, entry: Descriptor, stage: &Stage) -> Option<Descripto
     Some(std::mem::replace(old, new))
 }
 
-/// Finds the entry of the staged manifest: the one with its digest and its ref name.
+/// Finds the entry with the digest and the ref name of the staged manifest.
 ///
-/// The original program does not say the ref name; of several entries with the digest the last one is the newest.
+/// The original program does not record the ref name. Of several entries with the digest, the last is the newest.
 fn own_entry(index: &Index, staged: &StagedManifest) -> Option<usize> {
     let mut entries = index.manifests.iter().enumerate().filter(|(_, entry)| entry.digest == staged.digest).rev();
     let same_name = entries.clone().find(|(_, entry)| entry.ref_name() == staged.ref_name.as_deref());
     same_name.or_else(|| entries.next()).map(|(at, _)| at)
 }
 
-/// Finds the entry of the staged manifest where a change of its annotations was interrupted: `index.json` has the
-/// change and the staging file does not. It has the ref name and the parts of the staged one.
+/// Finds the entry of the staged manifest after an interrupted change of annotations: `index.json` was updated, but the
+/// staging file was not. The entry has the same ref name, and its manifest has the same config and layers.
 fn interrupted_entry(layout: &Layout, index: &Index, staged: &StagedManifest) -> Option<usize> {
     let before = read_manifest(layout, &staged.digest).ok()?;
     index.manifests.iter().position(|entry| {
@@ -259,8 +259,8 @@ fn read_manifest(layout: &Layout, digest: &Digest) -> Result<Manifest> {
     })
 }
 
-/// Returns the staged config and the platform that it says, having compared its layers with the staged ones, whose
-/// blobs must be there. A config that is not an image's is not looked into.
+/// Returns the staged config and its platform. Checks that the blobs of the staged layers are stored and match the
+/// config. A config that is not an image config is not read.
 fn staged_image(
     layout: &Layout,
     stage: &mut Stage,
@@ -294,8 +294,8 @@ fn staged_image(
     if matches { Ok((config, image.platform())) } else { Err(Error::ConfigMismatch) }
 }
 
-/// Returns a replaced manifest and its config if they were built from this staging file, and nothing if they came
-/// from elsewhere: those are for a collection of garbage to judge.
+/// Returns the digests of a replaced manifest and its config if both were built from this staging file. Returns none
+/// for other manifests, which are left to garbage collection.
 fn own_documents(layout: &Layout, replaced: &Descriptor, stage: &Stage) -> Vec<Digest> {
     let read = layout.read_document_blob(&replaced.digest, &Referrer::Index);
     let document = read.and_then(|content| Document::of_entry(replaced, &content));
@@ -303,7 +303,7 @@ fn own_documents(layout: &Layout, replaced: &Descriptor, stage: &Stage) -> Vec<D
         return Vec::new();
     };
     let is_staged = |layer: &Descriptor| stage.layers.iter().any(|staged| staged.digest == layer.digest);
-    // Images that are built here have layers.
+    // A manifest built here has at least one layer.
     if !manifest.layers.is_empty() && manifest.layers.iter().all(is_staged) {
         vec![replaced.digest.clone(), manifest.config.digest]
     } else {

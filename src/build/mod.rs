@@ -1,4 +1,4 @@
-//! Building images: layers, configs and manifests, through the staging file.
+//! Builds images from layers, configs and manifests, with the staging file.
 
 pub(crate) mod config;
 pub(crate) mod input;

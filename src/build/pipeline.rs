@@ -1,7 +1,7 @@
-//! The way of a layer: from its file to its blob, in one pass and at constant memory.
+//! Stores a layer: from its file to its blob, in a single pass and constant memory.
 //!
-//! Long work runs on threads of its own, with short queues between them: a slow disk does not make memory grow, and an
-//! error anywhere ends everything. The first error is reported.
+//! Slow steps run on threads of their own, with short queues between them. So memory use does not grow with a slow
+//! disk, and an error in any step ends them all. The first error is reported.
 
 use std::collections::HashMap;
 use std::io::{self, BufRead, BufReader, Read, Write};
@@ -26,33 +26,33 @@ use crate::tar::header::looks_like_tar;
 use crate::tar::layer::Look;
 use crate::workers::worker;
 
-/// How many buffers wait between two threads.
+/// The capacity of the queues between threads.
 const QUEUE: usize = 4;
 
-/// The diff_ids of layers, by the digests of their blobs.
+/// The diff_ids of layers, by the digest of the blob.
 pub(crate) type DiffIds = HashMap<Digest, Digest>;
 
-/// A layer that is stored and not yet staged.
+/// A layer that is stored, but not staged yet.
 pub(crate) struct StoredLayer<'l> {
     pub(crate) blob: PendingBlob<'l>,
     pub(crate) diff_id: Digest,
-    /// The findings about its tar, if it is one.
+    /// The result of checking the tar, if the layer is a tar.
     pub(crate) tar: Option<TarReport>,
 }
 
-/// Looks at the uncompressed content of a layer as it goes by.
+/// Inspects the uncompressed content of a layer as a stream.
 struct Inspection {
     hasher: Option<Hasher>,
     tar: Option<TarCheck>,
 }
 
 impl Inspection {
-    /// Begins to compute the diff_id, unless it is the digest of the blob, and to check the tar, if it is one.
+    /// Computes the diff_id, if it differs from the digest of the blob, and checks the tar, if `look` is given.
     fn new(has_own_diff_id: bool, look: Option<Look>) -> Self {
         Self { hasher: has_own_diff_id.then(|| Hasher::new(Algorithm::Sha256)), tar: look.map(TarCheck::new) }
     }
 
-    /// Takes the next bytes.
+    /// Adds the next bytes.
     fn update(&mut self, bytes: &[u8]) {
         self.hasher.iter_mut().for_each(|hasher| hasher.update(bytes));
         self.tar.iter_mut().for_each(|tar| tar.update(bytes));
@@ -63,15 +63,15 @@ impl Inspection {
     }
 }
 
-/// The form in which a layer comes.
+/// The properties of the content to be read.
 #[derive(Clone, Copy)]
 struct Stream<'a> {
     path: &'a Path,
     encoding: Encoding,
-    /// Its size in bytes, where that is known.
+    /// The size in bytes, if known.
     size: Option<u64>,
     bounds: Bounds,
-    /// How closely the tar is looked at, if it is one.
+    /// The depth of the check, if the content is a tar.
     look: Option<Look>,
 }
 
@@ -81,24 +81,24 @@ impl Stream<'_> {
         bounded_decoder(self.encoding, reader, self.size, self.bounds).map_err(|error| self.broken(error))
     }
 
-    /// Returns the error of a stream that cannot be read to its end.
+    /// Returns the error for content that cannot be read to its end.
     fn broken(&self, source: io::Error) -> Error {
         Error::from_stream(self.path, self.encoding, source)
     }
 }
 
-/// A blob without a name, and the findings about its content: the diff_id if that is not the blob's own digest.
+/// A blob that has no name yet, and the inspection of its content.
 type Stored<'l> = (NewBlob<'l>, Inspection);
 
 fn garbage() -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, "data after the end of the stream")
 }
 
-/// Fills a buffer with a number of bytes, or fewer at the end. Its earlier content is lost.
+/// Fills a buffer with `size` bytes, or fewer at the end. Overwrites the old content of the buffer.
 fn fill(reader: &mut impl Read, buffer: &mut Vec<u8>, size: usize) -> io::Result<()> {
-    /// The first capacity of a new buffer: small layers are common, and fresh memory takes time.
+    /// The initial size of a new buffer. Small layers are common, and allocating fresh memory is slow.
     const START: usize = 32 * 1024;
-    // A buffer that was full before is not cleared: that takes as long as a copy.
+    // The buffer is not cleared first: that would take as long as a copy.
     buffer.resize(size.min(buffer.capacity().max(START)), 0);
     let mut length = 0;
     loop {
@@ -119,12 +119,12 @@ fn fill(reader: &mut impl Read, buffer: &mut Vec<u8>, size: usize) -> io::Result
     Ok(())
 }
 
-/// The bytes of a layer, which go to its blob as they are read.
+/// Reads a layer and writes the bytes read to its blob.
 struct Tee<'a, 'l, R> {
     first: &'a [u8],
     source: R,
     blob: &'a mut NewBlob<'l>,
-    /// Why the blob cannot be written.
+    /// The error of writing the blob.
     failure: Option<io::Error>,
 }
 
@@ -140,7 +140,7 @@ impl<R: Read> Read for Tee<'_, '_, R> {
     }
 }
 
-/// The bytes that another thread sends.
+/// Reads the bytes sent by another thread.
 struct Queue<'a> {
     receiver: Receiver<Vec<u8>>,
     pool: &'a Pool,
@@ -151,7 +151,7 @@ struct Queue<'a> {
 impl BufRead for Queue<'_> {
     fn fill_buf(&mut self) -> io::Result<&[u8]> {
         if self.at == self.buffer.len() {
-            // Without a sender there is no more to come.
+            // Receiving fails at the end, when the sender is gone.
             let next = Metrics::wait(|| self.receiver.recv()).unwrap_or_default();
             self.pool.give(std::mem::replace(&mut self.buffer, next));
             self.at = 0;
@@ -173,7 +173,7 @@ impl Read for Queue<'_> {
     }
 }
 
-/// Writes a layer's blob and computes the digest of its uncompressed content.
+/// Writes the blob of a layer and computes its diff_id.
 pub(crate) fn store_layer<'l>(
     layout: &'l Layout,
     input: LayerInput,
@@ -192,7 +192,7 @@ pub(crate) fn store_layer<'l>(
         Treatment::AsIs if matches!(encoding, Encoding::Gzip | Encoding::Zstd) => {
             store_as_it_is(layout, stream, &mut source)
         }
-        // Only those are encodings of a layer: content in another encoding is stored as it is.
+        // Layers use only these encodings. Content in any other encoding is stored unchanged.
         Treatment::AsIs => store_plain(layout, Stream { encoding: Encoding::Identity, ..stream }, &mut source),
         Treatment::Decompress => store_plain(layout, stream, &mut source),
         Treatment::Compress(compression) => {
@@ -201,7 +201,7 @@ pub(crate) fn store_layer<'l>(
         }
         Treatment::Recompress(compression) => store_compressed(layout, stream, &mut source, compression, jobs),
     };
-    // The stages' errors about failed input are not the cause.
+    // An error of the input is the cause of later errors.
     if let Some(failure) = source.into_failure() {
         return Err(Error::io("read", path)(failure));
     }
@@ -215,7 +215,7 @@ pub(crate) fn store_layer<'l>(
     Ok(StoredLayer { blob, diff_id, tar })
 }
 
-/// Stores the uncompressed content. Its digest is that of the blob.
+/// Stores the content uncompressed. The diff_id is the digest of the blob.
 fn store_plain<'l>(layout: &'l Layout, stream: Stream<'_>, source: &mut impl Read) -> Result<Stored<'l>> {
     let mut blob = layout.new_blob()?;
     let mut inspection = Inspection::new(false, stream.look);
@@ -227,14 +227,14 @@ fn store_plain<'l>(layout: &'l Layout, stream: Stream<'_>, source: &mut impl Rea
     Ok((blob, inspection))
 }
 
-/// Stores a compressed layer as it is. One thread decompresses a copy of its bytes, and another hashes the result.
+/// Stores a compressed layer unchanged. Other threads decompress and hash the bytes.
 fn store_as_it_is<'l>(layout: &'l Layout, stream: Stream<'_>, source: &mut impl Read) -> Result<Stored<'l>> {
     let mut blob = layout.new_blob()?;
     let mut first = Vec::new();
-    // The source remembers its error.
+    // The source keeps its error.
     let is_whole = fill(source, &mut first, BUFFER).is_err() || first.len() < BUFFER;
     if is_whole {
-        // A small layer is done before a thread would have started.
+        // A small layer is read in less time than it takes to start a thread.
         blob.write_all(&first).map_err(Error::io("write to", layout.path()))?;
         let inspection = inspect(layout, stream, first.as_slice())?;
         return Ok((blob, inspection));
@@ -248,7 +248,7 @@ fn store_as_it_is<'l>(layout: &'l Layout, stream: Stream<'_>, source: &mut impl 
             return match (tee.failure, rest) {
                 (Some(error), _) => Err(Error::io("write to", layout.path())(error)),
                 (None, Ok(1..)) => Err(stream.broken(garbage())),
-                // The source remembers its error.
+                // The source keeps its error.
                 (None, _) => Ok((blob, inspection?)),
             };
         };
@@ -275,7 +275,7 @@ fn store_as_it_is<'l>(layout: &'l Layout, stream: Stream<'_>, source: &mut impl 
                 break Err(Error::io("write to", layout.path())(error));
             }
             if to_decoder.send(bytes).is_err() {
-                // The decoder has ended, with an error of its own unless it takes this for garbage.
+                // The decoder has ended: either with an error of its own, or because this is garbage after the stream.
                 break Err(stream.broken(garbage()));
             }
             bytes = stored.take();
@@ -294,7 +294,7 @@ fn store_as_it_is<'l>(layout: &'l Layout, stream: Stream<'_>, source: &mut impl 
     })
 }
 
-/// Compresses a layer; decompresses it first if it comes in another encoding.
+/// Compresses a layer. Decompresses it first if it is in another format.
 fn store_compressed<'l>(
     layout: &'l Layout,
     stream: Stream<'_>,
@@ -326,14 +326,14 @@ fn store_compressed<'l>(
     Ok((blob, inspection))
 }
 
-/// Computes the diff_ids of those staged layers whose entries have none, from their blobs.
+/// Computes the missing diff_ids of staged layers from their blobs.
 pub(crate) fn diff_ids(layout: &Layout, stage: &Stage) -> Result<DiffIds> {
     let mut known = DiffIds::new();
     complete_diff_ids(layout, &mut stage.layers.clone(), &mut known)?;
     Ok(known)
 }
 
-/// Adds the diff_ids that the entries of layers lack. Unknown ones are computed, and remembered.
+/// Fills in the missing diff_ids of layers. Computes those that are not in `known`, and adds them.
 pub(crate) fn complete_diff_ids(layout: &Layout, layers: &mut [StagedLayer], known: &mut DiffIds) -> Result<()> {
     for layer in layers.iter_mut().filter(|layer| layer.diff_id.is_none()) {
         if !known.contains_key(&layer.digest) {
@@ -348,7 +348,7 @@ fn diff_id_of_blob(layout: &Layout, digest: &Digest) -> Result<Digest> {
     let (file, size) = layout.open_blob(digest, &Referrer::Stage)?;
     let path = layout.blob_path(digest);
     let (sight, reader) = peek(file, looks_like_tar).map_err(Error::io("read", &path))?;
-    // Only these are encodings of a layer: content in another encoding was stored as asked.
+    // Layers use only these encodings. A blob in any other encoding was stored unchanged.
     let encoding = match sight.encoding {
         stored @ (Encoding::Gzip | Encoding::Zstd) => stored,
         _ => Encoding::Identity,
@@ -358,7 +358,7 @@ fn diff_id_of_blob(layout: &Layout, digest: &Digest) -> Result<Digest> {
     Ok(diff_id.expect("it was asked for"))
 }
 
-/// Reads a layer to its end, decompressed, and looks at that.
+/// Decompresses a layer to its end and inspects the content.
 fn inspect(layout: &Layout, stream: Stream<'_>, stored: impl Read) -> Result<Inspection> {
     let mut inspection = Inspection::new(true, stream.look);
     read_content(layout, stream, BufReader::with_capacity(BUFFER, stored), |bytes| {
@@ -368,8 +368,7 @@ fn inspect(layout: &Layout, stream: Stream<'_>, stored: impl Read) -> Result<Ins
     Ok(inspection)
 }
 
-/// Reads a stream to its end and hands on its content, a buffer at a time; the receiver of a buffer returns another for
-/// the next.
+/// Reads a stream to its end. Calls `each` with each buffer of content; `each` returns a buffer for reuse.
 fn read_content(
     layout: &Layout,
     stream: Stream<'_>,
@@ -410,7 +409,7 @@ mod tests {
         archive
     }
 
-    /// A tar of one file of 3 MiB that does not compress.
+    /// Builds a tar with a single incompressible file of 3 MiB.
     fn tar() -> Vec<u8> {
         let mut state = 1u32;
         let noise = std::iter::repeat_with(|| {
@@ -459,7 +458,7 @@ mod tests {
             let copy = Layout::open(directory.path().join(format!("{threads}-copy"))).expect("opened");
             assert!(copy.validate(&Default::default()).expect("read").is_valid(), "{threads} threads");
         }
-        // So is an archive that is compressed; zstd has threads that are not counted here.
+        // Compressed archives are the same as well. The threads of zstd are not counted here.
         let view = View::open(directory.path().join("all")).expect("opened");
         for format in [CompressFormat::Gzip, CompressFormat::Zstd] {
             let export = || archive_of(&view, Some(format));

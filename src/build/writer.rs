@@ -1,4 +1,4 @@
-//! Layers that are written, not read: the way for tars that are being made.
+//! Writes a layer instead of reading it from a file, for tars that are generated.
 
 use std::fmt;
 use std::io::{self, Write};
@@ -10,7 +10,8 @@ use crate::error::{Error, Result};
 use crate::layout::handle::Layout;
 use crate::workers::pipe::{PipeWriter, pipe};
 
-/// A layer that is being written. It is staged when it is finished; dropped before that it leaves nothing.
+/// A layer that is being written. [`LayerWriter::finish`] stages the layer. A writer that is dropped unfinished leaves
+/// nothing behind.
 ///
 /// ```
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -30,9 +31,9 @@ use crate::workers::pipe::{PipeWriter, pipe};
 /// # }
 /// ```
 pub struct LayerWriter {
-    /// There until the layer is finished, as is the thread.
+    /// `Some` until the layer is finished.
     pipe: Option<PipeWriter>,
-    /// Stores the bytes from the pipe.
+    /// The thread that stores the bytes from the pipe. `Some` until the layer is finished.
     storing: Option<JoinHandle<Result<AddedLayer>>>,
 }
 
@@ -43,11 +44,11 @@ impl fmt::Debug for LayerWriter {
 }
 
 impl LayerWriter {
-    /// Begins a layer of a layout.
+    /// Begins a layer.
     ///
     /// # Errors
     ///
-    /// [`Error::Io`], if the system has no thread for it.
+    /// [`Error::Io`] if no thread can be started.
     pub fn create(layout: &Layout, options: &LayerOptions) -> Result<Self> {
         let (pipe, reader) = pipe();
         let failed = Error::io("start a thread for", layout.path());
@@ -64,10 +65,10 @@ impl LayerWriter {
     ///
     /// # Errors
     ///
-    /// Those of [`Layout::stage_layer`]. After an error the layout is as it was.
+    /// Those of [`Layout::stage_layer`]. After an error the layout is unchanged.
     pub fn finish(mut self) -> Result<AddedLayer> {
         if let Some(pipe) = self.pipe.take() {
-            // If nothing takes the bytes any more, the other thread says why.
+            // If the storing thread has failed, joining it returns its error.
             let _ = pipe.finish();
         }
         let storing = self.storing.take().expect("it is finished once");
@@ -81,7 +82,7 @@ impl LayerWriter {
 
 impl Drop for LayerWriter {
     fn drop(&mut self) {
-        // The thread treats that as an error, and deletes its output.
+        // The thread sees an unfinished pipe as an error, and deletes the incomplete blob.
         drop(self.pipe.take());
         if let Some(storing) = self.storing.take() {
             drop(storing.join());
@@ -90,8 +91,8 @@ impl Drop for LayerWriter {
 }
 
 impl Write for LayerWriter {
-    /// Writes a part of the layer. An error of the kind `BrokenPipe` says that storing has failed: [`LayerWriter::finish`]
-    /// returns why.
+    /// Writes a part of the layer. An error of kind `BrokenPipe` means that storing has failed; [`LayerWriter::finish`]
+    /// returns the cause.
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.pipe().write(bytes)
     }

@@ -1,4 +1,4 @@
-//! Where a validation finds blobs: in a layout, or wherever a view has them.
+//! The source of the blobs that a validation reads: a layout or a view.
 
 use std::fs::File;
 use std::io::Read;
@@ -11,23 +11,23 @@ use crate::layout::handle::Layout;
 use crate::oci::Digest;
 use crate::view::index_view::View;
 
-/// Where blobs are found.
+/// A source of blobs.
 pub(crate) trait Blobs {
-    /// Returns the place, as messages name it.
+    /// Returns the path of the source, as messages name it.
     fn path(&self) -> &Path;
 
-    /// Finds a blob; returns its size too.
+    /// Opens a blob and returns its size.
     fn open(&self, digest: &Digest, referrer: &Referrer) -> Result<(Opened, u64)>;
 
-    /// Reads a document, and compares its digest if that can be done.
+    /// Reads a document. Verifies its digest if the algorithm is supported.
     fn read(&self, digest: &Digest, blob: Opened) -> Result<Vec<u8>>;
 }
 
-/// A blob that was found.
+/// A blob that exists.
 pub(crate) enum Opened {
     File(File),
     Bytes(Vec<u8>),
-    /// It is found again when it is read.
+    /// The blob is looked up again when it is read.
     There,
 }
 
@@ -67,7 +67,7 @@ impl Blobs for View {
         match blob {
             Opened::Bytes(bytes) => Ok(bytes),
             _ if digest.algorithm().is_some() => Documents::read(self, digest, &Referrer::Index),
-            // Its digest cannot be compared.
+            // The algorithm of the digest is not supported.
             _ => {
                 let missing = || Error::MissingBlob { digest: digest.clone(), referrer: Referrer::Index };
                 let content = self.content(digest)?.ok_or_else(missing)?;

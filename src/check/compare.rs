@@ -1,4 +1,5 @@
-//! The report: findings of the walk, and comparisons of documents with each other and with blobs once all are read.
+//! Turns the outcomes of a validation into a report. Comparisons between documents and blobs are made here, after all
+//! documents have been read.
 
 use std::collections::{HashMap, HashSet};
 use std::hash::{BuildHasher as _, RandomState};
@@ -16,20 +17,20 @@ use crate::layout::unreferenced::find_stray;
 use crate::oci::{Digest, LayerEncoding, MediaType};
 
 impl Validation<'_> {
-    /// Returns the config of an image, if it could be read.
+    /// Returns an image and its config, if the config was read.
     fn config(&self, manifest: &Digest) -> Option<(&Image, &Config)> {
         let image = self.images.get(manifest)?;
         Some((image, self.configs.get(image.config.as_ref()?)?))
     }
 
-    /// Returns the diff_id that a config says of a layer, if the numbers of both are the same.
+    /// Returns the diff_id of a layer, if the config has as many diff_ids as the manifest has layers.
     fn diff_id(&self, manifest: &Digest, at: usize) -> Option<&Digest> {
         let (image, config) = self.config(manifest)?;
         let diff_ids = config.diff_ids.as_ref().filter(|diff_ids| diff_ids.len() == image.layers)?;
         diff_ids.get(at)?.as_ref()
     }
 
-    /// Returns the blobs that are to be verified.
+    /// Returns the blobs to verify.
     pub(crate) fn jobs(&self) -> Vec<Job> {
         let mut layers: HashMap<&Digest, Vec<_>> = HashMap::new();
         for outcome in &self.outcomes {
@@ -47,10 +48,10 @@ impl Validation<'_> {
         self.leaves.iter().map(job).collect()
     }
 
-    /// Joins the findings in the order of the documents. A finding is reported once per place.
+    /// Builds the report, in the order of the documents. Each finding is reported once per location.
     pub(crate) fn report(mut self, layout: &Layout, verified: &HashMap<Digest, Verified>) -> Report {
         let mut report = Report { checked: self.checked, ..Report::default() };
-        // Keys of findings, two hashes each: the words would be as much again.
+        // Two hashes per finding: keeping the messages would double the memory.
         let (keys, mut said) = ([RandomState::new(), RandomState::new()], HashSet::new());
         let outcomes = std::mem::take(&mut self.outcomes);
         let resolved = outcomes.into_iter().flat_map(|outcome| self.resolve(outcome, verified));
@@ -67,7 +68,7 @@ impl Validation<'_> {
         report
     }
 
-    /// Returns the first error that was found, blobs that are not read aside.
+    /// Returns the first error. Missing and unreadable blobs count only with [`MissingParts::Error`].
     pub(crate) fn first_error(mut self, missing: MissingParts) -> Option<Finding> {
         let outcomes = std::mem::take(&mut self.outcomes);
         let verified = HashMap::new();
@@ -79,7 +80,7 @@ impl Validation<'_> {
         found.find(|(kind, _)| counts(*kind)).map(|(_, finding)| finding)
     }
 
-    /// Finds unreachable blobs, if every document could be read.
+    /// Finds unreferenced blobs, if all documents could be read.
     fn stray(&self, layout: &Layout) -> Vec<(FaultKind, Finding)> {
         let mut referenced = self.referenced.clone();
         match layout.find_stage() {
@@ -88,13 +89,13 @@ impl Validation<'_> {
                 referenced.extend(stage.config.map(|config| config.digest));
                 referenced.extend(stage.manifest.map(|manifest| manifest.digest));
             }),
-            // The staging file is not part of a layout, but building cannot continue without it.
+            // The staging file is not part of the image layout, but further build steps need it.
             Err(error) => return vec![(FaultKind::StagingFile, Finding::new(error.report(), "staging file"))],
         }
         if self.is_incomplete { Vec::new() } else { find_stray(layout, &referenced) }
     }
 
-    /// Turns a step of the report into its findings.
+    /// Turns an outcome into findings.
     fn resolve(&self, outcome: Outcome, verified: &HashMap<Digest, Verified>) -> Vec<(FaultKind, Finding)> {
         match outcome {
             Outcome::Blob { digest, location } => {
@@ -119,8 +120,8 @@ impl Validation<'_> {
         }
     }
 
-    /// Compares the number of a config's diff_ids, and of the layers in its history, with that of the layers. Layers that are
-    /// no tars have none.
+    /// Compares the number of diff_ids and of history entries that made a layer with the number of layers. Skips
+    /// manifests with layers that are not tars.
     fn compare_counts(&self, manifest: &Digest) -> Vec<(FaultKind, Finding)> {
         let Some((image, config)) = self.config(manifest) else { return Vec::new() };
         if !image.has_known_layers {
@@ -142,7 +143,7 @@ impl Validation<'_> {
     }
 }
 
-/// Compares the content of a layer with its media type and with the image's config.
+/// Compares the content of a layer with its media type and with the diff_id in the config.
 fn compare_layer(
     verified: &Verified,
     location: &str,
@@ -161,7 +162,7 @@ fn compare_layer(
     if layer.encoding != says {
         let text = format!("mediaType is {media_type}, but the blob is {}", layer.encoding.name());
         said.push(found(FaultKind::LayerEncoding, &text));
-        // An uncompressed layer may hold any content.
+        // Uncompressed content may be in a format that is not detected.
         if layer.encoding == Encoding::Identity {
             return said;
         }
@@ -191,7 +192,7 @@ fn compare_layer(
     said
 }
 
-/// Returns whether two platforms contradict each other. A field that one of them lacks is no contradiction.
+/// Returns whether two platforms differ in a field that both have.
 fn contradict(one: &Platform, other: &Platform) -> bool {
     let differ =
         |one: &Option<String>, other: &Option<String>| matches!((one, other), (Some(one), Some(other)) if one != other);

@@ -1,4 +1,4 @@
-//! Checking documents before they are written.
+//! Checks documents before they are written.
 
 use std::path::Path;
 
@@ -11,10 +11,11 @@ use crate::layout::handle::Layout;
 use crate::oci::{Descriptor, Digest, Index};
 use crate::view::index_view::View;
 
-/// How many entries are checked alone to name the image in which a fault is: each may reach all documents of the others.
+/// The number of entries that are checked one by one to name the image with the fault. Each check may read all
+/// documents of the layout again.
 const NAMED_ENTRIES: usize = 100;
 
-/// A layout with a document that is about to be stored in it.
+/// A layout and a document that is about to be stored in it.
 pub(crate) struct Pending<'a> {
     pub(crate) layout: &'a Layout,
     pub(crate) digest: &'a Digest,
@@ -41,7 +42,7 @@ impl Blobs for Pending<'_> {
     }
 }
 
-/// Returns the first error that a validation would find in the documents that an index lists.
+/// Returns the first error that a validation would find in an index and the documents reachable from it.
 pub(crate) fn first_error(blobs: &dyn Blobs, index: &Index, missing: MissingParts) -> Option<Finding> {
     let mut validation = Validation::new(blobs, false);
     let index = serde_json::to_vec(index).expect("documents have string keys only");
@@ -49,12 +50,12 @@ pub(crate) fn first_error(blobs: &dyn Blobs, index: &Index, missing: MissingPart
     validation.first_error(missing)
 }
 
-/// Checks that a validation would find no error in a document if it were stored and listed. Whether parts that are not there
-/// count is for the caller to say.
+/// Checks that a validation would find no error in a document once it is stored and listed in `index.json`. `missing`
+/// decides whether missing blobs are errors.
 ///
 /// # Errors
 ///
-/// [`Error::InvalidManifest`], with the first one.
+/// [`Error::InvalidManifest`], with the first error.
 pub(crate) fn check_document(layout: &Layout, entry: &Descriptor, content: &[u8], missing: MissingParts) -> Result<()> {
     let index = Index { manifests: vec![entry.clone()], ..Index::empty() };
     let pending = Pending { layout, digest: &entry.digest, content };
@@ -65,15 +66,15 @@ pub(crate) fn check_document(layout: &Layout, entry: &Descriptor, content: &[u8]
 }
 
 impl View {
-    /// Checks that [`Layout::validate`] would find no error in the documents of a layout of this view. Blobs that are not there,
-    /// or not as their descriptors say, are for the caller to judge.
+    /// Checks that [`Layout::validate`] would find no error in the documents of a layout with the content of this view.
+    /// Missing blobs and wrong sizes are not errors here: the caller checks blobs.
     ///
     /// # Errors
     ///
-    /// [`Error::NotValid`], with the first one and the names of its image.
+    /// [`Error::NotValid`], with the first error and the name of its image.
     pub fn check_documents(&self) -> Result<()> {
         let Some(finding) = first_error(self, self.index(), MissingParts::Fine) else { return Ok(()) };
-        // The first entries alone, to name the image.
+        // Check the first entries one by one to find the image with the error.
         let of_entry = |entry: &Descriptor| {
             let index = Index { manifests: vec![entry.clone()], ..Index::empty() };
             Some((entry.names().next().map(str::to_owned), first_error(self, &index, MissingParts::Fine)?))

@@ -1,4 +1,4 @@
-//! The fields of a JSON object: reads each as its expected type and collects the faults.
+//! The fields of a JSON object. Each is read as its expected type, and a fault is noted if the type differs.
 
 use std::borrow::Cow;
 
@@ -15,30 +15,30 @@ pub(crate) struct Fault {
     pub(crate) text: String,
 }
 
-/// The most faults of one part of a document that are reported.
+/// The most faults that are noted for one part of a document.
 const TOLD: usize = 1000;
 
-/// An object that is being checked against a schema.
+/// A JSON object that is being checked against a schema.
 ///
-/// Every reading method returns the usable value and collects the faults. `null` counts as absent.
+/// Every reading method returns the usable value and notes the faults. `null` is not a valid value of any field.
 pub(crate) struct Fields<'n, 'f> {
     node: Node<'n>,
     known: &'static [&'static str],
-    /// The values of the known keys; of several with one key the last.
+    /// The values of the known keys. The last value counts if a key is repeated.
     values: Vec<Option<Node<'n>>>,
-    /// Which known keys stand there in the wrong case.
+    /// The known keys that occur in the wrong case.
     in_wrong_case: Vec<&'static str>,
-    /// The path of the object within the checked document: empty, or ending in a dot.
+    /// The path of the object in the document: empty, or with a dot at the end.
     prefix: String,
     faults: &'f mut Vec<Fault>,
 }
 
-/// Notes a fault. A document that is made to have very many does not fill the memory with them.
+/// Notes a fault. The number of faults is limited, so that a crafted document cannot exhaust the memory.
 fn note(faults: &mut Vec<Fault>, text: impl FnOnce() -> String) {
     note_of(FaultKind::Malformed, faults, text);
 }
 
-/// Notes a fault of a kind of its own.
+/// Notes a fault of a given kind.
 fn note_of(kind: FaultKind, faults: &mut Vec<Fault>, text: impl FnOnce() -> String) {
     if faults.len() < TOLD {
         faults.push(Fault { kind, text: text() });
@@ -48,7 +48,7 @@ fn note_of(kind: FaultKind, faults: &mut Vec<Fault>, text: impl FnOnce() -> Stri
     }
 }
 
-/// Notes the keys of an object that occur more than once.
+/// Notes the repeated keys of an object.
 fn note_repeated(faults: &mut Vec<Fault>, repeated: &Repeated, fault: impl Fn(&str) -> String) {
     let Repeated { named, count } = repeated;
     for key in named {
@@ -60,10 +60,10 @@ fn note_repeated(faults: &mut Vec<Fault>, repeated: &Repeated, fault: impl Fn(&s
 }
 
 impl<'n, 'f> Fields<'n, 'f> {
-    /// Starts with an object whose known keys are given; looks for keys that occur twice or are in the wrong case.
+    /// Starts reading an object with the given known keys. Notes keys that are repeated or in the wrong case.
     ///
-    /// Readers differ: some match keys regardless of case, some take the first of two equal keys, some the last. The
-    /// meaning of a document with such keys depends on its reader.
+    /// Some readers ignore the case of keys; of two equal keys some readers take the first, others the last. Such a
+    /// document means different things to different readers.
     pub(crate) fn new(
         node: Node<'n>,
         name: &str,
@@ -98,18 +98,18 @@ impl<'n, 'f> Fields<'n, 'f> {
         self.fault_of(FaultKind::Malformed, key, what);
     }
 
-    /// Notes a fault of a kind of its own of a field.
+    /// Notes a fault of a given kind of a field.
     pub(crate) fn fault_of(&mut self, kind: FaultKind, key: &str, what: impl std::fmt::Display) {
         let prefix = &self.prefix;
         note_of(kind, self.faults, || format!("{prefix}{key} {what}"));
     }
 
-    /// Notes a fault of the object.
+    /// Notes a fault of the whole object.
     pub(crate) fn fault_of_all(&mut self, what: impl Into<String>) {
         note(self.faults, || what.into());
     }
 
-    /// Returns the value of a known key; of several with one key the last.
+    /// Returns the value of a key. The last value counts if a known key is repeated.
     pub(crate) fn get(&self, key: &str) -> Option<Node<'n>> {
         match self.known.iter().position(|known| *known == key) {
             Some(at) => self.values[at],
@@ -117,7 +117,7 @@ impl<'n, 'f> Fields<'n, 'f> {
         }
     }
 
-    /// Returns a value that must be there. A key in the wrong case is not missing too.
+    /// Returns the value of a required key. A key in the wrong case is not reported as missing.
     pub(crate) fn required(&mut self, key: &str) -> Option<Node<'n>> {
         let value = self.get(key);
         if value.is_none() && !self.in_wrong_case.contains(&key) {
@@ -130,8 +130,8 @@ impl<'n, 'f> Fields<'n, 'f> {
         self.fault(key, format_args!("is {}, not {expected}", describe(value)));
     }
 
-    /// Returns a value that is set. Docker writes `null` for unset fields, and readers treat it as absent even where
-    /// the schema forbids it.
+    /// Returns a value that is not null. Docker writes `null` for unset fields, and readers treat it as absent, whether
+    /// or not the schema allows null.
     pub(crate) fn set(&mut self, key: &str, null_is_allowed: bool, expected: &str) -> Option<Node<'n>> {
         let value = self.get(key)?;
         if !value.is_null() {
@@ -143,7 +143,7 @@ impl<'n, 'f> Fields<'n, 'f> {
         None
     }
 
-    /// Reads a value as text.
+    /// Reads a value as a string.
     pub(crate) fn text(&mut self, key: &str, value: Option<Node<'n>>) -> Option<Cow<'n, str>> {
         let value = value?;
         let text = value.as_str();
@@ -153,7 +153,7 @@ impl<'n, 'f> Fields<'n, 'f> {
         text
     }
 
-    /// Reads optional fields as texts.
+    /// Reads optional fields as strings.
     pub(crate) fn texts(&mut self, keys: &[&str]) {
         for key in keys {
             self.text(key, self.get(key));
@@ -178,7 +178,7 @@ impl<'n, 'f> Fields<'n, 'f> {
         value.is_array().then_some(value)
     }
 
-    /// Reads a value as an array of texts, each with its place in it.
+    /// Reads a value as an array of strings. Calls `each` with the position and the text of each string.
     pub(crate) fn text_array(
         &mut self,
         key: &str,
@@ -194,7 +194,7 @@ impl<'n, 'f> Fields<'n, 'f> {
         }
     }
 
-    /// Reads a value as an object whose keys are free.
+    /// Reads a value as an object with arbitrary keys.
     pub(crate) fn map(&mut self, key: &str, value: Option<Node<'n>>) -> Option<Node<'n>> {
         let value = value?;
         if !value.is_object() {
@@ -208,7 +208,7 @@ impl<'n, 'f> Fields<'n, 'f> {
         Some(value)
     }
 
-    /// Reads a value as an object of texts: annotations, labels.
+    /// Reads a value as an object of strings, such as annotations or labels.
     pub(crate) fn text_map(&mut self, key: &str, value: Option<Node<'n>>) {
         for (name, value) in self.map(key, value).into_iter().flat_map(Node::members) {
             if !value.is_string() {
@@ -217,7 +217,7 @@ impl<'n, 'f> Fields<'n, 'f> {
         }
     }
 
-    /// Reads a value as an object of objects: a set of names.
+    /// Reads a value as an object whose values are objects: the form of a set of names in a config.
     pub(crate) fn name_set(&mut self, key: &str, value: Option<Node<'n>>) {
         for (name, value) in self.map(key, value).into_iter().flat_map(Node::members) {
             if !value.is_object() {
@@ -237,7 +237,7 @@ impl<'n, 'f> Fields<'n, 'f> {
         }
     }
 
-    /// Finds repeated keys in fields that no schema describes.
+    /// Looks for repeated keys in the values that no schema describes.
     pub(crate) fn unknown(&mut self, known: &[&str]) {
         for (key, value) in self.node.members().filter(|(key, _)| !known.contains(&&**key)) {
             if value.is_object() || value.is_array() {
@@ -250,8 +250,7 @@ impl<'n, 'f> Fields<'n, 'f> {
     }
 }
 
-/// Returns whether two keys are the same to a reader that does not look at their case. Go's folds two letters that are not
-/// ASCII as well.
+/// Returns whether two keys differ only in case. Go's case folding also maps two letters outside ASCII.
 fn same_but_for_case(found: &str, right: &str) -> bool {
     let fold = |letter: char| match letter {
         '\u{17f}' => 's',

@@ -1,7 +1,7 @@
-//! The walk through everything reachable from `index.json`.
+//! Follows all references from `index.json`.
 //!
-//! Neither deep nesting nor a cycle matters: descriptors wait in a queue, and no document is followed twice. A finding
-//! never stops the check of the rest.
+//! References wait in a queue and no document is followed twice, so neither deep nesting nor cycles are a problem. A
+//! fault never stops the walk.
 
 use std::collections::{HashMap, HashSet};
 
@@ -17,12 +17,12 @@ use crate::json::{Node, to_compact};
 use crate::oci::{self, Digest, Hasher, MediaType, NameKey, RefName};
 use crate::tally::Tally;
 
-/// More bytes than any file has: 1 EiB.
+/// More than the size of any file: 1 EiB.
 const ABSURD_SIZE: u64 = 1 << 60;
 
 /// The part of `index.json` to which a validation is limited.
 pub(crate) enum Part {
-    /// Entries, by their positions.
+    /// Entries, by position.
     Entries(Vec<usize>),
     /// An entry of a nested index.
     Nested(Box<oci::Descriptor>),
@@ -30,20 +30,20 @@ pub(crate) enum Part {
 
 pub(crate) struct Validation<'a> {
     blobs: &'a dyn Blobs,
-    /// Whether layers are looked into.
+    /// Whether layers are decompressed.
     is_deep: bool,
     queue: Vec<Reference>,
     pub(crate) outcomes: Vec<Outcome>,
     pub(crate) checked: Tally,
-    /// The digests that descriptors name, stored or not.
+    /// The digests of all descriptors, stored or missing.
     pub(crate) referenced: HashSet<Digest>,
-    /// Whether a document could not be read, so that its references are unknown.
+    /// Whether a document could not be read, so that the blobs it refers to are unknown.
     pub(crate) is_incomplete: bool,
-    /// The blobs that were found, and their sizes.
+    /// The sizes of the blobs found.
     pub(crate) sizes: HashMap<Digest, u64>,
-    /// The documents that were read, with the media type that each states itself.
+    /// The documents read, with the `mediaType` field of each.
     read: HashMap<(Digest, Reading), Option<MediaType>>,
-    /// The blobs whose digests are not compared yet.
+    /// The blobs whose digests have not been compared yet.
     pub(crate) leaves: HashSet<Digest>,
     pub(crate) images: HashMap<Digest, Image>,
     pub(crate) configs: HashMap<Digest, Config>,
@@ -67,18 +67,18 @@ impl<'a> Validation<'a> {
         }
     }
 
-    /// Notes why `index.json` cannot be read.
+    /// Notes the error for which `index.json` cannot be read.
     pub(crate) fn cannot_read_index(&mut self, error: &Error) {
         self.is_incomplete = true;
         self.outcomes.push(Outcome::Found(FaultKind::Malformed, Finding::of(error, "index.json")));
     }
 
-    /// Notes something that is wrong.
+    /// Notes a fault.
     fn found(&mut self, kind: FaultKind, message: impl Into<String>, location: &str) {
         self.outcomes.push(Outcome::Found(kind, Finding::new(message, location)));
     }
 
-    /// Checks `index.json` and everything reachable from it, or from a part of its entries.
+    /// Checks `index.json` and everything reachable from it, or from some of its entries.
     pub(crate) fn follow(&mut self, index: &[u8], only: Option<&Part>) {
         let path = self.blobs.path().to_owned();
         let malformed = |reason| Error::MalformedIndex { path: path.clone(), reason };
@@ -107,7 +107,7 @@ impl<'a> Validation<'a> {
         }
     }
 
-    /// Leaves a part of the entries. Blobs that only the others refer to are not known then.
+    /// Limits the index to some of its entries. Blobs reachable only from the other entries are then unknown.
     fn limit(&mut self, index: &mut DocumentParts, part: &Part) {
         self.is_incomplete = true;
         index.subject = None;
@@ -126,7 +126,7 @@ impl<'a> Validation<'a> {
         };
     }
 
-    /// Compares the names of the entries with the grammar and with each other.
+    /// Checks the ref names of the entries against the grammar and for duplicates.
     fn check_ref_names(&mut self, index: &DocumentParts) {
         let mut first = HashMap::new();
         for (place, entry) in &index.parts {
@@ -144,7 +144,7 @@ impl<'a> Validation<'a> {
         }
     }
 
-    /// Compares the image names of the entries: one may be that of one manifest only.
+    /// Checks that no image name is used for two different manifests.
     fn check_image_names(&mut self, index: &DocumentParts) {
         let mut first = HashMap::new();
         for (place, entry) in &index.parts {
@@ -159,7 +159,7 @@ impl<'a> Validation<'a> {
         }
     }
 
-    /// Returns whether an image that an index lists is stored.
+    /// Returns whether any image of an index is stored.
     fn has_stored_image(&self, index: &DocumentParts) -> bool {
         index.parts.iter().any(|(_, entry)| {
             let is_image = !entry.is_attestation && entry.media_type.as_ref().is_some_and(MediaType::is_manifest);
@@ -170,7 +170,7 @@ impl<'a> Validation<'a> {
         })
     }
 
-    /// Appends the descriptors of a document, the last one first: the queue is taken from its end.
+    /// Adds the references of a document to the queue, in reverse: the queue is a stack.
     fn enqueue(&mut self, document: DocumentParts, holder: Holder) {
         if document.has_null_list {
             let name = holder.name();
@@ -183,7 +183,7 @@ impl<'a> Validation<'a> {
             Kind::Manifest => Role::Layer(at - 1),
             Kind::Artifact => Role::Other,
         };
-        // A manifest without a config has its layers first.
+        // In a manifest without a config the first part is a layer.
         let shift =
             usize::from(kind == Kind::Manifest && document.parts.first().is_none_or(|(place, _)| place != "config"));
         let parts = document.parts.into_iter().enumerate().map(|(at, (place, part))| (role(at + shift), place, part));
@@ -194,14 +194,14 @@ impl<'a> Validation<'a> {
         self.queue[start..].reverse();
     }
 
-    /// Returns how content is read; `None` if only its digest is compared.
+    /// Returns how the content is read; `None` if only its digest is verified.
     fn reading(&self, reference: &Reference) -> Option<Reading> {
         let media_type = reference.descriptor.media_type.as_ref()?;
         if let Some(kind) = Kind::of(media_type) {
             return Some(Reading::Document(kind));
         }
         if reference.role == Role::Config && media_type.is_image_config() {
-            // Artifacts of some programs have an image's config type and nothing of an image.
+            // Some artifacts have the media type of an image config, but other content.
             let image = reference.holder.digest.as_ref().and_then(|manifest| self.images.get(manifest));
             return image.is_some_and(|image| image.config.is_some()).then_some(Reading::ImageConfig);
         }
@@ -209,7 +209,7 @@ impl<'a> Validation<'a> {
         may_be_document.then_some(Reading::Unknown)
     }
 
-    /// Checks a descriptor and the blob that it refers to.
+    /// Checks a descriptor and the blob it points to.
     fn visit(&mut self, reference: Reference) {
         let location = reference.location();
         let descriptor = &reference.descriptor;
@@ -279,7 +279,7 @@ impl<'a> Validation<'a> {
         }
     }
 
-    /// Compares embedded content with its descriptor; returns whether it can stand in for the blob.
+    /// Compares embedded content with the descriptor. Returns whether it can be used instead of the blob.
     fn check_data(&mut self, reference: &Reference, digest: &Digest, location: &str) -> bool {
         let Some(data) = &reference.descriptor.data else { return false };
         let Some(algorithm) = digest.algorithm() else { return false };
@@ -298,7 +298,7 @@ impl<'a> Validation<'a> {
         true
     }
 
-    /// Leaves a blob to be verified with all others.
+    /// Adds a blob to those that are verified at the end.
     fn leaf(&mut self, reference: &Reference, digest: Digest, location: String) {
         let is_read = [Reading::ImageConfig, Reading::Unknown, Reading::Document(Kind::Index)]
             .into_iter()
@@ -318,7 +318,8 @@ impl<'a> Validation<'a> {
         }
     }
 
-    /// Reads a document, or content that may be one, unless that was done before; checks it and its descriptor.
+    /// Reads and checks a document, or content that may be a document, unless that was done before. Then compares it
+    /// with the media type and the platform in the descriptor.
     fn read(&mut self, reference: &Reference, digest: &Digest, location: &str, source: Option<Opened>) {
         let Some(reading) = self.reading(reference) else { return };
         let key = (digest.clone(), reading);
@@ -348,7 +349,7 @@ impl<'a> Validation<'a> {
             && says != is
         {
             let message = format!("{location}: mediaType is {says}, but the document says {is}");
-            // Docker's name for a type is no contradiction, nor is an unknown type.
+            // Docker's names for the same type do not contradict, nor do unknown types.
             let is_known = says.is_image_config() || says.layer_encoding().is_some();
             let kind = match Kind::of(says) {
                 Some(kind) if Kind::of(is) != Some(kind) => FaultKind::ContradictingMediaType,
@@ -365,7 +366,7 @@ impl<'a> Validation<'a> {
         }
     }
 
-    /// Checks a document; returns the media type that it has in itself.
+    /// Checks a document. Returns its `mediaType` field.
     fn check(
         &mut self,
         reference: &Reference,
@@ -388,18 +389,18 @@ impl<'a> Validation<'a> {
                 self.configs.insert(digest.clone(), config);
                 return Ok(None);
             }
-            // Content that is no document is a plain blob, whose digest is already compared.
+            // Other content is treated as a plain blob; its digest has been compared by now.
             Reading::Unknown => match parsed.as_ref().ok().copied().and_then(Kind::by_content) {
                 Some(kind) => kind,
                 None => return Ok(None),
             },
         };
         let node = parsed.map_err(|reason| malformed(kind.name(), reason))?;
-        // A document that contradicts its descriptor is checked by its own media type.
+        // If a document contradicts its descriptor, the media type in the document counts.
         let own = node.get("mediaType").and_then(Node::as_str).and_then(|text| Kind::of(&text.parse().ok()?));
         let kind = own.unwrap_or(kind);
         let mut document = schema::document(kind, node);
-        // A list that is not as it must be may name blobs that then seem not to be referenced.
+        // A malformed list may hide references to blobs that then look unreferenced.
         self.is_incomplete |= document.faults.iter().any(|fault| fault.kind.is_error());
         for fault in &document.faults {
             let error = malformed(kind.name(), Reason::new(&fault.text));
@@ -418,14 +419,14 @@ impl<'a> Validation<'a> {
         Ok(media_type)
     }
 
-    /// Notes a fault of a document: as an error, or in words that do not say that the document is not valid.
+    /// Notes a fault of a document. The message calls the document invalid only if the fault is an error.
     fn found_in(&mut self, word: &str, digest: &Digest, error: Error, fault: &Fault, location: &str) {
         let Fault { kind, text } = fault;
         let message = if kind.is_error() { error.report() } else { format!("{word} {digest}: {text}") };
         self.found(*kind, message, location);
     }
 
-    /// Finds Docker's media types among the parts of an OCI manifest.
+    /// Looks for Docker media types in an OCI manifest.
     fn look_for_docker_types(&mut self, digest: &Digest, manifest: &DocumentParts) {
         for (place, part) in &manifest.parts {
             let Some(media_type) = part.media_type.as_ref().filter(|media_type| media_type.is_docker()) else {
@@ -437,7 +438,7 @@ impl<'a> Validation<'a> {
         }
     }
 
-    /// Records the expected parts of an image for the comparison.
+    /// Notes the config and the number of layers of an image, for later comparison.
     fn note_image(&mut self, digest: &Digest, manifest: &DocumentParts) {
         let config = manifest.parts.first().filter(|(place, _)| place == "config").map(|(_, config)| config);
         let is_image = |media_type: &MediaType| media_type.is_image_config();

@@ -1,4 +1,4 @@
-//! The images of a layout by their documents: which tag, platform and part a finding is about.
+//! The images of a layout, by digest. Finds the tag, the platform and the part that a finding is about.
 
 use std::collections::{HashMap, HashSet};
 
@@ -26,21 +26,21 @@ pub struct Images {
     images: HashSet<Digest>,
 }
 
-/// The tag, platform and parts of a manifest or an index.
+/// The tag, platform and entries of a manifest or an index.
 #[derive(Clone, Debug)]
 struct Known {
     tag: Option<String>,
     platform: Option<String>,
-    /// The entries, if it is an index.
+    /// The digests of the entries, if this is an index.
     entries: Vec<Digest>,
 }
 
-/// The place of a finding, as people name it.
+/// The image and the part of it that a finding is about.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ImagePlace<'a> {
     /// The manifest or index.
     pub digest: &'a Digest,
-    /// The name of the first entry of `index.json` from which it is reachable.
+    /// The name of the first entry of `index.json` from which the image is reachable.
     pub tag: Option<&'a str>,
     /// The platform of the image.
     pub platform: Option<&'a str>,
@@ -49,12 +49,12 @@ pub struct ImagePlace<'a> {
 }
 
 impl Images {
-    /// Reads the indexes of the layout, and of each image its tag and its platform.
+    /// Reads the indexes of the layout, and the tag and platform of each image.
     ///
     /// # Errors
     ///
-    /// [`Error::MalformedIndex`](crate::Error::MalformedIndex), [`Error::Io`](crate::Error::Io). Other documents that cannot be
-    /// read are left out.
+    /// [`Error::MalformedIndex`](crate::Error::MalformedIndex), [`Error::Io`](crate::Error::Io). Other unreadable
+    /// documents are skipped.
     pub fn of(layout: &Layout) -> Result<Self> {
         let index = layout.read_index()?.with_own_names_on_entries();
         let mut images = Self::default();
@@ -83,17 +83,17 @@ impl Images {
         Ok(images)
     }
 
-    /// Returns the number of images: of manifests that are no attestations.
+    /// Returns the number of images. Attestations are not images.
     pub fn len(&self) -> usize {
         self.images.len()
     }
 
-    /// Returns whether there are none.
+    /// Returns whether there are no images.
     pub fn is_empty(&self) -> bool {
         self.images.is_empty()
     }
 
-    /// Returns whether a digest is that of an image.
+    /// Returns whether a digest belongs to an image.
     pub fn is_image(&self, digest: &Digest) -> bool {
         self.images.contains(digest)
     }

@@ -1,7 +1,7 @@
-//! JSON documents as they stand: every member of an object, with keys that occur twice, and numbers to the last digit.
+//! JSON documents without loss: repeated keys are kept, and numbers keep all digits.
 //!
-//! The rest of the program reads documents into types; a validation reads them node by node, so that one fault does not
-//! hide the others.
+//! The rest of the program deserializes documents into types. A validation cannot: the first fault would hide the
+//! others.
 
 use std::borrow::Cow;
 use std::hash::{BuildHasher as _, RandomState};
@@ -12,7 +12,7 @@ pub(crate) use crate::json::{Node, NodeKind};
 use crate::oci::Json;
 use crate::text::shortened;
 
-/// Reads a document.
+/// Parses a document.
 pub(crate) fn parse(content: &[u8]) -> Result<Node<'_>, Reason> {
     match content {
         [0xff, 0xfe, ..] | [0xfe, 0xff, ..] | [0, _, ..] | [_, 0, ..] => {
@@ -22,7 +22,7 @@ pub(crate) fn parse(content: &[u8]) -> Result<Node<'_>, Reason> {
     }
     Node::parse(content).map_err(|error| {
         let text = error.to_string();
-        // The parser's word for its own bound says nothing about the document.
+        // The parser's message is about its own limit, not about the document.
         match text.strip_prefix("recursion limit exceeded") {
             Some(place) => Reason::new(format!("its values are nested too deeply{place}")),
             None => Reason::new(text),
@@ -30,7 +30,7 @@ pub(crate) fn parse(content: &[u8]) -> Result<Node<'_>, Reason> {
     })
 }
 
-/// Returns the value or its kind as a message says it.
+/// Returns a value, or its type, as messages show it.
 pub(crate) fn describe(node: Node<'_>) -> String {
     match node.kind() {
         NodeKind::Null => "null".to_owned(),
@@ -42,19 +42,19 @@ pub(crate) fn describe(node: Node<'_>) -> String {
     }
 }
 
-/// The most repeated keys of one object that are named.
+/// The most repeated keys that are named for one object.
 const NAMED: usize = 100;
 
 /// The keys of an object that occur more than once.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Repeated {
-    /// The first of them, in the order in which they occur again.
+    /// The first repeated keys, in the order in which they occur the second time.
     pub(crate) named: Vec<String>,
-    /// How many there are.
+    /// The number of all repeated keys.
     pub(crate) count: usize,
 }
 
-/// A key of an object: its hash, and its offset in the value. An object may have very many.
+/// The hash of a key and its offset in the value. Kept small because an object may have millions of keys.
 type KeyMark = (u64, u32);
 
 impl Repeated {
@@ -92,12 +92,12 @@ fn mark(hasher: &RandomState, key: &str, at: usize) -> KeyMark {
     (hasher.hash_one(key), u32::try_from(at).expect("documents are smaller"))
 }
 
-/// An object or array that a scan is in.
+/// An object or array that encloses the current token.
 struct Level<'a> {
     is_object: bool,
-    /// Its offset.
+    /// The offset of the object or array.
     at: usize,
-    /// How many keys of the objects around it are kept.
+    /// The number of keys kept for the enclosing objects.
     keys_before: usize,
     /// The key of the current value.
     key: Cow<'a, str>,
@@ -105,14 +105,14 @@ struct Level<'a> {
     elements: usize,
 }
 
-/// Finds the objects in a value, the value included, that repeat keys, with the path of each. The first ones in the order of
-/// the document are returned, at least `most` if there are so many. One scan: the depth does not matter.
+/// Finds the objects with repeated keys in a value, the value itself included, and the path of each. Returns the first
+/// ones in document order, at least `most` if there are that many. The scan is linear at any depth.
 pub(crate) fn repeated_within(node: Node<'_>, name: &str, most: usize) -> Vec<(String, Repeated)> {
     let hasher = RandomState::new();
     let mut levels: Vec<Level<'_>> = Vec::new();
     let mut keys: Vec<KeyMark> = Vec::new();
     let mut found: Vec<(usize, (String, Repeated))> = Vec::new();
-    // Objects that begin later are not among the first.
+    // Objects that begin after this offset are not among the first.
     let mut last = usize::MAX;
     for (at, token) in node.tokens() {
         if let Some(level) = levels.last_mut().filter(|level| !level.is_object)
@@ -140,7 +140,7 @@ pub(crate) fn repeated_within(node: Node<'_>, name: &str, most: usize) -> Vec<(S
                 }
                 keys.truncate(level.keys_before);
                 if found.len() > 2 * most {
-                    // An object ends after those in it.
+                    // Objects are found when they end, so inner ones are found first.
                     found.sort_unstable_by_key(|(at, _)| *at);
                     found.truncate(most);
                     last = found.last().map_or(0, |(at, _)| *at);
@@ -153,7 +153,7 @@ pub(crate) fn repeated_within(node: Node<'_>, name: &str, most: usize) -> Vec<(S
     found.into_iter().map(|(_, found)| found).collect()
 }
 
-/// Returns the path of the value that the innermost level is at.
+/// Returns the path of the current value of the innermost level.
 fn path(name: &str, levels: &[Level<'_>]) -> String {
     let mut path = name.to_owned();
     for level in levels {
@@ -213,7 +213,7 @@ mod tests {
         let content = r#" { "a" : 1, "b" : [ 0, "t", { "k":[], "\u006b":{} , "c":{"d":0,"d":1} } ], "a":{}, "e":[[],[[{"f":1,"f":2}]]] } "#;
         assert_eq!(found(content, 100), ["x: a", "x.b[2]: k", "x.b[2].c: d", "x.e[1][0][0]: f"]);
         assert_eq!(found(r#"[{"a":{"a":0}},"a",{"b":"b"}]"#, 100), [""; 0]);
-        // Objects end after those in them, but come first.
+        // Outer objects end last, but come first in document order.
         let nested = r#"{"a":"#.repeat(9) + "0" + &r#","a":0}"#.repeat(9);
         assert_eq!(found(&nested, 2)[..2], ["x: a", "x.a: a"]);
     }
@@ -222,7 +222,7 @@ mod tests {
     fn the_depth_of_a_value_does_not_matter_to_a_search() {
         let deep = format!("{}{}{}", "[".repeat(120), "0,".repeat(500_000) + "0", "]".repeat(120));
         let node = parse(deep.as_bytes()).expect("JSON");
-        // Each token comes by once, and each level of nesting adds its brackets alone.
+        // Each token is read once, and each level of nesting adds only its brackets.
         assert_eq!(node.tokens().count(), 2 * 120 + 500_001);
         assert!(repeated_within(node, "x", 1).is_empty());
     }

@@ -1,4 +1,4 @@
-//! Validating a layout, and drawing its tree. Nothing here writes.
+//! Validates layouts and builds their trees. Nothing in this module writes.
 
 pub(crate) mod blobs;
 pub(crate) mod compare;

@@ -5,7 +5,7 @@ use serde::Serialize;
 use crate::oci::{Digest, MediaType, Platform};
 use crate::tally::Tally;
 
-/// The content of a layout.
+/// The contents of a layout.
 ///
 /// ```
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -32,65 +32,65 @@ use crate::tally::Tally;
 /// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Tree {
-    /// The entries of `index.json` in its order; then manifests that only a subject refers to; then nodes that are
-    /// nested too deep to be drawn in place.
+    /// The entries of `index.json`, in order; then the documents reachable only as subjects; then the documents that
+    /// are nested too deeply to be drawn in place.
     pub roots: Vec<Node>,
-    /// How much all of it is.
+    /// The totals over all blobs.
     pub totals: Totals,
-    /// The blobs that neither a document nor the staging file refers to; `None` if that is not known, because a document
-    /// or the directory cannot be read.
+    /// The unreferenced blobs; `None` if a document or the directory could not be read.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[serde(serialize_with = "Tally::serialize_blobs_if_known")]
     pub unreferenced: Option<Tally>,
 }
 
-/// A descriptor and its children.
+/// A descriptor and the documents and blobs below it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Node {
-    /// The kind of the content.
+    /// The kind of the node.
     pub kind: NodeKind,
-    /// The ref names that `index.json` has for it.
+    /// The ref names of the entries in `index.json`.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub ref_names: Vec<String>,
-    /// The image names that `index.json` has for it.
+    /// The image names of the entries in `index.json`.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub image_names: Vec<String>,
-    /// The platform that the descriptor states, or else the image's config.
+    /// The platform in the descriptor, or else in the image's config.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub platform: Option<Box<Platform>>,
-    /// The media type that the descriptor says.
+    /// The media type in the descriptor.
     pub media_type: MediaType,
-    /// The type of an artifact: as the descriptor or the manifest says, or else the type of its config.
+    /// The type of an artifact, from the descriptor or the manifest; or else the media type of its config.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub artifact_type: Option<String>,
     /// The digest.
     pub digest: Digest,
-    /// The size that the descriptor says.
+    /// The size in the descriptor.
     pub size: u64,
-    /// Whether the blob is there.
+    /// Whether the blob is stored.
     #[serde(flatten)]
     pub state: NodeState,
-    /// Whether the index says that this is an attestation of BuildKit: a manifest that is no image.
+    /// Whether the index marks the manifest as an attestation of BuildKit, which is not an image.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub is_attestation: bool,
-    /// How many documents refer to it, `index.json` among them, if more than one does. Its referrers do not count.
+    /// The number of documents that refer to the blob, `index.json` included, if it is more than one. Referrers do not
+    /// count.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub shared_by: Option<u64>,
     /// The subject, if it is not in the layout. Otherwise the node is among the referrers of its subject.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub missing_subject: Option<Digest>,
-    /// Where its children and its referrers are.
+    /// Where the children and referrers are drawn.
     #[serde(skip_serializing_if = "ChildrenAt::is_here")]
     pub drawn: ChildrenAt,
-    /// The parts, in order: the entries of an index; the config of a manifest, then its layers.
+    /// The parts of the document, in order: the entries of an index, or the config and the layers of a manifest.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub children: Vec<Node>,
-    /// The referrers: manifests and indexes whose subject this node is, by digest.
+    /// The manifests and indexes whose subject is this node, by digest.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub referrers: Vec<Node>,
 }
 
-/// The kind of content that a descriptor refers to.
+/// The kind of a node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
@@ -103,60 +103,60 @@ pub enum NodeKind {
     Config,
     /// A layer of a manifest.
     Layer,
-    /// An entry of an index that is no document.
+    /// An entry of an index that is not a document.
     Blob,
 }
 
-/// Whether a blob is stored and matches its descriptor. Layers are not read.
+/// Whether a blob is stored and matches its descriptor. The content of layers is not read.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(tag = "state", rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum NodeState {
-    /// It is there.
+    /// The blob is stored.
     Present,
-    /// It is not.
+    /// The blob is missing.
     Missing,
-    /// It is not, and need not be: the descriptor names another place (`urls`), or embeds it, or the layer is one that
-    /// is not distributed.
+    /// The blob is not stored and need not be: its descriptor has URLs or embeds the content, or the layer is of a
+    /// non-distributable type.
     Elsewhere,
-    /// It is there, with another size than the descriptor says.
+    /// The blob is stored, but its size differs from the descriptor.
     WrongSize {
         /// The size of the file.
         actual_size: u64,
     },
-    /// It is there and of no use.
+    /// The blob is stored, but cannot be read or is not valid.
     Unreadable {
-        /// Why.
+        /// The reason.
         reason: String,
     },
 }
 
-/// Where the children and the referrers of a node are.
+/// Where the children and referrers of a node are drawn.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum ChildrenAt {
-    /// At the node.
+    /// At the node itself.
     #[default]
     Here,
-    /// At an earlier node of the same digest.
+    /// At an earlier node with the same digest.
     Above,
-    /// At a root of the same digest that comes later: here they would be too deep.
+    /// At a later root with the same digest, because the nesting is too deep here.
     Below,
 }
 
-/// How much a layout holds. Each digest counts once.
+/// The totals of a layout. Each digest counts once.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Totals {
-    /// The images, as [`Manifest::is_image`](crate::oci::Manifest::is_image) tells them from artifacts and attestations.
+    /// The images, without artifacts and attestations; see [`Manifest::is_image`](crate::oci::Manifest::is_image).
     pub images: u64,
-    /// The blobs that something refers to, and that are there and not unreadable.
+    /// The blobs that are referred to, stored and readable.
     pub blobs: u64,
-    /// Their size in bytes.
+    /// The size of these blobs in bytes.
     pub bytes: u64,
-    /// How many more bytes it would be if each document had blobs of its own.
+    /// The bytes saved by sharing: how much more would be stored if each document had its own copies.
     pub shared_bytes: u64,
-    /// The blobs that should be there and are not.
+    /// The blobs that should be stored and are missing.
     pub missing: u64,
 }
 

@@ -1,4 +1,4 @@
-//! The steps of a validation: descriptors with their places, and the findings about each.
+//! The references that a validation follows, and the outcomes of following them.
 
 use super::schema::{Descriptor, Kind, Platform};
 use crate::error::Referrer;
@@ -12,7 +12,8 @@ pub(crate) struct Holder {
     pub(crate) kind: Kind,
     /// `None` for `index.json`.
     pub(crate) digest: Option<Digest>,
-    /// Whether it is a nested index of which an image is stored: those for other platforms may have been left out.
+    /// Whether this is a nested index with at least one stored image: images for other platforms may have been left
+    /// out.
     pub(crate) is_sparse: bool,
 }
 
@@ -40,30 +41,30 @@ pub(crate) struct Reference {
 pub(crate) enum Reading {
     Document(Kind),
     ImageConfig,
-    /// An entry of an index of an unknown media type, which may be a document all the same.
+    /// An entry of an index with an unknown media type: it may still be a document.
     Unknown,
 }
 
-/// One step of the report, in its order.
+/// An outcome of the walk, in the order of the report.
 pub(crate) enum Outcome {
-    /// Something that is wrong.
+    /// A fault.
     Found(FaultKind, Finding),
-    /// A blob that is verified later, with all others.
+    /// A blob whose digest is verified at the end.
     Blob { digest: Digest, location: String },
-    /// A layer of an image that is looked into.
+    /// A layer of an image that is decompressed at the end.
     Layer { digest: Digest, location: String, media_type: MediaType, manifest: Digest, at: usize },
-    /// A descriptor states the platform of an image.
+    /// A platform in a descriptor, to be compared with the config.
     Platform { location: String, platform: Platform, manifest: Digest },
-    /// A manifest of an image has a number of layers.
+    /// An image whose number of layers is to be compared with the config.
     LayerCount { manifest: Digest },
 }
 
-/// The parts of an image as its manifest lists them.
+/// The parts of a manifest that are compared with the image's config.
 pub(crate) struct Image {
-    /// The image's config; `None` if there is none, or no layer of a type that is known to be one.
+    /// The image's config; `None` if there is none, or if none of the layers has a known layer type.
     pub(crate) config: Option<Digest>,
     pub(crate) layers: usize,
-    /// Whether each layer is of a type that is known to be one.
+    /// Whether all layers have a known layer type.
     pub(crate) has_known_layers: bool,
 }
 
@@ -86,7 +87,7 @@ impl Reference {
         format!("{} in {}", self.place, self.holder.name())
     }
 
-    /// Returns the kind of the fault if the content is not in the layout.
+    /// Returns the kind of fault if the content is not in the layout.
     pub(crate) fn missing(&self) -> FaultKind {
         let Descriptor { has_urls, data, media_type, platform, .. } = &self.descriptor;
         if self.role == Role::Entry && self.holder.is_sparse && platform.is_some() {

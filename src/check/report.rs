@@ -12,7 +12,7 @@ use crate::metrics::Progress;
 use crate::options::setters;
 use crate::tally::Tally;
 
-/// How a layout is validated.
+/// Options of a validation.
 ///
 /// ```
 /// use regshape::compress::Bounds;
@@ -24,14 +24,14 @@ use crate::tally::Tally;
 #[derive(Clone, Copy, Default)]
 #[non_exhaustive]
 pub struct ValidateOptions<'a> {
-    /// Whether the layers of images are looked into: that they can be decompressed to the last byte, are well-formed tars,
-    /// and have the diff_ids that their config says.
+    /// Whether to read the layers of images. Each must decompress to the last byte, be a well-formed tar and match the
+    /// diff_id in the config.
     pub deep: bool,
-    /// How much the layers that are looked into may decompress to.
+    /// The limit on the decompressed size of layers.
     pub bounds: Bounds,
-    /// The reference of the image to which the checks are limited: a tag, an image name, a digest. All of the layout by default.
+    /// The reference of the only image to check: a tag, an image name or a digest. The whole layout by default.
     pub only: Option<&'a str>,
-    /// Is told how many more bytes of blobs were read.
+    /// Called with the number of bytes read since the last call.
     pub progress: Option<Progress<'a>>,
 }
 
@@ -55,16 +55,16 @@ impl fmt::Debug for ValidateOptions<'_> {
 /// The findings of a validation.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Report {
-    /// The findings that make the layout invalid.
+    /// The faults that make the layout invalid.
     pub errors: Vec<Finding>,
-    /// Findings that the specification allows but that are likely mistakes.
+    /// Legal content that may be a mistake.
     pub warnings: Vec<Finding>,
-    /// The blobs that were verified, each counted once.
+    /// The verified blobs. Each counts once.
     #[serde(serialize_with = "Tally::serialize_blobs")]
     pub checked: Tally,
 }
 
-/// The severity of a missing blob.
+/// Whether a missing blob is an error.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum MissingParts {
     Error,
@@ -72,11 +72,11 @@ pub(crate) enum MissingParts {
 }
 
 impl Report {
-    /// Returns the report of a directory that cannot be opened because its marker is not that of a layout.
+    /// Returns the report for a directory that cannot be opened because its `oci-layout` file is missing or not valid.
     ///
     /// # Errors
     ///
-    /// The error, if it is about something else.
+    /// The given error, if it has another cause.
     pub fn from_unopened(error: Error) -> Result<Self> {
         let is_about_marker =
             matches!(error, Error::NotALayout { .. } | Error::MalformedMarker { .. } | Error::LayoutVersion { .. });
@@ -86,7 +86,7 @@ impl Report {
         Ok(Self { errors: vec![Finding::new(error.report(), "oci-layout")], ..Self::default() })
     }
 
-    /// Returns whether the layout is valid. Warnings do not matter.
+    /// Returns whether the layout is valid. Warnings do not count.
     pub fn is_valid(&self) -> bool {
         self.errors.is_empty()
     }

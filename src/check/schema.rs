@@ -1,6 +1,6 @@
-//! The image-spec's schemas of an index, a manifest, a config and a descriptor.
+//! The schemas of the image-spec for an index, a manifest, a config and a descriptor.
 //!
-//! Each check reads a whole document and returns every fault together with the usable values.
+//! Each check reads the whole document and returns all faults together with the usable parts.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -18,21 +18,21 @@ use crate::text::shortened;
 pub(crate) enum Kind {
     Index,
     Manifest,
-    /// The artifact manifest of an early version of the image-spec, which later took it back.
+    /// The artifact manifest of an early version of the image-spec, removed later.
     Artifact,
 }
 
-/// The artifact manifest's media type.
+/// The media type of an artifact manifest.
 const ARTIFACT: &str = "application/vnd.oci.artifact.manifest.v1+json";
 
-/// Docker's first manifests, signed or not.
+/// Docker's schema 1 manifests, signed and unsigned.
 const SCHEMA_1: [&str; 2] = [
     "application/vnd.docker.distribution.manifest.v1+json",
     "application/vnd.docker.distribution.manifest.v1+prettyjws",
 ];
 
 impl Kind {
-    /// Returns the kind that a media type names.
+    /// Returns the kind of document for a media type.
     pub(crate) fn of(media_type: &MediaType) -> Option<Self> {
         if media_type.is_index() {
             Some(Self::Index)
@@ -43,7 +43,7 @@ impl Kind {
         }
     }
 
-    /// Detects the kind of a document with an unknown media type, if it refers to others.
+    /// Detects the kind of a document of unknown media type from its content.
     pub(crate) fn by_content(node: Node<'_>) -> Option<Self> {
         let is_array = |key| node.get(key).is_some_and(Node::is_array);
         if is_array("manifests") {
@@ -53,12 +53,12 @@ impl Kind {
         }
     }
 
-    /// Returns the word for a place: `layer[1] in manifest sha256:…`.
+    /// Returns the word used in locations: `layer[1] in manifest sha256:…`.
     pub(crate) fn word(self) -> &'static str {
         if self == Self::Index { "index" } else { "manifest" }
     }
 
-    /// Returns the name that a message has.
+    /// Returns the name used in messages.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Index => "image index",
@@ -68,12 +68,12 @@ impl Kind {
     }
 }
 
-/// Returns whether a media type names a manifest of Docker's schema 1.
+/// Returns whether a media type is that of a Docker schema 1 manifest.
 pub(crate) fn is_schema_1(media_type: &MediaType) -> bool {
     SCHEMA_1.contains(&media_type.as_str())
 }
 
-/// The usable values of a descriptor.
+/// The usable parts of a descriptor.
 #[derive(Debug, Default)]
 pub(crate) struct Descriptor {
     pub(crate) media_type: Option<MediaType>,
@@ -90,7 +90,7 @@ pub(crate) struct Descriptor {
     pub(crate) faults: Vec<Fault>,
 }
 
-/// The parts of a platform that an image config has too.
+/// The parts of a platform that an image config also has.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Platform {
     pub(crate) os: Option<String>,
@@ -99,7 +99,7 @@ pub(crate) struct Platform {
 }
 
 impl fmt::Display for Platform {
-    /// Writes the platform as container engines do: `linux/arm64/v8`.
+    /// Writes the platform in the form of container engines: `linux/arm64/v8`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let part = |part: &Option<String>| part.as_deref().map_or("?".to_owned(), shortened);
         write!(f, "{}/{}", part(&self.os), part(&self.architecture))?;
@@ -107,26 +107,26 @@ impl fmt::Display for Platform {
     }
 }
 
-/// The usable values of a document.
+/// The usable parts of a document.
 #[derive(Debug, Default)]
 pub(crate) struct DocumentParts {
     pub(crate) media_type: Option<MediaType>,
-    /// The descriptors of its parts, each with its place, in order.
+    /// The descriptors in the document and the place of each, in order. The subject is not among them.
     pub(crate) parts: Vec<(String, Descriptor)>,
     pub(crate) subject: Option<Descriptor>,
-    /// Whether the list of an index is `null`: umoci writes that for none.
+    /// Whether the list of an index is `null`, as umoci writes an empty list.
     pub(crate) has_null_list: bool,
-    /// The faults of the document, except those of its descriptors.
+    /// The faults of the document, without those of its descriptors.
     pub(crate) faults: Vec<Fault>,
 }
 
-/// The usable values of an image config.
+/// The usable parts of an image config.
 #[derive(Debug, Default)]
 pub(crate) struct Config {
     pub(crate) platform: Platform,
-    /// The digests of the layers; `None` for one that is no digest.
+    /// The diff_ids; `None` in place of a value that is not a digest.
     pub(crate) diff_ids: Option<Vec<Option<Digest>>>,
-    /// How many entries of the history are said to have made a layer; `None` if it does not say.
+    /// The number of history entries that made a layer; `None` if the config has no history.
     pub(crate) history: Option<usize>,
     pub(crate) faults: Vec<Fault>,
 }
@@ -136,7 +136,7 @@ const MANIFEST_KEYS: &[&str] =
     &["schemaVersion", "mediaType", "artifactType", "config", "layers", "subject", "annotations"];
 const ARTIFACT_KEYS: &[&str] = &["mediaType", "artifactType", "blobs", "subject", "annotations"];
 const DESCRIPTOR_KEYS: &[&str] = &["mediaType", "digest", "size", "urls", "annotations", "data", "artifactType"];
-/// Those of an entry of an index.
+/// The keys of an entry of an index.
 const ENTRY_KEYS: &[&str] = &["mediaType", "digest", "size", "urls", "annotations", "data", "artifactType", "platform"];
 const PLATFORM_KEYS: &[&str] = &["architecture", "os", "os.version", "os.features", "variant"];
 const CONFIG_KEYS: &[&str] =
@@ -223,13 +223,13 @@ fn check_document(kind: Kind, fields: &mut Fields<'_, '_>, document: &mut Docume
     fields.text_map("annotations", fields.get("annotations"));
 }
 
-/// Returns whether a list has more entries than fit in memory for a document of its size. An entry takes about a
-/// kibibyte in memory, and a descriptor has at least 140 bytes.
+/// Returns whether a list has more entries than may be kept in memory for a document of its size. An entry takes about
+/// a kibibyte of memory, while a descriptor is at least 140 bytes long.
 fn is_sparse(list: Node<'_>) -> bool {
     const KEPT: usize = 1000;
     const TIMES: usize = 7;
     const ALLOWANCE: usize = 24 << 20;
-    // So many there cannot be in fewer bytes.
+    // A shorter list cannot have that many entries.
     list.text().len() / 2 * KEPT > ALLOWANCE && list.elements().count() * KEPT > ALLOWANCE + list.text().len() * TIMES
 }
 
@@ -243,7 +243,7 @@ fn media_type<'n>(fields: &mut Fields<'n, '_>, key: &str, value: Option<Node<'n>
     parsed
 }
 
-/// Checks a descriptor whose known keys are given: those of an entry of an index, or of any other.
+/// Checks a descriptor against the known keys: those of an entry of an index, or those of any other descriptor.
 fn descriptor(node: Node<'_>, known: &'static [&'static str]) -> Descriptor {
     let mut descriptor = Descriptor::default();
     let mut faults = Vec::new();
@@ -254,7 +254,7 @@ fn descriptor(node: Node<'_>, known: &'static [&'static str]) -> Descriptor {
         if let Some(text) = fields.text("digest", value) {
             match text.parse() {
                 Ok(digest) => descriptor.digest = Some(digest),
-                // Its own words name the text.
+                // The error of the parser would contain the whole text.
                 Err(_) if text.len() > 300 => fields.fault("digest", "is no digest: it is too long"),
                 Err(error) => fields.fault_of_all(format!("digest {error}")),
             }
@@ -302,7 +302,7 @@ fn platform(node: Node<'_>, faults: &mut Vec<Fault>) -> Option<Platform> {
     Some(platform)
 }
 
-/// Reads the parts of a platform that entries and configs have.
+/// Reads the parts of a platform that both entries and configs have.
 fn platform_of(fields: &mut Fields<'_, '_>) -> Platform {
     let mut required = |key: &str| {
         let value = fields.required(key);
@@ -350,7 +350,7 @@ pub(crate) fn config(node: Node<'_>) -> Config {
     config
 }
 
-/// Checks how a container of an image starts.
+/// Checks the execution parameters in the `config` of an image config.
 fn check_execution(node: Node<'_>, faults: &mut Vec<Fault>) {
     let Some(mut fields) = Fields::new(node, "config", EXECUTION_KEYS, faults) else { return };
     for key in ["User", "WorkingDir", "StopSignal"] {
@@ -401,7 +401,7 @@ fn check_rootfs(node: Node<'_>, faults: &mut Vec<Fault>) -> Option<Vec<Option<Di
     Some(read)
 }
 
-/// Reads a size. The image-spec has it as a signed number of 64 bits.
+/// Reads a size, which is a signed 64-bit number in the image-spec.
 fn size(value: Node<'_>) -> Option<u64> {
     let NodeKind::Number(text) = value.kind() else { return None };
     text.parse().ok().filter(|size| i64::try_from(*size).is_ok())

@@ -1,7 +1,7 @@
-//! A layout as a tree: references, shared content, missing content.
+//! Builds the tree of a layout: references between documents, shared blobs, missing blobs.
 //!
-//! Documents are read; layers are not. All reading comes first. Each document is read once and drawn once, however many
-//! documents refer to it.
+//! Documents are read; of layers only the size is checked. The tree is built once all documents are read, so each
+//! document is read once and drawn once, no matter how many others refer to it.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::iter::successors;
@@ -17,15 +17,15 @@ use crate::layout::unreferenced::count_unreferenced;
 use crate::oci::{Descriptor, Digest, ImageConfig, Index, Platform, from_json};
 use crate::tally::Tally;
 
-/// The greatest depth of the tree. Deeper nodes continue as roots of their own, so that neither the lines nor the JSON
-/// grow with the nesting. Three levels are already unusual.
+/// The depth at which the tree is cut. Deeper documents are drawn as roots of their own, so that neither the lines nor
+/// the JSON grow with the nesting. Real indexes rarely nest even three levels deep.
 const DEPTH: usize = 16;
 
 impl Layout {
-    /// Reads the content of the layout: every document reachable from `index.json`, and whether each blob is stored.
+    /// Reads the contents of the layout: all documents reachable from `index.json`, and the sizes of the blobs.
     ///
-    /// Missing and unreadable content is in the tree. The cost is linear in the sizes of the documents; no layer is
-    /// read.
+    /// Missing and unreadable blobs are marked in the tree. The cost is linear in the size of the documents; layers are
+    /// not read.
     ///
     /// # Errors
     ///
@@ -34,8 +34,8 @@ impl Layout {
         self.read_unlocked(|| Holdings::read(self), Holdings::is_whole).map(|holdings| Drawing::of(&holdings))
     }
 
-    /// Reads a part of the layout as [`Layout::tree`] does: the entries that a reference names, everything reachable from them, and
-    /// their referrers. The unreferenced blobs are those of the whole layout.
+    /// Reads a part of the layout as [`Layout::tree`] does: the entries that match a reference, everything reachable
+    /// from them, and their referrers. The unreferenced blobs are still those of the whole layout.
     ///
     /// # Errors
     ///
@@ -50,33 +50,33 @@ impl Layout {
     }
 }
 
-/// The documents of a layout, as read.
+/// The documents and blobs of a layout.
 struct Holdings {
     index: Index,
-    /// The visited descriptors, in the order of the walk.
+    /// The visited documents, in the order of the walk.
     visited: Vec<Visited>,
-    /// Where in `visited` a digest is.
+    /// The positions of digests in `visited`.
     places: HashMap<Digest, usize>,
-    /// Everything that is referred to.
+    /// All blobs that are referred to.
     blobs: HashMap<Digest, Blob>,
-    /// The referrers of a digest, by their own digest.
+    /// The referrers of each digest, by the referrer's digest.
     referrers: HashMap<Digest, BTreeMap<Digest, Descriptor>>,
-    /// The configs that were read, with the platform of each.
+    /// The platforms of the image configs that were read.
     configs: HashMap<Digest, Option<Platform>>,
     unreferenced: Option<Tally>,
 }
 
 struct Visited {
-    /// Kept only where no document that was read before has it among its parts.
+    /// Kept only if no document read earlier has this entry among its parts.
     entry: Option<Box<Descriptor>>,
     document: Option<Document>,
     is_unreadable: bool,
 }
 
-/// Something that is referred to.
+/// A blob that is referred to.
 pub(crate) struct Blob {
     found: Found,
-    /// How many documents have it among their parts.
+    /// The number of documents that have the blob among their parts.
     named_by: u32,
 }
 
@@ -112,7 +112,7 @@ impl Holdings {
         holdings
     }
 
-    /// Returns the index of the entries that a reference names, and of their referrers, which get no names.
+    /// Returns an index with the entries that match a reference, and their referrers without names.
     fn part(&self, layout: &Layout, reference: &str) -> Result<Index> {
         let names = Names::AsTheyStand { default: None };
         let resolver = Resolver { names, index: &self.index, documents: layout, path: layout.path() };
@@ -133,14 +133,14 @@ impl Holdings {
         Ok(Index { manifests: entries, ..Index::empty() })
     }
 
-    /// Returns whether everything was found and could be read.
+    /// Returns whether all blobs were found and could be read.
     fn is_whole(&self) -> bool {
         self.blobs.values().all(|blob| matches!(blob.found, Found::OfSize(_)))
     }
 
     fn note(&mut self, layout: &Layout, visit: Visit<'_>) {
         let Visit { entry, document, .. } = visit;
-        // Content with two kinds is drawn as the first; references from the second kind count too.
+        // A digest with two media types is drawn as the first. The blobs that it refers to as the second count as well.
         if self.places.contains_key(&entry.digest) {
             if let Ok(Some(document)) = &document {
                 self.note_parts(layout, document.parts());
@@ -200,13 +200,13 @@ impl Holdings {
         self.blobs.get(digest).is_some_and(|blob| blob.named_by > 0)
     }
 
-    /// Reads the config of an image: most programs state the platform only there.
+    /// Reads the config of an image. Most tools record the platform only there.
     fn read_config(&mut self, layout: &Layout, digest: &Digest) {
         if self.configs.contains_key(digest) || !matches!(self.found(digest), Some(Found::OfSize(_))) {
             return;
         }
         let platform = match layout.read_document_blob(digest, &Referrer::Index) {
-            // Artifacts of some programs have an image's config type and nothing of an image.
+            // Some artifacts have the media type of an image config, but other content.
             Ok(content) => from_json(&content).ok().and_then(|config: ImageConfig| config.platform()),
             Err(error) => {
                 self.look_at(layout, digest).found = Found::Unreadable(reason(&error).into());
@@ -232,7 +232,7 @@ impl Holdings {
         self.visited.get(*self.places.get(digest)?)?.document.as_ref()
     }
 
-    /// Returns the subject of a digest, and whether it has a place in the tree.
+    /// Returns the subject of a document, and whether the subject is drawn in the tree.
     fn subject(&self, digest: &Digest) -> Option<(&Digest, bool)> {
         let subject = &self.document(digest)?.subject()?.digest;
         let is_there = !matches!(self.found(subject), None | Some(Found::Missing));
@@ -245,7 +245,7 @@ impl Holdings {
     }
 }
 
-/// Returns the reason why a blob is unreadable, without its digest.
+/// Returns why a blob is not usable, for display beside its digest.
 pub(crate) fn reason(error: &Error) -> String {
     match error {
         Error::NotAFile { found, .. } => format!("{found}, not a regular file"),
@@ -258,13 +258,13 @@ pub(crate) fn reason(error: &Error) -> String {
     }
 }
 
-/// A tree that is being made.
+/// The state while a tree is built.
 struct Drawing<'a> {
     holdings: &'a Holdings,
     tree: Tree,
-    /// Where a node with children or referrers is drawn.
+    /// Where documents with children or referrers are drawn.
     drawn: HashMap<&'a Digest, ChildrenAt>,
-    /// The nodes to draw as roots because they are nested too deep.
+    /// The documents to draw as roots because they are nested too deeply.
     continued: Vec<(&'a Descriptor, NodeKind)>,
     missing: HashSet<&'a Digest>,
 }
@@ -275,7 +275,7 @@ impl<'a> Drawing<'a> {
         let mut drawing =
             Self { holdings, tree, drawn: HashMap::new(), continued: Vec::new(), missing: HashSet::new() };
         drawing.draw_entries();
-        // Manifests that only a subject refers to.
+        // Documents that are reachable only as subjects.
         for entry in holdings.visited.iter().filter_map(|visited| visited.entry.as_deref()) {
             let digest = &entry.digest;
             let is_there = !matches!(holdings.found(digest), None | Some(Found::Missing));
@@ -287,10 +287,11 @@ impl<'a> Drawing<'a> {
         drawing.tree
     }
 
-    /// Draws the entries of `index.json`: equal digests as one node, without unnamed referrers.
+    /// Draws the entries of `index.json`. Entries with the same digest become one node; referrers without a name are
+    /// left out.
     fn draw_entries(&mut self) {
         let entries = &self.holdings.index.manifests;
-        // The first entry of each digest, and for each entry the next of the same digest.
+        // The first entry of each digest, and for each entry the next one with the same digest.
         let (mut firsts, mut next) = (Vec::new(), vec![None; entries.len()]);
         let mut last: HashMap<&'a Digest, usize> = HashMap::new();
         for (at, entry) in entries.iter().enumerate() {
@@ -318,7 +319,8 @@ impl<'a> Drawing<'a> {
         }
     }
 
-    /// Draws a root and the nodes that are nested too deep in it; returns the place of the root.
+    /// Draws a root, then the documents nested too deeply in it as further roots. Returns the position of the first
+    /// root.
     fn draw_root(&mut self, descriptor: &'a Descriptor, kind: NodeKind) -> usize {
         let place = self.tree.roots.len();
         let mut next = Some((descriptor, kind));
@@ -333,11 +335,11 @@ impl<'a> Drawing<'a> {
         place
     }
 
-    /// Draws a node that is of a kind if it is no document.
+    /// Draws a node. `kind` is its kind if it is not a document.
     fn node(&mut self, descriptor: &'a Descriptor, kind: NodeKind, depth: usize) -> Node {
         let holdings = self.holdings;
         let digest = &descriptor.digest;
-        // A config or a layer may be a document elsewhere; here it is content.
+        // The same blob may be a document elsewhere; as a config or a layer it is plain content.
         let is_content =
             matches!(kind, NodeKind::Config | NodeKind::Layer) && Role::of_part(descriptor, false) == Role::Blob;
         let document = holdings.document(digest).filter(|_| !is_content);
@@ -382,7 +384,7 @@ impl<'a> Drawing<'a> {
         node
     }
 
-    /// Returns where the children and referrers of a node are drawn, and notes it.
+    /// Decides where the children and referrers of a node are drawn, and records the place.
     fn place(&mut self, descriptor: &'a Descriptor, kind: NodeKind, depth: usize) -> ChildrenAt {
         let digest = &descriptor.digest;
         let has_parts = self.holdings.document(digest).is_some_and(|document| !document.parts().is_empty());
@@ -418,7 +420,7 @@ impl<'a> Drawing<'a> {
         }
     }
 
-    /// Adds the fields of a document to its node.
+    /// Adds the missing subject, the platform and the artifact type from the document.
     fn describe(&self, node: &mut Node, descriptor: &Descriptor, document: &Document) {
         node.missing_subject =
             self.holdings.subject(&node.digest).filter(|(_, is_there)| !is_there).map(|(subject, _)| subject.clone());
@@ -454,7 +456,7 @@ impl<'a> Drawing<'a> {
         }
     }
 
-    /// Adds up the blobs.
+    /// Adds up the totals of the blobs.
     fn count(&mut self) {
         let totals = &mut self.tree.totals;
         for blob in self.holdings.blobs.values() {
@@ -468,7 +470,7 @@ impl<'a> Drawing<'a> {
     }
 }
 
-/// Returns names, each once.
+/// Returns the names without duplicates.
 fn distinct<'a>(names: impl Iterator<Item = &'a str>) -> Vec<String> {
     let mut seen = HashSet::new();
     let mut distinct: Vec<String> = names.filter(|name| seen.insert(*name)).map(str::to_owned).collect();
@@ -476,7 +478,7 @@ fn distinct<'a>(names: impl Iterator<Item = &'a str>) -> Vec<String> {
     distinct
 }
 
-/// Returns whether a descriptor is that of an image, not of an artifact.
+/// Returns whether a descriptor points to an image, not to an artifact.
 pub(crate) fn is_image(descriptor: &Descriptor, document: Option<&Document>) -> bool {
     matches!(document, Some(Document::Manifest(manifest)) if manifest.is_image(descriptor))
 }

@@ -1,8 +1,8 @@
-//! Validating a layout: every reachable blob is stored and matches its descriptors.
+//! Checks that a layout is complete and correct: everything reachable from `index.json` is stored and matches its
+//! descriptors.
 //!
-//! `follow` walks the documents (read by `json`, checked by `schema` and `fields`); `verify` reads the blobs (with
-//! `tar` and `layer` for the content of layers); `stray` finds unreachable blobs; `compare` holds the rules of
-//! agreement.
+//! `follow` walks the documents (parsed by `json`, checked by `schema` and `fields`). `verify` reads the blobs, and the
+//! content of layers with `tar` and `layer`. `stray` finds unreferenced blobs. `compare` checks that documents agree.
 
 use super::follow::{Part, Validation};
 use super::report::{Report, ValidateOptions};
@@ -13,14 +13,14 @@ use crate::graph::resolve::{Meant, Resolver};
 use crate::layout::handle::Layout;
 
 impl Layout {
-    /// Checks `index.json`, everything reachable from it, and every digest and size on the way.
+    /// Checks `index.json`, everything reachable from it, and every digest and size.
     ///
     /// Each blob is read once, the largest first, on as many threads as there are cores.
     ///
     /// # Errors
     ///
-    /// Faults of the layout are in the report. An error means that a check could not run, such as [`Error::Io`], or
-    /// [`Error::UnknownManifest`] for a reference in the options.
+    /// Faults of the layout are in the report. Errors are returned if the check itself is not possible: [`Error::Io`]
+    /// for example, or [`Error::UnknownManifest`] for a reference in the options.
     pub fn validate(&self, options: &ValidateOptions<'_>) -> Result<Report> {
         self.read_unlocked(|| validate_once(self, options), Report::is_valid)
     }

@@ -1,6 +1,7 @@
-//! The values of single fields: URLs, times.
+//! Checks the values of single fields: URLs and times.
 
-/// Returns whether text is a URL as far as the schema says so: a scheme, and none of the characters that RFC 3986 excludes.
+/// Returns whether a text is a URL as the schema requires: it has a scheme and none of the characters that RFC 3986
+/// excludes.
 pub(crate) fn is_url(text: &str) -> bool {
     let Some((scheme, _)) = text.split_once(':') else { return false };
     let excluded = |byte: u8| !byte.is_ascii_graphic() || b"\"<>\\^`{|}".contains(&byte);
@@ -9,7 +10,7 @@ pub(crate) fn is_url(text: &str) -> bool {
         && !text.bytes().any(excluded)
 }
 
-/// Returns whether text is a time of RFC 3339, section 5.6.
+/// Returns whether a text is a time of RFC 3339, section 5.6.
 pub(crate) fn is_time(text: &str) -> bool {
     let bytes = text.as_bytes();
     let number = |from: usize, length: usize| -> Option<u32> {
@@ -41,8 +42,8 @@ pub(crate) fn is_time(text: &str) -> bool {
     (is(zone, b"Zz") && bytes.len() == zone + 1) || (offset && bytes.len() == zone + 6)
 }
 
-/// Returns whether Go's parser, and so nearly every engine, reads a time of RFC 3339: the grammar's own letters, and no leap
-/// second.
+/// Returns whether Go's parser, and so nearly every engine, reads a valid time of RFC 3339. Go accepts only uppercase
+/// `T` and `Z`, and no leap second.
 pub(crate) fn is_go_time(text: &str) -> bool {
     let bytes = text.as_bytes();
     bytes.get(10) == Some(&b'T') && !text.ends_with('z') && bytes.get(17..19) != Some(b"60")
@@ -67,7 +68,7 @@ mod tests {
             assert!(is_time(time), "{time}");
             assert_eq!(is_go_time(time), is_read, "{time}");
         }
-        // Go reads these, and RFC 3339 does not allow them: they are no times.
+        // Times that Go reads but RFC 3339 does not allow are not valid here.
         for time in ["2024-01-01T1:00:00Z", "2024-01-01T00:00:00,5Z", "2024-01-01T00:00:00+24:00"] {
             assert!(!is_time(time), "{time}");
         }

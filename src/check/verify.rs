@@ -1,4 +1,4 @@
-//! Reading blobs: their digests and the decompressed content of layers. Each blob is read once.
+//! Reads blobs to verify their digests, and decompresses layers. Each blob is read once.
 
 use std::cmp::Reverse;
 use std::collections::HashMap;
@@ -21,21 +21,21 @@ use crate::workers::map::{cores, map_bounded};
 pub(crate) struct Job {
     pub(crate) digest: Digest,
     pub(crate) size: u64,
-    /// The algorithms of the diff_ids that are wanted, if the blob is a layer to be looked into.
+    /// The algorithms of the expected diff_ids, if the blob is a layer to decompress.
     pub(crate) look_into: Option<Vec<Algorithm>>,
 }
 
-/// The verified properties of a blob.
+/// The result of verifying a blob.
 pub(crate) struct Verified {
-    /// Its digest is another, or it could not be read.
+    /// The digest differs, or the blob could not be read.
     pub(crate) error: Option<Error>,
     pub(crate) layer: Option<LayerContent>,
 }
 
-/// The content of a layer.
+/// The detected content of a layer.
 pub(crate) struct LayerContent {
     pub(crate) encoding: Encoding,
-    /// The decompressed content, or the reason why decompression failed.
+    /// The decompressed content, or why decompression failed.
     pub(crate) content: Result<Content, String>,
 }
 
@@ -64,7 +64,7 @@ fn verify_blob(layout: &Layout, job: &Job, options: ValidateOptions<'_>) -> Veri
     };
     let Some(algorithms) = &job.look_into else {
         let advance = |bytes| options.progress.into_iter().for_each(|progress| progress(bytes));
-        // An unverifiable blob is already reported.
+        // An unsupported algorithm has been reported already.
         let verified = if digest.algorithm().is_some() { layout.verify(digest, file, advance) } else { Ok(()) };
         return Verified { error: verified.err(), layer: None };
     };
@@ -76,13 +76,13 @@ fn verify_blob(layout: &Layout, job: &Job, options: ValidateOptions<'_>) -> Veri
     });
     let mut reader = BufReader::with_capacity(BUFFER, &mut source);
     let layer = look_into(layout, &mut reader, size, algorithms, options);
-    // Wherever decompressing ended, the digest is that of all bytes.
+    // Decompression may stop early; the digest covers all bytes.
     let _ = io::copy(&mut reader, &mut io::sink());
     if let Some(failure) = source.into_failure() {
         return Verified { error: Some(Error::io("read", layout.blob_path(digest))(failure)), layer: None };
     }
     let verified = hasher.map_or(Ok(()), |hasher| expect_digest(digest, hasher.finish()));
-    // Wrong bytes say nothing about the layer.
+    // With a wrong digest the content of the layer is meaningless.
     let layer = if verified.is_ok() { Some(layer) } else { None };
     Verified { error: verified.err(), layer }
 }
@@ -94,7 +94,7 @@ fn look_into(
     algorithms: &[Algorithm],
     options: ValidateOptions<'_>,
 ) -> LayerContent {
-    // A file gives more than these few bytes at once, if it has them.
+    // Reading a file returns at least these few bytes at once, if the file has them.
     let encoding = Encoding::of(reader.fill_buf().unwrap_or_default());
     let content = decompress(layout, encoding, reader, size, algorithms, options);
     LayerContent { encoding, content }

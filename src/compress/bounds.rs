@@ -1,4 +1,4 @@
-//! How much a compressed stream may become.
+//! Limits on the size of decompressed streams.
 
 use std::cell::Cell;
 use std::io::{self, BufRead, Read};
@@ -8,7 +8,7 @@ use crate::compress::decode::{decoder, padded_decoder};
 use crate::compress::encoding::Encoding;
 use crate::options::setters;
 
-/// How much may come out of a compressed layer, before it is taken for one that is made to fill disks.
+/// Limits on the content of a compressed layer. A layer that exceeds them is treated as a decompression bomb.
 ///
 /// ```
 /// use regshape::compress::Bounds;
@@ -18,12 +18,12 @@ use crate::options::setters;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Bounds {
-    /// The most bytes: 1 TiB by default.
+    /// The maximum size of the content in bytes: 1 TiB by default.
     pub max_size: u64,
-    /// How many times larger than the compressed bytes they may be: 200 times by default.
+    /// The maximum ratio of content to compressed bytes: 200 by default.
     pub max_ratio: u64,
-    /// Up to how many bytes the ratio does not matter: 8 GiB by default. Less than this can be all zeros, say, in an honest
-    /// image.
+    /// The size of the content up to which the ratio is not checked: 8 GiB by default. A smaller layer may be all zeros
+    /// in a legitimate image.
     pub ratio_after: u64,
 }
 
@@ -35,13 +35,13 @@ impl Bounds {
     }
 }
 
-/// More came out of a compressed stream than may.
+/// The content of a compressed stream exceeds a limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BoundError {
-    /// More bytes than there may be.
+    /// The content is larger than the maximum size.
     #[error("decompresses to more than {0} bytes")]
     Size(u64),
-    /// More times the compressed bytes than there may be.
+    /// The content exceeds the maximum ratio.
     #[error("decompresses to more than {0} times its size")]
     Ratio(u64),
 }
@@ -53,7 +53,7 @@ impl Default for Bounds {
 }
 
 impl Bounds {
-    /// Compares the size of the decompressed content so far with that of its compressed bytes.
+    /// Checks the content decompressed so far against the compressed bytes read so far.
     fn check(self, compressed: u64, content: u64) -> Result<(), BoundError> {
         let Self { max_size, max_ratio, ratio_after } = self;
         if content > max_size {
@@ -66,10 +66,10 @@ impl Bounds {
     }
 }
 
-/// Reads a compressed stream as [`decoder`] does, within bounds. The ratio counts the size of the stream, if it is
-/// known, and otherwise the bytes read so far. An uncompressed stream has no bounds.
+/// Decompresses a stream as [`decoder`] does, within limits. The ratio is relative to the size of the stream if that is
+/// known, or else to the bytes read so far. Uncompressed streams are not limited.
 ///
-/// An error of the kind [`BoundError`] is one of the bounds.
+/// An exceeded limit is reported as an error that wraps a [`BoundError`].
 pub(crate) fn bounded_decoder<'a>(
     encoding: Encoding,
     stream: impl BufRead + 'a,
@@ -82,7 +82,7 @@ pub(crate) fn bounded_decoder<'a>(
     bounded(stream, size, bounds, |counted| decoder(encoding, counted))
 }
 
-/// Reads a compressed stream within bounds as [`bounded_decoder`] does; zeros after it are padding.
+/// Decompresses a stream within limits as [`bounded_decoder`] does, and accepts zeros after its end as padding.
 pub(crate) fn bounded_padded_decoder<'a>(
     encoding: Encoding,
     stream: impl BufRead + 'a,
@@ -107,7 +107,7 @@ fn bounded<'a, R: BufRead + 'a>(
     Ok(Box::new(Bounded { content, length: 0, compressed, size: size.unwrap_or_default(), bounds }))
 }
 
-/// Returns whether an error of a stream is one of its bounds.
+/// Returns the exceeded limit, if this caused the error of a stream.
 pub(crate) fn bound_of(error: &io::Error) -> Option<BoundError> {
     error.get_ref()?.downcast_ref().copied()
 }
@@ -141,7 +141,7 @@ struct Bounded<'a> {
     content: Box<dyn Read + 'a>,
     length: u64,
     compressed: Rc<Cell<u64>>,
-    /// The size of the stream where it is known, and 0 elsewhere.
+    /// The size of the stream, or 0 if it is unknown.
     size: u64,
     bounds: Bounds,
 }

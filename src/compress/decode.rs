@@ -1,17 +1,17 @@
-//! Decompressing.
+//! Decompression.
 
 use std::io::{self, BufRead, Read};
 
 use super::encoding::Encoding;
 use super::members::{self, Rest};
 
-/// The most memory for reading an xz stream, in KiB: the need of `xz -9`, and some.
+/// The memory limit for reading an xz stream, in KiB: more than `xz -9` needs.
 const XZ_MEMORY_KIB: u32 = 128 * 1024;
 
-/// Returns a reader of the decompressed content of a stream.
+/// Returns a reader of the decompressed content.
 ///
-/// All members, frames or streams up to the end of the input are read; any bytes after one must be another. For gzip
-/// and zstd an error of the kind [`TrailingBytes`] describes other bytes.
+/// All members, frames or streams up to the end of the input are read. Any other bytes after them are an error, which
+/// wraps [`TrailingBytes`] for gzip and zstd.
 pub(crate) fn decoder<'a>(encoding: Encoding, reader: impl BufRead + 'a) -> io::Result<Box<dyn Read + 'a>> {
     Ok(match encoding {
         Encoding::Identity => Box::new(reader),
@@ -22,7 +22,7 @@ pub(crate) fn decoder<'a>(encoding: Encoding, reader: impl BufRead + 'a) -> io::
     })
 }
 
-/// Reads a compressed stream as [`decoder`] does; after the last member or frame, zeros may follow up to the end.
+/// Returns a reader of the decompressed content as [`decoder`] does. Zeros may follow the last member or frame.
 pub(crate) fn padded_decoder<'a>(encoding: Encoding, reader: impl BufRead + 'a) -> io::Result<Box<dyn Read + 'a>> {
     Ok(match encoding {
         Encoding::Gzip => members::gzip_members(reader, Rest::Zeros),

@@ -1,32 +1,32 @@
-//! Joining deflate streams (RFC 1951): a finished stream is opened at its end, so that another can follow it.
+//! Joins deflate streams (RFC 1951): reopens a finished stream at its end, so that another stream can follow.
 //!
-//! Blocks of a layer are compressed on their own, each into a finished stream. A gzip member holds one stream only, and
-//! readers exist that stop at the first member. So the mark of the last block is cleared, and an empty stored block brings
-//! the stream to a whole byte. The mark stands in the header of the last block, and where that is only the blocks before
-//! tell: this module walks through them without decompressing anything.
+//! Each block of a layer is compressed separately, into a finished stream. A gzip member holds a single stream, and
+//! some readers stop after the first member. So the last-block bit is cleared, and an empty stored block pads the
+//! stream to a whole byte. The position of the last block's header depends on all blocks before it: this module walks
+//! through them without decompressing.
 
-/// The bits that the tables look at. Longer codes are rare and take the slow way.
+/// The number of bits that index a table. Longer codes are rare and are decoded bit by bit.
 const BITS: u32 = 10;
 
-/// How many entries a table has.
+/// The number of entries of a table.
 const ENTRIES: usize = 1 << BITS;
 
-/// The longest code (RFC 1951, section 3.2.7).
+/// The length of the longest code (RFC 1951, section 3.2.7).
 const LONGEST: usize = 15;
 
-/// How many bytes must follow a stream, so that eight bytes can be read wherever a code begins.
+/// The number of bytes appended to a stream so that eight bytes can be read at any position in it.
 const SLACK: usize = 8;
 
-/// An empty stored block after its header: no bytes, and the complement of that.
+/// The body of an empty stored block: length 0 and its complement.
 const EMPTY_STORED: [u8; 4] = [0, 0, 0xff, 0xff];
 
-/// An empty last block with fixed codes: it ends a stream whose blocks so far are not the last.
+/// An empty last block with fixed codes. Ends a stream that has no last block yet.
 pub(super) const END: [u8; 2] = [0x03, 0x00];
 
-/// Opens a finished stream at its end: clears the mark of its last block and brings it to a whole byte. The stream
-/// begins at a byte of the buffer.
+/// Reopens a finished stream: clears its last-block bit and pads it to a whole byte. The stream is the part of the
+/// buffer from `start` on.
 ///
-/// Returns `false`, and leaves the stream as it was, if it is not a whole deflate stream.
+/// Returns `false` and leaves the stream unchanged if it is not a complete deflate stream.
 pub(crate) fn open_end(stream: &mut Vec<u8>, start: usize) -> bool {
     let length = stream.len();
     stream.resize(length + SLACK, 0);
@@ -35,11 +35,11 @@ pub(crate) fn open_end(stream: &mut Vec<u8>, start: usize) -> bool {
     let found = found.filter(|found| found.end.div_ceil(8) == length - start);
     let Some(LastBlock { header, end }) = found else { return false };
     stream[start + header / 8] &= !(1 << (header % 8));
-    // The padding of the last byte may have any value; from now on it is the header of a block.
+    // The padding bits of the last byte can have any value; now they become a block header.
     if end % 8 != 0 {
         stream[length - 1] &= (1 << (end % 8)) - 1;
     }
-    // The header of the stored block is three zero bits: they may fit into the rest of the last byte.
+    // The header of the stored block is three zero bits, which may fit into the last byte.
     if end % 8 == 0 || end % 8 > 5 {
         stream.push(0);
     }
@@ -47,7 +47,7 @@ pub(crate) fn open_end(stream: &mut Vec<u8>, start: usize) -> bool {
     true
 }
 
-/// Writes bytes as stored blocks, none of which is the last.
+/// Writes bytes as stored blocks. None of them is marked as the last.
 pub(super) fn store(bytes: &[u8], stream: &mut Vec<u8>) {
     for piece in bytes.chunks(usize::from(u16::MAX)) {
         let length = u16::try_from(piece.len()).expect("chunks are that small");
@@ -58,16 +58,16 @@ pub(super) fn store(bytes: &[u8], stream: &mut Vec<u8>) {
     }
 }
 
-/// The last block of a stream, in bits from its beginning.
+/// The last block of a stream, as bit offsets from the start.
 struct LastBlock {
     header: usize,
     end: usize,
 }
 
 struct BlockReader<'a> {
-    /// The stream and [`SLACK`] bytes.
+    /// The stream, followed by [`SLACK`] bytes.
     stream: &'a [u8],
-    /// The next bit.
+    /// The offset of the next bit.
     at: usize,
 }
 
@@ -96,7 +96,7 @@ impl BlockReader<'_> {
         }
     }
 
-    /// Returns at least 56 bits from the next one on.
+    /// Returns at least the next 56 bits.
     fn peek(&self) -> Option<u64> {
         let bytes = self.stream.get(self.at / 8..)?.first_chunk()?;
         Some(u64::from_le_bytes(*bytes) >> (self.at % 8))
@@ -118,7 +118,7 @@ impl BlockReader<'_> {
         Some(())
     }
 
-    /// Reads the codes of a block (RFC 1951, section 3.2.7).
+    /// Reads the code tables of a block (RFC 1951, section 3.2.7).
     fn read_tables(&mut self, tables: &mut Tables) -> Option<()> {
         const ORDER: [usize; 19] = [16, 17, 18, 0, 8, 7, 9, 6, 10, 5, 11, 4, 12, 3, 13, 2, 14, 1, 15];
         let mains = self.take(5)? + 257;
@@ -150,10 +150,10 @@ impl BlockReader<'_> {
         tables.make(&lengths[..mains], &lengths[mains..total])
     }
 
-    /// Goes to the end of a block: past every literal, length and distance.
+    /// Skips all literals, lengths and distances up to the end of a block.
     ///
-    /// Most of the time that joining takes is spent here. Whether a length follows a literal cannot be guessed, so a step
-    /// says which table comes next instead of having the program branch.
+    /// Joining spends most of its time here. The branch between literal and length is unpredictable, so each step names
+    /// the next table instead.
     fn skip_codes(&mut self, tables: &Tables) -> Option<()> {
         let mut table = MAIN;
         loop {
@@ -186,20 +186,20 @@ const MAIN: usize = 0;
 /// The table of distances.
 const DISTANCE: usize = ENTRIES;
 
-/// The step for some bits: how many to skip, at most 24, and the table for the next bits. A step that skips nothing
-/// stands for a code that is longer than the table's index, for the end of the block, and for codes without meaning.
+/// The number of bits to skip, at most 24, and the table for the bits after them. A step of 0 bits stands for a code
+/// longer than [`BITS`], for the end of the block, and for an invalid code.
 #[derive(Clone, Copy, Debug, Default)]
 struct Step {
     skip: u8,
     table: u16,
 }
 
-/// The codes of a block, as tables.
+/// The codes of a block, as lookup tables.
 struct Tables {
-    /// By the next bits, of the two tables: as many literals as can be told from them, and a length if they tell that too;
-    /// a distance.
+    /// The steps of both tables, indexed by the next bits. A step of the main table covers as many literals as fit into
+    /// these bits, and then a length if it fits; a step of the distance table covers one distance.
     steps: Box<[Step; 2 * ENTRIES]>,
-    /// The codes that the two tables are made of.
+    /// The codes behind the two tables.
     codes: [Codes; 2],
 }
 
@@ -211,7 +211,7 @@ impl Default for Tables {
 
 impl Tables {
     fn step(&self, table: usize, bits: u64) -> Step {
-        // An index that is too large is cut off: it cannot occur, and so the compiler need not check.
+        // The index is always in range. The remainder only saves the bounds check.
         self.steps[(table | (bits as usize & (ENTRIES - 1))) % (2 * ENTRIES)]
     }
 
@@ -227,7 +227,7 @@ impl Tables {
     }
 }
 
-/// Returns the step for some bits: takes symbol after symbol while the bits hold them and the table stays the same.
+/// Returns the step for some bits: takes symbols while they fit into the bits and the table stays the same.
 fn join_steps(table: usize, symbols: &[(u16, u8)], bits: usize) -> Step {
     let mut skip = 0;
     while skip < BITS {
@@ -239,19 +239,20 @@ fn join_steps(table: usize, symbols: &[(u16, u8)], bits: usize) -> Step {
         match symbol_of(table, usize::from(symbol)) {
             Some((0, Some(next))) if next == table => skip = end,
             Some((extra, Some(next))) => return Step { skip: (end + extra) as u8, table: next as u16 },
-            // These are for the slow way.
+            // These are decoded bit by bit.
             Some((_, None)) | None => break,
         }
     }
     Step { skip: skip as u8, table: table as u16 }
 }
 
-/// Returns the extra bits of a symbol, and the table that comes after it unless it is the end.
+/// Returns the number of extra bits of a symbol and the table of the next symbol, which is `None` at the end of a
+/// block.
 fn symbol_of(table: usize, symbol: usize) -> Option<(u32, Option<usize>)> {
     if table == MAIN { main_symbol(symbol) } else { Some((distance_extra(symbol)?, Some(MAIN))) }
 }
 
-/// Returns the extra bits of a symbol that is a literal, a length or the end, and the table that comes after it.
+/// Returns the same as [`symbol_of`] for a literal, a length or the end of a block.
 fn main_symbol(symbol: usize) -> Option<(u32, Option<usize>)> {
     const LENGTH_EXTRA: [u32; 29] =
         [0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 2, 2, 2, 2, 3, 3, 3, 3, 4, 4, 4, 4, 5, 5, 5, 5, 0];
@@ -262,7 +263,7 @@ fn main_symbol(symbol: usize) -> Option<(u32, Option<usize>)> {
     }
 }
 
-/// Returns the extra bits of a distance.
+/// Returns the number of extra bits of a distance.
 fn distance_extra(symbol: usize) -> Option<u32> {
     match symbol {
         0..=3 => Some(0),
@@ -284,7 +285,7 @@ fn fixed_lengths() -> ([u8; 288], [u8; 30]) {
 struct Codes {
     /// The number of codes of each length.
     counts: [u16; LONGEST + 1],
-    /// The symbols, ordered by their codes.
+    /// The symbols, ordered by code.
     symbols: Vec<u16>,
 }
 
@@ -313,7 +314,7 @@ impl Codes {
         Some(Self { counts, symbols })
     }
 
-    /// Decodes a symbol bit by bit; returns it and the length of its code.
+    /// Decodes a symbol bit by bit. Returns the symbol and the length of its code.
     fn decode(&self, mut bits: u64) -> Option<(usize, usize)> {
         let (mut code, mut first, mut index) = (0usize, 0usize, 0usize);
         for length in 1..=LONGEST {
@@ -330,14 +331,14 @@ impl Codes {
         None
     }
 
-    /// Returns, by the next bits, the symbol that they begin with and the length of its code, or 0 if that is longer.
+    /// Returns, for each value of the next bits, the first symbol and the length of its code; 0 if the code is longer.
     fn table(&self) -> [(u16, u8); ENTRIES] {
         let mut table = [(0, 0); ENTRIES];
         let (mut code, mut index) = (0usize, 0usize);
         for length in 1..=BITS as usize {
             code <<= 1;
             for _ in 0..self.counts[length] {
-                // Codes stand in the stream with their first bit first: the table is indexed by them reversed.
+                // A code is stored with its first bit lowest, so the index is the reversed code.
                 let reversed = code.reverse_bits() >> (usize::BITS as usize - length);
                 let entry = (self.symbols[index], length as u8);
                 table.iter_mut().skip(reversed).step_by(1 << length).for_each(|slot| *slot = entry);
@@ -367,7 +368,7 @@ mod tests {
         content
     }
 
-    /// Content of several kinds: none, one byte, a run, text, noise, all of it.
+    /// Samples: no bytes, one byte, a run, text, noise, skewed noise, and all of these together.
     fn samples() -> Vec<Vec<u8>> {
         let mut state = 1u32;
         let mut noise = || {
@@ -433,7 +434,7 @@ mod tests {
             assert!(!open_end(&mut opened, 0));
             assert!(opened == stream);
         }
-        // Neither a panic nor an endless walk, with any wrong bit.
+        // No flipped bit may cause a panic or an endless loop.
         let text = finished(6, &samples()[3][..20_000]);
         for bit in 0..1_000 {
             let mut stream = text.clone();

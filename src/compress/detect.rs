@@ -1,36 +1,36 @@
-//! The type of a file, by its first bytes.
+//! Detects the format of a file from its first bytes.
 
 use std::io::{self, BufReader, Cursor, Read};
 
 use crate::compress::decode::decoder;
 use crate::compress::encoding::{BUFFER, Encoding};
 
-/// The size of a tar's blocks.
+/// The block size of a tar.
 const TAR_BLOCK: usize = 512;
 
-/// How many bytes of a file are kept while looking for its first two tar blocks: more than a bzip2 block takes. A file
-/// that does not show them within this is taken for something else than a tar.
+/// The most bytes buffered to decompress the first two tar blocks: more than a bzip2 block. A file that takes more is
+/// not treated as a tar.
 const PEEK_LIMIT: u64 = 4 * 1024 * 1024;
 
-/// A reader whose first bytes were peeked at: it still gives all of them.
+/// A reader that replays the bytes that were peeked at.
 pub(crate) type Peeked<R> = io::Chain<Cursor<Vec<u8>>, R>;
 
-/// The findings from the first bytes of a file.
+/// The format detected from the first bytes of a file.
 pub(crate) struct Detected {
     pub(crate) encoding: Encoding,
-    /// Whether a tar is in it, under the encoding if there is one.
+    /// Whether the content is a tar, after decompression if there is an encoding.
     pub(crate) is_tar: bool,
-    /// Whether there is nothing in it at all.
+    /// Whether the file is empty.
     pub(crate) is_empty: bool,
-    /// The error of the decompressor about the bytes read.
+    /// The error of the decompressor, if the first bytes are corrupt.
     pub(crate) flaw: Option<io::Error>,
 }
 
-/// Looks at the first bytes of a reader, and gives back a reader that still has them.
+/// Detects the format of a file from its first bytes. Returns a reader that still yields all bytes.
 ///
 /// # Errors
 ///
-/// The error of reading. A broken compressed stream is a finding, not an error.
+/// I/O errors of the reader. A corrupt stream is not an error here: it is noted in [`Detected::flaw`].
 pub(crate) fn peek<R: Read>(mut reader: R, looks_like_tar: fn(&[u8]) -> bool) -> io::Result<(Detected, Peeked<R>)> {
     let mut seen = Vec::new();
     let (mut failure, mut flaw) = (None, None);
@@ -43,7 +43,7 @@ pub(crate) fn peek<R: Read>(mut reader: R, looks_like_tar: fn(&[u8]) -> bool) ->
             let mut start = Vec::with_capacity(TAR_BLOCK * 2);
             let read = decoder(encoding, BufReader::with_capacity(BUFFER, recorder.take(PEEK_LIMIT)))
                 .and_then(|stream| stream.take(TAR_BLOCK as u64 * 2).read_to_end(&mut start));
-            // Where looking stops, a stream seems to be truncated.
+            // At the peek limit, every stream looks truncated.
             flaw = read.err().filter(|_| (seen.len() as u64) < PEEK_LIMIT);
             start
         }
@@ -55,7 +55,7 @@ pub(crate) fn peek<R: Read>(mut reader: R, looks_like_tar: fn(&[u8]) -> bool) ->
     Ok((sight, Cursor::new(seen).chain(reader)))
 }
 
-/// Gives the peeked bytes, then reads on and keeps the bytes it reads.
+/// Yields the bytes read before, then reads on and records the bytes.
 struct Recorder<'a, R> {
     reader: &'a mut R,
     seen: &'a mut Vec<u8>,

@@ -1,9 +1,9 @@
-//! Encodings, formats and levels.
+//! Encodings, compression formats and levels.
 
-/// How the bytes of a file are compressed.
+/// The compression of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Encoding {
-    /// Not at all, or in a way that this program does not know.
+    /// Uncompressed, or in an unknown format.
     Identity,
     /// gzip (RFC 1952).
     Gzip,
@@ -16,7 +16,7 @@ pub enum Encoding {
 }
 
 impl Encoding {
-    /// Returns the name that people use.
+    /// Returns the name for people.
     pub fn name(self) -> &'static str {
         match self {
             Self::Identity => "uncompressed",
@@ -27,14 +27,14 @@ impl Encoding {
         }
     }
 
-    /// Detects an encoding by the first bytes of a file.
+    /// Detects an encoding from the first bytes of a file.
     pub(crate) fn of(head: &[u8]) -> Self {
         match head {
             [0x1f, 0x8b, ..] => Self::Gzip,
-            // A frame, or a skippable one that precedes it (RFC 8878, sections 3.1.1 and 3.1.2).
+            // A frame or a skippable frame (RFC 8878, sections 3.1.1 and 3.1.2).
             [0x28, 0xb5, 0x2f, 0xfd, ..] | [0x50..=0x5f, 0x2a, 0x4d, 0x18, ..] => Self::Zstd,
             [0xfd, b'7', b'z', b'X', b'Z', 0, ..] => Self::Xz,
-            // "BZh", the block size, and the mark of a block or of the end of an empty stream.
+            // "BZh", the block size, and the magic number of a block or of the end of the stream.
             [b'B', b'Z', b'h', b'1'..=b'9', 0x31, 0x41, 0x59, 0x26, 0x53, 0x59, ..] => Self::Bzip2,
             [b'B', b'Z', b'h', b'1'..=b'9', 0x17, 0x72, 0x45, 0x38, 0x50, 0x90, ..] => Self::Bzip2,
             _ => Self::Identity,
@@ -42,13 +42,13 @@ impl Encoding {
     }
 }
 
-/// The compression of layers that come uncompressed.
+/// The format in which uncompressed layers are compressed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum CompressFormat {
-    /// gzip, which every consumer reads.
+    /// gzip: all consumers read it.
     #[default]
     Gzip,
-    /// Zstandard: smaller and faster to unpack, for consumers of today.
+    /// Zstandard: smaller and faster to unpack, but older consumers do not read it.
     Zstd,
 }
 
@@ -61,7 +61,7 @@ impl CompressFormat {
         }
     }
 
-    /// The level that is used by default. Fixes bytes on disk: another level gives layers other digests.
+    /// Returns the default level. Part of the format on disk: another level changes the digests of layers.
     pub(crate) fn default_level(self) -> u8 {
         match self {
             Self::Gzip => 5,
@@ -78,14 +78,14 @@ impl CompressFormat {
     }
 }
 
-/// The format and level of compression: together with the content they fix the bytes of the layer.
+/// The format and level for compressing a layer. Together with the content they determine every byte of the layer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Compression {
     pub(crate) format: CompressFormat,
     pub(crate) level: u8,
 }
 
-/// A level is not one of a format.
+/// The level is not valid for the format.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{level} is not a level of {}, which has 1 to {}", .format.encoding().name(), .format.highest_level())]
 pub struct LevelError {
@@ -94,7 +94,7 @@ pub struct LevelError {
 }
 
 impl Compression {
-    /// Compresses with a format, at its default level or another one.
+    /// Returns a format with the given level, or with its default level.
     ///
     /// # Errors
     ///
@@ -122,18 +122,18 @@ impl Compression {
 }
 
 impl Default for Compression {
-    /// gzip at its default level.
+    /// Returns gzip at its default level.
     fn default() -> Self {
         CompressFormat::default().into()
     }
 }
 
 impl From<CompressFormat> for Compression {
-    /// The default level of a format.
+    /// Returns a format at its default level.
     fn from(format: CompressFormat) -> Self {
         Self { format, level: format.default_level() }
     }
 }
 
-/// The bytes that are handed on at a time. Fixes nothing on disk.
+/// The size of I/O buffers. Does not affect the bytes on disk.
 pub(crate) const BUFFER: usize = 256 * 1024;

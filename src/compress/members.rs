@@ -1,8 +1,8 @@
-//! Compressed streams of several parts: the members of gzip, the streams of bzip2, the frames of zstd.
+//! Compressed streams of several parts: gzip members, bzip2 streams, zstd frames.
 //!
-//! The decoders of the crates read all parts too, but treat bytes after the last one as a broken part. Readers of image
-//! layers differ in how they treat such bytes, so their number is reported. Where zeros may follow, as tapes and block
-//! devices pad files, they are skipped, as gzip(1), tar(1) and others do.
+//! The decoders of the crates read all parts too, but report bytes after the last part as a corrupt part. Readers of
+//! image layers handle such bytes differently, so their number is reported. Where zeros are allowed, as padding of
+//! tapes and block devices, they are skipped as in gzip(1) and tar(1).
 
 use std::io::{self, BufRead, Read};
 use std::marker::PhantomData;
@@ -13,10 +13,10 @@ use zstd::stream::raw::{self, InBuffer, Operation, OutBuffer};
 
 use crate::compress::encoding::Encoding;
 
-/// The most bytes that are needed to see whether another part begins: zstd's magic number.
+/// The most bytes needed to detect the next part: the length of zstd's magic number.
 const MAGIC: usize = 4;
 
-/// Bytes follow a compressed stream and are no part of it.
+/// A compressed stream is followed by other bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{}", trailing(*.count, *.encoding))]
 pub struct TrailingBytes {
@@ -31,22 +31,22 @@ fn trailing(count: u64, encoding: Encoding) -> String {
     format!("{count} {noun} {verb} the {} stream; readers refuse that", encoding.name())
 }
 
-/// Returns the bytes that follow a stream, if an error of its decoder is about them.
+/// Returns the trailing bytes, if they caused the error of a decoder.
 pub(crate) fn trailing_of(error: &io::Error) -> Option<TrailingBytes> {
     error.get_ref()?.downcast_ref().copied()
 }
 
-/// The bytes that may follow the last part of a stream.
+/// The bytes allowed after the last part of a stream.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Rest {
     Nothing,
     Zeros,
 }
 
-/// A reader whose next bytes can be looked at, even where the reader below gives them one at a time.
+/// A reader with lookahead, even if the underlying reader yields one byte at a time.
 struct Lookahead<R> {
     reader: R,
-    /// Bytes that were taken from the reader and not yet consumed.
+    /// Bytes taken from the reader and not consumed yet.
     head: Vec<u8>,
     rest: Rest,
 }
@@ -56,7 +56,7 @@ impl<R: BufRead> Lookahead<R> {
         Self { reader, head: Vec::new(), rest }
     }
 
-    /// Returns the next bytes: at least as many as asked for, or fewer at the end.
+    /// Returns at least the given number of bytes, or fewer at the end.
     fn look(&mut self, length: usize) -> io::Result<&[u8]> {
         if self.head.is_empty() && filled(&mut self.reader)? >= length {
             return self.reader.fill_buf();
@@ -70,8 +70,8 @@ impl<R: BufRead> Lookahead<R> {
         Ok(&self.head)
     }
 
-    /// Returns whether another part begins here; at the end of the input there is none, and anything else is an error, of the
-    /// decoder where zeros might follow.
+    /// Returns whether another part begins here. Other bytes are an error. With [`Rest::Zeros`] the decoder reports
+    /// that error.
     fn begins(&mut self, encoding: Encoding) -> io::Result<bool> {
         let may_be_padded = self.rest == Rest::Zeros;
         let next = self.look(MAGIC)?;
@@ -87,7 +87,7 @@ impl<R: BufRead> Lookahead<R> {
 }
 
 impl<R: BufRead> Lookahead<R> {
-    /// Reads to the end, where there must be nothing but zeros.
+    /// Reads zeros to the end. Other bytes are an error.
     fn skip_zeros(&mut self) -> io::Result<()> {
         loop {
             let bytes = self.fill_buf()?;
@@ -103,7 +103,7 @@ impl<R: BufRead> Lookahead<R> {
     }
 }
 
-/// Returns how many bytes a reader has at hand.
+/// Returns the number of bytes that a reader has buffered.
 fn filled(reader: &mut impl BufRead) -> io::Result<usize> {
     loop {
         match reader.fill_buf() {
@@ -137,7 +137,7 @@ impl<R: BufRead> Read for Lookahead<R> {
     }
 }
 
-/// A decoder that stops at the end of a member, and knows the bytes after it.
+/// A decoder that stops at the end of a member and gives the reader back there.
 trait Member<R>: Read {
     const ENCODING: Encoding;
 
@@ -173,7 +173,7 @@ member!(BzDecoder, Encoding::Bzip2);
 
 /// Reads all members of a stream.
 struct Members<R, M> {
-    /// The member that is being read; `None` once reading has failed.
+    /// The current member; `None` after an error.
     member: Option<M>,
     reader: PhantomData<R>,
 }
@@ -183,7 +183,7 @@ pub(super) fn gzip_members<'a>(reader: impl BufRead + 'a, rest: Rest) -> Box<dyn
     Box::new(Members::<_, GzDecoder<_>>::new(reader, rest))
 }
 
-/// Reads all members of a bzip2 stream; zeros may follow.
+/// Reads all members of a bzip2 stream. Zeros may follow.
 pub(super) fn padded_bzip2_members<'a>(reader: impl BufRead + 'a) -> Box<dyn Read + 'a> {
     Box::new(Members::<_, BzDecoder<_>>::new(reader, Rest::Zeros))
 }
@@ -223,7 +223,7 @@ pub(super) struct ZstdFrames<R> {
 
 impl<R: BufRead> ZstdFrames<R> {
     pub(super) fn new(reader: R, rest: Rest) -> io::Result<Self> {
-        // The first frame is not searched for: other bytes are the decoder's error.
+        // The first frame is not checked here: the decoder reports an error if there is none.
         Ok(Self { reader: Lookahead::new(reader, rest), decoder: raw::Decoder::new()?, is_in_frame: true })
     }
 }
@@ -278,7 +278,7 @@ mod tests {
         [&[0x5e, 0x2a, 0x4d, 0x18, length, 0, 0, 0][..], &vec![7; length.into()]].concat()
     }
 
-    /// Reads a stream whose bytes come in pieces of a size.
+    /// Reads a stream in pieces of the given size.
     fn read(encoding: Encoding, stream: &[u8], piece: usize) -> io::Result<Vec<u8>> {
         let mut content = Vec::new();
         decoder(encoding, BufReader::with_capacity(piece, stream))?.read_to_end(&mut content)?;

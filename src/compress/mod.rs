@@ -1,7 +1,8 @@
-//! Compressed streams: telling them apart, reading them, writing them.
+//! Detects, reads and writes compressed streams.
 //!
-//! The only module that names a compression crate. The parameters that fix the bytes of a compressed layer stand here,
-//! and nowhere else: equal input and equal parameters give equal bytes on every machine, for pieces of any size.
+//! Only this module refers to compression crates and holds the parameters that determine the bytes of a compressed
+//! layer. The same content and parameters give the same bytes on every machine, no matter in which pieces the content
+//! is read.
 
 mod bounds;
 mod decode;

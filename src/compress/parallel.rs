@@ -1,7 +1,7 @@
-//! Compressing on several threads, at constant memory.
+//! Compression on several threads, in constant memory.
 //!
-//! The calling thread brings blocks, workers compress them, and one thread takes the results in the order of the blocks.
-//! Every queue is short, so that none of them runs ahead of the others.
+//! The calling thread reads blocks, workers compress them, and one thread writes the results in order. All queues are
+//! short, so that no thread gets far ahead of the others.
 
 use std::io::{self, Write as _};
 use std::sync::Mutex;
@@ -13,14 +13,14 @@ use super::gzip::{self, BlockCompressor};
 use crate::compress::encoding::{CompressFormat, Compression};
 use crate::workers::{crew, worker};
 
-/// How many bytes are taken at a time.
+/// The number of bytes read at a time.
 const BLOCK: usize = gzip::BLOCK;
 
-/// How many bytes of input a thread of zstd works on. Fixes bytes on disk, and most of the memory: two threads take
-/// some 30 MiB.
+/// The input size of a zstd job. Part of the format on disk. Also determines most of the memory use: two threads take
+/// about 30 MiB.
 const ZSTD_JOB: u32 = 2 * 1024 * 1024;
 
-/// Why compression ended early: the compressor, its source or its sink failed.
+/// Why compression failed: in the compressor, or in `read` or `write`.
 #[derive(Debug)]
 pub(crate) enum Failure<E> {
     Compressor(io::Error),
@@ -29,9 +29,8 @@ pub(crate) enum Failure<E> {
 
 /// Compresses content.
 ///
-/// `read` fills a buffer with the next bytes, of the given number or fewer at the end of the content.
-/// `write` takes the compressed bytes in order, on a thread of its own. `clock` receives the time that threads spend on
-/// compressing.
+/// `read` fills the buffer with the given number of bytes, or fewer at the end of the content. `write` is called with
+/// the compressed bytes in order, on another thread. `clock` is called with the time that threads spent compressing.
 pub(crate) fn compress<E: Send>(
     compression: Compression,
     jobs: usize,
@@ -43,29 +42,29 @@ pub(crate) fn compress<E: Send>(
     read(&mut block, BLOCK).map_err(Failure::Caller)?;
     let alone = Alone::new(compression, jobs);
     match compression.format {
-        // A small layer is done before a thread would have started.
+        // A small layer is compressed in less time than it takes to start a thread.
         CompressFormat::Gzip if block.len() == BLOCK => compress_gzip(alone, block, read, write, clock),
         _ => compress_alone(alone, block, read, write, clock),
     }
 }
 
-/// Buffers that were used and can be used again: returning memory to the system and taking it again costs time.
+/// Buffers for reuse. Returning memory to the system and allocating it again is slow.
 #[derive(Default)]
 pub(crate) struct Pool(Mutex<Vec<Vec<u8>>>);
 
 impl Pool {
-    /// Returns a used buffer, or an empty one.
+    /// Returns a buffer that may still have old content, or an empty buffer.
     pub(crate) fn take(&self) -> Vec<u8> {
         self.0.lock().expect("nobody panics with the lock").pop().unwrap_or_default()
     }
 
-    /// Takes a buffer back.
+    /// Returns a buffer to the pool.
     pub(crate) fn give(&self, buffer: Vec<u8>) {
         self.0.lock().expect("nobody panics with the lock").push(buffer);
     }
 }
 
-/// A block on its way to a worker, and the way back.
+/// A block for a worker, and the channel for the result.
 struct Job {
     block: Vec<u8>,
     is_last: bool,
@@ -83,7 +82,7 @@ fn compress_gzip<E: Send>(
     let (blocks, results) = (&Pool::default(), &Pool::default());
     let (work, queue) = sync_channel::<Job>(jobs);
     let queue = &Mutex::new(queue);
-    // The results, in the order of the blocks: this queue bounds how many are under way.
+    // The results, in the order of the blocks. The capacity of this queue limits the number of blocks in progress.
     let (order, ordered) = sync_channel::<Receiver<Vec<u8>>>(jobs * 2);
 
     let compress = move || {
@@ -96,7 +95,7 @@ fn compress_gzip<E: Send>(
             compressor.compress(&block, is_last, &mut result);
             clock(start.elapsed());
             blocks.give(block);
-            // The writer may have given up.
+            // The writer may have failed.
             let _ = done.send(result);
         }
     };
@@ -122,7 +121,7 @@ fn compress_gzip<E: Send>(
             size += block.len() as u64;
             let is_last = block.len() < BLOCK;
             let (done, result) = sync_channel(1);
-            // After a failure of the writer the channel is closed.
+            // Sending fails after an error of the writer.
             let is_over = order.send(result).is_err() || work.send(Job { block, is_last, done }).is_err();
             if is_over || is_last {
                 break Ok(());
@@ -134,13 +133,13 @@ fn compress_gzip<E: Send>(
         };
         drop((order, work));
         let written = writer.join();
-        // Whichever failed made the other end early, without an error of its own.
+        // If one side fails, the other one ends early without an error.
         let mut write = read.and(written).map_err(Failure::Caller)?;
         write(&gzip::trailer(checksum.finalize(), size)).map_err(Failure::Caller)
     })
 }
 
-/// Compresses on this thread alone, from a first block on; zstd has threads of its own besides.
+/// Compresses on the calling thread, beginning with the given block. zstd also uses threads of its own.
 fn compress_alone<E>(
     mut alone: Alone,
     mut block: Vec<u8>,
@@ -169,7 +168,7 @@ struct Alone {
     stream: Option<Stream>,
 }
 
-/// A stream that has begun.
+/// The state of a stream after its first block.
 enum Stream {
     Gzip { compressor: BlockCompressor, checksum: crc32fast::Hasher, size: u64 },
     Zstd(zstd::Encoder<'static, Vec<u8>>),
@@ -180,8 +179,8 @@ impl Alone {
         Self { compression, jobs, stream: None }
     }
 
-    /// Begins a stream of zstd with some bytes, and returns whether that was to be done. Its threads start right away:
-    /// the source of the bytes may start some that are not needed.
+    /// Begins a zstd stream with the given bytes, unless a stream has begun. Returns whether the bytes were consumed.
+    /// zstd starts its threads here, ahead of the optional threads of the code that produces the content.
     fn begin(&mut self, bytes: &[u8]) -> io::Result<bool> {
         let Compression { format, level } = self.compression;
         let begins = format == CompressFormat::Zstd && self.stream.is_none() && !bytes.is_empty();
@@ -191,7 +190,7 @@ impl Alone {
         Ok(begins)
     }
 
-    /// Compresses the next block, which is the last if it is shorter than others, and appends the output.
+    /// Compresses the next block and appends the output. A block shorter than [`BLOCK`] is the last.
     fn compress(&mut self, block: &[u8], result: &mut Vec<u8>) -> io::Result<()> {
         let Compression { format, level } = self.compression;
         let mut stream = match (self.stream.take(), format) {
@@ -226,7 +225,7 @@ impl Alone {
     }
 }
 
-/// Compresses written bytes on the thread that writes; zstd has threads of its own besides. The output is that of
+/// A writer that compresses on the calling thread. zstd also uses threads of its own. The output is the same as that of
 /// [`compress`].
 pub(crate) struct Compressing<W> {
     alone: Alone,
@@ -273,8 +272,8 @@ impl<W: io::Write> io::Write for Compressing<W> {
     }
 }
 
-/// Makes an encoder and gives it the first block: only then it starts its threads. Where the system does not have so many,
-/// it takes fewer.
+/// Creates an encoder and writes the first block to it, which starts its threads. Uses fewer threads if the system has
+/// no more.
 fn begun_zstd_encoder(level: u8, jobs: usize, first: &[u8]) -> io::Result<zstd::Encoder<'static, Vec<u8>>> {
     let mut jobs = jobs;
     loop {
@@ -282,19 +281,20 @@ fn begun_zstd_encoder(level: u8, jobs: usize, first: &[u8]) -> io::Result<zstd::
         match encoder.write_all(first) {
             Ok(()) => return Ok(encoder),
             Err(_) if jobs > 1 => jobs /= 2,
-            // zstd takes a lack of threads for one of memory.
+            // zstd reports a lack of threads as a lack of memory.
             Err(error) => return Err(no_thread().unwrap_or(error)),
         }
     }
 }
 
-/// Returns the error that starting a thread makes, if it does.
+/// Returns the error of starting a thread, if that fails.
 fn no_thread() -> Option<io::Error> {
     let error = thread::scope(|scope| worker::<()>(scope).err())?;
     Some(io::Error::new(error.kind(), format!("no thread can be started: {error}")))
 }
 
-/// Makes an encoder whose bytes are the same for every number of threads; without a thread of its own they would differ.
+/// Creates an encoder whose output is the same for any number of threads. Without a thread of its own the output would
+/// differ.
 fn zstd_encoder(level: u8, jobs: usize) -> io::Result<zstd::Encoder<'static, Vec<u8>>> {
     let mut encoder = zstd::Encoder::new(Vec::new(), level.into())?;
     encoder.include_checksum(true)?;

@@ -1,9 +1,9 @@
-//! A reader that remembers its own error.
+//! A reader that keeps its error.
 
 use std::io::{self, Read};
 
-/// Reads from another reader, shows each piece to a function, and remembers why reading failed: a decompressor's error
-/// about failed input is not the cause.
+/// Reads from another reader, calls a function with each piece, and keeps the error if reading fails. A decompressor
+/// would hide the cause of such a failure.
 pub(crate) struct Remembering<R, F> {
     reader: R,
     each: F,
@@ -15,7 +15,7 @@ impl<R: Read, F: FnMut(&[u8])> Remembering<R, F> {
         Self { reader, each, failure: None }
     }
 
-    /// Returns why reading failed, if it did.
+    /// Returns the error, if reading failed.
     pub(crate) fn into_failure(self) -> Option<io::Error> {
         self.failure
     }

@@ -1,4 +1,4 @@
-//! Tests of the room as a whole.
+//! Tests of the whole module.
 
 #![cfg(test)]
 
@@ -26,12 +26,12 @@ fn compressed(compression: Compression, content: &[u8], jobs: usize) -> Vec<u8> 
     stream
 }
 
-/// Text that compresses, but not to nothing.
+/// Compressible text, but not a trivial run.
 fn sample() -> Vec<u8> {
     (0u32..300_000).flat_map(|n| (n.wrapping_mul(2_654_435_761) >> 22).to_le_bytes()).collect()
 }
 
-/// As [`sample`], with a part that cannot be compressed.
+/// [`sample`] with an incompressible part in the middle.
 fn mixed_sample() -> Vec<u8> {
     let mut state = 1u64;
     let noise = (0..1_500_000).map(|_| {
@@ -43,7 +43,7 @@ fn mixed_sample() -> Vec<u8> {
 
 #[test]
 fn the_bytes_of_a_layer_are_a_promise() {
-    // These digests change only with a reason in the changelog.
+    // A change of these digests needs a reason in the changelog.
     let digest = |format: CompressFormat| {
         Digest::sha256_of(&compressed(format.into(), &mixed_sample(), 2)).encoded()[..16].to_owned()
     };
@@ -102,7 +102,7 @@ fn every_level_gives_one_gzip_member_or_zstd_frame() {
             let stream = compressed(compression, &sample(), 2);
             let mut read = Vec::new();
             match format {
-                // This reader stops at the end of the first member, and reports the bytes after it.
+                // This reader stops at the end of the first member and leaves the rest.
                 CompressFormat::Gzip => {
                     let mut reader = flate2::bufread::GzDecoder::new(stream.as_slice());
                     reader.read_to_end(&mut read).expect("sound");

@@ -1,4 +1,4 @@
-//! Manifests that have one name.
+//! The candidates for an ambiguous name.
 
 use std::fmt;
 
@@ -6,14 +6,14 @@ use super::words::list;
 
 use crate::oci::Digest;
 
-/// One of several manifests that have one name.
+/// One of several manifests with the same name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Candidate {
     /// The digest of the manifest.
     pub digest: Digest,
     /// The image name of its entry.
     pub image_name: Option<String>,
-    /// The platforms that it is for.
+    /// The platforms of the image.
     pub platforms: Vec<String>,
 }
 
@@ -26,7 +26,7 @@ impl fmt::Display for Candidate {
     }
 }
 
-/// Returns some of several manifests as a list for people.
+/// Returns a list of candidates for a message. `count` is the number of all candidates.
 pub(crate) fn described(candidates: &[Candidate], count: usize) -> String {
     let more = count - candidates.len();
     let more = if more > 0 { format!(" and {more} more") } else { String::new() };

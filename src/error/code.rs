@@ -1,35 +1,35 @@
-//! The codes that registries have for errors (distribution-spec, \"Error Codes\").
+//! Error codes of registries (distribution-spec, "Error Codes").
 
 use std::fmt;
 
-/// The codes that registries give to errors (distribution-spec, "Error Codes").
+/// The error code that a registry returns (distribution-spec, "Error Codes").
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ErrorCode {
-    /// There is no such repository.
+    /// The repository does not exist.
     NameUnknown,
-    /// There is no such manifest.
+    /// The manifest does not exist.
     ManifestUnknown,
-    /// There is no such blob.
+    /// The blob does not exist.
     BlobUnknown,
-    /// Content does not have the digest that was said.
+    /// The content does not match its digest.
     DigestInvalid,
-    /// Content does not have the size that was said.
+    /// The content does not match its size.
     SizeInvalid,
-    /// A range is not within the content.
+    /// The range is outside the content.
     RangeInvalid,
-    /// A name is not one.
+    /// The name is not valid.
     NameInvalid,
-    /// The content is not a manifest, or refers to blobs that are not stored.
+    /// The manifest is not valid, or refers to missing content.
     ManifestInvalid,
-    /// There is no such upload.
+    /// The upload does not exist.
     BlobUploadUnknown,
-    /// It would break something.
+    /// The operation is refused because it would break other content.
     Denied,
 }
 
 impl ErrorCode {
-    /// Returns the code as registries write it.
+    /// Returns the code in the spelling of the specification.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::NameUnknown => "NAME_UNKNOWN",

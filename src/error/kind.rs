@@ -1,37 +1,38 @@
-//! Kinds of errors.
+//! Categories of errors.
 
 use std::path::Path;
 
 use super::Error;
 
-/// The kind of an error, for programs that decide by it.
+/// The category of an error, for programs that handle errors by category.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ErrorKind {
-    /// Something that was asked for is not there.
+    /// The requested object does not exist.
     NotFound,
-    /// A name or digest means several things.
+    /// A name or digest matches several objects.
     Ambiguous,
-    /// A text, a name or a number is malformed.
+    /// A text, a name or a number is not valid.
     InvalidInput,
     /// Content is malformed, damaged or truncated, or does not match its digest.
     InvalidData,
-    /// Something is in the way: a name that is taken, a directory that is not empty, a blob that is referred to.
+    /// The operation conflicts with existing content: the name is taken, the directory is not empty, the blob is
+    /// referred to.
     Conflict,
-    /// A step that comes first was not taken.
+    /// An earlier step is missing.
     Unprepared,
-    /// Another process is writing the layout, or changed it during the read.
+    /// Another process is writing the layout, or has changed it during a read.
     Busy,
-    /// Something is larger than it may be.
+    /// An object exceeds a size limit.
     TooLarge,
-    /// Something is sound, and cannot be done.
+    /// The input is valid, but this program does not support it.
     Unsupported,
-    /// The operating system refused something.
+    /// The operating system reported an error.
     Io,
 }
 
 impl Error {
-    /// Returns the kind of the error.
+    /// Returns the category of this error.
     pub fn kind(&self) -> ErrorKind {
         match self {
             Self::NotALayout { .. }
@@ -97,7 +98,7 @@ impl Error {
         }
     }
 
-    /// Returns the file, directory or layout that the error is about, if it is about one.
+    /// Returns the path of the file, directory or layout that the error is about.
     pub fn path(&self) -> Option<&Path> {
         match self {
             Self::AlreadyLayout { path }
@@ -146,9 +147,9 @@ impl Error {
         }
     }
 
-    /// Returns the message and those of its causes on one line, joined by `: `.
+    /// Returns the messages of the error and its causes on one line, joined by `: `.
     ///
-    /// The message of [`Error::MalformedIndex`] stands alone: its cause is for those who ask for details.
+    /// The cause of [`Error::MalformedIndex`] is left out: it is a detail.
     pub fn report(&self) -> String {
         let mut report = self.to_string();
         let mut error: &dyn std::error::Error = self;
@@ -161,7 +162,7 @@ impl Error {
     }
 }
 
-/// Returns whether the message of an error says all that is said without being asked for details.
+/// Returns whether the message of an error is complete without its cause.
 fn is_whole(error: &(dyn std::error::Error + 'static)) -> bool {
     error.downcast_ref::<Error>().is_some_and(|error| matches!(error, Error::MalformedIndex { .. }))
 }

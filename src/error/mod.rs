@@ -1,4 +1,5 @@
-//! Errors of a layout. Each names the object and both values; the program that uses the library adds the way out.
+//! The errors of the library. A message names the object and, for a mismatch, both values. Hints on how to fix an error
+//! are up to the program that uses the library.
 
 mod candidate;
 mod code;

@@ -1,8 +1,8 @@
-//! Why something is malformed.
+//! Why a document is malformed.
 
 use crate::oci::JsonError;
 
-/// The reason why a document is malformed.
+/// Why a document could not be read.
 #[derive(Debug, thiserror::Error)]
 #[error("{text}")]
 pub struct Reason {
@@ -24,17 +24,17 @@ impl Reason {
         Self { text: reason.into(), kind: ReasonKind::Other }
     }
 
-    /// Returns the reason of a missing file.
+    /// Returns the reason for a file that does not exist.
     pub(crate) fn missing() -> Self {
         Self { text: "the file does not exist".to_owned(), kind: ReasonKind::Missing }
     }
 
-    /// Puts words before the reason.
+    /// Prefixes the text of the reason.
     pub(crate) fn after(self, words: &str) -> Self {
         Self { text: format!("{words}{}", self.text), ..self }
     }
 
-    /// Returns whether the document is not there.
+    /// Returns whether the document does not exist.
     pub fn is_missing(&self) -> bool {
         self.kind == ReasonKind::Missing
     }

@@ -1,11 +1,11 @@
-//! The document that refers to a blob.
+//! The referrer of a blob, for messages.
 
 use std::fmt;
 use std::path::PathBuf;
 
 use crate::oci::Digest;
 
-/// The document that refers to a blob.
+/// The object that refers to a blob.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Referrer {
@@ -13,18 +13,18 @@ pub enum Referrer {
     Index,
     /// The staging file.
     Stage,
-    /// A manifest or an index that is stored.
+    /// A stored manifest or index.
     Document(Digest),
-    /// A manifest or an index that is about to be stored.
+    /// A manifest or index that is about to be stored.
     NewDocument,
-    /// A blob that is a link to it, and is referred to.
+    /// A link to the blob; the link is referred to.
     Link(Digest),
-    /// The caller: the blob itself was asked for, in the layout at a path.
+    /// The caller, who asked for the blob in the layout at a path.
     Caller(PathBuf),
 }
 
 impl Referrer {
-    /// Returns the index that lists an entry: a stored one, or `index.json`.
+    /// Returns the holder of an entry: a stored index, or `index.json`.
     pub(crate) fn of_entry(index: Option<&Digest>) -> Self {
         index.cloned().map_or(Self::Index, Self::Document)
     }

@@ -1,7 +1,7 @@
-//! Open directories. A change that is made through one stays in it, even if another process renames the directory or puts a
-//! link at its path meanwhile.
+//! Open directories. A change made through an open directory stays in that directory, even if another process renames
+//! it or replaces its path with a link.
 //!
-//! On Unix a [`Directory`] is a descriptor, and names are resolved relative to it. Elsewhere it is a path.
+//! On Unix a [`Directory`] is a file descriptor, and names are resolved relative to it. On other systems it is a path.
 
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, File};
@@ -15,13 +15,13 @@ use super::files::leads_out;
 /// An open directory.
 #[derive(Clone, Debug)]
 pub(crate) struct Directory {
-    /// The path that it was opened by, for messages and for systems without descriptors of directories.
+    /// The path by which the directory was opened, for messages and for systems without directory descriptors.
     path: PathBuf,
     #[cfg(unix)]
     file: Arc<File>,
 }
 
-/// The kind of the file with a name. Links are not followed.
+/// The type of a file. Links are not followed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum FileKind {
     File,
@@ -30,7 +30,7 @@ pub(crate) enum FileKind {
     Other,
 }
 
-/// A file that was found in a directory.
+/// The metadata of a file in a directory.
 #[derive(Clone, Debug)]
 pub(crate) struct Found {
     pub(crate) kind: FileKind,
@@ -39,12 +39,12 @@ pub(crate) struct Found {
     pub(crate) identity: FileIdentity,
 }
 
-/// Tells one file from another. While a file is open no other one has its identity.
+/// The identity of a file. No other file has the same identity while the file is open.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct FileIdentity {
-    /// The number of the device; elsewhere the time at which the file was made.
+    /// The device number; on Windows the creation time.
     device: u64,
-    /// The number of the inode; elsewhere the size.
+    /// The inode number; on Windows the size.
     number: u64,
 }
 
@@ -96,25 +96,25 @@ impl TryFrom<&fs::Metadata> for Found {
 }
 
 impl Directory {
-    /// Returns the path that the directory was opened by. It may belong to another directory by now.
+    /// Returns the path by which the directory was opened. By now the path may belong to another directory.
     pub(crate) fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Returns the path of a name in the directory, for messages.
+    /// Returns the path of a file in the directory, for messages.
     pub(crate) fn path_of(&self, name: impl AsRef<OsStr>) -> PathBuf {
         self.path.join(name.as_ref())
     }
 
-    /// Opens the directory at a path beneath this one. Links are followed as long as they stay beneath it.
+    /// Opens a directory at a path below this directory. Links are followed if they stay below it.
     ///
     /// # Errors
     ///
-    /// Those of the system; [`leads_out`].
+    /// The error of the operating system; [`leads_out`].
     pub(crate) fn open_beneath(&self, path: impl AsRef<Path>) -> io::Result<Self> {
         let path = path.as_ref();
         match self.descend(path) {
-            // An absolute link, or one that leaves the directory by `..`, may come back to it.
+            // An absolute link, or a link that leaves the directory by `..`, may point back into it.
             Err(error) if error.kind() == io::ErrorKind::InvalidInput => {
                 let target = fs::canonicalize(self.path.join(path))?;
                 let root = fs::canonicalize(&self.path)?;
@@ -125,7 +125,7 @@ impl Directory {
         }
     }
 
-    /// Makes a directory, and returns whether it was made: it may be there already.
+    /// Creates a directory. Returns `false` if the name exists already.
     pub(crate) fn make(&self, name: &str) -> io::Result<bool> {
         match self.make_new(name) {
             Ok(()) => Ok(true),
@@ -134,7 +134,7 @@ impl Directory {
         }
     }
 
-    /// Deletes a file or a link. That it is gone already is not an error.
+    /// Deletes a file or a link. A missing file is not an error.
     pub(crate) fn remove_if_there(&self, name: impl AsRef<OsStr>) -> io::Result<()> {
         match self.remove_file(name) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
@@ -155,7 +155,7 @@ mod descriptors {
 
     use super::*;
 
-    /// How many links one path may lead through, as Linux has it.
+    /// The most links followed in a path, as on Linux.
     const MAX_LINKS: usize = 40;
 
     const DIRECTORY: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
@@ -195,19 +195,19 @@ mod descriptors {
     impl Directory {
         /// Opens a directory.
         pub(crate) fn open(path: &Path) -> io::Result<Self> {
-            // An empty path is the directory of the process.
+            // An empty path is the current directory.
             let opened = if path.as_os_str().is_empty() { Path::new(".") } else { path };
             let file = rustix::fs::openat(CWD, opened, DIRECTORY, Mode::empty())?;
             Ok(Self { path: path.to_owned(), file: Arc::new(file.into()) })
         }
 
-        /// Opens a directory in this one. A link is not followed.
+        /// Opens a subdirectory. Links are not followed.
         fn child(&self, name: &OsStr) -> Result<Self, Errno> {
             let file = rustix::fs::openat(self, name, DIRECTORY | OFlags::NOFOLLOW, Mode::empty())?;
             Ok(Self { path: self.path.join(name), file: Arc::new(file.into()) })
         }
 
-        /// Opens the directory at a path beneath this one, one name after the other.
+        /// Opens a directory at a path below this directory, component by component.
         pub(super) fn descend(&self, path: &Path) -> io::Result<Self> {
             let steps = |path: &Path| -> io::Result<Vec<OsString>> {
                 let mut steps = Vec::new();
@@ -231,7 +231,7 @@ mod descriptors {
                 }
                 match here.child(&name) {
                     Ok(child) => above.push(std::mem::replace(&mut here, child)),
-                    // Linux says NOTDIR of a link, other systems LOOP.
+                    // For a link, Linux reports NOTDIR, other systems LOOP or MLINK.
                     Err(error @ (Errno::NOTDIR | Errno::LOOP | Errno::MLINK)) => {
                         let Some(target) = here.read_link(&name)? else { return Err(error.into()) };
                         links += 1;
@@ -246,7 +246,7 @@ mod descriptors {
             Ok(here)
         }
 
-        /// Returns the target of a link; `None` if the name is not that of a link.
+        /// Returns the target of a link; `None` if the file is not a link.
         fn read_link(&self, name: &OsStr) -> io::Result<Option<PathBuf>> {
             match rustix::fs::readlinkat(self, name, Vec::new()) {
                 Ok(target) => Ok(Some(OsString::from_vec(target.into_bytes()).into())),
@@ -259,12 +259,12 @@ mod descriptors {
             Ok(rustix::fs::mkdirat(self, name, Mode::from_raw_mode(0o777))?)
         }
 
-        /// Looks at a name; a link is not followed. Returns `None` if nothing has the name.
+        /// Returns the metadata of a file; `None` if it does not exist. Links are not followed.
         pub(crate) fn find(&self, name: impl AsRef<OsStr>) -> io::Result<Option<Found>> {
             self.stat(name.as_ref(), AtFlags::SYMLINK_NOFOLLOW)
         }
 
-        /// Returns the metadata of the file that a name refers to; links are followed, also out of the directory.
+        /// Returns the metadata of a file; `None` if it does not exist. Links are followed, even out of the directory.
         pub(crate) fn find_target(&self, name: impl AsRef<OsStr>) -> io::Result<Option<Found>> {
             self.stat(name.as_ref(), AtFlags::empty())
         }
@@ -277,7 +277,7 @@ mod descriptors {
             }
         }
 
-        /// Returns the names in the directory, and the kinds of their files.
+        /// Returns the names and types of the files in the directory.
         pub(crate) fn entries(&self) -> io::Result<Vec<(OsString, FileKind)>> {
             let mut entries = Vec::new();
             for entry in Dir::read_from(self)? {
@@ -298,19 +298,19 @@ mod descriptors {
             Ok(entries)
         }
 
-        /// Opens a file for reading. A link is not followed, and the other end of a pipe not waited for.
+        /// Opens a file for reading. Does not follow links, and does not block on a pipe.
         pub(crate) fn open_file(&self, name: impl AsRef<OsStr>) -> io::Result<File> {
             let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
             Ok(rustix::fs::openat(self, name.as_ref(), flags, Mode::empty())?.into())
         }
 
-        /// Makes a file to read and to append to. Nothing may have the name.
+        /// Creates a file for reading and appending. Fails if the name exists.
         pub(crate) fn create_to_append(&self, name: impl AsRef<OsStr>) -> io::Result<File> {
             let flags = OFlags::RDWR | OFlags::APPEND | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
             Ok(rustix::fs::openat(self, name.as_ref(), flags, Mode::from_raw_mode(0o666))?.into())
         }
 
-        /// Opens a file to read and to append to. A link is not followed, and the other end of a pipe not waited for.
+        /// Opens a file for reading and appending. Does not follow links, and does not block on a pipe.
         pub(crate) fn open_to_append(&self, name: impl AsRef<OsStr>) -> io::Result<File> {
             let flags = OFlags::RDWR | OFlags::APPEND | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
             Ok(rustix::fs::openat(self, name.as_ref(), flags, Mode::empty())?.into())
@@ -326,22 +326,22 @@ mod descriptors {
             Ok(rustix::fs::unlinkat(self, name.as_ref(), AtFlags::REMOVEDIR)?)
         }
 
-        /// Moves a file of this directory into another one, in place of the file that has the name.
+        /// Moves a file of this directory into another directory. Replaces an existing file.
         pub(crate) fn rename(&self, from: impl AsRef<OsStr>, target: &Self, to: impl AsRef<OsStr>) -> io::Result<()> {
             Ok(rustix::fs::renameat(self, from.as_ref(), target, to.as_ref())?)
         }
 
-        /// Moves a file from a path into this directory, in place of the file that has the name.
+        /// Moves a file from a path into this directory. Replaces an existing file.
         pub(crate) fn take(&self, from: &Path, to: impl AsRef<OsStr>) -> io::Result<()> {
             Ok(rustix::fs::renameat(CWD, from, self, to.as_ref())?)
         }
 
-        /// Hard-links a file of this directory within it.
+        /// Creates a hard link to a file of this directory.
         pub(crate) fn link(&self, from: impl AsRef<OsStr>, to: impl AsRef<OsStr>) -> io::Result<()> {
             Ok(rustix::fs::linkat(self, from.as_ref(), self, to.as_ref(), AtFlags::empty())?)
         }
 
-        /// Moves a file from a path into this directory, unless something has the name.
+        /// Moves a file from a path into this directory. Fails if the name exists.
         pub(crate) fn take_new(&self, from: &Path, to: impl AsRef<OsStr>) -> io::Result<()> {
             let to = to.as_ref();
             #[cfg(target_os = "linux")]
@@ -353,19 +353,19 @@ mod descriptors {
             fs::remove_file(from)
         }
 
-        /// Waits until the names in the directory are on the disk.
+        /// Syncs the names in the directory to disk.
         pub(crate) fn sync(&self) -> io::Result<()> {
             self.file.sync_all()
         }
 
-        /// Returns whether files can be renamed from one of two directories to the other: they are on one file system, and
-        /// reached through one mount of it.
+        /// Returns whether files can be renamed between the two directories: both must be on the same file system and
+        /// mount.
         pub(crate) fn is_on_mount_of(&self, other: &Self) -> io::Result<bool> {
             let (one, two) = (FileIdentity::from_file(&self.file)?, FileIdentity::from_file(&other.file)?);
             Ok(one == two || one.device == two.device && self.mount().is_some_and(|mount| other.mount() == Some(mount)))
         }
 
-        /// Returns the number of the mount, if the kernel tells it.
+        /// Returns the ID of the mount, if the kernel reports it.
         #[cfg(target_os = "linux")]
         fn mount(&self) -> Option<u64> {
             use rustix::fs::StatxFlags;
@@ -373,7 +373,7 @@ mod descriptors {
             (mount.stx_mask & StatxFlags::MNT_ID.bits() != 0).then_some(mount.stx_mnt_id)
         }
 
-        /// Returns the number of the mount: here a file system has one.
+        /// Returns a constant: on these systems the device is enough.
         #[cfg(not(target_os = "linux"))]
         fn mount(&self) -> Option<u64> {
             Some(0)
@@ -401,17 +401,17 @@ impl Directory {
         fs::create_dir(self.path_of(name))
     }
 
-    /// Looks at a name; a link is not followed. Returns `None` if nothing has the name.
+    /// Returns the metadata of a file; `None` if it does not exist. Links are not followed.
     pub(crate) fn find(&self, name: impl AsRef<OsStr>) -> io::Result<Option<Found>> {
         found(fs::symlink_metadata(self.path_of(name)))
     }
 
-    /// Returns the metadata of the file that a name refers to; links are followed, also out of the directory.
+    /// Returns the metadata of a file; `None` if it does not exist. Links are followed, even out of the directory.
     pub(crate) fn find_target(&self, name: impl AsRef<OsStr>) -> io::Result<Option<Found>> {
         found(fs::metadata(self.path_of(name)))
     }
 
-    /// Returns the names in the directory, and the kinds of their files.
+    /// Returns the names and types of the files in the directory.
     pub(crate) fn entries(&self) -> io::Result<Vec<(OsString, FileKind)>> {
         fs::read_dir(&self.path)?
             .map(|entry| {
@@ -426,12 +426,12 @@ impl Directory {
         super::open_regular(&self.path_of(name))
     }
 
-    /// Makes a file to read and to append to. Nothing may have the name.
+    /// Creates a file for reading and appending. Fails if the name exists.
     pub(crate) fn create_to_append(&self, name: impl AsRef<OsStr>) -> io::Result<File> {
         fs::OpenOptions::new().read(true).append(true).create_new(true).open(self.path_of(name))
     }
 
-    /// Opens a file to read and to append to.
+    /// Opens a file for reading and appending.
     pub(crate) fn open_to_append(&self, name: impl AsRef<OsStr>) -> io::Result<File> {
         fs::OpenOptions::new().read(true).append(true).open(self.path_of(name))
     }
@@ -446,33 +446,33 @@ impl Directory {
         fs::remove_dir(self.path_of(name))
     }
 
-    /// Moves a file of this directory into another one, in place of the file that has the name.
+    /// Moves a file of this directory into another directory. Replaces an existing file.
     pub(crate) fn rename(&self, from: impl AsRef<OsStr>, target: &Self, to: impl AsRef<OsStr>) -> io::Result<()> {
         fs::rename(self.path_of(from), target.path_of(to))
     }
 
-    /// Moves a file from a path into this directory, in place of the file that has the name.
+    /// Moves a file from a path into this directory. Replaces an existing file.
     pub(crate) fn take(&self, from: &Path, to: impl AsRef<OsStr>) -> io::Result<()> {
         fs::rename(from, self.path_of(to))
     }
 
-    /// Hard-links a file of this directory within it.
+    /// Creates a hard link to a file of this directory.
     pub(crate) fn link(&self, from: impl AsRef<OsStr>, to: impl AsRef<OsStr>) -> io::Result<()> {
         fs::hard_link(self.path_of(from), self.path_of(to))
     }
 
-    /// Moves a file from a path into this directory, unless something has the name.
+    /// Moves a file from a path into this directory. Fails if the name exists.
     pub(crate) fn take_new(&self, from: &Path, to: impl AsRef<OsStr>) -> io::Result<()> {
         fs::hard_link(from, self.path_of(to))?;
         fs::remove_file(from)
     }
 
-    /// Waits until the names in the directory are on the disk, which no such system can be asked for.
+    /// Does nothing: these systems cannot sync a directory.
     pub(crate) fn sync(&self) -> io::Result<()> {
         Ok(())
     }
 
-    /// Returns whether files can be renamed from one of two directories to the other.
+    /// Returns whether files can be renamed between the two directories.
     pub(crate) fn is_on_mount_of(&self, other: &Self) -> io::Result<bool> {
         Ok(self.path == other.path)
     }

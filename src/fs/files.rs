@@ -1,4 +1,4 @@
-//! Files: opening, reading, syncing, renaming.
+//! Opens, reads, syncs and renames files.
 
 use std::fs::{self, File, OpenOptions};
 use std::hash::{BuildHasher as _, RandomState};
@@ -6,7 +6,7 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-/// Sets the modification time of a file to now. Write permission suffices; ownership is not needed.
+/// Sets the times of a file to now. Works for any user who may write to the file, not only for its owner.
 pub(crate) fn touch(file: &File, path: &Path) -> io::Result<()> {
     #[cfg(unix)]
     {
@@ -26,19 +26,19 @@ pub(crate) fn touch(file: &File, path: &Path) -> io::Result<()> {
 pub(crate) fn random_name(length: usize) -> String {
     let mut name = String::with_capacity(length + 16);
     while name.len() < length {
-        // The one source of randomness in std: each of these has keys of its own.
+        // The only source of randomness in std: each `RandomState` has its own keys.
         name.push_str(&format!("{:016x}", RandomState::new().hash_one(std::process::id())));
     }
     name.truncate(length);
     name
 }
 
-/// Returns whether an error says that this file system, or the system, has no locks.
+/// Returns whether an error means that the system or the file system does not support locks.
 pub(crate) fn cannot_lock(error: &io::Error) -> bool {
     #[cfg(unix)]
     {
         use rustix::io::Errno;
-        // Some network file systems lock only files that are open for writing, and say BADF of any other.
+        // Some network file systems lock only files that are open for writing, and report BADF for others.
         let none = [Errno::NOLCK, Errno::NOTSUP, Errno::OPNOTSUPP, Errno::NOSYS, Errno::INVAL, Errno::BADF];
         if Errno::from_io_error(error).is_some_and(|errno| none.contains(&errno)) {
             return true;
@@ -47,42 +47,42 @@ pub(crate) fn cannot_lock(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::Unsupported
 }
 
-/// Passes over an error that says that there are no locks here.
+/// Ignores an error that means that locks are not supported.
 pub(crate) fn unless_impossible(error: io::Error) -> io::Result<()> {
     if cannot_lock(&error) { Ok(()) } else { Err(error) }
 }
 
-/// Waits until the names in a directory are on the disk.
+/// Syncs the names in a directory to disk.
 pub(crate) fn sync_directory(directory: &Path) -> io::Result<()> {
-    // Windows has no such call: a directory cannot be opened as a file there.
+    // Windows cannot open a directory as a file, so it cannot sync a directory.
     if cfg!(unix) { File::open(directory)?.sync_all() } else { Ok(()) }
 }
 
-/// Waits until the name of a file or directory is on the disk.
+/// Syncs the name of a file or directory to disk.
 pub(crate) fn sync_name(path: &Path) -> io::Result<()> {
     let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     match sync_directory(parent) {
-        // A directory that may be written into need not be readable, and only then it can be synced by itself.
+        // Syncing a directory takes read permission, which a writable directory may lack.
         #[cfg(target_os = "linux")]
         Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Ok(rustix::fs::syncfs(File::open(path)?)?),
-        // The parent may be on another file system, which syncs no directories.
+        // The parent may be on a file system that cannot sync directories.
         Err(error) if matches!(error.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::Unsupported) => Ok(()),
         synced => synced,
     }
 }
 
-/// Renames a file or directory to a name that is free.
+/// Renames a file or directory to a new name.
 ///
 /// # Errors
 ///
-/// The error of the system; of kind `AlreadyExists` if the name is taken.
+/// The error of the operating system; of kind `AlreadyExists` if the name exists.
 pub(crate) fn rename_new(from: &Path, to: &Path) -> io::Result<()> {
     #[cfg(any(target_os = "linux", target_vendor = "apple"))]
     {
         use rustix::fs::{CWD, RenameFlags, renameat_with};
         use rustix::io::Errno;
         match renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE) {
-            // Some file systems cannot do that.
+            // Some file systems do not support this flag.
             Err(Errno::INVAL | Errno::NOSYS | Errno::NOTSUP) => {}
             renamed => return Ok(renamed?),
         }
@@ -93,17 +93,17 @@ pub(crate) fn rename_new(from: &Path, to: &Path) -> io::Result<()> {
     fs::rename(from, to)
 }
 
-/// The version of a file: it differs from that of every earlier file at the path.
+/// Detects whether a file was replaced or changed.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct FileVersion {
     modified: SystemTime,
     size: u64,
-    /// The number of the file where there is one, 0 elsewhere.
+    /// The inode number; 0 on systems without inodes.
     inode: u64,
 }
 
 impl FileVersion {
-    /// Returns the version of the file that is at a path now.
+    /// Returns the current version of a file.
     pub(crate) fn of(path: &Path) -> io::Result<Self> {
         let metadata = fs::symlink_metadata(path)?;
         #[cfg(unix)]
@@ -114,7 +114,7 @@ impl FileVersion {
     }
 }
 
-/// Returns the word for a kind of file.
+/// Returns the name of a file type, for messages.
 pub(crate) fn kind_of(metadata: &fs::Metadata) -> &'static str {
     let kind = metadata.file_type();
     match () {
@@ -129,16 +129,17 @@ pub(crate) fn kind_of(metadata: &fs::Metadata) -> &'static str {
     }
 }
 
-/// Returns the error for a file that is not a regular one.
+/// Returns the error for a file that is not a regular file.
 fn not_regular(metadata: &fs::Metadata) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidInput, format!("{}, not a regular file", kind_of(metadata)))
 }
 
-/// Opens a regular file for reading; neither follows a link nor waits for the other end of a pipe.
+/// Opens a regular file for reading. Does not follow links, and does not block on a pipe.
 ///
 /// # Errors
 ///
-/// The error of opening; of kind `InvalidInput` with a text of its own if the path is not that of a regular file.
+/// The error of the operating system; of kind `InvalidInput` with a message of its own if the file is not a regular
+/// file.
 pub(crate) fn open_regular(path: &Path) -> io::Result<File> {
     let metadata = fs::symlink_metadata(path)?;
     if !metadata.is_file() {
@@ -157,16 +158,16 @@ pub(crate) fn open_regular(path: &Path) -> io::Result<File> {
     if metadata.is_file() { Ok(file) } else { Err(not_regular(&metadata)) }
 }
 
-/// Returns the error for a link that leads out of the directory beneath which it must stay.
+/// Returns the error for a link that points out of the directory in which it must stay.
 pub(crate) fn leads_out() -> io::Error {
     io::Error::new(io::ErrorKind::InvalidInput, "a link that leads out of the layout")
 }
 
-/// Opens a regular file as [`open_regular`] does; follows a link to one below a directory.
+/// Opens a regular file as [`open_regular`] does. Follows a link if its target is below a directory.
 ///
 /// # Errors
 ///
-/// Those of [`open_regular`]; of kind `InvalidInput` too if a link leads out of the directory.
+/// Those of [`open_regular`]; also of kind `InvalidInput` if a link points out of the directory.
 pub(crate) fn open_inside(root: &Path, path: &Path) -> io::Result<File> {
     if !fs::symlink_metadata(path)?.is_symlink() {
         return open_regular(path);
@@ -177,13 +178,13 @@ pub(crate) fn open_inside(root: &Path, path: &Path) -> io::Result<File> {
     }
 }
 
-/// Returns where a path leads, if that is below a directory.
+/// Returns the target of a path, if it is below a directory.
 pub(crate) fn target_inside(root: &Path, path: &Path) -> io::Result<Option<PathBuf>> {
     let target = fs::canonicalize(path)?;
     Ok(target.starts_with(fs::canonicalize(root)?).then_some(target))
 }
 
-/// Makes a buffer of zeros; an error where there is not so much memory.
+/// Allocates a buffer of zeros. Returns an error if there is not enough memory.
 pub(crate) fn zeroed(length: u64) -> io::Result<Vec<u8>> {
     let length = usize::try_from(length).map_err(|_| io::ErrorKind::OutOfMemory)?;
     let mut bytes = Vec::new();
@@ -192,7 +193,7 @@ pub(crate) fn zeroed(length: u64) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// Reads a file to its end if it is not larger than a limit; `None` if it is.
+/// Reads a whole file; `None` if it is larger than the limit.
 pub(crate) fn read_at_most(file: &File, limit: u64) -> io::Result<Option<Vec<u8>>> {
     let expected = file.metadata()?.len();
     if expected > limit {

@@ -1,4 +1,4 @@
-//! Files that users name: layers, archives, blobs, manifests.
+//! Input files named by the user: layers, archives, blobs, manifests.
 
 use std::fs::File;
 use std::io;
@@ -6,7 +6,7 @@ use std::path::Path;
 
 use crate::error::{Error, Result};
 
-/// Opens a file, a pipe or another readable path, and returns its size if that is known before it is read.
+/// Opens a file, a pipe or a device for reading. Returns its size if that is known in advance.
 ///
 /// # Errors
 ///
@@ -15,7 +15,7 @@ pub fn open_input(path: impl AsRef<Path>) -> Result<(File, Option<u64>)> {
     let path = path.as_ref();
     let file = File::open(path).map_err(|error| match error.kind() {
         io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => Error::FileNotFound { path: path.to_owned() },
-        // Windows does not open a directory at all.
+        // Windows fails to open a directory.
         _ if path.is_dir() => Error::IsDirectory { path: path.to_owned() },
         _ => Error::io("read", path)(error),
     })?;

@@ -1,8 +1,8 @@
-//! Leftovers: temporary files and directories of programs that were killed.
+//! Leftovers: temporary files and directories of killed processes.
 //!
-//! The name of a temporary file or directory states its identity: device, inode and time of birth. A copy, made by any
-//! program, does not match its name and is left alone. A file that matches its name and is not locked is a leftover.
-//! Before the name is given, a temporary file or directory is empty and has a provisional name.
+//! The name of a temporary file or directory contains its identity: device, inode and creation time. A copy does not
+//! match the identity in its name, and is never deleted. A file that matches its name and is not locked is a leftover.
+//! Before it gets such a name, a temporary file or directory is empty, and only an empty one counts as a leftover.
 
 use std::ffi::OsStr;
 use std::fmt;
@@ -13,21 +13,21 @@ use std::time::UNIX_EPOCH;
 
 use super::{cannot_lock, open_regular, random_name};
 
-/// How the names of temporary files and directories begin.
+/// The prefix of the names of temporary files and directories.
 const PREFIX: &str = ".regshape-tmp-";
 
-/// How the names of those go on that do not say yet which ones they are.
+/// The second part of names that do not contain the identity yet.
 const NEW: &str = "new-";
 
-/// How many random digits a name ends with.
+/// The number of random digits at the end of a name.
 const RANDOM_LENGTH: usize = 16;
 
-/// The identity of a file or directory: its copies have another one.
+/// Distinguishes a file or directory from all others, copies included.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Identity {
     device: u64,
     inode: u64,
-    /// When it was made, in nanoseconds since 1970; 0 where the file system does not say. Inodes are used again.
+    /// The creation time in nanoseconds since 1970, because inodes are reused; 0 if the file system does not record it.
     born: u128,
 }
 
@@ -51,24 +51,24 @@ impl fmt::Display for Identity {
     }
 }
 
-/// Returns a name for a new temporary file.
+/// Returns a name for a new file or directory.
 pub(super) fn new_name() -> String {
     format!("{PREFIX}{NEW}{}", random_name(RANDOM_LENGTH))
 }
 
-/// Returns a name that states the identity of its file.
+/// Returns a name that contains an identity.
 pub(super) fn proven_name(identity: Identity) -> String {
     format!("{PREFIX}{identity}-{}", random_name(RANDOM_LENGTH))
 }
 
-/// A leftover that could not be deleted, such as another user's.
+/// A leftover that could not be deleted, such as a file of another user.
 #[derive(Debug)]
 pub(crate) struct Undeleted {
     pub(crate) path: PathBuf,
     pub(crate) error: io::Error,
 }
 
-/// Returns whether a directory holds only names of temporary files and directories.
+/// Returns whether a directory contains only files and directories with temporary names.
 pub(crate) fn is_vacant(directory: &Path) -> io::Result<bool> {
     for entry in fs::read_dir(directory)? {
         if !is_called_temporary(&entry?.file_name()) {
@@ -78,25 +78,26 @@ pub(crate) fn is_vacant(directory: &Path) -> io::Result<bool> {
     Ok(true)
 }
 
-/// Returns whether a name is like that of a temporary file or directory. That it is one takes more.
+/// Returns whether a name looks like that of a temporary file or directory. This alone does not prove that the file is
+/// temporary.
 pub(crate) fn is_called_temporary(name: &OsStr) -> bool {
     name.as_encoded_bytes().starts_with(PREFIX.as_bytes())
 }
 
-/// Returns whether a file or directory is a temporary one: its name proves it.
+/// Returns whether a file or directory is temporary, as proven by its name.
 pub(crate) fn is_temporary(path: &Path) -> bool {
     let is_one = || -> io::Result<bool> { agrees_with_name(path, &fs::symlink_metadata(path)?) };
     path.file_name().is_some_and(is_called_temporary) && is_one().unwrap_or(false)
 }
 
-/// Deletes the leftovers among the files in a directory. A leftover that cannot be deleted is not in the way.
+/// Deletes the leftover files in a directory. Failures are ignored.
 pub(crate) fn remove_stale_files(directory: &Path) {
     let _ =
         for_each_leftover(directory, |path, metadata| if metadata.is_file() { fs::remove_file(path) } else { Ok(()) });
 }
 
-/// Calls a function with each leftover in a directory, which no other process takes up meanwhile. Returns those for which it
-/// fails: that one is gone is no failure.
+/// Calls a function with each leftover in a directory while holding its lock. Returns the leftovers for which it
+/// failed; a missing file is not a failure.
 pub(crate) fn for_each_leftover(
     directory: &Path,
     mut work: impl FnMut(&Path, &Metadata) -> io::Result<()>,
@@ -116,10 +117,10 @@ pub(crate) fn for_each_leftover(
     Ok(undeleted)
 }
 
-/// Calls a function with a file or directory if that is a leftover.
+/// Calls a function with a file or directory if it is a leftover.
 fn if_leftover(path: &Path, work: impl FnOnce(&Path, &Metadata) -> io::Result<()>) -> io::Result<()> {
     let metadata = fs::symlink_metadata(path)?;
-    // Windows opens no directories, so it is not known whether one is in use.
+    // Windows cannot open directories, so it is unknown whether a directory is in use.
     let is_of_a_kind = metadata.is_file() || metadata.is_dir() && cfg!(unix);
     if !is_of_a_kind || !agrees_with_name(path, &metadata)? {
         return Ok(());
@@ -131,13 +132,13 @@ fn if_leftover(path: &Path, work: impl FnOnce(&Path, &Metadata) -> io::Result<()
         Err(TryLockError::Error(error)) if cannot_lock(&error) => return Ok(()),
         Err(TryLockError::Error(error)) => return Err(error),
     }
-    // Before it was locked its program may have renamed it.
+    // Check again: the owner may have renamed the file before it was locked here.
     let metadata = fs::symlink_metadata(path)?;
     let is_the_locked_one = Identity::of(&metadata) == Identity::of(&file.metadata()?);
     if is_the_locked_one && agrees_with_name(path, &metadata)? { work(path, &metadata) } else { Ok(()) }
 }
 
-/// Returns whether a file or directory is the one that its name says.
+/// Returns whether a file or directory matches the identity in its name.
 fn agrees_with_name(path: &Path, metadata: &Metadata) -> io::Result<bool> {
     let Some(name) = path.file_name().and_then(OsStr::to_str) else { return Ok(false) };
     if is_new_name(name) {
@@ -156,7 +157,7 @@ fn is_new_name(name: &str) -> bool {
 mod tests {
     use super::*;
 
-    /// Makes a file and renames it to a name that states its identity.
+    /// Writes a file and renames it to a name that contains its identity.
     fn proven(directory: &Path, content: &str) -> PathBuf {
         let path = directory.join("written");
         fs::write(&path, content).expect("written");
@@ -207,7 +208,7 @@ mod tests {
         assert_eq!([&stale, &live, &new].map(|path| path.exists()), [false, true, false]);
     }
 
-    /// As `git`, `tar`, `cp` and `rsync` make them.
+    /// Copies such as `git`, `tar`, `cp` and `rsync` make them.
     #[test]
     fn copies_of_leftovers_and_files_with_such_names_stay() {
         let directory = tempfile::tempdir().expect("a directory");

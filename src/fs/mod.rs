@@ -1,9 +1,9 @@
-//! Temporary files, syncing and renaming: the only module that makes a temporary file.
+//! Creates temporary files, syncs and renames. No other module creates temporary files.
 //!
-//! A file is written without a name, synced, and then named in one step: a reader sees the old file, the new one or
-//! none, and never a part of one. On Linux the temporary file has no name at all where the file system supports that
-//! (`O_TMPFILE`), so that a killed program leaves nothing. Elsewhere it is called `.regshape-tmp-…`, with its identity
-//! in its name, and is locked while its writer lives; `leftovers` finds those of killed programs.
+//! A file is written without a visible name, synced, and then renamed atomically: readers see the old file, the new
+//! file or no file, but never a part of a file. On Linux the temporary file has no name at all if the file system
+//! supports that (`O_TMPFILE`), so a killed process leaves nothing behind. Otherwise it is named `.regshape-tmp-…`, has
+//! its identity in its name, and is locked while its writer lives; `leftovers` finds the files of killed processes.
 
 mod directory;
 mod files;

@@ -1,8 +1,8 @@
-//! Output files: resolving the path that a user gave for one, and writing there.
+//! Output files: resolves the path given by the user and writes there.
 //!
-//! A path such as `/dev/stdout` or `/dev/fd/3`, or a link to one, names an open descriptor: it is written from its
-//! current position, and never opened again, truncated or replaced. Pipes and devices are written to. Only a regular
-//! file is replaced, and only a free name is created. Links stay; their targets are written.
+//! A path such as `/dev/stdout` or `/dev/fd/3`, or a link to such a path, names an open descriptor. Output to a
+//! descriptor continues at its current position; the file is never reopened, truncated or replaced. Pipes and devices
+//! are written to. Only regular files are replaced. Links are kept, and their targets are written.
 
 use std::fs::{self, File, Metadata, OpenOptions};
 use std::io::{self, ErrorKind, Write};
@@ -11,30 +11,30 @@ use std::path::{Path, PathBuf};
 use super::{TempFile, sync_directory};
 use crate::interrupt::Section;
 
-/// The most links that are followed: as many as Linux follows.
+/// The most links followed, as on Linux.
 const LINKS: usize = 40;
 
-/// The meaning of an output path.
+/// The destination that an output path names.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Destination {
     /// An open descriptor of this process.
     Descriptor(u32),
     /// A pipe, a device or a socket.
     Device(PathBuf),
-    /// A regular file, which is replaced.
+    /// A regular file, to be replaced.
     File(PathBuf),
-    /// A name that is free.
+    /// A path that does not exist yet.
     New(PathBuf),
 }
 
 impl Destination {
-    /// Resolves a path, a link at a time.
+    /// Resolves a path, link by link.
     ///
     /// # Errors
     ///
     /// Of kind `IsADirectory` for a directory and for a path that ends in a slash; `NotFound` and `NotADirectory` if
-    /// the file has no directory to be in; `InvalidInput` after too many links, and for a link of `/proc` to a file;
-    /// other errors of the system.
+    /// the parent directory does not exist; `InvalidInput` after too many links, and for a link of `/proc` to a file;
+    /// other errors of the operating system.
     pub(crate) fn resolve(path: &Path) -> io::Result<Self> {
         let mut path = path.to_owned();
         for _ in 0..=LINKS {
@@ -43,7 +43,7 @@ impl Destination {
             }
             let (directory, name) = split(&path)?;
             let target = directory.join(name);
-            // The directory may be a link, as /dev/fd is.
+            // The directory may be a link, such as /dev/fd.
             let real = fs::canonicalize(directory).map(|directory| directory.join(name)).ok();
             if let Some(number) = real.as_deref().and_then(descriptor_at) {
                 return Ok(Self::Descriptor(number));
@@ -60,7 +60,7 @@ impl Destination {
                 return Self::of(target, &metadata);
             }
             if cfg!(target_os = "linux") && real.is_some_and(|real| real.starts_with("/proc")) {
-                // The text of such a link is no path that leads there.
+                // The target of such a link is not a usable path.
                 return match Self::of(target.clone(), &fs::metadata(&target)?)? {
                     Self::File(_) => {
                         Err(io::Error::new(ErrorKind::InvalidInput, "a link of /proc to a file that is open"))
@@ -81,8 +81,8 @@ impl Destination {
         }
     }
 
-    /// Returns whether output to this path comes out at standard output: it is that descriptor, or one of the same
-    /// file, pipe or terminal.
+    /// Returns whether output goes to standard output: to its descriptor, or to another descriptor of the same file,
+    /// pipe or terminal.
     pub(crate) fn is_stdout(&self) -> bool {
         match self {
             Self::Descriptor(1) => true,
@@ -91,7 +91,7 @@ impl Destination {
         }
     }
 
-    /// Opens a log: a file is made if it is not there, and appended to.
+    /// Opens a log for appending. Creates the file if it does not exist.
     pub(crate) fn append(&self) -> io::Result<File> {
         match self {
             Self::Descriptor(number) => duplicate(*number),
@@ -101,7 +101,7 @@ impl Destination {
     }
 }
 
-/// Returns the error of the system for the path of a directory.
+/// Returns the system's error for a path that is a directory.
 fn is_directory() -> io::Error {
     #[cfg(unix)]
     return rustix::io::Errno::ISDIR.into();
@@ -109,7 +109,7 @@ fn is_directory() -> io::Error {
     return ErrorKind::IsADirectory.into();
 }
 
-/// Splits a path into a directory and the name of a file in it.
+/// Splits a path into a directory and a file name.
 fn split(path: &Path) -> io::Result<(&Path, &Path)> {
     let text = path.as_os_str().as_encoded_bytes();
     let is_separator = |byte: &u8| std::path::is_separator(char::from(*byte));
@@ -126,18 +126,18 @@ fn split(path: &Path) -> io::Result<(&Path, &Path)> {
     }
 }
 
-/// Checks that there is a directory for a file to be in.
+/// Checks that the parent directory of a file exists.
 fn check_directory(directory: &Path) -> io::Result<()> {
     if fs::metadata(directory)?.is_dir() { Ok(()) } else { Err(ErrorKind::NotADirectory.into()) }
 }
 
-/// Returns the descriptor of this process that stands at a path.
+/// Returns the number of the descriptor of this process that a path names.
 #[cfg(unix)]
 fn descriptor_at(path: &Path) -> Option<u32> {
     let path = path.to_str().filter(|path| path.starts_with('/'))?;
     let parts: Vec<&str> = path.split('/').filter(|part| !part.is_empty() && *part != ".").collect();
     let is_own = |process: &str| {
-        // In a namespace of processes, the /proc of another one has another number for this process.
+        // In a PID namespace, a /proc of another namespace has another number for this process.
         process == std::process::id().to_string()
             || fs::read_link("/proc/self").is_ok_and(|own| own == Path::new(process))
     };
@@ -153,13 +153,13 @@ fn descriptor_at(path: &Path) -> Option<u32> {
     number.parse().ok().filter(|_| is_number)
 }
 
-/// Elsewhere descriptors have no paths.
+/// Other systems have no paths for descriptors.
 #[cfg(not(unix))]
 fn descriptor_at(_: &Path) -> Option<u32> {
     None
 }
 
-/// Returns a file that shares an open descriptor and its position.
+/// Duplicates an open descriptor. Both share the file position.
 #[cfg(unix)]
 fn duplicate(number: u32) -> io::Result<File> {
     use std::os::fd::AsFd;
@@ -184,7 +184,7 @@ fn duplicate_other(number: u32) -> io::Result<File> {
 
     let is_not_open = || io::Error::new(ErrorKind::NotFound, format!("descriptor {number} is not open"));
     let target = i32::try_from(number).map_err(|_| is_not_open())?;
-    // Descriptors that this process opened are closed in the programs that it starts: a user cannot mean them.
+    // Descriptors that this process opened itself are close-on-exec. The user cannot name them.
     let flags = fs::read_to_string(format!("/proc/self/fdinfo/{number}")).unwrap_or_default();
     let flags = flags.lines().find_map(|line| u32::from_str_radix(line.strip_prefix("flags:")?.trim(), 8).ok());
     if flags.is_none_or(|flags| flags & rustix::fs::OFlags::CLOEXEC.bits() != 0) {
@@ -203,14 +203,14 @@ fn duplicate_other(number: u32) -> io::Result<File> {
         })
 }
 
-/// On other systems to open such a path is to duplicate the descriptor.
+/// On other systems, opening the path duplicates the descriptor.
 #[cfg(all(unix, not(target_os = "linux")))]
 fn duplicate_other(number: u32) -> io::Result<File> {
     OpenOptions::new().write(true).open(format!("/dev/fd/{number}"))
 }
 
-/// Returns whether two descriptors are open on the same file, pipe or terminal. Other devices, such as `/dev/null`,
-/// keep no output, so that they count as different.
+/// Returns whether two descriptors refer to the same file, pipe or terminal. Other character devices, such as
+/// `/dev/null`, do not count.
 #[cfg(unix)]
 fn shares_file(one: u32, other: u32) -> bool {
     use std::io::IsTerminal;
@@ -233,7 +233,7 @@ fn shares_file(one: u32, other: u32) -> bool {
 /// Opens a pipe or a device for writing.
 fn open_device(path: &Path) -> io::Result<File> {
     let file = OpenOptions::new().write(true).open(path)?;
-    // Another process may have put a file there meanwhile, which must not be overwritten in part.
+    // Another process may have put a file there meanwhile, which would be overwritten in part.
     if file.metadata()?.is_file() { Err(changed()) } else { Ok(file) }
 }
 
@@ -241,7 +241,7 @@ fn changed() -> io::Error {
     io::Error::new(ErrorKind::AlreadyExists, "something else was put there meanwhile")
 }
 
-/// An output that is being written. A file gets its name when it is whole.
+/// An output in progress. A file gets its name once it is complete.
 #[derive(Debug)]
 pub(crate) enum Output {
     New(TempFile, PathBuf),
@@ -249,11 +249,11 @@ pub(crate) enum Output {
 }
 
 impl Output {
-    /// Begins to write where a path leads.
+    /// Opens the output at a path.
     ///
     /// # Errors
     ///
-    /// Those of [`Destination::resolve`]; errors of the system.
+    /// Those of [`Destination::resolve`]; other errors of the operating system.
     pub(crate) fn create(path: &Path) -> io::Result<Self> {
         let target = match Destination::resolve(path)? {
             Destination::Descriptor(number) => return duplicate(number).map(Self::There),
@@ -264,7 +264,7 @@ impl Output {
         Ok(Self::New(TempFile::create_in(directory)?, target))
     }
 
-    /// Returns the directory in which a file is made.
+    /// Returns the directory in which a new file is created.
     pub(crate) fn directory(&self) -> Option<&Path> {
         match self {
             Self::New(_, target) => Some(directory_of(target)),
@@ -272,7 +272,7 @@ impl Output {
         }
     }
 
-    /// Returns the file, unless it was there.
+    /// Returns the temporary file, if a new file is written.
     pub(crate) fn file(&self) -> Option<&TempFile> {
         match self {
             Self::New(file, _) => Some(file),
@@ -280,14 +280,14 @@ impl Output {
         }
     }
 
-    /// Waits until the content is on the disk, gives the file its name, and waits until that is on the disk too.
+    /// Syncs the content, renames the file to its path, and syncs the directory.
     pub(crate) fn finish_synced(self) -> io::Result<()> {
         match self {
             Self::New(file, target) => {
                 file.sync()?;
                 name(file, &target)?;
                 match sync_directory(directory_of(&target)) {
-                    // Names can be made in a directory that cannot be read, but not waited for.
+                    // A directory without read permission cannot be synced.
                     Err(error) if error.kind() == ErrorKind::PermissionDenied => Ok(()),
                     synced => synced,
                 }

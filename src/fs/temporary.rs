@@ -1,4 +1,4 @@
-//! Temporary files and directories: content that is being written, without a name or with a provisional one.
+//! Temporary files and directories: content that is being written, with a temporary name or none.
 
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, File, OpenOptions, TryLockError};
@@ -13,10 +13,10 @@ use super::files::{rename_new, unless_impossible};
 use super::leftovers::{Identity, new_name, proven_name};
 use crate::interrupt::{Registered, Section};
 
-/// A file that is being written and has no name yet, or none that counts.
+/// A file that is being written, with a temporary name or none.
 #[derive(Debug)]
 pub(crate) struct TempFile {
-    /// Where a file without a name gets a temporary one.
+    /// The directory in which an unnamed file gets a temporary name.
     #[cfg(target_os = "linux")]
     directory: PathBuf,
     kind: TempKind,
@@ -30,7 +30,7 @@ enum TempKind {
 }
 
 impl TempFile {
-    /// Makes an empty file on the file system of a directory, with the mode that the umask leaves of 0666.
+    /// Creates an empty file on the file system of a directory, with mode 0666 less the umask.
     pub(crate) fn create_in(directory: &Path) -> io::Result<Self> {
         #[cfg(target_os = "linux")]
         if let Some(file) = unnamed::create(directory)? {
@@ -57,7 +57,7 @@ impl TempFile {
         })
     }
 
-    /// Makes an empty file as [`TempFile::create_in`] does, in an open directory.
+    /// Creates an empty file as [`TempFile::create_in`] does, in an open directory.
     pub(crate) fn create_within(directory: &Directory) -> io::Result<Self> {
         #[cfg(target_os = "linux")]
         if let Some(file) = unnamed::create_within(directory)? {
@@ -66,24 +66,22 @@ impl TempFile {
         Self::create_in(directory.path())
     }
 
-    /// Takes a file that has a name elsewhere, for a second name on the file system of a directory: both share the bytes. That
-    /// this is possible is tried out.
+    /// Opens an existing file to be hard-linked into a directory. Tries out whether the file can be linked there.
     #[cfg(target_os = "linux")]
     pub(crate) fn link(source: &File, _source_path: &Path, directory: &Directory) -> io::Result<Self> {
         let file = source.try_clone()?;
         let identity = Identity::of(&file.metadata()?);
-        // The name is not registered: if the process is being ended, it is gone before that.
+        // The temporary name is not registered for cleanup: it exists only inside this section.
         let _section = Section::begin();
         drop(TempName::make(directory, identity, |temporary| unnamed::link_within(&file, directory, temporary))?);
         Ok(Self { directory: directory.path().to_owned(), kind: TempKind::Unnamed(file) })
     }
 
-    /// Takes a file that has a name elsewhere, and gives it a temporary one on the file system of a directory: both share the
-    /// bytes.
+    /// Hard-links an existing file into a directory under a temporary name.
     #[cfg(not(target_os = "linux"))]
     pub(crate) fn link(source: &File, source_path: &Path, directory: &Directory) -> io::Result<Self> {
         let file = source.try_clone()?;
-        // It is not a leftover while it is locked.
+        // While it is locked, the file does not count as a leftover.
         file.lock_shared().or_else(unless_impossible)?;
         let identity = Identity::of(&file.metadata()?);
         let ((), path, registered) = try_names(|| {
@@ -103,19 +101,19 @@ impl TempFile {
         }
     }
 
-    /// Waits until the bytes are on the disk.
+    /// Syncs the content to disk.
     pub(crate) fn sync(&self) -> io::Result<()> {
         self.file().sync_data()
     }
 
-    /// Begins to bring the bytes so far to the disk, on a thread of its own. Where the system has no thread or descriptor left
-    /// for that, the sync in the end does all of it.
+    /// Starts to sync the content on another thread. Returns `None` if the system has no more threads or descriptors;
+    /// the final sync then does all the work.
     pub(crate) fn start_sync(&self) -> Option<JoinHandle<io::Result<()>>> {
         let file = self.file().try_clone().ok()?;
         Builder::new().spawn(move || file.sync_data()).ok()
     }
 
-    /// Makes the file share the blocks of another one, and tells whether the file system could do that.
+    /// Makes the file share the blocks of another file. Returns whether the file system supports that.
     pub(crate) fn clone_from(&self, source: &File) -> bool {
         #[cfg(target_os = "linux")]
         return rustix::fs::ioctl_ficlone(self.file(), source).is_ok();
@@ -126,8 +124,8 @@ impl TempFile {
         };
     }
 
-    /// Makes the system copy a part of another file to its place in this one, at most so many bytes, and returns how many it
-    /// copied; `None` if it cannot do that between these files.
+    /// Copies a range of another file into this file within the kernel. Returns the number of bytes copied, at most
+    /// `length`; `None` if the kernel cannot copy between these files.
     pub(crate) fn copy_range(&self, source: &File, from: u64, to: u64, length: u64) -> io::Result<Option<u64>> {
         #[cfg(target_os = "linux")]
         {
@@ -149,9 +147,9 @@ impl TempFile {
         }
     }
 
-    // A file gets its name within a section only: the temporary names that this takes are not registered.
+    // Files are renamed only within a section, because the temporary names used for that are not registered.
 
-    /// Renames the file to a free name; an error of kind `AlreadyExists` if it is not.
+    /// Renames the file to a new path. Returns an error of kind `AlreadyExists` if the path exists.
     pub(crate) fn persist_new(self, target: &Path) -> io::Result<()> {
         match self.kind {
             #[cfg(target_os = "linux")]
@@ -162,7 +160,7 @@ impl TempFile {
         }
     }
 
-    /// Renames the file to a free name in an open directory, as [`TempFile::persist_new`] does.
+    /// Renames the file to a new name in an open directory, as [`TempFile::persist_new`] does.
     pub(crate) fn persist_new_within(self, directory: &Directory, name: &OsStr) -> io::Result<()> {
         match self.kind {
             #[cfg(target_os = "linux")]
@@ -170,19 +168,19 @@ impl TempFile {
             TempKind::Named(file, _registered) => {
                 let (_file, path) = unlocked(file)?.into_parts();
                 directory.take_new(&path, name)?;
-                // It has moved: there is nothing to delete.
+                // The file was moved, so there is nothing to delete.
                 drop(path.keep());
                 Ok(())
             }
         }
     }
 
-    /// Renames the file in an open directory, and replaces a file with that name.
+    /// Renames the file to a name in an open directory. Replaces an existing file.
     pub(crate) fn persist_within(self, directory: &Directory, name: &OsStr) -> io::Result<()> {
         match self.kind {
             #[cfg(target_os = "linux")]
             TempKind::Unnamed(file) => {
-                // It is not a leftover while it is locked, which it is until it has its name.
+                // The lock keeps the file from counting as a leftover until it has its name.
                 file.lock().or_else(unless_impossible)?;
                 let identity = Identity::of(&file.metadata()?);
                 let link = |temporary: &OsStr| unnamed::link_within(&file, directory, temporary);
@@ -197,20 +195,19 @@ impl TempFile {
         }
     }
 
-    /// Names the file as [`TempFile::persist_within`] does, and keeps the file that had the name before until the
-    /// result is dropped.
+    /// Renames the file as [`TempFile::persist_within`] does. Keeps the replaced file until the result is dropped.
     pub(crate) fn replace(self, directory: &Directory, name: &OsStr) -> io::Result<Replaced> {
         let before = Before::keep(directory, name);
         self.persist_within(directory, name)?;
         Ok(Replaced { directory: directory.clone(), name: name.to_owned(), before })
     }
 
-    /// Renames the file as [`TempFile::persist`] does, but replaces a regular file only; an error of kind `AlreadyExists`
-    /// if something else has the name.
+    /// Renames the file as [`TempFile::persist`] does, but replaces only a regular file. Returns an error of kind
+    /// `AlreadyExists` if the path belongs to anything else.
     pub(crate) fn persist_in_place_of_file(self, target: &Path) -> io::Result<()> {
-        /// How often a name may come and go between two looks.
+        /// The number of attempts while other processes create and delete the path.
         const TRIES: usize = 16;
-        // The open file keeps its lock until it has its name.
+        // The open file holds its lock until it has its name.
         let (_file, mut path) = match self.kind {
             #[cfg(target_os = "linux")]
             TempKind::Unnamed(file) => {
@@ -242,13 +239,13 @@ impl TempFile {
         Err(taken())
     }
 
-    /// Renames the file, and replaces a file with that name.
+    /// Renames the file to a path. Replaces an existing file.
     pub(crate) fn persist(self, target: &Path) -> io::Result<()> {
         match self.kind {
-            // An unnamed file cannot take the place of another, only a name that is free: it gets a temporary one first.
+            // An unnamed file can only be linked to a new name, so it gets a temporary name before it replaces a file.
             #[cfg(target_os = "linux")]
             TempKind::Unnamed(file) => {
-                // It is not a leftover while it is locked, which it is until it has its name.
+                // The lock keeps the file from counting as a leftover until it has its name.
                 file.lock().or_else(unless_impossible)?;
                 let identity = Identity::of(&file.metadata()?);
                 link_temporarily(&self.directory, identity, |path| unnamed::link(&file, path))?
@@ -262,12 +259,12 @@ impl TempFile {
     }
 }
 
-/// Returns the error for a name that is taken by a file of another kind.
+/// Returns the error for a path that exists and is not replaced.
 fn taken() -> io::Error {
     io::Error::new(io::ErrorKind::AlreadyExists, "something else was put there meanwhile")
 }
 
-/// A file that has taken the place of another, or a name that was free.
+/// A new file at a path, with the file that it replaced, if any.
 #[derive(Debug)]
 pub(crate) struct Replaced {
     directory: Directory,
@@ -275,16 +272,16 @@ pub(crate) struct Replaced {
     before: Before,
 }
 
-/// A temporary name in an open directory. The file is deleted when this is dropped, unless it gets another name.
+/// A temporary name in an open directory. The file is deleted on drop unless it was renamed.
 #[derive(Debug)]
 struct TempName {
     directory: Directory,
-    /// Empty once the file has another one.
+    /// Empty after the file was renamed.
     name: String,
 }
 
 impl TempName {
-    /// Renames a file to a free temporary name.
+    /// Gives a file a new temporary name by calling `give`.
     fn make(
         directory: &Directory,
         identity: Identity,
@@ -296,7 +293,7 @@ impl TempName {
         })
     }
 
-    /// Renames the file, in place of the file that has the name.
+    /// Renames the file. Replaces an existing file.
     fn persist(mut self, name: &OsStr) -> io::Result<()> {
         self.directory.rename(&self.name, &self.directory, name)?;
         self.name.clear();
@@ -307,7 +304,7 @@ impl TempName {
 impl Drop for TempName {
     fn drop(&mut self) {
         if !self.name.is_empty() {
-            // A file that cannot be deleted is found by the next writer here.
+            // The next writer in this directory deletes a file that remains.
             let _ = self.directory.remove_file(&self.name);
         }
     }
@@ -317,18 +314,18 @@ impl Drop for TempName {
 #[derive(Debug)]
 enum Before {
     Nothing,
-    /// A file, which is kept under a temporary name, and locked so that it is no leftover.
+    /// A file that is kept under a temporary name, and locked so that it does not count as a leftover.
     File(TempName, File),
-    /// A file that this file system cannot keep under another name.
+    /// A file that could not be kept under another name.
     Lost,
 }
 
 impl Before {
-    /// Keeps the file that has a name.
+    /// Keeps the file with the given name.
     fn keep(directory: &Directory, name: &OsStr) -> Self {
         let keep = || -> io::Result<Self> {
             let file = directory.open_file(name)?;
-            // Where it cannot be locked, nothing is taken for a leftover. On Windows a lock would keep others from reading.
+            // Where locks are not supported, no file counts as a leftover. On Windows a lock would block readers.
             let _ = if cfg!(unix) { file.try_lock() } else { Ok(()) };
             let identity = Identity::of(&file.metadata()?);
             Ok(Self::File(TempName::make(directory, identity, |temporary| directory.link(name, temporary))?, file))
@@ -338,7 +335,7 @@ impl Before {
 }
 
 impl Replaced {
-    /// Puts back the earlier file.
+    /// Restores the previous state.
     pub(crate) fn restore(self) -> io::Result<()> {
         match self.before {
             Before::Nothing => self.directory.remove_file(&self.name),
@@ -358,8 +355,8 @@ impl Write for TempFile {
     }
 }
 
-/// A directory that is being filled and has no name that counts. It is locked while its writer lives, and goes with all that is
-/// in it unless it gets a name.
+/// A directory that is being filled, with a temporary name. It is locked while its writer lives, and is deleted with
+/// its contents on drop unless it was renamed.
 #[derive(Debug)]
 pub(crate) struct TempDirectory {
     directory: TempDir,
@@ -367,14 +364,14 @@ pub(crate) struct TempDirectory {
 }
 
 impl TempDirectory {
-    /// Makes an empty directory in another one, with the mode that the umask leaves of 0777.
+    /// Creates an empty directory in another directory, with mode 0777 less the umask.
     pub(crate) fn create_in(parent: &Path) -> io::Result<Self> {
         let (lock, path, registered) = try_names(|| {
             Registered::make_tree(|| {
                 let path = parent.join(new_name());
                 fs::create_dir(&path)?;
                 let make = || {
-                    // Windows opens no directories.
+                    // Windows cannot open directories.
                     let lock = if cfg!(unix) { Some(File::open(&path).map_err(if_gone)?) } else { None };
                     lock.iter().try_for_each(lock_new)?;
                     Ok((lock, prove(&path, &fs::symlink_metadata(&path).map_err(if_gone)?)?))
@@ -389,7 +386,7 @@ impl TempDirectory {
         &self.directory.path
     }
 
-    /// Moves the directory into another one, still without a name that counts.
+    /// Moves the directory into another one, still under a temporary name.
     pub(crate) fn move_into(&mut self, parent: &Path) -> io::Result<()> {
         let path = parent.join(self.path().file_name().expect("it has a name"));
         let ((), path, registered) =
@@ -399,11 +396,11 @@ impl TempDirectory {
         Ok(())
     }
 
-    /// Renames the directory to a free name.
+    /// Renames the directory to a new path.
     ///
     /// # Errors
     ///
-    /// The directory as it was, and why; of kind `AlreadyExists` if the name is taken.
+    /// The unchanged directory and the cause; of kind `AlreadyExists` if the path exists.
     pub(crate) fn persist(mut self, target: &Path) -> Result<(), (Self, io::Error)> {
         let _section = Section::begin();
         match rename_new(self.path(), target) {
@@ -416,7 +413,7 @@ impl TempDirectory {
     }
 }
 
-/// Calls a function that makes something under a name that it chooses, again if the name was taken.
+/// Calls a function that creates a file or directory under a random name. Calls it again if the name exists.
 fn try_names<T>(mut make: impl FnMut() -> io::Result<T>) -> io::Result<T> {
     const TRIES: usize = 100;
     for _ in 1..TRIES {
@@ -428,7 +425,8 @@ fn try_names<T>(mut make: impl FnMut() -> io::Result<T>) -> io::Result<T> {
     make()
 }
 
-/// Locks a new file. If another process has taken it for a leftover, the caller tries another name.
+/// Locks a new file or directory. If another process has locked it as a leftover, the error makes the caller try
+/// another name.
 fn lock_new(file: &File) -> io::Result<()> {
     match file.try_lock() {
         Ok(()) => Ok(()),
@@ -437,14 +435,14 @@ fn lock_new(file: &File) -> io::Result<()> {
     }
 }
 
-/// Renames a new file to a name that states its identity, and returns its path.
+/// Renames a new file or directory to a name that contains its identity, and returns its path.
 fn prove(path: &Path, metadata: &fs::Metadata) -> io::Result<PathBuf> {
     let proven = path.with_file_name(proven_name(Identity::of(metadata)));
     fs::rename(path, &proven).map_err(if_gone)?;
     Ok(proven)
 }
 
-/// Hard-links a file; the link is deleted when the result is dropped.
+/// Gives a file a temporary name, which is removed when the result is dropped.
 fn link_temporarily(
     directory: &Path,
     identity: Identity,
@@ -457,13 +455,13 @@ fn link_temporarily(
     })
 }
 
-/// Marks the error of a new file that is gone, because another process took it for a leftover: the caller tries another
-/// name.
+/// Turns the error for a new file that is missing into one that makes the caller try another name: another process
+/// deleted the file as a leftover.
 fn if_gone(error: io::Error) -> io::Error {
     if error.kind() == io::ErrorKind::NotFound { io::ErrorKind::AlreadyExists.into() } else { error }
 }
 
-/// A directory that is deleted when this is dropped, unless its path is empty.
+/// A directory that is deleted on drop, unless its path is empty.
 #[derive(Debug)]
 struct TempDir {
     path: PathBuf,
@@ -473,15 +471,15 @@ struct TempDir {
 impl Drop for TempDir {
     fn drop(&mut self) {
         if !self.path.as_os_str().is_empty() && fs::remove_dir_all(&self.path).is_err() {
-            // Perhaps there is no descriptor left: this gives one back.
+            // The process may have no descriptors left: release the lock's descriptor.
             self.lock = None;
-            // A directory that cannot be deleted is a leftover, which the next writer here deletes.
+            // The next writer in this directory deletes the leftovers.
             let _ = remove_with_one_descriptor(&self.path);
         }
     }
 }
 
-/// Deletes a directory with all that is in it, and has no more than one of its directories open at a time.
+/// Deletes a directory with its contents, with only one directory open at a time.
 fn remove_with_one_descriptor(directory: &Path) -> io::Result<()> {
     let entries = fs::read_dir(directory)?.map(|entry| {
         let entry = entry?;
@@ -493,8 +491,8 @@ fn remove_with_one_descriptor(directory: &Path) -> io::Result<()> {
     fs::remove_dir(directory)
 }
 
-/// Unlocks a file that is about to get its name on Windows, where a lock keeps others from reading. Elsewhere it stays locked
-/// until it has its name: it could be taken for a leftover.
+/// On Windows, unlocks a file that is about to be renamed, because a lock blocks readers. On other systems the file
+/// stays locked until it has its name, so that it does not count as a leftover.
 fn unlocked(file: NamedTempFile<File>) -> io::Result<NamedTempFile<File>> {
     if cfg!(windows) {
         file.as_file().unlock().or_else(unless_impossible)?;
@@ -502,12 +500,12 @@ fn unlocked(file: NamedTempFile<File>) -> io::Result<NamedTempFile<File>> {
     Ok(file)
 }
 
-/// Makes a file without a name; where the file system has none, a file that only its owner can open while it has one.
+/// Creates a file without a name. On systems without such files, no other process can open the file.
 pub(crate) fn private_file(directory: &Path) -> io::Result<File> {
     tempfile::tempfile_in(directory)
 }
 
-/// Files without a name, as Linux has them.
+/// Files without a name, on Linux.
 #[cfg(target_os = "linux")]
 mod unnamed {
     use std::ffi::OsStr;
@@ -521,9 +519,9 @@ mod unnamed {
 
     use super::Directory;
 
-    /// Makes a file without a name, or tells that this file system or system has none.
+    /// Creates a file without a name; `None` if the system or the file system does not support that.
     pub(super) fn create(directory: &Path) -> io::Result<Option<File>> {
-        // The file gets its name through /proc, which a bare container may not have.
+        // The file gets its name through /proc, which a minimal container may lack.
         if !Path::new("/proc/self/fd").exists() {
             return Ok(None);
         }
@@ -535,17 +533,17 @@ mod unnamed {
         }
     }
 
-    /// Makes a file without a name as [`create`] does, in an open directory.
+    /// Creates a file without a name as [`create`] does, in an open directory.
     pub(super) fn create_within(directory: &Directory) -> io::Result<Option<File>> {
         create(Path::new(&format!("/proc/self/fd/{}", directory.as_fd().as_raw_fd())))
     }
 
-    /// Renames the file to a free name.
+    /// Links the file to a new path.
     pub(super) fn link(file: &File, path: &Path) -> io::Result<()> {
         link_at(file, CWD, path)
     }
 
-    /// Renames the file to a free name in an open directory.
+    /// Links the file to a new name in an open directory.
     pub(super) fn link_within(file: &File, directory: &Directory, name: &OsStr) -> io::Result<()> {
         link_at(file, directory, Path::new(name))
     }

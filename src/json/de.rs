@@ -1,4 +1,4 @@
-//! Passing scanned values to serde.
+//! Passes scanned values to serde.
 
 use std::borrow::Cow;
 use std::fmt::Display;
@@ -13,17 +13,17 @@ use crate::json::error::JsonError;
 
 type Result<T> = std::result::Result<T, JsonError>;
 
-/// The memory of a struct of a document, about.
+/// The approximate memory use of a struct of a document.
 const STRUCT: usize = 320;
 
-/// The memory of the first and each other entry of a map, without its texts.
+/// The memory use of the first and of each further entry of a map, without its strings.
 const FIRST_ENTRY: usize = 500;
 const ENTRY: usize = 50;
 
-/// The memory of a text or an element of a list, without its bytes.
+/// The memory use of a string or an element of a list, without its bytes.
 const ELEMENT: usize = 24;
 
-/// The smallest allocation, and the overhead of each.
+/// The size of the smallest allocation, and the overhead of each allocation.
 const SMALLEST: usize = 32;
 const HEADER: usize = 16;
 
@@ -43,7 +43,7 @@ impl de::Error for JsonError {
 }
 
 impl<'de> Reader<'de> {
-    /// Hands over the value that comes next.
+    /// Passes the next value to a visitor.
     fn hand<V: Visitor<'de>>(&mut self, visitor: V) -> Result<V::Value> {
         let handed = match self.next()? {
             Next::Null => {
@@ -85,7 +85,7 @@ impl<'de> Reader<'de> {
         handed.map_err(|error| error.at(|| self.last_place()))
     }
 
-    /// Enters an array or an object, and returns where it begins.
+    /// Enters an array or an object. Returns the offset of its start.
     fn begin(&mut self) -> Result<usize> {
         let start = self.at();
         self.enter()?;
@@ -93,12 +93,12 @@ impl<'de> Reader<'de> {
         Ok(start)
     }
 
-    /// Leaves an array or an object that was handed over.
+    /// Leaves an array or an object that a visitor has read.
     fn left<T>(&mut self, start: usize, bracket: u8, handed: Result<T>) -> Result<T> {
         let is_unseen = !self.set_asked(true);
         match (handed, self.leave(bracket)) {
             (Ok(value), Ok(())) => Ok(value),
-            // The place of an unexpected value is its beginning.
+            // The visitor refused the value without reading from it, so the error is at its start.
             (Err(error), _) if is_unseen => Err(error.at(|| self.place(start))),
             (Err(error), _) | (_, Err(error)) => Err(error.at(|| self.last_place())),
         }
@@ -175,7 +175,7 @@ impl<'de> Deserializer<'de> for &mut Reader<'de> {
                 .visit_enum(text.into_deserializer())
                 .map_err(|error: JsonError| error.at(|| self.last_place()));
         }
-        // A variant with content is an object of one member.
+        // A variant with content is an object with a single member.
         if self.next()? != Next::Object {
             return Err(self.error("expected a value"));
         }
@@ -216,7 +216,7 @@ impl<'de> de::SeqAccess<'de> for Elements<'_, 'de> {
 struct Members<'r, 'de> {
     reader: &'r mut Reader<'de>,
     is_first: bool,
-    /// Whether it becomes a map, not the fields of a struct.
+    /// Whether the object becomes a map, not the fields of a struct.
     is_map: bool,
 }
 

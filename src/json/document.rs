@@ -1,4 +1,4 @@
-//! Documents as JSON: read, and written compact or with two spaces a level.
+//! Reads JSON documents, and writes them compact or indented by two spaces.
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -9,10 +9,10 @@ use super::text::Json;
 use super::write;
 use super::write_error::WriteError;
 
-/// Reads a document as a type.
+/// Deserializes a document.
 ///
-/// Numbers of unknown fields are kept to the last digit, which `serde_json` does with a feature only that changes the builds
-/// of others.
+/// Numbers in unknown fields keep all digits. `serde_json` supports that only with a feature that would also affect
+/// other crates in the build.
 ///
 /// ```
 /// use regshape::oci::{Index, from_json, to_blob};
@@ -24,7 +24,8 @@ use super::write_error::WriteError;
 ///
 /// # Errors
 ///
-/// [`JsonError`] if it is not JSON, not of the type, or if its values would take many times its size in memory.
+/// [`JsonError`] if the content is not JSON or not of the type, or if its values would take many times its size in
+/// memory.
 pub fn from_json<T: DeserializeOwned>(content: &[u8]) -> Result<T, JsonError> {
     if let Some(error) = JsonError::for_byte_order_mark(content) {
         return Err(error);
@@ -37,7 +38,7 @@ pub fn from_json<T: DeserializeOwned>(content: &[u8]) -> Result<T, JsonError> {
 
 /// Writes a document as the bytes of a blob: compact JSON with sorted keys.
 ///
-/// Equal documents give equal bytes, and so equal digests: the output of this function is a promise.
+/// Equal documents give equal bytes, and so equal digests. The output format is stable.
 ///
 /// ```
 /// let document = serde_json::json!({"b": 1, "a": [true]});
@@ -47,7 +48,7 @@ pub fn to_blob(document: &impl Serialize) -> Vec<u8> {
     Json::new(document).expect("documents have string keys only").into_string().into_bytes()
 }
 
-/// Writes a document without blanks, the fields in their order.
+/// Writes a document without whitespace, the fields in declaration order.
 pub(crate) fn write_compact(document: &impl Serialize, writer: &mut dyn std::io::Write) -> std::io::Result<()> {
     write::compact(document, writer).map_err(WriteError::into_io)
 }
@@ -59,7 +60,7 @@ pub(crate) fn to_compact(document: &impl Serialize) -> Vec<u8> {
     text
 }
 
-/// Writes a document as people read it: two spaces a level.
+/// Writes a document for people: indented by two spaces.
 ///
 /// ```
 /// assert_eq!(regshape::oci::to_json_pretty(&[1, 2])?, "[\n  1,\n  2\n]");
@@ -68,7 +69,7 @@ pub(crate) fn to_compact(document: &impl Serialize) -> Vec<u8> {
 ///
 /// # Errors
 ///
-/// [`JsonError`] if it cannot be written as JSON: a key is no text.
+/// [`JsonError`] if a key is not a string.
 pub fn to_json_pretty(document: &(impl Serialize + ?Sized)) -> Result<String, JsonError> {
     let mut text = Vec::new();
     write::pretty(document, &mut text)?;
@@ -79,7 +80,7 @@ pub fn to_json_pretty(document: &(impl Serialize + ?Sized)) -> Result<String, Js
 ///
 /// # Errors
 ///
-/// The error of the writer; [`InvalidData`](std::io::ErrorKind::InvalidData) if the document cannot be written as JSON.
+/// The error of the writer; [`InvalidData`](std::io::ErrorKind::InvalidData) if a key is not a string.
 pub fn write_json_pretty(document: &(impl Serialize + ?Sized), writer: &mut dyn std::io::Write) -> std::io::Result<()> {
     write::pretty(document, writer).map_err(WriteError::into_io)
 }

@@ -1,15 +1,15 @@
-//! An error in JSON, and where it is.
+//! A JSON error and its position.
 
 use std::fmt;
 
-/// JSON is malformed or of another type than expected; or a value cannot be written as JSON.
+/// The JSON is malformed or not of the expected type, or a value cannot be written as JSON.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct JsonError(Box<Fault>);
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Fault {
     pub(crate) message: String,
-    /// The line and the column, once they are known.
+    /// The line and the column, if known.
     pub(crate) place: Option<(usize, usize)>,
     /// The text is not JSON at all.
     pub(crate) is_syntax: bool,
@@ -17,7 +17,7 @@ pub(crate) struct Fault {
     pub(crate) is_too_expansive: bool,
 }
 
-/// Three bytes that some editors put before UTF-8. RFC 8259 forbids them, and Go refuses them.
+/// The UTF-8 byte order mark that some editors write. RFC 8259 forbids it, and Go refuses it.
 pub(crate) const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
 impl JsonError {
@@ -44,7 +44,7 @@ impl JsonError {
         self.0.is_syntax
     }
 
-    /// Returns the error of a document that begins with a byte order mark, if this one does.
+    /// Returns the error for a byte order mark, if the document begins with one.
     pub(crate) fn for_byte_order_mark(content: &[u8]) -> Option<Self> {
         let mut error = Self::new("it begins with a byte order mark", None);
         error.0.is_byte_order_mark = true;
@@ -56,7 +56,7 @@ impl JsonError {
         self.0.is_byte_order_mark
     }
 
-    /// Marks the error: the values of the document would take too much memory.
+    /// Marks the error as caused by excessive memory use.
     pub(crate) fn too_expansive(mut self) -> Self {
         self.0.is_too_expansive = true;
         self
@@ -67,7 +67,7 @@ impl JsonError {
         self.0.is_too_expansive
     }
 
-    /// Adds the place, if it is not known yet.
+    /// Sets the position, if it is not set yet.
     pub(crate) fn at(mut self, place: impl FnOnce() -> (usize, usize)) -> Self {
         self.0.place.get_or_insert_with(place);
         self

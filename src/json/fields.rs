@@ -1,4 +1,4 @@
-//! The unknown fields of an object, as text.
+//! The unknown fields of an object, kept as text.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -12,9 +12,9 @@ use super::sort::{SortedObject, SortedText};
 use super::text::{self, Json};
 use crate::json::error::JsonError;
 
-/// The fields of a document that this program does not know, kept to the last digit.
+/// The fields of a document that this program does not know, without loss of digits.
 ///
-/// They are held as text: a field takes no more memory than its bytes, and is read when it is asked for.
+/// Fields are stored as text, so they take no more memory than their bytes. A field is parsed when it is read.
 ///
 /// ```
 /// use regshape::oci::{Index, UnknownFields, from_json, to_blob};
@@ -28,52 +28,52 @@ use crate::json::error::JsonError;
 /// ```
 #[derive(Clone, Default, PartialEq, Eq, Hash)]
 pub struct UnknownFields(
-    /// An object: compact, with sorted keys. There is none if it has no members.
+    /// An object in compact form with sorted keys; `None` if it is empty.
     Option<Box<str>>,
 );
 
 impl UnknownFields {
-    /// Returns no fields.
+    /// Creates an empty set of fields.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Returns whether there are none.
+    /// Returns whether there are no fields.
     pub fn is_empty(&self) -> bool {
         self.0.is_none()
     }
 
-    /// Returns the names and values in the order of the names.
+    /// Iterates over the names and values, ordered by name.
     pub fn iter(&self) -> impl Iterator<Item = (Cow<'_, str>, Json)> {
         self.members().map(|(name, value)| (name, Json::from_sorted(value)))
     }
 
-    /// Returns whether there is a field of a name.
+    /// Returns whether the field exists.
     pub fn contains_key(&self, name: &str) -> bool {
         self.text_of(name).is_some()
     }
 
-    /// Reads the field of a name as a type; as [`Json`] it may have any.
+    /// Deserializes a field. Any value can be read as [`Json`].
     ///
     /// # Errors
     ///
-    /// [`JsonError`] if it is not of the type.
+    /// [`JsonError`] if the value is not of the type.
     pub fn get<'de, T: Deserialize<'de>>(&'de self, name: &str) -> Result<Option<T>, JsonError> {
         self.text_of(name).map(|value| T::deserialize(&mut Reader::from_text(value))).transpose()
     }
 
-    /// Sets the field of a name.
+    /// Sets a field.
     ///
     /// # Errors
     ///
-    /// [`JsonError`] if the value cannot be written as JSON: a key in it is no text.
+    /// [`JsonError`] if the value cannot be written as JSON because a key in it is not a string.
     pub fn insert(&mut self, name: &str, value: &(impl Serialize + ?Sized)) -> Result<(), JsonError> {
         let value = Json::new(value)?;
         self.set([(Cow::Borrowed(name), value.as_str())]);
         Ok(())
     }
 
-    /// Takes the field of a name away, and returns it.
+    /// Removes a field and returns its value.
     pub fn remove(&mut self, name: &str) -> Option<Json> {
         let removed = Json::from_sorted(self.text_of(name)?);
         let mut left = Builder::default();
@@ -84,7 +84,7 @@ impl UnknownFields {
         Some(removed)
     }
 
-    /// Sets the fields that others have.
+    /// Sets all fields of another set.
     pub fn extend(&mut self, others: &Self) {
         if !others.is_empty() {
             self.set(others.members());
@@ -111,7 +111,7 @@ impl UnknownFields {
     }
 }
 
-/// The members of an object that is sound.
+/// The members of a well-formed object.
 struct Members<'a>(Option<Reader<'a>>);
 
 impl<'a> Iterator for Members<'a> {
@@ -120,7 +120,7 @@ impl<'a> Iterator for Members<'a> {
     fn next(&mut self) -> Option<Self::Item> {
         const SOUND: &str = "the text is sound";
         let reader = self.0.as_mut()?;
-        // Past the bracket or the comma.
+        // Skip the bracket or the comma.
         reader.go_to(reader.at() + 1);
         if reader.at() >= reader.text().len() {
             return None;
@@ -133,7 +133,7 @@ impl<'a> Iterator for Members<'a> {
     }
 }
 
-/// Fields that are being put together, in any order; of several with one name the last stays.
+/// Builds a set of fields, in any order. The last field counts if a name is repeated.
 #[derive(Default)]
 pub(crate) struct Builder {
     text: SortedText,
@@ -151,12 +151,12 @@ impl Builder {
         self.text.push_str(value);
     }
 
-    /// Adds a field that is `null`.
+    /// Adds a field with the value `null`.
     pub(crate) fn add_null(&mut self, name: &str) {
         self.add(name, "null");
     }
 
-    /// Adds the field whose value comes next.
+    /// Adds a field with the next value of a map.
     pub(crate) fn add_next<'de, A: MapAccess<'de>>(&mut self, name: &str, map: &mut A) -> Result<(), A::Error> {
         self.key(name);
         map.next_value_seed(text::Into(&mut self.text))
@@ -201,7 +201,7 @@ impl Serialize for UnknownFields {
 }
 
 impl UnknownFields {
-    /// Writes the fields among those of an object, but not those that are written already.
+    /// Writes the fields as members of an object, without those for which `is_written` returns true.
     pub(crate) fn serialize_into<M: serde::ser::SerializeMap>(
         &self,
         map: &mut M,

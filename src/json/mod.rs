@@ -1,13 +1,12 @@
-//! JSON to the last digit: reading documents into types, keeping values as text, writing.
+//! JSON without loss of digits: reads documents into types, keeps values as text, and writes.
 //!
-//! serde has no word for a number that fits no machine type, and the feature of `serde_json` that has one changes the
-//! builds of every dependent of this library. So numbers are text here: `read` scans, `de` passes scanned values to
-//! serde, `text` keeps a value as compact text with sorted keys, `node` reads a value in place, `write` writes. No key
-//! of a document has a meaning of its own: between this reader, this writer and [`Json`] a value is passed under the
-//! name of a type, which no document can contain.
+//! serde has no type for arbitrary numbers. `serde_json` has a feature for them, but enabling it would affect all
+//! dependents of this library. So numbers are text here: `read` scans, `de` passes values to serde, `text` keeps a
+//! value as compact text with sorted keys, `node` reads a value in place, `write` writes. No key of a document is
+//! special: between this reader, this writer and [`Json`], values are passed under the name of a Rust type, which no
+//! document can contain.
 //!
-//! A value that the caller does not ask for is not built, and a document whose values would take many times its size in
-//! memory is an error.
+//! Values are parsed only on request. A document whose values would take many times its size in memory is an error.
 
 mod de;
 mod document;

@@ -1,28 +1,28 @@
-//! Reads a value in place: every member of an object, repeated keys included, and numbers to the last digit. Only the parts
-//! that a caller asks for are copied.
+//! Reads a value in place: all members of an object, repeated keys included, and numbers with all digits. Only
+//! requested parts are copied.
 
 use std::borrow::Cow;
 
 use super::read::{Next, Reader};
 use crate::json::error::JsonError;
 
-/// A value in a document that was checked to its end.
+/// A value in a document that has been fully checked.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Node<'a>(&'a str);
 
-/// The type of a value, with its content.
+/// The type of a value.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum NodeKind<'a> {
     Null,
     Bool(bool),
-    /// To the last digit, as it stands.
+    /// The text of a number, with all digits.
     Number(&'a str),
     String(Cow<'a, str>),
     Array,
     Object,
 }
 
-/// A part of a value.
+/// A token of a value.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Token<'a> {
     /// The bracket that opens an object or an array.
@@ -32,7 +32,7 @@ pub(crate) enum Token<'a> {
     /// The bracket that closes the object or array opened last.
     End,
     Key(Cow<'a, str>),
-    /// A string that is no key.
+    /// A string that is not a key.
     Text(Cow<'a, str>),
     /// A number, `true`, `false` or `null`.
     Scalar,
@@ -41,7 +41,7 @@ pub(crate) enum Token<'a> {
 const SOUND: &str = "the document was checked";
 
 impl<'a> Node<'a> {
-    /// Checks a document.
+    /// Parses and checks a document.
     pub(crate) fn parse(content: &'a [u8]) -> Result<Self, JsonError> {
         if let Some(error) = JsonError::for_byte_order_mark(content) {
             return Err(error);
@@ -55,17 +55,17 @@ impl<'a> Node<'a> {
         Ok(Self(&reader.text()[start..end]))
     }
 
-    /// Checks a document, which must be an object.
+    /// Parses and checks a document that must be an object.
     pub(crate) fn object(content: &'a [u8]) -> Result<Self, JsonError> {
         let node = Self::parse(content)?;
         if node.is_object() {
             return Ok(node);
         }
-        // The message names the actual value.
+        // This returns the error that names the actual type.
         super::from_json::<std::collections::BTreeMap<String, serde::de::IgnoredAny>>(content).map(|_| node)
     }
 
-    /// Calls back with every text in the value, keys included.
+    /// Calls a function with every string in the value, keys included.
     pub(crate) fn each_text(self, mut each: impl FnMut(&str)) {
         for (_, token) in self.tokens() {
             if let Token::Key(text) | Token::Text(text) = token {
@@ -74,10 +74,10 @@ impl<'a> Node<'a> {
         }
     }
 
-    /// Returns the tokens of the value in their order, each with its offset in the value: one scan, however deep values nest.
+    /// Iterates over the tokens of the value and their offsets. The scan is linear at any depth.
     pub(crate) fn tokens(self) -> impl Iterator<Item = (usize, Token<'a>)> {
         let mut reader = self.reader();
-        // Whether each open value is an object.
+        // For each open bracket, whether it is that of an object.
         let mut open = Vec::new();
         std::iter::from_fn(move || {
             loop {
@@ -109,7 +109,7 @@ impl<'a> Node<'a> {
         })
     }
 
-    /// Returns the key at an offset that [`Node::tokens`] returned.
+    /// Returns the key at an offset from [`Node::tokens`].
     pub(crate) fn key_at(self, at: usize) -> Cow<'a, str> {
         let mut reader = self.reader();
         reader.go_to(at);
@@ -134,7 +134,7 @@ impl<'a> Node<'a> {
         }
     }
 
-    /// Returns the value as it stands.
+    /// Returns the text of the value.
     pub(crate) fn text(self) -> &'a str {
         self.0
     }
@@ -159,12 +159,12 @@ impl<'a> Node<'a> {
         matches!(self.0, "true" | "false")
     }
 
-    /// Returns whether the value is a number that stands there so.
+    /// Returns whether the value is a number with exactly this text.
     pub(crate) fn is_number(self, digits: &str) -> bool {
         self.0 == digits
     }
 
-    /// Returns the text, if this is one.
+    /// Returns the string, if the value is a string.
     pub(crate) fn as_str(self) -> Option<Cow<'a, str>> {
         match self.kind() {
             NodeKind::String(text) => Some(text),
@@ -172,7 +172,7 @@ impl<'a> Node<'a> {
         }
     }
 
-    /// Returns the elements; none if this is no array.
+    /// Iterates over the elements of an array. Empty if the value is not an array.
     pub(crate) fn elements(self) -> impl Iterator<Item = Node<'a>> {
         let mut reader = self.is_array().then(|| self.reader());
         if let Some(reader) = &mut reader {
@@ -189,7 +189,7 @@ impl<'a> Node<'a> {
         })
     }
 
-    /// Returns the members in their order; none if this is no object.
+    /// Iterates over the members of an object, in order. Empty if the value is not an object.
     pub(crate) fn members(self) -> impl Iterator<Item = (Cow<'a, str>, Node<'a>)> {
         let mut reader = self.is_object().then(|| self.reader());
         if let Some(reader) = &mut reader {
@@ -208,13 +208,13 @@ impl<'a> Node<'a> {
         })
     }
 
-    /// Returns the value of a key; of several the last, as most readers do.
+    /// Returns the value of a key. The last value counts if the key is repeated, as in most readers.
     pub(crate) fn get(self, key: &str) -> Option<Node<'a>> {
         self.members().filter(|(name, _)| name == key).last().map(|(_, value)| value)
     }
 }
 
-/// Reads the value that comes next.
+/// Returns the text of the next value.
 fn value<'a>(reader: &mut Reader<'a>) -> &'a str {
     reader.next().expect(SOUND);
     let start = reader.at();

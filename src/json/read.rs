@@ -1,4 +1,4 @@
-//! Scanning: RFC 8259 and nothing else. The words of errors are those of `serde_json`.
+//! Scans JSON strictly by RFC 8259. Error messages match those of `serde_json`.
 
 use std::borrow::Cow;
 
@@ -6,29 +6,29 @@ use crate::json::error::JsonError;
 
 type Result<T> = std::result::Result<T, JsonError>;
 
-/// How deep values may be nested, and one more.
+/// The limit on nesting, plus one.
 const DEPTH: u32 = 128;
 
-/// The most memory for the values of a document, as a multiple of its size; the document itself is not counted.
+/// The limit on the memory for the values of a document, as a multiple of its size.
 const EXPANSION: u64 = 6;
 
-/// The memory that any document may take.
+/// The memory that any document may use in addition, in bytes.
 const ALLOWANCE: u64 = 16 << 20;
 
-/// The bytes of a document, and how far they are read.
+/// The bytes of a document and the read position.
 pub(super) struct Reader<'a> {
     bytes: &'a [u8],
-    /// The text up to the first byte that is not UTF-8.
+    /// The valid UTF-8 at the start of the bytes.
     text: &'a str,
     at: usize,
     depth: u32,
-    /// How many bytes more may be made of the document.
+    /// The number of bytes that the values may still take in memory.
     budget: u64,
-    /// Whether the caller asked for an element or a key.
+    /// Whether an element or a key has been requested since an array or object was entered.
     is_asked: bool,
 }
 
-/// A number as it stands.
+/// The text of a number.
 #[derive(Clone, Copy)]
 pub(super) struct Number<'a>(pub(super) &'a str);
 
@@ -38,7 +38,7 @@ impl Number<'_> {
     }
 }
 
-/// The next token.
+/// The type of the next value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Next {
     Null,
@@ -60,32 +60,32 @@ impl<'a> Reader<'a> {
         Self { bytes, text, at: 0, depth: DEPTH, budget, is_asked: false }
     }
 
-    /// Reads text that is known to be UTF-8.
+    /// Reads text that is known to be valid UTF-8.
     pub(super) fn from_text(text: &'a str) -> Self {
         Self { bytes: text.as_bytes(), text, at: 0, depth: DEPTH, budget: u64::MAX, is_asked: false }
     }
 
-    /// Removes the bounds on nesting and memory, for text that was written here.
+    /// Removes the limits on depth and memory, for text that this program wrote.
     pub(super) fn unbounded(self) -> Self {
         Self { depth: u32::MAX, budget: u64::MAX, ..self }
     }
 
-    /// Returns the document, as far as it is UTF-8.
+    /// Returns the document up to its first invalid byte.
     pub(super) fn text(&self) -> &'a str {
         self.text
     }
 
-    /// Returns how many bytes are read.
+    /// Returns the offset of the next byte.
     pub(super) fn at(&self) -> usize {
         self.at
     }
 
-    /// Goes back, or forward, to a place where a value begins.
+    /// Moves to an offset where a value begins.
     pub(super) fn go_to(&mut self, at: usize) {
         self.at = at;
     }
 
-    /// Counts bytes that are made of the document.
+    /// Charges bytes to the memory limit.
     pub(super) fn charge(&mut self, bytes: usize) -> Result<()> {
         match self.budget.checked_sub(bytes as u64) {
             Some(left) => {
@@ -100,7 +100,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Returns the line and the column of a place, as `serde_json` counts them.
+    /// Returns the line and the column of an offset, counted as in `serde_json`.
     pub(super) fn place(&self, at: usize) -> (usize, usize) {
         let before = &self.bytes[..at.min(self.bytes.len())];
         let line = before.iter().filter(|byte| **byte == b'\n').count() + 1;
@@ -108,12 +108,13 @@ impl<'a> Reader<'a> {
         (line, before.len() - start)
     }
 
-    /// Distinguishes a type that takes an array or an object from one that refuses it unseen.
+    /// Records whether an element or a key has been requested, and returns the previous state. Distinguishes a visitor
+    /// that refuses an array or object as a whole from one that fails inside.
     pub(super) fn set_asked(&mut self, is_asked: bool) -> bool {
         std::mem::replace(&mut self.is_asked, is_asked)
     }
 
-    /// Returns the place of the last byte read.
+    /// Returns the line and the column of the last byte read.
     pub(super) fn last_place(&self) -> (usize, usize) {
         self.place(self.at)
     }
@@ -134,7 +135,7 @@ impl<'a> Reader<'a> {
         self.bytes.get(self.at).copied()
     }
 
-    /// Skips blanks.
+    /// Skips whitespace and returns the next byte without reading it.
     pub(super) fn peek_token(&mut self) -> Option<u8> {
         loop {
             match self.peek() {
@@ -144,7 +145,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Checks that nothing follows.
+    /// Checks that only whitespace follows.
     pub(super) fn end(&mut self) -> Result<()> {
         match self.peek_token() {
             None => Ok(()),
@@ -152,7 +153,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Skips blanks and returns the next token.
+    /// Skips whitespace and returns the type of the next value.
     pub(super) fn next(&mut self) -> Result<Next> {
         Ok(match self.peek_token() {
             None => return Err(self.error_ahead("EOF while parsing a value")),
@@ -167,7 +168,7 @@ impl<'a> Reader<'a> {
         })
     }
 
-    /// Reads `null`, `true` or `false`, of which the first letter is there.
+    /// Reads `null`, `true` or `false`. The first letter is known to match.
     pub(super) fn word(&mut self, word: &str) -> Result<()> {
         for expected in word.bytes() {
             match self.peek() {
@@ -234,7 +235,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Reads a string, whose quote is there. It is copied only where it is written with escapes.
+    /// Reads a string, starting at its quote. The text is copied only if it has escapes.
     pub(super) fn string(&mut self) -> Result<Cow<'a, str>> {
         self.at += 1;
         let mut copied = String::new();
@@ -265,18 +266,18 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Returns a part of a string up to here.
+    /// Returns the part of a string from `start` to here.
     fn part(&self, start: usize) -> Result<&'a str> {
         self.text
             .get(start..self.at)
             .ok_or_else(|| JsonError::syntax("invalid unicode code point", self.place(self.text.len().max(start) + 1)))
     }
 
-    /// Goes to the next byte of a string that is not for itself.
+    /// Skips to the next quote, backslash or control character of a string.
     fn skip_plain(&mut self) {
         const ONES: u64 = 0x0101_0101_0101_0101;
         const HIGH: u64 = ONES << 7;
-        // Eight bytes at a time; a borrow reaches only bytes after one that is found.
+        // Checks eight bytes at a time. A borrow in the subtraction affects only bytes after the first match.
         while let Some(chunk) = self.bytes[self.at..].first_chunk::<8>() {
             let word = u64::from_le_bytes(*chunk);
             let below = |word: u64, limit: u64| word.wrapping_sub(ONES * limit) & !word;
@@ -296,7 +297,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Reads an escape, whose backslash is read.
+    /// Reads an escape, starting after its backslash.
     fn escape(&mut self) -> Result<char> {
         let byte = self.peek().ok_or_else(|| self.error("EOF while parsing a string"))?;
         self.at += 1;
@@ -346,7 +347,7 @@ impl<'a> Reader<'a> {
         })
     }
 
-    /// Enters an array or an object, whose bracket is there.
+    /// Enters an array or an object, starting at its bracket.
     pub(super) fn enter(&mut self) -> Result<()> {
         self.depth -= 1;
         if self.depth == 0 {
@@ -356,7 +357,7 @@ impl<'a> Reader<'a> {
         Ok(())
     }
 
-    /// Goes to the next element of an array; `false` if there is none. The bracket is read when the array is left.
+    /// Moves to the next element of an array. Returns `false` at the end; [`Reader::leave`] reads the bracket.
     pub(super) fn next_element(&mut self, is_first: bool) -> Result<bool> {
         self.is_asked = true;
         match self.peek_token() {
@@ -375,7 +376,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Goes to the next key of an object; `false` if there is none. The bracket is read when the object is left.
+    /// Moves to the next key of an object. Returns `false` at the end; [`Reader::leave`] reads the bracket.
     pub(super) fn next_key(&mut self, is_first: bool) -> Result<bool> {
         self.is_asked = true;
         match self.peek_token() {
@@ -408,7 +409,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Leaves an array or an object of which all is read.
+    /// Reads the closing bracket of an array or an object.
     pub(super) fn leave(&mut self, bracket: u8) -> Result<()> {
         self.depth += 1;
         match self.peek_token() {
@@ -423,7 +424,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Reads a value and makes nothing of it.
+    /// Checks and skips a value.
     pub(super) fn skip(&mut self) -> Result<()> {
         match self.next()? {
             Next::Null => self.word("null"),

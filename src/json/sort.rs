@@ -1,24 +1,24 @@
-//! Text of values whose keys are sorted: compact, as blobs have it.
+//! Compact JSON text with sorted keys, the form of blobs.
 //!
-//! Members are appended as they come, and sorted at the end, all objects in one go: each byte is copied once more then, however
-//! deep objects nest.
+//! Members are appended in any order. At the end all objects are sorted in a single pass, which copies each byte once
+//! at any depth of nesting.
 
 use std::cmp::Ordering;
 
 use super::error::JsonError;
 use super::read::{Next, Number, Reader};
 
-/// Values longer than this number of bytes are skipped without being scanned when their parent is sorted.
+/// The size in bytes from which arrays and objects are indexed, so that sorting skips them without a scan.
 const LONG: usize = 64;
 
 const SOUND: &str = "the text is sound";
 
-/// A value that is being appended to text. Members of objects may come in any order, and keys more than once: of several members
-/// with one key the last stays.
+/// A value that is being appended to a text. The members of an object can come in any order. The last member counts if
+/// a key is repeated.
 #[derive(Default)]
 pub(super) struct SortedText {
     text: String,
-    /// Whether there is an object whose members did not come in order.
+    /// Whether the members of an object came out of order.
     is_unsorted: bool,
 }
 
@@ -35,7 +35,7 @@ impl SortedText {
         self.text.truncate(length);
     }
 
-    /// Appends a bracket, a comma, a word or a value that is sorted.
+    /// Appends a bracket, a comma, a literal or a sorted value.
     pub(super) fn push_str(&mut self, text: &str) {
         self.text.push_str(text);
     }
@@ -48,7 +48,7 @@ impl SortedText {
         push_string(&mut self.text, text);
     }
 
-    /// Returns the text, sorted.
+    /// Returns the sorted text.
     pub(super) fn finish(self) -> Box<str> {
         if !self.is_unsorted {
             return self.text.into();
@@ -61,7 +61,7 @@ impl SortedText {
 
 /// An object that is being appended.
 pub(super) struct SortedObject {
-    /// Where the last key begins; 0 if there is none.
+    /// The offset of the last key; 0 if there is none.
     last: usize,
 }
 
@@ -71,7 +71,7 @@ impl SortedObject {
         Self { last: 0 }
     }
 
-    /// Appends a key; its value must be appended next.
+    /// Appends a key. The caller must append its value next.
     pub(super) fn key(&mut self, out: &mut SortedText, key: &str) {
         if self.last > 0 {
             out.push_str(",");
@@ -91,12 +91,12 @@ impl SortedObject {
     }
 }
 
-/// Copies compact text of which some objects are not sorted.
+/// Copies compact text and sorts its objects.
 struct Sorter<'a> {
     reader: Reader<'a>,
-    /// Where long objects and arrays begin and end, in the order of their beginnings.
+    /// The ranges of long objects and arrays, ordered by start.
     long: Vec<(u32, u32)>,
-    /// How many bytes were scanned.
+    /// The number of bytes scanned.
     #[cfg(test)]
     scanned: usize,
 }
@@ -110,13 +110,13 @@ impl<'a> Sorter<'a> {
         return Self { reader, long: long_values(text), scanned: text.len() };
     }
 
-    /// Appends the next value.
+    /// Copies the next value.
     fn copy(&mut self, out: &mut String) {
         match self.peek() {
             b'{' => self.copy_object(out),
             b'[' => {
                 loop {
-                    // The bracket or the comma.
+                    // Copy the bracket or the comma.
                     self.copy_byte(out);
                     if self.peek() == b']' {
                         break;
@@ -179,7 +179,7 @@ impl<'a> Sorter<'a> {
         self.reader.go_to(at);
     }
 
-    /// Returns the text between a place and this one.
+    /// Returns the text from `start` to here.
     fn text(&self, start: usize) -> &'a str {
         &self.reader.text()[start..self.reader.at()]
     }
@@ -190,7 +190,7 @@ impl<'a> Sorter<'a> {
         out.push_str(self.text(start));
     }
 
-    /// Goes to the end of the next value.
+    /// Skips the next value.
     fn skip(&mut self) {
         let start = self.reader.at();
         if matches!(self.peek(), b'{' | b'[')
@@ -210,7 +210,7 @@ fn offset(at: usize) -> u32 {
     u32::try_from(at).expect("documents are smaller")
 }
 
-/// Finds the long objects and arrays of compact text.
+/// Returns the ranges of the long objects and arrays in compact text.
 fn long_values(text: &str) -> Vec<(u32, u32)> {
     let (mut long, mut open) = (Vec::new(), Vec::new());
     let (mut is_text, mut is_escaped) = (false, false);
@@ -234,7 +234,7 @@ fn long_values(text: &str) -> Vec<(u32, u32)> {
     long
 }
 
-/// Appends a number: its digits as they stand, the exponent with a small `e` and a sign.
+/// Appends a number: digits unchanged, the exponent with a lowercase `e` and a sign.
 fn push_number(out: &mut String, Number(text): Number<'_>) {
     match text.split_once(['e', 'E']) {
         None => out.push_str(text),
@@ -277,12 +277,12 @@ fn push_string(out: &mut String, text: &str) {
     out.push('"');
 }
 
-/// Compares two keys, which begin with their quotes, without their escapes.
+/// Compares two keys by their unescaped bytes. The slices begin with the opening quotes.
 fn compare_keys(one: &[u8], other: &[u8]) -> Ordering {
     Unescaped(&one[1..]).cmp(Unescaped(&other[1..]))
 }
 
-/// The bytes of a string up to its quote, as [`push_string`] writes it.
+/// Iterates over the unescaped bytes of a string written by [`push_string`], up to its closing quote.
 struct Unescaped<'a>(&'a [u8]);
 
 impl Iterator for Unescaped<'_> {
@@ -314,7 +314,7 @@ impl Iterator for Unescaped<'_> {
 }
 
 impl Reader<'_> {
-    /// Reads a value, and appends it as compact text with sorted keys. Of several members with one key the last counts.
+    /// Reads a value and appends it as compact text with sorted keys. The last member counts if a key is repeated.
     pub(super) fn copy_sorted(&mut self, out: &mut SortedText) -> Result<(), JsonError> {
         match self.next()? {
             Next::Null => self.word("null").map(|()| out.push_str("null")),
@@ -358,7 +358,7 @@ impl Reader<'_> {
 mod tests {
     use super::*;
 
-    /// Sorts text; returns how many bytes were scanned, too.
+    /// Sorts a text. Returns the result and the number of bytes scanned.
     fn sorted(text: &str) -> (String, usize) {
         let mut appended = SortedText::default();
         Reader::from_text(text).unbounded().copy_sorted(&mut appended).expect("JSON");

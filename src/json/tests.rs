@@ -1,4 +1,4 @@
-//! Tests of the room as a whole.
+//! Tests of the whole module.
 
 #![cfg(test)]
 
@@ -34,7 +34,7 @@ fn unknown_fields_keep_their_digits_and_no_key_is_special() {
     }
     let special = format!(r#"{{"{NUMBER}":"1","{RAW}":"2","manifests":[],"schemaVersion":2}}"#);
     assert_eq!(to_blob(&from_json::<Index>(special.as_bytes()).expect("an index")), special.as_bytes());
-    // A known field is not a number because a key says so.
+    // A known field does not turn into a number because of a special key.
     let size = format!(r#"{{"schemaVersion":{{"{NUMBER}":"2"}},"manifests":[]}}"#);
     assert!(from_json::<Index>(size.as_bytes()).is_err());
 }
@@ -81,7 +81,7 @@ fn documents_that_would_fill_the_memory_are_refused() {
     assert!(error.starts_with("its values would take more than 7 times its size in memory at line 1"), "{error}");
     let manifest = format!(r#"{{"schemaVersion":2,"config":{entry}"layers":[{}]}}"#, list(layer));
     assert!(from_json::<Manifest>(manifest.as_bytes()).is_err());
-    // Unused values cost nothing but their text, and real entries are far from the bound.
+    // Unknown fields cost only their text, and real entries are far below the limit.
     let unknown = format!(r#"{{"schemaVersion":2,"manifests":[],"x":[{}]}}"#, list("0,"));
     assert!(from_json::<Index>(unknown.as_bytes()).is_ok());
     let entry = format!(

@@ -1,4 +1,4 @@
-//! A value as text: compact, with sorted keys, as blobs have it. Equal values have equal text.
+//! A value as compact text with sorted keys, the form of blobs. Equal values have equal text.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -12,14 +12,14 @@ use super::sort::{SortedObject, SortedText};
 use super::write;
 use crate::json::error::JsonError;
 
-/// The name of the type under which the reader hands over a value as text.
+/// The type name under which the reader passes a value as text.
 pub(super) const JSON: &str = "regshape::oci::Json";
 
-/// A JSON value, kept to the last digit: compact text with sorted keys.
+/// A JSON value as compact text with sorted keys, without loss of digits.
 ///
-/// It is read from and written to any format that serde knows. Numbers that fit no machine type are exact where
-/// [`from_json`](super::from_json) reads and [`to_blob`](super::to_blob) or [`to_json_pretty`](super::to_json_pretty)
-/// writes; other readers and writers of JSON have their own ways with them.
+/// Can be read from and written to any serde format. Numbers beyond the machine types are exact only with
+/// [`from_json`](super::from_json), [`to_blob`](super::to_blob) and [`to_json_pretty`](super::to_json_pretty); other
+/// readers and writers of JSON may round them.
 ///
 /// ```
 /// use regshape::oci::Json;
@@ -32,16 +32,16 @@ pub(super) const JSON: &str = "regshape::oci::Json";
 pub struct Json(Box<str>);
 
 impl Json {
-    /// Keeps a value.
+    /// Converts a value to JSON.
     ///
     /// # Errors
     ///
-    /// [`JsonError`] if it cannot be written as JSON: a key is no text.
+    /// [`JsonError`] if a key is not a string.
     pub fn new(value: &(impl Serialize + ?Sized)) -> Result<Self, JsonError> {
         let mut text = Vec::new();
         write::compact(value, &mut text)?;
         let mut sorted = SortedText::with_capacity(text.len());
-        // Text that is written here may be nested deeper than text that is read.
+        // A value written here may be nested deeper than the limit for reading.
         Reader::new(&text).unbounded().copy_sorted(&mut sorted)?;
         drop(text);
         Ok(Self(sorted.finish()))
@@ -57,16 +57,16 @@ impl Json {
         self.0.into()
     }
 
-    /// Reads the value as a type.
+    /// Deserializes the value.
     ///
     /// # Errors
     ///
-    /// [`JsonError`] if it is not of the type.
+    /// [`JsonError`] if the value is not of the type.
     pub fn read<'de, T: Deserialize<'de>>(&'de self) -> Result<T, JsonError> {
         T::deserialize(&mut Reader::from_text(&self.0))
     }
 
-    /// Takes text that is compact and sorted.
+    /// Wraps text that is already compact and sorted.
     pub(super) fn from_sorted(text: &str) -> Self {
         Self(text.into())
     }
@@ -110,7 +110,7 @@ impl<'de> Deserialize<'de> for Json {
     }
 }
 
-/// Appends a value that is read to text.
+/// Appends a deserialized value to a text.
 pub(super) struct Into<'a>(pub(super) &'a mut SortedText);
 
 impl<'de> de::DeserializeSeed<'de> for Into<'_> {
@@ -126,7 +126,7 @@ impl<'de> de::DeserializeSeed<'de> for Into<'_> {
                 f.write_str("a JSON value")
             }
 
-            /// Only the reader in this module gives bytes; others are checked all the same.
+            /// Only the reader of this module passes bytes. Bytes from other deserializers are checked too.
             fn visit_bytes<E: de::Error>(self, text: &[u8]) -> Result<(), E> {
                 let mut reader = Reader::new(text);
                 reader.copy_sorted(self.0).and_then(|()| reader.end()).map_err(E::custom)
@@ -173,7 +173,7 @@ impl<'de> de::DeserializeSeed<'de> for Into<'_> {
     }
 }
 
-/// Appends the values of another reader.
+/// Appends a value from any other deserializer.
 struct AnyInto<'a>(&'a mut SortedText);
 
 impl<'de> Visitor<'de> for AnyInto<'_> {
@@ -216,7 +216,7 @@ impl<'de> Visitor<'de> for AnyInto<'_> {
     }
 
     fn visit_f64<E: de::Error>(self, value: f64) -> Result<(), E> {
-        // As everywhere in JSON, a float that is not a number is null.
+        // Infinity and NaN become null, as usual in JSON.
         self.0.push_str(&serde_json::to_string(&value).map_err(E::custom)?);
         Ok(())
     }
@@ -254,7 +254,7 @@ impl<'de> Visitor<'de> for AnyInto<'_> {
     }
 }
 
-/// Writes a value that is text.
+/// Serializes a value that is stored as text.
 pub(super) fn serialize<S: Serializer>(text: &str, serializer: S) -> Result<S::Ok, S::Error> {
     serialize_next(&mut Reader::from_text(text).unbounded(), serializer)
 }
@@ -303,7 +303,7 @@ fn serialize_next<S: Serializer>(reader: &mut Reader<'_>, serializer: S) -> Resu
     }
 }
 
-/// The next value of a reader. A value is written once.
+/// The next value of a reader. Can be serialized only once.
 struct NextOf<'r, 'a>(std::cell::RefCell<&'r mut Reader<'a>>);
 
 impl<'r, 'a> NextOf<'r, 'a> {
@@ -318,7 +318,7 @@ impl Serialize for NextOf<'_, '_> {
     }
 }
 
-/// Text that is a value, to be written.
+/// The text of a value, to be serialized.
 pub(super) struct Text<'a>(pub(super) &'a str);
 
 impl Serialize for Text<'_> {

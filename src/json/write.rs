@@ -1,4 +1,4 @@
-//! Writing: compact, or with two spaces a level. Numbers that are text are written as they are.
+//! Writes JSON, compact or indented by two spaces. Numbers stored as text are written unchanged.
 
 use std::cell::Cell;
 use std::io::Write;
@@ -20,24 +20,24 @@ impl From<WriteError> for JsonError {
     }
 }
 
-/// Writes a value without blanks.
+/// Writes a value without whitespace.
 pub(super) fn compact(value: &(impl Serialize + ?Sized), out: &mut dyn Write) -> Result<()> {
     Writer::write(value, out, None)
 }
 
-/// Writes a value with two spaces a level.
+/// Writes a value, indented by two spaces.
 pub(super) fn pretty(value: &(impl Serialize + ?Sized), out: &mut dyn Write) -> Result<()> {
     Writer::write(value, out, Some(0))
 }
 
-/// How much is collected before it is written.
+/// The size of the output buffer.
 const PIECE: usize = 16 * 1024;
 
 struct Writer<'w> {
     out: &'w mut dyn Write,
-    /// Text that is not written yet: a token has a few bytes only.
+    /// Buffered output. Most tokens are only a few bytes long.
     buffer: Vec<u8>,
-    /// How deep it is, if lines are broken.
+    /// The depth of nesting; `None` for compact output.
     level: Option<usize>,
 }
 
@@ -55,7 +55,7 @@ impl<'w> Writer<'w> {
     }
 
     fn put(&mut self, text: &str) -> Result<()> {
-        // Pieces end between characters.
+        // The output is split only between characters.
         if self.buffer.len() + text.len() > PIECE {
             self.flush()?;
         }
@@ -67,9 +67,9 @@ impl<'w> Writer<'w> {
         Ok(())
     }
 
-    /// Breaks the line, before an element or the end.
+    /// Starts a new line before an element or a closing bracket, unless the output is compact.
     fn line(&mut self) -> Result<()> {
-        /// As many as the deepest value that is read needs: a document may consist of little else.
+        /// The indentation of the deepest value that can be read, because a document may consist mostly of indentation.
         const BLANKS: &str = match std::str::from_utf8(&[b' '; 256]) {
             Ok(blanks) => blanks,
             Err(_) => unreachable!(),
@@ -123,11 +123,11 @@ impl<'w> Writer<'w> {
     }
 }
 
-/// An array or an object that is being written.
+/// An array or an object in progress.
 struct Compound<'c, 'w> {
     writer: &'c mut Writer<'w>,
     is_empty: bool,
-    /// How it ends.
+    /// The closing bracket.
     end: &'static str,
 }
 
@@ -137,7 +137,7 @@ impl<'c, 'w> Compound<'c, 'w> {
         Ok(Self { writer, is_empty: true, end })
     }
 
-    /// Begins the next element or member.
+    /// Starts the next element or member.
     fn next(&mut self) -> Result<()> {
         if !std::mem::take(&mut self.is_empty) {
             self.writer.put(",")?;
@@ -167,7 +167,7 @@ impl<'c, 'w> Compound<'c, 'w> {
     }
 }
 
-/// A variant with content: an object of one member.
+/// A variant with content: an object with a single member.
 struct Variant<'c, 'w>(Compound<'c, 'w>);
 
 impl<'c, 'w> Variant<'c, 'w> {
@@ -415,16 +415,16 @@ impl ser::SerializeStructVariant for Variant<'_, '_> {
     }
 }
 
-/// The name of the type under which a number is handed over as text.
+/// The type name under which a number is passed as text.
 const NUMBER: &str = "regshape::oci::Json::Number";
 
 thread_local! {
-    /// Whether the writer of this module asks for the text of a number, which it does right before it gets it. Other
-    /// serializers have no word for such numbers, and get the nearest value.
+    /// Set by the writer of this module right before it serializes a number, to request its text. Other serializers do
+    /// not support arbitrary numbers and get the nearest value.
     static WANTS_TEXT: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Writes a number to any serializer: to the writer of this module as it stands.
+/// Serializes a number: exactly with the writer of this module, or as the nearest value with any other serializer.
 pub(super) fn serialize_number<S: Serializer>(number: Number<'_>, serializer: S) -> Result<S::Ok, S::Error> {
     struct Exact<'a>(Number<'a>);
 
@@ -449,10 +449,10 @@ pub(super) fn serialize_number<S: Serializer>(number: Number<'_>, serializer: S)
     serializer.serialize_newtype_struct(NUMBER, &Exact(number))
 }
 
-/// Takes text and nothing else.
+/// Serializes only strings.
 struct TextOnly;
 
-/// Takes possible keys: text, and values that are written as text.
+/// Serializes the values that can be keys: strings, and values written as strings.
 struct KeyText;
 
 macro_rules! refuse {

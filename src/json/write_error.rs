@@ -1,4 +1,4 @@
-//! An error of writing JSON.
+//! Errors of writing JSON.
 
 use std::fmt::{self, Display};
 use std::io;
@@ -7,7 +7,7 @@ use serde::ser;
 
 use super::error::JsonError;
 
-/// Why a value was not written.
+/// Why a value could not be written.
 #[derive(Debug)]
 pub(super) enum WriteError {
     Io(io::Error),

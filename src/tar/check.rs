@@ -1,7 +1,7 @@
-//! Whether a tar is well formed: told while its bytes go by, with little memory.
+//! Checks the format of a tar as a stream, with little memory.
 //!
-//! Reads the entries of layers: the old format, ustar, pax, and GNU's long names, sparse files and base-256 numbers.
-//! The rules are those of Go's `archive/tar`, through which nearly every consumer of an image reads its layers.
+//! Supports the formats of layers: the old format, ustar, pax, and GNU's long names, sparse files and base-256 numbers.
+//! The rules are those of Go's `archive/tar`, with which nearly every consumer of images reads layers.
 
 use super::extended::Extended;
 use super::fault::{ORPHAN, TarReport, Verdict};
@@ -9,44 +9,44 @@ use super::header::{BLOCK, EXTENDED_LIMIT, has_right_checksum, number, record, t
 use super::layer::{LayerCheck, Look};
 use crate::text::{shortened, shown};
 
-/// The largest `manifest.json` that is read to tell an image archive.
+/// The largest `manifest.json` that is read to detect an image archive.
 const ARCHIVE_MANIFEST_LIMIT: u64 = 1024 * 1024;
 
 /// Checks a tar.
 pub(crate) struct TarCheck {
     state: TarState,
-    /// The beginning of a block of which the rest is to come.
+    /// The start of an incomplete block.
     block: Vec<u8>,
-    /// The first fault. The bytes after it cannot be told from garbage.
+    /// The first fault. Checking stops here, because the rest may be garbage.
     fault: Option<String>,
-    /// The name of the entry that was met last.
+    /// The name of the current entry.
     name: Vec<u8>,
-    /// The fields of extended headers for the next entry.
+    /// The extended headers for the next entry.
     next: Extended,
     layer: LayerCheck,
 }
 
 enum TarState {
     Header,
-    /// A block of zeros was met: the first of the two that end a tar.
+    /// After the first of the two blocks of zeros that end a tar.
     FirstZeros,
-    /// More of a GNU sparse file's map; then its content.
+    /// In the map of a GNU sparse file, which precedes its content.
     SparseMap {
         content: u64,
     },
-    /// Content, and the padding of its last block; wanted content is kept.
+    /// In the content of an entry and its padding. `kept` collects content that is parsed.
     Content {
         left: u64,
         padding: u64,
         kept: Option<Kept>,
     },
     End {
-        /// How many bytes that are not zero follow.
+        /// The number of nonzero bytes after the end.
         garbage: u64,
     },
 }
 
-/// Content that is read when it is whole.
+/// Content that is collected and parsed at its end.
 struct Kept {
     kind: KeptKind,
     content: Vec<u8>,
@@ -56,16 +56,16 @@ struct Kept {
 enum KeptKind {
     /// The records of a pax header for the next entry.
     Pax,
-    /// The records of a pax header for all entries.
+    /// The records of a global pax header.
     GlobalPax,
     LongPath,
     LongLink,
-    /// The `manifest.json` of a possible image archive.
+    /// A `manifest.json`: the tar may be an image archive.
     ArchiveManifest,
 }
 
 impl TarCheck {
-    /// Begins a tar; the entries themselves are checked for layers of images only.
+    /// Starts checking a tar. Entries are checked only for layers of images, as `look` selects.
     pub(crate) fn new(look: Look) -> Self {
         Self {
             state: TarState::Header,
@@ -77,7 +77,7 @@ impl TarCheck {
         }
     }
 
-    /// Takes the next bytes.
+    /// Checks the next bytes.
     pub(crate) fn update(&mut self, mut bytes: &[u8]) {
         while !bytes.is_empty() && self.fault.is_none() {
             match &mut self.state {
@@ -120,10 +120,10 @@ impl TarCheck {
         }
     }
 
-    /// Ends the tar.
+    /// Ends the tar and returns the report.
     pub(crate) fn finish(mut self) -> TarReport {
         let verdict = self.verdict();
-        // An incomplete tar is compared with nothing.
+        // The entries of a truncated tar are incomplete, so they are not compared.
         let findings = if matches!(verdict, Verdict::Truncated(_)) { Vec::new() } else { self.layer.finish() };
         TarReport { verdict, looks_like_images: self.layer.looks_like_images(), findings }
     }
@@ -222,10 +222,10 @@ impl TarCheck {
         }
         self.name = name;
         let next = std::mem::take(&mut self.next);
-        // Links, devices, directories and pipes have no content, despite their size fields.
+        // Links, devices, directories and pipes have no content, even if their size is not zero.
         let has_content = !matches!(kind, b'1'..=b'6');
         let size = if has_content { next.size.unwrap_or(size) } else { 0 };
-        // A volume's label is the name of no file.
+        // The name of a volume header is not the name of a file.
         let is_archive_manifest = if kind == b'V' { false } else { self.layer.entry(&self.name, block, size, &next) };
         let has_map = kind == b'S' && is_gnu;
         if has_map {
@@ -258,7 +258,7 @@ impl TarCheck {
         Ok(())
     }
 
-    /// Reads the records of a pax header: `length key=value\n`.
+    /// Parses the records of a pax header: `length key=value\n`.
     fn read_pax(&mut self, content: &[u8], is_global: bool) -> Result<(), String> {
         let mut rest = content;
         while !rest.is_empty() {
@@ -272,7 +272,7 @@ impl TarCheck {
             }
             let shown = std::str::from_utf8(value).unwrap_or("?");
             let is_right = match key {
-                // An empty value cancels that of a global header.
+                // An empty value resets the value of a global header.
                 _ if value.is_empty() => true,
                 "size" => shown.parse::<i64>().is_ok_and(|size| size >= 0),
                 "uid" | "gid" => shown.parse::<i64>().is_ok(),
@@ -290,12 +290,12 @@ impl TarCheck {
     }
 }
 
-/// Reads the places and lengths of a sparse file's parts.
+/// Checks the offsets and lengths in a map of a sparse file.
 fn sparse_map(bytes: &[u8]) -> Option<()> {
     bytes.chunks(12).all(|field| number(field).is_some_and(|number| number >= 0)).then_some(())
 }
 
-/// Returns whether text is a time as pax has it: seconds, with a fraction or without.
+/// Returns whether a text is a pax time: seconds with an optional fraction.
 fn is_time(text: &str) -> bool {
     let (seconds, fraction) = text.split_once('.').unwrap_or((text, ""));
     seconds.parse::<i64>().is_ok() && fraction.bytes().all(|byte| byte.is_ascii_digit())
@@ -311,7 +311,7 @@ mod tests {
         check.finish().verdict
     }
 
-    /// A header with a name, a type and a size, as ustar has it.
+    /// Returns a ustar header.
     fn header(name: &str, kind: u8, size: u64) -> Vec<u8> {
         let mut header = tar::Header::new_ustar();
         header.set_path(name).expect("a short name");
@@ -392,7 +392,7 @@ mod tests {
                 vec![entry("x", b'x', b"10 size=7\n"), end.clone()],
                 odd("an extended header at its end belongs to no entry"),
             ),
-            // Cut within the parts of an entry.
+            // Truncated between an extended header and the end of its entry.
             (vec![entry("x", b'x', b"10 size=7\n")], Verdict::HeaderWithoutEntry),
             (vec![entry("x", b'L', b"a long name\0")], Verdict::HeaderWithoutEntry),
             (

@@ -1,6 +1,6 @@
-//! The faults of a tar: of its format, and of the entries of a layer.
+//! The faults of a tar: in its format, and in the entries of a layer.
 
-/// The kinds of faults that a tar can have.
+/// The kinds of faults in a tar.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum TarFault {
     Truncated,
@@ -15,24 +15,24 @@ pub(crate) enum TarFault {
     UpwardPath,
 }
 
-/// The message about an extended header without an entry.
+/// The message for an extended header without an entry.
 pub(crate) const ORPHAN: &str = "an extended header at its end belongs to no entry";
 
-/// The state of a whole tar.
+/// The result of checking the format of a tar.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Verdict {
     Sound,
-    /// Readers take it, but it is not as the format has it.
+    /// Readers accept the tar, but it violates the format.
     Odd(String),
-    /// It ends between an extended header and its entry.
+    /// The tar ends between an extended header and its entry.
     HeaderWithoutEntry,
-    /// It ends before it is whole.
+    /// The tar is truncated.
     Truncated(String),
     Malformed(String),
 }
 
 impl Verdict {
-    /// Returns the kind and the message of the fault, if there is one.
+    /// Returns the kind of fault and its message.
     pub(crate) fn fault(&self) -> Option<(TarFault, String)> {
         match self {
             Self::Sound => None,
@@ -50,18 +50,18 @@ impl Verdict {
     }
 }
 
-/// The findings about a tar.
+/// The result of checking a tar.
 #[derive(Debug)]
 pub(crate) struct TarReport {
     pub(crate) verdict: Verdict,
-    /// The faults of its entries.
+    /// The faults of the entries.
     pub(crate) findings: Vec<(TarFault, String)>,
-    /// Whether it is an archive of images rather than a layer.
+    /// Whether the tar is an image archive, not a layer.
     pub(crate) looks_like_images: bool,
 }
 
 impl TarReport {
-    /// Returns the reason of the verdict, as a refusal gives it.
+    /// Returns the kind of fault, and the reason for the error if the tar is refused.
     pub(crate) fn reason(&self) -> Option<(TarFault, &str)> {
         let (fault, _) = self.verdict.fault()?;
         match &self.verdict {
@@ -71,7 +71,7 @@ impl TarReport {
         }
     }
 
-    /// Returns the faults of the tar: of its format, then of its entries.
+    /// Returns the faults of the format, then those of the entries.
     pub(crate) fn faults(&self) -> impl Iterator<Item = (TarFault, String)> {
         self.verdict.fault().into_iter().chain(self.findings.iter().cloned())
     }

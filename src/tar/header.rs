@@ -1,13 +1,13 @@
-//! The fields of a tar's headers: numbers, checksums, names and PAX records, read and written.
+//! The fields of tar headers: numbers, checksums, names and pax records.
 
-/// The size of a tar's blocks.
+/// The block size of a tar.
 pub(crate) const BLOCK: usize = 512;
 
-/// The largest extended header that is read. Go's reader, and so every engine, has the same bound.
+/// The largest extended header that is read. Go's reader, and so every engine, has the same limit.
 pub(crate) const EXTENDED_LIMIT: u64 = 1024 * 1024;
 
-/// Returns whether a tar begins with these bytes: a header whose checksum is right, or the two blocks of zeros that end a
-/// tar and are all that an empty one has.
+/// Returns whether a tar begins with these bytes: a header with a correct checksum, or the two blocks of zeros that
+/// make up an empty tar.
 pub(crate) fn looks_like_tar(start: &[u8]) -> bool {
     let Some((header, rest)) = start.split_at_checked(BLOCK) else { return false };
     if header.iter().all(|byte| *byte == 0) {
@@ -16,8 +16,8 @@ pub(crate) fn looks_like_tar(start: &[u8]) -> bool {
     has_right_checksum(header)
 }
 
-/// POSIX, pax, "ustar Interchange Format": the sum of all bytes, those of the field itself taken as spaces. Some old
-/// programs added them up as signed.
+/// Returns whether the checksum of a header is correct: the sum of all bytes, with spaces in place of the checksum
+/// (POSIX, pax, "ustar Interchange Format"). Some old programs summed signed bytes.
 pub(crate) fn has_right_checksum(header: &[u8]) -> bool {
     const CHECKSUM: std::ops::Range<usize> = 148..156;
     let Some(expected) = number(&header[CHECKSUM]) else { return false };
@@ -27,7 +27,7 @@ pub(crate) fn has_right_checksum(header: &[u8]) -> bool {
     expected == unsigned || expected == signed
 }
 
-/// Reads a number: octal digits with spaces and NULs around them, or base 256, marked by the first bit.
+/// Parses a number: octal digits surrounded by spaces and NULs, or base 256 if the first bit is set.
 pub(crate) fn number(field: &[u8]) -> Option<i64> {
     let first = *field.first()?;
     if first & 0x80 == 0 {
@@ -53,7 +53,7 @@ pub(crate) fn text(field: &[u8]) -> &[u8] {
     field.split(|byte| *byte == 0).next().unwrap_or_default()
 }
 
-/// Takes a record from the front: its key, its value, the rest.
+/// Parses the first record of a pax header. Returns its key, its value and the remaining bytes.
 pub(crate) fn record(bytes: &[u8]) -> Option<(&[u8], &[u8], &[u8])> {
     let space = bytes.iter().take(20).position(|byte| *byte == b' ')?;
     let digits = std::str::from_utf8(&bytes[..space]).ok().filter(|text| !text.starts_with('+'))?;
@@ -63,7 +63,7 @@ pub(crate) fn record(bytes: &[u8]) -> Option<(&[u8], &[u8], &[u8])> {
     Some((&record[..equals], &record[equals + 1..], &bytes[length..]))
 }
 
-/// Returns a record of a PAX header: its length, which counts itself, its name and its value.
+/// Returns a record of a pax header: its length, which includes itself, its name and its value.
 pub(crate) fn pax_record(name: &str, value: &str) -> String {
     let rest = format!(" {name}={value}\n");
     let mut length = rest.len();

@@ -1,7 +1,7 @@
-//! The entries of a layer, beyond the format of the tar: paths that occur twice, whiteouts without a name, sparse
-//! files, names with `..`, and whether the tar is an image archive and no layer.
+//! Checks the entries of a layer beyond the tar format: repeated paths, whiteouts without a name, sparse files, names
+//! with `..`. Detects image archives, which are not layers.
 //!
-//! Told while the bytes go by, in bounded memory: of a path 16 bytes of its hash are kept.
+//! Works on a stream in bounded memory: only 16 bytes of hash are kept per path.
 
 use std::collections::HashMap;
 use std::collections::hash_map::{Entry, RandomState};
@@ -13,31 +13,31 @@ use crate::fingerprint::Fingerprint;
 use crate::json::Node;
 use crate::text::shown;
 
-/// The most entries whose paths are compared with each other.
+/// The most entries whose paths are compared.
 const ENTRY_LIMIT: u64 = 1_000_000;
 
-/// Among how many maps the paths are distributed. Each grows on its own, and at the limit none has just doubled: all of them
-/// take some 33 MB then.
+/// The number of maps over which the paths are spread. The maps grow independently. At the entry limit none has just
+/// doubled, so together they take about 33 MB.
 const SHARDS: usize = 320;
 
-/// How closely a tar is looked at.
+/// The depth of the check of a tar.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Look {
-    /// Only at its format: it need not be the layer of an image.
+    /// Checks only the format: the tar need not be a layer of an image.
     Format,
-    /// At its entries too.
+    /// Also checks the entries.
     Entries,
-    /// At the content of its entries too, where two have the same path.
+    /// Also compares the content of entries with the same path.
     Content,
 }
 
-/// Looks at the entries of a tar.
+/// Checks the entries of a tar.
 pub(crate) struct LayerCheck {
     look: Look,
     paths: Paths,
-    /// The entry whose content goes by, where content is compared.
+    /// The entry whose content is being read, if content is compared.
     current: Option<(Vec<u8>, PathHash, Fingerprint)>,
-    /// Repeated paths whose entries differ; are equal, or directories; were not compared.
+    /// Repeated paths: with different entries, with equal entries or directories, and without comparison.
     differing: Seen,
     equal: Seen,
     repeated: Seen,
@@ -51,21 +51,21 @@ pub(crate) struct LayerCheck {
 
 type PathHash = [u8; 16];
 
-/// The properties of an entry, as 8 bytes of a hash; equal for all directories.
+/// A hash of an entry, 8 bytes long. All directories have the same hash.
 type EntryHash = [u8; 8];
 
 const DIRECTORY: EntryHash = [0; 8];
 
-/// The paths that were met.
+/// The paths seen so far.
 #[derive(Default)]
 struct Paths {
-    /// Makes the hashes differ between processes, so that prepared names cannot slow this one down.
+    /// A random key, so that an attacker cannot craft names with colliding hashes.
     key: [u8; 32],
     shards: Vec<HashMap<PathHash, EntryHash>>,
     count: u64,
 }
 
-/// The first of several entries that are alike.
+/// The first of several entries with the same fault, and their number.
 #[derive(Default)]
 struct Seen {
     first: String,
@@ -80,7 +80,7 @@ impl Seen {
         self.count += 1;
     }
 
-    /// Names the first ones, and the number of the others.
+    /// Returns a message about the first entry, with the number of further ones.
     fn say(&self, kind: TarFault, what: impl Fn(&str) -> String) -> Option<(TarFault, String)> {
         match self.count {
             0 => None,
@@ -108,8 +108,8 @@ impl LayerCheck {
         }
     }
 
-    /// Looks at an entry whose content comes next; returns whether that is to be kept, as the possible `manifest.json`
-    /// of an image archive.
+    /// Checks an entry whose content comes next. Returns whether to keep that content, because it may be the
+    /// `manifest.json` of an image archive.
     pub(crate) fn entry(&mut self, name: &[u8], block: &[u8], size: u64, next: &Extended) -> bool {
         if self.look == Look::Format {
             return false;
@@ -123,7 +123,7 @@ impl LayerCheck {
         }
         let path = clean(name);
         let last = path.rsplit(|byte| *byte == b'/').next().unwrap_or_default();
-        // The targets of these are no files of a lower layer.
+        // These whiteouts do not name a file of a lower layer.
         if matches!(last, b".wh." | b".wh.." | b".wh...") {
             self.whiteouts.note(name);
         }
@@ -142,7 +142,8 @@ impl LayerCheck {
             self.compare(&path, hash, DIRECTORY);
         } else {
             let mut fingerprint = Fingerprint::new(&self.paths.key);
-            // All of the header but the name, the checksum, and where some formats have more of the name, or times.
+            // The fingerprint covers the header without the name, the checksum, and the fields that some formats use
+            // for more of the name or for times.
             fingerprint.update(&block[100..148]);
             fingerprint.update(&[if is_file { b'0' } else { kind }]);
             fingerprint.update(&block[257..345]);
@@ -158,14 +159,14 @@ impl LayerCheck {
         is_file && path == b"manifest.json"
     }
 
-    /// Takes content of the entry that was met last.
+    /// Adds content of the current entry.
     pub(crate) fn content(&mut self, content: &[u8]) {
         if let Some((_, _, fingerprint)) = &mut self.current {
             fingerprint.update(content);
         }
     }
 
-    /// Reads a file that the tar has as `manifest.json`: Docker's lists images with their configs and layers.
+    /// Reads a `manifest.json`. That of a Docker archive lists images with configs and layers.
     pub(crate) fn archive_manifest(&mut self, content: &[u8]) {
         let Ok(images) = Node::parse(content) else { return };
         let is_image = |image: Node<'_>| image.get("Config").is_some() && image.get("Layers").is_some();
@@ -188,12 +189,12 @@ impl LayerCheck {
         seen.note(path);
     }
 
-    /// Returns whether the tar holds images.
+    /// Returns whether the tar is an image archive.
     pub(crate) fn looks_like_images(&self) -> bool {
         self.has_archive_manifest || self.has_marker && self.has_index
     }
 
-    /// Ends the tar; returns the faults of its entries.
+    /// Ends the tar and returns the faults of its entries.
     pub(crate) fn finish(&mut self) -> Vec<(TarFault, String)> {
         self.end_entry();
         let findings = [
@@ -231,7 +232,7 @@ impl Paths {
         Fingerprint::of(&self.key, path)
     }
 
-    /// Remembers a path; returns the entry that it had before. Beyond the limit no more are remembered.
+    /// Stores a path. Returns the earlier entry of the same path. Beyond the limit no new paths are stored.
     fn insert(&mut self, hash: PathHash, entry: EntryHash) -> Option<EntryHash> {
         self.count += 1;
         let shard = usize::from(u16::from_le_bytes([hash[0], hash[1]])) % SHARDS;
@@ -247,7 +248,7 @@ impl Paths {
     }
 }
 
-/// Returns the normal form of a path, as readers take it: `./a//b/` is `a/b`. `..` is followed.
+/// Normalizes a path as readers do: `./a//b/` becomes `a/b`, and `..` is resolved.
 fn clean(name: &[u8]) -> Vec<u8> {
     let mut path = Vec::with_capacity(name.len());
     for component in name.split(|byte| *byte == b'/') {
@@ -274,7 +275,7 @@ mod tests {
     use crate::tar::check::TarCheck;
     use crate::tar::fault::{TarReport, Verdict};
 
-    /// A tar of entries: a name, a type, the content or the target of a link.
+    /// Builds a tar from entries: name, type, and content or link target.
     fn tar_of(entries: &[(&str, u8, &str)]) -> Vec<u8> {
         let mut builder = tar::Builder::new(Vec::new());
         for (name, kind, content) in entries {
@@ -283,7 +284,7 @@ mod tests {
             let mut header = tar::Header::new_gnu();
             header.set_entry_type(tar::EntryType::new(*kind));
             header.set_size(content.len() as u64);
-            // The builder would refuse some of the names.
+            // The builder would refuse some of these names.
             let link = if is_link { entries.iter().find(|entry| entry.0 == *name).expect("it is there").2 } else { "" };
             let bytes = header.as_mut_bytes();
             bytes[..name.len()].copy_from_slice(name.as_bytes());

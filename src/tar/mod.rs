@@ -1,4 +1,4 @@
-//! Tar archives: numbers, checksums and PAX records, and checking them while their bytes go by.
+//! Tar archives: header fields, streaming checks, and writing.
 
 pub(crate) mod check;
 pub(crate) mod extended;

@@ -1,5 +1,5 @@
-//! Writing a tar: regular files of mode 0444 without an owner, in the order in which they come. USTAR headers, and PAX ones where
-//! a name is too long. The bytes depend on names, contents and the time alone.
+//! Writes a tar of regular files with mode 0444 and owner 0, in the order given. Headers are ustar, or pax if a name is
+//! too long. The bytes depend only on names, contents and the time.
 
 use std::io::{self, Write};
 
@@ -7,13 +7,13 @@ use ::tar::{EntryType, Header};
 
 use super::header::pax_record;
 
-/// A tar consists of blocks of this size.
+/// The block size of a tar.
 const BLOCK: u64 = 512;
 
 /// A tar that is being written.
 pub(crate) struct TarWriter<W> {
     writer: W,
-    /// The time of all files, in seconds since 1970.
+    /// The modification time of all files, in seconds since 1970.
     modified: u64,
 }
 
@@ -29,11 +29,11 @@ impl<W: Write> TarWriter<W> {
         self.end(content.len() as u64)
     }
 
-    /// Writes the header of a file, whose content is written then.
+    /// Writes the header of a file. The caller writes the content next.
     pub(crate) fn begin(&mut self, name: &str, size: u64) -> io::Result<()> {
         let mut header = self.header(EntryType::Regular, size);
         if header.set_path(name).is_err() {
-            // The longest names are those of SHA-512 digests.
+            // The longest names contain SHA-512 digests.
             let record = pax_record("path", name);
             let mut pax = self.header(EntryType::XHeader, record.len() as u64);
             pax.set_path("PaxHeaders/blob").expect("it is short");
@@ -47,7 +47,7 @@ impl<W: Write> TarWriter<W> {
         self.writer.write_all(header.as_bytes())
     }
 
-    /// Fills the last block of a file of a size.
+    /// Pads the last block of a file of the given size.
     pub(crate) fn end(&mut self, size: u64) -> io::Result<()> {
         let left = usize::try_from(size.next_multiple_of(BLOCK) - size).expect("less than a block");
         self.writer.write_all(&[0; BLOCK as usize][..left])
@@ -71,7 +71,7 @@ impl<W: Write> TarWriter<W> {
     }
 }
 
-/// Writes a part of the content of the file that was begun.
+/// Writes a part of the content of the current file.
 impl<W: Write> Write for TarWriter<W> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.writer.write(bytes)

@@ -1,4 +1,4 @@
-//! Threads of a scope, one or several that do the same.
+//! Scoped threads: single workers, and crews that run the same work.
 
 use std::any::Any;
 use std::io;
@@ -8,27 +8,27 @@ use std::thread::{Builder, Scope, ScopedJoinHandle};
 
 type Work<'scope, T> = Box<dyn FnOnce() -> T + Send + 'scope>;
 
-/// A thread of a scope that waits for its work. Without any it ends.
+/// A scoped thread that waits for its work. The thread ends if the worker is dropped.
 pub(crate) struct Worker<'scope, T> {
     handle: ScopedJoinHandle<'scope, Option<T>>,
     work: SyncSender<Work<'scope, T>>,
 }
 
-/// A thread that has its work.
+/// A thread that is running its work.
 pub(crate) struct Working<'scope, T>(ScopedJoinHandle<'scope, Option<T>>);
 
 /// Starts a thread.
 ///
 /// # Errors
 ///
-/// The error of the system if there are no more threads.
+/// The error of the operating system if no thread can be started.
 pub(crate) fn worker<'scope, T: Send + 'scope>(scope: &'scope Scope<'scope, '_>) -> io::Result<Worker<'scope, T>> {
     let (work, next) = sync_channel::<Work<'scope, T>>(1);
     let handle = spawn(scope, move || next.recv().ok().map(|work| work()))?;
     Ok(Worker { handle, work })
 }
 
-/// Starts as many threads as there can be, but no more than a number, which all do the same.
+/// Starts up to `count` threads that all run the same work. Starts fewer if the system has no more.
 pub(crate) fn crew<'scope, T: Send + 'scope>(
     scope: &'scope Scope<'scope, '_>,
     count: usize,
@@ -55,7 +55,7 @@ impl<'scope, T> Worker<'scope, T> {
 }
 
 impl<T> Working<'_, T> {
-    /// Waits until the work is done. If it panicked, so does this.
+    /// Waits until the work is done. Resumes a panic of the thread.
     pub(crate) fn join(self) -> T {
         let done: Result<Option<T>, Box<dyn Any + Send>> = self.0.join();
         done.unwrap_or_else(|panic| resume_unwind(panic)).expect("the thread has its work")
@@ -70,11 +70,11 @@ pub(crate) mod tests {
     use super::*;
 
     thread_local! {
-        /// How many threads this thread may still start.
+        /// The number of threads that the current thread may still start.
         static LEFT: Cell<usize> = const { Cell::new(usize::MAX) };
     }
 
-    /// Does something as on a system that lets this thread start only so many others.
+    /// Runs work with a limit on the number of threads that the current thread can start.
     pub(crate) fn with_threads<T>(count: usize, work: impl FnOnce() -> T) -> T {
         LEFT.set(count);
         let done = work();

@@ -1,4 +1,4 @@
-//! Several pieces of work at once, no more than there should be.
+//! Parallel map with a limit on the number of threads.
 
 use std::num::NonZeroUsize;
 use std::sync::{Mutex, PoisonError};
@@ -6,11 +6,11 @@ use std::thread::{self, available_parallelism};
 
 use super::{Working, crew};
 
-/// Does something with each of some items, at most so many at once, and returns the results in the order of the items. Where
-/// the system has fewer threads, fewer are done at once.
+/// Applies `work` to each item on at most `workers` threads. Returns the results in the order of the items. Uses fewer
+/// threads if the system has no more.
 ///
-/// The items are begun in their order. After a failure no other is begun, and those that have begun are waited for; of
-/// several that fail the first in the order of the items is the error, whichever failed first.
+/// Items are started in order. After a failure no more items are started, and the running ones are awaited. If several
+/// fail, the error of the first item in order is returned.
 ///
 /// ```
 /// use regshape::internals::map_bounded;
@@ -21,7 +21,7 @@ use super::{Working, crew};
 ///
 /// # Errors
 ///
-/// The error of `work`.
+/// The first error of `work`.
 pub fn map_bounded<T, R, E>(
     items: impl IntoIterator<Item = T, IntoIter: Send>,
     workers: usize,
@@ -35,7 +35,7 @@ where
     let workers = items.size_hint().1.unwrap_or(usize::MAX).min(workers).max(1);
     let state = Mutex::new(MapState { items: items.enumerate(), results: Vec::new(), failure: None });
     let state = &state;
-    // If the work panics, so does this, when it has come to its end.
+    // A panic in `work` resumes here once all threads have ended.
     let lock = || state.lock().unwrap_or_else(PoisonError::into_inner);
     let (work, lock) = (&work, &lock);
     let run = move || {
@@ -70,14 +70,14 @@ where
     Ok(results.into_iter().map(|(_, result)| result).collect())
 }
 
-/// The state that the workers share.
+/// The shared state of the threads.
 struct MapState<I, R, E> {
     items: I,
     results: Vec<(usize, R)>,
     failure: Option<(usize, E)>,
 }
 
-/// Returns how many workers this machine has cores for.
+/// Returns the number of threads to use on this machine.
 pub(crate) fn cores() -> usize {
     available_parallelism().map_or(1, NonZeroUsize::get)
 }
@@ -102,7 +102,7 @@ mod tests {
     #[test]
     fn so_many_are_done_at_once_and_no_more() {
         let (now, most) = (AtomicUsize::new(0), AtomicUsize::new(0));
-        // No thread passes before there are three: fewer would wait forever.
+        // All three must be running to pass: with fewer the test would hang.
         let barrier = Barrier::new(3);
         let done = map_bounded(0..30, 3, |_| {
             most.fetch_max(now.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
@@ -123,7 +123,7 @@ mod tests {
             if number < 10 { Ok(number) } else { Err(number) }
         });
         assert_eq!((failed, begun.load(Ordering::SeqCst)), (Err(10), 11));
-        // With more workers those go on that have begun.
+        // With more workers, the items that have started still finish.
         let (begun, barrier) = (AtomicUsize::new(0), Barrier::new(4));
         let failed = map_bounded(0..100, 4, |number| {
             begun.fetch_add(1, Ordering::SeqCst);
@@ -139,7 +139,7 @@ mod tests {
         let failed = map_bounded(0..2, 2, |number| {
             barrier.wait();
             if number == 0 {
-                // The other one has failed, or is about to.
+                // The other item has failed, or is about to.
                 thread::yield_now();
             }
             Err::<(), _>(number)

@@ -1,7 +1,7 @@
-//! Threads of a scope, on a system that may have no more of them: a limit on processes, or on memory for stacks.
+//! Scoped threads on systems that may refuse to start more: with a limit on processes, or on the memory for stacks.
 //!
-//! `Scope::spawn` panics there. Callers ask for a thread here before they hand over any work, and do the work on their
-//! own thread if there is none.
+//! `Scope::spawn` panics in that case. Callers of this module get their threads before they hand over work, and run the
+//! work on their own thread if they get none.
 
 pub(crate) mod crew;
 pub(crate) mod map;

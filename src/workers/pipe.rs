@@ -1,23 +1,23 @@
-//! Bytes from a thread that writes to one that reads, at constant memory.
+//! A pipe for bytes between two threads, in constant memory.
 
 use std::io::{self, Read, Write};
 use std::mem;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
-/// How many bytes go to the reader at a time.
+/// The number of bytes sent to the reader at a time.
 const PIECE: usize = 1024 * 1024;
 
-/// How many pieces wait for the reader.
+/// The number of pieces that can wait for the reader.
 const QUEUE: usize = 2;
 
-/// The end that is written to. It must be finished: a reader takes the end of a writer that was dropped for an error.
+/// The write end. Must be finished: if the writer is dropped unfinished, reading fails.
 #[derive(Debug)]
 pub(crate) struct PipeWriter {
     buffer: Vec<u8>,
     sender: SyncSender<Piece>,
 }
 
-/// The end that is read from.
+/// The read end.
 #[derive(Debug)]
 pub(crate) struct PipeReader {
     piece: io::Cursor<Vec<u8>>,
@@ -31,7 +31,7 @@ enum Piece {
     End,
 }
 
-/// Makes a pipe.
+/// Creates a pipe.
 pub(crate) fn pipe() -> (PipeWriter, PipeReader) {
     let (sender, receiver) = sync_channel(QUEUE);
     let reader = PipeReader { piece: io::Cursor::default(), receiver, is_finished: false };
@@ -43,7 +43,7 @@ impl PipeWriter {
     ///
     /// # Errors
     ///
-    /// Of the kind `BrokenPipe`, if there is no reader any more.
+    /// An error of kind `BrokenPipe` if the reader was dropped.
     pub(crate) fn finish(mut self) -> io::Result<()> {
         self.flush()?;
         self.send(Piece::End)
