@@ -1,4 +1,4 @@
-//! Archives of other programs: their images, the way they are read, and the ones that are refused.
+//! Archives: reading those of other programs, and rejecting unsafe or malformed ones.
 
 use std::fs;
 use std::io::{self, Read, Write};
@@ -30,7 +30,7 @@ fn refusal(tar: &[u8]) -> String {
     load(tar).expect_err("refused").report()
 }
 
-/// A header and content, the name as it stands.
+/// Returns a header and content; the name is written unchanged.
 fn raw(name: &[u8], kind: u8, size: u64, content: &[u8]) -> Vec<u8> {
     let mut header = tar::Header::new_gnu();
     header.as_mut_bytes()[..name.len()].copy_from_slice(name);
@@ -59,7 +59,7 @@ fn link(name: &str, kind: u8, target: &str) -> Vec<u8> {
     header.as_bytes().to_vec()
 }
 
-/// An extended header of pax with a record for each pair.
+/// Returns a pax extended header with a record for each pair.
 fn pax(kind: u8, records: &[(&str, &[u8])]) -> Vec<u8> {
     let mut content = Vec::new();
     for (key, value) in records {
@@ -72,7 +72,7 @@ fn pax(kind: u8, records: &[(&str, &[u8])]) -> Vec<u8> {
     raw(b"pax", kind, content.len() as u64, &content)
 }
 
-/// A tar of some entries.
+/// Returns a tar of some entries.
 fn tar_of(entries: &[Vec<u8>]) -> Vec<u8> {
     [entries.concat(), vec![0; 1024]].concat()
 }
@@ -90,7 +90,7 @@ fn config(architecture: &str, layers: &[&[u8]]) -> Vec<u8> {
     to_blob(&json!({"architecture": architecture, "os": "linux", "rootfs": {"type": "layers", "diff_ids": diff_ids}}))
 }
 
-/// The manifest of an image of one layer, and the entries of its blobs.
+/// Returns the manifest of an image with one layer, and the entries of its blobs.
 fn image(architecture: &str, layer: &[u8]) -> (Vec<u8>, Vec<Vec<u8>>) {
     let config = config(architecture, &[layer]);
     let manifest = to_blob(&json!({
@@ -108,7 +108,7 @@ fn index_of(entries: &[Value]) -> Vec<u8> {
     to_blob(&json!({"schemaVersion": 2, "mediaType": INDEX, "manifests": entries}))
 }
 
-/// A layout of an image that is called `v1`.
+/// Returns the entries of a layout with an image named `v1`.
 fn layout_of(layer: &[u8]) -> Vec<Vec<u8>> {
     let (manifest, mut entries) = image("amd64", layer);
     let mut listed = descriptor(MANIFEST, &manifest);
@@ -118,17 +118,17 @@ fn layout_of(layer: &[u8]) -> Vec<Vec<u8>> {
     entries
 }
 
-/// An archive of an early `docker save`, with other entries before it.
+/// Returns an archive as old versions of `docker save` write it, with other entries first.
 fn docker_of(others: &[Vec<u8>], layer: &str, diff_id_of: &[u8]) -> Vec<u8> {
     let config = config("amd64", &[diff_id_of]);
     let listed = json!([{"Config": "config.json", "RepoTags": ["a:b"], "Layers": [layer]}]);
     tar_of(&[others.concat(), file("config.json", config), file("manifest.json", listed.to_string())])
 }
 
-/// The index; of each image the digest and bytes of its manifest, its config, its layers.
+/// The index; for each image the digest and bytes of its manifest, its config, its layers.
 type Contents = (Value, Vec<(String, Vec<u8>, Vec<u8>, Vec<Vec<u8>>)>);
 
-/// Everything of a view: the index, and of every image the documents and the content of its layers.
+/// Returns all content of a view: the index, and for every image the documents and the content of its layers.
 fn contents(view: &View) -> Contents {
     let images = view.images().expect("images").into_iter().map(|image| {
         let layers = image.layers.iter().map(|layer| {
@@ -147,7 +147,7 @@ fn names(directory: &Path) -> Vec<String> {
     names.map(|name| name.to_string_lossy().into_owned()).collect()
 }
 
-/// The images of an archive, a line for the archive and one for each image.
+/// Returns the content of an archive: a line for the archive and a line for each image.
 fn summary(archive: &View) -> Vec<String> {
     let view = archive;
     let names: Vec<_> = view.index().manifests.iter().map(|entry| entry.ref_name().unwrap_or("-")).collect();
@@ -196,7 +196,7 @@ fn archives_of_other_projects_hold_the_images_that_they_hold_there() {
             "containers-image-almostempty.tar",
             &["emptyimage:latest emptyimage:latest", "linux/amd64 9d7f147c0d0c tar 0b916d257bd4 1536"],
         ),
-        // The index lists nine images, of which one is there.
+        // The index lists nine images, but only one is stored.
         (
             "oras-go-hello-world-prefixed-path.tar",
             &["latest latest", "linux/amd64 feb5d9fea6a5 gzip 2db29710123e 2479"],
@@ -220,7 +220,7 @@ fn archives_of_other_projects_hold_the_images_that_they_hold_there() {
                 "linux/amd64 6e0b05049ed9 tar 8897395fd26d 10240",
             ],
         ),
-        // index.json lists nothing, manifest.json an image without a name.
+        // index.json has no entries, manifest.json has an image without a name.
         ("ggcr-hello-world-v25.tar", &["- -", "linux/arm64 ee301c921b8a tar 12660636fe55 10752"]),
         (
             "ggcr-test_load_manifest.tar",
@@ -252,7 +252,7 @@ fn archives_of_other_projects_hold_the_images_that_they_hold_there() {
     let neither = "it has neither oci-layout nor manifest.json";
     let refused = [
         ("ggcr-null_manifest.tar", "manifest.json is null, not a list of images"),
-        // The files of a registry on its disk.
+        // The storage of a registry on disk.
         ("oras-distribution-artifacts.tar.gz", neither),
         ("oras-distribution-artifacts_index.tar.gz", neither),
     ];
@@ -296,7 +296,7 @@ fn an_archive_is_the_same_however_it_is_compressed_and_wherever_it_is_kept() {
         for memory_threshold in [0, 1, 10_000, 1 << 20] {
             let options = LoadOptions::default().memory_threshold(memory_threshold).spill_directory(spill.clone());
             let loaded = View::load(&path, &options).expect(name);
-            // A copy on the disk has no name by which another user could open it.
+            // The temporary file has no name by which another user could open it.
             assert_eq!(names(&spill), [""; 0], "{name} {memory_threshold}");
             assert_eq!(contents(&loaded), expected, "{name} {memory_threshold}");
             let view = loaded.filter(|_| true);
@@ -317,7 +317,7 @@ fn an_archive_is_the_same_however_it_is_compressed_and_wherever_it_is_kept() {
 
 #[test]
 fn streams_that_break_off_or_grow_too_large_are_errors_that_leave_nothing() {
-    /// Breaks after some bytes.
+    /// A reader that fails after some bytes.
     struct Breaking<'a>(&'a [u8]);
 
     impl Read for Breaking<'_> {
@@ -330,7 +330,7 @@ fn streams_that_break_off_or_grow_too_large_are_errors_that_leave_nothing() {
     }
 
     let spill = tempfile::tempdir().expect("a directory");
-    // Noise, longer than the peeked bytes.
+    // Incompressible content, so that the first bytes read are not the whole input.
     let mut state = 1u64;
     let noise: Vec<u8> = (0..6_000_000)
         .map(|_| {
@@ -385,7 +385,7 @@ fn progress_counts_the_bytes_of_the_input() {
     let options = LoadOptions::default().progress(&count);
     View::from_reader("name", gzip.as_slice(), &options).expect("an archive");
     assert_eq!(read.swap(0, std::sync::atomic::Ordering::Relaxed), gzip.len() as u64);
-    // The layers of Docker's archives are read for their digests, each once.
+    // The layers of Docker archives are read to compute their digests, each once.
     let layer = vec![7; 3_000_000];
     let others = [file("b", &layer), link("a/layer.tar", b'2', "../b")];
     let tar = docker_of(&others, "a/layer.tar", &layer);
@@ -439,7 +439,7 @@ fn links_to_archives_and_pipes_are_read() {
     writer.join().expect("written");
 }
 
-/// An archive of which nearly all is a hole.
+/// The archive is a sparse file that consists almost entirely of holes.
 #[cfg(target_os = "linux")]
 #[test]
 fn a_large_plain_archive_is_read_where_it_is() {
@@ -453,7 +453,7 @@ fn a_large_plain_archive_is_read_where_it_is() {
     let large = format!("blobs/sha256/{}", "0".repeat(64));
     write(&mut archive, raw(large.as_bytes(), b'0', SIZE, b""));
     archive.seek(SeekFrom::Current(SIZE as i64)).expect("a hole");
-    // More than an octal number holds is said in an extended header.
+    // A size too large for an octal number is in an extended header.
     write(&mut archive, pax(b'x', &[("size", SIZE.to_string().as_bytes())]));
     write(&mut archive, raw(b"other", b'0', 0, b""));
     archive.seek(SeekFrom::Current(SIZE as i64)).expect("a hole");
@@ -639,7 +639,7 @@ fn a_changed_archive_gives_right_content_or_an_error() {
                 2 => drop(tar.drain(at..tar.len().min(at + 512))),
                 _ => tar.truncate(tar.len().max(600) - at % 512),
             }
-            // Headers stay headers, so that the fields behind their checksums are reached.
+            // Checksums are corrected, so that the code behind the checksum test is reached.
             for block in tar.chunks_exact_mut(512).filter(|block| block[257..262] == *b"ustar") {
                 let mut header = tar::Header::from_byte_slice(block).clone();
                 header.set_cksum();
@@ -722,7 +722,7 @@ fn faults_of_images_are_reported() {
         let archive = load(&tar).expect("an archive");
         assert_eq!(archive.images().expect_err("no images").report(), expected);
     }
-    // Layers are read on demand only.
+    // Layers are read only on demand.
     let archive = load(&instead(b"layer", "LAYER")).expect("an archive");
     let images = archive.images().expect("images");
     let layer = &images[0].layers[0];
@@ -770,7 +770,7 @@ fn images_are_found_in_nested_indexes_and_once() {
     assert_eq!(found.tag(), Some("v2"));
     index["annotations"] = json!({"org.opencontainers.image.ref.name": "v1"});
     assert_eq!(archive(&index).tag(), Some("v1"));
-    // One that index.json itself lists must be there.
+    // A manifest in index.json itself must be stored.
     index["manifests"] = json!([absent]);
     assert!(matches!(archive(&index).images(), Err(Error::MissingBlob { .. })));
     index["manifests"] = json!([descriptor(MANIFEST, &amd64), descriptor(MANIFEST, &amd64)]);
@@ -787,7 +787,7 @@ fn links_in_archives_of_docker_stay_in_them() {
         vec![link("a/layer.tar", b'2', "../dir/layer.tar"), layer()],
         vec![layer(), link("a/layer.tar", b'1', "dir/layer.tar")],
         vec![layer(), link("b", b'2', "./dir/layer.tar"), link("a/layer.tar", b'2', "../b")],
-        // Unused links may dangle.
+        // An unused link may dangle.
         vec![link("unused", b'2', "nothing"), file("a/layer.tar", b"layer")],
         vec![link("a/layer.tar", b'2', "nothing"), file("./a/layer.tar", b"layer")],
     ] {
@@ -917,12 +917,13 @@ fn archives_of_docker_become_the_same_layout_each_time() {
     assert_eq!(images.len(), 2);
     entries.reverse();
     assert_eq!(contents(&load(&tar_of(&entries)).expect("an archive")), contents(&view));
-    // With a layout beside it, that comes first.
+    // If the archive also has a layout, the layout comes first.
     let both = load(&tar_of(&[entries.concat(), layout_of(b"layer").concat()])).expect("an archive");
     assert_eq!(both.tag(), Some("v1"));
 }
 
-/// An image whose manifest lists these layers, with any config; and the entries of its documents.
+/// Returns the descriptor of an image whose manifest lists these layers, independent of its config; and the entries of
+/// its documents.
 fn image_listing(config: &[u8], layers: &Value) -> (Value, Vec<Vec<u8>>) {
     let manifest = to_blob(&json!({
         "schemaVersion": 2, "mediaType": MANIFEST, "config": descriptor(CONFIG, config), "layers": layers,
@@ -930,7 +931,7 @@ fn image_listing(config: &[u8], layers: &Value) -> (Value, Vec<Vec<u8>>) {
     (descriptor(MANIFEST, &manifest), vec![blob(config), blob(&manifest)])
 }
 
-/// An archive with both documents.
+/// Returns an archive with both documents.
 fn both_of(index: &[Value], listed: &Value, files: &[Vec<u8>]) -> Vec<u8> {
     let documents =
         [file("oci-layout", MARKER), file("index.json", index_of(index)), file("manifest.json", listed.to_string())];
@@ -946,7 +947,7 @@ fn blob_path(content: &[u8]) -> String {
     format!("blobs/sha256/{}", Digest::sha256_of(content).encoded())
 }
 
-/// The names of the entries, and of each image the layers.
+/// Returns the names of the entries, and the layers of each image.
 fn held(archive: &View) -> (Vec<Option<String>>, Vec<Vec<Vec<u8>>>) {
     let view = archive;
     let names = view.index().manifests.iter().map(|entry| entry.ref_name().map(str::to_owned)).collect();
@@ -980,7 +981,7 @@ fn an_archive_with_both_documents_has_the_images_of_either() {
             names(&["v1", "a:1", "b:1"]),
             vec![layer.clone(), other.clone()],
         ),
-        // A name is that of the image that index.json gives it to.
+        // A name stays with the image that has it in index.json.
         (
             vec![with_name(image.clone(), "b:1")],
             json!([second]),
@@ -990,7 +991,7 @@ fn an_archive_with_both_documents_has_the_images_of_either() {
         (vec![with_name(image.clone(), "v1")], json!([]), names(&["v1"]), vec![layer.clone()]),
         // The manifest.json of another program.
         (vec![with_name(image.clone(), "v1")], json!({"schemaVersion": 2}), names(&["v1"]), vec![layer.clone()]),
-        // The blobs that were not copied.
+        // The files of the image were not copied.
         (
             vec![with_name(image.clone(), "v1")],
             json!([of(&blob_path(&one), &[], &[&blob_path(b"layer")])]),
@@ -1074,7 +1075,7 @@ fn zeros_after_a_compressed_archive_are_padding() {
 
 #[test]
 fn a_tar_of_zeros_ends_where_it_begins() {
-    // Read to the end, it would exceed the bound.
+    // If all zeros were read, the size would exceed the limit.
     let bounds = Bounds::default().max_size(4 << 20);
     let options = LoadOptions::default().bounds(bounds);
     let zeros = zstd::encode_all(io::repeat(0).take(64 << 20), 3).expect("compressed");

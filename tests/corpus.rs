@@ -1,5 +1,5 @@
-//! Documents, layouts, compressed streams and tars of other projects' tests: those that they call valid have no error,
-//! those that they call invalid have one.
+//! Documents, layouts, compressed streams and tars from the tests of other projects: those that the project considers
+//! valid have no error, and those that it considers invalid have an error.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
@@ -16,7 +16,7 @@ const INDEX: &str = "application/vnd.oci.image.index.v1+json";
 const CONFIG: &str = "application/vnd.oci.image.config.v1+json";
 const TAR: &str = "application/vnd.oci.image.layer.v1.tar";
 
-/// Where this program judges otherwise: the file, and why.
+/// Files on which this program disagrees with the corpus, and the reasons.
 const EXCEPTIONS: [(&str, &str); 4] = [
     ("manifest_fixtures--ociv1.artifact.json", "the image-spec has no manifest with layers null and an empty digest"),
     (
@@ -78,7 +78,7 @@ impl Bench {
         json!({"mediaType": media_type, "digest": digest, "size": content.len()})
     }
 
-    /// Makes an image of a config and one layer for each of its diff_ids.
+    /// Creates an image of a config and one layer for each of its diff_ids.
     fn image(&self, config: &[u8], layer: &Value) {
         let value: Value = serde_json::from_slice(config).unwrap_or_default();
         let layers = value["rootfs"]["diff_ids"].as_array().map_or(1, Vec::len);
@@ -87,14 +87,14 @@ impl Bench {
         self.list(&[self.store(MANIFEST, manifest.to_string().as_bytes())]);
     }
 
-    /// Makes an image of one layer.
+    /// Creates an image of one layer.
     fn image_of(&self, layer: &Value, diff_id: &Digest) {
         let rootfs = json!({"type": "layers", "diff_ids": [diff_id]});
         let config = json!({"architecture": "amd64", "os": "linux", "rootfs": rootfs});
         self.image(config.to_string().as_bytes(), layer);
     }
 
-    /// Validates the layout; findings about blobs that the other project leaves out do not count.
+    /// Validates the layout. Errors for blobs that the other project does not ship are ignored.
     fn errors(&self) -> Vec<String> {
         errors(self.0.path()).into_iter().filter(|error| !error.ends_with(" does not exist")).collect()
     }
@@ -111,7 +111,7 @@ fn errors(path: &Path) -> Vec<String> {
     }
 }
 
-/// Compares a verdict with the corpus, or with the contrary if there is a reason.
+/// Compares a result with the corpus, or with the opposite for an exception.
 #[track_caller]
 fn judge(case: &Case, errors: &[String]) {
     let exception = EXCEPTIONS.iter().find(|(name, _)| *name == case.name);
@@ -145,7 +145,7 @@ fn documents_are_judged_as_by_the_projects_they_are_from() {
                     bench.write("index.json", &index);
                 }
                 "config" => {
-                    // A layer that is not in the layout: this is about the config.
+                    // The layer is missing in the layout: this test is about the config.
                     let layer = json!({"mediaType": TAR, "digest": Digest::sha256_of(b"no tar"), "size": 6});
                     bench.image(&content, &layer);
                 }
@@ -188,12 +188,12 @@ fn compressed_streams_are_judged_as_by_their_own_programs() {
             std::io::copy(&mut flate2::read::MultiGzDecoder::new(content.as_slice()), &mut plain).unwrap();
             bench.store(&format!("{TAR}+gzip"), &content)
         } else {
-            // The content of a broken stream does not matter.
+            // The output of a broken stream does not matter.
             let _ = zstd::stream::copy_decode(content.as_slice(), &mut plain);
             bench.store(&format!("{TAR}+zstd"), &content)
         };
         bench.image_of(&layer, &Digest::sha256_of(&plain));
-        // The zstd vectors have no tars in them.
+        // The zstd vectors contain no tars.
         let errors =
             bench.errors().into_iter().filter(|error| !error.contains("not a well-formed tar")).collect::<Vec<_>>();
         judge(&case, &errors);
@@ -224,7 +224,7 @@ fn digests_are_judged_as_by_go_digest() {
     for line in table.lines().skip(1) {
         let cells: Vec<_> = line.splitn(3, '\t').collect();
         let [text, verdict, why] = cells.as_slice() else { panic!("{line}") };
-        // An unsupported algorithm is legal in a layout, unlike there.
+        // Unlike in go-digest, a layout may use an algorithm that this program cannot compute.
         let is_legal = *verdict == "valid" || why.starts_with("ErrDigestUnsupported");
         assert_eq!(text.parse::<Digest>().is_ok(), is_legal, "{line}");
     }

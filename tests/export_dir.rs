@@ -1,4 +1,4 @@
-//! Exports to layouts on the disk.
+//! Exports to layouts on disk.
 
 #![allow(clippy::unwrap_used, clippy::print_stderr)]
 
@@ -25,10 +25,10 @@ const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 const INDEX: &str = "application/vnd.oci.image.index.v1+json";
 const LAYER: &str = "application/vnd.oci.image.layer.v1.tar";
 
-/// Content of the size of a layer that is copied by more than one thread.
+/// The size of a blob that is copied by several threads.
 const LARGE: usize = 17 * 1024 * 1024 + 5;
 
-/// A layout that is made by hand.
+/// A layout that is written by hand.
 struct Made(PathBuf);
 
 impl Made {
@@ -57,13 +57,13 @@ impl Made {
     }
 
     fn manifest(&self, layers: &[Value]) -> Value {
-        // Not a config of an image: the layers are no tars.
+        // The config is not an image config, because the layers are no tars.
         let config = self.document("application/vnd.example.config+json", &json!({"of": layers.len()}));
         let manifest = json!({"schemaVersion": 2, "mediaType": MANIFEST, "config": config, "layers": layers});
         self.document(MANIFEST, &manifest)
     }
 
-    /// A manifest with a config and some layers.
+    /// Stores a manifest with a config and some layers.
     fn image(&self, layers: &[&[u8]]) -> Value {
         let layers: Vec<_> = layers.iter().map(|layer| self.blob("application/x-layer", layer)).collect();
         self.manifest(&layers)
@@ -95,7 +95,7 @@ fn large(seed: u8) -> Vec<u8> {
     (0..LARGE).map(|at| (at / 7) as u8 ^ (at >> 13) as u8 ^ seed).collect()
 }
 
-/// Everything in a directory.
+/// Returns all files in a directory.
 fn tree(root: &Path) -> BTreeMap<PathBuf, Option<Vec<u8>>> {
     let mut found = BTreeMap::new();
     let mut directories = vec![root.to_owned()];
@@ -118,7 +118,7 @@ fn index(root: &Path) -> Value {
     serde_json::from_slice(&fs::read(root.join("index.json")).unwrap()).unwrap()
 }
 
-/// The names and digests in an index.
+/// Returns the names and digests in an index.
 fn entries(root: &Path) -> Vec<(Option<String>, String)> {
     let index = index(root);
     let entries = index["manifests"].as_array().unwrap().iter();
@@ -259,7 +259,7 @@ fn entries_are_added_and_the_rest_of_the_index_stays() {
     });
     fs::write(target.0.join("index.json"), serde_json::to_vec(&listed).unwrap()).unwrap();
     let exported = export_dir(&source.view(), &target.0, &ExportOptions::default()).unwrap();
-    // The config is the same everywhere.
+    // The config is the same in all images.
     assert_eq!((exported.blobs.count, exported.present.count), (4, 3));
     let mut expected = listed;
     let added = [named(new, "new"), third.clone(), named(third, "x")];
@@ -294,7 +294,7 @@ fn a_name_that_is_taken_is_left_or_given_to_the_new_manifest() {
     let entry = |name: Option<&str>, digest: &str| (name.map(str::to_owned), digest.to_owned());
     assert_eq!(entries(&target.0), [entry(Some("v1"), new), entry(Some("v2"), old), entry(None, other)]);
 
-    // A manifest that has no other name stays without one.
+    // A manifest without another name stays, without a name.
     let third = source.image(&[b"third"]);
     source.list(&[named(third.clone(), "v2")]);
     export_dir(&source.view(), &target.0, &replace).unwrap();
@@ -316,7 +316,7 @@ fn a_name_of_several_entries_stays_that_of_all() {
     let target = Made::at(directory.path().join("target"));
     export_dir(&source.view(), &target.0, &ExportOptions::default()).unwrap();
     assert_eq!(entries(&target.0), expected);
-    // One of them is there, and then another that is none of them.
+    // The target has one of the entries, and then also an entry with another manifest.
     target.list(&list[..1]);
     export_dir(&source.view(), &target.0, &ExportOptions::default()).unwrap();
     assert_eq!(entries(&target.0), expected);
@@ -370,7 +370,7 @@ fn nested_indexes_are_followed_and_a_blob_is_written_once() {
     assert_sound(&out);
     let unwrapped = View::open(&out).unwrap().unwrap_index(|_| true).unwrap().unwrap_index(|_| true).unwrap();
     assert_eq!(unwrapped.index().manifests.len(), 2);
-    // Documents in memory are written too.
+    // Blobs that are only in memory are written, too.
     let wrapped = unwrapped.wrap(Annotations::from([(REF_NAME.to_owned(), "v2".to_owned())]));
     export_dir(&wrapped, &out, &ExportOptions::default()).unwrap();
     assert_sound(&out);
@@ -442,7 +442,7 @@ fn a_blob_may_be_in_its_descriptor_or_elsewhere() {
     assert_eq!((exported.blobs.count, exported.left_out), (3, tally(1, 9)));
     assert_eq!(fs::read(blob_path(&out, digest_of(&embedded))).unwrap(), b"layer");
     assert!(!blob_path(&out, digest_of(&elsewhere)).exists());
-    // The same into the layout that is there now.
+    // The second export finds the target of the first.
     let again = export_dir(&source.view(), &out, &options).unwrap();
     assert_eq!((again.blobs.count, again.present.count, again.left_out), (0, 3, tally(1, 9)));
 }
@@ -500,7 +500,7 @@ fn unverifiable_blobs_are_copied_as_they_are() {
     let layer = json!({"mediaType": LAYER, "digest": "md5:0123", "size": 5});
     source.list(&[source.manifest(&[layer])]);
     let out = directory.path().join("out");
-    // A new layout, and one that has it.
+    // Into a new layout, and into the same layout again.
     for _ in 0..2 {
         let exported = export_dir(&source.view(), &out, &ExportOptions::default()).unwrap();
         assert_eq!(exported.unverified, ["md5:0123".parse().unwrap()]);
@@ -525,7 +525,7 @@ fn blobs_are_linked_where_that_is_asked_for() {
         assert_eq!(inode(out), inode(&source.0));
         assert_sound(out);
     }
-    // A link leads to a file that may change its place: it is not linked to.
+    // A symbolic link is not hard-linked, because its target may move.
     let path = blob_path(&source.0, digest_of(&layer));
     fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
     fs::rename(&path, source.0.join("elsewhere")).unwrap();
@@ -534,7 +534,7 @@ fn blobs_are_linked_where_that_is_asked_for() {
     assert_ne!(inode(&copied), inode(&source.0));
     let file = blob_path(&copied, digest_of(&layer));
     assert!(fs::symlink_metadata(&file).unwrap().is_file());
-    // The umask decides, as for any new file.
+    // The mode depends on the umask, as for any new file.
     fs::write(directory.path().join("any"), "").unwrap();
     let mode = |path: &Path| fs::metadata(path).unwrap().mode();
     assert_eq!(mode(&file), mode(&directory.path().join("any")));
@@ -576,7 +576,7 @@ fn two_exports_at_once_lose_nothing() {
     }
 }
 
-/// Says that something is over when it is dropped.
+/// Sets a flag when it is dropped.
 struct Over<'a>(&'a AtomicBool);
 
 impl Drop for Over<'_> {
@@ -597,14 +597,14 @@ fn collecting_garbage_meanwhile_takes_nothing_away() {
                 thread::sleep(Duration::from_micros(50));
             }
         });
-        // The collecting ends in any case.
+        // The collecting thread ends even if the test panics.
         let _over = Over(&is_over);
         for number in 0..40_u8 {
             let source = Made::at(directory.path().join(format!("source-{number}")));
             let layers: Vec<Vec<u8>> = (0..8).map(|layer| [number / 2, layer].repeat(30_000)).collect();
             let layers: Vec<&[u8]> = layers.iter().map(Vec::as_slice).collect();
             source.list(&[named(source.image(&layers), "v1")]);
-            // An unreferenced blob is there, found right, and may be gone a moment later.
+            // These blobs are unreferenced: the export finds them intact, and they may be deleted a moment later.
             for layer in &layers[..4] {
                 target.blob("application/x-layer", layer);
             }
@@ -627,7 +627,7 @@ fn a_failed_write_leaves_no_blob() {
     source.list(&[source.image(&[b"layer"])]);
     let target = Made::at(directory.path().join("target"));
     target.list(&[target.image(&[b"old"])]);
-    // A directory keeps a blob from its name after others have theirs.
+    // A directory prevents renaming the last blob, after others were renamed.
     let layer = blob_path(&target.0, Digest::sha256_of(b"layer").as_str());
     fs::create_dir(&layer).unwrap();
     let before = tree(&target.0);
@@ -670,7 +670,7 @@ fn files_of_killed_exports_are_deleted_and_copies_of_them_stay() {
         fs::write(left.join("index.json"), "half").unwrap();
         leftover::leave(&left)
     });
-    // A copy has the name, and is another directory.
+    // The copy has the name of the leftover, but is another directory.
     let copied = directory.path().join("copied");
     fs::create_dir(&copied).unwrap();
     let copy = copied.join(within.file_name().unwrap());

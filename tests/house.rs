@@ -1,6 +1,6 @@
-//! The shape of `src`: which room may use which, how long files are, and where a type's methods stand.
+//! The structure of `src`: which rooms may use which, the length of files, and the location of methods.
 //!
-//! The rules are those of docs/design.md, "Rooms"; the map there is held to the files.
+//! The rules are in docs/design.md, "Rooms". Its map is compared with the files.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use syn::visit::Visit;
 
-/// The floors of the library, the lowest first. A room may use the rooms of lower floors only.
+/// The floors of the library, the lowest first. A room may only use rooms of lower floors.
 const FLOORS: &[&[&str]] = &[
     &["fingerprint", "interrupt", "json", "metrics", "options", "tally", "text", "workers"],
     &["compress", "oci", "tar"],
@@ -22,13 +22,13 @@ const FLOORS: &[&[&str]] = &[
     &["build", "registry", "transfer"],
 ];
 
-/// The longest that a file of `src` may be, in lines.
+/// The maximum length of a file in `src`, in lines.
 const LONGEST_FILE: usize = 600;
 
-/// The largest share of the library's lines that one room may have, in per cent.
+/// The largest share of the library's lines in a single room, in per cent.
 const LARGEST_ROOM: usize = 30;
 
-/// The most files in which `impl Layout` may stand.
+/// The maximum number of files with an `impl Layout`.
 const MOST_LAYOUT_FILES: usize = 10;
 
 type Module = Vec<String>;
@@ -93,12 +93,12 @@ fn is_test(attributes: &[syn::Attribute]) -> bool {
     })
 }
 
-/// The paths that a file uses outside its tests, and the names that it re-exports.
+/// The paths that a file uses outside of its tests, and the names that it re-exports.
 #[derive(Default)]
 struct Paths {
     used: Vec<Module>,
     reexported: Vec<(String, Module)>,
-    /// How deep in modules that stand in the file itself.
+    /// The nesting depth of inline modules.
     depth: usize,
 }
 
@@ -125,7 +125,7 @@ impl Paths {
             path.push(name.to_string());
         }
         if self.depth > 0 {
-            // The parent of a module that stands in a file is the file.
+            // The parent of an inline module is the file.
             let own = path.iter().take(self.depth).take_while(|part| *part == "super").count();
             path.drain(..own);
             if own > 0 && path.first().is_none_or(|part| part != "super") {
@@ -163,7 +163,7 @@ impl<'a> Visit<'a> for Paths {
     }
 }
 
-/// Which file uses which.
+/// The dependencies between files.
 struct House {
     sources: Vec<Source>,
     modules: HashMap<Module, usize>,
@@ -189,7 +189,7 @@ impl House {
         house
     }
 
-    /// Returns a path from the root of the crate; `None` for a path into another crate, or of something local.
+    /// Returns a path from the root of the crate; `None` for a path into another crate, or of a local item.
     fn absolute(&self, at: usize, path: &[String]) -> Option<Module> {
         let mut module = self.sources[at].module.clone();
         let mut rest = path;
@@ -214,7 +214,7 @@ impl House {
         Some(module)
     }
 
-    /// Returns the file in which the thing of a path is defined: re-exports are followed.
+    /// Returns the file that defines the item of a path. Re-exports are followed.
     fn file_of(&self, path: &[String]) -> usize {
         let mut path = path.to_vec();
         for _ in 0..20 {
@@ -258,7 +258,7 @@ fn no_files_use_each_other_in_a_circle() {
     }
 }
 
-/// Returns the circles, each as the names of its files.
+/// Returns the dependency cycles, each as the names of its files.
 fn circles(house: &House) -> Vec<String> {
     let uses: Vec<BTreeSet<usize>> = (0..house.sources.len()).map(|at| house.uses(at)).collect();
     let reached = |from: usize| {
@@ -344,7 +344,7 @@ fn the_map_in_the_design_lists_every_file_once() {
     let design = fs::read_to_string(root().join("docs/design.md")).unwrap();
     let map = design.split("```text\nsrc/\n").nth(1).expect("a map").split("```").next().unwrap();
     let mut listed = Vec::new();
-    // Two spaces a level; a name that ends with a slash is a folder.
+    // Two spaces per level; a name with a trailing slash is a folder.
     let mut folders: Vec<&str> = Vec::new();
     for line in map.lines() {
         let level = (line.len() - line.trim_start().len()) / 2;

@@ -1,4 +1,4 @@
-//! The library as the guide's "Using the library" uses it, and its errors as values.
+//! The library as in the guide's "Using the library", and its errors as values.
 
 use std::io::{Read, Write};
 use std::path::Path;
@@ -317,7 +317,7 @@ fn a_writer_waits_as_long_as_its_options_say_and_tells_who_asked_to_be_told() {
         .expect_err("it is locked");
     assert!(matches!(&error, Error::Locked { path: found, waited: time } if *found == path && *time == waited));
     assert_eq!(*events.lock().expect("no panic"), [LockEvent::Waiting]);
-    // Who gave up does not have the lock later.
+    // A writer that timed out does not get the lock later.
     drop(marker);
     let patient =
         layout.update_layer_annotations(0, &AnnotationChange::Merge(annotations([("a", "2")]))).expect("it is free");
@@ -329,7 +329,7 @@ fn a_tree_is_made_of_documents_alone_and_each_is_read_once() {
     let directory = tempfile::tempdir().expect("a directory");
     let path = directory.path().join("my-image");
     let layout = built(&path);
-    // Three entries of one manifest, and a layer of the right size that is another.
+    // Three entries of one manifest, and a layer of the right size with other content.
     let mut index = layout.read_index().expect("an index");
     index.manifests = vec![index.manifests[0].clone(); 3];
     std::fs::write(path.join("index.json"), serde_json::to_vec(&index).expect("written")).expect("written");
@@ -353,7 +353,7 @@ fn name(text: &str) -> RepositoryName {
     text.parse().expect("a name")
 }
 
-/// The repository `app` of a layout that is not there yet.
+/// Returns the repository `app` of a layout that does not exist yet.
 fn app(directory: &tempfile::TempDir) -> Repository {
     Registry::shared(directory.path().join("image")).expect("a registry").repository(name("app"))
 }
@@ -368,10 +368,10 @@ fn content_of(repository: &Repository, digest: &Digest) -> Vec<u8> {
     content
 }
 
-/// The type of the configs below.
+/// The media type of the configs below.
 const CONFIG_TYPE: &str = "application/vnd.example.config+json";
 
-/// Stores the config and layer that a manifest of no image has, and returns the manifest.
+/// Stores the config and layer of an artifact manifest, and returns the manifest.
 fn manifest(repository: &Repository, note: &str, subject: Option<&Descriptor>) -> Vec<u8> {
     let config = push(repository, b"{}").digest;
     let subject = subject.map_or_else(String::new, |subject| {
@@ -384,12 +384,12 @@ fn manifest(repository: &Repository, note: &str, subject: Option<&Descriptor>) -
     format!(r#"{{"schemaVersion":2,"config":{config},"layers":[{layer}],{notes}{subject}}}"#).into_bytes()
 }
 
-/// Parses a manifest that says no media type.
+/// Parses a manifest without a media type.
 fn body(content: impl Into<Vec<u8>>) -> ManifestBody {
     ManifestBody::parse_as(content, MediaType::manifest()).expect("a manifest")
 }
 
-/// Returns the files in a directory and below, and how long they are.
+/// Returns the files below a directory, with their sizes.
 fn files(directory: &Path) -> std::collections::BTreeMap<std::path::PathBuf, u64> {
     let mut found = std::collections::BTreeMap::new();
     let mut directories = vec![directory.to_owned()];
@@ -418,7 +418,7 @@ fn is_valid(path: &Path) {
     assert_eq!(report.errors.iter().map(ToString::to_string).collect::<Vec<_>>(), Vec::<String>::new());
 }
 
-/// The operations of a program that reads and writes a repository, for any kind of registry.
+/// The operations of a repository, for any kind of registry.
 fn works_as_a_registry(registry: &Registry) {
     let app = registry.repository(name("example/app"));
     assert_eq!(registry.repositories(&Page::default()).expect("listed"), []);
@@ -471,7 +471,7 @@ fn works_as_a_registry(registry: &Registry) {
     fails_with(app.delete_manifest(one.digest.as_str()), ErrorCode::ManifestUnknown);
     assert_eq!(app.referrers(&one.digest, None).expect("listed").manifests.len(), 1, "what refers to it stays");
 
-    // With untagged entries only it is there, and has no tags.
+    // With only untagged entries the repository exists, and has no tags.
     app.delete_tag("v3").expect("deleted");
     assert_eq!(app.tags(&Page::default()).expect("listed"), Vec::<String>::new());
     assert_eq!(registry.repositories(&Page::default()).expect("listed"), [name("example/app")]);
@@ -531,7 +531,7 @@ fn names_of_other_programs_belong_to_the_default_repository() {
     assert_eq!(registry.repositories(&Page::default()).expect("listed"), [name("app")]);
     let app = registry.repository(name("app"));
     assert_eq!(app.tags(&Page::default()).expect("listed"), ["latest"]);
-    // A name that is written says the repository.
+    // A written ref name includes the repository.
     app.add_tags("latest", &["v1"]).expect("tagged");
     let index = layout.read_index().expect("an index");
     let names: Vec<_> = index.manifests.iter().map(|entry| entry.ref_name()).collect();
@@ -574,7 +574,7 @@ fn a_blob_is_read_whole_and_in_parts() {
     fails_with(app.get_blob(&missing), ErrorCode::BlobUnknown);
     fails_with(app.resolve_blob(&missing), ErrorCode::BlobUnknown);
 
-    // A corrupt one is told by the last read.
+    // Corruption is reported by the last read.
     let file = app.layout().path().join("blobs/sha256").join(blob.digest.encoded());
     std::fs::write(file, "012345678X").expect("written");
     let error = app.get_blob(&blob.digest).expect("there").read_to_end(&mut Vec::new()).expect_err("corrupt");
@@ -597,7 +597,7 @@ fn a_blob_of_another_digest_or_size_is_not_stored() {
     let (right, wrong) = (Digest::sha256_of(b"content"), Digest::sha256_of(b"other"));
     fails_with(store(Some(wrong.clone()), Some(7)), ErrorCode::DigestInvalid);
     assert_eq!(fails_with(store(Some(right.clone()), Some(8)), ErrorCode::SizeInvalid), "expected 8 bytes, got 7");
-    // The digest is compared first.
+    // The digest is compared before the size.
     fails_with(store(Some(wrong.clone()), Some(8)), ErrorCode::DigestInvalid);
     fails_with(store(Some("md5:00".parse().expect("a digest")), None), ErrorCode::DigestInvalid);
     assert!(!app.layout().path().exists(), "{:?}", files(directory.path()));
@@ -606,7 +606,7 @@ fn a_blob_of_another_digest_or_size_is_not_stored() {
     fails_with(store(Some(wrong), None), ErrorCode::DigestInvalid);
     fails_with(store(None, Some(6)), ErrorCode::SizeInvalid);
     assert_eq!(files(directory.path()), before);
-    // The reader of the content may fail.
+    // A reader may fail.
     struct Broken;
     impl Read for Broken {
         fn read(&mut self, _: &mut [u8]) -> std::io::Result<usize> {
@@ -637,7 +637,7 @@ fn a_blob_is_mounted_and_deleted() {
         let message = fails_with(from.delete_blob(&Digest::sha256_of(b"{}")), ErrorCode::Denied);
         assert!(message.ends_with(&format!("is referenced by {}", manifest.digest)), "{message}");
     }
-    // In one layout it was the same blob.
+    // In one shared layout it was the same blob.
     fails_with(shared.repository(name("from")).resolve_blob(&Digest::sha256_of(b"content")), ErrorCode::BlobUnknown);
     layouts.repository(name("from")).resolve_blob(&Digest::sha256_of(b"content")).expect("it is still there");
 }
@@ -674,7 +674,7 @@ fn a_manifest_that_cannot_be_stored_changes_nothing() {
     invalid(&other_type, manifest());
     invalid(&whole.replace(r#""size":2"#, r#""size":3"#), manifest());
     assert_eq!(files(directory.path()), before);
-    // Content stored elsewhere need not be there, nor the subject.
+    // Blobs with `urls` and subjects may be missing.
     let elsewhere = format!(
         r#"{{"schemaVersion":2,"artifactType":"application/x","config":{descriptor},"layers":[{{"mediaType":"application/x","digest":"{0}","size":7,"urls":["https://example.com/x"]}}],"subject":{{"mediaType":"application/x","digest":"{0}","size":7}}}}"#,
         Digest::sha256_of(b"missing")
@@ -701,7 +701,7 @@ fn a_manifest_is_found_through_an_index_for_its_platform() {
         app.resolve_for(ManifestName::from("multi").for_platform(&"linux/amd64".parse().expect("a platform"))),
         ErrorCode::ManifestUnknown,
     );
-    // Only entries of `index.json` can be deleted.
+    // Only top-level manifests can be deleted.
     fails_with(app.delete_manifest(child.digest.as_str()), ErrorCode::ManifestUnknown);
     fails_with(app.resolve_manifest(&Digest::sha256_of(b"{}")), ErrorCode::ManifestUnknown);
 }
@@ -715,7 +715,7 @@ fn an_upload_goes_on_in_another_handle() {
     assert_eq!((id.len(), upload.size()), (32, 5));
     drop(upload);
 
-    // At its end, which is said or not.
+    // Resumes at the end, with and without an expected offset.
     let other = app(&directory);
     let mut upload = other.resume_upload(&id, None).expect("resumed");
     assert_eq!((upload.id(), upload.size()), (id.as_str(), 5));
@@ -737,7 +737,7 @@ fn an_upload_goes_on_in_another_handle() {
     fails_with(other.resume_upload(&id, None), ErrorCode::BlobUploadUnknown);
 }
 
-/// The work of another process in the test below.
+/// The other process of the test below.
 #[test]
 #[ignore = "another test runs it"]
 fn goes_on_with_an_upload() {
@@ -778,7 +778,7 @@ fn an_upload_with_a_writer_is_not_resumed_by_another() {
     let hasty = Registry::shared(path).expect("a registry").with_write_options(options).repository(name("app"));
     let error = hasty.resume_upload(upload.id(), None).expect_err("in use");
     assert!(matches!(error, Error::Locked { .. }), "{error}");
-    // Nor is it garbage.
+    // The upload is not garbage either.
     let all = GarbageOptions::default().keep_younger_than(Duration::ZERO);
     let garbage = app.layout().collect_garbage(&all).expect("collected");
     assert_eq!((garbage.uploads.count, garbage.kept.count), (0, 1));
@@ -792,7 +792,7 @@ fn an_upload_with_a_writer_is_not_resumed_by_another() {
 fn a_commit_with_a_wrong_digest_keeps_the_upload() {
     let directory = tempfile::tempdir().expect("a directory");
     let app = app(&directory);
-    // As it came through this handle, and as another one wrote it.
+    // With the digest state of the same handle, and with that of a resumed upload.
     for is_resumed in [false, true] {
         let mut upload = app.start_upload().expect("begun");
         upload.write_all(b"one, ").expect("written");
@@ -834,7 +834,7 @@ fn a_commit_replaces_a_corrupt_blob_and_nothing_else() {
         assert_eq!(std::fs::read(&file).expect("there"), b"content");
         assert_eq!(files(&app.layout().path().join(".regshape-uploads")).len(), 0);
     }
-    // Of any algorithm, and of nothing.
+    // Digests of any algorithm, and of empty content.
     for digest in [
         "blake3:af1349b9f5f9a1a6a0404dea36dcc9499bcb25c9adc112b7cc9a93cae41f3262".to_owned(),
         format!("sha512:{}", hex::encode(<sha2::Sha512 as sha2::Digest>::digest(b""))),
@@ -846,7 +846,7 @@ fn a_commit_replaces_a_corrupt_blob_and_nothing_else() {
     }
 }
 
-// On Windows an open file keeps its name.
+// Windows does not rename open files.
 #[test]
 #[cfg(unix)]
 fn an_upload_that_is_gone_makes_no_blob() {
@@ -865,7 +865,7 @@ fn an_upload_that_is_gone_makes_no_blob() {
         let CommitError { error, upload } = upload.commit(&digest).expect_err("it is gone");
         assert_eq!(error.code(), Some(ErrorCode::BlobUploadUnknown), "{error}");
         fails_with(app.resolve_blob(&digest), ErrorCode::BlobUnknown);
-        // An upload that is already cancelled is no error, and the file that has its name now is not its own.
+        // Cancelling twice is not an error, and a new file with the same name stays.
         upload.cancel().expect("cancelled");
         assert_eq!(file.exists(), comes_another);
     }
@@ -892,7 +892,7 @@ fn a_malformed_id_is_no_upload() {
     let directory = tempfile::tempdir().expect("a directory");
     let app = app(&directory);
     let zeros = "0".repeat(32);
-    // Where there is no layout, and no upload.
+    // Without a layout and without an upload.
     fails_with(app.resume_upload(&zeros, None), ErrorCode::BlobUploadUnknown);
     assert!(!app.layout().path().exists());
     let upload = app.start_upload().expect("begun");
@@ -991,7 +991,7 @@ fn a_registry_is_not_made_of_another_directory() {
     assert!(matches!(Registry::shared(&path), Err(Error::LayoutVersion { .. })));
     std::fs::write(path.join("oci-layout"), "{}").expect("written");
     assert!(matches!(Registry::shared(&path), Err(Error::MalformedMarker { .. })));
-    // Without the marker it is no layout, and existing files are not overwritten.
+    // Without the marker the directory is not a layout, and its files are not overwritten.
     std::fs::remove_file(path.join("oci-layout")).expect("deleted");
     let app = Registry::shared(&path).expect("empty").repository(name("app"));
     let before = files(&path);
@@ -1021,7 +1021,7 @@ fn a_path_names_a_layout_and_an_image_in_it() {
 
 #[test]
 fn uploads_do_not_stand_in_each_others_way() {
-    // Few, that the directory is empty at times, and goes.
+    // Only a few, so that the directory is empty at times, and is deleted.
     const WRITERS: usize = 3;
     const UPLOADS: usize = 150;
     let directory = tempfile::tempdir().expect("a directory");
@@ -1036,7 +1036,7 @@ fn uploads_do_not_stand_in_each_others_way() {
         for writer in 0..WRITERS {
             let (app, left) = (&app, &left);
             scope.spawn(move || {
-                // Also counted where it fails, or the collections below would not end.
+                // Counts down on failure, too; otherwise the collections below would not end.
                 let _done = Done(left);
                 for number in 0..UPLOADS {
                     let content = format!("{writer} {number}");
@@ -1060,7 +1060,7 @@ fn uploads_do_not_stand_in_each_others_way() {
     assert!(!app.layout().path().join(".regshape-uploads").exists());
 }
 
-/// Counts down when it goes.
+/// Decrements a counter when it is dropped.
 struct Done<'a>(&'a std::sync::atomic::AtomicUsize);
 
 impl Drop for Done<'_> {

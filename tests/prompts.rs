@@ -853,7 +853,11 @@ fn missing_content_is_coloured_in_a_tree() {
 const SHELLS: [(&str, &[&str], &str); 3] = [
     ("bash", &["--norc", "--noprofile", "-i"], "PS1='> '; source <(regshape completions bash)"),
     ("zsh", &["-f", "-i"], "PS1='> '; autoload -U compinit; compinit -u; source <(regshape completions zsh)"),
-    ("fish", &["--no-config", "-i"], "set -g fish_autosuggestion_enabled 0; regshape completions fish | source; function fish_prompt; echo -n '> '; end"),
+    (
+        "fish",
+        &["--no-config", "-i"],
+        "set -g fish_autosuggestion_enabled 0; regshape completions fish | source; function fish_prompt; echo -n '> '; end",
+    ),
 ];
 
 /// Types keys in a shell and waits for a line.

@@ -1,5 +1,5 @@
-//! The properties of any bytes: the targets of `cargo fuzz` with their seeds, and with variations of these. The same
-//! ones at every run.
+//! Properties that hold for any bytes: the targets of `cargo fuzz` with their seeds and with variations of these. Every
+//! run uses the same variations.
 
 #![allow(clippy::print_stdout, reason = "what is printed is seen where a test fails")]
 #![allow(unreachable_pub, reason = "the targets are a crate of their own too")]
@@ -14,24 +14,24 @@ use proptest::test_runner::{Config, RngSeed, TestRunner};
 #[path = "../fuzz/bodies.rs"]
 mod bodies;
 
-/// How many variations a target gets; names, which take no time, get more.
+/// The number of variations of a target. Names are fast to check and get more.
 const CASES: u32 = 300;
 const CASES_OF_NAMES: u32 = 20_000;
 
-/// Something that is done to a seed.
+/// A change to a seed.
 #[derive(Clone, Debug)]
 enum Change {
     Flip(Index, u8),
     Insert(Index, Vec<u8>),
     Remove(Index, Index),
-    /// Repeats a part of it at another place.
+    /// Copies a part to another place.
     Copy(Index, Index, Index),
-    /// Replaces the text between two of JSON's delimiters by a word.
+    /// Replaces the bytes between two JSON delimiters by a word.
     Replace(Index, &'static str),
     Truncate(Index),
 }
 
-/// Words that stand where something else is expected.
+/// Words for places where other content is expected.
 const WORDS: [&str; 29] = [
     "null",
     "true",
@@ -66,7 +66,7 @@ const WORDS: [&str; 29] = [
 
 impl Change {
     fn apply(&self, data: &mut Vec<u8>) {
-        // Any place up to the end.
+        // Any position up to the end.
         let place = |index: &Index, data: &[u8]| index.index(data.len() + 1);
         match self {
             Self::Flip(at, bit) => {
@@ -113,7 +113,7 @@ fn change() -> impl Strategy<Value = Change> {
     ]
 }
 
-/// Returns the seeds of a target, by their names.
+/// Returns the seeds of a target with their names.
 fn seeds(target: &str) -> Vec<(String, Vec<u8>)> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus").join(target);
     let read = |entry: std::io::Result<fs::DirEntry>| {
@@ -126,12 +126,12 @@ fn seeds(target: &str) -> Vec<(String, Vec<u8>)> {
     seeds
 }
 
-/// Runs a target with its seeds, with variations of them, and with bytes that are made up.
+/// Runs a target with its seeds, with variations of them, and with random bytes.
 fn holds(name: &str) {
     let (_, target) = bodies::TARGETS.into_iter().find(|(target, _)| *target == name).expect("a target");
     let seeds = seeds(name);
     for (seed, data) in &seeds {
-        // The failing seed is in the output of the test.
+        // The name of a failing seed is in the output of the test.
         println!("{name}/{seed}");
         target(data);
     }

@@ -1,9 +1,9 @@
-//! Archives: layouts and the output of `docker save`, in a tar that may be compressed.
+//! Archives: OCI layouts and `docker save` archives, in a tar that may be compressed.
 //!
-//! Nothing is unpacked. `plain` finds the bytes of the tar: in the archive itself, in memory, or in a temporary file.
-//! `entries` finds the place of each entry, and refuses unsafe entries before anything is used. `oci` reads the entries
-//! as a layout, `docker` turns the images that `listed` finds in `manifest.json`, which older programs write, into one,
-//! and `union` joins both where both are there. The result is a [`View`].
+//! Nothing is unpacked. `plain` provides the bytes of the tar: the archive itself, a copy in memory, or a temporary
+//! file. `entries` maps names to byte ranges and rejects unsafe entries before any content is used. `oci` reads those
+//! files as a layout. `docker_read` converts the images that `listed` reads from `manifest.json`, the format of older
+//! programs, into a layout. `union` merges both lists where the archive has both. The result is a [`View`].
 
 use std::io::Read;
 use std::path::Path;
@@ -18,12 +18,12 @@ use crate::error::Result;
 use crate::view::index_view::View;
 
 impl View {
-    /// Opens images from a layout; from an archive, which is a tar of a layout or the output of `docker save` and
-    /// `podman save`, plain or compressed; or from a directory that skopeo calls `dir:` and podman `docker-dir`.
+    /// Opens the images at a path: a layout; an archive, plain or compressed, of a layout or written by `docker save`
+    /// or `podman save`; or a directory in the format that skopeo calls `dir:` and podman `docker-dir`.
     ///
-    /// A plain file is read in place, and only the parts that are needed: a large archive costs nothing. A compressed
-    /// archive, or one from a pipe, is kept in memory, or, if it is large, in a temporary file, which is deleted when
-    /// nothing of the archive is in use any more.
+    /// A plain archive is read in place, and only the requested parts of it, so a large archive costs nothing to open.
+    /// A compressed archive, or one read from a pipe, is copied to memory or, if it is large, to a temporary file. The
+    /// file is deleted when no content of the archive is in use any more.
     ///
     /// ```
     /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -55,7 +55,8 @@ impl View {
     ///
     /// # Errors
     ///
-    /// Those of [`View::open`]; [`Error::FileNotFound`](crate::Error::FileNotFound), [`Error::IsDirectory`](crate::Error::IsDirectory), [`Error::EmptyFile`](crate::Error::EmptyFile); those of
+    /// Those of [`View::open`]; [`Error::FileNotFound`](crate::Error::FileNotFound),
+    /// [`Error::IsDirectory`](crate::Error::IsDirectory), [`Error::EmptyFile`](crate::Error::EmptyFile); those of
     /// [`View::from_reader`].
     pub fn load(path: impl AsRef<Path>, options: &LoadOptions<'_>) -> Result<Self> {
         let path = path.as_ref();
@@ -66,13 +67,16 @@ impl View {
         }
     }
 
-    /// Opens an archive that comes from a reader; the name stands for it in errors.
+    /// Opens an archive from a reader. Errors show `name` as its path.
     ///
     /// # Errors
     ///
-    /// [`Error::EmptyFile`](crate::Error::EmptyFile), [`Error::CorruptStream`](crate::Error::CorruptStream), [`Error::BeyondBound`](crate::Error::BeyondBound); [`Error::NotAnArchive`](crate::Error::NotAnArchive), [`Error::UnsafeEntry`](crate::Error::UnsafeEntry);
-    /// [`Error::MalformedMarker`](crate::Error::MalformedMarker), [`Error::LayoutVersion`](crate::Error::LayoutVersion), [`Error::MalformedIndex`](crate::Error::MalformedIndex), [`Error::MalformedDocument`](crate::Error::MalformedDocument),
-    /// [`Error::TooLarge`](crate::Error::TooLarge); [`Error::Io`](crate::Error::Io).
+    /// [`Error::EmptyFile`](crate::Error::EmptyFile), [`Error::CorruptStream`](crate::Error::CorruptStream),
+    /// [`Error::BeyondBound`](crate::Error::BeyondBound); [`Error::NotAnArchive`](crate::Error::NotAnArchive),
+    /// [`Error::UnsafeEntry`](crate::Error::UnsafeEntry); [`Error::MalformedMarker`](crate::Error::MalformedMarker),
+    /// [`Error::LayoutVersion`](crate::Error::LayoutVersion), [`Error::MalformedIndex`](crate::Error::MalformedIndex),
+    /// [`Error::MalformedDocument`](crate::Error::MalformedDocument), [`Error::TooLarge`](crate::Error::TooLarge);
+    /// [`Error::Io`](crate::Error::Io).
     pub fn from_reader(name: impl AsRef<Path>, reader: impl Read, options: &LoadOptions<'_>) -> Result<Self> {
         let path = name.as_ref();
         view_of(path, Plain::from_reader(path, reader, None, options)?, options)
@@ -84,7 +88,7 @@ fn view_of(path: &Path, plain: Plain, options: &LoadOptions<'_>) -> Result<View>
     let mut entries = Entries::find(path, &content)?;
     let is_docker = entries.has(MANIFEST_FILE);
     entries.settle_links()?;
-    // Docker's archives of today are both; the index lists nothing for an image without a name.
+    // Current Docker versions write both formats; for an image without a name, the index has no entry.
     let layout = if is_docker && !oci::is_one(&entries) { None } else { Some(oci::read(&entries)?) };
     let (index, blobs, has_both) = match layout {
         Some((index, blobs)) if !is_docker || !index.manifests.is_empty() => (index, blobs, is_docker),

@@ -1,7 +1,7 @@
-//! The content of an export, planned before anything is written.
+//! The contents of an export, planned before anything is written.
 //!
-//! An export holds `oci-layout`, the blobs reachable from the index, depth first and each once, and `index.json` last.
-//! Every blob is verified as it is written.
+//! An export holds `oci-layout`, then every blob reachable from the index, depth first and each once, and `index.json`
+//! last. Every blob is verified while it is written.
 
 use std::io::{self, Write};
 use std::sync::Arc;
@@ -20,27 +20,27 @@ use crate::view::content::Content;
 use crate::view::index_view::View;
 use crate::view::reach::MissingBlobs;
 
-/// How a view is written.
+/// Options of an export.
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub struct ExportOptions {
-    /// Whether blobs that are not there are left out if their descriptors name another place (`urls`), or if
-    /// they are manifests that a nested index lists.
+    /// Whether missing blobs are left out if their descriptors have `urls`, or if they are manifests in a nested index.
     pub allow_missing: bool,
-    /// A layout whose blobs are left out: the output is to be added to it.
+    /// A layout whose blobs are left out, because the export will be added to it.
     pub except: Option<Layout>,
-    /// Whether blobs are linked, if both places are on one file system, instead of copied.
+    /// Whether blobs are hard-linked instead of copied, if source and target are on the same file system.
     pub link: bool,
-    /// Whether entries take names that other manifests have in a layout that is added to; those stay, without a name if they
-    /// have no other.
+    /// Whether entries take their names from other manifests in the target layout. Those manifests stay, without a name
+    /// unless they have another.
     pub replace: bool,
-    /// The time of the entries of an archive, in seconds since 1970.
+    /// The modification time of the entries of an archive, in seconds since 1970.
     pub modified: u64,
-    /// Whether a link at `blobs` of a layout that is added to is followed, as [`Layout::with_shared_blobs`] says.
+    /// Whether a symbolic link at `blobs` of the target layout is followed, as described at
+    /// [`Layout::with_shared_blobs`].
     pub shares_blobs: bool,
-    /// How a layout on the disk is written.
+    /// How a layout on disk is written.
     pub write: WriteOptions,
-    /// Counts the work.
+    /// The counters of the work.
     pub metrics: Arc<Metrics>,
 }
 
@@ -57,31 +57,33 @@ impl ExportOptions {
     }
 }
 
-/// The blobs that were written, or would be.
+/// The blobs that an export wrote, or would write.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Exported {
     /// The blobs that were written.
     pub blobs: Tally,
-    /// The blobs that were there already, or in the layout that is excepted.
+    /// The blobs that were already in the target, or are in the layout of `except`.
     pub present: Tally,
-    /// The blobs that are stored elsewhere and were left out.
+    /// The missing blobs that were left out because they are available elsewhere.
     pub left_out: Tally,
-    /// The blobs that could not be verified: the algorithms of their digests are not registered. Their sizes were compared.
+    /// The blobs that could not be verified because the algorithms of their digests are not registered. Only their
+    /// sizes were compared.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub unverified: Vec<Digest>,
 }
 
-/// The content of an export.
+/// The contents of an export.
 #[derive(Clone, Debug)]
 pub(crate) struct Contents {
-    /// The blobs, in their order.
+    /// The blobs to write, in the order of writing.
     pub(crate) blobs: Vec<Planned>,
-    /// The blobs to write, and those to leave out.
+    /// The counts of blobs that are written and left out.
     pub(crate) exported: Exported,
 }
 
-/// A blob that is to be written. It is opened when its turn comes: there may be more blobs than files can be open.
+/// A blob to write. It is opened only when it is written: an export can have more blobs than a process can have open
+/// files.
 #[derive(Clone, Debug)]
 pub(crate) struct Planned {
     pub(crate) descriptor: Descriptor,
@@ -94,17 +96,21 @@ impl Planned {
     }
 }
 
-/// The `index.json` of an export. It is written in pieces and never held in memory: blanks make it many times as long
-/// as its source.
+/// The `index.json` of an export. It is written in pieces, never held in memory as a whole: indentation can make it
+/// many times as long as its source.
 #[derive(Clone, Debug)]
 pub(crate) struct IndexDocument {
     index: Arc<Index>,
-    /// How many bytes are written.
+    /// The number of bytes that are written.
     pub(crate) size: u64,
 }
 
 impl IndexDocument {
-    /// Takes the index of a view, which may be a nested one of Docker's. It must not be larger than the limit.
+    /// Takes the index of a view, which may be a nested manifest list of Docker's.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::TooLarge`](crate::Error::TooLarge) if the document would be larger than the limit.
     pub(crate) fn new(view: &View, what: &str, limit: u64) -> Result<Self> {
         let mut index = view.shared_index();
         if index.media_type.as_ref().is_some_and(|media_type| *media_type != MediaType::index()) {
@@ -120,13 +126,13 @@ impl IndexDocument {
 }
 
 impl Contents {
-    /// Plans the content of an export of a view.
+    /// Collects the blobs that an export of a view holds.
     ///
     /// # Errors
     ///
-    /// [`Error::MissingBlob`](crate::Error::MissingBlob), with the referrer;
-    /// [`Error::PlatformNotStored`](crate::Error::PlatformNotStored), if that is the manifest for a platform that a
-    /// nested index lists; [`Error::SizeMismatch`](crate::Error::SizeMismatch); the error of reading a document.
+    /// [`Error::MissingBlob`](crate::Error::MissingBlob), with the document that refers to it;
+    /// [`Error::PlatformNotStored`](crate::Error::PlatformNotStored), if the blob is the manifest for a platform in a
+    /// nested index; [`Error::SizeMismatch`](crate::Error::SizeMismatch); the errors of reading a document.
     pub(crate) fn of(view: &View, options: &ExportOptions) -> Result<Self> {
         let missing = if options.allow_missing { MissingBlobs::LeftOut } else { MissingBlobs::Error };
         let reached = view.reached(missing).map_err(|error| view.by_platform(error))?;

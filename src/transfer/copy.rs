@@ -11,20 +11,20 @@ use crate::oci::{Algorithm, Digest, Hasher};
 use crate::view::content::Content;
 use crate::workers::worker;
 
-/// How many bytes are in work at a time.
+/// The number of bytes in each piece.
 const PIECE: usize = 1024 * 1024;
 
-/// Content up to this size is not worth a thread.
+/// Content up to this size is hashed without a second thread.
 const SMALL: u64 = 256 * 1024;
 
-/// How many pieces wait for being hashed.
+/// The number of pieces that can wait to be hashed.
 const QUEUE: usize = 4;
 
-/// Hands on content in pieces, and compares its digest in the end. Large content is hashed on another thread meanwhile.
+/// Passes content to `write` in pieces, and verifies its digest at the end. Large content is hashed on another thread.
 ///
 /// # Errors
 ///
-/// [`Error::DigestMismatch`]; [`Error::Io`]; the error of `write`.
+/// [`Error::DigestMismatch`]; [`Error::Io`]; the errors of `write`.
 pub(crate) fn copy_verified(
     content: &Content,
     digest: &Digest,
@@ -57,7 +57,7 @@ pub(crate) fn copy_verified(
             hasher.finish()
         });
         let mut offset = 0;
-        // A few buffers are used in turn; one that is still being hashed is replaced.
+        // The buffers are reused in turn; a buffer that is still being hashed is replaced by a new allocation.
         let mut buffers: Vec<Arc<Vec<u8>>> = Vec::new();
         buffers.resize_with(QUEUE + 2, || Arc::new(vec![0; PIECE]));
         for at in (0..buffers.len()).cycle() {

@@ -1,4 +1,4 @@
-//! Exporting to a layout on the disk.
+//! Exporting to a layout on disk.
 
 use std::cell::Cell;
 use std::cmp::Reverse;
@@ -30,10 +30,10 @@ use crate::tally::Tally;
 use crate::view::index_view::View;
 use crate::workers::map::{cores, map_bounded};
 
-/// How often an export starts again because another process makes or deletes its target.
+/// How often an export starts over because another process created or deleted files at the target.
 const TRIES: usize = 10;
 
-/// A view as a layout, or as an addition to one, before anything is written.
+/// A view as a new layout, or as an addition to an existing layout, before anything is written.
 #[derive(Clone, Debug)]
 pub(crate) struct LayoutPlan {
     view: View,
@@ -46,10 +46,10 @@ impl LayoutPlan {
         Ok(Self { view: view.clone(), options: options.clone(), contents: Contents::of(view, options)? })
     }
 
-    /// Writes the layout, or adds to the one that is there.
+    /// Creates the layout, or adds to the layout that exists.
     pub(crate) fn write(&self, path: &Path, progress: Option<Progress<'_>>) -> Result<Exported> {
         let export = Export::new(self, path, progress);
-        // The files for a place that was taken meanwhile.
+        // The files that were written for a target that another process took in the meantime.
         let mut staging = None;
         for _ in 0..TRIES {
             let is_done = match export.settled_target()? {
@@ -69,7 +69,7 @@ impl LayoutPlan {
         Err(Error::NotEmpty { path: export.layout.path().to_owned() })
     }
 
-    /// Returns the blobs that would be written to a path, and those that are there. Blobs that are there are not read.
+    /// Returns the blobs that would be written to a path, and those already there. Existing blobs are not read.
     pub(crate) fn totals_at(&self, path: &Path) -> Result<Exported> {
         let export = Export::new(self, path, None);
         match export.settled_target()? {
@@ -85,23 +85,23 @@ impl LayoutPlan {
     }
 }
 
-/// The state of the place for a layout.
+/// The state of the path where a layout will be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Target {
     Layout,
-    /// A directory that is empty, or that can be cleaned.
+    /// A directory that is empty, or holds only leftovers that can be cleaned.
     Vacant,
     Missing,
-    /// The remains of a killed `init` or first upload.
+    /// A directory with the files that a killed `init` or first upload created.
     HalfMade,
     Occupied,
 }
 
-/// A plan that is being carried out.
+/// A plan being carried out.
 struct Export<'a> {
     plan: &'a LayoutPlan,
     progress: Option<Progress<'a>>,
-    /// The layout that is added to, or a handle for the one that is made.
+    /// The layout that is added to, or a handle for the layout that is created.
     layout: Layout,
 }
 
@@ -118,7 +118,7 @@ impl<'a> Export<'a> {
         self.layout.path()
     }
 
-    /// Returns the state of the place for the layout. Waits for another process that is making a layout there.
+    /// Returns the state of the target. If another process is creating a layout there, waits until it is done.
     fn settled_target(&self) -> Result<Target> {
         for _ in 0..TRIES {
             let target = self.target()?;
@@ -148,7 +148,7 @@ impl<'a> Export<'a> {
                     false => Target::Occupied,
                 })
             }
-            // A link that leads nowhere is not followed.
+            // A dangling link is not followed.
             Err(error) if error.kind() == io::ErrorKind::NotFound && fs::symlink_metadata(self.root()).is_err() => {
                 Ok(Target::Missing)
             }
@@ -160,13 +160,14 @@ impl<'a> Export<'a> {
 
     fn is_half_made(&self) -> Result<bool> {
         match self.layout.is_half_made() {
-            // A part is gone: another process is at work there, and is waited for.
+            // A file disappeared: another process is at work there, and is waited for.
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
             found => found.map_err(Error::io("read", self.root())),
         }
     }
 
-    /// Makes a layout that is not there, beside its place, and gives it its name; `false` if the name was taken meanwhile.
+    /// Creates a layout that does not exist yet, next to its path, and renames it; `false` if the path was taken in the
+    /// meantime.
     fn make<'s>(&'s self, staged: &mut Option<Staging<'s>>) -> Result<bool> {
         let create = || Error::io("create", self.root());
         let (Some(parent), Some(name)) = (self.root().parent(), self.root().file_name()) else {
@@ -176,7 +177,7 @@ impl<'a> Export<'a> {
         let mut made = NewDirectories::default();
         made.directories(&self.layout, parent)?;
         let staging = self.staged(parent, staged.take())?;
-        // A slash at the end is no part of a name that is free.
+        // A trailing slash cannot be part of the name of a directory that does not exist.
         let target = parent.join(name);
         match staging.persist(&target) {
             Ok(()) => made.keep(),
@@ -187,17 +188,18 @@ impl<'a> Export<'a> {
             }
             Err((_, error)) => return Err(create()(error)),
         }
-        // If its name cannot be synced, the layout stays: another process may use it by now.
+        // If syncing the name fails, the layout stays: another process may already use it.
         self.layout.sync_directory(parent)?;
         Ok(true)
     }
 
-    /// Makes a layout in an empty directory, the marker last; returns `false` if the directory is no longer empty. The
-    /// directory itself stays: it may be a mount point or a working directory, and its mode is its owner's choice.
+    /// Creates a layout in an empty directory, the marker last; `false` if the directory is no longer empty. The
+    /// directory itself is kept: it may be a mount point or the working directory of a process, and its mode was chosen
+    /// by its owner.
     fn fill<'s>(&'s self, staged: &mut Option<Staging<'s>>) -> Result<bool> {
         let root = self.root();
         let staging = self.staged(root, staged.take())?;
-        // Of two that make a layout here at once, one waits and then finds it made.
+        // If two processes create a layout here, one waits and then finds the layout of the other.
         let DirectoryLock::Held(_lock) = self.layout.lock_directory()? else {
             return Ok(false);
         };
@@ -218,16 +220,16 @@ impl<'a> Export<'a> {
             self.layout.sync_directory(root)
         });
         if done.is_err() {
-            // An error here is not reported: the first error is on its way.
+            // A file that cannot be deleted cannot be reported either: the first error is the result.
             let _ = filling.take_away(root);
         }
         done?;
-        // The maker of the directory may not have synced it.
+        // The process that created the directory may not have synced it.
         self.layout.sync_name(root)?;
         Ok(true)
     }
 
-    /// Writes a whole layout into a temporary directory, unless one that is written can be moved to where it is needed.
+    /// Writes a whole layout into a temporary directory, unless a written one can be moved into `parent`.
     fn staged<'s>(&'s self, parent: &Path, staged: Option<Staging<'s>>) -> Result<Staging<'s>> {
         clean_directories_in(&self.layout, parent);
         if let Some(mut staging) = staged
@@ -244,9 +246,9 @@ impl<'a> Export<'a> {
         Ok(staging)
     }
 
-    /// Adds the view to a layout that is there.
+    /// Adds the view to an existing layout.
     fn add(&self) -> Result<Exported> {
-        // Conflicts are found before anything is written; under the lock they are looked for again.
+        // Conflicts are reported before anything is written; they are checked again under the lock.
         self.merged(&read_entries(&self.layout)?)?;
         for blob in &self.plan.contents.blobs {
             check_blob_directory(&self.layout, &blob.descriptor.digest)?;
@@ -261,18 +263,18 @@ impl<'a> Export<'a> {
             if gone.is_empty() {
                 return self.place(&lock, staging.as_ref(), &blobs);
             }
-            // Blobs that were there were deleted, or replaced by others. The layout is not locked while they are written.
+            // Blobs of the layout were deleted or replaced. The layout is not locked while they are written.
             drop(lock);
             let gone = if is_last { blobs.present() } else { gone };
             blobs.forget(&gone);
             self.stage(&mut staging, gone.into_iter().map(|blob| (blob, None)).collect())?;
         }
-        // All of them are written by now.
+        // All blobs are written at this point.
         let lock = take_lock(&self.layout)?;
         self.place(&lock, staging.as_ref(), &blobs)
     }
 
-    /// Writes blobs, from where they can be renamed to their places in the layout.
+    /// Writes blobs to the scratch directory, from where they can be renamed into the layout.
     fn stage<'s>(
         &'s self,
         staging: &mut Option<Staging<'s>>,
@@ -292,13 +294,13 @@ impl<'a> Export<'a> {
         staging.write_all(blobs)
     }
 
-    /// Renames the written blobs to their paths, and then adds the entries.
+    /// Renames the written blobs into the layout, and then adds the entries.
     fn place(&self, lock: &Lock, staging: Option<&Staging<'_>>, blobs: &Blobs<'_>) -> Result<Exported> {
         let before = read_entries(&self.layout)?;
         let index = self.merged(&before)?;
         let mut new = Vec::new();
         let done = self.place_blobs(lock, staging, blobs, &mut new).and_then(|()| {
-            // The writer of the same entries need not have waited for the disk.
+            // The process that wrote the same entries may not have synced them.
             if index == before { self.layout.sync_index() } else { self.layout.write_index(lock, &index, []) }
         });
         if let Err(error) = done {
@@ -310,7 +312,7 @@ impl<'a> Export<'a> {
         Ok(self.exported(&blobs.written()))
     }
 
-    /// Returns the index with the entries of the view.
+    /// Returns the index of the layout with the entries of the view added.
     fn merged(&self, index: &Index) -> Result<Index> {
         let mut index = index.clone();
         let names = Names::AsTheyStand { default: None };
@@ -319,7 +321,7 @@ impl<'a> Export<'a> {
         Ok(index)
     }
 
-    /// Verifies which blobs the layout already has.
+    /// Looks up which blobs the layout has with the right content.
     fn look(&self) -> Result<Blobs<'_>> {
         let mut blobs: Vec<_> = self.plan.contents.blobs.iter().collect();
         blobs.sort_by_key(|blob| Reverse(blob.descriptor.size));
@@ -332,10 +334,10 @@ impl<'a> Export<'a> {
             let Some(there) = there else {
                 return Ok((blob, BlobState::Missing(self.progress.filter(|_| !told.get()))));
             };
-            // The writer that stored it need not have waited for the disk.
+            // The process that stored the blob may not have synced it.
             let path = self.layout.blob_path(digest);
             match self.layout.sync_stored(&there, &path) {
-                // It is looked for once more under the lock.
+                // The blob is looked up again under the lock.
                 Err(Error::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {}
                 synced => synced?,
             }
@@ -345,7 +347,7 @@ impl<'a> Export<'a> {
         Ok(Blobs(looked_at))
     }
 
-    /// Renames the written blobs to their paths.
+    /// Renames the written blobs into the layout.
     fn place_blobs(
         &self,
         lock: &Lock,
@@ -374,7 +376,7 @@ impl<'a> Export<'a> {
         directories.values().try_for_each(|directory| self.layout.sync_names(directory))
     }
 
-    /// Returns the numbers of blobs written and of blobs found in place.
+    /// Counts the blobs that were written and those that were present.
     fn exported(&self, staged: &HashSet<&Digest>) -> Exported {
         let mut exported = Exported { blobs: Tally::default(), ..self.plan.contents.exported.clone() };
         for blob in &self.plan.contents.blobs {
@@ -386,15 +388,15 @@ impl<'a> Export<'a> {
     }
 }
 
-/// The blobs that are added to a layout, with the state of each.
+/// The blobs that are added to a layout, and the state of each.
 struct Blobs<'a>(Vec<(&'a Planned, BlobState<'a>)>);
 
 /// The state of a blob that is added to a layout.
 #[derive(Clone, Copy)]
 enum BlobState<'a> {
-    /// The layout has it, with the right content, as this file.
+    /// The layout has the blob, with the right content, as this file.
     Present(FileIdentity),
-    /// It is to be written, or was written since. The progress of a blob that was already read is not reported again.
+    /// The blob is to be written, or was written since. There is no callback if its bytes were counted already.
     Missing(Option<Progress<'a>>),
 }
 
@@ -413,12 +415,12 @@ impl<'a> Blobs<'a> {
         self.to_write().into_iter().map(|(blob, _)| &blob.descriptor.digest).collect()
     }
 
-    /// Returns the blobs that the layout had.
+    /// Returns the blobs that were in the layout.
     fn present(&self) -> Vec<&'a Planned> {
         self.0.iter().filter(|(_, state)| matches!(state, BlobState::Present(_))).map(|(blob, _)| *blob).collect()
     }
 
-    /// Returns the blobs that the layout had, and has no longer as they were seen.
+    /// Returns the blobs that were in the layout, and are no longer there as the same file.
     fn gone(&self, layout: &Layout, lock: &Lock) -> Result<Vec<&'a Planned>> {
         let mut directories: HashMap<&str, Option<Directory>> = HashMap::new();
         let mut gone = Vec::new();
@@ -437,7 +439,7 @@ impl<'a> Blobs<'a> {
         Ok(gone)
     }
 
-    /// Notes that blobs are to be written.
+    /// Marks blobs as to be written.
     fn forget(&mut self, gone: &[&Planned]) {
         let gone: HashSet<&Digest> = gone.iter().map(|blob| &blob.descriptor.digest).collect();
         for (blob, state) in &mut self.0 {

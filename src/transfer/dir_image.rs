@@ -1,5 +1,5 @@
-//! Images in the directories that skopeo calls `dir:` and podman `docker-dir`: `manifest.json`, the blobs beside it by their
-//! bare hashes, the manifests of an index as `<hash>.manifest.json`.
+//! Images in the directories that skopeo calls `dir:` and podman `docker-dir`: `manifest.json`, beside it the blobs,
+//! named by their bare hashes, and the manifests of an index, named `<hash>.manifest.json`.
 
 use std::collections::HashMap;
 use std::fs;
@@ -16,15 +16,16 @@ use crate::oci::{self, Descriptor, Digest, Index, LayerEncoding, Manifest, Media
 use crate::view::index_view::View;
 use crate::view::rewrite::Rewrite;
 
-/// How the names of the manifests of an index end.
+/// The suffix of the names of manifests of an index.
 const NESTED_SUFFIX: &str = ".manifest.json";
 
-/// Returns whether a directory holds an image in this form.
+/// Returns whether a directory holds an image in this format.
 pub(crate) fn is_dir_image(path: &Path) -> bool {
     path.join(MANIFEST_FILE).is_file() && !has_marker(path)
 }
 
-/// Opens such a directory. Docker's media types, which it usually has, are read as the image-spec's, as skopeo does.
+/// Opens such a directory. Docker media types, which are usual there, are read as those of the image-spec, as in
+/// skopeo.
 pub(crate) fn load_dir_image(path: &Path) -> Result<View> {
     let malformed = |reason: Reason| {
         let reason = if reason.is_byte_order_mark() { reason.after("manifest.json: ") } else { reason };
@@ -47,7 +48,7 @@ pub(crate) fn load_dir_image(path: &Path) -> Result<View> {
     Ok(view.with_index(index))
 }
 
-/// Turns the documents of Docker into those of the image-spec.
+/// Converts Docker documents into those of the image-spec.
 struct ToOci(View);
 
 impl Rewrite for ToOci {
@@ -73,7 +74,7 @@ impl Rewrite for ToOci {
     }
 }
 
-/// Returns the image-spec's media type of a layer. podman writes plain tars under compressed types.
+/// Returns the image-spec media type of a layer. podman writes plain tars with a media type of gzip layers.
 fn layer_to_oci(view: &View, layer: &Descriptor) -> Result<MediaType> {
     let media_type = layer.media_type.to_oci();
     if media_type == layer.media_type {

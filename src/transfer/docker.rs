@@ -1,5 +1,5 @@
-//! `manifest.json`, which makes an archive one that Docker reads: it lists the names, the config and the layers of each
-//! image. The files are those of the layout, so that the archive holds each of them once.
+//! The `manifest.json` that makes an archive readable for Docker: the names, the config and the layers of each image.
+//! It refers to the files of the layout, so that all content is in the archive once.
 
 use std::collections::{HashMap, HashSet};
 
@@ -21,12 +21,13 @@ struct Image {
 }
 
 impl View {
-    /// Keeps the entries that a Docker archive can hold, which are images, and returns the others: artifacts, and content that
-    /// is no document. Indexes stay, and so does everything if there is no image: the export says why it cannot hold those.
+    /// Keeps the entries that a Docker archive can hold, which are images, and returns the others: artifacts, and
+    /// content that is no document. Indexes stay. If there is no image, all entries stay: the export then reports why
+    /// it cannot hold them.
     ///
     /// # Errors
     ///
-    /// The error of reading a document.
+    /// The errors of reading a document.
     pub fn images_for_docker(&self) -> Result<(Self, Vec<Descriptor>)> {
         let mut others = Vec::new();
         let mut kept = Vec::new();
@@ -46,7 +47,7 @@ impl View {
     }
 }
 
-/// Returns whether an entry is an image. Missing content is reported when it is needed.
+/// Returns whether an entry is an image. A missing manifest counts as an image; the export reports it as missing.
 fn is_image(view: &View, entry: &Descriptor) -> Result<bool> {
     match read_entry(view, entry, None) {
         Ok(Some(Document::Manifest(manifest))) => Ok(manifest.config.media_type.is_image_config()),
@@ -56,7 +57,7 @@ fn is_image(view: &View, entry: &Descriptor) -> Result<bool> {
     }
 }
 
-/// Returns the view with the names that Docker looks for in its index, and its `manifest.json`.
+/// Returns the view with the names that Docker looks up in its index, and its `manifest.json`.
 pub(crate) fn describe(view: &View) -> Result<(View, Vec<u8>)> {
     let (view, _) = view.images_for_docker()?;
     let view = &view;
@@ -89,7 +90,7 @@ pub(crate) fn describe(view: &View) -> Result<(View, Vec<u8>)> {
     Ok((view.with_index(Index { manifests, ..view.index().clone() }), content))
 }
 
-/// Describes an image, without its names.
+/// Returns the list element for an image, without its names.
 fn image(view: &View, entry: &Descriptor) -> Result<Image> {
     let cannot = |what: String| Err(Error::CannotHold { format: "a Docker archive", what });
     let digest = &entry.digest;

@@ -1,6 +1,7 @@
-//! The output of `docker save` and `podman save`: images that `manifest.json` lists, turned into those of a layout.
+//! Archives of `docker save` and `podman save`: the images listed in `manifest.json`, converted into those of a layout.
 //!
-//! Configs and layers stay byte for byte. The manifests are made here; equal archives give equal ones.
+//! Configs and layers stay the same, byte for byte. The manifests are generated; equal archives result in equal
+//! manifests.
 
 use std::collections::{HashMap, HashSet};
 use std::io::{BufReader, Read};
@@ -22,14 +23,14 @@ use crate::transfer::load::{LoadOptions, not_an_archive};
 use crate::view::content::Content;
 use crate::workers::map::{cores, map_bounded};
 
-/// Everything that images refer to.
+/// The blobs that the images refer to.
 pub(crate) type Blobs = HashMap<Digest, Content>;
 
-/// Reads the images, and gives them manifests. Each layer is read once.
+/// Reads the images, and generates their manifests. Each layer is read once.
 ///
 /// # Errors
 ///
-/// [`Error::NotAnArchive`]; [`Error::UnsafeEntry`] for a layer that does not match the config;
+/// [`Error::NotAnArchive`]; [`Error::UnsafeEntry`] for a layer that does not match its config;
 /// [`Error::MalformedDocument`], [`Error::TooLarge`]; [`Error::Io`].
 pub(crate) fn read(entries: &Entries<'_>, options: &LoadOptions<'_>) -> Result<(Index, Blobs)> {
     let images = Listed::read(entries)?;
@@ -42,7 +43,7 @@ pub(crate) fn read(entries: &Entries<'_>, options: &LoadOptions<'_>) -> Result<(
         let entry = saved.convert(&image, &mut blobs)?;
         let before = index.manifests.len();
         for name in image.distinct_names() {
-            // As Docker has it, the last image of a name is the one that has it.
+            // As in Docker, the last image with a name keeps the name.
             if let Some(earlier) = bearers.insert(name.to_owned(), index.manifests.len()) {
                 index.manifests[earlier].unname();
             }
@@ -55,13 +56,13 @@ pub(crate) fn read(entries: &Entries<'_>, options: &LoadOptions<'_>) -> Result<(
     Ok((index, blobs))
 }
 
-/// Returns an entry with a name.
+/// Returns an entry with a ref name.
 pub(crate) fn named(entry: &Descriptor, name: &str) -> Descriptor {
     let annotations = Some(Annotations::from([(REF_NAME.to_owned(), name.to_owned())]));
     Descriptor { annotations, ..entry.clone() }
 }
 
-/// The files that `manifest.json` names. A file of several images is read once.
+/// The files that `manifest.json` names. A file shared by several images is read once.
 pub(crate) struct Saved<'a> {
     entries: &'a Entries<'a>,
     options: &'a LoadOptions<'a>,
@@ -74,12 +75,12 @@ pub(crate) struct Saved<'a> {
 pub(crate) struct Config {
     pub(crate) digest: Digest,
     content: Content,
-    /// The diff_ids and the platform, or why there are none.
+    /// The diff_ids and the platform, or why the config cannot be parsed.
     said: Result<(Vec<Digest>, Option<Platform>), String>,
 }
 
 impl Config {
-    /// Returns the diff_ids, if it says any.
+    /// Returns the diff_ids, if the config can be parsed.
     pub(crate) fn diff_ids(&self) -> Option<&[Digest]> {
         self.said.as_ref().ok().map(|(diff_ids, _)| diff_ids.as_slice())
     }
@@ -103,7 +104,7 @@ impl<'a> Saved<'a> {
         Self { entries, options, configs: HashMap::new(), layers: HashMap::new(), diff_ids: HashMap::new() }
     }
 
-    /// Computes the digests of the layers of some images, of several layers at once.
+    /// Computes the digests of the layers of some images, several layers in parallel.
     pub(crate) fn read_layers<'i>(&mut self, images: impl IntoIterator<Item = &'i Listed>) -> Result<()> {
         let mut contents: Vec<(&str, Span)> = Vec::new();
         let mut seen: HashSet<Span> = self.layers.keys().copied().collect();
@@ -149,7 +150,7 @@ impl<'a> Saved<'a> {
     ///
     /// # Errors
     ///
-    /// [`Error::NotAnArchive`] if it is not there; [`Error::TooLarge`]; [`Error::Io`].
+    /// [`Error::NotAnArchive`] if the file does not exist; [`Error::TooLarge`]; [`Error::Io`].
     pub(crate) fn config(&mut self, name: &str) -> Result<Arc<Config>> {
         let span = self.span(name)?;
         if let Some(known) = self.configs.get(&span) {
@@ -171,7 +172,7 @@ impl<'a> Saved<'a> {
         Ok(config)
     }
 
-    /// Returns the digest of a layer without its compression, which is read once.
+    /// Returns the digest of a decompressed layer. Each layer is decompressed once.
     pub(crate) fn diff_id(&mut self, name: &str, span: Span, algorithm: Algorithm) -> Result<Digest> {
         if let Some(known) = self.diff_ids.get(&(span, algorithm)) {
             return Ok(known.clone());
@@ -188,7 +189,7 @@ impl<'a> Saved<'a> {
         Ok(digest)
     }
 
-    /// Returns a layer, which must match the config.
+    /// Returns a layer, after checking it against the diff_id in the config.
     fn layer(&mut self, name: &str, diff_id: &Digest, blobs: &mut Blobs) -> Result<Descriptor> {
         let span = self.span(name)?;
         let (layer, content) = self.layers[&span].clone();
@@ -206,8 +207,8 @@ impl<'a> Saved<'a> {
         Ok(layer)
     }
 
-    /// Makes the manifest of an image whose layers were read, and returns an entry for it; it, the config and the layers are
-    /// added to some blobs.
+    /// Generates the manifest of an image whose layers were read, and returns an entry for it. The manifest, the config
+    /// and the layers are added to `blobs`.
     pub(crate) fn convert(&mut self, image: &Listed, blobs: &mut Blobs) -> Result<Descriptor> {
         let config = self.config(&image.config)?;
         let (diff_ids, platform) = config.said()?;
@@ -237,7 +238,7 @@ impl<'a> Saved<'a> {
     }
 }
 
-/// Returns the digest of a layer without its compression.
+/// Returns the digest of a decompressed layer.
 fn decompressed_digest(
     content: &Content,
     encoding: Encoding,
@@ -256,7 +257,7 @@ fn decompressed_digest(
     }
 }
 
-/// Reads a layer, and tells its digest and how it is compressed.
+/// Reads a layer, and returns its digest and its compression.
 fn look_at(
     content: &Content,
     algorithm: Algorithm,

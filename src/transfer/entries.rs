@@ -1,7 +1,7 @@
-//! The entries of an archive and their places, checked before anything is used.
+//! The byte ranges of the files in an archive, checked before anything is used.
 //!
-//! Only headers are read. The rules are those of `validate/tar.rs`, and so of Go's `archive/tar`; an entry that another
-//! reader might read differently is refused.
+//! Only headers are read. The rules are those of `validate/tar.rs`, and so of Go's `archive/tar`. Entries that other
+//! programs might read differently are rejected.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -18,33 +18,33 @@ use crate::view::content::Content;
 /// The size of a tar's blocks.
 const BLOCK: usize = 512;
 
-/// The most entries that an archive may have.
+/// The maximum number of entries in an archive.
 const ENTRY_LIMIT: u64 = 1_000_000;
 
-/// The most bytes that the names of all entries may have together.
+/// The maximum length of all names together, in bytes.
 const NAMES_LIMIT: usize = 128 * 1024 * 1024;
 
-/// The most links that may lead from one to the next.
+/// The maximum length of a chain of links.
 const LINK_LIMIT: usize = 40;
 
-/// The entries of an archive and their places.
+/// The files and links of an archive, by name.
 #[derive(Debug)]
 pub(crate) struct Entries<'a> {
     pub(crate) path: &'a Path,
     content: &'a Content,
     files: HashMap<String, Span>,
-    /// The targets of links; when links are resolved, of the dangling ones.
+    /// The targets of links; after `settle_links`, only of dangling links.
     links: HashMap<String, String>,
 }
 
-/// The bytes of a file.
+/// The byte range of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Span {
     offset: u64,
     size: u64,
 }
 
-/// The fields of extended headers for the entry that follows them.
+/// The fields of extended headers that apply to the next entry.
 #[derive(Debug, Default)]
 struct Extended {
     is_there: bool,
@@ -55,7 +55,7 @@ struct Extended {
 }
 
 impl<'a> Entries<'a> {
-    /// Finds the entries of a tar.
+    /// Reads the headers of a tar.
     ///
     /// # Errors
     ///
@@ -67,7 +67,7 @@ impl<'a> Entries<'a> {
         Ok(entries)
     }
 
-    /// Resolves links to other entries. Dangling ones are errors when they are read.
+    /// Resolves links to other entries. A dangling link becomes an error only when it is read.
     ///
     /// # Errors
     ///
@@ -92,7 +92,7 @@ impl<'a> Entries<'a> {
         Ok(())
     }
 
-    /// Returns the error for a name that is a link to no file; `None` if it is none.
+    /// Returns the error for a dangling link; `None` if the name is not such a link.
     pub(crate) fn dangling(&self, name: &str) -> Option<Error> {
         let target = self.links.get(name)?;
         Some(self.not_safe(
@@ -101,12 +101,12 @@ impl<'a> Entries<'a> {
         ))
     }
 
-    /// Returns the names of dangling links, in no order.
+    /// Returns the names of the dangling links, in no particular order.
     pub(crate) fn dangling_names(&self) -> impl Iterator<Item = &str> {
         self.links.keys().map(String::as_str)
     }
 
-    /// Returns whether there is a file, or a link, of a name.
+    /// Returns whether there is a file or a link of this name.
     pub(crate) fn has(&self, name: &str) -> bool {
         self.files.contains_key(name) || self.links.contains_key(name)
     }
@@ -116,17 +116,17 @@ impl<'a> Entries<'a> {
         self.span(name).map(|span| self.content(span))
     }
 
-    /// Returns the content of a file that was found.
+    /// Returns the content of a byte range.
     pub(crate) fn content(&self, span: Span) -> Content {
         self.content.part(span.offset, span.size)
     }
 
-    /// Returns the place of a file's content. Links to one file have one place.
+    /// Returns the byte range of a file. A link has the range of its target.
     pub(crate) fn span(&self, name: &str) -> Option<Span> {
         self.files.get(name).copied()
     }
 
-    /// Reads a file, if it is there and within the limit.
+    /// Reads a file, if it exists and is not larger than `limit`.
     ///
     /// # Errors
     ///
@@ -141,7 +141,7 @@ impl<'a> Entries<'a> {
         Ok(Some(bytes))
     }
 
-    /// Returns the names of the files, in no order.
+    /// Returns the names of the files, in no particular order.
     pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
         self.files.keys().map(String::as_str)
     }
@@ -151,13 +151,13 @@ impl<'a> Entries<'a> {
     }
 }
 
-/// A walk from header to header.
+/// A pass over the headers.
 struct EntryReader<'w, 'a> {
     entries: &'w mut Entries<'a>,
     at: u64,
-    /// The name of the entry that was met last.
+    /// The name of the previous entry, for errors.
     last: String,
-    /// How many bytes all names have.
+    /// The length of all names so far, in bytes.
     names: usize,
 }
 
@@ -194,7 +194,7 @@ impl EntryReader<'_, '_> {
         Ok(())
     }
 
-    /// Reads the next header; `None` at the end.
+    /// Reads the next header; `None` at the end of the archive.
     fn header(&mut self) -> Result<Option<Header>> {
         let Some(block) = self.block()? else { return Ok(None) };
         if block == [0; BLOCK] {
@@ -211,7 +211,7 @@ impl EntryReader<'_, '_> {
         Ok(Some(Header::from_byte_slice(&block).clone()))
     }
 
-    /// Reads the next block; `None` if there is nothing more.
+    /// Reads the next block; `None` at the end of the content.
     fn block(&mut self) -> Result<Option<[u8; BLOCK]>> {
         let mut block = [0; BLOCK];
         match self.read_at(&mut block)? {
@@ -252,7 +252,7 @@ impl EntryReader<'_, '_> {
             };
             records = after;
             match key {
-                // An empty value cancels that of a global header.
+                // An empty value cancels the value of a global header.
                 _ if value.is_empty() => {}
                 b"path" => extended.name = Some(value.to_owned()),
                 b"linkpath" => extended.target = Some(value.to_owned()),
@@ -268,7 +268,7 @@ impl EntryReader<'_, '_> {
         Ok(())
     }
 
-    /// Takes an entry, and moves on to the next header.
+    /// Records an entry, and moves on to the next header.
     fn entry(&mut self, header: &Header, extended: Extended) -> Result<()> {
         let bytes = extended.name.unwrap_or_else(|| header.path_bytes().into_owned());
         let given = String::from_utf8_lossy(&bytes).into_owned();
@@ -296,7 +296,7 @@ impl EntryReader<'_, '_> {
             let target = extended.target.or_else(|| header.link_name_bytes().map(|name| name.into_owned()));
             return self.link(name, &given, &target.unwrap_or_default(), kind.is_symlink());
         }
-        // A directory has no content, despite its size field.
+        // A directory has no content, even if its header has a size.
         let size = if kind.is_dir() { 0 } else { extended.size.map_or_else(|| self.size(header, &given), Ok)? };
         let span = Span { offset: self.at, size };
         if size > self.entries.content.size().saturating_sub(self.at) {
@@ -306,7 +306,7 @@ impl EntryReader<'_, '_> {
         if name.as_ref().is_some_and(String::is_empty) && !is_directory {
             return Err(self.entries.not_safe(&given, "has no name"));
         }
-        // No document names a file whose name is not UTF-8.
+        // A name that is not UTF-8 cannot be referred to, so the entry is ignored.
         if let Some(name) = name {
             self.entries.links.remove(&name);
             if is_directory {
@@ -318,7 +318,7 @@ impl EntryReader<'_, '_> {
         Ok(())
     }
 
-    /// Takes a link. Its size says nothing.
+    /// Records a link. Its size is ignored.
     fn link(&mut self, name: Option<String>, given: &str, target: &[u8], is_symlink: bool) -> Result<()> {
         let kind = if is_symlink { "a symbolic link" } else { "a hard link" };
         let Some(name) = name else { return Ok(()) };
@@ -338,7 +338,7 @@ impl EntryReader<'_, '_> {
         size.ok_or_else(|| self.malformed(format!("the size of '{}' is not one", shown(name).escape_debug())))
     }
 
-    /// Skips content and the padding of its last block.
+    /// Skips content, and the padding of its last block.
     fn skip(&mut self, size: u64) {
         self.at = self.at.saturating_add(size).checked_next_multiple_of(BLOCK as u64).unwrap_or(u64::MAX);
     }
@@ -348,7 +348,7 @@ impl EntryReader<'_, '_> {
     }
 }
 
-/// Takes the NUL bytes from the end of a name.
+/// Removes trailing NUL bytes.
 fn without_nuls(mut name: Vec<u8>) -> Vec<u8> {
     while name.last() == Some(&0) {
         name.pop();

@@ -1,13 +1,13 @@
-//! The names of entries: their safety and their meaning.
+//! The names of entries: checked and normalized.
 
-/// The most bytes of a name: the limit of systems for paths.
+/// The maximum length of a name in bytes: the limit that systems have for paths.
 const NAME_LIMIT: usize = 4096;
 
-/// Checks a name and returns its normal form: `./a//b/` is `a/b`; `None` if it is not UTF-8.
+/// Checks a name, and returns it normalized: `./a//b/` is `a/b`; `None` if it is not UTF-8.
 ///
 /// # Errors
 ///
-/// The fault of the name.
+/// The reason why the name is not safe.
 pub(crate) fn checked(name: &[u8]) -> Result<Option<String>, String> {
     if name.len() > NAME_LIMIT {
         return Err(format!("has a name of more than {NAME_LIMIT} bytes"));
@@ -15,7 +15,7 @@ pub(crate) fn checked(name: &[u8]) -> Result<Option<String>, String> {
     if name.contains(&0) {
         return Err("has a NUL byte in its name".to_owned());
     }
-    // On some systems these are no part of a name.
+    // On some systems, a drive letter makes a path absolute.
     if name.starts_with(b"/") || matches!(name, [letter, b':', ..] if letter.is_ascii_alphabetic()) {
         return Err("has an absolute name".to_owned());
     }
@@ -28,13 +28,13 @@ pub(crate) fn checked(name: &[u8]) -> Result<Option<String>, String> {
     Ok(std::str::from_utf8(name).ok().map(normal))
 }
 
-/// Returns the normal form of a name.
+/// Returns a name without empty parts and `.`.
 pub(crate) fn normal(name: &str) -> String {
     let parts: Vec<&str> = name.split('/').filter(|part| !part.is_empty() && *part != ".").collect();
     parts.join("/")
 }
 
-/// Returns the target of a link in a directory, if that is in the archive.
+/// Returns the normalized target of a link in a directory, if it is inside the archive.
 pub(crate) fn target_of(directory: &str, target: &[u8]) -> Option<String> {
     let target = std::str::from_utf8(target).ok().filter(|target| !target.is_empty() && target.len() <= NAME_LIMIT)?;
     let mut parts: Vec<&str> = directory.split('/').filter(|part| !part.is_empty()).collect();
@@ -52,7 +52,7 @@ pub(crate) fn target_of(directory: &str, target: &[u8]) -> Option<String> {
     checked(target.as_bytes()).ok().flatten()
 }
 
-/// Shortens a name for people.
+/// Shortens a name for display.
 pub(crate) fn shown(name: &str) -> String {
     const SHOWN: usize = 200;
     match name.char_indices().nth(SHOWN) {

@@ -1,4 +1,4 @@
-//! Writing an archive to a file or a stream, perhaps compressed.
+//! Writing an archive, compressed or not, to a file or a stream.
 
 use std::io::{self, BufWriter, Read, Write};
 use std::num::NonZeroUsize;
@@ -16,11 +16,11 @@ use crate::metrics::Progress;
 use crate::workers::pipe::{PipeReader, pipe};
 use crate::workers::worker;
 
-/// How many bytes go from the archive to the compressor at a time.
+/// The number of bytes passed from the archive to the compressor at a time.
 const PIECE: usize = 1024 * 1024;
 
-/// Writes an archive to a path. It replaces the file that is there when it is whole; a path that names an open descriptor, a
-/// pipe or a device is written to as `write_file` says.
+/// Writes an archive to a path. An existing file is replaced only when the archive is complete. An open descriptor, a
+/// pipe or a device is written to directly.
 pub(crate) fn write_file(
     plan: &ArchivePlan,
     path: &Path,
@@ -36,7 +36,7 @@ pub(crate) fn write_file(
     Ok(exported)
 }
 
-/// Writes an archive to a stream, which messages call by a path.
+/// Writes an archive to a stream. Errors show `path` as its name.
 pub(crate) fn write(
     plan: &ArchivePlan,
     writer: impl Write + Send,
@@ -51,7 +51,7 @@ pub(crate) fn write(
     let compression = Compression::new(format, None).expect("every format has a usual level");
     let jobs = available_parallelism().map_or(1, NonZeroUsize::get);
     thread::scope(|scope| {
-        // zstd has threads of its own, of which it needs one: where there are few, it must get them.
+        // zstd starts threads of its own and needs at least one. Where threads are scarce, they are left to zstd.
         let thread = if format == CompressFormat::Gzip { worker(scope).ok() } else { None };
         let Some(thread) = thread else {
             let mut compressing = Compressing::new(compression, jobs, writer);
@@ -59,18 +59,19 @@ pub(crate) fn write(
             compressing.finish().map_err(Error::io("write to", path))?;
             return Ok(exported);
         };
-        // The archive is written on a thread of its own; the compressor takes its bytes from a pipe.
+        // The archive is written on a thread of its own; the compressor reads from its pipe.
         let (mut pipe, archive_bytes) = pipe();
         let archive = thread.start(move || {
             let exported = plan.write(&mut pipe, path, progress);
-            // If that failed, the error is the result, and not that the bytes end.
+            // If the archive failed, its error is the result, not the end of the pipe.
             let _ = pipe.finish();
             exported
         });
         let compressed = compress_stream(compression, jobs, archive_bytes, writer);
         let exported = archive.join();
         match (exported, compressed) {
-            // The archive ends early if the other end closes the pipe: then the other error is the cause.
+            // The archive fails with an I/O error when the compressor stops reading: then the compressor's error is the
+            // cause.
             (Ok(_) | Err(Error::Io { .. }), Err(error)) => Err(Error::io("write to", path)(error)),
             (exported, _) => exported,
         }
@@ -94,11 +95,11 @@ fn compress_stream(
     writer.flush()
 }
 
-/// A file that comes to the disk while it is being written.
+/// A file that is synced in parts while it is being written.
 struct Synced {
     output: Output,
     written: u64,
-    /// `None` without fsync.
+    /// `None` if the file is not synced.
     early_sync: Option<EarlySync>,
 }
 

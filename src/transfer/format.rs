@@ -1,4 +1,4 @@
-//! The formats in which images are written.
+//! The formats of exports.
 
 use std::path::Path;
 
@@ -7,13 +7,13 @@ use crate::compress::CompressFormat;
 /// The format of an export.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
-    /// A layout on the disk.
+    /// A layout on disk.
     Directory,
     /// An archive.
     Archive {
         /// Which programs read it.
         kind: ArchiveKind,
-        /// The compression of the archive.
+        /// The compression, if any.
         compression: Option<CompressFormat>,
     },
 }
@@ -21,18 +21,19 @@ pub enum Format {
 /// Which programs read an archive.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum ArchiveKind {
-    /// Those that know OCI archives.
+    /// Programs that read OCI archives.
     #[default]
     Oci,
-    /// Those that know Docker archives, too.
+    /// Programs that read Docker archives, too.
     Docker,
 }
 
 impl Format {
-    /// The endings of names that are OCI archives.
+    /// The file name extensions of OCI archives.
     pub const ENDINGS: [&str; 5] = [".tar", ".tar.gz", ".tgz", ".tar.zst", ".tzst"];
 
-    /// Returns the format that a file's name says: an OCI archive with one of the [`ENDINGS`](Self::ENDINGS), else a directory.
+    /// Returns the format for a file name: an OCI archive if it has one of the [`ENDINGS`](Self::ENDINGS), else a
+    /// directory.
     pub fn from_name(path: &Path) -> Self {
         let archive = |compression| Self::Archive { kind: ArchiveKind::Oci, compression };
         if ends_with(path, &[".tar"]) {
@@ -46,8 +47,8 @@ impl Format {
         }
     }
 
-    /// Returns whether a file's name has the ending of another archive format, such as `.tar.xz` or `.zip`: a user
-    /// hardly means a directory by that.
+    /// Returns whether a file name has the extension of another archive format, such as `.tar.xz` or `.zip`. Such a
+    /// name is hardly ever meant as a directory.
     pub fn is_unknown_archive(path: &Path) -> bool {
         const OTHERS: [&str; 47] = [
             ".tar.xz",
@@ -102,7 +103,7 @@ impl Format {
     }
 }
 
-/// Returns whether a file's name has one of some endings, in any case.
+/// Returns whether a file name has one of these extensions, in any case.
 pub(crate) fn ends_with(path: &Path, endings: &[&str]) -> bool {
     let name = path.file_name().unwrap_or_default().to_string_lossy().to_ascii_lowercase();
     endings.iter().any(|ending| name.ends_with(ending))

@@ -1,4 +1,4 @@
-//! `manifest.json`, as `docker save` writes it: the images of an archive.
+//! `manifest.json` as written by `docker save`: the list of the images of an archive.
 
 use std::collections::HashSet;
 use std::fmt;
@@ -11,7 +11,7 @@ use crate::error::{Error, Reason, Result};
 use crate::layout::documents::ARCHIVE_DOCUMENT_LIMIT;
 use crate::oci::{from_json, is_name};
 
-/// An image, as `manifest.json` lists it.
+/// An image in `manifest.json`.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Listed {
     pub(crate) config: String,
@@ -46,14 +46,14 @@ impl Listed {
         }
     }
 
-    /// Reads the images where `manifest.json` need not be Docker's: of another program's there are none.
+    /// Reads the images of an archive whose `manifest.json` may belong to another program; such a file lists no images.
     ///
     /// # Errors
     ///
-    /// [`Error::NotAnArchive`] for a list of something else than images; [`Error::TooLarge`]; [`Error::Io`].
+    /// [`Error::NotAnArchive`] for a list with elements that are no images; [`Error::TooLarge`]; [`Error::Io`].
     pub(crate) fn read_beside_layout(entries: &Entries<'_>) -> Result<Vec<Self>> {
         let content = entries.read(MANIFEST_FILE, ARCHIVE_DOCUMENT_LIMIT)?.unwrap_or_default();
-        // A list after a byte order mark is an error, and no other program's file.
+        // A list after a byte order mark is reported as an error, not ignored as another program's file.
         let content = content.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&content);
         if content.trim_ascii_start().first() != Some(&b'[') || content.trim_ascii() == b"[]" {
             return Ok(Vec::new());
@@ -61,15 +61,15 @@ impl Listed {
         Self::read(entries)
     }
 
-    /// Returns the names, each once. Docker's words for "no name" are none.
+    /// Returns the distinct names, without the placeholders that Docker writes for unnamed images.
     pub(crate) fn distinct_names(&self) -> impl Iterator<Item = &str> {
         let mut seen = HashSet::new();
         self.names.iter().map(String::as_str).filter(move |name| is_name(name) && seen.insert(*name))
     }
 }
 
-/// Returns whether a `manifest.json` has more images and names than can be kept in memory for its size: each becomes an entry, and
-/// each layer a descriptor.
+/// Returns whether a `manifest.json` has too many images and names to keep in memory, compared with its size: each
+/// becomes an entry, and each layer a descriptor.
 fn is_crowded(images: &[Listed], size: usize) -> bool {
     const ENTRY: usize = 1500;
     const LAYER: usize = 500;
@@ -111,7 +111,7 @@ impl<'de> Deserialize<'de> for Key {
     }
 }
 
-/// Returns a key without regard to case, as Go compares keys: two letters outside of ASCII are in the same classes.
+/// Returns a key folded for comparison without regard to case, as in Go: two non-ASCII letters fold to ASCII letters.
 fn folded(key: &str) -> String {
     let fold = |letter| match letter {
         'ſ' => 's',
@@ -122,8 +122,8 @@ fn folded(key: &str) -> String {
 }
 
 impl<'de> Deserialize<'de> for Listed {
-    /// Reads the keys as Go does: in any case, and of several that are alike the last. `null` leaves a text as it was, and
-    /// makes a list empty.
+    /// Reads the keys as Go does: in any case, and the last of several equal keys counts. `null` leaves a text
+    /// unchanged and empties a list.
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct Image;
         impl<'de> Visitor<'de> for Image {
@@ -151,10 +151,10 @@ impl<'de> Deserialize<'de> for Listed {
     }
 }
 
-/// The file that lists the images in an archive that Docker writes.
+/// The file that lists the images of a Docker archive.
 pub(crate) const MANIFEST_FILE: &str = "manifest.json";
 
-/// The file that listed them before.
+/// The file that listed the images before Docker 1.10.
 pub(crate) const REPOSITORIES_FILE: &str = "repositories";
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! Options of loading an archive, and the error for a file that is none.
+//! Options of loading an archive, and the error for a file that is not an archive.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -8,15 +8,16 @@ use crate::error::{Error, Reason};
 use crate::metrics::Progress;
 use crate::options::setters;
 
-/// How an archive is loaded.
+/// Options of loading an archive.
 #[derive(Clone)]
 #[non_exhaustive]
 pub struct LoadOptions<'a> {
-    /// The largest decompressed content that is kept in memory, if it cannot be read in place: 100 MiB by default.
+    /// The most bytes, decompressed, of an archive that cannot be read in place that are kept in memory: 100 MiB by
+    /// default.
     pub memory_threshold: u64,
-    /// How much a compressed archive may decompress to.
+    /// The limits on the decompressed size of an archive.
     pub bounds: Bounds,
-    /// The directory for content that is not kept in memory; by default that of the system's temporary files.
+    /// The directory for archives too large for memory; by default the directory of the system for temporary files.
     pub spill_directory: Option<PathBuf>,
     /// Called with the number of bytes that were read.
     pub progress: Option<Progress<'a>>,
@@ -48,7 +49,7 @@ impl fmt::Debug for LoadOptions<'_> {
     }
 }
 
-/// Returns the error of a file that is not an image archive.
+/// Returns the error for a file that is not an archive of images.
 pub(crate) fn not_an_archive(path: &Path, reason: impl Into<String>) -> Error {
     Error::NotAnArchive { path: path.to_owned(), reason: Reason::new(reason) }
 }

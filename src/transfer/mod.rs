@@ -1,4 +1,4 @@
-//! Images in and out of archives and directories: OCI layouts, `docker save`, `dir:`; both ways of a format lie here.
+//! Loading and exporting images: OCI layouts, archives of `docker save`, and `dir:` directories.
 
 pub(crate) mod archive;
 pub(crate) mod contents;

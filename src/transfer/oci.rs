@@ -12,12 +12,12 @@ use crate::transfer::listed::{MANIFEST_FILE, REPOSITORIES_FILE};
 use crate::transfer::load::not_an_archive;
 use crate::view::content::Content;
 
-/// Returns whether there is a layout.
+/// Returns whether the archive has the files of a layout.
 pub(crate) fn is_one(entries: &Entries<'_>) -> bool {
     entries.has(MARKER_FILE) && entries.has(INDEX_FILE)
 }
 
-/// Reads the index of a layout, and finds its blobs.
+/// Reads the index of a layout, and collects its blobs.
 ///
 /// # Errors
 ///
@@ -25,7 +25,7 @@ pub(crate) fn is_one(entries: &Entries<'_>) -> bool {
 /// [`Error::TooLarge`]; [`Error::Io`].
 pub(crate) fn read(entries: &Entries<'_>) -> Result<(Index, HashMap<Digest, Content>)> {
     let path = entries.path;
-    // The first by name, so that it is the same each time.
+    // The first by name, so that the error is the same each time.
     let is_asked_for = |name: &&str| [MARKER_FILE, INDEX_FILE].contains(name) || digest_of(name).is_some();
     if let Some(dangling) = entries.dangling_names().filter(is_asked_for).min() {
         return Err(entries.dangling(dangling).expect("it is a link"));
@@ -42,13 +42,13 @@ pub(crate) fn read(entries: &Entries<'_>) -> Result<(Index, HashMap<Digest, Cont
     Ok((index, blobs.collect()))
 }
 
-/// Returns the digest in the name of a blob; other files are ignored.
+/// Returns the digest of a blob from its name; `None` for other files.
 pub(crate) fn digest_of(name: &str) -> Option<Digest> {
     let (algorithm, encoded) = name.strip_prefix(BLOBS_DIRECTORY)?.strip_prefix('/')?.split_once('/')?;
     format!("{algorithm}:{encoded}").parse().ok()
 }
 
-/// Returns the error of an archive without a layout.
+/// Returns the error for an archive without a layout.
 fn why_not(entries: &Entries<'_>) -> Error {
     let path = entries.path;
     if entries.has(INDEX_FILE) {

@@ -1,4 +1,4 @@
-//! The bytes of the tar in an archive: where they are, if they can be read there, or else a copy.
+//! The bytes of the tar in an archive: the file itself if the tar can be read in place, else a copy.
 
 use std::io::{self, BufReader, Read, Write};
 use std::path::Path;
@@ -12,10 +12,10 @@ use crate::tar::header::looks_like_tar;
 use crate::transfer::load::{LoadOptions, not_an_archive};
 use crate::view::content::Content;
 
-/// How many bytes are read at a time.
+/// The number of bytes read at a time.
 const PIECE: usize = 1024 * 1024;
 
-/// The end of a tar.
+/// The two blocks of zeros at the end of a tar.
 const END: [u8; 1024] = [0; 1024];
 
 /// The tar in an archive.
@@ -66,14 +66,14 @@ impl Plain {
         let copied = bounded_padded_decoder(encoding, stored, size, options.bounds)
             .map_err(&broken)
             .and_then(|mut stream| Self::keep(|buffer| read(&mut stream, buffer).map_err(&broken), options));
-        // The decompressor's error about failed input is not the cause.
+        // If the input failed, its error is the cause, not the error of the decompressor.
         match source.into_failure() {
             Some(failure) => Err(Error::io("read", path)(failure)),
             None => copied,
         }
     }
 
-    /// Keeps content in memory, or all of it in a file if it exceeds the options' limit or the system's memory.
+    /// Keeps the tar in memory, or all of it in a file if it exceeds the threshold or the available memory.
     fn keep(mut read: impl FnMut(&mut [u8]) -> Result<usize>, options: &LoadOptions<'_>) -> Result<Self> {
         let mut memory: Vec<u8> = Vec::new();
         let mut buffer = vec![0; PIECE];
@@ -86,7 +86,7 @@ impl Plain {
             }
             memory.extend_from_slice(&buffer[..read]);
             length += read as u64;
-            // That is the end of a tar: there is nothing in it, however many zeros follow.
+            // Zeros at the start are the end of a tar: it is empty, however many zeros follow.
             if memory.len() >= END.len() && memory[..END.len()] == END {
                 memory.truncate(END.len());
                 return Ok(Self { content: Content::in_memory(memory) });
@@ -94,7 +94,7 @@ impl Plain {
         }
         let parent = options.spill_directory.clone().unwrap_or_else(std::env::temp_dir);
         let failed = || Error::io("write to", &parent);
-        // It may be readable for this user only.
+        // The archive may be readable for this user only, and so must be its copy.
         let mut file = private_file(&parent).map_err(failed())?;
         file.write_all(&memory).map_err(failed())?;
         drop(memory);
@@ -110,12 +110,12 @@ impl Plain {
     }
 }
 
-/// Checks that there is a tar, by its first bytes.
+/// Checks by its first bytes that the archive holds a tar.
 fn check(path: &Path, sight: Detected) -> Result<()> {
     let Detected { encoding, is_tar, is_empty, flaw } = sight;
     match flaw {
         _ if is_empty => Err(Error::EmptyFile { path: path.to_owned() }),
-        // A flaw further on is met again.
+        // A flaw after a valid header is reported later, when it is reached again.
         _ if is_tar => Ok(()),
         Some(source) => Err(Error::CorruptStream { path: path.to_owned(), encoding, source }),
         None if encoding == Encoding::Identity => Err(not_an_archive(path, "it is not a tar")),
@@ -123,7 +123,7 @@ fn check(path: &Path, sight: Detected) -> Result<()> {
     }
 }
 
-/// Reads as much as fits, or as there is.
+/// Reads until the buffer is full or the stream ends.
 fn read(stream: &mut dyn Read, buffer: &mut [u8]) -> io::Result<usize> {
     let mut length = 0;
     while length < buffer.len() {

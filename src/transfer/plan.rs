@@ -1,4 +1,4 @@
-//! Exports: planned, and then written as planned.
+//! Exports: first planned, then written as planned.
 
 use std::fmt;
 use std::io::Write;
@@ -14,7 +14,7 @@ use crate::error::{Error, Result};
 use crate::metrics::Progress;
 use crate::view::index_view::View;
 
-/// An export that is planned to the last blob. Each document was read and verified once, and nothing is written yet.
+/// A planned export. Each document was read and verified once; nothing is written yet.
 ///
 /// ```
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -37,7 +37,7 @@ pub struct ExportPlan<'a> {
     progress: Option<Progress<'a>>,
 }
 
-/// The output of an export.
+/// The target format of an export.
 #[derive(Clone, Debug)]
 enum Target {
     Layout(LayoutPlan),
@@ -55,9 +55,9 @@ impl View {
     ///
     /// # Errors
     ///
-    /// [`Error::MissingBlob`], with the referrer; [`Error::PlatformNotStored`], if that is the manifest for a platform
-    /// that a nested index lists; [`Error::SizeMismatch`]; the error of reading a document; [`Error::CannotHold`], if
-    /// the format has no place for something; [`Error::TooLarge`].
+    /// [`Error::MissingBlob`], with the document that refers to it; [`Error::PlatformNotStored`], if the blob is the
+    /// manifest for a platform in a nested index; [`Error::SizeMismatch`]; the errors of reading a document;
+    /// [`Error::CannotHold`], if the format cannot represent the view; [`Error::TooLarge`].
     pub fn plan_export<'a>(&self, format: Format, options: &ExportOptions) -> Result<ExportPlan<'a>> {
         let target = match format {
             Format::Directory => Target::Layout(LayoutPlan::new(self, options)?),
@@ -70,7 +70,7 @@ impl View {
 }
 
 impl<'a> ExportPlan<'a> {
-    /// Returns the blobs to write. A layout that is added to may already have a part of them.
+    /// Returns the blobs to write. An existing layout may already have some of them.
     pub fn totals(&self) -> &Exported {
         match &self.target {
             Target::Layout(plan) => &plan.contents.exported,
@@ -78,12 +78,12 @@ impl<'a> ExportPlan<'a> {
         }
     }
 
-    /// Returns the result of [`ExportPlan::write`] to a path without writing. Blobs at the path are not read: one with
-    /// the right size counts.
+    /// Returns the blobs that [`ExportPlan::write`] would write to a path, and those already there. Existing blobs are
+    /// not read: a blob with the right size counts as present.
     ///
     /// # Errors
     ///
-    /// Those of [`ExportPlan::write`] that show before anything is written.
+    /// Those errors of [`ExportPlan::write`] that can be detected before anything is written.
     pub fn totals_at(&self, path: impl AsRef<Path>) -> Result<Exported> {
         match &self.target {
             Target::Layout(plan) => plan.totals_at(path.as_ref()),
@@ -91,27 +91,28 @@ impl<'a> ExportPlan<'a> {
         }
     }
 
-    /// Calls a function with the numbers of bytes that were written, or read and found right where they were to be written.
+    /// Sets a callback for the numbers of bytes that are written, and of bytes verified in existing blobs.
     #[must_use]
     pub fn with_progress(self, progress: Progress<'a>) -> Self {
         Self { progress: Some(progress), ..self }
     }
 
-    /// Writes the export to a path: as a layout, which is made or added to, or as an archive.
+    /// Writes the planned export to a path: as a layout, new or added to an existing one, or as an archive.
     ///
-    /// A new layout gets its name, or its marker in a directory that was empty, only when all of it is synced. In an
-    /// existing layout, blobs with the right content stay and wrong ones are replaced; an entry is added unless an
-    /// equal one is there, or, if it has no name, one of the same manifest; everything else stays. After an error, and
-    /// whenever the process ends, the path has either its earlier content or all of the export.
+    /// A new layout appears at its path only when all of it is on disk; in an existing empty directory, its marker is
+    /// written last. In an existing layout, blobs with the right content stay and corrupt blobs are replaced. Entries
+    /// are added unless the layout has equal ones or, for entries without a name, an entry for the same manifest.
+    /// Everything else is unchanged. After an error, or if the process is killed, the layout has either its old content
+    /// or all of the new.
     ///
-    /// An archive replaces the file that is there when it is whole. A path that names an open descriptor, a pipe or a device is
-    /// written to.
+    /// An archive replaces an existing file only when it is complete. An open descriptor, a pipe or a device is written
+    /// to directly.
     ///
     /// # Errors
     ///
-    /// [`Error::DigestMismatch`]; of a layout also [`Error::NotEmpty`]; [`Error::NameTaken`], unless names are to be replaced;
-    /// [`Error::MalformedMarker`], [`Error::LayoutVersion`], [`Error::MalformedIndex`], [`Error::LinkOutside`];
-    /// [`Error::Locked`]; [`Error::Io`].
+    /// [`Error::DigestMismatch`]; for a layout also [`Error::NotEmpty`]; [`Error::NameTaken`], unless
+    /// [`ExportOptions::replace`] is set; [`Error::MalformedMarker`], [`Error::LayoutVersion`],
+    /// [`Error::MalformedIndex`], [`Error::LinkOutside`]; [`Error::Locked`]; [`Error::Io`].
     pub fn write(&self, path: impl AsRef<Path>) -> Result<Exported> {
         match &self.target {
             Target::Layout(plan) => plan.write(path.as_ref(), self.progress),
@@ -119,7 +120,7 @@ impl<'a> ExportPlan<'a> {
         }
     }
 
-    /// Writes an archive to a stream. After an error the bytes written by then are useless.
+    /// Writes an archive to a stream. After an error, the bytes written so far are not a valid archive.
     ///
     /// # Errors
     ///

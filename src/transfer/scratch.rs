@@ -1,4 +1,4 @@
-//! Writing blobs, verified on the way, into a directory that has no name that counts.
+//! Writing and verifying blobs in a scratch directory.
 
 use std::cmp::Reverse;
 use std::collections::BTreeSet;
@@ -23,23 +23,23 @@ use crate::view::content::{Content, read_exact_at};
 use crate::workers::map::{cores, map_bounded};
 use crate::workers::worker;
 
-/// How many bytes are read, hashed and written at a time.
+/// The number of bytes read, hashed and written at a time.
 const PIECE: usize = 1024 * 1024;
 
-/// How many bytes the system copies at a time.
+/// The number of bytes that one system call copies.
 const RANGE: u64 = 16 * 1024 * 1024;
 
-/// How many pieces, or ranges, one thread is ahead of the other.
+/// The number of pieces, or ranges, by which one thread can be ahead of the other.
 const QUEUE: usize = 4;
 
-/// A directory that is filled like a layout: `blobs`, and then the documents if it is to become one. It goes with all that is in
-/// it unless it gets a name.
+/// A scratch directory with the structure of a layout: `blobs`, and the documents if it will become a layout. It is
+/// deleted with all its files unless it is renamed to its final path.
 pub(crate) struct Staging<'a> {
-    /// The layout that it is made for, which need not be there.
+    /// The target layout, which may not exist yet.
     layout: &'a Layout,
     link: bool,
     directory: TempDirectory,
-    /// Directories for blobs of an algorithm that will be on another file system than the layout, where they will be.
+    /// Directories for blobs of an algorithm whose directory is on another file system than the layout.
     elsewhere: Vec<(String, TempDirectory)>,
 }
 
@@ -51,7 +51,7 @@ impl<'a> Staging<'a> {
         Ok(staging)
     }
 
-    /// Makes a directory for files that are to be added to a layout, on the file systems of its blobs.
+    /// Creates a directory for additions to a layout, on the file systems of its blobs.
     pub(crate) fn create_in_layout(
         layout: &'a Layout,
         options: &ExportOptions,
@@ -82,51 +82,51 @@ impl<'a> Staging<'a> {
         directory.path().join(BLOBS_DIRECTORY).join(digest.algorithm_name()).join(digest.encoded())
     }
 
-    /// Returns the directory for a blob that will be on another file system than the layout.
+    /// Returns the scratch directory for a blob that belongs on another file system than the layout.
     fn elsewhere_for(&self, digest: &Digest) -> Option<&TempDirectory> {
         let mut directories = self.elsewhere.iter();
         directories.find(|(algorithm, _)| algorithm == digest.algorithm_name()).map(|(_, directory)| directory)
     }
 
-    /// Makes a temporary file on the file system of a blob.
+    /// Creates a temporary file on the file system of a blob.
     fn temp_file_for(&self, digest: &Digest) -> Result<TempFile> {
         let directory = self.elsewhere_for(digest).unwrap_or(&self.directory);
         TempFile::create_in(directory.path()).map_err(self.failed())
     }
 
-    /// Returns an error of writing that names the path of the layout.
+    /// Returns the error for a failed write, with the path of the target layout.
     fn failed(&self) -> impl FnOnce(io::Error) -> Error + use<'a> {
         Error::io("write to", self.layout.path())
     }
 
-    /// Makes a directory in it; but if the process is being ended, and it is being taken away, this never returns.
+    /// Creates a directory inside; if the process is exiting and deletes the scratch directory, this never returns.
     fn make_directory(&self, path: &Path) -> Result<()> {
         let _section = Section::begin();
         fs::create_dir_all(path).map_err(self.failed())
     }
 
-    /// Moves the directory into another one.
+    /// Moves the scratch directory into another directory.
     pub(crate) fn move_into(&mut self, parent: &Path) -> io::Result<()> {
         self.directory.move_into(parent)
     }
 
-    /// Renames the directory to a free name.
+    /// Renames the scratch directory to a free path.
     ///
     /// # Errors
     ///
-    /// The directory as it was, and why.
+    /// The unchanged directory, and the cause.
     pub(crate) fn persist(self, target: &Path) -> Result<(), (Self, io::Error)> {
         let Self { layout, link, directory, elsewhere } = self;
         directory.persist(target).map_err(|(directory, error)| (Self { layout, link, directory, elsewhere }, error))
     }
 
-    /// Writes blobs, on all cores, the largest first: so that no thread is left alone with a large one at the end.
+    /// Writes blobs on all cores, the largest first, so that no thread is left with a large blob at the end.
     pub(crate) fn write_all(&self, mut blobs: Vec<(&Planned, Option<Progress<'_>>)>) -> Result<()> {
         blobs.sort_by_key(|(blob, _)| Reverse(blob.descriptor.size));
         map_bounded(blobs, cores(), |(blob, progress)| self.write(blob, progress)).map(drop)
     }
 
-    /// Writes a blob and waits until it is on the disk.
+    /// Writes a blob and syncs it.
     ///
     /// # Errors
     ///
@@ -155,7 +155,7 @@ impl<'a> Staging<'a> {
         Ok(())
     }
 
-    /// Makes a file share the blocks of another one, and tells whether the file system could do that.
+    /// Clones the blocks of a file, and returns whether the file system supports cloning.
     fn clone_file(&self, source: &File, digest: &Digest, target: &Path) -> Result<bool> {
         let file = self.temp_file_for(digest)?;
         let cloned = file.clone_from(source);
@@ -165,7 +165,7 @@ impl<'a> Staging<'a> {
         Ok(cloned)
     }
 
-    /// Verifies a file that was not read so far, and syncs it.
+    /// Verifies a blob that was linked or cloned, and syncs it.
     fn verify(&self, digest: &Digest, path: &Path, progress: Option<Progress<'_>>) -> Result<()> {
         let file = open_regular(path).map_err(self.failed())?;
         if digest.algorithm().is_some() {
@@ -178,7 +178,6 @@ impl<'a> Staging<'a> {
         Ok(())
     }
 
-    /// Writes a document.
     pub(crate) fn write_document(&self, name_in_layout: &str, content: &[u8]) -> Result<()> {
         self.write_pieces(name_in_layout, content.len() as u64, |writer| writer.write_all(content))
     }
@@ -198,7 +197,7 @@ impl<'a> Staging<'a> {
         name(file, &self.path().join(name_in_layout)).map_err(self.failed())
     }
 
-    /// Waits until all names are on the disk.
+    /// Syncs all directories.
     pub(crate) fn sync_directories(&self) -> Result<()> {
         let blobs = self.blobs();
         for directory in fs::read_dir(&blobs).map_err(self.failed())? {
@@ -219,8 +218,8 @@ fn name(file: TempFile, target: &Path) -> io::Result<()> {
     file.persist_new(target)
 }
 
-/// Hard-links a blob; returns whether that was possible: the places may be on different file systems, or the file may
-/// belong to another user.
+/// Links a blob, and returns whether that succeeded: the paths may be on different file systems, or the file may belong
+/// to another user.
 fn link(source: &Path, target: &Path) -> bool {
     let _section = Section::begin();
     fs::symlink_metadata(source).is_ok_and(|metadata| metadata.is_file()) && fs::hard_link(source, target).is_ok()
@@ -239,11 +238,11 @@ struct Copy<'a> {
 }
 
 impl Copy<'_> {
-    /// Copies the blob and returns the digest of the copy.
+    /// Copies the blob, and returns the digest and the file of the copy.
     fn copy(&mut self) -> Result<(Digest, TempFile)> {
         let mut file = self.staging.temp_file_for(self.digest)?;
         let digest = if self.content.size() <= PIECE as u64 {
-            // It is done before a thread would have started.
+            // A small blob is copied before a thread would have started.
             self.copy_on_this_thread(&mut file)?
         } else {
             match self.copy_by_the_system(&file)? {
@@ -254,8 +253,10 @@ impl Copy<'_> {
         Ok((digest, file))
     }
 
-    // Of 2 GiB on ext4 this took 0.54 to 0.62 times as long as reading once: `cargo bench --bench parts -- '^copy'`.
-    /// Lets the system copy the blob, and reads and hashes the copy behind that; `None` if the system cannot do it.
+    // Copying 2 GiB on ext4 this way took 0.54 to 0.62 times as long as reading it once:
+    // `cargo bench --bench parts -- '^copy'`.
+    /// Lets the system copy the blob, and reads and hashes the copy behind it; `None` if the system does not support
+    /// it.
     fn copy_by_the_system(&self, file: &TempFile) -> Result<Option<Digest>> {
         let Some((source, start)) = self.content.part_of_file() else { return Ok(None) };
         let size = self.content.size();
@@ -275,7 +276,7 @@ impl Copy<'_> {
             let (sender, copied) = sync_channel(QUEUE);
             let copying = thread.start(move || {
                 let (mut at, mut early_sync) = (first, EarlySync::default());
-                // The receiver closes the channel if the file cannot be read.
+                // Sending fails if hashing stopped because the copy cannot be read.
                 while sender.send(at).is_ok() && at < size {
                     match copy(at)? {
                         0 => return Err(self.unreadable(io::ErrorKind::UnexpectedEof.into())),
@@ -291,7 +292,7 @@ impl Copy<'_> {
         })
     }
 
-    /// Hashes a file as far as it is there.
+    /// Hashes a file up to the positions that are written so far.
     fn hash_behind(&self, file: &TempFile, written: Receiver<u64>) -> Result<Digest> {
         let (mut hasher, mut at) = (Hasher::new(self.algorithm()), 0);
         let mut buffer = vec![0; PIECE];
@@ -316,7 +317,7 @@ impl Copy<'_> {
         })
     }
 
-    /// Reads the blob once. This thread hashes, and another writes.
+    /// Reads the blob once. This thread hashes, another one writes.
     fn copy_through_memory(&self, file: &mut TempFile) -> Result<Digest> {
         let pool = &Pool::default();
         let (sender, receiver) = sync_channel::<Vec<u8>>(QUEUE);
@@ -334,7 +335,7 @@ impl Copy<'_> {
             });
             let read = self.read(|bytes| match Metrics::wait(|| sender.send(bytes)) {
                 Ok(()) => Ok(pool.take()),
-                // Why, the writer says.
+                // The error of the writer has the cause.
                 Err(_) => Err((self.staging.failed())(io::ErrorKind::BrokenPipe.into())),
             });
             drop(sender);
@@ -343,7 +344,7 @@ impl Copy<'_> {
         })
     }
 
-    /// Reads the blob to its end, hashes it and hands it on; the receiver of a piece returns a buffer for the next.
+    /// Reads the blob to its end, hashes it and passes it on; `each` returns the buffer to use next.
     fn read(&self, mut each: impl FnMut(Vec<u8>) -> Result<Vec<u8>>) -> Result<Digest> {
         let (mut hasher, mut at, mut buffer) = (Hasher::new(self.algorithm()), 0, Vec::new());
         while at < self.content.size() {
@@ -380,13 +381,13 @@ impl Copy<'_> {
         self.metrics().time(Phase::Sync, || early_sync.finish()).map_err(self.staging.failed())
     }
 
-    /// Returns the error of unreadable content.
+    /// Returns the error for content that cannot be read.
     fn unreadable(&self, error: io::Error) -> Error {
         let path = self.content.path().map_or_else(|| self.digest.as_str().into(), Path::to_owned);
         Error::io("read", path)(error)
     }
 
-    /// Returns the algorithm to hash with. An unverifiable digest is not compared.
+    /// Returns the algorithm to hash with. A digest that cannot be verified is not compared.
     fn algorithm(&self) -> Algorithm {
         self.digest.algorithm().unwrap_or(Algorithm::Sha256)
     }

@@ -1,4 +1,4 @@
-//! Exporting to an archive: a tar of the files of a layout, which depends on the view and the options alone.
+//! Exporting to an archive: a tar of the files of a layout, determined by the view and the options alone.
 
 use std::io::Write;
 use std::path::Path;
@@ -16,9 +16,9 @@ use crate::tar::write::TarWriter;
 use crate::transfer::format::ArchiveKind;
 use crate::view::index_view::View;
 
-/// A view as a tar archive, before any of it is written: `oci-layout`, the blobs depth first, `index.json`. Regular files of
-/// mode 0444 without an owner; USTAR headers, and PAX ones where a name is too long. An archive for Docker has a `manifest.json`
-/// as well, which names each image by its ref name.
+/// A view as a tar archive, before any of it is written: `oci-layout`, the blobs depth first, `index.json`. The entries
+/// are regular files of mode 0444 without an owner. The headers are USTAR, or PAX for names that are too long. An
+/// archive for Docker also has a `manifest.json`, which lists each image by its ref name.
 #[derive(Clone, Debug)]
 pub(crate) struct ArchivePlan {
     docker_manifest: Option<Vec<u8>>,
@@ -28,8 +28,8 @@ pub(crate) struct ArchivePlan {
 }
 
 impl ArchivePlan {
-    /// Plans the content of an archive; content that the format cannot hold is an error here, and so is a document that
-    /// no reader takes.
+    /// Collects the contents of an archive. Content that the format cannot hold, and documents too large for readers,
+    /// are errors here.
     pub(crate) fn new(view: &View, kind: ArchiveKind, options: &ExportOptions) -> Result<Self> {
         Self::within(view, kind, options, ARCHIVE_DOCUMENT_LIMIT)
     }

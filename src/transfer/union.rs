@@ -1,5 +1,5 @@
-//! Archives in which both `index.json` and `manifest.json` list images, as `docker save` and others write them: the
-//! union of both.
+//! Archives in which both `index.json` and `manifest.json` list images, such as those of `docker save`: the union of
+//! both lists.
 
 use std::collections::{HashMap, HashSet};
 
@@ -18,27 +18,27 @@ use crate::transfer::load::{LoadOptions, not_an_archive};
 use crate::view::index_view::{MadeDocuments, View};
 use crate::view::rewrite::Rewrite;
 
-/// A layer, as either document refers to it.
+/// A layer, as referred to by either document.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 enum Layer {
     At(Span),
-    /// A file that is not in the archive.
+    /// A file that is missing in the archive.
     Absent(String),
 }
 
-/// An image that `index.json` reaches.
+/// An image reachable from `index.json`.
 struct Stored {
     entry: Descriptor,
     manifest: Manifest,
 }
 
-/// Adds to the images that a layout in an archive lists those that only `manifest.json` lists, and their names. Where both list
-/// an image with other layers, the list that the diff_ids of its config fit is taken. Layers are read only for that, and
-/// where an image is added.
+/// Adds to the images of a layout in an archive those listed only in `manifest.json`, and their names. Where both
+/// documents list an image with different layers, the list that matches the diff_ids of its config is used. Layers are
+/// read only for this comparison, and for images that are added.
 ///
 /// # Errors
 ///
-/// [`Error::NotAnArchive`] where neither list of layers fits; those of reading the images.
+/// [`Error::NotAnArchive`] if neither list of layers matches; the errors of reading the images.
 pub(crate) fn unite(view: View, entries: &Entries<'_>, options: &LoadOptions<'_>) -> Result<View> {
     let images = Listed::read_beside_layout(entries)?;
     if images.is_empty() {
@@ -61,9 +61,9 @@ struct Union<'a> {
     /// The stored images of a config.
     by_config: HashMap<Digest, Vec<usize>>,
     by_layers: HashMap<(Digest, Vec<Layer>), usize>,
-    /// For the configs whose images were compared, the stored image whose layers fit.
+    /// For each config whose images were compared, the stored image whose layers match.
     fitting: HashMap<Digest, Option<usize>>,
-    /// The manifests that take the place of those whose layers do not fit.
+    /// The manifests that replace those whose layers do not match.
     replaced: HashMap<Digest, Digest>,
     blobs: Blobs,
 }
@@ -82,7 +82,7 @@ impl<'a> Union<'a> {
             blobs: Blobs::new(),
         };
         for visit in walk(view, &view.index().manifests, Reach::Manifests) {
-            // An unreadable document is reported when it is needed.
+            // A document that cannot be read becomes an error when it is needed.
             let Ok(Some(Document::Manifest(manifest))) = visit.document else { continue };
             let at = union.stored.len();
             let config = manifest.config.digest.clone();
@@ -99,11 +99,11 @@ impl<'a> Union<'a> {
         self.entries.span(&name).map_or(Layer::Absent(name), Layer::At)
     }
 
-    /// Finds the stored image that a listed one is, and sees to it that it has the right layers; `None` if there is none.
+    /// Finds the stored image of a listed one, and makes sure that it has the right layers; `None` if it is not stored.
     fn find(&mut self, image: &Listed) -> Result<Option<Descriptor>> {
         let config = match self.saved.config(&image.config) {
             Ok(config) => config.digest.clone(),
-            // Of an image that was not copied.
+            // The config of an image that was not copied.
             Err(error @ Error::NotAnArchive { .. }) => {
                 let digest = digest_of(&normal(&image.config)).filter(|digest| self.by_config.contains_key(digest));
                 digest.ok_or(error)?
@@ -131,7 +131,7 @@ impl<'a> Union<'a> {
         }
     }
 
-    /// Finds the stored image of a config whose layers fit its diff_ids.
+    /// Finds the stored image of a config whose layers match its diff_ids.
     fn fitting_stored(&mut self, config: &Digest, image: &Listed) -> Result<Option<usize>> {
         let diff_ids = match self.saved.config(&image.config) {
             Ok(config) => config.diff_ids().map(<[Digest]>::to_vec).unwrap_or_default(),
@@ -161,7 +161,7 @@ impl<'a> Union<'a> {
         Ok(true)
     }
 
-    /// Puts a listed image in the place of the stored ones of its config, whose layers do not fit.
+    /// Replaces the stored images of a config, whose layers do not match, by the listed image.
     fn replace(&mut self, config: &Digest, image: &Listed) -> Result<Descriptor> {
         let converted = match self.saved.read_layers(std::slice::from_ref(image)) {
             Ok(()) => self.saved.convert(image, &mut self.blobs),
@@ -188,7 +188,7 @@ impl<'a> Union<'a> {
         for stored in stored {
             self.replaced.insert(stored.entry.digest.clone(), entry.digest.clone());
         }
-        // Other images of this config are compared with this one from now on.
+        // Layers of other images of this config are compared with this one from now on.
         let layers = image.layers.iter().map(|name| self.layer(name)).collect();
         let at = self.stored.len();
         self.by_layers.insert((config.clone(), layers), at);
@@ -242,7 +242,7 @@ impl<'a> Union<'a> {
     }
 }
 
-/// Puts manifests in the place of others.
+/// Replaces manifests by others.
 struct Replacing<'a> {
     manifests: &'a HashMap<Digest, Digest>,
     blobs: &'a Blobs,

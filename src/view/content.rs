@@ -1,4 +1,4 @@
-//! The content of a blob, wherever it is: a file, a part of an archive, memory.
+//! The content of a blob: a file, a part of an archive, or bytes in memory.
 
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
@@ -14,9 +14,9 @@ pub struct Content {
 
 #[derive(Clone, Debug)]
 enum Storage {
-    /// A part of a file, or all of one, which then has a path.
+    /// A part of a file, or a whole file, which has a path.
     File { file: Arc<File>, offset: u64, whole: Option<PathBuf> },
-    /// Bytes in memory, or a part of them, perhaps read from the file of a path.
+    /// A part of a buffer, or a whole buffer, with a path if it was read from a file.
     Memory { bytes: Arc<Vec<u8>>, offset: usize, whole: Option<PathBuf> },
 }
 
@@ -37,7 +37,7 @@ impl Content {
         Self { size: bytes.len() as u64, storage: Storage::Memory { bytes: Arc::new(bytes), offset: 0, whole: None } }
     }
 
-    /// Takes a part of this content, which must have it: nothing is copied.
+    /// Returns a part of this content, which must be within its bounds. Nothing is copied.
     pub(crate) fn part(&self, offset: u64, size: u64) -> Self {
         let storage = match &self.storage {
             Storage::File { file, offset: start, .. } => {
@@ -56,24 +56,24 @@ impl Content {
         self.size
     }
 
-    /// Returns this content as it was read from where it is.
+    /// Returns this content as bytes in memory that were read from it.
     pub(crate) fn with_bytes(&self, bytes: Vec<u8>) -> Self {
         let whole = self.path().map(Path::to_owned);
         Self { size: bytes.len() as u64, storage: Storage::Memory { bytes: Arc::new(bytes), offset: 0, whole } }
     }
 
-    /// Returns whether it is read from a file.
+    /// Returns whether the content is read from a file.
     pub(crate) fn is_in_file(&self) -> bool {
         matches!(self.storage, Storage::File { .. })
     }
 
-    /// Returns the path of the file that is this content, if there is one.
+    /// Returns the path, if the content is a whole file.
     pub(crate) fn path(&self) -> Option<&Path> {
         let (Storage::File { whole, .. } | Storage::Memory { whole, .. }) = &self.storage;
         whole.as_deref()
     }
 
-    /// Returns the open file that is this content, if there is one.
+    /// Returns the open file, if the content is a whole file.
     pub(crate) fn whole_file(&self) -> Option<&File> {
         match &self.storage {
             Storage::File { file, whole: Some(_), .. } => Some(file),
@@ -81,7 +81,7 @@ impl Content {
         }
     }
 
-    /// Returns the file that this content is in, and where it begins there, if it is in one.
+    /// Returns the file that holds this content, and the offset of the content, if it is in a file.
     pub(crate) fn part_of_file(&self) -> Option<(&File, u64)> {
         match &self.storage {
             Storage::File { file, offset, .. } => Some((file, *offset)),
@@ -89,11 +89,11 @@ impl Content {
         }
     }
 
-    /// Reads from an offset, without regard to other readers: as many bytes as the buffer takes, or as there are.
+    /// Reads from an offset, independently of other readers, until the buffer is full or the content ends.
     ///
     /// # Errors
     ///
-    /// The error of the system; of kind `UnexpectedEof` if the file has become shorter.
+    /// The error of the system; of kind `UnexpectedEof` if the file was truncated.
     pub fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
         let left = usize::try_from(self.size.saturating_sub(offset)).unwrap_or(usize::MAX);
         let wanted = left.min(buffer.len());
@@ -109,7 +109,7 @@ impl Content {
         Ok(wanted)
     }
 
-    /// Returns a reader of all of it.
+    /// Returns a reader of the whole content.
     pub fn reader(&self) -> ContentReader {
         ContentReader { content: self.clone(), at: 0 }
     }

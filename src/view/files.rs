@@ -11,20 +11,20 @@ use crate::layout::documents::pretty;
 use crate::layout::handle::{BLOBS_DIRECTORY, MARKER_FILE, marker};
 use crate::oci::Digest;
 
-/// A view as the files of a layout: `oci-layout`, `index.json`, and the blobs that the index reaches. Any blob that is there
-/// can be read.
+/// A view as the files of a layout: `oci-layout`, `index.json`, and the blobs reachable from the index. Unreferenced
+/// blobs can be opened, but are not listed.
 #[derive(Clone, Debug)]
 pub struct FileSystem {
     view: View,
     index: Content,
 }
 
-/// The metadata of a path.
+/// The type and size of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Stat {
     /// The type of the file.
     pub file_type: FileType,
-    /// The size in bytes; of a directory 0.
+    /// The size in bytes; 0 for a directory.
     pub size: u64,
 }
 
@@ -37,7 +37,7 @@ pub enum FileType {
     Directory,
 }
 
-/// The meaning of a path in a layout.
+/// A path in a layout, parsed.
 enum Meaning {
     Root,
     Marker,
@@ -48,7 +48,7 @@ enum Meaning {
 }
 
 impl Meaning {
-    /// Reads a path: its parts are separated by slashes, and `.` is the root.
+    /// Parses a path: its parts are separated by slashes, and `.` is the root.
     fn of(path: &str) -> Option<Self> {
         let parts: Vec<&str> = path.split('/').collect();
         Some(match parts.as_slice() {
@@ -64,7 +64,7 @@ impl Meaning {
 }
 
 impl View {
-    /// Shows the view as the files of a layout.
+    /// Returns the view as the files of a layout.
     #[must_use]
     pub fn file_system(&self) -> FileSystem {
         FileSystem { index: Content::in_memory(pretty(self.index())), view: self.clone() }
@@ -72,7 +72,7 @@ impl View {
 }
 
 impl FileSystem {
-    /// Returns the metadata of a path, or `None` if there is no file.
+    /// Returns the type and size of the file at a path; `None` if there is no file.
     ///
     /// # Errors
     ///
@@ -92,7 +92,7 @@ impl FileSystem {
         })
     }
 
-    /// Opens a file, or returns `None` if there is none.
+    /// Opens a file; `None` if there is no file at the path.
     ///
     /// # Errors
     ///
@@ -106,7 +106,8 @@ impl FileSystem {
         }
     }
 
-    /// Lists the names in a directory, sorted, or returns `None` if there is none: of blobs, those that the index reaches.
+    /// Returns the names in a directory, sorted; `None` if there is no directory. Of the blobs, only reachable ones are
+    /// listed.
     ///
     /// # Errors
     ///
@@ -129,7 +130,7 @@ impl FileSystem {
         })
     }
 
-    /// Returns the blobs that the index reaches and that are there.
+    /// Returns the stored blobs that are reachable from the index.
     fn reached(&self) -> Result<BTreeSet<Digest>> {
         let reached = self.view.reached(MissingBlobs::LeftOut)?;
         Ok(reached.into_iter().filter(|reached| reached.is_there).map(|reached| reached.descriptor.digest).collect())

@@ -1,4 +1,4 @@
-//! The images of a view with their documents and layers.
+//! The images of a view, with their documents and layers.
 
 use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
@@ -15,28 +15,29 @@ use crate::graph::verify::expect_digest;
 use crate::graph::walk::{Document, Reach, Role, read_described, walk};
 use crate::oci::{Annotations, Descriptor, Digest, Hasher, ImageConfig, Manifest, Platform, from_json};
 
-/// The configs of images, with the platforms that they say. Images may share their config: it is read and kept once.
+/// The configs of images, with their platforms. Images may share a config, which is read and kept once.
 type Configs = HashMap<Digest, (Arc<[u8]>, Option<Platform>)>;
 
 /// An image in a view: its documents, and its layers, which are read on demand.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct ArchiveImage {
-    /// The descriptor of the manifest: an entry of the index, or of a nested one.
+    /// The descriptor of the manifest: an entry of the index, or of a nested index.
     pub entry: Descriptor,
-    /// The digest of the first entry of the index from which it is reachable: its own, or that of an index.
+    /// The digest of the first entry of the index through which the image is reachable: its own, or that of a nested
+    /// index.
     pub listed: Digest,
-    /// The manifest as it stands.
+    /// The bytes of the manifest.
     pub manifest: Arc<[u8]>,
     /// The digest of the manifest.
     pub manifest_digest: Digest,
-    /// The config as it stands.
+    /// The bytes of the config.
     pub config: Arc<[u8]>,
     /// The digest of the config.
     pub config_digest: Digest,
     /// The layers, the lowest first.
     pub layers: Vec<ImageLayer>,
-    /// The platform: as the entry states it, or else the config.
+    /// The platform: from the entry, or else from the config.
     pub platform: Option<Platform>,
     /// The annotations of the manifest itself.
     pub annotations: Annotations,
@@ -50,8 +51,8 @@ pub struct ImageLayer {
     view: View,
 }
 
-/// Reads a layer to its end and verifies it there: an error of the kind `InvalidData` takes the place of the end if the
-/// content does not match its digest.
+/// Reads a layer and verifies it at its end: if the content does not match the digest, the last read returns an error
+/// of kind `InvalidData`.
 pub struct LayerReader {
     reader: ContentReader,
     hasher: Hasher,
@@ -59,18 +60,18 @@ pub struct LayerReader {
 }
 
 impl View {
-    /// Returns the images: manifests that the index lists, or an index nested in it, in order and each once.
-    /// Attestations and other artifacts are not images ([`Manifest::is_image`]), and entries of a nested index need not
-    /// be stored. The documents are read and verified; of layers only the presence and the size are checked.
+    /// Returns the images: the manifests in the index, or in an index nested in it, in order and each once.
+    /// Attestations and other artifacts are not images ([`Manifest::is_image`]). The documents are read and verified;
+    /// layers are only checked for their presence and size.
     ///
-    /// The entries of a nested index may be missing: Docker saves an image with the index of all its platforms, and
-    /// only the images that it has.
+    /// Images in a nested index may be missing: Docker saves an image with the index of all its platforms, but only
+    /// with those images that it has stored.
     ///
     /// # Errors
     ///
-    /// [`Error::MissingBlob`], with the referrer, unless it is such an image and others are there;
-    /// [`Error::SizeMismatch`], [`Error::DigestMismatch`], [`Error::UnsupportedAlgorithm`], [`Error::TooLarge`],
-    /// [`Error::MalformedDocument`]; [`Error::Io`].
+    /// [`Error::MissingBlob`], with the document that refers to the blob, unless the blob is a manifest in a nested
+    /// index and other images are stored; [`Error::SizeMismatch`], [`Error::DigestMismatch`],
+    /// [`Error::UnsupportedAlgorithm`], [`Error::TooLarge`], [`Error::MalformedDocument`]; [`Error::Io`].
     pub fn images(&self) -> Result<Vec<ArchiveImage>> {
         let mut images = Vec::new();
         let mut missing = None;
@@ -114,17 +115,17 @@ impl View {
         }
     }
 
-    /// Returns the name of the view: the ref name that the index itself has, or else its first entry; or the image name
-    /// of that.
+    /// Returns the name of the image in the view: the ref name in the annotations of the index itself, or else the ref
+    /// name or image name of the first entry.
     pub fn tag(&self) -> Option<&str> {
         self.own_name.as_deref().or_else(|| self.index().manifests.first()?.names().next())
     }
 
-    /// Returns whether there is more than one image, those included that nested indexes list and that are there.
+    /// Returns whether there are several images, including stored images in nested indexes.
     ///
     /// # Errors
     ///
-    /// The error of reading an index. A missing index is no error.
+    /// The errors of reading an index. A missing index is not an error.
     pub fn is_multi_platform(&self) -> Result<bool> {
         let mut images = 0;
         let mut seen = HashSet::new();
@@ -144,12 +145,12 @@ impl View {
         Ok(false)
     }
 
-    /// Returns the manifests that the index lists, or an index nested in it, in order and each once, with their platforms where
-    /// they say them. Attestations run on nothing, and are left out.
+    /// Returns the manifests in the index, or in an index nested in it, in order and each once, with their platforms
+    /// where known. Attestations have no platform, and are left out.
     ///
     /// # Errors
     ///
-    /// The error of reading an index. A missing index is no error.
+    /// The errors of reading an index. A missing index is not an error.
     pub fn platforms(&self) -> Result<Vec<(Descriptor, Option<Platform>)>> {
         let mut platforms = Vec::new();
         let mut read = Platforms::new(self);
@@ -163,7 +164,7 @@ impl View {
         Ok(platforms)
     }
 
-    /// Returns the platforms that indexes list images for which are not there, each once and in the order of the lists.
+    /// Returns the platforms of images that are in an index but not stored, each once and in the order of the entries.
     ///
     /// # Errors
     ///
@@ -181,8 +182,8 @@ impl View {
         Ok(missing)
     }
 
-    /// Reads a document that an index lists, if it is new; `None` if it is other content, or stored elsewhere (`urls`). The
-    /// size is checked in any case.
+    /// Reads a document of an index, if `is_new`; `None` if it is not a document, or is available elsewhere. The size
+    /// is checked in any case.
     fn read_listed(
         &self,
         entry: &Descriptor,
@@ -194,7 +195,7 @@ impl View {
         }
         match read_described(self, entry, referrer) {
             Ok(content) => Ok(Document::of_entry(entry, &content)?.map(|document| (content, document))),
-            // Content without the media type of a document, and too large for one, is not a document.
+            // Content that is too large for a document, without a media type of documents, is not a document.
             Err(Error::TooLarge { .. }) if !Document::is_one(&entry.media_type) => Ok(None),
             Err(error) => Err(error),
         }
@@ -242,12 +243,12 @@ impl View {
 }
 
 impl ImageLayer {
-    /// Returns its descriptor in the manifest.
+    /// Returns the descriptor of the layer in the manifest.
     pub fn descriptor(&self) -> &Descriptor {
         &self.descriptor
     }
 
-    /// Returns its content where it is, not verified; `None` if it is stored elsewhere (`urls`).
+    /// Returns the content in place, not verified; `None` if it is missing but available elsewhere (`urls`).
     ///
     /// # Errors
     ///
@@ -256,12 +257,12 @@ impl ImageLayer {
         self.view.reach(&self.descriptor, &Referrer::Document(self.manifest.clone()), MissingBlobs::LeftOut)
     }
 
-    /// Opens it for reading, verified.
+    /// Opens the layer for verified reading.
     ///
     /// # Errors
     ///
-    /// [`Error::MissingBlob`], [`Error::SizeMismatch`]; [`Error::UnsupportedAlgorithm`] if it could not be verified; those of
-    /// [`View::content`].
+    /// [`Error::MissingBlob`], [`Error::SizeMismatch`]; [`Error::UnsupportedAlgorithm`] if the layer cannot be
+    /// verified; those of [`View::content`].
     pub fn reader(&self) -> Result<LayerReader> {
         let Descriptor { digest, .. } = &self.descriptor;
         let algorithm = digest.algorithm().ok_or_else(|| Error::UnsupportedAlgorithm { digest: digest.clone() })?;

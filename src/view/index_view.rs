@@ -1,8 +1,8 @@
-//! Views: an index and a way to read blobs. They are made from layouts, archives and other views, change nothing, and cost
-//! nothing until something is read.
+//! Views: an index and a way to read blobs. They are created from layouts, archives and other views. They never change,
+//! and blobs are read only on demand.
 //!
-//! Each part of the work is a function of its own, to be put together freely: [`View::open`], [`View::join`],
-//! [`View::filter`], [`View::unwrap_index`], [`View::wrap`], and then an export.
+//! Each operation is a function of its own, and they combine freely: [`View::open`], [`View::join`], [`View::filter`],
+//! [`View::unwrap_index`], [`View::wrap`], and then an export.
 
 use std::collections::{HashMap, HashSet};
 use std::fmt;
@@ -17,7 +17,7 @@ use crate::layout::handle::Layout;
 use crate::oci::{self, Annotations, Descriptor, Digest, Index, MediaType};
 use crate::view::origin::Origin;
 
-/// An index and a way to read blobs. It does not change, and can be cloned for nothing.
+/// An index and a way to read blobs. A view is immutable and cheap to clone.
 ///
 /// ```
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -39,13 +39,13 @@ use crate::view::origin::Origin;
 /// use regshape::view::View;
 /// use regshape::oci::{Annotations, REF_NAME};
 ///
-/// // One layout for each platform, each perhaps with an index in its index.
+/// // One layout for each platform, each perhaps with a nested index.
 /// let mut views = Vec::new();
 /// for path in layout_paths {
 ///     views.push(View::open(path)?.unwrap_index(|_| true)?);
 /// }
 ///
-/// // Together they are one image, which has a name.
+/// // Combine them into one image with a name.
 /// let merged = View::join(views);
 /// let wrapped = merged.wrap(Annotations::from([(REF_NAME.to_owned(), "v1.0.0".to_owned())]));
 ///
@@ -63,17 +63,17 @@ use crate::view::origin::Origin;
 pub struct View {
     pub(crate) index: Arc<Index>,
     sources: Vec<Arc<ReadSource>>,
-    /// The layout that it shows.
+    /// The layout behind the view, if there is one.
     pub(crate) origin: Option<Arc<Origin>>,
-    /// The path that errors name.
+    /// The name of the view in errors.
     pub(crate) path: PathBuf,
-    /// The sources of documents that were made here, for errors about the blobs that they refer to.
+    /// The names in errors of generated documents: the documents that they were generated from.
     made: Arc<HashMap<Digest, Referrer>>,
-    /// The ref name that `index.json` itself had.
+    /// The ref name in the annotations of `index.json` itself.
     pub(crate) own_name: Option<String>,
 }
 
-/// Entries that differ from each other. Thousands may be of one digest.
+/// A set of distinct entries. Thousands of them may have the same digest.
 #[derive(Debug, Default)]
 pub(crate) struct DistinctEntries(HashSet<Vec<u8>>);
 
@@ -84,11 +84,11 @@ impl DistinctEntries {
     }
 }
 
-/// Documents that were made, to be added to the blobs of a view together.
+/// Generated documents, to be added to the blobs of a view together.
 #[derive(Debug, Default)]
 pub(crate) struct MadeDocuments {
     blobs: HashMap<Digest, Content>,
-    /// The sources that they were made from.
+    /// The documents that they were generated from.
     names: HashMap<Digest, Referrer>,
 }
 
@@ -101,7 +101,7 @@ impl MadeDocuments {
         (digest, size)
     }
 
-    /// Adds a blob that is known already.
+    /// Adds a blob with a known digest.
     pub(crate) fn insert(&mut self, digest: Digest, content: Content) {
         self.blobs.insert(digest, content);
     }
@@ -114,7 +114,7 @@ impl fmt::Debug for View {
 }
 
 impl View {
-    /// Opens a layout. `index.json` is read now, and blobs when they are asked for.
+    /// Opens a layout. `index.json` is read immediately, blobs on demand.
     ///
     /// # Errors
     ///
@@ -123,7 +123,7 @@ impl View {
         Self::of(Layout::open(path)?)
     }
 
-    /// Views a layout that is open.
+    /// Creates a view of an open layout.
     ///
     /// # Errors
     ///
@@ -153,21 +153,21 @@ impl View {
         &self.index
     }
 
-    /// Returns the index, for those that keep it.
+    /// Returns the index for shared ownership.
     pub(crate) fn shared_index(&self) -> Arc<Index> {
         Arc::clone(&self.index)
     }
 
-    /// Returns the path that errors name: the one that the view was made from.
+    /// Returns the path that the view was created from, which is its name in errors.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Finds a blob, reachable from the index or not. It is not verified.
+    /// Finds a blob, reachable from the index or not. The content is not verified.
     ///
     /// # Errors
     ///
-    /// [`Error::NotAFile`], [`Error::LinkOutside`]; [`Error::Io`]. That it is not there is none.
+    /// [`Error::NotAFile`], [`Error::LinkOutside`]; [`Error::Io`]. A missing blob is not an error.
     pub fn content(&self, digest: &Digest) -> Result<Option<Content>> {
         for source in &self.sources {
             if let Some(content) = source.find(digest)? {
@@ -177,8 +177,8 @@ impl View {
         Ok(None)
     }
 
-    /// Shows several views as one: the entries of their indexes in order, equal ones once. The other fields of the indexes,
-    /// their annotations among them, are not those of the whole. A blob is read from the first view that has it.
+    /// Joins several views: the entries of their indexes in order, equal entries once. The other fields of the indexes,
+    /// including annotations, are dropped. A blob is read from the first view that has it.
     pub fn join(views: impl IntoIterator<Item = Self>) -> Self {
         let mut joined = Self::new(Index::empty(), HashMap::<Digest, Content>::new(), PathBuf::new());
         joined.sources.clear();
@@ -196,7 +196,7 @@ impl View {
         Self { index: Arc::new(index), ..joined }
     }
 
-    /// Lets those blobs be read, too, that another view has.
+    /// Makes the blobs of another view available, too.
     #[must_use]
     pub fn with_blobs_of(&self, other: &Self) -> Self {
         let mut view = self.clone();
@@ -205,14 +205,14 @@ impl View {
         view
     }
 
-    /// Keeps those entries of the index that a predicate holds for. Every blob can still be read.
+    /// Keeps the entries of the index that match a predicate. All blobs stay available.
     #[must_use]
     pub fn filter(&self, mut keep: impl FnMut(&Descriptor) -> bool) -> Self {
         let manifests = self.index.manifests.iter().filter(|entry| keep(entry)).cloned().collect();
         self.with_index(Index { manifests, ..Index::clone(&self.index) })
     }
 
-    /// Shows the first nested index that a predicate holds for as the index; if there is none, the view is as it was.
+    /// Replaces the index by the first nested index that matches a predicate; without a match, the view is unchanged.
     ///
     /// # Errors
     ///
@@ -231,7 +231,7 @@ impl View {
         Ok(Self { own_name, ..self.with_index(index) })
     }
 
-    /// Shows the index as a blob, to which a new index leads by one entry with some annotations.
+    /// Stores the index as a blob, and refers to it from a new index with a single entry and these annotations.
     #[must_use]
     pub fn wrap(&self, annotations: Annotations) -> Self {
         let content = oci::to_blob(&*self.index);
@@ -243,8 +243,8 @@ impl View {
         wrapped
     }
 
-    /// Adds a document to the blobs, and returns its descriptor. Errors call it by its source. Several should be added
-    /// at once: each call makes one more place to look for blobs.
+    /// Adds a document to the blobs, and returns its descriptor. Errors name it by the document it was generated from.
+    /// To add several documents, use [`Self::with_documents`]: each call adds another source to search for blobs.
     pub(crate) fn with_document(
         &self,
         media_type: MediaType,
@@ -266,7 +266,7 @@ impl View {
         view
     }
 
-    /// Notes the sources of documents that were made here. A document that existed before keeps its digest as its name.
+    /// Records the names of generated documents. A document that existed before keeps its digest as its name.
     fn call(&mut self, names: impl IntoIterator<Item = (Digest, Referrer)>) {
         let mut names = names.into_iter().peekable();
         if names.peek().is_some() {
@@ -274,10 +274,10 @@ impl View {
         }
     }
 
-    /// Returns the referrer of a blob as users know it: a document that was made here is called by its source.
+    /// Returns a referrer as known to the user: for a generated document, the document that it was generated from.
     fn known(&self, referrer: &Referrer) -> Referrer {
         let mut known = referrer;
-        // The source may have been made here, too.
+        // A document may be generated from a generated document.
         for _ in 0..=self.made.len() {
             let Referrer::Document(digest) = known else { break };
             match self.made.get(digest) {
@@ -292,12 +292,12 @@ impl View {
         Error::MissingBlob { digest: digest.clone(), referrer: self.known(referrer) }
     }
 
-    /// Shows the same under no other name than those of the entries.
+    /// Drops the ref name of the index itself.
     pub(crate) fn without_own_name(self) -> Self {
         Self { own_name: None, ..self }
     }
 
-    /// Shows another index before the same blobs.
+    /// Returns a view of the same blobs with another index.
     pub(crate) fn with_index(&self, index: Index) -> Self {
         Self { index: Arc::new(index), ..self.clone() }
     }

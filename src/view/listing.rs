@@ -1,4 +1,4 @@
-//! The entries of a view with their kind, platforms, size and age.
+//! The entries of a view, with their kinds, platforms and sizes.
 
 use std::collections::{HashMap, HashSet};
 
@@ -8,28 +8,28 @@ use crate::graph::platform::Platforms;
 use crate::graph::walk::{Document, read_described, read_entry};
 use crate::oci::{Descriptor, Digest, ImageConfig, Platform, from_json};
 
-/// The most documents that are read. Entries may share an index of any size: beyond this, an entry is listed with its
-/// own size and without the documents below it.
+/// The maximum number of documents that are read. Entries may share an index of any size: beyond this limit, an entry
+/// is listed with its own size only.
 const DOCUMENTS: usize = 1_000_000;
 
-/// An entry of an index, with a summary of the documents below it.
+/// An entry of an index, with facts about the content below it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Listing {
     /// The entry.
     pub entry: Descriptor,
-    /// The kind of the content.
+    /// The kind of content that the entry refers to.
     pub kind: ListingKind,
     /// The platforms of its images, each once and in order.
     pub platforms: Vec<Platform>,
-    /// The size in bytes of all content below the entry, each digest once, itself included. Attestations and referrers do not
-    /// count.
+    /// The size in bytes of all content below the entry, including itself, each digest counted once. Attestations and
+    /// referrers are not included.
     pub size: u64,
-    /// When the first image was made (RFC 3339), if its config says so.
+    /// The creation time of the first image (RFC 3339), if its config has one.
     pub created: Option<String>,
 }
 
-/// The kind of the content of an entry.
+/// The kind of content that an entry refers to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ListingKind {
@@ -42,12 +42,12 @@ pub enum ListingKind {
 }
 
 impl View {
-    /// Lists the entries of the index, in their order. Documents that are missing or unreadable count by their
-    /// descriptors.
+    /// Lists the entries of the index, in order. Documents that are missing or cannot be read are counted by the fields
+    /// of their descriptors.
     ///
     /// # Errors
     ///
-    /// [`Error::Io`](crate::Error::Io); those of opening a blob. That a blob is missing or malformed is none.
+    /// [`Error::Io`](crate::Error::Io); those of opening a blob. Missing and malformed blobs are not errors.
     pub fn listings(&self) -> Result<Vec<Listing>> {
         let mut left = DOCUMENTS;
         let mut known: HashMap<&Digest, Listing> = HashMap::new();
@@ -99,7 +99,7 @@ impl View {
                         note(&mut listing.platforms, platforms.of(&found));
                     }
                 }
-                // Not stored, or not read: the descriptor may say its platform.
+                // The manifest is missing or was not read: its descriptor may have a platform.
                 None if found.media_type.is_manifest() => note(&mut listing.platforms, found.said_platform().cloned()),
                 Some(Document::Other(_)) | None => {}
             }

@@ -1,6 +1,7 @@
-//! Views: an index and a way to read the blobs that it refers to, immutable.
+//! Immutable views: an index and a way to read the blobs that it refers to.
 //!
-//! A view is taken of a layout, an archive or a directory, and joined, filtered, wrapped and looked into. Nothing here writes.
+//! A view is created from a layout, an archive or a directory, and can be joined, filtered, wrapped and searched. This
+//! module never writes.
 
 pub(crate) mod content;
 pub(crate) mod files;

@@ -1,4 +1,4 @@
-//! Images for one platform each, together as one image.
+//! Merging single-platform images into one multi-platform image.
 
 use super::index_view::View;
 use crate::error::Result;
@@ -6,10 +6,10 @@ use crate::graph::platform::Platforms;
 use crate::oci::{Annotations, Descriptor, Digest, IMAGE_NAME, Index, MediaType, NameKey, REF_NAME, tag_in};
 
 impl View {
-    /// Puts images for several platforms together into one, which has a name: the nested index of each view, or its index, is
-    /// taken; their entries become those of one index; and a new index lists it by the name. Every entry says its
-    /// platform, as its image does if it did not, and has no name of its own any more. An image name that all views have stays,
-    /// as it does where an entry gets another ref name.
+    /// Merges the images of several views into one multi-platform image. The entries of each view's nested index, or of
+    /// its index, become those of one index, to which an entry with the ref name refers. Each merged entry gets the
+    /// platform of its image unless it has one, and loses its own names. An image name common to all views is kept, as
+    /// it is when an entry gets another ref name.
     ///
     /// # Errors
     ///
@@ -33,16 +33,15 @@ impl View {
         Ok(joined.wrap(annotations))
     }
 
-    /// Returns the one ref name that the entries of some views have, if there is just one; or else the tag of the image name
-    /// that all views have.
+    /// Returns the ref name common to all entries of some views; or else the tag of the image name common to all views.
     pub fn common_ref_name(views: &[Self]) -> Option<&str> {
         let mut names = views.iter().flat_map(|view| &view.index.manifests).filter_map(|entry| entry.ref_name());
         let common = names.next().filter(|first| names.all(|name| name == *first));
         common.or_else(|| tag_in(Self::common_image_name(views)?))
     }
 
-    /// Returns the annotations of an entry that leads to some views together: the ref name that is said, or that they have in
-    /// common, and the image name that they have in common.
+    /// Returns the annotations of an entry for the merged image: the ref name, either given or common to all views, and
+    /// the image name common to all views.
     pub fn common_names(views: &[Self], ref_name: Option<&str>) -> Annotations {
         let mut entry = Descriptor::new(MediaType::index(), Digest::sha256_of(b""), 0);
         entry.set_name(REF_NAME, Self::common_ref_name(views).map(str::to_owned));
@@ -53,7 +52,7 @@ impl View {
         entry.annotations.unwrap_or_default()
     }
 
-    /// Returns the one image name that each of some views has.
+    /// Returns the image name common to all views.
     fn common_image_name(views: &[Self]) -> Option<&str> {
         fn names(view: &View) -> impl Iterator<Item = &str> {
             view.index.manifests.iter().filter_map(Descriptor::image_name)

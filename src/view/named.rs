@@ -1,15 +1,15 @@
-//! Names and annotations of the images that a view shows.
+//! Naming and annotating the images of a view.
 
 use super::index_view::View;
 use crate::error::Result;
 use crate::oci::{Annotations, ImageNames, Index, NameKind};
 
-/// The tag of images that are saved without one.
+/// The tag of images that are saved without a tag.
 const DEFAULT_TAG: &str = "latest";
 
 impl View {
-    /// Shows images as they are saved: one is listed in the index by its tag; several become one image for several platforms, to
-    /// which the index leads by the tag. Without a tag it is `latest`.
+    /// Prepares images for saving: a single image gets the tag as the ref name of its entry; several are merged into
+    /// one multi-platform image with the tag. The default tag is `latest`.
     ///
     /// ```
     /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -43,7 +43,7 @@ impl View {
         }
     }
 
-    /// Sets annotations of each entry of the index.
+    /// Adds annotations to each entry of the index, replacing those of the same keys.
     #[must_use]
     pub fn annotated(&self, annotations: &Annotations) -> Self {
         let mut manifests = self.index().manifests.clone();
@@ -53,8 +53,8 @@ impl View {
         self.with_index(Index { manifests, ..self.index().clone() })
     }
 
-    /// Gives the first entry of the index a name, and those that were called as it was. Others lose it. An image name that says
-    /// the same as the ref name goes with it.
+    /// Sets the ref name of the first entry of the index, and of those with the same names. Other entries with this ref
+    /// name lose it. An image name that equals the ref name is changed, too.
     #[must_use]
     pub fn named(&self, ref_name: &str) -> Self {
         let mut manifests = self.index().manifests.clone();

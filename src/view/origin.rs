@@ -1,9 +1,9 @@
-//! The layout that a view shows, and whether it was changed since.
+//! The layout behind a view, with a check for changes.
 
 use crate::fs::FileVersion;
 use crate::layout::handle::Layout;
 
-/// The layout that a view shows, and its documents as they were when it was opened.
+/// The layout behind a view, and the versions of its documents when it was opened.
 #[derive(Debug)]
 pub(crate) struct Origin {
     pub(crate) layout: Layout,
@@ -11,7 +11,7 @@ pub(crate) struct Origin {
 }
 
 impl Origin {
-    /// Notes the documents of a layout that is about to be read.
+    /// Records the document versions of a layout that is about to be read.
     pub(crate) fn of(layout: &Layout) -> Self {
         Self { layout: layout.clone(), documents: layout.document_versions() }
     }

@@ -1,4 +1,4 @@
-//! The blobs reachable from the index of a view: the content of an export, in its order.
+//! The blobs reachable from the index of a view: the contents of an export, in order.
 
 use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
@@ -12,33 +12,33 @@ use crate::graph::policy::may_be_missing;
 use crate::graph::walk::{Document, Reach, Role, read_entry, walk};
 use crate::oci::{Descriptor, Digest, embedded};
 
-/// A blob that the index reaches.
+/// A blob that is reachable from the index.
 #[derive(Clone, Debug)]
 pub(crate) struct Reached {
-    /// Its media type, digest, size and data: neither annotations nor platform.
+    /// The media type, digest, size and data, without annotations and platform.
     pub(crate) descriptor: Descriptor,
-    /// Whether it is there; otherwise it need not be.
+    /// Whether the blob is stored; if not, it is allowed to be missing.
     pub(crate) is_there: bool,
 }
 
-/// How a missing blob is treated.
+/// How missing blobs are handled.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum MissingBlobs {
     #[default]
     Error,
-    /// It is left out if its descriptor names another place (`urls`).
+    /// A blob may be missing if its descriptor has other locations for it.
     LeftOut,
-    /// It need not be there: a manifest that a nested index lists, of which programs copy only those that they need.
+    /// A blob may be missing: it is a manifest in a nested index, and programs copy only the manifests that they need.
     Fine,
 }
 
 impl MissingBlobs {
-    /// Returns how a missing entry of an index is treated.
+    /// Returns how a missing manifest of an index is handled.
     pub(crate) fn of_listed(self, referrer: &Referrer) -> Self {
         if self == Self::LeftOut && *referrer != Referrer::Index { Self::Fine } else { self }
     }
 
-    /// Returns whether the blob of a descriptor must be there.
+    /// Returns whether it is an error if the blob of a descriptor is missing.
     fn is_an_error_for(self, descriptor: &Descriptor) -> bool {
         match self {
             Self::Error => true,
@@ -49,19 +49,20 @@ impl MissingBlobs {
 }
 
 impl View {
-    /// Returns the reachable descriptors, depth first and each digest once: of an index its manifests in order; of a
-    /// manifest its config, then its layers. Subjects are not followed. Every descriptor is checked, also those of a
-    /// digest that was reached before, and a digest with several roles is followed in each.
+    /// Returns the blobs that are reachable from the index, depth first and each digest once: for an index, its
+    /// manifests in order; for a manifest, its config, then its layers. Subjects are not followed. Every descriptor is
+    /// checked, even if its digest was reached before. A digest that is reached in several roles is followed in each.
     ///
     /// # Errors
     ///
-    /// [`Error::MissingBlob`], with the referrer; [`Error::SizeMismatch`]; the error of reading a document.
+    /// [`Error::MissingBlob`], with the document that refers to it; [`Error::SizeMismatch`]; the errors of reading a
+    /// document.
     pub(crate) fn reached(&self, missing: MissingBlobs) -> Result<Vec<Reached>> {
         let mut blobs = ReachedBlobs::default();
         let mut followed: HashSet<(Digest, Role)> = HashSet::new();
         let index = Arc::new(Referrer::Index);
         let mut entries = self.index.manifests.iter();
-        // The documents under an entry that are still to be read. Of a large index nothing is copied.
+        // The pending descriptors below an entry. The entries of the index itself are not copied, as there may be many.
         let mut stack: Vec<(Cow<'_, Descriptor>, Arc<Referrer>, bool)> = Vec::new();
         let mut next = |stack: &mut Vec<_>| {
             let entry = |descriptor| (Cow::Borrowed(descriptor), Arc::clone(&index), true);
@@ -84,7 +85,7 @@ impl View {
         blobs.finish(self)
     }
 
-    /// Names a manifest that an index lists and that is not there by the platform that it is for.
+    /// If a missing blob is a manifest in an index, returns an error that names its platform.
     pub(crate) fn by_platform(&self, error: Error) -> Error {
         let Error::MissingBlob { digest, .. } = &error else { return error };
         let entries: Vec<&Descriptor> = self.index.manifests.iter().collect();
@@ -95,13 +96,13 @@ impl View {
         }
     }
 
-    /// Finds a blob that was reached.
+    /// Finds a reachable blob.
     pub(crate) fn find(&self, descriptor: &Descriptor) -> Result<Content> {
         let missing = || Error::MissingBlob { digest: descriptor.digest.clone(), referrer: Referrer::Index };
         self.reach(descriptor, &Referrer::Index, MissingBlobs::Error)?.ok_or_else(missing)
     }
 
-    /// Finds a blob: among the blobs, or in its descriptor.
+    /// Finds a blob in the sources, or in the `data` of its descriptor.
     pub(crate) fn reach(
         &self,
         descriptor: &Descriptor,
@@ -125,15 +126,15 @@ impl View {
 #[derive(Default)]
 struct ReachedBlobs {
     reached: Vec<Reached>,
-    /// Where a digest is in `reached`, and the size of the blob if it is there.
+    /// The positions of digests in `reached`, and the sizes of the stored blobs.
     places: HashMap<Digest, (usize, Option<u64>)>,
-    /// The places in `reached` of blobs that are required and missing, with their referrers. A later descriptor may
-    /// carry such a blob.
+    /// The positions in `reached` of required blobs that are missing, and their referrers. A later descriptor may have
+    /// such a blob in its `data`.
     missed: Vec<(usize, Arc<Referrer>)>,
 }
 
 impl ReachedBlobs {
-    /// Notes a descriptor, and returns whether its blob is there.
+    /// Records a descriptor, and returns whether its blob is stored.
     fn note(
         &mut self,
         view: &View,
@@ -148,7 +149,7 @@ impl ReachedBlobs {
                 check_size(descriptor, size)?;
                 return Ok(true);
             }
-            // It is not among the blobs, but may be in this descriptor.
+            // The blob is missing in the sources, but may be in this descriptor.
             Some((_, None)) if descriptor.data.is_none() => None,
             _ => view.reach(descriptor, referrer, MissingBlobs::Fine)?.map(|content| content.size()),
         };
@@ -184,7 +185,7 @@ impl ReachedBlobs {
     }
 }
 
-/// Checks that a blob has the size that a descriptor says.
+/// Checks that a blob has the size in its descriptor.
 fn check_size(descriptor: &Descriptor, actual: u64) -> Result<()> {
     let Descriptor { digest, size, .. } = descriptor;
     if actual == *size {

@@ -1,5 +1,5 @@
-//! Reading layouts that other processes change meanwhile: if a blob is gone because an image was replaced or deleted,
-//! the read starts again.
+//! Reading layouts while other processes change them: if a blob disappeared because an image was replaced or deleted,
+//! the work is repeated with the new state.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -11,13 +11,13 @@ use crate::layout::lock::keep_writers_out;
 /// How often work is tried without a lock.
 const TRIES: usize = 3;
 
-/// How often work is then tried with writers kept out, if it lets them in again before it copies blobs.
+/// How often work is then tried with writers locked out, if it releases the locks before it copies blobs.
 const LOCKED_TRIES: usize = 3;
 
-/// An attempt to work with views.
+/// An attempt at work with views.
 #[derive(Debug, Default)]
 pub struct Reading {
-    /// Keep writers out of the layouts, at the last attempts.
+    /// The locks that keep writers out of the layouts during the last attempts.
     locks: Vec<File>,
     are_writers_out: bool,
     lets_writers_in: bool,
@@ -26,16 +26,16 @@ pub struct Reading {
 }
 
 impl Reading {
-    /// Marks that the work cannot start again: from here on an error is the result.
+    /// Records that the work has started output that cannot be repeated: from here on, an error is final.
     pub fn cannot_begin_again(&mut self) {
         self.cannot_begin_again = true;
     }
 
-    /// Checks that no blob is missing because a layout was changed meanwhile.
+    /// Checks that no layout was changed since it was opened, so that the results of the work are not outdated.
     ///
     /// # Errors
     ///
-    /// [`Error::Changed`], after which the work is done again.
+    /// [`Error::Changed`], after which the work is repeated.
     pub fn expect_unchanged(&self, views: &[View]) -> Result<()> {
         let can_be_done_again = !self.are_writers_out && !self.cannot_begin_again;
         match views.iter().find(|view| view.is_outdated()).filter(|_| can_be_done_again) {
@@ -44,15 +44,15 @@ impl Reading {
         }
     }
 
-    /// Lets others write: the work has read its documents, and is about to take locks itself. If it fails because a layout was
-    /// changed since, it is done again.
+    /// Releases the locks: the work has read its documents, and is about to take locks itself. If it fails because a
+    /// layout was changed since, it is repeated.
     pub fn let_writers_in(&mut self) {
         self.locks.clear();
         self.lets_writers_in = true;
     }
 
-    /// Passes on the result of copying blobs that the work found before. If one of them is gone, the work is done again once,
-    /// though no document of a view was replaced: the blob may have been garbage of the layout that is added to.
+    /// Passes on the result of copying blobs that the work found before. If a blob is gone, the work is repeated once,
+    /// even if no document of a view was replaced: the blob may have been an unreferenced blob of the target layout.
     ///
     /// # Errors
     ///
@@ -64,9 +64,9 @@ impl Reading {
 }
 
 impl View {
-    /// Does some work with views. If it fails, and a layout that one of them shows was changed since it was opened, the work is
-    /// done again with the layouts as they are then: three times in all, and then with writers kept out. Work that lets writers
-    /// in again before it is done is tried three times so.
+    /// Runs work on views. If it fails, and the layout of a view was changed since it was opened, the work is repeated
+    /// with the new state: three times in all without locks, and then with writers locked out. Work that releases these
+    /// locks before it is done is tried three times that way.
     ///
     /// # Errors
     ///
@@ -98,7 +98,7 @@ impl View {
         unreachable!("the attempts are bounded")
     }
 
-    /// Returns whether the documents of the layout that this shows were replaced since it was opened.
+    /// Returns whether the documents of the layout were replaced since it was opened.
     fn is_outdated(&self) -> bool {
         self.origin.as_ref().is_some_and(|origin| origin.is_outdated())
     }
@@ -111,7 +111,7 @@ impl View {
         views.iter().map(reopen).collect()
     }
 
-    /// Locks each layout once, in an order that is the same for all processes.
+    /// Locks each layout once, in an order that is the same in all processes.
     fn keep_writers_out(views: &[Self]) -> Result<Vec<File>> {
         let layouts = views.iter().filter_map(|view| view.origin.as_ref()).map(|origin| &origin.layout);
         let by_place: BTreeMap<_, _> = layouts
@@ -129,7 +129,7 @@ mod tests {
     use crate::layout::lock::take_lock;
     use crate::oci::Digest;
 
-    /// A layout, and a view of it.
+    /// Creates a layout, and a view of it.
     fn layout() -> (tempfile::TempDir, Layout, View) {
         let directory = tempfile::tempdir().expect("a directory");
         let layout = Layout::init(directory.path().join("image")).expect("made");
@@ -183,7 +183,7 @@ mod tests {
     fn at_the_last_attempt_writers_are_kept_out_of_each_layout_once() {
         let (_directory, layout, view) = layout();
         let mut times = 0;
-        // Two views of one layout: locked twice, it would wait for itself.
+        // Two views of one layout: locking it twice would be a deadlock.
         let done: Result<()> = View::reading(vec![view.clone(), view], |views, reading| {
             times += 1;
             assert_eq!(reading.locks.len(), usize::from(times == 4));
@@ -208,7 +208,7 @@ mod tests {
             let result: Result<()> = View::reading(vec![view.clone()], |_, reading| {
                 times += 1;
                 reading.let_writers_in();
-                // The lock is free: there is no wait.
+                // The lock must be free.
                 let lock = take_lock(&layout)?;
                 replace_index(&layout);
                 drop(lock);

@@ -1,4 +1,4 @@
-//! Rewriting documents of a view, with the indexes that list them.
+//! Rewriting the documents of a view, and the indexes that refer to them.
 
 use std::collections::HashMap;
 
@@ -8,27 +8,27 @@ use crate::error::{Referrer, Result};
 use crate::graph::walk::{Document, Role, read_entry};
 use crate::oci::{self, Descriptor, Digest, Index, Manifest, MediaType};
 
-/// How documents are rewritten.
+/// A way to rewrite documents.
 pub(crate) trait Rewrite {
-    /// Returns the media type that an entry of a media type gets.
+    /// Returns the new media type for entries of a media type.
     fn media_type(&self, media_type: &MediaType) -> MediaType;
 
-    /// Returns the new content of a manifest, or `None` if it stays as it is.
+    /// Returns the new content of a manifest, or `None` if it is unchanged.
     fn manifest(&mut self, entry: &Descriptor, manifest: Manifest) -> Result<Option<Vec<u8>>>;
 
-    /// Returns whether documents that are not there stay as they are.
+    /// Returns whether missing documents are skipped.
     fn allows_missing(&self) -> bool;
 }
 
 /// A step of the work.
 enum Step {
-    /// Rewrites the document of an entry, unless that was done.
+    /// Rewrites the document of an entry, unless that was done before.
     Entry { entry: Descriptor, lister: Option<Digest> },
-    /// Rewrites an index after the documents that it lists.
+    /// Rewrites an index after the documents in its entries.
     Index { entry: Descriptor, index: Box<Index> },
 }
 
-/// The key of a document: content with two roles is rewritten in both.
+/// The key of a document: content that is referred to in two roles is rewritten in both.
 type Key = (Digest, Role);
 
 fn key(entry: &Descriptor) -> Key {
@@ -36,13 +36,13 @@ fn key(entry: &Descriptor) -> Key {
 }
 
 impl View {
-    /// Shows the view with rewritten documents: the manifests that its index lists, and nested ones list. Each is rewritten
-    /// once, however often it is listed, and without recursion, since indexes can be nested to any depth.
+    /// Returns the view with rewritten documents: the manifests in its index and in nested indexes. Each is rewritten
+    /// once, even if several entries refer to it. There is no recursion, because indexes can be nested to any depth.
     ///
     /// # Errors
     ///
-    /// [`Error::MissingBlob`], unless that is allowed; [`Error::SizeMismatch`]; the error of reading a document; those
-    /// of [`Rewrite::manifest`].
+    /// [`Error::MissingBlob`], unless missing documents are allowed; [`Error::SizeMismatch`]; the errors of reading a
+    /// document; those of [`Rewrite::manifest`].
     pub(crate) fn rewritten(&self, rewrite: &mut impl Rewrite) -> Result<Self> {
         let mut made = MadeDocuments::default();
         let mut done: HashMap<Key, Option<(Digest, u64)>> = HashMap::new();
@@ -98,14 +98,14 @@ impl View {
     }
 }
 
-/// Makes an entry refer to the rewritten document, and returns whether the entry is another one.
+/// Points an entry to the rewritten document, and returns whether the entry changed.
 fn update(entry: &mut Descriptor, done: &HashMap<Key, Option<(Digest, u64)>>, rewrite: &impl Rewrite) -> bool {
     let made = done.get(&key(entry)).cloned().flatten();
     let media_type = rewrite.media_type(&entry.media_type);
     let has_changed = media_type != entry.media_type;
     entry.media_type = media_type;
     let Some((digest, size)) = made else { return has_changed };
-    // The embedded content is the old one.
+    // The `data` of the entry is the old content.
     *entry = Descriptor { digest, size, data: None, ..entry.clone() };
     true
 }

@@ -1,4 +1,4 @@
-//! A part of a view: by reference, by annotation, by platform, with or without attestations and referrers.
+//! Selecting a part of a view: by reference, annotation or platform, with or without attestations and referrers.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
@@ -11,24 +11,24 @@ use crate::graph::walk::{Document, Reach, Visit, read_entry, walk};
 use crate::oci::{self, Annotations, Descriptor, Digest, Index, NameKey, Platform};
 use crate::options::setters;
 
-/// Selects a part of a view. Each step takes the result of the one before, in the order of the fields.
+/// A selection from a view. Each step applies to the result of the previous step, in the order of the fields.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Selection {
-    /// The entries that these mean: ref names, digests, beginnings of digests, as
-    /// [`Repository::resolve`](crate::registry::Repository::resolve) takes them. Without any all entries are meant.
+    /// The references of the selected entries: ref names, digests or digest prefixes, resolved as in
+    /// [`Repository::resolve`](crate::registry::Repository::resolve). Empty: all entries are selected.
     pub references: Vec<String>,
-    /// Whether the first nested index takes the place of the index.
+    /// Whether the first nested index replaces the index.
     pub unwrap: bool,
     /// The annotations that an entry of the index must have.
     pub annotations: Annotations,
-    /// The platforms of the images that are meant; by default all. Of the images of one name that is meant which fits best,
-    /// as [`Platform::fit`] tells, or all that fit as well. An index of which only some images are meant is replaced by one of these, or by the image
-    /// if only one is left.
+    /// The platforms of the selected images; by default all. Among images with the same name, the best match is
+    /// selected, as determined by [`Platform::fit`], or all equally good matches. An index with unselected images is
+    /// replaced by an index of the selected ones, or by the image if only one is left.
     pub platforms: Vec<Platform>,
-    /// Whether attestations of BuildKit are left out.
+    /// Whether BuildKit attestations are left out.
     pub no_attestations: bool,
-    /// Also selects referrers (signatures, SBOMs) of the selected manifests.
+    /// Whether referrers (signatures, SBOMs) of the selected manifests are selected, too.
     pub referrers: bool,
 }
 
@@ -43,18 +43,18 @@ impl Selection {
     }
 }
 
-/// A part of a view, and the platforms that were chosen.
+/// A part of a view, and the images that were chosen for the requested platforms.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Selected {
-    /// The part.
+    /// The selected part.
     pub view: View,
-    /// The platforms that were chosen.
+    /// The images that were chosen for the platforms.
     pub choices: Vec<Choice>,
 }
 
 impl View {
-    /// Returns the part that is meant.
+    /// Returns the selected part.
     ///
     /// # Errors
     ///
@@ -63,13 +63,13 @@ impl View {
         Ok(self.selected(selection)?.view)
     }
 
-    /// Returns the selected part, and the platforms that were chosen.
+    /// Returns the selected part, and the images that were chosen for the requested platforms.
     ///
     /// # Errors
     ///
-    /// [`Error::UnknownManifest`], [`Error::AmbiguousDigest`]; [`Error::UnknownPlatform`] if no image is for the
-    /// platforms, [`Error::PlatformNotStored`] if such an image is listed and not stored; [`Error::NothingSelected`];
-    /// the error of reading a document.
+    /// [`Error::UnknownManifest`], [`Error::AmbiguousDigest`]; [`Error::UnknownPlatform`] if no image matches a
+    /// platform, [`Error::PlatformNotStored`] if the matching image is not stored; [`Error::NothingSelected`]; the
+    /// errors of reading a document.
     pub fn selected(&self, selection: &Selection) -> Result<Selected> {
         let mut choices = Vec::new();
         let mut view = self.referenced(&selection.references)?;
@@ -93,7 +93,7 @@ impl View {
         Ok(Selected { view, choices })
     }
 
-    /// Keeps the entries that some references mean.
+    /// Keeps the entries that match the references.
     fn referenced(&self, references: &[String]) -> Result<Self> {
         if references.is_empty() {
             return Ok(self.clone());
@@ -103,7 +103,7 @@ impl View {
         let mut manifests: Vec<Descriptor> = Vec::new();
         let mut distinct = DistinctEntries::default();
         for reference in references {
-            // Some programs give the images of one name a name each, instead of an index: all are meant.
+            // Some programs write several entries with one name instead of an index: all of them are selected.
             let found = resolver.find(reference)?;
             let meant = found.entries(&self.index).into_iter().cloned();
             for entry in meant {
@@ -129,7 +129,7 @@ impl View {
         Ok(Selected { view, choices })
     }
 
-    /// Adds the referrers of the manifests in a part of this view, and their referrers.
+    /// Adds the referrers of the manifests in `part`, and transitively their referrers.
     fn with_referrers(&self, part: Self) -> Result<Self> {
         let mut kept: HashSet<Digest> = HashSet::new();
         for visit in walk(&part, &part.index.manifests, Reach::Indexes) {
@@ -138,14 +138,15 @@ impl View {
         let mut referrers: Vec<Descriptor> = Vec::new();
         let mut by_subject: HashMap<Digest, Vec<usize>> = HashMap::new();
         for Visit { entry, document } in walk(self, &self.index.manifests, Reach::Manifests) {
-            // The references of an unreadable document are unknown.
+            // A document that cannot be read has no known subject.
             let Ok(Some(document)) = document else { continue };
             if let Some(subject) = document.subject() {
                 by_subject.entry(subject.digest.clone()).or_default().push(referrers.len());
                 referrers.push(entry.into_owned());
             }
         }
-        // A referrer stands after its subject: in the order of the walk, and in a later round where that has it before.
+        // A referrer is placed after its subject: in the order of the walk, or in a later round if the walk has it
+        // before.
         let mut added: Vec<(usize, usize)> = Vec::new();
         let mut queue: Vec<(Digest, usize, Option<usize>)> =
             kept.iter().map(|digest| (digest.clone(), 0, None)).collect();
@@ -166,49 +167,49 @@ impl View {
     }
 }
 
-/// The work of keeping images for some platforms. Indexes that lose entries are rewritten. Each nested index is
-/// searched once, however often it is listed, and without recursion.
+/// The state of selecting images for platforms. Indexes that are kept in part are generated again. Each nested index is
+/// processed once for each set of platforms, even if several entries refer to it. There is no recursion.
 struct Narrowing<'a> {
     view: &'a View,
     selection: &'a Selection,
     chooser: Chooser<'a>,
-    /// The remains of nested indexes.
+    /// The results for nested indexes.
     left: HashMap<(Digest, Wanted), Left>,
-    /// The new indexes, with those that they are parts of.
+    /// The generated indexes, with the digests of the originals.
     made: Vec<(Vec<u8>, Digest)>,
     choices: Vec<Choice>,
 }
 
-/// The images of an index to keep: those for some of the platforms, by their numbers in the selection; `None` for all.
+/// The platforms to keep of an index, as positions in the selection; `None` for all.
 type Wanted = Option<Vec<usize>>;
 
-/// The entries of an index to keep.
+/// The entries of an index that are kept.
 struct Picks {
-    /// The entries by their numbers, with the images to keep of those that are indexes.
+    /// The entries by position, with the platforms to keep of those that are indexes.
     entries: BTreeMap<usize, Wanted>,
-    /// The images, whose attestations are kept too; `None` for all of them.
+    /// The images whose attestations are kept, too; `None` for all of them.
     images: Option<HashSet<Digest>>,
 }
 
-/// The remains of a nested index.
+/// The remaining part of a nested index.
 #[derive(Clone)]
 enum Left {
     Nothing,
-    /// All of it.
+    /// The whole index.
     All,
-    /// One image, which takes its place.
+    /// A single image, which replaces the index.
     Image(Box<Descriptor>),
     /// A smaller index.
     Smaller(Digest, u64),
 }
 
-/// An index that is being looked through.
+/// An index that is being processed.
 struct Open {
-    /// The entry of the index, with the wanted images; `None` for `index.json`.
+    /// The descriptor of the index, with the platforms to keep; `None` for `index.json`.
     place: Option<(Descriptor, Wanted)>,
     index: Index,
     picks: Picks,
-    /// The next entry.
+    /// The position of the next entry.
     at: usize,
     kept: Vec<Descriptor>,
 }
@@ -225,7 +226,7 @@ impl<'a> Narrowing<'a> {
         Picks { entries: images.map(|(at, _)| (at, None)).collect(), images: None }
     }
 
-    /// Picks the best images among the entries of `index.json`, for each platform one of each name.
+    /// Picks the best images among the entries of `index.json`: for each platform, one for each name.
     fn best(&mut self) -> Result<Picks> {
         let entries = &self.view.index.manifests;
         let mut wanted: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
@@ -251,7 +252,7 @@ impl<'a> Narrowing<'a> {
                 }
             }
         }
-        // Every one of several wanted platforms must be there.
+        // Every requested platform must be found.
         if let Some(number) = is_found.iter().position(|is_found| !is_found) {
             let entries: Vec<&Descriptor> = entries.iter().collect();
             let chooser = std::mem::replace(&mut self.chooser, Chooser::new(self.view, &[]));
@@ -262,8 +263,8 @@ impl<'a> Narrowing<'a> {
         Ok(Picks { entries, images: Some(images) })
     }
 
-    /// Returns the best image of a group, and those that are as good: of one name because it does not tell them apart, and of
-    /// those without a name because they are images of their own.
+    /// Returns the best image of a group, and those that are as good: in a named group because the name does not
+    /// distinguish them, in an unnamed group because they are separate images.
     fn alike(&mut self, group: &Group, members: &[&Descriptor], number: usize, best: &Best) -> Vec<(usize, Best)> {
         let mut alike = Vec::new();
         let mut seen = HashSet::new();
@@ -271,7 +272,7 @@ impl<'a> Narrowing<'a> {
             let other =
                 if at == best.at { Some(best.clone()) } else { self.chooser.choose(&[member]).swap_remove(number) };
             let Some(other) = other.filter(|other| self.chooser.is_as_real(&other.leaf, &best.leaf)) else { continue };
-            // Entries of one name and one manifest are one.
+            // Entries with the same name and manifest count once.
             let is_one = if group.is_named {
                 other.fit == best.fit && seen.insert(other.leaf.entry.digest.clone())
             } else {
@@ -284,7 +285,7 @@ impl<'a> Narrowing<'a> {
         alike
     }
 
-    /// Picks the wanted entries of a nested index.
+    /// Picks the entries of a nested index for the wanted platforms.
     fn picks(&mut self, index: &Index, wanted: &Wanted) -> Picks {
         let Some(numbers) = wanted else { return self.all(index) };
         let bests = self.chooser.choose(&index.manifests.iter().collect::<Vec<_>>());
@@ -298,7 +299,7 @@ impl<'a> Narrowing<'a> {
         Picks { entries: entries.into_iter().map(|(at, numbers)| (at, Some(numbers))).collect(), images: Some(images) }
     }
 
-    /// Returns the kept entries of an index, after the indexes nested in it are reduced.
+    /// Returns the kept entries of an index, after processing the indexes nested in it.
     fn kept(&mut self, index: &Index, picks: Picks) -> Result<Vec<Descriptor>> {
         let mut stack = vec![Open { place: None, index: index.clone(), picks, at: 0, kept: Vec::new() }];
         loop {
@@ -314,7 +315,7 @@ impl<'a> Narrowing<'a> {
         }
     }
 
-    /// Keeps the wanted entries of an index, up to the first nested one that has not been searched.
+    /// Keeps the picked entries of an index, up to the first nested index that was not processed yet.
     fn go_on(&self, open: &mut Open) -> Option<(Descriptor, Wanted)> {
         while let Some(entry) = open.index.manifests.get(open.at) {
             if entry.is_attestation() {
@@ -337,7 +338,7 @@ impl<'a> Narrowing<'a> {
         None
     }
 
-    /// Opens a nested index; other content leaves nothing.
+    /// Opens a nested index; nothing is left of a document that is no index.
     fn open(&mut self, entry: Descriptor, wanted: Wanted) -> Result<Option<Open>> {
         let Some(Document::Index(index)) = read_entry(self.view, &entry, None)? else {
             self.left.insert((entry.digest, wanted), Left::Nothing);
@@ -367,7 +368,7 @@ impl<'a> Narrowing<'a> {
 }
 
 impl Left {
-    /// Returns the entry that replaces that of a nested index.
+    /// Returns the entry that replaces the entry of a nested index.
     fn in_place_of(&self, entry: &Descriptor) -> Option<Descriptor> {
         match self {
             Self::Nothing => None,
@@ -392,8 +393,8 @@ struct Group {
     is_named: bool,
 }
 
-/// Puts the entries of `index.json` into groups: those of one name, and manifests that have none; a nested index without a
-/// name is an image of its own.
+/// Groups the entries of `index.json`: those with the same name, and manifests without a name. A nested index without a
+/// name is a group of its own.
 fn groups(entries: &[Descriptor]) -> Vec<Group> {
     let mut groups: Vec<Group> = Vec::new();
     let mut places: HashMap<(Option<&str>, Option<NameKey<'_>>), usize> = HashMap::new();

@@ -1,4 +1,4 @@
-//! Where the blobs of a view are: a layout, an archive, memory, or anything else that finds blobs by their digests.
+//! Sources of blobs: a layout, an archive, memory, or any other store that finds blobs by their digests.
 
 use std::collections::HashMap;
 use std::io::Read;
@@ -13,16 +13,16 @@ use crate::layout::blobs::DOCUMENT_BLOB_LIMIT;
 use crate::layout::handle::Layout;
 use crate::oci::Digest;
 
-/// How many bytes of documents are kept of one source. The documents of a usual image take a few KiB.
+/// The maximum number of bytes of documents kept per source. The documents of a typical image take a few KiB.
 const KEPT_LIMIT: usize = 16 * 1024 * 1024;
 
-/// A place where blobs are found by their digests.
+/// A store that finds blobs by their digests.
 pub trait BlobSource: Send + Sync {
     /// Finds a blob. Its content is not verified.
     ///
     /// # Errors
     ///
-    /// The error of opening the blob. A missing blob is no error.
+    /// The errors of opening the blob. A missing blob is not an error.
     fn find(&self, digest: &Digest) -> Result<Option<Content>>;
 }
 
@@ -36,7 +36,7 @@ impl BlobSource for Layout {
     }
 }
 
-/// Blobs that are files of any name.
+/// Blobs in files with arbitrary names.
 impl BlobSource for HashMap<Digest, PathBuf> {
     fn find(&self, digest: &Digest) -> Result<Option<Content>> {
         let Some(path) = self.get(digest).cloned() else { return Ok(None) };
@@ -53,16 +53,16 @@ impl BlobSource for HashMap<Digest, Content> {
     }
 }
 
-/// A source with the documents that were read from it: each is opened, read and verified once, and later steps
-/// (choosing a platform, planning, checking, writing) use the kept document.
+/// A source with a cache of its documents: each document is opened, read and verified once, and later steps (choosing a
+/// platform, planning, checking, writing) use the cached bytes.
 pub(crate) struct ReadSource {
     source: Box<dyn BlobSource>,
     documents: Mutex<ReadDocuments>,
-    /// The blob that was found last, which is open: as a rule a document is read when it was found.
+    /// The blob that was found last, still open: usually a document is read right after it was found.
     last: Mutex<Option<(Digest, Content)>>,
 }
 
-/// Documents that were read and verified. Above [`KEPT_LIMIT`] no more are kept: they are read again.
+/// Documents that were read and verified. Beyond [`KEPT_LIMIT`] they are not kept, and are read again.
 #[derive(Default)]
 struct ReadDocuments {
     contents: HashMap<Digest, Content>,
@@ -74,12 +74,12 @@ impl ReadSource {
         Self { source: Box::new(source), documents: Mutex::default(), last: Mutex::default() }
     }
 
-    /// Finds a blob: among the documents that were read, or in the source.
+    /// Finds a blob in the cached documents, or in the source.
     pub(crate) fn find(&self, digest: &Digest) -> Result<Option<Content>> {
         if let Some(content) = self.kept(digest) {
             return Ok(Some(content));
         }
-        // Taken out: not more than one file stays open, and none while the next is opened.
+        // The last blob is taken out, so that at most one file stays open, and none while the next is opened.
         let last = self.last().take();
         let found = match last.filter(|(last, _)| last == digest) {
             Some((_, content)) => Some(content),
@@ -89,7 +89,7 @@ impl ReadSource {
         Ok(found)
     }
 
-    /// Reads a document, and verifies it if the algorithm of its digest is registered; `None` if it is not there.
+    /// Reads a document, and verifies it if the algorithm of its digest is registered; `None` if it is missing.
     pub(crate) fn read_document(&self, digest: &Digest, path: &Path) -> Result<Option<Vec<u8>>> {
         let is_kept = self.kept(digest).is_some();
         let Some(content) = self.find(digest)? else { return Ok(None) };

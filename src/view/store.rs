@@ -1,11 +1,11 @@
-//! A view as a content store: blobs, their metadata and their bytes, for reading only.
+//! A view as a read-only content store: the size and the bytes of each blob.
 
 use super::content::Content;
 use super::index_view::View;
 use crate::error::Result;
 use crate::oci::{Descriptor, Digest, MediaType};
 
-/// A view as programs see one that take images from a content-addressed store, such as BuildKit and containerd.
+/// A view in the form of a content-addressed store, as used by BuildKit and containerd to read images.
 ///
 /// ```
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -29,7 +29,7 @@ use crate::oci::{Descriptor, Digest, MediaType};
 pub struct ContentStore(View);
 
 impl View {
-    /// Shows the blobs as a content store.
+    /// Returns the blobs as a content store.
     #[must_use]
     pub fn content_store(&self) -> ContentStore {
         ContentStore(self.clone())
@@ -37,7 +37,7 @@ impl View {
 }
 
 impl ContentStore {
-    /// Returns the digest and the size of a blob, or `None` if it is not there.
+    /// Returns the digest and the size of a blob; `None` if it is missing.
     ///
     /// # Errors
     ///
@@ -47,7 +47,7 @@ impl ContentStore {
         Ok(content.map(|content| Descriptor::new(MediaType::octet_stream(), digest.clone(), content.size())))
     }
 
-    /// Returns the content of a blob, to be read from any offset, or `None` if it is not there.
+    /// Returns the content of a blob, for reading from any offset; `None` if it is missing.
     ///
     /// # Errors
     ///

@@ -1,4 +1,4 @@
-//! `layout add layer`: the detected type, the stored bytes, and their media type.
+//! `layout add layer`: format detection, the stored bytes, and media types.
 
 use std::fs;
 
@@ -6,14 +6,14 @@ use serde_json::json;
 
 use crate::support::*;
 
-/// `patches.tar` as `xz -9e` writes it.
+/// `patches.tar` compressed by `xz -9e`.
 const PATCHES_XZ: &str = "fd377a585a000004e6d6b446020021011c00000010cf58cce007ff00465d00329d0886146b28f58a74e3f935d4d595c2642ea5ea72c04835f602f974a597622a7e468cf4605bb63b31363de6003982729b630fd4880e3a8e6af0d57bbea471eaece653800000000054203c63fefc39700001628010000000819d9667b1c467fb020000000004595a";
-/// `patches.tar` as `bzip2` writes it.
+/// `patches.tar` compressed by `bzip2`.
 const PATCHES_BZIP2: &str = "425a6839314159265359fdd9f55a00002fdb80ca900000f70004006e43de000828200054568234d0d313003d41282868191a68004e07c842a101f9c603dcb5a028528ef9499075109b20cf263b84392a62e7346d60fadd7c048d0f1480e22d8bb9229c28487eecfaad00";
-/// `text\n` as `xz` writes it.
+/// `text\n` compressed by `xz`.
 const TEXT_XZ: &str = "fd377a585a000004e6d6b4460200210116000000742fe5a3010004746578740a000000001d2bd28aaf194ccd00011d05b82d80af1fb6f37d010000000004595a";
 
-/// `patches.tar` as the program compresses it with gzip, and with zstd.
+/// `patches.tar` compressed by the program, with gzip and with zstd.
 const PATCHES_GZIP: &str = "sha256:56ce1225c544dcfc47f9ceec13d88b9cd09a37ad590965664981628aa2b773a9";
 const PATCHES_ZSTD: &str = "sha256:fed219f25bc6236eced6e1e14325bda919af8aaab6b371184409225a6bdeb8fa";
 
@@ -23,28 +23,28 @@ fn unhex(text: &str) -> Vec<u8> {
     hex::decode(text).expect("hexadecimal")
 }
 
-/// A tar that holds nothing: two blocks of zeros.
+/// Returns an empty tar: two blocks of zeros.
 fn empty_tar() -> Vec<u8> {
     vec![0; 1024]
 }
 
-/// Puts a frame in front that decoders skip (zstd's format document, "Skippable Frames").
+/// Prepends a frame that decoders skip (zstd's format document, "Skippable Frames").
 fn after_skippable_frame(magic: u8, content: &[u8]) -> Vec<u8> {
     [&[magic, 0x2a, 0x4d, 0x18, 3, 0, 0, 0, b'a', b'b', b'c'], content].concat()
 }
 
-/// A layer of some content, and its expected form.
+/// A layer of some content, and the expected result.
 struct Case {
     name: &'static str,
     content: Vec<u8>,
-    /// Further words.
+    /// Additional flags.
     words: &'static str,
-    /// The note besides the media type.
+    /// The expected notes besides the media type.
     note: &'static str,
     media_type: &'static str,
     /// The uncompressed content.
     plain: Vec<u8>,
-    /// The stored bytes, where they are the given ones; otherwise the digest of the decompressed content.
+    /// The stored bytes: the content itself, or else the digest of the compressed content.
     stored: Stored,
 }
 
@@ -169,7 +169,7 @@ fn content_decides_how_a_layer_is_stored() {
     ];
     for Case { name, content, words, note, media_type, plain, stored } in cases {
         let sandbox = Sandbox::new();
-        // The name says something else than the content, and does not count.
+        // The file name suggests another format, and is ignored.
         sandbox.write("layer.txt", &content);
         let digest = match stored {
             AsIs => sha256(&content),
@@ -219,7 +219,7 @@ fn content_that_is_no_tar_needs_a_media_type() {
         let words = "layout add layer -p image -f layer.tar";
         sandbox.refuses(words, "cannot infer media type for '.tar'; use --media-type");
 
-        // With one it is stored as it is.
+        // With a media type the content is stored unchanged.
         let value = sandbox.ok_json(&format!("{words} --media-type application/x-thing"));
         assert!(sandbox.blob(value["digest"].as_str().expect("a digest")) == content);
         let plain = if is_compressed { text.to_vec() } else { content };
@@ -290,7 +290,7 @@ fn broken_streams_are_refused_under_any_media_type() {
         content
     };
     let cut = |content: Vec<u8>, bytes: usize| content[..content.len() - bytes].to_vec();
-    // Checksums are part of the streams: this one has one too.
+    // Streams may contain checksums, like this one.
     let checked = |content: &[u8]| {
         let mut encoder = zstd::Encoder::new(Vec::new(), 1).expect("an encoder");
         encoder.include_checksum(true).expect("set");
@@ -455,7 +455,7 @@ fn content_that_is_no_layer_is_compressed_only_if_that_is_asked_for() {
         let blob = sandbox.blob(layer["digest"].as_str().expect("a digest"));
         assert!(unpack(&blob) == text, "{words}");
     }
-    // A tar of any name is a layer.
+    // A tar is treated as a layer under any media type.
     let sandbox = Sandbox::new();
     sandbox.write("patches.tar", patches_tar());
     let layer = sandbox.ok_json("layout add layer -p image -f patches.tar --media-type application/x-tree");
@@ -483,7 +483,7 @@ fn a_tar_may_stay_uncompressed() {
 #[test]
 fn bytes_after_a_compressed_layer_are_refused_with_their_number() {
     let patches = patches_tar();
-    // Longer than one buffer, so that several threads read it.
+    // Longer than one buffer, so that several threads read the stream.
     let long: Vec<u8> = (0..1u32 << 18).flat_map(|n| n.wrapping_mul(2_654_435_761).to_le_bytes()).collect();
     for (encoding, stream) in
         [("gzip", gzip(&patches)), ("zstd", zstd(&patches)), ("gzip", gzip(&long)), ("zstd", zstd(&long))]
@@ -510,7 +510,7 @@ fn bytes_after_a_compressed_layer_are_refused_with_their_number() {
 #[test]
 fn a_tar_that_is_cut_within_an_entry_is_refused_and_nothing_is_left() {
     let tar = base_tar();
-    // `bin/tool` is the last file, and a link follows it.
+    // `bin/tool` is the last file; a link follows after it.
     let tool = tar.windows(8).position(|name| name == b"bin/tool").expect("it is there");
     let hint = "check that the command that wrote it succeeded";
     for (length, says) in [
@@ -543,7 +543,7 @@ fn a_tar_that_is_cut_within_an_entry_is_refused_and_nothing_is_left() {
         }
         assert_eq!(sandbox.tree(), before);
     }
-    // The bytes of a large one go through several threads.
+    // A large stream is processed by several threads.
     let sandbox = Sandbox::new();
     let mut large = tar::Builder::new(Vec::new());
     let mut header = tar::Header::new_gnu();
@@ -605,7 +605,7 @@ fn a_tar_that_is_whole_and_odd_is_staged_with_a_warning() {
         sandbox.write("l.tar", zstd(&content));
         assert_eq!(sandbox.ok_json("layout add layer -p image -f l.tar")["warnings"], json!([says]));
     }
-    // An artifact may be any tar.
+    // Content other than a layer may be any tar.
     let sandbox = Sandbox::new();
     sandbox.write("l.tar", [entry("oci-layout", b"{}"), entry("index.json", b"{}"), end].concat());
     let value = sandbox.ok_json("layout add layer -p image -f l.tar --media-type application/x-images");

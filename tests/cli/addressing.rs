@@ -1,4 +1,4 @@
-//! How a command is told on which layout it works, and by which words.
+//! How commands find their layout, and the spellings of commands.
 
 use serde_json::json;
 
@@ -56,11 +56,11 @@ fn without_a_path_the_environment_and_then_the_working_directory_name_the_layout
     run("layout tag list", "image", None).succeeds(&expected, "");
     run("layout tag list", ".", Some("image")).succeeds(&expected, "");
     run("layout tag list", ".", Some("")).is(2, "", format!("Error: {NO_LAYOUT}\n"));
-    // The command line comes first, then the environment.
+    // The command line has priority over the environment.
     run("layout tag list -p image", ".", Some("elsewhere")).succeeds(&expected, "");
     assert_eq!(run("layout tag list", "image", Some("elsewhere")).stdout, "");
     run("layout manifest get --ref latest --json", "image", None).json();
-    // The working directory is not made a layout unasked.
+    // `init` does not default to the working directory.
     run("layout init", ".", None).is(2, "", "Error: which directory? name it with -p DIR or REGSHAPE_LAYOUT\n");
     run("layout init", ".", Some("made")).succeeds("Initialised OCI Image Layout at made\n", "");
 }
@@ -166,7 +166,7 @@ fn commands_that_read_one_image_need_no_tag_where_there_is_one() {
     for words in ["manifest get", "manifest info", "manifest descriptor", "referrer list"] {
         assert_eq!(sandbox.ok(&format!("{words} image")), sandbox.ok(&format!("{words} image:latest")), "{words}");
     }
-    // An artifact beside it is no image, and a second tag names the same one.
+    // An artifact is not counted as an image, and a second tag refers to the same image.
     sandbox.ok("tag add -p image:latest v1");
     assert_eq!(sandbox.ok_json("manifest descriptor image")["digest"], digest.as_str());
     for words in ["manifest delete image", "tag delete -p image", "tag rename -p image v2", "tag add -p image v2"] {
@@ -192,7 +192,7 @@ fn a_stored_blob_is_named_by_the_beginning_of_its_digest() {
         let error = format!("'{}' is not a digest: it has no colon (DIGEST_INVALID)", &BASE[7..15]);
         sandbox.refuses(&format!("layout {words} --digest {}", &BASE[7..15]), &error);
     }
-    // Two blobs that begin alike are told apart by more digits.
+    // Two blobs with a common prefix are distinguished by more digits.
     for digits in ["aaaa0", "aaaa1"] {
         sandbox.write(&format!("image/blobs/sha256/{digits:0<64}"), "");
     }

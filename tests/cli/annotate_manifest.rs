@@ -84,7 +84,7 @@ fn every_other_entry_with_that_digest_stays_as_it_was() {
     let before = sandbox.index();
     let digest = annotate(&sandbox, "--annotation a=1");
     let mut expected = before.clone();
-    // The manifest that was generated last is called v1.
+    // The manifest generated last has the ref name v1.
     expected["manifests"][1]["digest"] = json!(digest);
     expected["manifests"][1]["size"] = json!(sandbox.blob(&digest).len());
     assert_eq!(sandbox.index(), expected);
@@ -146,7 +146,7 @@ fn a_copy_of_the_manifest_in_its_entry_follows() {
     assert_ne!(entry["digest"], before["digest"]);
     assert_eq!(entry["urls"], json!(["https://example.com/manifest"]));
     let data = entry["data"].as_str().expect("a copy");
-    // Four characters of base64 for every three bytes that were begun.
+    // Base64 has four characters for every three bytes, rounded up.
     let size = changed["size"].as_u64().expect("a size");
     assert_eq!(data.len() as u64, size.div_ceil(3) * 4);
     // The data must match the digest.

@@ -1,4 +1,4 @@
-//! Values that cannot be read, one a row: the exit status and the first line of stderr, and nothing is changed.
+//! Invalid values, one per row: the exit status and the first line of stderr. Nothing is changed.
 
 use crate::support::*;
 

@@ -11,7 +11,7 @@ fn words(digest: &str) -> String {
     format!("layout blob delete --path image --digest {digest}")
 }
 
-/// Checks that a blob is not deleted, and that the error names its referrer.
+/// Checks that deleting a blob is denied, with its referrer.
 #[track_caller]
 fn is_denied(sandbox: &Sandbox, digest: &str, referrer: &str) {
     let message = format!("blob {digest} is referenced by {referrer} (DENIED); delete its referrer first");
@@ -45,7 +45,7 @@ fn a_blob_that_nothing_refers_to_is_deleted() {
 fn the_blobs_of_an_image_are_not_deleted() {
     let sandbox = Sandbox::built();
     is_denied(&sandbox, MANIFEST, "index.json");
-    // The staging file names the layers and the config too.
+    // The staging file refers to the layers and the config, too.
     for digest in [CONFIG, BASE, PATCHES] {
         is_denied(&sandbox, digest, "the staging file");
     }
@@ -53,7 +53,7 @@ fn the_blobs_of_an_image_are_not_deleted() {
     for digest in [CONFIG, BASE, PATCHES] {
         is_denied(&sandbox, digest, MANIFEST);
     }
-    // With its tag gone nothing leads to it.
+    // Without its tag the image is unreachable.
     sandbox.ok("layout tag delete --path image --ref latest");
     for digest in [MANIFEST, CONFIG, BASE, PATCHES] {
         assert_eq!(sandbox.run(&words(digest)).status, 0);
@@ -86,7 +86,7 @@ fn blobs_of_nested_indexes_and_subjects_are_not_deleted() {
     is_denied(&sandbox, digest(&inner), digest(&outer));
     is_denied(&sandbox, MANIFEST, digest(&inner));
     is_denied(&sandbox, BASE, MANIFEST);
-    // The subject of index.json itself.
+    // A subject of index.json itself.
     sandbox.edit("image/index.json", |index| {
         index["manifests"] = json!([]);
         index["subject"] = referrer.clone();
@@ -161,12 +161,12 @@ fn digests_in_documents_of_unknown_types_are_not_deleted() {
     is_denied(&sandbox, MANIFEST, digest(&artifact));
     is_denied(&sandbox, BASE, MANIFEST);
     is_denied(&sandbox, &old, digest(&schema_1));
-    // Of a child that only its descriptor carries.
+    // A nested manifest that is stored only in the `data` of its descriptor.
     let child = embedded(&sandbox, &subject);
     let outer = document(&sandbox, INDEX_TYPE, &index(&[&child]));
     list(&sandbox, &[&outer]);
     is_denied(&sandbox, BASE, MANIFEST);
-    // And of content that is said to be two things.
+    // Content that is referred to both as a manifest and as an index.
     let config = json!({"mediaType": "application/x", "digest": sandbox.store("{}"), "size": 2});
     let mut both = with(manifest(&config, &[&layer(&sandbox)]), json!({"manifests": [child]}));
     both.as_object_mut().expect("fields").remove("mediaType");

@@ -22,7 +22,7 @@ fn a_blob_is_found_referenced_or_not() {
     }
     shows(&sandbox, &sandbox.store("loose"), 5);
     shows(&sandbox, &sandbox.store(""), 0);
-    // It is not read.
+    // The content is not read.
     sandbox.write(&blob_name(BASE), "corrupt");
     shows(&sandbox, BASE, 7);
 }

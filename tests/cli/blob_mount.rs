@@ -6,7 +6,7 @@ use serde_json::json;
 
 use crate::support::*;
 
-/// Layouts of two repositories, the first of which has a blob; returns its digest too.
+/// Creates layouts of two repositories, the first with a blob; returns its digest, too.
 fn layouts() -> (Sandbox, String) {
     let sandbox = Sandbox::empty();
     sandbox.write("x", "content");
@@ -31,7 +31,7 @@ fn blob(layout: &str, digest: &str) -> String {
 #[test]
 fn a_blob_is_put_into_the_layout_of_another_repository() {
     let (sandbox, digest) = layouts();
-    // One that is there, and one that is not.
+    // A repository that exists, and a new one.
     for to in ["app", "example/base/nested", "new"] {
         sandbox.run(&words(&digest, to)).succeeds(mounted(&digest), "");
         assert_eq!(sandbox.text(&blob(to, &digest)), "content");
@@ -97,7 +97,7 @@ fn missing_and_corrupt_blobs_are_not_mounted() {
     }
     let nowhere = format!("layout blob mount --path layouts --per-repo --repo app --from nobody --digest {digest}");
     sandbox.refuses(&nowhere, &format!("layouts/nobody has no blob {digest} (BLOB_UNKNOWN)"));
-    // Neither is a wrong one kept where a right one comes.
+    // A corrupt blob in the target is replaced.
     sandbox.write(&blob("app", &digest), "CONTENT");
     sandbox.run(&words(&digest, "app")).succeeds(mounted(&digest), "");
     assert_eq!(sandbox.text(&blob("app", &digest)), "content");

@@ -11,14 +11,14 @@ fn stored(digest: &str, size: usize) -> String {
     format!("Stored blob:\n  digest: {digest}\n    size: {size}\n")
 }
 
-/// Checks that a layout is valid, and that a warning names the unreferenced blobs.
+/// Checks that a layout is valid, with a warning about unreferenced blobs.
 #[track_caller]
 fn is_valid(sandbox: &Sandbox, path: &str, loose: &str) {
     let outcome = sandbox.run(&format!("layout validate --path {path}"));
     outcome.succeeds(format!("Layout at {path} is valid.\n"), format!("Warning: {loose} not referenced\n"));
 }
 
-/// A layout, and beside it a file `x`.
+/// Creates a layout, and a file `x` next to it.
 fn with_file() -> Sandbox {
     let sandbox = Sandbox::new();
     sandbox.write("x", "content");
@@ -33,7 +33,7 @@ fn a_file_becomes_a_blob() {
     let words = "layout blob upload --path image --file x";
     sandbox.run(words).succeeds(stored(&digest, 7), "");
     sandbox.has_blobs([digest.as_str()]);
-    // Once more is not an error, and nothing changes.
+    // A repeated upload is not an error, and changes nothing.
     let before = sandbox.contents();
     sandbox.run(&format!("{words} --digest {digest}")).succeeds(stored(&digest, 7), "");
     let expected = json!({"digest": digest, "size": 7, "media_type": "application/octet-stream"});
@@ -171,7 +171,7 @@ fn an_existing_blob_is_trusted_by_its_content_alone() {
         assert_eq!(sandbox.blob(&digest), b"content", "{corrupt}");
     }
     sandbox.has_blobs([digest.as_str()]);
-    // A wrong digest does not touch it.
+    // An upload with a wrong digest does not change the blob.
     sandbox.write("y", "other");
     let before = sandbox.tree();
     assert_eq!(sandbox.run(&format!("layout blob upload --path image --file y --digest {digest}")).status, 1);
@@ -184,7 +184,8 @@ fn links_are_replaced_and_never_written_through() {
     use std::os::unix::fs::symlink;
 
     let digest = sha256(b"content");
-    // Where a blob should be: a link that leads out, to the right content, to other content, to nothing.
+    // A symbolic link at the blob's path leads out of the layout: to the right content, to other content, to a missing
+    // file.
     for content in [Some("content"), Some("other"), None] {
         let sandbox = with_file();
         content.into_iter().for_each(|content| sandbox.write("outside", content));
@@ -194,7 +195,7 @@ fn links_are_replaced_and_never_written_through() {
         assert_eq!(sandbox.blob(&digest), b"content");
         assert_eq!(fs::read_to_string(sandbox.path("outside")).ok().as_deref(), content);
     }
-    // The directory of the blobs leads out.
+    // The directory of the blobs is a link out of the layout.
     let sandbox = with_file();
     fs::rename(sandbox.path("image/blobs"), sandbox.path("blobs")).expect("moved");
     symlink("../blobs", sandbox.path("image/blobs")).expect("linked");

@@ -7,7 +7,7 @@ use crate::support::*;
 
 const LIST: &str = "layout catalog list --path image";
 
-/// A layout with entries of these ref names; `None` is an entry without annotations.
+/// Creates a layout with entries of these ref names; `None` is an entry without annotations.
 fn with_names<'a>(names: impl IntoIterator<Item = Option<&'a str>>) -> Sandbox {
     let sandbox = Sandbox::new();
     let image = image(&sandbox, "amd64");
@@ -62,7 +62,7 @@ fn bare_names_belong_to_the_default_repository_or_none() {
         sandbox.run(LIST).succeeds("z\n", "");
         sandbox.run(&format!("{LIST} --default-repo example/app")).succeeds("example/app\nz\n", "");
     }
-    // No entry belongs to it.
+    // The default repository has no entries.
     with_names([Some("Bad:tag")]).run(&format!("{LIST} --default-repo app")).succeeds("", "");
 }
 
@@ -77,7 +77,7 @@ fn a_page_begins_after_a_name_and_has_so_many() {
         ("--n 18446744073709551615", vec!["a", "b", "b/c", "d"]),
         ("--last a", vec!["b", "b/c", "d"]),
         ("--last b --n 1", vec!["b/c"]),
-        // It need not be there, nor be the name of a repository.
+        // The value does not have to exist or be a valid repository name.
         ("--last az", vec!["b", "b/c", "d"]),
         ("--last A:", vec!["a", "b", "b/c", "d"]),
         ("--last d", vec![]),

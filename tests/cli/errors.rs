@@ -1,4 +1,4 @@
-//! Every row of the reference's error table, and usage errors. A failed command changes nothing.
+//! Every row of the reference's error table, and usage errors. A failing command changes nothing.
 
 use predicates::str::contains;
 use serde_json::json;
@@ -102,7 +102,7 @@ fn an_index_that_is_none_is_said_to_be_so() {
         let outcome = sandbox.run("layout validate --path image");
         assert_eq!((outcome.status, outcome.stdout.as_str()), (1, ""));
         let first = outcome.stderr.lines().next();
-        // A fault of one entry is told as that.
+        // An invalid entry is reported as such.
         let expected = if content.ends_with("[{}]}") {
             "Error: manifests[0] in index.json: mediaType is missing"
         } else {
@@ -115,7 +115,7 @@ fn an_index_that_is_none_is_said_to_be_so() {
                    manifest again with 'layout manifest put', which creates it";
     sandbox.refuses("layout show --path image", message);
     let show = "layout show --path image";
-    // The command that the message names takes that input.
+    // The command that the message suggests accepts the file.
     sandbox.ok(&format!("layout manifest put --path image --tag v1 --file {}", blob_name(MANIFEST)));
     sandbox.ok(show);
     sandbox.is_valid();
@@ -237,7 +237,7 @@ fn under_json_an_error_is_one_object_on_one_line_of_stderr() {
     let value: serde_json::Value = serde_json::from_str(&outcome.stderr).unwrap_or_default();
     assert_eq!(value["error"]["code"], "LAYER_INVALID", "{outcome:?}");
     assert_eq!(value["error"]["causes"].as_array().map(Vec::len), Some(1), "{outcome:?}");
-    // Wrong usage keeps its text.
+    // Usage errors are text even with `--json`.
     sandbox.run("layout add layer -p image -f f --compress-format none --level 3 --json").is(
         2,
         "",
@@ -336,7 +336,7 @@ fn words_that_are_not_utf_8_are_a_usage_error_but_paths_may_be_anything() {
     let outcome = run(&["--file".as_ref(), "base.tar".as_ref(), "--annotation".as_ref(), OsStr::from_bytes(b"a=\xff")]);
     assert_eq!((outcome.status, outcome.stdout.as_str()), (2, ""), "{outcome:?}");
     assert_eq!(sandbox.tree(), before);
-    // Not every file system takes such a name.
+    // Some file systems do not support such a name.
     if std::fs::write(sandbox.path(odd), base_tar()).is_ok() {
         run(&["--file".as_ref(), odd]).succeeds(
             staged_layer(BASE, BASE_SIZE, GZIP_TYPE),

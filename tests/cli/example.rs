@@ -1,4 +1,4 @@
-//! The reference's full example: eleven steps, each compared as a whole, and then the bytes on the disk.
+//! The reference's full example: eleven steps, each compared as a whole, and then the bytes on disk.
 
 use serde_json::json;
 
@@ -26,20 +26,20 @@ fn the_full_example_makes_an_image_step_by_step() {
     assert_eq!(sandbox.stage(), json!({"schema_version": 1, "layers": [], "config": null, "manifest": null}));
     sandbox.has_blobs([]);
 
-    // 2. Add the base layer, which is compressed on the way.
+    // 2. Add the base layer, which gets compressed.
     let words = "layout add layer --path ./image --file ./rootfs.tar --annotation com.example.layer.role=base";
     sandbox
         .run(words)
         .succeeds(staged_layer(BASE, BASE_SIZE, GZIP_TYPE), "Input file is not compressed. Compressing with gzip...\n");
     assert_eq!(gunzip(&sandbox.blob(BASE)), base_tar());
 
-    // 3. Add a second layer, which is used as it is.
+    // 3. Add a second layer, which is stored unchanged.
     sandbox
         .run("layout add layer --path ./image --file ./patches.tar.gz")
         .succeeds(staged_layer(PATCHES, PATCHES_SIZE, GZIP_TYPE), "");
     assert_eq!(sandbox.blob(PATCHES), gzip(&patches_tar()));
 
-    // 4. Annotate it after the fact.
+    // 4. Annotate the staged layer.
     let words = "layout annotate layer --path ./image --index 1 --annotation com.example.layer.role=patches";
     sandbox.run(words).succeeds(
         format!(
@@ -48,7 +48,7 @@ fn the_full_example_makes_an_image_step_by_step() {
         "",
     );
 
-    // 5. Look at the staging state.
+    // 5. Show the staging state.
     sandbox.run("layout status --path ./image").succeeds(
         format!(
             "Staging state for ./image:\n\n  Layers (2):\n    [0] {BASE} ( {BASE_SIZE} bytes, {GZIP_TYPE})\n    [1] {PATCHES} ({PATCHES_SIZE} bytes, {GZIP_TYPE})\n\n  Config:\n    (not yet generated)\n\n  Manifest:\n    (not yet generated)\n"
@@ -63,7 +63,7 @@ fn the_full_example_makes_an_image_step_by_step() {
     );
     sandbox.has_blobs([BASE, PATCHES, CONFIG]);
 
-    // 7. Correct its architecture.
+    // 7. Correct the architecture.
     sandbox.run("layout update config --path ./image --architecture arm64").succeeds(
         format!("Updated config:\n  digest: {CONFIG_ARM64}\n    size: {CONFIG_ARM64_SIZE}\n    type: {CONFIG_TYPE}\n"),
         "",
@@ -73,7 +73,7 @@ fn the_full_example_makes_an_image_step_by_step() {
     assert_eq!(sha256(&base_tar()), BASE_DIFF_ID);
     assert_eq!(sha256(&patches_tar()), PATCHES_DIFF_ID);
 
-    // 8. Generate the manifest and list it.
+    // 8. Generate the manifest and its entry.
     let mut manifest = json!({
         "schemaVersion": 2,
         "mediaType": MANIFEST_TYPE,
@@ -86,7 +86,7 @@ fn the_full_example_makes_an_image_step_by_step() {
         ],
         "annotations": {"org.opencontainers.image.version": "1.0.0"},
     });
-    // Blobs are compact JSON with sorted keys, which is how `Value` is written.
+    // Blobs are compact JSON with sorted keys, which is the format of `Value`.
     let bytes = manifest.to_string();
     let (digest, size) = (sha256(bytes.as_bytes()), bytes.len());
     sandbox
@@ -101,7 +101,7 @@ fn the_full_example_makes_an_image_step_by_step() {
     sandbox.has_blobs([BASE, PATCHES, CONFIG_ARM64, &digest]);
     assert_eq!(sandbox.blob(&digest), bytes.as_bytes());
 
-    // 9. Annotate the manifest after the fact: a new digest takes the place of the old one.
+    // 9. Annotate the generated manifest: its new digest replaces the old one.
     manifest["annotations"]["org.opencontainers.image.created"] = json!("2026-03-08");
     let bytes = manifest.to_string();
     let (digest, size) = (sha256(bytes.as_bytes()), bytes.len());
@@ -202,7 +202,7 @@ fn the_guides_full_example_asks_and_notes_nothing() {
     let outcome =
         sandbox.run(&format!("layout generate manifest --path ./image --ref-name latest --media-type {MANIFEST_TYPE}"));
     assert_eq!(outcome.stderr, "");
-    // The layers differ from those of the other example in how they are compressed, and the config does not show that.
+    // The layers differ from those of the other example in their compression, which is not visible in the config.
     assert_eq!(sandbox.stage()["config"]["digest"], CONFIG);
     sandbox.is_valid();
 }

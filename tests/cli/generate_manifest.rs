@@ -19,7 +19,7 @@ fn generate(sandbox: &Sandbox, words: &str) -> String {
     value["digest"].as_str().expect("a digest").to_owned()
 }
 
-/// The entries of index.json, as pairs of ref name and digest.
+/// Returns the entries of index.json, as pairs of ref name and digest.
 fn entries(sandbox: &Sandbox) -> Vec<(Value, Value)> {
     let index = sandbox.index();
     let entries = index["manifests"].as_array().expect("a list").iter();
@@ -82,7 +82,7 @@ fn an_entry_of_the_same_ref_name_is_replaced_in_place_and_keeps_unknown_fields()
     expected["manifests"][1]["digest"] = json!(digest);
     expected["manifests"][1]["size"] = json!(sandbox.blob(&digest).len());
     assert_eq!(sandbox.index(), expected);
-    // The annotations of the entry are not those of the manifest.
+    // The annotations of the entry are separate from those of the manifest.
     assert_eq!(sandbox.blob_json(&digest)["annotations"], json!({"a": "1"}));
     sandbox.has_blobs([BASE, PATCHES, CONFIG, &foreign, &digest]);
     sandbox.is_valid();
@@ -93,7 +93,7 @@ fn another_ref_name_adds_an_entry() {
     let sandbox = Sandbox::built();
     let digest = generate(&sandbox, "--ref-name v1 --annotation a=1");
     assert_eq!(entries(&sandbox), [(json!("latest"), json!(MANIFEST)), (json!("v1"), json!(digest))]);
-    // The same manifest under a third name: the digest is there twice, the names once each.
+    // The same manifest under a third name: the digest is there twice, each name once.
     assert_eq!(generate(&sandbox, "--ref-name v2"), MANIFEST);
     let expected = [(json!("latest"), json!(MANIFEST)), (json!("v1"), json!(digest)), (json!("v2"), json!(MANIFEST))];
     assert_eq!(entries(&sandbox), expected);
@@ -111,7 +111,7 @@ fn without_a_ref_name_the_same_build_replaces_its_own_entry() {
     let digest = generate(&sandbox, "--annotation a=1");
     assert_eq!(entries(&sandbox), [(Value::Null, json!(digest))]);
     sandbox.has_blobs([BASE, PATCHES, CONFIG, &digest]);
-    // An empty name is no name.
+    // An empty name counts as no name.
     assert_eq!(generate(&sandbox, "--ref-name="), MANIFEST);
     assert_eq!(entries(&sandbox), [(Value::Null, json!(MANIFEST))]);
     sandbox.has_blobs([BASE, PATCHES, CONFIG, MANIFEST]);
@@ -123,7 +123,7 @@ fn blobs_of_an_earlier_build_are_deleted_when_unreferenced() {
     assert_eq!(generate(&sandbox, "--ref-name v1"), MANIFEST);
     sandbox.ok("layout update config --path image --architecture arm64");
     let digest = generate(&sandbox, "--ref-name latest");
-    // v1 still names the old manifest, and that the old config.
+    // v1 still refers to the old manifest, and that manifest to the old config.
     assert_eq!(entries(&sandbox), [(json!("latest"), json!(digest)), (json!("v1"), json!(MANIFEST))]);
     sandbox.has_blobs([BASE, PATCHES, CONFIG, MANIFEST, CONFIG_ARM64, &digest]);
     assert_eq!(generate(&sandbox, "--ref-name v1"), digest);

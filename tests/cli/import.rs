@@ -13,14 +13,14 @@ const DOCKER_LIST: &str = "application/vnd.docker.distribution.manifest.list.v2+
 const DOCKER_CONFIG: &str = "application/vnd.docker.container.image.v1+json";
 const DOCKER_LAYER: &str = "application/vnd.docker.image.rootfs.diff.tar.gzip";
 
-/// The images of [`Images`], and an archive of them in `a.tar`.
+/// Creates the images of [`Images`], and an archive of them in `a.tar`.
 fn archived() -> Images {
     let images = Images::new();
     images.sandbox.ok("layout export --path image --output a.tar");
     images
 }
 
-/// Descriptor of a document that is not stored.
+/// Returns the descriptor of a document that is not stored.
 fn descriptor(media_type: &str, content: &str) -> Value {
     json!({"mediaType": media_type, "digest": sha256(content.as_bytes()), "size": content.len()})
 }
@@ -45,7 +45,7 @@ fn an_archive_becomes_a_layout_however_it_is_compressed() {
     }
     let compressed = [Some(plain.clone()), Some(gzip(&plain)), Some(zstd(&plain)), xz];
     for (at, content) in compressed.into_iter().enumerate().filter_map(|(at, content)| Some((at, content?))) {
-        // The type is detected from the content, not from the name.
+        // The format is detected from the content, not from the name.
         let name = format!("archive{at}");
         sandbox.write(&name, &content);
         let told = |output: &str| told("Imported:", output, &images.entries(), &images.all());
@@ -145,7 +145,7 @@ fn entries_are_added_and_others_stay() {
         .succeeds(told("Imported:", "image", &images.entries(), &images.all()), "");
     let [v1, old] = images.entries();
     assert_eq!(listed(&other), json!([before["manifests"][0], v1, old]));
-    // The staging file and its blobs are as they were.
+    // The staging file and its blobs are unchanged.
     other.ok("layout generate manifest --path image --ref-name latest");
     assert_eq!(listed(&other)[0], before["manifests"][0]);
     let digests = [BASE, PATCHES, CONFIG, MANIFEST].into_iter().map(str::to_owned);
@@ -170,7 +170,7 @@ fn a_name_that_another_manifest_has_is_taken_only_where_that_is_asked_for() {
     sandbox
         .run("layout import --path image --file a.tar --replace")
         .succeeds(told_all("Imported:", "image", &images.entries(), [("blobs", &[][..]), ("there already", &all)]), "");
-    // An entry without another name is still listed, if not by the imported index.
+    // A manifest without another name still has an entry, unless the imported index contains it.
     assert_eq!(listed(sandbox), json!([v1, named(&images.arm64, "x"), old, other]));
 }
 
@@ -206,7 +206,7 @@ fn images_that_the_archive_does_not_have_are_warned_of() {
     let images = Images::new();
     let sandbox = &images.sandbox;
     let [v1, _] = images.entries();
-    // As skopeo copies one image of several.
+    // A layout as in a skopeo copy of a single platform.
     fs::remove_file(sandbox.path(blob_name(digest(&images.arm64)))).expect("it was there");
     sandbox.ok("layout export --path image --ref v1 --allow-missing --output a.tar");
     let parts = [&images.amd64, &images.attestation].into_iter().flat_map(|image| images.parts(image));
@@ -220,7 +220,7 @@ fn images_that_the_archive_does_not_have_are_warned_of() {
     let value = sandbox.ok_json("layout import --path other --file a.tar");
     assert_eq!(value["left_out"], counted(left_out));
     assert_eq!(value["warnings"], json!(["1 blob that it refers to is not in a.tar: no image for linux/arm64"]));
-    // A layer that is not there is an error.
+    // A missing layer is an error.
     fs::remove_file(sandbox.path(blob_name(&sha256(&[0; 1024])))).expect("it was there");
     let manifest = digest(&images.amd64);
     sandbox.refuses(
@@ -267,12 +267,12 @@ fn a_docker_archive_becomes_a_layout() {
     assert_eq!(sandbox.read(&format!("out/{}", blob_path(&image))), manifest.as_bytes());
     let outcome = sandbox.run_with_input("layout import --path gz --file -", &gzip(&archive));
     outcome.succeeds(told("Imported:", "gz", &entries, &blobs), "");
-    // One of its names is the image.
+    // The image by one of its names.
     let one = &entries[1..];
     sandbox
         .run("layout import --path one --file a.tar --ref app:latest")
         .succeeds(told("Imported:", "one", one, &blobs), "");
-    // A layer that does not match the config.
+    // A layer that does not match its config.
     let archive = tar_of(&[
         ("a/layer.tar", &layers[1]),
         ("b/layer.tar", &layers[1]),
@@ -347,7 +347,7 @@ fn a_directory_with_an_image_becomes_a_layout() {
             serde_json::from_str::<Value>(&oci).expect("JSON")
         );
     }
-    // Of several images.
+    // An index of several images.
     store(docker.as_bytes(), ".manifest.json");
     let platform = json!({"architecture": "amd64", "os": "linux"});
     let of = |media_type: &str, manifest: &Value| {
@@ -361,11 +361,11 @@ fn a_directory_with_an_image_becomes_a_layout() {
         .run("layout import --path several --file dir")
         .succeeds(told("Imported:", "several", only(&all), &blobs), "");
     layout_holds(&sandbox, "several", only(&all), &blobs);
-    // Without a blob.
+    // With a missing blob.
     fs::remove_file(sandbox.path(format!("dir/{}", &layer_digest[7..]))).expect("it was there");
     sandbox.refuses(
         "layout import --path missing --file dir",
-        // By the manifest that is there, not by that which is made of it.
+        // The error names the stored manifest, not the converted one.
         &format!("blob {layer_digest} referenced by {} does not exist", sha256(docker.as_bytes())),
     );
 }
@@ -419,7 +419,7 @@ fn archives_that_are_none_or_not_safe_are_refused_by_name() {
             }
         }
     }
-    // A file that is no archive of images.
+    // Files that are no image archives.
     let marker = sandbox.read("image/oci-layout");
     let cut = &sound[..sound.len() - 700];
     for (content, message) in [
@@ -490,7 +490,7 @@ fn blobs_that_an_export_left_out_are_taken_from_the_layout() {
     let [v1, old] = images.entries();
     sandbox.ok("layout export --path image --ref old --output there");
     sandbox.ok("layout export --path image --except there --output a.tar");
-    // The layer that all have.
+    // The layer that all images share.
     let (layer, first) = (sha256(&[0; 1024]), digest(&images.amd64));
     let message = format!("blob {layer} referenced by {first} does not exist");
     sandbox.refuses("layout import --path new --file a.tar", &message);
@@ -505,7 +505,7 @@ fn blobs_that_an_export_left_out_are_taken_from_the_layout() {
     layout_holds(sandbox, "there", &[old, v1], &images.all());
 }
 
-/// An archive as Docker writes it, with one layer and some names for each config.
+/// Returns a Docker archive, with one layer and a name for each config.
 fn saved(images: &[(&str, &[u8], &str)]) -> Vec<u8> {
     let named: Vec<_> =
         images.iter().enumerate().map(|(at, image)| (format!("{at}.json"), format!("{at}.tar"), image)).collect();

@@ -48,7 +48,7 @@ fn other_files_in_the_directory_are_left_alone() {
     sandbox.write("image/README", "mine too");
     sandbox.ok("layout init --path image");
     assert_eq!((sandbox.text("image/src/notes"), sandbox.text("image/README")), ("mine".into(), "mine too".into()));
-    // An empty directory of blobs is not in the way either.
+    // An empty `blobs` directory is accepted, too.
     fs::create_dir_all(sandbox.path("other/blobs")).expect("created");
     sandbox.ok("layout init --path other");
 }

@@ -8,7 +8,7 @@ use crate::registry::*;
 use crate::support::*;
 use crate::views::*;
 
-/// The text about an image.
+/// Returns the expected output for an image.
 fn text(images: &Images, image: &Value, name: Option<&str>) -> String {
     let parts = images.parts(image);
     let total = parts.iter().map(size).sum::<u64>();
@@ -44,7 +44,7 @@ fn value(images: &Images, image: &Value, names: &[&str]) -> Value {
     })
 }
 
-/// Runs a command that must change nothing.
+/// Runs a command that must not change any file.
 #[track_caller]
 fn says(sandbox: &Sandbox, words: &str, stdout: &str) {
     let before = sandbox.tree();
@@ -113,10 +113,10 @@ fn the_names_and_annotations_of_an_image_are_shown() {
         sandbox.ok_json("layout inspect --path image"),
         json!({"path": "image", "tag": "v1", "multi_platform": false, "images": [expected]})
     );
-    // The name of the index itself comes first.
+    // The name in the annotations of the index has priority.
     sandbox.edit("image/index.json", |index| index["annotations"] = json!({REF_NAME: "own"}));
     assert_eq!(sandbox.ok_json("layout inspect --path image")["tag"], json!("own"));
-    // No image is no error.
+    // A layout without images is not an error.
     list(sandbox, &[]);
     assert_eq!(
         sandbox.ok_json("layout inspect --path image"),

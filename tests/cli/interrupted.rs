@@ -1,4 +1,4 @@
-//! Programs that are killed, disks that are full, directories that cannot be written: the layout stays whole.
+//! Killed programs, full disks, read-only directories: the layout stays intact.
 
 use std::fs;
 #[cfg(unix)]
@@ -9,12 +9,12 @@ use std::process::{Command, Stdio};
 
 use crate::support::*;
 
-/// The names of temporary files in a layout.
+/// Returns the names of temporary files in a layout.
 fn temporary(sandbox: &Sandbox) -> Vec<String> {
     sandbox.tree().into_keys().filter(|name| name.contains(".regshape-tmp-")).collect()
 }
 
-/// Bytes that do not compress, the same every time.
+/// Returns incompressible bytes, the same in every run.
 fn noise(length: usize) -> Vec<u8> {
     let mut state = 1u32;
     let mut next = || {
@@ -42,13 +42,13 @@ fn a_layer_whose_writer_is_killed_midway_leaves_nothing() {
             .spawn()
             .expect("the program starts");
         let mut pipe = child.stdin.take().expect("a pipe");
-        // A pipe holds far less than this: when it is written, most of it was read.
+        // A pipe holds far less than this: when the write returns, most of the bytes were read.
         pipe.write_all(&content[..1 << 20]).expect("the program reads");
         child.kill().expect("killed");
         assert_eq!(child.wait().expect("the program ends").signal(), Some(9));
         drop(pipe);
         sandbox.is_valid();
-        // Where a file system has no unnamed files a temporary one is left, and goes with the next command that writes.
+        // On a file system without unnamed files, a temporary file is left, which the next writing command deletes.
         let named = temporary(&sandbox);
         let mut after = sandbox.tree();
         after.retain(|name, _| !named.contains(name));
@@ -62,7 +62,7 @@ fn a_layer_whose_writer_is_killed_midway_leaves_nothing() {
 #[test]
 fn init_goes_on_from_wherever_it_was_killed() {
     let whole = Sandbox::new();
-    // In the order in which they are made; the marker is the last.
+    // In the order of creation; the marker is created last.
     let parts = ["image", "image/blobs", "image/blobs/sha256", "image/index.json", "image/.regshape-stage.json"];
     let is_directory = |part: &str| whole.path(part).is_dir();
     for killed_after in 0..=parts.len() {
@@ -72,7 +72,7 @@ fn init_goes_on_from_wherever_it_was_killed() {
                 if is_directory(part) {
                     fs::create_dir(sandbox.path(part)).expect("created");
                 } else {
-                    // After a crash of the machine a file may be there, but not its content.
+                    // After a system crash, a file may exist without its content.
                     let content = if last_is_empty && at + 1 == killed_after { vec![] } else { whole.read(part) };
                     sandbox.write(part, content);
                 }
@@ -132,7 +132,7 @@ fn export_and_import_go_on_from_wherever_an_init_was_killed() {
             }
         }
     }
-    // A directory with content is not from an init.
+    // A directory with any content was not left by an init.
     for (name, content) in [
         ("half/index.json", "{}"),
         ("half/.regshape-stage.json", "{}"),
@@ -176,10 +176,10 @@ fn a_failed_init_deletes_its_files() {
     assert!(!sandbox.path("image/blobs").exists());
 }
 
-/// Runs the program in a shell that lets files grow to a few kilobytes only.
+/// Runs the program in a shell that limits files to a few kilobytes.
 #[cfg(unix)]
 fn run_on_a_full_disk(sandbox: &Sandbox, words: &str) -> Outcome {
-    // Writing more is an error like a full disk, once the signal that comes with it is ignored.
+    // Exceeding the limit is an error like a full disk, if the signal is ignored.
     let script = "trap '' XFSZ; ulimit -f 8; exec \"$0\" \"$@\"";
     Command::new("sh")
         .args(["-c", script, env!("CARGO_BIN_EXE_regshape")])
@@ -198,7 +198,7 @@ fn a_full_disk_leaves_the_layout_as_it_was() {
     let layer = [base_tar(), noise(1 << 20)].concat();
     sandbox.write("large.tar", &layer);
     sandbox.write("large.tar.gz", gzip(&layer));
-    // A layer whose blob is not there yet.
+    // A layer that is not stored yet.
     sandbox.write("small.tar", patches_tar());
     let before = sandbox.tree();
     for file in ["large.tar", "large.tar.gz"] {
@@ -208,7 +208,7 @@ fn a_full_disk_leaves_the_layout_as_it_was() {
         assert_eq!(outcome.stderr.lines().count(), 1);
         assert_eq!(sandbox.tree(), before, "{file}");
     }
-    // The blob would fit, and the document that names it does not.
+    // The blob fits on the disk, but not the document that refers to it.
     let long = format!("a={}", "x".repeat(16 << 10));
     for words in [
         format!("layout add layer -p image -f small.tar -q --annotation {long}"),
@@ -225,7 +225,7 @@ fn a_full_disk_leaves_the_layout_as_it_was() {
     sandbox.is_valid();
 }
 
-/// Tells whether the user who runs the tests can write anywhere, as root can.
+/// Returns whether the tests run as a user, such as root, who can write anywhere.
 #[cfg(unix)]
 fn writes_anywhere(directory: &Path) -> bool {
     let probe = directory.join("probe");

@@ -8,7 +8,7 @@ use crate::registry::*;
 use crate::support::*;
 use crate::views::*;
 
-/// Layouts `amd64` and `arm64` beside `image`, each with one image that has a name.
+/// Creates layouts `amd64` and `arm64` next to `image`, each with one named image.
 fn parts(names: [&str; 2]) -> Images {
     let images = Images::new();
     for (image, name) in [(&images.amd64, names[0]), (&images.arm64, names[1])] {
@@ -19,7 +19,7 @@ fn parts(names: [&str; 2]) -> Images {
     images
 }
 
-/// The index of some images, as the program writes it, and all that it consists of.
+/// Returns the generated index of some images, and all blobs reachable from it.
 fn joined(images: &Images, entries: &[&Value]) -> (Value, Vec<Value>) {
     let text = index(entries).to_string();
     let made = json!({"mediaType": INDEX_TYPE, "digest": sha256(text.as_bytes()), "size": text.len()});
@@ -38,7 +38,7 @@ fn images_for_one_platform_each_become_one_for_several() {
     sandbox.ok("layout export --path arm64 --output arm64.tzst");
     for (at, (words, name)) in [
         ("--path amd64 --path arm64 --ref-name v2", "v2"),
-        // The name that all have.
+        // The name that all images have in common.
         ("-p amd64 -p arm64", "v1"),
         ("-p amd64 -p arm64.tar", "v1"),
         ("-p amd64:v1 -p arm64.tar.gz:v1 --ref-name example/app:v1", "example/app:v1"),
@@ -73,7 +73,7 @@ fn images_for_one_platform_each_become_one_for_several() {
             "left_out": counted(&[]), "manifests": [named(&made, "v1")],
         })
     );
-    // The order of the paths is the order of the images.
+    // The images are in the order of the paths.
     let (made, blobs) = joined(&images, &[&images.arm64, &images.amd64]);
     let text = told("Joined:", "turned", &[named(&made, "v1")], &blobs);
     sandbox.run("layout join -p arm64 -p amd64 -o turned").succeeds(text, "");
@@ -98,17 +98,17 @@ fn nested_indexes_are_unwrapped_and_platforms_are_found_out() {
         entry.as_object_mut().expect("an object").remove("platform");
         entry
     };
-    // As docker buildx writes them: an index in the index, with an attestation.
+    // A layout of docker buildx: a nested index with an attestation.
     list(sandbox, &[&named(&images.index, "v1")]);
     sandbox.ok("layout export --path image --output nested");
-    // As umoci writes them: without a platform.
+    // A layout of umoci: without a platform.
     list(sandbox, &[&named(&without(&images.s390x), "v1")]);
     sandbox.ok("layout export --path image --output plain.tar");
     let (made, blobs) = joined(&images, &[&images.amd64, &images.arm64, &images.attestation, &images.s390x]);
     let text = told("Joined:", "out", &[named(&made, "v1")], &blobs);
     sandbox.run("layout join -p nested -p plain.tar -o out").succeeds(text, "");
     layout_holds(sandbox, "out", &[named(&made, "v1")], &blobs);
-    // One is enough.
+    // A single image is accepted.
     let (made, blobs) = joined(&images, &[&images.s390x]);
     let text = told("Joined:", "one", &[named(&made, "v1")], &blobs);
     sandbox.run("layout join -p plain.tar -o one").succeeds(text, "");
@@ -130,11 +130,11 @@ fn two_images_for_one_platform_are_warned_of() {
     sandbox.run("layout join -p amd64 -p image -o out").succeeds(text, format!("Warning: {warning}\n"));
     let value = sandbox.ok_json("layout join -p amd64 -p image -o out");
     assert_eq!(value["warnings"], json!([warning]));
-    // The same image twice is one.
+    // The same image given twice is added once.
     let (made, blobs) = joined(&images, &[&images.amd64]);
     let text = told("Joined:", "one", &[named(&made, "v1")], &blobs);
     sandbox.run("layout join -p amd64 -p amd64 -o one").succeeds(text, "");
-    // An artifact, which has no platform.
+    // A manifest without a platform.
     let artifact = document(sandbox, &about(sandbox, &images.amd64, "application/x-signature"));
     list(sandbox, &[&artifact]);
     let (made, blobs) = joined(&images, &[&images.amd64, &artifact]);
@@ -187,7 +187,7 @@ fn a_failed_join_leaves_nothing() {
     }
     is_usage_error(sandbox, "layout join -o out");
     is_usage_error(sandbox, "layout join -p amd64");
-    // A layer that is wrong in the second.
+    // A corrupt layer in one of the layouts.
     let wrong = sha256(&[0; 1024]);
     sandbox.write(&format!("amd64/{}", blob_path(&layer(sandbox))), [1; 1024]);
     for output in ["out", "out.tar", "out.tar.gz", "new/out"] {
@@ -196,7 +196,7 @@ fn a_failed_join_leaves_nothing() {
             &format!("digest mismatch for {wrong}: expected {wrong}, got {}", sha256(&[1; 1024])),
         );
     }
-    // A file that is there stays as it was.
+    // An existing file is unchanged.
     sandbox.write("out.tar", "content");
     sandbox.refuses(
         "layout join -p amd64 -p arm64 -o out.tar",

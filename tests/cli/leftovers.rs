@@ -1,4 +1,4 @@
-//! Leftovers of killed programs: which command deletes them, and which files only have such names.
+//! Leftovers of killed programs: which commands delete them, and which similar files are kept.
 
 use std::fs;
 use std::path::Path;
@@ -8,7 +8,7 @@ use serde_json::json;
 use crate::leftover::leave;
 use crate::support::*;
 
-/// Every command that changes the layout `image`.
+/// The commands that change the layout `image`.
 const WRITERS: [&str; 16] = [
     "add layer -p image -f base.tar -q",
     "annotate layer -p image -i 0 --annotation a=1",
@@ -28,7 +28,7 @@ const WRITERS: [&str; 16] = [
     "join -p other:latest -o image --ref-name joined",
 ];
 
-/// Every command that reads it.
+/// The commands that only read `image`.
 const READERS: [&str; 21] = [
     "status -p image",
     "show -p image",
@@ -53,7 +53,7 @@ const READERS: [&str; 21] = [
     "join -p image:latest -o elsewhere --ref-name joined",
 ];
 
-/// A sandbox with two images, `image` and `other`.
+/// Creates a sandbox with two images, `image` and `other`.
 fn images() -> Sandbox {
     let sandbox = Sandbox::built();
     sandbox.ok("layout generate manifest -p image --ref-name latest -q");
@@ -80,10 +80,10 @@ fn copy_of(source: &Sandbox) -> Sandbox {
     sandbox
 }
 
-/// A blob in a directory that a killed program was filling.
+/// A blob in the scratch directory of a killed program.
 const STAGED: &str = "blobs/sha256/0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
 
-/// Leaves a file and a directory as a killed program does, and returns their names.
+/// Creates a file and a directory like those that a killed program leaves, and returns their names.
 fn leave_both(sandbox: &Sandbox, directory: &str) -> Vec<String> {
     sandbox.write(&format!("{directory}/written"), "half a layer");
     let mut left = vec![leave(&sandbox.path(format!("{directory}/written")))];
@@ -96,7 +96,7 @@ fn leave_both(sandbox: &Sandbox, directory: &str) -> Vec<String> {
     left.iter().map(|path| format!("{directory}/{}", path.file_name().unwrap_or_default().to_string_lossy())).collect()
 }
 
-/// Puts files and directories there that are called like leftovers, as an archive, a checkout or a backup brings them.
+/// Creates files and directories with names of leftovers, such as those from an archive, a checkout or a backup.
 fn bring_others(sandbox: &Sandbox, directory: &str) -> Vec<String> {
     let left = leave_both(sandbox, directory);
     let file = |name: &str| (name.to_owned(), "precious".to_owned());
@@ -107,7 +107,7 @@ fn bring_others(sandbox: &Sandbox, directory: &str) -> Vec<String> {
         sandbox.write(&format!("{directory}/{name}"), content);
     }
     let mut names: Vec<String> = files.into_iter().map(|(name, _)| format!("{directory}/{name}")).collect();
-    // With the files of an export that fills an empty directory.
+    // With the files that an export has when it fills an empty directory.
     for name in ["oci-layout", "filling.json", STAGED, "mine"] {
         let path = format!("{directory}/.regshape-tmp-xyz/{name}");
         fs::create_dir_all(sandbox.path(&path).parent().expect("a directory")).expect("made");

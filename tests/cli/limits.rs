@@ -1,11 +1,11 @@
-//! Limits of the system: on the size of files, and on open files. A command ends with an error, and leaves nothing.
+//! System limits on the size of files and on open files. A command fails with an error, and leaves no files.
 
 use std::fs;
 use std::process::{Command, Stdio};
 
 use crate::support::*;
 
-/// Commands that write. Each makes `new` or changes `image`.
+/// Commands that write. Each creates `new` or changes `image`.
 const WRITERS: [&str; 17] = [
     "layout init -p new",
     "layout generate manifest -p image --ref-name v2",
@@ -26,7 +26,7 @@ const WRITERS: [&str; 17] = [
     "layout update config -p image --os plan9",
 ];
 
-/// A layout `image`, another one `large` with a layer of 1.5 MiB, and that as files.
+/// Creates a layout `image`, another layout `large` with a layer of 1.5 MiB, and the layer as files.
 fn sandbox() -> (Sandbox, String) {
     let sandbox = Sandbox::built();
     let mut tar = tar::Builder::new(Vec::new());
@@ -54,7 +54,7 @@ fn sandbox() -> (Sandbox, String) {
     (sandbox, layer)
 }
 
-/// Runs the program under a limit of the shell.
+/// Runs the program under a `ulimit`.
 fn under(sandbox: &Sandbox, limit: &str, words: &str) -> (Option<i32>, String) {
     let script = format!("ulimit -c 0; ulimit {limit}; exec \"$0\" {words}");
     let program = sandbox.command();
@@ -74,7 +74,7 @@ fn a_limit_on_the_size_of_files_is_an_error_and_leaves_nothing() {
     let before = sandbox.contents();
     for words in WRITERS {
         let words = words.replace("LAYER", &layer);
-        // Of documents not even the smallest fits; of layers and archives a part does.
+        // Not even the smallest document fits; a part of a layer or an archive does.
         let is_small = ["init", "manifest", "update"].iter().any(|word| words.contains(word));
         for blocks in if is_small { &[0][..] } else { &[0, 300] } {
             let (status, stderr) = under(&sandbox, &format!("-f {blocks}"), &words);
@@ -110,7 +110,7 @@ fn where_few_files_can_be_open_a_command_succeeds_or_leaves_nothing() {
         }
         let before = sandbox.contents();
         let words = words.replace("LAYER", &layer);
-        // With fewer the system does not even load the program.
+        // With fewer files the system cannot even load the program.
         let is_done = (4..32).any(|limit| {
             let (status, stderr) = under(&sandbox, &format!("-n {limit}"), &words);
             let after = sandbox.contents();

@@ -1,4 +1,4 @@
-//! Links in a layout: those that stay in it are followed, those that leave it are not.
+//! Links in a layout: those that stay inside are followed, those that lead out are rejected.
 
 #![cfg(unix)]
 
@@ -7,7 +7,7 @@ use std::os::unix::fs::symlink;
 
 use crate::support::*;
 
-/// Moves a file of a layout and leaves a link to it.
+/// Moves a file of a layout and replaces it by a link.
 fn replace_by_link(sandbox: &Sandbox, name: &str, target: &str) {
     let path = sandbox.path(name);
     fs::rename(&path, sandbox.path(target)).expect("moved");
@@ -134,7 +134,7 @@ fn init_makes_nothing_behind_a_link() {
     assert_eq!(sandbox.tree(), before);
 }
 
-/// Makes the first entry of `index.json` refer to its manifest by its SHA-512 digest, which is a link to the blob.
+/// Points the first entry of `index.json` to its manifest by its SHA-512 digest, which is a link to the blob.
 fn linked(target: impl Fn(&Sandbox) -> std::path::PathBuf) -> (Sandbox, String) {
     use sha2::Digest as _;
     let sandbox = Sandbox::built();
@@ -147,7 +147,7 @@ fn linked(target: impl Fn(&Sandbox) -> std::path::PathBuf) -> (Sandbox, String) 
     (sandbox, digest)
 }
 
-/// Shows bytes as hexadecimal digits.
+/// Formats bytes as hexadecimal digits.
 struct Hex<'a>(&'a [u8]);
 
 impl std::fmt::LowerHex for Hex<'_> {
@@ -183,7 +183,7 @@ fn a_blob_that_a_referenced_link_points_to_is_kept() {
         let message = format!("blob {MANIFEST} is referenced by {link} (DENIED); delete its referrer first");
         sandbox.refuses(&format!("layout blob delete -p image --digest {MANIFEST}"), &message);
         assert_eq!(sandbox.contents(), all, "{case}");
-        // The staged image is replaced, and another image needs its blobs.
+        // The image from the staging file is replaced, but an imported image still needs its blobs.
         sandbox.ok("layout import -p image --file image --ref-name other -q");
         assert_eq!(sandbox.run("layout validate -p image").status, 0, "{case}");
     }
@@ -211,7 +211,7 @@ fn an_earlier_manifest_stays_if_a_link_points_to_it() {
 
 #[test]
 fn a_directory_of_blobs_that_is_a_link_to_another_one_is_read_as_that() {
-    // Both algorithms have as many digits.
+    // The digests of both algorithms have the same length.
     let sandbox = Sandbox::built();
     symlink("sha256", sandbox.path("image/blobs/blake3")).expect("linked");
     let name = "blake3:ea8f163db38682925e4491c5e58d4bb3506ef8c14eb78a86e908c5624a67200f";

@@ -1,5 +1,5 @@
-//! The command line, from words to bytes on the disk. One file a command; the others each look at one thing that all
-//! commands have in common.
+//! The command line, from arguments to bytes on disk. There is a file for each command; the other files test features
+//! common to all commands.
 
 #![cfg(feature = "cli")]
 #![allow(clippy::print_stderr, reason = "a test that is skipped says so")]

@@ -90,7 +90,7 @@ fn images_in_an_index_only_stay() {
     );
     sandbox.ok(&format!("{DELETE} --ref two"));
     assert_eq!(listed(&sandbox), json!([named(&all, "all")]));
-    // It is still there, as a part.
+    // The manifest is still reachable through the index.
     assert_eq!(sandbox.ok_json(&format!("layout manifest descriptor -p image --ref {}", digest(&two))), two);
     sandbox.is_valid();
 }

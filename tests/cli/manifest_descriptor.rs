@@ -60,7 +60,7 @@ fn a_part_of_an_index_carries_its_platform() {
     for words in [format!("--ref {}", digest(&arm64)), "--ref app:v1 --platform linux/arm64".to_owned()] {
         assert_eq!(sandbox.ok_json(&format!("{DESCRIPTOR} {words}")), arm64_part);
     }
-    // An entry of index.json comes before a part of an index.
+    // An entry of index.json has priority over a manifest in a nested index.
     assert_eq!(sandbox.ok_json(&format!("{DESCRIPTOR} --ref {}", digest(&amd64))), named(&amd64, "app:x"));
     assert_eq!(
         sandbox.ok_json(&format!("{DESCRIPTOR} --repo app --ref v1 --platform linux/amd64")),
@@ -100,13 +100,13 @@ fn indexes_that_contain_one_another_come_to_an_end() {
     sandbox.write(&blob_name(&two), index(&[&entry(&one)]).to_string());
     list(&sandbox, &[&named(&entry(&one), "v1")]);
     sandbox.refuses(&format!("{DESCRIPTOR} --ref abcdef"), &format!("image has no manifest 'abcdef' {SEE_TAGS}"));
-    // Such indexes are corrupt: a command that asks for an image in them reports it.
+    // Such indexes are corrupt, which is reported if the manifest might be in them.
     let actual = sha256(index(&[&entry(&two), &entry(&one)]).to_string().as_bytes());
     sandbox.refuses(
         &format!("{DESCRIPTOR} --ref {}", sha256(b"missing")),
         &format!("digest mismatch for {one}: expected {one}, got {actual} (DIGEST_INVALID)"),
     );
-    // Many levels are no matter.
+    // Deep nesting is supported.
     let mut inner = image(&sandbox, "amd64");
     let deepest = inner.clone();
     for _ in 0..300 {

@@ -9,7 +9,7 @@ use crate::support::*;
 
 const GET: &str = "layout manifest get --path image";
 
-/// An index with an image for each of some platforms, an attestation and an index in it; called `v1`.
+/// Creates an index named `v1` with images for several platforms, an attestation and a nested index.
 fn multi_platform() -> (Sandbox, Value, Value, Value) {
     let sandbox = Sandbox::new();
     let [amd64, arm64] = ["amd64", "arm64"].map(|architecture| image(&sandbox, architecture));
@@ -31,7 +31,7 @@ fn multi_platform() -> (Sandbox, Value, Value, Value) {
 fn a_manifest_is_written_as_it_is_stored() {
     let sandbox = Sandbox::new();
     let config = config(&sandbox, "amd64");
-    // Neither the order of the fields nor the white space is ours, and no newline is added.
+    // The order of the fields and the white space are preserved, and no newline is added.
     let content = format!("{{\n\t\"layers\": [ ],\"config\":{config},  \"x\":1.50,\"schemaVersion\":2}}");
     let image = blob(&sandbox, MANIFEST_TYPE, &content);
     list(&sandbox, &[&named(&image, "app:v1")]);
@@ -46,7 +46,7 @@ fn a_manifest_is_written_as_it_is_stored() {
         sandbox.run(&format!("layout manifest get {words} -o -")).succeeds(&content, "");
         sandbox.run(&format!("layout manifest get {words} -q")).succeeds(&content, "");
     }
-    // As JSON it is one value, with two spaces.
+    // With `--json` the document is a single value with an indentation of two spaces.
     let value: Value = serde_json::from_str(&content).expect("JSON");
     let outcome = sandbox.run(&format!("{GET} --ref app:v1 --json"));
     let expected = serde_json::to_string_pretty(&value).expect("JSON").replace("1.5", "1.50");
@@ -131,7 +131,7 @@ fn through_an_index_the_manifest_of_a_platform_is_found() {
         assert_eq!(get(&format!("--ref v1 --platform {platform}")), sandbox.blob(digest(image)), "{platform}");
         let by_digest = format!("--ref {} --platform {platform}", digest(&outer));
         assert_eq!(get(&by_digest), sandbox.blob(digest(image)), "{platform}");
-        // One that is meant itself has its own.
+        // The image selected by its own digest.
         let itself = format!("--ref {} --platform {platform}", digest(image));
         assert_eq!(get(&itself), sandbox.blob(digest(image)), "{platform}");
     }
@@ -139,7 +139,7 @@ fn through_an_index_the_manifest_of_a_platform_is_found() {
         sandbox.ok_json(&format!("{GET} --ref v1 --platform linux/arm64 --part config"))["digest"],
         config(&sandbox, "arm64")["digest"]
     );
-    // Artifacts are not named as images.
+    // Manifests that are no images are not suggested.
     for platform in ["linux/s390x", "windows/amd64", "linux/arm/v8"] {
         sandbox.refuses(
             &format!("{GET} --ref v1 --platform {platform}"),
@@ -165,7 +165,7 @@ fn through_an_index_the_manifest_of_a_platform_is_found() {
 fn the_platform_of_an_image_is_that_of_its_config_where_nothing_else_says_it() {
     let sandbox = Sandbox::new();
     let [amd64, arm64] = ["amd64", "arm64"].map(|architecture| image(&sandbox, architecture));
-    // No index, and no platform in its entry.
+    // Without an index, and without a platform in its entry.
     list(&sandbox, &[&named(&amd64, "v1")]);
     assert_eq!(
         sandbox.ok(&format!("{GET} --ref v1 --platform linux/amd64")).into_bytes(),
@@ -175,7 +175,7 @@ fn the_platform_of_an_image_is_that_of_its_config_where_nothing_else_says_it() {
         &format!("{GET} --ref v1 --platform linux/arm64"),
         "no linux/arm64 image in 'v1'; it has linux/amd64 (MANIFEST_UNKNOWN)",
     );
-    // Some programs give all images one name, without an index.
+    // Some programs write several entries with one name instead of an index.
     list(&sandbox, &[&named(&amd64, "v1"), &named(&arm64, "v1")]);
     assert_eq!(
         sandbox.ok(&format!("{GET} --ref v1 --platform linux/arm64")).into_bytes(),
@@ -189,7 +189,7 @@ fn the_platform_of_an_image_is_that_of_its_config_where_nothing_else_says_it() {
             digest(&arm64)
         ),
     );
-    // An artifact has none.
+    // An artifact has no platform.
     let sbom = document(&sandbox, &about(&sandbox, &amd64, "a/sbom"));
     list(&sandbox, &[&named(&sbom, "sbom")]);
     sandbox.refuses(
@@ -267,11 +267,11 @@ fn an_index_that_is_corrupt_is_told_as_that() {
     let message = format!("digest mismatch for {expected}: expected {expected}, got {actual} (DIGEST_INVALID)");
     sandbox.refuses(&child, &message);
     sandbox.refuses(&format!("{GET} --ref v1 --platform linux/arm64"), &message);
-    // Manifests that are found without it do not depend on it.
+    // A manifest that can be found without the corrupt index is not affected.
     for words in [format!("--ref {}", digest(&amd64)), "--ref v1 --platform linux/amd64".to_owned()] {
         assert_eq!(sandbox.ok(&format!("{GET} {words}")).into_bytes(), sandbox.blob(digest(&amd64)), "{words}");
     }
-    // A missing index has no images: a copy of one platform leaves the others out.
+    // A missing index is ignored: programs that copy a single platform leave out the others.
     std::fs::remove_file(sandbox.path(blob_name(expected))).expect("deleted");
     sandbox.refuses(&child, &format!("image has no manifest '{}' {SEE_TAGS}", digest(&arm64)));
 }

@@ -68,7 +68,7 @@ fn an_artifact_is_shown_with_its_type_its_subject_and_its_annotations() {
             "descriptor_annotations": {REF_NAME: "app:sbom", "c": "3"},
         })
     );
-    // Where it says no type, its descriptor may.
+    // Without a type in the manifest, that of its descriptor is shown.
     let plain = document(&sandbox, &manifest(&blob(&sandbox, EMPTY_TYPE, "{}"), &[]));
     list(&sandbox, &[&with(plain, json!({"artifactType": "other/type"}))]);
     assert_eq!(
@@ -124,7 +124,7 @@ fn an_attestation_is_shown_with_its_own_type() {
     list(&sandbox, &[&named(&all, "v1")]);
     let value = sandbox.ok_json(&format!("{INFO} --ref {}", digest(&attestation)));
     assert_eq!(value["descriptor_annotations"], annotations);
-    // It is no platform that the image is there for.
+    // The attestation is not counted as a platform of the image.
     assert_eq!(sandbox.ok_json(&format!("{INFO} --ref v1"))["platforms"], json!(["linux/amd64"]));
 }
 
@@ -171,7 +171,7 @@ fn an_artifact_without_a_type_has_that_of_its_config() {
     );
     let kind = |sandbox: &Sandbox| sandbox.ok_json(&format!("{INFO} --ref chart"))["artifact_type"].clone();
     assert_eq!(kind(&sandbox), "application/vnd.cncf.helm.config.v1+json");
-    // Its entry may say another; that of an image or of nothing is none.
+    // The entry may have another type; the config type of an image or an empty config is not a type.
     list(&sandbox, &[&with(named(&chart, "chart"), json!({"artifactType": "a/b"}))]);
     assert_eq!(kind(&sandbox), "a/b");
     let empty = document(&sandbox, &manifest(&blob(&sandbox, EMPTY_TYPE, "{}"), &[]));
@@ -229,6 +229,6 @@ fn the_config_of_an_image_is_a_block_of_its_own() {
     assert_eq!(value["config"]["entrypoint"], json!(["/app"]));
     assert_eq!(value["config"]["labels"], json!({"team": "\u{1b}[31mx"}));
     assert_eq!(value["config"]["history"][1], json!({"comment": "nothing", "empty_layer": true}));
-    // A config that says none of it has no block.
+    // A config without these fields has no block.
     assert!(!sandbox.ok("layout manifest info image:latest").contains("Config:"));
 }

@@ -12,14 +12,14 @@ const PUT: &str = "layout manifest put --path image --file m.json";
 const DOCKER_TYPE: &str = "application/vnd.docker.distribution.manifest.v2+json";
 const DOCKER_LIST: &str = "application/vnd.docker.distribution.manifest.list.v2+json";
 
-/// Writes a body to `m.json` and returns the descriptor that it would have.
+/// Writes a body to `m.json` and returns its descriptor.
 fn body(sandbox: &Sandbox, content: &Value) -> Value {
     let text = content.to_string();
     sandbox.write("m.json", &text);
     json!({"mediaType": content["mediaType"], "digest": sha256(text.as_bytes()), "size": text.len()})
 }
 
-/// A layout with the parts of an image, and the image in `m.json`.
+/// Creates a layout with the blobs of an image, and its manifest in `m.json`.
 fn with_body() -> (Sandbox, Value) {
     let sandbox = Sandbox::new();
     let image = body(&sandbox, &manifest(&config(&sandbox, "amd64"), &[&layer(&sandbox)]));
@@ -48,7 +48,7 @@ fn a_manifest_is_stored_as_it_is_and_listed_by_its_tags() {
     assert_eq!(sandbox.blob(digest(&image)), sandbox.read("m.json"));
     assert_eq!(listed(&sandbox), json!([named(&image, "v1"), named(&image, "latest")]));
     sandbox.is_valid();
-    // Again is no change.
+    // A repeated put changes nothing.
     let before = sandbox.contents();
     assert_eq!(
         sandbox.ok_json(&format!("{PUT} --tag v1")),
@@ -83,7 +83,7 @@ fn the_path_says_a_tag_a_repository_or_a_digest_too() {
             "docker.io/library/x:1",
             Some("docker.io/library/x:1".to_owned()),
         ),
-        // It has the form of a digest.
+        // The tag has the form of a digest.
         ("image:app:v1".to_owned(), "", "app:v1", Some("app:v1".to_owned())),
         ("image/a/b:v1".to_owned(), "", "a/b:v1", Some("a/b:v1".to_owned())),
         ("image/a/b".to_owned(), "--tag v1", "a/b:v1", Some("a/b:v1".to_owned())),
@@ -122,7 +122,7 @@ fn a_layout_that_is_not_there_is_made() {
         ("new", "new", None),
     ] {
         let sandbox = Sandbox::empty();
-        // It refers to nothing that must be there.
+        // An index without references needs no other blobs.
         let all = body(&sandbox, &index(&[]));
         sandbox.run(&format!("layout manifest put -p {path} -f m.json")).succeeds(text(&all, name.unwrap_or("")), "");
         fs::rename(sandbox.path(directory), sandbox.path("image")).expect("it was made");
@@ -131,7 +131,7 @@ fn a_layout_that_is_not_there_is_made() {
         assert_eq!(sandbox.json("image/oci-layout"), json!({"imageLayoutVersion": "1.0.0"}));
         sandbox.has_blobs([digest(&all)]);
     }
-    // A manifest that cannot be stored leaves nothing.
+    // A rejected manifest leaves no files.
     let sandbox = Sandbox::empty();
     body(&sandbox, &index(&[&json!({"mediaType": MANIFEST_TYPE, "digest": sha256(b""), "size": 0})]));
     sandbox.refuses(
@@ -180,7 +180,7 @@ fn a_tag_is_taken_in_place_and_its_earlier_manifest_is_kept() {
     sandbox.ok(&format!("{PUT} --tag v1"));
     let kept = with(one.clone(), json!({"x-own": 1}));
     assert_eq!(listed(&sandbox), json!([named(&new, "v1"), named(&two, "v2"), kept]));
-    // In a repository it is called by its digest, and other repositories are left alone.
+    // In a repository the manifest keeps a name with its digest, and other repositories are unchanged.
     list(&sandbox, &[&named(&one, "app:v1"), &named(&two, "other:v1"), &named(&two, "v1")]);
     sandbox.ok(&format!("{PUT} --repo app --tag v1"));
     assert_eq!(
@@ -192,16 +192,16 @@ fn a_tag_is_taken_in_place_and_its_earlier_manifest_is_kept() {
             named(&one, &format!("app@{}", digest(&one)))
         ])
     );
-    // In the other repository it is not there for this one.
+    // An entry in another repository does not make it part of this one.
     list(&sandbox, &[&named(&one, "app:v1"), &named(&one, "other:v1")]);
     sandbox.ok(&format!("{PUT} --repo app --tag v1"));
     let by_digest = named(&one, &format!("app@{}", digest(&one)));
     assert_eq!(listed(&sandbox), json!([named(&new, "app:v1"), named(&one, "other:v1"), by_digest]));
-    // As they stand, all names are of one.
+    // Without a repository, all names belong to the same set.
     list(&sandbox, &[&named(&one, "app:v1"), &named(&one, "other:v1")]);
     sandbox.ok(&format!("{PUT} --tag app:v1"));
     assert_eq!(listed(&sandbox), json!([named(&new, "app:v1"), named(&one, "other:v1")]));
-    // Several entries of one tag become one.
+    // Several entries with one tag become a single entry.
     list(&sandbox, &[&named(&one, "v1"), &named(&two, "v1"), &named(&new, "v1")]);
     sandbox.ok(&format!("{PUT} --tag v1"));
     assert_eq!(listed(&sandbox), json!([named(&new, "v1"), one, two]));
@@ -240,7 +240,7 @@ fn the_blobs_of_a_manifest_must_be_stored() {
             is_invalid(&sandbox, "--repo app", &format!("{place} not found: {}", sha256(b"missing")));
         }
     }
-    // A wrong size is a fault, too.
+    // A wrong size is rejected, too.
     let wrong = with(layer.clone(), json!({"size": 5}));
     body(&sandbox, &manifest(&config, &[&wrong]));
     is_invalid(
@@ -248,7 +248,7 @@ fn the_blobs_of_a_manifest_must_be_stored() {
         "--tag v1",
         &format!("blob for layers[0]: size mismatch for {}: expected 5, got 1024", digest(&layer)),
     );
-    // Content stored elsewhere, and the subject, need not be there.
+    // A blob with `urls` and a subject may be missing.
     let elsewhere = with(missing(TAR_TYPE), json!({"urls": ["https://example.com/x"]}));
     let content = with(manifest(&config, &[&elsewhere]), json!({"subject": missing(MANIFEST_TYPE)}));
     let image = on(&body(&sandbox, &content), "amd64");
@@ -297,7 +297,7 @@ fn other_content_is_refused_as_a_manifest() {
         sandbox.write("m.json", content);
         is_invalid(&sandbox, words, reason);
     }
-    // The parser says where.
+    // The parser reports the position.
     for content in [
         json!([]),
         json!({"mediaType": MANIFEST_TYPE}),
@@ -366,7 +366,7 @@ fn the_media_type_is_stated_or_detected_or_given() {
         assert_eq!(listed(&sandbox), json!([named(&entry, "v1")]), "{content}");
         assert_eq!(sandbox.blob(digest(&entry)), sandbox.read("m.json"));
     }
-    // Other content may be any bytes.
+    // With a media type of another format, the content may be anything.
     sandbox.write("m.json", "\u{0}\u{1}");
     sandbox.ok(&format!("{PUT} --tag v2 {told}"));
     for bad in ["", "x", "a/b/c", "a b/c", "a/\n"] {
@@ -509,7 +509,7 @@ fn an_entry_of_the_same_manifest_keeps_its_annotations_and_that_of_another_does_
     let before = sandbox.read("image/index.json");
     sandbox.ok(&format!("{PUT} --tag v1"));
     assert_eq!(sandbox.read("image/index.json"), before, "it is listed already");
-    // Without a tag as well.
+    // Also without a tag.
     let mut untagged = entry.clone();
     untagged["annotations"].as_object_mut().expect("annotations").remove(REF_NAME);
     untagged["annotations"].as_object_mut().expect("annotations").remove("io.containerd.image.name");
@@ -541,7 +541,7 @@ fn a_marker_alone_makes_a_layout_that_holds_nothing() {
     fs::remove_file(sandbox.path("x")).expect("deleted");
     fs::remove_file(sandbox.path(blob_name(&sha256(b"content")))).expect("deleted");
     assert_eq!(sandbox.tree(), before, "reading makes no index, and neither does a blob");
-    // Whether it was lost cannot be known: nothing is collected.
+    // The file may have been lost, so nothing is collected.
     let message = "index.json at image is not a valid OCI Image Index; the file is missing: restore it, or list each \
                    manifest again with 'layout manifest put', which creates it";
     sandbox.refuses("layout gc --path image", message);

@@ -1,4 +1,4 @@
-//! How much memory documents take, and how large they may be.
+//! Memory use for documents, and limits on their size.
 
 use std::fs::File;
 use std::io::Write;
@@ -12,9 +12,9 @@ fn list(item: &str, size: usize) -> String {
     item.repeat(size / item.len()).trim_end_matches(',').to_owned()
 }
 
-/// Returns an index of a few hundred kilobytes that takes more than so many bytes when it is indented.
+/// Returns an index of a few hundred kilobytes that exceeds `size` when it is indented.
 fn deep_index(size: usize) -> String {
-    // Each element is on a line of its own, behind two blanks for each of 100 levels.
+    // Each element is on a line of its own, indented by two blanks for each of 100 levels.
     let elements = list("0,", size / 100);
     format!(r#"{{"schemaVersion":2,"manifests":[],"x":{}{elements}{}}}"#, "[".repeat(100), "]".repeat(100))
 }
@@ -22,7 +22,7 @@ fn deep_index(size: usize) -> String {
 #[cfg(target_os = "linux")]
 #[test]
 fn commands_take_a_few_times_the_size_of_a_document() {
-    // The memory of the program for a layout without images.
+    // The memory that the program takes for a layout without images.
     const BASE: usize = 6 * MIB;
     let unknown = |item: &str| format!(r#"{{"schemaVersion":2,"manifests":[],"x":[{}]}}"#, list(item, MIB / 2));
     for (name, index) in [("objects", unknown(r#"{"":0},"#)), ("arrays", unknown("[[[[[[[[]]]]]]]],"))] {
@@ -31,7 +31,7 @@ fn commands_take_a_few_times_the_size_of_a_document() {
         let limit = 8 * index.len() + BASE;
         sandbox.write("image/index.json", index);
         for words in ["tag list", "show", "show --tree", "validate", "gc --dry-run", "inspect"] {
-            // The memory that can be written to: address space that is only reserved does not count.
+            // Only writable memory is limited; reserved address space is not counted.
             let script = format!("ulimit -d {}; exec \"$0\" \"$@\"", limit / 1024);
             let output = std::process::Command::new("sh")
                 .args(["-c", &script, env!("CARGO_BIN_EXE_regshape"), "layout"])

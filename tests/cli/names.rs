@@ -1,4 +1,4 @@
-//! The names of images: ref names, image names as Docker and containerd write them, names of several manifests, and
+//! Names of images: ref names, image names as written by Docker and containerd, names of several manifests, and
 //! `TAG@DIGEST`.
 
 use serde_json::{Value, json};
@@ -9,7 +9,7 @@ use crate::views::*;
 
 const IMAGE_NAME: &str = "io.containerd.image.name";
 
-/// The descriptor with a ref name, an image name or both.
+/// Returns the descriptor with a ref name, an image name or both.
 fn called(descriptor: &Value, ref_name: Option<&str>, image_name: Option<&str>) -> Value {
     let names = [(REF_NAME, ref_name), (IMAGE_NAME, image_name)];
     let annotations: serde_json::Map<_, _> =
@@ -21,7 +21,7 @@ fn called(descriptor: &Value, ref_name: Option<&str>, image_name: Option<&str>) 
     }
 }
 
-/// The names of the entries of a layout, in its order.
+/// Returns the names of the entries of a layout, in order.
 fn names(sandbox: &Sandbox, layout: &str) -> Vec<(Option<String>, Option<String>)> {
     let index = sandbox.json(&format!("{layout}/index.json"));
     let name = |entry: &Value, key: &str| entry["annotations"][key].as_str().map(str::to_owned);
@@ -34,7 +34,7 @@ fn name(ref_name: &str, image_name: &str) -> (Option<String>, Option<String>) {
     (some(ref_name), some(image_name))
 }
 
-/// `image` with two images as `docker save` writes them, both with the tag `latest`.
+/// Creates `image` with two images as in `docker save`, both with the tag `latest`.
 fn saved() -> (Sandbox, [Value; 3]) {
     let sandbox = Sandbox::new();
     let images = ["amd64", "arm64", "s390x"].map(|one| on(&image(&sandbox, one), one));
@@ -87,7 +87,7 @@ fn an_image_is_meant_by_either_name_in_every_spelling() {
         let more = if command == "tag move" { " v3" } else { "" };
         let found = sandbox.run(&format!("layout {command} --path image --ref {wrong}{more}"));
         if command == "referrer list" {
-            // A missing manifest may have referrers.
+            // A missing subject may have referrers.
             found.succeeds("", "");
         } else {
             found.fails(format!("Error: image has no manifest '{wrong}' {SEE_TAGS}\n"));
@@ -140,7 +140,7 @@ fn a_name_of_several_manifests_is_an_error_where_one_is_needed() {
         let found = sandbox.ok_json(&format!("layout manifest info {words}"));
         assert_eq!(found["digest"], beta["digest"], "{words}");
     }
-    // Two for one platform are still two.
+    // Two manifests for the same platform are ambiguous.
     let two = document(&sandbox, &with(sandbox.blob_json(digest(&alpha)), json!({"annotations": {"a": "1"}})));
     list(&sandbox, &[&named(&alpha, "v1"), &named(&two, "v1")]);
     sandbox.refuses(
@@ -151,7 +151,7 @@ fn a_name_of_several_manifests_is_an_error_where_one_is_needed() {
             digest(&two)
         ),
     );
-    // Equal digests are one.
+    // Entries with equal digests are not ambiguous.
     list(&sandbox, &[&named(&alpha, "v1"), &called(&alpha, Some("v1"), Some("docker.io/library/a:v1"))]);
     assert_eq!(sandbox.ok_json("layout manifest info --path image --ref v1")["digest"], alpha["digest"]);
     sandbox.ok("layout tag delete --path image --ref v1");
@@ -183,7 +183,7 @@ fn commands_that_take_several_take_all_of_a_name() {
 fn the_image_name_goes_with_the_tag_that_it_says() {
     let (sandbox, [one, two, _]) = saved();
     let app = |tag: &str| format!("docker.io/acme/app:{tag}");
-    // The names before, the command, the names after it.
+    // The names before, the command, the names after.
     for (before, words, after) in [
         (name("v1", &app("v1")), "move --ref v1 v2", vec![name("v2", &app("v2"))]),
         (name("v1", &app("v1")), "move --ref acme/app:v1 v2", vec![name("v2", &app("v2"))]),
@@ -209,7 +209,7 @@ fn the_image_name_goes_with_the_tag_that_it_says() {
         sandbox.ok(&format!("layout tag {command} --path image {words}"));
         assert_eq!(names(&sandbox, "image"), after, "{before:?}: {command} {words}");
     }
-    // A name is taken from its earlier manifest; other names stay.
+    // A name in use is taken from its entry, which keeps its other names.
     for (other, words, after) in [
         (name("v2", "docker.io/b:v2"), "move --ref v1 v2", vec![name("v2", &app("v2")), name("", "docker.io/b:v2")]),
         (name("v2", &app("v2")), "move --ref v1 v2", vec![name("v2", &app("v2")), name("", "")]),
@@ -267,7 +267,7 @@ fn results_show_both_names() {
     assert!(exported.contains(&format!("{} v1 docker.io/library/app:v1\n", digest(&alpha))), "{exported}");
 }
 
-/// The names of the images of a Docker archive.
+/// Returns the names of the images of a Docker archive.
 fn repo_tags(sandbox: &Sandbox, words: &str) -> Value {
     sandbox.ok(&format!("layout export {words} --format docker-archive --output docker.tar"));
     let found = files(&sandbox.read("docker.tar"));
@@ -283,7 +283,7 @@ fn docker_archives_have_the_names_that_either_says_once() {
     let found = files(&sandbox.read("docker.tar"));
     let (_, content) = found.iter().find(|(name, _)| name == "index.json").expect("it is there");
     assert_eq!(serde_json::from_slice::<Value>(content).expect("JSON")["manifests"], listed(&sandbox));
-    // Read and written again they are the same.
+    // The names stay the same after reading and writing the archive again.
     sandbox.ok("layout import --path back --file docker.tar");
     assert_eq!(repo_tags(&sandbox, "--path back"), json!([["alpha:latest"], ["beta:latest"]]));
     list(
@@ -312,7 +312,7 @@ fn an_import_takes_the_names_that_it_brings_and_no_others() {
         sandbox.ok(&format!("layout export --path image --output {file}"));
     };
     let (alpha, beta) = ("docker.io/library/alpha:latest", "docker.io/library/beta:latest");
-    // The names that are there, the imported ones, the taken one, and the result.
+    // The existing names, the imported names, the conflicting name, and the names after replacing it.
     for (at, (there, comes, taken, after)) in [
         (name("latest", alpha), name("latest", beta), Some("latest"), vec![name("latest", beta), name("", alpha)]),
         (name("latest", alpha), name("latest", ""), Some("latest"), vec![name("latest", ""), name("", alpha)]),
@@ -343,7 +343,7 @@ fn an_import_takes_the_names_that_it_brings_and_no_others() {
         }
         sandbox.ok(&format!("layout import --path {layout} --file comes.tar --replace"));
         assert_eq!(names(&sandbox, &layout), after, "{there:?} and {comes:?}");
-        // Once more it is all there.
+        // A second import finds all entries present.
         sandbox.ok(&format!("layout import --path {layout} --file comes.tar"));
         assert_eq!(names(&sandbox, &layout), after, "{there:?} and {comes:?}");
         sandbox.ok(&format!("layout validate --path {layout}"));
@@ -397,11 +397,11 @@ fn a_name_of_the_index_itself_moves_to_its_entries() {
     assert_eq!(names(&sandbox, "imported"), [name("v1", app), name("v1", app), name("", "")]);
     sandbox.ok("layout join --path image --path a.tar --output joined");
     assert_eq!(names(&sandbox, "joined"), [name("v1", app)]);
-    // A command that changes the layout moves it there.
+    // Commands that change the layout move the name to its entries.
     sandbox.ok(&format!("layout tag add --path image --ref v1@{} v2", digest(&amd64)));
     assert_eq!(sandbox.index()["annotations"], json!({"k": "v"}));
     assert_eq!(names(&sandbox, "image")[3], name("v2", "docker.io/acme/app:v2"));
-    // An entry that has a name keeps it.
+    // An entry keeps its own name.
     own(&[&named(&amd64, "old"), &arm64], json!({REF_NAME: "v1"}));
     assert_eq!(sandbox.ok("layout tag list --path image"), "old\nv1\n");
 }
@@ -414,7 +414,7 @@ fn generating_a_manifest_keeps_the_image_name_of_the_entry_that_it_replaces() {
     });
     sandbox.ok("layout generate manifest --path image --ref-name latest --annotation a=1");
     assert_eq!(names(&sandbox, "image"), [name("latest", "docker.io/acme/app:latest")]);
-    // The entry that is called so is replaced, by whichever name it is.
+    // The entry with this name is replaced, found by its ref name or its image name.
     sandbox.edit("image/index.json", |index| {
         index["manifests"][0]["annotations"][REF_NAME] = json!("v1");
         index["manifests"][0]["annotations"][IMAGE_NAME] = json!("docker.io/acme/app:v1");
@@ -447,7 +447,7 @@ fn an_image_for_several_platforms_is_shown_with_its_image_name() {
     for image in inspected["images"].as_array().expect("a list") {
         assert_eq!((&image["ref_names"], &image["image_names"]), (&json!(["v1"]), &json!([app])));
     }
-    // The image for one platform has the names of the index.
+    // The image for a single platform gets the names of the index.
     images.sandbox.ok("layout export --path image:acme/app:v1 --platform linux/arm64 --output out");
     assert_eq!(names(&images.sandbox, "out"), [name("v1", app)]);
 }
@@ -589,7 +589,7 @@ fn an_image_name_says_the_repository_of_an_entry() {
 fn an_image_name_of_two_manifests_is_a_warning() {
     let (sandbox, [alpha, beta, other]) = saved();
     let app = |image, name| called(image, None, Some(name));
-    // Equal digests are one, and `<none>` is no name.
+    // Entries with equal digests are merged, and `<none>` does not count as a name.
     let entries = [
         app(&alpha, "docker.io/library/app:v1"),
         app(&alpha, "app:v1"),

@@ -1,4 +1,4 @@
-//! Output paths: open descriptors, devices, links, files; and refused ones.
+//! Output paths: open descriptors, devices, links and files; and rejected paths.
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt, symlink};
@@ -6,7 +6,7 @@ use std::process::{Command, Output, Stdio};
 
 use crate::support::*;
 
-/// The commands that write a file, without its name.
+/// The commands that write a file, without its path.
 const WRITERS: [&str; 3] =
     ["layout export -p image", "layout blob get -p image --digest DIGEST", "layout manifest get -p image --ref latest"];
 
@@ -14,7 +14,7 @@ fn writers() -> [String; 3] {
     WRITERS.map(|words| words.replace("DIGEST", BASE))
 }
 
-/// Runs a script, in which `$0` is the program.
+/// Runs a script, with the program as `$0`.
 fn bash(sandbox: &Sandbox, script: &str) -> Output {
     let program = sandbox.command();
     Command::new("bash")
@@ -30,7 +30,7 @@ fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
-/// The output of a command to `-`.
+/// Returns the output of a command with `-o -`.
 fn content(sandbox: &Sandbox, words: &str) -> Vec<u8> {
     let output = bash(sandbox, &format!("exec \"$0\" {words} -o -"));
     assert_eq!((output.status.code(), text(&output.stderr).as_str()), (Some(0), ""), "{words}");
@@ -52,7 +52,7 @@ fn every_path_of_standard_output_is_standard_output() {
                 assert_eq!(text(&output.stderr), "", "{words} -o {path}{redirect}");
             }
         }
-        // Another descriptor of the same file would have the result in the middle of the content.
+        // With another descriptor of the same file, the result would be in the middle of the content.
         let output = bash(&sandbox, &format!("\"$0\" {words} -o /dev/fd/3 3>&1"));
         assert!(output.stdout == expected, "{words}");
     }
@@ -168,7 +168,7 @@ fn a_path_that_cannot_be_written_is_one_clear_error_and_nothing_is_made() {
 #[test]
 fn a_descriptor_that_the_program_opened_itself_is_no_output() {
     let sandbox = Sandbox::built();
-    // The descriptors inherited from the shell are closed, so that these are the program's own.
+    // Inherited descriptors are closed, so that these numbers are descriptors of the program itself.
     let close: String = (3..10).map(|number| format!(" {number}>&-")).collect();
     for number in 3..10 {
         let script = format!("\"$0\" layout blob get -p image --digest {BASE} -o /dev/fd/{number}{close}");
@@ -191,7 +191,7 @@ fn the_ending_of_another_kind_of_archive_is_wrong_usage() {
         assert!(!sandbox.path(name).exists(), "{name}");
         sandbox.ok(&format!("layout export -p image -o {name} --format dir"));
         sandbox.ok(&format!("layout validate -p {name}"));
-        // A directory that is there is one.
+        // An existing directory is accepted.
         sandbox.ok(&format!("layout export -p image -o {name}"));
     }
 }
@@ -256,7 +256,7 @@ fn a_repository_is_not_made_among_the_files_of_another_layout() {
         sandbox.refuses(&format!("{upload} {name}"), &error);
         assert_eq!(sandbox.tree(), before, "{name}");
     }
-    // One that is there can be read and written.
+    // An existing repository there can be read and written.
     sandbox.ok("layout init -p repositories/old/blobs");
     sandbox.ok(&format!("{upload} old/blobs"));
     sandbox.ok("layout blob upload -f base.tar -p image --repo blobs");

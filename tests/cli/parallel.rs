@@ -1,4 +1,4 @@
-//! Many writers at once: each waits for the others, and none undoes the change of another.
+//! Concurrent writers: each waits for the others, and no change is lost.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -10,7 +10,7 @@ use crate::support::*;
 
 const WRITERS: usize = 20;
 
-/// Runs the program many times at once; all of them must succeed.
+/// Runs many processes of the program at once; all of them must succeed.
 #[track_caller]
 fn all_at_once(sandbox: &Sandbox, words: impl Fn(usize) -> String) {
     let start = |number: usize| {
@@ -21,7 +21,7 @@ fn all_at_once(sandbox: &Sandbox, words: impl Fn(usize) -> String) {
     let children: Vec<Child> = (0..WRITERS).map(start).collect();
     for child in children {
         let outcome: Outcome = child.wait_with_output().expect("the program ends").into();
-        // On a busy machine one may wait for more than a second, and says so.
+        // On a busy machine a process may wait for more than a second, and prints a note.
         let waited = "Waiting for another process that is changing image...\n";
         assert!(outcome.status == 0 && ["", waited].contains(&outcome.stderr.as_str()), "{outcome:?}");
     }
@@ -84,7 +84,7 @@ fn twenty_annotations_of_a_manifest_at_once_are_all_kept() {
     let digest = sandbox.stage()["manifest"]["digest"].as_str().expect("a digest").to_owned();
     assert_eq!(sandbox.index()["manifests"][0]["digest"], json!(digest));
     assert_eq!(sandbox.blob_json(&digest)["annotations"], twenty_annotations());
-    // Those in between are gone.
+    // Intermediate manifests are deleted.
     sandbox.has_blobs([BASE, PATCHES, CONFIG, &digest]);
     sandbox.is_valid();
 }
@@ -122,8 +122,9 @@ fn of_many_that_make_one_layout_one_succeeds() {
     sandbox.is_valid();
 }
 
-/// Every kind of command on one layout at once: in the end the change of each writer is there, and each reader sees a
-/// whole layout all the time. A longer run, with programs that are killed, is among the tests with other programs.
+/// Runs every kind of command on one layout at once: the changes of every writer are in the final layout, and each
+/// reader sees a consistent layout all the time. A longer run, with killed processes, is among the tests with other
+/// programs.
 #[test]
 fn forty_commands_of_every_kind_at_once_lose_nothing() {
     const ROUNDS: usize = 2;
@@ -144,7 +145,7 @@ fn forty_commands_of_every_kind_at_once_lose_nothing() {
         }
         2 => drop(does(format!("layout annotate layer -p image -i 0 --annotation key{worker}-{round}=1 -q"))),
         3 => drop(does(format!("layout annotate manifest -p image --annotation key{worker}-{round}=1"))),
-        // A layer that was added in between makes the config a wrong one: the next will do.
+        // A layer that was added in between makes the config outdated: the loop generates it again.
         4 => loop {
             does("layout generate config -p image -q".to_owned());
             let outcome = run(format!("layout generate manifest -p image --ref-name v{worker}-{round} -q"));
@@ -184,7 +185,7 @@ fn forty_commands_of_every_kind_at_once_lose_nothing() {
     sandbox.is_valid();
 }
 
-/// Half a layout is waited for, whichever command makes it.
+/// The export waits for a layout that is being created.
 #[test]
 fn an_export_beside_a_command_that_makes_a_layout_adds_to_it() {
     let sandbox = Sandbox::built();
@@ -211,7 +212,7 @@ fn an_export_beside_a_command_that_makes_a_layout_adds_to_it() {
             let exported: Outcome = exporter.wait_with_output().expect("it ends").into();
             let made: Outcome = maker.wait_with_output().expect("it ends").into();
             assert_eq!(exported.status, 0, "{words} beside {other}: {exported:?}");
-            // Of an init that comes too late the place is a layout.
+            // An init that is too late finds a layout.
             let is_late = other.contains("init") && made.stderr.contains("already");
             assert!(made.status == 0 || is_late, "{other} beside {words}: {made:?}");
             sandbox.ok("layout validate -p there");

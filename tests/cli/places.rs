@@ -1,4 +1,4 @@
-//! How commands understand `--path`, `--ref`, `--repo`, `--default-repo` and `--per-repo`.
+//! How commands interpret `--path`, `--ref`, `--repo`, `--default-repo` and `--per-repo`.
 
 use std::fs;
 
@@ -9,7 +9,7 @@ use crate::support::*;
 
 const DESCRIPTOR: &str = "layout manifest descriptor";
 
-/// Checks which manifest is meant.
+/// Checks that the arguments resolve to a manifest.
 #[track_caller]
 fn means(sandbox: &Sandbox, words: &str, expected: &Value) {
     let outcome = sandbox.run(&format!("{DESCRIPTOR} {words} --json"));
@@ -22,7 +22,7 @@ fn unknown(sandbox: &Sandbox, words: &str, reference: &str) {
     sandbox.refuses(&format!("{DESCRIPTOR} {words}"), &format!("image has no manifest '{reference}' {SEE_TAGS}"));
 }
 
-/// A layout with the names of two repositories and others: `app:v1` and `v1`, `other:v1`, one without a name.
+/// Creates a layout with names of two repositories and others: `app:v1`, `v1`, `other:v1`, and an entry without a name.
 fn mixed() -> (Sandbox, [Value; 4]) {
     let sandbox = Sandbox::new();
     let images = ["amd64", "arm64", "riscv64", "s390x"].map(|architecture| image(&sandbox, architecture));
@@ -70,11 +70,11 @@ fn a_reference_is_a_name_as_it_stands_or_a_digest_or_a_repository_with_either() 
         (format!("--repo app --ref {}", digest(&other)), digest(&other).to_owned()),
         (format!("--repo app --ref {}", &digest(&other)[..20]), digest(&other)[..20].to_owned()),
         (format!("--ref app@{}", digest(&other)), format!("app@{}", digest(&other))),
-        // A name and a digest must agree.
+        // The name and the digest must match.
         (format!("--ref v1@{}", digest(&other)), format!("v1@{}", digest(&other))),
         (format!("--ref app:v1@{}", digest(&other)), format!("app:v1@{}", digest(&other))),
         (format!("--repo app --ref v1@{}", digest(&other)), format!("v1@{}", digest(&other))),
-        // Content that is there, but is no manifest.
+        // A stored blob that is not a manifest.
         (format!("--ref {}", digest(&config(&sandbox, "amd64"))), digest(&config(&sandbox, "amd64")).to_owned()),
     ] {
         unknown(&sandbox, &format!("-p image {words}"), &reference);
@@ -102,17 +102,17 @@ fn the_beginning_of_a_digest_means_the_one_manifest_that_has_it() {
         unknown(&sandbox, &format!("-p image --ref {}", &hash[1..9]), &hash[1..9]);
         unknown(&sandbox, &format!("-p image --ref {hash}0"), &format!("{hash}0"));
     }
-    // Two entries of one manifest are one.
+    // Two entries of the same manifest are not ambiguous.
     sandbox.edit("image/index.json", |index| {
         let again = named(&images[0], "again");
         index["manifests"].as_array_mut().expect("a list").push(again);
     });
     means(&sandbox, &format!("-p image --ref {}", &digest(&images[0])[7..15]), &images[0]);
-    // A name counts first.
+    // A name has priority over a digest prefix.
     let beginning = &digest(&images[0])[7..15];
     list(&sandbox, &[&images[0], &named(&images[1], beginning)]);
     means(&sandbox, &format!("-p image --ref {beginning}"), &images[1]);
-    // But not before a whole digest, nor does the image that is called like it get in the way of its own.
+    // A full digest has priority over a name, even over a name that equals the digest of another image.
     let called = named(&images[1], digest(&images[0]));
     list(&sandbox, &[&called, &images[0]]);
     means(&sandbox, &format!("-p image --ref {}", digest(&images[0])), &images[0]);
@@ -140,14 +140,14 @@ fn a_beginning_that_several_manifests_have_is_ambiguous() {
         );
     }
     means(&sandbox, &format!("-p image --ref {}", hash(1)), &entries[1]);
-    // Not all of many are named.
+    // A long list of digests is truncated.
     list(&sandbox, &entries.iter().collect::<Vec<_>>());
     let some: Vec<_> = (0..5).map(hash).collect();
     sandbox.run(&format!("{DESCRIPTOR} -p image --ref abcd")).fails_with(
         1,
         predicates::str::starts_with(format!("Error: 'abcd' matches several digests: {}", some.join(", "))),
     );
-    // Only those of the repository count.
+    // Only manifests of the repository are considered.
     list(&sandbox, &[&named(&entries[0], "app:v1"), &named(&entries[1], "other:v1")]);
     means(&sandbox, "-p image --repo app --ref abcd", &entries[0]);
 }
@@ -168,7 +168,7 @@ fn nested_indexes_hold_manifests_that_digests_and_beginnings_find() {
         }
         assert_eq!(sandbox.ok_json(&format!("{DESCRIPTOR} -p image {repository} --ref {}", digest(&inner))), inner);
     }
-    // Its referrers are no part of it.
+    // A subject is not part of the layout.
     let subject = image(&sandbox, "s390x");
     let sbom = document(&sandbox, &about(&sandbox, &subject, "a/sbom"));
     list(&sandbox, &[&sbom]);
@@ -180,7 +180,7 @@ fn invalid_references_are_refused() {
     let (sandbox, _) = mixed();
     sandbox.misuses_words(DESCRIPTOR, &["-p", "image", "--ref", ""], "the value of --ref is empty");
     sandbox.misuses(&format!("{DESCRIPTOR} -p image"), "which image? name it as DIR:TAG (tags: app:v1, other:v1, v1)");
-    // A repository with one image needs no tag.
+    // A repository with a single image needs no tag.
     sandbox.ok(&format!("{DESCRIPTOR} -p image --repo app"));
     for (reference, shown) in [
         ("a b", "a b"),
@@ -229,7 +229,7 @@ fn a_path_says_the_layout_and_a_ref_name_after_it() {
     for (path, reference) in [("image:v2", "v2"), ("image:docker.io/x", "docker.io/x"), ("image:x:y:z", "x:y:z")] {
         unknown(&sandbox, &format!("-p {path}"), reference);
     }
-    // A directory that has such a name is that directory.
+    // An existing directory with such a name has priority.
     if cfg!(unix) {
         fs::rename(sandbox.path("image"), sandbox.path("image:v1")).expect("renamed");
         assert_eq!(sandbox.ok_json(&format!("{DESCRIPTOR} -p image:v1 --ref v1"))["digest"], app["digest"]);
@@ -275,7 +275,7 @@ fn a_path_says_the_repository_in_a_layout() {
         &format!("{DESCRIPTOR} -p image/app:v1 --repo other"),
         "the path names repository 'app' and --repo names 'other'",
     );
-    // From within.
+    // From inside the layout.
     let inside = |path: &str| {
         let mut command = sandbox.command();
         command.current_dir(sandbox.path("image")).args(DESCRIPTOR.split(' ')).args(["--json", "-p", path]);
@@ -300,7 +300,7 @@ fn the_deepest_layout_counts() {
     sandbox.write("image/inner/index.json", index(&[&named(&app, "x/y:v1"), &named(&app, "v1")]).to_string());
     list(&sandbox, &[&named(&plain, "inner/x/y:v1"), &named(&plain, "inner:v1")]);
     means(&sandbox, "-p image/inner/x/y:v1", &app);
-    // `inner` is the layout of the first, and a repository of the second: the second leaves a reference.
+    // `inner` is both a layout and a repository of the outer layout. The second reading leaves a reference.
     means(&sandbox, "-p image/inner:v1", &plain);
 }
 
@@ -389,7 +389,7 @@ fn each_repository_may_have_a_layout() {
         ("--repo example --ref v1", format!("layouts/example has no repository 'example' {SEE_CATALOG}")),
         ("--repo other --ref v2", format!("layouts/other has no manifest 'v2' {SEE_TAGS}")),
         ("--repo ../image --ref v1", format!("'../image' {REPOSITORY_GRAMMAR}")),
-        // In a layout of its own, the names of others do not count.
+        // In a layout of its own, names of other repositories do not count.
         ("--repo example/app --ref other:v1", format!("layouts/example/app has no manifest 'other:v1' {SEE_TAGS}")),
     ] {
         sandbox.refuses(&format!("{DESCRIPTOR} -p layouts --per-repo {words}"), &message);

@@ -1,4 +1,4 @@
-//! `--platform` in all commands that have it, and manifests that are no image for any platform.
+//! The selection of images by `--platform`, in all commands that have the flag.
 
 use std::fs;
 
@@ -8,20 +8,20 @@ use crate::registry::*;
 use crate::support::*;
 use crate::views::only;
 
-/// Stores an image whose config states its platform, and returns a descriptor that states it too.
+/// Stores an image with a platform in its config, and returns a descriptor with the same platform.
 fn image_on(sandbox: &Sandbox, platform: &str) -> Value {
     let platform = platform_value(platform);
     with(image_that_says(sandbox, &platform), json!({"platform": platform}))
 }
 
-/// Stores an image with a config that says a platform.
+/// Stores an image with a platform in its config.
 fn image_that_says(sandbox: &Sandbox, platform: &Value) -> Value {
     let rootfs = json!({"type": "layers", "diff_ids": [layer(sandbox)["digest"]]});
     let config = blob(sandbox, CONFIG_TYPE, &with(platform.clone(), json!({"rootfs": rootfs})).to_string());
     document(sandbox, &manifest(&config, &[&layer(sandbox)]))
 }
 
-/// The fields of a platform: `OS ARCHITECTURE VARIANT VERSION FEATURES`, of which the last three may be `-`.
+/// Parses a platform: `OS ARCHITECTURE VARIANT VERSION FEATURES`, where the last three may be `-`.
 fn platform_value(text: &str) -> Value {
     let fields: Vec<&str> = text.split(' ').collect();
     let mut value = json!({"os": fields[0], "architecture": fields[1]});
@@ -36,7 +36,7 @@ fn platform_value(text: &str) -> Value {
     }
 }
 
-/// The digest of the one image of an export.
+/// Returns the digest of the single image of an export.
 #[track_caller]
 fn exported(sandbox: &Sandbox, words: &str) -> String {
     let _ = fs::remove_dir_all(sandbox.path("out"));
@@ -44,7 +44,7 @@ fn exported(sandbox: &Sandbox, words: &str) -> String {
     let manifests = value["manifests"].as_array().expect("a list");
     assert_eq!(manifests.len(), 1, "{words}: {value}");
     let mut entry = manifests[0].clone();
-    // An index that has no other image stays as it is.
+    // An index with only this image is exported unchanged.
     while entry["mediaType"] == INDEX_TYPE {
         let index = sandbox.json(&format!("out/{}", crate::views::blob_path(&entry)));
         assert_eq!(index["manifests"].as_array().map(Vec::len), Some(1), "{words}: {index}");
@@ -53,7 +53,7 @@ fn exported(sandbox: &Sandbox, words: &str) -> String {
     digest(&entry).to_owned()
 }
 
-/// Asks every command that chooses for a platform.
+/// Runs every command that selects an image by platform.
 #[track_caller]
 fn all_take(sandbox: &Sandbox, platform: &str, expected: &Value) {
     let ask = format!("--platform {platform}");
@@ -74,7 +74,7 @@ fn all_take(sandbox: &Sandbox, platform: &str, expected: &Value) {
     took("import", &exported(sandbox, &format!("import --path out --file image {ask}")));
 }
 
-/// Lists entries by the name `v1`: as one index, in indexes in indexes, and without an index.
+/// Stores entries under the name `v1`: in one index, in nested indexes, and without an index.
 fn list_in_every_way(sandbox: &Sandbox, entries: &[&Value], check: impl Fn()) {
     let nested = |entries: &[&Value]| document(sandbox, &index(entries));
     list(sandbox, &[&named(&nested(entries), "v1")]);
@@ -87,7 +87,7 @@ fn list_in_every_way(sandbox: &Sandbox, entries: &[&Value], check: impl Fn()) {
     check();
 }
 
-/// The platforms of some images; and platforms that are asked for, with the image that is best.
+/// The platforms of some images; and requested platforms, each with the image that is the best match.
 type Table = (&'static [&'static str], &'static [(&'static str, usize)]);
 
 #[test]
@@ -181,7 +181,7 @@ fn a_lower_variant_is_named_in_a_note_and_in_the_json() {
             _ => assert_eq!(value["lower_variants"], json!([said]), "{words}"),
         }
     }
-    // A higher one is none.
+    // A higher variant does not match.
     sandbox.refuses(
         "layout export --path image:v1 --output none --platform linux/amd64",
         "no linux/amd64 image in 'image'; it has linux/amd64/v2",
@@ -205,7 +205,7 @@ fn of_several_platforms_each_gets_its_best_and_of_several_names_each() {
     assert_eq!(export("--platform linux/amd64/v2"), digests(&[&v1, &v2, &v1]));
     assert_eq!(export("--platform linux/amd64/v3 --ref one"), digests(&[&v3]));
     assert_eq!(export("--platform linux/amd64/v3 --platform linux/amd64 --platform arm --ref one"), digests(&[&both]));
-    // Without names they are as good as one index.
+    // Entries without names are treated like an index.
     list(&sandbox, &[&v3, &v1, &v2, &arm]);
     assert_eq!(export("--platform linux/amd64/v2"), digests(&[&v2]));
     assert_eq!(export("--platform linux/arm --platform linux/amd64"), digests(&[&v1, &arm]));
@@ -233,7 +233,7 @@ fn an_image_that_is_listed_and_not_stored_is_named_by_its_platform() {
             &format!("{message} (MANIFEST_UNKNOWN)"),
         );
     }
-    // The index says it all the same.
+    // The index still has the descriptor.
     let value = sandbox.ok_json("layout manifest descriptor --path image --ref v1 --platform linux/arm64");
     assert_eq!(value, arm64);
     let way_out = format!("{message}; use --allow-missing or --platform");
@@ -273,7 +273,7 @@ fn of_images_that_are_alike_one_that_is_stored_is_taken() {
 fn no_message_has_the_digest_of_an_index_that_was_made_for_it() {
     let sandbox = Sandbox::new();
     let [amd64, arm64] = ["linux amd64", "linux arm64"].map(|platform| image_on(&sandbox, platform));
-    // It states no platform, and is not stored.
+    // A manifest without a platform that is not stored.
     let absent = json!({"mediaType": MANIFEST_TYPE, "digest": sha256(b"absent"), "size": 6});
     let attestation = crate::views::attestation(&sandbox, &amd64);
     let all = document(&sandbox, &index(&[&amd64, &arm64, &absent, &attestation]));
@@ -300,7 +300,7 @@ fn an_empty_operating_system_or_architecture_is_no_platform() {
     for empty in [json!({"os": "", "architecture": ""}), json!({"os": "linux", "architecture": ""})] {
         let nothing = image_that_says(&sandbox, &empty);
         let says_nothing = with(nothing.clone(), json!({"platform": empty}));
-        // The config states the platform that the entry lacks.
+        // The config has the platform that the entry lacks.
         let said_inside = with(image_that_says(&sandbox, &platform_value("linux arm64")), json!({"platform": empty}));
         let all = document(&sandbox, &index(&[&says_nothing, &amd64, &said_inside]));
         list(&sandbox, &[&named(&all, "v1"), &nothing]);
@@ -319,7 +319,7 @@ fn an_empty_operating_system_or_architecture_is_no_platform() {
         assert_eq!(info["platform"], Value::Null);
         let inspected = sandbox.ok_json(&format!("layout inspect --path image --ref {}", digest(&nothing)));
         assert_eq!(inspected["images"][0]["platform"], Value::Null);
-        // A manifest that is stored again states no platform that it lacks.
+        // A newly stored entry gets no empty platform.
         sandbox.write("m.json", sandbox.blob(digest(&nothing)));
         sandbox.ok("layout manifest put --path image --file m.json --tag put");
         let entries = sandbox.json("image/index.json")["manifests"].as_array().expect("a list").clone();
@@ -348,7 +348,7 @@ fn a_manifest_without_a_layer_of_a_layers_type_is_no_image() {
     let signed = document(&sandbox, &manifest(&like, &[&signature]));
     let typed = document(&sandbox, &with(manifest(&like, &[&layer(&sandbox)]), json!({"artifactType": "a/b"})));
     let without_layers = document(&sandbox, &manifest(&like, &[]));
-    // Some programs say the type of the config.
+    // Some programs write the config type as `artifactType`.
     let said = with(
         document(
             &sandbox,
@@ -410,7 +410,7 @@ fn versions_of_an_operating_system_are_joined_and_shown() {
     }
     let tree = sandbox.ok_json("layout show --tree --path joined");
     assert_eq!(tree["roots"][0]["children"][2]["platform"], platform_value("windows amd64 - 10.0.20348.1 win32k"));
-    // Equal platforms in any spelling are warned of.
+    // Images with the same platform in different spellings are reported.
     let outcome = sandbox.run("layout join -p d -p e -o other");
     let warning = "Warning: several images are for linux/arm64: programs take the first\n";
     assert_eq!((outcome.status, outcome.stderr.as_str()), (0, warning));

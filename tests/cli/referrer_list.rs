@@ -9,14 +9,14 @@ use crate::support::*;
 
 const LIST: &str = "layout referrer list --path image";
 
-/// In the order of their digests, as registries answer.
+/// Returns the expected index, sorted by digest like answers of registries.
 fn answer(referrers: &[&Value]) -> Value {
     let mut referrers = referrers.to_vec();
     referrers.sort_by_key(|referrer| digest(referrer));
     index(&referrers)
 }
 
-/// The lines of these, in the order of their digests.
+/// Returns the expected lines, sorted by digest.
 fn lines(referrers: &[&Value]) -> String {
     let kinds = || referrers.iter().map(|referrer| referrer["artifactType"].as_str().unwrap_or("-"));
     let width = referrers.iter().map(|referrer| size(referrer).to_string().len()).max().unwrap_or(0);
@@ -29,12 +29,12 @@ fn lines(referrers: &[&Value]) -> String {
     lines.concat()
 }
 
-/// Stores something about a manifest; returns its descriptor as it is listed.
+/// Stores a referrer of a manifest; returns its descriptor as listed.
 fn refer(sandbox: &Sandbox, subject: &Value, artifact_type: &str) -> Value {
     with(document(sandbox, &about(sandbox, subject, artifact_type)), json!({"artifactType": artifact_type}))
 }
 
-/// The descriptor without its artifact type.
+/// Returns the descriptor without the fields of the artifact.
 fn bare(descriptor: &Value) -> Value {
     json!({"mediaType": descriptor["mediaType"], "digest": descriptor["digest"], "size": descriptor["size"]})
 }
@@ -48,7 +48,7 @@ fn referrers_are_listed_with_their_types_and_annotations() {
     let signature =
         with(document(&sandbox, &content), json!({"artifactType": "a/signature", "annotations": {"a": "1", "b": "2"}}));
     let unrelated = refer(&sandbox, &other, "application/spdx+json");
-    // The annotations of the entry are not those of the manifest.
+    // The annotations and the type of the entry are not those of the manifest.
     let entry = with(bare(&sbom), json!({"annotations": {REF_NAME: "sbom", "x": "y"}, "artifactType": "other/type"}));
     list(&sandbox, &[&named(&subject, "v1"), &entry, &bare(&signature), &named(&other, "v2"), &bare(&unrelated)]);
     let before = sandbox.tree();
@@ -101,10 +101,10 @@ fn images_of_nested_indexes_are_found_and_subjects_are_not_followed() {
     let inner = document(&sandbox, &index(&[&bare(&sbom)]));
     let outer = document(&sandbox, &index(&[&inner, &bare(&sbom)]));
     list(&sandbox, &[&named(&outer, "x"), &bare(&about_sbom)]);
-    // The subject itself need not be listed.
+    // The subject itself does not need an entry.
     assert_eq!(sandbox.ok_json(&format!("{LIST} --ref {}", digest(&subject))), answer(&[&sbom]));
     assert_eq!(sandbox.ok_json(&format!("{LIST} --ref {}", digest(&sbom))), answer(&[&about_sbom]));
-    // Nothing but its being a subject leads to the SBOM: it cannot be reached.
+    // The SBOM is only a subject, and so unreachable.
     list(&sandbox, &[&bare(&about_sbom)]);
     assert_eq!(sandbox.ok_json(&format!("{LIST} --ref {}", digest(&subject))), answer(&[]));
 }
@@ -148,7 +148,7 @@ fn an_unknown_digest_has_an_empty_list_and_an_unknown_tag_is_an_error() {
         sandbox
             .refuses(&format!("{LIST} --ref {reference}"), &format!("image has no manifest '{reference}' {SEE_TAGS}"));
     }
-    // Of the only image.
+    // The default is the only image.
     sandbox.ok(LIST);
 }
 
@@ -157,7 +157,7 @@ fn the_list_of_older_programs_is_read_too() {
     let sandbox = Sandbox::new();
     let subject = image(&sandbox, "amd64");
     let [both, old, new] = ["a/both", "a/old", "a/new"].map(|artifact_type| refer(&sandbox, &subject, artifact_type));
-    // Only this list says that it refers to the subject, and it need not be there.
+    // Only this list has the referrer, which may be missing.
     let missing = json!({"mediaType": MANIFEST_TYPE, "digest": sha256(b"missing"), "size": 7, "artifactType": "a/missing", "annotations": {"k": "v"}});
     let fallback = document(&sandbox, &index(&[&both, &old, &missing]));
     let tag = digest(&subject).replace(':', "-");
@@ -218,7 +218,7 @@ fn null_layers_and_cycles_are_no_obstacle() {
     list(&sandbox, &[&entry(&one), &bare(&referrer), &named(&subject, "v1")]);
     let outcome = sandbox.run(&format!("{LIST} --ref v1"));
     assert_eq!((outcome.status, outcome.stdout), (0, lines(&[&referrer])));
-    // A manifest about itself cannot be made but by a digest that lies.
+    // A manifest can only be its own subject if its digest is wrong.
     sandbox.write(&blob_name(&one), with(about(&sandbox, &entry(&one), "a/b"), json!({})).to_string());
     list(&sandbox, &[&with(entry(&one), json!({"mediaType": MANIFEST_TYPE}))]);
     let outcome = sandbox.run(&format!("{LIST} --ref {one}"));

@@ -45,7 +45,7 @@ fn config(sandbox: &Sandbox, architecture: &str) -> Value {
     document(sandbox, CONFIG_TYPE, &json!({"architecture": architecture, "os": "linux", "rootfs": rootfs}))
 }
 
-/// Stores something about a manifest.
+/// Stores a referrer of a manifest.
 fn referrer(sandbox: &Sandbox, artifact_type: &str, subject: &Value) -> Value {
     let empty = blob(sandbox, EMPTY, "{}");
     let mut content = manifest(&empty, &[&empty]);
@@ -54,7 +54,7 @@ fn referrer(sandbox: &Sandbox, artifact_type: &str, subject: &Value) -> Value {
     document(sandbox, MANIFEST_TYPE, &content)
 }
 
-/// Makes `index.json` list these.
+/// Sets the entries of `index.json`.
 fn list(sandbox: &Sandbox, entries: &[Value]) {
     sandbox.write("image/index.json", index(entries).to_string());
 }
@@ -63,7 +63,7 @@ fn size(descriptor: &Value) -> u64 {
     descriptor["size"].as_u64().expect("a size")
 }
 
-/// Compares the tree with one that has names in the place of digests.
+/// Compares the tree with an expected tree that has names in place of digests.
 #[track_caller]
 fn shows<'a>(sandbox: &Sandbox, names: impl IntoIterator<Item = (&'a str, &'a Value)>, expected: &str) {
     let mut expected = expected.to_owned();
@@ -125,7 +125,7 @@ fn a_layout_without_images_says_so() {
         sandbox.ok_json(SHOW),
         json!({"layout_path": "image", "roots": [], "totals": totals, "unreferenced": {"blobs": 0, "bytes": 0}})
     );
-    // Staged blobs are in use.
+    // Staged blobs count as referenced.
     sandbox.ok("layout add layer --path image --file base.tar");
     sandbox.run(SHOW).succeeds("The layout at image holds no images.\n", "");
     sandbox.store("x");
@@ -209,7 +209,7 @@ fn images_of_one_layer_share_it() {
     let sandbox = Sandbox::new();
     let layer = blob(&sandbox, ZSTD_TYPE, &"x".repeat(2048));
     let (one, other) = (config(&sandbox, "amd64"), config(&sandbox, "s390x"));
-    // A layer that an image has twice is not shared for that.
+    // A layer that occurs twice in one image is not marked as shared.
     let images = [manifest(&one, &[&layer, &layer]), manifest(&other, &[&layer])]
         .map(|image| document(&sandbox, MANIFEST_TYPE, &image));
     list(&sandbox, &images);
@@ -257,7 +257,7 @@ image
         ),
         "",
     );
-    // Without the manifest nothing else is known of the image, and its blobs are no longer referenced.
+    // Without the manifest, nothing else is known of the image, and its blobs become unreferenced.
     fs::remove_file(sandbox.path(blob_name(MANIFEST))).expect("deleted");
     fs::remove_file(sandbox.path("image/.regshape-stage.json")).expect("deleted");
     sandbox.run(SHOW).succeeds(
@@ -356,7 +356,7 @@ fn a_document_that_cannot_be_read_is_drawn_with_the_reason() {
     let sandbox = Sandbox::built();
     let nested = document(&sandbox, INDEX_TYPE, &index(&[]));
     let broken = blob(&sandbox, INDEX_TYPE, "{]");
-    // No document can contain its own digest: this one has another.
+    // A document cannot contain its own digest, so the digest of this one is wrong.
     let own = json!({"mediaType": INDEX_TYPE, "digest": format!("sha256:{}", "1".repeat(64)), "size": 265});
     let content = index(std::slice::from_ref(&own)).to_string();
     sandbox.write(&blob_name(digest(&own)), &content);
@@ -403,7 +403,7 @@ Some documents could not be read: unreferenced blobs are not known
 fn indexes_in_indexes_are_drawn_once_and_no_deeper_than_can_be_read() {
     let sandbox = Sandbox::new();
     let mut nested = document(&sandbox, INDEX_TYPE, &index(&[]));
-    // Each contains the next twice: drawn in full there would be 2 to the power of 10,000 of them.
+    // Each contains the next twice: a complete tree would have 2 to the power of 10,000 nodes.
     for _ in 1..10_000 {
         nested = document(&sandbox, INDEX_TYPE, &index(&[nested.clone(), nested.clone()]));
     }
@@ -414,7 +414,7 @@ fn indexes_in_indexes_are_drawn_once_and_no_deeper_than_can_be_read() {
     assert_eq!(lines.last(), Some(&"0 images, 10000 blobs, 3.69 MiB"));
     assert_eq!(lines.iter().filter(|line| line.contains("see below")).count(), 2 * 666);
     assert!(lines.iter().all(|line| line.chars().count() < 200), "{text}");
-    // Readers of JSON bear some nesting: many 128 levels, each of two spaces here.
+    // JSON parsers support limited nesting: often 128 levels, each with two spaces of indentation here.
     let deepest = sandbox.ok(&format!("{SHOW} --json")).lines().map(|line| line.len() - line.trim_start().len()).max();
     assert_eq!(deepest, Some(2 * 33));
 }

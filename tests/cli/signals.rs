@@ -1,4 +1,4 @@
-//! Signals that end the program at any time: its status tells which, and unfinished work leaves nothing.
+//! Signals that end the program at any point: the exit status shows the signal, and an unfinished change is undone.
 
 #![cfg(unix)]
 
@@ -11,7 +11,7 @@ use serde_json::json;
 
 use crate::support::*;
 
-/// The signals and their statuses. Where the tests run under `nohup`, so does the program.
+/// Returns the signals and their statuses. If the tests run under `nohup`, so does the program.
 fn signals() -> Vec<(Signal, i32)> {
     let mut signals = vec![(Signal::INT, 130), (Signal::TERM, 143), (Signal::HUP, 129)];
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
@@ -29,11 +29,11 @@ fn start(sandbox: &Sandbox, words: &str) -> Child {
     command.spawn().expect("the program starts")
 }
 
-/// Sends a signal; the output of the program is only read after its end.
+/// Sends a signal, and reads the output only after the program has exited.
 #[track_caller]
 fn ends_by(mut child: Child, signal: Signal, status: i32) {
     kill_process(Pid::from_child(&child), signal).expect("it runs");
-    // Its streams stay open and unused: it must not wait for them.
+    // The streams stay open and unused: the program must not wait for them.
     let _stdin = child.stdin.take();
     assert_eq!(child.wait().expect("the program ends").code(), Some(status), "{signal:?}");
 }
@@ -47,7 +47,7 @@ fn a_signal_ends_a_layer_that_comes_without_end_and_leaves_nothing() {
             let before = sandbox.tree();
             let mut child =
                 start(&sandbox, &format!("layout add layer -p image -f - -q --jobs 2 --compress-format {format}"));
-            // A pipe holds far less: when this is written, most of it was read.
+            // A pipe holds far less: when the write returns, most of the bytes were read.
             child.stdin.as_mut().expect("a pipe").write_all(&layer[..1 << 20]).expect("the program reads");
             ends_by(child, signal, status);
             assert_eq!(sandbox.tree(), before, "{format}");
@@ -62,7 +62,7 @@ fn a_signal_ends_the_wait_for_the_first_byte() {
     let fifo = sandbox.path("fifo");
     assert!(Command::new("mkfifo").arg(&fifo).status().expect("mkfifo runs").success());
     let child = start(&sandbox, "layout add layer -p image -f fifo -q");
-    // This returns when the program has opened the other end.
+    // The call returns when the program has opened the other end.
     let pipe = File::options().write(true).open(&fifo).expect("opened");
     ends_by(child, Signal::TERM, 143);
     drop(pipe);
@@ -108,7 +108,7 @@ fn a_signal_ends_an_unread_result_and_the_change_stays() {
     }
 }
 
-/// Shells have background jobs of scripts ignore SIGINT: a SIGINT to this program is meant for it.
+/// Shells start background jobs of scripts with SIGINT ignored; a SIGINT sent to this program is still intended.
 #[test]
 fn an_interrupt_that_was_ignored_at_the_start_is_not() {
     let sandbox = Sandbox::built();
@@ -119,7 +119,7 @@ fn an_interrupt_that_was_ignored_at_the_start_is_not() {
     assert_eq!(sandbox.tree(), before);
 }
 
-/// Adds a layer from a pipe, in a program that is started with a signal ignored.
+/// Adds a layer from a pipe, in a program started with a signal ignored.
 fn start_ignoring(sandbox: &Sandbox, signal: &str) -> Child {
     let media_type = format!("--media-type={GZIP_TYPE}");
     Command::new("sh")

@@ -1,4 +1,4 @@
-//! stdout, stderr and stdin, and the failures of each.
+//! The use of stdout, stderr and stdin, and failures of these streams.
 
 use std::fs::File;
 use std::io::{Seek, pipe};
@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::support::*;
 
-/// All ten commands, in an order in which each of them works, beginning with a directory that holds the two layers.
+/// All ten commands, in an order in which each of them succeeds, starting in a directory with the two layers.
 const COMMANDS: [&str; 10] = [
     "layout init -p image",
     "layout add layer -p image -f base.tar",
@@ -46,7 +46,7 @@ fn json_is_one_value_on_stdout_and_nothing_on_stderr() {
 #[test]
 fn quiet_prints_the_digest_of_each_thing_that_was_made_or_changed() {
     let sandbox = with_layer();
-    // The output under --quiet: all of the text, a key of the JSON, or nothing.
+    // The output of a command under --quiet: all of the text, a key of the JSON, or nothing.
     enum Printed {
         All,
         Key(&'static str),
@@ -76,7 +76,7 @@ fn quiet_prints_the_digest_of_each_thing_that_was_made_or_changed() {
         ("gc -p image", Nothing),
         ("manifest delete -p image:v1", Nothing),
     ] {
-        // Each step is made on a copy first, to see its result as JSON and as text.
+        // Each step runs on two copies first, to get its result as JSON and as text.
         let copy = |name: &str| {
             let copied = Sandbox::empty();
             let status = std::process::Command::new("cp")
@@ -118,7 +118,7 @@ fn a_reader_that_is_gone_is_no_error() {
         assert_eq!(outcome.status, 0, "{words}: {outcome:?}");
         assert!(!outcome.stderr.contains("rror") && !outcome.stderr.contains("panic"), "{words}: {outcome:?}");
     }
-    // The results were not read, and the changes are all there.
+    // The output was lost, but all changes were made.
     sandbox.is_valid();
     assert_eq!(sandbox.index()["manifests"].as_array().map(Vec::len), Some(1));
 }
@@ -135,7 +135,7 @@ fn a_stdout_that_is_full_is_an_error_which_is_said_once() {
         let text = "Error: failed to write to standard output: No space left on device (os error 28)\n";
         let json = r#"{"error":{"code":"IO","message":"failed to write to standard output","causes":["No space left on device (os error 28)"]}}"#;
         let expected = if words.ends_with("--json") { format!("{json}\n") } else { text.to_owned() };
-        // The note on compressing comes before the result.
+        // The note on compression precedes the result.
         let stderr = outcome.stderr.trim_start_matches("Input file is not compressed. Compressing with gzip...\n");
         assert_eq!((outcome.status, outcome.stdout.as_str(), stderr), (1, "", expected.as_str()), "{words}");
     }
@@ -143,7 +143,7 @@ fn a_stdout_that_is_full_is_an_error_which_is_said_once() {
 
 #[test]
 fn nothing_is_read_from_a_stdin_that_is_no_terminal() {
-    // A shell that reads its script from stdin would miss bytes that the program took.
+    // A shell that reads its script from stdin would lose the lines.
     let sandbox = with_layer();
     sandbox.write("script", "n\narm64\nplan9\necho next line of the script\n".repeat(100));
     for words in COMMANDS {

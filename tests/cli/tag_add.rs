@@ -38,7 +38,7 @@ fn in_a_repository_a_tag_is_written_with_its_name() {
         json!({"digest": image["digest"], "tags": ["example/app:v3", "example/app:v4"]})
     );
     assert_eq!(listed(&sandbox), json!([1, 2, 3, 4].map(|number| named(&image, &format!("example/app:v{number}")))));
-    // As they stand, names are written as they are given.
+    // Without a repository, names are written as given.
     sandbox.ok(&format!("{ADD} --ref example/app:v1 other"));
     assert_eq!(listed(&sandbox)[4], named(&image, "other"));
 }
@@ -60,7 +60,7 @@ fn a_tag_of_another_manifest_is_taken_where_it_stands_and_that_one_is_kept() {
     list(&sandbox, &[&named(&one, "v1"), &named(&two, "v2"), &named(&three, "v3")]);
     sandbox.run(&format!("{ADD} --ref v2 v1")).succeeds(text(&two, "v1"), "");
     assert_eq!(listed(&sandbox), json!([named(&two, "v1"), named(&two, "v2"), named(&three, "v3"), one]));
-    // It has another tag: nothing more is needed.
+    // The manifest has another tag, so no further entry is needed.
     sandbox.ok(&format!("{ADD} --ref v3 v2"));
     assert_eq!(listed(&sandbox), json!([named(&two, "v1"), named(&three, "v2"), named(&three, "v3"), one]));
     sandbox.is_valid();
@@ -92,7 +92,7 @@ fn an_image_in_an_index_needs_no_entry_of_its_own() {
         listed(&sandbox),
         json!([named(&two, "v1"), named(&two, "v2"), named(&outer, "all"), named(&three, "v3")])
     );
-    // Being the subject of something is no way to be reached.
+    // A subject is not reachable through its referrer.
     let sbom = document(&sandbox, &about(&sandbox, &three, "a/sbom"));
     list(&sandbox, &[&named(&two, "v2"), &named(&three, "v3"), &sbom]);
     sandbox.ok(&format!("{ADD} --ref v2 v3"));
@@ -199,7 +199,7 @@ fn other_entries_and_unknown_fields_stay_byte_for_byte() {
         size(&two)
     );
     assert_eq!(sandbox.text("image/index.json"), before(&added));
-    // A copy of an entry has its annotations; the name that containerd gave it has the new tag.
+    // The copy has all fields of the entry; its containerd image name has the new tag.
     sandbox.ok(&format!("{ADD} --ref docker.io/library/x:1 again"));
     let mut copy = listed(&sandbox)[0].clone();
     copy["annotations"] = json!({
@@ -244,7 +244,7 @@ fn a_missing_or_corrupt_document_elsewhere_is_no_obstacle() {
 #[test]
 fn in_a_cycle_everything_ends() {
     let (sandbox, _) = with_image("v1");
-    // A cycle of digests cannot be made: this one is by names of content that is not there as said.
+    // Real digests cannot form a cycle: the content here does not match its digests.
     let (one, two) = (format!("sha256:{}", "1".repeat(64)), format!("sha256:{}", "2".repeat(64)));
     let entry = |digest: &str| json!({"mediaType": INDEX_TYPE, "digest": digest, "size": 2});
     sandbox.write(&blob_name(&one), index(&[&entry(&two)]).to_string());
@@ -290,7 +290,7 @@ fn a_name_that_would_be_taken_for_a_digest_is_refused() {
             sandbox.refuses(&words, &format!("'{name}' {IS_DIGEST}"));
         }
     }
-    // Text that only looks like a digest is none.
+    // Names that only resemble a digest are accepted.
     for name in ["sha256:abc", "app:v1", &format!("{}0", digest(&image)), &format!("x-{}", digest(&image))] {
         sandbox.ok(&format!("{ADD} --ref v1 {name}"));
     }

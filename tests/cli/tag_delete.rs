@@ -26,7 +26,7 @@ fn a_tag_goes_and_everything_else_stays() {
         sandbox.ok_json(&format!("{DELETE} --ref kept")),
         json!({"digest": one["digest"], "tag": "kept", "status": "deleted"})
     );
-    // The last one: the unreachable manifest is for `gc`.
+    // The last tag is deleted; the unreachable blobs are left to `gc`.
     assert_eq!(listed(&sandbox), json!([two]));
     assert_eq!(sandbox.blobs(), blobs);
     sandbox.refuses(&format!("{DELETE} --ref kept"), &format!("image has no tag 'kept' {SEE_TAGS}"));
@@ -42,7 +42,7 @@ fn all_entries_of_the_name_and_of_one_manifest_go() {
     list(&sandbox, &[&named(&one, "v1"), &named(&two, "v1"), &named(&one, "v1")]);
     sandbox.run(&format!("{DELETE} --ref v1@{}", digest(&one))).succeeds(text(&one, "v1"), "");
     assert_eq!(listed(&sandbox), json!([named(&two, "v1")]));
-    // With and without a digest they are one tag.
+    // With and without a digest, the names refer to the same tag.
     let with_digest = format!("app:v1@{}", digest(&one));
     list(&sandbox, &[&named(&one, &with_digest), &named(&one, "app:v1"), &named(&one, "v1"), &named(&one, "other:v1")]);
     sandbox.ok(&format!("{DELETE} --repo app --default-repo app --ref v1"));
@@ -110,7 +110,7 @@ fn an_empty_or_unknown_tag_is_an_error() {
     }
     sandbox.refuses(&format!("{DELETE} --repo app --ref v2"), &format!("image has no tag 'v2' {SEE_TAGS}"));
     sandbox.refuses(&format!("{DELETE} --repo x --ref v1"), &format!("image has no repository 'x' {SEE_CATALOG}"));
-    // The manifest has another digest than the entry.
+    // The digest does not match the tag.
     let other = digest(&config(&sandbox, "amd64")).to_owned();
     sandbox
         .refuses(&format!("{DELETE} --ref app:v1@{other}"), &format!("image has no tag 'app:v1@{other}' {SEE_TAGS}"));

@@ -7,7 +7,7 @@ use crate::support::*;
 
 const LIST: &str = "layout tag list --path image";
 
-/// A layout with entries of these ref names.
+/// Creates a layout with entries of these ref names.
 fn with_names(names: &[&str]) -> Sandbox {
     let sandbox = Sandbox::new();
     let image = image(&sandbox, "amd64");
@@ -25,7 +25,7 @@ fn without_a_repository_names_are_listed_as_they_stand() {
     sandbox.run(LIST).succeeds(expected.join("\n") + "\n", "");
     sandbox.run(&format!("{LIST} -q")).succeeds(expected.join("\n") + "\n", "");
     assert_eq!(sandbox.ok_json(LIST), json!({"tags": expected}));
-    // The default repository does not affect full names.
+    // The default repository does not affect names that are listed as stored.
     assert_eq!(sandbox.ok_json(&format!("{LIST} --default-repo app")), json!({"tags": expected}));
     assert_eq!(sandbox.tree(), before);
 }
@@ -51,7 +51,7 @@ fn with_a_repository_its_tags_are_listed_once_and_in_the_order_of_their_bytes() 
     let expected = ["V1", "_", "both", "v10", "v2"];
     sandbox.run(&format!("{LIST} --repo app")).succeeds(expected.join("\n") + "\n", "");
     assert_eq!(sandbox.ok_json(&format!("{LIST} --repo app")), json!({"name": "app", "tags": expected}));
-    // `app` alone is a tag.
+    // `app` by itself is a tag.
     let expected = ["V1", "_", "app", "both", "v10", "v2"];
     assert_eq!(
         sandbox.ok_json(&format!("{LIST} --repo app --default-repo app")),

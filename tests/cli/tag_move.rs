@@ -26,7 +26,7 @@ fn a_tag_is_renamed_where_it_stands_and_its_entry_keeps_the_rest() {
     );
     let blobs = sandbox.blobs();
     sandbox.run(&format!("{MOVE} --ref candidate v1")).succeeds(text(&one, "candidate", "v1"), "");
-    // The name that containerd gave it went with the old one.
+    // The containerd image name was dropped with the old ref name.
     assert_eq!(listed(&sandbox), json!([entry("v1", json!({})), named(&two, "v0"), named(&one, "x")]));
     assert_eq!(
         sandbox.ok_json(&format!("{MOVE} --ref v1 v2")),
@@ -49,7 +49,7 @@ fn in_a_repository_both_tags_are_its_own() {
         json!({"digest": image["digest"], "from": "app:v3", "to": "app:v4"})
     );
     assert_eq!(listed(&sandbox), json!([named(&image, "app:v4")]));
-    // A tag alone becomes a name of the default repository.
+    // A bare tag becomes a name of the default repository.
     list(&sandbox, &[&named(&image, "v1")]);
     sandbox.ok(&format!("{MOVE} --repo app --default-repo app --ref v1 v2"));
     assert_eq!(listed(&sandbox), json!([named(&image, "app:v2")]));
@@ -96,7 +96,7 @@ fn the_tag_is_taken_from_another_manifest_which_is_kept() {
     sandbox.run(&format!("{MOVE} --ref candidate v1")).succeeds(text(&one, "candidate", "v1"), "");
     assert_eq!(listed(&sandbox), json!([named(&three, "x"), named(&one, "v1"), two]));
     sandbox.is_valid();
-    // It has another way to be reached: no entry more.
+    // The manifest is reachable through an index, so no entry is added.
     let all = document(&sandbox, &index(&[&two]));
     list(&sandbox, &[&named(&two, "app:v1"), &named(&all, "app:x"), &named(&one, "app:v0")]);
     sandbox.ok(&format!("{MOVE} --repo app --ref v0 v1"));

@@ -57,10 +57,10 @@ fn the_old_blob_stays_while_a_manifest_names_it() {
     assert_eq!(update(&sandbox, "--architecture arm64"), CONFIG_ARM64);
     sandbox.has_blobs([BASE, PATCHES, CONFIG, MANIFEST, CONFIG_ARM64]);
     sandbox.is_valid();
-    // The config in between is named by nothing and goes.
+    // The intermediate config is unreferenced and gets deleted.
     let third = update(&sandbox, "--architecture riscv64");
     sandbox.has_blobs([BASE, PATCHES, CONFIG, MANIFEST, &third]);
-    // The first one goes when the last manifest that names it is replaced.
+    // The first config is deleted when the last manifest that refers to it is replaced.
     let manifest = sandbox.ok_json("layout generate manifest --path image --ref-name latest");
     sandbox.has_blobs([BASE, PATCHES, &third, manifest["digest"].as_str().expect("a digest")]);
     sandbox.is_valid();

@@ -76,19 +76,19 @@ fn the_marker_is_checked() {
     finds(&sandbox, &["image is not an OCI Image Layout (missing oci-layout file)".to_owned()]);
 }
 
-/// A layout of one entry that is written by hand.
+/// Creates a layout with a single entry, written by hand.
 fn listing(entry: Value) -> Sandbox {
     let sandbox = Sandbox::new();
     sandbox.edit("image/index.json", |index| index["manifests"] = json!([entry]));
     sandbox
 }
 
-/// A descriptor of content, which need not be stored.
+/// Returns a descriptor of content without storing it.
 fn described(media_type: &str, content: &[u8]) -> Value {
     json!({"mediaType": media_type, "digest": sha256(content), "size": content.len()})
 }
 
-/// Stores content and describes it.
+/// Stores content and returns its descriptor.
 fn stored(sandbox: &Sandbox, media_type: &str, content: impl AsRef<[u8]>) -> Value {
     sandbox.store(content.as_ref());
     described(media_type, content.as_ref())
@@ -98,7 +98,7 @@ fn set_entries(sandbox: &Sandbox, entries: &[Value]) {
     sandbox.edit("image/index.json", |index| index["manifests"] = json!(entries));
 }
 
-/// Lists an image of a config and layers; returns the manifest's digest.
+/// Stores an image with a config and layers; returns the digest of its manifest.
 fn list_image(sandbox: &Sandbox, config: &Value, layers: &[Value]) -> String {
     let config = stored(sandbox, CONFIG_TYPE, config.to_string());
     let manifest = json!({"schemaVersion": 2, "config": config, "layers": layers}).to_string();
@@ -110,7 +110,7 @@ fn image_config(diff_ids: &[&str]) -> Value {
     json!({"architecture": "amd64", "os": "linux", "rootfs": {"type": "layers", "diff_ids": diff_ids}})
 }
 
-/// Compares the warnings of a layout that has no error, in JSON and in text.
+/// Compares the warnings of a layout without errors, in JSON and in text.
 #[track_caller]
 fn warns(sandbox: &Sandbox, flags: &str, warnings: &[String]) {
     let words = format!("layout validate --path image {flags}");
@@ -119,7 +119,7 @@ fn warns(sandbox: &Sandbox, flags: &str, warnings: &[String]) {
     sandbox.run(&words).succeeds("Layout at image is valid.\n", text);
 }
 
-/// Compares the errors alone.
+/// Compares only the errors.
 #[track_caller]
 fn errors(sandbox: &Sandbox, flags: &str, errors: &[String]) {
     let outcome = sandbox.run(&format!("layout validate --path image --json {flags}"));
@@ -275,10 +275,10 @@ fn an_index_that_cannot_be_used_is_one_finding_with_its_reason() {
         errors(&sandbox, "", &[format!("{words}: {reason}")]);
     }
     let sandbox = Sandbox::new();
-    // umoci writes this for no entries.
+    // umoci writes null for an empty list.
     sandbox.write("image/index.json", r#"{"schemaVersion":2,"manifests":null}"#);
     warns(&sandbox, "", &["index.json: manifests is null, not an array".to_owned()]);
-    // More fields are legal, and so is an index that does not say its type.
+    // Unknown fields are allowed, as is an index without a media type.
     sandbox.write("image/index.json", r#"{"schemaVersion":2,"manifests":[],"x":1e999}"#);
     sandbox.is_valid();
     sandbox.write("image/oci-layout", r#"{"imageLayoutVersion":"1.0.0","more":[]}"#);
@@ -327,7 +327,7 @@ fn documents_that_are_two_things_at_once_are_errors() {
     let says = "it has both layers and manifests: it is a manifest to some readers and an index to others";
     finds(&sandbox, &[format!("{digest} is not a valid image manifest: {says}")]);
 
-    // Docker's name of the same type is no contradiction, but a warning.
+    // Docker's equivalent media type is a warning, not an error.
     let docker = "application/vnd.docker.distribution.manifest.v2+json";
     let sandbox = Sandbox::built();
     let entry = |media_type: &str| json!({"mediaType": media_type, "digest": MANIFEST, "size": MANIFEST_SIZE});
@@ -354,7 +354,7 @@ fn an_entry_of_an_unknown_type_is_followed_if_it_is_a_document() {
             format!("blob {} referenced by {digest} does not exist", sha256(b"gone too")),
         ],
     );
-    // Content of an unknown type is compared with its digest and size only.
+    // Other content is only checked against its digest and size.
     let sandbox = Sandbox::new();
     set_entries(&sandbox, &[stored(&sandbox, "application/x-thing", "[")]);
     sandbox.is_valid();
@@ -488,7 +488,7 @@ fn unreferenced_blobs_are_counted() {
             "blobs/sha256/x\\u{1b} is no blob".to_owned(),
         ],
     );
-    // Staged blobs are reachable.
+    // Staged blobs count as referenced.
     Sandbox::staged().is_valid();
 }
 
@@ -582,14 +582,14 @@ fn a_layer_that_decompresses_without_end_is_stopped() {
         let says = "the blob decompresses to more than 1048575 bytes";
         errors(&sandbox, "--deep --max-layer-size 1048575", &[format!("layer[0] in manifest {manifest}: {says}")]);
     }
-    // A frame of 1 GiB that wants a window of as much, which its header says.
+    // A frame of 1 GiB, with a window of the same size in its header.
     let frame = [0x28, 0xb5, 0x2f, 0xfd, 0x00, 0xa0, 0x01, 0x00, 0x00];
     let sandbox = Sandbox::new();
     let layer = stored(&sandbox, ZSTD_TYPE, frame);
     let manifest = list_image(&sandbox, &image_config(&[&sha256(b"")]), &[layer]);
     let says = "the blob is not a sound zstd stream: Frame requires too much memory for decoding";
     errors(&sandbox, "--deep", &[format!("layer[0] in manifest {manifest}: {says}")]);
-    // The bounds mean nothing without a look into layers.
+    // The limits require `--deep`.
     assert_eq!(sandbox.run("layout validate --path image --max-ratio 3").status, 2);
 }
 
@@ -726,7 +726,7 @@ fn breaking_a_should_of_the_image_spec_is_a_warning_with_its_place() {
         (|config| config["config"] = json!({"WorkingDir": null}), "config.WorkingDir is null, not a string"),
         (|config| config["config"] = json!({"StopSignal": null}), "config.StopSignal is null, not a string"),
         (|config| config["config"] = json!({"ArgsEscaped": null}), "config.ArgsEscaped is null, not true or false"),
-        // Values that the schema allows, and valid ones.
+        // Values that the schema allows.
         (|config| config["config"] = json!({"Cmd": null, "Entrypoint": null, "Volumes": null, "Labels": null}), ""),
         (|config| config["created"] = json!("2024-01-01T00:00:00.123+02:00"), ""),
         (|config| config["history"] = json!([{"empty_layer": true}, {"empty_layer": false}]), ""),
@@ -819,7 +819,7 @@ fn properties_that_only_entries_have_are_unknown_ones_elsewhere() {
     let manifest = json!({"schemaVersion": 2, "config": config, "layers": [layer], "subject": subject}).to_string();
     set_entries(&sandbox, &[stored(&sandbox, MANIFEST_TYPE, &manifest)]);
     sandbox.is_valid();
-    // The fields of every descriptor are checked everywhere.
+    // The common fields of descriptors are checked everywhere.
     let mut layer = layer;
     layer["Size"] = json!(1);
     let digest = list_image(&sandbox, &image_config(&[BASE_DIFF_ID]), &[layer]);
@@ -838,7 +838,7 @@ fn a_missing_layer_that_is_not_distributed_is_a_warning_with_and_without_urls() 
         let manifest = list_image(&sandbox, &image_config(&[BASE_DIFF_ID]), &[layer]);
         let missing = format!("blob {} referenced by {manifest} does not exist", sha256(b"elsewhere"));
         warns(&sandbox, "--deep", &[missing]);
-        // Commands that store manifests take it, too.
+        // `manifest put` accepts the manifest, too.
         fs::rename(sandbox.path(blob_name(&manifest)), sandbox.path("m.json")).expect("renamed");
         set_entries(&sandbox, &[]);
         sandbox.ok(&format!("layout manifest put --path image --file m.json --tag v1 --media-type {MANIFEST_TYPE}"));
@@ -930,7 +930,7 @@ fn no_command_stores_an_image_that_is_not_valid() {
     ] {
         sandbox.refuses(&format!("layout {words}"), &refused);
     }
-    // The other image is whole.
+    // The other image is intact.
     sandbox.ok("layout export --path image:whole -o out");
     sandbox.ok("layout import --path new --file image --ref whole");
     for path in ["out", "new"] {
@@ -970,7 +970,7 @@ fn images_for_other_platforms_may_be_left_out_of_a_nested_index() {
     warns(&sandbox, "", &[says(&sparse)]);
     sandbox.ok("layout import --path new --file image");
     assert_eq!(sandbox.ok_json("layout validate --path new")["warnings"], json!([says(&sparse)]));
-    // At least one image of a nested index is stored, and all entries of index.json are.
+    // At least one image of a nested index must be stored, and all entries of index.json.
     let empty = nested(&[&missing]);
     for (entries, says) in [
         (vec![empty.clone()], says(&empty)),
@@ -995,7 +995,7 @@ fn under_each_finding_stand_its_image_and_digests_that_differ_and_a_line_sums_up
     let error = format!("Error: digest mismatch for {layer}: expected {layer}, got {actual}\n");
     let below = format!("  expected {layer}\n  actual   {actual}\n");
     let of_image = |name: &str| format!("{error}  {name}, layer 1\n{below}");
-    // The message stands once, with the first image that has it.
+    // The message is printed once, with the first image that has the error.
     let run = |words: &str| sandbox.run_words(format!("layout validate {words}").split(' '));
     run("image").fails(format!("{}1 error in 2 of 2 images\n", of_image("latest linux/amd64")));
     run("image:arm").fails(format!("{}1 error in 1 of 2 images\n", of_image("arm linux/arm64")));

@@ -1,4 +1,4 @@
-//! Shared by the tests of the commands for archives: images for several platforms, and the content of archives.
+//! Helpers for the tests of archive commands: images for several platforms, and the contents of archives.
 
 use std::io::Read;
 pub(crate) use std::slice::from_ref as only;
@@ -17,9 +17,9 @@ pub(crate) struct Images {
     pub(crate) amd64: Value,
     pub(crate) arm64: Value,
     pub(crate) s390x: Value,
-    /// About the one for amd64.
+    /// The attestation of the image for amd64.
     pub(crate) attestation: Value,
-    /// The index that lists the three.
+    /// The index of the three manifests.
     pub(crate) index: Value,
 }
 
@@ -34,26 +34,26 @@ impl Images {
         Self { sandbox, amd64, arm64, s390x, attestation, index }
     }
 
-    /// Returns the parts of an image, in the order of an export.
+    /// Returns the blobs of an image, in the order of an export.
     pub(crate) fn parts(&self, image: &Value) -> Vec<Value> {
         let manifest = self.sandbox.blob_json(digest(image));
         let layers = manifest["layers"].as_array().expect("layers").iter();
         [image, &manifest["config"]].into_iter().chain(layers).cloned().collect()
     }
 
-    /// Returns the parts of all of the layout, each blob once.
+    /// Returns the blobs of the layout, each once.
     pub(crate) fn all(&self) -> Vec<Value> {
         let images = [&self.amd64, &self.arm64, &self.attestation, &self.s390x];
         once([self.index.clone()].into_iter().chain(images.iter().flat_map(|image| self.parts(image))))
     }
 
-    /// The entries of `index.json`.
+    /// Returns the entries of `index.json`.
     pub(crate) fn entries(&self) -> [Value; 2] {
         [named(&self.index, "v1"), named(&self.s390x, "old")]
     }
 }
 
-/// An attestation of BuildKit for an image.
+/// Stores an attestation as written by BuildKit.
 pub(crate) fn attestation(sandbox: &Sandbox, image: &Value) -> Value {
     let config = blob(sandbox, CONFIG_TYPE, r#"{"architecture":"unknown","os":"unknown"}"#);
     let statement = blob(sandbox, INTOTO_TYPE, &format!("{{\"about\":{}}}", image["digest"]));
@@ -66,7 +66,7 @@ pub(crate) fn attestation(sandbox: &Sandbox, image: &Value) -> Value {
     )
 }
 
-/// Leaves out repeated descriptors.
+/// Drops descriptors with a repeated digest.
 pub(crate) fn once(descriptors: impl IntoIterator<Item = Value>) -> Vec<Value> {
     let mut kept: Vec<Value> = Vec::new();
     for descriptor in descriptors {
@@ -77,12 +77,12 @@ pub(crate) fn once(descriptors: impl IntoIterator<Item = Value>) -> Vec<Value> {
     kept
 }
 
-/// The result of the commands that write: the entries of the index, and the blobs.
+/// Returns the expected output of commands that write: the entries of the index, and the blobs.
 pub(crate) fn told(title: &str, output: &str, entries: &[Value], blobs: &[Value]) -> String {
     told_all(title, output, entries, [("blobs", blobs)])
 }
 
-/// The same with other kinds of blobs.
+/// The same with several groups of blobs.
 pub(crate) fn told_all<'a>(
     title: &str,
     output: &str,
@@ -100,7 +100,7 @@ pub(crate) fn told_all<'a>(
     text
 }
 
-/// Blobs as `--json` counts them.
+/// Returns the counts of blobs as in `--json`.
 pub(crate) fn counted(blobs: &[Value]) -> Value {
     json!({"count": blobs.len(), "bytes": blobs.iter().map(size).sum::<u64>()})
 }
@@ -109,7 +109,7 @@ pub(crate) fn blob_path(descriptor: &Value) -> String {
     format!("blobs/{}", digest(descriptor).replace(':', "/"))
 }
 
-/// Reads an archive of the program: regular files that every user may read, without owners and times.
+/// Reads an archive written by the program: regular files, readable by all users, without owners and times.
 #[track_caller]
 pub(crate) fn files(archive: &[u8]) -> Vec<(String, Vec<u8>)> {
     let mut files = Vec::new();
@@ -132,7 +132,7 @@ pub(crate) fn files(archive: &[u8]) -> Vec<(String, Vec<u8>)> {
     files
 }
 
-/// Compares an archive with its expected entries, in order, after a check of each blob against its name.
+/// Compares an archive with its expected contents, in order, after verifying each blob.
 #[track_caller]
 pub(crate) fn holds(archive: &[u8], entries: &[Value], blobs: &[Value]) {
     let files = files(archive);
@@ -149,11 +149,11 @@ pub(crate) fn holds(archive: &[u8], entries: &[Value], blobs: &[Value]) {
     assert_eq!(json(&files[files.len() - 1].1)["manifests"], json!(entries));
 }
 
-/// Compares a layout on the disk with its expected content.
+/// Compares a layout on disk with its expected contents.
 #[track_caller]
 pub(crate) fn layout_holds(sandbox: &Sandbox, path: &str, entries: &[Value], blobs: &[Value]) {
     assert_eq!(sandbox.json(&format!("{path}/index.json"))["manifests"], json!(entries), "{path}");
-    // Of attestations it warns: they are no images.
+    // Attestations cause warnings, because they are no images.
     assert_eq!(sandbox.ok_json(&format!("layout validate --path {path}"))["valid"], json!(true));
     let prefix = format!("./{path}/");
     let mut found: Vec<_> = sandbox
@@ -169,7 +169,7 @@ pub(crate) fn layout_holds(sandbox: &Sandbox, path: &str, entries: &[Value], blo
     assert_eq!(found, expected, "{path}");
 }
 
-/// The program's stdout, as it is.
+/// Returns the stdout of the program.
 #[track_caller]
 pub(crate) fn stream(sandbox: &Sandbox, words: &str) -> Vec<u8> {
     let output = sandbox.command().args(words.split_whitespace()).output().expect("the program runs");
@@ -178,7 +178,7 @@ pub(crate) fn stream(sandbox: &Sandbox, words: &str) -> Vec<u8> {
     output.stdout
 }
 
-/// A tar that other programs made.
+/// Returns a tar as written by other programs.
 pub(crate) fn tar_of(files: &[(&str, &[u8])]) -> Vec<u8> {
     let mut builder = tar::Builder::new(Vec::new());
     for (name, content) in files {

@@ -1,5 +1,5 @@
-//! Commands that move images, with documents of any shape: one digest in several roles, descriptors that disagree, and
-//! nesting without end.
+//! Commands that move images, with unusual documents: one digest in several roles, conflicting descriptors, and very
+//! deep nesting.
 
 use std::fs;
 
@@ -9,7 +9,7 @@ use crate::registry::*;
 use crate::support::*;
 use crate::views::*;
 
-/// A layout that lists these entries.
+/// Creates a layout with these entries.
 fn layout_of(entries: impl FnOnce(&Sandbox) -> Vec<Value>) -> (Sandbox, Vec<Value>) {
     let sandbox = Sandbox::empty();
     sandbox.ok("layout init --path image");
@@ -18,7 +18,7 @@ fn layout_of(entries: impl FnOnce(&Sandbox) -> Vec<Value>) -> (Sandbox, Vec<Valu
     (sandbox, entries)
 }
 
-/// The same content, said to be of another type.
+/// Returns a descriptor of the same content with another media type.
 fn as_type(descriptor: &Value, media_type: &str) -> Value {
     json!({"mediaType": media_type, "digest": descriptor["digest"], "size": descriptor["size"]})
 }
@@ -145,7 +145,7 @@ fn a_blob_that_one_descriptor_carries_is_there_for_all() {
         sandbox.ok(words);
         let config = &sandbox.blob_json(digest(&entries[0]))["config"];
         assert_eq!(sandbox.read(&format!("out/{}", blob_path(config))), br#"{"a":1}"#, "{carried_first}");
-        // A descriptor that says another size is wrong, wherever the content comes from.
+        // A descriptor with a wrong size is an error, even if another one has the content.
         let wrong = with(config.clone(), json!({"size": 8}));
         let third = artifact_of(&sandbox, &wrong, &[&layer(&sandbox)]);
         list(&sandbox, &entries.iter().chain([&third]).collect::<Vec<_>>());
@@ -155,7 +155,7 @@ fn a_blob_that_one_descriptor_carries_is_there_for_all() {
     }
 }
 
-/// An index that lists the next one so many times, so deep, and an image at last.
+/// Returns an image in nested indexes: each level refers to the next one several times.
 fn nested(sandbox: &Sandbox, depth: usize, times: usize) -> Value {
     let mut entry = on(&image(sandbox, "amd64"), "amd64");
     for _ in 0..depth {
@@ -166,7 +166,7 @@ fn nested(sandbox: &Sandbox, depth: usize, times: usize) -> Value {
     entry
 }
 
-/// The same as a directory that skopeo calls `dir:`, in Docker's media types.
+/// The same as a `dir:` directory of skopeo, with Docker media types.
 fn nested_directory(sandbox: &Sandbox, depth: usize, times: usize) {
     let _ = fs::remove_dir_all(sandbox.path("dir"));
     fs::create_dir(sandbox.path("dir")).expect("made");
@@ -193,7 +193,7 @@ fn nested_directory(sandbox: &Sandbox, depth: usize, times: usize) {
 
 #[test]
 fn indexes_are_followed_once_however_often_they_are_listed_and_to_any_depth() {
-    // Followed as often as they are listed, 4^60 steps would never end.
+    // If each reference was followed, 4^60 steps would never end.
     let sandbox = Sandbox::empty();
     sandbox.ok("layout init --path image");
     for (depth, times) in [(60, 4), (1_000, 1)] {

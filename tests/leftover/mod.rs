@@ -1,10 +1,10 @@
-//! Leftovers of killed programs, made by hand.
+//! Leftovers of a killed program, created by hand.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::UNIX_EPOCH;
 
-/// Renames a file or directory to a name that states its identity, as the program renames temporary files.
+/// Renames a file or directory to the name that the program gives a temporary file with its device and inode.
 pub(crate) fn leave(path: &Path) -> PathBuf {
     let metadata = fs::symlink_metadata(path).expect("it is there");
     #[cfg(unix)]

@@ -1,4 +1,4 @@
-//! Archives: other programs load those of regshape, and regshape reads theirs.
+//! Archives: other programs load those that regshape writes, and regshape imports those that they save.
 
 use std::path::PathBuf;
 
@@ -13,7 +13,7 @@ const POLICY: [&str; 2] = ["--signature-policy", "policy.json"];
 const ONE: &str = "example.com/one:v1";
 const TWO: &str = "example.com/two:v1";
 
-/// Runs a command that writes, and leaves no temporary file.
+/// Runs a command that writes, and checks that no temporary file is left.
 fn layout(lab: &Lab, words: &str) -> String {
     let output = lab.regshape(&[vec!["layout"], words.split(' ').collect()].concat());
     let left: Vec<String> = std::fs::read_dir(lab.path(""))
@@ -25,12 +25,12 @@ fn layout(lab: &Lab, words: &str) -> String {
     output
 }
 
-/// The layers of the images that [`images`] makes.
+/// Returns the layers of an image created by [`images`].
 fn layers(name: &str) -> Vec<Vec<u8>> {
     if name == TWO { vec![single("two", "two\n")] } else { vec![base(), patches()] }
 }
 
-/// Makes two images in `images`; the first has a second name, `example.com/one:v2`.
+/// Creates two images in `images`; the first has a second name, `example.com/one:v2`.
 fn images(lab: &Lab) {
     for name in [ONE, TWO] {
         let part = if name == ONE { "one" } else { "two" };
@@ -47,7 +47,7 @@ fn images(lab: &Lab) {
     lab.validate("images");
 }
 
-/// The architecture of this machine, as images have it: programs take the images for it.
+/// Returns the architecture of this machine in the form used by images. Programs select images for it.
 fn host() -> &'static str {
     match std::env::consts::ARCH {
         "x86_64" => "amd64",
@@ -56,12 +56,12 @@ fn host() -> &'static str {
     }
 }
 
-/// Another one.
+/// Returns another architecture than that of this machine.
 fn foreign() -> &'static str {
     if host() == "amd64" { "arm64" } else { "amd64" }
 }
 
-/// Makes an image for a platform with buildah and pushes it to somewhere.
+/// Creates an image for a platform with buildah, and pushes it to a target.
 fn buildah_image(lab: &Lab, architecture: &str, target: &str) {
     lab.write("layer.tar", single("platform", architecture));
     let container = lab.buildah(&[&["from"], &POLICY[..], &["scratch"]].concat());
@@ -71,8 +71,8 @@ fn buildah_image(lab: &Lab, architecture: &str, target: &str) {
     lab.buildah(&[&["push", "--quiet"], &POLICY[..], &[architecture, target]].concat());
 }
 
-/// Joins images of buildah for this machine and another one to `multi`, by the name `v1`: the one from a layout, the other
-/// from an archive.
+/// Joins images by buildah for this machine and another one into `multi`, under the name `v1`: one from a layout, the
+/// other from an archive.
 fn multi_platform(lab: &Lab) {
     buildah_image(lab, host(), "oci:host:v1");
     buildah_image(lab, foreign(), "oci-archive:foreign.tar:v1");
@@ -84,7 +84,7 @@ fn json_of(text: &str) -> Value {
     serde_json::from_str(text).unwrap_or_else(|error| panic!("{error}: {text}"))
 }
 
-/// The config that an image of a layout has.
+/// Returns the config of an image in a layout.
 fn config(lab: &Lab, layout: &str, name: &str) -> (String, Value) {
     let digest = lab.manifest(layout, name)["config"]["digest"].as_str().expect("a digest").to_owned();
     let config = serde_json::from_slice(&lab.blob(layout, &digest)).expect("a config");
@@ -101,7 +101,7 @@ fn unpacks(lab: &Lab, image: &str, layers: &[Vec<u8>]) {
     Tree::of_layers(layers).assert_is_at(&bundle.join("rootfs"), image);
 }
 
-/// Loads an archive into an empty podman and compares the images that it then has, by their ids and names.
+/// Loads an archive into an empty podman storage, and compares the images there by their ids and names.
 #[track_caller]
 fn podman_loads(lab: &Lab, archive: &str, expected: &[(&str, &[&str])]) {
     lab.podman(&["rmi", "--all", "--force"]);
@@ -118,7 +118,7 @@ fn podman_loads(lab: &Lab, archive: &str, expected: &[(&str, &[&str])]) {
             (format!("sha256:{}", image["Id"].as_str().expect("an id").trim_start_matches("sha256:")), names)
         })
         .collect();
-    // The same image may be listed once for each of its names.
+    // podman may list an image once for each of its names.
     found.sort();
     found.dedup();
     let mut expected: Vec<(String, Vec<String>)> = expected
@@ -129,7 +129,7 @@ fn podman_loads(lab: &Lab, archive: &str, expected: &[(&str, &[&str])]) {
     assert_eq!(found, expected, "{archive}");
 }
 
-/// Compares the files of an image of podman with the files that were added to it.
+/// Compares the files of an image in podman with those of its layers.
 #[track_caller]
 fn podman_has(lab: &Lab, id: &str, layers: &[Vec<u8>]) {
     let mounted = PathBuf::from(lab.podman(&["image", "mount", id]));
@@ -137,7 +137,7 @@ fn podman_has(lab: &Lab, id: &str, layers: &[Vec<u8>]) {
     lab.podman(&["image", "unmount", id]);
 }
 
-/// Exports to `-`, and puts it into a file.
+/// Exports to standard output, and writes the result to a file.
 fn export_to_stdout(lab: &Lab, words: &str, file: &str) {
     let words = format!("layout export {words} -o -");
     let archive = lab.run_bytes(env!("CARGO_BIN_EXE_regshape"), &words.split(' ').collect::<Vec<_>>());
@@ -182,7 +182,7 @@ fn skopeo_and_podman_read_every_oci_archive() {
         podman_loads(&lab, file, &[(&id, &[ONE])]);
         podman_has(&lab, &id, &layers(ONE));
     }
-    // Each time the same blobs.
+    // Every round trip results in the same blobs.
     assert_eq!(lab.blobs("back"), lab.blobs("one"));
     unpacks(&lab, "back:plain-tar", &layers(ONE));
     assert_eq!(lab.read("one/index.json"), one);
@@ -206,7 +206,7 @@ fn skopeo_and_podman_find_the_image_names_of_a_docker_archive() {
     images(&lab);
     let (one, _) = config(&lab, "images", ONE);
     let (two, _) = config(&lab, "images", TWO);
-    // As `docker save` writes them: the tag alone, and the whole name beside it.
+    // As in `docker save`: the ref name is the bare tag, and the image name is complete.
     let mut index = lab.json("images/index.json");
     for entry in index["manifests"].as_array_mut().expect("entries") {
         let name = entry["annotations"][REF_NAME].as_str().expect("a name").to_owned();
@@ -224,7 +224,7 @@ fn skopeo_and_podman_find_the_image_names_of_a_docker_archive() {
     layout(&lab, "tag move -p images --ref example.com/two:v1 v3");
     layout(&lab, "export -p images:v3 --format docker-archive -o moved.tar");
     podman_loads(&lab, "moved.tar", &[(&two, &["example.com/two:v3"])]);
-    // Read back, the entries are the same.
+    // After an import the entries are unchanged.
     layout(&lab, "import -p back --file all.tar");
     assert_eq!(lab.json("back/index.json")["manifests"], index["manifests"]);
 }
@@ -248,10 +248,10 @@ fn skopeo_and_podman_read_docker_archives_of_several_images() {
         lab.skopeo(&["copy", &format!("oci-archive:all.tar:{name}"), "oci:back:as-oci"]);
         assert_eq!(lab.manifest("back", "as-oci"), lab.manifest("images", name));
     }
-    // The flag says the format: skopeo and podman, as Debian has them, cannot read compressed ones.
+    // The flag decides the format. The skopeo and podman of Debian cannot read compressed archives.
     layout(&lab, "export -p images --format docker-archive -o all.tar.gz");
     assert_eq!(lab.read("all.tar.gz"), lab.read("all.tar"));
-    // In a Docker archive the image has no name; podman reads it as an OCI archive and makes one up.
+    // In a Docker archive the image has no name; podman reads the archive as an OCI archive and generates a name.
     layout(&lab, &format!("export -p images --ref {TWO} --ref-name v1 --format docker-archive -o unnamed.tar"));
     assert_eq!(json_of(&lab.skopeo(&["inspect", "--raw", "--config", "docker-archive:unnamed.tar"])), two_config);
     podman_loads(&lab, "unnamed.tar", &[(&two, &["localhost/v1:latest"])]);
@@ -331,7 +331,7 @@ fn the_image_for_one_platform_is_the_one_that_was_joined() {
         podman_loads(&lab, file, &[(&id, &[name])]);
         podman_has(&lab, &id, &[single("platform", foreign())]);
     }
-    // Both platforms one by one: still an index.
+    // All platforms, selected one by one: the result is still an index.
     let both = format!("--platform {platform} --platform linux/{}", host());
     layout(&lab, &format!("export -p multi {both} -o both.tar"));
     let index = json_of(&lab.skopeo(&["inspect", "--raw", "oci-archive:both.tar"]));
@@ -344,7 +344,7 @@ fn a_wrapped_index_is_one_image_for_the_platforms_of_its_entries() {
     for architecture in [host(), foreign()] {
         buildah_image(&lab, architecture, &format!("oci:pushed:{architecture}"));
     }
-    // Who looks for a platform needs to be told it: buildah does not write it.
+    // buildah does not write the platform, which programs need to select an image.
     let parts = [host(), foreign()].map(|architecture| format!("-p pushed:{architecture}")).join(" ");
     layout(&lab, &format!("join {parts} -o joined --ref-name inner"));
     layout(&lab, "export -p joined --unwrap --wrap --ref-name v1 -o wrapped.tar");
@@ -359,8 +359,8 @@ fn a_wrapped_index_is_one_image_for_the_platforms_of_its_entries() {
     }
 }
 
-/// Imports an archive into a new layout and into one that holds an image, and compares the results as other programs
-/// see them.
+/// Imports an archive into a new layout and into one with an image, and compares the images that other programs find
+/// there.
 #[track_caller]
 fn imports(lab: &Lab, file: &str, options: &str, name: &str, layers: &[Vec<u8>]) {
     lab.run("rm", &["-rf", "imported", "existing"]);
@@ -374,7 +374,7 @@ fn imports(lab: &Lab, file: &str, options: &str, name: &str, layers: &[Vec<u8>])
         layout(lab, format!("import -p {target} -f {file} {options}").trim_end());
         lab.validate(target);
         lab.skopeo(&["inspect", &format!("oci:{target}:{name}")]);
-        // umoci knows the types of the OCI only; skopeo makes these of Docker's.
+        // umoci only supports OCI media types; skopeo converts those of Docker.
         lab.run("rm", &["-rf", "as-oci"]);
         lab.skopeo(&["copy", "--format", "oci", &format!("oci:{target}:{name}"), "oci:as-oci:copy"]);
         unpacks(lab, "as-oci:copy", layers);
@@ -476,7 +476,7 @@ fn all_platforms_that_skopeo_copies_are_imported() {
             unpacks(&lab, &format!("{chosen}:v1"), &[single("platform", architecture)]);
         }
     }
-    // One of the platforms, as skopeo copies it from the index.
+    // A single platform, copied by skopeo from the index.
     lab.skopeo(&["--override-arch", foreign(), "copy", "oci:multi:v1", "oci-archive:one.tar:v1"]);
     imports(&lab, "one.tar", "", "v1", &[single("platform", foreign())]);
 }
@@ -493,7 +493,7 @@ fn images_of_buildah_are_imported() {
         buildah_image(&lab, host(), target);
         imports(&lab, file, "--ref-name v1", "v1", &[single("platform", host())]);
     }
-    // Images of Docker's own types.
+    // Images with Docker media types.
     for (target, file) in [("oci-archive:v2s2.tar:name", "v2s2.tar"), ("dir:v2s2", "v2s2")] {
         let format: &[&str] = if target.starts_with("dir") { &["--format", "v2s2"] } else { &[] };
         lab.buildah(&[&["push", "--quiet"], format, &POLICY[..], &[host(), target]].concat());

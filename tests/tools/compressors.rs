@@ -1,4 +1,4 @@
-//! The streams that regshape makes, in the hands of other programs.
+//! Other programs read the streams that regshape compresses.
 
 use super::lab::Lab;
 use super::samples::{base, large, noise};
@@ -7,7 +7,7 @@ use super::tree::sha256;
 #[test]
 fn compressors_read_the_layers_and_find_one_member() {
     let Some(lab) = Lab::with(&["gzip", "pigz", "igzip", "libdeflate-gunzip", "python3", "zstd"]) else { return };
-    // zlib stops at the end of the first member: there must be nothing after it.
+    // zlib stops at the end of the first member: nothing may follow after it.
     let python = "import sys, zlib; d = zlib.decompressobj(31); c = open(sys.argv[1], 'rb').read(); \
                   sys.stdout.buffer.write(d.decompress(c)); assert d.eof and not d.unused_data";
     let readers: [(&str, &[&[&str]]); 2] = [
@@ -41,10 +41,10 @@ fn compressors_read_the_layers_and_find_one_member() {
                 lab.run("zstd", &["-q", "-t", "stream"]);
             }
             for reader in readers {
-                // gzip wants a name with its suffix, or standard input.
+                // gzip needs a file name with its suffix, or standard input.
                 let content = match reader {
                     ["python3", rest @ ..] => lab.run_bytes("python3", &[rest, &["stream"]].concat()),
-                    // This one takes no standard input.
+                    // libdeflate-gunzip does not read standard input.
                     ["libdeflate-gunzip", ..] => {
                         lab.write("stream.gz", lab.read("stream"));
                         lab.run_bytes("libdeflate-gunzip", &["-c", "stream.gz"])

@@ -1,11 +1,11 @@
-//! One edit after the other, as other programs see the result of each.
+//! Consecutive edits, and the image that other programs see after each of them.
 
 use serde_json::{Value, json};
 
 use super::lab::Lab;
 use super::samples::{base, patches, single};
 
-/// An image as skopeo and umoci report it: its config's architecture and labels, its annotations, its layers.
+/// Returns the image as seen by skopeo and umoci: architecture and labels of the config, annotations, layers.
 fn seen(lab: &Lab, ref_name: &str) -> Value {
     let image = format!("oci:layout:{ref_name}");
     let parse = |text: String| serde_json::from_str::<Value>(&text).expect("JSON");
@@ -79,7 +79,7 @@ fn every_edit_is_seen_and_none_leaves_a_blob_behind() {
             "two",
             json!(["amd64", null, {"f": "6"}, [{"role": "base"}, {"role": "patches"}, null]]),
         ),
-        // The first image is unchanged, though its staging has continued.
+        // The first image is unchanged, although later commands changed the staging file.
         (&[], "one", json!(["amd64", {"d": "4"}, {"e": "5"}, [{"role": "base"}, {"role": "patches"}]])),
     ];
     for (commands, ref_name, expected) in steps {
@@ -91,7 +91,7 @@ fn every_edit_is_seen_and_none_leaves_a_blob_behind() {
     }
     assert_eq!(lab.run("umoci", &["ls", "--layout", "layout"]), "one\ntwo\n");
 
-    // umoci deletes every blob that nothing names.
+    // umoci deletes every unreachable blob.
     let before = lab.blobs("layout");
     lab.run("umoci", &["gc", "--layout", "layout"]);
     assert_eq!(lab.blobs("layout"), before);

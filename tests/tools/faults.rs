@@ -1,11 +1,11 @@
-//! System calls that fail, and programs that die there.
+//! System calls that fail, and programs that are killed during a call.
 //!
-//! For every call that changes something, in every command that writes: a run in which it fails, one that is killed at it,
-//! and one that is asked to end there. After each the layout is valid, everything that was there before still is, the same
-//! command succeeds and leaves no temporary file; a command that reported an error changed nothing, and one that was asked
-//! to end changed nothing or did its work. A collection of garbage may have done a part of its work, and a command that
-//! makes the layout that it stores something in may have made an empty one. Where a command writes a whole layout or file,
-//! there is either what was there before or all of it, even if it was killed.
+//! For every call that changes files, in every command that writes, there are three runs: the call fails, the program
+//! is killed at the call, or it gets SIGTERM there. After each run the layout is valid, all earlier content is still
+//! there, and the same command succeeds and leaves no temporary file. A command that reported an error changed nothing;
+//! a command that got SIGTERM changed nothing or completed its work. There are two exceptions: a garbage collection may
+//! be done in part, and a command that creates the layout it stores to may leave an empty layout. A command that writes
+//! a whole layout or file leaves either the old content or all of the new, even if it is killed.
 
 use std::collections::BTreeMap;
 use std::os::unix::process::ExitStatusExt;
@@ -14,7 +14,7 @@ use std::process::Output;
 use crate::lab::Lab;
 use crate::samples::single;
 
-/// The calls that change something, or wait for it to be on the disk.
+/// The calls that change files or sync them.
 const CALLS: [&str; 15] = [
     "open",
     "openat",
@@ -33,13 +33,14 @@ const CALLS: [&str; 15] = [
     "rmdir",
 ];
 
-/// Takes the files without a name away, as some file systems have none: they alone are opened with this call.
+/// Disables unnamed temporary files, as on some file systems: only these are opened with this call.
 const NAMED: [&str; 2] = ["-e", "inject=open:error=EOPNOTSUPP"];
 
-/// Of a call that is made more often than this, each is tried with one of the faults only where all would take too long.
+/// If a call is made more often than this, each instance is tried with only one of the faults where all would take too
+/// long.
 const MANY: usize = 8;
 
-/// How many of them, at the end: before, the program is loaded and the source is read.
+/// The number of instances that are tried, counted from the end: earlier ones load the program and read the source.
 const LAST: usize = 60;
 
 /// The errors of a failing call.
@@ -223,14 +224,14 @@ fn join_to_an_archive_survives_every_fault() {
     Case::of("join -p image/x.tar -p image/there:v2 -o image/old.tar.gz --ref-name v1").on_archives().survives();
 }
 
-/// A reader that finds a blob gone because the image was replaced meanwhile reads again.
+/// A reader that finds a blob missing because the image was replaced in the meantime starts over.
 #[test]
 fn a_reader_is_not_confused_by_a_writer() {
     let Some(lab) = Lab::with(&["strace"]) else { return };
     build(&lab);
     let read = ["layout", "validate", "-p", "image"];
     let opens = calls(&lab, &read)["openat"];
-    // Between reading index.json and the manifest that it names, wherever that is.
+    // All points between reading index.json and reading the manifest.
     for at in opens.saturating_sub(6)..=opens {
         let delay = format!("inject=openat:delay_enter=300000:when={at}");
         std::thread::scope(|scope| {
@@ -243,7 +244,7 @@ fn a_reader_is_not_confused_by_a_writer() {
     }
 }
 
-/// The commands that take images from a layout look again, too, with all that they selected.
+/// Commands that copy images from a layout start over, too, including the selection.
 #[test]
 fn commands_that_take_images_look_again_where_a_writer_replaced_them() {
     let Some(lab) = Lab::with(&["strace"]) else { return };
@@ -274,42 +275,42 @@ fn commands_that_take_images_look_again_where_a_writer_replaced_them() {
     }
 }
 
-/// A command and its input.
+/// A command, and its test data.
 #[derive(Clone)]
 struct Case {
-    /// Its words, which spaces separate.
+    /// The words of the command, separated by spaces.
     words: String,
-    /// Always given to strace.
+    /// Options that are always passed to strace.
     options: &'static [&'static str],
     made: Made,
     again: Again,
 }
 
-/// The input of a command.
+/// The test data of a command.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Made {
-    /// It makes it.
+    /// The command creates the layout.
     Nothing,
     /// An image with two tags.
     Image,
-    /// The same with another manifest, `x`, and a blob that nothing refers to.
+    /// The same with another manifest, `x`, and an unreferenced blob.
     Registry,
-    /// The same with something of every kind that is garbage.
+    /// The same with garbage of every kind.
     Garbage,
-    /// Two of them, in the directories `from` and `there`.
+    /// Two registry layouts, in the directories `from` and `there`.
     Registries,
-    /// Layouts in the directories `from`, which has one more image with a large layer, `x`, and `there`; `x.tar`, an archive
-    /// of that image; `old.tar.gz`, which may be replaced; and an empty directory, `empty`.
+    /// Layouts in the directories `from`, with an additional image `x` with a large layer, and `there`; `x.tar`, an
+    /// archive of that image; `old.tar.gz`, which may be replaced; and an empty directory, `empty`.
     Archives,
 }
 
-/// The result of a command that is run again once it has succeeded.
+/// The result of running a command again after it has succeeded.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Again {
     Succeeds,
-    /// There is nothing left to do.
+    /// Nothing is left to do.
     Fails,
-    /// It works in steps, and continues from any.
+    /// The command works in steps, and can continue after any of them.
     GoesOn,
 }
 
@@ -330,7 +331,7 @@ impl Case {
         Self { made: Made::Archives, ..self }
     }
 
-    /// Makes the input of the command.
+    /// Creates the test data.
     fn make(&self, lab: &Lab) {
         build(lab);
         match self.made {
@@ -344,7 +345,7 @@ impl Case {
                 let upload = format!("image/.regshape-uploads/{}", "0".repeat(32));
                 lab.write(&upload, "begun");
                 lab.run("touch", &["-d", "@0", &upload]);
-                // Empty, as it is before its name says which file it is.
+                // Empty, like a temporary file before it is renamed to include its inode.
                 lab.write("image/.regshape-tmp-new-0123456789abcdef", "");
             }
             Made::Registries => {
@@ -374,7 +375,7 @@ impl Case {
         }
     }
 
-    /// Runs the command on a copy of its input, once for each call and kind of fault.
+    /// Runs the command on a copy of the test data, once for each call and kind of fault.
     #[track_caller]
     fn survives(&self) {
         let Some(lab) = Lab::with(&["strace"]) else { return };
@@ -406,7 +407,7 @@ impl Case {
                 let failure = FAILURES[at % FAILURES.len()];
                 let faults = [format!("error={failure}"), "signal=KILL".to_owned(), "signal=TERM".to_owned()];
                 for (number, fault) in faults.into_iter().enumerate() {
-                    // Where there are many alike, one each: it would take too long.
+                    // With many similar calls, one fault for each: more would take too long.
                     let is_many = self.made == Made::Archives && counted[call] > MANY;
                     if is_many && (at % 3 != number || at + LAST < counted[call]) {
                         continue;
@@ -418,12 +419,12 @@ impl Case {
                     let stderr = String::from_utf8_lossy(&output.stderr);
                     let case = format!("{name}: {inject}: {}: {stderr}", output.status);
                     assert!(!stderr.contains("panicked"), "{case}");
-                    // The result could not be shown: the work is done.
+                    // The work was done, but the result could not be printed.
                     let is_done = output.status.success() || stderr.contains("standard output");
                     let found = lab.tree("image");
-                    // Where it is not all or nothing.
+                    // Cases in which the change is not atomic.
                     let is_between = match self.again {
-                        // The disk may refuse the last thing that is asked of it, when all is there.
+                        // The last call may fail when all files are in place.
                         _ if self.made == Made::Archives => found == after,
                         Again::GoesOn => after.iter().all(|file| found.get(file.0) == Some(file.1)),
                         _ => self.makes_a_layout() && is_empty_but_for(&lab, &found, &before),
@@ -432,7 +433,7 @@ impl Case {
                         assert!(found == before || is_between, "{case}: {:?}", found.keys());
                     }
                     if fault == "signal=TERM" {
-                        // Before it watches for signals, and has done anything, the program ends as any other.
+                        // A signal before the handler is installed and any change is made ends the program directly.
                         let is_too_early = output.status.signal() == Some(15) && found == before;
                         assert!(is_too_early || matches!(output.status.code(), Some(0 | 143)), "{case}");
                         let is_all_or_nothing = found == before && !is_done || found == after;
@@ -443,7 +444,7 @@ impl Case {
                         // A failed deletion is not reported: the next command deletes the file.
                         let may_be_left = fault == "signal=KILL" || output.status.success();
                         assert!(may_be_left || temporary(&lab).is_empty(), "{case}: {:?}", temporary(&lab));
-                        // Its output is missing or complete.
+                        // The target does not exist, or is complete.
                         let target = self.target();
                         let of = |files: &BTreeMap<String, Vec<u8>>| {
                             let mut files = without_temporary(files.clone());
@@ -477,19 +478,19 @@ impl Case {
         }
     }
 
-    /// Returns the output path of the command.
+    /// Returns the path that the command writes to.
     fn target(&self) -> &str {
         let words: Vec<&str> = self.words.split(' ').collect();
         let flag = if words[1] == "import" { "-p" } else { "-o" };
         words[words.iter().position(|word| *word == flag).expect("it says where to write") + 1]
     }
 
-    /// Tells whether the command makes a layout before it does its work.
+    /// Returns whether the command creates a layout before its other work.
     fn makes_a_layout(&self) -> bool {
         self.words.contains("new/one") || self.made == Made::Nothing && !self.words.contains(" init ")
     }
 
-    /// Checks that the layouts are valid, and that everything is in them that the command does not take away.
+    /// Checks that the layouts are valid, and contain everything that the command does not delete.
     fn check(&self, lab: &Lab, case: &str) {
         for layout in ["image", "image/from", "image/there", "image/new", "image/new/one", "image/empty"] {
             if lab.path(layout).join("oci-layout").exists() {
@@ -512,7 +513,7 @@ impl Case {
     }
 }
 
-/// Tells whether all that came to some files is an empty layout.
+/// Returns whether the only new files are those of an empty layout.
 fn is_empty_but_for(lab: &Lab, found: &BTreeMap<String, Vec<u8>>, before: &BTreeMap<String, Vec<u8>>) -> bool {
     let new: Vec<&String> = found.keys().filter(|name| !before.contains_key(*name)).collect();
     let is_a_layout = |directory: &str| {
@@ -530,16 +531,16 @@ fn without_temporary(mut files: BTreeMap<String, Vec<u8>>) -> BTreeMap<String, V
     files
 }
 
-/// Returns the temporary files and directories that are anywhere.
+/// Returns all temporary files and directories.
 fn temporary(lab: &Lab) -> Vec<String> {
     let found = lab.run("find", &["image", "tmp", "-name", ".regshape-tmp-*", "-o", "-path", "tmp/*"]);
     found.lines().map(str::to_owned).collect()
 }
 
-/// The blob that nothing refers to, `loose`.
+/// The unreferenced blob, `loose`.
 const LOOSE: &str = "sha256:b5e0eee6e28efca6d6ad05d7b8a94631576037ec9e5ff6d305fe89faa0e1032e";
 
-/// Adds another manifest and a blob that nothing refers to; `new.json` is a third manifest, `index.json` one of nothing.
+/// Adds another manifest and an unreferenced blob; `new.json` is a third manifest, `index.json` an empty index.
 fn extend(lab: &Lab) {
     for words in ["tag add -p image --ref v1 x", "manifest get -p image --ref v1 -o v1.json"] {
         lab.regshape(&[vec!["layout"], words.split(' ').collect()].concat());
@@ -554,7 +555,7 @@ fn extend(lab: &Lab) {
     lab.regshape(&["layout", "blob", "upload", "-p", "image", "-f", "loose", "--digest", LOOSE]);
 }
 
-/// Makes a layout with two tags of one build.
+/// Creates a layout with a built image and two tags.
 fn build(lab: &Lab) {
     lab.write("a.txt", "a");
     lab.write("b.txt", "b");
@@ -573,12 +574,12 @@ fn build(lab: &Lab) {
     }
 }
 
-/// Counts the calls of a command, on the layout as it is, which it then has changed.
+/// Counts the calls of a command, which changes the layout.
 fn calls(lab: &Lab, words: &[&str]) -> BTreeMap<String, usize> {
     calls_with(lab, words, &[])
 }
 
-/// Counts the calls of a command that runs with some options of strace.
+/// Counts the calls of a command, with additional options of strace.
 fn calls_with(lab: &Lab, words: &[&str], options: &[&str]) -> BTreeMap<String, usize> {
     let traced = format!("trace={}", CALLS.join(","));
     let output = strace(lab, &[&["-o", "trace", "-e", &traced], options].concat(), words);

@@ -1,4 +1,4 @@
-//! The images that regshape makes, in the hands of other programs.
+//! Other programs read the images that regshape builds.
 
 use super::lab::Lab;
 use super::samples::{base, patches};
@@ -8,7 +8,7 @@ const GZIP: &str = "application/vnd.oci.image.layer.v1.tar+gzip";
 const TAR: &str = "application/vnd.oci.image.layer.v1.tar";
 const ZSTD: &str = "application/vnd.oci.image.layer.v1.tar+zstd";
 
-/// One way to make the two layers: the compression of each tar, the flags, the stored form.
+/// A combination of compressor, flags and stored media type for the two layers.
 struct Way {
     compressors: [&'static [&'static str]; 2],
     options: &'static [&'static str],
@@ -16,7 +16,7 @@ struct Way {
 }
 
 const WAYS: [Way; 6] = [
-    // The reference's full example: a raw tar and a gzip one.
+    // The reference's full example: an uncompressed tar and a gzip one.
     Way { compressors: [&[], &["gzip"]], options: &[], stored: [GZIP, GZIP] },
     Way { compressors: [&["pigz"], &["bzip2"]], options: &[], stored: [GZIP, GZIP] },
     Way { compressors: [&["xz"], &["xz", "-9", "--check=crc32"]], options: &[], stored: [GZIP, GZIP] },
@@ -27,7 +27,7 @@ const WAYS: [Way; 6] = [
 
 const COMPRESSORS: [&str; 5] = ["gzip", "pigz", "bzip2", "xz", "zstd"];
 
-/// Makes an image by the eleven steps of the reference's full example.
+/// Builds an image by the eleven steps of the reference's full example.
 fn make(lab: &Lab, way: &Way) {
     let layers = [("rootfs.tar", base(), "layer-0"), ("patches.tar", patches(), "layer-1")];
     lab.regshape(&["layout", "init", "--path", "my-image"]);
@@ -68,7 +68,7 @@ fn for_each_way(programs: &[&str], check: impl Fn(&Lab, &Way, &Tree)) {
     }
 }
 
-/// Debian's umoci does not know zstd, nor does a docker-archive: skopeo makes gzip of it first.
+/// Debian's umoci and docker-archive do not support zstd: skopeo converts the layers to gzip first.
 fn without_zstd(lab: &Lab, way: &Way) -> &'static str {
     if !way.stored.contains(&ZSTD) {
         return "my-image";

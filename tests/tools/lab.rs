@@ -1,4 +1,4 @@
-//! A temporary directory in which programs run and leave nothing elsewhere.
+//! A temporary directory in which other programs run without leaving files elsewhere.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -10,7 +10,7 @@ use std::process::{Command, Output, Stdio};
 use serde_json::Value;
 use tempfile::TempDir;
 
-/// The variable that asks for these tests.
+/// The environment variable that enables these tests.
 const VARIABLE: &str = "REGSHAPE_TOOLS";
 
 pub(crate) struct Lab {
@@ -18,12 +18,12 @@ pub(crate) struct Lab {
 }
 
 impl Lab {
-    /// Makes a place for a test that needs some programs; `None`, with a line on stderr, if the test is to be skipped.
+    /// Creates a lab for a test that needs some programs; `None`, with a line on stderr, if the test is skipped.
     pub(crate) fn with(programs: &[&str]) -> Option<Self> {
         Self::with_directory(programs, tempfile::tempdir)
     }
 
-    /// Makes a place as [`Lab::with`] does, in a directory of its own below another one.
+    /// Creates a lab like [`Lab::with`], in a new directory below `parent`.
     pub(crate) fn below(parent: &str, programs: &[&str]) -> Option<Self> {
         Self::with_directory(programs, || tempfile::tempdir_in(parent))
     }
@@ -84,7 +84,7 @@ impl Lab {
         output.stdout
     }
 
-    /// Runs a program in the directory and returns its output.
+    /// Runs a program in the directory and returns its status and output.
     pub(crate) fn output(&self, program: impl AsRef<Path>, arguments: &[&str]) -> Output {
         let program = program.as_ref();
         Command::new(program)
@@ -112,14 +112,14 @@ impl Lab {
         self.run("skopeo", &[&["--policy", "policy.json"], arguments].concat())
     }
 
-    /// Runs a command of podman on a storage of its own.
+    /// Runs a podman command with a storage of its own.
     pub(crate) fn podman(&self, arguments: &[&str]) -> String {
         let storage =
             ["--root", "podman", "--runroot", "podman-run", "--tmpdir", "podman-tmp", "--storage-driver", "vfs"];
         self.run_with_absolute_paths("podman", &storage, arguments)
     }
 
-    /// Runs a command of buildah on a storage of its own.
+    /// Runs a buildah command with a storage of its own.
     pub(crate) fn buildah(&self, arguments: &[&str]) -> String {
         self.run_with_absolute_paths(
             "buildah",
@@ -137,7 +137,7 @@ impl Lab {
         self.run(program, &all).trim_end().to_owned()
     }
 
-    /// The absolute path of a file, as programs take it.
+    /// Returns the absolute path of a file as a string.
     pub(crate) fn text(&self, name: &str) -> String {
         self.path(name).to_str().expect("a path in UTF-8").to_owned()
     }
@@ -151,7 +151,7 @@ impl Lab {
         self.read(&format!("{layout}/blobs/sha256/{}", digest.trim_start_matches("sha256:")))
     }
 
-    /// Returns the files in a directory and below, with their contents; none if it is not there.
+    /// Returns the files below a directory, with their contents; empty if the directory does not exist.
     pub(crate) fn tree(&self, name: &str) -> BTreeMap<String, Vec<u8>> {
         let mut files = BTreeMap::new();
         let mut names = vec![name.to_owned()];
@@ -170,7 +170,7 @@ impl Lab {
         files
     }
 
-    /// Lists the blobs of a layout.
+    /// Returns the names of the blobs of a layout.
     pub(crate) fn blobs(&self, layout: &str) -> Vec<String> {
         let entries = fs::read_dir(self.path(layout).join("blobs/sha256")).expect("a layout");
         let mut names: Vec<_> =
@@ -179,12 +179,12 @@ impl Lab {
         names
     }
 
-    /// Returns the manifest that bears a ref name in a layout.
+    /// Returns the manifest with a ref name in a layout.
     pub(crate) fn manifest(&self, layout: &str, ref_name: &str) -> Value {
         serde_json::from_slice(&self.manifest_bytes(layout, ref_name)).expect("a manifest")
     }
 
-    /// Returns the bytes of the manifest that bears a ref name in a layout.
+    /// Returns the bytes of the manifest with a ref name in a layout.
     pub(crate) fn manifest_bytes(&self, layout: &str, ref_name: &str) -> Vec<u8> {
         let index = self.json(&format!("{layout}/index.json"));
         let entries = index["manifests"].as_array().expect("an index with entries");
@@ -196,7 +196,7 @@ impl Lab {
         self.blob(layout, digest)
     }
 
-    /// Says that a layout is valid, in the words of the program itself.
+    /// Checks that `layout validate` reports a layout as valid.
     pub(crate) fn validate(&self, layout: &str) {
         assert_eq!(self.regshape(&["layout", "validate", "--path", layout]), format!("Layout at {layout} is valid.\n"));
     }
@@ -207,13 +207,13 @@ fn is_installed(program: &str) -> bool {
     std::env::split_paths(&path).any(|directory| directory.join(program).is_file())
 }
 
-/// Only root makes files that belong to root.
+/// Returns whether new files belong to root.
 pub(crate) fn is_root() -> bool {
     let file = tempfile::tempfile().expect("a temporary file");
     file.metadata().expect("metadata").uid() == 0
 }
 
-/// Writes a line that is seen without `--nocapture` too.
+/// Writes a line that is shown even without `--nocapture`.
 pub(crate) fn say(line: &str) {
     let _ = writeln!(std::io::stderr(), "{line}");
 }

@@ -1,4 +1,4 @@
-//! The layouts that other programs make, in regshape's hands, and then again in theirs.
+//! Layouts of other programs, changed by regshape, and then used by the other programs again.
 
 use serde_json::Value;
 
@@ -6,7 +6,7 @@ use super::lab::Lab;
 use super::samples::{base, patches, single};
 use super::tree::Tree;
 
-/// Shows, validates and adds to a layout of another program; its own entries stay as they were.
+/// Shows, validates and extends a layout of another program; its own entries must stay unchanged.
 fn go_on(lab: &Lab, layout: &str) {
     let before = lab.json(&format!("{layout}/index.json"));
     let shown = lab.regshape(&["layout", "show", "--path", layout]);
@@ -79,7 +79,7 @@ fn umoci_repacks_our_image_and_regshape_goes_on() {
     lab.run("umoci", &["gc", "--layout", "layout"]);
     lab.validate("layout");
 
-    // umoci drops unknown fields from index.json; our own image is still the staged one.
+    // umoci drops unknown fields from index.json; the staging file still refers to our image.
     lab.write("third.tar", single("third", "regshape\n"));
     lab.regshape(&["layout", "annotate", "manifest", "--path", "layout", "--annotation", "a=b"]);
     lab.regshape(&["layout", "add", "layer", "--path", "layout", "--file", "third.tar"]);
@@ -107,7 +107,7 @@ fn a_copy_by_skopeo_can_be_added_to() {
     unpack(&lab, "layout:theirs", &[single("theirs", "skopeo\n")]);
     unpack(&lab, "layout:added", &[base(), patches()]);
 
-    // And once more into the layout that both have written.
+    // Another copy into the layout that both programs have written to.
     lab.skopeo(&["copy", "oci:source:one", "oci:layout:again"]);
     lab.validate("layout");
     assert_eq!(lab.run("umoci", &["ls", "--layout", "layout"]), "theirs\nadded\nagain\n");

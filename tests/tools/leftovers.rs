@@ -1,13 +1,13 @@
-//! Leftovers, as the system calls show them: which process deletes whose files.
+//! Leftovers in terms of system calls: which commands delete files, and whose files.
 
 use crate::lab::{Lab, is_root, say};
 use crate::samples::single;
 
-/// The calls that change something. Files are opened for writing by two more.
+/// The calls that change files. Two more calls open files for writing.
 const CHANGES: &str = "unlink,unlinkat,rmdir,rename,renameat,renameat2,mkdir,mkdirat,link,linkat,symlink,symlinkat,truncate,\
                        ftruncate,fallocate,chmod,fchmod,fchmodat,utimensat,mknod,mknodat";
 
-/// Makes a layout of one image.
+/// Creates a layout with one image.
 pub(crate) fn build(lab: &Lab, layout: &str) {
     lab.write("layer.tar", [single(layout, layout), vec![0; 1024]].concat());
     for words in [
@@ -20,7 +20,7 @@ pub(crate) fn build(lab: &Lab, layout: &str) {
     }
 }
 
-/// Kills an import at a call.
+/// Kills an import at a system call.
 fn kill_import(lab: &Lab, inject: &str) {
     let program = env!("CARGO_BIN_EXE_regshape");
     let options = ["-f", "-qq", "-o", "/dev/null", "-e", "trace=flock", "-e", inject];
@@ -38,7 +38,7 @@ fn a_reader_and_a_dry_run_ask_for_no_change() {
     let Some(lab) = Lab::with(&["strace"]) else { return };
     build(&lab, "image");
     build(&lab, "other");
-    // When it holds the lock of its temporary directory.
+    // At this call the import holds the lock of its temporary directory.
     kill_import(&lab, "inject=flock:signal=KILL:when=3");
     let left = leftovers(&lab);
     assert_eq!(left.len(), 1, "{left:?}");
@@ -71,7 +71,7 @@ fn a_reader_and_a_dry_run_ask_for_no_change() {
         let output = lab.output("strace", &[&options[..], &words.split(' ').collect::<Vec<_>>()].concat());
         assert!(output.status.success(), "{words}: {}", String::from_utf8_lossy(&output.stderr));
         let trace = String::from_utf8(lab.read("trace")).expect("text");
-        // Of a thread that ends while strace lets go of it, the call is not known.
+        // If a thread exits while strace detaches from it, the call is unknown.
         let is_known = |line: &&str| line.contains('(') && !line.contains("???(");
         for line in trace.lines().filter(is_known) {
             let opens = line.contains("open(") || line.contains("openat(");
@@ -110,7 +110,7 @@ fn leftovers_of_another_user_do_no_harm() {
     kill_import(&lab, "inject=flock:signal=KILL:when=3");
     let left = leftovers(&lab);
     assert_eq!(left.len(), 1, "{left:?}");
-    // All files but the leftover become another user's.
+    // All files except the leftovers get another owner.
     let all = ["image", "-not", "-path", "image/.regshape-tmp-*", "-exec", "chown", "54321:54321", "{}", "+"];
     lab.run("find", &all);
     lab.run("chmod", &["755", "."]);
@@ -128,7 +128,7 @@ fn leftovers_of_another_user_do_no_harm() {
         };
         let output = run(&[]);
         assert!(output.status.success() && output.stderr.is_empty(), "{words}: {output:?}");
-        // The new layout is there by now, and nothing beside it is looked at.
+        // The new layout exists by now, and files next to it are ignored.
         if !words.contains("-q") && !words.contains("new") {
             let told = String::from_utf8(run(&["-v"]).stderr).expect("text");
             assert_eq!(

@@ -1,4 +1,4 @@
-//! Limits on threads: a command does its work with fewer, or reports the limit.
+//! A limit on threads: a command works with fewer threads, or reports an error.
 
 use crate::lab::{Lab, is_root, say};
 
@@ -18,7 +18,7 @@ fn with_few_threads_a_command_succeeds_or_says_so_and_leaves_nothing() {
     lab.regshape(&["-q", "layout", "generate", "manifest", "-p", "image", "--ref-name", "v1"]);
     lab.regshape(&["layout", "export", "-p", "image", "-o", "image.tar.gz"]);
     lab.run("chmod", &["a+rx", "."]);
-    // zstd needs a thread besides the main one and that which waits for signals: without any its bytes would be others.
+    // zstd needs a thread besides the main and the signal thread: without one its output would differ.
     let may_fail = |threads: u32, words: &str| words.contains("zst") && threads < 3;
     for threads in 1..=6 {
         for words in [

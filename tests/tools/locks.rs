@@ -1,4 +1,4 @@
-//! Locks that a file system does not have, and locks that a stopped process has.
+//! File systems without locks, and locks held by a stopped process.
 
 use std::fs;
 use std::process::{Child, Command, Stdio};
@@ -26,7 +26,7 @@ fn without_locks_every_command_works_and_warns() {
     let Some(lab) = Lab::with(&["strace"]) else { return };
     lab.write("a.txt", "a");
     lab.run("tar", &["-cf", "a.tar", "a.txt"]);
-    // Errors of file systems that lock nothing, or not this.
+    // The errors of file systems without locks, or without locks on such files.
     for error in ["ENOLCK", "EOPNOTSUPP", "ENOSYS", "EINVAL", "EBADF"] {
         lab.run("rm", &["-rf", "image"]);
         let options = ["-e", "trace=flock", "-e", &format!("inject=flock:error={error}")];
@@ -48,7 +48,7 @@ fn without_locks_every_command_works_and_warns() {
             let (_, stderr) = strace(&lab, &options, &[words, "-p", "image"]);
             assert_eq!(stderr, "", "{error}: {words}");
         }
-        // In JSON the warnings are beside the one about the change.
+        // In JSON, the warnings of locks are separate from the warning about the change.
         let words = ["update", "config", "--os", "linux", "-p", "image", "--json"];
         let (stdout, stderr) = strace(&lab, &options, &words);
         let value: Value = serde_json::from_str(&stdout).expect("one value");
@@ -75,7 +75,7 @@ fn a_lock_that_fails_for_another_reason_is_an_error() {
     assert_eq!(lab.tree("image"), before);
 }
 
-/// Waits until the program that strace runs is stopped, and returns its number.
+/// Waits until the program under strace is stopped, and returns its process id.
 fn stopped_at(lab: &Lab, strace: &mut Child) -> String {
     loop {
         let trace = fs::read_to_string(lab.path("trace")).unwrap_or_default();
@@ -99,7 +99,7 @@ fn a_collection_does_not_follow_a_directory_that_is_swapped() {
         }
     }
     let victim = lab.tree("victim");
-    // It stops where it has deleted the first.
+    // The program stops after it has deleted the first blob.
     let mut stopped = Command::new("strace")
         .args(["-f", "-o", "trace", "-e", "trace=unlinkat", "-e", "inject=unlinkat:signal=STOP:when=1"])
         .arg(env!("CARGO_BIN_EXE_regshape"))
@@ -128,7 +128,7 @@ fn a_mounted_blob_is_there_all_the_time() {
     }
     let blob = &lab.blobs("to")[0];
     let digest = format!("sha256:{blob}");
-    // The stored file does not match its name, so it is replaced.
+    // The stored blob is corrupt, so it is replaced.
     lab.write(&format!("to/blobs/sha256/{blob}"), "other!!");
     let words = ["blob", "mount", "-p", ".", "--per-repo", "--from", "from", "--repo", "to", "--digest", &digest];
     strace(&lab, &["-e", "trace=unlink,unlinkat"], &words);
@@ -148,7 +148,7 @@ fn the_death_of_a_stopped_process_frees_its_lock() {
         let words = ["layout", "annotate", "layer", "-p", "image", "-i", "0", "--annotation", value];
         words.map(str::to_owned).into()
     };
-    // It stops where it has the lock and replaces the staging file.
+    // The program stops while it holds the lock and replaces the staging file.
     let mut stopped = Command::new("strace")
         .args(["-f", "-o", "trace", "-e", "trace=/^rename", "-e", "inject=/^rename:signal=STOP:when=1"])
         .arg(env!("CARGO_BIN_EXE_regshape"))
@@ -211,7 +211,7 @@ fn a_layer_that_is_deleted_before_it_is_copied_is_looked_for_again() {
         ("join -p image:v1 -o joined.tar", "joined.tar"),
     ] {
         lab.run("rm", &["-rf", "image", "out", "out.tar", "imported", "joined.tar", "trace"]);
-        // Without a staging file, nothing but the tag keeps the image.
+        // Without a staging file, the image is reachable only through its tag.
         lab.regshape(&["layout", "import", "-p", "image", "-f", "old"]);
         let path = format!("image/blobs/{layer}");
         let run = |inject: &[&str]| {
@@ -227,7 +227,7 @@ fn a_layer_that_is_deleted_before_it_is_copied_is_looked_for_again() {
         let opens = String::from_utf8(lab.read("trace")).expect("text").matches("openat(").count();
         assert!(opens > 1, "{words}: looked at, and then copied");
         lab.run("rm", &["-rf", "out", "out.tar", "imported", "joined.tar", "trace"]);
-        // It stops where it has looked at the layer for the last time before it copies it.
+        // The program stops after the last check of the layer, before it is copied.
         let stop = format!("inject=openat:signal=STOP:when={}", opens - 1);
         let mut stopped = run(&["-e", &stop]).spawn().expect("strace starts");
         let pid = stopped_at(&lab, &mut stopped);
@@ -238,7 +238,7 @@ fn a_layer_that_is_deleted_before_it_is_copied_is_looked_for_again() {
         lab.run("kill", &["-CONT", &pid]);
         assert!(stopped.wait().expect("strace ends").success(), "{words}");
         let content = String::from_utf8_lossy(&lab.read(made)).into_owned();
-        // The index of an image for several platforms is a blob; it names the manifest.
+        // The index of a multi-platform image is a blob, which refers to the manifest.
         assert!(content.contains(&new) && !content.contains(&old), "{words}: {content}");
     }
 }

@@ -1,12 +1,12 @@
-//! Tests with real programs: umoci, skopeo, podman, buildah and the compressors read images of regshape, and regshape
-//! continues with theirs.
+//! Interoperability with other programs: umoci, skopeo, podman, buildah and the compressors read the output of
+//! regshape, and regshape reads theirs.
 //!
-//! These tests need programs that not every machine has. Without the variable `REGSHAPE_TOOLS` each of them is skipped,
-//! with a line that says so; `REGSHAPE_TOOLS=required cargo test --test tools` runs them, and then a program that is
-//! missing is a failure. podman and buildah are used by root only: without root they need a set-up of the machine
-//! (subordinate ids, user namespaces) that a test cannot make.
+//! These tests need programs that are not installed everywhere. Without the variable `REGSHAPE_TOOLS` each test is
+//! skipped, with a line on stderr; `REGSHAPE_TOOLS=required cargo test --test tools` runs them, and a missing program
+//! is a failure. podman and buildah are only used as root: otherwise they need a system configuration (subordinate ids,
+//! user namespaces) that a test cannot create.
 
-// The program itself is under test.
+// The binary itself is under test.
 #![cfg(all(unix, feature = "cli"))]
 
 mod archives;

@@ -1,11 +1,11 @@
-//! How often each document is opened: one that was read and verified is not read again for the next step.
+//! The number of times each document is opened: a document that was read and verified is not read again in later steps.
 
 use std::collections::BTreeMap;
 
 use crate::lab::Lab;
 use crate::leftovers::build;
 
-/// Runs a command, and returns how often it opened each file of a layout, by the end of its path.
+/// Runs a command, and returns how often it opened each file of a layout, keyed by the end of its path.
 fn opens(lab: &Lab, words: &str) -> BTreeMap<String, usize> {
     let options = ["-f", "-qq", "-o", "trace", "-e", "trace=open,openat,openat2", env!("CARGO_BIN_EXE_regshape")];
     let output = lab.output("strace", &[&options[..], &words.split(' ').collect::<Vec<_>>()].concat());
@@ -19,7 +19,7 @@ fn opens(lab: &Lab, words: &str) -> BTreeMap<String, usize> {
     opens
 }
 
-/// Returns the paths of the blobs of an image, by their roles.
+/// Returns the paths of the blobs of an image, with their kinds.
 fn blobs(lab: &Lab, layout: &str, manifest: &str) -> [(String, &'static str); 3] {
     let path = |digest: &str| format!("{layout}/blobs/{}", digest.replace(':', "/"));
     let content: serde_json::Value = serde_json::from_slice(&lab.read(&path(manifest))).expect("JSON");
@@ -61,7 +61,8 @@ fn each_document_is_opened_once_however_many_steps_look_at_it() {
         assert_eq!(count(&format!("both/blobs/{}", index.replace(':', "/"))), 1, "{words}: the nested index");
         for (at, manifest) in manifests.iter().enumerate() {
             for (path, kind) in blobs(&lab, "both", manifest) {
-                // A config is looked for as a part of its manifest before it is read; a layer is looked for, and copied.
+                // A config is looked up as a part of its manifest before it is read; a layer is looked up, and then
+                // copied.
                 let most = match kind {
                     "manifest" => 1,
                     "config" => 2,

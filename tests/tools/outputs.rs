@@ -1,4 +1,4 @@
-//! An output file that is reported as written is on the disk, with its name.
+//! An output file is on disk under its final name before success is reported.
 
 use crate::lab::Lab;
 
@@ -21,7 +21,7 @@ fn an_output_is_synced_before_and_its_directory_after_it_gets_its_name() {
         "manifest get -p image --ref v1 -o out/x",
         "export -p image -o out/x.tar --no-sync",
     ] {
-        // A free name, and one that is taken.
+        // A path that does not exist, and an existing file.
         lab.run("rm", &["-rf", "out"]);
         lab.run("mkdir", &["out"]);
         for _ in 0..2 {

@@ -5,7 +5,7 @@ use std::fs;
 use crate::lab::{Lab, is_root};
 use crate::samples::single;
 
-/// Every command that stores a blob, by its output.
+/// A script with every command that stores a blob.
 const COMMANDS: &str = r#"set -e
 export L=$1; shift
 regshape -q layout add layer -p $L -f a.tar "$@"
@@ -23,7 +23,7 @@ echo mine > $L/blobs/.regshape-tmp-0
 regshape layout validate -p $L "$@" 2>&1
 "#;
 
-/// A lab with the input of the commands.
+/// Creates a lab with the input files of the commands.
 fn lab(programs: &[&str]) -> Option<Lab> {
     let lab = Lab::with(programs)?;
     lab.write("a.txt", "content");
@@ -49,7 +49,7 @@ fn every_command_works_with_blobs_on_another_file_system() {
         lab.regshape(&["layout", "init", "-p", "image"]);
         let script = format!("mount -t tmpfs none {place} && mkdir -p image/blobs/sha256 && sh commands image");
         let told = lab.run("unshare", &["-m", "sh", "-c", &script]);
-        // A user's own files, of any name, are reported.
+        // Warnings are printed for files of the user, with any name.
         for foreign in ["1 blob (7 bytes) is not referenced", "blobs/.regshape-tmp-0 is no blob"] {
             assert!(told.contains(foreign), "{place}: {told}");
         }

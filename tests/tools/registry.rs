@@ -1,4 +1,4 @@
-//! A layout as a registry: layouts of other programs are read here in full, and changes made here are seen there.
+//! A layout as a registry: regshape reads everything that other programs write, and they see the changes of regshape.
 
 use std::collections::BTreeSet;
 
@@ -26,7 +26,7 @@ fn layout_json(lab: &Lab, words: &str) -> Value {
     serde_json::from_str(&layout(lab, &format!("{words} --json"))).expect("JSON")
 }
 
-/// Runs a command on the layout, which is valid after it.
+/// Runs a command on the layout, which must be valid afterwards.
 fn change(lab: &Lab, words: &str) {
     layout(lab, words);
     lab.validate("layout");
@@ -40,8 +40,8 @@ fn list<'a>(document: &'a Value, key: &str) -> &'a [Value] {
     document[key].as_array().map_or(&[], Vec::as_slice)
 }
 
-/// Reads everything in the layout with the commands, and compares it with the files on the disk: each manifest by its
-/// name, its digest and the beginning of that, each blob, the tree.
+/// Reads everything in the layout by commands, and compares it with the files on disk: each manifest by its name,
+/// digest and digest prefix, each blob, and the tree.
 fn reads_in_full<const N: usize>(lab: &Lab, names: [&str; N]) {
     lab.validate("layout");
     assert_eq!(layout(lab, "tag list").lines().collect::<Vec<_>>(), names);
@@ -94,7 +94,7 @@ fn reads_in_full<const N: usize>(lab: &Lab, names: [&str; N]) {
     assert_eq!(seen, blobs.collect(), "every blob was read");
 }
 
-/// Makes two images with umoci, `one` and `two`, in a layout.
+/// Creates two images, `one` and `two`, in a layout with umoci.
 fn umoci_images(lab: &Lab, layout: &str) {
     lab.write("one.tar", base());
     lab.write("two.tar", single("two", "two\n"));
@@ -107,7 +107,7 @@ fn umoci_images(lab: &Lab, layout: &str) {
     }
 }
 
-/// Makes an index of two platforms with regshape's own commands from images of umoci: `multi`.
+/// Creates an index of two platforms, `multi`, by commands of regshape from images of umoci.
 fn multi_platform(lab: &Lab, layout: &str) {
     umoci_images(lab, layout);
     let on = |words: &str| {
@@ -172,13 +172,13 @@ fn unpacks(lab: &Lab, image: &str, layers: &[Vec<u8>]) {
     std::fs::remove_dir_all(lab.path(&bundle)).expect("deleted");
 }
 
-/// The value of the label that distinguishes the images, by skopeo.
+/// Returns the label that distinguishes the images, as seen by skopeo.
 fn label(lab: &Lab, name: &str) -> Value {
     let config = lab.skopeo(&["inspect", "--config", &format!("oci:layout:{name}")]);
     serde_json::from_str::<Value>(&config).expect("JSON")["config"]["Labels"]["name"].clone()
 }
 
-/// Says that programs do not find an image any more.
+/// Checks that other programs no longer find an image.
 fn is_gone(lab: &Lab, name: &str) {
     let image = format!("oci:layout:{name}");
     assert!(!lab.output("skopeo", &["inspect", &image]).status.success(), "{image} is there");
@@ -206,7 +206,7 @@ fn layouts_of_umoci_are_read_in_full() {
     lab.run("umoci", &["rm", "--image", "layout:one"]);
     lab.run("umoci", &["rm", "--image", "layout:two"]);
     assert_eq!(layout(&lab, "tag list"), "three\n");
-    // Both programs mean the same by garbage.
+    // Both programs agree on unreachable blobs.
     let found = layout_json(&lab, "gc --dry-run");
     let before: BTreeSet<String> = lab.blobs("layout").into_iter().collect();
     lab.run("umoci", &["gc", "--layout", "layout"]);
@@ -225,7 +225,7 @@ fn layouts_of_skopeo_are_read_in_full() {
     reads_in_full(&lab, ["v1"]);
     lab.skopeo(&["copy", "oci:source:one", "oci:layout:latest"]);
     lab.skopeo(&["copy", "oci:source:two", "oci:layout:v2"]);
-    // Names of any kind are taken as they stand.
+    // Names of any form are accepted unchanged.
     lab.skopeo(&["copy", "oci:source:two", "oci:layout:docker.io/library/two:1"]);
     reads_in_full(&lab, ["docker.io/library/two:1", "latest", "v1", "v2"]);
     assert_eq!(layout(&lab, "catalog list"), "docker.io/library/two\n");
@@ -260,7 +260,7 @@ fn an_index_of_platforms_that_skopeo_copies_is_read_in_full() {
     }
     let info = layout_json(&lab, "manifest info --ref multi");
     assert_eq!(info["platforms"], json!(["linux/amd64", "linux/arm64"]));
-    // One of its manifests gets a name of its own, which outlives it.
+    // A manifest of the index gets a name of its own, and is kept when the index is deleted.
     let arm = layout_json(&lab, "manifest descriptor --ref multi --platform linux/arm64");
     change(&lab, &format!("tag add --ref {} arm", digest(&arm)));
     assert_eq!(lab.skopeo(&["inspect", "--raw", "oci:layout:arm"]), layout(&lab, "manifest get --ref arm"));
@@ -348,7 +348,7 @@ fn tags_that_are_changed_here_are_changed_there() {
     lab.skopeo(&["copy", "oci:layout:v2", "oci:copied:v2"]);
     lab.validate("copied");
 
-    // Both treat unnamed blobs as garbage.
+    // Both programs treat unreachable blobs as garbage.
     change(&lab, "tag delete --ref v2");
     is_gone(&lab, "v2");
     let garbage = layout_json(&lab, "gc");
@@ -364,7 +364,7 @@ fn tags_that_are_changed_here_are_changed_there() {
 #[test]
 fn a_manifest_that_is_put_or_deleted_here_is_there_or_gone_there() {
     let Some(lab) = Lab::with(&["skopeo", "umoci"]) else { return };
-    // An image goes from one layout to another by its parts, into a layout that is not there.
+    // The blobs of an image are copied one by one from one layout to another, which does not exist before.
     umoci_images(&lab, "source");
     let regshape = env!("CARGO_BIN_EXE_regshape");
     let manifest = lab.run_bytes(regshape, &["layout", "manifest", "get", "--path", "source:one"]);
@@ -440,20 +440,20 @@ fn an_sbom_that_is_stored_here_is_found_here_and_survives_collections() {
     finds("two", &named);
     assert_eq!(layout(&lab, "referrer list --ref one --artifact-type application/x"), "");
 
-    // The images are unchanged for others.
+    // Other programs still see the same images.
     assert_eq!((label(&lab, "one"), label(&lab, "two")), (json!("one"), json!("two")));
     unpacks(&lab, "layout:one", &[base()]);
     let raw = lab.skopeo(&["inspect", "--raw", "oci:layout:two-sbom"]);
     assert_eq!(raw.into_bytes(), lab.blob("layout", &named));
 
-    // umoci keeps all entries of index.json, named or not, and so the SBOMs are still found.
+    // umoci keeps entries of index.json with or without a name, so the SBOMs are still found.
     lab.run("umoci", &["gc", "--layout", "layout"]);
     assert_eq!(lab.blobs("layout"), all);
     lab.validate("layout");
     finds("one", &sbom);
     finds("two", &named);
 
-    // With its image deleted an SBOM stays as long as it has a tag.
+    // If the image is deleted, its SBOM is kept under its own name.
     change(&lab, "tag delete --ref two");
     change(&lab, "gc");
     is_gone(&lab, "two");
@@ -478,7 +478,7 @@ fn garbage_collections_of_both_programs_keep_the_images_of_either() {
     lab.skopeo(&["copy", "--all", "oci:layout:multi", "oci:copied:multi"]);
     lab.validate("copied");
 
-    // Layers that are staged here have no name that umoci knows; ours keeps them.
+    // umoci cannot see staged layers; `gc` of regshape keeps them.
     lab.write("staged.tar", single("staged", "x"));
     layout(&lab, "add layer --file staged.tar --quiet");
     let before = lab.blobs("layout");

@@ -1,8 +1,8 @@
-//! Layers with the files of root file systems.
+//! Layers with typical content of root file systems.
 
 use tar::{Builder, EntryType, Header};
 
-/// Bytes that a compressor cannot make smaller, the same every time.
+/// Returns incompressible bytes, the same in every run.
 pub(crate) fn noise(length: usize) -> Vec<u8> {
     let mut state = 0x2545_f491_4f6c_dd1d_u64;
     let next = || {
@@ -60,7 +60,7 @@ impl Layer {
         self.link(EntryType::Symlink, path, target, 0o777)
     }
 
-    /// The mode is the file's: tar writes it for every name, and unpackers set it again.
+    /// Adds a hard link. The mode is that of the file: tar writes it for every name, and unpackers set it again.
     fn hard(self, path: &str, target: &str, mode: u32) -> Self {
         self.link(EntryType::Link, path, target, mode)
     }
@@ -70,7 +70,7 @@ impl Layer {
     }
 }
 
-/// A root file system with links of both kinds, names that need extra headers, odd modes and sizes.
+/// Returns a root file system with links of both kinds, long names that need extra headers, unusual modes and sizes.
 pub(crate) fn base() -> Vec<u8> {
     let long = |name: &str| format!("usr/share/{}/{name}", ["a-directory-with-a-long-name"; 6].join("/"));
     let parents = (1..=6).map(|depth| format!("usr/share/{}", vec!["a-directory-with-a-long-name"; depth].join("/")));
@@ -109,7 +109,7 @@ pub(crate) fn base() -> Vec<u8> {
         .finish()
 }
 
-/// Changes to [`base`]: files deleted, hidden, replaced and added.
+/// Returns changes to [`base`]: files deleted, hidden, replaced and added.
 pub(crate) fn patches() -> Vec<u8> {
     Layer::new()
         .directory("etc/", 0o755)
@@ -128,12 +128,12 @@ pub(crate) fn patches() -> Vec<u8> {
         .finish()
 }
 
-/// A layer with one file.
+/// Returns a layer with one file.
 pub(crate) fn single(path: &str, content: &str) -> Vec<u8> {
     Layer::new().file(path, 0o644, content).finish()
 }
 
-/// A layer of some megabytes, a part of which can be compressed.
+/// Returns a layer of several megabytes that can be compressed in part.
 pub(crate) fn large() -> Vec<u8> {
     Layer::new()
         .file("noise", 0o644, noise(3 << 20))

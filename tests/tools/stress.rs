@@ -1,4 +1,4 @@
-//! Many programs on one layout for a while, some of which are killed at any moment.
+//! Many programs on one layout for some time; some are killed at random moments.
 
 use std::collections::BTreeSet;
 use std::process::{Child, Command, Output, Stdio};
@@ -10,12 +10,12 @@ use serde_json::Value;
 
 use crate::lab::Lab;
 
-/// For how long new commands are started.
+/// The time during which new commands are started.
 const TIME: Duration = Duration::from_secs(15);
 
 const WORKERS: usize = 40;
 
-/// The files of writers: of killed ones it is not known whether they were written.
+/// The changes of writers. Killed writers may or may not have made theirs.
 #[derive(Default)]
 struct Written {
     surely: BTreeSet<String>,
@@ -34,7 +34,7 @@ fn forty_programs_some_of_which_are_killed_lose_nothing_on_a_tmpfs() {
     work_on_one_layout(&lab);
 }
 
-/// Makes a layout with one image, of a layer with some text.
+/// Creates a layout with an image of a single layer.
 fn make_image(lab: &Lab, name: &str, architecture: &str) {
     let (text, tar) = (format!("{name}.txt"), format!("{name}.tar"));
     lab.write(&text, name.repeat(100_000));
@@ -49,8 +49,7 @@ fn make_image(lab: &Lab, name: &str, architecture: &str) {
     }
 }
 
-/// Lets forty programs work on one layout: those that build in it, that read it, that move images into it, that collect
-/// its garbage.
+/// Runs forty workers on one layout: they build in it, read it, move images into it, and collect its garbage.
 fn work_on_one_layout(lab: &Lab) {
     make_image(lab, "image", "amd64");
     make_image(lab, "donor", "amd64");
@@ -69,7 +68,7 @@ fn work_on_one_layout(lab: &Lab) {
                     }
                     let name = format!("n{}-{round}", worker.number);
                     match worker.number % 13 {
-                        // A layout of thousands of layers is another test.
+                        // Limits the number of layers: thousands of layers are covered by another test.
                         0 | 1 if round < 25 => worker.adds(&name, round, layers),
                         2 => worker.annotates_layer(&name, round, keys),
                         3 => worker.annotates_manifest(&name),
@@ -87,7 +86,7 @@ fn work_on_one_layout(lab: &Lab) {
             });
         }
     });
-    // Temporary files of the killed ones go with the next command that changes the layout.
+    // The next command that changes the layout deletes the temporary files of killed ones.
     lab.regshape(&["layout", "annotate", "layer", "-p", "image", "-i", "0", "--annotation", "last=1"]);
     let left: Vec<_> = lab.tree("image").into_keys().filter(|name| name.contains(".regshape-tmp-")).collect();
     assert!(left.is_empty(), "{left:?}");
@@ -107,7 +106,7 @@ fn work_on_one_layout(lab: &Lab) {
     check("ref names", found.filter(|name| name != "first").collect(), names);
 }
 
-/// Compares the stored files with the written ones.
+/// Compares the final state with the changes of the writers.
 #[track_caller]
 fn check(what: &str, found: Vec<String>, written: Mutex<Written>) {
     let written = written.into_inner().expect("nobody panics with the lock");
@@ -150,12 +149,12 @@ impl Worker<'_> {
         output
     }
 
-    /// Runs a command to its end.
+    /// Runs a command and waits for it.
     fn runs(&self, words: &[&str]) -> Output {
         Self::succeeds(self.spawn(words), words)
     }
 
-    /// Runs a command on the layout to its end.
+    /// Runs a command on the layout and waits for it.
     fn does(&self, words: &[&str]) -> Output {
         Self::succeeds(self.start(words), words)
     }
@@ -165,7 +164,7 @@ impl Worker<'_> {
         self.moves(&[words, &["-p", "image"]].concat(), name, round, written);
     }
 
-    /// Runs a writer to its end, or every third time kills it before, at another moment each time.
+    /// Runs a writer, and every third time kills it, at a different moment each time.
     fn moves(&self, words: &[&str], name: &str, round: usize, written: &Mutex<Written>) {
         if round % 3 != 2 {
             self.runs(words);
@@ -199,7 +198,8 @@ impl Worker<'_> {
         self.does(&["annotate", "manifest", "--annotation", &format!("{name}=1")]);
     }
 
-    /// A layer that was added in between makes the config a wrong one: then there is no image this time.
+    /// Generates an image. A layer that was added in between makes the config outdated: then no image is generated this
+    /// time.
     fn generates(&self, name: &str, round: usize, written: &Mutex<Written>) {
         self.does(&["generate", "config", "-q"]);
         let words = ["generate", "manifest", "-q", "--ref-name", name];
@@ -244,7 +244,7 @@ impl Worker<'_> {
         self.moves(&["manifest", "put", "-p", "image", "-f", &file, "--tag", name], name, round, written);
     }
 
-    /// Deletes unreferenced blobs, except those that are about to be referenced.
+    /// Collects garbage, but not blobs that will be referenced soon.
     fn collects(&self, round: usize) {
         if round % 3 == 2 {
             self.is_killed(self.spawn(&["gc", "-p", "image", "--keep-younger-than", "1h"]), round);

@@ -1,4 +1,4 @@
-//! Directory trees as values: those of layers, and those on disk.
+//! Directory trees as values: from layers, and from disk.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -11,7 +11,7 @@ use tar::EntryType;
 
 use super::lab::is_root;
 
-/// A tree: its nodes by their paths, and which files are one file under several names.
+/// A tree: its nodes by path, and its groups of hard links.
 #[derive(Debug, Default, PartialEq)]
 pub(crate) struct Tree {
     nodes: BTreeMap<PathBuf, Node>,
@@ -29,13 +29,13 @@ pub(crate) fn sha256(content: &[u8]) -> String {
     format!("sha256:{}", hex::encode(Sha256::digest(content)))
 }
 
-/// Whose a file is cannot be told where only root can give files away.
+/// Returns the owner to expect: without root, all files belong to the user.
 fn owner(of: u32) -> u32 {
     if is_root() { of } else { 0 }
 }
 
 impl Tree {
-    /// Applies layers to an empty tree, as the image-spec (layer.md, "Applying Changesets") says.
+    /// Applies layers to an empty tree, as specified by the image-spec (layer.md, "Applying Changesets").
     pub(crate) fn of_layers(layers: &[Vec<u8>]) -> Self {
         let mut nodes = BTreeMap::new();
         let mut names: BTreeMap<PathBuf, PathBuf> = BTreeMap::new();
@@ -91,7 +91,7 @@ impl Tree {
         Self { nodes, hard_links: groups.into_values().filter(|group| group.len() > 1).collect() }
     }
 
-    /// Reads a tree from the disk.
+    /// Reads a tree from disk.
     pub(crate) fn on_disk(root: &Path) -> Self {
         let mut nodes = BTreeMap::new();
         let mut files: BTreeMap<(u64, u64), BTreeSet<PathBuf>> = BTreeMap::new();
@@ -124,7 +124,7 @@ impl Tree {
         Self { nodes, hard_links: files.into_values().filter(|group| group.len() > 1).collect() }
     }
 
-    /// Compares with the files on disk, and names the first paths that differ.
+    /// Compares the tree with that on disk, and shows the first paths that differ.
     pub(crate) fn assert_is_at(&self, root: &Path, who: &str) {
         let found = Self::on_disk(root);
         let paths: BTreeSet<_> = self.nodes.keys().chain(found.nodes.keys()).collect();
@@ -141,7 +141,7 @@ impl Tree {
     }
 }
 
-/// The path that a file of a layer deletes from those below, if its name is that of a whiteout.
+/// Returns the file below that a whiteout deletes; `None` if the name is not that of a whiteout.
 fn whiteout(path: &Path) -> Option<PathBuf> {
     let name = path.file_name()?.to_str()?;
     let deleted = name.strip_prefix(".wh.")?;
@@ -149,7 +149,7 @@ fn whiteout(path: &Path) -> Option<PathBuf> {
     Some(if name == ".wh..wh..opq" { directory.join("*") } else { directory.join(deleted) })
 }
 
-/// Removes the files that a layer deletes from those below it.
+/// Removes the files that a layer deletes from the layers below it.
 fn hide(layer: &[u8], nodes: &mut BTreeMap<PathBuf, Node>) {
     let mut archive = tar::Archive::new(layer);
     for entry in archive.entries().expect("a tar") {

@@ -1,4 +1,4 @@
-//! Layouts that several users write: blobs that one of them stores and another stores again.
+//! Layouts written by several users: a blob stored by one of them and stored again by another.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
@@ -10,7 +10,7 @@ use crate::samples::single;
 
 const USER: u32 = 54321;
 
-/// Makes a lab with a layout that everybody may write to; `None` if the test is to be skipped.
+/// Creates a lab with a layout that all users may write to; `None` if the test is skipped.
 fn lab() -> Option<Lab> {
     let lab = Lab::with(&["setpriv"])?;
     if !is_root() {
@@ -31,7 +31,7 @@ fn as_user(lab: &Lab, words: &str) -> Output {
     lab.output("setpriv", &[&options[..], &words.split(' ').collect::<Vec<_>>()].concat())
 }
 
-/// Stores a file as a blob, as root, long ago; returns its path.
+/// Stores a file as a blob, as root, with an old modification time; returns its path.
 fn old_blob(lab: &Lab) -> String {
     let stored = lab.regshape(&["layout", "blob", "upload", "-p", "image", "-f", "content", "--json"]);
     let stored: serde_json::Value = serde_json::from_str(&stored).expect("JSON");
@@ -75,18 +75,18 @@ fn in_a_sticky_directory_the_blobs_of_others_stay() {
     let path = old_blob(&lab);
     lab.run("chmod", &["1777", "image/blobs/sha256"]);
     let before = lab.tree("image");
-    // It could be deleted as old before a later command refers to it.
+    // The old blob could be deleted before a later command refers to it.
     let output = as_user(&lab, "blob upload -p image -f content");
     let message = format!("Error: failed to write {path}: Operation not permitted (os error 1)\n");
     assert_eq!((output.status.code(), String::from_utf8_lossy(&output.stderr)), (Some(1), message.into()));
     assert_eq!(lab.tree("image"), before);
-    // A document that refers to it keeps it from now on.
+    // From now on the blob is kept by a document that refers to it.
     let output = as_user(&lab, "add layer -p image -f content --media-type text/plain -q");
     assert!(output.status.success(), "{output:?}");
     assert_eq!(fs::metadata(lab.path(&path)).expect("it is there").uid(), 0);
     lab.regshape(&["layout", "gc", "-p", "image"]);
     assert_eq!(lab.read(&path), b"content");
-    // New blobs are the user's, and go with their tags.
+    // New blobs belong to the user, and are deleted with their tags.
     for words in ["add layer -p image -f layer.tar -q", "generate config -p image -q", "generate manifest -p image -q"]
     {
         let output = as_user(&lab, words);
