@@ -306,11 +306,23 @@ fn a_shell_gets_candidates_for_every_kind_of_value() {
     }
     assert!(candidates(&sandbox, "blob get image -d sha256:4d").contains(&BASE.to_owned()));
     assert_eq!(candidates(&sandbox, &format!("show image@{}", &MANIFEST[..12])), [format!("image@{MANIFEST}")]);
+    // A tag that a terminal would obey is not offered.
+    sandbox.edit("image/index.json", |index| {
+        index["manifests"][0]["annotations"]["org.opencontainers.image.ref.name"] = "evil\u{1b}[2J\nx".into();
+    });
+    assert_eq!(candidates(&sandbox, "show image:"), ["image:v1", "image:v2"]);
     // The layout of the environment.
     let mut command = sandbox.command();
     command.env("REGSHAPE_LAYOUT", "image").env("REGSHAPE_COMPLETE", "bash");
     let output = command.args(["--", "regshape", "tag", "delete", "l"]).output().expect("the program runs");
-    assert_eq!(String::from_utf8_lossy(&output.stdout), "latest\n");
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "");
+    let output = sandbox
+        .command()
+        .env("REGSHAPE_LAYOUT", "image")
+        .env("REGSHAPE_COMPLETE", "bash")
+        .args(["--", "regshape", "tag", "delete", "v"])
+        .output();
+    assert_eq!(String::from_utf8_lossy(&output.expect("the program runs").stdout), "v1\nv2\n");
 }
 
 #[test]

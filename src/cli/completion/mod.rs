@@ -12,6 +12,7 @@ use clap_complete::Shell;
 use clap_complete::engine::complete;
 use clap_complete::env::{CompleteEnv, Elvish, EnvCompleter, Powershell, Shells};
 
+use super::printable::is_obeyed;
 use line::Line;
 use values::with_completers;
 
@@ -91,7 +92,12 @@ impl EnvCompleter for Lines {
             candidates.retain(|candidate| !is_flag(candidate.get_value()));
         }
         for candidate in candidates {
-            write!(output, "{}", candidate.get_value().to_string_lossy())?;
+            let value = candidate.get_value().to_string_lossy();
+            // Other programs may write any text as a tag; a terminal must not obey it.
+            if value.chars().any(is_obeyed) {
+                continue;
+            }
+            write!(output, "{value}")?;
             if let Some(help) = candidate.get_help().filter(|_| self.0 != "bash") {
                 write!(output, "\t{}", help.to_string().lines().next().unwrap_or_default())?;
             }
