@@ -171,7 +171,7 @@ fn summary(archive: &View) -> Vec<String> {
 }
 
 #[test]
-fn archives_of_other_projects_hold_the_images_that_they_hold_there() {
+fn archives_of_other_projects_have_the_expected_images() {
     let images: &[(&str, &[&str])] = &[
         (
             "libimage-docker-two-images.tar.xz",
@@ -272,7 +272,7 @@ fn gzip(content: &[u8]) -> Vec<u8> {
 }
 
 #[test]
-fn an_archive_is_the_same_however_it_is_compressed_and_wherever_it_is_kept() {
+fn an_archive_has_the_same_content_with_any_compression_in_memory_or_on_disk() {
     let directory = tempfile::tempdir().expect("a directory");
     let spill = directory.path().join("spill");
     fs::create_dir(&spill).expect("a directory");
@@ -316,7 +316,7 @@ fn an_archive_is_the_same_however_it_is_compressed_and_wherever_it_is_kept() {
 }
 
 #[test]
-fn streams_that_break_off_or_grow_too_large_are_errors_that_leave_nothing() {
+fn truncated_and_oversized_streams_are_errors_and_leave_no_files() {
     /// A reader that fails after some bytes.
     struct Breaking<'a>(&'a [u8]);
 
@@ -442,7 +442,7 @@ fn links_to_archives_and_pipes_are_read() {
 /// The archive is a sparse file that consists almost entirely of holes.
 #[cfg(target_os = "linux")]
 #[test]
-fn a_large_plain_archive_is_read_where_it_is() {
+fn a_large_plain_archive_is_read_in_place() {
     use std::io::{Seek, SeekFrom};
 
     const SIZE: u64 = 20 << 30;
@@ -467,7 +467,7 @@ fn a_large_plain_archive_is_read_where_it_is() {
 }
 
 #[test]
-fn entries_that_are_not_safe_are_refused_wherever_they_stand() {
+fn unsafe_entries_are_rejected_at_any_position() {
     let long = "n".repeat(4097);
     let dots = format!("{}/../a", "d".repeat(150));
     let cases: Vec<(Vec<u8>, String)> = vec![
@@ -510,7 +510,7 @@ fn entries_that_are_not_safe_are_refused_wherever_they_stand() {
 }
 
 #[test]
-fn entries_that_are_odd_but_safe_are_taken() {
+fn unusual_but_safe_entries_are_accepted() {
     let plain = tar_of(&layout_of(b"layer"));
     let expected = contents(&load(&plain).expect("an archive"));
     let name = format!("blobs/sha256/{}", Digest::sha256_of(b"layer").encoded());
@@ -580,7 +580,7 @@ fn entries_that_are_odd_but_safe_are_taken() {
 }
 
 #[test]
-fn tars_that_are_not_whole_are_refused() {
+fn incomplete_tars_are_rejected() {
     let first = file("file", [1; 600]);
     let mut flipped = first.clone();
     flipped[1] ^= 1;
@@ -736,7 +736,7 @@ fn faults_of_images_are_reported() {
 }
 
 #[test]
-fn images_are_found_in_nested_indexes_and_once() {
+fn images_in_nested_indexes_are_found_once() {
     let (amd64, amd64_blobs) = image("amd64", b"one");
     let (arm64, arm64_blobs) = image("arm64", b"two");
     let (attestation, attestation_blobs) = image("unknown", b"three");
@@ -1011,7 +1011,7 @@ fn an_archive_with_both_documents_has_the_images_of_either() {
 }
 
 #[test]
-fn of_two_lists_of_layers_the_one_that_the_config_says_is_taken() {
+fn of_two_layer_lists_the_one_that_matches_the_config_is_used() {
     let config = config("amd64", &[b"layer", b"other"]);
     let (small, other) = (gzip(b"layer"), b"other");
     let whole = json!([descriptor(&format!("{TAR}+gzip"), &small), descriptor(TAR, other)]);
@@ -1074,7 +1074,7 @@ fn zeros_after_a_compressed_archive_are_padding() {
 }
 
 #[test]
-fn a_tar_of_zeros_ends_where_it_begins() {
+fn a_tar_of_zeros_is_empty() {
     // If all zeros were read, the size would exceed the limit.
     let bounds = Bounds::default().max_size(4 << 20);
     let options = LoadOptions::default().bounds(bounds);

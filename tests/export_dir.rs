@@ -147,7 +147,7 @@ fn export_dir(view: &View, path: impl AsRef<Path>, options: &ExportOptions) -> R
 }
 
 #[test]
-fn a_new_layout_is_whole_and_the_same_every_time() {
+fn a_new_layout_is_complete_and_the_same_every_time() {
     let directory = tempfile::tempdir().unwrap();
     let source = Made::at(directory.path().join("source"));
     let image = source.image(&[b"one", &large(1), b"two"]);
@@ -182,7 +182,7 @@ fn a_new_layout_is_whole_and_the_same_every_time() {
 }
 
 #[test]
-fn the_place_may_be_said_in_any_way() {
+fn the_target_path_may_have_any_form() {
     let directory = tempfile::tempdir().unwrap();
     let source = Made::at(directory.path().join("source"));
     source.list(&[source.image(&[b"layer"])]);
@@ -274,7 +274,7 @@ fn entries_are_added_and_the_rest_of_the_index_stays() {
 }
 
 #[test]
-fn a_name_that_is_taken_is_left_or_given_to_the_new_manifest() {
+fn a_taken_name_is_kept_or_moved_to_the_new_manifest() {
     let directory = tempfile::tempdir().unwrap();
     let source = Made::at(directory.path().join("source"));
     let (new, other) = (source.image(&[b"new"]), source.image(&[b"other"]));
@@ -306,7 +306,7 @@ fn a_name_that_is_taken_is_left_or_given_to_the_new_manifest() {
 }
 
 #[test]
-fn a_name_of_several_entries_stays_that_of_all() {
+fn a_name_of_several_entries_is_kept_by_all_of_them() {
     let directory = tempfile::tempdir().unwrap();
     let source = Made::at(directory.path().join("source"));
     let images = [source.image(&[b"1"]), source.image(&[b"2"])];
@@ -510,7 +510,7 @@ fn unverifiable_blobs_are_copied_as_they_are() {
 
 #[test]
 #[cfg(unix)]
-fn blobs_are_linked_where_that_is_asked_for() {
+fn blobs_are_linked_on_request() {
     use std::os::unix::fs::{MetadataExt, PermissionsExt};
     let directory = tempfile::tempdir().unwrap();
     let source = Made::at(directory.path().join("source"));
@@ -586,7 +586,7 @@ impl Drop for Over<'_> {
 }
 
 #[test]
-fn collecting_garbage_meanwhile_takes_nothing_away() {
+fn a_concurrent_garbage_collection_loses_nothing() {
     let directory = tempfile::tempdir().unwrap();
     let target = Made::at(directory.path().join("target"));
     let is_over = AtomicBool::new(false);

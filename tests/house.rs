@@ -314,7 +314,7 @@ fn only_public_verbs_stand_outside_a_types_room() {
 }
 
 #[test]
-fn files_and_rooms_are_of_a_size_to_be_read() {
+fn files_and_rooms_are_small_enough_to_read() {
     let long: Vec<_> = sources().into_iter().filter(|source| source.lines > LONGEST_FILE).collect();
     assert_eq!(long.iter().map(|source| (source.name.as_str(), source.lines)).collect::<Vec<_>>(), []);
     let library = crate_sources(true);

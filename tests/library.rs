@@ -121,7 +121,7 @@ fn the_plan_of_a_layer_is_known_before_it_is_stored() {
 }
 
 #[test]
-fn progress_tells_of_every_byte_that_is_read() {
+fn progress_reports_every_byte_read() {
     use std::sync::atomic::{AtomicU64, Ordering};
 
     let directory = tempfile::tempdir().expect("a directory");
@@ -139,7 +139,7 @@ fn progress_tells_of_every_byte_that_is_read() {
 }
 
 #[test]
-fn a_layer_that_is_written_is_the_one_that_is_read() {
+fn a_layer_writer_stores_the_same_layer_as_a_reader() {
     let directory = tempfile::tempdir().expect("a directory");
     let layout = Layout::init(directory.path()).expect("a new layout");
     let content = tar_of("file", &vec![7; 5 << 20]);
@@ -211,7 +211,7 @@ fn errors_are_values_that_can_be_matched() {
 }
 
 #[test]
-fn damage_is_told_apart() {
+fn kinds_of_damage_are_distinguished() {
     let directory = tempfile::tempdir().expect("a directory");
     let layout = built(&directory.path().join("my-image"));
     let config = layout.read_stage().expect("a staging file").config.expect("a config").digest;
@@ -278,7 +278,7 @@ fn handles_on_one_layout_in_many_threads_do_not_undo_each_other() {
 }
 
 #[test]
-fn no_document_is_written_that_would_not_be_read() {
+fn no_unreadable_document_is_written() {
     let directory = tempfile::tempdir().expect("a directory");
     let layout = Layout::init(directory.path().join("image")).expect("made");
     let layer = LayerInput::from_reader("layer.tar", std::io::Cursor::new(vec![0; 1024])).expect("a tar");
@@ -298,7 +298,7 @@ fn no_document_is_written_that_would_not_be_read() {
 
 #[test]
 #[cfg(unix)]
-fn a_writer_waits_as_long_as_its_options_say_and_tells_who_asked_to_be_told() {
+fn a_writer_waits_as_long_as_its_options_say_and_calls_the_callback() {
     let directory = tempfile::tempdir().expect("a directory");
     let path = directory.path().join("image");
     let layout = built(&path);
@@ -325,7 +325,7 @@ fn a_writer_waits_as_long_as_its_options_say_and_tells_who_asked_to_be_told() {
 }
 
 #[test]
-fn a_tree_is_made_of_documents_alone_and_each_is_read_once() {
+fn a_tree_is_built_from_documents_and_each_is_read_once() {
     let directory = tempfile::tempdir().expect("a directory");
     let path = directory.path().join("my-image");
     let layout = built(&path);
@@ -707,7 +707,7 @@ fn a_manifest_is_found_through_an_index_for_its_platform() {
 }
 
 #[test]
-fn an_upload_goes_on_in_another_handle() {
+fn an_upload_can_be_resumed_in_another_handle() {
     let directory = tempfile::tempdir().expect("a directory");
     let mut upload = app(&directory).start_upload().expect("begun");
     upload.write_all(b"one, ").expect("written");
@@ -740,7 +740,7 @@ fn an_upload_goes_on_in_another_handle() {
 /// The other process of the test below.
 #[test]
 #[ignore = "another test runs it"]
-fn goes_on_with_an_upload() {
+fn resumes_an_upload_in_a_child_process() {
     let Some(words) = std::env::var("REGSHAPE_UPLOAD").ok() else { return };
     let (path, id) = words.split_once('|').expect("a path and an id");
     let app = Registry::shared(path).expect("a registry").repository(name("app"));
@@ -749,7 +749,7 @@ fn goes_on_with_an_upload() {
 }
 
 #[test]
-fn an_upload_goes_on_in_another_process() {
+fn an_upload_can_be_resumed_in_another_process() {
     let directory = tempfile::tempdir().expect("a directory");
     let app = app(&directory);
     let mut upload = app.start_upload().expect("begun");
@@ -758,7 +758,7 @@ fn an_upload_goes_on_in_another_process() {
     drop(upload);
     let path = app.layout().path().to_str().expect("UTF-8");
     let other = std::process::Command::new(std::env::current_exe().expect("this program"))
-        .args(["--exact", "goes_on_with_an_upload", "--ignored"])
+        .args(["--exact", "resumes_an_upload_in_a_child_process", "--ignored"])
         .env("REGSHAPE_UPLOAD", format!("{path}|{id}"))
         .output()
         .expect("it runs");
@@ -849,7 +849,7 @@ fn a_commit_replaces_a_corrupt_blob_and_nothing_else() {
 // Windows does not rename open files.
 #[test]
 #[cfg(unix)]
-fn an_upload_that_is_gone_makes_no_blob() {
+fn a_deleted_upload_creates_no_blob() {
     let directory = tempfile::tempdir().expect("a directory");
     let app = app(&directory);
     let uploads = app.layout().path().join(".regshape-uploads");
@@ -1020,7 +1020,7 @@ fn a_path_names_a_layout_and_an_image_in_it() {
 }
 
 #[test]
-fn uploads_do_not_stand_in_each_others_way() {
+fn concurrent_uploads_do_not_conflict() {
     // Only a few, so that the directory is empty at times, and is deleted.
     const WRITERS: usize = 3;
     const UPLOADS: usize = 150;
@@ -1086,7 +1086,7 @@ fn a_blob_is_as_old_as_its_commit() {
 }
 
 #[test]
-fn a_config_is_written_in_the_words_of_configs_only() {
+fn a_config_is_written_with_standard_platform_names_only() {
     let directory = tempfile::tempdir().expect("a directory");
     let layout = Layout::init(directory.path().join("image")).expect("made");
     let is_word = |error: Error| matches!(error, Error::PlatformWord(_));

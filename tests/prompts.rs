@@ -428,7 +428,7 @@ fn only_values_without_a_flag_are_asked() {
 }
 
 #[test]
-fn control_characters_are_no_answer() {
+fn control_characters_are_not_part_of_an_answer() {
     let bench = Bench::with_layer();
     let mut terminal = Terminal::run(&bench, &["generate", "config"]);
     terminal.answers(ARCHITECTURE, "\x04\r", "\\u{4}").saw("Error: there are control characters in the answer\n");
@@ -533,7 +533,7 @@ fn several_lines_at_once_are_an_error_that_changes_nothing() {
 }
 
 #[test]
-fn input_that_waits_when_a_question_is_due_is_left_for_the_shell() {
+fn pending_input_is_left_for_the_shell() {
     let bench = Bench::with_layer();
     // A shell whose lines were pasted at once: the second is not an answer.
     let program = env!("CARGO_BIN_EXE_regshape");
@@ -695,7 +695,7 @@ fn feed(terminal: &mut Terminal, pipe: &Pipe, what: &str, mut is_so: impl FnMut(
 }
 
 #[test]
-fn long_work_shows_how_far_it_is_and_leaves_no_trace_of_that() {
+fn a_progress_bar_appears_during_long_work_and_is_erased() {
     for columns in [132, 20] {
         let bench = Bench::new();
         let pipe = Pipe::new(&bench);
@@ -708,7 +708,7 @@ fn long_work_shows_how_far_it_is_and_leaves_no_trace_of_that() {
 }
 
 #[test]
-fn long_work_tells_its_size_and_its_speed() {
+fn a_progress_bar_shows_size_and_speed() {
     let bench = Bench::new();
     let pipe = Pipe::new(&bench);
     let mut terminal = Terminal::run(&bench, &FIFO);
@@ -718,7 +718,7 @@ fn long_work_tells_its_size_and_its_speed() {
 }
 
 #[test]
-fn nothing_is_shown_of_long_work_where_it_is_not_wanted() {
+fn no_progress_bar_is_shown_where_it_is_unwanted() {
     let cases: [(&[&str], bool); 3] = [(&["--quiet"], true), (&["--json"], true), (&[], false)];
     for (flags, has_terminal) in cases {
         let bench = Bench::new();
@@ -768,7 +768,7 @@ fn an_interrupt_ends_long_work_at_once_and_leaves_nothing_behind() {
 }
 
 #[test]
-fn a_wait_for_a_lock_is_told_above_the_bar() {
+fn the_note_about_a_lock_appears_above_the_progress_bar() {
     let bench = Bench::new();
     let pipe = Pipe::new(&bench);
     let mut terminal = Terminal::run(&bench, &FIFO);
@@ -791,7 +791,7 @@ fn a_wait_for_a_lock_is_told_above_the_bar() {
 // --- layout show ---
 
 #[test]
-fn a_tree_is_cut_where_the_terminal_ends_and_nowhere_else() {
+fn a_tree_is_truncated_only_at_the_width_of_the_terminal() {
     let bench = Bench::with_config();
     bench.does(&["generate", "manifest", "--ref-name", "latest"]);
     let whole = bench.command(&["show", "--tree"]).stdin(Stdio::null()).output().unwrap();

@@ -93,7 +93,7 @@ fn a_layer_that_decompresses_to_more_than_it_may_is_refused() {
 
 #[test]
 #[cfg(unix)]
-fn a_link_that_leads_nowhere_is_no_blob() {
+fn a_dangling_link_is_not_a_blob() {
     let sandbox = Sandbox::new();
     std::os::unix::fs::symlink("nowhere", sandbox.path(blob_name(BASE))).expect("linked");
     sandbox.ok("layout add layer -p image -f base.tar -q");
@@ -268,7 +268,7 @@ fn a_tar_under_xz_is_stored_plain_where_a_plain_tar_is_asked_for() {
 }
 
 #[test]
-fn content_that_is_no_tar_under_a_tar_type_is_warned_of() {
+fn content_other_than_a_tar_with_a_tar_type_causes_a_warning() {
     let sandbox = Sandbox::new();
     sandbox.write("notes.txt", "just text");
     sandbox.write("notes.gz", gzip(b"just text"));
@@ -432,7 +432,7 @@ fn any_number_of_jobs_gives_the_same_bytes() {
 }
 
 #[test]
-fn content_that_is_no_layer_is_compressed_only_if_that_is_asked_for() {
+fn content_other_than_a_layer_is_compressed_only_on_request() {
     let text = b"{\"spdxVersion\": \"SPDX-2.3\"}\n".as_slice();
     let (spdx, gzip_note, zstd_note) =
         ("application/spdx+json", COMPRESSING, "Input file is not compressed. Compressing with zstd...\n");
@@ -561,7 +561,7 @@ fn a_tar_that_is_cut_within_an_entry_is_refused_and_nothing_is_left() {
 }
 
 #[test]
-fn a_tar_that_is_whole_and_odd_is_staged_with_a_warning() {
+fn an_unusual_tar_is_staged_with_a_warning() {
     let tar = patches_tar();
     let entry = |name: &str, content: &[u8]| {
         let mut header = tar::Header::new_gnu();

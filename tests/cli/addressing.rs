@@ -145,7 +145,7 @@ fn tags_are_deleted_together_or_not_at_all() {
 }
 
 #[test]
-fn old_flags_go_on_working_and_are_not_shown() {
+fn old_flags_still_work_and_are_hidden() {
     let sandbox = Sandbox::built();
     sandbox.ok("layout tag add -p image:latest v1 v2");
     assert_eq!(sandbox.ok("layout tag list image --n 1 --last latest"), "v1\n");

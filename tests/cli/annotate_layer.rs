@@ -39,7 +39,7 @@ fn json_shows_the_descriptor() {
 }
 
 #[test]
-fn a_manifest_that_lacks_the_change_is_warned_of_once() {
+fn an_outdated_manifest_causes_a_single_warning() {
     let sandbox = Sandbox::built();
     let words = "layout annotate layer -p image -i 0 --annotation a=1";
     let expected = format!("Updated layer [0]:\n  digest: {BASE}\n    type: {GZIP_TYPE}\n  annotations:\n    a = 1\n");

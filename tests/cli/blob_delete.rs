@@ -29,7 +29,7 @@ fn digest(descriptor: &Value) -> &str {
 }
 
 #[test]
-fn a_blob_that_nothing_refers_to_is_deleted() {
+fn an_unreferenced_blob_is_deleted() {
     let sandbox = Sandbox::built();
     let before = sandbox.blobs();
     let (one, two) = (sandbox.store("one"), sandbox.store("other"));

@@ -60,7 +60,7 @@ fn a_range_is_as_in_http_with_both_ends() {
 }
 
 #[test]
-fn a_range_that_is_not_within_the_blob_is_refused() {
+fn a_range_beyond_the_blob_is_rejected() {
     let (sandbox, digest) = digits();
     let empty = sandbox.store("");
     let refuses = |digest: &str, range: &str, start: u64, size: u64| {
@@ -124,7 +124,7 @@ fn json_and_the_blob_do_not_share_standard_output() {
 
 #[test]
 #[cfg(unix)]
-fn a_file_that_cannot_be_written_is_said() {
+fn an_unwritable_file_is_reported() {
     let (sandbox, digest) = digits();
     fs::create_dir(sandbox.path("directory")).expect("made");
     for (output, reason) in [
@@ -173,7 +173,7 @@ fn devices_and_pipes_are_written_to() {
 
 #[test]
 #[cfg(unix)]
-fn a_full_disk_is_said_and_a_closed_pipe_is_not_an_error() {
+fn a_full_disk_is_reported_and_a_closed_pipe_is_not_an_error() {
     let (sandbox, digest) = digits();
     if std::path::Path::new("/dev/full").exists() {
         let words = format!("layout blob get --path image --digest {digest} --output /dev/full");
@@ -234,7 +234,7 @@ fn blobs_of_other_algorithms_are_verified_too() {
 
 #[test]
 #[cfg(unix)]
-fn a_blob_that_leads_out_of_the_layout_is_not_read() {
+fn a_link_out_of_the_layout_is_not_read() {
     use std::os::unix::fs::symlink;
 
     let (sandbox, digest) = digits();
@@ -254,7 +254,7 @@ fn a_blob_that_leads_out_of_the_layout_is_not_read() {
 }
 
 #[test]
-fn a_blob_that_is_not_there_is_said() {
+fn a_missing_blob_is_reported() {
     let (sandbox, _) = digits();
     let missing = sha256(b"missing");
     for options in ["", " --output out", " --range 0-"] {

@@ -70,7 +70,7 @@ fn a_mounted_blob_stays_when_the_other_is_deleted() {
 }
 
 #[test]
-fn in_one_layout_there_is_nothing_to_do() {
+fn in_a_shared_layout_a_mount_changes_nothing() {
     let sandbox = Sandbox::built();
     let before = sandbox.contents();
     sandbox

@@ -56,7 +56,7 @@ fn standard_input_becomes_a_blob() {
 }
 
 #[test]
-fn nothing_is_content_too() {
+fn empty_content_is_stored() {
     let sandbox = Sandbox::new();
     sandbox.write("empty", "");
     let digest = sha256(b"");
@@ -68,7 +68,7 @@ fn nothing_is_content_too() {
 }
 
 #[test]
-fn the_digest_says_the_algorithm() {
+fn the_digest_selects_the_algorithm() {
     let sandbox = with_file();
     for digest in [
         format!("sha512:{}", hex::encode(sha2::Sha512::digest("content"))),
@@ -147,7 +147,7 @@ fn a_layout_is_not_made_over_existing_files() {
 }
 
 #[test]
-fn a_file_that_cannot_be_read_is_said() {
+fn an_unreadable_file_is_reported() {
     let sandbox = with_file();
     fs::create_dir(sandbox.path("directory")).expect("made");
     for (file, message) in [

@@ -67,7 +67,7 @@ fn bare_names_belong_to_the_default_repository_or_none() {
 }
 
 #[test]
-fn a_page_begins_after_a_name_and_has_so_many() {
+fn a_page_starts_after_a_name_and_has_a_limit() {
     let sandbox = with_names(["a:1", "b:1", "b/c:1", "d:1"].map(Some));
     for (words, expected) in [
         ("--n 0", vec![]),

@@ -52,7 +52,7 @@ fn a_layout_of_the_original_program_is_shown_and_valid() {
 }
 
 #[test]
-fn its_config_lists_compressed_layers_and_generate_config_mends_that() {
+fn generate_config_corrects_the_diff_ids_of_the_original_program() {
     let sandbox = original();
     sandbox.refuses(
         "layout generate manifest --path image --ref-name latest",
@@ -72,7 +72,7 @@ fn its_config_lists_compressed_layers_and_generate_config_mends_that() {
 }
 
 #[test]
-fn every_command_goes_on_where_the_original_program_stopped() {
+fn every_command_works_on_a_layout_of_the_original_program() {
     let sandbox = original();
     sandbox.ok("layout annotate layer --path image --index 0 --annotation role=base");
     let digest = sandbox.ok_json("layout update config --path image --architecture arm64")["digest"].clone();
@@ -213,7 +213,7 @@ fn a_staging_file_of_another_version_is_not_guessed_at() {
 }
 
 #[test]
-fn a_staging_file_that_is_none_gives_an_error_and_is_left_as_it_is() {
+fn a_malformed_staging_file_is_an_error_and_is_left_unchanged() {
     let sandbox = Sandbox::built();
     let good = sandbox.stage();
     let bad_digests = ["sha256:123", "sha256", "", "sha256:../../../etc/passwd", &BASE.to_uppercase()];

@@ -37,7 +37,7 @@ fn every_command_but_init_needs_a_layout() {
 }
 
 #[test]
-fn a_layer_that_is_not_there_is_said_to_be_so() {
+fn a_missing_layer_file_is_reported() {
     let sandbox = Sandbox::new();
     for file in ["missing.tar", "./missing.tar", "base.tar/layer"] {
         let words = format!("layout add layer --path image --file {file}");
@@ -46,7 +46,7 @@ fn a_layer_that_is_not_there_is_said_to_be_so() {
 }
 
 #[test]
-fn content_that_says_nothing_needs_a_media_type() {
+fn content_of_an_unknown_format_needs_a_media_type() {
     let sandbox = Sandbox::new();
     for (name, shown) in [("notes.txt", ".txt"), ("notes", "notes"), (".notes", ".notes"), ("a.tar.bin", ".bin")] {
         sandbox.write(name, "just text");
@@ -71,7 +71,7 @@ fn an_index_out_of_range_says_how_many_layers_there_are() {
 }
 
 #[test]
-fn a_step_that_comes_too_early_names_the_one_before() {
+fn a_step_out_of_order_names_the_missing_step() {
     const NO_LAYERS: &str = "no layers have been staged; run 'layout add layer' first";
     const NO_CONFIG: &str = "config not generated; run 'layout generate config' first";
     const NO_MANIFEST: &str = "manifest not generated; run 'layout generate manifest' first";
@@ -87,7 +87,7 @@ fn a_step_that_comes_too_early_names_the_one_before() {
 }
 
 #[test]
-fn an_index_that_is_none_is_said_to_be_so() {
+fn a_malformed_index_is_reported() {
     let sandbox = Sandbox::built();
     for content in
         ["", "{}", "[]", "{\"schemaVersion\":1,\"manifests\":[]}", "{\"schemaVersion\":2,\"manifests\":[{}]}"]
@@ -355,7 +355,7 @@ fn of_a_key_that_is_given_twice_the_last_value_counts_and_a_value_may_be_anythin
 }
 
 #[test]
-fn text_from_outside_does_not_reach_the_terminal_as_a_command() {
+fn control_characters_in_messages_are_escaped() {
     let sandbox = Sandbox::empty();
     sandbox
         .run_words(["layout", "show", "--path", "a\u{1b}[31m\nb"])

@@ -65,7 +65,7 @@ fn the_index_keeps_its_fields() {
 }
 
 #[test]
-fn the_name_or_the_flag_tells_the_format() {
+fn the_file_name_or_the_flag_selects_the_format() {
     let images = Images::new();
     let sandbox = &images.sandbox;
     let plain = stream(sandbox, "layout export --path image --output -");
@@ -128,7 +128,7 @@ fn the_name_or_the_flag_tells_the_format() {
 
 #[cfg(unix)]
 #[test]
-fn files_and_directories_have_the_modes_of_others() {
+fn files_and_directories_have_default_modes() {
     use std::os::unix::fs::PermissionsExt as _;
     let images = Images::new();
     let sandbox = &images.sandbox;
@@ -148,7 +148,7 @@ fn files_and_directories_have_the_modes_of_others() {
 }
 
 #[test]
-fn references_choose_entries() {
+fn references_select_entries() {
     let images = Images::new();
     let sandbox = &images.sandbox;
     let [v1, old] = images.entries();
@@ -178,7 +178,7 @@ fn references_choose_entries() {
 }
 
 #[test]
-fn a_platform_makes_indexes_smaller() {
+fn a_platform_reduces_indexes_to_matching_images() {
     let images = Images::new();
     let sandbox = &images.sandbox;
     let Images { amd64, arm64, s390x, attestation, index: all, .. } = &images;
@@ -237,7 +237,7 @@ fn platforms_are_found_in_indexes_in_indexes() {
 }
 
 #[test]
-fn annotations_choose_entries() {
+fn annotations_select_entries() {
     let images = Images::new();
     let sandbox = &images.sandbox;
     let entry =
@@ -385,7 +385,7 @@ fn blobs_of_another_layout_are_left_out() {
 }
 
 #[test]
-fn a_dry_run_tells_and_writes_nothing() {
+fn a_dry_run_prints_the_result_and_writes_nothing() {
     let images = Images::new();
     let sandbox = &images.sandbox;
     let before = sandbox.tree();
@@ -399,7 +399,7 @@ fn a_dry_run_tells_and_writes_nothing() {
 }
 
 #[test]
-fn blobs_that_are_elsewhere_are_left_out_where_that_is_allowed() {
+fn blobs_available_elsewhere_are_left_out_on_request() {
     let images = Images::new();
     let sandbox = &images.sandbox;
     // A layer that is not distributed need not say where it is.
@@ -441,7 +441,7 @@ fn blobs_that_are_elsewhere_are_left_out_where_that_is_allowed() {
 }
 
 #[test]
-fn a_blob_in_a_descriptor_is_written_from_it() {
+fn a_blob_embedded_in_a_descriptor_is_written() {
     let images = Images::new();
     let sandbox = &images.sandbox;
     let content = r#"{"a":1}"#;
@@ -454,7 +454,7 @@ fn a_blob_in_a_descriptor_is_written_from_it() {
 
 #[cfg(unix)]
 #[test]
-fn blobs_are_linked_where_that_is_asked_for() {
+fn blobs_are_linked_on_request() {
     use std::os::unix::fs::MetadataExt as _;
     let images = Images::new();
     let sandbox = &images.sandbox;
@@ -478,7 +478,7 @@ fn blobs_are_linked_where_that_is_asked_for() {
 }
 
 #[test]
-fn a_layout_is_added_to_and_names_are_not_taken() {
+fn an_existing_layout_is_extended_and_its_names_are_kept() {
     let images = Images::new();
     let sandbox = &images.sandbox;
     let [v1, old] = images.entries();
@@ -519,7 +519,7 @@ fn a_layout_is_added_to_and_names_are_not_taken() {
 }
 
 #[test]
-fn a_wrong_blob_is_an_error_and_nothing_is_left_of_the_export() {
+fn a_corrupt_blob_is_an_error_and_the_export_leaves_nothing() {
     for (output, is_there) in [
         ("out.tar", true),
         ("out.tar", false),
@@ -566,7 +566,7 @@ fn a_wrong_blob_is_an_error_and_nothing_is_left_of_the_export() {
 }
 
 #[test]
-fn a_blob_that_is_wrong_in_the_target_is_made_right() {
+fn a_corrupt_blob_in_the_target_is_replaced() {
     let images = Images::new();
     let sandbox = &images.sandbox;
     sandbox.ok("layout export --path image --output out");
@@ -750,7 +750,7 @@ fn the_source_date_is_the_time_of_the_entries_of_an_archive() {
 }
 
 #[test]
-fn every_platform_that_is_asked_for_must_be_there() {
+fn every_requested_platform_must_exist() {
     let images = Images::new();
     images.sandbox.refuses(
         "layout export --path image --ref v1 --output out --platform linux/amd64 --platform linux/riscv64",

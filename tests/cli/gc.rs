@@ -274,7 +274,7 @@ fn a_digest_that_cannot_be_verified_keeps_its_blob_and_is_passed_on() {
 }
 
 #[test]
-fn a_subject_that_is_not_there_is_no_reason_to_stop() {
+fn a_missing_subject_is_ignored() {
     let sandbox = image();
     let missing = json!({"mediaType": MANIFEST_TYPE, "digest": sha256(b"missing"), "size": 7});
     sandbox.edit("image/index.json", |index| index["subject"] = missing.clone());
@@ -367,7 +367,7 @@ fn an_upload_is_deleted_after_an_hour_without_a_write() {
 
 #[test]
 #[cfg(unix)]
-fn an_upload_that_is_being_written_stays_however_old() {
+fn an_upload_in_use_is_kept_at_any_age() {
     let sandbox = image();
     let name = upload(&sandbox, '0', "old");
     age(&sandbox, &name, Duration::from_secs(1 << 30));
@@ -512,7 +512,7 @@ fn uploads_elsewhere_are_not_collected() {
 
 #[test]
 #[cfg(unix)]
-fn blobs_are_not_garbage_by_another_name() {
+fn a_link_to_a_blobs_directory_does_not_make_blobs_garbage() {
     let sandbox = image();
     std::os::unix::fs::symlink("sha256", sandbox.path("image/blobs/blake3")).expect("linked");
     sandbox.run(GC).succeeds(deleted(0, 0), "");
@@ -625,7 +625,7 @@ fn keeps_all_but_the_loose(sandbox: &Sandbox, kept: &str) {
 }
 
 #[test]
-fn the_blobs_of_documents_that_the_image_spec_does_not_know_are_kept() {
+fn blobs_of_documents_unknown_to_the_image_spec_are_kept() {
     let sandbox = image();
     let subject = json!({"mediaType": MANIFEST_TYPE, "digest": MANIFEST, "size": MANIFEST_SIZE});
     let sbom = json!({"mediaType": "application/spdx+json", "digest": sandbox.store("sbom"), "size": 4});

@@ -63,7 +63,7 @@ fn annotations_become_labels() {
 }
 
 #[test]
-fn a_config_takes_the_place_of_the_one_before_it() {
+fn a_config_replaces_the_previous_one() {
     let sandbox = Sandbox::configured();
     sandbox.has_blobs([BASE, PATCHES, CONFIG]);
     sandbox.ok("layout generate config --path image --architecture arm64");
@@ -79,7 +79,7 @@ fn a_config_that_a_manifest_names_stays() {
 }
 
 #[test]
-fn time_enters_through_source_date_epoch_only() {
+fn only_source_date_epoch_sets_the_time() {
     let sandbox = Sandbox::staged();
     let generate = |epoch: &str| -> Outcome {
         let words = ["layout", "generate", "config", "-p", "image", "--json"];

@@ -189,7 +189,7 @@ fn a_manifest_may_be_of_any_type() {
 }
 
 #[test]
-fn the_platform_has_all_that_the_config_says_of_it() {
+fn the_platform_has_all_platform_fields_of_the_config() {
     let sandbox = Sandbox::configured();
     sandbox.edit(&blob_name(CONFIG), |config| {
         config["variant"] = json!("v8");
@@ -258,7 +258,7 @@ fn a_staged_layer_without_its_blob_is_not_listed() {
 }
 
 #[test]
-fn nothing_is_noted_before_everything_was_checked() {
+fn no_note_is_printed_before_all_checks_pass() {
     let sandbox = Sandbox::configured();
     let message = "'bad' is not a media type";
     for words in ["generate manifest", "generate config"] {

@@ -103,7 +103,7 @@ fn global_flags_may_stand_anywhere() {
 }
 
 #[test]
-fn verbose_tells_the_causes_of_an_error() {
+fn verbose_shows_the_causes_of_an_error() {
     let sandbox = Sandbox::new();
     sandbox.write("image/index.json", "{}");
     let message = "Error: index.json at image is not a valid OCI Image Index\n";
@@ -188,7 +188,7 @@ fn methods_are_the_phases_and_metrics_count_bytes_and_blobs() {
 }
 
 #[test]
-fn json_events_stand_one_a_line() {
+fn each_json_event_is_on_one_line() {
     let sandbox = Sandbox::staged();
     let words = "layout generate config -p image --quiet --telemetry-format json";
     let events = |flags: &str| -> Vec<Value> {
@@ -221,7 +221,7 @@ fn json_events_stand_one_a_line() {
 }
 
 #[test]
-fn telemetry_says_nothing_unless_it_is_asked() {
+fn telemetry_is_off_by_default() {
     let sandbox = Sandbox::new();
     for flags in ["", "--debug-calls", "-t 2", "--time-scenarios --metrics -t 0", "--telemetry-format json"] {
         let outcome = sandbox.run(&format!("layout status -p image {flags}"));
@@ -230,7 +230,7 @@ fn telemetry_says_nothing_unless_it_is_asked() {
 }
 
 #[test]
-fn the_log_file_gets_the_same_appended() {
+fn events_are_appended_to_the_log_file() {
     let sandbox = Sandbox::new();
     sandbox.write("log", "before\n");
     let mut expected = "before\n".to_owned();

@@ -122,7 +122,7 @@ fn replace_config(sandbox: &Sandbox, content: &[u8]) -> String {
 }
 
 #[test]
-fn digests_that_are_none_are_refused_in_the_index_and_the_staging_file() {
+fn invalid_digests_are_rejected_in_the_index_and_the_staging_file() {
     let sandbox = Sandbox::built();
     // The target of the first of them.
     sandbox.write("image/x", "not a blob");
@@ -153,7 +153,7 @@ fn digests_that_are_none_are_refused_in_the_index_and_the_staging_file() {
 }
 
 #[test]
-fn digests_that_are_none_are_refused_in_a_manifest_and_a_config() {
+fn invalid_digests_are_rejected_in_a_manifest_and_a_config() {
     let sandbox = Sandbox::built();
     let (index, stage) = (sandbox.text("image/index.json"), sandbox.text(STAGE));
     for (digest, reason) in bad_digests() {
@@ -405,7 +405,7 @@ fn documents_beyond_their_bounds_are_refused_with_the_bound() {
 }
 
 #[test]
-fn sizes_that_no_file_has_are_refused() {
+fn impossible_sizes_are_rejected() {
     let sandbox = Sandbox::built();
     for (size, reason) in [
         ("-1", "invalid value: integer `-1`, expected u64"),
@@ -629,7 +629,7 @@ fn an_unreadable_file_is_an_error_that_names_it() {
 }
 
 #[test]
-fn indexes_that_contain_themselves_by_any_way_round_stop_no_command() {
+fn cyclic_indexes_hang_no_command() {
     // No digest can be that of a document that contains it: a cycle has a document of another digest than its name's.
     let sandbox = Sandbox::built();
     let (one, other) = (format!("sha256:{}", "1".repeat(64)), format!("sha256:{}", "2".repeat(64)));
@@ -665,7 +665,7 @@ fn indexes_that_contain_themselves_by_any_way_round_stop_no_command() {
 
 #[cfg(unix)]
 #[test]
-fn a_blob_that_is_replaced_while_it_is_read_is_told_or_not_seen() {
+fn a_blob_replaced_during_a_read_is_reported_or_unnoticed() {
     use std::sync::atomic::{AtomicBool, Ordering};
 
     let sandbox = Sandbox::built();

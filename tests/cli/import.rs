@@ -26,7 +26,7 @@ fn descriptor(media_type: &str, content: &str) -> Value {
 }
 
 #[test]
-fn an_archive_becomes_a_layout_however_it_is_compressed() {
+fn an_archive_with_any_compression_becomes_a_layout() {
     let images = archived();
     let sandbox = &images.sandbox;
     let plain = sandbox.read("a.tar");
@@ -154,7 +154,7 @@ fn entries_are_added_and_others_stay() {
 }
 
 #[test]
-fn a_name_that_another_manifest_has_is_taken_only_where_that_is_asked_for() {
+fn a_taken_name_is_replaced_only_on_request() {
     let images = archived();
     let sandbox = &images.sandbox;
     let [v1, old] = images.entries();
@@ -202,7 +202,7 @@ fn a_directory_that_is_no_layout_is_left_alone() {
 }
 
 #[test]
-fn images_that_the_archive_does_not_have_are_warned_of() {
+fn images_missing_in_the_archive_cause_a_warning() {
     let images = Images::new();
     let sandbox = &images.sandbox;
     let [v1, _] = images.entries();
@@ -371,7 +371,7 @@ fn a_directory_with_an_image_becomes_a_layout() {
 }
 
 #[test]
-fn archives_that_are_none_or_not_safe_are_refused_by_name() {
+fn invalid_and_unsafe_archives_are_rejected_by_name() {
     let images = archived();
     let sandbox = &images.sandbox;
     let sound = sandbox.read("a.tar");
@@ -456,7 +456,7 @@ fn archives_that_are_none_or_not_safe_are_refused_by_name() {
 }
 
 #[test]
-fn a_wrong_blob_in_an_archive_leaves_nothing() {
+fn a_corrupt_blob_in_an_archive_leaves_nothing() {
     let images = archived();
     let sandbox = &images.sandbox;
     let mut wrong = sandbox.read("a.tar");
@@ -548,7 +548,7 @@ fn a_compressed_layer_is_compared_with_the_config_too() {
 }
 
 #[test]
-fn of_two_images_with_one_name_the_last_has_it() {
+fn of_two_images_with_one_name_the_last_keeps_the_name() {
     let sandbox = Sandbox::empty();
     let base = base_tar();
     let configs = ["amd64", "arm64"].map(|architecture| config_of(architecture, BASE_DIFF_ID));
@@ -563,7 +563,7 @@ fn of_two_images_with_one_name_the_last_has_it() {
 }
 
 #[test]
-fn the_path_may_say_the_name() {
+fn the_path_may_contain_the_name() {
     let images = archived();
     let sandbox = &images.sandbox;
     sandbox.ok("layout import --path out --file a.tar --ref old");
@@ -574,7 +574,7 @@ fn the_path_may_say_the_name() {
 
 #[cfg(unix)]
 #[test]
-fn a_layout_that_shares_its_blobs_is_added_to_where_that_is_meant() {
+fn a_layout_with_shared_blobs_is_extended_only_with_a_flag() {
     let images = archived();
     let sandbox = &images.sandbox;
     sandbox.ok("layout init --path shared");

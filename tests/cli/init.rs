@@ -7,7 +7,7 @@ use serde_json::json;
 use crate::support::*;
 
 #[test]
-fn a_new_layout_holds_four_things() {
+fn a_new_layout_has_four_parts() {
     let sandbox = Sandbox::empty();
     sandbox.run("layout init --path image").succeeds("Initialised OCI Image Layout at image\n", "");
     assert_eq!(
@@ -105,7 +105,7 @@ fn a_file_where_the_directory_should_be_is_an_error() {
 
 #[cfg(unix)]
 #[test]
-fn the_umask_decides_who_may_read_a_layout() {
+fn the_umask_determines_the_modes_of_a_layout() {
     use std::os::unix::fs::PermissionsExt;
     use std::process::Command;
 
@@ -131,7 +131,7 @@ fn the_umask_decides_who_may_read_a_layout() {
 }
 
 #[test]
-fn a_layout_can_be_made_in_the_directory_that_the_program_runs_in() {
+fn a_layout_can_be_created_in_the_working_directory() {
     let sandbox = Sandbox::empty();
     sandbox.run("layout init --path .").succeeds("Initialised OCI Image Layout at .\n", "");
     assert_eq!(sandbox.json("oci-layout"), json!({"imageLayoutVersion": "1.0.0"}));

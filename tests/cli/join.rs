@@ -29,7 +29,7 @@ fn joined(images: &Images, entries: &[&Value]) -> (Value, Vec<Value>) {
 }
 
 #[test]
-fn images_for_one_platform_each_become_one_for_several() {
+fn single_platform_images_become_one_multi_platform_image() {
     let images = parts(["v1", "v1"]);
     let sandbox = &images.sandbox;
     let (made, blobs) = joined(&images, &[&images.amd64, &images.arm64]);
@@ -80,7 +80,7 @@ fn images_for_one_platform_each_become_one_for_several() {
 }
 
 #[test]
-fn without_a_common_name_it_is_called_latest() {
+fn without_a_common_name_the_result_is_named_latest() {
     let images = parts(["v1", "v2"]);
     let sandbox = &images.sandbox;
     let (made, blobs) = joined(&images, &[&images.amd64, &images.arm64]);
@@ -90,7 +90,7 @@ fn without_a_common_name_it_is_called_latest() {
 }
 
 #[test]
-fn nested_indexes_are_unwrapped_and_platforms_are_found_out() {
+fn nested_indexes_are_unwrapped_and_platforms_are_detected() {
     let images = Images::new();
     let sandbox = &images.sandbox;
     let without = |entry: &Value| {
@@ -115,7 +115,7 @@ fn nested_indexes_are_unwrapped_and_platforms_are_found_out() {
 }
 
 #[test]
-fn two_images_for_one_platform_are_warned_of() {
+fn two_images_for_one_platform_cause_a_warning() {
     let images = parts(["v1", "v1"]);
     let sandbox = &images.sandbox;
     let more = json!({"annotations": {"a": "b"}});
@@ -144,7 +144,7 @@ fn two_images_for_one_platform_are_warned_of() {
 }
 
 #[test]
-fn a_layout_is_added_to_and_names_are_not_taken() {
+fn an_existing_layout_is_extended_and_its_names_are_kept() {
     let images = parts(["v1", "v1"]);
     let sandbox = &images.sandbox;
     let (made, blobs) = joined(&images, &[&images.amd64, &images.arm64]);

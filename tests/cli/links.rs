@@ -65,7 +65,7 @@ fn links_that_leave_the_layout_are_not_followed() {
 }
 
 #[test]
-fn blobs_that_layouts_share_are_asked_for() {
+fn shared_blobs_require_a_flag() {
     let sandbox = Sandbox::built();
     replace_by_link(&sandbox, "image/blobs", "shared");
     let error = "image/blobs is a link out of the layout; use --shared-blobs if its blobs are shared on purpose";
@@ -210,7 +210,7 @@ fn an_earlier_manifest_stays_if_a_link_points_to_it() {
 }
 
 #[test]
-fn a_directory_of_blobs_that_is_a_link_to_another_one_is_read_as_that() {
+fn a_blobs_directory_linked_to_another_algorithm_is_read() {
     // The digests of both algorithms have the same length.
     let sandbox = Sandbox::built();
     symlink("sha256", sandbox.path("image/blobs/blake3")).expect("linked");

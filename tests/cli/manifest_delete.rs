@@ -13,7 +13,7 @@ fn text(image: &Value, tags: &str) -> String {
 }
 
 #[test]
-fn all_entries_of_a_manifest_go_and_the_others_stay() {
+fn all_entries_of_a_manifest_are_deleted_and_the_others_are_kept() {
     let sandbox = Sandbox::new();
     let [one, two] = ["amd64", "arm64"].map(|architecture| image(&sandbox, architecture));
     let kept = with(named(&two, "kept"), json!({"x-own": [1], "data": "e30="}));
@@ -47,7 +47,7 @@ fn an_untagged_manifest_is_deleted_by_its_digest() {
 }
 
 #[test]
-fn only_the_entries_of_the_repository_go() {
+fn only_the_entries_of_the_repository_are_deleted() {
     let sandbox = Sandbox::new();
     let image = image(&sandbox, "amd64");
     let by_digest = format!("app@{}", digest(&image));
@@ -96,7 +96,7 @@ fn images_in_an_index_only_stay() {
 }
 
 #[test]
-fn the_manifest_need_not_be_there() {
+fn the_manifest_may_be_missing() {
     let (sandbox, image) = with_image("v1");
     std::fs::remove_file(sandbox.path(blob_name(digest(&image)))).expect("removed");
     sandbox.run(&format!("{DELETE} --ref {}", digest(&image))).succeeds(text(&image, "v1"), "");

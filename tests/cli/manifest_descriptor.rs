@@ -8,7 +8,7 @@ use crate::support::*;
 const DESCRIPTOR: &str = "layout manifest descriptor --path image";
 
 #[test]
-fn of_entries_of_one_manifest_the_first_is_shown_with_all_that_it_says() {
+fn of_several_entries_of_a_manifest_the_first_is_shown_in_full() {
     let sandbox = Sandbox::new();
     let one = image(&sandbox, "amd64");
     sandbox.write(
@@ -50,7 +50,7 @@ fn of_entries_of_one_manifest_the_first_is_shown_with_all_that_it_says() {
 }
 
 #[test]
-fn a_part_of_an_index_carries_its_platform() {
+fn a_manifest_in_an_index_is_shown_with_its_platform() {
     let sandbox = Sandbox::new();
     let [amd64, arm64] = ["amd64", "arm64"].map(|architecture| image(&sandbox, architecture));
     let arm64_part = with(on(&arm64, "arm64"), json!({"annotations": {"a": "1"}, "x-own": [1]}));
@@ -92,7 +92,7 @@ fn layers_and_configs_are_no_manifests() {
 }
 
 #[test]
-fn indexes_that_contain_one_another_come_to_an_end() {
+fn a_lookup_in_cyclic_indexes_ends() {
     let sandbox = Sandbox::new();
     let (one, two) = (format!("sha256:{}", "1".repeat(64)), format!("sha256:{}", "2".repeat(64)));
     let entry = |digest: &str| json!({"mediaType": INDEX_TYPE, "digest": digest, "size": 2});

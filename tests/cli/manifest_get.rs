@@ -55,7 +55,7 @@ fn a_manifest_is_written_as_it_is_stored() {
 }
 
 #[test]
-fn it_is_written_to_a_file() {
+fn a_manifest_is_written_to_a_file() {
     let (sandbox, image) = with_image("v1");
     let (digest, size) = (digest(&image), size(&image));
     sandbox
@@ -253,7 +253,7 @@ fn a_manifest_that_is_not_json_is_written_whole_and_has_no_parts() {
 }
 
 #[test]
-fn an_index_that_is_corrupt_is_told_as_that() {
+fn a_corrupt_index_is_reported() {
     let sandbox = Sandbox::new();
     let [amd64, arm64] = ["amd64", "arm64"].map(|architecture| image(&sandbox, architecture));
     let inner = document(&sandbox, &index(&[&on(&arm64, "arm64")]));

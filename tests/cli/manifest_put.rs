@@ -58,7 +58,7 @@ fn a_manifest_is_stored_as_it_is_and_listed_by_its_tags() {
 }
 
 #[test]
-fn without_a_tag_it_has_an_entry_by_its_digest() {
+fn a_manifest_without_a_tag_gets_an_entry_by_its_digest() {
     let (sandbox, image) = with_body();
     sandbox.run(PUT).succeeds(text(&image, ""), "");
     assert_eq!(listed(&sandbox), json!([image]));
@@ -72,7 +72,7 @@ fn without_a_tag_it_has_an_entry_by_its_digest() {
 }
 
 #[test]
-fn the_path_says_a_tag_a_repository_or_a_digest_too() {
+fn the_path_may_contain_a_tag_a_repository_or_a_digest() {
     let (sandbox, image) = with_body();
     let sha = digest(&image).to_owned();
     for (path, more, tags, name) in [
@@ -115,7 +115,7 @@ fn the_path_says_a_tag_a_repository_or_a_digest_too() {
 }
 
 #[test]
-fn a_layout_that_is_not_there_is_made() {
+fn a_missing_layout_is_created() {
     for (path, directory, name) in [
         ("new:v1", "new", Some("v1")),
         ("./new:docker.io/library/x:1", "new", Some("docker.io/library/x:1")),
@@ -208,7 +208,7 @@ fn a_tag_is_taken_in_place_and_its_earlier_manifest_is_kept() {
 }
 
 #[test]
-fn an_index_that_takes_the_tag_of_a_part_leads_to_it() {
+fn an_index_may_take_the_tag_of_its_manifest() {
     let sandbox = Sandbox::new();
     let one = image(&sandbox, "amd64");
     list(&sandbox, &[&named(&one, "v1")]);
@@ -380,7 +380,7 @@ fn the_media_type_is_stated_or_detected_or_given() {
 }
 
 #[test]
-fn the_digest_is_checked_and_says_how_it_is_stored() {
+fn the_digest_is_checked_and_selects_the_algorithm() {
     let (sandbox, image) = with_body();
     let content = sandbox.read("m.json");
     let sha512 = format!("sha512:{}", hex::encode(Sha512::digest(&content)));
@@ -525,7 +525,7 @@ fn an_entry_of_the_same_manifest_keeps_its_annotations_and_that_of_another_does_
 }
 
 #[test]
-fn a_marker_alone_makes_a_layout_that_holds_nothing() {
+fn a_marker_alone_is_an_empty_layout() {
     let (sandbox, image) = with_body();
     let fresh = sandbox.read("image/index.json");
     fs::remove_file(sandbox.path("image/index.json")).expect("deleted");

@@ -49,7 +49,7 @@ fn saved() -> (Sandbox, [Value; 3]) {
 }
 
 #[test]
-fn an_image_is_meant_by_either_name_in_every_spelling() {
+fn an_image_is_found_by_either_name_in_every_spelling() {
     let (sandbox, [alpha, beta, other]) = saved();
     list(
         &sandbox,
@@ -159,7 +159,7 @@ fn a_name_of_several_manifests_is_an_error_where_one_is_needed() {
 }
 
 #[test]
-fn commands_that_take_several_take_all_of_a_name() {
+fn commands_for_several_images_select_all_of_a_name() {
     let (sandbox, [alpha, beta, _]) = saved();
     sandbox.ok("layout export --path image --output a.tar");
     for source in ["--path image", "--file a.tar"] {
@@ -180,7 +180,7 @@ fn commands_that_take_several_take_all_of_a_name() {
 }
 
 #[test]
-fn the_image_name_goes_with_the_tag_that_it_says() {
+fn the_image_name_changes_with_its_tag() {
     let (sandbox, [one, two, _]) = saved();
     let app = |tag: &str| format!("docker.io/acme/app:{tag}");
     // The names before, the command, the names after.
@@ -277,7 +277,7 @@ fn repo_tags(sandbox: &Sandbox, words: &str) -> Value {
 }
 
 #[test]
-fn docker_archives_have_the_names_that_either_says_once() {
+fn docker_archives_have_each_name_once() {
     let (sandbox, [alpha, beta, other]) = saved();
     assert_eq!(repo_tags(&sandbox, "--path image"), json!([["alpha:latest"], ["beta:latest"]]));
     let found = files(&sandbox.read("docker.tar"));
@@ -303,7 +303,7 @@ fn docker_archives_have_the_names_that_either_says_once() {
 }
 
 #[test]
-fn an_import_takes_the_names_that_it_brings_and_no_others() {
+fn an_import_replaces_only_the_names_that_it_contains() {
     let (sandbox, images) = saved();
     let one = |image: &Value, ref_name: &str, image_name: &str, file: &str| {
         let ref_name = (!ref_name.is_empty()).then_some(ref_name);
@@ -351,7 +351,7 @@ fn an_import_takes_the_names_that_it_brings_and_no_others() {
 }
 
 #[test]
-fn a_join_keeps_the_image_name_that_all_have() {
+fn a_join_keeps_the_common_image_name() {
     let (sandbox, [amd64, arm64, _]) = saved();
     let app = "docker.io/acme/app:v1";
     for (at, (one, two, words, after)) in [
@@ -557,7 +557,7 @@ fn an_image_in_a_tagged_index_is_read_by_its_digest_and_not_changed() {
 }
 
 #[test]
-fn an_image_name_says_the_repository_of_an_entry() {
+fn an_image_name_determines_the_repository_of_an_entry() {
     let (sandbox, [alpha, beta, other]) = saved();
     list(
         &sandbox,

@@ -180,7 +180,7 @@ fn a_descriptor_that_the_program_opened_itself_is_no_output() {
 }
 
 #[test]
-fn the_ending_of_another_kind_of_archive_is_wrong_usage() {
+fn the_extension_of_an_unsupported_archive_is_a_usage_error() {
     let sandbox = Sandbox::built();
     let archives = "archives are .tar, .tar.gz, .tgz, .tar.zst, .tzst";
     for name in ["x.tar.xz", "x.tar.bz2", "x.zip", "x.7z", "X.ZIP"] {
@@ -218,7 +218,7 @@ fn a_path_that_is_not_utf_8_is_not_taken_for_another() {
 }
 
 #[test]
-fn a_reference_that_is_not_utf_8_names_nothing() {
+fn a_reference_that_is_not_utf_8_matches_no_manifest() {
     use std::ffi::OsStr;
     use std::os::unix::ffi::OsStrExt;
 
@@ -239,7 +239,7 @@ fn a_reference_that_is_not_utf_8_names_nothing() {
 }
 
 #[test]
-fn a_repository_is_not_made_among_the_files_of_another_layout() {
+fn a_repository_is_not_created_inside_another_layout() {
     let sandbox = Sandbox::new();
     let upload = "layout blob upload -f base.tar -p repositories --per-repo --repo";
     sandbox.ok(&format!("{upload} a"));

@@ -34,7 +34,7 @@ fn mixed() -> (Sandbox, [Value; 4]) {
 }
 
 #[test]
-fn a_reference_is_a_name_as_it_stands_or_a_digest_or_a_repository_with_either() {
+fn a_reference_is_a_name_or_a_digest_or_a_repository_with_either() {
     let (sandbox, [app, plain, other, unnamed]) = mixed();
     for (words, expected) in [
         ("--ref app:v1".to_owned(), &app),
@@ -86,7 +86,7 @@ fn a_reference_is_a_name_as_it_stands_or_a_digest_or_a_repository_with_either() 
 }
 
 #[test]
-fn the_beginning_of_a_digest_means_the_one_manifest_that_has_it() {
+fn a_digest_prefix_resolves_to_the_only_matching_manifest() {
     let (sandbox, images) = mixed();
     for image in &images {
         let hash = &digest(image)[7..];
@@ -123,7 +123,7 @@ fn the_beginning_of_a_digest_means_the_one_manifest_that_has_it() {
 }
 
 #[test]
-fn a_beginning_that_several_manifests_have_is_ambiguous() {
+fn a_digest_prefix_of_several_manifests_is_ambiguous() {
     let sandbox = Sandbox::new();
     let hash = |end: usize| format!("sha256:abcd{end:060}");
     let entries: Vec<_> =
@@ -153,7 +153,7 @@ fn a_beginning_that_several_manifests_have_is_ambiguous() {
 }
 
 #[test]
-fn nested_indexes_hold_manifests_that_digests_and_beginnings_find() {
+fn digests_and_prefixes_find_manifests_in_nested_indexes() {
     let sandbox = Sandbox::new();
     let images = ["amd64", "arm64"].map(|architecture| image(&sandbox, architecture));
     let inner = document(&sandbox, &index(&[&on(&images[1], "arm64")]));
@@ -207,7 +207,7 @@ fn invalid_references_are_refused() {
 }
 
 #[test]
-fn a_path_says_the_layout_and_a_ref_name_after_it() {
+fn a_path_may_end_with_a_ref_name() {
     let (sandbox, [app, plain, other, unnamed]) = mixed();
     list(&sandbox, &[&named(&app, "v1"), &named(&plain, "docker.io/library/x:1"), &named(&other, "app:v1"), &unnamed]);
     let absolute = sandbox.path("image");
@@ -238,7 +238,7 @@ fn a_path_says_the_layout_and_a_ref_name_after_it() {
 }
 
 #[test]
-fn a_path_says_the_repository_in_a_layout() {
+fn a_path_may_contain_a_repository() {
     let (sandbox, [app, plain, other, unnamed]) = mixed();
     list(
         &sandbox,
@@ -286,7 +286,7 @@ fn a_path_says_the_repository_in_a_layout() {
 }
 
 #[test]
-fn the_deepest_layout_counts() {
+fn the_deepest_layout_in_a_path_is_used() {
     let (sandbox, [app, plain, ..]) = mixed();
     sandbox.ok("layout init -p image/inner");
     fs::remove_dir_all(sandbox.path("image/inner/blobs")).expect("removed");
@@ -305,7 +305,7 @@ fn the_deepest_layout_counts() {
 }
 
 #[test]
-fn the_path_and_the_reference_cannot_say_two_manifests() {
+fn the_path_and_the_reference_must_not_conflict() {
     let (sandbox, _) = mixed();
     for (path, said) in [("image:v1", "v1"), ("image:app:v1", "app:v1"), ("image/app:v1", "v1")] {
         for reference in ["v1", "v2", "app:v1"] {
@@ -320,7 +320,7 @@ fn the_path_and_the_reference_cannot_say_two_manifests() {
 }
 
 #[test]
-fn a_path_that_is_not_there_is_no_layout() {
+fn a_path_that_does_not_exist_is_an_error() {
     let sandbox = Sandbox::new();
     fs::create_dir(sandbox.path("empty")).expect("made");
     for command in [

@@ -91,7 +91,7 @@ fn list_in_every_way(sandbox: &Sandbox, entries: &[&Value], check: impl Fn()) {
 type Table = (&'static [&'static str], &'static [(&'static str, usize)]);
 
 #[test]
-fn the_best_image_is_taken_by_all_commands_wherever_it_is_listed() {
+fn all_commands_select_the_best_image_at_any_nesting() {
     let sandbox = Sandbox::new();
     let tables: [Table; 5] = [
         (
@@ -148,7 +148,7 @@ fn the_best_image_is_taken_by_all_commands_wherever_it_is_listed() {
 }
 
 #[test]
-fn a_platform_that_only_the_config_says_is_chosen_as_well() {
+fn a_platform_only_in_the_config_is_matched() {
     let sandbox = Sandbox::new();
     let [v3, v1] = ["linux amd64 v3", "linux amd64"].map(|text| image_that_says(&sandbox, &platform_value(text)));
     list_in_every_way(&sandbox, &[&v3, &v1], || all_take(&sandbox, "linux/amd64", &v1));
@@ -189,7 +189,7 @@ fn a_lower_variant_is_named_in_a_note_and_in_the_json() {
 }
 
 #[test]
-fn of_several_platforms_each_gets_its_best_and_of_several_names_each() {
+fn each_platform_and_each_name_gets_its_best_image() {
     let sandbox = Sandbox::new();
     let [v1, v2, v3, arm] = ["linux amd64", "linux amd64 v2", "linux amd64 v3", "linux arm v6"]
         .map(|platform| image_on(&sandbox, platform));
@@ -212,7 +212,7 @@ fn of_several_platforms_each_gets_its_best_and_of_several_names_each() {
 }
 
 #[test]
-fn an_image_that_is_listed_and_not_stored_is_named_by_its_platform() {
+fn a_missing_image_is_reported_by_its_platform() {
     let sandbox = Sandbox::new();
     let [amd64, arm64, arm] =
         ["linux amd64", "linux arm64", "linux arm v7"].map(|platform| image_on(&sandbox, platform));
@@ -255,7 +255,7 @@ fn an_image_that_is_listed_and_not_stored_is_named_by_its_platform() {
 }
 
 #[test]
-fn of_images_that_are_alike_one_that_is_stored_is_taken() {
+fn of_equally_good_images_a_stored_one_is_selected() {
     let sandbox = Sandbox::new();
     let stored = image_on(&sandbox, "linux arm64 v8");
     let absent = json!({"mediaType": MANIFEST_TYPE, "digest": sha256(b"absent"), "size": 6});
@@ -270,7 +270,7 @@ fn of_images_that_are_alike_one_that_is_stored_is_taken() {
 }
 
 #[test]
-fn no_message_has_the_digest_of_an_index_that_was_made_for_it() {
+fn no_message_has_the_digest_of_a_generated_index() {
     let sandbox = Sandbox::new();
     let [amd64, arm64] = ["linux amd64", "linux arm64"].map(|platform| image_on(&sandbox, platform));
     // A manifest without a platform that is not stored.
@@ -417,7 +417,7 @@ fn versions_of_an_operating_system_are_joined_and_shown() {
 }
 
 #[test]
-fn words_of_other_programs_are_refused_when_a_config_is_written() {
+fn nonstandard_platform_names_are_rejected_in_a_config() {
     let sandbox = Sandbox::staged();
     let generate = |words: &str, message: &str| {
         sandbox.refuses(&format!("layout generate config --path image {words}"), message);
@@ -440,7 +440,7 @@ fn words_of_other_programs_are_refused_when_a_config_is_written() {
 }
 
 #[test]
-fn images_of_one_name_that_a_platform_does_not_tell_apart_are_all_taken() {
+fn equally_good_images_of_one_name_are_all_selected() {
     let sandbox = Sandbox::new();
     let platform = platform_value("linux amd64");
     let one = image_on(&sandbox, "linux amd64");
@@ -461,7 +461,7 @@ fn images_of_one_name_that_a_platform_does_not_tell_apart_are_all_taken() {
 }
 
 #[test]
-fn an_image_is_taken_before_an_artifact_for_the_same_platform() {
+fn an_image_is_preferred_to_an_artifact_for_the_same_platform() {
     let sandbox = Sandbox::new();
     let image = image_on(&sandbox, "linux amd64");
     let (config, content) = (blob(&sandbox, CONFIG_TYPE, "{}"), blob(&sandbox, "application/x-signature", "signed"));
@@ -478,7 +478,7 @@ fn an_image_is_taken_before_an_artifact_for_the_same_platform() {
 }
 
 #[test]
-fn an_image_for_a_lower_variant_is_taken_before_an_artifact_for_the_one_asked_for() {
+fn an_image_for_a_lower_variant_is_preferred_to_an_exactly_matching_artifact() {
     let sandbox = Sandbox::new();
     let image = image_on(&sandbox, "linux arm v6");
     let empty = blob(&sandbox, EMPTY_TYPE, "{}");
@@ -488,7 +488,7 @@ fn an_image_for_a_lower_variant_is_taken_before_an_artifact_for_the_one_asked_fo
 }
 
 #[test]
-fn an_index_that_is_not_there_is_not_said_to_be_for_no_platform() {
+fn a_missing_index_is_not_reported_as_lacking_a_platform() {
     let sandbox = Sandbox::new();
     let [amd64, arm64] = ["linux amd64", "linux arm64"].map(|platform| image_on(&sandbox, platform));
     let both = document(&sandbox, &index(&[&amd64, &arm64]));

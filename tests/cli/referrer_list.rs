@@ -110,7 +110,7 @@ fn images_of_nested_indexes_are_found_and_subjects_are_not_followed() {
 }
 
 #[test]
-fn in_a_repository_its_own_are_listed() {
+fn a_repository_lists_its_own_referrers() {
     let sandbox = Sandbox::new();
     let subject = image(&sandbox, "amd64");
     let [one, two] = ["a/one", "a/two"].map(|artifact_type| refer(&sandbox, &subject, artifact_type));
@@ -226,7 +226,7 @@ fn null_layers_and_cycles_are_no_obstacle() {
 }
 
 #[test]
-fn a_type_that_a_terminal_would_obey_is_escaped() {
+fn control_characters_in_a_type_are_escaped() {
     let sandbox = Sandbox::new();
     let subject = image(&sandbox, "amd64");
     let referrer = refer(&sandbox, &subject, "a/\u{1b}[2J\nb");

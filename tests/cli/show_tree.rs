@@ -420,7 +420,7 @@ fn indexes_in_indexes_are_drawn_once_and_no_deeper_than_can_be_read() {
 }
 
 #[test]
-fn nothing_that_a_terminal_would_obey_is_drawn() {
+fn control_characters_are_not_drawn() {
     let sandbox = Sandbox::new();
     let config = blob(&sandbox, "a/\u{1b}[2J", "{}");
     let layer = blob(&sandbox, "a/b\nc", "");

@@ -45,7 +45,7 @@ fn json_is_the_staging_file_as_it_is() {
 }
 
 #[test]
-fn nothing_is_changed_by_looking() {
+fn status_changes_nothing() {
     let sandbox = Sandbox::built();
     let before = sandbox.tree();
     for command in ["status", "show", "validate"] {

@@ -106,7 +106,7 @@ fn a_warning_is_not_a_note() {
 }
 
 #[test]
-fn a_reader_that_is_gone_is_no_error() {
+fn a_closed_pipe_is_not_an_error() {
     let sandbox = with_layer();
     let more = ["--help", "--version", "completions bash", "man", "layout --help"];
     for words in COMMANDS.into_iter().chain(more) {
@@ -125,7 +125,7 @@ fn a_reader_that_is_gone_is_no_error() {
 
 #[cfg(target_os = "linux")]
 #[test]
-fn a_stdout_that_is_full_is_an_error_which_is_said_once() {
+fn a_full_stdout_is_an_error_reported_once() {
     let sandbox = with_layer();
     let more = ["--help", "--version", "completions bash", "man", "layout --help", "layout status -p image --json"];
     for words in COMMANDS.into_iter().chain(more) {
@@ -157,7 +157,7 @@ fn nothing_is_read_from_a_stdin_that_is_no_terminal() {
 }
 
 #[test]
-fn a_stdin_that_is_closed_is_not_missed() {
+fn a_closed_stdin_is_not_an_error() {
     let sandbox = with_layer();
     for words in COMMANDS {
         let expected = sandbox.run_with_input(words, b"");

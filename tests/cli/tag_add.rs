@@ -54,7 +54,7 @@ fn a_tag_that_is_there_already_changes_nothing() {
 }
 
 #[test]
-fn a_tag_of_another_manifest_is_taken_where_it_stands_and_that_one_is_kept() {
+fn a_tag_is_moved_in_place_and_its_old_manifest_is_kept() {
     let sandbox = Sandbox::new();
     let [one, two, three] = ["amd64", "arm64", "s390x"].map(|architecture| image(&sandbox, architecture));
     list(&sandbox, &[&named(&one, "v1"), &named(&two, "v2"), &named(&three, "v3")]);
@@ -242,7 +242,7 @@ fn a_missing_or_corrupt_document_elsewhere_is_no_obstacle() {
 }
 
 #[test]
-fn in_a_cycle_everything_ends() {
+fn a_tag_can_be_added_beside_cyclic_indexes() {
     let (sandbox, _) = with_image("v1");
     // Real digests cannot form a cycle: the content here does not match its digests.
     let (one, two) = (format!("sha256:{}", "1".repeat(64)), format!("sha256:{}", "2".repeat(64)));
@@ -258,7 +258,7 @@ fn in_a_cycle_everything_ends() {
 }
 
 #[test]
-fn tags_that_are_added_at_the_same_time_are_all_there() {
+fn tags_added_at_the_same_time_are_all_kept() {
     let (sandbox, _) = with_image("app:v0");
     let children: Vec<_> = (1..=8)
         .map(|number| {

@@ -69,7 +69,7 @@ fn in_a_repository_its_tag_goes() {
 }
 
 #[test]
-fn names_that_no_registry_would_take_are_deleted_as_they_stand() {
+fn names_that_are_invalid_in_registries_can_be_deleted() {
     let sandbox = Sandbox::new();
     let image = image(&sandbox, "amd64");
     let names = ["a b", "a\u{1b}[2Jb", "a\nb", "--", "é", "@", "app@v1"];
@@ -119,7 +119,7 @@ fn an_empty_or_unknown_tag_is_an_error() {
 }
 
 #[test]
-fn the_manifest_need_not_be_there() {
+fn the_manifest_may_be_missing() {
     let (sandbox, image) = with_image("v1");
     std::fs::remove_file(sandbox.path(blob_name(digest(&image)))).expect("removed");
     sandbox.run(&format!("{DELETE} --ref v1")).succeeds(text(&image, "v1"), "");

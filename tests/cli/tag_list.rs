@@ -17,7 +17,7 @@ fn with_names(names: &[&str]) -> Sandbox {
 }
 
 #[test]
-fn without_a_repository_names_are_listed_as_they_stand() {
+fn without_a_repository_names_are_listed_as_stored() {
     let untagged = format!("app@sha256:{}", "0".repeat(64));
     let sandbox = with_names(&["v2", "docker.io/library/x:1", "v1", "app:v1", "v2", "a b", &untagged, ""]);
     let expected = ["a b", "app:v1", &untagged, "docker.io/library/x:1", "v1", "v2"];
@@ -66,7 +66,7 @@ fn with_a_repository_its_tags_are_listed_once_and_in_the_order_of_their_bytes() 
 }
 
 #[test]
-fn a_page_begins_after_a_tag_and_has_so_many() {
+fn a_page_starts_after_a_tag_and_has_a_limit() {
     let sandbox = with_names(&["app:a", "app:b", "app:c", "x"]);
     for (words, expected) in [
         ("--repo app --n 0", vec![]),
@@ -117,7 +117,7 @@ fn invalid_repository_names_are_refused() {
 }
 
 #[test]
-fn names_that_a_terminal_would_obey_are_escaped() {
+fn control_characters_in_names_are_escaped() {
     let sandbox = with_names(&["a\u{1b}[2Jb", "c\nd", "e\u{202e}f", "g\0h"]);
     sandbox.run(LIST).succeeds("a\\u{1b}[2Jb\nc\\nd\ne\\u{202e}f\ng\\u{0}h\n", "");
     let outcome = sandbox.run(&format!("{LIST} --json"));

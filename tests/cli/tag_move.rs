@@ -12,7 +12,7 @@ fn text(image: &Value, from: &str, to: &str) -> String {
 }
 
 #[test]
-fn a_tag_is_renamed_where_it_stands_and_its_entry_keeps_the_rest() {
+fn a_tag_is_renamed_in_place_and_its_entry_keeps_other_fields() {
     let sandbox = Sandbox::new();
     let [one, two] = ["amd64", "arm64"].map(|architecture| image(&sandbox, architecture));
     let rest = json!({"platform": {"os": "linux", "architecture": "amd64"}, "data": "e30=", "x-own": [1.50]});

@@ -37,7 +37,7 @@ fn finds(sandbox: &Sandbox, errors: &[String]) {
 }
 
 #[test]
-fn every_finding_is_reported_and_not_the_first_only() {
+fn every_finding_is_reported_not_only_the_first() {
     let sandbox = Sandbox::built();
     fs::remove_file(sandbox.path(blob_name(BASE))).expect("removed");
     sandbox.write(&blob_name(CONFIG), "{}");
@@ -128,7 +128,7 @@ fn errors(sandbox: &Sandbox, flags: &str, errors: &[String]) {
 }
 
 #[test]
-fn every_fault_of_a_descriptor_is_told_with_its_place_and_hides_no_other() {
+fn every_fault_of_a_descriptor_is_reported_with_its_location() {
     let sandbox = Sandbox::built();
     let good = sandbox.index()["manifests"][0].clone();
     let digest = good["digest"].as_str().expect("a digest");
@@ -192,7 +192,7 @@ fn every_fault_of_a_descriptor_is_told_with_its_place_and_hides_no_other() {
 }
 
 #[test]
-fn digests_that_are_none_lead_nowhere() {
+fn invalid_digests_are_not_followed() {
     let hash = "0".repeat(64);
     for (digest, reason) in [
         ("sha256:../../x".to_owned(), "its hash has the wrong length"),
@@ -317,7 +317,7 @@ fn a_document_that_contradicts_its_media_type_is_an_error() {
 }
 
 #[test]
-fn documents_that_are_two_things_at_once_are_errors() {
+fn documents_of_two_kinds_at_once_are_errors() {
     let sandbox = Sandbox::built();
     let mut both = sandbox.blob_json(MANIFEST);
     both["manifests"] = json!([]);
@@ -493,7 +493,7 @@ fn unreferenced_blobs_are_counted() {
 }
 
 #[test]
-fn ref_names_attestations_and_platforms_that_may_not_be_meant_are_warnings() {
+fn suspicious_ref_names_attestations_and_platforms_are_warnings() {
     let sandbox = Sandbox::built();
     let entry = |name: &str, platform: Value| {
         json!({"mediaType": MANIFEST_TYPE, "digest": MANIFEST, "size": MANIFEST_SIZE, "platform": platform,
@@ -594,7 +594,7 @@ fn a_layer_that_decompresses_without_end_is_stopped() {
 }
 
 #[test]
-fn nesting_of_any_depth_and_an_index_that_contains_itself_come_to_an_end() {
+fn deeply_nested_and_cyclic_indexes_can_be_validated() {
     let sandbox = Sandbox::new();
     let itself = format!("sha256:{}", "0".repeat(64));
     let content = json!({"schemaVersion": 2, "manifests": [{"mediaType": INDEX_TYPE, "digest": itself, "size": 170}]});
@@ -657,7 +657,7 @@ fn json_has_one_value_for_any_layout() {
 }
 
 #[test]
-fn json_tells_the_place_of_every_finding_and_the_same_words_once() {
+fn json_has_the_location_of_every_finding_and_each_message_once() {
     let sandbox = Sandbox::built();
     sandbox.edit("image/index.json", |index| {
         let mut entry = index["manifests"][0].clone();
@@ -677,7 +677,7 @@ fn json_tells_the_place_of_every_finding_and_the_same_words_once() {
 }
 
 #[test]
-fn a_layout_without_its_blobs_directory_is_warned_of() {
+fn a_layout_without_a_blobs_directory_causes_a_warning() {
     let sandbox = Sandbox::new();
     fs::remove_dir_all(sandbox.path("image/blobs")).expect("removed");
     sandbox
@@ -769,7 +769,7 @@ fn an_image_without_layers_is_valid() {
 }
 
 #[test]
-fn the_platform_of_an_entry_says_something() {
+fn an_empty_platform_causes_warnings() {
     let sandbox = Sandbox::built();
     sandbox.edit("image/index.json", |index| index["manifests"][0]["platform"] = json!({"os": "", "architecture": ""}));
     let place = "manifests[0] in index.json";
@@ -779,7 +779,7 @@ fn the_platform_of_an_entry_says_something() {
 }
 
 #[test]
-fn docker_types_in_an_oci_manifest_are_warned_of_and_in_its_own_are_not() {
+fn docker_types_cause_a_warning_in_an_oci_manifest_only() {
     let sandbox = Sandbox::new();
     let docker = "application/vnd.docker.image.rootfs.diff.tar.gzip";
     let docker_config = "application/vnd.docker.container.image.v1+json";

@@ -217,7 +217,7 @@ fn indexes_are_followed_once_however_often_they_are_listed_and_to_any_depth() {
 }
 
 #[test]
-fn a_directory_whose_index_says_a_wrong_size_is_refused() {
+fn a_directory_whose_index_has_a_wrong_size_is_rejected() {
     let sandbox = Sandbox::empty();
     nested_directory(&sandbox, 1, 2);
     let mut list = sandbox.json("dir/manifest.json");

@@ -56,7 +56,7 @@ fn an_empty_layout_of_umoci_can_be_filled() {
 }
 
 #[test]
-fn an_image_of_umoci_stays_beside_ours() {
+fn an_image_of_umoci_is_kept_beside_ours() {
     let Some(lab) = Lab::with(&["umoci"]) else { return };
     lab.write("theirs.tar", single("theirs", "umoci\n"));
     lab.run("umoci", &["init", "--layout", "layout"]);
@@ -69,7 +69,7 @@ fn an_image_of_umoci_stays_beside_ours() {
 }
 
 #[test]
-fn umoci_repacks_our_image_and_regshape_goes_on() {
+fn umoci_repacks_our_image_and_regshape_extends_it() {
     let Some(lab) = Lab::with(&["umoci"]) else { return };
     lab.run("umoci", &["init", "--layout", "layout"]);
     go_on(&lab, "layout");

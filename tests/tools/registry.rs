@@ -321,7 +321,7 @@ fn layouts_of_buildah_and_podman_are_read_in_full() {
 }
 
 #[test]
-fn tags_that_are_changed_here_are_changed_there() {
+fn changed_tags_are_seen_by_other_programs() {
     let Some(lab) = Lab::with(&["skopeo", "umoci"]) else { return };
     umoci_images(&lab, "layout");
     lab.run("umoci", &["gc", "--layout", "layout"]);
@@ -362,7 +362,7 @@ fn tags_that_are_changed_here_are_changed_there() {
 }
 
 #[test]
-fn a_manifest_that_is_put_or_deleted_here_is_there_or_gone_there() {
+fn a_put_or_deleted_manifest_is_seen_by_other_programs() {
     let Some(lab) = Lab::with(&["skopeo", "umoci"]) else { return };
     // The blobs of an image are copied one by one from one layout to another, which does not exist before.
     umoci_images(&lab, "source");
@@ -412,7 +412,7 @@ fn names_of_repositories_are_names_to_other_programs_too() {
 }
 
 #[test]
-fn an_sbom_that_is_stored_here_is_found_here_and_survives_collections() {
+fn a_stored_sbom_is_found_and_survives_collections() {
     let Some(lab) = Lab::with(&["skopeo", "umoci"]) else { return };
     umoci_images(&lab, "layout");
     lab.run("umoci", &["gc", "--layout", "layout"]);
