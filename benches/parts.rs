@@ -19,13 +19,13 @@ use regshape::oci::Digest;
 
 use support::{Result, generate_image, layout_with_entries, write_gzip, write_noise_tar, write_real_tar, write_zstd};
 
-/// How much content the parts get: enough to leave the caches, little enough for many samples.
+/// The size of the content: large enough to exceed the caches, small enough for many samples.
 const SIZE: u64 = 32 * support::MIB;
 
-/// How many bytes the compressor of a layer gets at a time.
+/// The number of bytes that the compressor of a layer gets at a time.
 const BLOCK: usize = 1024 * 1024;
 
-/// The files that the parts work on.
+/// The input files of the benchmarks.
 struct Inputs {
     directory: tempfile::TempDir,
     raw: PathBuf,
@@ -100,7 +100,7 @@ fn compress(criterion: &mut Criterion, raw: &[u8], noise: &[u8]) {
     }
 }
 
-/// Finds the ends of the deflate streams of all blocks, and opens them.
+/// Finds the ends of the deflate streams of all blocks, and opens them for joining.
 fn join(criterion: &mut Criterion, raw: &[u8]) {
     let mut compressor = libdeflater::Compressor::new(libdeflater::CompressionLvl::new(5).expect("a level"));
     let streams: Vec<Vec<u8>> = raw
@@ -113,7 +113,7 @@ fn join(criterion: &mut Criterion, raw: &[u8]) {
         })
         .collect();
     let mut group = criterion.benchmark_group("join");
-    // Of the content, to be compared with compressing it.
+    // The throughput is that of the content, for a comparison with its compression.
     group.sample_size(10).throughput(Throughput::Bytes(raw.len() as u64));
     group.bench_function("open_end", |bencher| {
         bencher.iter_batched_ref(
@@ -138,8 +138,9 @@ fn inflate(criterion: &mut Criterion, inputs: &Inputs, size: usize) {
     }
 }
 
-/// Two ways to copy a blob that is verified meanwhile, on two threads each: the system copies it (`copy_file_range`), and
-/// the copy is read and hashed behind that; or it is read once, hashed and written.
+/// Two ways to copy a blob and verify it at the same time, each with two threads. In the first, the system copies the
+/// blob (`copy_file_range`), and the copy is read and hashed behind it; in the second, the blob is read once, hashed
+/// and written.
 #[cfg(target_os = "linux")]
 mod copy {
     use std::fs::File;
@@ -155,7 +156,7 @@ mod copy {
     /// The size of the blob.
     const BLOB: u64 = 2048 * support::MIB;
 
-    /// How many bytes the system copies at a time.
+    /// The number of bytes that one system call copies.
     const RANGE: u64 = 16 * support::MIB;
 
     pub(super) fn copy(criterion: &mut Criterion, inputs: &Inputs) {
@@ -236,7 +237,7 @@ mod copy {
     }
 }
 
-/// The whole way of a layer, from its file into a new layout.
+/// The complete processing of a layer, from its file into a new layout.
 fn pipeline(criterion: &mut Criterion, inputs: &Inputs) {
     let mut group = criterion.benchmark_group("stage_layer");
     group.sample_size(10).sampling_mode(SamplingMode::Flat);
@@ -273,7 +274,7 @@ fn new_layout(parent: &Path, is_synced: bool) -> (tempfile::TempDir, Layout) {
     (directory, layout)
 }
 
-/// Reading `index.json`, and replacing it with one that has another ref name in it.
+/// Reading `index.json`, and replacing it by a version with another ref name.
 fn documents(criterion: &mut Criterion, inputs: &Inputs) {
     let tar = inputs.path("tiny.tar");
     support::write_tiny_tar(&tar, 0).expect("written");
@@ -286,7 +287,7 @@ fn documents(criterion: &mut Criterion, inputs: &Inputs) {
         group.bench_function(BenchmarkId::new("read", entries), |bencher| {
             bencher.iter(|| layout.read_index().expect("sound"))
         });
-        // From the second time on this replaces the entry, and the index keeps its size.
+        // From the second iteration on, the entry is replaced, and the index keeps its size.
         group.bench_function(BenchmarkId::new("write", entries), |bencher| {
             bencher.iter(|| generate_image(&layout, "another").expect("written"));
         });

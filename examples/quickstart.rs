@@ -1,4 +1,4 @@
-//! Builds the program, makes an image of real files with it, shows the image and validates it.
+//! Builds the program, creates an image of real files with it, shows the image and validates it.
 //!
 //! `cargo run --profile quick --example quickstart` leaves the image in `target/quickstart` and says how to look at it. It can
 //! be run again and again.
@@ -77,7 +77,7 @@ fn say(text: &str) -> io::Result<()> {
     writeln!(io::stdout(), "{text}")
 }
 
-/// Returns `quickstart` in the target directory, in which this example was built, or else among the temporary files.
+/// Returns `quickstart` in the target directory of this build, or else in the directory for temporary files.
 fn output_directory() -> Result<PathBuf> {
     let example = env::current_exe()?;
     // <target>/<profile>/examples/quickstart
@@ -86,13 +86,13 @@ fn output_directory() -> Result<PathBuf> {
     Ok(target.map_or_else(env::temp_dir, Path::to_owned).join("quickstart"))
 }
 
-/// Returns a path as it can be typed here: relative to the working directory if it is in it.
+/// Returns a path for use in commands: relative to the working directory if it is inside.
 fn path_argument(path: &Path) -> String {
     let relative = env::current_dir().ok().and_then(|current| Some(path.strip_prefix(current).ok()?.to_owned()));
     relative.unwrap_or_else(|| path.to_owned()).display().to_string()
 }
 
-/// Builds the program with the cargo that built this example, in the same profile, and returns where it is.
+/// Builds the program with the cargo and in the profile of this example, and returns its path.
 ///
 /// `cargo run --example` builds the library only. Cargo reports the path of the program, which depends on its flags and
 /// settings. Nothing is downloaded: the example has the dependencies of the program.
@@ -145,12 +145,12 @@ fn pack(source: &Path, target: &str, tar: &Path) -> Result<()> {
 /// Runs the program as a user would who types the shown line.
 fn run(program: &Path, words: &[&str], layout: &str) -> Result<()> {
     say(&format!("\n$ regshape {} --path {layout}", words.join(" ")))?;
-    // Without a terminal nothing is asked, and notes say which defaults are taken.
+    // Without a terminal no questions are asked, and notes show the defaults.
     let status = Command::new(program).args(words).args(["--path", layout]).stdin(Stdio::null()).status()?;
     if status.success() { Ok(()) } else { Err(format!("regshape {}: {status}", words.join(" ")).into()) }
 }
 
-/// Returns the architecture of this machine, as images name it.
+/// Returns the architecture of this machine in the form used by images.
 fn architecture() -> &'static str {
     match env::consts::ARCH {
         "x86_64" => "amd64",

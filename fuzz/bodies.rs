@@ -23,7 +23,7 @@ use serde_json::{Value, json};
 /// A function that panics if a property does not hold for some bytes.
 pub type Target = fn(&[u8]);
 
-/// Every target, by its name.
+/// All targets with their names.
 pub const TARGETS: [(&str, Target); 9] = [
     ("json", json),
     ("index", index),
@@ -36,7 +36,7 @@ pub const TARGETS: [(&str, Target); 9] = [
     ("gzip_join", gzip_join),
 ];
 
-/// The most bytes that arbitrary streams are decompressed to here.
+/// The limit on the decompressed size of arbitrary streams.
 const ENOUGH: u64 = 1 << 20;
 
 /// `index.json`: a readable one is written again without a loss; a validation comes to an end, and an index without
@@ -50,7 +50,7 @@ pub fn index(data: &[u8]) {
     assert!(index.is_some() || bench.finds_faults());
 }
 
-/// A manifest, as a blob that `index.json` leads to.
+/// A manifest, stored as a blob with an entry in `index.json`.
 pub fn manifest(data: &[u8]) {
     let manifest = read_back::<Manifest>(data);
     let bench = Bench::new();
@@ -70,7 +70,7 @@ pub fn config(data: &[u8]) {
         );
     }
     let bench = Bench::new();
-    // A layer of a type that is known makes it an image; that it is not there is not the config's fault.
+    // A layer with a known type makes the manifest an image; its absence is not a fault of the config.
     let layer =
         Descriptor::new("application/vnd.oci.image.layer.v1.tar".parse().expect("one"), Digest::sha256_of(b"x"), 1);
     let config_blob = bench.store(MediaType::config(), data);
@@ -87,7 +87,7 @@ pub fn json(data: &[u8]) {
     match (&ours, &theirs) {
         (Ok(ours), Ok(theirs)) => {
             assert_eq!(&serde_json::from_str::<Value>(ours.as_str()).expect("JSON"), theirs);
-            // The last digit of some fractions, and of integers that are read as such, is another one there.
+            // `serde_json` may change the last digit of fractions, and of integers that it reads as fractions.
             let is_digit = |byte: &u8| byte.is_ascii_digit();
             let has_long_integer =
                 ours.as_str().as_bytes().split(|byte| !is_digit(byte)).any(|digits| digits.len() > 19);
@@ -100,7 +100,7 @@ pub fn json(data: &[u8]) {
         }
         // Of several faults in text that is not UTF-8 either may be reported.
         (Err(_), Err(_)) if std::str::from_utf8(data).is_err() => {}
-        // `serde_json` does not name it.
+        // `serde_json` has no error for a byte order mark.
         (Err(ours), Err(_)) if data.starts_with(b"\xef\xbb\xbf") => assert!(ours.is_byte_order_mark(), "{ours}"),
         (Err(ours), Err(theirs)) if !theirs.to_string().starts_with("number out of range") => {
             let words = |error: String| error.split(" at line ").next().unwrap_or_default().to_owned();
@@ -142,7 +142,7 @@ pub fn stage(data: &[u8]) {
     bench.finds_faults();
 }
 
-/// Digests: those that follow the grammar are taken, print as they came, and lead to below `blobs/`.
+/// Digests: those that match the grammar are accepted, print unchanged, and resolve to a path below `blobs/`.
 pub fn digest(data: &[u8]) {
     let text = String::from_utf8_lossy(data);
     let parsed = text.parse::<Digest>();
@@ -160,7 +160,7 @@ pub fn digest(data: &[u8]) {
     }
 }
 
-/// Reference names and media types: those that follow the grammar are taken, and print as they came.
+/// Reference names and media types: those that match the grammar are accepted, and print unchanged.
 pub fn reference(data: &[u8]) {
     let text = String::from_utf8_lossy(data);
     let name = text.parse::<RefName>();
@@ -175,8 +175,8 @@ pub fn reference(data: &[u8]) {
     }
 }
 
-/// Looking at the first bytes of a file: no byte is lost; a tar is one by its checksum, compressed or not; a broken stream
-/// comes to an end.
+/// Detecting the format from the first bytes of a file: no byte is lost; a tar is detected by its checksum, compressed
+/// or not; reading a broken stream ends.
 pub fn tar_sniffing(data: &[u8]) {
     let (encoding, _) = sniff(data);
     if let Ok(stream) = internals::decoder(encoding, data) {
@@ -190,7 +190,7 @@ pub fn tar_sniffing(data: &[u8]) {
     header[148..156].fill(b' ');
     let checksum = format!("{:06o}\0 ", sum(&header));
     header[148..156].copy_from_slice(checksum.as_bytes());
-    // A name may look like a compressed file.
+    // A file name may look like a compressed file.
     if sniff(&header).0 != Encoding::Identity {
         return;
     }
@@ -199,10 +199,10 @@ pub fn tar_sniffing(data: &[u8]) {
     for format in [CompressFormat::Gzip, CompressFormat::Zstd] {
         let stream = compressed(format.into(), 1, &header);
         assert_eq!(sniff(&stream), (format.encoding(), true));
-        // Of a truncated one nothing can be said but that nothing is lost.
+        // For a truncated stream, the only property is that no byte is lost.
         sniff(&stream[..stream.len() * usize::from(at) / 256]);
     }
-    // One other bit changes the sum, whether bytes are taken as signed or not.
+    // Flipping another bit changes the checksum, for signed and unsigned bytes.
     let flipped = usize::from(at) * 2;
     if !(148..156).contains(&flipped) && !zeros {
         header[flipped] ^= 1 << (at % 8);
@@ -221,7 +221,7 @@ pub fn gzip_join(data: &[u8]) {
     let [shape, repeats, jobs, content @ ..] = data else { return };
     let level = shape % 28;
     let (format, level) = if level < 9 { (CompressFormat::Gzip, level + 1) } else { (CompressFormat::Zstd, level - 8) };
-    // Blocks are 1 MiB: only a repetition gets there.
+    // Blocks are 1 MiB: only repeated content is long enough.
     let count = if *repeats < 250 { usize::from(repeats % 4) + 1 } else { (5 << 18) / (content.len() + 1) };
     let content = content.repeat(count);
     let stream =
@@ -277,7 +277,7 @@ fn deflated(level: u32, content: &[u8]) -> Vec<u8> {
     encoder.finish().expect("compressed")
 }
 
-/// Reads a deflate stream that ends where the bytes end.
+/// Inflates a deflate stream that ends with the last byte.
 fn inflated(stream: &[u8]) -> Option<Vec<u8>> {
     let mut decompressor = flate2::Decompress::new(false);
     let mut content = Vec::new();
@@ -295,7 +295,7 @@ fn inflated(stream: &[u8]) -> Option<Vec<u8>> {
     }
 }
 
-/// Looks at a file that comes in pieces of uneven sizes; all of it must still be there.
+/// Detects the format of a file read in pieces of uneven sizes; no byte may be lost.
 fn sniff(content: &[u8]) -> (Encoding, bool) {
     struct Pieces<'a>(&'a [u8], usize);
     impl Read for Pieces<'_> {
@@ -313,7 +313,7 @@ fn sniff(content: &[u8]) -> (Encoding, bool) {
     (encoding, is_tar)
 }
 
-/// Reads a document, writes it in both ways that there are, and reads it again: all of it is still there.
+/// Reads a document, writes it in both formats, and reads it again: nothing may be lost.
 fn read_back<T>(data: &[u8]) -> Option<T>
 where
     T: DeserializeOwned + Serialize + PartialEq + Debug,
@@ -330,7 +330,7 @@ where
     Some(document)
 }
 
-/// Checks that a document lost nothing, and won nothing but empty objects. A field that is null may be left out.
+/// Checks that a document lost no value, and gained only empty objects. A field that is null may be left out.
 fn assert_kept(before: &Json, after: &Json) {
     if let (Ok(before), Ok(after)) = (before.read::<UnknownFields>(), after.read::<UnknownFields>()) {
         for (key, value) in before.iter() {
@@ -355,7 +355,7 @@ fn assert_kept(before: &Json, after: &Json) {
 /// A digest by the image-spec (descriptor.md): its grammar, and the rules of each registered algorithm.
 fn is_digest(text: &str) -> bool {
     let Some((algorithm, encoded)) = text.split_once(':') else { return false };
-    // A separator stands between two others that are none.
+    // A separator must stand between two other characters.
     let mut may_end = false;
     for character in algorithm.chars() {
         may_end = match character {
@@ -379,7 +379,7 @@ fn is_digest(text: &str) -> bool {
         }
 }
 
-/// A ref name by the image-spec (annotations.md), one character after the other.
+/// Returns whether a text is a ref name by the image-spec (annotations.md), character by character.
 fn is_ref_name(text: &str) -> bool {
     enum After {
         Word,
@@ -429,7 +429,7 @@ impl Bench {
         Layout::open(self.0.path()).expect("a layout")
     }
 
-    /// Validates the layout, and tells whether there is an error other than that a blob is not there.
+    /// Validates the layout, and returns whether there are errors other than missing blobs.
     fn finds_faults(&self) -> bool {
         let report = self.layout().validate(&ValidateOptions::default().deep(true));
         let report = report.expect("the layout can be read");

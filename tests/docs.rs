@@ -1,6 +1,7 @@
 //! Compares the README and `docs/` with the program.
 //!
-//! `REGSHAPE_UPDATE_DOCS=1 cargo test --test docs` rewrites `docs/commands.md` and the outputs shown in the other files.
+//! `REGSHAPE_UPDATE_DOCS=1 cargo test --test docs` rewrites `docs/commands.md`, and the outputs shown in the other
+//! files.
 
 #![cfg(feature = "cli")]
 #![cfg_attr(not(unix), allow(dead_code, reason = "the prose speaks to a Unix shell"))]
@@ -37,7 +38,7 @@ fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// Git on Windows may give text other line ends.
+/// Reads a file with `\n` line ends; Git on Windows may check it out with `\r\n`.
 fn read(name: &str) -> String {
     let text = fs::read_to_string(root().join(name)).unwrap_or_else(|error| panic!("{name}: {error}"));
     text.replace("\r\n", "\n")
@@ -65,7 +66,7 @@ fn expect_content(name: &str, expected: &str) {
     }
 }
 
-/// Returns the program as a command that neither a terminal nor the environment influences.
+/// Returns a command for the program that is independent of terminal and environment.
 fn regshape() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_regshape"));
     quiet(&mut command);
@@ -86,7 +87,7 @@ fn stdout(output: &Output) -> String {
 
 // --- the command reference ---
 
-/// A command of the program: the words that call it and its help.
+/// A command of the program: its words and its help.
 struct Described {
     words: Vec<String>,
     help: String,
@@ -99,7 +100,7 @@ impl Described {
     }
 }
 
-/// Asks the program for the help of every command, from the root down.
+/// Collects the help of every command, from the root down.
 fn commands() -> Vec<Described> {
     fn visit(words: Vec<String>, found: &mut Vec<Described>) {
         let output = regshape().args(&words).arg("--help").output().expect("the program starts");
@@ -127,7 +128,7 @@ fn commands() -> Vec<Described> {
     found
 }
 
-/// Splits a help text before the lines that begin a group of options or the examples.
+/// Splits a help text before the headings of option groups and examples.
 fn sections(help: &str) -> Vec<&str> {
     let is_title = |line: &str| line.ends_with(':') && line.starts_with(|first: char| first.is_ascii_uppercase());
     let mut starts = vec![0];
@@ -142,7 +143,7 @@ fn sections(help: &str) -> Vec<&str> {
     starts.iter().zip(ends).map(|(start, end)| &help[*start..end]).collect()
 }
 
-/// Returns whether a part of a help text describes options that all commands share.
+/// Returns whether a section of a help text describes options shared by all commands.
 fn is_shared(section: &str) -> bool {
     ["Storage:", "Telemetry:", "Global options:"].iter().any(|title| section.starts_with(title))
 }
@@ -175,7 +176,7 @@ fn the_command_reference_is_the_programs_help() {
 
 // --- the commands and outputs in the prose ---
 
-/// A fenced block: where it stands, and the words after the fence.
+/// A fenced block: its position, and the words after the fence.
 struct Fence {
     info: String,
     /// The line of the opening fence, counted from 0.
@@ -374,7 +375,7 @@ fn the_readme_has_two_commands_for_a_checkout() {
 fn the_exit_statuses_are_those_of_the_table() {
     let rows = table("README.md", "## Use in scripts");
     let listed: Vec<&str> = rows.iter().map(|row| row[0].as_str()).collect();
-    // The last are those of signals, which have tests of their own.
+    // The last row is about signals, which have their own tests.
     assert_eq!(listed, ["0", "1", "2", "3", "75", "129, 130, 143"]);
     let directory = tempfile::tempdir().expect("a directory");
     for (words, expected) in [
@@ -410,7 +411,7 @@ fn every_code_of_an_error_is_listed_and_used() {
 
 #[test]
 fn podman_and_buildah_are_not_given_a_path_that_they_refuse() {
-    // They make a name of the path, and "localhost/./my-image" is none.
+    // Both derive an image name from the path, and "localhost/./my-image" is not valid.
     for name in PROSE.into_iter().chain(["examples/quickstart.rs"]) {
         for line in read(name).lines().filter(|line| ["podman ", "buildah "].iter().any(|word| line.contains(word))) {
             assert!(!line.contains("oci:./"), "{name}: {line}");
@@ -525,7 +526,7 @@ fn every_promise_of_reliability_names_tests_that_exist() {
         assert!(!tests.is_empty(), "nothing shows this: {row:?}");
         for test in tests {
             let (module, name) = test.rsplit_once("::").unwrap_or_else(|| panic!("{test} is not the name of a test"));
-            // A test of the program, of the other suites, or of the library's own.
+            // A test of the program, of another suite, or of the library itself.
             let path = module.replace("::", "/");
             let places = [format!("tests/{path}.rs"), format!("src/{path}.rs"), format!("src/{path}/mod.rs")];
             let file = places.into_iter().find(|file| root().join(file).exists());
@@ -579,7 +580,7 @@ fn a_broken_staging_file_is_refused_as_its_page_says() {
         }
         let (status, out, err) = run(&["status", "--path", "x"]);
         assert_eq!((status, out.as_str()), (Some(1), ""), "{content:?}");
-        // Values stand where the page has an ellipsis.
+        // The page has an ellipsis in place of values.
         let mut rest =
             err.strip_prefix("Error: ").and_then(|err| err.strip_suffix('\n')).expect("an error on one line");
         for (at, part) in rows[row].split('…').enumerate() {

@@ -20,20 +20,20 @@ use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use rustix::termios::{Termios, Winsize, tcgetattr, tcsetwinsize};
 use serde_json::{Value, json};
 
-/// How long a step may take on a machine that has much else to do.
+/// The timeout of a step on a busy machine.
 const DEADLINE: Duration = Duration::from_secs(60);
 
-/// How long nothing must be shown for it to count as never: more than the half second that a bar waits.
+/// The time without output that counts as never. It is longer than the half second before a progress bar appears.
 const LONG: Duration = Duration::from_millis(900);
 
-/// Terminals obey this by doing nothing.
+/// An escape sequence that terminals ignore.
 const MARK: &[u8] = b"\x1b_end\x1b\\";
 
 const GZIP: &str = "application/vnd.oci.image.layer.v1.tar+gzip";
 
 // --- a terminal ---
 
-/// A terminal with the program in it.
+/// A terminal that runs the program.
 struct Terminal {
     master: OwnedFd,
     slave: OwnedFd,
@@ -57,7 +57,7 @@ impl Terminal {
         Self::run_at(bench, words, 132, |_| {})
     }
 
-    /// Runs the program on a terminal so wide, with those of its streams elsewhere that `redirect` sends there.
+    /// Runs the program on a terminal with this width. `redirect` may redirect its streams.
     fn run_at(bench: &Bench, words: &[&str], columns: u16, redirect: impl FnOnce(&mut Command)) -> Self {
         Self::start(bench.command(words), columns, redirect)
     }
@@ -109,7 +109,7 @@ impl Terminal {
         }
     }
 
-    /// Returns the rows of the screen, without the blanks at their ends.
+    /// Returns the rows of the screen without trailing blanks.
     fn screen(&self) -> String {
         let columns = self.emulator.screen().size().1.get();
         let rows: Vec<_> =
@@ -144,7 +144,7 @@ impl Terminal {
         kill_process(Pid::from_child(&self.child), signal).unwrap();
     }
 
-    /// Waits for the end of the program, which must leave the terminal as it found it.
+    /// Waits for the program to exit. The terminal must be restored.
     fn ends(mut self) -> Left {
         let mut status = None;
         self.pump_until("the end of the program", |terminal| {
@@ -168,12 +168,12 @@ impl Terminal {
         assert_eq!((left.screen.as_str(), left.status.code()), (expected.trim_end(), Some(0)));
     }
 
-    /// Waits for the end that an interrupt makes, after which the screen shows nothing more than before.
+    /// Waits for the exit after an interrupt. The screen must be unchanged.
     fn ends_interrupted(self) {
         self.ends_by(130);
     }
 
-    /// Waits for the end that a signal makes, with a status as shells have it.
+    /// Waits for the exit after a signal, with a status as in shells.
     fn ends_by(self, status: i32) {
         let expected = self.seen.clone();
         let left = self.ends();
@@ -197,13 +197,13 @@ fn assert_same_modes(before: &Termios, after: &Termios) {
     assert_eq!(before.local_modes, after.local_modes);
 }
 
-// --- something to work on ---
+// --- test data ---
 
-/// A directory with layers and a layout in it.
+/// A directory with layers and a layout.
 struct Bench(tempfile::TempDir);
 
 impl Bench {
-    /// Has an empty layout `image`, and the layers `layer.tar` and `layer.tar.gz`.
+    /// Creates an empty layout `image`, and the layers `layer.tar` and `layer.tar.gz`.
     fn new() -> Self {
         let bench = Self(tempfile::tempdir().unwrap());
         let tar = tar();
@@ -252,7 +252,7 @@ impl Bench {
         self.json(".regshape-stage.json")
     }
 
-    /// Returns the document that a descriptor of the staging file names.
+    /// Returns the document of a descriptor in the staging file.
     fn staged(&self, what: &str) -> Value {
         let digest = self.stage()[what]["digest"].as_str().unwrap().replace(':', "/");
         self.json(&format!("blobs/{digest}"))
@@ -296,21 +296,21 @@ fn tar() -> Vec<u8> {
     tar.into_inner().unwrap()
 }
 
-/// A layer that comes through a pipe, as slowly as the test likes.
+/// A layer read from a pipe that the test fills step by step.
 struct Pipe(OwnedFd);
 
 impl Pipe {
     fn new(bench: &Bench) -> Self {
         let path = bench.path("fifo.tar");
         assert!(Command::new("mkfifo").arg(&path).status().unwrap().success());
-        // With a reader of its own the pipe opens at once.
+        // The test opens the pipe for reading, too, so that opening does not block.
         let flags = OFlags::RDWR | OFlags::NONBLOCK | OFlags::CLOEXEC;
         let pipe = Self(rustix::fs::open(&path, flags, Mode::empty()).unwrap());
         assert!(pipe.offer(&tar()));
         pipe
     }
 
-    /// Writes into the pipe if there is room.
+    /// Writes to the pipe if there is room.
     fn offer(&self, bytes: &[u8]) -> bool {
         match rustix::io::write(self.0.as_fd(), bytes) {
             Ok(_) => true,
@@ -406,7 +406,7 @@ fn enter_takes_the_defaults_of_a_config() {
 fn typed_answers_become_the_config() {
     let bench = Bench::with_layer();
     let mut terminal = Terminal::run(&bench, &["generate", "config"]);
-    // Blanks around an answer do not count; keys that move or complete do nothing.
+    // Blanks around an answer are ignored; arrow keys and the tab key do nothing.
     terminal.answers(ARCHITECTURE, "\x1b[Da\x1b[Arm6\x1b[Bx\x7f4\t \r", "arm64");
     terminal.answers(OS, "freebsd\r", "freebsd");
     terminal.answers(CONFIG_TYPE, "config\r", "config");
@@ -440,7 +440,7 @@ fn control_characters_are_not_part_of_an_answer() {
 fn a_question_that_wraps_stays_on_the_screen_once() {
     let bench = Bench::with_layer();
     let mut terminal = Terminal::run_at(&bench, &["generate", "config", "--os", "linux"], 40, |_| {});
-    // The answer ends at the last column, in characters of two columns.
+    // The answer ends in the last column, in double-width characters.
     terminal.answers(ARCHITECTURE, "日本語日本語日本語\r", "日本語日本語日本語");
     terminal.shows(&wrapped(CONFIG_TYPE, 40)).types("type\r");
     terminal.saw(" type\nError: 'type' is not a media type of the\n form type/subtype\n");
@@ -449,7 +449,7 @@ fn a_question_that_wraps_stays_on_the_screen_once() {
     terminal.ends_well(|| wrapped(&config_screen(&bench), 40));
 }
 
-/// Returns text as a terminal so wide shows it.
+/// Returns a text wrapped to the width of a terminal.
 fn wrapped(text: &str, width: usize) -> String {
     let rows = text.lines().flat_map(|line| {
         let characters: Vec<_> = line.chars().collect();
@@ -474,7 +474,7 @@ const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 const ANNOTATIONS: &str = "Add manifest annotations? [y/N]:";
 const ANNOTATION: &str = "Annotation (key=value, empty to finish):";
 
-/// Returns the screen of the one manifest in the index.
+/// Returns the expected screen for the only manifest in the index.
 fn manifest_screen(bench: &Bench) -> String {
     let entry = bench.json("index.json")["manifests"][0].clone();
     let mut screen = format!(
@@ -535,7 +535,7 @@ fn several_lines_at_once_are_an_error_that_changes_nothing() {
 #[test]
 fn pending_input_is_left_for_the_shell() {
     let bench = Bench::with_layer();
-    // A shell whose lines were pasted at once: the second is not an answer.
+    // Lines pasted into a shell: the second is not read as an answer.
     let program = env!("CARGO_BIN_EXE_regshape");
     let mut terminal = Terminal::run_shell(&bench);
     let line = format!("{program} layout generate config --path image");
@@ -560,7 +560,7 @@ fn no_question_is_asked_about_a_manifest_without_a_fitting_config() {
     }
 }
 
-// --- leaving ---
+// --- leaving a question ---
 
 /// A question, the typed keys, and their echo.
 type Answer = (&'static str, &'static str, &'static str);
@@ -610,7 +610,7 @@ fn control_c_leaves_at_any_question_with_nothing_changed() {
 
 #[test]
 fn signals_leave_at_any_question_with_nothing_changed() {
-    // Where the tests run under nohup, so does the program.
+    // If the tests run under nohup, so does the program.
     let ignored = fs::read_to_string("/proc/self/status").unwrap_or_default();
     let ignored = ignored.lines().find_map(|line| line.strip_prefix("SigIgn:")).unwrap_or("0");
     let hangs_up = u64::from_str_radix(ignored.trim(), 16).is_ok_and(|mask| mask & 1 == 0);
@@ -686,7 +686,7 @@ fn no_question_is_asked_where_a_program_reads_the_result() {
 
 // --- long work ---
 
-/// Feeds a layer until the screen is as it must be.
+/// Writes to the layer until the screen meets a condition.
 fn feed(terminal: &mut Terminal, pipe: &Pipe, what: &str, mut is_so: impl FnMut(&str) -> bool) {
     terminal.pump_until(what, |terminal| {
         pipe.offer(&[0; 4096]);

@@ -1,4 +1,4 @@
-//! Work that no program can do less of, in a process of its own: the benchmark starts itself with [`FLAG`].
+//! The minimal work of some tasks, in a process of its own: the benchmark starts itself with [`FLAG`].
 
 use std::fs::{self, File};
 use std::io::{self, BufReader};
@@ -8,7 +8,7 @@ use regshape::oci::Index;
 
 use crate::support::Result;
 
-/// The argument that makes this program a baseline.
+/// The argument that turns this program into a baseline.
 pub(crate) const FLAG: &str = "--baseline";
 
 pub(crate) fn run(name: &str, file: &Path) -> Result<()> {
@@ -19,7 +19,7 @@ pub(crate) fn run(name: &str, file: &Path) -> Result<()> {
     }
 }
 
-/// Inflates a gzip file with zlib-rs, and nothing else: no hash, no output.
+/// Inflates a gzip file with zlib-rs, without a hash and without output.
 fn inflate(file: &Path) -> Result<()> {
     const BUFFER: usize = 256 * 1024;
     let mut content = flate2::bufread::MultiGzDecoder::new(BufReader::with_capacity(BUFFER, File::open(file)?));
@@ -28,10 +28,10 @@ fn inflate(file: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Reads an index and parses it once, into the types that the program has for it.
+/// Reads an index and parses it once, into the types of the program.
 fn parse_index(file: &Path) -> Result<()> {
     let index: Index = serde_json::from_slice(&fs::read(file)?)?;
-    // An exiting program need not take it apart.
+    // An exiting program does not have to free it.
     std::mem::forget(std::hint::black_box(index));
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! The place where everything happens: a temporary directory with the inputs, which are made when they are needed.
+//! A temporary directory for all runs, with the inputs, which are created on demand.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -21,9 +21,9 @@ const PEER_OUTPUT: &str = "peer.out";
 
 pub(crate) struct Lab {
     directory: tempfile::TempDir,
-    /// The program that is measured.
+    /// The measured program.
     pub(crate) program: PathBuf,
-    /// The size of the tar of real files, in MiB; the other inputs are in proportion to it.
+    /// The size of the tar of real files, in MiB; the other inputs are proportional to it.
     pub(crate) size: u64,
     pub(crate) cores: usize,
 }
@@ -37,7 +37,7 @@ impl Lab {
         self.directory.path().join(name)
     }
 
-    /// Lists the large files that were made, with their sizes.
+    /// Lists the large files that were created, with their sizes.
     pub(crate) fn files(&self) -> Result<Vec<String>> {
         let mut files = Vec::new();
         for entry in fs::read_dir(self.directory.path())? {
@@ -51,7 +51,7 @@ impl Lab {
         Ok(files)
     }
 
-    /// Returns a file or directory, which is made the first time.
+    /// Returns the path of a file or directory, and creates it the first time.
     fn made(&self, name: &str, make: impl FnOnce(&Path) -> Result<()>) -> Result<PathBuf> {
         let path = self.path(name);
         if !path.exists() {
@@ -60,7 +60,7 @@ impl Lab {
         Ok(path)
     }
 
-    /// A tar of real files, of the size that all rows use or another one.
+    /// Returns a tar of real files, of the common size or another one.
     pub(crate) fn raw(&self, mib: u64) -> Result<PathBuf> {
         self.made(&format!("real-{mib}.tar"), |path| write_real_tar(path, mib * MIB))
     }
@@ -75,7 +75,7 @@ impl Lab {
         self.made(&format!("real-{mib}.tar.zst"), |path| write_zstd(&raw, path))
     }
 
-    /// A tar of noise, half as large as that of real files.
+    /// Returns a tar of noise, half as large as the tar of real files.
     pub(crate) fn noise(&self) -> Result<PathBuf> {
         self.made("noise.tar", |path| write_noise_tar(path, 1, self.size * MIB / 2))
     }
@@ -85,7 +85,7 @@ impl Lab {
         self.made(&format!("tiny/{number}.tar"), |_| write_tiny_tar(&directory.join(format!("{number}.tar")), number))
     }
 
-    /// A valid layout of 16 uncompressed layers, three times as large as the tar of real files.
+    /// Returns a valid layout of 16 uncompressed layers, three times as large as the tar of real files.
     pub(crate) fn blobs(&self) -> Result<PathBuf> {
         self.made("blobs", |path| {
             let layout = Layout::init_with(path, &WriteOptions::default().no_sync(true))?;
@@ -100,7 +100,7 @@ impl Lab {
         })
     }
 
-    /// A layout of one image with many tiny layers.
+    /// Returns a layout of an image with many tiny layers.
     pub(crate) fn many_layers(&self, layers: usize) -> Result<PathBuf> {
         self.made(&format!("layers-{layers}"), |path| {
             let layout = Layout::init_with(path, &WriteOptions::default().no_sync(true))?;
@@ -111,20 +111,20 @@ impl Lab {
         })
     }
 
-    /// A layout whose index has many entries.
+    /// Returns a layout with many entries in its index.
     pub(crate) fn many_entries(&self, entries: usize) -> Result<PathBuf> {
         let tar = self.tiny(0)?;
         self.made(&format!("entries-{entries}"), |path| layout_with_entries(path, &tar, entries).map(drop))
     }
 
-    /// A command of the program on a layout; its notes and its result are not of interest.
+    /// Returns a command of the program on a layout, without notes and results.
     pub(crate) fn regshape(&self, words: &[&str], layout: &Path) -> Command {
         let mut command = silent(&self.program);
         command.args(["--quiet", "layout"]).args(words).arg("--path").arg(layout);
         command
     }
 
-    /// The program stores a file in a new layout.
+    /// Measures the program as it stores a file in a new layout.
     pub(crate) fn add_layer<'l>(&'l self, file: PathBuf, flags: &'l [&'l str]) -> Side<'l> {
         let layout = self.path("ours");
         let written = layout.clone();
@@ -141,7 +141,7 @@ impl Lab {
         }
     }
 
-    /// Another program compresses a file to its standard output, which is a file here.
+    /// Measures another program as it compresses a file to its standard output, which is redirected to a file.
     pub(crate) fn compressor<'l>(&self, program: &'l Path, arguments: &[&str], file: PathBuf) -> Side<'l> {
         let target = self.path(PEER_OUTPUT);
         let written = target.clone();
@@ -157,7 +157,7 @@ impl Lab {
         }
     }
 
-    /// umoci stores a file in a new layout.
+    /// Measures umoci as it stores a file in a new layout.
     pub(crate) fn umoci_add_layer<'l>(&self, umoci: &'l Path, file: PathBuf) -> Side<'l> {
         let layout = self.path("umoci");
         let written = layout.clone();
@@ -176,7 +176,7 @@ impl Lab {
         }
     }
 
-    /// The original program stores a file in a new layout.
+    /// Measures the original program as it stores a file in a new layout.
     pub(crate) fn original_add_layer<'l>(&self, original: &'l Path, file: PathBuf) -> Side<'l> {
         let layout = self.path("original");
         let written = layout.clone();
@@ -195,7 +195,7 @@ impl Lab {
     }
 }
 
-/// A program that only reads a file, or several of them at once.
+/// Measures a program that only reads a file, or several processes of it that read several files.
 pub(crate) fn readers<'l>(program: &'l Path, arguments: &[&str], groups: Vec<Vec<PathBuf>>) -> Side<'l> {
     let arguments = owned(arguments);
     let files = match groups.as_slice() {
@@ -216,7 +216,7 @@ pub(crate) fn readers<'l>(program: &'l Path, arguments: &[&str], groups: Vec<Vec
     }
 }
 
-/// A program whose result goes nowhere.
+/// Returns a command that discards its standard output.
 pub(crate) fn silent(program: &Path) -> Command {
     let mut command = Command::new(program);
     command.stdout(Stdio::null());
@@ -254,12 +254,12 @@ fn remove(directory: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Returns the files that a layout's blobs are.
+/// Returns the files of a layout's blobs.
 pub(crate) fn blobs_of(layout: &Path) -> Result<Vec<PathBuf>> {
     fs::read_dir(layout.join("blobs/sha256"))?.map(|entry| Ok(entry?.path())).collect()
 }
 
-/// Returns the size of a layer that is larger than the documents around it.
+/// Returns the size of the largest blob, which is the layer.
 fn largest_blob(layout: &Path) -> Result<u64> {
     let sizes = blobs_of(layout)?.iter().map(|blob| Ok(fs::metadata(blob)?.len())).collect::<Result<Vec<_>>>()?;
     Ok(sizes.into_iter().max().unwrap_or_default())

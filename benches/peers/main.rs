@@ -1,4 +1,4 @@
-//! Compares the program with others that do the same or a part of it: `cargo bench --bench peers`.
+//! Compares the program with others that do the same work or a part of it: `cargo bench --bench peers`.
 //!
 //! The inputs are made of files of this machine. Each row runs the program and a peer in turn, and gives the ratio of the
 //! median times. A peer that is not installed is left out. The result, with the machine, the versions and the commands, is
@@ -114,7 +114,7 @@ fn run_row(lab: &Lab, row: &Row, rounds: usize, report: &mut Report) -> Result<(
     };
     let version = if is_built_in(row.peer) { None } else { Some(format!("{}: {}", row.peer, version(&peer))) };
     report.versions.extend(version.filter(|version| !report.versions.contains(version)));
-    // One row that cannot be made does not spoil the others.
+    // A failing row does not affect the others.
     let outcomes = (row.sides)(lab, &peer).and_then(|(mut ours, mut theirs)| {
         writeln!(report.commands, "{:13} {}\n{:13} {}", row.name, ours.shown, "", theirs.shown)?;
         compare(&mut ours, &mut theirs, rounds)
@@ -192,12 +192,12 @@ impl Report {
     }
 }
 
-/// Tells whether a row needs no other program.
+/// Returns whether a row needs no other program.
 fn is_built_in(peer: &str) -> bool {
     [ITSELF, BASELINE].contains(&peer)
 }
 
-/// Looks for a program; a name in the environment comes first.
+/// Finds a program; an environment variable has priority over the PATH.
 fn find(name: &str) -> Result<Option<PathBuf>> {
     if is_built_in(name) {
         return Ok(Some(env::current_exe()?));
@@ -209,7 +209,7 @@ fn find(name: &str) -> Result<Option<PathBuf>> {
     let mut found = env::split_paths(&paths)
         .map(|directory| directory.join(if name == "original" { "regshape" } else { name }))
         .filter(|path| path.is_file());
-    // Ours may be installed under the same name.
+    // Our own program may be installed under the same name.
     Ok(found.find(|path| name != "original" || is_python(path)))
 }
 
@@ -219,9 +219,9 @@ fn is_python(program: &Path) -> bool {
     first.starts_with(b"#!") && String::from_utf8_lossy(first).contains("python")
 }
 
-/// Asks a program for its version.
+/// Returns the version that a program prints.
 fn version(program: &Path) -> String {
-    // openssl knows no flag for it.
+    // openssl has no such flag.
     let word = if program.ends_with("openssl") { "version" } else { "--version" };
     let output = Command::new(program).arg(word).stdin(Stdio::null()).output();
     let written = output.map(|output| [output.stdout, output.stderr].concat()).unwrap_or_default();

@@ -1,4 +1,4 @@
-//! Running two programs in turn and comparing them.
+//! Running two programs alternately and comparing them.
 
 use std::fs;
 use std::process::{Child, Command, Stdio};
@@ -10,7 +10,7 @@ use crate::support::Result;
 /// Prepares a run outside the timed part: makes a fresh place, and returns the commands to run at once.
 type Prepare<'l> = Box<dyn FnMut() -> Result<Vec<Command>> + 'l>;
 
-/// One of two that are compared.
+/// One of the two programs of a comparison.
 pub(crate) struct Side<'l> {
     /// The work, as a user would type it.
     pub(crate) shown: String,
@@ -22,9 +22,9 @@ pub(crate) struct Side<'l> {
 /// The measurements of one side.
 pub(crate) struct Outcome {
     pub(crate) times: Vec<Duration>,
-    /// The time that its processes took on all cores together, in all rounds, where the system tells.
+    /// The processor time of its processes on all cores, in all rounds, where the system reports it.
     pub(crate) processor_time: Option<Duration>,
-    /// The most memory that it held, in bytes, where the system tells.
+    /// Its peak memory in bytes, where the system reports it.
     pub(crate) memory: Option<u64>,
     pub(crate) output: Option<u64>,
 }
@@ -36,17 +36,17 @@ impl Outcome {
         times.get(times.len() / 2).copied().unwrap_or_default()
     }
 
-    /// Returns how busy the cores were: 1 if each of them worked all the time.
+    /// Returns the utilization of the cores: 1 if each of them was busy all the time.
     pub(crate) fn busy(&self, cores: usize) -> Option<f64> {
         let total: Duration = self.times.iter().sum();
-        // The system counts in hundredths of a second.
+        // The system counts hundredths of a second.
         let is_long = total > Duration::from_millis(500);
         Some(self.processor_time?.as_secs_f64() / (total.as_secs_f64() * cores as f64)).filter(|_| is_long)
     }
 }
 
 impl Side<'_> {
-    /// Runs once untimed: warms the caches, and learns memory and size.
+    /// Runs once without timing: warms the caches, and measures memory and output size.
     pub(crate) fn warm_up(&mut self) -> Result<Outcome> {
         let mut children = start((self.prepare)()?)?;
         let memory = children.first_mut().and_then(watch_memory);
@@ -55,7 +55,7 @@ impl Side<'_> {
         Ok(Outcome { times: Vec::new(), processor_time: Some(Duration::ZERO), memory, output })
     }
 
-    /// Runs once, and adds how long that took.
+    /// Runs once, and adds the elapsed time.
     fn time(&mut self, outcome: &mut Outcome) -> Result<()> {
         let commands = (self.prepare)()?;
         // Pending writes of the other side must not be done while this one runs.
@@ -71,7 +71,7 @@ impl Side<'_> {
     }
 }
 
-/// Runs two in turn, each first in every other round.
+/// Runs two programs alternately; each is first in every other round.
 pub(crate) fn compare<'l>(ours: &mut Side<'l>, peer: &mut Side<'l>, rounds: usize) -> Result<[Outcome; 2]> {
     let mut outcomes = [ours.warm_up()?, peer.warm_up()?];
     for round in 0..rounds {
@@ -83,12 +83,12 @@ pub(crate) fn compare<'l>(ours: &mut Side<'l>, peer: &mut Side<'l>, rounds: usiz
     Ok(outcomes)
 }
 
-/// Returns the time on all cores of the children that were waited for, in the words of proc(5): `cutime` and `cstime`.
+/// Returns the processor time of the finished children on all cores: `cutime` and `cstime` in proc(5).
 fn processor_time_of_children() -> Option<Duration> {
     /// The value of `getconf CLK_TCK` on every machine of today.
     const TICKS_PER_SECOND: f64 = 100.0;
     let stat = fs::read_to_string("/proc/self/stat").ok()?;
-    // The name of the program, in parentheses, may have blanks.
+    // The program name, in parentheses, may contain blanks.
     let fields: Vec<&str> = stat.rsplit_once(')')?.1.split_whitespace().collect();
     let ticks = fields.get(13)?.parse::<u64>().ok()? + fields.get(14)?.parse::<u64>().ok()?;
     Some(Duration::from_secs_f64(ticks as f64 / TICKS_PER_SECOND))

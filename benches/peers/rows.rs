@@ -12,34 +12,34 @@ use crate::support::Result;
 /// How often a row is run.
 #[derive(Clone, Copy, PartialEq)]
 pub(crate) enum Kind {
-    /// Once a round.
+    /// Once per round.
     Long,
-    /// Many times a round: it takes milliseconds.
+    /// Many times per round, because a run takes only milliseconds.
     Short,
-    /// Once, for the sizes alone.
+    /// Once, only for the sizes.
     Sizes,
 }
 
 pub(crate) struct Row {
     pub(crate) name: &'static str,
     pub(crate) work: &'static str,
-    /// The program that it is compared with, [`ITSELF`] or [`BASELINE`].
+    /// The program to compare with, or [`ITSELF`] or [`BASELINE`].
     pub(crate) peer: &'static str,
     pub(crate) kind: Kind,
-    /// Makes the two sides; the path is that of the peer.
+    /// Creates both sides; the path is that of the peer.
     pub(crate) sides: for<'l> fn(&'l Lab, &'l Path) -> Result<(Side<'l>, Side<'l>)>,
 }
 
 /// The peer of rows that compare the program with itself.
 pub(crate) const ITSELF: &str = "itself";
 
-/// The peer of rows that compare the program with a part of its work alone, which the benchmark itself does.
+/// The peer of rows that compare the program with a part of its own work, done by the benchmark.
 pub(crate) const BASELINE: &str = "baseline";
 
 /// The staging file of a layout.
 const STAGE_FILE: &str = ".regshape-stage.json";
 
-/// How many layers stand before the last one that is added.
+/// The number of layers before the last one is added.
 const LAYERS: usize = 1_999;
 
 pub(crate) const ROWS: [Row; 17] = [
@@ -201,7 +201,7 @@ pub(crate) const ROWS: [Row; 17] = [
     },
 ];
 
-/// The memory that a layer takes, at the size of a small one and of a large one.
+/// The memory use for a layer, for a small and a large one.
 pub(crate) struct MemoryRow {
     pub(crate) work: &'static str,
     pub(crate) side: fn(&Lab, u64) -> Result<Side<'_>>,
@@ -217,7 +217,7 @@ pub(crate) const MEMORY_ROWS: [MemoryRow; 4] = [
     },
 ];
 
-/// A command of the program on a layout that it leaves as it is.
+/// Measures a command of the program on a layout that it does not change.
 fn command_on<'l>(lab: &'l Lab, words: &'static [&'static str], layout: PathBuf) -> Side<'l> {
     Side {
         shown: format!("regshape layout {}", words.join(" ")),
@@ -226,7 +226,7 @@ fn command_on<'l>(lab: &'l Lab, words: &'static [&'static str], layout: PathBuf)
     }
 }
 
-/// Shares files out, the largest first, each to the group that has least.
+/// Distributes files, the largest first, each to the group with the smallest total.
 fn groups_of_equal_size(files: Vec<PathBuf>, count: usize) -> Result<Vec<Vec<PathBuf>>> {
     let mut sized = files.into_iter().map(|file| Ok((fs::metadata(&file)?.len(), file))).collect::<Result<Vec<_>>>()?;
     sized.sort();
@@ -239,7 +239,7 @@ fn groups_of_equal_size(files: Vec<PathBuf>, count: usize) -> Result<Vec<Vec<Pat
     Ok(groups.into_iter().map(|(_, files)| files).filter(|files| !files.is_empty()).collect())
 }
 
-/// The same layer with and without waiting for the disk.
+/// Measures the same layer with and without syncing.
 fn with_and_without_sync(lab: &Lab, file: PathBuf) -> Result<(Side<'_>, Side<'_>)> {
     Ok((lab.add_layer(file.clone(), &[]), lab.add_layer(file, &["--no-sync"])))
 }
@@ -290,7 +290,7 @@ fn add_last_layer<'l>(lab: &'l Lab, layout: PathBuf, file: PathBuf) -> Result<Si
     })
 }
 
-/// umoci adds a layer to an image of many, under another tag. Before each run the layer is not there.
+/// Measures umoci as it adds a layer to an image of many, under another tag. Before each run the layer is deleted.
 fn umoci_add_last_layer(umoci: &Path, layout: PathBuf, file: PathBuf) -> Result<Side<'_>> {
     let before = fs::read(layout.join("index.json"))?;
     let blobs: BTreeSet<PathBuf> = blobs_of(&layout)?.into_iter().collect();

@@ -1,4 +1,4 @@
-//! Inputs that the benchmarks share: tars of real files, noise, and a layout with a long index.
+//! Inputs shared by the benchmarks: tars of real files, noise, and a layout with a long index.
 
 use std::collections::BTreeMap;
 use std::error::Error;
@@ -15,7 +15,7 @@ pub(crate) type Result<T, E = Box<dyn Error>> = std::result::Result<T, E>;
 
 pub(crate) const MIB: u64 = 1024 * 1024;
 
-/// Bytes that nothing compresses, the same in every run: those of a generator (splitmix64).
+/// Returns incompressible bytes, the same in every run, from a generator (splitmix64).
 pub(crate) fn noise(seed: u64) -> impl Read {
     struct Noise(u64);
     impl Read for Noise {
@@ -33,7 +33,7 @@ pub(crate) fn noise(seed: u64) -> impl Read {
     Noise(seed.wrapping_mul(0xd6e8_feb8_6659_fd93))
 }
 
-/// Writes a tar that holds one file of noise.
+/// Writes a tar with a single file of noise.
 pub(crate) fn write_noise_tar(path: &Path, seed: u64, size: u64) -> Result<()> {
     let mut builder = tar::Builder::new(BufWriter::new(File::create(path)?));
     append(&mut builder, "noise", size, noise(seed))?;
@@ -41,7 +41,7 @@ pub(crate) fn write_noise_tar(path: &Path, seed: u64, size: u64) -> Result<()> {
     Ok(())
 }
 
-/// Writes a tar of 10 KiB, another one for every number.
+/// Writes a tar of 10 KiB, different for every number.
 pub(crate) fn write_tiny_tar(path: &Path, number: usize) -> Result<()> {
     let mut builder = tar::Builder::new(File::create(path)?);
     let line = format!("This is file number {number} of many.\n");
@@ -51,8 +51,8 @@ pub(crate) fn write_tiny_tar(path: &Path, number: usize) -> Result<()> {
     Ok(())
 }
 
-/// Writes a tar of files from this machine: half of it a root file system's `/usr`, half of it the Rust toolchain. Files
-/// are taken again, under other names, if there are not enough of them.
+/// Writes a tar of files from this machine: half of it from `/usr`, half of it from the Rust toolchain. If there are
+/// not enough files, they are repeated under other names.
 pub(crate) fn write_real_tar(path: &Path, size: u64) -> Result<()> {
     let sysroot = Command::new(std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into()))
         .args(["--print", "sysroot"])
@@ -93,11 +93,11 @@ fn append(builder: &mut tar::Builder<impl Write>, name: &str, size: u64, content
     let mut header = tar::Header::new_gnu();
     header.set_size(size);
     header.set_mode(0o644);
-    // A file that became shorter meanwhile must not break the tar.
+    // A file that was truncated in the meantime must not break the tar.
     Ok(builder.append_data(&mut header, name, content.chain(io::repeat(0)).take(size))?)
 }
 
-/// Lists the regular files in a directory and those below it, in the order of their names.
+/// Lists the regular files below a directory, sorted by name.
 fn files_under(root: &Path) -> Result<Vec<PathBuf>> {
     let (mut found, mut directories) = (Vec::new(), vec![root.to_owned()]);
     while let Some(directory) = directories.pop() {
@@ -116,7 +116,7 @@ fn files_under(root: &Path) -> Result<Vec<PathBuf>> {
     Ok(found)
 }
 
-/// Compresses a file with zlib-rs as one stream, as most programs do.
+/// Compresses a file with zlib-rs as a single stream, like most programs.
 pub(crate) fn write_gzip(source: &Path, target: &Path) -> Result<()> {
     let file = BufWriter::new(File::create(target)?);
     let mut encoder = flate2::write::GzEncoder::new(file, flate2::Compression::default());
@@ -130,7 +130,7 @@ pub(crate) fn write_zstd(source: &Path, target: &Path) -> Result<()> {
     Ok(zstd::stream::copy_encode(File::open(source)?, BufWriter::new(File::create(target)?), 3)?)
 }
 
-/// Makes a layout of one image, whose index has a number of entries, all of them that image under other ref names.
+/// Creates a layout of an image, with a number of entries in its index: the same image under different ref names.
 pub(crate) fn layout_with_entries(path: &Path, tar: &Path, entries: usize) -> Result<Layout> {
     let layout = Layout::init_with(path, &WriteOptions::default().no_sync(true))?;
     layout.stage_layer(LayerInput::open(tar)?, &LayerOptions::default())?;

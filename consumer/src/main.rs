@@ -1,7 +1,7 @@
-//! A program that depends on regshape from outside, as a user's does: `cargo run --locked` must print `sound`.
+//! A program that depends on regshape like the programs of users: `cargo run --locked` must print `sound`.
 //!
-//! Cargo gives all crates of a build the features that any of them asks for. With `arbitrary_precision` of `serde_json`, numbers
-//! in untagged, flattened and tagged values are maps, and the values below cannot be read.
+//! Cargo gives all crates of a build the union of the requested features. With `arbitrary_precision` of `serde_json`,
+//! numbers in untagged, flattened and tagged values become maps, and the values below cannot be read.
 
 use std::error::Error;
 

@@ -10,7 +10,7 @@ use crate::support::*;
 
 const CONTENT: &str = "0123456789";
 
-/// A layout with a blob of ten digits; returns its digest too.
+/// Creates a layout with a blob of ten digits; returns its digest, too.
 fn digits() -> (Sandbox, String) {
     let sandbox = Sandbox::new();
     let digest = sandbox.store(CONTENT);
@@ -76,7 +76,7 @@ fn a_range_beyond_the_blob_is_rejected() {
     refuses(&digest, "-0", 10, 10);
     refuses(&empty, "0-", 0, 0);
     refuses(&empty, "0-0", 0, 0);
-    // The last bytes of nothing are nothing.
+    // The last bytes of an empty blob are empty.
     sandbox.run(&format!("layout blob get --path image --digest {empty} --range -5")).succeeds("", "");
 }
 
@@ -200,7 +200,7 @@ fn a_corrupt_blob_makes_no_file() {
     sandbox.refuses(&format!("{words} --output out"), &mismatch);
     // The bytes written to standard output are there, and the status reports the fault.
     sandbox.run(&words).is(1, "012345678X", format!("Error: {mismatch}\n"));
-    // A part cannot be verified.
+    // A range cannot be verified.
     sandbox.run(&format!("{words} --range 0-4")).succeeds("01234", "");
 }
 

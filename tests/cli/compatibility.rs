@@ -1,6 +1,6 @@
 //! Layouts of other programs, and malformed documents.
 //!
-//! The original program writes staging files of schema 1 without diff_ids, and configs that list the digests of the
+//! The original program writes staging files of schema 1 without diff_ids, and configs with the digests of the
 //! compressed layers instead.
 
 use std::fs;
@@ -11,7 +11,8 @@ use crate::support::*;
 
 const STAGE: &str = "image/.regshape-stage.json";
 
-/// A layout as the original program leaves it after `generate manifest`, two layers in. Its documents are pretty JSON.
+/// Creates a layout as the original program leaves it after `generate manifest`, with two layers. Its documents are
+/// pretty-printed JSON.
 fn original() -> Sandbox {
     let sandbox = Sandbox::new();
     let layers = [gzip(&base_tar()), gzip(&patches_tar())].map(|content| (sandbox.store(&content), content.len()));
@@ -44,7 +45,7 @@ fn original() -> Sandbox {
 fn a_layout_of_the_original_program_is_shown_and_valid() {
     let sandbox = original();
     sandbox.is_valid();
-    // The annotations of the manifest are a key more.
+    // The annotations of the manifest are an additional key.
     let mut expected = sandbox.stage();
     expected["manifest"]["annotations"] = json!({});
     assert_eq!(sandbox.ok_json("layout status --path image"), expected);
@@ -262,7 +263,7 @@ fn a_malformed_staging_file_is_an_error_and_is_left_unchanged() {
     for (at, (content, reason)) in cases.iter().enumerate() {
         sandbox.write(STAGE, content);
         let before = sandbox.tree();
-        // Each command meets some of the contents: all of them with all would take long and show no more.
+        // Each command reads some of the contents: testing all combinations would take long and show nothing new.
         for words in ["status", READERS[at % READERS.len()]] {
             let outcome = sandbox.run(&format!("layout {words} --path image"));
             assert_eq!((outcome.status, outcome.stdout.as_str()), (1, ""), "{words} with {content}");

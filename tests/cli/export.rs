@@ -31,7 +31,7 @@ fn made(image: &Value, entries: &[&Value]) -> Value {
 fn an_archive_holds_the_marker_the_blobs_depth_first_and_the_index() {
     let images = Images::new();
     let sandbox = &images.sandbox;
-    // Nothing refers to this.
+    // An unreferenced blob.
     sandbox.store("an orphan");
     gives(&images, "", &images.entries(), &images.all());
     let files = files(&sandbox.read("out.tar"));
@@ -100,7 +100,7 @@ fn the_file_name_or_the_flag_selects_the_format() {
             _ => content.clone(),
         };
         assert!(unpacked == plain, "{words}");
-        // Again, over the file that is there.
+        // The second time, the existing file is replaced.
         sandbox.ok(&words);
         assert!(sandbox.read(name) == content, "{words} again");
         if magic != "plain" {
@@ -156,7 +156,7 @@ fn references_select_entries() {
     let of_v1 = once(images.all().into_iter().filter(|blob| !s390x[..2].contains(blob)));
     gives(&images, "--ref v1", only(&v1), &of_v1);
     gives(&images, "--ref old", only(&old), &s390x);
-    // In the order that was said, each once.
+    // In the order of the flags, each entry once.
     let both = once(s390x.iter().cloned().chain(of_v1.iter().cloned()));
     gives(&images, "--ref old --ref v1 --ref old", &[old.clone(), v1.clone()], &both);
     let sha = digest(&images.s390x).to_owned();
@@ -183,15 +183,15 @@ fn a_platform_reduces_indexes_to_matching_images() {
     let sandbox = &images.sandbox;
     let Images { amd64, arm64, s390x, attestation, index: all, .. } = &images;
     let [v1, old] = images.entries();
-    // One image takes the place of the index, and its name.
+    // A single image replaces the index, and gets its name.
     gives(&images, "--platform linux/arm64", &[named(arm64, "v1")], &images.parts(arm64));
     gives(&images, "--platform linux/s390x", only(&old), &images.parts(s390x));
     gives(&images, "--platform linux/amd64 --no-attestations", &[named(amd64, "v1")], &images.parts(amd64));
-    // With its attestation it is no single image.
+    // With an attestation, an index is needed.
     let smaller = made(all, &[amd64, attestation]);
     let blobs = once([smaller.clone()].into_iter().chain(images.parts(amd64)).chain(images.parts(attestation)));
     gives(&images, "--platform linux/amd64", &[named(&smaller, "v1")], &blobs);
-    // Several.
+    // Several platforms.
     let smaller = made(all, &[amd64, arm64]);
     let blobs = once([smaller.clone()].into_iter().chain(images.parts(amd64)).chain(images.parts(arm64)));
     for words in [
@@ -203,7 +203,7 @@ fn a_platform_reduces_indexes_to_matching_images() {
     }
     let blobs = once(blobs.into_iter().chain(images.parts(s390x)));
     gives(&images, "--no-attestations", &[named(&smaller, "v1"), old.clone()], &blobs);
-    // All that is there: the index stays as it is.
+    // If all images are selected, the index is unchanged.
     let words = "--platform linux/amd64 --platform linux/arm64 --platform linux/s390x";
     gives(&images, words, &[v1, old], &images.all());
     sandbox.refuses(
@@ -257,7 +257,7 @@ fn annotations_select_entries() {
             &format!("no entry in image has the {wanted}"),
         );
     }
-    // A layout without entries is no error: nothing was asked for.
+    // An empty layout is exported without an error, because no selection was given.
     list(sandbox, &[]);
     gives(&images, "", &[], &[]);
 }
@@ -269,9 +269,9 @@ fn an_index_is_unwrapped_and_wrapped() {
     let [v1, old] = images.entries();
     let parts = [amd64, arm64, attestation].into_iter().flat_map(|image| images.parts(image));
     gives(&images, "--unwrap", &[amd64.clone(), arm64.clone(), attestation.clone()], &once(parts));
-    // Before the platforms are looked at.
+    // The index is unwrapped before platforms are selected.
     gives(&images, "--unwrap --platform linux/arm64", only(arm64), &images.parts(arm64));
-    // There is none.
+    // There is no nested index.
     gives(&images, "--ref old --unwrap", only(&old), &images.parts(&images.s390x));
     let outer = |entries: &[&Value]| {
         let made = made(&json!({"mediaType": INDEX_TYPE}), entries);
@@ -283,11 +283,11 @@ fn an_index_is_unwrapped_and_wrapped() {
     gives(&images, "--wrap --ref-name v2", &[named(&both, "v2")], &blobs);
     let annotated = with(both.clone(), json!({"annotations": {"a": "b", "c": "d=e", REF_NAME: "v2"}}));
     gives(&images, "--wrap --ref-name v2 --annotation a=b --annotation c=d=e", &[annotated], &blobs);
-    // The name that all have.
+    // The name that all entries have in common.
     let (one, _) = outer(&[&old]);
     let blobs = once([one.clone()].into_iter().chain(images.parts(&images.s390x)));
     gives(&images, "--ref old --wrap", &[named(&one, "old")], &blobs);
-    // Unwrapping gives it back.
+    // Unwrapping restores the original.
     let sandbox = &images.sandbox;
     sandbox.ok("layout export --path image --output wrapped.tar --wrap");
     sandbox.ok("layout export --path wrapped.tar --output again.tar --unwrap");
@@ -316,7 +316,7 @@ fn an_entry_gets_annotations_and_a_name() {
         "layout export --path image --output out --ref old --ref-name .v2",
         &format!("'.v2' {REF_NAME_GRAMMAR}").replace(" (NAME_INVALID)", ""),
     );
-    // An annotation that is the name is one.
+    // A ref name may be given as an annotation.
     let words = format!("--ref old --annotation {REF_NAME}=v2");
     gives(&images, &words, &[named(&old, "v2")], &parts);
     gives(&images, &format!("{words} --ref-name v3"), &[named(&old, "v3")], &parts);
@@ -328,10 +328,10 @@ fn an_entry_gets_annotations_and_a_name() {
         &format!("layout export --path image --output out --annotation {REF_NAME}=v2"),
         "--ref-name names one image, and 2 are selected; choose one with --ref, or use --wrap",
     );
-    // Several names of one image: the new one is left.
+    // Entries with several names for one image become a single entry with the new name.
     list(sandbox, &[&named(&images.s390x, "a"), &named(&images.s390x, "b")]);
     gives(&images, "--ref-name c", &[named(&images.s390x, "c")], &parts);
-    // Images that share a name share the new one.
+    // Images that share a name share the new name.
     list(sandbox, &[&named(&images.amd64, "a"), &named(&images.arm64, "a")]);
     let blobs = once(images.parts(&images.amd64).into_iter().chain(images.parts(&images.arm64)));
     gives(&images, "--ref-name c", &[named(&images.amd64, "c"), named(&images.arm64, "c")], &blobs);
@@ -356,7 +356,7 @@ fn referrers_are_taken_and_their_referrers() {
     assert_eq!(taken.len(), 3);
     assert!(taken.contains(&signature) && taken.contains(&about_signature));
     assert_eq!(outcome["blobs"], counted(&blobs));
-    // Of an image in an index.
+    // A referrer of an image in an index.
     let blobs = once(images.parts(&images.arm64).into_iter().chain(images.parts(&about_arm64)));
     let words = "--platform linux/arm64 --referrers";
     gives(&images, words, &[named(&images.arm64, "v1"), about_arm64], &blobs);
@@ -402,7 +402,7 @@ fn a_dry_run_prints_the_result_and_writes_nothing() {
 fn blobs_available_elsewhere_are_left_out_on_request() {
     let images = Images::new();
     let sandbox = &images.sandbox;
-    // A layer that is not distributed need not say where it is.
+    // A missing non-distributable layer does not need URLs.
     let of = |media_type: &str, more: Value| {
         let mut layer = json!({"mediaType": media_type, "digest": sha256(b"foreign"), "size": 7});
         layer.as_object_mut().expect("an object").extend(more.as_object().expect("an object").clone());
@@ -472,7 +472,7 @@ fn blobs_are_linked_on_request() {
         assert_ne!(inode(&format!("copied/{path}")), own);
     }
     assert_ne!(inode("linked/index.json"), inode("image/index.json"));
-    // Into an archive there is nothing to link.
+    // In an archive nothing can be linked.
     sandbox.ok("layout export --path image --output linked.tar --link");
     holds(&sandbox.read("linked.tar"), &images.entries(), &blobs);
 }
@@ -492,13 +492,13 @@ fn an_existing_layout_is_extended_and_its_names_are_kept() {
     sandbox.run("layout export --path image --output out").succeeds(text, "");
     layout_holds(sandbox, "out", &[old.clone(), v1.clone()], &images.all());
     assert_eq!(sandbox.json("out/index.json")["x-own"], json!(1));
-    // Again is no change.
+    // A second export changes nothing.
     let before = sandbox.tree();
     let all = images.all();
     let text = told_all("Exported:", "out", &entries, [("blobs", &[][..]), ("there already", &all)]);
     sandbox.run("layout export --path image --output out").succeeds(text, "");
     assert_eq!(sandbox.tree(), before);
-    // Another manifest of the same name.
+    // Another manifest with the same name.
     sandbox.refuses(
         "layout export --path image --ref old --ref-name v1 --output out",
         "out has another manifest 'v1' already; use --ref-name or --replace-tag",
@@ -534,7 +534,7 @@ fn a_corrupt_blob_is_an_error_and_the_export_leaves_nothing() {
         if is_there {
             sandbox.ok(&format!("layout export --path image --ref old --output {output}"));
         }
-        // As long as it was.
+        // A corrupt blob of the same size.
         let wrong = digest(&images.arm64).to_owned();
         let mut content = sandbox.blob(&wrong);
         let length = content.len();
@@ -547,7 +547,7 @@ fn a_corrupt_blob_is_an_error_and_the_export_leaves_nothing() {
         assert!(outcome.stderr.contains(&wrong), "{output}: {outcome:?}");
         assert_eq!(sandbox.tree(), before, "{output}");
     }
-    // A layer, which is looked at only while it is copied.
+    // A layer, which is read only while it is copied.
     for output in ["out.tar", "out.tar.gz", "out", "new/parents/out"] {
         let images = Images::new();
         let sandbox = &images.sandbox;
@@ -601,7 +601,7 @@ fn round_trips_give_the_same_blobs_and_entries() {
             .run(&format!("layout export --path {name}:old --output part.tar"))
             .succeeds(told("Exported:", "part.tar", &[named(&images.s390x, "old")], &parts), "");
         holds(&sandbox.read("part.tar"), &[named(&images.s390x, "old")], &parts);
-        // Over itself.
+        // An archive exported over itself.
         let before = sandbox.read(name);
         sandbox.ok(&format!("layout export --path {name} --output {name}"));
         assert!(sandbox.read(name) == before, "{name}");

@@ -26,7 +26,7 @@ fn told(title: &str, blobs: (usize, usize), uploads: (usize, usize), temporary: 
     )
 }
 
-/// The line for a manifest that its referrer alone keeps.
+/// Returns the line for a manifest that is kept only because of a referrer.
 fn kept(subject: &str, referrer: &str) -> String {
     format!("          subject: {subject} is kept: {referrer} refers to it\n")
 }
@@ -35,7 +35,7 @@ fn deleted(count: usize, bytes: usize) -> String {
     told("Deleted", (count, bytes), (0, 0), (0, 0))
 }
 
-/// Sets the time at which a file was written.
+/// Sets the modification time of a file.
 fn age(sandbox: &Sandbox, name: &str, age: Duration) {
     let file = File::options().write(true).open(sandbox.path(name)).expect("opened");
     file.set_modified(SystemTime::now() - age).expect("set");
@@ -54,7 +54,7 @@ fn upload(sandbox: &Sandbox, digit: char, content: &str) -> String {
     name
 }
 
-/// An image, without the staging file that names its parts too.
+/// Creates an image without a staging file, which would refer to its blobs, too.
 fn image() -> Sandbox {
     let sandbox = Sandbox::built();
     fs::remove_file(sandbox.path("image/.regshape-stage.json")).expect("deleted");
@@ -162,7 +162,7 @@ fn subjects_and_nested_indexes_keep_their_blobs() {
     let kept = kept(digest(&outer), digest(&referrer));
     sandbox.run(GC).succeeds(format!("{}{kept}", deleted(1, 5)), "");
     assert_eq!(sandbox.blobs(), all);
-    // The subject of index.json itself.
+    // A subject of index.json itself.
     sandbox.edit("image/index.json", |index| {
         index["manifests"] = json!([]);
         index["subject"] = referrer.clone();
@@ -207,7 +207,7 @@ fn a_referrer_stays_with_its_own_entry_alone() {
     let all = sandbox.blobs();
     assert_eq!(all.len(), 6);
     sandbox.run(GC).succeeds(deleted(0, 0), "");
-    // The image has no entry any more, but its SBOM does.
+    // The image no longer has an entry, but its SBOM does.
     let sbom_digest = sha256(sbom.to_string().as_bytes());
     sandbox.run("layout tag delete --path image --ref latest").succeeds(
         format!("Deleted tag:\n  digest: {MANIFEST}\n     tag: latest\n"),
@@ -217,7 +217,7 @@ fn a_referrer_stays_with_its_own_entry_alone() {
     let subjects = json!([{"digest": MANIFEST, "referrers": [sbom_digest]}]);
     assert_eq!(sandbox.ok_json(GC)["subjects"], subjects);
     assert_eq!(sandbox.blobs(), all);
-    // In an index that is deleted it is kept as well.
+    // The subject is also kept if the index with the image is deleted.
     let listed = json!({"schemaVersion": 2, "mediaType": INDEX_TYPE, "manifests": [{"mediaType": MANIFEST_TYPE, "digest": MANIFEST, "size": MANIFEST_SIZE}]});
     sandbox.write("listed.json", listed.to_string());
     sandbox.ok("layout manifest put --path image --file listed.json --tag all");
@@ -267,7 +267,7 @@ fn a_digest_that_cannot_be_verified_keeps_its_blob_and_is_passed_on() {
         assert_eq!(sandbox.text(&blob_name(&name).replacen("image", copy, 1)), "hello", "{words}");
         assert_eq!(sandbox.text(&blob_name(&nested_name).replacen("image", copy, 1)), nested, "{words}");
     }
-    // One of another size is an error.
+    // A blob of the wrong size is an error.
     sandbox.write(&blob_name(&name), "hello!");
     sandbox
         .refuses("layout export --path image --output other", &format!("size mismatch for {name}: expected 5, got 6"));
@@ -335,7 +335,7 @@ fn young_blobs_stay() {
     sandbox.run(&format!("{words} --dry-run")).succeeds(format!("{dry}{old}\n"), "");
     sandbox.run(&words).succeeds(kept(deleted(1, 3), 2, 11), "");
     sandbox.run(&format!("{GC} --keep-younger-than 30s")).succeeds(kept(deleted(1, 5), 1, 6), "");
-    // By default everything goes.
+    // By default all unreferenced blobs are deleted.
     sandbox.run(GC).succeeds(deleted(1, 6), "");
     sandbox.has_blobs([MANIFEST, CONFIG, BASE, PATCHES]);
     // A referenced blob of any age stays.
@@ -402,7 +402,7 @@ fn temporary_files_go_when_their_writers_are_gone() {
     assert_eq!(fs::read_to_string(live).expect("there"), "alive");
 }
 
-/// An export or import that was killed leaves a directory. Windows does not lock those.
+/// A killed export or import leaves a directory. Windows does not lock directories.
 #[cfg(unix)]
 #[test]
 fn temporary_directories_go_when_their_writers_are_gone() {
@@ -463,7 +463,7 @@ fn a_layer_is_not_read() {
         sandbox.write(&blob_name(layer), vec![b'x'; size]);
     }
     sandbox.run(GC).succeeds(deleted(0, 0), "");
-    // Nor need it be there.
+    // A missing layer does not matter either.
     fs::remove_file(sandbox.path(blob_name(BASE))).expect("deleted");
     sandbox.run(GC).succeeds(deleted(0, 0), "");
 }
@@ -486,7 +486,7 @@ fn blobs_elsewhere_are_not_collected() {
     std::os::unix::fs::symlink("../blobs", sandbox.path("image/blobs")).expect("linked");
     let message = "image/blobs is a link out of the layout; use --shared-blobs if its blobs are shared on purpose";
     sandbox.refuses(GC, message);
-    // Also where nothing is listed whose blobs would have to be read.
+    // Also if no entry refers to a document in the directory.
     sandbox.edit("image/index.json", |index| index["manifests"] = json!([]));
     sandbox.refuses(GC, message);
 }
@@ -636,7 +636,7 @@ fn blobs_of_documents_unknown_to_the_image_spec_are_kept() {
     let thing = json!({"things": [{"in": {"another": sandbox.store("thing")}}]});
     let thing = foreign(&sandbox, &thing, "application/vnd.example.thing+json");
     list(&sandbox, &[&artifact, &old, &thing, &keys]);
-    // The image has no entry: that it is a subject keeps it.
+    // The image has no entry, but is kept as a subject.
     let kept = kept(MANIFEST, digest(&artifact));
     keeps_all_but_the_loose(&sandbox, &kept);
     // The four, their blobs, and the parts of the image.

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::support::*;
 
-/// The words that lead to each command and group.
+/// The words of each command and group.
 const TREE: [&str; 17] = [
     "",
     "layout",
@@ -113,7 +113,7 @@ fn verbose_shows_the_causes_of_an_error() {
         .fails(format!("{message}  caused by: missing field `schemaVersion` at line 1, column 2\n"));
 }
 
-/// Splits a block of telemetry into its rows, having checked its frame.
+/// Splits a block of telemetry into its rows, after checking its frame.
 #[track_caller]
 fn rows(block: &str) -> Vec<&str> {
     let lines: Vec<_> = block.lines().collect();
@@ -124,7 +124,7 @@ fn rows(block: &str) -> Vec<&str> {
     rows.to_vec()
 }
 
-/// Reads the row of a time: a label of 12 columns, a name of 47, a time of 7.
+/// Parses a row with a time: a label of 12 columns, a name of 47, a time of 7.
 #[track_caller]
 fn timed(row: &str) -> (&str, &str) {
     assert_eq!(row.chars().count(), 66, "{row}");
@@ -164,7 +164,7 @@ fn every_command_names_its_scenario() {
         assert_eq!(timed(row), ("  scenario  ", name));
         assert!(outcome.json().is_object());
     }
-    // A command that fails took its time too.
+    // A failed command is timed, too.
     let outcome = sandbox.run("layout annotate layer -p image -i 9 --annotation a=1 --time-scenarios");
     assert!(outcome.stderr.ends_with("Error: layer index 9 out of range (staged layers: 3)\n"), "{}", outcome.stderr);
     assert!(outcome.stderr.starts_with("── telemetry ─"));

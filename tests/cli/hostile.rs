@@ -1,4 +1,4 @@
-//! Layouts that are made to break their readers: every command ends, with one clear line, and has changed nothing.
+//! Hostile layouts: every command exits with a single clear line, and changes nothing.
 
 use std::fs::File;
 use std::process::Stdio;
@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use crate::support::*;
 
-/// Runs the program, which must come to an end. How long it takes does not matter.
+/// Runs the program, which must exit; it may take any time.
 #[track_caller]
 fn run(sandbox: &Sandbox, words: &str) -> Outcome {
     let child = sandbox
@@ -35,7 +35,7 @@ fn refuses(sandbox: &Sandbox, words: &str, message: &str) {
     assert_eq!(sandbox.tree(), before, "{words} changed something");
 }
 
-/// The same where the message ends with a place in the document.
+/// The same for a message that ends with a position in the document.
 #[track_caller]
 fn refuses_with(sandbox: &Sandbox, words: &str, start: &str) {
     let before = sandbox.tree();
@@ -47,7 +47,7 @@ fn refuses_with(sandbox: &Sandbox, words: &str, start: &str) {
     assert_eq!(sandbox.tree(), before, "{words} changed something");
 }
 
-/// Checks that a validation says something as its only error, or as its only warning.
+/// Checks that a message is the only error, or the only warning, of a validation.
 #[track_caller]
 fn finds(sandbox: &Sandbox, kind: &str, message: &str) {
     let before = sandbox.tree();
@@ -60,10 +60,10 @@ fn finds(sandbox: &Sandbox, kind: &str, message: &str) {
 
 const STAGE: &str = "image/.regshape-stage.json";
 
-/// Commands that read `index.json`.
+/// The commands that read `index.json`.
 const INDEX_READERS: [&str; 3] = ["show", "generate manifest", "annotate manifest --annotation a=b"];
 
-/// Commands that read the staging file.
+/// The commands that read the staging file.
 const STAGE_READERS: [&str; 7] = [
     "status",
     "add layer --file base.tar",
@@ -98,7 +98,8 @@ fn bad_digests() -> Vec<(String, &'static str)> {
     ]
 }
 
-/// Puts a changed manifest into the place of the one that was generated: as a blob, in `index.json` and in the staging file.
+/// Replaces the generated manifest with a changed one: the blob, and the references in `index.json` and the staging
+/// file.
 fn replace_manifest(sandbox: &Sandbox, content: &[u8]) -> String {
     let digest = sandbox.store(content);
     for (name, place) in [("image/index.json", "/manifests/0"), (STAGE, "/manifest")] {
@@ -111,7 +112,7 @@ fn replace_manifest(sandbox: &Sandbox, content: &[u8]) -> String {
     digest
 }
 
-/// The same with the config; the manifest does not follow.
+/// Replaces the config; the manifest still refers to the old one.
 fn replace_config(sandbox: &Sandbox, content: &[u8]) -> String {
     let digest = sandbox.store(content);
     sandbox.edit(STAGE, |stage| {
@@ -334,14 +335,14 @@ fn bad_stages() -> Vec<(String, Value, &'static str)> {
 fn a_staging_file_that_is_malformed_in_any_way_is_refused_by_every_command_that_reads_it() {
     let sandbox = Sandbox::built();
     for (at, (case, stage, reason)) in bad_stages().into_iter().enumerate() {
-        // Seen where the test fails.
+        // Printed if the test fails.
         eprintln!("{case}");
         sandbox.write(STAGE, stage.to_string());
         let message = format!("staging file at image is malformed: {reason} at line 1, column ");
         // All say the same: that the first does of every case, and all of one, is enough.
         let commands = if at == 0 { STAGE_READERS.as_slice() } else { &[STAGE_READERS[at % STAGE_READERS.len()]] };
         commands.iter().for_each(|command| refuses_with(&sandbox, command, &message));
-        // It is no part of a layout.
+        // The staging file is not part of the layout.
         let outcome = run(&sandbox, "layout validate --path image");
         assert_eq!((outcome.status, outcome.stdout.as_str()), (0, "Layout at image is valid.\n"));
         assert!(outcome.stderr.starts_with(&format!("Warning: {message}")), "{outcome:?}");
@@ -366,7 +367,7 @@ fn documents_beyond_their_bounds_are_refused_with_the_bound() {
     let huge = |sandbox: &Sandbox, name: &str, size: u64| {
         File::create(sandbox.path(name)).and_then(|file| file.set_len(size)).expect("a sparse file");
     };
-    // Their content is not looked at: comparing it would take longer than the rest.
+    // The contents are not compared, which would take longer than the rest of the test.
     let refuses = |sandbox: &Sandbox, words: &str, message: &str| {
         run(sandbox, &format!("layout {words} --path image --quiet")).fails(format!("Error: {message}\n"));
     };
@@ -441,7 +442,7 @@ fn control_characters_are_stored_as_they_are_and_shown_as_escapes() {
     let hostile = "a\u{1b}]0;title\u{7}\r\n\u{9b}2J\u{7f}\u{8}";
     let shown = "a\\u{1b}]0;title\\u{7}\\r\\n\\u{9b}2J\\u{7f}\\u{8}";
     let sandbox = Sandbox::built();
-    // A media type that has them is none.
+    // A media type with control characters is invalid.
     let good = sandbox.read(STAGE);
     sandbox.edit(STAGE, |stage| stage["layers"][0]["media_type"] = json!(hostile));
     let says = format!("staging file at image is malformed: '{shown}' is not a media type of the form type/subtype");
@@ -459,7 +460,7 @@ fn control_characters_are_stored_as_they_are_and_shown_as_escapes() {
     texts.push(sandbox.run_words(["layout", "update", "config", "--path", "image", "--annotation", &annotation]));
     texts.push(sandbox.run_words(["layout", "generate", "manifest", "--path", "image", "--annotation", &annotation]));
     let shown_by: Vec<_> = texts.iter().map(|outcome| outcome.stdout.contains(shown)).collect();
-    // The others do not show them.
+    // The other commands do not print them.
     assert_eq!(shown_by, [false, true, true, false, false, false]);
     for outcome in &texts {
         assert_eq!(outcome.status, 0, "{outcome:?}");
@@ -559,7 +560,7 @@ fn pipes_and_devices_in_the_place_of_a_blob_are_refused_at_once() {
             commands.iter().for_each(|command| refuses(&sandbox, command, &format!("{message}{hint}")));
             finds(&sandbox, "errors", &message);
         }
-        // A layer whose diff_id is not known is read for it.
+        // A layer without a known diff_id is read to compute it.
         let sandbox = Sandbox::built();
         sandbox.edit(STAGE, |stage| drop(stage["layers"][0].as_object_mut().expect("an object").remove("diff_id")));
         put(&sandbox, &blob_name(BASE), kind);
@@ -677,7 +678,7 @@ fn a_blob_replaced_during_a_read_is_reported_or_unnoticed() {
         scope.spawn(|| {
             for at in (0..).take_while(|_| !stop.load(Ordering::Relaxed)) {
                 for (name, content) in names.iter().zip(&contents) {
-                    // Another file in its place, the same file cut short, and the first one again.
+                    // Another file at the path, a truncated file, and the original again.
                     std::fs::write(&side, &content[..content.len() * (at % 3) / 3]).expect("written");
                     std::fs::rename(&side, name).expect("renamed");
                     std::fs::write(name, content).expect("written");

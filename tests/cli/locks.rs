@@ -1,6 +1,6 @@
 //! A layout that another process is changing: commands that write wait, report it, and give up after the timeout.
 
-// On Windows a lock keeps others from reading the marker too.
+// On Windows a lock also prevents reading the marker.
 #![cfg(unix)]
 
 use std::fs::File;
@@ -116,7 +116,7 @@ fn a_time_to_wait_has_a_unit() {
     }
 }
 
-/// Starts a command that finds the layout locked, and returns it once it waits.
+/// Starts a command while the layout is locked, and returns it when it is waiting.
 fn waiting(sandbox: &Sandbox, words: &str) -> std::process::Child {
     let mut child = sandbox
         .command()
@@ -140,7 +140,7 @@ fn a_writer_locks_the_layout_that_took_the_place_of_the_one_that_it_waited_for()
     let new = hold(&sandbox, "image/oci-layout");
     let (before, old) = (sandbox.text("image/.regshape-stage.json"), sandbox.text("old/.regshape-stage.json"));
     drop(held);
-    // It waits again. That it does nothing cannot be waited for.
+    // The command waits again. Inactivity cannot be observed except by sleeping.
     std::thread::sleep(std::time::Duration::from_millis(300));
     assert!(child.try_wait().expect("it runs").is_none());
     assert_eq!(sandbox.text("image/.regshape-stage.json"), before);

@@ -36,12 +36,12 @@ pub(crate) fn with(mut object: Value, fields: Value) -> Value {
     object
 }
 
-/// The descriptor with a ref name.
+/// Returns the descriptor with a ref name.
 pub(crate) fn named(descriptor: &Value, name: &str) -> Value {
     with(descriptor.clone(), json!({"annotations": {REF_NAME: name}}))
 }
 
-/// The descriptor of an image for a platform.
+/// Returns the descriptor of an image with a platform.
 pub(crate) fn on(descriptor: &Value, architecture: &str) -> Value {
     with(descriptor.clone(), json!({"platform": {"architecture": architecture, "os": "linux"}}))
 }
@@ -54,7 +54,7 @@ pub(crate) fn index(entries: &[&Value]) -> Value {
     json!({"schemaVersion": 2, "mediaType": INDEX_TYPE, "manifests": entries})
 }
 
-/// Stores an empty tar, and an image for an architecture that is made of it. The architecture makes images differ.
+/// Stores an empty tar, and an image with this layer. Images of different architectures differ.
 pub(crate) fn image(sandbox: &Sandbox, architecture: &str) -> Value {
     let config = config(sandbox, architecture);
     document(sandbox, &manifest(&config, &[&layer(sandbox)]))
@@ -64,7 +64,7 @@ pub(crate) fn config(sandbox: &Sandbox, architecture: &str) -> Value {
     config_of(sandbox, architecture, &[&layer(sandbox)])
 }
 
-/// Stores a config for an architecture whose diff_ids are the digests of these.
+/// Stores a config for an architecture, with the digests of these layers as diff_ids.
 pub(crate) fn config_of(sandbox: &Sandbox, architecture: &str, layers: &[&Value]) -> Value {
     let diff_ids: Vec<_> = layers.iter().map(|layer| &layer["digest"]).collect();
     let rootfs = json!({"type": "layers", "diff_ids": diff_ids});
@@ -75,19 +75,19 @@ pub(crate) fn layer(sandbox: &Sandbox) -> Value {
     blob(sandbox, TAR_TYPE, &"\0".repeat(1024))
 }
 
-/// Something about a manifest, which is not stored.
+/// Returns a manifest with a subject, without storing it.
 pub(crate) fn about(sandbox: &Sandbox, subject: &Value, artifact_type: &str) -> Value {
     let empty = blob(sandbox, EMPTY_TYPE, "{}");
     let subject = json!({"mediaType": subject["mediaType"], "digest": subject["digest"], "size": subject["size"]});
     with(manifest(&empty, &[&empty]), json!({"artifactType": artifact_type, "subject": subject}))
 }
 
-/// Makes `index.json` list these.
+/// Sets the entries of `index.json`.
 pub(crate) fn list(sandbox: &Sandbox, entries: &[&Value]) {
     sandbox.write("image/index.json", index(entries).to_string());
 }
 
-/// The descriptor with the content in it, which is not stored any more.
+/// Deletes a blob, and returns its descriptor with the content in `data`.
 pub(crate) fn embedded(sandbox: &Sandbox, descriptor: &Value) -> Value {
     let content = sandbox.blob(digest(descriptor));
     std::fs::remove_file(sandbox.path(blob_name(digest(descriptor)))).expect("deleted");
@@ -107,7 +107,7 @@ pub(crate) fn size(descriptor: &Value) -> u64 {
     descriptor["size"].as_u64().expect("a size")
 }
 
-/// A document of no image that names blobs as only its own specification says, by its media type.
+/// Stores a document that refers to blobs in a way only known to the specification of its media type.
 pub(crate) fn foreign(sandbox: &Sandbox, content: &Value, media_type: &str) -> Value {
     blob(sandbox, media_type, &content.to_string())
 }
@@ -121,7 +121,7 @@ pub(crate) fn artifact(sandbox: &Sandbox, subject: &Value, blobs: &[&Value]) -> 
     document(sandbox, &content)
 }
 
-/// A manifest as Docker wrote it before there were media types for its parts.
+/// Stores a Docker manifest of schema 1, which has no media types for its parts.
 pub(crate) fn schema_1(sandbox: &Sandbox, layers: &[&str]) -> Value {
     let layers: Vec<_> = layers.iter().map(|digest| json!({"blobSum": digest})).collect();
     let content = json!({
@@ -131,7 +131,7 @@ pub(crate) fn schema_1(sandbox: &Sandbox, layers: &[&str]) -> Value {
     foreign(sandbox, &content, "application/vnd.docker.distribution.manifest.v1+prettyjws")
 }
 
-/// A layout with an image that has a ref name.
+/// Creates a layout with a named image.
 pub(crate) fn with_image(name: &str) -> (Sandbox, Value) {
     let sandbox = Sandbox::new();
     let image = image(&sandbox, "amd64");
@@ -139,7 +139,7 @@ pub(crate) fn with_image(name: &str) -> (Sandbox, Value) {
     (sandbox, image)
 }
 
-/// Runs a command on words that may hold spaces; it must fail with a message and change nothing.
+/// Runs a command with arguments that may contain spaces; it must fail with a message and change nothing.
 #[track_caller]
 pub(crate) fn refuses_words(sandbox: &Sandbox, words: &str, more: &[&str], message: &str) {
     let before = sandbox.tree();

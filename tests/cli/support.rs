@@ -20,26 +20,26 @@ pub(crate) const CONFIG_TYPE: &str = "application/vnd.oci.image.config.v1+json";
 pub(crate) const MANIFEST_TYPE: &str = "application/vnd.oci.image.manifest.v1+json";
 pub(crate) const INDEX_TYPE: &str = "application/vnd.oci.image.index.v1+json";
 
-// The bytes that the program writes are a promise: the same input gives the same digests everywhere. If a new version of
-// a compressor changes them, the changelog says so.
+// The output bytes are guaranteed: the same input results in the same digests everywhere. If a new version of a
+// compressor changes them, the changelog mentions it.
 
 /// `base.tar`, uncompressed.
 pub(crate) const BASE_DIFF_ID: &str = "sha256:34c19f5a1c8c56151946a75e691b148d123586c90b57e72f3ff1891835aa16d1";
-/// `base.tar` as the program compresses it with gzip.
+/// `base.tar` compressed by the program with gzip.
 pub(crate) const BASE: &str = "sha256:4dda0e5833c9d3d867741c582e57d42735d5563be5b40de88166636322b9fdb1";
 pub(crate) const BASE_SIZE: u64 = 209;
-/// `base.tar` as the program compresses it with zstd.
+/// `base.tar` compressed by the program with zstd.
 pub(crate) const BASE_ZSTD: &str = "sha256:c367e217c878b165121b09ec4e81022c7077d303afd3ec51bf5abeadcca466fb";
 pub(crate) const BASE_ZSTD_SIZE: u64 = 196;
 /// `patches.tar`, uncompressed.
 pub(crate) const PATCHES_DIFF_ID: &str = "sha256:94d67e224532abb7015e3f0ab327cf323ecc4244f7d3a0776c93e66f3c4c2a95";
-/// `patches.tar.gz`, which is stored as it is.
+/// `patches.tar.gz`, which is stored unchanged.
 pub(crate) const PATCHES: &str = "sha256:bfb146ce6e5a9db0b24f0b902f7b9003ad964291b958339a6134c172bf75a46c";
 pub(crate) const PATCHES_SIZE: u64 = 2081;
 /// The config of the two layers for amd64 and Linux.
 pub(crate) const CONFIG: &str = "sha256:83dcf7c08d2fff7898672672931f86d1bba1086e18f32f7487ef26561e680e23";
 pub(crate) const CONFIG_SIZE: u64 = 225;
-/// The same for arm64.
+/// The config for arm64.
 pub(crate) const CONFIG_ARM64: &str = "sha256:dd3a325c07e3ea2c6346a70897755e355addffcfbe405be032bea68745f0bc7a";
 pub(crate) const CONFIG_ARM64_SIZE: u64 = 225;
 /// The manifest of [`CONFIG`] and the two layers, without annotations.
@@ -76,7 +76,7 @@ pub(crate) struct Outcome {
 }
 
 impl Outcome {
-    /// Leaves out the lines of `validate` that name the image of a finding, and the sum.
+    /// Drops the lines of `validate` with the image of a finding, and the summary.
     pub(crate) fn messages(mut self) -> Self {
         let is_below = |line: &str| {
             line.starts_with("  ") && !line.starts_with("  caused by: ") && !line.starts_with("  scenario ")
@@ -87,13 +87,13 @@ impl Outcome {
         self
     }
 
-    /// Compares all of it with a success.
+    /// Compares the result with a success.
     #[track_caller]
     pub(crate) fn succeeds(&self, stdout: impl AsRef<str>, stderr: impl AsRef<str>) {
         self.is(0, stdout, stderr);
     }
 
-    /// Compares all of it with an error, which leaves stdout empty.
+    /// Compares the result with an error, with an empty stdout.
     #[track_caller]
     pub(crate) fn fails(&self, stderr: impl AsRef<str>) {
         self.is(status_of(stderr.as_ref()), "", stderr);
@@ -111,21 +111,21 @@ impl Outcome {
         );
     }
 
-    /// Checks an error whose words come from elsewhere in part: the system, or the parser of the command line.
+    /// Checks an error with text from elsewhere: from the system or the command-line parser.
     #[track_caller]
     pub(crate) fn fails_with(&self, status: i32, stderr: impl Predicate<str>) {
         assert_eq!((self.status, self.stdout.as_str()), (status, ""), "{self:?}");
         assert!(stderr.eval(&self.stderr), "{stderr} is not so of {}", self.stderr);
     }
 
-    /// Reads stdout as one JSON value.
+    /// Parses stdout as a single JSON value.
     #[track_caller]
     pub(crate) fn json(&self) -> Value {
         serde_json::from_str(&self.stdout).unwrap_or_else(|error| panic!("{error} in {self:?}"))
     }
 }
 
-/// Returns the exit status of an error: `statuses` holds which it is, and for which commands.
+/// Returns the exit status of an error: the rows of `statuses` have the status for each message and command.
 fn status_of(stderr: &str) -> i32 {
     let is_not_stored = stderr.contains("is not stored in") && stderr.contains("(MANIFEST_UNKNOWN)");
     let is_not_found = [" has no manifest '", " has no tag '", " has no repository '", " has no blob ", " image in '"]
@@ -148,18 +148,18 @@ impl From<Output> for Outcome {
     }
 }
 
-/// A directory in which the program runs. The layout in it is `image`, so that no path of this machine is in an output.
+/// A working directory for the program. The layout in it is `image`, so that outputs contain no path of this machine.
 pub(crate) struct Sandbox {
     directory: tempfile::TempDir,
 }
 
 impl Sandbox {
-    /// An empty directory.
+    /// Creates an empty directory.
     pub(crate) fn empty() -> Self {
         Self { directory: tempfile::tempdir().expect("a directory") }
     }
 
-    /// A new layout, and beside it `base.tar` and `patches.tar.gz`.
+    /// Creates a layout, and `base.tar` and `patches.tar.gz` next to it.
     pub(crate) fn new() -> Self {
         let sandbox = Self::empty();
         sandbox.write("base.tar", base_tar());
@@ -168,7 +168,7 @@ impl Sandbox {
         sandbox
     }
 
-    /// The same with both layers staged.
+    /// Creates a layout with both layers staged.
     pub(crate) fn staged() -> Self {
         let sandbox = Self::new();
         sandbox.ok("layout add layer --path image --file base.tar");
@@ -176,14 +176,14 @@ impl Sandbox {
         sandbox
     }
 
-    /// The same with a config for amd64 and Linux.
+    /// Creates a layout with both layers and a config for amd64 and Linux.
     pub(crate) fn configured() -> Self {
         let sandbox = Self::staged();
         sandbox.ok("layout generate config --path image");
         sandbox
     }
 
-    /// The same with a manifest that is called `latest`.
+    /// Creates a layout with an image named `latest`.
     pub(crate) fn built() -> Self {
         let sandbox = Self::configured();
         sandbox.ok("layout generate manifest --path image --ref-name latest");
@@ -214,7 +214,7 @@ impl Sandbox {
         serde_json::from_slice(&self.read(name)).expect("JSON")
     }
 
-    /// Changes a JSON document by hand.
+    /// Edits a JSON document by hand.
     #[track_caller]
     pub(crate) fn edit(&self, name: &str, change: impl FnOnce(&mut Value)) {
         let mut document = self.json(name);
@@ -247,7 +247,7 @@ impl Sandbox {
         digest
     }
 
-    /// Returns the digests of the blobs, having checked that each has the content that its name says.
+    /// Returns the digests of the blobs, after checking their content.
     #[track_caller]
     pub(crate) fn blobs(&self) -> BTreeSet<String> {
         let entries = fs::read_dir(self.path("image/blobs/sha256")).expect("readable");
@@ -259,13 +259,13 @@ impl Sandbox {
         digests
     }
 
-    /// Compares the blobs with those that there must be.
+    /// Compares the blobs with the expected ones.
     #[track_caller]
     pub(crate) fn has_blobs<'a>(&self, digests: impl IntoIterator<Item = &'a str>) {
         assert_eq!(self.blobs(), digests.into_iter().map(str::to_owned).collect());
     }
 
-    /// Everything in the directory: names, contents, and the times at which files were last changed.
+    /// Returns all files in the directory: names, contents, and modification times.
     pub(crate) fn tree(&self) -> Tree {
         fn walk(directory: &Path, name: &str, tree: &mut Tree) {
             for entry in fs::read_dir(directory).expect("readable") {
@@ -293,7 +293,7 @@ impl Sandbox {
         self.tree().into_iter().map(|(name, (content, _))| (name, content)).collect()
     }
 
-    /// The program, with nothing on stdin and nothing in the environment that it looks at.
+    /// Returns the program as a command with an empty stdin and a clean environment.
     pub(crate) fn command(&self) -> Command {
         let mut command = Command::new(assert_cmd::cargo::cargo_bin!("regshape"));
         command.current_dir(self.directory.path()).env_remove("SOURCE_DATE_EPOCH").stdin(Stdio::null());
@@ -303,7 +303,7 @@ impl Sandbox {
         command
     }
 
-    /// Runs the program with words that are separated by spaces. Of the findings of `validate` only the messages are kept.
+    /// Runs the program with space-separated arguments. For `validate`, only the messages of findings are kept.
     #[track_caller]
     pub(crate) fn run(&self, words: &str) -> Outcome {
         let outcome = self.run_words(words.split_whitespace());
@@ -315,7 +315,7 @@ impl Sandbox {
         self.command().args(words).output().expect("the program runs").into()
     }
 
-    /// Runs the program with bytes on stdin.
+    /// Runs the program with input on stdin.
     #[track_caller]
     pub(crate) fn run_with_input(&self, words: &str, input: &[u8]) -> Outcome {
         let mut child = self
@@ -326,7 +326,7 @@ impl Sandbox {
             .stderr(Stdio::piped())
             .spawn()
             .expect("the program starts");
-        // A program that does not read its input to the end is no mistake here.
+        // The program may exit without reading all of its input.
         let _ = child.stdin.take().expect("a pipe").write_all(input);
         child.wait_with_output().expect("the program ends").into()
     }
@@ -339,7 +339,7 @@ impl Sandbox {
         outcome.stdout
     }
 
-    /// Runs a command under `--json` that must succeed without a word on stderr; returns the value.
+    /// Runs a command with `--json` that must succeed with an empty stderr; returns the value.
     #[track_caller]
     pub(crate) fn ok_json(&self, words: &str) -> Value {
         let outcome = self.run(&format!("{words} --json"));
@@ -357,13 +357,13 @@ impl Sandbox {
         assert_eq!(self.tree(), before, "{words} changed something");
     }
 
-    /// Runs a command whose words do not go together or are not enough, which must change nothing.
+    /// Runs a command with conflicting or missing arguments, which must change nothing.
     #[track_caller]
     pub(crate) fn misuses(&self, words: &str, message: &str) {
         self.misuses_words(words, &[], message);
     }
 
-    /// The same for words that may hold spaces, or nothing.
+    /// The same for arguments that may contain spaces or be empty.
     #[track_caller]
     pub(crate) fn misuses_words(&self, words: &str, more: &[&str], message: &str) {
         let before = self.tree();
@@ -380,17 +380,17 @@ impl Sandbox {
 
 pub(crate) type Tree = BTreeMap<String, (Option<String>, Option<std::time::SystemTime>)>;
 
-/// The name of a blob below the sandbox.
+/// Returns the path of a blob in the sandbox.
 pub(crate) fn blob_name(digest: &str) -> String {
     format!("image/blobs/{}", digest.replace(':', "/"))
 }
 
-/// The digest of some bytes, as documents have it.
+/// Returns the digest of some bytes, in the form used in documents.
 pub(crate) fn sha256(content: &[u8]) -> String {
     format!("sha256:{}", hex::encode(Sha256::digest(content)))
 }
 
-/// A small root file system: directories, files and a link.
+/// Returns a tar of a small root file system: directories, files and a link.
 pub(crate) fn base_tar() -> Vec<u8> {
     let mut builder = tar::Builder::new(Vec::new());
     for directory in ["bin/", "etc/"] {
@@ -403,7 +403,7 @@ pub(crate) fn base_tar() -> Vec<u8> {
     builder.into_inner().expect("a tar")
 }
 
-/// A layer that changes one file of the other.
+/// Returns a layer that changes a file of the base layer.
 pub(crate) fn patches_tar() -> Vec<u8> {
     let mut builder = tar::Builder::new(Vec::new());
     append(&mut builder, "etc/hostname", tar::EntryType::Regular, 0o644, b"patched\n");
@@ -425,7 +425,7 @@ fn append(builder: &mut tar::Builder<Vec<u8>>, name: &str, kind: tar::EntryType,
     builder.append_data(&mut header(kind, mode, content.len() as u64), name, content).expect("appended");
 }
 
-/// Compresses bytes as other programs do: at another level than this program's, with a name in the header.
+/// Compresses bytes unlike this program: at another level, with a name in the header.
 pub(crate) fn gzip(content: &[u8]) -> Vec<u8> {
     let builder = flate2::GzBuilder::new().filename("layer.tar");
     let mut encoder = builder.write(Vec::new(), flate2::Compression::none());
