@@ -224,9 +224,11 @@ fn rootfs() -> Vec<u8> {
 }
 
 /// The shells that every block must run in.
+#[cfg(target_os = "linux")]
 const SHELLS: [&str; 2] = ["bash", "dash"];
 
 /// Runs a shell block in a directory and returns its output: both streams as a terminal shows them for text, stdout alone for JSON.
+#[cfg(target_os = "linux")]
 fn run_block(place: &str, shell: &str, directory: &Path, fence: &Fence, body: &[&str], is_json: bool) -> String {
     let status = fence.info.split(' ').find_map(|word| word.strip_prefix("exit=")).map_or(0, |n| n.parse().unwrap());
     let program = Path::new(env!("CARGO_BIN_EXE_regshape")).parent().expect("the program is in a directory");
@@ -246,6 +248,7 @@ fn run_block(place: &str, shell: &str, directory: &Path, fence: &Fence, body: &[
 
 /// Runs the shell blocks of a page, whole and in order, in one directory that is empty at first. A `text` or `json` block that
 /// follows one directly is its output. Returns the page with the outputs of these runs.
+#[cfg(target_os = "linux")]
 fn run_page(name: &str, shell: &str) -> String {
     let text = read(name);
     let lines: Vec<&str> = text.lines().collect();
@@ -272,6 +275,7 @@ fn run_page(name: &str, shell: &str) -> String {
     new
 }
 
+#[cfg(target_os = "linux")]
 fn check_page(name: &str) {
     let pages = SHELLS.map(|shell| run_page(name, shell));
     assert_eq!(pages[0], pages[1], "{name}: {SHELLS:?}");

@@ -229,12 +229,9 @@ fn a_directory_with_foreign_files_is_left_alone() {
     fs::create_dir(path("occupied")).unwrap();
     fs::write(path("occupied/file"), "content").unwrap();
     fs::write(path("file"), "content").unwrap();
-    let mut places = vec!["occupied", "file"];
+    let places = if cfg!(unix) { vec!["occupied", "file", "dangling"] } else { vec!["occupied", "file"] };
     #[cfg(unix)]
-    {
-        std::os::unix::fs::symlink("nowhere", path("dangling")).unwrap();
-        places.push("dangling");
-    }
+    std::os::unix::fs::symlink("nowhere", path("dangling")).unwrap();
     for place in places {
         let error = export_dir(&source.view(), path(place), &ExportOptions::default()).unwrap_err();
         let expected = format!("{} is neither empty nor an OCI Image Layout", path(place).display());

@@ -43,7 +43,7 @@ impl Style {
         let stdout = io::stdout();
         let shortens = stdout.is_terminal() && !no_trunc;
         Self {
-            width: if shortens { terminal_width(&stdout) } else { None },
+            width: shortens.then(|| terminal_width(&stdout)),
             shortens_digests: shortens,
             is_whole: no_trunc,
             has_colour: has_colour(&stdout),
@@ -153,16 +153,10 @@ fn is_ascii() -> bool {
 }
 
 /// Returns the number of columns of stdout: as the terminal has it, or 80 if it does not tell.
-fn terminal_width(stdout: &io::Stdout) -> Option<usize> {
+fn terminal_width(stdout: &io::Stdout) -> usize {
     const USUAL: usize = 80;
-    #[cfg(unix)]
-    let columns = rustix::termios::tcgetwinsize(stdout).ok().map(|size| size.ws_col);
-    #[cfg(not(unix))]
-    let columns = {
-        let _ = stdout;
-        indicatif::ProgressDrawTarget::stdout().width()
-    };
-    Some(columns.filter(|columns| *columns > 0).map_or(USUAL, usize::from))
+    let columns = terminal_size::terminal_size_of(stdout).map(|(columns, _)| usize::from(columns.0));
+    columns.filter(|columns| *columns > 0).unwrap_or(USUAL)
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@ use std::ffi::{OsStr, OsString};
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
+#[cfg(unix)]
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -119,10 +120,16 @@ impl Directory {
                 let target = fs::canonicalize(self.path.join(path))?;
                 let root = fs::canonicalize(&self.path)?;
                 let inside = target.strip_prefix(root).map_err(|_| leads_out())?;
-                self.descend(inside).map(|found| Self { path: self.path.join(path), ..found })
+                self.descend(inside).map(|found| found.at(self.path.join(path)))
             }
-            opened => opened.map(|found| Self { path: self.path.join(path), ..found }),
+            opened => opened.map(|found| found.at(self.path.join(path))),
         }
+    }
+
+    /// Returns this directory under another path.
+    fn at(mut self, path: PathBuf) -> Self {
+        self.path = path;
+        self
     }
 
     /// Creates a directory. Returns `false` if the name exists already.

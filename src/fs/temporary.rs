@@ -443,6 +443,7 @@ fn prove(path: &Path, metadata: &fs::Metadata) -> io::Result<PathBuf> {
 }
 
 /// Gives a file a temporary name, which is removed when the result is dropped.
+#[cfg(target_os = "linux")]
 fn link_temporarily(
     directory: &Path,
     identity: Identity,

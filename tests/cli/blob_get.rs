@@ -147,14 +147,7 @@ fn devices_and_pipes_are_written_to() {
     sandbox.run(&words("/dev/null")).succeeds(wrote(&digest, 10, "/dev/null"), "");
     assert!(fs::metadata("/dev/null").expect("there").file_type().is_char_device());
 
-    rustix::fs::mknodat(
-        rustix::fs::CWD,
-        sandbox.path("fifo"),
-        rustix::fs::FileType::Fifo,
-        rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR,
-        0,
-    )
-    .expect("made");
+    make_fifo(sandbox.path("fifo"));
     let reader = std::thread::spawn({
         let path = sandbox.path("fifo");
         move || fs::read(path).expect("read")

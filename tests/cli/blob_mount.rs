@@ -1,5 +1,6 @@
 //! `layout blob mount`
 
+#[cfg(unix)]
 use std::fs;
 
 use serde_json::json;

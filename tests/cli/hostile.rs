@@ -472,7 +472,6 @@ fn control_characters_are_stored_as_they_are_and_shown_as_escapes() {
 /// Files of other kinds; Unix has more of them.
 #[cfg(unix)]
 fn put(sandbox: &Sandbox, name: &str, kind: &str) {
-    use rustix::fs::{CWD, FileType, Mode, makedev, mknodat};
     let path = sandbox.path(name);
     if path.is_dir() {
         std::fs::remove_dir_all(&path).expect("removed");
@@ -481,17 +480,28 @@ fn put(sandbox: &Sandbox, name: &str, kind: &str) {
     }
     match kind {
         "directory" => std::fs::create_dir(path).expect("created"),
-        "pipe" => mknodat(CWD, path, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).expect("made"),
+        "pipe" => make_fifo(path),
         "socket" => drop(std::os::unix::net::UnixListener::bind(path).expect("bound")),
         // One that never ends; only root can make it, but any user can link to it.
         "device" => {
-            let made = mknodat(CWD, &path, FileType::CharacterDevice, Mode::RUSR | Mode::WUSR, makedev(1, 5));
-            if made.is_err() {
+            if !make_device(&path) {
                 std::os::unix::fs::symlink("/dev/zero", path).expect("linked");
             }
         }
         _ => unreachable!("{kind}"),
     }
+}
+
+/// Makes a device like `/dev/zero`; returns whether that was possible.
+#[cfg(target_os = "linux")]
+fn make_device(path: &std::path::Path) -> bool {
+    use rustix::fs::{CWD, FileType, Mode, makedev, mknodat};
+    mknodat(CWD, path, FileType::CharacterDevice, Mode::RUSR | Mode::WUSR, makedev(1, 5)).is_ok()
+}
+
+#[cfg(all(unix, not(target_os = "linux")))]
+fn make_device(_path: &std::path::Path) -> bool {
+    false
 }
 
 #[cfg(unix)]

@@ -10,11 +10,13 @@ use std::process::{Command, Stdio};
 use crate::support::*;
 
 /// Returns the names of temporary files in a layout.
+#[cfg(unix)]
 fn temporary(sandbox: &Sandbox) -> Vec<String> {
     sandbox.tree().into_keys().filter(|name| name.contains(".regshape-tmp-")).collect()
 }
 
 /// Returns incompressible bytes, the same in every run.
+#[cfg(unix)]
 fn noise(length: usize) -> Vec<u8> {
     let mut state = 1u32;
     let mut next = || {

@@ -46,6 +46,14 @@ pub(crate) const CONFIG_ARM64_SIZE: u64 = 225;
 pub(crate) const MANIFEST: &str = "sha256:96eaf28b93977881641de1ff4c1bbfe3b11baea31ac258dbd128866515a59cd6";
 pub(crate) const MANIFEST_SIZE: u64 = 556;
 
+/// Makes a named pipe.
+#[cfg(unix)]
+#[track_caller]
+pub(crate) fn make_fifo(path: impl AsRef<Path>) {
+    let status = Command::new("mkfifo").arg("-m").arg("600").arg(path.as_ref()).status().expect("mkfifo runs");
+    assert!(status.success(), "{}", path.as_ref().display());
+}
+
 /// Checks that `--template` takes every key of a command's JSON.
 #[track_caller]
 fn assert_keys_are_listed(words: &str, value: &Value) {

@@ -642,8 +642,7 @@ fn a_blob_must_be_a_regular_file() {
     fs::create_dir(sandbox.path(blob_name(BASE))).expect("created");
     finds(&sandbox, &[format!("blob {BASE} is not a regular file: {link} is a directory")]);
     fs::remove_dir(sandbox.path(blob_name(BASE))).expect("removed");
-    let (directory, mode) = (rustix::fs::CWD, rustix::fs::Mode::RUSR);
-    rustix::fs::mknodat(directory, sandbox.path(blob_name(BASE)), rustix::fs::FileType::Fifo, mode, 0).expect("made");
+    make_fifo(sandbox.path(blob_name(BASE)));
     finds(&sandbox, &[format!("blob {BASE} is not a regular file: {link} is a named pipe")]);
 }
 
