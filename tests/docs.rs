@@ -372,7 +372,10 @@ fn the_readme_has_two_commands_for_a_checkout() {
     let commands: Vec<_> =
         all.iter().filter(|fence| fence.language() == "console").map(|fence| fence.body(&lines)).collect();
     assert_eq!(commands[1..3], [vec![FIRST_COMMAND], vec!["cargo test"]]);
-    assert!(read(".ci/run").contains(FIRST_COMMAND));
+    // The published package is without the checks.
+    if root().join(".ci/run").exists() {
+        assert!(read(".ci/run").contains(FIRST_COMMAND));
+    }
 }
 
 #[test]
