@@ -275,14 +275,26 @@ fn run_page(name: &str, shell: &str) -> String {
     new
 }
 
+/// Returns whether a program runs and its output contains a word.
 #[cfg(target_os = "linux")]
-fn check_page(name: &str) {
-    let pages = SHELLS.map(|shell| run_page(name, shell));
-    assert_eq!(pages[0], pages[1], "{name}: {SHELLS:?}");
-    expect_content(name, &pages[0]);
+fn is_there(program: &str, flag: &str, word: &str) -> bool {
+    let output = Command::new(program).args([flag, "exit 0"]).stdin(Stdio::null()).output();
+    output.is_ok_and(|output| output.status.success() && String::from_utf8_lossy(&output.stdout).contains(word))
 }
 
-// The options of tar in these pages are GNU's.
+/// Runs a page in the shells that this machine has, and compares it with the outputs. The options of tar in the pages are GNU's.
+#[cfg(target_os = "linux")]
+fn check_page(name: &str) {
+    let shells: Vec<&str> = SHELLS.into_iter().filter(|shell| is_there(shell, "-c", "")).collect();
+    let has_all = shells.len() == SHELLS.len() && is_there("tar", "--version", "GNU tar");
+    assert!(has_all || std::env::var_os("CI").is_none(), "bash, dash or GNU tar is missing");
+    if shells.is_empty() || !is_there("tar", "--version", "GNU tar") {
+        return;
+    }
+    let pages: Vec<String> = shells.iter().map(|shell| run_page(name, shell)).collect();
+    assert!(pages.iter().all(|page| *page == pages[0]), "{name}: {shells:?}");
+    expect_content(name, &pages[0]);
+}
 
 #[test]
 #[cfg(target_os = "linux")]
