@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use crate::lab::Lab;
 use crate::samples::single;
 
-const WARNING: &str = "cannot lock image on this file system: another command at the same time could undo this change";
+const WARNING: &str = "cannot lock image on this file system: a concurrent command could undo this change";
 
 fn strace(lab: &Lab, options: &[&str], words: &[&str]) -> (String, String) {
     let program = env!("CARGO_BIN_EXE_regshape");

@@ -431,7 +431,7 @@ fn a_stored_sbom_is_found_and_survives_collections() {
                 "artifactType": SPDX
             }])
         );
-        assert_eq!(layout(&lab, &format!("referrer list --ref {image}")), format!("{sbom}  {SPDX}  {size}\n"));
+        assert_eq!(layout(&lab, &format!("referrer list --ref {image}")), format!("{sbom}  {size}  {SPDX}\n"));
     };
     let all = lab.blobs("layout");
     change(&lab, "gc");
