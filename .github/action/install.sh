@@ -9,7 +9,7 @@
 set -euo pipefail
 
 version=${REGSHAPE_VERSION#v}
-[[ $version =~ ^[0-9]+\.[0-9]+\.[0-9]+(-[0-9A-Za-z.-]+)?$ ]] || { echo "not a version: '$version'; give one such as 0.1.0" >&2; exit 1; }
+[[ $version =~ ^[0-9]+\.[0-9]+\.[0-9]+(-[0-9A-Za-z.-]+)?$ ]] || { printf 'not a version: %q; give one such as 0.1.0\n' "$version" >&2; exit 1; }
 releases=${REGSHAPE_RELEASES:-https://github.com/regshape/regshape/releases/download}
 
 case "$(uname -s)-$(uname -m)" in

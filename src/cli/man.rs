@@ -4,6 +4,8 @@ use std::fs;
 use std::io::{self, IsTerminal};
 use std::path::Path;
 use std::process::{Command, ExitCode};
+#[cfg(unix)]
+use std::sync::Arc;
 
 use anyhow::anyhow;
 
@@ -44,5 +46,8 @@ fn write_pages(command: &clap::Command, words: &str, directory: &Path) -> io::Re
 fn is_opened(page: &[u8]) -> bool {
     let Ok(directory) = tempfile::tempdir() else { return false };
     let path = directory.path().join("regshape.1");
-    fs::write(&path, page).is_ok() && Command::new("man").arg(&path).status().is_ok_and(|status| status.success())
+    // Ctrl-C is for the pager, as with man(1) itself.
+    #[cfg(unix)]
+    let _ = signal_hook::flag::register(signal_hook::consts::SIGINT, Arc::default());
+    fs::write(&path, page).is_ok() && Command::new("man").arg(&path).status().is_ok()
 }

@@ -16,6 +16,7 @@ pub(crate) use super::printable::printable;
 use super::progress::Progress;
 use super::style::{Label, Style};
 use super::template::Template;
+use super::usage::Usage;
 
 /// The reader of our output is gone. That is their choice, not an error.
 #[derive(Debug, thiserror::Error)]
@@ -41,6 +42,11 @@ pub(crate) trait Screen: Serialize {
     /// Returns whether the text is the JSON.
     fn is_json(&self) -> bool {
         false
+    }
+
+    /// Returns the name of the keys of the JSON, where a command has results of several kinds.
+    fn keys(&self) -> Option<&'static str> {
+        None
     }
 
     /// Returns a warning about a change that was made but is likely a mistake. In the JSON it is a field.
@@ -94,6 +100,15 @@ impl Ui {
         if self.json { Some("--json") } else { template }
     }
 
+    /// Checks, before a command runs, that the kind of its result has the keys of the template.
+    ///
+    /// # Errors
+    ///
+    /// [`Usage`] that names the first unknown key.
+    pub(crate) fn check_template(&self, keys: &str) -> Result<(), Usage> {
+        self.template.as_ref().map_or(Ok(()), |template| template.check(keys))
+    }
+
     /// Returns whether questions may be asked: not where a program reads the result.
     pub(crate) fn may_ask(&self) -> bool {
         self.value_flag().is_none() && !self.quiet
@@ -104,7 +119,7 @@ impl Ui {
         let warnings = self.warnings.lock().expect("nobody panics with the lock").split_off(0);
         if let Some(template) = &self.template {
             let value = serde_json::from_str(&json(result)?)?;
-            write_stdout(template.fill(&self.command, &value)?.as_bytes())?;
+            write_stdout(template.fill(result.keys().unwrap_or(&self.command), &value)?.as_bytes())?;
         } else if self.json && !warnings.is_empty() {
             write_json(&WithWarnings { result, warnings: &warnings })?;
         } else if self.json || result.is_json() {

@@ -35,7 +35,18 @@ impl PathReference {
         if fs::symlink_metadata(path).is_ok() {
             return whole();
         }
-        if let Ok((directory, Reference { repository, tag, digest })) = find_layout(path)
+        let bytes = path.as_os_str().as_encoded_bytes();
+        // A digest, or its beginning, comes after an at sign.
+        let split = |at: usize| {
+            let (directory, rest) = split_path(path, at)?;
+            (bytes[at] == b':' || rest.parse::<Digest>().is_ok() || is_short_digest(&rest))
+                .then_some((at, directory, rest))
+        };
+        let splits = || (1..bytes.len()).filter(|at| matches!(bytes[*at], b':' | b'@')).filter_map(split);
+        // A layout before a mark comes first, also within the directory of another layout.
+        let found = splits().rfind(|(_, directory, _)| Layout::is_at(directory));
+        if (found.is_none() || per_repo)
+            && let Ok((directory, Reference { repository, tag, digest })) = find_layout(path)
             && (Layout::is_at(&directory) || per_repo && directory.is_dir() && (tag.is_some() || digest.is_some()))
         {
             let reference = match (tag, digest) {
@@ -46,15 +57,6 @@ impl PathReference {
             };
             return Self { directory, repository: Some(repository), reference };
         }
-        let bytes = path.as_os_str().as_encoded_bytes();
-        // A digest, or its beginning, comes after an at sign.
-        let split = |at: usize| {
-            let (directory, rest) = split_path(path, at)?;
-            (bytes[at] == b':' || rest.parse::<Digest>().is_ok() || is_short_digest(&rest))
-                .then_some((at, directory, rest))
-        };
-        let splits = || (1..bytes.len()).filter(|at| matches!(bytes[*at], b':' | b'@')).filter_map(split);
-        let found = splits().rfind(|(_, directory, _)| Layout::is_at(directory));
         // The path of a layout that does not exist yet ends before the first mark of its last part. If its parent
         // directory does not exist, the slashes belong to the ref name, as in new:docker.io/library/x:1.
         let last = bytes.iter().rposition(|byte| is_separator(char::from(*byte)));

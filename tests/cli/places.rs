@@ -300,8 +300,17 @@ fn the_deepest_layout_in_a_path_is_used() {
     sandbox.write("image/inner/index.json", index(&[&named(&app, "x/y:v1"), &named(&app, "v1")]).to_string());
     list(&sandbox, &[&named(&plain, "inner/x/y:v1"), &named(&plain, "inner:v1")]);
     means(&sandbox, "-p image/inner/x/y:v1", &app);
-    // `inner` is both a layout and a repository of the outer layout. The second reading leaves a reference.
-    means(&sandbox, "-p image/inner:v1", &plain);
+    // `inner` is both a layout and a repository of the outer layout: the layout comes first.
+    means(&sandbox, "-p image/inner:v1", &app);
+    let inside = |words: &str| {
+        let mut command = sandbox.command();
+        let command = command.current_dir(sandbox.path("image")).args(words.split(' '));
+        Outcome::from(command.output().expect("the program runs"))
+    };
+    let outcome = inside("tag delete -p inner:v1");
+    assert_eq!(outcome.status, 0, "{outcome:?}");
+    assert_eq!(sandbox.ok("tag list image/inner"), "x/y:v1\n");
+    means(&sandbox, "-p image --ref inner:v1", &plain);
 }
 
 #[test]
@@ -395,4 +404,17 @@ fn each_repository_may_have_a_layout() {
         sandbox.refuses(&format!("{DESCRIPTOR} -p layouts --per-repo {words}"), &message);
     }
     is_usage_error(&sandbox, &format!("{DESCRIPTOR} -p layouts --per-repo --default-repo app --ref v1"));
+}
+
+#[test]
+fn no_layout_is_made_under_a_name_that_means_a_tag_of_another() {
+    let (sandbox, _) = mixed();
+    for (words, command) in [
+        ("init image:v9", "init"),
+        ("export image:v1 --output image:v9", "export"),
+        ("join image:v1 --output image:v9 --ref-name v9", "join"),
+    ] {
+        sandbox.misuses(words, &format!("'{command}' takes a layout: remove ':v9' from the path"));
+        assert!(!sandbox.path("image:v9").exists(), "{words}");
+    }
 }

@@ -31,12 +31,19 @@ fn an_unknown_key_is_refused_before_anything_is_done() {
         "--template: 'tag add' has no key 'digests'; its keys are digest, tags",
     );
     // The keys of a document are known once it is read.
-    let keys = "schemaVersion, mediaType, artifactType, config, layers, manifests, subject, annotations, digest, size, output, \
-                layout_path, images";
+    let keys = "schemaVersion, mediaType, artifactType, config, layers, manifests, subject, annotations";
     sandbox.misuses(
         "show image:latest --template {entrypoint}",
         &format!("--template: 'show' has no key 'entrypoint'; its keys are {keys}"),
     );
+    // Another kind of result has keys of its own.
+    assert_eq!(sandbox.ok("show image --tree --template {totals.images}"), "1\n");
+    let outcome = sandbox.run("show image --tree --template {manifests}");
+    assert_eq!((outcome.status, outcome.stdout.as_str()), (2, ""));
+    assert!(outcome.stderr.contains("'show --tree' has no key 'manifests'"), "{outcome:?}");
+    let outcome = sandbox.run("manifest get image:latest --output m.json --template {layers}");
+    assert_eq!(outcome.status, 2, "{outcome:?}");
+    assert!(!sandbox.path("m.json").exists());
 }
 
 #[test]

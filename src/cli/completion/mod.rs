@@ -86,13 +86,21 @@ impl EnvCompleter for Lines {
         words.resize_with(words.len().max(index + 1), OsString::new);
         let is_flag = |word: &OsStr| word.as_encoded_bytes().starts_with(b"-");
         let wants_flag = is_flag(&words[index]);
-        let mut candidates = complete(command, words, index, directory)?;
+        let typed = words[index].to_string_lossy().into_owned();
+        let mut candidates = complete(command, words.clone(), index, directory)?;
         // Flags are offered only where a word begins like one, or nothing else fits.
         if !wants_flag && candidates.iter().any(|candidate| !is_flag(candidate.get_value())) {
             candidates.retain(|candidate| !is_flag(candidate.get_value()));
         }
+        let parent = words[1..index]
+            .iter()
+            .filter_map(|word| word.to_str())
+            .fold(&*command, |command, word| command.find_subcommand(word).unwrap_or(command));
         for candidate in candidates {
             let value = candidate.get_value().to_string_lossy();
+            // clap offers an alias in place of the name that sorts behind it.
+            let name = parent.find_subcommand(&*value).map(Command::get_name);
+            let value = name.filter(|name| name.starts_with(&*typed)).map_or(value, |name| name.to_owned().into());
             // Other programs may write any text as a tag; a terminal must not obey it.
             if value.chars().any(is_obeyed) {
                 continue;

@@ -153,6 +153,9 @@ impl LayoutCommand for Args {
         let is_stream = regshape::internals::is_stream(&self.output);
         let mut notes = Vec::new();
         let write_options = context.write_options(&self.output, &self.write);
+        if format == Format::Directory {
+            context.without_tag(&self.output)?;
+        }
         if format == Format::Directory && !self.dry_run {
             context.clean_target(&self.output, &write_options);
         }

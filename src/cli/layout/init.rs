@@ -14,7 +14,10 @@ use crate::cli::style::Style;
 ///
 /// Creates the directory if necessary. Leaves other files in it alone.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Example:\n  regshape init ./my-image")]
+#[command(
+    after_help = "Example:\n  regshape init ./my-image",
+    mut_arg("path", |arg| arg.help("Layout [default: $REGSHAPE_LAYOUT]"))
+)]
 pub(crate) struct Args {
     #[command(flatten)]
     common: Common,
@@ -44,6 +47,7 @@ impl Screen for Initialised {
 impl LayoutCommand for Args {
     fn run(self, context: &Context) -> anyhow::Result<ExitCode> {
         let path = self.common.new_path()?;
+        context.without_tag(&path)?;
         let options = context.write_options(&path, &self.write);
         let layout = match context.shares_blobs {
             true => Layout::init_with_shared_blobs(path, &options)?,

@@ -67,6 +67,9 @@ impl LayoutCommand for Args {
             selections.push(Selection::default().references(source.references));
         }
         let write_options = context.write_options(&self.output, &self.write);
+        if format == Format::Directory {
+            context.without_tag(&self.output)?;
+        }
         if format == Format::Directory && !self.dry_run {
             context.clean_target(&self.output, &write_options);
         }

@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use crate::cli::args::Common;
 use crate::cli::context::{Context, LayoutCommand};
-use crate::cli::layout::tree::DrawnTree;
+use crate::cli::layout::tree::{DrawnTree, TREE_KEYS};
 use crate::cli::output::{Screen, json};
 use crate::cli::path_reference::PathReference;
 use crate::cli::style::Style;
@@ -64,6 +64,7 @@ impl LayoutCommand for Args {
 impl Args {
     fn shown(&self, context: &Context, layout: &Layout, reference: Option<&str>) -> anyhow::Result<ExitCode> {
         if self.tree {
+            context.ui.check_template(TREE_KEYS)?;
             let tree = reference.map_or_else(|| layout.tree(), |reference| layout.tree_of(reference))?;
             context.ui.result(&DrawnTree::new(layout.path().display().to_string(), tree))?;
             return Ok(ExitCode::SUCCESS);

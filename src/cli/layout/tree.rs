@@ -12,6 +12,9 @@ use crate::cli::style::Style;
 /// The greatest width of a column. Longer text shifts the rest of its own line, not that of every other.
 const COLUMN: usize = 60;
 
+/// The name of the keys of a tree's JSON.
+pub(crate) const TREE_KEYS: &str = "show --tree";
+
 /// The tree of a layout.
 #[derive(Serialize)]
 pub(crate) struct DrawnTree {
@@ -89,6 +92,10 @@ impl DrawnTree {
 }
 
 impl Screen for DrawnTree {
+    fn keys(&self) -> Option<&'static str> {
+        Some(TREE_KEYS)
+    }
+
     /// Each line of the tree is cut before it is coloured.
     fn wraps(&self) -> bool {
         true

@@ -8,6 +8,9 @@ use serde::Serialize;
 use crate::cli::output::{Block, Screen};
 use crate::cli::style::Style;
 
+/// The name of the keys of the JSON.
+pub(crate) const WRITTEN_KEYS: &str = "manifest get --output";
+
 #[derive(Serialize)]
 pub(crate) struct WrittenScreen {
     digest: Digest,
@@ -24,6 +27,10 @@ impl WrittenScreen {
 }
 
 impl Screen for WrittenScreen {
+    fn keys(&self) -> Option<&'static str> {
+        Some(WRITTEN_KEYS)
+    }
+
     fn text(&self, style: &Style) -> String {
         Block::new(self.title, 6)
             .line("digest", style.digest(&self.digest))

@@ -26,6 +26,11 @@ pub(crate) struct Args {
 struct Shown(Descriptor);
 
 impl Screen for Shown {
+    /// JSON is never cut.
+    fn wraps(&self) -> bool {
+        true
+    }
+
     fn text(&self, _style: &Style) -> String {
         json(self).expect("a descriptor can be written: it was read")
     }

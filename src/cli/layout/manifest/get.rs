@@ -11,9 +11,10 @@ use serde::Serialize;
 
 use crate::cli::context::{Context, LayoutCommand};
 use crate::cli::layout::place::ManifestArgs;
-use crate::cli::layout::written_output::WrittenScreen;
+use crate::cli::layout::written_output::{WRITTEN_KEYS, WrittenScreen};
 use crate::cli::output::{Screen, is_stdout, json, write_stdout};
 use crate::cli::style::Style;
+use crate::cli::usage::Usage;
 
 /// Write a manifest or index, or one field of it
 ///
@@ -69,6 +70,17 @@ impl Screen for Shown {
 
 impl LayoutCommand for Args {
     fn run(self, context: &Context) -> anyhow::Result<ExitCode> {
+        match &self.output {
+            Some(output) if is_stdout(output) => {
+                if let Some(flag) = context.ui.value_flag().filter(|flag| *flag == "--template") {
+                    let message =
+                        format!("{flag} prints to standard output; write the manifest to a file with --output");
+                    return Err(Usage(message).into());
+                }
+            }
+            Some(_) => context.ui.check_template(WRITTEN_KEYS)?,
+            None => {}
+        }
         let (place, platform) = self.manifest.place(context)?;
         let reference = place.image()?;
         let StoredManifest { descriptor, content, choice } = place.repository.get((&*reference, platform.as_ref()))?;
