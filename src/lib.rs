@@ -92,7 +92,7 @@ pub mod transfer;
 pub mod view;
 mod workers;
 
-pub use error::{Candidate, Error, ErrorCode, ErrorKind, Reason, Referrer, Result};
+pub use error::{Candidate, CopyError, Error, ErrorCode, ErrorKind, Reason, Referrer, Result};
 pub use tally::Tally;
 
 /// The internals that this project's own benchmarks and fuzz targets use. They are no promise: any version of the

@@ -491,7 +491,7 @@ fn the_staging_files_page_names_every_key() {
     fs::write(directory.path().join("rootfs.tar"), rootfs()).unwrap();
     for words in [
         &["init"][..],
-        &["add", "layer", "--file", "rootfs.tar"],
+        &["add", "layer", "--copy", "rootfs.tar"],
         &["generate", "config"],
         &["generate", "manifest"],
         &["generate", "manifest", "--ref-name", "latest"],

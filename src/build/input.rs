@@ -22,6 +22,8 @@ pub struct LayerInput {
     pub(crate) encoding: Encoding,
     pub(crate) is_tar: bool,
     pub(crate) size: Option<u64>,
+    /// Whether this library writes the tar, so that its entries need no check.
+    pub(crate) is_own: bool,
 }
 
 impl fmt::Debug for LayerInput {
@@ -64,8 +66,10 @@ pub struct LayerOptions {
     pub media_type: Option<MediaType>,
     /// The annotations of the layer's descriptor.
     pub annotations: Annotations,
-    /// The limits on the decompressed size of a compressed layer.
+    /// The limits on the uncompressed size of a layer.
     pub bounds: Bounds,
+    /// The command that made the layer, for the image's history.
+    pub created_by: Option<String>,
 }
 
 impl LayerOptions {
@@ -76,6 +80,7 @@ impl LayerOptions {
         media_type: [option MediaType],
         annotations: [Annotations],
         bounds: [Bounds],
+        created_by: [some String],
     }
 }
 
@@ -126,6 +131,11 @@ impl LayerInput {
         Self::look_at(name.as_ref(), Box::new(reader), None)
     }
 
+    /// Reads a tar that this library writes.
+    pub(crate) fn from_own_tar(name: &'static str, reader: impl Read + Send + 'static) -> Result<Self> {
+        Ok(Self { is_own: true, ..Self::from_reader(name, reader)? })
+    }
+
     pub(crate) fn look_at(path: &Path, reader: Box<dyn Read + Send>, size: Option<u64>) -> Result<Self> {
         let (sight, reader) = peek(reader, looks_like_tar).map_err(Error::io("read", path))?;
         if sight.is_empty {
@@ -135,7 +145,7 @@ impl LayerInput {
         if let Some(source) = sight.flaw {
             return Err(Error::from_stream(path, encoding, source));
         }
-        Ok(Self { path: path.to_owned(), reader, encoding, is_tar, size })
+        Ok(Self { path: path.to_owned(), reader, encoding, is_tar, size, is_own: false })
     }
 
     /// Returns the compression of the content.

@@ -22,6 +22,10 @@ use crate::tar::layer::Look;
 /// The most threads that compress a layer. More threads take memory without being faster on today's machines.
 const MAX_JOBS: usize = 256;
 
+/// The key of a staged layer for the command that made it, for the image's history. The original program does not write
+/// it.
+pub(crate) const CREATED_BY: &str = "created_by";
+
 /// A layer with the plan of how it is stored, and the staging file to which it will be appended.
 pub struct PreparedLayer<'a> {
     layout: &'a Layout,
@@ -93,13 +97,17 @@ impl<'a> PreparedLayer<'a> {
         let lock = take_lock(layout)?;
         let mut stage = layout.find_stage_again(stage)?.unwrap_or_else(Stage::empty);
         let blob = blob.commit(&lock)?;
+        let mut extra = UnknownFields::new();
+        if let Some(created_by) = &options.created_by {
+            extra.insert(CREATED_BY, created_by).expect("texts can be written");
+        }
         let layer = StagedLayer {
             digest: blob.digest.clone(),
             size: blob.size,
             media_type: plan.media_type,
             annotations: options.annotations,
             diff_id: Some(diff_id),
-            extra: UnknownFields::new(),
+            extra,
         };
         stage.layers.push(layer.clone());
         layout.write_stage(&lock, &stage, [blob])?;

@@ -1,6 +1,7 @@
 //! Builds images from layers, configs and manifests, with the staging file.
 
 pub(crate) mod config;
+pub mod copy;
 pub(crate) mod input;
 pub(crate) mod layer;
 pub(crate) mod manifest;

@@ -183,8 +183,8 @@ pub(crate) fn store_layer<'l>(
     look: Look,
     progress: Option<Progress<'_>>,
 ) -> Result<StoredLayer<'l>> {
-    let LayerInput { path, reader, encoding, size, is_tar } = input;
-    let stream = Stream { path: &path, encoding, size, bounds, look: is_tar.then_some(look) };
+    let LayerInput { path, reader, encoding, size, is_tar, is_own } = input;
+    let stream = Stream { path: &path, encoding, size, bounds, look: (is_tar && !is_own).then_some(look) };
     let mut source = Remembering::new(layout.metrics().reader(reader), |bytes| {
         progress.into_iter().for_each(|progress| progress(bytes.len() as u64));
     });
@@ -305,6 +305,7 @@ fn store_compressed<'l>(
     let mut blob = layout.new_blob()?;
     let mut content = stream.decoder(BufReader::with_capacity(BUFFER, source))?;
     let mut inspection = Inspection::new(true, stream.look);
+    let (mut read, mut written) = (0, 0);
     compress(
         compression,
         jobs,
@@ -313,16 +314,23 @@ fn store_compressed<'l>(
                 .metrics()
                 .time(Phase::Compress, || fill(&mut content, block, size))
                 .map_err(|error| stream.broken(error))?;
+            read += block.len() as u64;
             layout.metrics().time(Phase::Hash, || inspection.update(block));
             Ok(())
         },
-        |bytes| blob.write_all(bytes).map_err(Error::io("write to", layout.path())),
+        |bytes| {
+            written += bytes.len() as u64;
+            blob.write_all(bytes).map_err(Error::io("write to", layout.path()))
+        },
         &|time| layout.metrics().add(Phase::Compress, time),
     )
     .map_err(|failure| match failure {
         Failure::Compressor(source) => Error::Compress { path: stream.path.to_owned(), source },
         Failure::Caller(error) => error,
     })?;
+    // A layer that validation and readers would refuse is not made.
+    let bounds = stream.bounds.check(written, read);
+    bounds.map_err(|bound| Error::BeyondBound { path: stream.path.to_owned(), bound })?;
     Ok((blob, inspection))
 }
 

@@ -8,7 +8,7 @@ use super::input::{LayerInput, LayerOptions};
 use super::layer::AddedLayer;
 use crate::error::{Error, Result};
 use crate::layout::handle::Layout;
-use crate::workers::pipe::{PipeWriter, pipe};
+use crate::workers::pipe::{PipeReader, PipeWriter, pipe};
 
 /// A layer that is being written. [`LayerWriter::finish`] stages the layer. A writer that is dropped unfinished leaves
 /// nothing behind.
@@ -50,11 +50,28 @@ impl LayerWriter {
     ///
     /// [`Error::Io`] if no thread can be started.
     pub fn create(layout: &Layout, options: &LayerOptions) -> Result<Self> {
+        Self::create_with(layout, options, LayerInput::from_reader)
+    }
+
+    /// Begins a layer whose tar this library writes: its entries need no check.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Io`] if no thread can be started.
+    pub(crate) fn create_checked(layout: &Layout, options: &LayerOptions) -> Result<Self> {
+        Self::create_with(layout, options, LayerInput::from_own_tar)
+    }
+
+    fn create_with(
+        layout: &Layout,
+        options: &LayerOptions,
+        input: fn(&'static str, PipeReader) -> Result<LayerInput>,
+    ) -> Result<Self> {
         let (pipe, reader) = pipe();
         let failed = Error::io("start a thread for", layout.path());
         let (layout, options) = (layout.clone(), options.clone());
         let store = move || {
-            let input = LayerInput::from_reader("the layer", reader)?;
+            let input = input("the layer", reader)?;
             layout.prepare_layer(input, &options)?.stage()
         };
         let storing = thread::Builder::new().spawn(store).map_err(failed)?;

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use regshape::layout::Layout;
-use regshape::{Error, ErrorCode, ErrorKind, Referrer};
+use regshape::{CopyError, Error, ErrorCode, ErrorKind, Referrer};
 use serde::Serialize;
 
 use super::error_code::{OTHER_CODE, code_of};
@@ -194,6 +194,7 @@ fn json_of(error: &anyhow::Error) -> String {
 /// Returns the way out of an error of the library, where that is not obvious.
 fn hint(error: &Error) -> Option<&'static str> {
     Some(match error {
+        Error::Copy(error) => return copy_hint(error),
         Error::NoLayers => "run 'layout add layer' first",
         Error::NoConfig => "run 'layout generate config' first",
         Error::NoManifest => "run 'layout generate manifest' first",
@@ -256,4 +257,24 @@ fn hint(error: &Error) -> Option<&'static str> {
 /// Returns whether a path is that of a layout, or of nothing yet; otherwise it is an archive or a docker-dir directory.
 fn is_layout(path: &Path) -> bool {
     Layout::is_at(path) || path.is_dir() && !path.join("manifest.json").exists()
+}
+
+/// Returns the way out of an error of copying.
+fn copy_hint(error: &CopyError) -> Option<&'static str> {
+    Some(match error {
+        CopyError::Destination { .. } => "write it from the root of the image, e.g. /usr/bin/app",
+        CopyError::BelowFile { .. } => "choose another destination, or leave the file out with --exclude",
+        CopyError::OntoDirectory { .. } => {
+            "end DST with / to copy into the directory, or give the file a name of its own"
+        }
+        CopyError::Twice { .. } => "use --overwrite to let the last one win",
+        CopyError::WhiteoutName { .. } => "leave it out with --exclude, or rename it",
+        CopyError::OverlayMark { .. } => "use --overlay to make it a whiteout",
+        CopyError::Changed { .. } => "run the command again when no other program changes the file",
+        CopyError::Unreadable { .. } => "leave them out with --skip-unreadable, or run as another user",
+        CopyError::Empty { .. } => "use --allow-empty if that is intended",
+        CopyError::UnmatchedInclude { .. } => "globs match paths below the source; ** matches any directories",
+        CopyError::UnknownName { .. } => "use the number",
+        _ => return None,
+    })
 }

@@ -18,6 +18,7 @@ pub(crate) fn code_of(error: &Error) -> &'static str {
 
 fn own_code(error: &Error) -> &'static str {
     match error {
+        Error::Copy(_) => "COPY_INVALID",
         Error::AlreadyLayout { .. } | Error::Occupied { .. } | Error::NotEmpty { .. } => "NOT_EMPTY",
         Error::NotALayout { .. } => "NOT_A_LAYOUT",
         Error::MalformedMarker { .. } | Error::LayoutVersion { .. } => "LAYOUT_INVALID",

@@ -67,8 +67,18 @@ fn synopsis(command: &Command, words: &str, page: &mut Vec<u8>) -> io::Result<()
     };
     let own: Vec<&Arg> = command.get_arguments().filter(|arg| !arg.is_hide_set() && !is_shared(arg)).collect();
     let mut parts = vec![format!("\\fB{}\\fR", escaped(words))];
+    // Arguments of which one is required.
+    let groups: Vec<_> = command.get_groups().filter(|group| group.is_required_set()).collect();
+    let is_grouped = |arg: &Arg| groups.iter().any(|group| group.get_args().any(|id| id == arg.get_id()));
+    for group in &groups {
+        let alternatives =
+            own.iter().filter(|arg| group.get_args().any(|id| id == arg.get_id())).map(|arg| words_of(arg));
+        parts.push(format!("{{{}}}", alternatives.collect::<Vec<_>>().join(" | ")));
+    }
     for (is_required, is_positional) in [(true, false), (true, true), (false, false), (false, true)] {
-        let wanted = |arg: &&&Arg| arg.is_required_set() == is_required && arg.is_positional() == is_positional;
+        let wanted = |arg: &&&Arg| {
+            !is_grouped(arg) && arg.is_required_set() == is_required && arg.is_positional() == is_positional
+        };
         parts.extend(own.iter().filter(wanted).map(|arg| usage_of(arg)));
     }
     if command.has_subcommands() {
@@ -80,6 +90,12 @@ fn synopsis(command: &Command, words: &str, page: &mut Vec<u8>) -> io::Result<()
 
 /// Returns an argument as the synopsis has it: `--file FILE`, `[--json]`, `[TAG...]`.
 fn usage_of(arg: &Arg) -> String {
+    let text = words_of(arg);
+    if arg.is_required_set() { text } else { format!("[{text}]") }
+}
+
+/// Returns an argument and the name of its value.
+fn words_of(arg: &Arg) -> String {
     let takes_value = arg.get_action().takes_values();
     let is_repeatable = matches!(arg.get_action(), clap::ArgAction::Append | clap::ArgAction::Count)
         || arg.get_num_args().is_some_and(|count| count.max_values() > 1);
@@ -94,8 +110,7 @@ fn usage_of(arg: &Arg) -> String {
     };
     let words: Vec<String> =
         [flag, if takes_value { value } else { String::new() }].into_iter().filter(|word| !word.is_empty()).collect();
-    let text = words.join(" ") + if is_repeatable { "..." } else { "" };
-    if arg.is_required_set() { text } else { format!("[{text}]") }
+    words.join(" ") + if is_repeatable { "..." } else { "" }
 }
 
 fn description(command: &Command, about: &str, page: &mut Vec<u8>) -> io::Result<()> {

@@ -6,6 +6,7 @@ mod context;
 mod error;
 mod error_code;
 mod global;
+mod layer_args;
 mod layout;
 mod man;
 mod man_page;

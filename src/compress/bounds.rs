@@ -54,7 +54,7 @@ impl Default for Bounds {
 
 impl Bounds {
     /// Checks the content decompressed so far against the compressed bytes read so far.
-    fn check(self, compressed: u64, content: u64) -> Result<(), BoundError> {
+    pub(crate) fn check(self, compressed: u64, content: u64) -> Result<(), BoundError> {
         let Self { max_size, max_ratio, ratio_after } = self;
         if content > max_size {
             Err(BoundError::Size(max_size))

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::Error;
+use super::{CopyError, Error};
 
 /// The category of an error, for programs that handle errors by category.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -50,6 +50,7 @@ impl Error {
             | Self::PlatformNotStored { .. }
             | Self::UnknownUpload { .. }
             | Self::NothingSelected { .. } => ErrorKind::NotFound,
+            Self::Copy(error) => kind_of_copy(error),
             Self::AmbiguousName { .. } | Self::AmbiguousDigest { .. } => ErrorKind::Ambiguous,
             Self::IsDirectory { .. }
             | Self::UnknownMediaType { .. }
@@ -159,6 +160,16 @@ impl Error {
             error = cause;
         }
         report
+    }
+}
+
+/// Returns the category of an error of copying.
+fn kind_of_copy(error: &CopyError) -> ErrorKind {
+    match error {
+        CopyError::BelowFile { .. } | CopyError::OntoDirectory { .. } | CopyError::Twice { .. } => ErrorKind::Conflict,
+        CopyError::Changed { .. } | CopyError::Unreadable { .. } => ErrorKind::Io,
+        CopyError::PathLength { .. } => ErrorKind::TooLarge,
+        _ => ErrorKind::InvalidInput,
     }
 }
 

@@ -3,6 +3,7 @@
 
 mod candidate;
 mod code;
+mod copy;
 mod kind;
 mod reason;
 mod referrer;
@@ -11,6 +12,7 @@ mod words;
 
 pub use candidate::Candidate;
 pub use code::ErrorCode;
+pub use copy::CopyError;
 pub use kind::ErrorKind;
 pub use reason::Reason;
 pub use referrer::Referrer;

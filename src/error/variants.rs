@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::candidate::{Candidate, described};
 use super::code::ErrorCode;
+use super::copy::CopyError;
 use super::reason::Reason;
 use super::referrer::Referrer;
 use super::words::{image_called, list, missing_blob, seconds, size_mismatch, stored, unselected};
@@ -21,6 +22,9 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
+    /// A layer of files cannot be made.
+    #[error(transparent)]
+    Copy(#[from] CopyError),
     /// `init` found a layout.
     #[error("{} is already an OCI Image Layout", .path.display())]
     AlreadyLayout {

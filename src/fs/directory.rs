@@ -50,6 +50,12 @@ pub(crate) struct FileIdentity {
 }
 
 impl FileIdentity {
+    /// Makes an identity of a device and an inode.
+    #[cfg(unix)]
+    pub(super) fn new(device: u64, number: u64) -> Self {
+        Self { device, number }
+    }
+
     /// Returns the identity of an open file.
     pub(crate) fn from_file(file: &File) -> io::Result<Self> {
         file.metadata().map(|metadata| Self::from(&metadata))

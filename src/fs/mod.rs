@@ -12,6 +12,8 @@ mod leftovers;
 mod output;
 pub(crate) mod streams;
 mod temporary;
+pub(crate) mod walk;
+pub(crate) mod xattr;
 
 pub(crate) use directory::{Directory, FileIdentity, FileKind, Found};
 pub(crate) use files::{

@@ -64,13 +64,13 @@ pub(crate) fn record(bytes: &[u8]) -> Option<(&[u8], &[u8], &[u8])> {
 }
 
 /// Returns a record of a pax header: its length, which includes itself, its name and its value.
-pub(crate) fn pax_record(name: &str, value: &str) -> String {
-    let rest = format!(" {name}={value}\n");
+pub(crate) fn pax_record(name: &[u8], value: &[u8]) -> Vec<u8> {
+    let rest = [b" ", name, b"=", value, b"\n"].concat();
     let mut length = rest.len();
     while length != rest.len() + length.to_string().len() {
         length = rest.len() + length.to_string().len();
     }
-    format!("{length}{rest}")
+    [length.to_string().as_bytes(), &rest].concat()
 }
 
 #[cfg(test)]
@@ -119,10 +119,10 @@ mod tests {
 
     #[test]
     fn the_length_of_a_pax_record_counts_itself() {
-        assert_eq!(pax_record("path", "x"), "9 path=x\n");
+        assert_eq!(pax_record(b"path", b"x"), b"9 path=x\n");
         for length in [80, 88, 89, 90, 91, 92, 990, 991, 992] {
-            let record = pax_record("path", &"x".repeat(length));
-            assert_eq!(record.split_once(' ').expect("a space").0, record.len().to_string());
+            let record = pax_record(b"path", "x".repeat(length).as_bytes());
+            assert!(record.starts_with(format!("{} path=", record.len()).as_bytes()));
         }
     }
 }

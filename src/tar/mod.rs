@@ -1,6 +1,7 @@
 //! Tar archives: header fields, streaming checks, and writing.
 
 pub(crate) mod check;
+pub(crate) mod entry;
 pub(crate) mod extended;
 pub(crate) mod fault;
 pub(crate) mod header;

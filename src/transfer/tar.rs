@@ -12,6 +12,7 @@ use crate::graph::walk::INDEX_FILE;
 use crate::layout::documents::{ARCHIVE_DOCUMENT_LIMIT, check_size};
 use crate::layout::handle::{BLOBS_DIRECTORY, MARKER_FILE, marker};
 use crate::metrics::{Phase, Progress};
+use crate::tar::entry::{EntryKind, TarEntry};
 use crate::tar::write::TarWriter;
 use crate::transfer::format::ArchiveKind;
 use crate::view::index_view::View;
@@ -51,27 +52,44 @@ impl ArchivePlan {
     pub(crate) fn write(&self, writer: impl Write, path: &Path, progress: Option<Progress<'_>>) -> Result<Exported> {
         let options = &self.options;
         let failed = || Error::io("write", path);
-        let mut archive = TarWriter::new(writer, options.modified);
-        archive.file(MARKER_FILE, marker().as_bytes()).map_err(failed())?;
+        let mut archive = TarWriter::new(writer);
+        let modified = options.modified;
+        let content = marker();
+        archive
+            .file(&archive_file(MARKER_FILE, content.len() as u64, modified), content.as_bytes())
+            .map_err(failed())?;
         for blob in &self.contents.blobs {
             let digest = &blob.descriptor.digest;
             let name = format!("{BLOBS_DIRECTORY}/{}/{}", digest.algorithm_name(), digest.encoded());
-            archive.begin(&name, blob.descriptor.size).map_err(failed())?;
+            archive.begin(&archive_file(&name, blob.descriptor.size, modified)).map_err(failed())?;
             copy_verified(&blob.content()?, digest, |bytes| {
                 progress.into_iter().for_each(|progress| progress(bytes.len() as u64));
                 options.metrics.count_written(bytes.len());
                 options.metrics.time(Phase::Write, || archive.write_all(bytes)).map_err(failed())
             })?;
-            archive.end(blob.descriptor.size).map_err(failed())?;
+            archive.end_content(blob.descriptor.size).map_err(failed())?;
             options.metrics.count_blob_written();
         }
         if let Some(manifest) = &self.docker_manifest {
-            archive.file(MANIFEST_FILE, manifest).map_err(failed())?;
+            archive.file(&archive_file(MANIFEST_FILE, manifest.len() as u64, modified), manifest).map_err(failed())?;
         }
-        archive.begin(INDEX_FILE, self.index.size).map_err(failed())?;
+        archive.begin(&archive_file(INDEX_FILE, self.index.size, modified)).map_err(failed())?;
         self.index.write(&mut archive).map_err(failed())?;
-        archive.end(self.index.size).map_err(failed())?;
+        archive.end_content(self.index.size).map_err(failed())?;
         archive.finish().map_err(failed())?;
         Ok(self.contents.exported.clone())
+    }
+}
+
+/// Returns a file of an archive: mode 0444, owner 0.
+fn archive_file(path: &str, size: u64, modified: u64) -> TarEntry<'_> {
+    TarEntry {
+        path: path.as_bytes(),
+        kind: EntryKind::File { size },
+        mode: 0o444,
+        uid: 0,
+        gid: 0,
+        modified: i64::try_from(modified).unwrap_or(i64::MAX),
+        xattrs: &[],
     }
 }

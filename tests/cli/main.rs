@@ -5,6 +5,7 @@
 #![allow(clippy::print_stderr, reason = "a test that is skipped says so")]
 
 mod add_layer;
+mod add_layer_copy;
 mod addressing;
 mod annotate_layer;
 mod annotate_manifest;

@@ -11,6 +11,7 @@
 
 mod archives;
 mod compressors;
+mod copies;
 mod edits;
 mod faults;
 mod images;

@@ -1,47 +1,60 @@
 //! `layout add layer`
 
+use std::ffi::OsString;
 use std::io::{self, IsTerminal};
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::ValueEnum;
+use regshape::build::copy::CopyPlan;
 use regshape::build::{AddedLayer, CompressionScope, LayerInput, LayerOptions, LayerPlan, Treatment};
 use regshape::compress::{CompressFormat, Compression, Encoding};
-use regshape::layout::StagedLayer;
+use regshape::layout::{Layout, StagedLayer};
 use regshape::oci::MediaType;
 use serde::Serialize;
 
 use crate::cli::args::{AnnotationArgs, BoundsArgs, YesArg};
 use crate::cli::args::{Common, WriteArgs};
 use crate::cli::context::{Context, LayoutCommand};
+use crate::cli::layer_args::{LayerArgs, copy_source, place_of};
 use crate::cli::output::{Block, Screen, printable};
 use crate::cli::prompt::Prompt;
 use crate::cli::style::Style;
+use crate::cli::time::source_seconds;
 use crate::cli::usage::Usage;
 
 /// Add a layer and stage it for the manifest
 ///
-/// Detects the file type from its content. Stores tars that are compressed with gzip or zstd as they are. Stores plain tars, and
+/// With --copy, makes the layer of files and directories: one entry a path, owner 0:0, and the time SOURCE_DATE_EPOCH or 0.
+/// SRC is a file or directory; without DST the content of a directory goes to /, and a file to /NAME. A DST with / at its end
+/// is a directory. SRC and DST may be followed by attributes of their own: src=…,dst=…,owner=…,chmod=…,mtime=…,exclude=…
+///
+/// With --file, detects the file type from its content. Stores tars that are compressed with gzip or zstd as they are. Stores plain tars, and
 /// tars that are compressed with xz or bzip2, compressed with --compress-format. Never changes FILE.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Example:\n  regshape add layer ./my-image --file ./layer.tar.gz",
-    after_long_help = "Examples:\n  regshape add layer ./my-image --file ./layer.tar.gz\n  tar -C rootfs -c . | regshape add layer ./my-image --file -"
+    mut_arg("annotation", |annotation| annotation.hide_short_help(true)),
+    group = clap::ArgGroup::new("input").args(["file", "copy"]).required(true),
+    after_help = "Example:\n  regshape add layer ./my-image --copy ./app:/usr/bin/app",
+    after_long_help = "Examples:\n  regshape add layer ./my-image --copy ./app:/usr/bin/app\n  regshape add layer ./my-image --copy ./site:/srv/www --owner 33 --exclude '**/*.bak'\n  regshape add layer ./my-image --file ./layer.tar.gz\n  tar -C rootfs -c . | regshape add layer ./my-image --file -"
 )]
 pub(crate) struct Args {
     #[command(flatten)]
     common: Common,
     /// Layer file or pipe; - for standard input
     #[arg(short, long, value_name = "FILE")]
-    file: PathBuf,
+    file: Option<PathBuf>,
+    /// File or directory to copy; repeatable
+    #[arg(short, long, value_name = "SRC[:DST]")]
+    copy: Vec<OsString>,
     /// Compression: gzip, zstd, none [default: gzip]
     ///
     /// Content of other media types is compressed only if this flag is given.
     #[arg(long, value_name = "FORMAT", value_enum, ignore_case = true, hide_possible_values = true)]
     compress_format: Option<Format>,
     /// Level [default: gzip 5 of 9, zstd 3 of 19]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=19))]
+    #[arg(long, value_name = "N", hide_short_help = true, value_parser = clap::value_parser!(u8).range(1..=19))]
     level: Option<u8>,
     /// Threads that compress [default: one a core]
     ///
@@ -49,10 +62,12 @@ pub(crate) struct Args {
     #[arg(long, value_name = "N", hide_short_help = true)]
     jobs: Option<NonZeroUsize>,
     /// Media type [default: by content]
-    #[arg(long, value_name = "TYPE")]
+    #[arg(long, value_name = "TYPE", hide_short_help = true)]
     media_type: Option<String>,
     #[command(flatten)]
     annotations: AnnotationArgs,
+    #[command(flatten)]
+    layer: LayerArgs,
     #[command(flatten)]
     bounds: BoundsArgs,
     #[command(flatten)]
@@ -104,7 +119,7 @@ impl LayoutCommand for Args {
     fn run(self, context: &Context) -> anyhow::Result<ExitCode> {
         let layout = context.open_to_write(&self.common.path()?, &self.write)?;
         let given = self.media_type.as_deref().map(str::parse::<MediaType>).transpose()?;
-        let input = open(&self.file)?;
+        let input = self.file.as_deref().map(open).transpose()?;
         let (scope, format) = match self.compress_format {
             None => (CompressionScope::Layers, CompressFormat::Gzip),
             Some(Format::Gzip) => (CompressionScope::Everything, CompressFormat::Gzip),
@@ -117,38 +132,76 @@ impl LayoutCommand for Args {
         let compression = Compression::new(format, self.level)?;
         let mut options = LayerOptions::default().compression(compression).scope(scope).bounds(self.bounds.bounds());
         options.annotations = self.annotations.annotations();
-        (options.jobs, options.media_type) = (self.jobs, given.clone());
-        let mut prepared = layout.prepare_layer(input, &options)?;
-        if let Some(note) = note(prepared.input(), prepared.plan()) {
-            context.ui.note(&note);
+        (options.jobs, options.media_type) = (self.jobs, given);
+        options.created_by = self.layer.created_by.clone();
+        match (input, &self.file) {
+            (Some(input), Some(file)) => add_file(context, layout, file, input, &options, self.yes.yes),
+            _ => add_copies(context, layout, &self.copy, self.layer, options),
         }
-        if given.is_none() {
-            let prompt = Prompt::new(&context.ui, self.yes.yes);
-            let check =
-                |typed: &MediaType| prepared.plan_as(typed.clone()).map(drop).map_err(|error| error.to_string());
-            let media_type = confirm(&prompt, &self.file, &prepared.plan().media_type, check)?;
-            let plan = prepared.plan_as(media_type)?;
-            prepared = prepared.with_plan(plan);
-        }
-        let name = printable(&self.file.to_string_lossy());
-        let plan = prepared.plan();
-        let doubt = plan
-            .is_doubtful
-            .then(|| format!("{name} does not look like a tar, but its media type is {}", plan.media_type));
-        let progress = context.ui.progress("Adding", &self.file, prepared.input().size());
-        let advance = |bytes| progress.advance(bytes);
-        let added = prepared.with_progress(&advance).stage();
-        drop(progress);
-        let AddedLayer { layer, warnings, looks_like_images, .. } = added?;
-        let images =
-            looks_like_images.then(|| format!("{name} looks like an image archive; 'layout import' adds its images"));
-        let found = warnings.iter().map(|finding| printable(finding.message()));
-        let warnings: Vec<_> = doubt.into_iter().chain(images).chain(found).collect();
-        let first = warnings.first().cloned();
-        warnings.into_iter().for_each(|warning| context.ui.warn_at_the_end(warning));
-        context.ui.result(&staged(layer, first))?;
-        Ok(ExitCode::SUCCESS)
     }
+}
+
+/// Adds a file as a layer.
+fn add_file(
+    context: &Context,
+    layout: &Layout,
+    file: &Path,
+    input: LayerInput,
+    options: &LayerOptions,
+    yes: bool,
+) -> anyhow::Result<ExitCode> {
+    let mut prepared = layout.prepare_layer(input, options)?;
+    if let Some(note) = note(prepared.input(), prepared.plan()) {
+        context.ui.note(&note);
+    }
+    if options.media_type.is_none() {
+        let prompt = Prompt::new(&context.ui, yes);
+        let check = |typed: &MediaType| prepared.plan_as(typed.clone()).map(drop).map_err(|error| error.to_string());
+        let media_type = confirm(&prompt, file, &prepared.plan().media_type, check)?;
+        let plan = prepared.plan_as(media_type)?;
+        prepared = prepared.with_plan(plan);
+    }
+    let name = printable(&file.to_string_lossy());
+    let plan = prepared.plan();
+    let doubt =
+        plan.is_doubtful.then(|| format!("{name} does not look like a tar, but its media type is {}", plan.media_type));
+    let progress = context.ui.progress("Adding", file, prepared.input().size());
+    let advance = |bytes| progress.advance(bytes);
+    let added = prepared.with_progress(&advance).stage();
+    drop(progress);
+    let AddedLayer { layer, warnings, looks_like_images, .. } = added?;
+    let images =
+        looks_like_images.then(|| format!("{name} looks like an image archive; 'layout import' adds its images"));
+    let found = warnings.iter().map(|finding| printable(finding.message()));
+    let warnings: Vec<_> = doubt.into_iter().chain(images).chain(found).collect();
+    let first = warnings.first().cloned();
+    warnings.into_iter().for_each(|warning| context.ui.warn_at_the_end(warning));
+    context.ui.result(&staged(layer, first))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Adds files and directories as a layer.
+fn add_copies(
+    context: &Context,
+    layout: &Layout,
+    words: &[OsString],
+    flags: LayerArgs,
+    mut options: LayerOptions,
+) -> anyhow::Result<ExitCode> {
+    let sources = words.iter().map(|word| copy_source(word)).collect::<Result<Vec<_>, _>>()?;
+    let places: Vec<_> = sources.iter().map(place_of).collect();
+    let source_date = source_seconds()?.unwrap_or(0).cast_signed();
+    let copies = flags.options(sources, source_date)?.outputs(vec![layout.path().to_owned()]);
+    let plan = CopyPlan::new(&copies)?;
+    options.created_by.get_or_insert_with(|| format!("regshape add layer --copy {}", places.join(" ")));
+    let progress = context.ui.progress("Adding", Path::new(&places.join(" ")), Some(plan.size()));
+    let advance = |bytes| progress.advance(bytes);
+    let copied = plan.stage(layout, &options, Some(&advance));
+    drop(progress);
+    let copied = copied?;
+    copied.notes.iter().for_each(|note| context.ui.note(&printable(&format!("Note: {note}"))));
+    context.ui.result(&staged(copied.added.layer, None))?;
+    Ok(ExitCode::SUCCESS)
 }
 
 fn open(file: &Path) -> anyhow::Result<LayerInput> {

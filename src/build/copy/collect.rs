@@ -1,0 +1,453 @@
+//! Walks sources: chooses the entries of a layer, and gives them their attributes.
+
+use std::collections::HashSet;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::attributes::ResolvedAttributes;
+use super::note::Notes;
+use super::options::{COMPONENT_LIMIT, CopyOptions, PATH_LIMIT};
+use super::rules::{Decision, Rules};
+use super::tree::{
+    Attributes, Children, Merge, Node, NodeKind, OPAQUE_WHITEOUT, Place, SourceFile, SourcePlace, WHITEOUT,
+};
+use crate::error::{CopyError, Error, Result};
+use crate::fs::walk::{SourceDirectory, SourceKind, SourceStat, as_path, stat_target};
+use crate::fs::xattr::{XattrFilter, Xattrs};
+use crate::fs::{FileIdentity, is_called_temporary, is_temporary};
+use crate::tar::entry::DeviceNumber;
+
+/// The depth up to which the directories above the current one stay open. Deeper ones are opened again.
+const OPEN_DEPTH: usize = 128;
+
+/// The entries of the sources.
+pub(super) struct Collected {
+    pub(super) root: Children,
+    /// The attributes of the root directory, if a source has it.
+    pub(super) root_attributes: Option<Attributes>,
+    pub(super) places: Vec<SourcePlace>,
+    pub(super) notes: Notes,
+}
+
+/// Walks all sources.
+pub(super) fn collect(options: &CopyOptions, filter: &XattrFilter) -> Result<Collected> {
+    let merge = Merge { sources: &options.sources, overwrites: options.overwrites, parent_time: options.parent_time };
+    let outputs = options.outputs.iter().filter_map(|path| stat_target(path).ok());
+    let outputs: HashSet<_> = outputs.map(|stat| stat.identity).collect();
+    let mut collected =
+        Collected { root: Children::new(), root_attributes: None, places: Vec::new(), notes: Notes::default() };
+    let mut unreadable = Vec::new();
+    for (position, source) in options.sources.iter().enumerate() {
+        let position = u32::try_from(position).expect("a command line is shorter");
+        let attributes = source.attributes.or(&options.attributes);
+        let stat = stat_target(&source.path).map_err(|error| match error.kind() {
+            io::ErrorKind::NotFound => Error::FileNotFound { path: source.path.clone() },
+            _ => Error::io("read", &source.path)(error),
+        })?;
+        let mut walk = Walk {
+            options,
+            filter,
+            outputs: &outputs,
+            rules: Rules::new(options.rules.iter().chain(&source.rules)),
+            attributes: attributes.resolve()?,
+            root_path: &source.path,
+            source: position,
+            device: stat.device,
+            collected: &mut collected,
+            unreadable: &mut unreadable,
+        };
+        let given = source.destination.as_ref();
+        match stat.kind {
+            SourceKind::File => {
+                let node = walk.file(Place::Source, &stat);
+                let mut components = given.map_or_else(Vec::new, |given| given.components.clone());
+                if given.is_none_or(|given| given.is_directory) {
+                    components.push(file_name(&source.path)?);
+                }
+                walk.check_name(components.last().map_or(b"", |name| name), &source.path)?;
+                merge.add_file(&mut collected.root, &components, node)?;
+            }
+            SourceKind::Directory => {
+                let (attributes, children) = walk.source()?;
+                if children.is_empty() && unreadable.is_empty() && !options.allows_empty {
+                    return Err(CopyError::Empty { path: source.path.clone() }.into());
+                }
+                let mut path = given.map_or_else(Vec::new, |given| given.components.clone());
+                let kind = NodeKind::Directory { children, is_implied: false };
+                let node = Node { kind, attributes, source: position };
+                merge_directory(&merge, &mut collected, node, &mut path)?;
+            }
+            kind => {
+                let kind = match kind {
+                    SourceKind::Pipe => "pipe",
+                    SourceKind::Socket => "socket",
+                    _ => "device",
+                };
+                return Err(CopyError::SourceKind { path: source.path.clone(), kind }.into());
+            }
+        }
+    }
+    if !unreadable.is_empty() {
+        return Err(CopyError::Unreadable { paths: unreadable }.into());
+    }
+    Ok(collected)
+}
+
+/// Merges a source directory into the tree at its destination.
+fn merge_directory(merge: &Merge<'_>, collected: &mut Collected, node: Node, path: &mut Vec<Box<[u8]>>) -> Result<()> {
+    let Some(name) = path.last().cloned() else {
+        if collected.root_attributes.is_none() || merge.overwrites {
+            collected.root_attributes = Some(node.attributes);
+        }
+        let NodeKind::Directory { children, .. } = node.kind else { return Ok(()) };
+        return merge.merge(&mut collected.root, children, path);
+    };
+    path.pop();
+    let parent = merge.directory(&mut collected.root, path, node.source)?;
+    merge.merge(parent, Children::from([(name, Box::new(node))]), path)
+}
+
+/// Returns the name of a source file, which it keeps in the image.
+fn file_name(path: &Path) -> Result<Box<[u8]>> {
+    let name = path.file_name().map(|name| name.as_encoded_bytes().into());
+    name.ok_or_else(|| Error::FileNotFound { path: path.to_owned() })
+}
+
+/// The walk of one source.
+struct Walk<'a> {
+    options: &'a CopyOptions,
+    filter: &'a XattrFilter,
+    outputs: &'a HashSet<FileIdentity>,
+    rules: Rules<'a>,
+    attributes: ResolvedAttributes<'a>,
+    root_path: &'a Path,
+    source: u32,
+    device: u64,
+    collected: &'a mut Collected,
+    unreadable: &'a mut Vec<PathBuf>,
+}
+
+impl Walk<'_> {
+    /// Walks the source, a directory. Returns its attributes and entries.
+    fn source(&mut self) -> Result<(Attributes, Children)> {
+        let path = self.root_path;
+        let opened = SourceDirectory::open(path);
+        let (directory, stat) = match opened {
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+                self.note_unreadable(path.to_owned());
+                return Ok((Attributes::of_parent(self.options.parent_time), Children::new()));
+            }
+            opened => opened.map_err(Error::io("read", path))?,
+        };
+        let xattrs = self.own_xattrs(&directory, path)?;
+        let attributes = self.attributes_of(&stat, xattrs);
+        let place = self.place(None, b"");
+        let children = self.directory(directory, place, &mut Vec::new(), Decision::default(), 0)?;
+        if let Some(glob) = self.rules.unmatched() {
+            let glob = glob.as_str().to_owned();
+            return Err(CopyError::UnmatchedInclude { glob, path: path.to_owned() }.into());
+        }
+        Ok((attributes, children))
+    }
+
+    /// Walks a directory. Returns its entries.
+    fn directory(
+        &mut self,
+        directory: SourceDirectory,
+        place: u32,
+        path: &mut Vec<u8>,
+        above: Decision,
+        depth: usize,
+    ) -> Result<Children> {
+        let mut children = Children::new();
+        let entries = match directory.entries() {
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+                self.note_unreadable(self.path_of(path));
+                return Ok(children);
+            }
+            entries => entries.map_err(|error| Error::io("read", self.path_of(path))(error))?,
+        };
+        self.check_opaque(&directory, path, &mut children)?;
+        let mut below = Vec::new();
+        let length = path.len();
+        for (name, stat) in entries {
+            path.truncate(length);
+            if length > 0 {
+                path.push(b'/');
+            }
+            path.extend(&name);
+            let decision = self.rules.decide(path, above);
+            let stat = match stat {
+                Ok(stat) => stat,
+                Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+                    if self.rules.takes(decision) {
+                        self.note_unreadable(self.path_of(path));
+                    }
+                    continue;
+                }
+                Err(error) => return Err(Error::io("read", self.path_of(path))(error)),
+            };
+            let is_taken = self.rules.takes(decision);
+            if stat.kind == SourceKind::Directory {
+                if is_taken || self.rules.could_take_below(path, decision) {
+                    below.push((name, stat, decision));
+                }
+            } else if is_taken && let Some((name, node)) = self.entry(&directory, place, path, name, &stat)? {
+                children.insert(name, Box::new(node));
+            }
+        }
+        path.truncate(length);
+        self.subdirectories(directory, place, path, below, depth, &mut children)?;
+        Ok(children)
+    }
+
+    /// Walks the subdirectories of a directory.
+    fn subdirectories(
+        &mut self,
+        directory: SourceDirectory,
+        place: u32,
+        path: &mut Vec<u8>,
+        below: Vec<(Box<[u8]>, SourceStat, Decision)>,
+        depth: usize,
+        children: &mut Children,
+    ) -> Result<()> {
+        let length = path.len();
+        let mut held = Some(directory);
+        for (name, stat, decision) in below {
+            path.truncate(length);
+            if length > 0 {
+                path.push(b'/');
+            }
+            path.extend(&name);
+            let failed = |path: &[u8]| Error::io("read", self.path_of(path));
+            let directory = match held.take() {
+                Some(directory) => directory,
+                None => open_again(self.root_path, &self.collected.places, place).map_err(failed(path))?,
+            };
+            if let Some(node) = self.subdirectory(&directory, place, path, &name, &stat, decision)? {
+                let NewDirectory { opened, attributes } = node;
+                if depth < OPEN_DEPTH {
+                    held = Some(directory);
+                } else {
+                    drop(directory);
+                }
+                let entries = match opened {
+                    None => Children::new(),
+                    Some((child, place)) => self.directory(child, place, path, decision, depth + 1)?,
+                };
+                if self.rules.takes(decision) || !entries.is_empty() {
+                    let kind = NodeKind::Directory { children: entries, is_implied: false };
+                    children.insert(name, Box::new(Node { kind, attributes, source: self.source }));
+                }
+            } else {
+                held = Some(directory);
+            }
+        }
+        path.truncate(length);
+        Ok(())
+    }
+
+    /// Opens a subdirectory and reads its attributes; `None` if the directory is left out.
+    fn subdirectory(
+        &mut self,
+        directory: &SourceDirectory,
+        place: u32,
+        path: &[u8],
+        name: &[u8],
+        stat: &SourceStat,
+        decision: Decision,
+    ) -> Result<Option<NewDirectory>> {
+        let full = self.path_of(path);
+        if self.outputs.contains(&stat.identity) || self.is_ours(name, &full) {
+            self.collected.notes.outputs.add(full);
+            return Ok(None);
+        }
+        self.check_name(name, &full)?;
+        self.check_length(path, &full)?;
+        if stat.device != self.device && !self.options.crosses_devices {
+            self.collected.notes.mounts.add(full);
+            return Ok(Some(NewDirectory { opened: None, attributes: self.attributes_of(stat, None) }));
+        }
+        let child = match directory.child(name) {
+            Ok(child) => child,
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+                if self.rules.takes(decision) {
+                    self.note_unreadable(full);
+                }
+                return Ok(None);
+            }
+            Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+                return Err(CopyError::Changed { path: full }.into());
+            }
+            Err(error) => return Err(Error::io("read", full)(error)),
+        };
+        let xattrs = self.own_xattrs(&child, &full)?;
+        let place = self.place(Some(place), name);
+        Ok(Some(NewDirectory { opened: Some((child, place)), attributes: self.attributes_of(stat, xattrs) }))
+    }
+
+    /// Makes a node of an entry that is not a directory; `None` if the entry is left out.
+    fn entry(
+        &mut self,
+        directory: &SourceDirectory,
+        place: u32,
+        path: &[u8],
+        name: Box<[u8]>,
+        stat: &SourceStat,
+    ) -> Result<Option<(Box<[u8]>, Node)>> {
+        let full = || self.path_of(path);
+        if stat.kind == SourceKind::CharacterDevice && stat.number == (0, 0) {
+            if !self.options.converts_overlay {
+                return Err(CopyError::OverlayMark { path: full(), meaning: "a deleted file" }.into());
+            }
+            return Ok(Some(([WHITEOUT, &*name].concat().into(), self.whiteout())));
+        }
+        if is_called_temporary(as_path(&name).as_os_str()) && self.is_ours(&name, &full()) {
+            let full = full();
+            self.collected.notes.outputs.add(full);
+            return Ok(None);
+        }
+        self.check_name(&name, &full())?;
+        self.check_length(path, &full())?;
+        let inode = (stat.names > 1).then_some(stat.identity);
+        let device = DeviceNumber { major: stat.number.0, minor: stat.number.1 };
+        let kind = match stat.kind {
+            SourceKind::File => match directory.check_readable(&name) {
+                Ok(()) => return Ok(Some((name, self.file(Place::In(place), stat)))),
+                Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+                    self.note_unreadable(full());
+                    return Ok(None);
+                }
+                Err(error) => return Err(Error::io("read", full())(error)),
+            },
+            SourceKind::Link => {
+                let target = directory.read_link(&name).map_err(|error| Error::io("read", full())(error))?;
+                NodeKind::Link { target, inode }
+            }
+            SourceKind::CharacterDevice => NodeKind::Device { is_block: false, number: device, inode },
+            SourceKind::BlockDevice => NodeKind::Device { is_block: true, number: device, inode },
+            SourceKind::Pipe => NodeKind::Pipe { inode },
+            SourceKind::Socket | SourceKind::Directory => {
+                let full = full();
+                self.collected.notes.sockets.add(full);
+                return Ok(None);
+            }
+        };
+        // Only regular files have capabilities.
+        let xattrs = if self.filter.keeps_more() {
+            Some(directory.xattrs_of(&name, self.filter).map_err(|error| Error::io("read", full())(error))?)
+        } else {
+            None
+        };
+        let attributes = self.attributes_of(stat, xattrs);
+        Ok(Some((name, Node { kind, attributes, source: self.source })))
+    }
+
+    /// Makes a node of a regular file.
+    fn file(&mut self, place: Place, stat: &SourceStat) -> Node {
+        let file = SourceFile {
+            place,
+            size: stat.size,
+            identity: stat.identity,
+            has_names: stat.names > 1,
+            modified: stat.modified,
+        };
+        Node { kind: NodeKind::File(file), attributes: self.attributes_of(stat, None), source: self.source }
+    }
+
+    fn whiteout(&self) -> Node {
+        // The attributes of whiteouts mean nothing; equal ones give equal layers.
+        let attributes = Attributes { uid: 0, gid: 0, mode: 0, modified: 0, xattrs: None };
+        Node { kind: NodeKind::Whiteout, attributes, source: self.source }
+    }
+
+    fn attributes_of(&mut self, stat: &SourceStat, xattrs: Option<Xattrs>) -> Attributes {
+        let (uid, gid, mode, modified) = self.attributes.of(stat);
+        let xattrs = xattrs.filter(|xattrs| !xattrs.is_empty()).map(Box::new);
+        Attributes { uid, gid, mode, modified, xattrs }
+    }
+
+    /// Returns the extended attributes of a directory.
+    fn own_xattrs(&self, directory: &SourceDirectory, path: &Path) -> Result<Option<Xattrs>> {
+        if !self.filter.keeps_more() {
+            return Ok(None);
+        }
+        directory.own_xattrs(self.filter).map(Some).map_err(Error::io("read", path))
+    }
+
+    /// Turns the mark of overlayfs for a directory that hides the layers below into a whiteout.
+    fn check_opaque(&self, directory: &SourceDirectory, path: &[u8], children: &mut Children) -> Result<()> {
+        let is_opaque = directory.is_opaque().map_err(|error| Error::io("read", self.path_of(path))(error))?;
+        if is_opaque && !self.options.converts_overlay {
+            let meaning = "a directory that hides the layers below";
+            return Err(CopyError::OverlayMark { path: self.path_of(path), meaning }.into());
+        }
+        if is_opaque {
+            children.insert(OPAQUE_WHITEOUT.into(), Box::new(self.whiteout()));
+        }
+        Ok(())
+    }
+
+    /// Checks the name of an entry.
+    fn check_name(&self, name: &[u8], full: &Path) -> Result<()> {
+        if name.starts_with(WHITEOUT) {
+            return Err(CopyError::WhiteoutName { path: full.to_owned() }.into());
+        }
+        if name.len() > COMPONENT_LIMIT {
+            return Err(CopyError::PathLength { path: full.to_owned() }.into());
+        }
+        Ok(())
+    }
+
+    /// Checks the length of the path of an entry in the image.
+    fn check_length(&self, path: &[u8], full: &Path) -> Result<()> {
+        let destination = self.options.sources[self.source as usize].destination.as_ref();
+        let above: usize = destination
+            .map_or(0, |destination| destination.components.iter().map(|component| component.len() + 1).sum());
+        if above + path.len() > PATH_LIMIT {
+            return Err(CopyError::PathLength { path: full.to_owned() }.into());
+        }
+        Ok(())
+    }
+
+    /// Returns whether a file or directory is one of this program's temporary ones.
+    fn is_ours(&self, name: &[u8], full: &Path) -> bool {
+        is_called_temporary(as_path(name).as_os_str()) && is_temporary(full)
+    }
+
+    fn note_unreadable(&mut self, path: PathBuf) {
+        if self.options.skips_unreadable {
+            self.collected.notes.unreadable.add(path);
+        } else {
+            self.unreadable.push(path);
+        }
+    }
+
+    fn path_of(&self, path: &[u8]) -> PathBuf {
+        if path.is_empty() { self.root_path.to_owned() } else { self.root_path.join(as_path(path)) }
+    }
+
+    fn place(&mut self, parent: Option<u32>, name: &[u8]) -> u32 {
+        let places = &mut self.collected.places;
+        places.push(SourcePlace { parent, name: name.into() });
+        u32::try_from(places.len() - 1).expect("memory ends earlier")
+    }
+}
+
+/// A subdirectory that was opened, with its place; it stays closed on another device.
+struct NewDirectory {
+    opened: Option<(SourceDirectory, u32)>,
+    attributes: Attributes,
+}
+
+/// Opens a directory of a source by its place, component by component.
+pub(super) fn open_again(root: &Path, places: &[SourcePlace], place: u32) -> io::Result<SourceDirectory> {
+    let mut names = Vec::new();
+    let mut here = &places[place as usize];
+    while let Some(parent) = here.parent {
+        names.push(&*here.name);
+        here = &places[parent as usize];
+    }
+    let (root, _) = SourceDirectory::open(root)?;
+    names.iter().rev().try_fold(root, |directory, name| directory.child(name))
+}

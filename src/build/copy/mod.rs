@@ -1,0 +1,22 @@
+//! Makes layers of files and directories.
+
+mod attributes;
+mod capability;
+mod collect;
+mod mode;
+mod note;
+mod options;
+mod owner;
+mod plan;
+mod rules;
+mod tree;
+mod write;
+
+pub use attributes::{CopyAttributes, OwnerRule, TimeRule};
+pub use capability::{Capabilities, CapabilityError};
+pub use mode::{ModeChange, ModeError};
+pub use note::{CopyNote, Counted};
+pub use options::{CopyOptions, CopySource, Destination};
+pub use owner::{OwnerError, OwnerSpec};
+pub use plan::{CopiedLayer, CopyPlan};
+pub use rules::{GlobError, ImageGlob, PathRule};

@@ -1,0 +1,197 @@
+//! A layer of files that is planned: the entries are known, and no content is read.
+
+use std::fmt;
+
+use super::collect::{Collected, collect};
+use super::note::CopyNote;
+use super::options::{CopyOptions, CopySource};
+use super::tree::{Attributes, Children, Node, NodeKind, SourcePlace};
+use crate::build::layer::AddedLayer;
+use crate::error::{CopyError, Result};
+use crate::fs::walk::as_path;
+use crate::fs::xattr::{CAPABILITY, XattrFilter};
+
+/// The highest user or group number that every container can have without a mapping of its own.
+const USUAL_IDS: u32 = 65535;
+
+/// A layer of files and directories that is planned.
+///
+/// ```
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let directory = tempfile::tempdir()?;
+/// # let path = directory.path().join("my-image");
+/// # let files = directory.path().join("files");
+/// # std::fs::create_dir(&files)?;
+/// # std::fs::write(files.join("app"), "#!/bin/sh\n")?;
+/// use regshape::build::LayerOptions;
+/// use regshape::build::copy::{CopyOptions, CopyPlan, CopySource};
+/// use regshape::layout::Layout;
+///
+/// let layout = Layout::init(&path)?;
+/// let source = CopySource::new(&files).destination("/usr/bin".parse()?);
+/// let plan = CopyPlan::new(&CopyOptions::default().sources(vec![source]))?;
+/// assert_eq!(plan.paths().collect::<Vec<_>>(), ["usr/", "usr/bin/", "usr/bin/app"]);
+/// let copied = plan.stage(&layout, &LayerOptions::default(), None)?;
+/// assert_eq!(layout.read_stage()?.layers, [copied.added.layer]);
+/// # Ok(())
+/// # }
+/// ```
+pub struct CopyPlan {
+    pub(super) root: Children,
+    /// The attributes of the entry of the root directory, if the layer has one.
+    pub(super) root_attributes: Option<Attributes>,
+    pub(super) places: Vec<SourcePlace>,
+    pub(super) sources: Vec<CopySource>,
+    pub(super) filter: XattrFilter,
+    notes: Vec<CopyNote>,
+    count: u64,
+    size: u64,
+}
+
+impl fmt::Debug for CopyPlan {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("CopyPlan").field("count", &self.count).field("size", &self.size).finish_non_exhaustive()
+    }
+}
+
+/// A layer of files that was added.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct CopiedLayer {
+    /// The layer.
+    pub added: AddedLayer,
+    /// The parts of the sources that the layer leaves out, and remarks on its entries.
+    pub notes: Vec<CopyNote>,
+}
+
+impl CopyPlan {
+    /// Walks the sources. Reads no content.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::FileNotFound`](crate::Error::FileNotFound) for a source; [`CopyError`]; [`Error::Io`](crate::Error::Io).
+    pub fn new(options: &CopyOptions) -> Result<Self> {
+        let filter = XattrFilter::new(&options.xattrs)
+            .map_err(|error| CopyError::XattrGlob { reason: format!("--xattr: {error}") })?;
+        let Collected { mut root, root_attributes, places, mut notes } = collect(options, &filter)?;
+        set_capabilities(options, &mut root)?;
+        let owners = options.owners.iter().map(|(glob, owner)| Ok((glob, owner.resolve()?)));
+        let owners = owners.collect::<Result<Vec<_>>>()?;
+        let (mut count, mut size) = (0, 0);
+        for_each(&mut root, &mut Vec::new(), &mut |path, node| {
+            count += 1;
+            if let NodeKind::File(file) = &node.kind {
+                size += file.size;
+            }
+            if matches!(node.kind, NodeKind::Whiteout) {
+                return;
+            }
+            if let Some((_, (uid, gid))) = owners.iter().rev().find(|(glob, _)| glob.matches(path)) {
+                (node.attributes.uid, node.attributes.gid) = (*uid, *gid);
+            }
+            if node.attributes.uid.max(node.attributes.gid) > USUAL_IDS {
+                notes.high_ids.add(as_path(path).into_owned());
+            }
+        });
+        let root_attributes = options
+            .has_root_entry
+            .then(|| root_attributes.unwrap_or_else(|| Attributes::of_parent(options.parent_time)));
+        Ok(Self {
+            root,
+            root_attributes,
+            places,
+            sources: options.sources.clone(),
+            filter,
+            notes: notes.list(),
+            count,
+            size,
+        })
+    }
+
+    /// Returns the number of entries.
+    pub fn count(&self) -> u64 {
+        self.count
+    }
+
+    /// Returns the size of all files in bytes.
+    pub fn size(&self) -> u64 {
+        self.size
+    }
+
+    /// Returns the parts of the sources that are left out, and remarks on entries.
+    pub fn notes(&self) -> &[CopyNote] {
+        &self.notes
+    }
+
+    /// Returns the paths of the entries in their order, for people: text that is not UTF-8 is replaced.
+    pub fn paths(&self) -> impl Iterator<Item = String> {
+        let mut paths = Vec::new();
+        visit(&self.root, &mut Vec::new(), &mut |path, node| {
+            let slash = if matches!(node.kind, NodeKind::Directory { .. }) { "/" } else { "" };
+            paths.push(String::from_utf8_lossy(path).into_owned() + slash);
+            Ok::<(), std::convert::Infallible>(())
+        })
+        .unwrap_or_else(|never| match never {});
+        paths.into_iter()
+    }
+}
+
+/// Gives files the capabilities that the options have for them.
+fn set_capabilities(options: &CopyOptions, root: &mut Children) -> Result<()> {
+    for (destination, capabilities) in &options.capabilities {
+        let node = find(root, &destination.components).filter(|node| matches!(node.kind, NodeKind::File(_)));
+        let Some(node) = node.filter(|_| !destination.is_directory) else {
+            return Err(CopyError::CapabilityTarget { path: destination.to_string() }.into());
+        };
+        let value = capabilities.to_attribute();
+        node.attributes.xattrs = Some(Box::new(vec![(CAPABILITY.as_bytes().into(), value.into())]));
+    }
+    Ok(())
+}
+
+/// Returns the entry at a path.
+fn find<'t>(children: &'t mut Children, components: &[Box<[u8]>]) -> Option<&'t mut Node> {
+    let (name, rest) = components.split_first()?;
+    let node = children.get_mut(name)?;
+    if rest.is_empty() {
+        return Some(node);
+    }
+    if let NodeKind::Directory { children, .. } = &mut node.kind { find(children, rest) } else { None }
+}
+
+/// Calls a function with each entry and its path.
+fn for_each(children: &mut Children, path: &mut Vec<u8>, each: &mut dyn FnMut(&[u8], &mut Node)) {
+    let length = path.len();
+    for (name, node) in children {
+        path.extend(name);
+        each(path, node);
+        if let NodeKind::Directory { children, .. } = &mut node.kind {
+            path.push(b'/');
+            for_each(children, path, each);
+        }
+        path.truncate(length);
+    }
+}
+
+/// Calls a function with each entry and its path in the order of the layer: depth first, whiteouts before their
+/// siblings, siblings by the bytes of their names.
+pub(super) fn visit<'t, E>(
+    children: &'t Children,
+    path: &mut Vec<u8>,
+    each: &mut impl FnMut(&[u8], &'t Node) -> Result<(), E>,
+) -> Result<(), E> {
+    let length = path.len();
+    let is_whiteout = |node: &Node| matches!(node.kind, NodeKind::Whiteout);
+    let whiteouts = children.iter().filter(|(_, node)| is_whiteout(node));
+    let others = children.iter().filter(|(_, node)| !is_whiteout(node));
+    for (name, node) in whiteouts.chain(others) {
+        path.extend(name);
+        each(path, node)?;
+        if let NodeKind::Directory { children, .. } = &node.kind {
+            path.push(b'/');
+            visit(children, path, each)?;
+        }
+        path.truncate(length);
+    }
+    Ok(())
+}

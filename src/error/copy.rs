@@ -1,0 +1,130 @@
+//! Errors of making a layer of files.
+
+use std::path::PathBuf;
+
+/// A layer of files cannot be made.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum CopyError {
+    /// The source is a pipe, a device or a socket.
+    #[error("{} is a {kind}, not a file or directory", .path.display())]
+    SourceKind {
+        /// The source.
+        path: PathBuf,
+        /// The type of the source.
+        kind: &'static str,
+    },
+    /// The destination is not a path in an image.
+    #[error("destination '{path}' {reason}")]
+    Destination {
+        /// The destination.
+        path: String,
+        /// The fault.
+        reason: &'static str,
+    },
+    /// A directory of the destination is a file.
+    #[error("{} cannot go to '{path}': '{file}' is not a directory", .source_path.display())]
+    BelowFile {
+        /// The source.
+        source_path: PathBuf,
+        /// The path in the image.
+        path: String,
+        /// The path of the file.
+        file: String,
+    },
+    /// The destination of a file is a directory.
+    #[error("{} is a file, and '{path}' is a directory", .source_path.display())]
+    OntoDirectory {
+        /// The source.
+        source_path: PathBuf,
+        /// The path in the image.
+        path: String,
+    },
+    /// Two sources have an entry for one path.
+    #[error("'{path}' is in {} and in {}", .first.display(), .second.display())]
+    Twice {
+        /// The path in the image.
+        path: String,
+        /// The first source.
+        first: PathBuf,
+        /// The other source.
+        second: PathBuf,
+    },
+    /// The name of a file is that of a whiteout.
+    #[error("{} cannot be stored: its name is that of a whiteout", .path.display())]
+    WhiteoutName {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A file or directory is marked by overlayfs.
+    #[error("{} is a mark of overlayfs for {meaning}", .path.display())]
+    OverlayMark {
+        /// The file or directory.
+        path: PathBuf,
+        /// The meaning of the mark.
+        meaning: &'static str,
+    },
+    /// A path is longer than Linux allows.
+    #[error("{} has a path of more than 4095 bytes in the image", .path.display())]
+    PathLength {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A file changed between the first look at it and the end of reading it.
+    #[error("{} changed while it was read", .path.display())]
+    Changed {
+        /// The file.
+        path: PathBuf,
+    },
+    /// Files cannot be read.
+    #[error("cannot read {}", unreadable(.paths))]
+    Unreadable {
+        /// The files.
+        paths: Vec<PathBuf>,
+    },
+    /// A source has no files.
+    #[error("{} has no files for a layer", .path.display())]
+    Empty {
+        /// The source.
+        path: PathBuf,
+    },
+    /// An include matches nothing.
+    #[error("--include {glob} matches nothing in {}", .path.display())]
+    UnmatchedInclude {
+        /// The glob.
+        glob: String,
+        /// The source.
+        path: PathBuf,
+    },
+    /// No layer below says the number of a name.
+    #[error("{kind} '{name}' is unknown: no layer below has it in /etc/{}", if *.kind == "user" { "passwd" } else { "group" })]
+    UnknownName {
+        /// `user` or `group`.
+        kind: &'static str,
+        /// The name.
+        name: String,
+    },
+    /// Capabilities are given for a path that is not a file of the layer.
+    #[error("'{path}' is not a file of the layer, so it cannot have capabilities")]
+    CapabilityTarget {
+        /// The path in the image.
+        path: String,
+    },
+    /// A glob of extended attributes cannot be parsed.
+    #[error("{reason}")]
+    XattrGlob {
+        /// The fault, with the glob.
+        reason: String,
+    },
+}
+
+/// Returns the list of files that cannot be read.
+fn unreadable(paths: &[PathBuf]) -> String {
+    match paths {
+        [path] => format!("{}: permission denied", path.display()),
+        paths => {
+            let list: Vec<_> = paths.iter().map(|path| path.display().to_string()).collect();
+            format!("{} files (permission denied): {}", paths.len(), list.join(", "))
+        }
+    }
+}
