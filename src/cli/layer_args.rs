@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use clap::parser::ValueSource;
-use clap::{Arg, ArgAction, ArgMatches, Command};
+use clap::{Arg, ArgAction, ArgGroup, ArgMatches, Command};
 use regshape::build::copy::{
     Capabilities, CopyAttributes, CopyOptions, CopySource, Destination, ImageGlob, ModeChange, OwnerRule, OwnerSpec,
     PathRule, TimeRule,
@@ -15,59 +15,62 @@ use super::args::open_input;
 use super::time::Time;
 use super::usage::Usage;
 
+/// The group of the flags that name files for a layer.
+const FILES: &str = "files";
+
 /// The flags of a layer that is made of files.
 #[derive(Debug, clap::Args)]
 pub(crate) struct LayerArgs {
     /// Owner [default: 0:0]
     ///
     /// A number alone is the group too.
-    #[arg(long, value_name = "UID[:GID]", requires = "copy", conflicts_with = "preserve_owner")]
+    #[arg(long, value_name = "UID[:GID]", requires = FILES, conflicts_with = "preserve_owner")]
     owner: Option<OwnerSpec>,
     /// Keep the owners that files have on disk
-    #[arg(long, requires = "copy", hide_short_help = true)]
+    #[arg(long, requires = FILES, hide_short_help = true)]
     preserve_owner: bool,
     /// Change of modes, e.g. go=u-w or 0755
-    #[arg(long, value_name = "MODE", requires = "copy", hide_short_help = true)]
+    #[arg(long, value_name = "MODE", requires = FILES, hide_short_help = true)]
     chmod: Option<ModeChange>,
     /// Modification time [default: SOURCE_DATE_EPOCH, else 0]
     ///
     /// RFC 3339, @SECONDS since 1970, or now.
-    #[arg(long, value_name = "TIME", requires = "copy", hide_short_help = true, allow_hyphen_values = true)]
+    #[arg(long, value_name = "TIME", requires = FILES, hide_short_help = true, allow_hyphen_values = true)]
     mtime: Option<Time>,
     /// Keep modification times up to this one
-    #[arg(long, value_name = "TIME", requires = "copy", hide_short_help = true, conflicts_with = "mtime")]
+    #[arg(long, value_name = "TIME", requires = FILES, hide_short_help = true, conflicts_with = "mtime")]
     clamp_mtime: Option<Time>,
     /// Keep modification times
-    #[arg(long, requires = "copy", hide_short_help = true, conflicts_with_all = ["mtime", "clamp_mtime"])]
+    #[arg(long, requires = FILES, hide_short_help = true, conflicts_with_all = ["mtime", "clamp_mtime"])]
     preserve_times: bool,
     #[command(flatten)]
     rules: RuleArgs,
     /// Extended attributes to keep besides capabilities, e.g. 'user.*'; repeatable
-    #[arg(long, value_name = "GLOB", requires = "copy", hide_short_help = true)]
+    #[arg(long, value_name = "GLOB", requires = FILES, hide_short_help = true)]
     xattr: Vec<String>,
     /// Capabilities of a file, e.g. /bin/ping=cap_net_raw+ep; repeatable
-    #[arg(long, value_name = "PATH=CAPS", requires = "copy", hide_short_help = true, value_parser = parse_capability)]
+    #[arg(long, value_name = "PATH=CAPS", requires = FILES, hide_short_help = true, value_parser = parse_capability)]
     cap: Vec<(Destination, Capabilities)>,
     /// Owner of paths in the image, e.g. '/var/lib/app/**=33:33'; repeatable
-    #[arg(long, value_name = "GLOB=UID:GID", requires = "copy", hide_short_help = true, value_parser = parse_owner_of)]
+    #[arg(long, value_name = "GLOB=UID:GID", requires = FILES, hide_short_help = true, value_parser = parse_owner_of)]
     owner_of: Vec<(ImageGlob, OwnerSpec)>,
     /// Turn the marks of overlayfs for deleted files into whiteouts
-    #[arg(long, requires = "copy", hide_short_help = true)]
+    #[arg(long, requires = FILES, hide_short_help = true)]
     overlay: bool,
     /// Let the last of several sources for one path win
-    #[arg(long, requires = "copy", hide_short_help = true)]
+    #[arg(long, requires = FILES, hide_short_help = true)]
     overwrite: bool,
     /// Enter directories on other devices
-    #[arg(long, requires = "copy", hide_short_help = true)]
+    #[arg(long, requires = FILES, hide_short_help = true)]
     cross_devices: bool,
     /// Leave out files that cannot be read
-    #[arg(long, requires = "copy", hide_short_help = true)]
+    #[arg(long, requires = FILES, hide_short_help = true)]
     skip_unreadable: bool,
     /// Allow a source without files
-    #[arg(long, requires = "copy", hide_short_help = true)]
+    #[arg(long, requires = FILES, hide_short_help = true)]
     allow_empty: bool,
     /// Write an entry for the root directory
-    #[arg(long, requires = "copy", hide_short_help = true)]
+    #[arg(long, requires = FILES, hide_short_help = true)]
     root_entry: bool,
     /// Command for the image's history
     #[arg(long, value_name = "TEXT", hide_short_help = true)]
@@ -110,6 +113,79 @@ impl LayerArgs {
             .allows_empty(self.allow_empty)
             .has_root_entry(self.root_entry))
     }
+}
+
+/// `--copy` and `--mtree` in the order of the command line.
+#[derive(Debug, Default)]
+pub(crate) struct SourceArgs {
+    words: Vec<SourceWord>,
+}
+
+#[derive(Clone, Debug)]
+enum SourceWord {
+    Copy(OsString),
+    Mtree(PathBuf),
+}
+
+const COPY: &str = "copy";
+const MTREE: &str = "mtree";
+
+impl SourceArgs {
+    /// Returns the sources.
+    pub(crate) fn sources(&self) -> Result<Vec<CopySource>, Usage> {
+        let source = |word: &SourceWord| match word {
+            SourceWord::Copy(word) => copy_source(word),
+            SourceWord::Mtree(path) => Ok(CopySource::mtree(path)),
+        };
+        self.words.iter().map(source).collect()
+    }
+}
+
+impl clap::Args for SourceArgs {
+    fn augment_args(command: Command) -> Command {
+        let arg = |id, name, help| {
+            let arg = Arg::new(id).long(id).value_name(name).help(help);
+            arg.action(ArgAction::Append).group(FILES)
+        };
+        let copy = arg(COPY, "SRC[:DST]", "File or directory to copy; repeatable").short('c');
+        let mtree = arg(MTREE, "FILE", "mtree file whose entries are copied; repeatable").hide_short_help(true);
+        command
+            .group(ArgGroup::new(FILES).multiple(true))
+            .arg(copy.value_parser(clap::value_parser!(OsString)))
+            .arg(mtree.value_parser(clap::value_parser!(PathBuf)))
+    }
+
+    fn augment_args_for_update(command: Command) -> Command {
+        Self::augment_args(command)
+    }
+}
+
+impl clap::FromArgMatches for SourceArgs {
+    fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
+        let copies = matches.get_many::<OsString>(COPY).into_iter().flatten();
+        let mtrees = matches.get_many::<PathBuf>(MTREE).into_iter().flatten();
+        let copies = positions(matches, COPY).zip(copies.map(|word| SourceWord::Copy(word.clone())));
+        let mtrees = positions(matches, MTREE).zip(mtrees.map(|path| SourceWord::Mtree(path.clone())));
+        Ok(Self { words: in_order(copies.chain(mtrees)) })
+    }
+
+    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
+        *self = Self::from_arg_matches(matches)?;
+        Ok(())
+    }
+}
+
+/// Returns the positions of the values of an argument in the command line.
+fn positions<'m>(matches: &'m ArgMatches, id: &str) -> impl Iterator<Item = usize> + use<'m> {
+    let is_given = matches.value_source(id) == Some(ValueSource::CommandLine);
+    matches.indices_of(id).filter(|_| is_given).into_iter().flatten()
+}
+
+/// Returns words in the order of their positions.
+fn in_order<T>(words: impl Iterator<Item = (usize, T)>) -> Vec<T> {
+    let mut words: Vec<_> = words.collect();
+    words.sort_by_key(|(at, _)| *at);
+    words.into_iter().map(|(_, word)| word).collect()
 }
 
 /// `--exclude`, `--include` and `--exclude-from` in the order of the command line.
@@ -161,7 +237,7 @@ impl clap::Args for RuleArgs {
     fn augment_args(command: Command) -> Command {
         let glob = |id, help| {
             let arg = Arg::new(id).long(id).value_name("GLOB").help(help);
-            arg.action(ArgAction::Append).requires("copy").value_parser(str::parse::<ImageGlob>)
+            arg.action(ArgAction::Append).requires(FILES).value_parser(str::parse::<ImageGlob>)
         };
         command
             .arg(glob(EXCLUDE, "Leave out paths below SRC; repeatable"))
@@ -176,7 +252,7 @@ impl clap::Args for RuleArgs {
                     .value_name("FILE")
                     .help("Leave out the globs in a file, one a line")
                     .action(ArgAction::Append)
-                    .requires("copy")
+                    .requires(FILES)
                     .hide_short_help(true)
                     .value_parser(clap::value_parser!(PathBuf)),
             )
@@ -189,19 +265,14 @@ impl clap::Args for RuleArgs {
 
 impl clap::FromArgMatches for RuleArgs {
     fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
-        let mut words = Vec::new();
-        let positions = |id: &str| {
-            let is_given = matches.value_source(id) == Some(ValueSource::CommandLine);
-            matches.indices_of(id).filter(|_| is_given).into_iter().flatten()
-        };
         let globs = |id: &str| matches.get_many::<ImageGlob>(id).into_iter().flatten().cloned();
-        let rule = |make: fn(ImageGlob) -> PathRule| move |(at, glob)| (at, RuleWord::Rule(make(glob)));
-        words.extend(positions(EXCLUDE).zip(globs(EXCLUDE)).map(rule(PathRule::exclude)));
-        words.extend(positions(INCLUDE).zip(globs(INCLUDE)).map(rule(PathRule::include)));
+        let excludes = globs(EXCLUDE).map(|glob| RuleWord::Rule(PathRule::exclude(glob)));
+        let includes = globs(INCLUDE).map(|glob| RuleWord::Rule(PathRule::include(glob)));
         let files = matches.get_many::<PathBuf>(EXCLUDE_FROM).into_iter().flatten();
-        words.extend(positions(EXCLUDE_FROM).zip(files).map(|(at, path)| (at, RuleWord::File(path.clone()))));
-        words.sort_by_key(|(at, _)| *at);
-        Ok(Self { rules: words.into_iter().map(|(_, word)| word).collect() })
+        let files = files.map(|path| RuleWord::File(path.clone()));
+        let words = positions(matches, EXCLUDE).zip(excludes);
+        let words = words.chain(positions(matches, INCLUDE).zip(includes));
+        Ok(Self { rules: in_order(words.chain(positions(matches, EXCLUDE_FROM).zip(files))) })
     }
 
     fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
@@ -229,7 +300,7 @@ fn parse_owner_of(text: &str) -> Result<(ImageGlob, OwnerSpec), String> {
 /// # Errors
 ///
 /// [`Usage`].
-pub(crate) fn copy_source(word: &OsStr) -> Result<CopySource, Usage> {
+fn copy_source(word: &OsStr) -> Result<CopySource, Usage> {
     let bytes = word.as_encoded_bytes();
     if bytes.starts_with(b"src=") {
         return keys(word);
@@ -335,8 +406,23 @@ fn split(text: &str) -> Result<Vec<String>, String> {
     }
 }
 
-/// Returns the place of a source in the image, for the history.
-pub(crate) fn place_of(source: &CopySource) -> String {
+/// Returns the command that makes a layer of sources, for the history: with the places in the image, without paths of
+/// this machine.
+pub(crate) fn history_of(sources: &[CopySource]) -> String {
+    let mut words = vec!["regshape add layer".to_owned()];
+    let copies: Vec<_> = sources.iter().filter(|source| !source.is_mtree()).map(place_of).collect();
+    if !copies.is_empty() {
+        words.push("--copy".to_owned());
+        words.extend(copies);
+    }
+    if sources.iter().any(CopySource::is_mtree) {
+        words.push("--mtree".to_owned());
+    }
+    words.join(" ")
+}
+
+/// Returns the place of a source in the image.
+fn place_of(source: &CopySource) -> String {
     match &source.destination {
         Some(destination) => destination.to_string(),
         None if fs::metadata(&source.path).is_ok_and(|metadata| metadata.is_dir()) => "/".to_owned(),

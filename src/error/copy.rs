@@ -110,6 +110,16 @@ pub enum CopyError {
         /// The path in the image.
         path: String,
     },
+    /// A line of an mtree file cannot be parsed.
+    #[error("line {line} of {}: {reason}", .path.display())]
+    Mtree {
+        /// The file.
+        path: PathBuf,
+        /// The number of the line.
+        line: usize,
+        /// The fault.
+        reason: String,
+    },
     /// A glob of extended attributes cannot be parsed.
     #[error("{reason}")]
     XattrGlob {

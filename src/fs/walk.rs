@@ -23,6 +23,20 @@ pub(crate) enum SourceKind {
     Socket,
 }
 
+impl SourceKind {
+    /// Returns the name of the type for a message.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::File => "file",
+            Self::Directory => "directory",
+            Self::Link => "link",
+            Self::CharacterDevice | Self::BlockDevice => "device",
+            Self::Pipe => "pipe",
+            Self::Socket => "socket",
+        }
+    }
+}
+
 /// The attributes of an entry of a source tree.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct SourceStat {

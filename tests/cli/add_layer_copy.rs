@@ -412,3 +412,44 @@ fn one_tree_gives_one_digest_whatever_its_times_and_order() {
     assert_eq!(digest("tree", 1), digest("copy", 3));
     assert!(Path::new(&sandbox.path("image")).exists());
 }
+
+#[test]
+fn b8_an_mtree_file_gives_owners_devices_and_links_without_root() {
+    let sandbox = Sandbox::new();
+    sandbox.files(&[("app", 0o755), ("tree/etc/conf", 0o644)]);
+    sandbox.write(
+        "list",
+        "#mtree\n/set type=file uid=33 gid=33\n./usr/bin/app contents=app mode=4711 time=5.0\n./dev type=dir uid=0 gid=0 mode=0755\n\
+         ./dev/null type=char device=native,1,3 mode=0666 uid=0 gid=0\n./lib type=link link=usr/lib\n./app color=red\n./none optional\n",
+    );
+    let layer = sandbox.run("add layer -p image --copy tree --mtree list --compress-format none -q");
+    assert_eq!((layer.status, layer.stderr.as_str()), (0, "Warning: unknown keyword 'color' in line 7 of list\n"));
+    assert_eq!(
+        entries(&sandbox.blob(layer.stdout.trim())),
+        [
+            "file 755 33:33 @0 app",
+            "dir 755 0:0 @0 dev/",
+            "char 666 0:0 @0 dev/null",
+            "dir 755 0:0 @0 etc/",
+            "file 644 0:0 @0 etc/conf",
+            "link 777 33:33 @0 lib -> usr/lib",
+            "dir 755 0:0 @0 usr/",
+            "dir 755 0:0 @0 usr/bin/",
+            "file 4711 33:33 @5 usr/bin/app",
+        ]
+    );
+    assert_eq!(sandbox.stage()["layers"][0]["created_by"], "regshape add layer --copy / --mtree");
+    let again = sandbox.ok_json("add layer -p image --mtree list");
+    assert_eq!(again["warning"], "unknown keyword 'color' in line 7 of list");
+    sandbox.write("bad", "./a mode=999\n");
+    sandbox.refuses("add layer -p image --mtree bad", "line 1 of bad: mode=999 cannot be read");
+    sandbox.write("bad", "./a\n");
+    sandbox.refuses("add layer -p image --mtree bad", "File not found: a");
+    sandbox.refuses("add layer -p image --mtree missing", "File not found: missing");
+    sandbox.write("bad", "./etc/conf contents=app\n");
+    sandbox.refuses(
+        "add layer -p image --copy tree --mtree bad",
+        "'/etc/conf' is in tree and in bad; use --overwrite to let the last one win",
+    );
+    sandbox.is_valid();
+}

@@ -4,6 +4,7 @@ use super::mode::ModeChange;
 use super::owner::OwnerSpec;
 use crate::error::Result;
 use crate::fs::walk::{SourceKind, SourceStat};
+use crate::fs::xattr::Xattrs;
 use crate::options::setters;
 
 /// How the owner of an entry is chosen.
@@ -78,20 +79,49 @@ pub(super) struct ResolvedAttributes<'a> {
 }
 
 impl ResolvedAttributes<'_> {
-    /// Returns the owner, the group, the mode and the time of an entry.
-    pub(super) fn of(&self, stat: &SourceStat) -> (u32, u32, u32, i64) {
-        let (uid, gid) = self.owner.unwrap_or((stat.uid, stat.gid));
-        let mode = match (stat.kind, self.mode) {
-            // Systems differ in the mode of links; Linux has this one.
-            (SourceKind::Link, _) => 0o777,
-            (_, None) => stat.mode,
-            (kind, Some(change)) => change.apply(stat.mode, kind == SourceKind::Directory),
-        };
+    /// Returns the attributes of an entry on disk.
+    pub(super) fn of(&self, stat: &SourceStat) -> EntryAttributes {
         let modified = match self.modified {
             TimeRule::Set(time) => time,
             TimeRule::Clamp(time) => stat.modified.0.min(time),
             TimeRule::Preserve => stat.modified.0,
         };
-        (uid, gid, mode, modified)
+        let (uid, gid) = self.owner.unwrap_or((stat.uid, stat.gid));
+        EntryAttributes { uid, gid, mode: self.mode(stat.kind, stat.mode), modified, xattrs: None }
+    }
+
+    /// Returns the attributes of an entry that is not on disk.
+    pub(super) fn of_new(&self, kind: SourceKind, parent_time: i64) -> EntryAttributes {
+        let modified = if let TimeRule::Set(time) = self.modified { time } else { parent_time };
+        let (uid, gid) = self.owner.unwrap_or((0, 0));
+        let mode = if kind == SourceKind::Directory { 0o755 } else { 0o644 };
+        EntryAttributes { uid, gid, mode: self.mode(kind, mode), modified, xattrs: None }
+    }
+
+    fn mode(&self, kind: SourceKind, mode: u32) -> u32 {
+        match (kind, self.mode) {
+            // Systems differ in the mode of links; Linux has this one.
+            (SourceKind::Link, _) => 0o777,
+            (_, None) => mode,
+            (kind, Some(change)) => change.apply(mode, kind == SourceKind::Directory),
+        }
+    }
+}
+
+/// The attributes of an entry.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct EntryAttributes {
+    pub(super) uid: u32,
+    pub(super) gid: u32,
+    pub(super) mode: u32,
+    pub(super) modified: i64,
+    /// The extended attributes; those of a regular file are read with its content.
+    pub(super) xattrs: Option<Box<Xattrs>>,
+}
+
+impl EntryAttributes {
+    /// Returns the attributes of a directory that no source has.
+    pub(super) fn of_parent(modified: i64) -> Self {
+        Self { uid: 0, gid: 0, mode: 0o755, modified, xattrs: None }
     }
 }

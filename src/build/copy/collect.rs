@@ -1,16 +1,16 @@
 //! Walks sources: chooses the entries of a layer, and gives them their attributes.
 
 use std::collections::HashSet;
+use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::attributes::ResolvedAttributes;
-use super::note::Notes;
+use super::attributes::{EntryAttributes, ResolvedAttributes};
+use super::mtree::{self, Mtree, MtreeEntry, MtreeKind};
+use super::note::{CopyNote, Notes};
 use super::options::{COMPONENT_LIMIT, CopyOptions, PATH_LIMIT};
 use super::rules::{Decision, Rules};
-use super::tree::{
-    Attributes, Children, Merge, Node, NodeKind, OPAQUE_WHITEOUT, Place, SourceFile, SourcePlace, WHITEOUT,
-};
+use super::tree::{Children, Merge, Node, NodeKind, OPAQUE_WHITEOUT, Place, SourceFile, SourcePlace, WHITEOUT};
 use crate::error::{CopyError, Error, Result};
 use crate::fs::walk::{SourceDirectory, SourceKind, SourceStat, as_path, stat_target};
 use crate::fs::xattr::{XattrFilter, Xattrs};
@@ -24,8 +24,10 @@ const OPEN_DEPTH: usize = 128;
 pub(super) struct Collected {
     pub(super) root: Children,
     /// The attributes of the root directory, if a source has it.
-    pub(super) root_attributes: Option<Attributes>,
+    pub(super) root_attributes: Option<EntryAttributes>,
     pub(super) places: Vec<SourcePlace>,
+    /// The files that mtree files name.
+    pub(super) paths: Vec<PathBuf>,
     pub(super) notes: Notes,
 }
 
@@ -34,16 +36,23 @@ pub(super) fn collect(options: &CopyOptions, filter: &XattrFilter) -> Result<Col
     let merge = Merge { sources: &options.sources, overwrites: options.overwrites, parent_time: options.parent_time };
     let outputs = options.outputs.iter().filter_map(|path| stat_target(path).ok());
     let outputs: HashSet<_> = outputs.map(|stat| stat.identity).collect();
-    let mut collected =
-        Collected { root: Children::new(), root_attributes: None, places: Vec::new(), notes: Notes::default() };
+    let mut collected = Collected {
+        root: Children::new(),
+        root_attributes: None,
+        places: Vec::new(),
+        paths: Vec::new(),
+        notes: Notes::default(),
+    };
     let mut unreadable = Vec::new();
     for (position, source) in options.sources.iter().enumerate() {
         let position = u32::try_from(position).expect("a command line is shorter");
         let attributes = source.attributes.or(&options.attributes);
-        let stat = stat_target(&source.path).map_err(|error| match error.kind() {
-            io::ErrorKind::NotFound => Error::FileNotFound { path: source.path.clone() },
-            _ => Error::io("read", &source.path)(error),
-        })?;
+        if source.is_mtree {
+            let list = MtreeSource { options, path: &source.path, source: position, attributes: attributes.resolve()? };
+            list.collect(&merge, &mut collected)?;
+            continue;
+        }
+        let stat = stat_target(&source.path).map_err(|error| missing(&source.path, error))?;
         let mut walk = Walk {
             options,
             filter,
@@ -64,7 +73,7 @@ pub(super) fn collect(options: &CopyOptions, filter: &XattrFilter) -> Result<Col
                 if given.is_none_or(|given| given.is_directory) {
                     components.push(file_name(&source.path)?);
                 }
-                walk.check_name(components.last().map_or(b"", |name| name), &source.path)?;
+                check_component(components.last().map_or(b"", |name| name), &source.path)?;
                 merge.add_file(&mut collected.root, &components, node)?;
             }
             SourceKind::Directory => {
@@ -77,14 +86,7 @@ pub(super) fn collect(options: &CopyOptions, filter: &XattrFilter) -> Result<Col
                 let node = Node { kind, attributes, source: position };
                 merge_directory(&merge, &mut collected, node, &mut path)?;
             }
-            kind => {
-                let kind = match kind {
-                    SourceKind::Pipe => "pipe",
-                    SourceKind::Socket => "socket",
-                    _ => "device",
-                };
-                return Err(CopyError::SourceKind { path: source.path.clone(), kind }.into());
-            }
+            kind => return Err(CopyError::SourceKind { path: source.path.clone(), kind: kind.name() }.into()),
         }
     }
     if !unreadable.is_empty() {
@@ -105,6 +107,99 @@ fn merge_directory(merge: &Merge<'_>, collected: &mut Collected, node: Node, pat
     path.pop();
     let parent = merge.directory(&mut collected.root, path, node.source)?;
     merge.merge(parent, Children::from([(name, Box::new(node))]), path)
+}
+
+/// An mtree file.
+struct MtreeSource<'a> {
+    options: &'a CopyOptions,
+    path: &'a Path,
+    source: u32,
+    attributes: ResolvedAttributes<'a>,
+}
+
+impl MtreeSource<'_> {
+    /// Adds the entries of the file to the tree.
+    fn collect(&self, merge: &Merge<'_>, collected: &mut Collected) -> Result<()> {
+        let text = fs::read(self.path).map_err(|error| missing(self.path, error))?;
+        let Mtree { entries, unknown } = mtree::parse(self.path, &text)?;
+        if entries.is_empty() && !self.options.allows_empty {
+            return Err(CopyError::Empty { path: self.path.to_owned() }.into());
+        }
+        for (keyword, line) in unknown {
+            collected.notes.keywords.push(CopyNote::Keyword { path: self.path.to_owned(), line, keyword });
+        }
+        for entry in entries {
+            self.entry(entry, merge, collected)?;
+        }
+        Ok(())
+    }
+
+    fn entry(&self, entry: MtreeEntry, merge: &Merge<'_>, collected: &mut Collected) -> Result<()> {
+        let MtreeEntry { mut components, kind, mode, uid, gid, modified, contents, is_optional } = entry;
+        let new = |kind| self.attributes.of_new(kind, self.options.parent_time);
+        let (kind, attributes) = match kind {
+            MtreeKind::Directory => (NodeKind::empty_directory(false), new(SourceKind::Directory)),
+            MtreeKind::Link(target) => (NodeKind::Link { target, inode: None }, new(SourceKind::Link)),
+            MtreeKind::Device { is_block, number } => {
+                (NodeKind::Device { is_block, number, inode: None }, new(SourceKind::CharacterDevice))
+            }
+            MtreeKind::Pipe => (NodeKind::Pipe { inode: None }, new(SourceKind::Pipe)),
+            MtreeKind::Socket => {
+                collected.notes.sockets.add(as_path(&components.join(&b'/')).into_owned());
+                return Ok(());
+            }
+            MtreeKind::File => {
+                let stat = match stat_target(&contents) {
+                    Err(error) if error.kind() == io::ErrorKind::NotFound && is_optional => return Ok(()),
+                    stat => stat.map_err(|error| missing(&contents, error))?,
+                };
+                if stat.kind != SourceKind::File {
+                    return Err(CopyError::SourceKind { path: contents, kind: stat.kind.name() }.into());
+                }
+                let place = Place::Path(u32::try_from(collected.paths.len()).expect("memory ends earlier"));
+                collected.paths.push(contents);
+                // Entries of an mtree file are files of their own, even where they share a content.
+                let file = SourceFile { has_names: false, ..SourceFile::new(place, &stat) };
+                (NodeKind::File(file), self.attributes.of(&stat))
+            }
+        };
+        let is_link = matches!(kind, NodeKind::Link { .. });
+        let attributes = EntryAttributes {
+            uid: uid.unwrap_or(attributes.uid),
+            gid: gid.unwrap_or(attributes.gid),
+            mode: mode.filter(|_| !is_link).unwrap_or(attributes.mode),
+            modified: modified.unwrap_or(attributes.modified),
+            xattrs: None,
+        };
+        for component in &components {
+            check_component(component, self.path)?;
+        }
+        let node = Node { kind, attributes, source: self.source };
+        if matches!(node.kind, NodeKind::Directory { .. }) {
+            merge_directory(merge, collected, node, &mut components)
+        } else {
+            merge.add_file(&mut collected.root, &components, node)
+        }
+    }
+}
+
+/// Returns the error for a source that cannot be read.
+fn missing(path: &Path, error: io::Error) -> Error {
+    match error.kind() {
+        io::ErrorKind::NotFound => Error::FileNotFound { path: path.to_owned() },
+        _ => Error::io("read", path)(error),
+    }
+}
+
+/// Checks the name of an entry.
+fn check_component(name: &[u8], path: &Path) -> Result<()> {
+    if name.starts_with(WHITEOUT) {
+        return Err(CopyError::WhiteoutName { path: path.to_owned() }.into());
+    }
+    if name.len() > COMPONENT_LIMIT {
+        return Err(CopyError::PathLength { path: path.to_owned() }.into());
+    }
+    Ok(())
 }
 
 /// Returns the name of a source file, which it keeps in the image.
@@ -129,13 +224,13 @@ struct Walk<'a> {
 
 impl Walk<'_> {
     /// Walks the source, a directory. Returns its attributes and entries.
-    fn source(&mut self) -> Result<(Attributes, Children)> {
+    fn source(&mut self) -> Result<(EntryAttributes, Children)> {
         let path = self.root_path;
         let opened = SourceDirectory::open(path);
         let (directory, stat) = match opened {
             Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
                 self.note_unreadable(path.to_owned());
-                return Ok((Attributes::of_parent(self.options.parent_time), Children::new()));
+                return Ok((EntryAttributes::of_parent(self.options.parent_time), Children::new()));
             }
             opened => opened.map_err(Error::io("read", path))?,
         };
@@ -262,7 +357,7 @@ impl Walk<'_> {
             self.collected.notes.outputs.add(full);
             return Ok(None);
         }
-        self.check_name(name, &full)?;
+        check_component(name, &full)?;
         self.check_length(path, &full)?;
         if stat.device != self.device && !self.options.crosses_devices {
             self.collected.notes.mounts.add(full);
@@ -307,7 +402,7 @@ impl Walk<'_> {
             self.collected.notes.outputs.add(full);
             return Ok(None);
         }
-        self.check_name(&name, &full())?;
+        check_component(&name, &full())?;
         self.check_length(path, &full())?;
         let inode = (stat.names > 1).then_some(stat.identity);
         let device = DeviceNumber { major: stat.number.0, minor: stat.number.1 };
@@ -345,26 +440,19 @@ impl Walk<'_> {
 
     /// Makes a node of a regular file.
     fn file(&mut self, place: Place, stat: &SourceStat) -> Node {
-        let file = SourceFile {
-            place,
-            size: stat.size,
-            identity: stat.identity,
-            has_names: stat.names > 1,
-            modified: stat.modified,
-        };
+        let file = SourceFile::new(place, stat);
         Node { kind: NodeKind::File(file), attributes: self.attributes_of(stat, None), source: self.source }
     }
 
     fn whiteout(&self) -> Node {
         // The attributes of whiteouts mean nothing; equal ones give equal layers.
-        let attributes = Attributes { uid: 0, gid: 0, mode: 0, modified: 0, xattrs: None };
+        let attributes = EntryAttributes { uid: 0, gid: 0, mode: 0, modified: 0, xattrs: None };
         Node { kind: NodeKind::Whiteout, attributes, source: self.source }
     }
 
-    fn attributes_of(&mut self, stat: &SourceStat, xattrs: Option<Xattrs>) -> Attributes {
-        let (uid, gid, mode, modified) = self.attributes.of(stat);
+    fn attributes_of(&mut self, stat: &SourceStat, xattrs: Option<Xattrs>) -> EntryAttributes {
         let xattrs = xattrs.filter(|xattrs| !xattrs.is_empty()).map(Box::new);
-        Attributes { uid, gid, mode, modified, xattrs }
+        EntryAttributes { xattrs, ..self.attributes.of(stat) }
     }
 
     /// Returns the extended attributes of a directory.
@@ -384,17 +472,6 @@ impl Walk<'_> {
         }
         if is_opaque {
             children.insert(OPAQUE_WHITEOUT.into(), Box::new(self.whiteout()));
-        }
-        Ok(())
-    }
-
-    /// Checks the name of an entry.
-    fn check_name(&self, name: &[u8], full: &Path) -> Result<()> {
-        if name.starts_with(WHITEOUT) {
-            return Err(CopyError::WhiteoutName { path: full.to_owned() }.into());
-        }
-        if name.len() > COMPONENT_LIMIT {
-            return Err(CopyError::PathLength { path: full.to_owned() }.into());
         }
         Ok(())
     }
@@ -437,7 +514,7 @@ impl Walk<'_> {
 /// A subdirectory that was opened, with its place; it stays closed on another device.
 struct NewDirectory {
     opened: Option<(SourceDirectory, u32)>,
-    attributes: Attributes,
+    attributes: EntryAttributes,
 }
 
 /// Opens a directory of a source by its place, component by component.

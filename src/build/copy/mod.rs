@@ -4,6 +4,7 @@ mod attributes;
 mod capability;
 mod collect;
 mod mode;
+mod mtree;
 mod note;
 mod options;
 mod owner;

@@ -19,6 +19,15 @@ pub enum CopyNote {
     HighIds(Counted),
     /// Extended attributes without a value are left out: a tar cannot hold them.
     EmptyXattrs(Counted),
+    /// An mtree file has a keyword that this program does not know.
+    Keyword {
+        /// The file.
+        path: PathBuf,
+        /// The first line with the keyword.
+        line: usize,
+        /// The keyword.
+        keyword: String,
+    },
 }
 
 /// The first of several paths, and their number.
@@ -58,6 +67,9 @@ impl fmt::Display for CopyNote {
             Self::HighIds(paths) => {
                 write!(formatter, "users or groups above 65535, which few containers have: {paths}")
             }
+            Self::Keyword { path, line, keyword } => {
+                write!(formatter, "unknown keyword '{}' in line {line} of {}", keyword.escape_debug(), path.display())
+            }
             Self::EmptyXattrs(paths) => write!(formatter, "left out extended attributes without a value: {paths}"),
         }
     }
@@ -71,6 +83,8 @@ pub(super) struct Notes {
     pub(super) outputs: Counted,
     pub(super) unreadable: Counted,
     pub(super) high_ids: Counted,
+    /// Unknown keywords of mtree files.
+    pub(super) keywords: Vec<CopyNote>,
 }
 
 impl Notes {
@@ -82,6 +96,6 @@ impl Notes {
             self.unreadable.into_note(CopyNote::Unreadable),
             self.high_ids.into_note(CopyNote::HighIds),
         ];
-        notes.into_iter().flatten().collect()
+        notes.into_iter().flatten().chain(self.keywords).collect()
     }
 }

@@ -82,12 +82,26 @@ pub struct CopySource {
     pub attributes: CopyAttributes,
     /// Rules that follow those of the layer.
     pub rules: Vec<PathRule>,
+    /// Whether the path is an mtree(5) file, whose entries are copied.
+    pub(crate) is_mtree: bool,
 }
 
 impl CopySource {
     /// Makes a source with the attributes of the layer.
     pub fn new(path: impl Into<PathBuf>) -> Self {
-        Self { path: path.into(), destination: None, attributes: CopyAttributes::default(), rules: Vec::new() }
+        let attributes = CopyAttributes::default();
+        Self { path: path.into(), destination: None, attributes, rules: Vec::new(), is_mtree: false }
+    }
+
+    /// Makes a source of an mtree(5) file, which lists entries with their attributes. Keywords that an entry does not have
+    /// come from the layer and from the file with the content.
+    pub fn mtree(path: impl Into<PathBuf>) -> Self {
+        Self { is_mtree: true, ..Self::new(path) }
+    }
+
+    /// Returns whether the source is an mtree file.
+    pub fn is_mtree(&self) -> bool {
+        self.is_mtree
     }
 
     setters! {

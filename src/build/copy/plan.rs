@@ -1,11 +1,13 @@
 //! A layer of files that is planned: the entries are known, and no content is read.
 
 use std::fmt;
+use std::path::PathBuf;
 
+use super::attributes::EntryAttributes;
 use super::collect::{Collected, collect};
 use super::note::CopyNote;
 use super::options::{CopyOptions, CopySource};
-use super::tree::{Attributes, Children, Node, NodeKind, SourcePlace};
+use super::tree::{Children, Node, NodeKind, SourcePlace};
 use crate::build::layer::AddedLayer;
 use crate::error::{CopyError, Result};
 use crate::fs::walk::as_path;
@@ -39,8 +41,9 @@ const USUAL_IDS: u32 = 65535;
 pub struct CopyPlan {
     pub(super) root: Children,
     /// The attributes of the entry of the root directory, if the layer has one.
-    pub(super) root_attributes: Option<Attributes>,
+    pub(super) root_attributes: Option<EntryAttributes>,
     pub(super) places: Vec<SourcePlace>,
+    pub(super) paths: Vec<PathBuf>,
     pub(super) sources: Vec<CopySource>,
     pub(super) filter: XattrFilter,
     notes: Vec<CopyNote>,
@@ -73,7 +76,7 @@ impl CopyPlan {
     pub fn new(options: &CopyOptions) -> Result<Self> {
         let filter = XattrFilter::new(&options.xattrs)
             .map_err(|error| CopyError::XattrGlob { reason: format!("--xattr: {error}") })?;
-        let Collected { mut root, root_attributes, places, mut notes } = collect(options, &filter)?;
+        let Collected { mut root, root_attributes, places, paths, mut notes } = collect(options, &filter)?;
         set_capabilities(options, &mut root)?;
         let owners = options.owners.iter().map(|(glob, owner)| Ok((glob, owner.resolve()?)));
         let owners = owners.collect::<Result<Vec<_>>>()?;
@@ -95,11 +98,12 @@ impl CopyPlan {
         });
         let root_attributes = options
             .has_root_entry
-            .then(|| root_attributes.unwrap_or_else(|| Attributes::of_parent(options.parent_time)));
+            .then(|| root_attributes.unwrap_or_else(|| EntryAttributes::of_parent(options.parent_time)));
         Ok(Self {
             root,
             root_attributes,
             places,
+            paths,
             sources: options.sources.clone(),
             filter,
             notes: notes.list(),

@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::path::PathBuf;
 
+use super::attributes::EntryAttributes;
 use super::options::CopySource;
 use crate::error::{CopyError, Result};
 use crate::fs::FileIdentity;
-use crate::fs::xattr::Xattrs;
+use crate::fs::walk::SourceStat;
 use crate::tar::entry::DeviceNumber;
 use crate::text::shown;
 
@@ -24,27 +25,9 @@ pub(super) const OPAQUE_WHITEOUT: &[u8] = b".wh..wh..opq";
 #[derive(Debug)]
 pub(super) struct Node {
     pub(super) kind: NodeKind,
-    pub(super) attributes: Attributes,
+    pub(super) attributes: EntryAttributes,
     /// The position of the source that the entry comes from.
     pub(super) source: u32,
-}
-
-/// The attributes of an entry.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Attributes {
-    pub(super) uid: u32,
-    pub(super) gid: u32,
-    pub(super) mode: u32,
-    pub(super) modified: i64,
-    /// The extended attributes; those of a regular file are read with its content.
-    pub(super) xattrs: Option<Box<Xattrs>>,
-}
-
-impl Attributes {
-    /// Returns the attributes of a directory that no source has.
-    pub(super) fn of_parent(modified: i64) -> Self {
-        Self { uid: 0, gid: 0, mode: 0o755, modified, xattrs: None }
-    }
 }
 
 /// The type of an entry.
@@ -82,11 +65,19 @@ pub(super) struct SourceFile {
     pub(super) modified: (i64, u32),
 }
 
+impl SourceFile {
+    pub(super) fn new(place: Place, stat: &SourceStat) -> Self {
+        Self { place, size: stat.size, identity: stat.identity, has_names: stat.names > 1, modified: stat.modified }
+    }
+}
+
 /// The place from which a file is opened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Place {
     /// The source itself.
     Source,
+    /// A file that an mtree file names, by its position.
+    Path(u32),
     /// A directory of the source, by its position. The file has the name of its node.
     In(u32),
 }
@@ -210,7 +201,7 @@ impl Merge<'_> {
     }
 
     fn parent(&self, source: u32) -> Box<Node> {
-        let attributes = Attributes::of_parent(self.parent_time);
+        let attributes = EntryAttributes::of_parent(self.parent_time);
         Box::new(Node { kind: NodeKind::empty_directory(true), attributes, source })
     }
 

@@ -5,11 +5,12 @@ use std::fs::File;
 use std::io::{self, Read, Write};
 use std::path::PathBuf;
 
+use super::attributes::EntryAttributes;
 use super::capability::portable;
 use super::collect::open_again;
 use super::note::{CopyNote, Counted};
 use super::plan::{CopiedLayer, CopyPlan, visit};
-use super::tree::{Attributes, Node, NodeKind, Place, SourceFile};
+use super::tree::{Node, NodeKind, Place, SourceFile};
 use crate::build::input::LayerOptions;
 use crate::build::writer::LayerWriter;
 use crate::compress::BUFFER;
@@ -66,7 +67,11 @@ impl CopyPlan {
     /// Returns the path of a file of a source.
     fn path_of(&self, place: Place, source: u32, name: &[u8]) -> PathBuf {
         let root = &self.sources[source as usize].path;
-        let Place::In(place) = place else { return root.clone() };
+        let place = match place {
+            Place::Source => return root.clone(),
+            Place::Path(path) => return self.paths[path as usize].clone(),
+            Place::In(place) => place,
+        };
         let mut names = vec![name];
         let mut here = &self.places[place as usize];
         while let Some(parent) = here.parent {
@@ -78,7 +83,7 @@ impl CopyPlan {
 }
 
 /// The first name of an inode, and its attributes.
-type FirstName<'a> = (Box<[u8]>, &'a Attributes);
+type FirstName<'a> = (Box<[u8]>, &'a EntryAttributes);
 
 /// The state of writing a layer.
 struct Writing<'a> {
@@ -141,10 +146,10 @@ impl<'a> Writing<'a> {
         tar: &mut TarWriter<impl Write>,
         path: &[u8],
         kind: EntryKind<'_>,
-        attributes: &Attributes,
+        attributes: &EntryAttributes,
         xattrs: Option<Xattrs>,
     ) -> Result<(), Failure> {
-        let Attributes { uid, gid, mode, modified, .. } = *attributes;
+        let EntryAttributes { uid, gid, mode, modified, .. } = *attributes;
         let mut xattrs = match kind {
             // A link has the attributes of its target.
             EntryKind::HardLink { .. } => Xattrs::new(),
@@ -175,6 +180,7 @@ impl<'a> Writing<'a> {
             _ => Failure::Source(Error::io("read", shown())(error)),
         };
         let opened = match file.place {
+            Place::Path(path) => open_target(&plan.paths[path as usize]),
             Place::Source => open_target(&plan.sources[node.source as usize].path),
             Place::In(place) => {
                 let opened = self.directory.take().filter(|(open, _)| *open == place).map(|(_, directory)| directory);
@@ -227,7 +233,7 @@ impl<'a> Writing<'a> {
     }
 
     /// Returns the extended attributes of a regular file, with the capabilities that it is given.
-    fn xattrs(&self, file: &File, attributes: &Attributes) -> io::Result<Xattrs> {
+    fn xattrs(&self, file: &File, attributes: &EntryAttributes) -> io::Result<Xattrs> {
         let mut xattrs = xattrs_of_file(file, &self.plan.filter)?;
         for (name, value) in &mut xattrs {
             if **name == *CAPABILITY.as_bytes() {

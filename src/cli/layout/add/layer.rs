@@ -1,13 +1,12 @@
 //! `layout add layer`
 
-use std::ffi::OsString;
 use std::io::{self, IsTerminal};
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::ValueEnum;
-use regshape::build::copy::CopyPlan;
+use regshape::build::copy::{CopyNote, CopyPlan};
 use regshape::build::{AddedLayer, CompressionScope, LayerInput, LayerOptions, LayerPlan, Treatment};
 use regshape::compress::{CompressFormat, Compression, Encoding};
 use regshape::layout::{Layout, StagedLayer};
@@ -17,7 +16,7 @@ use serde::Serialize;
 use crate::cli::args::{AnnotationArgs, BoundsArgs, YesArg};
 use crate::cli::args::{Common, WriteArgs};
 use crate::cli::context::{Context, LayoutCommand};
-use crate::cli::layer_args::{LayerArgs, copy_source, place_of};
+use crate::cli::layer_args::{LayerArgs, SourceArgs, history_of};
 use crate::cli::output::{Block, Screen, printable};
 use crate::cli::prompt::Prompt;
 use crate::cli::style::Style;
@@ -28,14 +27,15 @@ use crate::cli::usage::Usage;
 ///
 /// With --copy, makes the layer of files and directories: one entry a path, owner 0:0, and the time SOURCE_DATE_EPOCH or 0.
 /// SRC is a file or directory; without DST the content of a directory goes to /, and a file to /NAME. A DST with / at its end
-/// is a directory. SRC and DST may be followed by attributes of their own: src=…,dst=…,owner=…,chmod=…,mtime=…,exclude=…
+/// is a directory. A list of keys gives a source attributes of its own: src=…,dst=…,owner=…,chmod=…,mtime=…,exclude=…,include=…
+/// With --mtree, the entries of an mtree(5) file are copied too, with the attributes that it has for them.
 ///
 /// With --file, detects the file type from its content. Stores tars that are compressed with gzip or zstd as they are. Stores plain tars, and
 /// tars that are compressed with xz or bzip2, compressed with --compress-format. Never changes FILE.
 #[derive(Debug, clap::Args)]
 #[command(
     mut_arg("annotation", |annotation| annotation.hide_short_help(true)),
-    group = clap::ArgGroup::new("input").args(["file", "copy"]).required(true),
+    group = clap::ArgGroup::new("input").args(["file", "copy", "mtree"]).required(true).multiple(true),
     after_help = "Example:\n  regshape add layer ./my-image --copy ./app:/usr/bin/app",
     after_long_help = "Examples:\n  regshape add layer ./my-image --copy ./app:/usr/bin/app\n  regshape add layer ./my-image --copy ./site:/srv/www --owner 33 --exclude '**/*.bak'\n  regshape add layer ./my-image --file ./layer.tar.gz\n  tar -C rootfs -c . | regshape add layer ./my-image --file -"
 )]
@@ -43,11 +43,10 @@ pub(crate) struct Args {
     #[command(flatten)]
     common: Common,
     /// Layer file or pipe; - for standard input
-    #[arg(short, long, value_name = "FILE")]
+    #[arg(short, long, value_name = "FILE", conflicts_with = "files")]
     file: Option<PathBuf>,
-    /// File or directory to copy; repeatable
-    #[arg(short, long, value_name = "SRC[:DST]")]
-    copy: Vec<OsString>,
+    #[command(flatten)]
+    sources: SourceArgs,
     /// Compression: gzip, zstd, none [default: gzip]
     ///
     /// Content of other media types is compressed only if this flag is given.
@@ -136,7 +135,7 @@ impl LayoutCommand for Args {
         options.created_by = self.layer.created_by.clone();
         match (input, &self.file) {
             (Some(input), Some(file)) => add_file(context, layout, file, input, &options, self.yes.yes),
-            _ => add_copies(context, layout, &self.copy, self.layer, options),
+            _ => add_copies(context, layout, &self.sources, self.layer, options),
         }
     }
 }
@@ -184,23 +183,33 @@ fn add_file(
 fn add_copies(
     context: &Context,
     layout: &Layout,
-    words: &[OsString],
+    sources: &SourceArgs,
     flags: LayerArgs,
     mut options: LayerOptions,
 ) -> anyhow::Result<ExitCode> {
-    let sources = words.iter().map(|word| copy_source(word)).collect::<Result<Vec<_>, _>>()?;
-    let places: Vec<_> = sources.iter().map(place_of).collect();
+    let sources = sources.sources()?;
+    let history = history_of(&sources);
+    let first = sources.first().map(|source| source.path.clone()).unwrap_or_default();
     let source_date = source_seconds()?.unwrap_or(0).cast_signed();
     let copies = flags.options(sources, source_date)?.outputs(vec![layout.path().to_owned()]);
     let plan = CopyPlan::new(&copies)?;
-    options.created_by.get_or_insert_with(|| format!("regshape add layer --copy {}", places.join(" ")));
-    let progress = context.ui.progress("Adding", Path::new(&places.join(" ")), Some(plan.size()));
+    options.created_by.get_or_insert(history);
+    let progress = context.ui.progress("Adding", &first, Some(plan.size()));
     let advance = |bytes| progress.advance(bytes);
     let copied = plan.stage(layout, &options, Some(&advance));
     drop(progress);
     let copied = copied?;
-    copied.notes.iter().for_each(|note| context.ui.note(&printable(&format!("Note: {note}"))));
-    context.ui.result(&staged(copied.added.layer, None))?;
+    let mut first = None;
+    for note in &copied.notes {
+        let text = printable(&note.to_string());
+        if matches!(note, CopyNote::Keyword { .. }) {
+            first.get_or_insert_with(|| text.clone());
+            context.ui.warn_at_the_end(text);
+        } else {
+            context.ui.note(&format!("Note: {text}"));
+        }
+    }
+    context.ui.result(&staged(copied.added.layer, first))?;
     Ok(ExitCode::SUCCESS)
 }
 
