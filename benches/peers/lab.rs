@@ -1,6 +1,7 @@
 //! A temporary directory for all runs, with the inputs, which are created on demand.
 
 use std::fs::{self, File};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -78,6 +79,79 @@ impl Lab {
     /// Returns a tar of noise, half as large as the tar of real files.
     pub(crate) fn noise(&self) -> Result<PathBuf> {
         self.made("noise.tar", |path| write_noise_tar(path, 1, self.size * MIB / 2))
+    }
+
+    /// Returns a directory of many small text files: 100,000 at the usual size.
+    pub(crate) fn small_files(&self) -> Result<PathBuf> {
+        self.made("small", |path| {
+            let files = self.size * 100;
+            let mut text = Text::new(1);
+            for directory in 0..files.div_ceil(100) {
+                let directory = path.join(format!("d{directory:04}"));
+                fs::create_dir_all(&directory)?;
+                for file in 0..100 {
+                    let length = 100 + text.number() % 3_900;
+                    fs::write(directory.join(format!("f{file:03}.txt")), text.take(length))?;
+                }
+            }
+            Ok(())
+        })
+    }
+
+    /// Returns a directory of eight files of text and noise, as large together as the tar of real files, and a tar of it.
+    pub(crate) fn large_files(&self) -> Result<(PathBuf, PathBuf)> {
+        let directory = self.made("large", |path| {
+            fs::create_dir(path)?;
+            let mut text = Text::new(2);
+            for number in 0..8 {
+                let mut file = File::create(path.join(format!("f{number}")))?;
+                for part in 0..self.size / 8 {
+                    let bytes = if part % 2 == 0 { text.take(MIB as usize) } else { text.noise(MIB as usize) };
+                    file.write_all(&bytes)?;
+                }
+            }
+            Ok(())
+        })?;
+        let tar = self.made("large.tar", |path| {
+            let mut builder = tar::Builder::new(File::create(path)?);
+            builder.append_dir_all("", &directory)?;
+            Ok(builder.finish()?)
+        })?;
+        Ok((directory, tar))
+    }
+
+    /// Measures the program as it stores a directory in a new layout.
+    pub(crate) fn copy(&self, directory: PathBuf) -> Side<'_> {
+        let layout = self.path("ours");
+        let written = layout.clone();
+        Side {
+            shown: shown("regshape", ["layout", "add", "layer", "--copy", &name(&directory)]),
+            prepare: Box::new(move || {
+                remove(&layout)?;
+                Layout::init_with(&layout, &WriteOptions::default().no_sync(true))?;
+                let mut command = self.regshape(&["add", "layer"], &layout);
+                command.arg("--copy").arg(&directory);
+                Ok(vec![command])
+            }),
+            output: Some(Box::new(move || largest_blob(&written))),
+        }
+    }
+
+    /// Measures `tar | pigz` on a directory, into a file.
+    pub(crate) fn tar_and_compress<'l>(&self, compressor: &'l Path, directory: PathBuf) -> Side<'l> {
+        let target = self.path(PEER_OUTPUT);
+        let written = target.clone();
+        let threads = self.cores.to_string();
+        Side {
+            shown: format!("tar -C {} -c . | {} -p{threads} > out", name(&directory), name(compressor)),
+            prepare: Box::new(move || {
+                let mut command = Command::new("sh");
+                command.args(["-c", "tar -C \"$1\" -c . | \"$2\" -p\"$3\" > \"$4\"", "sh"]);
+                command.arg(&directory).arg(compressor).arg(&threads).arg(&target);
+                Ok(vec![command])
+            }),
+            output: Some(Box::new(move || Ok(fs::metadata(&written)?.len()))),
+        }
     }
 
     pub(crate) fn tiny(&self, number: usize) -> Result<PathBuf> {
@@ -192,6 +266,46 @@ impl Lab {
             }),
             output: Some(Box::new(move || largest_blob(&written))),
         }
+    }
+}
+
+/// Text of random words and noise, the same at every run.
+struct Text {
+    state: u64,
+    words: Vec<Vec<u8>>,
+}
+
+impl Text {
+    fn new(seed: u64) -> Self {
+        let mut text = Self { state: seed, words: Vec::new() };
+        text.words = (0..3_000)
+            .map(|_| {
+                let length = 3 + text.number() % 7;
+                (0..length).map(|_| b'a' + (text.number() % 26) as u8).collect()
+            })
+            .collect();
+        text
+    }
+
+    /// Returns the next number of a linear congruential generator, its high bits.
+    fn number(&mut self) -> usize {
+        self.state = self.state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (self.state >> 33) as usize
+    }
+
+    fn take(&mut self, length: usize) -> Vec<u8> {
+        let mut text = Vec::with_capacity(length + 16);
+        while text.len() < length {
+            let word = self.number() % self.words.len();
+            text.extend(&self.words[word]);
+            text.push(b' ');
+        }
+        text.truncate(length);
+        text
+    }
+
+    fn noise(&mut self, length: usize) -> Vec<u8> {
+        (0..length).map(|_| (self.number() >> 8) as u8).collect()
     }
 }
 

@@ -42,7 +42,7 @@ const STAGE_FILE: &str = ".regshape-stage.json";
 /// The number of layers before the last one is added.
 const LAYERS: usize = 1_999;
 
-pub(crate) const ROWS: [Row; 17] = [
+pub(crate) const ROWS: [Row; 19] = [
     Row {
         name: "gzip-pigz",
         work: "raw tar to gzip",
@@ -104,6 +104,26 @@ pub(crate) const ROWS: [Row; 17] = [
             let threads = format!("-T{}", lab.cores);
             let peer = lab.compressor(peer, &["-q", &threads, "-3", "-c"], raw.clone());
             Ok((lab.add_layer(raw, &["--compress-format", "zstd"]), peer))
+        },
+    },
+    Row {
+        name: "copy-small",
+        work: "a directory of small files to gzip",
+        peer: "pigz",
+        kind: Kind::Long,
+        sides: |lab, peer| {
+            let files = lab.small_files()?;
+            Ok((lab.copy(files.clone()), lab.tar_and_compress(peer, files)))
+        },
+    },
+    Row {
+        name: "copy-large",
+        work: "a directory of large files to gzip; as a tar",
+        peer: ITSELF,
+        kind: Kind::Long,
+        sides: |lab, _| {
+            let (files, tar) = lab.large_files()?;
+            Ok((lab.copy(files), lab.add_layer(tar, &[])))
         },
     },
     Row {
