@@ -1,20 +1,48 @@
-//! Cleans up when a signal ends the process in the middle of an operation.
+//! Ends work with nothing half done.
 //!
-//! Writers register temporary files here while they own them. The short part of an operation that changes a layout is a
-//! [`Section`]. [`abandon`] waits for the running sections, lets no new section begin, and deletes the registered
-//! files.
+//! Writers register temporary files with an [`Interrupt`] while they own them. The short part of an operation that
+//! changes a layout is a [`Section`]. [`Interrupt::abandon`] waits for the running sections, lets no new section begin,
+//! and deletes the registered files. There is nothing global: work with another `Interrupt` goes on.
 
+use std::fmt;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
-static STATE: Mutex<ProcessState> = Mutex::new(ProcessState { sections: 0, is_over: false, made: Vec::new() });
+/// Ends all work that carries a clone of this value: a command before its process exits, or a request of a server.
+///
+/// Work carries it in [`WriteOptions::interrupt`](crate::layout::WriteOptions#structfield.interrupt). A default value
+/// belongs to no other work, and is never abandoned unless the caller keeps a clone.
+///
+/// ```
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let directory = tempfile::tempdir()?;
+/// # let path = directory.path().join("my-image");
+/// use regshape::Interrupt;
+/// use regshape::layout::{Layout, WriteOptions};
+///
+/// let interrupt = Interrupt::default();
+/// let options = WriteOptions::default().interrupt(interrupt.clone());
+/// let layout = Layout::init_with(&path, &options)?;
+///
+/// // On another thread, when a signal arrives: work on `layout` stops, and the process can exit.
+/// interrupt.abandon();
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone, Default)]
+pub struct Interrupt(Arc<Shared>);
 
-/// Notified when a section ends.
-static IDLE: Condvar = Condvar::new();
+#[derive(Default)]
+struct Shared {
+    state: Mutex<State>,
+    /// Notified when a section ends.
+    idle: Condvar,
+}
 
-struct ProcessState {
+#[derive(Default)]
+struct State {
     /// The number of running sections.
     sections: usize,
     is_over: bool,
@@ -30,22 +58,95 @@ enum Unfinished {
     Tree(PathBuf),
 }
 
-/// Prepares the process to exit: waits for commits in progress and deletes temporary files.
-///
-/// Call this after a signal, then exit: any other thread that works on a layout blocks forever from now on. Each change
-/// of a layout is either complete afterwards or was not made, and no temporary files are left.
-pub fn abandon() {
-    let mut state = lock();
-    state.is_over = true;
-    while state.sections > 0 {
-        state = IDLE.wait(state).unwrap_or_else(PoisonError::into_inner);
+impl fmt::Debug for Interrupt {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Interrupt").finish_non_exhaustive()
     }
-    for made in state.made.drain(..).rev() {
-        // The owner may be about to delete the file too.
-        let _ = match made {
-            Unfinished::One(path) => fs::remove_file(&path).or_else(|_| fs::remove_dir(&path)),
-            Unfinished::Tree(path) => remove_tree(&path),
-        };
+}
+
+impl Interrupt {
+    /// Ends the work: waits for commits in progress and deletes temporary files.
+    ///
+    /// A thread that works with a clone of this value blocks forever from now on, so the process should exit, or give
+    /// such threads up. Each change of a layout is either complete afterwards or was not made, and no temporary files
+    /// are left.
+    pub fn abandon(&self) {
+        let mut state = self.lock();
+        state.is_over = true;
+        while state.sections > 0 {
+            state = self.wait(state);
+        }
+        for made in state.made.drain(..).rev() {
+            // The owner may be about to delete the file too.
+            let _ = match made {
+                Unfinished::One(path) => fs::remove_file(&path).or_else(|_| fs::remove_dir(&path)),
+                Unfinished::Tree(path) => remove_tree(&path),
+            };
+        }
+    }
+
+    /// Begins a part of an operation that is either completed or not begun.
+    pub(crate) fn begin_section(&self) -> Section {
+        self.lock_while_on().sections += 1;
+        Section(self.clone())
+    }
+
+    /// Creates a file or directory at a path and registers it, atomically with regard to [`Interrupt::abandon`].
+    pub(crate) fn make<T, E>(
+        &self,
+        path: &Path,
+        make: impl FnOnce(&Path) -> Result<T, E>,
+    ) -> Result<(T, Registered), E> {
+        let (made, _, registered) = self.make_named(|| Ok((make(path)?, path.to_owned())))?;
+        Ok((made, registered))
+    }
+
+    /// Creates a file or directory and registers it at the returned path, atomically with regard to
+    /// [`Interrupt::abandon`].
+    pub(crate) fn make_named<T, E>(
+        &self,
+        make: impl FnOnce() -> Result<(T, PathBuf), E>,
+    ) -> Result<(T, PathBuf, Registered), E> {
+        self.register(Unfinished::One, make)
+    }
+
+    /// Creates or renames a directory and registers it, contents included, at the returned path.
+    pub(crate) fn make_tree<T, E>(
+        &self,
+        make: impl FnOnce() -> Result<(T, PathBuf), E>,
+    ) -> Result<(T, PathBuf, Registered), E> {
+        self.register(Unfinished::Tree, make)
+    }
+
+    fn register<T, E>(
+        &self,
+        entry: fn(PathBuf) -> Unfinished,
+        make: impl FnOnce() -> Result<(T, PathBuf), E>,
+    ) -> Result<(T, PathBuf, Registered), E> {
+        let mut state = self.lock_while_on();
+        let (made, path) = make()?;
+        let entry = entry(path.clone());
+        state.made.push(entry.clone());
+        drop(state);
+        Ok((made, path, Registered { interrupt: self.clone(), entry }))
+    }
+
+    /// Locks the state. Blocks forever once the work is abandoned.
+    fn lock_while_on(&self) -> MutexGuard<'_, State> {
+        let mut state = self.lock();
+        // A running section may need more locks to complete.
+        while state.is_over && state.sections == 0 {
+            state = self.wait(state);
+        }
+        state
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn wait<'s>(&'s self, state: MutexGuard<'s, State>) -> MutexGuard<'s, State> {
+        self.0.idle.wait(state).unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -60,72 +161,74 @@ fn remove_tree(path: &Path) -> io::Result<()> {
 
 /// A part of an operation that is either completed or not begun.
 #[derive(Debug)]
-pub(crate) struct Section(());
-
-impl Section {
-    pub(crate) fn begin() -> Self {
-        lock_while_on().sections += 1;
-        Self(())
-    }
-}
+pub(crate) struct Section(Interrupt);
 
 impl Drop for Section {
     fn drop(&mut self) {
-        lock().sections -= 1;
-        IDLE.notify_all();
+        self.0.lock().sections -= 1;
+        self.0.0.idle.notify_all();
     }
 }
 
-/// A temporary file or directory that is deleted if the process is interrupted. Dropping this value only ends the
+/// A temporary file or directory that is deleted if the work is abandoned. Dropping this value only ends the
 /// registration.
 #[derive(Debug)]
-pub(crate) struct Registered(Unfinished);
+pub(crate) struct Registered {
+    interrupt: Interrupt,
+    entry: Unfinished,
+}
 
 impl Registered {
-    /// Creates a file or directory at a path and registers it, atomically with regard to [`abandon`].
-    pub(crate) fn make<T, E>(path: &Path, make: impl FnOnce(&Path) -> Result<T, E>) -> Result<(T, Self), E> {
-        let (made, _, registered) = Self::make_named(|| Ok((make(path)?, path.to_owned())))?;
-        Ok((made, registered))
-    }
-
-    /// Creates a file or directory and registers it at the returned path, atomically with regard to [`abandon`].
-    pub(crate) fn make_named<T, E>(make: impl FnOnce() -> Result<(T, PathBuf), E>) -> Result<(T, PathBuf, Self), E> {
-        Self::register(Unfinished::One, make)
-    }
-
-    /// Creates or renames a directory and registers it, contents included, at the returned path.
-    pub(crate) fn make_tree<T, E>(make: impl FnOnce() -> Result<(T, PathBuf), E>) -> Result<(T, PathBuf, Self), E> {
-        Self::register(Unfinished::Tree, make)
-    }
-
-    fn register<T, E>(
-        entry: fn(PathBuf) -> Unfinished,
-        make: impl FnOnce() -> Result<(T, PathBuf), E>,
-    ) -> Result<(T, PathBuf, Self), E> {
-        let mut state = lock_while_on();
-        let (made, path) = make()?;
-        let entry = entry(path.clone());
-        state.made.push(entry.clone());
-        Ok((made, path, Self(entry)))
+    /// Returns the value that the file or directory is registered with.
+    pub(crate) fn interrupt(&self) -> &Interrupt {
+        &self.interrupt
     }
 }
 
 impl Drop for Registered {
     fn drop(&mut self) {
-        lock().made.retain(|made| *made != self.0);
+        self.interrupt.lock().made.retain(|made| *made != self.entry);
     }
 }
 
-/// Locks the state. Blocks forever once the process is about to exit.
-fn lock_while_on() -> MutexGuard<'static, ProcessState> {
-    let mut state = lock();
-    // A running section may need more locks to complete.
-    while state.is_over && state.sections == 0 {
-        state = IDLE.wait(state).unwrap_or_else(PoisonError::into_inner);
-    }
-    state
-}
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::{RecvTimeoutError, channel};
+    use std::thread;
+    use std::time::Duration;
 
-fn lock() -> MutexGuard<'static, ProcessState> {
-    STATE.lock().unwrap_or_else(PoisonError::into_inner)
+    use super::*;
+
+    #[test]
+    fn abandoned_work_stops_without_its_files_and_other_work_goes_on() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let (stopped, running) = (Interrupt::default(), Interrupt::default());
+        let make = |interrupt: &Interrupt, name: &str| {
+            let path = directory.path().join(name);
+            let (_, registered) = interrupt.make(&path, |path| fs::write(path, "half")).expect("made");
+            (path, registered)
+        };
+        let (lost, _lost) = make(&stopped, "lost");
+        let (kept, _kept) = make(&running, "kept");
+        let section = stopped.begin_section();
+        let (sender, receiver) = channel();
+        let (ending, waiting) = (stopped.clone(), sender.clone());
+        thread::spawn(move || {
+            ending.abandon();
+            sender.send("abandoned").expect("received");
+        });
+        // A section that runs is waited for.
+        assert_eq!(receiver.recv_timeout(Duration::from_millis(50)), Err(RecvTimeoutError::Timeout));
+        assert!(lost.exists());
+        drop(section);
+        assert_eq!(receiver.recv(), Ok("abandoned"));
+        assert_eq!((lost.exists(), kept.exists()), (false, true));
+        let blocked = stopped.clone();
+        thread::spawn(move || {
+            let _section = blocked.begin_section();
+            waiting.send("begun").expect("received");
+        });
+        drop(running.begin_section());
+        assert_eq!(receiver.recv_timeout(Duration::from_millis(50)), Err(RecvTimeoutError::Timeout));
+    }
 }

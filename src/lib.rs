@@ -93,6 +93,7 @@ pub mod view;
 mod workers;
 
 pub use error::{Candidate, CopyError, Error, ErrorCode, ErrorKind, Reason, Referrer, Result};
+pub use interrupt::Interrupt;
 pub use tally::Tally;
 
 /// The internals that this project's own benchmarks and fuzz targets use. They are no promise: any version of the
@@ -105,7 +106,6 @@ pub mod internals {
 
     pub use crate::fs::input::open_input;
     pub use crate::fs::streams::{is_standard_output, is_stream, open_log};
-    pub use crate::interrupt::abandon;
     pub use crate::registry::blobs::write_file;
     pub use crate::workers::map::map_bounded;
 

@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use std::sync::{Arc, Mutex};
 
 use clap::{ArgMatches, FromArgMatches};
+use regshape::Interrupt;
 use regshape::layout::{Layout, LeftoverObserver, LockEvent, LockObserver, WriteOptions, clean};
 use regshape::metrics::Metrics;
 
@@ -54,6 +55,8 @@ pub(crate) struct Context {
     pub(crate) command: String,
     pub(crate) ui: Ui,
     pub(crate) shares_blobs: bool,
+    /// Ends the work when a signal arrives.
+    pub(crate) interrupt: Interrupt,
     pub(crate) layout: OnceCell<Layout>,
     /// The counters of work that is on no layout that is kept.
     pub(crate) metrics: OnceCell<Arc<Metrics>>,
@@ -67,9 +70,14 @@ impl Context {
         }
     }
 
+    /// Returns the options of all work of the command: a signal ends it.
+    pub(crate) fn options(&self) -> WriteOptions {
+        WriteOptions::default().interrupt(self.interrupt.clone())
+    }
+
     /// Returns how a layout is to be written.
     pub(crate) fn write_options(&self, path: &Path, args: &WriteArgs) -> WriteOptions {
-        let mut options = WriteOptions::default().no_sync(args.no_sync);
+        let mut options = self.options().no_sync(args.no_sync);
         options.lock_timeout = args.lock_timeout;
         options.lock_observer(self.lock_observer(path, true)).leftover_observer(self.leftover_observer())
     }
@@ -110,7 +118,7 @@ impl Context {
 
     pub(crate) fn read_only(&self, layout: Layout) -> Layout {
         let lock_observer = self.lock_observer(layout.path(), false);
-        layout.with_write_options(WriteOptions::default().lock_observer(lock_observer))
+        layout.with_write_options(self.options().lock_observer(lock_observer))
     }
 
     /// Keeps the layout, whose counters are reported at the end.
@@ -132,7 +140,8 @@ impl Context {
 
 /// Runs a command, with telemetry around it.
 pub(crate) fn execute(command: impl LayoutCommand, invocation: &Invocation) -> anyhow::Result<ExitCode> {
-    signals::watch().map_err(|error| anyhow::anyhow!("failed to watch for signals: {error}"))?;
+    let interrupt = Interrupt::default();
+    signals::watch(interrupt.clone()).map_err(|error| anyhow::anyhow!("failed to watch for signals: {error}"))?;
     let Invocation { name, global, base } = invocation;
     let telemetry = Telemetry::start(name, base.telemetry.clone(), global.log_file.as_deref())?;
     let command_name = name.strip_prefix("layout ").unwrap_or(name).to_owned();
@@ -148,6 +157,7 @@ pub(crate) fn execute(command: impl LayoutCommand, invocation: &Invocation) -> a
         shares_blobs: base.shared_blobs,
         layout: OnceCell::new(),
         metrics: OnceCell::new(),
+        interrupt,
     };
     let result = command.run(&context);
     telemetry.finish(context.layout.get().map(Layout::metrics).or(context.metrics.get().map(Arc::as_ref)));

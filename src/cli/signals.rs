@@ -2,6 +2,8 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use regshape::Interrupt;
+
 /// Whether a signal ends the program.
 static IS_LEAVING: AtomicBool = AtomicBool::new(false);
 
@@ -29,7 +31,7 @@ pub(crate) fn survive_file_limit() {}
 /// Watches for the signals of this system that end the program and can be distinguished. Without a thread for that,
 /// they end the program as any other, and the next command deletes its leftovers.
 #[cfg(unix)]
-pub(crate) fn watch() -> std::io::Result<()> {
+pub(crate) fn watch(interrupt: Interrupt) -> std::io::Result<()> {
     use std::sync::mpsc::channel;
 
     use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
@@ -43,7 +45,7 @@ pub(crate) fn watch() -> std::io::Result<()> {
             // The SIGINT that a question makes of another signal is not the cause.
             let cause = pending.iter().find(|signal| **signal != SIGINT).or(pending.first());
             if let Some(signal) = cause {
-                leave(*signal);
+                leave(*signal, &interrupt);
             }
         }
     });
@@ -60,17 +62,17 @@ pub(crate) fn watch() -> std::io::Result<()> {
 
 /// Elsewhere the system ends the program, and the next command deletes its leftovers.
 #[cfg(not(unix))]
-pub(crate) fn watch() -> std::io::Result<()> {
+pub(crate) fn watch(_interrupt: Interrupt) -> std::io::Result<()> {
     Ok(())
 }
 
 #[cfg(unix)]
-fn leave(signal: i32) -> ! {
+fn leave(signal: i32, interrupt: &Interrupt) -> ! {
     use std::sync::mpsc::channel;
     use std::time::Duration;
 
     IS_LEAVING.store(true, Ordering::Release);
-    regshape::internals::abandon();
+    interrupt.abandon();
     // A terminal that is stopped, or gone, must not keep the program.
     let (sender, receiver) = channel::<()>();
     let tidying = std::thread::Builder::new().spawn(move || {

@@ -212,6 +212,7 @@ mod tests {
 
     use super::*;
     use crate::fs::{Directory, TempFile};
+    use crate::interrupt::Interrupt;
 
     fn names(directory: &Path) -> Vec<String> {
         let mut names: Vec<_> = fs::read_dir(directory)
@@ -227,18 +228,18 @@ mod tests {
         let directory = tempfile::tempdir().expect("a directory");
         let target = directory.path().join("target");
         for content in ["first", "second"] {
-            let mut file = TempFile::create_in(directory.path()).expect("created");
+            let mut file = TempFile::create_in(directory.path(), &Interrupt::default()).expect("created");
             file.write_all(content.as_bytes()).expect("written");
             file.sync().expect("synced");
             file.persist(&target).expect("named");
             assert_eq!(fs::read_to_string(&target).expect("readable"), content);
             assert_eq!(names(directory.path()), ["target"]);
         }
-        let file = TempFile::create_in(directory.path()).expect("created");
+        let file = TempFile::create_in(directory.path(), &Interrupt::default()).expect("created");
         let error = file.persist_new(&target).expect_err("the name is taken");
         assert_eq!(error.kind(), io::ErrorKind::AlreadyExists);
         assert_eq!(fs::read_to_string(&target).expect("readable"), "second");
-        drop(TempFile::create_in(directory.path()).expect("created"));
+        drop(TempFile::create_in(directory.path(), &Interrupt::default()).expect("created"));
         assert_eq!(names(directory.path()), ["target"]);
     }
 
@@ -248,7 +249,7 @@ mod tests {
         let target = directory.path().join("target");
         let opened = Directory::open(directory.path()).expect("opened");
         let replace = |content: &str| {
-            let mut file = TempFile::create_in(directory.path()).expect("created");
+            let mut file = TempFile::create_in(directory.path(), &Interrupt::default()).expect("created");
             file.write_all(content.as_bytes()).expect("written");
             file.replace(&opened, "target".as_ref()).expect("named")
         };

@@ -9,7 +9,7 @@ use std::io::{self, ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
 use super::{TempFile, sync_directory};
-use crate::interrupt::Section;
+use crate::interrupt::Interrupt;
 
 /// The most links followed, as on Linux.
 const LINKS: usize = 40;
@@ -244,7 +244,7 @@ fn changed() -> io::Error {
 /// An output in progress. A file gets its name once it is complete.
 #[derive(Debug)]
 pub(crate) enum Output {
-    New(TempFile, PathBuf),
+    New(TempFile, PathBuf, Interrupt),
     There(File),
 }
 
@@ -254,20 +254,20 @@ impl Output {
     /// # Errors
     ///
     /// Those of [`Destination::resolve`]; other errors of the operating system.
-    pub(crate) fn create(path: &Path) -> io::Result<Self> {
+    pub(crate) fn create(path: &Path, interrupt: &Interrupt) -> io::Result<Self> {
         let target = match Destination::resolve(path)? {
             Destination::Descriptor(number) => return duplicate(number).map(Self::There),
             Destination::Device(path) => return open_device(&path).map(Self::There),
             Destination::File(target) | Destination::New(target) => target,
         };
         let directory = directory_of(&target);
-        Ok(Self::New(TempFile::create_in(directory)?, target))
+        Ok(Self::New(TempFile::create_in(directory, interrupt)?, target, interrupt.clone()))
     }
 
     /// Returns the directory in which a new file is created.
     pub(crate) fn directory(&self) -> Option<&Path> {
         match self {
-            Self::New(_, target) => Some(directory_of(target)),
+            Self::New(_, target, _) => Some(directory_of(target)),
             Self::There(_) => None,
         }
     }
@@ -275,7 +275,7 @@ impl Output {
     /// Returns the temporary file, if a new file is written.
     pub(crate) fn file(&self) -> Option<&TempFile> {
         match self {
-            Self::New(file, _) => Some(file),
+            Self::New(file, ..) => Some(file),
             Self::There(_) => None,
         }
     }
@@ -283,9 +283,9 @@ impl Output {
     /// Syncs the content, renames the file to its path, and syncs the directory.
     pub(crate) fn finish_synced(self) -> io::Result<()> {
         match self {
-            Self::New(file, target) => {
+            Self::New(file, target, interrupt) => {
                 file.sync()?;
-                name(file, &target)?;
+                name(file, &target, &interrupt)?;
                 match sync_directory(directory_of(&target)) {
                     // A directory without read permission cannot be synced.
                     Err(error) if error.kind() == ErrorKind::PermissionDenied => Ok(()),
@@ -302,7 +302,7 @@ impl Output {
     /// Renames the file to its path.
     pub(crate) fn finish(self) -> io::Result<()> {
         match self {
-            Self::New(file, target) => name(file, &target),
+            Self::New(file, target, interrupt) => name(file, &target, &interrupt),
             Self::There(mut file) => file.flush(),
         }
     }
@@ -311,21 +311,21 @@ impl Output {
 impl Write for Output {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         match self {
-            Self::New(file, _) => file.write(bytes),
+            Self::New(file, ..) => file.write(bytes),
             Self::There(file) => file.write(bytes),
         }
     }
 
     fn flush(&mut self) -> io::Result<()> {
         match self {
-            Self::New(file, _) => file.flush(),
+            Self::New(file, ..) => file.flush(),
             Self::There(file) => file.flush(),
         }
     }
 }
 
-fn name(file: TempFile, target: &Path) -> io::Result<()> {
-    let _section = Section::begin();
+fn name(file: TempFile, target: &Path, interrupt: &Interrupt) -> io::Result<()> {
+    let _section = interrupt.begin_section();
     file.persist_in_place_of_file(target)
 }
 
@@ -418,7 +418,7 @@ mod tests {
         let directory = tempfile::tempdir().expect("a directory");
         let path = directory.path().join("output");
         for meanwhile in ["nothing", "a file", "a directory"] {
-            let mut output = Output::create(&path).expect("begun");
+            let mut output = Output::create(&path, &Interrupt::default()).expect("begun");
             output.write_all(b"after").expect("written");
             match meanwhile {
                 "a file" => fs::write(&path, "between").expect("written"),

@@ -11,7 +11,7 @@ use tempfile::{NamedTempFile, TempPath};
 use super::directory::Directory;
 use super::files::{rename_new, unless_impossible};
 use super::leftovers::{Identity, new_name, proven_name};
-use crate::interrupt::{Registered, Section};
+use crate::interrupt::{Interrupt, Registered};
 
 /// A file that is being written, with a temporary name or none.
 #[derive(Debug)]
@@ -31,13 +31,13 @@ enum TempKind {
 
 impl TempFile {
     /// Creates an empty file on the file system of a directory, with mode 0666 less the umask.
-    pub(crate) fn create_in(directory: &Path) -> io::Result<Self> {
+    pub(crate) fn create_in(directory: &Path, interrupt: &Interrupt) -> io::Result<Self> {
         #[cfg(target_os = "linux")]
         if let Some(file) = unnamed::create(directory)? {
             return Ok(Self { directory: directory.to_owned(), kind: TempKind::Unnamed(file) });
         }
         let (file, path, registered) = try_names(|| {
-            Registered::make_named(|| {
+            interrupt.make_named(|| {
                 let path = directory.join(new_name());
                 let file = OpenOptions::new().read(true).write(true).create_new(true).open(&path)?;
                 let proven = lock_new(&file).and_then(|()| prove(&path, &file.metadata()?));
@@ -58,34 +58,44 @@ impl TempFile {
     }
 
     /// Creates an empty file as [`TempFile::create_in`] does, in an open directory.
-    pub(crate) fn create_within(directory: &Directory) -> io::Result<Self> {
+    pub(crate) fn create_within(directory: &Directory, interrupt: &Interrupt) -> io::Result<Self> {
         #[cfg(target_os = "linux")]
         if let Some(file) = unnamed::create_within(directory)? {
             return Ok(Self { directory: directory.path().to_owned(), kind: TempKind::Unnamed(file) });
         }
-        Self::create_in(directory.path())
+        Self::create_in(directory.path(), interrupt)
     }
 
     /// Opens an existing file to be hard-linked into a directory. Tries out whether the file can be linked there.
     #[cfg(target_os = "linux")]
-    pub(crate) fn link(source: &File, _source_path: &Path, directory: &Directory) -> io::Result<Self> {
+    pub(crate) fn link(
+        source: &File,
+        _source_path: &Path,
+        directory: &Directory,
+        interrupt: &Interrupt,
+    ) -> io::Result<Self> {
         let file = source.try_clone()?;
         let identity = Identity::of(&file.metadata()?);
         // The temporary name is not registered for cleanup: it exists only inside this section.
-        let _section = Section::begin();
+        let _section = interrupt.begin_section();
         drop(TempName::make(directory, identity, |temporary| unnamed::link_within(&file, directory, temporary))?);
         Ok(Self { directory: directory.path().to_owned(), kind: TempKind::Unnamed(file) })
     }
 
     /// Hard-links an existing file into a directory under a temporary name.
     #[cfg(not(target_os = "linux"))]
-    pub(crate) fn link(source: &File, source_path: &Path, directory: &Directory) -> io::Result<Self> {
+    pub(crate) fn link(
+        source: &File,
+        source_path: &Path,
+        directory: &Directory,
+        interrupt: &Interrupt,
+    ) -> io::Result<Self> {
         let file = source.try_clone()?;
         // While it is locked, the file does not count as a leftover.
         file.lock_shared().or_else(unless_impossible)?;
         let identity = Identity::of(&file.metadata()?);
         let ((), path, registered) = try_names(|| {
-            Registered::make_named(|| {
+            interrupt.make_named(|| {
                 let path = directory.path_of(proven_name(identity));
                 fs::hard_link(source_path, &path).map(|()| ((), path))
             })
@@ -360,14 +370,14 @@ impl Write for TempFile {
 #[derive(Debug)]
 pub(crate) struct TempDirectory {
     directory: TempDir,
-    _registered: Registered,
+    registered: Registered,
 }
 
 impl TempDirectory {
     /// Creates an empty directory in another directory, with mode 0777 less the umask.
-    pub(crate) fn create_in(parent: &Path) -> io::Result<Self> {
+    pub(crate) fn create_in(parent: &Path, interrupt: &Interrupt) -> io::Result<Self> {
         let (lock, path, registered) = try_names(|| {
-            Registered::make_tree(|| {
+            interrupt.make_tree(|| {
                 let path = parent.join(new_name());
                 fs::create_dir(&path)?;
                 let make = || {
@@ -379,7 +389,7 @@ impl TempDirectory {
                 make().inspect_err(|_| drop(fs::remove_dir(&path)))
             })
         })?;
-        Ok(Self { directory: TempDir { path, lock }, _registered: registered })
+        Ok(Self { directory: TempDir { path, lock }, registered })
     }
 
     pub(crate) fn path(&self) -> &Path {
@@ -390,9 +400,9 @@ impl TempDirectory {
     pub(crate) fn move_into(&mut self, parent: &Path) -> io::Result<()> {
         let path = parent.join(self.path().file_name().expect("it has a name"));
         let ((), path, registered) =
-            Registered::make_tree(|| rename_new(self.path(), &path).map(|()| ((), path.clone())))?;
+            self.registered.interrupt().make_tree(|| rename_new(self.path(), &path).map(|()| ((), path.clone())))?;
         self.directory.path = path;
-        self._registered = registered;
+        self.registered = registered;
         Ok(())
     }
 
@@ -402,7 +412,7 @@ impl TempDirectory {
     ///
     /// The unchanged directory and the cause; of kind `AlreadyExists` if the path exists.
     pub(crate) fn persist(mut self, target: &Path) -> Result<(), (Self, io::Error)> {
-        let _section = Section::begin();
+        let _section = self.registered.interrupt().begin_section();
         match rename_new(self.path(), target) {
             Ok(()) => {
                 self.directory.path = PathBuf::new();

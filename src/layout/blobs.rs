@@ -107,7 +107,8 @@ impl Layout {
     /// Starts a blob.
     pub(crate) fn new_blob_of(&self, algorithm: Algorithm) -> Result<NewBlob<'_>> {
         let scratch = scratch(self, algorithm.name())?;
-        let file = TempFile::create_within(&scratch).map_err(Error::io("write to", scratch.path()))?;
+        let file =
+            TempFile::create_within(&scratch, self.interrupt()).map_err(Error::io("write to", scratch.path()))?;
         Ok(NewBlob { layout: self, file, hasher: Hasher::new(algorithm), size: 0, early_sync: EarlySync::default() })
     }
 
@@ -294,7 +295,7 @@ impl Layout {
         let scratch = scratch(self, digest.algorithm_name())?;
         let failed = || Error::io("write to", scratch.path());
         let pending = |file| PendingBlob { layout: self, file, there: None, digest: digest.clone(), size };
-        let clone = TempFile::create_within(&scratch).map_err(failed())?;
+        let clone = TempFile::create_within(&scratch, self.interrupt()).map_err(failed())?;
         if clone.clone_from(content) {
             self.sync_file(&clone)?;
             return Ok(pending(clone));
@@ -302,7 +303,7 @@ impl Layout {
         // A link has the time of the file, which must be now; that of another user cannot be set.
         if share == Share::File
             && touch(content, path).is_ok()
-            && let Ok(link) = TempFile::link(content, path, &scratch)
+            && let Ok(link) = TempFile::link(content, path, &scratch, self.interrupt())
         {
             self.sync_file(&link)?;
             return Ok(pending(link));

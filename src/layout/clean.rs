@@ -11,6 +11,7 @@ use super::handle::{BLOBS_DIRECTORY, Layout, MARKER_FILE, has_marker};
 use super::lock::try_lock;
 use crate::fs::{Output, for_each_leftover, remove_stale_files};
 use crate::graph::walk::INDEX_FILE;
+use crate::interrupt::Interrupt;
 use crate::layout::blob_directory::blob_directories_elsewhere;
 use crate::oci::Digest;
 
@@ -118,8 +119,8 @@ pub(crate) fn work_on_leftovers(
 /// # Errors
 ///
 /// Those of [`Output::create`]. Failing to clean is no error.
-pub(crate) fn create_output(path: &Path) -> io::Result<Output> {
-    let output = Output::create(path)?;
+pub(crate) fn create_output(path: &Path, interrupt: &Interrupt) -> io::Result<Output> {
+    let output = Output::create(path, interrupt)?;
     if let Some(directory) = output.directory().filter(|directory| !has_marker(directory)) {
         remove_stale_files(directory);
     }

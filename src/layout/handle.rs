@@ -8,7 +8,7 @@ use std::sync::Arc;
 use super::options::WriteOptions;
 use crate::error::{Error, Reason, Result};
 use crate::fs::{Directory, TempFile, open_inside, read_at_most, sync_directory, sync_name};
-use crate::interrupt::Section;
+use crate::interrupt::{Interrupt, Section};
 use crate::json::Node;
 use crate::metrics::{Metrics, Phase};
 
@@ -59,8 +59,8 @@ pub(crate) struct Lock {
 
 impl Lock {
     /// Makes the token of a marker that is locked.
-    pub(crate) fn new(marker: File, root: Directory) -> Self {
-        Self { _section: Section::begin(), _marker: marker, root }
+    pub(crate) fn new(marker: File, root: Directory, interrupt: &Interrupt) -> Self {
+        Self { _section: interrupt.begin_section(), _marker: marker, root }
     }
 
     /// Returns the directory of the layout that is locked. Another one may have its path by now.
@@ -147,6 +147,12 @@ impl Layout {
     pub(crate) fn shares_blobs(&self) -> bool {
         self.shares_blobs
     }
+
+    /// Returns the value by which this handle's work is ended.
+    pub(crate) fn interrupt(&self) -> &Interrupt {
+        &self.options.interrupt
+    }
+
     /// Returns whether this handle waits for the disk.
     pub(crate) fn waits_for_disk(&self) -> bool {
         !self.options.no_sync
@@ -188,7 +194,7 @@ impl Layout {
         write: impl FnOnce(&mut dyn Write) -> io::Result<()>,
     ) -> Result<TempFile> {
         let failed = || Error::io("write to", &self.root);
-        let mut file = TempFile::create_within(directory).map_err(failed())?;
+        let mut file = TempFile::create_within(directory, self.interrupt()).map_err(failed())?;
         self.metrics
             .time(Phase::Write, || {
                 let mut counted = Counted { file: &mut file, metrics: &self.metrics };

@@ -127,7 +127,7 @@ impl Layout {
                 DirectoryLock::Held(lock) => break lock,
             }
         };
-        made.section = Some(Section::begin());
+        made.section = Some(self.interrupt().begin_section());
 
         let path = self.marker_path();
         let marker_is_empty = match fs::symlink_metadata(&path) {
@@ -281,7 +281,7 @@ impl NewDirectories {
         let missing: Vec<_> =
             path.ancestors().take_while(|ancestor| !ancestor.as_os_str().is_empty() && !ancestor.exists()).collect();
         for directory in missing.into_iter().rev() {
-            match Registered::make(directory, |path| fs::create_dir(path)) {
+            match layout.interrupt().make(directory, |path| fs::create_dir(path)) {
                 Ok(((), registered)) => {
                     self.directories.push((directory.to_owned(), registered));
                     layout.sync_name(directory)?;

@@ -134,7 +134,7 @@ pub(crate) fn try_lock(layout: &Layout) -> Option<Lock> {
     let root = layout.open_root().ok()?;
     let found = root.find_target(MARKER_FILE).ok()??;
     let is_the_marker = FileIdentity::from_file(&marker).is_ok_and(|locked| locked == found.identity);
-    is_the_marker.then(|| Lock::new(marker, root))
+    is_the_marker.then(|| Lock::new(marker, root, layout.interrupt()))
 }
 
 /// Locks as [`take_lock`] does, for a command that only looks: the user need not be allowed to write.
@@ -149,7 +149,7 @@ pub(crate) fn keep_writers_out(layout: &Layout) -> Result<File> {
 
 pub(crate) fn lock_for(layout: &Layout, access: Access) -> Result<Lock> {
     let (marker, root) = lock_marker(layout, access)?;
-    Ok(Lock::new(marker, root))
+    Ok(Lock::new(marker, root, layout.interrupt()))
 }
 
 /// Locks the marker. Returns the directory that is locked, too: while this process waited another layout may have taken

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use std::{fmt, io};
 
+use crate::interrupt::Interrupt;
 use crate::options::setters;
 
 /// How a layout is written.
@@ -34,8 +35,10 @@ pub struct WriteOptions {
     pub lock_timeout: Option<Duration>,
     /// Called when the lock is contended or unsupported.
     pub lock_observer: Option<LockObserver>,
-    /// EntryTag with each leftover of a killed program that cannot be deleted.
+    /// Called with each leftover of a killed program that cannot be deleted.
     pub leftover_observer: Option<LeftoverObserver>,
+    /// Ends the work, for instance when a signal arrives.
+    pub interrupt: Interrupt,
 }
 
 impl WriteOptions {
@@ -44,6 +47,7 @@ impl WriteOptions {
         lock_timeout: [option Duration],
         lock_observer: [option LockObserver],
         leftover_observer: [option LeftoverObserver],
+        interrupt: [Interrupt],
     }
 }
 

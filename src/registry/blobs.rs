@@ -10,6 +10,7 @@ use crate::error::{Error, Referrer, Result};
 use crate::graph::resolve::{NAMED_CANDIDATES, begins_with};
 use crate::graph::verify::expect_digest;
 use crate::graph::walk::{Reach, walk};
+use crate::interrupt::Interrupt;
 use crate::layout::clean::create_output;
 use crate::layout::entries::is_layout;
 use crate::layout::handle::{BLOBS_DIRECTORY, Layout};
@@ -286,7 +287,7 @@ impl BlobReader {
     pub fn save(self, path: impl AsRef<Path>, mut progress: impl FnMut(u64)) -> Result<u64> {
         let path = path.as_ref();
         let failed = || Error::io("write to", path);
-        let mut output = create_output(path).map_err(failed())?;
+        let mut output = create_output(path, self.layout.interrupt()).map_err(failed())?;
         let copied = self.copy_to(|bytes| {
             progress(bytes.len() as u64);
             output.write_all(bytes).map_err(failed())
@@ -331,10 +332,10 @@ impl Read for BlobReader {
 /// # Errors
 ///
 /// [`Error::Io`].
-pub fn write_file(content: &[u8], path: impl AsRef<Path>) -> Result<()> {
+pub fn write_file(content: &[u8], path: impl AsRef<Path>, interrupt: &Interrupt) -> Result<()> {
     let path = path.as_ref();
     let write = || {
-        let mut output = create_output(path)?;
+        let mut output = create_output(path, interrupt)?;
         output.write_all(content)?;
         output.finish_synced()
     };

@@ -13,7 +13,6 @@ use crate::fs::{Directory, FileIdentity, is_vacant, rename_new};
 use crate::graph::edit::IndexEditor;
 use crate::graph::names::Names;
 use crate::graph::walk::INDEX_FILE;
-use crate::interrupt::Section;
 use crate::layout::blob_directory::{blob_directory, check_blob_directory, make_blob_directory};
 use crate::layout::clean::{clean_directories_in, clean_directory};
 use crate::layout::documents::DOCUMENT_LIMIT;
@@ -203,7 +202,7 @@ impl<'a> Export<'a> {
         let DirectoryLock::Held(_lock) = self.layout.lock_directory()? else {
             return Ok(false);
         };
-        let _section = Section::begin();
+        let _section = self.layout.interrupt().begin_section();
         if self.target()? != Target::Vacant {
             return Ok(false);
         }

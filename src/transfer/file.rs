@@ -28,7 +28,7 @@ pub(crate) fn write_file(
     progress: Option<Progress<'_>>,
 ) -> Result<Exported> {
     let failed = || Error::io("write to", path);
-    let output = create_output(path).map_err(failed())?;
+    let output = create_output(path, &plan.options.write.interrupt).map_err(failed())?;
     let waits_for_disk = !plan.options.write.no_sync;
     let mut output = Synced { output, written: 0, early_sync: waits_for_disk.then(EarlySync::default) };
     let exported = write(plan, &mut output, path, compression, progress)?;

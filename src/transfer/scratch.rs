@@ -13,7 +13,6 @@ use crate::compress::Pool;
 use crate::error::{Error, Result};
 use crate::fs::{TempDirectory, TempFile, open_regular};
 use crate::graph::verify::expect_digest_if_possible;
-use crate::interrupt::Section;
 use crate::layout::blob_directory::scratch;
 use crate::layout::blobs::EarlySync;
 use crate::layout::handle::{BLOBS_DIRECTORY, Layout};
@@ -45,7 +44,7 @@ pub(crate) struct Staging<'a> {
 
 impl<'a> Staging<'a> {
     pub(crate) fn create_in(parent: &Path, layout: &'a Layout, options: &ExportOptions) -> Result<Self> {
-        let directory = TempDirectory::create_in(parent).map_err(Error::io("write to", parent))?;
+        let directory = TempDirectory::create_in(parent, layout.interrupt()).map_err(Error::io("write to", parent))?;
         let staging = Self { layout, link: options.link, directory, elsewhere: Vec::new() };
         staging.make_directory(&staging.blobs().join(Algorithm::Sha256.name()))?;
         Ok(staging)
@@ -61,7 +60,7 @@ impl<'a> Staging<'a> {
         for algorithm in algorithms {
             let scratch = scratch(layout, algorithm)?;
             if scratch.path() != layout.path() {
-                let directory = TempDirectory::create_in(scratch.path());
+                let directory = TempDirectory::create_in(scratch.path(), layout.interrupt());
                 let directory = directory.map_err(Error::io("write to", scratch.path()))?;
                 staging.elsewhere.push(((*algorithm).to_owned(), directory));
             }
@@ -91,7 +90,7 @@ impl<'a> Staging<'a> {
     /// Creates a temporary file on the file system of a blob.
     fn temp_file_for(&self, digest: &Digest) -> Result<TempFile> {
         let directory = self.elsewhere_for(digest).unwrap_or(&self.directory);
-        TempFile::create_in(directory.path()).map_err(self.failed())
+        TempFile::create_in(directory.path(), self.layout.interrupt()).map_err(self.failed())
     }
 
     /// Returns the error for a failed write, with the path of the target layout.
@@ -99,9 +98,9 @@ impl<'a> Staging<'a> {
         Error::io("write to", self.layout.path())
     }
 
-    /// Creates a directory inside; if the process is exiting and deletes the scratch directory, this never returns.
+    /// Creates a directory inside; if the work is abandoned and the scratch directory is deleted, this never returns.
     fn make_directory(&self, path: &Path) -> Result<()> {
-        let _section = Section::begin();
+        let _section = self.layout.interrupt().begin_section();
         fs::create_dir_all(path).map_err(self.failed())
     }
 
@@ -136,7 +135,7 @@ impl<'a> Staging<'a> {
         let target = self.blob_path(digest);
         let directory = target.parent().expect("a blob is in a directory");
         self.make_directory(directory)?;
-        let is_linked = self.link && content.path().is_some_and(|path| link(path, &target));
+        let is_linked = self.link && content.path().is_some_and(|path| self.hard_link(path, &target));
         let shared = is_linked
             || match content.whole_file() {
                 Some(file) => self.clone_file(file, digest, &target)?,
@@ -149,7 +148,7 @@ impl<'a> Staging<'a> {
             let (actual, file) = copy.copy()?;
             expect_digest_if_possible(digest, actual)?;
             self.layout.sync_file(&file)?;
-            name(file, &target).map_err(self.failed())?;
+            self.name(file, &target).map_err(self.failed())?;
         }
         self.layout.metrics().count_blob_written();
         Ok(())
@@ -160,7 +159,7 @@ impl<'a> Staging<'a> {
         let file = self.temp_file_for(digest)?;
         let cloned = file.clone_from(source);
         if cloned {
-            name(file, target).map_err(self.failed())?;
+            self.name(file, target).map_err(self.failed())?;
         }
         Ok(cloned)
     }
@@ -194,7 +193,7 @@ impl<'a> Staging<'a> {
         metrics.time(Phase::Write, || write(&mut file)).map_err(self.failed())?;
         metrics.count_written(usize::try_from(size).unwrap_or(usize::MAX));
         self.layout.sync_file(&file)?;
-        name(file, &self.path().join(name_in_layout)).map_err(self.failed())
+        self.name(file, &self.path().join(name_in_layout)).map_err(self.failed())
     }
 
     /// Syncs all directories.
@@ -208,21 +207,21 @@ impl<'a> Staging<'a> {
     }
 
     fn temp_file(&self) -> Result<TempFile> {
-        TempFile::create_in(self.path()).map_err(self.failed())
+        TempFile::create_in(self.path(), self.layout.interrupt()).map_err(self.failed())
     }
-}
 
-/// Renames a file to its path. If the process is exiting, this never returns.
-fn name(file: TempFile, target: &Path) -> io::Result<()> {
-    let _section = Section::begin();
-    file.persist_new(target)
-}
+    /// Renames a file to its path. If the work is abandoned, this never returns.
+    fn name(&self, file: TempFile, target: &Path) -> io::Result<()> {
+        let _section = self.layout.interrupt().begin_section();
+        file.persist_new(target)
+    }
 
-/// Links a blob, and returns whether that succeeded: the paths may be on different file systems, or the file may belong
-/// to another user.
-fn link(source: &Path, target: &Path) -> bool {
-    let _section = Section::begin();
-    fs::symlink_metadata(source).is_ok_and(|metadata| metadata.is_file()) && fs::hard_link(source, target).is_ok()
+    /// Links a blob, and returns whether that succeeded: the paths may be on different file systems, or the file may
+    /// belong to another user.
+    fn hard_link(&self, source: &Path, target: &Path) -> bool {
+        let _section = self.layout.interrupt().begin_section();
+        fs::symlink_metadata(source).is_ok_and(|metadata| metadata.is_file()) && fs::hard_link(source, target).is_ok()
+    }
 }
 
 pub(crate) fn tell(progress: Option<Progress<'_>>, bytes: u64) {

@@ -232,7 +232,7 @@ impl Context {
     /// Opens the repository that a command reads.
     pub(crate) fn to_read(&self, path: &Path, args: &RegistryArgs, reference: Option<&str>) -> anyhow::Result<Target> {
         let observer = |path: &Path| self.lock_observer(path, false);
-        self.place(path, args, reference, Need::There, &|path| WriteOptions::default().lock_observer(observer(path)))
+        self.place(path, args, reference, Need::There, &|path| self.options().lock_observer(observer(path)))
     }
 
     /// Opens the repository that a command changes.
@@ -322,7 +322,7 @@ impl Context {
 
     /// Returns the options of readers, which report waiting for the lock.
     pub(crate) fn reader_options(&self, path: &Path) -> WriteOptions {
-        WriteOptions::default().lock_observer(self.lock_observer(path, false))
+        self.options().lock_observer(self.lock_observer(path, false))
     }
 }
 

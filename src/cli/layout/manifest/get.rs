@@ -89,7 +89,7 @@ impl LayoutCommand for Args {
         match self.output.filter(|output| !is_stdout(output)) {
             Some(output) => {
                 let bytes = part.map_or(Ok(content), |part| json(&part).map(|text| (text + "\n").into_bytes()))?;
-                write_file(&bytes, &output)?;
+                write_file(&bytes, &output, &context.interrupt)?;
                 let size = bytes.len() as u64;
                 context.ui.result(&WrittenScreen::new("Wrote manifest:", descriptor.digest, size, &output))?;
             }
