@@ -332,6 +332,36 @@ fn files_and_rooms_are_small_enough_to_read() {
     assert!(files.len() <= MOST_LAYOUT_FILES, "impl Layout stands in {files:?}");
 }
 
+/// Returns whether an item implements or derives `Serialize`.
+fn is_serialized(item: &syn::Item) -> bool {
+    let attributes = match item {
+        syn::Item::Struct(item) => &item.attrs,
+        syn::Item::Enum(item) => &item.attrs,
+        syn::Item::Impl(item) => {
+            let name = item.trait_.as_ref().and_then(|(path, _)| path.segments.last());
+            return name.is_some_and(|name| name.ident == "Serialize");
+        }
+        _ => return false,
+    };
+    attributes.iter().filter(|attribute| attribute.path().is_ident("derive")).any(|attribute| {
+        let mut is_derived = false;
+        let _ = attribute.parse_nested_meta(|derived| {
+            is_derived |= derived.path.segments.last().is_some_and(|name| name.ident == "Serialize");
+            Ok(())
+        });
+        is_derived
+    })
+}
+
+#[test]
+fn the_library_serializes_only_documents_that_it_writes() {
+    let sources = crate_sources(true);
+    let serialized = sources.iter().filter(|source| source.items.items.iter().any(is_serialized));
+    let others = serialized.filter(|source| !matches!(source.room(), "json" | "oci"));
+    let others: Vec<&str> = others.map(|source| source.name.as_str()).collect();
+    assert_eq!(others, ["layout/filling.rs", "transfer/docker.rs"]);
+}
+
 #[test]
 fn nothing_is_visible_in_a_part_of_the_crate_only() {
     let wrong: Vec<String> =

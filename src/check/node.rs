@@ -1,7 +1,5 @@
 //! The nodes and totals of a layout's tree.
 
-use serde::Serialize;
-
 use crate::oci::{Digest, MediaType, Platform};
 use crate::tally::Tally;
 
@@ -30,7 +28,7 @@ use crate::tally::Tally;
 /// # Ok(())
 /// # }
 /// ```
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Tree {
     /// The entries of `index.json`, in order; then the documents reachable only as subjects; then the documents that
     /// are nested too deeply to be drawn in place.
@@ -38,61 +36,47 @@ pub struct Tree {
     /// The totals over all blobs.
     pub totals: Totals,
     /// The unreferenced blobs; `None` if a document or the directory could not be read.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[serde(serialize_with = "Tally::serialize_blobs_if_known")]
     pub unreferenced: Option<Tally>,
 }
 
 /// A descriptor and the documents and blobs below it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Node {
     /// The kind of the node.
     pub kind: NodeKind,
     /// The ref names of the entries in `index.json`.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub ref_names: Vec<String>,
     /// The image names of the entries in `index.json`.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub image_names: Vec<String>,
     /// The platform in the descriptor, or else in the image's config.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub platform: Option<Box<Platform>>,
     /// The media type in the descriptor.
     pub media_type: MediaType,
     /// The type of an artifact, from the descriptor or the manifest; or else the media type of its config.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub artifact_type: Option<String>,
     /// The digest.
     pub digest: Digest,
     /// The size in the descriptor.
     pub size: u64,
     /// Whether the blob is stored.
-    #[serde(flatten)]
     pub state: NodeState,
     /// Whether the index marks the manifest as an attestation of BuildKit, which is not an image.
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub is_attestation: bool,
     /// The number of documents that refer to the blob, `index.json` included, if it is more than one. Referrers do not
     /// count.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub shared_by: Option<u64>,
     /// The subject, if it is not in the layout. Otherwise the node is among the referrers of its subject.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub missing_subject: Option<Digest>,
     /// Where the children and referrers are drawn.
-    #[serde(skip_serializing_if = "ChildrenAt::is_here")]
     pub drawn: ChildrenAt,
     /// The parts of the document, in order: the entries of an index, or the config and the layers of a manifest.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub children: Vec<Node>,
     /// The manifests and indexes whose subject is this node, by digest.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub referrers: Vec<Node>,
 }
 
 /// The kind of a node.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum NodeKind {
     /// An image index.
@@ -108,8 +92,7 @@ pub enum NodeKind {
 }
 
 /// Whether a blob is stored and matches its descriptor. The content of layers is not read.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-#[serde(tag = "state", rename_all = "snake_case")]
+#[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum NodeState {
     /// The blob is stored.
@@ -132,8 +115,7 @@ pub enum NodeState {
 }
 
 /// Where the children and referrers of a node are drawn.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ChildrenAt {
     /// At the node itself.
@@ -146,7 +128,7 @@ pub enum ChildrenAt {
 }
 
 /// The totals of a layout. Each digest counts once.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Totals {
     /// The images, without artifacts and attestations; see [`Manifest::is_image`](crate::oci::Manifest::is_image).
     pub images: u64,

@@ -2,8 +2,6 @@
 
 use std::fmt;
 
-use serde::Serialize;
-
 use crate::compress::Bounds;
 use crate::error::{Error, Result};
 use crate::graph::finding::Finding;
@@ -53,14 +51,13 @@ impl fmt::Debug for ValidateOptions<'_> {
 }
 
 /// The findings of a validation.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Report {
     /// The faults that make the layout invalid.
     pub errors: Vec<Finding>,
     /// Legal content that may be a mistake.
     pub warnings: Vec<Finding>,
     /// The verified blobs. Each counts once.
-    #[serde(serialize_with = "Tally::serialize_blobs")]
     pub checked: Tally,
 }
 

@@ -5,8 +5,6 @@ use std::io::{self, BufWriter, IsTerminal, Write};
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
-use indicatif::HumanBytes;
-use regshape::Tally;
 use regshape::oci::write_json_pretty;
 use serde::Serialize;
 
@@ -322,11 +320,6 @@ impl Table {
         }
         widths
     }
-}
-
-/// Returns a number of blobs or files, and their size.
-pub(crate) fn tallied(tally: &Tally) -> String {
-    format!("{} ({})", tally.count, HumanBytes(tally.bytes))
 }
 
 /// Returns a number and its noun.

@@ -2,8 +2,6 @@
 
 use std::fmt;
 
-use serde::{Serialize, Serializer};
-
 use crate::error::Error;
 use crate::oci::Digest;
 
@@ -16,7 +14,7 @@ pub struct Mismatch {
     pub actual: Digest,
 }
 
-/// One thing that a validation found. As text and as JSON it is its message, and its reason if it has one.
+/// One thing that a validation found. As text it is its message, and its reason if it has one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Finding {
     message: Box<str>,
@@ -74,11 +72,5 @@ impl fmt::Display for Finding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.message)?;
         self.reason.iter().try_for_each(|reason| write!(f, ": {reason}"))
-    }
-}
-
-impl Serialize for Finding {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
     }
 }

@@ -10,8 +10,6 @@ use std::io;
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
-use serde::Serialize;
-
 use super::clean::delete_leftover;
 use super::handle::{BLOBS_DIRECTORY, Layout};
 use super::stage::Stage;
@@ -55,7 +53,7 @@ impl GarbageOptions {
 }
 
 /// The files that were deleted, or would be.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Garbage {
     /// The blobs that nothing referred to, in the order of their digests.
     pub digests: Vec<Digest>,
@@ -70,12 +68,11 @@ pub struct Garbage {
     /// Blobs that only the staging file refers to.
     pub staged: Tally,
     /// Manifests that are kept by their referrers alone, in the order of their digests.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub subjects: Vec<KeptSubject>,
 }
 
 /// A manifest that nothing but its referrers keeps: no index lists it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KeptSubject {
     /// The manifest.
     pub digest: Digest,

@@ -4,8 +4,6 @@
 use std::fmt;
 use std::str::FromStr;
 
-use serde::Serialize;
-
 use super::Digest;
 
 /// The name of a repository: lower-case words, joined by `.`, `_`, `__` or dashes, in components between slashes.
@@ -16,8 +14,7 @@ use super::Digest;
 /// assert!("docker.io/library/debian".parse::<RepositoryName>().is_ok());
 /// assert!("Debian".parse::<RepositoryName>().is_err());
 /// ```
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
-#[serde(transparent)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RepositoryName(String);
 
 impl RepositoryName {
@@ -73,8 +70,7 @@ impl fmt::Display for RepositoryName {
 /// assert!("v1.0-rc_1".parse::<Tag>().is_ok());
 /// assert!("v1:0".parse::<Tag>().is_err());
 /// ```
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
-#[serde(transparent)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Tag(String);
 
 impl Tag {

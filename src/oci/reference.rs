@@ -3,8 +3,6 @@
 use std::fmt;
 use std::str::FromStr;
 
-use serde::Serialize;
-
 /// A name that may be written as `org.opencontainers.image.ref.name`.
 ///
 /// ```
@@ -13,8 +11,7 @@ use serde::Serialize;
 /// assert!("docker.io/library/debian:12".parse::<RefName>().is_ok());
 /// assert!("no spaces".parse::<RefName>().is_err());
 /// ```
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-#[serde(transparent)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RefName(String);
 
 /// A string is not a ref name.

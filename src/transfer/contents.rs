@@ -6,8 +6,6 @@
 use std::io::{self, Write};
 use std::sync::Arc;
 
-use serde::Serialize;
-
 use crate::error::Result;
 use crate::layout::documents::{pretty_size, write_pretty};
 use crate::layout::handle::Layout;
@@ -58,7 +56,7 @@ impl ExportOptions {
 }
 
 /// The blobs that an export wrote, or would write.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Exported {
     /// The blobs that were written.
@@ -69,7 +67,6 @@ pub struct Exported {
     pub left_out: Tally,
     /// The blobs that could not be verified because the algorithms of their digests are not registered. Only their
     /// sizes were compared.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub unverified: Vec<Digest>,
 }
 

@@ -210,7 +210,7 @@ impl LayoutCommand for Args {
         let (view, lower_variants, exported) = reading?;
         if self.dry_run {
             context.ui.result(
-                &ExportScreen::new("Would export:", &self.output, &view, exported, true).with(lower_variants),
+                &ExportScreen::new("Would export:", &self.output, &view, &exported, true).with(lower_variants),
             )?;
         } else if to_stdout {
             warnings(&exported).for_each(|warning| context.ui.warn(&warning));
@@ -218,7 +218,7 @@ impl LayoutCommand for Args {
             warnings(&exported).for_each(|warning| context.ui.warn_at_the_end(warning));
             context
                 .ui
-                .result(&ExportScreen::new("Exported:", &self.output, &view, exported, false).with(lower_variants))?;
+                .result(&ExportScreen::new("Exported:", &self.output, &view, &exported, false).with(lower_variants))?;
         }
         Ok(ExitCode::SUCCESS)
     }

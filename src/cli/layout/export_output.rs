@@ -2,21 +2,28 @@
 
 use std::path::Path;
 
-use regshape::oci::Descriptor;
+use regshape::oci::{Descriptor, Digest};
 use regshape::transfer::Exported;
 use regshape::view::View;
 use serde::Serialize;
 
 use crate::cli::layout::source::LowerVariant;
-use crate::cli::output::{Block, Screen, printable, tallied};
+use crate::cli::layout::tally_output::ShownTally;
+use crate::cli::output::{Block, Screen, printable};
 use crate::cli::style::Style;
 
 #[derive(Serialize)]
 pub(crate) struct ExportScreen {
     output: String,
     dry_run: bool,
-    #[serde(flatten)]
-    exported: Exported,
+    blobs: ShownTally,
+    /// The blobs that the target had already, or that `--except` leaves out.
+    present: ShownTally,
+    /// The missing blobs that are available elsewhere.
+    left_out: ShownTally,
+    /// The blobs whose digests have an unknown algorithm.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    unverified: Vec<Digest>,
     /// The entries of the index.
     manifests: Vec<Descriptor>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -26,10 +33,19 @@ pub(crate) struct ExportScreen {
 }
 
 impl ExportScreen {
-    pub(crate) fn new(title: &'static str, output: &Path, view: &View, exported: Exported, dry_run: bool) -> Self {
-        let output = output.display().to_string();
-        let manifests = view.index().manifests.clone();
-        Self { output, dry_run, exported, manifests, lower_variants: Vec::new(), title }
+    pub(crate) fn new(title: &'static str, output: &Path, view: &View, exported: &Exported, dry_run: bool) -> Self {
+        let Exported { blobs, present, left_out, unverified, .. } = exported;
+        Self {
+            output: output.display().to_string(),
+            dry_run,
+            blobs: blobs.into(),
+            present: present.into(),
+            left_out: left_out.into(),
+            unverified: unverified.clone(),
+            manifests: view.index().manifests.clone(),
+            lower_variants: Vec::new(),
+            title,
+        }
     }
 
     /// Adds the lower variants that were taken.
@@ -51,16 +67,15 @@ impl Screen for ExportScreen {
     }
 
     fn text(&self, style: &Style) -> String {
-        let Exported { blobs, present, left_out, .. } = &self.exported;
         let mut block = Block::new(self.title, 13).line("output", &self.output);
         for manifest in &self.manifests {
             let name: String = manifest.names().map(|name| format!(" {name}")).collect();
             block = block.line("manifest", format!("{}{name}", style.digest(&manifest.digest)));
         }
-        block = block.line("blobs", tallied(blobs));
-        for (label, tally) in [("there already", present), ("left out", left_out)] {
+        block = block.line("blobs", self.blobs);
+        for (label, tally) in [("there already", self.present), ("left out", self.left_out)] {
             if tally.count > 0 {
-                block = block.line(label, tallied(tally));
+                block = block.line(label, tally);
             }
         }
         block.finish()

@@ -4,12 +4,14 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use regshape::layout::{Garbage, GarbageOptions, Layout};
+use regshape::oci::Digest;
 use serde::Serialize;
 
 use crate::cli::args::{Common, WriteArgs};
 use crate::cli::context::{Context, LayoutCommand};
-use crate::cli::layout::kept_output::referred_to;
-use crate::cli::output::{Block, Screen, tallied};
+use crate::cli::layout::kept_output::{ShownSubject, referred_to};
+use crate::cli::layout::tally_output::ShownTally;
+use crate::cli::output::{Block, Screen};
 use crate::cli::style::Style;
 
 /// Delete unreachable blobs and leftovers of killed commands
@@ -36,8 +38,33 @@ pub(crate) struct Args {
 #[derive(Serialize)]
 struct Collected {
     dry_run: bool,
-    #[serde(flatten)]
-    garbage: Garbage,
+    digests: Vec<Digest>,
+    blobs: ShownTally,
+    uploads: ShownTally,
+    temporary_files: ShownTally,
+    /// The unreferenced files that are too young, or in use.
+    kept: ShownTally,
+    /// The blobs that only the staging file refers to.
+    staged: ShownTally,
+    /// The manifests that only their referrers keep.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    subjects: Vec<ShownSubject>,
+}
+
+impl Collected {
+    fn new(dry_run: bool, garbage: Garbage) -> Self {
+        let Garbage { digests, blobs, uploads, temporary_files, kept, staged, subjects } = garbage;
+        Self {
+            dry_run,
+            digests,
+            blobs: (&blobs).into(),
+            uploads: (&uploads).into(),
+            temporary_files: (&temporary_files).into(),
+            kept: (&kept).into(),
+            staged: (&staged).into(),
+            subjects: subjects.into_iter().map(ShownSubject::from).collect(),
+        }
+    }
 }
 
 impl Screen for Collected {
@@ -46,23 +73,22 @@ impl Screen for Collected {
     }
 
     fn text(&self, style: &Style) -> String {
-        let Garbage { digests, blobs, uploads, temporary_files, kept, staged, subjects } = &self.garbage;
         let title = if self.dry_run { "Would delete:" } else { "Deleted:" };
         let mut block = Block::new(title, 15)
-            .line("blobs", tallied(blobs))
-            .line("uploads", tallied(uploads))
-            .line("temporary files", tallied(temporary_files));
-        for (label, kept) in [("kept", kept), ("staged", staged)] {
+            .line("blobs", self.blobs)
+            .line("uploads", self.uploads)
+            .line("temporary files", self.temporary_files);
+        for (label, kept) in [("kept", self.kept), ("staged", self.staged)] {
             if kept.count > 0 {
-                block = block.line(label, tallied(kept));
+                block = block.line(label, kept);
             }
         }
-        for subject in subjects {
+        for subject in &self.subjects {
             block = block.line("subject", referred_to(subject, style));
         }
         let mut text = block.finish();
         if self.dry_run {
-            digests.iter().for_each(|digest| text.push_str(&format!("\n{}", style.digest(digest))));
+            self.digests.iter().for_each(|digest| text.push_str(&format!("\n{}", style.digest(digest))));
         }
         text
     }
@@ -77,7 +103,7 @@ impl LayoutCommand for Args {
         let mut collected = GarbageOptions::default().dry_run(self.dry_run);
         collected.keep_younger_than = self.keep_younger_than;
         let garbage = layout.collect_garbage(&collected)?;
-        context.ui.result(&Collected { dry_run: self.dry_run, garbage })?;
+        context.ui.result(&Collected::new(self.dry_run, garbage))?;
         Ok(ExitCode::SUCCESS)
     }
 }

@@ -111,7 +111,7 @@ impl LayoutCommand for Args {
         }
         warnings(&imported).for_each(|warning| context.ui.warn_at_the_end(warning));
         let title = if self.dry_run { "Would import:" } else { "Imported:" };
-        context.ui.result(&ExportScreen::new(title, target, &view, imported, self.dry_run).with(lower_variants))?;
+        context.ui.result(&ExportScreen::new(title, target, &view, &imported, self.dry_run).with(lower_variants))?;
         Ok(ExitCode::SUCCESS)
     }
 }

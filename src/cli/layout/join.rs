@@ -109,7 +109,7 @@ impl LayoutCommand for Args {
         warn_of_doubles(context, &view)?;
         warnings(&exported).for_each(|warning| context.ui.warn_at_the_end(warning));
         let title = if self.dry_run { "Would join:" } else { "Joined:" };
-        context.ui.result(&ExportScreen::new(title, &self.output, &view, exported, self.dry_run))?;
+        context.ui.result(&ExportScreen::new(title, &self.output, &view, &exported, self.dry_run))?;
         Ok(ExitCode::SUCCESS)
     }
 }

@@ -4,8 +4,9 @@ use std::fmt::Write as _;
 
 use indicatif::HumanBytes;
 use regshape::check::{ChildrenAt, Node, NodeKind, NodeState, Tree};
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
+use crate::cli::layout::tree_output::ShownTree;
 use crate::cli::output::{Screen, counted, printable};
 use crate::cli::style::Style;
 
@@ -16,11 +17,15 @@ const COLUMN: usize = 60;
 pub(crate) const TREE_KEYS: &str = "show --tree";
 
 /// The tree of a layout.
-#[derive(Serialize)]
 pub(crate) struct DrawnTree {
     layout_path: String,
-    #[serde(flatten)]
     tree: Tree,
+}
+
+impl Serialize for DrawnTree {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        ShownTree::new(&self.layout_path, &self.tree).serialize(serializer)
+    }
 }
 
 /// A node as it is drawn. The digest comes last: where a terminal is too narrow, its beginning is enough.

@@ -12,6 +12,7 @@ use serde::{Serialize, Serializer};
 
 use crate::cli::args::{BoundsArgs, Common};
 use crate::cli::context::{Context, LayoutCommand};
+use crate::cli::layout::tally_output::ShownBlobs;
 use crate::cli::output::{Screen, counted, printable, write_stderr};
 use crate::cli::path_reference::PathReference;
 use crate::cli::style::{Style, short};
@@ -33,20 +34,13 @@ pub(crate) struct Args {
     bounds: BoundsArgs,
 }
 
-/// The blobs that were verified.
-#[derive(Serialize)]
-struct VerifiedBlobs {
-    blobs: u64,
-    bytes: u64,
-}
-
 #[derive(Serialize)]
 struct Validated<'a> {
     valid: bool,
     layout_path: String,
     errors: Words<'a>,
     warnings: Words<'a>,
-    checked: VerifiedBlobs,
+    checked: ShownBlobs,
     /// Every finding with its place.
     findings: Places<'a>,
 }
@@ -61,12 +55,21 @@ struct Places<'a>(&'a Report);
 struct Placed<'a> {
     severity: &'static str,
     location: &'a str,
-    message: &'a Finding,
+    message: Message<'a>,
+}
+
+/// A finding as its message, with its reason if it has one.
+struct Message<'a>(&'a Finding);
+
+impl Serialize for Message<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self.0)
+    }
 }
 
 impl Serialize for Words<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_seq(distinct(self.0))
+        serializer.collect_seq(distinct(self.0).map(Message))
     }
 }
 
@@ -75,10 +78,10 @@ impl Serialize for Places<'_> {
         let errors = self.0.errors.iter().map(|finding| ("error", finding));
         let warnings = self.0.warnings.iter().map(|finding| ("warning", finding));
         let all = errors.chain(warnings);
-        serializer.collect_seq(all.map(|(severity, message)| Placed {
+        serializer.collect_seq(all.map(|(severity, finding)| Placed {
             severity,
-            location: message.location(),
-            message,
+            location: finding.location(),
+            message: Message(finding),
         }))
     }
 }
@@ -90,7 +93,7 @@ impl<'a> Validated<'a> {
             layout_path,
             errors: Words(&report.errors),
             warnings: Words(&report.warnings),
-            checked: VerifiedBlobs { blobs: report.checked.count, bytes: report.checked.bytes },
+            checked: (&report.checked).into(),
             findings: Places(report),
         }
     }

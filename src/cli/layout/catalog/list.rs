@@ -3,7 +3,6 @@
 use std::process::ExitCode;
 
 use anyhow::ensure;
-use regshape::oci::RepositoryName;
 use serde::Serialize;
 
 use crate::cli::args::Common;
@@ -31,12 +30,12 @@ pub(crate) struct Args {
 
 #[derive(Serialize)]
 struct Catalog {
-    repositories: Vec<RepositoryName>,
+    repositories: Vec<String>,
 }
 
 impl Screen for Catalog {
     fn text(&self, _style: &Style) -> String {
-        self.repositories.iter().map(RepositoryName::as_str).collect::<Vec<_>>().join("\n")
+        self.repositories.join("\n")
     }
 }
 
@@ -50,6 +49,7 @@ impl LayoutCommand for Args {
         }
         let registry = context.registry(path, &self.kind, context.reader_options(path))?;
         let repositories = registry.repositories(&self.page.page())?;
+        let repositories = repositories.iter().map(ToString::to_string).collect();
         context.ui.result(&Catalog { repositories })?;
         Ok(ExitCode::SUCCESS)
     }

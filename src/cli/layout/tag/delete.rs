@@ -2,13 +2,12 @@
 
 use std::process::ExitCode;
 
-use regshape::layout::KeptSubject;
 use regshape::oci::{Descriptor, Digest};
 use serde::Serialize;
 
 use crate::cli::args::PathFlag;
 use crate::cli::context::{Context, LayoutCommand};
-use crate::cli::layout::kept_output::{deletion_status, kept_by_referrers, kept_warning};
+use crate::cli::layout::kept_output::{ShownSubject, deletion_status, kept_by_referrers, kept_warning};
 use crate::cli::layout::place::ChangeArgs;
 use crate::cli::output::{Block, Screen};
 use crate::cli::style::Style;
@@ -41,7 +40,7 @@ struct Deleted {
     dry_run: bool,
     /// The manifests that their referrers keep from being garbage.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    kept: Vec<KeptSubject>,
+    kept: Vec<ShownSubject>,
 }
 
 impl Screen for Deleted {

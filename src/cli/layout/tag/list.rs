@@ -2,7 +2,6 @@
 
 use std::process::ExitCode;
 
-use regshape::oci::RepositoryName;
 use regshape::registry::Listed;
 use serde::Serialize;
 
@@ -30,7 +29,7 @@ pub(crate) struct Args {
 #[derive(Serialize)]
 struct Tags {
     #[serde(skip_serializing_if = "Option::is_none")]
-    name: Option<RepositoryName>,
+    name: Option<String>,
     tags: Vec<String>,
     /// Those of the entries with the tags, and of those without one.
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -48,7 +47,7 @@ impl LayoutCommand for Args {
         let place = context.to_read(&self.common.path()?, &self.registry, None)?;
         place.without_reference(context)?;
         let Listed { tags, image_names } = place.repository.listed(&self.page.page())?;
-        context.ui.result(&Tags { name: place.name, tags, image_names })?;
+        context.ui.result(&Tags { name: place.name.map(|name| name.to_string()), tags, image_names })?;
         Ok(ExitCode::SUCCESS)
     }
 }
