@@ -8,7 +8,7 @@ pub(crate) mod manifest;
 pub(crate) mod pipeline;
 pub(crate) mod writer;
 
-pub use config::{ConfigChanges, ConfigOptions, PreparedConfig};
+pub use config::{ConfigChanges, ConfigOptions, PreparedConfig, ProcessChanges};
 pub use input::{CompressionScope, LayerInput, LayerOptions, LayerPlan, Treatment};
 pub use layer::{AddedLayer, PreparedLayer};
 pub use manifest::{ManifestOptions, PreparedManifest};

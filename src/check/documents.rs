@@ -5,6 +5,7 @@ use std::path::Path;
 use super::blobs::{Blobs, Opened};
 use super::follow::Validation;
 use super::report::MissingParts;
+use super::{json, schema};
 use crate::error::{Error, Reason, Referrer, Result};
 use crate::graph::finding::Finding;
 use crate::layout::handle::Layout;
@@ -63,6 +64,15 @@ pub(crate) fn check_document(layout: &Layout, entry: &Descriptor, content: &[u8]
         Some(finding) => Err(Error::InvalidManifest { reason: Reason::new(finding.to_string()) }),
         None => Ok(()),
     }
+}
+
+/// Returns the first error that a validation would find in an image config.
+pub(crate) fn config_error(content: &[u8]) -> Option<String> {
+    let node = match json::parse(content) {
+        Ok(node) => node,
+        Err(reason) => return Some(reason.to_string()),
+    };
+    schema::config(node).faults.into_iter().find(|fault| fault.kind.is_error()).map(|fault| fault.text)
 }
 
 impl View {

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use regshape::layout::Layout;
-use regshape::{CopyError, Error, ErrorCode, ErrorKind, Referrer};
+use regshape::{ConfigError, CopyError, Error, ErrorCode, ErrorKind, Referrer};
 use serde::Serialize;
 
 use super::error_code::{OTHER_CODE, code_of};
@@ -123,7 +123,8 @@ fn is_named_and_missing(error: &Error) -> bool {
         | Error::UnknownManifest { .. }
         | Error::UnknownTag { .. }
         | Error::UnknownBlob { .. }
-        | Error::UnknownPlatform { .. } => true,
+        | Error::UnknownPlatform { .. }
+        | Error::Config(ConfigError::UnsetField { .. }) => true,
         Error::MissingBlob { referrer, .. } => matches!(referrer, Referrer::Caller(_)),
         _ => false,
     }
@@ -139,6 +140,10 @@ fn known(error: &anyhow::Error) -> Option<&Error> {
 /// Returns the way out, if there is one.
 fn hint_of(error: &anyhow::Error) -> Option<String> {
     let advised = error.downcast_ref::<Advised>().map(|advised| advised.hint.clone());
+    let advised = advised.or_else(|| match known(error) {
+        Some(Error::PlatformWord(error)) => Some(format!("use {}", error.right())),
+        _ => None,
+    });
     advised.or_else(|| known(error).and_then(hint).map(str::to_owned))
 }
 
@@ -247,6 +252,10 @@ fn hint(error: &Error) -> Option<&'static str> {
         Error::UnknownRepository { .. } => "'layout catalog list' lists the repositories",
         Error::AmbiguousDigest { .. } => "give more of its digits",
         Error::NameTaken { .. } => "use --ref-name or --replace-tag",
+        Error::TagTaken { .. } => "use --replace-tag, or another --ref-name",
+        Error::Config(ConfigError::LongHistory { .. }) => "use --no-history to remove it",
+        Error::Config(ConfigError::SeveralImages { .. }) => "choose one with --platform",
+        Error::Config(ConfigError::UnknownVariable { .. }) => "set it first, or leave out --expand-env",
         Error::StillReferenced { .. } => "delete its referrer first",
         Error::Occupied { .. } => "remove it or choose another directory",
         Error::MediaTypeMismatch { .. } => "omit --media-type, or choose another one or another --compress-format",

@@ -1,6 +1,6 @@
 //! The codes of errors under `--json`: those of the distribution-spec where it has one, and ours in the same form.
 
-use regshape::Error;
+use regshape::{ConfigError, Error};
 
 /// The code of an error that is not the library's.
 pub(crate) const OTHER_CODE: &str = "FAILED";
@@ -9,7 +9,9 @@ pub(crate) const OTHER_CODE: &str = "FAILED";
 pub(crate) fn code_of(error: &Error) -> &'static str {
     match error {
         // The distribution-spec has one code for an unknown manifest, for any reason.
-        Error::AmbiguousName { .. } | Error::AmbiguousDigest { .. } => "AMBIGUOUS",
+        Error::AmbiguousName { .. }
+        | Error::AmbiguousDigest { .. }
+        | Error::Config(ConfigError::SeveralImages { .. }) => "AMBIGUOUS",
         Error::UnknownPlatform { .. } | Error::PlatformNotStored { .. } => "PLATFORM_UNKNOWN",
         Error::UnsupportedAlgorithm { .. } => "DIGEST_UNSUPPORTED",
         error => error.code().map_or_else(|| own_code(error), |code| code.as_str()),
@@ -39,7 +41,9 @@ fn own_code(error: &Error) -> &'static str {
         Error::NotValid { .. } => "IMAGE_INVALID",
         Error::NothingSelected { .. } => "NOTHING_SELECTED",
         Error::NotAnArchive { .. } | Error::NoImages { .. } | Error::UnsafeEntry { .. } => "ARCHIVE_INVALID",
-        Error::NameTaken { .. } => "NAME_TAKEN",
+        Error::NameTaken { .. } | Error::TagTaken { .. } => "NAME_TAKEN",
+        Error::Config(ConfigError::UnsetField { .. } | ConfigError::UnknownField { .. }) => "FIELD_UNKNOWN",
+        Error::Config(_) => "CONFIG_INVALID",
         Error::CannotHold { .. } => "UNSUPPORTED",
         Error::Compress { .. } | Error::Blob { .. } | Error::Io { .. } => "IO",
         _ => OTHER_CODE,

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use super::Error;
+
 /// The error code that a registry returns (distribution-spec, "Error Codes").
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
@@ -49,5 +51,38 @@ impl ErrorCode {
 impl fmt::Display for ErrorCode {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
+    }
+}
+
+impl Error {
+    /// Returns the code of registries for the error, if they have one.
+    pub fn code(&self) -> Option<ErrorCode> {
+        Some(match self {
+            Self::UnknownRepository { .. } => ErrorCode::NameUnknown,
+            Self::UnknownManifest { .. }
+            | Self::UnknownTag { .. }
+            | Self::InsideIndex { .. }
+            | Self::AmbiguousName { .. }
+            | Self::AmbiguousDigest { .. }
+            | Self::UnknownPlatform { .. }
+            | Self::PlatformNotStored { .. } => ErrorCode::ManifestUnknown,
+            Self::MissingBlob { .. } | Self::UnknownBlob { .. } => ErrorCode::BlobUnknown,
+            Self::Digest(_) | Self::DigestMismatch { .. } | Self::UnsupportedAlgorithm { .. } => {
+                ErrorCode::DigestInvalid
+            }
+            Self::SizeMismatch { .. } | Self::TooLarge { .. } => ErrorCode::SizeInvalid,
+            Self::InvalidRange { .. } | Self::UploadOffset { .. } => ErrorCode::RangeInvalid,
+            Self::Name(_)
+            | Self::RefName(_)
+            | Self::NameIsDigest { .. }
+            | Self::NoRepository { .. }
+            | Self::ReservedRepository { .. } => ErrorCode::NameInvalid,
+            Self::InvalidManifest { .. } | Self::MalformedDocument { .. } | Self::NotJson { .. } => {
+                ErrorCode::ManifestInvalid
+            }
+            Self::UnknownUpload { .. } => ErrorCode::BlobUploadUnknown,
+            Self::StillReferenced { .. } | Self::BlobsAreShared { .. } => ErrorCode::Denied,
+            _ => return None,
+        })
     }
 }

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::{CopyError, Error};
+use super::{ConfigError, CopyError, Error};
 
 /// The category of an error, for programs that handle errors by category.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -51,6 +51,18 @@ impl Error {
             | Self::UnknownUpload { .. }
             | Self::NothingSelected { .. } => ErrorKind::NotFound,
             Self::Copy(error) => kind_of_copy(error),
+            Self::Config(error) => match error {
+                ConfigError::UnsetField { .. } | ConfigError::UnknownField { .. } | ConfigError::NoImages { .. } => {
+                    ErrorKind::NotFound
+                }
+                ConfigError::SeveralImages { .. } => ErrorKind::Ambiguous,
+                ConfigError::LongHistory { .. } => ErrorKind::InvalidData,
+                ConfigError::Value(_)
+                | ConfigError::UnknownVariable { .. }
+                | ConfigError::UnclosedVariable { .. }
+                | ConfigError::RelativePath { .. }
+                | ConfigError::Invalid { .. } => ErrorKind::InvalidInput,
+            },
             Self::AmbiguousName { .. } | Self::AmbiguousDigest { .. } => ErrorKind::Ambiguous,
             Self::IsDirectory { .. }
             | Self::UnknownMediaType { .. }
@@ -88,6 +100,7 @@ impl Error {
             | Self::Occupied { .. }
             | Self::NotEmpty { .. }
             | Self::NameTaken { .. }
+            | Self::TagTaken { .. }
             | Self::StillReferenced { .. }
             | Self::BlobsAreShared { .. }
             | Self::UploadOffset { .. } => ErrorKind::Conflict,
@@ -143,6 +156,7 @@ impl Error {
             | Self::UnsafeEntry { path, .. }
             | Self::NotEmpty { path }
             | Self::NameTaken { path, .. }
+            | Self::TagTaken { path, .. }
             | Self::Io { path, .. } => Some(path),
             _ => None,
         }

@@ -3,6 +3,7 @@
 
 mod candidate;
 mod code;
+mod config;
 mod copy;
 mod kind;
 mod reason;
@@ -12,6 +13,7 @@ mod words;
 
 pub use candidate::Candidate;
 pub use code::ErrorCode;
+pub use config::ConfigError;
 pub use copy::CopyError;
 pub use kind::ErrorKind;
 pub use reason::Reason;

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::candidate::{Candidate, described};
-use super::code::ErrorCode;
+use super::config::ConfigError;
 use super::copy::CopyError;
 use super::reason::Reason;
 use super::referrer::Referrer;
@@ -520,6 +520,19 @@ pub enum Error {
         /// The name.
         ref_name: String,
     },
+    /// A tag that was to be given is that of a manifest that was not made from the staging area.
+    #[error("tag '{}' of {} is that of {digest}, which was not generated here", .tag.escape_debug(), .path.display())]
+    TagTaken {
+        /// The layout.
+        path: PathBuf,
+        /// The tag.
+        tag: String,
+        /// The manifest that has it.
+        digest: Digest,
+    },
+    /// A config cannot be made, changed or read as asked.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
     /// A blob cannot be read where it is.
     #[error("failed to read blob {digest}")]
     Blob {
@@ -563,38 +576,5 @@ impl Error {
             (None, Some(trailing)) => Self::TrailingBytes { path, trailing },
             (None, None) => Self::CorruptStream { path, encoding, source },
         }
-    }
-}
-
-impl Error {
-    /// Returns the code of registries for the error, if they have one.
-    pub fn code(&self) -> Option<ErrorCode> {
-        Some(match self {
-            Self::UnknownRepository { .. } => ErrorCode::NameUnknown,
-            Self::UnknownManifest { .. }
-            | Self::UnknownTag { .. }
-            | Self::InsideIndex { .. }
-            | Self::AmbiguousName { .. }
-            | Self::AmbiguousDigest { .. }
-            | Self::UnknownPlatform { .. }
-            | Self::PlatformNotStored { .. } => ErrorCode::ManifestUnknown,
-            Self::MissingBlob { .. } | Self::UnknownBlob { .. } => ErrorCode::BlobUnknown,
-            Self::Digest(_) | Self::DigestMismatch { .. } | Self::UnsupportedAlgorithm { .. } => {
-                ErrorCode::DigestInvalid
-            }
-            Self::SizeMismatch { .. } | Self::TooLarge { .. } => ErrorCode::SizeInvalid,
-            Self::InvalidRange { .. } | Self::UploadOffset { .. } => ErrorCode::RangeInvalid,
-            Self::Name(_)
-            | Self::RefName(_)
-            | Self::NameIsDigest { .. }
-            | Self::NoRepository { .. }
-            | Self::ReservedRepository { .. } => ErrorCode::NameInvalid,
-            Self::InvalidManifest { .. } | Self::MalformedDocument { .. } | Self::NotJson { .. } => {
-                ErrorCode::ManifestInvalid
-            }
-            Self::UnknownUpload { .. } => ErrorCode::BlobUploadUnknown,
-            Self::StillReferenced { .. } | Self::BlobsAreShared { .. } => ErrorCode::Denied,
-            _ => return None,
-        })
     }
 }

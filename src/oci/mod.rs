@@ -6,6 +6,7 @@
 
 pub(crate) mod annotation_change;
 mod config;
+mod config_values;
 mod descriptor;
 mod digest;
 mod entry_name;
@@ -15,12 +16,14 @@ mod manifest;
 mod media_type;
 mod name;
 mod platform;
+mod platform_check;
 mod platform_words;
 mod reference;
 mod text_names;
 
 pub use annotation_change::AnnotationChange;
 pub use config::{ImageConfig, RootFs};
+pub use config_values::{ConfigField, ConfigValueError, ExposedPort, Healthcheck, StopSignal};
 pub(crate) use descriptor::{ATTESTATION, REFERENCE_TYPE, embedded};
 pub use descriptor::{Annotations, Descriptor};
 pub use digest::{Algorithm, Digest, DigestError, Hasher, is_short_digest};
@@ -30,7 +33,10 @@ pub use manifest::Manifest;
 pub use media_type::{LayerEncoding, MediaType, MediaTypeError};
 pub use name::{NameError, Reference, RepositoryName, Tag};
 pub use platform::{Fit, Platform, PlatformError};
-pub use platform_words::{PlatformWordError, check_architecture, check_os};
+pub use platform_check::check_platform;
+pub use platform_words::{
+    PlatformWordError, check_architecture, check_os, check_variant, is_known_architecture, is_known_os,
+};
 pub use reference::{RefName, RefNameError};
 
 pub use crate::json::{Json, JsonError, UnknownFields, from_json, to_blob, to_json_pretty, write_json_pretty};

@@ -1,23 +1,25 @@
 //! The words for architectures and operating systems: those of image configs, and those that other programs use.
 
+use std::borrow::Cow;
+
 /// A word is not the one that configs have for an architecture or an operating system.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("'{}' is not the word that image configs have for this {kind}", .word.escape_debug())]
 pub struct PlatformWordError {
     pub(crate) kind: &'static str,
     pub(crate) word: String,
-    pub(crate) right: &'static str,
+    pub(crate) right: Cow<'static, str>,
 }
 
 impl PlatformWordError {
     /// Returns the word to use instead.
-    pub fn right(&self) -> &'static str {
-        self.right
+    pub fn right(&self) -> &str {
+        &self.right
     }
 }
 
 /// Other programs' names of architectures, with Go's name and the implied variant.
-pub(crate) const ARCHITECTURE_ALIASES: [(&str, &str, Option<&str>); 19] = [
+pub(crate) const ARCHITECTURE_ALIASES: [(&str, &str, Option<&str>); 23] = [
     ("x86_64", "amd64", None),
     ("x86-64", "amd64", None),
     ("x64", "amd64", None),
@@ -32,6 +34,10 @@ pub(crate) const ARCHITECTURE_ALIASES: [(&str, &str, Option<&str>); 19] = [
     ("armv7l", "arm", Some("v7")),
     ("armel", "arm", Some("v6")),
     ("armv6l", "arm", Some("v6")),
+    ("arm64v8", "arm64", Some("v8")),
+    ("arm32v7", "arm", Some("v7")),
+    ("arm32v6", "arm", Some("v6")),
+    ("arm32v5", "arm", Some("v5")),
     ("ppc64el", "ppc64le", None),
     ("powerpc64le", "ppc64le", None),
     ("mipsel", "mipsle", None),
@@ -137,13 +143,42 @@ pub fn check_os(word: &str) -> Result<(), PlatformWordError> {
     check_word("operating system", word, SYSTEMS.iter().find(|known| **known == right))
 }
 
+/// Checks that a variant to be written begins with a small `v` if it is a number: `v7`, not `7` or `V7`.
+///
+/// # Errors
+///
+/// [`PlatformWordError`], with the right word.
+pub fn check_variant(word: &str) -> Result<(), PlatformWordError> {
+    let lower = lower(word);
+    let number = lower.strip_prefix('v').unwrap_or(&lower);
+    let is_number = number.starts_with(|first: char| first.is_ascii_digit())
+        && number.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
+    let right = format!("v{number}");
+    if is_number && right != word {
+        return Err(PlatformWordError { kind: "variant", word: word.to_owned(), right: Cow::Owned(right) });
+    }
+    Ok(())
+}
+
+/// Returns whether a word is Go's for an architecture.
+pub fn is_known_architecture(word: &str) -> bool {
+    ARCHITECTURES.contains(&word)
+}
+
+/// Returns whether a word is Go's for an operating system.
+pub fn is_known_os(word: &str) -> bool {
+    SYSTEMS.contains(&word)
+}
+
 pub(crate) fn check_word(
     kind: &'static str,
     word: &str,
     right: Option<&&'static str>,
 ) -> Result<(), PlatformWordError> {
     match right {
-        Some(right) if *right != word => Err(PlatformWordError { kind, word: word.to_owned(), right }),
+        Some(right) if *right != word => {
+            Err(PlatformWordError { kind, word: word.to_owned(), right: Cow::Borrowed(right) })
+        }
         _ => Ok(()),
     }
 }
@@ -173,6 +208,12 @@ mod tests {
         }
         for (word, right) in [("macos", "darwin"), ("macOS", "darwin"), ("Linux", "linux")] {
             assert_eq!(check_os(word).expect_err(word).right(), right);
+        }
+        for (word, right) in [("7", "v7"), ("V8", "v8"), ("8.2", "v8.2")] {
+            assert_eq!(check_variant(word).expect_err(word).right(), right);
+        }
+        for word in ["v7", "v8.2", "", "softfloat", "power9"] {
+            assert_eq!(check_variant(word), Ok(()), "{word}");
         }
         for word in ["amd64", "arm64", "unheard-of", "Unheard-Of"] {
             assert_eq!((check_architecture(word), check_os(word)), (Ok(()), Ok(())), "{word}");

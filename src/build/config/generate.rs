@@ -1,15 +1,16 @@
 //! Generates and updates the image config.
 
+use super::changes::ConfigChanges;
+use super::fault::Fault;
+use super::history;
 use crate::build::pipeline::{complete_diff_ids, diff_ids};
-use crate::error::{Error, Reason, Referrer, Result};
+use crate::error::{ConfigError, Error, Reason, Referrer, Result};
 use crate::layout::documents::ReadDocument;
 use crate::layout::handle::{Layout, Lock};
 use crate::layout::lock::take_lock;
 use crate::layout::reachable::remove_unreferenced;
-use crate::layout::stage::{Stage, StagedConfig, Updated};
-use crate::oci::{
-    self, Annotations, Digest, ImageConfig, Index, MediaType, RootFs, UnknownFields, check_architecture, check_os,
-};
+use crate::layout::stage::{Stage, StagedConfig, StagedLayer, Updated};
+use crate::oci::{self, Annotations, Digest, Index, MediaType, RootFs, UnknownFields, check_architecture, check_os};
 use crate::options::setters;
 
 /// Options for a new image config.
@@ -26,6 +27,9 @@ pub struct ConfigOptions {
     pub labels: Annotations,
     /// The creation time of the image (RFC 3339). Omitted by default, so that equal layers give equal configs.
     pub created: Option<String>,
+    /// Further fields, and the history. An image gets a history if a text is given here, or if the staging file says of
+    /// a layer how it was made.
+    pub changes: ConfigChanges,
 }
 
 impl Default for ConfigOptions {
@@ -37,22 +41,9 @@ impl Default for ConfigOptions {
             media_type: MediaType::config(),
             labels: Annotations::new(),
             created: None,
+            changes: ConfigChanges::default(),
         }
     }
-}
-
-/// Changes to an image config. Fields that are not set keep their values.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct ConfigChanges {
-    /// The new CPU architecture.
-    pub architecture: Option<String>,
-    /// The new operating system.
-    pub os: Option<String>,
-    /// Labels to add.
-    pub labels: Annotations,
-    /// Whether to remove the existing labels first.
-    pub replace_labels: bool,
 }
 
 impl ConfigOptions {
@@ -62,15 +53,52 @@ impl ConfigOptions {
         media_type: [MediaType],
         labels: [Annotations],
         created: [some String],
+        changes: [ConfigChanges],
     }
-}
 
-impl ConfigChanges {
-    setters! {
-        architecture: [some String],
-        os: [some String],
-        labels: [Annotations],
-        replace_labels: [bool],
+    /// Checks the values that do not depend on the layers.
+    fn check(&self) -> Result<()> {
+        // Those of a given config count before these.
+        let changes = &self.changes;
+        let is_given = |name| changes.given.as_ref().is_some_and(|given| given.contains_key(name));
+        if changes.architecture.is_none() && !is_given("architecture") {
+            check_architecture(&self.architecture)?;
+        }
+        if changes.os.is_none() && !is_given("os") {
+            check_os(&self.os)?;
+        }
+        changes.check()
+    }
+
+    /// Returns the config of an image.
+    fn config_of(&self, layers: &[StagedLayer]) -> Result<UnknownFields> {
+        let rootfs = RootFs {
+            kind: "layers".to_owned(),
+            diff_ids: layers.iter().filter_map(|layer| layer.diff_id.clone()).collect(),
+            extra: UnknownFields::new(),
+        };
+        let make = || {
+            let mut config = UnknownFields::new();
+            config.insert("architecture", &self.architecture)?;
+            config.insert("os", &self.os)?;
+            config.insert("rootfs", &rootfs)?;
+            if let Some(created) = &self.created {
+                config.insert("created", created)?;
+            }
+            if !self.labels.is_empty() {
+                let mut section = UnknownFields::new();
+                section.insert("Labels", &self.labels)?;
+                config.insert("config", &section)?;
+            }
+            let steps = history::steps(layers);
+            self.changes.apply(&mut config, &steps)?;
+            if history::is_wanted(layers) && !self.changes.drop_history {
+                history::add_history(&mut config, &steps)?;
+            }
+            Ok(config)
+        };
+        let invalid = |reason: Reason| ConfigError::Invalid { reason: reason.to_string() }.into();
+        make().map_err(|fault: Fault| fault.into_error(invalid))
     }
 }
 
@@ -87,13 +115,12 @@ impl PreparedConfig<'_> {
     ///
     /// # Errors
     ///
-    /// [`Error::PlatformWord`]; [`Error::NoLayers`]; [`Error::MissingBlob`] or [`Error::CorruptStream`] if a layer
+    /// [`Error::PlatformWord`], [`Error::Config`]; [`Error::NoLayers`]; [`Error::MissingBlob`] or [`Error::CorruptStream`] if a layer
     /// staged by another program must be read to compute its diff_id, but cannot be read; [`Error::MalformedStage`],
     /// [`Error::MalformedIndex`]; [`Error::Io`].
     pub fn generate(self, options: &ConfigOptions) -> Result<StagedConfig> {
         let Self { layout, stage, index } = self;
-        check_architecture(&options.architecture)?;
-        check_os(&options.os)?;
+        options.check()?;
         // Reading layers takes long, so it is done before the layout is locked.
         let mut diff_ids = diff_ids(layout, &stage.document)?;
         let lock = take_lock(layout)?;
@@ -103,22 +130,7 @@ impl PreparedConfig<'_> {
         }
         let index = layout.read_index_again(Some(index))?;
         complete_diff_ids(layout, &mut stage.layers, &mut diff_ids)?;
-        let diff_ids = stage.layers.iter().filter_map(|layer| layer.diff_id.clone()).collect();
-        let section = match &options.labels {
-            labels if labels.is_empty() => None,
-            labels => Some(with_field(UnknownFields::new(), "Labels", labels)),
-        };
-        let config = ImageConfig {
-            created: options.created.clone(),
-            architecture: options.architecture.clone(),
-            os: options.os.clone(),
-            os_version: None,
-            os_features: None,
-            variant: None,
-            config: section,
-            rootfs: RootFs { kind: "layers".to_owned(), diff_ids, extra: UnknownFields::new() },
-            extra: UnknownFields::new(),
-        };
+        let config = options.config_of(&stage.layers)?;
         let extra = stage.config.as_ref().map(|config| config.extra.clone()).unwrap_or_default();
         let staged = |digest, size| StagedConfig { digest, size, media_type: options.media_type.clone(), extra };
         replace_config(layout, &lock, &index, &mut stage, &oci::to_blob(&config), staged)
@@ -144,8 +156,7 @@ impl Layout {
     /// Those of [`Layout::prepare_config`] and of [`PreparedConfig::generate`].
     pub fn generate_config(&self, options: &ConfigOptions) -> Result<StagedConfig> {
         // Report an invalid platform before any other error.
-        check_architecture(&options.architecture)?;
-        check_os(&options.os)?;
+        options.check()?;
         self.prepare_config()?.generate(options)
     }
 
@@ -153,12 +164,11 @@ impl Layout {
     ///
     /// # Errors
     ///
-    /// [`Error::PlatformWord`]; [`Error::NoConfig`]; [`Error::MissingBlob`], [`Error::DigestMismatch`] or
+    /// [`Error::PlatformWord`], [`Error::Config`]; [`Error::NoConfig`]; [`Error::MissingBlob`], [`Error::DigestMismatch`] or
     /// [`Error::MalformedDocument`] if the config cannot be read; [`Error::MalformedStage`], [`Error::MalformedIndex`];
     /// [`Error::Io`].
     pub fn update_config(&self, changes: &ConfigChanges) -> Result<Updated<StagedConfig>> {
-        changes.architecture.as_deref().map_or(Ok(()), check_architecture)?;
-        changes.os.as_deref().map_or(Ok(()), check_os)?;
+        changes.check()?;
         let lock = take_lock(self)?;
         let mut stage = self.find_stage()?.unwrap_or_else(Stage::empty);
         let config = stage.config.clone().ok_or(Error::NoConfig)?;
@@ -168,7 +178,8 @@ impl Layout {
             |reason| Error::MalformedDocument { digest: config.digest.clone(), kind: "image config", reason };
         let before: UnknownFields = oci::from_json(&content).map_err(|error| malformed(Reason::from(error)))?;
         let mut after = before.clone();
-        changes.apply(&mut after).map_err(malformed)?;
+        let steps = history::steps(&stage.layers);
+        changes.apply(&mut after, &steps).map_err(|fault| fault.into_error(malformed))?;
         if after == before {
             return Ok(Updated { value: config, outdates_manifest: false });
         }
@@ -176,49 +187,6 @@ impl Layout {
         let config = replace_config(self, &lock, &index, &mut stage, &oci::to_blob(&after), staged)?;
         Ok(Updated { value: config, outdates_manifest: stage.manifest.is_some() })
     }
-}
-
-impl ConfigChanges {
-    fn apply(&self, config: &mut UnknownFields) -> Result<(), Reason> {
-        for (key, value) in [("architecture", &self.architecture), ("os", &self.os)] {
-            if let Some(value) = value {
-                config.insert(key, value)?;
-            }
-        }
-        if self.labels.is_empty() && !self.replace_labels {
-            return Ok(());
-        }
-        let is_not_object = |name: &str| Reason::new(format!("{name} is not an object"));
-        let section = config.get::<Option<UnknownFields>>("config").map_err(|_| is_not_object("config"))?;
-        let Some(mut section) = section.flatten().or((!self.labels.is_empty()).then(UnknownFields::new)) else {
-            return Ok(());
-        };
-        let labels = section.get::<Option<UnknownFields>>("Labels").map_err(|_| is_not_object("config.Labels"))?;
-        let mut labels = labels.flatten().filter(|_| !self.replace_labels).unwrap_or_default();
-        labels.extend(&fields(&self.labels));
-        if labels.is_empty() {
-            section.remove("Labels");
-        } else {
-            section.insert("Labels", &labels)?;
-        }
-        if section.is_empty() {
-            config.remove("config");
-        } else {
-            config.insert("config", &section)?;
-        }
-        Ok(())
-    }
-}
-
-/// Converts labels to fields.
-fn fields(labels: &Annotations) -> UnknownFields {
-    let text = oci::to_blob(labels);
-    oci::from_json(&text).expect("it was just written")
-}
-
-fn with_field(mut fields: UnknownFields, name: &str, value: &Annotations) -> UnknownFields {
-    fields.insert(name, value).expect("texts can be written");
-    fields
 }
 
 /// Stores a config and stages it. Deletes the previous config unless it is still referred to.

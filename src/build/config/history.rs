@@ -1,0 +1,108 @@
+//! The history of an image: an entry for each layer, in order, and entries without a layer.
+
+use super::fault::Fault;
+use crate::error::{ConfigError, Reason};
+use crate::layout::stage::StagedLayer;
+use crate::oci::{RootFs, UnknownFields};
+
+/// The creation time of images and history entries where no time is given. Part of the bytes on disk.
+pub(super) const EPOCH: &str = "1970-01-01T00:00:00Z";
+
+/// The step that made a layer of which the staging file says none. Part of the bytes on disk.
+const USUAL_STEP: &str = "regshape add layer --file";
+
+/// The key of a staged layer for the step that made it.
+const STEP_KEY: &str = "created_by";
+
+/// Returns the step that made a staged layer, if the staging file says it.
+fn stated_step(layer: &StagedLayer) -> Option<String> {
+    layer.extra.get::<String>(STEP_KEY).ok().flatten()
+}
+
+/// Returns the steps that made staged layers.
+pub(super) fn steps(layers: &[StagedLayer]) -> Vec<String> {
+    layers.iter().map(|layer| stated_step(layer).unwrap_or_else(|| USUAL_STEP.to_owned())).collect()
+}
+
+/// Returns whether staged layers call for a history: not those that are tars alone.
+pub(super) fn is_wanted(layers: &[StagedLayer]) -> bool {
+    layers.iter().any(|layer| stated_step(layer).is_some())
+}
+
+/// Changes to the history of a config.
+pub(super) struct HistoryChanges<'a> {
+    /// The texts of entries without a layer.
+    pub(super) texts: &'a [String],
+    pub(super) is_dropped: bool,
+}
+
+impl HistoryChanges<'_> {
+    /// Changes the history of a config. `layers` are the steps that made its layers.
+    pub(super) fn apply(&self, config: &mut UnknownFields, layers: &[String]) -> Result<(), Fault> {
+        if self.is_dropped {
+            config.remove("history");
+        }
+        if self.texts.is_empty() {
+            return Ok(());
+        }
+        let created = ensure_created(config)?;
+        let mut history = with_layers(config, layers, &created)?;
+        for text in self.texts {
+            let mut entry = entry(&created, Some(text))?;
+            entry.insert("empty_layer", &true)?;
+            history.push(entry);
+        }
+        config.insert("history", &history)?;
+        Ok(())
+    }
+}
+
+/// Gives a config a history with an entry for each layer.
+pub(super) fn add_history(config: &mut UnknownFields, layers: &[String]) -> Result<(), Fault> {
+    let created = ensure_created(config)?;
+    let history = with_layers(config, layers, &created)?;
+    config.insert("history", &history)?;
+    Ok(())
+}
+
+/// Returns the creation time of a config. One without it gets [`EPOCH`]: there are programs that cannot read an entry
+/// of the history without a time.
+fn ensure_created(config: &mut UnknownFields) -> Result<String, Fault> {
+    let created = config.get::<Option<String>>("created").map_err(|_| Reason::new("created is not a string"))?;
+    match created.flatten() {
+        Some(created) => Ok(created),
+        None => {
+            config.insert("created", EPOCH)?;
+            Ok(EPOCH.to_owned())
+        }
+    }
+}
+
+/// Returns the history of a config, with an entry for each layer: entries that are missing at the end are added.
+fn with_layers(config: &UnknownFields, layers: &[String], created: &str) -> Result<Vec<UnknownFields>, Fault> {
+    let history = config.get::<Option<Vec<UnknownFields>>>("history");
+    let history = history.map_err(|_| Reason::new("history is not an array of objects"))?.flatten();
+    let mut history = history.unwrap_or_default();
+    let has_layer = |entry: &&UnknownFields| entry.get::<bool>("empty_layer").ok().flatten() != Some(true);
+    let entries = history.iter().filter(has_layer).count();
+    let rootfs = config.get::<RootFs>("rootfs").ok().flatten();
+    let count = rootfs.map_or(layers.len(), |rootfs| rootfs.diff_ids.len());
+    if entries > count {
+        return Err(ConfigError::LongHistory { entries, layers: count }.into());
+    }
+    // Which entry belongs to which layer is not known where there are fewer.
+    let is_known = history.is_empty() && layers.len() == count;
+    for at in entries..count {
+        history.push(entry(created, layers.get(at).filter(|_| is_known))?);
+    }
+    Ok(history)
+}
+
+fn entry(created: &str, step: Option<&String>) -> Result<UnknownFields, Fault> {
+    let mut entry = UnknownFields::new();
+    entry.insert("created", created)?;
+    if let Some(step) = step {
+        entry.insert("created_by", step)?;
+    }
+    Ok(entry)
+}
