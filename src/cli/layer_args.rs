@@ -90,14 +90,14 @@ impl LayerArgs {
             None => self.preserve_owner.then_some(OwnerRule::Preserve),
         };
         attributes.mode = self.chmod;
-        let clamp = self.clamp_mtime.map(|time| time.0);
+        let clamp = self.clamp_mtime.map(|time| time.seconds);
         attributes.modified = Some(match (self.mtime, clamp) {
-            (Some(time), _) => TimeRule::Set(time.0),
+            (Some(time), _) => TimeRule::Set(time.seconds),
             (None, Some(time)) => TimeRule::Clamp(time),
             (None, None) if self.preserve_times => TimeRule::Preserve,
             (None, None) => TimeRule::Set(source_date),
         });
-        let parent_time = self.mtime.map(|time| time.0).or(clamp).unwrap_or(source_date);
+        let parent_time = self.mtime.map(|time| time.seconds).or(clamp).unwrap_or(source_date);
         Ok(CopyOptions::default()
             .sources(sources)
             .attributes(attributes)
@@ -353,8 +353,8 @@ fn keys(word: &OsStr) -> Result<CopySource, Usage> {
                 source.attributes.mode = Some(mode);
             }
             "mtime" => {
-                let time: Time = value.parse().map_err(|error: super::time::TimeError| failed(&error))?;
-                source.attributes.modified = Some(TimeRule::Set(time.0));
+                let time: Time = value.parse().map_err(|error: String| failed(&error))?;
+                source.attributes.modified = Some(TimeRule::Set(time.seconds));
             }
             "exclude" | "include" => {
                 let glob = value.parse().map_err(|error: regshape::build::copy::GlobError| failed(&error))?;

@@ -2,6 +2,7 @@
 
 mod args;
 mod completion;
+mod config_args;
 mod context;
 mod error;
 mod error_code;

@@ -352,7 +352,7 @@ fn bad_sources_and_values_change_nothing() {
         ("--owner=-1", "'-1' is not an owner; expected UID[:GID]"),
         ("--owner 4294967295", "'4294967295' is not an owner"),
         ("--chmod u+q", "'u+q' is not a mode"),
-        ("--mtime yesterday", "'yesterday' is not a time"),
+        ("--mtime yesterday", "expected a time such as"),
         ("--exclude [a", "'[a' is not a glob"),
         ("--cap /file=cap_fly+ep", "'cap_fly' is not a capability"),
         ("--owner-of x", "expected GLOB=UID:GID"),

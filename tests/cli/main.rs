@@ -17,6 +17,7 @@ mod blob_mount;
 mod blob_upload;
 mod catalog_list;
 mod compatibility;
+mod config_flags;
 mod dry_run;
 mod errors;
 mod example;

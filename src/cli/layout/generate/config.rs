@@ -5,8 +5,8 @@ use std::process::ExitCode;
 use regshape::build::ConfigOptions;
 use regshape::oci::MediaType;
 
-use crate::cli::args::{AnnotationArgs, Architecture, Os, YesArg};
-use crate::cli::args::{Common, WriteArgs};
+use crate::cli::args::{Architecture, Common, Os, WriteArgs, YesArg};
+use crate::cli::config_args::{ConfigArgs, LabelArgs, SetPlatformArg, warn_of_words};
 use crate::cli::context::{Context, LayoutCommand};
 use crate::cli::layout::config_output::ConfigScreen;
 use crate::cli::prompt::Prompt;
@@ -14,10 +14,10 @@ use crate::cli::time::{date, source_seconds};
 
 /// Generate the image config from the staged layers
 ///
-/// The creation time is SOURCE_DATE_EPOCH; without that variable the config has none.
+/// The creation time is --created, or SOURCE_DATE_EPOCH; without both the config has none, or that of 1970 if it has a history.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Example:\n  regshape generate config ./my-image --architecture arm64 \\\n      --annotation org.opencontainers.image.version=1.0.0"
+    after_help = "Example:\n  regshape generate config ./my-image --entrypoint /app --env PORT=8080 \\\n      --user 1000 --expose 8080"
 )]
 pub(crate) struct Args {
     #[command(flatten)]
@@ -32,7 +32,11 @@ pub(crate) struct Args {
     #[arg(long, value_name = "TYPE")]
     media_type: Option<String>,
     #[command(flatten)]
-    annotations: AnnotationArgs,
+    labels: LabelArgs,
+    #[command(flatten)]
+    config: ConfigArgs,
+    #[command(flatten)]
+    platform: SetPlatformArg,
     #[command(flatten)]
     yes: YesArg,
     #[command(flatten)]
@@ -46,25 +50,38 @@ impl LayoutCommand for Args {
         let media_type = self.media_type.map(|media_type| media_type.parse()).transpose()?;
         let architecture = self.architecture.as_deref().map(str::parse).transpose()?;
         let os = self.os.as_deref().map(str::parse).transpose()?;
+        let mut changes = self.config.changes(self.platform)?;
+        let architecture = architecture.or(changes.architecture.take().map(Architecture));
+        let os = os.or(changes.os.take().map(Os));
+        let given = |name: &str| changes.given.as_ref().and_then(|given| given.get::<String>(name).ok().flatten());
+        let proposed = [("architecture", "amd64"), ("os", "linux")];
+        let [proposed_architecture, proposed_os] =
+            proposed.map(|(name, usual)| given(name).unwrap_or_else(|| usual.to_owned()));
         let prepared = layout.prepare_config()?;
         let prompt = Prompt::new(&context.ui, self.yes.yes);
         let Architecture(architecture) = match architecture {
             Some(architecture) => architecture,
-            None => prompt.value("Architecture", Architecture("amd64".to_owned()), "architecture", "--architecture")?,
+            None => {
+                let proposed = Architecture(proposed_architecture);
+                prompt.value("Architecture", proposed, "architecture", "--architecture")?
+            }
         };
         let Os(os) = match os {
             Some(os) => os,
-            None => prompt.value("OS", Os("linux".to_owned()), "OS", "--os")?,
+            None => prompt.value("OS", Os(proposed_os), "OS", "--os")?,
         };
         let media_type = match media_type {
             Some(media_type) => media_type,
             None => prompt.value("Config media type", MediaType::config(), "config media type", "--media-type")?,
         };
-        let labels = self.annotations.annotations();
         drop(prompt);
-        let mut options = ConfigOptions::default().architecture(architecture).os(os).media_type(media_type);
+        warn_of_words(&context.ui, Some(&architecture), Some(&os));
+        // They count before those of a given config.
+        (changes.architecture, changes.os) = (Some(architecture), Some(os));
+        changes.labels = self.labels.labels();
+        let mut options = ConfigOptions::default().media_type(media_type).changes(changes);
         options.created = created;
-        let config = prepared.generate(&options.labels(labels))?;
+        let config = prepared.generate(&options)?;
         context.ui.result(&ConfigScreen::new("Generated config:", config, false))?;
         Ok(ExitCode::SUCCESS)
     }

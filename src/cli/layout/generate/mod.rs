@@ -11,7 +11,7 @@ use crate::cli::context::{Invocation, execute};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Generate {
-    Config(config::Args),
+    Config(Box<config::Args>),
     Manifest(manifest::Args),
 }
 
@@ -19,7 +19,7 @@ impl Generate {
     /// Runs the command that was chosen.
     pub(crate) fn run(self, invocation: &Invocation) -> anyhow::Result<ExitCode> {
         match self {
-            Self::Config(args) => execute(args, invocation),
+            Self::Config(args) => execute(*args, invocation),
             Self::Manifest(args) => execute(args, invocation),
         }
     }

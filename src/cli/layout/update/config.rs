@@ -2,19 +2,18 @@
 
 use std::process::ExitCode;
 
-use regshape::build::ConfigChanges;
-
-use crate::cli::args::{AnnotationArgs, Architecture, Os};
-use crate::cli::args::{Common, WriteArgs};
+use crate::cli::args::{Architecture, Common, Os, WriteArgs};
+use crate::cli::config_args::{ConfigArgs, LabelArgs, SetPlatformArg, warn_of_words};
 use crate::cli::context::{Context, LayoutCommand};
 use crate::cli::layout::config_output::ConfigScreen;
+use crate::cli::time::{date, source_seconds};
 
 /// Change the generated image config
 ///
 /// Fields without a flag stay. Generate the manifest again afterwards: it still refers to the old config.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Examples:\n  regshape update config ./my-image --architecture arm64\n  regshape update config ./my-image --replace-annotations \\\n      --annotation \"org.opencontainers.image.title=My Image\""
+    after_help = "Examples:\n  regshape update config ./my-image --architecture arm64\n  regshape update config ./my-image --env DEBUG=1 --clear Cmd\n  regshape update config ./my-image --replace-annotations \\\n      --annotation \"org.opencontainers.image.title=My Image\""
 )]
 pub(crate) struct Args {
     #[command(flatten)]
@@ -26,10 +25,14 @@ pub(crate) struct Args {
     #[arg(long, value_name = "OS")]
     os: Option<String>,
     #[command(flatten)]
-    annotations: AnnotationArgs,
+    labels: LabelArgs,
     /// Remove the other labels; alone, remove all
     #[arg(long)]
     replace_annotations: bool,
+    #[command(flatten)]
+    config: ConfigArgs,
+    #[command(flatten)]
+    platform: SetPlatformArg,
     #[command(flatten)]
     write: WriteArgs,
 }
@@ -37,9 +40,17 @@ pub(crate) struct Args {
 impl LayoutCommand for Args {
     fn run(self, context: &Context) -> anyhow::Result<ExitCode> {
         let layout = context.open_to_write(&self.common.path()?, &self.write)?;
-        let mut changes = ConfigChanges::default().labels(self.annotations.annotations());
-        changes.architecture = self.architecture.as_deref().map(str::parse).transpose()?.map(|Architecture(word)| word);
-        changes.os = self.os.as_deref().map(str::parse).transpose()?.map(|Os(word)| word);
+        let architecture = self.architecture.as_deref().map(str::parse).transpose()?;
+        let os = self.os.as_deref().map(str::parse).transpose()?;
+        let adds_history = self.config.adds_history();
+        let mut changes = self.config.changes(self.platform)?;
+        changes.architecture = architecture.map(|Architecture(word)| word).or(changes.architecture);
+        changes.os = os.map(|Os(word)| word).or(changes.os);
+        if adds_history && changes.created.is_none() {
+            changes.created = source_seconds()?.map(date);
+        }
+        warn_of_words(&context.ui, changes.architecture.as_deref(), changes.os.as_deref());
+        changes.labels = self.labels.labels();
         let updated = layout.update_config(&changes.replace_labels(self.replace_annotations))?;
         context.ui.result(&ConfigScreen::new("Updated config:", updated.value, updated.outdates_manifest))?;
         Ok(ExitCode::SUCCESS)

@@ -10,14 +10,14 @@ use crate::cli::context::{Invocation, execute};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Update {
-    Config(config::Args),
+    Config(Box<config::Args>),
 }
 
 impl Update {
     /// Runs the command that was chosen.
     pub(crate) fn run(self, invocation: &Invocation) -> anyhow::Result<ExitCode> {
         match self {
-            Self::Config(args) => execute(args, invocation),
+            Self::Config(args) => execute(*args, invocation),
         }
     }
 }
