@@ -33,6 +33,20 @@ const DOCUMENT: &[&str] = &[
     MORE,
 ];
 
+const CONFIG: &[&str] = &[
+    "created",
+    "author",
+    "architecture",
+    "os",
+    "os.version",
+    "os.features",
+    "variant",
+    "config.*",
+    "rootfs.*",
+    "history",
+    MORE,
+];
+
 /// Returns the keys of a command, in the order of its JSON. One with `.*` at its end has keys of any name within.
 pub(crate) fn keys_of(command: &str) -> &'static [&'static str] {
     match command {
@@ -42,6 +56,7 @@ pub(crate) fn keys_of(command: &str) -> &'static [&'static str] {
         "generate config" | "update config" => &["digest", "size", "media_type", "warning"],
         "status" => &["schema_version", "layers", "config.*", "manifest.*", "unnamed_manifest", MORE],
         "show" | "manifest get" => DOCUMENT,
+        "config get" => CONFIG,
         "show --tree" => &[
             "layout_path",
             "roots",

@@ -4,6 +4,7 @@
 //! [`Repository`] is the content of one of them: tags, manifests, blobs, uploads, referrers.
 
 pub(crate) mod blobs;
+pub(crate) mod configs;
 pub(crate) mod manifest_body;
 pub(crate) mod manifests;
 pub(crate) mod page;
@@ -15,6 +16,7 @@ pub(crate) mod tags;
 pub(crate) mod upload;
 
 pub use blobs::{BlobReader, ByteRange, Expected, write_file};
+pub use configs::StoredConfig;
 pub use manifest_body::ManifestBody;
 pub use manifests::{ManifestInfo, StoredManifest};
 pub use page::Page;

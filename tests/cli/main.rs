@@ -18,6 +18,7 @@ mod blob_upload;
 mod catalog_list;
 mod compatibility;
 mod config_flags;
+mod config_get;
 mod dry_run;
 mod errors;
 mod example;

@@ -185,10 +185,11 @@ fn an_artifact_without_a_type_has_that_of_its_config() {
 fn the_config_of_an_image_is_a_block_of_its_own() {
     let sandbox = Sandbox::built();
     let config = json!({
-        "architecture": "amd64", "os": "linux", "created": "2024-01-02T03:04:05Z",
+        "architecture": "amd64", "os": "linux", "created": "2024-01-02T03:04:05Z", "author": "Example Ltd.",
         "config": {
             "Entrypoint": ["/app"], "Cmd": ["--port", "80"], "Env": ["PATH=/bin", "A=b"], "User": "33:33",
             "WorkingDir": "/srv", "ExposedPorts": {"80/tcp": {}}, "Volumes": {"/data": {}}, "StopSignal": "SIGTERM",
+            "Healthcheck": {"Test": ["CMD", "/check"]},
             "Labels": {"team": "\u{1b}[31mx"}
         },
         "history": [{"created_by": "COPY app /"}, {"comment": "nothing", "empty_layer": true}, {}],
@@ -214,6 +215,8 @@ fn the_config_of_an_image_is_a_block_of_its_own() {
           ports: 80/tcp
         volumes: /data
     stop-signal: SIGTERM
+    healthcheck: {\"Test\":[\"CMD\",\"/check\"]}
+         author: Example Ltd.
   env:
     PATH=/bin
     A=b
@@ -227,6 +230,7 @@ fn the_config_of_an_image_is_a_block_of_its_own() {
     );
     let value = sandbox.ok_json("layout manifest info image:app");
     assert_eq!(value["config"]["entrypoint"], json!(["/app"]));
+    assert_eq!(value["config"]["healthcheck"], json!({"Test": ["CMD", "/check"]}));
     assert_eq!(value["config"]["labels"], json!({"team": "\u{1b}[31mx"}));
     assert_eq!(value["config"]["history"][1], json!({"comment": "nothing", "empty_layer": true}));
     // A config without these fields has no block.

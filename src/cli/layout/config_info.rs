@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use regshape::oci::{ImageConfig, UnknownFields};
+use regshape::oci::{ImageConfig, Json, UnknownFields};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -20,6 +20,11 @@ pub(crate) struct ConfigInfo {
     ports: Vec<String>,
     volumes: Vec<String>,
     stop_signal: Option<String>,
+    /// As Docker writes it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    healthcheck: Option<Json>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    author: Option<String>,
     labels: BTreeMap<String, String>,
     created: Option<String>,
     history: Vec<Step>,
@@ -55,6 +60,8 @@ impl ConfigInfo {
             ports: keys("ExposedPorts"),
             volumes: keys("Volumes"),
             stop_signal: text("StopSignal"),
+            healthcheck: field(&section, "Healthcheck").filter(|check: &Json| check.as_str() != "null"),
+            author: field::<String>(&config.extra, "author").filter(|author| !author.is_empty()),
             labels: field(&section, "Labels").unwrap_or_default(),
             created: config.created.clone(),
             history: field(&config.extra, "history").unwrap_or_default(),
@@ -74,6 +81,8 @@ impl ConfigInfo {
             ("ports", Some(self.ports.join(", ")).filter(|ports| !ports.is_empty())),
             ("volumes", Some(self.volumes.join(", ")).filter(|volumes| !volumes.is_empty())),
             ("stop-signal", self.stop_signal.clone()),
+            ("healthcheck", self.healthcheck.as_ref().map(ToString::to_string)),
+            ("author", self.author.clone()),
         ] {
             if let Some(value) = value {
                 block = block.line(label, value);

@@ -5,6 +5,7 @@ mod annotate;
 mod archive_format;
 mod blob;
 mod catalog;
+mod config;
 mod config_info;
 mod config_output;
 mod export;
@@ -42,6 +43,7 @@ use add::Add;
 use annotate::Annotate;
 use blob::Blob;
 use catalog::Catalog;
+use config::Config;
 use generate::Generate;
 use manifest::Manifest;
 use referrer::Referrer;
@@ -107,6 +109,13 @@ enum Command {
         after_help = "Example:\n  regshape manifest get ./my-image:latest"
     )]
     Manifest(Manifest),
+    /// Show the configs of images
+    #[command(
+        subcommand,
+        arg_required_else_help = true,
+        after_help = "Example:\n  regshape config get -p ./my-image:latest Entrypoint"
+    )]
+    Config(Config),
     /// Read, store and delete blobs
     #[command(
         subcommand,
@@ -158,6 +167,7 @@ impl Group {
             Command::Catalog(command) => command.run(invocation).map_err(with_code),
             Command::Tag(command) => command.run(invocation).map_err(with_code),
             Command::Manifest(command) => command.run(invocation).map_err(with_code),
+            Command::Config(command) => command.run(invocation).map_err(with_code),
             Command::Blob(command) => command.run(invocation).map_err(with_code),
             Command::Referrer(command) => command.run(invocation).map_err(with_code),
         }
