@@ -494,7 +494,7 @@ fn the_staging_files_page_names_every_key() {
         &["add", "layer", "--copy", "rootfs.tar"],
         &["generate", "config"],
         &["generate", "manifest"],
-        &["generate", "manifest", "--ref-name", "latest"],
+        &["generate", "manifest", "--ref-name", "latest", "--annotation", "a=1"],
     ] {
         let mut command = regshape();
         command.current_dir(directory.path()).arg("layout").args(words).args(["--path", "x"]);

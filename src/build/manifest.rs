@@ -5,6 +5,7 @@ use crate::build::pipeline::{complete_diff_ids, diff_ids};
 use crate::check::documents::check_document;
 use crate::check::report::MissingParts;
 use crate::error::{Error, Reason, Referrer, Result};
+use crate::graph::edit::IndexEditor;
 use crate::graph::names::Names;
 use crate::graph::walk::Document;
 use crate::layout::documents::ReadDocument;
@@ -13,8 +14,8 @@ use crate::layout::lock::take_lock;
 use crate::layout::reachable::remove_unreferenced;
 use crate::layout::stage::{Stage, StagedConfig, StagedLayer, StagedManifest};
 use crate::oci::{
-    self, AnnotationChange, Annotations, Descriptor, Digest, ImageConfig, Index, Manifest, Match, MediaType, NameKind,
-    Platform, REF_NAME, RefName, UnknownFields, WholeName,
+    self, AnnotationChange, Annotations, Descriptor, Digest, IMAGE_NAME, ImageConfig, Index, Manifest, Match,
+    MediaType, NameKind, Platform, REF_NAME, RefName, UnknownFields, WholeName,
 };
 use crate::options::setters;
 
@@ -28,12 +29,15 @@ pub struct ManifestOptions {
     pub media_type: MediaType,
     /// The annotations in the manifest.
     pub annotations: Annotations,
+    /// Whether the ref name is taken from a manifest that was not made from the staging area. That manifest stays as an
+    /// entry without a name.
+    pub replace_tag: bool,
 }
 
 impl Default for ManifestOptions {
     /// Options for a manifest of the OCI type, without a ref name.
     fn default() -> Self {
-        Self { ref_name: None, media_type: MediaType::manifest(), annotations: Annotations::new() }
+        Self { ref_name: None, media_type: MediaType::manifest(), annotations: Annotations::new(), replace_tag: false }
     }
 }
 
@@ -42,6 +46,7 @@ impl ManifestOptions {
         ref_name: [option RefName],
         media_type: [MediaType],
         annotations: [Annotations],
+        replace_tag: [bool],
     }
 }
 
@@ -85,12 +90,13 @@ impl PreparedManifest<'_> {
         let mut entry = Descriptor::new(options.media_type.clone(), digest, content.len() as u64);
         entry.platform = platform.map(Box::new);
         check_document(layout, &entry, &content, MissingParts::Error)?;
-        let blob = layout.store_document(&lock, "the manifest", &content)?;
         let ref_name = options.ref_name.as_ref().map(|name| name.as_str().to_owned());
         if let Some(name) = &ref_name {
             entry.annotations = Some(Annotations::from([(REF_NAME.to_owned(), name.clone())]));
         }
-        let replaced = list(&mut index, entry, &stage);
+        let place = Place::of(&entry, &index, &stage, layout, options.replace_tag)?;
+        let blob = layout.store_document(&lock, "the manifest", &content)?;
+        let replaced = place.put(entry, &mut index, layout);
         let staged = StagedManifest {
             digest: blob.digest.clone(),
             size: blob.size,
@@ -99,10 +105,7 @@ impl PreparedManifest<'_> {
             ref_name,
             extra: stage.manifest.as_ref().map(|manifest| manifest.extra.clone()).unwrap_or_default(),
         };
-        stage.manifest = Some(staged.clone());
-        if staged.ref_name.is_none() {
-            stage.unnamed_manifest = Some(staged.digest.clone());
-        }
+        stage.set_manifest(staged.clone(), &index);
         layout.write_index_and_stage(&lock, &index, &stage, [blob])?;
 
         let outdated = replaced.map(|replaced| own_documents(layout, &replaced, &stage)).unwrap_or_default();
@@ -132,14 +135,15 @@ impl Layout {
 
     /// Generates the manifest of the staged config and layers, and lists it in `index.json`.
     ///
-    /// An entry with the same ref name is replaced in place and keeps annotations that are not set here. Without a ref
-    /// name, the entry of the same build is replaced. Documents of an earlier build are deleted once they are
-    /// unreferenced.
+    /// An entry with the same ref name that was made from the staging area is replaced in place and keeps annotations
+    /// that are not set here; the ref name of another manifest is taken with [`ManifestOptions::replace_tag`] only.
+    /// Without a ref name, the entry of the same build is replaced. Documents of an earlier build are deleted once they
+    /// are unreferenced.
     ///
     /// # Errors
     ///
     /// [`Error::NoLayers`], [`Error::NoConfig`]; [`Error::ConfigMismatch`] if the config was generated for other
-    /// layers; [`Error::NameIsDigest`]; [`Error::MissingBlob`] or [`Error::SizeMismatch`] if a staged blob is missing
+    /// layers; [`Error::NameIsDigest`]; [`Error::TagTaken`]; [`Error::MissingBlob`] or [`Error::SizeMismatch`] if a staged blob is missing
     /// or has changed; [`Error::DigestMismatch`] or [`Error::MalformedDocument`] if the config cannot be read;
     /// [`Error::InvalidManifest`] if the manifest would not be valid; [`Error::MalformedStage`],
     /// [`Error::MalformedIndex`]; [`Error::Io`].
@@ -185,10 +189,7 @@ impl Layout {
         index.manifests[at].describe(blob.digest.clone(), &content);
         let old = std::mem::replace(&mut staged.digest, blob.digest.clone());
         staged.size = blob.size;
-        stage.manifest = Some(staged.clone());
-        if staged.ref_name.is_none() {
-            stage.unnamed_manifest = Some(staged.digest.clone());
-        }
+        stage.set_manifest(staged.clone(), &index);
         self.write_index_and_stage(&lock, &index, &stage, [blob])?;
         remove_unreferenced(self, &lock, &index, &stage, vec![old, listed]);
         Ok(staged)
@@ -201,33 +202,85 @@ fn layer_descriptor(layer: &StagedLayer) -> Descriptor {
     descriptor
 }
 
-/// Adds an entry to the index, or replaces an entry and returns the old one. The replaced entry has the same ref name;
-/// or, without a ref name, it is the unnamed entry of an earlier build.
-fn list(index: &mut Index, entry: Descriptor, stage: &Stage) -> Option<Descriptor> {
-    let unnamed = |digest: &Digest| {
-        index.manifests.iter().position(|other| other.ref_name().is_none() && other.digest == *digest)
-    };
-    // A staging file of the original program records only the last manifest.
-    let earlier = stage.manifest.as_ref().filter(|manifest| manifest.ref_name.is_none());
-    let earlier = stage.unnamed_manifest.as_ref().or(earlier.map(|manifest| &manifest.digest));
-    let at = match entry.ref_name() {
-        Some(name) => {
-            let bears = |other: &Descriptor| other.bears(name, WholeName::parse(name));
-            let meant = |kind| index.manifests.iter().position(|other| bears(other) == Some((Match::Exact, kind)));
-            meant(NameKind::RefName).or_else(|| meant(NameKind::ImageName))
+/// How the entry of a new manifest gets into an index.
+struct Place {
+    /// The entry that is replaced.
+    at: Option<usize>,
+    /// The entries of manifests from elsewhere that lose the name.
+    losers: Vec<usize>,
+}
+
+impl Place {
+    /// Finds the place of an entry. An entry that was made from the staging area is replaced: that of the same ref name;
+    /// or, without a ref name, the unnamed entry of an earlier build.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::TagTaken`] if only manifests from elsewhere have the ref name, unless it is taken from them.
+    fn of(entry: &Descriptor, index: &Index, stage: &Stage, layout: &Layout, replace_tag: bool) -> Result<Self> {
+        let entries = &index.manifests;
+        let Some(name) = entry.ref_name() else {
+            let unnamed = |digest: &Digest| {
+                entries.iter().position(|other| other.ref_name().is_none() && other.digest == *digest)
+            };
+            // A staging file of the original program records only the last manifest.
+            let earlier = stage.manifest.as_ref().filter(|manifest| manifest.ref_name.is_none());
+            let earlier = stage.unnamed_manifest.as_ref().or(earlier.map(|manifest| &manifest.digest));
+            return Ok(Self { at: unnamed(&entry.digest).or_else(|| unnamed(earlier?)), losers: Vec::new() });
+        };
+        let bears = |other: &Descriptor| other.bears(name, WholeName::parse(name));
+        let bearers = |kind| -> Vec<usize> {
+            let is_bearer = |at: &usize| bears(&entries[*at]) == Some((Match::Exact, kind));
+            (0..entries.len()).filter(is_bearer).collect()
+        };
+        let by_ref_name = bearers(NameKind::RefName);
+        let bearers = if by_ref_name.is_empty() { bearers(NameKind::ImageName) } else { by_ref_name };
+        let is_own = |at: &usize| entries[*at].digest == entry.digest || stage.has_generated(&entries[*at].digest);
+        let (own, others): (Vec<usize>, Vec<usize>) = bearers.into_iter().partition(is_own);
+        match (own.first(), others.first()) {
+            (None, Some(other)) if !replace_tag => Err(Error::TagTaken {
+                path: layout.path().to_owned(),
+                tag: name.to_owned(),
+                digest: entries[*other].digest.clone(),
+            }),
+            (own, other) => {
+                let at = own.or(other).copied();
+                Ok(Self { at, losers: if replace_tag { others } else { Vec::new() } })
+            }
         }
-        None => unnamed(&entry.digest).or_else(|| unnamed(earlier?)),
-    };
-    let Some(at) = at else {
-        index.manifests.push(entry);
-        return None;
-    };
-    let old = &mut index.manifests[at];
-    let mut annotations = old.annotations.clone().unwrap_or_default();
-    annotations.extend(entry.annotations.clone().unwrap_or_default());
-    let annotations = old.annotations.is_some().then_some(annotations);
-    let new = Descriptor { annotations: annotations.or(entry.annotations), extra: old.extra.clone(), ..entry };
-    Some(std::mem::replace(old, new))
+    }
+
+    /// Puts the entry into the index. Returns the entry that it replaces, if that was made from the staging area.
+    fn put(self, entry: Descriptor, index: &mut Index, layout: &Layout) -> Option<Descriptor> {
+        let Some(at) = self.at else {
+            index.manifests.push(entry);
+            return None;
+        };
+        let old = &mut index.manifests[at];
+        let is_own = !self.losers.contains(&at);
+        let mut annotations = old.annotations.clone().unwrap_or_default();
+        // Of a manifest from elsewhere only the image name stays: the tag is a part of it.
+        annotations.retain(|key, _| is_own || key == IMAGE_NAME);
+        annotations.extend(entry.annotations.clone().unwrap_or_default());
+        let annotations = (old.annotations.is_some() && !annotations.is_empty()).then_some(annotations);
+        let extra = if is_own { old.extra.clone() } else { UnknownFields::new() };
+        let new = Descriptor { annotations: annotations.or(entry.annotations), extra, ..entry };
+        let old = std::mem::replace(old, new);
+        if self.losers.is_empty() {
+            return Some(old);
+        }
+        let loser = |other: &usize| if *other == at { old.clone() } else { index.manifests[*other].clone() };
+        let mut displaced: Vec<Descriptor> = self.losers.iter().map(loser).collect();
+        displaced.iter_mut().for_each(Descriptor::unname);
+        let mut places = 0..;
+        index.manifests.retain(|_| {
+            let place = places.next().expect("it has no end");
+            place == at || !self.losers.contains(&place)
+        });
+        let names = Names::AsTheyStand { default: None };
+        IndexEditor { names: &names, documents: layout, path: layout.path() }.keep_reachable(index, displaced);
+        is_own.then_some(old)
+    }
 }
 
 /// Finds the entry with the digest and the ref name of the staged manifest.

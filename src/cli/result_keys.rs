@@ -54,7 +54,7 @@ pub(crate) fn keys_of(command: &str) -> &'static [&'static str] {
         "add layer" | "annotate layer" => STAGED_LAYER,
         "annotate manifest" | "generate manifest" => STAGED_MANIFEST,
         "generate config" | "update config" => &["digest", "size", "media_type", "warning"],
-        "status" => &["schema_version", "layers", "config.*", "manifest.*", "unnamed_manifest", MORE],
+        "status" => &["schema_version", "layers", "config.*", "manifest.*", "unnamed_manifest", "generated", MORE],
         "show" | "manifest get" => DOCUMENT,
         "config get" => CONFIG,
         "show --tree" => &[

@@ -1,12 +1,14 @@
 //! The format of the staging file: the layers and documents of an image that is being built.
 //!
 //! Schema 1 is shared with the original program: each reads the other's files. Keys that this program adds (`diff_id`
-//! of a layer, `ref_name` of the manifest, `unnamed_manifest`) may be missing, and unknown keys are kept.
+//! of a layer, `ref_name` of the manifest, `unnamed_manifest`, `generated`) may be missing, and unknown keys are kept.
+
+use std::collections::HashSet;
 
 use serde::{Deserialize, Deserializer};
 
 use crate::oci::fields::document_fields;
-use crate::oci::{Annotations, Digest, MediaType, UnknownFields};
+use crate::oci::{Annotations, Digest, Index, MediaType, UnknownFields};
 
 /// The version that this program writes and reads.
 pub(crate) const SCHEMA_VERSION: u64 = 1;
@@ -25,6 +27,9 @@ pub struct Stage {
     /// The manifest that was generated without a ref name, if there is one: the next one takes its place. The original
     /// program does not write it.
     pub unnamed_manifest: Option<Digest>,
+    /// The manifests in `index.json` that were generated or annotated from this file before `manifest`, if there are any:
+    /// the next one may take their tags. A record that keeps no blob. The original program does not write it.
+    pub generated: Option<Vec<Digest>>,
     /// Fields that this program does not know.
     pub extra: UnknownFields,
 }
@@ -92,6 +97,7 @@ document_fields!(Stage {
     config: required "config",
     manifest: required "manifest",
     unnamed_manifest: optional "unnamed_manifest",
+    generated: optional "generated",
 });
 
 document_fields!(StagedLayer {
@@ -125,8 +131,31 @@ impl Stage {
             config: None,
             manifest: None,
             unnamed_manifest: None,
+            generated: None,
             extra: UnknownFields::new(),
         }
+    }
+
+    /// Returns whether a manifest was made from this file.
+    pub(crate) fn has_generated(&self, digest: &Digest) -> bool {
+        let is_last = self.manifest.as_ref().is_some_and(|manifest| manifest.digest == *digest);
+        is_last || self.generated.as_ref().is_some_and(|generated| generated.contains(digest))
+    }
+
+    /// Makes a manifest the last one that was made from this file. The one before goes into the record, from which
+    /// manifests go that `index.json` no longer lists.
+    pub(crate) fn set_manifest(&mut self, manifest: StagedManifest, index: &Index) {
+        let listed: HashSet<&Digest> = index.manifests.iter().map(|entry| &entry.digest).collect();
+        let mut generated = self.generated.take().unwrap_or_default();
+        if let Some(last) = self.manifest.take().filter(|last| !generated.contains(&last.digest)) {
+            generated.push(last.digest);
+        }
+        generated.retain(|other| *other != manifest.digest && listed.contains(other));
+        self.generated = (!generated.is_empty()).then_some(generated);
+        if manifest.ref_name.is_none() {
+            self.unnamed_manifest = Some(manifest.digest.clone());
+        }
+        self.manifest = Some(manifest);
     }
 
     /// Returns the blobs that the staging file names.

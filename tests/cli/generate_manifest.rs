@@ -324,3 +324,124 @@ fn a_manifest_that_would_not_be_valid_is_refused() {
         assert_eq!(sandbox.tree(), before);
     }
 }
+
+/// Replaces the image of a tag as another program does: with a manifest that the staging file does not know.
+fn retag(sandbox: &Sandbox, tag: &str) -> String {
+    let mut manifest = sandbox.blob_json(MANIFEST);
+    manifest["annotations"] = json!({"by": "another program"});
+    sandbox.write("other.json", manifest.to_string());
+    sandbox.ok(&format!("layout manifest put -p image -f other.json --tag {tag} -q"));
+    sha256(manifest.to_string().as_bytes())
+}
+
+#[test]
+fn the_tag_of_a_manifest_that_was_not_generated_here_is_not_taken() {
+    let sandbox = Sandbox::built();
+    let other = retag(&sandbox, "latest");
+    let message = format!(
+        "tag 'latest' of image is that of {other}, which was not generated here; use --replace-tag, or another --ref-name"
+    );
+    for words in ["", " --annotation a=1"] {
+        sandbox.refuses(&format!("layout generate manifest -p image --ref-name latest{words}"), &message);
+    }
+    let hint = "use --replace-tag, or another --ref-name";
+    let text = message.trim_end_matches(&format!("; {hint}"));
+    let error = format!(r#"{{"error":{{"code":"NAME_TAKEN","message":"{text}","hint":"{hint}"}}}}"#);
+    sandbox.run("layout generate manifest -p image --ref-name latest --json").fails(format!("{error}\n"));
+    generate(&sandbox, "--ref-name v1");
+    assert_eq!(entries(&sandbox)[0], (json!("latest"), json!(other)));
+}
+
+#[test]
+fn replace_tag_leaves_the_other_manifest_as_an_entry_without_a_name() {
+    let sandbox = Sandbox::built();
+    let other = retag(&sandbox, "latest");
+    sandbox.edit("image/index.json", |index| {
+        index["manifests"][0]["annotations"]["com.example.kept"] = json!("yes");
+        index["manifests"][0]["annotations"]["io.containerd.image.name"] = json!("docker.io/library/app:latest");
+        index["manifests"][0]["x-kept"] = json!(1);
+    });
+    let before = entries(&sandbox).len();
+    let new = generate(&sandbox, "--ref-name latest --annotation a=1 --replace-tag");
+    let index = sandbox.index();
+    let entry = index["manifests"].as_array().expect("a list").iter().find(|entry| entry["digest"] == json!(other));
+    let entry = entry.expect("it stays");
+    assert_eq!((&entry["annotations"], &entry["x-kept"]), (&json!({"com.example.kept": "yes"}), &json!(1)));
+    let names = json!({REF_NAME: "latest", "io.containerd.image.name": "docker.io/library/app:latest"});
+    assert_eq!((&index["manifests"][0]["digest"], &index["manifests"][0]["annotations"]), (&json!(new), &names));
+    assert_eq!(entries(&sandbox).len(), before + 1);
+    assert!(sandbox.blobs().contains(&other));
+    sandbox.is_valid();
+    // It is made here now.
+    let again = generate(&sandbox, "--ref-name latest --annotation a=2");
+    assert_eq!(sandbox.index()["manifests"][0]["digest"], json!(again));
+    assert_eq!(entries(&sandbox).len(), before + 1);
+}
+
+#[test]
+fn replace_tag_takes_the_tag_from_every_manifest_that_has_it() {
+    let sandbox = Sandbox::built();
+    let other = retag(&sandbox, "latest");
+    sandbox.edit("image/index.json", |index| {
+        // The one that lost the tag.
+        index["manifests"][1]["annotations"][REF_NAME] = json!("latest");
+    });
+    // The own one is replaced, the other one is left alone.
+    let new = generate(&sandbox, "--ref-name latest --annotation a=1");
+    assert_eq!(entries(&sandbox), [(json!("latest"), json!(other)), (json!("latest"), json!(new))]);
+    let new = generate(&sandbox, "--ref-name latest --replace-tag");
+    assert_eq!(entries(&sandbox), [(json!("latest"), json!(new)), (Value::Null, json!(other))]);
+    sandbox.is_valid();
+}
+
+#[test]
+fn a_tag_of_the_same_manifest_is_no_obstacle() {
+    let sandbox = Sandbox::built();
+    // As another program copies it, or as a killed command leaves it.
+    sandbox.edit("image/.regshape-stage.json", |stage| {
+        stage.as_object_mut().expect("an object").remove("generated");
+        stage["manifest"] = Value::Null;
+    });
+    assert_eq!(generate(&sandbox, "--ref-name latest"), MANIFEST);
+    assert_eq!(entries(&sandbox), [(json!("latest"), json!(MANIFEST))]);
+}
+
+#[test]
+fn the_staging_file_records_the_other_manifests_that_are_listed() {
+    let sandbox = Sandbox::built();
+    assert_eq!(sandbox.stage().get("generated"), None);
+    let v1 = generate(&sandbox, "--ref-name v1 --annotation a=1");
+    assert_eq!(sandbox.stage()["generated"], json!([MANIFEST]));
+    let v2 = generate(&sandbox, "--ref-name v2 --annotation a=2");
+    assert_eq!(sandbox.stage()["generated"], json!([MANIFEST, v1]));
+    sandbox.ok("layout annotate manifest -p image --annotation b=1");
+    assert_eq!(sandbox.stage()["generated"], json!([MANIFEST, v1]));
+    assert!(!sandbox.blobs().contains(&v2));
+    generate(&sandbox, "--ref-name v1 --annotation a=3");
+    assert_eq!(sandbox.stage()["generated"].as_array().map(Vec::len), Some(2));
+    // A manifest whose entry is gone can be collected: the record keeps nothing.
+    sandbox.ok("layout tag delete -p image:latest");
+    sandbox.ok("layout gc -p image");
+    assert!(!sandbox.blobs().contains(MANIFEST));
+    assert_eq!(generate(&sandbox, "--ref-name latest"), MANIFEST);
+    // A tag that was added to a manifest from here may be taken.
+    sandbox.ok("layout tag add -p image:v1 stable");
+    generate(&sandbox, "--ref-name stable --annotation c=1");
+    sandbox.is_valid();
+}
+
+#[test]
+fn without_the_record_the_last_manifest_counts_alone() {
+    let sandbox = Sandbox::built();
+    let v1 = generate(&sandbox, "--ref-name v1 --annotation a=1");
+    sandbox.edit("image/.regshape-stage.json", |stage| {
+        drop(stage.as_object_mut().expect("an object").remove("generated"))
+    });
+    let message = format!(
+        "tag 'latest' of image is that of {MANIFEST}, which was not generated here; use --replace-tag, or another --ref-name"
+    );
+    sandbox.refuses("layout generate manifest -p image --ref-name latest --annotation b=1", &message);
+    let new = generate(&sandbox, "--ref-name v1 --annotation a=2");
+    assert_eq!(entries(&sandbox), [(json!("latest"), json!(MANIFEST)), (json!("v1"), json!(new))]);
+    assert!(!sandbox.blobs().contains(&v1));
+}

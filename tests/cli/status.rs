@@ -62,3 +62,22 @@ fn a_layout_without_a_staging_file_says_how_to_get_one() {
     sandbox
         .refuses("layout status --path image", "staging file not found at image; run 'layout add layer' to start one");
 }
+
+#[test]
+fn a_tag_that_another_manifest_has_now_is_warned_of() {
+    let sandbox = Sandbox::built();
+    let expected = sandbox.ok("layout status --path image");
+    let mut manifest = sandbox.blob_json(MANIFEST);
+    manifest["annotations"] = json!({"a": "1"});
+    sandbox.write("other.json", manifest.to_string());
+    sandbox.ok("layout manifest put -p image -f other.json --tag latest -q");
+    let other = sha256(manifest.to_string().as_bytes());
+    let warning = format!("tag 'latest' is that of another manifest now: {other}");
+    sandbox.run("layout status --path image").succeeds(&expected, format!("Warning: {warning}\n"));
+    assert_eq!(sandbox.ok_json("layout status --path image")["warnings"], json!([warning]));
+    // A tag that is gone, or that the staged manifest has too, is not another one.
+    sandbox.ok("layout tag delete -p image:latest");
+    sandbox.run("layout status --path image").succeeds(&expected, "");
+    sandbox.ok(&format!("layout tag add -p image@{MANIFEST} latest"));
+    sandbox.run("layout status --path image").succeeds(&expected, "");
+}

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::process::ExitCode;
 
-use regshape::layout::Stage;
+use regshape::layout::{Layout, Stage};
 use serde::Serialize;
 
 use crate::cli::args::Common;
@@ -57,7 +57,22 @@ impl LayoutCommand for Args {
     fn run(self, context: &Context) -> anyhow::Result<ExitCode> {
         let layout = context.open(&self.common.path()?)?;
         let status = Status { stage: layout.read_stage()?, path: layout.path().display().to_string() };
+        if let Some(warning) = moved_tag(layout, &status.stage) {
+            context.ui.warn_at_the_end(warning);
+        }
         context.ui.result(&status)?;
         Ok(ExitCode::SUCCESS)
     }
+}
+
+/// Returns the warning that the tag of the staged manifest is that of another one now.
+fn moved_tag(layout: &Layout, stage: &Stage) -> Option<String> {
+    let manifest = stage.manifest.as_ref()?;
+    let tag = manifest.ref_name.as_deref()?;
+    // A layout whose index cannot be read is for other commands to report.
+    let index = layout.read_index().ok()?;
+    let mut tagged = index.manifests.iter().filter(|entry| entry.ref_name() == Some(tag));
+    let first = tagged.next()?;
+    let is_elsewhere = first.digest != manifest.digest && tagged.all(|entry| entry.digest != manifest.digest);
+    is_elsewhere.then(|| format!("tag '{}' is that of another manifest now: {}", printable(tag), first.digest))
 }

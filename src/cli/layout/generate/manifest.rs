@@ -13,7 +13,7 @@ use crate::cli::prompt::Prompt;
 
 /// Generate the image manifest and add it to index.json
 ///
-/// Uses the staged config and layers. Replaces the entry of index.json that has the same tag.
+/// Uses the staged config and layers. Replaces the entry of index.json that has the same tag, if that manifest was generated here.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example:\n  regshape generate manifest ./my-image --ref-name latest")]
 pub(crate) struct Args {
@@ -27,6 +27,11 @@ pub(crate) struct Args {
     media_type: Option<String>,
     #[command(flatten)]
     annotations: AnnotationArgs,
+    /// Take the tag from an image that was not generated here
+    ///
+    /// That image stays, as an entry without a name.
+    #[arg(long)]
+    replace_tag: bool,
     #[command(flatten)]
     yes: YesArg,
     #[command(flatten)]
@@ -61,7 +66,7 @@ impl LayoutCommand for Args {
         }
         drop(prompt);
         let mut options = ManifestOptions::default().media_type(media_type).annotations(annotations);
-        options.ref_name = ref_name;
+        (options.ref_name, options.replace_tag) = (ref_name, self.replace_tag);
         let manifest = prepared.generate(&options)?;
         context.ui.result(&ManifestScreen::generated(manifest))?;
         Ok(ExitCode::SUCCESS)
