@@ -74,6 +74,7 @@ impl PreparedManifest<'_> {
         let mut stage = layout.find_stage_again(stage)?.unwrap_or_else(Stage::empty);
         let mut index = layout.read_index_again(Some(index))?;
         let (config, platform) = staged_image(layout, &mut stage, &mut diff_ids)?;
+        let annotations = with_base(&options.annotations, &stage);
 
         let manifest = Manifest {
             schema_version: 2,
@@ -82,7 +83,7 @@ impl PreparedManifest<'_> {
             config: Descriptor::new(config.media_type, config.digest, config.size),
             layers: stage.layers.iter().map(layer_descriptor).collect(),
             subject: None,
-            annotations: (!options.annotations.is_empty()).then(|| options.annotations.clone()),
+            annotations: (!annotations.is_empty()).then(|| annotations.clone()),
             extra: UnknownFields::new(),
         };
         let content = oci::to_blob(&manifest);
@@ -101,7 +102,7 @@ impl PreparedManifest<'_> {
             digest: blob.digest.clone(),
             size: blob.size,
             media_type: options.media_type.clone(),
-            annotations: options.annotations.clone(),
+            annotations,
             ref_name,
             extra: stage.manifest.as_ref().map(|manifest| manifest.extra.clone()).unwrap_or_default(),
         };
@@ -194,6 +195,22 @@ impl Layout {
         remove_unreferenced(self, &lock, &index, &stage, vec![old, listed]);
         Ok(staged)
     }
+}
+
+/// The annotations for the base of an image (image-spec, annotations.md, "Pre-Defined Annotation Keys").
+const BASE_DIGEST: &str = "org.opencontainers.image.base.digest";
+const BASE_NAME: &str = "org.opencontainers.image.base.name";
+
+/// Returns annotations with those for the base, unless they are given.
+fn with_base(annotations: &Annotations, stage: &Stage) -> Annotations {
+    let mut annotations = annotations.clone();
+    if let Some(base) = &stage.base {
+        annotations.entry(BASE_DIGEST.to_owned()).or_insert_with(|| base.digest.to_string());
+        if let Some(name) = &base.name {
+            annotations.entry(BASE_NAME.to_owned()).or_insert_with(|| name.clone());
+        }
+    }
+    annotations
 }
 
 fn layer_descriptor(layer: &StagedLayer) -> Descriptor {

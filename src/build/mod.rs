@@ -1,15 +1,19 @@
 //! Builds images from layers, configs and manifests, with the staging file.
 
+pub(crate) mod base;
 pub(crate) mod config;
 pub mod copy;
 pub(crate) mod input;
 pub(crate) mod layer;
 pub(crate) mod manifest;
 pub(crate) mod pipeline;
+pub(crate) mod reset;
 pub(crate) mod writer;
 
+pub use base::{AddedBase, BaseImage};
 pub use config::{ConfigChanges, ConfigOptions, PreparedConfig, ProcessChanges};
 pub use input::{CompressionScope, LayerInput, LayerOptions, LayerPlan, Treatment};
 pub use layer::{AddedLayer, PreparedLayer};
 pub use manifest::{ManifestOptions, PreparedManifest};
+pub use reset::Reset;
 pub use writer::LayerWriter;

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use regshape::layout::Layout;
-use regshape::{ConfigError, CopyError, Error, ErrorCode, ErrorKind, Referrer};
+use regshape::{BaseError, ConfigError, CopyError, Error, ErrorCode, ErrorKind, Referrer};
 use serde::Serialize;
 
 use super::error_code::{OTHER_CODE, code_of};
@@ -199,6 +199,9 @@ fn json_of(error: &anyhow::Error) -> String {
 /// Returns the way out of an error of the library, where that is not obvious.
 fn hint(error: &Error) -> Option<&'static str> {
     Some(match error {
+        Error::Base(BaseError::Staged { .. }) => "run 'layout reset' first",
+        Error::Base(BaseError::SeveralImages { .. }) => "choose one with --platform",
+        Error::Base(BaseError::NoImage { .. }) => "an artifact has no root file system",
         Error::Copy(error) => return copy_hint(error),
         Error::NoLayers => "run 'layout add layer' first",
         Error::NoConfig => "run 'layout generate config' first",

@@ -20,6 +20,7 @@ pub(crate) fn code_of(error: &Error) -> &'static str {
 
 fn own_code(error: &Error) -> &'static str {
     match error {
+        Error::Base(_) => "BASE_INVALID",
         Error::Copy(_) => "COPY_INVALID",
         Error::AlreadyLayout { .. } | Error::Occupied { .. } | Error::NotEmpty { .. } => "NOT_EMPTY",
         Error::NotALayout { .. } => "NOT_A_LAYOUT",

@@ -54,7 +54,9 @@ pub(crate) fn keys_of(command: &str) -> &'static [&'static str] {
         "add layer" | "annotate layer" => STAGED_LAYER,
         "annotate manifest" | "generate manifest" => STAGED_MANIFEST,
         "generate config" | "update config" => &["digest", "size", "media_type", "warning"],
-        "status" => &["schema_version", "layers", "config.*", "manifest.*", "unnamed_manifest", "generated", MORE],
+        "status" => {
+            &["schema_version", "layers", "config.*", "manifest.*", "unnamed_manifest", "generated", "base.*", MORE]
+        }
         "show" | "manifest get" => DOCUMENT,
         "config get" => CONFIG,
         "show --tree" => &[
@@ -99,6 +101,8 @@ pub(crate) fn keys_of(command: &str) -> &'static [&'static str] {
         "blob head" | "blob upload" => DESCRIPTOR,
         "blob mount" | "blob delete" => BLOB,
         "referrer list" => &["schemaVersion", "mediaType", "manifests"],
+        "add base" => &["digest", "name", "platform", "layers", "warnings"],
+        "reset" => &["layers", "deleted_blobs", "deleted_bytes"],
         "gc" => &[
             "dry_run",
             "digests",

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::{ConfigError, CopyError, Error};
+use super::{BaseError, ConfigError, CopyError, Error};
 
 /// The category of an error, for programs that handle errors by category.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -50,6 +50,12 @@ impl Error {
             | Self::PlatformNotStored { .. }
             | Self::UnknownUpload { .. }
             | Self::NothingSelected { .. } => ErrorKind::NotFound,
+            Self::Base(error) => match error {
+                BaseError::NoImage { .. } => ErrorKind::NotFound,
+                BaseError::SeveralImages { .. } => ErrorKind::Ambiguous,
+                BaseError::DiffIds { .. } => ErrorKind::InvalidData,
+                BaseError::Staged { .. } => ErrorKind::Conflict,
+            },
             Self::Copy(error) => kind_of_copy(error),
             Self::Config(error) => match error {
                 ConfigError::UnsetField { .. } | ConfigError::UnknownField { .. } | ConfigError::NoImages { .. } => {

@@ -1,6 +1,7 @@
 //! The errors of the library. A message names the object and, for a mismatch, both values. Hints on how to fix an error
 //! are up to the program that uses the library.
 
+mod base;
 mod candidate;
 mod code;
 mod config;
@@ -11,6 +12,7 @@ mod referrer;
 mod variants;
 mod words;
 
+pub use base::BaseError;
 pub use candidate::Candidate;
 pub use code::ErrorCode;
 pub use config::ConfigError;

@@ -4,6 +4,7 @@ use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::base::BaseError;
 use super::candidate::{Candidate, described};
 use super::config::ConfigError;
 use super::copy::CopyError;
@@ -22,6 +23,9 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
+    /// An image cannot be the base of another one.
+    #[error(transparent)]
+    Base(#[from] BaseError),
     /// A layer of files cannot be made.
     #[error(transparent)]
     Copy(#[from] CopyError),

@@ -30,6 +30,23 @@ pub struct Stage {
     /// The manifests in `index.json` that were generated or annotated from this file before `manifest`, if there are any:
     /// the next one may take their tags. A record that keeps no blob. The original program does not write it.
     pub generated: Option<Vec<Digest>>,
+    /// The image that this one is built on. The original program does not write it.
+    pub base: Option<StagedBase>,
+    /// Fields that this program does not know.
+    pub extra: UnknownFields,
+}
+
+/// The image that a staged one is built on.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct StagedBase {
+    /// The digest of its manifest, or of the index by which it was named.
+    pub digest: Digest,
+    /// Its name in a registry.
+    pub name: Option<String>,
+    /// The number of its layers.
+    pub layers: u64,
+    /// Its config.
+    pub config: UnknownFields,
     /// Fields that this program does not know.
     pub extra: UnknownFields,
 }
@@ -98,6 +115,14 @@ document_fields!(Stage {
     manifest: required "manifest",
     unnamed_manifest: optional "unnamed_manifest",
     generated: optional "generated",
+    base: optional "base",
+});
+
+document_fields!(StagedBase {
+    digest: required "digest",
+    name: optional "name",
+    layers: required "layers",
+    config: required "config",
 });
 
 document_fields!(StagedLayer {
@@ -132,6 +157,7 @@ impl Stage {
             manifest: None,
             unnamed_manifest: None,
             generated: None,
+            base: None,
             extra: UnknownFields::new(),
         }
     }
@@ -156,6 +182,24 @@ impl Stage {
             self.unnamed_manifest = Some(manifest.digest.clone());
         }
         self.manifest = Some(manifest);
+    }
+
+    /// Returns the staging file of an empty staging area, which keeps the records and the unknown fields of this one.
+    pub(crate) fn emptied(&self) -> Self {
+        let mut generated = self.generated.clone().unwrap_or_default();
+        generated.extend(self.manifest.iter().map(|manifest| manifest.digest.clone()));
+        generated.dedup();
+        Self {
+            unnamed_manifest: self.unnamed_manifest.clone(),
+            generated: (!generated.is_empty()).then_some(generated),
+            extra: self.extra.clone(),
+            ..Self::empty()
+        }
+    }
+
+    /// Returns whether nothing is staged.
+    pub(crate) fn is_vacant(&self) -> bool {
+        self.layers.is_empty() && self.config.is_none() && self.manifest.is_none() && self.base.is_none()
     }
 
     /// Returns the blobs that the staging file names.

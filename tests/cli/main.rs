@@ -4,6 +4,7 @@
 #![cfg(feature = "cli")]
 #![allow(clippy::print_stderr, reason = "a test that is skipped says so")]
 
+mod add_base;
 mod add_layer;
 mod add_layer_copy;
 mod addressing;

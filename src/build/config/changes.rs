@@ -1,7 +1,7 @@
 //! Changes to an image config. Fields without a change keep their values, unknown fields included.
 
 use super::fault::{Fault, is_not_object};
-use super::history::HistoryChanges;
+use super::history::{HistoryChanges, Steps};
 use super::process::ProcessChanges;
 use crate::check::documents::config_error;
 use crate::error::{ConfigError, Result};
@@ -91,7 +91,7 @@ impl ConfigChanges {
     }
 
     /// Changes a config of an image. `layers` are the steps that made its layers, the lowest first.
-    pub(super) fn apply(&self, config: &mut UnknownFields, layers: &[String]) -> Result<(), Fault> {
+    pub(super) fn apply(&self, config: &mut UnknownFields, layers: &Steps) -> Result<(), Fault> {
         if let Some(given) = &self.given {
             *config = merged(config, given)?;
         }

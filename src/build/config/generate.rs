@@ -2,14 +2,14 @@
 
 use super::changes::ConfigChanges;
 use super::fault::Fault;
-use super::history;
+use super::history::{self, Steps};
 use crate::build::pipeline::{complete_diff_ids, diff_ids};
 use crate::error::{ConfigError, Error, Reason, Referrer, Result};
 use crate::layout::documents::ReadDocument;
 use crate::layout::handle::{Layout, Lock};
 use crate::layout::lock::take_lock;
 use crate::layout::reachable::remove_unreferenced;
-use crate::layout::stage::{Stage, StagedConfig, StagedLayer, Updated};
+use crate::layout::stage::{Stage, StagedConfig, Updated};
 use crate::oci::{self, Annotations, Digest, Index, MediaType, RootFs, UnknownFields, check_architecture, check_os};
 use crate::options::setters;
 
@@ -17,10 +17,10 @@ use crate::options::setters;
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ConfigOptions {
-    /// The CPU architecture, in Go's spelling.
-    pub architecture: String,
-    /// The operating system, in Go's spelling.
-    pub os: String,
+    /// The CPU architecture, in Go's spelling; by default that of the base, or amd64.
+    pub architecture: Option<String>,
+    /// The operating system, in Go's spelling; by default that of the base, or linux.
+    pub os: Option<String>,
     /// The media type of the config.
     pub media_type: MediaType,
     /// The labels of the image.
@@ -30,26 +30,30 @@ pub struct ConfigOptions {
     /// Further fields, and the history. An image gets a history if a text is given here, or if the staging file says of
     /// a layer how it was made.
     pub changes: ConfigChanges,
+    /// Whether a new entrypoint keeps the arguments of the base (`Cmd`). By default it removes them, as in a Dockerfile.
+    pub keep_cmd: bool,
 }
 
 impl Default for ConfigOptions {
-    /// Options for a Linux image on amd64, with the OCI config type.
+    /// Options for an image of the base's platform, or Linux on amd64, with the OCI config type.
     fn default() -> Self {
         Self {
-            architecture: "amd64".to_owned(),
-            os: "linux".to_owned(),
+            architecture: None,
+            os: None,
             media_type: MediaType::config(),
             labels: Annotations::new(),
             created: None,
             changes: ConfigChanges::default(),
+            keep_cmd: false,
         }
     }
 }
 
 impl ConfigOptions {
     setters! {
-        architecture: [into String],
-        os: [into String],
+        architecture: [some String],
+        os: [some String],
+        keep_cmd: [bool],
         media_type: [MediaType],
         labels: [Annotations],
         created: [some String],
@@ -62,37 +66,48 @@ impl ConfigOptions {
         let changes = &self.changes;
         let is_given = |name| changes.given.as_ref().is_some_and(|given| given.contains_key(name));
         if changes.architecture.is_none() && !is_given("architecture") {
-            check_architecture(&self.architecture)?;
+            self.architecture.as_deref().map_or(Ok(()), check_architecture)?;
         }
         if changes.os.is_none() && !is_given("os") {
-            check_os(&self.os)?;
+            self.os.as_deref().map_or(Ok(()), check_os)?;
         }
         changes.check()
     }
 
-    /// Returns the config of an image.
-    fn config_of(&self, layers: &[StagedLayer]) -> Result<UnknownFields> {
+    /// Returns the config of the staged image.
+    fn config_of(&self, stage: &Stage) -> Result<UnknownFields> {
         let rootfs = RootFs {
             kind: "layers".to_owned(),
-            diff_ids: layers.iter().filter_map(|layer| layer.diff_id.clone()).collect(),
+            diff_ids: stage.layers.iter().filter_map(|layer| layer.diff_id.clone()).collect(),
             extra: UnknownFields::new(),
         };
         let make = || {
-            let mut config = UnknownFields::new();
-            config.insert("architecture", &self.architecture)?;
-            config.insert("os", &self.os)?;
+            let mut config = stage.base.as_ref().map(|base| base.config.clone()).unwrap_or_default();
+            // The time of the base is not that of this image.
+            config.remove("created");
+            if drops_cmd(stage, self) {
+                let mut section: UnknownFields = config.get("config")?.unwrap_or_default();
+                section.remove("Cmd");
+                config.insert("config", &section)?;
+            }
+            for (name, value, usual) in [("architecture", &self.architecture, "amd64"), ("os", &self.os, "linux")] {
+                match value {
+                    Some(value) => config.insert(name, value)?,
+                    None if !config.contains_key(name) => config.insert(name, usual)?,
+                    None => {}
+                }
+            }
             config.insert("rootfs", &rootfs)?;
             if let Some(created) = &self.created {
                 config.insert("created", created)?;
             }
-            if !self.labels.is_empty() {
-                let mut section = UnknownFields::new();
-                section.insert("Labels", &self.labels)?;
-                config.insert("config", &section)?;
+            let steps = Steps::of(stage);
+            let mut changes = self.changes.clone();
+            for (name, value) in &self.labels {
+                changes.labels.entry(name.clone()).or_insert_with(|| value.clone());
             }
-            let steps = history::steps(layers);
-            self.changes.apply(&mut config, &steps)?;
-            if history::is_wanted(layers) && !self.changes.drop_history {
+            changes.apply(&mut config, &steps)?;
+            if history::is_wanted(stage) && !self.changes.drop_history {
                 history::add_history(&mut config, &steps)?;
             }
             Ok(config)
@@ -110,7 +125,33 @@ pub struct PreparedConfig<'a> {
     index: ReadDocument<Index>,
 }
 
+/// Returns whether a new entrypoint removes the arguments of the base (images, rule D3).
+fn drops_cmd(stage: &Stage, options: &ConfigOptions) -> bool {
+    let process = &options.changes.process;
+    let section = || stage.base.as_ref()?.config.get::<UnknownFields>("config").ok().flatten();
+    !options.keep_cmd
+        && process.entrypoint.is_some()
+        && process.cmd.is_none()
+        && section().is_some_and(|section| section.contains_key("Cmd"))
+}
+
 impl PreparedConfig<'_> {
+    /// Returns the config of the base, if the image is built on one.
+    pub fn base_config(&self) -> Option<&UnknownFields> {
+        self.stage.document.base.as_ref().map(|base| &base.config)
+    }
+
+    /// Returns whether a new entrypoint removes the arguments of the base.
+    pub fn drops_cmd(&self, options: &ConfigOptions) -> bool {
+        drops_cmd(&self.stage.document, options)
+    }
+
+    /// Returns whether the image gets no history because its base has none.
+    pub fn lacks_history(&self) -> bool {
+        let stage = &self.stage.document;
+        stage.base.as_ref().is_some_and(|base| base.layers > 0) && !history::is_wanted(stage)
+    }
+
     /// Generates the image config of the staged layers.
     ///
     /// # Errors
@@ -130,7 +171,7 @@ impl PreparedConfig<'_> {
         }
         let index = layout.read_index_again(Some(index))?;
         complete_diff_ids(layout, &mut stage.layers, &mut diff_ids)?;
-        let config = options.config_of(&stage.layers)?;
+        let config = options.config_of(&stage)?;
         let extra = stage.config.as_ref().map(|config| config.extra.clone()).unwrap_or_default();
         let staged = |digest, size| StagedConfig { digest, size, media_type: options.media_type.clone(), extra };
         replace_config(layout, &lock, &index, &mut stage, &oci::to_blob(&config), staged)
@@ -178,7 +219,7 @@ impl Layout {
             |reason| Error::MalformedDocument { digest: config.digest.clone(), kind: "image config", reason };
         let before: UnknownFields = oci::from_json(&content).map_err(|error| malformed(Reason::from(error)))?;
         let mut after = before.clone();
-        let steps = history::steps(&stage.layers);
+        let steps = Steps::of(&stage);
         changes.apply(&mut after, &steps).map_err(|fault| fault.into_error(malformed))?;
         if after == before {
             return Ok(Updated { value: config, outdates_manifest: false });

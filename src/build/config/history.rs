@@ -1,9 +1,10 @@
 //! The history of an image: an entry for each layer, in order, and entries without a layer.
 
 use super::fault::Fault;
+use crate::build::layer::CREATED_BY;
 use crate::error::{ConfigError, Reason};
-use crate::layout::stage::StagedLayer;
-use crate::oci::{RootFs, UnknownFields};
+use crate::layout::stage::{Stage, StagedLayer};
+use crate::oci::{Json, RootFs, UnknownFields};
 
 /// The creation time of images and history entries where no time is given. Part of the bytes on disk.
 pub(super) const EPOCH: &str = "1970-01-01T00:00:00Z";
@@ -11,22 +12,54 @@ pub(super) const EPOCH: &str = "1970-01-01T00:00:00Z";
 /// The step that made a layer of which the staging file says none. Part of the bytes on disk.
 const USUAL_STEP: &str = "regshape add layer --file";
 
-/// The key of a staged layer for the step that made it.
-const STEP_KEY: &str = "created_by";
-
 /// Returns the step that made a staged layer, if the staging file says it.
 fn stated_step(layer: &StagedLayer) -> Option<String> {
-    layer.extra.get::<String>(STEP_KEY).ok().flatten()
+    layer.extra.get::<String>(CREATED_BY).ok().flatten()
 }
 
-/// Returns the steps that made staged layers.
-pub(super) fn steps(layers: &[StagedLayer]) -> Vec<String> {
-    layers.iter().map(|layer| stated_step(layer).unwrap_or_else(|| USUAL_STEP.to_owned())).collect()
+/// The steps that made the layers of an image.
+pub(super) struct Steps {
+    /// The number of layers of the base, whose entries are in its history.
+    base: usize,
+    /// The steps of the other layers.
+    own: Vec<String>,
 }
 
-/// Returns whether staged layers call for a history: not those that are tars alone.
-pub(super) fn is_wanted(layers: &[StagedLayer]) -> bool {
-    layers.iter().any(|layer| stated_step(layer).is_some())
+impl Steps {
+    /// Returns the steps that made staged layers.
+    pub(super) fn of(stage: &Stage) -> Self {
+        let base = base_layers(stage);
+        let own = stage.layers.iter().skip(base);
+        Self { base, own: own.map(|layer| stated_step(layer).unwrap_or_else(|| USUAL_STEP.to_owned())).collect() }
+    }
+
+    /// Returns the number of layers.
+    fn count(&self) -> usize {
+        self.base + self.own.len()
+    }
+
+    /// Returns the step that made a layer above the base.
+    fn get(&self, at: usize) -> Option<&String> {
+        self.own.get(at.checked_sub(self.base)?)
+    }
+}
+
+/// Returns the number of staged layers that are those of the base.
+fn base_layers(stage: &Stage) -> usize {
+    let base = stage.base.as_ref().map_or(0, |base| usize::try_from(base.layers).unwrap_or(usize::MAX));
+    base.min(stage.layers.len())
+}
+
+/// Returns whether staged layers call for a history: not those that are tars alone, and none on a base that has layers
+/// and no history.
+pub(super) fn is_wanted(stage: &Stage) -> bool {
+    let base = base_layers(stage);
+    let history = stage.base.as_ref().and_then(|base| base.config.get::<Vec<Json>>("history").ok().flatten());
+    match history.map_or(0, |history| history.len()) {
+        0 if base > 0 => false,
+        0 => stage.layers.iter().any(|layer| stated_step(layer).is_some()),
+        _ => true,
+    }
 }
 
 /// Changes to the history of a config.
@@ -38,7 +71,7 @@ pub(super) struct HistoryChanges<'a> {
 
 impl HistoryChanges<'_> {
     /// Changes the history of a config. `layers` are the steps that made its layers.
-    pub(super) fn apply(&self, config: &mut UnknownFields, layers: &[String]) -> Result<(), Fault> {
+    pub(super) fn apply(&self, config: &mut UnknownFields, layers: &Steps) -> Result<(), Fault> {
         if self.is_dropped {
             config.remove("history");
         }
@@ -58,7 +91,7 @@ impl HistoryChanges<'_> {
 }
 
 /// Gives a config a history with an entry for each layer.
-pub(super) fn add_history(config: &mut UnknownFields, layers: &[String]) -> Result<(), Fault> {
+pub(super) fn add_history(config: &mut UnknownFields, layers: &Steps) -> Result<(), Fault> {
     let created = ensure_created(config)?;
     let history = with_layers(config, layers, &created)?;
     config.insert("history", &history)?;
@@ -79,19 +112,19 @@ fn ensure_created(config: &mut UnknownFields) -> Result<String, Fault> {
 }
 
 /// Returns the history of a config, with an entry for each layer: entries that are missing at the end are added.
-fn with_layers(config: &UnknownFields, layers: &[String], created: &str) -> Result<Vec<UnknownFields>, Fault> {
+fn with_layers(config: &UnknownFields, layers: &Steps, created: &str) -> Result<Vec<UnknownFields>, Fault> {
     let history = config.get::<Option<Vec<UnknownFields>>>("history");
     let history = history.map_err(|_| Reason::new("history is not an array of objects"))?.flatten();
     let mut history = history.unwrap_or_default();
     let has_layer = |entry: &&UnknownFields| entry.get::<bool>("empty_layer").ok().flatten() != Some(true);
     let entries = history.iter().filter(has_layer).count();
     let rootfs = config.get::<RootFs>("rootfs").ok().flatten();
-    let count = rootfs.map_or(layers.len(), |rootfs| rootfs.diff_ids.len());
+    let count = rootfs.map_or(layers.count(), |rootfs| rootfs.diff_ids.len());
     if entries > count {
         return Err(ConfigError::LongHistory { entries, layers: count }.into());
     }
     // Which entry belongs to which layer is not known where there are fewer.
-    let is_known = history.is_empty() && layers.len() == count;
+    let is_known = (history.is_empty() || layers.base > 0) && layers.count() == count;
     for at in entries..count {
         history.push(entry(created, layers.get(at).filter(|_| is_known))?);
     }

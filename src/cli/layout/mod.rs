@@ -22,6 +22,7 @@ mod manifest;
 mod manifest_output;
 mod place;
 mod referrer;
+mod reset;
 mod show;
 mod source;
 mod status;
@@ -64,7 +65,7 @@ pub(crate) struct Group {
 #[derive(Debug, Subcommand)]
 enum Command {
     Init(init::Args),
-    /// Add layers
+    /// Add layers, or the image to build on
     #[command(
         subcommand,
         arg_required_else_help = true,
@@ -130,6 +131,7 @@ enum Command {
         after_help = "Example:\n  regshape referrer list ./my-image:latest"
     )]
     Referrer(Referrer),
+    Reset(reset::Args),
     Gc(gc::Args),
     Join(join::Args),
     Export(export::Args),
@@ -140,11 +142,13 @@ enum Command {
 impl Group {
     /// Returns whether this is one of the ten commands of the command reference, which fail with status 1.
     pub(crate) fn is_of_the_reference(&self) -> bool {
-        use Command::{Add, Annotate, Generate, Init, Show, Status, Update, Validate};
-        matches!(
-            self.command,
-            Init(_) | Add(_) | Annotate(_) | Generate(_) | Update(_) | Status(_) | Show(_) | Validate(_)
-        )
+        use Command::{Annotate, Generate, Init, Show, Status, Update, Validate};
+        match &self.command {
+            Command::Add(add) => add.is_of_the_reference(),
+            command => {
+                matches!(command, Init(_) | Annotate(_) | Generate(_) | Update(_) | Status(_) | Show(_) | Validate(_))
+            }
+        }
     }
 
     /// Runs the command that was chosen.
@@ -159,6 +163,7 @@ impl Group {
             Command::Show(args) => execute(args, invocation),
             Command::Ls(args) => execute(args, invocation),
             Command::Validate(args) => execute(args, invocation),
+            Command::Reset(args) => execute(args, invocation),
             Command::Gc(args) => execute(args, invocation),
             Command::Join(args) => execute(args, invocation),
             Command::Export(args) => execute(args, invocation),

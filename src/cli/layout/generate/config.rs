@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use regshape::build::ConfigOptions;
+use regshape::build::{ConfigOptions, PreparedConfig};
 use regshape::oci::MediaType;
 
 use crate::cli::args::{Architecture, Common, Os, WriteArgs, YesArg};
@@ -35,6 +35,9 @@ pub(crate) struct Args {
     labels: LabelArgs,
     #[command(flatten)]
     config: ConfigArgs,
+    /// Keep the default arguments of the base with a new entrypoint
+    #[arg(long, help_heading = "Process", hide_short_help = true)]
+    keep_cmd: bool,
     #[command(flatten)]
     platform: SetPlatformArg,
     #[command(flatten)]
@@ -54,10 +57,11 @@ impl LayoutCommand for Args {
         let architecture = architecture.or(changes.architecture.take().map(Architecture));
         let os = os.or(changes.os.take().map(Os));
         let given = |name: &str| changes.given.as_ref().and_then(|given| given.get::<String>(name).ok().flatten());
+        let prepared = layout.prepare_config()?;
+        let of_base = |name: &str| prepared.base_config().and_then(|base| base.get::<String>(name).ok().flatten());
         let proposed = [("architecture", "amd64"), ("os", "linux")];
         let [proposed_architecture, proposed_os] =
-            proposed.map(|(name, usual)| given(name).unwrap_or_else(|| usual.to_owned()));
-        let prepared = layout.prepare_config()?;
+            proposed.map(|(name, usual)| given(name).or_else(|| of_base(name)).unwrap_or_else(|| usual.to_owned()));
         let prompt = Prompt::new(&context.ui, self.yes.yes);
         let Architecture(architecture) = match architecture {
             Some(architecture) => architecture,
@@ -79,10 +83,21 @@ impl LayoutCommand for Args {
         // They count before those of a given config.
         (changes.architecture, changes.os) = (Some(architecture), Some(os));
         changes.labels = self.labels.labels();
-        let mut options = ConfigOptions::default().media_type(media_type).changes(changes);
+        let mut options = ConfigOptions::default().media_type(media_type).changes(changes).keep_cmd(self.keep_cmd);
         options.created = created;
+        notes_of_base(context, &prepared, &options);
         let config = prepared.generate(&options)?;
         context.ui.result(&ConfigScreen::new("Generated config:", config, false))?;
         Ok(ExitCode::SUCCESS)
+    }
+}
+
+/// Notes the parts of the base that the image does not take over.
+fn notes_of_base(context: &Context, prepared: &PreparedConfig<'_>, options: &ConfigOptions) {
+    if prepared.drops_cmd(options) {
+        context.ui.note("Note: the new entrypoint removes the default arguments of the base; --keep-cmd keeps them");
+    }
+    if prepared.lacks_history() {
+        context.ui.note("Note: the image gets no history, because its base has none");
     }
 }

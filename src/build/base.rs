@@ -1,0 +1,173 @@
+//! Images that others are built on: their layers, config and history are staged.
+
+use std::io;
+
+use crate::error::{BaseError, Error, Reason, Result};
+use crate::graph::finding::Finding;
+use crate::layout::blobs::{PendingBlob, Share};
+use crate::layout::handle::Layout;
+use crate::layout::lock::take_lock;
+use crate::layout::stage::{Stage, StagedBase, StagedLayer};
+use crate::oci::{self, Descriptor, Digest, ImageConfig, Platform, UnknownFields};
+use crate::view::images::{ArchiveImage, ImageLayer};
+use crate::view::index_view::View;
+
+/// An image that another one is built on.
+#[derive(Clone, Debug)]
+pub struct BaseImage {
+    base: StagedBase,
+    platform: Option<Platform>,
+    layers: Vec<(ImageLayer, StagedLayer)>,
+}
+
+impl BaseImage {
+    /// Takes the one image of a view. `named` is the part of the view that the user named: the digest of its entry, which
+    /// may be that of an index, is the base's digest in annotations. `chosen` has the image itself.
+    ///
+    /// The media types of Docker become those of the image-spec (images, rule E1).
+    ///
+    /// # Errors
+    ///
+    /// [`BaseError::NoImage`], [`BaseError::SeveralImages`]; [`BaseError::DiffIds`] if the config does not fit the
+    /// layers; [`Error::MalformedDocument`]; those of [`View::images`].
+    pub fn new(named: &View, chosen: &View) -> Result<Self> {
+        let path = || chosen.path().to_owned();
+        let mut images = chosen.images()?;
+        if images.len() > 1 {
+            let platform = |image: &ArchiveImage| image.platform.as_ref().map(ToString::to_string);
+            let platforms =
+                images.iter().map(|image| platform(image).unwrap_or_else(|| "unknown".to_owned())).collect();
+            return Err(BaseError::SeveralImages { path: path(), platforms }.into());
+        }
+        let image = images.pop().ok_or_else(|| BaseError::NoImage { path: path() })?;
+        let malformed = |reason| Error::MalformedDocument {
+            digest: image.config_digest.clone(),
+            kind: "image config",
+            reason: Reason::from(reason),
+        };
+        let config: UnknownFields = oci::from_json(&image.config).map_err(malformed)?;
+        let parsed: ImageConfig = oci::from_json(&image.config).map_err(malformed)?;
+        let diff_ids = parsed.rootfs.diff_ids.clone();
+        if diff_ids.len() != image.layers.len() {
+            let (layers, diff_ids) = (image.layers.len(), diff_ids.len());
+            return Err(BaseError::DiffIds { path: path(), layers, diff_ids }.into());
+        }
+        let entry = named.index().manifests.first();
+        let name = entry.and_then(Descriptor::image_name).map(str::to_owned);
+        let digest = entry.map_or_else(|| image.manifest_digest.clone(), |entry| entry.digest.clone());
+        let layers = image.layers.into_iter().zip(diff_ids).map(|(layer, diff_id)| staged(layer, diff_id)).collect();
+        Ok(Self {
+            base: StagedBase { digest, name, config, layers: diff_ids_of(&parsed), extra: UnknownFields::new() },
+            platform: parsed.platform(),
+            layers,
+        })
+    }
+
+    /// Gives the base the name that it has in annotations, instead of the image name of its entry.
+    #[must_use]
+    pub fn with_name(mut self, name: impl Into<String>) -> Self {
+        self.base.name = Some(name.into());
+        self
+    }
+
+    /// Returns the digest of the manifest or index that was named.
+    pub fn digest(&self) -> &Digest {
+        &self.base.digest
+    }
+
+    /// Returns the name of the image in a registry, if it is known.
+    pub fn name(&self) -> Option<&str> {
+        self.base.name.as_deref()
+    }
+
+    /// Returns the platform of the image.
+    pub fn platform(&self) -> Option<&Platform> {
+        self.platform.as_ref()
+    }
+}
+
+fn diff_ids_of(config: &ImageConfig) -> u64 {
+    config.rootfs.diff_ids.len() as u64
+}
+
+/// Returns a layer with its entry for the staging file.
+fn staged(layer: ImageLayer, diff_id: Digest) -> (ImageLayer, StagedLayer) {
+    let descriptor = layer.descriptor();
+    let staged = StagedLayer {
+        digest: descriptor.digest.clone(),
+        size: descriptor.size,
+        media_type: descriptor.media_type.to_oci(),
+        annotations: descriptor.annotations.clone().unwrap_or_default(),
+        diff_id: Some(diff_id),
+        extra: UnknownFields::new(),
+    };
+    (layer, staged)
+}
+
+/// A base that is staged.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct AddedBase {
+    /// The staging file, which has the layers of the base.
+    pub stage: Stage,
+    /// Warnings, such as layers that are stored elsewhere only.
+    pub warnings: Vec<Finding>,
+}
+
+impl Layout {
+    /// Stages the layers, the config and the history of another image, for an image that is built on it. Config and
+    /// manifest are generated from them and from further layers.
+    ///
+    /// Layers share the blocks of their files with the source, or are linked, or are copied: the first that the file
+    /// systems can do. They are verified in each case.
+    ///
+    /// # Errors
+    ///
+    /// [`BaseError::Staged`] if something is staged already; [`Error::MissingBlob`], [`Error::DigestMismatch`] for a
+    /// layer; [`Error::MalformedStage`]; [`Error::Io`]. After an error the layout is unchanged.
+    pub fn stage_base(&self, base: &BaseImage) -> Result<AddedBase> {
+        let vacant = || -> Result<Stage> {
+            let stage = self.find_stage()?.unwrap_or_else(Stage::empty);
+            if stage.is_vacant() { Ok(stage) } else { Err(BaseError::Staged { path: self.path().to_owned() }.into()) }
+        };
+        vacant()?;
+        let mut warnings = Vec::new();
+        let mut pending = Vec::new();
+        for (layer, staged) in &base.layers {
+            match copy_layer(self, layer)? {
+                Some(blob) => pending.push(blob),
+                None => {
+                    let text = format!("layer {} of the base is stored elsewhere only", staged.digest);
+                    warnings.push(Finding::new(text, staged.digest.to_string()));
+                }
+            }
+        }
+        let lock = take_lock(self)?;
+        let mut stage = vacant()?;
+        let blobs = pending.into_iter().map(|blob| blob.commit(&lock)).collect::<Result<Vec<_>>>()?;
+        stage.layers = base.layers.iter().map(|(_, staged)| staged.clone()).collect();
+        stage.base = Some(base.base.clone());
+        self.write_stage(&lock, &stage, blobs)?;
+        Ok(AddedBase { stage, warnings })
+    }
+}
+
+/// Copies a layer, verified; `None` if it is stored elsewhere only.
+fn copy_layer<'l>(layout: &'l Layout, layer: &ImageLayer) -> Result<Option<PendingBlob<'l>>> {
+    let Some(content) = layer.content()? else { return Ok(None) };
+    let Descriptor { digest, size, .. } = layer.descriptor();
+    let mut reader = layer.reader()?;
+    let failed = |error: io::Error| match error.downcast::<Error>() {
+        Ok(error) => error,
+        Err(error) => Error::Blob { digest: digest.clone(), source: error },
+    };
+    if let (Some(file), Some(path)) = (content.whole_file(), content.path()) {
+        // A clone or a link is the file itself, so that is read first.
+        io::copy(&mut reader, &mut io::sink()).map_err(failed)?;
+        return layout.copy_of((digest, *size), (file, path), Share::File).map(Some);
+    }
+    let algorithm = digest.algorithm().ok_or_else(|| Error::UnsupportedAlgorithm { digest: digest.clone() })?;
+    let mut blob = layout.new_blob_of(algorithm)?;
+    io::copy(&mut reader, &mut blob).map_err(failed)?;
+    blob.finish().map(Some)
+}

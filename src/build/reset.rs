@@ -1,0 +1,50 @@
+//! Empties the staging area.
+
+use crate::error::Result;
+use crate::layout::handle::Layout;
+use crate::layout::lock::take_lock;
+use crate::layout::reachable::unreferenced;
+use crate::oci::Digest;
+use crate::tally::Tally;
+
+/// The result of emptying the staging area.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Reset {
+    /// The number of layers that were staged.
+    pub layers: usize,
+    /// The blobs that were deleted: only the staging file referred to them.
+    pub deleted: Tally,
+}
+
+impl Layout {
+    /// Empties the staging area. Deletes the layers and documents that only the staging file refers to. The record of
+    /// manifests that were generated stays, and so do unknown fields.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::MalformedStage`](crate::Error::MalformedStage), [`Error::MalformedIndex`](crate::Error::MalformedIndex);
+    /// [`Error::Io`](crate::Error::Io).
+    pub fn reset_stage(&self) -> Result<Reset> {
+        let lock = take_lock(self)?;
+        let Some(stage) = self.find_stage()? else { return Ok(Reset::default()) };
+        let index = self.read_index()?;
+        let candidates: Vec<Digest> = stage.blobs().cloned().collect();
+        let emptied = stage.emptied();
+        if emptied != stage {
+            self.write_stage(&lock, &emptied, [])?;
+        }
+        let mut reset = Reset { layers: stage.layers.len(), ..Reset::default() };
+        // References from other layouts cannot be known here.
+        if !self.shares_blobs() {
+            for digest in unreferenced(self, &index, &emptied, candidates) {
+                let size = self.blob_path(&digest).metadata().map_or(0, |metadata| metadata.len());
+                if self.remove_blob(&lock, &digest).is_ok() {
+                    reset.deleted.count += 1;
+                    reset.deleted.bytes += size;
+                }
+            }
+        }
+        Ok(reset)
+    }
+}
