@@ -447,7 +447,7 @@ fn a_question_that_wraps_stays_on_the_screen_once() {
     terminal.shows(&wrapped(CONFIG_TYPE, 40)).types("application/vnd.example.config.v1\r");
     terminal.saw(" application/vnd.ex\nample.config.v1\n");
     let warning = "Warning: no architecture is known as '日\n本語日本語日本語': engines may not run t\nhe image";
-    terminal.ends_well(|| format!("{}{warning}\n", wrapped(&config_screen(&bench), 40)));
+    terminal.ends_well(|| format!("{}\n{warning}", wrapped(&config_screen(&bench), 40)));
 }
 
 /// Returns a text wrapped to the width of a terminal.

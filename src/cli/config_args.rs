@@ -19,14 +19,14 @@ use super::usage::Usage;
 /// The flags of the process that an image starts, and of the other fields of its config.
 #[derive(Debug, Args)]
 pub(crate) struct ConfigArgs {
-    /// Program to start: a JSON array, or one argument a flag
+    /// Program to start; repeatable, or a JSON array
     #[arg(long, value_name = "ARG", help_heading = "Process", allow_hyphen_values = true)]
     #[arg(value_parser = parse_entrypoint, conflicts_with = "no_entrypoint")]
     entrypoint: Vec<String>,
     /// Remove the entrypoint
     #[arg(long, help_heading = "Process", hide_short_help = true)]
     no_entrypoint: bool,
-    /// Default arguments: a JSON array, or one argument a flag
+    /// Default arguments; repeatable, or a JSON array
     #[arg(long, value_name = "ARG", help_heading = "Process", allow_hyphen_values = true)]
     #[arg(value_parser = parse_cmd, conflicts_with_all = ["shell_cmd", "no_cmd"])]
     cmd: Vec<String>,
