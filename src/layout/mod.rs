@@ -52,4 +52,4 @@ pub use gc::{Garbage, GarbageOptions, KeptSubject};
 pub use handle::Layout;
 pub use options::LeftoverObserver;
 pub use options::{LockEvent, LockObserver, WriteOptions};
-pub use stage::{Stage, StagedConfig, StagedLayer, StagedManifest, Updated};
+pub use stage::{Stage, StagedBase, StagedConfig, StagedLayer, StagedManifest, Updated};

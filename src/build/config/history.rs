@@ -20,9 +20,9 @@ fn stated_step(layer: &StagedLayer) -> Option<String> {
 /// The steps that made the layers of an image.
 pub(super) struct Steps {
     /// The number of layers of the base, whose entries are in its history.
-    base: usize,
+    pub(super) base: usize,
     /// The steps of the other layers.
-    own: Vec<String>,
+    pub(super) own: Vec<String>,
 }
 
 impl Steps {

@@ -1,5 +1,6 @@
 //! Changes to configs, as JSON before and after.
 
+use super::history::Steps;
 use super::{ConfigChanges, ProcessChanges};
 use crate::error::{Error, Reason};
 use crate::oci::{Annotations, UnknownFields};
@@ -20,7 +21,7 @@ fn env<const N: usize>(pairs: [(&str, &str); N]) -> Vec<(String, String)> {
 fn changed(before: &str, changes: &ConfigChanges) -> Result<String, String> {
     let mut config = fields(before);
     let malformed = |reason: Reason| Error::InvalidManifest { reason };
-    match changes.apply(&mut config, &texts(["one", "two"])) {
+    match changes.apply(&mut config, &Steps { base: 0, own: texts(["one", "two"]) }) {
         Ok(()) => Ok(config.to_string()),
         Err(fault) => Err(fault.into_error(malformed).to_string()),
     }

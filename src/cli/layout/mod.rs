@@ -63,6 +63,7 @@ pub(crate) struct Group {
 }
 
 #[derive(Debug, Subcommand)]
+#[allow(clippy::large_enum_variant, reason = "a process makes one")]
 enum Command {
     Init(init::Args),
     /// Add layers, or the image to build on

@@ -46,7 +46,7 @@ impl LayoutCommand for Args {
     fn run(self, context: &Context) -> anyhow::Result<ExitCode> {
         let layout = context.open_to_write(&self.common.path()?, &self.write)?;
         let Reset { layers, deleted, .. } = layout.reset_stage()?;
-        let (deleted_blobs, deleted_bytes) = (deleted.count as u64, deleted.bytes);
+        let (deleted_blobs, deleted_bytes) = (deleted.count, deleted.bytes);
         context.ui.result(&Emptied { layers, deleted_blobs, deleted_bytes })?;
         Ok(ExitCode::SUCCESS)
     }

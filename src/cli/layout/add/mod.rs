@@ -10,6 +10,7 @@ use clap::Subcommand;
 use crate::cli::context::{Invocation, execute};
 
 #[derive(Debug, Subcommand)]
+#[allow(clippy::large_enum_variant, reason = "a process makes one")]
 pub(crate) enum Add {
     Layer(layer::Args),
     Base(base::Args),
