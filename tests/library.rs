@@ -479,7 +479,10 @@ fn works_as_a_registry(registry: &Registry) {
     fails_with(app.tags(&Page::default()), ErrorCode::NameUnknown);
     fails_with(app.referrers(&one.digest, None), ErrorCode::NameUnknown);
     assert_eq!(registry.repositories(&Page::default()).expect("listed"), []);
-    assert_eq!(app.layout().collect_garbage(&GarbageOptions::default()).expect("collected").blobs.count, 4);
+    assert_eq!(
+        app.layout().expect("a layout").collect_garbage(&GarbageOptions::default()).expect("collected").blobs.count,
+        4
+    );
 
     for repository in ["a", "a-b", "a/b", "b"] {
         let repository = registry.repository(name(repository));
@@ -575,7 +578,7 @@ fn a_blob_is_read_whole_and_in_parts() {
     fails_with(app.resolve_blob(&missing), ErrorCode::BlobUnknown);
 
     // Corruption is reported by the last read.
-    let file = app.layout().path().join("blobs/sha256").join(blob.digest.encoded());
+    let file = app.path().join("blobs/sha256").join(blob.digest.encoded());
     std::fs::write(file, "012345678X").expect("written");
     let error = app.get_blob(&blob.digest).expect("there").read_to_end(&mut Vec::new()).expect_err("corrupt");
     assert_eq!(error.kind(), std::io::ErrorKind::InvalidData);
@@ -600,7 +603,7 @@ fn a_blob_of_another_digest_or_size_is_not_stored() {
     // The digest is compared before the size.
     fails_with(store(Some(wrong.clone()), Some(8)), ErrorCode::DigestInvalid);
     fails_with(store(Some("md5:00".parse().expect("a digest")), None), ErrorCode::DigestInvalid);
-    assert!(!app.layout().path().exists(), "{:?}", files(directory.path()));
+    assert!(!app.path().exists(), "{:?}", files(directory.path()));
     assert_eq!(store(Some(right.clone()), Some(7)).expect("stored").digest, right);
     let before = files(directory.path());
     fails_with(store(Some(wrong), None), ErrorCode::DigestInvalid);
@@ -663,7 +666,7 @@ fn a_manifest_that_cannot_be_stored_changes_nothing() {
     invalid("", manifest());
     invalid("[]", manifest());
     invalid(r#"{"schemaVersion":2}"#, manifest());
-    assert!(!app.layout().path().exists(), "no layout is made of it");
+    assert!(!app.path().exists(), "no layout is made of it");
 
     let config = push(&app, b"{}");
     let before = files(directory.path());
@@ -728,7 +731,7 @@ fn an_upload_can_be_resumed_in_another_handle() {
     let mut upload = other.resume_upload(&id, Some(10)).expect("resumed");
     upload.write_all(b"three").expect("written");
 
-    let path = other.layout().path();
+    let path = other.path();
     assert_eq!(files(&path.join("blobs")), std::collections::BTreeMap::new(), "it is no blob yet");
     let content = b"one, two, three";
     let blob = upload.commit(&Digest::sha256_of(content)).expect("committed");
@@ -756,7 +759,7 @@ fn an_upload_can_be_resumed_in_another_process() {
     upload.write_all(b"one, ").expect("written");
     let id = upload.id().to_owned();
     drop(upload);
-    let path = app.layout().path().to_str().expect("UTF-8");
+    let path = app.path().to_str().expect("UTF-8");
     let other = std::process::Command::new(std::env::current_exe().expect("this program"))
         .args(["--exact", "resumes_an_upload_in_a_child_process", "--ignored"])
         .env("REGSHAPE_UPLOAD", format!("{path}|{id}"))
@@ -774,17 +777,17 @@ fn an_upload_with_a_writer_is_not_resumed_by_another() {
     let app = app(&directory);
     let upload = app.start_upload().expect("begun");
     let options = WriteOptions::default().lock_timeout(Duration::ZERO);
-    let path = app.layout().path();
+    let path = app.path();
     let hasty = Registry::shared(path).expect("a registry").with_write_options(options).repository(name("app"));
     let error = hasty.resume_upload(upload.id(), None).expect_err("in use");
     assert!(matches!(error, Error::Locked { .. }), "{error}");
     // The upload is not garbage either.
     let all = GarbageOptions::default().keep_younger_than(Duration::ZERO);
-    let garbage = app.layout().collect_garbage(&all).expect("collected");
+    let garbage = app.layout().expect("a layout").collect_garbage(&all).expect("collected");
     assert_eq!((garbage.uploads.count, garbage.kept.count), (0, 1));
     let id = upload.id().to_owned();
     drop(upload);
-    assert_eq!(app.layout().collect_garbage(&all).expect("collected").uploads.count, 1);
+    assert_eq!(app.layout().expect("a layout").collect_garbage(&all).expect("collected").uploads.count, 1);
     fails_with(app.resume_upload(&id, None), ErrorCode::BlobUploadUnknown);
 }
 
@@ -817,7 +820,7 @@ fn a_commit_with_a_wrong_digest_keeps_the_upload() {
         assert_eq!(content_of(&app, &blob.digest), b"one, two");
         app.delete_blob(&blob.digest).expect("deleted");
     }
-    assert_eq!(files(&app.layout().path().join("blobs")).len(), 0);
+    assert_eq!(files(&app.path().join("blobs")).len(), 0);
 }
 
 #[test]
@@ -825,14 +828,14 @@ fn a_commit_replaces_a_corrupt_blob_and_nothing_else() {
     let directory = tempfile::tempdir().expect("a directory");
     let app = app(&directory);
     let blob = push(&app, b"content");
-    let file = app.layout().path().join("blobs/sha256").join(blob.digest.encoded());
+    let file = app.path().join("blobs/sha256").join(blob.digest.encoded());
     for there in ["content", "CONTENT", "short"] {
         std::fs::write(&file, there).expect("written");
         let mut upload = app.start_upload().expect("begun");
         upload.write_all(b"content").expect("written");
         assert_eq!(upload.commit(&blob.digest).expect("committed"), blob);
         assert_eq!(std::fs::read(&file).expect("there"), b"content");
-        assert_eq!(files(&app.layout().path().join(".regshape-uploads")).len(), 0);
+        assert_eq!(files(&app.path().join(".regshape-uploads")).len(), 0);
     }
     // Digests of any algorithm, and of empty content.
     for digest in [
@@ -852,7 +855,7 @@ fn a_commit_replaces_a_corrupt_blob_and_nothing_else() {
 fn a_deleted_upload_creates_no_blob() {
     let directory = tempfile::tempdir().expect("a directory");
     let app = app(&directory);
-    let uploads = app.layout().path().join(".regshape-uploads");
+    let uploads = app.path().join(".regshape-uploads");
     let digest = Digest::sha256_of(b"content");
     for comes_another in [false, true] {
         let mut upload = app.start_upload().expect("begun");
@@ -878,7 +881,7 @@ fn a_cancelled_upload_leaves_nothing() {
     let (one, two) = (app.start_upload().expect("begun"), app.start_upload().expect("begun"));
     assert_ne!(one.id(), two.id());
     let id = one.id().to_owned();
-    let uploads = app.layout().path().join(".regshape-uploads");
+    let uploads = app.path().join(".regshape-uploads");
     one.cancel().expect("cancelled");
     assert_eq!(files(&uploads).len(), 1);
     fails_with(app.resume_upload(&id, None), ErrorCode::BlobUploadUnknown);
@@ -894,9 +897,9 @@ fn a_malformed_id_is_no_upload() {
     let zeros = "0".repeat(32);
     // Without a layout and without an upload.
     fails_with(app.resume_upload(&zeros, None), ErrorCode::BlobUploadUnknown);
-    assert!(!app.layout().path().exists());
+    assert!(!app.path().exists());
     let upload = app.start_upload().expect("begun");
-    let uploads = app.layout().path().join(".regshape-uploads");
+    let uploads = app.path().join(".regshape-uploads");
     std::fs::write(uploads.join("short"), "x").expect("written");
     std::fs::create_dir(uploads.join(&zeros)).expect("made");
     let before = files(directory.path());
@@ -932,7 +935,7 @@ fn uploads_do_not_go_through_links() {
     let upload = app.start_upload().expect("begun");
     let id = upload.id().to_owned();
     drop(upload);
-    let uploads = app.layout().path().join(".regshape-uploads");
+    let uploads = app.path().join(".regshape-uploads");
     std::fs::remove_file(uploads.join(&id)).expect("deleted");
     let outside = directory.path().join("outside");
     std::fs::write(&outside, "precious").expect("written");
@@ -970,7 +973,7 @@ fn every_error_that_registries_know_has_its_code() {
     let layout = built(&directory.path().join("image")).with_shared_blobs();
     fails_with(layout.collect_garbage(&GarbageOptions::default()), ErrorCode::Denied);
     let app = app(&directory);
-    let shared = Registry::shared(app.layout().path()).expect("a registry").with_shared_blobs();
+    let shared = Registry::shared(app.path()).expect("a registry").with_shared_blobs();
     let blob = push(&app, b"loose").digest;
     fails_with(shared.repository(name("app")).delete_blob(&blob), ErrorCode::Denied);
     assert_eq!(Error::NoLayers.code(), None);
@@ -1052,12 +1055,12 @@ fn concurrent_uploads_do_not_conflict() {
             });
         }
         while left.load(std::sync::atomic::Ordering::SeqCst) > 0 {
-            app.layout().collect_garbage(&all).expect("collected");
+            app.layout().expect("a layout").collect_garbage(&all).expect("collected");
         }
     });
-    app.layout().collect_garbage(&all).expect("collected");
-    assert_eq!(files(&app.layout().path().join("blobs")).len(), 0);
-    assert!(!app.layout().path().join(".regshape-uploads").exists());
+    app.layout().expect("a layout").collect_garbage(&all).expect("collected");
+    assert_eq!(files(&app.path().join("blobs")).len(), 0);
+    assert!(!app.path().join(".regshape-uploads").exists());
 }
 
 /// Decrements a counter when it is dropped.
@@ -1075,12 +1078,12 @@ fn a_blob_is_as_old_as_its_commit() {
     let app = app(&directory);
     let mut upload = app.start_upload().expect("begun");
     upload.write_all(b"content").expect("written");
-    let file = app.layout().path().join(".regshape-uploads").join(upload.id());
+    let file = app.path().join(".regshape-uploads").join(upload.id());
     let file = std::fs::File::options().write(true).open(file).expect("opened");
     file.set_modified(std::time::SystemTime::now() - Duration::from_secs(7200)).expect("set");
     let blob = upload.commit(&Digest::sha256_of(b"content")).expect("committed");
     let young = GarbageOptions::default().keep_younger_than(Duration::from_secs(3600));
-    let garbage = app.layout().collect_garbage(&young).expect("collected");
+    let garbage = app.layout().expect("a layout").collect_garbage(&young).expect("collected");
     assert_eq!((garbage.blobs.count, garbage.kept.count), (0, 1));
     assert_eq!(content_of(&app, &blob.digest), b"content");
 }

@@ -90,7 +90,7 @@ impl PreparedManifest<'_> {
         let digest = Digest::sha256_of(&content);
         let mut entry = Descriptor::new(options.media_type.clone(), digest, content.len() as u64);
         entry.platform = platform.map(Box::new);
-        check_document(layout, &entry, &content, MissingParts::Error)?;
+        check_document(Some(layout), layout.path(), (&entry, &content), MissingParts::Error)?;
         let ref_name = options.ref_name.as_ref().map(|name| name.as_str().to_owned());
         if let Some(name) = &ref_name {
             entry.annotations = Some(Annotations::from([(REF_NAME.to_owned(), name.clone())]));
@@ -131,7 +131,7 @@ impl Layout {
             staged_image(self, &mut staged, &mut diff_ids)?;
             Ok(PreparedManifest { layout: self, stage, index, diff_ids })
         };
-        self.read_unlocked(prepare, |_| true)
+        self.site().read_unlocked(prepare, |_| true)
     }
 
     /// Generates the manifest of the staged config and layers, and lists it in `index.json`.

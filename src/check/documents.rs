@@ -16,29 +16,34 @@ use crate::view::index_view::View;
 /// documents of the layout again.
 const NAMED_ENTRIES: usize = 100;
 
-/// A layout and a document that is about to be stored in it.
+/// A document that is about to be stored in a layout.
 pub(crate) struct Pending<'a> {
-    pub(crate) layout: &'a Layout,
+    /// The layout; `None` if it is to be made for the document.
+    pub(crate) layout: Option<&'a Layout>,
+    /// The path of the layout.
+    pub(crate) path: &'a Path,
     pub(crate) digest: &'a Digest,
     pub(crate) content: &'a [u8],
 }
 
 impl Blobs for Pending<'_> {
     fn path(&self) -> &Path {
-        self.layout.path()
+        self.path
     }
 
     fn open(&self, digest: &Digest, referrer: &Referrer) -> Result<(Opened, u64)> {
         if digest == self.digest {
             return Ok((Opened::Bytes(self.content.to_vec()), self.content.len() as u64));
         }
-        Blobs::open(self.layout, digest, referrer)
+        let missing = || Error::MissingBlob { digest: digest.clone(), referrer: referrer.clone() };
+        Blobs::open(self.layout.ok_or_else(missing)?, digest, referrer)
     }
 
     fn read(&self, digest: &Digest, blob: Opened) -> Result<Vec<u8>> {
+        let missing = || Error::MissingBlob { digest: digest.clone(), referrer: Referrer::Index };
         match blob {
             _ if digest == self.digest => Ok(self.content.to_vec()),
-            blob => Blobs::read(self.layout, digest, blob),
+            blob => Blobs::read(self.layout.ok_or_else(missing)?, digest, blob),
         }
     }
 }
@@ -52,14 +57,19 @@ pub(crate) fn first_error(blobs: &dyn Blobs, index: &Index, missing: MissingPart
 }
 
 /// Checks that a validation would find no error in a document once it is stored and listed in `index.json`. `missing`
-/// decides whether missing blobs are errors.
+/// decides whether missing blobs are errors. A layout that is yet to be made has no other blobs.
 ///
 /// # Errors
 ///
 /// [`Error::InvalidManifest`], with the first error.
-pub(crate) fn check_document(layout: &Layout, entry: &Descriptor, content: &[u8], missing: MissingParts) -> Result<()> {
+pub(crate) fn check_document(
+    layout: Option<&Layout>,
+    path: &Path,
+    (entry, content): (&Descriptor, &[u8]),
+    missing: MissingParts,
+) -> Result<()> {
     let index = Index { manifests: vec![entry.clone()], ..Index::empty() };
-    let pending = Pending { layout, digest: &entry.digest, content };
+    let pending = Pending { layout, path, digest: &entry.digest, content };
     match first_error(&pending, &index, missing) {
         Some(finding) => Err(Error::InvalidManifest { reason: Reason::new(finding.to_string()) }),
         None => Ok(()),

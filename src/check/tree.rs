@@ -31,7 +31,7 @@ impl Layout {
     ///
     /// [`Error::MalformedIndex`] if `index.json` is missing or not an image index; [`Error::Io`].
     pub fn tree(&self) -> Result<Tree> {
-        self.read_unlocked(|| Holdings::read(self), Holdings::is_whole).map(|holdings| Drawing::of(&holdings))
+        self.site().read_unlocked(|| Holdings::read(self), Holdings::is_whole).map(|holdings| Drawing::of(&holdings))
     }
 
     /// Reads a part of the layout as [`Layout::tree`] does: the entries that match a reference, everything reachable
@@ -46,7 +46,7 @@ impl Layout {
             let index = all.part(self, reference)?;
             Ok(Holdings { unreferenced: all.unreferenced, ..Holdings::of(self, index) })
         };
-        self.read_unlocked(read, Holdings::is_whole).map(|holdings| Drawing::of(&holdings))
+        self.site().read_unlocked(read, Holdings::is_whole).map(|holdings| Drawing::of(&holdings))
     }
 }
 

@@ -22,7 +22,7 @@ impl Layout {
     /// Faults of the layout are in the report. Errors are returned if the check itself is not possible: [`Error::Io`]
     /// for example, or [`Error::UnknownManifest`] for a reference in the options.
     pub fn validate(&self, options: &ValidateOptions<'_>) -> Result<Report> {
-        self.read_unlocked(|| validate_once(self, options), Report::is_valid)
+        self.site().read_unlocked(|| validate_once(self, options), Report::is_valid)
     }
 }
 

@@ -5,10 +5,11 @@
 
 use std::fs::{self, File};
 use std::io::{self, Read, Seek, SeekFrom, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::thread::JoinHandle;
 
-use super::handle::{BLOBS_DIRECTORY, Layout, Lock};
+use super::handle::{Layout, Lock};
+use super::site::{BLOBS_DIRECTORY, Site};
 use crate::compress::BUFFER;
 use crate::error::{Error, Referrer, Result};
 use crate::fs::{Directory, FileIdentity, TempFile, kind_of, open_inside, read_at_most, target_inside, touch};
@@ -23,7 +24,9 @@ pub(crate) const DOCUMENT_BLOB_LIMIT: u64 = 8 * 1024 * 1024;
 
 /// A blob that is being written.
 pub(crate) struct NewBlob<'a> {
-    layout: &'a Layout,
+    site: &'a Site,
+    /// The layout that may have the blob already; `None` if it is to be made.
+    layout: Option<&'a Layout>,
     file: TempFile,
     hasher: Hasher,
     size: u64,
@@ -61,7 +64,7 @@ impl EarlySync {
 
 /// A blob that is written and synced, and has no name yet.
 pub(crate) struct PendingBlob<'a> {
-    layout: &'a Layout,
+    site: &'a Site,
     file: TempFile,
     /// The blob of this digest that the layout had before it was locked, verified: if it is still there this one is not
     /// needed. It is not synced so far.
@@ -98,6 +101,35 @@ enum Named {
     Later,
 }
 
+impl Site {
+    /// Starts a blob of a layout that is to be made when the content is complete.
+    pub(crate) fn new_blob_of(&self, algorithm: Algorithm) -> Result<NewBlob<'_>> {
+        let scratch = scratch(self, algorithm.name())?;
+        let file =
+            TempFile::create_within(&scratch, self.interrupt()).map_err(Error::io("write to", scratch.path()))?;
+        Ok(NewBlob::new(self, file, algorithm))
+    }
+
+    /// Reads content to its end and compares its digest; tells how far it is after every piece.
+    pub(crate) fn verify(&self, digest: &Digest, mut content: impl Read, progress: impl Fn(u64)) -> Result<()> {
+        let algorithm = digest.algorithm().ok_or_else(|| Error::UnsupportedAlgorithm { digest: digest.clone() })?;
+        let mut hasher = Hasher::new(algorithm);
+        let mut buffer = vec![0; BUFFER];
+        loop {
+            let read = match self.metrics().time(Phase::Read, || content.read(&mut buffer)) {
+                Ok(0) => break,
+                Ok(read) => read,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) => return Err(Error::io("read", self.blob_path(digest))(error)),
+            };
+            self.metrics().count_read(read);
+            self.metrics().time(Phase::Hash, || hasher.update(&buffer[..read]));
+            progress(read as u64);
+        }
+        expect_digest(digest, hasher.finish())
+    }
+}
+
 impl Layout {
     /// Starts a blob with a digest of the usual algorithm.
     pub(crate) fn new_blob(&self) -> Result<NewBlob<'_>> {
@@ -106,10 +138,7 @@ impl Layout {
 
     /// Starts a blob.
     pub(crate) fn new_blob_of(&self, algorithm: Algorithm) -> Result<NewBlob<'_>> {
-        let scratch = scratch(self, algorithm.name())?;
-        let file =
-            TempFile::create_within(&scratch, self.interrupt()).map_err(Error::io("write to", scratch.path()))?;
-        Ok(NewBlob { layout: self, file, hasher: Hasher::new(algorithm), size: 0, early_sync: EarlySync::default() })
+        Ok(NewBlob { layout: Some(self), ..self.site().new_blob_of(algorithm)? })
     }
 
     /// Stores a document, unless it is larger than readers accept.
@@ -145,7 +174,7 @@ impl Layout {
     /// [`Error::MissingBlob`], with `referrer`; [`Error::NotAFile`], [`Error::LinkOutside`]; [`Error::Io`].
     pub(crate) fn open_blob(&self, digest: &Digest, referrer: &Referrer) -> Result<(File, u64)> {
         let path = self.blob_path(digest);
-        check_blob_directory(self, digest)?;
+        check_blob_directory(self.site(), digest)?;
         let file = match open_inside(self.path(), &path) {
             Err(error) if self.shares_blobs() && error.kind() == io::ErrorKind::InvalidInput => {
                 open_inside(&self.path().join(BLOBS_DIRECTORY), &path)
@@ -227,22 +256,8 @@ impl Layout {
     }
 
     /// Reads content to its end and compares its digest; tells how far it is after every piece.
-    pub(crate) fn verify(&self, digest: &Digest, mut content: impl Read, progress: impl Fn(u64)) -> Result<()> {
-        let algorithm = digest.algorithm().ok_or_else(|| Error::UnsupportedAlgorithm { digest: digest.clone() })?;
-        let mut hasher = Hasher::new(algorithm);
-        let mut buffer = vec![0; BUFFER];
-        loop {
-            let read = match self.metrics().time(Phase::Read, || content.read(&mut buffer)) {
-                Ok(0) => break,
-                Ok(read) => read,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-                Err(error) => return Err(Error::io("read", self.blob_path(digest))(error)),
-            };
-            self.metrics().count_read(read);
-            self.metrics().time(Phase::Hash, || hasher.update(&buffer[..read]));
-            progress(read as u64);
-        }
-        expect_digest(digest, hasher.finish())
+    pub(crate) fn verify(&self, digest: &Digest, content: impl Read, progress: impl Fn(u64)) -> Result<()> {
+        self.site().verify(digest, content, progress)
     }
 
     /// Opens the blob of a digest and size if it is stored and its content matches. An unverifiable digest matches if
@@ -275,13 +290,15 @@ impl Layout {
 
     /// Returns whether a blob that was seen to be right before the layout was locked is still stored, and makes it young.
     pub(crate) fn keep_stored(&self, lock: &Lock, digest: &Digest, there: &File) -> Result<bool> {
-        let Some(directory) = blob_directory(self, lock.root(), digest.algorithm_name())? else { return Ok(false) };
+        let Some(directory) = blob_directory(self.site(), lock.root(), digest.algorithm_name())? else {
+            return Ok(false);
+        };
         let path = self.blob_path(digest);
         if !is_still(&directory, digest, there) || touch(there, &path).is_err() {
             return Ok(false);
         }
         // The writer that stored it need not have waited for the disk.
-        self.sync_stored(there, &path).map(|()| true)
+        self.site().sync_stored(there, &path).map(|()| true)
     }
 
     /// Makes a blob of content that is open and verified: by a clone, which shares the blocks; by a link, if the file may be
@@ -292,12 +309,12 @@ impl Layout {
         (content, path): (&File, &Path),
         share: Share,
     ) -> Result<PendingBlob<'_>> {
-        let scratch = scratch(self, digest.algorithm_name())?;
+        let scratch = scratch(self.site(), digest.algorithm_name())?;
         let failed = || Error::io("write to", scratch.path());
-        let pending = |file| PendingBlob { layout: self, file, there: None, digest: digest.clone(), size };
+        let pending = |file| PendingBlob { site: self.site(), file, there: None, digest: digest.clone(), size };
         let clone = TempFile::create_within(&scratch, self.interrupt()).map_err(failed())?;
         if clone.clone_from(content) {
-            self.sync_file(&clone)?;
+            self.site().sync_file(&clone)?;
             return Ok(pending(clone));
         }
         // A link has the time of the file, which must be now; that of another user cannot be set.
@@ -305,17 +322,11 @@ impl Layout {
             && touch(content, path).is_ok()
             && let Ok(link) = TempFile::link(content, path, &scratch, self.interrupt())
         {
-            self.sync_file(&link)?;
+            self.site().sync_file(&link)?;
             return Ok(pending(link));
         }
         let algorithm = digest.algorithm().ok_or_else(|| Error::UnsupportedAlgorithm { digest: digest.clone() })?;
-        let mut copy = NewBlob {
-            layout: self,
-            file: clone,
-            hasher: Hasher::new(algorithm),
-            size: 0,
-            early_sync: EarlySync::default(),
-        };
+        let mut copy = NewBlob { layout: Some(self), ..NewBlob::new(self.site(), clone, algorithm) };
         let mut content = content;
         content.seek(SeekFrom::Start(0)).map_err(Error::io("read", path))?;
         io::copy(&mut content, &mut copy).map_err(failed())?;
@@ -326,38 +337,38 @@ impl Layout {
 
     /// Deletes a blob that no document names any more. That it is gone already is not an error.
     pub(crate) fn remove_blob(&self, lock: &Lock, digest: &Digest) -> Result<()> {
-        let Some(directory) = blob_directory(self, lock.root(), digest.algorithm_name())? else { return Ok(()) };
+        let Some(directory) = blob_directory(self.site(), lock.root(), digest.algorithm_name())? else { return Ok(()) };
         directory.remove_if_there(digest.encoded()).map_err(Error::io("delete", self.blob_path(digest)))
-    }
-
-    /// Returns the path of a blob.
-    pub(crate) fn blob_path(&self, digest: &Digest) -> PathBuf {
-        self.path().join(BLOBS_DIRECTORY).join(digest.algorithm_name()).join(digest.encoded())
     }
 }
 
 impl<'a> NewBlob<'a> {
+    fn new(site: &'a Site, file: TempFile, algorithm: Algorithm) -> Self {
+        let (hasher, early_sync) = (Hasher::new(algorithm), EarlySync::default());
+        Self { site, layout: None, file, hasher, size: 0, early_sync }
+    }
+
     /// Learns the digest of the content and waits until it is on the disk, unless the layout has it already.
     pub(crate) fn finish(self) -> Result<PendingBlob<'a>> {
-        let Self { layout, file, hasher, size, mut early_sync } = self;
+        let Self { site, layout, file, hasher, size, mut early_sync } = self;
         let digest = hasher.finish();
-        layout.metrics().time(Phase::Sync, || early_sync.finish()).map_err(Error::io("write to", layout.path()))?;
-        let there = layout.sound_blob(&digest, size, |_| ());
+        site.metrics().time(Phase::Sync, || early_sync.finish()).map_err(Error::io("write to", site.path()))?;
+        let there = layout.and_then(|layout| layout.sound_blob(&digest, size, |_| ()));
         if there.is_none() {
-            layout.sync_file(&file)?;
+            site.sync_file(&file)?;
         }
-        Ok(PendingBlob { layout, file, there, digest, size })
+        Ok(PendingBlob { site, file, there, digest, size })
     }
 }
 
 impl Write for NewBlob<'_> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let metrics = self.layout.metrics();
+        let metrics = self.site.metrics();
         let written = metrics.time(Phase::Write, || self.file.write(bytes))?;
         metrics.time(Phase::Hash, || self.hasher.update(&bytes[..written]));
         metrics.count_written(written);
         self.size += written as u64;
-        if self.layout.waits_for_disk() {
+        if self.site.waits_for_disk() {
             self.early_sync.go_on(&self.file, self.size)?;
         }
         Ok(written)
@@ -381,21 +392,21 @@ impl PendingBlob<'_> {
     }
 
     fn place(self, lock: &Lock, named: Named) -> Result<StoredBlob> {
-        let Self { layout, file, there, digest, size } = self;
-        let directory = make_blob_directory(layout, lock, digest.algorithm_name())?;
-        let path = layout.blob_path(&digest);
+        let Self { site, file, there, digest, size } = self;
+        let directory = make_blob_directory(site, lock, digest.algorithm_name())?;
+        let path = site.blob_path(&digest);
         let is_synced = there.is_none();
         let there = there.filter(|there| is_still(&directory, &digest, there));
         if let Some(there) = &there
             && touch(there, &path).is_ok()
         {
             // The writer that stored it need not have waited for the disk.
-            layout.sync_stored(there, &path)?;
+            site.sync_stored(there, &path)?;
             return Ok(StoredBlob { digest, size, new_in: None });
         }
         if !is_synced {
             // It was deleted meanwhile, or another user stored it: then this one takes its place, so that its time is now.
-            layout.sync_file(&file)?;
+            site.sync_file(&file)?;
         }
         if named == Named::Later {
             // This process may have waited long for the lock.
@@ -406,7 +417,7 @@ impl PendingBlob<'_> {
         let own = FileIdentity::from_file(file.file()).map_err(Error::io("read", &path))?;
         if found.as_ref().is_some_and(|found| found.identity == own) {
             // Another process linked the same file here. To rename one of its names to the other does nothing.
-            layout.sync_names(&directory)?;
+            site.sync_names(&directory)?;
             return Ok(StoredBlob { digest, size, new_in: None });
         }
         let is_new = found.is_none();
@@ -415,16 +426,16 @@ impl PendingBlob<'_> {
         match (placed, there) {
             // Where a file of another user cannot be replaced, it stays; a document keeps it from now on.
             (Err(_), Some(there)) if named == Named::Now => {
-                layout.sync_stored(&there, &path)?;
+                site.sync_stored(&there, &path)?;
                 return Ok(StoredBlob { digest, size, new_in: None });
             }
             (placed, _) => placed.map_err(Error::io("write", &path))?,
         }
-        layout.metrics().count_blob_written();
+        site.metrics().count_blob_written();
         // In a shared store the blob may already belong to another layout.
-        let new_in = (is_new && !layout.shares_blobs()).then(|| directory.clone());
+        let new_in = (is_new && !site.shares_blobs()).then(|| directory.clone());
         let stored = StoredBlob { digest, size, new_in };
-        layout.sync_names(&directory)?;
+        site.sync_names(&directory)?;
         Ok(stored)
     }
 }

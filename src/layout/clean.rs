@@ -7,8 +7,9 @@ use std::io;
 use std::path::Path;
 
 use super::filling::{Filling, RECORD_FILE};
-use super::handle::{BLOBS_DIRECTORY, Layout, MARKER_FILE, has_marker};
+use super::handle::Layout;
 use super::lock::try_lock;
+use super::site::{BLOBS_DIRECTORY, MARKER_FILE, Site, has_marker};
 use crate::fs::{Output, for_each_leftover, remove_stale_files};
 use crate::graph::walk::INDEX_FILE;
 use crate::interrupt::Interrupt;
@@ -77,21 +78,22 @@ fn unless_gone(removed: io::Result<()>) -> io::Result<()> {
 /// the layout's [`LeftoverObserver`](super::options::LeftoverObserver) is called with it.
 pub fn clean(layout: &Layout) {
     let Some(lock) = try_lock(layout) else { return };
-    clean_directory(layout, layout.path());
-    for directory in blob_directories_elsewhere(layout, lock.root()).unwrap_or_default() {
-        clean_directory(layout, directory.path());
+    let site = layout.site();
+    clean_directory(site, layout.path());
+    for directory in blob_directories_elsewhere(site, lock.root()).unwrap_or_default() {
+        clean_directory(site, directory.path());
     }
 }
 
 /// Deletes the leftovers in a directory of which the caller holds the lock.
-pub(crate) fn clean_directory(layout: &Layout, directory: &Path) {
-    work_on_leftovers(layout, directory, |path, metadata| delete_leftover(directory, path, metadata));
+pub(crate) fn clean_directory(site: &Site, directory: &Path) {
+    work_on_leftovers(site, directory, |path, metadata| delete_leftover(directory, path, metadata));
 }
 
 /// Deletes the leftover directories in a directory that need not be of a layout.
-pub(crate) fn clean_directories_in(layout: &Layout, parent: &Path) {
+pub(crate) fn clean_directories_in(site: &Site, parent: &Path) {
     work_on_leftovers(
-        layout,
+        site,
         parent,
         |path, metadata| {
             if metadata.is_dir() { delete_leftover(parent, path, metadata) } else { Ok(()) }
@@ -101,14 +103,10 @@ pub(crate) fn clean_directories_in(layout: &Layout, parent: &Path) {
 
 /// Calls a function with each leftover in a directory, which no other process takes up meanwhile; and the observer with
 /// those for which it fails.
-pub(crate) fn work_on_leftovers(
-    layout: &Layout,
-    directory: &Path,
-    work: impl FnMut(&Path, &Metadata) -> io::Result<()>,
-) {
+pub(crate) fn work_on_leftovers(site: &Site, directory: &Path, work: impl FnMut(&Path, &Metadata) -> io::Result<()>) {
     // A directory that cannot be listed is not cleaned; the command itself reports the error if it matters.
     let undeleted = for_each_leftover(directory, work).unwrap_or_default();
-    if let Some(observer) = &layout.write_options().leftover_observer {
+    if let Some(observer) = &site.write_options().leftover_observer {
         undeleted.iter().for_each(|leftover| observer.call(&leftover.path, &leftover.error));
     }
 }

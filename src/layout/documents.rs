@@ -10,6 +10,7 @@ use serde::de::DeserializeOwned;
 
 use super::blobs::StoredBlob;
 use super::handle::{Layout, Lock};
+use super::site::Site;
 use super::stage::{SCHEMA_VERSION, Stage};
 use crate::error::{Error, Reason, Result};
 use crate::fs::{Directory, FileKind, FileVersion, TempFile, leads_out, open_inside, read_at_most, target_inside};
@@ -147,7 +148,7 @@ impl Layout {
     pub(crate) fn sync_index(&self) -> Result<()> {
         let path = self.document_path(INDEX_FILE);
         let file = open_inside(self.path(), &path).map_err(Error::io("read", &path))?;
-        self.sync_stored(&file, &path)
+        self.site().sync_stored(&file, &path)
     }
 
     /// Replaces `index.json`, then the staging file. Steps that need space come before either.
@@ -172,32 +173,12 @@ impl Layout {
         let placed = documents.into_iter().try_for_each(|PendingDocument { directory, name, file }| {
             let path = directory.path_of(&name);
             replaced.push(file.replace(&directory, &name).map_err(Error::io("write", path))?);
-            self.sync_names(&directory)
+            self.site().sync_names(&directory)
         });
         if placed.is_ok() || !replaced.into_iter().rev().all(|document| document.restore().is_ok()) {
             named.into_iter().for_each(StoredBlob::keep);
         }
         placed
-    }
-
-    /// Reads documents and the blobs that they name without a lock. After a failure, if a document was replaced
-    /// meanwhile, the read is repeated; the last time under the lock.
-    pub(crate) fn read_unlocked<T>(&self, read: impl Fn() -> Result<T>, succeeded: impl Fn(&T) -> bool) -> Result<T> {
-        const TRIES: usize = 3;
-        for _ in 0..TRIES {
-            let before = self.document_versions();
-            let result = read();
-            if result.as_ref().is_ok_and(&succeeded) || self.document_versions() == before {
-                return result;
-            }
-        }
-        let _marker = keep_writers_out(self)?;
-        read()
-    }
-
-    /// Tells the documents of now from earlier ones: a replaced document is another file.
-    pub(crate) fn document_versions(&self) -> [Option<FileVersion>; 2] {
-        [INDEX_FILE, STAGE_FILE].map(|name| FileVersion::of(&self.document_path(name)).ok())
     }
 
     fn read_document(&self, name: &str) -> Result<DocumentFile> {
@@ -222,7 +203,7 @@ impl Layout {
     fn prepare(&self, lock: &Lock, name: &str, document: &impl Serialize) -> Result<PendingDocument> {
         let (directory, file_name) = self.place_of(lock, name)?;
         let mut is_too_large = false;
-        let written = self.temp_file(&directory, |writer| {
+        let written = self.site().temp_file(&directory, |writer| {
             let mut bounded = Bounded { writer, left: DOCUMENT_LIMIT, is_too_large: &mut is_too_large };
             write_pretty(document, &mut bounded)
         });
@@ -250,6 +231,28 @@ impl Layout {
 
     fn document_path(&self, name: &str) -> PathBuf {
         self.path().join(name)
+    }
+}
+
+impl Site {
+    /// Reads documents and the blobs that they name without a lock. After a failure, if a document was replaced
+    /// meanwhile, the read is repeated; the last time under the lock.
+    pub(crate) fn read_unlocked<T>(&self, read: impl Fn() -> Result<T>, succeeded: impl Fn(&T) -> bool) -> Result<T> {
+        const TRIES: usize = 3;
+        for _ in 0..TRIES {
+            let before = self.document_versions();
+            let result = read();
+            if result.as_ref().is_ok_and(&succeeded) || self.document_versions() == before {
+                return result;
+            }
+        }
+        let _marker = keep_writers_out(self)?;
+        read()
+    }
+
+    /// Tells the documents of now from earlier ones: a replaced document is another file.
+    pub(crate) fn document_versions(&self) -> [Option<FileVersion>; 2] {
+        [INDEX_FILE, STAGE_FILE].map(|name| FileVersion::of(&self.path().join(name)).ok())
     }
 }
 

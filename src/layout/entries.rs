@@ -5,31 +5,20 @@ use std::io::ErrorKind;
 use std::sync::{Mutex, PoisonError};
 
 use super::documents::ReadDocument;
-use super::handle::{BLOBS_DIRECTORY, Layout};
+use super::handle::Layout;
+use super::site::{BLOBS_DIRECTORY, Site};
 use crate::error::{Error, Reason, Result};
 use crate::graph::walk::INDEX_FILE;
 use crate::oci::{Index, MediaType};
 
-/// Returns whether there is a layout.
+/// Reads the `index.json` of the layout at a site, with its own names moved to its entries.
 ///
 /// # Errors
 ///
-/// [`Error::MalformedMarker`], [`Error::LayoutVersion`]; [`Error::Io`].
-pub(crate) fn is_layout(layout: &Layout) -> Result<bool> {
-    match layout.check_marker() {
-        Ok(_) => Ok(true),
-        Err(Error::NotALayout { .. }) => Ok(false),
-        Err(error) => Err(error),
-    }
-}
-
-/// Reads `index.json`, with its own names moved to its entries.
-///
-/// # Errors
-///
-/// Those of [`is_layout`]; [`Error::MalformedIndex`].
-pub(crate) fn read_entries(layout: &Layout) -> Result<Index> {
-    Ok(read(layout, None)?.map_or_else(Index::empty, |read| read.document.with_own_names_on_entries()))
+/// [`Error::MalformedMarker`], [`Error::LayoutVersion`]; [`Error::MalformedIndex`]; [`Error::Io`].
+pub(crate) fn read_entries(site: &Site) -> Result<Index> {
+    let layout = Layout::find(site)?;
+    Ok(entries_of(read(layout.as_ref(), None)?))
 }
 
 /// The entries of a layout at the time of its opening. The first reader does not parse them again if they are
@@ -38,27 +27,31 @@ pub(crate) fn read_entries(layout: &Layout) -> Result<Index> {
 pub(crate) struct OpenedEntries(Mutex<Option<ReadDocument<Index>>>);
 
 impl OpenedEntries {
-    /// Reads the entries of a layout that is opened, if it is there.
+    /// Reads the entries of the layout at a site, if it is there.
     ///
     /// # Errors
     ///
     /// Those of [`read_entries`].
-    pub(crate) fn of(layout: &Layout) -> Result<Self> {
-        Ok(Self(Mutex::new(read(layout, None)?)))
+    pub(crate) fn of(site: &Site) -> Result<Self> {
+        Ok(Self(Mutex::new(read(Layout::find(site)?.as_ref(), None)?)))
     }
 
-    /// Reads the entries of the layout, as [`read_entries`] does.
-    pub(crate) fn read(&self, layout: &Layout) -> Result<Index> {
+    /// Opens the layout at a site, if it is there, and reads its entries, as [`read_entries`] does.
+    pub(crate) fn read(&self, site: &Site) -> Result<(Option<Layout>, Index)> {
         let opened = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
-        Ok(read(layout, opened)?.map_or_else(Index::empty, |read| read.document.with_own_names_on_entries()))
+        let layout = Layout::find(site)?;
+        let read = read(layout.as_ref(), opened)?;
+        Ok((layout, entries_of(read)))
     }
 }
 
+fn entries_of(read: Option<ReadDocument<Index>>) -> Index {
+    read.map_or_else(Index::empty, |read| read.document.with_own_names_on_entries())
+}
+
 /// Reads `index.json` if it is there.
-fn read(layout: &Layout, before: Option<ReadDocument<Index>>) -> Result<Option<ReadDocument<Index>>> {
-    if !is_layout(layout)? {
-        return Ok(None);
-    }
+fn read(layout: Option<&Layout>, before: Option<ReadDocument<Index>>) -> Result<Option<ReadDocument<Index>>> {
+    let Some(layout) = layout else { return Ok(None) };
     check_blobs(layout)?;
     if !has_index(layout) {
         return Ok(None);

@@ -11,7 +11,8 @@ use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 use super::clean::delete_leftover;
-use super::handle::{BLOBS_DIRECTORY, Layout};
+use super::handle::Layout;
+use super::site::BLOBS_DIRECTORY;
 use super::stage::Stage;
 use crate::error::{Error, Result};
 use crate::fs::{Directory, FileKind, Found};
@@ -143,8 +144,8 @@ impl Layout {
         let unlisted = self.unlisted_blobs(lock.root(), &listed)?;
         let uploads = find_uploads(lock.root())?;
 
-        for directory in std::iter::once(lock.root().clone()).chain(blob_directories(self, lock.root())?) {
-            work_on_leftovers(self, directory.path(), |path, metadata| {
+        for directory in std::iter::once(lock.root().clone()).chain(blob_directories(self.site(), lock.root())?) {
+            work_on_leftovers(self.site(), directory.path(), |path, metadata| {
                 // An export that was killed leaves a directory.
                 let sizes = sizes_of_files(path)?;
                 if !options.dry_run {
@@ -232,14 +233,14 @@ impl Layout {
         for algorithm in Algorithm::ALL {
             let algorithm = algorithm.name();
             // A directory outside the layout holds none of its garbage.
-            check_blob_directory_of(self, algorithm)?;
-            let Some(blobs) = open_blobs(self, root, Path::new(BLOBS_DIRECTORY))? else { continue };
+            check_blob_directory_of(self.site(), algorithm)?;
+            let Some(blobs) = open_blobs(self.site(), root, Path::new(BLOBS_DIRECTORY))? else { continue };
             // Nor is a file with another digest at the path.
             let found = blobs.find(algorithm).map_err(Error::io("read", blobs.path_of(algorithm)))?;
             if found.is_none_or(|found| found.kind != FileKind::Directory) {
                 continue;
             }
-            let Some(directory) = blob_directory(self, root, algorithm)? else { continue };
+            let Some(directory) = blob_directory(self.site(), root, algorithm)? else { continue };
             let entries = directory.entries().map_err(Error::io("read", directory.path()))?;
             let files = entries.into_iter().filter(|(_, kind)| *kind == FileKind::File);
             let digests =

@@ -1,28 +1,16 @@
-//! Opening a layout and locking it; the files that every writer makes.
+//! An open layout, and the right to change it.
 
 use std::fs::File;
-use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::options::WriteOptions;
-use crate::error::{Error, Reason, Result};
-use crate::fs::{Directory, TempFile, open_inside, read_at_most, sync_directory, sync_name};
+use super::site::{Site, has_marker};
+use crate::error::{Error, Result};
+use crate::fs::Directory;
 use crate::interrupt::{Interrupt, Section};
-use crate::json::Node;
-use crate::metrics::{Metrics, Phase};
-
-/// The file that makes a directory a layout (image-spec, image-layout.md, "oci-layout file").
-pub(crate) const MARKER_FILE: &str = "oci-layout";
-
-/// The directory of the blobs.
-pub(crate) const BLOBS_DIRECTORY: &str = "blobs";
-
-/// The one version of the layout format that there is.
-const LAYOUT_VERSION: &str = "1.0.0";
-
-/// The largest marker that is read. Real ones have 30 bytes.
-pub(crate) const MARKER_LIMIT: u64 = 64 * 1024;
+use crate::metrics::Metrics;
+use crate::oci::Digest;
 
 /// An OCI image layout on the local disk.
 ///
@@ -43,10 +31,7 @@ pub(crate) const MARKER_LIMIT: u64 = 64 * 1024;
 /// ```
 #[derive(Clone, Debug)]
 pub struct Layout {
-    root: PathBuf,
-    metrics: Arc<Metrics>,
-    options: WriteOptions,
-    shares_blobs: bool,
+    site: Site,
 }
 
 /// The right to change a layout, until it is dropped.
@@ -69,11 +54,6 @@ impl Lock {
     }
 }
 
-/// Returns whether a directory has the marker of a layout, of any content.
-pub(crate) fn has_marker(directory: &Path) -> bool {
-    directory.join(MARKER_FILE).is_file()
-}
-
 impl Layout {
     /// Returns whether a directory looks like a layout: it has the marker, of any content.
     pub fn is_at(directory: impl AsRef<Path>) -> bool {
@@ -87,219 +67,99 @@ impl Layout {
     /// [`Error::NotALayout`] if the directory has no `oci-layout` file; [`Error::MalformedMarker`] if that is not one,
     /// [`Error::LayoutVersion`] if it does not say version 1.0.0; [`Error::Io`].
     pub fn open(path: impl Into<PathBuf>) -> Result<Self> {
-        let layout = Self::at(path.into());
-        layout.check_marker()?;
-        Ok(layout)
+        Self::at(Site::new(path.into()))
     }
 
-    /// Checks that there is a layout, and returns its marker.
+    /// Opens the layout at a site. Nothing in it is changed.
     ///
     /// # Errors
     ///
     /// Those of [`Layout::open`].
-    pub(crate) fn check_marker(&self) -> Result<File> {
-        let path = self.marker_path();
-        let malformed = |reason: String| {
-            let reason = Reason::new(reason);
-            Error::MalformedMarker { path: self.root.clone(), reason }
-        };
-        let read = open_inside(&self.root, &path).and_then(|file| Ok((read_marker(&file)?, file)));
-        let (content, file) = match read {
-            Ok((Some(content), file)) => (content, file),
-            Ok((None, _)) => return Err(malformed(format!("it is larger than {MARKER_LIMIT} bytes"))),
-            Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
-                return Err(Error::NotALayout { path: self.root.clone() });
-            }
-            Err(error) if error.kind() == io::ErrorKind::InvalidInput => return Err(malformed(error.to_string())),
-            Err(error) => return Err(Error::io("read", path)(error)),
-        };
-        check_version(&content, &self.root).map(|()| file)
+    pub(crate) fn at(site: Site) -> Result<Self> {
+        site.check_marker().map(|()| Self { site })
     }
 
-    /// Makes a handle for a directory that is a layout or is about to become one.
-    pub(crate) fn at(root: PathBuf) -> Self {
-        Self { root, metrics: Arc::default(), options: WriteOptions::default(), shares_blobs: false }
+    /// Opens the layout at a site if there is one.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::MalformedMarker`], [`Error::LayoutVersion`]; [`Error::Io`].
+    pub(crate) fn find(site: &Site) -> Result<Option<Self>> {
+        match Self::at(site.clone()) {
+            Ok(layout) => Ok(Some(layout)),
+            Err(Error::NotALayout { .. }) => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 
-    /// Makes a handle for another directory that works as this one does, and counts with it.
-    pub(crate) fn another(&self, root: PathBuf) -> Self {
-        Self { root, ..self.clone() }
+    /// Returns the place of the layout, and how it is written.
+    pub(crate) fn site(&self) -> &Site {
+        &self.site
     }
 
     /// Makes this handle write as the options say.
     #[must_use]
     pub fn with_write_options(self, options: WriteOptions) -> Self {
-        Self { options, ..self }
-    }
-
-    pub(crate) fn write_options(&self) -> &WriteOptions {
-        &self.options
+        Self { site: self.site.with_write_options(options) }
     }
 
     /// Makes this handle follow a link at `blobs`, or at a directory in it, that leads out of the layout: for layouts that
     /// share their blobs. Otherwise it is an error.
     #[must_use]
     pub fn with_shared_blobs(self) -> Self {
-        Self { shares_blobs: true, ..self }
-    }
-
-    /// Returns whether this handle follows a link at `blobs` that leads out of the layout.
-    pub(crate) fn shares_blobs(&self) -> bool {
-        self.shares_blobs
+        Self { site: self.site.with_shared_blobs() }
     }
 
     /// Returns the value by which this handle's work is ended.
     pub(crate) fn interrupt(&self) -> &Interrupt {
-        &self.options.interrupt
+        self.site.interrupt()
     }
 
-    /// Returns whether this handle waits for the disk.
-    pub(crate) fn waits_for_disk(&self) -> bool {
-        !self.options.no_sync
+    /// Returns whether this handle follows a link at `blobs` that leads out of the layout.
+    pub(crate) fn shares_blobs(&self) -> bool {
+        self.site.shares_blobs()
     }
 
     /// Returns the directory, as it was given.
     pub fn path(&self) -> &Path {
-        &self.root
+        self.site.path()
+    }
+
+    /// Returns the path of a blob.
+    pub(crate) fn blob_path(&self, digest: &Digest) -> PathBuf {
+        self.site.blob_path(digest)
     }
 
     /// Returns the counters, for others to count with.
     pub fn shared_metrics(&self) -> Arc<Metrics> {
-        Arc::clone(&self.metrics)
-    }
-
-    /// Makes this handle count with others.
-    pub(crate) fn with_metrics(self, metrics: Arc<Metrics>) -> Self {
-        Self { metrics, ..self }
+        self.site.shared_metrics()
     }
 
     /// Returns the counters of the work done through this handle.
     pub fn metrics(&self) -> &Metrics {
-        &self.metrics
-    }
-
-    pub(crate) fn marker_path(&self) -> PathBuf {
-        self.root.join(MARKER_FILE)
-    }
-
-    /// Opens the directory of the layout.
-    pub(crate) fn open_root(&self) -> Result<Directory> {
-        Directory::open(&self.root).map_err(Error::io("open", &self.root))
-    }
-
-    /// Writes a temporary file in a directory, in small pieces, and syncs it.
-    pub(crate) fn temp_file(
-        &self,
-        directory: &Directory,
-        write: impl FnOnce(&mut dyn Write) -> io::Result<()>,
-    ) -> Result<TempFile> {
-        let failed = || Error::io("write to", &self.root);
-        let mut file = TempFile::create_within(directory, self.interrupt()).map_err(failed())?;
-        self.metrics
-            .time(Phase::Write, || {
-                let mut counted = Counted { file: &mut file, metrics: &self.metrics };
-                let mut buffered = BufWriter::with_capacity(WRITE_BUFFER, &mut counted);
-                write(&mut buffered)?;
-                buffered.flush()
-            })
-            .map_err(failed())?;
-        self.sync_file(&file)?;
-        Ok(file)
-    }
-
-    /// Waits until a file that has no name yet is on the disk.
-    pub(crate) fn sync_file(&self, file: &TempFile) -> Result<()> {
-        if self.options.no_sync {
-            return Ok(());
-        }
-        self.metrics.time(Phase::Sync, || file.sync()).map_err(Error::io("write to", &self.root))
-    }
-
-    /// Waits until an open file that another process stored at a path, and its name, are on the disk.
-    pub(crate) fn sync_stored(&self, file: &File, path: &Path) -> Result<()> {
-        // Windows syncs only files that are open for writing, and syncs names with their files.
-        if self.options.no_sync || cfg!(windows) {
-            return Ok(());
-        }
-        self.metrics.time(Phase::Sync, || file.sync_data()).map_err(Error::io("sync", path))?;
-        path.parent().map_or(Ok(()), |directory| self.sync_directory(directory))
-    }
-
-    /// Waits until the name of a directory that was made is on the disk.
-    pub(crate) fn sync_name(&self, path: &Path) -> Result<()> {
-        if self.options.no_sync {
-            return Ok(());
-        }
-        self.metrics.time(Phase::Sync, || sync_name(path)).map_err(Error::io("sync", path))
-    }
-
-    /// Waits until the names in an open directory are on the disk.
-    pub(crate) fn sync_names(&self, directory: &Directory) -> Result<()> {
-        if self.options.no_sync {
-            return Ok(());
-        }
-        self.metrics.time(Phase::Sync, || directory.sync()).map_err(Error::io("sync", directory.path()))
-    }
-
-    /// Waits until the names in a directory are on the disk.
-    pub(crate) fn sync_directory(&self, directory: &Path) -> Result<()> {
-        if self.options.no_sync {
-            return Ok(());
-        }
-        self.metrics.time(Phase::Sync, || sync_directory(directory)).map_err(Error::io("sync", directory))
+        self.site.metrics()
     }
 }
 
-/// How many bytes of a document are written at a time.
-const WRITE_BUFFER: usize = 64 * 1024;
+#[cfg(test)]
+mod tests {
+    use std::fs;
 
-/// Counts written bytes.
-struct Counted<'a> {
-    file: &'a mut TempFile,
-    metrics: &'a Metrics,
-}
+    use super::*;
 
-impl Write for Counted<'_> {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let written = self.file.write(bytes)?;
-        self.metrics.count_written(written);
-        Ok(written)
+    #[test]
+    fn a_site_is_a_layout_only_when_its_marker_is_there_and_valid() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let site = Site::new(directory.path().join("layout"));
+        assert!(matches!(Layout::at(site.clone()), Err(Error::NotALayout { .. })));
+        assert!(Layout::find(&site).expect("there is none").is_none());
+
+        Layout::init(site.path()).expect("made");
+        assert_eq!(Layout::at(site.clone()).expect("a layout").path(), site.path());
+        assert!(Layout::find(&site).expect("found").is_some());
+
+        fs::write(site.marker_path(), r#"{"imageLayoutVersion":"2.0.0"}"#).expect("written");
+        assert!(matches!(Layout::at(site.clone()), Err(Error::LayoutVersion { .. })));
+        assert!(matches!(Layout::find(&site), Err(Error::LayoutVersion { .. })));
     }
-
-    fn flush(&mut self) -> io::Result<()> {
-        self.file.flush()
-    }
-}
-
-/// Returns the content of the file that makes a directory a layout.
-pub(crate) fn marker() -> String {
-    format!("{{\"imageLayoutVersion\":\"{LAYOUT_VERSION}\"}}")
-}
-
-/// Checks the content of that file.
-///
-/// # Errors
-///
-/// [`Error::MalformedMarker`]; [`Error::LayoutVersion`].
-pub(crate) fn check_version(content: &[u8], path: &Path) -> Result<()> {
-    let malformed = |reason: Reason| Error::MalformedMarker { path: path.to_owned(), reason };
-    let marker = Node::parse(content).map_err(|error| malformed(error.into()))?;
-    if !marker.is_object() {
-        return Err(malformed(Reason::new("it is not a JSON object")));
-    }
-    let version = marker.get("imageLayoutVersion");
-    let version = version.ok_or_else(|| malformed(Reason::new("it has no imageLayoutVersion")))?;
-    match version.as_str() {
-        Some(version) if version == LAYOUT_VERSION => Ok(()),
-        Some(version) => Err(Error::LayoutVersion { found: version.into_owned(), expected: LAYOUT_VERSION }),
-        None => Err(malformed(Reason::new("imageLayoutVersion is not a string"))),
-    }
-}
-
-fn read_marker(file: &File) -> io::Result<Option<Vec<u8>>> {
-    // On Windows a lock keeps others from reading too: wait for the writer.
-    if cfg!(windows) {
-        file.lock_shared()?;
-    }
-    read_at_most(file, MARKER_LIMIT)
 }

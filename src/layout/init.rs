@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use super::documents::{STAGE_FILE, pretty};
-use super::handle::{BLOBS_DIRECTORY, Layout, MARKER_FILE, MARKER_LIMIT, marker};
+use super::handle::Layout;
+use super::site::{BLOBS_DIRECTORY, MARKER_FILE, MARKER_LIMIT, Site, marker};
 use super::stage::Stage;
 use crate::error::{Error, Result};
 use crate::fs::{Identity, is_called_temporary, open_regular, read_at_most, target_inside};
@@ -37,7 +38,7 @@ impl Layout {
     ///
     /// Those of [`Layout::init`]; [`Error::Locked`].
     pub fn init_with(path: impl Into<PathBuf>, options: &WriteOptions) -> Result<Self> {
-        Self::at(path.into()).with_write_options(options.clone()).initialised()
+        Site::new(path.into()).with_write_options(options.clone()).initialised()
     }
 
     /// Makes a layout as [`Layout::init_with`] does, in a directory whose `blobs` may be a link to blobs that several layouts share,
@@ -47,14 +48,16 @@ impl Layout {
     ///
     /// Those of [`Layout::init`].
     pub fn init_with_shared_blobs(path: impl Into<PathBuf>, options: &WriteOptions) -> Result<Self> {
-        Self::at(path.into()).with_write_options(options.clone()).with_shared_blobs().initialised()
+        Site::new(path.into()).with_write_options(options.clone()).with_shared_blobs().initialised()
     }
+}
 
-    fn initialised(self) -> Result<Self> {
+impl Site {
+    fn initialised(self) -> Result<Layout> {
         let mut made = NewDirectories::default();
         self.make(Purpose::ToBuildIn, &mut made)?;
         made.keep();
-        Ok(self)
+        Layout::at(self)
     }
 
     /// Makes the directory of a layout that is not there yet, so that something can be written for it.
@@ -64,13 +67,14 @@ impl Layout {
         Ok(made)
     }
 
-    /// Makes a layout if it is not there yet, without a staging file: nothing is built in it so far.
+    /// Makes the layout, which was not there, without a staging file: nothing is built in it so far.
     ///
     /// # Errors
     ///
     /// Those of [`Layout::init`], except that another process may make the layout at the same time.
-    pub(crate) fn make_if_missing(&self, made: NewDirectories) -> Result<()> {
-        self.make_with_others(Purpose::ToStoreIn, made)
+    pub(crate) fn make_layout(&self, made: NewDirectories) -> Result<Layout> {
+        self.make_with_others(Purpose::ToStoreIn, made)?;
+        Layout::at(self.clone())
     }
 
     fn make_with_others(&self, kind: Purpose, mut made: NewDirectories) -> Result<()> {
@@ -277,14 +281,14 @@ pub(crate) struct NewDirectories {
 
 impl NewDirectories {
     /// Makes a directory and those above it, and waits until their names are on the disk.
-    pub(crate) fn directories(&mut self, layout: &Layout, path: &Path) -> Result<()> {
+    pub(crate) fn directories(&mut self, site: &Site, path: &Path) -> Result<()> {
         let missing: Vec<_> =
             path.ancestors().take_while(|ancestor| !ancestor.as_os_str().is_empty() && !ancestor.exists()).collect();
         for directory in missing.into_iter().rev() {
-            match layout.interrupt().make(directory, |path| fs::create_dir(path)) {
+            match site.interrupt().make(directory, |path| fs::create_dir(path)) {
                 Ok(((), registered)) => {
                     self.directories.push((directory.to_owned(), registered));
-                    layout.sync_name(directory)?;
+                    site.sync_name(directory)?;
                 }
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
                 Err(error) => return Err(Error::io("create", directory)(error)),

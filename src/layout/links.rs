@@ -4,7 +4,8 @@ use std::collections::HashSet;
 use std::fs;
 use std::path::PathBuf;
 
-use super::handle::{BLOBS_DIRECTORY, Layout};
+use super::handle::Layout;
+use super::site::BLOBS_DIRECTORY;
 use crate::fs::FileIdentity;
 use crate::oci::Digest;
 

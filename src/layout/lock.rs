@@ -8,8 +8,9 @@ use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::handle::{Layout, Lock, MARKER_FILE};
+use super::handle::{Layout, Lock};
 use super::options::LockEvent;
+use super::site::{MARKER_FILE, Site};
 use crate::error::{Error, Result};
 use crate::fs::{Directory, FileIdentity, cannot_lock};
 use crate::metrics::Phase;
@@ -27,16 +28,16 @@ fn unshared(file: Arc<File>) -> File {
 
 /// Locks an opened file, as the options say, for which this process has waited since a time. It comes back locked, or as
 /// it was where the file system has no locks.
-pub(crate) fn acquire(layout: &Layout, file: File, path: &Path, since: Instant) -> Result<File> {
+pub(crate) fn acquire(site: &Site, file: File, path: &Path, since: Instant) -> Result<File> {
     let (locked, file) = match file.try_lock() {
         Ok(()) => return Ok(file),
-        Err(TryLockError::WouldBlock) => layout.metrics().time(Phase::LockWait, || wait_for(layout, file, since))?,
+        Err(TryLockError::WouldBlock) => site.metrics().time(Phase::LockWait, || wait_for(site, file, since))?,
         Err(TryLockError::Error(error)) => (Err(error), file),
     };
     match locked {
         Ok(()) => Ok(file),
         Err(error) if cannot_lock(&error) => {
-            tell(layout, LockEvent::Unavailable);
+            tell(site, LockEvent::Unavailable);
             Ok(file)
         }
         Err(error) => Err(Error::io("lock", path)(error)),
@@ -44,10 +45,10 @@ pub(crate) fn acquire(layout: &Layout, file: File, path: &Path, since: Instant) 
 }
 
 /// Waits until a file can be locked, and returns the result of locking it.
-fn wait_for(layout: &Layout, file: File, since: Instant) -> Result<(io::Result<()>, File)> {
-    let timeout = layout.write_options().lock_timeout;
+fn wait_for(site: &Site, file: File, since: Instant) -> Result<(io::Result<()>, File)> {
+    let timeout = site.write_options().lock_timeout;
     let left = || timeout.map(|timeout| timeout.saturating_sub(since.elapsed()));
-    let locked_by_another = || Error::Locked { path: layout.path().to_owned(), waited: timeout.unwrap_or_default() };
+    let locked_by_another = || Error::Locked { path: site.path().to_owned(), waited: timeout.unwrap_or_default() };
     if left() == Some(Duration::ZERO) {
         return Err(locked_by_another());
     }
@@ -58,12 +59,12 @@ fn wait_for(layout: &Layout, file: File, since: Instant) -> Result<(io::Result<(
     let waiting = Arc::clone(&file);
     let wait = move || drop(sender.send((waiting.lock(), waiting)));
     if thread::Builder::new().spawn(wait).is_err() {
-        return poll(layout, &file, since).map(|locked| (locked, unshared(file)));
+        return poll(site, &file, since).map(|locked| (locked, unshared(file)));
     }
     drop(file);
     let mut answer = receiver.recv_timeout(left().map_or(PATIENCE, |left| left.min(PATIENCE)));
     if answer.is_err() && timeout.is_none_or(|timeout| timeout > PATIENCE) {
-        tell(layout, LockEvent::Waiting);
+        tell(site, LockEvent::Waiting);
         answer = match left() {
             Some(left) => receiver.recv_timeout(left),
             None => receiver.recv().map_err(RecvTimeoutError::from),
@@ -73,9 +74,9 @@ fn wait_for(layout: &Layout, file: File, since: Instant) -> Result<(io::Result<(
     Ok((locked, unshared(file)))
 }
 
-/// Waits as [`Layout::wait_for`] does, where the system has no thread for that: by trying again and again.
-fn poll(layout: &Layout, file: &File, since: Instant) -> Result<io::Result<()>> {
-    let timeout = layout.write_options().lock_timeout;
+/// Waits as [`wait_for`] does, where the system has no thread for that: by trying again and again.
+fn poll(site: &Site, file: &File, since: Instant) -> Result<io::Result<()>> {
+    let timeout = site.write_options().lock_timeout;
     let mut is_told = false;
     loop {
         match file.try_lock() {
@@ -85,18 +86,18 @@ fn poll(layout: &Layout, file: &File, since: Instant) -> Result<io::Result<()>> 
         }
         let waited = since.elapsed();
         if let Some(timeout) = timeout.filter(|timeout| waited >= *timeout) {
-            return Err(Error::Locked { path: layout.path().to_owned(), waited: timeout });
+            return Err(Error::Locked { path: site.path().to_owned(), waited: timeout });
         }
         if waited >= PATIENCE && !is_told {
-            tell(layout, LockEvent::Waiting);
+            tell(site, LockEvent::Waiting);
             is_told = true;
         }
         thread::sleep(POLL);
     }
 }
 
-fn tell(layout: &Layout, event: LockEvent) {
-    if let Some(observer) = &layout.write_options().lock_observer {
+fn tell(site: &Site, event: LockEvent) {
+    if let Some(observer) = &site.write_options().lock_observer {
         observer.call(event);
     }
 }
@@ -129,9 +130,9 @@ pub(crate) fn take_lock(layout: &Layout) -> Result<Lock> {
 
 /// Locks a layout if that can be done without waiting.
 pub(crate) fn try_lock(layout: &Layout) -> Option<Lock> {
-    let marker = open_marker(&layout.marker_path(), Access::Write).ok()?;
+    let marker = open_marker(&layout.site().marker_path(), Access::Write).ok()?;
     marker.try_lock().ok()?;
-    let root = layout.open_root().ok()?;
+    let root = layout.site().open_root().ok()?;
     let found = root.find_target(MARKER_FILE).ok()??;
     let is_the_marker = FileIdentity::from_file(&marker).is_ok_and(|locked| locked == found.identity);
     is_the_marker.then(|| Lock::new(marker, root, layout.interrupt()))
@@ -143,24 +144,24 @@ pub(crate) fn take_lock_to_read(layout: &Layout) -> Result<Lock> {
 }
 
 /// Waits for writers to end, and keeps others from writing until the file is dropped.
-pub(crate) fn keep_writers_out(layout: &Layout) -> Result<File> {
-    Ok(lock_marker(layout, Access::Read)?.0)
+pub(crate) fn keep_writers_out(site: &Site) -> Result<File> {
+    Ok(lock_marker(site, Access::Read)?.0)
 }
 
 pub(crate) fn lock_for(layout: &Layout, access: Access) -> Result<Lock> {
-    let (marker, root) = lock_marker(layout, access)?;
+    let (marker, root) = lock_marker(layout.site(), access)?;
     Ok(Lock::new(marker, root, layout.interrupt()))
 }
 
 /// Locks the marker. Returns the directory that is locked, too: while this process waited another layout may have taken
 /// the place of the one that was there.
-pub(crate) fn lock_marker(layout: &Layout, access: Access) -> Result<(File, Directory)> {
-    let path = layout.marker_path();
+pub(crate) fn lock_marker(site: &Site, access: Access) -> Result<(File, Directory)> {
+    let path = site.marker_path();
     let since = Instant::now();
     loop {
         let marker = open_marker(&path, access).map_err(Error::io("open", &path))?;
-        let marker = acquire(layout, marker, &path, since)?;
-        let root = layout.open_root()?;
+        let marker = acquire(site, marker, &path, since)?;
+        let root = site.open_root()?;
         let found = root.find_target(MARKER_FILE).map_err(Error::io("read", &path))?;
         let locked = FileIdentity::from_file(&marker).map_err(Error::io("read", &path))?;
         if found.is_some_and(|found| found.identity == locked) {

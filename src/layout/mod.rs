@@ -43,6 +43,7 @@ pub(crate) mod links;
 pub(crate) mod lock;
 pub(crate) mod options;
 pub(crate) mod reachable;
+pub(crate) mod site;
 pub(crate) mod stage;
 pub(crate) mod unreferenced;
 pub(crate) mod uploads;

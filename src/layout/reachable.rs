@@ -31,6 +31,18 @@ impl Documents for Layout {
     }
 }
 
+/// A layout that is not there has no documents.
+impl Documents for Option<Layout> {
+    fn read(&self, digest: &Digest, referrer: &Referrer) -> Result<Vec<u8>> {
+        let missing = || Error::MissingBlob { digest: digest.clone(), referrer: referrer.clone() };
+        self.as_ref().ok_or_else(missing)?.read(digest, referrer)
+    }
+
+    fn has(&self, digest: &Digest) -> Result<bool> {
+        self.as_ref().map_or(Ok(false), |layout| layout.has(digest))
+    }
+}
+
 /// The descriptors from which everything in use is reached.
 pub(crate) struct Roots<'a> {
     pub(crate) index: &'a Index,

@@ -5,7 +5,8 @@ use std::fs;
 use std::io;
 use std::path::Path;
 
-use super::handle::{BLOBS_DIRECTORY, Layout};
+use super::handle::Layout;
+use super::site::BLOBS_DIRECTORY;
 use crate::error::{Error, Result};
 use crate::fs::{FileIdentity, is_temporary};
 use crate::layout::links::link_targets;

@@ -3,7 +3,7 @@
 use std::io::ErrorKind;
 use std::path::PathBuf;
 
-use super::handle::Layout;
+use super::site::Site;
 use crate::error::{Error, Result};
 use crate::fs::{Directory, FileKind};
 
@@ -37,10 +37,10 @@ pub(crate) fn find_uploads(root: &Directory) -> Result<Option<Directory>> {
 }
 
 /// Returns the path of an upload; `None` if this is no id of one.
-pub(crate) fn upload_path(layout: &Layout, id: &str) -> Option<PathBuf> {
-    is_upload_id(id).then(|| layout.path().join(UPLOADS_DIRECTORY).join(id))
+pub(crate) fn upload_path(site: &Site, id: &str) -> Option<PathBuf> {
+    is_upload_id(id).then(|| site.path().join(UPLOADS_DIRECTORY).join(id))
 }
 
-pub(crate) fn unknown_upload(layout: &Layout, id: &str) -> Error {
-    Error::UnknownUpload { path: layout.path().to_owned(), id: id.to_owned() }
+pub(crate) fn unknown_upload(site: &Site, id: &str) -> Error {
+    Error::UnknownUpload { path: site.path().to_owned(), id: id.to_owned() }
 }

@@ -12,12 +12,12 @@ use crate::graph::verify::expect_digest;
 use crate::graph::walk::{Reach, walk};
 use crate::interrupt::Interrupt;
 use crate::layout::clean::create_output;
-use crate::layout::entries::is_layout;
-use crate::layout::handle::{BLOBS_DIRECTORY, Layout};
+use crate::layout::handle::Layout;
 use crate::layout::links::LinkedDirectories;
 use crate::layout::links::{identity_of, targets_of};
 use crate::layout::lock::take_lock;
 use crate::layout::reachable::{listed, roots};
+use crate::layout::site::BLOBS_DIRECTORY;
 use crate::layout::stage::Stage;
 use crate::metrics::Phase;
 use crate::oci::{Algorithm, Descriptor, Digest, Hasher, Index, MediaType, is_short_digest};
@@ -68,7 +68,7 @@ impl Repository {
     ///
     /// [`Error::MissingBlob`], [`Error::NotAFile`], [`Error::LinkOutside`]; [`Error::Io`].
     pub fn resolve_blob(&self, digest: &Digest) -> Result<Descriptor> {
-        let (_, size) = self.open_blob(digest)?;
+        let (_, _, size) = self.open_blob(digest)?;
         Ok(Descriptor::new(MediaType::octet_stream(), digest.clone(), size))
     }
 
@@ -88,7 +88,7 @@ impl Repository {
         }
         let mut found = Vec::new();
         for algorithm in Algorithm::ALL.map(Algorithm::name) {
-            let directory = self.layout.path().join(BLOBS_DIRECTORY).join(algorithm);
+            let directory = self.path().join(BLOBS_DIRECTORY).join(algorithm);
             let entries = match fs::read_dir(&directory) {
                 Ok(entries) => entries,
                 Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => continue,
@@ -102,7 +102,7 @@ impl Repository {
         }
         found.sort();
         match found.len() {
-            0 => Err(Error::UnknownBlob { path: self.layout.path().to_owned(), beginning: text.to_owned() }),
+            0 => Err(Error::UnknownBlob { path: self.path().to_owned(), beginning: text.to_owned() }),
             1 => Ok(found.remove(0)),
             _ => {
                 found.truncate(NAMED_CANDIDATES);
@@ -118,8 +118,9 @@ impl Repository {
     /// Those of [`Repository::resolve_blob`]; [`Error::UnsupportedAlgorithm`] if it could not be verified.
     pub fn get_blob(&self, digest: &Digest) -> Result<BlobReader> {
         let algorithm = digest.algorithm().ok_or_else(|| Error::UnsupportedAlgorithm { digest: digest.clone() })?;
-        let (file, size) = self.open_blob(digest)?;
-        Ok(self.reader(file.take(u64::MAX), size, digest, Some(Hasher::new(algorithm))))
+        let (layout, file, size) = self.open_blob(digest)?;
+        let (file, hasher) = (file.take(u64::MAX), Some(Hasher::new(algorithm)));
+        Ok(BlobReader { file, length: size, layout, digest: digest.clone(), hasher })
     }
 
     /// Opens a part of a blob, which cannot be verified.
@@ -128,21 +129,24 @@ impl Repository {
     ///
     /// Those of [`Repository::resolve_blob`]; [`Error::InvalidRange`] if the part begins after its end or that of the blob.
     pub fn get_blob_range(&self, digest: &Digest, range: ByteRange) -> Result<BlobReader> {
-        let (mut file, size) = self.open_blob(digest)?;
+        let (layout, mut file, size) = self.open_blob(digest)?;
         let end = range.end.map_or(size, |end| end.min(size));
         if range.start > end {
             return Err(Error::InvalidRange { digest: digest.clone(), start: range.start, size });
         }
-        file.seek(SeekFrom::Start(range.start)).map_err(Error::io("read", self.layout.blob_path(digest)))?;
-        Ok(self.reader(file.take(end - range.start), end - range.start, digest, None))
+        file.seek(SeekFrom::Start(range.start)).map_err(Error::io("read", layout.blob_path(digest)))?;
+        let length = end - range.start;
+        Ok(BlobReader { file: file.take(length), length, layout, digest: digest.clone(), hasher: None })
     }
 
-    fn reader(&self, file: io::Take<File>, length: u64, digest: &Digest, hasher: Option<Hasher>) -> BlobReader {
-        BlobReader { file, length, layout: self.layout.clone(), digest: digest.clone(), hasher }
-    }
-
-    fn open_blob(&self, digest: &Digest) -> Result<(File, u64)> {
-        self.layout.open_blob(digest, &self.layout.caller())
+    /// Opens a blob and its layout, and returns the size.
+    fn open_blob(&self, digest: &Digest) -> Result<(Layout, File, u64)> {
+        let caller = Referrer::Caller(self.path().to_owned());
+        let Some(layout) = Layout::find(&self.site)? else {
+            return Err(Error::MissingBlob { digest: digest.clone(), referrer: caller });
+        };
+        let (file, size) = layout.open_blob(digest, &caller)?;
+        Ok((layout, file, size))
     }
 
     /// Stores a blob. A stored one is verified, and replaced if it does not match its name.
@@ -156,28 +160,33 @@ impl Repository {
             None => Algorithm::Sha256,
             Some(digest) => digest.algorithm().ok_or_else(|| Error::UnsupportedAlgorithm { digest: digest.clone() })?,
         };
-        let made = if is_layout(&self.layout)? { None } else { Some(self.prepare()?) };
-        let mut blob = self.layout.new_blob_of(algorithm)?;
+        let found = Layout::find(&self.site)?;
+        let made = if found.is_some() { None } else { Some(self.prepare()?) };
+        let mut blob = match &found {
+            Some(layout) => layout.new_blob_of(algorithm)?,
+            None => self.site.new_blob_of(algorithm)?,
+        };
         let mut buffer = vec![0; BUFFER];
         loop {
-            let read = match self.layout.metrics().time(Phase::Read, || content.read(&mut buffer)) {
+            let read = match self.site.metrics().time(Phase::Read, || content.read(&mut buffer)) {
                 Ok(0) => break,
                 Ok(read) => read,
                 Err(error) if error.kind() == ErrorKind::Interrupted => continue,
                 Err(error) => return Err(Error::io("read", "the content of the blob")(error)),
             };
-            self.layout.metrics().count_read(read);
-            blob.write_all(&buffer[..read]).map_err(Error::io("write to", self.layout.path()))?;
+            self.site.metrics().count_read(read);
+            blob.write_all(&buffer[..read]).map_err(Error::io("write to", self.path()))?;
         }
         let blob = blob.finish()?;
         expected.digest.iter().try_for_each(|digest| expect_digest(digest, blob.digest.clone()))?;
         if let Some(size) = expected.size.filter(|size| *size != blob.size) {
             return Err(Error::SizeMismatch { digest: None, expected: size, actual: blob.size });
         }
-        if let Some(made) = made {
-            self.layout.make_if_missing(made)?;
-        }
-        let stored = blob.commit_unnamed(&take_lock(&self.layout)?)?;
+        let layout = match made {
+            Some(made) => &self.site.make_layout(made)?,
+            None => found.as_ref().expect("it was found, or is made"),
+        };
+        let stored = blob.commit_unnamed(&take_lock(layout)?)?;
         let descriptor = Descriptor::new(MediaType::octet_stream(), stored.digest.clone(), stored.size);
         // The referrer is stored later.
         stored.keep();
@@ -186,17 +195,17 @@ impl Repository {
 
     /// Puts a blob of this layout into that of another repository, which may be the same.
     pub(crate) fn mount_into(&self, target: &Self, digest: &Digest) -> Result<Descriptor> {
-        let (file, size) = self.open_blob(digest)?;
-        let there = if self.layout.path() == target.layout.path() {
-            Some(file.try_clone().map_err(Error::io("read", self.layout.blob_path(digest)))?)
+        let (layout, file, size) = self.open_blob(digest)?;
+        let path = layout.blob_path(digest);
+        if self.path() == target.path() {
+            let there = file.try_clone().map_err(Error::io("read", &path))?;
+            layout.adopt_blob((digest, size), (&file, &path), Some(there))?;
         } else {
-            self.layout.verify(digest, &file, |_| ())?;
-            if !is_layout(&target.layout)? {
-                target.layout.make_if_missing(target.prepare()?)?;
-            }
-            target.layout.sound_blob(digest, size, |_| ())
-        };
-        target.layout.adopt_blob((digest, size), (&file, &self.layout.blob_path(digest)), there)?;
+            layout.verify(digest, &file, |_| ())?;
+            let target = target.made_layout()?;
+            let there = target.sound_blob(digest, size, |_| ());
+            target.adopt_blob((digest, size), (&file, &path), there)?;
+        }
         Ok(Descriptor::new(MediaType::octet_stream(), digest.clone(), size))
     }
 
@@ -207,11 +216,11 @@ impl Repository {
     /// [`Error::MissingBlob`]; [`Error::StillReferenced`]; [`Error::BlobsAreShared`]; the error of reading a document
     /// that may refer to it; [`Error::Locked`]; [`Error::Io`].
     pub fn delete_blob(&self, digest: &Digest) -> Result<Descriptor> {
-        self.resolve_blob(digest)?;
+        let (layout, ..) = self.open_blob(digest)?;
         self.check_blobs_are_own()?;
-        let lock = take_lock(&self.layout)?;
-        let descriptor = self.unreferenced_blob(digest)?;
-        self.layout.remove_blob(&lock, digest)?;
+        let lock = take_lock(&layout)?;
+        let descriptor = unreferenced_blob(&layout, digest)?;
+        layout.remove_blob(&lock, digest)?;
         Ok(descriptor)
     }
 
@@ -221,25 +230,15 @@ impl Repository {
     ///
     /// Those of [`Repository::delete_blob`], except [`Error::Locked`].
     pub fn plan_delete_blob(&self, digest: &Digest) -> Result<Descriptor> {
-        self.resolve_blob(digest)?;
+        let (layout, ..) = self.open_blob(digest)?;
         self.check_blobs_are_own()?;
-        self.unreferenced_blob(digest)
+        unreferenced_blob(&layout, digest)
     }
 
     fn check_blobs_are_own(&self) -> Result<()> {
-        match self.layout.shares_blobs() {
-            true => Err(Error::BlobsAreShared { path: self.layout.path().to_owned() }),
+        match self.site.shares_blobs() {
+            true => Err(Error::BlobsAreShared { path: self.path().to_owned() }),
             false => Ok(()),
-        }
-    }
-
-    /// Returns a blob to which no document refers.
-    fn unreferenced_blob(&self, digest: &Digest) -> Result<Descriptor> {
-        let descriptor = self.resolve_blob(digest)?;
-        let stage = self.layout.find_stage()?.unwrap_or_else(Stage::empty);
-        match referrer_of(&self.layout, digest, &self.layout.read_index()?, &stage)? {
-            Some(referrer) => Err(Error::StillReferenced { digest: digest.clone(), referrer }),
-            None => Ok(descriptor),
         }
     }
 }
@@ -340,6 +339,16 @@ pub fn write_file(content: &[u8], path: impl AsRef<Path>, interrupt: &Interrupt)
         output.finish_synced()
     };
     write().map_err(Error::io("write to", path))
+}
+
+/// Returns a blob to which no document refers.
+fn unreferenced_blob(layout: &Layout, digest: &Digest) -> Result<Descriptor> {
+    let (_, size) = layout.open_blob(digest, &layout.caller())?;
+    let stage = layout.find_stage()?.unwrap_or_else(Stage::empty);
+    match referrer_of(layout, digest, &layout.read_index()?, &stage)? {
+        Some(referrer) => Err(Error::StillReferenced { digest: digest.clone(), referrer }),
+        None => Ok(Descriptor::new(MediaType::octet_stream(), digest.clone(), size)),
+    }
 }
 
 /// Finds the referrer of a blob among the documents reachable from `index.json` or the staging file; or a referenced

@@ -7,6 +7,7 @@ use crate::error::{ConfigError, Error, Reason, Referrer, Result};
 use crate::graph::images::images_of;
 use crate::graph::platform::{Choice, Platforms};
 use crate::graph::walk::{Document, read_described, read_entry};
+use crate::layout::handle::Layout;
 use crate::oci::{Descriptor, Index};
 
 /// A stored config and its descriptor.
@@ -32,12 +33,13 @@ impl Repository {
     /// [`Error::MalformedDocument`] if the manifest is not one.
     pub fn config<'a>(&self, name: impl Into<ManifestName<'a>>) -> Result<StoredConfig> {
         let name = name.into();
+        let layout = &self.layout()?;
         let read = || {
             let StoredManifest { descriptor, content, choice } = self.get(name)?;
             let (manifest, document) = match Document::of_entry(&descriptor, &content)? {
                 Some(Document::Index(index)) => {
-                    let entry = self.only_image_of(*index, name.reference)?;
-                    let document = read_entry(&self.layout, &entry, Some(&descriptor.digest))?;
+                    let entry = only_image_of(layout, *index, name.reference)?;
+                    let document = read_entry(layout, &entry, Some(&descriptor.digest))?;
                     (entry, document)
                 }
                 document => (descriptor, document),
@@ -51,28 +53,28 @@ impl Repository {
             };
             let config = document.config;
             let referrer = Referrer::Document(manifest.digest.clone());
-            let content = read_described(&self.layout, &config, &referrer)?;
+            let content = read_described(layout, &config, &referrer)?;
             Ok(StoredConfig { manifest, descriptor: config, content, choice })
         };
-        self.layout.read_unlocked(read, |_| true)
+        self.site.read_unlocked(read, |_| true)
     }
+}
 
-    /// Returns the only image of an index.
-    fn only_image_of(&self, index: Index, reference: &str) -> Result<Descriptor> {
-        let mut images = images_of(&self.layout, index)?;
-        let reference = || reference.to_owned();
-        match images.len() {
-            0 => Err(ConfigError::NoImages { reference: reference() }.into()),
-            1 => Ok(images.remove(0)),
-            _ => {
-                let mut platforms = Platforms::new(&self.layout);
-                let called = |image: &Descriptor| match platforms.of(image) {
-                    Some(platform) => platform.to_string(),
-                    None => image.digest.to_string(),
-                };
-                let platforms = images.iter().map(called).collect();
-                Err(ConfigError::SeveralImages { reference: reference(), platforms }.into())
-            }
+/// Returns the only image of an index.
+fn only_image_of(layout: &Layout, index: Index, reference: &str) -> Result<Descriptor> {
+    let mut images = images_of(layout, index)?;
+    let reference = || reference.to_owned();
+    match images.len() {
+        0 => Err(ConfigError::NoImages { reference: reference() }.into()),
+        1 => Ok(images.remove(0)),
+        _ => {
+            let mut platforms = Platforms::new(layout);
+            let called = |image: &Descriptor| match platforms.of(image) {
+                Some(platform) => platform.to_string(),
+                None => image.digest.to_string(),
+            };
+            let platforms = images.iter().map(called).collect();
+            Err(ConfigError::SeveralImages { reference: reference(), platforms }.into())
         }
     }
 }

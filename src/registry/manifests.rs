@@ -10,9 +10,8 @@ use crate::check::report::MissingParts;
 use crate::error::{Error, Reason, Referrer, Result};
 use crate::graph::platform::{Choice, Chosen, Platforms};
 use crate::graph::policy::may_be_missing;
-use crate::graph::walk::Document;
+use crate::graph::walk::{Document, Documents};
 use crate::layout::documents::fingerprint;
-use crate::layout::entries::is_layout;
 use crate::layout::handle::Layout;
 use crate::layout::lock::take_lock;
 use crate::oci::{Algorithm, Annotations, Descriptor, Digest, ImageConfig, Index, Platform, from_json};
@@ -60,7 +59,7 @@ impl Repository {
     ///
     /// Those of [`Repository::resolve_tag`]; [`Error::MissingBlob`], [`Error::DigestMismatch`], [`Error::TooLarge`].
     pub fn get_tag(&self, tag: &str) -> Result<StoredManifest> {
-        self.layout.read_unlocked(|| self.read(self.resolve_tag(tag)?), |_| true)
+        self.site.read_unlocked(|| self.read(self.resolve_tag(tag)?), |_| true)
     }
 
     /// Reads the manifest of a digest.
@@ -69,7 +68,7 @@ impl Repository {
     ///
     /// Those of [`Repository::resolve_manifest`]; [`Error::MissingBlob`], [`Error::DigestMismatch`], [`Error::TooLarge`].
     pub fn get_manifest(&self, digest: &Digest) -> Result<StoredManifest> {
-        self.layout.read_unlocked(|| self.read(self.resolve_manifest(digest)?), |_| true)
+        self.site.read_unlocked(|| self.read(self.resolve_manifest(digest)?), |_| true)
     }
 
     /// Reads the manifest that a reference means, and in an index that for a platform.
@@ -83,11 +82,11 @@ impl Repository {
             let Chosen { descriptor, choice } = self.choose_stored(name)?;
             Ok(StoredManifest { choice, ..self.read(descriptor)? })
         };
-        self.layout.read_unlocked(get, |_| true)
+        self.site.read_unlocked(get, |_| true)
     }
 
     fn read(&self, descriptor: Descriptor) -> Result<StoredManifest> {
-        let content = self.layout.read_document_blob(&descriptor.digest, &Referrer::Index)?;
+        let content = self.layout()?.read_document_blob(&descriptor.digest, &Referrer::Index)?;
         Ok(StoredManifest { descriptor, content, choice: None })
     }
 
@@ -98,14 +97,14 @@ impl Repository {
     /// Those of [`Repository::get`]; [`Error::MalformedDocument`].
     pub fn info<'a>(&self, name: impl Into<ManifestName<'a>>) -> Result<ManifestInfo> {
         let StoredManifest { descriptor, content, choice } = self.get(name)?;
-        let index = self.index()?;
+        let (layout, index) = self.contents()?;
         let own = |entry: &&Descriptor| entry.digest == descriptor.digest && self.names.of(entry).is_some();
         let own: Vec<&Descriptor> = index.manifests.iter().filter(own).collect();
         let tags: BTreeSet<&str> = own.iter().filter_map(|entry| self.names.of(entry)?.tag()).collect();
         let image_names: BTreeSet<&str> = own.iter().filter_map(|entry| entry.image_name()).collect();
         let document = Document::of_entry(&descriptor, &content)?;
         let platform = descriptor.said_platform().cloned();
-        let platform = platform.or_else(|| platform_of(&self.layout, &descriptor, document.as_ref()));
+        let platform = platform.or_else(|| platform_of(&layout, &descriptor, document.as_ref()));
         let (artifact_type, annotations, platforms) = match &document {
             Some(Document::Manifest(manifest)) => (&manifest.artifact_type, &manifest.annotations, Vec::new()),
             Some(Document::Index(index)) => {
@@ -120,7 +119,7 @@ impl Repository {
         let config = match &document {
             Some(Document::Manifest(manifest)) if manifest.is_image(&descriptor) => {
                 let referrer = Referrer::Document(descriptor.digest.clone());
-                let content = self.layout.read_document_blob(&manifest.config.digest, &referrer).ok();
+                let content = layout.read(&manifest.config.digest, &referrer).ok();
                 content.and_then(|content| from_json(&content).ok())
             }
             _ => None,
@@ -163,30 +162,29 @@ impl Repository {
         let (content, document) = (body.content(), body.document.as_ref());
         let mut descriptor = body.descriptor().clone();
         // A manifest that cannot be stored leaves no new layout behind.
-        check_parts(&self.layout, document)?;
+        let found = Layout::find(&self.site)?;
+        check_parts(found.as_ref(), document)?;
         if document.is_some() {
-            check_document(&self.layout, &descriptor, content, MissingParts::Fine)?;
+            check_document(found.as_ref(), self.path(), (&descriptor, content), MissingParts::Fine)?;
         }
-        if !is_layout(&self.layout)? {
-            self.layout.make_if_missing(self.prepare()?)?;
-        }
+        let layout = self.made_layout()?;
 
-        let lock = take_lock(&self.layout)?;
+        let lock = take_lock(&layout)?;
         let mut index = self.index()?;
-        check_parts(&self.layout, document)?;
+        check_parts(Some(&layout), document)?;
         let algorithm = descriptor.digest.algorithm().unwrap_or(Algorithm::Sha256);
-        let blob = self.layout.store_document_of(&lock, "the manifest", content, algorithm)?;
-        descriptor.platform = platform_of(&self.layout, &descriptor, document).map(Box::new);
+        let blob = layout.store_document_of(&lock, "the manifest", content, algorithm)?;
+        descriptor.platform = platform_of(&layout, &descriptor, document).map(Box::new);
         let before = fingerprint(&index);
         match tags {
-            [] => self.edit().put_untagged(&mut index, &descriptor),
-            tags => self.edit().put_tags(&mut index, &descriptor, tags),
+            [] => self.edit(&layout).put_untagged(&mut index, &descriptor),
+            tags => self.edit(&layout).put_tags(&mut index, &descriptor, tags),
         }
         if fingerprint(&index) == before {
             // It is listed already.
             blob.keep();
         } else {
-            self.layout.write_index(&lock, &index, [blob])?;
+            layout.write_index(&lock, &index, [blob])?;
         }
         Ok(descriptor)
     }
@@ -200,7 +198,7 @@ impl Repository {
     /// [`Error::Locked`]; [`Error::Io`].
     pub fn delete_manifest<'a>(&self, name: impl Into<ManifestName<'a>>) -> Result<(Digest, Vec<String>)> {
         let name = name.into();
-        self.change(|_, index| self.unlist(index, name))
+        self.change(|layout, index| self.unlist(layout, index, name))
     }
 
     /// Returns the result of [`Repository::delete_manifest`], and the `index.json` that it would write. Writes nothing
@@ -214,12 +212,12 @@ impl Repository {
         name: impl Into<ManifestName<'a>>,
     ) -> Result<((Digest, Vec<String>), Index)> {
         let name = name.into();
-        self.plan(|index| self.unlist(index, name))
+        self.plan(|layout, index| self.unlist(layout, index, name))
     }
 
     /// Removes all entries of a manifest, and returns its tags.
-    fn unlist(&self, index: &mut Index, name: ManifestName<'_>) -> Result<(Digest, Vec<String>)> {
-        let (found, Descriptor { digest, .. }) = self.find_entry(index, name)?;
+    fn unlist(&self, layout: &Layout, index: &mut Index, name: ManifestName<'_>) -> Result<(Digest, Vec<String>)> {
+        let (found, Descriptor { digest, .. }) = self.find_entry(layout, index, name)?;
         let mut tags = Vec::new();
         let count = index.manifests.len();
         index.manifests.retain(|entry| match found.names.of(entry) {
@@ -248,20 +246,22 @@ fn places(document: &Document) -> Vec<(String, &Descriptor)> {
 }
 
 /// Returns the platform that the config of an image says.
-fn platform_of(layout: &Layout, descriptor: &Descriptor, document: Option<&Document>) -> Option<Platform> {
+fn platform_of(documents: &dyn Documents, descriptor: &Descriptor, document: Option<&Document>) -> Option<Platform> {
     match document {
-        Some(Document::Manifest(manifest)) => Platforms::new(layout).of_image(descriptor, manifest),
+        Some(Document::Manifest(manifest)) => Platforms::new(documents).of_image(descriptor, manifest),
         _ => None,
     }
 }
 
 /// Checks that the parts of a document are stored, with the sizes in their descriptors.
-fn check_parts(layout: &Layout, document: Option<&Document>) -> Result<()> {
+fn check_parts(layout: Option<&Layout>, document: Option<&Document>) -> Result<()> {
     let Some(document) = document else { return Ok(()) };
     for (place, part) in places(document) {
         let invalid = |reason: String| Error::InvalidManifest { reason: Reason::new(reason) };
         let kind = if matches!(document, Document::Index(_)) { "manifest" } else { "blob" };
-        match layout.expect_blob(&part.digest, part.size, &Referrer::NewDocument) {
+        let missing = || Error::MissingBlob { digest: part.digest.clone(), referrer: Referrer::NewDocument };
+        let layout = layout.ok_or_else(missing);
+        match layout.and_then(|layout| layout.expect_blob(&part.digest, part.size, &Referrer::NewDocument)) {
             Err(Error::MissingBlob { .. }) if may_be_missing(part) => Ok(()),
             Err(Error::MissingBlob { .. }) => Err(invalid(format!("{kind} for {place} not found: {}", part.digest))),
             Err(error @ Error::SizeMismatch { .. }) => Err(invalid(format!("{kind} for {place}: {error}"))),

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::path::{Path, PathBuf, is_separator};
 
 use crate::error::Result;
-use crate::layout::handle::has_marker;
+use crate::layout::site::has_marker;
 use crate::oci::{NameError, Reference};
 
 /// Splits a path into the directory of a layout and a reference within it: `./images/app:v1` into `./images` and

@@ -29,12 +29,12 @@ impl Repository {
     /// documents are warnings.
     pub fn referrers(&self, digest: &Digest, artifact_type: Option<&str>) -> Result<Referrers> {
         let find = || {
-            let index = self.index()?;
+            let (layout, index) = self.contents()?;
             let entries = self.entries(&index)?;
             let fallback = self.fallback_of(&entries, digest);
             let mut found = BTreeMap::new();
             let mut warnings = Vec::new();
-            for Visit { entry, document, .. } in walk(&self.layout, entries, Reach::Manifests) {
+            for Visit { entry, document, .. } in walk(&layout, entries, Reach::Manifests) {
                 match document {
                     Ok(Some(Document::Index(index))) if fallback.as_ref() == Some(&entry.digest) => {
                         for listed in index.manifests {
@@ -61,7 +61,7 @@ impl Repository {
             }
             Ok(Referrers { manifests, image_names, warnings })
         };
-        self.layout.read_unlocked(find, |found| found.warnings.is_empty())
+        self.site.read_unlocked(find, |found| found.warnings.is_empty())
     }
 
     /// Returns the digest of the index that older programs list the referrers of a manifest in (distribution-spec, "Referrers

@@ -17,9 +17,11 @@ use crate::graph::edit::IndexEditor;
 use crate::graph::names::{Names, repositories};
 use crate::graph::walk::INDEX_FILE;
 use crate::layout::entries::OpenedEntries;
-use crate::layout::handle::{BLOBS_DIRECTORY, Layout, MARKER_FILE, has_marker};
+use crate::layout::handle::Layout;
 use crate::layout::init::NewDirectories;
 use crate::layout::options::WriteOptions;
+use crate::layout::site::{BLOBS_DIRECTORY, MARKER_FILE, Site, has_marker};
+use crate::metrics::Metrics;
 use crate::oci::{Descriptor, Digest, Index, RepositoryName};
 
 /// The files of a layout that a repository could be called like: the others begin with a dot.
@@ -52,8 +54,8 @@ const OWN_FILES: [&str; 3] = [BLOBS_DIRECTORY, INDEX_FILE, MARKER_FILE];
 /// ```
 #[derive(Clone, Debug)]
 pub struct Registry {
-    /// The layout that is shared, or a handle for the directory of the layouts.
-    layout: Layout,
+    /// Where the layout is that is shared, or the directory of the layouts.
+    site: Site,
     storage: Storage,
     /// The entries of the layout that is shared.
     opened: Arc<OpenedEntries>,
@@ -70,7 +72,8 @@ enum Storage {
 /// The content of one repository, or all of a layout by the ref names as they stand.
 #[derive(Clone, Debug)]
 pub struct Repository {
-    pub(crate) layout: Layout,
+    /// Where its layout is or will be.
+    pub(crate) site: Site,
     pub(crate) names: Names,
     /// Whether its layout lies where its name says.
     is_apart: bool,
@@ -84,15 +87,15 @@ impl Registry {
     ///
     /// [`Error::MalformedMarker`], [`Error::LayoutVersion`]; [`Error::MalformedIndex`]; [`Error::Io`].
     pub fn shared(path: impl Into<PathBuf>) -> Result<Self> {
-        let layout = Layout::at(path.into());
-        let opened = Arc::new(OpenedEntries::of(&layout)?);
-        Ok(Self { layout, storage: Storage::Shared { default: None }, opened })
+        let site = Site::new(path.into());
+        let opened = Arc::new(OpenedEntries::of(&site)?);
+        Ok(Self { site, storage: Storage::Shared { default: None }, opened })
     }
 
     /// Opens a directory with a layout for each repository: that of `example/app` is `example/app` in it. Neither need be
     /// there yet.
     pub fn per_repository(path: impl Into<PathBuf>) -> Self {
-        Self { layout: Layout::at(path.into()), storage: Storage::PerRepository, opened: Arc::default() }
+        Self { site: Site::new(path.into()), storage: Storage::PerRepository, opened: Arc::default() }
     }
 
     /// Makes entries without a name, and those whose name is a tag alone, belong to a repository. Other programs write
@@ -108,29 +111,29 @@ impl Registry {
     /// Makes this registry write as the options say.
     #[must_use]
     pub fn with_write_options(self, options: WriteOptions) -> Self {
-        Self { layout: self.layout.with_write_options(options), ..self }
+        Self { site: self.site.with_write_options(options), ..self }
     }
 
     /// Makes this registry follow a link at `blobs`, as [`Layout::with_shared_blobs`] says.
     #[must_use]
     pub fn with_shared_blobs(self) -> Self {
-        Self { layout: self.layout.with_shared_blobs(), ..self }
+        Self { site: self.site.with_shared_blobs(), ..self }
     }
 
     /// Returns the directory, as it was given.
     pub fn path(&self) -> &Path {
-        self.layout.path()
+        self.site.path()
     }
 
     /// Returns a repository, which need not be there yet.
     pub fn repository(&self, name: RepositoryName) -> Repository {
-        let (layout, default) = match &self.storage {
-            Storage::Shared { default } => (self.layout.clone(), default.clone()),
-            Storage::PerRepository => (self.layout.another(self.path().join(name.as_str())), Some(name.clone())),
+        let (site, default) = match &self.storage {
+            Storage::Shared { default } => (self.site.clone(), default.clone()),
+            Storage::PerRepository => (self.site.another(self.path().join(name.as_str())), Some(name.clone())),
         };
         let is_apart = matches!(self.storage, Storage::PerRepository);
         let opened = if is_apart { Arc::default() } else { Arc::clone(&self.opened) };
-        Repository { layout, names: Names::Repository { name, default }, is_apart, opened }
+        Repository { site, names: Names::Repository { name, default }, is_apart, opened }
     }
 
     /// Returns all of the layout, with the ref names as they stand in `index.json`: any of them counts as a tag.
@@ -142,7 +145,7 @@ impl Registry {
         match &self.storage {
             Storage::Shared { default } => {
                 let names = Names::AsTheyStand { default: default.clone() };
-                Ok(Repository { layout: self.layout.clone(), names, is_apart: false, opened: Arc::clone(&self.opened) })
+                Ok(Repository { site: self.site.clone(), names, is_apart: false, opened: Arc::clone(&self.opened) })
             }
             Storage::PerRepository => Err(Error::NoRepository { path: self.path().to_owned() }),
         }
@@ -155,7 +158,7 @@ impl Registry {
     /// [`Error::MalformedMarker`], [`Error::LayoutVersion`], [`Error::MalformedIndex`]; [`Error::Io`].
     pub fn repositories(&self, page: &Page) -> Result<Vec<RepositoryName>> {
         let mut found = match &self.storage {
-            Storage::Shared { default } => repositories(&self.opened.read(&self.layout)?, default.as_ref()),
+            Storage::Shared { default } => repositories(&self.opened.read(&self.site)?.1, default.as_ref()),
             Storage::PerRepository => self.layouts()?.into_iter().map(|(name, _)| name).collect(),
         };
         found.sort();
@@ -215,14 +218,36 @@ impl Registry {
 }
 
 impl Repository {
-    /// Returns how entries of `index.json` are edited as those of this repository.
-    pub(crate) fn edit(&self) -> IndexEditor<'_> {
-        IndexEditor { names: &self.names, documents: &self.layout, path: self.layout.path() }
+    /// Returns how entries of the `index.json` of its layout are edited as those of this repository.
+    pub(crate) fn edit<'a>(&'a self, layout: &'a Layout) -> IndexEditor<'a> {
+        IndexEditor { names: &self.names, documents: layout, path: layout.path() }
     }
 
-    /// Returns the layout that holds it, which need not be there yet.
-    pub fn layout(&self) -> &Layout {
-        &self.layout
+    /// Returns the directory of the layout that holds it, which need not be there yet.
+    pub fn path(&self) -> &Path {
+        self.site.path()
+    }
+
+    /// Opens the layout that holds it.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NotALayout`] if it is not there yet; [`Error::MalformedMarker`], [`Error::LayoutVersion`]; [`Error::Io`].
+    pub fn layout(&self) -> Result<Layout> {
+        Layout::at(self.site.clone())
+    }
+
+    /// Returns the counters of the work, for others to count with.
+    pub fn shared_metrics(&self) -> Arc<Metrics> {
+        self.site.shared_metrics()
+    }
+
+    /// Opens the layout that holds it, and makes it if it is not there.
+    pub(crate) fn made_layout(&self) -> Result<Layout> {
+        match Layout::find(&self.site)? {
+            Some(layout) => Ok(layout),
+            None => self.site.make_layout(self.prepare()?),
+        }
     }
 
     /// Makes the directory of a layout that is not there.
@@ -237,12 +262,17 @@ impl Repository {
         {
             return Err(Error::ReservedRepository { repository: name.clone(), part: part.to_owned() });
         }
-        self.layout.prepare_directory()
+        self.site.prepare_directory()
     }
 
     /// Reads the index of its layout, which is empty where there is no layout.
     pub(crate) fn index(&self) -> Result<Index> {
-        self.opened.read(&self.layout)
+        Ok(self.contents()?.1)
+    }
+
+    /// Opens its layout, if it is there, and reads the index.
+    pub(crate) fn contents(&self) -> Result<(Option<Layout>, Index)> {
+        self.opened.read(&self.site)
     }
 
     /// Returns whether an index has an entry that belongs here.
@@ -259,7 +289,7 @@ impl Repository {
         let entries: Vec<_> = index.manifests.iter().filter(|entry| self.names.of(entry).is_some()).collect();
         match &self.names {
             Names::Repository { name, .. } if entries.is_empty() => {
-                Err(Error::UnknownRepository { path: self.layout.path().to_owned(), repository: name.clone() })
+                Err(Error::UnknownRepository { path: self.path().to_owned(), repository: name.clone() })
             }
             _ => Ok(entries),
         }

@@ -6,6 +6,8 @@ use super::repository::Repository;
 use crate::error::{Error, Result};
 use crate::graph::platform::{Chosen, is_stored, not_stored};
 use crate::graph::resolve::{Found, Meant, Resolver};
+use crate::graph::walk::Documents;
+use crate::layout::handle::Layout;
 use crate::oci::{Descriptor, Digest, Index, Platform};
 use crate::view::{ListingKind, View};
 
@@ -62,10 +64,10 @@ impl Repository {
     /// [`Error::MalformedIndex`]; [`Error::Io`].
     pub fn resolve(&self, reference: &str) -> Result<Descriptor> {
         let resolve = || {
-            let index = self.index()?;
-            self.resolver(&index).one(&self.find(&index, reference)?, reference)
+            let (layout, index) = self.contents()?;
+            self.resolver(&layout, &index).one(&self.find(&layout, &index, reference)?, reference)
         };
-        self.layout.read_unlocked(resolve, |_| true)
+        self.site.read_unlocked(resolve, |_| true)
     }
 
     /// Returns the entry that bears a tag, with all that it says: the first, if several of one manifest do.
@@ -75,7 +77,7 @@ impl Repository {
     /// [`Error::UnknownRepository`], [`Error::UnknownTag`], [`Error::AmbiguousName`]; [`Error::MalformedIndex`];
     /// [`Error::Io`].
     pub fn resolve_tag(&self, tag: &str) -> Result<Descriptor> {
-        let index = self.index()?;
+        let (layout, index) = self.contents()?;
         self.entries(&index)?;
         let bears = |at: &usize| self.names.is_tagged(&index.manifests[*at], tag);
         let places: Vec<usize> = (0..index.manifests.len()).filter(bears).collect();
@@ -83,7 +85,7 @@ impl Repository {
             return Err(self.unknown_tag(tag));
         }
         let found = Found { names: self.names.clone(), meant: Meant::Named { name: tag.to_owned(), places } };
-        self.resolver(&index).one(&found, tag)
+        self.resolver(&layout, &index).one(&found, tag)
     }
 
     /// Returns the descriptor of the manifest with a digest: an entry of `index.json`, or, with its platform, one of a
@@ -94,12 +96,12 @@ impl Repository {
     /// [`Error::UnknownRepository`], [`Error::UnknownManifest`]; [`Error::MalformedIndex`]; [`Error::Io`].
     pub fn resolve_manifest(&self, digest: &Digest) -> Result<Descriptor> {
         let resolve = || {
-            let index = self.index()?;
+            let (layout, index) = self.contents()?;
             self.entries(&index)?;
-            let resolver = self.resolver(&index);
+            let resolver = self.resolver(&layout, &index);
             resolver.by_digest(&self.names, digest)?.ok_or_else(|| resolver.unknown(digest.as_str()))
         };
-        self.layout.read_unlocked(resolve, |_| true)
+        self.site.read_unlocked(resolve, |_| true)
     }
 
     /// Returns the digest of the image, or of the index, if the entries refer to one only. Artifacts count if there is no image.
@@ -113,7 +115,7 @@ impl Repository {
         if entries.len() < 2 {
             return Ok(entries.into_iter().next().cloned());
         }
-        let listings = View::of(self.layout.clone())?.listings()?;
+        let listings = View::of(self.layout()?)?.listings()?;
         let images = listings.into_iter().filter(|listing| listing.kind != ListingKind::Artifact);
         let mut images = images.map(|listing| listing.entry.digest).filter(|digest| entries.contains(digest));
         let first = images.next();
@@ -121,30 +123,35 @@ impl Repository {
         Ok(first.filter(|_| is_only))
     }
 
-    pub(crate) fn resolver<'a>(&'a self, index: &'a Index) -> Resolver<'a> {
-        Resolver { names: self.names.clone(), index, documents: &self.layout, path: self.layout.path() }
+    pub(crate) fn resolver<'a>(&'a self, documents: &'a dyn Documents, index: &'a Index) -> Resolver<'a> {
+        Resolver { names: self.names.clone(), index, documents, path: self.path() }
     }
 
     /// Resolves a reference in an index.
-    pub(crate) fn find(&self, index: &Index, reference: &str) -> Result<Found> {
+    pub(crate) fn find(&self, documents: &dyn Documents, index: &Index, reference: &str) -> Result<Found> {
         self.entries(index)?;
-        self.resolver(index).find(reference)
+        self.resolver(documents, index).find(reference)
     }
 
     /// Finds the entries that are to be changed, all of one manifest.
-    pub(crate) fn find_entry(&self, index: &Index, name: ManifestName<'_>) -> Result<(Found, Descriptor)> {
-        let mut found = self.find(index, name.reference)?;
-        let descriptor = self.resolver(index).one_entry(&mut found, name.reference, name.platform)?;
+    pub(crate) fn find_entry(
+        &self,
+        layout: &Layout,
+        index: &Index,
+        name: ManifestName<'_>,
+    ) -> Result<(Found, Descriptor)> {
+        let mut found = self.find(layout, index, name.reference)?;
+        let descriptor = self.resolver(layout, index).one_entry(&mut found, name.reference, name.platform)?;
         Ok((found, descriptor))
     }
 
     /// Returns the error for a manifest that is stored, of which `index.json` has no entry.
     pub(crate) fn inside_index(&self, reference: &str) -> Error {
-        Error::InsideIndex { path: self.layout.path().to_owned(), reference: reference.to_owned() }
+        Error::InsideIndex { path: self.path().to_owned(), reference: reference.to_owned() }
     }
 
     pub(crate) fn unknown_tag(&self, tag: &str) -> Error {
-        Error::UnknownTag { path: self.layout.path().to_owned(), reference: tag.to_owned() }
+        Error::UnknownTag { path: self.path().to_owned(), reference: tag.to_owned() }
     }
 }
 
@@ -167,29 +174,29 @@ impl Repository {
     pub fn choose<'a>(&self, name: impl Into<ManifestName<'a>>) -> Result<Chosen> {
         let ManifestName { reference, platform } = name.into();
         let choose = || {
-            let index = self.index()?;
-            let (found, resolver) = (self.find(&index, reference)?, self.resolver(&index));
+            let (layout, index) = self.contents()?;
+            let (found, resolver) = (self.find(&layout, &index, reference)?, self.resolver(&layout, &index));
             match platform {
                 None => Ok(Chosen { descriptor: resolver.one(&found, reference)?, choice: None }),
                 Some(platform) => resolver.for_platform(&found, reference, platform),
             }
         };
-        self.layout.read_unlocked(choose, |_| true)
+        self.site.read_unlocked(choose, |_| true)
     }
 
     /// Resolves as [`Repository::choose`] does, for a caller that reads the manifest next.
     pub(crate) fn choose_stored(&self, name: ManifestName<'_>) -> Result<Chosen> {
         let ManifestName { reference, platform } = name;
-        let index = self.index()?;
-        let found = self.find(&index, reference)?;
-        let resolver = self.resolver(&index);
+        let (layout, index) = self.contents()?;
+        let found = self.find(&layout, &index, reference)?;
+        let resolver = self.resolver(&layout, &index);
         let Some(platform) = platform else {
             return Ok(Chosen { descriptor: resolver.one(&found, reference)?, choice: None });
         };
         let chosen = resolver.for_platform(&found, reference, platform)?;
         match &chosen.choice {
-            Some(choice) if !is_stored(&self.layout, &chosen.descriptor) => {
-                Err(not_stored(&self.layout, self.layout.path(), &found.entries(&index), &choice.taken))
+            Some(choice) if !is_stored(&layout, &chosen.descriptor) => {
+                Err(not_stored(&layout, self.path(), &found.entries(&index), &choice.taken))
             }
             _ => Ok(chosen),
         }

@@ -9,8 +9,7 @@ use crate::error::{Error, Result};
 use crate::graph::names::EntryTag;
 use crate::graph::resolve::Meant;
 use crate::layout::documents::fingerprint;
-use crate::layout::entries::is_layout;
-use crate::layout::handle::Lock;
+use crate::layout::handle::Layout;
 use crate::layout::lock::take_lock;
 use crate::oci::{Descriptor, Index, NameKind};
 
@@ -75,14 +74,14 @@ impl Repository {
     pub fn add_tags<'a>(&self, name: impl Into<ManifestName<'a>>, tags: &[&str]) -> Result<Descriptor> {
         let name = name.into();
         tags.iter().try_for_each(|tag| self.names.check(tag))?;
-        self.change(|_, index| {
-            let found = self.find(index, name.reference)?;
-            let resolver = self.resolver(index);
+        self.change(|layout, index| {
+            let found = self.find(layout, index, name.reference)?;
+            let resolver = self.resolver(layout, index);
             let descriptor = match name.platform {
                 None => resolver.one(&found, name.reference)?,
                 Some(platform) => resolver.for_platform(&found, name.reference, platform)?.descriptor,
             };
-            self.edit().put_tags(index, &descriptor, tags);
+            self.edit(layout).put_tags(index, &descriptor, tags);
             Ok(descriptor)
         })
     }
@@ -97,8 +96,8 @@ impl Repository {
     pub fn move_tag<'a>(&self, name: impl Into<ManifestName<'a>>, tag: &str) -> Result<Renamed> {
         let wanted = name.into();
         self.names.check(tag)?;
-        self.change(|_, index| {
-            let (found, descriptor) = self.find_entry(index, wanted)?;
+        self.change(|layout, index| {
+            let (found, descriptor) = self.find_entry(layout, index, wanted)?;
             let is_untagged = |at: &usize| {
                 let entry = &index.manifests[*at];
                 entry.digest == descriptor.digest && found.names.of(entry) == Some(EntryTag::Untagged)
@@ -125,7 +124,7 @@ impl Repository {
                 }
             }
             let moved: HashSet<usize> = places.into_iter().collect();
-            self.edit().take_names(index, &moved, tag);
+            self.edit(layout).take_names(index, &moved, tag);
             Ok(Renamed { from, descriptor })
         })
     }
@@ -140,7 +139,7 @@ impl Repository {
     /// [`Error::AmbiguousName`]; [`Error::InsideIndex`]; [`Error::MalformedIndex`]; [`Error::Locked`]; [`Error::Io`].
     pub fn delete_tag<'a>(&self, name: impl Into<ManifestName<'a>>) -> Result<Descriptor> {
         let name = name.into();
-        self.change(|_, index| self.untag(index, name))
+        self.change(|layout, index| self.untag(layout, index, name))
     }
 
     /// Takes several tags away, as [`Repository::delete_tag`] does, in one step: all of them or none.
@@ -149,7 +148,7 @@ impl Repository {
     ///
     /// Those of [`Repository::delete_tag`].
     pub fn delete_tags(&self, names: &[ManifestName<'_>]) -> Result<Vec<Descriptor>> {
-        self.change(|_, index| self.untag_all(index, names))
+        self.change(|layout, index| self.untag_all(layout, index, names))
     }
 
     /// Returns the result of [`Repository::delete_tags`], and the `index.json` that it would write. Writes nothing and
@@ -159,17 +158,17 @@ impl Repository {
     ///
     /// Those of [`Repository::delete_tag`], except [`Error::Locked`].
     pub fn plan_delete_tags(&self, names: &[ManifestName<'_>]) -> Result<(Vec<Descriptor>, Index)> {
-        self.plan(|index| self.untag_all(index, names))
+        self.plan(|layout, index| self.untag_all(layout, index, names))
     }
 
-    fn untag_all(&self, index: &mut Index, names: &[ManifestName<'_>]) -> Result<Vec<Descriptor>> {
-        names.iter().map(|name| self.untag(index, *name)).collect()
+    fn untag_all(&self, layout: &Layout, index: &mut Index, names: &[ManifestName<'_>]) -> Result<Vec<Descriptor>> {
+        names.iter().map(|name| self.untag(layout, index, *name)).collect()
     }
 
-    fn untag(&self, index: &mut Index, wanted: ManifestName<'_>) -> Result<Descriptor> {
+    fn untag(&self, layout: &Layout, index: &mut Index, wanted: ManifestName<'_>) -> Result<Descriptor> {
         self.entries(index)?;
         let unknown = || self.unknown_tag(wanted.reference);
-        let (found, descriptor) = self.find_entry(index, wanted).map_err(|error| match error {
+        let (found, descriptor) = self.find_entry(layout, index, wanted).map_err(|error| match error {
             Error::UnknownManifest { .. } => unknown(),
             error => error,
         })?;
@@ -186,7 +185,7 @@ impl Repository {
             }
             match found.names.kind(entry, &name) {
                 _ if entry.has_one_name() => return false,
-                NameKind::RefName => *entry = self.edit().untagged(entry),
+                NameKind::RefName => *entry = self.edit(layout).untagged(entry),
                 NameKind::ImageName => entry.drop_name(NameKind::ImageName),
             }
             true
@@ -195,31 +194,31 @@ impl Repository {
     }
 
     /// Returns the result of a change of `index.json`, and the changed index, which is not written.
-    pub(crate) fn plan<T>(&self, change: impl FnOnce(&mut Index) -> Result<T>) -> Result<(T, Index)> {
-        self.check_is_there()?;
+    pub(crate) fn plan<T>(&self, change: impl FnOnce(&Layout, &mut Index) -> Result<T>) -> Result<(T, Index)> {
+        let layout = self.layout_to_change()?;
         let mut index = self.index()?;
-        let result = change(&mut index)?;
+        let result = change(&layout, &mut index)?;
         Ok((result, index))
     }
 
-    /// Returns an error if there is no layout: its repository is unknown, or its path is that of another directory.
-    fn check_is_there(&self) -> Result<()> {
-        if is_layout(&self.layout)? {
-            return Ok(());
+    /// Opens the layout. If there is none, its repository is unknown, or its path is that of another directory.
+    fn layout_to_change(&self) -> Result<Layout> {
+        if let Some(layout) = Layout::find(&self.site)? {
+            return Ok(layout);
         }
         self.entries(&Index::empty())?;
-        Err(Error::NotALayout { path: self.layout.path().to_owned() })
+        Err(Error::NotALayout { path: self.path().to_owned() })
     }
 
     /// Changes `index.json` of a layout that is there, under the lock. If nothing is changed, nothing is written.
-    pub(crate) fn change<T>(&self, change: impl FnOnce(&Lock, &mut Index) -> Result<T>) -> Result<T> {
-        self.check_is_there()?;
-        let lock = take_lock(&self.layout)?;
+    pub(crate) fn change<T>(&self, change: impl FnOnce(&Layout, &mut Index) -> Result<T>) -> Result<T> {
+        let layout = self.layout_to_change()?;
+        let lock = take_lock(&layout)?;
         let mut index = self.index()?;
         let before = fingerprint(&index);
-        let result = change(&lock, &mut index)?;
+        let result = change(&layout, &mut index)?;
         if fingerprint(&index) != before {
-            self.layout.write_index(&lock, &index, [])?;
+            layout.write_index(&lock, &index, [])?;
         }
         Ok(result)
     }

@@ -15,7 +15,6 @@ use crate::fs::{Directory, FileIdentity, FileKind, Found, random_name, touch};
 use crate::graph::verify::expect_digest;
 use crate::layout::blob_directory::{make_blob_directory, scratch};
 use crate::layout::blobs::Share;
-use crate::layout::entries::is_layout;
 use crate::layout::handle::Layout;
 use crate::layout::lock::acquire;
 use crate::layout::lock::take_lock;
@@ -98,26 +97,24 @@ impl Repository {
     ///
     /// [`Error::Io`]; the error of making a layout.
     pub fn start_upload(&self) -> Result<BlobUpload> {
-        if !is_layout(&self.layout)? {
-            self.layout.make_if_missing(self.prepare()?)?;
-        }
-        let root = self.layout.open_root()?;
+        let layout = self.made_layout()?;
+        let root = layout.site().open_root()?;
         let directory = root.path_of(UPLOADS_DIRECTORY);
         loop {
             if root.make(UPLOADS_DIRECTORY).map_err(Error::io("create", &directory))? {
-                self.layout.sync_names(&root)?;
+                layout.site().sync_names(&root)?;
             }
             // A collection of garbage took the empty directory away.
             let Some(uploads) = find_uploads(&root)? else { continue };
             let id = random_name(ID_LENGTH);
             let path = directory.join(&id);
             let file = match uploads.create_to_append(&id) {
-                Ok(file) => acquire(&self.layout, file, &path, Instant::now())?,
+                Ok(file) => acquire(layout.site(), file, &path, Instant::now())?,
                 Err(error) if error.kind() == ErrorKind::NotFound => continue,
                 Err(error) => return Err(Error::io("create", &path)(error)),
             };
             let hasher = Some(Hasher::new(Algorithm::Sha256));
-            let upload = BlobUpload { layout: self.layout.clone(), uploads, id, path, file, size: 0, hasher };
+            let upload = BlobUpload { layout: layout.clone(), uploads, id, path, file, size: 0, hasher };
             // Or the file, before it was locked.
             if upload.is_there() {
                 return Ok(upload);
@@ -132,19 +129,21 @@ impl Repository {
     /// [`Error::UnknownUpload`]; [`Error::UploadOffset`]; [`Error::Locked`] if another process is writing to it for longer
     /// than is to be waited; [`Error::Io`].
     pub fn resume_upload(&self, id: &str, offset: Option<u64>) -> Result<BlobUpload> {
-        let path = upload_path(&self.layout, id).ok_or_else(|| unknown_upload(&self.layout, id))?;
-        let root = self.layout.open_root().ok();
+        let unknown = || unknown_upload(&self.site, id);
+        let path = upload_path(&self.site, id).ok_or_else(unknown)?;
+        let layout = Layout::find(&self.site)?.ok_or_else(unknown)?;
+        let root = layout.site().open_root().ok();
         let uploads = root.map(|root| find_uploads(&root)).transpose()?.flatten();
-        let uploads = uploads.ok_or_else(|| unknown_upload(&self.layout, id))?;
+        let uploads = uploads.ok_or_else(unknown)?;
         let is_file = |found: Option<Found>| found.is_some_and(|found| found.kind == FileKind::File);
         if !uploads.find(id).is_ok_and(is_file) {
-            return Err(unknown_upload(&self.layout, id));
+            return Err(unknown());
         }
         let file = uploads.open_to_append(id).map_err(|error| match error.kind() {
-            ErrorKind::NotFound => unknown_upload(&self.layout, id),
+            ErrorKind::NotFound => unknown(),
             _ => Error::io("open", &path)(error),
         })?;
-        let file = acquire(&self.layout, file, &path, Instant::now())?;
+        let file = acquire(layout.site(), file, &path, Instant::now())?;
         let size = file.metadata().map_err(Error::io("read", &path))?.len();
         match offset {
             Some(expected) if expected != size => {
@@ -153,9 +152,9 @@ impl Repository {
             _ => {}
         }
         let hasher = (size == 0).then(|| Hasher::new(Algorithm::Sha256));
-        let upload = BlobUpload { layout: self.layout.clone(), uploads, id: id.to_owned(), path, file, size, hasher };
+        let upload = BlobUpload { layout, uploads, id: id.to_owned(), path, file, size, hasher };
         // Its earlier owner may have committed it.
-        if upload.is_there() { Ok(upload) } else { Err(unknown_upload(&self.layout, id)) }
+        if upload.is_there() { Ok(upload) } else { Err(unknown()) }
     }
 }
 
@@ -185,12 +184,12 @@ impl BlobUpload {
 
     fn store(&mut self, digest: &Digest) -> Result<()> {
         if !self.is_there() {
-            return Err(unknown_upload(&self.layout, &self.id));
+            return Err(unknown_upload(self.layout.site(), &self.id));
         }
         self.verify(digest)?;
         self.layout
             .metrics()
-            .time(Phase::Sync, || if self.layout.waits_for_disk() { self.file.sync_data() } else { Ok(()) })
+            .time(Phase::Sync, || if self.layout.site().waits_for_disk() { self.file.sync_data() } else { Ok(()) })
             .map_err(Error::io("sync", &self.path))?;
         let there = self.layout.sound_blob(digest, self.size, |_| ());
         if let Some(there) = there
@@ -198,7 +197,7 @@ impl BlobUpload {
         {
             return self.remove();
         }
-        let scratch = scratch(&self.layout, digest.algorithm_name())?;
+        let scratch = scratch(self.layout.site(), digest.algorithm_name())?;
         if self.uploads.is_on_mount_of(&scratch).map_err(Error::io("read", &self.path))? {
             self.rename(digest)?;
         } else {
@@ -212,7 +211,7 @@ impl BlobUpload {
     /// Renames a verified, synced file to the blob's path.
     fn rename(&self, digest: &Digest) -> Result<()> {
         let lock = take_lock(&self.layout)?;
-        let directory = make_blob_directory(&self.layout, &lock, digest.algorithm_name())?;
+        let directory = make_blob_directory(self.layout.site(), &lock, digest.algorithm_name())?;
         let (name, path) = (digest.encoded(), self.layout.blob_path(digest));
         let failed = || Error::io("write", &path);
         // A later command refers to it; until then a collection of garbage may keep young blobs only.
@@ -220,7 +219,7 @@ impl BlobUpload {
         let is_new = directory.find(name).map_err(failed())?.is_none();
         self.uploads.rename(&self.id, &directory, name).map_err(failed())?;
         self.layout.metrics().count_blob_written();
-        let synced = self.layout.sync_names(&directory);
+        let synced = self.layout.site().sync_names(&directory);
         // In a shared store the blob may already belong to another layout.
         if synced.is_err() && is_new && !self.layout.shares_blobs() {
             // The error that made this necessary is on its way; a blob that stays is unreferenced, not wrong.

@@ -18,10 +18,11 @@ use crate::layout::clean::{clean_directories_in, clean_directory};
 use crate::layout::documents::DOCUMENT_LIMIT;
 use crate::layout::entries::read_entries;
 use crate::layout::filling::{Filling, MOVED, RECORD_FILE, is_vacant_but_for_fillings};
-use crate::layout::handle::{Layout, Lock, MARKER_FILE, marker};
+use crate::layout::handle::{Layout, Lock};
 use crate::layout::init::{DirectoryLock, NewDirectories};
 use crate::layout::lock::take_lock;
 use crate::layout::reachable::remove_unreferenced;
+use crate::layout::site::{MARKER_FILE, Site, marker};
 use crate::layout::stage::Stage;
 use crate::metrics::Progress;
 use crate::oci::{Digest, Index};
@@ -52,11 +53,11 @@ impl LayoutPlan {
         let mut staging = None;
         for _ in 0..TRIES {
             let is_done = match export.settled_target()? {
-                Target::Layout => return export.add(),
+                Target::Layout(layout) => return export.add(&layout),
                 Target::Vacant => export.fill(&mut staging)?,
                 Target::Missing => export.make(&mut staging)?,
                 Target::HalfMade => {
-                    export.layout.finish_half_made()?;
+                    export.site.finish_half_made()?;
                     false
                 }
                 Target::Occupied => break,
@@ -65,7 +66,7 @@ impl LayoutPlan {
                 return Ok(self.contents.exported.clone());
             }
         }
-        Err(Error::NotEmpty { path: export.layout.path().to_owned() })
+        Err(Error::NotEmpty { path: export.root().to_owned() })
     }
 
     /// Returns the blobs that would be written to a path, and those already there. Existing blobs are not read.
@@ -74,10 +75,10 @@ impl LayoutPlan {
         match export.settled_target()? {
             Target::Missing | Target::Vacant | Target::HalfMade => Ok(self.contents.exported.clone()),
             Target::Occupied => Err(Error::NotEmpty { path: export.root().to_owned() }),
-            Target::Layout => {
-                export.merged(&read_entries(&export.layout)?)?;
+            Target::Layout(layout) => {
+                export.merged(&layout, &read_entries(layout.site())?)?;
                 let blobs = self.contents.blobs.iter().map(|blob| &blob.descriptor);
-                let missing = blobs.filter(|blob| !export.layout.has_blob(&blob.digest, blob.size));
+                let missing = blobs.filter(|blob| !layout.has_blob(&blob.digest, blob.size));
                 Ok(export.exported(&missing.map(|blob| &blob.digest).collect()))
             }
         }
@@ -85,9 +86,9 @@ impl LayoutPlan {
 }
 
 /// The state of the path where a layout will be.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 enum Target {
-    Layout,
+    Layout(Layout),
     /// A directory that is empty, or holds only leftovers that can be cleaned.
     Vacant,
     Missing,
@@ -100,31 +101,31 @@ enum Target {
 struct Export<'a> {
     plan: &'a LayoutPlan,
     progress: Option<Progress<'a>>,
-    /// The layout that is added to, or a handle for the layout that is created.
-    layout: Layout,
+    /// Where the layout is that is added to, or will be created.
+    site: Site,
 }
 
 impl<'a> Export<'a> {
     fn new(plan: &'a LayoutPlan, path: &Path, progress: Option<Progress<'a>>) -> Self {
         let options = &plan.options;
-        let layout = Layout::at(path.to_owned());
-        let layout = layout.with_write_options(options.write.clone()).with_metrics(options.metrics.clone());
-        let layout = if options.shares_blobs { layout.with_shared_blobs() } else { layout };
-        Self { plan, progress, layout }
+        let site = Site::new(path.to_owned());
+        let site = site.with_write_options(options.write.clone()).with_metrics(options.metrics.clone());
+        let site = if options.shares_blobs { site.with_shared_blobs() } else { site };
+        Self { plan, progress, site }
     }
 
     fn root(&self) -> &Path {
-        self.layout.path()
+        self.site.path()
     }
 
     /// Returns the state of the target. If another process is creating a layout there, waits until it is done.
     fn settled_target(&self) -> Result<Target> {
         for _ in 0..TRIES {
             let target = self.target()?;
-            if target != Target::Occupied || !self.root().is_dir() {
+            if !matches!(target, Target::Occupied) || !self.root().is_dir() {
                 return Ok(target);
             }
-            if let DirectoryLock::Held(_lock) = self.layout.lock_directory()? {
+            if let DirectoryLock::Held(_lock) = self.site.lock_directory()? {
                 return self.target();
             }
         }
@@ -132,8 +133,8 @@ impl<'a> Export<'a> {
     }
 
     fn target(&self) -> Result<Target> {
-        match self.layout.check_marker() {
-            Ok(_) => return Ok(Target::Layout),
+        match Layout::at(self.site.clone()) {
+            Ok(layout) => return Ok(Target::Layout(layout)),
             Err(Error::NotALayout { .. }) => {}
             Err(Error::MalformedMarker { .. }) if self.is_half_made()? => return Ok(Target::HalfMade),
             Err(error) => return Err(error),
@@ -158,7 +159,7 @@ impl<'a> Export<'a> {
     }
 
     fn is_half_made(&self) -> Result<bool> {
-        match self.layout.is_half_made() {
+        match self.site.is_half_made() {
             // A file disappeared: another process is at work there, and is waited for.
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
             found => found.map_err(Error::io("read", self.root())),
@@ -174,7 +175,7 @@ impl<'a> Export<'a> {
         };
         let parent = if parent.as_os_str().is_empty() { Path::new(".") } else { parent };
         let mut made = NewDirectories::default();
-        made.directories(&self.layout, parent)?;
+        made.directories(&self.site, parent)?;
         let staging = self.staged(parent, staged.take())?;
         // A trailing slash cannot be part of the name of a directory that does not exist.
         let target = parent.join(name);
@@ -188,7 +189,7 @@ impl<'a> Export<'a> {
             Err((_, error)) => return Err(create()(error)),
         }
         // If syncing the name fails, the layout stays: another process may already use it.
-        self.layout.sync_directory(parent)?;
+        self.site.sync_directory(parent)?;
         Ok(true)
     }
 
@@ -199,24 +200,24 @@ impl<'a> Export<'a> {
         let root = self.root();
         let staging = self.staged(root, staged.take())?;
         // If two processes create a layout here, one waits and then finds the layout of the other.
-        let DirectoryLock::Held(_lock) = self.layout.lock_directory()? else {
+        let DirectoryLock::Held(_lock) = self.site.lock_directory()? else {
             return Ok(false);
         };
-        let _section = self.layout.interrupt().begin_section();
-        if self.target()? != Target::Vacant {
+        let _section = self.site.interrupt().begin_section();
+        if !matches!(self.target()?, Target::Vacant) {
             return Ok(false);
         }
-        clean_directory(&self.layout, root);
+        clean_directory(&self.site, root);
         if !is_vacant(root).map_err(Error::io("read", root))? {
             return Ok(false);
         }
         let filling = Filling::of(staging.path()).map_err(Error::io("read", root))?;
         staging.write_document(RECORD_FILE, &filling.to_json())?;
-        self.layout.sync_directory(staging.path())?;
+        self.site.sync_directory(staging.path())?;
         let done = MOVED.into_iter().try_for_each(|name| {
             let to = root.join(name);
             rename_new(&staging.path().join(name), &to).map_err(Error::io("write", to))?;
-            self.layout.sync_directory(root)
+            self.site.sync_directory(root)
         });
         if done.is_err() {
             // A file that cannot be deleted cannot be reported either: the first error is the result.
@@ -224,19 +225,19 @@ impl<'a> Export<'a> {
         }
         done?;
         // The process that created the directory may not have synced it.
-        self.layout.sync_name(root)?;
+        self.site.sync_name(root)?;
         Ok(true)
     }
 
     /// Writes a whole layout into a temporary directory, unless a written one can be moved into `parent`.
     fn staged<'s>(&'s self, parent: &Path, staged: Option<Staging<'s>>) -> Result<Staging<'s>> {
-        clean_directories_in(&self.layout, parent);
+        clean_directories_in(&self.site, parent);
         if let Some(mut staging) = staged
             && staging.move_into(parent).is_ok()
         {
             return Ok(staging);
         }
-        let staging = Staging::create_in(parent, &self.layout, &self.plan.options)?;
+        let staging = Staging::create_in(parent, &self.site, &self.plan.options)?;
         staging.write_all(self.plan.contents.blobs.iter().map(|blob| (blob, self.progress)).collect())?;
         let index = IndexDocument::new(&self.plan.view, INDEX_FILE, DOCUMENT_LIMIT)?;
         staging.write_pieces(INDEX_FILE, index.size, |writer| index.write(writer))?;
@@ -246,21 +247,21 @@ impl<'a> Export<'a> {
     }
 
     /// Adds the view to an existing layout.
-    fn add(&self) -> Result<Exported> {
+    fn add(&self, layout: &Layout) -> Result<Exported> {
         // Conflicts are reported before anything is written; they are checked again under the lock.
-        self.merged(&read_entries(&self.layout)?)?;
+        self.merged(layout, &read_entries(layout.site())?)?;
         for blob in &self.plan.contents.blobs {
-            check_blob_directory(&self.layout, &blob.descriptor.digest)?;
+            check_blob_directory(layout.site(), &blob.descriptor.digest)?;
         }
-        let mut blobs = self.look()?;
+        let mut blobs = self.look(layout)?;
         let mut staging = None;
         self.stage(&mut staging, blobs.to_write())?;
 
         for is_last in [false, false, true] {
-            let lock = take_lock(&self.layout)?;
-            let gone = blobs.gone(&self.layout, &lock)?;
+            let lock = take_lock(layout)?;
+            let gone = blobs.gone(layout, &lock)?;
             if gone.is_empty() {
-                return self.place(&lock, staging.as_ref(), &blobs);
+                return self.place(layout, &lock, staging.as_ref(), &blobs);
             }
             // Blobs of the layout were deleted or replaced. The layout is not locked while they are written.
             drop(lock);
@@ -269,8 +270,8 @@ impl<'a> Export<'a> {
             self.stage(&mut staging, gone.into_iter().map(|blob| (blob, None)).collect())?;
         }
         // All blobs are written at this point.
-        let lock = take_lock(&self.layout)?;
-        self.place(&lock, staging.as_ref(), &blobs)
+        let lock = take_lock(layout)?;
+        self.place(layout, &lock, staging.as_ref(), &blobs)
     }
 
     /// Writes blobs to the scratch directory, from where they can be renamed into the layout.
@@ -287,24 +288,30 @@ impl<'a> Export<'a> {
             None => {
                 let digests = self.plan.contents.blobs.iter().map(|blob| &blob.descriptor.digest);
                 let algorithms = digests.map(Digest::algorithm_name).collect();
-                staging.insert(Staging::create_in_layout(&self.layout, &self.plan.options, &algorithms)?)
+                staging.insert(Staging::create_in_layout(&self.site, &self.plan.options, &algorithms)?)
             }
         };
         staging.write_all(blobs)
     }
 
     /// Renames the written blobs into the layout, and then adds the entries.
-    fn place(&self, lock: &Lock, staging: Option<&Staging<'_>>, blobs: &Blobs<'_>) -> Result<Exported> {
-        let before = read_entries(&self.layout)?;
-        let index = self.merged(&before)?;
+    fn place(
+        &self,
+        layout: &Layout,
+        lock: &Lock,
+        staging: Option<&Staging<'_>>,
+        blobs: &Blobs<'_>,
+    ) -> Result<Exported> {
+        let before = read_entries(layout.site())?;
+        let index = self.merged(layout, &before)?;
         let mut new = Vec::new();
-        let done = self.place_blobs(lock, staging, blobs, &mut new).and_then(|()| {
+        let done = self.place_blobs(layout, lock, staging, blobs, &mut new).and_then(|()| {
             // The process that wrote the same entries may not have synced them.
-            if index == before { self.layout.sync_index() } else { self.layout.write_index(lock, &index, []) }
+            if index == before { layout.sync_index() } else { layout.write_index(lock, &index, []) }
         });
         if let Err(error) = done {
-            if let (Ok(index), Ok(stage)) = (read_entries(&self.layout), self.layout.find_stage()) {
-                remove_unreferenced(&self.layout, lock, &index, &stage.unwrap_or_else(Stage::empty), new);
+            if let (Ok(index), Ok(stage)) = (read_entries(layout.site()), layout.find_stage()) {
+                remove_unreferenced(layout, lock, &index, &stage.unwrap_or_else(Stage::empty), new);
             }
             return Err(error);
         }
@@ -312,21 +319,21 @@ impl<'a> Export<'a> {
     }
 
     /// Returns the index of the layout with the entries of the view added.
-    fn merged(&self, index: &Index) -> Result<Index> {
+    fn merged(&self, layout: &Layout, index: &Index) -> Result<Index> {
         let mut index = index.clone();
         let names = Names::AsTheyStand { default: None };
-        let editor = IndexEditor { names: &names, documents: &self.layout, path: self.layout.path() };
+        let editor = IndexEditor { names: &names, documents: layout, path: layout.path() };
         editor.add_entries(&mut index, &self.plan.view.index().manifests, self.plan.options.replace)?;
         Ok(index)
     }
 
     /// Looks up which blobs the layout has with the right content.
-    fn look(&self) -> Result<Blobs<'_>> {
+    fn look(&self, layout: &Layout) -> Result<Blobs<'_>> {
         let mut blobs: Vec<_> = self.plan.contents.blobs.iter().collect();
         blobs.sort_by_key(|blob| Reverse(blob.descriptor.size));
         let looked_at = map_bounded(blobs, cores(), |blob| -> Result<_> {
             let (digest, told) = (&blob.descriptor.digest, Cell::new(false));
-            let there = self.layout.sound_blob(digest, blob.descriptor.size, |bytes| {
+            let there = layout.sound_blob(digest, blob.descriptor.size, |bytes| {
                 told.set(true);
                 tell(self.progress, bytes);
             });
@@ -334,8 +341,8 @@ impl<'a> Export<'a> {
                 return Ok((blob, BlobState::Missing(self.progress.filter(|_| !told.get()))));
             };
             // The process that stored the blob may not have synced it.
-            let path = self.layout.blob_path(digest);
-            match self.layout.sync_stored(&there, &path) {
+            let path = layout.blob_path(digest);
+            match layout.site().sync_stored(&there, &path) {
                 // The blob is looked up again under the lock.
                 Err(Error::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {}
                 synced => synced?,
@@ -349,6 +356,7 @@ impl<'a> Export<'a> {
     /// Renames the written blobs into the layout.
     fn place_blobs(
         &self,
+        layout: &Layout,
         lock: &Lock,
         staging: Option<&Staging<'_>>,
         blobs: &Blobs<'_>,
@@ -361,18 +369,18 @@ impl<'a> Export<'a> {
             let directory = match directories.get(algorithm) {
                 Some(directory) => directory,
                 None => {
-                    let made = make_blob_directory(&self.layout, lock, algorithm)?;
+                    let made = make_blob_directory(layout.site(), lock, algorithm)?;
                     directories.entry(algorithm).or_insert(made)
                 }
             };
-            let failed = || Error::io("write", self.layout.blob_path(digest));
+            let failed = || Error::io("write", layout.blob_path(digest));
             let is_free = directory.find(digest.encoded()).map_err(failed())?.is_none();
             directory.take(&staging.blob_path(digest), digest.encoded()).map_err(failed())?;
             if is_free {
                 new.push(digest.clone());
             }
         }
-        directories.values().try_for_each(|directory| self.layout.sync_names(directory))
+        directories.values().try_for_each(|directory| layout.site().sync_names(directory))
     }
 
     /// Counts the blobs that were written and those that were present.
@@ -428,7 +436,7 @@ impl<'a> Blobs<'a> {
             let digest = &blob.descriptor.digest;
             let algorithm = digest.algorithm_name();
             if !directories.contains_key(algorithm) {
-                directories.insert(algorithm, blob_directory(layout, lock.root(), algorithm)?);
+                directories.insert(algorithm, blob_directory(layout.site(), lock.root(), algorithm)?);
             }
             let found = directories[algorithm].as_ref().and_then(|there| there.find_target(digest.encoded()).ok()?);
             if !found.is_some_and(|found| found.identity == *identity && found.size == blob.descriptor.size) {

@@ -11,7 +11,7 @@ use crate::error::{Error, Reason, Referrer, Result};
 use crate::graph::platform::Platforms;
 use crate::graph::walk::Document;
 use crate::json::Node;
-use crate::layout::handle::has_marker;
+use crate::layout::site::has_marker;
 use crate::oci::{self, Descriptor, Digest, Index, LayerEncoding, Manifest, MediaType};
 use crate::view::index_view::View;
 use crate::view::rewrite::Rewrite;

@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use crate::error::{Error, Reason, Referrer, Result};
 use crate::graph::walk::{Document, Documents, read_entry};
-use crate::layout::handle::BLOBS_DIRECTORY;
+use crate::layout::site::BLOBS_DIRECTORY;
 use crate::oci::{self, Descriptor, Digest, IMAGE_NAME, Index, LayerEncoding, Manifest, WholeName};
 use crate::view::index_view::View;
 

@@ -15,7 +15,7 @@ use crate::fs::{TempDirectory, TempFile, open_regular};
 use crate::graph::verify::expect_digest_if_possible;
 use crate::layout::blob_directory::scratch;
 use crate::layout::blobs::EarlySync;
-use crate::layout::handle::{BLOBS_DIRECTORY, Layout};
+use crate::layout::site::{BLOBS_DIRECTORY, Site};
 use crate::metrics::{Metrics, Phase, Progress};
 use crate::oci::{Algorithm, Descriptor, Digest, Hasher};
 use crate::view::content::{Content, read_exact_at};
@@ -34,8 +34,8 @@ const QUEUE: usize = 4;
 /// A scratch directory with the structure of a layout: `blobs`, and the documents if it will become a layout. It is
 /// deleted with all its files unless it is renamed to its final path.
 pub(crate) struct Staging<'a> {
-    /// The target layout, which may not exist yet.
-    layout: &'a Layout,
+    /// Where the target layout is or will be.
+    site: &'a Site,
     link: bool,
     directory: TempDirectory,
     /// Directories for blobs of an algorithm whose directory is on another file system than the layout.
@@ -43,24 +43,24 @@ pub(crate) struct Staging<'a> {
 }
 
 impl<'a> Staging<'a> {
-    pub(crate) fn create_in(parent: &Path, layout: &'a Layout, options: &ExportOptions) -> Result<Self> {
-        let directory = TempDirectory::create_in(parent, layout.interrupt()).map_err(Error::io("write to", parent))?;
-        let staging = Self { layout, link: options.link, directory, elsewhere: Vec::new() };
+    pub(crate) fn create_in(parent: &Path, site: &'a Site, options: &ExportOptions) -> Result<Self> {
+        let directory = TempDirectory::create_in(parent, site.interrupt()).map_err(Error::io("write to", parent))?;
+        let staging = Self { site, link: options.link, directory, elsewhere: Vec::new() };
         staging.make_directory(&staging.blobs().join(Algorithm::Sha256.name()))?;
         Ok(staging)
     }
 
     /// Creates a directory for additions to a layout, on the file systems of its blobs.
     pub(crate) fn create_in_layout(
-        layout: &'a Layout,
+        site: &'a Site,
         options: &ExportOptions,
         algorithms: &BTreeSet<&str>,
     ) -> Result<Self> {
-        let mut staging = Self::create_in(layout.path(), layout, options)?;
+        let mut staging = Self::create_in(site.path(), site, options)?;
         for algorithm in algorithms {
-            let scratch = scratch(layout, algorithm)?;
-            if scratch.path() != layout.path() {
-                let directory = TempDirectory::create_in(scratch.path(), layout.interrupt());
+            let scratch = scratch(site, algorithm)?;
+            if scratch.path() != site.path() {
+                let directory = TempDirectory::create_in(scratch.path(), site.interrupt());
                 let directory = directory.map_err(Error::io("write to", scratch.path()))?;
                 staging.elsewhere.push(((*algorithm).to_owned(), directory));
             }
@@ -90,17 +90,17 @@ impl<'a> Staging<'a> {
     /// Creates a temporary file on the file system of a blob.
     fn temp_file_for(&self, digest: &Digest) -> Result<TempFile> {
         let directory = self.elsewhere_for(digest).unwrap_or(&self.directory);
-        TempFile::create_in(directory.path(), self.layout.interrupt()).map_err(self.failed())
+        TempFile::create_in(directory.path(), self.site.interrupt()).map_err(self.failed())
     }
 
     /// Returns the error for a failed write, with the path of the target layout.
     fn failed(&self) -> impl FnOnce(io::Error) -> Error + use<'a> {
-        Error::io("write to", self.layout.path())
+        Error::io("write to", self.site.path())
     }
 
     /// Creates a directory inside; if the work is abandoned and the scratch directory is deleted, this never returns.
     fn make_directory(&self, path: &Path) -> Result<()> {
-        let _section = self.layout.interrupt().begin_section();
+        let _section = self.site.interrupt().begin_section();
         fs::create_dir_all(path).map_err(self.failed())
     }
 
@@ -115,8 +115,8 @@ impl<'a> Staging<'a> {
     ///
     /// The unchanged directory, and the cause.
     pub(crate) fn persist(self, target: &Path) -> Result<(), (Self, io::Error)> {
-        let Self { layout, link, directory, elsewhere } = self;
-        directory.persist(target).map_err(|(directory, error)| (Self { layout, link, directory, elsewhere }, error))
+        let Self { site, link, directory, elsewhere } = self;
+        directory.persist(target).map_err(|(directory, error)| (Self { site, link, directory, elsewhere }, error))
     }
 
     /// Writes blobs on all cores, the largest first, so that no thread is left with a large blob at the end.
@@ -147,10 +147,10 @@ impl<'a> Staging<'a> {
             let mut copy = Copy { staging: self, digest, content, progress };
             let (actual, file) = copy.copy()?;
             expect_digest_if_possible(digest, actual)?;
-            self.layout.sync_file(&file)?;
+            self.site.sync_file(&file)?;
             self.name(file, &target).map_err(self.failed())?;
         }
-        self.layout.metrics().count_blob_written();
+        self.site.metrics().count_blob_written();
         Ok(())
     }
 
@@ -168,11 +168,11 @@ impl<'a> Staging<'a> {
     fn verify(&self, digest: &Digest, path: &Path, progress: Option<Progress<'_>>) -> Result<()> {
         let file = open_regular(path).map_err(self.failed())?;
         if digest.algorithm().is_some() {
-            self.layout.verify(digest, &file, |bytes| tell(progress, bytes))?;
+            self.site.verify(digest, &file, |bytes| tell(progress, bytes))?;
         }
         // Windows syncs only files that are open for writing.
-        if self.layout.waits_for_disk() && !cfg!(windows) {
-            self.layout.metrics().time(Phase::Sync, || file.sync_data()).map_err(self.failed())?;
+        if self.site.waits_for_disk() && !cfg!(windows) {
+            self.site.metrics().time(Phase::Sync, || file.sync_data()).map_err(self.failed())?;
         }
         Ok(())
     }
@@ -189,10 +189,10 @@ impl<'a> Staging<'a> {
         write: impl FnOnce(&mut dyn Write) -> io::Result<()>,
     ) -> Result<()> {
         let mut file = self.temp_file()?;
-        let metrics = self.layout.metrics();
+        let metrics = self.site.metrics();
         metrics.time(Phase::Write, || write(&mut file)).map_err(self.failed())?;
         metrics.count_written(usize::try_from(size).unwrap_or(usize::MAX));
-        self.layout.sync_file(&file)?;
+        self.site.sync_file(&file)?;
         self.name(file, &self.path().join(name_in_layout)).map_err(self.failed())
     }
 
@@ -200,26 +200,26 @@ impl<'a> Staging<'a> {
     pub(crate) fn sync_directories(&self) -> Result<()> {
         let blobs = self.blobs();
         for directory in fs::read_dir(&blobs).map_err(self.failed())? {
-            self.layout.sync_directory(&directory.map_err(self.failed())?.path())?;
+            self.site.sync_directory(&directory.map_err(self.failed())?.path())?;
         }
-        self.layout.sync_directory(&blobs)?;
-        self.layout.sync_directory(self.path())
+        self.site.sync_directory(&blobs)?;
+        self.site.sync_directory(self.path())
     }
 
     fn temp_file(&self) -> Result<TempFile> {
-        TempFile::create_in(self.path(), self.layout.interrupt()).map_err(self.failed())
+        TempFile::create_in(self.path(), self.site.interrupt()).map_err(self.failed())
     }
 
     /// Renames a file to its path. If the work is abandoned, this never returns.
     fn name(&self, file: TempFile, target: &Path) -> io::Result<()> {
-        let _section = self.layout.interrupt().begin_section();
+        let _section = self.site.interrupt().begin_section();
         file.persist_new(target)
     }
 
     /// Links a blob, and returns whether that succeeded: the paths may be on different file systems, or the file may
     /// belong to another user.
     fn hard_link(&self, source: &Path, target: &Path) -> bool {
-        let _section = self.layout.interrupt().begin_section();
+        let _section = self.site.interrupt().begin_section();
         fs::symlink_metadata(source).is_ok_and(|metadata| metadata.is_file()) && fs::hard_link(source, target).is_ok()
     }
 }
@@ -370,7 +370,7 @@ impl Copy<'_> {
     }
 
     fn sync_early(&self, early_sync: &mut EarlySync, file: &TempFile, written: u64) -> Result<()> {
-        if !self.staging.layout.waits_for_disk() {
+        if !self.staging.site.waits_for_disk() {
             return Ok(());
         }
         early_sync.go_on(file, written).map_err(self.staging.failed())
@@ -392,6 +392,6 @@ impl Copy<'_> {
     }
 
     fn metrics(&self) -> &Metrics {
-        self.staging.layout.metrics()
+        self.staging.site.metrics()
     }
 }

@@ -10,7 +10,7 @@ use super::listed::MANIFEST_FILE;
 use crate::error::{Error, Result};
 use crate::graph::walk::INDEX_FILE;
 use crate::layout::documents::{ARCHIVE_DOCUMENT_LIMIT, check_size};
-use crate::layout::handle::{BLOBS_DIRECTORY, MARKER_FILE, marker};
+use crate::layout::site::{BLOBS_DIRECTORY, MARKER_FILE, marker};
 use crate::metrics::{Phase, Progress};
 use crate::tar::entry::{EntryKind, TarEntry};
 use crate::tar::write::TarWriter;

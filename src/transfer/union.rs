@@ -11,7 +11,7 @@ use super::oci::digest_of;
 use crate::error::{Error, Result};
 use crate::graph::walk::INDEX_FILE;
 use crate::graph::walk::{Document, Reach, walk};
-use crate::layout::handle::BLOBS_DIRECTORY;
+use crate::layout::site::BLOBS_DIRECTORY;
 use crate::oci::{Descriptor, Digest, Index, Manifest, MediaType, NameKey, REF_NAME};
 use crate::transfer::listed::MANIFEST_FILE;
 use crate::transfer::load::{LoadOptions, not_an_archive};

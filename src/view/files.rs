@@ -8,7 +8,7 @@ use super::reach::MissingBlobs;
 use crate::error::Result;
 use crate::graph::walk::INDEX_FILE;
 use crate::layout::documents::pretty;
-use crate::layout::handle::{BLOBS_DIRECTORY, MARKER_FILE, marker};
+use crate::layout::site::{BLOBS_DIRECTORY, MARKER_FILE, marker};
 use crate::oci::Digest;
 
 /// A view as the files of a layout: `oci-layout`, `index.json`, and the blobs reachable from the index. Unreferenced

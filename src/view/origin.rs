@@ -13,10 +13,10 @@ pub(crate) struct Origin {
 impl Origin {
     /// Records the document versions of a layout that is about to be read.
     pub(crate) fn of(layout: &Layout) -> Self {
-        Self { layout: layout.clone(), documents: layout.document_versions() }
+        Self { layout: layout.clone(), documents: layout.site().document_versions() }
     }
 
     pub(crate) fn is_outdated(&self) -> bool {
-        self.layout.document_versions() != self.documents
+        self.layout.site().document_versions() != self.documents
     }
 }

@@ -117,7 +117,7 @@ impl View {
         let by_place: BTreeMap<_, _> = layouts
             .map(|layout| (fs::canonicalize(layout.path()).unwrap_or_else(|_| layout.path().into()), layout))
             .collect();
-        by_place.into_values().map(keep_writers_out).collect()
+        by_place.into_values().map(|layout| keep_writers_out(layout.site())).collect()
     }
 }
 

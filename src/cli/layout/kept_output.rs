@@ -31,11 +31,10 @@ pub(crate) fn referred_to(subject: &ShownSubject, style: &Style) -> String {
 /// Returns the manifests that 'layout gc' will not delete with an unlisted one, because their referrers keep them. Of a dry run
 /// the planned `index.json` counts.
 pub(crate) fn kept_by_referrers(place: &Target, planned: Option<&Index>, digest: &Digest) -> Vec<ShownSubject> {
-    let layout = place.repository.layout();
-    let kept = match planned {
+    let kept = place.repository.layout().and_then(|layout| match planned {
         Some(index) => layout.kept_by_referrers_in(index, digest),
         None => layout.kept_by_referrers(digest),
-    };
+    });
     // 'layout gc' reports documents that cannot be read.
     kept.unwrap_or_default().into_iter().map(ShownSubject::from).collect()
 }

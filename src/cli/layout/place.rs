@@ -245,8 +245,8 @@ impl Context {
         write: &WriteArgs,
     ) -> anyhow::Result<Target> {
         let target = self.place(path, args, reference, need, &|path| self.write_options(path, write))?;
-        if Layout::is_at(target.repository.layout().path()) {
-            clean(target.repository.layout());
+        if let Ok(layout) = target.repository.layout() {
+            clean(&layout);
         }
         Ok(target)
     }
@@ -285,7 +285,7 @@ impl Context {
             Some(name) => registry.repository(name.clone()),
             None => registry.ref_names()?,
         };
-        self.layout.get_or_init(|| repository.layout().clone());
+        self.metrics.get_or_init(|| repository.shared_metrics());
         if need == Need::There && !args.kind.per_repo {
             Layout::open(&located.directory)?;
         }

@@ -72,7 +72,7 @@ impl LayoutCommand for Args {
         place.without_reference(context)?;
         let digest = self.digest.digest(&place.repository)?;
         let reader = open(&place, &digest, self.range)?;
-        let progress = context.ui.progress("Reading blob of", place.repository.layout().path(), Some(reader.length()));
+        let progress = context.ui.progress("Reading blob of", place.repository.path(), Some(reader.length()));
         if let Some(output) = self.output.as_deref().filter(|output| !is_stdout(output)) {
             let size = reader.save(output, |bytes| progress.advance(bytes))?;
             drop(progress);
