@@ -84,6 +84,42 @@ impl BaseImage {
     pub fn platform(&self) -> Option<&Platform> {
         self.platform.as_ref()
     }
+
+    /// Stages the layers, the config and the history of this image, for one that is built on it. Config and
+    /// manifest are generated from them and from further layers.
+    ///
+    /// Layers share the blocks of their files with the source, or are linked, or are copied: the first that the file
+    /// systems can do. They are verified in each case.
+    ///
+    /// # Errors
+    ///
+    /// [`BaseError::Staged`] if something is staged already; [`Error::MissingBlob`], [`Error::DigestMismatch`] for a
+    /// layer; [`Error::MalformedStage`]; [`Error::Io`]. After an error the layout is unchanged.
+    pub fn stage(&self, layout: &Layout) -> Result<AddedBase> {
+        let vacant = || -> Result<Stage> {
+            let stage = layout.find_stage()?.unwrap_or_else(Stage::empty);
+            if stage.is_vacant() { Ok(stage) } else { Err(BaseError::Staged { path: layout.path().to_owned() }.into()) }
+        };
+        vacant()?;
+        let mut warnings = Vec::new();
+        let mut pending = Vec::new();
+        for (layer, staged) in &self.layers {
+            match copy_layer(layout, layer)? {
+                Some(blob) => pending.push(blob),
+                None => {
+                    let text = format!("layer {} of the base is stored elsewhere only", staged.digest);
+                    warnings.push(Finding::new(text, staged.digest.to_string()));
+                }
+            }
+        }
+        let lock = take_lock(layout)?;
+        let mut stage = vacant()?;
+        let blobs = pending.into_iter().map(|blob| blob.commit(&lock)).collect::<Result<Vec<_>>>()?;
+        stage.layers = self.layers.iter().map(|(_, staged)| staged.clone()).collect();
+        stage.base = Some(self.base.clone());
+        layout.write_stage(&lock, &stage, blobs)?;
+        Ok(AddedBase { stage, warnings })
+    }
 }
 
 fn diff_ids_of(config: &ImageConfig) -> u64 {
@@ -112,44 +148,6 @@ pub struct AddedBase {
     pub stage: Stage,
     /// Warnings, such as layers that are stored elsewhere only.
     pub warnings: Vec<Finding>,
-}
-
-impl Layout {
-    /// Stages the layers, the config and the history of another image, for an image that is built on it. Config and
-    /// manifest are generated from them and from further layers.
-    ///
-    /// Layers share the blocks of their files with the source, or are linked, or are copied: the first that the file
-    /// systems can do. They are verified in each case.
-    ///
-    /// # Errors
-    ///
-    /// [`BaseError::Staged`] if something is staged already; [`Error::MissingBlob`], [`Error::DigestMismatch`] for a
-    /// layer; [`Error::MalformedStage`]; [`Error::Io`]. After an error the layout is unchanged.
-    pub fn stage_base(&self, base: &BaseImage) -> Result<AddedBase> {
-        let vacant = || -> Result<Stage> {
-            let stage = self.find_stage()?.unwrap_or_else(Stage::empty);
-            if stage.is_vacant() { Ok(stage) } else { Err(BaseError::Staged { path: self.path().to_owned() }.into()) }
-        };
-        vacant()?;
-        let mut warnings = Vec::new();
-        let mut pending = Vec::new();
-        for (layer, staged) in &base.layers {
-            match copy_layer(self, layer)? {
-                Some(blob) => pending.push(blob),
-                None => {
-                    let text = format!("layer {} of the base is stored elsewhere only", staged.digest);
-                    warnings.push(Finding::new(text, staged.digest.to_string()));
-                }
-            }
-        }
-        let lock = take_lock(self)?;
-        let mut stage = vacant()?;
-        let blobs = pending.into_iter().map(|blob| blob.commit(&lock)).collect::<Result<Vec<_>>>()?;
-        stage.layers = base.layers.iter().map(|(_, staged)| staged.clone()).collect();
-        stage.base = Some(base.base.clone());
-        self.write_stage(&lock, &stage, blobs)?;
-        Ok(AddedBase { stage, warnings })
-    }
 }
 
 /// Copies a layer, verified; `None` if it is stored elsewhere only.

@@ -15,5 +15,5 @@ pub use config::{ConfigChanges, ConfigOptions, PreparedConfig, ProcessChanges};
 pub use input::{CompressionScope, LayerInput, LayerOptions, LayerPlan, Treatment};
 pub use layer::{AddedLayer, PreparedLayer};
 pub use manifest::{ManifestOptions, PreparedManifest};
-pub use reset::Reset;
+pub use reset::{Reset, reset};
 pub use writer::LayerWriter;

@@ -17,34 +17,32 @@ pub struct Reset {
     pub deleted: Tally,
 }
 
-impl Layout {
-    /// Empties the staging area. Deletes the layers and documents that only the staging file refers to. The record of
-    /// manifests that were generated stays, and so do unknown fields.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::MalformedStage`](crate::Error::MalformedStage), [`Error::MalformedIndex`](crate::Error::MalformedIndex);
-    /// [`Error::Io`](crate::Error::Io).
-    pub fn reset_stage(&self) -> Result<Reset> {
-        let lock = take_lock(self)?;
-        let Some(stage) = self.find_stage()? else { return Ok(Reset::default()) };
-        let index = self.read_index()?;
-        let candidates: Vec<Digest> = stage.blobs().cloned().collect();
-        let emptied = stage.emptied();
-        if emptied != stage {
-            self.write_stage(&lock, &emptied, [])?;
-        }
-        let mut reset = Reset { layers: stage.layers.len(), ..Reset::default() };
-        // References from other layouts cannot be known here.
-        if !self.shares_blobs() {
-            for digest in unreferenced(self, &index, &emptied, candidates) {
-                let size = self.blob_path(&digest).metadata().map_or(0, |metadata| metadata.len());
-                if self.remove_blob(&lock, &digest).is_ok() {
-                    reset.deleted.count += 1;
-                    reset.deleted.bytes += size;
-                }
+/// Empties the staging area. Deletes the layers and documents that only the staging file refers to. The record of
+/// manifests that were generated stays, and so do unknown fields.
+///
+/// # Errors
+///
+/// [`Error::MalformedStage`](crate::Error::MalformedStage), [`Error::MalformedIndex`](crate::Error::MalformedIndex);
+/// [`Error::Io`](crate::Error::Io).
+pub fn reset(layout: &Layout) -> Result<Reset> {
+    let lock = take_lock(layout)?;
+    let Some(stage) = layout.find_stage()? else { return Ok(Reset::default()) };
+    let index = layout.read_index()?;
+    let candidates: Vec<Digest> = stage.blobs().cloned().collect();
+    let emptied = stage.emptied();
+    if emptied != stage {
+        layout.write_stage(&lock, &emptied, [])?;
+    }
+    let mut reset = Reset { layers: stage.layers.len(), ..Reset::default() };
+    // References from other layouts cannot be known here.
+    if !layout.shares_blobs() {
+        for digest in unreferenced(layout, &index, &emptied, candidates) {
+            let size = layout.blob_path(&digest).metadata().map_or(0, |metadata| metadata.len());
+            if layout.remove_blob(&lock, &digest).is_ok() {
+                reset.deleted.count += 1;
+                reset.deleted.bytes += size;
             }
         }
-        Ok(reset)
     }
+    Ok(reset)
 }

@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use regshape::build::Reset;
+use regshape::build::{Reset, reset};
 use serde::Serialize;
 
 use crate::cli::args::{Common, WriteArgs};
@@ -45,7 +45,7 @@ impl Screen for Emptied {
 impl LayoutCommand for Args {
     fn run(self, context: &Context) -> anyhow::Result<ExitCode> {
         let layout = context.open_to_write(&self.common.path()?, &self.write)?;
-        let Reset { layers, deleted, .. } = layout.reset_stage()?;
+        let Reset { layers, deleted, .. } = reset(layout)?;
         let (deleted_blobs, deleted_bytes) = (deleted.count, deleted.bytes);
         context.ui.result(&Emptied { layers, deleted_blobs, deleted_bytes })?;
         Ok(ExitCode::SUCCESS)

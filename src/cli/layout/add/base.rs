@@ -57,7 +57,7 @@ impl LayoutCommand for Args {
     fn run(self, context: &Context) -> anyhow::Result<ExitCode> {
         let layout = context.open_to_write(&self.common.path()?, &self.write)?;
         let base = context.base_image(&self.from, self.platform.platform()?)?;
-        let AddedBase { stage, warnings, .. } = layout.stage_base(&base)?;
+        let AddedBase { stage, warnings, .. } = base.stage(layout)?;
         let warnings: Vec<_> = warnings.iter().map(|warning| printable(warning.message())).collect();
         warnings.iter().cloned().for_each(|warning| context.ui.warn_at_the_end(warning));
         context.ui.result(&Staged {
