@@ -30,6 +30,9 @@ pub struct Stage {
     /// The manifests in `index.json` that were generated or annotated from this file before `manifest`, if there are any:
     /// the next one may take their tags. A record that keeps no blob. The original program does not write it.
     pub generated: Option<Vec<Digest>>,
+    /// The manifests and indexes in `index.json` that a build made: the next one may take their tags. A record that keeps
+    /// no blob. The original program does not write it.
+    pub built: Option<Vec<Digest>>,
     /// The image that this one is built on. The original program does not write it.
     pub base: Option<StagedBase>,
     /// Fields that this program does not know.
@@ -115,6 +118,7 @@ document_fields!(Stage {
     manifest: required "manifest",
     unnamed_manifest: optional "unnamed_manifest",
     generated: optional "generated",
+    built: optional "built",
     base: optional "base",
 });
 
@@ -157,6 +161,7 @@ impl Stage {
             manifest: None,
             unnamed_manifest: None,
             generated: None,
+            built: None,
             base: None,
             extra: UnknownFields::new(),
         }
@@ -192,9 +197,23 @@ impl Stage {
         Self {
             unnamed_manifest: self.unnamed_manifest.clone(),
             generated: (!generated.is_empty()).then_some(generated),
+            built: self.built.clone(),
             extra: self.extra.clone(),
             ..Self::empty()
         }
+    }
+
+    /// Adds manifests that a build made. Those go that `index.json` no longer lists.
+    pub(crate) fn add_built<'d>(&mut self, digests: impl Iterator<Item = &'d Digest>, index: &Index) {
+        let listed: HashSet<&Digest> = index.manifests.iter().map(|entry| &entry.digest).collect();
+        let mut built = self.built.take().unwrap_or_default();
+        for digest in digests {
+            if !built.contains(digest) {
+                built.push(digest.clone());
+            }
+        }
+        built.retain(|digest| listed.contains(digest));
+        self.built = (!built.is_empty()).then_some(built);
     }
 
     /// Returns whether nothing is staged.

@@ -31,6 +31,9 @@ pub struct ExportOptions {
     /// Whether entries take their names from other manifests in the target layout. Those manifests stay, without a name
     /// unless they have another.
     pub replace: bool,
+    /// Whether the manifests are those of a build: they take their tags from manifests that an earlier build made, which
+    /// then are deleted if nothing else refers to them.
+    pub is_build: bool,
     /// The modification time of the entries of an archive, in seconds since 1970.
     pub modified: u64,
     /// Whether a symbolic link at `blobs` of the target layout is followed, as described at
@@ -48,6 +51,7 @@ impl ExportOptions {
         except: [option Layout],
         link: [bool],
         replace: [bool],
+        is_build: [bool],
         modified: [u64],
         shares_blobs: [bool],
         write: [WriteOptions],

@@ -6,6 +6,7 @@ use std::collections::{HashMap, HashSet};
 use std::path::Path;
 use std::{fs, io};
 
+use super::built;
 use super::contents::{Contents, ExportOptions, Exported, IndexDocument, Planned};
 use super::scratch::{Staging, tell};
 use crate::error::{Error, Result};
@@ -25,7 +26,7 @@ use crate::layout::reachable::remove_unreferenced;
 use crate::layout::site::{MARKER_FILE, Site, marker};
 use crate::layout::stage::Stage;
 use crate::metrics::Progress;
-use crate::oci::{Digest, Index};
+use crate::oci::{Descriptor, Digest, Index};
 use crate::tally::Tally;
 use crate::view::index_view::View;
 use crate::workers::map::{cores, map_bounded};
@@ -63,6 +64,9 @@ impl LayoutPlan {
                 Target::Occupied => break,
             };
             if is_done {
+                if self.options.is_build {
+                    export.record_build()?;
+                }
                 return Ok(self.contents.exported.clone());
             }
         }
@@ -303,9 +307,12 @@ impl<'a> Export<'a> {
         blobs: &Blobs<'_>,
     ) -> Result<Exported> {
         let before = read_entries(layout.site())?;
-        let index = self.merged(layout, &before)?;
+        let (index, replaced) = self.merged(layout, &before)?;
         let mut new = Vec::new();
         let done = self.place_blobs(layout, lock, staging, blobs, &mut new).and_then(|()| {
+            if self.plan.options.is_build {
+                return built::write(layout, lock, &index, &self.plan.view.index().manifests, &replaced);
+            }
             // The process that wrote the same entries may not have synced them.
             if index == before { layout.sync_index() } else { layout.write_index(lock, &index, []) }
         });
@@ -318,13 +325,28 @@ impl<'a> Export<'a> {
         Ok(self.exported(&blobs.written()))
     }
 
-    /// Returns the index of the layout with the entries of the view added.
-    fn merged(&self, layout: &Layout, index: &Index) -> Result<Index> {
+    /// Records the entries of a build in a layout that was made for it.
+    fn record_build(&self) -> Result<()> {
+        let layout = Layout::at(self.site.clone())?;
+        let lock = take_lock(&layout)?;
+        let index = read_entries(&self.site)?;
+        built::write(&layout, &lock, &index, &self.plan.view.index().manifests, &[])
+    }
+
+    /// Returns the index of the layout with the entries of the view added, and the entries that a build replaces.
+    fn merged(&self, layout: &Layout, index: &Index) -> Result<(Index, Vec<Descriptor>)> {
         let mut index = index.clone();
+        let entries = &self.plan.view.index().manifests;
+        let replaced = if self.plan.options.is_build {
+            let stage = layout.find_stage()?.unwrap_or_else(Stage::empty);
+            built::take_places(&mut index, entries, &stage)
+        } else {
+            Vec::new()
+        };
         let names = Names::AsTheyStand { default: None };
         let editor = IndexEditor { names: &names, documents: layout, path: layout.path() };
-        editor.add_entries(&mut index, &self.plan.view.index().manifests, self.plan.options.replace)?;
-        Ok(index)
+        editor.add_entries(&mut index, entries, self.plan.options.replace)?;
+        Ok((index, replaced))
     }
 
     /// Looks up which blobs the layout has with the right content.

@@ -1,6 +1,7 @@
 //! Loading and exporting images: OCI layouts, archives of `docker save`, and `dir:` directories.
 
 pub(crate) mod archive;
+mod built;
 pub(crate) mod contents;
 pub(crate) mod copy;
 pub(crate) mod dir;

@@ -1,0 +1,48 @@
+//! The images of builds: a new build takes its tags from the images of earlier ones.
+
+use crate::error::Result;
+use crate::graph::walk::{Document, Reach, walk};
+use crate::layout::handle::{Layout, Lock};
+use crate::layout::reachable::remove_unreferenced;
+use crate::layout::stage::Stage;
+use crate::oci::{Descriptor, Digest, Index};
+
+/// Gives the entries of a build the places of those that an earlier build made with the same tags. Returns the entries
+/// that were replaced.
+pub(super) fn take_places(index: &mut Index, entries: &[Descriptor], stage: &Stage) -> Vec<Descriptor> {
+    let built = stage.built.as_deref().unwrap_or_default();
+    let mut replaced = Vec::new();
+    for entry in entries.iter().filter(|entry| entry.ref_name().is_some()) {
+        let is_earlier = |other: &&mut Descriptor| {
+            other.ref_name() == entry.ref_name() && other.digest != entry.digest && built.contains(&other.digest)
+        };
+        if let Some(other) = index.manifests.iter_mut().find(is_earlier) {
+            replaced.push(std::mem::replace(other, entry.clone()));
+        }
+    }
+    replaced
+}
+
+/// Writes the index of a layout, and the staging file, which records the entries of a build. Deletes the documents of
+/// replaced entries that nothing refers to; layers are left to garbage collection.
+pub(super) fn write(
+    layout: &Layout,
+    lock: &Lock,
+    index: &Index,
+    entries: &[Descriptor],
+    replaced: &[Descriptor],
+) -> Result<()> {
+    let before = layout.find_stage()?.unwrap_or_else(Stage::empty);
+    let mut stage = before.clone();
+    stage.add_built(entries.iter().map(|entry| &entry.digest), index);
+    layout.write_index_and_stage(lock, index, &stage, [])?;
+    let mut documents: Vec<Digest> = Vec::new();
+    for visit in walk(layout, replaced, Reach::Manifests) {
+        documents.push(visit.entry.digest.clone());
+        if let Ok(Some(Document::Manifest(manifest))) = visit.leads_to() {
+            documents.push(manifest.config.digest);
+        }
+    }
+    remove_unreferenced(layout, lock, index, &stage, documents);
+    Ok(())
+}
