@@ -8,6 +8,7 @@ pub(crate) mod layer;
 pub(crate) mod manifest;
 pub(crate) mod pipeline;
 pub(crate) mod reset;
+pub(crate) mod scratch;
 pub(crate) mod writer;
 
 pub use base::{AddedBase, BaseImage};
@@ -16,4 +17,5 @@ pub use input::{CompressionScope, LayerInput, LayerOptions, LayerPlan, Treatment
 pub use layer::{AddedLayer, PreparedLayer};
 pub use manifest::{ManifestOptions, PreparedManifest};
 pub use reset::{Reset, reset};
+pub use scratch::Scratch;
 pub use writer::LayerWriter;

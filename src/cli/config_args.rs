@@ -118,7 +118,7 @@ pub(crate) struct LabelArgs {
 }
 
 /// The flag that sets a platform as a whole.
-#[derive(Debug, Args)]
+#[derive(Debug, Default, Args)]
 pub(crate) struct SetPlatformArg {
     /// Platform, instead of --architecture, --os and --variant
     #[arg(long, value_name = "OS/ARCH[/VARIANT]", help_heading = "Config", hide_short_help = true)]

@@ -83,13 +83,13 @@ impl LayerArgs {
     /// # Errors
     ///
     /// A file of excludes that cannot be read.
-    pub(crate) fn options(self, sources: Vec<CopySource>, source_date: i64) -> anyhow::Result<CopyOptions> {
+    pub(crate) fn options(&self, sources: Vec<CopySource>, source_date: i64) -> anyhow::Result<CopyOptions> {
         let mut attributes = CopyAttributes::default();
-        attributes.owner = match self.owner {
-            Some(owner) => Some(OwnerRule::Set(owner)),
+        attributes.owner = match &self.owner {
+            Some(owner) => Some(OwnerRule::Set(owner.clone())),
             None => self.preserve_owner.then_some(OwnerRule::Preserve),
         };
-        attributes.mode = self.chmod;
+        attributes.mode = self.chmod.clone();
         let clamp = self.clamp_mtime.map(|time| time.seconds);
         attributes.modified = Some(match (self.mtime, clamp) {
             (Some(time), _) => TimeRule::Set(time.seconds),
@@ -103,9 +103,9 @@ impl LayerArgs {
             .attributes(attributes)
             .parent_time(parent_time)
             .rules(self.rules.read()?)
-            .xattrs(self.xattr)
-            .capabilities(self.cap)
-            .owners(self.owner_of)
+            .xattrs(self.xattr.clone())
+            .capabilities(self.cap.clone())
+            .owners(self.owner_of.clone())
             .converts_overlay(self.overlay)
             .overwrites(self.overwrite)
             .crosses_devices(self.cross_devices)
@@ -121,8 +121,8 @@ pub(crate) struct SourceArgs {
     words: Vec<SourceWord>,
 }
 
-#[derive(Clone, Debug)]
-enum SourceWord {
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum SourceWord {
     Copy(OsString),
     Mtree(PathBuf),
 }
@@ -133,11 +133,25 @@ const MTREE: &str = "mtree";
 impl SourceArgs {
     /// Returns the sources.
     pub(crate) fn sources(&self) -> Result<Vec<CopySource>, Usage> {
-        let source = |word: &SourceWord| match word {
-            SourceWord::Copy(word) => copy_source(word),
-            SourceWord::Mtree(path) => Ok(CopySource::mtree(path)),
-        };
-        self.words.iter().map(source).collect()
+        self.words.iter().map(SourceWord::source).collect()
+    }
+
+    /// Returns the sources with their positions in the command line.
+    pub(crate) fn with_positions(matches: &ArgMatches) -> Vec<(usize, SourceWord)> {
+        let copies = matches.get_many::<OsString>(COPY).into_iter().flatten();
+        let mtrees = matches.get_many::<PathBuf>(MTREE).into_iter().flatten();
+        let copies = positions(matches, COPY).zip(copies.map(|word| SourceWord::Copy(word.clone())));
+        copies.chain(positions(matches, MTREE).zip(mtrees.map(|path| SourceWord::Mtree(path.clone())))).collect()
+    }
+}
+
+impl SourceWord {
+    /// Returns the source.
+    pub(crate) fn source(&self) -> Result<CopySource, Usage> {
+        match self {
+            Self::Copy(word) => copy_source(word),
+            Self::Mtree(path) => Ok(CopySource::mtree(path)),
+        }
     }
 }
 
@@ -162,11 +176,7 @@ impl clap::Args for SourceArgs {
 
 impl clap::FromArgMatches for SourceArgs {
     fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
-        let copies = matches.get_many::<OsString>(COPY).into_iter().flatten();
-        let mtrees = matches.get_many::<PathBuf>(MTREE).into_iter().flatten();
-        let copies = positions(matches, COPY).zip(copies.map(|word| SourceWord::Copy(word.clone())));
-        let mtrees = positions(matches, MTREE).zip(mtrees.map(|path| SourceWord::Mtree(path.clone())));
-        Ok(Self { words: in_order(copies.chain(mtrees)) })
+        Ok(Self { words: in_order(Self::with_positions(matches).into_iter()) })
     }
 
     fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
@@ -176,13 +186,13 @@ impl clap::FromArgMatches for SourceArgs {
 }
 
 /// Returns the positions of the values of an argument in the command line.
-fn positions<'m>(matches: &'m ArgMatches, id: &str) -> impl Iterator<Item = usize> + use<'m> {
+pub(crate) fn positions<'m>(matches: &'m ArgMatches, id: &str) -> impl Iterator<Item = usize> + use<'m> {
     let is_given = matches.value_source(id) == Some(ValueSource::CommandLine);
     matches.indices_of(id).filter(|_| is_given).into_iter().flatten()
 }
 
 /// Returns words in the order of their positions.
-fn in_order<T>(words: impl Iterator<Item = (usize, T)>) -> Vec<T> {
+pub(crate) fn in_order<T>(words: impl Iterator<Item = (usize, T)>) -> Vec<T> {
     let mut words: Vec<_> = words.collect();
     words.sort_by_key(|(at, _)| *at);
     words.into_iter().map(|(_, word)| word).collect()
@@ -206,12 +216,12 @@ const EXCLUDE_FROM: &str = "exclude_from";
 
 impl RuleArgs {
     /// Returns the rules, with those of files in the place of the files.
-    fn read(self) -> anyhow::Result<Vec<PathRule>> {
+    fn read(&self) -> anyhow::Result<Vec<PathRule>> {
         let mut rules = Vec::new();
-        for word in self.rules {
+        for word in &self.rules {
             match word {
-                RuleWord::Rule(rule) => rules.push(rule),
-                RuleWord::File(path) => rules.extend(read_excludes(&path)?),
+                RuleWord::Rule(rule) => rules.push(rule.clone()),
+                RuleWord::File(path) => rules.extend(read_excludes(path)?),
             }
         }
         Ok(rules)

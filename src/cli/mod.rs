@@ -1,6 +1,7 @@
 //! The root command, its global flags, and their use.
 
 mod args;
+mod build_args;
 mod completion;
 mod config_args;
 mod context;

@@ -101,6 +101,7 @@ pub(crate) fn keys_of(command: &str) -> &'static [&'static str] {
         "blob head" | "blob upload" => DESCRIPTOR,
         "blob mount" | "blob delete" => BLOB,
         "referrer list" => &["schemaVersion", "mediaType", "manifests"],
+        "build" => &["digest", "size", "media_type", "ref_name", "images", "warnings", "dry_run", "contents"],
         "add base" => &["digest", "name", "platform", "layers", "warnings"],
         "reset" => &["layers", "deleted_blobs", "deleted_bytes"],
         "gc" => &[

@@ -15,6 +15,19 @@ impl View {
     ///
     /// Those of [`View::unwrap_index`].
     pub fn multi_platform(views: impl IntoIterator<Item = Self>, ref_name: &str) -> Result<Self> {
+        Self::multi_platform_with(views, ref_name, &Annotations::new())
+    }
+
+    /// Merges images as [`View::multi_platform`] does, and gives the index of the image annotations.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`View::unwrap_index`].
+    pub fn multi_platform_with(
+        views: impl IntoIterator<Item = Self>,
+        ref_name: &str,
+        index_annotations: &Annotations,
+    ) -> Result<Self> {
         let views: Vec<Self> = views.into_iter().collect();
         let annotations = Self::common_names(&views, Some(ref_name));
         let views = views.into_iter().map(|view| {
@@ -29,7 +42,11 @@ impl View {
             }
             Ok(view.with_index(Index { manifests, ..Index::clone(&view.index) }))
         });
-        let joined = Self::join(views.collect::<Result<Vec<_>>>()?);
+        let mut joined = Self::join(views.collect::<Result<Vec<_>>>()?);
+        if !index_annotations.is_empty() {
+            let index = Index::clone(&joined.index);
+            joined = joined.with_index(Index { annotations: Some(index_annotations.clone()), ..index });
+        }
         Ok(joined.wrap(annotations))
     }
 

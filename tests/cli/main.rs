@@ -16,6 +16,7 @@ mod blob_get;
 mod blob_head;
 mod blob_mount;
 mod blob_upload;
+mod build;
 mod catalog_list;
 mod compatibility;
 mod config_flags;

@@ -4,6 +4,8 @@ mod add;
 mod annotate;
 mod archive_format;
 mod blob;
+mod build;
+mod build_platform;
 mod catalog;
 mod config;
 mod config_info;
@@ -12,6 +14,7 @@ mod export;
 mod export_output;
 mod gc;
 mod generate;
+mod image_output;
 mod import;
 mod init;
 mod inspect;
@@ -66,6 +69,7 @@ pub(crate) struct Group {
 #[allow(clippy::large_enum_variant, reason = "a process makes one")]
 enum Command {
     Init(init::Args),
+    Build(build::Args),
     /// Add layers, or the image to build on
     #[command(
         subcommand,
@@ -156,6 +160,7 @@ impl Group {
     pub(crate) fn run(self, invocation: &Invocation) -> anyhow::Result<ExitCode> {
         match self.command {
             Command::Init(args) => execute(args, invocation),
+            Command::Build(args) => execute(args, invocation),
             Command::Add(command) => command.run(invocation),
             Command::Annotate(command) => command.run(invocation),
             Command::Generate(command) => command.run(invocation),

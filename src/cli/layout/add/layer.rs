@@ -5,23 +5,20 @@ use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use clap::ValueEnum;
 use regshape::build::copy::{CopyNote, CopyPlan};
-use regshape::build::{AddedLayer, CompressionScope, LayerInput, LayerOptions, LayerPlan, Treatment};
-use regshape::compress::{CompressFormat, Compression, Encoding};
+use regshape::build::{AddedLayer, LayerInput, LayerOptions, LayerPlan, Treatment};
+use regshape::compress::Encoding;
 use regshape::layout::{Layout, StagedLayer};
 use regshape::oci::MediaType;
 use serde::Serialize;
 
-use crate::cli::args::{AnnotationArgs, BoundsArgs, YesArg};
-use crate::cli::args::{Common, WriteArgs};
+use crate::cli::args::{AnnotationArgs, BoundsArgs, ChosenCompression, Common, CompressionArgs, WriteArgs, YesArg};
 use crate::cli::context::{Context, LayoutCommand};
 use crate::cli::layer_args::{LayerArgs, SourceArgs, history_of};
 use crate::cli::output::{Block, Screen, printable};
 use crate::cli::prompt::Prompt;
 use crate::cli::style::Style;
 use crate::cli::time::source_seconds;
-use crate::cli::usage::Usage;
 
 /// Add a layer and stage it for the manifest
 ///
@@ -47,14 +44,8 @@ pub(crate) struct Args {
     file: Option<PathBuf>,
     #[command(flatten)]
     sources: SourceArgs,
-    /// Compression: gzip, zstd, none [default: gzip]
-    ///
-    /// Content of other media types is compressed only if this flag is given.
-    #[arg(long, value_name = "FORMAT", value_enum, ignore_case = true, hide_possible_values = true)]
-    compress_format: Option<Format>,
-    /// Level [default: gzip 5 of 9, zstd 3 of 19]
-    #[arg(long, value_name = "N", hide_short_help = true, value_parser = clap::value_parser!(u8).range(1..=19))]
-    level: Option<u8>,
+    #[command(flatten)]
+    compression: CompressionArgs,
     /// Threads that compress [default: one a core]
     ///
     /// The bytes of the layer do not depend on it.
@@ -73,15 +64,6 @@ pub(crate) struct Args {
     yes: YesArg,
     #[command(flatten)]
     write: WriteArgs,
-}
-
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum Format {
-    Gzip,
-    Zstd,
-    /// Store plain tars as they are
-    #[value(hide = true)]
-    None,
 }
 
 #[derive(Serialize)]
@@ -119,16 +101,7 @@ impl LayoutCommand for Args {
         let layout = context.open_to_write(&self.common.path()?, &self.write)?;
         let given = self.media_type.as_deref().map(str::parse::<MediaType>).transpose()?;
         let input = self.file.as_deref().map(open).transpose()?;
-        let (scope, format) = match self.compress_format {
-            None => (CompressionScope::Layers, CompressFormat::Gzip),
-            Some(Format::Gzip) => (CompressionScope::Everything, CompressFormat::Gzip),
-            Some(Format::Zstd) => (CompressionScope::Everything, CompressFormat::Zstd),
-            Some(Format::None) if self.level.is_some() => {
-                return Err(Usage("--level has no meaning with --compress-format none".to_owned()).into());
-            }
-            Some(Format::None) => (CompressionScope::Nothing, CompressFormat::default()),
-        };
-        let compression = Compression::new(format, self.level)?;
+        let ChosenCompression { compression, scope } = self.compression.compression()?;
         let mut options = LayerOptions::default().compression(compression).scope(scope).bounds(self.bounds.bounds());
         options.annotations = self.annotations.annotations();
         (options.jobs, options.media_type) = (self.jobs, given);

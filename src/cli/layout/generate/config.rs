@@ -93,7 +93,7 @@ impl LayoutCommand for Args {
 }
 
 /// Notes the parts of the base that the image does not take over.
-fn notes_of_base(context: &Context, prepared: &PreparedConfig<'_>, options: &ConfigOptions) {
+pub(crate) fn notes_of_base(context: &Context, prepared: &PreparedConfig<'_>, options: &ConfigOptions) {
     if prepared.drops_cmd(options) {
         context.ui.note("Note: the new entrypoint removes the default arguments of the base; --keep-cmd keeps them");
     }

@@ -3,6 +3,8 @@
 mod config;
 mod manifest;
 
+pub(crate) use config::notes_of_base;
+
 use std::process::ExitCode;
 
 use clap::Subcommand;

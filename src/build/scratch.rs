@@ -1,0 +1,61 @@
+//! A layout in a temporary directory, in which images are built before they are written to their places.
+
+use std::path::Path;
+
+use crate::error::{Error, Result};
+use crate::fs::TempDirectory;
+use crate::layout::handle::Layout;
+use crate::layout::lock::take_lock;
+use crate::layout::options::WriteOptions;
+use crate::layout::stage::{Stage, StagedLayer};
+
+/// A layout in a temporary directory. It is deleted when this value is dropped.
+#[derive(Debug)]
+pub struct Scratch {
+    layout: Layout,
+    _directory: TempDirectory,
+}
+
+impl Scratch {
+    /// Makes a layout on the file system of a path: in the directory at the path if there is one, or else in the first
+    /// directory above it. Nothing in it waits for the disk.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Io`].
+    pub fn beside(path: &Path, options: &WriteOptions) -> Result<Self> {
+        let is_there = |path: &&Path| !path.as_os_str().is_empty() && path.is_dir();
+        let parent = path.ancestors().find(is_there).unwrap_or(Path::new("."));
+        let directory = TempDirectory::create_in(parent, &options.interrupt).map_err(Error::io("write to", parent))?;
+        let options = WriteOptions::default().no_sync(true).interrupt(options.interrupt.clone());
+        let layout = Layout::init_with(directory.path().join("layout"), &options)?;
+        Ok(Self { layout, _directory: directory })
+    }
+
+    /// Returns the layout.
+    pub fn layout(&self) -> &Layout {
+        &self.layout
+    }
+
+    /// Begins another image: empties the staging area. All blobs stay.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Io`].
+    pub fn begin_image(&self) -> Result<()> {
+        let lock = take_lock(&self.layout)?;
+        self.layout.write_stage(&lock, &Stage::empty(), [])
+    }
+
+    /// Stages a layer that was made for an earlier image.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::MalformedStage`]; [`Error::Io`].
+    pub fn stage_again(&self, layer: &StagedLayer) -> Result<()> {
+        let lock = take_lock(&self.layout)?;
+        let mut stage = self.layout.find_stage()?.unwrap_or_else(Stage::empty);
+        stage.layers.push(layer.clone());
+        self.layout.write_stage(&lock, &stage, [])
+    }
+}

@@ -1,0 +1,406 @@
+//! `layout build`
+
+use std::collections::HashMap;
+use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::ensure;
+use regshape::build::copy::{CopyNote, CopyPlan};
+use regshape::build::{BaseImage, ConfigChanges, ConfigOptions, LayerInput, LayerOptions, ManifestOptions, Scratch};
+use regshape::layout::StagedLayer;
+use regshape::oci::{Annotations, Platform, RefName};
+use regshape::transfer::{ExportOptions, Format};
+use regshape::view::{Selection, View};
+
+use super::build_platform::{BuildPlatform, filled_path, filled_source};
+use super::image_output::ImageScreen;
+use crate::cli::args::{Base, BoundsArgs, CompressionArgs, WriteArgs, parse_annotation};
+use crate::cli::build_args::{BuildInputs, LayerWord};
+use crate::cli::config_args::{ConfigArgs, SetPlatformArg};
+use crate::cli::context::{Context, LayoutCommand};
+use crate::cli::layer_args::{LayerArgs, SourceWord, history_of};
+use crate::cli::layout::archive_format::format_of_name;
+use crate::cli::output::printable;
+use crate::cli::path_reference::PathReference;
+use crate::cli::time::{date, source_seconds};
+use crate::cli::usage::Usage;
+
+/// The tag of an image without another one.
+const DEFAULT_TAG: &str = "latest";
+
+/// Build an image from files, tars and a base in one step
+///
+/// Writes the image into the layout DIR, which is made if it is not there. --copy and --mtree that follow each other make one layer;
+/// --layer adds a tar as a layer; --next-layer begins another one. Without a base the image is for linux/amd64 on any machine.
+///
+/// With several --platform the result is an index; {os}, {arch} and {variant} in paths are the words of the platform.
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Example:\n  regshape build -o ./my-image --copy ./app:/usr/bin/app --entrypoint /usr/bin/app",
+    after_long_help = "Examples:\n  regshape build -o ./my-image --copy ./app:/usr/bin/app --entrypoint /usr/bin/app\n  regshape build -o ./my-image:v2 --base ./debian:stable --copy ./site:/srv/www --user 33\n  regshape build -o ./my-image --platform linux/amd64 --platform linux/arm64 --copy './app-{arch}:/app'"
+)]
+pub(crate) struct Args {
+    /// Layout to write to; DIR:TAG for the tag
+    #[arg(short, long, value_name = "DIR[:TAG]")]
+    output: PathBuf,
+    /// Tag of the image [default: latest]; repeatable
+    #[arg(long, value_name = "TAG")]
+    tag: Vec<String>,
+    /// Image to build on: a layout or an archive
+    #[arg(long, value_name = "SOURCE[:REF]")]
+    base: Option<PathBuf>,
+    /// Name of the base in a registry, for the annotation
+    #[arg(long, value_name = "NAME", requires = "base", hide_short_help = true)]
+    base_name: Option<String>,
+    /// Platform, or all of the base's; repeatable
+    #[arg(long, value_name = "OS/ARCH[/VARIANT]")]
+    platform: Vec<BuildPlatform>,
+    #[command(flatten)]
+    inputs: BuildInputs,
+    #[command(flatten)]
+    layer: LayerArgs,
+    #[command(flatten)]
+    config: ConfigArgs,
+    /// Label of the image to set; repeatable
+    #[arg(long, value_name = "KEY=VALUE", help_heading = "Config", value_parser = parse_annotation)]
+    label: Vec<(String, String)>,
+    /// Keep the default arguments of the base with a new entrypoint
+    #[arg(long, help_heading = "Process", hide_short_help = true)]
+    keep_cmd: bool,
+    /// Annotation of the manifests; repeatable
+    #[arg(long, value_name = "KEY=VALUE", hide_short_help = true, value_parser = parse_annotation)]
+    annotation: Vec<(String, String)>,
+    /// Annotation of the index of several platforms; repeatable
+    #[arg(long, value_name = "KEY=VALUE", hide_short_help = true, value_parser = parse_annotation)]
+    index_annotation: Vec<(String, String)>,
+    #[command(flatten)]
+    compression: CompressionArgs,
+    /// Threads that compress [default: one a core]
+    #[arg(long, value_name = "N", hide_short_help = true)]
+    jobs: Option<NonZeroUsize>,
+    #[command(flatten)]
+    bounds: BoundsArgs,
+    /// Take the tag from an image that no build made
+    #[arg(long, hide_short_help = true)]
+    replace_tag: bool,
+    /// Show the layers, files and config without writing to DIR
+    #[arg(long)]
+    dry_run: bool,
+    #[command(flatten)]
+    write: WriteArgs,
+    #[command(flatten)]
+    _base: Base,
+}
+
+/// The parts of the images that are the same for all platforms.
+struct Recipe {
+    layers: Vec<LayerWord>,
+    flags: LayerArgs,
+    layer_options: LayerOptions,
+    changes: ConfigChanges,
+    keep_cmd: bool,
+    annotations: Annotations,
+    /// The time of files and, if it is given, of the images.
+    source_date: Option<u64>,
+    output: PathBuf,
+}
+
+impl LayoutCommand for Args {
+    fn run(self, context: &Context) -> anyhow::Result<ExitCode> {
+        let (output, tags) = target(&self.output, &self.tag)?;
+        let compression = self.compression.compression()?;
+        let options = context.write_options(&output, &self.write);
+        let mut layer_options = LayerOptions::default().bounds(self.bounds.bounds());
+        (layer_options.compression, layer_options.scope) = (compression.compression, compression.scope);
+        layer_options.jobs = self.jobs;
+        let labels: Annotations = self.label.into_iter().collect();
+        let recipe = Recipe {
+            layers: self.inputs.layers()?,
+            flags: self.layer,
+            layer_options,
+            changes: self.config.changes(SetPlatformArg::default())?.labels(labels),
+            keep_cmd: self.keep_cmd,
+            annotations: self.annotation.into_iter().collect(),
+            source_date: source_seconds()?,
+            output: output.clone(),
+        };
+        let bases = bases(context, self.base.as_deref(), self.base_name.as_deref(), &self.platform)?;
+        if recipe.layers.is_empty() && self.base.is_none() {
+            return Err(Usage("an image has layers: use --copy, --layer or --base".to_owned()).into());
+        }
+        let beside = if self.dry_run { std::env::temp_dir() } else { output.clone() };
+        let scratch = Scratch::beside(&beside, &options)?;
+        let mut made = Made::default();
+        for (platform, base) in &bases {
+            let built = recipe.build(context, &scratch, platform, base.as_ref(), &mut made);
+            built.map_err(|error| of_platform(error, platform, bases.len()))?;
+        }
+        let view = merged(&scratch, &made, &tags, &self.index_annotation.into_iter().collect())?;
+        let mut export = ExportOptions::default()
+            .link(true)
+            .allow_missing(true)
+            .is_build(true)
+            .replace(self.replace_tag)
+            .write(options.clone())
+            .shares_blobs(context.shares_blobs)
+            .metrics(context.metrics());
+        export.modified = recipe.source_date.unwrap_or_default();
+        let plan = view.plan_export(Format::Directory, &export)?;
+        view.check_documents()?;
+        let warnings: Vec<String> = made.warnings.clone();
+        warnings.iter().cloned().for_each(|warning| context.ui.warn_at_the_end(warning));
+        let name = format!("{}:{}", printable(&output.to_string_lossy()), tags[0]);
+        if self.dry_run {
+            plan.totals_at(&output)?;
+            let screen = ImageScreen::new(format!("Would build {name}:"), &view, warnings, true)?;
+            context.ui.result(&screen.with_contents(&view, made.files)?)?;
+            return Ok(ExitCode::SUCCESS);
+        }
+        context.clean_target(&output, &options);
+        plan.write(&output)?;
+        context.ui.result(&ImageScreen::new(format!("Updated {name}:"), &view, warnings, false)?)?;
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+/// Returns the layout and the tags of a build.
+fn target(output: &Path, tags: &[String]) -> anyhow::Result<(PathBuf, Vec<RefName>)> {
+    if !output.is_dir() && format_of_name(output).ok() != Some(Format::Directory) {
+        let name = printable(&output.to_string_lossy());
+        return Err(
+            Usage(format!("'{name}' is the name of an archive: build into a layout, then 'layout export' it")).into()
+        );
+    }
+    let located = PathReference::find(output, false);
+    let (directory, reference) = (located.directory.clone(), located.full_reference());
+    let is_digest =
+        reference.as_ref().is_some_and(|reference| reference.contains('@') || reference.contains("sha256:"));
+    if is_digest {
+        return Err(Usage("--output takes DIR or DIR:TAG: the digest is known at the end".to_owned()).into());
+    }
+    if directory.exists() {
+        ensure!(directory.is_dir(), "{} is not a directory", printable(&directory.to_string_lossy()));
+    }
+    let mut names: Vec<String> = reference.into_iter().chain(tags.iter().cloned()).collect();
+    if names.is_empty() {
+        names.push(DEFAULT_TAG.to_owned());
+    }
+    let names = names.iter().map(|name| name.parse::<RefName>()).collect::<Result<Vec<_>, _>>()?;
+    Ok((directory, names))
+}
+
+/// Returns the platforms of a build, each with the image that it is built on.
+fn bases(
+    context: &Context,
+    base: Option<&Path>,
+    name: Option<&str>,
+    platforms: &[BuildPlatform],
+) -> anyhow::Result<Vec<(Platform, Option<BaseImage>)>> {
+    let linux = || -> Platform { "linux/amd64".parse().expect("it is one") };
+    let Some(base) = base else {
+        if platforms.iter().any(|platform| matches!(platform, BuildPlatform::All)) {
+            return Err(Usage("--platform all means the platforms of a base; use --base".to_owned()).into());
+        }
+        let given = platforms.iter().filter_map(|platform| match platform {
+            BuildPlatform::One(platform) => Some((platform.clone(), None)),
+            BuildPlatform::All => None,
+        });
+        let mut given: Vec<_> = given.collect();
+        if given.is_empty() {
+            given.push((linux(), None));
+        }
+        return each_once(given);
+    };
+    let source = context.source(base, &[])?;
+    let named = source.view.select(&Selection::default().references(source.references))?;
+    let image = |platform: Option<Platform>| -> anyhow::Result<(Platform, Option<BaseImage>)> {
+        let selection = Selection::default().platforms(platform.into_iter().collect()).no_attestations(true);
+        let (chosen, _) = context.select(&named, &selection)?;
+        let mut image = BaseImage::new(&named, &chosen)?;
+        if let Some(name) = name {
+            image = image.with_name(name);
+        }
+        Ok((image.platform().cloned().unwrap_or_else(linux), Some(image)))
+    };
+    let mut chosen = Vec::new();
+    for platform in platforms {
+        match platform {
+            BuildPlatform::One(platform) => chosen.push(image(Some(platform.clone()))?),
+            BuildPlatform::All => {
+                for of_base in named.images()?.into_iter().filter_map(|image| image.platform) {
+                    chosen.push(image(Some(of_base))?);
+                }
+            }
+        }
+    }
+    if platforms.is_empty() {
+        chosen.push(image(None)?);
+    }
+    each_once(chosen)
+}
+
+/// Checks that no two images are for one platform.
+fn each_once(images: Vec<(Platform, Option<BaseImage>)>) -> anyhow::Result<Vec<(Platform, Option<BaseImage>)>> {
+    let mut seen: Vec<String> = Vec::new();
+    for (platform, _) in &images {
+        let name = platform.normalized().unwrap_or_else(|| platform.clone()).to_string();
+        if seen.contains(&name) {
+            return Err(Usage(format!("two images would be for {}", printable(&platform.to_string()))).into());
+        }
+        seen.push(name);
+    }
+    Ok(images)
+}
+
+/// The images that were made so far.
+#[derive(Default)]
+struct Made {
+    /// The number of images, whose tags in the scratch layout are their numbers.
+    images: usize,
+    /// Layers that do not depend on the platform, by their places in the recipe.
+    layers: HashMap<usize, StagedLayer>,
+    /// The paths of the files of layers, for each image.
+    files: Vec<Vec<Vec<String>>>,
+    warnings: Vec<String>,
+}
+
+impl Recipe {
+    /// Builds the image for a platform in the scratch layout.
+    fn build(
+        &self,
+        context: &Context,
+        scratch: &Scratch,
+        platform: &Platform,
+        base: Option<&BaseImage>,
+        made: &mut Made,
+    ) -> anyhow::Result<()> {
+        let layout = scratch.layout();
+        scratch.begin_image()?;
+        if let Some(base) = base {
+            let added = base.stage(layout)?;
+            made.warnings.extend(added.warnings.iter().map(|warning| printable(warning.message())));
+        }
+        let mut files = Vec::new();
+        for (at, layer) in self.layers.iter().enumerate() {
+            if let Some(layer) = made.layers.get(&at) {
+                scratch.stage_again(layer)?;
+                files.push(made.files.first().and_then(|files| files.get(at)).cloned().unwrap_or_default());
+                continue;
+            }
+            let (words, paths) = match layer {
+                LayerWord::Files(words) => {
+                    let filled =
+                        words.iter().map(|word| filled_source(word, platform)).collect::<Result<Vec<_>, _>>()?;
+                    let paths = self.copy(context, layout, &filled, made)?;
+                    (filled == *words, paths)
+                }
+                LayerWord::Tar(path) => {
+                    let filled = filled_path(path, platform)?;
+                    self.add_tar(context, layout, &filled, made)?;
+                    (filled == *path, vec![printable(&filled.to_string_lossy())])
+                }
+            };
+            files.push(paths);
+            if words && let Some(layer) = layout.read_stage()?.layers.pop() {
+                made.layers.insert(at, layer);
+            }
+        }
+        made.files.push(files);
+        let prepared = layout.prepare_config()?;
+        let mut options = ConfigOptions::default().changes(self.changes.clone()).keep_cmd(self.keep_cmd);
+        options.created = self.source_date.map(date);
+        if base.is_none() {
+            (options.architecture, options.os) = (platform.architecture.clone(), platform.os.clone());
+            options.changes.variant = options.changes.variant.or_else(|| platform.variant.clone());
+            options.changes.os_version = options.changes.os_version.or_else(|| platform.os_version.clone());
+            options.changes.os_features = options.changes.os_features.or_else(|| platform.os_features.clone());
+        }
+        if made.images == 0 {
+            super::generate::notes_of_base(context, &prepared, &options);
+        }
+        prepared.generate(&options)?;
+        let name: RefName = made.images.to_string().parse()?;
+        layout.generate_manifest(&ManifestOptions::default().ref_name(name).annotations(self.annotations.clone()))?;
+        made.images += 1;
+        Ok(())
+    }
+
+    /// Adds files and directories as a layer. Returns the paths in the image.
+    fn copy(
+        &self,
+        context: &Context,
+        layout: &regshape::layout::Layout,
+        words: &[SourceWord],
+        made: &mut Made,
+    ) -> anyhow::Result<Vec<String>> {
+        let sources = words.iter().map(SourceWord::source).collect::<Result<Vec<_>, _>>()?;
+        let history = history_of(&sources);
+        let first = sources.first().map(|source| source.path.clone()).unwrap_or_default();
+        let source_date = self.source_date.unwrap_or(0).cast_signed();
+        let copies = self.flags.options(sources, source_date)?.outputs(vec![self.output.clone()]);
+        let plan = CopyPlan::new(&copies)?;
+        let paths = plan.paths().map(|path| printable(&format!("/{path}"))).collect();
+        let mut options = self.layer_options.clone();
+        options.created_by = Some(self.flags.created_by.clone().unwrap_or(history));
+        let progress = context.ui.progress("Adding", &first, Some(plan.size()));
+        let advance = |bytes| progress.advance(bytes);
+        let copied = plan.stage(layout, &options, Some(&advance));
+        drop(progress);
+        for note in &copied?.notes {
+            let text = printable(&note.to_string());
+            match note {
+                CopyNote::Keyword { .. } => made.warnings.push(text),
+                _ => context.ui.note(&format!("Note: {text}")),
+            }
+        }
+        Ok(paths)
+    }
+
+    /// Adds a tar as a layer.
+    fn add_tar(
+        &self,
+        context: &Context,
+        layout: &regshape::layout::Layout,
+        path: &Path,
+        made: &mut Made,
+    ) -> anyhow::Result<()> {
+        let mut options = self.layer_options.clone();
+        options.created_by = self.flags.created_by.clone();
+        let prepared = layout.prepare_layer(LayerInput::open(path)?, &options)?;
+        let progress = context.ui.progress("Adding", path, prepared.input().size());
+        let advance = |bytes| progress.advance(bytes);
+        let added = prepared.with_progress(&advance).stage();
+        drop(progress);
+        made.warnings.extend(added?.warnings.iter().map(|finding| printable(finding.message())));
+        Ok(())
+    }
+}
+
+/// Returns a view of the images with their tags: one image, or an index of several.
+fn merged(scratch: &Scratch, made: &Made, tags: &[RefName], index: &Annotations) -> anyhow::Result<View> {
+    let all = View::of(scratch.layout().clone())?;
+    let number = |number: usize| {
+        let name = number.to_string();
+        all.filter(|entry| entry.ref_name() == Some(&name))
+    };
+    let images: Vec<View> = (0..made.images).map(number).collect();
+    if made.images == 1 && !index.is_empty() {
+        return Err(Usage("--index-annotation needs several platforms: one image has no index".to_owned()).into());
+    }
+    let first = tags[0].as_str();
+    let image = match images.as_slice() {
+        [image] => image.named(first),
+        images => View::multi_platform_with(images.iter().cloned(), first, index)?,
+    };
+    Ok(View::join(tags.iter().map(|tag| image.named(tag.as_str()))))
+}
+
+/// Names the platform whose image cannot be built, where there are several.
+fn of_platform(error: anyhow::Error, platform: &Platform, count: usize) -> anyhow::Error {
+    match error.downcast::<regshape::Error>() {
+        Ok(error) if count > 1 => anyhow::anyhow!("{} (for {})", error.report(), printable(&platform.to_string())),
+        Ok(error) => error.into(),
+        Err(error) => error,
+    }
+}

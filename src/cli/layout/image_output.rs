@@ -1,0 +1,104 @@
+//! Results of commands that make or change images.
+
+use regshape::oci::{Descriptor, Digest, Json, MediaType, from_json};
+use regshape::view::View;
+use serde::Serialize;
+
+use crate::cli::output::{Block, Screen, json, printable};
+use crate::cli::style::Style;
+
+/// An image that was made or changed: its entry, and its images if it is an index.
+#[derive(Serialize)]
+pub(crate) struct ImageScreen {
+    #[serde(skip)]
+    title: String,
+    digest: String,
+    size: u64,
+    media_type: MediaType,
+    ref_name: Option<String>,
+    images: Vec<ImageRow>,
+    warnings: Vec<String>,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    dry_run: bool,
+    /// The paths in the layers and the config of each image, for a dry run.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    contents: Vec<ImageContents>,
+}
+
+/// The content of an image that would be built.
+#[derive(Serialize)]
+struct ImageContents {
+    layers: Vec<Vec<String>>,
+    config: Json,
+}
+
+/// An image of one platform.
+#[derive(Serialize)]
+struct ImageRow {
+    platform: Option<String>,
+    digest: Digest,
+    config: Digest,
+    layers: Vec<String>,
+}
+
+impl ImageScreen {
+    /// Describes the first entry of a view.
+    pub(crate) fn new(title: String, view: &View, warnings: Vec<String>, dry_run: bool) -> regshape::Result<Self> {
+        let row = |image: regshape::view::ArchiveImage| ImageRow {
+            platform: image.platform.map(|platform| platform.to_string()),
+            digest: image.manifest_digest,
+            config: image.config_digest,
+            layers: image.layers.iter().map(|layer| layer.descriptor().digest.to_string()).collect(),
+        };
+        let Descriptor { digest, size, media_type, .. } = &view.index().manifests[0];
+        Ok(Self {
+            title,
+            digest: digest.to_string(),
+            size: *size,
+            media_type: media_type.clone(),
+            ref_name: view.index().manifests[0].ref_name().map(str::to_owned),
+            images: view.images()?.into_iter().map(row).collect(),
+            warnings,
+            dry_run,
+            contents: Vec::new(),
+        })
+    }
+
+    /// Adds the paths in the layers and the config of each image.
+    pub(crate) fn with_contents(mut self, view: &View, files: Vec<Vec<Vec<String>>>) -> anyhow::Result<Self> {
+        for (image, layers) in view.images()?.iter().zip(files) {
+            self.contents.push(ImageContents { layers, config: from_json(&image.config)? });
+        }
+        Ok(self)
+    }
+}
+
+impl Screen for ImageScreen {
+    fn quiet(&self) -> Option<String> {
+        Some(self.digest.clone())
+    }
+
+    fn text(&self, style: &Style) -> String {
+        let mut block = Block::new(&self.title, 10)
+            .line("digest", &self.digest)
+            .line("size", self.size)
+            .line("media-type", &self.media_type);
+        block = self.ref_name.iter().fold(block, |block, name| block.line("ref-name", printable(name)));
+        if self.images.len() > 1 {
+            for ImageRow { platform, digest, .. } in &self.images {
+                let platform = platform.as_deref().map_or_else(|| "unknown".to_owned(), printable);
+                block = block.line("image", format!("{platform} {}", style.digest(digest)));
+            }
+        }
+        let mut text = block.finish();
+        for ImageContents { layers, config } in &self.contents {
+            for (at, paths) in layers.iter().enumerate() {
+                text.push_str(&format!("\nLayer {at}:\n"));
+                paths.iter().for_each(|path| text.push_str(&format!("  {path}\n")));
+            }
+            let config = json(config).unwrap_or_default();
+            text.push_str(&format!("\nConfig:\n{}\n", config.trim_end()));
+        }
+        text
+    }
+}

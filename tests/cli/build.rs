@@ -1,0 +1,195 @@
+//! `layout build`: files, tars and a base become an image in one step.
+
+use std::fs;
+
+use serde_json::{Value, json};
+
+use crate::support::*;
+
+fn sandbox() -> Sandbox {
+    let sandbox = Sandbox::empty();
+    fs::create_dir(sandbox.path("site")).expect("made");
+    for (name, content) in
+        [("app", "#!/bin/sh\n"), ("app-amd64", "amd64"), ("app-arm64", "arm64"), ("site/index.html", "<h1>hello</h1>")]
+    {
+        sandbox.write(name, content);
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::PermissionsExt;
+            fs::set_permissions(sandbox.path(name), fs::Permissions::from_mode(0o755)).expect("set");
+        }
+    }
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        fs::set_permissions(sandbox.path("site"), fs::Permissions::from_mode(0o755)).expect("set");
+    }
+    sandbox.write("base.tar", base_tar());
+    sandbox
+}
+
+/// Returns the entry of a tag.
+fn entry(sandbox: &Sandbox, tag: &str) -> Value {
+    let index = sandbox.index();
+    let entries = index["manifests"].as_array().expect("entries");
+    let is_it = |entry: &&Value| entry["annotations"]["org.opencontainers.image.ref.name"] == tag;
+    entries.iter().find(is_it).unwrap_or_else(|| panic!("no {tag} in {index}")).clone()
+}
+
+fn manifest(sandbox: &Sandbox, tag: &str) -> Value {
+    sandbox.blob_json(entry(sandbox, tag)["digest"].as_str().expect("a digest"))
+}
+
+#[test]
+fn one_command_builds_an_image_that_staged_commands_build_too() {
+    let sandbox = sandbox();
+    let built = sandbox.run("build -o image --copy app:/usr/bin/app --layer base.tar --copy site:/srv --entrypoint /usr/bin/app --env A=b --user 33 --expose 80 --label x=y --annotation m=n");
+    let digest = entry(&sandbox, "latest")["digest"].as_str().expect("a digest").to_owned();
+    let size = sandbox.blob(&digest).len();
+    built.succeeds(
+        format!("Updated image:latest:\n      digest: {digest}\n        size: {size}\n  media-type: {MANIFEST_TYPE}\n    ref-name: latest\n"),
+        "",
+    );
+    sandbox.is_valid();
+    for words in [
+        "init staged",
+        "add layer staged --copy app:/usr/bin/app",
+        "add layer staged --file base.tar",
+        "add layer staged --copy site:/srv",
+        "generate config staged --entrypoint /usr/bin/app --env A=b --user 33 --expose 80 --label x=y",
+        "generate manifest staged --ref-name latest --annotation m=n",
+    ] {
+        sandbox.ok(words);
+    }
+    assert_eq!(sandbox.json("staged/index.json"), sandbox.index());
+    assert_eq!(sandbox.stage()["layers"], json!([]));
+    assert_eq!(sandbox.stage()["built"], json!([digest]));
+    let config = sandbox.blob_json(manifest(&sandbox, "latest")["config"]["digest"].as_str().expect("a digest"));
+    assert_eq!(config["history"][1]["created_by"], "regshape add layer --file");
+    assert_eq!(config["history"].as_array().expect("a history").len(), 3);
+}
+
+#[test]
+fn a_build_replaces_its_own_image_and_no_other() {
+    let sandbox = sandbox();
+    sandbox.ok("build -o image:v1 --copy app");
+    let first = sandbox.blobs();
+    sandbox.ok("build -o image:v1 --copy app --cmd x");
+    let second = sandbox.blobs();
+    assert_eq!(first.intersection(&second).count(), 1, "the layer stays, and the documents go");
+    assert_eq!(sandbox.index()["manifests"].as_array().expect("entries").len(), 1);
+    sandbox.ok("build -o image:v2 --copy app-amd64");
+    sandbox.ok("init other");
+    sandbox.ok("add layer other --file base.tar");
+    sandbox.ok("generate config other");
+    sandbox.ok("generate manifest other --ref-name v2");
+    let before = sandbox.tree();
+    let refused = sandbox.run("build -o other:v2 --copy app");
+    assert_eq!((refused.status, refused.stdout.as_str()), (1, ""), "{refused:?}");
+    assert!(refused.stderr.contains("'v2'"), "{refused:?}");
+    assert_eq!(sandbox.tree(), before);
+    sandbox.ok("build -o other:v2 --copy app --replace-tag");
+    let index = sandbox.json("other/index.json");
+    assert_eq!(index["manifests"].as_array().expect("entries").len(), 2, "{index}");
+    sandbox.run("layout validate other").succeeds("Layout at other is valid.\n", "");
+}
+
+#[test]
+fn several_platforms_make_an_index_in_the_order_of_the_flags() {
+    let sandbox = sandbox();
+    let built = sandbox.ok_json(
+        "build -o image:v1 --tag extra --platform linux/arm64/v8 --platform linux/amd64 --copy app-{arch}:/app --copy site:/srv --index-annotation a=b",
+    );
+    let platforms = |value: &Value| -> Vec<Value> {
+        value.as_array().expect("images").iter().map(|image| image["platform"].clone()).collect()
+    };
+    assert_eq!(platforms(&built["images"]), [json!("linux/arm64/v8"), json!("linux/amd64")]);
+    let index = manifest(&sandbox, "v1");
+    assert_eq!(index["annotations"], json!({"a": "b"}));
+    assert_eq!(entry(&sandbox, "extra")["digest"], entry(&sandbox, "v1")["digest"]);
+    assert_eq!(index["manifests"][0]["platform"], json!({"architecture": "arm64", "os": "linux", "variant": "v8"}));
+    sandbox.is_valid();
+    // On this base, for all of its platforms: a layer that does not depend on the platform is the same.
+    let on_base = sandbox.ok_json("build -o image:v2 --base image:v1 --platform all --copy app:/bin/app");
+    assert_eq!(platforms(&on_base["images"]), platforms(&built["images"]));
+    let last = |at: usize| on_base["images"][at]["layers"][1].clone();
+    assert_eq!(last(0), last(1));
+    assert_ne!(on_base["images"][0]["layers"][0], on_base["images"][1]["layers"][0]);
+    let image = sandbox.blob_json(on_base["images"][0]["digest"].as_str().expect("a digest"));
+    assert_eq!(image["annotations"], json!({"org.opencontainers.image.base.digest": built["digest"]}));
+    sandbox
+        .run("build -o image:v3 --base image:v1 --copy app")
+        .fails("Error: image has images for linux/arm64/v8, linux/amd64; choose one with --platform\n");
+}
+
+#[test]
+fn sources_that_follow_each_other_make_one_layer() {
+    let sandbox = sandbox();
+    for (words, layers) in [
+        ("--copy app --copy site", 1),
+        ("--copy app --next-layer --copy site", 2),
+        ("--copy app --layer base.tar --copy site", 3),
+        ("--layer base.tar --layer base.tar", 2),
+    ] {
+        let built = sandbox.ok_json(&format!("build -o image {words}"));
+        assert_eq!(built["images"][0]["layers"].as_array().expect("layers").len(), layers, "{words}");
+    }
+    let empty = "--next-layer stands between --copy or --mtree of two layers; the layer here is empty";
+    for words in
+        ["--next-layer --copy app", "--copy app --next-layer", "--copy app --next-layer --layer base.tar --next-layer"]
+    {
+        sandbox.misuses(&format!("build -o image {words}"), empty);
+    }
+}
+
+#[test]
+fn a_dry_run_shows_layers_files_and_config_and_writes_nothing() {
+    let sandbox = sandbox();
+    let before = sandbox.tree();
+    let planned = sandbox.ok_json("build -o image --copy app:/usr/bin/app --entrypoint /usr/bin/app --dry-run");
+    assert_eq!(planned["contents"][0]["layers"], json!([["/usr/", "/usr/bin/", "/usr/bin/app"]]));
+    assert_eq!(planned["contents"][0]["config"]["config"], json!({"Entrypoint": ["/usr/bin/app"]}));
+    assert_eq!(sandbox.tree(), before);
+    let built = sandbox.ok_json("build -o image --copy app:/usr/bin/app --entrypoint /usr/bin/app");
+    assert_eq!(built["digest"], planned["digest"]);
+}
+
+#[test]
+fn a_directory_that_holds_its_own_output_gives_one_digest() {
+    let sandbox = sandbox();
+    let first = sandbox.ok_json("build -o image --copy .:/ws");
+    let second = sandbox.run("build -o image --copy .:/ws --json").json();
+    assert_eq!(first["digest"], second["digest"]);
+}
+
+#[test]
+fn wrong_words_change_nothing() {
+    let sandbox = sandbox();
+    sandbox.write("file", "x");
+    sandbox.misuses(
+        "build -o image.tar --copy app",
+        "'image.tar' is the name of an archive: build into a layout, then 'layout export' it",
+    );
+    sandbox.misuses("build -o image", "an image has layers: use --copy, --layer or --base");
+    sandbox.misuses(
+        "build -o image --copy app --platform all",
+        "--platform all means the platforms of a base; use --base",
+    );
+    sandbox.misuses(
+        "build -o image --copy app --platform linux/arm64 --platform linux/arm64/v8",
+        "two images would be for linux/arm64/v8",
+    );
+    sandbox.misuses(
+        "build -o image --copy app --index-annotation a=b",
+        "--index-annotation needs several platforms: one image has no index",
+    );
+    sandbox.refuses("build -o file --copy app", "file is not a directory");
+    sandbox.refuses("build -o image --copy missing", "File not found: missing");
+    sandbox.refuses("build -o image --copy app --base missing", "File not found: missing");
+    sandbox.refuses(
+        "build -o image --platform linux/amd64 --platform linux/s390x --copy app-{arch}:/app",
+        "File not found: app-s390x (for linux/s390x)",
+    );
+    let outcome = sandbox.run("build -o image --copy app --platform linux/x86_64");
+    assert!(outcome.status == 2 && outcome.stderr.contains("use amd64"), "{outcome:?}");
+}
