@@ -191,5 +191,5 @@ fn wrong_words_change_nothing() {
         "File not found: app-s390x (for linux/s390x)",
     );
     let outcome = sandbox.run("build -o image --copy app --platform linux/x86_64");
-    assert!(outcome.status == 2 && outcome.stderr.contains("use amd64"), "{outcome:?}");
+    assert!(outcome.status == 2 && outcome.stderr.contains("use linux/amd64"), "{outcome:?}");
 }
