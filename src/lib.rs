@@ -85,6 +85,7 @@ pub mod metrics;
 pub mod oci;
 mod options;
 pub mod registry;
+pub mod rootfs;
 mod tally;
 mod tar;
 mod text;

@@ -18,7 +18,7 @@ const FLOORS: &[&[&str]] = &[
     &["fs", "graph"],
     &["layout"],
     &["view"],
-    &["check"],
+    &["check", "rootfs"],
     &["build", "registry", "transfer"],
 ];
 

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use crate::compress::{Bounds, Compression, Detected, Encoding, Peeked, peek};
 use crate::error::{Error, Result};
 use crate::fs::input::open_input;
-use crate::oci::{Annotations, LayerEncoding, MediaType};
+use crate::oci::{Annotations, Digest, LayerEncoding, MediaType};
 use crate::options::setters;
 use crate::tar::header::looks_like_tar;
 
@@ -70,6 +70,8 @@ pub struct LayerOptions {
     pub bounds: Bounds,
     /// The command that made the layer, for the image's history.
     pub created_by: Option<String>,
+    /// The layers that the layer was made for, which must be the staged ones.
+    pub(crate) below: Option<Vec<Digest>>,
 }
 
 impl LayerOptions {

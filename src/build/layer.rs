@@ -96,6 +96,11 @@ impl<'a> PreparedLayer<'a> {
 
         let lock = take_lock(layout)?;
         let mut stage = layout.find_stage_again(stage)?.unwrap_or_else(Stage::empty);
+        if let Some(below) = &options.below
+            && !stage.layers.iter().map(|layer| &layer.digest).eq(below)
+        {
+            return Err(Error::Changed { path: layout.path().to_owned() });
+        }
         let blob = blob.commit(&lock)?;
         let mut extra = UnknownFields::new();
         if let Some(created_by) = &options.created_by {

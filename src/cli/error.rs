@@ -286,6 +286,7 @@ fn copy_hint(error: &CopyError) -> Option<&'static str> {
         CopyError::Unreadable { .. } => "leave them out with --skip-unreadable, or run as another user",
         CopyError::Empty { .. } => "use --allow-empty if that is intended",
         CopyError::UnmatchedInclude { .. } => "globs match paths below the source; ** matches any directories",
+        CopyError::Link { .. } => "choose another destination, or replace the link with --replace-links",
         CopyError::UnknownName { .. } => "use the number",
         _ => return None,
     })

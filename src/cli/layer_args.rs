@@ -60,6 +60,9 @@ pub(crate) struct LayerArgs {
     /// Let the last of several sources for one path win
     #[arg(long, requires = FILES, hide_short_help = true)]
     overwrite: bool,
+    /// Replace links of the layers below by directories, instead of following them
+    #[arg(long, requires = FILES, hide_short_help = true)]
+    replace_links: bool,
     /// Enter directories on other devices
     #[arg(long, requires = FILES, hide_short_help = true)]
     cross_devices: bool,
@@ -108,6 +111,7 @@ impl LayerArgs {
             .owners(self.owner_of.clone())
             .converts_overlay(self.overlay)
             .overwrites(self.overwrite)
+            .replaces_links(self.replace_links)
             .crosses_devices(self.cross_devices)
             .skips_unreadable(self.skip_unreadable)
             .allows_empty(self.allow_empty)

@@ -96,6 +96,16 @@ pub enum CopyError {
         /// The source.
         path: PathBuf,
     },
+    /// A link of the layers below, in the path of an entry, leads to no directory.
+    #[error("{} cannot go to '{path}': it is a link in the image, and leads to {to}", .source_path.display())]
+    Link {
+        /// The source.
+        source_path: PathBuf,
+        /// The path in the image.
+        path: String,
+        /// `a file` or `nothing`.
+        to: &'static str,
+    },
     /// No layer below says the number of a name.
     #[error("{kind} '{name}' is unknown: no layer below has it in /etc/{}", if *.kind == "user" { "passwd" } else { "group" })]
     UnknownName {

@@ -1,5 +1,6 @@
 //! Extended headers of pax and GNU, which give fields to the next entry.
 
+use super::entry::Xattr;
 use super::header::text;
 
 /// The fields that extended headers give to the next entry.
@@ -16,6 +17,12 @@ pub(crate) struct Extended {
     pub(crate) long_path: Option<Vec<u8>>,
     pub(crate) long_link: Option<Vec<u8>>,
     pub(crate) is_sparse: bool,
+    pub(crate) uid: Option<u64>,
+    pub(crate) gid: Option<u64>,
+    /// The modification time in whole seconds.
+    pub(crate) modified: Option<i64>,
+    /// Extended attributes: those of `SCHILY.xattr.`, as all engines read them.
+    pub(crate) xattrs: Vec<Xattr>,
     /// The other pax records that distinguish entries.
     pub(crate) records: Vec<u8>,
 }
@@ -31,6 +38,17 @@ impl Extended {
             // Access times and comments do not distinguish entries.
             "atime" | "ctime" | "comment" => {}
             _ => {
+                let shown = std::str::from_utf8(value).ok();
+                match key {
+                    "uid" => self.uid = shown.and_then(|number| number.parse().ok()),
+                    "gid" => self.gid = shown.and_then(|number| number.parse().ok()),
+                    "mtime" => self.modified = shown.and_then(whole_seconds),
+                    _ => {
+                        if let Some(name) = key.strip_prefix("SCHILY.xattr.").filter(|_| !value.is_empty()) {
+                            self.xattrs.push((name.as_bytes().into(), value.into()));
+                        }
+                    }
+                }
                 self.records.extend(key.as_bytes());
                 self.records.push(b'=');
                 self.records.extend(value);
@@ -61,4 +79,12 @@ impl Extended {
         let extended = self.long_link.as_ref().or(self.link.as_ref());
         extended.map_or_else(|| text(&block[157..257]), Vec::as_slice)
     }
+}
+
+/// Returns the seconds of a pax time, cut off to the second before.
+fn whole_seconds(time: &str) -> Option<i64> {
+    let (seconds, fraction) = time.split_once('.').unwrap_or((time, ""));
+    let whole: i64 = seconds.parse().ok()?;
+    let has_fraction = fraction.bytes().any(|digit| digit != b'0');
+    Some(if seconds.starts_with('-') && has_fraction { whole - 1 } else { whole })
 }

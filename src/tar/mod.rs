@@ -6,4 +6,5 @@ pub(crate) mod extended;
 pub(crate) mod fault;
 pub(crate) mod header;
 pub(crate) mod layer;
+pub(crate) mod reader;
 pub(crate) mod write;

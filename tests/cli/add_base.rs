@@ -130,3 +130,107 @@ fn reset_empties_the_staging_area_and_keeps_images() {
     sandbox.is_valid();
     assert_eq!(sandbox.ok_json("reset image"), json!({"layers": 0, "deleted_blobs": 0, "deleted_bytes": 0}));
 }
+
+/// Stages layers of a root file system: `/lib` is a link to `/usr/lib`, and there are users and groups.
+fn on_debian() -> Sandbox {
+    let sandbox = Sandbox::empty();
+    sandbox.ok("init image");
+    sandbox.write(
+        "rootfs",
+        "#mtree\n/set type=dir uid=0 gid=0 mode=0755 time=7.0\n./usr\n./usr/lib mode=0711 uid=5 gid=6\n./etc mode=0700\n./var\n\
+         ./lib type=link link=usr/lib\n./run type=link link=nothing\n./bad type=link link=etc/passwd\n\
+         ./etc/passwd type=file mode=0644 contents=passwd\n./etc/group type=file mode=0644 contents=group\n",
+    );
+    sandbox.write("passwd", "root:x:0:0::/root:/bin/sh\nwww-data:x:33:34::/:/bin/false\n");
+    sandbox.write("group", "root:x:0:\nstaff:x:50:\n");
+    sandbox.ok("add layer image --mtree rootfs");
+    sandbox.write("app", "x");
+    std::fs::create_dir(sandbox.path("tree")).expect("made");
+    std::fs::create_dir(sandbox.path("tree/lib")).expect("made");
+    sandbox.write("tree/lib/x", "x");
+    sandbox
+}
+
+/// Adds a layer and returns its entries: type flag, mode, owner, time and path.
+fn entries(sandbox: &Sandbox, words: &str) -> Vec<String> {
+    let layer = sandbox.ok_json(&format!("add layer -p image --chmod 0644 --compress-format none {words}"));
+    let tar = sandbox.blob(layer["digest"].as_str().expect("a digest"));
+    let mut archive = tar::Archive::new(tar.as_slice());
+    let line = |entry: std::io::Result<tar::Entry<'_, _>>| {
+        let entry = entry.expect("an entry");
+        let header = entry.header();
+        format!(
+            "{} {:o} {}:{} @{} {}",
+            char::from(header.entry_type().as_byte()),
+            header.mode().expect("a mode"),
+            header.uid().expect("a user"),
+            header.gid().expect("a group"),
+            header.mtime().expect("a time"),
+            String::from_utf8_lossy(&entry.path_bytes())
+        )
+    };
+    archive.entries().expect("a tar").map(line).collect()
+}
+
+#[test]
+fn b3_parents_have_the_attributes_of_the_layers_below() {
+    let sandbox = on_debian();
+    assert_eq!(
+        entries(&sandbox, "--copy app:/etc/app.d/app"),
+        ["5 700 0:0 @7 etc/", "5 755 0:0 @0 etc/app.d/", "0 644 0:0 @0 etc/app.d/app"]
+    );
+}
+
+#[test]
+fn b4_links_of_the_layers_below_are_followed_inside_the_image() {
+    let sandbox = on_debian();
+    let under_usr = ["5 755 0:0 @7 usr/", "5 711 5:6 @7 usr/lib/", "0 644 0:0 @0 usr/lib/x"];
+    assert_eq!(entries(&sandbox, "--copy app:/lib/x"), under_usr);
+    // A directory over a link to a directory merges into the target, which keeps its attributes.
+    assert_eq!(entries(&sandbox, "--copy tree"), under_usr);
+    assert_eq!(entries(&sandbox, "--copy app:/lib/x --replace-links")[0], "5 755 0:0 @0 lib/");
+    let way_out = "choose another destination, or replace the link with --replace-links";
+    let sandbox = on_debian();
+    sandbox.refuses(
+        "add layer -p image --copy app:/run/x",
+        &format!("app cannot go to '/run': it is a link in the image, and leads to nothing; {way_out}"),
+    );
+    sandbox.refuses(
+        "add layer -p image --copy app:/bad/x",
+        &format!("app cannot go to '/bad': it is a link in the image, and leads to a file; {way_out}"),
+    );
+    sandbox.refuses(
+        "add layer -p image --copy app:/etc/passwd/x",
+        "app cannot go to '/etc/passwd': '/etc/passwd' is not a directory; choose another destination, or leave the file out with --exclude",
+    );
+    sandbox.refuses(
+        "add layer -p image --copy app:/etc",
+        "app is a file, and '/etc' is a directory; end DST with / to copy into the directory, or give the file a name of its own",
+    );
+}
+
+#[test]
+fn b5_names_of_owners_are_those_of_the_image() {
+    let sandbox = on_debian();
+    for (owner, expected) in [("www-data", "33:34"), ("www-data:staff", "33:50"), ("7:staff", "7:50")] {
+        let entries = entries(&sandbox, &format!("--copy app:/{} --owner {owner}", owner.replace(':', "-")));
+        assert_eq!(entries[0].split(' ').nth(2), Some(expected), "{owner}");
+    }
+    let sandbox = on_debian();
+    sandbox.refuses(
+        "add layer -p image --copy app --owner nobody-here",
+        "user 'nobody-here' is unknown: no layer below has it in /etc/passwd; use the number",
+    );
+}
+
+#[test]
+fn a_layer_below_that_is_not_stored_is_noted() {
+    let sandbox = on_debian();
+    let digest = sandbox.stage()["layers"][0]["digest"].as_str().expect("a digest").to_owned();
+    std::fs::remove_file(sandbox.path(blob_name(&digest))).expect("removed");
+    let outcome = sandbox.run("add layer -p image --copy app:/lib/x");
+    assert_eq!(
+        outcome.stderr,
+        format!("Note: the files of layer {digest} are not known: it is not stored here, or is not a tar\n")
+    );
+}

@@ -193,3 +193,28 @@ fn wrong_words_change_nothing() {
     let outcome = sandbox.run("build -o image --copy app --platform linux/x86_64");
     assert!(outcome.status == 2 && outcome.stderr.contains("use linux/amd64"), "{outcome:?}");
 }
+
+#[test]
+fn d5_a_build_notes_what_keeps_an_image_from_starting() {
+    let sandbox = sandbox();
+    let mut elf = b"\x7fELF\x02\x01\x01".to_vec();
+    elf.resize(18, 0);
+    elf.extend([183, 0]);
+    sandbox.write("arm-program", elf);
+    sandbox.write("passwd", "root:x:0:0::/:/bin/sh\n");
+    let base =
+        "build -o image --copy app:/usr/bin/app --copy arm-program:/usr/bin/arm --copy passwd:/etc/passwd --chmod 0755";
+    for (words, note) in [
+        ("--entrypoint /usr/bin/app --workdir /usr/bin --user root", ""),
+        ("--entrypoint app --user 33", ""),
+        ("--cmd /usr/bin/none", "Note: the program '/usr/bin/none' is not in the image\n"),
+        ("--entrypoint /etc", "Note: the program '/etc' is not executable\n"),
+        ("--entrypoint arm", "Note: the program 'arm' is for arm64, and the image for amd64\n"),
+        ("--entrypoint arm --platform linux/arm64", ""),
+        ("--workdir /srv", "Note: the working directory '/srv' is not in the image; engines make it as root's\n"),
+        ("--user app:staff", "Note: the user 'app' is not in the image's /etc/passwd\n"),
+    ] {
+        let outcome = sandbox.run(&format!("{base} {words}"));
+        assert_eq!((outcome.status, outcome.stderr.as_str()), (0, note), "{words}");
+    }
+}

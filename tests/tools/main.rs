@@ -22,6 +22,7 @@ mod limits;
 mod locks;
 mod opens;
 mod outputs;
+mod overlay;
 mod places;
 mod registry;
 mod samples;

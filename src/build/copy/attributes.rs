@@ -6,6 +6,7 @@ use crate::error::Result;
 use crate::fs::walk::{SourceKind, SourceStat};
 use crate::fs::xattr::Xattrs;
 use crate::options::setters;
+use crate::rootfs::MergedTree;
 
 /// How the owner of an entry is chosen.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -59,10 +60,10 @@ impl CopyAttributes {
     }
 
     /// Resolves the names.
-    pub(super) fn resolve(&self) -> Result<ResolvedAttributes<'_>> {
+    pub(super) fn resolve(&self, below: &MergedTree) -> Result<ResolvedAttributes<'_>> {
         let owner = match &self.owner {
             None => Some((0, 0)),
-            Some(OwnerRule::Set(owner)) => Some(owner.resolve()?),
+            Some(OwnerRule::Set(owner)) => Some(owner.resolve(below)?),
             Some(OwnerRule::Preserve) => None,
         };
         Ok(ResolvedAttributes { owner, mode: self.mode.as_ref(), modified: self.modified.unwrap_or(TimeRule::Set(0)) })

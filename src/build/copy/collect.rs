@@ -15,6 +15,7 @@ use crate::error::{CopyError, Error, Result};
 use crate::fs::walk::{SourceDirectory, SourceKind, SourceStat, as_path, stat_target};
 use crate::fs::xattr::{XattrFilter, Xattrs};
 use crate::fs::{FileIdentity, is_called_temporary, is_temporary};
+use crate::rootfs::MergedTree;
 use crate::tar::entry::DeviceNumber;
 
 /// The depth up to which the directories above the current one stay open. Deeper ones are opened again.
@@ -32,7 +33,7 @@ pub(super) struct Collected {
 }
 
 /// Walks all sources.
-pub(super) fn collect(options: &CopyOptions, filter: &XattrFilter) -> Result<Collected> {
+pub(super) fn collect(options: &CopyOptions, filter: &XattrFilter, below: &MergedTree) -> Result<Collected> {
     let merge = Merge { sources: &options.sources, overwrites: options.overwrites, parent_time: options.parent_time };
     let outputs = options.outputs.iter().filter_map(|path| stat_target(path).ok());
     let outputs: HashSet<_> = outputs.map(|stat| stat.identity).collect();
@@ -48,7 +49,8 @@ pub(super) fn collect(options: &CopyOptions, filter: &XattrFilter) -> Result<Col
         let position = u32::try_from(position).expect("a command line is shorter");
         let attributes = source.attributes.or(&options.attributes);
         if source.is_mtree {
-            let list = MtreeSource { options, path: &source.path, source: position, attributes: attributes.resolve()? };
+            let list =
+                MtreeSource { options, path: &source.path, source: position, attributes: attributes.resolve(below)? };
             list.collect(&merge, &mut collected)?;
             continue;
         }
@@ -58,7 +60,7 @@ pub(super) fn collect(options: &CopyOptions, filter: &XattrFilter) -> Result<Col
             filter,
             outputs: &outputs,
             rules: Rules::new(options.rules.iter().chain(&source.rules)),
-            attributes: attributes.resolve()?,
+            attributes: attributes.resolve(below)?,
             root_path: &source.path,
             source: position,
             device: stat.device,

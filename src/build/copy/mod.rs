@@ -1,6 +1,7 @@
 //! Makes layers of files and directories.
 
 mod attributes;
+mod below;
 mod capability;
 mod collect;
 mod mode;

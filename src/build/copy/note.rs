@@ -3,6 +3,8 @@
 use std::fmt;
 use std::path::PathBuf;
 
+use crate::oci::Digest;
+
 /// A part of the sources that a layer leaves out, or a remark on its entries: the first path, and the number of paths.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -19,6 +21,8 @@ pub enum CopyNote {
     HighIds(Counted),
     /// Extended attributes without a value are left out: a tar cannot hold them.
     EmptyXattrs(Counted),
+    /// A layer below is not stored, or is not a tar: its files are not known.
+    UnknownLayer(Digest),
     /// An mtree file has a keyword that this program does not know.
     Keyword {
         /// The file.
@@ -66,6 +70,9 @@ impl fmt::Display for CopyNote {
             Self::Unreadable(paths) => write!(formatter, "left out unreadable files: {paths}"),
             Self::HighIds(paths) => {
                 write!(formatter, "users or groups above 65535, which few containers have: {paths}")
+            }
+            Self::UnknownLayer(digest) => {
+                write!(formatter, "the files of layer {digest} are not known: it is not stored here, or is not a tar")
             }
             Self::Keyword { path, line, keyword } => {
                 write!(formatter, "unknown keyword '{}' in line {line} of {}", keyword.escape_debug(), path.display())

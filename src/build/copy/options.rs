@@ -143,6 +143,8 @@ pub struct CopyOptions {
     pub converts_overlay: bool,
     /// Whether the last of several sources with one path counts. By default that is an error.
     pub overwrites: bool,
+    /// Whether links of the layers below that stand where a directory goes are replaced. By default they are followed.
+    pub replaces_links: bool,
     /// Whether directories on other devices are entered.
     pub crosses_devices: bool,
     /// Whether files that cannot be read are left out. By default they are an error.
@@ -165,6 +167,7 @@ impl CopyOptions {
         outputs: [Vec<PathBuf>],
         converts_overlay: [bool],
         overwrites: [bool],
+        replaces_links: [bool],
         crosses_devices: [bool],
         skips_unreadable: [bool],
         allows_empty: [bool],

@@ -3,6 +3,7 @@
 use std::str::FromStr;
 
 use crate::error::{CopyError, Error, Result};
+use crate::rootfs::{Account, MergedTree};
 
 /// The owner of files: `UID`, `UID:GID`, or names. A number alone is the group too, as for `docker build`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -28,19 +29,27 @@ impl OwnerSpec {
         Self { user: Id::Number(uid), group: Some(Id::Number(gid)) }
     }
 
-    /// Returns the numbers of the user and the group.
+    /// Returns the numbers of the user and the group. Names are looked up in the files of the image, never in those of
+    /// this machine.
     ///
     /// # Errors
     ///
-    /// [`CopyError::UnknownName`] for a name: no layer below says its number.
-    pub(crate) fn resolve(&self) -> Result<(u32, u32)> {
-        let number = |id: &Id, kind| match id {
-            Id::Number(number) => Ok(*number),
-            Id::Name(name) => Err(Error::Copy(CopyError::UnknownName { kind, name: name.clone() })),
+    /// [`CopyError::UnknownName`] for a name that the layers below do not have.
+    pub(crate) fn resolve(&self, below: &MergedTree) -> Result<(u32, u32)> {
+        let account = |id: &Id, kind, file| match id {
+            Id::Number(id) => Ok(Account { id: *id, group: None }),
+            Id::Name(name) => {
+                let unknown = || Error::Copy(CopyError::UnknownName { kind, name: name.clone() });
+                below.account(file, name).ok_or_else(unknown)
+            }
         };
-        let uid = number(&self.user, "user")?;
-        let gid = self.group.as_ref().map_or(Ok(uid), |group| number(group, "group"))?;
-        Ok((uid, gid))
+        let user = account(&self.user, "user", "passwd")?;
+        let gid = match &self.group {
+            Some(group) => account(group, "group", "group")?.id,
+            // A number alone is the group too; a name has the group of its line.
+            None => user.group.unwrap_or(user.id),
+        };
+        Ok((user.id, gid))
     }
 }
 
@@ -78,13 +87,15 @@ mod tests {
     fn b5_one_number_is_the_group_too() {
         for (text, expected) in [("33", (33, 33)), ("0:8", (0, 8)), ("4294967294:0", (4_294_967_294, 0))] {
             let owner: OwnerSpec = text.parse().expect(text);
-            assert_eq!(owner.resolve().expect("numbers"), expected);
+            assert_eq!(owner.resolve(&MergedTree::default()).expect("numbers"), expected);
         }
     }
 
     #[test]
     fn b5_a_name_is_an_error_where_no_layer_has_its_number() {
-        let report = |text: &str| text.parse::<OwnerSpec>().expect(text).resolve().expect_err("a name").to_string();
+        let report = |text: &str| {
+            text.parse::<OwnerSpec>().expect(text).resolve(&MergedTree::default()).expect_err("a name").to_string()
+        };
         assert_eq!(report("www-data"), "user 'www-data' is unknown: no layer below has it in /etc/passwd");
         assert_eq!(report("0:staff"), "group 'staff' is unknown: no layer below has it in /etc/group");
     }

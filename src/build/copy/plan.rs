@@ -4,14 +4,17 @@ use std::fmt;
 use std::path::PathBuf;
 
 use super::attributes::EntryAttributes;
+use super::below::Below;
 use super::collect::{Collected, collect};
 use super::note::CopyNote;
 use super::options::{CopyOptions, CopySource};
-use super::tree::{Children, Node, NodeKind, SourcePlace};
+use super::tree::{Children, Merge, Node, NodeKind, SourcePlace};
 use crate::build::layer::AddedLayer;
 use crate::error::{CopyError, Result};
 use crate::fs::walk::as_path;
 use crate::fs::xattr::{CAPABILITY, XattrFilter};
+use crate::oci::Digest;
+use crate::rootfs::Stack;
 
 /// The highest user or group number that every container can have without a mapping of its own.
 const USUAL_IDS: u32 = 65535;
@@ -46,6 +49,8 @@ pub struct CopyPlan {
     pub(super) paths: Vec<PathBuf>,
     pub(super) sources: Vec<CopySource>,
     pub(super) filter: XattrFilter,
+    /// The layers that the layer is made for, if there are any.
+    pub(super) below: Option<Vec<Digest>>,
     notes: Vec<CopyNote>,
     count: u64,
     size: u64,
@@ -74,11 +79,27 @@ impl CopyPlan {
     ///
     /// [`Error::FileNotFound`](crate::Error::FileNotFound) for a source; [`CopyError`]; [`Error::Io`](crate::Error::Io).
     pub fn new(options: &CopyOptions) -> Result<Self> {
+        Self::on(options, &Stack::default())
+    }
+
+    /// Walks the sources, for a layer on others: parents get the attributes that they have there, links there are
+    /// followed inside the image, and names of owners are those of its files.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`CopyPlan::new`].
+    pub fn on(options: &CopyOptions, below: &Stack) -> Result<Self> {
+        let tree = &below.tree;
         let filter = XattrFilter::new(&options.xattrs)
             .map_err(|error| CopyError::XattrGlob { reason: format!("--xattr: {error}") })?;
-        let Collected { mut root, root_attributes, places, paths, mut notes } = collect(options, &filter)?;
+        let Collected { mut root, root_attributes, places, paths, mut notes } = collect(options, &filter, tree)?;
+        if !tree.is_empty() {
+            let sources = &options.sources;
+            let merge = Merge { sources, overwrites: options.overwrites, parent_time: options.parent_time };
+            root = Below { tree, sources, merge, replaces_links: options.replaces_links }.place(root)?;
+        }
         set_capabilities(options, &mut root)?;
-        let owners = options.owners.iter().map(|(glob, owner)| Ok((glob, owner.resolve()?)));
+        let owners = options.owners.iter().map(|(glob, owner)| Ok((glob, owner.resolve(tree)?)));
         let owners = owners.collect::<Result<Vec<_>>>()?;
         let (mut count, mut size) = (0, 0);
         for_each(&mut root, &mut Vec::new(), &mut |path, node| {
@@ -106,7 +127,8 @@ impl CopyPlan {
             paths,
             sources: options.sources.clone(),
             filter,
-            notes: notes.list(),
+            below: (!below.layers().is_empty()).then(|| below.layers().to_vec()),
+            notes: below.skipped().iter().cloned().map(CopyNote::UnknownLayer).chain(notes.list()).collect(),
             count,
             size,
         })

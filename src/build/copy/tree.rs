@@ -136,6 +136,13 @@ impl Merge<'_> {
         Ok(here)
     }
 
+    /// Adds a node at a path, as sources are merged. The parents are made.
+    pub(super) fn add_node(&self, root: &mut Children, components: &[Box<[u8]>], node: Node) -> Result<()> {
+        let Some((name, parents)) = components.split_last() else { return Ok(()) };
+        let children = self.directory(root, parents, node.source)?;
+        self.add(children, name.clone(), Box::new(node), &mut parents.to_vec())
+    }
+
     /// Adds a file at a path. The parents are made.
     pub(super) fn add_file(&self, root: &mut Children, components: &[Box<[u8]>], node: Node) -> Result<()> {
         let Some((name, parents)) = components.split_last() else {
@@ -211,7 +218,7 @@ impl Merge<'_> {
 }
 
 /// Returns the text of a path in the image.
-fn text_of(components: &[Box<[u8]>]) -> String {
+pub(super) fn text_of(components: &[Box<[u8]>]) -> String {
     if components.is_empty() {
         return "/".to_owned();
     }

@@ -42,10 +42,12 @@ impl CopyPlan {
     ///
     /// # Errors
     ///
-    /// [`CopyError::Changed`] if a file is not as it was planned; [`Error::Io`]; those of
+    /// [`CopyError::Changed`] if a file is not as it was planned; [`Error::Changed`] if the layers below are not the staged
+    /// ones; [`Error::Io`]; those of
     /// [`PreparedLayer::stage`](crate::build::PreparedLayer::stage). After an error the layout is unchanged.
     pub fn stage(self, layout: &Layout, options: &LayerOptions, progress: Option<Progress<'_>>) -> Result<CopiedLayer> {
-        let mut tar = TarWriter::new(LayerWriter::create_checked(layout, options)?);
+        let options = LayerOptions { below: self.below.clone(), ..options.clone() };
+        let mut tar = TarWriter::new(LayerWriter::create_checked(layout, &options)?);
         let mut writing = Writing::new(&self, progress);
         let written = writing.write(&mut tar);
         let dropped = writing.dropped;

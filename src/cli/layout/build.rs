@@ -10,6 +10,7 @@ use regshape::build::copy::{CopyNote, CopyPlan};
 use regshape::build::{BaseImage, ConfigChanges, ConfigOptions, LayerInput, LayerOptions, ManifestOptions, Scratch};
 use regshape::layout::StagedLayer;
 use regshape::oci::{Annotations, Platform, RefName};
+use regshape::rootfs::Stack;
 use regshape::transfer::{ExportOptions, Format};
 use regshape::view::{Selection, View};
 
@@ -131,7 +132,7 @@ impl LayoutCommand for Args {
         }
         let beside = if self.dry_run { std::env::temp_dir() } else { output.clone() };
         let scratch = Scratch::beside(&beside, &options)?;
-        let mut made = Made::default();
+        let mut made = Made { is_one: bases.len() == 1, ..Made::default() };
         for (platform, base) in &bases {
             let built = recipe.build(context, &scratch, platform, base.as_ref(), &mut made);
             built.map_err(|error| of_platform(error, platform, bases.len()))?;
@@ -263,6 +264,8 @@ struct Made {
     /// The paths of the files of layers, for each image.
     files: Vec<Vec<Vec<String>>>,
     warnings: Vec<String>,
+    /// Whether there is one image only.
+    is_one: bool,
 }
 
 impl Recipe {
@@ -282,6 +285,7 @@ impl Recipe {
             made.warnings.extend(added.warnings.iter().map(|warning| printable(warning.message())));
         }
         let mut files = Vec::new();
+        let mut stack = Stack::default();
         for (at, layer) in self.layers.iter().enumerate() {
             if let Some(layer) = made.layers.get(&at) {
                 scratch.stage_again(layer)?;
@@ -292,7 +296,7 @@ impl Recipe {
                 LayerWord::Files(words) => {
                     let filled =
                         words.iter().map(|word| filled_source(word, platform)).collect::<Result<Vec<_>, _>>()?;
-                    let paths = self.copy(context, layout, &filled, made)?;
+                    let paths = self.copy(context, layout, &filled, &mut stack, made)?;
                     (filled == *words, paths)
                 }
                 LayerWord::Tar(path) => {
@@ -320,6 +324,11 @@ impl Recipe {
             super::generate::notes_of_base(context, &prepared, &options);
         }
         prepared.generate(&options)?;
+        stack.update(layout, self.layer_options.bounds)?;
+        for fault in stack.faults_of_staged_config(layout)? {
+            let of = if made.is_one { String::new() } else { format!(" (for {platform})") };
+            context.ui.note(&printable(&format!("Note: {fault}{of}")));
+        }
         let name: RefName = made.images.to_string().parse()?;
         layout.generate_manifest(&ManifestOptions::default().ref_name(name).annotations(self.annotations.clone()))?;
         made.images += 1;
@@ -332,6 +341,7 @@ impl Recipe {
         context: &Context,
         layout: &regshape::layout::Layout,
         words: &[SourceWord],
+        below: &mut Stack,
         made: &mut Made,
     ) -> anyhow::Result<Vec<String>> {
         let sources = words.iter().map(SourceWord::source).collect::<Result<Vec<_>, _>>()?;
@@ -339,7 +349,8 @@ impl Recipe {
         let first = sources.first().map(|source| source.path.clone()).unwrap_or_default();
         let source_date = self.source_date.unwrap_or(0).cast_signed();
         let copies = self.flags.options(sources, source_date)?.outputs(vec![self.output.clone()]);
-        let plan = CopyPlan::new(&copies)?;
+        below.update(layout, self.layer_options.bounds)?;
+        let plan = CopyPlan::on(&copies, below)?;
         let paths = plan.paths().map(|path| printable(&format!("/{path}"))).collect();
         let mut options = self.layer_options.clone();
         options.created_by = Some(self.flags.created_by.clone().unwrap_or(history));

@@ -5,11 +5,13 @@ use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use regshape::Error;
 use regshape::build::copy::{CopyNote, CopyPlan};
 use regshape::build::{AddedLayer, LayerInput, LayerOptions, LayerPlan, Treatment};
 use regshape::compress::Encoding;
 use regshape::layout::{Layout, StagedLayer};
 use regshape::oci::MediaType;
+use regshape::rootfs::Stack;
 use serde::Serialize;
 
 use crate::cli::args::{AnnotationArgs, BoundsArgs, ChosenCompression, Common, CompressionArgs, WriteArgs, YesArg};
@@ -152,6 +154,9 @@ fn add_file(
     Ok(ExitCode::SUCCESS)
 }
 
+/// How often a layer is made for the layers below it, while other processes change these.
+const TRIES: usize = 3;
+
 /// Adds files and directories as a layer.
 fn add_copies(
     context: &Context,
@@ -165,12 +170,21 @@ fn add_copies(
     let first = sources.first().map(|source| source.path.clone()).unwrap_or_default();
     let source_date = source_seconds()?.unwrap_or(0).cast_signed();
     let copies = flags.options(sources, source_date)?.outputs(vec![layout.path().to_owned()]);
-    let plan = CopyPlan::new(&copies)?;
     options.created_by.get_or_insert(history);
-    let progress = context.ui.progress("Adding", &first, Some(plan.size()));
-    let advance = |bytes| progress.advance(bytes);
-    let copied = plan.stage(layout, &options, Some(&advance));
-    drop(progress);
+    let stage = || {
+        let plan = CopyPlan::on(&copies, &Stack::of_staged(layout, options.bounds)?)?;
+        let progress = context.ui.progress("Adding", &first, Some(plan.size()));
+        let advance = |bytes| progress.advance(bytes);
+        plan.stage(layout, &options, Some(&advance))
+    };
+    // A layer that is made for other layers than those that are staged by then is made again.
+    let mut copied = stage();
+    for _ in 1..TRIES {
+        if !matches!(copied, Err(Error::Changed { .. })) {
+            break;
+        }
+        copied = stage();
+    }
     let copied = copied?;
     let mut first = None;
     for note in &copied.notes {
