@@ -93,7 +93,9 @@ pub mod transfer;
 pub mod view;
 mod workers;
 
-pub use error::{BaseError, Candidate, ConfigError, CopyError, Error, ErrorCode, ErrorKind, Reason, Referrer, Result};
+pub use error::{
+    BaseError, Candidate, ConfigError, CopyError, EditError, Error, ErrorCode, ErrorKind, Reason, Referrer, Result,
+};
 pub use interrupt::Interrupt;
 pub use tally::Tally;
 

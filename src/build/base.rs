@@ -151,7 +151,7 @@ pub struct AddedBase {
 }
 
 /// Copies a layer, verified; `None` if it is stored elsewhere only.
-fn copy_layer<'l>(layout: &'l Layout, layer: &ImageLayer) -> Result<Option<PendingBlob<'l>>> {
+fn copy_layer(layout: &Layout, layer: &ImageLayer) -> Result<Option<PendingBlob>> {
     let Some(content) = layer.content()? else { return Ok(None) };
     let Descriptor { digest, size, .. } = layer.descriptor();
     let mut reader = layer.reader()?;

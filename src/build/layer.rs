@@ -10,12 +10,13 @@ use super::pipeline::StoredLayer;
 use crate::build::pipeline::store_layer;
 use crate::error::{Error, Result};
 use crate::graph::finding::Finding;
+use crate::layout::blobs::PendingBlob;
 use crate::layout::documents::ReadDocument;
 use crate::layout::handle::Layout;
 use crate::layout::lock::take_lock;
 use crate::layout::stage::{Stage, StagedLayer, Updated};
 use crate::metrics::Progress;
-use crate::oci::{AnnotationChange, MediaType, UnknownFields};
+use crate::oci::{AnnotationChange, Digest, MediaType, UnknownFields};
 use crate::tar::fault::TarReport;
 use crate::tar::layer::Look;
 
@@ -86,22 +87,23 @@ impl<'a> PreparedLayer<'a> {
     ///
     /// [`Error::CorruptStream`], [`Error::TrailingBytes`], [`Error::BeyondBound`]; [`Error::TruncatedTar`];
     /// [`Error::Compress`]; [`Error::MalformedStage`]; [`Error::Io`]. After an error the layout is unchanged.
-    pub fn stage(self) -> Result<AddedLayer> {
-        let Self { layout, input, options, plan, stage, progress } = self;
+    pub fn stage(mut self) -> Result<AddedLayer> {
+        let (layout, stage) = (self.layout, self.stage.take());
+        self.store()?.stage_after(layout, stage)
+    }
+
+    /// Stores the layer. Nothing refers to it yet.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`PreparedLayer::stage`].
+    pub fn store(self) -> Result<NewLayer> {
+        let Self { layout, input, options, plan, progress, .. } = self;
         let jobs = options.jobs.or_else(|| available_parallelism().ok()).map_or(1, NonZeroUsize::get).min(MAX_JOBS);
         let path = input.path.clone();
         let look = if plan.media_type.layer_encoding().is_some() { Look::Entries } else { Look::Format };
         let stored = store_layer(layout, input, plan.treatment, jobs, options.bounds, look, progress)?;
         let StoredLayer { blob, diff_id, tar } = stored;
-
-        let lock = take_lock(layout)?;
-        let mut stage = layout.find_stage_again(stage)?.unwrap_or_else(Stage::empty);
-        if let Some(below) = &options.below
-            && !stage.layers.iter().map(|layer| &layer.digest).eq(below)
-        {
-            return Err(Error::Changed { path: layout.path().to_owned() });
-        }
-        let blob = blob.commit(&lock)?;
         let mut extra = UnknownFields::new();
         if let Some(created_by) = &options.created_by {
             extra.insert(CREATED_BY, created_by).expect("texts can be written");
@@ -114,10 +116,66 @@ impl<'a> PreparedLayer<'a> {
             diff_id: Some(diff_id),
             extra,
         };
-        stage.layers.push(layer.clone());
-        layout.write_stage(&lock, &stage, [blob])?;
         let looks_like_images = tar.as_ref().is_some_and(|tar| tar.looks_like_images);
-        Ok(AddedLayer { layer, warnings: tar.map_or_else(Vec::new, |tar| warnings_of(&tar, &path)), looks_like_images })
+        let warnings = tar.map_or_else(Vec::new, |tar| warnings_of(&tar, &path));
+        Ok(NewLayer { blob, below: options.below, added: AddedLayer { layer, warnings, looks_like_images } })
+    }
+}
+
+/// A layer that is stored and that nothing refers to yet. It is deleted when this value is dropped.
+pub struct NewLayer {
+    pub(crate) blob: PendingBlob,
+    /// The layers that it was made for; `None` if it fits on any.
+    pub(crate) below: Option<Vec<Digest>>,
+    pub(crate) added: AddedLayer,
+}
+
+impl fmt::Debug for NewLayer {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { below, added, .. } = self;
+        formatter.debug_struct("NewLayer").field("below", below).field("added", added).finish_non_exhaustive()
+    }
+}
+
+impl NewLayer {
+    /// Returns the layer, and the findings about its content.
+    pub fn added(&self) -> &AddedLayer {
+        &self.added
+    }
+
+    /// Returns whether the layer fits on others.
+    pub(crate) fn fits_on<'d>(&self, layers: impl IntoIterator<Item = &'d Digest>) -> bool {
+        self.below.as_ref().is_none_or(|below| below.iter().eq(layers))
+    }
+
+    /// Says which layers the layer was made for, the lowest first.
+    #[must_use]
+    pub fn only_on(mut self, below: Vec<Digest>) -> Self {
+        self.below = Some(below);
+        self
+    }
+
+    /// Appends the layer to the staging file.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Changed`] if it was made for other layers than those that are staged; [`Error::MalformedStage`];
+    /// [`Error::Io`]. After an error the layout is unchanged.
+    pub fn stage(self, layout: &Layout) -> Result<AddedLayer> {
+        self.stage_after(layout, None)
+    }
+
+    /// Appends the layer to the staging file, which may have been read before.
+    fn stage_after(self, layout: &Layout, stage: Option<ReadDocument<Stage>>) -> Result<AddedLayer> {
+        let lock = take_lock(layout)?;
+        let mut stage = layout.find_stage_again(stage)?.unwrap_or_else(Stage::empty);
+        if !self.fits_on(stage.layers.iter().map(|layer| &layer.digest)) {
+            return Err(Error::Changed { path: layout.path().to_owned() });
+        }
+        let blob = self.blob.commit(&lock)?;
+        stage.layers.push(self.added.layer.clone());
+        layout.write_stage(&lock, &stage, [blob])?;
+        Ok(self.added)
     }
 }
 

@@ -198,8 +198,8 @@ impl Layout {
 }
 
 /// The annotations for the base of an image (image-spec, annotations.md, "Pre-Defined Annotation Keys").
-const BASE_DIGEST: &str = "org.opencontainers.image.base.digest";
-const BASE_NAME: &str = "org.opencontainers.image.base.name";
+pub(crate) const BASE_DIGEST: &str = "org.opencontainers.image.base.digest";
+pub(crate) const BASE_NAME: &str = "org.opencontainers.image.base.name";
 
 /// Returns annotations with those for the base, unless they are given.
 fn with_base(annotations: &Annotations, stage: &Stage) -> Annotations {

@@ -3,6 +3,7 @@
 pub(crate) mod base;
 pub(crate) mod config;
 pub mod copy;
+pub mod edit;
 pub(crate) mod input;
 pub(crate) mod layer;
 pub(crate) mod manifest;

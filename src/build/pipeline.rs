@@ -33,8 +33,8 @@ const QUEUE: usize = 4;
 pub(crate) type DiffIds = HashMap<Digest, Digest>;
 
 /// A layer that is stored, but not staged yet.
-pub(crate) struct StoredLayer<'l> {
-    pub(crate) blob: PendingBlob<'l>,
+pub(crate) struct StoredLayer {
+    pub(crate) blob: PendingBlob,
     pub(crate) diff_id: Digest,
     /// The result of checking the tar, if the layer is a tar.
     pub(crate) tar: Option<TarReport>,
@@ -174,15 +174,15 @@ impl Read for Queue<'_> {
 }
 
 /// Writes the blob of a layer and computes its diff_id.
-pub(crate) fn store_layer<'l>(
-    layout: &'l Layout,
+pub(crate) fn store_layer(
+    layout: &Layout,
     input: LayerInput,
     treatment: Treatment,
     jobs: usize,
     bounds: Bounds,
     look: Look,
     progress: Option<Progress<'_>>,
-) -> Result<StoredLayer<'l>> {
+) -> Result<StoredLayer> {
     let LayerInput { path, reader, encoding, size, is_tar, is_own } = input;
     let stream = Stream { path: &path, encoding, size, bounds, look: (is_tar && !is_own).then_some(look) };
     let mut source = Remembering::new(layout.metrics().reader(reader), |bytes| {

@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use std::thread::{self, JoinHandle};
 
 use super::input::{LayerInput, LayerOptions};
-use super::layer::AddedLayer;
+use super::layer::{AddedLayer, NewLayer};
 use crate::error::{Error, Result};
 use crate::layout::handle::Layout;
 use crate::workers::pipe::{PipeReader, PipeWriter, pipe};
@@ -34,7 +34,8 @@ pub struct LayerWriter {
     /// `Some` until the layer is finished.
     pipe: Option<PipeWriter>,
     /// The thread that stores the bytes from the pipe. `Some` until the layer is finished.
-    storing: Option<JoinHandle<Result<AddedLayer>>>,
+    storing: Option<JoinHandle<Result<NewLayer>>>,
+    layout: Layout,
 }
 
 impl fmt::Debug for LayerWriter {
@@ -69,13 +70,13 @@ impl LayerWriter {
     ) -> Result<Self> {
         let (pipe, reader) = pipe();
         let failed = Error::io("start a thread for", layout.path());
-        let (layout, options) = (layout.clone(), options.clone());
+        let (stored_in, options) = (layout.clone(), options.clone());
         let store = move || {
             let input = input("the layer", reader)?;
-            layout.prepare_layer(input, &options)?.stage()
+            stored_in.prepare_layer(input, &options)?.store()
         };
         let storing = thread::Builder::new().spawn(store).map_err(failed)?;
-        Ok(Self { pipe: Some(pipe), storing: Some(storing) })
+        Ok(Self { pipe: Some(pipe), storing: Some(storing), layout: layout.clone() })
     }
 
     /// Ends the layer and stages it.
@@ -84,6 +85,19 @@ impl LayerWriter {
     ///
     /// Those of [`Layout::stage_layer`]. After an error the layout is unchanged.
     pub fn finish(mut self) -> Result<AddedLayer> {
+        self.store()?.stage(&self.layout)
+    }
+
+    /// Ends the layer, to which nothing refers yet.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`LayerWriter::finish`].
+    pub fn finish_unnamed(mut self) -> Result<NewLayer> {
+        self.store()
+    }
+
+    fn store(&mut self) -> Result<NewLayer> {
         if let Some(pipe) = self.pipe.take() {
             // If the storing thread has failed, joining it returns its error.
             let _ = pipe.finish();

@@ -113,6 +113,30 @@ pub(crate) struct AnnotationArgs {
     annotation: Vec<(String, String)>,
 }
 
+/// Annotations to set and to remove: at least one of either.
+#[derive(Debug, Args)]
+pub(crate) struct AnnotationEditArgs {
+    /// Annotation to set; repeatable
+    #[arg(long = "annotation", value_name = "KEY=VALUE", value_parser = parse_annotation)]
+    #[arg(required_unless_present = "unset_annotation")]
+    annotation: Vec<(String, String)>,
+    /// Annotation to remove; repeatable
+    #[arg(long, value_name = "KEY", conflicts_with = "replace", hide_short_help = true)]
+    unset_annotation: Vec<String>,
+}
+
+impl AnnotationEditArgs {
+    /// Returns how the annotations change.
+    pub(crate) fn edit(&self, replace: bool) -> AnnotationChange {
+        let annotations: Annotations = self.annotation.iter().cloned().collect();
+        match (replace, self.unset_annotation.is_empty()) {
+            (true, _) => AnnotationChange::Replace(annotations),
+            (false, true) => AnnotationChange::Merge(annotations),
+            (false, false) => AnnotationChange::Remove(self.unset_annotation.clone(), annotations),
+        }
+    }
+}
+
 /// The flags of commands that write.
 #[derive(Debug, Args)]
 pub(crate) struct WriteArgs {
@@ -332,12 +356,6 @@ pub(crate) struct YesArg {
 }
 
 impl AnnotationArgs {
-    /// Returns how they change those that are there.
-    pub(crate) fn change(self, replace: bool) -> AnnotationChange {
-        let annotations = self.annotations();
-        if replace { AnnotationChange::Replace(annotations) } else { AnnotationChange::Merge(annotations) }
-    }
-
     /// Returns the annotations; of a key that is given twice the last counts.
     pub(crate) fn annotations(self) -> Annotations {
         self.annotation.into_iter().collect()

@@ -245,7 +245,7 @@ impl FromStr for Variant {
 
 /// A platform that is to be written, in the words that configs have for it.
 #[derive(Clone, Debug)]
-struct WrittenPlatform(Platform);
+pub(crate) struct WrittenPlatform(pub(crate) Platform);
 
 impl FromStr for WrittenPlatform {
     type Err = String;

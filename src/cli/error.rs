@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use regshape::layout::Layout;
-use regshape::{BaseError, ConfigError, CopyError, Error, ErrorCode, ErrorKind, Referrer};
+use regshape::{BaseError, ConfigError, CopyError, EditError, Error, ErrorCode, ErrorKind, Referrer};
 use serde::Serialize;
 
 use super::error_code::{OTHER_CODE, code_of};
@@ -60,6 +60,14 @@ pub(crate) const INTERRUPTED: u8 = 130;
 pub(crate) struct Advised {
     pub(crate) error: Error,
     pub(crate) hint: String,
+}
+
+impl Advised {
+    /// Returns an error with another way out after the usual one.
+    pub(crate) fn and(error: Error, other: String) -> Self {
+        let hint = hint(&error).map_or_else(|| other.clone(), |usual| format!("{usual}; {other}"));
+        Self { error, hint }
+    }
 }
 
 impl fmt::Display for Advised {
@@ -124,6 +132,8 @@ fn is_named_and_missing(error: &Error) -> bool {
         | Error::UnknownTag { .. }
         | Error::UnknownBlob { .. }
         | Error::UnknownPlatform { .. }
+        | Error::LayerIndex { .. }
+        | Error::Edit(EditError::LayerIndex { .. })
         | Error::Config(ConfigError::UnsetField { .. }) => true,
         Error::MissingBlob { referrer, .. } => matches!(referrer, Referrer::Caller(_)),
         _ => false,
@@ -202,6 +212,9 @@ fn hint(error: &Error) -> Option<&'static str> {
         Error::Base(BaseError::Staged { .. }) => "run 'layout reset' first",
         Error::Base(BaseError::SeveralImages { .. }) => "choose one with --platform",
         Error::Base(BaseError::NoImage { .. }) => "an artifact has no root file system",
+        Error::Edit(EditError::LayerOfBase { .. }) => "stage another base, or remove it from the image afterwards",
+        Error::Edit(EditError::NeedsTag { .. }) => "give the result a tag with --tag",
+        Error::Edit(EditError::SamePlatform { .. }) => "pick one image with --platform",
         Error::Copy(error) => return copy_hint(error),
         Error::NoLayers => "run 'layout add layer' first",
         Error::NoConfig => "run 'layout generate config' first",

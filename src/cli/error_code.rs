@@ -22,6 +22,7 @@ fn own_code(error: &Error) -> &'static str {
     match error {
         Error::Base(_) => "BASE_INVALID",
         Error::Copy(_) => "COPY_INVALID",
+        Error::Edit(_) => "EDIT_INVALID",
         Error::AlreadyLayout { .. } | Error::Occupied { .. } | Error::NotEmpty { .. } => "NOT_EMPTY",
         Error::NotALayout { .. } => "NOT_A_LAYOUT",
         Error::MalformedMarker { .. } | Error::LayoutVersion { .. } => "LAYOUT_INVALID",

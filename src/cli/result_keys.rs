@@ -6,7 +6,9 @@ const MORE: &str = "*";
 const DESCRIPTOR: &[&str] = &["digest", "size", "media_type"];
 const BLOB: &[&str] = &["digest", "size", "media_type", "status", "dry_run"];
 const WRITTEN: &[&str] = &["digest", "size", "output"];
-const STAGED_LAYER: &[&str] = &["digest", "size", "media_type", "diff_id", "index", "annotations.*", "warning"];
+/// A staged layer, or the image that has a changed one.
+const STAGED_OR_IMAGE: &[&str] =
+    &["digest", "size", "media_type", "diff_id", "index", "annotations.*", "warning", "ref_name", "images", "warnings"];
 const STAGED_MANIFEST: &[&str] = &["digest", "size", "media_type", "ref_name", "annotations.*"];
 const EXPORTED: &[&str] = &[
     "output",
@@ -51,9 +53,11 @@ const CONFIG: &[&str] = &[
 pub(crate) fn keys_of(command: &str) -> &'static [&'static str] {
     match command {
         "init" => &["layout_path"],
-        "add layer" | "annotate layer" => STAGED_LAYER,
-        "annotate manifest" | "generate manifest" => STAGED_MANIFEST,
-        "generate config" | "update config" => &["digest", "size", "media_type", "warning"],
+        "add layer" | "annotate layer" => STAGED_OR_IMAGE,
+        "generate manifest" => STAGED_MANIFEST,
+        "annotate manifest" => &["digest", "size", "media_type", "ref_name", "annotations.*", "images", "warnings"],
+        "generate config" => &["digest", "size", "media_type", "warning"],
+        "update config" => &["digest", "size", "media_type", "warning", "ref_name", "images", "warnings"],
         "status" => {
             &["schema_version", "layers", "config.*", "manifest.*", "unnamed_manifest", "generated", "base.*", MORE]
         }
@@ -102,6 +106,7 @@ pub(crate) fn keys_of(command: &str) -> &'static [&'static str] {
         "blob mount" | "blob delete" => BLOB,
         "referrer list" => &["schemaVersion", "mediaType", "manifests"],
         "build" => &["digest", "size", "media_type", "ref_name", "images", "warnings", "dry_run", "contents"],
+        "remove layer" | "move layer" => STAGED_OR_IMAGE,
         "add base" => &["digest", "name", "platform", "layers", "warnings"],
         "reset" => &["layers", "deleted_blobs", "deleted_bytes"],
         "gc" => &[

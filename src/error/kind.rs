@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::{BaseError, ConfigError, CopyError, Error};
+use super::{BaseError, ConfigError, CopyError, EditError, Error};
 
 /// The category of an error, for programs that handle errors by category.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -57,6 +57,15 @@ impl Error {
                 BaseError::Staged { .. } => ErrorKind::Conflict,
             },
             Self::Copy(error) => kind_of_copy(error),
+            Self::Edit(error) => match error {
+                EditError::LayerIndex { .. } => ErrorKind::NotFound,
+                EditError::NeedsTag { .. } => ErrorKind::Ambiguous,
+                EditError::SamePlatform { .. } => ErrorKind::Conflict,
+                EditError::Artifact { .. }
+                | EditError::NoImage { .. }
+                | EditError::LayerOfBase { .. }
+                | EditError::TooDeep { .. } => ErrorKind::InvalidInput,
+            },
             Self::Config(error) => match error {
                 ConfigError::UnsetField { .. } | ConfigError::UnknownField { .. } | ConfigError::NoImages { .. } => {
                     ErrorKind::NotFound

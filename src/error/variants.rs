@@ -8,6 +8,7 @@ use super::base::BaseError;
 use super::candidate::{Candidate, described};
 use super::config::ConfigError;
 use super::copy::CopyError;
+use super::edit::EditError;
 use super::reason::Reason;
 use super::referrer::Referrer;
 use super::words::{image_called, list, missing_blob, seconds, size_mismatch, stored, unselected};
@@ -26,6 +27,9 @@ pub enum Error {
     /// An image cannot be the base of another one.
     #[error(transparent)]
     Base(#[from] BaseError),
+    /// An image cannot be changed.
+    #[error(transparent)]
+    Edit(#[from] EditError),
     /// A layer of files cannot be made.
     #[error(transparent)]
     Copy(#[from] CopyError),

@@ -9,8 +9,10 @@ pub(crate) mod names;
 pub(crate) mod platform;
 pub(crate) mod policy;
 pub(crate) mod resolve;
+pub(crate) mod summary;
 pub(crate) mod verify;
 pub(crate) mod walk;
 
 pub use finding::{Finding, Mismatch};
 pub use platform::{Choice, Chosen};
+pub use summary::ImageSummary;

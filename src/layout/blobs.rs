@@ -63,8 +63,8 @@ impl EarlySync {
 }
 
 /// A blob that is written and synced, and has no name yet.
-pub(crate) struct PendingBlob<'a> {
-    site: &'a Site,
+pub(crate) struct PendingBlob {
+    site: Site,
     file: TempFile,
     /// The blob of this digest that the layout had before it was locked, verified: if it is still there this one is not
     /// needed. It is not synced so far.
@@ -308,10 +308,10 @@ impl Layout {
         (digest, size): (&Digest, u64),
         (content, path): (&File, &Path),
         share: Share,
-    ) -> Result<PendingBlob<'_>> {
+    ) -> Result<PendingBlob> {
         let scratch = scratch(self.site(), digest.algorithm_name())?;
         let failed = || Error::io("write to", scratch.path());
-        let pending = |file| PendingBlob { site: self.site(), file, there: None, digest: digest.clone(), size };
+        let pending = |file| PendingBlob { site: self.site().clone(), file, there: None, digest: digest.clone(), size };
         let clone = TempFile::create_within(&scratch, self.interrupt()).map_err(failed())?;
         if clone.clone_from(content) {
             self.site().sync_file(&clone)?;
@@ -349,7 +349,7 @@ impl<'a> NewBlob<'a> {
     }
 
     /// Learns the digest of the content and waits until it is on the disk, unless the layout has it already.
-    pub(crate) fn finish(self) -> Result<PendingBlob<'a>> {
+    pub(crate) fn finish(self) -> Result<PendingBlob> {
         let Self { site, layout, file, hasher, size, mut early_sync } = self;
         let digest = hasher.finish();
         site.metrics().time(Phase::Sync, || early_sync.finish()).map_err(Error::io("write to", site.path()))?;
@@ -357,7 +357,7 @@ impl<'a> NewBlob<'a> {
         if there.is_none() {
             site.sync_file(&file)?;
         }
-        Ok(PendingBlob { site, file, there, digest, size })
+        Ok(PendingBlob { site: site.clone(), file, there, digest, size })
     }
 }
 
@@ -379,7 +379,7 @@ impl Write for NewBlob<'_> {
     }
 }
 
-impl PendingBlob<'_> {
+impl PendingBlob {
     /// Renames the blob to its path, for a document that is about to refer to it. A file with that name is replaced,
     /// unless it is a verified blob.
     pub(crate) fn commit(self, lock: &Lock) -> Result<StoredBlob> {
@@ -393,7 +393,7 @@ impl PendingBlob<'_> {
 
     fn place(self, lock: &Lock, named: Named) -> Result<StoredBlob> {
         let Self { site, file, there, digest, size } = self;
-        let directory = make_blob_directory(site, lock, digest.algorithm_name())?;
+        let directory = make_blob_directory(&site, lock, digest.algorithm_name())?;
         let path = site.blob_path(&digest);
         let is_synced = there.is_none();
         let there = there.filter(|there| is_still(&directory, &digest, there));

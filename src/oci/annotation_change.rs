@@ -10,6 +10,8 @@ pub enum AnnotationChange {
     Merge(Annotations),
     /// Annotations take the place of all that there are.
     Replace(Annotations),
+    /// Keys are removed, and then annotations are added.
+    Remove(Vec<String>, Annotations),
 }
 
 impl AnnotationChange {
@@ -22,6 +24,12 @@ impl AnnotationChange {
                 after
             }
             Self::Replace(after) => after.clone(),
+            Self::Remove(keys, added) => {
+                let mut after = before.clone();
+                keys.iter().for_each(|key| drop(after.remove(key)));
+                after.extend(added.clone());
+                after
+            }
         }
     }
 }

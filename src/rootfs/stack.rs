@@ -5,10 +5,9 @@ use std::io::{self, BufReader, Read};
 
 use super::merge::{MergedTree, TreeEntry};
 use crate::compress::{BUFFER, Bounds, Encoding, bounded_decoder, peek};
-use crate::error::{Error, Referrer, Result};
+use crate::error::{Error, Result};
 use crate::graph::verify::expect_digest;
 use crate::layout::handle::Layout;
-use crate::layout::stage::StagedLayer;
 use crate::oci::{Digest, Hasher};
 use crate::tar::header::looks_like_tar;
 
@@ -40,6 +39,17 @@ impl Stack {
         Ok(stack)
     }
 
+    /// Merges layers of an image in a layout, as [`Stack::of_staged`] does.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Stack::of_staged`].
+    pub fn of_layers(layout: &Layout, layers: &[Digest], bounds: Bounds) -> Result<Self> {
+        let mut stack = Self::default();
+        stack.add(layout, layers, bounds)?;
+        Ok(stack)
+    }
+
     /// Merges the staged layers of a layout that were added since the stack was made.
     ///
     /// # Errors
@@ -52,35 +62,33 @@ impl Stack {
         if !is_begun {
             *self = Self::default();
         }
-        for layer in &layers[self.layers.len()..] {
-            self.layers.push(layer.digest.clone());
-            match layout.open_blob(&layer.digest, &Referrer::Stage) {
+        let new: Vec<Digest> = layers.into_iter().skip(self.layers.len()).map(|layer| layer.digest).collect();
+        self.add(layout, &new, bounds)
+    }
+
+    fn add(&mut self, layout: &Layout, layers: &[Digest], bounds: Bounds) -> Result<()> {
+        for layer in layers {
+            self.layers.push(layer.clone());
+            match layout.open_blob(layer, &layout.caller()) {
                 Ok((file, size)) => self.apply(layout, layer, file, size, bounds)?,
-                Err(Error::MissingBlob { .. }) => self.skipped.push(layer.digest.clone()),
+                Err(Error::MissingBlob { .. }) => self.skipped.push(layer.clone()),
                 Err(error) => return Err(error),
             }
         }
         Ok(())
     }
 
-    fn apply(
-        &mut self,
-        layout: &Layout,
-        layer: &StagedLayer,
-        file: impl Read,
-        size: u64,
-        bounds: Bounds,
-    ) -> Result<()> {
-        let path = layout.blob_path(&layer.digest);
-        let Some(algorithm) = layer.digest.algorithm() else {
-            self.skipped.push(layer.digest.clone());
+    fn apply(&mut self, layout: &Layout, layer: &Digest, file: impl Read, size: u64, bounds: Bounds) -> Result<()> {
+        let path = layout.blob_path(layer);
+        let Some(algorithm) = layer.algorithm() else {
+            self.skipped.push(layer.clone());
             return Ok(());
         };
         let mut hashed = Hashed { reader: file, hasher: Hasher::new(algorithm) };
         let (detected, mut reader) = peek(&mut hashed, looks_like_tar).map_err(Error::io("read", &path))?;
         let encoding = detected.encoding;
         if !detected.is_tar {
-            self.skipped.push(layer.digest.clone());
+            self.skipped.push(layer.clone());
             return Ok(());
         }
         let broken = |error: io::Error| Error::from_stream(&path, encoding, error);
@@ -92,7 +100,7 @@ impl Stack {
         drop(content);
         io::copy(&mut reader, &mut io::sink()).map_err(Error::io("read", &path))?;
         drop(reader);
-        expect_digest(&layer.digest, hashed.hasher.finish())
+        expect_digest(layer, hashed.hasher.finish())
     }
 
     /// Returns the digests of the layers, the lowest first.

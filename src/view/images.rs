@@ -11,6 +11,7 @@ use super::index_view::View;
 use super::reach::MissingBlobs;
 use crate::error::{Error, Referrer, Result};
 use crate::graph::platform::{Platforms, is_stored};
+use crate::graph::summary::{ImageSummary, summaries};
 use crate::graph::verify::expect_digest;
 use crate::graph::walk::{Document, Reach, Role, read_described, walk};
 use crate::oci::{Annotations, Descriptor, Digest, Hasher, ImageConfig, Manifest, Platform, from_json};
@@ -113,6 +114,11 @@ impl View {
             Some(missing) if images.is_empty() => Err(self.by_platform(missing)),
             _ => Ok(images),
         }
+    }
+
+    /// Returns the images whose manifests can be read, in order and each once. Nothing is known of their layers.
+    pub fn summaries(&self) -> Vec<ImageSummary> {
+        summaries(self, &self.index().manifests)
     }
 
     /// Returns the name of the image in the view: the ref name in the annotations of the index itself, or else the ref

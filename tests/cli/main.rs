@@ -22,6 +22,7 @@ mod compatibility;
 mod config_flags;
 mod config_get;
 mod dry_run;
+mod edit;
 mod errors;
 mod example;
 mod export;

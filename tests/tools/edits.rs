@@ -97,3 +97,33 @@ fn every_edit_is_seen_and_none_leaves_a_blob_behind() {
     assert_eq!(lab.blobs("layout"), before);
     lab.validate("layout");
 }
+
+#[test]
+fn an_image_of_another_program_is_edited_and_seen_by_it() {
+    let Some(lab) = Lab::with(&["skopeo", "umoci"]) else { return };
+    lab.write("app", "#!/bin/sh\n");
+    lab.run("umoci", &["init", "--layout", "layout"]);
+    lab.run("umoci", &["new", "--image", "layout:v1"]);
+    let edit = |words: &str| drop(lab.regshape(&words.split(' ').collect::<Vec<_>>()));
+    edit("update config layout:v1 --entrypoint /app --label a=1");
+    edit("add layer layout:v1 --copy app:/app");
+    lab.run("umoci", &["config", "--image", "layout:v1", "--config.user", "5"]);
+    lab.run("umoci", &["insert", "--rootless", "--image", "layout:v1", "app", "/other"]);
+    edit("annotate manifest layout:v1 --annotation b=2");
+    edit("annotate layer layout:v1 --index 1 --annotation role=other");
+    edit("move layer layout:v1 --index 1 --to 0");
+    lab.regshape(&["gc", "layout"]);
+    lab.validate("layout");
+    assert_eq!(seen(&lab, "v1"), json!(["amd64", {"a": "1"}, {"b": "2"}, [{"role": "other"}, null]]));
+    let config: Value = serde_json::from_str(&lab.skopeo(&["inspect", "--config", "oci:layout:v1"])).expect("JSON");
+    let steps = config["history"].as_array().expect("a history").iter();
+    let steps: Vec<_> = steps.map(|step| step["created_by"].as_str().expect("a text")).collect();
+    assert_eq!(steps, ["umoci insert", "umoci config", "regshape add layer --copy /app"]);
+    lab.run("umoci", &["unpack", "--rootless", "--image", "layout:v1", "bundle"]);
+    let files = || std::fs::read_dir(lab.path("bundle/rootfs")).expect("a directory").count();
+    assert_eq!(files(), 2);
+    edit("remove layer layout:v1 --index 0");
+    std::fs::remove_dir_all(lab.path("bundle")).expect("removed");
+    lab.run("umoci", &["unpack", "--rootless", "--image", "layout:v1", "bundle"]);
+    assert_eq!(files(), 1);
+}

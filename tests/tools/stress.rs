@@ -49,25 +49,28 @@ fn make_image(lab: &Lab, name: &str, architecture: &str) {
     }
 }
 
-/// Runs forty workers on one layout: they build in it, read it, move images into it, and collect its garbage.
+/// Runs forty workers on one layout: they build in it, edit an image in it, read it, move images into it, and collect its
+/// garbage.
 fn work_on_one_layout(lab: &Lab) {
     make_image(lab, "image", "amd64");
     make_image(lab, "donor", "amd64");
     make_image(lab, "other", "arm64");
     lab.regshape(&["layout", "export", "-p", "donor", "-o", "donor.tar.gz"]);
-    let [layers, keys, names] = [(); 3].map(|()| Mutex::new(Written::default()));
+    let build = ["build", "-o", "image:edited", "--platform", "linux/amd64", "--platform", "linux/arm64"];
+    lab.regshape(&[&build[..], &["--copy", "image.txt"]].concat());
+    let [layers, keys, names, edits] = [(); 4].map(|()| Mutex::new(Written::default()));
     let start = Instant::now();
     std::thread::scope(|scope| {
         for worker in 0..WORKERS {
             let worker = Worker { lab, number: worker };
-            let (layers, keys, names) = (&layers, &keys, &names);
+            let (layers, keys, names, edits) = (&layers, &keys, &names, &edits);
             scope.spawn(move || {
                 for round in 0.. {
                     if start.elapsed() > TIME {
                         break;
                     }
                     let name = format!("n{}-{round}", worker.number);
-                    match worker.number % 13 {
+                    match worker.number % 16 {
                         // Limits the number of layers: thousands of layers are covered by another test.
                         0 | 1 if round < 25 => worker.adds(&name, round, layers),
                         2 => worker.annotates_layer(&name, round, keys),
@@ -80,6 +83,8 @@ fn work_on_one_layout(lab: &Lab) {
                         9 => worker.imports(&name, round, names),
                         10 => worker.joins(&name, round, names),
                         11 => worker.mounts(&name, round, names),
+                        12 | 13 => worker.edits(&name, round, edits),
+                        14 if round < 25 => worker.adds_to_image(&name, round, edits),
                         _ => worker.collects(round),
                     }
                 }
@@ -103,7 +108,33 @@ fn work_on_one_layout(lab: &Lab) {
     let index = lab.json("image/index.json");
     let entries = index["manifests"].as_array().expect("an index with entries");
     let found = entries.iter().map(|entry| text(&entry["annotations"]["org.opencontainers.image.ref.name"]));
-    check("ref names", found.filter(|name| name != "first").collect(), names);
+    check("ref names", found.filter(|name| !["first", "edited"].contains(&name.as_str())).collect(), names);
+    check("edits", edits_of(lab, entries), edits);
+}
+
+/// Returns the edits of the image `edited`: its labels, its annotations, and the layers that were added. Both platforms have
+/// them.
+fn edits_of(lab: &Lab, entries: &[Value]) -> Vec<String> {
+    let read = |descriptor: &Value| {
+        let digest = descriptor["digest"].as_str().expect("a digest");
+        lab.json(&format!("image/blobs/{}", digest.replace(':', "/")))
+    };
+    let is_edited = |entry: &&Value| entry["annotations"]["org.opencontainers.image.ref.name"] == "edited";
+    let index = read(entries.iter().find(is_edited).expect("it is listed"));
+    let of_image = |entry: &Value| {
+        let manifest = read(entry);
+        let config = read(&manifest["config"]);
+        let maps = [&manifest["annotations"], &config["config"]["Labels"]];
+        let keys = maps.into_iter().filter_map(Value::as_object).flat_map(|map| map.keys().cloned());
+        let steps = config["history"].as_array().expect("a history").iter().skip(1);
+        let added = steps.filter_map(|step| step["created_by"].as_str()?.strip_prefix("regshape add layer --copy /"));
+        let mut edits: Vec<String> = keys.chain(added.map(str::to_owned)).collect();
+        edits.sort();
+        edits
+    };
+    let images: Vec<_> = index["manifests"].as_array().expect("images").iter().map(of_image).collect();
+    assert_eq!(images[0], images[1]);
+    images.into_iter().next().unwrap_or_default()
 }
 
 /// Compares the final state with the changes of the writers.
@@ -192,6 +223,30 @@ impl Worker<'_> {
     fn annotates_layer(&self, name: &str, round: usize, written: &Mutex<Written>) {
         let words = ["annotate", "layer", "-i", "0", "-q", "--annotation", &format!("{name}=1")];
         self.writes(&words, name, round, written);
+    }
+
+    /// Changes both images of an index.
+    fn edits(&self, name: &str, round: usize, written: &Mutex<Written>) {
+        let change = format!("{name}=1");
+        let words = match round % 2 {
+            0 => ["update", "config", "-p", "image:edited", "-q", "--label", &change],
+            _ => ["annotate", "manifest", "-p", "image:edited", "-q", "--annotation", &change],
+        };
+        self.moves(&words, name, round, written);
+    }
+
+    /// Adds a layer to both images of an index. Where others add layers at once, it may end as busy.
+    fn adds_to_image(&self, name: &str, round: usize, written: &Mutex<Written>) {
+        self.lab.write(name, name);
+        let words = ["add", "layer", "-p", "image:edited", "-q", "--copy", name];
+        if round % 3 == 2 {
+            return self.moves(&words, name, round, written);
+        }
+        let output = self.spawn(&words).wait_with_output().expect("the program ends");
+        match output.status.code() {
+            Some(0) => drop(written.lock().expect("nobody panics with the lock").surely.insert(name.to_owned())),
+            code => assert_eq!(code, Some(75), "{}", String::from_utf8_lossy(&output.stderr)),
+        }
     }
 
     fn annotates_manifest(&self, name: &str) {

@@ -80,7 +80,7 @@ impl ConfigChanges {
     }
 
     /// Checks the values that do not depend on the config.
-    pub(super) fn check(&self) -> Result<()> {
+    pub(crate) fn check(&self) -> Result<()> {
         let given = |name: &str| self.given.as_ref().and_then(|given| given.get::<String>(name).ok().flatten());
         let architecture = self.architecture.clone().or_else(|| given("architecture"));
         architecture.as_deref().map_or(Ok(()), check_architecture)?;
@@ -91,7 +91,7 @@ impl ConfigChanges {
     }
 
     /// Changes a config of an image. `layers` are the steps that made its layers, the lowest first.
-    pub(super) fn apply(&self, config: &mut UnknownFields, layers: &Steps) -> Result<(), Fault> {
+    pub(crate) fn apply(&self, config: &mut UnknownFields, layers: &Steps) -> Result<(), Fault> {
         if let Some(given) = &self.given {
             *config = merged(config, given)?;
         }

@@ -4,7 +4,7 @@ use crate::error::{ConfigError, Error, Reason};
 use crate::oci::JsonError;
 
 /// Why a config cannot be changed.
-pub(super) enum Fault {
+pub(crate) enum Fault {
     /// The config has a field of another type than the image-spec's.
     Malformed(Reason),
     Other(Error),
@@ -30,7 +30,7 @@ impl From<ConfigError> for Fault {
 
 impl Fault {
     /// Returns the error. The caller names the config that is malformed.
-    pub(super) fn into_error(self, malformed: impl FnOnce(Reason) -> Error) -> Error {
+    pub(crate) fn into_error(self, malformed: impl FnOnce(Reason) -> Error) -> Error {
         match self {
             Self::Malformed(reason) => malformed(reason),
             Self::Other(error) => error,
@@ -38,6 +38,6 @@ impl Fault {
     }
 }
 
-pub(super) fn is_not_object(name: &str) -> Reason {
+pub(crate) fn is_not_object(name: &str) -> Reason {
     Reason::new(format!("{name} is not an object"))
 }

@@ -7,10 +7,10 @@ use crate::layout::stage::{Stage, StagedLayer};
 use crate::oci::{Json, RootFs, UnknownFields};
 
 /// The creation time of images and history entries where no time is given. Part of the bytes on disk.
-pub(super) const EPOCH: &str = "1970-01-01T00:00:00Z";
+pub(crate) const EPOCH: &str = "1970-01-01T00:00:00Z";
 
 /// The step that made a layer of which the staging file says none. Part of the bytes on disk.
-const USUAL_STEP: &str = "regshape add layer --file";
+pub(crate) const USUAL_STEP: &str = "regshape add layer --file";
 
 /// Returns the step that made a staged layer, if the staging file says it.
 fn stated_step(layer: &StagedLayer) -> Option<String> {
@@ -18,19 +18,28 @@ fn stated_step(layer: &StagedLayer) -> Option<String> {
 }
 
 /// The steps that made the layers of an image.
-pub(super) struct Steps {
+pub(crate) struct Steps {
     /// The number of layers of the base, whose entries are in its history.
-    pub(super) base: usize,
+    pub(crate) base: usize,
     /// The steps of the other layers.
-    pub(super) own: Vec<String>,
+    pub(crate) own: Vec<String>,
+    /// The time of entries that are added; by default that of the config.
+    pub(crate) created: Option<String>,
 }
 
 impl Steps {
     /// Returns the steps that made staged layers.
-    pub(super) fn of(stage: &Stage) -> Self {
+    pub(crate) fn of(stage: &Stage) -> Self {
         let base = base_layers(stage);
         let own = stage.layers.iter().skip(base);
-        Self { base, own: own.map(|layer| stated_step(layer).unwrap_or_else(|| USUAL_STEP.to_owned())).collect() }
+        let own = own.map(|layer| stated_step(layer).unwrap_or_else(|| USUAL_STEP.to_owned())).collect();
+        Self { base, own, created: None }
+    }
+
+    /// Returns the time of entries that are added to the history of a config.
+    fn time_of_entries(&self, config: &mut UnknownFields) -> Result<String, Fault> {
+        let of_config = ensure_created(config)?;
+        Ok(self.created.clone().unwrap_or(of_config))
     }
 
     /// Returns the number of layers.
@@ -52,7 +61,7 @@ fn base_layers(stage: &Stage) -> usize {
 
 /// Returns whether staged layers call for a history: not those that are tars alone, and none on a base that has layers
 /// and no history.
-pub(super) fn is_wanted(stage: &Stage) -> bool {
+pub(crate) fn is_wanted(stage: &Stage) -> bool {
     let base = base_layers(stage);
     let history = stage.base.as_ref().and_then(|base| base.config.get::<Vec<Json>>("history").ok().flatten());
     match history.map_or(0, |history| history.len()) {
@@ -63,22 +72,22 @@ pub(super) fn is_wanted(stage: &Stage) -> bool {
 }
 
 /// Changes to the history of a config.
-pub(super) struct HistoryChanges<'a> {
+pub(crate) struct HistoryChanges<'a> {
     /// The texts of entries without a layer.
-    pub(super) texts: &'a [String],
-    pub(super) is_dropped: bool,
+    pub(crate) texts: &'a [String],
+    pub(crate) is_dropped: bool,
 }
 
 impl HistoryChanges<'_> {
     /// Changes the history of a config. `layers` are the steps that made its layers.
-    pub(super) fn apply(&self, config: &mut UnknownFields, layers: &Steps) -> Result<(), Fault> {
+    pub(crate) fn apply(&self, config: &mut UnknownFields, layers: &Steps) -> Result<(), Fault> {
         if self.is_dropped {
             config.remove("history");
         }
         if self.texts.is_empty() {
             return Ok(());
         }
-        let created = ensure_created(config)?;
+        let created = layers.time_of_entries(config)?;
         let mut history = with_layers(config, layers, &created)?;
         for text in self.texts {
             let mut entry = entry(&created, Some(text))?;
@@ -91,8 +100,8 @@ impl HistoryChanges<'_> {
 }
 
 /// Gives a config a history with an entry for each layer.
-pub(super) fn add_history(config: &mut UnknownFields, layers: &Steps) -> Result<(), Fault> {
-    let created = ensure_created(config)?;
+pub(crate) fn add_history(config: &mut UnknownFields, layers: &Steps) -> Result<(), Fault> {
+    let created = layers.time_of_entries(config)?;
     let history = with_layers(config, layers, &created)?;
     config.insert("history", &history)?;
     Ok(())

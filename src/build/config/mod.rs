@@ -1,7 +1,7 @@
 //! The config of an image: generated from the staged layers, and changed.
 
 pub(crate) mod changes;
-mod fault;
+pub(crate) mod fault;
 pub(crate) mod generate;
 pub(crate) mod history;
 pub(crate) mod process;

@@ -21,7 +21,7 @@ fn env<const N: usize>(pairs: [(&str, &str); N]) -> Vec<(String, String)> {
 fn changed(before: &str, changes: &ConfigChanges) -> Result<String, String> {
     let mut config = fields(before);
     let malformed = |reason: Reason| Error::InvalidManifest { reason };
-    match changes.apply(&mut config, &Steps { base: 0, own: texts(["one", "two"]) }) {
+    match changes.apply(&mut config, &Steps { base: 0, own: texts(["one", "two"]), created: None }) {
         Ok(()) => Ok(config.to_string()),
         Err(fault) => Err(fault.into_error(malformed).to_string()),
     }

@@ -12,6 +12,7 @@ use super::note::{CopyNote, Counted};
 use super::plan::{CopiedLayer, CopyPlan, visit};
 use super::tree::{Node, NodeKind, Place, SourceFile};
 use crate::build::input::LayerOptions;
+use crate::build::layer::NewLayer;
 use crate::build::writer::LayerWriter;
 use crate::compress::BUFFER;
 use crate::error::{CopyError, Error, Result};
@@ -46,6 +47,21 @@ impl CopyPlan {
     /// ones; [`Error::Io`]; those of
     /// [`PreparedLayer::stage`](crate::build::PreparedLayer::stage). After an error the layout is unchanged.
     pub fn stage(self, layout: &Layout, options: &LayerOptions, progress: Option<Progress<'_>>) -> Result<CopiedLayer> {
+        let (layer, notes) = self.store(layout, options, progress)?;
+        Ok(CopiedLayer { added: layer.stage(layout)?, notes })
+    }
+
+    /// Writes the layer and stores it. Nothing refers to it yet.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`CopyPlan::stage`].
+    pub fn store(
+        self,
+        layout: &Layout,
+        options: &LayerOptions,
+        progress: Option<Progress<'_>>,
+    ) -> Result<(NewLayer, Vec<CopyNote>)> {
         let options = LayerOptions { below: self.below.clone(), ..options.clone() };
         let mut tar = TarWriter::new(LayerWriter::create_checked(layout, &options)?);
         let mut writing = Writing::new(&self, progress);
@@ -61,9 +77,9 @@ impl CopyPlan {
             Ok(()) => tar.finish().map_err(Error::io("write to", layout.path()))?,
             Err(()) => tar.into_inner(),
         };
-        let added = writer.finish()?;
+        let layer = writer.finish_unnamed()?;
         let notes = self.notes().iter().cloned().chain(dropped.into_note(CopyNote::EmptyXattrs)).collect();
-        Ok(CopiedLayer { added, notes })
+        Ok((layer, notes))
     }
 
     /// Returns the path of a file of a source.

@@ -154,15 +154,20 @@ impl LayoutCommand for Args {
         let name = format!("{}:{}", printable(&output.to_string_lossy()), tags[0]);
         if self.dry_run {
             plan.totals_at(&output)?;
-            let screen = ImageScreen::new(format!("Would build {name}:"), &view, warnings, true)?;
+            let screen = screen(format!("Would build {name}:"), &view, warnings, true);
             context.ui.result(&screen.with_contents(&view, made.files)?)?;
             return Ok(ExitCode::SUCCESS);
         }
         context.clean_target(&output, &options);
         plan.write(&output)?;
-        context.ui.result(&ImageScreen::new(format!("Updated {name}:"), &view, warnings, false)?)?;
+        context.ui.result(&screen(format!("Updated {name}:"), &view, warnings, false))?;
         Ok(ExitCode::SUCCESS)
     }
+}
+
+/// Describes the image of a view.
+fn screen(title: String, view: &View, warnings: Vec<String>, dry_run: bool) -> ImageScreen {
+    ImageScreen::new(title, &view.index().manifests[0], view.summaries(), warnings, dry_run)
 }
 
 /// Returns the layout and the tags of a build.

@@ -1,5 +1,6 @@
 //! Results of commands that make or change images.
 
+use regshape::graph::ImageSummary;
 use regshape::oci::{Descriptor, Digest, Json, MediaType, from_json};
 use regshape::view::View;
 use serde::Serialize;
@@ -38,30 +39,36 @@ struct ImageRow {
     platform: Option<String>,
     digest: Digest,
     config: Digest,
-    layers: Vec<String>,
+    layers: Vec<Digest>,
 }
 
 impl ImageScreen {
-    /// Describes the first entry of a view.
-    pub(crate) fn new(title: String, view: &View, warnings: Vec<String>, dry_run: bool) -> regshape::Result<Self> {
-        let row = |image: regshape::view::ArchiveImage| ImageRow {
+    /// Describes an entry with its images.
+    pub(crate) fn new(
+        title: String,
+        entry: &Descriptor,
+        images: Vec<ImageSummary>,
+        warnings: Vec<String>,
+        dry_run: bool,
+    ) -> Self {
+        let row = |image: ImageSummary| ImageRow {
             platform: image.platform.map(|platform| platform.to_string()),
-            digest: image.manifest_digest,
-            config: image.config_digest,
-            layers: image.layers.iter().map(|layer| layer.descriptor().digest.to_string()).collect(),
+            digest: image.manifest,
+            config: image.config,
+            layers: image.layers,
         };
-        let Descriptor { digest, size, media_type, .. } = &view.index().manifests[0];
-        Ok(Self {
+        let Descriptor { digest, size, media_type, .. } = entry;
+        Self {
             title,
             digest: digest.to_string(),
             size: *size,
             media_type: media_type.clone(),
-            ref_name: view.index().manifests[0].ref_name().map(str::to_owned),
-            images: view.images()?.into_iter().map(row).collect(),
+            ref_name: entry.ref_name().map(str::to_owned),
+            images: images.into_iter().map(row).collect(),
             warnings,
             dry_run,
             contents: Vec::new(),
-        })
+        }
     }
 
     /// Adds the paths in the layers and the config of each image.

@@ -10,6 +10,7 @@ mod catalog;
 mod config;
 mod config_info;
 mod config_output;
+mod edit;
 mod export;
 mod export_output;
 mod gc;
@@ -20,11 +21,14 @@ mod init;
 mod inspect;
 mod join;
 mod kept_output;
+mod layer_output;
 mod ls;
 mod manifest;
 mod manifest_output;
+mod move_;
 mod place;
 mod referrer;
+mod remove;
 mod reset;
 mod show;
 mod source;
@@ -50,7 +54,9 @@ use catalog::Catalog;
 use config::Config;
 use generate::Generate;
 use manifest::Manifest;
+use move_::Move;
 use referrer::Referrer;
+use remove::Remove;
 use tag::Tag;
 use update::Update;
 
@@ -136,6 +142,20 @@ enum Command {
         after_help = "Example:\n  regshape referrer list ./my-image:latest"
     )]
     Referrer(Referrer),
+    /// Remove layers
+    #[command(
+        subcommand,
+        arg_required_else_help = true,
+        after_help = "Example:\n  regshape remove layer ./my-image:latest --index 2"
+    )]
+    Remove(Remove),
+    /// Change the order of layers
+    #[command(
+        subcommand,
+        arg_required_else_help = true,
+        after_help = "Example:\n  regshape move layer ./my-image:latest --index 2 --to 0"
+    )]
+    Move(Move),
     Reset(reset::Args),
     Gc(gc::Args),
     Join(join::Args),
@@ -169,6 +189,8 @@ impl Group {
             Command::Show(args) => execute(args, invocation),
             Command::Ls(args) => execute(args, invocation),
             Command::Validate(args) => execute(args, invocation),
+            Command::Remove(command) => command.run(invocation),
+            Command::Move(command) => command.run(invocation),
             Command::Reset(args) => execute(args, invocation),
             Command::Gc(args) => execute(args, invocation),
             Command::Join(args) => execute(args, invocation),

@@ -226,7 +226,13 @@ impl Context {
     /// Returns the error for a path with a reference, which the command does not take.
     pub(crate) fn takes_a_layout(&self, reference: &str) -> Usage {
         let mark = if reference.parse::<Digest>().is_ok() { '@' } else { ':' };
-        Usage(format!("'{}' takes a layout: remove '{mark}{}' from the path", self.command, printable(reference)))
+        let edit = match self.command.as_str() {
+            "generate config" | "generate manifest" | "add base" | "reset" => {
+                "; 'layout update config' changes an image, and 'layout build' makes one on another"
+            }
+            _ => "",
+        };
+        Usage(format!("'{}' takes a layout: remove '{mark}{}' from the path{edit}", self.command, printable(reference)))
     }
 
     /// Opens the repository that a command reads.

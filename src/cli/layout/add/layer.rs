@@ -7,6 +7,7 @@ use std::process::ExitCode;
 
 use regshape::Error;
 use regshape::build::copy::{CopyNote, CopyPlan};
+use regshape::build::edit::{EditOptions, add_layers, layers_to_edit};
 use regshape::build::{AddedLayer, LayerInput, LayerOptions, LayerPlan, Treatment};
 use regshape::compress::Encoding;
 use regshape::layout::{Layout, StagedLayer};
@@ -17,12 +18,15 @@ use serde::Serialize;
 use crate::cli::args::{AnnotationArgs, BoundsArgs, ChosenCompression, Common, CompressionArgs, WriteArgs, YesArg};
 use crate::cli::context::{Context, LayoutCommand};
 use crate::cli::layer_args::{LayerArgs, SourceArgs, history_of};
+use crate::cli::layout::edit::{EditArgs, ImageToEdit};
 use crate::cli::output::{Block, Screen, printable};
 use crate::cli::prompt::Prompt;
 use crate::cli::style::Style;
 use crate::cli::time::source_seconds;
 
-/// Add a layer and stage it for the manifest
+/// Add a layer to an image, or stage it for the manifest
+///
+/// DIR:TAG adds it on top of an image that is there, for each platform of an index; DIR alone stages it.
 ///
 /// With --copy, makes the layer of files and directories: one entry a path, owner 0:0, and the time SOURCE_DATE_EPOCH or 0.
 /// SRC is a file or directory; without DST the content of a directory goes to /, and a file to /NAME. A DST with / at its end
@@ -65,7 +69,16 @@ pub(crate) struct Args {
     #[command(flatten)]
     yes: YesArg,
     #[command(flatten)]
+    edit: EditArgs,
+    #[command(flatten)]
     write: WriteArgs,
+}
+
+/// The image that a layer is for: a staged one, or one that is there.
+struct Target<'a> {
+    context: &'a Context,
+    layout: &'a Layout,
+    image: Option<(ImageToEdit, EditOptions)>,
 }
 
 #[derive(Serialize)]
@@ -100,7 +113,14 @@ impl Screen for Staged {
 
 impl LayoutCommand for Args {
     fn run(self, context: &Context) -> anyhow::Result<ExitCode> {
-        let layout = context.open_to_write(&self.common.path()?, &self.write)?;
+        let path = self.common.path()?;
+        let image = context.image_to_edit(&path, &self.write)?;
+        let image = image.map(|image| Ok::<_, anyhow::Error>((image, self.edit.options()?))).transpose()?;
+        let layout = match &image {
+            Some((image, _)) => image.layout.clone(),
+            None => context.stage_to_edit(&path, &self.write, &self.edit)?.layout,
+        };
+        let target = Target { context, layout: &layout, image };
         let given = self.media_type.as_deref().map(str::parse::<MediaType>).transpose()?;
         let input = self.file.as_deref().map(open).transpose()?;
         let ChosenCompression { compression, scope } = self.compression.compression()?;
@@ -109,21 +129,21 @@ impl LayoutCommand for Args {
         (options.jobs, options.media_type) = (self.jobs, given);
         options.created_by = self.layer.created_by.clone();
         match (input, &self.file) {
-            (Some(input), Some(file)) => add_file(context, layout, file, input, &options, self.yes.yes),
-            _ => add_copies(context, layout, &self.sources, self.layer, options),
+            (Some(input), Some(file)) => add_file(&target, file, input, &options, self.yes.yes),
+            _ => add_copies(&target, &self.sources, &self.layer, options),
         }
     }
 }
 
 /// Adds a file as a layer.
 fn add_file(
-    context: &Context,
-    layout: &Layout,
+    target: &Target<'_>,
     file: &Path,
     input: LayerInput,
     options: &LayerOptions,
     yes: bool,
 ) -> anyhow::Result<ExitCode> {
+    let Target { context, layout, image } = target;
     let mut prepared = layout.prepare_layer(input, options)?;
     if let Some(note) = note(prepared.input(), prepared.plan()) {
         context.ui.note(&note);
@@ -141,14 +161,28 @@ fn add_file(
         plan.is_doubtful.then(|| format!("{name} does not look like a tar, but its media type is {}", plan.media_type));
     let progress = context.ui.progress("Adding", file, prepared.input().size());
     let advance = |bytes| progress.advance(bytes);
-    let added = prepared.with_progress(&advance).stage();
+    let prepared = prepared.with_progress(&advance);
+    let added = match image {
+        None => prepared.stage().map(|added| (added, None)),
+        Some((image, options)) => prepared.store().and_then(|layer| {
+            let added = layer.added().clone();
+            Ok((added, Some(add_layers(layout, &image.reference, vec![layer], options)?)))
+        }),
+    };
     drop(progress);
-    let AddedLayer { layer, warnings, looks_like_images, .. } = added?;
+    let added = added.map_err(|error| match image {
+        Some((image, _)) => image.advise(error),
+        None => error.into(),
+    });
+    let (AddedLayer { layer, warnings, looks_like_images, .. }, edited) = added?;
     let images =
         looks_like_images.then(|| format!("{name} looks like an image archive; 'layout import' adds its images"));
     let found = warnings.iter().map(|finding| printable(finding.message()));
     let warnings: Vec<_> = doubt.into_iter().chain(images).chain(found).collect();
     let first = warnings.first().cloned();
+    if let (Some(edited), Some((image, _))) = (edited, image) {
+        return image.report(context, &edited, warnings);
+    }
     warnings.into_iter().for_each(|warning| context.ui.warn_at_the_end(warning));
     context.ui.result(&staged(layer, first))?;
     Ok(ExitCode::SUCCESS)
@@ -159,45 +193,65 @@ const TRIES: usize = 3;
 
 /// Adds files and directories as a layer.
 fn add_copies(
-    context: &Context,
-    layout: &Layout,
+    target: &Target<'_>,
     sources: &SourceArgs,
-    flags: LayerArgs,
+    flags: &LayerArgs,
     mut options: LayerOptions,
 ) -> anyhow::Result<ExitCode> {
+    let Target { context, layout, image } = target;
     let sources = sources.sources()?;
     let history = history_of(&sources);
     let first = sources.first().map(|source| source.path.clone()).unwrap_or_default();
     let source_date = source_seconds()?.unwrap_or(0).cast_signed();
     let copies = flags.options(sources, source_date)?.outputs(vec![layout.path().to_owned()]);
     options.created_by.get_or_insert(history);
-    let stage = || {
-        let plan = CopyPlan::on(&copies, &Stack::of_staged(layout, options.bounds)?)?;
+    let store = |below: &Stack| {
+        let plan = CopyPlan::on(&copies, below)?;
         let progress = context.ui.progress("Adding", &first, Some(plan.size()));
         let advance = |bytes| progress.advance(bytes);
-        plan.stage(layout, &options, Some(&advance))
+        plan.store(layout, &options, Some(&advance))
     };
-    // A layer that is made for other layers than those that are staged by then is made again.
-    let mut copied = stage();
+    if let Some((image, edit)) = image {
+        let made = again_if_changed(|| {
+            let (mut layers, mut notes) = (Vec::new(), Vec::new());
+            for below in layers_to_edit(layout, &image.reference, edit)? {
+                let (layer, of_layer) = store(&Stack::of_layers(layout, &below, options.bounds)?)?;
+                layers.push(layer.only_on(below));
+                notes.extend(of_layer.into_iter().filter(|note| !notes.contains(note)).collect::<Vec<_>>());
+            }
+            Ok((add_layers(layout, &image.reference, layers, edit)?, notes))
+        });
+        let (edited, notes) = made.map_err(|error| image.advise(error))?;
+        return image.report(context, &edited, tell(context, &notes));
+    }
+    let (added, notes) = again_if_changed(|| {
+        let (layer, notes) = store(&Stack::of_staged(layout, options.bounds)?)?;
+        Ok((layer.stage(layout)?, notes))
+    })?;
+    let warnings = tell(context, &notes);
+    let first = warnings.first().cloned();
+    warnings.into_iter().for_each(|warning| context.ui.warn_at_the_end(warning));
+    context.ui.result(&staged(added.layer, first))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Makes a layer again that was made for other layers than those that are below it by then.
+fn again_if_changed<T>(make: impl Fn() -> regshape::Result<T>) -> regshape::Result<T> {
+    let mut made = make();
     for _ in 1..TRIES {
-        if !matches!(copied, Err(Error::Changed { .. })) {
+        if !matches!(made, Err(Error::Changed { .. })) {
             break;
         }
-        copied = stage();
+        made = make();
     }
-    let copied = copied?;
-    let mut first = None;
-    for note in &copied.notes {
-        let text = printable(&note.to_string());
-        if matches!(note, CopyNote::Keyword { .. }) {
-            first.get_or_insert_with(|| text.clone());
-            context.ui.warn_at_the_end(text);
-        } else {
-            context.ui.note(&format!("Note: {text}"));
-        }
-    }
-    context.ui.result(&staged(copied.added.layer, first))?;
-    Ok(ExitCode::SUCCESS)
+    made
+}
+
+/// Shows the notes about a layer, and returns those that are warnings.
+fn tell(context: &Context, notes: &[CopyNote]) -> Vec<String> {
+    let (warnings, notes): (Vec<_>, Vec<_>) = notes.iter().partition(|note| matches!(note, CopyNote::Keyword { .. }));
+    notes.iter().for_each(|note| context.ui.note(&format!("Note: {}", printable(&note.to_string()))));
+    warnings.iter().map(|note| printable(&note.to_string())).collect()
 }
 
 fn open(file: &Path) -> anyhow::Result<LayerInput> {

@@ -3,25 +3,20 @@
 use std::process::ExitCode;
 
 use regshape::Error;
-use regshape::layout::StagedLayer;
-use regshape::oci::{Annotations, Digest, MediaType};
-use serde::Serialize;
+use regshape::build::edit::ImageChange;
 
-use crate::cli::args::AnnotationArgs;
-use crate::cli::args::{Common, WriteArgs};
+use crate::cli::args::{AnnotationEditArgs, Common, WriteArgs};
 use crate::cli::context::{Context, LayoutCommand};
-use crate::cli::layout::manifest_output::{OUTDATED_MANIFEST, outdated_manifest};
-use crate::cli::output::{Block, Screen};
-use crate::cli::style::Style;
+use crate::cli::layout::edit::EditArgs;
+use crate::cli::layout::layer_output::LayerScreen;
 
-/// Set annotations of a staged layer
+/// Set annotations of a layer of an image, or of a staged one
 ///
-/// The next manifest that is generated has them; the layer itself does not change.
+/// The next manifest that is generated has those of staged layers; the layer itself does not change.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Examples:\n  regshape annotate layer ./my-image --index 0 \\\n      --annotation com.example.role=base\n  regshape annotate layer ./my-image --index 1 \\\n      --annotation com.example.role=patches --replace"
+    after_help = "Examples:\n  regshape annotate layer ./my-image --index 0 \\\n      --annotation com.example.role=base\n  regshape annotate layer ./my-image --index 1 \\\n      --annotation com.example.role=patches --replace\n  regshape annotate layer ./my-image:latest --index 0 --unset-annotation com.example.role"
 )]
-#[command(mut_arg("annotation", |annotation| annotation.required(true)))]
 pub(crate) struct Args {
     #[command(flatten)]
     common: Common,
@@ -29,57 +24,30 @@ pub(crate) struct Args {
     #[arg(short, long, value_name = "N", allow_negative_numbers = true)]
     index: i64,
     #[command(flatten)]
-    annotations: AnnotationArgs,
+    annotations: AnnotationEditArgs,
     /// Remove the other annotations
     #[arg(long)]
     replace: bool,
     #[command(flatten)]
+    edit: EditArgs,
+    #[command(flatten)]
     write: WriteArgs,
-}
-
-#[derive(Serialize)]
-struct Annotated {
-    index: i64,
-    digest: Digest,
-    size: u64,
-    media_type: MediaType,
-    annotations: Annotations,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    warning: Option<&'static str>,
-}
-
-impl Screen for Annotated {
-    fn quiet(&self) -> Option<String> {
-        Some(self.digest.to_string())
-    }
-
-    fn wraps(&self) -> bool {
-        true
-    }
-
-    fn text(&self, _style: &Style) -> String {
-        Block::new(&format!("Updated layer [{}]:", self.index), 6)
-            .line("digest", &self.digest)
-            .line("type", &self.media_type)
-            .annotations(&self.annotations)
-            .finish()
-    }
-
-    fn warning(&self) -> Option<String> {
-        self.warning.map(|_| outdated_manifest("the updated layer"))
-    }
 }
 
 impl LayoutCommand for Args {
     fn run(self, context: &Context) -> anyhow::Result<ExitCode> {
-        let layout = context.open_to_write(&self.common.path()?, &self.write)?;
-        let Ok(index) = usize::try_from(self.index) else {
-            return Err(Error::LayerIndex { index: self.index, count: layout.read_stage()?.layers.len() }.into());
-        };
-        let updated = layout.update_layer_annotations(index, &self.annotations.change(self.replace))?;
-        let StagedLayer { digest, size, media_type, annotations, .. } = updated.value;
-        let warning = updated.outdates_manifest.then_some(OUTDATED_MANIFEST);
-        context.ui.result(&Annotated { index: self.index, digest, size, media_type, annotations, warning })?;
+        let path = self.common.path()?;
+        let change = self.annotations.edit(self.replace);
+        if let Some(image) = context.image_to_edit(&path, &self.write)? {
+            let index = usize::try_from(self.index).unwrap_or(usize::MAX);
+            return image.edit(context, &ImageChange::Layer { index, annotations: change }, &self.edit);
+        }
+        let staged = context.stage_to_edit(&path, &self.write, &self.edit)?;
+        let (index, updated) = staged.change(|layout| match usize::try_from(self.index) {
+            Ok(index) => Ok((index, layout.update_layer_annotations(index, &change)?)),
+            Err(_) => Err(Error::LayerIndex { index: self.index, count: layout.read_stage()?.layers.len() }),
+        })?;
+        context.ui.result(&LayerScreen::new(format!("Updated layer [{index}]:"), index, updated))?;
         Ok(ExitCode::SUCCESS)
     }
 }

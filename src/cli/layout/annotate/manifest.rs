@@ -2,35 +2,43 @@
 
 use std::process::ExitCode;
 
-use crate::cli::args::AnnotationArgs;
-use crate::cli::args::{Common, WriteArgs};
+use regshape::build::edit::ImageChange;
+
+use crate::cli::args::{AnnotationEditArgs, Common, WriteArgs};
 use crate::cli::context::{Context, LayoutCommand};
+use crate::cli::layout::edit::EditArgs;
 use crate::cli::layout::manifest_output::ManifestScreen;
 
-/// Set annotations of the generated manifest
+/// Set annotations of the manifest of an image, or of the generated one
 ///
 /// The manifest gets a new digest; its entry in index.json is updated.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Examples:\n  regshape annotate manifest ./my-image \\\n      --annotation org.opencontainers.image.version=1.0.0\n  regshape annotate manifest ./my-image \\\n      --annotation \"org.opencontainers.image.title=My Image\" --replace"
+    after_help = "Examples:\n  regshape annotate manifest ./my-image \\\n      --annotation org.opencontainers.image.version=1.0.0\n  regshape annotate manifest ./my-image \\\n      --annotation \"org.opencontainers.image.title=My Image\" --replace\n  regshape annotate manifest ./my-image:latest --annotation com.example.a=b"
 )]
-#[command(mut_arg("annotation", |annotation| annotation.required(true)))]
 pub(crate) struct Args {
     #[command(flatten)]
     common: Common,
     #[command(flatten)]
-    annotations: AnnotationArgs,
+    annotations: AnnotationEditArgs,
     /// Remove the other annotations
     #[arg(long)]
     replace: bool,
+    #[command(flatten)]
+    edit: EditArgs,
     #[command(flatten)]
     write: WriteArgs,
 }
 
 impl LayoutCommand for Args {
     fn run(self, context: &Context) -> anyhow::Result<ExitCode> {
-        let layout = context.open_to_write(&self.common.path()?, &self.write)?;
-        let manifest = layout.update_manifest_annotations(&self.annotations.change(self.replace))?;
+        let path = self.common.path()?;
+        let change = self.annotations.edit(self.replace);
+        if let Some(image) = context.image_to_edit(&path, &self.write)? {
+            return image.edit(context, &ImageChange::Manifest(change), &self.edit);
+        }
+        let staged = context.stage_to_edit(&path, &self.write, &self.edit)?;
+        let manifest = staged.change(|layout| layout.update_manifest_annotations(&change))?;
         context.ui.result(&ManifestScreen::updated(manifest))?;
         Ok(ExitCode::SUCCESS)
     }

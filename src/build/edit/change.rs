@@ -1,0 +1,185 @@
+//! A change of one image: its manifest and its config.
+
+use crate::build::config::changes::ConfigChanges;
+use crate::build::config::fault::Fault;
+use crate::build::config::history::{self, Steps};
+use crate::build::layer::CREATED_BY;
+use crate::error::{EditError, Error, Reason, Result};
+use crate::layout::stage::StagedLayer;
+use crate::oci::{AnnotationChange, Annotations, Descriptor, Digest, Json, Manifest, RootFs, UnknownFields};
+
+/// A change of an image. Layers are counted from 0, the lowest.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum ImageChange {
+    /// Changes fields of the config. It is an error for artifacts.
+    Config(Box<ConfigChanges>),
+    /// Changes the annotations of the manifest.
+    Manifest(AnnotationChange),
+    /// Changes the annotations of a layer's descriptor.
+    Layer {
+        /// The layer.
+        index: usize,
+        /// The change.
+        annotations: AnnotationChange,
+    },
+    /// Removes a layer, with its diff_id and its entry in the history.
+    RemoveLayer(usize),
+    /// Moves a layer, with its diff_id and its entry in the history.
+    MoveLayer {
+        /// The layer.
+        from: usize,
+        /// Its place afterwards.
+        to: usize,
+    },
+}
+
+/// The documents of an image that is changed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct ImageDocuments {
+    pub(super) manifest: Manifest,
+    /// The config; `None` for an artifact.
+    pub(super) config: Option<UnknownFields>,
+}
+
+impl ImageDocuments {
+    /// Makes a change. `name` names the image in errors.
+    ///
+    /// Entries that are added to the history get the time `created`.
+    pub(super) fn change(&mut self, change: &ImageChange, name: &str, created: &str) -> Result<()> {
+        match change {
+            ImageChange::Config(changes) => {
+                changes.check()?;
+                let config = self.config.as_mut().ok_or_else(|| EditError::Artifact { image: name.to_owned() })?;
+                let count = self.manifest.layers.len();
+                let created = changes.created.clone().unwrap_or_else(|| created.to_owned());
+                let steps = Steps { base: count, own: Vec::new(), created: Some(created) };
+                changes.apply(config, &steps).map_err(|fault| fault.into_error(malformed(&self.manifest.config.digest)))
+            }
+            ImageChange::Manifest(annotations) => {
+                annotate(&mut self.manifest.annotations, annotations);
+                Ok(())
+            }
+            ImageChange::Layer { index, annotations } => {
+                self.check_index(*index, name)?;
+                annotate(&mut self.manifest.layers[*index].annotations, annotations);
+                Ok(())
+            }
+            ImageChange::RemoveLayer(index) => {
+                self.check_index(*index, name)?;
+                self.manifest.layers.remove(*index);
+                self.change_config(|diff_ids, history| {
+                    diff_ids.remove(*index);
+                    if let Some(at) = place_of(history, *index) {
+                        history.remove(at);
+                    }
+                })
+            }
+            ImageChange::MoveLayer { from, to } => {
+                self.check_index(*from, name)?;
+                self.check_index(*to, name)?;
+                let layer = self.manifest.layers.remove(*from);
+                self.manifest.layers.insert(*to, layer);
+                self.change_config(|diff_ids, history| {
+                    let diff_id = diff_ids.remove(*from);
+                    diff_ids.insert(*to, diff_id);
+                    move_entry(history, *from, *to);
+                })
+            }
+        }
+    }
+
+    fn check_index(&self, index: usize, name: &str) -> Result<()> {
+        let count = self.manifest.layers.len();
+        if index < count {
+            return Ok(());
+        }
+        Err(EditError::LayerIndex { index, count, image: name.to_owned() }.into())
+    }
+
+    /// Adds a layer on top, with its diff_id and an entry in the history if the image has one.
+    pub(super) fn add_layer(&mut self, layer: &StagedLayer, created: &str) -> Result<()> {
+        let mut descriptor = Descriptor::new(layer.media_type.clone(), layer.digest.clone(), layer.size);
+        descriptor.annotations = (!layer.annotations.is_empty()).then(|| layer.annotations.clone());
+        let below = self.manifest.layers.len();
+        self.manifest.layers.push(descriptor);
+        let malformed = malformed(&self.manifest.config.digest);
+        let Some(config) = &mut self.config else { return Ok(()) };
+        let step = layer.extra.get::<String>(CREATED_BY).ok().flatten();
+        let add = |config: &mut UnknownFields| -> Result<(), Fault> {
+            let rootfs = config.get::<RootFs>("rootfs")?;
+            let mut rootfs = rootfs.ok_or_else(|| Reason::new("it has no rootfs"))?;
+            rootfs.diff_ids.extend(layer.diff_id.clone());
+            config.insert("rootfs", &rootfs)?;
+            let history = config.get::<Option<Vec<Json>>>("history")?.flatten().unwrap_or_default();
+            // An image with layers and no history gets none.
+            if !history.is_empty() || below == 0 && step.is_some() {
+                let step = step.clone().unwrap_or_else(|| history::USUAL_STEP.to_owned());
+                history::add_history(
+                    config,
+                    &Steps { base: below, own: vec![step], created: Some(created.to_owned()) },
+                )?;
+            }
+            Ok(())
+        };
+        add(config).map_err(|fault| fault.into_error(malformed))
+    }
+
+    /// Changes the diff_ids and the history of the config.
+    fn change_config(&mut self, change: impl FnOnce(&mut Vec<Digest>, &mut Vec<UnknownFields>)) -> Result<()> {
+        let layers = self.manifest.layers.len();
+        let malformed = malformed(&self.manifest.config.digest);
+        let Some(config) = &mut self.config else { return Ok(()) };
+        let edit = |config: &mut UnknownFields| -> Result<(), Fault> {
+            let rootfs = config.get::<RootFs>("rootfs")?;
+            let mut rootfs = rootfs.ok_or_else(|| Reason::new("it has no rootfs"))?;
+            if rootfs.diff_ids.len() != layers && rootfs.diff_ids.len() != layers + 1 {
+                return Err(Reason::new("its diff_ids do not fit the layers").into());
+            }
+            let history = config.get::<Option<Vec<UnknownFields>>>("history")?.flatten();
+            let mut entries = history.clone().unwrap_or_default();
+            change(&mut rootfs.diff_ids, &mut entries);
+            config.insert("rootfs", &rootfs)?;
+            if history.is_some() {
+                config.insert("history", &entries)?;
+            }
+            Ok(())
+        };
+        edit(config).map_err(|fault| fault.into_error(malformed))
+    }
+}
+
+fn annotate(annotations: &mut Option<Annotations>, change: &AnnotationChange) {
+    let changed = change.apply(&annotations.take().unwrap_or_default());
+    *annotations = (!changed.is_empty()).then_some(changed);
+}
+
+fn malformed(digest: &Digest) -> impl Fn(Reason) -> Error + use<> {
+    let digest = digest.clone();
+    move |reason| Error::MalformedDocument { digest: digest.clone(), kind: "image config", reason }
+}
+
+fn has_layer(entry: &UnknownFields) -> bool {
+    entry.get::<bool>("empty_layer").ok().flatten() != Some(true)
+}
+
+/// Returns the place of a layer's entry in a history.
+fn place_of(history: &[UnknownFields], layer: usize) -> Option<usize> {
+    let mut layers = history.iter().enumerate().filter(|(_, entry)| has_layer(entry));
+    layers.nth(layer).map(|(at, _)| at)
+}
+
+/// Moves the entry of a layer. Entries without a layer stay in their places.
+fn move_entry(history: &mut [UnknownFields], from: usize, to: usize) {
+    let places: Vec<usize> =
+        history.iter().enumerate().filter(|(_, entry)| has_layer(entry)).map(|(at, _)| at).collect();
+    if from.max(to) >= places.len() {
+        return;
+    }
+    let mut entries: Vec<UnknownFields> = places.iter().map(|at| history[*at].clone()).collect();
+    let entry = entries.remove(from);
+    entries.insert(to, entry);
+    for (at, entry) in places.into_iter().zip(entries) {
+        history[at] = entry;
+    }
+}

@@ -1,0 +1,405 @@
+//! Finds an image, changes its documents, and puts the new ones in their places: all or nothing.
+
+use std::collections::HashSet;
+use std::fmt;
+
+use super::base::leave_base;
+use super::change::{ImageChange, ImageDocuments};
+use super::referrers::left_behind;
+use crate::build::config::history::EPOCH;
+use crate::build::layer::NewLayer;
+use crate::check::documents::check_document;
+use crate::check::report::MissingParts;
+use crate::error::{EditError, Error, Reason, Referrer, Result};
+use crate::graph::edit::IndexEditor;
+use crate::graph::names::Names;
+use crate::graph::platform::{Chooser, Platforms};
+use crate::graph::resolve::Resolver;
+use crate::graph::summary::{ImageSummary, summaries};
+use crate::graph::walk::{Document, Reach, read_entry, walk};
+use crate::layout::blobs::{PendingBlob, StoredBlob};
+use crate::layout::handle::{Layout, Lock};
+use crate::layout::lock::take_lock;
+use crate::layout::reachable::remove_unreferenced;
+use crate::layout::stage::Stage;
+use crate::oci::{self, Descriptor, Digest, ImageConfig, Index, Manifest, Platform, RefName, UnknownFields};
+use crate::options::setters;
+
+/// How an image is changed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct EditOptions {
+    /// The platforms of the images of an index to change; by default all.
+    pub platforms: Vec<Platform>,
+    /// A tag for the result, which leaves the entry that was named as it is.
+    pub tag: Option<RefName>,
+    /// Whether the tag is taken from another manifest, which then stays without a name.
+    pub replace_tag: bool,
+    /// The time of entries that are added to the history, in RFC 3339; by default that of 1970.
+    pub created: Option<String>,
+}
+
+impl EditOptions {
+    setters! {
+        platforms: [Vec<Platform>],
+        tag: [option RefName],
+        replace_tag: [bool],
+        created: [option String],
+    }
+
+    fn time_of_entries(&self) -> &str {
+        self.created.as_deref().unwrap_or(EPOCH)
+    }
+}
+
+/// An image that was changed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Edited {
+    /// The entry of the result in `index.json`.
+    pub entry: Descriptor,
+    /// Its images.
+    pub images: Vec<ImageSummary>,
+    /// Whether anything was written.
+    pub has_changed: bool,
+    /// The consequences that users should know.
+    pub warnings: Vec<EditWarning>,
+}
+
+/// A consequence of a change.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum EditWarning {
+    /// Signatures and other referrers that stay with the old digest, and attestations that are left out.
+    LeftBehind(Vec<String>),
+    /// The media types were those of Docker.
+    Converted,
+    /// The layers of the base are no longer the lowest, so that the annotations that name it are removed.
+    LeftBase,
+}
+
+impl fmt::Display for EditWarning {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::LeftBehind(names) => {
+                write!(formatter, "signatures and other referrers stay with the old digest: {}", names.join(", "))
+            }
+            Self::Converted => {
+                formatter.write_str("the image had media types of Docker; it has those of the image-spec now")
+            }
+            Self::LeftBase => formatter.write_str(
+                "the layers of the base are no longer the lowest: the annotations that name the base are removed",
+            ),
+        }
+    }
+}
+
+/// Changes the image that a reference resolves to: of an index all images, or those of the platforms asked for. Its
+/// entry in `index.json` stays where it is, with its annotations. Fields without a change stay. Where nothing changes,
+/// nothing is written.
+///
+/// # Errors
+///
+/// [`Error::UnknownManifest`], [`Error::AmbiguousName`]; [`EditError`]; [`Error::UnknownPlatform`]; [`Error::Config`]; the
+/// errors of reading the documents; [`Error::Io`]. After an error the layout is unchanged.
+pub fn edit_image(layout: &Layout, reference: &str, change: &ImageChange, options: &EditOptions) -> Result<Edited> {
+    let change = |image: &mut ImageDocuments, name: &str| image.change(change, name, options.time_of_entries());
+    edit_with(layout, reference, &change, options, Vec::new())
+}
+
+/// Returns the layers of the images that a change would be made to: each list of layers once.
+///
+/// # Errors
+///
+/// Those of [`edit_image`] before it changes anything.
+pub fn layers_to_edit(layout: &Layout, reference: &str, options: &EditOptions) -> Result<Vec<Vec<Digest>>> {
+    let index = layout.read_index()?;
+    let (entry, picked) = find(layout, &index, reference, options)?;
+    let mut found: Vec<Vec<Digest>> = Vec::new();
+    let mut platforms = Platforms::new(layout);
+    for visit in walk(layout, std::slice::from_ref(&entry), Reach::Manifests) {
+        let visited = visit.entry.clone();
+        if visited.is_attestation() || visited.digest != entry.digest && !picked.has(&platforms.of(&visited)) {
+            continue;
+        }
+        if let Some(Document::Manifest(manifest)) = visit.leads_to()? {
+            let layers: Vec<Digest> = manifest.layers.iter().map(|layer| layer.digest.clone()).collect();
+            if !found.contains(&layers) {
+                found.push(layers);
+            }
+        }
+    }
+    Ok(found)
+}
+
+/// Adds a layer on top of an image: of several layers the one that was made for its layers. See [`edit_image`].
+///
+/// # Errors
+///
+/// [`Error::Changed`] if no layer was made for the layers that an image has by now; those of [`edit_image`]. After an
+/// error the layout is unchanged.
+pub fn add_layers(layout: &Layout, reference: &str, layers: Vec<NewLayer>, options: &EditOptions) -> Result<Edited> {
+    let (places, blobs): (Vec<_>, _) =
+        layers.into_iter().map(|layer| ((layer.below, layer.added.layer), layer.blob)).unzip();
+    let add = |image: &mut ImageDocuments, _: &str| {
+        let below = || image.manifest.layers.iter().map(|layer| &layer.digest);
+        let fits = |only_on: &Option<Vec<Digest>>| only_on.as_ref().is_none_or(|only_on| only_on.iter().eq(below()));
+        let changed = || Error::Changed { path: layout.path().to_owned() };
+        let (_, layer) = places.iter().find(|(only_on, _)| fits(only_on)).ok_or_else(changed)?;
+        image.add_layer(layer, options.time_of_entries())
+    };
+    edit_with(layout, reference, &add, options, blobs)
+}
+
+/// The images of an index that are changed.
+enum Picked {
+    All,
+    Platforms(Vec<Platform>),
+}
+
+impl Picked {
+    fn has(&self, platform: &Option<Platform>) -> bool {
+        match self {
+            Self::All => true,
+            Self::Platforms(picked) => platform.as_ref().is_some_and(|platform| picked.contains(platform)),
+        }
+    }
+}
+
+/// Finds the entry that a reference resolves to, and the images in it that are changed.
+fn find(layout: &Layout, index: &Index, reference: &str, options: &EditOptions) -> Result<(Descriptor, Picked)> {
+    let names = Names::AsTheyStand { default: None };
+    let resolver = Resolver { names, index, documents: layout, path: layout.path() };
+    let entry = resolver.one(&resolver.find(reference)?, reference)?;
+    if options.platforms.is_empty() {
+        return Ok((entry, Picked::All));
+    }
+    let mut chooser = Chooser::new(layout, &options.platforms);
+    let bests = chooser.choose(&[&entry]);
+    let mut picked = Vec::new();
+    for (asked, best) in options.platforms.iter().zip(bests) {
+        match best {
+            Some(best) => picked.push(best.leaf.platform.clone()),
+            None => return Err(chooser.not_there(&[&entry], reference, asked)),
+        }
+    }
+    Ok((entry, Picked::Platforms(picked)))
+}
+
+/// A change of the documents of an image that has a name.
+type Change<'a> = dyn Fn(&mut ImageDocuments, &str) -> Result<()> + 'a;
+
+/// Changes an image, for which blobs were stored that have no name yet.
+fn edit_with(
+    layout: &Layout,
+    reference: &str,
+    change: &Change<'_>,
+    options: &EditOptions,
+    pending: Vec<PendingBlob>,
+) -> Result<Edited> {
+    let lock = take_lock(layout)?;
+    let before = layout.read_index()?;
+    let (entry, picked) = find(layout, &before, reference, options)?;
+    let places: Vec<usize> = (0..before.manifests.len()).filter(|at| before.manifests[*at] == entry).collect();
+    let named_by_digest = reference.contains('@') || reference.parse::<Digest>().is_ok();
+    let with_digest = before.manifests.iter().filter(|other| other.digest == entry.digest).count();
+    if options.tag.is_none() && (places.is_empty() || named_by_digest && with_digest != 1) {
+        return Err(EditError::NeedsTag { reference: reference.to_owned() }.into());
+    }
+    let mut work = Work {
+        layout,
+        lock: &lock,
+        change,
+        picked,
+        written: Vec::new(),
+        old: HashSet::new(),
+        depth: 0,
+        has_left_base: false,
+        converted: false,
+        attestations: Vec::new(),
+    };
+    let changed = work.rewrite(&entry, reference)?;
+    let mut index = before.clone();
+    let mut result = changed.clone().unwrap_or_else(|| entry.clone());
+    match &options.tag {
+        None => {
+            if let Some(changed) = changed {
+                index.manifests[places[0]] = changed;
+            }
+        }
+        Some(tag) => {
+            result.rename(tag.as_str().to_owned(), tag.as_str());
+            let names = Names::AsTheyStand { default: None };
+            let editor = IndexEditor { names: &names, documents: layout, path: layout.path() };
+            editor.add_entries(&mut index, std::slice::from_ref(&result), options.replace_tag)?;
+        }
+    }
+    if index == before {
+        let images = summaries(layout, std::slice::from_ref(&result));
+        return Ok(Edited { entry: result, images, has_changed: false, warnings: Vec::new() });
+    }
+    let mut warnings = Vec::new();
+    let Work { written, old, converted, attestations, has_left_base, .. } = work;
+    let left = left_behind(layout, &before, &old, attestations);
+    if !left.is_empty() {
+        warnings.push(EditWarning::LeftBehind(left));
+    }
+    if converted {
+        warnings.push(EditWarning::Converted);
+    }
+    if has_left_base {
+        warnings.push(EditWarning::LeftBase);
+    }
+    let layers = pending.into_iter().map(|blob| blob.commit(&lock)).collect::<Result<Vec<_>>>()?;
+    layout.write_index(&lock, &index, written.into_iter().chain(layers))?;
+    let images = summaries(layout, std::slice::from_ref(&result));
+    let stage = layout.find_stage()?.unwrap_or_else(Stage::empty);
+    remove_unreferenced(layout, &lock, &index, &stage, old.into_iter().collect());
+    Ok(Edited { entry: result, images, has_changed: true, warnings })
+}
+
+/// How many indexes may be nested in an image that is changed.
+const MAX_DEPTH: usize = 64;
+
+/// Returns the platform that a config says, if it is one.
+fn platform_of(config: &UnknownFields) -> Option<Platform> {
+    oci::from_json::<ImageConfig>(&oci::to_blob(config)).ok()?.platform()
+}
+
+/// The rewriting of an image.
+struct Work<'a> {
+    layout: &'a Layout,
+    lock: &'a Lock,
+    change: &'a Change<'a>,
+    picked: Picked,
+    written: Vec<StoredBlob>,
+    /// The documents that were replaced.
+    old: HashSet<Digest>,
+    /// The number of indexes that are being rewritten.
+    depth: usize,
+    has_left_base: bool,
+    converted: bool,
+    /// The attestations that the new index leaves out.
+    attestations: Vec<String>,
+}
+
+impl Work<'_> {
+    /// Rewrites an image or an index; `None` if it does not change.
+    fn rewrite(&mut self, entry: &Descriptor, name: &str) -> Result<Option<Descriptor>> {
+        match read_entry(self.layout, entry, None)? {
+            Some(Document::Index(_)) if self.depth == MAX_DEPTH => {
+                Err(EditError::TooDeep { image: name.to_owned(), limit: MAX_DEPTH }.into())
+            }
+            Some(Document::Index(index)) => {
+                self.depth += 1;
+                let rewritten = self.rewrite_index(entry, *index, name);
+                self.depth -= 1;
+                rewritten
+            }
+            Some(Document::Manifest(manifest)) => self.rewrite_manifest(entry, *manifest, name),
+            _ => Err(EditError::NoImage { image: name.to_owned() }.into()),
+        }
+    }
+
+    fn rewrite_index(&mut self, entry: &Descriptor, index: Index, name: &str) -> Result<Option<Descriptor>> {
+        let mut manifests = Vec::new();
+        let mut changed: HashSet<Digest> = HashSet::new();
+        for child in &index.manifests {
+            if child.is_attestation() {
+                manifests.push(child.clone());
+                continue;
+            }
+            let name = match Platforms::new(self.layout).of(child) {
+                Some(platform) => format!("{name} ({platform})"),
+                None => name.to_owned(),
+            };
+            match self.rewrite(child, &name)? {
+                Some(new) => {
+                    let is_taken = |other: &Descriptor| other.platform.is_some() && other.platform == new.platform;
+                    if new.platform != child.platform && index.manifests.iter().any(is_taken) {
+                        let platform = new.platform.map(|platform| platform.to_string()).unwrap_or_default();
+                        return Err(EditError::SamePlatform { image: name, platform }.into());
+                    }
+                    changed.insert(child.digest.clone());
+                    manifests.push(new);
+                }
+                None => manifests.push(child.clone()),
+            }
+        }
+        if changed.is_empty() {
+            return Ok(None);
+        }
+        let (left, kept): (Vec<_>, Vec<_>) = manifests.into_iter().partition(|child| child.attests(&changed));
+        self.attestations.extend(left.iter().map(|attestation| attestation.digest.to_string()));
+        self.old.extend(left.into_iter().map(|attestation| attestation.digest));
+        let media_type = index.media_type.as_ref().map(|media_type| media_type.to_oci());
+        let content = oci::to_blob(&Index { manifests: kept, media_type, ..index });
+        self.replace(entry, &content, "the index").map(Some)
+    }
+
+    fn rewrite_manifest(&mut self, entry: &Descriptor, manifest: Manifest, name: &str) -> Result<Option<Descriptor>> {
+        if !self.picked.has(&Platforms::new(self.layout).of(entry)) {
+            return Ok(None);
+        }
+        let config = if manifest.is_image(entry) { Some(self.config(entry, &manifest)?) } else { None };
+        let before = ImageDocuments { manifest, config };
+        let mut after = before.clone();
+        (self.change)(&mut after, name)?;
+        self.has_left_base |= leave_base(self.layout, &before, &mut after);
+        if after == before {
+            return Ok(None);
+        }
+        let mut platform = None;
+        if let Some(config) = &after.config {
+            self.convert(&mut after.manifest);
+            if before.config.as_ref() != Some(config) || after.manifest.config != before.manifest.config {
+                let content = oci::to_blob(config);
+                let stored = self.layout.store_document(self.lock, "the config", &content)?;
+                self.old.insert(before.manifest.config.digest.clone());
+                after.manifest.config.describe(stored.digest.clone(), &content);
+                self.written.push(stored);
+            }
+            platform =
+                (before.config.as_ref().and_then(platform_of) != platform_of(config)).then(|| platform_of(config));
+        }
+        let content = oci::to_blob(&after.manifest);
+        let mut new = self.replace(entry, &content, "the manifest")?;
+        if let Some(platform) = platform.filter(|_| entry.platform.is_some()) {
+            new.platform = platform.map(Box::new);
+        }
+        check_document(Some(self.layout), self.layout.path(), (&new, &content), MissingParts::Fine)?;
+        Ok(Some(new))
+    }
+
+    fn config(&self, entry: &Descriptor, manifest: &Manifest) -> Result<UnknownFields> {
+        let referrer = Referrer::Document(entry.digest.clone());
+        let content = self.layout.read_document_blob(&manifest.config.digest, &referrer)?;
+        oci::from_json(&content).map_err(|error| Error::MalformedDocument {
+            digest: manifest.config.digest.clone(),
+            kind: "image config",
+            reason: Reason::from(error),
+        })
+    }
+
+    /// Gives an image the media types of the image-spec: a mix is unusable (images, rule E1).
+    fn convert(&mut self, manifest: &mut Manifest) {
+        let types = manifest.media_type.iter_mut();
+        let types = types.chain([&mut manifest.config.media_type]);
+        for media_type in types.chain(manifest.layers.iter_mut().map(|layer| &mut layer.media_type)) {
+            let converted = media_type.to_oci();
+            self.converted |= converted != *media_type;
+            *media_type = converted;
+        }
+    }
+
+    /// Stores the new document of an entry, and returns the entry for it.
+    fn replace(&mut self, entry: &Descriptor, content: &[u8], what: &str) -> Result<Descriptor> {
+        let stored = self.layout.store_document(self.lock, what, content)?;
+        self.old.insert(entry.digest.clone());
+        let mut new = entry.clone();
+        new.media_type = new.media_type.to_oci();
+        new.describe(stored.digest.clone(), content);
+        self.written.push(stored);
+        Ok(new)
+    }
+}

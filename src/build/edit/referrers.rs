@@ -1,0 +1,39 @@
+//! Referrers of an image that changes: they stay with the old digest, because a signature of it is none of the new one.
+
+use std::collections::HashSet;
+
+use crate::graph::walk::{Document, Reach, walk};
+use crate::layout::handle::Layout;
+use crate::oci::{Digest, Index};
+
+/// Returns the names of what stays with the old digests: attestations that are left out, manifests whose subject is an
+/// old digest, and cosign's tags.
+pub(super) fn left_behind(
+    layout: &Layout,
+    index: &Index,
+    old: &HashSet<Digest>,
+    attestations: Vec<String>,
+) -> Vec<String> {
+    let mut left = attestations;
+    for entry in &index.manifests {
+        // cosign names signatures `sha256-DIGEST.sig`, and others alike.
+        let is_of_cosign = |name: &str| {
+            old.iter().any(|digest| name.starts_with(&format!("{}-{}", digest.algorithm_name(), digest.encoded())))
+        };
+        if let Some(name) = entry.ref_name().filter(|name| is_of_cosign(name)) {
+            left.push(name.to_owned());
+        }
+    }
+    for visit in walk(layout, &index.manifests, Reach::Manifests) {
+        let digest = visit.entry.digest.clone();
+        // A document that cannot be read refers to nothing.
+        if let Ok(Some(Document::Manifest(manifest))) = visit.leads_to()
+            && manifest.subject.is_some_and(|subject| old.contains(&subject.digest))
+        {
+            left.push(digest.to_string());
+        }
+    }
+    left.sort();
+    left.dedup();
+    left
+}
