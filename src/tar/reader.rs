@@ -152,12 +152,12 @@ impl<R: Read> TarReader<R> {
         self.content(EXTENDED_LIMIT)?.ok_or_else(|| malformed(&format!("an extended header has {size} bytes")))
     }
 
-    /// Skips the rest of the current entry.
+    /// Skips the rest of the current entry. There are programs, such as umoci, that end a tar after the content of a file.
     fn skip(&mut self) -> io::Result<()> {
-        let rest = self.left + self.padding;
+        let (left, rest) = (self.left, self.left + self.padding);
         (self.left, self.padding) = (0, 0);
         let skipped = io::copy(&mut (&mut self.reader).take(rest), &mut io::sink())?;
-        if skipped < rest { Err(truncated()) } else { Ok(()) }
+        if skipped < left { Err(truncated()) } else { Ok(()) }
     }
 
     /// Skips the blocks of a map of a GNU sparse file, which precede its content.
@@ -263,9 +263,13 @@ mod tests {
         tar.begin(&entry).expect("written");
         tar.write_all(b"abc").expect("written");
         let tar = tar.into_inner();
-        let mut reader = TarReader::new(tar.as_slice());
-        reader.next().expect("read").expect("an entry");
-        assert_eq!(reader.next().expect_err("truncated").kind(), io::ErrorKind::UnexpectedEof);
+        let after_entry = |length: usize| {
+            let mut reader = TarReader::new(&tar[..length]);
+            reader.next().expect("read").expect("an entry");
+            reader.next()
+        };
+        assert!(after_entry(BLOCK + 3).expect("the blocks at the end may be missing").is_none());
+        assert_eq!(after_entry(BLOCK + 2).expect_err("truncated").kind(), io::ErrorKind::UnexpectedEof);
         assert_eq!(TarReader::new(&[1; BLOCK][..]).next().expect_err("malformed").kind(), io::ErrorKind::InvalidData);
     }
 }

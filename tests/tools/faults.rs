@@ -97,6 +97,46 @@ fn annotate_manifest_survives_every_fault() {
 }
 
 #[test]
+fn add_layer_of_files_survives_every_fault() {
+    Case::of("add layer -p image --copy b.txt:/srv/b -q").survives();
+}
+
+#[test]
+fn add_layer_to_an_image_survives_every_fault() {
+    Case::of("add layer -p image:v2 --copy b.txt:/srv/b -q").survives();
+}
+
+#[test]
+fn update_config_of_an_image_survives_every_fault() {
+    Case::of("update config -p image:v2 --label a=1 -q").survives();
+}
+
+#[test]
+fn update_config_of_an_image_survives_every_fault_with_named_temporary_files() {
+    Case::of("update config -p image:v2 --label a=1 -q").with_named_files().survives();
+}
+
+#[test]
+fn annotate_manifest_of_an_image_survives_every_fault() {
+    Case::of("annotate manifest -p image:v2 --annotation a=1 --tag v3 -q").survives();
+}
+
+#[test]
+fn remove_layer_survives_every_fault() {
+    Case { again: Again::Fails, ..Case::of("remove layer -p image:v2 --index 0 -q") }.survives();
+}
+
+#[test]
+fn build_of_a_new_layout_survives_every_fault() {
+    Case::of("build -o image/new --copy b.txt:/srv/b -q").on_archives().survives();
+}
+
+#[test]
+fn build_into_a_layout_survives_every_fault() {
+    Case::of("build -o image/there --base image/from:x --copy b.txt:/srv/b -q").on_archives().survives();
+}
+
+#[test]
 fn tag_add_survives_every_fault() {
     Case::of("tag add -p image --ref v1 x").on_a_registry().survives();
 }

@@ -10,6 +10,7 @@
 #![cfg(all(unix, feature = "cli"))]
 
 mod archives;
+mod builds;
 mod compressors;
 mod copies;
 mod edits;
