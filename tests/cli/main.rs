@@ -23,6 +23,7 @@ mod config_flags;
 mod config_get;
 mod dry_run;
 mod edit;
+mod edit_refused;
 mod errors;
 mod example;
 mod export;

@@ -67,8 +67,9 @@ impl ImageDocuments {
             }
             ImageChange::RemoveLayer(index) => {
                 self.check_index(*index, name)?;
+                let count = self.manifest.layers.len();
                 self.manifest.layers.remove(*index);
-                self.change_config(|diff_ids, history| {
+                self.change_config(count, |diff_ids, history| {
                     diff_ids.remove(*index);
                     if let Some(at) = place_of(history, *index) {
                         history.remove(at);
@@ -80,7 +81,7 @@ impl ImageDocuments {
                 self.check_index(*to, name)?;
                 let layer = self.manifest.layers.remove(*from);
                 self.manifest.layers.insert(*to, layer);
-                self.change_config(|diff_ids, history| {
+                self.change_config(self.manifest.layers.len(), |diff_ids, history| {
                     let diff_id = diff_ids.remove(*from);
                     diff_ids.insert(*to, diff_id);
                     move_entry(history, *from, *to);
@@ -126,14 +127,20 @@ impl ImageDocuments {
     }
 
     /// Changes the diff_ids and the history of the config.
-    fn change_config(&mut self, change: impl FnOnce(&mut Vec<Digest>, &mut Vec<UnknownFields>)) -> Result<()> {
-        let layers = self.manifest.layers.len();
+    ///
+    /// `layers` is the number of layers before the change: which diff_id belongs to a layer is known only where there are
+    /// as many.
+    fn change_config(
+        &mut self,
+        layers: usize,
+        change: impl FnOnce(&mut Vec<Digest>, &mut Vec<UnknownFields>),
+    ) -> Result<()> {
         let malformed = malformed(&self.manifest.config.digest);
         let Some(config) = &mut self.config else { return Ok(()) };
         let edit = |config: &mut UnknownFields| -> Result<(), Fault> {
             let rootfs = config.get::<RootFs>("rootfs")?;
             let mut rootfs = rootfs.ok_or_else(|| Reason::new("it has no rootfs"))?;
-            if rootfs.diff_ids.len() != layers && rootfs.diff_ids.len() != layers + 1 {
+            if rootfs.diff_ids.len() != layers {
                 return Err(Reason::new("its diff_ids do not fit the layers").into());
             }
             let history = config.get::<Option<Vec<UnknownFields>>>("history")?.flatten();
