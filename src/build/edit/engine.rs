@@ -217,8 +217,10 @@ fn edit_with(
         has_left_base: false,
         converted: false,
         attestations: Vec::new(),
+        platforms: Vec::new(),
     };
     let changed = work.rewrite(&entry, reference)?;
+    work.check_platforms()?;
     let mut index = before.clone();
     let mut result = changed.clone().unwrap_or_else(|| entry.clone());
     match &options.tag {
@@ -281,9 +283,50 @@ struct Work<'a> {
     converted: bool,
     /// The attestations that the new index leaves out.
     attestations: Vec<String>,
+    platforms: Vec<PlatformOfImage>,
+}
+
+/// The platform of an image before and after a change: `arm64` and `arm64/v8` are one.
+struct PlatformOfImage {
+    /// The image, for errors.
+    name: String,
+    before: Option<Platform>,
+    after: Option<Platform>,
+    /// The platform after the change, as the config says it.
+    said: Option<Platform>,
+}
+
+impl PlatformOfImage {
+    /// Records the platform of an image that has not changed yet.
+    fn new(name: &str, platform: &Option<Platform>) -> Self {
+        let normal = normalized(platform);
+        Self { name: name.to_owned(), before: normal.clone(), after: normal, said: platform.clone() }
+    }
+
+    fn has_changed(&self) -> bool {
+        self.before != self.after
+    }
+}
+
+fn normalized(platform: &Option<Platform>) -> Option<Platform> {
+    platform.as_ref().map(|platform| platform.normalized().unwrap_or_else(|| platform.clone()))
 }
 
 impl Work<'_> {
+    /// Checks that the change gives no two images one platform. Images that had one platform before may keep one.
+    fn check_platforms(&self) -> Result<()> {
+        for changed in self.platforms.iter().filter(|image| image.has_changed()) {
+            let Some(platform) = &changed.said else { continue };
+            let collides = |other: &PlatformOfImage| other.after == changed.after && other.before != changed.before;
+            if self.platforms.iter().any(collides) {
+                return Err(
+                    EditError::SamePlatform { image: changed.name.clone(), platform: platform.to_string() }.into()
+                );
+            }
+        }
+        Ok(())
+    }
+
     /// Rewrites an image or an index; `None` if it does not change.
     fn rewrite(&mut self, entry: &Descriptor, name: &str) -> Result<Option<Descriptor>> {
         match read_entry(self.layout, entry, None)? {
@@ -315,11 +358,6 @@ impl Work<'_> {
             };
             match self.rewrite(child, &name)? {
                 Some(new) => {
-                    let is_taken = |other: &Descriptor| other.platform.is_some() && other.platform == new.platform;
-                    if new.platform != child.platform && index.manifests.iter().any(is_taken) {
-                        let platform = new.platform.map(|platform| platform.to_string()).unwrap_or_default();
-                        return Err(EditError::SamePlatform { image: name, platform }.into());
-                    }
                     changed.insert(child.digest.clone());
                     manifests.push(new);
                 }
@@ -338,7 +376,9 @@ impl Work<'_> {
     }
 
     fn rewrite_manifest(&mut self, entry: &Descriptor, manifest: Manifest, name: &str) -> Result<Option<Descriptor>> {
-        if !self.picked.has(&Platforms::new(self.layout).of(entry)) {
+        let platform = Platforms::new(self.layout).of(entry);
+        self.platforms.push(PlatformOfImage::new(name, &platform));
+        if !self.picked.has(&platform) {
             return Ok(None);
         }
         let config = if manifest.is_image(entry) { Some(self.config(entry, &manifest)?) } else { None };
@@ -361,6 +401,10 @@ impl Work<'_> {
             }
             platform =
                 (before.config.as_ref().and_then(platform_of) != platform_of(config)).then(|| platform_of(config));
+            if let (Some(after), Some(image)) = (&platform, self.platforms.last_mut()) {
+                image.after = normalized(after);
+                image.said.clone_from(after);
+            }
         }
         let content = oci::to_blob(&after.manifest);
         let mut new = self.replace(entry, &content, "the manifest")?;
