@@ -7,8 +7,19 @@ const DESCRIPTOR: &[&str] = &["digest", "size", "media_type"];
 const BLOB: &[&str] = &["digest", "size", "media_type", "status", "dry_run"];
 const WRITTEN: &[&str] = &["digest", "size", "output"];
 /// A staged layer, or the image that has a changed one.
-const STAGED_OR_IMAGE: &[&str] =
-    &["digest", "size", "media_type", "diff_id", "index", "annotations.*", "warning", "ref_name", "images", "warnings"];
+const STAGED_OR_IMAGE: &[&str] = &[
+    "digest",
+    "size",
+    "media_type",
+    "diff_id",
+    "index",
+    "annotations.*",
+    "warning",
+    "ref_name",
+    "images",
+    "warnings",
+    "lower_variants",
+];
 const STAGED_MANIFEST: &[&str] = &["digest", "size", "media_type", "ref_name", "annotations.*"];
 const EXPORTED: &[&str] = &[
     "output",
@@ -57,7 +68,9 @@ pub(crate) fn keys_of(command: &str) -> &'static [&'static str] {
         "generate manifest" => STAGED_MANIFEST,
         "annotate manifest" => &["digest", "size", "media_type", "ref_name", "annotations.*", "images", "warnings"],
         "generate config" => &["digest", "size", "media_type", "warning"],
-        "update config" => &["digest", "size", "media_type", "warning", "ref_name", "images", "warnings"],
+        "update config" => {
+            &["digest", "size", "media_type", "warning", "ref_name", "images", "warnings", "lower_variants"]
+        }
         "status" => {
             &["schema_version", "layers", "config.*", "manifest.*", "unnamed_manifest", "generated", "base.*", MORE]
         }

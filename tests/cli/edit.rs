@@ -137,6 +137,10 @@ fn f4_images_of_an_index_are_picked_by_their_platforms() {
          --platform\n",
     );
     assert_eq!(sandbox.tree(), tree);
+    let lower = sandbox.run("update config image:multi --platform linux/arm64/v9 --env C=3 --json");
+    assert_eq!(lower.json()["lower_variants"], json!([{"asked": "linux/arm64/v9", "taken": "linux/arm64"}]));
+    let lower = sandbox.run("update config image:multi --platform linux/arm64/v9 --env D=4 -v");
+    assert!(lower.stderr.starts_with("No image for linux/arm64/v9; using linux/arm64\n"), "{lower:?}");
     // The platform of a descriptor follows the config.
     sandbox.ok("update config image:multi --platform linux/arm64 --architecture arm --variant v7");
     let index = document(&sandbox, &entry(&sandbox, "multi"));
@@ -180,6 +184,9 @@ fn a_digest_names_the_one_entry_that_has_it() {
     let new = digest(&entry(&sandbox, "v1"));
     let ambiguous = format!("Error: '{new}' is not one entry of index.json; give the result a tag with --tag\n");
     sandbox.run(&format!("update config image@{new} --user 34")).is(1, "", ambiguous);
+    sandbox.ok(&format!("update config image:v2@{new} --user 35"));
+    assert_eq!(config(&sandbox, "v2")["config"]["User"], "35", "a tag with a digest names one entry");
+    assert_eq!(digest(&entry(&sandbox, "v1")), new);
     sandbox.ok(&format!("update config image@{new} --user 34 --tag v3"));
     assert_eq!(config(&sandbox, "v3")["config"]["User"], "34");
     // An image inside an index has no entry.

@@ -13,8 +13,8 @@ use crate::check::report::MissingParts;
 use crate::error::{EditError, Error, Reason, Referrer, Result};
 use crate::graph::edit::IndexEditor;
 use crate::graph::names::Names;
-use crate::graph::platform::{Chooser, Platforms};
-use crate::graph::resolve::Resolver;
+use crate::graph::platform::{Choice, Chooser, Platforms};
+use crate::graph::resolve::{Meant, Resolver};
 use crate::graph::summary::{ImageSummary, summaries};
 use crate::graph::walk::{Document, Reach, read_entry, walk};
 use crate::layout::blobs::{PendingBlob, StoredBlob};
@@ -60,6 +60,8 @@ pub struct Edited {
     pub entry: Descriptor,
     /// Its images.
     pub images: Vec<ImageSummary>,
+    /// The platforms that were chosen for those asked for.
+    pub choices: Vec<Choice>,
     /// Whether anything was written.
     pub has_changed: bool,
     /// The consequences that users should know.
@@ -114,7 +116,7 @@ pub fn edit_image(layout: &Layout, reference: &str, change: &ImageChange, option
 /// Those of [`edit_image`] before it changes anything.
 pub fn layers_to_edit(layout: &Layout, reference: &str, options: &EditOptions) -> Result<Vec<Vec<Digest>>> {
     let index = layout.read_index()?;
-    let (entry, picked) = find(layout, &index, reference, options)?;
+    let Target { entry, picked, .. } = find(layout, &index, reference, options)?;
     let mut found: Vec<Vec<Digest>> = Vec::new();
     let mut platforms = Platforms::new(layout);
     for visit in walk(layout, std::slice::from_ref(&entry), Reach::Manifests) {
@@ -166,24 +168,57 @@ impl Picked {
     }
 }
 
+/// What a change is made to.
+struct Target {
+    entry: Descriptor,
+    /// The places of the entries in `index.json` that the result takes.
+    places: Vec<usize>,
+    picked: Picked,
+    choices: Vec<Choice>,
+}
+
 /// Finds the entry that a reference resolves to, and the images in it that are changed.
-fn find(layout: &Layout, index: &Index, reference: &str, options: &EditOptions) -> Result<(Descriptor, Picked)> {
+fn find(layout: &Layout, index: &Index, reference: &str, options: &EditOptions) -> Result<Target> {
     let names = Names::AsTheyStand { default: None };
     let resolver = Resolver { names, index, documents: layout, path: layout.path() };
-    let entry = resolver.one(&resolver.find(reference)?, reference)?;
+    let found = resolver.find(reference)?;
+    let entry = resolver.one(&found, reference)?;
+    let has_digest = |at: &usize| index.manifests[*at].digest == entry.digest;
+    let (places, is_one) = match &found.meant {
+        Meant::Named { places, .. } => (places.iter().copied().filter(has_digest).collect(), true),
+        Meant::Manifest(_) => {
+            let places: Vec<usize> = (0..index.manifests.len()).filter(has_digest).collect();
+            let is_one = places.len() == 1;
+            (places, is_one)
+        }
+    };
+    if options.tag.is_none() && (!is_one || places.is_empty()) {
+        return Err(EditError::NeedsTag { reference: reference.to_owned() }.into());
+    }
     if options.platforms.is_empty() {
-        return Ok((entry, Picked::All));
+        return Ok(Target { entry, places, picked: Picked::All, choices: Vec::new() });
     }
     let mut chooser = Chooser::new(layout, &options.platforms);
     let bests = chooser.choose(&[&entry]);
-    let mut picked = Vec::new();
+    let (mut picked, mut choices) = (Vec::new(), Vec::new());
     for (asked, best) in options.platforms.iter().zip(bests) {
-        match best {
-            Some(best) => picked.push(best.leaf.platform.clone()),
-            None => return Err(chooser.not_there(&[&entry], reference, asked)),
-        }
+        let Some(best) = best else { return Err(chooser.not_there(&[&entry], reference, asked)) };
+        picked.push(best.leaf.platform.clone());
+        choices.push(best.choice_for(asked));
     }
-    Ok((entry, Picked::Platforms(picked)))
+    Ok(Target { entry, places, picked: Picked::Platforms(picked), choices })
+}
+
+/// Makes an entry that of another manifest. It keeps its annotations and unknown fields.
+fn replace_manifest(entry: &mut Descriptor, new: &Descriptor) {
+    (entry.digest, entry.size) = (new.digest.clone(), new.size);
+    entry.media_type = new.media_type.clone();
+    if entry.data.is_some() {
+        entry.data = new.data.clone();
+    }
+    if entry.platform.is_some() {
+        entry.platform = new.platform.clone();
+    }
 }
 
 /// A change of the documents of an image that has a name.
@@ -199,13 +234,7 @@ fn edit_with(
 ) -> Result<Edited> {
     let lock = take_lock(layout)?;
     let before = layout.read_index()?;
-    let (entry, picked) = find(layout, &before, reference, options)?;
-    let places: Vec<usize> = (0..before.manifests.len()).filter(|at| before.manifests[*at] == entry).collect();
-    let named_by_digest = reference.contains('@') || reference.parse::<Digest>().is_ok();
-    let with_digest = before.manifests.iter().filter(|other| other.digest == entry.digest).count();
-    if options.tag.is_none() && (places.is_empty() || named_by_digest && with_digest != 1) {
-        return Err(EditError::NeedsTag { reference: reference.to_owned() }.into());
-    }
+    let Target { entry, places, picked, choices } = find(layout, &before, reference, options)?;
     let mut work = Work {
         layout,
         lock: &lock,
@@ -225,8 +254,8 @@ fn edit_with(
     let mut result = changed.clone().unwrap_or_else(|| entry.clone());
     match &options.tag {
         None => {
-            if let Some(changed) = changed {
-                index.manifests[places[0]] = changed;
+            if let Some(changed) = &changed {
+                places.iter().for_each(|at| replace_manifest(&mut index.manifests[*at], changed));
             }
         }
         Some(tag) => {
@@ -238,7 +267,7 @@ fn edit_with(
     }
     if index == before {
         let images = summaries(layout, std::slice::from_ref(&result));
-        return Ok(Edited { entry: result, images, has_changed: false, warnings: Vec::new() });
+        return Ok(Edited { entry: result, images, choices, has_changed: false, warnings: Vec::new() });
     }
     let mut warnings = Vec::new();
     let Work { written, old, converted, attestations, has_left_base, .. } = work;
@@ -255,9 +284,12 @@ fn edit_with(
     let layers = pending.into_iter().map(|blob| blob.commit(&lock)).collect::<Result<Vec<_>>>()?;
     layout.write_index(&lock, &index, written.into_iter().chain(layers))?;
     let images = summaries(layout, std::slice::from_ref(&result));
-    let stage = layout.find_stage()?.unwrap_or_else(Stage::empty);
-    remove_unreferenced(layout, &lock, &index, &stage, old.into_iter().collect());
-    Ok(Edited { entry: result, images, has_changed: true, warnings })
+    // What a staging file refers to that cannot be read is not known: then nothing is deleted.
+    if let Ok(stage) = layout.find_stage() {
+        let stage = stage.unwrap_or_else(Stage::empty);
+        remove_unreferenced(layout, &lock, &index, &stage, old.into_iter().collect());
+    }
+    Ok(Edited { entry: result, images, choices, has_changed: true, warnings })
 }
 
 /// How many indexes may be nested in an image that is changed.

@@ -10,6 +10,7 @@ use regshape::layout::Layout;
 use regshape::oci::{Descriptor, RefName};
 
 use super::image_output::ImageScreen;
+use super::source::LowerVariant;
 use crate::cli::args::WriteArgs;
 use crate::cli::config_args::WrittenPlatform;
 use crate::cli::context::Context;
@@ -143,10 +144,15 @@ impl ImageToEdit {
         edited: &Edited,
         mut warnings: Vec<String>,
     ) -> anyhow::Result<ExitCode> {
+        let lower_variants: Vec<LowerVariant> =
+            edited.choices.iter().filter_map(|choice| context.lower_variant(choice)).collect();
         warnings.extend(edited.warnings.iter().map(|warning| printable(&warning.to_string())));
         warnings.iter().cloned().for_each(|warning| context.ui.warn_at_the_end(warning));
         let title = format!("Updated {}:", self.name);
-        context.ui.result(&ImageScreen::new(title, &edited.entry, edited.images.clone(), warnings, false))?;
+        context.ui.result(
+            &ImageScreen::new(title, &edited.entry, edited.images.clone(), warnings, false)
+                .with_lower_variants(lower_variants),
+        )?;
         Ok(ExitCode::SUCCESS)
     }
 }

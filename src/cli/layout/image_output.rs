@@ -5,6 +5,7 @@ use regshape::oci::{Descriptor, Digest, Json, MediaType, from_json};
 use regshape::view::View;
 use serde::Serialize;
 
+use super::source::LowerVariant;
 use crate::cli::output::{Block, Screen, json, printable};
 use crate::cli::style::Style;
 
@@ -21,6 +22,9 @@ pub(crate) struct ImageScreen {
     warnings: Vec<String>,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     dry_run: bool,
+    /// Images for lower variants that were taken.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    lower_variants: Vec<LowerVariant>,
     /// The paths in the layers and the config of each image, for a dry run.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     contents: Vec<ImageContents>,
@@ -67,8 +71,14 @@ impl ImageScreen {
             images: images.into_iter().map(row).collect(),
             warnings,
             dry_run,
+            lower_variants: Vec::new(),
             contents: Vec::new(),
         }
+    }
+
+    /// Adds the images for lower variants that were taken.
+    pub(crate) fn with_lower_variants(self, lower_variants: Vec<LowerVariant>) -> Self {
+        Self { lower_variants, ..self }
     }
 
     /// Adds the paths in the layers and the config of each image.
