@@ -4,9 +4,11 @@ use std::path::Path;
 
 use crate::error::{Error, Result};
 use crate::fs::TempDirectory;
+use crate::layout::clean::clean_directories_in;
 use crate::layout::handle::Layout;
 use crate::layout::lock::take_lock;
 use crate::layout::options::WriteOptions;
+use crate::layout::site::{SCRATCH_DIRECTORY, Site, has_marker};
 use crate::layout::stage::{Stage, StagedLayer};
 
 /// A layout in a temporary directory. It is deleted when this value is dropped.
@@ -26,9 +28,14 @@ impl Scratch {
     pub fn beside(path: &Path, options: &WriteOptions) -> Result<Self> {
         let is_there = |path: &&Path| !path.as_os_str().is_empty() && path.is_dir();
         let parent = path.ancestors().find(is_there).unwrap_or(Path::new("."));
+        // Those of builds that were killed, beside a layout that they had made.
+        let beside = path.parent().map(|beside| if beside.as_os_str().is_empty() { Path::new(".") } else { beside });
+        if let Some(beside) = beside.filter(|beside| beside.is_dir() && !has_marker(beside)) {
+            clean_directories_in(&Site::new(beside.to_owned()).with_write_options(options.clone()), beside);
+        }
         let directory = TempDirectory::create_in(parent, &options.interrupt).map_err(Error::io("write to", parent))?;
         let options = WriteOptions::default().no_sync(true).interrupt(options.interrupt.clone());
-        let layout = Layout::init_with(directory.path().join("layout"), &options)?;
+        let layout = Layout::init_with(directory.path().join(SCRATCH_DIRECTORY), &options)?;
         Ok(Self { layout, _directory: directory })
     }
 

@@ -6,10 +6,11 @@ use std::fs::{self, Metadata};
 use std::io;
 use std::path::Path;
 
+use super::documents::STAGE_FILE;
 use super::filling::{Filling, RECORD_FILE};
 use super::handle::Layout;
 use super::lock::try_lock;
-use super::site::{BLOBS_DIRECTORY, MARKER_FILE, Site, has_marker};
+use super::site::{BLOBS_DIRECTORY, MARKER_FILE, SCRATCH_DIRECTORY, Site, has_marker};
 use crate::fs::{Output, for_each_leftover, remove_stale_files};
 use crate::graph::walk::INDEX_FILE;
 use crate::interrupt::Interrupt;
@@ -23,7 +24,11 @@ pub(crate) fn delete_leftover(directory: &Path, path: &Path, metadata: &Metadata
         return fs::remove_file(path);
     }
     Filling::undo(directory, path)?;
-    for name in [INDEX_FILE, MARKER_FILE, RECORD_FILE] {
+    let scratch = path.join(SCRATCH_DIRECTORY);
+    if is_directory(&scratch) {
+        delete_leftover(path, &scratch, &fs::symlink_metadata(&scratch)?)?;
+    }
+    for name in [INDEX_FILE, MARKER_FILE, RECORD_FILE, STAGE_FILE] {
         unless_gone(fs::remove_file(path.join(name)))?;
     }
     // Those that are being written, and may have names.

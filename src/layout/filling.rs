@@ -11,6 +11,7 @@ use std::path::{Component, Path};
 
 use serde::{Deserialize, Serialize};
 
+use super::documents::STAGE_FILE;
 use super::site::{BLOBS_DIRECTORY, MARKER_FILE};
 use crate::fs::{Identity, for_each_leftover, is_called_temporary, is_vacant, open_regular, read_at_most};
 use crate::graph::walk::INDEX_FILE;
@@ -18,8 +19,14 @@ use crate::graph::walk::INDEX_FILE;
 /// The name of the record in the temporary directory whose content is moved.
 pub(crate) const RECORD_FILE: &str = "filling.json";
 
-/// The moved files, in this order: with the marker the directory becomes a layout.
-pub(crate) const MOVED: [&str; 3] = [BLOBS_DIRECTORY, INDEX_FILE, MARKER_FILE];
+/// The files that may be moved, in this order: with the marker the directory becomes a layout.
+const MOVED: [&str; 4] = [BLOBS_DIRECTORY, INDEX_FILE, STAGE_FILE, MARKER_FILE];
+
+/// Returns the files that are moved from a temporary directory, in their order. Only builds have a staging file.
+pub(crate) fn moved_from(staging: &Path) -> impl Iterator<Item = &'static str> {
+    let has_stage = fs::symlink_metadata(staging.join(STAGE_FILE)).is_ok();
+    MOVED.into_iter().filter(move |name| *name != STAGE_FILE || has_stage)
+}
 
 /// The largest record that is read. A file takes some 200 bytes in it.
 const RECORD_LIMIT: u64 = 128 * 1024 * 1024;
@@ -51,7 +58,7 @@ impl Filling {
     /// Records the content of a temporary directory.
     pub(crate) fn of(staging: &Path) -> io::Result<Self> {
         let mut filling = Self { moved: BTreeMap::new(), owner: owner(&fs::symlink_metadata(staging)?) };
-        MOVED.iter().try_for_each(|name| filling.record(staging, (*name).to_owned()))?;
+        moved_from(staging).try_for_each(|name| filling.record(staging, name.to_owned()))?;
         Ok(filling)
     }
 
@@ -185,7 +192,7 @@ mod tests {
     fn filling(directory: &Path, moved: usize) -> std::path::PathBuf {
         let (root, staging) = (directory.join("out"), directory.join("out/staging"));
         fs::create_dir_all(staging.join("blobs/sha256")).expect("made");
-        for name in ["blobs/sha256/a", "blobs/sha256/b", INDEX_FILE, MARKER_FILE] {
+        for name in ["blobs/sha256/a", "blobs/sha256/b", INDEX_FILE, STAGE_FILE, MARKER_FILE] {
             fs::write(staging.join(name), name).expect("written");
         }
         let filling = Filling::of(&staging).expect("recorded");

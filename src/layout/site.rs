@@ -19,6 +19,9 @@ pub(crate) const MARKER_FILE: &str = "oci-layout";
 /// The directory of the blobs.
 pub(crate) const BLOBS_DIRECTORY: &str = "blobs";
 
+/// The layout in a temporary directory in which images are built.
+pub(crate) const SCRATCH_DIRECTORY: &str = "layout";
+
 /// The one version of the layout format that there is.
 const LAYOUT_VERSION: &str = "1.0.0";
 

@@ -23,6 +23,13 @@ pub(super) fn take_places(index: &mut Index, entries: &[Descriptor], stage: &Sta
     replaced
 }
 
+/// Returns the staging file of a layout that a build makes. It records the entries of the build.
+pub(super) fn first_stage(index: &Index) -> Stage {
+    let mut stage = Stage::empty();
+    stage.add_built(index.manifests.iter().map(|entry| &entry.digest), index);
+    stage
+}
+
 /// Writes the index of a layout, and the staging file, which records the entries of a build. Deletes the documents of
 /// replaced entries that nothing refers to; layers are left to garbage collection.
 pub(super) fn write(

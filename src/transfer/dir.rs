@@ -16,9 +16,9 @@ use crate::graph::names::Names;
 use crate::graph::walk::INDEX_FILE;
 use crate::layout::blob_directory::{blob_directory, check_blob_directory, make_blob_directory};
 use crate::layout::clean::{clean_directories_in, clean_directory};
-use crate::layout::documents::DOCUMENT_LIMIT;
+use crate::layout::documents::{DOCUMENT_LIMIT, STAGE_FILE, pretty};
 use crate::layout::entries::read_entries;
-use crate::layout::filling::{Filling, MOVED, RECORD_FILE, is_vacant_but_for_fillings};
+use crate::layout::filling::{Filling, RECORD_FILE, is_vacant_but_for_fillings, moved_from};
 use crate::layout::handle::{Layout, Lock};
 use crate::layout::init::{DirectoryLock, NewDirectories};
 use crate::layout::lock::take_lock;
@@ -64,9 +64,6 @@ impl LayoutPlan {
                 Target::Occupied => break,
             };
             if is_done {
-                if self.options.is_build {
-                    export.record_build()?;
-                }
                 return Ok(self.contents.exported.clone());
             }
         }
@@ -218,7 +215,7 @@ impl<'a> Export<'a> {
         let filling = Filling::of(staging.path()).map_err(Error::io("read", root))?;
         staging.write_document(RECORD_FILE, &filling.to_json())?;
         self.site.sync_directory(staging.path())?;
-        let done = MOVED.into_iter().try_for_each(|name| {
+        let done = moved_from(staging.path()).try_for_each(|name| {
             let to = root.join(name);
             rename_new(&staging.path().join(name), &to).map_err(Error::io("write", to))?;
             self.site.sync_directory(root)
@@ -245,6 +242,9 @@ impl<'a> Export<'a> {
         staging.write_all(self.plan.contents.blobs.iter().map(|blob| (blob, self.progress)).collect())?;
         let index = IndexDocument::new(&self.plan.view, INDEX_FILE, DOCUMENT_LIMIT)?;
         staging.write_pieces(INDEX_FILE, index.size, |writer| index.write(writer))?;
+        if self.plan.options.is_build {
+            staging.write_document(STAGE_FILE, &pretty(&built::first_stage(self.plan.view.index())))?;
+        }
         staging.write_document(MARKER_FILE, marker().as_bytes())?;
         staging.sync_directories()?;
         Ok(staging)
@@ -323,14 +323,6 @@ impl<'a> Export<'a> {
             return Err(error);
         }
         Ok(self.exported(&blobs.written()))
-    }
-
-    /// Records the entries of a build in a layout that was made for it.
-    fn record_build(&self) -> Result<()> {
-        let layout = Layout::at(self.site.clone())?;
-        let lock = take_lock(&layout)?;
-        let index = read_entries(&self.site)?;
-        built::write(&layout, &lock, &index, &self.plan.view.index().manifests, &[])
     }
 
     /// Returns the index of the layout with the entries of the view added, and the entries that a build replaces.
