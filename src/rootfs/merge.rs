@@ -13,6 +13,7 @@ const LINKS: usize = 40;
 #[derive(Clone, Debug)]
 pub(crate) struct MergedTree {
     root: Node,
+    has_root_entry: bool,
     layers: u32,
     inodes: u64,
 }
@@ -50,7 +51,7 @@ pub(crate) enum Unresolved {
 
 impl Default for MergedTree {
     fn default() -> Self {
-        Self { root: Node::implied_directory(0), layers: 0, inodes: 0 }
+        Self { root: Node::implied_directory(0), has_root_entry: false, layers: 0, inodes: 0 }
     }
 }
 
@@ -83,6 +84,7 @@ impl MergedTree {
         }
         if let Some(attributes) = tree.root_attributes {
             self.root.attributes = attributes;
+            self.has_root_entry = true;
         }
         merge(self.root_children(), tree.root);
         for (path, node) in linked {
@@ -99,6 +101,11 @@ impl MergedTree {
     /// Returns whether no layer has an entry.
     pub(crate) fn is_empty(&self) -> bool {
         self.root.children().is_none_or(Children::is_empty)
+    }
+
+    /// Returns the attributes of the root directory, if a layer has an entry for it.
+    pub(crate) fn root_attributes(&self) -> Option<&Attributes> {
+        self.has_root_entry.then_some(&self.root.attributes)
     }
 
     /// Returns the node at a path. Links are not followed.

@@ -210,6 +210,54 @@ fn b4_links_of_the_layers_below_are_followed_inside_the_image() {
 }
 
 #[test]
+fn b2_a_directory_that_is_there_keeps_its_attributes() {
+    let sandbox = on_debian();
+    // The directory of the source has 0644 here.
+    assert_eq!(entries(&sandbox, "--copy tree/lib:/etc"), ["5 700 0:0 @7 etc/", "0 644 0:0 @0 etc/x"]);
+    assert_eq!(entries(&sandbox, "--copy tree/lib:/srv"), ["5 644 0:0 @0 srv/", "0 644 0:0 @0 srv/x"]);
+    // An entry below the source is an entry of the layer.
+    assert_eq!(entries(&sandbox, "--copy tree --replace-links")[0], "5 644 0:0 @0 lib/");
+    sandbox.write("list", "./etc type=dir mode=0750 uid=9 gid=9\n");
+    assert_eq!(entries(&sandbox, "--mtree list"), ["5 750 9:9 @0 etc/"]);
+}
+
+#[test]
+fn b4_neither_files_nor_directories_take_the_place_of_the_other() {
+    let sandbox = on_debian();
+    sandbox.refuses(
+        "add layer -p image --copy tree:/etc/passwd",
+        "tree cannot go to '/etc/passwd': '/etc/passwd' is not a directory; choose another destination, or leave the file out with --exclude",
+    );
+    // A link to a directory is one: a file there would cut off all that is reached through it.
+    sandbox.refuses(
+        "add layer -p image --copy app:/lib",
+        "app is a file, and '/lib' is a directory; end DST with / to copy into the directory, or give the file a name of its own",
+    );
+    assert_eq!(entries(&sandbox, "--copy app:/run"), ["0 644 0:0 @0 run"]);
+    assert_eq!(entries(&sandbox, "--copy app:/lib --replace-links"), ["0 644 0:0 @0 lib"]);
+}
+
+#[test]
+fn b4_flags_for_paths_follow_the_links_of_the_layers_below() {
+    let sandbox = on_debian();
+    let copied = entries(&sandbox, "--copy app:/lib/x --cap /lib/x=cap_net_raw+ep --owner-of /lib/x=5:6");
+    assert_eq!(copied.last().map(String::as_str), Some("0 644 5:6 @0 usr/lib/x"));
+    // The last one that matches counts, whichever path it names.
+    let owners = "--owner-of /usr/lib/*=5:6 --owner-of /lib/y=7:8";
+    let copied = entries(&sandbox, &format!("--copy app:/lib/y {owners}"));
+    assert_eq!(copied.last().map(String::as_str), Some("0 644 7:8 @0 usr/lib/y"));
+}
+
+#[test]
+fn b3_a_root_entry_is_that_of_the_layers_below() {
+    let sandbox = on_debian();
+    assert_eq!(entries(&sandbox, "--copy app --root-entry")[0], "5 755 0:0 @0 ./");
+    sandbox.write("list", ". type=dir mode=0710 uid=3 gid=4 time=9.0\n");
+    sandbox.ok("add layer -p image --mtree list --root-entry");
+    assert_eq!(entries(&sandbox, "--copy app --root-entry")[0], "5 710 3:4 @9 ./");
+}
+
+#[test]
 fn b5_names_of_owners_are_those_of_the_image() {
     let sandbox = on_debian();
     for (owner, expected) in [("www-data", "33:34"), ("www-data:staff", "33:50"), ("7:staff", "7:50")] {

@@ -3,7 +3,7 @@
 
 use super::attributes::EntryAttributes;
 use super::options::CopySource;
-use super::tree::{Children, Merge, Node, NodeKind, text_of};
+use super::tree::{Children, Merge, Node, NodeKind, Origin, text_of};
 use crate::error::{CopyError, Result};
 use crate::rootfs::{Attributes, MergedTree, NodeKind as BelowKind, Unresolved};
 
@@ -39,9 +39,8 @@ impl Below<'_> {
 
     fn place_node(&self, mut node: Node, path: &mut Path, placed: &mut Children) -> Result<()> {
         let below = self.tree.find(path).map(|below| &below.kind);
-        let is_directory_below = matches!(below, Some(BelowKind::Directory { .. }));
-        let NodeKind::Directory { children, is_implied } = &mut node.kind else {
-            if is_directory_below && !self.merge.overwrites && !matches!(node.kind, NodeKind::Whiteout) {
+        let NodeKind::Directory { children, origin } = &mut node.kind else {
+            if !self.merge.overwrites && self.is_onto_directory(&node.kind, below, path) {
                 return Err(CopyError::OntoDirectory { source_path: self.path_of(&node), path: text_of(path) }.into());
             }
             return self.merge.add_node(placed, path, node);
@@ -54,7 +53,7 @@ impl Below<'_> {
                 self.merge.directory(placed, &target, node.source)?;
                 return self.place_in(children, &mut target, placed);
             }
-            Some(BelowKind::File { .. } | BelowKind::Special(_)) if *is_implied => {
+            Some(BelowKind::File { .. } | BelowKind::Special(_)) if *origin != Origin::Entry => {
                 return Err(CopyError::BelowFile {
                     source_path: self.path_of(&node),
                     path: text_of(path),
@@ -66,6 +65,37 @@ impl Below<'_> {
         }
         self.merge.add_node(placed, path, node)?;
         self.place_in(children, path, placed)
+    }
+
+    /// Returns whether an entry would replace a directory, or a link that leads to one and through which the image may
+    /// reach its programs, such as `/bin`. A link may replace a link.
+    fn is_onto_directory(&self, kind: &NodeKind, below: Option<&BelowKind>, path: &[Box<[u8]>]) -> bool {
+        match (kind, below) {
+            (NodeKind::Whiteout, _) => false,
+            (_, Some(BelowKind::Directory { .. })) => true,
+            (NodeKind::Link { .. }, _) => false,
+            (_, Some(BelowKind::Link { .. })) if !self.replaces_links => {
+                self.tree.resolve(path).is_ok_and(|(_, below)| below.children().is_some())
+            }
+            _ => false,
+        }
+    }
+
+    /// Returns the place of an entry whose path may go through links of the layers below.
+    pub(super) fn place_of(&self, path: &[Box<[u8]>]) -> Path {
+        let mut place = Path::new();
+        for (at, name) in path.iter().enumerate() {
+            place.push(name.clone());
+            let is_link = self.tree.find(&place).is_some_and(|below| matches!(below.kind, BelowKind::Link { .. }));
+            if at + 1 < path.len()
+                && is_link
+                && !self.replaces_links
+                && let Ok((target, _)) = self.tree.resolve(&place)
+            {
+                place = target;
+            }
+        }
+        place
     }
 
     /// Returns the directory that a link leads to.
@@ -81,9 +111,9 @@ impl Below<'_> {
     fn take_attributes(&self, children: &mut Children, path: &mut Path) {
         for (name, node) in children {
             path.push(name.clone());
-            if let NodeKind::Directory { children, is_implied } = &mut node.kind {
+            if let NodeKind::Directory { children, origin } = &mut node.kind {
                 let below = self.tree.find(path).filter(|below| below.children().is_some());
-                if let (true, Some(below)) = (*is_implied, below) {
+                if let (true, Some(below)) = (*origin != Origin::Entry, below) {
                     node.attributes = of_below(&below.attributes);
                 }
                 self.take_attributes(children, path);
@@ -97,7 +127,7 @@ impl Below<'_> {
     }
 }
 
-fn of_below(attributes: &Attributes) -> EntryAttributes {
+pub(super) fn of_below(attributes: &Attributes) -> EntryAttributes {
     let id = |id: u64| u32::try_from(id).unwrap_or(u32::MAX - 1);
     EntryAttributes {
         uid: id(attributes.uid),

@@ -10,7 +10,7 @@ use super::mtree::{self, Mtree, MtreeEntry, MtreeKind};
 use super::note::{CopyNote, Notes};
 use super::options::{COMPONENT_LIMIT, CopyOptions, PATH_LIMIT};
 use super::rules::{Decision, Rules};
-use super::tree::{Children, Merge, Node, NodeKind, OPAQUE_WHITEOUT, Place, SourceFile, SourcePlace, WHITEOUT};
+use super::tree::{Children, Merge, Node, NodeKind, OPAQUE_WHITEOUT, Origin, Place, SourceFile, SourcePlace, WHITEOUT};
 use crate::error::{CopyError, Error, Result};
 use crate::fs::walk::{SourceDirectory, SourceKind, SourceStat, as_path, stat_target};
 use crate::fs::xattr::{XattrFilter, Xattrs};
@@ -25,7 +25,7 @@ const OPEN_DEPTH: usize = 128;
 pub(super) struct Collected {
     pub(super) root: Children,
     /// The attributes of the root directory, if a source has it.
-    pub(super) root_attributes: Option<EntryAttributes>,
+    pub(super) root_attributes: Option<(Origin, EntryAttributes)>,
     pub(super) places: Vec<SourcePlace>,
     /// The files that mtree files name.
     pub(super) paths: Vec<PathBuf>,
@@ -84,8 +84,8 @@ pub(super) fn collect(options: &CopyOptions, filter: &XattrFilter, below: &Merge
                     return Err(CopyError::Empty { path: source.path.clone() }.into());
                 }
                 let mut path = given.map_or_else(Vec::new, |given| given.components.clone());
-                let kind = NodeKind::Directory { children, is_implied: false };
-                let node = Node { kind, attributes, source: position };
+                let kind = NodeKind::Directory { children, origin: Origin::Destination };
+                let node = Node { kind, attributes, source: position, owner: None };
                 merge_directory(&merge, &mut collected, node, &mut path)?;
             }
             kind => return Err(CopyError::SourceKind { path: source.path.clone(), kind: kind.name() }.into()),
@@ -100,10 +100,10 @@ pub(super) fn collect(options: &CopyOptions, filter: &XattrFilter, below: &Merge
 /// Merges a source directory into the tree at its destination.
 fn merge_directory(merge: &Merge<'_>, collected: &mut Collected, node: Node, path: &mut Vec<Box<[u8]>>) -> Result<()> {
     let Some(name) = path.last().cloned() else {
+        let NodeKind::Directory { children, origin } = node.kind else { return Ok(()) };
         if collected.root_attributes.is_none() || merge.overwrites {
-            collected.root_attributes = Some(node.attributes);
+            collected.root_attributes = Some((origin, node.attributes));
         }
-        let NodeKind::Directory { children, .. } = node.kind else { return Ok(()) };
         return merge.merge(&mut collected.root, children, path);
     };
     path.pop();
@@ -140,7 +140,7 @@ impl MtreeSource<'_> {
         let MtreeEntry { mut components, kind, mode, uid, gid, modified, contents, is_optional } = entry;
         let new = |kind| self.attributes.of_new(kind, self.options.parent_time);
         let (kind, attributes) = match kind {
-            MtreeKind::Directory => (NodeKind::empty_directory(false), new(SourceKind::Directory)),
+            MtreeKind::Directory => (NodeKind::empty_directory(Origin::Entry), new(SourceKind::Directory)),
             MtreeKind::Link(target) => (NodeKind::Link { target, inode: None }, new(SourceKind::Link)),
             MtreeKind::Device { is_block, number } => {
                 (NodeKind::Device { is_block, number, inode: None }, new(SourceKind::CharacterDevice))
@@ -176,7 +176,7 @@ impl MtreeSource<'_> {
         for component in &components {
             check_component(component, self.path)?;
         }
-        let node = Node { kind, attributes, source: self.source };
+        let node = Node { kind, attributes, source: self.source, owner: None };
         if matches!(node.kind, NodeKind::Directory { .. }) {
             merge_directory(merge, collected, node, &mut components)
         } else {
@@ -333,8 +333,8 @@ impl Walk<'_> {
                     Some((child, place)) => self.directory(child, place, path, decision, depth + 1)?,
                 };
                 if self.rules.takes(decision) || !entries.is_empty() {
-                    let kind = NodeKind::Directory { children: entries, is_implied: false };
-                    children.insert(name, Box::new(Node { kind, attributes, source: self.source }));
+                    let kind = NodeKind::Directory { children: entries, origin: Origin::Entry };
+                    children.insert(name, Box::new(Node { kind, attributes, source: self.source, owner: None }));
                 }
             } else {
                 held = Some(directory);
@@ -437,19 +437,20 @@ impl Walk<'_> {
             None
         };
         let attributes = self.attributes_of(stat, xattrs);
-        Ok(Some((name, Node { kind, attributes, source: self.source })))
+        Ok(Some((name, Node { kind, attributes, source: self.source, owner: None })))
     }
 
     /// Makes a node of a regular file.
     fn file(&mut self, place: Place, stat: &SourceStat) -> Node {
         let file = SourceFile::new(place, stat);
-        Node { kind: NodeKind::File(file), attributes: self.attributes_of(stat, None), source: self.source }
+        let attributes = self.attributes_of(stat, None);
+        Node { kind: NodeKind::File(file), attributes, source: self.source, owner: None }
     }
 
     fn whiteout(&self) -> Node {
         // The attributes of whiteouts mean nothing; equal ones give equal layers.
         let attributes = EntryAttributes { uid: 0, gid: 0, mode: 0, modified: 0, xattrs: None };
-        Node { kind: NodeKind::Whiteout, attributes, source: self.source }
+        Node { kind: NodeKind::Whiteout, attributes, source: self.source, owner: None }
     }
 
     fn attributes_of(&mut self, stat: &SourceStat, xattrs: Option<Xattrs>) -> EntryAttributes {

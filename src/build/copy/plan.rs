@@ -4,11 +4,11 @@ use std::fmt;
 use std::path::PathBuf;
 
 use super::attributes::EntryAttributes;
-use super::below::Below;
+use super::below::{Below, of_below};
 use super::collect::{Collected, collect};
 use super::note::CopyNote;
 use super::options::{CopyOptions, CopySource};
-use super::tree::{Children, Merge, Node, NodeKind, SourcePlace};
+use super::tree::{Children, Merge, Node, NodeKind, Origin, SourcePlace};
 use crate::build::layer::AddedLayer;
 use crate::error::{CopyError, Result};
 use crate::fs::walk::as_path;
@@ -93,14 +93,22 @@ impl CopyPlan {
         let filter = XattrFilter::new(&options.xattrs)
             .map_err(|error| CopyError::XattrGlob { reason: format!("--xattr: {error}") })?;
         let Collected { mut root, root_attributes, places, paths, mut notes } = collect(options, &filter, tree)?;
-        if !tree.is_empty() {
-            let sources = &options.sources;
-            let merge = Merge { sources, overwrites: options.overwrites, parent_time: options.parent_time };
-            root = Below { tree, sources, merge, replaces_links: options.replaces_links }.place(root)?;
-        }
-        set_capabilities(options, &mut root)?;
         let owners = options.owners.iter().map(|(glob, owner)| Ok((glob, owner.resolve(tree)?)));
         let owners = owners.collect::<Result<Vec<_>>>()?;
+        let owner_of = |path: &[u8]| {
+            let position = owners.iter().rposition(|(glob, _)| glob.matches(path))?;
+            Some(u32::try_from(position).expect("a command line is shorter"))
+        };
+        let sources = &options.sources;
+        let merge = Merge { sources, overwrites: options.overwrites, parent_time: options.parent_time };
+        let below_it = Below { tree, sources, merge, replaces_links: options.replaces_links };
+        if !tree.is_empty() {
+            if !owners.is_empty() {
+                for_each(&mut root, &mut Vec::new(), &mut |path, node| node.owner = owner_of(path));
+            }
+            root = below_it.place(root)?;
+        }
+        set_capabilities(options, &mut root, |path| below_it.place_of(path))?;
         let (mut count, mut size) = (0, 0);
         for_each(&mut root, &mut Vec::new(), &mut |path, node| {
             count += 1;
@@ -110,16 +118,19 @@ impl CopyPlan {
             if matches!(node.kind, NodeKind::Whiteout) {
                 return;
             }
-            if let Some((_, (uid, gid))) = owners.iter().rev().find(|(glob, _)| glob.matches(path)) {
-                (node.attributes.uid, node.attributes.gid) = (*uid, *gid);
+            if let Some(position) = node.owner.max(owner_of(path)) {
+                (node.attributes.uid, node.attributes.gid) = owners[position as usize].1;
             }
             if node.attributes.uid.max(node.attributes.gid) > USUAL_IDS {
                 notes.high_ids.add(as_path(path).into_owned());
             }
         });
-        let root_attributes = options
-            .has_root_entry
-            .then(|| root_attributes.unwrap_or_else(|| EntryAttributes::of_parent(options.parent_time)));
+        let root_below = tree.root_attributes().map(of_below);
+        let root_attributes = options.has_root_entry.then(|| match (root_attributes, root_below) {
+            (Some((Origin::Entry, attributes)), _) | (Some((_, attributes)), None) => attributes,
+            (_, Some(below)) => below,
+            (None, None) => EntryAttributes::of_parent(options.parent_time),
+        });
         Ok(Self {
             root,
             root_attributes,
@@ -137,6 +148,15 @@ impl CopyPlan {
     /// Returns the number of entries.
     pub fn count(&self) -> u64 {
         self.count
+    }
+
+    /// Returns whether another plan with the same flags has the same entries, from the same files.
+    pub fn has_entries_of(&self, other: &Self) -> bool {
+        self.root == other.root
+            && self.root_attributes == other.root_attributes
+            && self.places == other.places
+            && self.paths == other.paths
+            && self.sources == other.sources
     }
 
     /// Returns the size of all files in bytes.
@@ -163,9 +183,13 @@ impl CopyPlan {
 }
 
 /// Gives files the capabilities that the options have for them.
-fn set_capabilities(options: &CopyOptions, root: &mut Children) -> Result<()> {
+fn set_capabilities(
+    options: &CopyOptions,
+    root: &mut Children,
+    place_of: impl Fn(&[Box<[u8]>]) -> Vec<Box<[u8]>>,
+) -> Result<()> {
     for (destination, capabilities) in &options.capabilities {
-        let node = find(root, &destination.components).filter(|node| matches!(node.kind, NodeKind::File(_)));
+        let node = find(root, &place_of(&destination.components)).filter(|node| matches!(node.kind, NodeKind::File(_)));
         let Some(node) = node.filter(|_| !destination.is_directory) else {
             return Err(CopyError::CapabilityTarget { path: destination.to_string() }.into());
         };

@@ -22,40 +22,41 @@ pub(super) const WHITEOUT: &[u8] = b".wh.";
 pub(super) const OPAQUE_WHITEOUT: &[u8] = b".wh..wh..opq";
 
 /// An entry of the layer.
-#[derive(Debug)]
+#[derive(Debug, PartialEq, Eq)]
 pub(super) struct Node {
     pub(super) kind: NodeKind,
     pub(super) attributes: EntryAttributes,
     /// The position of the source that the entry comes from.
     pub(super) source: u32,
+    /// The position of the last of the options' owners that matches the path that was asked for. Links of the layers
+    /// below may have led the entry elsewhere.
+    pub(super) owner: Option<u32>,
 }
 
 /// The type of an entry.
-#[derive(Debug)]
+#[derive(Debug, PartialEq, Eq)]
 pub(super) enum NodeKind {
-    Directory {
-        children: Children,
-        /// Whether no source has the directory: it is only a parent of others.
-        is_implied: bool,
-    },
+    Directory { children: Children, origin: Origin },
     File(SourceFile),
-    Link {
-        target: Box<[u8]>,
-        inode: Option<FileIdentity>,
-    },
-    Device {
-        is_block: bool,
-        number: DeviceNumber,
-        inode: Option<FileIdentity>,
-    },
-    Pipe {
-        inode: Option<FileIdentity>,
-    },
+    Link { target: Box<[u8]>, inode: Option<FileIdentity> },
+    Device { is_block: bool, number: DeviceNumber, inode: Option<FileIdentity> },
+    Pipe { inode: Option<FileIdentity> },
     Whiteout,
 }
 
+/// How a directory got into the layer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Origin {
+    /// No source has it: it is only a parent of others.
+    Parent,
+    /// It is the place of a source, whose own attributes count only where the directory is new (images, rule B2).
+    Destination,
+    /// A source has an entry for it.
+    Entry,
+}
+
 /// A regular file of a source.
-#[derive(Debug)]
+#[derive(Debug, PartialEq, Eq)]
 pub(super) struct SourceFile {
     pub(super) place: Place,
     pub(super) size: u64,
@@ -83,7 +84,7 @@ pub(super) enum Place {
 }
 
 /// A directory of a source.
-#[derive(Debug)]
+#[derive(Debug, PartialEq, Eq)]
 pub(super) struct SourcePlace {
     /// The position of the parent; `None` for the source itself.
     pub(super) parent: Option<u32>,
@@ -91,8 +92,8 @@ pub(super) struct SourcePlace {
 }
 
 impl NodeKind {
-    pub(super) fn empty_directory(is_implied: bool) -> Self {
-        Self::Directory { children: Children::new(), is_implied }
+    pub(super) fn empty_directory(origin: Origin) -> Self {
+        Self::Directory { children: Children::new(), origin }
     }
 
     /// Returns the identity of an inode with several names.
@@ -180,12 +181,9 @@ impl Merge<'_> {
         let name = old.key().clone();
         let old = old.into_mut();
         match (&mut old.kind, &mut node.kind) {
-            (
-                NodeKind::Directory { children: into, is_implied },
-                NodeKind::Directory { children: from, is_implied: is_new_implied },
-            ) => {
-                if !*is_new_implied && (*is_implied || self.overwrites) {
-                    *is_implied = false;
+            (NodeKind::Directory { children: into, origin }, NodeKind::Directory { children: from, origin: new }) => {
+                if *new != Origin::Parent && (*origin == Origin::Parent || self.overwrites) {
+                    *origin = *new;
                     old.attributes = node.attributes;
                     old.source = node.source;
                 }
@@ -209,7 +207,7 @@ impl Merge<'_> {
 
     fn parent(&self, source: u32) -> Box<Node> {
         let attributes = EntryAttributes::of_parent(self.parent_time);
-        Box::new(Node { kind: NodeKind::empty_directory(true), attributes, source })
+        Box::new(Node { kind: NodeKind::empty_directory(Origin::Parent), attributes, source, owner: None })
     }
 
     fn path(&self, source: u32) -> PathBuf {
