@@ -218,3 +218,37 @@ fn d5_a_build_notes_what_keeps_an_image_from_starting() {
         assert_eq!((outcome.status, outcome.stderr.as_str()), (0, note), "{words}");
     }
 }
+
+#[test]
+fn b5_a_layer_is_made_again_for_a_base_where_it_comes_out_otherwise() {
+    let sandbox = sandbox();
+    for (arch, uid) in [("amd64", 5), ("arm64", 7)] {
+        sandbox.write(&format!("passwd-{arch}"), format!("app:x:{uid}:{uid}::/:/bin/sh\n"));
+    }
+    let platforms = "--platform linux/amd64 --platform linux/arm64";
+    sandbox.ok(&format!("build -o base {platforms} --copy passwd-{{arch}}:/etc/passwd"));
+    let owners = |words: &str| {
+        sandbox.ok(&format!("build -o image --compress-format none {words}"));
+        let index = manifest(&sandbox, "latest");
+        let images = index["manifests"].as_array().expect("images").iter();
+        let uid = |image: &Value| {
+            let image = sandbox.blob_json(image["digest"].as_str().expect("a digest"));
+            let layer = image["layers"].as_array().expect("layers").last().expect("a layer")["digest"].clone();
+            let tar = sandbox.blob(layer.as_str().expect("a digest"));
+            let mut tar = tar::Archive::new(tar.as_slice());
+            tar.entries().expect("a tar").last().expect("an entry").expect("read").header().uid().expect("a user")
+        };
+        images.map(uid).collect::<Vec<_>>()
+    };
+    assert_eq!(owners("--base base --platform all --copy app --owner app"), [5, 7]);
+    assert_eq!(
+        owners(&format!("{platforms} --copy passwd-{{arch}}:/etc/passwd --next-layer --copy src=app,owner=app")),
+        [5, 7]
+    );
+    assert_eq!(owners("--base base --platform all --copy app --owner 9"), [9, 9]);
+    let index = manifest(&sandbox, "latest");
+    let layers = |at: usize| {
+        sandbox.blob_json(index["manifests"][at]["digest"].as_str().expect("a digest"))["layers"][1].clone()
+    };
+    assert_eq!(layers(0), layers(1));
+}

@@ -46,7 +46,12 @@ impl CopyPlan {
     /// [`CopyError::Changed`] if a file is not as it was planned; [`Error::Changed`] if the layers below are not the staged
     /// ones; [`Error::Io`]; those of
     /// [`PreparedLayer::stage`](crate::build::PreparedLayer::stage). After an error the layout is unchanged.
-    pub fn stage(self, layout: &Layout, options: &LayerOptions, progress: Option<Progress<'_>>) -> Result<CopiedLayer> {
+    pub fn stage(
+        &self,
+        layout: &Layout,
+        options: &LayerOptions,
+        progress: Option<Progress<'_>>,
+    ) -> Result<CopiedLayer> {
         let (layer, notes) = self.store(layout, options, progress)?;
         Ok(CopiedLayer { added: layer.stage(layout)?, notes })
     }
@@ -57,14 +62,14 @@ impl CopyPlan {
     ///
     /// Those of [`CopyPlan::stage`].
     pub fn store(
-        self,
+        &self,
         layout: &Layout,
         options: &LayerOptions,
         progress: Option<Progress<'_>>,
     ) -> Result<(NewLayer, Vec<CopyNote>)> {
         let options = LayerOptions { below: self.below.clone(), ..options.clone() };
         let mut tar = TarWriter::new(LayerWriter::create_checked(layout, &options)?);
-        let mut writing = Writing::new(&self, progress);
+        let mut writing = Writing::new(self, progress);
         let written = writing.write(&mut tar);
         let dropped = writing.dropped;
         let written = match written {

@@ -1,12 +1,12 @@
 //! `layout build`
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::ensure;
-use regshape::build::copy::{CopyNote, CopyPlan};
+use regshape::build::copy::{CopiedLayer, CopyNote, CopyPlan};
 use regshape::build::{BaseImage, ConfigChanges, ConfigOptions, LayerInput, LayerOptions, ManifestOptions, Scratch};
 use regshape::layout::StagedLayer;
 use regshape::oci::{Annotations, Platform, RefName};
@@ -264,13 +264,25 @@ fn each_once(images: Vec<(Platform, Option<BaseImage>)>) -> anyhow::Result<Vec<(
 struct Made {
     /// The number of images, whose tags in the scratch layout are their numbers.
     images: usize,
-    /// Layers that do not depend on the platform, by their places in the recipe.
-    layers: HashMap<usize, StagedLayer>,
+    /// The layers of tars, by their paths.
+    tars: HashMap<PathBuf, StagedLayer>,
+    /// The layers of files, if there are several images.
+    copies: Vec<CopiedEarlier>,
+    /// The notes that were shown.
+    notes: HashSet<String>,
     /// The paths of the files of layers, for each image.
     files: Vec<Vec<Vec<String>>>,
     warnings: Vec<String>,
     /// Whether there is one image only.
     is_one: bool,
+}
+
+/// A layer of files that an earlier image has.
+struct CopiedEarlier {
+    /// Its place in the recipe.
+    at: usize,
+    plan: CopyPlan,
+    layer: StagedLayer,
 }
 
 impl Recipe {
@@ -292,28 +304,23 @@ impl Recipe {
         let mut files = Vec::new();
         let mut stack = Stack::default();
         for (at, layer) in self.layers.iter().enumerate() {
-            if let Some(layer) = made.layers.get(&at) {
-                scratch.stage_again(layer)?;
-                files.push(made.files.first().and_then(|files| files.get(at)).cloned().unwrap_or_default());
-                continue;
-            }
-            let (words, paths) = match layer {
+            files.push(match layer {
                 LayerWord::Files(words) => {
-                    let filled =
-                        words.iter().map(|word| filled_source(word, platform)).collect::<Result<Vec<_>, _>>()?;
-                    let paths = self.copy(context, layout, &filled, &mut stack, made)?;
-                    (filled == *words, paths)
+                    let filled = words.iter().map(|word| filled_source(word, platform));
+                    self.copy(context, scratch, (at, &filled.collect::<Result<Vec<_>, _>>()?), &mut stack, made)?
                 }
                 LayerWord::Tar(path) => {
                     let filled = filled_path(path, platform)?;
-                    self.add_tar(context, layout, &filled, made)?;
-                    (filled == *path, vec![printable(&filled.to_string_lossy())])
+                    match made.tars.get(&filled) {
+                        Some(layer) => scratch.stage_again(layer)?,
+                        None => {
+                            let layer = self.add_tar(context, layout, &filled, made)?;
+                            made.tars.insert(filled.clone(), layer);
+                        }
+                    }
+                    vec![printable(&filled.to_string_lossy())]
                 }
-            };
-            files.push(paths);
-            if words && let Some(layer) = layout.read_stage()?.layers.pop() {
-                made.layers.insert(at, layer);
-            }
+            });
         }
         made.files.push(files);
         let prepared = layout.prepare_config()?;
@@ -341,14 +348,18 @@ impl Recipe {
     }
 
     /// Adds files and directories as a layer. Returns the paths in the image.
+    ///
+    /// The layers below decide on parents, links and names of owners. So a layer of an earlier image is taken only where
+    /// the same entries come out (images, rules B3 to B5).
     fn copy(
         &self,
         context: &Context,
-        layout: &regshape::layout::Layout,
-        words: &[SourceWord],
+        scratch: &Scratch,
+        (at, words): (usize, &[SourceWord]),
         below: &mut Stack,
         made: &mut Made,
     ) -> anyhow::Result<Vec<String>> {
+        let layout = scratch.layout();
         let sources = words.iter().map(SourceWord::source).collect::<Result<Vec<_>, _>>()?;
         let history = history_of(&sources);
         let first = sources.first().map(|source| source.path.clone()).unwrap_or_default();
@@ -357,18 +368,27 @@ impl Recipe {
         below.update(layout, self.layer_options.bounds)?;
         let plan = CopyPlan::on(&copies, below)?;
         let paths = plan.paths().map(|path| printable(&format!("/{path}"))).collect();
+        let earlier = made.copies.iter().find(|earlier| earlier.at == at && earlier.plan.has_entries_of(&plan));
+        if let Some(earlier) = earlier {
+            scratch.stage_again(&earlier.layer)?;
+            return Ok(paths);
+        }
         let mut options = self.layer_options.clone();
         options.created_by = Some(self.flags.created_by.clone().unwrap_or(history));
         let progress = context.ui.progress("Adding", &first, Some(plan.size()));
         let advance = |bytes| progress.advance(bytes);
         let copied = plan.stage(layout, &options, Some(&advance));
         drop(progress);
-        for note in &copied?.notes {
+        let CopiedLayer { added, notes, .. } = copied?;
+        for note in notes.into_iter().filter(|note| made.notes.insert(note.to_string())) {
             let text = printable(&note.to_string());
             match note {
                 CopyNote::Keyword { .. } => made.warnings.push(text),
                 _ => context.ui.note(&format!("Note: {text}")),
             }
+        }
+        if !made.is_one {
+            made.copies.push(CopiedEarlier { at, plan, layer: added.layer });
         }
         Ok(paths)
     }
@@ -380,7 +400,7 @@ impl Recipe {
         layout: &regshape::layout::Layout,
         path: &Path,
         made: &mut Made,
-    ) -> anyhow::Result<()> {
+    ) -> anyhow::Result<StagedLayer> {
         let mut options = self.layer_options.clone();
         options.created_by = self.flags.created_by.clone();
         let prepared = layout.prepare_layer(LayerInput::open(path)?, &options)?;
@@ -388,8 +408,9 @@ impl Recipe {
         let advance = |bytes| progress.advance(bytes);
         let added = prepared.with_progress(&advance).stage();
         drop(progress);
-        made.warnings.extend(added?.warnings.iter().map(|finding| printable(finding.message())));
-        Ok(())
+        let added = added?;
+        made.warnings.extend(added.warnings.iter().map(|finding| printable(finding.message())));
+        Ok(added.layer)
     }
 }
 
