@@ -2,6 +2,7 @@
 
 use std::io;
 
+use super::layer::URLS;
 use crate::error::{BaseError, Error, Reason, Result};
 use crate::graph::finding::Finding;
 use crate::layout::blobs::{PendingBlob, Share};
@@ -129,13 +130,17 @@ fn diff_ids_of(config: &ImageConfig) -> u64 {
 /// Returns a layer with its entry for the staging file.
 fn staged(layer: ImageLayer, diff_id: Digest) -> (ImageLayer, StagedLayer) {
     let descriptor = layer.descriptor();
+    let mut extra = UnknownFields::new();
+    if let Some(urls) = &descriptor.urls {
+        extra.insert(URLS, urls).expect("texts can be written");
+    }
     let staged = StagedLayer {
         digest: descriptor.digest.clone(),
         size: descriptor.size,
         media_type: descriptor.media_type.to_oci(),
         annotations: descriptor.annotations.clone().unwrap_or_default(),
         diff_id: Some(diff_id),
-        extra: UnknownFields::new(),
+        extra,
     };
     (layer, staged)
 }

@@ -27,6 +27,10 @@ const MAX_JOBS: usize = 256;
 /// it.
 pub(crate) const CREATED_BY: &str = "created_by";
 
+/// The key of a staged layer of a base for the places from which its blob can be downloaded (image-spec, descriptor.md). The
+/// original program does not write it.
+pub(crate) const URLS: &str = "urls";
+
 /// A layer with the plan of how it is stored, and the staging file to which it will be appended.
 pub struct PreparedLayer<'a> {
     layout: &'a Layout,

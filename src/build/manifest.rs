@@ -1,5 +1,6 @@
 //! Generates the image manifest, lists it in `index.json`, and annotates it.
 
+use super::layer::URLS;
 use super::pipeline::DiffIds;
 use crate::build::pipeline::{complete_diff_ids, diff_ids};
 use crate::check::documents::check_document;
@@ -216,7 +217,22 @@ fn with_base(annotations: &Annotations, stage: &Stage) -> Annotations {
 fn layer_descriptor(layer: &StagedLayer) -> Descriptor {
     let mut descriptor = Descriptor::new(layer.media_type.clone(), layer.digest.clone(), layer.size);
     descriptor.annotations = (!layer.annotations.is_empty()).then(|| layer.annotations.clone());
+    descriptor.urls = urls(layer);
     descriptor
+}
+
+/// Returns the places from which the blob of a layer can be downloaded.
+fn urls(layer: &StagedLayer) -> Option<Vec<String>> {
+    layer.extra.get(URLS).ok().flatten()
+}
+
+/// Checks that the blob of a staged layer is stored. One that is stored elsewhere need not be (images, rule E1).
+fn expect_layer(layout: &Layout, layer: &StagedLayer) -> Result<()> {
+    let is_elsewhere = || layer.media_type.is_non_distributable() || urls(layer).is_some_and(|urls| !urls.is_empty());
+    match layout.expect_blob(&layer.digest, layer.size, &Referrer::Stage) {
+        Err(Error::MissingBlob { .. }) if is_elsewhere() => Ok(()),
+        expected => expected,
+    }
 }
 
 /// How the entry of a new manifest gets into an index.
@@ -340,7 +356,7 @@ fn staged_image(
         return Err(Error::NoLayers);
     }
     let config = stage.config.clone().ok_or(Error::NoConfig)?;
-    stage.layers.iter().try_for_each(|layer| layout.expect_blob(&layer.digest, layer.size, &Referrer::Stage))?;
+    stage.layers.iter().try_for_each(|layer| expect_layer(layout, layer))?;
     if !config.media_type.is_image_config() {
         layout.expect_blob(&config.digest, config.size, &Referrer::Stage)?;
         return Ok((config, None));

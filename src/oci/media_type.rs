@@ -163,8 +163,11 @@ impl MediaType {
             text => text,
         };
         match self.layer_encoding() {
-            Some(encoding) if text.starts_with("application/vnd.docker.") && !self.is_non_distributable() => {
-                Self::layer(encoding)
+            Some(encoding) if text.starts_with("application/vnd.docker.") => {
+                let is_it = |(text, other): &&(&str, LayerEncoding)| {
+                    *other == encoding && text.contains(".nondistributable.") && self.is_non_distributable()
+                };
+                LAYERS.iter().find(is_it).map_or_else(|| Self::layer(encoding), |(text, _)| Self::of(text))
             }
             _ => self.clone(),
         }

@@ -77,7 +77,7 @@ impl Rewrite for ToOci {
 /// Returns the image-spec media type of a layer. podman writes plain tars with a media type of gzip layers.
 fn layer_to_oci(view: &View, layer: &Descriptor) -> Result<MediaType> {
     let media_type = layer.media_type.to_oci();
-    if media_type == layer.media_type {
+    if media_type == layer.media_type || media_type.is_non_distributable() {
         return Ok(media_type);
     }
     let Some(content) = view.content(&layer.digest)? else { return Ok(media_type) };

@@ -210,6 +210,78 @@ fn b4_links_of_the_layers_below_are_followed_inside_the_image() {
 }
 
 #[test]
+fn e1_a_layer_of_the_base_that_is_stored_elsewhere_stays_where_it_is() {
+    let sandbox = Sandbox::empty();
+    sandbox.write("base.tar", base_tar());
+    sandbox.ok("build -o image:base --layer base.tar");
+    let content = |sandbox: &Sandbox| {
+        let digest = sandbox.index()["manifests"][0]["digest"].as_str().expect("a digest").to_owned();
+        (sandbox.blob_json(&digest), digest)
+    };
+    let (mut manifest, old) = content(&sandbox);
+    manifest["mediaType"] = json!("application/vnd.docker.distribution.manifest.v2+json");
+    manifest["config"]["mediaType"] = json!("application/vnd.docker.container.image.v1+json");
+    let foreign = &mut manifest["layers"][0];
+    foreign["mediaType"] = json!("application/vnd.docker.image.rootfs.foreign.diff.tar.gzip");
+    foreign["urls"] = json!(["https://example.com/layer"]);
+    foreign["annotations"] = json!({"a": "b"});
+    let foreign = foreign.clone();
+    let digest = sandbox.store(manifest.to_string());
+    sandbox.edit("image/index.json", |index| {
+        index["manifests"][0]["mediaType"] = manifest["mediaType"].clone();
+        index["manifests"][0]["digest"] = json!(digest);
+        index["manifests"][0]["size"] = json!(manifest.to_string().len());
+    });
+    std::fs::remove_file(sandbox.path(blob_name(&old))).expect("removed");
+    let layer = foreign["digest"].as_str().expect("a digest");
+    std::fs::remove_file(sandbox.path(blob_name(layer))).expect("removed");
+    sandbox.write("app", "x");
+    let warning = format!("Warning: layer {layer} of the base is stored elsewhere only\n");
+    let note = format!("Note: the files of layer {layer} are not known: it is not stored here, or is not a tar\n");
+    let built = sandbox.run("build -o new --base image --copy app");
+    let no_history = "Note: the image gets no history, because its base has none\n";
+    assert_eq!((built.status, built.stderr), (0, format!("{note}{no_history}{warning}")));
+    let index = sandbox.json("new/index.json");
+    let digest = index["manifests"][0]["digest"].as_str().expect("a digest");
+    let built = sandbox.json(&blob_name(digest).replacen("image/", "new/", 1));
+    let mut expected = foreign.clone();
+    expected["mediaType"] = json!("application/vnd.oci.image.layer.nondistributable.v1.tar+gzip");
+    assert_eq!(built["layers"][0], expected);
+    assert_eq!(built["layers"].as_array().expect("layers").len(), 2);
+    assert_eq!(sandbox.run("validate new").status, 0);
+    // So it is for the staged commands.
+    for words in [
+        "init staged",
+        "add base staged --from image",
+        "add layer staged --copy app",
+        "generate config staged",
+        "generate manifest staged --ref-name latest",
+    ] {
+        sandbox.ok(words);
+    }
+    assert_eq!(sandbox.json("staged/index.json"), index);
+}
+
+#[test]
+fn d8_a_base_with_more_history_than_layers_is_refused() {
+    let sandbox = sandbox();
+    sandbox.ok("add base -p image --from base");
+    sandbox.edit("image/.regshape-stage.json", |stage| {
+        let history = stage["base"]["config"]["history"].as_array_mut().expect("a history");
+        history.push(json!({"empty_layer": true}));
+        history.push(json!({"created_by": "too much"}));
+    });
+    // The further layer must not get the entry that has none.
+    sandbox.ok("add layer -p image --file base.tar");
+    sandbox.refuses(
+        "generate config -p image",
+        "the history has 3 entries of layers, but the image has 2; use --no-history to remove it",
+    );
+    sandbox.ok("generate config -p image --no-history");
+    assert_eq!(config(&sandbox)["history"], Value::Null);
+}
+
+#[test]
 fn b2_a_directory_that_is_there_keeps_its_attributes() {
     let sandbox = on_debian();
     // The directory of the source has 0644 here.

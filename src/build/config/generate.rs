@@ -101,6 +101,9 @@ impl ConfigOptions {
             if let Some(created) = &self.created {
                 config.insert("created", created)?;
             }
+            if !self.changes.drop_history {
+                history::check_base(stage)?;
+            }
             let steps = Steps::of(stage);
             let mut changes = self.changes.clone();
             for (name, value) in &self.labels {

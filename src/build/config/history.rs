@@ -59,6 +59,22 @@ fn base_layers(stage: &Stage) -> usize {
     base.min(stage.layers.len())
 }
 
+/// Checks that the history of the base has no more entries than layers: those above it would be taken for entries of
+/// the layers that follow.
+pub(crate) fn check_base(stage: &Stage) -> Result<(), Fault> {
+    let Some(base) = &stage.base else { return Ok(()) };
+    let history = base.config.get::<Vec<UnknownFields>>("history").ok().flatten().unwrap_or_default();
+    let (entries, layers) = (history.iter().filter(has_layer).count(), base_layers(stage));
+    if entries > layers {
+        return Err(ConfigError::LongHistory { entries, layers }.into());
+    }
+    Ok(())
+}
+
+fn has_layer(entry: &&UnknownFields) -> bool {
+    entry.get::<bool>("empty_layer").ok().flatten() != Some(true)
+}
+
 /// Returns whether staged layers call for a history: not those that are tars alone, and none on a base that has layers
 /// and no history.
 pub(crate) fn is_wanted(stage: &Stage) -> bool {
@@ -125,7 +141,6 @@ fn with_layers(config: &UnknownFields, layers: &Steps, created: &str) -> Result<
     let history = config.get::<Option<Vec<UnknownFields>>>("history");
     let history = history.map_err(|_| Reason::new("history is not an array of objects"))?.flatten();
     let mut history = history.unwrap_or_default();
-    let has_layer = |entry: &&UnknownFields| entry.get::<bool>("empty_layer").ok().flatten() != Some(true);
     let entries = history.iter().filter(has_layer).count();
     let rootfs = config.get::<RootFs>("rootfs").ok().flatten();
     let count = rootfs.map_or(layers.count(), |rootfs| rootfs.diff_ids.len());
