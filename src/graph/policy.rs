@@ -143,6 +143,10 @@ impl FaultKind {
             Self::Tar(TarFault::SparseFile) => Warning,
             // Not in the image-spec: readers refuse such names, or make others of them.
             Self::Tar(TarFault::UpwardPath) => Warning,
+            // Not in the image-spec: engines read the records SCHILY.xattr alone, and drop the others.
+            Self::Tar(TarFault::LoneXattrs) => Warning,
+            // Not in the image-spec: engines ignore it, and umoci refuses the layer.
+            Self::Tar(TarFault::GlobalHeader) => Warning,
             // image-layout.md: oci-layout "MUST be a JSON object" and "MUST contain an imageLayoutVersion field".
             Self::Marker => Error,
             // No part of a layout.

@@ -250,7 +250,11 @@ impl TarCheck {
     fn read_kept(&mut self, kept: Kept) -> Result<(), String> {
         let Kept { kind, content } = kept;
         match kind {
-            KeptKind::Pax | KeptKind::GlobalPax => self.read_pax(&content, kind == KeptKind::GlobalPax)?,
+            KeptKind::Pax => self.read_pax(&content, false)?,
+            KeptKind::GlobalPax => {
+                self.read_pax(&content, true)?;
+                self.layer.global_header();
+            }
             KeptKind::LongPath => self.next.long_path = Some(text(&content).to_vec()),
             KeptKind::LongLink => self.next.long_link = Some(text(&content).to_vec()),
             KeptKind::ArchiveManifest => self.layer.archive_manifest(&content),

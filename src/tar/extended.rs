@@ -1,7 +1,19 @@
 //! Extended headers of pax and GNU, which give fields to the next entry.
 
+use base64::Engine as _;
+use base64::alphabet::STANDARD;
+use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
+
 use super::entry::Xattr;
 use super::header::text;
+
+/// The encoding of values in records of libarchive, which writes them without padding.
+const BASE64: GeneralPurpose = GeneralPurpose::new(
+    &STANDARD,
+    GeneralPurposeConfig::new()
+        .with_decode_padding_mode(DecodePaddingMode::Indifferent)
+        .with_decode_allow_trailing_bits(true),
+);
 
 /// The fields that extended headers give to the next entry.
 #[derive(Default)]
@@ -23,6 +35,8 @@ pub(crate) struct Extended {
     pub(crate) modified: Option<i64>,
     /// Extended attributes: those of `SCHILY.xattr.`, as all engines read them.
     pub(crate) xattrs: Vec<Xattr>,
+    /// Those of `LIBARCHIVE.xattr.`, which bsdtar writes beside them.
+    libarchive_xattrs: Vec<Xattr>,
     /// The other pax records that distinguish entries.
     pub(crate) records: Vec<u8>,
 }
@@ -47,6 +61,12 @@ impl Extended {
                         if let Some(name) = key.strip_prefix("SCHILY.xattr.").filter(|_| !value.is_empty()) {
                             self.xattrs.push((name.as_bytes().into(), value.into()));
                         }
+                        let name = key.strip_prefix("LIBARCHIVE.xattr.").and_then(unescaped);
+                        if let (Some(name), Ok(value)) = (name, BASE64.decode(value))
+                            && !value.is_empty()
+                        {
+                            self.libarchive_xattrs.push((name.into(), value.into()));
+                        }
                     }
                 }
                 self.records.extend(key.as_bytes());
@@ -56,6 +76,11 @@ impl Extended {
             }
         }
         self.is_sparse |= key.starts_with("GNU.sparse.");
+    }
+
+    /// Returns the extended attributes that stand in records of libarchive alone.
+    pub(crate) fn lone_xattrs(&self) -> impl Iterator<Item = &Xattr> {
+        self.libarchive_xattrs.iter().filter(|(name, _)| self.xattrs.iter().all(|(other, _)| other != name))
     }
 
     /// Returns the path of the entry with this header.
@@ -79,6 +104,23 @@ impl Extended {
         let extended = self.long_link.as_ref().or(self.link.as_ref());
         extended.map_or_else(|| text(&block[157..257]), Vec::as_slice)
     }
+}
+
+/// Returns a name without the escapes of URLs, such as `%20`.
+fn unescaped(name: &str) -> Option<Vec<u8>> {
+    let mut plain = Vec::new();
+    let mut rest = name.as_bytes();
+    while let Some((byte, after)) = rest.split_first() {
+        rest = after;
+        if *byte != b'%' {
+            plain.push(*byte);
+            continue;
+        }
+        let (digits, after) = rest.split_at_checked(2)?;
+        plain.push(u8::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()?);
+        rest = after;
+    }
+    Some(plain)
 }
 
 /// Returns the seconds of a pax time, cut off to the second before.

@@ -13,6 +13,8 @@ pub(crate) enum TarFault {
     WhiteoutOfNothing,
     SparseFile,
     UpwardPath,
+    LoneXattrs,
+    GlobalHeader,
 }
 
 /// The message for an extended header without an entry.

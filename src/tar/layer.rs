@@ -44,6 +44,8 @@ pub(crate) struct LayerCheck {
     whiteouts: Seen,
     sparse: Seen,
     upward: Seen,
+    lone_xattrs: Seen,
+    has_global_header: bool,
     has_marker: bool,
     has_index: bool,
     has_archive_manifest: bool,
@@ -102,6 +104,8 @@ impl LayerCheck {
             whiteouts: Seen::default(),
             sparse: Seen::default(),
             upward: Seen::default(),
+            lone_xattrs: Seen::default(),
+            has_global_header: false,
             has_marker: false,
             has_index: false,
             has_archive_manifest: false,
@@ -130,6 +134,9 @@ impl LayerCheck {
         if next.is_sparse || kind == b'S' {
             self.sparse.note(name);
         }
+        if next.lone_xattrs().next().is_some() {
+            self.lone_xattrs.note(name);
+        }
         let is_file = matches!(kind, b'0' | 0 | b'7');
         match path.as_slice() {
             b"oci-layout" => self.has_marker |= is_file,
@@ -157,6 +164,11 @@ impl LayerCheck {
             self.current = Some((path.clone(), hash, fingerprint));
         }
         is_file && path == b"manifest.json"
+    }
+
+    /// Notes a pax header for all entries, which `git archive` writes.
+    pub(crate) fn global_header(&mut self) {
+        self.has_global_header |= self.look != Look::Format;
     }
 
     /// Adds content of the current entry.
@@ -209,6 +221,13 @@ impl LayerCheck {
                 format!("'{path}' is stored as a sparse file, which not every reader supports")
             }),
             self.upward.say(TarFault::UpwardPath, |path| format!("the entry '{path}' has '..' in its path")),
+            self.lone_xattrs.say(TarFault::LoneXattrs, |path| {
+                format!("the extended attributes of '{path}' are in libarchive's form alone, which engines do not read")
+            }),
+            self.has_global_header.then(|| {
+                let text = "the tar has a global pax header, which engines ignore and some programs refuse";
+                (TarFault::GlobalHeader, text.to_owned())
+            }),
             (self.paths.count > ENTRY_LIMIT).then(|| {
                 let text = format!("the tar has more than {ENTRY_LIMIT} entries; not all their paths were compared");
                 (TarFault::UncomparedPaths, text)

@@ -100,7 +100,8 @@ impl<R: Read> TarReader<R> {
             self.skip_sparse_map()?;
         }
         self.begin(size);
-        let mut xattrs = extended.xattrs;
+        let mut xattrs = extended.xattrs.clone();
+        xattrs.extend(extended.lone_xattrs().cloned());
         xattrs.sort_unstable();
         Ok(ReadEntry {
             path,
@@ -246,6 +247,26 @@ mod tests {
         let read = reader.next().expect("read").expect("an entry");
         assert_eq!((read.flag, read.target.as_slice()), (b'2', &b"t"[..]));
         assert!(reader.next().expect("read").is_none());
+    }
+
+    #[test]
+    fn a11_attributes_in_libarchives_form_are_read_where_they_stand_alone() {
+        let read = |records: &[(&str, &[u8])]| {
+            let mut extended = Extended::default();
+            records.iter().for_each(|(key, value)| extended.take_record(key, value));
+            let mut reader = TarReader::new(io::empty());
+            reader.entry(&[0; BLOCK], b'0', 0, extended).expect("an entry").xattrs
+        };
+        let one = |name: &[u8], value: &[u8]| vec![(name.into(), value.into())];
+        let capability = ("LIBARCHIVE.xattr.security.capability", &b"AQAAAgAgAAA"[..]);
+        assert_eq!(read(&[capability]), one(b"security.capability", b"\x01\0\0\x02\0\x20\0\0"));
+        assert_eq!(read(&[capability, ("SCHILY.xattr.security.capability", b"x")]), one(b"security.capability", b"x"));
+        assert_eq!(read(&[("LIBARCHIVE.xattr.user.a%3db", b"MQ==")]), one(b"user.a=b", b"1"));
+        for (key, value) in
+            [("LIBARCHIVE.xattr.user.%3", &b"MQ"[..]), ("LIBARCHIVE.xattr.user.a", b"*"), ("LIBARCHIVE.x", b"MQ")]
+        {
+            assert_eq!(read(&[(key, value)]), [], "{key}");
+        }
     }
 
     #[test]

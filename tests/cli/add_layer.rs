@@ -572,6 +572,12 @@ fn an_unusual_tar_is_staged_with_a_warning() {
         entry.resize(entry.len().next_multiple_of(512), 0);
         entry
     };
+    // git archive writes one.
+    let mut global = entry("pax_global_header", b"20 comment=4ae8b5bf\n");
+    global[156] = b'g';
+    global[148..156].fill(b' ');
+    let sum: u32 = global[..512].iter().map(|byte| u32::from(*byte)).sum();
+    global[148..155].copy_from_slice(format!("{sum:06o}\0").as_bytes());
     let (end, no_end) = (vec![0; 1024], "without the two blocks of zeros that end a tar");
     let odd = "the tar is not as it should be";
     let mut broken = [tar[..1024].to_vec(), entry("f", b""), end.clone()].concat();
@@ -588,6 +594,10 @@ fn an_unusual_tar_is_staged_with_a_warning() {
         (
             [entry("f", b"1"), entry("./f", b"2"), end.clone()].concat(),
             "l.tar: the tar has two entries for './f'".to_owned(),
+        ),
+        (
+            [global, entry("f", b"1"), end.clone()].concat(),
+            "l.tar: the tar has a global pax header, which engines ignore and some programs refuse".to_owned(),
         ),
         (
             [entry("oci-layout", b"{}"), entry("index.json", b"{}"), end.clone()].concat(),

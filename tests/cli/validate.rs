@@ -859,6 +859,10 @@ fn a_deep_validation_finds_entries_that_readers_take_differently() {
     let file = |name: &str, content: &[u8]| entry(name, b'0', content);
     let end = vec![0; 1024];
     let pax = entry("x", b'x', b"22 GNU.sparse.major=1\n");
+    let lone = b"34 LIBARCHIVE.xattr.user.a%20b=MQ\n";
+    let (lone, both) =
+        (entry("x", b'x', lone), entry("x", b'x', &[&lone[..], b"27 SCHILY.xattr.user.a b=1\n"].concat()));
+    let global = entry("g", b'g', b"52 comment=4ae8b5bf3d2d2ee3e2a5ab1b3e1f0d9a4c1f1f1f\n");
     for (entries, error, warning) in [
         (vec![file("a", b"1"), file("b", b"1"), entry("d/", b'5', b""), file("d/a", b"2")], "", ""),
         (
@@ -872,6 +876,17 @@ fn a_deep_validation_finds_entries_that_readers_take_differently() {
         (vec![file("d/.wh..wh.opq", b""), file(".wh.a", b"")], "", ""),
         (vec![file("a/../b", b"")], "", "the entry 'a/../b' has '..' in its path"),
         (vec![pax, file("f", b"1")], "", "'f' is stored as a sparse file, which not every reader supports"),
+        (
+            vec![lone, file("f", b"1")],
+            "",
+            "the extended attributes of 'f' are in libarchive's form alone, which engines do not read",
+        ),
+        (vec![both, file("f", b"1")], "", ""),
+        (
+            vec![global, file("f", b"1")],
+            "",
+            "the tar has a global pax header, which engines ignore and some programs refuse",
+        ),
         (vec![entry("s", b'S', b"")], "", "'s' is stored as a sparse file, which not every reader supports"),
     ] {
         let tar = [entries.concat(), end.clone()].concat();
