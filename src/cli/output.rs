@@ -51,6 +51,11 @@ pub(crate) trait Screen: Serialize {
     fn warning(&self) -> Option<String> {
         None
     }
+
+    /// Returns whether the JSON lists the warnings, all of which are given to the [`Ui`] for stderr, too.
+    fn lists_warnings(&self) -> bool {
+        false
+    }
 }
 
 /// How this run of the program speaks.
@@ -118,7 +123,7 @@ impl Ui {
         if let Some(template) = &self.template {
             let value = serde_json::from_str(&json(result)?)?;
             write_stdout(template.fill(result.keys().unwrap_or(&self.command), &value)?.as_bytes())?;
-        } else if self.json && !warnings.is_empty() {
+        } else if self.json && !warnings.is_empty() && !result.lists_warnings() {
             write_json(&WithWarnings { result, warnings: &warnings })?;
         } else if self.json || result.is_json() {
             write_json(result)?;

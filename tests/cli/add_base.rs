@@ -260,6 +260,13 @@ fn e1_a_layer_of_the_base_that_is_stored_elsewhere_stays_where_it_is() {
         sandbox.ok(words);
     }
     assert_eq!(sandbox.json("staged/index.json"), index);
+    // The JSON lists the warning once.
+    sandbox.ok("init again");
+    for words in ["build -o new --base image --copy app --json", "add base again --from image --json"] {
+        let result = sandbox.run(words);
+        assert_eq!((result.stdout.matches("\"warnings\"").count(), result.stderr.as_str()), (1, ""), "{words}");
+        assert_eq!(result.json()["warnings"].as_array().map(Vec::len), Some(1));
+    }
 }
 
 #[test]

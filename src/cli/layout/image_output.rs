@@ -91,6 +91,10 @@ impl ImageScreen {
 }
 
 impl Screen for ImageScreen {
+    fn lists_warnings(&self) -> bool {
+        true
+    }
+
     fn quiet(&self) -> Option<String> {
         Some(self.digest.clone())
     }

@@ -42,6 +42,10 @@ struct Staged {
 }
 
 impl Screen for Staged {
+    fn lists_warnings(&self) -> bool {
+        true
+    }
+
     fn quiet(&self) -> Option<String> {
         Some(self.digest.clone())
     }
