@@ -320,7 +320,7 @@ impl fmt::Display for Os {
 }
 
 fn with_right_word(error: &PlatformWordError) -> anyhow::Error {
-    anyhow::anyhow!("{error}; use {}", error.right())
+    Usage(format!("{error}; use {}", error.right())).into()
 }
 
 /// Opens a file that is to be read, and tells its size where that is known; `-` is standard input.

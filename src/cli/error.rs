@@ -301,6 +301,7 @@ fn copy_hint(error: &CopyError) -> Option<&'static str> {
         CopyError::UnmatchedInclude { .. } => "globs match paths below the source; ** matches any directories",
         CopyError::Link { .. } => "choose another destination, or replace the link with --replace-links",
         CopyError::UnknownName { .. } => "use the number",
+        CopyError::Windows => "add a tar that was made for Windows, with --file or --layer",
         _ => return None,
     })
 }

@@ -46,7 +46,7 @@ pub(crate) struct LayerArgs {
     #[command(flatten)]
     rules: RuleArgs,
     /// Extended attributes to keep besides capabilities, e.g. 'user.*'; repeatable
-    #[arg(long, value_name = "GLOB", requires = FILES, hide_short_help = true)]
+    #[arg(long, value_name = "GLOB", requires = FILES, hide_short_help = true, value_parser = parse_xattr)]
     xattr: Vec<String>,
     /// Capabilities of a file, e.g. /bin/ping=cap_net_raw+ep; repeatable
     #[arg(long, value_name = "PATH=CAPS", requires = FILES, hide_short_help = true, value_parser = parse_capability)]
@@ -295,6 +295,10 @@ impl clap::FromArgMatches for RuleArgs {
     }
 }
 
+fn parse_xattr(text: &str) -> Result<String, String> {
+    text.parse::<ImageGlob>().map(|_| text.to_owned()).map_err(|error| error.to_string())
+}
+
 fn parse_capability(text: &str) -> Result<(Destination, Capabilities), String> {
     let (path, capabilities) = text.split_once('=').ok_or("expected PATH=CAPS")?;
     let path = path.parse().map_err(|error: regshape::CopyError| error.to_string())?;
@@ -325,12 +329,26 @@ fn copy_source(word: &OsStr) -> Result<CopySource, Usage> {
     let colon = bytes.windows(2).rposition(|pair| pair == b":/");
     // A letter and a colon are a drive.
     let colon = colon.filter(|at| !(cfg!(windows) && *at == 1));
-    let Some(at) = colon else { return Ok(CopySource::new(word)) };
+    let Some(at) = colon else {
+        expect_no_destination(word)?;
+        return Ok(CopySource::new(word));
+    };
     if at == 0 {
         return Err(Usage(format!("--copy {} has no source; expected SRC[:DST]", word.display())));
     }
     let destination = Destination::new(&bytes[at + 1..]).map_err(|error| Usage(format!("--copy: {error}")))?;
     Ok(CopySource::new(part(word, 0, at)).destination(destination))
+}
+
+/// Checks that a source without a destination is not one with a relative destination.
+fn expect_no_destination(word: &OsStr) -> Result<(), Usage> {
+    let colon = word.as_encoded_bytes().iter().rposition(|byte| *byte == b':').filter(|at| *at > 0);
+    let Some(at) = colon.filter(|_| fs::symlink_metadata(word).is_err()) else { return Ok(()) };
+    if fs::symlink_metadata(part(word, 0, at)).is_err() {
+        return Ok(());
+    }
+    let destination = Destination::new(&word.as_encoded_bytes()[at + 1..]);
+    destination.map(drop).map_err(|error| Usage(format!("--copy: {error}")))
 }
 
 /// Returns a part of a word that ends at ASCII characters.
@@ -351,8 +369,13 @@ fn keys(word: &OsStr) -> Result<CopySource, Usage> {
     let usage = |text: String| Usage(format!("--copy: {text}"));
     let text = word.to_str().ok_or_else(|| usage("a list of keys must be UTF-8".to_owned()))?;
     let mut source = CopySource::new("");
+    let mut seen = Vec::new();
     for part in split(text).map_err(usage)? {
         let (key, value) = part.split_once('=').ok_or_else(|| usage(format!("'{part}' is not KEY=VALUE")))?;
+        if !matches!(key, "exclude" | "include") && seen.iter().any(|other| other == key) {
+            return Err(usage(format!("the key '{key}' is given twice")));
+        }
+        seen.push(key.to_owned());
         let failed = |error: &dyn std::fmt::Display| usage(format!("{key}: {error}"));
         match key {
             "src" if value.is_empty() => return Err(usage("src is empty".to_owned())),
@@ -488,6 +511,8 @@ mod tests {
             ("a:/../b", "--copy: destination '/../b' contains '..'"),
             ("src=", "--copy: src is empty"),
             ("src=a,dst=b", "--copy: dst: destination 'b' is not absolute"),
+            ("src=a,src=b", "--copy: the key 'src' is given twice"),
+            ("src:a", "--copy: destination 'a' is not absolute"),
             ("src=a,mod=1", "--copy: unknown key 'mod'; the keys are src, dst, owner, chmod, mtime, exclude, include"),
             ("src=a,x", "--copy: 'x' is not KEY=VALUE"),
             ("src=a,\"dst=/b", "--copy: a double quote is not closed"),

@@ -120,6 +120,9 @@ pub enum CopyError {
         /// The path in the image.
         path: String,
     },
+    /// The image is for Windows, whose layers hold `Files/` and `Hives/`.
+    #[error("layers of files cannot be made for Windows: those have the directories Files and Hives")]
+    Windows,
     /// A line of an mtree file cannot be parsed.
     #[error("line {line} of {}: {reason}", .path.display())]
     Mtree {

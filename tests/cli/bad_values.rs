@@ -59,12 +59,12 @@ fn a_bad_value_is_named_with_the_form_that_it_should_have() {
         ),
         (
             "generate config -p image --architecture x86_64",
-            1,
+            2,
             "Error: 'x86_64' is not the word that image configs have for this architecture; use amd64".to_owned(),
         ),
         (
             "generate config -p image --os Linux",
-            1,
+            2,
             "Error: 'Linux' is not the word that image configs have for this operating system; use linux".to_owned(),
         ),
         ("generate config -p image --media-type x", 1, media_type("x")),
@@ -72,7 +72,7 @@ fn a_bad_value_is_named_with_the_form_that_it_should_have() {
         ("generate manifest -p image --media-type x/", 1, media_type("x/")),
         (
             "update config -p image --os macos",
-            1,
+            2,
             "Error: 'macos' is not the word that image configs have for this operating system; use darwin".to_owned(),
         ),
         ("annotate layer -p image --index x --annotation a=b", 2, value("x", "--index <N>", not_a_number)),

@@ -170,6 +170,10 @@ fn wrong_words_change_nothing() {
         "build -o image.tar --copy app",
         "'image.tar' is the name of an archive: build into a layout, then 'layout export' it",
     );
+    sandbox.misuses(
+        "build -o image.tar:v1 --copy app",
+        "'image.tar' is the name of an archive: build into a layout, then 'layout export' it",
+    );
     sandbox.misuses("build -o image", "an image has layers: use --copy, --layer or --base");
     sandbox.misuses(
         "build -o image --copy app --platform all",
@@ -184,6 +188,9 @@ fn wrong_words_change_nothing() {
         "--index-annotation needs several platforms: one image has no index",
     );
     sandbox.refuses("build -o file --copy app", "file is not a directory");
+    #[cfg(unix)]
+    sandbox.refuses("build -o /dev/null --copy app", "/dev/null is not a directory");
+    sandbox.misuses("build -o image --copy app:usr/bin", "--copy: destination 'usr/bin' is not absolute");
     sandbox.refuses("build -o image --copy missing", "File not found: missing");
     sandbox.refuses("build -o image --copy app --base missing", "File not found: missing");
     sandbox.refuses(
@@ -192,6 +199,9 @@ fn wrong_words_change_nothing() {
     );
     let outcome = sandbox.run("build -o image --copy app --platform linux/x86_64");
     assert!(outcome.status == 2 && outcome.stderr.contains("use linux/amd64"), "{outcome:?}");
+    let outcome = sandbox.run("build -o image --copy app --platform linux/z80");
+    let warning = "Warning: no architecture is known as 'z80': engines may not run the image\n";
+    assert_eq!((outcome.status, outcome.stderr.as_str()), (0, warning));
 }
 
 #[test]
@@ -207,6 +217,9 @@ fn d5_a_build_notes_what_keeps_an_image_from_starting() {
     for (words, note) in [
         ("--entrypoint /usr/bin/app --workdir /usr/bin --user root", ""),
         ("--entrypoint app --user 33", ""),
+        ("--entrypoint ./app --workdir /usr/bin", ""),
+        ("--entrypoint ./app", "Note: the program './app' is not in the image\n"),
+        ("--entrypoint app --env PATH=/usr:/usr/bin --copy app:/usr/app/x", ""),
         ("--cmd /usr/bin/none", "Note: the program '/usr/bin/none' is not in the image\n"),
         ("--entrypoint /etc", "Note: the program '/etc' is not executable\n"),
         ("--entrypoint arm", "Note: the program 'arm' is for arm64, and the image for amd64\n"),

@@ -420,7 +420,7 @@ fn versions_of_an_operating_system_are_joined_and_shown() {
 fn nonstandard_platform_names_are_rejected_in_a_config() {
     let sandbox = Sandbox::staged();
     let generate = |words: &str, message: &str| {
-        sandbox.refuses(&format!("layout generate config --path image {words}"), message);
+        sandbox.misuses(&format!("layout generate config --path image {words}"), message);
     };
     let message = |word: &str, kind: &str, right: &str| {
         format!("'{word}' is not the word that image configs have for this {kind}; use {right}")
@@ -432,11 +432,11 @@ fn nonstandard_platform_names_are_rejected_in_a_config() {
     }
     generate("--os macos", &message("macos", "operating system", "darwin"));
     sandbox.ok("layout generate config --path image --architecture riscv128 --os unheard-of");
-    sandbox.refuses(
+    sandbox.misuses(
         "layout update config --path image --architecture x86-64",
         &message("x86-64", "architecture", "amd64"),
     );
-    sandbox.refuses("layout update config --path image --os Linux", &message("Linux", "operating system", "linux"));
+    sandbox.misuses("layout update config --path image --os Linux", &message("Linux", "operating system", "linux"));
 }
 
 #[test]

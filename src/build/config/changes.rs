@@ -4,7 +4,7 @@ use super::fault::{Fault, is_not_object};
 use super::history::{HistoryChanges, Steps};
 use super::process::ProcessChanges;
 use crate::check::documents::config_error;
-use crate::error::{ConfigError, Result};
+use crate::error::{ConfigError, CopyError, Result};
 use crate::oci::{self, Annotations, ConfigField, UnknownFields, check_architecture, check_os, check_variant};
 use crate::options::setters;
 
@@ -114,6 +114,9 @@ impl ConfigChanges {
             config.insert("os.features", features)?;
         }
         let is_windows = config.get::<String>("os").ok().flatten().as_deref() == Some("windows");
+        if is_windows && layers.has_copies() {
+            return Err(CopyError::Windows.into());
+        }
         let before = process_of(config)?;
         let mut section = before.clone().unwrap_or_default();
         self.process.apply(&mut section, environment, is_windows)?;

@@ -1,6 +1,6 @@
 //! Why a config cannot be changed.
 
-use crate::error::{ConfigError, Error, Reason};
+use crate::error::{ConfigError, CopyError, Error, Reason};
 use crate::oci::JsonError;
 
 /// Why a config cannot be changed.
@@ -24,6 +24,12 @@ impl From<JsonError> for Fault {
 
 impl From<ConfigError> for Fault {
     fn from(error: ConfigError) -> Self {
+        Self::Other(error.into())
+    }
+}
+
+impl From<CopyError> for Fault {
+    fn from(error: CopyError) -> Self {
         Self::Other(error.into())
     }
 }

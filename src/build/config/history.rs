@@ -12,6 +12,9 @@ pub(crate) const EPOCH: &str = "1970-01-01T00:00:00Z";
 /// The step that made a layer of which the staging file says none. Part of the bytes on disk.
 pub(crate) const USUAL_STEP: &str = "regshape add layer --file";
 
+/// The beginnings of the steps that made layers of files. Part of the bytes on disk.
+const COPY_STEPS: [&str; 2] = ["regshape add layer --copy", "regshape add layer --mtree"];
+
 /// Returns the step that made a staged layer, if the staging file says it.
 fn stated_step(layer: &StagedLayer) -> Option<String> {
     layer.extra.get::<String>(CREATED_BY).ok().flatten()
@@ -40,6 +43,11 @@ impl Steps {
     fn time_of_entries(&self, config: &mut UnknownFields) -> Result<String, Fault> {
         let of_config = ensure_created(config)?;
         Ok(self.created.clone().unwrap_or(of_config))
+    }
+
+    /// Returns whether a layer above the base was made of files, as far as the steps tell.
+    pub(crate) fn has_copies(&self) -> bool {
+        self.own.iter().any(|step| COPY_STEPS.iter().any(|copy| step.starts_with(copy)))
     }
 
     /// Returns the number of layers.

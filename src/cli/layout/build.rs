@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::ensure;
+use regshape::CopyError;
 use regshape::build::copy::{CopiedLayer, CopyNote, CopyPlan};
 use regshape::build::{BaseImage, ConfigChanges, ConfigOptions, LayerInput, LayerOptions, ManifestOptions, Scratch};
 use regshape::layout::StagedLayer;
@@ -18,7 +19,7 @@ use super::build_platform::{BuildPlatform, filled_path, filled_source};
 use super::image_output::ImageScreen;
 use crate::cli::args::{Base, BoundsArgs, CompressionArgs, WriteArgs, parse_annotation};
 use crate::cli::build_args::{BuildInputs, LayerWord};
-use crate::cli::config_args::{ConfigArgs, SetPlatformArg};
+use crate::cli::config_args::{ConfigArgs, SetPlatformArg, warn_of_words};
 use crate::cli::context::{Context, LayoutCommand};
 use crate::cli::layer_args::{LayerArgs, SourceWord, history_of};
 use crate::cli::layout::archive_format::format_of_name;
@@ -134,6 +135,9 @@ impl LayoutCommand for Args {
         let scratch = Scratch::beside(&beside, &options)?;
         let mut made = Made { is_one: bases.len() == 1, ..Made::default() };
         for (platform, base) in &bases {
+            if base.is_none() {
+                warn_of_words(&context.ui, platform.architecture.as_deref(), platform.os.as_deref());
+            }
             let built = recipe.build(context, &scratch, platform, base.as_ref(), &mut made);
             built.map_err(|error| of_platform(error, platform, bases.len()))?;
         }
@@ -172,22 +176,21 @@ fn screen(title: String, view: &View, warnings: Vec<String>, dry_run: bool) -> I
 
 /// Returns the layout and the tags of a build.
 fn target(output: &Path, tags: &[String]) -> anyhow::Result<(PathBuf, Vec<RefName>)> {
-    if !output.is_dir() && format_of_name(output).ok() != Some(Format::Directory) {
-        let name = printable(&output.to_string_lossy());
+    let located = PathReference::find(output, false);
+    let (directory, reference) = (located.directory.clone(), located.full_reference());
+    let is_other = directory.exists() && !directory.is_dir();
+    if !is_other && format_of_name(&directory).ok() != Some(Format::Directory) {
+        let name = printable(&directory.to_string_lossy());
         return Err(
             Usage(format!("'{name}' is the name of an archive: build into a layout, then 'layout export' it")).into()
         );
     }
-    let located = PathReference::find(output, false);
-    let (directory, reference) = (located.directory.clone(), located.full_reference());
     let is_digest =
         reference.as_ref().is_some_and(|reference| reference.contains('@') || reference.contains("sha256:"));
     if is_digest {
         return Err(Usage("--output takes DIR or DIR:TAG: the digest is known at the end".to_owned()).into());
     }
-    if directory.exists() {
-        ensure!(directory.is_dir(), "{} is not a directory", printable(&directory.to_string_lossy()));
-    }
+    ensure!(!is_other, "{} is not a directory", printable(&directory.to_string_lossy()));
     let mut names: Vec<String> = reference.into_iter().chain(tags.iter().cloned()).collect();
     if names.is_empty() {
         names.push(DEFAULT_TAG.to_owned());
@@ -305,6 +308,9 @@ impl Recipe {
         let mut stack = Stack::default();
         for (at, layer) in self.layers.iter().enumerate() {
             files.push(match layer {
+                LayerWord::Files(_) if platform.os.as_deref() == Some("windows") => {
+                    return Err(regshape::Error::from(CopyError::Windows).into());
+                }
                 LayerWord::Files(words) => {
                     let filled = words.iter().map(|word| filled_source(word, platform));
                     self.copy(context, scratch, (at, &filled.collect::<Result<Vec<_>, _>>()?), &mut stack, made)?

@@ -5,7 +5,6 @@ use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use regshape::Error;
 use regshape::build::copy::{CopyNote, CopyPlan};
 use regshape::build::edit::{EditOptions, add_layers, layers_to_edit};
 use regshape::build::{AddedLayer, LayerInput, LayerOptions, LayerPlan, Treatment};
@@ -13,6 +12,8 @@ use regshape::compress::Encoding;
 use regshape::layout::{Layout, StagedLayer};
 use regshape::oci::MediaType;
 use regshape::rootfs::Stack;
+use regshape::view::{ArchiveImage, Selection, View};
+use regshape::{CopyError, Error};
 use serde::Serialize;
 
 use crate::cli::args::{AnnotationArgs, BoundsArgs, ChosenCompression, Common, CompressionArgs, WriteArgs, YesArg};
@@ -79,6 +80,29 @@ struct Target<'a> {
     context: &'a Context,
     layout: &'a Layout,
     image: Option<(ImageToEdit, EditOptions)>,
+}
+
+impl Target<'_> {
+    /// Checks that the image is not one for Windows, as far as it is known (images, rule A18).
+    fn expect_other_than_windows(&self) -> regshape::Result<()> {
+        let is_windows = match &self.image {
+            None => {
+                let base = self.layout.read_stage().ok().and_then(|stage| stage.base);
+                base.and_then(|base| base.config.get::<String>("os").ok().flatten()).as_deref() == Some("windows")
+            }
+            Some((image, options)) => {
+                let selection = Selection::default().references(vec![image.reference.clone()]);
+                let selection = selection.platforms(options.platforms.clone()).no_attestations(true);
+                let images =
+                    View::of(self.layout.clone())?.selected(&selection).and_then(|chosen| chosen.view.images());
+                let of_windows =
+                    |image: ArchiveImage| image.platform.is_some_and(|of| of.os.as_deref() == Some("windows"));
+                // Another error is told with the edit.
+                images.is_ok_and(|images| images.into_iter().any(of_windows))
+            }
+        };
+        if is_windows { Err(CopyError::Windows.into()) } else { Ok(()) }
+    }
 }
 
 #[derive(Serialize)]
@@ -200,6 +224,7 @@ fn add_copies(
 ) -> anyhow::Result<ExitCode> {
     let Target { context, layout, image } = target;
     let sources = sources.sources()?;
+    target.expect_other_than_windows()?;
     let history = history_of(&sources);
     let first = sources.first().map(|source| source.path.clone()).unwrap_or_default();
     let source_date = source_seconds()?.unwrap_or(0).cast_signed();
