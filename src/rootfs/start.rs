@@ -4,7 +4,7 @@ use std::fmt;
 
 use super::layer_tree::Path;
 use super::merge::{MergedTree, Unresolved};
-use super::node::NodeKind;
+use super::node::{Node, NodeKind};
 use super::stack::Stack;
 use crate::error::{Error, Reason, Referrer, Result};
 use crate::layout::handle::Layout;
@@ -77,6 +77,10 @@ impl Stack {
         if !self.skipped().is_empty() {
             return Vec::new();
         }
+        // Windows has other rules for paths and users, and its programs are below Files.
+        if config.get::<String>("os").ok().flatten().as_deref() == Some("windows") {
+            return Vec::new();
+        }
         let Some(section) = config.get::<UnknownFields>("config").ok().flatten() else { return Vec::new() };
         let list = |name: &str| section.get::<Vec<String>>(name).ok().flatten().unwrap_or_default();
         let text = |name: &str| section.get::<String>(name).ok().flatten().filter(|text| !text.is_empty());
@@ -86,7 +90,8 @@ impl Stack {
             let environment = list("Env");
             let path = environment.iter().rev().find_map(|entry| entry.strip_prefix("PATH=")).unwrap_or(USUAL_PATH);
             let architecture = config.get::<String>("architecture").ok().flatten().unwrap_or_default();
-            faults.extend(program_fault(&self.tree, program, path, &architecture));
+            let directory = text("WorkingDir").unwrap_or_default();
+            faults.extend(program_fault(&self.tree, program, (path, &directory), &architecture));
         }
         if let Some(directory) = text("WorkingDir") {
             let found = self.tree.resolve(&components(&directory));
@@ -105,16 +110,26 @@ impl Stack {
     }
 }
 
-fn program_fault(tree: &MergedTree, program: &str, path: &str, architecture: &str) -> Option<StartFault> {
-    let candidates: Vec<Path> = if program.contains('/') {
+/// Looks for a program as execvp(3) does: in the directories of the path, or from the working directory on.
+fn program_fault(
+    tree: &MergedTree,
+    program: &str,
+    (path, directory): (&str, &str),
+    architecture: &str,
+) -> Option<StartFault> {
+    let candidates: Vec<Path> = if program.starts_with('/') {
         vec![components(program)]
+    } else if program.contains('/') {
+        vec![components(&format!("{directory}/{program}"))]
     } else {
         path.split(':').map(|directory| components(&format!("{directory}/{program}"))).collect()
     };
-    let found = candidates.iter().find_map(|path| match tree.resolve(path) {
+    let found = candidates.iter().filter_map(|path| match tree.resolve(path) {
         Ok((_, node)) => Some(node),
         Err(Unresolved::Nowhere | Unresolved::File) => None,
     });
+    let may_run = |node: &&Node| node.children().is_none() && node.attributes.mode & 0o111 != 0;
+    let found = found.clone().find(may_run).or_else(|| found.clone().next());
     let name = || program.to_owned();
     let Some(node) = found else { return Some(StartFault::NoProgram(name())) };
     let NodeKind::File { machine, .. } = &node.kind else { return Some(StartFault::NotExecutable(name())) };
