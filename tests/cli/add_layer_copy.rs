@@ -354,6 +354,9 @@ fn bad_sources_and_values_change_nothing() {
         ("--chmod u+q", "'u+q' is not a mode"),
         ("--mtime yesterday", "expected a time such as"),
         ("--exclude [a", "'[a' is not a glob"),
+        ("--xattr [a", "'[a' is not a glob"),
+        ("--copy src=file,src=empty", "the key 'src' is given twice"),
+        ("--copy file:etc/x", "destination 'etc/x' is not absolute"),
         ("--cap /file=cap_fly+ep", "'cap_fly' is not a capability"),
         ("--owner-of x", "expected GLOB=UID:GID"),
         ("--owner 1 --preserve-owner", "cannot be used with"),
@@ -393,6 +396,38 @@ fn a15_unreadable_files_are_listed_at_once() {
         "cannot read 2 files (permission denied): tree/b, tree/c/d; leave them out with --skip-unreadable, or run as another user",
     );
     assert_eq!(paths(&sandbox.copies("--copy tree --skip-unreadable")), ["a", "c/"]);
+    // So are sources that are files.
+    sandbox.refuses(
+        "add layer -p image --copy tree/c:/c --copy tree/b",
+        "cannot read 2 files (permission denied): tree/c/d, tree/b; leave them out with --skip-unreadable, or run as another user",
+    );
+    sandbox.refuses(
+        "add layer -p image --copy tree/b --skip-unreadable",
+        "tree/b has no files for a layer; use --allow-empty if that is intended",
+    );
+    assert_eq!(paths(&sandbox.copies("--copy tree/a --copy tree/b --skip-unreadable")), ["a"]);
+}
+
+#[test]
+fn a18_layers_of_files_are_not_made_for_windows() {
+    let sandbox = Sandbox::new();
+    sandbox.write("app", "x");
+    let refusal = "layers of files cannot be made for Windows: those have the directories Files and Hives; add a tar that was made for Windows, with --file or --layer";
+    sandbox.refuses("build -o new --copy app --platform windows/amd64", refusal);
+    // A tar may be one for Windows, and nothing is said of its programs.
+    let built = sandbox.run("build -o windows --layer base.tar --platform windows/amd64 --cmd cmd.exe --user me");
+    assert_eq!((built.status, built.stderr.as_str()), (0, ""));
+    // Linking to the layers of the base changes their times.
+    sandbox.run("build -o new --copy app --base windows").fails(format!("Error: {refusal}\n"));
+    assert!(!sandbox.path("new").exists());
+    sandbox.refuses("add layer -p windows:latest --copy app", refusal);
+    sandbox.ok("add layer -p image --copy app --compress-format none");
+    sandbox.refuses("generate config -p image --os windows", refusal);
+    sandbox.ok("generate config -p image");
+    sandbox.refuses("update config -p image --os windows", refusal);
+    sandbox.ok("reset image");
+    sandbox.ok("add base -p image --from windows");
+    sandbox.refuses("add layer -p image --copy app", refusal);
 }
 
 #[test]

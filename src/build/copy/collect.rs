@@ -12,7 +12,7 @@ use super::options::{COMPONENT_LIMIT, CopyOptions, PATH_LIMIT};
 use super::rules::{Decision, Rules};
 use super::tree::{Children, Merge, Node, NodeKind, OPAQUE_WHITEOUT, Origin, Place, SourceFile, SourcePlace, WHITEOUT};
 use crate::error::{CopyError, Error, Result};
-use crate::fs::walk::{SourceDirectory, SourceKind, SourceStat, as_path, stat_target};
+use crate::fs::walk::{SourceDirectory, SourceKind, SourceStat, as_path, open_target, stat_target};
 use crate::fs::xattr::{XattrFilter, Xattrs};
 use crate::fs::{FileIdentity, is_called_temporary, is_temporary};
 use crate::rootfs::MergedTree;
@@ -54,7 +54,17 @@ pub(super) fn collect(options: &CopyOptions, filter: &XattrFilter, below: &Merge
             list.collect(&merge, &mut collected)?;
             continue;
         }
-        let stat = stat_target(&source.path).map_err(|error| missing(&source.path, error))?;
+        let stat = match readable(&source.path) {
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+                if options.skips_unreadable {
+                    collected.notes.unreadable.add(source.path.clone());
+                } else {
+                    unreadable.push(source.path.clone());
+                }
+                continue;
+            }
+            stat => stat.map_err(|error| missing(&source.path, error))?,
+        };
         let mut walk = Walk {
             options,
             filter,
@@ -94,7 +104,23 @@ pub(super) fn collect(options: &CopyOptions, filter: &XattrFilter, below: &Merge
     if !unreadable.is_empty() {
         return Err(CopyError::Unreadable { paths: unreadable }.into());
     }
+    // All sources may have been left out.
+    if let (true, false, Some(last)) = (collected.root.is_empty(), options.allows_empty, options.sources.last())
+        && collected.notes.has_unreadable()
+    {
+        return Err(CopyError::Empty { path: last.path.clone() }.into());
+    }
     Ok(collected)
+}
+
+/// Returns the kind and the attributes of a source. A file is opened, so that all that cannot be read are found at once
+/// (images, rule A15).
+fn readable(path: &Path) -> io::Result<SourceStat> {
+    let stat = stat_target(path)?;
+    if stat.kind == SourceKind::File {
+        open_target(path)?;
+    }
+    Ok(stat)
 }
 
 /// Merges a source directory into the tree at its destination.

@@ -95,6 +95,10 @@ pub(super) struct Notes {
 }
 
 impl Notes {
+    pub(super) fn has_unreadable(&self) -> bool {
+        self.unreadable.count > 0
+    }
+
     pub(super) fn list(self) -> Vec<CopyNote> {
         let notes = [
             self.outputs.into_note(CopyNote::Output),
