@@ -199,6 +199,9 @@ fn wrong_words_change_nothing() {
     );
     let outcome = sandbox.run("build -o image --copy app --platform linux/x86_64");
     assert!(outcome.status == 2 && outcome.stderr.contains("use linux/amd64"), "{outcome:?}");
+    sandbox.ok("build -o there --copy app");
+    sandbox
+        .misuses("build -o there/below --copy app", "'there/below' lies in the layout 'there'; use another directory");
     let outcome = sandbox.run("build -o image --copy app --platform linux/z80");
     let warning = "Warning: no architecture is known as 'z80': engines may not run the image\n";
     assert_eq!((outcome.status, outcome.stderr.as_str()), (0, warning));

@@ -222,3 +222,34 @@ fn an_export_leaves_foreign_files_beside_a_directory_named_like_a_leftover() {
         );
     }
 }
+
+#[test]
+#[cfg(unix)]
+fn what_a_killed_build_leaves_goes_with_the_next_command() {
+    let sandbox = Sandbox::empty();
+    sandbox.write("app", "x");
+    // The image that is being built, with what its layers and documents were staged in.
+    let scratch = |parent: &str| {
+        sandbox.ok("build -o scratch/layout --copy app");
+        sandbox.ok("add layer scratch/layout --copy app:/other");
+        fs::rename(sandbox.path("scratch"), sandbox.path(format!("{parent}/scratch"))).expect("moved");
+        let left = leave(&sandbox.path(format!("{parent}/scratch")));
+        assert!(left.join("layout/.regshape-stage.json").exists());
+        left
+    };
+    sandbox.ok("build -o image --copy app");
+    for words in ["build -o image --copy app", "add layer image --copy app", "tag add -p image:latest v2"] {
+        let left = scratch("image");
+        sandbox.ok(words);
+        assert!(!left.exists(), "{words}");
+    }
+    // A layout that is not there yet is built beside its place.
+    let left = scratch(".");
+    sandbox.ok("build -o new --copy app");
+    assert!(!left.exists());
+    // Another program's file stays.
+    let left = scratch("image");
+    fs::write(left.join("layout/notes"), "precious").expect("written");
+    sandbox.ok("add layer image --copy app");
+    assert!(left.join("layout/notes").exists());
+}

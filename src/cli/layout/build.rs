@@ -185,6 +185,10 @@ fn target(output: &Path, tags: &[String]) -> anyhow::Result<(PathBuf, Vec<RefNam
             Usage(format!("'{name}' is the name of an archive: build into a layout, then 'layout export' it")).into()
         );
     }
+    if located.repository.is_some() && reference.is_none() {
+        let (name, layout) = (printable(&output.to_string_lossy()), printable(&directory.to_string_lossy()));
+        return Err(Usage(format!("'{name}' lies in the layout '{layout}'; use another directory")).into());
+    }
     let is_digest =
         reference.as_ref().is_some_and(|reference| reference.contains('@') || reference.contains("sha256:"));
     if is_digest {
