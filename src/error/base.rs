@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use super::words::list;
+use crate::oci::Digest;
 
 /// An image cannot be the base of another one.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -31,6 +32,16 @@ pub enum BaseError {
         layers: usize,
         /// The number of diff_ids.
         diff_ids: usize,
+    },
+    /// A layer does not have the diff_id that the config of the base, or the staging file, has for it.
+    #[error("layer {layer} does not have the diff_id of its config: expected {expected}, got {actual}")]
+    DiffId {
+        /// The digest of the layer.
+        layer: Digest,
+        /// The diff_id that was expected.
+        expected: Digest,
+        /// The diff_id of the content.
+        actual: Digest,
     },
     /// The staging area is not empty.
     #[error("the staging area of {} is not empty", .path.display())]

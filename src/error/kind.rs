@@ -53,7 +53,7 @@ impl Error {
             Self::Base(error) => match error {
                 BaseError::NoImage { .. } => ErrorKind::NotFound,
                 BaseError::SeveralImages { .. } => ErrorKind::Ambiguous,
-                BaseError::DiffIds { .. } => ErrorKind::InvalidData,
+                BaseError::DiffIds { .. } | BaseError::DiffId { .. } => ErrorKind::InvalidData,
                 BaseError::Staged { .. } => ErrorKind::Conflict,
             },
             Self::Copy(error) => kind_of_copy(error),

@@ -5,7 +5,7 @@ use std::io::{self, BufReader, Read};
 
 use super::merge::{MergedTree, TreeEntry};
 use crate::compress::{BUFFER, Bounds, Encoding, bounded_decoder, peek};
-use crate::error::{Error, Result};
+use crate::error::{BaseError, Error, Result};
 use crate::graph::verify::expect_digest;
 use crate::layout::handle::Layout;
 use crate::oci::{Digest, Hasher};
@@ -32,6 +32,7 @@ impl Stack {
     /// # Errors
     ///
     /// [`Error::DigestMismatch`], [`Error::CorruptStream`], [`Error::BeyondBound`] for a damaged layer;
+    /// [`BaseError::DiffId`] for one that the config does not fit;
     /// [`Error::MalformedStage`]; [`Error::Io`].
     pub fn of_staged(layout: &Layout, bounds: Bounds) -> Result<Self> {
         let mut stack = Self::default();
@@ -46,7 +47,7 @@ impl Stack {
     /// Those of [`Stack::of_staged`].
     pub fn of_layers(layout: &Layout, layers: &[Digest], bounds: Bounds) -> Result<Self> {
         let mut stack = Self::default();
-        stack.add(layout, layers, bounds)?;
+        layers.iter().try_for_each(|layer| stack.add(layout, layer, None, bounds))?;
         Ok(stack)
     }
 
@@ -62,29 +63,35 @@ impl Stack {
         if !is_begun {
             *self = Self::default();
         }
-        let new: Vec<Digest> = layers.into_iter().skip(self.layers.len()).map(|layer| layer.digest).collect();
-        self.add(layout, &new, bounds)
+        let known = self.layers.len();
+        layers.iter().skip(known).try_for_each(|layer| self.add(layout, &layer.digest, layer.diff_id.as_ref(), bounds))
     }
 
-    fn add(&mut self, layout: &Layout, layers: &[Digest], bounds: Bounds) -> Result<()> {
-        for layer in layers {
-            self.layers.push(layer.clone());
-            match layout.open_blob(layer, &layout.caller()) {
-                Ok((file, size)) => self.apply(layout, layer, file, size, bounds)?,
-                Err(Error::MissingBlob { .. }) => self.skipped.push(layer.clone()),
-                Err(error) => return Err(error),
+    fn add(&mut self, layout: &Layout, layer: &Digest, diff_id: Option<&Digest>, bounds: Bounds) -> Result<()> {
+        self.layers.push(layer.clone());
+        match layout.open_blob(layer, &layout.caller()) {
+            Ok((file, size)) => self.apply(layout, (layer, diff_id), (file, size), bounds),
+            Err(Error::MissingBlob { .. }) => {
+                self.skipped.push(layer.clone());
+                Ok(())
             }
+            Err(error) => Err(error),
         }
-        Ok(())
     }
 
-    fn apply(&mut self, layout: &Layout, layer: &Digest, file: impl Read, size: u64, bounds: Bounds) -> Result<()> {
+    fn apply(
+        &mut self,
+        layout: &Layout,
+        (layer, diff_id): (&Digest, Option<&Digest>),
+        (file, size): (impl Read, u64),
+        bounds: Bounds,
+    ) -> Result<()> {
         let path = layout.blob_path(layer);
         let Some(algorithm) = layer.algorithm() else {
             self.skipped.push(layer.clone());
             return Ok(());
         };
-        let mut hashed = Hashed { reader: file, hasher: Hasher::new(algorithm) };
+        let mut hashed = Hashed { reader: file, hasher: Some(Hasher::new(algorithm)) };
         let (detected, mut reader) = peek(&mut hashed, looks_like_tar).map_err(Error::io("read", &path))?;
         let encoding = detected.encoding;
         if !detected.is_tar {
@@ -94,13 +101,24 @@ impl Stack {
         let broken = |error: io::Error| Error::from_stream(&path, encoding, error);
         let bounds_of = |encoding| (encoding != Encoding::Identity).then_some(size);
         let stored = BufReader::with_capacity(BUFFER, &mut reader);
-        let mut content = bounded_decoder(encoding, stored, bounds_of(encoding), bounds).map_err(broken)?;
+        let content = bounded_decoder(encoding, stored, bounds_of(encoding), bounds).map_err(broken)?;
+        // That of an uncompressed layer is the digest of its blob.
+        let diff_id = diff_id.and_then(|diff_id| Some((diff_id, diff_id.algorithm()?)));
+        let diff_id = diff_id.filter(|(diff_id, _)| encoding != Encoding::Identity || *diff_id != layer);
+        let mut content = Hashed { reader: content, hasher: diff_id.map(|(_, algorithm)| Hasher::new(algorithm)) };
         self.tree.apply(&mut content).map_err(broken)?;
         io::copy(&mut content, &mut io::sink()).map_err(broken)?;
+        let actual = content.hasher.take().map(Hasher::finish);
         drop(content);
         io::copy(&mut reader, &mut io::sink()).map_err(Error::io("read", &path))?;
         drop(reader);
-        expect_digest(layer, hashed.hasher.finish())
+        expect_digest(layer, hashed.hasher.take().expect("it is there").finish())?;
+        match (diff_id, actual) {
+            (Some((expected, _)), Some(actual)) if *expected != actual => {
+                Err(BaseError::DiffId { layer: layer.clone(), expected: expected.clone(), actual }.into())
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Returns the digests of the layers, the lowest first.
@@ -119,16 +137,16 @@ impl Stack {
     }
 }
 
-/// Hashes the bytes that are read.
+/// Hashes the bytes that are read, if there is a hasher.
 struct Hashed<R> {
     reader: R,
-    hasher: Hasher,
+    hasher: Option<Hasher>,
 }
 
 impl<R: Read> Read for Hashed<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let read = self.reader.read(buffer)?;
-        self.hasher.update(&buffer[..read]);
+        self.hasher.iter_mut().for_each(|hasher| hasher.update(&buffer[..read]));
         Ok(read)
     }
 }

@@ -289,6 +289,37 @@ fn d8_a_base_with_more_history_than_layers_is_refused() {
 }
 
 #[test]
+fn a_base_whose_diff_ids_are_not_those_of_its_layers_is_refused() {
+    let sandbox = sandbox();
+    sandbox.ok("reset base");
+    let digest = digest_of_base(&sandbox);
+    let blob = |digest: &str| blob_name(digest).replacen("image/", "base/", 1);
+    let mut manifest = sandbox.json(&blob(&digest));
+    let mut config = sandbox.json(&blob(manifest["config"]["digest"].as_str().expect("a digest")));
+    let wrong = sha256(b"another");
+    let right = std::mem::replace(&mut config["rootfs"]["diff_ids"][1], json!(wrong));
+    let write = |content: &Value| {
+        let text = content.to_string();
+        sandbox.write(&blob(&sha256(text.as_bytes())), &text);
+        (json!(sha256(text.as_bytes())), json!(text.len()))
+    };
+    (manifest["config"]["digest"], manifest["config"]["size"]) = write(&config);
+    let (digest, size) = write(&manifest);
+    sandbox.edit("base/index.json", |index| {
+        (index["manifests"][0]["digest"], index["manifests"][0]["size"]) = (digest, size);
+    });
+    let layer = manifest["layers"][1]["digest"].as_str().expect("a digest");
+    let report = format!(
+        "Error: layer {layer} does not have the diff_id of its config: expected {wrong}, got {}\n",
+        right.as_str().expect("a digest")
+    );
+    sandbox.run("build -o new --base base --layer base.tar").fails(&report);
+    assert!(!sandbox.path("new").exists());
+    sandbox.ok("add base -p image --from base");
+    sandbox.run("add layer -p image --copy base.tar").fails(&report);
+}
+
+#[test]
 fn b2_a_directory_that_is_there_keeps_its_attributes() {
     let sandbox = on_debian();
     // The directory of the source has 0644 here.
@@ -360,4 +391,16 @@ fn a_layer_below_that_is_not_stored_is_noted() {
         outcome.stderr,
         format!("Note: the files of layer {digest} are not known: it is not stored here, or is not a tar\n")
     );
+}
+
+#[test]
+fn commands_of_the_staging_area_name_those_that_work_on_images() {
+    let sandbox = Sandbox::built();
+    for words in ["generate config", "generate manifest", "add base --from image", "reset"] {
+        let command = words.split(" --").next().expect("a command");
+        sandbox.misuses(
+            &format!("{words} -p image:latest"),
+            &format!("'{command}' takes a layout: remove ':latest' from the path; 'update config', 'build' and 'rebase' work on images"),
+        );
+    }
 }
