@@ -392,15 +392,3 @@ fn a_layer_below_that_is_not_stored_is_noted() {
         format!("Note: the files of layer {digest} are not known: it is not stored here, or is not a tar\n")
     );
 }
-
-#[test]
-fn commands_of_the_staging_area_name_those_that_work_on_images() {
-    let sandbox = Sandbox::built();
-    for words in ["generate config", "generate manifest", "add base --from image", "reset"] {
-        let command = words.split(" --").next().expect("a command");
-        sandbox.misuses(
-            &format!("{words} -p image:latest"),
-            &format!("'{command}' takes a layout: remove ':latest' from the path; 'update config', 'build' and 'rebase' work on images"),
-        );
-    }
-}
