@@ -13,6 +13,7 @@ use crate::fs::FileIdentity;
 
 /// The type of an entry of a source tree.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(not(unix), expect(dead_code, reason = "other systems do not tell these types apart"))]
 pub(crate) enum SourceKind {
     File,
     Directory,

@@ -15,6 +15,7 @@ pub(crate) type Xattrs = Vec<(Box<[u8]>, Box<[u8]>)>;
 pub(crate) const CAPABILITY: &str = "security.capability";
 
 /// Attributes that layers never have: they belong to the machine, or to a program that unpacked an image.
+#[cfg(any(unix, test))]
 const NEVER: [&str; 4] = ["security.selinux", "security.evm", "system.nfs4_acl", "user.rootlesscontainers"];
 
 /// The attributes by which overlayfs marks directories that hide the layers below.
@@ -56,7 +57,8 @@ impl XattrFilter {
     }
 
     /// Returns whether a layer keeps an attribute.
-    pub(crate) fn keeps(&self, name: &str) -> bool {
+    #[cfg(any(unix, test))]
+    fn keeps(&self, name: &str) -> bool {
         let is_never = NEVER.contains(&name) || name.starts_with("com.apple.") || name.contains(".overlay.");
         !is_never && (name == CAPABILITY || self.globs.as_ref().is_some_and(|globs| globs.is_match(name)))
     }
