@@ -2,10 +2,11 @@
 //!
 //! Writers register temporary files with an [`Interrupt`] while they own them. The short part of an operation that
 //! changes a layout is a [`Section`]. [`Interrupt::abandon`] waits for the running sections, lets no new section begin,
-//! and deletes the registered files. There is nothing global: work with another `Interrupt` goes on.
+//! and deletes the registered files. There is nothing global: work with another `Interrupt` goes on, also on the same
+//! layout: a thread that is blocked forever gives back its locks first.
 
 use std::fmt;
-use std::fs;
+use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -46,16 +47,28 @@ struct State {
     /// The number of running sections.
     sections: usize,
     is_over: bool,
-    /// Temporary files and directories, in the order of their creation.
+    /// Temporary files and directories, and locks, in the order of their creation.
     made: Vec<Unfinished>,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 enum Unfinished {
     /// A temporary file, or a directory that is deleted only if it is empty.
     One(PathBuf),
     /// A temporary directory, deleted with its contents.
     Tree(PathBuf),
+    /// A locked file, which is unlocked.
+    Lock(Arc<File>),
+}
+
+impl PartialEq for Unfinished {
+    fn eq(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::One(one), Self::One(other)) | (Self::Tree(one), Self::Tree(other)) => one == other,
+            (Self::Lock(one), Self::Lock(other)) => Arc::ptr_eq(one, other),
+            _ => false,
+        }
+    }
 }
 
 impl fmt::Debug for Interrupt {
@@ -65,11 +78,15 @@ impl fmt::Debug for Interrupt {
 }
 
 impl Interrupt {
-    /// Ends the work: waits for commits in progress and deletes temporary files.
+    /// Ends the work: waits for commits in progress, deletes temporary files and gives back the locks of layouts.
     ///
-    /// A thread that works with a clone of this value blocks forever from now on, so the process should exit, or give
-    /// such threads up. Each change of a layout is either complete afterwards or was not made, and no temporary files
-    /// are left.
+    /// Each change of a layout that the work was to make is complete when this returns, or is never made. Of the work's
+    /// temporary files those stay that cannot be deleted; the next command that changes the layout deletes them.
+    ///
+    /// A thread that does the work is not stopped at once. It goes on reading and computing, and blocks forever where it
+    /// would create a file or change a layout, or returns an error because a temporary file is gone. So the process
+    /// should exit, or leave such threads alone: they keep their memory and their open files, but no lock, and other
+    /// work, with another value, goes on in the same layouts.
     pub fn abandon(&self) {
         let mut state = self.lock();
         state.is_over = true;
@@ -81,14 +98,38 @@ impl Interrupt {
             let _ = match made {
                 Unfinished::One(path) => fs::remove_file(&path).or_else(|_| fs::remove_dir(&path)),
                 Unfinished::Tree(path) => remove_tree(&path),
+                Unfinished::Lock(file) => file.unlock(),
             };
         }
     }
 
     /// Begins a part of an operation that is either completed or not begun.
     pub(crate) fn begin_section(&self) -> Section {
-        self.lock_while_on().sections += 1;
+        self.lock_while_on(|| ()).sections += 1;
         Section(self.clone())
+    }
+
+    /// Begins a section of a thread that has locked files. They are unlocked before the thread blocks forever.
+    pub(crate) fn begin_section_with<'f>(&self, locked: impl IntoIterator<Item = &'f File>) -> Section {
+        self.lock_while_on(|| locked.into_iter().for_each(unlock)).sections += 1;
+        Section(self.clone())
+    }
+
+    /// Returns a value that work goes on with. Once the work is abandoned, drops it and blocks forever.
+    pub(crate) fn keep<T>(&self, value: T) -> T {
+        let mut value = Some(value);
+        drop(self.lock_while_on(|| value = None));
+        value.expect("the work was not abandoned")
+    }
+
+    /// Registers a locked file, which is unlocked if the work is abandoned. Its owner uses it in sections only, or does
+    /// not depend on the lock.
+    pub(crate) fn register_lock(&self, file: Arc<File>) -> Registered {
+        let mut state = self.lock_while_on(|| unlock(&file));
+        let entry = Unfinished::Lock(file);
+        state.made.push(entry.clone());
+        drop(state);
+        Registered { interrupt: self.clone(), entry }
     }
 
     /// Creates a file or directory at a path and registers it, atomically with regard to [`Interrupt::abandon`].
@@ -123,7 +164,7 @@ impl Interrupt {
         entry: fn(PathBuf) -> Unfinished,
         make: impl FnOnce() -> Result<(T, PathBuf), E>,
     ) -> Result<(T, PathBuf, Registered), E> {
-        let mut state = self.lock_while_on();
+        let mut state = self.lock_while_on(|| ());
         let (made, path) = make()?;
         let entry = entry(path.clone());
         state.made.push(entry.clone());
@@ -131,11 +172,15 @@ impl Interrupt {
         Ok((made, path, Registered { interrupt: self.clone(), entry }))
     }
 
-    /// Locks the state. Blocks forever once the work is abandoned.
-    fn lock_while_on(&self) -> MutexGuard<'_, State> {
+    /// Locks the state. Once the work is abandoned, calls `release` and blocks forever.
+    fn lock_while_on(&self, release: impl FnOnce()) -> MutexGuard<'_, State> {
         let mut state = self.lock();
-        // A running section may need more locks to complete.
+        let mut release = Some(release);
+        // A running section may need more locks to complete. After the last one none begins.
         while state.is_over && state.sections == 0 {
+            if let Some(release) = release.take() {
+                release();
+            }
             state = self.wait(state);
         }
         state
@@ -148,6 +193,11 @@ impl Interrupt {
     fn wait<'s>(&'s self, state: MutexGuard<'s, State>) -> MutexGuard<'s, State> {
         self.0.idle.wait(state).unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Unlocks a file. Where the system has no locks there is nothing to do.
+fn unlock(file: &File) {
+    let _ = file.unlock();
 }
 
 /// Deletes a directory that another thread may be writing to. Renames it first, so that the writer cannot find it.
@@ -170,8 +220,8 @@ impl Drop for Section {
     }
 }
 
-/// A temporary file or directory that is deleted if the work is abandoned. Dropping this value only ends the
-/// registration.
+/// A temporary file or directory that is deleted, or a lock that is given back, if the work is abandoned. Dropping this
+/// value only ends the registration.
 #[derive(Debug)]
 pub(crate) struct Registered {
     interrupt: Interrupt,
@@ -179,7 +229,7 @@ pub(crate) struct Registered {
 }
 
 impl Registered {
-    /// Returns the value that the file or directory is registered with.
+    /// Returns the value that this is registered with.
     pub(crate) fn interrupt(&self) -> &Interrupt {
         &self.interrupt
     }

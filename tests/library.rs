@@ -20,7 +20,9 @@ use regshape::oci::{
 use regshape::registry::{
     ByteRange, CommitError, Expected, ManifestBody, ManifestName, Page, Registry, Repository, find_layout,
 };
-use regshape::{Error, ErrorCode};
+use regshape::transfer::LoadOptions;
+use regshape::view::View;
+use regshape::{Error, ErrorCode, Interrupt};
 
 fn annotations<const N: usize>(pairs: [(&str, &str); N]) -> Annotations {
     pairs.map(|(key, value)| (key.to_owned(), value.to_owned())).into()
@@ -1099,4 +1101,106 @@ fn a_config_is_written_with_standard_platform_names_only() {
     }
     let changes = ConfigChanges::default().architecture("x86_64");
     assert!(is_word(layout.update_config(&changes).expect_err("another word")));
+}
+
+/// A thread of work that was abandoned: it is left alone, and must not return.
+fn abandoned<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> std::sync::mpsc::Receiver<T> {
+    let (sender, receiver) = std::sync::mpsc::channel();
+    std::thread::spawn(move || drop(sender.send(work())));
+    receiver
+}
+
+fn blocks<T>(work: &std::sync::mpsc::Receiver<T>) -> bool {
+    matches!(work.recv_timeout(Duration::from_millis(100)), Err(std::sync::mpsc::RecvTimeoutError::Timeout))
+}
+
+#[test]
+#[cfg(unix)]
+fn interrupting_the_work_on_one_layout_leaves_others_and_gives_back_its_lock() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let soon = || WriteOptions::default().lock_timeout(Duration::from_secs(60));
+    let layouts = ["stopped", "running"].map(|name| {
+        let interrupt = Interrupt::default();
+        let options = soon().interrupt(interrupt.clone());
+        (built(&directory.path().join(name)).with_write_options(options), interrupt)
+    });
+    let [(stopped, interrupt), (running, _)] = layouts;
+    let label = |layout: &Layout, value: &str| {
+        layout.update_layer_annotations(0, &AnnotationChange::Merge(annotations([("a", value)])))
+    };
+
+    // The work waits for the lock when it is abandoned, and gets it afterwards.
+    let marker = std::fs::File::open(stopped.path().join("oci-layout")).expect("opened");
+    marker.lock().expect("locked");
+    let (sender, waiting) = std::sync::mpsc::channel();
+    let sender = Mutex::new(sender);
+    let observer = LockObserver::new(move |_| sender.lock().expect("no panic").send(()).expect("received"));
+    let work = stopped.clone().with_write_options(soon().interrupt(interrupt.clone()).lock_observer(observer));
+    let first = abandoned(move || label(&work, "lost"));
+    waiting.recv().expect("it waits for the lock");
+    interrupt.abandon();
+    drop(marker);
+
+    // In the same process the layout can be locked again, and others always could.
+    let other = Layout::open(stopped.path()).expect("a layout").with_write_options(soon());
+    assert_eq!(label(&other, "kept").expect("the lock is free").value.annotations, annotations([("a", "kept")]));
+    label(&running, "kept").expect("other work goes on");
+    // What begins later with the abandoned value blocks without the lock, and so does making a layout.
+    let path = directory.path().join("new");
+    std::fs::create_dir(&path).expect("made");
+    let options = soon().interrupt(interrupt.clone());
+    let (target, work) = (path.clone(), stopped.clone());
+    let later =
+        [abandoned(move || drop(label(&work, "lost"))), abandoned(move || drop(Layout::init_with(target, &options)))];
+    assert!(blocks(&first) && later.iter().all(blocks));
+    label(&other, "again").expect("the lock is free");
+    let new = Layout::init_with(&path, &soon()).expect("the directory is free");
+    assert!(new.validate(&ValidateOptions::default()).expect("validated").is_valid());
+    assert!(blocks(&first) && later.iter().all(blocks));
+    assert_eq!(other.read_stage().expect("a stage").layers[0].annotations, annotations([("a", "again")]));
+    is_valid(stopped.path());
+    is_valid(running.path());
+}
+
+#[test]
+#[cfg(unix)]
+fn an_upload_whose_work_was_abandoned_can_be_resumed_by_other_work() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let interrupt = Interrupt::default();
+    let path = directory.path().join("layout");
+    let options = WriteOptions::default().interrupt(interrupt.clone());
+    let registry = Registry::shared(&path).expect("a registry").with_write_options(options);
+    let mut upload = registry.repository(name("app")).start_upload().expect("begun");
+    upload.write_all(b"one, ").expect("written");
+    let id = upload.id().to_owned();
+    interrupt.abandon();
+    // The thread has the upload still.
+    let work = abandoned(move || upload.write_all(b"three"));
+    assert!(blocks(&work));
+    let options = WriteOptions::default().lock_timeout(Duration::ZERO);
+    let app = Registry::shared(&path).expect("a registry").with_write_options(options).repository(name("app"));
+    let mut resumed = app.resume_upload(&id, Some(5)).expect("it is not locked");
+    resumed.write_all(b"two").expect("written");
+    let blob = resumed.commit(&Digest::sha256_of(b"one, two")).expect("committed");
+    assert_eq!(content_of(&app, &blob.digest), b"one, two");
+    assert!(blocks(&work));
+}
+
+#[test]
+fn reading_an_archive_ends_before_it_needs_a_file() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let spill = directory.path().to_owned();
+    let load = |interrupt: &Interrupt| {
+        let (interrupt, spill) = (interrupt.clone(), spill.clone());
+        abandoned(move || {
+            let options = LoadOptions::default().memory_threshold(0).spill_directory(spill).interrupt(interrupt);
+            View::from_reader("a.tar", std::io::Cursor::new(tar_of("file", &[1; 4 << 20])), &options).is_err()
+        })
+    };
+    let [stopped, running] = [Interrupt::default(), Interrupt::default()];
+    stopped.abandon();
+    assert!(blocks(&load(&stopped)));
+    // The archive is refused once it was read: it holds no images.
+    assert_eq!(load(&running).recv(), Ok(true));
+    assert_eq!(std::fs::read_dir(directory.path()).expect("read").count(), 0);
 }

@@ -7,7 +7,7 @@ use super::Destination;
 use crate::error::{Error, Result};
 
 /// Returns whether output to a path goes to standard output: the path is `/dev/stdout`, a link to it, or another
-/// descriptor of the same file, pipe or terminal. See `write_file`.
+/// descriptor of the same file, pipe or terminal. See `fs/output.rs`.
 pub fn is_standard_output(path: impl AsRef<Path>) -> bool {
     Destination::resolve(path.as_ref()).is_ok_and(|destination| destination.is_stdout())
 }

@@ -512,7 +512,9 @@ fn unlocked(file: NamedTempFile<File>) -> io::Result<NamedTempFile<File>> {
 }
 
 /// Creates a file without a name. On systems without such files, no other process can open the file.
-pub(crate) fn private_file(directory: &Path) -> io::Result<File> {
+pub(crate) fn private_file(directory: &Path, interrupt: &Interrupt) -> io::Result<File> {
+    // Some systems give the file a name for a moment.
+    let _section = interrupt.begin_section();
     tempfile::tempfile_in(directory)
 }
 

@@ -43,9 +43,10 @@ pub(crate) struct Lock {
 }
 
 impl Lock {
-    /// Makes the token of a marker that is locked.
+    /// Makes the token of a marker that is locked. If the work is abandoned, the marker is unlocked, and this never
+    /// returns.
     pub(crate) fn new(marker: File, root: Directory, interrupt: &Interrupt) -> Self {
-        Self { _section: interrupt.begin_section(), _marker: marker, root }
+        Self { _section: interrupt.begin_section_with([&marker]), _marker: marker, root }
     }
 
     /// Returns the directory of the layout that is locked. Another one may have its path by now.

@@ -131,7 +131,7 @@ impl Site {
                 DirectoryLock::Held(lock) => break lock,
             }
         };
-        made.section = Some(self.interrupt().begin_section());
+        made.section = Some(self.interrupt().begin_section_with(&directory));
 
         let path = self.marker_path();
         let marker_is_empty = match fs::symlink_metadata(&path) {

@@ -277,8 +277,12 @@ impl BlobReader {
         Ok(copied)
     }
 
-    /// Writes the remaining content to a file as [`write_file`] does, calls a function with the numbers of bytes, and
-    /// returns their sum.
+    /// Writes the remaining content to a file, which gets its name when it is whole, and waits until both are on the
+    /// disk. Calls a function with the numbers of bytes, and returns their sum.
+    ///
+    /// A path that names an open descriptor of this process, such as `/dev/stdout`, `/dev/fd/3` or a link to one, is
+    /// written to at its place, and a pipe or device as it is. Of the descriptors above 2 only those count that this
+    /// process was started with. Links stay, and the file that they point to is replaced.
     ///
     /// # Errors
     ///
@@ -322,11 +326,7 @@ impl Read for BlobReader {
     }
 }
 
-/// Writes bytes to a file, which gets its name when it is whole, and waits until both are on the disk.
-///
-/// A path that names an open descriptor of this process, such as `/dev/stdout`, `/dev/fd/3` or a link to one, is written to at its
-/// place, and a pipe or device as it is. Of the descriptors above 2 only those count that this process was started with. Links
-/// stay, and the file that they point to is replaced.
+/// Writes bytes to a file as [`BlobReader::save`] does.
 ///
 /// # Errors
 ///

@@ -15,7 +15,7 @@ pub(crate) mod resolve;
 pub(crate) mod tags;
 pub(crate) mod upload;
 
-pub use blobs::{BlobReader, ByteRange, Expected, write_file};
+pub use blobs::{BlobReader, ByteRange, Expected};
 pub use configs::StoredConfig;
 pub use manifest_body::ManifestBody;
 pub use manifests::{ManifestInfo, StoredManifest};

@@ -7,12 +7,14 @@ use std::fmt;
 use std::fs::File;
 use std::io::{self, ErrorKind, Seek, SeekFrom, Write};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Instant;
 
 use super::repository::Repository;
 use crate::error::{Error, Result};
 use crate::fs::{Directory, FileIdentity, FileKind, Found, random_name, touch};
 use crate::graph::verify::expect_digest;
+use crate::interrupt::Registered;
 use crate::layout::blob_directory::{make_blob_directory, scratch};
 use crate::layout::blobs::Share;
 use crate::layout::handle::Layout;
@@ -56,7 +58,9 @@ pub struct BlobUpload {
     id: String,
     /// For messages.
     path: PathBuf,
-    file: File,
+    file: Arc<File>,
+    /// Unlocks the file if the work is abandoned.
+    _locked: Registered,
     size: u64,
     /// The digest so far, if all of it came through here.
     hasher: Option<Hasher>,
@@ -114,7 +118,8 @@ impl Repository {
                 Err(error) => return Err(Error::io("create", &path)(error)),
             };
             let hasher = Some(Hasher::new(Algorithm::Sha256));
-            let upload = BlobUpload { layout: layout.clone(), uploads, id, path, file, size: 0, hasher };
+            let (file, _locked) = registered(&layout, file);
+            let upload = BlobUpload { layout: layout.clone(), uploads, id, path, file, _locked, size: 0, hasher };
             // Or the file, before it was locked.
             if upload.is_there() {
                 return Ok(upload);
@@ -152,10 +157,18 @@ impl Repository {
             _ => {}
         }
         let hasher = (size == 0).then(|| Hasher::new(Algorithm::Sha256));
-        let upload = BlobUpload { layout, uploads, id: id.to_owned(), path, file, size, hasher };
+        let (file, _locked) = registered(&layout, file);
+        let upload = BlobUpload { layout, uploads, id: id.to_owned(), path, file, _locked, size, hasher };
         // Its earlier owner may have committed it.
         if upload.is_there() { Ok(upload) } else { Err(unknown()) }
     }
+}
+
+/// Registers a locked file with the value by which the work on a layout is ended.
+fn registered(layout: &Layout, file: File) -> (Arc<File>, Registered) {
+    let file = Arc::new(file);
+    let locked = layout.interrupt().register_lock(Arc::clone(&file));
+    (file, locked)
 }
 
 impl BlobUpload {
@@ -234,8 +247,8 @@ impl BlobUpload {
         if let Some(hasher) = sha256 {
             return expect_digest(digest, hasher.finish());
         }
-        self.file.seek(SeekFrom::Start(0)).map_err(Error::io("read", &self.path))?;
-        self.layout.verify(digest, &self.file, |_| ())
+        (&*self.file).seek(SeekFrom::Start(0)).map_err(Error::io("read", &self.path))?;
+        self.layout.verify(digest, &*self.file, |_| ())
     }
 
     /// Deletes the upload. An upload that is already deleted is no error.
@@ -261,8 +274,10 @@ impl BlobUpload {
 
 impl Write for BlobUpload {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        // Once the work is abandoned, another upload may go on with the file.
+        let _section = self.layout.interrupt().begin_section();
         let metrics = self.layout.metrics();
-        let written = metrics.time(Phase::Write, || self.file.write(bytes))?;
+        let written = metrics.time(Phase::Write, || (&*self.file).write(bytes))?;
         if let Some(hasher) = &mut self.hasher {
             metrics.time(Phase::Hash, || hasher.update(&bytes[..written]));
         }
@@ -272,6 +287,6 @@ impl Write for BlobUpload {
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        self.file.flush()
+        (&*self.file).flush()
     }
 }

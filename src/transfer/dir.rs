@@ -201,10 +201,10 @@ impl<'a> Export<'a> {
         let root = self.root();
         let staging = self.staged(root, staged.take())?;
         // If two processes create a layout here, one waits and then finds the layout of the other.
-        let DirectoryLock::Held(_lock) = self.site.lock_directory()? else {
+        let DirectoryLock::Held(lock) = self.site.lock_directory()? else {
             return Ok(false);
         };
-        let _section = self.site.interrupt().begin_section();
+        let _section = self.site.interrupt().begin_section_with(&lock);
         if !matches!(self.target()?, Target::Vacant) {
             return Ok(false);
         }

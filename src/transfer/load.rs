@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use crate::compress::Bounds;
 use crate::error::{Error, Reason};
+use crate::interrupt::Interrupt;
 use crate::metrics::Progress;
 use crate::options::setters;
 
@@ -21,6 +22,8 @@ pub struct LoadOptions<'a> {
     pub spill_directory: Option<PathBuf>,
     /// Called with the number of bytes that were read.
     pub progress: Option<Progress<'a>>,
+    /// Ends the work, for instance when a signal arrives.
+    pub interrupt: Interrupt,
 }
 
 impl<'a> LoadOptions<'a> {
@@ -29,22 +32,30 @@ impl<'a> LoadOptions<'a> {
         bounds: [Bounds],
         spill_directory: [some PathBuf],
         progress: [option Progress<'a>],
+        interrupt: [Interrupt],
     }
 }
 
 impl Default for LoadOptions<'_> {
     fn default() -> Self {
-        Self { memory_threshold: 100 << 20, bounds: Bounds::default(), spill_directory: None, progress: None }
+        Self {
+            memory_threshold: 100 << 20,
+            bounds: Bounds::default(),
+            spill_directory: None,
+            progress: None,
+            interrupt: Interrupt::default(),
+        }
     }
 }
 
 impl fmt::Debug for LoadOptions<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { memory_threshold, bounds, spill_directory, progress: _ } = self;
+        let Self { memory_threshold, bounds, spill_directory, progress: _, interrupt } = self;
         f.debug_struct("LoadOptions")
             .field("memory_threshold", memory_threshold)
             .field("bounds", bounds)
             .field("spill_directory", spill_directory)
+            .field("interrupt", interrupt)
             .finish_non_exhaustive()
     }
 }

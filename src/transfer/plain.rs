@@ -95,10 +95,12 @@ impl Plain {
         let parent = options.spill_directory.clone().unwrap_or_else(std::env::temp_dir);
         let failed = || Error::io("write to", &parent);
         // The archive may be readable for this user only, and so must be its copy.
-        let mut file = private_file(&parent).map_err(failed())?;
+        let mut file = private_file(&parent, &options.interrupt).map_err(failed())?;
         file.write_all(&memory).map_err(failed())?;
         drop(memory);
         loop {
+            // Work that was abandoned does not fill the disk.
+            file = options.interrupt.keep(file);
             let read = read(&mut buffer)?;
             if read == 0 {
                 break;

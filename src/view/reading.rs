@@ -2,10 +2,13 @@
 //! the work is repeated with the new state.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File};
+use std::fs;
+use std::sync::Arc;
 
 use super::index_view::View;
 use crate::error::{Error, Result};
+use crate::interrupt::Registered;
+use crate::layout::handle::Layout;
 use crate::layout::lock::keep_writers_out;
 
 /// How often work is tried without a lock.
@@ -18,7 +21,7 @@ const LOCKED_TRIES: usize = 3;
 #[derive(Debug, Default)]
 pub struct Reading {
     /// The locks that keep writers out of the layouts during the last attempts.
-    locks: Vec<File>,
+    locks: Vec<Registered>,
     are_writers_out: bool,
     lets_writers_in: bool,
     cannot_begin_again: bool,
@@ -112,12 +115,15 @@ impl View {
     }
 
     /// Locks each layout once, in an order that is the same in all processes.
-    fn keep_writers_out(views: &[Self]) -> Result<Vec<File>> {
+    fn keep_writers_out(views: &[Self]) -> Result<Vec<Registered>> {
         let layouts = views.iter().filter_map(|view| view.origin.as_ref()).map(|origin| &origin.layout);
         let by_place: BTreeMap<_, _> = layouts
             .map(|layout| (fs::canonicalize(layout.path()).unwrap_or_else(|_| layout.path().into()), layout))
             .collect();
-        by_place.into_values().map(|layout| keep_writers_out(layout.site())).collect()
+        let locked = |layout: &Layout| {
+            keep_writers_out(layout.site()).map(|marker| layout.interrupt().register_lock(Arc::new(marker)))
+        };
+        by_place.into_values().map(locked).collect()
     }
 }
 
@@ -125,7 +131,6 @@ impl View {
 mod tests {
     use super::*;
     use crate::error::Referrer;
-    use crate::layout::handle::Layout;
     use crate::layout::lock::take_lock;
     use crate::oci::Digest;
 

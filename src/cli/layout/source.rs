@@ -80,7 +80,7 @@ impl Context {
         let size = fs::metadata(path).ok().filter(|metadata| metadata.is_file()).map(|file| file.len());
         let progress = self.ui.progress("Reading", path, size);
         let advance = |bytes| progress.advance(bytes);
-        let mut options = LoadOptions::default().progress(&advance);
+        let mut options = LoadOptions::default().progress(&advance).interrupt(self.interrupt.clone());
         options.spill_directory = spill_directory;
         if path == Path::new("-") {
             ensure!(!io::stdin().is_terminal(), "standard input is a terminal; pipe an archive into it");
