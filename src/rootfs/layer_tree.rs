@@ -21,7 +21,7 @@ const AUFS: &[u8] = b".wh..wh.";
 const KEPT: [&[&[u8]]; 2] = [&[b"etc", b"passwd"], &[b"etc", b"group"]];
 
 /// The largest content that is kept.
-const KEPT_LIMIT: u64 = 1024 * 1024;
+pub(super) const KEPT_LIMIT: u64 = 1024 * 1024;
 
 /// The bytes of an ELF header up to the machine.
 const ELF_HEAD: usize = 20;
@@ -64,11 +64,33 @@ impl LayerTree {
     ///
     /// Those of [`TarReader::next`]; of kind `InvalidData` for a name that leaves the root.
     pub(super) fn read(tar: impl Read, layer: u32, inodes: &mut u64) -> io::Result<Self> {
+        let is_kept = |path: &Path, _| KEPT.iter().any(|kept| path.iter().map(|part| &**part).eq(kept.iter().copied()));
+        Self::read_with(tar, layer, inodes, is_kept)
+    }
+
+    /// Reads the layer again. Returns the content of the file that got a number at the first time, if it is small. The
+    /// number that was given last before this layer is the same again.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`LayerTree::read`].
+    pub(super) fn content_of(tar: impl Read, inode: u64, mut inodes: u64) -> io::Result<Option<Arc<[u8]>>> {
+        let tree = Self::read_with(tar, 0, &mut inodes, |_, next| next == inode)?;
+        Ok(find_content(&tree.root, inode))
+    }
+
+    /// Reads the entries of a layer. `is_kept` says by its path and number whether the content of a file is kept.
+    fn read_with(
+        tar: impl Read,
+        layer: u32,
+        inodes: &mut u64,
+        is_kept: impl Fn(&Path, u64) -> bool,
+    ) -> io::Result<Self> {
         let mut tree = Self::default();
         let mut reader = TarReader::new(tar);
         while let Some(entry) = reader.next()? {
             let path = components(&entry.path)?;
-            let is_kept = KEPT.iter().any(|kept| path.iter().map(|part| &**part).eq(kept.iter().copied()));
+            let is_kept = is_kept(&path, *inodes + 1);
             let may_run = matches!(entry.flag, b'0' | b'7') && entry.mode & 0o111 != 0;
             let (content, machine) = match (is_kept, may_run) {
                 (true, _) => (reader.content(KEPT_LIMIT)?, None),
@@ -170,6 +192,15 @@ impl LayerTree {
         }
         here
     }
+}
+
+/// Finds the content of a file by its number.
+fn find_content(children: &Children, inode: u64) -> Option<Arc<[u8]>> {
+    children.values().find_map(|node| match &node.kind {
+        NodeKind::Directory { children, .. } => find_content(children, inode),
+        NodeKind::File { content, .. } if node.inode == inode => content.clone(),
+        _ => None,
+    })
 }
 
 /// Splits a path of a tar into its components. Slashes at its beginning and `.` mean nothing.

@@ -3,7 +3,7 @@
 use std::io::{self, Read};
 
 use super::accounts::{Account, find_account};
-use super::layer_tree::{HardLink, LayerTree, Path};
+use super::layer_tree::{HardLink, KEPT_LIMIT, LayerTree, Path};
 use super::node::{Attributes, Children, Node, NodeKind};
 
 /// The most links that are followed, as on Linux.
@@ -16,6 +16,19 @@ pub(crate) struct MergedTree {
     has_root_entry: bool,
     layers: u32,
     inodes: u64,
+    /// The numbers of files that were given before each layer.
+    inodes_before: Vec<u64>,
+}
+
+/// The files of users and groups in the image, which may be links.
+const ACCOUNTS: [&str; 2] = ["passwd", "group"];
+
+/// A file that names users or groups, whose content is not known yet.
+pub(crate) struct UnreadAccounts {
+    /// The position of its layer.
+    pub(crate) layer: u32,
+    path: Path,
+    inode: u64,
 }
 
 /// An entry of the tree, for programs that list it.
@@ -51,7 +64,13 @@ pub(crate) enum Unresolved {
 
 impl Default for MergedTree {
     fn default() -> Self {
-        Self { root: Node::implied_directory(0), has_root_entry: false, layers: 0, inodes: 0 }
+        Self {
+            root: Node::implied_directory(0),
+            has_root_entry: false,
+            layers: 0,
+            inodes: 0,
+            inodes_before: Vec::new(),
+        }
     }
 }
 
@@ -64,6 +83,7 @@ impl MergedTree {
     pub(crate) fn apply(&mut self, tar: impl Read) -> io::Result<()> {
         let layer = self.layers;
         self.layers += 1;
+        self.inodes_before.push(self.inodes);
         let tree = LayerTree::read(tar, layer, &mut self.inodes)?;
         // A whiteout removes entries of the layers below only, wherever it stands in the layer. A link is to the file
         // that is there before anything is removed.
@@ -156,10 +176,38 @@ impl MergedTree {
 
     /// Finds a user or a group by name in the files of the image.
     pub(crate) fn account(&self, file: &str, name: &str) -> Option<Account> {
-        let path = [b"etc"[..].into(), file.as_bytes().into()];
-        let (_, node) = self.resolve(&path).ok()?;
+        let (_, node) = self.resolve(&accounts_path(file)).ok()?;
         let NodeKind::File { content: Some(content), .. } = &node.kind else { return None };
         find_account(content, name)
+    }
+
+    /// Returns the files of users and groups whose content was not kept: `/etc/passwd` is a link to a file of another
+    /// name (images, rule B5).
+    pub(crate) fn unread_accounts(&self) -> Vec<UnreadAccounts> {
+        let unread = |file: &&str| {
+            let (path, node) = self.resolve(&accounts_path(file)).ok()?;
+            let is_unread = matches!(node.kind, NodeKind::File { content: None, .. })
+                && (1..=KEPT_LIMIT).contains(&node.attributes.size);
+            is_unread.then_some(UnreadAccounts { layer: node.layer, path, inode: node.inode })
+        };
+        ACCOUNTS.iter().filter_map(unread).collect()
+    }
+
+    /// Reads the content of a file of users or groups from its layer.
+    ///
+    /// # Errors
+    ///
+    /// Those of reading the tar.
+    pub(crate) fn read_accounts(&mut self, unread: &UnreadAccounts, tar: impl Read) -> io::Result<()> {
+        let UnreadAccounts { layer, path, inode } = unread;
+        let found = LayerTree::content_of(tar, *inode, self.inodes_before[*layer as usize])?;
+        if let Some((name, parents)) = path.split_last()
+            && let Some(node) = self.children_mut(parents).and_then(|children| children.get_mut(name))
+            && let NodeKind::File { content, .. } = &mut node.kind
+        {
+            *content = found;
+        }
+        Ok(())
     }
 
     /// Returns all entries but the root, depth first, sorted by name.
@@ -238,6 +286,10 @@ fn list(node: &Node, path: &mut Vec<u8>, entries: &mut Vec<TreeEntry>) {
         list(node, path, entries);
         path.truncate(length);
     }
+}
+
+fn accounts_path(file: &str) -> [Box<[u8]>; 2] {
+    [b"etc"[..].into(), file.as_bytes().into()]
 }
 
 #[cfg(test)]
@@ -333,6 +385,35 @@ mod tests {
         assert_ne!(modes[0].1, modes[1].1);
         // A link to a file of a layer below is that file, also where the layer removes its name.
         assert_eq!(paths(&[&["a:600"], &["b=a", ".wh.a"]]), ["b:600"]);
+    }
+
+    #[test]
+    fn b5_files_of_users_are_read_again_where_they_are_links_to_others() {
+        let content = b"app:x:1000:1000::/:\n";
+        let with_file = |path: &[u8], others: &[&str]| {
+            let mut tar = TarWriter::new(Vec::new());
+            let kind = EntryKind::File { size: content.len() as u64 };
+            let entry = TarEntry { path, kind, mode: 0o644, uid: 0, gid: 0, modified: 0, xattrs: &[] };
+            tar.file(&entry, content).expect("written");
+            let first = tar.finish().expect("written");
+            // Two blocks of zeros end the first tar.
+            [&first[..first.len() - 1024], &layer(others)].concat()
+        };
+        for (file, others, upper) in [
+            ("usr/etc/passwd", &["etc>usr/etc"][..], &["x"][..]),
+            ("usr/share/users", &["etc/passwd>/usr/share/users"], &["x"]),
+            ("nix/store/1", &["nix/store/users=nix/store/1"], &["etc/passwd>../nix/store/users", ".wh.x"]),
+            ("etc/passwd", &["y"], &["etc/group>passwd"]),
+        ] {
+            let layers = [layer(&["x", "y/", "d/.wh.z"]), with_file(file.as_bytes(), others), layer(upper)];
+            let mut tree = MergedTree::default();
+            layers.iter().for_each(|layer| tree.apply(layer.as_slice()).expect("applied"));
+            for unread in tree.unread_accounts() {
+                tree.read_accounts(&unread, layers[unread.layer as usize].as_slice()).expect("read");
+            }
+            assert_eq!(tree.account("passwd", "app").map(|account| account.id), Some(1000), "{file}");
+            assert!(tree.unread_accounts().is_empty(), "{file}");
+        }
     }
 
     #[test]

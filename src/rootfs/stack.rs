@@ -16,6 +16,8 @@ use crate::tar::header::looks_like_tar;
 pub struct Stack {
     pub(crate) tree: MergedTree,
     layers: Vec<Digest>,
+    /// Those that the tree has, in their order.
+    merged: Vec<Digest>,
     skipped: Vec<Digest>,
 }
 
@@ -48,6 +50,7 @@ impl Stack {
     pub fn of_layers(layout: &Layout, layers: &[Digest], bounds: Bounds) -> Result<Self> {
         let mut stack = Self::default();
         layers.iter().try_for_each(|layer| stack.add(layout, layer, None, bounds))?;
+        stack.read_accounts(layout, bounds)?;
         Ok(stack)
     }
 
@@ -64,7 +67,27 @@ impl Stack {
             *self = Self::default();
         }
         let known = self.layers.len();
-        layers.iter().skip(known).try_for_each(|layer| self.add(layout, &layer.digest, layer.diff_id.as_ref(), bounds))
+        let mut new = layers.iter().skip(known);
+        new.try_for_each(|layer| self.add(layout, &layer.digest, layer.diff_id.as_ref(), bounds))?;
+        self.read_accounts(layout, bounds)
+    }
+
+    /// Reads the files of users and groups to which `/etc/passwd` and `/etc/group` are links: which files these are is
+    /// known only now, so their layers are read again.
+    fn read_accounts(&mut self, layout: &Layout, bounds: Bounds) -> Result<()> {
+        for unread in self.tree.unread_accounts() {
+            let layer = self.merged[unread.layer as usize].clone();
+            let path = layout.blob_path(&layer);
+            let (file, size) = layout.open_blob(&layer, &layout.caller())?;
+            let (detected, reader) = peek(file, looks_like_tar).map_err(Error::io("read", &path))?;
+            let encoding = detected.encoding;
+            let broken = |error: io::Error| Error::from_stream(&path, encoding, error);
+            let size = (encoding != Encoding::Identity).then_some(size);
+            let stored = BufReader::with_capacity(BUFFER, reader);
+            let content = bounded_decoder(encoding, stored, size, bounds).map_err(broken)?;
+            self.tree.read_accounts(&unread, content).map_err(broken)?;
+        }
+        Ok(())
     }
 
     fn add(&mut self, layout: &Layout, layer: &Digest, diff_id: Option<&Digest>, bounds: Bounds) -> Result<()> {
@@ -107,6 +130,7 @@ impl Stack {
         let diff_id = diff_id.filter(|(diff_id, _)| encoding != Encoding::Identity || *diff_id != layer);
         let mut content = Hashed { reader: content, hasher: diff_id.map(|(_, algorithm)| Hasher::new(algorithm)) };
         self.tree.apply(&mut content).map_err(broken)?;
+        self.merged.push(layer.clone());
         io::copy(&mut content, &mut io::sink()).map_err(broken)?;
         let actual = content.hasher.take().map(Hasher::finish);
         drop(content);
