@@ -7,8 +7,8 @@ use std::str::FromStr;
 use clap::Args;
 use regshape::build::{ConfigChanges, ProcessChanges};
 use regshape::oci::{
-    Annotations, ConfigField, ExposedPort, Healthcheck, Platform, StopSignal, UnknownFields, check_platform,
-    check_variant, from_json, is_known_architecture, is_known_os,
+    Annotations, ConfigField, ExposedPort, Healthcheck, Platform, ProcessUser, StopSignal, UnknownFields,
+    check_platform, check_variant, from_json, is_known_architecture, is_known_os,
 };
 
 use super::args::{parse_annotation, parse_platform, read_document};
@@ -51,7 +51,7 @@ pub(crate) struct ConfigArgs {
     workdir: Option<String>,
     /// User name or ID, with a group after a colon
     #[arg(long, value_name = "USER[:GROUP]", help_heading = "Process")]
-    user: Option<String>,
+    user: Option<ProcessUser>,
     /// Port that the process listens on; repeatable
     #[arg(long, value_name = "PORT[/PROTO]", help_heading = "Process")]
     expose: Vec<ExposedPort>,

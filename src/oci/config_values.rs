@@ -246,6 +246,42 @@ impl fmt::Display for Healthcheck {
     }
 }
 
+/// The user that the process runs as, with a group after a colon: `app`, `1000`, `app:staff`, `1000:1000`. An empty one
+/// leaves the choice to the engine, which takes root.
+///
+/// ```
+/// use regshape::oci::ProcessUser;
+///
+/// assert_eq!("app:staff".parse::<ProcessUser>()?.as_str(), "app:staff");
+/// assert!("app:staff:more".parse::<ProcessUser>().is_err());
+/// # Ok::<(), regshape::oci::ConfigValueError>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct ProcessUser(String);
+
+impl ProcessUser {
+    /// Returns the text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for ProcessUser {
+    type Err = ConfigValueError;
+
+    fn from_str(text: &str) -> Result<Self, ConfigValueError> {
+        let shown = text.escape_debug();
+        let parts: Vec<_> = text.split(':').collect();
+        if parts.len() > 2 || !text.is_empty() && parts.contains(&"") {
+            return Err(ConfigValueError::new(format!("'{shown}' is not a user of the form USER or USER:GROUP")));
+        }
+        if text.chars().any(char::is_control) {
+            return Err(ConfigValueError::new(format!("'{shown}' contains a character that no user's name has")));
+        }
+        Ok(Self(text.to_owned()))
+    }
+}
+
 /// The signal that ends the process: `SIGTERM`, `SIGRTMIN+3`, or a number. An empty one leaves the choice to the engine.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct StopSignal(String);
@@ -334,6 +370,19 @@ mod tests {
             assert_eq!(text.parse::<Healthcheck>().expect_err(text).to_string(), fault);
         }
         assert!("{\"Test\": [\"CMD\"".parse::<Healthcheck>().is_err());
+    }
+
+    #[test]
+    fn a_user_may_have_a_group() {
+        for text in ["", "app", "1000", "app:staff", "1000:0", "DOMAIN\\user"] {
+            assert_eq!(text.parse::<ProcessUser>().map(|user| user.0), Ok(text.to_owned()));
+        }
+        for text in ["a:b:c", ":", "a:", ":b", "1000:1000:"] {
+            let error = text.parse::<ProcessUser>().expect_err(text).to_string();
+            assert_eq!(error, format!("'{text}' is not a user of the form USER or USER:GROUP"));
+        }
+        let error = "a\nb".parse::<ProcessUser>().expect_err("it has two lines").to_string();
+        assert_eq!(error, "'a\\nb' contains a character that no user's name has");
     }
 
     #[test]

@@ -23,7 +23,7 @@ mod text_names;
 
 pub use annotation_change::AnnotationChange;
 pub use config::{ImageConfig, RootFs};
-pub use config_values::{ConfigField, ConfigValueError, ExposedPort, Healthcheck, StopSignal};
+pub use config_values::{ConfigField, ConfigValueError, ExposedPort, Healthcheck, ProcessUser, StopSignal};
 pub(crate) use descriptor::{ATTESTATION, REFERENCE_TYPE, embedded};
 pub use descriptor::{Annotations, Descriptor};
 pub use digest::{Algorithm, Digest, DigestError, Hasher, is_short_digest};

@@ -266,6 +266,11 @@ fn values_that_a_config_cannot_have_are_refused_and_nothing_is_changed() {
         ),
         (&["--env", "A=${", "--expand-env"], 1, "Error: A: '${' without '}' in '${'".to_owned()),
         (&["--workdir", "srv"], 1, "Error: WorkingDir 'srv' is not an absolute path".to_owned()),
+        (
+            &["--user", "a:b:c"],
+            2,
+            value("a:b:c", "--user <USER[:GROUP]>", "'a:b:c' is not a user of the form USER or USER:GROUP"),
+        ),
         (&["--volume", "."], 1, "Error: Volume '.' is not an absolute path".to_owned()),
         (
             &["--expose", "1-9"],

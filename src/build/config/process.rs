@@ -2,7 +2,7 @@
 
 use super::fault::{Fault, is_not_object};
 use crate::error::{ConfigError, Reason};
-use crate::oci::{ExposedPort, Healthcheck, Json, StopSignal, UnknownFields};
+use crate::oci::{ExposedPort, Healthcheck, Json, ProcessUser, StopSignal, UnknownFields};
 use crate::options::setters;
 
 /// Changes to the process that an image starts. Fields that are not set keep their values; a field is removed with
@@ -23,7 +23,7 @@ pub struct ProcessChanges {
     /// The new working directory.
     pub workdir: Option<String>,
     /// The new user: a name or number, with a group after a colon.
-    pub user: Option<String>,
+    pub user: Option<ProcessUser>,
     /// Ports to expose.
     pub exposed: Vec<ExposedPort>,
     /// Ports to expose no longer.
@@ -46,7 +46,7 @@ impl ProcessChanges {
         unset_env: [Vec<String>],
         expand_env: [bool],
         workdir: [some String],
-        user: [some String],
+        user: [option ProcessUser],
         exposed: [Vec<ExposedPort>],
         unexposed: [Vec<ExposedPort>],
         volumes: [Vec<String>],
@@ -73,7 +73,7 @@ impl ProcessChanges {
             section.insert("WorkingDir", workdir)?;
         }
         if let Some(user) = &self.user {
-            section.insert("User", user)?;
+            section.insert("User", user.as_str())?;
         }
         if let Some(signal) = &self.stop_signal {
             section.insert("StopSignal", signal.as_str())?;
@@ -85,9 +85,20 @@ impl ProcessChanges {
         for volume in &self.volumes {
             check_absolute("Volume", volume, is_windows)?;
         }
+        self.change_volumes(section, is_windows)
+    }
+
+    /// Writes `Volumes`. Paths that differ in slashes and `.` are one volume; one that is there keeps its spelling.
+    fn change_volumes(&self, section: &mut UnknownFields, is_windows: bool) -> Result<(), Fault> {
+        let cleaned = |path: &String| if is_windows { path.clone() } else { cleaned(path) };
+        let removed: Vec<String> = self.removed_volumes.iter().map(cleaned).collect();
         change_names(section, "Volumes", |names| {
-            names.retain(|name| !self.removed_volumes.contains(name));
-            names.extend(self.volumes.iter().cloned());
+            names.retain(|name| !removed.contains(&cleaned(name)));
+            for volume in self.volumes.iter().map(cleaned) {
+                if names.iter().all(|name| cleaned(name) != volume) {
+                    names.push(volume);
+                }
+            }
         })
     }
 
@@ -201,6 +212,15 @@ fn change_names(section: &mut UnknownFields, field: &str, change: impl FnOnce(&m
         section.insert(field, &after)?;
     }
     Ok(())
+}
+
+/// Returns a path with single slashes, without one at its end, and without the components `.`. A `..` stays: its meaning
+/// depends on the links of the image.
+fn cleaned(path: &str) -> String {
+    let components = path.split('/').filter(|component| !matches!(*component, "" | "."));
+    let components: Vec<_> = components.collect();
+    let slash = if path.starts_with('/') { "/" } else { "" };
+    format!("{slash}{}", components.join("/"))
 }
 
 /// Checks a path of the process. Those of Windows have a drive, or are relative to one.

@@ -3,7 +3,7 @@
 use super::history::Steps;
 use super::{ConfigChanges, ProcessChanges};
 use crate::error::{Error, Reason};
-use crate::oci::{Annotations, UnknownFields};
+use crate::oci::{Annotations, ProcessUser, UnknownFields};
 
 fn fields(text: &str) -> UnknownFields {
     text.parse().unwrap_or_else(|error| panic!("{text}: {error}"))
@@ -44,7 +44,7 @@ fn fields_without_a_change_stay_unknown_ones_included() {
     let config = r#"{"architecture":"arm64","author":"a","config":{"ArgsEscaped":true,"Env":null,"Healthcheck":{"Retries":3},"OnBuild":["x"],"Shell":["y"],"z":1.50},"history":[{}],"os":"linux","os.features":["f"],"variant":"v8","x":1e400}"#;
     let config = fields(config).to_string();
     assert_eq!(changed(&config, &ConfigChanges::default()), Ok(config.clone()));
-    let changes = ConfigChanges::default().process(process().user("app"));
+    let changes = ConfigChanges::default().process(process().user("app".parse::<ProcessUser>().expect("a user")));
     assert_eq!(changed(&config, &changes), Ok(config.replace(r#","z":"#, r#","User":"app","z":"#)));
 }
 
@@ -62,7 +62,12 @@ fn an_empty_section_stays_unless_a_change_empties_it() {
 
 #[test]
 fn empty_values_are_written_and_are_not_unset_ones() {
-    let empty = process().entrypoint(vec![]).cmd(vec![]).user("").workdir("").env(env([("A", "")]));
+    let empty = process()
+        .entrypoint(vec![])
+        .cmd(vec![])
+        .user("".parse::<ProcessUser>().expect("an empty one"))
+        .workdir("")
+        .env(env([("A", "")]));
     check_process(
         r#"{"Entrypoint":["a"],"User":"a"}"#,
         empty,
@@ -136,6 +141,13 @@ fn ports_and_volumes_are_sets() {
     check_process(r#"{"ExposedPorts":{"80":{}},"x":0}"#, process().unexposed(ports(&["80"])), r#"{"x":0}"#);
     let volumes = process().volumes(texts(["/b", "/a"])).removed_volumes(texts(["/c", "/d"]));
     check_process(r#"{"Volumes":{"/c":{},"/e":{}}}"#, volumes, r#"{"Volumes":{"/a":{},"/b":{},"/e":{}}}"#);
+    // Spellings of one path are one volume, and one that is there keeps its spelling.
+    let volumes = process().volumes(texts(["/a/", "//a", "/a", "/b", "/"])).removed_volumes(texts(["/c"]));
+    check_process(
+        r#"{"Volumes":{"/b/./":{"x":1},"/c/":{}}}"#,
+        volumes,
+        r#"{"Volumes":{"/":{},"/a":{},"/b/./":{"x":1}}}"#,
+    );
 }
 
 #[test]
