@@ -292,7 +292,7 @@ fn copy_hint(error: &CopyError) -> Option<&'static str> {
         CopyError::OntoDirectory { .. } => {
             "end DST with / to copy into the directory, or give the file a name of its own"
         }
-        CopyError::Twice { .. } => "use --overwrite to let the last one win",
+        CopyError::Twice { .. } | CopyError::MtreeTwice { .. } => "use --overwrite to let the last one win",
         CopyError::WhiteoutName { .. } => "leave it out with --exclude, or rename it",
         CopyError::OverlayMark { .. } => "use --overlay to make it a whiteout",
         CopyError::Changed { .. } => "run the command again when no other program changes the file",

@@ -1,6 +1,6 @@
 //! Errors of making a layer of files.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// A layer of files cannot be made.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -41,7 +41,7 @@ pub enum CopyError {
         path: String,
     },
     /// Two sources have an entry for one path.
-    #[error("'{path}' is in {} and in {}", .first.display(), .second.display())]
+    #[error("'{path}' is in {}", sources(.first, .second))]
     Twice {
         /// The path in the image.
         path: String,
@@ -49,6 +49,18 @@ pub enum CopyError {
         first: PathBuf,
         /// The other source.
         second: PathBuf,
+    },
+    /// An mtree file has two entries for one path.
+    #[error("'{path}' is in lines {first} and {second} of {}", .file.display())]
+    MtreeTwice {
+        /// The path in the image.
+        path: String,
+        /// The file.
+        file: PathBuf,
+        /// The number of the first line.
+        first: usize,
+        /// The number of the other line.
+        second: usize,
     },
     /// The name of a file is that of a whiteout.
     #[error("{} cannot be stored: its name is that of a whiteout", .path.display())]
@@ -89,12 +101,12 @@ pub enum CopyError {
         path: PathBuf,
     },
     /// An include matches nothing.
-    #[error("--include {glob} matches nothing in {}", .path.display())]
+    #[error("--include {glob} matches nothing in {}", list(.paths, " or "))]
     UnmatchedInclude {
         /// The glob.
         glob: String,
-        /// The source.
-        path: PathBuf,
+        /// The sources.
+        paths: Vec<PathBuf>,
     },
     /// A link of the layers below, in the path of an entry, leads to no directory.
     #[error("{} cannot go to '{path}': it is a link in the image, and leads to {to}", .source_path.display())]
@@ -145,9 +157,18 @@ pub enum CopyError {
 fn unreadable(paths: &[PathBuf]) -> String {
     match paths {
         [path] => format!("{}: permission denied", path.display()),
-        paths => {
-            let list: Vec<_> = paths.iter().map(|path| path.display().to_string()).collect();
-            format!("{} files (permission denied): {}", paths.len(), list.join(", "))
-        }
+        paths => format!("{} files (permission denied): {}", paths.len(), list(paths, ", ")),
+    }
+}
+
+fn list(paths: &[PathBuf], separator: &str) -> String {
+    paths.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(separator)
+}
+
+/// Returns the text for two sources that have one path.
+fn sources(first: &Path, second: &Path) -> String {
+    match first == second {
+        true => format!("{}, which is given twice", first.display()),
+        false => format!("{} and in {}", first.display(), second.display()),
     }
 }

@@ -195,7 +195,10 @@ impl Error {
 /// Returns the category of an error of copying.
 fn kind_of_copy(error: &CopyError) -> ErrorKind {
     match error {
-        CopyError::BelowFile { .. } | CopyError::OntoDirectory { .. } | CopyError::Twice { .. } => ErrorKind::Conflict,
+        CopyError::BelowFile { .. }
+        | CopyError::OntoDirectory { .. }
+        | CopyError::Twice { .. }
+        | CopyError::MtreeTwice { .. } => ErrorKind::Conflict,
         CopyError::Changed { .. } | CopyError::Unreadable { .. } => ErrorKind::Io,
         CopyError::PathLength { .. } => ErrorKind::TooLarge,
         _ => ErrorKind::InvalidInput,

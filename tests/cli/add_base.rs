@@ -201,7 +201,7 @@ fn b4_links_of_the_layers_below_are_followed_inside_the_image() {
     );
     sandbox.refuses(
         "add layer -p image --copy app:/etc/passwd/x",
-        "app cannot go to '/etc/passwd': '/etc/passwd' is not a directory; choose another destination, or leave the file out with --exclude",
+        "app cannot go to '/etc/passwd/x': '/etc/passwd' is not a directory; choose another destination, or leave the file out with --exclude",
     );
     sandbox.refuses(
         "add layer -p image --copy app:/etc",

@@ -231,6 +231,60 @@ fn b7_excludes_and_includes_in_the_order_of_the_command_line() {
 }
 
 #[test]
+fn b7_an_include_matches_in_one_source_at_least() {
+    let sandbox = Sandbox::new();
+    sandbox.files(&[("one/a.c", 0o644), ("one/a.o", 0o644), ("two/b.o", 0o644), ("two/b.md", 0o644)]);
+    assert_eq!(paths(&sandbox.copies("--copy one --copy two --include *.c --include *.md")), ["a.c", "b.md"]);
+    // A source in which nothing is included makes no files.
+    assert_eq!(paths(&sandbox.copies("--copy one --copy two --include *.c")), ["a.c"]);
+    sandbox.refuses(
+        "add layer -p image --copy one --copy two --include *.o --include *.txt",
+        "--include *.txt matches nothing in one or two; globs match paths below the source; ** matches any directories",
+    );
+    // The include of one source must match in that source.
+    sandbox.refuses(
+        "add layer -p image --copy one --copy src=two,include=*.c",
+        "--include *.c matches nothing in two; globs match paths below the source; ** matches any directories",
+    );
+    sandbox.refuses(
+        "add layer -p image --copy one --include *.c --exclude *",
+        "one has no files for a layer; use --allow-empty if that is intended",
+    );
+}
+
+#[test]
+fn b8_an_mtree_file_is_refused_with_the_line() {
+    let sandbox = Sandbox::new();
+    sandbox.files(&[("file", 0o644)]);
+    let line = |text: &str| format!("#mtree\n./usr type=dir\n{text}\n");
+    let (long, deep) = ("x".repeat(256), "./".to_owned() + &"y/".repeat(2048));
+    for (text, message) in [
+        (
+            "./a contents=file\n\n./a contents=file".to_owned(),
+            "'/a' is in lines 3 and 5 of m; use --overwrite to let the last one win".to_owned(),
+        ),
+        (
+            "usr type=dir\n a contents=file\n..\n./usr/a type=link link=x".to_owned(),
+            "'/usr/a' is in lines 4 and 6 of m; use --overwrite to let the last one win".to_owned(),
+        ),
+        (
+            format!("./{long} contents=file"),
+            format!("line 3 of m: path './{}…' has a component of more than 255 bytes", &long[..78]),
+        ),
+        (format!("{deep} contents=file"), format!("line 3 of m: path '{}…' has more than 4095 bytes", &deep[..80])),
+        ("./.wh.a contents=file".to_owned(), "line 3 of m: path './.wh.a' has the name of a whiteout".to_owned()),
+    ] {
+        sandbox.write("m", line(&text));
+        sandbox.refuses("add layer -p image --mtree m", &message);
+    }
+    sandbox.write("m", line("./a contents=file mode=0600\n./a contents=file mode=0640"));
+    assert_eq!(sandbox.copies("--mtree m --overwrite")[0], "file 640 0:0 @0 a");
+    // The longest path is one of 4,095 bytes with its slash at the beginning.
+    sandbox.write("m", line(&format!("{} contents=file", "./".to_owned() + &"y/".repeat(2046) + "zz")));
+    assert_eq!(sandbox.copies("--mtree m").len(), 2048);
+}
+
+#[test]
 fn a8_sockets_are_left_out_and_pipes_are_entries_that_are_never_opened() {
     let sandbox = Sandbox::new();
     sandbox.files(&[("tree/file", 0o644)]);
@@ -327,7 +381,17 @@ fn a3_two_sources_for_one_path_are_an_error_or_the_last_one_wins() {
     );
     sandbox.refuses(
         "add layer -p image --copy one --copy file:/etc/conf/x",
-        "file cannot go to '/etc/conf': '/etc/conf' is not a directory; choose another destination, or leave the file out with --exclude",
+        "file cannot go to '/etc/conf/x': '/etc/conf' is not a directory; choose another destination, or leave the file out with --exclude",
+    );
+    for words in ["--copy file:/etc --copy one:/etc/conf/more", "--copy one:/ --copy one:/etc/conf/more"] {
+        let outcome = sandbox.run(&format!("add layer -p image {words}"));
+        let file = if words.contains("file:") { "/etc" } else { "/etc/conf" };
+        let message = format!("Error: one cannot go to '/etc/conf/more': '{file}' is not a directory; ");
+        assert!(outcome.status == 1 && outcome.stderr.starts_with(&message), "{words}: {outcome:?}");
+    }
+    sandbox.refuses(
+        "add layer -p image --copy file:/x --copy file:/x",
+        "'/x' is in file, which is given twice; use --overwrite to let the last one win",
     );
     assert_eq!(paths(&sandbox.copies("--copy one --copy file:/etc/")), ["etc/", "etc/conf", "etc/file"]);
 }
@@ -373,7 +437,7 @@ fn bad_sources_and_values_change_nothing() {
 fn the_layout_itself_is_left_out() {
     let sandbox = Sandbox::new();
     let outcome = sandbox.run("add layer -p image --copy .:/ws");
-    assert_eq!(outcome.stderr, "Note: left out the output of this program: ./image\n");
+    assert_eq!(outcome.stderr, "Note: left out the output layout: ./image\n");
     let first = sandbox.stage()["layers"][0]["digest"].clone();
     let again = sandbox.ok_json("add layer -p image --copy .:/ws");
     assert_eq!(again["digest"], first);

@@ -95,6 +95,89 @@ fn a_build_replaces_its_own_image_and_no_other() {
 }
 
 #[test]
+fn a_build_beside_its_sources_tells_only_of_its_output() {
+    let sandbox = sandbox();
+    let first = sandbox.run("build -o image --copy .:/ws");
+    assert_eq!((first.status, first.stderr.as_str()), (0, ""));
+    let digest = entry(&sandbox, "latest")["digest"].clone();
+    let second = sandbox.run("build -o image --copy .:/ws");
+    assert_eq!((second.status, second.stderr.as_str()), (0, "Note: left out the output layout: ./image\n"));
+    assert_eq!(entry(&sandbox, "latest")["digest"], digest);
+}
+
+#[test]
+#[cfg(unix)]
+fn b5_names_of_owners_are_found_through_the_links_of_the_image() {
+    use std::os::unix::fs::symlink;
+    let sandbox = sandbox();
+    for (file, link, target) in [
+        ("usr/etc/passwd", "etc", "usr/etc"),
+        ("usr/share/users", "etc/passwd", "../usr/share/users"),
+        ("nix/store/users", "etc/passwd", "/nix/store/users"),
+    ] {
+        let _ = fs::remove_dir_all(sandbox.path("root"));
+        for path in [file, link] {
+            fs::create_dir_all(sandbox.path("root").join(path).parent().expect("a parent")).expect("made");
+        }
+        sandbox.write(&format!("root/{file}"), "root:x:0:0::/:\nweb:x:4711:42::/:\n");
+        symlink(target, sandbox.path("root").join(link)).expect("linked");
+        sandbox.ok("build -o base --copy root --compress-format zstd");
+        let built =
+            sandbox.ok_json("build -o image --base base --copy app:/srv/app --owner web --compress-format none");
+        let layer = sandbox.blob(built["images"][0]["layers"][1].as_str().expect("a digest"));
+        let owners: Vec<_> = tar::Archive::new(&*layer)
+            .entries()
+            .expect("a tar")
+            .map(|entry| {
+                let entry = entry.expect("an entry");
+                (entry.header().uid().expect("a user"), entry.header().gid().expect("a group"))
+            })
+            .collect();
+        assert_eq!(owners, [(0, 0), (4711, 42)], "{link}");
+        // The user of the config is known too.
+        let outcome = sandbox.run("build -o image --base base --copy app:/srv/app --user web --entrypoint /srv/app");
+        assert_eq!((outcome.status, outcome.stderr.as_str()), (0, ""), "{link}");
+    }
+}
+
+/// On file systems that share blocks, each file has an inode of its own.
+#[test]
+#[cfg(target_os = "linux")]
+fn e_layers_of_a_base_are_linked_where_blocks_cannot_be_shared() {
+    use std::os::unix::fs::MetadataExt;
+    let sandbox = sandbox();
+    sandbox.ok("build -o base --layer base.tar --label x=y");
+    let clone = ["--reflink=always", "base.tar", "clone"];
+    if std::process::Command::new("cp")
+        .args(clone)
+        .current_dir(sandbox.path(""))
+        .output()
+        .is_ok_and(|it| it.status.success())
+    {
+        eprintln!("skipped: this file system shares blocks");
+        return;
+    }
+    let inode = |layout: &str| {
+        let path = sandbox.path(layout).join("blobs/sha256").join(BASE.strip_prefix("sha256:").expect("a digest"));
+        fs::metadata(path).expect("there").ino()
+    };
+    sandbox.ok("build -o image --base base --copy app");
+    sandbox.ok("build -o image:v2 --base base --copy app --cmd x");
+    sandbox.ok("init staged");
+    sandbox.ok("add base -p staged --from base");
+    assert_eq!([inode("image"), inode("staged")], [inode("base"); 2]);
+    sandbox.is_valid();
+    // A damaged one is not taken, though it could be linked.
+    let path = sandbox.path("base/blobs/sha256").join(BASE.strip_prefix("sha256:").expect("a digest"));
+    let content = fs::read(&path).expect("read");
+    fs::remove_file(&path).expect("removed");
+    fs::write(&path, vec![0; content.len()]).expect("written");
+    let refused = sandbox.run("build -o other --base base --copy app");
+    assert_eq!(refused.status, 1, "{refused:?}");
+    assert!(!sandbox.path("other").exists());
+}
+
+#[test]
 fn several_platforms_make_an_index_in_the_order_of_the_flags() {
     let sandbox = sandbox();
     let built = sandbox.ok_json(

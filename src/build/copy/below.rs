@@ -54,12 +54,9 @@ impl Below<'_> {
                 return self.place_in(children, &mut target, placed);
             }
             Some(BelowKind::File { .. } | BelowKind::Special(_)) if *origin != Origin::Entry => {
-                return Err(CopyError::BelowFile {
-                    source_path: self.path_of(&node),
-                    path: text_of(path),
-                    file: text_of(path),
-                }
-                .into());
+                let file = text_of(path);
+                path.extend(first_asked_for(*origin, &children));
+                return Err(CopyError::BelowFile { source_path: self.path_of(&node), path: text_of(path), file }.into());
             }
             _ => {}
         }
@@ -125,6 +122,19 @@ impl Below<'_> {
     fn path_of(&self, node: &Node) -> std::path::PathBuf {
         self.sources[node.source as usize].path.clone()
     }
+}
+
+/// Returns the path below a directory of the first entry that is not only the parent of others.
+fn first_asked_for(mut origin: Origin, mut children: &Children) -> Path {
+    let mut path = Path::new();
+    while origin == Origin::Parent
+        && let Some((name, node)) = children.first_key_value()
+    {
+        path.push(name.clone());
+        let NodeKind::Directory { children: below, origin: of_node } = &node.kind else { break };
+        (origin, children) = (*of_node, below);
+    }
+    path
 }
 
 pub(super) fn of_below(attributes: &Attributes) -> EntryAttributes {

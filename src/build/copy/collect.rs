@@ -9,8 +9,10 @@ use super::attributes::{EntryAttributes, ResolvedAttributes};
 use super::mtree::{self, Mtree, MtreeEntry, MtreeKind};
 use super::note::{CopyNote, Notes};
 use super::options::{COMPONENT_LIMIT, CopyOptions, PATH_LIMIT};
-use super::rules::{Decision, Rules};
-use super::tree::{Children, Merge, Node, NodeKind, OPAQUE_WHITEOUT, Origin, Place, SourceFile, SourcePlace, WHITEOUT};
+use super::rules::{Decision, Rules, unmatched};
+use super::tree::{
+    Children, Merge, Node, NodeKind, OPAQUE_WHITEOUT, Origin, Place, SourceFile, SourcePlace, WHITEOUT, text_of,
+};
 use crate::error::{CopyError, Error, Result};
 use crate::fs::walk::{SourceDirectory, SourceKind, SourceStat, as_path, open_target, stat_target};
 use crate::fs::xattr::{XattrFilter, Xattrs};
@@ -44,14 +46,16 @@ pub(super) fn collect(options: &CopyOptions, filter: &XattrFilter, below: &Merge
         paths: Vec::new(),
         notes: Notes::default(),
     };
-    let mut unreadable = Vec::new();
+    let shared = Rules::shared(&options.rules);
+    let (mut unreadable, mut has_files) = (Vec::new(), false);
     for (position, source) in options.sources.iter().enumerate() {
         let position = u32::try_from(position).expect("a command line is shorter");
         let attributes = source.attributes.or(&options.attributes);
         if source.is_mtree {
             let list =
                 MtreeSource { options, path: &source.path, source: position, attributes: attributes.resolve(below)? };
-            list.collect(&merge, &mut collected)?;
+            list.collect(&merge, &mut collected, &mut unreadable)?;
+            has_files = true;
             continue;
         }
         let stat = match readable(&source.path) {
@@ -69,7 +73,7 @@ pub(super) fn collect(options: &CopyOptions, filter: &XattrFilter, below: &Merge
             options,
             filter,
             outputs: &outputs,
-            rules: Rules::new(options.rules.iter().chain(&source.rules)),
+            rules: Rules::new(&shared, &source.rules),
             attributes: attributes.resolve(below)?,
             root_path: &source.path,
             source: position,
@@ -80,6 +84,7 @@ pub(super) fn collect(options: &CopyOptions, filter: &XattrFilter, below: &Merge
         let given = source.destination.as_ref();
         match stat.kind {
             SourceKind::File => {
+                has_files = true;
                 let node = walk.file(Place::Source, &stat);
                 let mut components = given.map_or_else(Vec::new, |given| given.components.clone());
                 if given.is_none_or(|given| given.is_directory) {
@@ -90,7 +95,10 @@ pub(super) fn collect(options: &CopyOptions, filter: &XattrFilter, below: &Merge
             }
             SourceKind::Directory => {
                 let (attributes, children) = walk.source()?;
-                if children.is_empty() && unreadable.is_empty() && !options.allows_empty {
+                has_files |= !children.is_empty();
+                // Includes of all sources need to match in one of them.
+                let may_be_empty = options.allows_empty || !shared.is_empty() && shared[0].0.is_include;
+                if children.is_empty() && unreadable.is_empty() && !may_be_empty {
                     return Err(CopyError::Empty { path: source.path.clone() }.into());
                 }
                 let mut path = given.map_or_else(Vec::new, |given| given.components.clone());
@@ -104,10 +112,12 @@ pub(super) fn collect(options: &CopyOptions, filter: &XattrFilter, below: &Merge
     if !unreadable.is_empty() {
         return Err(CopyError::Unreadable { paths: unreadable }.into());
     }
+    if let Some(glob) = unmatched(&shared) {
+        let paths = options.sources.iter().map(|source| source.path.clone()).collect();
+        return Err(CopyError::UnmatchedInclude { glob: glob.as_str().to_owned(), paths }.into());
+    }
     // All sources may have been left out.
-    if let (true, false, Some(last)) = (collected.root.is_empty(), options.allows_empty, options.sources.last())
-        && collected.notes.has_unreadable()
-    {
+    if let (false, false, Some(last)) = (has_files, options.allows_empty, options.sources.last()) {
         return Err(CopyError::Empty { path: last.path.clone() }.into());
     }
     Ok(collected)
@@ -125,16 +135,14 @@ fn readable(path: &Path) -> io::Result<SourceStat> {
 
 /// Merges a source directory into the tree at its destination.
 fn merge_directory(merge: &Merge<'_>, collected: &mut Collected, node: Node, path: &mut Vec<Box<[u8]>>) -> Result<()> {
-    let Some(name) = path.last().cloned() else {
-        let NodeKind::Directory { children, origin } = node.kind else { return Ok(()) };
-        if collected.root_attributes.is_none() || merge.overwrites {
-            collected.root_attributes = Some((origin, node.attributes));
-        }
-        return merge.merge(&mut collected.root, children, path);
-    };
-    path.pop();
-    let parent = merge.directory(&mut collected.root, path, node.source)?;
-    merge.merge(parent, Children::from([(name, Box::new(node))]), path)
+    if !path.is_empty() {
+        return merge.merge_directory(&mut collected.root, path, node);
+    }
+    let NodeKind::Directory { children, origin } = node.kind else { return Ok(()) };
+    if collected.root_attributes.is_none() || merge.overwrites {
+        collected.root_attributes = Some((origin, node.attributes));
+    }
+    merge.merge(&mut collected.root, children, path)
 }
 
 /// An mtree file.
@@ -147,7 +155,7 @@ struct MtreeSource<'a> {
 
 impl MtreeSource<'_> {
     /// Adds the entries of the file to the tree.
-    fn collect(&self, merge: &Merge<'_>, collected: &mut Collected) -> Result<()> {
+    fn collect(&self, merge: &Merge<'_>, collected: &mut Collected, unreadable: &mut Vec<PathBuf>) -> Result<()> {
         let text = fs::read(self.path).map_err(|error| missing(self.path, error))?;
         let Mtree { entries, unknown } = mtree::parse(self.path, &text)?;
         if entries.is_empty() && !self.options.allows_empty {
@@ -157,13 +165,34 @@ impl MtreeSource<'_> {
             collected.notes.keywords.push(CopyNote::Keyword { path: self.path.to_owned(), line, keyword });
         }
         for entry in entries {
-            self.entry(entry, merge, collected)?;
+            let line = entry.line;
+            self.entry(entry, merge, collected, unreadable).map_err(|error| self.at_lines(error, &text, line))?;
         }
         Ok(())
     }
 
-    fn entry(&self, entry: MtreeEntry, merge: &Merge<'_>, collected: &mut Collected) -> Result<()> {
-        let MtreeEntry { mut components, kind, mode, uid, gid, modified, contents, is_optional } = entry;
+    /// Names the lines of two entries for one path, if both are in this file. It is parsed again for that.
+    fn at_lines(&self, error: Error, text: &[u8], second: usize) -> Error {
+        let Error::Copy(CopyError::Twice { path, first, second: _ }) = &error else { return error };
+        let entries = mtree::parse(self.path, text).map_or_else(|_| Vec::new(), |mtree| mtree.entries);
+        let mut earlier = entries.iter().take_while(|entry| entry.line < second);
+        let earlier = earlier.find(|entry| first == self.path && text_of(&entry.components) == *path);
+        match earlier {
+            Some(MtreeEntry { line: first, .. }) => {
+                CopyError::MtreeTwice { path: path.clone(), file: self.path.to_owned(), first: *first, second }.into()
+            }
+            None => error,
+        }
+    }
+
+    fn entry(
+        &self,
+        entry: MtreeEntry,
+        merge: &Merge<'_>,
+        collected: &mut Collected,
+        unreadable: &mut Vec<PathBuf>,
+    ) -> Result<()> {
+        let MtreeEntry { line: _, mut components, kind, mode, uid, gid, modified, contents, is_optional } = entry;
         let new = |kind| self.attributes.of_new(kind, self.options.parent_time);
         let (kind, attributes) = match kind {
             MtreeKind::Directory => (NodeKind::empty_directory(Origin::Entry), new(SourceKind::Directory)),
@@ -177,8 +206,16 @@ impl MtreeSource<'_> {
                 return Ok(());
             }
             MtreeKind::File => {
-                let stat = match stat_target(&contents) {
+                let stat = match readable(&contents) {
                     Err(error) if error.kind() == io::ErrorKind::NotFound && is_optional => return Ok(()),
+                    Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+                        if self.options.skips_unreadable {
+                            collected.notes.unreadable.add(contents);
+                        } else {
+                            unreadable.push(contents);
+                        }
+                        return Ok(());
+                    }
                     stat => stat.map_err(|error| missing(&contents, error))?,
                 };
                 if stat.kind != SourceKind::File {
@@ -199,9 +236,6 @@ impl MtreeSource<'_> {
             modified: modified.unwrap_or(attributes.modified),
             xattrs: None,
         };
-        for component in &components {
-            check_component(component, self.path)?;
-        }
         let node = Node { kind, attributes, source: self.source, owner: None };
         if matches!(node.kind, NodeKind::Directory { .. }) {
             merge_directory(merge, collected, node, &mut components)
@@ -268,7 +302,7 @@ impl Walk<'_> {
         let children = self.directory(directory, place, &mut Vec::new(), Decision::default(), 0)?;
         if let Some(glob) = self.rules.unmatched() {
             let glob = glob.as_str().to_owned();
-            return Err(CopyError::UnmatchedInclude { glob, path: path.to_owned() }.into());
+            return Err(CopyError::UnmatchedInclude { glob, paths: vec![path.to_owned()] }.into());
         }
         Ok((attributes, children))
     }
@@ -381,7 +415,11 @@ impl Walk<'_> {
         decision: Decision,
     ) -> Result<Option<NewDirectory>> {
         let full = self.path_of(path);
-        if self.outputs.contains(&stat.identity) || self.is_ours(name, &full) {
+        // Temporary files go as they came: only the output is known to the user.
+        if self.is_ours(name, &full) {
+            return Ok(None);
+        }
+        if self.outputs.contains(&stat.identity) {
             self.collected.notes.outputs.add(full);
             return Ok(None);
         }
@@ -426,8 +464,6 @@ impl Walk<'_> {
             return Ok(Some(([WHITEOUT, &*name].concat().into(), self.whiteout())));
         }
         if is_called_temporary(as_path(&name).as_os_str()) && self.is_ours(&name, &full()) {
-            let full = full();
-            self.collected.notes.outputs.add(full);
             return Ok(None);
         }
         check_component(&name, &full())?;

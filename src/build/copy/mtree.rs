@@ -6,6 +6,8 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use super::options::{COMPONENT_LIMIT, PATH_LIMIT};
+use super::tree::WHITEOUT;
 use crate::error::{CopyError, Result};
 use crate::fs::walk::as_path;
 use crate::tar::entry::DeviceNumber;
@@ -14,6 +16,8 @@ use crate::text::shown;
 /// An entry of an mtree file.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct MtreeEntry {
+    /// The number of its first line.
+    pub(super) line: usize,
     /// The components of the path; none for the root.
     pub(super) components: Vec<Box<[u8]>>,
     pub(super) kind: MtreeKind,
@@ -161,7 +165,7 @@ impl Parser<'_> {
         // An escaped slash is part of a path too: names hold none.
         let is_full = path.contains(&b'/');
         let here = self.entered.last().filter(|_| !is_full);
-        let mut components = here.cloned().unwrap_or_default();
+        let mut components: Vec<Box<[u8]>> = here.cloned().unwrap_or_default();
         for component in path.split(|byte| *byte == b'/') {
             match component {
                 b"" | b"." => {}
@@ -169,11 +173,21 @@ impl Parser<'_> {
                 _ if component.contains(&0) => {
                     return Err(self.refused(format!("path '{}' contains a NUL", shown(&path))));
                 }
+                _ if component.len() > COMPONENT_LIMIT => {
+                    return Err(self.refused(format!("path '{}' has a component of more than 255 bytes", shown(&path))));
+                }
+                _ if component.starts_with(WHITEOUT) => {
+                    return Err(self.refused(format!("path '{}' has the name of a whiteout", shown(&path))));
+                }
                 _ => components.push(component.into()),
             }
         }
+        let length: usize = components.iter().map(|component| component.len() + 1).sum();
+        if length > PATH_LIMIT + 1 {
+            return Err(self.refused(format!("path '{}' has more than 4095 bytes", shown(&path))));
+        }
         let contents = as_path(&components.join(&b'/')).into_owned();
-        let mut entry = MtreeEntry { components, contents, ..MtreeEntry::default() };
+        let mut entry = MtreeEntry { line: self.number, components, contents, ..MtreeEntry::default() };
         let (mut kind, mut link, mut device) = (None, None, None);
         for (name, value) in keywords {
             let name = String::from_utf8_lossy(name).into_owned();

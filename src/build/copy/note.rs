@@ -9,7 +9,7 @@ use crate::oci::Digest;
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum CopyNote {
-    /// The layout that is written, or temporary files of this program, are left out.
+    /// The layout that is written is left out.
     Output(Counted),
     /// Sockets are left out.
     Sockets(Counted),
@@ -64,7 +64,7 @@ impl fmt::Display for Counted {
 impl fmt::Display for CopyNote {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Output(paths) => write!(formatter, "left out the output of this program: {paths}"),
+            Self::Output(paths) => write!(formatter, "left out the output layout: {paths}"),
             Self::Sockets(paths) => write!(formatter, "left out sockets: {paths}"),
             Self::MountPoints(paths) => write!(formatter, "left out the content of mount points: {paths}"),
             Self::Unreadable(paths) => write!(formatter, "left out unreadable files: {paths}"),
@@ -95,10 +95,6 @@ pub(super) struct Notes {
 }
 
 impl Notes {
-    pub(super) fn has_unreadable(&self) -> bool {
-        self.unreadable.count > 0
-    }
-
     pub(super) fn list(self) -> Vec<CopyNote> {
         let notes = [
             self.outputs.into_note(CopyNote::Output),

@@ -31,12 +31,12 @@ impl Destination {
     ///
     /// # Errors
     ///
-    /// [`CopyError::Destination`] if it is relative, contains `..` or a NUL, or has a component that is too long.
+    /// [`CopyError::Destination`] if it is relative, contains `..` or a NUL, is too long, or has a component that is.
     pub fn new(path: impl AsRef<[u8]>) -> Result<Self, CopyError> {
         let path = path.as_ref();
         let refused = |reason| CopyError::Destination { path: shown(path), reason };
         let rest = path.strip_prefix(b"/").ok_or_else(|| refused("is not absolute"))?;
-        let mut components = Vec::new();
+        let mut components: Vec<Box<[u8]>> = Vec::new();
         for component in rest.split(|byte| *byte == b'/') {
             match component {
                 b"" | b"." => {}
@@ -47,6 +47,10 @@ impl Destination {
                 }
                 _ => components.push(component.into()),
             }
+        }
+        let length: usize = components.iter().map(|component| component.len() + 1).sum();
+        if length > PATH_LIMIT + 1 {
+            return Err(refused("has more than 4095 bytes"));
         }
         let last = rest.rsplit(|byte| *byte == b'/').next();
         Ok(Self { is_directory: matches!(last, None | Some(b"" | b".")), components })
@@ -187,11 +191,14 @@ mod tests {
             assert_eq!(path.parse::<Destination>().expect(path).to_string(), expected);
         }
         let long = format!("/a/{}", "x".repeat(256));
+        let deep = "/a".repeat(2048);
+        assert!(deep[2..].parse::<Destination>().is_ok());
         for (path, report) in [
             ("a", "destination 'a' is not absolute".to_owned()),
             ("", "destination '' is not absolute".to_owned()),
             ("/a/../b", "destination '/a/../b' contains '..'".to_owned()),
             (&long, format!("destination '{}…' has a component of more than 255 bytes", &long[..80])),
+            (&deep, format!("destination '{}…' has more than 4095 bytes", &deep[..80])),
         ] {
             assert_eq!(path.parse::<Destination>().expect_err(path).to_string(), report);
         }

@@ -7,7 +7,7 @@ use super::attributes::EntryAttributes;
 use super::below::{Below, of_below};
 use super::collect::{Collected, collect};
 use super::note::CopyNote;
-use super::options::{CopyOptions, CopySource};
+use super::options::{CopyOptions, CopySource, PATH_LIMIT};
 use super::tree::{Children, Merge, Node, NodeKind, Origin, SourcePlace};
 use crate::build::layer::AddedLayer;
 use crate::error::{CopyError, Result};
@@ -109,9 +109,13 @@ impl CopyPlan {
             root = below_it.place(root)?;
         }
         set_capabilities(options, &mut root, |path| below_it.place_of(path))?;
-        let (mut count, mut size) = (0, 0);
+        let (mut count, mut size, mut too_long) = (0, 0, None);
         for_each(&mut root, &mut Vec::new(), &mut |path, node| {
             count += 1;
+            // Links of the layers below may have made a path longer.
+            if path.len() > PATH_LIMIT && too_long.is_none() {
+                too_long = Some(sources[node.source as usize].path.clone());
+            }
             if let NodeKind::File(file) = &node.kind {
                 size += file.size;
             }
@@ -125,6 +129,9 @@ impl CopyPlan {
                 notes.high_ids.add(as_path(path).into_owned());
             }
         });
+        if let Some(path) = too_long {
+            return Err(CopyError::PathLength { path }.into());
+        }
         let root_below = tree.root_attributes().map(of_below);
         let root_attributes = options.has_root_entry.then(|| match (root_attributes, root_below) {
             (Some((Origin::Entry, attributes)), _) | (Some((_, attributes)), None) => attributes,

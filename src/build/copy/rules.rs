@@ -92,9 +92,23 @@ impl PathRule {
     }
 }
 
-/// The rules of a source.
+/// A rule, and whether it has matched.
+type Tried<'a> = (&'a PathRule, Cell<bool>);
+
+/// The rules of a source: those of all sources, and then its own.
 pub(super) struct Rules<'a> {
-    rules: Vec<(&'a PathRule, Cell<bool>)>,
+    shared: &'a [Tried<'a>],
+    own: Vec<Tried<'a>>,
+}
+
+fn untried(rules: &[PathRule]) -> Vec<Tried<'_>> {
+    rules.iter().map(|rule| (rule, Cell::new(false))).collect()
+}
+
+/// Returns the first include that matched nothing.
+pub(super) fn unmatched<'a>(rules: &[Tried<'a>]) -> Option<&'a ImageGlob> {
+    let rule = rules.iter().find(|(rule, has_matched)| rule.is_include && !has_matched.get());
+    rule.map(|(rule, _)| &rule.glob)
 }
 
 /// The decision about a path: the position of the last rule that matches.
@@ -102,14 +116,23 @@ pub(super) struct Rules<'a> {
 pub(super) struct Decision(Option<usize>);
 
 impl<'a> Rules<'a> {
-    pub(super) fn new(rules: impl Iterator<Item = &'a PathRule>) -> Self {
-        Self { rules: rules.map(|rule| (rule, Cell::new(false))).collect() }
+    /// Returns rules of all sources, which remember in which of them they have matched.
+    pub(super) fn shared(rules: &'a [PathRule]) -> Vec<Tried<'a>> {
+        untried(rules)
+    }
+
+    pub(super) fn new(shared: &'a [Tried<'a>], own: &'a [PathRule]) -> Self {
+        Self { shared, own: untried(own) }
+    }
+
+    fn all(&self) -> impl Iterator<Item = &Tried<'a>> {
+        self.shared.iter().chain(&self.own)
     }
 
     /// Decides about a path in a directory about which a decision was made.
     pub(super) fn decide(&self, path: &[u8], above: Decision) -> Decision {
         let mut last = None;
-        for (position, (rule, has_matched)) in self.rules.iter().enumerate() {
+        for (position, (rule, has_matched)) in self.all().enumerate() {
             if rule.glob.matches(path) {
                 has_matched.set(true);
                 last = Some(position);
@@ -121,22 +144,21 @@ impl<'a> Rules<'a> {
     /// Returns whether a decision takes its path in.
     pub(super) fn takes(&self, decision: Decision) -> bool {
         match decision.0 {
-            Some(last) => self.rules[last].0.is_include,
+            Some(last) => self.all().nth(last).is_some_and(|(rule, _)| rule.is_include),
             // Where the first rule is an include, only included paths are taken.
-            None => self.rules.first().is_none_or(|(rule, _)| !rule.is_include),
+            None => self.all().next().is_none_or(|(rule, _)| !rule.is_include),
         }
     }
 
     /// Returns whether a path below a directory could be taken in, though the directory is not.
     pub(super) fn could_take_below(&self, directory: &[u8], decision: Decision) -> bool {
         let first = decision.0.map_or(0, |last| last + 1);
-        self.rules[first..].iter().any(|(rule, _)| rule.is_include && rule.glob.could_match_below(directory))
+        self.all().skip(first).any(|(rule, _)| rule.is_include && rule.glob.could_match_below(directory))
     }
 
-    /// Returns the first include that matched nothing.
+    /// Returns the first include of this source alone that matched nothing.
     pub(super) fn unmatched(&self) -> Option<&'a ImageGlob> {
-        let rule = self.rules.iter().find(|(rule, has_matched)| rule.is_include && !has_matched.get());
-        rule.map(|(rule, _)| &rule.glob)
+        unmatched(&self.own)
     }
 }
 
@@ -184,7 +206,7 @@ mod tests {
             (&[], "any", true),
         ] {
             let list = rules(texts);
-            assert_eq!(takes(&Rules::new(list.iter()), path), expected, "{texts:?} {path}");
+            assert_eq!(takes(&Rules::new(&[], &list), path), expected, "{texts:?} {path}");
         }
     }
 
@@ -201,7 +223,7 @@ mod tests {
             (&["+a/b/*.c"], "x", false),
         ] {
             let list = rules(texts);
-            let rules = Rules::new(list.iter());
+            let rules = Rules::new(&[], &list);
             let decision = rules.decide(directory.as_bytes(), Decision::default());
             assert!(!rules.takes(decision), "{texts:?}");
             assert_eq!(rules.could_take_below(directory.as_bytes(), decision), expected, "{texts:?} {directory}");
@@ -211,7 +233,7 @@ mod tests {
     #[test]
     fn b7_names_that_are_not_utf_8_match_as_bytes() {
         let list = rules(&["-*.o"]);
-        let rules = Rules::new(list.iter());
+        let rules = Rules::new(&[], &list);
         assert!(!rules.takes(rules.decide(b"\xff\xfe.o", Decision::default())) || cfg!(not(unix)));
     }
 

@@ -121,14 +121,26 @@ impl Merge<'_> {
         components: &[Box<[u8]>],
         source: u32,
     ) -> Result<&'t mut Children> {
+        self.above(root, components, components.len(), source)
+    }
+
+    /// Returns the directory at the first components of a path as [`Merge::directory`] does. The whole path is that of
+    /// the entry that errors name.
+    fn above<'t>(
+        &self,
+        root: &'t mut Children,
+        path: &[Box<[u8]>],
+        count: usize,
+        source: u32,
+    ) -> Result<&'t mut Children> {
         let mut here = root;
-        for (depth, component) in components.iter().enumerate() {
-            let node = here.entry(component.clone()).or_insert_with(|| self.parent(source));
+        for (depth, component) in path[..count].iter().enumerate() {
+            let node = here.entry(component.clone()).or_insert_with(|| self.new_parent(source));
             let NodeKind::Directory { children, .. } = &mut node.kind else {
                 return Err(CopyError::BelowFile {
                     source_path: self.path(source),
-                    path: text_of(components),
-                    file: text_of(&components[..=depth]),
+                    path: text_of(path),
+                    file: text_of(&path[..=depth]),
                 }
                 .into());
             };
@@ -140,7 +152,7 @@ impl Merge<'_> {
     /// Adds a node at a path, as sources are merged. The parents are made.
     pub(super) fn add_node(&self, root: &mut Children, components: &[Box<[u8]>], node: Node) -> Result<()> {
         let Some((name, parents)) = components.split_last() else { return Ok(()) };
-        let children = self.directory(root, parents, node.source)?;
+        let children = self.above(root, components, parents.len(), node.source)?;
         self.add(children, name.clone(), Box::new(node), &mut parents.to_vec())
     }
 
@@ -149,7 +161,7 @@ impl Merge<'_> {
         let Some((name, parents)) = components.split_last() else {
             return Err(self.onto_directory(node.source, components));
         };
-        let children = self.directory(root, parents, node.source)?;
+        let children = self.above(root, components, parents.len(), node.source)?;
         if let Some(Node { kind: NodeKind::Directory { .. }, .. }) = children.get(name).map(|node| &**node) {
             return Err(self.onto_directory(node.source, components));
         }
@@ -158,6 +170,14 @@ impl Merge<'_> {
 
     fn onto_directory(&self, source: u32, components: &[Box<[u8]>]) -> crate::error::Error {
         CopyError::OntoDirectory { source_path: self.path(source), path: text_of(components) }.into()
+    }
+
+    /// Merges a source directory into the tree at a path other than the root. The parents are made.
+    pub(super) fn merge_directory(&self, root: &mut Children, path: &mut Vec<Box<[u8]>>, node: Node) -> Result<()> {
+        let Some((name, parents)) = path.split_last() else { return Ok(()) };
+        let (name, children) = (name.clone(), self.above(root, path, parents.len(), node.source)?);
+        path.pop();
+        self.merge(children, Children::from([(name, Box::new(node))]), path)
     }
 
     /// Adds the entries of a directory to those of another one at a path.
@@ -205,7 +225,7 @@ impl Merge<'_> {
         }
     }
 
-    fn parent(&self, source: u32) -> Box<Node> {
+    fn new_parent(&self, source: u32) -> Box<Node> {
         let attributes = EntryAttributes::of_parent(self.parent_time);
         Box::new(Node { kind: NodeKind::empty_directory(Origin::Parent), attributes, source, owner: None })
     }
