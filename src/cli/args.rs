@@ -202,10 +202,10 @@ impl CompressionArgs {
     }
 }
 
-/// How much compressed layers may decompress to.
+/// How large layers may be without compression.
 #[derive(Debug, Args)]
 pub(crate) struct BoundsArgs {
-    /// Refuse layers that decompress to more than this [default: 1 TiB]
+    /// Refuse layers of more than this, decompressed [default: 1 TiB]
     #[arg(long, value_name = "BYTES", help_heading = "Limits", hide_short_help = true)]
     max_layer_size: Option<u64>,
     /// Refuse layers that decompress to more than 8 GiB and N times their size [default: 200]

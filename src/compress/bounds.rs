@@ -8,7 +8,8 @@ use crate::compress::decode::{decoder, padded_decoder};
 use crate::compress::encoding::Encoding;
 use crate::options::setters;
 
-/// Limits on the content of a compressed layer. A layer that exceeds them is treated as a decompression bomb.
+/// Limits on the content of a layer. A layer that exceeds them is treated as a decompression bomb. The ratio holds for
+/// compressed layers, the size for all.
 ///
 /// ```
 /// use regshape::compress::Bounds;
@@ -37,10 +38,14 @@ impl Bounds {
 
 /// The content of a compressed stream exceeds a limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum BoundError {
     /// The content is larger than the maximum size.
     #[error("decompresses to more than {0} bytes")]
     Size(u64),
+    /// The content, which is not compressed, is larger than the maximum size.
+    #[error("has more than {0} bytes")]
+    PlainSize(u64),
     /// The content exceeds the maximum ratio.
     #[error("decompresses to more than {0} times its size")]
     Ratio(u64),
@@ -67,7 +72,7 @@ impl Bounds {
 }
 
 /// Decompresses a stream as [`decoder`] does, within limits. The ratio is relative to the size of the stream if that is
-/// known, or else to the bytes read so far. Uncompressed streams are not limited.
+/// known, or else to the bytes read so far. Of an uncompressed stream only the size is limited.
 ///
 /// An exceeded limit is reported as an error that wraps a [`BoundError`].
 pub(crate) fn bounded_decoder<'a>(
@@ -77,12 +82,14 @@ pub(crate) fn bounded_decoder<'a>(
     bounds: Bounds,
 ) -> io::Result<Box<dyn Read + 'a>> {
     if encoding == Encoding::Identity {
-        return decoder(encoding, stream);
+        let content = decoder(encoding, stream)?;
+        return Ok(Box::new(Limited { content, length: 0, max_size: bounds.max_size }));
     }
     bounded(stream, size, bounds, |counted| decoder(encoding, counted))
 }
 
-/// Decompresses a stream within limits as [`bounded_decoder`] does, and accepts zeros after its end as padding.
+/// Decompresses a stream within limits as [`bounded_decoder`] does, and accepts zeros after its end as padding. An
+/// uncompressed stream is not limited.
 pub(crate) fn bounded_padded_decoder<'a>(
     encoding: Encoding,
     stream: impl BufRead + 'a,
@@ -155,6 +162,24 @@ impl Read for Bounded<'_> {
     }
 }
 
+/// An uncompressed stream.
+struct Limited<'a> {
+    content: Box<dyn Read + 'a>,
+    length: u64,
+    max_size: u64,
+}
+
+impl Read for Limited<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let read = self.content.read(buffer)?;
+        self.length += read as u64;
+        if self.length > self.max_size {
+            return Err(io::Error::other(BoundError::PlainSize(self.max_size)));
+        }
+        Ok(read)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -185,5 +210,16 @@ mod tests {
         let error = read(None).expect_err("too much");
         assert_eq!(bound_of(&error), Some(BoundError::Ratio(10)));
         assert_eq!(read(Some(1 << 20)).expect("little enough"), 1 << 20);
+    }
+
+    #[test]
+    fn the_size_of_an_uncompressed_stream_counts() {
+        let read = |max_size| {
+            let bounds = Bounds::default().max_size(max_size).max_ratio(0).ratio_after(0);
+            let mut content = bounded_decoder(Encoding::Identity, &[0; 100][..], None, bounds).expect("a decoder");
+            io::copy(&mut content, &mut io::sink())
+        };
+        assert_eq!(read(100).expect("little enough"), 100);
+        assert_eq!(bound_of(&read(99).expect_err("too much")), Some(BoundError::PlainSize(99)));
     }
 }

@@ -92,6 +92,42 @@ fn a_layer_that_decompresses_to_more_than_it_may_is_refused() {
 }
 
 #[test]
+fn the_size_that_a_layer_may_have_holds_for_all_that_are_made() {
+    let sandbox = Sandbox::empty();
+    sandbox.ok("init image");
+    sandbox.write("zeros", vec![0; 3_000_000]);
+    let before = sandbox.tree();
+    let way_out = "raise --max-layer-size or --max-ratio if you trust the file";
+    let mut tar = tar::Builder::new(Vec::new());
+    tar.append_path_with_name(sandbox.path("zeros"), "zeros").expect("appended");
+    let tar = tar.into_inner().expect("a tar");
+    for (words, input) in [
+        ("--copy zeros", "the layer"),
+        ("--copy zeros --compress-format none", "the layer"),
+        ("--file zeros.tar", "zeros.tar"),
+        ("--file zeros.tar --compress-format zstd", "zeros.tar"),
+        ("--file zeros.tar --media-type application/vnd.oci.image.layer.v1.tar", "zeros.tar"),
+    ] {
+        if words.starts_with("--file") {
+            sandbox.write("zeros.tar", &tar);
+        }
+        let message = format!("{input} has more than 2999999 bytes; {way_out}");
+        sandbox.refuses(&format!("add layer -p image -q {words} --max-layer-size 2999999"), &message);
+        let _ = fs::remove_file(sandbox.path("zeros.tar"));
+        assert_eq!(sandbox.tree(), before, "{words}");
+    }
+    // The ratio counts above 8 GiB only, here as in `validate --deep`.
+    sandbox.ok("add layer -p image --copy zeros --max-ratio 10 --compress-format none");
+    sandbox.ok("generate config image");
+    sandbox.ok("generate manifest image --ref-name v1");
+    sandbox.ok("validate image --deep --max-ratio 10");
+    // `validate --deep` refuses the layers that are not made.
+    let refused = sandbox.run("validate image --deep --max-layer-size 2999999");
+    assert_eq!(refused.status, 1);
+    assert!(refused.stderr.contains("the blob has more than 2999999 bytes"), "{refused:?}");
+}
+
+#[test]
 #[cfg(unix)]
 fn a_dangling_link_is_not_a_blob() {
     let sandbox = Sandbox::new();
