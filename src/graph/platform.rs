@@ -250,18 +250,34 @@ impl<'a> Chooser<'a> {
         if let Some(error) = self.unreadable {
             return error;
         }
-        // The platforms of these entries are not known.
-        let is_missing = |entry: &&&Descriptor| {
-            !entry.is_attestation() && entry.said_platform().is_none() && !is_stored(self.documents, entry)
-        };
-        if let Some(entry) = entries.iter().find(is_missing) {
-            return Error::MissingBlob { digest: entry.digest.clone(), referrer: Referrer::Index };
+        if let Some(error) = entries.iter().find_map(|entry| self.unknown_because(entry)) {
+            return error;
         }
         let mut platforms = stored_platforms(self.documents, entries);
         if platforms.is_empty() {
             platforms.push("no known platform".to_owned());
         }
         Error::UnknownPlatform { reference: reference.to_owned(), platform: Box::new(platform.clone()), platforms }
+    }
+}
+
+impl Chooser<'_> {
+    /// Returns why the platform of an entry, or of the images that it lists, cannot be known, if that is so.
+    fn unknown_because(&self, entry: &Descriptor) -> Option<Error> {
+        if entry.is_attestation() || entry.said_platform().is_some() && !may_be_index(entry) {
+            return None;
+        }
+        if !is_stored(self.documents, entry) {
+            return Some(Error::MissingBlob { digest: entry.digest.clone(), referrer: Referrer::Index });
+        }
+        match read_entry(self.documents, entry, None) {
+            Err(error) => Some(error),
+            Ok(Some(Document::Manifest(manifest))) if manifest.is_image(entry) => {
+                let referrer = Referrer::Document(entry.digest.clone());
+                self.documents.read(&manifest.config.digest, &referrer).err()
+            }
+            Ok(_) => None,
+        }
     }
 }
 

@@ -508,3 +508,60 @@ fn a_missing_index_is_not_reported_as_lacking_a_platform() {
         "the manifest for linux/arm64 is not stored in image; linux/amd64 is; use --platform",
     );
 }
+
+/// A document that another one names, and that is missing or damaged, is no platform that is not there.
+#[test]
+fn a_document_that_cannot_be_read_is_not_reported_as_lacking_a_platform() {
+    let sandbox = Sandbox::empty();
+    sandbox.write("app", "x");
+    sandbox.ok("build -o whole:v1 --copy app");
+    let entry = sandbox.json("whole/index.json")["manifests"][0].clone();
+    let manifest = digest(&entry).to_owned();
+    let file = |digest: &str| format!("image/blobs/sha256/{}", digest.strip_prefix("sha256:").expect("a digest"));
+    let content =
+        fs::read(sandbox.path("whole").join(file(&manifest).strip_prefix("image/").expect("a blob"))).expect("read");
+    let config = serde_json::from_slice::<Value>(&content).expect("JSON")["config"]["digest"]
+        .as_str()
+        .expect("a digest")
+        .to_owned();
+    let missing = |digest: &str, of: &str| format!("blob {digest} referenced by {of} does not exist");
+    let damaged = sha256(b"{}");
+    for (media_type, damage, message) in [
+        (MANIFEST_TYPE, None, missing(&manifest, "index.json")),
+        (INDEX_TYPE, None, missing(&manifest, "index.json")),
+        (MANIFEST_TYPE, Some(&config), missing(&config, &manifest)),
+        (MANIFEST_TYPE, Some(&manifest), format!("digest mismatch for {manifest}: expected {manifest}, got {damaged}")),
+    ] {
+        let _ = fs::remove_dir_all(sandbox.path("image"));
+        sandbox.ok("export whole -o image");
+        sandbox.edit("image/index.json", |index| {
+            index["manifests"][0]["mediaType"] = json!(media_type);
+            if media_type == MANIFEST_TYPE {
+                index["manifests"][0].as_object_mut().expect("an entry").remove("platform");
+            }
+        });
+        match damage {
+            Some(digest) if *digest == manifest => sandbox.write(&file(digest), "{}"),
+            other => fs::remove_file(sandbox.path(file(other.unwrap_or(&manifest)))).expect("removed"),
+        }
+        for command in [
+            "build -o other --copy app --base image:v1",
+            "config get -p image:v1",
+            "manifest info image:v1",
+            "update config image:v1 --cmd x",
+            "export image:v1 -o other",
+        ] {
+            let outcome = sandbox.run(&format!("{command} --platform linux/arm64"));
+            assert!(
+                outcome.status == 1 && outcome.stderr.starts_with(&format!("Error: {message}")),
+                "{command}: {outcome:?}"
+            );
+            assert!(!sandbox.path("other").exists());
+        }
+        // The tag of a build is replaced all the same.
+        let _ = fs::remove_dir_all(sandbox.path("built"));
+        fs::rename(sandbox.path("image"), sandbox.path("built")).expect("renamed");
+        let outcome = sandbox.run("build -o built:v1 --copy app --replace-tag -q");
+        assert_eq!((outcome.status, outcome.stderr.as_str()), (0, ""), "{message}");
+    }
+}

@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use super::lab::Lab;
 use super::samples::{base, patches, single};
+use super::tree::sha256;
 
 /// Returns the image as seen by skopeo and umoci: architecture and labels of the config, annotations, layers.
 fn seen(lab: &Lab, ref_name: &str) -> Value {
@@ -126,4 +127,63 @@ fn an_image_of_another_program_is_edited_and_seen_by_it() {
     std::fs::remove_dir_all(lab.path("bundle")).expect("removed");
     lab.run("umoci", &["unpack", "--rootless", "--image", "layout:v1", "bundle"]);
     assert_eq!(files(), 1);
+}
+
+/// E1: an image with Docker's media types becomes one of the image-spec's whole, and the list that names it an index. The
+/// images that are not picked stay what they are: skopeo finds no Docker list in a layout, and reads an index of both.
+#[test]
+fn e1_a_list_of_docker_of_which_one_image_is_edited_is_an_index_that_others_read() {
+    let Some(lab) = Lab::with(&["skopeo"]) else { return };
+    lab.write("app", "#!/bin/sh\n");
+    let run = |words: &str| lab.regshape(&words.split(' ').collect::<Vec<_>>());
+    run("build -o layout:v1 --platform linux/amd64 --platform linux/arm64 --copy app:/app");
+    let store = |value: &Value| {
+        let content = value.to_string();
+        let digest = sha256(content.as_bytes());
+        lab.write(&format!("layout/blobs/sha256/{}", digest.trim_start_matches("sha256:")), &content);
+        (digest, content.len())
+    };
+    let read = |digest: &Value| -> Value {
+        serde_json::from_slice(&lab.blob("layout", digest.as_str().expect("a digest"))).expect("JSON")
+    };
+    const MANIFEST: &str = "application/vnd.docker.distribution.manifest.v2+json";
+    const LIST: &str = "application/vnd.docker.distribution.manifest.list.v2+json";
+    let mut index = lab.json("layout/index.json");
+    let mut list = read(&index["manifests"][0]["digest"]);
+    list["mediaType"] = json!(LIST);
+    for entry in list["manifests"].as_array_mut().expect("entries") {
+        let mut manifest = read(&entry["digest"]);
+        manifest["mediaType"] = json!(MANIFEST);
+        manifest["config"]["mediaType"] = json!("application/vnd.docker.container.image.v1+json");
+        manifest["layers"][0]["mediaType"] = json!("application/vnd.docker.image.rootfs.diff.tar.gzip");
+        let (digest, size) = store(&manifest);
+        entry["mediaType"] = json!(MANIFEST);
+        (entry["digest"], entry["size"]) = (json!(digest), json!(size));
+    }
+    let (digest, size) = store(&list);
+    index["manifests"][0]["mediaType"] = json!(LIST);
+    (index["manifests"][0]["digest"], index["manifests"][0]["size"]) = (json!(digest), json!(size));
+    lab.write("layout/index.json", index.to_string());
+    lab.validate("layout");
+
+    run("update config layout:v1 --platform linux/arm64 --label a=b");
+    lab.validate("layout");
+    let index = lab.json("layout/index.json");
+    let edited = read(&index["manifests"][0]["digest"]);
+    let types: Vec<_> =
+        edited["manifests"].as_array().expect("entries").iter().map(|entry| &entry["mediaType"]).collect();
+    assert_eq!(types, [MANIFEST, "application/vnd.oci.image.manifest.v1+json"]);
+    assert_eq!(edited["mediaType"], "application/vnd.oci.image.index.v1+json");
+    lab.skopeo(&["copy", "--all", "oci:layout:v1", "dir:all"]);
+    for (architecture, labels) in [("amd64", Value::Null), ("arm64", json!({"a": "b"}))] {
+        lab.skopeo(&["--override-arch", architecture, "copy", "oci:layout:v1", &format!("oci:one:{architecture}")]);
+        let config =
+            lab.skopeo(&["--override-arch", architecture, "inspect", "--config", &format!("oci:one:{architecture}")]);
+        let config: Value = serde_json::from_str(&config).expect("JSON");
+        assert_eq!((&config["architecture"], &config["config"]["Labels"]), (&json!(architecture), &labels));
+    }
+    // Without --platform all of it is converted.
+    run("update config layout:v1 --label a=b");
+    let index = lab.json("layout/index.json");
+    assert!(!read(&index["manifests"][0]["digest"]).to_string().contains("docker"));
 }
