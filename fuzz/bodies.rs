@@ -238,6 +238,7 @@ pub fn gzip_join(data: &[u8]) {
             reader.read_to_end(&mut read).expect("a sound frame");
             reader.finish()
         }
+        other => panic!("{other:?} has no decoder here"),
     };
     assert!(rest.is_empty(), "one member or frame");
     assert!(read == content);

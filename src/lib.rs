@@ -64,10 +64,14 @@
 //! | [`layout`] | the directory: opening, the lock, blobs, `index.json`, the staging file, collecting garbage |
 //! | [`graph`] | references between documents: choosing an image for a platform, findings |
 //! | [`view`] | an index and a way to read its blobs, immutable: joining, selecting, looking in |
-//! | [`build`] | making images through the staging file: layers, config, manifest |
+//! | [`rootfs`] | the files that the layers of an image make together |
+//! | [`build`] | making images through the staging file, from files, on a base; changing images that are there |
 //! | [`registry`] | a layout read and changed like a registry: tags, manifests, blobs, uploads, referrers |
 //! | [`transfer`] | images in and out of archives and directories |
 //! | [`check`] | validating a layout, and drawing its tree |
+//! | [`metrics`] | counters of bytes and time, and progress |
+//!
+//! Nothing is global: work is ended by an [`Interrupt`] that its options carry, and other work goes on.
 //!
 //! The command line is a part of the binary; without the default feature `cli` nothing of it is built.
 

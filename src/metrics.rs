@@ -25,6 +25,7 @@ pub type Progress<'a> = &'a (dyn Fn(u64) + Sync);
 
 /// A phase of the work.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Phase {
     /// Reading input, blobs and documents.
     Read,

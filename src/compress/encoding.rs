@@ -2,6 +2,7 @@
 
 /// The compression of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Encoding {
     /// Uncompressed, or in an unknown format.
     Identity,
@@ -44,6 +45,7 @@ impl Encoding {
 
 /// The format in which uncompressed layers are compressed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+#[non_exhaustive]
 pub enum CompressFormat {
     /// gzip: all consumers read it.
     #[default]

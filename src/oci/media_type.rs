@@ -32,6 +32,7 @@ pub struct MediaTypeError(String);
 
 /// How a layer's media type says that its bytes are stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum LayerEncoding {
     /// A plain tar.
     Tar,

@@ -6,6 +6,7 @@ use crate::compress::CompressFormat;
 
 /// The format of an export.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Format {
     /// A layout on disk.
     Directory,
@@ -20,6 +21,7 @@ pub enum Format {
 
 /// Which programs read an archive.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum ArchiveKind {
     /// Programs that read OCI archives.
     #[default]

@@ -30,6 +30,7 @@ pub struct Stat {
 
 /// The type of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum FileType {
     /// A regular file.
     File,

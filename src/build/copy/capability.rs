@@ -69,6 +69,7 @@ pub struct Capabilities {
 
 /// Capabilities cannot be parsed.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, thiserror::Error)]
+#[non_exhaustive]
 pub enum CapabilityError {
     /// A capability of this name does not exist.
     #[error("'{}' is not a capability; expected a name such as cap_net_bind_service", .0.escape_debug())]
