@@ -1,100 +1,21 @@
-//! Finds an image, changes its documents, and puts the new ones in their places: all or nothing.
+//! Changes the documents of images, and puts the new ones in their places: all or nothing.
 
 use std::collections::HashSet;
-use std::fmt;
 
 use super::base::leave_base;
 use super::change::{ImageChange, ImageDocuments};
-use super::referrers::left_behind;
-use crate::build::config::history::EPOCH;
+use super::outcome::{EditOptions, EditWarning, Edited};
+use super::place::{Finished, Picked, Placed, Target, find, replace_manifest};
 use crate::build::layer::NewLayer;
 use crate::check::documents::check_document;
 use crate::check::report::MissingParts;
 use crate::error::{EditError, Error, Reason, Referrer, Result};
-use crate::graph::edit::IndexEditor;
-use crate::graph::names::Names;
-use crate::graph::platform::{Choice, Chooser, Platforms};
-use crate::graph::resolve::{Meant, Resolver};
-use crate::graph::summary::{ImageSummary, summaries};
+use crate::graph::platform::Platforms;
 use crate::graph::walk::{Document, Reach, read_entry, walk};
 use crate::layout::blobs::{PendingBlob, StoredBlob};
 use crate::layout::handle::{Layout, Lock};
 use crate::layout::lock::take_lock;
-use crate::layout::reachable::remove_unreferenced;
-use crate::layout::stage::Stage;
-use crate::oci::{self, Descriptor, Digest, ImageConfig, Index, Manifest, Platform, RefName, UnknownFields};
-use crate::options::setters;
-
-/// How an image is changed.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct EditOptions {
-    /// The platforms of the images of an index to change; by default all.
-    pub platforms: Vec<Platform>,
-    /// A tag for the result, which leaves the entry that was named as it is.
-    pub tag: Option<RefName>,
-    /// Whether the tag is taken from another manifest, which then stays without a name.
-    pub replace_tag: bool,
-    /// The time of entries that are added to the history, in RFC 3339; by default that of 1970.
-    pub created: Option<String>,
-}
-
-impl EditOptions {
-    setters! {
-        platforms: [Vec<Platform>],
-        tag: [option RefName],
-        replace_tag: [bool],
-        created: [option String],
-    }
-
-    fn time_of_entries(&self) -> &str {
-        self.created.as_deref().unwrap_or(EPOCH)
-    }
-}
-
-/// An image that was changed.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Edited {
-    /// The entry of the result in `index.json`.
-    pub entry: Descriptor,
-    /// Its images.
-    pub images: Vec<ImageSummary>,
-    /// The platforms that were chosen for those asked for.
-    pub choices: Vec<Choice>,
-    /// Whether anything was written.
-    pub has_changed: bool,
-    /// The consequences that users should know.
-    pub warnings: Vec<EditWarning>,
-}
-
-/// A consequence of a change.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum EditWarning {
-    /// Signatures and other referrers that stay with the old digest, and attestations that are left out.
-    LeftBehind(Vec<String>),
-    /// The media types were those of Docker.
-    Converted,
-    /// The layers of the base are no longer the lowest, so that the annotations that name it are removed.
-    LeftBase,
-}
-
-impl fmt::Display for EditWarning {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::LeftBehind(names) => {
-                write!(formatter, "signatures and other referrers stay with the old digest: {}", names.join(", "))
-            }
-            Self::Converted => {
-                formatter.write_str("the image had media types of Docker; it has those of the image-spec now")
-            }
-            Self::LeftBase => formatter.write_str(
-                "the layers of the base are no longer the lowest: the annotations that name the base are removed",
-            ),
-        }
-    }
-}
+use crate::oci::{self, Descriptor, Digest, ImageConfig, Index, Manifest, Platform, UnknownFields};
 
 /// Changes the image that a reference resolves to: of an index all images, or those of the platforms asked for. Its
 /// entry in `index.json` stays where it is, with its annotations. Fields without a change stay. Where nothing changes,
@@ -153,74 +74,6 @@ pub fn add_layers(layout: &Layout, reference: &str, layers: Vec<NewLayer>, optio
     edit_with(layout, reference, &add, options, blobs)
 }
 
-/// The images of an index that are changed.
-enum Picked {
-    All,
-    Platforms(Vec<Platform>),
-}
-
-impl Picked {
-    fn has(&self, platform: &Option<Platform>) -> bool {
-        match self {
-            Self::All => true,
-            Self::Platforms(picked) => platform.as_ref().is_some_and(|platform| picked.contains(platform)),
-        }
-    }
-}
-
-/// What a change is made to.
-struct Target {
-    entry: Descriptor,
-    /// The places of the entries in `index.json` that the result takes.
-    places: Vec<usize>,
-    picked: Picked,
-    choices: Vec<Choice>,
-}
-
-/// Finds the entry that a reference resolves to, and the images in it that are changed.
-fn find(layout: &Layout, index: &Index, reference: &str, options: &EditOptions) -> Result<Target> {
-    let names = Names::AsTheyStand { default: None };
-    let resolver = Resolver { names, index, documents: layout, path: layout.path() };
-    let found = resolver.find(reference)?;
-    let entry = resolver.one(&found, reference)?;
-    let has_digest = |at: &usize| index.manifests[*at].digest == entry.digest;
-    let (places, is_one) = match &found.meant {
-        Meant::Named { places, .. } => (places.iter().copied().filter(has_digest).collect(), true),
-        Meant::Manifest(_) => {
-            let places: Vec<usize> = (0..index.manifests.len()).filter(has_digest).collect();
-            let is_one = places.len() == 1;
-            (places, is_one)
-        }
-    };
-    if options.tag.is_none() && (!is_one || places.is_empty()) {
-        return Err(EditError::NeedsTag { reference: reference.to_owned() }.into());
-    }
-    if options.platforms.is_empty() {
-        return Ok(Target { entry, places, picked: Picked::All, choices: Vec::new() });
-    }
-    let mut chooser = Chooser::new(layout, &options.platforms);
-    let bests = chooser.choose(&[&entry]);
-    let (mut picked, mut choices) = (Vec::new(), Vec::new());
-    for (asked, best) in options.platforms.iter().zip(bests) {
-        let Some(best) = best else { return Err(chooser.not_there(&[&entry], reference, asked)) };
-        picked.push(best.leaf.platform.clone());
-        choices.push(best.choice_for(asked));
-    }
-    Ok(Target { entry, places, picked: Picked::Platforms(picked), choices })
-}
-
-/// Makes an entry that of another manifest. It keeps its annotations and unknown fields.
-fn replace_manifest(entry: &mut Descriptor, new: &Descriptor) {
-    (entry.digest, entry.size) = (new.digest.clone(), new.size);
-    entry.media_type = new.media_type.clone();
-    if entry.data.is_some() {
-        entry.data = new.data.clone();
-    }
-    if entry.platform.is_some() {
-        entry.platform = new.platform.clone();
-    }
-}
-
 /// A change of the documents of an image that has a name.
 type Change<'a> = dyn Fn(&mut ImageDocuments, &str) -> Result<()> + 'a;
 
@@ -234,12 +87,12 @@ fn edit_with(
 ) -> Result<Edited> {
     let lock = take_lock(layout)?;
     let before = layout.read_index()?;
-    let Target { entry, places, picked, choices } = find(layout, &before, reference, options)?;
+    let target = find(layout, &before, reference, options)?;
     let mut work = Work {
         layout,
         lock: &lock,
         change,
-        picked,
+        picked: &target.picked,
         written: Vec::new(),
         old: HashSet::new(),
         depth: 0,
@@ -248,48 +101,19 @@ fn edit_with(
         attestations: Vec::new(),
         platforms: Vec::new(),
     };
-    let changed = work.rewrite(&entry, reference)?;
+    let changed = work.rewrite(&target.entry, reference)?;
     work.check_platforms()?;
-    let mut index = before.clone();
-    let mut result = changed.clone().unwrap_or_else(|| entry.clone());
-    match &options.tag {
-        None => {
-            if let Some(changed) = &changed {
-                places.iter().for_each(|at| replace_manifest(&mut index.manifests[*at], changed));
-            }
-        }
-        Some(tag) => {
-            result.rename(tag.as_str().to_owned(), tag.as_str());
-            let names = Names::AsTheyStand { default: None };
-            let editor = IndexEditor { names: &names, documents: layout, path: layout.path() };
-            editor.add_entries(&mut index, std::slice::from_ref(&result), options.replace_tag)?;
-        }
-    }
-    if index == before {
-        let images = summaries(layout, std::slice::from_ref(&result));
-        return Ok(Edited { entry: result, images, choices, has_changed: false, warnings: Vec::new() });
-    }
-    let mut warnings = Vec::new();
+    let Placed { index, result } = target.place(layout, &before, options, changed.is_some(), |entry| {
+        changed.iter().for_each(|changed| replace_manifest(entry, changed));
+    })?;
     let Work { written, old, converted, attestations, has_left_base, .. } = work;
-    let left = left_behind(layout, &before, &old, attestations);
-    if !left.is_empty() {
-        warnings.push(EditWarning::LeftBehind(left));
-    }
-    if converted {
-        warnings.push(EditWarning::Converted);
-    }
-    if has_left_base {
-        warnings.push(EditWarning::LeftBase);
-    }
-    let layers = pending.into_iter().map(|blob| blob.commit(&lock)).collect::<Result<Vec<_>>>()?;
-    layout.write_index(&lock, &index, written.into_iter().chain(layers))?;
-    let images = summaries(layout, std::slice::from_ref(&result));
-    // What a staging file refers to that cannot be read is not known: then nothing is deleted.
-    if let Ok(stage) = layout.find_stage() {
-        let stage = stage.unwrap_or_else(Stage::empty);
-        remove_unreferenced(layout, &lock, &index, &stage, old.into_iter().collect());
-    }
-    Ok(Edited { entry: result, images, choices, has_changed: true, warnings })
+    let mut change = Finished { choices: target.choices, old, attestations, ..Finished::new(index, result) };
+    change.warnings.extend(converted.then_some(EditWarning::Converted));
+    change.warnings.extend(has_left_base.then_some(EditWarning::LeftBase));
+    change.write(layout, &lock, &before, || {
+        let layers = pending.into_iter().map(|blob| blob.commit(&lock)).collect::<Result<Vec<_>>>()?;
+        Ok(written.into_iter().chain(layers).collect())
+    })
 }
 
 /// How many indexes may be nested in an image that is changed.
@@ -305,7 +129,7 @@ struct Work<'a> {
     layout: &'a Layout,
     lock: &'a Lock,
     change: &'a Change<'a>,
-    picked: Picked,
+    picked: &'a Picked,
     written: Vec<StoredBlob>,
     /// The documents that were replaced.
     old: HashSet<Digest>,

@@ -1,0 +1,80 @@
+//! How images are changed, and the results.
+
+use std::fmt;
+
+use crate::build::config::history::EPOCH;
+use crate::graph::platform::Choice;
+use crate::graph::summary::ImageSummary;
+use crate::oci::{Descriptor, Platform, RefName};
+use crate::options::setters;
+
+/// How an image is changed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct EditOptions {
+    /// The platforms of the images of an index to change; by default all.
+    pub platforms: Vec<Platform>,
+    /// A tag for the result, which leaves the entry that was named as it is.
+    pub tag: Option<RefName>,
+    /// Whether the tag is taken from another manifest, which then stays without a name.
+    pub replace_tag: bool,
+    /// The time of entries that are added to the history, in RFC 3339; by default that of 1970.
+    pub created: Option<String>,
+}
+
+impl EditOptions {
+    setters! {
+        platforms: [Vec<Platform>],
+        tag: [option RefName],
+        replace_tag: [bool],
+        created: [option String],
+    }
+
+    pub(super) fn time_of_entries(&self) -> &str {
+        self.created.as_deref().unwrap_or(EPOCH)
+    }
+}
+
+/// An image that was changed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Edited {
+    /// The entry of the result in `index.json`.
+    pub entry: Descriptor,
+    /// Its images.
+    pub images: Vec<ImageSummary>,
+    /// The platforms that were chosen for those asked for.
+    pub choices: Vec<Choice>,
+    /// Whether anything was written.
+    pub has_changed: bool,
+    /// The consequences that users should know.
+    pub warnings: Vec<EditWarning>,
+}
+
+/// A consequence of a change.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum EditWarning {
+    /// Signatures and other referrers that stay with the old digest, and attestations that are left out.
+    LeftBehind(Vec<String>),
+    /// The media types were those of Docker.
+    Converted,
+    /// The layers of the base are no longer the lowest, so that the annotations that name it are removed.
+    LeftBase,
+}
+
+impl fmt::Display for EditWarning {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::LeftBehind(names) => {
+                write!(formatter, "signatures and other referrers stay with the old digest: {}", names.join(", "))
+            }
+            Self::Converted => {
+                formatter.write_str("the image had media types of Docker; it has those of the image-spec now")
+            }
+            Self::LeftBase => formatter.write_str(
+                "the layers of the base are no longer the lowest: the annotations that name the base are removed",
+            ),
+        }
+    }
+}
