@@ -1,11 +1,10 @@
 //! Images that others are built on: their layers, config and history are staged.
 
-use std::io;
-
+use super::copied::copy_content;
 use super::layer::URLS;
 use crate::error::{BaseError, Error, Reason, Result};
 use crate::graph::finding::Finding;
-use crate::layout::blobs::{PendingBlob, Share};
+use crate::layout::blobs::PendingBlob;
 use crate::layout::handle::Layout;
 use crate::layout::lock::take_lock;
 use crate::layout::stage::{Stage, StagedBase, StagedLayer};
@@ -159,18 +158,5 @@ pub struct AddedBase {
 fn copy_layer(layout: &Layout, layer: &ImageLayer) -> Result<Option<PendingBlob>> {
     let Some(content) = layer.content()? else { return Ok(None) };
     let Descriptor { digest, size, .. } = layer.descriptor();
-    let mut reader = layer.reader()?;
-    let failed = |error: io::Error| match error.downcast::<Error>() {
-        Ok(error) => error,
-        Err(error) => Error::Blob { digest: digest.clone(), source: error },
-    };
-    if let (Some(file), Some(path)) = (content.whole_file(), content.path()) {
-        // A clone or a link is the file itself, so that is read first.
-        io::copy(&mut reader, &mut io::sink()).map_err(failed)?;
-        return layout.copy_of((digest, *size), (file, path), Share::File).map(Some);
-    }
-    let algorithm = digest.algorithm().ok_or_else(|| Error::UnsupportedAlgorithm { digest: digest.clone() })?;
-    let mut blob = layout.new_blob_of(algorithm)?;
-    io::copy(&mut reader, &mut blob).map_err(failed)?;
-    blob.finish().map(Some)
+    copy_content(layout, (digest, *size), &content).map(Some)
 }

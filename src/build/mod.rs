@@ -2,6 +2,7 @@
 
 pub(crate) mod base;
 pub(crate) mod config;
+pub(crate) mod copied;
 pub mod copy;
 pub mod edit;
 pub(crate) mod input;

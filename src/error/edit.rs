@@ -54,4 +54,38 @@ pub enum EditError {
         /// The platform.
         platform: String,
     },
+    /// Two images of an index are for one platform.
+    #[error("'{}' and '{}' are both for {}", .images[0].escape_debug(), .images[1].escape_debug(), .platform.escape_debug())]
+    TwoForPlatform {
+        /// The platform.
+        platform: String,
+        /// The images, as they were named.
+        images: [String; 2],
+    },
+    /// An image is named where an index is needed.
+    #[error("'{}' is an image, not an index", .image.escape_debug())]
+    NoIndex {
+        /// The image, as it was named.
+        image: String,
+    },
+    /// An index does not list a manifest.
+    #[error("'{}' lists no manifest '{}'", .image.escape_debug(), .digest.escape_debug())]
+    NotListed {
+        /// The index, as it was named.
+        image: String,
+        /// The digest, or its beginning.
+        digest: String,
+    },
+    /// An index would have no image left.
+    #[error("'{}' would have no image left", .image.escape_debug())]
+    LastImage {
+        /// The index, as it was named.
+        image: String,
+    },
+    /// An annotation of an entry is one of its names.
+    #[error("{key} is the name of the entry")]
+    NameOfEntry {
+        /// The key of the annotation.
+        key: String,
+    },
 }

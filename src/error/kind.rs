@@ -58,11 +58,15 @@ impl Error {
             },
             Self::Copy(error) => kind_of_copy(error),
             Self::Edit(error) => match error {
-                EditError::LayerIndex { .. } => ErrorKind::NotFound,
+                EditError::LayerIndex { .. } | EditError::NotListed { .. } => ErrorKind::NotFound,
                 EditError::NeedsTag { .. } => ErrorKind::Ambiguous,
-                EditError::SamePlatform { .. } => ErrorKind::Conflict,
+                EditError::SamePlatform { .. } | EditError::TwoForPlatform { .. } | EditError::LastImage { .. } => {
+                    ErrorKind::Conflict
+                }
                 EditError::Artifact { .. }
                 | EditError::NoImage { .. }
+                | EditError::NoIndex { .. }
+                | EditError::NameOfEntry { .. }
                 | EditError::LayerOfBase { .. }
                 | EditError::TooDeep { .. } => ErrorKind::InvalidInput,
             },

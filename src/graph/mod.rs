@@ -5,6 +5,7 @@
 pub(crate) mod edit;
 pub(crate) mod finding;
 pub(crate) mod images;
+pub(crate) mod members;
 pub(crate) mod names;
 pub(crate) mod platform;
 pub(crate) mod policy;

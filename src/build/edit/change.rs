@@ -156,7 +156,8 @@ impl ImageDocuments {
     }
 }
 
-fn annotate(annotations: &mut Option<Annotations>, change: &AnnotationChange) {
+/// Changes annotations: an empty list of them is none.
+pub(super) fn annotate(annotations: &mut Option<Annotations>, change: &AnnotationChange) {
     let changed = change.apply(&annotations.take().unwrap_or_default());
     *annotations = (!changed.is_empty()).then_some(changed);
 }

@@ -1,0 +1,160 @@
+//! Blobs of views that are copied into a layout before a document of it refers to them.
+
+use std::collections::HashSet;
+use std::io;
+
+use crate::error::{Error, Result};
+use crate::fs::FileIdentity;
+use crate::graph::verify::expect_digest;
+use crate::layout::blob_directory::blob_directory;
+use crate::layout::blobs::{PendingBlob, Share, StoredBlob};
+use crate::layout::handle::{Layout, Lock};
+use crate::layout::lock::take_lock;
+use crate::layout::reachable::remove_unreferenced;
+use crate::layout::stage::Stage;
+use crate::oci::{Descriptor, Digest};
+use crate::view::content::Content;
+use crate::view::index_view::View;
+use crate::view::reach::{MissingBlobs, Reached};
+use crate::workers::map::{cores, map_bounded};
+
+/// So many blobs wait at most for the document that refers to them: each is an open file. The blobs before them get
+/// their names earlier.
+const WAITING: usize = 128;
+
+/// Copies the content of a blob, which may share the blocks of its file with the source, or be linked to it: the first
+/// that the file systems can do. It is verified in each case.
+///
+/// # Errors
+///
+/// [`Error::DigestMismatch`], [`Error::UnsupportedAlgorithm`]; [`Error::Io`].
+pub(super) fn copy_content(layout: &Layout, (digest, size): (&Digest, u64), content: &Content) -> Result<PendingBlob> {
+    if let (Some(file), Some(path)) = (content.whole_file(), content.path()) {
+        // A clone or a link is the file itself, so that is read first.
+        layout.verify(digest, content.reader(), |_| ())?;
+        return layout.copy_of((digest, size), (file, path), Share::File);
+    }
+    let algorithm = digest.algorithm().ok_or_else(|| Error::UnsupportedAlgorithm { digest: digest.clone() })?;
+    let mut blob = layout.new_blob_of(algorithm)?;
+    let failed = |source| Error::Blob { digest: digest.clone(), source };
+    io::copy(&mut content.reader(), &mut blob).map_err(failed)?;
+    let blob = blob.finish()?;
+    expect_digest(digest, blob.digest.clone())?;
+    Ok(blob)
+}
+
+/// The blobs of views, copied into a layout.
+pub(super) struct Copied<'a> {
+    layout: &'a Layout,
+    /// Blobs that have no name yet.
+    waiting: Vec<PendingBlob>,
+    /// Blobs that the layout has, verified: those that it had before, and those that have their names already.
+    there: Vec<(Digest, FileIdentity)>,
+    /// Those of them that this process stored.
+    stored: Vec<Digest>,
+}
+
+/// A blob after it was looked at.
+enum Looked {
+    There(Digest, FileIdentity),
+    Copied(PendingBlob),
+}
+
+impl<'a> Copied<'a> {
+    /// Copies the blobs that are reachable from views and that the layout does not have.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::MissingBlob`], with the document that refers to it; [`Error::SizeMismatch`]; those of [`copy_content`].
+    pub(super) fn of(layout: &'a Layout, views: &[View]) -> Result<Self> {
+        let mut copied = Self { layout, waiting: Vec::new(), there: Vec::new(), stored: Vec::new() };
+        let mut seen: HashSet<Digest> = HashSet::new();
+        for view in views {
+            let reached = view.reached(MissingBlobs::LeftOut).map_err(|error| view.by_platform(error))?;
+            let mut blobs: Vec<Descriptor> = Vec::new();
+            for Reached { descriptor, is_there } in reached {
+                if is_there && seen.insert(descriptor.digest.clone()) {
+                    blobs.push(descriptor);
+                }
+            }
+            for blobs in blobs.chunks(WAITING) {
+                if copied.waiting.len() + blobs.len() > WAITING {
+                    copied.name_waiting()?;
+                }
+                for looked in map_bounded(blobs, cores(), |blob| look(layout, view, blob))? {
+                    match looked {
+                        Looked::There(digest, identity) => copied.there.push((digest, identity)),
+                        Looked::Copied(blob) => copied.waiting.push(blob),
+                    }
+                }
+            }
+        }
+        Ok(copied)
+    }
+
+    /// Gives the blobs that wait their names, for a document that refers to them later.
+    fn name_waiting(&mut self) -> Result<()> {
+        let lock = take_lock(self.layout)?;
+        for blob in std::mem::take(&mut self.waiting) {
+            let stored = blob.commit_unnamed(&lock)?;
+            let digest = stored.digest.clone();
+            self.stored.push(digest.clone());
+            stored.keep();
+            let identity = identity_of(self.layout, &lock, &digest)?;
+            self.there.push((digest, identity.ok_or_else(|| self.changed())?));
+        }
+        Ok(())
+    }
+
+    /// Returns the blobs for a document that is about to refer to them.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Changed`] if a blob is gone that the layout had; [`Error::Io`].
+    pub(super) fn commit(&mut self, lock: &Lock) -> Result<Vec<StoredBlob>> {
+        for (digest, identity) in &self.there {
+            if identity_of(self.layout, lock, digest)? != Some(*identity) {
+                return Err(self.changed());
+            }
+        }
+        std::mem::take(&mut self.waiting).into_iter().map(|blob| blob.commit(lock)).collect()
+    }
+
+    fn changed(&self) -> Error {
+        Error::Changed { path: self.layout.path().to_owned() }
+    }
+}
+
+/// Blobs that have their names and that no document refers to are deleted.
+impl Drop for Copied<'_> {
+    fn drop(&mut self) {
+        if self.stored.is_empty() {
+            return;
+        }
+        // The error that made this necessary is on its way; a blob that stays is unreferenced, not wrong.
+        if let Ok(lock) = take_lock(self.layout)
+            && let (Ok(index), Ok(stage)) = (self.layout.read_index(), self.layout.find_stage())
+        {
+            let stage = stage.unwrap_or_else(Stage::empty);
+            remove_unreferenced(self.layout, &lock, &index, &stage, std::mem::take(&mut self.stored));
+        }
+    }
+}
+
+fn look(layout: &Layout, view: &View, blob: &Descriptor) -> Result<Looked> {
+    if let Some(there) = layout.sound_blob(&blob.digest, blob.size, |_| ()) {
+        // The process that stored it may not have synced it.
+        let path = layout.blob_path(&blob.digest);
+        layout.site().sync_stored(&there, &path)?;
+        let identity = FileIdentity::from_file(&there).map_err(Error::io("read", path))?;
+        return Ok(Looked::There(blob.digest.clone(), identity));
+    }
+    copy_content(layout, (&blob.digest, blob.size), &view.find(blob)?).map(Looked::Copied)
+}
+
+/// Returns the identity of the file that is a blob of a locked layout.
+fn identity_of(layout: &Layout, lock: &Lock, digest: &Digest) -> Result<Option<FileIdentity>> {
+    let Some(directory) = blob_directory(layout.site(), lock.root(), digest.algorithm_name())? else { return Ok(None) };
+    let found = directory.find_target(digest.encoded()).map_err(Error::io("read", layout.blob_path(digest)))?;
+    Ok(found.map(|found| found.identity))
+}

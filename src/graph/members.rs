@@ -1,0 +1,232 @@
+//! The entries of an index that is made of images: their platforms, and no two images for one.
+
+use std::collections::HashSet;
+use std::path::Path;
+
+use super::platform::{Platforms, is_stored, not_stored};
+use super::walk::{Document, Documents, read_entry};
+use crate::error::{EditError, Error, Result};
+use crate::oci::{Descriptor, Digest, Index, Platform};
+
+/// How many indexes may be nested in an image that an index is made of.
+pub(crate) const MAX_DEPTH: usize = 64;
+
+/// The beginning of the annotations by which podman tells apart images for one platform that are compressed in different
+/// ways (images, rule F2).
+const COMPRESSION: &str = "io.github.containers.compression.";
+
+/// Returns the entries that an index has of some images: the images of indexes one by one, each followed by its
+/// attestations (images, rule F2).
+///
+/// The platform of an image is that of its config, with what a descriptor that agrees says beyond it (images, rule F1).
+/// Entries of `index.json` lose their names. Attestations that are not stored are left out.
+///
+/// # Errors
+///
+/// [`EditError::NoImage`], [`EditError::TooDeep`]; [`Error::PlatformNotStored`], [`Error::MissingBlob`]; the errors of reading
+/// the documents.
+pub(crate) fn members(
+    documents: &dyn Documents,
+    path: &Path,
+    entries: &[Descriptor],
+    name: &str,
+) -> Result<Vec<Descriptor>> {
+    let platforms = Platforms::new(documents);
+    let mut collecting = Collecting { documents, path, name, platforms, seen: HashSet::new(), found: Vec::new() };
+    collecting.collect(entries, None, 0)?;
+    let mut found = collecting.found;
+    let listed: HashSet<&Digest> = entries.iter().map(|entry| &entry.digest).collect();
+    found.iter_mut().filter(|member| listed.contains(&member.digest)).for_each(Descriptor::unname);
+    Ok(found)
+}
+
+struct Collecting<'a> {
+    documents: &'a dyn Documents,
+    path: &'a Path,
+    name: &'a str,
+    platforms: Platforms<'a>,
+    seen: HashSet<Digest>,
+    found: Vec<Descriptor>,
+}
+
+impl Collecting<'_> {
+    fn collect(&mut self, entries: &[Descriptor], referrer: Option<&Digest>, depth: usize) -> Result<()> {
+        let (mut attestations, images): (Vec<&Descriptor>, Vec<&Descriptor>) =
+            entries.iter().partition(|entry| entry.is_attestation());
+        attestations.retain(|attestation| is_stored(self.documents, attestation));
+        for entry in images {
+            match self.read(entry, entries, referrer)? {
+                Document::Index(_) if depth == MAX_DEPTH => {
+                    return Err(EditError::TooDeep { image: self.name.to_owned(), limit: MAX_DEPTH }.into());
+                }
+                Document::Index(index) => self.collect(&index.manifests, Some(&entry.digest), depth + 1)?,
+                document => {
+                    let member = self.member(entry, &document);
+                    self.add(member);
+                }
+            }
+            let attested = HashSet::from([entry.digest.clone()]);
+            let (own, others): (Vec<_>, Vec<_>) = attestations.into_iter().partition(|other| other.attests(&attested));
+            own.into_iter().for_each(|attestation| self.add(attestation.clone()));
+            attestations = others;
+        }
+        attestations.into_iter().for_each(|attestation| self.add(attestation.clone()));
+        Ok(())
+    }
+
+    fn add(&mut self, member: Descriptor) {
+        if self.seen.insert(member.digest.clone()) {
+            self.found.push(member);
+        }
+    }
+
+    fn read(&self, entry: &Descriptor, entries: &[Descriptor], referrer: Option<&Digest>) -> Result<Document> {
+        let no_image = || EditError::NoImage { image: self.name.to_owned() };
+        match read_entry(self.documents, entry, referrer) {
+            Ok(document) => Ok(document.ok_or_else(no_image)?),
+            Err(error @ Error::MissingBlob { .. }) => match entry.said_platform().filter(|said| said.is_known()) {
+                Some(platform) => {
+                    Err(not_stored(self.documents, self.path, &entries.iter().collect::<Vec<_>>(), platform))
+                }
+                None => Err(error),
+            },
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Returns the entry of an image or artifact. Artifacts have only the platform that an index says.
+    fn member(&mut self, entry: &Descriptor, document: &Document) -> Descriptor {
+        let mut member = entry.clone();
+        if let Document::Manifest(manifest) = document
+            && let Some(of_config) = self.platforms.of_image(entry, manifest)
+        {
+            member.platform = Some(Box::new(platform_of(of_config, entry.said_platform())));
+        }
+        member
+    }
+}
+
+/// Returns the platform of a config, with what a descriptor says beyond it if the two agree. Configs of old images have
+/// no variant.
+fn platform_of(config: Platform, said: Option<&Platform>) -> Platform {
+    let Some(said) = said else { return config };
+    fn agree<T: PartialEq>(one: Option<&T>, other: Option<&T>) -> bool {
+        one.is_none() || other.is_none() || one == other
+    }
+    let do_agree = agree(config.os.as_ref(), said.os.as_ref())
+        && agree(config.architecture.as_ref(), said.architecture.as_ref())
+        && agree(config.variant.as_ref(), said.variant.as_ref())
+        && agree(config.os_version.as_ref(), said.os_version.as_ref())
+        && agree(config.os_features.as_ref(), said.os_features.as_ref());
+    if !do_agree {
+        return config;
+    }
+    Platform {
+        variant: config.variant.or_else(|| said.variant.clone()),
+        os_version: config.os_version.or_else(|| said.os_version.clone()),
+        os_features: config.os_features.or_else(|| said.os_features.clone()),
+        extra: said.extra.clone(),
+        ..config
+    }
+}
+
+/// The entry of an index, and the name of the image that it came from.
+pub(crate) struct Named {
+    pub(crate) entry: Descriptor,
+    pub(crate) name: String,
+}
+
+/// Adds images to the entries of an index. A manifest that is there already is not added again.
+///
+/// # Errors
+///
+/// [`EditError::TwoForPlatform`] for an image whose platform another one has, unless podman's annotations say that the two
+/// are compressed in different ways (images, rule F2).
+pub(crate) fn add_members(
+    documents: &dyn Documents,
+    index: &mut Index,
+    name: &str,
+    added: impl IntoIterator<Item = Named>,
+) -> Result<()> {
+    let mut platforms = Platforms::new(documents);
+    let mut seen: HashSet<Digest> = HashSet::new();
+    let mut known: Vec<(Key, String)> = Vec::new();
+    for entry in leaves(documents, &index.manifests) {
+        seen.insert(entry.digest.clone());
+        let key = Key::of(&entry, platforms.of(&entry));
+        known.extend(key.map(|key| (key, format!("{name}@{}", entry.digest))));
+    }
+    for Named { entry, name } in added {
+        if !seen.insert(entry.digest.clone()) {
+            continue;
+        }
+        let platform = entry.said_platform().cloned();
+        if let Some(key) = Key::of(&entry, platform.clone()) {
+            if let Some((_, other)) = known.iter().find(|(other, _)| *other == key) {
+                let platform = platform.map(|platform| platform.to_string()).unwrap_or_default();
+                return Err(EditError::TwoForPlatform { platform, images: [other.clone(), name] }.into());
+            }
+            known.push((key, name));
+        }
+        index.manifests.push(entry);
+    }
+    Ok(())
+}
+
+/// Returns the entries of indexes that are no index, those of nested ones that can be read included.
+pub(crate) fn leaves(documents: &dyn Documents, entries: &[Descriptor]) -> Vec<Descriptor> {
+    let mut leaves = Vec::new();
+    let mut seen: HashSet<Digest> = HashSet::new();
+    let mut left: Vec<Descriptor> = entries.iter().rev().cloned().collect();
+    while let Some(entry) = left.pop() {
+        if !entry.is_index() {
+            leaves.push(entry);
+        } else if seen.insert(entry.digest.clone())
+            && let Ok(Some(Document::Index(index))) = read_entry(documents, &entry, None)
+        {
+            left.extend(index.manifests.into_iter().rev());
+        }
+    }
+    leaves
+}
+
+/// What no two images of an index have in common: the platform, and how they are compressed.
+#[derive(PartialEq, Eq)]
+struct Key {
+    platform: Platform,
+    compression: Vec<(String, String)>,
+}
+
+impl Key {
+    /// Returns the key of an entry; `None` for an attestation or artifact, and where the platform is not known.
+    fn of(entry: &Descriptor, platform: Option<Platform>) -> Option<Self> {
+        if entry.says_no_image() {
+            return None;
+        }
+        let annotations = entry.annotations.iter().flatten();
+        let compression = annotations.filter(|(key, _)| key.starts_with(COMPRESSION));
+        Some(Self {
+            platform: platform?.normalized()?,
+            compression: compression.map(|(key, value)| (key.clone(), value.clone())).collect(),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn f1_a_descriptor_adds_to_the_platform_of_a_config_and_does_not_contradict_it() {
+        for (config, said, expected) in [
+            ("linux/arm", "linux/arm/v6", "linux/arm/v6"),
+            ("linux/arm/v7", "linux/arm/v6", "linux/arm/v7"),
+            ("linux/arm64", "linux/amd64", "linux/arm64"),
+            ("windows/amd64", "windows(10.0.17763)/amd64", "windows(10.0.17763)/amd64"),
+            ("windows(10.0.1)/amd64", "windows(10.0.17763)/amd64", "windows(10.0.1)/amd64"),
+        ] {
+            let [config, said] = [config, said].map(|text| text.parse::<Platform>().expect("a platform"));
+            assert_eq!(platform_of(config, Some(&said)).to_string(), expected);
+        }
+    }
+}
