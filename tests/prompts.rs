@@ -904,6 +904,7 @@ fn shells_complete_commands_tags_digests_and_platforms() {
     completes(&bench, "regshape show ima\t", "regshape show image");
     completes(&bench, "regshape show image:\t", "regshape show image:v1.0");
     completes(&bench, "regshape tag delete -p image v\t", "regshape tag delete -p image v1.0");
+    completes(&bench, "regshape index add -p image:x v\t", "regshape index add -p image:x v1.0");
     completes(&bench, "regshape manifest get --path=image:\t", "regshape manifest get --path=image:v1.0");
     completes(&bench, "regshape export image --platform \t", "regshape export image --platform linux/amd64");
     let blobs = fs::read_dir(bench.path("image/blobs/sha256")).unwrap();

@@ -133,7 +133,7 @@ fn is_named_and_missing(error: &Error) -> bool {
         | Error::UnknownBlob { .. }
         | Error::UnknownPlatform { .. }
         | Error::LayerIndex { .. }
-        | Error::Edit(EditError::LayerIndex { .. })
+        | Error::Edit(EditError::LayerIndex { .. } | EditError::NotListed { .. })
         | Error::Config(ConfigError::UnsetField { .. }) => true,
         Error::MissingBlob { referrer, .. } => matches!(referrer, Referrer::Caller(_)),
         _ => false,
@@ -215,6 +215,11 @@ fn hint(error: &Error) -> Option<&'static str> {
         Error::Edit(EditError::LayerOfBase { .. }) => "stage another base, or remove it from the image afterwards",
         Error::Edit(EditError::NeedsTag { .. }) => "give the result a tag with --tag",
         Error::Edit(EditError::SamePlatform { .. }) => "pick one image with --platform",
+        Error::Edit(EditError::TwoForPlatform { .. }) => "leave one out, or take the other one out with 'index remove'",
+        Error::Edit(EditError::NoIndex { .. }) => "'generate index' makes an index of images",
+        Error::Edit(EditError::NotListed { .. }) => "'manifest get' shows the index",
+        Error::Edit(EditError::LastImage { .. }) => "'tag delete' deletes the index",
+        Error::Edit(EditError::NameOfEntry { .. }) => "use the commands of 'tag'",
         Error::Copy(error) => return copy_hint(error),
         Error::NoLayers => "run 'layout add layer' first",
         Error::NoConfig => "run 'layout generate config' first",

@@ -20,6 +20,8 @@ const STAGED_OR_IMAGE: &[&str] = &[
     "warnings",
     "lower_variants",
 ];
+/// An index that was made or changed.
+const EDITED: &[&str] = &["digest", "size", "media_type", "ref_name", "images", "warnings"];
 const STAGED_MANIFEST: &[&str] = &["digest", "size", "media_type", "ref_name", "annotations.*"];
 const EXPORTED: &[&str] = &[
     "output",
@@ -119,6 +121,8 @@ pub(crate) fn keys_of(command: &str) -> &'static [&'static str] {
         "blob mount" | "blob delete" => BLOB,
         "referrer list" => &["schemaVersion", "mediaType", "manifests"],
         "build" => &["digest", "size", "media_type", "ref_name", "images", "warnings", "dry_run", "contents"],
+        "generate index" | "index add" | "index remove" => EDITED,
+        "index annotate" => &["digest", "size", "media_type", "ref_name", "images", "warnings", "lower_variants"],
         "remove layer" | "move layer" => STAGED_OR_IMAGE,
         "add base" => &["digest", "name", "platform", "layers", "warnings"],
         "reset" => &["layers", "deleted_blobs", "deleted_bytes"],

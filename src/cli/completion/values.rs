@@ -59,6 +59,11 @@ fn completer(arg: &Arg, line: &Line, takes_tags: bool, is_expected_digest: bool)
         "reference" | "references" => {
             ArgValueCompleter::new(move |current: &OsStr| of_layout(&line, current, references))
         }
+        // A reference in the layout, or a path.
+        "images" => ArgValueCompleter::new(move |current: &OsStr| {
+            let found = of_layout(&line, current, references);
+            found.into_iter().chain(images(current)).collect()
+        }),
         "tags" if takes_tags => ArgValueCompleter::new(move |current: &OsStr| of_layout(&line, current, tags)),
         "digest" if !is_expected_digest => {
             ArgValueCompleter::new(move |current: &OsStr| of_layout(&line, current, blobs))

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use regshape::Error;
 use regshape::build::edit::{EditOptions, Edited, ImageChange, edit_image};
 use regshape::layout::Layout;
-use regshape::oci::{Descriptor, RefName};
+use regshape::oci::{Descriptor, Index, RefName};
 
 use super::image_output::ImageScreen;
 use super::source::LowerVariant;
@@ -23,15 +23,22 @@ use crate::cli::usage::Usage;
 /// How many tags an error lists.
 const LISTED_TAGS: usize = 20;
 
-/// The flags of commands that change an image.
+/// The flags for the tag of a changed image.
 #[derive(Debug, clap::Args)]
-pub(crate) struct EditArgs {
+pub(crate) struct TagArgs {
     /// Tag of the result [default: the entry is rewritten]
     #[arg(long, value_name = "TAG", help_heading = "Images", hide_short_help = true)]
     tag: Option<String>,
     /// Take --tag from another manifest
     #[arg(long, help_heading = "Images", hide_short_help = true, requires = "tag")]
     replace_tag: bool,
+}
+
+/// The flags of commands that change an image.
+#[derive(Debug, clap::Args)]
+pub(crate) struct EditArgs {
+    #[command(flatten)]
+    tag: TagArgs,
     /// Change only the images of an index for this platform; repeatable [default: all]
     #[arg(long = "platform", value_name = "OS/ARCH[/VARIANT]", help_heading = "Images", hide_short_help = true)]
     platforms: Vec<WrittenPlatform>,
@@ -49,19 +56,27 @@ pub(crate) struct StageToEdit {
     pub(crate) layout: Layout,
 }
 
+impl TagArgs {
+    /// Returns the options.
+    pub(crate) fn options(&self) -> anyhow::Result<EditOptions> {
+        let mut options = EditOptions::default().replace_tag(self.replace_tag);
+        options.tag = self.tag.as_deref().map(str::parse::<RefName>).transpose()?;
+        Ok(options)
+    }
+}
+
 impl EditArgs {
     /// Returns the options.
     pub(crate) fn options(&self) -> anyhow::Result<EditOptions> {
         let platforms = self.platforms.iter().map(|WrittenPlatform(platform)| platform.clone()).collect();
-        let mut options = EditOptions::default().platforms(platforms).replace_tag(self.replace_tag);
+        let mut options = self.tag.options()?.platforms(platforms);
         options.created = source_seconds()?.map(date);
-        options.tag = self.tag.as_deref().map(str::parse::<RefName>).transpose()?;
         Ok(options)
     }
 
     /// Checks that no flag is given that needs an image.
     fn expect_none(&self) -> Result<(), Usage> {
-        if self.tag.is_some() || !self.platforms.is_empty() {
+        if self.tag.tag.is_some() || !self.platforms.is_empty() {
             return Err(Usage("--tag and --platform need an image: name it as DIR:TAG".to_owned()));
         }
         Ok(())
@@ -79,6 +94,20 @@ impl Context {
         Ok(StageToEdit { layout: self.open_to_write(path, write)?.clone() })
     }
 
+    /// Opens the layout of the index that a path names.
+    ///
+    /// # Errors
+    ///
+    /// [`Usage`] if the path names none; those of opening the layout.
+    pub(crate) fn index_to_edit(&self, path: &Path, args: &WriteArgs) -> anyhow::Result<ImageToEdit> {
+        if let Some(index) = self.image_to_edit(path, args)? {
+            return Ok(index);
+        }
+        let tags =
+            listed_tags(&Layout::open(path)?.read_index()?).map_or_else(String::new, |tags| format!(" (tags: {tags})"));
+        Err(Usage(format!("which index? name it as DIR:TAG{tags}")).into())
+    }
+
     /// Opens the layout of an image, if the path names one: DIR:TAG or DIR@DIGEST.
     pub(crate) fn image_to_edit(&self, path: &Path, args: &WriteArgs) -> anyhow::Result<Option<ImageToEdit>> {
         let located = PathReference::find(path, false);
@@ -88,6 +117,16 @@ impl Context {
         let layout = self.open_to_write(&located.directory, args)?.clone();
         Ok(Some(ImageToEdit { layout, reference, name: printable(&path.to_string_lossy()) }))
     }
+}
+
+/// Returns the tags of a layout as an error lists them, and whether there are any.
+fn listed_tags(index: &Index) -> Option<String> {
+    let tags: BTreeSet<&str> = index.manifests.iter().filter_map(Descriptor::ref_name).collect();
+    let mut listed: Vec<String> = tags.iter().take(LISTED_TAGS).map(|tag| printable(tag)).collect();
+    if tags.len() > LISTED_TAGS {
+        listed.push(format!("and {} more", tags.len() - LISTED_TAGS));
+    }
+    (!listed.is_empty()).then(|| listed.join(", "))
 }
 
 impl StageToEdit {
@@ -108,6 +147,12 @@ impl StageToEdit {
 }
 
 impl ImageToEdit {
+    /// Describes an image that is made with a tag.
+    pub(crate) fn made(layout: Layout, tag: &RefName) -> Self {
+        let name = printable(&format!("{}:{tag}", layout.path().display()));
+        Self { layout, reference: tag.as_str().to_owned(), name }
+    }
+
     /// Changes the image, and prints the result.
     pub(crate) fn edit(&self, context: &Context, change: &ImageChange, args: &EditArgs) -> anyhow::Result<ExitCode> {
         let edited = edit_image(&self.layout, &self.reference, change, &args.options()?);
@@ -120,21 +165,24 @@ impl ImageToEdit {
         if matches!(error, Error::NameTaken { .. }) {
             return Advised { error, hint: "use another --tag, or --replace-tag".to_owned() }.into();
         }
-        if !matches!(error, Error::UnknownManifest { .. } | Error::UnknownTag { .. }) {
-            return error.into();
+        match &error {
+            Error::UnknownManifest { path, .. } | Error::UnknownTag { path, .. } if path == self.layout.path() => {}
+            _ => return error.into(),
         }
         let Ok(index) = self.layout.read_index() else { return error.into() };
-        let tags: BTreeSet<&str> = index.manifests.iter().filter_map(Descriptor::ref_name).collect();
-        let mut listed: Vec<String> = tags.iter().take(LISTED_TAGS).map(|tag| printable(tag)).collect();
-        let hint = match tags.len() {
-            0 => "it has no tags".to_owned(),
-            count if count > LISTED_TAGS => {
-                listed.push(format!("and {} more", count - LISTED_TAGS));
-                format!("its tags are {}", listed.join(", "))
-            }
-            _ => format!("its tags are {}", listed.join(", ")),
+        let hint = match listed_tags(&index) {
+            None => "it has no tags".to_owned(),
+            Some(tags) => format!("its tags are {tags}"),
         };
         Advised { error, hint }.into()
+    }
+
+    /// Adds the way out to an error of a change that may be another one than the library's.
+    pub(crate) fn advise_any(&self, error: anyhow::Error) -> anyhow::Error {
+        match error.downcast::<Error>() {
+            Ok(error) => self.advise(error),
+            Err(error) => error,
+        }
     }
 
     /// Prints the result of a change, with the warnings of the command.

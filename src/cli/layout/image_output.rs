@@ -105,7 +105,7 @@ impl Screen for ImageScreen {
             .line("size", self.size)
             .line("media-type", &self.media_type);
         block = self.ref_name.iter().fold(block, |block, name| block.line("ref-name", printable(name)));
-        if self.images.len() > 1 {
+        if self.images.len() > 1 || self.media_type.is_index() {
             for ImageRow { platform, digest, .. } in &self.images {
                 let platform = platform.as_deref().map_or_else(|| "unknown".to_owned(), printable);
                 block = block.line("image", format!("{platform} {}", style.digest(digest)));

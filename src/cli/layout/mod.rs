@@ -17,6 +17,8 @@ mod gc;
 mod generate;
 mod image_output;
 mod import;
+mod index;
+mod index_images;
 mod init;
 mod inspect;
 mod join;
@@ -53,6 +55,7 @@ use blob::Blob;
 use catalog::Catalog;
 use config::Config;
 use generate::Generate;
+use index::Index;
 use manifest::Manifest;
 use move_::Move;
 use referrer::Referrer;
@@ -90,7 +93,7 @@ enum Command {
         after_help = "Example:\n  regshape annotate layer ./my-image --index 0 --annotation com.example.role=base"
     )]
     Annotate(Annotate),
-    /// Generate the config and the manifest of an image
+    /// Generate the config and the manifest of an image, or an index
     #[command(
         subcommand,
         arg_required_else_help = true,
@@ -156,6 +159,13 @@ enum Command {
         after_help = "Example:\n  regshape move layer ./my-image:latest --index 2 --to 0"
     )]
     Move(Move),
+    /// Change which images an index has, and its annotations
+    #[command(
+        subcommand,
+        arg_required_else_help = true,
+        after_help = "Example:\n  regshape index add -p ./my-layout:v1 arm64"
+    )]
+    Index(Index),
     Reset(reset::Args),
     Gc(gc::Args),
     Join(join::Args),
@@ -167,11 +177,12 @@ enum Command {
 impl Group {
     /// Returns whether this is one of the ten commands of the command reference, which fail with status 1.
     pub(crate) fn is_of_the_reference(&self) -> bool {
-        use Command::{Annotate, Generate, Init, Show, Status, Update, Validate};
+        use Command::{Annotate, Init, Show, Status, Update, Validate};
         match &self.command {
             Command::Add(add) => add.is_of_the_reference(),
+            Command::Generate(generate) => generate.is_of_the_reference(),
             command => {
-                matches!(command, Init(_) | Annotate(_) | Generate(_) | Update(_) | Status(_) | Show(_) | Validate(_))
+                matches!(command, Init(_) | Annotate(_) | Update(_) | Status(_) | Show(_) | Validate(_))
             }
         }
     }
@@ -191,6 +202,7 @@ impl Group {
             Command::Validate(args) => execute(args, invocation),
             Command::Remove(command) => command.run(invocation),
             Command::Move(command) => command.run(invocation),
+            Command::Index(command) => command.run(invocation),
             Command::Reset(args) => execute(args, invocation),
             Command::Gc(args) => execute(args, invocation),
             Command::Join(args) => execute(args, invocation),
