@@ -235,3 +235,48 @@ fn e1_a_foreign_layer_of_a_base_stays_without_a_blob() {
 fn corpus(name: &str) -> String {
     format!("{}/tests/corpus/{name}", env!("CARGO_MANIFEST_DIR"))
 }
+
+/// podman, buildah and skopeo choose the image for a platform from an index that was made of other images, and show the
+/// annotations of the index.
+#[test]
+fn every_program_chooses_a_platform_from_an_index_that_was_made_of_images() {
+    let Some(lab) = Lab::with(&["podman", "skopeo", "umoci", "buildah"]) else { return };
+    write_files(&lab);
+    let policy = ["--signature-policy", "policy.json"];
+    for architecture in ["amd64", "arm64", "s390x"] {
+        let platform = format!("--platform linux/{architecture}");
+        regshape(
+            &lab,
+            &format!("build -o {architecture}:v1 {platform} --copy files {FLAGS} --label arch={architecture}"),
+        );
+    }
+    lab.skopeo(&["copy", "oci:s390x:v1", "oci-archive:s390x.tar:v1"]);
+    regshape(&lab, "init layout");
+    regshape(&lab, "generate index -p layout --ref-name v1 ./amd64:v1 ./arm64 -q");
+    regshape(&lab, "index add -p layout:v1 s390x.tar -q");
+    regshape(&lab, "index annotate layout:v1 --annotation org.opencontainers.image.description=Web -q");
+    lab.validate("layout");
+    let raw = parsed(&lab.skopeo(&["inspect", "--raw", "oci:layout:v1"]));
+    assert_eq!(raw["annotations"], json!({"org.opencontainers.image.description": "Web"}));
+    assert_eq!(raw["manifests"].as_array().map(Vec::len), Some(3));
+    lab.skopeo(&["copy", "--all", "oci:layout:v1", "oci:copied:v1"]);
+    let copied = parsed(&lab.skopeo(&["inspect", "--raw", "oci:copied:v1"]));
+    assert_eq!(copied["manifests"], raw["manifests"], "no image is converted on the way");
+    for architecture in ["amd64", "arm64", "s390x"] {
+        let source = "oci:layout:v1";
+        let seen = parsed(&lab.skopeo(&["--override-arch", architecture, "inspect", "--config", source]));
+        assert_eq!(seen["architecture"], architecture);
+        let id = lab.podman(&[&["pull", "--quiet"], &policy[..], &["--arch", architecture, source]].concat());
+        let inspected = parsed(&lab.podman(&["image", "inspect", &id]));
+        assert_eq!(inspected[0]["Architecture"], architecture);
+        assert_eq!(inspected[0]["Config"]["Labels"]["arch"], architecture);
+        let pulled = lab.buildah(&[&["pull", "--quiet"], &policy[..], &["--arch", architecture, source]].concat());
+        let inspected = parsed(&lab.buildah(&["inspect", "--type", "image", &pulled]));
+        assert_eq!(inspected["OCIv1"]["config"]["Labels"]["arch"], architecture);
+    }
+    // What is removed is not chosen.
+    regshape(&lab, "index remove layout:v1 --platform linux/s390x -q");
+    let raw = parsed(&lab.skopeo(&["inspect", "--raw", "oci:layout:v1"]));
+    assert_eq!(raw["manifests"].as_array().map(Vec::len), Some(2));
+    lab.validate("layout");
+}

@@ -17,6 +17,8 @@ regshape -q layout blob upload -p $L -f a.txt "$@"
 regshape -q layout import -p $L -f from.tar --ref-name imported "$@"
 regshape -q layout export -p from -o $L --ref-name exported "$@"
 regshape -q layout manifest put -p $L -f manifest.json --tag put "$@"
+regshape -q layout generate index -p $L --ref-name index --annotation a=1 ./from "$@"
+regshape -q layout index annotate -p $L:index --annotation b=2 "$@"
 regshape layout validate -p $L "$@"
 test -z "$(find $L/ -name '.regshape-tmp*')"
 echo mine > $L/blobs/.regshape-tmp-0

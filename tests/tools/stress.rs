@@ -58,12 +58,13 @@ fn work_on_one_layout(lab: &Lab) {
     lab.regshape(&["layout", "export", "-p", "donor", "-o", "donor.tar.gz"]);
     let build = ["build", "-o", "image:edited", "--platform", "linux/amd64", "--platform", "linux/arm64"];
     lab.regshape(&[&build[..], &["--copy", "image.txt"]].concat());
-    let [layers, keys, names, edits] = [(); 4].map(|()| Mutex::new(Written::default()));
+    lab.regshape(&["generate", "index", "-p", "image", "--ref-name", "grown", "./donor"]);
+    let [layers, keys, names, edits, platforms] = [(); 5].map(|()| Mutex::new(Written::default()));
     let start = Instant::now();
     std::thread::scope(|scope| {
         for worker in 0..WORKERS {
             let worker = Worker { lab, number: worker };
-            let (layers, keys, names, edits) = (&layers, &keys, &names, &edits);
+            let (layers, keys, names, edits, platforms) = (&layers, &keys, &names, &edits, &platforms);
             scope.spawn(move || {
                 for round in 0.. {
                     if start.elapsed() > TIME {
@@ -85,6 +86,7 @@ fn work_on_one_layout(lab: &Lab) {
                         11 => worker.mounts(&name, round, names),
                         12 | 13 => worker.edits(&name, round, edits),
                         14 if round < 25 => worker.adds_to_image(&name, round, edits),
+                        15 if round < 25 => worker.adds_to_index(round, platforms),
                         _ => worker.collects(round),
                     }
                 }
@@ -108,19 +110,29 @@ fn work_on_one_layout(lab: &Lab) {
     let index = lab.json("image/index.json");
     let entries = index["manifests"].as_array().expect("an index with entries");
     let found = entries.iter().map(|entry| text(&entry["annotations"]["org.opencontainers.image.ref.name"]));
-    check("ref names", found.filter(|name| !["first", "edited"].contains(&name.as_str())).collect(), names);
+    check("ref names", found.filter(|name| !["first", "edited", "grown"].contains(&name.as_str())).collect(), names);
     check("edits", edits_of(lab, entries), edits);
+    let grown = document_of(lab, entries, "grown");
+    let found = grown["manifests"].as_array().expect("images").iter().skip(1);
+    check("platforms", found.map(|entry| text(&entry["platform"]["architecture"])).collect(), platforms);
 }
 
-/// Returns the edits of the image `edited`: its labels, its annotations, and the layers that were added. Both platforms have
-/// them.
+/// Returns the document of a tag.
+fn document_of(lab: &Lab, entries: &[Value], tag: &str) -> Value {
+    let is_it = |entry: &&Value| entry["annotations"]["org.opencontainers.image.ref.name"] == tag;
+    let entry = entries.iter().find(is_it).expect("it is listed");
+    let digest = entry["digest"].as_str().expect("a digest");
+    lab.json(&format!("image/blobs/{}", digest.replace(':', "/")))
+}
+
+/// Returns the edits of the image `edited`: its labels, its annotations, and the layers that were added, which both platforms
+/// have, and the annotations of the index.
 fn edits_of(lab: &Lab, entries: &[Value]) -> Vec<String> {
     let read = |descriptor: &Value| {
         let digest = descriptor["digest"].as_str().expect("a digest");
         lab.json(&format!("image/blobs/{}", digest.replace(':', "/")))
     };
-    let is_edited = |entry: &&Value| entry["annotations"]["org.opencontainers.image.ref.name"] == "edited";
-    let index = read(entries.iter().find(is_edited).expect("it is listed"));
+    let index = document_of(lab, entries, "edited");
     let of_image = |entry: &Value| {
         let manifest = read(entry);
         let config = read(&manifest["config"]);
@@ -134,7 +146,8 @@ fn edits_of(lab: &Lab, entries: &[Value]) -> Vec<String> {
     };
     let images: Vec<_> = index["manifests"].as_array().expect("images").iter().map(of_image).collect();
     assert_eq!(images[0], images[1]);
-    images.into_iter().next().unwrap_or_default()
+    let of_index = index["annotations"].as_object().into_iter().flat_map(|map| map.keys().cloned());
+    images[0].iter().cloned().chain(of_index).collect()
 }
 
 /// Compares the final state with the changes of the writers.
@@ -228,8 +241,9 @@ impl Worker<'_> {
     /// Changes both images of an index.
     fn edits(&self, name: &str, round: usize, written: &Mutex<Written>) {
         let change = format!("{name}=1");
-        let words = match round % 2 {
-            0 => ["update", "config", "-p", "image:edited", "-q", "--label", &change],
+        let words = match round % 4 {
+            0 | 2 => ["update", "config", "-p", "image:edited", "-q", "--label", &change],
+            1 => ["index", "annotate", "-p", "image:edited", "-q", "--annotation", &change],
             _ => ["annotate", "manifest", "-p", "image:edited", "-q", "--annotation", &change],
         };
         self.moves(&words, name, round, written);
@@ -246,6 +260,23 @@ impl Worker<'_> {
         match output.status.code() {
             Some(0) => drop(written.lock().expect("nobody panics with the lock").surely.insert(name.to_owned())),
             code => assert_eq!(code, Some(75), "{}", String::from_utf8_lossy(&output.stderr)),
+        }
+    }
+
+    /// Adds an image of another layout to an index, for a platform of its own. Every fourth one is removed again.
+    fn adds_to_index(&self, round: usize, written: &Mutex<Written>) {
+        let platform = format!("x{}r{round}", self.number);
+        let layout = format!("layout-{platform}");
+        let file = format!("file-{platform}");
+        self.lab.write(&file, &platform);
+        let named = format!("linux/{platform}");
+        self.runs(&["build", "-o", &layout, "--platform", &named, "--copy", &file, "-q"]);
+        let words = ["index", "add", "-p", "image:grown", "-q", &format!("./{layout}")];
+        if round % 4 == 3 {
+            self.runs(&words);
+            self.runs(&["index", "remove", "-p", "image:grown", "-q", "--platform", &named]);
+        } else {
+            self.moves(&words, &platform, round, written);
         }
     }
 
@@ -280,7 +311,11 @@ impl Worker<'_> {
     }
 
     fn joins(&self, name: &str, round: usize, written: &Mutex<Written>) {
-        self.moves(&["join", "-p", "donor", "-p", "other", "-o", "image", "--ref-name", name], name, round, written);
+        let words = match round % 2 {
+            0 => ["join", "-p", "donor", "-p", "other", "-o", "image", "--ref-name", name],
+            _ => ["generate", "index", "-p", "image", "-q", "--ref-name", name, "./donor", "./other"],
+        };
+        self.moves(&words, name, round, written);
     }
 
     /// Mounts the layer of another layout, and stores a manifest that refers to it.
