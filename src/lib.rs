@@ -98,7 +98,8 @@ pub mod view;
 mod workers;
 
 pub use error::{
-    BaseError, Candidate, ConfigError, CopyError, EditError, Error, ErrorCode, ErrorKind, Reason, Referrer, Result,
+    ArtifactError, BaseError, Candidate, ConfigError, CopyError, EditError, Error, ErrorCode, ErrorKind, Reason,
+    Referrer, Result,
 };
 pub use interrupt::Interrupt;
 pub use tally::Tally;

@@ -1,5 +1,6 @@
 //! Generates the image manifest, lists it in `index.json`, and annotates it.
 
+use super::artifact::{Subject, check_titles};
 use super::layer::URLS;
 use super::pipeline::DiffIds;
 use crate::build::pipeline::{complete_diff_ids, diff_ids};
@@ -13,10 +14,10 @@ use crate::layout::documents::ReadDocument;
 use crate::layout::handle::Layout;
 use crate::layout::lock::take_lock;
 use crate::layout::reachable::remove_unreferenced;
-use crate::layout::stage::{Stage, StagedConfig, StagedLayer, StagedManifest};
+use crate::layout::stage::{Stage, StagedLayer, StagedManifest};
 use crate::oci::{
-    self, AnnotationChange, Annotations, Descriptor, Digest, IMAGE_NAME, ImageConfig, Index, Manifest, Match,
-    MediaType, NameKind, Platform, REF_NAME, RefName, UnknownFields, WholeName,
+    self, AnnotationChange, Annotations, Descriptor, Digest, EMPTY_CONTENT, IMAGE_NAME, ImageConfig, Index, Manifest,
+    Match, MediaType, NameKind, Platform, REF_NAME, RefName, UnknownFields, WholeName,
 };
 use crate::options::setters;
 
@@ -33,12 +34,24 @@ pub struct ManifestOptions {
     /// Whether the ref name is taken from a manifest that was not made from the staging area. That manifest stays as an
     /// entry without a name.
     pub replace_tag: bool,
+    /// The type of an artifact that is not an image. Then neither a config nor layers need be staged: the empty config and the
+    /// empty layer take their places.
+    pub artifact_type: Option<MediaType>,
+    /// The manifest or index that this one refers to.
+    pub subject: Option<Subject>,
 }
 
 impl Default for ManifestOptions {
-    /// Options for a manifest of the OCI type, without a ref name.
+    /// Options for a manifest of an image, of the OCI type, without a ref name.
     fn default() -> Self {
-        Self { ref_name: None, media_type: MediaType::manifest(), annotations: Annotations::new(), replace_tag: false }
+        Self {
+            ref_name: None,
+            media_type: MediaType::manifest(),
+            annotations: Annotations::new(),
+            replace_tag: false,
+            artifact_type: None,
+            subject: None,
+        }
     }
 }
 
@@ -48,6 +61,8 @@ impl ManifestOptions {
         media_type: [MediaType],
         annotations: [Annotations],
         replace_tag: [bool],
+        artifact_type: [option MediaType],
+        subject: [option Subject],
     }
 }
 
@@ -74,23 +89,31 @@ impl PreparedManifest<'_> {
         let lock = take_lock(layout)?;
         let mut stage = layout.find_stage_again(stage)?.unwrap_or_else(Stage::empty);
         let mut index = layout.read_index_again(Some(index))?;
-        let (config, platform) = staged_image(layout, &mut stage, &mut diff_ids)?;
+        let (config, platform) = staged_config(layout, &mut stage, &mut diff_ids, options)?;
         let annotations = with_base(&options.annotations, &stage);
+        let mut layers: Vec<Descriptor> = stage.layers.iter().map(layer_descriptor).collect();
+        if layers.is_empty() {
+            layers.push(Descriptor::empty());
+        }
+        let has_empty = layers.iter().chain([&config]).any(|part| part.digest == Descriptor::empty().digest);
+        let store_empty = || layout.store_document(&lock, "the empty config", EMPTY_CONTENT);
+        let empty = has_empty.then(store_empty).transpose()?;
 
         let manifest = Manifest {
             schema_version: 2,
             media_type: Some(options.media_type.clone()),
-            artifact_type: None,
-            config: Descriptor::new(config.media_type, config.digest, config.size),
-            layers: stage.layers.iter().map(layer_descriptor).collect(),
-            subject: None,
+            artifact_type: options.artifact_type.as_ref().map(MediaType::to_string),
+            config,
+            layers,
+            subject: options.subject.as_ref().map(|subject| subject.resolve(layout, &index)).transpose()?,
             annotations: (!annotations.is_empty()).then(|| annotations.clone()),
             extra: UnknownFields::new(),
         };
         let content = oci::to_blob(&manifest);
         let digest = Digest::sha256_of(&content);
         let mut entry = Descriptor::new(options.media_type.clone(), digest, content.len() as u64);
-        entry.platform = platform.map(Box::new);
+        entry.artifact_type = manifest.artifact_type;
+        entry.platform = platform.filter(|_| options.artifact_type.is_none()).map(Box::new);
         check_document(Some(layout), layout.path(), (&entry, &content), MissingParts::Error)?;
         let ref_name = options.ref_name.as_ref().map(|name| name.as_str().to_owned());
         if let Some(name) = &ref_name {
@@ -108,7 +131,7 @@ impl PreparedManifest<'_> {
             extra: stage.manifest.as_ref().map(|manifest| manifest.extra.clone()).unwrap_or_default(),
         };
         stage.set_manifest(staged.clone(), &index);
-        layout.write_index_and_stage(&lock, &index, &stage, [blob])?;
+        layout.write_index_and_stage(&lock, &index, &stage, [blob].into_iter().chain(empty))?;
 
         let outdated = replaced.map(|replaced| own_documents(layout, &replaced, &stage)).unwrap_or_default();
         remove_unreferenced(layout, &lock, &index, &stage, outdated);
@@ -124,12 +147,23 @@ impl Layout {
     ///
     /// Those of [`Layout::generate_manifest`].
     pub fn prepare_manifest(&self) -> Result<PreparedManifest<'_>> {
+        self.prepare_manifest_with(&ManifestOptions::default())
+    }
+
+    /// Reads the documents as [`Layout::prepare_manifest`] does, for an artifact or a manifest with a subject. The ref name, the
+    /// media type and the annotations may be chosen later.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Layout::generate_manifest`].
+    pub fn prepare_manifest_with(&self, options: &ManifestOptions) -> Result<PreparedManifest<'_>> {
         let prepare = || {
             let stage = self.find_stage_document(None)?;
             let mut staged = stage.as_ref().map_or_else(Stage::empty, |stage| stage.document.clone());
             let mut diff_ids = diff_ids(self, &staged)?;
             let index = self.read_index_document(None)?;
-            staged_image(self, &mut staged, &mut diff_ids)?;
+            staged_config(self, &mut staged, &mut diff_ids, options)?;
+            options.subject.as_ref().map(|subject| subject.resolve(self, &index.document)).transpose()?;
             Ok(PreparedManifest { layout: self, stage, index, diff_ids })
         };
         self.site().read_unlocked(prepare, |_| true)
@@ -148,12 +182,14 @@ impl Layout {
     /// layers; [`Error::NameIsDigest`]; [`Error::TagTaken`]; [`Error::MissingBlob`] or [`Error::SizeMismatch`] if a staged blob is missing
     /// or has changed; [`Error::DigestMismatch`] or [`Error::MalformedDocument`] if the config cannot be read;
     /// [`Error::InvalidManifest`] if the manifest would not be valid; [`Error::MalformedStage`],
-    /// [`Error::MalformedIndex`]; [`Error::Io`].
+    /// [`Error::MalformedIndex`]; [`Error::Io`]. With a subject [`Error::UnknownManifest`] and the other errors of resolving it;
+    /// of an artifact [`ArtifactError::StagedTitle`](crate::ArtifactError::StagedTitle) and
+    /// [`ArtifactError::SameTitle`](crate::ArtifactError::SameTitle).
     pub fn generate_manifest(&self, options: &ManifestOptions) -> Result<StagedManifest> {
         if let Some(name) = &options.ref_name {
             Names::AsTheyStand { default: None }.check(name.as_str())?;
         }
-        self.prepare_manifest()?.generate(options)
+        self.prepare_manifest_with(options)?.generate(options)
     }
 
     /// Changes the annotations of the generated manifest: merges or replaces them.
@@ -328,11 +364,11 @@ fn own_entry(index: &Index, staged: &StagedManifest) -> Option<usize> {
 /// Finds the entry of the staged manifest after an interrupted change of annotations: `index.json` was updated, but the
 /// staging file was not. The entry has the same ref name, and its manifest has the same config and layers.
 fn interrupted_entry(layout: &Layout, index: &Index, staged: &StagedManifest) -> Option<usize> {
-    let before = read_manifest(layout, &staged.digest).ok()?;
+    let before = Manifest { annotations: None, ..read_manifest(layout, &staged.digest).ok()? };
     index.manifests.iter().position(|entry| {
         entry.ref_name() == staged.ref_name.as_deref()
             && read_manifest(layout, &entry.digest)
-                .is_ok_and(|manifest| manifest.config == before.config && manifest.layers == before.layers)
+                .is_ok_and(|manifest| Manifest { annotations: None, ..manifest } == before)
     })
 }
 
@@ -345,20 +381,29 @@ fn read_manifest(layout: &Layout, digest: &Digest) -> Result<Manifest> {
     })
 }
 
-/// Returns the staged config and its platform. Checks that the blobs of the staged layers are stored and match the
-/// config. A config that is not an image config is not read.
-fn staged_image(
+/// Returns the staged config and its platform; of an artifact without one, the empty config. Checks that the blobs of the staged
+/// layers are stored and match the config. A config that is not an image config is not read.
+fn staged_config(
     layout: &Layout,
     stage: &mut Stage,
     diff_ids: &mut DiffIds,
-) -> Result<(StagedConfig, Option<Platform>)> {
-    if stage.layers.is_empty() {
+    options: &ManifestOptions,
+) -> Result<(Descriptor, Option<Platform>)> {
+    if options.artifact_type.is_some() {
+        check_titles(stage)?;
+    } else if stage.layers.is_empty() {
         return Err(Error::NoLayers);
     }
-    let config = stage.config.clone().ok_or(Error::NoConfig)?;
+    let config = match stage.config.clone() {
+        Some(config) => Descriptor::new(config.media_type, config.digest, config.size),
+        None if options.artifact_type.is_some() => Descriptor::empty(),
+        None => return Err(Error::NoConfig),
+    };
     stage.layers.iter().try_for_each(|layer| expect_layer(layout, layer))?;
     if !config.media_type.is_image_config() {
-        layout.expect_blob(&config.digest, config.size, &Referrer::Stage)?;
+        if stage.config.is_some() {
+            layout.expect_blob(&config.digest, config.size, &Referrer::Stage)?;
+        }
         return Ok((config, None));
     }
     let content = layout.read_document_blob(&config.digest, &Referrer::Stage)?;
@@ -388,10 +433,14 @@ fn own_documents(layout: &Layout, replaced: &Descriptor, stage: &Stage) -> Vec<D
     let Ok(Some(Document::Manifest(manifest))) = document else {
         return Vec::new();
     };
-    let is_staged = |layer: &Descriptor| stage.layers.iter().any(|staged| staged.digest == layer.digest);
+    let is_staged = |layer: &Descriptor| {
+        layer.media_type.is_empty() || stage.layers.iter().any(|staged| staged.digest == layer.digest)
+    };
     // A manifest built here has at least one layer.
     if !manifest.layers.is_empty() && manifest.layers.iter().all(is_staged) {
-        vec![replaced.digest.clone(), manifest.config.digest]
+        let empty =
+            manifest.layers.iter().filter(|layer| layer.media_type.is_empty()).map(|layer| layer.digest.clone());
+        [replaced.digest.clone(), manifest.config.digest].into_iter().chain(empty).collect()
     } else {
         Vec::new()
     }

@@ -1,5 +1,7 @@
 //! Builds images from layers, configs and manifests, with the staging file.
 
+pub(crate) mod artifact;
+pub(crate) mod attach;
 pub(crate) mod base;
 pub(crate) mod config;
 pub(crate) mod copied;
@@ -13,6 +15,8 @@ pub(crate) mod reset;
 pub(crate) mod scratch;
 pub(crate) mod writer;
 
+pub use artifact::Subject;
+pub use attach::{AttachOptions, Attached, attach};
 pub use base::{AddedBase, BaseImage};
 pub use config::{ConfigChanges, ConfigOptions, PreparedConfig, ProcessChanges};
 pub use input::{CompressionScope, LayerInput, LayerOptions, LayerPlan, Treatment};

@@ -1,6 +1,7 @@
 //! Empties the staging area.
 
-use crate::error::Result;
+use crate::error::{Referrer, Result};
+use crate::graph::walk::Document;
 use crate::layout::handle::Layout;
 use crate::layout::lock::take_lock;
 use crate::layout::reachable::unreferenced;
@@ -28,7 +29,14 @@ pub fn reset(layout: &Layout) -> Result<Reset> {
     let lock = take_lock(layout)?;
     let Some(stage) = layout.find_stage()? else { return Ok(Reset::default()) };
     let index = layout.read_index()?;
-    let candidates: Vec<Digest> = stage.blobs().cloned().collect();
+    let mut candidates: Vec<Digest> = stage.blobs().cloned().collect();
+    // The staged manifest may have a config that another one has replaced since. One that cannot be read refers to nothing.
+    if let Some(manifest) = &stage.manifest
+        && let Ok(content) = layout.read_document_blob(&manifest.digest, &Referrer::Stage)
+        && let Ok(document) = Document::read(&manifest.media_type, &content)
+    {
+        candidates.extend(document.parts().into_iter().map(|part| part.digest.clone()));
+    }
     let emptied = stage.emptied();
     if emptied != stage {
         layout.write_stage(&lock, &emptied, [])?;

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use regshape::layout::Layout;
-use regshape::{BaseError, ConfigError, CopyError, EditError, Error, ErrorCode, ErrorKind, Referrer};
+use regshape::{ArtifactError, BaseError, ConfigError, CopyError, EditError, Error, ErrorCode, ErrorKind, Referrer};
 use serde::Serialize;
 
 use super::error_code::{OTHER_CODE, code_of};
@@ -133,6 +133,7 @@ fn is_named_and_missing(error: &Error) -> bool {
         | Error::UnknownBlob { .. }
         | Error::UnknownPlatform { .. }
         | Error::LayerIndex { .. }
+        | Error::Artifact(ArtifactError::NoReferrer { .. })
         | Error::Edit(EditError::LayerIndex { .. } | EditError::NotListed { .. })
         | Error::Config(ConfigError::UnsetField { .. }) => true,
         Error::MissingBlob { referrer, .. } => matches!(referrer, Referrer::Caller(_)),
@@ -209,6 +210,7 @@ fn json_of(error: &anyhow::Error) -> String {
 /// Returns the way out of an error of the library, where that is not obvious.
 fn hint(error: &Error) -> Option<&'static str> {
     Some(match error {
+        Error::Artifact(error) => return artifact_hint(error),
         Error::Base(BaseError::Staged { .. }) => "run 'layout reset' first",
         Error::Base(BaseError::SeveralImages { .. }) => "choose one with --platform",
         Error::Base(BaseError::NoImage { .. }) => "an artifact has no root file system",
@@ -287,6 +289,25 @@ fn hint(error: &Error) -> Option<&'static str> {
 /// Returns whether a path is that of a layout, or of nothing yet; otherwise it is an archive or a docker-dir directory.
 fn is_layout(path: &Path) -> bool {
     Layout::is_at(path) || path.is_dir() && !path.join("manifest.json").exists()
+}
+
+/// Returns the way out of an error of artifacts.
+fn artifact_hint(error: &ArtifactError) -> Option<&'static str> {
+    Some(match error {
+        ArtifactError::NotRegular { .. } => "write its content to a file first",
+        ArtifactError::NoName { .. } | ArtifactError::SameName { .. } => "rename a file, or make a link to it",
+        ArtifactError::StagedTitle { .. } | ArtifactError::SameTitle { .. } => {
+            "use 'layout annotate layer' to set another org.opencontainers.image.title"
+        }
+        ArtifactError::NoReferrer { .. } => "'layout referrer list' lists the referrers",
+        ArtifactError::SeveralReferrers { .. } => "choose one with --digest or --artifact-type",
+        ArtifactError::SeveralFiles { .. } => "write them into a directory with --output DIR",
+        ArtifactError::UnsafeTitle { .. } | ArtifactError::Colliding { .. } => {
+            "'layout blob get' writes one file by its digest"
+        }
+        ArtifactError::FilesExist { .. } => "use --overwrite, or another directory",
+        _ => return None,
+    })
 }
 
 /// Returns the way out of an error of copying.

@@ -1,6 +1,6 @@
 //! The codes of errors under `--json`: those of the distribution-spec where it has one, and ours in the same form.
 
-use regshape::{ConfigError, Error};
+use regshape::{ArtifactError, ConfigError, Error};
 
 /// The code of an error that is not the library's.
 pub(crate) const OTHER_CODE: &str = "FAILED";
@@ -11,6 +11,7 @@ pub(crate) fn code_of(error: &Error) -> &'static str {
         // The distribution-spec has one code for an unknown manifest, for any reason.
         Error::AmbiguousName { .. }
         | Error::AmbiguousDigest { .. }
+        | Error::Artifact(ArtifactError::SeveralReferrers { .. } | ArtifactError::SeveralFiles { .. })
         | Error::Config(ConfigError::SeveralImages { .. }) => "AMBIGUOUS",
         Error::UnknownPlatform { .. } | Error::PlatformNotStored { .. } => "PLATFORM_UNKNOWN",
         Error::UnsupportedAlgorithm { .. } => "DIGEST_UNSUPPORTED",
@@ -20,6 +21,9 @@ pub(crate) fn code_of(error: &Error) -> &'static str {
 
 fn own_code(error: &Error) -> &'static str {
     match error {
+        Error::Artifact(ArtifactError::NoReferrer { .. }) => "REFERRER_UNKNOWN",
+        Error::Artifact(ArtifactError::FilesExist { .. } | ArtifactError::InTheWay { .. }) => "NOT_EMPTY",
+        Error::Artifact(_) => "ARTIFACT_INVALID",
         Error::Base(_) => "BASE_INVALID",
         Error::Copy(_) => "COPY_INVALID",
         Error::Edit(_) => "EDIT_INVALID",

@@ -120,6 +120,8 @@ pub(crate) fn keys_of(command: &str) -> &'static [&'static str] {
         "blob head" | "blob upload" => DESCRIPTOR,
         "blob mount" | "blob delete" => BLOB,
         "referrer list" => &["schemaVersion", "mediaType", "manifests"],
+        "referrer get" => &["digest", "artifact_type", "output", "files"],
+        "attach" => &["digest", "size", "media_type", "ref_name", "images", "warnings", "lower_variants"],
         "build" => &["digest", "size", "media_type", "ref_name", "images", "warnings", "dry_run", "contents"],
         "generate index" | "index add" | "index remove" => EDITED,
         "index annotate" => &["digest", "size", "media_type", "ref_name", "images", "warnings", "lower_variants"],

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::{BaseError, ConfigError, CopyError, EditError, Error};
+use super::{ArtifactError, BaseError, ConfigError, CopyError, EditError, Error};
 
 /// The category of an error, for programs that handle errors by category.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -50,6 +50,7 @@ impl Error {
             | Self::PlatformNotStored { .. }
             | Self::UnknownUpload { .. }
             | Self::NothingSelected { .. } => ErrorKind::NotFound,
+            Self::Artifact(error) => kind_of_artifact(error),
             Self::Base(error) => match error {
                 BaseError::NoImage { .. } => ErrorKind::NotFound,
                 BaseError::SeveralImages { .. } => ErrorKind::Ambiguous,
@@ -193,6 +194,19 @@ impl Error {
             error = cause;
         }
         report
+    }
+}
+
+/// Returns the category of an error of artifacts.
+fn kind_of_artifact(error: &ArtifactError) -> ErrorKind {
+    match error {
+        ArtifactError::NoReferrer { .. } | ArtifactError::NoFiles { .. } => ErrorKind::NotFound,
+        ArtifactError::SeveralReferrers { .. } | ArtifactError::SeveralFiles { .. } => ErrorKind::Ambiguous,
+        ArtifactError::FilesExist { .. } | ArtifactError::InTheWay { .. } | ArtifactError::SameName { .. } => {
+            ErrorKind::Conflict
+        }
+        ArtifactError::UnsafeTitle { .. } | ArtifactError::Colliding { .. } => ErrorKind::InvalidData,
+        _ => ErrorKind::InvalidInput,
     }
 }
 

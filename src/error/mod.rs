@@ -1,6 +1,7 @@
 //! The errors of the library. A message names the object and, for a mismatch, both values. Hints on how to fix an error
 //! are up to the program that uses the library.
 
+mod artifact;
 mod base;
 mod candidate;
 mod code;
@@ -13,6 +14,7 @@ mod referrer;
 mod variants;
 mod words;
 
+pub use artifact::ArtifactError;
 pub use base::BaseError;
 pub use candidate::Candidate;
 pub use code::ErrorCode;

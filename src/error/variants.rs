@@ -4,6 +4,7 @@ use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::artifact::ArtifactError;
 use super::base::BaseError;
 use super::candidate::{Candidate, described};
 use super::config::ConfigError;
@@ -24,6 +25,9 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
+    /// An artifact cannot be made, or its files cannot be written.
+    #[error(transparent)]
+    Artifact(#[from] ArtifactError),
     /// An image cannot be the base of another one.
     #[error(transparent)]
     Base(#[from] BaseError),

@@ -16,6 +16,14 @@ pub(crate) fn list<T: fmt::Display>(things: &[T]) -> String {
     things.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
 }
 
+/// Returns the first of some things as a list for people, which says how many more there are.
+pub(crate) fn some_of(things: &[String], count: usize) -> String {
+    match count.saturating_sub(things.len()) {
+        0 => list(things),
+        more => format!("{}, and {more} more", list(things)),
+    }
+}
+
 /// Returns the words for the stored platforms.
 pub(crate) fn stored(platforms: &[String]) -> String {
     match platforms {

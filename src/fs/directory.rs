@@ -220,6 +220,11 @@ mod descriptors {
             Ok(Self { path: self.path.join(name), file: Arc::new(file.into()) })
         }
 
+        /// Opens a subdirectory. Links are not followed.
+        pub(crate) fn open_child(&self, name: impl AsRef<OsStr>) -> io::Result<Self> {
+            Ok(self.child(name.as_ref())?)
+        }
+
         /// Opens a directory at a path below this directory, component by component.
         pub(super) fn descend(&self, path: &Path) -> io::Result<Self> {
             let steps = |path: &Path| -> io::Result<Vec<OsString>> {
@@ -401,6 +406,15 @@ impl Directory {
         let opened = if path.as_os_str().is_empty() { Path::new(".") } else { path };
         match fs::metadata(opened)?.is_dir() {
             true => Ok(Self { path: path.to_owned() }),
+            false => Err(io::ErrorKind::NotADirectory.into()),
+        }
+    }
+
+    /// Opens a subdirectory. Links are not followed.
+    pub(crate) fn open_child(&self, name: impl AsRef<OsStr>) -> io::Result<Self> {
+        let path = self.path_of(name);
+        match fs::symlink_metadata(&path)?.is_dir() {
+            true => Ok(Self { path }),
             false => Err(io::ErrorKind::NotADirectory.into()),
         }
     }

@@ -189,13 +189,13 @@ impl Stage {
         self.manifest = Some(manifest);
     }
 
-    /// Returns the staging file of an empty staging area, which keeps the records and the unknown fields of this one.
+    /// Returns the staging file of an empty staging area, which keeps the records and the unknown fields of this one. What is
+    /// staged next is another build: it does not replace the manifest without a name.
     pub(crate) fn emptied(&self) -> Self {
         let mut generated = self.generated.clone().unwrap_or_default();
         generated.extend(self.manifest.iter().map(|manifest| manifest.digest.clone()));
         generated.dedup();
         Self {
-            unnamed_manifest: self.unnamed_manifest.clone(),
             generated: (!generated.is_empty()).then_some(generated),
             built: self.built.clone(),
             extra: self.extra.clone(),

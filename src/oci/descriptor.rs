@@ -11,6 +11,9 @@ use super::{Digest, MediaType, Platform, UnknownFields};
 /// Annotations: keys and values that people attach to descriptors, manifests and indexes.
 pub type Annotations = BTreeMap<String, String>;
 
+/// The content of a blob that stands for none.
+pub(crate) const EMPTY_CONTENT: &[u8] = b"{}";
+
 /// The annotation by which BuildKit names the subject of an attestation.
 const REFERENCE_DIGEST: &str = "vnd.docker.reference.digest";
 
@@ -68,6 +71,14 @@ impl Descriptor {
             platform: None,
             extra: UnknownFields::new(),
         }
+    }
+
+    /// Describes the absence of content: `{}`, which the descriptor carries (image-spec, manifest.md, "Guidance for an Empty
+    /// Descriptor").
+    pub fn empty() -> Self {
+        let (digest, size) = (Digest::sha256_of(EMPTY_CONTENT), EMPTY_CONTENT.len() as u64);
+        let data = Some(STANDARD.encode(EMPTY_CONTENT));
+        Self { data, ..Self::new(MediaType::empty(), digest, size) }
     }
 
     /// Makes the descriptor say other content of the same kind, in its copy of it too if it carries one.

@@ -110,6 +110,11 @@ impl MediaType {
         Self::of("application/octet-stream")
     }
 
+    /// Returns `application/vnd.oci.empty.v1+json`: no content (image-spec, manifest.md, "Guidance for an Empty Descriptor").
+    pub fn empty() -> Self {
+        Self::of(EMPTY)
+    }
+
     /// Returns the media type as text.
     pub fn as_str(&self) -> &str {
         &self.0

@@ -24,7 +24,7 @@ mod text_names;
 pub use annotation_change::AnnotationChange;
 pub use config::{ImageConfig, RootFs};
 pub use config_values::{ConfigField, ConfigValueError, ExposedPort, Healthcheck, ProcessUser, StopSignal};
-pub(crate) use descriptor::{ATTESTATION, REFERENCE_TYPE, embedded};
+pub(crate) use descriptor::{ATTESTATION, EMPTY_CONTENT, REFERENCE_TYPE, embedded};
 pub use descriptor::{Annotations, Descriptor};
 pub use digest::{Algorithm, Digest, DigestError, Hasher, is_short_digest};
 pub(crate) use entry_name::{IMAGE_NAME, ImageNames, Match, NameKey, NameKind, WholeName, is_name, tag_in};
@@ -43,3 +43,6 @@ pub use crate::json::{Json, JsonError, UnknownFields, from_json, to_blob, to_jso
 
 /// The annotation that names an entry of `index.json` (image-spec, annotations.md).
 pub const REF_NAME: &str = "org.opencontainers.image.ref.name";
+
+/// The annotation that names the file of an artifact's layer (image-spec, annotations.md): oras writes the file by this name.
+pub const TITLE: &str = "org.opencontainers.image.title";

@@ -3,6 +3,8 @@
 //! A [`Registry`] is a directory: one layout that several repositories share, or a directory of layouts, one for each. A
 //! [`Repository`] is the content of one of them: tags, manifests, blobs, uploads, referrers.
 
+pub(crate) mod artifact;
+pub(crate) mod artifact_files;
 pub(crate) mod blobs;
 pub(crate) mod configs;
 pub(crate) mod manifest_body;
@@ -15,6 +17,8 @@ pub(crate) mod resolve;
 pub(crate) mod tags;
 pub(crate) mod upload;
 
+pub use artifact::{Artifact, ArtifactFile, ReferrerFilter};
+pub use artifact_files::SaveOptions;
 pub use blobs::{BlobReader, ByteRange, Expected};
 pub use configs::StoredConfig;
 pub use manifest_body::ManifestBody;

@@ -129,6 +129,19 @@ fn reset_empties_the_staging_area_and_keeps_images() {
     assert_eq!(stage["generated"], json!([MANIFEST]));
     sandbox.is_valid();
     assert_eq!(sandbox.ok_json("reset image"), json!({"layers": 0, "deleted_blobs": 0, "deleted_bytes": 0}));
+    sandbox.run("reset image -q").succeeds("", "");
+}
+
+#[test]
+fn reset_deletes_a_config_that_only_the_staged_manifest_refers_to() {
+    let sandbox = Sandbox::built();
+    sandbox.ok("update config image --architecture arm64");
+    sandbox.ok("tag delete -p image latest");
+    sandbox.edit("image/index.json", |index| index["manifests"] = json!([]));
+    sandbox.has_blobs([BASE, PATCHES, CONFIG, CONFIG_ARM64, MANIFEST]);
+    sandbox.ok("reset image");
+    sandbox.has_blobs([]);
+    sandbox.is_valid();
 }
 
 /// Stages layers of a root file system: `/lib` is a link to `/usr/lib`, and there are users and groups.

@@ -503,9 +503,12 @@ fn a_tar_may_stay_uncompressed() {
     let sandbox = Sandbox::new();
     sandbox.write("patches.tar", patches_tar());
     sandbox.write("patches.tar.xz", unhex(PATCHES_XZ));
-    for (file, note) in
-        [("patches.tar", ""), ("patches.tar.xz", "Input file is compressed with xz. Decompressing...\n")]
-    {
+    sandbox.write("patches.tar.bz2", unhex(PATCHES_BZIP2));
+    for (file, note) in [
+        ("patches.tar", ""),
+        ("patches.tar.xz", "Input file is compressed with xz. Decompressing...\n"),
+        ("patches.tar.bz2", "Input file is compressed with bzip2. Decompressing...\n"),
+    ] {
         sandbox
             .run(&format!("layout add layer -p image -f {file} --compress-format none"))
             .succeeds(staged_layer(PATCHES_DIFF_ID, patches_tar().len() as u64, TAR_TYPE), note);

@@ -231,6 +231,40 @@ fn e1_a_foreign_layer_of_a_base_stays_without_a_blob() {
     lab.skopeo(&["inspect", "--raw", "oci:built:v1"]);
 }
 
+#[test]
+fn g1_artifacts_are_taken_by_skopeo_and_keep_their_subject() {
+    let Some(lab) = Lab::with(&["skopeo"]) else { return };
+    write_files(&lab);
+    lab.write("sbom.json", "{}");
+    lab.write("empty", "");
+    regshape(&lab, "build -o layout:v1 --copy files --platform linux/amd64 --platform linux/arm64");
+    let digest = regshape(&lab, "attach layout:v1 --artifact-type application/spdx+json -f sbom.json -f empty -q");
+    let digest = digest.trim_end();
+    let attached = regshape(&lab, &format!("tag add -p layout@{digest} attached"));
+    assert!(attached.contains("attached"), "{attached}");
+    regshape(&lab, "add layer layout --file sbom.json --media-type application/json --compress-format none -q");
+    regshape(&lab, "generate manifest layout --artifact-type text/x-any --subject v1 --ref-name generated -q");
+    regshape(&lab, "reset layout");
+    regshape(&lab, "generate manifest layout --artifact-type text/x-none --ref-name none -q");
+    lab.validate("layout");
+    let subject = lab.json("layout/index.json")["manifests"][0]["digest"].clone();
+    for name in ["attached", "generated", "none"] {
+        let before = lab.manifest_bytes("layout", name);
+        lab.skopeo(&["copy", &format!("oci:layout:{name}"), &format!("dir:{name}")]);
+        assert!(lab.read(&format!("{name}/manifest.json")) == before, "{name}");
+        lab.skopeo(&["copy", &format!("dir:{name}"), &format!("oci:copied:{name}")]);
+        assert!(lab.manifest_bytes("copied", name) == before, "{name}");
+        let raw = parsed(&lab.skopeo(&["inspect", "--raw", &format!("oci:copied:{name}")]));
+        assert_eq!(raw["subject"]["digest"], if name == "none" { Value::Null } else { subject.clone() });
+    }
+    lab.validate("copied");
+    // The subject need not be there for its referrers to be found.
+    let found =
+        regshape(&lab, &format!("referrer get copied@{} -d {digest} -o out -q", subject.as_str().expect("one")));
+    assert_eq!(found.trim_end(), digest);
+    assert_eq!((lab.read("out/sbom.json"), lab.read("out/empty")), (b"{}".to_vec(), Vec::new()));
+}
+
 /// Returns the path of a file of the corpus.
 fn corpus(name: &str) -> String {
     format!("{}/tests/corpus/{name}", env!("CARGO_MANIFEST_DIR"))

@@ -127,6 +127,26 @@ fn remove_layer_survives_every_fault() {
 }
 
 #[test]
+fn attach_survives_every_fault() {
+    Case::of("attach -p image:v2 --artifact-type text/plain -f a.txt -f b.txt -q").survives();
+}
+
+#[test]
+fn attach_survives_every_fault_with_named_temporary_files() {
+    Case::of("attach -p image:v2 --artifact-type text/plain -f a.txt -f b.txt -q").with_named_files().survives();
+}
+
+#[test]
+fn generate_manifest_of_an_artifact_survives_every_fault() {
+    Case::of("generate manifest -p image --artifact-type text/plain --subject v2 --ref-name x -q").survives();
+}
+
+#[test]
+fn referrer_get_survives_every_fault() {
+    Case::of("referrer get -p image/from:x -o image/new --overwrite").on_archives().survives();
+}
+
+#[test]
 fn build_of_a_new_layout_survives_every_fault() {
     Case::of("build -o image/new --copy b.txt:/srv/b -q").on_archives().survives();
 }
@@ -466,6 +486,9 @@ impl Case {
                     "export -p image --ref x -o layouts/x.tar -q",
                 ] {
                     lab.regshape(&[vec!["layout"], words.split(' ').collect()].concat());
+                }
+                if self.words.contains(" referrer get ") {
+                    lab.regshape(&["attach", "-p", "image:x", "--artifact-type", "text/plain", "-f", "a.txt"]);
                 }
                 lab.run("mv", &["image", "layouts/from"]);
                 lab.run("mv", &["layouts", "image"]);

@@ -59,19 +59,20 @@ fn work_on_one_layout(lab: &Lab) {
     let build = ["build", "-o", "image:edited", "--platform", "linux/amd64", "--platform", "linux/arm64"];
     lab.regshape(&[&build[..], &["--copy", "image.txt"]].concat());
     lab.regshape(&["generate", "index", "-p", "image", "--ref-name", "grown", "./donor"]);
-    let [layers, keys, names, edits, platforms] = [(); 5].map(|()| Mutex::new(Written::default()));
+    let [layers, keys, names, edits, platforms, attached] = [(); 6].map(|()| Mutex::new(Written::default()));
     let start = Instant::now();
     std::thread::scope(|scope| {
         for worker in 0..WORKERS {
             let worker = Worker { lab, number: worker };
-            let (layers, keys, names, edits, platforms) = (&layers, &keys, &names, &edits, &platforms);
+            let written = (&layers, &keys, &names, &edits, &platforms, &attached);
+            let (layers, keys, names, edits, platforms, attached) = written;
             scope.spawn(move || {
                 for round in 0.. {
                     if start.elapsed() > TIME {
                         break;
                     }
                     let name = format!("n{}-{round}", worker.number);
-                    match worker.number % 16 {
+                    match worker.number % 18 {
                         // Limits the number of layers: thousands of layers are covered by another test.
                         0 | 1 if round < 25 => worker.adds(&name, round, layers),
                         2 => worker.annotates_layer(&name, round, keys),
@@ -87,6 +88,7 @@ fn work_on_one_layout(lab: &Lab) {
                         12 | 13 => worker.edits(&name, round, edits),
                         14 if round < 25 => worker.adds_to_image(&name, round, edits),
                         15 if round < 25 => worker.adds_to_index(round, platforms),
+                        16 => worker.attaches(&name, round, attached),
                         _ => worker.collects(round),
                     }
                 }
@@ -109,10 +111,17 @@ fn work_on_one_layout(lab: &Lab) {
     check("annotations", found.filter(|key| key != "last").collect(), keys);
     let index = lab.json("image/index.json");
     let entries = index["manifests"].as_array().expect("an index with entries");
+    let (artifacts, entries): (Vec<Value>, Vec<Value>) =
+        entries.iter().cloned().partition(|entry| !entry["artifactType"].is_null());
+    let name = |entry: &Value| {
+        let digest = text(&entry["digest"]).replace(':', "/");
+        text(&lab.json(&format!("image/blobs/{digest}"))["annotations"]["name"])
+    };
+    check("artifacts", artifacts.iter().map(name).collect(), attached);
     let found = entries.iter().map(|entry| text(&entry["annotations"]["org.opencontainers.image.ref.name"]));
     check("ref names", found.filter(|name| !["first", "edited", "grown"].contains(&name.as_str())).collect(), names);
-    check("edits", edits_of(lab, entries), edits);
-    let grown = document_of(lab, entries, "grown");
+    check("edits", edits_of(lab, &entries), edits);
+    let grown = document_of(lab, &entries, "grown");
     let found = grown["manifests"].as_array().expect("images").iter().skip(1);
     check("platforms", found.map(|entry| text(&entry["platform"]["architecture"])).collect(), platforms);
 }
@@ -278,6 +287,15 @@ impl Worker<'_> {
         } else {
             self.moves(&words, &platform, round, written);
         }
+    }
+
+    /// Attaches a file to an image that does not change.
+    fn attaches(&self, name: &str, round: usize, written: &Mutex<Written>) {
+        self.lab.write(name, name);
+        let annotation = format!("name={name}");
+        let words =
+            ["attach", "-p", "image:first", "--artifact-type", "text/plain", "-f", name, "--annotation", &annotation];
+        self.moves(&words, name, round, written);
     }
 
     fn annotates_manifest(&self, name: &str) {

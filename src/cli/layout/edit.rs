@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use regshape::Error;
 use regshape::build::edit::{EditOptions, Edited, ImageChange, edit_image};
 use regshape::layout::Layout;
-use regshape::oci::{Descriptor, Index, RefName};
+use regshape::oci::{Descriptor, RefName};
 
 use super::image_output::ImageScreen;
 use super::source::LowerVariant;
@@ -94,20 +94,6 @@ impl Context {
         Ok(StageToEdit { layout: self.open_to_write(path, write)?.clone() })
     }
 
-    /// Opens the layout of the index that a path names.
-    ///
-    /// # Errors
-    ///
-    /// [`Usage`] if the path names none; those of opening the layout.
-    pub(crate) fn index_to_edit(&self, path: &Path, args: &WriteArgs) -> anyhow::Result<ImageToEdit> {
-        if let Some(index) = self.image_to_edit(path, args)? {
-            return Ok(index);
-        }
-        let tags =
-            listed_tags(&Layout::open(path)?.read_index()?).map_or_else(String::new, |tags| format!(" (tags: {tags})"));
-        Err(Usage(format!("which index? name it as DIR:TAG{tags}")).into())
-    }
-
     /// Opens the layout of an image, if the path names one: DIR:TAG or DIR@DIGEST.
     pub(crate) fn image_to_edit(&self, path: &Path, args: &WriteArgs) -> anyhow::Result<Option<ImageToEdit>> {
         let located = PathReference::find(path, false);
@@ -117,16 +103,21 @@ impl Context {
         let layout = self.open_to_write(&located.directory, args)?.clone();
         Ok(Some(ImageToEdit { layout, reference, name: printable(&path.to_string_lossy()) }))
     }
-}
 
-/// Returns the tags of a layout as an error lists them, and whether there are any.
-fn listed_tags(index: &Index) -> Option<String> {
-    let tags: BTreeSet<&str> = index.manifests.iter().filter_map(Descriptor::ref_name).collect();
-    let mut listed: Vec<String> = tags.iter().take(LISTED_TAGS).map(|tag| printable(tag)).collect();
-    if tags.len() > LISTED_TAGS {
-        listed.push(format!("and {} more", tags.len() - LISTED_TAGS));
+    /// Opens the layout of an image, which the path must name. `noun` is the word for it in an error.
+    ///
+    /// # Errors
+    ///
+    /// [`Usage`], with the tags that there are, if the path names a layout alone; those of opening the layout.
+    pub(crate) fn image_of(&self, path: &Path, noun: &str, args: &WriteArgs) -> anyhow::Result<ImageToEdit> {
+        if let Some(image) = self.image_to_edit(path, args)? {
+            return Ok(image);
+        }
+        let layout = Layout::open(PathReference::find(path, false).directory)?;
+        let tags = some_tags(&layout).filter(|tags| !tags.is_empty());
+        let tags = tags.map_or_else(String::new, |tags| format!(" (tags: {})", tags.join(", ")));
+        Err(Usage(format!("which {noun}? name it as DIR:TAG{tags}")).into())
     }
-    (!listed.is_empty()).then(|| listed.join(", "))
 }
 
 impl StageToEdit {
@@ -169,11 +160,7 @@ impl ImageToEdit {
             Error::UnknownManifest { path, .. } | Error::UnknownTag { path, .. } if path == self.layout.path() => {}
             _ => return error.into(),
         }
-        let Ok(index) = self.layout.read_index() else { return error.into() };
-        let hint = match listed_tags(&index) {
-            None => "it has no tags".to_owned(),
-            Some(tags) => format!("its tags are {tags}"),
-        };
+        let Some(hint) = tags_hint(&self.layout) else { return error.into() };
         Advised { error, hint }.into()
     }
 
@@ -183,6 +170,11 @@ impl ImageToEdit {
             Ok(error) => self.advise(error),
             Err(error) => error,
         }
+    }
+
+    /// Returns the first line of the result.
+    pub(crate) fn title(&self) -> String {
+        format!("Updated {}:", self.name)
     }
 
     /// Prints the result of a change, with the warnings of the command.
@@ -196,11 +188,27 @@ impl ImageToEdit {
             edited.choices.iter().filter_map(|choice| context.lower_variant(choice)).collect();
         warnings.extend(edited.warnings.iter().map(|warning| printable(&warning.to_string())));
         warnings.iter().cloned().for_each(|warning| context.ui.warn_at_the_end(warning));
-        let title = format!("Updated {}:", self.name);
         context.ui.result(
-            &ImageScreen::new(title, &edited.entry, edited.images.clone(), warnings, false)
+            &ImageScreen::new(self.title(), &edited.entry, edited.images.clone(), warnings, false)
                 .with_lower_variants(lower_variants),
         )?;
         Ok(ExitCode::SUCCESS)
     }
+}
+
+/// Returns the way out where a tag is not there: the tags of the layout, if they can be read.
+pub(crate) fn tags_hint(layout: &Layout) -> Option<String> {
+    let tags = some_tags(layout)?;
+    Some(if tags.is_empty() { "it has no tags".to_owned() } else { format!("its tags are {}", tags.join(", ")) })
+}
+
+/// Returns the tags of a layout; of many the first ones, and how many more there are.
+fn some_tags(layout: &Layout) -> Option<Vec<String>> {
+    let index = layout.read_index().ok()?;
+    let tags: BTreeSet<&str> = index.manifests.iter().filter_map(Descriptor::ref_name).collect();
+    let mut listed: Vec<String> = tags.iter().take(LISTED_TAGS).map(|tag| printable(tag)).collect();
+    if tags.len() > LISTED_TAGS {
+        listed.push(format!("and {} more", tags.len() - LISTED_TAGS));
+    }
+    Some(listed)
 }

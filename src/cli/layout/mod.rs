@@ -3,6 +3,7 @@
 mod add;
 mod annotate;
 mod archive_format;
+mod attach;
 mod blob;
 mod build;
 mod build_platform;
@@ -79,6 +80,7 @@ pub(crate) struct Group {
 enum Command {
     Init(init::Args),
     Build(build::Args),
+    Attach(attach::Args),
     /// Add layers, or the image to build on
     #[command(
         subcommand,
@@ -138,7 +140,7 @@ enum Command {
         after_help = "Example:\n  regshape blob upload ./my-image --file ./sbom.json"
     )]
     Blob(Blob),
-    /// List referrers of a manifest
+    /// List referrers of a manifest, and write their files
     #[command(
         subcommand,
         arg_required_else_help = true,
@@ -192,6 +194,7 @@ impl Group {
         match self.command {
             Command::Init(args) => execute(args, invocation),
             Command::Build(args) => execute(args, invocation),
+            Command::Attach(args) => execute(args, invocation),
             Command::Add(command) => command.run(invocation),
             Command::Annotate(command) => command.run(invocation),
             Command::Generate(command) => command.run(invocation),

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::path::Path;
 
 use anyhow::{bail, ensure};
+use regshape::Error;
 use regshape::layout::{Layout, WriteOptions, clean};
 use regshape::oci::{Digest, Platform, Reference, RepositoryName};
 use regshape::registry::{ManifestName, Page, Registry, Repository};
@@ -151,6 +152,24 @@ impl Target {
             return Ok(only.to_string().into());
         }
         self.reference().map(Cow::from)
+    }
+
+    /// Returns the digest of the manifest whose referrers a command reads. It need not be stored.
+    pub(crate) fn subject(&self, context: &Context, platform: Option<&Platform>) -> anyhow::Result<Digest> {
+        let reference = self.image()?;
+        match self.repository.choose((&*reference, platform)) {
+            Ok(chosen) => {
+                chosen.choice.iter().for_each(|choice| drop(context.lower_variant(choice)));
+                Ok(chosen.descriptor.digest)
+            }
+            Err(error @ Error::UnknownManifest { .. }) => {
+                match reference.rsplit('@').next().unwrap_or_default().parse::<Digest>() {
+                    Ok(digest) if digest.algorithm().is_some() => Ok(digest),
+                    _ => Err(error.into()),
+                }
+            }
+            Err(error) => Err(error.into()),
+        }
     }
 
     /// Returns the error for a command line that names no image, with the tags that there are.

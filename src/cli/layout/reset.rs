@@ -31,7 +31,7 @@ struct Emptied {
 
 impl Screen for Emptied {
     fn quiet(&self) -> Option<String> {
-        None
+        Some(String::new())
     }
 
     fn text(&self, _style: &Style) -> String {

@@ -15,7 +15,7 @@ use crate::cli::context::{Invocation, execute};
 #[derive(Debug, Subcommand)]
 pub(crate) enum Generate {
     Config(Box<config::Args>),
-    Manifest(manifest::Args),
+    Manifest(Box<manifest::Args>),
     Index(index::Args),
 }
 
@@ -29,7 +29,7 @@ impl Generate {
     pub(crate) fn run(self, invocation: &Invocation) -> anyhow::Result<ExitCode> {
         match self {
             Self::Config(args) => execute(*args, invocation),
-            Self::Manifest(args) => execute(args, invocation),
+            Self::Manifest(args) => execute(*args, invocation),
             Self::Index(args) => execute(args, invocation),
         }
     }

@@ -32,7 +32,7 @@ pub(crate) struct Args {
 impl LayoutCommand for Args {
     fn run(self, context: &Context) -> anyhow::Result<ExitCode> {
         let options = self.tag.options()?;
-        let index = context.index_to_edit(&self.path.path()?, &self.write)?;
+        let index = context.image_of(&self.path.path()?, "index", &self.write)?;
         let edited = context.with_index_images(&index.layout, &self.images, |images| {
             edit_index(&index.layout, &index.reference, &IndexChange::Add(images.to_vec()), &options)
         });

@@ -58,7 +58,7 @@ impl LayoutCommand for Args {
             Place::Descriptor => IndexChange::AnnotateDescriptors(change),
             Place::Entry => IndexChange::AnnotateEntry(change),
         };
-        let index = context.index_to_edit(&self.common.path()?, &self.write)?;
+        let index = context.image_of(&self.common.path()?, "index", &self.write)?;
         let edited = edit_index(&index.layout, &index.reference, &change, &options).map_err(|error| match error {
             Error::Edit(EditError::NoIndex { .. }) => {
                 Advised::and(error, "'annotate manifest' and --at entry annotate an image".to_owned()).into()

@@ -38,7 +38,7 @@ impl LayoutCommand for Args {
             digest.parse::<Digest>().map_err(regshape::Error::from)?;
         }
         let options = self.tag.options()?;
-        let index = context.index_to_edit(&self.common.path()?, &self.write)?;
+        let index = context.image_of(&self.common.path()?, "index", &self.write)?;
         let platforms = self.platforms.into_iter().map(|WrittenPlatform(platform)| platform).collect();
         let change = IndexChange::Remove { platforms, digests: self.digests };
         let edited = edit_index(&index.layout, &index.reference, &change, &options);

@@ -2,8 +2,7 @@
 
 use std::process::ExitCode;
 
-use regshape::Error;
-use regshape::oci::{Descriptor, Digest, MediaType};
+use regshape::oci::{Descriptor, MediaType};
 use regshape::registry::Referrers;
 use serde::Serialize;
 
@@ -73,22 +72,7 @@ impl Screen for Listed {
 impl LayoutCommand for Args {
     fn run(self, context: &Context) -> anyhow::Result<ExitCode> {
         let place = context.to_read(&self.common.path()?, &self.registry, self.reference.given())?;
-        let reference = place.image()?;
-        let platform = self.platform.platform()?;
-        let digest = match place.repository.choose((&*reference, platform.as_ref())) {
-            Ok(chosen) => {
-                chosen.choice.iter().for_each(|choice| drop(context.lower_variant(choice)));
-                chosen.descriptor.digest
-            }
-            // A manifest that is not stored may have referrers.
-            Err(error @ Error::UnknownManifest { .. }) => {
-                match reference.rsplit('@').next().unwrap_or_default().parse::<Digest>() {
-                    Ok(digest) if digest.algorithm().is_some() => digest,
-                    _ => return Err(error.into()),
-                }
-            }
-            Err(error) => return Err(error.into()),
-        };
+        let digest = place.subject(context, self.platform.platform()?.as_ref())?;
         let Referrers { manifests, mut image_names, warnings } =
             place.repository.referrers(&digest, self.artifact_type.as_deref())?;
         warnings.into_iter().for_each(|warning| context.ui.warn_at_the_end(warning));

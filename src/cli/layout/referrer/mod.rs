@@ -1,5 +1,6 @@
 //! `layout referrer`: manifests whose subject is another one.
 
+mod get;
 mod list;
 
 use std::process::ExitCode;
@@ -12,6 +13,7 @@ use crate::cli::context::{Invocation, execute};
 pub(crate) enum Referrer {
     #[command(visible_alias = "ls")]
     List(list::Args),
+    Get(get::Args),
 }
 
 impl Referrer {
@@ -19,6 +21,7 @@ impl Referrer {
     pub(crate) fn run(self, invocation: &Invocation) -> anyhow::Result<ExitCode> {
         match self {
             Self::List(args) => execute(args, invocation),
+            Self::Get(args) => execute(args, invocation),
         }
     }
 }
