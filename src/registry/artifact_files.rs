@@ -4,7 +4,7 @@
 //! name without following links.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File};
+use std::fs;
 use std::io::{self, ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
@@ -197,16 +197,22 @@ fn write(
         return Err(Error::SizeMismatch { digest, expected, actual });
     }
     let parent = scratch.join(BLOBS_DIRECTORY).join(Algorithm::Sha256.name());
-    let path = parent.join(Digest::sha256_of(&number.to_le_bytes()).encoded());
+    let digest = Digest::sha256_of(&number.to_le_bytes());
     let failed = || Error::io("write to", scratch);
-    fs::create_dir_all(&parent).map_err(failed())?;
-    let mut output = File::create_new(&path).map_err(failed())?;
+    let create = || {
+        // Otherwise the directories might be made again after the work was abandoned and they were deleted.
+        let _section = repository.site.interrupt().begin_section();
+        fs::create_dir_all(&parent)?;
+        let parent = Directory::open(&parent)?;
+        Ok((parent.create_to_append(digest.encoded())?, parent))
+    };
+    let (mut output, parent) = create().map_err(failed())?;
     reader.copy_to(|bytes| {
         progress.into_iter().for_each(|progress| progress(bytes.len() as u64));
         output.write_all(bytes).map_err(failed())
     })?;
     output.sync_data().map_err(failed())?;
-    Ok(path)
+    Ok(parent.path_of(digest.encoded()))
 }
 
 /// The renaming of written files to their places.

@@ -198,9 +198,13 @@ fn a9_a16_mount_points_and_marks_of_overlayfs() {
 #[test]
 fn a14_a_file_that_changes_while_it_is_read_is_an_error() {
     let Some(lab) = Lab::with(&["sh"]) else { return };
-    lab.regshape(&["init", "image", "-q"]);
+    lab.write("app", "app");
+    lab.regshape(&["build", "-o", "image:v1", "--copy", "app", "-q"]);
+    let blobs = lab.blobs("image");
     lab.run("sh", &["-c", "mkdir tree; head -c 30000000 /dev/urandom > tree/log"]);
-    for grows in [true, false] {
+    let add = "add layer -p image --copy tree";
+    let attach = "attach -p image:v1 --artifact-type text/plain --file tree/log";
+    for (words, grows) in [(add, true), (add, false), (attach, true), (attach, false)] {
         let is_over = AtomicBool::new(false);
         let refused = std::thread::scope(|scope| {
             scope.spawn(|| {
@@ -212,8 +216,7 @@ fn a14_a_file_that_changes_while_it_is_read_is_an_error() {
                     std::thread::sleep(Duration::from_millis(1));
                 }
             });
-            let refused =
-                lab.output(env!("CARGO_BIN_EXE_regshape"), &["add", "layer", "-p", "image", "--copy", "tree"]);
+            let refused = lab.output(env!("CARGO_BIN_EXE_regshape"), &words.split(' ').collect::<Vec<_>>());
             is_over.store(true, Ordering::Relaxed);
             refused
         });
@@ -222,7 +225,7 @@ fn a14_a_file_that_changes_while_it_is_read_is_an_error() {
             "Error: tree/log changed while it was read; run the command again when no other program changes the file\n"
         );
         assert_eq!(refused.status.code(), Some(1));
-        assert_eq!(lab.blobs("image"), Vec::<String>::new());
+        assert_eq!(lab.blobs("image"), blobs, "{words}");
     }
 }
 
