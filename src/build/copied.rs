@@ -1,7 +1,9 @@
 //! Blobs of views that are copied into a layout before a document of it refers to them.
 
 use std::collections::HashSet;
+use std::fs;
 use std::io;
+use std::time::SystemTime;
 
 use crate::error::{Error, Result};
 use crate::fs::FileIdentity;
@@ -49,14 +51,31 @@ pub(super) struct Copied<'a> {
     /// Blobs that have no name yet.
     waiting: Vec<PendingBlob>,
     /// Blobs that the layout has, verified: those that it had before, and those that have their names already.
-    there: Vec<(Digest, FileIdentity)>,
-    /// Those of them that this process stored.
-    stored: Vec<Digest>,
+    there: Vec<There>,
+    /// Those of them that this process stored, with the times of their files: other processes that count on such a blob
+    /// change its time.
+    stored: Vec<(Digest, Option<SystemTime>)>,
+}
+
+/// A blob that a layout has, as it was when it was verified.
+struct There {
+    digest: Digest,
+    size: u64,
+    identity: FileIdentity,
+}
+
+/// What is done about a blob that another process stored again since it was verified.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Replaced {
+    /// An error: there is time to look again.
+    Error,
+    /// It is verified while the layout is locked.
+    Verified,
 }
 
 /// A blob after it was looked at.
 enum Looked {
-    There(Digest, FileIdentity),
+    There(There),
     Copied(PendingBlob),
 }
 
@@ -83,7 +102,7 @@ impl<'a> Copied<'a> {
                 }
                 for looked in map_bounded(blobs, cores(), |blob| look(layout, view, blob))? {
                     match looked {
-                        Looked::There(digest, identity) => copied.there.push((digest, identity)),
+                        Looked::There(there) => copied.there.push(there),
                         Looked::Copied(blob) => copied.waiting.push(blob),
                     }
                 }
@@ -97,11 +116,13 @@ impl<'a> Copied<'a> {
         let lock = take_lock(self.layout)?;
         for blob in std::mem::take(&mut self.waiting) {
             let stored = blob.commit_unnamed(&lock)?;
-            let digest = stored.digest.clone();
-            self.stored.push(digest.clone());
+            let (digest, size) = (stored.digest.clone(), stored.size);
+            if stored.is_new() {
+                self.stored.push((digest.clone(), self.time_of(&digest)));
+            }
             stored.keep();
-            let identity = identity_of(self.layout, &lock, &digest)?;
-            self.there.push((digest, identity.ok_or_else(|| self.changed())?));
+            let identity = identity_of(self.layout, &lock, &digest)?.ok_or_else(|| self.changed())?;
+            self.there.push(There { digest, size, identity });
         }
         Ok(())
     }
@@ -111,13 +132,19 @@ impl<'a> Copied<'a> {
     /// # Errors
     ///
     /// [`Error::Changed`] if a blob is gone that the layout had; [`Error::Io`].
-    pub(super) fn commit(&mut self, lock: &Lock) -> Result<Vec<StoredBlob>> {
-        for (digest, identity) in &self.there {
-            if identity_of(self.layout, lock, digest)? != Some(*identity) {
+    pub(super) fn commit(&mut self, lock: &Lock, replaced: Replaced) -> Result<Vec<StoredBlob>> {
+        for There { digest, size, identity } in &self.there {
+            let is_same = identity_of(self.layout, lock, digest)? == Some(*identity);
+            let is_sound = || self.layout.sound_blob(digest, *size, |_| ()).is_some();
+            if !is_same && (replaced == Replaced::Error || !is_sound()) {
                 return Err(self.changed());
             }
         }
         std::mem::take(&mut self.waiting).into_iter().map(|blob| blob.commit(lock)).collect()
+    }
+
+    fn time_of(&self, digest: &Digest) -> Option<SystemTime> {
+        fs::metadata(self.layout.blob_path(digest)).and_then(|metadata| metadata.modified()).ok()
     }
 
     fn changed(&self) -> Error {
@@ -136,7 +163,9 @@ impl Drop for Copied<'_> {
             && let (Ok(index), Ok(stage)) = (self.layout.read_index(), self.layout.find_stage())
         {
             let stage = stage.unwrap_or_else(Stage::empty);
-            remove_unreferenced(self.layout, &lock, &index, &stage, std::mem::take(&mut self.stored));
+            let stored = self.stored.iter().filter(|(digest, time)| time.is_some() && self.time_of(digest) == *time);
+            let stored = stored.map(|(digest, _)| digest.clone()).collect();
+            remove_unreferenced(self.layout, &lock, &index, &stage, stored);
         }
     }
 }
@@ -147,7 +176,7 @@ fn look(layout: &Layout, view: &View, blob: &Descriptor) -> Result<Looked> {
         let path = layout.blob_path(&blob.digest);
         layout.site().sync_stored(&there, &path)?;
         let identity = FileIdentity::from_file(&there).map_err(Error::io("read", path))?;
-        return Ok(Looked::There(blob.digest.clone(), identity));
+        return Ok(Looked::There(There { digest: blob.digest.clone(), size: blob.size, identity }));
     }
     copy_content(layout, (&blob.digest, blob.size), &view.find(blob)?).map(Looked::Copied)
 }

@@ -447,6 +447,11 @@ fn is_still(directory: &Directory, digest: &Digest, there: &File) -> bool {
 }
 
 impl StoredBlob {
+    /// Returns whether the layout did not have the blob before. In a shared store that is not known.
+    pub(crate) fn is_new(&self) -> bool {
+        self.new_in.is_some()
+    }
+
     /// Keeps the blob: a document refers to it now.
     pub(crate) fn keep(mut self) {
         self.new_in = None;

@@ -7,7 +7,7 @@ use super::change::annotate;
 use super::index_change::IndexWork;
 use super::outcome::{EditOptions, EditWarning, Edited};
 use super::place::{Finished, Placed, Target, add_entry, find, replace_manifest};
-use crate::build::copied::Copied;
+use crate::build::copied::{Copied, Replaced};
 use crate::check::documents::check_document;
 use crate::check::report::MissingParts;
 use crate::error::{EditError, Error, Result};
@@ -254,7 +254,8 @@ fn write(
         let before = layout.read_index()?;
         let (change, documents) = make(&before)?;
         let store = || {
-            let mut blobs = copied.commit(&lock)?;
+            let replaced = if tries < TRIES { Replaced::Error } else { Replaced::Verified };
+            let mut blobs = copied.commit(&lock, replaced)?;
             for content in &documents {
                 blobs.push(layout.store_document(&lock, "the index", content)?);
             }
