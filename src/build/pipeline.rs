@@ -10,9 +10,7 @@ use std::sync::mpsc::{Receiver, sync_channel};
 use std::thread;
 
 use crate::build::input::{LayerInput, Treatment};
-use crate::compress::{
-    BUFFER, Bounds, Compression, Encoding, Failure, Pool, Remembering, bounded_decoder, compress, peek,
-};
+use crate::compress::{BUFFER, Bounds, Compression, Encoding, Failure, Remembering, bounded_decoder, compress, peek};
 use crate::error::{Error, Reason, Referrer, Result};
 use crate::graph::policy::refusal;
 use crate::layout::blobs::{NewBlob, PendingBlob};
@@ -24,6 +22,7 @@ use crate::tar::check::TarCheck;
 use crate::tar::fault::TarReport;
 use crate::tar::header::looks_like_tar;
 use crate::tar::layer::Look;
+use crate::workers::pool::Pool;
 use crate::workers::worker;
 
 /// The capacity of the queues between threads.

@@ -24,7 +24,7 @@ pub use encoding::{CompressFormat, Compression, Encoding, LevelError};
 
 pub use members::TrailingBytes;
 pub(crate) use members::trailing_of;
-pub(crate) use parallel::{Compressing, Failure, Pool, compress};
+pub(crate) use parallel::{Compressing, Failure, compress};
 pub(crate) use remember::Remembering;
 
 mod tests;

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use super::gzip::{self, BlockCompressor};
 use crate::compress::encoding::{CompressFormat, Compression};
+use crate::workers::pool::Pool;
 use crate::workers::{crew, worker};
 
 /// The number of bytes read at a time.
@@ -45,22 +46,6 @@ pub(crate) fn compress<E: Send>(
         // A small layer is compressed in less time than it takes to start a thread.
         CompressFormat::Gzip if block.len() == BLOCK => compress_gzip(alone, block, read, write, clock),
         _ => compress_alone(alone, block, read, write, clock),
-    }
-}
-
-/// Buffers for reuse. Returning memory to the system and allocating it again is slow.
-#[derive(Default)]
-pub(crate) struct Pool(Mutex<Vec<Vec<u8>>>);
-
-impl Pool {
-    /// Returns a buffer that may still have old content, or an empty buffer.
-    pub(crate) fn take(&self) -> Vec<u8> {
-        self.0.lock().expect("nobody panics with the lock").pop().unwrap_or_default()
-    }
-
-    /// Returns a buffer to the pool.
-    pub(crate) fn give(&self, buffer: Vec<u8>) {
-        self.0.lock().expect("nobody panics with the lock").push(buffer);
     }
 }
 

@@ -9,7 +9,6 @@ use std::sync::mpsc::{Receiver, sync_channel};
 use std::thread;
 
 use super::contents::{ExportOptions, Planned};
-use crate::compress::Pool;
 use crate::error::{Error, Result};
 use crate::fs::{TempDirectory, TempFile, open_regular};
 use crate::graph::verify::expect_digest_if_possible;
@@ -20,6 +19,7 @@ use crate::metrics::{Metrics, Phase, Progress};
 use crate::oci::{Algorithm, Descriptor, Digest, Hasher};
 use crate::view::content::{Content, read_exact_at};
 use crate::workers::map::{cores, map_bounded};
+use crate::workers::pool::Pool;
 use crate::workers::worker;
 
 /// The number of bytes read, hashed and written at a time.

@@ -6,5 +6,6 @@
 pub(crate) mod crew;
 pub(crate) mod map;
 pub(crate) mod pipe;
+pub(crate) mod pool;
 
 pub(crate) use crew::{Working, crew, worker};

@@ -2,7 +2,10 @@
 
 use std::io::{self, Read, Write};
 use std::mem;
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+
+use super::pool::Pool;
 
 /// The number of bytes sent to the reader at a time.
 const PIECE: usize = 1024 * 1024;
@@ -15,6 +18,7 @@ const QUEUE: usize = 2;
 pub(crate) struct PipeWriter {
     buffer: Vec<u8>,
     sender: SyncSender<Piece>,
+    pool: Arc<Pool>,
 }
 
 /// The read end.
@@ -22,6 +26,7 @@ pub(crate) struct PipeWriter {
 pub(crate) struct PipeReader {
     piece: io::Cursor<Vec<u8>>,
     receiver: Receiver<Piece>,
+    pool: Arc<Pool>,
     is_finished: bool,
 }
 
@@ -34,8 +39,9 @@ enum Piece {
 /// Creates a pipe.
 pub(crate) fn pipe() -> (PipeWriter, PipeReader) {
     let (sender, receiver) = sync_channel(QUEUE);
-    let reader = PipeReader { piece: io::Cursor::default(), receiver, is_finished: false };
-    (PipeWriter { buffer: Vec::new(), sender }, reader)
+    let pool = Arc::new(Pool::default());
+    let reader = PipeReader { piece: io::Cursor::default(), receiver, pool: Arc::clone(&pool), is_finished: false };
+    (PipeWriter { buffer: Vec::new(), sender, pool }, reader)
 }
 
 impl PipeWriter {
@@ -65,8 +71,13 @@ impl Write for PipeWriter {
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        let piece = mem::take(&mut self.buffer);
-        if piece.is_empty() { Ok(()) } else { self.send(Piece::Bytes(piece)) }
+        if self.buffer.is_empty() {
+            return Ok(());
+        }
+        let mut empty = self.pool.take();
+        empty.clear();
+        let piece = mem::replace(&mut self.buffer, empty);
+        self.send(Piece::Bytes(piece))
     }
 }
 
@@ -78,7 +89,9 @@ impl Read for PipeReader {
                 return Ok(read);
             }
             match self.receiver.recv() {
-                Ok(Piece::Bytes(bytes)) => self.piece = io::Cursor::new(bytes),
+                Ok(Piece::Bytes(bytes)) => {
+                    self.pool.give(mem::replace(&mut self.piece, io::Cursor::new(bytes)).into_inner());
+                }
                 Ok(Piece::End) => self.is_finished = true,
                 Err(_) => return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the writer gave up")),
             }
