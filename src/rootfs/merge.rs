@@ -3,21 +3,17 @@
 use std::io::{self, Read};
 
 use super::accounts::{Account, find_account};
-use super::layer_tree::{HardLink, KEPT_LIMIT, LayerTree, Path};
-use super::node::{Attributes, Children, Node, NodeKind};
-
-/// The most links that are followed, as on Linux.
-const LINKS: usize = 40;
+use super::layer_tree::{KEPT_LIMIT, LayerTree, content_at};
+use super::node::{Attributes, Children, Node, NodeKind, Path};
+use super::resolve::{Missing, Unresolved, resolve};
 
 /// The files that the layers of an image make together: names, types and attributes, without content.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(crate) struct MergedTree {
     root: Node,
     has_root_entry: bool,
     layers: u32,
     inodes: u64,
-    /// The numbers of files that were given before each layer.
-    inodes_before: Vec<u64>,
 }
 
 /// The files of users and groups in the image, which may be links.
@@ -28,7 +24,8 @@ pub(crate) struct UnreadAccounts {
     /// The position of its layer.
     pub(crate) layer: u32,
     path: Path,
-    inode: u64,
+    /// The offset of its entry in the tar of the layer.
+    offset: u64,
 }
 
 /// An entry of the tree, for programs that list it.
@@ -37,7 +34,8 @@ pub(crate) struct UnreadAccounts {
 pub struct TreeEntry {
     /// The path, without a slash at its beginning.
     pub path: Vec<u8>,
-    /// The type flag, as in a tar: `0` a file, `2` a link, `3` and `4` devices, `5` a directory, `6` a pipe.
+    /// The type flag, as in a tar: `0` a file, `1` a hard link whose target no layer has, `2` a symbolic link, `3` and `4`
+    /// devices, `5` a directory, `6` a pipe.
     pub flag: u8,
     /// The permissions, and the setuid, setgid and sticky bits.
     pub mode: u32,
@@ -45,32 +43,29 @@ pub struct TreeEntry {
     pub uid: u64,
     /// The group.
     pub gid: u64,
+    /// The modification time in seconds since 1970.
+    pub modified: i64,
+    /// The size of the content in the tar.
+    pub size: u64,
     /// The target of a link; empty for others.
     pub target: Vec<u8>,
+    /// The major and minor number of a device.
+    pub device: Option<(u32, u32)>,
+    /// The extended attributes with their values, sorted by name.
+    pub xattrs: Vec<(Vec<u8>, Vec<u8>)>,
     /// The identity of the file: names that are hard links have the same.
     pub inode: u64,
-    /// The position of the layer that the entry comes from, from the lowest on.
+    /// The position of the layer that the entry comes from, from the lowest on. Names that are hard links have that of the
+    /// entry with the content.
     pub layer: u32,
-}
-
-/// Why a path inside the image leads to no directory.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Unresolved {
-    /// A link, or a chain of links, leads to nothing.
-    Nowhere,
-    /// A link leads to a file.
-    File,
+    /// The offset of the entry in the tar of that layer: that of its header, or of the extended headers before it. 0 for
+    /// directories that no entry has.
+    pub offset: u64,
 }
 
 impl Default for MergedTree {
     fn default() -> Self {
-        Self {
-            root: Node::implied_directory(0),
-            has_root_entry: false,
-            layers: 0,
-            inodes: 0,
-            inodes_before: Vec::new(),
-        }
+        Self { root: Node::implied_directory(0), has_root_entry: false, layers: 0, inodes: 0 }
     }
 }
 
@@ -83,22 +78,16 @@ impl MergedTree {
     pub(crate) fn apply(&mut self, tar: impl Read) -> io::Result<()> {
         let layer = self.layers;
         self.layers += 1;
-        self.inodes_before.push(self.inodes);
-        let tree = LayerTree::read(tar, layer, &mut self.inodes)?;
-        // A whiteout removes entries of the layers below only, wherever it stands in the layer. A link is to the file
-        // that is there before anything is removed.
-        let linked: Vec<(Path, Option<Node>)> = tree
-            .links_below
-            .into_iter()
-            .map(|HardLink { path, target }| {
-                (path, self.find(&target).filter(|node| node.children().is_none()).cloned())
-            })
-            .collect();
+        let mut inodes = self.inodes;
+        // A hard link is to the file that is there before anything is removed.
+        let mut tree = LayerTree::read(tar, layer, &mut inodes, |path| self.linked(path).cloned())?;
+        self.inodes = inodes;
+        // A whiteout removes entries of the layers below only, wherever it stands in the layer.
         for path in &tree.whiteouts {
             self.remove(path);
         }
         for path in &tree.opaque {
-            if let Some(children) = self.children_mut(path) {
+            if let Some(children) = self.root.find_mut(path).and_then(Node::children_mut) {
                 children.clear();
             }
         }
@@ -106,16 +95,17 @@ impl MergedTree {
             self.root.attributes = attributes;
             self.has_root_entry = true;
         }
-        merge(self.root_children(), tree.root);
-        for (path, node) in linked {
-            // A link to nothing is left out: no engine can unpack it.
-            if let (Some(node), Some((name, parents))) = (node, path.split_last())
-                && let Some(children) = self.children_mut(parents)
-            {
-                children.insert(name.clone(), Box::new(node));
-            }
+        if let (Some(below), Some(layer)) = (self.root.children_mut(), tree.root.children_mut()) {
+            merge(below, std::mem::take(layer));
         }
         Ok(())
+    }
+
+    /// Returns the file to which a hard link leads: links to its directory are followed, and it itself is not.
+    fn linked(&self, path: &[Box<[u8]>]) -> Option<&Node> {
+        let (name, parents) = path.split_last()?;
+        let (_, parent) = self.resolve(parents).ok()?;
+        parent.children()?.get(name).map(|node| &**node).filter(|node| node.can_be_linked())
     }
 
     /// Returns whether no layer has an entry.
@@ -130,11 +120,7 @@ impl MergedTree {
 
     /// Returns the node at a path. Links are not followed.
     pub(crate) fn find(&self, path: &[Box<[u8]>]) -> Option<&Node> {
-        let mut here = &self.root;
-        for name in path {
-            here = here.children()?.get(name)?;
-        }
-        Some(here)
+        self.root.find(path)
     }
 
     /// Resolves a path inside the image: follows links, the last one too. Absolute links and `..` stay in the image.
@@ -143,35 +129,8 @@ impl MergedTree {
     ///
     /// [`Unresolved::Nowhere`], and [`Unresolved::File`] if a component before the last is not a directory.
     pub(crate) fn resolve(&self, path: &[Box<[u8]>]) -> Result<(Path, &Node), Unresolved> {
-        let mut pending: Vec<Box<[u8]>> = path.iter().rev().cloned().collect();
-        let mut done: Path = Vec::new();
-        let mut links = 0;
-        while let Some(name) = pending.pop() {
-            match &*name {
-                b"." | b"" => continue,
-                b".." => {
-                    done.pop();
-                    continue;
-                }
-                _ => {}
-            }
-            let here = self.find(&done).ok_or(Unresolved::Nowhere)?;
-            let node = here.children().ok_or(Unresolved::File)?.get(&name).ok_or(Unresolved::Nowhere)?;
-            if let NodeKind::Link { target } = &node.kind {
-                links += 1;
-                if links > LINKS {
-                    return Err(Unresolved::Nowhere);
-                }
-                if target.starts_with(b"/") {
-                    done.clear();
-                }
-                pending.extend(target.split(|byte| *byte == b'/').rev().map(Box::from));
-            } else {
-                done.push(name);
-            }
-        }
-        let node = self.find(&done).ok_or(Unresolved::Nowhere)?;
-        Ok((done, node))
+        let (path, node) = resolve(&self.root, path, Missing::IsAnError)?;
+        Ok((path, node.ok_or(Unresolved::Nowhere)?))
     }
 
     /// Finds a user or a group by name in the files of the image.
@@ -188,7 +147,7 @@ impl MergedTree {
             let (path, node) = self.resolve(&accounts_path(file)).ok()?;
             let is_unread = matches!(node.kind, NodeKind::File { content: None, .. })
                 && (1..=KEPT_LIMIT).contains(&node.attributes.size);
-            is_unread.then_some(UnreadAccounts { layer: node.layer, path, inode: node.inode })
+            is_unread.then_some(UnreadAccounts { layer: node.layer, path, offset: node.offset })
         };
         ACCOUNTS.iter().filter_map(unread).collect()
     }
@@ -199,10 +158,8 @@ impl MergedTree {
     ///
     /// Those of reading the tar.
     pub(crate) fn read_accounts(&mut self, unread: &UnreadAccounts, tar: impl Read) -> io::Result<()> {
-        let UnreadAccounts { layer, path, inode } = unread;
-        let found = LayerTree::content_of(tar, *inode, self.inodes_before[*layer as usize])?;
-        if let Some((name, parents)) = path.split_last()
-            && let Some(node) = self.children_mut(parents).and_then(|children| children.get_mut(name))
+        let found = content_at(tar, unread.offset)?;
+        if let Some(node) = self.root.find_mut(&unread.path)
             && let NodeKind::File { content, .. } = &mut node.kind
         {
             *content = found;
@@ -213,27 +170,30 @@ impl MergedTree {
     /// Returns all entries but the root, depth first, sorted by name.
     pub(crate) fn entries(&self) -> Vec<TreeEntry> {
         let mut entries = Vec::new();
-        list(&self.root, &mut Vec::new(), &mut entries);
-        entries
-    }
-
-    fn root_children(&mut self) -> &mut Children {
-        let NodeKind::Directory { children, .. } = &mut self.root.kind else { unreachable!("the root is a directory") };
-        children
-    }
-
-    fn children_mut(&mut self, path: &[Box<[u8]>]) -> Option<&mut Children> {
-        let mut here = self.root_children();
-        for name in path {
-            let NodeKind::Directory { children, .. } = &mut here.get_mut(name)?.kind else { return None };
-            here = children;
+        let mut path = Vec::new();
+        // The directories that are being listed, with the lengths of their paths.
+        let mut pending: Vec<_> = self.root.children().map(|children| (children.iter(), 0)).into_iter().collect();
+        while let Some((children, length)) = pending.last_mut() {
+            path.truncate(*length);
+            let Some((name, node)) = children.next() else {
+                pending.pop();
+                continue;
+            };
+            if *length > 0 {
+                path.push(b'/');
+            }
+            path.extend(name);
+            entries.push(entry_of(&path, node));
+            if let Some(children) = node.children() {
+                pending.push((children.iter(), path.len()));
+            }
         }
-        Some(here)
+        entries
     }
 
     fn remove(&mut self, path: &[Box<[u8]>]) {
         if let Some((name, parents)) = path.split_last()
-            && let Some(children) = self.children_mut(parents)
+            && let Some(children) = self.root.find_mut(parents).and_then(Node::children_mut)
         {
             children.remove(name);
         }
@@ -243,48 +203,74 @@ impl MergedTree {
 /// Applies the entries of a layer to those below. A directory over a directory merges, and replaces the attributes if
 /// the layer has an entry for it; everything else replaces what is below with all its entries.
 fn merge(below: &mut Children, layer: Children) {
-    for (name, node) in layer {
-        let Some(old) = below.get_mut(&name) else {
-            below.insert(name, node);
-            continue;
-        };
-        let node = *node;
-        match (&mut old.kind, node.kind) {
-            (
-                NodeKind::Directory { children: below, is_implied: was_implied },
-                NodeKind::Directory { children, is_implied },
-            ) => {
-                if !is_implied {
-                    *was_implied = false;
-                    old.attributes = node.attributes;
-                    old.layer = node.layer;
-                    old.inode = node.inode;
-                }
-                merge(below, children);
+    // No function calls itself for the directories of a layer: there may be thousands of them within each other.
+    let mut pending = vec![(below, layer)];
+    while let Some((below, layer)) = pending.pop() {
+        let mut merged = Children::new();
+        for (name, mut node) in layer {
+            let Some(old) = below.get_mut(&name) else {
+                below.insert(name, node);
+                continue;
+            };
+            let NodeKind::Directory { is_implied, .. } = node.kind else {
+                *old = node;
+                continue;
+            };
+            let NodeKind::Directory { is_implied: was_implied, .. } = &mut old.kind else {
+                *old = node;
+                continue;
+            };
+            if !is_implied {
+                *was_implied = false;
+                std::mem::swap(&mut old.attributes, &mut node.attributes);
+                (old.layer, old.offset, old.inode) = (node.layer, node.offset, node.inode);
             }
-            (_, kind) => **old = Node { kind, ..node },
+            if node.children().is_some_and(|children| !children.is_empty()) {
+                merged.insert(name, node);
+            }
+        }
+        if merged.is_empty() {
+            continue;
+        }
+        for (name, old) in below.iter_mut() {
+            if let Some(mut node) = merged.remove(name)
+                && let (Some(below), Some(layer)) = (old.children_mut(), node.children_mut())
+            {
+                pending.push((below, std::mem::take(layer)));
+            }
         }
     }
 }
 
-fn list(node: &Node, path: &mut Vec<u8>, entries: &mut Vec<TreeEntry>) {
-    let length = path.len();
-    for (name, node) in node.children().into_iter().flatten() {
-        if length > 0 {
-            path.push(b'/');
-        }
-        path.extend(name);
-        let (flag, target) = match &node.kind {
-            NodeKind::Directory { .. } => (b'5', &[][..]),
-            NodeKind::File { .. } => (b'0', &[][..]),
-            NodeKind::Link { target } => (b'2', &**target),
-            NodeKind::Special(flag) => (*flag, &[][..]),
-        };
-        let Attributes { mode, uid, gid, .. } = node.attributes;
-        let (target, inode, layer) = (target.to_vec(), node.inode, node.layer);
-        entries.push(TreeEntry { path: path.clone(), flag, mode, uid, gid, target, inode, layer });
-        list(node, path, entries);
-        path.truncate(length);
+/// Returns the entry of a node.
+fn entry_of(path: &[u8], node: &Node) -> TreeEntry {
+    let (flag, target) = match &node.kind {
+        NodeKind::Directory { .. } => (b'5', Vec::new()),
+        NodeKind::File { .. } => (b'0', Vec::new()),
+        NodeKind::HardLink { target } => (b'1', target.join(&b'/')),
+        NodeKind::Link { target } => (b'2', target.to_vec()),
+        NodeKind::Special { flag, .. } => (*flag, Vec::new()),
+    };
+    let device = match &node.kind {
+        NodeKind::Special { flag: b'3' | b'4', device } => Some((device.major, device.minor)),
+        _ => None,
+    };
+    let Attributes { mode, uid, gid, modified, size, xattrs } = &node.attributes;
+    let xattrs = xattrs.iter().flat_map(|all| all.iter()).map(|(name, value)| (name.to_vec(), value.to_vec()));
+    TreeEntry {
+        path: path.to_vec(),
+        flag,
+        mode: *mode,
+        uid: *uid,
+        gid: *gid,
+        modified: *modified,
+        size: *size,
+        target,
+        device,
+        xattrs: xattrs.collect(),
+        inode: node.inode,
+        layer: node.layer,
+        offset: node.offset,
     }
 }
 
@@ -414,6 +400,88 @@ mod tests {
             assert_eq!(tree.account("passwd", "app").map(|account| account.id), Some(1000), "{file}");
             assert!(tree.unread_accounts().is_empty(), "{file}");
         }
+    }
+
+    #[test]
+    fn e5_links_of_the_layer_itself_are_followed_to_a_parent() {
+        let expected = ["lib@:777", "usr/:755", "usr/lib/:755", "usr/lib/x:644"];
+        assert_eq!(paths(&[&["usr/lib/:755", "lib>usr/lib:777", "lib/x"]]), expected);
+        // The layer need not have the directory.
+        assert_eq!(paths(&[&["lib>/usr/./lib:777", "lib/x"]]), expected);
+        assert_eq!(paths(&[&["usr/lib/:755"], &["lib>../usr/lib:777", "lib/x"]]), expected);
+        // A link that leads to a file, or in a circle, is hidden.
+        assert_eq!(paths(&[&["f", "l>f:777", "l/x"]]), ["f:644", "l/:755", "l/x:644"]);
+        assert_eq!(paths(&[&["l>l:777", "l/x"]]), ["l/:755", "l/x:644"]);
+        // A directory entry replaces the link.
+        assert_eq!(paths(&[&["lib>usr/lib:777", "lib/:700", "lib/x"]]), ["lib/:700", "lib/x:644"]);
+    }
+
+    #[test]
+    fn e5_whiteouts_do_not_depend_on_the_order_of_entries_and_links() {
+        let base = &["usr/lib/:755", "usr/lib/a", "usr/lib/b"][..];
+        for upper in [&["lib>usr/lib:777", "lib/.wh.a"][..], &["lib/.wh.a", "lib>usr/lib:777"]] {
+            assert_eq!(paths(&[base, upper]), ["lib@:777", "usr/:755", "usr/lib/:755", "usr/lib/b:644"]);
+        }
+        // Below a file of the layer there is nothing to hide.
+        for upper in [&["d/.wh.a", "d:600"][..], &["d:600", "d/.wh.a"], &["d/.wh..wh..opq", "d:600"]] {
+            assert_eq!(paths(&[&["d/:755", "d/a"], upper]), ["d:600"]);
+        }
+    }
+
+    #[test]
+    fn j8_hard_links_may_come_before_their_targets() {
+        let same = |layers: &[&[&str]], names: &[&str]| {
+            let tree = tree(layers);
+            let found: Vec<_> = names.iter().map(|name| tree.find(&components(name)).expect(name)).collect();
+            assert!(
+                found.iter().all(|node| (node.inode, node.offset) == (found[0].inode, found[0].offset)),
+                "{names:?}"
+            );
+            assert!(found.iter().all(|node| matches!(node.kind, NodeKind::File { .. })), "{names:?}");
+            found[0].layer
+        };
+        assert_eq!(same(&[&["c=b", "b=d/a", "d/a"]], &["c", "b", "d/a"]), 0);
+        // The file of the layer comes before that below, and a new name may need a directory.
+        assert_eq!(same(&[&["a"], &["n/b=a", "a"]], &["n/b", "a"]), 1);
+        assert_eq!(same(&[&["a"], &["c=n/b", "n/b=a"]], &["c", "n/b", "a"]), 0);
+        assert_eq!(same(&[&["usr/lib/a", "lib>usr/lib"], &["b=lib/a"]], &["b", "usr/lib/a"]), 0);
+        assert_eq!(same(&[&["a"], &["a=a"]], &["a"]), 0);
+        // A later entry takes the place of the link.
+        assert_eq!(paths(&[&["b=a", "b:600", "a"]]), ["a:644", "b:600"]);
+        assert_eq!(paths(&[&["b=a", "b/x", "a"]]), ["a:644", "b/:755", "b/x:644"]);
+    }
+
+    #[test]
+    fn j8_a_hard_link_to_nothing_is_listed_as_one() {
+        for (layers, names) in [
+            (&[&["b=a", "c=b"][..]][..], ["b", "c"]),
+            (&[&["b=c", "c=b"]], ["b", "c"]),
+            (&[&["d/x"], &["b=d", "c=d/y"]], ["b", "c"]),
+        ] {
+            let entries = tree(layers).entries();
+            let lost: Vec<_> = entries.iter().filter(|entry| entry.flag == b'1').collect();
+            let found: Vec<_> = lost.iter().map(|entry| String::from_utf8_lossy(&entry.path)).collect();
+            assert_eq!(found, names);
+        }
+        let entries = tree(&[&["b=d/a"], &[".wh.b"]]).entries();
+        assert_eq!(entries, []);
+    }
+
+    #[test]
+    fn nodes_know_their_layer_and_the_offset_of_their_entry() {
+        let tree = tree(&[&["a", "b"], &["b", "c=a", &format!("{}/f", "d".repeat(200))]]);
+        let places: Vec<_> = tree.entries().into_iter().map(|entry| (entry.layer, entry.offset)).collect();
+        // The long name has a pax header before its own.
+        assert_eq!(places, [(0, 0), (1, 0), (0, 0), (1, 0), (1, 1024)]);
+    }
+
+    #[test]
+    fn the_deepest_tree_is_merged_listed_and_dropped() {
+        let deep = format!("{}f", "a/".repeat(2047));
+        assert_eq!(paths(&[&[&deep], &[&deep]]).len(), 2048);
+        let long = "a/".repeat(2048) + "f";
+        let error = MergedTree::default().apply(layer(&[&long]).as_slice()).expect_err("too long");
+        assert!(error.to_string().ends_with("has more than 4096 bytes"), "{error}");
     }
 
     #[test]

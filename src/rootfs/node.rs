@@ -3,7 +3,10 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::tar::entry::Xattr;
+use crate::tar::entry::{DeviceNumber, Xattr};
+
+/// The path of an entry: its components.
+pub(crate) type Path = Vec<Box<[u8]>>;
 
 /// The entries of a directory by name. Each node has a box of its own: maps reserve space for eleven values.
 pub(crate) type Children = BTreeMap<Box<[u8]>, Box<Node>>;
@@ -15,6 +18,9 @@ pub(crate) struct Node {
     pub(crate) attributes: Attributes,
     /// The position of the layer that the node comes from, from the lowest on.
     pub(crate) layer: u32,
+    /// The offset of its entry in the tar of that layer ([`Header::start`](crate::tar::entry_header::Header::start)). The
+    /// names of a file that are hard links have that of the entry with its content.
+    pub(crate) offset: u64,
     /// The identity of the file: names that are hard links have the same.
     pub(crate) inode: u64,
 }
@@ -36,8 +42,16 @@ pub(crate) enum NodeKind {
     Link {
         target: Arc<[u8]>,
     },
-    /// A device or a pipe, with its type flag.
-    Special(u8),
+    /// Another name of a file that neither the layers below nor the layer have. In the tree of a layer that is being
+    /// read, the file may come later.
+    HardLink {
+        target: Path,
+    },
+    /// A device or a pipe.
+    Special {
+        flag: u8,
+        device: DeviceNumber,
+    },
 }
 
 /// The attributes of a node.
@@ -63,11 +77,48 @@ impl Node {
     /// Returns a directory that no entry has.
     pub(crate) fn implied_directory(layer: u32) -> Self {
         let kind = NodeKind::Directory { children: Children::new(), is_implied: true };
-        Self { kind, attributes: Attributes::implied(), layer, inode: 0 }
+        Self { kind, attributes: Attributes::implied(), layer, offset: 0, inode: 0 }
     }
 
     /// Returns the entries of a directory.
     pub(crate) fn children(&self) -> Option<&Children> {
         if let NodeKind::Directory { children, .. } = &self.kind { Some(children) } else { None }
+    }
+
+    /// Returns the entries of a directory.
+    pub(super) fn children_mut(&mut self) -> Option<&mut Children> {
+        if let NodeKind::Directory { children, .. } = &mut self.kind { Some(children) } else { None }
+    }
+
+    /// Returns the node at a path. Links are not followed.
+    pub(crate) fn find(&self, path: &[Box<[u8]>]) -> Option<&Self> {
+        path.iter().try_fold(self, |here, name| here.children()?.get(name).map(|node| &**node))
+    }
+
+    /// Returns the node at a path. Links are not followed.
+    pub(super) fn find_mut(&mut self, path: &[Box<[u8]>]) -> Option<&mut Self> {
+        path.iter().try_fold(self, |here, name| here.children_mut()?.get_mut(name).map(|node| &mut **node))
+    }
+
+    /// Returns whether the node can have other names that are hard links.
+    pub(super) fn can_be_linked(&self) -> bool {
+        !matches!(self.kind, NodeKind::Directory { .. } | NodeKind::HardLink { .. })
+    }
+}
+
+/// Drops the entries of a directory one by one: a layer may have thousands of directories within each other, and dropping
+/// them in each other would take as many calls.
+impl Drop for Node {
+    fn drop(&mut self) {
+        let mut pending: Vec<Box<Self>> = Vec::new();
+        let take = |node: &mut Self, pending: &mut Vec<Box<Self>>| {
+            if let Some(children) = node.children_mut() {
+                pending.extend(std::mem::take(children).into_values());
+            }
+        };
+        take(self, &mut pending);
+        while let Some(mut node) = pending.pop() {
+            take(&mut node, &mut pending);
+        }
     }
 }

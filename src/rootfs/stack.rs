@@ -12,7 +12,7 @@ use crate::oci::{Digest, Hasher};
 use crate::tar::header::looks_like_tar;
 
 /// The merged files of layers, without their content.
-#[derive(Clone, Default)]
+#[derive(Default)]
 pub struct Stack {
     pub(crate) tree: MergedTree,
     layers: Vec<Digest>,

@@ -2,9 +2,9 @@
 
 use std::fmt;
 
-use super::layer_tree::Path;
-use super::merge::{MergedTree, Unresolved};
-use super::node::{Node, NodeKind};
+use super::merge::MergedTree;
+use super::node::{Node, NodeKind, Path};
+use super::resolve::Unresolved;
 use super::stack::Stack;
 use crate::error::{Error, Reason, Referrer, Result};
 use crate::layout::handle::Layout;

@@ -5,7 +5,8 @@ use base64::alphabet::STANDARD;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 
 use super::entry::Xattr;
-use super::header::text;
+use super::fault::Flaw;
+use super::header::{record, text};
 
 /// The encoding of values in records of libarchive, which writes them without padding.
 const BASE64: GeneralPurpose = GeneralPurpose::new(
@@ -16,18 +17,18 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
 );
 
 /// The fields that extended headers give to the next entry.
-#[derive(Default)]
+#[derive(Debug, Default)]
 pub(crate) struct Extended {
     pub(crate) is_expected: bool,
     pub(crate) size: Option<u64>,
     /// The path from a pax header.
-    pub(crate) path: Option<Vec<u8>>,
+    path: Option<Vec<u8>>,
     /// The real path of a sparse file from a pax header.
-    pub(crate) sparse_path: Option<Vec<u8>>,
-    pub(crate) link: Option<Vec<u8>>,
-    /// The path from a GNU header, which takes precedence.
-    pub(crate) long_path: Option<Vec<u8>>,
-    pub(crate) long_link: Option<Vec<u8>>,
+    sparse_path: Option<Vec<u8>>,
+    link: Option<Vec<u8>>,
+    /// The path from a GNU header, which takes precedence. Readers cut it off at its first NUL.
+    long_path: Option<Vec<u8>>,
+    long_link: Option<Vec<u8>>,
     pub(crate) is_sparse: bool,
     pub(crate) uid: Option<u64>,
     pub(crate) gid: Option<u64>,
@@ -42,7 +43,29 @@ pub(crate) struct Extended {
 }
 
 impl Extended {
-    pub(crate) fn take_record(&mut self, key: &str, value: &[u8]) {
+    /// Takes the records of a pax header. They replace those of an earlier one for the same entry.
+    pub(super) fn take_records(&mut self, content: &[u8]) -> Result<(), Flaw> {
+        let (long_path, long_link) = (self.long_path.take(), self.long_link.take());
+        *self = Self { is_expected: self.is_expected, long_path, long_link, ..Self::default() };
+        for_each_record(content, |key, value| self.take_record(key, value))
+    }
+
+    /// Takes the content of a GNU header with a long path.
+    pub(super) fn take_long_path(&mut self, content: &[u8]) {
+        self.long_path = Some(without_nuls(content).to_vec());
+    }
+
+    /// Takes the content of a GNU header with a long target of a link.
+    pub(super) fn take_long_link(&mut self, content: &[u8]) {
+        self.long_link = Some(without_nuls(content).to_vec());
+    }
+
+    /// Forgets all fields: a global header stands between them and the entry, and readers take it for one.
+    pub(super) fn forget(&mut self) {
+        *self = Self { is_expected: self.is_expected, ..Self::default() };
+    }
+
+    pub(super) fn take_record(&mut self, key: &str, value: &[u8]) {
         let value_or_none = (!value.is_empty()).then(|| value.to_vec());
         match key {
             "path" => self.path = value_or_none,
@@ -58,14 +81,12 @@ impl Extended {
                     "gid" => self.gid = shown.and_then(|number| number.parse().ok()),
                     "mtime" => self.modified = shown.and_then(whole_seconds),
                     _ => {
-                        if let Some(name) = key.strip_prefix("SCHILY.xattr.").filter(|_| !value.is_empty()) {
-                            self.xattrs.push((name.as_bytes().into(), value.into()));
+                        if let Some(name) = key.strip_prefix("SCHILY.xattr.") {
+                            put(&mut self.xattrs, name.as_bytes(), value);
                         }
                         let name = key.strip_prefix("LIBARCHIVE.xattr.").and_then(unescaped);
-                        if let (Some(name), Ok(value)) = (name, BASE64.decode(value))
-                            && !value.is_empty()
-                        {
-                            self.libarchive_xattrs.push((name.into(), value.into()));
+                        if let (Some(name), Ok(value)) = (name, BASE64.decode(value)) {
+                            put(&mut self.libarchive_xattrs, &name, &value);
                         }
                     }
                 }
@@ -85,8 +106,10 @@ impl Extended {
 
     /// Returns the path of the entry with this header.
     pub(crate) fn path_of(&self, block: &[u8]) -> Vec<u8> {
-        let extended = self.long_path.as_ref().or(self.sparse_path.as_ref()).or(self.path.as_ref());
-        if let Some(path) = extended {
+        if let Some(path) = self.long_path.as_deref().map(text).filter(|path| !path.is_empty()) {
+            return path.to_vec();
+        }
+        if let Some(path) = self.sparse_path.as_ref().or(self.path.as_ref()) {
             return path.clone();
         }
         let name = text(&block[..100]);
@@ -101,9 +124,74 @@ impl Extended {
 
     /// Returns the link target of the entry with this header.
     pub(crate) fn link_of<'a>(&'a self, block: &'a [u8]) -> &'a [u8] {
-        let extended = self.long_link.as_ref().or(self.link.as_ref());
-        extended.map_or_else(|| text(&block[157..257]), Vec::as_slice)
+        let long = self.long_link.as_deref().map(text).filter(|link| !link.is_empty());
+        long.or(self.link.as_deref()).unwrap_or_else(|| text(&block[157..257]))
     }
+
+    /// Returns the path from a GNU header, with the bytes after a NUL that readers cut off.
+    pub(crate) fn whole_long_path(&self) -> Option<&[u8]> {
+        self.long_path.as_deref()
+    }
+
+    /// Returns the target of a link from a GNU header, with the bytes after a NUL that readers cut off.
+    pub(crate) fn whole_long_link(&self) -> Option<&[u8]> {
+        self.long_link.as_deref()
+    }
+}
+
+/// Checks the records of a global pax header.
+pub(super) fn check_records(content: &[u8]) -> Result<(), Flaw> {
+    for_each_record(content, |_, _| ())
+}
+
+/// Parses and checks the records of a pax header: `length key=value\n`. They are split by their lengths: values may hold
+/// any byte.
+fn for_each_record(content: &[u8], mut take: impl FnMut(&str, &[u8])) -> Result<(), Flaw> {
+    let mut rest = content;
+    while !rest.is_empty() {
+        let (key, value, after) = record(rest).ok_or(Flaw::Record)?;
+        rest = after;
+        let key = std::str::from_utf8(key).map_err(|_| Flaw::RecordKey)?;
+        let is_name = matches!(key, "path" | "linkpath" | "uname" | "gname" | "GNU.sparse.name");
+        let has_nul = |bytes: &[u8]| bytes.contains(&0);
+        if key.is_empty() || if is_name { has_nul(value) } else { has_nul(key.as_bytes()) } {
+            return Err(Flaw::RecordWithNul { key: key.to_owned(), value: value.to_vec() });
+        }
+        let shown = std::str::from_utf8(value).unwrap_or("?");
+        let is_right = match key {
+            // An empty value resets the value of a global header.
+            _ if value.is_empty() => true,
+            // Not every reader takes a plus sign.
+            "size" => !shown.starts_with('+') && shown.parse::<i64>().is_ok_and(|size| size >= 0),
+            "uid" | "gid" => shown.parse::<i64>().is_ok(),
+            "mtime" | "atime" | "ctime" => is_time(shown),
+            _ => true,
+        };
+        if !is_right {
+            return Err(Flaw::RecordValue { key: key.to_owned(), value: shown.to_owned() });
+        }
+        take(key, value);
+    }
+    Ok(())
+}
+
+/// Sets an attribute: the last record of a name counts, and an empty one removes it.
+fn put(xattrs: &mut Vec<Xattr>, name: &[u8], value: &[u8]) {
+    xattrs.retain(|(other, _)| **other != *name);
+    if !value.is_empty() {
+        xattrs.push((name.into(), value.into()));
+    }
+}
+
+/// Returns a name without the NULs at its end.
+fn without_nuls(name: &[u8]) -> &[u8] {
+    &name[..name.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1)]
+}
+
+/// Returns whether a text is a pax time: seconds with an optional fraction.
+fn is_time(text: &str) -> bool {
+    let (seconds, fraction) = text.split_once('.').unwrap_or((text, ""));
+    seconds.parse::<i64>().is_ok() && fraction.bytes().all(|byte| byte.is_ascii_digit())
 }
 
 /// Returns a name without the escapes of URLs, such as `%20`.

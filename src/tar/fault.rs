@@ -1,5 +1,99 @@
 //! The faults of a tar: in its format, and in the entries of a layer.
 
+use std::fmt;
+use std::io;
+
+use super::header::EXTENDED_LIMIT;
+use crate::text::{shortened, shown};
+
+/// A flaw of a header: the tar is malformed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Flaw {
+    /// The checksum is wrong. The name is that of the entry before; empty at the beginning.
+    Checksum {
+        after: Vec<u8>,
+    },
+    /// A block of zeros stands between entries.
+    ZerosBetween {
+        after: Vec<u8>,
+    },
+    Field {
+        field: &'static str,
+        name: Vec<u8>,
+    },
+    NegativeSize {
+        size: i64,
+        name: Vec<u8>,
+    },
+    /// An extended header has too many bytes.
+    ExtendedSize(u64),
+    SparseMap {
+        name: Vec<u8>,
+    },
+    /// A pax record has no length, no `=` or no end.
+    Record,
+    /// The key of a pax record is not UTF-8.
+    RecordKey,
+    /// A pax record has an empty key, or a NUL in its key or in a name.
+    RecordWithNul {
+        key: String,
+        value: Vec<u8>,
+    },
+    RecordValue {
+        key: String,
+        value: String,
+    },
+}
+
+impl fmt::Display for Flaw {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Checksum { after } if after.is_empty() => {
+                formatter.write_str("the checksum of its first header is wrong")
+            }
+            Self::Checksum { after } => {
+                write!(formatter, "the checksum of the header after '{}' is wrong", shown(after))
+            }
+            Self::ZerosBetween { after } => {
+                write!(formatter, "a block of zeros stands between its entries, after '{}'", shown(after))
+            }
+            Self::Field { field, name } => write!(formatter, "the {field} of '{}' is not a number", shown(name)),
+            Self::NegativeSize { size, name } => write!(formatter, "the size of '{}' is {size}", shown(name)),
+            Self::ExtendedSize(size) => {
+                write!(formatter, "an extended header has {size} bytes, more than {EXTENDED_LIMIT}")
+            }
+            Self::SparseMap { name } => write!(formatter, "the sparse map of '{}' is malformed", shown(name)),
+            Self::Record => formatter.write_str("a record of an extended header is malformed"),
+            Self::RecordKey => formatter.write_str("a key of an extended header is not UTF-8"),
+            Self::RecordWithNul { key, .. } => {
+                write!(formatter, "the record '{}' of an extended header is malformed", shortened(key))
+            }
+            Self::RecordValue { key, value } => {
+                write!(formatter, "the record '{key}' of an extended header is '{}'", shortened(value))
+            }
+        }
+    }
+}
+
+/// The reason why a tar cannot be read to its end.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum TarError {
+    #[error("{0}")]
+    Malformed(String),
+    #[error("it is truncated: {0}")]
+    Truncated(String),
+}
+
+impl From<TarError> for io::Error {
+    fn from(error: TarError) -> Self {
+        let kind = match error {
+            TarError::Malformed(_) => io::ErrorKind::InvalidData,
+            TarError::Truncated(_) => io::ErrorKind::UnexpectedEof,
+        };
+        Self::new(kind, error)
+    }
+}
+
 /// The kinds of faults in a tar.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum TarFault {

@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::collections::hash_map::{Entry, RandomState};
 use std::hash::{BuildHasher, Hasher as _};
 
-use super::extended::Extended;
+use super::entry_header::Header;
 use super::fault::TarFault;
 use crate::fingerprint::Fingerprint;
 use crate::json::Node;
@@ -114,15 +114,16 @@ impl LayerCheck {
 
     /// Checks an entry whose content comes next. Returns whether to keep that content, because it may be the
     /// `manifest.json` of an image archive.
-    pub(crate) fn entry(&mut self, name: &[u8], block: &[u8], size: u64, next: &Extended) -> bool {
+    pub(crate) fn entry(&mut self, header: &Header) -> bool {
         if self.look == Look::Format {
             return false;
         }
         self.end_entry();
-        let kind = block[156];
-        let link: &[u8] = if matches!(kind, b'1' | b'2') { next.link_of(block) } else { &[] };
+        let Header { path: name, block, extended, size, .. } = header;
+        let flag = header.flag();
+        let link: &[u8] = if matches!(flag, b'1' | b'2') { header.target() } else { &[] };
         let components = |path: &[u8]| path.split(|byte| *byte == b'/').any(|component| component == b"..");
-        if components(name) || kind == b'1' && components(link) {
+        if components(name) || flag == b'1' && components(link) {
             self.upward.note(name);
         }
         let path = clean(name);
@@ -131,33 +132,32 @@ impl LayerCheck {
         if matches!(last, b".wh." | b".wh.." | b".wh...") {
             self.whiteouts.note(name);
         }
-        if next.is_sparse || kind == b'S' {
+        if header.is_sparse() {
             self.sparse.note(name);
         }
-        if next.lone_xattrs().next().is_some() {
+        if extended.lone_xattrs().next().is_some() {
             self.lone_xattrs.note(name);
         }
-        let is_file = matches!(kind, b'0' | 0 | b'7');
+        let is_file = header.is_file();
         match path.as_slice() {
             b"oci-layout" => self.has_marker |= is_file,
             b"index.json" => self.has_index |= is_file,
             _ => {}
         }
-        let is_directory = kind == b'5' || is_file && name.ends_with(b"/");
         let hash = self.paths.hash(&path);
-        if is_directory || self.look == Look::Entries {
+        if flag == b'5' || self.look == Look::Entries {
             self.compare(&path, hash, DIRECTORY);
         } else {
             let mut fingerprint = Fingerprint::new(&self.paths.key);
             // The fingerprint covers the header without the name, the checksum, and the fields that some formats use
             // for more of the name or for times.
             fingerprint.update(&block[100..148]);
-            fingerprint.update(&[if is_file { b'0' } else { kind }]);
+            fingerprint.update(&[if is_file { b'0' } else { flag }]);
             fingerprint.update(&block[257..345]);
-            if kind == b'S' {
+            if flag == b'S' {
                 fingerprint.update(&block[386..]);
             }
-            for part in [&size.to_le_bytes(), link, &next.records] {
+            for part in [&size.to_le_bytes(), link, &extended.records] {
                 fingerprint.update(&(part.len() as u64).to_le_bytes());
                 fingerprint.update(part);
             }

@@ -1,7 +1,9 @@
-//! Tar archives: header fields, streaming checks, and writing.
+//! Tar archives: one decoder of headers, and its users: reading and checking a stream. Writing.
 
 pub(crate) mod check;
+pub(crate) mod decode;
 pub(crate) mod entry;
+pub(crate) mod entry_header;
 pub(crate) mod extended;
 pub(crate) mod fault;
 pub(crate) mod header;

@@ -1,38 +1,21 @@
-//! Reads the entries of a tar: header fields with the extended headers of pax and GNU applied.
-//!
-//! The formats are those that `check` accepts. Content is skipped unless the caller reads it.
+//! Reads the entries of a tar from a stream.
 
 use std::io::{self, Read};
 
-use super::entry::Xattr;
-use super::extended::Extended;
-use super::header::{BLOCK, EXTENDED_LIMIT, has_right_checksum, number, record, text};
+use super::decode::{Decoder, Step, Stop};
+use super::entry_header::Header;
+use super::fault::{Flaw, TarError};
+use super::header::BLOCK;
 use crate::text::shown;
 
-/// An entry of a tar that is read.
-#[derive(Debug)]
-pub(crate) struct ReadEntry {
-    /// The path as it stands in the tar.
-    pub(crate) path: Vec<u8>,
-    /// The type flag. Old headers without one have `0`.
-    pub(crate) flag: u8,
-    pub(crate) mode: u32,
-    pub(crate) uid: u64,
-    pub(crate) gid: u64,
-    /// The modification time in seconds since 1970.
-    pub(crate) modified: i64,
-    /// The size of the content in the tar.
-    pub(crate) size: u64,
-    /// The target of a link.
-    pub(crate) target: Vec<u8>,
-    /// The extended attributes, sorted by name.
-    pub(crate) xattrs: Vec<Xattr>,
-}
-
-/// Reads a tar from a stream.
+/// Reads a tar from a stream: [`TarReader::next`] reads the header of an entry, and the reader itself its content.
+/// Content that is not read is skipped.
+///
+/// Errors that the tar causes have a [`TarError`]; others are those of the stream.
 #[derive(Debug)]
 pub(crate) struct TarReader<R> {
     reader: R,
+    decoder: Decoder,
     /// The unread content of the current entry, and its padding.
     left: u64,
     padding: u64,
@@ -41,90 +24,45 @@ pub(crate) struct TarReader<R> {
 
 impl<R: Read> TarReader<R> {
     pub(crate) fn new(reader: R) -> Self {
-        Self { reader, left: 0, padding: 0, is_over: false }
+        Self { reader, decoder: Decoder::default(), left: 0, padding: 0, is_over: false }
     }
 
-    /// Returns the next entry; `None` at the end. Global pax headers and volume headers are skipped.
+    /// Returns the header of the next entry; `None` at the end. Volume headers are skipped.
     ///
     /// # Errors
     ///
     /// Those of the stream; of kind `InvalidData` for a malformed tar, and `UnexpectedEof` for a truncated one.
-    pub(crate) fn next(&mut self) -> io::Result<Option<ReadEntry>> {
-        let mut extended = Extended::default();
+    pub(crate) fn next(&mut self) -> io::Result<Option<Box<Header>>> {
         let mut block = [0; BLOCK];
         loop {
             self.skip()?;
             if self.is_over || !self.fill(&mut block)? {
-                return Ok(None);
-            }
-            if block.iter().all(|byte| *byte == 0) {
                 self.is_over = true;
                 return Ok(None);
             }
-            if !has_right_checksum(&block) {
-                return Err(malformed("the checksum of a header is wrong"));
-            }
-            let flag = if block[156] == 0 { b'0' } else { block[156] };
-            let size = number(&block[124..136]).and_then(|size| u64::try_from(size).ok());
-            let size = size.ok_or_else(|| malformed("the size of an entry is not a number"))?;
-            match flag {
-                b'x' | b'g' | b'L' | b'K' => {
-                    let content = self.extended(size)?;
-                    match flag {
-                        b'x' => take_records(&mut extended, &content)?,
-                        b'L' => extended.long_path = Some(text(&content).to_vec()),
-                        b'K' => extended.long_link = Some(text(&content).to_vec()),
-                        _ => {}
+            match self.decoder.block(&block).map_err(malformed)? {
+                Step::Block => {}
+                Step::Extended(size) => {
+                    self.begin(size);
+                    let mut content = Vec::new();
+                    self.read_to_end(&mut content)?;
+                    self.decoder.extended(&content).map_err(malformed)?;
+                }
+                Step::Entry(header) => {
+                    self.begin(header.size);
+                    if header.flag() != b'V' {
+                        return Ok(Some(header));
                     }
                 }
-                b'V' => self.begin(size),
-                _ => return self.entry(&block, flag, size, extended).map(Some),
+                Step::End => self.is_over = true,
             }
         }
     }
 
-    fn entry(&mut self, block: &[u8; BLOCK], flag: u8, size: u64, extended: Extended) -> io::Result<ReadEntry> {
-        let path = extended.path_of(block);
-        let field = |range: std::ops::Range<usize>| {
-            number(&block[range]).ok_or_else(|| malformed(&format!("a field of '{}' is not a number", shown(&path))))
-        };
-        let natural = |value: i64| u64::try_from(value).unwrap_or(0);
-        // Links, devices, directories and pipes have no content, even if their size is not zero.
-        let size = if matches!(flag, b'1'..=b'6') { 0 } else { extended.size.unwrap_or(size) };
-        let mode = natural(field(100..108)?);
-        let (uid, gid) = (natural(field(108..116)?), natural(field(116..124)?));
-        let modified = field(136..148)?;
-        let target = extended.link_of(block).to_vec();
-        let is_gnu = block[257..265] == *b"ustar  \0";
-        if flag == b'S' && is_gnu && block[482] != 0 {
-            self.skip_sparse_map()?;
-        }
-        self.begin(size);
-        let mut xattrs = extended.xattrs.clone();
-        xattrs.extend(extended.lone_xattrs().cloned());
-        xattrs.sort_unstable();
-        Ok(ReadEntry {
-            path,
-            flag,
-            mode: (mode & 0o7777) as u32,
-            uid: extended.uid.unwrap_or(uid),
-            gid: extended.gid.unwrap_or(gid),
-            modified: extended.modified.unwrap_or(modified),
-            size,
-            target,
-            xattrs,
-        })
-    }
-
-    /// Reads the first bytes of the content of the current entry. The content cannot be read as a whole afterwards.
+    /// Reads the first bytes of the content of the current entry.
     pub(crate) fn head(&mut self, length: usize) -> io::Result<Vec<u8>> {
         let mut head = Vec::new();
-        let wanted = self.left.min(length as u64);
-        let read = (&mut self.reader).take(wanted).read_to_end(&mut head)? as u64;
-        if read < wanted {
-            return Err(truncated());
-        }
-        self.left -= wanted;
+        self.take(length as u64).read_to_end(&mut head)?;
         Ok(head)
     }
 
@@ -134,11 +72,7 @@ impl<R: Read> TarReader<R> {
             return Ok(None);
         }
         let mut content = Vec::new();
-        let read = (&mut self.reader).take(self.left).read_to_end(&mut content)? as u64;
-        if read < self.left {
-            return Err(truncated());
-        }
-        self.left = 0;
+        self.read_to_end(&mut content)?;
         Ok(Some(content))
     }
 
@@ -147,31 +81,15 @@ impl<R: Read> TarReader<R> {
         self.padding = (BLOCK as u64 - size % BLOCK as u64) % BLOCK as u64;
     }
 
-    /// Reads the content of an extended header.
-    fn extended(&mut self, size: u64) -> io::Result<Vec<u8>> {
-        self.begin(size);
-        self.content(EXTENDED_LIMIT)?.ok_or_else(|| malformed(&format!("an extended header has {size} bytes")))
-    }
-
     /// Skips the rest of the current entry. There are programs, such as umoci, that end a tar after the content of a file.
     fn skip(&mut self) -> io::Result<()> {
-        let (left, rest) = (self.left, self.left + self.padding);
-        (self.left, self.padding) = (0, 0);
+        let (left, rest) = (self.left, self.left.saturating_add(self.padding));
         let skipped = io::copy(&mut (&mut self.reader).take(rest), &mut io::sink())?;
-        if skipped < left { Err(truncated()) } else { Ok(()) }
-    }
-
-    /// Skips the blocks of a map of a GNU sparse file, which precede its content.
-    fn skip_sparse_map(&mut self) -> io::Result<()> {
-        let mut block = [0; BLOCK];
-        loop {
-            if !self.fill(&mut block)? {
-                return Err(truncated());
-            }
-            if block[504] == 0 {
-                return Ok(());
-            }
+        if skipped < left {
+            return Err(self.truncated());
         }
+        (self.left, self.padding) = (0, 0);
+        Ok(())
     }
 
     /// Reads a block; `false` if the stream has ended.
@@ -179,8 +97,9 @@ impl<R: Read> TarReader<R> {
         let mut length = 0;
         while length < BLOCK {
             match self.reader.read(&mut block[length..]) {
-                Ok(0) if length == 0 => return Ok(false),
-                Ok(0) => return Err(truncated()),
+                Ok(0) if length == 0 && self.decoder.stop() != Stop::SparseMap => return Ok(false),
+                Ok(0) if length > 0 => return Err(TarError::Truncated("it ends within a header".to_owned()).into()),
+                Ok(0) => return Err(self.truncated()),
                 Ok(read) => length += read,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => return Err(error),
@@ -188,35 +107,43 @@ impl<R: Read> TarReader<R> {
         }
         Ok(true)
     }
-}
 
-/// Takes the records of a pax header. They are split by their lengths: values may hold any byte.
-fn take_records(extended: &mut Extended, content: &[u8]) -> io::Result<()> {
-    let mut rest = content;
-    while !rest.is_empty() {
-        let (key, value, after) = record(rest).ok_or_else(|| malformed("a record of a pax header is malformed"))?;
-        rest = after;
-        if matches!(key, b"path" | b"linkpath") && value.contains(&0) {
-            return Err(malformed("a name in a pax header contains a NUL"));
-        }
-        extended.take_record(&String::from_utf8_lossy(key), value);
+    fn truncated(&self) -> io::Error {
+        let text = match self.decoder.stop() {
+            Stop::Extended => "it ends within an extended header".to_owned(),
+            _ => format!("it ends within '{}'", shown(self.decoder.name())),
+        };
+        TarError::Truncated(text).into()
     }
-    Ok(())
 }
 
-fn malformed(reason: &str) -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidData, format!("the tar is malformed: {reason}"))
+/// Reads the content of the current entry.
+impl<R: Read> Read for TarReader<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let length = buffer.len().min(usize::try_from(self.left).unwrap_or(usize::MAX));
+        if length == 0 {
+            return Ok(0);
+        }
+        let read = self.reader.read(&mut buffer[..length])?;
+        if read == 0 {
+            return Err(self.truncated());
+        }
+        self.left -= read as u64;
+        Ok(read)
+    }
 }
 
-fn truncated() -> io::Error {
-    io::Error::new(io::ErrorKind::UnexpectedEof, "the tar is truncated")
+fn malformed(flaw: Flaw) -> io::Error {
+    TarError::Malformed(flaw.to_string()).into()
 }
 
 #[cfg(test)]
 mod tests {
     use std::io::Write;
 
-    use super::super::entry::{EntryKind, TarEntry};
+    use super::super::entry::{EntryKind, TarEntry, Xattr};
+    use super::super::extended::Extended;
+    use super::super::header::pax_record;
     use super::super::write::TarWriter;
     use super::*;
 
@@ -240,22 +167,22 @@ mod tests {
         let tar = tar.finish().expect("written");
         let mut reader = TarReader::new(tar.as_slice());
         let read = reader.next().expect("read").expect("an entry");
-        assert_eq!((read.path.as_slice(), read.flag, read.mode), (path.as_bytes(), b'0', 0o4755));
-        assert_eq!((read.uid, read.gid, read.modified, read.size), (3_000_000, 8, -7, 3));
-        assert_eq!(read.xattrs, xattrs);
+        assert_eq!((read.path.as_slice(), read.flag(), read.mode()), (path.as_bytes(), b'0', 0o4755));
+        assert_eq!((read.uid(), read.gid(), read.modified(), read.size), (3_000_000, 8, -7, 3));
+        assert_eq!(read.xattrs(), xattrs);
         assert_eq!(reader.content(10).expect("read").as_deref(), Some(&b"abc"[..]));
         let read = reader.next().expect("read").expect("an entry");
-        assert_eq!((read.flag, read.target.as_slice()), (b'2', &b"t"[..]));
+        assert_eq!((read.flag(), read.target()), (b'2', &b"t"[..]));
         assert!(reader.next().expect("read").is_none());
     }
 
     #[test]
     fn a11_attributes_in_libarchives_form_are_read_where_they_stand_alone() {
         let read = |records: &[(&str, &[u8])]| {
+            let records: Vec<_> = records.iter().map(|(key, value)| pax_record(key.as_bytes(), value)).collect();
             let mut extended = Extended::default();
-            records.iter().for_each(|(key, value)| extended.take_record(key, value));
-            let mut reader = TarReader::new(io::empty());
-            reader.entry(&[0; BLOCK], b'0', 0, extended).expect("an entry").xattrs
+            extended.take_records(&records.concat()).expect("well-formed records");
+            Header::new(&[0; BLOCK], extended, Vec::new(), 0, 0).xattrs()
         };
         let one = |name: &[u8], value: &[u8]| vec![(name.into(), value.into())];
         let capability = ("LIBARCHIVE.xattr.security.capability", &b"AQAAAgAgAAA"[..]);

@@ -1,22 +1,19 @@
 //! The byte ranges of the files in an archive, checked before anything is used.
 //!
-//! Only headers are read. The rules are those of `validate/tar.rs`, and so of Go's `archive/tar`. Entries that other
-//! programs might read differently are rejected.
+//! Only headers are read. Entries that other programs might read differently are rejected.
 
 use std::collections::HashMap;
 use std::path::Path;
 
-use ::tar::{EntryType, Header};
-
 use super::entry_names::{checked, shown, target_of};
 use crate::error::{Error, Reason, Result};
 use crate::fs::zeroed;
-use crate::tar::header::{EXTENDED_LIMIT, has_right_checksum, number, record};
+use crate::tar::decode::{Decoder, Step, Stop};
+use crate::tar::entry_header::Header;
+use crate::tar::fault::{Flaw, ORPHAN};
+use crate::tar::header::BLOCK;
 use crate::transfer::load::not_an_archive;
 use crate::view::content::Content;
-
-/// The size of a tar's blocks.
-const BLOCK: usize = 512;
 
 /// The maximum number of entries in an archive.
 const ENTRY_LIMIT: u64 = 1_000_000;
@@ -44,16 +41,6 @@ pub(crate) struct Span {
     size: u64,
 }
 
-/// The fields of extended headers that apply to the next entry.
-#[derive(Debug, Default)]
-struct Extended {
-    is_there: bool,
-    name: Option<Vec<u8>>,
-    target: Option<Vec<u8>>,
-    size: Option<u64>,
-    is_sparse: bool,
-}
-
 impl<'a> Entries<'a> {
     /// Reads the headers of a tar.
     ///
@@ -63,7 +50,7 @@ impl<'a> Entries<'a> {
     pub(crate) fn find(path: &'a Path, content: &'a Content) -> Result<Self> {
         let files = HashMap::new();
         let mut entries = Self { path, content, files, links: HashMap::new() };
-        EntryReader { entries: &mut entries, at: 0, last: String::new(), names: 0 }.run()?;
+        EntryReader { entries: &mut entries, decoder: Decoder::default(), names: 0 }.run()?;
         Ok(entries)
     }
 
@@ -154,61 +141,33 @@ impl<'a> Entries<'a> {
 /// A pass over the headers.
 struct EntryReader<'w, 'a> {
     entries: &'w mut Entries<'a>,
-    at: u64,
-    /// The name of the previous entry, for errors.
-    last: String,
+    decoder: Decoder,
     /// The length of all names so far, in bytes.
     names: usize,
 }
 
 impl EntryReader<'_, '_> {
     fn run(mut self) -> Result<()> {
-        let mut extended = Extended::default();
         let mut count = 0;
-        while let Some(header) = self.header()? {
+        while let Some(block) = self.block()? {
             count += 1;
             if count > ENTRY_LIMIT {
                 return Err(self.malformed(format!("it has more than {ENTRY_LIMIT} entries")));
             }
-            let kind = header.entry_type();
-            match kind {
-                EntryType::XGlobalHeader => {
-                    self.extended_header(&header)?;
-                }
-                EntryType::XHeader => {
-                    let records = self.extended_header(&header)?;
-                    self.read_records(&records, &mut extended)?;
-                }
-                EntryType::GNULongName => extended.name = Some(without_nuls(self.extended_header(&header)?)),
-                EntryType::GNULongLink => extended.target = Some(without_nuls(self.extended_header(&header)?)),
-                _ => {
-                    self.entry(&header, std::mem::take(&mut extended))?;
-                    continue;
-                }
+            match self.decoder.block(&block).map_err(|flaw| self.refused(flaw))? {
+                Step::Block => {}
+                Step::Extended(size) => self.extended_header(size)?,
+                Step::Entry(header) => self.entry(&header)?,
+                Step::End => break,
             }
-            extended.is_there |= kind != EntryType::XGlobalHeader;
         }
-        if extended.is_there {
-            return Err(self.malformed("an extended header at its end belongs to no entry"));
+        if self.decoder.stop() == Stop::SparseMap {
+            return Err(self.ends_within_entry());
+        }
+        if self.decoder.expects_entry() {
+            return Err(self.malformed(ORPHAN));
         }
         Ok(())
-    }
-
-    /// Reads the next header; `None` at the end of the archive.
-    fn header(&mut self) -> Result<Option<Header>> {
-        let Some(block) = self.block()? else { return Ok(None) };
-        if block == [0; BLOCK] {
-            return match self.block()? {
-                Some(block) if block != [0; BLOCK] => {
-                    Err(self.malformed(format!("a block of zeros stands between its entries, after '{}'", self.last)))
-                }
-                _ => Ok(None),
-            };
-        }
-        if !has_right_checksum(&block) {
-            return Err(self.malformed(format!("the checksum of the header after '{}' is wrong", self.last)));
-        }
-        Ok(Some(Header::from_byte_slice(&block).clone()))
     }
 
     /// Reads the next block; `None` at the end of the content.
@@ -216,93 +175,60 @@ impl EntryReader<'_, '_> {
         let mut block = [0; BLOCK];
         match self.read_at(&mut block)? {
             0 => Ok(None),
-            BLOCK => {
-                self.at += BLOCK as u64;
-                Ok(Some(block))
+            BLOCK => Ok(Some(block)),
+            _ => {
+                let last = self.last();
+                Err(self.malformed(format!("it is truncated: it ends within a header, after '{last}'")))
             }
-            _ => Err(self.malformed(format!("it is truncated: it ends within a header, after '{}'", self.last))),
         }
     }
 
     fn read_at(&self, buffer: &mut [u8]) -> Result<usize> {
         let Entries { path, content, .. } = *self.entries;
-        content.read_at(buffer, self.at).map_err(Error::io("read", path))
+        content.read_at(buffer, self.decoder.at()).map_err(Error::io("read", path))
     }
 
     /// Reads the content of an extended header.
-    fn extended_header(&mut self, header: &Header) -> Result<Vec<u8>> {
-        let size = self.size(header, "an extended header")?;
-        if size > EXTENDED_LIMIT {
-            let reason = format!("an extended header has {size} bytes, more than {EXTENDED_LIMIT}");
-            return Err(self.malformed(reason));
-        }
+    fn extended_header(&mut self, size: u64) -> Result<()> {
         let mut content = zeroed(size).map_err(Error::io("read", self.entries.path))?;
         if self.read_at(&mut content)? < content.len() {
             return Err(self.malformed("it is truncated: it ends within an extended header"));
         }
-        self.skip(size);
-        Ok(content)
-    }
-
-    /// Reads the records of a pax header: `length key=value\n`.
-    fn read_records(&mut self, mut records: &[u8], extended: &mut Extended) -> Result<()> {
-        while !records.is_empty() {
-            let Some((key, value, after)) = record(records) else {
-                return Err(self.malformed("a record of an extended header is malformed"));
-            };
-            records = after;
-            match key {
-                // An empty value cancels the value of a global header.
-                _ if value.is_empty() => {}
-                b"path" => extended.name = Some(value.to_owned()),
-                b"linkpath" => extended.target = Some(value.to_owned()),
-                b"size" => {
-                    let digits = std::str::from_utf8(value).ok().filter(|text| !text.starts_with('+'));
-                    let size = digits.and_then(|text| text.parse().ok()).filter(|size| i64::try_from(*size).is_ok());
-                    let malformed = || self.malformed("the size in an extended header is not a number");
-                    extended.size = Some(size.ok_or_else(malformed)?);
-                }
-                _ => extended.is_sparse |= key.starts_with(b"GNU.sparse."),
-            }
-        }
+        self.decoder.extended(&content).map_err(|flaw| self.refused(flaw))?;
         Ok(())
     }
 
-    /// Records an entry, and moves on to the next header.
-    fn entry(&mut self, header: &Header, extended: Extended) -> Result<()> {
-        let bytes = extended.name.unwrap_or_else(|| header.path_bytes().into_owned());
-        let given = String::from_utf8_lossy(&bytes).into_owned();
-        self.last = shown(&given);
-        let name = checked(&bytes).map_err(|reason| self.entries.not_safe(&given, reason))?;
+    /// Records an entry.
+    fn entry(&mut self, header: &Header) -> Result<()> {
+        // Other readers cut a long name off at a NUL.
+        let bytes = header.extended.whole_long_path().filter(|path| !path.is_empty()).unwrap_or(&header.path);
+        let given = String::from_utf8_lossy(bytes).into_owned();
+        let name = checked(bytes).map_err(|reason| self.entries.not_safe(&given, reason))?;
         self.names += bytes.len();
         if self.names > NAMES_LIMIT {
             return Err(self.malformed(format!("the names in it have more than {NAMES_LIMIT} bytes")));
         }
-        let kind = header.entry_type();
-        let is_directory = kind.is_dir() || kind.is_file() && bytes.ends_with(b"/");
-        let odd = match kind {
-            _ if extended.is_sparse || kind.is_gnu_sparse() => Some("a sparse file"),
-            EntryType::Regular | EntryType::Continuous | EntryType::Directory => None,
-            EntryType::Link | EntryType::Symlink => None,
-            EntryType::Char => Some("a character device"),
-            EntryType::Block => Some("a block device"),
-            EntryType::Fifo => Some("a FIFO"),
+        let flag = header.flag();
+        let odd = match flag {
+            _ if header.is_sparse() => Some("a sparse file"),
+            b'0' | b'1' | b'2' | b'5' | b'7' => None,
+            b'3' => Some("a character device"),
+            b'4' => Some("a block device"),
+            b'6' => Some("a FIFO"),
             _ => Some("of an unknown type"),
         };
         if let Some(odd) = odd {
             return Err(self.entries.not_safe(&given, format!("is {odd}")));
         }
-        if kind.is_hard_link() || kind.is_symlink() {
-            let target = extended.target.or_else(|| header.link_name_bytes().map(|name| name.into_owned()));
-            return self.link(name, &given, &target.unwrap_or_default(), kind.is_symlink());
+        if matches!(flag, b'1' | b'2') {
+            let target = header.extended.whole_long_link().filter(|link| !link.is_empty());
+            return self.link(name, &given, target.unwrap_or_else(|| header.target()), flag == b'2');
         }
-        // A directory has no content, even if its header has a size.
-        let size = if kind.is_dir() { 0 } else { extended.size.map_or_else(|| self.size(header, &given), Ok)? };
-        let span = Span { offset: self.at, size };
-        if size > self.entries.content.size().saturating_sub(self.at) {
-            return Err(self.malformed(format!("it is truncated: it ends within '{}'", self.last)));
+        let span = Span { offset: header.content_at, size: header.size };
+        if span.size > self.entries.content.size().saturating_sub(span.offset) {
+            return Err(self.ends_within_entry());
         }
-        self.skip(size);
+        let is_directory = flag == b'5';
         if name.as_ref().is_some_and(String::is_empty) && !is_directory {
             return Err(self.entries.not_safe(&given, "has no name"));
         }
@@ -333,25 +259,29 @@ impl EntryReader<'_, '_> {
         Ok(())
     }
 
-    fn size(&self, header: &Header, name: &str) -> Result<u64> {
-        let size = number(&header.as_bytes()[124..136]).and_then(|size| u64::try_from(size).ok());
-        size.ok_or_else(|| self.malformed(format!("the size of '{}' is not one", shown(name).escape_debug())))
+    /// Returns the name of the last entry, for messages.
+    fn last(&self) -> String {
+        shown(&String::from_utf8_lossy(self.decoder.name()))
     }
 
-    /// Skips content, and the padding of its last block.
-    fn skip(&mut self, size: u64) {
-        self.at = self.at.saturating_add(size).checked_next_multiple_of(BLOCK as u64).unwrap_or(u64::MAX);
+    /// Returns the error for a header that cannot be decoded.
+    fn refused(&self, flaw: Flaw) -> Error {
+        match flaw {
+            Flaw::RecordWithNul { key, value } if key == "path" => {
+                self.entries.not_safe(&String::from_utf8_lossy(&value), "has a NUL byte in its name")
+            }
+            Flaw::RecordValue { key, .. } if key == "size" => {
+                self.malformed("the size in an extended header is not a number")
+            }
+            flaw => self.malformed(flaw.to_string()),
+        }
+    }
+
+    fn ends_within_entry(&self) -> Error {
+        self.malformed(format!("it is truncated: it ends within '{}'", self.last()))
     }
 
     fn malformed(&self, reason: impl Into<String>) -> Error {
         not_an_archive(self.entries.path, reason)
     }
-}
-
-/// Removes trailing NUL bytes.
-fn without_nuls(mut name: Vec<u8>) -> Vec<u8> {
-    while name.last() == Some(&0) {
-        name.pop();
-    }
-    name
 }

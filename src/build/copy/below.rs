@@ -53,7 +53,9 @@ impl Below<'_> {
                 self.merge.directory(placed, &target, node.source)?;
                 return self.place_in(children, &mut target, placed);
             }
-            Some(BelowKind::File { .. } | BelowKind::Special(_)) if *origin != Origin::Entry => {
+            Some(BelowKind::File { .. } | BelowKind::HardLink { .. } | BelowKind::Special { .. })
+                if *origin != Origin::Entry =>
+            {
                 let file = text_of(path);
                 path.extend(first_asked_for(*origin, &children));
                 return Err(CopyError::BelowFile { source_path: self.path_of(&node), path: text_of(path), file }.into());
