@@ -213,6 +213,7 @@ fn hint(error: &Error) -> Option<&'static str> {
         Error::Artifact(error) => return artifact_hint(error),
         Error::Base(BaseError::Staged { .. }) => "run 'layout reset' first",
         Error::Base(BaseError::SeveralImages { .. }) => "choose one with --platform",
+        Error::Base(BaseError::MalformedTar { .. }) => "create that layer again",
         Error::Base(BaseError::NoImage { .. }) => "an artifact has no root file system",
         Error::Edit(EditError::LayerOfBase { .. }) => "stage another base, or remove it from the image afterwards",
         Error::Edit(EditError::NeedsTag { .. }) => "give the result a tag with --tag",
@@ -231,7 +232,9 @@ fn hint(error: &Error) -> Option<&'static str> {
         Error::UnknownMediaType { .. } => "use --media-type",
         Error::Locked { .. } => "try again, or raise --lock-timeout",
         Error::NoStage { .. } => "run 'layout add layer' to start one",
-        Error::BeyondBound { .. } => "raise --max-layer-size or --max-ratio if you trust the file",
+        Error::BeyondBound { .. } | Error::Base(BaseError::LayerBound { .. }) => {
+            "raise --max-layer-size or --max-ratio if you trust the file"
+        }
         Error::TruncatedTar { .. } => "check that the command that wrote it succeeded",
         Error::LinkOutside { .. } => "use --shared-blobs if its blobs are shared on purpose",
         Error::NoRepository { .. } => "use --repo",

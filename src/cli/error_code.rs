@@ -1,6 +1,6 @@
 //! The codes of errors under `--json`: those of the distribution-spec where it has one, and ours in the same form.
 
-use regshape::{ArtifactError, ConfigError, Error};
+use regshape::{ArtifactError, BaseError, ConfigError, Error};
 
 /// The code of an error that is not the library's.
 pub(crate) const OTHER_CODE: &str = "FAILED";
@@ -24,6 +24,8 @@ fn own_code(error: &Error) -> &'static str {
         Error::Artifact(ArtifactError::NoReferrer { .. }) => "REFERRER_UNKNOWN",
         Error::Artifact(ArtifactError::FilesExist { .. } | ArtifactError::InTheWay { .. }) => "NOT_EMPTY",
         Error::Artifact(_) => "ARTIFACT_INVALID",
+        Error::Base(BaseError::MalformedTar { .. } | BaseError::CorruptLayer { .. }) => "LAYER_INVALID",
+        Error::Base(BaseError::LayerBound { .. }) => "TOO_LARGE",
         Error::Base(_) => "BASE_INVALID",
         Error::Copy(_) => "COPY_INVALID",
         Error::Edit(_) => "EDIT_INVALID",

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use super::words::list;
+use crate::compress::BoundError;
 use crate::oci::Digest;
 
 /// An image cannot be the base of another one.
@@ -42,6 +43,30 @@ pub enum BaseError {
         expected: Digest,
         /// The diff_id of the content.
         actual: Digest,
+    },
+    /// A layer that others are put on is not a well-formed tar.
+    #[error("layer {layer} is not a well-formed tar: {reason}")]
+    MalformedTar {
+        /// The digest of the layer.
+        layer: Digest,
+        /// The fault.
+        reason: String,
+    },
+    /// A layer that others are put on cannot be decompressed.
+    #[error("layer {layer} {reason}")]
+    CorruptLayer {
+        /// The digest of the layer.
+        layer: Digest,
+        /// The fault.
+        reason: String,
+    },
+    /// A layer that others are put on becomes larger than it may.
+    #[error("layer {layer} {bound}")]
+    LayerBound {
+        /// The digest of the layer.
+        layer: Digest,
+        /// The bound that it exceeds.
+        bound: BoundError,
     },
     /// The staging area is not empty.
     #[error("the staging area of {} is not empty", .path.display())]

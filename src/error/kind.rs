@@ -54,7 +54,11 @@ impl Error {
             Self::Base(error) => match error {
                 BaseError::NoImage { .. } => ErrorKind::NotFound,
                 BaseError::SeveralImages { .. } => ErrorKind::Ambiguous,
-                BaseError::DiffIds { .. } | BaseError::DiffId { .. } => ErrorKind::InvalidData,
+                BaseError::DiffIds { .. }
+                | BaseError::DiffId { .. }
+                | BaseError::MalformedTar { .. }
+                | BaseError::CorruptLayer { .. } => ErrorKind::InvalidData,
+                BaseError::LayerBound { .. } => ErrorKind::TooLarge,
                 BaseError::Staged { .. } => ErrorKind::Conflict,
             },
             Self::Copy(error) => kind_of_copy(error),

@@ -4,11 +4,12 @@ use std::fmt;
 use std::io::{self, BufReader, Read};
 
 use super::merge::{MergedTree, TreeEntry};
-use crate::compress::{BUFFER, Bounds, Encoding, bounded_decoder, peek};
+use crate::compress::{BUFFER, Bounds, Encoding, bound_of, bounded_decoder, peek, trailing_of};
 use crate::error::{BaseError, Error, Result};
 use crate::graph::verify::expect_digest;
 use crate::layout::handle::Layout;
 use crate::oci::{Digest, Hasher};
+use crate::tar::fault::TarError;
 use crate::tar::header::looks_like_tar;
 
 /// The merged files of layers, without their content.
@@ -33,8 +34,8 @@ impl Stack {
     ///
     /// # Errors
     ///
-    /// [`Error::DigestMismatch`], [`Error::CorruptStream`], [`Error::BeyondBound`] for a damaged layer;
-    /// [`BaseError::DiffId`] for one that the config does not fit;
+    /// [`Error::DigestMismatch`], [`BaseError::CorruptLayer`], [`BaseError::LayerBound`], [`BaseError::MalformedTar`] for a
+    /// damaged layer; [`BaseError::DiffId`] for one that the config does not fit;
     /// [`Error::MalformedStage`]; [`Error::Io`].
     pub fn of_staged(layout: &Layout, bounds: Bounds) -> Result<Self> {
         let mut stack = Self::default();
@@ -121,7 +122,7 @@ impl Stack {
             self.skipped.push(layer.clone());
             return Ok(());
         }
-        let broken = |error: io::Error| Error::from_stream(&path, encoding, error);
+        let broken = |error: io::Error| broken_layer(layer, encoding, &error);
         let bounds_of = |encoding| (encoding != Encoding::Identity).then_some(size);
         let stored = BufReader::with_capacity(BUFFER, &mut reader);
         let content = bounded_decoder(encoding, stored, bounds_of(encoding), bounds).map_err(broken)?;
@@ -159,6 +160,21 @@ impl Stack {
     pub fn entries(&self) -> Vec<TreeEntry> {
         self.tree.entries()
     }
+}
+
+/// Returns the error of a layer that cannot be read to its end. It names the layer: the layout may be a temporary one.
+fn broken_layer(layer: &Digest, encoding: Encoding, error: &io::Error) -> Error {
+    let layer = layer.clone();
+    let error = match (TarError::of(error), bound_of(error), trailing_of(error)) {
+        (Some(fault), _, _) => BaseError::MalformedTar { layer, reason: fault.to_string() },
+        (_, Some(bound), _) => BaseError::LayerBound { layer, bound },
+        (_, _, Some(trailing)) => BaseError::CorruptLayer { layer, reason: format!("is damaged: {trailing}") },
+        (None, None, None) => {
+            let reason = format!("is not a sound {} stream: {error}", encoding.name());
+            BaseError::CorruptLayer { layer, reason }
+        }
+    };
+    error.into()
 }
 
 /// Hashes the bytes that are read, if there is a hasher.

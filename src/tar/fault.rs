@@ -84,6 +84,13 @@ pub(crate) enum TarError {
     Truncated(String),
 }
 
+impl TarError {
+    /// Returns the reason, if an error has one: other errors are those of the stream.
+    pub(crate) fn of(error: &io::Error) -> Option<&Self> {
+        error.get_ref()?.downcast_ref()
+    }
+}
+
 impl From<TarError> for io::Error {
     fn from(error: TarError) -> Self {
         let kind = match error {

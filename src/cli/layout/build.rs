@@ -6,7 +6,6 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::ensure;
-use regshape::CopyError;
 use regshape::build::copy::{CopiedLayer, CopyNote, CopyPlan};
 use regshape::build::{BaseImage, ConfigChanges, ConfigOptions, LayerInput, LayerOptions, ManifestOptions, Scratch};
 use regshape::layout::StagedLayer;
@@ -14,6 +13,7 @@ use regshape::oci::{Annotations, Platform, RefName};
 use regshape::rootfs::Stack;
 use regshape::transfer::{ExportOptions, Format};
 use regshape::view::{Selection, View};
+use regshape::{BaseError, CopyError, Error};
 
 use super::build_platform::{BuildPlatform, filled_path, filled_source};
 use super::image_output::ImageScreen;
@@ -21,6 +21,7 @@ use crate::cli::args::{Base, BoundsArgs, CompressionArgs, WriteArgs, parse_annot
 use crate::cli::build_args::{BuildInputs, LayerWord};
 use crate::cli::config_args::{ConfigArgs, SetPlatformArg, warn_of_words};
 use crate::cli::context::{Context, LayoutCommand};
+use crate::cli::error::Advised;
 use crate::cli::layer_args::{LayerArgs, SourceWord, history_of};
 use crate::cli::layout::archive_format::format_of_name;
 use crate::cli::output::printable;
@@ -284,6 +285,16 @@ struct Made {
     is_one: bool,
 }
 
+impl Made {
+    /// Adds the file of a layer that no other can be put on: the user knows no digest of it.
+    fn advise(&self, error: Error) -> anyhow::Error {
+        let Error::Base(BaseError::MalformedTar { layer, .. }) = &error else { return error.into() };
+        let Some((file, _)) = self.tars.iter().find(|(_, staged)| staged.digest == *layer) else { return error.into() };
+        let hint = format!("create {} again", file.display());
+        Advised { error, hint: printable(&hint) }.into()
+    }
+}
+
 /// A layer of files that an earlier image has.
 struct CopiedEarlier {
     /// Its place in the recipe.
@@ -346,8 +357,13 @@ impl Recipe {
             super::generate::notes_of_base(context, &prepared, &options);
         }
         prepared.generate(&options)?;
-        stack.update(layout, self.layer_options.bounds)?;
-        for fault in stack.faults_of_staged_config(layout)? {
+        let faults = match stack.update(layout, self.layer_options.bounds) {
+            Ok(()) => stack.faults_of_staged_config(layout)?,
+            // The tar of the user is malformed, and a warning said so: its files are not known.
+            Err(Error::Base(BaseError::MalformedTar { .. })) => Vec::new(),
+            Err(error) => return Err(error.into()),
+        };
+        for fault in faults {
             let of = if made.is_one { String::new() } else { format!(" (for {platform})") };
             context.ui.note(&printable(&format!("Note: {fault}{of}")));
         }
@@ -375,7 +391,7 @@ impl Recipe {
         let first = sources.first().map(|source| source.path.clone()).unwrap_or_default();
         let source_date = self.source_date.unwrap_or(0).cast_signed();
         let copies = self.flags.options(sources, source_date)?.outputs(vec![self.output.clone()]);
-        below.update(layout, self.layer_options.bounds)?;
+        below.update(layout, self.layer_options.bounds).map_err(|error| made.advise(error))?;
         let plan = CopyPlan::on(&copies, below)?;
         let paths = plan.paths().map(|path| printable(&format!("/{path}"))).collect();
         let earlier = made.copies.iter().find(|earlier| earlier.at == at && earlier.plan.has_entries_of(&plan));
