@@ -24,7 +24,7 @@ use serde_json::{Value, json};
 pub type Target = fn(&[u8]);
 
 /// All targets with their names.
-pub const TARGETS: [(&str, Target); 9] = [
+pub const TARGETS: [(&str, Target); 10] = [
     ("json", json),
     ("index", index),
     ("manifest", manifest),
@@ -34,6 +34,7 @@ pub const TARGETS: [(&str, Target); 9] = [
     ("reference", reference),
     ("tar_sniffing", tar_sniffing),
     ("gzip_join", gzip_join),
+    ("layers", layers),
 ];
 
 /// The limit on the decompressed size of arbitrary streams.
@@ -211,6 +212,57 @@ pub fn tar_sniffing(data: &[u8]) {
     }
 }
 
+/// Layers, each up to a block of zeros: whatever their entries are, merging them ends. A layer that a deep validation finds
+/// malformed is refused, and any other is merged but for the entries that no image can have. The tree has no path twice
+/// and no whiteout, and is the same however the layers are read.
+pub fn layers(data: &[u8]) {
+    const BLOCK: usize = 512;
+    let mut blocks = data.to_vec();
+    // With a wrong checksum nothing behind a header would be tried.
+    for block in blocks.chunks_exact_mut(BLOCK).filter(|block| block[257..262] == *b"ustar") {
+        block[148..156].fill(b' ');
+        let sum: u32 = block.iter().map(|byte| u32::from(*byte)).sum();
+        block[148..156].copy_from_slice(format!("{sum:06o}\0 ").as_bytes());
+    }
+    let mut layers: Vec<Vec<u8>> = vec![Vec::new()];
+    for block in blocks.chunks(BLOCK) {
+        layers.last_mut().expect("there is one").extend(block);
+        if block.iter().all(|byte| *byte == 0) {
+            layers.push(Vec::new());
+        }
+    }
+    let mut good = Vec::new();
+    for layer in layers {
+        match (internals::merge_layers([layer.as_slice()]), internals::tar_fault(&layer)) {
+            (Ok(_), fault) => {
+                assert_eq!(fault, None);
+                good.push(layer);
+            }
+            (Err(_), Some(_)) => {}
+            (Err(error), None) => {
+                let texts =
+                    ["leads out of its directory", "is for the root, and not a directory", "has more than 4096 bytes"];
+                assert!(texts.iter().any(|text| error.to_string().contains(text)), "{error}");
+            }
+        }
+    }
+    let entries = internals::merge_layers(good.iter().map(Vec::as_slice)).expect("each can be merged");
+    let again = internals::merge_layers(good.iter().map(|layer| Pieces(layer, 0))).expect("each can be merged");
+    assert_eq!(entries, again);
+    let mut paths: Vec<_> = entries.iter().map(|entry| entry.path.as_slice()).collect();
+    for path in &paths {
+        let mut names = path.split(|byte| *byte == b'/');
+        assert!(names.all(|name| !name.is_empty() && name != b"." && name != b".." && !name.starts_with(b".wh.")));
+    }
+    paths.sort_unstable();
+    paths.dedup();
+    assert_eq!(paths.len(), entries.len());
+    for entry in &entries {
+        let parent = entry.path.iter().rposition(|byte| *byte == b'/').map(|slash| &entry.path[..slash]);
+        assert!(parent.is_none_or(|parent| entries.iter().any(|other| other.path == parent && other.flag == b'5')));
+    }
+}
+
 /// The gzip joiner and its users: any content, compressed at every level and on any number of threads, is one member or
 /// frame that other programs read back; opening the end of a stream loses nothing, and leaves other bytes alone.
 pub fn gzip_join(data: &[u8]) {
@@ -296,16 +348,19 @@ fn inflated(stream: &[u8]) -> Option<Vec<u8>> {
     }
 }
 
+/// A reader that gives its bytes in pieces of uneven sizes.
+struct Pieces<'a>(&'a [u8], usize);
+
+impl Read for Pieces<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.1 = self.1 * 5 % 509 + 1;
+        let length = buffer.len().min(self.1);
+        self.0.read(&mut buffer[..length])
+    }
+}
+
 /// Detects the format of a file read in pieces of uneven sizes; no byte may be lost.
 fn sniff(content: &[u8]) -> (Encoding, bool) {
-    struct Pieces<'a>(&'a [u8], usize);
-    impl Read for Pieces<'_> {
-        fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-            self.1 = self.1 * 5 % 509 + 1;
-            let length = buffer.len().min(self.1);
-            self.0.read(&mut buffer[..length])
-        }
-    }
     let (encoding, is_tar, mut reader) = internals::peek(Pieces(content, 0)).expect("memory can be read");
     let mut read = Vec::new();
     reader.read_to_end(&mut read).expect("memory can be read");

@@ -118,6 +118,10 @@ pub mod internals {
     pub use crate::workers::map::map_bounded;
 
     use crate::compress::{self, Compression, Encoding, Failure};
+    use crate::rootfs::{MergedTree, TreeEntry};
+    use crate::tar::check::TarCheck;
+    use crate::tar::fault::Verdict;
+    use crate::tar::layer::Look;
 
     /// Compresses content that is in memory, and hands on the stream a piece at a time.
     pub fn compress(
@@ -148,6 +152,23 @@ pub mod internals {
     pub fn peek<R: Read>(reader: R) -> io::Result<(Encoding, bool, impl Read)> {
         compress::peek(reader, crate::tar::header::looks_like_tar)
             .map(|(sight, reader)| (sight.encoding, sight.is_tar, reader))
+    }
+
+    /// Checks a tar as a deep validation does. Returns the reason if it is malformed or truncated.
+    pub fn tar_fault(tar: &[u8]) -> Option<String> {
+        let mut check = TarCheck::new(Look::Content);
+        check.update(tar);
+        match check.finish().verdict {
+            Verdict::Malformed(reason) | Verdict::Truncated(reason) => Some(reason),
+            _ => None,
+        }
+    }
+
+    /// Merges layers, the lowest first. Returns the entries of the merged tree.
+    pub fn merge_layers<R: Read>(layers: impl IntoIterator<Item = R>) -> io::Result<Vec<TreeEntry>> {
+        let mut tree = MergedTree::default();
+        layers.into_iter().try_for_each(|layer| tree.apply(layer))?;
+        Ok(tree.entries())
     }
 
     /// Returns a reader of the decompressed content of a stream.

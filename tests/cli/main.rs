@@ -41,6 +41,7 @@ mod init;
 mod inspect;
 mod interrupted;
 mod join;
+mod layer_tars;
 #[path = "../leftover/mod.rs"]
 mod leftover;
 mod leftovers;
