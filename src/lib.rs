@@ -150,7 +150,7 @@ pub mod internals {
 
     /// Looks at the first bytes of a file: its encoding, whether a tar is in it, and a reader that still has all of it.
     pub fn peek<R: Read>(reader: R) -> io::Result<(Encoding, bool, impl Read)> {
-        compress::peek(reader, crate::tar::header::looks_like_tar)
+        compress::peek(reader, crate::tar::header_fields::looks_like_tar)
             .map(|(sight, reader)| (sight.encoding, sight.is_tar, reader))
     }
 

@@ -8,7 +8,7 @@ use crate::graph::platform::{Choice, Chosen};
 use crate::graph::resolve::Resolver;
 use crate::graph::walk::read_entry;
 use crate::layout::handle::Layout;
-use crate::layout::stage::Stage;
+use crate::layout::staging_file::Stage;
 use crate::oci::{Descriptor, Index, Platform, TITLE};
 
 /// The manifest that a new one refers to.

@@ -7,7 +7,7 @@ use crate::graph::finding::Finding;
 use crate::layout::blobs::PendingBlob;
 use crate::layout::handle::Layout;
 use crate::layout::lock::take_lock;
-use crate::layout::stage::{Stage, StagedBase, StagedLayer};
+use crate::layout::staging_file::{Stage, StagedBase, StagedLayer};
 use crate::oci::{self, Descriptor, Digest, ImageConfig, Platform, UnknownFields};
 use crate::view::images::{ArchiveImage, ImageLayer};
 use crate::view::index_view::View;

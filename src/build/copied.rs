@@ -13,7 +13,7 @@ use crate::layout::blobs::{PendingBlob, Share, StoredBlob};
 use crate::layout::handle::{Layout, Lock};
 use crate::layout::lock::take_lock;
 use crate::layout::reachable::remove_unreferenced;
-use crate::layout::stage::Stage;
+use crate::layout::staging_file::Stage;
 use crate::oci::{Descriptor, Digest};
 use crate::view::content::Content;
 use crate::view::index_view::View;

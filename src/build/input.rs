@@ -11,7 +11,7 @@ use crate::error::{Error, Result};
 use crate::fs::input::open_input;
 use crate::oci::{Annotations, Digest, LayerEncoding, MediaType};
 use crate::options::setters;
-use crate::tar::header::looks_like_tar;
+use crate::tar::header_fields::looks_like_tar;
 
 /// The content of a layer to add. It is opened and read only once.
 ///

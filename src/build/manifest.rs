@@ -10,11 +10,11 @@ use crate::error::{Error, Reason, Referrer, Result};
 use crate::graph::edit::IndexEditor;
 use crate::graph::names::Names;
 use crate::graph::walk::Document;
-use crate::layout::documents::ReadDocument;
+use crate::layout::document_files::ReadDocument;
 use crate::layout::handle::Layout;
 use crate::layout::lock::take_lock;
 use crate::layout::reachable::remove_unreferenced;
-use crate::layout::stage::{Stage, StagedLayer, StagedManifest};
+use crate::layout::staging_file::{Stage, StagedLayer, StagedManifest};
 use crate::oci::{
     self, AnnotationChange, Annotations, Descriptor, Digest, EMPTY_CONTENT, IMAGE_NAME, ImageConfig, Index, Manifest,
     Match, MediaType, NameKind, Platform, REF_NAME, RefName, UnknownFields, WholeName,

@@ -4,12 +4,12 @@ use std::path::Path;
 
 use crate::error::{Error, Result};
 use crate::fs::TempDirectory;
-use crate::layout::clean::clean_directories_in;
 use crate::layout::handle::Layout;
+use crate::layout::leftovers::clean_directories_in;
 use crate::layout::lock::take_lock;
 use crate::layout::options::WriteOptions;
 use crate::layout::site::{SCRATCH_DIRECTORY, Site, has_marker};
-use crate::layout::stage::{Stage, StagedLayer};
+use crate::layout::staging_file::{Stage, StagedLayer};
 
 /// A layout in a temporary directory. It is deleted when this value is dropped.
 #[derive(Debug)]

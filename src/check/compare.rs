@@ -11,7 +11,7 @@ use super::verify::{Job, Verified};
 use crate::check::report::{MissingParts, Report};
 use crate::compress::Encoding;
 use crate::graph::finding::Finding;
-use crate::graph::policy::{FaultKind, Severity};
+use crate::graph::severity::{FaultKind, Severity};
 use crate::layout::handle::Layout;
 use crate::layout::unreferenced::find_stray;
 use crate::oci::{Digest, LayerEncoding, MediaType};

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use super::json::{Repeated, describe, repeated_within};
 use super::values::{is_go_time, is_time};
-use crate::graph::policy::FaultKind;
+use crate::graph::severity::FaultKind;
 use crate::json::Node;
 use crate::text::shortened;
 

@@ -12,7 +12,7 @@ use super::reference::{Holder, Image, Outcome, Reading, Reference, Role};
 use super::schema::{self, Config, Descriptor, DocumentParts, Kind};
 use crate::error::{Error, Reason, Referrer, Result};
 use crate::graph::finding::Finding;
-use crate::graph::policy::FaultKind;
+use crate::graph::severity::FaultKind;
 use crate::json::{Node, to_compact};
 use crate::oci::{self, Digest, Hasher, MediaType, NameKey, RefName};
 use crate::tally::Tally;

@@ -3,7 +3,7 @@
 use super::schema::{Descriptor, Kind, Platform};
 use crate::error::Referrer;
 use crate::graph::finding::Finding;
-use crate::graph::policy::{self, FaultKind};
+use crate::graph::severity::{self, FaultKind};
 use crate::oci::{Digest, MediaType};
 
 /// The document that holds a descriptor.
@@ -93,6 +93,6 @@ impl Reference {
         if self.role == Role::Entry && self.holder.is_sparse && platform.is_some() {
             return FaultKind::MissingPlatform;
         }
-        policy::missing(media_type.as_ref(), *has_urls, data.is_some())
+        severity::missing(media_type.as_ref(), *has_urls, data.is_some())
     }
 }

@@ -5,7 +5,7 @@ use std::fmt;
 use crate::compress::Bounds;
 use crate::error::{Error, Result};
 use crate::graph::finding::Finding;
-use crate::graph::policy::FaultKind;
+use crate::graph::severity::FaultKind;
 use crate::metrics::Progress;
 use crate::options::setters;
 use crate::tally::Tally;

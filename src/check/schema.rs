@@ -8,7 +8,7 @@ use std::fmt;
 use super::fields::{Fault, Fields};
 use super::json::describe;
 use super::values::is_url;
-use crate::graph::policy::FaultKind;
+use crate::graph::severity::FaultKind;
 use crate::json::{Node, NodeKind};
 use crate::oci::{ATTESTATION, Digest, IMAGE_NAME, MediaType, REF_NAME, REFERENCE_TYPE, embedded, is_name};
 use crate::text::shortened;

@@ -2,7 +2,8 @@
 //! descriptors.
 //!
 //! `follow` walks the documents (parsed by `json`, checked by `schema` and `fields`). `verify` reads the blobs, and the
-//! content of layers with `tar` and `layer`. `stray` finds unreferenced blobs. `compare` checks that documents agree.
+//! content of layers as `tar::check` and `tar::layer` do. `layout::unreferenced` finds blobs that no document names.
+//! `compare` checks that documents agree; `graph::severity` says which fault is an error.
 
 use super::follow::{Part, Validation};
 use super::report::{Report, ValidateOptions};

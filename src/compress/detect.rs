@@ -122,7 +122,8 @@ mod tests {
             (vec![], Encoding::Identity, false),
         ];
         for (content, encoding, is_tar) in cases {
-            let (sight, mut reader) = peek(content.as_slice(), crate::tar::header::looks_like_tar).expect("readable");
+            let (sight, mut reader) =
+                peek(content.as_slice(), crate::tar::header_fields::looks_like_tar).expect("readable");
             assert_eq!((sight.encoding, sight.is_tar, sight.is_empty), (encoding, is_tar, content.is_empty()));
             let mut read = Vec::new();
             reader.read_to_end(&mut read).expect("readable");

@@ -5,11 +5,11 @@
 pub(crate) mod edit;
 pub(crate) mod finding;
 pub(crate) mod images;
-pub(crate) mod members;
+pub(crate) mod index_members;
 pub(crate) mod names;
 pub(crate) mod platform;
-pub(crate) mod policy;
 pub(crate) mod resolve;
+pub(crate) mod severity;
 pub(crate) mod summary;
 pub(crate) mod verify;
 pub(crate) mod walk;

@@ -4,7 +4,7 @@ use std::fs;
 use std::io::ErrorKind;
 use std::sync::{Mutex, PoisonError};
 
-use super::documents::ReadDocument;
+use super::document_files::ReadDocument;
 use super::handle::Layout;
 use super::site::{BLOBS_DIRECTORY, Site};
 use crate::error::{Error, Reason, Result};

@@ -11,7 +11,7 @@ use std::path::{Component, Path};
 
 use serde::{Deserialize, Serialize};
 
-use super::documents::STAGE_FILE;
+use super::document_files::STAGE_FILE;
 use super::site::{BLOBS_DIRECTORY, MARKER_FILE};
 use crate::fs::{Identity, for_each_leftover, is_called_temporary, is_vacant, open_regular, read_at_most};
 use crate::graph::walk::INDEX_FILE;

@@ -10,15 +10,15 @@ use std::io;
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
-use super::clean::delete_leftover;
 use super::handle::Layout;
+use super::leftovers::delete_leftover;
 use super::site::BLOBS_DIRECTORY;
-use super::stage::Stage;
+use super::staging_file::Stage;
 use crate::error::{Error, Result};
 use crate::fs::{Directory, FileKind, Found};
 use crate::graph::walk::{Document, Reach, walk};
 use crate::layout::blob_directory::{blob_directories, blob_directory, check_blob_directory_of, open_blobs};
-use crate::layout::clean::work_on_leftovers;
+use crate::layout::leftovers::work_on_leftovers;
 use crate::layout::links::link_targets;
 use crate::layout::lock::{take_lock, take_lock_to_read};
 use crate::layout::reachable::{listed, roots};

@@ -5,15 +5,15 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use super::documents::{STAGE_FILE, pretty};
+use super::document_files::{STAGE_FILE, pretty};
 use super::handle::Layout;
 use super::site::{BLOBS_DIRECTORY, MARKER_FILE, MARKER_LIMIT, Site, marker};
-use super::stage::Stage;
+use super::staging_file::Stage;
 use crate::error::{Error, Result};
 use crate::fs::{Identity, is_called_temporary, open_regular, read_at_most, target_inside};
 use crate::graph::walk::INDEX_FILE;
 use crate::interrupt::{Registered, Section};
-use crate::layout::clean::clean_directory;
+use crate::layout::leftovers::clean_directory;
 use crate::layout::lock::acquire;
 use crate::layout::options::WriteOptions;
 use crate::oci::Index;

@@ -32,25 +32,25 @@
 
 pub(crate) mod blob_directory;
 pub(crate) mod blobs;
-pub(crate) mod clean;
-pub(crate) mod documents;
+pub(crate) mod document_files;
 pub(crate) mod entries;
 pub(crate) mod filling;
 pub(crate) mod gc;
 pub(crate) mod handle;
 pub(crate) mod init;
+pub(crate) mod leftovers;
 pub(crate) mod links;
 pub(crate) mod lock;
 pub(crate) mod options;
 pub(crate) mod reachable;
 pub(crate) mod site;
-pub(crate) mod stage;
+pub(crate) mod staging_file;
 pub(crate) mod unreferenced;
 pub(crate) mod uploads;
 
-pub use clean::clean;
 pub use gc::{Garbage, GarbageOptions, KeptSubject};
 pub use handle::Layout;
+pub use leftovers::clean;
 pub use options::LeftoverObserver;
 pub use options::{LockEvent, LockObserver, WriteOptions};
-pub use stage::{Stage, StagedBase, StagedConfig, StagedLayer, StagedManifest, Updated};
+pub use staging_file::{Stage, StagedBase, StagedConfig, StagedLayer, StagedManifest, Updated};

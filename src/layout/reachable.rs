@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use super::handle::{Layout, Lock};
 use super::links::LinkedDirectories;
-use super::stage::Stage;
+use super::staging_file::Stage;
 use crate::error::{Error, Referrer, Result};
 use crate::fs::FileIdentity;
 use crate::graph::walk::{Document, Documents, Reach, walk};

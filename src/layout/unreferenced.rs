@@ -13,7 +13,7 @@ use crate::layout::links::link_targets;
 use crate::oci::Digest;
 
 use crate::graph::finding::Finding;
-use crate::graph::policy::FaultKind;
+use crate::graph::severity::FaultKind;
 use crate::tally::Tally;
 use crate::text::shortened;
 

@@ -12,7 +12,7 @@ use super::artifact::{Artifact, ArtifactFile, NAMED};
 use super::repository::Repository;
 use crate::error::{ArtifactError, Error, Result};
 use crate::fs::{Directory, FileKind, TempDirectory};
-use crate::layout::clean::clean_directories_in;
+use crate::layout::leftovers::clean_directories_in;
 use crate::layout::site::{BLOBS_DIRECTORY, has_marker};
 use crate::metrics::Progress;
 use crate::oci::{Algorithm, Digest};

@@ -8,7 +8,7 @@ use super::resolve::ManifestName;
 use crate::error::{Error, Result};
 use crate::graph::names::EntryTag;
 use crate::graph::resolve::Meant;
-use crate::layout::documents::fingerprint;
+use crate::layout::document_files::fingerprint;
 use crate::layout::handle::Layout;
 use crate::layout::lock::take_lock;
 use crate::oci::{Descriptor, Index, NameKind};

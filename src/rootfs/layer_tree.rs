@@ -10,8 +10,8 @@ use std::sync::Arc;
 
 use super::node::{Attributes, Children, Node, NodeKind, Path};
 use super::resolve::{Missing, PATH_LIMIT, resolve};
-use crate::tar::entry_header::Header;
 use crate::tar::fault::TarError;
+use crate::tar::read_header::Header;
 use crate::tar::reader::TarReader;
 use crate::text::shown;
 

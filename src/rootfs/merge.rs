@@ -281,8 +281,8 @@ fn accounts_path(file: &str) -> [Box<[u8]>; 2] {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::tar::entry::{EntryKind, TarEntry};
     use crate::tar::write::TarWriter;
+    use crate::tar::written_entry::{EntryKind, TarEntry};
 
     /// Makes a layer: `dir/`, `file`, `link>target`, `hard=target`; with `:MODE` after a name.
     fn layer(entries: &[&str]) -> Vec<u8> {

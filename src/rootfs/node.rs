@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::tar::entry::{DeviceNumber, Xattr};
+use crate::tar::written_entry::{DeviceNumber, Xattr};
 
 /// The path of an entry: its components.
 pub(crate) type Path = Vec<Box<[u8]>>;
@@ -18,7 +18,7 @@ pub(crate) struct Node {
     pub(crate) attributes: Attributes,
     /// The position of the layer that the node comes from, from the lowest on.
     pub(crate) layer: u32,
-    /// The offset of its entry in the tar of that layer ([`Header::start`](crate::tar::entry_header::Header::start)). The
+    /// The offset of its entry in the tar of that layer ([`Header::start`](crate::tar::read_header::Header::start)). The
     /// names of a file that are hard links have that of the entry with its content.
     pub(crate) offset: u64,
     /// The identity of the file: names that are hard links have the same.

@@ -10,7 +10,7 @@ use crate::graph::verify::expect_digest;
 use crate::layout::handle::Layout;
 use crate::oci::{Digest, Hasher};
 use crate::tar::fault::TarError;
-use crate::tar::header::looks_like_tar;
+use crate::tar::header_fields::looks_like_tar;
 
 /// The merged files of layers, without their content.
 #[derive(Default)]

@@ -2,7 +2,7 @@
 
 use super::decode::{Decoder, Step, Stop};
 use super::fault::{Flaw, ORPHAN, TarReport, Verdict};
-use super::header::BLOCK;
+use super::header_fields::BLOCK;
 use super::layer::{LayerCheck, Look};
 use crate::text::shown;
 

@@ -7,10 +7,10 @@
 //! Supports the formats of layers: the old format, ustar, pax, and GNU's long names, sparse files and base-256 numbers.
 //! The rules are those of Go's `archive/tar`, with which nearly every consumer of images reads layers.
 
-use super::entry_header::Header;
 use super::extended::{Extended, check_records};
 use super::fault::Flaw;
-use super::header::{BLOCK, EXTENDED_LIMIT, has_right_checksum, number, text};
+use super::header_fields::{BLOCK, EXTENDED_LIMIT, has_right_checksum, number, text};
+use super::read_header::Header;
 
 /// Decodes the headers of one tar.
 #[derive(Debug, Default)]

@@ -4,9 +4,9 @@ use base64::Engine as _;
 use base64::alphabet::STANDARD;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 
-use super::entry::Xattr;
 use super::fault::Flaw;
-use super::header::{record, text};
+use super::header_fields::{record, text};
+use super::written_entry::Xattr;
 
 /// The encoding of values in records of libarchive, which writes them without padding.
 const BASE64: GeneralPurpose = GeneralPurpose::new(

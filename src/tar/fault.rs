@@ -3,7 +3,7 @@
 use std::fmt;
 use std::io;
 
-use super::header::EXTENDED_LIMIT;
+use super::header_fields::EXTENDED_LIMIT;
 use crate::text::{shortened, shown};
 
 /// A flaw of a header: the tar is malformed.

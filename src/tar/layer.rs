@@ -7,8 +7,8 @@ use std::collections::HashMap;
 use std::collections::hash_map::{Entry, RandomState};
 use std::hash::{BuildHasher, Hasher as _};
 
-use super::entry_header::Header;
 use super::fault::TarFault;
+use super::read_header::Header;
 use crate::fingerprint::Fingerprint;
 use crate::json::Node;
 use crate::text::shown;

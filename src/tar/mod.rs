@@ -2,11 +2,11 @@
 
 pub(crate) mod check;
 pub(crate) mod decode;
-pub(crate) mod entry;
-pub(crate) mod entry_header;
 pub(crate) mod extended;
 pub(crate) mod fault;
-pub(crate) mod header;
+pub(crate) mod header_fields;
 pub(crate) mod layer;
+pub(crate) mod read_header;
 pub(crate) mod reader;
 pub(crate) mod write;
+pub(crate) mod written_entry;

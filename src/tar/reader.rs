@@ -3,9 +3,9 @@
 use std::io::{self, Read};
 
 use super::decode::{Decoder, Step, Stop};
-use super::entry_header::Header;
 use super::fault::{Flaw, TarError};
-use super::header::BLOCK;
+use super::header_fields::BLOCK;
+use super::read_header::Header;
 use crate::text::shown;
 
 /// Reads a tar from a stream: [`TarReader::next`] reads the header of an entry, and the reader itself its content.
@@ -141,10 +141,10 @@ fn malformed(flaw: Flaw) -> io::Error {
 mod tests {
     use std::io::Write;
 
-    use super::super::entry::{EntryKind, TarEntry, Xattr};
     use super::super::extended::Extended;
-    use super::super::header::pax_record;
+    use super::super::header_fields::pax_record;
     use super::super::write::TarWriter;
+    use super::super::written_entry::{EntryKind, TarEntry, Xattr};
     use super::*;
 
     #[test]

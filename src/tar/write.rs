@@ -6,8 +6,8 @@
 
 use std::io::{self, Write};
 
-use super::entry::TarEntry;
-use super::header::{BLOCK, pax_record};
+use super::header_fields::{BLOCK, pax_record};
+use super::written_entry::TarEntry;
 
 /// The longest name and the longest link target of a ustar header.
 const NAME: usize = 100;
@@ -214,7 +214,7 @@ impl Block {
 mod tests {
     use std::io::Read;
 
-    use super::super::entry::{DeviceNumber, EntryKind, Xattr};
+    use super::super::written_entry::{DeviceNumber, EntryKind, Xattr};
     use super::*;
 
     fn entry<'a>(path: &'a [u8], kind: EntryKind<'a>) -> TarEntry<'a> {

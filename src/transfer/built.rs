@@ -4,7 +4,7 @@ use crate::error::Result;
 use crate::graph::walk::{Document, Reach, walk};
 use crate::layout::handle::{Layout, Lock};
 use crate::layout::reachable::remove_unreferenced;
-use crate::layout::stage::Stage;
+use crate::layout::staging_file::Stage;
 use crate::oci::{Descriptor, Digest, Index};
 
 /// Gives the entries of a build the places of those that an earlier build made with the same tags. Returns the entries

@@ -7,7 +7,7 @@ use std::io::{self, Write};
 use std::sync::Arc;
 
 use crate::error::Result;
-use crate::layout::documents::{pretty_size, write_pretty};
+use crate::layout::document_files::{pretty_size, write_pretty};
 use crate::layout::handle::Layout;
 use crate::layout::options::WriteOptions;
 use crate::metrics::Metrics;

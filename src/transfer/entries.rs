@@ -9,9 +9,9 @@ use super::entry_names::{checked, shown, target_of};
 use crate::error::{Error, Reason, Result};
 use crate::fs::zeroed;
 use crate::tar::decode::{Decoder, Step, Stop};
-use crate::tar::entry_header::Header;
 use crate::tar::fault::{Flaw, ORPHAN};
-use crate::tar::header::BLOCK;
+use crate::tar::header_fields::BLOCK;
+use crate::tar::read_header::Header;
 use crate::transfer::load::not_an_archive;
 use crate::view::content::Content;
 

@@ -11,7 +11,7 @@ use crate::compress::{self, CompressFormat, Compressing, Compression, Failure};
 use crate::error::{Error, Result};
 use crate::fs::Output;
 use crate::layout::blobs::EarlySync;
-use crate::layout::clean::create_output;
+use crate::layout::leftovers::create_output;
 use crate::metrics::Progress;
 use crate::workers::pipe::{PipeReader, pipe};
 use crate::workers::worker;

@@ -8,7 +8,7 @@ use serde::de::{Deserialize, Deserializer, Error as _, IgnoredAny, MapAccess, Vi
 use super::entries::Entries;
 use super::load::not_an_archive;
 use crate::error::{Error, Reason, Result};
-use crate::layout::documents::ARCHIVE_DOCUMENT_LIMIT;
+use crate::layout::document_files::ARCHIVE_DOCUMENT_LIMIT;
 use crate::oci::{from_json, is_name};
 
 /// An image in `manifest.json`.

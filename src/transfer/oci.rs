@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use super::entries::Entries;
 use crate::error::{Error, Reason, Result};
 use crate::graph::walk::INDEX_FILE;
-use crate::layout::documents::ARCHIVE_DOCUMENT_LIMIT;
+use crate::layout::document_files::ARCHIVE_DOCUMENT_LIMIT;
 use crate::layout::site::{BLOBS_DIRECTORY, MARKER_FILE, MARKER_LIMIT, check_version};
 use crate::oci::{Digest, Index, from_json};
 use crate::transfer::listed::{MANIFEST_FILE, REPOSITORIES_FILE};

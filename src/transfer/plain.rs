@@ -8,7 +8,7 @@ use crate::compress::{BUFFER, Detected, Encoding, Remembering, bound_of, bounded
 use crate::error::{Error, Result};
 use crate::fs::input::open_input;
 use crate::fs::private_file;
-use crate::tar::header::looks_like_tar;
+use crate::tar::header_fields::looks_like_tar;
 use crate::transfer::load::{LoadOptions, not_an_archive};
 use crate::view::content::Content;
 

@@ -9,11 +9,11 @@ use super::docker;
 use super::listed::MANIFEST_FILE;
 use crate::error::{Error, Result};
 use crate::graph::walk::INDEX_FILE;
-use crate::layout::documents::{ARCHIVE_DOCUMENT_LIMIT, check_size};
+use crate::layout::document_files::{ARCHIVE_DOCUMENT_LIMIT, check_size};
 use crate::layout::site::{BLOBS_DIRECTORY, MARKER_FILE, marker};
 use crate::metrics::{Phase, Progress};
-use crate::tar::entry::{EntryKind, TarEntry};
 use crate::tar::write::TarWriter;
+use crate::tar::written_entry::{EntryKind, TarEntry};
 use crate::transfer::format::ArchiveKind;
 use crate::view::index_view::View;
 

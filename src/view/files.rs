@@ -7,7 +7,7 @@ use super::index_view::View;
 use super::reach::MissingBlobs;
 use crate::error::Result;
 use crate::graph::walk::INDEX_FILE;
-use crate::layout::documents::pretty;
+use crate::layout::document_files::pretty;
 use crate::layout::site::{BLOBS_DIRECTORY, MARKER_FILE, marker};
 use crate::oci::Digest;
 

@@ -8,7 +8,7 @@ use super::content::Content;
 use super::index_view::View;
 use crate::error::{Error, Referrer, Result};
 use crate::graph::platform::not_stored;
-use crate::graph::policy::may_be_missing;
+use crate::graph::severity::may_be_missing;
 use crate::graph::walk::{Document, Reach, Role, read_entry, walk};
 use crate::oci::{Descriptor, Digest, embedded};
 

@@ -5,11 +5,11 @@ use super::fault::Fault;
 use super::history::{self, Steps};
 use crate::build::pipeline::{complete_diff_ids, diff_ids};
 use crate::error::{ConfigError, Error, Reason, Referrer, Result};
-use crate::layout::documents::ReadDocument;
+use crate::layout::document_files::ReadDocument;
 use crate::layout::handle::{Layout, Lock};
 use crate::layout::lock::take_lock;
 use crate::layout::reachable::remove_unreferenced;
-use crate::layout::stage::{Stage, StagedConfig, Updated};
+use crate::layout::staging_file::{Stage, StagedConfig, Updated};
 use crate::oci::{self, Annotations, Digest, Index, MediaType, RootFs, UnknownFields, check_architecture, check_os};
 use crate::options::setters;
 

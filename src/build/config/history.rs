@@ -3,7 +3,7 @@
 use super::fault::Fault;
 use crate::build::layer::CREATED_BY;
 use crate::error::{ConfigError, Reason};
-use crate::layout::stage::{Stage, StagedLayer};
+use crate::layout::staging_file::{Stage, StagedLayer};
 use crate::oci::{Json, RootFs, UnknownFields};
 
 /// The creation time of images and history entries where no time is given. Part of the bytes on disk.

@@ -18,7 +18,7 @@ use crate::fs::walk::{SourceDirectory, SourceKind, SourceStat, as_path, open_tar
 use crate::fs::xattr::{XattrFilter, Xattrs};
 use crate::fs::{FileIdentity, is_called_temporary, is_temporary};
 use crate::rootfs::MergedTree;
-use crate::tar::entry::DeviceNumber;
+use crate::tar::written_entry::DeviceNumber;
 
 /// The depth up to which the directories above the current one stay open. Deeper ones are opened again.
 const OPEN_DEPTH: usize = 128;

@@ -10,7 +10,7 @@ use super::options::{COMPONENT_LIMIT, PATH_LIMIT};
 use super::tree::WHITEOUT;
 use crate::error::{CopyError, Result};
 use crate::fs::walk::as_path;
-use crate::tar::entry::DeviceNumber;
+use crate::tar::written_entry::DeviceNumber;
 use crate::text::shown;
 
 /// An entry of an mtree file.

@@ -9,7 +9,7 @@ use super::options::CopySource;
 use crate::error::{CopyError, Result};
 use crate::fs::FileIdentity;
 use crate::fs::walk::SourceStat;
-use crate::tar::entry::DeviceNumber;
+use crate::tar::written_entry::DeviceNumber;
 use crate::text::shown;
 
 /// The entries of a directory by name. Each node has a box of its own: maps reserve space for eleven values.

@@ -21,8 +21,8 @@ use crate::fs::walk::{SourceDirectory, SourceKind, as_path, open_target, stat_fi
 use crate::fs::xattr::{CAPABILITY, Xattrs};
 use crate::layout::handle::Layout;
 use crate::metrics::Progress;
-use crate::tar::entry::{EntryKind, TarEntry};
 use crate::tar::write::TarWriter;
+use crate::tar::written_entry::{EntryKind, TarEntry};
 
 /// A failure of writing a layer.
 enum Failure {

@@ -5,7 +5,7 @@ use crate::build::config::fault::Fault;
 use crate::build::config::history::{self, Steps};
 use crate::build::layer::CREATED_BY;
 use crate::error::{EditError, Error, Reason, Result};
-use crate::layout::stage::StagedLayer;
+use crate::layout::staging_file::StagedLayer;
 use crate::oci::{AnnotationChange, Annotations, Descriptor, Digest, Json, Manifest, RootFs, UnknownFields};
 
 /// A change of an image. Layers are counted from 0, the lowest.

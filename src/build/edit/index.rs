@@ -11,7 +11,7 @@ use crate::build::copied::{Copied, Replaced};
 use crate::check::documents::check_document;
 use crate::check::report::MissingParts;
 use crate::error::{EditError, Error, Result};
-use crate::graph::members::{Named, add_members, members};
+use crate::graph::index_members::{Named, add_members, members};
 use crate::graph::names::Names;
 use crate::graph::resolve::Resolver;
 use crate::layout::handle::Layout;

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use super::change::annotate;
 use super::place::{Picked, Target};
 use crate::error::{EditError, Error, Result};
-use crate::graph::members::{MAX_DEPTH, Named, add_members};
+use crate::graph::index_members::{MAX_DEPTH, Named, add_members};
 use crate::graph::platform::{Chooser, Platforms};
 use crate::graph::resolve::begins_with;
 use crate::graph::walk::{Document, Reach, read_entry, walk};

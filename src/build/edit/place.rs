@@ -13,7 +13,7 @@ use crate::graph::summary::summaries;
 use crate::layout::blobs::StoredBlob;
 use crate::layout::handle::{Layout, Lock};
 use crate::layout::reachable::remove_unreferenced;
-use crate::layout::stage::Stage;
+use crate::layout::staging_file::Stage;
 use crate::oci::{Descriptor, Digest, Index, Platform};
 
 /// The images of an index that are changed.

@@ -3,7 +3,7 @@
 use crate::error::{EditError, Error, Result};
 use crate::layout::handle::Layout;
 use crate::layout::lock::take_lock;
-use crate::layout::stage::{Stage, StagedLayer, Updated};
+use crate::layout::staging_file::{Stage, StagedLayer, Updated};
 
 /// Removes a staged layer. Its blob is left to garbage collection.
 ///

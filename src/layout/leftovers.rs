@@ -6,7 +6,7 @@ use std::fs::{self, Metadata};
 use std::io;
 use std::path::Path;
 
-use super::documents::STAGE_FILE;
+use super::document_files::STAGE_FILE;
 use super::filling::{Filling, RECORD_FILE};
 use super::handle::Layout;
 use super::lock::try_lock;

@@ -11,7 +11,7 @@ use serde::de::DeserializeOwned;
 use super::blobs::StoredBlob;
 use super::handle::{Layout, Lock};
 use super::site::Site;
-use super::stage::{SCHEMA_VERSION, Stage};
+use super::staging_file::{SCHEMA_VERSION, Stage};
 use crate::error::{Error, Reason, Result};
 use crate::fs::{Directory, FileKind, FileVersion, TempFile, leads_out, open_inside, read_at_most, target_inside};
 use crate::graph::walk::INDEX_FILE;

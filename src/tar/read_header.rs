@@ -1,8 +1,8 @@
 //! The header of an entry that is read.
 
-use super::entry::{DeviceNumber, Xattr};
 use super::extended::Extended;
-use super::header::{BLOCK, number};
+use super::header_fields::{BLOCK, number};
+use super::written_entry::{DeviceNumber, Xattr};
 
 /// The header of an entry, with the extended headers that apply to it. Its numbers have been checked.
 #[derive(Debug)]
