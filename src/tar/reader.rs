@@ -196,6 +196,53 @@ mod tests {
         }
     }
 
+    /// Returns an entry of any type.
+    fn raw(name: &[u8], flag: u8, content: &[u8]) -> Vec<u8> {
+        let mut header = ::tar::Header::new_ustar();
+        header.set_size(content.len() as u64);
+        [(100, 8), (108, 8), (116, 8), (136, 12)].iter().for_each(|(at, _)| header.as_mut_bytes()[*at] = b'0');
+        header.as_mut_bytes()[..name.len()].copy_from_slice(name);
+        header.as_mut_bytes()[156] = flag;
+        header.set_cksum();
+        let mut entry = [header.as_bytes(), content].concat();
+        entry.resize(entry.len().next_multiple_of(BLOCK), 0);
+        entry
+    }
+
+    #[test]
+    fn extended_headers_apply_as_gos_reader_has_it() {
+        let pax = |key: &str, value: &str| raw(b"x", b'x', &pax_record(key.as_bytes(), value.as_bytes()));
+        let long = |name: &[u8]| raw(b"l", b'L', name);
+        let global = raw(b"g", b'g', &pax_record(b"path", b"global"));
+        let file = raw(b"f", b'0', b"abc");
+        for (headers, path, flag, size) in [
+            (vec![], "f", b'0', 3),
+            (vec![pax("path", "p")], "p", b'0', 3),
+            // A second header replaces the first.
+            (vec![pax("size", "2"), pax("path", "p")], "p", b'0', 3),
+            (vec![pax("path", "p"), pax("path", "")], "f", b'0', 3),
+            // A global header is an entry to Go: the others do not reach beyond it.
+            (vec![global.clone()], "f", b'0', 3),
+            (vec![pax("path", "p"), long(b"long"), global], "f", b'0', 3),
+            // A long name takes precedence, on either side, up to its first NUL.
+            (vec![long(b"long\0"), pax("path", "p")], "long", b'0', 3),
+            (vec![pax("path", "p"), long(b"lo\0ng")], "lo", b'0', 3),
+            (vec![pax("path", "p"), long(b"\0")], "p", b'0', 3),
+            (vec![pax("path", "d/")], "d/", b'5', 3),
+            (vec![pax("size", "1")], "f", b'0', 1),
+        ] {
+            let tar = [headers.concat(), file.clone()].concat();
+            let header = TarReader::new(tar.as_slice()).next().expect("read").expect("an entry");
+            let found = (header.path.escape_ascii().to_string(), header.flag(), header.size, header.start);
+            assert_eq!(found, (path.to_owned(), flag, size, 0));
+        }
+        // An old directory, which has no type, has no content either.
+        let tar = [raw(b"d/", 0, b"")[..BLOCK].to_vec(), raw(b"f", 0, b"x")].concat();
+        let mut reader = TarReader::new(tar.as_slice());
+        let read = [(); 2].map(|()| reader.next().expect("read").expect("an entry"));
+        assert_eq!(read.map(|header| (header.flag(), header.size, header.start)), [(b'5', 0, 0), (b'0', 1, 512)]);
+    }
+
     #[test]
     fn a_truncated_or_malformed_tar_is_an_error() {
         let mut tar = TarWriter::new(Vec::new());
