@@ -347,7 +347,7 @@ impl Place {
             place == at || !self.losers.contains(&place)
         });
         let names = Names::AsTheyStand { default: None };
-        IndexEditor { names: &names, documents: layout, path: layout.path() }.keep_reachable(index, displaced);
+        IndexEditor { names: &names, documents: layout, path: layout.path() }.keep_displaced(index, displaced, &[]);
         is_own.then_some(old)
     }
 }

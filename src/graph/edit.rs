@@ -200,7 +200,7 @@ impl IndexEditor<'_> {
             }
         }
         index.manifests = after.into_iter().flatten().collect();
-        self.keep_reachable(index, displaced);
+        self.keep_displaced(index, displaced, entries);
         Ok(())
     }
 
@@ -250,7 +250,7 @@ impl IndexEditor<'_> {
     /// Makes an index say that a manifest has some tags. Entries that had them lose them.
     pub(crate) fn put_tags(&self, index: &mut Index, descriptor: &Descriptor, tags: &[&str]) {
         let displaced = self.put(index, descriptor, tags);
-        self.keep_reachable(index, displaced);
+        self.keep_displaced(index, displaced, std::slice::from_ref(descriptor));
     }
 
     /// Makes an index list a manifest without a tag.
@@ -317,7 +317,7 @@ impl IndexEditor<'_> {
         });
         displaced.iter_mut().for_each(|entry| entry.drop_name(NameKind::RefName));
         self.lose_names(index, &new, &mut displaced);
-        self.keep_reachable(index, displaced);
+        self.keep_displaced(index, displaced, &new);
     }
 
     /// Takes from the entries of other manifests the image names, and their like in ref names, that new entries have. Those that
@@ -391,21 +391,21 @@ impl IndexEditor<'_> {
     }
 
     /// Gives entries that were taken out of an index a place without a tag, unless they have no name left and their manifests
-    /// can still be reached.
-    pub(crate) fn keep_reachable(&self, index: &mut Index, displaced: Vec<Descriptor>) {
+    /// are in other entries, or in indexes among those that took their names. Other indexes that list a manifest do not
+    /// count: it would go with the next change of them, though nobody asked for that.
+    pub(crate) fn keep_displaced(&self, index: &mut Index, displaced: Vec<Descriptor>, successors: &[Descriptor]) {
         let (named, nameless): (Vec<_>, Vec<_>) = displaced.into_iter().partition(Descriptor::is_named);
         let untagged = |entry: Descriptor| if entry.ref_name().is_some() { entry } else { self.untagged(&entry) };
         index.manifests.extend(named.into_iter().map(untagged));
         let mut lost: HashSet<Digest> = nameless.iter().map(|entry| entry.digest.clone()).collect();
         // The names of other repositories do not count in this one.
-        let entries = || index.manifests.iter().filter(|entry| self.names.of(entry).is_some());
-        for entry in entries() {
+        for entry in index.manifests.iter().filter(|entry| self.names.of(entry).is_some()) {
             lost.remove(&entry.digest);
         }
         if lost.is_empty() {
             return;
         }
-        for visit in walk(self.documents, entries(), Reach::Indexes) {
+        for visit in walk(self.documents, successors, Reach::Indexes) {
             lost.remove(&visit.entry.digest);
         }
         for entry in nameless {

@@ -237,6 +237,25 @@ fn a_tag_of_another_manifest_is_taken_with_replace_tag_only() {
 }
 
 #[test]
+fn an_image_whose_tag_was_taken_outlives_the_indexes_that_list_it() {
+    let sandbox = sandbox();
+    let old = entry(&sandbox, "amd64");
+    sandbox.ok("generate index -p image --ref-name v1 amd64 arm64");
+    sandbox.ok("generate index -p image --ref-name amd64 arm64 --replace-tag");
+    sandbox.ok("index remove image:v1 --platform linux/amd64");
+    assert!(
+        sandbox.index()["manifests"]
+            .as_array()
+            .expect("entries")
+            .iter()
+            .any(|entry| { entry["digest"] == old["digest"] && entry["annotations"].is_null() })
+    );
+    sandbox.ok("update config image:v1 --label a=b");
+    sandbox.blob_json(digest(&old));
+    sandbox.is_valid();
+}
+
+#[test]
 fn an_image_that_cannot_be_taken_is_an_error_and_changes_nothing() {
     let sandbox = sandbox();
     sandbox.write("broken.tar", "no archive");

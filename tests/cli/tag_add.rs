@@ -81,7 +81,7 @@ fn in_a_repository_an_untagged_manifest_is_named_by_its_digest() {
 }
 
 #[test]
-fn an_image_in_an_index_needs_no_entry_of_its_own() {
+fn an_image_in_another_index_gets_an_entry_without_a_tag() {
     let sandbox = Sandbox::new();
     let [one, two, three] = ["amd64", "arm64", "s390x"].map(|architecture| image(&sandbox, architecture));
     let inner = document(&sandbox, &index(&[&one]));
@@ -90,7 +90,7 @@ fn an_image_in_an_index_needs_no_entry_of_its_own() {
     sandbox.ok(&format!("{ADD} --ref v2 v1"));
     assert_eq!(
         listed(&sandbox),
-        json!([named(&two, "v1"), named(&two, "v2"), named(&outer, "all"), named(&three, "v3")])
+        json!([named(&two, "v1"), named(&two, "v2"), named(&outer, "all"), named(&three, "v3"), one])
     );
     // A subject is not reachable through its referrer.
     let sbom = document(&sandbox, &about(&sandbox, &three, "a/sbom"));
