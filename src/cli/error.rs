@@ -297,6 +297,7 @@ fn is_layout(path: &Path) -> bool {
 /// Returns the way out of an error of artifacts.
 fn artifact_hint(error: &ArtifactError) -> Option<&'static str> {
     Some(match error {
+        ArtifactError::InLayout { .. } => "choose another --output",
         ArtifactError::NotRegular { .. } => "write its content to a file first",
         ArtifactError::NoName { .. } | ArtifactError::SameName { .. } => "rename a file, or make a link to it",
         ArtifactError::StagedTitle { .. } | ArtifactError::SameTitle { .. } => {

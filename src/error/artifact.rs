@@ -55,6 +55,14 @@ pub enum ArtifactError {
         /// The subject, as it was named.
         reference: String,
     },
+    /// Files would be written into a layout.
+    #[error("files of an artifact are not written into a layout, as {} is", .layout.display())]
+    InLayout {
+        /// The directory that the caller named.
+        directory: PathBuf,
+        /// The layout.
+        layout: PathBuf,
+    },
     /// The manifest has no referrer of that kind.
     #[error("{subject} has no referrer{}{}", of_kind(.artifact_type, .digest), unreadable(.unread))]
     NoReferrer {

@@ -9,8 +9,9 @@ use std::io::{self, ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
 use super::artifact::{Artifact, ArtifactFile, NAMED};
+use super::blobs::BlobReader;
 use super::repository::Repository;
-use crate::error::{ArtifactError, Error, Result};
+use crate::error::{ArtifactError, Error, Referrer, Result};
 use crate::fs::{Directory, FileKind, TempDirectory};
 use crate::layout::leftovers::clean_directories_in;
 use crate::layout::site::{BLOBS_DIRECTORY, has_marker};
@@ -59,8 +60,8 @@ impl Artifact {
     /// # Errors
     ///
     /// [`ArtifactError::NoFiles`], [`ArtifactError::UnsafeTitle`], [`ArtifactError::Colliding`],
-    /// [`ArtifactError::FilesExist`], [`ArtifactError::InTheWay`]; [`Error::MissingBlob`], [`Error::DigestMismatch`],
-    /// [`Error::SizeMismatch`]; [`Error::Io`].
+    /// [`ArtifactError::FilesExist`], [`ArtifactError::InTheWay`], [`ArtifactError::InLayout`]; [`Error::MissingBlob`],
+    /// [`Error::DigestMismatch`], [`Error::SizeMismatch`]; [`Error::Io`].
     pub fn save(
         &self,
         repository: &Repository,
@@ -69,6 +70,7 @@ impl Artifact {
         progress: Option<Progress<'_>>,
     ) -> Result<Vec<PathBuf>> {
         let targets = self.targets()?;
+        check_layouts(directory, &targets)?;
         check_places(directory, &targets, options)?;
         let is_there = |path: &&Path| !path.as_os_str().is_empty() && path.is_dir();
         let beside = directory.ancestors().find(is_there).unwrap_or(Path::new("."));
@@ -83,7 +85,7 @@ impl Artifact {
         let scratch = TempDirectory::create_in(beside, interrupt).map_err(Error::io("write to", beside))?;
         let mut written = Vec::new();
         for (number, target) in targets.iter().enumerate() {
-            written.push(write(repository, scratch.path(), number, target.file, progress)?);
+            written.push(self.write(repository, scratch.path(), number, target.file, progress)?);
         }
         let _section = interrupt.begin_section();
         let mut placing = Placing { options, new: Vec::new(), made: Vec::new() };
@@ -93,6 +95,56 @@ impl Artifact {
         }
         placed?;
         Ok(targets.iter().map(|target| target.path(directory)).collect())
+    }
+
+    /// Opens a file. Reading it to its end verifies it.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::MissingBlob`] if the file is not stored; [`Error::Io`].
+    pub fn open_file(&self, repository: &Repository, file: &ArtifactFile) -> Result<BlobReader> {
+        repository.get_blob(&file.descriptor.digest).map_err(|error| match error {
+            // Nobody named the file, but the artifact does.
+            Error::MissingBlob { digest, .. } => {
+                Error::MissingBlob { digest, referrer: Referrer::Document(self.descriptor.digest.clone()) }
+            }
+            error => error,
+        })
+    }
+
+    /// Writes a file under a temporary name, and verifies it. Names are those of blobs, so that the file of a killed program is known
+    /// as a leftover.
+    fn write(
+        &self,
+        repository: &Repository,
+        scratch: &Path,
+        number: usize,
+        file: &ArtifactFile,
+        progress: Option<Progress<'_>>,
+    ) -> Result<PathBuf> {
+        let descriptor = &file.descriptor;
+        let reader = self.open_file(repository, file)?;
+        if reader.length() != descriptor.size {
+            let (digest, expected, actual) = (Some(descriptor.digest.clone()), descriptor.size, reader.length());
+            return Err(Error::SizeMismatch { digest, expected, actual });
+        }
+        let parent = scratch.join(BLOBS_DIRECTORY).join(Algorithm::Sha256.name());
+        let digest = Digest::sha256_of(&number.to_le_bytes());
+        let failed = || Error::io("write to", scratch);
+        let create = || {
+            // Otherwise the directories might be made again after the work was abandoned and they were deleted.
+            let _section = repository.site.interrupt().begin_section();
+            fs::create_dir_all(&parent)?;
+            let parent = Directory::open(&parent)?;
+            Ok((parent.create_to_append(digest.encoded())?, parent))
+        };
+        let (mut output, parent) = create().map_err(failed())?;
+        reader.copy_to(|bytes| {
+            progress.into_iter().for_each(|progress| progress(bytes.len() as u64));
+            output.write_all(bytes).map_err(failed())
+        })?;
+        output.sync_data().map_err(failed())?;
+        Ok(parent.path_of(digest.encoded()))
     }
 
     /// Returns the places of the files. The same content with the same title is written once.
@@ -139,6 +191,24 @@ fn kind_name(kind: FileKind) -> &'static str {
     }
 }
 
+/// Checks that no file would be written into a layout, where it could take the place of a document or a blob.
+fn check_layouts(directory: &Path, targets: &[Target<'_>]) -> Result<()> {
+    let real = fs::canonicalize(directory).unwrap_or_else(|_| directory.to_owned());
+    let above = real.ancestors().find(|above| has_marker(above)).map(Path::to_owned);
+    let below = || {
+        targets.iter().flat_map(|target| (1..target.names.len()).map(|count| &target.names[..count])).find_map(
+            |names| {
+                let path = names.iter().fold(directory.to_owned(), |path, name| path.join(name));
+                has_marker(&path).then_some(path)
+            },
+        )
+    };
+    match above.or_else(below) {
+        Some(layout) => Err(ArtifactError::InLayout { directory: directory.to_owned(), layout }.into()),
+        None => Ok(()),
+    }
+}
+
 /// Checks that the files can be written: nothing is in the way, and no file would be replaced unasked.
 fn check_places(directory: &Path, targets: &[Target<'_>], options: &SaveOptions) -> Result<()> {
     let in_the_way = |path: PathBuf, kind, expected| -> Error {
@@ -179,40 +249,6 @@ fn check_places(directory: &Path, targets: &[Target<'_>], options: &SaveOptions)
     let count = existing.len();
     existing.truncate(NAMED);
     Err(ArtifactError::FilesExist { directory: directory.to_owned(), files: existing, count }.into())
-}
-
-/// Writes a file under a temporary name, and verifies it. Names are those of blobs, so that the file of a killed program is known
-/// as a leftover.
-fn write(
-    repository: &Repository,
-    scratch: &Path,
-    number: usize,
-    file: &ArtifactFile,
-    progress: Option<Progress<'_>>,
-) -> Result<PathBuf> {
-    let descriptor = &file.descriptor;
-    let reader = repository.get_blob(&descriptor.digest)?;
-    if reader.length() != descriptor.size {
-        let (digest, expected, actual) = (Some(descriptor.digest.clone()), descriptor.size, reader.length());
-        return Err(Error::SizeMismatch { digest, expected, actual });
-    }
-    let parent = scratch.join(BLOBS_DIRECTORY).join(Algorithm::Sha256.name());
-    let digest = Digest::sha256_of(&number.to_le_bytes());
-    let failed = || Error::io("write to", scratch);
-    let create = || {
-        // Otherwise the directories might be made again after the work was abandoned and they were deleted.
-        let _section = repository.site.interrupt().begin_section();
-        fs::create_dir_all(&parent)?;
-        let parent = Directory::open(&parent)?;
-        Ok((parent.create_to_append(digest.encoded())?, parent))
-    };
-    let (mut output, parent) = create().map_err(failed())?;
-    reader.copy_to(|bytes| {
-        progress.into_iter().for_each(|progress| progress(bytes.len() as u64));
-        output.write_all(bytes).map_err(failed())
-    })?;
-    output.sync_data().map_err(failed())?;
-    Ok(parent.path_of(digest.encoded()))
 }
 
 /// The renaming of written files to their places.

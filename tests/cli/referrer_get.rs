@@ -239,3 +239,31 @@ fn referrers_without_files_and_those_of_older_forms() {
         &format!("size mismatch for {}: expected 2, got 1 (SIZE_INVALID)", sha256(b"a")),
     );
 }
+
+#[test]
+fn a_file_that_is_not_stored_is_an_error_of_the_artifact() {
+    let (sandbox, [_, report]) = sandbox();
+    let file = sandbox.blob_json(&report)["layers"][0]["digest"].as_str().expect("a digest").to_owned();
+    fs::remove_file(sandbox.path(&blob_name(&file))).expect("removed");
+    let message = format!("Error: blob {file} referenced by {report} does not exist (BLOB_UNKNOWN)\n");
+    for output in ["out", "-"] {
+        sandbox.run(&format!("referrer get image:v1 --artifact-type text/plain -o {output}")).is(1, "", &message);
+    }
+    assert_eq!(written(&sandbox), [""; 0]);
+}
+
+#[test]
+fn nothing_is_written_into_a_layout() {
+    let (sandbox, _) = sandbox();
+    let contents = sandbox.contents();
+    for output in ["image", "image/blobs", "image/new"] {
+        let refused = sandbox.run(&format!("referrer get image:v1 --artifact-type text/plain -o {output} --overwrite"));
+        assert_eq!(refused.status, 1);
+        assert!(refused.stderr.ends_with("image is; choose another --output\n"), "{}", refused.stderr);
+        assert_eq!(sandbox.contents(), contents);
+    }
+    let (sandbox, referrer) = with_files(|sandbox| vec![titled(sandbox, "image/oci-layout", "x")]);
+    let refused = sandbox.run(&format!("referrer get image:v1 -d {referrer} -o . --overwrite"));
+    assert_eq!(refused.status, 1, "{}", refused.stderr);
+    sandbox.is_valid();
+}

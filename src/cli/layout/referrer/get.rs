@@ -105,7 +105,7 @@ fn write_only_file(context: &Context, place: &Target, artifact: &Artifact) -> an
         .into());
     }
     let file = artifact.only_file()?;
-    let reader = place.repository.get_blob(&file.descriptor.digest)?;
+    let reader = artifact.open_file(&place.repository, file)?;
     let progress = context.ui.progress("Reading files of", place.repository.path(), Some(reader.length()));
     reader.copy_to(|bytes| {
         progress.advance(bytes.len() as u64);
