@@ -351,3 +351,36 @@ fn b5_a_layer_is_made_again_for_a_base_where_it_comes_out_otherwise() {
     };
     assert_eq!(layers(0), layers(1));
 }
+
+#[test]
+fn a_tag_of_an_image_that_no_build_made_is_not_taken() {
+    let sandbox = Sandbox::empty();
+    sandbox.write("app", "app");
+    sandbox.ok("build -o image:v1 --copy app");
+    sandbox.ok("update config image:v1 --label a=b");
+    let contents = sandbox.contents();
+    let message = "Error: image has another manifest 'v1' already; use another tag, or --replace-tag\n";
+    for dry_run in ["", " --dry-run"] {
+        sandbox.run(&format!("build -o image:v1 --copy app{dry_run}")).is(1, "", message);
+        assert_eq!(sandbox.contents(), contents);
+    }
+    sandbox.ok("build -o image:v1 --copy app --replace-tag");
+    assert_eq!(sandbox.index()["manifests"].as_array().map(Vec::len), Some(2), "the other one stays");
+}
+
+#[test]
+fn an_output_with_an_empty_tag_or_a_digest_is_wrong_usage() {
+    let sandbox = Sandbox::empty();
+    sandbox.write("app", "app");
+    let contents = sandbox.contents();
+    for (output, message) in [
+        ("image:", "'image:' has no tag after its last mark; use DIR or DIR:TAG"),
+        ("image@", "'image@' has no tag after its last mark; use DIR or DIR:TAG"),
+        ("image@sha256:abc", "--output takes DIR or DIR:TAG: the digest is known at the end"),
+    ] {
+        let refused = sandbox.run(&format!("build -o {output} --copy app"));
+        assert_eq!(refused.status, 2, "{}", refused.stderr);
+        assert!(refused.stderr.starts_with(&format!("Error: {message}")), "{}", refused.stderr);
+        assert_eq!(sandbox.contents(), contents);
+    }
+}

@@ -152,21 +152,31 @@ impl LayoutCommand for Args {
             .shares_blobs(context.shares_blobs)
             .metrics(context.metrics());
         export.modified = recipe.source_date.unwrap_or_default();
-        let plan = view.plan_export(Format::Directory, &export)?;
+        let plan = view.plan_export(Format::Directory, &export).map_err(advise)?;
         view.check_documents()?;
         let warnings: Vec<String> = made.warnings.clone();
         warnings.iter().cloned().for_each(|warning| context.ui.warn_at_the_end(warning));
         let name = format!("{}:{}", printable(&output.to_string_lossy()), tags[0]);
         if self.dry_run {
-            plan.totals_at(&output)?;
+            plan.totals_at(&output).map_err(advise)?;
             let screen = screen(format!("Would build {name}:"), &view, warnings, true);
             context.ui.result(&screen.with_contents(&view, made.files)?)?;
             return Ok(ExitCode::SUCCESS);
         }
         context.clean_target(&output, &options);
-        plan.write(&output)?;
+        plan.write(&output).map_err(advise)?;
         context.ui.result(&screen(format!("Updated {name}:"), &view, warnings, false))?;
         Ok(ExitCode::SUCCESS)
+    }
+}
+
+/// Adds the way out to an error for a tag that another image has.
+fn advise(error: regshape::Error) -> anyhow::Error {
+    match error {
+        error @ regshape::Error::NameTaken { .. } => {
+            Advised { error, hint: "use another tag, or --replace-tag".to_owned() }.into()
+        }
+        error => error.into(),
     }
 }
 
@@ -190,8 +200,14 @@ fn target(output: &Path, tags: &[String]) -> anyhow::Result<(PathBuf, Vec<RefNam
         let (name, layout) = (printable(&output.to_string_lossy()), printable(&directory.to_string_lossy()));
         return Err(Usage(format!("'{name}' lies in the layout '{layout}'; use another directory")).into());
     }
-    let is_digest =
-        reference.as_ref().is_some_and(|reference| reference.contains('@') || reference.contains("sha256:"));
+    let text = output.to_string_lossy();
+    if !output.exists() && text.ends_with([':', '@']) {
+        return Err(Usage(format!("'{}' has no tag after its last mark; use DIR or DIR:TAG", printable(&text))).into());
+    }
+    let named = directory.file_name().unwrap_or_default().to_string_lossy();
+    let is_digest = reference.is_some() && (named.ends_with("@sha256") || named.ends_with("@sha512"));
+    let is_digest = is_digest
+        || reference.as_ref().is_some_and(|reference| reference.contains('@') || reference.contains("sha256:"));
     if is_digest {
         return Err(Usage("--output takes DIR or DIR:TAG: the digest is known at the end".to_owned()).into());
     }
