@@ -55,7 +55,9 @@ pub struct Edited {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum EditWarning {
-    /// Signatures and other referrers that stay with the old digest, and attestations that are left out.
+    /// Attestations that the new index does not list, because their images changed.
+    LeftOut(Vec<String>),
+    /// Signatures and other referrers that stay with the old digest.
     LeftBehind(Vec<String>),
     /// The media types were those of Docker.
     Converted,
@@ -66,6 +68,9 @@ pub enum EditWarning {
 impl fmt::Display for EditWarning {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::LeftOut(digests) => {
+                write!(formatter, "attestations of changed images were left out of the index: {}", digests.join(", "))
+            }
             Self::LeftBehind(names) => {
                 write!(formatter, "signatures and other referrers stay with the old digest: {}", names.join(", "))
             }

@@ -1,6 +1,6 @@
 //! Finds the entries of `index.json` that a reference resolves to, and puts changed ones in their places.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 
 use super::outcome::{EditOptions, EditWarning, Edited};
 use super::referrers::left_behind;
@@ -144,7 +144,7 @@ pub(super) struct Finished {
     /// Those of them that were to be removed: they are not reported.
     pub(super) removed: HashSet<Digest>,
     /// The attestations that the result leaves out.
-    pub(super) attestations: Vec<String>,
+    pub(super) attestations: BTreeSet<Digest>,
     pub(super) warnings: Vec<EditWarning>,
 }
 
@@ -156,7 +156,7 @@ impl Finished {
             choices: Vec::new(),
             old: HashSet::new(),
             removed: HashSet::new(),
-            attestations: Vec::new(),
+            attestations: BTreeSet::new(),
             warnings: Vec::new(),
         }
     }
@@ -177,8 +177,11 @@ impl Finished {
             return Ok(Edited { entry: result, images, choices, has_changed: false, warnings: Vec::new() });
         }
         let mut warnings = Vec::new();
-        let mut left = left_behind(layout, before, &old, attestations);
-        left.retain(|name| removed.iter().all(|digest| digest.as_str() != name));
+        if !attestations.is_empty() {
+            warnings.push(EditWarning::LeftOut(attestations.iter().map(Digest::to_string).collect()));
+        }
+        let reported = removed.into_iter().chain(attestations).collect();
+        let left = left_behind(layout, before, &old, &reported);
         if !left.is_empty() {
             warnings.push(EditWarning::LeftBehind(left));
         }

@@ -6,15 +6,15 @@ use crate::graph::walk::{Document, Reach, walk};
 use crate::layout::handle::Layout;
 use crate::oci::{Digest, Index};
 
-/// Returns the names of what stays with the old digests: attestations that are left out, manifests whose subject is an
-/// old digest, and cosign's tags.
+/// Returns the names of the referrers that stay with the old digests: manifests whose subject is an old digest, and
+/// cosign's tags. `reported` are manifests that other messages name.
 pub(super) fn left_behind(
     layout: &Layout,
     index: &Index,
     old: &HashSet<Digest>,
-    attestations: Vec<String>,
+    reported: &HashSet<Digest>,
 ) -> Vec<String> {
-    let mut left = attestations;
+    let mut left = Vec::new();
     for entry in &index.manifests {
         // cosign names signatures `sha256-DIGEST.sig`, and others alike.
         let is_of_cosign = |name: &str| {
@@ -29,6 +29,7 @@ pub(super) fn left_behind(
         // A document that cannot be read refers to nothing.
         if let Ok(Some(Document::Manifest(manifest))) = visit.leads_to()
             && manifest.subject.is_some_and(|subject| old.contains(&subject.digest))
+            && !reported.contains(&digest)
         {
             left.push(digest.to_string());
         }

@@ -1,6 +1,6 @@
 //! Changes the documents of images, and puts the new ones in their places: all or nothing.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 
 use super::base::leave_base;
 use super::change::{ImageChange, ImageDocuments};
@@ -98,7 +98,7 @@ fn edit_with(
         depth: 0,
         has_left_base: false,
         converted: false,
-        attestations: Vec::new(),
+        attestations: BTreeSet::new(),
         platforms: Vec::new(),
     };
     let changed = work.rewrite(&target.entry, reference)?;
@@ -138,7 +138,7 @@ struct Work<'a> {
     has_left_base: bool,
     converted: bool,
     /// The attestations that the new index leaves out.
-    attestations: Vec<String>,
+    attestations: BTreeSet<Digest>,
     platforms: Vec<PlatformOfImage>,
 }
 
@@ -224,11 +224,20 @@ impl Work<'_> {
             return Ok(None);
         }
         let (left, kept): (Vec<_>, Vec<_>) = manifests.into_iter().partition(|child| child.attests(&changed));
-        self.attestations.extend(left.iter().map(|attestation| attestation.digest.to_string()));
-        self.old.extend(left.into_iter().map(|attestation| attestation.digest));
+        left.into_iter().for_each(|attestation| self.leave_out(&attestation));
         let media_type = index.media_type.as_ref().map(|media_type| media_type.to_oci());
         let content = oci::to_blob(&Index { manifests: kept, media_type, ..index });
         self.replace(entry, &content, "the index").map(Some)
+    }
+
+    /// Notes that the new index does not list an attestation.
+    fn leave_out(&mut self, attestation: &Descriptor) {
+        // An attestation that is not stored has no config to delete.
+        if let Ok(Some(Document::Manifest(manifest))) = read_entry(self.layout, attestation, None) {
+            self.old.insert(manifest.config.digest);
+        }
+        self.old.insert(attestation.digest.clone());
+        self.attestations.insert(attestation.digest.clone());
     }
 
     fn rewrite_manifest(&mut self, entry: &Descriptor, manifest: Manifest, name: &str) -> Result<Option<Descriptor>> {
