@@ -6,6 +6,7 @@ pub(crate) mod edit;
 pub(crate) mod finding;
 pub(crate) mod images;
 pub(crate) mod index_members;
+pub(crate) mod left_behind;
 pub(crate) mod names;
 pub(crate) mod platform;
 pub(crate) mod resolve;

@@ -1,6 +1,9 @@
 //! The images of builds: a new build takes its tags from the images of earlier ones.
 
+use std::collections::HashSet;
+
 use crate::error::Result;
+use crate::graph::left_behind::left_behind;
 use crate::graph::walk::{Document, Reach, walk};
 use crate::layout::handle::{Layout, Lock};
 use crate::layout::reachable::remove_unreferenced;
@@ -21,6 +24,22 @@ pub(super) fn take_places(index: &mut Index, entries: &[Descriptor], stage: &Sta
         }
     }
     replaced
+}
+
+/// Returns the names of the referrers of images that lose a tag to a build. `made` are the documents of the build.
+pub(super) fn left_behind_by(layout: &Layout, before: &Index, after: &Index, made: &HashSet<&Digest>) -> Vec<String> {
+    let loses_tag = |entry: &&Descriptor| {
+        let is_same = |new: &Descriptor| new.digest == entry.digest && new.ref_name() == entry.ref_name();
+        entry.ref_name().is_some() && !after.manifests.iter().any(is_same)
+    };
+    let losers: Vec<&Descriptor> = before.manifests.iter().filter(loses_tag).collect();
+    if losers.is_empty() {
+        return Vec::new();
+    }
+    let of_losers: HashSet<Digest> =
+        walk(layout, losers, Reach::Manifests).map(|visit| visit.entry.digest.clone()).collect();
+    let old = of_losers.iter().filter(|digest| !made.contains(digest)).cloned().collect();
+    left_behind(layout, before, &old, &of_losers)
 }
 
 /// Returns the staging file of a layout that a build makes. It records the entries of the build.

@@ -72,6 +72,8 @@ pub struct Exported {
     /// The blobs that could not be verified because the algorithms of their digests are not registered. Only their
     /// sizes were compared.
     pub unverified: Vec<Digest>,
+    /// The names of signatures and other referrers of the images that lose a tag to a build: they stay with the old digests.
+    pub left_behind: Vec<String>,
 }
 
 /// The contents of an export.

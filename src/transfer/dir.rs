@@ -77,10 +77,13 @@ impl LayoutPlan {
             Target::Missing | Target::Vacant | Target::HalfMade => Ok(self.contents.exported.clone()),
             Target::Occupied => Err(Error::NotEmpty { path: export.root().to_owned() }),
             Target::Layout(layout) => {
-                export.merged(&layout, &read_entries(layout.site())?)?;
+                let before = read_entries(layout.site())?;
+                let (index, _) = export.merged(&layout, &before)?;
+                let left_behind = export.left_behind(&layout, &before, &index);
                 let blobs = self.contents.blobs.iter().map(|blob| &blob.descriptor);
                 let missing = blobs.filter(|blob| !layout.has_blob(&blob.digest, blob.size));
-                Ok(export.exported(&missing.map(|blob| &blob.digest).collect()))
+                let exported = export.exported(&missing.map(|blob| &blob.digest).collect());
+                Ok(Exported { left_behind, ..exported })
             }
         }
     }
@@ -308,6 +311,7 @@ impl<'a> Export<'a> {
     ) -> Result<Exported> {
         let before = read_entries(layout.site())?;
         let (index, replaced) = self.merged(layout, &before)?;
+        let left_behind = self.left_behind(layout, &before, &index);
         let mut new = Vec::new();
         let done = self.place_blobs(layout, lock, staging, blobs, &mut new).and_then(|()| {
             if self.plan.options.is_build {
@@ -322,7 +326,16 @@ impl<'a> Export<'a> {
             }
             return Err(error);
         }
-        Ok(self.exported(&blobs.written()))
+        Ok(Exported { left_behind, ..self.exported(&blobs.written()) })
+    }
+
+    /// Returns the names of the referrers of images that lose a tag to a build.
+    fn left_behind(&self, layout: &Layout, before: &Index, after: &Index) -> Vec<String> {
+        if !self.plan.options.is_build {
+            return Vec::new();
+        }
+        let made = self.plan.contents.blobs.iter().map(|blob| &blob.descriptor.digest).collect();
+        built::left_behind_by(layout, before, after, &made)
     }
 
     /// Returns the index of the layout with the entries of the view added, and the entries that a build replaces.

@@ -40,6 +40,36 @@ fn manifest(sandbox: &Sandbox, tag: &str) -> Value {
     sandbox.blob_json(entry(sandbox, tag)["digest"].as_str().expect("a digest"))
 }
 
+/// Section 0: one warning lists the referrers that stay with the old digest.
+#[test]
+fn signatures_of_an_image_that_loses_its_tag_stay_with_the_old_digest() {
+    const LEFT: &str = "signatures and other referrers stay with the old digest";
+    let sandbox = sandbox();
+    sandbox.ok("build -o image:v1 --copy app");
+    let unsigned = sandbox.run("build -o image:v1 --copy app --user 1 -q");
+    assert_eq!((unsigned.status, unsigned.stderr.as_str()), (0, ""));
+    let attach = "attach image:v1 --artifact-type application/spdx+json --file site/index.html";
+    let sbom =
+        |sandbox: &Sandbox| sandbox.run(&format!("{attach} --json")).json()["digest"].as_str().map(str::to_owned);
+    let warning = |sbom: Option<String>| format!("{LEFT}: {}", sbom.expect("a digest"));
+    let first = warning(sbom(&sandbox));
+    let same = sandbox.run("build -o image:v1 --copy app --user 1 -q");
+    assert_eq!((same.status, same.stderr.as_str()), (0, ""), "the image is the same");
+    let planned = sandbox.run("build -o image:v1 --copy app --user 2 --dry-run --json");
+    assert_eq!((planned.status, &planned.json()["warnings"]), (0, &json!([first])));
+    let built = sandbox.run("build -o image:v1 --copy app --user 2 -q");
+    assert_eq!((built.status, built.stderr), (0, format!("Warning: {first}\n")));
+    let second = warning(sbom(&sandbox));
+    let built = sandbox.run("build -o image:v1 --copy app --user 3 --json");
+    assert_eq!((built.status, &built.json()["warnings"]), (0, &json!([second])));
+    // A tag that is taken from another image leaves its referrers with it too.
+    sandbox.ok("generate index -p image --ref-name v2 v1");
+    let of_index = sandbox.run("attach image:v2 --artifact-type application/spdx+json --file app --json").json();
+    let third = warning(of_index["digest"].as_str().map(str::to_owned));
+    let built = sandbox.run("build -o image:v2 --copy app --user 4 --replace-tag --json");
+    assert_eq!((built.status, &built.json()["warnings"]), (0, &json!([third])));
+}
+
 #[test]
 fn one_command_builds_an_image_that_staged_commands_build_too() {
     let sandbox = sandbox();

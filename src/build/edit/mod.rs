@@ -6,7 +6,6 @@ mod index;
 mod index_change;
 mod outcome;
 mod place;
-mod referrers;
 mod rewrite;
 mod staged;
 

@@ -3,9 +3,9 @@
 use std::collections::{BTreeSet, HashSet};
 
 use super::outcome::{EditOptions, EditWarning, Edited};
-use super::referrers::left_behind;
 use crate::error::{EditError, Result};
 use crate::graph::edit::IndexEditor;
+use crate::graph::left_behind::left_behind;
 use crate::graph::names::Names;
 use crate::graph::platform::{Choice, Chooser};
 use crate::graph::resolve::{Meant, Resolver};

@@ -7,11 +7,12 @@ use std::process::ExitCode;
 
 use anyhow::ensure;
 use regshape::build::copy::{CopiedLayer, CopyNote, CopyPlan};
+use regshape::build::edit::EditWarning;
 use regshape::build::{BaseImage, ConfigChanges, ConfigOptions, LayerInput, LayerOptions, ManifestOptions, Scratch};
 use regshape::layout::StagedLayer;
 use regshape::oci::{Annotations, Platform, RefName};
 use regshape::rootfs::Stack;
-use regshape::transfer::{ExportOptions, Format};
+use regshape::transfer::{ExportOptions, Exported, Format};
 use regshape::view::{Selection, View};
 use regshape::{BaseError, CopyError, Error};
 
@@ -154,17 +155,23 @@ impl LayoutCommand for Args {
         export.modified = recipe.source_date.unwrap_or_default();
         let plan = view.plan_export(Format::Directory, &export).map_err(advise)?;
         view.check_documents()?;
-        let warnings: Vec<String> = made.warnings.clone();
+        let mut warnings = made.warnings.clone();
         warnings.iter().cloned().for_each(|warning| context.ui.warn_at_the_end(warning));
+        let mut warn_of = |exported: Exported| {
+            let left = Some(exported.left_behind).filter(|left| !left.is_empty()).map(EditWarning::LeftBehind);
+            let left = left.map(|left| printable(&left.to_string()));
+            left.iter().cloned().for_each(|warning| context.ui.warn_at_the_end(warning));
+            warnings.extend(left);
+        };
         let name = format!("{}:{}", printable(&output.to_string_lossy()), tags[0]);
         if self.dry_run {
-            plan.totals_at(&output).map_err(advise)?;
+            warn_of(plan.totals_at(&output).map_err(advise)?);
             let screen = screen(format!("Would build {name}:"), &view, warnings, true);
             context.ui.result(&screen.with_contents(&view, made.files)?)?;
             return Ok(ExitCode::SUCCESS);
         }
         context.clean_target(&output, &options);
-        plan.write(&output).map_err(advise)?;
+        warn_of(plan.write(&output).map_err(advise)?);
         context.ui.result(&screen(format!("Updated {name}:"), &view, warnings, false))?;
         Ok(ExitCode::SUCCESS)
     }

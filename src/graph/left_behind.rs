@@ -2,14 +2,13 @@
 
 use std::collections::HashSet;
 
-use crate::graph::walk::{Document, Reach, walk};
-use crate::layout::handle::Layout;
+use super::walk::{Document, Documents, Reach, walk};
 use crate::oci::{Digest, Index};
 
 /// Returns the names of the referrers that stay with the old digests: manifests whose subject is an old digest, and
 /// cosign's tags. `reported` are manifests that other messages name.
-pub(super) fn left_behind(
-    layout: &Layout,
+pub(crate) fn left_behind(
+    documents: &dyn Documents,
     index: &Index,
     old: &HashSet<Digest>,
     reported: &HashSet<Digest>,
@@ -24,7 +23,7 @@ pub(super) fn left_behind(
             left.push(name.to_owned());
         }
     }
-    for visit in walk(layout, &index.manifests, Reach::Manifests) {
+    for visit in walk(documents, &index.manifests, Reach::Manifests) {
         let digest = visit.entry.digest.clone();
         // A document that cannot be read refers to nothing.
         if let Ok(Some(Document::Manifest(manifest))) = visit.leads_to()
