@@ -507,6 +507,65 @@ fn e1_an_image_with_media_types_of_docker_becomes_one_of_the_image_spec() {
     sandbox.is_valid();
 }
 
+/// E1: the warning says which documents have other media types.
+#[test]
+fn e1_only_the_images_that_change_lose_the_media_types_of_docker() {
+    let sandbox = sandbox();
+    let docker = |name: &str| format!("application/vnd.docker.{name}");
+    let mut index = document(&sandbox, &entry(&sandbox, "multi"));
+    for image in index["manifests"].as_array_mut().expect("images") {
+        let mut manifest = document(&sandbox, image);
+        manifest["mediaType"] = json!(docker("distribution.manifest.v2+json"));
+        manifest["config"]["mediaType"] = json!(docker("container.image.v1+json"));
+        manifest["layers"][0]["mediaType"] = json!(docker("image.rootfs.diff.tar.gzip"));
+        image["mediaType"] = manifest["mediaType"].clone();
+        (image["digest"], image["size"]) =
+            (json!(sandbox.store(manifest.to_string())), json!(manifest.to_string().len()));
+    }
+    index["mediaType"] = json!(docker("distribution.manifest.list.v2+json"));
+    let content = index.to_string();
+    let stored = sandbox.store(&content);
+    sandbox.edit("image/index.json", |listed| {
+        let entries = listed["manifests"].as_array_mut().expect("entries");
+        let name = "org.opencontainers.image.ref.name";
+        entries.retain(|entry| entry["annotations"][name] != "multi");
+        entries.push(json!({
+            "mediaType": index["mediaType"], "digest": stored, "size": content.len(), "annotations": {name: "multi"},
+        }));
+    });
+    let of_index =
+        "Warning: the index had Docker's media type; it has that of the image-spec now, and its images keep theirs\n";
+    let types = |tag: &str| {
+        let index = document(&sandbox, &entry(&sandbox, tag));
+        let types = index["manifests"].as_array().expect("images").iter();
+        let types: Vec<_> = types.map(|image| image["mediaType"] == MANIFEST_TYPE).collect();
+        assert_eq!(index["mediaType"], "application/vnd.oci.image.index.v1+json");
+        types
+    };
+    for command in ["index annotate", "index annotate --at descriptor", "index remove --platform linux/arm64"] {
+        let words = if command.contains("remove") { "" } else { "--annotation a=b" };
+        let outcome = sandbox.run(&format!("{command} -p image:multi {words} --tag new --replace-tag -q"));
+        assert_eq!((outcome.status, outcome.stderr.as_str()), (0, of_index), "{command}");
+        assert!(types("new").into_iter().all(|is_oci| !is_oci), "{command}");
+    }
+    let outcome = sandbox.run("update config image:multi --user 33 --platform linux/arm64 --tag new --replace-tag -q");
+    assert_eq!(
+        (outcome.status, outcome.stderr.as_str()),
+        (
+            0,
+            "Warning: the images that changed had media types of Docker; they have those of the image-spec now, and the \
+             other images keep theirs\n"
+        )
+    );
+    assert_eq!(types("new"), [false, true]);
+    let outcome = sandbox.run("update config image:multi --user 33 -q");
+    let all = "Warning: the image had media types of Docker; it has those of the image-spec now\n";
+    assert_eq!((outcome.status, outcome.stderr.as_str()), (0, all));
+    assert_eq!(types("multi"), [true, true]);
+    sandbox.ok("gc image");
+    sandbox.is_valid();
+}
+
 #[test]
 fn of_an_artifact_only_the_manifest_is_edited() {
     let sandbox = Sandbox::empty();

@@ -359,7 +359,7 @@ fn a_manifest_list_of_docker_becomes_an_index() {
     let entry = entry(&sandbox, "v1");
     outcome.succeeds(
         format!("{}\n", digest(&entry)),
-        "Warning: the image had media types of Docker; it has those of the image-spec now\n",
+        "Warning: the index had Docker's media type; it has that of the image-spec now, and its images keep theirs\n",
     );
     assert_eq!(entry["mediaType"], INDEX_TYPE);
     assert_eq!(sandbox.blob_json(digest(&entry)), index(&[&amd64, &arm64]));

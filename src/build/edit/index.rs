@@ -185,7 +185,7 @@ pub fn edit_index(layout: &Layout, reference: &str, change: &IndexChange, option
             check_document(Some(layout), layout.path(), (changed, content), MissingParts::Fine)?;
         }
         let IndexWork { documents, old, removed, converted, .. } = work;
-        let warnings = converted.then_some(EditWarning::Converted).into_iter().collect();
+        let warnings = converted.then_some(EditWarning::ConvertedIndex).into_iter().collect();
         Ok((Finished { choices: target.choices, old, removed, warnings, ..Finished::new(index, result) }, documents))
     })
 }

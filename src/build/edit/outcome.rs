@@ -59,8 +59,12 @@ pub enum EditWarning {
     LeftOut(Vec<String>),
     /// Signatures and other referrers that stay with the old digest.
     LeftBehind(Vec<String>),
-    /// The media types were those of Docker.
+    /// The media types of the image, or of all images, were those of Docker.
     Converted,
+    /// The media type of the index alone was that of Docker.
+    ConvertedIndex,
+    /// The media types of the images that changed were those of Docker. There are other images, which keep theirs.
+    ConvertedPart,
     /// The layers of the base are no longer the lowest, so that the annotations that name it are removed.
     LeftBase,
 }
@@ -77,6 +81,13 @@ impl fmt::Display for EditWarning {
             Self::Converted => {
                 formatter.write_str("the image had media types of Docker; it has those of the image-spec now")
             }
+            Self::ConvertedIndex => formatter.write_str(
+                "the index had Docker's media type; it has that of the image-spec now, and its images keep theirs",
+            ),
+            Self::ConvertedPart => formatter.write_str(
+                "the images that changed had media types of Docker; they have those of the image-spec now, and the \
+                 other images keep theirs",
+            ),
             Self::LeftBase => formatter.write_str(
                 "the layers of the base are no longer the lowest: the annotations that name the base are removed",
             ),

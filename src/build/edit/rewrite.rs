@@ -97,7 +97,7 @@ fn edit_with(
         old: HashSet::new(),
         depth: 0,
         has_left_base: false,
-        converted: false,
+        conversion: Conversion::default(),
         attestations: BTreeSet::new(),
         platforms: Vec::new(),
     };
@@ -106,9 +106,9 @@ fn edit_with(
     let Placed { index, result } = target.place(layout, &before, options, changed.is_some(), |entry| {
         changed.iter().for_each(|changed| replace_manifest(entry, changed));
     })?;
-    let Work { written, old, converted, attestations, has_left_base, .. } = work;
+    let Work { written, old, conversion, attestations, has_left_base, .. } = work;
     let mut change = Finished { choices: target.choices, old, attestations, ..Finished::new(index, result) };
-    change.warnings.extend(converted.then_some(EditWarning::Converted));
+    change.warnings.extend(conversion.warning());
     change.warnings.extend(has_left_base.then_some(EditWarning::LeftBase));
     change.write(layout, &lock, &before, || {
         let layers = pending.into_iter().map(|blob| blob.commit(&lock)).collect::<Result<Vec<_>>>()?;
@@ -136,10 +136,30 @@ struct Work<'a> {
     /// The number of indexes that are being rewritten.
     depth: usize,
     has_left_base: bool,
-    converted: bool,
+    conversion: Conversion,
     /// The attestations that the new index leaves out.
     attestations: BTreeSet<Digest>,
     platforms: Vec<PlatformOfImage>,
+}
+
+/// The documents whose media types were those of Docker.
+#[derive(Default)]
+struct Conversion {
+    of_index: bool,
+    of_images: bool,
+    /// Whether images of an index stay as they were.
+    is_partial: bool,
+}
+
+impl Conversion {
+    fn warning(&self) -> Option<EditWarning> {
+        match (self.of_images, self.is_partial, self.of_index) {
+            (true, false, _) => Some(EditWarning::Converted),
+            (true, true, _) => Some(EditWarning::ConvertedPart),
+            (false, _, true) => Some(EditWarning::ConvertedIndex),
+            (false, _, false) => None,
+        }
+    }
 }
 
 /// The platform of an image before and after a change: `arm64` and `arm64/v8` are one.
@@ -217,7 +237,10 @@ impl Work<'_> {
                     changed.insert(child.digest.clone());
                     manifests.push(new);
                 }
-                None => manifests.push(child.clone()),
+                None => {
+                    self.conversion.is_partial = true;
+                    manifests.push(child.clone());
+                }
             }
         }
         if changed.is_empty() {
@@ -226,6 +249,7 @@ impl Work<'_> {
         let (left, kept): (Vec<_>, Vec<_>) = manifests.into_iter().partition(|child| child.attests(&changed));
         left.into_iter().for_each(|attestation| self.leave_out(&attestation));
         let media_type = index.media_type.as_ref().map(|media_type| media_type.to_oci());
+        self.conversion.of_index |= entry.media_type.to_oci() != entry.media_type;
         let content = oci::to_blob(&Index { manifests: kept, media_type, ..index });
         self.replace(entry, &content, "the index").map(Some)
     }
@@ -296,7 +320,7 @@ impl Work<'_> {
         let types = types.chain([&mut manifest.config.media_type]);
         for media_type in types.chain(manifest.layers.iter_mut().map(|layer| &mut layer.media_type)) {
             let converted = media_type.to_oci();
-            self.converted |= converted != *media_type;
+            self.conversion.of_images |= converted != *media_type;
             *media_type = converted;
         }
     }
