@@ -591,6 +591,37 @@ fn of_an_artifact_only_the_manifest_is_edited() {
     sandbox.is_valid();
 }
 
+/// G1: an artifact without layers has one empty layer, which the first layer replaces.
+#[test]
+fn g1_the_last_layer_of_an_artifact_leaves_the_empty_one() {
+    let sandbox = Sandbox::empty();
+    sandbox.write("file", "content");
+    sandbox.ok("init image");
+    let (config, file) = (sandbox.store(r#"{"a":1}"#), sandbox.store("content"));
+    let manifest = json!({
+        "schemaVersion": 2, "mediaType": MANIFEST_TYPE, "artifactType": "application/vnd.example",
+        "config": {"mediaType": "application/vnd.example.config", "digest": config, "size": 7},
+        "layers": [{"mediaType": "text/plain", "digest": file, "size": 7}],
+    });
+    sandbox.write("manifest.json", manifest.to_string());
+    sandbox.ok("manifest put image:a --file manifest.json");
+    let layers = || document(&sandbox, &entry(&sandbox, "a"))["layers"].clone();
+    let empty = sha256(b"{}");
+    sandbox.ok("remove layer image:a --index 0");
+    assert_eq!(
+        layers(),
+        json!([{"mediaType": "application/vnd.oci.empty.v1+json", "digest": empty, "size": 2, "data": "e30="}])
+    );
+    assert_eq!(sandbox.blob(&empty), b"{}");
+    let tree = sandbox.tree();
+    sandbox.ok("remove layer image:a --index 0");
+    assert_eq!(sandbox.tree(), tree);
+    sandbox.ok("add layer image:a --file file --media-type text/plain --compress-format none");
+    assert_eq!(layers(), manifest["layers"]);
+    assert!(!sandbox.blobs().contains(&empty), "nothing refers to it any more");
+    sandbox.is_valid();
+}
+
 #[test]
 fn an_index_with_an_image_that_cannot_be_edited_stays_as_it_is() {
     let sandbox = sandbox();

@@ -68,7 +68,12 @@ impl ImageDocuments {
             ImageChange::RemoveLayer(index) => {
                 self.check_index(*index, name)?;
                 let count = self.manifest.layers.len();
-                self.manifest.layers.remove(*index);
+                let removed = self.manifest.layers.remove(*index);
+                if self.config.is_none() && self.manifest.layers.is_empty() {
+                    // An artifact without layers has the empty one (images, rule G1).
+                    let empty = if is_placeholder(&removed) { removed } else { Descriptor::empty() };
+                    self.manifest.layers.push(empty);
+                }
                 self.change_config(count, |diff_ids, history| {
                     diff_ids.remove(*index);
                     if let Some(at) = place_of(history, *index) {
@@ -102,6 +107,9 @@ impl ImageDocuments {
     pub(super) fn add_layer(&mut self, layer: &StagedLayer, created: &str) -> Result<()> {
         let mut descriptor = Descriptor::new(layer.media_type.clone(), layer.digest.clone(), layer.size);
         descriptor.annotations = (!layer.annotations.is_empty()).then(|| layer.annotations.clone());
+        if self.config.is_none() && self.has_placeholder() {
+            self.manifest.layers.clear();
+        }
         let below = self.manifest.layers.len();
         self.manifest.layers.push(descriptor);
         let malformed = malformed(&self.manifest.config.digest);
@@ -124,6 +132,11 @@ impl ImageDocuments {
             Ok(())
         };
         add(config).map_err(|fault| fault.into_error(malformed))
+    }
+
+    /// Returns whether the only layer is the empty one of an artifact without layers (images, rule G1).
+    pub(super) fn has_placeholder(&self) -> bool {
+        matches!(self.manifest.layers.as_slice(), [layer] if is_placeholder(layer))
     }
 
     /// Changes the diff_ids and the history of the config.
@@ -160,6 +173,10 @@ impl ImageDocuments {
 pub(super) fn annotate(annotations: &mut Option<Annotations>, change: &AnnotationChange) {
     let changed = change.apply(&annotations.take().unwrap_or_default());
     *annotations = (!changed.is_empty()).then_some(changed);
+}
+
+fn is_placeholder(layer: &Descriptor) -> bool {
+    layer.media_type.is_empty() && layer.digest == Descriptor::empty().digest && layer.annotations.is_none()
 }
 
 fn malformed(digest: &Digest) -> impl Fn(Reason) -> Error + use<> {

@@ -15,7 +15,7 @@ use crate::graph::walk::{Document, Reach, read_entry, walk};
 use crate::layout::blobs::{PendingBlob, StoredBlob};
 use crate::layout::handle::{Layout, Lock};
 use crate::layout::lock::take_lock;
-use crate::oci::{self, Descriptor, Digest, ImageConfig, Index, Manifest, Platform, UnknownFields};
+use crate::oci::{self, Descriptor, Digest, EMPTY_CONTENT, ImageConfig, Index, Manifest, Platform, UnknownFields};
 
 /// Changes the image that a reference resolves to: of an index all images, or those of the platforms asked for. Its
 /// entry in `index.json` stays where it is, with its annotations. Fields without a change stay. Where nothing changes,
@@ -294,6 +294,15 @@ impl Work<'_> {
                 image.after = normalized(after);
                 image.said.clone_from(after);
             }
+        }
+        match (before.has_placeholder(), after.has_placeholder()) {
+            (false, true) => {
+                self.written.push(self.layout.store_document(self.lock, "the empty layer", EMPTY_CONTENT)?);
+            }
+            (true, false) => {
+                self.old.insert(Descriptor::empty().digest);
+            }
+            _ => {}
         }
         let content = oci::to_blob(&after.manifest);
         let mut new = self.replace(entry, &content, "the manifest")?;
