@@ -244,7 +244,7 @@ fn referrers_without_files_and_those_of_older_forms() {
 fn a_file_that_is_not_stored_is_an_error_of_the_artifact() {
     let (sandbox, [_, report]) = sandbox();
     let file = sandbox.blob_json(&report)["layers"][0]["digest"].as_str().expect("a digest").to_owned();
-    fs::remove_file(sandbox.path(&blob_name(&file))).expect("removed");
+    fs::remove_file(sandbox.path(blob_name(&file))).expect("removed");
     let message = format!("Error: blob {file} referenced by {report} does not exist (BLOB_UNKNOWN)\n");
     for output in ["out", "-"] {
         sandbox.run(&format!("referrer get image:v1 --artifact-type text/plain -o {output}")).is(1, "", &message);
