@@ -154,6 +154,20 @@ fn f2_an_index_gives_its_images_each_with_its_attestations() {
     sandbox.ok("validate empty");
 }
 
+/// Section 0: two images for one platform are an error; one image under two names is one image.
+#[test]
+fn an_image_that_is_named_twice_is_listed_once() {
+    let sandbox = sandbox();
+    sandbox.ok("tag add -p image:amd64 same");
+    for words in ["amd64 amd64 arm64", "amd64 same arm64", "amd64 arm64 amd64"] {
+        sandbox.ok(&format!("generate index -p image --ref-name v1 {words}"));
+        assert_eq!(platforms(&sandbox, "v1"), ["linux/amd64", "linux/arm64"], "{words}");
+        let tree = sandbox.tree();
+        sandbox.ok(&format!("index add -p image:v1 {words}"));
+        assert_eq!(sandbox.tree(), tree, "{words}");
+    }
+}
+
 /// Images, section 2.F, rule F2.
 #[test]
 fn f2_two_images_for_one_platform_are_an_error_unless_their_compression_tells_them_apart() {

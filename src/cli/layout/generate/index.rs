@@ -15,7 +15,7 @@ use crate::cli::layout::edit::ImageToEdit;
 /// Make an index of images for several platforms
 ///
 /// An IMAGE that is an index gives its images, each with its attestations. The platforms are those of the configs; two images
-/// for one platform are an error. Images of other layouts and archives are copied into DIR.
+/// for one platform are an error; an image that is named twice is listed once. Images of other layouts and archives are copied into DIR.
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "Examples:\n  regshape generate index -p ./my-layout --ref-name v1 amd64 arm64\n  regshape generate index -p ./my-layout --ref-name v1 ./amd64.tar ./arm64:v1"

@@ -12,7 +12,7 @@ use crate::cli::layout::edit::TagArgs;
 /// Add images to an index
 ///
 /// An IMAGE that is an index gives its images, each with its attestations. The platforms are those of the configs; an image
-/// for a platform that the index has already is an error. Images of other layouts and archives are copied.
+/// for a platform that the index has already is an error, unless it is that image. Images of other layouts and archives are copied.
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "Examples:\n  regshape index add -p ./my-layout:v1 riscv64\n  regshape index add -p ./my-layout:v1 ./riscv64.tar ./other:s390x"
