@@ -622,6 +622,33 @@ fn g1_the_last_layer_of_an_artifact_leaves_the_empty_one() {
     sandbox.is_valid();
 }
 
+/// D8: an image with layers and no history gets none, with a note.
+#[test]
+fn d8_an_image_without_a_history_gets_none() {
+    let sandbox = sandbox();
+    sandbox.ok("update config image:v1 --no-history");
+    let note = |rest: &str| format!("Note: the image gets no history, because {rest}\n");
+    let not_kept = "; the text of --created-by is not kept";
+    for (words, end) in [("--copy tool", ""), ("--copy tool:/x --created-by foo", not_kept)] {
+        let outcome = sandbox.run(&format!("add layer image:v1 {words}"));
+        assert_eq!((outcome.status, outcome.stderr), (0, note(&format!("it has none{end}"))));
+        let config = document(&sandbox, &document(&sandbox, &entry(&sandbox, "v1"))["config"]);
+        assert_eq!(config.get("history"), None);
+    }
+    for (words, end) in [("--copy tool:/y", ""), ("--copy tool:/y --created-by foo", not_kept)] {
+        let built = sandbox.run(&format!("build -o image:new --base image:v1 {words}"));
+        assert_eq!((built.status, built.stderr), (0, note(&format!("its base has none{end}"))));
+        sandbox.ok("reset image");
+        sandbox.ok("add base image --from image:v1");
+        sandbox.ok(&format!("add layer image {words}"));
+        let generated = sandbox.run("generate config image");
+        assert_eq!((generated.status, generated.stderr), (0, note(&format!("its base has none{end}"))));
+    }
+    assert_eq!(sandbox.run("add layer image:v1 --copy app:/z --created-by foo -q").stderr, "");
+    // An image with a history says how the layer was made.
+    assert_eq!(sandbox.run("add layer image:multi --copy tool:/x --created-by foo").stderr, "");
+}
+
 #[test]
 fn an_index_with_an_image_that_cannot_be_edited_stays_as_it_is() {
     let sandbox = sandbox();

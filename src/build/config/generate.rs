@@ -155,6 +155,11 @@ impl PreparedConfig<'_> {
         stage.base.as_ref().is_some_and(|base| base.layers > 0) && !history::is_wanted(stage)
     }
 
+    /// Returns whether a layer was staged with a text of the user for the history.
+    pub fn has_created_by(&self) -> bool {
+        history::has_given_step(&self.stage.document)
+    }
+
     /// Generates the image config of the staged layers.
     ///
     /// # Errors

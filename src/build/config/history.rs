@@ -95,6 +95,12 @@ pub(crate) fn is_wanted(stage: &Stage) -> bool {
     }
 }
 
+/// Returns whether the staging file has a text for a layer above the base that a user gave.
+pub(crate) fn has_given_step(stage: &Stage) -> bool {
+    let mut own = stage.layers.iter().skip(base_layers(stage)).filter_map(stated_step);
+    own.any(|step| ![USUAL_STEP].iter().chain(&COPY_STEPS).any(|ours| step.starts_with(ours)))
+}
+
 /// Changes to the history of a config.
 pub(crate) struct HistoryChanges<'a> {
     /// The texts of entries without a layer.

@@ -103,8 +103,9 @@ impl ImageDocuments {
         Err(EditError::LayerIndex { index, count, image: name.to_owned() }.into())
     }
 
-    /// Adds a layer on top, with its diff_id and an entry in the history if the image has one.
-    pub(super) fn add_layer(&mut self, layer: &StagedLayer, created: &str) -> Result<()> {
+    /// Adds a layer on top, with its diff_id and an entry in the history if the image has one. Returns whether it has
+    /// layers and no history, and so gets none.
+    pub(super) fn add_layer(&mut self, layer: &StagedLayer, created: &str) -> Result<bool> {
         let mut descriptor = Descriptor::new(layer.media_type.clone(), layer.digest.clone(), layer.size);
         descriptor.annotations = (!layer.annotations.is_empty()).then(|| layer.annotations.clone());
         if self.config.is_none() && self.has_placeholder() {
@@ -113,15 +114,14 @@ impl ImageDocuments {
         let below = self.manifest.layers.len();
         self.manifest.layers.push(descriptor);
         let malformed = malformed(&self.manifest.config.digest);
-        let Some(config) = &mut self.config else { return Ok(()) };
+        let Some(config) = &mut self.config else { return Ok(false) };
         let step = layer.extra.get::<String>(CREATED_BY).ok().flatten();
-        let add = |config: &mut UnknownFields| -> Result<(), Fault> {
+        let add = |config: &mut UnknownFields| -> Result<bool, Fault> {
             let rootfs = config.get::<RootFs>("rootfs")?;
             let mut rootfs = rootfs.ok_or_else(|| Reason::new("it has no rootfs"))?;
             rootfs.diff_ids.extend(layer.diff_id.clone());
             config.insert("rootfs", &rootfs)?;
             let history = config.get::<Option<Vec<Json>>>("history")?.flatten().unwrap_or_default();
-            // An image with layers and no history gets none.
             if !history.is_empty() || below == 0 && step.is_some() {
                 let step = step.clone().unwrap_or_else(|| history::USUAL_STEP.to_owned());
                 history::add_history(
@@ -129,7 +129,7 @@ impl ImageDocuments {
                     &Steps { base: below, own: vec![step], created: Some(created.to_owned()) },
                 )?;
             }
-            Ok(())
+            Ok(history.is_empty() && below > 0)
         };
         add(config).map_err(|fault| fault.into_error(malformed))
     }

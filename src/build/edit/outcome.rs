@@ -47,6 +47,8 @@ pub struct Edited {
     pub choices: Vec<Choice>,
     /// Whether anything was written.
     pub has_changed: bool,
+    /// Whether a layer was added to an image that has layers and no history, and so gets none.
+    pub lacks_history: bool,
     /// The consequences that users should know.
     pub warnings: Vec<EditWarning>,
 }

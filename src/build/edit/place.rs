@@ -174,7 +174,14 @@ impl Finished {
         let images = |result: &Descriptor| summaries(layout, std::slice::from_ref(result));
         if index == *before {
             let images = images(&result);
-            return Ok(Edited { entry: result, images, choices, has_changed: false, warnings: Vec::new() });
+            return Ok(Edited {
+                entry: result,
+                images,
+                choices,
+                has_changed: false,
+                lacks_history: false,
+                warnings: Vec::new(),
+            });
         }
         let mut warnings = Vec::new();
         if !attestations.is_empty() {
@@ -193,6 +200,6 @@ impl Finished {
             let stage = stage.unwrap_or_else(Stage::empty);
             remove_unreferenced(layout, lock, &index, &stage, old.into_iter().collect());
         }
-        Ok(Edited { entry: result, images, choices, has_changed: true, warnings })
+        Ok(Edited { entry: result, images, choices, has_changed: true, lacks_history: false, warnings })
     }
 }

@@ -1,5 +1,6 @@
 //! Changes the documents of images, and puts the new ones in their places: all or nothing.
 
+use std::cell::Cell;
 use std::collections::{BTreeSet, HashSet};
 
 use super::base::leave_base;
@@ -64,14 +65,18 @@ pub fn layers_to_edit(layout: &Layout, reference: &str, options: &EditOptions) -
 pub fn add_layers(layout: &Layout, reference: &str, layers: Vec<NewLayer>, options: &EditOptions) -> Result<Edited> {
     let (places, blobs): (Vec<_>, _) =
         layers.into_iter().map(|layer| ((layer.below, layer.added.layer), layer.blob)).unzip();
+    let lacks_history = Cell::new(false);
     let add = |image: &mut ImageDocuments, _: &str| {
         let below = || image.manifest.layers.iter().map(|layer| &layer.digest);
         let fits = |only_on: &Option<Vec<Digest>>| only_on.as_ref().is_none_or(|only_on| only_on.iter().eq(below()));
         let changed = || Error::Changed { path: layout.path().to_owned() };
         let (_, layer) = places.iter().find(|(only_on, _)| fits(only_on)).ok_or_else(changed)?;
-        image.add_layer(layer, options.time_of_entries())
+        let lacks = image.add_layer(layer, options.time_of_entries())?;
+        lacks_history.set(lacks_history.get() | lacks);
+        Ok(())
     };
-    edit_with(layout, reference, &add, options, blobs)
+    let edited = edit_with(layout, reference, &add, options, blobs)?;
+    Ok(Edited { lacks_history: lacks_history.get(), ..edited })
 }
 
 /// A change of the documents of an image that has a name.

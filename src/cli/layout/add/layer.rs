@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use regshape::build::copy::{CopyNote, CopyPlan};
-use regshape::build::edit::{EditOptions, add_layers, layers_to_edit};
+use regshape::build::edit::{EditOptions, Edited, add_layers, layers_to_edit};
 use regshape::build::{AddedLayer, LayerInput, LayerOptions, LayerPlan, Treatment};
 use regshape::compress::Encoding;
 use regshape::layout::{Layout, StagedLayer};
@@ -20,6 +20,7 @@ use crate::cli::args::{AnnotationArgs, BoundsArgs, ChosenCompression, Common, Co
 use crate::cli::context::{Context, LayoutCommand};
 use crate::cli::layer_args::{LayerArgs, SourceArgs, history_of};
 use crate::cli::layout::edit::{EditArgs, ImageToEdit};
+use crate::cli::layout::generate::note_no_history;
 use crate::cli::output::{Block, Screen, printable};
 use crate::cli::prompt::Prompt;
 use crate::cli::style::Style;
@@ -205,6 +206,7 @@ fn add_file(
     let warnings: Vec<_> = doubt.into_iter().chain(images).chain(found).collect();
     let first = warnings.first().cloned();
     if let (Some(edited), Some((image, _))) = (edited, image) {
+        note_of_history(context, &edited, options.created_by.is_some());
         return image.report(context, &edited, warnings);
     }
     warnings.into_iter().for_each(|warning| context.ui.warn_at_the_end(warning));
@@ -247,6 +249,7 @@ fn add_copies(
             Ok((add_layers(layout, &image.reference, layers, edit)?, notes))
         });
         let (edited, notes) = made.map_err(|error| image.advise(error))?;
+        note_of_history(context, &edited, flags.created_by.is_some());
         return image.report(context, &edited, tell(context, &notes));
     }
     let (added, notes) = again_if_changed(|| {
@@ -258,6 +261,13 @@ fn add_copies(
     warnings.into_iter().for_each(|warning| context.ui.warn_at_the_end(warning));
     context.ui.result(&staged(added.layer, first))?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Notes that a changed image gets no history.
+fn note_of_history(context: &Context, edited: &Edited, has_created_by: bool) {
+    if edited.lacks_history {
+        note_no_history(context, "it has none", has_created_by);
+    }
 }
 
 /// Makes a layer again that was made for other layers than those that are below it by then.

@@ -92,12 +92,18 @@ impl LayoutCommand for Args {
     }
 }
 
+/// Notes that an image gets no history, and that the text of `--created-by` is not kept, if it is given.
+pub(crate) fn note_no_history(context: &Context, reason: &str, has_created_by: bool) {
+    let text = if has_created_by { "; the text of --created-by is not kept" } else { "" };
+    context.ui.note(&format!("Note: the image gets no history, because {reason}{text}"));
+}
+
 /// Notes the parts of the base that the image does not take over.
 pub(crate) fn notes_of_base(context: &Context, prepared: &PreparedConfig<'_>, options: &ConfigOptions) {
     if prepared.drops_cmd(options) {
         context.ui.note("Note: the new entrypoint removes the default arguments of the base; --keep-cmd keeps them");
     }
     if prepared.lacks_history() {
-        context.ui.note("Note: the image gets no history, because its base has none");
+        note_no_history(context, "its base has none", prepared.has_created_by());
     }
 }

@@ -4,7 +4,7 @@ mod config;
 mod index;
 mod manifest;
 
-pub(crate) use config::notes_of_base;
+pub(crate) use config::{note_no_history, notes_of_base};
 
 use std::process::ExitCode;
 
