@@ -24,13 +24,13 @@ pub(crate) struct LayerArgs {
     /// Owner [default: 0:0]
     ///
     /// A number alone is the group too.
-    #[arg(long, value_name = "UID[:GID]", requires = FILES, conflicts_with = "preserve_owner")]
+    #[arg(long, value_name = "UID[:GID]", requires = FILES, conflicts_with = "preserve_owner", allow_hyphen_values = true)]
     owner: Option<OwnerSpec>,
     /// Keep the owners that files have on disk
     #[arg(long, requires = FILES, hide_short_help = true)]
     preserve_owner: bool,
     /// Change of modes, e.g. go=u-w or 0755
-    #[arg(long, value_name = "MODE", requires = FILES, hide_short_help = true)]
+    #[arg(long, value_name = "MODE", requires = FILES, hide_short_help = true, allow_hyphen_values = true)]
     chmod: Option<ModeChange>,
     /// Modification time [default: SOURCE_DATE_EPOCH, else 0]
     ///
@@ -39,6 +39,7 @@ pub(crate) struct LayerArgs {
     mtime: Option<Time>,
     /// Keep modification times up to this one
     #[arg(long, value_name = "TIME", requires = FILES, hide_short_help = true, conflicts_with = "mtime")]
+    #[arg(allow_hyphen_values = true)]
     clamp_mtime: Option<Time>,
     /// Keep modification times
     #[arg(long, requires = FILES, hide_short_help = true, conflicts_with_all = ["mtime", "clamp_mtime"])]

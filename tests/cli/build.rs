@@ -414,3 +414,22 @@ fn an_output_with_an_empty_tag_or_a_digest_is_wrong_usage() {
         assert_eq!(sandbox.contents(), contents);
     }
 }
+
+#[test]
+fn values_that_begin_with_a_hyphen_are_values() {
+    let sandbox = Sandbox::empty();
+    sandbox.write("app", "app");
+    for (words, message) in [
+        ("--owner -1", "error: invalid value '-1' for '--owner <UID[:GID]>': '-1' is not an owner;"),
+        ("--owner -1:5", "error: invalid value '-1:5' for '--owner <UID[:GID]>': '-1:5' is not an owner;"),
+        ("--clamp-mtime -5", "error: invalid value '-5' for '--clamp-mtime <TIME>': expected a time"),
+    ] {
+        let refused = sandbox.run(&format!("build -o image --copy app {words}"));
+        assert_eq!(refused.status, 2, "{}", refused.stderr);
+        assert!(refused.stderr.starts_with(message), "{}", refused.stderr);
+    }
+    sandbox.ok("build -o image --copy app --chmod -x");
+    let refused = sandbox.run("remove layer image:latest --index -1");
+    assert_eq!(refused.status, 2, "{}", refused.stderr);
+    assert!(refused.stderr.starts_with("error: invalid value '-1' for '--index <N>'"), "{}", refused.stderr);
+}

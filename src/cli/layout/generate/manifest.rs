@@ -62,7 +62,7 @@ struct ArtifactArgs {
     allow_missing_subject: bool,
     /// Size of the missing subject
     #[arg(long, value_name = "BYTES", help_heading = "Artifacts", hide_short_help = true)]
-    #[arg(requires = "allow_missing_subject")]
+    #[arg(requires = "allow_missing_subject", allow_negative_numbers = true)]
     subject_size: Option<u64>,
     /// Media type of the missing subject [default: application/vnd.oci.image.manifest.v1+json]
     #[arg(long, value_name = "TYPE", help_heading = "Artifacts", hide_short_help = true)]

@@ -18,10 +18,10 @@ pub(crate) struct Args {
     #[command(flatten)]
     common: Common,
     /// Index of the layer, from 0 at the bottom
-    #[arg(short, long, value_name = "N")]
+    #[arg(short, long, value_name = "N", allow_negative_numbers = true)]
     index: usize,
     /// Its index afterwards
-    #[arg(long, value_name = "M")]
+    #[arg(long, value_name = "M", allow_negative_numbers = true)]
     to: usize,
     #[command(flatten)]
     edit: EditArgs,

@@ -20,7 +20,7 @@ pub(crate) struct Args {
     #[command(flatten)]
     common: Common,
     /// Index of the layer, from 0 at the bottom
-    #[arg(short, long, value_name = "N")]
+    #[arg(short, long, value_name = "N", allow_negative_numbers = true)]
     index: usize,
     #[command(flatten)]
     edit: EditArgs,
