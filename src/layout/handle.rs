@@ -80,6 +80,11 @@ impl Layout {
         site.check_marker().map(|()| Self { site })
     }
 
+    /// Returns the layout that was just made at a site. Nothing is read: a layout that is there must not be an error.
+    pub(super) fn made(site: Site) -> Self {
+        Self { site }
+    }
+
     /// Opens the layout at a site if there is one.
     ///
     /// # Errors

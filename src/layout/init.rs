@@ -57,7 +57,7 @@ impl Site {
         let mut made = NewDirectories::default();
         self.make(Purpose::ToBuildIn, &mut made)?;
         made.keep();
-        Layout::at(self)
+        Ok(Layout::made(self))
     }
 
     /// Makes the directory of a layout that is not there yet, so that something can be written for it.
