@@ -212,7 +212,7 @@ pub fn tar_sniffing(data: &[u8]) {
     }
 }
 
-/// Layers, each up to a block of zeros: whatever their entries are, merging them ends. A layer that a deep validation finds
+/// Layers, each up to a block of zeros: merging them ends, with any entries. A layer that a deep validation finds
 /// malformed is refused, and any other is merged but for the entries that no image can have. The tree has no path twice
 /// and no whiteout, and is the same however the layers are read.
 pub fn layers(data: &[u8]) {

@@ -1145,7 +1145,7 @@ fn interrupting_the_work_on_one_layout_leaves_others_and_gives_back_its_lock() {
     let other = Layout::open(stopped.path()).expect("a layout").with_write_options(soon());
     assert_eq!(label(&other, "kept").expect("the lock is free").value.annotations, annotations([("a", "kept")]));
     label(&running, "kept").expect("other work goes on");
-    // What begins later with the abandoned value blocks without the lock, and so does making a layout.
+    // Work that begins later with the abandoned value blocks without the lock, and so does making a layout.
     let path = directory.path().join("new");
     std::fs::create_dir(&path).expect("made");
     let options = soon().interrupt(interrupt.clone());

@@ -147,7 +147,7 @@ pub fn attach(
     stored.push(layout.store_document(&lock, "the manifest", &content)?);
     let listed = index.manifests.iter().find(|listed| listed.digest == entry.digest);
     if let Some(listed) = listed.cloned() {
-        // What was missing of the artifact is there again.
+        // The missing parts of the artifact are there again.
         stored.into_iter().for_each(StoredBlob::keep);
         return Ok(Attached { entry: listed, subject, choice, is_new: false });
     }

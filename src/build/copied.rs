@@ -64,7 +64,7 @@ struct There {
     identity: FileIdentity,
 }
 
-/// What is done about a blob that another process stored again since it was verified.
+/// How a blob is taken that another process stored again since it was verified.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Replaced {
     /// An error: there is time to look again.

@@ -58,8 +58,6 @@ pub enum ArtifactError {
     /// Files would be written into a layout.
     #[error("files of an artifact are not written into a layout, as {} is", .layout.display())]
     InLayout {
-        /// The directory that the caller named.
-        directory: PathBuf,
         /// The layout.
         layout: PathBuf,
     },

@@ -392,7 +392,7 @@ impl IndexEditor<'_> {
 
     /// Gives entries that were taken out of an index a place without a tag, unless they have no name left and their manifests
     /// are in other entries, or in indexes among those that took their names. Other indexes that list a manifest do not
-    /// count: it would go with the next change of them, though nobody asked for that.
+    /// count: it would go with the next change of them, unasked.
     pub(crate) fn keep_displaced(&self, index: &mut Index, displaced: Vec<Descriptor>, successors: &[Descriptor]) {
         let (named, nameless): (Vec<_>, Vec<_>) = displaced.into_iter().partition(Descriptor::is_named);
         let untagged = |entry: Descriptor| if entry.ref_name().is_some() { entry } else { self.untagged(&entry) };

@@ -18,7 +18,7 @@ const COMPRESSION: &str = "io.github.containers.compression.";
 /// Returns the entries that an index has of some images: the images of indexes one by one, each followed by its
 /// attestations (images, rule F2).
 ///
-/// The platform of an image is that of its config, with what a descriptor that agrees says beyond it (images, rule F1).
+/// The platform of an image is that of its config, completed by a descriptor that agrees with it (images, rule F1).
 /// Entries of `index.json` lose their names. Attestations that are not stored are left out.
 ///
 /// # Errors
@@ -106,7 +106,7 @@ impl Collecting<'_> {
     }
 }
 
-/// Returns the platform of a config, with what a descriptor says beyond it if the two agree. Configs of old images have
+/// Returns the platform of a config, completed by a descriptor if the two agree. Configs of old images have
 /// no variant.
 fn platform_of(config: Platform, said: Option<&Platform>) -> Platform {
     let Some(said) = said else { return config };
@@ -190,7 +190,7 @@ pub(crate) fn leaves(documents: &dyn Documents, entries: &[Descriptor]) -> Vec<D
     leaves
 }
 
-/// What no two images of an index have in common: the platform, and how they are compressed.
+/// The properties that tell the images of an index apart: the platform, and how they are compressed.
 #[derive(PartialEq, Eq)]
 struct Key {
     platform: Platform,

@@ -73,15 +73,18 @@ impl Site {
     ///
     /// Those of [`Layout::init`], except that another process may make the layout at the same time.
     pub(crate) fn make_layout(&self, made: NewDirectories) -> Result<Layout> {
-        self.make_with_others(Purpose::ToStoreIn, made)?;
-        Layout::at(self.clone())
+        self.make_with_others(Purpose::ToStoreIn, made)
     }
 
-    fn make_with_others(&self, kind: Purpose, mut made: NewDirectories) -> Result<()> {
+    fn make_with_others(&self, kind: Purpose, mut made: NewDirectories) -> Result<Layout> {
         match self.make(kind, &mut made) {
-            Ok(()) | Err(Error::AlreadyLayout { .. }) => {
+            Ok(()) => {
                 made.keep();
-                Ok(())
+                Ok(Layout::made(self.clone()))
+            }
+            Err(Error::AlreadyLayout { .. }) => {
+                made.keep();
+                Layout::at(self.clone())
             }
             Err(error) => Err(error),
         }
@@ -118,6 +121,7 @@ impl Site {
             if is_to_build_in { Purpose::ToBuildIn } else { Purpose::ToStoreIn },
             NewDirectories::default(),
         )
+        .map(drop)
     }
 
     fn make(&self, kind: Purpose, made: &mut NewDirectories) -> Result<()> {

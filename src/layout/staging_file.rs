@@ -189,8 +189,8 @@ impl Stage {
         self.manifest = Some(manifest);
     }
 
-    /// Returns the staging file of an empty staging area, which keeps the records and the unknown fields of this one. What is
-    /// staged next is another build: it does not replace the manifest without a name.
+    /// Returns the staging file of an empty staging area, which keeps the records and the unknown fields of this one. The
+    /// next build is another one: it does not replace the manifest without a name.
     pub(crate) fn emptied(&self) -> Self {
         let mut generated = self.generated.clone().unwrap_or_default();
         generated.extend(self.manifest.iter().map(|manifest| manifest.digest.clone()));

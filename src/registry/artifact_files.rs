@@ -104,7 +104,7 @@ impl Artifact {
     /// [`Error::MissingBlob`] if the file is not stored; [`Error::Io`].
     pub fn open_file(&self, repository: &Repository, file: &ArtifactFile) -> Result<BlobReader> {
         repository.get_blob(&file.descriptor.digest).map_err(|error| match error {
-            // Nobody named the file, but the artifact does.
+            // The artifact names the file; the command line does not.
             Error::MissingBlob { digest, .. } => {
                 Error::MissingBlob { digest, referrer: Referrer::Document(self.descriptor.digest.clone()) }
             }
@@ -204,7 +204,7 @@ fn check_layouts(directory: &Path, targets: &[Target<'_>]) -> Result<()> {
         )
     };
     match above.or_else(below) {
-        Some(layout) => Err(ArtifactError::InLayout { directory: directory.to_owned(), layout }.into()),
+        Some(layout) => Err(ArtifactError::InLayout { layout }.into()),
         None => Ok(()),
     }
 }

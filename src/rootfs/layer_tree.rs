@@ -280,7 +280,7 @@ fn attributes_of(header: &Header) -> Attributes {
     }
 }
 
-/// Removes the names that no file of an image may have: those that aufs kept for itself, and what stands below whiteouts.
+/// Removes the names that no file of an image may have: those that aufs kept for itself, and entries below whiteouts.
 fn prune(root: &mut Node) {
     let mut pending = vec![root];
     while let Some(node) = pending.pop() {

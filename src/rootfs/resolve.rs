@@ -20,7 +20,7 @@ pub(crate) enum Unresolved {
     File,
 }
 
-/// What becomes of a component that is not in the tree.
+/// How a component counts that is not in the tree.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Missing {
     /// The path is [`Unresolved::Nowhere`].

@@ -16,7 +16,7 @@ pub(crate) struct Header {
     pub(crate) start: u64,
     /// The offset of its content.
     pub(crate) content_at: u64,
-    /// The size of the content in the tar. Entries of other types than files have none, whatever their headers say.
+    /// The size of the content in the tar. Entries of other types than files have none, even if their headers say otherwise.
     pub(crate) size: u64,
 }
 

@@ -9,11 +9,11 @@ pub(crate) struct Pool(Mutex<Vec<Vec<u8>>>);
 impl Pool {
     /// Returns a buffer that may still have old content, or an empty buffer.
     pub(crate) fn take(&self) -> Vec<u8> {
-        self.0.lock().expect("nobody panics with the lock").pop().unwrap_or_default()
+        self.0.lock().expect("no thread panics with the lock").pop().unwrap_or_default()
     }
 
     /// Returns a buffer to the pool.
     pub(crate) fn give(&self, buffer: Vec<u8>) {
-        self.0.lock().expect("nobody panics with the lock").push(buffer);
+        self.0.lock().expect("no thread panics with the lock").push(buffer);
     }
 }

@@ -108,7 +108,7 @@ fn k_a_pax_size_before_a_gnu_name_means_the_same_to_every_reader() {
     }
 }
 
-/// Records are as long as they say, whatever bytes are in their values.
+/// Records are as long as they say, with any bytes in their values.
 #[test]
 fn a11_values_of_attributes_do_not_end_pax_records() {
     let value = b"1\n19 linkpath=/evil\n\0=";
@@ -188,7 +188,7 @@ fn a_malformed_layer_below_is_named_with_its_fault() {
     // The layout of a build is a temporary one, and its user knows no digests.
     sandbox.refuses("build -q -o new --layer bad.tar --copy app", &format!("{message} bad.tar again"));
     assert!(!sandbox.path("new").exists());
-    // Alone, the layer is the user's: a warning says what is wrong with it.
+    // Alone, the layer is the user's: a warning names its fault.
     let outcome = sandbox.run("layout build -q -o new --layer bad.tar");
     assert_eq!((outcome.status, outcome.stderr.contains(fault)), (0, true), "{outcome:?}");
     assert_eq!(fs::read_dir(sandbox.path("new/blobs/sha256")).expect("blobs").count(), 3);

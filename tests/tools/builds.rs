@@ -308,7 +308,7 @@ fn every_program_chooses_a_platform_from_an_index_that_was_made_of_images() {
         let inspected = parsed(&lab.buildah(&["inspect", "--type", "image", &pulled]));
         assert_eq!(inspected["OCIv1"]["config"]["Labels"]["arch"], architecture);
     }
-    // What is removed is not chosen.
+    // An image that was removed is not chosen.
     regshape(&lab, "index remove layout:v1 --platform linux/s390x -q");
     let raw = parsed(&lab.skopeo(&["inspect", "--raw", "oci:layout:v1"]));
     assert_eq!(raw["manifests"].as_array().map(Vec::len), Some(2));

@@ -130,7 +130,7 @@ fn an_image_of_another_program_is_edited_and_seen_by_it() {
 }
 
 /// E1: an image with Docker's media types becomes one of the image-spec's whole, and the list that names it an index. The
-/// images that are not picked stay what they are: skopeo finds no Docker list in a layout, and reads an index of both.
+/// images that are not picked keep their media types: skopeo finds no Docker list in a layout, and reads an index of both.
 #[test]
 fn e1_a_list_of_docker_of_which_one_image_is_edited_is_an_index_that_others_read() {
     let Some(lab) = Lab::with(&["skopeo"]) else { return };

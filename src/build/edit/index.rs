@@ -1,5 +1,5 @@
 //! Image indexes: making one of images, adding and removing images, annotations. They go the way of every edit: checked,
-//! then made under the lock from what the layout has then.
+//! then made under the lock from the `index.json` of that moment.
 
 use std::collections::HashSet;
 
@@ -234,7 +234,7 @@ impl Prepared {
     }
 }
 
-/// Makes a change: checks it, copies the blobs of views, and then makes it under the lock from what the layout has then.
+/// Makes a change: checks it, copies the blobs of views, and then makes it under the lock from the `index.json` of that moment.
 fn write(
     layout: &Layout,
     images: &[Prepared],

@@ -26,7 +26,7 @@ pub(super) struct IndexWork<'a> {
     pub(super) converted: bool,
 }
 
-/// What becomes of an entry of an index.
+/// The future of an entry of an index.
 enum Fate {
     Stays,
     Goes,

@@ -31,7 +31,7 @@ impl Picked {
     }
 }
 
-/// What a change is made to.
+/// The entry and the images that a change is made to.
 pub(super) struct Target {
     pub(super) entry: Descriptor,
     /// The places of the entries in `index.json` that the result takes.
@@ -195,7 +195,7 @@ impl Finished {
         warnings.extend(others);
         layout.write_index(lock, &index, store()?)?;
         let images = images(&result);
-        // What a staging file refers to that cannot be read is not known: then nothing is deleted.
+        // A staging file that cannot be read may refer to any blob: then nothing is deleted.
         if let Ok(stage) = layout.find_stage() {
             let stage = stage.unwrap_or_else(Stage::empty);
             remove_unreferenced(layout, lock, &index, &stage, old.into_iter().collect());
