@@ -5,7 +5,7 @@ use std::path::Path;
 
 use super::platform::{Platforms, is_stored, not_stored};
 use super::walk::{Document, Documents, read_entry};
-use crate::error::{EditError, Error, Result};
+use crate::error::{EditError, Error, Referrer, Result};
 use crate::oci::{Descriptor, Digest, Index, Platform};
 
 /// How many indexes may be nested in an image that an index is made of.
@@ -61,7 +61,7 @@ impl Collecting<'_> {
                 }
                 Document::Index(index) => self.collect(&index.manifests, Some(&entry.digest), depth + 1)?,
                 document => {
-                    let member = self.member(entry, &document);
+                    let member = self.member(entry, &document)?;
                     self.add(member);
                 }
             }
@@ -94,15 +94,23 @@ impl Collecting<'_> {
         }
     }
 
-    /// Returns the entry of an image or artifact. Artifacts have only the platform that an index says.
-    fn member(&mut self, entry: &Descriptor, document: &Document) -> Descriptor {
+    /// Returns the entry of an image or artifact. Artifacts have only the platform that an index says. The config of an image
+    /// must be stored: a descriptor alone may be wrong.
+    fn member(&mut self, entry: &Descriptor, document: &Document) -> Result<Descriptor> {
         let mut member = entry.clone();
         if let Document::Manifest(manifest) = document
-            && let Some(of_config) = self.platforms.of_image(entry, manifest)
+            && manifest.is_image(entry)
         {
-            member.platform = Some(Box::new(platform_of(of_config, entry.said_platform())));
+            match self.platforms.of_image(entry, manifest) {
+                Some(of_config) => {
+                    member.platform = Some(Box::new(platform_of(of_config, entry.said_platform())));
+                }
+                None => {
+                    self.documents.read(&manifest.config.digest, &Referrer::Document(entry.digest.clone()))?;
+                }
+            }
         }
-        member
+        Ok(member)
     }
 }
 

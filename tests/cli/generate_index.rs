@@ -270,6 +270,29 @@ fn an_image_whose_tag_was_taken_outlives_the_indexes_that_list_it() {
 }
 
 #[test]
+fn f1_an_image_without_its_config_is_an_error() {
+    let sandbox = sandbox();
+    sandbox.ok("generate index -p image --ref-name v1 amd64 arm64");
+    let image = digest(&entry(&sandbox, "arm64")).to_owned();
+    let config = sandbox.blob_json(&image)["config"]["digest"].as_str().expect("a digest").to_owned();
+    let path = sandbox.path(blob_name(&config));
+    let content = std::fs::read(&path).expect("read");
+    std::fs::remove_file(&path).expect("removed");
+    let missing = format!("blob {config} referenced by {image} does not exist");
+    for words in ["arm64", "v1"] {
+        let outcome = sandbox.run(&format!("generate index -p image --ref-name v2 {words}"));
+        assert_eq!(outcome.status, 1, "{words}: {outcome:?}");
+        assert!(outcome.stderr.contains(&missing), "{words}: {}", outcome.stderr);
+    }
+    std::fs::write(&path, "{}").expect("written");
+    let outcome = sandbox.run("generate index -p image --ref-name v2 v1");
+    assert_eq!(outcome.status, 1, "{outcome:?}");
+    std::fs::write(&path, content).expect("written");
+    sandbox.ok("generate index -p image --ref-name v2 v1");
+    sandbox.is_valid();
+}
+
+#[test]
 fn an_image_that_cannot_be_taken_is_an_error_and_changes_nothing() {
     let sandbox = sandbox();
     sandbox.write("broken.tar", "no archive");
