@@ -123,13 +123,16 @@ pub(crate) struct AnnotationEditArgs {
     /// Annotation to remove; repeatable
     #[arg(long, value_name = "KEY", conflicts_with = "replace", hide_short_help = true)]
     unset_annotation: Vec<String>,
+    /// Remove the other annotations
+    #[arg(long)]
+    replace: bool,
 }
 
 impl AnnotationEditArgs {
     /// Returns how the annotations change.
-    pub(crate) fn edit(&self, replace: bool) -> AnnotationChange {
+    pub(crate) fn change(&self) -> AnnotationChange {
         let annotations: Annotations = self.annotation.iter().cloned().collect();
-        match (replace, self.unset_annotation.is_empty()) {
+        match (self.replace, self.unset_annotation.is_empty()) {
             (true, _) => AnnotationChange::Replace(annotations),
             (false, true) => AnnotationChange::Merge(annotations),
             (false, false) => AnnotationChange::Remove(self.unset_annotation.clone(), annotations),

@@ -25,9 +25,6 @@ pub(crate) struct Args {
     index: i64,
     #[command(flatten)]
     annotations: AnnotationEditArgs,
-    /// Remove the other annotations
-    #[arg(long)]
-    replace: bool,
     #[command(flatten)]
     edit: EditArgs,
     #[command(flatten)]
@@ -37,7 +34,7 @@ pub(crate) struct Args {
 impl LayoutCommand for Args {
     fn run(self, context: &Context) -> anyhow::Result<ExitCode> {
         let path = self.common.path()?;
-        let change = self.annotations.edit(self.replace);
+        let change = self.annotations.change();
         if let Some(image) = context.image_to_edit(&path, &self.write)? {
             let index = usize::try_from(self.index).unwrap_or(usize::MAX);
             return image.edit(context, &ImageChange::Layer { index, annotations: change }, &self.edit);

@@ -21,9 +21,6 @@ pub(crate) struct Args {
     common: Common,
     #[command(flatten)]
     annotations: AnnotationEditArgs,
-    /// Remove the other annotations
-    #[arg(long)]
-    replace: bool,
     #[command(flatten)]
     edit: EditArgs,
     #[command(flatten)]
@@ -33,7 +30,7 @@ pub(crate) struct Args {
 impl LayoutCommand for Args {
     fn run(self, context: &Context) -> anyhow::Result<ExitCode> {
         let path = self.common.path()?;
-        let change = self.annotations.edit(self.replace);
+        let change = self.annotations.change();
         if let Some(image) = context.image_to_edit(&path, &self.write)? {
             return image.edit(context, &ImageChange::Manifest(change), &self.edit);
         }

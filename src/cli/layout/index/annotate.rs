@@ -29,9 +29,6 @@ pub(crate) struct Args {
     at: Place,
     #[command(flatten)]
     annotations: AnnotationEditArgs,
-    /// Remove the other annotations
-    #[arg(long)]
-    replace: bool,
     #[command(flatten)]
     edit: EditArgs,
     #[command(flatten)]
@@ -52,7 +49,7 @@ impl LayoutCommand for Args {
         if self.at != Place::Descriptor && !options.platforms.is_empty() {
             return Err(Usage("--platform picks descriptors: use it with --at descriptor".to_owned()).into());
         }
-        let change = self.annotations.edit(self.replace);
+        let change = self.annotations.change();
         let change = match self.at {
             Place::Index => IndexChange::Annotate(change),
             Place::Descriptor => IndexChange::AnnotateDescriptors(change),
