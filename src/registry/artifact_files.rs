@@ -193,8 +193,10 @@ fn kind_name(kind: FileKind) -> &'static str {
 
 /// Checks that no file would be written into a layout, where it could take the place of a document or a blob.
 fn check_layouts(directory: &Path, targets: &[Target<'_>]) -> Result<()> {
-    let real = fs::canonicalize(directory).unwrap_or_else(|_| directory.to_owned());
-    let above = real.ancestors().find(|above| has_marker(above)).map(Path::to_owned);
+    // Of a directory that is to be made, those above it that are there.
+    let or_here = |path: &Path| if path.as_os_str().is_empty() { Path::new(".").to_owned() } else { path.to_owned() };
+    let real = directory.ancestors().find_map(|above| fs::canonicalize(or_here(above)).ok());
+    let above = real.iter().flat_map(|real| real.ancestors()).find(|above| has_marker(above)).map(Path::to_owned);
     let below = || {
         targets.iter().flat_map(|target| (1..target.names.len()).map(|count| &target.names[..count])).find_map(
             |names| {

@@ -256,7 +256,7 @@ fn a_file_that_is_not_stored_is_an_error_of_the_artifact() {
 fn nothing_is_written_into_a_layout() {
     let (sandbox, _) = sandbox();
     let contents = sandbox.contents();
-    for output in ["image", "image/blobs", "image/new"] {
+    for output in ["image", "image/blobs", "image/new", "image/blobs/new/newer"] {
         let refused = sandbox.run(&format!("referrer get image:v1 --artifact-type text/plain -o {output} --overwrite"));
         assert_eq!(refused.status, 1);
         assert!(refused.stderr.ends_with("image is; choose another --output\n"), "{}", refused.stderr);
