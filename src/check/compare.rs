@@ -5,16 +5,18 @@ use std::collections::{HashMap, HashSet};
 use std::hash::{BuildHasher as _, RandomState};
 
 use super::follow::Validation;
+use super::hidden_links::{HiddenLink, find_hidden_links};
 use super::reference::{Image, Outcome};
 use super::schema::{Config, Platform};
 use super::verify::{Job, Verified};
-use crate::check::report::{MissingParts, Report};
+use crate::check::report::{MissingParts, Report, ValidateOptions};
 use crate::compress::Encoding;
 use crate::graph::finding::Finding;
 use crate::graph::severity::{FaultKind, Severity};
 use crate::layout::handle::Layout;
 use crate::layout::unreferenced::find_stray;
 use crate::oci::{Digest, LayerEncoding, MediaType};
+use crate::text::shown;
 
 impl Validation<'_> {
     /// Returns an image and its config, if the config was read.
@@ -49,12 +51,24 @@ impl Validation<'_> {
     }
 
     /// Builds the report, in the order of the documents. Each finding is reported once per location.
-    pub(crate) fn report(mut self, layout: &Layout, verified: &HashMap<Digest, Verified>) -> Report {
+    pub(crate) fn report(
+        mut self,
+        layout: &Layout,
+        verified: &HashMap<Digest, Verified>,
+        options: ValidateOptions<'_>,
+    ) -> Report {
         let mut report = Report { checked: self.checked, ..Report::default() };
         // Two hashes per finding: keeping the messages would double the memory.
         let (keys, mut said) = ([RandomState::new(), RandomState::new()], HashSet::new());
         let outcomes = std::mem::take(&mut self.outcomes);
-        let resolved = outcomes.into_iter().flat_map(|outcome| self.resolve(outcome, verified));
+        let mut hidden = hidden_links(layout, &outcomes, verified, options);
+        let resolved = outcomes.into_iter().flat_map(|outcome| {
+            let hidden = match &outcome {
+                Outcome::Layer { manifest, at, .. } => hidden.remove(&(manifest.clone(), *at)).unwrap_or_default(),
+                _ => Vec::new(),
+            };
+            self.resolve(outcome, verified).into_iter().chain(hidden)
+        });
         for (kind, finding) in resolved.chain(self.stray(layout)) {
             let findings = match kind.severity() {
                 Severity::Error => &mut report.errors,
@@ -141,6 +155,43 @@ impl Validation<'_> {
         });
         diff_ids.into_iter().chain(history).collect()
     }
+}
+
+/// Returns the findings about links that layers hide, by manifest and position of the layer.
+fn hidden_links(
+    layout: &Layout,
+    outcomes: &[Outcome],
+    verified: &HashMap<Digest, Verified>,
+    options: ValidateOptions<'_>,
+) -> HashMap<(Digest, usize), Vec<(FaultKind, Finding)>> {
+    let mut manifests: Vec<(&Digest, Vec<(usize, &str)>)> = Vec::new();
+    let mut images: Vec<Vec<Digest>> = Vec::new();
+    for outcome in outcomes {
+        let Outcome::Layer { digest, location, manifest, at, .. } = outcome else { continue };
+        if manifests.last().is_none_or(|(last, _)| *last != manifest) {
+            manifests.push((manifest, Vec::new()));
+            images.push(Vec::new());
+        }
+        if let (Some((_, places)), Some(layers)) = (manifests.last_mut(), images.last_mut()) {
+            places.push((*at, location));
+            layers.push(digest.clone());
+        }
+    }
+    let mut found: HashMap<_, Vec<_>> = HashMap::new();
+    let hidden = find_hidden_links(layout, &images, verified, options);
+    for ((manifest, places), hidden) in manifests.into_iter().zip(hidden) {
+        for HiddenLink { layer, below, path } in hidden {
+            let ((at, location), (below, _)) = (places[layer], places[below]);
+            let path = shown(&path);
+            let text = format!(
+                "{location}: the entries below '{path}' hide the link '{path}' of layer {below}, or are written through \
+                 it: engines differ; an entry for '{path}' itself settles it"
+            );
+            let findings = found.entry((manifest.clone(), at)).or_default();
+            findings.push((FaultKind::HiddenLink, Finding::new(text, location)));
+        }
+    }
+    found
 }
 
 /// Compares the content of a layer with its media type and with the diff_id in the config.

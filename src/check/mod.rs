@@ -5,6 +5,7 @@ pub(crate) mod compare;
 pub(crate) mod documents;
 pub(crate) mod fields;
 pub(crate) mod follow;
+pub(crate) mod hidden_links;
 pub(crate) mod images;
 pub(crate) mod json;
 pub(crate) mod node;

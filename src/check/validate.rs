@@ -36,7 +36,7 @@ fn validate_once(layout: &Layout, options: &ValidateOptions<'_>) -> Result<Repor
         Err(error) => return Err(error),
     }
     let verified = verify_blobs(layout, validation.jobs(), *options);
-    Ok(validation.report(layout, &verified))
+    Ok(validation.report(layout, &verified, *options))
 }
 
 /// Finds the part of `index.json` that a reference names.

@@ -51,6 +51,7 @@ pub(crate) enum FaultKind {
     LayerEncoding,
     UnsoundStream,
     WrongDiffId,
+    HiddenLink,
     /// Of the tar.
     Tar(TarFault),
     // The directory
@@ -125,6 +126,8 @@ impl FaultKind {
             Self::UnsoundStream => Error,
             // config.md: "A layer DiffID is the digest over the layer's uncompressed tar archive".
             Self::WrongDiffId => Error,
+            // Not in the image-spec: engines that unpack each layer alone hide the link, others write through it.
+            Self::HiddenLink => Warning,
             // layer.md: layers are tar archives. Readers refuse these.
             Self::Tar(TarFault::Truncated) | Self::Tar(TarFault::Malformed) => Error,
             // POSIX, pax: two blocks of zeros end an archive. Readers of layers do without.

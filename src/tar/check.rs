@@ -111,7 +111,8 @@ impl TarCheck {
         let verdict = self.verdict();
         // The entries of a truncated tar are incomplete, so they are not compared.
         let findings = if matches!(verdict, Verdict::Truncated(_)) { Vec::new() } else { self.layer.finish() };
-        TarReport { verdict, looks_like_images: self.layer.looks_like_images(), findings }
+        let outline = self.layer.take_outline();
+        TarReport { verdict, looks_like_images: self.layer.looks_like_images(), findings, outline }
     }
 
     fn verdict(&mut self) -> Verdict {

@@ -4,6 +4,7 @@ use std::fmt;
 use std::io;
 
 use super::header_fields::EXTENDED_LIMIT;
+use super::outline::Outline;
 use crate::text::{shortened, shown};
 
 /// A flaw of a header: the tar is malformed.
@@ -161,6 +162,8 @@ pub(crate) struct TarReport {
     pub(crate) findings: Vec<(TarFault, String)>,
     /// Whether the tar is an image archive, not a layer.
     pub(crate) looks_like_images: bool,
+    /// The outline of a layer whose content was looked at.
+    pub(crate) outline: Outline,
 }
 
 impl TarReport {

@@ -3,11 +3,12 @@
 //!
 //! Works on a stream in bounded memory: only 16 bytes of hash are kept per path.
 
-use std::collections::HashMap;
 use std::collections::hash_map::{Entry, RandomState};
+use std::collections::{HashMap, HashSet};
 use std::hash::{BuildHasher, Hasher as _};
 
 use super::fault::TarFault;
+use super::outline::Outline;
 use super::read_header::Header;
 use crate::fingerprint::Fingerprint;
 use crate::json::Node;
@@ -27,7 +28,7 @@ pub(crate) enum Look {
     Format,
     /// Also checks the entries.
     Entries,
-    /// Also compares the content of entries with the same path.
+    /// Also compares the content of entries with the same path, and makes the outline.
     Content,
 }
 
@@ -49,6 +50,9 @@ pub(crate) struct LayerCheck {
     has_marker: bool,
     has_index: bool,
     has_archive_manifest: bool,
+    outline: Outline,
+    /// The directories whose entries are known to the outline, with those above them.
+    parents: HashSet<PathHash>,
 }
 
 type PathHash = [u8; 16];
@@ -109,6 +113,8 @@ impl LayerCheck {
             has_marker: false,
             has_index: false,
             has_archive_manifest: false,
+            outline: Outline::default(),
+            parents: HashSet::new(),
         }
     }
 
@@ -144,6 +150,9 @@ impl LayerCheck {
             b"index.json" => self.has_index |= is_file,
             _ => {}
         }
+        if self.look == Look::Content {
+            self.outline_entry(&path, flag);
+        }
         let hash = self.paths.hash(&path);
         if flag == b'5' || self.look == Look::Entries {
             self.compare(&path, hash, DIRECTORY);
@@ -164,6 +173,23 @@ impl LayerCheck {
             self.current = Some((path.clone(), hash, fingerprint));
         }
         is_file && path == b"manifest.json"
+    }
+
+    fn outline_entry(&mut self, path: &[u8], flag: u8) {
+        self.outline.entry(path, flag == b'2');
+        let mut rest = path;
+        while let Some(at) = rest.iter().rposition(|byte| *byte == b'/')
+            && self.paths.count < ENTRY_LIMIT
+        {
+            rest = &rest[..at];
+            let hash = self.paths.hash(rest);
+            if !self.parents.insert(hash) {
+                return;
+            }
+            if !self.paths.contains(hash) {
+                self.outline.add_implied(rest);
+            }
+        }
     }
 
     /// Notes a pax header for all entries, which `git archive` writes.
@@ -206,6 +232,11 @@ impl LayerCheck {
         self.has_archive_manifest || self.has_marker && self.has_index
     }
 
+    /// Returns the outline of the layer, which is made with [`Look::Content`].
+    pub(crate) fn take_outline(&mut self) -> Outline {
+        std::mem::take(&mut self.outline)
+    }
+
     /// Ends the tar and returns the faults of its entries.
     pub(crate) fn finish(&mut self) -> Vec<(TarFault, String)> {
         self.end_entry();
@@ -228,7 +259,7 @@ impl LayerCheck {
                 let text = "the tar has a global pax header, which engines ignore and some programs refuse";
                 (TarFault::GlobalHeader, text.to_owned())
             }),
-            (self.paths.count > ENTRY_LIMIT).then(|| {
+            (self.paths.count > ENTRY_LIMIT || self.outline.is_incomplete()).then(|| {
                 let text = format!("the tar has more than {ENTRY_LIMIT} entries; not all their paths were compared");
                 (TarFault::UncomparedPaths, text)
             }),
@@ -251,12 +282,15 @@ impl Paths {
         Fingerprint::of(&self.key, path)
     }
 
+    fn contains(&self, hash: PathHash) -> bool {
+        self.shards[shard_of(hash)].contains_key(&hash)
+    }
+
     /// Stores a path. Returns the earlier entry of the same path. Beyond the limit no new paths are stored.
     fn insert(&mut self, hash: PathHash, entry: EntryHash) -> Option<EntryHash> {
         self.count += 1;
-        let shard = usize::from(u16::from_le_bytes([hash[0], hash[1]])) % SHARDS;
         let is_full = self.count > ENTRY_LIMIT;
-        match self.shards[shard].entry(hash) {
+        match self.shards[shard_of(hash)].entry(hash) {
             Entry::Occupied(earlier) => Some(*earlier.get()),
             Entry::Vacant(_) if is_full => None,
             Entry::Vacant(vacant) => {
@@ -267,8 +301,12 @@ impl Paths {
     }
 }
 
+fn shard_of(hash: PathHash) -> usize {
+    usize::from(u16::from_le_bytes([hash[0], hash[1]])) % SHARDS
+}
+
 /// Normalizes a path as readers do: `./a//b/` becomes `a/b`, and `..` is resolved.
-fn clean(name: &[u8]) -> Vec<u8> {
+pub(crate) fn clean(name: &[u8]) -> Vec<u8> {
     let mut path = Vec::with_capacity(name.len());
     for component in name.split(|byte| *byte == b'/') {
         match component {

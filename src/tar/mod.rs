@@ -6,6 +6,7 @@ pub(crate) mod extended;
 pub(crate) mod fault;
 pub(crate) mod header_fields;
 pub(crate) mod layer;
+pub(crate) mod outline;
 pub(crate) mod read_header;
 pub(crate) mod reader;
 pub(crate) mod write;

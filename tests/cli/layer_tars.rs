@@ -193,3 +193,57 @@ fn a_malformed_layer_below_is_named_with_its_fault() {
     assert_eq!((outcome.status, outcome.stderr.contains(fault)), (0, true), "{outcome:?}");
     assert_eq!(fs::read_dir(sandbox.path("new/blobs/sha256")).expect("blobs").count(), 3);
 }
+
+/// Returns the warnings of `validate --deep` for an image of these layers, without the words before the fault.
+fn deep_warnings(layers: &[Vec<u8>]) -> Vec<String> {
+    let sandbox = Sandbox::new();
+    for (at, layer) in layers.iter().enumerate() {
+        sandbox.write("layer.tar", [layer.as_slice(), &END].concat());
+        sandbox.ok(&format!("add layer -p image -f layer.tar --created-by {at}"));
+    }
+    sandbox.ok("generate config -p image --os linux --architecture amd64");
+    let manifest =
+        sandbox.ok_json("generate manifest -p image --ref-name v1")["digest"].as_str().expect("a digest").to_owned();
+    let report = sandbox.ok_json("validate -p image --deep");
+    let warnings = report["warnings"].as_array().expect("a list");
+    let text = |warning: &serde_json::Value| warning.as_str().expect("text").replace(&manifest, "M");
+    warnings.iter().map(text).collect()
+}
+
+#[test]
+fn e5_entries_below_a_link_of_a_lower_layer_are_a_finding() {
+    let base = [entry(b"usr/lib/", b'5', b""), link(b"lib", b'2', b"usr/lib"), link(b"usr/x", b'2', b"lib")].concat();
+    let says = |at: usize, path: &str, below: usize| {
+        format!(
+            "layer[{at}] in manifest M: the entries below '{path}' hide the link '{path}' of layer {below}, or are written \
+             through it: engines differ; an entry for '{path}' itself settles it"
+        )
+    };
+    let x = || file(b"lib/x", b"");
+    let directory = || entry(b"lib/", b'5', b"");
+    let none: Vec<String> = Vec::new();
+    for (upper, expected) in [
+        (vec![x()], vec![says(1, "lib", 0)]),
+        (vec![file(b"./lib/d/e/x", b"")], vec![says(1, "lib", 0)]),
+        (vec![file(b"lib/.wh.x", b"")], vec![says(1, "lib", 0)]),
+        (vec![file(b"y", b""), [x(), file(b"usr/x/y", b"")].concat()], vec![says(2, "lib", 0), says(2, "usr/x", 0)]),
+        // The first layer has made it a directory.
+        (vec![x(), file(b"lib/y", b"")], vec![says(1, "lib", 0)]),
+        // An entry for the directory, before or after, or in a layer between.
+        (vec![[directory(), x()].concat()], none.clone()),
+        (vec![[x(), directory()].concat()], none.clone()),
+        (vec![directory(), x()], none.clone()),
+        (vec![[link(b"lib", b'2', b"usr/lib"), x()].concat()], none.clone()),
+        // The link is gone.
+        (vec![[file(b".wh.lib", b""), x()].concat()], none.clone()),
+        (vec![file(b".wh.lib", b""), x()], none.clone()),
+        (vec![file(b".wh..wh..opq", b""), x()], none.clone()),
+        (vec![file(b"usr/.wh..wh..opq", b""), file(b"usr/x/y", b"")], none.clone()),
+        (vec![file(b"usr", b""), file(b"usr/x/y", b"")], none.clone()),
+        // It is there again.
+        (vec![file(b".wh.lib", b""), link(b"lib", b'2', b"usr"), x()], vec![says(3, "lib", 2)]),
+    ] {
+        let layers: Vec<_> = [base.clone()].into_iter().chain(upper).collect();
+        assert_eq!(deep_warnings(&layers), expected, "{layers:02x?}");
+    }
+}
