@@ -158,7 +158,17 @@ fn the_result_gets_a_tag_of_its_own() {
     let sandbox = sandbox();
     let old = entry(&sandbox, "v1");
     let other = entry(&sandbox, "multi");
-    sandbox.ok("update config image:v1 --tag v2 --user 33");
+    let outcome = sandbox.run("update config image:v1 --tag v2 --user 33");
+    let new = entry(&sandbox, "v2");
+    // The heading names the result, not the image that it was made of.
+    outcome.succeeds(
+        format!(
+            "Updated image:v2:\n      digest: {}\n        size: {}\n  media-type: {MANIFEST_TYPE}\n    ref-name: v2\n",
+            digest(&new),
+            new["size"]
+        ),
+        "",
+    );
     assert_eq!(entry(&sandbox, "v1"), old);
     assert_eq!(config(&sandbox, "v2")["config"]["User"], "33");
     let contents = sandbox.contents();

@@ -146,9 +146,10 @@ impl ImageToEdit {
 
     /// Changes the image, and prints the result.
     pub(crate) fn edit(&self, context: &Context, change: &ImageChange, args: &EditArgs) -> anyhow::Result<ExitCode> {
-        let edited = edit_image(&self.layout, &self.reference, change, &args.options()?);
+        let options = args.options()?;
+        let edited = edit_image(&self.layout, &self.reference, change, &options);
         let edited = edited.map_err(|error| self.advise(error))?;
-        self.report(context, &edited, Vec::new())
+        self.report(context, &options, &edited, Vec::new())
     }
 
     /// Adds the way out to an error of a change: the tags of the layout, if the reference is not there.
@@ -177,10 +178,11 @@ impl ImageToEdit {
         format!("Updated {}:", self.name)
     }
 
-    /// Prints the result of a change, with the warnings of the command.
+    /// Prints the result of a change, with the warnings of the command. A result with a tag of its own is named by that tag.
     pub(crate) fn report(
         &self,
         context: &Context,
+        options: &EditOptions,
         edited: &Edited,
         mut warnings: Vec<String>,
     ) -> anyhow::Result<ExitCode> {
@@ -188,8 +190,12 @@ impl ImageToEdit {
             edited.choices.iter().filter_map(|choice| context.lower_variant(choice)).collect();
         warnings.extend(edited.warnings.iter().map(|warning| printable(&warning.to_string())));
         warnings.iter().cloned().for_each(|warning| context.ui.warn_at_the_end(warning));
+        let title = match &options.tag {
+            Some(tag) => Self::made(self.layout.clone(), tag).title(),
+            None => self.title(),
+        };
         context.ui.result(
-            &ImageScreen::new(self.title(), &edited.entry, edited.images.clone(), warnings, false)
+            &ImageScreen::new(title, &edited.entry, edited.images.clone(), warnings, false)
                 .with_lower_variants(lower_variants),
         )?;
         Ok(ExitCode::SUCCESS)

@@ -205,9 +205,9 @@ fn add_file(
     let found = warnings.iter().map(|finding| printable(finding.message()));
     let warnings: Vec<_> = doubt.into_iter().chain(images).chain(found).collect();
     let first = warnings.first().cloned();
-    if let (Some(edited), Some((image, _))) = (edited, image) {
+    if let (Some(edited), Some((image, edit))) = (edited, image) {
         note_of_history(context, &edited, options.created_by.is_some());
-        return image.report(context, &edited, warnings);
+        return image.report(context, edit, &edited, warnings);
     }
     warnings.into_iter().for_each(|warning| context.ui.warn_at_the_end(warning));
     context.ui.result(&staged(layer, first))?;
@@ -250,7 +250,7 @@ fn add_copies(
         });
         let (edited, notes) = made.map_err(|error| image.advise(error))?;
         note_of_history(context, &edited, flags.created_by.is_some());
-        return image.report(context, &edited, tell(context, &notes));
+        return image.report(context, edit, &edited, tell(context, &notes));
     }
     let (added, notes) = again_if_changed(|| {
         let (layer, notes) = store(&Stack::of_staged(layout, options.bounds)?)?;

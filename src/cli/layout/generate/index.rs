@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use regshape::Error;
-use regshape::build::edit::{IndexOptions, generate_index};
+use regshape::build::edit::{EditOptions, IndexOptions, generate_index};
 use regshape::oci::RefName;
 
 use crate::cli::args::{AnnotationArgs, PathFlag, WriteArgs};
@@ -56,6 +56,6 @@ impl LayoutCommand for Args {
             Ok(error) => made.advise(error),
             Err(error) => error,
         })?;
-        made.report(context, &edited, Vec::new())
+        made.report(context, &EditOptions::default(), &edited, Vec::new())
     }
 }

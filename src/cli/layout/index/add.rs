@@ -36,6 +36,6 @@ impl LayoutCommand for Args {
         let edited = context.with_index_images(&index.layout, &self.images, |images| {
             edit_index(&index.layout, &index.reference, &IndexChange::Add(images.to_vec()), &options)
         });
-        index.report(context, &edited.map_err(|error| index.advise_any(error))?, Vec::new())
+        index.report(context, &options, &edited.map_err(|error| index.advise_any(error))?, Vec::new())
     }
 }

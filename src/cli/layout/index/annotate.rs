@@ -62,6 +62,6 @@ impl LayoutCommand for Args {
             }
             error => index.advise(error),
         })?;
-        index.report(context, &edited, Vec::new())
+        index.report(context, &options, &edited, Vec::new())
     }
 }

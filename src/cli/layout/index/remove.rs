@@ -42,6 +42,6 @@ impl LayoutCommand for Args {
         let platforms = self.platforms.into_iter().map(|WrittenPlatform(platform)| platform).collect();
         let change = IndexChange::Remove { platforms, digests: self.digests };
         let edited = edit_index(&index.layout, &index.reference, &change, &options);
-        index.report(context, &edited.map_err(|error| index.advise(error))?, Vec::new())
+        index.report(context, &options, &edited.map_err(|error| index.advise(error))?, Vec::new())
     }
 }
