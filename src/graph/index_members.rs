@@ -19,7 +19,7 @@ const COMPRESSION: &str = "io.github.containers.compression.";
 /// attestations (images, rule F2).
 ///
 /// The platform of an image is that of its config, completed by a descriptor that agrees with it (images, rule F1).
-/// Entries of `index.json` lose their names. Attestations that are not stored are left out.
+/// Entries of `index.json` lose their names. Attestations that are not stored are left out. `name` is that of the images.
 ///
 /// # Errors
 ///
@@ -30,13 +30,14 @@ pub(crate) fn members(
     path: &Path,
     entries: &[Descriptor],
     name: &str,
-) -> Result<Vec<Descriptor>> {
+) -> Result<Vec<Member>> {
     let platforms = Platforms::new(documents);
     let mut collecting = Collecting { documents, path, name, platforms, seen: HashSet::new(), found: Vec::new() };
     collecting.collect(entries, None, 0)?;
     let mut found = collecting.found;
     let listed: HashSet<&Digest> = entries.iter().map(|entry| &entry.digest).collect();
-    found.iter_mut().filter(|member| listed.contains(&member.digest)).for_each(Descriptor::unname);
+    let entries_found = found.iter_mut().map(|member| &mut member.entry);
+    entries_found.filter(|entry| listed.contains(&entry.digest)).for_each(Descriptor::unname);
     Ok(found)
 }
 
@@ -46,7 +47,7 @@ struct Collecting<'a> {
     name: &'a str,
     platforms: Platforms<'a>,
     seen: HashSet<Digest>,
-    found: Vec<Descriptor>,
+    found: Vec<Member>,
 }
 
 impl Collecting<'_> {
@@ -61,23 +62,29 @@ impl Collecting<'_> {
                 }
                 Document::Index(index) => self.collect(&index.manifests, Some(&entry.digest), depth + 1)?,
                 document => {
-                    let member = self.member(entry, &document)?;
+                    let is_one = depth == 0 && entries.len() == 1;
+                    let member = self.member(entry, &document, is_one)?;
                     self.add(member);
                 }
             }
             let attested = HashSet::from([entry.digest.clone()]);
             let (own, others): (Vec<_>, Vec<_>) = attestations.into_iter().partition(|other| other.attests(&attested));
-            own.into_iter().for_each(|attestation| self.add(attestation.clone()));
+            own.into_iter().for_each(|attestation| self.add(self.plain(attestation)));
             attestations = others;
         }
-        attestations.into_iter().for_each(|attestation| self.add(attestation.clone()));
+        attestations.into_iter().for_each(|attestation| self.add(self.plain(attestation)));
         Ok(())
     }
 
-    fn add(&mut self, member: Descriptor) {
-        if self.seen.insert(member.digest.clone()) {
+    fn add(&mut self, member: Member) {
+        if self.seen.insert(member.entry.digest.clone()) {
             self.found.push(member);
         }
+    }
+
+    /// Returns a member with the entry that is there.
+    fn plain(&self, entry: &Descriptor) -> Member {
+        Member { entry: entry.clone(), name: self.name.to_owned(), contradiction: None }
     }
 
     fn read(&self, entry: &Descriptor, entries: &[Descriptor], referrer: Option<&Digest>) -> Result<Document> {
@@ -95,15 +102,20 @@ impl Collecting<'_> {
     }
 
     /// Returns the entry of an image or artifact. Artifacts have only the platform that an index says. The config of an image
-    /// must be stored: a descriptor alone may be wrong.
-    fn member(&mut self, entry: &Descriptor, document: &Document) -> Result<Descriptor> {
-        let mut member = entry.clone();
+    /// must be stored: a descriptor alone may be wrong. `is_one` is whether the name is that of this image alone.
+    fn member(&mut self, entry: &Descriptor, document: &Document, is_one: bool) -> Result<Member> {
+        let mut member = self.plain(entry);
         if let Document::Manifest(manifest) = document
             && manifest.is_image(entry)
         {
             match self.platforms.of_image(entry, manifest) {
                 Some(of_config) => {
-                    member.platform = Some(Box::new(platform_of(of_config, entry.said_platform())));
+                    member.contradiction = contradiction(&of_config, entry.said_platform()).map(|listed| {
+                        let name =
+                            if is_one { self.name.to_owned() } else { format!("{}@{}", self.name, entry.digest) };
+                        PlatformContradiction { image: name, listed: listed.clone(), config: of_config.clone() }
+                    });
+                    member.entry.platform = Some(Box::new(platform_of(of_config, entry.said_platform())));
                 }
                 None => {
                     self.documents.read(&manifest.config.digest, &Referrer::Document(entry.digest.clone()))?;
@@ -117,18 +129,7 @@ impl Collecting<'_> {
 /// Returns the platform of a config, completed by a descriptor if the two agree. Configs of old images have
 /// no variant.
 fn platform_of(config: Platform, said: Option<&Platform>) -> Platform {
-    let Some(said) = said else { return config };
-    fn agree<T: PartialEq>(one: Option<&T>, other: Option<&T>) -> bool {
-        one.is_none() || other.is_none() || one == other
-    }
-    let do_agree = agree(config.os.as_ref(), said.os.as_ref())
-        && agree(config.architecture.as_ref(), said.architecture.as_ref())
-        && agree(config.variant.as_ref(), said.variant.as_ref())
-        && agree(config.os_version.as_ref(), said.os_version.as_ref())
-        && agree(config.os_features.as_ref(), said.os_features.as_ref());
-    if !do_agree {
-        return config;
-    }
+    let Some(said) = said.filter(|said| do_agree(&config, said)) else { return config };
     Platform {
         variant: config.variant.or_else(|| said.variant.clone()),
         os_version: config.os_version.or_else(|| said.os_version.clone()),
@@ -138,13 +139,52 @@ fn platform_of(config: Platform, said: Option<&Platform>) -> Platform {
     }
 }
 
-/// The entry of an index, and the name of the image that it came from.
-pub(crate) struct Named {
-    pub(crate) entry: Descriptor,
-    pub(crate) name: String,
+/// Returns whether no field of two platforms has two values.
+fn do_agree(one: &Platform, other: &Platform) -> bool {
+    fn agree<T: PartialEq>(one: Option<&T>, other: Option<&T>) -> bool {
+        one.is_none() || other.is_none() || one == other
+    }
+    agree(one.os.as_ref(), other.os.as_ref())
+        && agree(one.architecture.as_ref(), other.architecture.as_ref())
+        && agree(one.variant.as_ref(), other.variant.as_ref())
+        && agree(one.os_version.as_ref(), other.os_version.as_ref())
+        && agree(one.os_features.as_ref(), other.os_features.as_ref())
 }
 
-/// Adds images to the entries of an index. A manifest that is there already is not added again.
+/// Returns the platform of a descriptor if it is another one than that of the config, in any spelling.
+fn contradiction<'a>(config: &Platform, said: Option<&'a Platform>) -> Option<&'a Platform> {
+    let said = said.filter(|said| said.is_known() && !do_agree(config, said))?;
+    let is_same = match (config.normalized(), said.normalized()) {
+        (Some(config), Some(said)) => do_agree(&config, &said),
+        _ => false,
+    };
+    (!is_same).then_some(said)
+}
+
+/// An entry for an index.
+#[derive(Clone)]
+pub(crate) struct Member {
+    pub(crate) entry: Descriptor,
+    /// The name of the image that it came from.
+    name: String,
+    /// Whether the descriptor had another platform than the config.
+    contradiction: Option<PlatformContradiction>,
+}
+
+/// An image whose descriptor has another platform than its config.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct PlatformContradiction {
+    /// The image, as it was named, with its digest if the name is that of several.
+    pub image: String,
+    /// The platform of the descriptor.
+    pub listed: Platform,
+    /// The platform of the config.
+    pub config: Platform,
+}
+
+/// Adds images to the entries of an index. A manifest that is there already is not added again. Returns the added images
+/// whose platforms were contradictory.
 ///
 /// # Errors
 ///
@@ -154,8 +194,9 @@ pub(crate) fn add_members(
     documents: &dyn Documents,
     index: &mut Index,
     name: &str,
-    added: impl IntoIterator<Item = Named>,
-) -> Result<()> {
+    added: impl IntoIterator<Item = Member>,
+) -> Result<Vec<PlatformContradiction>> {
+    let mut contradictions = Vec::new();
     let mut platforms = Platforms::new(documents);
     let mut seen: HashSet<Digest> = HashSet::new();
     let mut known: Vec<(Key, String)> = Vec::new();
@@ -164,7 +205,7 @@ pub(crate) fn add_members(
         let key = Key::of(&entry, platforms.of(&entry));
         known.extend(key.map(|key| (key, format!("{name}@{}", entry.digest))));
     }
-    for Named { entry, name } in added {
+    for Member { entry, name, contradiction } in added {
         if !seen.insert(entry.digest.clone()) {
             continue;
         }
@@ -177,8 +218,9 @@ pub(crate) fn add_members(
             known.push((key, name));
         }
         index.manifests.push(entry);
+        contradictions.extend(contradiction);
     }
-    Ok(())
+    Ok(contradictions)
 }
 
 /// Returns the entries of indexes that are no index, those of nested ones that can be read included.

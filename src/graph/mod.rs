@@ -16,5 +16,6 @@ pub(crate) mod verify;
 pub(crate) mod walk;
 
 pub use finding::{Finding, Mismatch};
+pub use index_members::PlatformContradiction;
 pub use platform::{Choice, Chosen};
 pub use summary::ImageSummary;

@@ -383,3 +383,24 @@ fn hundreds_of_blobs_are_copied_and_removed_after_an_error() {
     assert_eq!(outcome.status, 1, "{outcome:?}");
     assert_eq!(contents_of(&sandbox, "bad"), before);
 }
+
+/// Images, rule F1: the platform of an image is that of its config.
+#[test]
+fn f1_a_platform_that_the_config_contradicts_is_a_warning_that_names_both() {
+    let sandbox = sandbox();
+    sandbox.edit("image/index.json", |index| {
+        index["manifests"][0]["platform"] = json!({"architecture": "riscv64", "os": "linux"});
+        // The usual variant is no contradiction.
+        index["manifests"][1]["platform"] = json!({"architecture": "arm64", "os": "linux", "variant": "v8"});
+    });
+    let warning =
+        "'amd64' was listed for linux/riscv64, but its config is for linux/amd64; the index lists it for linux/amd64";
+    let outcome = sandbox.run("generate index -p image --ref-name v1 amd64 arm64 --json");
+    assert_eq!((outcome.status, &outcome.json()["warnings"]), (0, &json!([warning])));
+    // An image that the index has already is not added, and nothing is said about it.
+    sandbox.ok("generate index -p image --ref-name v2 arm64");
+    let outcome = sandbox.run("index add -p image:v2 ./image:amd64");
+    assert_eq!((outcome.status, outcome.stderr), (0, format!("Warning: {warning}\n")));
+    let outcome = sandbox.run("index add -p image:v2 amd64");
+    assert_eq!((outcome.status, outcome.stderr.as_str()), (0, ""));
+}

@@ -11,7 +11,7 @@ use crate::build::copied::{Copied, Replaced};
 use crate::check::documents::check_document;
 use crate::check::report::MissingParts;
 use crate::error::{EditError, Error, Result};
-use crate::graph::index_members::{Named, add_members, members};
+use crate::graph::index_members::{Member, add_members, members};
 use crate::graph::names::Names;
 use crate::graph::resolve::Resolver;
 use crate::layout::handle::Layout;
@@ -131,14 +131,16 @@ pub fn generate_index(
     write(layout, &images, |before| {
         let annotations = (!options.annotations.is_empty()).then(|| options.annotations.clone());
         let mut made = Index { annotations, ..Index::empty() };
-        add_members(layout, &mut made, ref_name.as_str(), Prepared::members(&images, layout, before)?)?;
+        let contradictions =
+            add_members(layout, &mut made, ref_name.as_str(), Prepared::members(&images, layout, before)?)?;
         let content = oci::to_blob(&made);
         let mut result = Descriptor::new(MediaType::index(), Digest::sha256_of(&content), content.len() as u64);
         result.set_name(REF_NAME, Some(ref_name.as_str().to_owned()));
         check_document(Some(layout), layout.path(), (&result, &content), MissingParts::Fine)?;
         let mut index = before.clone();
         add_entry(layout, &mut index, &result, options.replace_tag)?;
-        Ok((Finished::new(index, result), vec![content]))
+        let warnings = contradictions.into_iter().map(Box::new).map(EditWarning::OtherPlatform).collect();
+        Ok((Finished { warnings, ..Finished::new(index, result) }, vec![content]))
     })
 }
 
@@ -184,8 +186,10 @@ pub fn edit_index(layout: &Layout, reference: &str, change: &IndexChange, option
         if let (Some(changed), Some(content)) = (&changed, work.documents.last()) {
             check_document(Some(layout), layout.path(), (changed, content), MissingParts::Fine)?;
         }
-        let IndexWork { documents, old, removed, converted, .. } = work;
-        let warnings = converted.then_some(EditWarning::ConvertedIndex).into_iter().collect();
+        let IndexWork { documents, old, removed, converted, contradictions, .. } = work;
+        let warnings = converted.then_some(EditWarning::ConvertedIndex).into_iter();
+        let warnings =
+            warnings.chain(contradictions.into_iter().map(Box::new).map(EditWarning::OtherPlatform)).collect();
         Ok((Finished { choices: target.choices, old, removed, warnings, ..Finished::new(index, result) }, documents))
     })
 }
@@ -193,8 +197,8 @@ pub fn edit_index(layout: &Layout, reference: &str, change: &IndexChange, option
 /// An image that is put into an index, as it was looked at before the layout is locked.
 struct Prepared {
     name: String,
-    /// The view of its entries; `None` if it is in the layout, where it may change.
-    view: Option<View>,
+    /// The view of its entries, with these; `None` if it is in the layout, where it may change.
+    view: Option<(View, Vec<Member>)>,
 }
 
 impl Prepared {
@@ -204,10 +208,11 @@ impl Prepared {
             let view = match &image.origin {
                 Origin::Stored => None,
                 Origin::View(view) => {
-                    let manifests = members(view, view.path(), &view.index().manifests, &name)?;
+                    let members = members(view, view.path(), &view.index().manifests, &name)?;
+                    let manifests = members.iter().map(|member| member.entry.clone()).collect();
                     let view = view.with_index(Index { manifests, ..Index::empty() });
                     view.check_documents()?;
-                    Some(view)
+                    Some((view, members))
                 }
             };
             Ok(Self { name, view })
@@ -216,19 +221,18 @@ impl Prepared {
     }
 
     /// Returns the entries of an index for images.
-    fn members(images: &[Self], layout: &Layout, index: &Index) -> Result<Vec<Named>> {
+    fn members(images: &[Self], layout: &Layout, index: &Index) -> Result<Vec<Member>> {
         let mut found = Vec::new();
         for Self { name, view } in images {
-            let entries = match view {
-                Some(view) => view.index().manifests.clone(),
+            found.extend(match view {
+                Some((_, members)) => members.clone(),
                 None => {
                     let names = Names::AsTheyStand { default: None };
                     let resolved = Resolver { names, index, documents: layout, path: layout.path() }.find(name)?;
                     let entries: Vec<Descriptor> = resolved.entries(index).into_iter().cloned().collect();
                     members(layout, layout.path(), &entries, name)?
                 }
-            };
-            found.extend(entries.into_iter().map(|entry| Named { entry, name: name.clone() }));
+            });
         }
         Ok(found)
     }
@@ -240,7 +244,7 @@ fn write(
     images: &[Prepared],
     make: impl Fn(&Index) -> Result<(Finished, Vec<Vec<u8>>)>,
 ) -> Result<Edited> {
-    let views: Vec<View> = images.iter().filter_map(|image| image.view.clone()).collect();
+    let views: Vec<View> = images.iter().filter_map(|image| Some(image.view.as_ref()?.0.clone())).collect();
     if !views.is_empty() {
         // Conflicts are reported before blobs are copied; they are checked again under the lock.
         layout.site().read_unlocked(|| make(&layout.read_index()?).map(drop), |()| true)?;

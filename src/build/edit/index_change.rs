@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use super::change::annotate;
 use super::place::{Picked, Target};
 use crate::error::{EditError, Error, Result};
-use crate::graph::index_members::{MAX_DEPTH, Named, add_members};
+use crate::graph::index_members::{MAX_DEPTH, Member, PlatformContradiction, add_members};
 use crate::graph::platform::{Chooser, Platforms};
 use crate::graph::resolve::begins_with;
 use crate::graph::walk::{Document, Reach, read_entry, walk};
@@ -24,6 +24,8 @@ pub(super) struct IndexWork<'a> {
     /// Those of them that were to be removed.
     pub(super) removed: HashSet<Digest>,
     pub(super) converted: bool,
+    /// The added images whose descriptors had other platforms than their configs.
+    pub(super) contradictions: Vec<PlatformContradiction>,
 }
 
 /// The future of an entry of an index.
@@ -36,7 +38,7 @@ enum Fate {
 impl<'a> IndexWork<'a> {
     pub(super) fn new(layout: &'a Layout, name: &'a str) -> Self {
         let (old, removed) = (HashSet::new(), HashSet::new());
-        Self { layout, name, documents: Vec::new(), old, removed, converted: false }
+        Self { layout, name, documents: Vec::new(), old, removed, converted: false, contradictions: Vec::new() }
     }
 
     /// Reads the index of an entry.
@@ -50,10 +52,10 @@ impl<'a> IndexWork<'a> {
     }
 
     /// Adds images.
-    pub(super) fn add(&mut self, entry: &Descriptor, added: Vec<Named>) -> Result<Option<Descriptor>> {
+    pub(super) fn add(&mut self, entry: &Descriptor, added: Vec<Member>) -> Result<Option<Descriptor>> {
         let before = self.read(entry)?;
         let mut index = before.clone();
-        add_members(self.layout, &mut index, self.name, added)?;
+        self.contradictions = add_members(self.layout, &mut index, self.name, added)?;
         Ok(self.replace(entry, &before, index))
     }
 

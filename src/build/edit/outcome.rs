@@ -3,6 +3,7 @@
 use std::fmt;
 
 use crate::build::config::history::EPOCH;
+use crate::graph::index_members::PlatformContradiction;
 use crate::graph::platform::Choice;
 use crate::graph::summary::ImageSummary;
 use crate::oci::{Descriptor, Platform, RefName};
@@ -69,6 +70,8 @@ pub enum EditWarning {
     ConvertedPart,
     /// The layers of the base are no longer the lowest, so that the annotations that name it are removed.
     LeftBase,
+    /// The descriptor of an image had another platform than its config, which holds in the index.
+    OtherPlatform(Box<PlatformContradiction>),
 }
 
 impl fmt::Display for EditWarning {
@@ -93,6 +96,14 @@ impl fmt::Display for EditWarning {
             Self::LeftBase => formatter.write_str(
                 "the layers of the base are no longer the lowest: the annotations that name the base are removed",
             ),
+            Self::OtherPlatform(contradiction) => {
+                let PlatformContradiction { image, listed, config } = &**contradiction;
+                let image = image.escape_debug();
+                write!(
+                    formatter,
+                    "'{image}' was listed for {listed}, but its config is for {config}; the index lists it for {config}"
+                )
+            }
         }
     }
 }
