@@ -6,7 +6,7 @@ use crate::error::{ArtifactError, Error, Referrer, Result};
 use crate::graph::names::Names;
 use crate::graph::platform::{Choice, Chosen};
 use crate::graph::resolve::Resolver;
-use crate::graph::walk::read_entry;
+use crate::graph::walk::{read_entry, with_lister};
 use crate::layout::handle::Layout;
 use crate::layout::staging_file::Stage;
 use crate::oci::{Descriptor, Index, Platform, TITLE};
@@ -79,7 +79,8 @@ pub(super) fn find_subject(
         Some(platform) => resolver.for_platform(&found, reference, platform)?,
         None => Chosen { descriptor: resolver.one(&found, reference)?, choice: None },
     };
-    layout.expect_blob(&descriptor.digest, descriptor.size, &Referrer::Index)?;
+    let expected = layout.expect_blob(&descriptor.digest, descriptor.size, &Referrer::Index);
+    expected.map_err(|error| with_lister(error, layout, index))?;
     match read_entry(layout, &descriptor, None)? {
         Some(_) => Ok(FoundSubject { descriptor: bare(&descriptor), choice }),
         None => Err(ArtifactError::NotASubject { reference: reference.to_owned() }.into()),

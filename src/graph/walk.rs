@@ -363,3 +363,15 @@ pub(crate) fn read_entry(
         Err(error) => Err(error),
     }
 }
+
+/// Corrects the error of a missing document: where `index.json` does not list it, the first index that does is its referrer.
+pub(crate) fn with_lister(error: Error, documents: &dyn Documents, index: &Index) -> Error {
+    let Error::MissingBlob { digest, referrer: Referrer::Index } = error else { return error };
+    let lists = |index: &Index| index.manifests.iter().any(|entry| entry.digest == digest);
+    let lister = |visit: Visit<'_>| match &visit.document {
+        Ok(Some(Document::Index(nested))) if lists(nested) => Some(visit.entry.digest.clone()),
+        _ => None,
+    };
+    let nested = if lists(index) { None } else { walk(documents, &index.manifests, Reach::Indexes).find_map(lister) };
+    Error::MissingBlob { digest, referrer: Referrer::of_entry(nested.as_ref()) }
+}

@@ -8,7 +8,7 @@ use crate::graph::images::images_of;
 use crate::graph::platform::{Choice, Platforms};
 use crate::graph::walk::{Document, read_described, read_entry};
 use crate::layout::handle::Layout;
-use crate::oci::{Descriptor, Index};
+use crate::oci::{Descriptor, Digest, Index};
 
 /// A stored config and its descriptor.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,7 +38,7 @@ impl Repository {
             let StoredManifest { descriptor, content, choice } = self.get(name)?;
             let (manifest, document) = match Document::of_entry(&descriptor, &content)? {
                 Some(Document::Index(index)) => {
-                    let entry = only_image_of(layout, *index, name.reference)?;
+                    let entry = only_image_of(layout, &descriptor.digest, *index, name.reference)?;
                     let document = read_entry(layout, &entry, Some(&descriptor.digest))?;
                     (entry, document)
                 }
@@ -61,8 +61,8 @@ impl Repository {
 }
 
 /// Returns the only image of an index.
-fn only_image_of(layout: &Layout, index: Index, reference: &str) -> Result<Descriptor> {
-    let mut images = images_of(layout, index)?;
+fn only_image_of(layout: &Layout, digest: &Digest, index: Index, reference: &str) -> Result<Descriptor> {
+    let mut images = images_of(layout, digest, index)?;
     let reference = || reference.to_owned();
     match images.len() {
         0 => Err(ConfigError::NoImages { reference: reference() }.into()),

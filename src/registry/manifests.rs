@@ -10,7 +10,7 @@ use crate::check::report::MissingParts;
 use crate::error::{Error, Reason, Referrer, Result};
 use crate::graph::platform::{Choice, Chosen, Platforms};
 use crate::graph::severity::may_be_missing;
-use crate::graph::walk::{Document, Documents};
+use crate::graph::walk::{Document, Documents, with_lister};
 use crate::layout::document_files::fingerprint;
 use crate::layout::handle::Layout;
 use crate::layout::lock::take_lock;
@@ -86,7 +86,12 @@ impl Repository {
     }
 
     fn read(&self, descriptor: Descriptor) -> Result<StoredManifest> {
-        let content = self.layout()?.read_document_blob(&descriptor.digest, &Referrer::Index)?;
+        let layout = self.layout()?;
+        let content = layout.read_document_blob(&descriptor.digest, &Referrer::Index);
+        let content = content.map_err(|error| match layout.read_index() {
+            Ok(index) => with_lister(error, &layout, &index),
+            Err(_) => error,
+        })?;
         Ok(StoredManifest { descriptor, content, choice: None })
     }
 

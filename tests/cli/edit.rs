@@ -735,3 +735,26 @@ fn layers_added_at_once_are_all_in_the_image_or_say_that_it_changed() {
     assert!(!added.is_empty());
     sandbox.is_valid();
 }
+
+#[test]
+fn a_manifest_that_is_not_stored_is_missed_by_the_index_that_lists_it() {
+    let sandbox = sandbox();
+    let index = entry(&sandbox, "multi");
+    let missing = digest(&document(&sandbox, &index)["manifests"][1]);
+    std::fs::remove_file(sandbox.path(blob_name(&missing))).expect("removed");
+    sandbox.write("file", "x");
+    let tree = sandbox.tree();
+    let message = format!("blob {missing} referenced by {} does not exist", digest(&index));
+    for words in [
+        "update config image:multi --label a=b",
+        "annotate manifest image:multi --annotation a=b",
+        "add layer image:multi --copy tool:/x",
+        "attach image:multi --platform linux/arm64 --artifact-type a/b --file file",
+    ] {
+        sandbox.run(words).is(1, "", format!("Error: {message}\n"));
+    }
+    for words in ["manifest get -p", "config get -p"] {
+        sandbox.run(&format!("{words} image@{missing}")).is(1, "", format!("Error: {message} (BLOB_UNKNOWN)\n"));
+    }
+    assert_eq!(sandbox.tree(), tree);
+}

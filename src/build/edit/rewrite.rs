@@ -106,7 +106,7 @@ fn edit_with(
         attestations: BTreeSet::new(),
         platforms: Vec::new(),
     };
-    let changed = work.rewrite(&target.entry, reference)?;
+    let changed = work.rewrite(&target.entry, None, reference)?;
     work.check_platforms()?;
     let Placed { index, result } = target.place(layout, &before, options, changed.is_some(), |entry| {
         changed.iter().for_each(|changed| replace_manifest(entry, changed));
@@ -208,9 +208,9 @@ impl Work<'_> {
         Ok(())
     }
 
-    /// Rewrites an image or an index; `None` if it does not change.
-    fn rewrite(&mut self, entry: &Descriptor, name: &str) -> Result<Option<Descriptor>> {
-        match read_entry(self.layout, entry, None)? {
+    /// Rewrites an image or an index, which another index may list; `None` if it does not change.
+    fn rewrite(&mut self, entry: &Descriptor, lister: Option<&Digest>, name: &str) -> Result<Option<Descriptor>> {
+        match read_entry(self.layout, entry, lister)? {
             Some(Document::Index(_)) if self.depth == MAX_DEPTH => {
                 Err(EditError::TooDeep { image: name.to_owned(), limit: MAX_DEPTH }.into())
             }
@@ -237,7 +237,7 @@ impl Work<'_> {
                 Some(platform) => format!("{name} ({platform})"),
                 None => name.to_owned(),
             };
-            match self.rewrite(child, &name)? {
+            match self.rewrite(child, Some(&entry.digest), &name)? {
                 Some(new) => {
                     changed.insert(child.digest.clone());
                     manifests.push(new);
