@@ -32,6 +32,8 @@ pub(crate) struct Entries<'a> {
     files: HashMap<String, Span>,
     /// The targets of links; after `settle_links`, only of dangling links.
     links: HashMap<String, String>,
+    /// The last entry of a tar without the blocks that mark its end. Some programs leave them out.
+    unmarked_end: Option<String>,
 }
 
 /// The byte range of a file.
@@ -49,7 +51,7 @@ impl<'a> Entries<'a> {
     /// [`Error::NotAnArchive`]; [`Error::UnsafeEntry`]; [`Error::Io`].
     pub(crate) fn find(path: &'a Path, content: &'a Content) -> Result<Self> {
         let files = HashMap::new();
-        let mut entries = Self { path, content, files, links: HashMap::new() };
+        let mut entries = Self { path, content, files, links: HashMap::new(), unmarked_end: None };
         EntryReader { entries: &mut entries, decoder: Decoder::default(), names: 0 }.run()?;
         Ok(entries)
     }
@@ -86,6 +88,12 @@ impl<'a> Entries<'a> {
             name,
             format!("is a dangling link: '{}' is no file in the archive", shown(target).escape_debug()),
         ))
+    }
+
+    /// Returns the error for a tar that lacks a file and the blocks that mark its end; `None` if it has these.
+    pub(crate) fn truncated(&self) -> Option<Error> {
+        let last = self.unmarked_end.as_ref()?;
+        Some(not_an_archive(self.path, format!("it is truncated: it ends after '{last}'")))
     }
 
     /// Returns the names of the dangling links, in no particular order.
@@ -149,6 +157,7 @@ struct EntryReader<'w, 'a> {
 impl EntryReader<'_, '_> {
     fn run(mut self) -> Result<()> {
         let mut count = 0;
+        let mut is_marked = false;
         while let Some(block) = self.block()? {
             count += 1;
             if count > ENTRY_LIMIT {
@@ -158,7 +167,10 @@ impl EntryReader<'_, '_> {
                 Step::Block => {}
                 Step::Extended(size) => self.extended_header(size)?,
                 Step::Entry(header) => self.entry(&header)?,
-                Step::End => break,
+                Step::End => {
+                    is_marked = true;
+                    break;
+                }
             }
         }
         if self.decoder.stop() == Stop::SparseMap {
@@ -166,6 +178,9 @@ impl EntryReader<'_, '_> {
         }
         if self.decoder.expects_entry() {
             return Err(self.malformed(ORPHAN));
+        }
+        if !is_marked && count > 0 {
+            self.entries.unmarked_end = Some(self.last());
         }
         Ok(())
     }

@@ -36,7 +36,8 @@ pub(crate) fn read(entries: &Entries<'_>) -> Result<(Index, HashMap<Digest, Cont
     check_version(&marker, path)?;
     let malformed = |reason| Error::MalformedIndex { path: path.to_owned(), reason };
     let index = entries.read(INDEX_FILE, ARCHIVE_DOCUMENT_LIMIT)?;
-    let index = index.ok_or_else(|| malformed(Reason::missing()))?;
+    let missing = || entries.truncated().unwrap_or_else(|| malformed(Reason::missing()));
+    let index = index.ok_or_else(missing)?;
     let index = from_json(&index).map_err(|error| malformed(Reason::from(error)))?;
     let blobs = entries.names().filter_map(|name| Some((digest_of(name)?, entries.file(name)?)));
     Ok((index, blobs.collect()))
@@ -64,6 +65,6 @@ fn why_not(entries: &Entries<'_>) -> Error {
         Some(directory) => {
             not_an_archive(path, format!("its layout is not at its top, but in '{}'", directory.escape_debug()))
         }
-        None => Error::NoImages { path: path.to_owned() },
+        None => entries.truncated().unwrap_or_else(|| Error::NoImages { path: path.to_owned() }),
     }
 }

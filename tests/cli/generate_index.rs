@@ -404,3 +404,25 @@ fn f1_a_platform_that_the_config_contradicts_is_a_warning_that_names_both() {
     let outcome = sandbox.run("index add -p image:v2 amd64");
     assert_eq!((outcome.status, outcome.stderr.as_str()), (0, ""));
 }
+
+#[test]
+fn a_truncated_archive_is_called_so() {
+    let sandbox = sandbox();
+    sandbox.ok("export other:s390x --output whole.tar --format oci-archive --quiet");
+    let whole = std::fs::read(sandbox.path("whole.tar")).expect("an archive");
+    // The end of the first file, in the padding after it, and before the next one.
+    for length in [600, 1024] {
+        sandbox.write("cut.tar", &whole[..length]);
+        let error = "cut.tar is not an image archive: it is truncated: it ends after 'oci-layout'";
+        for words in [
+            "generate index -p image --ref-name v1 cut.tar",
+            "index add -p image:amd64 cut.tar",
+            "build -o image:new --base cut.tar --copy app:/app",
+            "add base -p image --from cut.tar",
+            "import -p image -f cut.tar",
+            "inspect cut.tar",
+        ] {
+            sandbox.refuses(words, error);
+        }
+    }
+}
