@@ -11,6 +11,7 @@ use super::schema::{Config, Platform};
 use super::verify::{Job, Verified};
 use crate::check::report::{MissingParts, Report, ValidateOptions};
 use crate::compress::Encoding;
+use crate::error::words::counted;
 use crate::graph::finding::Finding;
 use crate::graph::severity::{FaultKind, Severity};
 use crate::layout::handle::Layout;
@@ -145,12 +146,16 @@ impl Validation<'_> {
         let location = format!("config in manifest {manifest}");
         let differs = |count: &usize| *count != layers;
         let diff_ids = config.diff_ids.as_ref().map(Vec::len).filter(differs).map(|diff_ids| {
-            let message =
-                format!("{location}: rootfs.diff_ids has {diff_ids} entries, but the manifest has {layers} layers");
+            let message = format!(
+                "{location}: rootfs.diff_ids has {}, but the manifest has {}",
+                counted(diff_ids, "entry"),
+                counted(layers, "layer")
+            );
             (FaultKind::LayerCount, Finding::new(message, &location))
         });
         let history = config.history.filter(differs).map(|history| {
-            let message = format!("{location}: history tells of {history} layers, but the manifest has {layers}");
+            let message =
+                format!("{location}: history tells of {}, but the manifest has {layers}", counted(history, "layer"));
             (FaultKind::HistoryLength, Finding::new(message, &location))
         });
         diff_ids.into_iter().chain(history).collect()

@@ -10,6 +10,7 @@ use super::fields::Fault;
 use super::json;
 use super::reference::{Holder, Image, Outcome, Reading, Reference, Role};
 use super::schema::{self, Config, Descriptor, DocumentParts, Kind};
+use crate::error::words::counted;
 use crate::error::{Error, Reason, Referrer, Result};
 use crate::graph::finding::Finding;
 use crate::graph::severity::FaultKind;
@@ -292,7 +293,7 @@ impl<'a> Validation<'a> {
             return false;
         }
         if let Some(size) = reference.descriptor.size.filter(|size| *size != data.len() as u64) {
-            let message = format!("{location}: size is {size}, but data has {} bytes", data.len());
+            let message = format!("{location}: size is {size}, but data has {}", counted(data.len(), "byte"));
             self.found(FaultKind::WrongData, message, location);
         }
         true

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::words::list;
+use super::words::{counted, list};
 use crate::compress::BoundError;
 use crate::oci::Digest;
 
@@ -25,7 +25,7 @@ pub enum BaseError {
         platforms: Vec<String>,
     },
     /// The config of the base does not have a diff_id for each layer.
-    #[error("the base in {} has {layers} layers, but its config has {diff_ids} diff_ids", .path.display())]
+    #[error("the base in {} has {}, but its config has {}", .path.display(), counted(*.layers, "layer"), counted(*.diff_ids, "diff_id"))]
     DiffIds {
         /// The source.
         path: PathBuf,

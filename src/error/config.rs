@@ -1,6 +1,6 @@
 //! Errors about the fields of image configs.
 
-use super::words::list;
+use super::words::{counted, list};
 use crate::oci::ConfigValueError;
 
 /// Why a config cannot be made, changed or read as asked.
@@ -35,7 +35,7 @@ pub enum ConfigError {
         path: String,
     },
     /// The history has more entries of layers than the image has layers.
-    #[error("the history has {} of layers, but the image has {layers}", counted(*.entries))]
+    #[error("the history has {} of layers, but the image has {layers}", counted(*.entries, "entry"))]
     LongHistory {
         /// The number of entries of layers.
         entries: usize,
@@ -76,8 +76,4 @@ pub enum ConfigError {
         /// The reference.
         reference: String,
     },
-}
-
-fn counted(count: usize) -> String {
-    if count == 1 { "1 entry".to_owned() } else { format!("{count} entries") }
 }

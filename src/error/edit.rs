@@ -1,5 +1,7 @@
 //! Errors of changing images that are in a layout.
 
+use super::words::counted;
+
 /// An image cannot be changed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -17,7 +19,7 @@ pub enum EditError {
         image: String,
     },
     /// The image has no layer of that number.
-    #[error("layer index {index} out of range ('{}' has {count} layers)", .image.escape_debug())]
+    #[error("layer index {index} out of range ('{}' has {})", .image.escape_debug(), counted(*.count, "layer"))]
     LayerIndex {
         /// The number, from 0.
         index: usize,

@@ -12,7 +12,7 @@ mod kind;
 mod reason;
 mod referrer;
 mod variants;
-mod words;
+pub(crate) mod words;
 
 pub use artifact::ArtifactError;
 pub use base::BaseError;

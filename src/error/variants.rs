@@ -12,7 +12,7 @@ use super::copy::CopyError;
 use super::edit::EditError;
 use super::reason::Reason;
 use super::referrer::Referrer;
-use super::words::{image_called, list, missing_blob, seconds, size_mismatch, stored, unselected};
+use super::words::{counted, image_called, list, missing_blob, seconds, size_mismatch, stored, unselected};
 use crate::compress::{BoundError, Encoding, TrailingBytes, bound_of, trailing_of};
 use crate::oci::{
     Digest, DigestError, MediaType, NameError, Platform, PlatformWordError, RefNameError, RepositoryName,
@@ -439,7 +439,7 @@ pub enum Error {
         reason: Reason,
     },
     /// A range is not within a blob.
-    #[error("the range from byte {start} is not within the {size} bytes of {digest}")]
+    #[error("the range from byte {start} is not within the {} of {digest}", counted(*.size, "byte"))]
     InvalidRange {
         /// The blob.
         digest: Digest,
@@ -449,7 +449,7 @@ pub enum Error {
         size: u64,
     },
     /// An upload has another size than the offset to resume at.
-    #[error("upload {id} has {actual} bytes, not {expected}")]
+    #[error("upload {id} has {}, not {expected}", counted(*.actual, "byte"))]
     UploadOffset {
         /// The upload.
         id: String,

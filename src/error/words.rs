@@ -49,6 +49,15 @@ pub(crate) fn seconds(time: &Duration) -> String {
     if time.is_zero() { "0s".to_owned() } else { format!("{time:?}") }
 }
 
+/// Returns a number with its noun: 1 layer, 2 layers, 2 entries.
+pub(crate) fn counted<N: fmt::Display + PartialEq + From<u8>>(number: N, noun: &str) -> String {
+    match noun.strip_suffix('y') {
+        _ if number == N::from(1) => format!("1 {noun}"),
+        Some(stem) => format!("{number} {stem}ies"),
+        None => format!("{number} {noun}s"),
+    }
+}
+
 /// Returns the message about a missing blob.
 pub(crate) fn missing_blob(digest: &Digest, referrer: &Referrer) -> String {
     match referrer {
@@ -61,6 +70,6 @@ pub(crate) fn missing_blob(digest: &Digest, referrer: &Referrer) -> String {
 pub(crate) fn size_mismatch(digest: Option<&Digest>, expected: u64, actual: u64) -> String {
     match digest {
         Some(digest) => format!("size mismatch for {digest}: expected {expected}, got {actual}"),
-        None => format!("expected {expected} bytes, got {actual}"),
+        None => format!("expected {}, got {actual}", counted(expected, "byte")),
     }
 }

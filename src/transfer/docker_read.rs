@@ -11,6 +11,7 @@ use super::entries::{Entries, Span};
 use super::entry_names::normal;
 use super::listed::Listed;
 use crate::compress::{BUFFER, Encoding, bounded_decoder};
+use crate::error::words::counted;
 use crate::error::{Error, Reason, Result};
 use crate::layout::blobs::DOCUMENT_BLOB_LIMIT;
 use crate::metrics::Progress;
@@ -213,8 +214,8 @@ impl<'a> Saved<'a> {
         let config = self.config(&image.config)?;
         let (diff_ids, platform) = config.said()?;
         if image.layers.len() != diff_ids.len() {
-            let (of, name) = (image.layers.len(), image.config.escape_debug());
-            let reason = format!("{MANIFEST_FILE} lists {of} layers for '{name}', which has {}", diff_ids.len());
+            let (of, name) = (counted(image.layers.len(), "layer"), image.config.escape_debug());
+            let reason = format!("{MANIFEST_FILE} lists {of} for '{name}', which has {}", diff_ids.len());
             return Err(not_an_archive(self.entries.path, reason));
         }
         let layers = image.layers.iter().zip(diff_ids).map(|(name, diff_id)| self.layer(name, diff_id, blobs));

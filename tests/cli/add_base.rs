@@ -122,7 +122,7 @@ fn reset_empties_the_staging_area_and_keeps_images() {
     sandbox.write("app", "x");
     sandbox.ok("add layer image --copy app");
     let reset = sandbox.run("reset image");
-    reset.succeeds("Emptied staging area:\n   layers: 3\n  deleted: 1 blobs (80 bytes)\n", "");
+    reset.succeeds("Emptied staging area:\n   layers: 3\n  deleted: 1 blob (80 bytes)\n", "");
     assert_eq!(sandbox.blobs(), image);
     let stage = sandbox.stage();
     assert_eq!((&stage["layers"], &stage["config"], &stage["manifest"]), (&json!([]), &Value::Null, &Value::Null));

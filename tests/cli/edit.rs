@@ -275,7 +275,7 @@ fn annotations_are_set_and_removed_in_manifests_and_layers() {
     sandbox.run("annotate layer image:multi --index 1 --annotation a=b").is(
         1,
         "",
-        "Error: layer index 1 out of range ('multi (linux/amd64)' has 1 layers)\n",
+        "Error: layer index 1 out of range ('multi (linux/amd64)' has 1 layer)\n",
     );
     let both = sandbox.run("annotate manifest image:v1 --unset-annotation a --replace");
     let message = "error: the argument '--unset-annotation <KEY>' cannot be used with '--replace'\n";

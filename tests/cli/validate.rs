@@ -383,7 +383,7 @@ fn a_config_is_compared_with_its_layers_and_the_schema() {
     errors(
         &sandbox,
         "",
-        &[format!("config in manifest {manifest}: rootfs.diff_ids has 0 entries, but the manifest has 1 layers")],
+        &[format!("config in manifest {manifest}: rootfs.diff_ids has 0 entries, but the manifest has 1 layer")],
     );
     let config = json!({
         "created": "yesterday", "os": 1, "Architecture": "amd64", "history": [{"empty_layer": "no"}, 7],
@@ -908,7 +908,7 @@ fn an_image_that_is_not_valid_is_not_imported() {
     let manifest =
         list_image(&sandbox, &json!({"os": "linux", "rootfs": {"type": "layers", "diff_ids": []}}), &[layer]);
     let config = sha256(json!({"os": "linux", "rootfs": {"type": "layers", "diff_ids": []}}).to_string().as_bytes());
-    let says = format!("config in manifest {manifest}: rootfs.diff_ids has 0 entries, but the manifest has 1 layers");
+    let says = format!("config in manifest {manifest}: rootfs.diff_ids has 0 entries, but the manifest has 1 layer");
     let more = format!("{config} is not a valid image config: architecture is missing");
     errors(&sandbox, "", &[says.clone(), more]);
     sandbox.refuses(
@@ -932,7 +932,7 @@ fn no_command_stores_an_image_that_is_not_valid() {
         entry["annotations"] = json!({"org.opencontainers.image.ref.name": name});
     }
     set_entries(&sandbox, &entries);
-    let says = format!("config in manifest {manifest}: rootfs.diff_ids has 0 entries, but the manifest has 1 layers");
+    let says = format!("config in manifest {manifest}: rootfs.diff_ids has 0 entries, but the manifest has 1 layer");
     let refused = format!("the image 'broken' of image is not valid: {says}; 'layout validate' lists all faults");
     for words in [
         "export --path image -o out",

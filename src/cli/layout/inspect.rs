@@ -11,7 +11,7 @@ use serde::Serialize;
 use crate::cli::args::{Base, PlatformArg, layout_path};
 use crate::cli::context::{Context, LayoutCommand};
 use crate::cli::layout::source::LowerVariant;
-use crate::cli::output::{Block, Screen};
+use crate::cli::output::{Block, Screen, counted};
 use crate::cli::style::Style;
 
 /// Show the images of an archive or a layout
@@ -159,7 +159,7 @@ fn distinct<'a>(names: impl Iterator<Item = &'a str>) -> Vec<String> {
 fn part(part: &Part, style: &Style) -> String {
     let shown = |media_type: &MediaType| format!(", {}", style.media_type(media_type.as_str()));
     let media_type = part.media_type.as_ref().map(shown).unwrap_or_default();
-    format!("{} ({} bytes{media_type})", style.digest(&part.digest), part.size)
+    format!("{} ({}{media_type})", style.digest(&part.digest), counted(part.size, "byte"))
 }
 
 impl LayoutCommand for Args {

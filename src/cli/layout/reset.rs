@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use crate::cli::args::{Common, WriteArgs};
 use crate::cli::context::{Context, LayoutCommand};
-use crate::cli::output::{Block, Screen};
+use crate::cli::output::{Block, Screen, counted};
 use crate::cli::style::Style;
 
 /// Empty the staging area
@@ -37,7 +37,10 @@ impl Screen for Emptied {
     fn text(&self, _style: &Style) -> String {
         Block::new("Emptied staging area:", 7)
             .line("layers", self.layers)
-            .line("deleted", format!("{} blobs ({} bytes)", self.deleted_blobs, self.deleted_bytes))
+            .line(
+                "deleted",
+                format!("{} ({})", counted(self.deleted_blobs, "blob"), counted(self.deleted_bytes, "byte")),
+            )
             .finish()
     }
 }
