@@ -18,6 +18,7 @@ use regshape::oci::{
 };
 use regshape::registry::Page;
 
+use super::output::printable;
 use super::telemetry::TelemetryArgs;
 use super::template::Template;
 use super::usage::Usage;
@@ -69,6 +70,18 @@ impl PathFlag {
     /// Returns the path of the layout, as [`Common::path`] does.
     pub(crate) fn path(&self) -> Result<PathBuf, Usage> {
         layout_path(self.path.as_ref())
+    }
+
+    /// Adds to the error of a missing layout or reference that a word that may be one was read as an argument.
+    pub(crate) fn explain(&self, error: anyhow::Error, word: &str, argument: &str) -> anyhow::Error {
+        let may_be_path = word.contains([':', '@', '/']) || Layout::is_at(word);
+        match error.downcast_ref::<Usage>() {
+            Some(Usage(text)) if self.path.is_none() && may_be_path => {
+                let word = printable(word);
+                Usage(format!("{text}; '{word}' was read as {argument}: use -p {word} if it is the layout")).into()
+            }
+            _ => error,
+        }
     }
 }
 

@@ -426,3 +426,20 @@ fn a_truncated_archive_is_called_so() {
         }
     }
 }
+
+#[test]
+fn a_layout_in_the_place_of_an_image_is_explained() {
+    let sandbox = sandbox();
+    let which = "which layout? name it with -p DIR or REGSHAPE_LAYOUT, or run the command in a layout";
+    for (words, word, argument) in [
+        ("index add image:amd64 arm64", "image:amd64", "IMAGE"),
+        ("generate index --ref-name v1 image amd64", "image", "IMAGE"),
+        ("config get image:amd64", "image:amd64", "FIELD"),
+        ("config get app:v1", "app:v1", "FIELD"),
+    ] {
+        sandbox.misuses(words, &format!("{which}; '{word}' was read as {argument}: use -p {word} if it is the layout"));
+    }
+    sandbox.misuses("config get Env", which);
+    sandbox.misuses("index add arm64", which);
+    sandbox.misuses("config get -p image Env", "which image? name it as DIR:TAG (tags: amd64, arm64)");
+}

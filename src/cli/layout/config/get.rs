@@ -53,8 +53,14 @@ impl Screen for Shown {
 impl LayoutCommand for Args {
     fn run(self, context: &Context) -> anyhow::Result<ExitCode> {
         let platform = self.platform.platform()?;
-        let place = context.to_read(&self.path.path()?, &self.registry, self.reference.given())?;
-        let reference = place.image()?;
+        // In 'config get app:v1' the path is where FIELD belongs.
+        let explain = |error: anyhow::Error| match &self.field {
+            Some(field) => self.path.explain(error, &field.to_string(), "FIELD"),
+            None => error,
+        };
+        let path = self.path.path().map_err(|error| explain(error.into()))?;
+        let place = context.to_read(&path, &self.registry, self.reference.given())?;
+        let reference = place.image().map_err(explain)?;
         let StoredConfig { content, choice, .. } = place.repository.config((&*reference, platform.as_ref()))?;
         choice.iter().for_each(|choice| drop(context.lower_variant(choice)));
         let shown = match &self.field {

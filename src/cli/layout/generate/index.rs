@@ -11,6 +11,7 @@ use crate::cli::args::{AnnotationArgs, PathFlag, WriteArgs};
 use crate::cli::context::{Context, LayoutCommand};
 use crate::cli::error::Advised;
 use crate::cli::layout::edit::ImageToEdit;
+use crate::cli::usage::Usage;
 
 /// Make an index of images for several platforms
 ///
@@ -43,7 +44,9 @@ pub(crate) struct Args {
 impl LayoutCommand for Args {
     fn run(self, context: &Context) -> anyhow::Result<ExitCode> {
         let ref_name = self.ref_name.parse::<RefName>()?;
-        let layout = context.open_to_write(&self.path.path()?, &self.write)?.clone();
+        let explain = |error: Usage| self.path.explain(error.into(), &self.images[0].to_string_lossy(), "IMAGE");
+        let path = self.path.path().map_err(explain)?;
+        let layout = context.open_to_write(&path, &self.write)?.clone();
         let options = IndexOptions::default().annotations(self.annotations.annotations()).replace_tag(self.replace_tag);
         let made = ImageToEdit::made(layout, &ref_name);
         let edited = context.with_index_images(&made.layout, &self.images, |images| {

@@ -32,7 +32,9 @@ pub(crate) struct Args {
 impl LayoutCommand for Args {
     fn run(self, context: &Context) -> anyhow::Result<ExitCode> {
         let options = self.tag.options()?;
-        let index = context.image_of(&self.path.path()?, "index", &self.write)?;
+        let explain = |error| self.path.explain(error, &self.images[0].to_string_lossy(), "IMAGE");
+        let path = self.path.path().map_err(|error| explain(error.into()))?;
+        let index = context.image_of(&path, "index", &self.write).map_err(explain)?;
         let edited = context.with_index_images(&index.layout, &self.images, |images| {
             edit_index(&index.layout, &index.reference, &IndexChange::Add(images.to_vec()), &options)
         });
