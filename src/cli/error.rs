@@ -231,6 +231,7 @@ fn hint(error: &Error) -> Option<&'static str> {
         Error::ManifestNotListed { .. } => "run 'layout generate manifest' again",
         Error::UnknownMediaType { .. } => "use --media-type",
         Error::Locked { .. } => "try again, or raise --lock-timeout",
+        Error::Changed { .. } => "try again",
         Error::NoStage { .. } => "run 'layout add layer' to start one",
         Error::BeyondBound { .. } | Error::Base(BaseError::LayerBound { .. }) => {
             "raise --max-layer-size or --max-ratio if you trust the file"

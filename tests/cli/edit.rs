@@ -723,6 +723,8 @@ fn layers_added_at_once_are_all_in_the_image_or_say_that_it_changed() {
     for (number, child) in children.into_iter().enumerate() {
         let outcome: Outcome = child.wait_with_output().expect("the program ends").into();
         assert!([0, 75].contains(&outcome.status), "{outcome:?}");
+        let again = "Error: image was changed while it was read; try again\n";
+        assert_eq!(outcome.stderr, if outcome.status == 0 { "" } else { again });
         if outcome.status == 0 {
             added.insert(format!("regshape add layer --copy /app{number}"));
         }
