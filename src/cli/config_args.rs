@@ -4,7 +4,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
 
-use clap::Args;
+use clap::{ArgMatches, Args, Command, FromArgMatches};
 use regshape::build::{ConfigChanges, ProcessChanges};
 use regshape::oci::{
     Annotations, ConfigField, ExposedPort, Healthcheck, Platform, ProcessUser, StopSignal, UnknownFields,
@@ -12,6 +12,7 @@ use regshape::oci::{
 };
 
 use super::args::{parse_annotation, parse_platform, read_document};
+use super::layer_args::{in_order, positions};
 use super::output::{Ui, printable};
 use super::time::Time;
 use super::usage::Usage;
@@ -109,12 +110,44 @@ pub(crate) struct ConfigArgs {
     clear: Vec<ConfigField>,
 }
 
-/// The labels. The command reference calls them annotations.
-#[derive(Debug, Args)]
+/// The labels, in the order of the command line. The command reference calls them annotations.
+#[derive(Debug)]
 pub(crate) struct LabelArgs {
-    /// Label to set; repeatable
-    #[arg(long = "annotation", visible_alias = "label", value_name = "KEY=VALUE", value_parser = parse_annotation)]
     labels: Vec<(String, String)>,
+}
+
+/// The flags of labels. An error names the one that was typed, so neither is an alias.
+#[derive(Debug, Args)]
+struct LabelFlags {
+    /// Label to set; repeatable
+    #[arg(long, value_name = "KEY=VALUE", value_parser = parse_annotation)]
+    label: Vec<(String, String)>,
+    /// Label to set, as --label does
+    #[arg(long, value_name = "KEY=VALUE", value_parser = parse_annotation)]
+    annotation: Vec<(String, String)>,
+}
+
+impl Args for LabelArgs {
+    fn augment_args(command: Command) -> Command {
+        LabelFlags::augment_args(command)
+    }
+
+    fn augment_args_for_update(command: Command) -> Command {
+        LabelFlags::augment_args_for_update(command)
+    }
+}
+
+impl FromArgMatches for LabelArgs {
+    fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
+        let LabelFlags { label, annotation } = LabelFlags::from_arg_matches(matches)?;
+        let labels = positions(matches, "label").zip(label);
+        Ok(Self { labels: in_order(labels.chain(positions(matches, "annotation").zip(annotation))) })
+    }
+
+    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
+        *self = Self::from_arg_matches(matches)?;
+        Ok(())
+    }
 }
 
 /// The flag that sets a platform as a whole.

@@ -396,3 +396,24 @@ fn the_short_help_of_configs_leaves_most_flags_to_the_long_one() {
         }
     }
 }
+
+#[test]
+fn an_error_names_the_flag_of_labels_that_was_typed() {
+    let sandbox = Sandbox::built();
+    for command in ["generate config", "update config"] {
+        for flag in ["--label", "--annotation"] {
+            sandbox.run(&format!("layout {command} -p image {flag} =x")).is(
+                2,
+                "",
+                format!(
+                    "error: invalid value '=x' for '{flag} <KEY=VALUE>': the key is empty; expected KEY=VALUE\n\n\
+                     For more information, try '--help'.\n"
+                ),
+            );
+        }
+    }
+    // Of a key that is given twice the last counts, with either flag.
+    sandbox.ok("layout update config -p image --label a=1 --annotation a=2 --annotation b=1 --label b=2 -q");
+    let config = sandbox.blob_json(sandbox.stage()["config"]["digest"].as_str().expect("a digest"));
+    assert_eq!(config["config"]["Labels"], json!({"a": "2", "b": "2"}));
+}
