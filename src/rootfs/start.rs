@@ -34,6 +34,8 @@ pub enum StartFault {
     NoDirectory(String),
     /// The user is a name that `/etc/passwd` of the image does not have.
     UnknownUser(String),
+    /// The group is a name that `/etc/group` of the image does not have.
+    UnknownGroup(String),
 }
 
 impl fmt::Display for StartFault {
@@ -50,6 +52,7 @@ impl fmt::Display for StartFault {
                 write!(formatter, "the working directory '{path}' is not in the image; engines make it as root's")
             }
             Self::UnknownUser(user) => write!(formatter, "the user '{user}' is not in the image's /etc/passwd"),
+            Self::UnknownGroup(group) => write!(formatter, "the group '{group}' is not in the image's /etc/group"),
         }
     }
 }
@@ -100,11 +103,12 @@ impl Stack {
             }
         }
         if let Some(user) = text("User") {
-            let name = user.split(':').next().unwrap_or_default();
-            let is_number = name.bytes().all(|byte| byte.is_ascii_digit());
-            if !is_number && self.tree.account("passwd", name).is_none() {
-                faults.push(StartFault::UnknownUser(name.to_owned()));
-            }
+            let (user, group) = user.split_once(':').unwrap_or((&user, ""));
+            let is_unknown = |file: &str, name: &str| {
+                !name.bytes().all(|byte| byte.is_ascii_digit()) && self.tree.account(file, name).is_none()
+            };
+            faults.extend(is_unknown("passwd", user).then(|| StartFault::UnknownUser(user.to_owned())));
+            faults.extend(is_unknown("group", group).then(|| StartFault::UnknownGroup(group.to_owned())));
         }
         faults
     }

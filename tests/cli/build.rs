@@ -328,8 +328,9 @@ fn d5_a_build_notes_what_keeps_an_image_from_starting() {
     elf.extend([183, 0]);
     sandbox.write("arm-program", elf);
     sandbox.write("passwd", "root:x:0:0::/:/bin/sh\n");
-    let base =
-        "build -o image --copy app:/usr/bin/app --copy arm-program:/usr/bin/arm --copy passwd:/etc/passwd --chmod 0755";
+    sandbox.write("group", "staff:x:50:\n");
+    let base = "build -o image --copy app:/usr/bin/app --copy arm-program:/usr/bin/arm --copy passwd:/etc/passwd \
+                --copy group:/etc/group --chmod 0755";
     for (words, note) in [
         ("--entrypoint /usr/bin/app --workdir /usr/bin --user root", ""),
         ("--entrypoint app --user 33", ""),
@@ -341,7 +342,15 @@ fn d5_a_build_notes_what_keeps_an_image_from_starting() {
         ("--entrypoint arm", "Note: the program 'arm' is for arm64, and the image for amd64\n"),
         ("--entrypoint arm --platform linux/arm64", ""),
         ("--workdir /srv", "Note: the working directory '/srv' is not in the image; engines make it as root's\n"),
-        ("--user app:staff", "Note: the user 'app' is not in the image's /etc/passwd\n"),
+        ("--user app", "Note: the user 'app' is not in the image's /etc/passwd\n"),
+        ("--user root:staff", ""),
+        ("--user root:50", ""),
+        ("--user 33:wheel", "Note: the group 'wheel' is not in the image's /etc/group\n"),
+        (
+            "--user app:wheel",
+            "Note: the user 'app' is not in the image's /etc/passwd\n\
+             Note: the group 'wheel' is not in the image's /etc/group\n",
+        ),
     ] {
         let outcome = sandbox.run(&format!("{base} {words}"));
         assert_eq!((outcome.status, outcome.stderr.as_str()), (0, note), "{words}");
