@@ -82,6 +82,26 @@ impl std::error::Error for Advised {
     }
 }
 
+/// An error about the image for one of several platforms.
+#[derive(Debug)]
+pub(crate) struct ForPlatform {
+    pub(crate) error: anyhow::Error,
+    /// The platform, as it is printed.
+    pub(crate) platform: String,
+}
+
+impl fmt::Display for ForPlatform {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{} (for {})", self.error, self.platform)
+    }
+}
+
+impl std::error::Error for ForPlatform {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.error.source()
+    }
+}
+
 /// How an error is reported.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct ReportOptions {
@@ -143,13 +163,20 @@ fn is_named_and_missing(error: &Error) -> bool {
 
 /// Returns the error of the library, if it is one.
 fn known(error: &anyhow::Error) -> Option<&Error> {
+    let error = of_one_platform(error).map_or(error, |of| &of.error);
     let coded = error.downcast_ref::<Coded>().map(|coded| &coded.error);
     let advised = || error.downcast_ref::<Advised>().map(|advised| &advised.error);
     coded.or_else(advised).or_else(|| error.downcast_ref())
 }
 
+/// Returns the error with its platform, if it is about one of several.
+fn of_one_platform(error: &anyhow::Error) -> Option<&ForPlatform> {
+    error.downcast_ref()
+}
+
 /// Returns the way out, if there is one.
 fn hint_of(error: &anyhow::Error) -> Option<String> {
+    let error = of_one_platform(error).map_or(error, |of| &of.error);
     let advised = error.downcast_ref::<Advised>().map(|advised| advised.hint.clone());
     let advised = advised.or_else(|| match known(error) {
         Some(Error::PlatformWord(error)) => Some(format!("use {}", error.right())),
@@ -163,6 +190,9 @@ fn text_of(error: &anyhow::Error, verbose: bool) -> String {
         Some(error) => error.report(),
         None => error.chain().map(ToString::to_string).collect::<Vec<_>>().join(": "),
     };
+    if let Some(of) = of_one_platform(error).filter(|_| known(error).is_some()) {
+        message.push_str(&format!(" (for {})", of.platform));
+    }
     if let Some(coded) = error.downcast_ref::<Coded>() {
         message.push_str(&format!(" ({})", coded.code));
     }

@@ -325,6 +325,15 @@ fn d5_a_build_notes_what_keeps_an_image_from_starting() {
     let sandbox = sandbox();
     let mut elf = b"\x7fELF\x02\x01\x01".to_vec();
     elf.resize(18, 0);
+    // The error keeps its code and its hint.
+    let several = "build -o image --platform linux/amd64 --platform linux/s390x --copy app:/app --copy app:/app/x";
+    let (message, hint) = (
+        "app cannot go to '/app/x': '/app' is not a directory (for linux/amd64)",
+        "choose another destination, or leave the file out with --exclude",
+    );
+    sandbox.refuses(several, &format!("{message}; {hint}"));
+    let error = format!(r#"{{"error":{{"code":"COPY_INVALID","message":"{message}","hint":"{hint}"}}}}"#);
+    sandbox.run(&format!("{several} --json")).fails(format!("{error}\n"));
     elf.extend([183, 0]);
     sandbox.write("arm-program", elf);
     sandbox.write("passwd", "root:x:0:0::/:/bin/sh\n");

@@ -22,7 +22,7 @@ use crate::cli::args::{Base, BoundsArgs, CompressionArgs, WriteArgs, parse_annot
 use crate::cli::build_args::{BuildInputs, LayerWord};
 use crate::cli::config_args::{ConfigArgs, SetPlatformArg, warn_of_words};
 use crate::cli::context::{Context, LayoutCommand};
-use crate::cli::error::Advised;
+use crate::cli::error::{Advised, ForPlatform};
 use crate::cli::layer_args::{LayerArgs, SourceWord, history_of};
 use crate::cli::layout::archive_format::format_of_name;
 use crate::cli::output::printable;
@@ -484,9 +484,8 @@ fn merged(scratch: &Scratch, made: &Made, tags: &[RefName], index: &Annotations)
 
 /// Names the platform whose image cannot be built, where there are several.
 fn of_platform(error: anyhow::Error, platform: &Platform, count: usize) -> anyhow::Error {
-    match error.downcast::<regshape::Error>() {
-        Ok(error) if count > 1 => anyhow::anyhow!("{} (for {})", error.report(), printable(&platform.to_string())),
-        Ok(error) => error.into(),
-        Err(error) => error,
+    if count > 1 && (error.is::<regshape::Error>() || error.is::<Advised>()) {
+        return ForPlatform { error, platform: platform.to_string() }.into();
     }
+    error
 }
