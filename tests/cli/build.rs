@@ -260,6 +260,21 @@ fn a_dry_run_shows_layers_files_and_config_and_writes_nothing() {
     let sandbox = sandbox();
     let before = sandbox.tree();
     let planned = sandbox.ok_json("build -o image --copy app:/usr/bin/app --entrypoint /usr/bin/app --dry-run");
+    let (digest, size, diff_id) =
+        (planned["digest"].as_str(), &planned["size"], &planned["contents"][0]["config"]["rootfs"]["diff_ids"][0]);
+    sandbox.run("build -o image --copy app:/usr/bin/app --entrypoint /usr/bin/app --dry-run").succeeds(
+        format!(
+            "Would build image:latest:\n      digest: {}\n        size: {size}\n  media-type: {MANIFEST_TYPE}\n    \
+             ref-name: latest\n\nLayer 0:\n  /usr/\n  /usr/bin/\n  /usr/bin/app\n\nConfig:\n{{\n  \
+             \"architecture\": \"amd64\",\n  \"config\": {{\n    \"Entrypoint\": [\n      \"/usr/bin/app\"\n    ]\n  }},\n  \
+             \"created\": \"1970-01-01T00:00:00Z\",\n  \
+             \"history\": [\n    {{\n      \"created\": \"1970-01-01T00:00:00Z\",\n      \"created_by\": \"regshape add layer \
+             --copy /usr/bin/app\"\n    }}\n  ],\n  \"os\": \"linux\",\n  \"rootfs\": {{\n    \"diff_ids\": [\n      \
+             {diff_id}\n    ],\n    \"type\": \"layers\"\n  }}\n}}\n",
+            digest.expect("a digest")
+        ),
+        "",
+    );
     assert_eq!(planned["contents"][0]["layers"], json!([["/usr/", "/usr/bin/", "/usr/bin/app"]]));
     assert_eq!(planned["contents"][0]["config"]["config"], json!({"Entrypoint": ["/usr/bin/app"]}));
     assert_eq!(sandbox.tree(), before);
@@ -310,6 +325,15 @@ fn wrong_words_change_nothing() {
         "build -o image --platform linux/amd64 --platform linux/s390x --copy app-{arch}:/app",
         "File not found: app-s390x (for linux/s390x)",
     );
+    // The error keeps its code and its hint.
+    let several = "build -o image --platform linux/amd64 --platform linux/s390x --copy app:/app --copy app:/app/x";
+    let (message, hint) = (
+        "app cannot go to '/app/x': '/app' is not a directory (for linux/amd64)",
+        "choose another destination, or leave the file out with --exclude",
+    );
+    sandbox.refuses(several, &format!("{message}; {hint}"));
+    let error = format!(r#"{{"error":{{"code":"COPY_INVALID","message":"{message}","hint":"{hint}"}}}}"#);
+    sandbox.run(&format!("{several} --json")).fails(format!("{error}\n"));
     let outcome = sandbox.run("build -o image --copy app --platform linux/x86_64");
     assert!(outcome.status == 2 && outcome.stderr.contains("use linux/amd64"), "{outcome:?}");
     sandbox.ok("build -o there --copy app");
@@ -325,15 +349,6 @@ fn d5_a_build_notes_what_keeps_an_image_from_starting() {
     let sandbox = sandbox();
     let mut elf = b"\x7fELF\x02\x01\x01".to_vec();
     elf.resize(18, 0);
-    // The error keeps its code and its hint.
-    let several = "build -o image --platform linux/amd64 --platform linux/s390x --copy app:/app --copy app:/app/x";
-    let (message, hint) = (
-        "app cannot go to '/app/x': '/app' is not a directory (for linux/amd64)",
-        "choose another destination, or leave the file out with --exclude",
-    );
-    sandbox.refuses(several, &format!("{message}; {hint}"));
-    let error = format!(r#"{{"error":{{"code":"COPY_INVALID","message":"{message}","hint":"{hint}"}}}}"#);
-    sandbox.run(&format!("{several} --json")).fails(format!("{error}\n"));
     elf.extend([183, 0]);
     sandbox.write("arm-program", elf);
     sandbox.write("passwd", "root:x:0:0::/:/bin/sh\n");

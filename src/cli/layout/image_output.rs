@@ -114,11 +114,11 @@ impl Screen for ImageScreen {
         let mut text = block.finish();
         for ImageContents { layers, config } in &self.contents {
             for (at, paths) in layers.iter().enumerate() {
-                text.push_str(&format!("\nLayer {at}:\n"));
-                paths.iter().for_each(|path| text.push_str(&format!("  {path}\n")));
+                text.push_str(&format!("\n\nLayer {at}:"));
+                paths.iter().for_each(|path| text.push_str(&format!("\n  {path}")));
             }
             let config = json(config).unwrap_or_default();
-            text.push_str(&format!("\nConfig:\n{}\n", config.trim_end()));
+            text.push_str(&format!("\n\nConfig:\n{}", config.trim_end()));
         }
         text
     }
