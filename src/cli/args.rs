@@ -134,7 +134,7 @@ pub(crate) struct AnnotationEditArgs {
     #[arg(required_unless_present = "unset_annotation")]
     annotation: Vec<(String, String)>,
     /// Annotation to remove; repeatable
-    #[arg(long, value_name = "KEY", conflicts_with = "replace", hide_short_help = true)]
+    #[arg(long, value_name = "KEY", conflicts_with = "replace")]
     unset_annotation: Vec<String>,
     /// Remove the other annotations
     #[arg(long)]

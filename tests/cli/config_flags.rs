@@ -391,9 +391,11 @@ fn the_short_help_of_configs_leaves_most_flags_to_the_long_one() {
         for flag in ["--entrypoint <", "--cmd <", "--env <", "--user <", "--workdir <", "--expose <"] {
             assert!(short.contains(flag), "{short}");
         }
-        for flag in ["--no-entrypoint", "--healthcheck <", "--config-file <", "--clear <", "--platform <"] {
+        for flag in ["--no-entrypoint", "--healthcheck <", "--config-file <", "--clear <"] {
             assert!(!short.contains(flag) && long.contains(flag), "{short}{long}");
         }
+        // That of 'generate config' sets the platform; that of 'update config' picks images.
+        assert_eq!(short.contains("--platform <"), words == "update config", "{short}");
     }
 }
 

@@ -422,3 +422,16 @@ fn edits_of_one_index_at_once_are_all_in_the_result() {
 fn image_to_remove(sandbox: &Sandbox, word: &str) -> Value {
     image(sandbox, &format!("gone-{word}"))
 }
+
+#[test]
+fn the_short_help_shows_the_flags_that_annotate_an_index() {
+    let sandbox = Sandbox::empty();
+    let help = sandbox.ok("index annotate -h");
+    for flag in ["--at <", "--annotation <", "--unset-annotation <", "--replace ", "--platform <", "--tag <"] {
+        assert!(help.contains(flag), "{flag}: {help}");
+    }
+    for command in ["remove layer", "move layer", "annotate layer", "annotate manifest", "update config"] {
+        let help = sandbox.ok(&format!("{command} -h"));
+        assert!(help.contains("--platform <") && help.contains("--tag <"), "{command}: {help}");
+    }
+}

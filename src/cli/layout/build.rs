@@ -73,7 +73,7 @@ pub(crate) struct Args {
     #[arg(long, help_heading = "Process", hide_short_help = true)]
     keep_cmd: bool,
     /// Annotation of the manifests; repeatable
-    #[arg(long, value_name = "KEY=VALUE", hide_short_help = true, value_parser = parse_annotation)]
+    #[arg(long, value_name = "KEY=VALUE", value_parser = parse_annotation)]
     annotation: Vec<(String, String)>,
     /// Annotation of the index of several platforms; repeatable
     #[arg(long, value_name = "KEY=VALUE", hide_short_help = true, value_parser = parse_annotation)]

@@ -27,7 +27,7 @@ const LISTED_TAGS: usize = 20;
 #[derive(Debug, clap::Args)]
 pub(crate) struct TagArgs {
     /// Tag of the result [default: the entry is rewritten]
-    #[arg(long, value_name = "TAG", help_heading = "Images", hide_short_help = true)]
+    #[arg(long, value_name = "TAG", help_heading = "Images")]
     tag: Option<String>,
     /// Take --tag from another manifest
     #[arg(long, help_heading = "Images", hide_short_help = true, requires = "tag")]
@@ -40,7 +40,7 @@ pub(crate) struct EditArgs {
     #[command(flatten)]
     tag: TagArgs,
     /// Change only the images of an index for this platform; repeatable [default: all]
-    #[arg(long = "platform", value_name = "OS/ARCH[/VARIANT]", help_heading = "Images", hide_short_help = true)]
+    #[arg(long = "platform", value_name = "OS/ARCH[/VARIANT]", help_heading = "Images")]
     platforms: Vec<WrittenPlatform>,
 }
 

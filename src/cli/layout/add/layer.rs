@@ -40,6 +40,8 @@ use crate::cli::time::source_seconds;
 #[derive(Debug, clap::Args)]
 #[command(
     mut_arg("annotation", |annotation| annotation.hide_short_help(true)),
+    mut_arg("tag", |tag| tag.hide_short_help(true)),
+    mut_arg("platforms", |platforms| platforms.hide_short_help(true)),
     group = clap::ArgGroup::new("input").args(["file", "copy", "mtree"]).required(true).multiple(true),
     after_help = "Example:\n  regshape add layer ./my-image --copy ./app:/usr/bin/app",
     after_long_help = "Examples:\n  regshape add layer ./my-image --copy ./app:/usr/bin/app\n  regshape add layer ./my-image --copy ./site:/srv/www --owner 33 --exclude '**/*.bak'\n  regshape add layer ./my-image --file ./layer.tar.gz\n  tar -C rootfs -c . | regshape add layer ./my-image --file -"
