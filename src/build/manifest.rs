@@ -122,6 +122,12 @@ impl PreparedManifest<'_> {
         let place = Place::of(&entry, &index, &stage, layout, options.replace_tag)?;
         let blob = layout.store_document(&lock, "the manifest", &content)?;
         let replaced = place.put(entry, &mut index, layout);
+        if options.replace_tag {
+            // It may have lost the tag earlier, and stands without a name since.
+            let names = Names::AsTheyStand { default: None };
+            let editor = IndexEditor { names: &names, documents: layout, path: layout.path() };
+            editor.absorb_untagged(&mut index, &blob.digest);
+        }
         let staged = StagedManifest {
             digest: blob.digest.clone(),
             size: blob.size,

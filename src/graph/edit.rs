@@ -264,6 +264,26 @@ impl IndexEditor<'_> {
         }
     }
 
+    /// Removes the untagged entries of a manifest that has a tag: they kept the manifest while another one had its tag. Their
+    /// annotations and other fields are added to its first tagged entry.
+    pub(crate) fn absorb_untagged(&self, index: &mut Index, digest: &Digest) {
+        let is_untagged = |entry: &Descriptor| {
+            entry.digest == *digest && entry.image_name().is_none() && self.names.of(entry) == Some(EntryTag::Untagged)
+        };
+        let is_named = |entry: &Descriptor| entry.digest == *digest && entry.is_named() && !is_untagged(entry);
+        let Some(at) = index.manifests.iter().position(is_named) else { return };
+        let untagged: Vec<Descriptor> = index.manifests.iter().filter(|entry| is_untagged(entry)).cloned().collect();
+        for entry in untagged {
+            let named = &index.manifests[at];
+            let annotations = entry.annotations.clone().map(|mut annotations| {
+                annotations.remove(REF_NAME);
+                annotations
+            });
+            index.manifests[at] = self.merged(&Descriptor { annotations, ..entry }, named.clone());
+        }
+        index.manifests.retain(|entry| !is_untagged(entry));
+    }
+
     /// Puts an entry into an index for each of some tags: in place of the first that has the tag. Returns the entries of other
     /// manifests that lost one.
     fn put(&self, index: &mut Index, descriptor: &Descriptor, tags: &[&str]) -> Vec<Descriptor> {

@@ -395,6 +395,24 @@ fn replace_tag_takes_the_tag_from_every_manifest_that_has_it() {
 }
 
 #[test]
+fn a_manifest_that_gets_its_tag_back_has_one_entry() {
+    let sandbox = Sandbox::built();
+    // The manifest stays without a name when another one takes its tag.
+    let other = retag(&sandbox, "latest");
+    assert_eq!(entries(&sandbox), [(json!("latest"), json!(other)), (Value::Null, json!(MANIFEST))]);
+    sandbox.edit("image/index.json", |index| {
+        index["manifests"][1]["annotations"] = json!({"com.example.kept": "yes"});
+        index["manifests"][1]["x-kept"] = json!(1);
+    });
+    assert_eq!(generate(&sandbox, "--ref-name latest --replace-tag"), MANIFEST);
+    assert_eq!(entries(&sandbox), [(json!("latest"), json!(MANIFEST)), (Value::Null, json!(other))]);
+    let entry = &sandbox.index()["manifests"][0];
+    let annotations = json!({REF_NAME: "latest", "com.example.kept": "yes"});
+    assert_eq!((&entry["annotations"], &entry["x-kept"]), (&annotations, &json!(1)));
+    sandbox.is_valid();
+}
+
+#[test]
 fn a_tag_of_the_same_manifest_is_no_obstacle() {
     let sandbox = Sandbox::built();
     // As another program copies it, or as a killed command leaves it.

@@ -11,6 +11,7 @@ use crate::build::copied::{Copied, Replaced};
 use crate::check::documents::check_document;
 use crate::check::report::MissingParts;
 use crate::error::{EditError, Error, Result};
+use crate::graph::edit::IndexEditor;
 use crate::graph::index_members::{Member, add_members, members};
 use crate::graph::names::Names;
 use crate::graph::resolve::Resolver;
@@ -139,6 +140,12 @@ pub fn generate_index(
         check_document(Some(layout), layout.path(), (&result, &content), MissingParts::Fine)?;
         let mut index = before.clone();
         add_entry(layout, &mut index, &result, options.replace_tag)?;
+        if options.replace_tag {
+            // It may have lost the tag earlier, and stands without a name since.
+            let names = Names::AsTheyStand { default: None };
+            let editor = IndexEditor { names: &names, documents: layout, path: layout.path() };
+            editor.absorb_untagged(&mut index, &result.digest);
+        }
         let warnings = contradictions.into_iter().map(Box::new).map(EditWarning::OtherPlatform).collect();
         Ok((Finished { warnings, ..Finished::new(index, result) }, vec![content]))
     })
