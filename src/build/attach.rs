@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use super::artifact::{FoundSubject, find_subject, is_file_name};
+use super::copied::{Copied, Replaced};
 use super::input::{LayerInput, Treatment};
 use super::pipeline::store_layer;
 use crate::check::documents::check_document;
@@ -63,11 +64,8 @@ pub struct Attached {
     pub is_new: bool,
 }
 
-/// A file that is stored and that nothing refers to yet.
-struct NewFile {
-    name: String,
-    blob: PendingBlob,
-}
+/// So many blobs wait at most for the manifest: each is an open file, or two.
+const WAITING: usize = 16;
 
 /// Makes an artifact of files whose subject is the image that a reference resolves to, and lists it in `index.json` without a
 /// name. The files are stored as they are, in one pass and constant memory, with their names as titles. The same artifact is
@@ -98,7 +96,8 @@ struct NewFile {
 /// [`Error::FileNotFound`], [`Error::IsDirectory`]; [`ArtifactError::NotRegular`], [`ArtifactError::NoName`],
 /// [`ArtifactError::SameName`]; [`CopyError::Changed`] if a file changes while it is read; [`Error::UnknownManifest`],
 /// [`Error::AmbiguousName`], [`Error::UnknownPlatform`]; [`ArtifactError::NotASubject`]; [`Error::InvalidManifest`];
-/// [`Error::MalformedIndex`]; [`Error::Io`]. After an error the layout is unchanged.
+/// [`Error::MalformedIndex`]; [`Error::Changed`] if another process deletes a file's blob meanwhile; [`Error::Io`]. After an
+/// error the layout is unchanged.
 pub fn attach(
     layout: &Layout,
     reference: &str,
@@ -112,20 +111,22 @@ pub fn attach(
     let find = || find_subject(layout, &layout.read_index()?, reference, platform);
     layout.site().read_unlocked(find, |_| true)?;
     files.iter().try_for_each(|path| open(path).map(drop))?;
-    let store = |(path, name): (&PathBuf, String)| Ok(NewFile { blob: store(layout, path, progress)?, name });
-    let files: Vec<NewFile> = files.iter().zip(names).map(store).collect::<Result<_>>()?;
+    // It outlives the lock, which it takes to delete blobs after an error.
+    let mut copied = Copied::none(layout);
+    let mut layers = Vec::new();
+    for (path, name) in files.iter().zip(names) {
+        let blob = store(layout, path, progress)?;
+        let mut layer = Descriptor::new(options.media_type.clone(), blob.digest.clone(), blob.size);
+        layer.annotations = Some(Annotations::from([(TITLE.to_owned(), name)]));
+        layers.push(layer);
+        copied.add(blob, WAITING)?;
+    }
 
     let lock = take_lock(layout)?;
     let mut index = layout.read_index()?;
     let FoundSubject { descriptor: subject, choice } = find_subject(layout, &index, reference, platform)?;
     let mut stored = vec![layout.store_document(&lock, "the empty config", EMPTY_CONTENT)?];
-    let mut layers = Vec::new();
-    for NewFile { name, blob } in files {
-        let mut layer = Descriptor::new(options.media_type.clone(), blob.digest.clone(), blob.size);
-        layer.annotations = Some(Annotations::from([(TITLE.to_owned(), name)]));
-        layers.push(layer);
-        stored.push(blob.commit(&lock)?);
-    }
+    stored.extend(copied.commit(&lock, Replaced::Verified)?);
     if layers.is_empty() {
         layers.push(Descriptor::empty());
     }

@@ -80,13 +80,27 @@ enum Looked {
 }
 
 impl<'a> Copied<'a> {
+    /// Begins with no blobs.
+    pub(super) fn none(layout: &'a Layout) -> Self {
+        Self { layout, waiting: Vec::new(), there: Vec::new(), stored: Vec::new() }
+    }
+
+    /// Adds a blob that is complete. At most so many wait: the blobs before them get their names earlier.
+    pub(super) fn add(&mut self, blob: PendingBlob, most: usize) -> Result<()> {
+        if self.waiting.len() >= most {
+            self.name_waiting()?;
+        }
+        self.waiting.push(blob);
+        Ok(())
+    }
+
     /// Copies the blobs that are reachable from views and that the layout does not have.
     ///
     /// # Errors
     ///
     /// [`Error::MissingBlob`], with the document that refers to it; [`Error::SizeMismatch`]; those of [`copy_content`].
     pub(super) fn of(layout: &'a Layout, views: &[View]) -> Result<Self> {
-        let mut copied = Self { layout, waiting: Vec::new(), there: Vec::new(), stored: Vec::new() };
+        let mut copied = Self::none(layout);
         let mut seen: HashSet<Digest> = HashSet::new();
         for view in views {
             let reached = view.reached(MissingBlobs::LeftOut).map_err(|error| view.by_platform(error))?;

@@ -264,3 +264,46 @@ fn forty_attachments_at_once_are_all_listed() {
     assert_eq!(found.into_iter().collect::<BTreeSet<_>>(), attached);
     sandbox.is_valid();
 }
+
+#[test]
+#[cfg(unix)]
+fn many_files_are_attached_with_few_open_files() {
+    let sandbox = sandbox();
+    let mut words = format!("attach image:v1 --artifact-type {SPDX}");
+    for at in 0..200 {
+        sandbox.write(&format!("file{at}"), at.to_string());
+        words.push_str(&format!(" --file file{at}"));
+    }
+    let limited = || {
+        let program = sandbox.command();
+        let output = std::process::Command::new("sh")
+            .args(["-c", &format!("ulimit -n 64; exec \"$0\" {words}")])
+            .arg(program.get_program())
+            .current_dir(program.get_current_dir().expect("a sandbox"))
+            .stdin(Stdio::null())
+            .output();
+        Outcome::from(output.expect("sh runs"))
+    };
+    let outcome = limited();
+    let entry = listed(&sandbox)[2].clone();
+    let text = format!(
+        "Updated image:v1:\n      digest: {}\n        size: {}\n  media-type: {MANIFEST_TYPE}\n",
+        digest(&entry),
+        size(&entry)
+    );
+    outcome.succeeds(text.clone(), "");
+    assert_eq!(sandbox.blob_json(digest(&entry))["layers"].as_array().map(Vec::len), Some(200));
+    // The blobs are there already.
+    let contents = sandbox.contents();
+    limited().succeeds(text, "");
+    assert_eq!(sandbox.contents(), contents);
+    // An error is found before anything is stored.
+    for at in 0..200 {
+        sandbox.write(&format!("file{at}"), format!("other {at}"));
+    }
+    std::fs::remove_file(sandbox.path("file199")).expect("removed");
+    let contents = sandbox.contents();
+    limited().is(1, "", "Error: File not found: file199\n");
+    assert_eq!(sandbox.contents(), contents);
+    sandbox.is_valid();
+}
