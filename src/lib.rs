@@ -94,12 +94,13 @@ mod tally;
 mod tar;
 mod text;
 pub mod transfer;
+pub mod unpack;
 pub mod view;
 mod workers;
 
 pub use error::{
-    ArtifactError, BaseError, Candidate, ConfigError, CopyError, EditError, Error, ErrorCode, ErrorKind, Reason,
-    Referrer, Result,
+    ArtifactError, BaseError, Candidate, ConfigError, CopyError, EditError, Error, ErrorCode, ErrorKind, FilesError,
+    LayerError, Reason, Referrer, Result, UnpackError,
 };
 pub use interrupt::Interrupt;
 pub use tally::Tally;

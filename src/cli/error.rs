@@ -6,7 +6,10 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use regshape::layout::Layout;
-use regshape::{ArtifactError, BaseError, ConfigError, CopyError, EditError, Error, ErrorCode, ErrorKind, Referrer};
+use regshape::{
+    ArtifactError, BaseError, ConfigError, CopyError, EditError, Error, ErrorCode, ErrorKind, FilesError, LayerError,
+    Referrer,
+};
 use serde::Serialize;
 
 use super::error_code::{OTHER_CODE, code_of};
@@ -155,7 +158,8 @@ fn is_named_and_missing(error: &Error) -> bool {
         | Error::LayerIndex { .. }
         | Error::Artifact(ArtifactError::NoReferrer { .. })
         | Error::Edit(EditError::LayerIndex { .. } | EditError::NotListed { .. })
-        | Error::Config(ConfigError::UnsetField { .. }) => true,
+        | Error::Config(ConfigError::UnsetField { .. })
+        | Error::Files(FilesError::NoPath { .. } | FilesError::BrokenLink { .. } | FilesError::NoLayer { .. }) => true,
         Error::MissingBlob { referrer, .. } => matches!(referrer, Referrer::Caller(_)),
         _ => false,
     }
@@ -242,8 +246,10 @@ fn hint(error: &Error) -> Option<&'static str> {
     Some(match error {
         Error::Artifact(error) => return artifact_hint(error),
         Error::Base(BaseError::Staged { .. }) => "run 'layout reset' first",
-        Error::Base(BaseError::SeveralImages { .. }) => "choose one with --platform",
-        Error::Base(BaseError::MalformedTar { .. }) => "create that layer again",
+        Error::Base(BaseError::SeveralImages { .. }) | Error::Files(FilesError::SeveralImages { .. }) => {
+            "choose one with --platform"
+        }
+        Error::Layer(LayerError::MalformedTar { .. }) => "create that layer again",
         Error::Base(BaseError::NoImage { .. }) => "an artifact has no root file system",
         Error::Edit(EditError::LayerOfBase { .. }) => "stage another base, or remove it from the image afterwards",
         Error::Edit(EditError::NeedsTag { .. }) => "give the result a tag with --tag",
@@ -263,7 +269,7 @@ fn hint(error: &Error) -> Option<&'static str> {
         Error::Locked { .. } => "try again, or raise --lock-timeout",
         Error::Changed { .. } => "try again",
         Error::NoStage { .. } => "run 'layout add layer' to start one",
-        Error::BeyondBound { .. } | Error::Base(BaseError::LayerBound { .. }) => {
+        Error::BeyondBound { .. } | Error::Layer(LayerError::Bound { .. }) => {
             "raise --max-layer-size or --max-ratio if you trust the file"
         }
         Error::TruncatedTar { .. } => "check that the command that wrote it succeeded",

@@ -1,6 +1,6 @@
 //! The codes of errors under `--json`: those of the distribution-spec where it has one, and ours in the same form.
 
-use regshape::{ArtifactError, BaseError, ConfigError, Error};
+use regshape::{ArtifactError, ConfigError, Error, FilesError, LayerError, UnpackError};
 
 /// The code of an error that is not the library's.
 pub(crate) const OTHER_CODE: &str = "FAILED";
@@ -24,8 +24,14 @@ fn own_code(error: &Error) -> &'static str {
         Error::Artifact(ArtifactError::NoReferrer { .. }) => "REFERRER_UNKNOWN",
         Error::Artifact(ArtifactError::FilesExist { .. } | ArtifactError::InTheWay { .. }) => "NOT_EMPTY",
         Error::Artifact(_) => "ARTIFACT_INVALID",
-        Error::Base(BaseError::MalformedTar { .. } | BaseError::CorruptLayer { .. }) => "LAYER_INVALID",
-        Error::Base(BaseError::LayerBound { .. }) => "TOO_LARGE",
+        Error::Layer(LayerError::Bound { .. }) => "TOO_LARGE",
+        Error::Layer(_) => "LAYER_INVALID",
+        Error::Files(FilesError::NoPath { .. } | FilesError::BrokenLink { .. }) => "PATH_UNKNOWN",
+        Error::Files(FilesError::NoLayer { .. }) => "LAYER_UNKNOWN",
+        Error::Files(FilesError::SeveralImages { .. }) => "AMBIGUOUS",
+        Error::Unpack(UnpackError::NotEmpty { .. } | UnpackError::Exists { .. }) => "NOT_EMPTY",
+        Error::Unpack(_) => "UNPACK_INVALID",
+        Error::Files(_) => "FILES_INVALID",
         Error::Base(_) => "BASE_INVALID",
         Error::Copy(_) => "COPY_INVALID",
         Error::Edit(_) => "EDIT_INVALID",

@@ -144,6 +144,7 @@ pub(crate) fn keys_of(command: &str) -> &'static [&'static str] {
             "subjects",
         ],
         "join" | "export" | "import" => EXPORTED,
+        "unpack" | "extract" => &["digest", "output", "entries", "bytes", "skipped.*", "lower_variants"],
         "inspect" => &["path", "tag", "image_name", "multi_platform", "images", "lower_variants"],
         _ => &[],
     }

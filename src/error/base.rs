@@ -3,8 +3,6 @@
 use std::path::PathBuf;
 
 use super::words::{counted, list};
-use crate::compress::BoundError;
-use crate::oci::Digest;
 
 /// An image cannot be the base of another one.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -33,40 +31,6 @@ pub enum BaseError {
         layers: usize,
         /// The number of diff_ids.
         diff_ids: usize,
-    },
-    /// A layer does not have the diff_id that the config of the base, or the staging file, has for it.
-    #[error("layer {layer} does not have the diff_id of its config: expected {expected}, got {actual}")]
-    DiffId {
-        /// The digest of the layer.
-        layer: Digest,
-        /// The diff_id that was expected.
-        expected: Digest,
-        /// The diff_id of the content.
-        actual: Digest,
-    },
-    /// A layer that others are put on is not a well-formed tar.
-    #[error("layer {layer} is not a well-formed tar: {reason}")]
-    MalformedTar {
-        /// The digest of the layer.
-        layer: Digest,
-        /// The fault.
-        reason: String,
-    },
-    /// A layer that others are put on cannot be decompressed.
-    #[error("layer {layer} {reason}")]
-    CorruptLayer {
-        /// The digest of the layer.
-        layer: Digest,
-        /// The fault.
-        reason: String,
-    },
-    /// A layer that others are put on becomes larger than it may.
-    #[error("layer {layer} {bound}")]
-    LayerBound {
-        /// The digest of the layer.
-        layer: Digest,
-        /// The bound that it exceeds.
-        bound: BoundError,
     },
     /// The staging area is not empty.
     #[error("the staging area of {} is not empty", .path.display())]

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::{ArtifactError, BaseError, ConfigError, CopyError, EditError, Error};
+use super::{ArtifactError, BaseError, ConfigError, CopyError, EditError, Error, FilesError, LayerError, UnpackError};
 
 /// The category of an error, for programs that handle errors by category.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -54,12 +54,38 @@ impl Error {
             Self::Base(error) => match error {
                 BaseError::NoImage { .. } => ErrorKind::NotFound,
                 BaseError::SeveralImages { .. } => ErrorKind::Ambiguous,
-                BaseError::DiffIds { .. }
-                | BaseError::DiffId { .. }
-                | BaseError::MalformedTar { .. }
-                | BaseError::CorruptLayer { .. } => ErrorKind::InvalidData,
-                BaseError::LayerBound { .. } => ErrorKind::TooLarge,
+                BaseError::DiffIds { .. } => ErrorKind::InvalidData,
                 BaseError::Staged { .. } => ErrorKind::Conflict,
+            },
+            Self::Layer(error) => match error {
+                LayerError::DiffId { .. } | LayerError::MalformedTar { .. } | LayerError::Corrupt { .. } => {
+                    ErrorKind::InvalidData
+                }
+                LayerError::Bound { .. } => ErrorKind::TooLarge,
+                LayerError::NotATar { .. } => ErrorKind::Unsupported,
+                LayerError::StoredElsewhere { .. } => ErrorKind::NotFound,
+            },
+            Self::Unpack(error) => match error {
+                UnpackError::NotEmpty { .. }
+                | UnpackError::Exists { .. }
+                | UnpackError::InLayout { .. }
+                | UnpackError::SameName { .. }
+                | UnpackError::Folds { .. } => ErrorKind::Conflict,
+                UnpackError::NotADirectory { .. } | UnpackError::NotMapped { .. } => ErrorKind::InvalidInput,
+                UnpackError::LostHardLink { .. }
+                | UnpackError::MalformedState { .. }
+                | UnpackError::ChangedState { .. } => ErrorKind::InvalidData,
+                UnpackError::Unsupported => ErrorKind::Unsupported,
+            },
+            Self::Files(error) => match error {
+                FilesError::NoImage { .. }
+                | FilesError::NoLayer { .. }
+                | FilesError::NoPath { .. }
+                | FilesError::BrokenLink { .. } => ErrorKind::NotFound,
+                FilesError::SeveralImages { .. } => ErrorKind::Ambiguous,
+                FilesError::NotAFile { .. } => ErrorKind::InvalidInput,
+                FilesError::DiffIds { .. } | FilesError::LostHardLink { .. } => ErrorKind::InvalidData,
+                FilesError::Sparse { .. } => ErrorKind::Unsupported,
             },
             Self::Copy(error) => kind_of_copy(error),
             Self::Edit(error) => match error {

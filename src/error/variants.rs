@@ -10,10 +10,13 @@ use super::candidate::{Candidate, described};
 use super::config::ConfigError;
 use super::copy::CopyError;
 use super::edit::EditError;
+use super::files::FilesError;
+use super::layer::LayerError;
 use super::reason::Reason;
 use super::referrer::Referrer;
+use super::unpack::UnpackError;
 use super::words::{counted, image_called, list, missing_blob, seconds, size_mismatch, stored, unselected};
-use crate::compress::{BoundError, Encoding, TrailingBytes, bound_of, trailing_of};
+use crate::compress::{BoundError, Encoding, TrailingBytes};
 use crate::oci::{
     Digest, DigestError, MediaType, NameError, Platform, PlatformWordError, RefNameError, RepositoryName,
 };
@@ -31,6 +34,15 @@ pub enum Error {
     /// An image cannot be the base of another one.
     #[error(transparent)]
     Base(#[from] BaseError),
+    /// A layer of an image cannot be read.
+    #[error(transparent)]
+    Layer(#[from] LayerError),
+    /// The files of an image cannot be read.
+    #[error(transparent)]
+    Files(#[from] FilesError),
+    /// The files of an image cannot be written.
+    #[error(transparent)]
+    Unpack(#[from] UnpackError),
     /// An image cannot be changed.
     #[error(transparent)]
     Edit(#[from] EditError),
@@ -571,22 +583,4 @@ pub enum Error {
         /// The error of the system.
         source: io::Error,
     },
-}
-
-impl Error {
-    /// Returns a function that gives an error of the operating system its context.
-    pub(crate) fn io(action: &'static str, path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> Self {
-        let path = path.into();
-        move |source| Self::Io { action, path, source }
-    }
-
-    /// Returns the error of a compressed stream that cannot be read to its end.
-    pub(crate) fn from_stream(path: impl Into<PathBuf>, encoding: Encoding, source: io::Error) -> Self {
-        let path = path.into();
-        match (bound_of(&source), trailing_of(&source)) {
-            (Some(bound), _) => Self::BeyondBound { path, bound },
-            (None, Some(trailing)) => Self::TrailingBytes { path, trailing },
-            (None, None) => Self::CorruptStream { path, encoding, source },
-        }
-    }
 }

@@ -5,10 +5,14 @@
 //! supports that (`O_TMPFILE`), so a killed process leaves nothing behind. Otherwise it is named `.regshape-tmp-…`, has
 //! its identity in its name, and is locked while its writer lives; `leftovers` finds the files of killed processes.
 
+#[cfg(target_os = "linux")]
+pub(crate) mod beneath;
 mod directory;
 mod files;
 pub(crate) mod input;
 mod leftovers;
+#[cfg(target_os = "linux")]
+pub(crate) mod made;
 mod output;
 pub(crate) mod streams;
 mod temporary;

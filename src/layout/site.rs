@@ -43,6 +43,13 @@ pub(crate) fn has_marker(directory: &Path) -> bool {
     directory.join(MARKER_FILE).is_file()
 }
 
+/// Returns the layout that a path is in, or is itself. Of a path that is to be made, the directories above it count.
+pub(crate) fn layout_above(path: &Path) -> Option<PathBuf> {
+    let or_here = |path: &Path| if path.as_os_str().is_empty() { Path::new(".").to_owned() } else { path.to_owned() };
+    let real = path.ancestors().find_map(|above| std::fs::canonicalize(or_here(above)).ok())?;
+    real.ancestors().find(|above| has_marker(above)).map(Path::to_owned)
+}
+
 impl Site {
     pub(crate) fn new(root: PathBuf) -> Self {
         Self { root, metrics: Arc::default(), options: WriteOptions::default(), shares_blobs: false }

@@ -14,7 +14,7 @@ use super::repository::Repository;
 use crate::error::{ArtifactError, Error, Referrer, Result};
 use crate::fs::{Directory, FileKind, TempDirectory};
 use crate::layout::leftovers::clean_directories_in;
-use crate::layout::site::{BLOBS_DIRECTORY, has_marker};
+use crate::layout::site::{BLOBS_DIRECTORY, has_marker, layout_above};
 use crate::metrics::Progress;
 use crate::oci::{Algorithm, Digest};
 use crate::options::setters;
@@ -193,10 +193,6 @@ fn kind_name(kind: FileKind) -> &'static str {
 
 /// Checks that no file would be written into a layout, where it could take the place of a document or a blob.
 fn check_layouts(directory: &Path, targets: &[Target<'_>]) -> Result<()> {
-    // Of a directory that is to be made, those above it that are there.
-    let or_here = |path: &Path| if path.as_os_str().is_empty() { Path::new(".").to_owned() } else { path.to_owned() };
-    let real = directory.ancestors().find_map(|above| fs::canonicalize(or_here(above)).ok());
-    let above = real.iter().flat_map(|real| real.ancestors()).find(|above| has_marker(above)).map(Path::to_owned);
     let below = || {
         targets.iter().flat_map(|target| (1..target.names.len()).map(|count| &target.names[..count])).find_map(
             |names| {
@@ -205,7 +201,7 @@ fn check_layouts(directory: &Path, targets: &[Target<'_>]) -> Result<()> {
             },
         )
     };
-    match above.or_else(below) {
+    match layout_above(directory).or_else(below) {
         Some(layout) => Err(ArtifactError::InLayout { layout }.into()),
         None => Ok(()),
     }

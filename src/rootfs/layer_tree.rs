@@ -4,11 +4,11 @@
 //! an entry goes through them, those of the layers below are not (images, rule E5).
 
 use std::borrow::Cow;
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::io::{self, Read};
 use std::sync::Arc;
 
-use super::node::{Attributes, Children, Node, NodeKind, Path};
+use super::node::{Attributes, Children, Node, NodeKind, Path, merge};
 use super::resolve::{Missing, PATH_LIMIT, resolve};
 use crate::tar::fault::TarError;
 use crate::tar::read_header::Header;
@@ -41,7 +41,24 @@ fn machine_of(head: &[u8]) -> Option<u16> {
     Some(if head[5] == 2 { u16::from_be_bytes(bytes) } else { u16::from_le_bytes(bytes) })
 }
 
+/// A regular file of a layer that is being read.
+pub(crate) struct LayerFile<'a> {
+    /// The number of the layer.
+    pub(crate) layer: u32,
+    /// The path in the tree of the layer.
+    pub(crate) place: &'a [Box<[u8]>],
+    pub(crate) header: &'a Header,
+    /// The beginning of the content, which was read already.
+    pub(crate) begun: &'a [u8],
+}
+
+/// Returns whether an entry is a regular file for readers: unknown types are.
+fn has_content(header: &Header) -> bool {
+    !matches!(header.flag(), b'1'..=b'6')
+}
+
 /// The entries of a layer.
+#[derive(Debug)]
 pub(super) struct LayerTree {
     /// The number of the layer.
     layer: u32,
@@ -54,22 +71,33 @@ pub(super) struct LayerTree {
     pub(super) opaque: Vec<Path>,
     /// The hard links whose targets did not come before them: their paths and identities.
     pending: Vec<(Path, u64)>,
+    /// The hard links to files of the layers below, by identity: their paths and their targets.
+    links_below: HashMap<u64, (Path, Path)>,
     /// Whether there are names that no file of an image may have.
     has_reserved: bool,
 }
 
 impl LayerTree {
-    /// Reads the entries of a layer. `below` returns the file at a path of the layers below, for hard links.
+    /// Reads the entries of a layer. Hard links to files of the layers below are not resolved yet.
     ///
     /// # Errors
     ///
     /// Those of [`TarReader::next`]; a [`TarError`] for an entry that no image can have.
-    pub(super) fn read(
-        tar: impl Read,
+    pub(super) fn read(tar: impl Read, layer: u32, inodes: &mut u64) -> io::Result<Self> {
+        Self::read_with(tar, layer, inodes, |_, _| Ok(()))
+    }
+
+    /// Reads the entries of a layer, and calls a function with each regular file and the reader of its content.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`LayerTree::read`] and of the function.
+    pub(super) fn read_with<R: Read, E: From<io::Error>>(
+        tar: R,
         layer: u32,
         inodes: &mut u64,
-        below: impl Fn(&[Box<[u8]>]) -> Option<Node>,
-    ) -> io::Result<Self> {
+        mut file: impl FnMut(LayerFile<'_>, &mut TarReader<R>) -> Result<(), E>,
+    ) -> Result<Self, E> {
         let mut tree = Self {
             layer,
             root: Node::implied_directory(layer),
@@ -77,6 +105,7 @@ impl LayerTree {
             whiteouts: Vec::new(),
             opaque: Vec::new(),
             pending: Vec::new(),
+            links_below: HashMap::new(),
             has_reserved: false,
         };
         let mut reader = TarReader::new(tar);
@@ -84,14 +113,20 @@ impl LayerTree {
             let path = components(&header.path)?;
             let is_kept = KEPT.iter().any(|kept| path.iter().map(|part| &**part).eq(kept.iter().copied()));
             let may_run = header.is_file() && header.mode() & 0o111 != 0;
-            let (content, machine) = match (is_kept, may_run) {
+            let (content, head) = match (is_kept, may_run) {
                 (true, _) => (reader.content(KEPT_LIMIT)?, None),
-                (false, true) => (None, machine_of(&reader.head(ELF_HEAD)?)),
+                (false, true) => (None, Some(reader.head(ELF_HEAD)?)),
                 (false, false) => (None, None),
             };
-            tree.add(path, &header, NodeKind::File { content: content.map(Arc::from), machine }, inodes)?;
+            let content: Option<Arc<[u8]>> = content.map(Arc::from);
+            let kind = NodeKind::File { content: content.clone(), machine: head.as_deref().and_then(machine_of) };
+            let place = tree.add(path, &header, kind, inodes)?;
+            if let Some(place) = place.filter(|_| has_content(&header)) {
+                let begun = content.as_deref().or(head.as_deref()).unwrap_or_default();
+                file(LayerFile { layer, place: &place, header: &header, begun }, &mut reader)?;
+            }
         }
-        tree.settle_links(below);
+        tree.settle_links();
         tree.settle_whiteouts();
         if tree.has_reserved {
             prune(&mut tree.root);
@@ -99,7 +134,8 @@ impl LayerTree {
         Ok(tree)
     }
 
-    fn add(&mut self, mut path: Path, header: &Header, file: NodeKind, inodes: &mut u64) -> io::Result<()> {
+    /// Adds an entry, and returns its place if it is there to stay: it is not a whiteout, and not the root.
+    fn add(&mut self, mut path: Path, header: &Header, file: NodeKind, inodes: &mut u64) -> io::Result<Option<Path>> {
         let flag = header.flag();
         let Some(name) = path.pop() else {
             if flag != b'5' {
@@ -108,13 +144,13 @@ impl LayerTree {
                 return Err(TarError::Malformed(text).into());
             }
             self.root_attributes = Some(attributes_of(header));
-            return Ok(());
+            return Ok(None);
         };
         self.has_reserved |= name.starts_with(AUFS) || path.iter().any(|part| part.starts_with(WHITEOUT));
         // Whiteouts are for the layers below, wherever they stand in the layer.
         if *name == *OPAQUE {
             self.opaque.push(path);
-            return Ok(());
+            return Ok(None);
         }
         if let Some(hidden) = name.strip_prefix(WHITEOUT).filter(|_| !name.starts_with(AUFS)) {
             // One without a name hides nothing.
@@ -122,7 +158,7 @@ impl LayerTree {
                 path.push(hidden.into());
                 self.whiteouts.push(path);
             }
-            return Ok(());
+            return Ok(None);
         }
         let mut path = self.place(&path).into_owned();
         path.push(name);
@@ -132,7 +168,7 @@ impl LayerTree {
                 let there = self.root.find(&self.place_of_file(&target)).filter(|node| node.can_be_linked());
                 if let Some(node) = there.cloned() {
                     self.insert(&path, node);
-                    return Ok(());
+                    return Ok(Some(path));
                 }
                 self.pending.push((path.clone(), *inodes + 1));
                 NodeKind::HardLink { target }
@@ -145,7 +181,7 @@ impl LayerTree {
         *inodes += 1;
         let attributes = attributes_of(header);
         self.insert(&path, Node { kind, attributes, layer: self.layer, offset: header.start, inode: *inodes });
-        Ok(())
+        Ok(Some(path))
     }
 
     /// Returns the place of a directory: links of the layer itself are followed if they lead to a directory, or to nothing
@@ -175,43 +211,70 @@ impl LayerTree {
         place
     }
 
-    /// Puts the files to which hard links lead in their places: files that come later in the layer, and those of the layers
-    /// below as they are before the layer is applied.
-    fn settle_links(&mut self, below: impl Fn(&[Box<[u8]>]) -> Option<Node>) {
-        // Links that lead to nothing.
-        let mut lost = HashSet::new();
-        for (path, inode) in std::mem::take(&mut self.pending) {
+    /// Puts the files of the layer to which hard links lead in their places. The others are to files of the layers below.
+    fn settle_links(&mut self) {
+        // Where the links lead that do not lead to a file of the layer: to a path of the layers below, or nowhere.
+        let mut below: HashMap<u64, Option<Path>> = HashMap::new();
+        let pending = std::mem::take(&mut self.pending);
+        for (path, inode) in &pending {
             let mut chain = Vec::new();
-            let mut at = path;
-            let file = loop {
+            let mut at = path.clone();
+            let (file, target) = loop {
                 match self.root.find(&at) {
                     Some(Node { kind: NodeKind::HardLink { target }, inode: found, .. }) => {
                         // A later entry may have taken the place of the link.
-                        if lost.contains(found) || chain.is_empty() && *found != inode {
-                            break None;
+                        if chain.is_empty() && found != inode {
+                            break (None, None);
+                        }
+                        if let Some(known) = below.get(found) {
+                            break (None, known.clone());
                         }
                         // Links in a circle come here again.
-                        lost.insert(*found);
+                        below.insert(*found, None);
                         let next = self.place_of_file(target);
                         chain.push((at, *found));
                         // A link to its own name is to the file below.
                         if chain.last().is_some_and(|(at, _)| *at == next) {
-                            break below(&next);
+                            break (None, Some(next));
                         }
                         at = next;
                     }
-                    Some(node) => break Some(node).filter(|node| !chain.is_empty() && node.can_be_linked()).cloned(),
-                    None => break below(&at),
+                    Some(node) => {
+                        break (Some(node).filter(|node| !chain.is_empty() && node.can_be_linked()).cloned(), None);
+                    }
+                    None => break (None, Some(at)),
                 }
             };
-            let Some(file) = file else { continue };
             for (path, inode) in chain {
-                lost.remove(&inode);
-                if let Some(node) = self.root.find_mut(&path) {
-                    *node = file.clone();
+                match &file {
+                    Some(file) => {
+                        below.remove(&inode);
+                        if let Some(node) = self.root.find_mut(&path) {
+                            *node = file.clone();
+                        }
+                    }
+                    None => drop(below.insert(inode, target.clone())),
                 }
             }
         }
+        let places: HashMap<u64, Path> = pending.into_iter().map(|(path, inode)| (inode, path)).collect();
+        let link = |(inode, target): (u64, Option<Path>)| Some((inode, (places.get(&inode)?.clone(), target?)));
+        self.links_below = below.into_iter().filter_map(link).collect();
+    }
+
+    /// Puts the files of the layers below to which hard links lead in their places, as they are before the layer is applied.
+    pub(super) fn settle_links_below(&mut self, below: impl Fn(&[Box<[u8]>]) -> Option<Node>) {
+        for (inode, (path, target)) in std::mem::take(&mut self.links_below) {
+            let Some(node) = self.root.find_mut(&path).filter(|node| node.inode == inode) else { continue };
+            if let Some(file) = below(&target) {
+                *node = file;
+            }
+        }
+    }
+
+    /// Returns the path of the layers below to which a hard link leads.
+    pub(super) fn link_below(&self, inode: u64) -> Option<&Path> {
+        self.links_below.get(&inode).map(|(_, target)| target)
     }
 
     /// Finds the places of whiteouts. Below a file of the layer there is nothing to hide.
@@ -241,6 +304,12 @@ impl LayerTree {
         Some(place)
     }
 
+    /// Returns whether the layer removes a path of the layers below, or the directory that it is in.
+    pub(super) fn removes(&self, path: &[Box<[u8]>]) -> bool {
+        self.whiteouts.iter().any(|removed| path.starts_with(removed))
+            || self.opaque.iter().any(|opaque| path.len() > opaque.len() && path.starts_with(opaque))
+    }
+
     /// Adds a node. A directory over a directory keeps its entries; otherwise the last entry for a path counts.
     fn insert(&mut self, path: &[Box<[u8]>], mut node: Node) {
         let Some((name, parents)) = path.split_last() else { return };
@@ -251,6 +320,22 @@ impl LayerTree {
             *children = std::mem::take(old);
         }
         here.insert(name.clone(), Box::new(node));
+    }
+
+    /// Moves the entries of a directory, and the whiteouts there, to another one.
+    pub(super) fn move_directory(&mut self, from: &[Box<[u8]>], to: &[Box<[u8]>]) {
+        let Some((name, parents)) = from.split_last() else { return };
+        let Some(parent) = self.root.find_mut(parents).and_then(Node::children_mut) else { return };
+        let Some(mut node) = parent.remove(name) else { return };
+        if let Some(children) = node.children_mut() {
+            let children = std::mem::take(children);
+            merge(self.directory(to), children);
+        }
+        for path in self.whiteouts.iter_mut().chain(&mut self.opaque) {
+            if path.starts_with(from) {
+                *path = to.iter().chain(&path[from.len()..]).cloned().collect();
+            }
+        }
     }
 
     /// Returns the directory at a path. What is in its way is replaced: in the layer alone, a file has no entries.
@@ -268,7 +353,7 @@ impl LayerTree {
     }
 }
 
-fn attributes_of(header: &Header) -> Attributes {
+pub(crate) fn attributes_of(header: &Header) -> Attributes {
     let xattrs = header.xattrs();
     Attributes {
         mode: header.mode(),

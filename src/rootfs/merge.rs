@@ -4,8 +4,8 @@ use std::io::{self, Read};
 
 use super::accounts::{Account, find_account};
 use super::layer_tree::{KEPT_LIMIT, LayerTree, content_at};
-use super::node::{Attributes, Children, Node, NodeKind, Path};
-use super::resolve::{Missing, Unresolved, resolve};
+use super::node::{Attributes, Children, Node, NodeKind, Path, merge};
+use super::resolve::{LINKS, Missing, Unresolved, resolve};
 
 /// The files that the layers of an image make together: names, types and attributes, without content.
 #[derive(Debug)]
@@ -76,12 +76,21 @@ impl MergedTree {
     ///
     /// Those of reading the tar. The tree is unusable after an error.
     pub(crate) fn apply(&mut self, tar: impl Read) -> io::Result<()> {
-        let layer = self.layers;
+        let tree = LayerTree::read(tar, self.layers, &mut self.inodes)?;
+        self.apply_tree(tree);
+        Ok(())
+    }
+
+    /// Returns the number of the next layer, and the last identity of a file.
+    pub(super) fn next(&mut self) -> (u32, &mut u64) {
+        (self.layers, &mut self.inodes)
+    }
+
+    /// Applies the next layer, whose entries were read.
+    pub(super) fn apply_tree(&mut self, mut tree: LayerTree) {
         self.layers += 1;
-        let mut inodes = self.inodes;
         // A hard link is to the file that is there before anything is removed.
-        let mut tree = LayerTree::read(tar, layer, &mut inodes, |path| self.linked(path).cloned())?;
-        self.inodes = inodes;
+        tree.settle_links_below(|path| self.linked(path).cloned());
         // A whiteout removes entries of the layers below only, wherever it stands in the layer.
         for path in &tree.whiteouts {
             self.remove(path);
@@ -98,7 +107,34 @@ impl MergedTree {
         if let (Some(below), Some(layer)) = (self.root.children_mut(), tree.root.children_mut()) {
             merge(below, std::mem::take(layer));
         }
-        Ok(())
+    }
+
+    /// Moves the entries that a layer has below links of the layers below to where the links lead: `lib/x` to `usr/lib/x`.
+    /// Links that lead to no directory stay to be replaced.
+    pub(super) fn move_through_links(&self, tree: &mut LayerTree) {
+        // A place may itself be below a link of the layer.
+        for _ in 0..LINKS {
+            let mut found = Vec::new();
+            let mut pending: Vec<(Path, &Node, &Node)> = vec![(Path::new(), &self.root, &tree.root)];
+            while let Some((path, below, layer)) = pending.pop() {
+                for (name, node) in layer.children().into_iter().flatten().filter(|(_, node)| node.children().is_some())
+                {
+                    let Some(old) = below.children().and_then(|children| children.get(name)) else { continue };
+                    let path: Path = path.iter().cloned().chain([name.clone()]).collect();
+                    match &old.kind {
+                        NodeKind::Link { .. } => {
+                            let place = self.resolve(&path).ok().filter(|(_, node)| node.children().is_some());
+                            found.extend(place.map(|(place, _)| (path, place)));
+                        }
+                        _ => pending.push((path, old, node)),
+                    }
+                }
+            }
+            if found.is_empty() {
+                return;
+            }
+            found.iter().for_each(|(from, to)| tree.move_directory(from, to));
+        }
     }
 
     /// Returns the file to which a hard link leads: links to its directory are followed, and it itself is not.
@@ -106,6 +142,11 @@ impl MergedTree {
         let (name, parents) = path.split_last()?;
         let (_, parent) = self.resolve(parents).ok()?;
         parent.children()?.get(name).map(|node| &**node).filter(|node| node.can_be_linked())
+    }
+
+    /// Returns the root directory.
+    pub(crate) fn root(&self) -> &Node {
+        &self.root
     }
 
     /// Returns whether no layer has an entry.
@@ -200,50 +241,8 @@ impl MergedTree {
     }
 }
 
-/// Applies the entries of a layer to those below. A directory over a directory merges, and replaces the attributes if
-/// the layer has an entry for it; everything else replaces what is below with all its entries.
-fn merge(below: &mut Children, layer: Children) {
-    // No function calls itself for the directories of a layer: there may be thousands of them within each other.
-    let mut pending = vec![(below, layer)];
-    while let Some((below, layer)) = pending.pop() {
-        let mut merged = Children::new();
-        for (name, mut node) in layer {
-            let Some(old) = below.get_mut(&name) else {
-                below.insert(name, node);
-                continue;
-            };
-            let NodeKind::Directory { is_implied, .. } = node.kind else {
-                *old = node;
-                continue;
-            };
-            let NodeKind::Directory { is_implied: was_implied, .. } = &mut old.kind else {
-                *old = node;
-                continue;
-            };
-            if !is_implied {
-                *was_implied = false;
-                std::mem::swap(&mut old.attributes, &mut node.attributes);
-                (old.layer, old.offset, old.inode) = (node.layer, node.offset, node.inode);
-            }
-            if node.children().is_some_and(|children| !children.is_empty()) {
-                merged.insert(name, node);
-            }
-        }
-        if merged.is_empty() {
-            continue;
-        }
-        for (name, old) in below.iter_mut() {
-            if let Some(mut node) = merged.remove(name)
-                && let (Some(below), Some(layer)) = (old.children_mut(), node.children_mut())
-            {
-                pending.push((below, std::mem::take(layer)));
-            }
-        }
-    }
-}
-
 /// Returns the entry of a node.
-fn entry_of(path: &[u8], node: &Node) -> TreeEntry {
+pub(super) fn entry_of(path: &[u8], node: &Node) -> TreeEntry {
     let (flag, target) = match &node.kind {
         NodeKind::Directory { .. } => (b'5', Vec::new()),
         NodeKind::File { .. } => (b'0', Vec::new()),

@@ -1,17 +1,30 @@
 //! The files of an image: the tree that its layers make together.
 
+#![cfg_attr(
+    not(target_os = "linux"),
+    allow(dead_code, unused_imports, reason = "files of images are written on Linux alone")
+)]
+
 mod accounts;
+mod cover;
+mod image_files;
 mod layer_tree;
+mod layered;
 mod merge;
 mod node;
+mod read_layer;
 mod resolve;
 mod stack;
 mod start;
 
 pub(crate) use accounts::Account;
+pub(crate) use image_files::shown_path;
+pub use image_files::{FoundEntry, ImageFiles};
+pub(crate) use layer_tree::{LayerFile, attributes_of};
 pub(crate) use merge::MergedTree;
 pub use merge::TreeEntry;
-pub(crate) use node::{Attributes, NodeKind};
+pub(crate) use node::{Attributes, Node, NodeKind, Path, split};
+pub(crate) use read_layer::Failure;
 pub(crate) use resolve::Unresolved;
 pub use stack::Stack;
 pub use start::StartFault;

@@ -8,6 +8,11 @@ use crate::tar::written_entry::{DeviceNumber, Xattr};
 /// The path of an entry: its components.
 pub(crate) type Path = Vec<Box<[u8]>>;
 
+/// Splits a path into its components.
+pub(crate) fn split(path: &[u8]) -> Path {
+    path.split(|byte| *byte == b'/').filter(|name| !name.is_empty()).map(Box::from).collect()
+}
+
 /// The entries of a directory by name. Each node has a box of its own: maps reserve space for eleven values.
 pub(crate) type Children = BTreeMap<Box<[u8]>, Box<Node>>;
 
@@ -103,6 +108,48 @@ impl Node {
     /// Returns whether the node can have other names that are hard links.
     pub(super) fn can_be_linked(&self) -> bool {
         !matches!(self.kind, NodeKind::Directory { .. } | NodeKind::HardLink { .. })
+    }
+}
+
+/// Applies the entries of a layer to those below. A directory over a directory merges, and replaces the attributes if
+/// the layer has an entry for it; everything else replaces what is below with all its entries.
+pub(super) fn merge(below: &mut Children, layer: Children) {
+    // No function calls itself for the directories of a layer: there may be thousands of them within each other.
+    let mut pending = vec![(below, layer)];
+    while let Some((below, layer)) = pending.pop() {
+        let mut merged = Children::new();
+        for (name, mut node) in layer {
+            let Some(old) = below.get_mut(&name) else {
+                below.insert(name, node);
+                continue;
+            };
+            let NodeKind::Directory { is_implied, .. } = node.kind else {
+                *old = node;
+                continue;
+            };
+            let NodeKind::Directory { is_implied: was_implied, .. } = &mut old.kind else {
+                *old = node;
+                continue;
+            };
+            if !is_implied {
+                *was_implied = false;
+                std::mem::swap(&mut old.attributes, &mut node.attributes);
+                (old.layer, old.offset, old.inode) = (node.layer, node.offset, node.inode);
+            }
+            if node.children().is_some_and(|children| !children.is_empty()) {
+                merged.insert(name, node);
+            }
+        }
+        if merged.is_empty() {
+            continue;
+        }
+        for (name, old) in below.iter_mut() {
+            if let Some(mut node) = merged.remove(name)
+                && let (Some(below), Some(layer)) = (old.children_mut(), node.children_mut())
+            {
+                pending.push((below, std::mem::take(layer)));
+            }
+        }
     }
 }
 

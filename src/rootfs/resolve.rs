@@ -3,7 +3,7 @@
 use super::node::{Node, NodeKind, Path};
 
 /// The most links that are followed, as on Linux.
-const LINKS: usize = 40;
+pub(super) const LINKS: usize = 40;
 
 /// The longest path in bytes, as on Linux. No engine can unpack a longer one.
 pub(super) const PATH_LIMIT: usize = 4096;

@@ -3,13 +3,13 @@
 use std::fmt;
 use std::io::{self, BufReader, Read};
 
+use super::layer_tree::LayerTree;
 use super::merge::{MergedTree, TreeEntry};
-use crate::compress::{BUFFER, Bounds, Encoding, bound_of, bounded_decoder, peek, trailing_of};
-use crate::error::{BaseError, Error, Result};
-use crate::graph::verify::expect_digest;
+use super::read_layer::{LayerBlob, read_layer};
+use crate::compress::{BUFFER, Bounds, Encoding, bounded_decoder, peek};
+use crate::error::{Error, Result};
 use crate::layout::handle::Layout;
-use crate::oci::{Digest, Hasher};
-use crate::tar::fault::TarError;
+use crate::oci::Digest;
 use crate::tar::header_fields::looks_like_tar;
 
 /// The merged files of layers, without their content.
@@ -34,8 +34,8 @@ impl Stack {
     ///
     /// # Errors
     ///
-    /// [`Error::DigestMismatch`], [`BaseError::CorruptLayer`], [`BaseError::LayerBound`], [`BaseError::MalformedTar`] for a
-    /// damaged layer; [`BaseError::DiffId`] for one that the config does not fit;
+    /// [`Error::DigestMismatch`], [`LayerError::Corrupt`], [`LayerError::Bound`], [`LayerError::MalformedTar`] for a
+    /// damaged layer; [`LayerError::DiffId`] for one that the config does not fit;
     /// [`Error::MalformedStage`]; [`Error::Io`].
     pub fn of_staged(layout: &Layout, bounds: Bounds) -> Result<Self> {
         let mut stack = Self::default();
@@ -107,43 +107,26 @@ impl Stack {
         &mut self,
         layout: &Layout,
         (layer, diff_id): (&Digest, Option<&Digest>),
-        (file, size): (impl Read, u64),
+        (file, size): (impl Read + Send, u64),
         bounds: Bounds,
     ) -> Result<()> {
         let path = layout.blob_path(layer);
-        let Some(algorithm) = layer.algorithm() else {
-            self.skipped.push(layer.clone());
-            return Ok(());
-        };
-        let mut hashed = Hashed { reader: file, hasher: Some(Hasher::new(algorithm)) };
-        let (detected, mut reader) = peek(&mut hashed, looks_like_tar).map_err(Error::io("read", &path))?;
-        let encoding = detected.encoding;
-        if !detected.is_tar {
-            self.skipped.push(layer.clone());
-            return Ok(());
-        }
-        let broken = |error: io::Error| broken_layer(layer, encoding, &error);
-        let bounds_of = |encoding| (encoding != Encoding::Identity).then_some(size);
-        let stored = BufReader::with_capacity(BUFFER, &mut reader);
-        let content = bounded_decoder(encoding, stored, bounds_of(encoding), bounds).map_err(broken)?;
-        // That of an uncompressed layer is the digest of its blob.
-        let diff_id = diff_id.and_then(|diff_id| Some((diff_id, diff_id.algorithm()?)));
-        let diff_id = diff_id.filter(|(diff_id, _)| encoding != Encoding::Identity || *diff_id != layer);
-        let mut content = Hashed { reader: content, hasher: diff_id.map(|(_, algorithm)| Hasher::new(algorithm)) };
-        self.tree.apply(&mut content).map_err(broken)?;
-        self.merged.push(layer.clone());
-        io::copy(&mut content, &mut io::sink()).map_err(broken)?;
-        let actual = content.hasher.take().map(Hasher::finish);
-        drop(content);
-        io::copy(&mut reader, &mut io::sink()).map_err(Error::io("read", &path))?;
-        drop(reader);
-        expect_digest(layer, hashed.hasher.take().expect("it is there").finish())?;
-        match (diff_id, actual) {
-            (Some((expected, _)), Some(actual)) if *expected != actual => {
-                Err(BaseError::DiffId { layer: layer.clone(), expected: expected.clone(), actual }.into())
+        let tree = match layer.algorithm() {
+            Some(_) => {
+                let blob = LayerBlob { digest: layer, diff_id, size, path: &path, reader: file };
+                let (number, inodes) = self.tree.next();
+                read_layer(blob, bounds, |content| Ok(LayerTree::read(content, number, inodes)?))?
             }
-            _ => Ok(()),
+            None => None,
+        };
+        match tree {
+            Some(tree) => {
+                self.tree.apply_tree(tree);
+                self.merged.push(layer.clone());
+            }
+            None => self.skipped.push(layer.clone()),
         }
+        Ok(())
     }
 
     /// Returns the digests of the layers, the lowest first.
@@ -159,34 +142,5 @@ impl Stack {
     /// Returns all entries but the root, depth first, sorted by name.
     pub fn entries(&self) -> Vec<TreeEntry> {
         self.tree.entries()
-    }
-}
-
-/// Returns the error of a layer that cannot be read to its end. It names the layer: the layout may be a temporary one.
-fn broken_layer(layer: &Digest, encoding: Encoding, error: &io::Error) -> Error {
-    let layer = layer.clone();
-    let error = match (TarError::of(error), bound_of(error), trailing_of(error)) {
-        (Some(fault), _, _) => BaseError::MalformedTar { layer, reason: fault.to_string() },
-        (_, Some(bound), _) => BaseError::LayerBound { layer, bound },
-        (_, _, Some(trailing)) => BaseError::CorruptLayer { layer, reason: format!("is damaged: {trailing}") },
-        (None, None, None) => {
-            let reason = format!("is not a sound {} stream: {error}", encoding.name());
-            BaseError::CorruptLayer { layer, reason }
-        }
-    };
-    error.into()
-}
-
-/// Hashes the bytes that are read, if there is a hasher.
-struct Hashed<R> {
-    reader: R,
-    hasher: Option<Hasher>,
-}
-
-impl<R: Read> Read for Hashed<R> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let read = self.reader.read(buffer)?;
-        self.hasher.iter_mut().for_each(|hasher| hasher.update(&buffer[..read]));
-        Ok(read)
     }
 }

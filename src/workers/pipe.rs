@@ -55,6 +55,34 @@ impl PipeWriter {
         self.send(Piece::End)
     }
 
+    /// Writes all content of a reader, read into the pieces themselves.
+    ///
+    /// # Errors
+    ///
+    /// Those of the reader; an error of kind `BrokenPipe` if the other end was dropped.
+    pub(crate) fn fill_from(&mut self, reader: &mut impl Read) -> io::Result<()> {
+        let mut filled = self.buffer.len();
+        let mut result = Ok(());
+        loop {
+            self.buffer.resize(PIECE, 0);
+            match reader.read(&mut self.buffer[filled..]) {
+                Ok(0) => break,
+                Ok(read) => filled += read,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => {
+                    result = Err(error);
+                    break;
+                }
+            }
+            if filled == PIECE {
+                self.flush()?;
+                filled = 0;
+            }
+        }
+        self.buffer.truncate(filled);
+        result
+    }
+
     fn send(&self, piece: Piece) -> io::Result<()> {
         self.sender.send(piece).map_err(|_| io::ErrorKind::BrokenPipe.into())
     }

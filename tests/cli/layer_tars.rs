@@ -11,7 +11,7 @@ use serde_json::json;
 
 use crate::support::*;
 
-const END: [u8; 1024] = [0; 1024];
+pub(crate) const END: [u8; 1024] = [0; 1024];
 
 /// Returns the header of an entry and its content. The size in the header may be another one.
 fn entry_of_size(name: &[u8], flag: u8, size: u64, content: &[u8], target: &[u8]) -> Vec<u8> {
@@ -31,15 +31,15 @@ fn entry_of_size(name: &[u8], flag: u8, size: u64, content: &[u8], target: &[u8]
     entry
 }
 
-fn entry(name: &[u8], flag: u8, content: &[u8]) -> Vec<u8> {
+pub(crate) fn entry(name: &[u8], flag: u8, content: &[u8]) -> Vec<u8> {
     entry_of_size(name, flag, content.len() as u64, content, b"")
 }
 
-fn file(name: &[u8], content: &[u8]) -> Vec<u8> {
+pub(crate) fn file(name: &[u8], content: &[u8]) -> Vec<u8> {
     entry(name, b'0', content)
 }
 
-fn link(name: &[u8], flag: u8, target: &[u8]) -> Vec<u8> {
+pub(crate) fn link(name: &[u8], flag: u8, target: &[u8]) -> Vec<u8> {
     entry_of_size(name, flag, 0, b"", target)
 }
 

@@ -28,6 +28,8 @@ mod edit_refused;
 mod errors;
 mod example;
 mod export;
+#[cfg(target_os = "linux")]
+mod extract;
 mod gc;
 mod generate_artifact;
 mod generate_config;
@@ -79,6 +81,8 @@ mod tag_delete;
 mod tag_list;
 mod tag_move;
 mod template;
+#[cfg(target_os = "linux")]
+mod unpack;
 mod update_config;
 mod validate;
 mod views;

@@ -141,7 +141,7 @@ fn status_of(stderr: &str) -> i32 {
         .any(|words| stderr.contains(words));
     match stderr {
         _ if stderr.contains(" is locked by another process") => 75,
-        _ if is_not_found || is_not_stored => 3,
+        _ if is_not_found || is_not_stored || stderr.contains("' is not in the image") => 3,
         _ => 1,
     }
 }

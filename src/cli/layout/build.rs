@@ -14,7 +14,7 @@ use regshape::oci::{Annotations, Platform, RefName};
 use regshape::rootfs::Stack;
 use regshape::transfer::{ExportOptions, Exported, Format};
 use regshape::view::{Selection, View};
-use regshape::{BaseError, CopyError, Error};
+use regshape::{CopyError, Error, LayerError};
 
 use super::build_platform::{BuildPlatform, filled_path, filled_source};
 use super::image_output::ImageScreen;
@@ -311,7 +311,7 @@ struct Made {
 impl Made {
     /// Adds the file of a layer that no other can be put on: the user knows no digest of it.
     fn advise(&self, error: Error) -> anyhow::Error {
-        let Error::Base(BaseError::MalformedTar { layer, .. }) = &error else { return error.into() };
+        let Error::Layer(LayerError::MalformedTar { layer, .. }) = &error else { return error.into() };
         let Some((file, _)) = self.tars.iter().find(|(_, staged)| staged.digest == *layer) else { return error.into() };
         let hint = format!("create {} again", file.display());
         Advised { error, hint: printable(&hint) }.into()
@@ -383,7 +383,7 @@ impl Recipe {
         let faults = match stack.update(layout, self.layer_options.bounds) {
             Ok(()) => stack.faults_of_staged_config(layout)?,
             // The tar of the user is malformed, and a warning said so: its files are not known.
-            Err(Error::Base(BaseError::MalformedTar { .. })) => Vec::new(),
+            Err(Error::Layer(LayerError::MalformedTar { .. })) => Vec::new(),
             Err(error) => return Err(error.into()),
         };
         for fault in faults {

@@ -114,9 +114,7 @@ impl Context {
             return Ok(image);
         }
         let layout = Layout::open(PathReference::find(path, false).directory)?;
-        let tags = some_tags(&layout).filter(|tags| !tags.is_empty());
-        let tags = tags.map_or_else(String::new, |tags| format!(" (tags: {})", tags.join(", ")));
-        Err(Usage(format!("which {noun}? name it as DIR:TAG{tags}")).into())
+        Err(Usage(format!("which {noun}? name it as DIR:TAG{}", tags_in_brackets(&layout))).into())
     }
 }
 
@@ -206,6 +204,12 @@ impl ImageToEdit {
 pub(crate) fn tags_hint(layout: &Layout) -> Option<String> {
     let tags = some_tags(layout)?;
     Some(if tags.is_empty() { "it has no tags".to_owned() } else { format!("its tags are {}", tags.join(", ")) })
+}
+
+/// Returns the tags of a layout in brackets, for an error; nothing if it has none.
+pub(super) fn tags_in_brackets(layout: &Layout) -> String {
+    let tags = some_tags(layout).filter(|tags| !tags.is_empty());
+    tags.map_or_else(String::new, |tags| format!(" (tags: {})", tags.join(", ")))
 }
 
 /// Returns the tags of a layout; of many the first ones, and how many more there are.

@@ -7,6 +7,7 @@ mod attach;
 mod blob;
 mod build;
 mod build_platform;
+mod cat;
 mod catalog;
 mod config;
 mod config_info;
@@ -14,9 +15,11 @@ mod config_output;
 mod edit;
 mod export;
 mod export_output;
+mod extract;
 mod gc;
 mod generate;
 mod image_output;
+mod image_source;
 mod import;
 mod index;
 mod index_images;
@@ -40,6 +43,8 @@ mod tag;
 mod tally_output;
 mod tree;
 mod tree_output;
+mod unpack;
+mod unpack_output;
 mod update;
 mod validate;
 mod written_output;
@@ -113,6 +118,9 @@ enum Command {
     Show(show::Args),
     Ls(ls::Args),
     Validate(validate::Args),
+    Cat(cat::Args),
+    Extract(extract::Args),
+    Unpack(unpack::Args),
     /// List repositories
     #[command(subcommand, arg_required_else_help = true, after_help = "Example:\n  regshape catalog list ./my-layout")]
     Catalog(Catalog),
@@ -203,6 +211,9 @@ impl Group {
             Command::Show(args) => execute(args, invocation),
             Command::Ls(args) => execute(args, invocation),
             Command::Validate(args) => execute(args, invocation),
+            Command::Cat(args) => execute(args, invocation),
+            Command::Extract(args) => execute(args, invocation),
+            Command::Unpack(args) => execute(args, invocation),
             Command::Remove(command) => command.run(invocation),
             Command::Move(command) => command.run(invocation),
             Command::Index(command) => command.run(invocation),

@@ -1,0 +1,128 @@
+//! `layout cat`
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use regshape::rootfs::{FoundEntry, ImageFiles};
+use regshape::view::Reading;
+use serde::Serialize;
+
+use crate::cli::args::{BoundsArgs, PathFlag, PlatformArg};
+use crate::cli::context::{Context, LayoutCommand};
+use crate::cli::output::{Screen, printable, write_stdout};
+use crate::cli::style::Style;
+
+/// Print files of an image
+///
+/// Links are followed inside the image. Upper layers are read first, and no more layers than are needed.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Example:\n  regshape cat -p ./my-image:latest /etc/os-release")]
+pub(crate) struct Args {
+    #[command(flatten)]
+    path: PathFlag,
+    /// Path in the image; repeatable
+    #[arg(value_name = "PATH", required = true)]
+    files: Vec<OsString>,
+    /// Read only this layer, counted from 0 at the bottom
+    #[arg(long, value_name = "N")]
+    layer: Option<usize>,
+    /// Do not follow a link at the end of a path
+    #[arg(long)]
+    no_follow: bool,
+    #[command(flatten)]
+    platform: PlatformArg,
+    #[command(flatten)]
+    bounds: BoundsArgs,
+}
+
+/// The files that were printed, under `--json`.
+#[derive(Serialize)]
+struct Printed {
+    files: Vec<PrintedFile>,
+}
+
+#[derive(Serialize)]
+struct PrintedFile {
+    path: String,
+    layer: u32,
+    size: u64,
+    /// The content, if it is text.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    text: Option<String>,
+    /// Other content, in base64.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    base64: Option<String>,
+}
+
+impl Screen for Printed {
+    fn text(&self, _style: &Style) -> String {
+        unreachable!("files are printed as they are")
+    }
+}
+
+impl LayoutCommand for Args {
+    fn run(self, context: &Context) -> anyhow::Result<ExitCode> {
+        let platform = self.platform.platform()?;
+        let is_value = context.ui.value_flag().is_some();
+        let (printed, _) = context.read_image(&self.path.path()?, platform, |image, reading| {
+            let mut files = ImageFiles::of(image, self.bounds.bounds())?;
+            let found = self.find(context, &mut files)?;
+            if is_value { as_value(&files, &found) } else { print(&files, &found, reading) }
+        })?;
+        if is_value {
+            context.ui.result(&Printed { files: printed })?;
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+impl Args {
+    /// Finds all files before any of them is printed.
+    fn find(&self, context: &Context, files: &mut ImageFiles) -> anyhow::Result<Vec<FoundEntry>> {
+        let mut found = Vec::new();
+        for path in &self.files {
+            let path = path.as_encoded_bytes();
+            let file = match self.layer {
+                Some(layer) => files.find_in_layer(layer, path, !self.no_follow)?,
+                None => files.find(path, !self.no_follow)?,
+            };
+            for (link, target) in &file.links {
+                let [link, target] = [link, target].map(|path| printable(&String::from_utf8_lossy(path)).to_string());
+                context.ui.detail(&format!("Following the link /{link} to {target}"));
+            }
+            ImageFiles::expect_file(&file.entry)?;
+            found.push(file);
+        }
+        Ok(found)
+    }
+}
+
+fn print(files: &ImageFiles, found: &[FoundEntry], reading: &mut Reading) -> anyhow::Result<Vec<PrintedFile>> {
+    for file in found {
+        files.read_content(&file.entry, |bytes| {
+            reading.cannot_begin_again();
+            write_stdout(bytes).map(drop)
+        })?;
+    }
+    Ok(Vec::new())
+}
+
+fn as_value(files: &ImageFiles, found: &[FoundEntry]) -> anyhow::Result<Vec<PrintedFile>> {
+    let printed = |file: &FoundEntry| {
+        let mut content = Vec::new();
+        files.read_content(&file.entry, |bytes| {
+            content.extend_from_slice(bytes);
+            anyhow::Ok(())
+        })?;
+        let path = format!("/{}", String::from_utf8_lossy(&file.entry.path));
+        let (layer, size) = (file.entry.layer, content.len() as u64);
+        let (text, base64) = match String::from_utf8(content) {
+            Ok(text) => (Some(text), None),
+            Err(error) => (None, Some(STANDARD.encode(error.as_bytes()))),
+        };
+        Ok(PrintedFile { path, layer, size, text, base64 })
+    };
+    found.iter().map(printed).collect()
+}

@@ -1,0 +1,53 @@
+//! The one image of a path, whose files a command reads.
+
+use std::collections::HashSet;
+use std::path::Path;
+
+use regshape::layout::Layout;
+use regshape::oci::Descriptor;
+use regshape::oci::Platform;
+use regshape::view::{Reading, Selection, View};
+
+use super::edit::tags_in_brackets;
+use super::source::LowerVariant;
+use crate::cli::context::Context;
+use crate::cli::path_reference::PathReference;
+use crate::cli::usage::Usage;
+
+impl Context {
+    /// Reads the one image of a path: DIR:TAG, DIR@DIGEST, an archive, or a layout that has one image. Work that meets a
+    /// layout that is being changed is done again.
+    ///
+    /// # Errors
+    ///
+    /// [`Usage`] if a layout has several images and none is named; those of opening the path and of the work.
+    pub(crate) fn read_image<T>(
+        &self,
+        path: &Path,
+        platform: Option<Platform>,
+        mut work: impl FnMut(&View, &mut Reading) -> anyhow::Result<T>,
+    ) -> anyhow::Result<(T, Vec<LowerVariant>)> {
+        let located = PathReference::find(path, false);
+        if located.full_reference().is_none() && Layout::is_at(&located.directory) {
+            expect_one_entry(&self.open_beside(&located.directory)?)?;
+        }
+        let source = self.source(path, &[])?;
+        let named = Selection::default().references(source.references);
+        let of_platform = Selection::default().platforms(platform.into_iter().collect()).no_attestations(true);
+        View::reading(vec![source.view], |views, reading| {
+            let (image, lower) = self.select(&views[0].select(&named)?, &of_platform)?;
+            Ok((work(&image, reading)?, lower))
+        })
+    }
+}
+
+/// Checks that a layout has one manifest or index, perhaps under several names.
+fn expect_one_entry(layout: &Layout) -> anyhow::Result<()> {
+    let index = layout.read_index()?;
+    let is_named = |entry: &&Descriptor| !entry.is_attestation();
+    let digests: HashSet<_> = index.manifests.iter().filter(is_named).map(|entry| &entry.digest).collect();
+    if digests.len() <= 1 {
+        return Ok(());
+    }
+    Err(Usage(format!("which image? name it as DIR:TAG{}", tags_in_brackets(layout))).into())
+}

@@ -1,0 +1,81 @@
+//! Errors about the files of images.
+
+use std::path::PathBuf;
+
+use super::words::{counted, list};
+
+/// The files of an image cannot be read.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum FilesError {
+    /// The source has no image: it is empty, or an artifact.
+    #[error("{} has no image, so it has no files", .path.display())]
+    NoImage {
+        /// The source.
+        path: PathBuf,
+    },
+    /// The source has images for several platforms.
+    #[error("{} has images for {}", .path.display(), list(.platforms))]
+    SeveralImages {
+        /// The source.
+        path: PathBuf,
+        /// The platforms.
+        platforms: Vec<String>,
+    },
+    /// The config does not have a diff_id for each layer.
+    #[error("the image in {} has {}, but its config has {}", .path.display(), counted(*.layers, "layer"), counted(*.diff_ids, "diff_id"))]
+    DiffIds {
+        /// The source.
+        path: PathBuf,
+        /// The number of layers.
+        layers: usize,
+        /// The number of diff_ids.
+        diff_ids: usize,
+    },
+    /// The image has no layer of this number.
+    #[error("no layer {layer}: the image has {}", counted(*.count, "layer"))]
+    NoLayer {
+        /// The number that was asked for, from 0.
+        layer: usize,
+        /// The number of layers.
+        count: usize,
+    },
+    /// A path is not in the image.
+    #[error("'{path}' is not in the image")]
+    NoPath {
+        /// The path.
+        path: String,
+    },
+    /// A link in a path leads to nothing.
+    #[error("'{path}' is not in the image: the link '{link}' leads to '{target}'")]
+    BrokenLink {
+        /// The path.
+        path: String,
+        /// The last link that was followed.
+        link: String,
+        /// Its target.
+        target: String,
+    },
+    /// A path is not a regular file.
+    #[error("'{path}' is {found}, not a regular file")]
+    NotAFile {
+        /// The path.
+        path: String,
+        /// The type of the entry, with its article.
+        found: &'static str,
+    },
+    /// A hard link is to a file that no layer has.
+    #[error("'{path}' is a hard link to '{target}', which is not there")]
+    LostHardLink {
+        /// The path.
+        path: String,
+        /// The target.
+        target: String,
+    },
+    /// A file is stored as a sparse file.
+    #[error("'{path}' is stored as a sparse file, which cannot be read")]
+    Sparse {
+        /// The path.
+        path: String,
+    },
+}

@@ -1,0 +1,178 @@
+//! Making files, directories, links and devices with all their attributes, relative to open directories.
+
+use std::ffi::OsStr;
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd};
+use std::os::unix::ffi::OsStrExt as _;
+
+use rustix::fs::{AtFlags, FileType, Gid, Mode, OFlags, Timespec, Timestamps, Uid, XattrFlags};
+use rustix::io::Errno;
+
+/// The attributes of a file that is made.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct MadeAttributes<'a> {
+    /// The permissions, and the setuid, setgid and sticky bits.
+    pub(crate) mode: u32,
+    /// The user and the group, if they are to be changed.
+    pub(crate) owner: Option<(u32, u32)>,
+    /// The modification time in seconds since 1970.
+    pub(crate) modified: i64,
+    pub(crate) xattrs: &'a [(&'a [u8], &'a [u8])],
+}
+
+/// Attributes that the file system or the system did not take.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Refused {
+    /// Extended attributes that the file system does not support.
+    pub(crate) unsupported_xattrs: u64,
+    /// Extended attributes that this user may not set, or that files of this type cannot have.
+    pub(crate) forbidden_xattrs: u64,
+}
+
+/// The kind of a special file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Special {
+    CharacterDevice(u32, u32),
+    BlockDevice(u32, u32),
+    Pipe,
+}
+
+/// Creates an empty regular file. It is an error if the name is taken.
+pub(crate) fn create_file(directory: BorrowedFd<'_>, name: &str) -> io::Result<File> {
+    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    Ok(rustix::fs::openat(directory, name, flags, Mode::from_raw_mode(0o600))?.into())
+}
+
+/// Creates a directory that its owner alone can use.
+pub(crate) fn make_directory(directory: BorrowedFd<'_>, name: &[u8]) -> io::Result<()> {
+    Ok(rustix::fs::mkdirat(directory, name, Mode::from_raw_mode(0o700))?)
+}
+
+/// Creates a symbolic link.
+pub(crate) fn make_link(directory: BorrowedFd<'_>, name: &[u8], target: &[u8]) -> io::Result<()> {
+    Ok(rustix::fs::symlinkat(target, directory, name)?)
+}
+
+/// Creates a device or a pipe. Returns whether this user may.
+pub(crate) fn make_special(directory: BorrowedFd<'_>, name: &[u8], special: Special) -> io::Result<bool> {
+    let (kind, device) = match special {
+        Special::CharacterDevice(major, minor) => (FileType::CharacterDevice, rustix::fs::makedev(major, minor)),
+        Special::BlockDevice(major, minor) => (FileType::BlockDevice, rustix::fs::makedev(major, minor)),
+        Special::Pipe => (FileType::Fifo, 0),
+    };
+    match rustix::fs::mknodat(directory, name, kind, Mode::from_raw_mode(0o600), device) {
+        Ok(()) => Ok(true),
+        // In a user namespace even root may make no devices.
+        Err(Errno::PERM) if special != Special::Pipe => Ok(false),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Renames a file from one directory to another. It is an error if the name is taken.
+pub(crate) fn rename(from: BorrowedFd<'_>, name: &str, to: BorrowedFd<'_>, new: &[u8]) -> io::Result<()> {
+    Ok(rustix::fs::renameat(from, name, to, new)?)
+}
+
+/// Gives a file another name. It itself may be a link.
+pub(crate) fn link(from: BorrowedFd<'_>, name: &str, to: BorrowedFd<'_>, new: &[u8]) -> io::Result<()> {
+    Ok(rustix::fs::linkat(from, name, to, new, AtFlags::empty())?)
+}
+
+/// Sets the attributes of an open file or directory: the owner first, since changing it clears bits and capabilities; then
+/// extended attributes, the mode, and the time (images, rule J4).
+pub(crate) fn set_attributes(
+    file: impl AsFd,
+    attributes: &MadeAttributes<'_>,
+    refused: &mut Refused,
+) -> io::Result<()> {
+    let file = file.as_fd();
+    if let Some((user, group)) = attributes.owner {
+        rustix::fs::fchown(file, Some(Uid::from_raw(user)), Some(Gid::from_raw(group)))?;
+    }
+    for (name, value) in attributes.xattrs {
+        refused.count(rustix::fs::fsetxattr(file, *name, value, XattrFlags::empty()))?;
+    }
+    rustix::fs::fchmod(file, Mode::from_raw_mode(attributes.mode))?;
+    Ok(rustix::fs::futimens(file, &times(attributes.modified))?)
+}
+
+/// Sets the attributes of a link, a device or a pipe, which is not opened.
+pub(crate) fn set_attributes_at(
+    directory: BorrowedFd<'_>,
+    name: &[u8],
+    attributes: &MadeAttributes<'_>,
+    is_link: bool,
+    refused: &mut Refused,
+) -> io::Result<()> {
+    let name = OsStr::from_bytes(name);
+    let flags = AtFlags::SYMLINK_NOFOLLOW;
+    if let Some((user, group)) = attributes.owner {
+        rustix::fs::chownat(directory, name, Some(Uid::from_raw(user)), Some(Gid::from_raw(group)), flags)?;
+    }
+    let opened =
+        || rustix::fs::openat(directory, name, OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty());
+    if !attributes.xattrs.is_empty() {
+        let path = match is_link {
+            // The path of the descriptor of a link is the link's target.
+            true => format!("/proc/self/fd/{}/", directory.as_raw_fd()),
+            false => String::new(),
+        };
+        let file = opened()?;
+        let path = if is_link { [path.as_bytes(), name.as_bytes()].concat() } else { path_of(&file).into_bytes() };
+        for (name, value) in attributes.xattrs {
+            let set = match is_link {
+                true => rustix::fs::lsetxattr(path.as_slice(), *name, value, XattrFlags::empty()),
+                false => rustix::fs::setxattr(path.as_slice(), *name, value, XattrFlags::empty()),
+            };
+            refused.count(set)?;
+        }
+    }
+    if !is_link {
+        // The path of the descriptor leads to the file itself, even if its name is another's by now.
+        rustix::fs::chmod(path_of(&opened()?), Mode::from_raw_mode(attributes.mode))?;
+    }
+    Ok(rustix::fs::utimensat(directory, name, &times(attributes.modified), flags)?)
+}
+
+fn path_of(file: &impl std::os::fd::AsRawFd) -> String {
+    format!("/proc/self/fd/{}", file.as_raw_fd())
+}
+
+/// Returns whether names that differ in case alone are one name in a directory.
+pub(crate) fn folds_case(directory: BorrowedFd<'_>) -> io::Result<bool> {
+    drop(create_file(directory, "regshape-probe")?);
+    let found = rustix::fs::statat(directory, "REGSHAPE-PROBE", AtFlags::SYMLINK_NOFOLLOW).is_ok();
+    rustix::fs::unlinkat(directory, "regshape-probe", AtFlags::empty())?;
+    Ok(found)
+}
+
+/// Returns whether this process is root, which may change owners.
+pub(crate) fn is_root() -> bool {
+    rustix::process::geteuid().is_root()
+}
+
+/// Returns the user and the group of the files that this process makes.
+pub(crate) fn own_ids() -> (u32, u32) {
+    (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw())
+}
+
+impl Refused {
+    fn count(&mut self, result: Result<(), Errno>) -> io::Result<()> {
+        match result {
+            Ok(()) => {}
+            Err(Errno::OPNOTSUPP) => self.unsupported_xattrs += 1,
+            Err(Errno::PERM | Errno::ACCESS) => self.forbidden_xattrs += 1,
+            Err(error) => return Err(error.into()),
+        }
+        Ok(())
+    }
+}
+
+/// The seconds beyond which file systems and programs count wrongly: some 35,000 years.
+const LATEST: i64 = 1 << 40;
+
+fn times(seconds: i64) -> Timestamps {
+    let time = Timespec { tv_sec: seconds.clamp(-LATEST, LATEST), tv_nsec: 0 };
+    Timestamps { last_access: time, last_modification: time }
+}

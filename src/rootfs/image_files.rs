@@ -1,0 +1,365 @@
+//! The files of an image, read from its layers as they are needed: the upper ones first.
+
+use std::collections::HashSet;
+use std::fmt;
+use std::io::{self, BufReader, Read};
+use std::ops::Range;
+
+use super::cover::Cover;
+use super::layer_tree::{LayerFile, LayerTree};
+use super::layered::{Layered, Seen};
+use super::merge::{MergedTree, TreeEntry, entry_of};
+use super::node::{Node, Path, split};
+use super::read_layer::{Failure, LayerBlob, read_layer};
+use crate::compress::{BUFFER, Bounds, Encoding, bounded_decoder, peek};
+use crate::error::{Error, FilesError, LayerError, Reason, Result};
+use crate::metrics::Progress;
+use crate::oci::{self, Digest, ImageConfig};
+use crate::tar::header_fields::looks_like_tar;
+use crate::tar::read_header::Header;
+use crate::tar::reader::TarReader;
+use crate::text::shown;
+use crate::view::content::{Content, ContentReader};
+use crate::view::images::{ArchiveImage, ImageLayer};
+use crate::view::index_view::View;
+
+/// The files of an image. Layers are read when they are needed, the upper ones first, and each is verified before an entry
+/// of it is used. Nothing is kept on disk.
+pub struct ImageFiles {
+    /// The view, for errors.
+    path: std::path::PathBuf,
+    manifest: Digest,
+    layers: Vec<(ImageLayer, Digest)>,
+    layered: Layered,
+    inodes: u64,
+    bounds: Bounds,
+    through_links: bool,
+}
+
+impl fmt::Debug for ImageFiles {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("ImageFiles").field("layers", &self.layers.len()).finish_non_exhaustive()
+    }
+}
+
+/// An entry that was found by its path.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct FoundEntry {
+    /// The entry, with its path without links.
+    pub entry: TreeEntry,
+    /// The links that were followed: their paths and targets.
+    pub links: Vec<(Vec<u8>, Vec<u8>)>,
+}
+
+impl ImageFiles {
+    /// Takes the one image of a view.
+    ///
+    /// # Errors
+    ///
+    /// [`FilesError::NoImage`], [`FilesError::SeveralImages`]; [`FilesError::DiffIds`] if the config does not fit the
+    /// layers; [`Error::MalformedDocument`]; those of [`View::images`].
+    pub fn of(view: &View, bounds: Bounds) -> Result<Self> {
+        let path = || view.path().to_owned();
+        let mut images = view.images()?;
+        if images.len() > 1 {
+            let platform = |image: &ArchiveImage| image.platform.as_ref().map(ToString::to_string);
+            let platforms =
+                images.iter().map(|image| platform(image).unwrap_or_else(|| "unknown".to_owned())).collect();
+            return Err(FilesError::SeveralImages { path: path(), platforms }.into());
+        }
+        let image = images.pop().ok_or_else(|| FilesError::NoImage { path: path() })?;
+        Self::of_image(view, image, bounds)
+    }
+
+    /// Takes an image of a view.
+    ///
+    /// # Errors
+    ///
+    /// [`FilesError::DiffIds`] if the config does not fit the layers; [`Error::MalformedDocument`].
+    pub fn of_image(view: &View, image: ArchiveImage, bounds: Bounds) -> Result<Self> {
+        let config: ImageConfig = oci::from_json(&image.config).map_err(|error| Error::MalformedDocument {
+            digest: image.config_digest.clone(),
+            kind: "image config",
+            reason: Reason::from(error),
+        })?;
+        let diff_ids = config.rootfs.diff_ids;
+        let path = view.path().to_owned();
+        if diff_ids.len() != image.layers.len() {
+            let (layers, diff_ids) = (image.layers.len(), diff_ids.len());
+            return Err(FilesError::DiffIds { path, layers, diff_ids }.into());
+        }
+        let layered = Layered::new(image.layers.len());
+        let manifest = image.manifest_digest;
+        let layers = image.layers.into_iter().zip(diff_ids).collect();
+        Ok(Self { path, manifest, layers, layered, inodes: 0, bounds, through_links: false })
+    }
+
+    /// Returns the path of the view.
+    pub(crate) fn path(&self) -> &std::path::Path {
+        &self.path
+    }
+
+    /// Returns the digest of the manifest.
+    pub fn manifest(&self) -> &Digest {
+        &self.manifest
+    }
+
+    /// Takes entries below a link of a lower layer for entries below its target, instead of hiding the link (images, rule E5).
+    #[must_use]
+    pub fn through_links(mut self, through_links: bool) -> Self {
+        self.through_links = through_links;
+        self
+    }
+
+    /// Returns the size of all layers as they are stored.
+    pub fn size(&self) -> u64 {
+        self.layers.iter().map(|(layer, _)| layer.descriptor().size).fold(0, u64::saturating_add)
+    }
+
+    /// Returns the number of layers.
+    pub fn layer_count(&self) -> usize {
+        self.layers.len()
+    }
+
+    /// Returns the digests of the layers, the lowest first.
+    pub fn layers(&self) -> impl Iterator<Item = &Digest> {
+        self.layers.iter().map(|(layer, _)| &layer.descriptor().digest)
+    }
+
+    /// Returns all entries but the root, depth first, sorted by name. All layers are read.
+    ///
+    /// # Errors
+    ///
+    /// Those of reading a layer: [`LayerError`], [`Error::MissingBlob`], [`Error::DigestMismatch`]; [`Error::Io`].
+    pub fn entries(&mut self) -> Result<Vec<TreeEntry>> {
+        Ok(self.tree()?.entries())
+    }
+
+    /// Returns the entry at a path. Links to its directory are followed inside the image, and the entry itself if
+    /// `follow`; `..` stays inside. Only the layers that are needed are read.
+    ///
+    /// # Errors
+    ///
+    /// [`FilesError::NoPath`], [`FilesError::BrokenLink`]; those of [`ImageFiles::entries`].
+    pub fn find(&mut self, path: &[u8], follow: bool) -> Result<FoundEntry> {
+        self.find_in(0..self.layers.len(), path, follow)
+    }
+
+    /// Returns the entry that a layer has at a path, as [`ImageFiles::find`] does in all layers.
+    ///
+    /// # Errors
+    ///
+    /// [`FilesError::NoLayer`]; those of [`ImageFiles::find`].
+    pub fn find_in_layer(&mut self, layer: usize, path: &[u8], follow: bool) -> Result<FoundEntry> {
+        let count = self.layers.len();
+        if layer >= count {
+            return Err(FilesError::NoLayer { layer, count }.into());
+        }
+        self.find_in(layer..layer + 1, path, follow)
+    }
+
+    fn find_in(&mut self, layers: Range<usize>, path: &[u8], follow: bool) -> Result<FoundEntry> {
+        let wanted: Path = split(path);
+        loop {
+            let needed = match self.layered.resolve_in(layers.clone(), &wanted, follow) {
+                (Seen::Entry(place, node), links) => {
+                    let entry = entry_of(&place.join(&b'/'), node);
+                    return Ok(FoundEntry { entry, links });
+                }
+                (Seen::Nothing, links) => return Err(not_found(path, links.last())),
+                (Seen::Unread(layer), _) => layer,
+            };
+            self.read(needed)?;
+        }
+    }
+
+    /// Returns the node at a path that was found, without links.
+    pub(crate) fn node_at(&self, place: &[Box<[u8]>]) -> Option<&Node> {
+        match self.layered.resolve_in(0..self.layers.len(), place, false).0 {
+            Seen::Entry(_, node) => Some(node),
+            Seen::Nothing | Seen::Unread(_) => None,
+        }
+    }
+
+    /// Checks that an entry is a regular file.
+    ///
+    /// # Errors
+    ///
+    /// [`FilesError::NotAFile`], [`FilesError::LostHardLink`].
+    pub fn expect_file(entry: &TreeEntry) -> Result<()> {
+        let path = || shown_path(&entry.path);
+        let found = match entry.flag {
+            b'0' => return Ok(()),
+            b'1' => {
+                let target = shown_path(&entry.target);
+                return Err(FilesError::LostHardLink { path: path(), target }.into());
+            }
+            b'2' => "a symbolic link",
+            b'3' => "a character device",
+            b'4' => "a block device",
+            b'5' => "a directory",
+            _ => "a named pipe",
+        };
+        Err(FilesError::NotAFile { path: path(), found }.into())
+    }
+
+    /// Reads the content of a regular file, and calls a function with each piece of it.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`ImageFiles::expect_file`]; [`FilesError::Sparse`]; those of reading the layer; that of the function.
+    pub fn read_content<E: From<Error>>(
+        &self,
+        entry: &TreeEntry,
+        mut piece: impl FnMut(&[u8]) -> Result<(), E>,
+    ) -> Result<(), E> {
+        Self::expect_file(entry)?;
+        let mut result = Ok(());
+        let mut is_there = false;
+        self.read_again(entry.layer, &HashSet::from([entry.offset]), |header, content| {
+            is_there = true;
+            if header.is_sparse() {
+                return Err(FilesError::Sparse { path: shown_path(&entry.path) }.into());
+            }
+            let mut buffer = vec![0; BUFFER];
+            while result.is_ok() {
+                match content.read(&mut buffer) {
+                    Ok(0) => break,
+                    Ok(read) => result = piece(&buffer[..read]),
+                    Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                    Err(error) => return Err(Error::io("read", self.path.as_path())(error)),
+                }
+            }
+            Ok(())
+        })?;
+        if !is_there {
+            let gone = io::Error::from(io::ErrorKind::UnexpectedEof);
+            return Err(Error::io("read", self.path.as_path())(gone).into());
+        }
+        result
+    }
+
+    /// Returns the merged tree. All layers are read.
+    pub(crate) fn tree(&mut self) -> Result<MergedTree> {
+        self.tree_with(None, |_, _| Ok(()))
+    }
+
+    /// Returns the merged tree, and calls a function with the regular files while all layers are read: with those that no
+    /// upper layer hides, as far as that is known by then, and with a few more.
+    pub(crate) fn tree_with(
+        &mut self,
+        progress: Option<Progress<'_>>,
+        mut file: impl FnMut(LayerFile<'_>, &mut TarReader<&mut dyn Read>) -> Result<(), Failure>,
+    ) -> Result<MergedTree> {
+        let mut cover = Cover::default();
+        for number in (0..self.layers.len()).rev() {
+            self.read_with(
+                number,
+                progress,
+                |found, content| if cover.hides(found.place) { Ok(()) } else { file(found, content) },
+            )?;
+            if let Some(tree) = self.layered.tree(number).filter(|_| number > 0) {
+                cover.add(tree);
+            }
+        }
+        let mut tree = MergedTree::default();
+        for mut layer in self.layered.take() {
+            if self.through_links {
+                tree.move_through_links(&mut layer);
+            }
+            tree.apply_tree(layer);
+        }
+        Ok(tree)
+    }
+
+    /// Reads the entries of a layer, unless they are known.
+    fn read(&mut self, number: usize) -> Result<()> {
+        self.read_with(number, None, |_, _| Ok(()))
+    }
+
+    /// Calls a function with the regular files of a layer whose entries stand at some offsets.
+    ///
+    /// The layer was verified when its entries were read.
+    pub(crate) fn read_again(
+        &self,
+        layer: u32,
+        offsets: &HashSet<u64>,
+        mut file: impl FnMut(&Header, &mut dyn Read) -> Result<()>,
+    ) -> Result<()> {
+        let content = content_of(&self.layers[layer as usize].0)?;
+        let failed = |error| Error::io("read", self.path.as_path())(error);
+        let (detected, stored) = peek(content.reader(), looks_like_tar).map_err(failed)?;
+        let size = (detected.encoding != Encoding::Identity).then_some(content.size());
+        let stored = BufReader::with_capacity(BUFFER, stored);
+        let content = bounded_decoder(detected.encoding, stored, size, self.bounds).map_err(failed)?;
+        let mut tar = TarReader::new(content);
+        let mut left = offsets.len();
+        while left > 0
+            && let Some(header) = tar.next().map_err(failed)?
+        {
+            if offsets.contains(&header.start) {
+                left -= 1;
+                file(&header, &mut tar)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads the entries of a layer, unless they are known, and calls a function with each regular file.
+    pub(crate) fn read_with(
+        &mut self,
+        number: usize,
+        progress: Option<Progress<'_>>,
+        mut file: impl FnMut(LayerFile<'_>, &mut TarReader<&mut dyn Read>) -> Result<(), Failure>,
+    ) -> Result<()> {
+        if self.layered.has(number) {
+            return Ok(());
+        }
+        let (layer, diff_id) = &self.layers[number];
+        let content = content_of(layer)?;
+        let digest = &layer.descriptor().digest;
+        let (size, reader) = (content.size(), Counted { reader: content.reader(), progress });
+        let blob = LayerBlob { digest, diff_id: Some(diff_id), size, path: &self.path, reader };
+        let position = u32::try_from(number).expect("a manifest has fewer layers");
+        let inodes = &mut self.inodes;
+        let tree = read_layer(blob, self.bounds, |content| LayerTree::read_with(content, position, inodes, &mut file))?;
+        let tree = tree.ok_or_else(|| LayerError::NotATar { layer: digest.clone() })?;
+        self.layered.put(number, tree);
+        Ok(())
+    }
+}
+
+/// Reads a layer, and calls a function with the number of bytes.
+struct Counted<'a> {
+    reader: ContentReader,
+    progress: Option<Progress<'a>>,
+}
+
+impl Read for Counted<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let read = self.reader.read(buffer)?;
+        self.progress.into_iter().for_each(|progress| progress(read as u64));
+        Ok(read)
+    }
+}
+
+/// Returns the stored content of a layer.
+fn content_of(layer: &ImageLayer) -> Result<Content> {
+    let elsewhere = || LayerError::StoredElsewhere { layer: layer.descriptor().digest.clone() };
+    Ok(layer.content()?.ok_or_else(elsewhere)?)
+}
+
+fn not_found(path: &[u8], link: Option<&(Vec<u8>, Vec<u8>)>) -> Error {
+    let path = shown_path(path);
+    match link {
+        None => FilesError::NoPath { path },
+        Some((link, target)) => FilesError::BrokenLink { path, link: shown_path(link), target: shown(target) },
+    }
+    .into()
+}
+
+/// Returns a path of an image as a message shows it.
+pub(crate) fn shown_path(path: &[u8]) -> String {
+    format!("/{}", shown(path.strip_prefix(b"/").unwrap_or(path)))
+}

@@ -1,0 +1,105 @@
+//! The state file: which image a tree was unpacked from, and what could not be made of it.
+//!
+//! A plain user's tree has other owners, and no devices and capabilities. With the state file a later comparison of tree and
+//! image takes these differences for what they are (images, rule C9).
+
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Error, Result, UnpackError};
+use crate::interrupt::Interrupt;
+use crate::layout::leftovers::create_output;
+use crate::oci::{Digest, from_json, to_blob};
+
+/// The version of the format.
+const VERSION: u64 = 1;
+
+/// More than the paths of a million devices.
+const LIMIT: u64 = 128 * 1024 * 1024;
+
+/// A state file.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[non_exhaustive]
+pub struct UnpackState {
+    schema_version: u64,
+    /// The digest of the manifest of the image.
+    pub manifest: Digest,
+    /// The user and the group that all files have, if their own were not set.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub owner: Option<(u32, u32)>,
+    /// Whether files have their setuid and setgid bits.
+    pub has_setuid: bool,
+    /// Whether entries have their extended attributes other than `user.*`.
+    pub has_privileged_xattrs: bool,
+    /// The paths of devices that were not made, with bytes beyond ASCII as `\ooo`.
+    pub devices: Vec<String>,
+    /// The digest of this document without this field.
+    checksum: String,
+}
+
+impl UnpackState {
+    pub(super) fn new(
+        manifest: Digest,
+        owner: Option<(u32, u32)>,
+        (has_setuid, has_privileged_xattrs): (bool, bool),
+        devices: &[Vec<u8>],
+    ) -> Self {
+        let devices = devices.iter().map(|path| format!("/{}", escaped(path))).collect();
+        let checksum = String::new();
+        let state =
+            Self { schema_version: VERSION, manifest, owner, has_setuid, has_privileged_xattrs, devices, checksum };
+        Self { checksum: state.own_checksum(), ..state }
+    }
+
+    fn own_checksum(&self) -> String {
+        Digest::sha256_of(&to_blob(&Self { checksum: String::new(), ..self.clone() })).to_string()
+    }
+
+    /// Reads a state file.
+    ///
+    /// # Errors
+    ///
+    /// [`UnpackError::MalformedState`]; [`UnpackError::ChangedState`] if it was edited; [`Error::Io`].
+    pub fn read(path: &Path) -> Result<Self> {
+        let mut content = Vec::new();
+        let file = File::open(path).map_err(Error::io("read", path))?;
+        file.take(LIMIT).read_to_end(&mut content).map_err(Error::io("read", path))?;
+        let path = || path.to_owned();
+        let malformed = |reason: String| UnpackError::MalformedState { path: path(), reason };
+        let state: Self = from_json(&content).map_err(|error| malformed(error.to_string()))?;
+        if state.schema_version != VERSION {
+            return Err(malformed(format!("its schema_version is {}, not {VERSION}", state.schema_version)).into());
+        }
+        if state.checksum != state.own_checksum() {
+            return Err(UnpackError::ChangedState { path: path() }.into());
+        }
+        Ok(state)
+    }
+
+    /// Writes the file, synced. Replaces an existing file.
+    pub(super) fn write(&self, path: &Path, interrupt: &Interrupt) -> Result<()> {
+        let write = || -> io::Result<()> {
+            let mut output = create_output(path, interrupt)?;
+            output.write_all(&to_blob(self))?;
+            output.write_all(b"\n")?;
+            output.finish_synced()
+        };
+        write().map_err(Error::io("write", path))
+    }
+}
+
+/// Returns a path with backslashes, control characters and bytes beyond ASCII as `\ooo`.
+fn escaped(path: &[u8]) -> String {
+    let mut text = String::new();
+    for byte in path {
+        match byte {
+            b'\\' | 0..=0x1f | 0x7f.. => text.push_str(&format!("\\{byte:03o}")),
+            _ => text.push(char::from(*byte)),
+        }
+    }
+    text
+}

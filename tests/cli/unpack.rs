@@ -1,0 +1,373 @@
+//! `layout unpack`
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
+use std::os::unix::process::CommandExt;
+
+use serde_json::{Value, json};
+
+use crate::layer_tars::{END, entry, file, link};
+use crate::support::*;
+
+/// Makes an image of tars, `image:v1`.
+fn image_of(layers: &[Vec<u8>]) -> Sandbox {
+    let sandbox = Sandbox::new();
+    for layer in layers {
+        sandbox.write("layer.tar", [layer.as_slice(), &END].concat());
+        sandbox.ok("add layer -q -p image -f layer.tar");
+    }
+    sandbox.ok("generate config -p image --os linux --architecture amd64");
+    sandbox.ok("generate manifest -p image --ref-name v1");
+    sandbox
+}
+
+/// Lists a tree: path, type and mode, target or content.
+fn listed(sandbox: &Sandbox, name: &str) -> Vec<String> {
+    fn walk(directory: &std::path::Path, prefix: &str, lines: &mut Vec<String>) {
+        let mut entries: Vec<_> = fs::read_dir(directory).expect("read").map(|entry| entry.expect("read")).collect();
+        entries.sort_by_key(|entry| entry.file_name());
+        for entry in entries {
+            let path = format!("{prefix}{}", entry.file_name().to_string_lossy());
+            let metadata = fs::symlink_metadata(entry.path()).expect("read");
+            let mode = metadata.permissions().mode() & 0o7777;
+            let kind = metadata.file_type();
+            if kind.is_dir() {
+                lines.push(format!("{path}/ {mode:o}"));
+                walk(&entry.path(), &format!("{path}/"), lines);
+            } else if kind.is_symlink() {
+                lines.push(format!("{path} -> {}", fs::read_link(entry.path()).expect("a link").display()));
+            } else if kind.is_file() {
+                let content = fs::read_to_string(entry.path()).expect("text");
+                lines.push(format!("{path} {mode:o} {content}"));
+            } else if kind.is_fifo() {
+                lines.push(format!("{path} {mode:o} pipe"));
+            } else {
+                let (major, minor) = (rustix::fs::major(metadata.rdev()), rustix::fs::minor(metadata.rdev()));
+                lines.push(format!("{path} {mode:o} device {major},{minor}"));
+            }
+        }
+    }
+    let mut lines = Vec::new();
+    walk(&sandbox.path(name), "", &mut lines);
+    lines
+}
+
+/// The names in the sandbox that no other test step made.
+fn leftovers(sandbox: &Sandbox) -> Vec<String> {
+    let names = fs::read_dir(sandbox.path("")).expect("read").map(|entry| entry.expect("read").file_name());
+    names.map(|name| name.to_string_lossy().into_owned()).filter(|name| name.starts_with(".regshape-tmp")).collect()
+}
+
+const SPEC: &str = "#mtree
+./etc type=dir mode=0755 uid=0 gid=0 time=7
+./etc/app type=file mode=0640 uid=5 gid=6 time=1000000000 contents=content
+./etc/same type=link mode=0777 uid=0 gid=0 link=app
+./bin type=dir mode=0700 uid=0 gid=0
+./bin/su type=file mode=04755 uid=0 gid=0 contents=content
+./dev type=dir mode=0755 uid=0 gid=0
+./dev/null type=char mode=0666 uid=0 gid=0 device=native,1,3
+./dev/disk type=block mode=0660 uid=0 gid=6 device=native,8,1
+./dev/pipe type=fifo mode=0600 uid=0 gid=0
+./closed type=dir mode=0500 uid=0 gid=0
+./closed/in type=dir mode=0000 uid=0 gid=0
+./closed/in/f type=file mode=0000 uid=0 gid=0 contents=content
+";
+
+fn image_of_spec() -> Sandbox {
+    let sandbox = Sandbox::empty();
+    sandbox.write("content", "x");
+    sandbox.write("spec.mtree", SPEC);
+    sandbox.ok("build -q -o image:v1 --mtree spec.mtree --cap /bin/su=cap_net_raw+ep");
+    sandbox
+}
+
+#[test]
+fn j4_root_gets_all_attributes() {
+    if !rustix::process::geteuid().is_root() {
+        return;
+    }
+    let sandbox = image_of_spec();
+    let digest = sandbox.ok("tag list -p image --json");
+    let digest = serde_json::from_str::<Value>(&digest).expect("JSON");
+    assert!(digest.to_string().contains("v1"));
+    let digest = sandbox.ok_json("manifest descriptor -p image:v1")["digest"].as_str().expect("a digest").to_owned();
+    sandbox
+        .run("unpack -p image:v1 -o out")
+        .succeeds(format!("Unpacked image:\n   digest: {digest}\n   output: out\n  entries: 12\n    bytes: 3\n"), "");
+    let expected = [
+        "bin/ 700",
+        "bin/su 4755 x",
+        "closed/ 500",
+        "closed/in/ 0",
+        "closed/in/f 0 x",
+        "dev/ 755",
+        "dev/disk 660 device 8,1",
+        "dev/null 666 device 1,3",
+        "dev/pipe 600 pipe",
+        "etc/ 755",
+        "etc/app 640 x",
+        "etc/same -> app",
+    ];
+    assert_eq!(listed(&sandbox, "out"), expected);
+    let app = fs::metadata(sandbox.path("out/etc/app")).expect("read");
+    assert_eq!((app.uid(), app.gid(), app.mtime()), (5, 6, 1_000_000_000));
+    // J10: an entry without a time has that of the epoch.
+    assert_eq!(fs::metadata(sandbox.path("out/etc")).expect("read").mtime(), 7);
+    assert_eq!(fs::metadata(sandbox.path("out/bin")).expect("read").mtime(), 0);
+    // J2: the root directory has the mode of the image.
+    assert_eq!(fs::metadata(sandbox.path("out")).expect("read").permissions().mode() & 0o7777, 0o755);
+    let mut capability = [0; 64];
+    let length = rustix::fs::getxattr(sandbox.path("out/bin/su"), "security.capability", &mut capability[..]);
+    assert_eq!(length.expect("capabilities"), 20);
+    assert_eq!(leftovers(&sandbox), Vec::<String>::new());
+}
+
+/// Runs the program as another user than root, where these tests run as root.
+fn run_as_user(sandbox: &Sandbox, words: &str) -> Outcome {
+    let mut command = sandbox.command();
+    if rustix::process::geteuid().is_root() {
+        fs::set_permissions(sandbox.path(""), fs::Permissions::from_mode(0o777)).expect("changed");
+        command.uid(12345).gid(12345);
+    }
+    command.args(words.split_whitespace()).output().expect("the program runs").into()
+}
+
+#[test]
+fn j5_a_plain_user_gets_files_and_one_note_for_each_kind_of_loss() {
+    let sandbox = image_of_spec();
+    let outcome = run_as_user(&sandbox, "unpack -p image:v1 -o out --state state.json");
+    let notes = "1 file without setuid and setgid bits; --keep-setuid keeps them\n2 devices not made: only root can make \
+                 devices\n1 extended attribute not set: only root can set capabilities and their like\n";
+    assert_eq!((outcome.status, outcome.stderr.as_str()), (0, notes), "{outcome:?}");
+    let lines = listed(&sandbox, "out");
+    for line in ["bin/su 755 x", "dev/pipe 600 pipe", "etc/app 640 x"] {
+        assert!(lines.iter().any(|found| found == line), "{lines:?}");
+    }
+    assert!(!lines.iter().any(|line| line.contains("device")), "{lines:?}");
+    let state: Value = sandbox.json("state.json");
+    assert_eq!((&state["schema_version"], &state["has_setuid"]), (&json!(1), &json!(false)));
+    assert_eq!(state["devices"], json!(["/dev/disk", "/dev/null"]));
+    let outcome = run_as_user(&sandbox, "unpack -p image:v1 -o other --keep-setuid --json");
+    assert_eq!((outcome.status, outcome.stderr.as_str()), (0, ""), "{outcome:?}");
+    assert_eq!(outcome.json()["skipped"]["setuid"], 0);
+    assert!(listed(&sandbox, "other").contains(&"bin/su 4755 x".to_owned()));
+    // Directories that their owner cannot write are no obstacle to deleting a tree that fails.
+    let outcome = run_as_user(&sandbox, "unpack -p image:v1 -o third --state no/where");
+    assert_eq!(outcome.status, 1, "{outcome:?}");
+    assert!(!sandbox.path("third").exists());
+    assert_eq!(leftovers(&sandbox), Vec::<String>::new());
+}
+
+#[test]
+fn j5_root_can_map_users_and_groups() {
+    if !rustix::process::geteuid().is_root() {
+        return;
+    }
+    let sandbox = image_of_spec();
+    sandbox.ok("unpack -p image:v1 -o out --uid-map 0:1000:10 --gid-map 0:2000:3 --gid-map 6:7:1");
+    let app = fs::metadata(sandbox.path("out/etc/app")).expect("read");
+    assert_eq!((app.uid(), app.gid()), (1005, 7));
+    sandbox.refuses("unpack -p image:v1 -o other --uid-map 0:1000:1", "the user 5 of '/etc/app' is not in the map");
+    sandbox
+        .misuses("unpack -p image:v1 -o other --uid-map 0:1", "'0:1' is not INSIDE:OUTSIDE:COUNT, e.g. 0:100000:65536");
+}
+
+#[test]
+fn j8_hard_links_are_one_file_across_layers() {
+    let sandbox = image_of(&[
+        [file(b"a", b"one"), file(b"b", b"two"), link(b"before", 1 + b'0', b"b")].concat(),
+        // The file that it links to is deleted by the layer, and the link keeps it.
+        [link(b"c", b'1', b"a"), file(b".wh.a", b"")].concat(),
+        [link(b"d/e", b'1', b"c"), link(b"s", b'2', b"d/e"), link(b"t", b'1', b"s")].concat(),
+    ]);
+    sandbox.ok("unpack -p image:v1 -o out");
+    assert_eq!(
+        listed(&sandbox, "out"),
+        ["b 644 two", "before 644 two", "c 644 one", "d/ 755", "d/e 644 one", "s -> d/e", "t -> d/e"]
+    );
+    let inode = |name: &str| fs::symlink_metadata(sandbox.path(name)).expect("read").ino();
+    assert_eq!(inode("out/c"), inode("out/d/e"));
+    // A6: a hard link to a symbolic link.
+    assert_eq!(inode("out/s"), inode("out/t"));
+    let lost = image_of(&[link(b"d/b", b'1', b"a")]);
+    lost.refuses("unpack -p image:v1 -o out", "'/d/b' is a hard link to '/a', which is not there");
+}
+
+#[test]
+fn e5_layers_are_applied_as_overlayfs_shows_them() {
+    let base = [entry(b"usr/lib/", b'5', b""), file(b"usr/lib/a", b"1"), link(b"lib", b'2', b"usr/lib")].concat();
+    let upper = file(b"lib/b", b"2");
+    let sandbox = image_of(&[base, upper]);
+    sandbox.ok("unpack -p image:v1 -o out");
+    assert_eq!(listed(&sandbox, "out"), ["lib/ 755", "lib/b 644 2", "usr/ 755", "usr/lib/ 644", "usr/lib/a 644 1"]);
+    sandbox.ok("unpack -p image:v1 -o through --through-links");
+    assert_eq!(
+        listed(&sandbox, "through"),
+        ["lib -> usr/lib", "usr/ 755", "usr/lib/ 644", "usr/lib/a 644 1", "usr/lib/b 644 2"]
+    );
+}
+
+#[test]
+fn j12_files_that_upper_layers_hide_are_not_written() {
+    let many = |content: &[u8]| (0..20).flat_map(|at| file(format!("d/{at}").as_bytes(), content)).collect::<Vec<_>>();
+    let sandbox = image_of(&[many(b"below"), many(b"above"), file(b"d/.wh.3", b"")]);
+    let unpacked = sandbox.ok_json("unpack -p image:v1 -o out");
+    assert_eq!((&unpacked["entries"], &unpacked["bytes"]), (&json!(20), &json!(19 * 5)));
+    assert!(listed(&sandbox, "out").iter().all(|line| line.starts_with("d/ ") || line.ends_with(" above")));
+}
+
+#[test]
+fn j2_an_entry_for_the_root_that_is_no_directory_is_refused() {
+    let sandbox = image_of(&[link(b".", b'2', b"/etc"), file(b"passwd", b"x")]);
+    let outcome = sandbox.run("unpack -p image:v1 -o out");
+    assert!(outcome.status == 1 && outcome.stderr.contains("is for the root, and not a directory"), "{outcome:?}");
+    assert!(!sandbox.path("out").exists());
+    let sandbox = image_of(&[file(b"a/../../b", b"x")]);
+    let outcome = sandbox.run("unpack -p image:v1 -o out");
+    assert!(outcome.status == 1 && outcome.stderr.contains("leads out of its directory"), "{outcome:?}");
+}
+
+#[test]
+fn j1_links_out_of_the_root_are_only_data() {
+    let sandbox = image_of(&[
+        [link(b"etc", b'2', b"/tmp"), link(b"up", b'2', b"../../..")].concat(),
+        [file(b"etc/x", b"1"), file(b"up/y", b"2")].concat(),
+    ]);
+    sandbox.ok("unpack -p image:v1 -o out");
+    assert_eq!(listed(&sandbox, "out"), ["etc/ 755", "etc/x 644 1", "up/ 755", "up/y 644 2"]);
+    // Through the links they stay inside the root all the same.
+    sandbox.ok("unpack -p image:v1 -o through --through-links");
+    assert!(!sandbox.path("y").exists() && !std::path::Path::new("/tmp/x").exists());
+}
+
+#[test]
+fn bad_destinations_change_nothing() {
+    let sandbox = Sandbox::built();
+    fs::create_dir(sandbox.path("full")).expect("made");
+    sandbox.write("full/f", "");
+    for (output, message) in [
+        ("full", "full is not empty"),
+        ("base.tar", "base.tar is not a directory"),
+        ("image", "image is inside the layout "),
+        ("image/new", "image/new is inside the layout "),
+    ] {
+        let before = sandbox.tree();
+        let outcome = sandbox.run(&format!("unpack -p image:latest -o {output}"));
+        assert!(outcome.status == 1 && outcome.stderr.starts_with(&format!("Error: {message}")), "{outcome:?}");
+        assert_eq!(sandbox.tree(), before, "{output}");
+    }
+    let outcome = sandbox.run("unpack -p image:latest -o no/such/place");
+    assert_eq!((outcome.status, sandbox.path("no").exists()), (1, false), "{outcome:?}");
+}
+
+#[test]
+fn an_empty_directory_is_replaced_and_the_working_directory_is_filled() {
+    let sandbox = Sandbox::built();
+    for name in ["empty", "here"] {
+        fs::create_dir(sandbox.path(name)).expect("made");
+    }
+    sandbox.ok("unpack -p image:latest -o empty");
+    let inode = || fs::metadata(sandbox.path("here")).expect("read").ino();
+    let before = inode();
+    let mut command = sandbox.command();
+    command.current_dir(sandbox.path("here")).args(["unpack", "-q", "-p", "../image:latest", "-o", "."]);
+    assert!(command.output().expect("runs").status.success());
+    assert_eq!(inode(), before);
+    assert_eq!(listed(&sandbox, "here"), listed(&sandbox, "empty"));
+    assert!(!listed(&sandbox, "here").is_empty());
+}
+
+#[test]
+fn damaged_layers_leave_nothing_behind() {
+    let sandbox = image_of(&[file(b"a", &b"0123456789".repeat(1000)), file(b"b", b"1")]);
+    let layers = sandbox.ok_json("manifest get -p image:v1")["layers"].clone();
+    let lowest = blob_name(layers[0]["digest"].as_str().expect("a digest"));
+    let good = sandbox.read(&lowest);
+    let refused = |says: &str| {
+        let before = sandbox.tree();
+        let outcome = sandbox.run("unpack -p image:v1 -o out");
+        assert!(outcome.status == 1 && outcome.stderr.contains(says), "{says}: {outcome:?}");
+        assert_eq!(sandbox.tree(), before);
+    };
+    let mut flipped = good.clone();
+    let middle = flipped.len() / 2;
+    flipped[middle] ^= 1;
+    fs::set_permissions(sandbox.path(&lowest), fs::Permissions::from_mode(0o644)).expect("changed");
+    sandbox.write(&lowest, &flipped);
+    refused("layer sha256:");
+    sandbox.write(&lowest, &good[..good.len() / 2]);
+    refused("size mismatch");
+    fs::remove_file(sandbox.path(&lowest)).expect("removed");
+    refused("does not exist");
+    sandbox.write(&lowest, &good);
+    let outcome = sandbox.run("unpack -p image:v1 -o out --max-layer-size 4096");
+    assert!(outcome.status == 1 && outcome.stderr.contains("--max-layer-size"), "{outcome:?}");
+    // A diff_id that the content does not have.
+    let config = sandbox.ok_json("manifest get -p image:v1")["config"]["digest"].as_str().expect("a digest").to_owned();
+    let text = String::from_utf8(sandbox.blob(&config)).expect("text");
+    let diff_id = sandbox.blob_json(&config)["rootfs"]["diff_ids"][0].as_str().expect("a digest").to_owned();
+    let changed = sandbox.store(text.replace(&diff_id, &sha256(b"other")));
+    let manifest = String::from_utf8(
+        sandbox.blob(sandbox.ok_json("manifest descriptor -p image:v1")["digest"].as_str().expect("a digest")),
+    )
+    .expect("text");
+    sandbox.write("manifest.json", manifest.replace(&config, &changed));
+    sandbox.ok("manifest put -p image --tag wrong --file manifest.json");
+    let outcome = sandbox.run("unpack -p image:wrong -o out");
+    assert!(outcome.status == 1 && outcome.stderr.contains("does not have the diff_id"), "{outcome:?}");
+    assert!(!sandbox.path("out").exists());
+}
+
+#[test]
+fn what_is_no_single_image_is_refused() {
+    let sandbox = Sandbox::empty();
+    sandbox.write("app", "app");
+    sandbox.ok("build -q -o image:multi --platform linux/amd64 --platform linux/arm64 --copy app");
+    sandbox.refuses(
+        "unpack -p image:multi -o out",
+        "image has images for linux/amd64, linux/arm64; choose one with --platform",
+    );
+    sandbox.ok("unpack -p image:multi -o out --platform linux/arm64");
+    assert_eq!(
+        listed(&sandbox, "out"),
+        [format!("app {:o} app", fs::metadata(sandbox.path("app")).expect("read").permissions().mode() & 0o777)]
+    );
+    sandbox.ok("attach -q -p image:multi --artifact-type text/x --file app");
+    let referrers = sandbox.ok_json("referrer list -p image:multi");
+    let artifact =
+        referrers["referrers"].as_array().or(referrers["manifests"].as_array()).expect("a list")[0]["digest"]
+            .as_str()
+            .expect("a digest")
+            .to_owned();
+    sandbox.refuses(&format!("unpack -p image@{artifact} -o other"), "image has no image, so it has no files");
+    assert_eq!(sandbox.run("unpack -p image:none -o other").status, 3);
+    assert_eq!(sandbox.run("unpack -p image:multi -o other --platform linux/s390x").status, 3);
+}
+
+#[test]
+fn a_killed_tree_is_removed_by_the_next_command() {
+    let sandbox = Sandbox::built();
+    let layers: BTreeMap<String, Option<String>> = sandbox.contents();
+    // A tree as a killed program leaves it: with a name that proves it, and with files of any kind.
+    let mut child = sandbox.command();
+    child.args(["unpack", "-p", "image:latest", "-o", "out", "--state", "fifo"]);
+    make_fifo(sandbox.path("fifo"));
+    let mut child = child.spawn().expect("started");
+    // It waits for a reader of the pipe, its tree complete.
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(60);
+    let is_made = || leftovers(&sandbox).first().is_some_and(|name| sandbox.path(name).join("root").exists());
+    while !is_made() {
+        assert!(std::time::Instant::now() < deadline, "no tree is made");
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+    std::thread::sleep(std::time::Duration::from_millis(100));
+    child.kill().expect("killed");
+    child.wait().expect("ended");
+    assert_eq!(leftovers(&sandbox).len(), 1);
+    fs::remove_file(sandbox.path("fifo")).expect("removed");
+    sandbox.ok("unpack -q -p image:latest -o out");
+    assert_eq!(leftovers(&sandbox), Vec::<String>::new());
+    fs::remove_dir_all(sandbox.path("out")).expect("removed");
+    assert_eq!(sandbox.contents(), layers);
+}
