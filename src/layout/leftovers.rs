@@ -24,11 +24,15 @@ pub(crate) const TREE_MARKER: &str = "tree-of-an-image";
 #[cfg(target_os = "linux")]
 pub(crate) fn clean_trees(directory: &Path) {
     let delete = |path: &Path, metadata: &Metadata| {
-        if metadata.is_dir() && path.join(TREE_MARKER).is_file() {
-            delete_leftover(directory, path, metadata)
-        } else {
-            Ok(())
+        if !metadata.is_dir() {
+            return Ok(());
         }
+        if path.join(TREE_MARKER).is_file() {
+            return delete_leftover(directory, path, metadata);
+        }
+        // An empty one was about to get its marker; any other belongs to other commands.
+        let _ = fs::remove_dir(path);
+        Ok(())
     };
     // The next command tries again.
     let _ = for_each_leftover(directory, delete);

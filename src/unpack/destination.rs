@@ -8,6 +8,8 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
+use super::options::UnpackOptions;
+use super::state::PreparedState;
 use crate::error::{Error, Result, UnpackError};
 use crate::fs::made::is_root;
 use crate::fs::{TempDirectory, is_vacant, rename_new, sync_directory};
@@ -122,31 +124,47 @@ impl Destination {
         &self.path
     }
 
-    /// Moves the tree to its place.
+    /// Moves the tree to its place, and gives the state file its name just before.
     ///
     /// # Errors
     ///
     /// [`Error::Io`]; [`UnpackError::Exists`]. After an error the destination is as it was.
-    pub(super) fn take(&self, mut scratch: Scratch, is_synced: bool, interrupt: &Interrupt) -> Result<()> {
+    pub(super) fn take(
+        &self,
+        mut scratch: Scratch,
+        options: &UnpackOptions,
+        state: Option<PreparedState>,
+    ) -> Result<()> {
         let failed = || Error::io("write to", &self.path);
         let root = scratch.root();
-        if is_synced {
+        if options.sync {
             let opened = fs::File::open(&root).map_err(failed())?;
             rustix::fs::syncfs(opened.as_fd()).map_err(|error| failed()(error.into()))?;
         }
-        let _section = interrupt.begin_section();
+        let _section = options.interrupt.begin_section();
+        let state = state.map(PreparedState::persist).transpose()?;
+        let taken = self.take_root(&root);
+        if taken.is_err() {
+            state.iter().for_each(|state| drop(fs::remove_file(state)));
+        }
+        taken?;
+        scratch.is_finished = true;
+        if options.sync {
+            let above = self.path.parent().filter(|above| !above.as_os_str().is_empty());
+            sync_directory(above.unwrap_or(Path::new("."))).map_err(failed())?;
+        }
+        Ok(())
+    }
+
+    fn take_root(&self, root: &Path) -> Result<()> {
+        let failed = || Error::io("write to", &self.path);
         match self.kind {
-            Kind::New => movable(&root, &self.path, rename_new).map_err(|error| match error.kind() {
+            Kind::New => movable(root, &self.path, rename_new).map_err(|error| match error.kind() {
                 ErrorKind::AlreadyExists => UnpackError::Exists { path: self.path.clone() }.into(),
                 _ => failed()(error),
             })?,
-            Kind::Empty => movable(&root, &self.path, |from, to| fs::rename(from, to)).map_err(failed())?,
-            Kind::InPlace => self.move_up(&root)?,
-        }
-        scratch.is_finished = true;
-        if is_synced {
-            let above = self.path.parent().filter(|above| !above.as_os_str().is_empty());
-            sync_directory(above.unwrap_or(Path::new("."))).map_err(failed())?;
+            Kind::Empty => movable(root, &self.path, |from, to| fs::rename(from, to)).map_err(failed())?,
+            Kind::InPlace => self.move_up(root)?,
         }
         Ok(())
     }

@@ -62,7 +62,7 @@ impl ImageFiles {
         made.make(&top, None)?;
         let entries = made.entries;
         drop(pool);
-        destination.take(scratch, options.sync, &options.interrupt)?;
+        destination.take(scratch, options, None)?;
         Ok(Unpacked { entries, bytes, skipped: maker.into_skipped() })
     }
 }

@@ -3,15 +3,15 @@
 //! A plain user's tree has other owners, and no devices and capabilities. With the state file a later comparison of tree and
 //! image takes these differences for what they are (images, rule C9).
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{self, Read, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result, UnpackError};
+use crate::fs::{TempFile, sync_directory};
 use crate::interrupt::Interrupt;
-use crate::layout::leftovers::create_output;
 use crate::oci::{Digest, from_json, to_blob};
 
 /// The version of the format.
@@ -80,15 +80,39 @@ impl UnpackState {
         Ok(state)
     }
 
-    /// Writes the file, synced. Replaces an existing file.
-    pub(super) fn write(&self, path: &Path, interrupt: &Interrupt) -> Result<()> {
-        let write = || -> io::Result<()> {
-            let mut output = create_output(path, interrupt)?;
-            output.write_all(&to_blob(self))?;
-            output.write_all(b"\n")?;
-            output.finish_synced()
+    /// Writes the file beside its place, synced.
+    pub(super) fn prepare(&self, path: &Path, interrupt: &Interrupt) -> Result<PreparedState> {
+        let prepare = || -> io::Result<PreparedState> {
+            let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+            let mut file = TempFile::create_in(parent, interrupt)?;
+            file.write_all(&to_blob(self))?;
+            file.write_all(b"\n")?;
+            file.sync()?;
+            Ok(PreparedState { file, path: path.to_owned(), parent: parent.to_owned() })
         };
-        write().map_err(Error::io("write", path))
+        prepare().map_err(Error::io("write", path))
+    }
+}
+
+/// A state file that is written and has no name yet.
+#[derive(Debug)]
+pub(super) struct PreparedState {
+    file: TempFile,
+    path: PathBuf,
+    parent: PathBuf,
+}
+
+impl PreparedState {
+    /// Gives the file its name, in a section. Replaces an existing file. Returns the path.
+    pub(super) fn persist(self) -> Result<PathBuf> {
+        let Self { file, path, parent } = self;
+        let persist = || {
+            file.persist_in_place_of_file(&path)?;
+            // A state without a tree would be one of another.
+            sync_directory(&parent).inspect_err(|_| drop(fs::remove_file(&path)))
+        };
+        persist().map_err(Error::io("write", &path))?;
+        Ok(path)
     }
 }
 

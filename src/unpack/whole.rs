@@ -46,14 +46,15 @@ impl ImageFiles {
             made.entries
         };
         drop(pool);
+        let mut state = None;
         if let Some(path) = &options.state {
             let skipped = &maker.skipped;
             let owner = skipped.owners.then(own_ids);
             let kept = (!skipped.owners || options.keep_setuid, !skipped.owners);
-            let state = UnpackState::new(self.manifest().clone(), owner, kept, &skipped.devices);
-            state.write(path, &options.interrupt)?;
+            let new = UnpackState::new(self.manifest().clone(), owner, kept, &skipped.devices);
+            state = Some(new.prepare(path, &options.interrupt)?);
         }
-        destination.take(scratch, options.sync, &options.interrupt)?;
+        destination.take(scratch, options, state)?;
         if destination.stays() {
             let path = destination.path();
             // A mount point may belong to another user.

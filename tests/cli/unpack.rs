@@ -347,27 +347,78 @@ fn what_is_no_single_image_is_refused() {
 
 #[test]
 fn a_killed_tree_is_removed_by_the_next_command() {
-    let sandbox = Sandbox::built();
-    let layers: BTreeMap<String, Option<String>> = sandbox.contents();
-    // A tree as a killed program leaves it: with a name that proves it, and with files of any kind.
-    let mut child = sandbox.command();
-    child.args(["unpack", "-p", "image:latest", "-o", "out", "--state", "fifo"]);
-    make_fifo(sandbox.path("fifo"));
-    let mut child = child.spawn().expect("started");
-    // It waits for a reader of the pipe, its tree complete.
+    let many = (0..4000).flat_map(|at| file(format!("d/{at}").as_bytes(), &[7; 2000])).collect::<Vec<_>>();
+    let sandbox = image_of(&[many]);
+    let before: BTreeMap<String, Option<String>> = sandbox.contents();
+    let mut child = sandbox.command().args(["unpack", "-q", "-p", "image:v1", "-o", "out"]).spawn().expect("started");
     let deadline = std::time::Instant::now() + std::time::Duration::from_secs(60);
-    let is_made = || leftovers(&sandbox).first().is_some_and(|name| sandbox.path(name).join("root").exists());
-    while !is_made() {
+    let is_begun = || leftovers(&sandbox).first().is_some_and(|name| sandbox.path(name).join("root").exists());
+    while !is_begun() {
         assert!(std::time::Instant::now() < deadline, "no tree is made");
-        std::thread::sleep(std::time::Duration::from_millis(5));
     }
-    std::thread::sleep(std::time::Duration::from_millis(100));
     child.kill().expect("killed");
     child.wait().expect("ended");
-    assert_eq!(leftovers(&sandbox).len(), 1);
-    fs::remove_file(sandbox.path("fifo")).expect("removed");
-    sandbox.ok("unpack -q -p image:latest -o out");
+    assert_eq!((leftovers(&sandbox).len(), sandbox.path("out").exists()), (1, false));
+    sandbox.ok("unpack -q -p image:v1 -o out");
     assert_eq!(leftovers(&sandbox), Vec::<String>::new());
     fs::remove_dir_all(sandbox.path("out")).expect("removed");
-    assert_eq!(sandbox.contents(), layers);
+    assert_eq!(sandbox.contents(), before);
+}
+
+/// Another process of the same user swaps directories of the tree that is being made for links that lead out of it.
+#[test]
+fn j1_directories_that_are_swapped_for_links_lead_nothing_out() {
+    use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+    const SWAPS: u64 = 10_000;
+    let tar: Vec<u8> = (0..40)
+        .flat_map(|at| {
+            let directory = format!("d{}/e{at}/", at % 4);
+            [entry(directory.as_bytes(), b'5', b""), file(format!("{directory}f").as_bytes(), b"inside")].concat()
+        })
+        .collect();
+    let sandbox = image_of(&[tar]);
+    fs::create_dir(sandbox.path("victim")).expect("made");
+    let (victim, home) = (sandbox.path("victim"), sandbox.path(""));
+    for at in 0..4 {
+        fs::create_dir(victim.join(format!("e{at}"))).expect("made");
+    }
+    let before: Vec<_> = listed(&sandbox, "victim");
+    let (is_over, swaps) = (AtomicBool::new(false), AtomicU64::new(0));
+    std::thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| {
+                while !is_over.load(Ordering::Relaxed) {
+                    let scratch = fs::read_dir(&home).expect("read").flatten().map(|entry| entry.path()).find(|path| {
+                        path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(".regshape-tmp"))
+                    });
+                    let Some(root) = scratch.map(|scratch| scratch.join("root")) else { continue };
+                    for at in 0..4 {
+                        let (place, away) = (root.join(format!("d{at}")), root.join(format!("away{at}")));
+                        if fs::rename(&place, &away).is_ok() {
+                            let _ = std::os::unix::fs::symlink(&victim, &place);
+                            swaps.fetch_add(1, Ordering::Relaxed);
+                            let _ = fs::remove_file(&place);
+                            let _ = fs::rename(&away, &place);
+                        }
+                    }
+                }
+            });
+        }
+        let started = std::time::Instant::now();
+        let mut runs = 0;
+        // Slow machines swap less often: the number of swaps is not a promise of the program.
+        while swaps.load(Ordering::Relaxed) < SWAPS && started.elapsed().as_secs() < 20 {
+            let outcome = sandbox.run(&format!("unpack -q -p image:v1 -o out{runs}"));
+            assert!(matches!(outcome.status, 0 | 1), "{outcome:?}");
+            let extracted = sandbox.run(&format!("extract -q -p image:v1 / -o files{runs}"));
+            assert!(matches!(extracted.status, 0 | 1), "{extracted:?}");
+            for name in [format!("out{runs}"), format!("files{runs}")] {
+                let _ = fs::remove_dir_all(sandbox.path(name));
+            }
+            runs += 1;
+        }
+        is_over.store(true, Ordering::Relaxed);
+    });
+    assert!(swaps.load(Ordering::Relaxed) > 100, "{swaps:?}");
+    assert_eq!(listed(&sandbox, "victim"), before);
 }

@@ -15,7 +15,7 @@ use crate::lab::Lab;
 use crate::samples::single;
 
 /// The calls that change files or sync them.
-const CALLS: [&str; 15] = [
+const CALLS: [&str; 20] = [
     "open",
     "openat",
     "write",
@@ -30,6 +30,11 @@ const CALLS: [&str; 15] = [
     "renameat2",
     "unlink",
     "mkdir",
+    "mkdirat",
+    "symlinkat",
+    "fchmod",
+    "fchown",
+    "utimensat",
     "rmdir",
 ];
 
@@ -144,6 +149,22 @@ fn generate_manifest_of_an_artifact_survives_every_fault() {
 #[test]
 fn referrer_get_survives_every_fault() {
     Case::of("referrer get -p image/from:x -o image/new --overwrite").on_archives().survives();
+}
+
+#[test]
+fn unpack_survives_every_fault() {
+    let words = "unpack -p image/from:x -o image/tree --state image/state.json";
+    Case { again: Again::Fails, ..Case::of(words) }.on_archives().survives();
+}
+
+#[test]
+fn unpack_into_an_empty_directory_survives_every_fault() {
+    Case { again: Again::Fails, ..Case::of("unpack -p image/from:x -o image/empty") }.on_archives().survives();
+}
+
+#[test]
+fn extract_survives_every_fault() {
+    Case { again: Again::Fails, ..Case::of("extract -p image/from:x / -o image/files") }.on_archives().survives();
 }
 
 #[test]
