@@ -214,7 +214,8 @@ pub fn tar_sniffing(data: &[u8]) {
 
 /// Layers, each up to a block of zeros: merging them ends, with any entries. A layer that a deep validation finds
 /// malformed is refused, and any other is merged but for the entries that no image can have. The tree has no path twice
-/// and no whiteout, and is the same however the layers are read.
+/// and no whiteout, and is the same however the layers are read. Looking a path up from the uppermost layer on finds the entry
+/// of the tree, and no path that a layer deletes is in it.
 pub fn layers(data: &[u8]) {
     const BLOCK: usize = 512;
     let mut blocks = data.to_vec();
@@ -254,6 +255,16 @@ pub fn layers(data: &[u8]) {
         let mut names = path.split(|byte| *byte == b'/');
         assert!(names.all(|name| !name.is_empty() && name != b"." && name != b".." && !name.starts_with(b".wh.")));
     }
+    let good: Vec<_> = good.iter().map(Vec::as_slice).collect();
+    let found = internals::look_up(&good, &paths).expect("each can be read");
+    for (entry, found) in entries.iter().zip(found) {
+        let found = found.expect("what is in the tree is found");
+        assert_eq!((&found.path, found.flag), (&entry.path, entry.flag));
+        // Directories may have attributes of the layers below.
+        assert!(entry.flag == b'5' || (found.layer, found.offset) == (entry.layer, entry.offset));
+    }
+    let deleted = internals::deleted_paths(&good).expect("each can be merged");
+    assert!(deleted.iter().all(|path| !paths.contains(&path.as_slice())));
     paths.sort_unstable();
     paths.dedup();
     assert_eq!(paths.len(), entries.len());

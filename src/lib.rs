@@ -119,7 +119,7 @@ pub mod internals {
     pub use crate::workers::map::map_bounded;
 
     use crate::compress::{self, Compression, Encoding, Failure};
-    use crate::rootfs::{MergedTree, TreeEntry};
+    use crate::rootfs::{MergedTree, TreeEntry, looked_up};
     use crate::tar::check::TarCheck;
     use crate::tar::fault::Verdict;
     use crate::tar::layer::Look;
@@ -170,6 +170,18 @@ pub mod internals {
         let mut tree = MergedTree::default();
         layers.into_iter().try_for_each(|layer| tree.apply(layer))?;
         Ok(tree.entries())
+    }
+
+    /// Looks up paths in layers, from the uppermost on. Returns their entries.
+    pub fn look_up(layers: &[&[u8]], paths: &[&[u8]]) -> io::Result<Vec<Option<TreeEntry>>> {
+        looked_up(layers, paths)
+    }
+
+    /// Returns the paths that upper layers delete, of layers from the lowest on.
+    pub fn deleted_paths(layers: &[&[u8]]) -> io::Result<Vec<Vec<u8>>> {
+        let mut tree = MergedTree::with_deleted();
+        layers.iter().try_for_each(|layer| tree.apply(*layer))?;
+        Ok(tree.deleted_paths())
     }
 
     /// Returns a reader of the decompressed content of a stream.

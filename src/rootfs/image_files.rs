@@ -152,11 +152,14 @@ impl ImageFiles {
     ///
     /// [`FilesError::NoLayer`]; those of [`ImageFiles::find`].
     pub fn find_in_layer(&mut self, layer: usize, path: &[u8], follow: bool) -> Result<FoundEntry> {
-        let count = self.layers.len();
-        if layer >= count {
-            return Err(FilesError::NoLayer { layer, count }.into());
-        }
+        self.expect_layer(layer)?;
         self.find_in(layer..layer + 1, path, follow)
+    }
+
+    /// Checks that the image has a layer of this number.
+    pub(super) fn expect_layer(&self, layer: usize) -> Result<()> {
+        let count = self.layers.len();
+        if layer < count { Ok(()) } else { Err(FilesError::NoLayer { layer, count }.into()) }
     }
 
     fn find_in(&mut self, layers: Range<usize>, path: &[u8], follow: bool) -> Result<FoundEntry> {
@@ -263,14 +266,30 @@ impl ImageFiles {
                 cover.add(tree);
             }
         }
-        let mut tree = MergedTree::default();
+        Ok(self.merged_into(MergedTree::default()))
+    }
+
+    /// Returns the merged tree, which knows what layers delete. All layers are read.
+    pub(super) fn tree_with_deleted(&mut self) -> Result<MergedTree> {
+        (0..self.layers.len()).rev().try_for_each(|layer| self.read(layer))?;
+        Ok(self.merged_into(MergedTree::with_deleted()))
+    }
+
+    /// Applies the layers that were read to a tree.
+    fn merged_into(&mut self, mut tree: MergedTree) -> MergedTree {
         for mut layer in self.layered.take() {
             if self.through_links {
                 tree.move_through_links(&mut layer);
             }
             tree.apply_tree(layer);
         }
-        Ok(tree)
+        tree
+    }
+
+    /// Takes the entries of a layer, and no others are read.
+    pub(super) fn layer_tree(&mut self, number: usize) -> Result<LayerTree> {
+        self.read(number)?;
+        Ok(self.layered.take_layer(number).expect("it was read"))
     }
 
     /// Reads the entries of a layer, unless they are known.

@@ -16,10 +16,10 @@ use crate::tar::reader::TarReader;
 use crate::text::shown;
 
 /// The prefix of whiteouts (image-spec, layer.md, "Whiteouts"). No file of an image may have such a name.
-const WHITEOUT: &[u8] = b".wh.";
+pub(super) const WHITEOUT: &[u8] = b".wh.";
 
 /// The name of the whiteout of all that the layers below have in a directory.
-const OPAQUE: &[u8] = b".wh..wh..opq";
+pub(super) const OPAQUE: &[u8] = b".wh..wh..opq";
 
 /// The prefix of files that aufs kept for itself.
 const AUFS: &[u8] = b".wh..wh.";
@@ -134,6 +134,19 @@ impl LayerTree {
         Ok(tree)
     }
 
+    /// Returns the number of the layer.
+    pub(super) fn layer(&self) -> u32 {
+        self.layer
+    }
+
+    /// Gives the root directory the attributes of its entry. Returns whether the layer has one.
+    pub(super) fn settle_root(&mut self) -> bool {
+        let attributes = self.root_attributes.take();
+        let has_entry = attributes.is_some();
+        attributes.into_iter().for_each(|attributes| self.root.attributes = attributes);
+        has_entry
+    }
+
     /// Adds an entry, and returns its place if it is there to stay: it is not a whiteout, and not the root.
     fn add(&mut self, mut path: Path, header: &Header, file: NodeKind, inodes: &mut u64) -> io::Result<Option<Path>> {
         let flag = header.flag();
@@ -144,6 +157,7 @@ impl LayerTree {
                 return Err(TarError::Malformed(text).into());
             }
             self.root_attributes = Some(attributes_of(header));
+            self.root.offset = header.start;
             return Ok(None);
         };
         self.has_reserved |= name.starts_with(AUFS) || path.iter().any(|part| part.starts_with(WHITEOUT));
@@ -329,7 +343,7 @@ impl LayerTree {
         let Some(mut node) = parent.remove(name) else { return };
         if let Some(children) = node.children_mut() {
             let children = std::mem::take(children);
-            merge(self.directory(to), children);
+            merge(self.directory(to), children, None);
         }
         for path in self.whiteouts.iter_mut().chain(&mut self.opaque) {
             if path.starts_with(from) {

@@ -1,10 +1,12 @@
 //! Looking up paths in layers that lie on each other, of which the lower ones may not have been read yet.
 
 use std::cell::Cell;
+use std::io;
 use std::ops::Range;
 
 use super::layer_tree::LayerTree;
-use super::node::{Node, NodeKind, Path};
+use super::merge::{TreeEntry, entry_of};
+use super::node::{Node, NodeKind, Path, split};
 use super::resolve::{LINKS, PATH_LIMIT};
 
 /// The layers of an image. What a lookup finds is that of the merged tree.
@@ -49,6 +51,11 @@ impl Layered {
 
     pub(super) fn put(&mut self, number: usize, tree: LayerTree) {
         self.trees[number] = Some(tree);
+    }
+
+    /// Takes a layer, if it was read.
+    pub(super) fn take_layer(&mut self, number: usize) -> Option<LayerTree> {
+        self.trees[number].take()
     }
 
     /// Takes the layers that were read, the lowest first.
@@ -157,10 +164,28 @@ impl Layered {
     }
 }
 
+/// Returns the entries at paths of layers, the lowest first.
+///
+/// # Errors
+///
+/// Those of [`LayerTree::read`].
+pub(crate) fn looked_up(layers: &[&[u8]], paths: &[&[u8]]) -> io::Result<Vec<Option<TreeEntry>>> {
+    let mut layered = Layered::new(layers.len());
+    let mut inodes = 0;
+    for (number, layer) in layers.iter().enumerate() {
+        let position = u32::try_from(number).expect("memory ends earlier");
+        layered.put(number, LayerTree::read(*layer, position, &mut inodes)?);
+    }
+    let entry = |path: &&[u8]| match layered.resolve_in(0..layers.len(), &split(path), false) {
+        (Seen::Entry(place, node), _) => Some(entry_of(&place.join(&b'/'), node)),
+        _ => None,
+    };
+    Ok(paths.iter().map(entry).collect())
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::merge::MergedTree;
-    use super::super::node::split;
     use super::*;
     use crate::tar::write::TarWriter;
     use crate::tar::written_entry::{EntryKind, TarEntry};
@@ -215,7 +240,8 @@ mod tests {
         follow: bool,
     ) -> (Option<(Path, &'a Node)>, usize) {
         let mut inodes = 0;
-        while let Seen::Unread(number) = layered.resolve_in(0..layers.len(), &split(path.as_bytes()), follow).0 {
+        let wanted = split(path.as_bytes());
+        while let (Seen::Unread(number), _) = layered.resolve_in(0..layers.len(), &wanted, follow) {
             let tree = LayerTree::read(layers[number].as_slice(), number as u32, &mut inodes).expect("read");
             layered.put(number, tree);
         }

@@ -3,9 +3,11 @@
 use std::io::{self, Read};
 
 use super::accounts::{Account, find_account};
+use super::deleted::Deleted;
 use super::layer_tree::{KEPT_LIMIT, LayerTree, content_at};
 use super::node::{Attributes, Children, Node, NodeKind, Path, merge};
 use super::resolve::{LINKS, Missing, Unresolved, resolve};
+use super::walk::Walk;
 
 /// The files that the layers of an image make together: names, types and attributes, without content.
 #[derive(Debug)]
@@ -14,6 +16,8 @@ pub(crate) struct MergedTree {
     has_root_entry: bool,
     layers: u32,
     inodes: u64,
+    /// The entries that layers delete, if they are asked for.
+    deleted: Option<Deleted>,
 }
 
 /// The files of users and groups in the image, which may be links.
@@ -65,11 +69,33 @@ pub struct TreeEntry {
 
 impl Default for MergedTree {
     fn default() -> Self {
-        Self { root: Node::implied_directory(0), has_root_entry: false, layers: 0, inodes: 0 }
+        Self { root: Node::implied_directory(0), has_root_entry: false, layers: 0, inodes: 0, deleted: None }
     }
 }
 
 impl MergedTree {
+    /// Returns an empty tree that keeps the entries that layers delete.
+    pub(crate) fn with_deleted() -> Self {
+        Self { deleted: Some(Deleted::default()), ..Self::default() }
+    }
+
+    /// Takes the entries that layers delete and that are not in the tree.
+    pub(super) fn take_deleted(&mut self) -> Deleted {
+        let mut deleted = self.deleted.take().unwrap_or_default();
+        deleted.leave_out(&self.root);
+        deleted
+    }
+
+    /// Returns the paths of the entries that layers delete.
+    pub(crate) fn deleted_paths(&mut self) -> Vec<Vec<u8>> {
+        self.take_deleted().entries.into_keys().map(|path| path.0.into()).collect()
+    }
+
+    /// Returns the root directory.
+    pub(super) fn into_root(self) -> Node {
+        self.root
+    }
+
     /// Applies the next layer, a tar.
     ///
     /// # Errors
@@ -92,20 +118,31 @@ impl MergedTree {
         // A hard link is to the file that is there before anything is removed.
         tree.settle_links_below(|path| self.linked(path).cloned());
         // A whiteout removes entries of the layers below only, wherever it stands in the layer.
+        let layer = tree.layer();
         for path in &tree.whiteouts {
-            self.remove(path);
+            self.remove(path, layer);
         }
         for path in &tree.opaque {
             if let Some(children) = self.root.find_mut(path).and_then(Node::children_mut) {
-                children.clear();
+                let removed = std::mem::take(children);
+                if let Some(deleted) = &mut self.deleted {
+                    deleted.add_entries(path, removed, layer);
+                }
             }
         }
         if let Some(attributes) = tree.root_attributes {
             self.root.attributes = attributes;
+            (self.root.layer, self.root.offset) = (layer, tree.root.offset);
             self.has_root_entry = true;
         }
-        if let (Some(below), Some(layer)) = (self.root.children_mut(), tree.root.children_mut()) {
-            merge(below, std::mem::take(layer));
+        if let (Some(below), Some(entries)) = (self.root.children_mut(), tree.root.children_mut()) {
+            match &mut self.deleted {
+                None => merge(below, std::mem::take(entries), None),
+                Some(deleted) => {
+                    let mut replaced = |path: &[Box<[u8]>], children| deleted.add_entries(path, children, layer);
+                    merge(below, std::mem::take(entries), Some(&mut replaced));
+                }
+            }
         }
     }
 
@@ -211,32 +248,23 @@ impl MergedTree {
     /// Returns all entries but the root, depth first, sorted by name.
     pub(crate) fn entries(&self) -> Vec<TreeEntry> {
         let mut entries = Vec::new();
-        let mut path = Vec::new();
-        // The directories that are being listed, with the lengths of their paths.
-        let mut pending: Vec<_> = self.root.children().map(|children| (children.iter(), 0)).into_iter().collect();
-        while let Some((children, length)) = pending.last_mut() {
-            path.truncate(*length);
-            let Some((name, node)) = children.next() else {
-                pending.pop();
-                continue;
-            };
-            if *length > 0 {
-                path.push(b'/');
-            }
-            path.extend(name);
-            entries.push(entry_of(&path, node));
-            if let Some(children) = node.children() {
-                pending.push((children.iter(), path.len()));
-            }
+        let mut walk = Walk::at(&self.root, &Path::new());
+        walk.advance();
+        while let Some(node) = walk.current {
+            entries.push(entry_of(&walk.path, node));
+            walk.advance();
         }
         entries
     }
 
-    fn remove(&mut self, path: &[Box<[u8]>]) {
+    fn remove(&mut self, path: &[Box<[u8]>], layer: u32) {
         if let Some((name, parents)) = path.split_last()
             && let Some(children) = self.root.find_mut(parents).and_then(Node::children_mut)
         {
-            children.remove(name);
+            let removed = children.remove(name);
+            if let (Some(deleted), Some(node)) = (&mut self.deleted, removed) {
+                deleted.add(path, node, layer);
+            }
         }
     }
 }

@@ -7,6 +7,8 @@
 
 mod accounts;
 mod cover;
+mod deleted;
+mod file_list;
 mod image_files;
 mod layer_tree;
 mod layered;
@@ -16,11 +18,14 @@ mod read_layer;
 mod resolve;
 mod stack;
 mod start;
+mod walk;
 
 pub(crate) use accounts::Account;
+pub use file_list::{FileList, ListOptions, ListedEntry};
 pub(crate) use image_files::shown_path;
 pub use image_files::{FoundEntry, ImageFiles};
 pub(crate) use layer_tree::{LayerFile, attributes_of};
+pub(crate) use layered::looked_up;
 pub(crate) use merge::MergedTree;
 pub use merge::TreeEntry;
 pub(crate) use node::{Attributes, Node, NodeKind, Path, split};

@@ -111,12 +111,16 @@ impl Node {
     }
 }
 
+/// Is called with the path of each directory that another entry replaces, and its entries.
+pub(super) type Replaced<'a> = &'a mut dyn FnMut(&[Box<[u8]>], Children);
+
 /// Applies the entries of a layer to those below. A directory over a directory merges, and replaces the attributes if
 /// the layer has an entry for it; everything else replaces what is below with all its entries.
-pub(super) fn merge(below: &mut Children, layer: Children) {
+pub(super) fn merge(below: &mut Children, layer: Children, mut replaced: Option<Replaced<'_>>) {
     // No function calls itself for the directories of a layer: there may be thousands of them within each other.
-    let mut pending = vec![(below, layer)];
-    while let Some((below, layer)) = pending.pop() {
+    // Paths are made only where they are asked for.
+    let mut pending = vec![(below, layer, Path::new())];
+    while let Some((below, layer, path)) = pending.pop() {
         let mut merged = Children::new();
         for (name, mut node) in layer {
             let Some(old) = below.get_mut(&name) else {
@@ -124,7 +128,10 @@ pub(super) fn merge(below: &mut Children, layer: Children) {
                 continue;
             };
             let NodeKind::Directory { is_implied, .. } = node.kind else {
-                *old = node;
+                let mut before = std::mem::replace(old, node);
+                if let (Some(replaced), Some(children)) = (&mut replaced, before.children_mut()) {
+                    replaced(&[&*path, &[name]].concat(), std::mem::take(children));
+                }
                 continue;
             };
             let NodeKind::Directory { is_implied: was_implied, .. } = &mut old.kind else {
@@ -147,7 +154,8 @@ pub(super) fn merge(below: &mut Children, layer: Children) {
             if let Some(mut node) = merged.remove(name)
                 && let (Some(below), Some(layer)) = (old.children_mut(), node.children_mut())
             {
-                pending.push((below, std::mem::take(layer)));
+                let path = if replaced.is_some() { [&*path, std::slice::from_ref(name)].concat() } else { Path::new() };
+                pending.push((below, std::mem::take(layer), path));
             }
         }
     }
