@@ -51,8 +51,7 @@ pub(crate) struct FileIdentity {
 
 impl FileIdentity {
     /// Makes an identity of a device and an inode.
-    #[cfg(unix)]
-    pub(super) fn new(device: u64, number: u64) -> Self {
+    pub(crate) fn new(device: u64, number: u64) -> Self {
         Self { device, number }
     }
 

@@ -192,15 +192,16 @@ impl MtreeSource<'_> {
         collected: &mut Collected,
         unreadable: &mut Vec<PathBuf>,
     ) -> Result<()> {
-        let MtreeEntry { line: _, mut components, kind, mode, uid, gid, modified, contents, is_optional } = entry;
+        let MtreeEntry { mut components, kind, mode, uid, gid, modified, contents, is_optional, xattrs, .. } = entry;
+        let inode = entry.inode.map(|(device, number)| FileIdentity::new(device, number));
         let new = |kind| self.attributes.of_new(kind, self.options.parent_time);
         let (kind, attributes) = match kind {
             MtreeKind::Directory => (NodeKind::empty_directory(Origin::Entry), new(SourceKind::Directory)),
-            MtreeKind::Link(target) => (NodeKind::Link { target, inode: None }, new(SourceKind::Link)),
+            MtreeKind::Link(target) => (NodeKind::Link { target, inode }, new(SourceKind::Link)),
             MtreeKind::Device { is_block, number } => {
-                (NodeKind::Device { is_block, number, inode: None }, new(SourceKind::CharacterDevice))
+                (NodeKind::Device { is_block, number, inode }, new(SourceKind::CharacterDevice))
             }
-            MtreeKind::Pipe => (NodeKind::Pipe { inode: None }, new(SourceKind::Pipe)),
+            MtreeKind::Pipe => (NodeKind::Pipe { inode }, new(SourceKind::Pipe)),
             MtreeKind::Socket => {
                 collected.notes.sockets.add(as_path(&components.join(&b'/')).into_owned());
                 return Ok(());
@@ -223,8 +224,8 @@ impl MtreeSource<'_> {
                 }
                 let place = Place::Path(u32::try_from(collected.paths.len()).expect("memory ends earlier"));
                 collected.paths.push(contents);
-                // Entries of an mtree file are files of their own, even where they share a content.
-                let file = SourceFile { has_names: false, ..SourceFile::new(place, &stat) };
+                // Entries that share a content are files of their own, unless the mtree file has one inode for them.
+                let file = SourceFile { inode, ..SourceFile::new(place, &stat) };
                 (NodeKind::File(file), self.attributes.of(&stat))
             }
         };
@@ -234,7 +235,7 @@ impl MtreeSource<'_> {
             gid: gid.unwrap_or(attributes.gid),
             mode: mode.filter(|_| !is_link).unwrap_or(attributes.mode),
             modified: modified.unwrap_or(attributes.modified),
-            xattrs: None,
+            xattrs: (!xattrs.is_empty()).then(|| Box::new(xattrs)),
         };
         let node = Node { kind, attributes, source: self.source, owner: None };
         if matches!(node.kind, NodeKind::Directory { .. }) {

@@ -1,15 +1,20 @@
 //! mtree(5) files: lists of entries with their attributes, which give a layer owners and devices without root.
 //!
 //! Both forms of paths are read: `./usr/bin/app` from the root, and names in the directory of the lines before, which `..`
-//! leaves. `/set` and `/unset` change the defaults of the entries that follow.
+//! leaves. `/set` and `/unset` change the defaults of the entries that follow. Entries with one `inode` and more than one
+//! `nlink` are names of one file, as for libarchive.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 
 use super::options::{COMPONENT_LIMIT, PATH_LIMIT};
 use super::tree::WHITEOUT;
 use crate::error::{CopyError, Result};
 use crate::fs::walk::as_path;
+use crate::fs::xattr::Xattrs;
 use crate::tar::written_entry::DeviceNumber;
 use crate::text::shown;
 
@@ -28,6 +33,10 @@ pub(super) struct MtreeEntry {
     pub(super) modified: Option<i64>,
     /// The file with the content.
     pub(super) contents: PathBuf,
+    /// The device and the number of its inode, if that has several names.
+    pub(super) inode: Option<(u64, u64)>,
+    /// The extended attributes, sorted by name.
+    pub(super) xattrs: Xattrs,
     /// Whether the entry is left out where the file with its content is missing.
     pub(super) is_optional: bool,
 }
@@ -56,16 +65,13 @@ pub(super) struct Mtree {
 }
 
 /// Keywords that say nothing about an entry of a tar, or only what reading the content shows.
-const IGNORED: [&str; 22] = [
+const IGNORED: [&str; 19] = [
     "cksum",
     "flags",
     "ignore",
-    "inode",
     "md5",
     "md5digest",
-    "nlink",
     "nochange",
-    "resdevice",
     "ripemd160digest",
     "rmd160",
     "rmd160digest",
@@ -80,6 +86,9 @@ const IGNORED: [&str; 22] = [
     "size",
     "tags",
 ];
+
+/// The beginning of the keywords of extended attributes, whose values are in base64, as go-mtree writes them.
+const XATTR: &str = "xattr.";
 
 /// Keywords with their values; a keyword without `=` has an empty value.
 type Keywords = BTreeMap<Vec<u8>, Vec<u8>>;
@@ -189,6 +198,7 @@ impl Parser<'_> {
         let contents = as_path(&components.join(&b'/')).into_owned();
         let mut entry = MtreeEntry { line: self.number, components, contents, ..MtreeEntry::default() };
         let (mut kind, mut link, mut device) = (None, None, None);
+        let (mut names, mut inode, mut inode_device) = (0_u64, None, 0);
         for (name, value) in keywords {
             let name = String::from_utf8_lossy(name).into_owned();
             let text = String::from_utf8_lossy(value).into_owned();
@@ -205,6 +215,10 @@ impl Parser<'_> {
                 "link" => link = Some(unescaped(value).ok_or_else(wrong)?),
                 "device" => device = Some(number(&text).ok_or_else(wrong)?),
                 "contents" | "content" => entry.contents = as_path(&unescaped(value).ok_or_else(wrong)?).into_owned(),
+                // Other programs write numbers of any kind here, and only names of one inode need them.
+                "nlink" => names = text.parse().unwrap_or(0),
+                "inode" => inode = text.parse().ok(),
+                "resdevice" => inode_device = device_id(&text),
                 "optional" => entry.is_optional = true,
                 // Names would need the files of an image; the numbers stand beside them.
                 "uname" | "gname" => {
@@ -213,12 +227,20 @@ impl Parser<'_> {
                         return Err(self.refused(format!("{name}={text} has no {number} beside it")));
                     }
                 }
+                known if known.starts_with(XATTR) => {
+                    let name = unescaped(&known.as_bytes()[XATTR.len()..]).filter(|name| !name.is_empty());
+                    let name = name.filter(|name| !name.contains(&b'=') && !name.contains(&0)).ok_or_else(wrong)?;
+                    let value = STANDARD.decode(value).map_err(|_| wrong())?;
+                    entry.xattrs.push((name.into(), value.into()));
+                }
                 known if IGNORED.contains(&known) => {}
                 _ => {
                     self.mtree.unknown.entry(name).or_insert(self.number);
                 }
             }
         }
+        entry.xattrs.sort_unstable();
+        entry.inode = inode.filter(|_| names > 1).map(|inode| (inode_device, inode));
         entry.kind = match kind.as_deref() {
             None | Some("file") => MtreeKind::File,
             Some("dir") => MtreeKind::Directory,
@@ -277,6 +299,12 @@ fn number(text: &str) -> Option<DeviceNumber> {
         None => text.parse().ok(),
     };
     Some(DeviceNumber { major: parse(major)?, minor: parse(minor)? })
+}
+
+/// Returns the number of the device of an inode: a number, or that of [`number`].
+fn device_id(text: &str) -> u64 {
+    let pair = |DeviceNumber { major, minor }| u64::from(major) << 32 | u64::from(minor);
+    text.parse().ok().or_else(|| number(text).map(pair)).unwrap_or_default()
 }
 
 /// Returns a text without the escapes of vis(3).
@@ -366,6 +394,17 @@ mod tests {
     }
 
     #[test]
+    fn b8_names_of_one_inode_and_extended_attributes_are_read() {
+        let text = b"./a nlink=2 inode=7 xattr.user.b=YmI= xattr.user.a=\n./b nlink=2 inode=7 resdevice=native,1,2\n./c nlink=1 inode=7\n";
+        let mtree = parse(Path::new("list"), text).expect("read");
+        let inodes: Vec<_> = mtree.entries.iter().map(|entry| entry.inode).collect();
+        assert_eq!(inodes, [Some((0, 7)), Some(((1 << 32) + 2, 7)), None]);
+        let attribute = |name: &[u8], value: &[u8]| (Box::from(name), Box::from(value));
+        assert_eq!(mtree.entries[0].xattrs, [attribute(b"user.a", b""), attribute(b"user.b", b"bb")]);
+        assert!(mtree.unknown.is_empty());
+    }
+
+    #[test]
     fn names_are_escaped_as_vis_escapes_them() {
         for (text, expected) in [
             (&b"a\\040b"[..], Some(&b"a b"[..])),
@@ -388,6 +427,7 @@ mod tests {
             ("./a type=door\n", "line 1 of list: type=door is unknown"),
             ("./a type=char\n", "line 1 of list: a device has no device="),
             ("./a type=link\n", "line 1 of list: a link has no link="),
+            ("./a xattr.user.x=?\n", "line 1 of list: xattr.user.x=? cannot be read"),
             ("./a/../b\n", "line 1 of list: path './a/../b' contains '..'"),
             ("..\n", "line 1 of list: '..' leaves the root"),
             ("/get x\n", "line 1 of list: '/get' is not a command"),

@@ -61,14 +61,15 @@ pub(super) struct SourceFile {
     pub(super) place: Place,
     pub(super) size: u64,
     pub(super) identity: FileIdentity,
-    /// Whether the inode has several names.
-    pub(super) has_names: bool,
+    /// The inode, if it has several names.
+    pub(super) inode: Option<FileIdentity>,
     pub(super) modified: (i64, u32),
 }
 
 impl SourceFile {
     pub(super) fn new(place: Place, stat: &SourceStat) -> Self {
-        Self { place, size: stat.size, identity: stat.identity, has_names: stat.names > 1, modified: stat.modified }
+        let inode = (stat.names > 1).then_some(stat.identity);
+        Self { place, size: stat.size, identity: stat.identity, inode, modified: stat.modified }
     }
 }
 
@@ -99,7 +100,7 @@ impl NodeKind {
     /// Returns the identity of an inode with several names.
     pub(super) fn inode(&self) -> Option<FileIdentity> {
         match self {
-            Self::File(file) => file.has_names.then_some(file.identity),
+            Self::File(file) => file.inode,
             Self::Link { inode, .. } | Self::Device { inode, .. } | Self::Pipe { inode } => *inode,
             Self::Directory { .. } | Self::Whiteout => None,
         }
