@@ -112,6 +112,11 @@ impl Ui {
         self.template.as_ref().map_or(Ok(()), |template| template.check(keys))
     }
 
+    /// Returns whether less is printed.
+    pub(crate) fn is_quiet(&self) -> bool {
+        self.quiet
+    }
+
     /// Returns whether questions may be asked: not where a program reads the result.
     pub(crate) fn may_ask(&self) -> bool {
         self.value_flag().is_none() && !self.quiet
@@ -141,6 +146,15 @@ impl Ui {
             write_stdout(text.as_bytes())?;
         }
         result.warning().iter().chain(&warnings).for_each(|warning| self.warn(warning));
+        Ok(())
+    }
+
+    /// Writes a result that is too long to be kept as text, and then the warnings.
+    pub(crate) fn lines(&self, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> anyhow::Result<()> {
+        let mut stdout = BufWriter::with_capacity(1 << 16, io::stdout().lock());
+        write(&mut stdout).and_then(|()| stdout.flush()).map_err(stdout_error)?;
+        let warnings = self.warnings.lock().expect("nobody panics with the lock").split_off(0);
+        warnings.iter().for_each(|warning| self.warn(warning));
         Ok(())
     }
 

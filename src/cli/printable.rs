@@ -20,6 +20,18 @@ pub(crate) fn printable(text: &str) -> String {
     shown
 }
 
+/// Returns bytes as text, escaped as [`printable`] does; those that are not UTF-8 as `\xNN`.
+pub(crate) fn printable_bytes(bytes: &[u8]) -> String {
+    let mut shown = String::with_capacity(bytes.len());
+    for chunk in bytes.utf8_chunks() {
+        shown.push_str(&printable(chunk.valid()));
+        for byte in chunk.invalid() {
+            let _ = write!(shown, "\\x{byte:02x}");
+        }
+    }
+    shown
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -27,5 +39,10 @@ mod tests {
     #[test]
     fn controls_and_marks_of_direction_are_escaped() {
         assert_eq!(printable("a\u{1b}[31mb\u{7}\n\u{9b}é\u{202e}"), "a\\u{1b}[31mb\\u{7}\\n\\u{9b}é\\u{202e}");
+    }
+
+    #[test]
+    fn bytes_that_are_not_text_are_escaped() {
+        assert_eq!(printable_bytes(b"a\xff\x1bb\xc3\xa9"), "a\\xff\\u{1b}bé");
     }
 }

@@ -78,6 +78,8 @@ pub(crate) fn keys_of(command: &str) -> &'static [&'static str] {
         }
         "show" | "manifest get" => DOCUMENT,
         "config get" => CONFIG,
+        "files" => &["layers", "entries", "lower_variants"],
+        "cat" => &["files", "lower_variants"],
         "show --tree" => &[
             "layout_path",
             "roots",

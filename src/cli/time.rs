@@ -124,6 +124,13 @@ pub(crate) fn parse_seconds(seconds: Option<&str>) -> anyhow::Result<Option<u64>
     Ok(Some(seconds))
 }
 
+/// Returns a time in UTC to the minute, as `ls --time-style=long-iso` prints it.
+pub(crate) fn minute(seconds: i64) -> String {
+    let (year, month, day) = date_of(seconds.div_euclid(SECONDS_A_DAY));
+    let minute = seconds.rem_euclid(SECONDS_A_DAY) / 60;
+    format!("{year:04}-{month:02}-{day:02} {:02}:{:02}", minute / 60, minute % 60)
+}
+
 /// Returns a time as configs have it.
 pub(crate) fn date(seconds: u64) -> String {
     let time = std::time::UNIX_EPOCH + std::time::Duration::from_secs(seconds);

@@ -18,6 +18,7 @@ mod blob_head;
 mod blob_mount;
 mod blob_upload;
 mod build;
+mod cat;
 mod catalog_list;
 mod compatibility;
 mod config_flags;
@@ -30,6 +31,7 @@ mod example;
 mod export;
 #[cfg(target_os = "linux")]
 mod extract;
+mod files;
 mod gc;
 mod generate_artifact;
 mod generate_config;
@@ -44,6 +46,7 @@ mod inspect;
 mod interrupted;
 mod join;
 mod layer_tars;
+mod layers;
 #[path = "../leftover/mod.rs"]
 mod leftover;
 mod leftovers;

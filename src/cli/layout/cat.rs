@@ -9,9 +9,11 @@ use regshape::rootfs::{FoundEntry, ImageFiles};
 use regshape::view::Reading;
 use serde::Serialize;
 
+use super::source::LowerVariant;
 use crate::cli::args::{BoundsArgs, PathFlag, PlatformArg};
 use crate::cli::context::{Context, LayoutCommand};
-use crate::cli::output::{Screen, printable, write_stdout};
+use crate::cli::output::{Screen, write_stdout};
+use crate::cli::printable::printable_bytes;
 use crate::cli::style::Style;
 
 /// Print files of an image
@@ -41,6 +43,8 @@ pub(crate) struct Args {
 #[derive(Serialize)]
 struct Printed {
     files: Vec<PrintedFile>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    lower_variants: Vec<LowerVariant>,
 }
 
 #[derive(Serialize)]
@@ -66,13 +70,13 @@ impl LayoutCommand for Args {
     fn run(self, context: &Context) -> anyhow::Result<ExitCode> {
         let platform = self.platform.platform()?;
         let is_value = context.ui.value_flag().is_some();
-        let (printed, _) = context.read_image(&self.path.path()?, platform, |image, reading| {
+        let (files, lower_variants) = context.read_image(&self.path.path()?, platform, |image, reading| {
             let mut files = ImageFiles::of(image, self.bounds.bounds())?;
             let found = self.find(context, &mut files)?;
             if is_value { as_value(&files, &found) } else { print(&files, &found, reading) }
         })?;
         if is_value {
-            context.ui.result(&Printed { files: printed })?;
+            context.ui.result(&Printed { files, lower_variants })?;
         }
         Ok(ExitCode::SUCCESS)
     }
@@ -89,7 +93,7 @@ impl Args {
                 None => files.find(path, !self.no_follow)?,
             };
             for (link, target) in &file.links {
-                let [link, target] = [link, target].map(|path| printable(&String::from_utf8_lossy(path)).to_string());
+                let [link, target] = [link, target].map(|path| printable_bytes(path));
                 context.ui.detail(&format!("Following the link /{link} to {target}"));
             }
             ImageFiles::expect_file(&file.entry)?;

@@ -16,6 +16,9 @@ mod edit;
 mod export;
 mod export_output;
 mod extract;
+mod files;
+mod files_mtree;
+mod files_output;
 mod gc;
 mod generate;
 mod image_output;
@@ -118,6 +121,7 @@ enum Command {
     Show(show::Args),
     Ls(ls::Args),
     Validate(validate::Args),
+    Files(files::Args),
     Cat(cat::Args),
     Extract(extract::Args),
     Unpack(unpack::Args),
@@ -211,6 +215,7 @@ impl Group {
             Command::Show(args) => execute(args, invocation),
             Command::Ls(args) => execute(args, invocation),
             Command::Validate(args) => execute(args, invocation),
+            Command::Files(args) => execute(args, invocation),
             Command::Cat(args) => execute(args, invocation),
             Command::Extract(args) => execute(args, invocation),
             Command::Unpack(args) => execute(args, invocation),
