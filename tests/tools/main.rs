@@ -15,6 +15,7 @@ mod compressors;
 mod copies;
 mod edits;
 mod faults;
+mod files;
 mod images;
 mod lab;
 mod layouts;

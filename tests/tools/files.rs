@@ -1,0 +1,92 @@
+//! The files of an image are those that umoci unpacks.
+
+use std::fs;
+
+use serde_json::Value;
+
+use super::lab::{Lab, is_root, say};
+use super::samples::{base, patches, single};
+
+/// Prints path, type, mode, owner and group; of other things than directories the time, the number of names and the target; of
+/// files the size.
+const FORM: [&str; 3] = ["%P %y %m %U:%G", " %T@ %n %l", " %s"];
+
+/// Returns an entry of `files --json` in that form.
+fn line(entry: &Value) -> String {
+    let text = |key: &str| entry[key].as_str().unwrap_or_default().to_owned();
+    let kind = match text("type").as_str() {
+        "file" => "f",
+        "directory" => "d",
+        "link" => "l",
+        "character-device" => "c",
+        "block-device" => "b",
+        "pipe" => "p",
+        other => panic!("{other}"),
+    };
+    let mode = u32::from_str_radix(&text("mode"), 8).expect("a mode");
+    let mut line = format!("{} {kind} {mode:o} {}:{}", &text("path")[1..], entry["uid"], entry["gid"]);
+    if kind != "d" {
+        line += &format!(" {}.0000000000 {} {}", entry["mtime"], entry["links"], text("target"));
+    }
+    if kind == "f" {
+        line += &format!(" {}", entry["size"]);
+    }
+    line
+}
+
+#[test]
+fn i1_files_and_cat_show_what_umoci_unpacks() {
+    let Some(lab) = Lab::with(&["umoci", "find"]) else { return };
+    if !is_root() {
+        return say("skipped a test of files: only root can unpack owners");
+    }
+    for (name, layer) in [("0", base()), ("1", patches()), ("2", single("etc/more", "more\n"))] {
+        lab.write(&format!("{name}.tar"), layer);
+    }
+    lab.regshape(&["build", "-q", "-o", "image:v1", "--layer", "0.tar", "--layer", "1.tar", "--layer", "2.tar"]);
+    lab.run("umoci", &["unpack", "--image", "image:v1", "bundle"]);
+    let [all, others, files] = FORM;
+    let [others, files] = [format!("{all}{others}\n"), format!("{all}{others}{files}\n")];
+    let unpacked = lab.run(
+        "find",
+        &[
+            "bundle/rootfs",
+            "-mindepth",
+            "1",
+            "(",
+            "-type",
+            "d",
+            "-printf",
+            &format!("{all}\n"),
+            ")",
+            "-o",
+            "(",
+            "-type",
+            "f",
+            "-printf",
+            &files,
+            ")",
+            "-o",
+            "-printf",
+            &others,
+        ],
+    );
+    let mut expected: Vec<&str> = unpacked.lines().collect();
+    let listed: Value =
+        serde_json::from_str(&lab.regshape(&["files", "-p", "image:v1", "--json"])).expect("a JSON value");
+    let entries: Vec<&Value> =
+        listed["entries"].as_array().expect("entries").iter().filter(|entry| entry["path"] != "/").collect();
+    let found: Vec<String> = entries.iter().map(|entry| line(entry)).collect();
+    let mut found: Vec<&str> = found.iter().map(|line| line.trim_end()).collect();
+    expected.iter_mut().for_each(|line| *line = line.trim_end());
+    found.sort_unstable();
+    expected.sort_unstable();
+    assert!(found.len() > 5, "{found:?}");
+    assert_eq!(found, expected);
+    for entry in entries.iter().filter(|entry| entry["type"] == "file") {
+        let path = entry["path"].as_str().expect("a path");
+        let content = lab.run_bytes(env!("CARGO_BIN_EXE_regshape"), &["cat", "-p", "image:v1", path]);
+        let unpacked = fs::read(lab.path("bundle/rootfs").join(&path[1..])).expect("a file");
+        assert!(content == unpacked, "{path}");
+    }
+}
