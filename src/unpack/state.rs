@@ -10,8 +10,9 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result, UnpackError};
-use crate::fs::{TempFile, sync_directory};
+use crate::fs::{TempFile, remove_stale_files, sync_directory};
 use crate::interrupt::Interrupt;
+use crate::layout::site::has_marker;
 use crate::oci::{Digest, from_json, to_blob};
 
 /// The version of the format.
@@ -84,6 +85,9 @@ impl UnpackState {
     pub(super) fn prepare(&self, path: &Path, interrupt: &Interrupt) -> Result<PreparedState> {
         let prepare = || -> io::Result<PreparedState> {
             let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+            if !has_marker(parent) {
+                remove_stale_files(parent);
+            }
             let mut file = TempFile::create_in(parent, interrupt)?;
             file.write_all(&to_blob(self))?;
             file.write_all(b"\n")?;
