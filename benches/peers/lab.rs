@@ -154,6 +154,83 @@ impl Lab {
         }
     }
 
+    /// Returns a layout of an image of the tar of real files, or of 50,000 files of a gigabyte at the usual size.
+    pub(crate) fn image(&self, kind: ImageKind) -> Result<PathBuf> {
+        let (name, tar) = match kind {
+            ImageKind::Real => ("image-real", self.raw(self.size)?),
+            ImageKind::Many => ("image-many", self.many_files()?),
+        };
+        self.made(name, |path| {
+            let layout = Layout::init_with(path, &WriteOptions::default().no_sync(true))?;
+            layout.stage_layer(LayerInput::open(&tar)?, &LayerOptions::default())?;
+            generate_image(&layout, "base")
+        })
+    }
+
+    fn many_files(&self) -> Result<PathBuf> {
+        self.made("many.tar", |path| {
+            let mut text = Text::new(3);
+            let mut builder = tar::Builder::new(File::create(path)?);
+            for number in 0..self.size * 50 {
+                let length = 2_000 + text.number() % 36_000;
+                let content = [text.take(length / 2), text.noise(length / 2)].concat();
+                let mut header = tar::Header::new_ustar();
+                header.set_size(content.len() as u64);
+                header.set_mode(0o644);
+                builder.append_data(&mut header, format!("d{}/f{number}", number / 200), content.as_slice())?;
+            }
+            Ok(builder.finish()?)
+        })
+    }
+
+    /// Measures the program as it unpacks an image.
+    pub(crate) fn unpack(&self, layout: PathBuf) -> Side<'_> {
+        let target = self.path("unpacked");
+        Side {
+            shown: "regshape layout unpack --output DIR".to_owned(),
+            prepare: Box::new(move || {
+                remove(&target)?;
+                let mut command = self.regshape(&["unpack"], &layout);
+                command.arg("--output").arg(&target);
+                Ok(vec![command])
+            }),
+            output: None,
+        }
+    }
+
+    /// Measures `umoci raw unpack` on an image.
+    pub(crate) fn umoci_unpack<'l>(&self, umoci: &'l Path, layout: PathBuf) -> Side<'l> {
+        let target = self.path("umoci-unpacked");
+        Side {
+            shown: "umoci raw unpack --image layout:base DIR".to_owned(),
+            prepare: Box::new(move || {
+                remove(&target)?;
+                let mut command = silent(umoci);
+                command.args(["raw", "unpack", "--image", &format!("{}:base", layout.display())]).arg(&target);
+                Ok(vec![command])
+            }),
+            output: None,
+        }
+    }
+
+    /// Measures `tar -xzp` on the layer of an image.
+    pub(crate) fn tar_extract<'l>(&self, tar: &'l Path, layout: PathBuf) -> Result<Side<'l>> {
+        let target = self.path("tar-unpacked");
+        let sized = blobs_of(&layout)?.into_iter().map(|blob| Ok((fs::metadata(&blob)?.len(), blob)));
+        let (_, layer) = sized.collect::<Result<Vec<_>>>()?.into_iter().max().ok_or("a layout has blobs")?;
+        Ok(Side {
+            shown: "tar -xzp -f LAYER -C DIR".to_owned(),
+            prepare: Box::new(move || {
+                remove(&target)?;
+                fs::create_dir(&target)?;
+                let mut command = silent(tar);
+                command.args(["-xzpf"]).arg(&layer).arg("-C").arg(&target);
+                Ok(vec![command])
+            }),
+            output: None,
+        })
+    }
+
     pub(crate) fn tiny(&self, number: usize) -> Result<PathBuf> {
         let directory = self.made("tiny", |path| Ok(fs::create_dir(path)?))?;
         self.made(&format!("tiny/{number}.tar"), |_| write_tiny_tar(&directory.join(format!("{number}.tar")), number))
@@ -267,6 +344,13 @@ impl Lab {
             output: Some(Box::new(move || largest_blob(&written))),
         }
     }
+}
+
+/// The images that are unpacked.
+#[derive(Clone, Copy)]
+pub(crate) enum ImageKind {
+    Real,
+    Many,
 }
 
 /// Text of random words and noise, the same at every run.

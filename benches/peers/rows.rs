@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use crate::baselines;
-use crate::lab::{Lab, blobs_of, readers, silent};
+use crate::lab::{ImageKind, Lab, blobs_of, readers, silent};
 use crate::measure::Side;
 use crate::support::Result;
 
@@ -42,7 +42,7 @@ const STAGE_FILE: &str = ".regshape-stage.json";
 /// The number of layers before the last one is added.
 const LAYERS: usize = 1_999;
 
-pub(crate) const ROWS: [Row; 19] = [
+pub(crate) const ROWS: [Row; 23] = [
     Row {
         name: "gzip-pigz",
         work: "raw tar to gzip",
@@ -124,6 +124,46 @@ pub(crate) const ROWS: [Row; 19] = [
         sides: |lab, _| {
             let (files, tar) = lab.large_files()?;
             Ok((lab.copy(files), lab.add_layer(tar, &[])))
+        },
+    },
+    Row {
+        name: "unpack-real-umoci",
+        work: "unpack a root file system",
+        peer: "umoci",
+        kind: Kind::Long,
+        sides: |lab, peer| {
+            let image = lab.image(ImageKind::Real)?;
+            Ok((lab.unpack(image.clone()), lab.umoci_unpack(peer, image)))
+        },
+    },
+    Row {
+        name: "unpack-real-tar",
+        work: "unpack a root file system",
+        peer: "tar",
+        kind: Kind::Long,
+        sides: |lab, peer| {
+            let image = lab.image(ImageKind::Real)?;
+            Ok((lab.unpack(image.clone()), lab.tar_extract(peer, image)?))
+        },
+    },
+    Row {
+        name: "unpack-many-umoci",
+        work: "unpack 50,000 files",
+        peer: "umoci",
+        kind: Kind::Long,
+        sides: |lab, peer| {
+            let image = lab.image(ImageKind::Many)?;
+            Ok((lab.unpack(image.clone()), lab.umoci_unpack(peer, image)))
+        },
+    },
+    Row {
+        name: "unpack-many-tar",
+        work: "unpack 50,000 files",
+        peer: "tar",
+        kind: Kind::Long,
+        sides: |lab, peer| {
+            let image = lab.image(ImageKind::Many)?;
+            Ok((lab.unpack(image.clone()), lab.tar_extract(peer, image)?))
         },
     },
     Row {
