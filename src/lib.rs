@@ -75,6 +75,9 @@
 //!
 //! The command line is a part of the binary; without the default feature `cli` nothing of it is built.
 
+// Public types can grow (Rust API Guidelines, C-STRUCT-PRIVATE).
+#![warn(clippy::exhaustive_enums, clippy::exhaustive_structs)]
+
 pub mod build;
 pub mod check;
 pub mod compress;

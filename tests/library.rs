@@ -808,7 +808,7 @@ fn a_commit_with_a_wrong_digest_keeps_the_upload() {
         }
         for wrong in [Digest::sha256_of(b"other").to_string(), format!("blake3:{}", "0".repeat(64)), "md5:0".to_owned()]
         {
-            let CommitError { error, upload: kept } =
+            let CommitError { error, upload: kept, .. } =
                 upload.commit(&wrong.parse().expect("a digest")).expect_err("another digest");
             assert_eq!(
                 (error.code(), kept.id(), kept.size()),
@@ -867,7 +867,7 @@ fn a_deleted_upload_creates_no_blob() {
         if comes_another {
             std::fs::write(&file, "content").expect("written");
         }
-        let CommitError { error, upload } = upload.commit(&digest).expect_err("it is gone");
+        let CommitError { error, upload, .. } = upload.commit(&digest).expect_err("it is gone");
         assert_eq!(error.code(), Some(ErrorCode::BlobUploadUnknown), "{error}");
         fails_with(app.resolve_blob(&digest), ErrorCode::BlobUnknown);
         // Cancelling twice is not an error, and a new file with the same name stays.

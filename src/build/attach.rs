@@ -17,9 +17,7 @@ use crate::layout::blobs::{PendingBlob, StoredBlob};
 use crate::layout::handle::Layout;
 use crate::layout::lock::take_lock;
 use crate::metrics::Progress;
-use crate::oci::{
-    self, Annotations, Descriptor, Digest, EMPTY_CONTENT, Manifest, MediaType, Platform, TITLE, UnknownFields,
-};
+use crate::oci::{self, Annotations, Descriptor, Digest, EMPTY_CONTENT, Manifest, MediaType, Platform, TITLE};
 use crate::options::setters;
 use crate::tar::layer::Look;
 
@@ -132,14 +130,10 @@ pub fn attach(
     }
     let annotations = Some(options.annotations.clone()).filter(|annotations| !annotations.is_empty());
     let manifest = Manifest {
-        schema_version: 2,
-        media_type: Some(MediaType::manifest()),
         artifact_type: Some(options.artifact_type.to_string()),
-        config: Descriptor::empty(),
-        layers,
         subject: Some(subject.clone()),
         annotations,
-        extra: UnknownFields::new(),
+        ..Manifest::new(Descriptor::empty(), layers)
     };
     let content = oci::to_blob(&manifest);
     let mut entry = Descriptor::new(MediaType::manifest(), Digest::sha256_of(&content), content.len() as u64);

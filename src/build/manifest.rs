@@ -100,14 +100,11 @@ impl PreparedManifest<'_> {
         let empty = has_empty.then(store_empty).transpose()?;
 
         let manifest = Manifest {
-            schema_version: 2,
             media_type: Some(options.media_type.clone()),
             artifact_type: options.artifact_type.as_ref().map(MediaType::to_string),
-            config,
-            layers,
             subject: options.subject.as_ref().map(|subject| subject.resolve(layout, &index)).transpose()?,
             annotations: (!annotations.is_empty()).then(|| annotations.clone()),
-            extra: UnknownFields::new(),
+            ..Manifest::new(config, layers)
         };
         let content = oci::to_blob(&manifest);
         let digest = Digest::sha256_of(&content);

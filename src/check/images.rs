@@ -37,6 +37,7 @@ struct Known {
 
 /// The image and the part of it that a finding is about.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct ImagePlace<'a> {
     /// The manifest or index.
     pub digest: &'a Digest,

@@ -29,6 +29,7 @@ use crate::tally::Tally;
 /// # }
 /// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Tree {
     /// The entries of `index.json`, in order; then the documents reachable only as subjects; then the documents that
     /// are nested too deeply to be drawn in place.
@@ -41,6 +42,7 @@ pub struct Tree {
 
 /// A descriptor and the documents and blobs below it.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Node {
     /// The kind of the node.
     pub kind: NodeKind,
@@ -129,6 +131,7 @@ pub enum ChildrenAt {
 
 /// The totals of a layout. Each digest counts once.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Totals {
     /// The images, without artifacts and attestations; see [`Manifest::is_image`](crate::oci::Manifest::is_image).
     pub images: u64,

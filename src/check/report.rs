@@ -52,6 +52,7 @@ impl fmt::Debug for ValidateOptions<'_> {
 
 /// The findings of a validation.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Report {
     /// The faults that make the layout invalid.
     pub errors: Vec<Finding>,

@@ -18,6 +18,7 @@ const MAGIC: usize = 4;
 
 /// A compressed stream is followed by other bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 #[error("{}", trailing(*.count, *.encoding))]
 pub struct TrailingBytes {
     /// The encoding of the stream.

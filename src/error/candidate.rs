@@ -8,6 +8,7 @@ use crate::oci::Digest;
 
 /// One of several manifests with the same name.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Candidate {
     /// The digest of the manifest.
     pub digest: Digest,

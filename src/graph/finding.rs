@@ -7,6 +7,7 @@ use crate::oci::Digest;
 
 /// Two digests that should be equal.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Mismatch {
     /// The digest that a document has.
     pub expected: Digest,

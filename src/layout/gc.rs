@@ -55,6 +55,7 @@ impl GarbageOptions {
 
 /// The files that were deleted, or would be.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Garbage {
     /// The blobs that nothing referred to, in the order of their digests.
     pub digests: Vec<Digest>,
@@ -74,6 +75,7 @@ pub struct Garbage {
 
 /// A manifest that nothing but its referrers keeps: no index lists it.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct KeptSubject {
     /// The manifest.
     pub digest: Digest,

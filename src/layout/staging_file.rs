@@ -15,6 +15,7 @@ pub(crate) const SCHEMA_VERSION: u64 = 1;
 
 /// The content of the staging file.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub struct Stage {
     /// Always 1.
     pub schema_version: u64,
@@ -41,6 +42,7 @@ pub struct Stage {
 
 /// The image that a staged one is built on.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub struct StagedBase {
     /// The digest of its manifest, or of the index by which it was named.
     pub digest: Digest,
@@ -56,6 +58,7 @@ pub struct StagedBase {
 
 /// A layer that was added.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub struct StagedLayer {
     /// The digest of the blob.
     pub digest: Digest,
@@ -73,6 +76,7 @@ pub struct StagedLayer {
 
 /// The config that was generated.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub struct StagedConfig {
     /// The digest of the blob.
     pub digest: Digest,
@@ -86,6 +90,7 @@ pub struct StagedConfig {
 
 /// The manifest that was generated last.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub struct StagedManifest {
     /// The digest of the blob.
     pub digest: Digest,
@@ -231,6 +236,7 @@ impl Stage {
 
 /// The result of a change, and its consequence for earlier results.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Updated<T> {
     /// The changed value.
     pub value: T,

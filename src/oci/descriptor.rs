@@ -21,6 +21,7 @@ const REFERENCE_DIGEST: &str = "vnd.docker.reference.digest";
 ///
 /// Fields are written in the order of the image-spec, unknown ones after them.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub struct Descriptor {
     /// The media type of the content.
     pub media_type: MediaType,

@@ -9,6 +9,7 @@ use super::{Annotations, Descriptor, MediaType, UnknownFields};
 ///
 /// Fields are written in the order of the image-spec, unknown ones after them.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub struct Index {
     /// Always 2.
     pub schema_version: u32,
@@ -47,6 +48,13 @@ impl Index {
             annotations: None,
             extra: UnknownFields::new(),
         }
+    }
+}
+
+/// [`Index::empty`].
+impl Default for Index {
+    fn default() -> Self {
+        Self::empty()
     }
 }
 

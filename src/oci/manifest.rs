@@ -7,6 +7,7 @@ use super::{Annotations, Descriptor, MediaType, UnknownFields};
 
 /// One image or artifact: its config and its layers.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub struct Manifest {
     /// Always 2.
     pub schema_version: u32,
@@ -27,6 +28,29 @@ pub struct Manifest {
 }
 
 impl Manifest {
+    /// Returns the manifest of a config and layers, the lowest first.
+    ///
+    /// ```
+    /// use regshape::oci::{Annotations, Descriptor, Digest, Manifest, MediaType, to_blob};
+    ///
+    /// let config = Descriptor::new(MediaType::config(), Digest::sha256_of(b"{}"), 2);
+    /// let mut manifest = Manifest::new(config, Vec::new());
+    /// manifest.annotations = Some(Annotations::from([("com.example.role".to_owned(), "base".to_owned())]));
+    /// assert!(to_blob(&manifest).starts_with(br#"{"annotations":{"com.example.role":"base"},"config":"#));
+    /// ```
+    pub fn new(config: Descriptor, layers: Vec<Descriptor>) -> Self {
+        Self {
+            schema_version: 2,
+            media_type: Some(MediaType::manifest()),
+            artifact_type: None,
+            config,
+            layers,
+            subject: None,
+            annotations: None,
+            extra: UnknownFields::new(),
+        }
+    }
+
     /// Returns whether an entry of an index that leads here leads to an image: the config is that of an image, and neither the
     /// entry nor the manifest says that this is something else. Signatures and other artifacts may have an image's config,
     /// and layers of which none is one of an image; without any layers this is an image.

@@ -116,6 +116,7 @@ impl fmt::Display for Tag {
 /// # Ok::<(), regshape::oci::NameError>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(clippy::exhaustive_structs, reason = "its grammar has these three parts")]
 pub struct Reference {
     /// The repository.
     pub repository: RepositoryName,

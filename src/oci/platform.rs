@@ -25,6 +25,7 @@ use super::platform_words::{architecture_of, is_architecture, is_os, lower, os_o
 /// # Ok::<(), regshape::oci::PlatformError>(())
 /// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub struct Platform {
     /// The CPU architecture, in Go's words: `amd64`, `arm64`.
     pub architecture: Option<String>,

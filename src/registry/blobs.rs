@@ -25,6 +25,7 @@ use crate::options::setters;
 
 /// A part of a blob.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(clippy::exhaustive_structs, reason = "a range has a start and an end")]
 pub struct ByteRange {
     /// The number of bytes before it.
     pub start: u64,

@@ -18,6 +18,7 @@ use crate::oci::{Algorithm, Annotations, Descriptor, Digest, ImageConfig, Index,
 
 /// A stored manifest and its descriptor.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct StoredManifest {
     /// Its entry in `index.json`, or in a nested index.
     pub descriptor: Descriptor,
@@ -29,6 +30,7 @@ pub struct StoredManifest {
 
 /// A summary of a manifest or index.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct ManifestInfo {
     /// Its descriptor.
     pub descriptor: Descriptor,

@@ -9,6 +9,7 @@ use crate::oci::{Descriptor, Digest};
 
 /// The referrers of a manifest.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Referrers {
     /// A descriptor of each, with its artifact type and its own annotations, in the order of their digests.
     pub manifests: Vec<Descriptor>,

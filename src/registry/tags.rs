@@ -15,6 +15,7 @@ use crate::oci::{Descriptor, Index, NameKind};
 
 /// The names of entries.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Listed {
     /// Their tags, in the order of their bytes.
     pub tags: Vec<String>,
@@ -24,6 +25,7 @@ pub struct Listed {
 
 /// The result of renaming a tag.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Renamed {
     /// The earlier name of the manifest; `None` if it had none.
     pub from: Option<String>,

@@ -68,6 +68,7 @@ pub struct BlobUpload {
 
 /// An upload that could not be committed, and the reason. It can be continued or cancelled.
 #[derive(Debug)]
+#[non_exhaustive]
 pub struct CommitError {
     /// The reason.
     pub error: Error,

@@ -17,7 +17,7 @@ use crate::layout::blobs::DOCUMENT_BLOB_LIMIT;
 use crate::metrics::Progress;
 use crate::oci::{
     self, Algorithm, Annotations, Descriptor, Digest, Hasher, ImageConfig, Index, LayerEncoding, Manifest, MediaType,
-    Platform, REF_NAME, UnknownFields,
+    Platform, REF_NAME,
 };
 use crate::transfer::listed::MANIFEST_FILE;
 use crate::transfer::load::{LoadOptions, not_an_archive};
@@ -219,17 +219,9 @@ impl<'a> Saved<'a> {
             return Err(not_an_archive(self.entries.path, reason));
         }
         let layers = image.layers.iter().zip(diff_ids).map(|(name, diff_id)| self.layer(name, diff_id, blobs));
-        let manifest = Manifest {
-            schema_version: 2,
-            media_type: Some(MediaType::manifest()),
-            artifact_type: None,
-            config: Descriptor::new(MediaType::config(), config.digest.clone(), config.content.size()),
-            layers: layers.collect::<Result<_>>()?,
-            subject: None,
-            annotations: None,
-            extra: UnknownFields::new(),
-        };
-        let manifest = oci::to_blob(&manifest);
+        let layers = layers.collect::<Result<_>>()?;
+        let entry = Descriptor::new(MediaType::config(), config.digest.clone(), config.content.size());
+        let manifest = oci::to_blob(&Manifest::new(entry, layers));
         let digest = Digest::sha256_of(&manifest);
         let mut entry = Descriptor::new(MediaType::manifest(), digest.clone(), manifest.len() as u64);
         entry.platform = platform.clone().map(Box::new);

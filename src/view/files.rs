@@ -21,6 +21,7 @@ pub struct FileSystem {
 
 /// The type and size of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Stat {
     /// The type of the file.
     pub file_type: FileType,

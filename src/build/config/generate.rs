@@ -76,11 +76,7 @@ impl ConfigOptions {
 
     /// Returns the config of the staged image.
     fn config_of(&self, stage: &Stage) -> Result<UnknownFields> {
-        let rootfs = RootFs {
-            kind: "layers".to_owned(),
-            diff_ids: stage.layers.iter().filter_map(|layer| layer.diff_id.clone()).collect(),
-            extra: UnknownFields::new(),
-        };
+        let rootfs = RootFs::new(stage.layers.iter().filter_map(|layer| layer.diff_id.clone()).collect());
         let make = || {
             let mut config = stage.base.as_ref().map(|base| base.config.clone()).unwrap_or_default();
             // The time of the base is not that of this image.

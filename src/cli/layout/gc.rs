@@ -53,7 +53,7 @@ struct Collected {
 
 impl Collected {
     fn new(dry_run: bool, garbage: Garbage) -> Self {
-        let Garbage { digests, blobs, uploads, temporary_files, kept, staged, subjects } = garbage;
+        let Garbage { digests, blobs, uploads, temporary_files, kept, staged, subjects, .. } = garbage;
         Self {
             dry_run,
             digests,

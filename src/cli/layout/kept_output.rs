@@ -15,7 +15,7 @@ pub(crate) struct ShownSubject {
 }
 
 impl From<KeptSubject> for ShownSubject {
-    fn from(KeptSubject { digest, referrers }: KeptSubject) -> Self {
+    fn from(KeptSubject { digest, referrers, .. }: KeptSubject) -> Self {
         Self { digest, referrers }
     }
 }

@@ -18,7 +18,7 @@ pub(crate) struct ShownTree<'a> {
 
 impl<'a> ShownTree<'a> {
     pub(crate) fn new(layout_path: &'a str, tree: &'a Tree) -> Self {
-        let Tree { roots, totals, unreferenced } = tree;
+        let Tree { roots, totals, unreferenced, .. } = tree;
         let unreferenced = unreferenced.as_ref().map(ShownBlobs::from);
         Self { layout_path, roots: Nodes(roots), totals: totals.into(), unreferenced }
     }
@@ -35,7 +35,7 @@ struct ShownTotals {
 
 impl From<&Totals> for ShownTotals {
     fn from(totals: &Totals) -> Self {
-        let Totals { images, blobs, bytes, shared_bytes, missing } = *totals;
+        let Totals { images, blobs, bytes, shared_bytes, missing, .. } = *totals;
         Self { images, blobs, bytes, shared_bytes, missing }
     }
 }

@@ -205,13 +205,13 @@ fn text_of(finding: &Finding, images: &Images, style: &Style) -> String {
     let mut text = printable(finding.message());
     // Where the message has all there is to name, nothing is added.
     let place = images.place_of(finding).filter(|place| place.tag.or(place.platform).is_some());
-    if let Some(ImagePlace { digest, tag, platform, part }) = place {
+    if let Some(ImagePlace { digest, tag, platform, part, .. }) = place {
         let name = tag.map_or_else(|| short(digest).to_owned(), printable);
         let platform = platform.map(|platform| format!(" {}", printable(platform))).unwrap_or_default();
         let part = part.map(|part| format!(", {}", printable(&part))).unwrap_or_default();
         let _ = write!(text, "\n  {name}{platform}{part}");
     }
-    if let Some(Mismatch { expected, actual }) = finding.digests() {
+    if let Some(Mismatch { expected, actual, .. }) = finding.digests() {
         let _ = write!(text, "\n  expected {}\n  actual   {}", style.digest(expected), style.digest(actual));
     }
     if let Some(reason) = finding.reason() {

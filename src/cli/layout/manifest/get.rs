@@ -83,7 +83,8 @@ impl LayoutCommand for Args {
         }
         let (place, platform) = self.manifest.place(context)?;
         let reference = place.image()?;
-        let StoredManifest { descriptor, content, choice } = place.repository.get((&*reference, platform.as_ref()))?;
+        let StoredManifest { descriptor, content, choice, .. } =
+            place.repository.get((&*reference, platform.as_ref()))?;
         choice.iter().for_each(|choice| drop(context.lower_variant(choice)));
         let part = self.part.map(|part| field(&content, part, &reference)).transpose()?;
         match self.output.filter(|output| !is_stdout(output)) {

@@ -73,7 +73,7 @@ impl LayoutCommand for Args {
     fn run(self, context: &Context) -> anyhow::Result<ExitCode> {
         let place = context.to_read(&self.common.path()?, &self.registry, self.reference.given())?;
         let digest = place.subject(context, self.platform.platform()?.as_ref())?;
-        let Referrers { manifests, mut image_names, warnings } =
+        let Referrers { manifests, mut image_names, warnings, .. } =
             place.repository.referrers(&digest, self.artifact_type.as_deref())?;
         warnings.into_iter().for_each(|warning| context.ui.warn_at_the_end(warning));
         let listing = |descriptor: Descriptor| {

@@ -46,7 +46,7 @@ impl LayoutCommand for Args {
     fn run(self, context: &Context) -> anyhow::Result<ExitCode> {
         let place = context.to_read(&self.common.path()?, &self.registry, None)?;
         place.without_reference(context)?;
-        let Listed { tags, image_names } = place.repository.listed(&self.page.page())?;
+        let Listed { tags, image_names, .. } = place.repository.listed(&self.page.page())?;
         context.ui.result(&Tags { name: place.name.map(|name| name.to_string()), tags, image_names })?;
         Ok(ExitCode::SUCCESS)
     }
