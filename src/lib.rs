@@ -75,8 +75,9 @@
 //!
 //! The command line is a part of the binary; without the default feature `cli` nothing of it is built.
 
-// Public types can grow (Rust API Guidelines, C-STRUCT-PRIVATE).
+// Public types can grow, and functions say how they fail (Rust API Guidelines, C-STRUCT-PRIVATE and C-FAILURE).
 #![warn(clippy::exhaustive_enums, clippy::exhaustive_structs)]
+#![warn(clippy::missing_errors_doc, clippy::missing_panics_doc)]
 
 pub mod build;
 pub mod check;

@@ -101,6 +101,7 @@ impl<'a> PreparedLayer<'a> {
     /// # Errors
     ///
     /// Those of [`PreparedLayer::stage`].
+    #[expect(clippy::missing_panics_doc, reason = "texts can be written")]
     pub fn store(self) -> Result<NewLayer> {
         let Self { layout, input, options, plan, progress, .. } = self;
         let jobs = options.jobs.or_else(|| available_parallelism().ok()).map_or(1, NonZeroUsize::get).min(MAX_JOBS);

@@ -44,6 +44,10 @@ pub fn from_json<T: DeserializeOwned>(content: &[u8]) -> Result<T, JsonError> {
 /// let document = serde_json::json!({"b": 1, "a": [true]});
 /// assert_eq!(regshape::oci::to_blob(&document), br#"{"a":[true],"b":1}"#);
 /// ```
+///
+/// # Panics
+///
+/// If a map in the document has keys that are not strings. No document of the image-spec has one.
 pub fn to_blob(document: &impl Serialize) -> Vec<u8> {
     Json::new(document).expect("documents have string keys only").into_string().into_bytes()
 }
@@ -70,6 +74,7 @@ pub(crate) fn to_compact(document: &impl Serialize) -> Vec<u8> {
 /// # Errors
 ///
 /// [`JsonError`] if a key is not a string.
+#[expect(clippy::missing_panics_doc, reason = "JSON is UTF-8")]
 pub fn to_json_pretty(document: &(impl Serialize + ?Sized)) -> Result<String, JsonError> {
     let mut text = Vec::new();
     write::pretty(document, &mut text)?;

@@ -156,6 +156,7 @@ impl Repository {
     ///
     /// [`Error::DigestMismatch`], [`Error::UnsupportedAlgorithm`]; [`Error::SizeMismatch`]; [`Error::Io`]. After an error
     /// nothing is left of it.
+    #[expect(clippy::missing_panics_doc, reason = "the layout was found or is made")]
     pub fn push_blob(&self, mut content: impl Read, expected: &Expected) -> Result<Descriptor> {
         let algorithm = match &expected.digest {
             None => Algorithm::Sha256,

@@ -25,6 +25,7 @@ use crate::oci::{NameError, Reference};
 /// # Errors
 ///
 /// [`Error::Name`](crate::Error::Name) if the last part of the path is no reference.
+#[expect(clippy::missing_panics_doc, reason = "every path can be split")]
 pub fn find_layout(path: impl AsRef<Path>) -> Result<(PathBuf, Reference)> {
     let splits = splits(path.as_ref());
     let found = splits.iter().rev().find_map(|(directory, rest)| {

@@ -94,6 +94,7 @@ impl Content {
     /// # Errors
     ///
     /// The error of the system; of kind `UnexpectedEof` if the file was truncated.
+    #[expect(clippy::missing_panics_doc, reason = "bytes in memory have addresses")]
     pub fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
         let left = usize::try_from(self.size.saturating_sub(offset)).unwrap_or(usize::MAX);
         let wanted = left.min(buffer.len());

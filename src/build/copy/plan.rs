@@ -88,6 +88,7 @@ impl CopyPlan {
     /// # Errors
     ///
     /// Those of [`CopyPlan::new`].
+    #[expect(clippy::missing_panics_doc, reason = "the owners come from a list in memory")]
     pub fn on(options: &CopyOptions, below: &Stack) -> Result<Self> {
         let tree = &below.tree;
         let filter = XattrFilter::new(&options.xattrs)
