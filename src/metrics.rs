@@ -24,7 +24,7 @@ fn without_nested<T>(work: impl FnOnce() -> T) -> (T, Duration) {
 pub type Progress<'a> = &'a (dyn Fn(u64) + Sync);
 
 /// A phase of the work.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Phase {
     /// Reading input, blobs and documents.

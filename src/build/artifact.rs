@@ -12,7 +12,7 @@ use crate::layout::staging_file::Stage;
 use crate::oci::{Descriptor, Index, Platform, TITLE};
 
 /// The manifest that a new one refers to.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Subject {
     /// The manifest or index in the layout that a reference resolves to.

@@ -22,7 +22,7 @@ use crate::options::setters;
 use crate::tar::layer::Look;
 
 /// Options for an artifact that refers to an image.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct AttachOptions {
     /// The type of the artifact.
@@ -49,7 +49,7 @@ impl AttachOptions {
 }
 
 /// An artifact that refers to an image.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct Attached {
     /// The entry of the artifact in `index.json`.

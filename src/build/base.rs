@@ -145,7 +145,7 @@ fn staged(layer: ImageLayer, diff_id: Digest) -> (ImageLayer, StagedLayer) {
 }
 
 /// A base that is staged.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct AddedBase {
     /// The staging file, which has the layers of the base.

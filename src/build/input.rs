@@ -40,7 +40,7 @@ impl fmt::Debug for LayerInput {
 }
 
 /// The uncompressed content that is compressed when it is stored.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum CompressionScope {
     /// Tars, and other content with the media type of a layer.
@@ -87,7 +87,7 @@ impl LayerOptions {
 }
 
 /// How the bytes of a layer are converted for the layout.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Treatment {
     /// The bytes are stored unchanged.
@@ -101,7 +101,7 @@ pub enum Treatment {
 }
 
 /// How a layer will be stored.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct LayerPlan {
     /// The conversion of the bytes.

@@ -185,7 +185,7 @@ impl NewLayer {
 }
 
 /// An added layer, and the findings about its content.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct AddedLayer {
     /// The staged layer.

@@ -22,7 +22,7 @@ use crate::oci::{
 use crate::options::setters;
 
 /// Options for a new manifest and its entry in `index.json`.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct ManifestOptions {
     /// The ref name of the entry in `index.json`.

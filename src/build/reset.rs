@@ -9,7 +9,7 @@ use crate::oci::Digest;
 use crate::tally::Tally;
 
 /// The result of emptying the staging area.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct Reset {
     /// The number of layers that were staged.

@@ -36,7 +36,7 @@ struct Known {
 }
 
 /// The image and the part of it that a finding is about.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct ImagePlace<'a> {
     /// The manifest or index.

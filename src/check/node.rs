@@ -28,7 +28,7 @@ use crate::tally::Tally;
 /// # Ok(())
 /// # }
 /// ```
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct Tree {
     /// The entries of `index.json`, in order; then the documents reachable only as subjects; then the documents that
@@ -41,7 +41,7 @@ pub struct Tree {
 }
 
 /// A descriptor and the documents and blobs below it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct Node {
     /// The kind of the node.
@@ -94,7 +94,7 @@ pub enum NodeKind {
 }
 
 /// Whether a blob is stored and matches its descriptor. The content of layers is not read.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum NodeState {
     /// The blob is stored.
@@ -117,7 +117,7 @@ pub enum NodeState {
 }
 
 /// Where the children and referrers of a node are drawn.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ChildrenAt {
     /// At the node itself.
@@ -130,7 +130,7 @@ pub enum ChildrenAt {
 }
 
 /// The totals of a layout. Each digest counts once.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct Totals {
     /// The images, without artifacts and attestations; see [`Manifest::is_image`](crate::oci::Manifest::is_image).

@@ -51,7 +51,7 @@ impl fmt::Debug for ValidateOptions<'_> {
 }
 
 /// The findings of a validation.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct Report {
     /// The faults that make the layout invalid.

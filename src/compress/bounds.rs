@@ -16,7 +16,7 @@ use crate::options::setters;
 ///
 /// let bounds = Bounds::default().max_size(1 << 30);
 /// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct Bounds {
     /// The maximum size of the content in bytes: 1 TiB by default.
@@ -37,7 +37,7 @@ impl Bounds {
 }
 
 /// The content of a compressed stream exceeds a limit.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
 #[non_exhaustive]
 pub enum BoundError {
     /// The content is larger than the maximum size.

@@ -1,7 +1,7 @@
 //! Encodings, compression formats and levels.
 
 /// The compression of a file.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Encoding {
     /// Uncompressed, or in an unknown format.
@@ -44,7 +44,7 @@ impl Encoding {
 }
 
 /// The format in which uncompressed layers are compressed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
 #[non_exhaustive]
 pub enum CompressFormat {
     /// gzip: all consumers read it.
@@ -81,14 +81,14 @@ impl CompressFormat {
 }
 
 /// The format and level for compressing a layer. Together with the content they determine every byte of the layer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Compression {
     pub(crate) format: CompressFormat,
     pub(crate) level: u8,
 }
 
 /// The level is not valid for the format.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
 #[error("{level} is not a level of {}, which has 1 to {}", .format.encoding().name(), .format.highest_level())]
 pub struct LevelError {
     pub(crate) format: CompressFormat,

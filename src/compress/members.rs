@@ -17,7 +17,7 @@ use crate::compress::encoding::Encoding;
 const MAGIC: usize = 4;
 
 /// A compressed stream is followed by other bytes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
 #[non_exhaustive]
 #[error("{}", trailing(*.count, *.encoding))]
 pub struct TrailingBytes {

@@ -6,7 +6,7 @@ use super::words::some_of;
 use crate::oci::Digest;
 
 /// An artifact cannot be made, or its files cannot be written.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, thiserror::Error)]
 #[non_exhaustive]
 pub enum ArtifactError {
     /// The file to attach is a pipe, a device or a socket.

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use super::words::{counted, list};
 
 /// An image cannot be the base of another one.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, thiserror::Error)]
 #[non_exhaustive]
 pub enum BaseError {
     /// The source has no image: it is empty, or an artifact.

@@ -7,7 +7,7 @@ use super::words::list;
 use crate::oci::Digest;
 
 /// One of several manifests with the same name.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct Candidate {
     /// The digest of the manifest.

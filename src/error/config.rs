@@ -4,7 +4,7 @@ use super::words::{counted, list};
 use crate::oci::ConfigValueError;
 
 /// Why a config cannot be made, changed or read as asked.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, thiserror::Error)]
 #[non_exhaustive]
 pub enum ConfigError {
     /// A value is not one that the config can have.

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 /// A layer of files cannot be made.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, thiserror::Error)]
 #[non_exhaustive]
 pub enum CopyError {
     /// The source is a pipe, a device or a socket.

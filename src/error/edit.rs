@@ -3,7 +3,7 @@
 use super::words::counted;
 
 /// An image cannot be changed.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, thiserror::Error)]
 #[non_exhaustive]
 pub enum EditError {
     /// The manifest is that of an artifact, which has no image config.

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use super::words::{counted, list};
 
 /// The files of an image cannot be read.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, thiserror::Error)]
 #[non_exhaustive]
 pub enum FilesError {
     /// The source has no image: it is empty, or an artifact.

@@ -4,7 +4,7 @@ use crate::compress::BoundError;
 use crate::oci::Digest;
 
 /// A layer of an image cannot be read.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, thiserror::Error)]
 #[non_exhaustive]
 pub enum LayerError {
     /// The content does not have the diff_id that the config, or the staging file, has for it.

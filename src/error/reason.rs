@@ -3,14 +3,14 @@
 use crate::oci::JsonError;
 
 /// Why a document could not be read.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, thiserror::Error)]
 #[error("{text}")]
 pub struct Reason {
     pub(crate) text: String,
     pub(crate) kind: ReasonKind,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum ReasonKind {
     Missing,
     Syntax,

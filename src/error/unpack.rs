@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 /// The files of an image cannot be written.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, thiserror::Error)]
 #[non_exhaustive]
 pub enum UnpackError {
     /// The destination has files.

@@ -6,7 +6,7 @@ use crate::error::Error;
 use crate::oci::Digest;
 
 /// Two digests that should be equal.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct Mismatch {
     /// The digest that a document has.
@@ -16,7 +16,7 @@ pub struct Mismatch {
 }
 
 /// One thing that a validation found. As text it is its message, and its reason if it has one.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Finding {
     message: Box<str>,
     reason: Option<Box<str>>,

@@ -172,7 +172,7 @@ pub(crate) struct Member {
 }
 
 /// An image whose descriptor has another platform than its config.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct PlatformContradiction {
     /// The image, as it was named, with its digest if the name is that of several.

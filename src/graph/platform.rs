@@ -11,7 +11,7 @@ use crate::error::{Error, Referrer};
 use crate::oci::{Descriptor, Digest, Fit, ImageConfig, Manifest, Platform, embedded, from_json};
 
 /// The platform that was chosen for a wanted one.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct Choice {
     /// The platform that was asked for.
@@ -23,7 +23,7 @@ pub struct Choice {
 }
 
 /// A manifest that was chosen, by its platform if one was asked for.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct Chosen {
     /// The descriptor of the manifest: an entry of `index.json`, or of a nested index.

@@ -5,7 +5,7 @@ use super::walk::{Document, Documents, Reach, walk};
 use crate::oci::{Descriptor, Digest, Platform};
 
 /// An image, as its manifest says it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct ImageSummary {
     /// The platform: from the entry, or else from the config.

@@ -3,10 +3,10 @@
 use std::fmt;
 
 /// The JSON is malformed or not of the expected type, or a value cannot be written as JSON.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct JsonError(Box<Fault>);
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Fault {
     pub(crate) message: String,
     /// The line and the column, if known.

@@ -54,7 +54,7 @@ impl GarbageOptions {
 }
 
 /// The files that were deleted, or would be.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct Garbage {
     /// The blobs that nothing referred to, in the order of their digests.
@@ -74,7 +74,7 @@ pub struct Garbage {
 }
 
 /// A manifest that nothing but its referrers keeps: no index lists it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct KeptSubject {
     /// The manifest.
@@ -112,7 +112,7 @@ impl Named {
 
     /// Returns the subjects that nothing else refers to.
     fn kept(&self) -> impl Iterator<Item = KeptSubject> {
-        let alone = self.subjects.iter().filter(|(digest, _)| self.digests.get(digest) == Some(&false));
+        let alone = self.subjects.iter().filter(|(digest, _)| self.digests.get(*digest) == Some(&false));
         alone.map(|(digest, referrers)| KeptSubject {
             digest: digest.clone(),
             referrers: referrers.iter().filter(|referrer| *referrer != digest).cloned().collect(),

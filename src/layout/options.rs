@@ -52,7 +52,7 @@ impl WriteOptions {
 }
 
 /// An event of waiting for the lock of a layout.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum LockEvent {
     /// Another process has held the lock for a second; waiting continues.

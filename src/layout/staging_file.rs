@@ -235,7 +235,7 @@ impl Stage {
 }
 
 /// The result of a change, and its consequence for earlier results.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct Updated<T> {
     /// The changed value.

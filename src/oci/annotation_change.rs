@@ -3,7 +3,7 @@
 use super::Annotations;
 
 /// A change of annotations.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum AnnotationChange {
     /// Annotations are added, in place of those of the same keys.

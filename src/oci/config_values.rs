@@ -6,7 +6,7 @@ use std::str::FromStr;
 use super::{Json, UnknownFields, from_json};
 
 /// A text is not a value of an image config.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, thiserror::Error)]
 #[error("{text}")]
 pub struct ConfigValueError {
     text: String,
@@ -32,7 +32,7 @@ impl ConfigValueError {
 /// assert!("user".parse::<ConfigField>().is_err());
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ConfigField(String);
 
 /// The fields of the document.
@@ -128,7 +128,7 @@ impl FromStr for ConfigField {
 
 impl fmt::Display for ConfigField {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        f.pad(&self.0)
     }
 }
 
@@ -141,7 +141,7 @@ impl fmt::Display for ConfigField {
 /// assert!("8000-8010".parse::<ExposedPort>().is_err());
 /// # Ok::<(), regshape::oci::ConfigValueError>(())
 /// ```
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ExposedPort {
     number: u16,
     protocol: &'static str,
@@ -256,7 +256,7 @@ impl fmt::Display for Healthcheck {
 /// assert!("app:staff:more".parse::<ProcessUser>().is_err());
 /// # Ok::<(), regshape::oci::ConfigValueError>(())
 /// ```
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ProcessUser(String);
 
 impl ProcessUser {
@@ -282,8 +282,14 @@ impl FromStr for ProcessUser {
     }
 }
 
+impl fmt::Display for ProcessUser {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&self.0)
+    }
+}
+
 /// The signal that ends the process: `SIGTERM`, `SIGRTMIN+3`, or a number. An empty one leaves the choice to the engine.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct StopSignal(String);
 
 impl StopSignal {
@@ -313,6 +319,12 @@ impl FromStr for StopSignal {
         let right = right.map(|right| format!("; use {right}")).unwrap_or_default();
         let shown = text.escape_debug();
         Err(ConfigValueError::new(format!("'{shown}' is not a signal such as SIGTERM, SIGRTMIN+3 or 9{right}")))
+    }
+}
+
+impl fmt::Display for StopSignal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&self.0)
     }
 }
 

@@ -1,6 +1,7 @@
 //! Content digests (image-spec, descriptor.md, "Digests"). The only module that names the hash crates.
 
 use std::fmt;
+use std::hash::Hash;
 use std::str::FromStr;
 use std::sync::Arc;
 
@@ -60,7 +61,7 @@ impl Algorithm {
 /// assert_eq!(digest.to_string(), "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
 /// assert!("sha256:../../etc/passwd".parse::<Digest>().is_err());
 /// ```
-#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Digest {
     /// Shared: sets and queues of digests hold many copies.
     text: Arc<str>,
@@ -69,7 +70,7 @@ pub struct Digest {
 }
 
 /// A string is not a digest.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, thiserror::Error)]
 #[error("'{text}' is not a digest: {reason}")]
 pub struct DigestError {
     text: String,
@@ -134,6 +135,13 @@ impl FromStr for Digest {
 impl fmt::Display for Digest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(&self.text)
+    }
+}
+
+/// Hashes like the text, by which digests are found in maps.
+impl Hash for Digest {
+    fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
+        self.text.hash(state);
     }
 }
 

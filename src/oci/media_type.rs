@@ -26,12 +26,12 @@ pub struct MediaType(
 );
 
 /// A string is not a media type.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, thiserror::Error)]
 #[error("'{0}' is not a media type of the form type/subtype")]
 pub struct MediaTypeError(String);
 
 /// How a layer's media type says that its bytes are stored.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum LayerEncoding {
     /// A plain tar.
@@ -199,7 +199,7 @@ impl FromStr for MediaType {
 
 impl fmt::Display for MediaType {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        f.pad(&self.0)
     }
 }
 

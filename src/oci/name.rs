@@ -58,7 +58,7 @@ impl FromStr for RepositoryName {
 
 impl fmt::Display for RepositoryName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        f.pad(&self.0)
     }
 }
 
@@ -101,7 +101,7 @@ impl FromStr for Tag {
 
 impl fmt::Display for Tag {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        f.pad(&self.0)
     }
 }
 
@@ -115,7 +115,7 @@ impl fmt::Display for Tag {
 /// assert_eq!(reference.tag.expect("a tag").as_str(), "v1");
 /// # Ok::<(), regshape::oci::NameError>(())
 /// ```
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[expect(clippy::exhaustive_structs, reason = "its grammar has these three parts")]
 pub struct Reference {
     /// The repository.
@@ -153,7 +153,7 @@ impl fmt::Display for Reference {
 }
 
 /// A string is not the name that it should be.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, thiserror::Error)]
 #[error("'{text}' is not a {}", .kind.grammar())]
 pub struct NameError {
     kind: NamePart,
@@ -166,7 +166,7 @@ impl NameError {
     }
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum NamePart {
     Repository,
     Tag,

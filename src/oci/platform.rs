@@ -50,7 +50,7 @@ document_fields!(Platform {
 });
 
 /// A string is not a platform.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, thiserror::Error)]
 #[non_exhaustive]
 pub enum PlatformError {
     /// It does not have the form of one.
@@ -62,7 +62,7 @@ pub enum PlatformError {
 }
 
 /// How well the platform of an image fits a wanted one. The least fits best.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Fit {
     /// How many features were not asked for: a host may not have them.
     other_features: usize,
@@ -86,7 +86,7 @@ impl Fit {
 }
 
 /// How well a version of an operating system fits.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 enum VersionFit {
     Exact,
     /// The higher, the better.
@@ -94,7 +94,7 @@ enum VersionFit {
 }
 
 /// A part of a version, between two dots.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 enum VersionPart {
     Text(String),
     Number(u64),

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 /// A word is not the one that configs have for an architecture or an operating system.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, thiserror::Error)]
 #[error("'{}' is not the word that image configs have for this {kind}", .word.escape_debug())]
 pub struct PlatformWordError {
     pub(crate) kind: &'static str,

@@ -11,11 +11,11 @@ use std::str::FromStr;
 /// assert!("docker.io/library/debian:12".parse::<RefName>().is_ok());
 /// assert!("no spaces".parse::<RefName>().is_err());
 /// ```
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct RefName(String);
 
 /// A string is not a ref name.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, thiserror::Error)]
 #[error("'{0}' is not a reference name: letters and digits, joined by one of - . _ : @ + / or by --")]
 pub struct RefNameError(String);
 
@@ -57,7 +57,7 @@ fn is_component(component: &str) -> bool {
 
 impl fmt::Display for RefName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        f.pad(&self.0)
     }
 }
 

@@ -15,7 +15,7 @@ use crate::options::setters;
 pub(super) const NAMED: usize = 16;
 
 /// Which referrer of a manifest is meant.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct ReferrerFilter {
     /// Its artifact type.
@@ -32,7 +32,7 @@ impl ReferrerFilter {
 }
 
 /// A referrer of a manifest, and its files.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct Artifact {
     /// Its descriptor, with its artifact type and annotations.
@@ -44,7 +44,7 @@ pub struct Artifact {
 }
 
 /// A file of an artifact: a layer.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct ArtifactFile {
     /// The descriptor of the layer.

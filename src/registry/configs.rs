@@ -11,7 +11,7 @@ use crate::layout::handle::Layout;
 use crate::oci::{Descriptor, Digest, Index};
 
 /// A stored config and its descriptor.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct StoredConfig {
     /// The descriptor of the manifest that refers to it.

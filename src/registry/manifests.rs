@@ -17,7 +17,7 @@ use crate::layout::lock::take_lock;
 use crate::oci::{Algorithm, Annotations, Descriptor, Digest, ImageConfig, Index, Platform, from_json};
 
 /// A stored manifest and its descriptor.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct StoredManifest {
     /// Its entry in `index.json`, or in a nested index.
@@ -29,7 +29,7 @@ pub struct StoredManifest {
 }
 
 /// A summary of a manifest or index.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct ManifestInfo {
     /// Its descriptor.

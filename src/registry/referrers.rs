@@ -8,7 +8,7 @@ use crate::graph::walk::{Document, Reach, Visit, walk};
 use crate::oci::{Descriptor, Digest};
 
 /// The referrers of a manifest.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct Referrers {
     /// A descriptor of each, with its artifact type and its own annotations, in the order of their digests.

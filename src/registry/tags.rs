@@ -14,7 +14,7 @@ use crate::layout::lock::take_lock;
 use crate::oci::{Descriptor, Index, NameKind};
 
 /// The names of entries.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct Listed {
     /// Their tags, in the order of their bytes.
@@ -24,7 +24,7 @@ pub struct Listed {
 }
 
 /// The result of renaming a tag.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct Renamed {
     /// The earlier name of the manifest; `None` if it had none.

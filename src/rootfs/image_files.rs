@@ -43,7 +43,7 @@ impl fmt::Debug for ImageFiles {
 }
 
 /// An entry that was found by its path.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct FoundEntry {
     /// The entry, with its path without links.

@@ -33,7 +33,7 @@ pub(crate) struct UnreadAccounts {
 }
 
 /// An entry of the tree, for programs that list it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct TreeEntry {
     /// The path, without a slash at its beginning.

@@ -60,7 +60,7 @@ impl ExportOptions {
 }
 
 /// The blobs that an export wrote, or would write.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct Exported {
     /// The blobs that were written.

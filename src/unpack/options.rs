@@ -43,11 +43,11 @@ impl UnpackOptions {
 }
 
 /// A map of users or groups: those of the image to those of this system. The empty map keeps each.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct IdMap(Vec<IdRange>);
 
 /// A range of a map, as user_namespaces(7) has it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct IdRange {
     /// The first number in the image.
@@ -59,7 +59,7 @@ pub struct IdRange {
 }
 
 /// A text is not a range of users or groups.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct ParseIdRangeError(String);
 
 impl fmt::Display for ParseIdRangeError {

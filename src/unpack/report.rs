@@ -1,7 +1,7 @@
 //! What was written, and what could not be.
 
 /// The result of writing files of an image.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct Unpacked {
     /// The number of files, directories, links and devices.
@@ -13,7 +13,7 @@ pub struct Unpacked {
 }
 
 /// Numbers of things that a user, a system or a file system does not take.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct Skipped {
     /// Whether all files belong to the user of this process.

@@ -22,7 +22,7 @@ const VERSION: u64 = 1;
 const LIMIT: u64 = 128 * 1024 * 1024;
 
 /// A state file.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[non_exhaustive]
 pub struct UnpackState {

@@ -20,7 +20,7 @@ pub struct FileSystem {
 }
 
 /// The type and size of a file.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct Stat {
     /// The type of the file.
@@ -30,7 +30,7 @@ pub struct Stat {
 }
 
 /// The type of a file.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum FileType {
     /// A regular file.

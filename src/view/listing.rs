@@ -13,7 +13,7 @@ use crate::oci::{Descriptor, Digest, ImageConfig, Platform, from_json};
 const DOCUMENTS: usize = 1_000_000;
 
 /// An entry of an index, with facts about the content below it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct Listing {
     /// The entry.

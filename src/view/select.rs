@@ -12,7 +12,7 @@ use crate::oci::{self, Annotations, Descriptor, Digest, Index, NameKey, Platform
 use crate::options::setters;
 
 /// A selection from a view. Each step applies to the result of the previous step, in the order of the fields.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct Selection {
     /// The references of the selected entries: ref names, digests or digest prefixes, resolved as in

@@ -25,7 +25,7 @@ use crate::options::setters;
 /// # let _ = changes;
 /// # Ok::<(), regshape::oci::ConfigValueError>(())
 /// ```
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct ConfigChanges {
     /// The config whose fields replace all fields but `rootfs`, `history` and `created`.

@@ -14,7 +14,7 @@ use crate::oci::{self, Annotations, Digest, Index, MediaType, RootFs, UnknownFie
 use crate::options::setters;
 
 /// Options for a new image config.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct ConfigOptions {
     /// The CPU architecture, in Go's spelling; by default that of the base, or amd64.

@@ -7,7 +7,7 @@ use crate::options::setters;
 
 /// Changes to the process that an image starts. Fields that are not set keep their values; a field is removed with
 /// [`ConfigChanges::cleared`](super::ConfigChanges::cleared).
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct ProcessChanges {
     /// The new entrypoint.

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use crate::oci::Digest;
 
 /// A part of the sources that a layer leaves out, or a remark on its entries: the first path, and the number of paths.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum CopyNote {
     /// The layout that is written is left out.
@@ -35,7 +35,7 @@ pub enum CopyNote {
 }
 
 /// The first of several paths, and their number.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Counted {
     first: PathBuf,
     count: u64,

@@ -75,7 +75,7 @@ impl fmt::Display for Destination {
 }
 
 /// A file or directory to copy.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct CopySource {
     /// The file or directory, or a link to it.
@@ -124,7 +124,7 @@ impl CopySource {
 /// let options = CopyOptions::default().sources(vec![source]);
 /// # Ok::<(), regshape::CopyError>(())
 /// ```
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct CopyOptions {
     /// The files and directories.

@@ -63,7 +63,7 @@ impl fmt::Debug for CopyPlan {
 }
 
 /// A layer of files that was added.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct CopiedLayer {
     /// The layer.

@@ -1,6 +1,8 @@
 //! Rules that choose the paths of a source, and globs of paths.
 
 use std::cell::Cell;
+use std::fmt;
+use std::hash::{Hash, Hasher};
 use std::str::FromStr;
 
 use globset::{GlobBuilder, GlobMatcher};
@@ -30,6 +32,24 @@ impl PartialEq for ImageGlob {
 }
 
 impl Eq for ImageGlob {}
+
+impl Hash for ImageGlob {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.text.hash(state);
+    }
+}
+
+impl AsRef<str> for ImageGlob {
+    fn as_ref(&self) -> &str {
+        self.as_str()
+    }
+}
+
+impl fmt::Display for ImageGlob {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.pad(&self.text)
+    }
+}
 
 impl FromStr for ImageGlob {
     type Err = GlobError;
@@ -71,7 +91,7 @@ impl ImageGlob {
 
 /// A rule that leaves paths below a source out of the layer, or takes them in. The last rule that matches a path or a
 /// directory above it decides.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct PathRule {
     /// The paths, relative to the source.

@@ -54,7 +54,7 @@ impl IndexImage {
 }
 
 /// How an index is made.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct IndexOptions {
     /// The annotations of the index.

@@ -10,7 +10,7 @@ use crate::oci::{Descriptor, Platform, RefName};
 use crate::options::setters;
 
 /// How an image is changed.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct EditOptions {
     /// The platforms of the images of an index to change; by default all.
@@ -37,7 +37,7 @@ impl EditOptions {
 }
 
 /// An image that was changed.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct Edited {
     /// The entry of the result in `index.json`.
@@ -55,7 +55,7 @@ pub struct Edited {
 }
 
 /// A consequence of a change.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum EditWarning {
     /// Attestations that the new index does not list, because their images changed.

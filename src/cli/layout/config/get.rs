@@ -55,7 +55,7 @@ impl LayoutCommand for Args {
         let platform = self.platform.platform()?;
         // In 'config get app:v1' the path is where FIELD belongs.
         let explain = |error: anyhow::Error| match &self.field {
-            Some(field) => self.path.explain(error, &field.to_string(), "FIELD"),
+            Some(field) => self.path.explain(error, field.as_ref(), "FIELD"),
             None => error,
         };
         let path = self.path.path().map_err(|error| explain(error.into()))?;
