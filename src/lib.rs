@@ -77,6 +77,7 @@
 
 // Public types can grow, and functions say how they fail (Rust API Guidelines, C-STRUCT-PRIVATE and C-FAILURE).
 #![warn(clippy::exhaustive_enums, clippy::exhaustive_structs)]
+#![warn(unnameable_types)]
 #![warn(clippy::missing_errors_doc, clippy::missing_panics_doc)]
 
 pub mod build;

@@ -20,7 +20,7 @@ pub use attach::{AttachOptions, Attached, attach};
 pub use base::{AddedBase, BaseImage};
 pub use config::{ConfigChanges, ConfigOptions, PreparedConfig, ProcessChanges};
 pub use input::{CompressionScope, LayerInput, LayerOptions, LayerPlan, Treatment};
-pub use layer::{AddedLayer, PreparedLayer};
+pub use layer::{AddedLayer, NewLayer, PreparedLayer};
 pub use manifest::{ManifestOptions, PreparedManifest};
 pub use reset::{Reset, reset};
 pub use scratch::Scratch;

@@ -25,7 +25,8 @@ impl Scratch {
     /// # Errors
     ///
     /// [`Error::Io`].
-    pub fn beside(path: &Path, options: &WriteOptions) -> Result<Self> {
+    pub fn beside(path: impl AsRef<Path>, options: &WriteOptions) -> Result<Self> {
+        let path = path.as_ref();
         let is_there = |path: &&Path| !path.as_os_str().is_empty() && path.is_dir();
         let parent = path.ancestors().find(is_there).unwrap_or(Path::new("."));
         // Those of builds that were killed, beside a layout that they had made.

@@ -20,7 +20,7 @@ use crate::oci::{Algorithm, Digest};
 use crate::options::setters;
 
 /// How the files of an artifact are written.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct SaveOptions {
     /// Whether files that are there are replaced.
@@ -65,10 +65,11 @@ impl Artifact {
     pub fn save(
         &self,
         repository: &Repository,
-        directory: &Path,
+        directory: impl AsRef<Path>,
         options: &SaveOptions,
         progress: Option<Progress<'_>>,
     ) -> Result<Vec<PathBuf>> {
+        let directory = directory.as_ref();
         let targets = self.targets()?;
         check_layouts(directory, &targets)?;
         check_places(directory, &targets, options)?;

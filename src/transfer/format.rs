@@ -5,7 +5,7 @@ use std::path::Path;
 use crate::compress::CompressFormat;
 
 /// The format of an export.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Format {
     /// A layout on disk.
@@ -20,7 +20,7 @@ pub enum Format {
 }
 
 /// Which programs read an archive.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ArchiveKind {
     /// Programs that read OCI archives.
@@ -36,7 +36,8 @@ impl Format {
 
     /// Returns the format for a file name: an OCI archive if it has one of the [`ENDINGS`](Self::ENDINGS), else a
     /// directory.
-    pub fn from_name(path: &Path) -> Self {
+    pub fn from_name(path: impl AsRef<Path>) -> Self {
+        let path = path.as_ref();
         let archive = |compression| Self::Archive { kind: ArchiveKind::Oci, compression };
         if ends_with(path, &[".tar"]) {
             archive(None)
@@ -51,7 +52,7 @@ impl Format {
 
     /// Returns whether a file name has the extension of another archive format, such as `.tar.xz` or `.zip`. Such a
     /// name is hardly ever meant as a directory.
-    pub fn is_unknown_archive(path: &Path) -> bool {
+    pub fn is_unknown_archive(path: impl AsRef<Path>) -> bool {
         const OTHERS: [&str; 47] = [
             ".tar.xz",
             ".txz",
@@ -101,6 +102,7 @@ impl Format {
             ".lzo",
             ".sz",
         ];
+        let path = path.as_ref();
         Self::from_name(path) == Self::Directory && ends_with(path, &OTHERS)
     }
 }
