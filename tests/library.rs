@@ -1,6 +1,6 @@
 //! The library as in the guide's "Using the library", and its errors as values.
 
-use std::io::{Read, Write};
+use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::Path;
 #[cfg(unix)]
 use std::sync::{Arc, Mutex};
@@ -18,7 +18,7 @@ use regshape::oci::{
     AnnotationChange, Annotations, Descriptor, Digest, LayerEncoding, MediaType, Platform, RepositoryName,
 };
 use regshape::registry::{
-    ByteRange, CommitError, Expected, ManifestBody, ManifestName, Page, Registry, Repository, find_layout,
+    BlobReader, ByteRange, CommitError, Expected, ManifestBody, ManifestName, Page, Registry, Repository, find_layout,
 };
 use regshape::transfer::LoadOptions;
 use regshape::view::View;
@@ -588,6 +588,52 @@ fn a_blob_is_read_whole_and_in_parts() {
     let saved = app.get_blob(&blob.digest).expect("there").save(&save, |_| ());
     fails_with(saved, ErrorCode::DigestInvalid);
     assert!(!save.exists());
+}
+
+#[test]
+fn a_blob_is_read_from_any_position_and_still_verified() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let app = app(&directory);
+    let blob = push(&app, b"0123456789");
+    let read = |reader: &mut BlobReader, position| {
+        reader.seek(position).expect("sought");
+        let mut bytes = [0; 3];
+        reader.read_exact(&mut bytes).expect("read");
+        String::from_utf8(bytes.to_vec()).expect("text")
+    };
+    let steps = [
+        (SeekFrom::Start(4), "456"),
+        (SeekFrom::Start(1), "123"),
+        (SeekFrom::Current(2), "678"),
+        (SeekFrom::End(-3), "789"),
+        (SeekFrom::Start(0), "012"),
+    ];
+    let mut whole = app.get_blob(&blob.digest).expect("there");
+    for (position, expected) in steps {
+        assert_eq!(read(&mut whole, position), expected, "{position:?}");
+    }
+    assert_eq!(std::io::read_to_string(&mut whole).expect("it is verified"), "3456789");
+    assert_eq!(read(&mut whole, SeekFrom::Start(5)), "567");
+
+    let mut part = app.get_blob_range(&blob.digest, 2..8).expect("within");
+    assert_eq!(read(&mut part, SeekFrom::End(-3)), "567");
+    assert_eq!(part.read(&mut [0; 3]).expect("the end"), 0);
+    assert_eq!(read(&mut part, SeekFrom::Current(-6)), "234");
+    assert_eq!(part.stream_position().expect("known"), 3);
+    assert!(part.seek(SeekFrom::Current(-4)).is_err());
+    part.seek(SeekFrom::Start(u64::MAX)).expect("sought");
+    assert_eq!(part.read(&mut [0; 3]).map_err(|error| error.kind()).unwrap_or(0), 0);
+    let rest = app.get_blob_range(&blob.digest, 7..).expect("within");
+    assert_eq!(std::io::read_to_string(rest).expect("read"), "789");
+
+    // Bytes that a seek left out are verified too.
+    std::fs::write(app.path().join("blobs/sha256").join(blob.digest.encoded()), "X123456789").expect("written");
+    let mut whole = app.get_blob(&blob.digest).expect("there");
+    assert_eq!(read(&mut whole, SeekFrom::Start(7)), "789");
+    assert_eq!(whole.read(&mut [0; 1]).expect_err("corrupt").kind(), std::io::ErrorKind::InvalidData);
+    let mut whole = app.get_blob(&blob.digest).expect("there");
+    whole.seek(SeekFrom::End(5)).expect("sought");
+    fails_with(whole.copy_to(|_| Ok::<_, Error>(())), ErrorCode::DigestInvalid);
 }
 
 #[test]

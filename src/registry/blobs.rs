@@ -2,6 +2,7 @@
 
 use std::fs::{self, File};
 use std::io::{self, ErrorKind, Read, Seek, SeekFrom, Write};
+use std::ops::{Range, RangeFrom};
 use std::path::Path;
 
 use super::repository::Repository;
@@ -24,7 +25,7 @@ use crate::oci::{Algorithm, Descriptor, Digest, Hasher, Index, MediaType, is_sho
 use crate::options::setters;
 
 /// A part of a blob.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[expect(clippy::exhaustive_structs, reason = "a range has a start and an end")]
 pub struct ByteRange {
     /// The number of bytes before it.
@@ -34,7 +35,7 @@ pub struct ByteRange {
 }
 
 /// The expected properties of content.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct Expected {
     /// The digest, which also says by which algorithm a blob is stored; by default it is SHA-256.
@@ -50,16 +51,39 @@ impl Expected {
     }
 }
 
-/// Reads the content of a blob, or a part of it. A whole blob is verified on the way: the last read fails if the
+impl From<Range<u64>> for ByteRange {
+    fn from(range: Range<u64>) -> Self {
+        Self { start: range.start, end: Some(range.end) }
+    }
+}
+
+impl From<RangeFrom<u64>> for ByteRange {
+    fn from(range: RangeFrom<u64>) -> Self {
+        Self { start: range.start, end: None }
+    }
+}
+
+/// Reads the content of a blob, or a part of it. A whole blob is verified on the way: the read that finds its end fails if the
 /// content does not match the digest.
+///
+/// Positions count from the beginning of the part. A whole blob is verified after any seeks, too: a read beyond bytes that were
+/// not read yet reads those first.
 #[derive(Debug)]
 pub struct BlobReader {
-    file: io::Take<File>,
+    file: File,
+    /// The position in the file at which the part begins.
+    start: u64,
     length: u64,
+    /// The position of the next read.
+    at: u64,
+    /// The position of the file, which differs from `at` after a seek.
+    file_at: u64,
     layout: Layout,
     digest: Digest,
-    /// There until all is read, unless this is a part only.
+    /// There until all is read, unless this is a part only. It has seen the bytes up to `hashed`.
     hasher: Option<Hasher>,
+    hashed: u64,
+    is_part: bool,
 }
 
 impl Repository {
@@ -120,24 +144,24 @@ impl Repository {
     pub fn get_blob(&self, digest: &Digest) -> Result<BlobReader> {
         let algorithm = digest.algorithm().ok_or_else(|| Error::UnsupportedAlgorithm { digest: digest.clone() })?;
         let (layout, file, size) = self.open_blob(digest)?;
-        let (file, hasher) = (file.take(u64::MAX), Some(Hasher::new(algorithm)));
-        Ok(BlobReader { file, length: size, layout, digest: digest.clone(), hasher })
+        let hasher = Some(Hasher::new(algorithm));
+        Ok(BlobReader { hasher, is_part: false, ..BlobReader::new(layout, file, digest, 0..size) })
     }
 
-    /// Opens a part of a blob, which cannot be verified.
+    /// Opens a part of a blob, such as `0..100` or `100..`, which cannot be verified.
     ///
     /// # Errors
     ///
     /// Those of [`Repository::resolve_blob`]; [`Error::InvalidRange`] if the part begins after its end or that of the blob.
-    pub fn get_blob_range(&self, digest: &Digest, range: ByteRange) -> Result<BlobReader> {
+    pub fn get_blob_range(&self, digest: &Digest, range: impl Into<ByteRange>) -> Result<BlobReader> {
+        let range = range.into();
         let (layout, mut file, size) = self.open_blob(digest)?;
         let end = range.end.map_or(size, |end| end.min(size));
         if range.start > end {
             return Err(Error::InvalidRange { digest: digest.clone(), start: range.start, size });
         }
         file.seek(SeekFrom::Start(range.start)).map_err(Error::io("read", layout.blob_path(digest)))?;
-        let length = end - range.start;
-        Ok(BlobReader { file: file.take(length), length, layout, digest: digest.clone(), hasher: None })
+        Ok(BlobReader::new(layout, file, digest, range.start..end))
     }
 
     /// Opens a blob and its layout, and returns the size.
@@ -246,6 +270,22 @@ impl Repository {
 }
 
 impl BlobReader {
+    /// Returns a reader of a part of a file, which is at the beginning of that part.
+    fn new(layout: Layout, file: File, digest: &Digest, part: Range<u64>) -> Self {
+        Self {
+            file,
+            start: part.start,
+            length: part.end - part.start,
+            at: 0,
+            file_at: 0,
+            layout,
+            digest: digest.clone(),
+            hasher: None,
+            hashed: 0,
+            is_part: true,
+        }
+    }
+
     /// Returns how many bytes there are in all.
     pub fn length(&self) -> u64 {
         self.length
@@ -302,11 +342,39 @@ impl BlobReader {
     }
 
     fn read_piece(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let mut between = Vec::new();
+        while self.hasher.is_some() && self.hashed < self.at {
+            between.resize(BUFFER, 0);
+            let left = usize::try_from(self.at - self.hashed).unwrap_or(BUFFER).min(BUFFER);
+            if self.read_from(self.hashed, &mut between[..left])? == 0 {
+                return Ok(0);
+            }
+        }
+        let read = self.read_from(self.at, buffer)?;
+        self.at += read as u64;
+        Ok(read)
+    }
+
+    /// Reads from a position, and hashes the bytes that were not hashed yet.
+    fn read_from(&mut self, position: u64, buffer: &mut [u8]) -> io::Result<usize> {
+        // The end of a whole blob is that of its file: bytes after the blob are a mismatch.
+        let left = if self.is_part { self.length.saturating_sub(position) } else { u64::MAX };
+        let wanted = usize::try_from(left).unwrap_or(usize::MAX).min(buffer.len());
         let metrics = self.layout.metrics();
-        let read = metrics.time(Phase::Read, || self.file.read(buffer))?;
+        let read = metrics.time(Phase::Read, || {
+            if self.file_at != position {
+                let begin = self.start.checked_add(position).ok_or(ErrorKind::InvalidInput)?;
+                self.file.seek(SeekFrom::Start(begin))?;
+                self.file_at = position;
+            }
+            self.file.read(&mut buffer[..wanted])
+        })?;
+        self.file_at += read as u64;
         metrics.count_read(read);
         if let Some(hasher) = &mut self.hasher {
-            metrics.time(Phase::Hash, || hasher.update(&buffer[..read]));
+            let known = usize::try_from(self.hashed - position).unwrap_or(read).min(read);
+            metrics.time(Phase::Hash, || hasher.update(&buffer[known..read]));
+            self.hashed += (read - known) as u64;
         }
         Ok(read)
     }
@@ -325,6 +393,19 @@ impl Read for BlobReader {
             self.verify().map_err(|error| io::Error::new(ErrorKind::InvalidData, error))?;
         }
         Ok(read)
+    }
+}
+
+impl Seek for BlobReader {
+    fn seek(&mut self, position: SeekFrom) -> io::Result<u64> {
+        let (base, offset) = match position {
+            SeekFrom::Start(offset) => (offset, 0),
+            SeekFrom::End(offset) => (self.length, offset),
+            SeekFrom::Current(offset) => (self.at, offset),
+        };
+        let before = || io::Error::new(ErrorKind::InvalidInput, "the position is before the beginning");
+        self.at = base.checked_add_signed(offset).ok_or_else(before)?;
+        Ok(self.at)
     }
 }
 
