@@ -397,3 +397,51 @@ fn the_map_in_the_design_lists_every_file_once() {
     assert!(missing.is_empty() && gone.is_empty(), "not in the map: {missing:?}; no longer there: {gone:?}");
     assert_eq!(listed, files, "each is listed once");
 }
+
+/// Returns the names that a file exports with `pub use`, and the types that it defines if it is a public module of its own.
+fn exported_names(source: &Source) -> Vec<String> {
+    fn add(tree: &syn::UseTree, names: &mut Vec<String>) {
+        match tree {
+            syn::UseTree::Path(path) => add(&path.tree, names),
+            syn::UseTree::Name(name) => names.push(name.ident.to_string()),
+            syn::UseTree::Rename(rename) => names.push(rename.rename.to_string()),
+            syn::UseTree::Group(group) => group.items.iter().for_each(|tree| add(tree, names)),
+            syn::UseTree::Glob(_) => {}
+        }
+    }
+    let is_public = |visibility: &syn::Visibility| matches!(visibility, syn::Visibility::Public(_));
+    let is_own = source.name == "metrics.rs";
+    let mut names = Vec::new();
+    for item in &source.items.items {
+        match item {
+            syn::Item::Use(item) if is_public(&item.vis) => add(&item.tree, &mut names),
+            syn::Item::Struct(item) if is_own && is_public(&item.vis) => names.push(item.ident.to_string()),
+            syn::Item::Enum(item) if is_own && is_public(&item.vis) => names.push(item.ident.to_string()),
+            _ => {}
+        }
+    }
+    names
+}
+
+#[test]
+fn the_traits_of_every_public_type_are_checked() {
+    let api = fs::read_to_string(root().join("tests/api.rs")).unwrap();
+    let listed: BTreeSet<&str> =
+        api.split(|character: char| !(character.is_alphanumeric() || character == '_')).collect();
+    let sources = crate_sources(true);
+    let private = ["fs/mod.rs", "tar/mod.rs", "workers/mod.rs", "json/mod.rs"];
+    let is_module = |source: &&Source| {
+        matches!(source.name.rsplit('/').next(), Some("mod.rs" | "lib.rs" | "metrics.rs"))
+            && !private.contains(&&*source.name)
+    };
+    let exported = sources.iter().filter(is_module).flat_map(exported_names);
+    let is_type = |name: &String| {
+        name.starts_with(char::is_uppercase)
+            && name.contains(char::is_lowercase)
+            && !["Result", "Annotations"].contains(&&**name)
+    };
+    let exported: BTreeSet<String> = exported.filter(is_type).collect();
+    assert!(exported.len() > 150, "{} types", exported.len());
+    let missing: Vec<&String> = exported.iter().filter(|name| !listed.contains(name.as_str())).collect();
+    assert!(missing.is_empty(), "not in tests/api.rs: {missing:?}");
+}

@@ -1,0 +1,125 @@
+//! The traits of the library's public types (Rust API Guidelines, "Interoperability"), checked by the compiler.
+//! `tests/house.rs` checks that each public type is listed here.
+
+use std::borrow::Borrow;
+use std::error::Error as StdError;
+use std::fmt::{Debug, Display};
+use std::hash::Hash;
+use std::io::{Read, Seek, Write};
+use std::str::FromStr;
+
+use regshape::build::copy::*;
+use regshape::build::edit::*;
+use regshape::build::*;
+use regshape::check::*;
+use regshape::compress::*;
+use regshape::graph::*;
+use regshape::layout::*;
+use regshape::metrics::*;
+use regshape::oci::*;
+use regshape::registry::*;
+use regshape::rootfs::*;
+use regshape::transfer::*;
+use regshape::unpack::*;
+use regshape::view::*;
+use regshape::*;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+/// Compiles if each type has all traits.
+macro_rules! all {
+    ([$($traits:tt)+] $($type:ty),+ $(,)?) => {{
+        fn has<T: $($traits)+>() {}
+        $(has::<$type>();)+
+    }};
+}
+
+#[test]
+fn every_type_can_go_to_another_thread_and_be_printed() {
+    // Inputs that are read from a reader of the caller cannot be shared, only sent.
+    all!([Send + Debug + 'static] LayerInput, PreparedLayer<'static>);
+    all!([Send + Sync + Debug + 'static]
+        ArchiveImage, BaseImage, BlobReader, BlobUpload, Content, ContentReader, ContentStore, CopyPlan, ExportOptions,
+        ExportPlan<'static>, FileSystem, GarbageOptions, Hasher, ImageChange, ImageFiles, ImageLayer, Images, IndexChange, IndexImage,
+        Interrupt, LayerOptions, LayerReader, LayerWriter, Layout, LeftoverObserver, LoadOptions<'static>, LockObserver,
+        ManifestBody, ManifestName<'static>, Metrics, NewLayer, PreparedConfig<'static>, PreparedManifest<'static>, Reading,
+        Registry, Repository, Scratch, Selected, Stack, UnpackOptions, ValidateOptions<'static>, View, WriteOptions);
+}
+
+#[test]
+fn options_have_defaults_and_can_be_cloned() {
+    all!([Clone + Default]
+        ConfigChanges, ConfigOptions, CopyAttributes, CopyOptions, EditOptions, Expected, ExportOptions, GarbageOptions,
+        IndexOptions, LayerOptions, LoadOptions<'static>, ManifestOptions, Page, ProcessChanges, ReferrerFilter, SaveOptions,
+        Selection, UnpackOptions, ValidateOptions<'static>, WriteOptions, ArchiveKind, Bounds, CompressFormat, Compression, CompressionScope,
+        Interrupt);
+    // An artifact has a type.
+    all!([Clone] AttachOptions);
+}
+
+#[test]
+fn values_can_be_compared_and_found_in_maps() {
+    all!([Send + Sync + Debug + Clone + Eq + Hash + 'static]
+        // Options.
+        AttachOptions, Bounds, ByteRange, ConfigChanges, ConfigOptions, CopyAttributes, CopyOptions, CopySource, EditOptions,
+        Expected, IdMap, IdRange, IndexOptions, ManifestOptions, Page, PathRule, ProcessChanges, ReferrerFilter, SaveOptions, Selection,
+        // Words.
+        Algorithm, AnnotationChange, ArchiveKind, Capabilities, ChildrenAt, CompressFormat, Compression, CompressionScope,
+        regshape::build::copy::Destination, Encoding, ErrorCode, ErrorKind, FileType, Format, ImageGlob, LayerEncoding,
+        ListingKind, LockEvent, ModeChange, NodeKind, OwnerRule, OwnerSpec, Phase, Subject, TimeRule, Treatment,
+        // Results.
+        AddedBase, AddedLayer, Artifact, ArtifactFile, Attached, Candidate, Choice, Chosen, CopiedLayer, CopyNote, Counted, FoundEntry,
+        EditWarning, Edited, Exported, Finding, Fit, Garbage, ImagePlace<'static>, ImageSummary, KeptSubject, LayerPlan, Listed,
+        Listing, ManifestInfo, Mismatch, Node, NodeState, PlatformContradiction, Referrer, Referrers, Renamed, Report, Reset, StartFault, Stat,
+        StoredConfig, StoredManifest, Tally, Totals, Tree, TreeEntry, Skipped, Unpacked, UnpackState, Updated<StagedLayer>);
+}
+
+#[test]
+fn documents_can_be_read_and_written() {
+    all!([Send + Sync + Debug + Clone + Eq + Hash + Serialize + DeserializeOwned + 'static]
+        Descriptor, Digest, ImageConfig, Index, Json, Manifest, MediaType, Platform, RootFs, Stage, StagedBase,
+        StagedConfig, StagedLayer, StagedManifest, UnknownFields);
+    all!([Default] Index, Platform, RootFs, UnknownFields);
+}
+
+/// A value that is written as text and parsed from it, with the same error in each way.
+trait Parsed:
+    FromStr<Err: StdError> + TryFrom<String, Error = Self::Err> + for<'a> TryFrom<&'a str, Error = Self::Err>
+{
+}
+
+impl<T, E: StdError> Parsed for T where
+    T: FromStr<Err = E> + TryFrom<String, Error = E> + for<'a> TryFrom<&'a str, Error = E>
+{
+}
+
+#[test]
+fn names_are_checked_text() {
+    all!([Send + Sync + Debug + Display + Clone + Ord + Hash + AsRef<str> + Borrow<str> + Into<String> + Parsed + 'static]
+        ConfigField, Digest, MediaType, ProcessUser, RefName, RepositoryName, StopSignal, Tag);
+    all!([Send + Sync + Debug + Display + Clone + Eq + Hash + Parsed + 'static]
+        ExposedPort, Healthcheck, Platform, Reference);
+    all!([FromStr + Display] regshape::build::copy::Destination, ImageGlob, Json, UnknownFields);
+    all!([FromStr] Capabilities, IdRange, ModeChange, OwnerSpec);
+}
+
+#[test]
+fn errors_are_errors_of_any_thread() {
+    all!([StdError + Send + Sync + 'static] Error, CommitError);
+    all!([StdError + Send + Sync + Clone + Eq + 'static]
+        ArtifactError, BaseError, BoundError, CapabilityError, ConfigError, ConfigValueError, CopyError, DigestError, EditError,
+        FilesError, LayerError, ParseIdRangeError, UnpackError,
+        GlobError, JsonError, LevelError, MediaTypeError, ModeError, NameError, OwnerError, PlatformError, PlatformWordError,
+        Reason, RefNameError, TrailingBytes);
+}
+
+#[test]
+fn streams_are_those_of_std() {
+    all!([Read + Seek] BlobReader, ContentReader);
+    // The content of a layer is decompressed.
+    all!([Read] LayerReader);
+    all!([Write] BlobUpload, Hasher, LayerWriter);
+    // Sources of blobs can be chosen at run time.
+    all!([BlobSource] Layout);
+    let _: Option<&dyn BlobSource> = None;
+}
