@@ -13,10 +13,14 @@ use super::resolve::{LINKS, PATH_LIMIT};
 pub(super) struct Layered {
     /// By position, the lowest first.
     trees: Vec<Option<LayerTree>>,
-    /// The lookups that may still be made for a path: links to links must not make work without end.
+}
+
+/// The limits of one resolution.
+struct Limits {
+    /// The lowest layer.
+    lowest: usize,
+    /// The lookups that may still be made: links to links must not make work without end.
     left: Cell<u32>,
-    /// The lowest layer of a lookup.
-    lowest: Cell<usize>,
 }
 
 /// The most lookups for a path: its components, and those of as many links as are followed.
@@ -38,7 +42,7 @@ pub(super) type Links = Vec<(Vec<u8>, Vec<u8>)>;
 
 impl Layered {
     pub(super) fn new(count: usize) -> Self {
-        Self { trees: (0..count).map(|_| None).collect(), left: Cell::new(0), lowest: Cell::new(0) }
+        Self { trees: (0..count).map(|_| None).collect() }
     }
 
     pub(super) fn has(&self, number: usize) -> bool {
@@ -66,19 +70,18 @@ impl Layered {
     /// Resolves a path in some layers: follows links to directories, and the last component too if `follow`. Absolute links and `..` stay
     /// inside.
     pub(super) fn resolve_in(&self, layers: Range<usize>, path: &[Box<[u8]>], follow: bool) -> (Seen<'_>, Links) {
-        self.left.set(LOOKUPS);
-        self.lowest.set(layers.start);
+        let limits = Limits { lowest: layers.start, left: Cell::new(LOOKUPS) };
         let mut links = Links::new();
-        let seen = self.resolve_below(layers.end, path, follow, &mut links, 0);
+        let seen = self.resolve_below(&limits, layers.end, (path, follow), &mut links, 0);
         (seen, links)
     }
 
     /// Resolves a path in the layers below a number.
     fn resolve_below(
         &self,
+        limits: &Limits,
         number: usize,
-        path: &[Box<[u8]>],
-        follow: bool,
+        (path, follow): (&[Box<[u8]>], bool),
         links: &mut Links,
         depth: usize,
     ) -> Seen<'_> {
@@ -94,7 +97,7 @@ impl Layered {
                 _ => done.push(name),
             }
             let is_last = pending.iter().all(|name| matches!(&**name, b"" | b"."));
-            let node = match self.look_through(number, &done, depth) {
+            let node = match self.look_through(limits, number, &done, depth) {
                 Seen::Entry(_, node) => node,
                 other => return other,
             };
@@ -115,17 +118,17 @@ impl Layered {
                 _ => return Seen::Nothing,
             }
         }
-        self.look_through(number, &done, depth)
+        self.look_through(limits, number, &done, depth)
     }
 
     /// Looks at a path as [`Layered::look`] does. For a hard link to a file of the layers below its own returns that file.
-    fn look_through(&self, number: usize, path: &[Box<[u8]>], depth: usize) -> Seen<'_> {
-        let seen = self.look(number, path);
+    fn look_through(&self, limits: &Limits, number: usize, path: &[Box<[u8]>], depth: usize) -> Seen<'_> {
+        let seen = self.look(limits, number, path);
         let Seen::Entry(_, Node { kind: NodeKind::HardLink { .. }, layer, inode, .. }) = &seen else { return seen };
         let tree = self.trees[*layer as usize].as_ref();
         let target = tree.and_then(|tree| tree.link_below(*inode)).filter(|_| depth < LINKS);
         let Some(target) = target else { return seen };
-        match self.resolve_below(*layer as usize, target, false, &mut Links::new(), depth + 1) {
+        match self.resolve_below(limits, *layer as usize, (target, false), &mut Links::new(), depth + 1) {
             Seen::Entry(_, node) if node.can_be_linked() => Seen::Entry(path.to_vec(), node),
             Seen::Entry(..) | Seen::Nothing => seen,
             unread => unread,
@@ -133,10 +136,10 @@ impl Layered {
     }
 
     /// Looks at a path without links in the layers below a number.
-    fn look(&self, number: usize, path: &[Box<[u8]>]) -> Seen<'_> {
-        let Some(left) = self.left.get().checked_sub(1) else { return Seen::Nothing };
-        self.left.set(left);
-        for (at, tree) in self.trees.iter().enumerate().take(number).skip(self.lowest.get()).rev() {
+    fn look(&self, limits: &Limits, number: usize, path: &[Box<[u8]>]) -> Seen<'_> {
+        let Some(left) = limits.left.get().checked_sub(1) else { return Seen::Nothing };
+        limits.left.set(left);
+        for (at, tree) in self.trees.iter().enumerate().take(number).skip(limits.lowest).rev() {
             let Some(tree) = tree else { return Seen::Unread(at) };
             let mut here = &tree.root;
             let mut is_found = true;
@@ -157,7 +160,7 @@ impl Layered {
                 return Seen::Nothing;
             }
         }
-        match (path.is_empty(), self.trees.get(self.lowest.get())) {
+        match (path.is_empty(), self.trees.get(limits.lowest)) {
             (true, Some(Some(tree))) => Seen::Entry(Path::new(), &tree.root),
             _ => Seen::Nothing,
         }
