@@ -40,7 +40,7 @@ fn every_type_can_go_to_another_thread_and_be_printed() {
     all!([Send + Debug + 'static] LayerInput, PreparedLayer<'static>);
     all!([Send + Sync + Debug + 'static]
         ArchiveImage, BaseImage, BlobReader, BlobUpload, Content, ContentReader, ContentStore, CopyPlan, ExportOptions,
-        ExportPlan<'static>, FileSystem, GarbageOptions, Hasher, ImageChange, ImageFiles, ImageLayer, Images, IndexChange, IndexImage,
+        ExportPlan<'static>, FileList, FileSystem, GarbageOptions, Hasher, ImageChange, ImageFiles, ImageLayer, Images, IndexChange, IndexImage,
         Interrupt, LayerOptions, LayerReader, LayerWriter, Layout, LeftoverObserver, LoadOptions<'static>, LockObserver,
         ManifestBody, ManifestName<'static>, Metrics, NewLayer, PreparedConfig<'static>, PreparedManifest<'static>, Reading,
         Registry, Repository, Scratch, Selected, Stack, UnpackOptions, ValidateOptions<'static>, View, WriteOptions);
@@ -51,7 +51,7 @@ fn options_have_defaults_and_can_be_cloned() {
     all!([Clone + Default]
         ConfigChanges, ConfigOptions, CopyAttributes, CopyOptions, EditOptions, Expected, ExportOptions, GarbageOptions,
         IndexOptions, LayerOptions, LoadOptions<'static>, ManifestOptions, Page, ProcessChanges, ReferrerFilter, SaveOptions,
-        Selection, UnpackOptions, ValidateOptions<'static>, WriteOptions, ArchiveKind, Bounds, CompressFormat, Compression, CompressionScope,
+        Selection, ListOptions, UnpackOptions, ValidateOptions<'static>, WriteOptions, ArchiveKind, Bounds, CompressFormat, Compression, CompressionScope,
         Interrupt);
     // An artifact has a type.
     all!([Clone] AttachOptions);
@@ -62,7 +62,7 @@ fn values_can_be_compared_and_found_in_maps() {
     all!([Send + Sync + Debug + Clone + Eq + Hash + 'static]
         // Options.
         AttachOptions, Bounds, ByteRange, ConfigChanges, ConfigOptions, CopyAttributes, CopyOptions, CopySource, EditOptions,
-        Expected, IdMap, IdRange, IndexOptions, ManifestOptions, Page, PathRule, ProcessChanges, ReferrerFilter, SaveOptions, Selection,
+        Expected, IdMap, IdRange, IndexOptions, ListOptions, ManifestOptions, Page, PathRule, ProcessChanges, ReferrerFilter, SaveOptions, Selection,
         // Words.
         Algorithm, AnnotationChange, ArchiveKind, Capabilities, ChildrenAt, CompressFormat, Compression, CompressionScope,
         regshape::build::copy::Destination, Encoding, ErrorCode, ErrorKind, FileType, Format, ImageGlob, LayerEncoding,
@@ -70,7 +70,7 @@ fn values_can_be_compared_and_found_in_maps() {
         // Results.
         AddedBase, AddedLayer, Artifact, ArtifactFile, Attached, Candidate, Choice, Chosen, CopiedLayer, CopyNote, Counted, FoundEntry,
         EditWarning, Edited, Exported, Finding, Fit, Garbage, ImagePlace<'static>, ImageSummary, KeptSubject, LayerPlan, Listed,
-        Listing, ManifestInfo, Mismatch, Node, NodeState, PlatformContradiction, Referrer, Referrers, Renamed, Report, Reset, StartFault, Stat,
+        Listing, ListedEntry, ManifestInfo, Mismatch, Node, NodeState, PlatformContradiction, Referrer, Referrers, Renamed, Report, Reset, StartFault, Stat,
         StoredConfig, StoredManifest, Tally, Totals, Tree, TreeEntry, Skipped, Unpacked, UnpackState, Updated<StagedLayer>);
 }
 

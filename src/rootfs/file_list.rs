@@ -35,7 +35,7 @@ impl ListOptions {
 }
 
 /// A listed entry.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct ListedEntry {
     /// The entry. A whiteout of a layer has the flag `0`.
