@@ -34,8 +34,9 @@ impl Stack {
     ///
     /// # Errors
     ///
-    /// [`Error::DigestMismatch`], [`LayerError::Corrupt`], [`LayerError::Bound`], [`LayerError::MalformedTar`] for a
-    /// damaged layer; [`LayerError::DiffId`] for one that the config does not fit;
+    /// [`Error::DigestMismatch`], [`Corrupt`](crate::LayerError::Corrupt),
+    /// [`Bound`](crate::LayerError::Bound), [`MalformedTar`](crate::LayerError::MalformedTar) for a
+    /// damaged layer; [`DiffId`](crate::LayerError::DiffId) for one that the config does not fit;
     /// [`Error::MalformedStage`]; [`Error::Io`].
     pub fn of_staged(layout: &Layout, bounds: Bounds) -> Result<Self> {
         let mut stack = Self::default();

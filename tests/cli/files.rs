@@ -1,9 +1,7 @@
 //! `layout files`
 
-use std::ffi::OsStr;
 use std::fs;
 use std::io::pipe;
-use std::process::Command;
 
 use serde_json::{Value, json};
 
@@ -249,7 +247,7 @@ fn names_are_bytes_and_no_terminal_obeys_them() {
     let entry = sandbox.ok_json("files -p image:v1")["entries"][0].clone();
     assert_eq!((&entry["path"], &entry["path_bytes"]), (&json!("/a\u{fffd}b\u{1b}c"), &json!("L2H/Yhtj")));
     let mut command = sandbox.command();
-    command.args(["cat", "-p", "image:v1"]).arg(OsStr::from_bytes(b"/a\xffb\x1bc"));
+    command.args(["cat", "-p", "image:v1"]).arg(std::ffi::OsStr::from_bytes(b"/a\xffb\x1bc"));
     assert_eq!(command.output().expect("runs").stdout, b"1");
     assert_eq!(
         sandbox.ok("files -p image:v1 --mtree"),
@@ -288,7 +286,7 @@ fn b8_the_mtree_file_gives_the_same_tree_again() {
         fs::create_dir_all(place.parent().expect("a directory")).expect("made");
         fs::write(place, content.stdout).expect("written");
     }
-    let mut again: Command = sandbox.command();
+    let mut again: std::process::Command = sandbox.command();
     again.current_dir(sandbox.path("root"));
     let built: Outcome = again
         .args(["build", "-q", "-o", "../again:v1", "--mtree", "list", "--root-entry"])
