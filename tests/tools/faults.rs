@@ -15,7 +15,7 @@ use crate::lab::Lab;
 use crate::samples::single;
 
 /// The calls that change files or sync them.
-const CALLS: [&str; 20] = [
+const CALLS: [&str; 15] = [
     "open",
     "openat",
     "write",
@@ -30,11 +30,6 @@ const CALLS: [&str; 20] = [
     "renameat2",
     "unlink",
     "mkdir",
-    "mkdirat",
-    "symlinkat",
-    "fchmod",
-    "fchown",
-    "utimensat",
     "rmdir",
 ];
 
