@@ -481,8 +481,14 @@ struct TempDir {
 
 impl Drop for TempDir {
     fn drop(&mut self) {
-        if !self.path.as_os_str().is_empty() && fs::remove_dir_all(&self.path).is_err() {
-            // The process may have no descriptors left: release the lock's descriptor.
+        if self.path.as_os_str().is_empty() {
+            return;
+        }
+        // Only where there are no descriptors left is a tree deleted by paths, which another process could redirect.
+        if let Err(error) = fs::remove_dir_all(&self.path)
+            && matches!(error.raw_os_error(), Some(23 | 24))
+        {
+            // Release the lock's descriptor.
             self.lock = None;
             // The next writer in this directory deletes the leftovers.
             let _ = remove_with_one_descriptor(&self.path);

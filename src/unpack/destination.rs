@@ -109,7 +109,7 @@ impl Destination {
         let made = match self.kind {
             Kind::InPlace => Scratch::make(&self.path, interrupt),
             Kind::New => Scratch::make(&parent, interrupt),
-            Kind::Empty => match Scratch::make(&parent, interrupt) {
+            Kind::Empty => match cleaned(&self.path).and_then(|()| Scratch::make(&parent, interrupt)) {
                 Err(error) if matches!(error.kind(), ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem) => {
                     self.kind = Kind::InPlace;
                     Scratch::make(&self.path, interrupt)
@@ -247,8 +247,14 @@ fn movable(from: &Path, to: &Path, rename: impl FnOnce(&Path, &Path) -> io::Resu
     renamed
 }
 
+/// Deletes the trees that killed programs left in a directory that is to be replaced.
+fn cleaned(directory: &Path) -> io::Result<()> {
+    clean_trees(directory);
+    Ok(())
+}
+
 /// Checks that a destination is not in a layout, where its files could take the place of blobs.
-fn expect_outside_layouts(path: &Path) -> Result<()> {
+pub(super) fn expect_outside_layouts(path: &Path) -> Result<()> {
     match layout_above(path) {
         Some(layout) => Err(UnpackError::InLayout { path: path.to_owned(), layout }.into()),
         None => Ok(()),

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use super::attributes::Maker;
 use super::content::Pool;
-use super::destination::Destination;
+use super::destination::{Destination, expect_outside_layouts};
 use super::options::UnpackOptions;
 use super::report::Unpacked;
 use super::state::UnpackState;
@@ -28,6 +28,9 @@ impl ImageFiles {
         options: &UnpackOptions,
         progress: Option<Progress<'_>>,
     ) -> Result<Unpacked> {
+        if let Some(state) = &options.state {
+            expect_outside_layouts(state)?;
+        }
         let mut destination = Destination::of_tree(destination)?;
         let scratch = destination.scratch(&options.interrupt)?;
         let mut maker = Maker::new(options);
@@ -54,6 +57,8 @@ impl ImageFiles {
             let new = UnpackState::new(self.manifest().clone(), owner, kept, &skipped.devices);
             state = Some(new.prepare(path, &options.interrupt)?);
         }
+        // An owner that has no place is an error before anything appears.
+        maker.with(b"", of_root, true, |_, _| ())?;
         destination.take(scratch, options, state)?;
         if destination.stays() {
             let path = destination.path();

@@ -244,6 +244,10 @@ fn j1_links_out_of_the_root_are_only_data() {
 #[test]
 fn bad_destinations_change_nothing() {
     let sandbox = Sandbox::built();
+    let index = sandbox.read("image/index.json");
+    let outcome = sandbox.run("unpack -p image:latest -o out --state image/index.json");
+    assert!(outcome.status == 1 && outcome.stderr.contains("is inside the layout"), "{outcome:?}");
+    assert!(sandbox.read("image/index.json") == index && !sandbox.path("out").exists());
     fs::create_dir(sandbox.path("full")).expect("made");
     sandbox.write("full/f", "");
     for (output, message) in [
