@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use regshape::layout::Layout;
 use regshape::{
     ArtifactError, BaseError, ConfigError, CopyError, EditError, Error, ErrorCode, ErrorKind, FilesError, LayerError,
-    Referrer,
+    Referrer, UnpackError,
 };
 use serde::Serialize;
 
@@ -241,6 +241,23 @@ fn json_of(error: &anyhow::Error) -> String {
     json_line(&report) + "\n"
 }
 
+/// Returns the way out of an error of writing the files of an image.
+fn unpack_hint(error: &UnpackError) -> Option<&'static str> {
+    Some(match error {
+        UnpackError::NotEmpty { .. } | UnpackError::NotADirectory { .. } | UnpackError::BrokenLink { .. } => {
+            "name a new or an empty directory"
+        }
+        UnpackError::NoParent { .. } => "create it first",
+        UnpackError::InLayout { .. } => "name a place outside",
+        UnpackError::Exists { .. } => "nothing is replaced: remove it, or name another directory",
+        UnpackError::SameName { .. } => "extract them one at a time",
+        UnpackError::NotMapped { kind: "user", .. } => "add a range with --uid-map",
+        UnpackError::NotMapped { .. } => "add a range with --gid-map",
+        UnpackError::StateInTree { .. } => "name a file outside of the output directory",
+        _ => return None,
+    })
+}
+
 /// Returns the way out of an error of the library, where that is not obvious.
 fn hint(error: &Error) -> Option<&'static str> {
     Some(match error {
@@ -251,6 +268,7 @@ fn hint(error: &Error) -> Option<&'static str> {
         }
         Error::Layer(LayerError::MalformedTar { .. }) => "create that layer again",
         Error::Base(BaseError::NoImage { .. }) => "an artifact has no root file system",
+        Error::Unpack(error) => return unpack_hint(error),
         Error::Edit(EditError::LayerOfBase { .. }) => "stage another base, or remove it from the image afterwards",
         Error::Edit(EditError::NeedsTag { .. }) => "give the result a tag with --tag",
         Error::Edit(EditError::SamePlatform { .. }) => "pick one image with --platform",

@@ -71,7 +71,14 @@ impl Error {
                 | UnpackError::InLayout { .. }
                 | UnpackError::SameName { .. }
                 | UnpackError::Folds { .. } => ErrorKind::Conflict,
-                UnpackError::NotADirectory { .. } | UnpackError::NotMapped { .. } => ErrorKind::InvalidInput,
+                UnpackError::NotADirectory { .. }
+                | UnpackError::BrokenLink { .. }
+                | UnpackError::NotMapped { .. }
+                | UnpackError::TooHigh { .. }
+                | UnpackError::MapNeedsRoot
+                | UnpackError::StateInTree { .. }
+                | UnpackError::StateNotAFile { .. } => ErrorKind::InvalidInput,
+                UnpackError::NoParent { .. } => ErrorKind::NotFound,
                 UnpackError::LostHardLink { .. }
                 | UnpackError::MalformedState { .. }
                 | UnpackError::ChangedState { .. } => ErrorKind::InvalidData,

@@ -18,6 +18,18 @@ pub enum UnpackError {
         /// The destination.
         path: PathBuf,
     },
+    /// The directory of the destination does not exist.
+    #[error("the directory of {} does not exist", .path.display())]
+    NoParent {
+        /// The destination.
+        path: PathBuf,
+    },
+    /// The destination is a link that leads to nothing.
+    #[error("{} is a link that leads to nothing", .path.display())]
+    BrokenLink {
+        /// The destination.
+        path: PathBuf,
+    },
     /// The destination is in a layout.
     #[error("{} is inside the layout {}", .path.display(), .layout.display())]
     InLayout {
@@ -62,6 +74,19 @@ pub enum UnpackError {
         /// The path in the image.
         path: String,
     },
+    /// An owner is a higher number than the system has.
+    #[error("the {kind} {id} of '{path}' is more than Linux has, 4294967294")]
+    TooHigh {
+        /// `user` or `group`.
+        kind: &'static str,
+        /// The number.
+        id: u64,
+        /// The path in the image.
+        path: String,
+    },
+    /// Only root can set owners.
+    #[error("only root can map users and groups")]
+    MapNeedsRoot,
     /// The files of a hard link are not there.
     #[error("'{path}' is a hard link to '{target}', which is not there")]
     LostHardLink {
@@ -69,6 +94,18 @@ pub enum UnpackError {
         path: String,
         /// The target.
         target: String,
+    },
+    /// The state file would be part of the tree.
+    #[error("the state file {} would be in the tree", .path.display())]
+    StateInTree {
+        /// The state file.
+        path: PathBuf,
+    },
+    /// The state file would replace a directory, a link or a device.
+    #[error("{} is not a regular file", .path.display())]
+    StateNotAFile {
+        /// The state file.
+        path: PathBuf,
     },
     /// A state file cannot be read.
     #[error("{} is not a state file of 'unpack': {reason}", .path.display())]

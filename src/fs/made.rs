@@ -6,7 +6,7 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd};
 use std::os::unix::ffi::OsStrExt as _;
 
-use rustix::fs::{AtFlags, FileType, Gid, Mode, OFlags, Timespec, Timestamps, Uid, XattrFlags};
+use rustix::fs::{AtFlags, Dir, FileType, Gid, Mode, OFlags, RenameFlags, Timespec, Timestamps, Uid, XattrFlags};
 use rustix::io::Errno;
 
 /// The attributes of a file that is made.
@@ -69,13 +69,68 @@ pub(crate) fn make_special(directory: BorrowedFd<'_>, name: &[u8], special: Spec
     }
 }
 
+/// Lets the owner alone use an open directory.
+pub(crate) fn make_private(directory: BorrowedFd<'_>) -> io::Result<()> {
+    Ok(rustix::fs::fchmod(directory, Mode::from_raw_mode(0o700))?)
+}
+
 /// Renames a file from one directory to another. It is an error if the name is taken.
-pub(crate) fn rename(from: BorrowedFd<'_>, name: &str, to: BorrowedFd<'_>, new: &[u8]) -> io::Result<()> {
-    Ok(rustix::fs::renameat(from, name, to, new)?)
+pub(crate) fn rename(from: BorrowedFd<'_>, name: &[u8], to: BorrowedFd<'_>, new: &[u8]) -> io::Result<()> {
+    match rustix::fs::renameat_with(from, name, to, new, RenameFlags::NOREPLACE) {
+        // The file system cannot do that in one step.
+        Err(Errno::INVAL | Errno::NOSYS) if rustix::fs::statat(to, new, AtFlags::SYMLINK_NOFOLLOW).is_err() => {
+            Ok(rustix::fs::renameat(from, name, to, new)?)
+        }
+        renamed => Ok(renamed?),
+    }
+}
+
+/// Renames a file or directory as [`rename`] does, also a directory that its owner cannot write: moving it changes its `..`.
+pub(crate) fn move_new(from: BorrowedFd<'_>, name: &[u8], to: BorrowedFd<'_>, new: &[u8]) -> io::Result<()> {
+    while_writable(from, name, || rename(from, name, to, new))
+}
+
+/// Renames a directory to the name of an empty one.
+pub(crate) fn replace_empty(from: BorrowedFd<'_>, name: &[u8], to: BorrowedFd<'_>, new: &[u8]) -> io::Result<()> {
+    while_writable(from, name, || Ok(rustix::fs::renameat(from, name, to, new)?))
+}
+
+/// Calls a function while the owner of a directory can write it.
+fn while_writable(parent: BorrowedFd<'_>, name: &[u8], work: impl FnOnce() -> io::Result<()>) -> io::Result<()> {
+    if is_root() {
+        return work();
+    }
+    let opened = rustix::fs::openat(parent, name, OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty())?;
+    let stat = rustix::fs::fstat(&opened)?;
+    let mode = stat.st_mode & 0o7777;
+    if FileType::from_raw_mode(stat.st_mode) != FileType::Directory || mode & 0o200 != 0 {
+        return work();
+    }
+    rustix::fs::chmod(path_of(&opened), Mode::from_raw_mode(mode | 0o200))?;
+    let done = work();
+    rustix::fs::chmod(path_of(&opened), Mode::from_raw_mode(mode))?;
+    done
+}
+
+/// Returns the names in an open directory.
+pub(crate) fn names_in(directory: BorrowedFd<'_>) -> io::Result<Vec<Vec<u8>>> {
+    let mut names = Vec::new();
+    for entry in Dir::read_from(directory)? {
+        let name = entry?.file_name().to_bytes().to_vec();
+        if !matches!(&*name, b"." | b"..") {
+            names.push(name);
+        }
+    }
+    Ok(names)
+}
+
+/// Syncs the file system of an open directory.
+pub(crate) fn sync_all(directory: BorrowedFd<'_>) -> io::Result<()> {
+    Ok(rustix::fs::syncfs(directory)?)
 }
 
 /// Gives a file another name. It itself may be a link.
-pub(crate) fn link(from: BorrowedFd<'_>, name: &str, to: BorrowedFd<'_>, new: &[u8]) -> io::Result<()> {
+pub(crate) fn link(from: BorrowedFd<'_>, name: &[u8], to: BorrowedFd<'_>, new: &[u8]) -> io::Result<()> {
     Ok(rustix::fs::linkat(from, name, to, new, AtFlags::empty())?)
 }
 

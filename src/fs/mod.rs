@@ -14,6 +14,8 @@ mod leftovers;
 #[cfg(target_os = "linux")]
 pub(crate) mod made;
 mod output;
+#[cfg(target_os = "linux")]
+pub(crate) mod remove;
 pub(crate) mod streams;
 mod temporary;
 pub(crate) mod walk;
@@ -28,4 +30,6 @@ pub(crate) use leftovers::{
     Identity, for_each_leftover, is_called_temporary, is_temporary, is_vacant, remove_stale_files,
 };
 pub(crate) use output::{Destination, Output};
+#[cfg(target_os = "linux")]
+pub(crate) use temporary::Replaced;
 pub(crate) use temporary::{TempDirectory, TempFile, private_file};

@@ -382,7 +382,7 @@ impl TempDirectory {
                 fs::create_dir(&path)?;
                 let make = || {
                     // Windows cannot open directories.
-                    let lock = if cfg!(unix) { Some(File::open(&path).map_err(if_gone)?) } else { None };
+                    let lock = if cfg!(unix) { Some(open_directory(&path).map_err(if_gone)?) } else { None };
                     lock.iter().try_for_each(lock_new)?;
                     Ok((lock, prove(&path, &fs::symlink_metadata(&path).map_err(if_gone)?)?))
                 };
@@ -394,6 +394,12 @@ impl TempDirectory {
 
     pub(crate) fn path(&self) -> &Path {
         &self.directory.path
+    }
+
+    /// Returns the open directory, where the system opens directories.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn opened(&self) -> Option<&File> {
+        self.directory.lock.as_ref()
     }
 
     /// Moves the directory into another one, still under a temporary name.
@@ -421,6 +427,19 @@ impl TempDirectory {
             Err(error) => Err((self, error)),
         }
     }
+}
+
+/// Opens a directory, which may not be a link.
+fn open_directory(path: &Path) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.read(true);
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::OpenOptionsExt as _;
+        let flags = rustix::fs::OFlags::NOFOLLOW | rustix::fs::OFlags::DIRECTORY;
+        options.custom_flags(i32::try_from(flags.bits()).expect("flags are small numbers"));
+    }
+    options.open(path)
 }
 
 /// Calls a function that creates a file or directory under a random name. Calls it again if the name exists.

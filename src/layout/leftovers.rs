@@ -18,6 +18,7 @@ use crate::layout::blob_directory::blob_directories_elsewhere;
 use crate::oci::Digest;
 
 /// The file in a temporary directory that says that a tree of an image's files is being made in it: everything in it is ours.
+#[cfg(target_os = "linux")]
 pub(crate) const TREE_MARKER: &str = "tree-of-an-image";
 
 /// Deletes the trees of killed programs in a directory.
@@ -38,37 +39,15 @@ pub(crate) fn clean_trees(directory: &Path) {
     let _ = for_each_leftover(directory, delete);
 }
 
-/// Lets the owner of the directories of a tree delete them: an image may have directories that nobody can write. Links are
-/// not followed.
-pub(crate) fn make_removable(path: &Path) {
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::PermissionsExt as _;
-        let mut pending = vec![path.to_owned()];
-        while let Some(directory) = pending.pop() {
-            let Ok(metadata) = fs::symlink_metadata(&directory) else { continue };
-            if metadata.permissions().mode() & 0o700 != 0o700 {
-                let _ = fs::set_permissions(&directory, fs::Permissions::from_mode(0o700));
-            }
-            let entries = fs::read_dir(&directory).into_iter().flatten().flatten();
-            pending.extend(
-                entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir())).map(|entry| entry.path()),
-            );
-        }
-    }
-    #[cfg(not(unix))]
-    let _ = path;
-}
-
 /// Deletes a leftover in a directory, and the files that it had moved there. In a leftover directory only files that
 /// this program makes are deleted: a foreign file stays, and the directory with it.
 pub(crate) fn delete_leftover(directory: &Path, path: &Path, metadata: &Metadata) -> io::Result<()> {
     if !metadata.is_dir() {
         return fs::remove_file(path);
     }
+    #[cfg(target_os = "linux")]
     if path.join(TREE_MARKER).is_file() {
-        make_removable(path);
-        return fs::remove_dir_all(path);
+        return crate::fs::remove::remove_tree(path, TREE_MARKER);
     }
     Filling::undo(directory, path)?;
     let scratch = path.join(SCRATCH_DIRECTORY);

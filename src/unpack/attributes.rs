@@ -1,9 +1,9 @@
 //! The attributes that entries get: those of the image, as far as this user may set them.
 
-use super::options::UnpackOptions;
+use super::options::{IdMap, UnpackOptions};
 use super::report::Skipped;
 use crate::error::{Result, UnpackError};
-use crate::fs::made::{MadeAttributes, Refused, is_root};
+use crate::fs::made::{MadeAttributes, Refused, is_root, own_ids};
 use crate::rootfs::{Attributes, shown_path};
 
 /// Attributes that belong to the machine, or to a program that unpacked an image (images, rules A12 and J6).
@@ -18,10 +18,21 @@ pub(super) struct Maker<'a> {
 }
 
 impl<'a> Maker<'a> {
-    pub(super) fn new(options: &'a UnpackOptions) -> Self {
+    /// # Errors
+    ///
+    /// [`UnpackError::MapNeedsRoot`].
+    pub(super) fn new(options: &'a UnpackOptions) -> Result<Self> {
         let is_root = is_root();
-        let skipped = Skipped { owners: !is_root, ..Skipped::default() };
-        Self { options, is_root, skipped, refused: Refused::default() }
+        let has_map = !options.uid_map.is_empty() || !options.gid_map.is_empty();
+        if has_map && !is_root {
+            return Err(UnpackError::MapNeedsRoot.into());
+        }
+        Ok(Self { options, is_root, skipped: Skipped::default(), refused: Refused::default() })
+    }
+
+    /// Returns whether all files belong to the user of this process.
+    pub(super) fn has_one_owner(&self) -> bool {
+        !self.is_root
     }
 
     /// Returns the counts of what was not made.
@@ -32,7 +43,48 @@ impl<'a> Maker<'a> {
         skipped
     }
 
+    /// Counts the attributes of an entry that it does not get.
+    pub(super) fn count(&mut self, attributes: &Attributes, is_directory: bool) {
+        if self.is_root {
+            return;
+        }
+        let own = own_ids();
+        self.skipped.owners += u64::from((attributes.uid, attributes.gid) != (own.0.into(), own.1.into()));
+        self.skipped.setuid += u64::from(self.mode_of(attributes, is_directory) != attributes.mode);
+        let names = attributes.xattrs.iter().flat_map(|all| all.iter()).map(|(name, _)| &**name);
+        self.skipped.privileged_xattrs +=
+            names.filter(|name| !is_never(name) && !name.starts_with(b"user.")).count() as u64;
+    }
+
+    fn mode_of(&self, attributes: &Attributes, is_directory: bool) -> u32 {
+        let keeps_all = self.is_root || self.options.keep_setuid || is_directory;
+        if keeps_all { attributes.mode } else { attributes.mode & 0o1777 }
+    }
+
+    /// Returns the owner that an entry gets, if it is to be set.
+    ///
+    /// # Errors
+    ///
+    /// [`UnpackError::NotMapped`], [`UnpackError::TooHigh`].
+    pub(super) fn owner_of(&self, path: &[u8], attributes: &Attributes) -> Result<Option<(u32, u32)>> {
+        if !self.is_root {
+            return Ok(None);
+        }
+        let mapped = |kind, map: &IdMap, id: u64| {
+            map.outside(id).ok_or_else(|| match map.is_empty() {
+                true => UnpackError::TooHigh { kind, id, path: shown_path(path) },
+                false => UnpackError::NotMapped { kind, id, path: shown_path(path) },
+            })
+        };
+        let user = mapped("user", &self.options.uid_map, attributes.uid)?;
+        Ok(Some((user, mapped("group", &self.options.gid_map, attributes.gid)?)))
+    }
+
     /// Calls a function with the attributes that an entry gets.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Maker::owner_of`].
     pub(super) fn with<T>(
         &mut self,
         path: &[u8],
@@ -40,35 +92,18 @@ impl<'a> Maker<'a> {
         is_directory: bool,
         work: impl FnOnce(&MadeAttributes<'_>, &mut Refused) -> T,
     ) -> Result<T> {
-        let Attributes { mode, uid, gid, modified, xattrs, .. } = attributes;
-        let mut mode = *mode;
-        if !self.is_root && !self.options.keep_setuid && !is_directory && mode & 0o6000 != 0 {
-            mode &= 0o1777;
-            self.skipped.setuid += 1;
-        }
-        let mapped = |kind, map: &super::options::IdMap, id: u64| {
-            map.outside(id).ok_or_else(|| UnpackError::NotMapped { kind, id, path: shown_path(path) })
-        };
-        let owner = match self.is_root {
-            true => {
-                let user = mapped("user", &self.options.uid_map, *uid)?;
-                Some((user, mapped("group", &self.options.gid_map, *gid)?))
-            }
-            false => None,
-        };
-        let mut kept = Vec::new();
-        for (name, value) in xattrs.iter().flat_map(|all| all.iter()) {
-            let is_overlay = name.windows(9).any(|part| part == b".overlay.");
-            if NEVER.contains(&&**name) || is_overlay || name.starts_with(b"com.apple.") {
-                continue;
-            }
-            if !self.is_root && !name.starts_with(b"user.") {
-                self.skipped.privileged_xattrs += 1;
-                continue;
-            }
-            kept.push((&**name, &**value));
-        }
-        let made = MadeAttributes { mode, owner, modified: *modified, xattrs: &kept };
+        let owner = self.owner_of(path, attributes)?;
+        let mode = self.mode_of(attributes, is_directory);
+        let all = attributes.xattrs.iter().flat_map(|all| all.iter()).map(|(name, value)| (&**name, &**value));
+        let kept: Vec<_> =
+            all.filter(|(name, _)| !is_never(name) && (self.is_root || name.starts_with(b"user."))).collect();
+        let made = MadeAttributes { mode, owner, modified: attributes.modified, xattrs: &kept };
         Ok(work(&made, &mut self.refused))
     }
+}
+
+/// Returns whether an attribute is never set.
+fn is_never(name: &[u8]) -> bool {
+    let is_overlay = name.windows(9).any(|part| part == b".overlay.");
+    NEVER.contains(&name) || is_overlay || name.starts_with(b"com.apple.")
 }

@@ -1,20 +1,20 @@
 //! Where a tree appears: a new directory, or an empty one.
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::io::{self, ErrorKind};
 use std::os::fd::AsFd as _;
 use std::os::unix::ffi::OsStrExt as _;
-use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use super::options::UnpackOptions;
-use super::state::PreparedState;
+use super::scratch::Scratch;
 use crate::error::{Error, Result, UnpackError};
-use crate::fs::made::is_root;
-use crate::fs::{TempDirectory, is_vacant, rename_new, sync_directory};
+use crate::fs::made::{move_new, names_in, sync_all};
+use crate::fs::{Directory, Replaced, is_vacant};
 use crate::interrupt::Interrupt;
-use crate::layout::leftovers::{TREE_MARKER, clean_trees, make_removable};
+use crate::layout::leftovers::clean_trees;
 use crate::layout::site::layout_above;
 
 /// The place of a tree.
@@ -24,22 +24,13 @@ pub(super) struct Destination {
     kind: Kind,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
-    /// It is not there.
-    New,
-    /// An empty directory, which is replaced.
-    Empty,
-    /// A directory that must stay the same: a mount point, the working directory, or one whose parent is not writable. The
-    /// tree is made in it and moved up.
-    InPlace,
-}
-
-/// The directory in which a tree is made.
 #[derive(Debug)]
-pub(super) struct Scratch {
-    directory: TempDirectory,
-    is_finished: bool,
+enum Kind {
+    /// A name in a directory. It is free, or that of an empty directory, which is replaced.
+    Name { above: Directory, name: OsString, is_empty_directory: bool },
+    /// A directory that must stay the same: a mount point, the working directory, or one that this user cannot replace. The
+    /// tree is made in it and moved up.
+    InPlace(Directory),
 }
 
 impl Destination {
@@ -47,34 +38,59 @@ impl Destination {
     ///
     /// # Errors
     ///
-    /// [`UnpackError::NotADirectory`], [`UnpackError::NotEmpty`], [`UnpackError::InLayout`]; [`Error::Io`].
+    /// [`UnpackError::NotADirectory`], [`UnpackError::NotEmpty`], [`UnpackError::InLayout`], [`UnpackError::NoParent`]; [`Error::Io`].
     pub(super) fn of_tree(path: &Path) -> Result<Self> {
-        expect_outside_layouts(path)?;
-        let here = || path.to_owned();
-        let metadata = match fs::metadata(path) {
+        // Without `.` and slashes at its end.
+        let path: PathBuf = path.components().collect();
+        expect_outside_layouts(&path)?;
+        let metadata = match fs::metadata(&path) {
             Ok(metadata) => metadata,
-            Err(error) if error.kind() == ErrorKind::NotFound => {
-                return match fs::symlink_metadata(path) {
-                    Ok(_) => Err(UnpackError::NotADirectory { path: here() }.into()),
-                    Err(_) => Ok(Self { path: here(), kind: Kind::New }),
-                };
-            }
+            Err(error) if error.kind() == ErrorKind::NotFound => return Self::new_name(path),
+            Err(error) if error.kind() == ErrorKind::NotADirectory => return Err(UnpackError::NoParent { path }.into()),
             Err(error) => return Err(Error::io("read", path)(error)),
         };
         if !metadata.is_dir() {
-            return Err(UnpackError::NotADirectory { path: here() }.into());
+            return Err(UnpackError::NotADirectory { path }.into());
         }
-        if !is_vacant(path).map_err(Error::io("read", path))? {
-            return Err(UnpackError::NotEmpty { path: here() }.into());
+        // A killed program may have left its tree here.
+        clean_trees(&path);
+        if !is_vacant(&path).map_err(Error::io("read", &path))? {
+            return Err(UnpackError::NotEmpty { path }.into());
         }
-        let real = fs::canonicalize(path).map_err(Error::io("read", path))?;
+        let real = fs::canonicalize(&path).map_err(Error::io("read", &path))?;
         let is_here = std::env::current_dir().and_then(fs::canonicalize).is_ok_and(|here| here == real);
-        let is_mount = match real.parent().map(fs::metadata) {
-            Some(Ok(above)) => above.dev() != metadata.dev() || is_mount_point(&real),
-            _ => true,
+        let (Some(parent), Some(name)) = (real.parent(), real.file_name()) else { return Self::in_place(path) };
+        let is_mount =
+            fs::metadata(parent).map_or(true, |above| above.dev() != metadata.dev()) || is_mount_point(&real);
+        match Directory::open(parent) {
+            Ok(above) if !is_here && !is_mount => {
+                let kind = Kind::Name { above, name: name.to_owned(), is_empty_directory: true };
+                Ok(Self { path: real, kind })
+            }
+            _ => Self::in_place(path),
+        }
+    }
+
+    fn new_name(path: PathBuf) -> Result<Self> {
+        if fs::symlink_metadata(&path).is_ok() {
+            return Err(UnpackError::BrokenLink { path }.into());
+        }
+        let Some(name) = path.file_name().map(OsStr::to_owned) else {
+            return Err(UnpackError::NoParent { path }.into());
         };
-        let kind = if is_here || is_mount { Kind::InPlace } else { Kind::Empty };
-        Ok(Self { path: real, kind })
+        let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+        match Directory::open(parent.unwrap_or(Path::new("."))) {
+            Ok(above) => Ok(Self { path, kind: Kind::Name { above, name, is_empty_directory: false } }),
+            Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
+                Err(UnpackError::NoParent { path }.into())
+            }
+            Err(error) => Err(Error::io("write to", path)(error)),
+        }
+    }
+
+    fn in_place(path: PathBuf) -> Result<Self> {
+        let directory = Directory::open(&path).map_err(Error::io("open", &path))?;
+        Ok(Self { path, kind: Kind::InPlace(directory) })
     }
 
     /// Checks a directory to which entries are added. It is made if it is not there.
@@ -84,8 +100,7 @@ impl Destination {
     /// Those of [`Destination::of_tree`] but for a directory that is not empty; [`UnpackError::Exists`] for a name that is taken.
     pub(super) fn of_entries<'a>(path: &Path, names: impl Iterator<Item = &'a [u8]>) -> Result<Self> {
         match Self::of_tree(path) {
-            Ok(Self { path, kind: Kind::New }) => Ok(Self { path, kind: Kind::New }),
-            Ok(_) => Ok(Self { path: path.to_owned(), kind: Kind::InPlace }),
+            Ok(Self { kind: Kind::Name { is_empty_directory: true, .. }, .. }) => Self::in_place(path.to_owned()),
             Err(Error::Unpack(UnpackError::NotEmpty { .. })) => {
                 for name in names {
                     let taken = path.join(OsStr::from_bytes(name));
@@ -93,25 +108,19 @@ impl Destination {
                         return Err(UnpackError::Exists { path: taken }.into());
                     }
                 }
-                Ok(Self { path: path.to_owned(), kind: Kind::InPlace })
+                Self::in_place(path.to_owned())
             }
-            Err(error) => Err(error),
+            other => other,
         }
     }
 
     /// Makes the directory in which the tree is made, on the file system of the destination.
     pub(super) fn scratch(&mut self, interrupt: &Interrupt) -> Result<Scratch> {
-        let parent = self
-            .path
-            .parent()
-            .map_or(Path::new("."), |parent| if parent.as_os_str().is_empty() { Path::new(".") } else { parent });
-        let parent = parent.to_owned();
-        let made = match self.kind {
-            Kind::InPlace => Scratch::make(&self.path, interrupt),
-            Kind::New => Scratch::make(&parent, interrupt),
-            Kind::Empty => match cleaned(&self.path).and_then(|()| Scratch::make(&parent, interrupt)) {
-                Err(error) if matches!(error.kind(), ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem) => {
-                    self.kind = Kind::InPlace;
+        let made = match &self.kind {
+            Kind::InPlace(_) => Scratch::make(&self.path, interrupt),
+            Kind::Name { above, is_empty_directory, .. } => match Scratch::make(above.path(), interrupt) {
+                Err(error) if *is_empty_directory && is_forbidden(&error) => {
+                    *self = Self::in_place(self.path.clone())?;
                     Scratch::make(&self.path, interrupt)
                 }
                 made => made,
@@ -124,133 +133,86 @@ impl Destination {
         &self.path
     }
 
-    /// Moves the tree to its place, and gives the state file its name just before.
+    /// Moves the tree to its place, and just before puts a file in its place by calling `before`. Returns the directory whose own
+    /// attributes are still to be set, if the entries were moved into one that stays.
     ///
     /// # Errors
     ///
-    /// [`Error::Io`]; [`UnpackError::Exists`]. After an error the destination is as it was.
+    /// [`Error::Io`]; [`UnpackError::Exists`]. After an error the destination is as it was, and so is the other file.
     pub(super) fn take(
         &self,
-        mut scratch: Scratch,
+        scratch: &Scratch,
         options: &UnpackOptions,
-        state: Option<PreparedState>,
-    ) -> Result<()> {
+        before: impl FnOnce() -> Result<Option<Replaced>>,
+    ) -> Result<Option<Directory>> {
         let failed = || Error::io("write to", &self.path);
-        let root = scratch.root();
         if options.sync {
-            let opened = fs::File::open(&root).map_err(failed())?;
-            rustix::fs::syncfs(opened.as_fd()).map_err(|error| failed()(error.into()))?;
+            scratch.root().and_then(|root| sync_all(root.as_fd())).map_err(failed())?;
         }
         let _section = options.interrupt.begin_section();
-        let state = state.map(PreparedState::persist).transpose()?;
-        let taken = self.take_root(&root);
+        let replaced = before()?;
+        let taken = self.take_root(scratch);
         if taken.is_err() {
-            state.iter().for_each(|state| drop(fs::remove_file(state)));
+            // An error here would hide the first one.
+            replaced.into_iter().for_each(|replaced| drop(replaced.restore()));
         }
-        taken?;
-        scratch.is_finished = true;
+        let stays = taken?;
         if options.sync {
-            let above = self.path.parent().filter(|above| !above.as_os_str().is_empty());
-            sync_directory(above.unwrap_or(Path::new("."))).map_err(failed())?;
+            let changed = match &self.kind {
+                Kind::Name { above, .. } => above,
+                Kind::InPlace(directory) => directory,
+            };
+            changed.sync().map_err(failed())?;
         }
-        Ok(())
+        Ok(stays)
     }
 
-    fn take_root(&self, root: &Path) -> Result<()> {
+    fn take_root(&self, scratch: &Scratch) -> Result<Option<Directory>> {
         let failed = || Error::io("write to", &self.path);
-        match self.kind {
-            Kind::New => movable(root, &self.path, rename_new).map_err(|error| match error.kind() {
-                ErrorKind::AlreadyExists => UnpackError::Exists { path: self.path.clone() }.into(),
-                _ => failed()(error),
-            })?,
-            Kind::Empty => movable(root, &self.path, |from, to| fs::rename(from, to)).map_err(failed())?,
-            Kind::InPlace => self.move_up(root)?,
-        }
-        Ok(())
-    }
-
-    /// Moves the entries of the tree into the destination: all or none.
-    fn move_up(&self, root: &Path) -> Result<()> {
-        let mut moved: Vec<(PathBuf, PathBuf)> = Vec::new();
-        let mut move_all = || -> Result<()> {
-            let entries = fs::read_dir(root).and_then(Iterator::collect::<io::Result<Vec<_>>>);
-            for entry in entries.map_err(Error::io("read", root))? {
-                let target = self.path.join(entry.file_name());
-                movable(&entry.path(), &target, rename_new).map_err(|error| match error.kind() {
-                    ErrorKind::AlreadyExists => UnpackError::Exists { path: target.clone() }.into(),
-                    _ => Error::io("write", &target)(error),
+        let (above, name) = match &self.kind {
+            Kind::InPlace(directory) => return self.move_up(scratch, directory),
+            Kind::Name { above, name, is_empty_directory: false } => {
+                scratch.move_root(above.as_fd(), name).map_err(|error| match error.kind() {
+                    ErrorKind::AlreadyExists => UnpackError::Exists { path: self.path.clone() }.into(),
+                    _ => failed()(error),
                 })?;
-                moved.push((target, entry.path()));
+                return Ok(None);
             }
-            Ok(())
+            Kind::Name { above, name, .. } => (above, name),
         };
-        let result = move_all();
-        if result.is_err() {
-            for (target, from) in moved.iter().rev() {
-                // An error here would hide the first one.
-                let _ = movable(target, from, |from, to| fs::rename(from, to));
+        match scratch.replace_with_root(above.as_fd(), name) {
+            // In a directory with the sticky bit only its owner may replace it.
+            Err(error) if is_forbidden(&error) => {
+                self.move_up(scratch, &Directory::open(&self.path).map_err(failed())?)
+            }
+            replaced => replaced.map(|()| None).map_err(failed()),
+        }
+    }
+
+    /// Moves the entries of the tree into a directory: all or none.
+    fn move_up(&self, scratch: &Scratch, directory: &Directory) -> Result<Option<Directory>> {
+        let root = scratch.root().map_err(Error::io("write to", &self.path))?;
+        let names = names_in(root.as_fd()).map_err(Error::io("write to", &self.path))?;
+        for (at, name) in names.iter().enumerate() {
+            if let Err(error) = move_new(root.as_fd(), name, directory.as_fd(), name) {
+                for moved in &names[..at] {
+                    // An error here would hide the first one.
+                    let _ = move_new(directory.as_fd(), moved, root.as_fd(), moved);
+                }
+                let path = self.path.join(OsStr::from_bytes(name));
+                return Err(match error.kind() {
+                    ErrorKind::AlreadyExists => UnpackError::Exists { path }.into(),
+                    _ => Error::io("write", path)(error),
+                });
             }
         }
-        result
-    }
-
-    /// Returns whether entries are moved into a directory that stays: its own attributes are set in the end.
-    pub(super) fn stays(&self) -> bool {
-        self.kind == Kind::InPlace
+        Ok(Some(directory.clone()))
     }
 }
 
-impl Scratch {
-    fn make(parent: &Path, interrupt: &Interrupt) -> io::Result<Self> {
-        clean_trees(parent);
-        let directory = TempDirectory::create_in(parent, interrupt)?;
-        let path = directory.path().to_owned();
-        let scratch = Self { directory, is_finished: false };
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o700))?;
-        // It says that everything below belongs to a tree that is being made.
-        fs::File::create(path.join(TREE_MARKER))?;
-        fs::create_dir(path.join("content"))?;
-        fs::create_dir(path.join("root"))?;
-        Ok(scratch)
-    }
-
-    /// Returns the directory that becomes the tree.
-    pub(super) fn root(&self) -> PathBuf {
-        self.directory.path().join("root")
-    }
-
-    /// Returns the directory of the pool.
-    pub(super) fn content(&self) -> PathBuf {
-        self.directory.path().join("content")
-    }
-}
-
-impl Drop for Scratch {
-    fn drop(&mut self) {
-        if !self.is_finished {
-            make_removable(self.directory.path());
-        }
-    }
-}
-
-/// Moves a file or directory. A directory that its owner cannot write is made writable meanwhile: `..` in it changes.
-fn movable(from: &Path, to: &Path, rename: impl FnOnce(&Path, &Path) -> io::Result<()>) -> io::Result<()> {
-    let metadata = fs::symlink_metadata(from)?;
-    let mode = metadata.permissions().mode() & 0o7777;
-    if !metadata.is_dir() || mode & 0o200 != 0 || is_root() {
-        return rename(from, to);
-    }
-    let directory = fs::File::open(from)?;
-    directory.set_permissions(fs::Permissions::from_mode(mode | 0o200))?;
-    let renamed = rename(from, to);
-    directory.set_permissions(fs::Permissions::from_mode(mode))?;
-    renamed
-}
-
-/// Deletes the trees that killed programs left in a directory that is to be replaced.
-fn cleaned(directory: &Path) -> io::Result<()> {
-    clean_trees(directory);
-    Ok(())
+/// Returns whether this user may not change a directory.
+fn is_forbidden(error: &io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem | ErrorKind::ResourceBusy)
 }
 
 /// Checks that a destination is not in a layout, where its files could take the place of blobs.

@@ -9,7 +9,7 @@ use super::options::UnpackOptions;
 use super::report::Unpacked;
 use super::tree::{Top, TreeMaker};
 use super::whole::store_rest;
-use crate::error::{Result, UnpackError};
+use crate::error::{Error, Result, UnpackError};
 use crate::rootfs::{ImageFiles, Path as Place, shown_path, split};
 
 impl ImageFiles {
@@ -29,11 +29,13 @@ impl ImageFiles {
                 places.push(place);
             }
         }
-        let mut maker = Maker::new(options);
+        let mut maker = Maker::new(options)?;
         let names = places.iter().filter_map(|place| place.last()).map(|name| &**name);
         let mut destination = Destination::of_entries(directory, names)?;
         let scratch = destination.scratch(&options.interrupt)?;
-        let mut pool = Pool::new(scratch.content(), &options.interrupt)?;
+        let place = destination.path().to_owned();
+        let failed = || Error::io("write to", &place);
+        let mut pool = Pool::new(scratch.content().map_err(failed())?, &place, &options.interrupt);
         // Of directories all layers may have entries.
         let is_directory = |place: &Place| self.node_at(place).is_none_or(|node| node.children().is_some());
         let tree = match places.iter().any(is_directory) {
@@ -57,12 +59,11 @@ impl ImageFiles {
         }
         expect_names(&top, &places)?;
         store_rest(self, &top, &mut pool, &mut maker)?;
-        let bytes = pool.bytes;
-        let mut made = TreeMaker::new(&scratch.root(), &pool, &mut maker, &options.interrupt)?;
+        let root = scratch.root().map_err(failed())?;
+        let mut made = TreeMaker::new(root, &place, &pool, &mut maker, &options.interrupt);
         made.make(&top, None)?;
-        let entries = made.entries;
-        drop(pool);
-        destination.take(scratch, options, None)?;
+        let (entries, bytes) = (made.entries, made.bytes);
+        destination.take(&scratch, options, || Ok(None))?;
         Ok(Unpacked { entries, bytes, skipped: maker.into_skipped() })
     }
 }

@@ -20,7 +20,11 @@ mod destination;
 mod extract;
 mod options;
 mod report;
+#[cfg(target_os = "linux")]
+mod scratch;
 mod state;
+#[cfg(target_os = "linux")]
+mod state_file;
 #[cfg(target_os = "linux")]
 mod tree;
 #[cfg(not(target_os = "linux"))]

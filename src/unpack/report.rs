@@ -1,4 +1,4 @@
-//! What was written, and what could not be.
+//! Counts of the entries that were written, and of the attributes and devices that were not.
 
 /// The result of writing files of an image.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
@@ -8,16 +8,16 @@ pub struct Unpacked {
     pub entries: u64,
     /// The bytes of the content of files.
     pub bytes: u64,
-    /// What could not be made as the image has it.
+    /// Attributes and devices that the files do not have.
     pub skipped: Skipped,
 }
 
-/// Numbers of things that a user, a system or a file system does not take.
+/// Attributes and devices that this user may not make, or that the file system does not support.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct Skipped {
-    /// Whether all files belong to the user of this process.
-    pub owners: bool,
+    /// Entries that have the user and group of this process instead of their own.
+    pub owners: u64,
     /// The setuid and setgid bits of files that were left off.
     pub setuid: u64,
     /// Extended attributes that only root may set, capabilities among them.

@@ -3,16 +3,13 @@
 //! A plain user's tree has other owners, and no devices and capabilities. With the state file a later comparison of tree and
 //! image takes these differences for what they are (images, rule C9).
 
-use std::fs::{self, File};
-use std::io::{self, Read, Write};
-use std::path::{Path, PathBuf};
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result, UnpackError};
-use crate::fs::{TempFile, remove_stale_files, sync_directory};
-use crate::interrupt::Interrupt;
-use crate::layout::site::has_marker;
 use crate::oci::{Digest, from_json, to_blob};
 
 /// The version of the format.
@@ -79,44 +76,6 @@ impl UnpackState {
             return Err(UnpackError::ChangedState { path: path() }.into());
         }
         Ok(state)
-    }
-
-    /// Writes the file beside its place, synced.
-    pub(super) fn prepare(&self, path: &Path, interrupt: &Interrupt) -> Result<PreparedState> {
-        let prepare = || -> io::Result<PreparedState> {
-            let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-            if !has_marker(parent) {
-                remove_stale_files(parent);
-            }
-            let mut file = TempFile::create_in(parent, interrupt)?;
-            file.write_all(&to_blob(self))?;
-            file.write_all(b"\n")?;
-            file.sync()?;
-            Ok(PreparedState { file, path: path.to_owned(), parent: parent.to_owned() })
-        };
-        prepare().map_err(Error::io("write", path))
-    }
-}
-
-/// A state file that is written and has no name yet.
-#[derive(Debug)]
-pub(super) struct PreparedState {
-    file: TempFile,
-    path: PathBuf,
-    parent: PathBuf,
-}
-
-impl PreparedState {
-    /// Gives the file its name, in a section. Replaces an existing file. Returns the path.
-    pub(super) fn persist(self) -> Result<PathBuf> {
-        let Self { file, path, parent } = self;
-        let persist = || {
-            file.persist_in_place_of_file(&path)?;
-            // A state without a tree would be one of another.
-            sync_directory(&parent).inspect_err(|_| drop(fs::remove_file(&path)))
-        };
-        persist().map_err(Error::io("write", &path))?;
-        Ok(path)
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::{Path, PathBuf};
@@ -32,21 +33,30 @@ pub(super) struct TreeMaker<'a, 'o> {
     /// Files other than regular ones that have several names, and are in the pool by now.
     shared: HashMap<u64, bool>,
     pub(super) entries: u64,
+    /// The bytes of the content of files.
+    pub(super) bytes: u64,
 }
 
 impl<'a, 'o> TreeMaker<'a, 'o> {
-    pub(super) fn new(path: &Path, pool: &'a Pool, maker: &'a mut Maker<'o>, interrupt: &Interrupt) -> Result<Self> {
-        let root = Beneath::open(path).map_err(Error::io("open", path))?;
-        Ok(Self {
-            root,
-            path: path.to_owned(),
+    /// Takes the open directory. Errors name files of the destination.
+    pub(super) fn new(
+        root: File,
+        destination: &Path,
+        pool: &'a Pool,
+        maker: &'a mut Maker<'o>,
+        interrupt: &Interrupt,
+    ) -> Self {
+        Self {
+            root: Beneath::new(root.into()),
+            path: destination.to_owned(),
             pool,
             maker,
             interrupt: interrupt.clone(),
             names: HashMap::new(),
             shared: HashMap::new(),
             entries: 0,
-        })
+            bytes: 0,
+        }
     }
 
     /// Makes entries and everything below them. `of_root` are the attributes of the directory itself.
@@ -55,9 +65,7 @@ impl<'a, 'o> TreeMaker<'a, 'o> {
     ///
     /// [`UnpackError::LostHardLink`], [`UnpackError::Folds`], [`UnpackError::NotMapped`]; [`Error::Io`].
     pub(super) fn make(&mut self, top: &Top<'_>, of_root: Option<&Attributes>) -> Result<()> {
-        for (_, node) in top {
-            count_names(node, &mut self.names);
-        }
+        top.iter().for_each(|(_, node)| self.count(node));
         if folds_case(self.root.root()).map_err(Error::io("write to", &self.path))? {
             check_folding(top, &self.path, |name| String::from_utf8_lossy(name).to_lowercase().into_bytes())?;
         }
@@ -82,19 +90,42 @@ impl<'a, 'o> TreeMaker<'a, 'o> {
         of_root.map_or(Ok(()), |attributes| self.finish_directory(b"", attributes))
     }
 
-    fn open(&self, path: &[u8]) -> Result<std::fs::File> {
+    fn open(&self, path: &[u8]) -> Result<File> {
         self.root.open_directory(path).map_err(|error| self.failed(path)(error))
     }
 
     fn failed(&self, path: &[u8]) -> impl FnOnce(io::Error) -> Error + use<> {
-        let path = self.path.join(shown(path));
-        move |error| Error::io("write", path)(error)
+        Error::io("write", self.path.join(shown(path)))
+    }
+
+    fn failed_to_set(&self, path: &[u8]) -> impl FnOnce(io::Error) -> Error + use<> {
+        Error::io("set the attributes of", self.path.join(shown(path)))
+    }
+
+    /// Counts the names of each file, its bytes, and the attributes that it does not get. No function calls itself for each
+    /// directory: there may be thousands in each other.
+    fn count(&mut self, node: &Node) {
+        let mut pending = vec![node];
+        while let Some(node) = pending.pop() {
+            if let Some(children) = node.children() {
+                pending.extend(children.values().map(|node| &**node));
+                self.maker.count(&node.attributes, true);
+                continue;
+            }
+            let names = self.names.entry(node.inode).or_default();
+            *names += 1;
+            let is_device = matches!(node.kind, NodeKind::Special { flag: b'3' | b'4', .. });
+            if *names == 1 && !is_device {
+                self.maker.count(&node.attributes, false);
+                self.bytes += if matches!(node.kind, NodeKind::File { .. }) { node.attributes.size } else { 0 };
+            }
+        }
     }
 
     fn finish_directory(&mut self, path: &[u8], attributes: &Attributes) -> Result<()> {
         let directory = self.open(path)?;
         let set = self.maker.with(path, attributes, true, |made, refused| set_attributes(&directory, made, refused));
-        set?.map_err(self.failed(path))
+        set?.map_err(self.failed_to_set(path))
     }
 
     fn make_entry<'n>(
@@ -119,7 +150,7 @@ impl<'a, 'o> TreeMaker<'a, 'o> {
                 let stored = Pool::name_of(node.layer, node.offset);
                 let has_more = self.names.get(&node.inode).is_some_and(|names| *names > 1);
                 let place = if has_more { link } else { rename };
-                place(self.pool.directory(), &stored, here, name).map_err(failed)?;
+                place(self.pool.directory(), stored.as_bytes(), here, name).map_err(failed)?;
                 true
             }
             NodeKind::HardLink { target } => {
@@ -147,7 +178,7 @@ impl<'a, 'o> TreeMaker<'a, 'o> {
             }
         };
         if is_made {
-            link(self.pool.directory(), &stored, here, name).map_err(self.failed(&path))?;
+            link(self.pool.directory(), stored.as_bytes(), here, name).map_err(self.failed(&path))?;
         }
         Ok(is_made)
     }
@@ -176,19 +207,8 @@ impl<'a, 'o> TreeMaker<'a, 'o> {
         let set = self
             .maker
             .with(path, &node.attributes, false, |made, refused| set_attributes_at(here, name, made, is_link, refused));
-        set?.map_err(self.failed(path))?;
+        set?.map_err(self.failed_to_set(path))?;
         Ok(true)
-    }
-}
-
-/// Counts the names of each file. No function calls itself for each directory: there may be thousands in each other.
-fn count_names(node: &Node, names: &mut HashMap<u64, u32>) {
-    let mut pending = vec![node];
-    while let Some(node) = pending.pop() {
-        match node.children() {
-            Some(children) => pending.extend(children.values().map(|node| &**node)),
-            None => *names.entry(node.inode).or_default() += 1,
-        }
     }
 }
 

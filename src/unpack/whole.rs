@@ -5,10 +5,11 @@ use std::path::Path;
 
 use super::attributes::Maker;
 use super::content::Pool;
-use super::destination::{Destination, expect_outside_layouts};
+use super::destination::Destination;
 use super::options::UnpackOptions;
 use super::report::Unpacked;
 use super::state::UnpackState;
+use super::state_file::StateFile;
 use super::tree::{Top, TreeMaker};
 use crate::error::{Error, Result};
 use crate::fs::made::{own_ids, set_attributes};
@@ -28,59 +29,54 @@ impl ImageFiles {
         options: &UnpackOptions,
         progress: Option<Progress<'_>>,
     ) -> Result<Unpacked> {
-        if let Some(state) = &options.state {
-            expect_outside_layouts(state)?;
-        }
         let mut destination = Destination::of_tree(destination)?;
+        let mut maker = Maker::new(options)?;
+        let place = destination.path().to_owned();
+        let state = options.state.as_deref();
+        let mut state = state.map(|state| StateFile::create(state, &place, &options.interrupt)).transpose()?;
         let scratch = destination.scratch(&options.interrupt)?;
-        let mut maker = Maker::new(options);
-        let mut pool = Pool::new(scratch.content(), &options.interrupt)?;
+        let failed = || Error::io("write to", &place);
+        let mut pool = Pool::new(scratch.content().map_err(failed())?, &place, &options.interrupt);
         let tree = self.tree_with(progress, |file, content| pool.store(&file, content, &mut maker))?;
         let top: Top<'_> =
             tree.root().children().into_iter().flatten().map(|(name, node)| (name.clone(), &**node)).collect();
         store_rest(self, &top, &mut pool, &mut maker)?;
         let implied = Attributes::implied();
         let of_root = tree.root_attributes().unwrap_or(&implied);
-        let bytes = pool.bytes;
-        let mut made = TreeMaker::new(&scratch.root(), &pool, &mut maker, &options.interrupt)?;
-        let entries = {
-            // The directory of entries that are moved up stays searchable until they are.
-            made.make(&top, (!destination.stays()).then_some(of_root))?;
-            made.entries
-        };
-        drop(pool);
-        let mut state = None;
-        if let Some(path) = &options.state {
-            let skipped = &maker.skipped;
-            let owner = skipped.owners.then(own_ids);
-            let kept = (!skipped.owners || options.keep_setuid, !skipped.owners);
-            let new = UnpackState::new(self.manifest().clone(), owner, kept, &skipped.devices);
-            state = Some(new.prepare(path, &options.interrupt)?);
-        }
         // An owner that has no place is an error before anything appears.
-        maker.with(b"", of_root, true, |_, _| ())?;
-        destination.take(scratch, options, state)?;
-        if destination.stays() {
-            let path = destination.path();
+        maker.owner_of(b"", of_root)?;
+        let root = scratch.root().map_err(failed())?;
+        let mut made = TreeMaker::new(root, &place, &pool, &mut maker, &options.interrupt);
+        made.make(&top, Some(of_root))?;
+        let (entries, bytes) = (made.entries, made.bytes);
+        if let Some(state) = &mut state {
+            let owner = maker.has_one_owner().then(own_ids);
+            let is_complete = (owner.is_none() || options.keep_setuid, owner.is_none());
+            state.write(&UnpackState::new(self.manifest().clone(), owner, is_complete, &maker.skipped.devices))?;
+        }
+        if let Some(stays) = destination.take(&scratch, options, || state.map(StateFile::persist).transpose())? {
             // A mount point may belong to another user.
-            if let Ok(directory) = std::fs::File::open(path) {
-                let set = maker.with(b"", of_root, true, |made, refused| set_attributes(&directory, made, refused));
-                let _ = set?;
-            }
+            let set = maker.with(b"", of_root, true, |made, refused| set_attributes(&stays, made, refused));
+            let _ = set?;
         }
         Ok(Unpacked { entries, bytes, skipped: maker.into_skipped() })
     }
 }
 
-/// Stores the content of the files of a tree that the pool does not have: hard links to files that other layers hide.
+/// Stores the content of the files of a tree that the pool does not have: hard links to files that other layers hide. Checks
+/// that no file of the tree is one that cannot be written.
 pub(super) fn store_rest(files: &ImageFiles, top: &Top<'_>, pool: &mut Pool, maker: &mut Maker<'_>) -> Result<()> {
     let mut missing: HashMap<u32, HashSet<u64>> = HashMap::new();
+    let mut contents = Vec::new();
     let mut pending: Vec<&Node> = top.iter().map(|(_, node)| *node).collect();
     while let Some(node) = pending.pop() {
         match &node.kind {
             NodeKind::Directory { children, .. } => pending.extend(children.values().map(|node| &**node)),
-            NodeKind::File { .. } if !pool.has(node.layer, node.offset) => {
-                missing.entry(node.layer).or_default().insert(node.offset);
+            NodeKind::File { .. } => {
+                contents.push((node.layer, node.offset));
+                if !pool.knows(node.layer, node.offset) {
+                    missing.entry(node.layer).or_default().insert(node.offset);
+                }
             }
             _ => {}
         }
@@ -93,5 +89,8 @@ pub(super) fn store_rest(files: &ImageFiles, top: &Top<'_>, pool: &mut Pool, mak
             })
         })?;
     }
-    Ok(())
+    match contents.into_iter().find_map(|(layer, offset)| pool.take_error(layer, offset)) {
+        Some(error) => Err(error),
+        None => Ok(()),
+    }
 }

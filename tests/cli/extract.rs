@@ -57,12 +57,15 @@ fn nothing_is_replaced_and_nothing_is_left_behind() {
     let sandbox = image();
     fs::create_dir(sandbox.path("out")).expect("made");
     sandbox.write("out/app", "mine");
-    sandbox.refuses("extract -p image:v1 /usr /etc/app -o out", "out/app exists");
+    sandbox.refuses(
+        "extract -p image:v1 /usr /etc/app -o out",
+        "out/app exists; nothing is replaced: remove it, or name another directory",
+    );
     sandbox.refuses("extract -p image:v1 /etc/app/a /one/x -o new", "'/one/x' is not in the image");
     sandbox.refuses("extract -p image:v1 /etc/app/b -o new", "'/etc/app/b' is not in the image");
     sandbox.refuses(
         "extract -p image:v1 /usr/lib/os /etc/os -o new",
-        "'/usr/lib/os' and '/etc/os' would both be 'os' in the destination",
+        "'/usr/lib/os' and '/etc/os' would both be 'os' in the destination; extract them one at a time",
     );
     let outcome = sandbox.run("extract -p image:v1 /usr -o image/blobs");
     assert!(outcome.status == 1 && outcome.stderr.contains("is inside the layout"), "{outcome:?}");

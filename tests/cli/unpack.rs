@@ -4,6 +4,9 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
@@ -24,7 +27,7 @@ fn image_of(layers: &[Vec<u8>]) -> Sandbox {
 
 /// Lists a tree: path, type and mode, target or content.
 fn listed(sandbox: &Sandbox, name: &str) -> Vec<String> {
-    fn walk(directory: &std::path::Path, prefix: &str, lines: &mut Vec<String>) {
+    fn walk(directory: &Path, prefix: &str, lines: &mut Vec<String>) {
         let mut entries: Vec<_> = fs::read_dir(directory).expect("read").map(|entry| entry.expect("read")).collect();
         entries.sort_by_key(|entry| entry.file_name());
         for entry in entries {
@@ -137,7 +140,7 @@ fn run_as_user(sandbox: &Sandbox, words: &str) -> Outcome {
 fn j5_a_plain_user_gets_files_and_one_note_for_each_kind_of_loss() {
     let sandbox = image_of_spec();
     let outcome = run_as_user(&sandbox, "unpack -p image:v1 -o out --state state.json");
-    let notes = "1 file without setuid and setgid bits; --keep-setuid keeps them\n2 devices not made: only root can make \
+    let notes = "10 files without the owner in the image: only root can set owners\n1 file without setuid and setgid bits; --keep-setuid keeps them\n2 devices not made: only root can make \
                  devices\n1 extended attribute not set: only root can set capabilities and their like\n";
     assert_eq!((outcome.status, outcome.stderr.as_str()), (0, notes), "{outcome:?}");
     let lines = listed(&sandbox, "out");
@@ -168,7 +171,10 @@ fn j5_root_can_map_users_and_groups() {
     sandbox.ok("unpack -p image:v1 -o out --uid-map 0:1000:10 --gid-map 0:2000:3 --gid-map 6:7:1");
     let app = fs::metadata(sandbox.path("out/etc/app")).expect("read");
     assert_eq!((app.uid(), app.gid()), (1005, 7));
-    sandbox.refuses("unpack -p image:v1 -o other --uid-map 0:1000:1", "the user 5 of '/etc/app' is not in the map");
+    sandbox.refuses(
+        "unpack -p image:v1 -o other --uid-map 0:1000:1",
+        "the user 5 of '/etc/app' is not in the map; add a range with --uid-map",
+    );
     sandbox
         .misuses("unpack -p image:v1 -o other --uid-map 0:1", "'0:1' is not INSIDE:OUTSIDE:COUNT, e.g. 0:100000:65536");
 }
@@ -238,7 +244,7 @@ fn j1_links_out_of_the_root_are_only_data() {
     assert_eq!(listed(&sandbox, "out"), ["etc/ 755", "etc/x 644 1", "up/ 755", "up/y 644 2"]);
     // Through the links they stay inside the root all the same.
     sandbox.ok("unpack -p image:v1 -o through --through-links");
-    assert!(!sandbox.path("y").exists() && !std::path::Path::new("/tmp/x").exists());
+    assert!(!sandbox.path("y").exists() && !Path::new("/tmp/x").exists());
 }
 
 #[test]
@@ -355,10 +361,10 @@ fn a_killed_tree_is_removed_by_the_next_command() {
     let sandbox = image_of(&[many]);
     let before: BTreeMap<String, Option<String>> = sandbox.contents();
     let mut child = sandbox.command().args(["unpack", "-q", "-p", "image:v1", "-o", "out"]).spawn().expect("started");
-    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(60);
+    let deadline = Instant::now() + Duration::from_secs(60);
     let is_begun = || leftovers(&sandbox).first().is_some_and(|name| sandbox.path(name).join("root").exists());
     while !is_begun() {
-        assert!(std::time::Instant::now() < deadline, "no tree is made");
+        assert!(Instant::now() < deadline, "no tree is made");
     }
     child.kill().expect("killed");
     child.wait().expect("ended");
@@ -369,10 +375,9 @@ fn a_killed_tree_is_removed_by_the_next_command() {
     assert_eq!(sandbox.contents(), before);
 }
 
-/// Another process of the same user swaps directories of the tree that is being made for links that lead out of it.
-#[test]
-fn j1_directories_that_are_swapped_for_links_lead_nothing_out() {
-    use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+/// Unpacks and extracts while another thread swaps directories for links to `victim`: 10,000 times, or as often as the machine can
+/// in some seconds. Nothing may change there.
+fn attack(swap: impl Fn(&Path, &Path) -> u64 + Sync) {
     const SWAPS: u64 = 10_000;
     let tar: Vec<u8> = (0..40)
         .flat_map(|at| {
@@ -381,48 +386,57 @@ fn j1_directories_that_are_swapped_for_links_lead_nothing_out() {
         })
         .collect();
     let sandbox = image_of(&[tar]);
-    fs::create_dir(sandbox.path("victim")).expect("made");
-    let (victim, home) = (sandbox.path("victim"), sandbox.path(""));
-    for at in 0..4 {
-        fs::create_dir(victim.join(format!("e{at}"))).expect("made");
+    let victim = sandbox.path("victim");
+    fs::create_dir(&victim).expect("made");
+    for name in ["e0", "e1", "e2", "e3", "root", "content"] {
+        fs::create_dir(victim.join(name)).expect("made");
+        fs::set_permissions(victim.join(name), fs::Permissions::from_mode(0o555)).expect("changed");
     }
-    let before: Vec<_> = listed(&sandbox, "victim");
+    let before = listed(&sandbox, "victim");
     let (is_over, swaps) = (AtomicBool::new(false), AtomicU64::new(0));
     std::thread::scope(|scope| {
-        for _ in 0..2 {
-            scope.spawn(|| {
-                while !is_over.load(Ordering::Relaxed) {
-                    let scratch = fs::read_dir(&home).expect("read").flatten().map(|entry| entry.path()).find(|path| {
-                        path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(".regshape-tmp"))
-                    });
-                    let Some(root) = scratch.map(|scratch| scratch.join("root")) else { continue };
-                    for at in 0..4 {
-                        let (place, away) = (root.join(format!("d{at}")), root.join(format!("away{at}")));
-                        if fs::rename(&place, &away).is_ok() {
-                            let _ = std::os::unix::fs::symlink(&victim, &place);
-                            swaps.fetch_add(1, Ordering::Relaxed);
-                            let _ = fs::remove_file(&place);
-                            let _ = fs::rename(&away, &place);
-                        }
-                    }
-                }
-            });
-        }
-        let started = std::time::Instant::now();
-        let mut runs = 0;
-        // Slow machines swap less often: the number of swaps is not a promise of the program.
-        while swaps.load(Ordering::Relaxed) < SWAPS && started.elapsed().as_secs() < 20 {
-            let outcome = sandbox.run(&format!("unpack -q -p image:v1 -o out{runs}"));
-            assert!(matches!(outcome.status, 0 | 1), "{outcome:?}");
-            let extracted = sandbox.run(&format!("extract -q -p image:v1 / -o files{runs}"));
-            assert!(matches!(extracted.status, 0 | 1), "{extracted:?}");
-            for name in [format!("out{runs}"), format!("files{runs}")] {
-                let _ = fs::remove_dir_all(sandbox.path(name));
+        scope.spawn(|| {
+            while !is_over.load(Ordering::Relaxed) {
+                let scratch = leftovers(&sandbox).first().map(|name| sandbox.path(name));
+                swaps.fetch_add(scratch.map_or(0, |scratch| swap(&scratch, &victim)), Ordering::Relaxed);
             }
-            runs += 1;
+        });
+        let started = Instant::now();
+        let mut run = 0;
+        while swaps.load(Ordering::Relaxed) < SWAPS && started.elapsed().as_secs() < 8 {
+            for words in ["unpack -q -p image:v1", "extract -q -p image:v1 /"] {
+                let outcome = sandbox.run(&format!("{words} -o out{run}"));
+                assert!(matches!(outcome.status, 0 | 1), "{outcome:?}");
+                run += 1;
+            }
         }
         is_over.store(true, Ordering::Relaxed);
     });
-    assert!(swaps.load(Ordering::Relaxed) > 100, "{swaps:?}");
+    assert!(swaps.load(Ordering::Relaxed) > 10, "{swaps:?}");
     assert_eq!(listed(&sandbox, "victim"), before);
+}
+
+/// Swaps a directory for a link, and back. Returns whether the directory was there.
+fn swap_for_link(directory: &Path, target: &Path) -> bool {
+    let away = directory.with_file_name("away");
+    if fs::rename(directory, &away).is_err() {
+        return false;
+    }
+    let _ = std::os::unix::fs::symlink(target, directory);
+    std::thread::yield_now();
+    let _ = fs::remove_file(directory);
+    let _ = fs::rename(&away, directory);
+    true
+}
+
+#[test]
+fn j1_directories_that_are_swapped_for_links_lead_nothing_out() {
+    attack(|scratch, victim| {
+        (0..4).filter(|at| swap_for_link(&scratch.join(format!("root/d{at}")), victim)).count() as u64
+    });
+}
+
+#[test]
+fn j1_a_temporary_directory_that_is_swapped_for_a_link_leads_nothing_out() {
+    attack(|scratch, victim| u64::from(swap_for_link(scratch, victim)));
 }

@@ -28,7 +28,7 @@ pub(crate) struct UnpackedScreen {
 /// What could not be made as the image has it.
 #[derive(Serialize)]
 struct SkippedParts {
-    owners: bool,
+    owners: u64,
     setuid: u64,
     privileged_xattrs: u64,
     unsupported_xattrs: u64,
@@ -76,8 +76,9 @@ impl Screen for UnpackedScreen {
 /// Returns a note for each kind of thing that is missing: one line, however many there are.
 fn notes(skipped: &Skipped) -> Vec<String> {
     let count = |number: u64, noun: &str, text: &str| (number > 0).then(|| format!("{} {text}", counted(number, noun)));
-    let Skipped { setuid, privileged_xattrs, unsupported_xattrs, devices, overlay_whiteouts, .. } = skipped;
+    let Skipped { owners, setuid, privileged_xattrs, unsupported_xattrs, devices, overlay_whiteouts, .. } = skipped;
     let lost = [
+        count(*owners, "file", "without the owner in the image: only root can set owners"),
         count(*setuid, "file", "without setuid and setgid bits; --keep-setuid keeps them"),
         count(devices.len() as u64, "device", "not made: only root can make devices"),
         count(*privileged_xattrs, "extended attribute", "not set: only root can set capabilities and their like"),
