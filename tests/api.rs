@@ -108,7 +108,7 @@ fn errors_are_errors_of_any_thread() {
     all!([StdError + Send + Sync + 'static] Error, CommitError);
     all!([StdError + Send + Sync + Clone + Eq + 'static]
         ArtifactError, BaseError, BoundError, CapabilityError, ConfigError, ConfigValueError, CopyError, DigestError, EditError,
-        FilesError, LayerError, ParseIdRangeError, UnpackError,
+        FilesError, LayerError, OverlapError, ParseIdRangeError, UnpackError,
         GlobError, JsonError, LevelError, MediaTypeError, ModeError, NameError, OwnerError, PlatformError, PlatformWordError,
         Reason, RefNameError, TrailingBytes);
 }

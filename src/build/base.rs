@@ -9,7 +9,7 @@ use crate::layout::handle::Layout;
 use crate::layout::lock::take_lock;
 use crate::layout::staging_file::{Stage, StagedBase, StagedLayer};
 use crate::oci::{self, Descriptor, Digest, ImageConfig, Platform, UnknownFields};
-use crate::view::images::{ArchiveImage, ImageLayer};
+use crate::view::images::{ImageLayer, SoleImage};
 use crate::view::index_view::View;
 
 /// An image that another one is built on.
@@ -32,14 +32,11 @@ impl BaseImage {
     /// layers; [`Error::MalformedDocument`]; those of [`View::images`].
     pub fn new(named: &View, chosen: &View) -> Result<Self> {
         let path = || chosen.path().to_owned();
-        let mut images = chosen.images()?;
-        if images.len() > 1 {
-            let platform = |image: &ArchiveImage| image.platform.as_ref().map(ToString::to_string);
-            let platforms =
-                images.iter().map(|image| platform(image).unwrap_or_else(|| "unknown".to_owned())).collect();
-            return Err(BaseError::SeveralImages { path: path(), platforms }.into());
-        }
-        let image = images.pop().ok_or_else(|| BaseError::NoImage { path: path() })?;
+        let image = match chosen.sole_image()? {
+            SoleImage::One(image) => *image,
+            SoleImage::None => return Err(BaseError::NoImage { path: path() }.into()),
+            SoleImage::Several(platforms) => return Err(BaseError::SeveralImages { path: path(), platforms }.into()),
+        };
         let malformed = |reason| Error::MalformedDocument {
             digest: image.config_digest.clone(),
             kind: "image config",

@@ -159,7 +159,13 @@ fn is_named_and_missing(error: &Error) -> bool {
         | Error::Artifact(ArtifactError::NoReferrer { .. })
         | Error::Edit(EditError::LayerIndex { .. } | EditError::NotListed { .. })
         | Error::Config(ConfigError::UnsetField { .. })
-        | Error::Files(FilesError::NoPath { .. } | FilesError::BrokenLink { .. } | FilesError::NoLayer { .. }) => true,
+        | Error::Files(
+            FilesError::NoPath { .. }
+            | FilesError::BrokenLink { .. }
+            | FilesError::TooManyLinks { .. }
+            | FilesError::NotADirectory { .. }
+            | FilesError::NoLayer { .. },
+        ) => true,
         Error::MissingBlob { referrer, .. } => matches!(referrer, Referrer::Caller(_)),
         _ => false,
     }

@@ -26,7 +26,12 @@ fn own_code(error: &Error) -> &'static str {
         Error::Artifact(_) => "ARTIFACT_INVALID",
         Error::Layer(LayerError::Bound { .. }) => "TOO_LARGE",
         Error::Layer(_) => "LAYER_INVALID",
-        Error::Files(FilesError::NoPath { .. } | FilesError::BrokenLink { .. }) => "PATH_UNKNOWN",
+        Error::Files(
+            FilesError::NoPath { .. }
+            | FilesError::BrokenLink { .. }
+            | FilesError::TooManyLinks { .. }
+            | FilesError::NotADirectory { .. },
+        ) => "PATH_UNKNOWN",
         Error::Files(FilesError::NoLayer { .. }) => "LAYER_UNKNOWN",
         Error::Files(FilesError::SeveralImages { .. }) => "AMBIGUOUS",
         Error::Unpack(UnpackError::NotEmpty { .. } | UnpackError::Exists { .. }) => "NOT_EMPTY",

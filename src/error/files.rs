@@ -46,8 +46,20 @@ pub enum FilesError {
         /// The path.
         path: String,
     },
-    /// A link in a path leads to nothing.
-    #[error("'{path}' is not in the image: the link '{link}' leads to '{target}'")]
+    /// A path leads through more links than are followed.
+    #[error("'{path}' is not in the image: it leads through more than 40 links")]
+    TooManyLinks {
+        /// The path.
+        path: String,
+    },
+    /// A path ends with a slash, and its entry is not a directory.
+    #[error("'{path}' is not a directory")]
+    NotADirectory {
+        /// The path.
+        path: String,
+    },
+    /// A path leads through links to nothing.
+    #[error("'{path}' is not in the image: '{place}' is missing; the link '{link}' leads to '{target}'")]
     BrokenLink {
         /// The path.
         path: String,
@@ -55,6 +67,8 @@ pub enum FilesError {
         link: String,
         /// Its target.
         target: String,
+        /// The path without links at which there is no entry.
+        place: String,
     },
     /// A path is not a regular file.
     #[error("'{path}' is {found}, not a regular file")]

@@ -88,7 +88,9 @@ impl Error {
                 FilesError::NoImage { .. }
                 | FilesError::NoLayer { .. }
                 | FilesError::NoPath { .. }
-                | FilesError::BrokenLink { .. } => ErrorKind::NotFound,
+                | FilesError::BrokenLink { .. }
+                | FilesError::TooManyLinks { .. }
+                | FilesError::NotADirectory { .. } => ErrorKind::NotFound,
                 FilesError::SeveralImages { .. } => ErrorKind::Ambiguous,
                 FilesError::NotAFile { .. } => ErrorKind::InvalidInput,
                 FilesError::DiffIds { .. } | FilesError::LostHardLink { .. } => ErrorKind::InvalidData,

@@ -5,7 +5,7 @@ use std::fmt;
 use std::iter::Peekable;
 use std::slice;
 
-use super::image_files::{ImageFiles, shown_path};
+use super::image_files::ImageFiles;
 use super::layer_tree::{LayerTree, OPAQUE, WHITEOUT};
 use super::merge::{TreeEntry, entry_of};
 use super::node::{Node, NodeKind, Path, split};
@@ -118,15 +118,11 @@ impl ImageFiles {
 
     /// Finds a path that is to be listed.
     fn wanted(&mut self, path: &[u8], options: &ListOptions) -> Result<Wanted> {
-        let is_directory = path.ends_with(b"/");
         let mut find = |path: &[u8], follow| match options.layer {
             Some(layer) => self.find_in_layer(layer, path, follow),
             None => self.find(path, follow),
         };
-        let error = match find(path, is_directory) {
-            Ok(found) if is_directory && found.entry.flag != b'5' => {
-                return Err(FilesError::NoPath { path: shown_path(path) }.into());
-            }
+        let error = match find(path, false) {
             Ok(found) => return Ok(Wanted::Path(split(&found.entry.path))),
             Err(error) => error,
         };

@@ -20,7 +20,7 @@ use crate::tar::read_header::Header;
 use crate::tar::reader::TarReader;
 use crate::text::shown;
 use crate::view::content::{Content, ContentReader};
-use crate::view::images::{ArchiveImage, ImageLayer};
+use crate::view::images::{ArchiveImage, ImageLayer, SoleImage};
 use crate::view::index_view::View;
 
 /// The files of an image. Layers are read when they are needed, the upper ones first, and each is verified before an entry
@@ -61,15 +61,11 @@ impl ImageFiles {
     /// layers; [`Error::MalformedDocument`]; those of [`View::images`].
     pub fn of(view: &View, bounds: Bounds) -> Result<Self> {
         let path = || view.path().to_owned();
-        let mut images = view.images()?;
-        if images.len() > 1 {
-            let platform = |image: &ArchiveImage| image.platform.as_ref().map(ToString::to_string);
-            let platforms =
-                images.iter().map(|image| platform(image).unwrap_or_else(|| "unknown".to_owned())).collect();
-            return Err(FilesError::SeveralImages { path: path(), platforms }.into());
+        match view.sole_image()? {
+            SoleImage::One(image) => Self::of_image(view, *image, bounds),
+            SoleImage::None => Err(FilesError::NoImage { path: path() }.into()),
+            SoleImage::Several(platforms) => Err(FilesError::SeveralImages { path: path(), platforms }.into()),
         }
-        let image = images.pop().ok_or_else(|| FilesError::NoImage { path: path() })?;
-        Self::of_image(view, image, bounds)
     }
 
     /// Takes an image of a view.
@@ -137,11 +133,12 @@ impl ImageFiles {
     }
 
     /// Returns the entry at a path. Links to its directory are followed inside the image, and the entry itself if
-    /// `follow`; `..` stays inside. Only the layers that are needed are read.
+    /// `follow` or if the path ends with a slash; `..` stays inside. Only the layers that are needed are read.
     ///
     /// # Errors
     ///
-    /// [`FilesError::NoPath`], [`FilesError::BrokenLink`]; those of [`ImageFiles::entries`].
+    /// [`FilesError::NoPath`], [`FilesError::BrokenLink`], [`FilesError::TooManyLinks`], [`FilesError::NotADirectory`]; those of
+    /// [`ImageFiles::entries`].
     pub fn find(&mut self, path: &[u8], follow: bool) -> Result<FoundEntry> {
         self.find_in(0..self.layers.len(), path, follow)
     }
@@ -164,13 +161,19 @@ impl ImageFiles {
 
     fn find_in(&mut self, layers: Range<usize>, path: &[u8], follow: bool) -> Result<FoundEntry> {
         let wanted: Path = split(path);
+        // Only a directory has a slash at its end.
+        let is_directory = path.ends_with(b"/");
         loop {
-            let needed = match self.layered.resolve_in(layers.clone(), &wanted, follow) {
+            let needed = match self.layered.resolve_in(layers.clone(), &wanted, follow || is_directory) {
+                (Seen::Entry(_, node), _) if is_directory && node.children().is_none() => {
+                    return Err(FilesError::NotADirectory { path: shown_path(path) }.into());
+                }
                 (Seen::Entry(place, node), links) => {
                     let entry = entry_of(&place.join(&b'/'), node);
                     return Ok(FoundEntry { entry, links });
                 }
-                (Seen::Nothing, links) => return Err(not_found(path, links.last())),
+                (Seen::Nothing(place), links) => return Err(not_found(path, &place.join(&b'/'), links.last())),
+                (Seen::TooManyLinks, _) => return Err(FilesError::TooManyLinks { path: shown_path(path) }.into()),
                 (Seen::Unread(layer), _) => layer,
             };
             self.read(needed)?;
@@ -181,7 +184,7 @@ impl ImageFiles {
     pub(crate) fn node_at(&self, place: &[Box<[u8]>]) -> Option<&Node> {
         match self.layered.resolve_in(0..self.layers.len(), place, false).0 {
             Seen::Entry(_, node) => Some(node),
-            Seen::Nothing | Seen::Unread(_) => None,
+            Seen::Nothing(_) | Seen::TooManyLinks | Seen::Unread(_) => None,
         }
     }
 
@@ -269,7 +272,7 @@ impl ImageFiles {
         Ok(self.merged_into(MergedTree::default()))
     }
 
-    /// Returns the merged tree, which knows what layers delete. All layers are read.
+    /// Returns the merged tree, which records the entries that layers delete. All layers are read.
     pub(super) fn tree_with_deleted(&mut self) -> Result<MergedTree> {
         (0..self.layers.len()).rev().try_for_each(|layer| self.read(layer))?;
         Ok(self.merged_into(MergedTree::with_deleted()))
@@ -369,11 +372,11 @@ fn content_of(layer: &ImageLayer) -> Result<Content> {
     Ok(layer.content()?.ok_or_else(elsewhere)?)
 }
 
-fn not_found(path: &[u8], link: Option<&(Vec<u8>, Vec<u8>)>) -> Error {
-    let path = shown_path(path);
+fn not_found(path: &[u8], place: &[u8], link: Option<&(Vec<u8>, Vec<u8>)>) -> Error {
+    let (path, place) = (shown_path(path), shown_path(place));
     match link {
         None => FilesError::NoPath { path },
-        Some((link, target)) => FilesError::BrokenLink { path, link: shown_path(link), target: shown(target) },
+        Some((link, target)) => FilesError::BrokenLink { path, link: shown_path(link), target: shown(target), place },
     }
     .into()
 }

@@ -7,13 +7,16 @@ use std::ops::Range;
 use super::layer_tree::LayerTree;
 use super::merge::{TreeEntry, entry_of};
 use super::node::{Node, NodeKind, Path, split};
-use super::resolve::{LINKS, PATH_LIMIT};
+use super::resolve::{LINKS, PATH_LIMIT, components_of};
 
 /// The layers of an image. What a lookup finds is that of the merged tree.
 pub(super) struct Layered {
     /// By position, the lowest first.
     trees: Vec<Option<LayerTree>>,
 }
+
+/// The most hard links to hard links of lower layers that are followed: more than images have layers.
+const DEPTH: usize = 1000;
 
 /// The limits of one resolution.
 struct Limits {
@@ -31,8 +34,10 @@ const LOOKUPS: u32 = 100_000;
 pub(super) enum Seen<'a> {
     /// An entry, with its path without links.
     Entry(Path, &'a Node),
-    /// There is no entry.
-    Nothing,
+    /// There is no entry at a path without links.
+    Nothing(Path),
+    /// The path leads through more links than are followed.
+    TooManyLinks,
     /// This layer must be read first.
     Unread(usize),
 }
@@ -87,11 +92,14 @@ impl Layered {
     ) -> Seen<'_> {
         let mut pending: Vec<Box<[u8]>> = path.iter().rev().cloned().collect();
         let mut done = Path::new();
+        // The entry at that place, if it was looked at.
+        let mut last = None;
         while let Some(name) = pending.pop() {
             match &*name {
                 b"" | b"." => continue,
                 b".." => {
                     done.pop();
+                    last = None;
                     continue;
                 }
                 _ => done.push(name),
@@ -106,19 +114,23 @@ impl Layered {
                     let link = done.join(&b'/');
                     links.push((link, target.to_vec()));
                     if links.len() > LINKS || target.len() > PATH_LIMIT {
-                        return Seen::Nothing;
+                        return Seen::TooManyLinks;
                     }
+                    last = None;
                     done.pop();
                     if target.starts_with(b"/") {
                         done.clear();
                     }
-                    pending.extend(target.split(|byte| *byte == b'/').rev().map(Box::from));
+                    pending.extend(components_of(target).rev().map(Box::from));
                 }
-                _ if is_last || node.children().is_some() => {}
-                _ => return Seen::Nothing,
+                _ if is_last || node.children().is_some() => last = Some(node),
+                _ => return Seen::Nothing(done),
             }
         }
-        self.look_through(limits, number, &done, depth)
+        match last {
+            Some(node) => Seen::Entry(done, node),
+            None => self.look_through(limits, number, &done, depth),
+        }
     }
 
     /// Looks at a path as [`Layered::look`] does. For a hard link to a file of the layers below its own returns that file.
@@ -126,25 +138,25 @@ impl Layered {
         let seen = self.look(limits, number, path);
         let Seen::Entry(_, Node { kind: NodeKind::HardLink { .. }, layer, inode, .. }) = &seen else { return seen };
         let tree = self.trees[*layer as usize].as_ref();
-        let target = tree.and_then(|tree| tree.link_below(*inode)).filter(|_| depth < LINKS);
+        let target = tree.and_then(|tree| tree.link_below(*inode)).filter(|_| depth < DEPTH);
         let Some(target) = target else { return seen };
         match self.resolve_below(limits, *layer as usize, (target, false), &mut Links::new(), depth + 1) {
             Seen::Entry(_, node) if node.can_be_linked() => Seen::Entry(path.to_vec(), node),
-            Seen::Entry(..) | Seen::Nothing => seen,
+            Seen::Entry(..) | Seen::Nothing(_) | Seen::TooManyLinks => seen,
             unread => unread,
         }
     }
 
     /// Looks at a path without links in the layers below a number.
     fn look(&self, limits: &Limits, number: usize, path: &[Box<[u8]>]) -> Seen<'_> {
-        let Some(left) = limits.left.get().checked_sub(1) else { return Seen::Nothing };
+        let Some(left) = limits.left.get().checked_sub(1) else { return Seen::TooManyLinks };
         limits.left.set(left);
         for (at, tree) in self.trees.iter().enumerate().take(number).skip(limits.lowest).rev() {
             let Some(tree) = tree else { return Seen::Unread(at) };
             let mut here = &tree.root;
             let mut is_found = true;
             for name in path {
-                let Some(children) = here.children() else { return Seen::Nothing };
+                let Some(children) = here.children() else { return Seen::Nothing(path.to_vec()) };
                 match children.get(name) {
                     Some(node) => here = node,
                     None => {
@@ -157,12 +169,12 @@ impl Layered {
                 return Seen::Entry(path.to_vec(), here);
             }
             if tree.removes(path) {
-                return Seen::Nothing;
+                return Seen::Nothing(path.to_vec());
             }
         }
         match (path.is_empty(), self.trees.get(limits.lowest)) {
             (true, Some(Some(tree))) => Seen::Entry(Path::new(), &tree.root),
-            _ => Seen::Nothing,
+            _ => Seen::Nothing(path.to_vec()),
         }
     }
 }

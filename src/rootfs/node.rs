@@ -115,7 +115,7 @@ impl Node {
 pub(super) type Replaced<'a> = &'a mut dyn FnMut(&[Box<[u8]>], Children);
 
 /// Applies the entries of a layer to those below. A directory over a directory merges, and replaces the attributes if
-/// the layer has an entry for it; everything else replaces what is below with all its entries.
+/// the layer has an entry for it; every other entry replaces the one below with all its entries.
 pub(super) fn merge(below: &mut Children, layer: Children, mut replaced: Option<Replaced<'_>>) {
     // No function calls itself for the directories of a layer: there may be thousands of them within each other.
     // Paths are made only where they are asked for.

@@ -11,6 +11,14 @@ pub(super) const PATH_LIMIT: usize = 4096;
 /// The most components of a path: those of the longest one.
 const COMPONENTS: usize = PATH_LIMIT / 2;
 
+/// The most steps to resolve a path: those of the longest one, and of a few links as long.
+const STEPS: usize = 4 * COMPONENTS;
+
+/// Returns the components of the target of a link.
+pub(super) fn components_of(target: &[u8]) -> impl DoubleEndedIterator<Item = &[u8]> {
+    target.split(|byte| *byte == b'/').filter(|name| !matches!(*name, b"" | b"."))
+}
+
 /// Why a path inside the image leads to no directory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Unresolved {
@@ -44,7 +52,7 @@ pub(super) fn resolve<'a>(
     let mut done = Path::new();
     // The nodes of the root and of each component that is done.
     let mut nodes = vec![Some(root)];
-    let mut links = 0;
+    let (mut links, mut steps) = (0, 0);
     while let Some(name) = pending.pop() {
         match &*name {
             b"." | b"" => continue,
@@ -56,7 +64,8 @@ pub(super) fn resolve<'a>(
             }
             _ => {}
         }
-        if done.len() + pending.len() >= COMPONENTS {
+        steps += 1;
+        if done.len() + pending.len() >= COMPONENTS || steps > STEPS {
             return Err(Unresolved::Nowhere);
         }
         let next = match nodes.last().copied().flatten() {
@@ -73,7 +82,7 @@ pub(super) fn resolve<'a>(
                     done.clear();
                     nodes.truncate(1);
                 }
-                pending.extend(target.split(|byte| *byte == b'/').rev().map(Box::from));
+                pending.extend(components_of(target).rev().map(Box::from));
             }
             None if missing == Missing::IsAnError => return Err(Unresolved::Nowhere),
             _ => {

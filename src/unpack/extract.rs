@@ -21,16 +21,18 @@ impl ImageFiles {
     ///
     /// [`UnpackError`]; those of [`ImageFiles::find`]; [`Error::Io`](crate::Error::Io). After an error nothing is there.
     pub fn extract(&mut self, paths: &[Vec<u8>], directory: &Path, options: &UnpackOptions) -> Result<Unpacked> {
-        let mut places: Vec<Place> = Vec::new();
+        let mut wanted: Vec<Wanted> = Vec::new();
         for path in paths {
-            let found = self.find(path, path.ends_with(b"/"))?;
-            let place = split(&found.entry.path);
-            if !places.contains(&place) {
-                places.push(place);
+            let place = split(&self.find(path, false)?.entry.path);
+            // A link at the end gives its name to the directory to which it leads.
+            let typed = split(path).pop().filter(|name| !matches!(&**name, b"." | b".."));
+            let name = place.last().map(|last| typed.unwrap_or_else(|| last.clone()));
+            if !wanted.iter().any(|known| known.place == place && known.name == name) {
+                wanted.push(Wanted { place, name });
             }
         }
         let mut maker = Maker::new(options)?;
-        let names = places.iter().filter_map(|place| place.last()).map(|name| &**name);
+        let names = wanted.iter().filter_map(|wanted| wanted.name.as_deref());
         let mut destination = Destination::of_entries(directory, names)?;
         let scratch = destination.scratch(&options.interrupt)?;
         let place = destination.path().to_owned();
@@ -38,26 +40,26 @@ impl ImageFiles {
         let mut pool = Pool::new(scratch.content().map_err(failed())?, &place, &options.interrupt);
         // Of directories all layers may have entries.
         let is_directory = |place: &Place| self.node_at(place).is_none_or(|node| node.children().is_some());
-        let tree = match places.iter().any(is_directory) {
+        let tree = match wanted.iter().any(|wanted| is_directory(&wanted.place)) {
             true => Some(self.tree_with(None, |file, content| {
-                let is_wanted = places.iter().any(|place| file.place.starts_with(place));
+                let is_wanted = wanted.iter().any(|wanted| file.place.starts_with(&wanted.place));
                 if is_wanted { pool.store(&file, content, &mut maker) } else { Ok(()) }
             })?),
             false => None,
         };
         let mut top: Top<'_> = Vec::new();
-        for place in &places {
+        for Wanted { place, name } in &wanted {
             let node = match &tree {
                 Some(tree) => tree.find(place),
                 None => self.node_at(place),
             };
             let Some(node) = node else { continue };
-            match place.last() {
+            match name {
                 Some(name) => top.push((name.clone(), node)),
                 None => top.extend(node.children().into_iter().flatten().map(|(name, node)| (name.clone(), &**node))),
             }
         }
-        expect_names(&top, &places)?;
+        expect_names(&top, &wanted)?;
         store_rest(self, &top, &mut pool, &mut maker)?;
         let root = scratch.root().map_err(failed())?;
         let mut made = TreeMaker::new(root, &place, &pool, &mut maker, &options.interrupt);
@@ -68,13 +70,20 @@ impl ImageFiles {
     }
 }
 
+/// An entry that is extracted.
+struct Wanted {
+    place: Place,
+    /// Its name in the directory; `None` for the root, of which the entries are extracted.
+    name: Option<Box<[u8]>>,
+}
+
 /// Checks that no two entries would have one name.
-fn expect_names(top: &Top<'_>, places: &[Place]) -> Result<()> {
+fn expect_names(top: &Top<'_>, wanted: &[Wanted]) -> Result<()> {
     let mut names: Vec<&[u8]> = top.iter().map(|(name, _)| &**name).collect();
     names.sort_unstable();
     let Some(twice) = names.windows(2).find(|pair| pair[0] == pair[1]).map(|pair| pair[0]) else { return Ok(()) };
-    let mut paths = places.iter().filter(|place| place.last().is_none_or(|name| **name == *twice));
-    let mut next = || shown_path(&paths.next().map_or_else(Vec::new, |place| place.join(&b'/')));
+    let mut paths = wanted.iter().filter(|wanted| wanted.name.as_deref().is_none_or(|name| name == twice));
+    let mut next = || shown_path(&paths.next().map_or_else(Vec::new, |wanted| wanted.place.join(&b'/')));
     let (one, other) = (next(), next());
     Err(UnpackError::SameName { one, other, name: crate::text::shown(twice) }.into())
 }

@@ -32,6 +32,6 @@ mod unsupported;
 #[cfg(target_os = "linux")]
 mod whole;
 
-pub use options::{IdMap, IdRange, ParseIdRangeError, UnpackOptions};
+pub use options::{IdMap, IdRange, OverlapError, ParseIdRangeError, UnpackOptions};
 pub use report::{Skipped, Unpacked};
 pub use state::UnpackState;

@@ -19,7 +19,7 @@ pub struct UnpackOptions {
     pub gid_map: IdMap,
     /// Whether all content is synced to disk before the tree appears.
     pub sync: bool,
-    /// The state file that is written: which image the tree is of, and what this user could not make of it.
+    /// The state file that is written: the digest of the image, and the attributes and devices that the tree does not have.
     pub state: Option<PathBuf>,
     /// Ends the work with nothing left behind.
     pub interrupt: Interrupt,
@@ -41,6 +41,9 @@ impl UnpackOptions {
         self
     }
 }
+
+/// The highest number of a user or a group: the system takes the one above it for "unchanged".
+const HIGHEST: u32 = u32::MAX - 1;
 
 /// A map of users or groups: those of the image to those of this system. The empty map keeps each.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
@@ -79,19 +82,59 @@ impl FromStr for IdRange {
         let mut next = || parts.next().flatten();
         let (inside, outside, count) = (next(), next(), next());
         match (inside, outside, count, parts.next()) {
-            (Some(inside), Some(outside), Some(count @ 1..), None) => Ok(Self { inside, outside, count }),
+            (Some(inside), Some(outside), Some(count @ 1..), None) => {
+                let is_possible = |first: u32| first.checked_add(count - 1).is_some_and(|last| last <= HIGHEST);
+                if is_possible(inside) && is_possible(outside) {
+                    Ok(Self { inside, outside, count })
+                } else {
+                    Err(fault())
+                }
+            }
             _ => Err(fault()),
         }
     }
 }
 
-impl FromIterator<IdRange> for IdMap {
-    fn from_iter<T: IntoIterator<Item = IdRange>>(ranges: T) -> Self {
-        Self(ranges.into_iter().collect())
+/// Two ranges of a map have one number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct OverlapError(IdRange, IdRange);
+
+impl fmt::Display for OverlapError {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "the ranges {} and {} overlap", self.0, self.1)
+    }
+}
+
+impl std::error::Error for OverlapError {}
+
+impl fmt::Display for IdRange {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { inside, outside, count } = self;
+        write!(formatter, "{inside}:{outside}:{count}")
     }
 }
 
 impl IdMap {
+    /// Makes a map of ranges.
+    ///
+    /// # Errors
+    ///
+    /// [`OverlapError`] if two ranges have one number, of the image or of this system.
+    pub fn new(ranges: Vec<IdRange>) -> Result<Self, OverlapError> {
+        let overlap = |one: u32, other: u32, (count, others): (u32, u32)| {
+            if one <= other { other - one < count } else { one - other < others }
+        };
+        for (at, one) in ranges.iter().enumerate() {
+            for other in &ranges[..at] {
+                let counts = (one.count, other.count);
+                if overlap(one.inside, other.inside, counts) || overlap(one.outside, other.outside, counts) {
+                    return Err(OverlapError(*other, *one));
+                }
+            }
+        }
+        Ok(Self(ranges))
+    }
+
     /// Returns whether each number is kept.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
@@ -99,15 +142,13 @@ impl IdMap {
 
     /// Returns the number on this system; `None` if there is none.
     pub fn outside(&self, inside: u64) -> Option<u32> {
-        /// The system takes the highest number for "unchanged".
-        const HIGHEST: u32 = u32::MAX - 1;
         let inside = u32::try_from(inside).ok().filter(|inside| *inside <= HIGHEST)?;
         if self.0.is_empty() {
             return Some(inside);
         }
         let in_range = |range: &&IdRange| inside.checked_sub(range.inside).is_some_and(|at| at < range.count);
         let range = self.0.iter().find(in_range)?;
-        range.outside.checked_add(inside - range.inside).filter(|outside| *outside <= HIGHEST)
+        Some(range.outside + (inside - range.inside))
     }
 }
 
@@ -117,7 +158,12 @@ mod tests {
 
     #[test]
     fn ranges_map_numbers_of_the_image_to_those_of_the_system() {
-        let map: IdMap = ["0:1000:1", "1:100000:65536"].iter().map(|text| text.parse().expect("a range")).collect();
+        let map = |ranges: &[&str]| IdMap::new(ranges.iter().map(|text| text.parse().expect("a range")).collect());
+        for ranges in [["0:1:5", "4:100:5"], ["0:1:5", "0:7:5"], ["9:5:1", "0:1:5"]] {
+            let says = format!("the ranges {} and {} overlap", ranges[0], ranges[1]);
+            assert_eq!(map(&ranges).map_err(|error| error.to_string()), Err(says));
+        }
+        let map = map(&["0:1000:1", "1:100000:65536"]).expect("a map");
         for (inside, outside) in
             [(0, Some(1000)), (1, Some(100_000)), (65_536, Some(165_535)), (65_537, None), (u64::MAX, None)]
         {
@@ -125,7 +171,7 @@ mod tests {
         }
         assert_eq!(IdMap::default().outside(4_294_967_294), Some(4_294_967_294));
         assert_eq!(IdMap::default().outside(4_294_967_295), None);
-        for text in ["", "0", "0:1", "0:1:0", "0:1:2:3", "a:1:2", "-1:1:2", "0:1:4294967296"] {
+        for text in ["", "0", "0:1", "0:1:0", "0:1:2:3", "a:1:2", "-1:1:2", "0:1:4294967296", "0:4294967290:100"] {
             assert!(text.parse::<IdRange>().is_err(), "{text}");
         }
     }

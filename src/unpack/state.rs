@@ -1,7 +1,7 @@
-//! The state file: which image a tree was unpacked from, and what could not be made of it.
+//! The state file: the image of a tree, and the attributes and devices that the tree does not have.
 //!
 //! A plain user's tree has other owners, and no devices and capabilities. With the state file a later comparison of tree and
-//! image takes these differences for what they are (images, rule C9).
+//! image does not count these as changes (images, rule C9).
 
 use std::fs::File;
 use std::io::Read;

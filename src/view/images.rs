@@ -44,6 +44,14 @@ pub struct ArchiveImage {
     pub annotations: Annotations,
 }
 
+/// The image of a view that has one.
+pub(crate) enum SoleImage {
+    One(Box<ArchiveImage>),
+    None,
+    /// The platforms of the images, for an error.
+    Several(Vec<String>),
+}
+
 /// A layer of an image in a view.
 #[derive(Clone, Debug)]
 pub struct ImageLayer {
@@ -114,6 +122,21 @@ impl View {
             Some(missing) if images.is_empty() => Err(self.by_platform(missing)),
             _ => Ok(images),
         }
+    }
+
+    /// Returns the image, if there is one: no other, and not none.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`View::images`].
+    pub(crate) fn sole_image(&self) -> Result<SoleImage> {
+        let mut images = self.images()?;
+        if images.len() > 1 {
+            let platform = |image: &ArchiveImage| image.platform.as_ref().map(ToString::to_string);
+            let platforms = images.iter().map(|image| platform(image).unwrap_or_else(|| "unknown".to_owned()));
+            return Ok(SoleImage::Several(platforms.collect()));
+        }
+        Ok(images.pop().map_or(SoleImage::None, |image| SoleImage::One(Box::new(image))))
     }
 
     /// Returns the images whose manifests can be read, in order and each once. Nothing is known of their layers.

@@ -29,7 +29,7 @@ fn i2_files_are_printed_one_after_the_other_as_they_are() {
 fn i2_links_are_followed_inside_the_image() {
     let sandbox =
         image_of(&[&["etc/hosts=here", "up>../../../etc", "abs>/etc/hosts", "d/rel>../abs", "loop>loop", "no>gone"]]);
-    for path in ["/up/hosts", "/abs", "/d/rel", "../../etc/hosts", "/d/rel/"] {
+    for path in ["/up/hosts", "/abs", "/d/rel", "../../etc/hosts"] {
         sandbox.run(&format!("cat -p image:v1 {path}")).succeeds("here", "");
     }
     sandbox
@@ -41,10 +41,19 @@ fn i2_links_are_followed_inside_the_image() {
         "Error: '/d/rel' is a symbolic link, not a regular file\n",
     );
     sandbox.run("cat -p image:v1 --no-follow /up/hosts").succeeds("here", "");
-    for (path, leads) in [("/no", "'/no' leads to 'gone'"), ("/loop", "'/loop' leads to 'loop'")] {
-        let message = format!("Error: '{path}' is not in the image: the link {leads}\n");
-        sandbox.run(&format!("cat -p image:v1 {path}")).is(3, "", message);
+    for (path, says) in [
+        ("/no", "'/no' is not in the image: '/gone' is missing; the link '/no' leads to 'gone'"),
+        ("/up/../f", "'/up/../f' is not in the image: '/f' is missing; the link '/up' leads to '../../../etc'"),
+        ("/loop", "'/loop' is not in the image: it leads through more than 40 links"),
+        ("/d/rel/", "'/d/rel/' is not a directory"),
+    ] {
+        sandbox.run(&format!("cat -p image:v1 {path}")).is(3, "", format!("Error: {says}\n"));
     }
+    let outcome = sandbox.run_words(["cat", "-p", "image:v1", ""]);
+    assert!(outcome.status == 2 && outcome.stderr.contains("it is empty"), "{outcome:?}");
+    let outcome = sandbox.run("cat image:v1 /abs");
+    let says = "'image:v1' was read as PATH: use -p image:v1 if it is the layout\n";
+    assert!(outcome.status == 2 && outcome.stderr.ends_with(says), "{outcome:?}");
 }
 
 #[test]
@@ -55,6 +64,16 @@ fn i2_hard_links_are_read_from_the_entry_with_the_content() {
     }
     sandbox.run("cat -p image:v1 a").is(3, "", "Error: '/a' is not in the image\n");
     sandbox.run("cat -p image:v1 --layer 1 c").is(1, "", "Error: '/c' is a hard link to '/b', which is not there\n");
+}
+
+#[test]
+fn j8_hard_links_to_hard_links_of_many_layers_are_found() {
+    let links: Vec<String> = (1..60).map(|at| format!("x{at}&x{}", at - 1)).collect();
+    let layers: Vec<Vec<&str>> =
+        std::iter::once(vec!["x0=content"]).chain(links.iter().map(|link| vec![link.as_str()])).collect();
+    let sandbox = image_of(&layers.iter().map(Vec::as_slice).collect::<Vec<_>>());
+    sandbox.run("cat -p image:v1 x59").succeeds("content", "");
+    assert_eq!(sandbox.ok("files -p image:v1 x59"), "/x59\n");
 }
 
 /// google/go-containerregistry#2002 and #2029.

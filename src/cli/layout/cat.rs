@@ -1,6 +1,5 @@
 //! `layout cat`
 
-use std::ffi::OsString;
 use std::process::ExitCode;
 
 use base64::Engine as _;
@@ -9,6 +8,7 @@ use regshape::rootfs::{FoundEntry, ImageFiles};
 use regshape::view::Reading;
 use serde::Serialize;
 
+use super::image_source::ImagePath;
 use super::source::LowerVariant;
 use crate::cli::args::{BoundsArgs, PathFlag, PlatformArg};
 use crate::cli::context::{Context, LayoutCommand};
@@ -25,8 +25,8 @@ pub(crate) struct Args {
     #[command(flatten)]
     path: PathFlag,
     /// Path in the image; repeatable
-    #[arg(value_name = "PATH", required = true)]
-    files: Vec<OsString>,
+    #[arg(value_name = "PATH", required = true, value_parser = ImagePath::parser())]
+    files: Vec<ImagePath>,
     /// Read only this layer, counted from 0 at the bottom
     #[arg(long, value_name = "N")]
     layer: Option<usize>,
@@ -70,11 +70,12 @@ impl LayoutCommand for Args {
     fn run(self, context: &Context) -> anyhow::Result<ExitCode> {
         let platform = self.platform.platform()?;
         let is_value = context.ui.value_flag().is_some();
-        let (files, lower_variants) = context.read_image(&self.path.path()?, platform, |image, reading| {
-            let mut files = ImageFiles::of(image, self.bounds.bounds())?;
-            let found = self.find(context, &mut files)?;
-            if is_value { as_value(&files, &found) } else { print(&files, &found, reading) }
-        })?;
+        let (files, lower_variants) =
+            context.read_image(&self.path.path_beside(&self.files)?, platform, |image, reading| {
+                let mut files = ImageFiles::of(image, self.bounds.bounds())?;
+                let found = self.find(context, &mut files)?;
+                if is_value { as_value(&files, &found) } else { print(&files, &found, reading) }
+            })?;
         if is_value {
             context.ui.result(&Printed { files, lower_variants })?;
         }
@@ -87,7 +88,7 @@ impl Args {
     fn find(&self, context: &Context, files: &mut ImageFiles) -> anyhow::Result<Vec<FoundEntry>> {
         let mut found = Vec::new();
         for path in &self.files {
-            let path = path.as_encoded_bytes();
+            let path = path.as_bytes();
             let file = match self.layer {
                 Some(layer) => files.find_in_layer(layer, path, !self.no_follow)?,
                 None => files.find(path, !self.no_follow)?,

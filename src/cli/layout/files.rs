@@ -1,6 +1,5 @@
 //! `layout files`
 
-use std::ffi::OsString;
 use std::io::{self, Write};
 use std::process::ExitCode;
 
@@ -8,6 +7,7 @@ use regshape::rootfs::{FileList, ImageFiles, ListOptions};
 
 use super::files_mtree::write_mtree;
 use super::files_output::{FilesScreen, LongLines, path_line};
+use super::image_source::ImagePath;
 use crate::cli::args::{BoundsArgs, PathFlag, PlatformArg};
 use crate::cli::context::{Context, LayoutCommand};
 
@@ -23,8 +23,8 @@ pub(crate) struct Args {
     #[command(flatten)]
     path: PathFlag,
     /// Path in the image, with all below it; repeatable [default: /]
-    #[arg(value_name = "PATH")]
-    files: Vec<OsString>,
+    #[arg(value_name = "PATH", value_parser = ImagePath::parser())]
+    files: Vec<ImagePath>,
     /// Print modes, links, owners, sizes, times and layers, as ls -l
     #[arg(short, long)]
     long: bool,
@@ -46,14 +46,15 @@ pub(crate) struct Args {
 impl LayoutCommand for Args {
     fn run(self, context: &Context) -> anyhow::Result<ExitCode> {
         let platform = self.platform.platform()?;
-        let paths = self.files.iter().map(|path| path.as_encoded_bytes().to_vec()).collect();
+        let paths = self.files.iter().map(|path| path.as_bytes().to_vec()).collect();
         let mut options = ListOptions::default().paths(paths).deleted(self.deleted);
         options.layer = self.layer;
-        let ((list, layers), lower_variants) = context.read_image(&self.path.path()?, platform, |image, _| {
-            let mut files = ImageFiles::of(image, self.bounds.bounds())?;
-            let layers = files.layers().cloned().collect();
-            Ok((files.list(&options)?, layers))
-        })?;
+        let ((list, layers), lower_variants) =
+            context.read_image(&self.path.path_beside(&self.files)?, platform, |image, _| {
+                let mut files = ImageFiles::of(image, self.bounds.bounds())?;
+                let layers = files.layers().cloned().collect();
+                Ok((files.list(&options)?, layers))
+            })?;
         if context.ui.value_flag().is_some() {
             context.ui.result(&FilesScreen::new(list, layers, lower_variants))?;
         } else {

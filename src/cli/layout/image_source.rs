@@ -1,8 +1,10 @@
 //! The one image of a path, whose files a command reads.
 
 use std::collections::HashSet;
-use std::path::Path;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
 
+use clap::builder::{OsStringValueParser, TypedValueParser};
 use regshape::layout::Layout;
 use regshape::oci::Descriptor;
 use regshape::oci::Platform;
@@ -10,9 +12,35 @@ use regshape::view::{Reading, Selection, View};
 
 use super::edit::tags_in_brackets;
 use super::source::LowerVariant;
+use crate::cli::args::PathFlag;
 use crate::cli::context::Context;
 use crate::cli::path_reference::PathReference;
 use crate::cli::usage::Usage;
+
+/// A path in an image, which is not empty: an unset variable of a script is not the whole image.
+#[derive(Clone, Debug)]
+pub(crate) struct ImagePath(OsString);
+
+impl ImagePath {
+    /// Returns the parser of arguments.
+    pub(crate) fn parser() -> impl TypedValueParser<Value = Self> {
+        OsStringValueParser::new().try_map(|path| if path.is_empty() { Err("it is empty") } else { Ok(Self(path)) })
+    }
+
+    pub(crate) fn as_bytes(&self) -> &[u8] {
+        self.0.as_encoded_bytes()
+    }
+}
+
+impl PathFlag {
+    /// Returns the path of the layout of a command whose other arguments are paths in its image.
+    pub(crate) fn path_beside(&self, files: &[ImagePath]) -> anyhow::Result<PathBuf> {
+        self.path().map_err(|error| match files.first() {
+            Some(word) => self.explain(error.into(), &word.0.to_string_lossy(), "PATH"),
+            None => error.into(),
+        })
+    }
+}
 
 impl Context {
     /// Reads the one image of a path: DIR:TAG, DIR@DIGEST, an archive, or a layout that has one image. Work that meets a

@@ -3,10 +3,9 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use regshape::rootfs::ImageFiles;
 use regshape::unpack::{IdMap, IdRange, UnpackOptions};
 
-use super::unpack_output::UnpackedScreen;
+use super::unpack_output::UnpackPlan;
 use crate::cli::args::{BoundsArgs, Common, PlatformArg};
 use crate::cli::context::{Context, LayoutCommand};
 use crate::cli::usage::Usage;
@@ -14,7 +13,7 @@ use crate::cli::usage::Usage;
 /// Write all files of an image to a directory
 ///
 /// The directory must be new or empty, and appears when all layers are verified and all files are written. Root keeps owners, devices and
-/// capabilities; another user's files are that user's, and a note says what is missing.
+/// capabilities; another user's files are that user's, and notes count the attributes and devices that are missing.
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "Examples:\n  regshape unpack ./my-image:latest --output ./rootfs\n  regshape unpack ./my-image:latest --output ./rootfs --state ./rootfs.json"
@@ -27,7 +26,7 @@ pub(crate) struct Args {
     output: PathBuf,
     #[command(flatten)]
     platform: PlatformArg,
-    /// Write which image it is, and what could not be made, to this file; for 'add layer --diff-from'
+    /// Write the digest of the image, and the losses of a plain user, to this file
     #[arg(long, value_name = "FILE")]
     state: Option<PathBuf>,
     /// Keep setuid and setgid bits as a plain user
@@ -51,34 +50,29 @@ pub(crate) struct Args {
 
 impl LayoutCommand for Args {
     fn run(self, context: &Context) -> anyhow::Result<ExitCode> {
-        let platform = self.platform.platform()?;
         let mut options = UnpackOptions::default()
             .keep_setuid(self.keep_setuid)
             .sync(self.sync)
             .uid_map(map(&self.uid_map)?)
             .gid_map(map(&self.gid_map)?)
             .interrupt(context.interrupt.clone());
-        options.state = self.state;
-        let (unpacked, lower_variants) = context.read_image(&self.common.path()?, platform, |image, _| {
-            let mut files = ImageFiles::of(image, self.bounds.bounds())?.through_links(self.through_links);
-            let size = files.size();
-            let progress = context.ui.progress("Unpacking", &self.output, Some(size));
-            let unpacked = files.unpack(&self.output, &options, Some(&|bytes| progress.advance(bytes)))?;
-            Ok((unpacked, files.manifest().clone()))
-        })?;
-        let (unpacked, digest) = unpacked;
-        context.ui.result(&UnpackedScreen::new(
-            context,
-            "Unpacked image:",
-            digest,
-            &self.output,
-            unpacked,
-            lower_variants,
-        ))?;
-        Ok(ExitCode::SUCCESS)
+        options.state = self.state.clone();
+        let plan = UnpackPlan {
+            title: "Unpacked image:",
+            source: &self.common.path()?,
+            platform: self.platform.platform()?,
+            bounds: self.bounds.bounds(),
+            output: &self.output,
+        };
+        plan.run(context, |files| {
+            let progress = context.ui.progress("Unpacking", &self.output, Some(files.size()));
+            let mut files = files.through_links(self.through_links);
+            files.unpack(&self.output, &options, Some(&|bytes| progress.advance(bytes)))
+        })
     }
 }
 
 fn map(ranges: &[String]) -> Result<IdMap, Usage> {
-    ranges.iter().map(|range| range.parse::<IdRange>().map_err(|error| Usage(error.to_string()))).collect()
+    let parsed = ranges.iter().map(|range| range.parse::<IdRange>().map_err(|error| Usage(error.to_string())));
+    IdMap::new(parsed.collect::<Result<_, _>>()?).map_err(|error| Usage(error.to_string()))
 }

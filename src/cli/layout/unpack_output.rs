@@ -1,8 +1,11 @@
 //! The result of commands that write files of images.
 
 use std::path::Path;
+use std::process::ExitCode;
 
-use regshape::oci::Digest;
+use regshape::compress::Bounds;
+use regshape::oci::{Digest, Platform};
+use regshape::rootfs::ImageFiles;
 use regshape::unpack::{Skipped, Unpacked};
 use serde::Serialize;
 
@@ -25,7 +28,7 @@ pub(crate) struct UnpackedScreen {
     lower_variants: Vec<LowerVariant>,
 }
 
-/// What could not be made as the image has it.
+/// Attributes and devices that the files do not have.
 #[derive(Serialize)]
 struct SkippedParts {
     owners: u64,
@@ -36,9 +39,35 @@ struct SkippedParts {
     overlay_whiteouts: Vec<String>,
 }
 
+/// The flags and arguments of a command that writes files of an image.
+pub(crate) struct UnpackPlan<'a> {
+    pub(crate) title: &'static str,
+    pub(crate) source: &'a Path,
+    pub(crate) platform: Option<Platform>,
+    pub(crate) bounds: Bounds,
+    pub(crate) output: &'a Path,
+}
+
+impl UnpackPlan<'_> {
+    /// Opens the image, writes files of it by calling `work`, and prints the result.
+    pub(crate) fn run(
+        self,
+        context: &Context,
+        mut work: impl FnMut(ImageFiles) -> regshape::Result<Unpacked>,
+    ) -> anyhow::Result<ExitCode> {
+        let Self { title, source, platform, bounds, output } = self;
+        let ((digest, unpacked), lower_variants) = context.read_image(source, platform, |image, _| {
+            let files = ImageFiles::of(image, bounds)?;
+            Ok((files.manifest().clone(), work(files)?))
+        })?;
+        context.ui.result(&UnpackedScreen::new(context, title, digest, output, unpacked, lower_variants))?;
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
 impl UnpackedScreen {
-    /// Makes the result, and notes what is missing.
-    pub(crate) fn new(
+    /// Makes the result, and prints a note for each kind of loss.
+    fn new(
         context: &Context,
         title: &'static str,
         digest: Digest,
@@ -73,7 +102,7 @@ impl Screen for UnpackedScreen {
     }
 }
 
-/// Returns a note for each kind of thing that is missing: one line, however many there are.
+/// Returns a note for each kind of loss: one line, however many files have it.
 fn notes(skipped: &Skipped) -> Vec<String> {
     let count = |number: u64, noun: &str, text: &str| (number > 0).then(|| format!("{} {text}", counted(number, noun)));
     let Skipped { owners, setuid, privileged_xattrs, unsupported_xattrs, devices, overlay_whiteouts, .. } = skipped;
