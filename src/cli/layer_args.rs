@@ -94,14 +94,14 @@ impl LayerArgs {
             None => self.preserve_owner.then_some(OwnerRule::Preserve),
         };
         attributes.mode = self.chmod.clone();
-        let clamp = self.clamp_mtime.map(|time| time.seconds);
+        let clamp = self.clamp_mtime.map(Time::seconds);
         attributes.modified = Some(match (self.mtime, clamp) {
-            (Some(time), _) => TimeRule::Set(time.seconds),
+            (Some(time), _) => TimeRule::Set(time.seconds()),
             (None, Some(time)) => TimeRule::Clamp(time),
             (None, None) if self.preserve_times => TimeRule::Preserve,
             (None, None) => TimeRule::Set(source_date),
         });
-        let parent_time = self.mtime.map(|time| time.seconds).or(clamp).unwrap_or(source_date);
+        let parent_time = self.mtime.map(Time::seconds).or(clamp).unwrap_or(source_date);
         Ok(CopyOptions::default()
             .sources(sources)
             .attributes(attributes)
@@ -392,7 +392,7 @@ fn keys(word: &OsStr) -> Result<CopySource, Usage> {
             }
             "mtime" => {
                 let time: Time = value.parse().map_err(|error: String| failed(&error))?;
-                source.attributes.modified = Some(TimeRule::Set(time.seconds));
+                source.attributes.modified = Some(TimeRule::Set(time.seconds()));
             }
             "exclude" | "include" => {
                 let glob = value.parse().map_err(|error: regshape::build::copy::GlobError| failed(&error))?;

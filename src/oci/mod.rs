@@ -20,6 +20,7 @@ mod platform_check;
 mod platform_words;
 mod reference;
 mod text_names;
+mod time;
 
 pub use annotation_change::AnnotationChange;
 pub use config::{ImageConfig, RootFs};
@@ -38,6 +39,7 @@ pub use platform_words::{
     PlatformWordError, check_architecture, check_os, check_variant, is_known_architecture, is_known_os,
 };
 pub use reference::{RefName, RefNameError};
+pub use time::{ParseTimestampError, Timestamp};
 
 pub use crate::json::{Json, JsonError, UnknownFields, from_json, to_blob, to_json_pretty, write_json_pretty};
 
