@@ -27,6 +27,13 @@ pub(crate) fn has_right_checksum(header: &[u8]) -> bool {
     expected == unsigned || expected == signed
 }
 
+/// Sets the checksum of a header: the sum of all bytes, with spaces in place of the checksum.
+pub(crate) fn set_checksum(header: &mut [u8; BLOCK]) {
+    header[148..156].fill(b' ');
+    let sum: u32 = header.iter().map(|byte| u32::from(*byte)).sum();
+    header[148..156].copy_from_slice(format!("{sum:07o}\0").as_bytes());
+}
+
 /// Parses a number: octal digits surrounded by spaces and NULs, or base 256 if the first bit is set.
 pub(crate) fn number(field: &[u8]) -> Option<i64> {
     let first = *field.first()?;

@@ -1,6 +1,6 @@
 //! Reads the entries of a tar from a stream.
 
-use std::io::{self, Read};
+use std::io::{self, Read, Write};
 
 use super::decode::{Decoder, Step, Stop};
 use super::fault::{Flaw, TarError};
@@ -16,6 +16,8 @@ use crate::text::shown;
 pub(crate) struct TarReader<R> {
     reader: R,
     decoder: Decoder,
+    /// The headers of the current entry as they stand in the tar, if they are kept.
+    raw: Option<Vec<u8>>,
     /// The unread content of the current entry, and its padding.
     left: u64,
     padding: u64,
@@ -24,7 +26,35 @@ pub(crate) struct TarReader<R> {
 
 impl<R: Read> TarReader<R> {
     pub(crate) fn new(reader: R) -> Self {
-        Self { reader, decoder: Decoder::default(), left: 0, padding: 0, is_over: false }
+        Self { reader, decoder: Decoder::default(), raw: None, left: 0, padding: 0, is_over: false }
+    }
+
+    /// Reads a tar that is to be copied: [`TarReader::raw_headers`] has the headers of each entry.
+    pub(crate) fn keeping_headers(reader: R) -> Self {
+        Self { raw: Some(Vec::new()), ..Self::new(reader) }
+    }
+
+    /// Returns the blocks of the current entry before its content, as they stand in the tar: extended headers, the header,
+    /// the map of a sparse file. After the last entry it is the blocks of zeros. Global headers, and extended headers before
+    /// them, are left out (images, rule A19), as are volume headers.
+    pub(crate) fn raw_headers(&self) -> &[u8] {
+        self.raw.as_deref().unwrap_or_default()
+    }
+
+    /// Copies the rest of the current entry's content with its padding, as they stand in the tar.
+    pub(crate) fn copy_content(&mut self, mut writer: impl Write) -> io::Result<()> {
+        io::copy(self, &mut writer)?;
+        let mut padding = (&mut self.reader).take(self.padding);
+        io::copy(&mut padding, &mut writer)?;
+        self.padding = 0;
+        Ok(())
+    }
+
+    /// Copies everything after the last entry, as it stands in the tar.
+    pub(crate) fn copy_end(mut self, mut writer: impl Write) -> io::Result<()> {
+        writer.write_all(self.raw_headers())?;
+        io::copy(&mut self.reader, &mut writer)?;
+        Ok(())
     }
 
     /// Returns the header of the next entry; `None` at the end. Volume headers are skipped.
@@ -34,29 +64,46 @@ impl<R: Read> TarReader<R> {
     /// Those of the stream; of kind `InvalidData` for a malformed tar, and `UnexpectedEof` for a truncated one.
     pub(crate) fn next(&mut self) -> io::Result<Option<Box<Header>>> {
         let mut block = [0; BLOCK];
+        self.forget_headers();
         loop {
             self.skip()?;
             if self.is_over || !self.fill(&mut block)? {
                 self.is_over = true;
                 return Ok(None);
             }
+            self.keep(&block);
             match self.decoder.block(&block).map_err(malformed)? {
                 Step::Block => {}
                 Step::Extended(size) => {
                     self.begin(size);
                     let mut content = Vec::new();
                     self.read_to_end(&mut content)?;
-                    self.decoder.extended(&content).map_err(malformed)?;
+                    if self.decoder.extended(&content).map_err(malformed)? == b'g' {
+                        self.forget_headers();
+                    } else {
+                        self.keep(&content);
+                        let padding = usize::try_from(self.padding).expect("less than a block");
+                        self.keep(&[0; BLOCK][..padding]);
+                    }
                 }
                 Step::Entry(header) => {
                     self.begin(header.size);
                     if header.flag() != b'V' {
                         return Ok(Some(header));
                     }
+                    self.forget_headers();
                 }
                 Step::End => self.is_over = true,
             }
         }
+    }
+
+    fn keep(&mut self, bytes: &[u8]) {
+        self.raw.iter_mut().for_each(|raw| raw.extend_from_slice(bytes));
+    }
+
+    fn forget_headers(&mut self) {
+        self.raw.iter_mut().for_each(Vec::clear);
     }
 
     /// Reads the first bytes of the content of the current entry.
@@ -139,8 +186,6 @@ fn malformed(flaw: Flaw) -> io::Error {
 
 #[cfg(test)]
 mod tests {
-    use std::io::Write;
-
     use super::super::extended::Extended;
     use super::super::header_fields::pax_record;
     use super::super::write::TarWriter;

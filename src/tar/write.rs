@@ -6,7 +6,7 @@
 
 use std::io::{self, Write};
 
-use super::header_fields::{BLOCK, pax_record};
+use super::header_fields::{BLOCK, pax_record, set_checksum};
 use super::written_entry::TarEntry;
 
 /// The longest name and the longest link target of a ustar header.
@@ -113,18 +113,18 @@ fn add_records(records: &mut Vec<u8>, entry: &TarEntry<'_>) {
     if long_target {
         records.extend(pax_record(b"linkpath", target));
     }
-    let mut number = |key: &[u8], value: i64| records.extend(pax_record(key, value.to_string().as_bytes()));
+    let mut number = |key: &[u8], value: i128| records.extend(pax_record(key, value.to_string().as_bytes()));
     if entry.kind.size() >= LONG_NUMBER {
-        number(b"size", i64::try_from(entry.kind.size()).expect("no file is that large"));
+        number(b"size", entry.kind.size().into());
     }
-    if entry.uid >= SHORT_NUMBER {
+    if entry.uid >= SHORT_NUMBER.into() {
         number(b"uid", entry.uid.into());
     }
-    if entry.gid >= SHORT_NUMBER {
+    if entry.gid >= SHORT_NUMBER.into() {
         number(b"gid", entry.gid.into());
     }
     if time(entry.modified).is_none() {
-        number(b"mtime", entry.modified);
+        number(b"mtime", entry.modified.into());
     }
     for (name, value) in entry.xattrs {
         records.extend(pax_record(&[b"SCHILY.xattr.", &**name].concat(), value));
@@ -149,15 +149,15 @@ fn header(entry: &TarEntry<'_>) -> [u8; BLOCK] {
     block.octal(136, 12, time(entry.modified).unwrap_or(0));
     block.text(157, &target[..target.len().min(NAME)]);
     if let Some(device) = entry.kind.device() {
-        block.octal(329, 8, fitting(device.major));
-        block.octal(337, 8, fitting(device.minor));
+        block.octal(329, 8, fitting(device.major.into()));
+        block.octal(337, 8, fitting(device.minor.into()));
     }
     block.text(345, prefix);
     block.finish()
 }
 
 /// Returns the header of the pax records of an entry.
-fn extended_header(path: &[u8], size: usize) -> [u8; BLOCK] {
+pub(super) fn extended_header(path: &[u8], size: usize) -> [u8; BLOCK] {
     const DIRECTORY: &[u8] = b"PaxHeaders/";
     let path = path.strip_suffix(b"/").unwrap_or(path);
     let last = path.rsplit(|byte| *byte == b'/').next().unwrap_or(path);
@@ -172,8 +172,8 @@ fn extended_header(path: &[u8], size: usize) -> [u8; BLOCK] {
 }
 
 /// Returns a number if seven octal digits can hold it, and 0 otherwise.
-fn fitting(number: u32) -> u64 {
-    if number < SHORT_NUMBER { number.into() } else { 0 }
+fn fitting(number: u64) -> u64 {
+    if number < SHORT_NUMBER.into() { number } else { 0 }
 }
 
 /// A header that is being filled.
@@ -200,12 +200,9 @@ impl Block {
         }
     }
 
-    /// Adds the checksum: the sum of all bytes, with spaces in place of the checksum.
+    /// Adds the checksum.
     fn finish(mut self) -> [u8; BLOCK] {
-        self.text(148, b"        ");
-        let sum = self.0.iter().map(|byte| u64::from(*byte)).sum();
-        self.0[155] = 0;
-        self.octal(148, 8, sum);
+        set_checksum(&mut self.0);
         self.0
     }
 }

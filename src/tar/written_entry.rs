@@ -8,8 +8,8 @@ pub(crate) struct TarEntry<'a> {
     pub(crate) kind: EntryKind<'a>,
     /// The permissions and the setuid, setgid and sticky bits.
     pub(crate) mode: u32,
-    pub(crate) uid: u32,
-    pub(crate) gid: u32,
+    pub(crate) uid: u64,
+    pub(crate) gid: u64,
     /// The modification time in seconds since 1970.
     pub(crate) modified: i64,
     /// The extended attributes with their values, sorted by name.
