@@ -10,6 +10,7 @@ use std::str::FromStr;
 
 use regshape::build::copy::*;
 use regshape::build::edit::*;
+use regshape::build::rewrite::*;
 use regshape::build::*;
 use regshape::check::*;
 use regshape::compress::*;
@@ -39,9 +40,9 @@ fn every_type_can_go_to_another_thread_and_be_printed() {
     // Inputs that are read from a reader of the caller cannot be shared, only sent.
     all!([Send + Debug + 'static] LayerInput, PreparedLayer<'static>);
     all!([Send + Sync + Debug + 'static]
-        ArchiveImage, BaseImage, BlobReader, BlobUpload, Content, ContentReader, ContentStore, CopyPlan, ExportOptions,
+        ArchiveImage, BaseImage, Bases, BlobReader, BlobUpload, Content, ContentReader, ContentStore, CopyPlan, ExportOptions,
         ExportPlan<'static>, FileList, FileSystem, GarbageOptions, Hasher, ImageChange, ImageFiles, ImageLayer, Images, IndexChange, IndexImage,
-        Interrupt, LayerOptions, LayerReader, LayerWriter, Layout, LeftoverObserver, LoadOptions<'static>, LockObserver,
+        Interrupt, Kept, LayerOptions, LayerReader, LayerWriter, Layout, LeftoverObserver, LoadOptions<'static>, LockObserver,
         ManifestBody, ManifestName<'static>, Metrics, NewLayer, PreparedConfig<'static>, PreparedManifest<'static>, Reading,
         Registry, Repository, Scratch, Selected, Stack, UnpackOptions, ValidateOptions<'static>, View, WriteOptions);
 }
@@ -52,9 +53,9 @@ fn options_have_defaults_and_can_be_cloned() {
         ConfigChanges, ConfigOptions, CopyAttributes, CopyOptions, EditOptions, Expected, ExportOptions, GarbageOptions,
         IndexOptions, LayerOptions, LoadOptions<'static>, ManifestOptions, Page, ProcessChanges, ReferrerFilter, SaveOptions,
         Selection, ListOptions, UnpackOptions, ValidateOptions<'static>, WriteOptions, ArchiveKind, Bounds, CompressFormat, Compression, CompressionScope,
-        Interrupt);
-    // An artifact has a type.
-    all!([Clone] AttachOptions);
+        Interrupt, Kept, RecompressOptions, RewriteOptions);
+    // An artifact has a type, and an image that is put on another base has one.
+    all!([Clone] AttachOptions, Bases);
 }
 
 #[test]
@@ -62,15 +63,16 @@ fn values_can_be_compared_and_found_in_maps() {
     all!([Send + Sync + Debug + Clone + Eq + Hash + 'static]
         // Options.
         AttachOptions, Bounds, ByteRange, ConfigChanges, ConfigOptions, CopyAttributes, CopyOptions, CopySource, EditOptions,
-        Expected, IdMap, IdRange, IndexOptions, ListOptions, ManifestOptions, Page, PathRule, ProcessChanges, ReferrerFilter, SaveOptions, Selection,
+        Expected, IdMap, IdRange, IndexOptions, ListOptions, ManifestOptions, Page, PathRule, ProcessChanges, ReferrerFilter,
+        RecompressOptions, RewriteOptions, SaveOptions, Selection,
         // Words.
         Algorithm, AnnotationChange, ArchiveKind, Capabilities, ChildrenAt, CompressFormat, Compression, CompressionScope,
         regshape::build::copy::Destination, Encoding, ErrorCode, ErrorKind, FileType, Format, ImageGlob, LayerEncoding,
-        ListingKind, LockEvent, ModeChange, NodeKind, OwnerRule, OwnerSpec, Phase, Subject, TimeRule, Treatment,
+        ListingKind, LockEvent, ModeChange, NodeKind, OwnerRule, OwnerSpec, Phase, Subject, TimeChange, TimeRule, Timestamp, Treatment,
         // Results.
-        AddedBase, AddedLayer, Artifact, ArtifactFile, Attached, Candidate, Choice, Chosen, CopiedLayer, CopyNote, Counted, FoundEntry,
+        AddedBase, AddedLayer, Artifact, ArtifactFile, Attached, Candidate, Choice, Chosen, Conflict, CopiedLayer, CopyNote, Counted, FoundEntry,
         EditWarning, Edited, Exported, Finding, Fit, Garbage, ImagePlace<'static>, ImageSummary, KeptSubject, LayerPlan, Listed,
-        Listing, ListedEntry, ManifestInfo, Mismatch, Node, NodeState, PlatformContradiction, Referrer, Referrers, Renamed, Report, Reset, StartFault, Stat,
+        Listing, ListedEntry, ManifestInfo, Mismatch, Node, NodeState, PlatformContradiction, Rebased, Referrer, Referrers, Renamed, Report, Reset, Rewritten, StartFault, Stat,
         StoredConfig, StoredManifest, Tally, Totals, Tree, TreeEntry, Skipped, Unpacked, UnpackState, Updated<StagedLayer>);
 }
 
@@ -100,6 +102,7 @@ fn names_are_checked_text() {
     all!([Send + Sync + Debug + Display + Clone + Eq + Hash + Parsed + 'static]
         ExposedPort, Healthcheck, Platform, Reference);
     all!([FromStr + Display] regshape::build::copy::Destination, ImageGlob, Json, UnknownFields);
+    all!([FromStr + Display] Timestamp);
     all!([FromStr] Capabilities, IdRange, ModeChange, OwnerSpec);
 }
 
@@ -108,7 +111,7 @@ fn errors_are_errors_of_any_thread() {
     all!([StdError + Send + Sync + 'static] Error, CommitError);
     all!([StdError + Send + Sync + Clone + Eq + 'static]
         ArtifactError, BaseError, BoundError, CapabilityError, ConfigError, ConfigValueError, CopyError, DigestError, EditError,
-        FilesError, LayerError, OverlapError, ParseIdRangeError, UnpackError,
+        FilesError, LayerError, OverlapError, ParseIdRangeError, ParseTimestampError, UnpackError,
         GlobError, JsonError, LevelError, MediaTypeError, ModeError, NameError, OwnerError, PlatformError, PlatformWordError,
         Reason, RefNameError, TrailingBytes);
 }

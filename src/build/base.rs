@@ -77,6 +77,20 @@ impl BaseImage {
         self.base.name.as_deref()
     }
 
+    /// Returns the config of the image.
+    pub(crate) fn config(&self) -> &UnknownFields {
+        &self.base.config
+    }
+
+    /// Returns the layers, with their descriptors as an image that is built on this one has them.
+    pub(crate) fn layers(&self) -> impl Iterator<Item = (&ImageLayer, Descriptor, &Digest)> {
+        self.layers.iter().map(|(layer, staged)| {
+            let mut descriptor = layer.descriptor().clone();
+            descriptor.media_type = staged.media_type.clone();
+            (layer, descriptor, staged.diff_id.as_ref().expect("a base has all diff_ids"))
+        })
+    }
+
     /// Returns the platform of the image.
     pub fn platform(&self) -> Option<&Platform> {
         self.platform.as_ref()

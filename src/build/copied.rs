@@ -16,6 +16,7 @@ use crate::layout::reachable::remove_unreferenced;
 use crate::layout::staging_file::Stage;
 use crate::oci::{Descriptor, Digest};
 use crate::view::content::Content;
+use crate::view::images::ImageLayer;
 use crate::view::index_view::View;
 use crate::view::reach::{MissingBlobs, Reached};
 use crate::workers::map::{cores, map_bounded};
@@ -94,6 +95,20 @@ impl<'a> Copied<'a> {
         Ok(())
     }
 
+    /// Copies a layer of an image, unless the layout has it. Returns whether it is stored, and not elsewhere only.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Copied::of`].
+    pub(super) fn add_layer(&mut self, layer: &ImageLayer, most: usize) -> Result<bool> {
+        let Some(content) = layer.content()? else { return Ok(false) };
+        match look(self.layout, layer.descriptor(), || Ok(content))? {
+            Looked::There(there) => self.there.push(there),
+            Looked::Copied(blob) => self.add(blob, most)?,
+        }
+        Ok(true)
+    }
+
     /// Copies the blobs that are reachable from views and that the layout does not have.
     ///
     /// # Errors
@@ -114,7 +129,7 @@ impl<'a> Copied<'a> {
                 if copied.waiting.len() + blobs.len() > WAITING {
                     copied.name_waiting()?;
                 }
-                for looked in map_bounded(blobs, cores(), |blob| look(layout, view, blob))? {
+                for looked in map_bounded(blobs, cores(), |blob| look(layout, blob, || view.find(blob)))? {
                     match looked {
                         Looked::There(there) => copied.there.push(there),
                         Looked::Copied(blob) => copied.waiting.push(blob),
@@ -184,7 +199,7 @@ impl Drop for Copied<'_> {
     }
 }
 
-fn look(layout: &Layout, view: &View, blob: &Descriptor) -> Result<Looked> {
+fn look(layout: &Layout, blob: &Descriptor, content: impl FnOnce() -> Result<Content>) -> Result<Looked> {
     if let Some(there) = layout.sound_blob(&blob.digest, blob.size, |_| ()) {
         // The process that stored it may not have synced it.
         let path = layout.blob_path(&blob.digest);
@@ -192,7 +207,7 @@ fn look(layout: &Layout, view: &View, blob: &Descriptor) -> Result<Looked> {
         let identity = FileIdentity::from_file(&there).map_err(Error::io("read", path))?;
         return Ok(Looked::There(There { digest: blob.digest.clone(), size: blob.size, identity }));
     }
-    copy_content(layout, (&blob.digest, blob.size), &view.find(blob)?).map(Looked::Copied)
+    copy_content(layout, (&blob.digest, blob.size), &content()?).map(Looked::Copied)
 }
 
 /// Returns the identity of the file that is a blob of a locked layout.

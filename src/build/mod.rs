@@ -12,6 +12,7 @@ pub(crate) mod layer;
 pub(crate) mod manifest;
 pub(crate) mod pipeline;
 pub(crate) mod reset;
+pub mod rewrite;
 pub(crate) mod scratch;
 pub(crate) mod writer;
 

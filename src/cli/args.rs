@@ -218,6 +218,30 @@ impl CompressionArgs {
     }
 }
 
+/// How layers are compressed again.
+#[derive(Debug, Args)]
+pub(crate) struct RecompressionArgs {
+    /// Compression: gzip, zstd, none
+    #[arg(long, value_name = "FORMAT", value_enum, ignore_case = true, hide_possible_values = true)]
+    compress_format: LayerFormat,
+    /// Level [default: gzip 5 of 9, zstd 3 of 19]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=19))]
+    level: Option<u8>,
+}
+
+impl RecompressionArgs {
+    /// Returns the compression, `None` for plain tars, and whether a level is given.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`CompressionArgs::compression`].
+    pub(crate) fn compression(&self) -> anyhow::Result<(Option<Compression>, bool)> {
+        let given = CompressionArgs { compress_format: Some(self.compress_format), level: self.level };
+        let ChosenCompression { compression, scope } = given.compression()?;
+        Ok((Some(compression).filter(|_| scope != CompressionScope::Nothing), self.level.is_some()))
+    }
+}
+
 /// How large layers may be without compression.
 #[derive(Debug, Args)]
 pub(crate) struct BoundsArgs {

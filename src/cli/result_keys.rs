@@ -22,6 +22,8 @@ const STAGED_OR_IMAGE: &[&str] = &[
 ];
 /// An index that was made or changed.
 const EDITED: &[&str] = &["digest", "size", "media_type", "ref_name", "images", "warnings"];
+/// An image whose layers were rewritten.
+const REWRITTEN: &[&str] = &["digest", "size", "media_type", "ref_name", "images", "warnings", "lower_variants"];
 const STAGED_MANIFEST: &[&str] = &["digest", "size", "media_type", "ref_name", "annotations.*"];
 const EXPORTED: &[&str] = &[
     "output",
@@ -128,6 +130,7 @@ pub(crate) fn keys_of(command: &str) -> &'static [&'static str] {
         "generate index" | "index add" | "index remove" => EDITED,
         "index annotate" => &["digest", "size", "media_type", "ref_name", "images", "warnings", "lower_variants"],
         "remove layer" | "move layer" => STAGED_OR_IMAGE,
+        "squash" | "rebase" | "recompress" | "strip" | "set-times" => REWRITTEN,
         "add base" => &["digest", "name", "platform", "layers", "warnings"],
         "reset" => &["layers", "deleted_blobs", "deleted_bytes"],
         "gc" => &[

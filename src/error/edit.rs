@@ -40,6 +40,56 @@ pub enum EditError {
         /// The reference.
         reference: String,
     },
+    /// The base of an image is not named, or not stored, so that its layers are not known.
+    #[error("{}", unknown_base(.image, .digest.as_deref()))]
+    NoBase {
+        /// The image, as it was named.
+        image: String,
+        /// The digest in the annotation of the manifest, if it has one.
+        digest: Option<String>,
+    },
+    /// The old base of an image is not known, or not stored.
+    #[error("{}", unknown_base(.image, .digest.as_deref()))]
+    NoOldBase {
+        /// The image, as it was named.
+        image: String,
+        /// The digest in the annotation of the manifest, if it has one.
+        digest: Option<String>,
+    },
+    /// The history of an image does not begin with that of its base.
+    #[error("the history of '{}' does not begin with that of its old base", .image.escape_debug())]
+    OtherHistory {
+        /// The image, as it was named.
+        image: String,
+    },
+    /// A base is for another platform than an image.
+    #[error("'{}' is for {}, but its new base is for {}", .image.escape_debug(), .platform.escape_debug(), .base.escape_debug())]
+    OtherPlatform {
+        /// The image, as it was named.
+        image: String,
+        /// Its platform.
+        platform: String,
+        /// The platform of the base.
+        base: String,
+    },
+    /// The lowest layers of an image are not those of its base.
+    #[error("the lowest layers of '{}' are not those of '{}'", .image.escape_debug(), .base.escape_debug())]
+    NotOnBase {
+        /// The image, as it was named.
+        image: String,
+        /// The path of the base.
+        base: String,
+    },
+    /// An image has fewer layers than are to be kept.
+    #[error("{kept} layers cannot be kept ('{}' has {count})", .image.escape_debug())]
+    KeepsMore {
+        /// The image, as it was named.
+        image: String,
+        /// The number of layers to keep.
+        kept: usize,
+        /// The number of layers.
+        count: usize,
+    },
     /// Indexes are nested too deeply.
     #[error("'{}' has more than {limit} nested indexes", .image.escape_debug())]
     TooDeep {
@@ -90,4 +140,13 @@ pub enum EditError {
         /// The key of the annotation.
         key: String,
     },
+}
+
+/// Returns why a base is not known. The annotation is the user's text.
+fn unknown_base(image: &str, digest: Option<&str>) -> String {
+    let image = image.escape_debug();
+    match digest {
+        None => format!("'{image}' does not name its base"),
+        Some(digest) => format!("the base of '{image}' is not stored: {}", digest.escape_debug()),
+    }
 }

@@ -108,6 +108,12 @@ impl Error {
                 | EditError::NoIndex { .. }
                 | EditError::NameOfEntry { .. }
                 | EditError::LayerOfBase { .. }
+                | EditError::NoBase { .. }
+                | EditError::NoOldBase { .. }
+                | EditError::OtherHistory { .. }
+                | EditError::OtherPlatform { .. }
+                | EditError::NotOnBase { .. }
+                | EditError::KeepsMore { .. }
                 | EditError::TooDeep { .. } => ErrorKind::InvalidInput,
             },
             Self::Config(error) => match error {

@@ -169,14 +169,17 @@ impl MediaType {
             text => text,
         };
         match self.layer_encoding() {
-            Some(encoding) if text.starts_with("application/vnd.docker.") => {
-                let is_it = |(text, other): &&(&str, LayerEncoding)| {
-                    *other == encoding && text.contains(".nondistributable.") && self.is_non_distributable()
-                };
-                LAYERS.iter().find(is_it).map_or_else(|| Self::layer(encoding), |(text, _)| Self::of(text))
-            }
+            Some(encoding) if text.starts_with("application/vnd.docker.") => self.stored_as(encoding),
             _ => self.clone(),
         }
+    }
+
+    /// Returns the image-spec's name of this layer, stored in another way. A layer that need not be distributed stays one.
+    pub(crate) fn stored_as(&self, encoding: LayerEncoding) -> Self {
+        let is_it = |(text, other): &&(&str, LayerEncoding)| {
+            *other == encoding && text.contains(".nondistributable.") && self.is_non_distributable()
+        };
+        LAYERS.iter().find(is_it).map_or_else(|| Self::layer(encoding), |(text, _)| Self::of(text))
     }
 }
 

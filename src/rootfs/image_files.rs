@@ -6,7 +6,7 @@ use std::io::{self, BufReader, Read};
 use std::ops::Range;
 
 use super::cover::Cover;
-use super::layer_tree::{LayerFile, LayerTree};
+use super::layer_tree::{LayerFile, LayerTree, ReadEntry};
 use super::layered::{Layered, Seen};
 use super::merge::{MergedTree, TreeEntry, entry_of};
 use super::node::{Node, Path, split};
@@ -14,7 +14,7 @@ use super::read_layer::{Failure, LayerBlob, read_layer};
 use crate::compress::{BUFFER, Bounds, Encoding, bounded_decoder, peek};
 use crate::error::{Error, FilesError, LayerError, Reason, Result};
 use crate::metrics::Progress;
-use crate::oci::{self, Digest, ImageConfig};
+use crate::oci::{self, Descriptor, Digest, ImageConfig};
 use crate::tar::header_fields::looks_like_tar;
 use crate::tar::read_header::Header;
 use crate::tar::reader::TarReader;
@@ -116,6 +116,21 @@ impl ImageFiles {
     /// Returns the number of layers.
     pub fn layer_count(&self) -> usize {
         self.layers.len()
+    }
+
+    /// Returns the descriptor and the diff_id of a layer.
+    pub(crate) fn layer(&self, number: usize) -> (&Descriptor, &Digest) {
+        let (layer, diff_id) = &self.layers[number];
+        (layer.descriptor(), diff_id)
+    }
+
+    /// Returns whether the blob of a layer is stored, and not elsewhere only.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::MissingBlob`], if it must be stored.
+    pub(crate) fn is_stored(&self, number: usize) -> Result<bool> {
+        Ok(self.layers[number].0.content()?.is_some())
     }
 
     /// Returns the digests of the layers, the lowest first.
@@ -338,17 +353,49 @@ impl ImageFiles {
         if self.layered.has(number) {
             return Ok(());
         }
+        let position = position_of(number);
+        let mut inodes = self.inodes;
+        let read = |content: &mut dyn Read| LayerTree::read_with(content, position, &mut inodes, &mut file);
+        let tree = self.read_tar(number, progress, read)?;
+        self.inodes = inodes;
+        self.layered.put(number, tree);
+        Ok(())
+    }
+
+    /// Returns the entries of a layer, and calls a function with each while they are read.
+    pub(super) fn read_each(
+        &mut self,
+        number: usize,
+        progress: Option<Progress<'_>>,
+        mut each: impl FnMut(&LayerTree, ReadEntry<'_>) -> Result<(), Failure>,
+    ) -> Result<LayerTree> {
+        let mut inodes = self.inodes;
+        let each = |tree: &LayerTree, entry: ReadEntry<'_>, _: &mut TarReader<&mut dyn Read>| each(tree, entry);
+        let read = |content: &mut dyn Read| LayerTree::read_each(content, position_of(number), &mut inodes, each);
+        let tree = self.read_tar(number, progress, read)?;
+        self.inodes = inodes;
+        Ok(tree)
+    }
+
+    /// Calls a function with the decompressed content of a layer, which is verified at its end.
+    ///
+    /// # Errors
+    ///
+    /// Those of reading a layer: [`LayerError`], [`Error::MissingBlob`], [`Error::DigestMismatch`]; [`Error::Io`]; that of the
+    /// function.
+    pub(crate) fn read_tar<T>(
+        &self,
+        number: usize,
+        progress: Option<Progress<'_>>,
+        work: impl FnOnce(&mut dyn Read) -> Result<T, Failure>,
+    ) -> Result<T> {
         let (layer, diff_id) = &self.layers[number];
         let content = content_of(layer)?;
         let digest = &layer.descriptor().digest;
         let (size, reader) = (content.size(), Counted { reader: content.reader(), progress });
         let blob = LayerBlob { digest, diff_id: Some(diff_id), size, path: &self.path, reader };
-        let position = u32::try_from(number).expect("a manifest has fewer layers");
-        let inodes = &mut self.inodes;
-        let tree = read_layer(blob, self.bounds, |content| LayerTree::read_with(content, position, inodes, &mut file))?;
-        let tree = tree.ok_or_else(|| LayerError::NotATar { layer: digest.clone() })?;
-        self.layered.put(number, tree);
-        Ok(())
+        let done = read_layer(blob, self.bounds, work)?;
+        Ok(done.ok_or_else(|| LayerError::NotATar { layer: digest.clone() })?)
     }
 }
 
@@ -364,6 +411,11 @@ impl Read for Counted<'_> {
         self.progress.into_iter().for_each(|progress| progress(read as u64));
         Ok(read)
     }
+}
+
+/// Returns the number of a layer as nodes have it.
+fn position_of(number: usize) -> u32 {
+    u32::try_from(number).expect("a manifest has fewer layers")
 }
 
 /// Returns the stored content of a layer.

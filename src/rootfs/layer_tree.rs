@@ -41,6 +41,12 @@ fn machine_of(head: &[u8]) -> Option<u16> {
     Some(if head[5] == 2 { u16::from_be_bytes(bytes) } else { u16::from_le_bytes(bytes) })
 }
 
+/// Returns whether the path of an entry is that of a whiteout.
+pub(crate) fn is_whiteout(path: &[u8]) -> bool {
+    let name = path.rsplit(|byte| *byte == b'/').find(|name| !name.is_empty()).unwrap_or_default();
+    name.starts_with(WHITEOUT)
+}
+
 /// A regular file of a layer that is being read.
 pub(crate) struct LayerFile<'a> {
     /// The number of the layer.
@@ -50,6 +56,15 @@ pub(crate) struct LayerFile<'a> {
     pub(crate) header: &'a Header,
     /// The beginning of the content, which was read already.
     pub(crate) begun: &'a [u8],
+}
+
+/// An entry of a layer that is being read.
+pub(super) struct ReadEntry<'a> {
+    /// The path in the tree of the layer; `None` for the root and for whiteouts.
+    pub(super) place: Option<&'a [Box<[u8]>]>,
+    pub(super) header: &'a Header,
+    /// The beginning of the content, which was read already.
+    begun: &'a [u8],
 }
 
 /// Returns whether an entry is a regular file for readers: unknown types are.
@@ -98,6 +113,26 @@ impl LayerTree {
         inodes: &mut u64,
         mut file: impl FnMut(LayerFile<'_>, &mut TarReader<R>) -> Result<(), E>,
     ) -> Result<Self, E> {
+        Self::read_each(tar, layer, inodes, |_, entry, reader| match entry.place {
+            Some(place) if has_content(entry.header) => {
+                file(LayerFile { layer, place, header: entry.header, begun: entry.begun }, reader)
+            }
+            _ => Ok(()),
+        })
+    }
+
+    /// Reads the entries of a layer, and calls a function with the tree as it is by then, each entry, and the reader of its
+    /// content.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`LayerTree::read`] and of the function.
+    pub(super) fn read_each<R: Read, E: From<io::Error>>(
+        tar: R,
+        layer: u32,
+        inodes: &mut u64,
+        mut each: impl FnMut(&Self, ReadEntry<'_>, &mut TarReader<R>) -> Result<(), E>,
+    ) -> Result<Self, E> {
         let mut tree = Self {
             layer,
             root: Node::implied_directory(layer),
@@ -121,10 +156,8 @@ impl LayerTree {
             let content: Option<Arc<[u8]>> = content.map(Arc::from);
             let kind = NodeKind::File { content: content.clone(), machine: head.as_deref().and_then(machine_of) };
             let place = tree.add(path, &header, kind, inodes)?;
-            if let Some(place) = place.filter(|_| has_content(&header)) {
-                let begun = content.as_deref().or(head.as_deref()).unwrap_or_default();
-                file(LayerFile { layer, place: &place, header: &header, begun }, &mut reader)?;
-            }
+            let begun = content.as_deref().or(head.as_deref()).unwrap_or_default();
+            each(&tree, ReadEntry { place: place.as_deref(), header: &header, begun }, &mut reader)?;
         }
         tree.settle_links();
         tree.settle_whiteouts();
@@ -200,7 +233,7 @@ impl LayerTree {
 
     /// Returns the place of a directory: links of the layer itself are followed if they lead to a directory, or to nothing
     /// in the layer. Other links are replaced when an entry below them is added.
-    fn place<'a>(&self, path: &'a [Box<[u8]>]) -> Cow<'a, [Box<[u8]>]> {
+    pub(super) fn place<'a>(&self, path: &'a [Box<[u8]>]) -> Cow<'a, [Box<[u8]>]> {
         let mut here = &self.root;
         for name in path {
             match here.children().and_then(|children| children.get(name)) {
@@ -218,7 +251,7 @@ impl LayerTree {
     }
 
     /// Returns the place of a file: links to its directory are followed, and it itself is not.
-    fn place_of_file(&self, path: &[Box<[u8]>]) -> Path {
+    pub(super) fn place_of_file(&self, path: &[Box<[u8]>]) -> Path {
         let Some((name, parents)) = path.split_last() else { return Path::new() };
         let mut place = self.place(parents).into_owned();
         place.push(name.clone());
@@ -406,7 +439,7 @@ pub(super) fn content_at(tar: impl Read, offset: u64) -> io::Result<Option<Arc<[
 }
 
 /// Splits a path of a tar into its components. Slashes at its beginning and `.` mean nothing.
-fn components(path: &[u8]) -> io::Result<Path> {
+pub(super) fn components(path: &[u8]) -> io::Result<Path> {
     let malformed = |text: String| Err(TarError::Malformed(text).into());
     if path.len() > PATH_LIMIT {
         return malformed(format!("the path '{}' has more than {PATH_LIMIT} bytes", shown(path)));

@@ -176,9 +176,16 @@ impl MergedTree {
 
     /// Returns the file to which a hard link leads: links to its directory are followed, and it itself is not.
     fn linked(&self, path: &[Box<[u8]>]) -> Option<&Node> {
+        self.place_of_linked(path).map(|(_, node)| node)
+    }
+
+    /// Returns the file to which a hard link leads, and its place.
+    pub(super) fn place_of_linked(&self, path: &[Box<[u8]>]) -> Option<(Path, &Node)> {
         let (name, parents) = path.split_last()?;
-        let (_, parent) = self.resolve(parents).ok()?;
-        parent.children()?.get(name).map(|node| &**node).filter(|node| node.can_be_linked())
+        let (mut place, parent) = self.resolve(parents).ok()?;
+        let node = parent.children()?.get(name).filter(|node| node.can_be_linked())?;
+        place.push(name.clone());
+        Some((place, node))
     }
 
     /// Returns the root directory.

@@ -6,7 +6,10 @@
 )]
 
 mod accounts;
+mod conflicts;
+mod contents;
 mod cover;
+mod covered;
 mod deleted;
 mod file_list;
 mod image_files;
@@ -16,15 +19,19 @@ mod merge;
 mod node;
 mod read_layer;
 mod resolve;
+mod squash;
 mod stack;
 mod start;
 mod walk;
 
 pub(crate) use accounts::Account;
+pub use conflicts::Conflict;
+pub(crate) use contents::Contents;
+pub(crate) use covered::{Carrier, CoveredEntries};
 pub use file_list::{FileList, ListOptions, ListedEntry};
 pub(crate) use image_files::shown_path;
 pub use image_files::{FoundEntry, ImageFiles};
-pub(crate) use layer_tree::{LayerFile, attributes_of};
+pub(crate) use layer_tree::{LayerFile, attributes_of, is_whiteout};
 pub(crate) use layered::looked_up;
 pub(crate) use merge::MergedTree;
 pub use merge::TreeEntry;

@@ -17,7 +17,7 @@ pub(crate) fn split(path: &[u8]) -> Path {
 pub(crate) type Children = BTreeMap<Box<[u8]>, Box<Node>>;
 
 /// A file or directory.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(crate) struct Node {
     pub(crate) kind: NodeKind,
     pub(crate) attributes: Attributes,
@@ -157,6 +157,37 @@ pub(super) fn merge(below: &mut Children, layer: Children, mut replaced: Option<
                 let path = if replaced.is_some() { [&*path, std::slice::from_ref(name)].concat() } else { Path::new() };
                 pending.push((below, std::mem::take(layer), path));
             }
+        }
+    }
+}
+
+/// Copies the entries of a directory one by one, for the reason that they are dropped one by one.
+impl Clone for Node {
+    fn clone(&self) -> Self {
+        let shallow = |node: &Self| Self {
+            kind: match &node.kind {
+                NodeKind::Directory { is_implied, .. } => {
+                    NodeKind::Directory { children: Children::new(), is_implied: *is_implied }
+                }
+                kind => kind.clone(),
+            },
+            attributes: node.attributes.clone(),
+            layer: node.layer,
+            offset: node.offset,
+            inode: node.inode,
+        };
+        let none = Children::new();
+        let mut pending = vec![(shallow(self), self.children().unwrap_or(&none).iter(), None)];
+        loop {
+            let (_, children, _) = pending.last_mut().expect("the root ends the loop");
+            if let Some((name, node)) = children.next() {
+                pending.push((shallow(node), node.children().unwrap_or(&none).iter(), Some(name)));
+                continue;
+            }
+            let (copy, _, name) = pending.pop().expect("it was the last one");
+            let Some((parent, ..)) = pending.last_mut() else { return copy };
+            let siblings = parent.children_mut().expect("only directories have entries");
+            siblings.insert(name.cloned().expect("only the root has no name"), Box::new(copy));
         }
     }
 }

@@ -5,12 +5,11 @@ use std::os::unix::fs::MetadataExt;
 
 use serde_json::json;
 
-use crate::layer_tars::{END, file, link};
+use crate::layer_tars::{file, image_of_tars, link};
 use crate::support::*;
 
 fn image() -> Sandbox {
-    let sandbox = Sandbox::new();
-    for layer in [
+    image_of_tars(&[
         [
             file(b"etc/app/a", b"1"),
             file(b"etc/app/b", b"2"),
@@ -19,13 +18,7 @@ fn image() -> Sandbox {
         ]
         .concat(),
         [link(b"etc/os", b'2', b"/usr/lib/os"), file(b"etc/app/.wh.b", b""), file(b"etc/app/c", b"3")].concat(),
-    ] {
-        sandbox.write("layer.tar", [layer.as_slice(), &END].concat());
-        sandbox.ok("add layer -q -p image -f layer.tar");
-    }
-    sandbox.ok("generate config -p image --os linux --architecture amd64");
-    sandbox.ok("generate manifest -p image --ref-name v1");
-    sandbox
+    ])
 }
 
 fn names(sandbox: &Sandbox, directory: &str) -> Vec<String> {

@@ -44,7 +44,7 @@ pub(crate) fn link(name: &[u8], flag: u8, target: &[u8]) -> Vec<u8> {
 }
 
 /// Returns a pax header with a record for each pair.
-fn pax(flag: u8, records: &[(&str, &[u8])]) -> Vec<u8> {
+pub(crate) fn pax(flag: u8, records: &[(&str, &[u8])]) -> Vec<u8> {
     let mut content = Vec::new();
     for (key, value) in records {
         let rest = key.len() + value.len() + 3;
@@ -52,6 +52,18 @@ fn pax(flag: u8, records: &[(&str, &[u8])]) -> Vec<u8> {
         content.extend([format!("{length} {key}=").as_bytes(), value, b"\n"].concat());
     }
     entry(b"pax", flag, &content)
+}
+
+/// Makes an image of tars: `image:v1`.
+pub(crate) fn image_of_tars(layers: &[Vec<u8>]) -> Sandbox {
+    let sandbox = Sandbox::new();
+    for (at, layer) in layers.iter().enumerate() {
+        sandbox.write("layer.tar", [layer.as_slice(), &END].concat());
+        sandbox.ok(&format!("add layer -q -p image -f layer.tar --created-by {at}"));
+    }
+    sandbox.ok("generate config -p image --os linux --architecture amd64");
+    sandbox.ok("generate manifest -p image --ref-name v1");
+    sandbox
 }
 
 /// Merges tars as the layers of an image. Returns path, type and target of each entry.
@@ -196,14 +208,8 @@ fn a_malformed_layer_below_is_named_with_its_fault() {
 
 /// Returns the warnings of `validate --deep` for an image of these layers, without the words before the fault.
 fn deep_warnings(layers: &[Vec<u8>]) -> Vec<String> {
-    let sandbox = Sandbox::new();
-    for (at, layer) in layers.iter().enumerate() {
-        sandbox.write("layer.tar", [layer.as_slice(), &END].concat());
-        sandbox.ok(&format!("add layer -p image -f layer.tar --created-by {at}"));
-    }
-    sandbox.ok("generate config -p image --os linux --architecture amd64");
-    let manifest =
-        sandbox.ok_json("generate manifest -p image --ref-name v1")["digest"].as_str().expect("a digest").to_owned();
+    let sandbox = image_of_tars(layers);
+    let manifest = sandbox.index()["manifests"][0]["digest"].as_str().expect("a digest").to_owned();
     let report = sandbox.ok_json("validate -p image --deep");
     let warnings = report["warnings"].as_array().expect("a list");
     let text = |warning: &serde_json::Value| warning.as_str().expect("text").replace(&manifest, "M");

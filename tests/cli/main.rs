@@ -67,17 +67,23 @@ mod outputs;
 mod parallel;
 mod places;
 mod platforms;
+mod rebase;
+mod recompress;
 mod referrer_get;
 mod referrer_list;
 mod registry;
 #[path = "../../src/cli/result_keys.rs"]
 #[allow(dead_code, reason = "the program uses the rest")]
 mod result_keys;
+mod rewritten;
+mod set_times;
 mod show;
 mod show_tree;
 mod signals;
+mod squash;
 mod status;
 mod streams;
+mod strip;
 mod support;
 mod tag_add;
 mod tag_delete;

@@ -10,20 +10,8 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use crate::layer_tars::{END, entry, file, link};
+use crate::layer_tars::{entry, file, image_of_tars, link};
 use crate::support::*;
-
-/// Makes an image of tars, `image:v1`.
-fn image_of(layers: &[Vec<u8>]) -> Sandbox {
-    let sandbox = Sandbox::new();
-    for layer in layers {
-        sandbox.write("layer.tar", [layer.as_slice(), &END].concat());
-        sandbox.ok("add layer -q -p image -f layer.tar");
-    }
-    sandbox.ok("generate config -p image --os linux --architecture amd64");
-    sandbox.ok("generate manifest -p image --ref-name v1");
-    sandbox
-}
 
 /// Lists a tree: path, type and mode, target or content.
 fn listed(sandbox: &Sandbox, name: &str) -> Vec<String> {
@@ -181,7 +169,7 @@ fn j5_root_can_map_users_and_groups() {
 
 #[test]
 fn j8_hard_links_are_one_file_across_layers() {
-    let sandbox = image_of(&[
+    let sandbox = image_of_tars(&[
         [file(b"a", b"one"), file(b"b", b"two"), link(b"before", 1 + b'0', b"b")].concat(),
         // The file that it links to is deleted by the layer, and the link keeps it.
         [link(b"c", b'1', b"a"), file(b".wh.a", b"")].concat(),
@@ -196,7 +184,7 @@ fn j8_hard_links_are_one_file_across_layers() {
     assert_eq!(inode("out/c"), inode("out/d/e"));
     // A6: a hard link to a symbolic link.
     assert_eq!(inode("out/s"), inode("out/t"));
-    let lost = image_of(&[link(b"d/b", b'1', b"a")]);
+    let lost = image_of_tars(&[link(b"d/b", b'1', b"a")]);
     lost.refuses("unpack -p image:v1 -o out", "'/d/b' is a hard link to '/a', which is not there");
 }
 
@@ -204,7 +192,7 @@ fn j8_hard_links_are_one_file_across_layers() {
 fn e5_layers_are_applied_as_overlayfs_shows_them() {
     let base = [entry(b"usr/lib/", b'5', b""), file(b"usr/lib/a", b"1"), link(b"lib", b'2', b"usr/lib")].concat();
     let upper = file(b"lib/b", b"2");
-    let sandbox = image_of(&[base, upper]);
+    let sandbox = image_of_tars(&[base, upper]);
     sandbox.ok("unpack -p image:v1 -o out");
     assert_eq!(listed(&sandbox, "out"), ["lib/ 755", "lib/b 644 2", "usr/ 755", "usr/lib/ 644", "usr/lib/a 644 1"]);
     sandbox.ok("unpack -p image:v1 -o through --through-links");
@@ -217,7 +205,7 @@ fn e5_layers_are_applied_as_overlayfs_shows_them() {
 #[test]
 fn j12_files_that_upper_layers_hide_are_not_written() {
     let many = |content: &[u8]| (0..20).flat_map(|at| file(format!("d/{at}").as_bytes(), content)).collect::<Vec<_>>();
-    let sandbox = image_of(&[many(b"below"), many(b"above"), file(b"d/.wh.3", b"")]);
+    let sandbox = image_of_tars(&[many(b"below"), many(b"above"), file(b"d/.wh.3", b"")]);
     let unpacked = sandbox.ok_json("unpack -p image:v1 -o out");
     assert_eq!((&unpacked["entries"], &unpacked["bytes"]), (&json!(20), &json!(19 * 5)));
     assert!(listed(&sandbox, "out").iter().all(|line| line.starts_with("d/ ") || line.ends_with(" above")));
@@ -225,18 +213,18 @@ fn j12_files_that_upper_layers_hide_are_not_written() {
 
 #[test]
 fn j2_an_entry_for_the_root_that_is_no_directory_is_refused() {
-    let sandbox = image_of(&[link(b".", b'2', b"/etc"), file(b"passwd", b"x")]);
+    let sandbox = image_of_tars(&[link(b".", b'2', b"/etc"), file(b"passwd", b"x")]);
     let outcome = sandbox.run("unpack -p image:v1 -o out");
     assert!(outcome.status == 1 && outcome.stderr.contains("is for the root, and not a directory"), "{outcome:?}");
     assert!(!sandbox.path("out").exists());
-    let sandbox = image_of(&[file(b"a/../../b", b"x")]);
+    let sandbox = image_of_tars(&[file(b"a/../../b", b"x")]);
     let outcome = sandbox.run("unpack -p image:v1 -o out");
     assert!(outcome.status == 1 && outcome.stderr.contains("leads out of its directory"), "{outcome:?}");
 }
 
 #[test]
 fn j1_links_out_of_the_root_are_only_data() {
-    let sandbox = image_of(&[
+    let sandbox = image_of_tars(&[
         [link(b"etc", b'2', b"/tmp"), link(b"up", b'2', b"../../..")].concat(),
         [file(b"etc/x", b"1"), file(b"up/y", b"2")].concat(),
     ]);
@@ -290,7 +278,7 @@ fn an_empty_directory_is_replaced_and_the_working_directory_is_filled() {
 
 #[test]
 fn damaged_layers_leave_nothing_behind() {
-    let sandbox = image_of(&[file(b"a", &b"0123456789".repeat(1000)), file(b"b", b"1")]);
+    let sandbox = image_of_tars(&[file(b"a", &b"0123456789".repeat(1000)), file(b"b", b"1")]);
     let layers = sandbox.ok_json("manifest get -p image:v1")["layers"].clone();
     let lowest = blob_name(layers[0]["digest"].as_str().expect("a digest"));
     let good = sandbox.read(&lowest);
@@ -358,7 +346,7 @@ fn what_is_no_single_image_is_refused() {
 #[test]
 fn a_killed_tree_is_removed_by_the_next_command() {
     let many = (0..4000).flat_map(|at| file(format!("d/{at}").as_bytes(), &[7; 2000])).collect::<Vec<_>>();
-    let sandbox = image_of(&[many]);
+    let sandbox = image_of_tars(&[many]);
     let before: BTreeMap<String, Option<String>> = sandbox.contents();
     let mut child = sandbox.command().args(["unpack", "-q", "-p", "image:v1", "-o", "out"]).spawn().expect("started");
     let deadline = Instant::now() + Duration::from_secs(60);
@@ -385,7 +373,7 @@ fn attack(swap: impl Fn(&Path, &Path) -> u64 + Sync) {
             [entry(directory.as_bytes(), b'5', b""), file(format!("{directory}f").as_bytes(), b"inside")].concat()
         })
         .collect();
-    let sandbox = image_of(&[tar]);
+    let sandbox = image_of_tars(&[tar]);
     let victim = sandbox.path("victim");
     fs::create_dir(&victim).expect("made");
     for name in ["e0", "e1", "e2", "e3", "root", "content"] {

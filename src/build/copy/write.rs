@@ -182,6 +182,7 @@ impl<'a> Writing<'a> {
             self.dropped.add(as_path(path).into_owned());
             xattrs.retain(|(_, value)| !value.is_empty());
         }
+        let (uid, gid) = (uid.into(), gid.into());
         let entry = TarEntry { path, kind, mode, uid, gid, modified, xattrs: &xattrs };
         tar.begin(&entry).map_err(|_| Failure::Store)
     }

@@ -1,12 +1,13 @@
 //! The annotations that name the base of an image: they go when the layers of the base are no longer the lowest.
 
 use super::change::ImageDocuments;
+use super::history::has_layer;
 use crate::build::manifest::{BASE_DIGEST, BASE_NAME};
 use crate::graph::names::Names;
 use crate::graph::resolve::Resolver;
 use crate::graph::walk::{Document, Reach, walk};
 use crate::layout::handle::Layout;
-use crate::oci::{self, Digest, ImageConfig, Manifest, RootFs, UnknownFields};
+use crate::oci::{self, Digest, ImageConfig, Manifest, UnknownFields};
 
 /// Removes the annotations of the base from a changed image, unless the layers of the base are still the lowest (images,
 /// "Base annotations"). Returns whether it had them.
@@ -14,9 +15,14 @@ use crate::oci::{self, Digest, ImageConfig, Manifest, RootFs, UnknownFields};
 /// Where the base is not stored, the history tells its layers: those below the layers that this program added. Without
 /// a history the annotations stay as long as the lowest layer does.
 pub(super) fn leave_base(layout: &Layout, before: &ImageDocuments, after: &mut ImageDocuments) -> bool {
-    let (old, new) = (diff_ids(before), diff_ids(after));
+    let (old, new) = (before.diff_ids(), after.diff_ids());
     let kept = old.iter().zip(&new).take_while(|(old, new)| old == new).count();
     if kept == old.len() {
+        return false;
+    }
+    let of_base = |image: &ImageDocuments| image.manifest.annotations.as_ref()?.get(BASE_DIGEST).cloned();
+    // A change that names another base has put its layers there.
+    if of_base(before) != of_base(after) {
         return false;
     }
     let Some(annotations) = &mut after.manifest.annotations else { return false };
@@ -36,11 +42,6 @@ pub(super) fn leave_base(layout: &Layout, before: &ImageDocuments, after: &mut I
         after.manifest.annotations = None;
     }
     true
-}
-
-fn diff_ids(image: &ImageDocuments) -> Vec<Digest> {
-    let rootfs = image.config.as_ref().and_then(|config| config.get::<RootFs>("rootfs").ok().flatten());
-    rootfs.map_or_else(Vec::new, |rootfs| rootfs.diff_ids)
 }
 
 /// Returns the number of layers of the base, if it is stored and the image begins with them.
@@ -72,7 +73,7 @@ fn layers_below_ours(image: &ImageDocuments, layers: usize) -> usize {
     if history.is_empty() {
         return 1;
     }
-    let steps = history.iter().rev().filter(|entry| entry.get::<bool>("empty_layer").ok().flatten() != Some(true));
+    let steps = history.iter().rev().filter(|entry| has_layer(entry));
     let is_ours = |entry: &&UnknownFields| {
         let step = entry.get::<String>("created_by").ok().flatten();
         step.is_some_and(|step| step.starts_with("regshape add layer"))

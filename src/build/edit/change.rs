@@ -1,12 +1,16 @@
 //! A change of one image: its manifest and its config.
 
+use super::history::{move_entry, place_of};
 use crate::build::config::changes::ConfigChanges;
 use crate::build::config::fault::Fault;
 use crate::build::config::history::{self, Steps};
 use crate::build::layer::CREATED_BY;
 use crate::error::{EditError, Error, Reason, Result};
 use crate::layout::staging_file::StagedLayer;
-use crate::oci::{AnnotationChange, Annotations, Descriptor, Digest, Json, Manifest, RootFs, UnknownFields};
+use crate::oci::{
+    self, AnnotationChange, Annotations, Descriptor, Digest, ImageConfig, Json, Manifest, Platform, RootFs,
+    UnknownFields,
+};
 
 /// A change of an image. Layers are counted from 0, the lowest.
 #[derive(Clone, Debug)]
@@ -36,10 +40,10 @@ pub enum ImageChange {
 
 /// The documents of an image that is changed.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct ImageDocuments {
-    pub(super) manifest: Manifest,
+pub(crate) struct ImageDocuments {
+    pub(crate) manifest: Manifest,
     /// The config; `None` for an artifact.
-    pub(super) config: Option<UnknownFields>,
+    pub(crate) config: Option<UnknownFields>,
 }
 
 impl ImageDocuments {
@@ -139,18 +143,38 @@ impl ImageDocuments {
         matches!(self.manifest.layers.as_slice(), [layer] if is_placeholder(layer))
     }
 
+    /// Changes the config, if the image has one.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::MalformedDocument`] and those of the change.
+    pub(crate) fn change_fields(&mut self, change: impl FnOnce(&mut UnknownFields) -> Result<(), Fault>) -> Result<()> {
+        let malformed = malformed(&self.manifest.config.digest);
+        let Some(config) = &mut self.config else { return Ok(()) };
+        change(config).map_err(|fault| fault.into_error(malformed))
+    }
+
+    /// Returns the platform of the config, if it says one.
+    pub(crate) fn platform(&self) -> Option<Platform> {
+        oci::from_json::<ImageConfig>(&oci::to_blob(self.config.as_ref()?)).ok()?.platform()
+    }
+
+    /// Returns the diff_ids of the config.
+    pub(crate) fn diff_ids(&self) -> Vec<Digest> {
+        let rootfs = self.config.as_ref().and_then(|config| config.get::<RootFs>("rootfs").ok().flatten());
+        rootfs.map_or_else(Vec::new, |rootfs| rootfs.diff_ids)
+    }
+
     /// Changes the diff_ids and the history of the config.
     ///
     /// `layers` is the number of layers before the change: which diff_id belongs to a layer is known only where there are
     /// as many.
-    fn change_config(
+    pub(crate) fn change_config(
         &mut self,
         layers: usize,
         change: impl FnOnce(&mut Vec<Digest>, &mut Vec<UnknownFields>),
     ) -> Result<()> {
-        let malformed = malformed(&self.manifest.config.digest);
-        let Some(config) = &mut self.config else { return Ok(()) };
-        let edit = |config: &mut UnknownFields| -> Result<(), Fault> {
+        self.change_fields(|config| {
             let rootfs = config.get::<RootFs>("rootfs")?;
             let mut rootfs = rootfs.ok_or_else(|| Reason::new("it has no rootfs"))?;
             if rootfs.diff_ids.len() != layers {
@@ -164,8 +188,7 @@ impl ImageDocuments {
                 config.insert("history", &entries)?;
             }
             Ok(())
-        };
-        edit(config).map_err(|fault| fault.into_error(malformed))
+        })
     }
 }
 
@@ -182,29 +205,4 @@ fn is_placeholder(layer: &Descriptor) -> bool {
 fn malformed(digest: &Digest) -> impl Fn(Reason) -> Error + use<> {
     let digest = digest.clone();
     move |reason| Error::MalformedDocument { digest: digest.clone(), kind: "image config", reason }
-}
-
-fn has_layer(entry: &UnknownFields) -> bool {
-    entry.get::<bool>("empty_layer").ok().flatten() != Some(true)
-}
-
-/// Returns the place of a layer's entry in a history.
-fn place_of(history: &[UnknownFields], layer: usize) -> Option<usize> {
-    let mut layers = history.iter().enumerate().filter(|(_, entry)| has_layer(entry));
-    layers.nth(layer).map(|(at, _)| at)
-}
-
-/// Moves the entry of a layer. Entries without a layer stay in their places.
-fn move_entry(history: &mut [UnknownFields], from: usize, to: usize) {
-    let places: Vec<usize> =
-        history.iter().enumerate().filter(|(_, entry)| has_layer(entry)).map(|(at, _)| at).collect();
-    if from.max(to) >= places.len() {
-        return;
-    }
-    let mut entries: Vec<UnknownFields> = places.iter().map(|at| history[*at].clone()).collect();
-    let entry = entries.remove(from);
-    entries.insert(to, entry);
-    for (at, entry) in places.into_iter().zip(entries) {
-        history[at] = entry;
-    }
 }

@@ -31,7 +31,7 @@ impl EditOptions {
         created: [option String],
     }
 
-    pub(super) fn time_of_entries(&self) -> &str {
+    pub(crate) fn time_of_entries(&self) -> &str {
         self.created.as_deref().unwrap_or(EPOCH)
     }
 }

@@ -16,7 +16,7 @@ use crate::graph::walk::{Document, Reach, read_entry, walk};
 use crate::layout::blobs::{PendingBlob, StoredBlob};
 use crate::layout::handle::{Layout, Lock};
 use crate::layout::lock::take_lock;
-use crate::oci::{self, Descriptor, Digest, EMPTY_CONTENT, ImageConfig, Index, Manifest, Platform, UnknownFields};
+use crate::oci::{self, Descriptor, Digest, EMPTY_CONTENT, Index, Manifest, Platform, UnknownFields};
 
 /// Changes the image that a reference resolves to: of an index all images, or those of the platforms asked for. Its
 /// entry in `index.json` stays where it is, with its annotations. Fields without a change stay. Where nothing changes,
@@ -28,7 +28,7 @@ use crate::oci::{self, Descriptor, Digest, EMPTY_CONTENT, ImageConfig, Index, Ma
 /// errors of reading the documents; [`Error::Io`]. After an error the layout is unchanged.
 pub fn edit_image(layout: &Layout, reference: &str, change: &ImageChange, options: &EditOptions) -> Result<Edited> {
     let change = |image: &mut ImageDocuments, name: &str| image.change(change, name, options.time_of_entries());
-    edit_with(layout, reference, &change, options, Vec::new())
+    edit_with(layout, reference, &change, options, |_| Ok(Vec::new()))
 }
 
 /// Returns the layers of the images that a change would be made to: each list of layers once.
@@ -38,19 +38,39 @@ pub fn edit_image(layout: &Layout, reference: &str, change: &ImageChange, option
 /// Those of [`edit_image`] before it changes anything.
 pub fn layers_to_edit(layout: &Layout, reference: &str, options: &EditOptions) -> Result<Vec<Vec<Digest>>> {
     let index = layout.read_index()?;
-    let Target { entry, picked, .. } = find(layout, &index, reference, options)?;
     let mut found: Vec<Vec<Digest>> = Vec::new();
-    let mut platforms = Platforms::new(layout);
-    for visit in walk(layout, std::slice::from_ref(&entry), Reach::Manifests) {
-        let visited = visit.entry.clone();
-        if visited.is_attestation() || visited.digest != entry.digest && !picked.has(&platforms.of(&visited)) {
-            continue;
-        }
-        if let Some(Document::Manifest(manifest)) = visit.leads_to()? {
+    for entry in manifests_to_edit(layout, &index, reference, options)? {
+        if let Some(Document::Manifest(manifest)) = read_entry(layout, &entry, None)? {
             let layers: Vec<Digest> = manifest.layers.iter().map(|layer| layer.digest.clone()).collect();
             if !found.contains(&layers) {
                 found.push(layers);
             }
+        }
+    }
+    Ok(found)
+}
+
+/// Returns the descriptors of the manifests that a change would be made to.
+///
+/// # Errors
+///
+/// Those of [`edit_image`] before it changes anything.
+pub(crate) fn manifests_to_edit(
+    layout: &Layout,
+    index: &Index,
+    reference: &str,
+    options: &EditOptions,
+) -> Result<Vec<Descriptor>> {
+    let Target { entry, picked, .. } = find(layout, index, reference, options)?;
+    let mut found: Vec<Descriptor> = Vec::new();
+    let mut platforms = Platforms::new(layout);
+    for visit in walk(layout, std::slice::from_ref(&entry), Reach::Manifests) {
+        let visited = visit.entry.clone().into_owned();
+        if visited.is_attestation() || visited.digest != entry.digest && !picked.has(&platforms.of(&visited)) {
+            continue;
+        }
+        if matches!(visit.leads_to()?, Some(Document::Manifest(_))) {
+            found.push(visited);
         }
     }
     Ok(found)
@@ -75,20 +95,22 @@ pub fn add_layers(layout: &Layout, reference: &str, layers: Vec<NewLayer>, optio
         lacks_history.set(lacks_history.get() | lacks);
         Ok(())
     };
-    let edited = edit_with(layout, reference, &add, options, blobs)?;
+    let blobs: Vec<PendingBlob> = blobs;
+    let edited =
+        edit_with(layout, reference, &add, options, |lock| blobs.into_iter().map(|blob| blob.commit(lock)).collect())?;
     Ok(Edited { lacks_history: lacks_history.get(), ..edited })
 }
 
 /// A change of the documents of an image that has a name.
-type Change<'a> = dyn Fn(&mut ImageDocuments, &str) -> Result<()> + 'a;
+pub(crate) type Change<'a> = dyn Fn(&mut ImageDocuments, &str) -> Result<()> + 'a;
 
-/// Changes an image, for which blobs were stored that have no name yet.
-fn edit_with(
+/// Changes an image. `store` gives blobs their names to which the new documents refer.
+pub(crate) fn edit_with(
     layout: &Layout,
     reference: &str,
     change: &Change<'_>,
     options: &EditOptions,
-    pending: Vec<PendingBlob>,
+    store: impl FnOnce(&Lock) -> Result<Vec<StoredBlob>>,
 ) -> Result<Edited> {
     let lock = take_lock(layout)?;
     let before = layout.read_index()?;
@@ -115,19 +137,11 @@ fn edit_with(
     let mut change = Finished { choices: target.choices, old, attestations, ..Finished::new(index, result) };
     change.warnings.extend(conversion.warning());
     change.warnings.extend(has_left_base.then_some(EditWarning::LeftBase));
-    change.write(layout, &lock, &before, || {
-        let layers = pending.into_iter().map(|blob| blob.commit(&lock)).collect::<Result<Vec<_>>>()?;
-        Ok(written.into_iter().chain(layers).collect())
-    })
+    change.write(layout, &lock, &before, || Ok(written.into_iter().chain(store(&lock)?).collect()))
 }
 
 /// How many indexes may be nested in an image that is changed.
 const MAX_DEPTH: usize = 64;
-
-/// Returns the platform that a config says, if it is one.
-fn platform_of(config: &UnknownFields) -> Option<Platform> {
-    oci::from_json::<ImageConfig>(&oci::to_blob(config)).ok()?.platform()
-}
 
 /// The rewriting of an image.
 struct Work<'a> {
@@ -293,8 +307,7 @@ impl Work<'_> {
                 after.manifest.config.describe(stored.digest.clone(), &content);
                 self.written.push(stored);
             }
-            platform =
-                (before.config.as_ref().and_then(platform_of) != platform_of(config)).then(|| platform_of(config));
+            platform = (before.platform() != after.platform()).then(|| after.platform());
             if let (Some(after), Some(image)) = (&platform, self.platforms.last_mut()) {
                 image.after = normalized(after);
                 image.said.clone_from(after);

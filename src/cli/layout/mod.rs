@@ -36,12 +36,18 @@ mod manifest;
 mod manifest_output;
 mod move_;
 mod place;
+mod rebase;
+mod recompress;
 mod referrer;
 mod remove;
 mod reset;
+mod rewrite_args;
+mod set_times;
 mod show;
 mod source;
+mod squash;
 mod status;
+mod strip;
 mod tag;
 mod tally_output;
 mod tree;
@@ -180,6 +186,11 @@ enum Command {
         after_help = "Example:\n  regshape index add -p ./my-layout:v1 arm64"
     )]
     Index(Index),
+    Squash(squash::Args),
+    Rebase(rebase::Args),
+    Recompress(recompress::Args),
+    Strip(strip::Args),
+    SetTimes(set_times::Args),
     Reset(reset::Args),
     Gc(gc::Args),
     Join(join::Args),
@@ -222,6 +233,11 @@ impl Group {
             Command::Remove(command) => command.run(invocation),
             Command::Move(command) => command.run(invocation),
             Command::Index(command) => command.run(invocation),
+            Command::Squash(args) => execute(args, invocation),
+            Command::Rebase(args) => execute(args, invocation),
+            Command::Recompress(args) => execute(args, invocation),
+            Command::Strip(args) => execute(args, invocation),
+            Command::SetTimes(args) => execute(args, invocation),
             Command::Reset(args) => execute(args, invocation),
             Command::Gc(args) => execute(args, invocation),
             Command::Join(args) => execute(args, invocation),

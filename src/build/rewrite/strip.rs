@@ -1,0 +1,97 @@
+//! Removes paths from all layers of images (images, rule H2).
+
+use std::collections::{HashMap, HashSet};
+use std::io::{Read, Write};
+
+use super::engine::{Original, Verb, rewrite};
+use super::maker::{ChangedLayer, Compares, Maker, Storage};
+use super::options::RewriteOptions;
+use super::saved::Saved;
+use crate::build::edit::{Edited, LayerAfter};
+use crate::error::Result;
+use crate::layout::handle::Layout;
+use crate::metrics::Progress;
+use crate::rootfs::{Carrier, CoveredEntries, Failure};
+use crate::tar::raw_headers::{relinked, renamed};
+use crate::tar::reader::TarReader;
+
+/// Removes paths from all layers of an image, directories with all below them, and whiteouts of these paths. A hard link to
+/// a file that is removed becomes the file. Directories that are empty afterwards stay.
+///
+/// # Errors
+///
+/// [`FilesError::NoPath`](crate::FilesError::NoPath) for a path that no layer has; those of
+/// [`edit_image`](crate::build::edit::edit_image); those of reading a layer: [`LayerError`](crate::LayerError),
+/// [`Error::DigestMismatch`](crate::Error::DigestMismatch); [`Error::Changed`](crate::Error::Changed). After an error the layout
+/// is unchanged.
+pub fn strip(
+    layout: &Layout,
+    reference: &str,
+    paths: &[Vec<u8>],
+    options: &RewriteOptions,
+    progress: Option<Progress<'_>>,
+) -> Result<Edited> {
+    rewrite(layout, reference, options, progress, || Strip { paths }).map(|(edited, _)| edited)
+}
+
+struct Strip<'a> {
+    paths: &'a [Vec<u8>],
+}
+
+impl Verb for Strip<'_> {
+    type Plan = ();
+
+    fn layers(&mut self, image: &mut Original, maker: &mut Maker<'_>) -> Result<(Vec<LayerAfter>, ())> {
+        let layers = image.layers();
+        let covered = image.files.covered(self.paths, maker.progress)?;
+        let wanted: HashSet<Carrier> = covered.iter().flat_map(|layer| layer.links.values().copied()).collect();
+        let mut saved = Saved::of(maker.layout, &image.files, &wanted)?;
+        let mut after = Vec::new();
+        for (at, covered) in covered.iter().enumerate() {
+            if covered.is_empty() {
+                after.push(LayerAfter::Kept(at));
+                continue;
+            }
+            let storage = Storage::of(&image.files.layer(at).0.media_type);
+            // Hard links may be to files of the layers below.
+            let of = layers[..=at].to_vec();
+            let layer = ChangedLayer { at, of, storage, compares: Compares::Content };
+            let copy = |content: &mut dyn Read, writer: &mut dyn Write| copy(content, writer, covered, &mut saved);
+            after.push(maker.change(&image.files, layer, copy)?);
+        }
+        Ok((after, ()))
+    }
+}
+
+/// Copies a layer without some entries.
+fn copy(
+    content: &mut dyn Read,
+    mut writer: &mut dyn Write,
+    covered: &CoveredEntries,
+    saved: &mut Saved,
+) -> Result<(), Failure> {
+    // The hard links that have become the files whose names are removed.
+    let mut names: HashMap<Carrier, Vec<u8>> = HashMap::new();
+    let mut tar = TarReader::keeping_headers(content);
+    while let Some(header) = tar.next()? {
+        if covered.entries.contains(&header.start) {
+            continue;
+        }
+        let Some(carrier) = covered.links.get(&header.start) else {
+            writer.write_all(tar.raw_headers())?;
+            tar.copy_content(&mut writer)?;
+            continue;
+        };
+        match names.get(carrier) {
+            Some(name) => writer.write_all(&relinked(tar.raw_headers(), name))?,
+            None => {
+                let has_content = saved.write(*carrier, |headers| renamed(headers, &header.path), writer)?;
+                debug_assert!(has_content, "it was saved");
+                let name = header.path.strip_prefix(b"/").unwrap_or(&header.path);
+                names.insert(*carrier, name.to_vec());
+            }
+        }
+    }
+    tar.copy_end(writer)?;
+    Ok(())
+}
