@@ -72,7 +72,7 @@ fn values_can_be_compared_and_found_in_maps() {
         // Results.
         AddedBase, AddedLayer, Artifact, ArtifactFile, Attached, Candidate, Choice, Chosen, Conflict, CopiedLayer, CopyNote, Counted, FoundEntry,
         EditWarning, Edited, Exported, Finding, Fit, Garbage, ImagePlace<'static>, ImageSummary, KeptSubject, LayerPlan, Listed,
-        Listing, ListedEntry, ManifestInfo, Mismatch, Node, NodeState, PlatformContradiction, Rebased, Referrer, Referrers, Renamed, Report, Reset, Rewritten, StartFault, Stat,
+        Listing, ListedEntry, ManifestInfo, Mismatch, Node, NodeState, PlatformContradiction, Rebased, Referrer, Referrers, Renamed, Report, Reset, Rewritten, StartFault, StartProgram, NeededBy, Stat,
         StoredConfig, StoredManifest, Tally, Totals, Tree, TreeEntry, Skipped, Unpacked, UnpackState, Updated<StagedLayer>);
 }
 

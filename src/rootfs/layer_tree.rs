@@ -9,6 +9,7 @@ use std::io::{self, Read};
 use std::sync::Arc;
 
 use super::node::{Attributes, Children, Node, NodeKind, Path, merge};
+use super::program::{self, Program};
 use super::resolve::{Missing, PATH_LIMIT, resolve};
 use crate::tar::fault::TarError;
 use crate::tar::read_header::Header;
@@ -29,17 +30,6 @@ const KEPT: [&[&[u8]]; 2] = [&[b"etc", b"passwd"], &[b"etc", b"group"]];
 
 /// The largest content that is kept.
 pub(super) const KEPT_LIMIT: u64 = 1024 * 1024;
-
-/// The bytes of an ELF header up to the machine.
-const ELF_HEAD: usize = 20;
-
-/// Returns the machine that an ELF file is for (`e_machine`), by its first bytes.
-fn machine_of(head: &[u8]) -> Option<u16> {
-    let machine = head.strip_prefix(b"\x7fELF").and(head.get(18..20))?;
-    let bytes = [machine[0], machine[1]];
-    // The sixth byte says the order of bytes.
-    Some(if head[5] == 2 { u16::from_be_bytes(bytes) } else { u16::from_le_bytes(bytes) })
-}
 
 /// Returns whether the path of an entry is that of a whiteout.
 pub(crate) fn is_whiteout(path: &[u8]) -> bool {
@@ -150,11 +140,12 @@ impl LayerTree {
             let may_run = header.is_file() && header.mode() & 0o111 != 0;
             let (content, head) = match (is_kept, may_run) {
                 (true, _) => (reader.content(KEPT_LIMIT)?, None),
-                (false, true) => (None, Some(reader.head(ELF_HEAD)?)),
+                (false, true) => (None, Some(reader.head(program::HEAD)?)),
                 (false, false) => (None, None),
             };
             let content: Option<Arc<[u8]>> = content.map(Arc::from);
-            let kind = NodeKind::File { content: content.clone(), machine: head.as_deref().and_then(machine_of) };
+            let program = head.as_deref().and_then(Program::of).map(Arc::new);
+            let kind = NodeKind::File { content: content.clone(), program };
             let place = tree.add(path, &header, kind, inodes)?;
             let begun = content.as_deref().or(head.as_deref()).unwrap_or_default();
             each(&tree, ReadEntry { place: place.as_deref(), header: &header, begun }, &mut reader)?;
@@ -428,11 +419,11 @@ fn prune(root: &mut Node) {
 /// # Errors
 ///
 /// Those of [`TarReader::next`].
-pub(super) fn content_at(tar: impl Read, offset: u64) -> io::Result<Option<Arc<[u8]>>> {
+pub(super) fn content_at(tar: impl Read, offset: u64) -> io::Result<Option<Vec<u8>>> {
     let mut reader = TarReader::new(tar);
     while let Some(header) = reader.next()? {
         if header.start == offset {
-            return Ok(reader.content(KEPT_LIMIT)?.map(Arc::from));
+            return reader.content(KEPT_LIMIT);
         }
     }
     Ok(None)

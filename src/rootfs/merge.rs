@@ -29,7 +29,7 @@ pub(crate) struct UnreadAccounts {
     pub(crate) layer: u32,
     path: Path,
     /// The offset of its entry in the tar of the layer.
-    offset: u64,
+    pub(super) offset: u64,
 }
 
 /// An entry of the tree, for programs that list it.
@@ -243,13 +243,19 @@ impl MergedTree {
     ///
     /// Those of reading the tar.
     pub(crate) fn read_accounts(&mut self, unread: &UnreadAccounts, tar: impl Read) -> io::Result<()> {
-        let found = content_at(tar, unread.offset)?;
+        if let Some(content) = content_at(tar, unread.offset)? {
+            self.keep_accounts(unread, content);
+        }
+        Ok(())
+    }
+
+    /// Keeps the content of a file of users or groups.
+    pub(super) fn keep_accounts(&mut self, unread: &UnreadAccounts, read: Vec<u8>) {
         if let Some(node) = self.root.find_mut(&unread.path)
             && let NodeKind::File { content, .. } = &mut node.kind
         {
-            *content = found;
+            *content = Some(read.into());
         }
-        Ok(())
     }
 
     /// Returns all entries but the root, depth first, sorted by name.

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::program::Program;
 use crate::tar::written_entry::{DeviceNumber, Xattr};
 
 /// The path of an entry: its components.
@@ -41,8 +42,8 @@ pub(crate) enum NodeKind {
     /// A regular file. Its content is kept if it is small and names users or groups.
     File {
         content: Option<Arc<[u8]>>,
-        /// The machine that an ELF file is for (`e_machine`), if it may be executed.
-        machine: Option<u16>,
+        /// The program that the file is, if it may be executed and Linux knows its format.
+        program: Option<Arc<Program>>,
     },
     Link {
         target: Arc<[u8]>,

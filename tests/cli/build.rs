@@ -9,8 +9,10 @@ use crate::support::*;
 fn sandbox() -> Sandbox {
     let sandbox = Sandbox::empty();
     fs::create_dir(sandbox.path("site")).expect("made");
+    // The header of a program for amd64.
+    let app = "\x7fELF\x02\x01\x01\0\0\0\0\0\0\0\0\0\x02\0\x3e\0";
     for (name, content) in
-        [("app", "#!/bin/sh\n"), ("app-amd64", "amd64"), ("app-arm64", "arm64"), ("site/index.html", "<h1>hello</h1>")]
+        [("app", app), ("app-amd64", "amd64"), ("app-arm64", "arm64"), ("site/index.html", "<h1>hello</h1>")]
     {
         sandbox.write(name, content);
         #[cfg(unix)]
@@ -353,7 +355,8 @@ fn d5_a_build_notes_what_keeps_an_image_from_starting() {
     sandbox.write("arm-program", elf);
     sandbox.write("passwd", "root:x:0:0::/:/bin/sh\n");
     sandbox.write("group", "staff:x:50:\n");
-    let base = "build -o image --copy app:/usr/bin/app --copy arm-program:/usr/bin/arm --copy passwd:/etc/passwd \
+    sandbox.write("script", "#!/bin/sh\n");
+    let base = "build -o image --copy script:/usr/bin/script --copy app:/usr/bin/app --copy arm-program:/usr/bin/arm --copy passwd:/etc/passwd \
                 --copy group:/etc/group --chmod 0755";
     for (words, note) in [
         ("--entrypoint /usr/bin/app --workdir /usr/bin --user root", ""),
@@ -365,6 +368,12 @@ fn d5_a_build_notes_what_keeps_an_image_from_starting() {
         ("--entrypoint /etc", "Note: the program '/etc' is not executable\n"),
         ("--entrypoint arm", "Note: the program 'arm' is for arm64, and the image for amd64\n"),
         ("--entrypoint arm --platform linux/arm64", ""),
+        ("--entrypoint script", "Note: the program '/bin/sh', which 'script' names after #!, is not in the image\n"),
+        ("--entrypoint script --copy app:/bin/sh", ""),
+        (
+            "--entrypoint app --copy passwd:/usr/local/bin/app",
+            "Note: the program 'app' is neither an ELF file nor a script that begins with #!\n",
+        ),
         ("--workdir /srv", "Note: the working directory '/srv' is not in the image; engines make it as root's\n"),
         ("--user app", "Note: the user 'app' is not in the image's /etc/passwd\n"),
         ("--user root:staff", ""),
