@@ -42,7 +42,7 @@ fn every_type_can_go_to_another_thread_and_be_printed() {
     all!([Send + Sync + Debug + 'static]
         ArchiveImage, BaseImage, Bases, BlobReader, BlobUpload, Content, ContentReader, ContentStore, CopyPlan, ExportOptions,
         ExportPlan<'static>, FileList, FileSystem, GarbageOptions, Hasher, ImageChange, ImageFiles, ImageLayer, Images, IndexChange, IndexImage,
-        Interrupt, Kept, LayerOptions, LayerReader, LayerWriter, Layout, LeftoverObserver, LoadOptions<'static>, LockObserver,
+        Interrupt, Kept, LayerOptions, LayerReader, LayerWriter, Layout, LeftoverObserver, LintOptions<'static>, LoadOptions<'static>, LockObserver,
         ManifestBody, ManifestName<'static>, Metrics, NewLayer, PreparedConfig<'static>, PreparedManifest<'static>, Reading,
         Registry, Repository, Scratch, Selected, Stack, UnpackOptions, ValidateOptions<'static>, View, WriteOptions);
 }
@@ -52,7 +52,7 @@ fn options_have_defaults_and_can_be_cloned() {
     all!([Clone + Default]
         ConfigChanges, ConfigOptions, CopyAttributes, CopyOptions, EditOptions, Expected, ExportOptions, GarbageOptions,
         IndexOptions, LayerOptions, LoadOptions<'static>, ManifestOptions, Page, ProcessChanges, ReferrerFilter, SaveOptions,
-        Selection, ListOptions, UnpackOptions, ValidateOptions<'static>, WriteOptions, ArchiveKind, Bounds, CompressFormat, Compression, CompressionScope,
+        Selection, LintOptions<'static>, ListOptions, UnpackOptions, ValidateOptions<'static>, WriteOptions, ArchiveKind, Bounds, CompressFormat, Compression, CompressionScope,
         Interrupt, Kept, RecompressOptions, RewriteOptions);
     // An artifact has a type, and an image that is put on another base has one.
     all!([Clone] AttachOptions, Bases);
@@ -72,7 +72,7 @@ fn values_can_be_compared_and_found_in_maps() {
         // Results.
         AddedBase, AddedLayer, Artifact, ArtifactFile, Attached, Candidate, Choice, Chosen, Conflict, CopiedLayer, CopyNote, Counted, FoundEntry,
         EditWarning, Edited, Exported, Finding, Fit, Garbage, ImagePlace<'static>, ImageSummary, KeptSubject, LayerPlan, Listed,
-        Listing, ListedEntry, ManifestInfo, Mismatch, Node, NodeState, PlatformContradiction, Rebased, Referrer, Referrers, Renamed, Report, Reset, Rewritten, StartFault, StartProgram, NeededBy, Stat,
+        Listing, ListedEntry, ManifestInfo, Mismatch, Node, NodeState, PlatformContradiction, Rebased, Referrer, Referrers, Renamed, LintReport, Report, Reset, Rewritten, StartFault, StartProgram, NeededBy, Stat,
         StoredConfig, StoredManifest, Tally, Totals, Tree, TreeEntry, Skipped, Unpacked, UnpackState, Updated<StagedLayer>);
 }
 

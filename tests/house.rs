@@ -18,7 +18,8 @@ const FLOORS: &[&[&str]] = &[
     &["fs", "graph"],
     &["layout"],
     &["view"],
-    &["check", "rootfs"],
+    &["rootfs"],
+    &["check"],
     &["build", "registry", "transfer", "unpack"],
 ];
 

@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 use std::hash::{BuildHasher as _, RandomState};
 
 use super::follow::Validation;
-use super::hidden_links::{HiddenLink, find_hidden_links};
+use super::hidden_links::{HiddenLink, find_hidden_links, hidden_link};
 use super::reference::{Image, Outcome};
 use super::schema::{Config, Platform};
 use super::verify::{Job, Verified};
@@ -17,7 +17,6 @@ use crate::graph::severity::{FaultKind, Severity};
 use crate::layout::handle::Layout;
 use crate::layout::unreferenced::find_stray;
 use crate::oci::{Digest, LayerEncoding, MediaType};
-use crate::text::shown;
 
 impl Validation<'_> {
     /// Returns an image and its config, if the config was read.
@@ -187,13 +186,8 @@ fn hidden_links(
     for ((manifest, places), hidden) in manifests.into_iter().zip(hidden) {
         for HiddenLink { layer, below, path } in hidden {
             let ((at, location), (below, _)) = (places[layer], places[below]);
-            let path = shown(&path);
-            let text = format!(
-                "{location}: the entries below '{path}' hide the link '{path}' of layer {below}, or are written through \
-                 it: engines differ; an entry for '{path}' itself settles it"
-            );
             let findings = found.entry((manifest.clone(), at)).or_default();
-            findings.push((FaultKind::HiddenLink, Finding::new(text, location)));
+            findings.push((FaultKind::HiddenLink, hidden_link(location, location, &path, below)));
         }
     }
     found

@@ -12,10 +12,12 @@ use super::report::ValidateOptions;
 use super::verify::Verified;
 use crate::compress::{BUFFER, Encoding, bounded_decoder};
 use crate::error::Referrer;
+use crate::graph::finding::Finding;
 use crate::layout::handle::Layout;
 use crate::oci::Digest;
 use crate::tar::outline::Outline;
 use crate::tar::reader::TarReader;
+use crate::text::shown;
 use crate::workers::map::{cores, map_bounded};
 
 type Path = Box<[u8]>;
@@ -26,6 +28,16 @@ pub(crate) struct HiddenLink {
     pub(crate) layer: usize,
     pub(crate) below: usize,
     pub(crate) path: Path,
+}
+
+/// Returns the finding about a link of a lower layer that is hidden by entries below it. The message begins with the layer.
+pub(crate) fn hidden_link(layer: &str, location: &str, path: &[u8], below: usize) -> Finding {
+    let path = shown(path);
+    let text = format!(
+        "{layer}: the entries below '{path}' hide the link '{path}' of layer {below}, or are written through it: engines \
+         differ; an entry for '{path}' itself settles it"
+    );
+    Finding::new(text, location)
 }
 
 /// The entries of a layer at the paths that matter.

@@ -50,11 +50,11 @@ impl fmt::Debug for ValidateOptions<'_> {
     }
 }
 
-/// The findings of a validation.
+/// The findings of a validation, or about an image.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct Report {
-    /// The faults that make the layout invalid.
+    /// The faults that make the layout invalid, or the image unfit.
     pub errors: Vec<Finding>,
     /// Legal content that may be a mistake.
     pub warnings: Vec<Finding>,
@@ -84,7 +84,7 @@ impl Report {
         Ok(Self { errors: vec![Finding::new(error.report(), "oci-layout")], ..Self::default() })
     }
 
-    /// Returns whether the layout is valid. Warnings do not count.
+    /// Returns whether there are no errors: the layout is valid. Warnings do not count.
     pub fn is_valid(&self) -> bool {
         self.errors.is_empty()
     }

@@ -11,6 +11,7 @@ pub(crate) mod names;
 pub(crate) mod platform;
 pub(crate) mod resolve;
 pub(crate) mod severity;
+pub(crate) mod stale;
 pub(crate) mod summary;
 pub(crate) mod verify;
 pub(crate) mod walk;

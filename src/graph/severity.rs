@@ -61,6 +61,22 @@ pub(crate) enum FaultKind {
     UnreadableDirectory,
     Unreferenced,
     ForeignFile,
+    // The files of an image
+    NoCommand,
+    NoProgram,
+    NotExecutable,
+    UnknownFormat,
+    OtherMachine,
+    OlderMachine,
+    NoWorkingDirectory,
+    WorkingDirectoryIsFile,
+    UnknownUser,
+    StrayWhiteout,
+    Secret,
+    PossibleSecret,
+    HiddenSecret,
+    // Referrers
+    StaleReferrer,
 }
 
 impl FaultKind {
@@ -160,6 +176,30 @@ impl FaultKind {
             Self::Unreferenced => Warning,
             // image-layout.md: "Implementations should not error when encountering unknown files."
             Self::ForeignFile => Warning,
+            // Right for an image to build on.
+            Self::NoCommand => Warning,
+            // execve(2): ENOENT, of the loader and of the program after #! too; EACCES; ENOEXEC. No engine starts such a container.
+            Self::NoProgram | Self::NotExecutable | Self::OtherMachine => Error,
+            // execve(2): ENOEXEC; but systems can be taught formats, and machines (binfmt_misc).
+            Self::UnknownFormat => Warning,
+            // Most kernels for amd64 run programs for 386, and many for arm64 those for arm.
+            Self::OlderMachine => Warning,
+            // config.md, WorkingDir: engines make it, as root's.
+            Self::NoWorkingDirectory => Warning,
+            // chdir(2): ENOTDIR.
+            Self::WorkingDirectoryIsFile => Error,
+            // config.md, User: a name is looked up in the image; engines refuse one that is not there.
+            Self::UnknownUser => Error,
+            // layer.md: a whiteout "signifies a path should be deleted". No engine minds one that deletes nothing.
+            Self::StrayWhiteout => Warning,
+            // Not in the image-spec: packages have no such files, and everyone who has the image can read them.
+            Self::Secret => Error,
+            // The same, but packages have such files for their tests and as examples.
+            Self::PossibleSecret => Warning,
+            // The same, and an upper layer shows that the file was not meant to be there.
+            Self::HiddenSecret => Error,
+            // manifest.md, subject: "a weak association to a separate Merkle DAG structure", which may be elsewhere.
+            Self::StaleReferrer => Warning,
         }
     }
 

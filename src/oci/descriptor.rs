@@ -103,8 +103,12 @@ impl Descriptor {
 
     /// Returns whether an attestation of BuildKit is about one of some images.
     pub(crate) fn attests(&self, images: &HashSet<Digest>) -> bool {
-        let about = self.annotations.as_ref().and_then(|annotations| annotations.get(REFERENCE_DIGEST));
-        about.and_then(|digest| digest.parse().ok()).is_some_and(|digest: Digest| images.contains(&digest))
+        self.attested().is_some_and(|digest| images.contains(&digest))
+    }
+
+    /// Returns the image that an attestation of BuildKit is about.
+    pub(crate) fn attested(&self) -> Option<Digest> {
+        self.annotations.as_ref()?.get(REFERENCE_DIGEST)?.parse().ok()
     }
 
     /// Returns whether an entry of an index is an attestation of BuildKit, not an image.

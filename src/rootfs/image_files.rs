@@ -60,12 +60,7 @@ impl ImageFiles {
     /// [`FilesError::NoImage`], [`FilesError::SeveralImages`]; [`FilesError::DiffIds`] if the config does not fit the
     /// layers; [`Error::MalformedDocument`]; those of [`View::images`].
     pub fn of(view: &View, bounds: Bounds) -> Result<Self> {
-        let path = || view.path().to_owned();
-        match view.sole_image()? {
-            SoleImage::One(image) => Self::of_image(view, *image, bounds),
-            SoleImage::None => Err(FilesError::NoImage { path: path() }.into()),
-            SoleImage::Several(platforms) => Err(FilesError::SeveralImages { path: path(), platforms }.into()),
-        }
+        Self::of_image(view, sole_image(view)?, bounds)
     }
 
     /// Takes an image of a view.
@@ -396,6 +391,20 @@ impl ImageFiles {
         let blob = LayerBlob { digest, diff_id: Some(diff_id), size, path: &self.path, reader };
         let done = read_layer(blob, self.bounds, work)?;
         Ok(done.ok_or_else(|| LayerError::NotATar { layer: digest.clone() })?)
+    }
+}
+
+/// Returns the one image of a view.
+///
+/// # Errors
+///
+/// [`FilesError::NoImage`], [`FilesError::SeveralImages`]; those of [`View::images`].
+pub(crate) fn sole_image(view: &View) -> Result<ArchiveImage> {
+    let path = || view.path().to_owned();
+    match view.sole_image()? {
+        SoleImage::One(image) => Ok(*image),
+        SoleImage::None => Err(FilesError::NoImage { path: path() }.into()),
+        SoleImage::Several(platforms) => Err(FilesError::SeveralImages { path: path(), platforms }.into()),
     }
 }
 

@@ -53,6 +53,7 @@ mod leftovers;
 #[cfg(target_os = "linux")]
 mod limits;
 mod links;
+mod lint;
 mod locks;
 mod ls;
 mod manifest_delete;

@@ -42,6 +42,14 @@ impl PathFlag {
     }
 }
 
+/// Views of the layout or archive of an image.
+pub(crate) struct ImageSourceViews<'a> {
+    /// All entries.
+    pub(crate) all: &'a View,
+    /// Those that the path names.
+    pub(crate) named: &'a View,
+}
+
 impl Context {
     /// Reads the one image of a path: DIR:TAG, DIR@DIGEST, an archive, or a layout that has one image. Work that meets a
     /// layout that is being changed is done again.
@@ -55,6 +63,20 @@ impl Context {
         platform: Option<Platform>,
         mut work: impl FnMut(&View, &mut Reading) -> anyhow::Result<T>,
     ) -> anyhow::Result<(T, Vec<LowerVariant>)> {
+        self.read_image_in(path, platform, |image, _, reading| work(image, reading))
+    }
+
+    /// Reads the one image of a path, as [`Context::read_image`] does, beside the other entries of its layout or archive.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Context::read_image`].
+    pub(crate) fn read_image_in<T>(
+        &self,
+        path: &Path,
+        platform: Option<Platform>,
+        mut work: impl FnMut(&View, ImageSourceViews<'_>, &mut Reading) -> anyhow::Result<T>,
+    ) -> anyhow::Result<(T, Vec<LowerVariant>)> {
         let located = PathReference::find(path, false);
         if located.full_reference().is_none() && Layout::is_at(&located.directory) {
             expect_one_entry(&self.open_beside(&located.directory)?)?;
@@ -63,8 +85,10 @@ impl Context {
         let named = Selection::default().references(source.references);
         let of_platform = Selection::default().platforms(platform.into_iter().collect()).no_attestations(true);
         View::reading(vec![source.view], |views, reading| {
-            let (image, lower) = self.select(&views[0].select(&named)?, &of_platform)?;
-            Ok((work(&image, reading)?, lower))
+            let named = views[0].select(&named)?;
+            let (image, lower) = self.select(&named, &of_platform)?;
+            let source = ImageSourceViews { all: &views[0], named: &named };
+            Ok((work(&image, source, reading)?, lower))
         })
     }
 }

@@ -19,6 +19,7 @@ mod extract;
 mod files;
 mod files_mtree;
 mod files_output;
+mod findings;
 mod gc;
 mod generate;
 mod image_output;
@@ -31,6 +32,7 @@ mod inspect;
 mod join;
 mod kept_output;
 mod layer_output;
+mod lint;
 mod ls;
 mod manifest;
 mod manifest_output;
@@ -127,6 +129,7 @@ enum Command {
     Show(show::Args),
     Ls(ls::Args),
     Validate(validate::Args),
+    Lint(lint::Args),
     Files(files::Args),
     Cat(cat::Args),
     Extract(extract::Args),
@@ -226,6 +229,7 @@ impl Group {
             Command::Show(args) => execute(args, invocation),
             Command::Ls(args) => execute(args, invocation),
             Command::Validate(args) => execute(args, invocation),
+            Command::Lint(args) => execute(args, invocation),
             Command::Files(args) => execute(args, invocation),
             Command::Cat(args) => execute(args, invocation),
             Command::Extract(args) => execute(args, invocation),

@@ -7,13 +7,13 @@ use std::process::ExitCode;
 use regshape::check::{ImagePlace, Images, Report, ValidateOptions};
 use regshape::graph::{Finding, Mismatch};
 use regshape::layout::Layout;
-use regshape::oci::Digest;
-use serde::{Serialize, Serializer};
+use serde::Serialize;
 
+use super::findings::{Places, Words, print_findings};
+use super::tally_output::ShownBlobs;
 use crate::cli::args::{BoundsArgs, Common};
 use crate::cli::context::{Context, LayoutCommand};
-use crate::cli::layout::tally_output::ShownBlobs;
-use crate::cli::output::{Screen, counted, printable, write_stderr};
+use crate::cli::output::{Screen, counted, printable};
 use crate::cli::path_reference::PathReference;
 use crate::cli::style::{Style, short};
 
@@ -45,47 +45,6 @@ struct Validated<'a> {
     findings: Places<'a>,
 }
 
-/// Findings, each once.
-struct Words<'a>(&'a [Finding]);
-
-/// Every finding with its place. There may be millions: they are written one by one.
-struct Places<'a>(&'a Report);
-
-#[derive(Serialize)]
-struct Placed<'a> {
-    severity: &'static str,
-    location: &'a str,
-    message: Message<'a>,
-}
-
-/// A finding as its message, with its reason if it has one.
-struct Message<'a>(&'a Finding);
-
-impl Serialize for Message<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self.0)
-    }
-}
-
-impl Serialize for Words<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_seq(distinct(self.0).map(Message))
-    }
-}
-
-impl Serialize for Places<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let errors = self.0.errors.iter().map(|finding| ("error", finding));
-        let warnings = self.0.warnings.iter().map(|finding| ("warning", finding));
-        let all = errors.chain(warnings);
-        serializer.collect_seq(all.map(|(severity, finding)| Placed {
-            severity,
-            location: finding.location(),
-            message: Message(finding),
-        }))
-    }
-}
-
 impl<'a> Validated<'a> {
     fn new(layout_path: String, report: &'a Report) -> Self {
         Self {
@@ -97,12 +56,6 @@ impl<'a> Validated<'a> {
             findings: Places(report),
         }
     }
-}
-
-/// Leaves out findings whose words are those of an earlier one: of several descriptors of one blob, say.
-fn distinct(findings: &[Finding]) -> impl Iterator<Item = &Finding> {
-    let mut said = HashSet::new();
-    findings.iter().filter(move |finding| said.insert((finding.message(), finding.reason())))
 }
 
 impl Screen for Validated<'_> {
@@ -143,59 +96,24 @@ impl LayoutCommand for Args {
             Err(error) => Report::from_unopened(error)?,
         };
         let style = context.ui.message_style();
-        let mut summary = Summary::new(&images);
-        for finding in distinct(&report.warnings) {
-            context.ui.warn(&text_of(finding, &images, &style));
-            summary.warnings += 1;
-        }
         let result = Validated::new(path.display().to_string(), &report);
-        if result.valid || context.ui.value_flag().is_some() {
-            context.ui.result(&result)?;
-        }
-        if !context.ui.is_json() {
-            for finding in distinct(&report.errors) {
-                context.ui.error(&text_of(finding, &images, &style));
-                summary.errors += 1;
-            }
-        }
-        report.errors.iter().chain(&report.warnings).for_each(|finding| summary.note(finding));
-        if !context.ui.is_json() && !summary.is_empty() {
-            write_stderr(&summary.text());
-        }
-        Ok(if result.valid { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+        print_findings(
+            context,
+            &report,
+            &result,
+            |finding| text_of(finding, &images, &style),
+            || concerned(&report, &images),
+        )
     }
 }
 
-/// The numbers of findings as they are printed, and of the images that have them.
-struct Summary<'a> {
-    images: &'a Images,
-    errors: usize,
-    warnings: usize,
-    concerned: HashSet<&'a Digest>,
-}
-
-impl<'a> Summary<'a> {
-    fn new(images: &'a Images) -> Self {
-        Self { images, errors: 0, warnings: 0, concerned: HashSet::new() }
-    }
-
-    fn is_empty(&self) -> bool {
-        self.errors + self.warnings == 0
-    }
-
-    fn note(&mut self, finding: &Finding) {
-        let digest = self.images.place_of(finding).map(|place| place.digest);
-        self.concerned.extend(digest.filter(|digest| self.images.is_image(digest)));
-    }
-
-    fn text(&self) -> String {
-        let counts = [(self.errors, "error"), (self.warnings, "warning")];
-        let counts = counts.into_iter().filter(|(count, _)| *count > 0);
-        let counts = counts.map(|(count, noun)| counted(count as u64, noun)).collect::<Vec<_>>().join(", ");
-        match self.concerned.len() {
-            0 => counts,
-            images => format!("{counts} in {images} of {}", counted(self.images.len() as u64, "image")),
-        }
+/// Returns the number of images with findings, of all images.
+fn concerned(report: &Report, images: &Images) -> String {
+    let findings = report.errors.iter().chain(&report.warnings);
+    let digests = findings.filter_map(|finding| Some(images.place_of(finding)?.digest));
+    match digests.filter(|digest| images.is_image(digest)).collect::<HashSet<_>>().len() {
+        0 => String::new(),
+        concerned => format!(" in {concerned} of {}", counted(images.len() as u64, "image")),
     }
 }
 
