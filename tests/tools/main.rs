@@ -27,6 +27,7 @@ mod outputs;
 mod overlay;
 mod places;
 mod registry;
+mod rewrites;
 mod samples;
 mod stress;
 mod tree;

@@ -124,6 +124,30 @@ impl Tree {
         Self { nodes, hard_links: files.into_values().filter(|group| group.len() > 1).collect() }
     }
 
+    /// Checks that the tree is another one without some paths. Files stay that have other names.
+    pub(crate) fn assert_is_without(&self, other: &Self, removed: &[&str], who: &str) {
+        let is_left = |path: &Path| !removed.iter().any(|removed| path.starts_with(removed));
+        let left: BTreeMap<_, _> = other.nodes.iter().filter(|(path, _)| is_left(path)).collect();
+        assert!(left.len() < other.nodes.len(), "{who}: nothing was removed");
+        assert_eq!(self.nodes.iter().collect::<BTreeMap<_, _>>(), left, "{who}");
+    }
+
+    /// Checks that the tree is another one, but for times.
+    pub(crate) fn assert_is_at_other_times(&self, other: &Self) {
+        let without_times = |tree: &Self| {
+            let mut nodes = tree.nodes.clone();
+            for node in nodes.values_mut() {
+                if let Node::File { modified, .. } = node {
+                    *modified = 0;
+                }
+            }
+            nodes
+        };
+        assert!(self.nodes != other.nodes, "the times are the same");
+        assert_eq!(without_times(self), without_times(other));
+        assert_eq!(self.hard_links, other.hard_links);
+    }
+
     /// Compares the tree with that on disk, and shows the first paths that differ.
     pub(crate) fn assert_is_at(&self, root: &Path, who: &str) {
         let found = Self::on_disk(root);
