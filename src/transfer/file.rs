@@ -5,48 +5,47 @@ use std::num::NonZeroUsize;
 use std::path::Path;
 use std::thread::{self, available_parallelism};
 
-use super::contents::Exported;
-use super::tar::ArchivePlan;
 use crate::compress::{self, CompressFormat, Compressing, Compression, Failure};
 use crate::error::{Error, Result};
 use crate::fs::Output;
 use crate::layout::blobs::EarlySync;
 use crate::layout::leftovers::create_output;
-use crate::metrics::Progress;
+use crate::layout::options::WriteOptions;
 use crate::workers::pipe::{PipeReader, pipe};
 use crate::workers::worker;
 
 /// The number of bytes passed from the archive to the compressor at a time.
 const PIECE: usize = 1024 * 1024;
 
-/// Writes an archive to a path. An existing file is replaced only when the archive is complete. An open descriptor, a
-/// pipe or a device is written to directly.
-pub(crate) fn write_file(
-    plan: &ArchivePlan,
+/// Writes an archive to a path: calls a function with a writer of its plain bytes. An existing file is replaced only when
+/// the archive is complete. An open descriptor, a pipe or a device is written to directly.
+pub(crate) fn write_file<T: Send>(
     path: &Path,
     compression: Option<CompressFormat>,
-    progress: Option<Progress<'_>>,
-) -> Result<Exported> {
+    options: &WriteOptions,
+    archive: impl FnOnce(&mut dyn Write) -> Result<T> + Send,
+) -> Result<T> {
     let failed = || Error::io("write to", path);
-    let output = create_output(path, &plan.options.write.interrupt).map_err(failed())?;
-    let waits_for_disk = !plan.options.write.no_sync;
+    let output = create_output(path, &options.interrupt).map_err(failed())?;
+    let waits_for_disk = !options.no_sync;
     let mut output = Synced { output, written: 0, early_sync: waits_for_disk.then(EarlySync::default) };
-    let exported = write(plan, &mut output, path, compression, progress)?;
+    let written = write(&mut output, path, compression, archive)?;
     output.finish().map_err(failed())?;
-    Ok(exported)
+    Ok(written)
 }
 
-/// Writes an archive to a stream. Errors show `path` as its name.
-pub(crate) fn write(
-    plan: &ArchivePlan,
+/// Writes an archive to a stream, as [`write_file`] does to a path. Errors show `path` as its name.
+pub(crate) fn write<T: Send>(
     writer: impl Write + Send,
     path: &Path,
     compression: Option<CompressFormat>,
-    progress: Option<Progress<'_>>,
-) -> Result<Exported> {
+    archive: impl FnOnce(&mut dyn Write) -> Result<T> + Send,
+) -> Result<T> {
     let Some(format) = compression else {
-        let writer = BufWriter::with_capacity(PIECE, writer);
-        return plan.write(writer, path, progress);
+        let mut writer = BufWriter::with_capacity(PIECE, writer);
+        let written = archive(&mut writer)?;
+        writer.flush().map_err(Error::io("write to", path))?;
+        return Ok(written);
     };
     let compression = Compression::new(format, None).expect("every format has a usual level");
     let jobs = available_parallelism().map_or(1, NonZeroUsize::get);
@@ -55,25 +54,25 @@ pub(crate) fn write(
         let thread = if format == CompressFormat::Gzip { worker(scope).ok() } else { None };
         let Some(thread) = thread else {
             let mut compressing = Compressing::new(compression, jobs, writer);
-            let exported = plan.write(&mut compressing, path, progress)?;
+            let written = archive(&mut compressing)?;
             compressing.finish().map_err(Error::io("write to", path))?;
-            return Ok(exported);
+            return Ok(written);
         };
         // The archive is written on a thread of its own; the compressor reads from its pipe.
         let (mut pipe, archive_bytes) = pipe();
         let archive = thread.start(move || {
-            let exported = plan.write(&mut pipe, path, progress);
+            let written = archive(&mut pipe);
             // If the archive failed, its error is the result, not the end of the pipe.
             let _ = pipe.finish();
-            exported
+            written
         });
         let compressed = compress_stream(compression, jobs, archive_bytes, writer);
-        let exported = archive.join();
-        match (exported, compressed) {
+        let written = archive.join();
+        match (written, compressed) {
             // The archive fails with an I/O error when the compressor stops reading: then the compressor's error is the
             // cause.
             (Ok(_) | Err(Error::Io { .. }), Err(error)) => Err(Error::io("write to", path)(error)),
-            (exported, _) => exported,
+            (written, _) => written,
         }
     })
 }

@@ -116,7 +116,12 @@ impl<'a> ExportPlan<'a> {
     pub fn write(&self, path: impl AsRef<Path>) -> Result<Exported> {
         match &self.target {
             Target::Layout(plan) => plan.write(path.as_ref(), self.progress),
-            Target::Archive { plan, compression } => file::write_file(plan, path.as_ref(), *compression, self.progress),
+            Target::Archive { plan, compression } => {
+                let path = path.as_ref();
+                file::write_file(path, *compression, &plan.options.write, |writer| {
+                    plan.write(writer, path, self.progress)
+                })
+            }
         }
     }
 
@@ -131,7 +136,8 @@ impl<'a> ExportPlan<'a> {
                 Err(Error::CannotHold { format: "a stream", what: "a layout, which is a directory".to_owned() })
             }
             Target::Archive { plan, compression } => {
-                file::write(plan, writer, Path::new("standard output"), *compression, self.progress)
+                let path = Path::new("standard output");
+                file::write(writer, path, *compression, |writer| plan.write(writer, path, self.progress))
             }
         }
     }
