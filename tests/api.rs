@@ -44,14 +44,14 @@ fn every_type_can_go_to_another_thread_and_be_printed() {
         ExportPlan<'static>, FileList, FileSystem, GarbageOptions, Hasher, ImageChange, ImageFiles, ImageLayer, Images, IndexChange, IndexImage,
         Interrupt, Kept, LayerOptions, LayerReader, LayerWriter, Layout, LeftoverObserver, LintOptions<'static>, LoadOptions<'static>, LockObserver,
         ManifestBody, ManifestName<'static>, Metrics, NewLayer, PreparedConfig<'static>, PreparedManifest<'static>, Reading,
-        Registry, Repository, Scratch, Selected, Stack, UnpackOptions, ValidateOptions<'static>, View, WriteOptions);
+        Registry, Repository, RootfsOptions, RootfsTar, Scratch, Selected, Stack, UnpackOptions, ValidateOptions<'static>, View, WriteOptions);
 }
 
 #[test]
 fn options_have_defaults_and_can_be_cloned() {
     all!([Clone + Default]
         ConfigChanges, ConfigOptions, CopyAttributes, CopyOptions, EditOptions, Expected, ExportOptions, GarbageOptions,
-        IndexOptions, LayerOptions, LoadOptions<'static>, ManifestOptions, Page, ProcessChanges, ReferrerFilter, SaveOptions,
+        IndexOptions, LayerOptions, LoadOptions<'static>, ManifestOptions, Page, ProcessChanges, ReferrerFilter, RootfsOptions, SaveOptions,
         Selection, LintOptions<'static>, ListOptions, UnpackOptions, ValidateOptions<'static>, WriteOptions, ArchiveKind, Bounds, CompressFormat, Compression, CompressionScope,
         Interrupt, Kept, RecompressOptions, RewriteOptions);
     // An artifact has a type, and an image that is put on another base has one.

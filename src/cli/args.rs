@@ -254,6 +254,12 @@ pub(crate) struct BoundsArgs {
 }
 
 impl BoundsArgs {
+    /// Returns the first of the flags that is given.
+    pub(crate) fn given(&self) -> Option<&'static str> {
+        let size = self.max_layer_size.map(|_| "--max-layer-size");
+        size.or(self.max_ratio.map(|_| "--max-ratio"))
+    }
+
     /// Returns the bounds, the usual ones where nothing else is given.
     pub(crate) fn bounds(&self) -> Bounds {
         let usual = Bounds::default();
@@ -396,6 +402,11 @@ pub(crate) struct YesArg {
 }
 
 impl AnnotationArgs {
+    /// Returns whether there are annotations.
+    pub(crate) fn is_given(&self) -> bool {
+        !self.annotation.is_empty()
+    }
+
     /// Returns the annotations; of a key that is given twice the last counts.
     pub(crate) fn annotations(self) -> Annotations {
         self.annotation.into_iter().collect()

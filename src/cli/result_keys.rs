@@ -38,6 +38,23 @@ const EXPORTED: &[&str] = &[
     "unverified",
     "lower_variants",
 ];
+/// Exported images, or the files of one.
+const EXPORTED_OR_FILES: &[&str] = &[
+    "output",
+    "dry_run",
+    "blobs.count",
+    "blobs.bytes",
+    "present.count",
+    "present.bytes",
+    "left_out.count",
+    "left_out.bytes",
+    "manifests",
+    "unverified",
+    "lower_variants",
+    "digest",
+    "entries",
+    "bytes",
+];
 const DOCUMENT: &[&str] = &[
     "schemaVersion",
     "mediaType",
@@ -160,7 +177,8 @@ pub(crate) fn keys_of(command: &str) -> &'static [&'static str] {
             "staged.bytes",
             "subjects",
         ],
-        "join" | "export" | "import" => EXPORTED,
+        "join" | "import" => EXPORTED,
+        "export" => EXPORTED_OR_FILES,
         "unpack" | "extract" => &["digest", "output", "entries", "bytes", "skipped.*", "lower_variants"],
         "inspect" => &["path", "tag", "image_name", "multi_platform", "images", "lower_variants"],
         _ => &[],

@@ -2,7 +2,7 @@
 //!
 //! It is a first answer, given before the lower layers are read to their ends: the merged tree has the last word.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use super::layer_tree::LayerTree;
 use super::node::Node;
@@ -11,6 +11,8 @@ use super::node::Node;
 #[derive(Default)]
 pub(super) struct Cover {
     paths: HashMap<Box<[u8]>, Covers>,
+    /// The files of lower layers to which upper layers have hard links: they are needed, even if their names are covered.
+    linked: HashSet<Box<[u8]>>,
 }
 
 /// Which part of the lower layers a path covers.
@@ -27,6 +29,7 @@ enum Covers {
 impl Cover {
     /// Adds a layer.
     pub(super) fn add(&mut self, tree: &LayerTree) {
+        self.linked.extend(tree.targets_below().map(|path| path.join(&b'/').into()));
         for path in &tree.opaque {
             self.put(path.join(&b'/'), Covers::Content);
         }
@@ -57,7 +60,7 @@ impl Cover {
 
     /// Returns whether no file of a lower layer at a path can be seen.
     pub(super) fn hides(&self, place: &[Box<[u8]>]) -> bool {
-        if self.paths.is_empty() {
+        if self.paths.is_empty() || !self.linked.is_empty() && self.linked.contains(place.join(&b'/').as_slice()) {
             return false;
         }
         if self.paths.get(&b""[..]) == Some(&Covers::Content) {

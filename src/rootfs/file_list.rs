@@ -1,6 +1,6 @@
 //! Lists of the files of an image: all of them or some paths, those of one layer, and those that layers delete.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::fmt;
 use std::iter::Peekable;
 use std::slice;
@@ -8,6 +8,7 @@ use std::slice;
 use super::image_files::ImageFiles;
 use super::layer_tree::{LayerTree, OPAQUE, WHITEOUT};
 use super::merge::{TreeEntry, entry_of};
+use super::names::{Names, names_of};
 use super::node::{Node, NodeKind, Path, split};
 use super::walk::{Walk, WalkedPath};
 use crate::error::{Error, FilesError, Result};
@@ -61,7 +62,7 @@ pub struct FileList {
     /// The paths that are listed, in order.
     starts: Vec<Path>,
     /// The number of names and the first name of each file that has several.
-    names: HashMap<u64, (u64, Vec<u8>)>,
+    names: Names,
 }
 
 /// An entry that the tree does not have.
@@ -210,31 +211,6 @@ impl FileList {
         };
         ListedEntry { entry, is_whiteout, links: 1, first_name: None, deleted_by }
     }
-}
-
-/// Returns the number of names and the first name of each file that has several.
-fn names_of(root: &Node) -> HashMap<u64, (u64, Vec<u8>)> {
-    let mut counts: HashMap<u64, u64> = HashMap::new();
-    let mut walk = Walk::at(root, &Path::new());
-    while let Some(node) = walk.current {
-        if node.can_be_linked() {
-            *counts.entry(node.inode).or_default() += 1;
-        }
-        walk.advance();
-    }
-    counts.retain(|_, count| *count > 1);
-    let mut names = HashMap::new();
-    if counts.is_empty() {
-        return names;
-    }
-    let mut walk = Walk::at(root, &Path::new());
-    while let Some(node) = walk.current {
-        if let Some(count) = counts.get(&node.inode).filter(|_| node.can_be_linked()) {
-            names.entry(node.inode).or_insert_with(|| (*count, walk.path.clone()));
-        }
-        walk.advance();
-    }
-    names
 }
 
 fn whiteout(path: &[u8], layer: u32) -> TreeEntry {

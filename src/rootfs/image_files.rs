@@ -266,31 +266,41 @@ impl ImageFiles {
     pub(crate) fn tree_with(
         &mut self,
         progress: Option<Progress<'_>>,
+        file: impl FnMut(LayerFile<'_>, &mut TarReader<&mut dyn Read>) -> Result<(), Failure>,
+    ) -> Result<MergedTree> {
+        self.tree_of(0..self.layers.len(), progress, file)
+    }
+
+    /// Returns the merged tree of some layers, as [`ImageFiles::tree_with`] does of all.
+    pub(super) fn tree_of(
+        &mut self,
+        layers: Range<usize>,
+        progress: Option<Progress<'_>>,
         mut file: impl FnMut(LayerFile<'_>, &mut TarReader<&mut dyn Read>) -> Result<(), Failure>,
     ) -> Result<MergedTree> {
         let mut cover = Cover::default();
-        for number in (0..self.layers.len()).rev() {
+        for number in layers.clone().rev() {
             self.read_with(
                 number,
                 progress,
                 |found, content| if cover.hides(found.place) { Ok(()) } else { file(found, content) },
             )?;
-            if let Some(tree) = self.layered.tree(number).filter(|_| number > 0) {
+            if let Some(tree) = self.layered.tree(number).filter(|_| number > layers.start) {
                 cover.add(tree);
             }
         }
-        Ok(self.merged_into(MergedTree::default()))
+        Ok(self.merged_into(MergedTree::default(), layers))
     }
 
     /// Returns the merged tree, which records the entries that layers delete. All layers are read.
     pub(super) fn tree_with_deleted(&mut self) -> Result<MergedTree> {
         (0..self.layers.len()).rev().try_for_each(|layer| self.read(layer))?;
-        Ok(self.merged_into(MergedTree::with_deleted()))
+        Ok(self.merged_into(MergedTree::with_deleted(), 0..self.layers.len()))
     }
 
-    /// Applies the layers that were read to a tree.
-    fn merged_into(&mut self, mut tree: MergedTree) -> MergedTree {
-        for mut layer in self.layered.take() {
+    /// Applies layers, which were read, to a tree.
+    fn merged_into(&mut self, mut tree: MergedTree, layers: Range<usize>) -> MergedTree {
+        for mut layer in layers.filter_map(|number| self.layered.take_layer(number)) {
             if self.through_links {
                 tree.move_through_links(&mut layer);
             }

@@ -315,6 +315,11 @@ impl LayerTree {
         self.links_below.get(&inode).map(|(_, target)| target)
     }
 
+    /// Returns the paths of the layers below to which hard links lead.
+    pub(super) fn targets_below(&self) -> impl Iterator<Item = &Path> {
+        self.links_below.values().map(|(_, target)| target)
+    }
+
     /// Finds the places of whiteouts. Below a file of the layer there is nothing to hide.
     fn settle_whiteouts(&mut self) {
         for mut path in std::mem::take(&mut self.whiteouts) {

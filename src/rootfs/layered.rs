@@ -67,11 +67,6 @@ impl Layered {
         self.trees[number].take()
     }
 
-    /// Takes the layers that were read, the lowest first.
-    pub(super) fn take(&mut self) -> Vec<LayerTree> {
-        self.trees.iter_mut().filter_map(Option::take).collect()
-    }
-
     /// Resolves a path in some layers: follows links to directories, and the last component too if `follow`. Absolute links and `..` stay
     /// inside.
     pub(super) fn resolve_in(&self, layers: Range<usize>, path: &[Box<[u8]>], follow: bool) -> (Seen<'_>, Links) {

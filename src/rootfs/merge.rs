@@ -23,6 +23,17 @@ pub(crate) struct MergedTree {
 /// The files of users and groups in the image, which may be links.
 const ACCOUNTS: [&str; 2] = ["passwd", "group"];
 
+/// Markers of layers (stargz-snapshotter, estargz/types.go).
+const MARKERS: [&[u8]; 3] = [b"stargz.index.json", b".prefetch.landmark", b".no.prefetch.landmark"];
+
+/// Removes the files in a root directory with which other formats mark layers: they say how one layer is laid out, and nothing
+/// of the tree (images, rule E4).
+pub(super) fn remove_markers(root: &mut Node) {
+    if let Some(children) = root.children_mut() {
+        children.retain(|name, node| node.children().is_some() || !MARKERS.contains(&&**name));
+    }
+}
+
 /// A file that names users or groups, whose content is not known yet.
 pub(crate) struct UnreadAccounts {
     /// The position of its layer.
@@ -191,6 +202,11 @@ impl MergedTree {
     /// Returns the root directory.
     pub(crate) fn root(&self) -> &Node {
         &self.root
+    }
+
+    /// Removes the files in the root with which other formats mark layers.
+    pub(crate) fn remove_markers(&mut self) {
+        remove_markers(&mut self.root);
     }
 
     /// Returns whether no layer has an entry.

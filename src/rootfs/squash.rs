@@ -8,15 +8,13 @@ use super::cover::Cover;
 use super::covered::Carrier;
 use super::image_files::{ImageFiles, shown_path};
 use super::layer_tree::{OPAQUE, WHITEOUT};
-use super::merge::MergedTree;
+use super::merge::{MergedTree, remove_markers};
 use super::node::{Node, NodeKind, Path};
+use super::tree_tar::{kind_of, write_entry};
 use crate::error::{Error, FilesError, Result};
 use crate::metrics::Progress;
 use crate::tar::write::TarWriter;
 use crate::tar::written_entry::{EntryKind, TarEntry};
-
-/// Files of estargz for readers of its layers, which would describe another layer.
-const MARKERS: [&[u8]; 3] = [b"stargz.index.json", b".prefetch.landmark", b".no.prefetch.landmark"];
 
 /// The files of an image as one layer, on some of its layers or on none.
 pub(crate) struct Squashed {
@@ -54,7 +52,7 @@ impl ImageFiles {
         for number in (0..self.layer_count()).rev() {
             let is_kept = number < kept;
             self.read_with(number, progress, |file, content| {
-                if is_kept || cover.hides(file.place) { Ok(()) } else { contents.store(&file, content) }
+                if is_kept || cover.hides(file.place) { Ok(()) } else { contents.store(file, content) }
             })?;
             let layer = self.layer_tree(number)?;
             cover.add(&layer);
@@ -71,6 +69,10 @@ impl ImageFiles {
                 opaque.extend(layer.opaque.iter().cloned());
             }
             tree.apply_tree(layer);
+        }
+        tree.remove_markers();
+        if let Some(below) = &mut below {
+            remove_markers(below);
         }
         let squashed = Squashed { tree, below, opaque, contents };
         squashed.complete(self)
@@ -91,7 +93,10 @@ impl Squashed {
         for (path, planned) in Planner::of(&self.tree, self.below.as_ref(), &self.opaque).plan() {
             let Planned::Entry(node) = planned else { continue };
             match &node.kind {
-                NodeKind::File { .. } => carriers.push((node.layer, node.offset)),
+                NodeKind::File { .. } => {
+                    self.contents.check(&path, node)?;
+                    carriers.push((node.layer, node.offset));
+                }
                 NodeKind::HardLink { target } => {
                     let (path, target) = (shown_path(&path), shown_path(&target.join(&b'/')));
                     return Err(FilesError::LostHardLink { path, target }.into());
@@ -99,7 +104,7 @@ impl Squashed {
                 _ => {}
             }
         }
-        self.contents.complete(files, carriers.into_iter())?;
+        self.contents.complete(files, carriers)?;
         Ok(self)
     }
 
@@ -107,45 +112,36 @@ impl Squashed {
     ///
     /// # Errors
     ///
-    /// Those of [`Contents::write`].
-    pub(crate) fn write(&mut self, writer: &mut dyn Write, failed: impl Fn(io::Error) -> Error) -> Result<()> {
+    /// [`Error::Io`]; `failed` makes that of the writer.
+    pub(crate) fn write<F: FnOnce(io::Error) -> Error>(
+        &self,
+        writer: &mut dyn Write,
+        failed: &dyn Fn() -> F,
+    ) -> Result<()> {
         let Self { tree, below, opaque, contents } = self;
         let planner = Planner::of(tree, below.as_ref(), opaque);
         let mut tar = TarWriter::new(writer);
         let mut names: HashMap<u64, Vec<u8>> = HashMap::new();
         if planner.has_root_entry() {
-            tar.begin(&entry_of(b"./", EntryKind::Directory, tree.root())).map_err(&failed)?;
+            write_entry(&mut tar, (b"./", EntryKind::Directory, tree.root()), contents, failed)?;
         }
         for (mut path, planned) in planner.plan() {
             let Planned::Entry(node) = planned else {
                 let kind = EntryKind::File { size: 0 };
                 let entry = TarEntry { path: &path, kind, mode: 0, uid: 0, gid: 0, modified: 0, xattrs: &[] };
-                tar.file(&entry, b"").map_err(&failed)?;
+                tar.file(&entry, b"").map_err(failed())?;
                 continue;
             };
-            let kind = match &node.kind {
-                NodeKind::Directory { .. } => {
-                    path.push(b'/');
-                    EntryKind::Directory
-                }
-                NodeKind::HardLink { .. } => unreachable!("it is an error before"),
-                _ if names.contains_key(&node.inode) => EntryKind::HardLink { target: &names[&node.inode] },
-                NodeKind::File { .. } => EntryKind::File { size: node.attributes.size },
-                NodeKind::Link { target } => EntryKind::SymbolicLink { target },
-                NodeKind::Special { flag: b'3', device } => EntryKind::CharacterDevice(*device),
-                NodeKind::Special { flag: b'4', device } => EntryKind::BlockDevice(*device),
-                NodeKind::Special { .. } => EntryKind::Pipe,
-            };
-            tar.begin(&entry_of(&path, kind, node)).map_err(&failed)?;
-            if let EntryKind::File { size } = kind {
-                contents.write((node.layer, node.offset), &mut tar, &failed)?;
-                tar.end_content(size).map_err(&failed)?;
+            if node.children().is_some() {
+                path.push(b'/');
             }
+            let kind = kind_of(node, names.get(&node.inode).map(Vec::as_slice));
+            write_entry(&mut tar, (&path, kind, node), contents, failed)?;
             if !matches!(kind, EntryKind::Directory | EntryKind::HardLink { .. }) {
                 names.insert(node.inode, path);
             }
         }
-        tar.finish().map_err(failed)?;
+        tar.finish().map_err(failed())?;
         Ok(())
     }
 }
@@ -205,9 +201,6 @@ impl<'a> Planner<'a> {
                 open.pop();
                 continue;
             };
-            if path.is_empty() && MARKERS.contains(&&**name) {
-                continue;
-            }
             let old = below.and_then(Node::children).and_then(|children| children.get(name)).map(|node| &**node);
             let is_changed = old.is_none_or(|old| is_other(old, node)) || self.again.contains(&node.inode);
             let path: Path = path.iter().chain([name]).cloned().collect();
@@ -270,14 +263,4 @@ fn is_other(old: &Node, new: &Node) -> bool {
     (old.layer, old.offset) != (new.layer, new.offset)
         || is_directory(old) != is_directory(new)
         || !is_directory(new) && old.inode != new.inode
-}
-
-fn entry_of<'a>(path: &'a [u8], kind: EntryKind<'a>, node: &'a Node) -> TarEntry<'a> {
-    let attributes = &node.attributes;
-    let xattrs = match kind {
-        EntryKind::HardLink { .. } => &[],
-        _ => attributes.xattrs.as_deref().unwrap_or_default(),
-    };
-    let (mode, uid, gid, modified) = (attributes.mode, attributes.uid, attributes.gid, attributes.modified);
-    TarEntry { path, kind, mode, uid, gid, modified, xattrs }
 }

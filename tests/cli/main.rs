@@ -29,6 +29,8 @@ mod edit_refused;
 mod errors;
 mod example;
 mod export;
+#[cfg(unix)]
+mod export_rootfs;
 #[cfg(target_os = "linux")]
 mod extract;
 mod files;

@@ -34,6 +34,22 @@ fn line(entry: &Value) -> String {
     line
 }
 
+/// Lists a directory in that form.
+fn listing(lab: &Lab, root: &str) -> String {
+    let [all, others, files] = FORM;
+    let [others, files] = [format!("{all}{others}\n"), format!("{all}{others}{files}\n")];
+    let directories = format!("{all}\n");
+    let of_type = |kind: &'static str| ["(", "-type", kind, "-printf"];
+    let words = [
+        &[root, "-mindepth", "1"][..],
+        &of_type("d"),
+        &[&directories, ")", "-o"],
+        &of_type("f"),
+        &[&files, ")", "-o", "-printf", &others],
+    ];
+    lab.run("find", &words.concat())
+}
+
 #[test]
 fn i1_files_and_cat_show_what_umoci_unpacks() {
     let Some(lab) = Lab::with(&["umoci", "find"]) else { return };
@@ -45,32 +61,7 @@ fn i1_files_and_cat_show_what_umoci_unpacks() {
     }
     lab.regshape(&["build", "-q", "-o", "image:v1", "--layer", "0.tar", "--layer", "1.tar", "--layer", "2.tar"]);
     lab.run("umoci", &["unpack", "--image", "image:v1", "bundle"]);
-    let [all, others, files] = FORM;
-    let [others, files] = [format!("{all}{others}\n"), format!("{all}{others}{files}\n")];
-    let unpacked = lab.run(
-        "find",
-        &[
-            "bundle/rootfs",
-            "-mindepth",
-            "1",
-            "(",
-            "-type",
-            "d",
-            "-printf",
-            &format!("{all}\n"),
-            ")",
-            "-o",
-            "(",
-            "-type",
-            "f",
-            "-printf",
-            &files,
-            ")",
-            "-o",
-            "-printf",
-            &others,
-        ],
-    );
+    let unpacked = listing(&lab, "bundle/rootfs");
     let mut expected: Vec<&str> = unpacked.lines().collect();
     let listed: Value =
         serde_json::from_str(&lab.regshape(&["files", "-p", "image:v1", "--json"])).expect("a JSON value");
@@ -88,5 +79,33 @@ fn i1_files_and_cat_show_what_umoci_unpacks() {
         let content = lab.run_bytes(env!("CARGO_BIN_EXE_regshape"), &["cat", "-p", "image:v1", path]);
         let unpacked = fs::read(lab.path("bundle/rootfs").join(&path[1..])).expect("a file");
         assert!(content == unpacked, "{path}");
+    }
+}
+
+#[test]
+fn i4_tar_unpacks_an_exported_root_as_umoci_unpacks_the_image() {
+    let Some(lab) = Lab::with(&["umoci", "find", "tar"]) else { return };
+    if !is_root() {
+        return say("skipped a test of export: only root can unpack owners");
+    }
+    for (name, layer) in [("0", base()), ("1", patches()), ("2", single("etc/more", "more\n"))] {
+        lab.write(&format!("{name}.tar"), layer);
+    }
+    lab.regshape(&["build", "-q", "-o", "image:v1", "--layer", "0.tar", "--layer", "1.tar", "--layer", "2.tar"]);
+    lab.run("umoci", &["unpack", "--image", "image:v1", "bundle"]);
+    let sorted = |root: &str| {
+        let mut lines: Vec<String> = listing(&lab, root).lines().map(|line| line.trim_end().to_owned()).collect();
+        lines.sort_unstable();
+        lines
+    };
+    let expected = sorted("bundle/rootfs");
+    assert!(expected.len() > 5, "{expected:?}");
+    for name in ["root.tar", "root.tar.gz", "root.tar.zst"] {
+        lab.regshape(&["export", "-q", "image:v1", "--format", "rootfs", "-o", name]);
+        lab.run("rm", &["-rf", "out"]);
+        fs::create_dir(lab.path("out")).expect("made");
+        lab.run("tar", &["-xpf", name, "-C", "out"]);
+        assert_eq!(sorted("out"), expected, "{name}");
+        lab.run("diff", &["-r", "--no-dereference", "bundle/rootfs", "out"]);
     }
 }

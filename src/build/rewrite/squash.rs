@@ -59,8 +59,8 @@ impl Verb for Squash<'_> {
         let made = maker.make(of, storage, |maker| {
             let layout = maker.layout;
             let contents = Contents::new(layout.path(), layout.interrupt());
-            let mut squashed = image.files.squash(base.layers, contents, maker.progress)?;
-            maker.store(storage, |writer| squashed.write(writer, |error| Error::io("write to", layout.path())(error)))
+            let squashed = image.files.squash(base.layers, contents, maker.progress)?;
+            maker.store(storage, |writer| squashed.write(writer, &|| Error::io("write to", layout.path())))
         })?;
         let kept = (0..base.layers).map(LayerAfter::Kept);
         Ok((kept.chain([LayerAfter::New(made)]).collect(), Some(base)))

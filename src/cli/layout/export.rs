@@ -1,6 +1,6 @@
 //! `layout export`
 
-use std::io::{self, IsTerminal};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -13,24 +13,25 @@ use regshape::oci::{Annotations, Descriptor, Digest, REF_NAME, RefName};
 use regshape::transfer::{ArchiveKind, ExportOptions, Format};
 use regshape::view::{ArchiveImage, Selection, View};
 
-use crate::cli::args::{AnnotationArgs, PlatformsArg, parse_annotation};
-use crate::cli::args::{Common, WriteArgs};
+use crate::cli::args::{AnnotationArgs, BoundsArgs, Common, PlatformsArg, WriteArgs, parse_annotation};
 use crate::cli::context::{Context, LayoutCommand};
 use crate::cli::error::Advised;
 use crate::cli::layout::archive_format::format_of_name;
-use crate::cli::layout::export_output::{ExportScreen, warnings};
+use crate::cli::layout::export_output::{ExportScreen, expect_pipe, warnings};
+use crate::cli::layout::export_rootfs::RootfsExport;
 use crate::cli::layout::source::named;
 use crate::cli::output::{is_dash, is_stdout, printable};
 use crate::cli::time::source_seconds;
 use crate::cli::usage::Usage;
 
-/// Write images as a layout, an OCI archive or a Docker archive
+/// Write images as a layout, an OCI archive or a Docker archive, or their files as a tar
 ///
 /// Verifies each blob and writes it once. Adds to an existing layout; replaces an existing file once the new one is complete. Equal
-/// input and flags give equal bytes.
+/// input and flags give equal bytes. --format rootfs writes the files of one image as one tar, compressed by the ending of
+/// its name.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Examples:\n  regshape export ./my-image --output ./my-image.tar\n  regshape export ./my-image:v1 --platform linux/arm64 \\\n      --ref-name example/app:v1 --format docker-archive \\\n      --output - | podman load"
+    after_help = "Examples:\n  regshape export ./my-image --output ./my-image.tar\n  regshape export ./my-image:v1 --platform linux/arm64 \\\n      --ref-name example/app:v1 --format docker-archive \\\n      --output - | podman load\n  regshape export ./my-image:v1 --format rootfs --output rootfs.tar.gz"
 )]
 #[command(mut_arg("path", |path| path.help("Layout or archive; DIR:TAG for one image; - for an archive on standard input")))]
 pub(crate) struct Args {
@@ -84,6 +85,8 @@ pub(crate) struct Args {
     dry_run: bool,
     #[command(flatten)]
     write: WriteArgs,
+    #[command(flatten)]
+    bounds: BoundsArgs,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -95,6 +98,7 @@ enum FormatArg {
     TarGz,
     #[value(name = "tar.zst")]
     TarZst,
+    Rootfs,
 }
 
 /// Returns the format that is meant. The name tells it only if the flag does not.
@@ -109,11 +113,18 @@ fn format_of(format: Option<FormatArg>, output: &Path) -> Result<Format, Usage> 
         Some(FormatArg::DockerArchive) => Format::Archive { kind: ArchiveKind::Docker, compression: None },
         Some(FormatArg::TarGz) => oci(Some(CompressFormat::Gzip)),
         Some(FormatArg::TarZst) => oci(Some(CompressFormat::Zstd)),
+        Some(FormatArg::Rootfs) => unreachable!("the files of an image are no image"),
     })
 }
 
 impl LayoutCommand for Args {
     fn run(self, context: &Context) -> anyhow::Result<ExitCode> {
+        if matches!(self.format, Some(FormatArg::Rootfs)) {
+            return self.rootfs()?.run(context);
+        }
+        if let Some(flag) = self.bounds.given() {
+            return Err(Usage(format!("{flag} has a meaning with --format rootfs only")).into());
+        }
         let ref_name = self.ref_name.as_deref().map(str::parse::<RefName>).transpose()?;
         let platforms = self.platforms.platforms()?;
         let format = format_of(self.format, &self.output)?;
@@ -123,14 +134,7 @@ impl LayoutCommand for Args {
                 format != Format::Directory,
                 "a layout cannot be written to standard output; choose another --format"
             );
-            if let Some(flag) = context.ui.value_flag() {
-                let message = format!("{flag} prints to standard output; write the archive to a file with --output");
-                return Err(Usage(message).into());
-            }
-            ensure!(
-                !io::stdout().is_terminal(),
-                "standard output is a terminal; pipe the archive somewhere, or use --output FILE"
-            );
+            expect_pipe(context)?;
         }
         let source = context.source(&self.common.path()?, &self.references)?;
         let is_docker = matches!(format, Format::Archive { kind: ArchiveKind::Docker, .. });
@@ -221,6 +225,44 @@ impl LayoutCommand for Args {
                 .result(&ExportScreen::new("Exported:", &self.output, &view, &exported, false).with(lower_variants))?;
         }
         Ok(ExitCode::SUCCESS)
+    }
+}
+
+impl Args {
+    /// Returns the export of the files of an image.
+    ///
+    /// # Errors
+    ///
+    /// [`Usage`] for flags that have no meaning for files.
+    fn rootfs(&self) -> anyhow::Result<RootfsExport> {
+        let others = [
+            ("--filter", !self.filter.is_empty()),
+            ("--unwrap", self.unwrap),
+            ("--wrap", self.wrap),
+            ("--annotation", self.annotations.is_given()),
+            ("--ref-name", self.ref_name.is_some()),
+            ("--referrers", self.referrers),
+            ("--except", self.except.is_some()),
+            ("--allow-missing", self.allow_missing),
+            ("--link", self.link),
+            ("--replace-tag", self.replace_tag),
+        ];
+        if let Some((flag, _)) = others.iter().find(|(_, is_given)| *is_given) {
+            return Err(Usage(format!("{flag} has no meaning with --format rootfs")).into());
+        }
+        let (mut platforms, reference) = (self.platforms.platforms()?, self.references.first().cloned());
+        if platforms.len() > 1 || self.references.len() > 1 {
+            return Err(Usage("--format rootfs takes one image: name one --ref and one --platform".to_owned()).into());
+        }
+        Ok(RootfsExport {
+            path: self.common.path()?,
+            reference,
+            platform: platforms.pop(),
+            output: self.output.clone(),
+            bounds: self.bounds.bounds(),
+            is_dry_run: self.dry_run,
+            no_sync: self.write.no_sync,
+        })
     }
 }
 

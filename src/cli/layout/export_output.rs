@@ -1,16 +1,20 @@
 //! The result of the commands that write views.
 
+use std::io::{self, IsTerminal};
 use std::path::Path;
 
+use anyhow::ensure;
 use regshape::oci::{Descriptor, Digest};
 use regshape::transfer::Exported;
 use regshape::view::View;
 use serde::Serialize;
 
+use crate::cli::context::Context;
 use crate::cli::layout::source::LowerVariant;
 use crate::cli::layout::tally_output::ShownTally;
 use crate::cli::output::{Block, Screen, printable};
 use crate::cli::style::Style;
+use crate::cli::usage::Usage;
 
 #[derive(Serialize)]
 pub(crate) struct ExportScreen {
@@ -52,6 +56,19 @@ impl ExportScreen {
     pub(crate) fn with(self, lower_variants: Vec<LowerVariant>) -> Self {
         Self { lower_variants, ..self }
     }
+}
+
+/// Checks that standard output is for the archive alone, and no terminal.
+pub(crate) fn expect_pipe(context: &Context) -> anyhow::Result<()> {
+    if let Some(flag) = context.ui.value_flag() {
+        let message = format!("{flag} prints to standard output; write the archive to a file with --output");
+        return Err(Usage(message).into());
+    }
+    ensure!(
+        !io::stdout().is_terminal(),
+        "standard output is a terminal; pipe the archive somewhere, or use --output FILE"
+    );
+    Ok(())
 }
 
 /// Returns the warnings after a view was written.

@@ -63,10 +63,11 @@ impl Context {
         platform: Option<Platform>,
         mut work: impl FnMut(&View, &mut Reading) -> anyhow::Result<T>,
     ) -> anyhow::Result<(T, Vec<LowerVariant>)> {
-        self.read_image_in(path, platform, |image, _, reading| work(image, reading))
+        self.read_image_in(path, None, platform, |image, _, reading| work(image, reading))
     }
 
-    /// Reads the one image of a path, as [`Context::read_image`] does, beside the other entries of its layout or archive.
+    /// Reads the one image of a path, or of a path and a reference, as [`Context::read_image`] does, beside the other entries
+    /// of its layout or archive.
     ///
     /// # Errors
     ///
@@ -74,14 +75,19 @@ impl Context {
     pub(crate) fn read_image_in<T>(
         &self,
         path: &Path,
+        reference: Option<&str>,
         platform: Option<Platform>,
         mut work: impl FnMut(&View, ImageSourceViews<'_>, &mut Reading) -> anyhow::Result<T>,
     ) -> anyhow::Result<(T, Vec<LowerVariant>)> {
         let located = PathReference::find(path, false);
-        if located.full_reference().is_none() && Layout::is_at(&located.directory) {
+        if reference.is_none() && located.full_reference().is_none() && Layout::is_at(&located.directory) {
             expect_one_entry(&self.open_beside(&located.directory)?)?;
         }
-        let source = self.source(path, &[])?;
+        let references: Vec<String> = reference.map(str::to_owned).into_iter().collect();
+        let source = self.source(path, &references)?;
+        if source.references.len() > 1 {
+            return Err(Usage("one image is read: name it in the path or with --ref, not both".to_owned()).into());
+        }
         let named = Selection::default().references(source.references);
         let of_platform = Selection::default().platforms(platform.into_iter().collect()).no_attestations(true);
         View::reading(vec![source.view], |views, reading| {

@@ -71,7 +71,7 @@ impl LayoutCommand for Args {
         let progress = context.ui.progress("Checking", &path, None);
         let advance = |bytes| progress.advance(bytes);
         let (LintReport { manifest, platform, report, .. }, lower_variants) =
-            context.read_image_in(&path, platform, |image, source, _| {
+            context.read_image_in(&path, None, platform, |image, source, _| {
                 let options = LintOptions::default().bounds(self.bounds.bounds()).progress(&advance);
                 Ok(image.lint(&options.listed_in(source.all).part(source.named))?)
             })?;

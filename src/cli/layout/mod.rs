@@ -15,6 +15,7 @@ mod config_output;
 mod edit;
 mod export;
 mod export_output;
+mod export_rootfs;
 mod extract;
 mod files;
 mod files_mtree;
