@@ -40,7 +40,7 @@ fn every_type_can_go_to_another_thread_and_be_printed() {
     // Inputs that are read from a reader of the caller cannot be shared, only sent.
     all!([Send + Debug + 'static] LayerInput, PreparedLayer<'static>);
     all!([Send + Sync + Debug + 'static]
-        ArchiveImage, BaseImage, Bases, BlobReader, BlobUpload, Content, ContentReader, ContentStore, CopyPlan, ExportOptions,
+        ArchiveImage, BaseImage, Bases, BlobReader, BlobUpload, Content, ContentReader, ContentStore, CopyPlan, OldFiles, ExportOptions,
         ExportPlan<'static>, FileList, FileSystem, GarbageOptions, Hasher, ImageChange, ImageFiles, ImageLayer, Images, IndexChange, IndexImage,
         Interrupt, Kept, LayerOptions, LayerReader, LayerWriter, Layout, LeftoverObserver, LintOptions<'static>, LoadOptions<'static>, LockObserver,
         ManifestBody, ManifestName<'static>, Metrics, NewLayer, PreparedConfig<'static>, PreparedManifest<'static>, Reading,
@@ -50,7 +50,7 @@ fn every_type_can_go_to_another_thread_and_be_printed() {
 #[test]
 fn options_have_defaults_and_can_be_cloned() {
     all!([Clone + Default]
-        ConfigChanges, ConfigOptions, CopyAttributes, CopyOptions, EditOptions, Expected, ExportOptions, GarbageOptions,
+        ConfigChanges, ConfigOptions, CopyAttributes, CopyOptions, DiffOptions, EditOptions, Expected, ExportOptions, GarbageOptions,
         IndexOptions, LayerOptions, LoadOptions<'static>, ManifestOptions, Page, ProcessChanges, ReferrerFilter, RootfsOptions, SaveOptions,
         Selection, LintOptions<'static>, ListOptions, UnpackOptions, ValidateOptions<'static>, WriteOptions, ArchiveKind, Bounds, CompressFormat, Compression, CompressionScope,
         Interrupt, Kept, RecompressOptions, RewriteOptions);
@@ -62,7 +62,7 @@ fn options_have_defaults_and_can_be_cloned() {
 fn values_can_be_compared_and_found_in_maps() {
     all!([Send + Sync + Debug + Clone + Eq + Hash + 'static]
         // Options.
-        AttachOptions, Bounds, ByteRange, ConfigChanges, ConfigOptions, CopyAttributes, CopyOptions, CopySource, EditOptions,
+        AttachOptions, Bounds, ByteRange, ConfigChanges, ConfigOptions, CopyAttributes, CopyOptions, CopySource, DiffOptions, EditOptions,
         Expected, IdMap, IdRange, IndexOptions, ListOptions, ManifestOptions, Page, PathRule, ProcessChanges, ReferrerFilter,
         RecompressOptions, RewriteOptions, SaveOptions, Selection,
         // Words.

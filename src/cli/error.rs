@@ -390,6 +390,7 @@ fn copy_hint(error: &CopyError) -> Option<&'static str> {
         CopyError::Twice { .. } | CopyError::MtreeTwice { .. } => "use --overwrite to let the last one win",
         CopyError::WhiteoutName { .. } => "leave it out with --exclude, or rename it",
         CopyError::OverlayMark { .. } => "use --overlay to make it a whiteout",
+        CopyError::NoChanges { .. } => "--allow-empty makes a layer without files",
         CopyError::Changed { .. } => "run the command again when no other program changes the file",
         CopyError::Unreadable { .. } => "leave them out with --skip-unreadable, or run as another user",
         CopyError::Empty { .. } => "use --allow-empty if that is intended",

@@ -120,6 +120,22 @@ impl LayerArgs {
     }
 }
 
+impl LayerArgs {
+    /// Returns the options of a layer of changes: owners and times are those on disk, times up to SOURCE_DATE_EPOCH.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`LayerArgs::options`].
+    pub(crate) fn changes(&self, source_date: Option<i64>) -> anyhow::Result<CopyOptions> {
+        let mut options = self.options(Vec::new(), source_date.unwrap_or(0))?;
+        options.attributes.owner.get_or_insert(OwnerRule::Preserve);
+        if self.mtime.is_none() && self.clamp_mtime.is_none() && !self.preserve_times {
+            options.attributes.modified = Some(source_date.map_or(TimeRule::Preserve, TimeRule::Clamp));
+        }
+        Ok(options)
+    }
+}
+
 /// `--copy` and `--mtree` in the order of the command line.
 #[derive(Debug, Default)]
 pub(crate) struct SourceArgs {

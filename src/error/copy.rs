@@ -100,6 +100,24 @@ pub enum CopyError {
         /// The source.
         path: PathBuf,
     },
+    /// A directory has the files that it is compared to.
+    #[error("{} has no changes for a layer", .path.display())]
+    NoChanges {
+        /// The directory.
+        path: PathBuf,
+    },
+    /// A source of changes is not a directory.
+    #[error("{} is not a directory", .path.display())]
+    NotADirectory {
+        /// The path.
+        path: PathBuf,
+    },
+    /// A path that is to hide the layers below is not a directory.
+    #[error("'{path}' is not a directory, so it cannot be opaque")]
+    OpaqueTarget {
+        /// The path in the image.
+        path: String,
+    },
     /// An include matches nothing.
     #[error("--include {glob} matches nothing in {}", list(.paths, " or "))]
     UnmatchedInclude {

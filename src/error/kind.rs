@@ -81,6 +81,7 @@ impl Error {
                 UnpackError::NoParent { .. } => ErrorKind::NotFound,
                 UnpackError::LostHardLink { .. }
                 | UnpackError::MalformedState { .. }
+                | UnpackError::OtherState { .. }
                 | UnpackError::ChangedState { .. } => ErrorKind::InvalidData,
                 UnpackError::Unsupported => ErrorKind::Unsupported,
             },

@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use crate::oci::Digest;
+
 /// The files of an image cannot be written.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, thiserror::Error)]
 #[non_exhaustive]
@@ -120,6 +122,16 @@ pub enum UnpackError {
     ChangedState {
         /// The file.
         path: PathBuf,
+    },
+    /// A state file is that of another image.
+    #[error("{} is the state of another image\n  state: {image}\n  image: {manifest}", .path.display())]
+    OtherState {
+        /// The file.
+        path: PathBuf,
+        /// The digest of the manifest in the file.
+        image: Digest,
+        /// That of the image.
+        manifest: Digest,
     },
     /// The system cannot do this.
     #[error("files of images can be written on Linux only")]

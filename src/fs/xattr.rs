@@ -57,8 +57,7 @@ impl XattrFilter {
     }
 
     /// Returns whether a layer keeps an attribute.
-    #[cfg(any(unix, test))]
-    fn keeps(&self, name: &str) -> bool {
+    pub(crate) fn keeps(&self, name: &str) -> bool {
         let is_never = NEVER.contains(&name) || name.starts_with("com.apple.") || name.contains(".overlay.");
         !is_never && (name == CAPABILITY || self.globs.as_ref().is_some_and(|globs| globs.is_match(name)))
     }

@@ -111,7 +111,7 @@ impl ImageFiles {
     }
 
     /// Returns the digests of the contents of files.
-    fn hashes(&self, files: impl Iterator<Item = (u32, u64)>) -> Result<HashMap<(u32, u64), Digest>> {
+    pub(crate) fn hashes(&self, files: impl Iterator<Item = (u32, u64)>) -> Result<HashMap<(u32, u64), Digest>> {
         let mut wanted: HashMap<u32, HashSet<u64>> = HashMap::new();
         for (layer, offset) in files {
             wanted.entry(layer).or_default().insert(offset);

@@ -274,6 +274,19 @@ impl MergedTree {
         }
     }
 
+    /// Returns the layers and offsets of all regular files.
+    pub(crate) fn files(&self) -> Vec<(u32, u64)> {
+        let mut files = Vec::new();
+        let mut walk = Walk::at(&self.root, &Path::new());
+        while let Some(node) = walk.current {
+            if matches!(node.kind, NodeKind::File { .. }) {
+                files.push((node.layer, node.offset));
+            }
+            walk.advance();
+        }
+        files
+    }
+
     /// Returns all entries but the root, depth first, sorted by name.
     pub(crate) fn entries(&self) -> Vec<TreeEntry> {
         let mut entries = Vec::new();

@@ -26,6 +26,7 @@ mod squash;
 mod stack;
 mod start;
 mod tree_tar;
+mod unpack_state;
 mod walk;
 
 pub(crate) use accounts::Account;
@@ -47,3 +48,4 @@ pub use stack::Stack;
 pub(crate) use start::start_faults;
 pub use start::{NeededBy, StartFault, StartProgram};
 pub(crate) use tree_tar::TreeTar;
+pub use unpack_state::UnpackState;

@@ -22,7 +22,6 @@ mod options;
 mod report;
 #[cfg(target_os = "linux")]
 mod scratch;
-mod state;
 #[cfg(target_os = "linux")]
 mod state_file;
 #[cfg(target_os = "linux")]
@@ -32,6 +31,6 @@ mod unsupported;
 #[cfg(target_os = "linux")]
 mod whole;
 
+pub use crate::rootfs::UnpackState;
 pub use options::{IdMap, IdRange, OverlapError, ParseIdRangeError, UnpackOptions};
 pub use report::{Skipped, Unpacked};
-pub use state::UnpackState;

@@ -6,11 +6,11 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use super::destination::expect_outside_layouts;
-use super::state::UnpackState;
 use crate::error::{Error, Result, UnpackError};
 use crate::fs::{Directory, FileKind, Replaced, TempFile, remove_stale_files};
 use crate::interrupt::Interrupt;
 use crate::oci::to_blob;
+use crate::rootfs::UnpackState;
 
 /// A state file that has no name yet.
 #[derive(Debug)]

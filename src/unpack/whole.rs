@@ -8,12 +8,12 @@ use super::content::Pool;
 use super::destination::Destination;
 use super::options::UnpackOptions;
 use super::report::Unpacked;
-use super::state::UnpackState;
 use super::state_file::StateFile;
 use super::tree::{Top, TreeMaker};
 use crate::error::{Error, Result};
 use crate::fs::made::{own_ids, set_attributes};
 use crate::metrics::Progress;
+use crate::rootfs::UnpackState;
 use crate::rootfs::{Attributes, Failure, ImageFiles, Node, NodeKind};
 
 impl ImageFiles {

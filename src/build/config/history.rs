@@ -13,7 +13,7 @@ pub(crate) const EPOCH: &str = "1970-01-01T00:00:00Z";
 pub(crate) const USUAL_STEP: &str = "regshape add layer --file";
 
 /// The beginnings of the steps that made layers of files. Part of the bytes on disk.
-const COPY_STEPS: [&str; 2] = ["regshape add layer --copy", "regshape add layer --mtree"];
+const COPY_STEPS: [&str; 3] = ["regshape add layer --copy", "regshape add layer --mtree", "regshape add layer --diff"];
 
 /// Returns the step that made a staged layer, if the staging file says it.
 fn stated_step(layer: &StagedLayer) -> Option<String> {

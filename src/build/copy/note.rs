@@ -21,6 +21,8 @@ pub enum CopyNote {
     HighIds(Counted),
     /// Extended attributes without a value are left out: a tar cannot hold them.
     EmptyXattrs(Counted),
+    /// Volumes of the image are left out.
+    Masked(Counted),
     /// A layer below is not stored, or is not a tar: its files are not known.
     UnknownLayer(Digest),
     /// An mtree file has a keyword that this program does not know.
@@ -71,6 +73,7 @@ impl fmt::Display for CopyNote {
             Self::HighIds(paths) => {
                 write!(formatter, "users or groups above 65535, which few containers have: {paths}")
             }
+            Self::Masked(paths) => write!(formatter, "left out volumes of the image: {paths}"),
             Self::UnknownLayer(digest) => {
                 write!(formatter, "the files of layer {digest} are not known: it is not stored here, or is not a tar")
             }
@@ -90,6 +93,7 @@ pub(super) struct Notes {
     pub(super) outputs: Counted,
     pub(super) unreadable: Counted,
     pub(super) high_ids: Counted,
+    pub(super) masked: Counted,
     /// Unknown keywords of mtree files.
     pub(super) keywords: Vec<CopyNote>,
 }
@@ -102,6 +106,7 @@ impl Notes {
             self.mounts.into_note(CopyNote::MountPoints),
             self.unreadable.into_note(CopyNote::Unreadable),
             self.high_ids.into_note(CopyNote::HighIds),
+            self.masked.into_note(CopyNote::Masked),
         ];
         notes.into_iter().flatten().chain(self.keywords).collect()
     }

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use super::attributes::EntryAttributes;
 use super::below::{Below, of_below};
 use super::collect::{Collected, collect};
-use super::note::CopyNote;
+use super::note::{CopyNote, Notes};
 use super::options::{CopyOptions, CopySource, PATH_LIMIT};
 use super::tree::{Children, Merge, Node, NodeKind, Origin, SourcePlace};
 use crate::build::layer::AddedLayer;
@@ -151,6 +151,36 @@ impl CopyPlan {
             count,
             size,
         })
+    }
+
+    /// Returns the plan of a layer of changes, which has its entries.
+    pub(super) fn of_changes(
+        options: &CopyOptions,
+        mut root: Children,
+        root_attributes: Option<EntryAttributes>,
+        (places, paths): (Vec<SourcePlace>, Vec<PathBuf>),
+        (filter, mut notes): (XattrFilter, Notes),
+    ) -> Result<Self> {
+        set_capabilities(options, &mut root, <[_]>::to_vec)?;
+        let (mut count, mut size) = (0, 0);
+        for_each(&mut root, &mut Vec::new(), &mut |path, node| {
+            count += 1;
+            if let NodeKind::File(file) = &node.kind {
+                size += file.size;
+            }
+            if node.attributes.uid.max(node.attributes.gid) > USUAL_IDS {
+                notes.high_ids.add(as_path(path).into_owned());
+            }
+        });
+        let (sources, notes) = (options.sources.clone(), notes.list());
+        Ok(Self { root, root_attributes, places, paths, sources, filter, below: None, notes, count, size })
+    }
+
+    /// Says which layers the layer is made for, the lowest first.
+    #[must_use]
+    pub fn only_on(mut self, below: Vec<Digest>) -> Self {
+        self.below = Some(below);
+        self
     }
 
     /// Returns the number of entries.

@@ -7,8 +7,8 @@ use std::path::PathBuf;
 
 use super::attributes::EntryAttributes;
 use super::capability::portable;
-use super::collect::open_again;
 use super::note::{CopyNote, Counted};
+use super::open::Opener;
 use super::plan::{CopiedLayer, CopyPlan, visit};
 use super::tree::{Node, NodeKind, Place, SourceFile};
 use crate::build::input::LayerOptions;
@@ -17,7 +17,7 @@ use crate::build::writer::LayerWriter;
 use crate::compress::BUFFER;
 use crate::error::{CopyError, Error, Result};
 use crate::fs::FileIdentity;
-use crate::fs::walk::{SourceDirectory, SourceKind, as_path, open_target, stat_file, xattrs_of_file};
+use crate::fs::walk::{SourceKind, as_path, stat_file, xattrs_of_file};
 use crate::fs::xattr::{CAPABILITY, Xattrs};
 use crate::layout::handle::Layout;
 use crate::metrics::Progress;
@@ -114,8 +114,7 @@ struct Writing<'a> {
     progress: Option<Progress<'a>>,
     /// The names of inodes with several names, by source and identity.
     names: HashMap<(u32, FileIdentity), Vec<FirstName<'a>>>,
-    /// The directory that was opened last.
-    directory: Option<(u32, SourceDirectory)>,
+    opener: Opener,
     buffer: Vec<u8>,
     /// The files that had extended attributes without a value.
     dropped: Counted,
@@ -124,7 +123,7 @@ struct Writing<'a> {
 impl<'a> Writing<'a> {
     fn new(plan: &'a CopyPlan, progress: Option<Progress<'a>>) -> Self {
         let (names, dropped) = (HashMap::new(), Counted::default());
-        Self { plan, progress, names, directory: None, buffer: vec![0; BUFFER], dropped }
+        Self { plan, progress, names, opener: Opener::default(), buffer: vec![0; BUFFER], dropped }
     }
 
     /// Writes all entries.
@@ -203,21 +202,8 @@ impl<'a> Writing<'a> {
             io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => changed(),
             _ => Failure::Source(Error::io("read", shown())(error)),
         };
-        let opened = match file.place {
-            Place::Path(path) => open_target(&plan.paths[path as usize]),
-            Place::Source => open_target(&plan.sources[node.source as usize].path),
-            Place::In(place) => {
-                let opened = self.directory.take().filter(|(open, _)| *open == place).map(|(_, directory)| directory);
-                let source = &plan.sources[node.source as usize].path;
-                let directory = opened.map_or_else(|| open_again(source, &plan.places, place), Ok);
-                directory.and_then(|directory| {
-                    let opened = directory.open_file(name);
-                    self.directory = Some((place, directory));
-                    opened
-                })
-            }
-        };
-        let opened = opened.map_err(failed)?;
+        let source = &plan.sources[node.source as usize].path;
+        let opened = self.opener.open(source, (&plan.places, &plan.paths), file.place, name).map_err(failed)?;
         let before = stat_file(&opened).map_err(failed)?;
         let is_same = before.kind == SourceKind::File
             && (before.identity, before.size, before.modified) == (file.identity, file.size, file.modified);

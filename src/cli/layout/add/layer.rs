@@ -5,25 +5,22 @@ use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use regshape::build::copy::{CopyNote, CopyPlan};
-use regshape::build::edit::{EditOptions, Edited, add_layers, layers_to_edit};
+use regshape::Error;
+use regshape::build::copy::CopyPlan;
+use regshape::build::edit::{add_layers, layers_to_edit};
 use regshape::build::{AddedLayer, LayerInput, LayerOptions, LayerPlan, Treatment};
 use regshape::compress::Encoding;
-use regshape::layout::{Layout, StagedLayer};
 use regshape::oci::MediaType;
 use regshape::rootfs::Stack;
-use regshape::view::{ArchiveImage, Selection, View};
-use regshape::{CopyError, Error};
-use serde::Serialize;
 
+use super::changes::DiffArgs;
+use super::target::{TRIES, Target, note_of_history, staged, tell};
 use crate::cli::args::{AnnotationArgs, BoundsArgs, ChosenCompression, Common, CompressionArgs, WriteArgs, YesArg};
 use crate::cli::context::{Context, LayoutCommand};
 use crate::cli::layer_args::{LayerArgs, SourceArgs, history_of};
-use crate::cli::layout::edit::{EditArgs, ImageToEdit};
-use crate::cli::layout::generate::note_no_history;
-use crate::cli::output::{Block, Screen, printable};
+use crate::cli::layout::edit::EditArgs;
+use crate::cli::output::printable;
 use crate::cli::prompt::Prompt;
-use crate::cli::style::Style;
 use crate::cli::time::source_seconds;
 
 /// Add a layer to an image, or stage it for the manifest
@@ -35,6 +32,9 @@ use crate::cli::time::source_seconds;
 /// is a directory. A list of keys gives a source attributes of its own: src=…,dst=…,owner=…,chmod=…,mtime=…,exclude=…,include=…
 /// With --mtree, the entries of an mtree(5) file are copied too, with the attributes that it has for them.
 ///
+/// With --diff-from and --to, makes the layer of the changes from an image, or a directory, to a directory: changed files, and whiteouts of files that are gone.
+/// Owners, modes and times are those on disk.
+///
 /// With --file, detects the file type from its content. Stores tars that are compressed with gzip or zstd as they are. Stores plain tars, and
 /// tars that are compressed with xz or bzip2, compressed with --compress-format. Never changes FILE.
 #[derive(Debug, clap::Args)]
@@ -42,9 +42,9 @@ use crate::cli::time::source_seconds;
     mut_arg("annotation", |annotation| annotation.hide_short_help(true)),
     mut_arg("tag", |tag| tag.hide_short_help(true)),
     mut_arg("platforms", |platforms| platforms.hide_short_help(true)),
-    group = clap::ArgGroup::new("input").args(["file", "copy", "mtree"]).required(true).multiple(true),
+    group = clap::ArgGroup::new("input").args(["file", "copy", "mtree", "diff_from"]).required(true).multiple(true),
     after_help = "Example:\n  regshape add layer ./my-image --copy ./app:/usr/bin/app",
-    after_long_help = "Examples:\n  regshape add layer ./my-image --copy ./app:/usr/bin/app\n  regshape add layer ./my-image --copy ./site:/srv/www --owner 33 --exclude '**/*.bak'\n  regshape add layer ./my-image --file ./layer.tar.gz\n  tar -C rootfs -c . | regshape add layer ./my-image --file -"
+    after_long_help = "Examples:\n  regshape add layer ./my-image --copy ./app:/usr/bin/app\n  regshape add layer ./my-image --copy ./site:/srv/www --owner 33 --exclude '**/*.bak'\n  regshape add layer ./my-image --file ./layer.tar.gz\n  regshape add layer ./my-image:latest --diff-from ./my-image:latest --to ./rootfs --state ./rootfs.json\n  tar -C rootfs -c . | regshape add layer ./my-image --file -"
 )]
 pub(crate) struct Args {
     #[command(flatten)]
@@ -54,6 +54,8 @@ pub(crate) struct Args {
     file: Option<PathBuf>,
     #[command(flatten)]
     sources: SourceArgs,
+    #[command(flatten)]
+    diff: DiffArgs,
     #[command(flatten)]
     compression: CompressionArgs,
     /// Threads that compress [default: one a core]
@@ -78,66 +80,6 @@ pub(crate) struct Args {
     write: WriteArgs,
 }
 
-/// The image that a layer is for: a staged one, or one that is there.
-struct Target<'a> {
-    context: &'a Context,
-    layout: &'a Layout,
-    image: Option<(ImageToEdit, EditOptions)>,
-}
-
-impl Target<'_> {
-    /// Checks that the image is not one for Windows, as far as it is known (images, rule A18).
-    fn expect_other_than_windows(&self) -> regshape::Result<()> {
-        let is_windows = match &self.image {
-            None => {
-                let base = self.layout.read_stage().ok().and_then(|stage| stage.base);
-                base.and_then(|base| base.config.get::<String>("os").ok().flatten()).as_deref() == Some("windows")
-            }
-            Some((image, options)) => {
-                let selection = Selection::default().references(vec![image.reference.clone()]);
-                let selection = selection.platforms(options.platforms.clone()).no_attestations(true);
-                let images =
-                    View::of(self.layout.clone())?.selected(&selection).and_then(|chosen| chosen.view.images());
-                let of_windows =
-                    |image: ArchiveImage| image.platform.is_some_and(|of| of.os.as_deref() == Some("windows"));
-                // Another error is told with the edit.
-                images.is_ok_and(|images| images.into_iter().any(of_windows))
-            }
-        };
-        if is_windows { Err(CopyError::Windows.into()) } else { Ok(()) }
-    }
-}
-
-#[derive(Serialize)]
-struct Staged {
-    digest: String,
-    size: u64,
-    media_type: MediaType,
-    annotations: regshape::oci::Annotations,
-    diff_id: Option<String>,
-    /// The first of the warnings, all of which are given to the `Ui`.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    warning: Option<String>,
-}
-
-impl Screen for Staged {
-    fn quiet(&self) -> Option<String> {
-        Some(self.digest.clone())
-    }
-
-    fn wraps(&self) -> bool {
-        true
-    }
-
-    fn text(&self, _style: &Style) -> String {
-        Block::new("Staged layer:", 6)
-            .line("digest", &self.digest)
-            .line("size", self.size)
-            .line("type", &self.media_type)
-            .finish()
-    }
-}
-
 impl LayoutCommand for Args {
     fn run(self, context: &Context) -> anyhow::Result<ExitCode> {
         let path = self.common.path()?;
@@ -157,6 +99,7 @@ impl LayoutCommand for Args {
         options.created_by = self.layer.created_by.clone();
         match (input, &self.file) {
             (Some(input), Some(file)) => add_file(&target, file, input, &options, self.yes.yes),
+            _ if self.diff.diff_from.is_some() => self.diff.add(&target, &self.layer, options),
             _ => add_copies(&target, &self.sources, &self.layer, options),
         }
     }
@@ -216,9 +159,6 @@ fn add_file(
     Ok(ExitCode::SUCCESS)
 }
 
-/// How often a layer is made for the layers below it, while other processes change these.
-const TRIES: usize = 3;
-
 /// Adds files and directories as a layer.
 fn add_copies(
     target: &Target<'_>,
@@ -265,13 +205,6 @@ fn add_copies(
     Ok(ExitCode::SUCCESS)
 }
 
-/// Notes that a changed image gets no history.
-fn note_of_history(context: &Context, edited: &Edited, has_created_by: bool) {
-    if edited.lacks_history {
-        note_no_history(context, "it has none", has_created_by);
-    }
-}
-
 /// Makes a layer again that was made for other layers than those that are below it by then.
 fn again_if_changed<T>(make: impl Fn() -> regshape::Result<T>) -> regshape::Result<T> {
     let mut made = make();
@@ -282,13 +215,6 @@ fn again_if_changed<T>(make: impl Fn() -> regshape::Result<T>) -> regshape::Resu
         made = make();
     }
     made
-}
-
-/// Shows the notes about a layer, and returns those that are warnings.
-fn tell(context: &Context, notes: &[CopyNote]) -> Vec<String> {
-    let (warnings, notes): (Vec<_>, Vec<_>) = notes.iter().partition(|note| matches!(note, CopyNote::Keyword { .. }));
-    notes.iter().for_each(|note| context.ui.note(&format!("Note: {}", printable(&note.to_string()))));
-    warnings.iter().map(|note| printable(&note.to_string())).collect()
 }
 
 fn open(file: &Path) -> anyhow::Result<LayerInput> {
@@ -336,16 +262,5 @@ fn confirm(
         Ok(proposed.clone())
     } else {
         prompt.required("Enter media type", "media type", "--media-type", check)
-    }
-}
-
-fn staged(layer: StagedLayer, warning: Option<String>) -> Staged {
-    Staged {
-        digest: layer.digest.to_string(),
-        size: layer.size,
-        media_type: layer.media_type,
-        annotations: layer.annotations,
-        diff_id: layer.diff_id.map(|diff_id| diff_id.to_string()),
-        warning,
     }
 }

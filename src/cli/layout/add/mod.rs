@@ -1,7 +1,9 @@
 //! `layout add`: staging content.
 
 mod base;
+mod changes;
 mod layer;
+mod target;
 
 use std::process::ExitCode;
 

@@ -40,7 +40,7 @@ pub struct UnpackState {
 }
 
 impl UnpackState {
-    pub(super) fn new(
+    pub(crate) fn new(
         manifest: Digest,
         owner: Option<(u32, u32)>,
         (has_setuid, has_privileged_xattrs): (bool, bool),
@@ -51,6 +51,25 @@ impl UnpackState {
         let state =
             Self { schema_version: VERSION, manifest, owner, has_setuid, has_privileged_xattrs, devices, checksum };
         Self { checksum: state.own_checksum(), ..state }
+    }
+
+    /// Returns whether the image has a device at a path that was not made.
+    pub(crate) fn lacks_device(&self, path: &[u8]) -> bool {
+        let path = format!("/{}", escaped(path));
+        self.devices.contains(&path)
+    }
+
+    /// Checks that the tree is that of an image. `path` is the state file, for the error.
+    ///
+    /// # Errors
+    ///
+    /// [`UnpackError::OtherState`].
+    pub fn expect_image(&self, path: &Path, manifest: &Digest) -> Result<()> {
+        if self.manifest == *manifest {
+            return Ok(());
+        }
+        let (path, image, manifest) = (path.to_owned(), self.manifest.clone(), manifest.clone());
+        Err(UnpackError::OtherState { path, image, manifest }.into())
     }
 
     fn own_checksum(&self) -> String {
