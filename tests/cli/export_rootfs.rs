@@ -236,6 +236,19 @@ fn contents_of_more_than_64_mib_go_through_a_temporary_file_that_a_kill_does_not
         count += 1;
     }
     assert_eq!(count, 119);
+    // A full disk is an error before anything is written to the pipe, and leaves nothing.
+    let program = sandbox.command();
+    let output = Command::new("bash")
+        .args(["-c", "ulimit -f 1000; exec \"$0\" export image:v1 --format rootfs -o -"])
+        .arg(program.get_program())
+        .env("TMPDIR", sandbox.path(""))
+        .current_dir(sandbox.path(""))
+        .output()
+        .expect("bash runs");
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.code() == Some(1) && output.stdout.is_empty(), "{stderr}");
+    assert!(stderr.contains("File too large (os error 27)"), "{stderr}");
+    assert_eq!(sandbox.tree().len(), before + 1);
     // The reader of the pipe waits: the temporary file is being read.
     let mut child = sandbox
         .command()

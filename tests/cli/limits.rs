@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 use crate::support::*;
 
 /// Commands that write. Each creates `new` or changes `image`.
-const WRITERS: [&str; 17] = [
+const WRITERS: [&str; 19] = [
     "layout init -p new",
     "layout generate manifest -p image --ref-name v2",
     "layout add layer -q -p image -f large.tar --media-type application/vnd.oci.image.layer.v1.tar",
@@ -21,6 +21,8 @@ const WRITERS: [&str; 17] = [
     "layout export -p large -o new.tar.gz",
     "layout export -p large -o new.tar.zst",
     "layout export -p large --format docker-archive -o new",
+    "layout export large --format rootfs -o new.tar",
+    "layout export large --format rootfs -o new.tar.zst",
     "layout import -p new -f large",
     "layout import -p image -f large.tar.gz.image --ref-name v3",
     "layout update config -p image --os plan9",

@@ -320,6 +320,11 @@ fn export_to_an_archive_that_is_there_survives_every_fault_with_named_temporary_
 }
 
 #[test]
+fn export_of_the_files_of_an_image_survives_every_fault() {
+    Case::of("export -p image/from:x --format rootfs -o image/old.tar.gz").on_archives().survives();
+}
+
+#[test]
 fn import_of_a_new_layout_survives_every_fault() {
     Case::of("import -p image/new -f image/x.tar").on_archives().survives();
 }
