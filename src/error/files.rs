@@ -78,6 +78,14 @@ pub enum FilesError {
         /// The type of the entry, with its article.
         found: &'static str,
     },
+    /// A sparse file is larger than one is written with all its holes.
+    #[error("'{path}' is a sparse file of {size} bytes, which cannot be written without its holes")]
+    Sparse {
+        /// The path.
+        path: String,
+        /// The size with the holes.
+        size: u64,
+    },
     /// A hard link is to a file that no layer has.
     #[error("'{path}' is a hard link to '{target}', which is not there")]
     LostHardLink {
@@ -85,11 +93,5 @@ pub enum FilesError {
         path: String,
         /// The target.
         target: String,
-    },
-    /// A file is stored as a sparse file.
-    #[error("'{path}' is stored as a sparse file, which cannot be read")]
-    Sparse {
-        /// The path.
-        path: String,
     },
 }

@@ -94,8 +94,8 @@ impl Error {
                 | FilesError::NotADirectory { .. } => ErrorKind::NotFound,
                 FilesError::SeveralImages { .. } => ErrorKind::Ambiguous,
                 FilesError::NotAFile { .. } => ErrorKind::InvalidInput,
-                FilesError::DiffIds { .. } | FilesError::LostHardLink { .. } => ErrorKind::InvalidData,
                 FilesError::Sparse { .. } => ErrorKind::Unsupported,
+                FilesError::DiffIds { .. } | FilesError::LostHardLink { .. } => ErrorKind::InvalidData,
             },
             Self::Copy(error) => kind_of_copy(error),
             Self::Edit(error) => match error {

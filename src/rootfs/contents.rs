@@ -45,8 +45,8 @@ pub(crate) struct LoadContents<'a> {
 /// ([`Node::layer`](super::Node), [`Node::offset`](super::Node)).
 pub(crate) struct Contents {
     parts: HashMap<Carrier, Range<u64>>,
-    /// Files whose content in the tar is not that of the file.
-    sparse: HashSet<Carrier>,
+    /// Sparse files that are too large, with their sizes.
+    sparse: HashMap<Carrier, u64>,
     kept: Kept,
     buffer: Vec<u8>,
 }
@@ -59,7 +59,7 @@ impl Contents {
 
     fn keeping(directory: &Path, interrupt: &Interrupt, in_memory: usize) -> Self {
         let kept = Kept::new(directory, interrupt, in_memory);
-        Self { parts: HashMap::new(), sparse: HashSet::new(), kept, buffer: vec![0; PIECE] }
+        Self { parts: HashMap::new(), sparse: HashMap::new(), kept, buffer: vec![0; PIECE] }
     }
 
     /// Reads layers, verifies them, and keeps the contents of all files of the merged tree. Returns the tree, too.
@@ -94,16 +94,16 @@ impl Contents {
         self.keep(layer, header, &mut begun.chain(content))
     }
 
-    /// Checks that a file of the tree is not known to be a sparse one.
+    /// Checks that a file of the tree is not a sparse one that is too large.
     ///
     /// # Errors
     ///
     /// [`FilesError::Sparse`].
     pub(super) fn check(&self, path: &[u8], node: &Node) -> Result<()> {
-        if self.sparse.contains(&(node.layer, node.offset)) {
-            return Err(FilesError::Sparse { path: shown_path(path) }.into());
+        match self.sparse.get(&(node.layer, node.offset)) {
+            Some(size) => Err(FilesError::Sparse { path: shown_path(path), size: *size }.into()),
+            None => Ok(()),
         }
-        Ok(())
     }
 
     /// Keeps the contents of files that are not kept yet: hard links whose targets are found through links of lower layers.
@@ -121,8 +121,8 @@ impl Contents {
         }
         for (layer, offsets) in missing {
             files.read_again(layer, &offsets, |header, content| {
-                if header.is_sparse() {
-                    return Err(FilesError::Sparse { path: shown_path(&header.path) }.into());
+                if header.is_too_sparse() {
+                    return Err(FilesError::Sparse { path: shown_path(&header.path), size: header.size }.into());
                 }
                 self.keep(layer, header, content).map_err(|failure| match failure {
                     Failure::Work(error) => error,
@@ -149,8 +149,8 @@ impl Contents {
     /// Keeps the content of a file.
     fn keep(&mut self, layer: u32, header: &Header, content: &mut dyn Read) -> Result<(), Failure> {
         let key = (layer, header.start);
-        if header.is_sparse() {
-            self.sparse.insert(key);
+        if header.is_too_sparse() {
+            self.sparse.insert(key, header.size);
             return Ok(());
         }
         let start = self.kept.length;

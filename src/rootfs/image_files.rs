@@ -224,7 +224,7 @@ impl ImageFiles {
     ///
     /// # Errors
     ///
-    /// Those of [`ImageFiles::expect_file`]; [`FilesError::Sparse`]; those of reading the layer; that of the function.
+    /// Those of [`ImageFiles::expect_file`]; those of reading the layer; that of the function.
     pub fn read_content<E: From<Error>>(
         &self,
         entry: &TreeEntry,
@@ -233,11 +233,8 @@ impl ImageFiles {
         Self::expect_file(entry)?;
         let mut result = Ok(());
         let mut is_there = false;
-        self.read_again(entry.layer, &HashSet::from([entry.offset]), |header, content| {
+        self.read_again(entry.layer, &HashSet::from([entry.offset]), |_, content| {
             is_there = true;
-            if header.is_sparse() {
-                return Err(FilesError::Sparse { path: shown_path(&entry.path) }.into());
-            }
             let mut buffer = vec![0; BUFFER];
             while result.is_ok() {
                 match content.read(&mut buffer) {
@@ -327,15 +324,15 @@ impl ImageFiles {
         &self,
         layer: u32,
         offsets: &HashSet<u64>,
-        mut file: impl FnMut(&Header, &mut dyn Read) -> Result<()>,
+        mut file: impl FnMut(&Header, &mut TarReader<&mut dyn Read>) -> Result<()>,
     ) -> Result<()> {
         let content = content_of(&self.layers[layer as usize].0)?;
         let failed = |error| Error::io("read", self.path.as_path())(error);
         let (detected, stored) = peek(content.reader(), looks_like_tar).map_err(failed)?;
         let size = (detected.encoding != Encoding::Identity).then_some(content.size());
         let stored = BufReader::with_capacity(BUFFER, stored);
-        let content = bounded_decoder(detected.encoding, stored, size, self.bounds).map_err(failed)?;
-        let mut tar = TarReader::new(content);
+        let mut content = bounded_decoder(detected.encoding, stored, size, self.bounds).map_err(failed)?;
+        let mut tar = TarReader::new(&mut content as &mut dyn Read);
         let mut left = offsets.len();
         while left > 0
             && let Some(header) = tar.next().map_err(failed)?

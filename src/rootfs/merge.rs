@@ -60,7 +60,7 @@ pub struct TreeEntry {
     pub gid: u64,
     /// The modification time in seconds since 1970.
     pub modified: i64,
-    /// The size of the content in the tar.
+    /// The size of the content; that of a sparse file with its holes.
     pub size: u64,
     /// The target of a link; empty for others.
     pub target: Vec<u8>,

@@ -11,6 +11,7 @@ use super::extended::{Extended, check_records};
 use super::fault::Flaw;
 use super::header_fields::{BLOCK, EXTENDED_LIMIT, has_right_checksum, number, text};
 use super::read_header::Header;
+use super::sparse::{ContentMap, MalformedMap, MapPlace, SparseMap};
 
 /// Decodes the headers of one tar.
 #[derive(Debug, Default)]
@@ -32,8 +33,9 @@ enum State {
     Header,
     /// In the content of an extended header with this type flag.
     Extended(u8),
-    /// In the map of a GNU sparse file, which precedes its content.
-    SparseMap(Box<Header>),
+    /// In the map of a GNU sparse file, which precedes its content, or is the beginning of its content.
+    SparseMap(Box<Header>, SparseMap),
+    ContentMap(Box<Header>, ContentMap),
     FirstZeros,
     End,
 }
@@ -77,9 +79,21 @@ impl Decoder {
         self.at = self.at.saturating_add(BLOCK as u64);
         let is_zero = block.iter().all(|byte| *byte == 0);
         match std::mem::take(&mut self.state) {
-            State::SparseMap(header) => {
-                check_sparse_map(&block[..504]).ok_or_else(|| Flaw::SparseMap { name: self.name.clone() })?;
-                Ok(self.begin_content(header, block[504] != 0))
+            State::SparseMap(header, mut map) => match map.add_fields(&block[..504]) {
+                Some(()) if block[504] != 0 => {
+                    self.state = State::SparseMap(header, map);
+                    Ok(Step::Block)
+                }
+                Some(()) => self.begin_sparse(header, map),
+                None => Err(self.malformed_map()),
+            },
+            State::ContentMap(mut header, mut map) => {
+                let is_over = map.block(block).map_err(|MalformedMap| self.malformed_map())?;
+                header.size -= BLOCK as u64;
+                if is_over {
+                    return self.begin_sparse(header, map.into_map());
+                }
+                self.expect_map(header, map)
             }
             State::FirstZeros if !is_zero => Err(Flaw::ZerosBetween { after: self.name.clone() }),
             State::FirstZeros | State::End => {
@@ -116,20 +130,46 @@ impl Decoder {
         self.name.clone_from(&name);
         self.start = None;
         let header = Header::new(block, std::mem::take(&mut self.next), name, start, size);
-        let mut has_more = false;
+        let mut header = Box::new(header);
         if header.has_sparse_map() {
-            let map = check_sparse_map(&block[386..482]).and(number(&block[483..495]));
-            map.ok_or_else(|| Flaw::SparseMap { name: self.name.clone() })?;
-            has_more = block[482] != 0;
+            let size = number(&block[483..495]).and_then(|size| u64::try_from(size).ok());
+            let mut map = SparseMap { parts: Vec::new(), size: size.ok_or_else(|| self.malformed_map())? };
+            map.add_fields(&block[386..482]).ok_or_else(|| self.malformed_map())?;
+            if block[482] == 0 {
+                return self.begin_sparse(header, map);
+            }
+            self.state = State::SparseMap(header, map);
+            return Ok(Step::Block);
         }
-        Ok(self.begin_content(Box::new(header), has_more))
+        match header.take_map().map_err(|MalformedMap| self.malformed_map())? {
+            None => Ok(self.begin_content(header)),
+            Some(MapPlace::Records(map)) => self.begin_sparse(header, map),
+            Some(MapPlace::Content { size }) => self.expect_map(header, ContentMap::new(size)),
+        }
     }
 
-    fn begin_content(&mut self, mut header: Box<Header>, has_more_map: bool) -> Step {
-        if has_more_map {
-            self.state = State::SparseMap(header);
-            return Step::Block;
+    fn malformed_map(&self) -> Flaw {
+        Flaw::SparseMap { name: self.name.clone() }
+    }
+
+    /// Expects another block of a map at the beginning of the content.
+    fn expect_map(&mut self, header: Box<Header>, map: ContentMap) -> Result<Step, Flaw> {
+        if header.size < BLOCK as u64 {
+            return Err(self.malformed_map());
         }
+        self.state = State::ContentMap(header, map);
+        Ok(Step::Block)
+    }
+
+    fn begin_sparse(&mut self, mut header: Box<Header>, map: SparseMap) -> Result<Step, Flaw> {
+        if !map.is_sound(header.size) {
+            return Err(self.malformed_map());
+        }
+        header.sparse = Some(map);
+        Ok(self.begin_content(header))
+    }
+
+    fn begin_content(&mut self, mut header: Box<Header>) -> Step {
         header.content_at = self.at;
         self.skip(header.size);
         Step::Entry(header)
@@ -183,7 +223,7 @@ impl Decoder {
         match self.state {
             State::Header => Stop::Header,
             State::Extended(_) => Stop::Extended,
-            State::SparseMap(_) => Stop::SparseMap,
+            State::SparseMap(..) | State::ContentMap(..) => Stop::SparseMap,
             State::FirstZeros => Stop::FirstZeros,
             State::End => Stop::End,
         }
@@ -203,9 +243,4 @@ fn check_numbers(block: &[u8; BLOCK], name: &[u8]) -> Result<u64, Flaw> {
     }
     let size = number(&block[124..136]).ok_or_else(|| wrong("size"))?;
     u64::try_from(size).map_err(|_| Flaw::NegativeSize { size, name: name.to_vec() })
-}
-
-/// Checks the offsets and lengths in a map of a sparse file.
-fn check_sparse_map(bytes: &[u8]) -> Option<()> {
-    bytes.chunks(12).all(|field| number(field).is_some_and(|number| number >= 0)).then_some(())
 }

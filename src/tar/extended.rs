@@ -6,6 +6,7 @@ use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 
 use super::fault::Flaw;
 use super::header_fields::{record, text};
+use super::sparse::SparseRecords;
 use super::written_entry::Xattr;
 
 /// The encoding of values in records of libarchive, which writes them without padding.
@@ -30,6 +31,8 @@ pub(crate) struct Extended {
     long_path: Option<Vec<u8>>,
     long_link: Option<Vec<u8>>,
     pub(crate) is_sparse: bool,
+    /// The records of a sparse file, but for its name.
+    pub(super) sparse: Option<Box<SparseRecords>>,
     pub(crate) uid: Option<u64>,
     pub(crate) gid: Option<u64>,
     /// The modification time in whole seconds.
@@ -96,7 +99,10 @@ impl Extended {
                 self.records.push(0);
             }
         }
-        self.is_sparse |= key.starts_with("GNU.sparse.");
+        if let Some(key) = key.strip_prefix("GNU.sparse.") {
+            self.is_sparse = true;
+            self.sparse.get_or_insert_default().take(key, value);
+        }
     }
 
     /// Returns the extended attributes that stand in records of libarchive alone.

@@ -11,5 +11,6 @@ pub(crate) mod raw_headers;
 pub(crate) mod read_header;
 pub(crate) mod reader;
 pub(crate) mod retime;
+pub(crate) mod sparse;
 pub(crate) mod write;
 pub(crate) mod written_entry;

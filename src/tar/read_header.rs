@@ -2,6 +2,7 @@
 
 use super::extended::Extended;
 use super::header_fields::{BLOCK, number};
+use super::sparse::{MalformedMap, MapPlace, SparseMap};
 use super::written_entry::{DeviceNumber, Xattr};
 
 /// The header of an entry, with the extended headers that apply to it. Its numbers have been checked.
@@ -17,12 +18,15 @@ pub(crate) struct Header {
     /// The offset of its content.
     pub(crate) content_at: u64,
     /// The size of the content in the tar. Entries of other types than files have none, even if their headers say otherwise.
+    /// Readers of the content set that of a sparse file to its real size.
     pub(crate) size: u64,
+    /// The map of a sparse file.
+    pub(super) sparse: Option<SparseMap>,
 }
 
 impl Header {
     pub(super) fn new(block: &[u8; BLOCK], extended: Extended, path: Vec<u8>, start: u64, size: u64) -> Self {
-        let mut header = Self { block: *block, extended, path, start, content_at: 0, size: 0 };
+        let mut header = Self { block: *block, extended, path, start, content_at: 0, size: 0, sparse: None };
         // An old directory, which has no type flag but a slash at the end of its name, has no content. A file with a
         // type flag has it in any case.
         let is_old_directory = block[156] == 0 && header.flag() == b'5';
@@ -44,12 +48,31 @@ impl Header {
 
     /// Returns whether the entry is a regular file.
     pub(crate) fn is_file(&self) -> bool {
-        matches!(self.flag(), b'0' | b'7')
+        matches!(self.flag(), b'0' | b'7' | b'S')
+    }
+
+    /// Returns whether the entry is a sparse file that is too large to be written without its holes: these cost a tar nothing.
+    pub(crate) fn is_too_sparse(&self) -> bool {
+        /// The size up to which a layer may grow in any case.
+        const DENSE: u64 = 8 << 30;
+        self.is_sparse() && self.size > DENSE
     }
 
     /// Returns whether the entry is a sparse file: its content in the tar is not the content of the file.
     pub(crate) fn is_sparse(&self) -> bool {
         self.extended.is_sparse || self.block[156] == b'S'
+    }
+
+    /// Takes the map of a sparse file from its records, or its place.
+    ///
+    /// # Errors
+    ///
+    /// The map is malformed.
+    pub(super) fn take_map(&mut self) -> Result<Option<MapPlace>, MalformedMap> {
+        if self.block[156] == b'S' {
+            return if self.is_gnu() { Ok(None) } else { Err(MalformedMap) };
+        }
+        self.extended.sparse.take().and_then(|records| records.place(self.size)).transpose()
     }
 
     /// Returns whether the block has the map of a sparse file.

@@ -6,10 +6,11 @@ use super::decode::{Decoder, Step, Stop};
 use super::fault::{Flaw, TarError};
 use super::header_fields::BLOCK;
 use super::read_header::Header;
+use super::sparse::SparseContent;
 use crate::text::shown;
 
 /// Reads a tar from a stream: [`TarReader::next`] reads the header of an entry, and the reader itself its content.
-/// Content that is not read is skipped.
+/// Content that is not read is skipped. That of a sparse file has zeros for its holes.
 ///
 /// Errors that the tar causes have a [`TarError`]; others are those of the stream.
 #[derive(Debug)]
@@ -21,12 +22,14 @@ pub(crate) struct TarReader<R> {
     /// The unread content of the current entry, and its padding.
     left: u64,
     padding: u64,
+    /// The map of the current entry, if it is a sparse file.
+    sparse: Option<SparseContent>,
     is_over: bool,
 }
 
 impl<R: Read> TarReader<R> {
     pub(crate) fn new(reader: R) -> Self {
-        Self { reader, decoder: Decoder::default(), raw: None, left: 0, padding: 0, is_over: false }
+        Self { reader, decoder: Decoder::default(), raw: None, left: 0, padding: 0, sparse: None, is_over: false }
     }
 
     /// Reads a tar that is to be copied: [`TarReader::raw_headers`] has the headers of each entry.
@@ -86,9 +89,14 @@ impl<R: Read> TarReader<R> {
                         self.keep(&[0; BLOCK][..padding]);
                     }
                 }
-                Step::Entry(header) => {
+                Step::Entry(mut header) => {
                     self.begin(header.size);
                     if header.flag() != b'V' {
+                        // A copy has the bytes of the tar, not those of the file.
+                        if let Some(map) = header.sparse.take().filter(|_| self.raw.is_none()) {
+                            header.size = map.size;
+                            self.sparse = Some(SparseContent::new(map));
+                        }
                         return Ok(Some(header));
                     }
                     self.forget_headers();
@@ -115,7 +123,7 @@ impl<R: Read> TarReader<R> {
 
     /// Reads the content of the current entry, which must not be larger than a limit; `None` if it is.
     pub(crate) fn content(&mut self, limit: u64) -> io::Result<Option<Vec<u8>>> {
-        if self.left > limit {
+        if self.sparse.as_ref().map_or(self.left, SparseContent::left) > limit {
             return Ok(None);
         }
         let mut content = Vec::new();
@@ -123,7 +131,16 @@ impl<R: Read> TarReader<R> {
         Ok(Some(content))
     }
 
+    /// Passes over the hole at this place of a sparse file, and returns its length. Reading gives zeros for it.
+    pub(crate) fn skip_hole(&mut self) -> u64 {
+        let Some(sparse) = &mut self.sparse else { return 0 };
+        let hole = sparse.hole();
+        sparse.advance(hole);
+        hole
+    }
+
     fn begin(&mut self, size: u64) {
+        self.sparse = None;
         self.left = size;
         self.padding = (BLOCK as u64 - size % BLOCK as u64) % BLOCK as u64;
     }
@@ -167,7 +184,17 @@ impl<R: Read> TarReader<R> {
 /// Reads the content of the current entry.
 impl<R: Read> Read for TarReader<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let length = buffer.len().min(usize::try_from(self.left).unwrap_or(usize::MAX));
+        let within = |length: u64| usize::try_from(length).unwrap_or(usize::MAX).min(buffer.len());
+        let mut length = within(self.left);
+        if let Some(sparse) = &mut self.sparse {
+            let zeros = within(sparse.hole());
+            if zeros > 0 {
+                buffer[..zeros].fill(0);
+                sparse.advance(zeros as u64);
+                return Ok(zeros);
+            }
+            length = within(sparse.data());
+        }
         if length == 0 {
             return Ok(0);
         }
@@ -176,6 +203,7 @@ impl<R: Read> Read for TarReader<R> {
             return Err(self.truncated());
         }
         self.left -= read as u64;
+        self.sparse.iter_mut().for_each(|sparse| sparse.advance(read as u64));
         Ok(read)
     }
 }

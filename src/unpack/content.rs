@@ -2,16 +2,17 @@
 
 use std::collections::{HashMap, HashSet};
 use std::fs::File;
-use std::io::{self, Read, Write};
+use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::{Path, PathBuf};
 
 use super::attributes::Maker;
-use crate::error::{Error, FilesError, Result};
+use crate::error::{Error, Result};
 use crate::fs::made::{create_file, set_attributes};
 use crate::interrupt::Interrupt;
-use crate::rootfs::{Failure, LayerFile, attributes_of, shown_path};
+use crate::rootfs::{Failure, LayerFile, attributes_of};
 use crate::tar::read_header::Header;
+use crate::tar::reader::TarReader;
 use crate::text::shown;
 
 /// The bytes that are read and written at a time.
@@ -69,31 +70,27 @@ impl Pool {
     pub(super) fn store(
         &mut self,
         file: &LayerFile<'_>,
-        content: &mut impl Read,
+        content: &mut TarReader<&mut dyn Read>,
         maker: &mut Maker<'_>,
     ) -> Result<(), Failure> {
-        self.write(file.layer, file.header, &mut file.begun.chain(content), maker)
+        self.write((file.layer, file.header), file.begun, content, maker)
     }
 
-    /// Writes a file of a layer.
+    /// Writes a file of a layer, of which the beginning was read already. The holes of a sparse file are holes of the file.
     ///
     /// # Errors
     ///
     /// Those of [`Pool::store`].
     pub(super) fn write(
         &mut self,
-        layer: u32,
-        header: &Header,
-        content: &mut impl Read,
+        (layer, header): (u32, &Header),
+        begun: &[u8],
+        content: &mut TarReader<&mut dyn Read>,
         maker: &mut Maker<'_>,
     ) -> Result<(), Failure> {
         let key = (layer, header.start);
         let attributes = attributes_of(header);
-        let possible = match header.is_sparse() {
-            true => Err(FilesError::Sparse { path: shown_path(&header.path) }.into()),
-            false => maker.owner_of(&header.path, &attributes).map(drop),
-        };
-        if let Err(error) = possible {
+        if let Err(error) = maker.owner_of(&header.path, &attributes) {
             self.unwritable.insert(key, error);
             return Ok(());
         }
@@ -102,13 +99,25 @@ impl Pool {
             let _section = self.interrupt.begin_section();
             create_file(self.directory.as_fd(), &Self::name_of(layer, header.start)).map_err(failed("write"))?
         };
+        output.write_all(begun).map_err(failed("write"))?;
+        let mut ends_with_hole = false;
         loop {
+            let hole = content.skip_hole();
+            if hole > 0 {
+                let hole = i64::try_from(hole).map_err(|_| io::ErrorKind::FileTooLarge.into());
+                hole.and_then(|hole| output.seek(SeekFrom::Current(hole))).map_err(failed("write"))?;
+                ends_with_hole = true;
+            }
             match content.read(&mut self.buffer) {
                 Ok(0) => break,
                 Ok(read) => output.write_all(&self.buffer[..read]).map_err(failed("write"))?,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => return Err(error.into()),
             }
+            ends_with_hole = false;
+        }
+        if ends_with_hole {
+            output.set_len(header.size).map_err(failed("write"))?;
         }
         let set = maker.with(&header.path, &attributes, false, |made, refused| set_attributes(&output, made, refused));
         set?.map_err(failed("set the attributes of"))?;

@@ -82,8 +82,8 @@ pub(super) fn store_rest(files: &ImageFiles, top: &Top<'_>, pool: &mut Pool, mak
         }
     }
     for (layer, offsets) in missing {
-        files.read_again(layer, &offsets, |header, mut content| {
-            pool.write(layer, header, &mut content, maker).map_err(|failure| match failure {
+        files.read_again(layer, &offsets, |header, content| {
+            pool.write((layer, header), b"", content, maker).map_err(|failure| match failure {
                 Failure::Work(error) => error,
                 Failure::Layer(error) => Error::io("read", files.path())(error),
             })

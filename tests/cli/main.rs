@@ -84,6 +84,7 @@ mod set_times;
 mod show;
 mod show_tree;
 mod signals;
+mod sparse;
 mod squash;
 mod status;
 mod streams;

@@ -109,3 +109,31 @@ fn i4_tar_unpacks_an_exported_root_as_umoci_unpacks_the_image() {
         lab.run("diff", &["-r", "--no-dereference", "bundle/rootfs", "out"]);
     }
 }
+
+#[test]
+fn sparse_files_of_gnu_tar_are_read_and_written() {
+    let Some(lab) = Lab::with(&["tar", "truncate", "cmp"]) else { return };
+    lab.write("f", "begin");
+    lab.run("truncate", &["-s", "3000000", "f"]);
+    let mut content = lab.read("f");
+    for at in (0..content.len()).step_by(200_000) {
+        content[at..at + 4096].fill(b'x');
+    }
+    lab.write("dense", &content);
+    lab.run("cp", &["--sparse=always", "dense", "f"]);
+    for (name, format) in [
+        ("gnu", &["--format=gnu"][..]),
+        ("0.0", &["--format=pax", "--sparse-version=0.0"]),
+        ("0.1", &["--format=pax", "--sparse-version=0.1"]),
+        ("1.0", &["--format=pax", "--sparse-version=1.0"]),
+    ] {
+        lab.run("tar", &[&["-S", "-cf", "l.tar"], format, &["f"]].concat());
+        assert!(lab.read("l.tar").len() < content.len() / 2, "{name}: the file is stored with its holes");
+        let image = format!("{name}:v1");
+        lab.regshape(&["build", "-q", "-o", &image, "--layer", "l.tar"]);
+        let shown = lab.run_bytes(env!("CARGO_BIN_EXE_regshape"), &["cat", "-p", &image, "f"]);
+        assert!(shown == content, "{name}: {} bytes", shown.len());
+        lab.regshape(&["unpack", &image, "-q", "-o", &format!("tree-{name}")]);
+        lab.run("cmp", &["dense", &format!("tree-{name}/f")]);
+    }
+}

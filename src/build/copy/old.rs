@@ -89,7 +89,7 @@ impl OldFiles {
         let layers = files.layers().cloned().collect();
         let mut digests = HashMap::new();
         let tree = files.tree_with(progress, |file, content| {
-            if !file.header.is_sparse() {
+            if !file.header.is_too_sparse() {
                 let mut hasher = Hasher::new(Algorithm::Sha256);
                 io::copy(&mut file.begun.chain(content), &mut hasher)?;
                 digests.insert((file.layer, file.header.start), hasher.finish());

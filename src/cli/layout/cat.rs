@@ -2,6 +2,7 @@
 
 use std::process::ExitCode;
 
+use anyhow::ensure;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use regshape::rootfs::{FoundEntry, ImageFiles};
@@ -38,6 +39,9 @@ pub(crate) struct Args {
     #[command(flatten)]
     bounds: BoundsArgs,
 }
+
+/// The most bytes of a file that is printed in a value, which is in memory.
+const VALUE_LIMIT: u64 = 1 << 30;
 
 /// The files that were printed, under `--json`.
 #[derive(Serialize)]
@@ -116,6 +120,12 @@ fn print(files: &ImageFiles, found: &[FoundEntry], reading: &mut Reading) -> any
 
 fn as_value(files: &ImageFiles, found: &[FoundEntry]) -> anyhow::Result<Vec<PrintedFile>> {
     let printed = |file: &FoundEntry| {
+        let size = file.entry.size;
+        ensure!(
+            size <= VALUE_LIMIT,
+            "'/{}' has {size} bytes, more than a value may have; print it as it is, without --json and --template",
+            printable_bytes(&file.entry.path)
+        );
         let mut content = Vec::new();
         files.read_content(&file.entry, |bytes| {
             content.extend_from_slice(bytes);
