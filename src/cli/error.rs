@@ -272,7 +272,7 @@ fn hint(error: &Error) -> Option<&'static str> {
         Error::Base(BaseError::SeveralImages { .. }) | Error::Files(FilesError::SeveralImages { .. }) => {
             "choose one with --platform"
         }
-        Error::Layer(LayerError::MalformedTar { .. }) => "create that layer again",
+        Error::Layer(LayerError::MalformedTar { .. } | LayerError::NotATar { .. }) => "create that layer again",
         Error::Base(BaseError::NoImage { .. }) => "an artifact has no root file system",
         Error::Unpack(error) => return unpack_hint(error),
         Error::Edit(EditError::LayerOfBase { .. }) => "stage another base, or remove it from the image afterwards",

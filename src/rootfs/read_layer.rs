@@ -49,7 +49,7 @@ impl From<Error> for Failure {
 }
 
 /// Calls a function with the decompressed content of a layer, and reads and verifies the rest. Returns `None` if the content
-/// is not a tar.
+/// is not a tar. A layer without a byte is an empty tar, as it is to Go's reader and to Docker.
 ///
 /// # Errors
 ///
@@ -64,9 +64,6 @@ pub(super) fn read_layer<T>(
     let mut hasher = Hasher::new(algorithm);
     let mut source = Remembering::new(reader, |bytes| hasher.update(bytes));
     let (detected, mut stored) = peek(&mut source, looks_like_tar).map_err(Error::io("read", path))?;
-    if !detected.is_tar {
-        return Ok(None);
-    }
     let encoding = detected.encoding;
     // That of an uncompressed layer is the digest of its blob.
     let diff_id = diff_id.and_then(|diff_id| Some((diff_id, diff_id.algorithm()?)));
@@ -75,9 +72,12 @@ pub(super) fn read_layer<T>(
     let bound = (encoding != Encoding::Identity).then_some(size);
     let done = decompressed(&mut stored, (encoding, bound, bounds), |content| {
         let mut content = Hashed { reader: content, hasher: content_hasher.as_mut() };
+        if !detected.is_tar && !is_empty(&mut content)? {
+            return Ok(None);
+        }
         let done = work(&mut content)?;
         io::copy(&mut content, &mut io::sink())?;
-        Ok(done)
+        Ok(Some(done))
     });
     // Damage is told from a wrong digest first: the whole blob is read in any case.
     let rest = io::copy(&mut stored, &mut io::sink());
@@ -93,11 +93,18 @@ pub(super) fn read_layer<T>(
     };
     expect_digest(digest, hasher.finish())?;
     match (diff_id, content_hasher.map(Hasher::finish)) {
-        (Some((expected, _)), Some(actual)) if *expected != actual => {
+        (Some((expected, _)), Some(actual)) if done.is_some() && *expected != actual => {
             Err(LayerError::DiffId { layer: digest.clone(), expected: expected.clone(), actual }.into())
         }
-        _ => Ok(Some(done)),
+        _ => Ok(done),
     }
+}
+
+/// Returns whether a reader has no byte. If it has one, that is read.
+fn is_empty(reader: &mut impl Read) -> io::Result<bool> {
+    let mut first = Vec::new();
+    reader.take(1).read_to_end(&mut first)?;
+    Ok(first.is_empty())
 }
 
 /// Decompresses a stream on another thread, if there is one, and calls a function with the content.

@@ -6,6 +6,7 @@ use std::io::pipe;
 use serde_json::{Value, json};
 
 use crate::layers::*;
+use crate::registry::{blob, document, list, manifest, named};
 use crate::support::*;
 
 /// Two layers: owners, modes, devices, links; a directory that is removed, one that is made opaque, one that a link replaces.
@@ -376,4 +377,31 @@ fn an_image_without_layers_has_no_files() {
     sandbox.run("files -p image:v1").succeeds("", "");
     sandbox.run("files -p image:v1 -l").succeeds("", "");
     assert_eq!(sandbox.ok_json("files -p image:v1")["entries"], json!([]));
+}
+
+#[test]
+fn a_layer_without_a_byte_is_an_empty_tar_and_other_content_is_none() {
+    let sandbox = image_of(&[&["a=1"]]);
+    let lowest = layer_digests(&sandbox).remove(0);
+    let lowest = json!({"mediaType": GZIP_TYPE, "digest": lowest, "size": sandbox.blob(&lowest).len()});
+    let diff_id = sandbox.ok_json("config get -p image:v1 rootfs")["diff_ids"][0].clone();
+    let upper = |media_type: &str, stored: &[u8], content: &[u8]| {
+        let stored = json!({"mediaType": media_type, "digest": sandbox.store(stored), "size": stored.len()});
+        let rootfs = json!({"type": "layers", "diff_ids": [diff_id, sha256(content)]});
+        let config = json!({"architecture": "amd64", "os": "linux", "rootfs": rootfs}).to_string();
+        let config = blob(&sandbox, CONFIG_TYPE, &config);
+        list(&sandbox, &[&named(&document(&sandbox, &manifest(&config, &[&lowest, &stored])), "v2")]);
+        stored["digest"].as_str().expect("a digest").to_owned()
+    };
+    for (media_type, stored) in [(TAR_TYPE, Vec::new()), (GZIP_TYPE, Vec::new()), (GZIP_TYPE, gzip(b""))] {
+        upper(media_type, &stored, b"");
+        sandbox.run("files -p image:v2").succeeds("/a\n", "");
+        sandbox.run("cat -p image:v2 a").succeeds("1", "");
+    }
+    for (media_type, stored) in [(TAR_TYPE, b"text".to_vec()), (GZIP_TYPE, gzip(b"text"))] {
+        let digest = upper(media_type, &stored, b"text");
+        sandbox
+            .run("files -p image:v2")
+            .fails(format!("Error: layer {digest} is not a tar; create that layer again\n"));
+    }
 }

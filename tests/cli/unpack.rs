@@ -293,7 +293,7 @@ fn damaged_layers_leave_nothing_behind() {
     flipped[middle] ^= 1;
     fs::set_permissions(sandbox.path(&lowest), fs::Permissions::from_mode(0o644)).expect("changed");
     sandbox.write(&lowest, &flipped);
-    refused("layer sha256:");
+    refused("digest mismatch for sha256:");
     sandbox.write(&lowest, &good[..good.len() / 2]);
     refused("size mismatch");
     fs::remove_file(sandbox.path(&lowest)).expect("removed");
