@@ -118,7 +118,7 @@ impl ImageFiles {
         }
         let mut hashes = HashMap::new();
         for (layer, offsets) in wanted {
-            self.read_again(layer, &offsets, |header, content| {
+            self.read_again(layer, &offsets, |header, content| -> Result<()> {
                 if header.is_too_sparse() {
                     return Ok(());
                 }

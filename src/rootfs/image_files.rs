@@ -220,39 +220,6 @@ impl ImageFiles {
         Err(FilesError::NotAFile { path: path(), found }.into())
     }
 
-    /// Reads the content of a regular file, and calls a function with each piece of it.
-    ///
-    /// # Errors
-    ///
-    /// Those of [`ImageFiles::expect_file`]; those of reading the layer; that of the function.
-    pub fn read_content<E: From<Error>>(
-        &self,
-        entry: &TreeEntry,
-        mut piece: impl FnMut(&[u8]) -> Result<(), E>,
-    ) -> Result<(), E> {
-        Self::expect_file(entry)?;
-        let mut result = Ok(());
-        let mut is_there = false;
-        self.read_again(entry.layer, &HashSet::from([entry.offset]), |_, content| {
-            is_there = true;
-            let mut buffer = vec![0; BUFFER];
-            while result.is_ok() {
-                match content.read(&mut buffer) {
-                    Ok(0) => break,
-                    Ok(read) => result = piece(&buffer[..read]),
-                    Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                    Err(error) => return Err(Error::io("read", self.path.as_path())(error)),
-                }
-            }
-            Ok(())
-        })?;
-        if !is_there {
-            let gone = io::Error::from(io::ErrorKind::UnexpectedEof);
-            return Err(Error::io("read", self.path.as_path())(gone).into());
-        }
-        result
-    }
-
     /// Returns the merged tree. All layers are read.
     pub(crate) fn tree(&mut self) -> Result<MergedTree> {
         self.tree_with(None, |_, _| Ok(()))
@@ -320,12 +287,16 @@ impl ImageFiles {
     /// Calls a function with the regular files of a layer whose entries stand at some offsets.
     ///
     /// The layer was verified when its entries were read.
-    pub(crate) fn read_again(
+    ///
+    /// # Errors
+    ///
+    /// Those of reading the layer; that of the function.
+    pub(crate) fn read_again<E: From<Error>>(
         &self,
         layer: u32,
         offsets: &HashSet<u64>,
-        mut file: impl FnMut(&Header, &mut TarReader<&mut dyn Read>) -> Result<()>,
-    ) -> Result<()> {
+        mut file: impl FnMut(&Header, &mut TarReader<&mut dyn Read>) -> Result<(), E>,
+    ) -> Result<(), E> {
         let content = content_of(&self.layers[layer as usize].0)?;
         let failed = |error| Error::io("read", self.path.as_path())(error);
         let (detected, stored) = peek(content.reader(), looks_like_tar).map_err(failed)?;

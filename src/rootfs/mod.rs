@@ -20,6 +20,7 @@ mod merge;
 mod names;
 mod node;
 mod program;
+mod read_contents;
 mod read_layer;
 mod resolve;
 mod squash;

@@ -185,3 +185,42 @@ fn a_closed_pipe_is_not_an_error() {
         sandbox.command().args(["cat", "-p", "image:v1", "a"]).stdout(writer).output().expect("runs").into();
     assert_eq!((outcome.status, outcome.stderr.as_str()), (0, ""));
 }
+
+#[test]
+fn files_are_printed_in_the_order_of_the_words_whatever_their_layers() {
+    // Names of files too large to be kept, and of small ones, in two layers.
+    let large = |letter: &str| letter.repeat(9 << 20);
+    let (x, y, z) = (large("x"), large("y"), large("z"));
+    let lower: [&str; 5] = ["a=1", &format!("x={x}"), &format!("y={y}"), "empty=", "b=2"];
+    let upper: [&str; 3] = ["c=3", &format!("z={z}"), "link&c"];
+    let sandbox = image_of(&[&lower, &upper]);
+    let content = |name: &str| match name {
+        "a" => "1",
+        "b" => "2",
+        "c" | "link" => "3",
+        "x" => &x,
+        "y" => &y,
+        "z" => &z,
+        _ => "",
+    };
+    for words in [
+        "a b c",
+        "b a",
+        "b c a",
+        "c b link a c",
+        "a a a",
+        "empty a empty",
+        "b empty c a",
+        "y x",
+        "y x a x",
+        "z y x y a x c",
+        "b y z x a empty",
+    ] {
+        let expected: String = words.split(' ').map(content).collect();
+        let shown = sandbox.ok(&format!("cat -p image:v1 {words}"));
+        assert!(shown == expected, "{words}: {} bytes, not {}", shown.len(), expected.len());
+    }
+    let files = sandbox.ok_json("cat -p image:v1 b c empty a")["files"].clone();
+    let texts: Vec<_> = files.as_array().expect("a list").iter().map(|file| file["text"].clone()).collect();
+    assert_eq!(texts, [json!("2"), json!("3"), json!(""), json!("1")]);
+}

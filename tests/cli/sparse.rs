@@ -136,8 +136,7 @@ fn sparse_files_are_written_with_their_holes() {
         let sandbox = image(&old("f", &parts, huge, stored));
         sandbox.ok("unpack image:v1 -q -o all");
         assert_eq!(fs::metadata(sandbox.path("all/f")).expect("there").len(), huge as u64);
-        let says =
-            "'/f' has 4294967296 bytes, more than a value may have; print it as it is, without --json and --template";
+        let says = "4294967296 bytes are more than a value may have; print the content as it is, without --json and --template";
         sandbox.run("cat -p image:v1 f --template {files}").fails(format!("Error: {says}\n"));
     }
 }

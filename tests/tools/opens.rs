@@ -1,4 +1,5 @@
-//! The number of times each document is opened: a document that was read and verified is not read again in later steps.
+//! The number of times each document is opened, and the bytes that are read of layers: a document that was read and verified is not
+//! read again in later steps.
 
 use std::collections::BTreeMap;
 
@@ -92,5 +93,36 @@ fn commands_that_build_read_the_staging_file_twice() {
         assert!(count("index.json") <= index, "{words}: {opens:?}");
         let body = opens.get("manifest.json").copied().unwrap_or_default();
         assert_eq!(body, usize::from(words.contains("put")), "{words}");
+    }
+}
+
+/// Returns how many bytes of a file a command reads.
+fn bytes_read(lab: &Lab, words: &str, path: &str) -> u64 {
+    let path = lab.path(path);
+    let path = path.to_str().expect("text");
+    let options = ["-f", "-qq", "-o", "trace", "-P", path, "-e", "trace=read,pread64", env!("CARGO_BIN_EXE_regshape")];
+    let output = lab.output("strace", &[&options[..], &words.split(' ').collect::<Vec<_>>()].concat());
+    assert!(output.status.success(), "{words}: {}", String::from_utf8_lossy(&output.stderr));
+    let trace = String::from_utf8(lab.read("trace")).expect("text");
+    let count = |line: &str| line.rsplit_once(" = ")?.1.parse::<u64>().ok();
+    trace.lines().filter_map(count).sum()
+}
+
+#[test]
+fn a_layer_is_read_once_for_all_its_files() {
+    let Some(lab) = Lab::with(&["strace"]) else { return };
+    for name in ["a", "b", "c"] {
+        lab.write(name, name);
+    }
+    lab.regshape(&["build", "-q", "-o", "image:v1", "--copy", "a", "--copy", "b", "--copy", "c"]);
+    let layer = lab.manifest("image", "v1")["layers"][0].clone();
+    let path = format!("image/blobs/{}", layer["digest"].as_str().expect("a digest").replace(':', "/"));
+    let size = layer["size"].as_u64().expect("a size");
+    for words in ["lint -p image:v1", "files -p image:v1 -l", "unpack -p image:v1 -q -o tree"] {
+        assert_eq!(bytes_read(&lab, words, &path), size, "{words}");
+    }
+    // It is verified before a file is printed.
+    for words in ["cat -p image:v1 c", "cat -p image:v1 c a b a"] {
+        assert_eq!(bytes_read(&lab, words, &path), 2 * size, "{words}");
     }
 }

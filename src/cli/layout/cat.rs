@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use anyhow::ensure;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use regshape::rootfs::{FoundEntry, ImageFiles};
+use regshape::rootfs::{ImageFiles, TreeEntry};
 use regshape::view::Reading;
 use serde::Serialize;
 
@@ -40,7 +40,7 @@ pub(crate) struct Args {
     bounds: BoundsArgs,
 }
 
-/// The most bytes of a file that is printed in a value, which is in memory.
+/// The most bytes of files that are printed in a value, which is in memory.
 const VALUE_LIMIT: u64 = 1 << 30;
 
 /// The files that were printed, under `--json`.
@@ -89,7 +89,7 @@ impl LayoutCommand for Args {
 
 impl Args {
     /// Finds all files before any of them is printed.
-    fn find(&self, context: &Context, files: &mut ImageFiles) -> anyhow::Result<Vec<FoundEntry>> {
+    fn find(&self, context: &Context, files: &mut ImageFiles) -> anyhow::Result<Vec<TreeEntry>> {
         let mut found = Vec::new();
         for path in &self.files {
             let path = path.as_bytes();
@@ -102,42 +102,39 @@ impl Args {
                 context.ui.detail(&format!("Following the link /{link} to {target}"));
             }
             ImageFiles::expect_file(&file.entry)?;
-            found.push(file);
+            found.push(file.entry);
         }
         Ok(found)
     }
 }
 
-fn print(files: &ImageFiles, found: &[FoundEntry], reading: &mut Reading) -> anyhow::Result<Vec<PrintedFile>> {
-    for file in found {
-        files.read_content(&file.entry, |bytes| {
-            reading.cannot_begin_again();
-            write_stdout(bytes).map(drop)
-        })?;
-    }
+fn print(files: &ImageFiles, found: &[TreeEntry], reading: &mut Reading) -> anyhow::Result<Vec<PrintedFile>> {
+    files.read_contents(found, |_, bytes| {
+        reading.cannot_begin_again();
+        write_stdout(bytes).map(drop)
+    })?;
     Ok(Vec::new())
 }
 
-fn as_value(files: &ImageFiles, found: &[FoundEntry]) -> anyhow::Result<Vec<PrintedFile>> {
-    let printed = |file: &FoundEntry| {
-        let size = file.entry.size;
-        ensure!(
-            size <= VALUE_LIMIT,
-            "'/{}' has {size} bytes, more than a value may have; print it as it is, without --json and --template",
-            printable_bytes(&file.entry.path)
-        );
-        let mut content = Vec::new();
-        files.read_content(&file.entry, |bytes| {
-            content.extend_from_slice(bytes);
-            anyhow::Ok(())
-        })?;
-        let path = format!("/{}", String::from_utf8_lossy(&file.entry.path));
-        let (layer, size) = (file.entry.layer, content.len() as u64);
+fn as_value(files: &ImageFiles, found: &[TreeEntry]) -> anyhow::Result<Vec<PrintedFile>> {
+    let size = found.iter().map(|entry| entry.size).fold(0, u64::saturating_add);
+    ensure!(
+        size <= VALUE_LIMIT,
+        "{size} bytes are more than a value may have; print the content as it is, without --json and --template"
+    );
+    let mut contents = vec![Vec::new(); found.len()];
+    files.read_contents(found, |at, bytes| {
+        contents[at].extend_from_slice(bytes);
+        anyhow::Ok(())
+    })?;
+    let printed = |(entry, content): (&TreeEntry, Vec<u8>)| {
+        let path = format!("/{}", String::from_utf8_lossy(&entry.path));
+        let (layer, size) = (entry.layer, content.len() as u64);
         let (text, base64) = match String::from_utf8(content) {
             Ok(text) => (Some(text), None),
             Err(error) => (None, Some(STANDARD.encode(error.as_bytes()))),
         };
-        Ok(PrintedFile { path, layer, size, text, base64 })
+        PrintedFile { path, layer, size, text, base64 }
     };
-    found.iter().map(printed).collect()
+    Ok(found.iter().zip(contents).map(printed).collect())
 }
