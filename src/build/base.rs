@@ -9,7 +9,7 @@ use crate::layout::handle::Layout;
 use crate::layout::lock::take_lock;
 use crate::layout::staging_file::{Stage, StagedBase, StagedLayer};
 use crate::oci::{self, Descriptor, Digest, ImageConfig, Platform, UnknownFields};
-use crate::view::images::{ImageLayer, SoleImage};
+use crate::view::images::{ImageLayer, Layers, SoleImage};
 use crate::view::index_view::View;
 
 /// An image that another one is built on.
@@ -32,7 +32,7 @@ impl BaseImage {
     /// layers; [`Error::MalformedDocument`]; those of [`View::images`].
     pub fn new(named: &View, chosen: &View) -> Result<Self> {
         let path = || chosen.path().to_owned();
-        let image = match chosen.sole_image()? {
+        let image = match chosen.sole_image(Layers::Expected)? {
             SoleImage::One(image) => *image,
             SoleImage::None => return Err(BaseError::NoImage { path: path() }.into()),
             SoleImage::Several(platforms) => return Err(BaseError::SeveralImages { path: path(), platforms }.into()),

@@ -25,6 +25,9 @@ pub struct ListOptions {
     pub layer: Option<usize>,
     /// Whether the paths of lower layers are listed, too, that upper layers delete. Has no meaning for one layer.
     pub deleted: bool,
+    /// Whether the paths of the entries are enough: the numbers of their names are not right then, and for files no more layers
+    /// are read than are needed to find them.
+    pub paths_alone: bool,
 }
 
 impl ListOptions {
@@ -32,6 +35,7 @@ impl ListOptions {
         paths: [Vec<Vec<u8>>],
         layer: [option usize],
         deleted: [bool],
+        paths_alone: [bool],
     }
 }
 
@@ -97,9 +101,11 @@ impl ImageFiles {
             self.expect_layer(layer)?;
         }
         let wanted = options.paths.iter().map(|path| self.wanted(path, options)).collect::<Result<Vec<_>>>()?;
-        let mut list = match options.layer {
-            Some(layer) => FileList::of_layer(self.layer_tree(layer)?),
-            None => {
+        let found = if options.paths_alone && !options.deleted { self.files_alone(&wanted) } else { None };
+        let mut list = match (options.layer, found) {
+            (Some(layer), _) => FileList::of_layer(self.layer_tree(layer)?),
+            (None, Some(root)) => FileList::new(root, false, BTreeMap::new()),
+            (None, None) => {
                 let mut tree = if options.deleted { self.tree_with_deleted()? } else { self.tree()? };
                 let deleted = tree.take_deleted();
                 let others = deleted.entries.into_iter().map(|(path, (node, by))| (path, Other::Deleted(node, by)));
@@ -115,6 +121,24 @@ impl ImageFiles {
         // What is below another path is listed with it.
         list.starts.dedup_by(|path, before| path.starts_with(before));
         Ok(list)
+    }
+
+    /// Returns a tree of some paths that were found, if there are any, and no directory is among them: the lower layers may have
+    /// entries below it.
+    fn files_alone(&self, wanted: &[Wanted]) -> Option<Node> {
+        let mut root = Node::implied_directory(0);
+        for wanted in wanted {
+            let Wanted::Path(path) = wanted else { return None };
+            let node = self.node_at(path).filter(|node| node.children().is_none())?.clone();
+            let (name, parents) = path.split_last()?;
+            let mut here = &mut root;
+            for name in parents {
+                let children = here.children_mut()?;
+                here = children.entry(name.clone()).or_insert_with(|| Box::new(Node::implied_directory(0)));
+            }
+            here.children_mut()?.insert(name.clone(), Box::new(node));
+        }
+        (!wanted.is_empty()).then_some(root)
     }
 
     /// Finds a path that is to be listed.

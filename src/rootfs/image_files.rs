@@ -20,7 +20,7 @@ use crate::tar::read_header::Header;
 use crate::tar::reader::TarReader;
 use crate::text::shown;
 use crate::view::content::{Content, ContentReader};
-use crate::view::images::{ArchiveImage, ImageLayer, SoleImage};
+use crate::view::images::{ArchiveImage, ImageLayer, Layers, SoleImage};
 use crate::view::index_view::View;
 
 /// The files of an image. Layers are read when they are needed, the upper ones first, and each is verified before an entry
@@ -379,7 +379,7 @@ impl ImageFiles {
 /// [`FilesError::NoImage`], [`FilesError::SeveralImages`]; those of [`View::images`].
 pub(crate) fn sole_image(view: &View) -> Result<ArchiveImage> {
     let path = || view.path().to_owned();
-    match view.sole_image()? {
+    match view.sole_image(Layers::NotLookedUp)? {
         SoleImage::One(image) => Ok(*image),
         SoleImage::None => Err(FilesError::NoImage { path: path() }.into()),
         SoleImage::Several(platforms) => Err(FilesError::SeveralImages { path: path(), platforms }.into()),

@@ -52,6 +52,14 @@ pub(crate) enum SoleImage {
     Several(Vec<String>),
 }
 
+/// Whether the layers of images must be stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Layers {
+    Expected,
+    /// Each is looked up when it is read.
+    NotLookedUp,
+}
+
 /// A layer of an image in a view.
 #[derive(Clone, Debug)]
 pub struct ImageLayer {
@@ -82,6 +90,10 @@ impl View {
     /// index and other images are stored; [`Error::SizeMismatch`], [`Error::DigestMismatch`],
     /// [`Error::UnsupportedAlgorithm`], [`Error::TooLarge`], [`Error::MalformedDocument`]; [`Error::Io`].
     pub fn images(&self) -> Result<Vec<ArchiveImage>> {
+        self.images_with(Layers::Expected)
+    }
+
+    fn images_with(&self, layers: Layers) -> Result<Vec<ArchiveImage>> {
         let mut images = Vec::new();
         let mut missing = None;
         let mut seen: HashSet<(Digest, Role)> = HashSet::new();
@@ -113,7 +125,7 @@ impl View {
                 }
                 Document::Manifest(manifest) if manifest.is_image(&entry) && shown.insert(entry.digest.clone()) => {
                     let listed = entries[at].digest.clone();
-                    images.push(self.image(entry.into_owned(), listed, content, *manifest, &mut configs)?);
+                    images.push(self.image(entry.into_owned(), listed, content, *manifest, layers, &mut configs)?);
                 }
                 Document::Manifest(_) | Document::Other(_) => {}
             }
@@ -129,8 +141,8 @@ impl View {
     /// # Errors
     ///
     /// Those of [`View::images`].
-    pub(crate) fn sole_image(&self) -> Result<SoleImage> {
-        let mut images = self.images()?;
+    pub(crate) fn sole_image(&self, layers: Layers) -> Result<SoleImage> {
+        let mut images = self.images_with(layers)?;
         if images.len() > 1 {
             let platform = |image: &ArchiveImage| image.platform.as_ref().map(ToString::to_string);
             let platforms = images.iter().map(|image| platform(image).unwrap_or_else(|| "unknown".to_owned()));
@@ -236,6 +248,7 @@ impl View {
         listed: Digest,
         content: Vec<u8>,
         manifest: Manifest,
+        expected: Layers,
         configs: &mut Configs,
     ) -> Result<ArchiveImage> {
         let digest = entry.digest.clone();
@@ -253,7 +266,7 @@ impl View {
             }
         };
         let said = said.filter(|_| entry.media_type.is_manifest());
-        for layer in &layers {
+        for layer in layers.iter().filter(|_| expected == Layers::Expected) {
             self.reach(layer, &referrer, MissingBlobs::LeftOut)?;
         }
         let layer = |descriptor| ImageLayer { descriptor, manifest: digest.clone(), view: self.clone() };

@@ -224,3 +224,25 @@ fn files_are_printed_in_the_order_of_the_words_whatever_their_layers() {
     let texts: Vec<_> = files.as_array().expect("a list").iter().map(|file| file["text"].clone()).collect();
     assert_eq!(texts, [json!("2"), json!("3"), json!(""), json!("1")]);
 }
+
+#[test]
+fn a_layer_that_is_not_stored_matters_only_where_it_is_needed() {
+    let sandbox = image_of(&[&["low=1", "d/x=1"], &["d/", "d/top=2", "link>d/top"]]);
+    let digests = layer_digests(&sandbox);
+    std::fs::remove_file(sandbox.path(blob_name(&digests[0]))).expect("removed");
+    sandbox.run("cat -p image:v1 d/top link").succeeds("22", "");
+    sandbox.run("files -p image:v1 link /d/top d/top").succeeds("/d/top\n/link\n", "");
+    sandbox.run("files -p image:v1 --layer 1 d").succeeds("/d\n/d/top\n", "");
+    if cfg!(target_os = "linux") {
+        sandbox.ok("extract -p image:v1 -q d/top link -o out");
+        assert_eq!(sandbox.text("out/top"), "2");
+    }
+    for words in ["cat -p image:v1 low", "files -p image:v1 d", "files -p image:v1 -l d/top", "files -p image:v1"] {
+        let outcome = sandbox.run(words);
+        assert_eq!((outcome.status, outcome.stdout.as_str()), (1, ""), "{words}");
+        assert!(
+            outcome.stderr.contains(&digests[0]) && outcome.stderr.contains("does not exist"),
+            "{words}: {outcome:?}"
+        );
+    }
+}

@@ -49,6 +49,8 @@ impl LayoutCommand for Args {
         let paths = self.files.iter().map(|path| path.as_bytes().to_vec()).collect();
         let mut options = ListOptions::default().paths(paths).deleted(self.deleted);
         options.layer = self.layer;
+        let is_long = self.long && !context.ui.is_quiet();
+        options.paths_alone = !is_long && !self.mtree && context.ui.value_flag().is_none();
         let ((list, layers), lower_variants) =
             context.read_image(&self.path.path_beside(&self.files)?, platform, |image, _| {
                 let mut files = ImageFiles::of(image, self.bounds.bounds())?;
@@ -58,7 +60,6 @@ impl LayoutCommand for Args {
         if context.ui.value_flag().is_some() {
             context.ui.result(&FilesScreen::new(list, layers, lower_variants))?;
         } else {
-            let is_long = self.long && !context.ui.is_quiet();
             context.ui.lines(|output| match (self.mtree, is_long) {
                 (true, _) => write_mtree(&list, output),
                 (false, true) => LongLines::of(&list).write(&list, output),
