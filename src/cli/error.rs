@@ -259,6 +259,12 @@ fn unpack_hint(error: &UnpackError) -> Option<&'static str> {
         UnpackError::SameName { .. } => "extract them one at a time",
         UnpackError::NotMapped { kind: "user", .. } => "add a range with --uid-map",
         UnpackError::NotMapped { .. } => "add a range with --gid-map",
+        UnpackError::NotInNamespace { kind: "user", .. } => {
+            "'unpack' maps it with --uid-map; or use a namespace that has it: /proc/self/uid_map lists its users"
+        }
+        UnpackError::NotInNamespace { .. } => {
+            "'unpack' maps it with --gid-map; or use a namespace that has it: /proc/self/gid_map lists its groups"
+        }
         UnpackError::StateInTree { .. } => "name a file outside of the output directory",
         _ => return None,
     })

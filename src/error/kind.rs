@@ -75,6 +75,7 @@ impl Error {
                 | UnpackError::BrokenLink { .. }
                 | UnpackError::NotMapped { .. }
                 | UnpackError::TooHigh { .. }
+                | UnpackError::NotInNamespace { .. }
                 | UnpackError::MapNeedsRoot
                 | UnpackError::StateInTree { .. }
                 | UnpackError::StateNotAFile { .. } => ErrorKind::InvalidInput,

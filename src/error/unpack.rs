@@ -86,6 +86,16 @@ pub enum UnpackError {
         /// The path in the image.
         path: String,
     },
+    /// The user namespace of this process does not have an owner.
+    #[error("'{path}' belongs to the {kind} {id}, which this user namespace does not have")]
+    NotInNamespace {
+        /// `user` or `group`.
+        kind: &'static str,
+        /// The number, as it is on this system.
+        id: u32,
+        /// The path in the image.
+        path: String,
+    },
     /// Only root can set owners.
     #[error("only root can map users and groups")]
     MapNeedsRoot,

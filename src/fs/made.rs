@@ -207,6 +207,20 @@ pub(crate) fn is_root() -> bool {
     rustix::process::geteuid().is_root()
 }
 
+/// Numbers of users or groups.
+pub(crate) type Ids = std::ops::RangeInclusive<u64>;
+
+/// Returns the users or groups that the user namespace of this process has, by a file such as `/proc/self/uid_map`; `None` if they
+/// are not known.
+pub(crate) fn ids_of_namespace(map: &str) -> Option<Vec<Ids>> {
+    let range = |line: &str| {
+        let mut numbers = line.split_whitespace().map(|number| number.parse::<u64>().ok());
+        let (first, _, count) = (numbers.next()??, numbers.next()??, numbers.next()??);
+        Some(first..=first + count.checked_sub(1)?)
+    };
+    std::fs::read_to_string(map).ok()?.lines().map(range).collect()
+}
+
 /// Returns the user and the group of the files that this process makes.
 pub(crate) fn own_ids() -> (u32, u32) {
     (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw())

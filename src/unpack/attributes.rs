@@ -3,7 +3,7 @@
 use super::options::{IdMap, UnpackOptions};
 use super::report::Skipped;
 use crate::error::{Result, UnpackError};
-use crate::fs::made::{MadeAttributes, Refused, is_root, own_ids};
+use crate::fs::made::{Ids, MadeAttributes, Refused, ids_of_namespace, is_root, own_ids};
 use crate::rootfs::{Attributes, shown_path};
 
 /// Attributes that belong to the machine, or to a program that unpacked an image (images, rules A12 and J6).
@@ -13,6 +13,9 @@ const NEVER: [&[u8]; 4] = [b"security.selinux", b"security.evm", b"system.nfs4_a
 pub(super) struct Maker<'a> {
     options: &'a UnpackOptions,
     is_root: bool,
+    /// The users and groups that this user namespace has, if they are known.
+    users: Option<Vec<Ids>>,
+    groups: Option<Vec<Ids>>,
     pub(super) skipped: Skipped,
     pub(super) refused: Refused,
 }
@@ -27,7 +30,8 @@ impl<'a> Maker<'a> {
         if has_map && !is_root {
             return Err(UnpackError::MapNeedsRoot.into());
         }
-        Ok(Self { options, is_root, skipped: Skipped::default(), refused: Refused::default() })
+        let [users, groups] = ["uid_map", "gid_map"].map(|map| ids_of_namespace(&format!("/proc/self/{map}")));
+        Ok(Self { options, is_root, users, groups, skipped: Skipped::default(), refused: Refused::default() })
     }
 
     /// Returns whether all files belong to the user of this process.
@@ -65,19 +69,24 @@ impl<'a> Maker<'a> {
     ///
     /// # Errors
     ///
-    /// [`UnpackError::NotMapped`], [`UnpackError::TooHigh`].
+    /// [`UnpackError::NotMapped`], [`UnpackError::TooHigh`], [`UnpackError::NotInNamespace`].
     pub(super) fn owner_of(&self, path: &[u8], attributes: &Attributes) -> Result<Option<(u32, u32)>> {
         if !self.is_root {
             return Ok(None);
         }
-        let mapped = |kind, map: &IdMap, id: u64| {
-            map.outside(id).ok_or_else(|| match map.is_empty() {
+        let mapped = |kind, map: &IdMap, there: &Option<Vec<Ids>>, id: u64| {
+            let outside = map.outside(id).ok_or_else(|| match map.is_empty() {
                 true => UnpackError::TooHigh { kind, id, path: shown_path(path) },
                 false => UnpackError::NotMapped { kind, id, path: shown_path(path) },
-            })
+            })?;
+            let is_there = there.as_ref().is_none_or(|there| there.iter().any(|ids| ids.contains(&outside.into())));
+            match is_there {
+                true => Ok(outside),
+                false => Err(UnpackError::NotInNamespace { kind, id: outside, path: shown_path(path) }),
+            }
         };
-        let user = mapped("user", &self.options.uid_map, attributes.uid)?;
-        Ok(Some((user, mapped("group", &self.options.gid_map, attributes.gid)?)))
+        let user = mapped("user", &self.options.uid_map, &self.users, attributes.uid)?;
+        Ok(Some((user, mapped("group", &self.options.gid_map, &self.groups, attributes.gid)?)))
     }
 
     /// Calls a function with the attributes that an entry gets.

@@ -137,3 +137,32 @@ fn sparse_files_of_gnu_tar_are_read_and_written() {
         lab.run("cmp", &["dense", &format!("tree-{name}/f")]);
     }
 }
+
+/// The system says 'Invalid argument' for an owner that a user namespace does not have.
+#[test]
+fn j5_an_owner_that_a_user_namespace_does_not_have_is_named() {
+    let Some(lab) = Lab::with(&["unshare"]) else { return };
+    if !lab.output("unshare", &["-Ur", "true"]).status.success() {
+        return say("skipped a test of user namespaces: this system allows none");
+    }
+    lab.write("a", "a");
+    let build = |owner: &str| lab.regshape(&["build", "-q", "-o", "image:v1", "--copy", "a:/d/a", "--owner", owner]);
+    let inside = |words: &str| {
+        let program = env!("CARGO_BIN_EXE_regshape");
+        let output = lab.output("unshare", &[&["-Ur", program], &words.split(' ').collect::<Vec<_>>()[..]].concat());
+        (output.status.code(), String::from_utf8(output.stderr).expect("text"))
+    };
+    build("5:6");
+    let user = "Error: '/d/a' belongs to the user 5, which this user namespace does not have; 'unpack' maps it with --uid-map; or use a \
+                namespace that has it: /proc/self/uid_map lists its users\n";
+    for words in ["unpack image:v1 -o tree", "extract -p image:v1 /d/a -o tree"] {
+        assert_eq!(inside(words), (Some(1), user.to_owned()), "{words}");
+        assert!(!lab.path("tree").exists(), "{words}");
+    }
+    let group = "Error: '/d/a' belongs to the group 6, which this user namespace does not have; 'unpack' maps it with --gid-map; or use a \
+                 namespace that has it: /proc/self/gid_map lists its groups\n";
+    build("0:6");
+    assert_eq!(inside("unpack image:v1 -o tree"), (Some(1), group.to_owned()));
+    build("0:0");
+    assert_eq!(inside("unpack image:v1 -q -o tree"), (Some(0), String::new()));
+}
