@@ -253,3 +253,28 @@ fn e5_entries_below_a_link_of_a_lower_layer_are_a_finding() {
         assert_eq!(deep_warnings(&layers), expected, "{layers:02x?}");
     }
 }
+
+#[test]
+fn a10_fractions_of_times_are_cut_off_to_the_second_before() {
+    for (time, seconds) in [
+        ("1.999999999", 1),
+        ("-1.5", -2),
+        ("-1.000", -1),
+        ("-0.5", -1),
+        ("1767366245.000000001", 1_767_366_245),
+        ("7", 7),
+    ] {
+        let sandbox = Sandbox::empty();
+        let layer = [pax(b'x', &[("mtime", time.as_bytes())]), file(b"f", b"x")].concat();
+        sandbox.write("l.tar", [layer.as_slice(), &END].concat());
+        sandbox.ok("build -q -o image:v1 --layer l.tar");
+        assert_eq!(sandbox.ok_json("files -p image:v1 f")["entries"][0]["mtime"], json!(seconds), "{time}");
+        #[cfg(target_os = "linux")]
+        {
+            use std::os::unix::fs::MetadataExt as _;
+            sandbox.ok("unpack image:v1 -q -o tree");
+            let metadata = fs::metadata(sandbox.path("tree/f")).expect("there");
+            assert_eq!((metadata.mtime(), metadata.mtime_nsec()), (seconds, 0), "{time}");
+        }
+    }
+}
