@@ -41,7 +41,7 @@ fn every_type_can_go_to_another_thread_and_be_printed() {
     all!([Send + Debug + 'static] LayerInput, PreparedLayer<'static>);
     all!([Send + Sync + Debug + 'static]
         ArchiveImage, BaseImage, Bases, BlobReader, BlobUpload, Content, ContentReader, ContentStore, CopyPlan, OldFiles, ExportOptions,
-        ExportPlan<'static>, FileList, FileSystem, GarbageOptions, Hasher, ImageChange, ImageFiles, ImageLayer, Images, IndexChange, IndexImage,
+        ExportPlan<'static>, FileList, FileSystem, GarbageOptions, Hasher, ImageChange, ImageFiles, ImageLayer, ImagePair, Images, IndexChange, IndexImage,
         Interrupt, Kept, LayerOptions, LayerReader, LayerWriter, Layout, LeftoverObserver, LintOptions<'static>, LoadOptions<'static>, LockObserver,
         ManifestBody, ManifestName<'static>, Metrics, NewLayer, PreparedConfig<'static>, PreparedManifest<'static>, Reading,
         Registry, Repository, RootfsOptions, RootfsTar, Scratch, Selected, Stack, UnpackOptions, ValidateOptions<'static>, View, WriteOptions);
@@ -51,7 +51,7 @@ fn every_type_can_go_to_another_thread_and_be_printed() {
 fn options_have_defaults_and_can_be_cloned() {
     all!([Clone + Default]
         ConfigChanges, ConfigOptions, CopyAttributes, CopyOptions, DiffOptions, EditOptions, Expected, ExportOptions, GarbageOptions,
-        IndexOptions, LayerOptions, LoadOptions<'static>, ManifestOptions, Page, ProcessChanges, ReferrerFilter, RootfsOptions, SaveOptions,
+        Ignored, IndexOptions, LayerOptions, LoadOptions<'static>, ManifestOptions, Page, ProcessChanges, ReferrerFilter, RootfsOptions, SaveOptions,
         Selection, LintOptions<'static>, ListOptions, UnpackOptions, ValidateOptions<'static>, WriteOptions, ArchiveKind, Bounds, CompressFormat, Compression, CompressionScope,
         Interrupt, Kept, RecompressOptions, RewriteOptions);
     // An artifact has a type, and an image that is put on another base has one.
@@ -63,15 +63,15 @@ fn values_can_be_compared_and_found_in_maps() {
     all!([Send + Sync + Debug + Clone + Eq + Hash + 'static]
         // Options.
         AttachOptions, Bounds, ByteRange, ConfigChanges, ConfigOptions, CopyAttributes, CopyOptions, CopySource, DiffOptions, EditOptions,
-        Expected, IdMap, IdRange, IndexOptions, ListOptions, ManifestOptions, Page, PathRule, ProcessChanges, ReferrerFilter,
+        Expected, IdMap, IdRange, Ignored, IndexOptions, ListOptions, ManifestOptions, Page, PathRule, ProcessChanges, ReferrerFilter,
         RecompressOptions, RewriteOptions, SaveOptions, Selection,
         // Words.
         Algorithm, AnnotationChange, ArchiveKind, Capabilities, ChildrenAt, CompressFormat, Compression, CompressionScope,
-        regshape::build::copy::Destination, Encoding, ErrorCode, ErrorKind, FileType, Format, ImageGlob, LayerEncoding,
+        regshape::build::copy::Destination, Encoding, ErrorCode, ErrorKind, FileAttribute, FileType, Format, ImageGlob, LayerEncoding,
         ListingKind, LockEvent, ModeChange, NodeKind, OwnerRule, OwnerSpec, Phase, Subject, TimeChange, TimeRule, Timestamp, Treatment,
         // Results.
-        AddedBase, AddedLayer, Artifact, ArtifactFile, Attached, Candidate, Choice, Chosen, Conflict, CopiedLayer, CopyNote, Counted, FoundEntry,
-        EditWarning, Edited, Exported, Finding, Fit, Garbage, ImagePlace<'static>, ImageSummary, KeptSubject, LayerPlan, Listed,
+        AddedBase, AddedLayer, Artifact, ArtifactFile, Attached, Candidate, Choice, Chosen, ComparedEntry, ComparedLayer, Conflict, CopiedLayer, CopyNote, Counted, FoundEntry,
+        EditWarning, Edited, Exported, FieldChange, FileChange, Finding, Fit, Garbage, ImageDifference, ImagePlace<'static>, ImageSummary, KeptSubject, LayerChange, LayerPlan, Listed,
         Listing, ListedEntry, ManifestInfo, Mismatch, Node, NodeState, PlatformContradiction, Rebased, Referrer, Referrers, Renamed, LintReport, Report, Reset, Rewritten, StartFault, StartProgram, NeededBy, Stat,
         StoredConfig, StoredManifest, Tally, Totals, Tree, TreeEntry, Skipped, Unpacked, UnpackState, Updated<StagedLayer>);
 }

@@ -10,6 +10,7 @@ mod config_values;
 mod descriptor;
 mod digest;
 mod entry_name;
+pub(crate) mod field_change;
 pub(crate) mod fields;
 mod index;
 mod manifest;
@@ -29,6 +30,7 @@ pub(crate) use descriptor::{ATTESTATION, EMPTY_CONTENT, REFERENCE_TYPE, embedded
 pub use descriptor::{Annotations, Descriptor};
 pub use digest::{Algorithm, Digest, DigestError, Hasher, is_short_digest};
 pub(crate) use entry_name::{IMAGE_NAME, ImageNames, Match, NameKey, NameKind, WholeName, is_name, tag_in};
+pub use field_change::FieldChange;
 pub use index::Index;
 pub use manifest::Manifest;
 pub use media_type::{LayerEncoding, MediaType, MediaTypeError};

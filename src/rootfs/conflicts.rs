@@ -1,15 +1,14 @@
 //! Paths at which the upper layers of an image and another base do not fit (images, rule E3).
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap};
 use std::fmt;
-use std::io;
 
+use super::content_digests::ContentDigests;
 use super::image_files::{ImageFiles, shown_path};
 use super::merge::MergedTree;
 use super::node::{Node, NodeKind, Path};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::metrics::Progress;
-use crate::oci::{Algorithm, Digest, Hasher};
 
 /// A path at which the layers of an image and its new base do not fit. The image can be used all the same.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -102,33 +101,13 @@ impl ImageFiles {
                 }
             }
         }
-        let of_old = self.hashes(pairs.values().map(|(old, _)| *old))?;
-        let of_new = new.hashes(pairs.values().map(|(_, new)| *new))?;
-        let differ = |(old, new): &Pair| of_old.get(old) != of_new.get(new);
+        let (mut of_old, mut of_new) = (ContentDigests::default(), ContentDigests::default());
+        of_old.add_missing(self, &pairs.values().map(|(old, _)| *old).collect())?;
+        of_new.add_missing(new, &pairs.values().map(|(_, new)| *new).collect())?;
+        let differ = |(old, new): &Pair| of_old.get(*old) != of_new.get(*new);
         let differing = pairs.into_iter().filter(|(_, pair)| differ(pair));
         found.extend(differing.map(|(path, _)| Conflict::BothChanged { path }));
         Ok(found.into_iter().collect())
-    }
-
-    /// Returns the digests of the contents of files.
-    pub(crate) fn hashes(&self, files: impl Iterator<Item = (u32, u64)>) -> Result<HashMap<(u32, u64), Digest>> {
-        let mut wanted: HashMap<u32, HashSet<u64>> = HashMap::new();
-        for (layer, offset) in files {
-            wanted.entry(layer).or_default().insert(offset);
-        }
-        let mut hashes = HashMap::new();
-        for (layer, offsets) in wanted {
-            self.read_again(layer, &offsets, |header, content| -> Result<()> {
-                if header.is_too_sparse() {
-                    return Ok(());
-                }
-                let mut hasher = Hasher::new(Algorithm::Sha256);
-                io::copy(content, &mut hasher).map_err(Error::io("read", self.path()))?;
-                hashes.insert((layer, header.start), hasher.finish());
-                Ok(())
-            })?;
-        }
-        Ok(hashes)
     }
 }
 

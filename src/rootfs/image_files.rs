@@ -273,6 +273,16 @@ impl ImageFiles {
         tree
     }
 
+    /// Returns the merged tree of the layers, all of which were read.
+    pub(super) fn merged(&mut self) -> MergedTree {
+        self.merged_into(MergedTree::default(), 0..self.layers.len())
+    }
+
+    /// Returns the entries of a layer that was read.
+    pub(super) fn read_layer_tree(&self, number: usize) -> Option<&LayerTree> {
+        self.layered.tree(number)
+    }
+
     /// Takes the entries of a layer, and no others are read.
     pub(super) fn layer_tree(&mut self, number: usize) -> Result<LayerTree> {
         self.read(number)?;

@@ -1,5 +1,6 @@
 //! The merged tree: the layers of an image applied in order, as overlayfs shows them (images, rule E5).
 
+use std::collections::HashSet;
 use std::io::{self, Read};
 
 use super::accounts::{Account, find_account};
@@ -275,12 +276,12 @@ impl MergedTree {
     }
 
     /// Returns the layers and offsets of all regular files.
-    pub(crate) fn files(&self) -> Vec<(u32, u64)> {
-        let mut files = Vec::new();
+    pub(crate) fn files(&self) -> HashSet<(u32, u64)> {
+        let mut files = HashSet::new();
         let mut walk = Walk::at(&self.root, &Path::new());
         while let Some(node) = walk.current {
             if matches!(node.kind, NodeKind::File { .. }) {
-                files.push((node.layer, node.offset));
+                files.insert((node.layer, node.offset));
             }
             walk.advance();
         }

@@ -6,19 +6,24 @@
 )]
 
 mod accounts;
+mod compare;
 mod conflicts;
+mod content_digests;
 mod contents;
 mod cover;
 mod covered;
 mod deleted;
 mod examine;
 mod file_list;
+mod ignored;
 mod image_files;
+mod image_pair;
 mod layer_tree;
 mod layered;
 mod merge;
 mod names;
 mod node;
+mod pairs;
 mod program;
 mod read_contents;
 mod read_layer;
@@ -31,13 +36,17 @@ mod unpack_state;
 mod walk;
 
 pub(crate) use accounts::Account;
+pub use compare::{ComparedEntry, FileAttribute, FileChange};
 pub use conflicts::Conflict;
+pub(crate) use content_digests::ContentDigests;
 pub(crate) use contents::{Contents, LoadContents};
 pub(crate) use covered::{Carrier, CoveredEntries};
 pub(crate) use examine::Effect;
 pub use file_list::{FileList, ListOptions, ListedEntry};
+pub use ignored::Ignored;
 pub use image_files::{FoundEntry, ImageFiles};
 pub(crate) use image_files::{shown_path, sole_image};
+pub use image_pair::{ComparedLayer, ImageDifference, ImagePair, LayerChange};
 pub(crate) use layer_tree::{LayerFile, attributes_of, is_whiteout};
 pub(crate) use layered::looked_up;
 pub(crate) use merge::MergedTree;

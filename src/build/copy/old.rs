@@ -17,7 +17,7 @@ use crate::fs::walk::{as_path, xattrs_of_file};
 use crate::fs::xattr::{XattrFilter, Xattrs};
 use crate::metrics::Progress;
 use crate::oci::{Algorithm, Digest, Hasher};
-use crate::rootfs::{Attributes, Carrier, ImageFiles, MergedTree};
+use crate::rootfs::{Attributes, ContentDigests, ImageFiles, MergedTree};
 use crate::tar::written_entry::DeviceNumber;
 
 /// The files of an image or a directory, to which another directory is compared.
@@ -87,18 +87,12 @@ impl OldFiles {
     /// Those of [`ImageFiles::entries`].
     pub fn of_image(files: &mut ImageFiles, progress: Option<Progress<'_>>) -> Result<Self> {
         let layers = files.layers().cloned().collect();
-        let mut digests = HashMap::new();
+        let mut digests = ContentDigests::default();
         let tree = files.tree_with(progress, |file, content| {
-            if !file.header.is_too_sparse() {
-                let mut hasher = Hasher::new(Algorithm::Sha256);
-                io::copy(&mut file.begun.chain(content), &mut hasher)?;
-                digests.insert((file.layer, file.header.start), hasher.finish());
-            }
-            Ok(())
+            let key = (file.layer, file.header.start);
+            Ok(digests.add(key, file.header, file.begun.chain(content))?)
         })?;
-        let missing = tree.files().into_iter().filter(|file| !digests.contains_key(file));
-        let missing: Vec<_> = missing.collect();
-        digests.extend(files.hashes(missing.into_iter())?);
+        digests.add_missing(files, &tree.files())?;
         let root = of_image(tree.root(), &digests);
         Ok(Self { groups: groups_of(&root), root, source: None, layers: Some(layers) })
     }
@@ -158,14 +152,14 @@ pub(super) fn filter_of(options: &CopyOptions) -> Result<XattrFilter> {
     Ok(XattrFilter::new(&options.xattrs).map_err(wrong)?)
 }
 
-fn of_image(node: &crate::rootfs::Node, digests: &HashMap<Carrier, Digest>) -> OldNode {
+fn of_image(node: &crate::rootfs::Node, digests: &ContentDigests) -> OldNode {
     use crate::rootfs::NodeKind as Kind;
     let kind = match &node.kind {
         Kind::Directory { children, .. } => {
             OldKind::Directory(children.iter().map(|(name, node)| (name.clone(), of_image(node, digests))).collect())
         }
         Kind::File { .. } => {
-            let digest = digests.get(&(node.layer, node.offset)).cloned();
+            let digest = digests.of(node).cloned();
             OldKind::File { size: node.attributes.size, content: OldContent::Digest(digest) }
         }
         Kind::Link { target } => OldKind::Link((**target).into()),
