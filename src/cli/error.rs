@@ -114,6 +114,8 @@ pub(crate) struct ReportOptions {
     pub(crate) json: bool,
     /// The command is one of the ten whose failures end with status 1, as the command reference has it.
     pub(crate) is_of_the_reference: bool,
+    /// The command compares: status 1 is that of things that differ, and failures end with status 2.
+    pub(crate) is_comparison: bool,
 }
 
 /// Reports an error on stderr, and returns the exit status.
@@ -133,6 +135,7 @@ pub(crate) fn report(error: &anyhow::Error, options: ReportOptions) -> ExitCode 
 /// Returns the exit status.
 fn status_of(error: &anyhow::Error, options: ReportOptions) -> u8 {
     const FAILURE: u8 = 1;
+    const FAILURE_TO_COMPARE: u8 = 2;
     const NOT_FOUND: u8 = 3;
     /// EX_TEMPFAIL of sysexits.h: try again later.
     const BUSY: u8 = 75;
@@ -142,6 +145,7 @@ fn status_of(error: &anyhow::Error, options: ReportOptions) -> u8 {
         Some(missing) if !options.is_of_the_reference && is_named_and_missing(missing) => NOT_FOUND,
         // Commands on tags and manifests choose the platform that is asked for; others may meet one in an index.
         Some(Error::PlatformNotStored { .. }) if error.is::<Coded>() => NOT_FOUND,
+        _ if options.is_comparison => FAILURE_TO_COMPARE,
         _ => FAILURE,
     }
 }

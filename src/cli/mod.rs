@@ -118,6 +118,7 @@ pub(crate) fn run(words: impl IntoIterator<Item = OsString>) -> ExitCode {
         return ExitCode::SUCCESS;
     }
     let words = with_layout_word(words);
+    let is_comparison = words.iter().skip_while(|word| *word != "layout").nth(1).is_some_and(|word| word == "diff");
     let matches = command().try_get_matches_from(words);
     let parsed = matches.and_then(|matches| Ok((Cli::from_arg_matches(&matches)?, matches)));
     let (cli, matches) = match parsed {
@@ -126,7 +127,10 @@ pub(crate) fn run(words: impl IntoIterator<Item = OsString>) -> ExitCode {
             // Help and the version are results; clap knows which stream and which status is right.
             let status = u8::try_from(error.exit_code()).unwrap_or(2);
             return match error.print() {
-                Err(failure) if status == 0 => error::report(&output::stdout_error(failure), ReportOptions::default()),
+                Err(failure) if status == 0 => {
+                    let options = ReportOptions { is_comparison, ..ReportOptions::default() };
+                    error::report(&output::stdout_error(failure), options)
+                }
                 _ => ExitCode::from(status),
             };
         }
@@ -138,6 +142,7 @@ pub(crate) fn run(words: impl IntoIterator<Item = OsString>) -> ExitCode {
             invocation.and_then(|invocation| {
                 options.json = invocation.base.json;
                 options.is_of_the_reference = group.is_of_the_reference();
+                options.is_comparison = group.is_comparison();
                 group.run(&invocation)
             })
         }

@@ -99,6 +99,7 @@ pub(crate) fn keys_of(command: &str) -> &'static [&'static str] {
         "config get" => CONFIG,
         "files" => &["layers", "entries", "lower_variants"],
         "cat" => &["files", "lower_variants"],
+        "diff" => &["equal", "config", "annotations", "layers", "files", "lower_variants"],
         "show --tree" => &[
             "layout_path",
             "roots",

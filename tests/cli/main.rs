@@ -24,6 +24,7 @@ mod catalog_list;
 mod compatibility;
 mod config_flags;
 mod config_get;
+mod diff;
 mod dry_run;
 mod edit;
 mod edit_refused;

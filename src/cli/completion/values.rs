@@ -53,7 +53,9 @@ fn completer(arg: &Arg, line: &Line, takes_tags: bool, is_expected_digest: bool)
         ArgValueCompleter::new(move |current: &OsStr| matching(current, words.iter().map(|word| (*word).to_owned())))
     };
     Some(match arg.get_id().as_str() {
-        "path" | "dir" | "directory" | "paths" | "sources" | "input" | "except" => ArgValueCompleter::new(images),
+        "path" | "dir" | "directory" | "paths" | "sources" | "input" | "except" | "with" => {
+            ArgValueCompleter::new(images)
+        }
         "file" => ArgValueCompleter::new(PathCompleter::any().stdio()),
         "output" | "log_file" => ArgValueCompleter::new(PathCompleter::any()),
         "reference" | "references" => {

@@ -111,8 +111,12 @@ fn mode_of(listed: &ListedEntry) -> String {
 
 /// Returns the word for the type of an entry.
 pub(super) fn type_of(listed: &ListedEntry) -> &'static str {
-    match listed.entry.flag {
-        _ if listed.is_whiteout => "whiteout",
+    if listed.is_whiteout { "whiteout" } else { type_name(listed.entry.flag) }
+}
+
+/// Returns the word for a type flag.
+pub(super) fn type_name(flag: u8) -> &'static str {
+    match flag {
         b'1' => "hard-link",
         b'2' => "link",
         b'3' => "character-device",
@@ -170,27 +174,12 @@ impl Serialize for EntryJson<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let ListedEntry { entry, links, first_name, deleted_by, .. } = self.0;
         let mut map = serializer.serialize_map(None)?;
-        text(&mut map, ("path", "path_bytes"), &[b"/", &*entry.path].concat())?;
+        path_text(&mut map, ("path", "path_bytes"), &entry.path)?;
         map.serialize_entry("type", type_of(self.0))?;
-        map.serialize_entry("mode", &format!("{:04o}", entry.mode))?;
-        map.serialize_entry("uid", &entry.uid)?;
-        map.serialize_entry("gid", &entry.gid)?;
-        map.serialize_entry("size", &entry.size)?;
-        map.serialize_entry("mtime", &entry.modified)?;
-        match entry.flag {
-            b'1' => text(&mut map, ("target", "target_bytes"), &[b"/", &*entry.target].concat())?,
-            b'2' => text(&mut map, ("target", "target_bytes"), &entry.target)?,
-            _ => {}
-        }
-        if let Some((major, minor)) = entry.device {
-            map.serialize_entry("device", &[major, minor])?;
-        }
-        if !entry.xattrs.is_empty() {
-            map.serialize_entry("xattrs", &Xattrs(&entry.xattrs))?;
-        }
+        entry_attributes(&mut map, entry)?;
         map.serialize_entry("links", links)?;
         if let Some(name) = first_name {
-            text(&mut map, ("same_file_as", "same_file_as_bytes"), &[b"/", &**name].concat())?;
+            path_text(&mut map, ("same_file_as", "same_file_as_bytes"), name)?;
         }
         map.serialize_entry("layer", &entry.layer)?;
         if let Some(layer) = deleted_by {
@@ -198,6 +187,32 @@ impl Serialize for EntryJson<'_> {
         }
         map.end()
     }
+}
+
+/// Writes the attributes that entries have beside their type.
+pub(super) fn entry_attributes<M: SerializeMap>(map: &mut M, entry: &TreeEntry) -> Result<(), M::Error> {
+    map.serialize_entry("mode", &format!("{:04o}", entry.mode))?;
+    map.serialize_entry("uid", &entry.uid)?;
+    map.serialize_entry("gid", &entry.gid)?;
+    map.serialize_entry("size", &entry.size)?;
+    map.serialize_entry("mtime", &entry.modified)?;
+    match entry.flag {
+        b'1' => path_text(map, ("target", "target_bytes"), &entry.target)?,
+        b'2' => text(map, ("target", "target_bytes"), &entry.target)?,
+        _ => {}
+    }
+    if let Some((major, minor)) = entry.device {
+        map.serialize_entry("device", &[major, minor])?;
+    }
+    if !entry.xattrs.is_empty() {
+        map.serialize_entry("xattrs", &Xattrs(&entry.xattrs))?;
+    }
+    Ok(())
+}
+
+/// Writes a path of an image, from its root on.
+pub(super) fn path_text<M: SerializeMap>(map: &mut M, keys: (&str, &str), path: &[u8]) -> Result<(), M::Error> {
+    text(map, keys, &[b"/", path].concat())
 }
 
 /// Writes bytes as text, and as base64 beside it where they are not UTF-8.

@@ -11,7 +11,7 @@ use regshape::oci::Platform;
 use regshape::view::{Reading, Selection, View};
 
 use super::edit::tags_in_brackets;
-use super::source::LowerVariant;
+use super::source::{ImageSource, LowerVariant};
 use crate::cli::args::PathFlag;
 use crate::cli::context::Context;
 use crate::cli::path_reference::PathReference;
@@ -79,6 +79,29 @@ impl Context {
         platform: Option<Platform>,
         mut work: impl FnMut(&View, ImageSourceViews<'_>, &mut Reading) -> anyhow::Result<T>,
     ) -> anyhow::Result<(T, Vec<LowerVariant>)> {
+        let source = self.source_of_image(path, reference)?;
+        self.read_sources(vec![source], platform, |images, reading| {
+            let ChosenImage { image, all, named } = &images[0];
+            work(image, ImageSourceViews { all, named }, reading)
+        })
+    }
+
+    /// Reads the one image of each of two paths, as [`Context::read_image`] does.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Context::read_image`].
+    pub(crate) fn read_two_images<T>(
+        &self,
+        paths: [&Path; 2],
+        platform: Option<Platform>,
+        mut work: impl FnMut([&View; 2], &mut Reading) -> anyhow::Result<T>,
+    ) -> anyhow::Result<(T, Vec<LowerVariant>)> {
+        let sources = paths.into_iter().map(|path| self.source_of_image(path, None)).collect::<anyhow::Result<_>>()?;
+        self.read_sources(sources, platform, |images, reading| work([&images[0].image, &images[1].image], reading))
+    }
+
+    fn source_of_image(&self, path: &Path, reference: Option<&str>) -> anyhow::Result<ImageSource> {
         let located = PathReference::find(path, false);
         if reference.is_none() && located.full_reference().is_none() && Layout::is_at(&located.directory) {
             expect_one_entry(&self.open_beside(&located.directory)?)?;
@@ -88,15 +111,37 @@ impl Context {
         if source.references.len() > 1 {
             return Err(Usage("one image is read: name it in the path or with --ref, not both".to_owned()).into());
         }
-        let named = Selection::default().references(source.references);
+        Ok(source)
+    }
+
+    fn read_sources<T>(
+        &self,
+        sources: Vec<ImageSource>,
+        platform: Option<Platform>,
+        mut work: impl FnMut(&[ChosenImage], &mut Reading) -> anyhow::Result<T>,
+    ) -> anyhow::Result<(T, Vec<LowerVariant>)> {
+        let selection = |references| Selection::default().references(references);
+        let (views, named): (Vec<_>, Vec<_>) =
+            sources.into_iter().map(|source| (source.view, selection(source.references))).unzip();
         let of_platform = Selection::default().platforms(platform.into_iter().collect()).no_attestations(true);
-        View::reading(vec![source.view], |views, reading| {
-            let named = views[0].select(&named)?;
-            let (image, lower) = self.select(&named, &of_platform)?;
-            let source = ImageSourceViews { all: &views[0], named: &named };
-            Ok((work(&image, source, reading)?, lower))
+        View::reading(views, |views, reading| {
+            let (mut images, mut lower_variants) = (Vec::new(), Vec::new());
+            for (view, named) in views.iter().zip(&named) {
+                let named = view.select(named)?;
+                let (image, lower) = self.select(&named, &of_platform)?;
+                images.push(ChosenImage { image, all: view.clone(), named });
+                lower_variants.extend(lower);
+            }
+            Ok((work(&images, reading)?, lower_variants))
         })
     }
+}
+
+/// The image of a source, beside the other entries there.
+struct ChosenImage {
+    image: View,
+    all: View,
+    named: View,
 }
 
 /// Checks that a layout has one manifest or index, perhaps under several names.

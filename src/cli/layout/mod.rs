@@ -12,6 +12,8 @@ mod catalog;
 mod config;
 mod config_info;
 mod config_output;
+mod diff;
+mod diff_output;
 mod edit;
 mod export;
 mod export_output;
@@ -135,6 +137,7 @@ enum Command {
     Cat(cat::Args),
     Extract(extract::Args),
     Unpack(unpack::Args),
+    Diff(diff::Args),
     /// List repositories
     #[command(subcommand, arg_required_else_help = true, after_help = "Example:\n  regshape catalog list ./my-layout")]
     Catalog(Catalog),
@@ -216,6 +219,11 @@ impl Group {
         }
     }
 
+    /// Returns whether this command compares: its status 1 says that things differ, and is that of no error.
+    pub(crate) fn is_comparison(&self) -> bool {
+        matches!(self.command, Command::Diff(_))
+    }
+
     /// Runs the command that was chosen.
     pub(crate) fn run(self, invocation: &Invocation) -> anyhow::Result<ExitCode> {
         match self.command {
@@ -235,6 +243,7 @@ impl Group {
             Command::Cat(args) => execute(args, invocation),
             Command::Extract(args) => execute(args, invocation),
             Command::Unpack(args) => execute(args, invocation),
+            Command::Diff(args) => execute(args, invocation),
             Command::Remove(command) => command.run(invocation),
             Command::Move(command) => command.run(invocation),
             Command::Index(command) => command.run(invocation),
