@@ -117,8 +117,8 @@ impl Secrets {
             let text = match hidden_by {
                 None => format!("'{shown}' is {noun}, in layer {layer} ({digest})"),
                 Some(by) => format!(
-                    "layer {by} only hides '{shown}', {noun}: it is still in layer {layer} ({digest}); rewrite that layer \
-                     without it, and 'gc' deletes the old one"
+                    "layer {by} only hides '{shown}', {noun}: it is still in layer {layer} ({digest}); 'strip' \
+                     removes it, and 'gc' the old layer"
                 ),
             };
             (layer, secret.fault(&path, hidden_by.is_some()), Finding::new(text, location(layer)))

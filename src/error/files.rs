@@ -78,8 +78,8 @@ pub enum FilesError {
         /// The type of the entry, with its article.
         found: &'static str,
     },
-    /// A sparse file is larger than one is written with all its holes.
-    #[error("'{path}' is a sparse file of {size} bytes, which cannot be written without its holes")]
+    /// A sparse file is larger than is read with all its holes.
+    #[error("'{path}' is a sparse file of {size} bytes: too large to be read with its holes")]
     Sparse {
         /// The path.
         path: String,

@@ -134,7 +134,7 @@ pub enum UnpackError {
         path: PathBuf,
     },
     /// A state file is that of another image.
-    #[error("{} is the state of another image\n  state: {image}\n  image: {manifest}", .path.display())]
+    #[error("{} is the state of image {image}, not of {manifest}", .path.display())]
     OtherState {
         /// The file.
         path: PathBuf,

@@ -189,9 +189,8 @@ impl Comparison<'_> {
         match (&before.kind, &after.kind) {
             (NodeKind::File { .. }, NodeKind::File { .. }) => {
                 if before.attributes.size != after.attributes.size {
-                    differs.push(FileAttribute::Size);
-                }
-                if self.before.digests.expect(path, before)? != self.after.digests.expect(path, after)? {
+                    differs.extend([FileAttribute::Size, FileAttribute::Content]);
+                } else if self.before.digests.expect(path, before)? != self.after.digests.expect(path, after)? {
                     differs.push(FileAttribute::Content);
                 }
             }

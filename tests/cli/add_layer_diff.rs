@@ -208,7 +208,7 @@ fn what_cannot_be_compared_is_refused_and_nothing_changes() {
         (
             "--diff-from image:other --to new --state state.json",
             1,
-            format!("state.json is the state of another image\n  state: {}\n  image: {}", digest(0), digest(1)),
+            format!("state.json is the state of image {}, not of {}", digest(0), digest(1)),
         ),
         (
             "--diff-from image:v1 --to new --state edited.json",

@@ -504,10 +504,11 @@ fn i3_a_damaged_layer_is_an_error_and_no_difference() {
 }
 
 #[test]
-fn i3_sparse_files_are_refused_only_where_they_must_be_compared() {
-    let sparse = |name: &str, content: &str| {
+fn i3_sparse_files_are_compared_by_their_content() {
+    let sparse = |name: &str, content: &str, size: &str| {
         let mut tar = tar::Builder::new(Vec::new());
-        tar.append_pax_extensions([("GNU.sparse.major", &b"1"[..]), ("GNU.sparse.minor", b"0")]).expect("appended");
+        tar.append_pax_extensions([("GNU.sparse.map", &b"0,1"[..]), ("GNU.sparse.size", size.as_bytes())])
+            .expect("appended");
         let mut header = tar::Header::new_ustar();
         header.set_path(name).expect("a path");
         header.set_mode(0o644);
@@ -516,14 +517,32 @@ fn i3_sparse_files_are_refused_only_where_they_must_be_compared() {
         tar.append(&header, content.as_bytes()).expect("appended");
         tar.into_inner().expect("a tar")
     };
+    let large = (1_u64 << 40).to_string();
     let sandbox = Sandbox::empty();
-    for (layout, name, content) in [("a", "s", "1\n0\n1\n"), ("b", "s", "1\n0\n2\n"), ("c", "t", "1\n0\n1\n")] {
-        sandbox.write("0.tar", sparse(name, content));
+    for (layout, tar) in [
+        ("a", sparse("s", "1", "4")),
+        ("b", sparse("s", "2", "4")),
+        ("c", layer(&["s=1\0\0\0"])),
+        ("d", sparse("s", "1", &large)),
+        ("e", sparse("s", "2", &large)),
+    ] {
+        sandbox.write("0.tar", tar);
         sandbox.ok(&format!("build -q -o {layout}:v1 --layer 0.tar"));
     }
-    sandbox.run("diff -p a:v1 --with b:v1").is(2, "", "Error: '/s' is stored as a sparse file, which cannot be read\n");
-    let added = sandbox.run("diff -p a:v1 --with c:v1");
-    assert_eq!((added.status, added.stdout.lines().skip(2).collect::<Vec<_>>()), (1, vec!["files:", "- /s", "+ /t"]));
+    let files = |words: &str| {
+        let outcome = sandbox.run(words);
+        let lines = outcome
+            .stdout
+            .lines()
+            .skip_while(|line| *line != "files:")
+            .map(|line| line.split(':').next().unwrap_or(line).to_owned());
+        (outcome.status, lines.collect::<Vec<_>>())
+    };
+    assert_eq!(files("diff -p a:v1 --with b:v1"), (1, vec!["files".to_owned(), "~ /s".to_owned()]));
+    assert_eq!(files("diff -p a:v1 --with c:v1"), (1, Vec::new()));
+    assert_eq!(files("diff -p a:v1 --with d:v1"), (1, vec!["files".to_owned(), "~ /s".to_owned()]));
+    let message = format!("Error: '/s' is a sparse file of {large} bytes: too large to be read with its holes\n");
+    sandbox.run("diff -p d:v1 --with e:v1").is(2, "", message);
 }
 
 #[test]

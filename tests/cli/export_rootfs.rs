@@ -359,7 +359,7 @@ fn damaged_layers_leave_the_old_output() {
     flipped[middle] ^= 1;
     fs::set_permissions(sandbox.path(&lowest), fs::Permissions::from_mode(0o644)).expect("changed");
     sandbox.write(&lowest, &flipped);
-    refused("v1", "layer sha256:");
+    refused("v1", "digest mismatch for sha256:");
     sandbox.write(&lowest, &good[..good.len() / 2]);
     refused("v1", "size mismatch");
     fs::remove_file(sandbox.path(&lowest)).expect("removed");

@@ -341,7 +341,7 @@ fn man_prints_one_page_or_writes_them_all() {
     }
     assert_eq!(pages.iter().filter(|page| page.contains("help")).count(), 0, "{pages:?}");
     let page = sandbox.text("pages/man1/regshape-layout-add-layer.1");
-    let synopsis = "\\fBregshape layout add layer\\fR {\\fB\\-f\\fR \\fIFILE\\fR | \\fB\\-c\\fR \\fISRC[:DST]\\fR... | \\fB\\-\\-mtree\\fR \\fIFILE\\fR...} [\\fB\\-p\\fR \\fIDIR\\fR]";
+    let synopsis = "\\fBregshape layout add layer\\fR {\\fB\\-f\\fR \\fIFILE\\fR | \\fB\\-c\\fR \\fISRC[:DST]\\fR... | \\fB\\-\\-mtree\\fR \\fIFILE\\fR... | \\fB\\-\\-diff\\-from\\fR \\fISOURCE[:REF]\\fR} [\\fB\\-p\\fR \\fIDIR\\fR]";
     assert!(page.contains(synopsis), "{page}");
     assert!(page.contains("Skip fsync"), "{page}");
     let mut sections = page.lines().filter_map(|line| line.strip_prefix(".SH "));

@@ -340,8 +340,8 @@ fn secrets_are_found_by_their_first_line_or_their_name() {
 fn h2_secrets_that_an_upper_layer_hides_are_errors_with_the_layer_that_has_them() {
     let hides = |by: usize, path: &str, noun: &str, layer: usize| {
         format!(
-            "layer {by} only hides '{path}', {noun}: it is still in layer {layer} (L{layer}); rewrite that layer without it, \
-             and 'gc' deletes the old one"
+            "layer {by} only hides '{path}', {noun}: it is still in layer {layer} (L{layer}); 'strip' removes it, and \
+             'gc' the old layer"
         )
     };
     let (key, may) = ("a private key", "a file that may have credentials");

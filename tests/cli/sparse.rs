@@ -1,7 +1,5 @@
 //! Sparse files of layers, in the forms that GNU tar has written.
 
-use std::fs;
-
 use crate::layer_tars::{END, entry, file, pax};
 use crate::support::*;
 
@@ -118,7 +116,9 @@ fn sparse_files_have_their_real_size_and_content() {
 #[cfg(target_os = "linux")]
 #[test]
 fn sparse_files_are_written_with_their_holes() {
+    use std::fs;
     use std::os::unix::fs::MetadataExt as _;
+
     for (form, entry) in forms() {
         let sandbox = image(&[entry, file(b"next", b"next")].concat());
         sandbox.ok("unpack image:v1 -q -o all");

@@ -26,10 +26,10 @@ const STEP: &str = "regshape add layer --diff";
 #[derive(Debug, clap::Args)]
 pub(crate) struct DiffArgs {
     /// Make a layer of the changes from this image or directory to --to
-    #[arg(long, value_name = "SOURCE[:REF]", group = "files", conflicts_with_all = ["copy", "mtree"], requires = "to")]
+    #[arg(long, value_name = "SOURCE[:REF]", group = "files", conflicts_with_all = ["copy", "mtree"], requires = "to", hide_short_help = true)]
     pub(crate) diff_from: Option<PathBuf>,
     /// Directory with the changed files
-    #[arg(long, value_name = "DIR", requires = "diff_from")]
+    #[arg(long, value_name = "DIR", requires = "diff_from", hide_short_help = true)]
     to: Option<PathBuf>,
     /// State file of 'unpack' for the directory
     ///
