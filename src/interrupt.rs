@@ -10,6 +10,8 @@ use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::Duration;
 
 /// Ends all work that carries a clone of this value: a command before its process exits, or a request of a server.
 ///
@@ -200,12 +202,23 @@ fn unlock(file: &File) {
     let _ = file.unlock();
 }
 
+/// How often the deletion of a directory is tried, and the time between.
+const TRIES: u32 = 50;
+const PAUSE: Duration = Duration::from_millis(2);
+
 /// Deletes a directory that another thread may be writing to. Renames it first, so that the writer cannot find it.
 fn remove_tree(path: &Path) -> io::Result<()> {
     let mut name = path.as_os_str().to_owned();
     name.push("~");
     let renamed = PathBuf::from(name);
     fs::rename(path, &renamed)?;
+    // A writer that uses descriptors may be in the middle of a last change.
+    for _ in 1..TRIES {
+        match fs::remove_dir_all(&renamed) {
+            Err(error) if error.kind() != io::ErrorKind::PermissionDenied => thread::sleep(PAUSE),
+            removed => return removed,
+        }
+    }
     fs::remove_dir_all(&renamed)
 }
 
