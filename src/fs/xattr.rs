@@ -15,7 +15,6 @@ pub(crate) type Xattrs = Vec<(Box<[u8]>, Box<[u8]>)>;
 pub(crate) const CAPABILITY: &str = "security.capability";
 
 /// Attributes that layers never have: they belong to the machine, or to a program that unpacked an image.
-#[cfg(any(unix, test))]
 const NEVER: [&str; 4] = ["security.selinux", "security.evm", "system.nfs4_acl", "user.rootlesscontainers"];
 
 /// The attributes by which overlayfs marks directories that hide the layers below.

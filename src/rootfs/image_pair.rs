@@ -137,7 +137,7 @@ impl ImagePair {
     ///
     /// # Errors
     ///
-    /// [`FilesError::Sparse`] for a sparse file that must be compared; those of [`ImageFiles::entries`].
+    /// [`FilesError::Sparse`](crate::FilesError::Sparse) for a sparse file that must be compared; those of [`ImageFiles::entries`].
     pub fn compare(mut self, ignored: &Ignored, progress: Option<Progress<'_>>) -> Result<ImageDifference> {
         let order = if ignored.order { ListOrder::Ignored } else { ListOrder::Counts };
         let mut config = field_changes(&self.before.config, &self.after.config, order);

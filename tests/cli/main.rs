@@ -7,6 +7,7 @@
 mod add_base;
 mod add_layer;
 mod add_layer_copy;
+#[cfg(target_os = "linux")]
 mod add_layer_diff;
 mod addressing;
 mod annotate_layer;
