@@ -147,6 +147,26 @@ fn referrer_get_survives_every_fault() {
 }
 
 #[test]
+fn squash_survives_every_fault() {
+    Case { made: Made::Layers, ..Case::of("squash -p image:v2 -q") }.survives();
+}
+
+#[test]
+fn recompress_with_a_tag_survives_every_fault() {
+    Case::of("recompress -p image:v2 --compress-format none --tag v3 --replace-tag -q").survives();
+}
+
+#[test]
+fn strip_survives_every_fault() {
+    Case { again: Again::Fails, ..Case::of("strip -p image:v2 /a.txt -q") }.survives();
+}
+
+#[test]
+fn set_times_survives_every_fault() {
+    Case::of("set-times -p image:v2 --set @7 -q").survives();
+}
+
+#[test]
 fn unpack_survives_every_fault() {
     let words = "unpack -p image/from:x -o image/tree --state image/state.json";
     Case { again: Again::Fails, ..Case::of(words) }.on_archives().survives();
@@ -418,6 +438,8 @@ enum Made {
     Nothing,
     /// An image with two tags.
     Image,
+    /// The same, where the image `v2` has two layers.
+    Layers,
     /// The same with an image for another platform, `arm64`, and with indexes, of `one` image and of `both`.
     Index,
     /// The same as `Image` with another manifest, `x`, and an unreferenced blob.
@@ -468,6 +490,9 @@ impl Case {
         match self.made {
             Made::Nothing => drop(lab.run("rm", &["-r", "image"])),
             Made::Image => {}
+            Made::Layers => {
+                lab.regshape(&["add", "layer", "-p", "image:v2", "--copy", "b.txt:/srv/b", "-q"]);
+            }
             Made::Index => {
                 for words in [
                     "build -o image:arm64 --platform linux/arm64 --copy b.txt:/srv/b -q",
