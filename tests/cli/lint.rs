@@ -391,8 +391,8 @@ fn h2_secrets_that_an_upper_layer_hides_are_errors_with_the_layer_that_has_them(
 fn secrets_are_found_in_the_middle_and_where_the_layer_itself_replaces_them() {
     let hides = |by: usize, layer: usize| {
         format!(
-            "layer {by} only hides '/x/.netrc', a file for credentials: it is still in layer {layer} (L{layer}); rewrite that \
-             layer without it, and 'gc' deletes the old one"
+            "layer {by} only hides '/x/.netrc', a file for credentials: it is still in layer {layer} (L{layer}); 'strip' \
+             removes it, and 'gc' the old layer"
         )
     };
     let sandbox = image(&[&["a=1"], &["x/.netrc=1"], &["x/.netrc=2"], &["b=1"], &["x/.wh.*", "x/.wh..netrc"]]);
