@@ -44,7 +44,7 @@ impl Rule {
         self
     }
 
-    /// Applies to the k-th matching request alone, counted from 1.
+    /// Applies to the k-th matching request alone, counted from 1 since the rule was added.
     pub(crate) fn nth(mut self, k: u64) -> Self {
         self.choice = Choice::Nth(k);
         self

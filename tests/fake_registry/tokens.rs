@@ -158,7 +158,9 @@ impl Registry {
             None => format!("{}/token", request.base()),
             Some(port) => {
                 let base = request.base();
-                let host = base.rsplit_once(':').map_or(base.as_str(), |(host, _)| host);
+                // A colon within brackets belongs to an IPv6 address, the first one to the scheme.
+                let at = base.rfind(':').filter(|at| *at > "https:".len() && !base[*at..].contains(']'));
+                let host = at.map_or(base.as_str(), |at| &base[..at]);
                 format!("{host}:{port}/token")
             }
         };
