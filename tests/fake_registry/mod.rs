@@ -3,7 +3,7 @@
 //!
 //! It shares no code with the library, so that a misunderstanding there is not repeated here.
 
-#![allow(dead_code, reason = "each test target uses a part of it")]
+#![allow(dead_code, unused_imports, reason = "each test target uses a part of it")]
 
 use std::net::TcpListener;
 use std::path::Path;

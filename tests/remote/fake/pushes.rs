@@ -330,12 +330,13 @@ fn a_manifest_is_stored_byte_for_byte_with_its_type() {
 
 #[test]
 fn a_manifest_that_the_spec_forbids_is_refused() {
+    type Case<'a> = (&'a str, &'a str, &'a str, Vec<u8>, u16, &'a str);
     let fake = fake();
     push(&fake, "a", b"{}");
     push(&fake, "other", b"layer");
     let good = manifest(b"{}", &[], json!({}));
     let text = String::from_utf8(good.clone()).expect("UTF-8");
-    let cases: &[(&str, &str, &str, Vec<u8>, u16, &str)] = &[
+    let cases: &[Case<'_>] = &[
         ("no type", "v1", "", good.clone(), 400, "MANIFEST_INVALID"),
         ("another type", "v1", INDEX, good.clone(), 400, "MANIFEST_INVALID"),
         ("an unknown type", "v1", "application/json", good.clone(), 400, "MANIFEST_INVALID"),

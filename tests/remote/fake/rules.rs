@@ -13,7 +13,8 @@ fn get(fake: &Fake, target: &str) -> Reply {
 
 #[test]
 fn a_rule_acts_on_the_requests_that_it_chooses() {
-    let choices: &[(&str, fn(Rule) -> Rule, &[bool])] = &[
+    type Case = (&'static str, fn(Rule) -> Rule, &'static [bool]);
+    let choices: &[Case] = &[
         ("always", |rule| rule, &[true; 6]),
         ("nth", |rule| rule.nth(2), &[false, true, false, false, false, false]),
         ("first", |rule| rule.first(2), &[true, true, false, false, false, false]),

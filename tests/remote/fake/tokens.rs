@@ -5,7 +5,7 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
-use crate::fake_registry::{Action, Anonymous, Auth, Fake, Options, Rule, Tokens};
+use crate::fake_registry::{Action, Anonymous, Auth, Fake, Options, Rule, SERVICE, Tokens};
 use crate::raw::{Reply, call};
 
 fn start(auth: Auth) -> Fake {
@@ -23,7 +23,7 @@ fn basic(user: &str, password: &str) -> String {
 }
 
 fn ask(fake: &Fake, scope: &str, authorization: Option<&str>) -> Reply {
-    let mut request = call("GET", &format!("/token?service=fake-registry&scope={scope}"));
+    let mut request = call("GET", &format!("/token?service={SERVICE}&scope={scope}"));
     if let Some(value) = authorization {
         request = request.header("Authorization", value);
     }
