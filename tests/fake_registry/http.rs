@@ -5,6 +5,7 @@ use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::tls::Session;
 
@@ -55,6 +56,8 @@ pub(crate) struct Request {
     pub(crate) headers: Vec<(String, String)>,
     /// The number of the connection, from 1.
     pub(crate) connection: u64,
+    /// When the head had come, counted from the start of the server.
+    pub(crate) at: Duration,
     /// The port that the request came to.
     pub(crate) port: u16,
     /// Whether the request came over TLS.

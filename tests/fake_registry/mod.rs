@@ -120,6 +120,16 @@ impl Fake {
         self.server.log().clone()
     }
 
+    /// Returns the method, the path and the status of each request so far.
+    pub(crate) fn lines(&self) -> Vec<String> {
+        self.server.log().iter().map(Logged::line).collect()
+    }
+
+    /// Returns the maximum number of requests that were under way at once since the last call.
+    pub(crate) fn take_most_active(&self) -> u64 {
+        self.server.take_most_active()
+    }
+
     /// Forgets the requests so far.
     pub(crate) fn clear_log(&self) {
         self.server.log().clear();

@@ -3,11 +3,11 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::io::{BufReader, Write};
-use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, Ipv6Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::body::{Body, BodyError, BodyPlan};
 use super::http::{self, Answer, Framing, HeadError, Request, Stream};
@@ -42,6 +42,8 @@ pub(crate) struct Logged {
     pub(crate) connection: u64,
     pub(crate) authorization: Option<String>,
     pub(crate) port: u16,
+    /// When the head had come, counted from the start of the server.
+    pub(crate) at: Duration,
 }
 
 impl Logged {
@@ -113,6 +115,9 @@ struct Core {
     received: AtomicU64,
     connections: AtomicU64,
     failed_handshakes: AtomicU64,
+    active: AtomicU64,
+    most_active: AtomicU64,
+    start: Instant,
     open: Mutex<HashMap<u64, TcpStream>>,
     stop: Stop,
 }
@@ -147,6 +152,9 @@ impl Server {
             received: AtomicU64::new(0),
             connections: AtomicU64::new(0),
             failed_handshakes: AtomicU64::new(0),
+            active: AtomicU64::new(0),
+            most_active: AtomicU64::new(0),
+            start: Instant::now(),
             open: Mutex::default(),
             stop: Stop::default(),
         });
@@ -191,6 +199,11 @@ impl Server {
         self.core.failed_handshakes.load(Ordering::Relaxed)
     }
 
+    /// Returns the maximum number of requests that were under way at once since the last call.
+    pub(crate) fn take_most_active(&self) -> u64 {
+        self.core.most_active.swap(self.core.active.load(Ordering::SeqCst), Ordering::SeqCst)
+    }
+
     /// Closes all connections; new ones are accepted.
     pub(crate) fn cut_connections(&self) {
         for stream in lock(&self.core.open).values() {
@@ -210,7 +223,11 @@ impl Drop for Server {
     fn drop(&mut self) {
         self.core.stop.set();
         for address in &self.addresses {
-            // Wakes the thread that accepts.
+            // Wakes the thread that accepts. Not every system connects to the unspecified address.
+            let mut address = *address;
+            if address.ip().is_unspecified() {
+                address.set_ip(if address.is_ipv6() { Ipv6Addr::LOCALHOST.into() } else { Ipv4Addr::LOCALHOST.into() });
+            }
             let _ = TcpStream::connect(address);
         }
         for thread in self.threads.drain(..) {
@@ -276,6 +293,31 @@ fn secured(core: &Core, mut stream: TcpStream) -> Option<Stream> {
     session.map(Stream::Tls)
 }
 
+/// A request under way.
+#[derive(Debug)]
+pub(crate) struct Active<'a>(Option<&'a AtomicU64>);
+
+impl<'a> Active<'a> {
+    fn new(core: &'a Core) -> Self {
+        let count = core.active.fetch_add(1, Ordering::SeqCst) + 1;
+        core.most_active.fetch_max(count, Ordering::SeqCst);
+        Self(Some(&core.active))
+    }
+
+    /// Ends the request, before its last bytes are sent: the client's next one may come before the write returns.
+    pub(crate) fn end(&mut self) {
+        if let Some(active) = self.0.take() {
+            active.fetch_sub(1, Ordering::SeqCst);
+        }
+    }
+}
+
+impl Drop for Active<'_> {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
 /// How a connection goes on after a request.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Next {
@@ -296,13 +338,22 @@ fn serve(core: &Core, mut reader: BufReader<Stream>, number: u64, port: u16) {
             Err(HeadError::Bad(status, reason)) => {
                 log(core, &Request { connection: number, port, ..Request::default() }, status, 0);
                 let answer = Answer::new(status).header("Content-Type", "text/plain").body(format!("{reason}\n"));
-                let _ = wire::send(reader.get_mut(), &answer, &Effects::default(), false, true, &core.stop);
+                let _ = wire::send(
+                    reader.get_mut(),
+                    &answer,
+                    &Effects::default(),
+                    false,
+                    true,
+                    &core.stop,
+                    &mut Active(None),
+                );
                 break Next::Linger;
             }
         };
         count += 1;
         request.connection = number;
         request.port = port;
+        request.at = core.start.elapsed();
         request.is_secure = core.tls.is_some();
         let is_last = lock(&core.settings).requests_per_connection.is_some_and(|most| count >= most);
         match exchange(core, &mut reader, request, is_last) {
@@ -322,6 +373,7 @@ fn serve(core: &Core, mut reader: BufReader<Stream>, number: u64, port: u16) {
 
 /// Answers one request.
 fn exchange(core: &Core, reader: &mut BufReader<Stream>, mut request: Request, is_last: bool) -> Next {
+    let mut active = Active::new(core);
     let settings = *lock(&core.settings);
     let effects = lock(&core.rules).fire(&request);
     request.expires_token = effects.expires_token;
@@ -398,7 +450,7 @@ fn exchange(core: &Core, reader: &mut BufReader<Stream>, mut request: Request, i
         return Next::Close;
     }
     let closes = is_last || !is_whole || request.closes();
-    match wire::send(reader.get_mut(), &answer, &effects, request.method == "HEAD", closes, &core.stop) {
+    match wire::send(reader.get_mut(), &answer, &effects, request.method == "HEAD", closes, &core.stop, &mut active) {
         Ok(wire::End::Whole) if !is_whole => Next::Linger,
         Ok(wire::End::Whole) if closes => {
             wire::close(reader.get_mut());
@@ -421,5 +473,6 @@ fn log(core: &Core, request: &Request, status: u16, body_bytes_received: u64) {
         connection: request.connection,
         authorization: request.header("authorization").map(str::to_owned),
         port: request.port,
+        at: request.at,
     });
 }

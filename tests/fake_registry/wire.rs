@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::http::{Answer, Stream, reason};
 use super::rules::Effects;
-use super::server::Stop;
+use super::server::{Active, Stop};
 
 /// How the sending of an answer ended.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -40,6 +40,7 @@ pub(crate) fn send(
     is_head: bool,
     closes: bool,
     stop: &Stop,
+    active: &mut Active<'_>,
 ) -> io::Result<End> {
     let has_body = !matches!(answer.status, 100..200 | 204 | 304);
     let is_chunked = has_body && (effects.is_chunked || effects.has_body_bomb);
@@ -68,6 +69,7 @@ pub(crate) fn send(
     }
     let mut pending = head.into_bytes();
     if is_head || !has_body {
+        active.end();
         stream.write_all(&pending)?;
         stream.flush()?;
         return Ok(End::Whole);
@@ -88,6 +90,9 @@ pub(crate) fn send(
         }
         if is_chunked && read > 0 {
             pending.extend_from_slice(format!("{read:x}\r\n").as_bytes());
+        }
+        if sent + read as u64 == length || end == Some(sent + read as u64) {
+            active.end();
         }
         // A small body goes out with the head.
         if pending.len() + read < 64 * 1024 {

@@ -223,3 +223,27 @@ fn a_connection_is_kept_and_closed_as_asked() {
     let numbers: Vec<u64> = fake.requests().iter().map(|request| request.connection).collect();
     assert_eq!((numbers, fake.connections()), (vec![1, 1, 1, 2], 2));
 }
+
+#[test]
+fn the_log_tells_times_and_how_many_requests_were_under_way() {
+    let fake = fake();
+    let digest = digest_of(b"hello");
+    let post = call("POST", &format!("/v2/a/blobs/uploads/?digest={digest}")).header("Content-Length", "5");
+    let post = post.header("Content-Type", "application/octet-stream");
+    let mut connections = [Connection::open(&fake.host()), Connection::open(&fake.host())];
+    for connection in &mut connections {
+        connection.send_head(&post).expect("sent");
+    }
+    while fake.take_most_active() < 2 {
+        std::thread::yield_now();
+    }
+    for connection in &mut connections {
+        connection.write(b"hello").expect("sent");
+        assert_eq!(connection.reply(false).expect("an answer").status, 201);
+    }
+    assert_eq!((fake.take_most_active(), fake.take_most_active()), (2, 0));
+    call("GET", "/v2/").send(&fake.host());
+    assert_eq!(fake.take_most_active(), 1);
+    assert_eq!(fake.lines()[2], "GET /v2/ 200");
+    assert!(fake.requests()[2].at > fake.requests()[0].at);
+}

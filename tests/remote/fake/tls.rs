@@ -9,15 +9,19 @@ use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 
-use crate::fake_registry::{Fake, Identity, Options, Tls};
+use crate::fake_registry::{Action, Fake, Identity, Options, Rule, Tls, digest_of};
 use crate::raw::{Connection, Reply, call};
 
 fn start(tls: Tls) -> Fake {
     Fake::start(Options { tls, ..Options::default() })
 }
 
-/// Trusts the fake's authority and sends a request, perhaps with a client's certificate.
-fn get(fake: &Fake, name: &str, client: Option<&Identity>) -> io::Result<Reply> {
+/// Trusts the fake's authority and connects, perhaps with a client's certificate.
+fn connect(
+    fake: &Fake,
+    name: &str,
+    client: Option<&Identity>,
+) -> io::Result<Connection<StreamOwned<ClientConnection, TcpStream>>> {
     let mut roots = RootCertStore::empty();
     let authority = CertificateDer::from_pem_slice(fake.tls().authority().as_bytes()).expect("PEM");
     roots.add(authority).expect("a root");
@@ -35,9 +39,13 @@ fn get(fake: &Fake, name: &str, client: Option<&Identity>) -> io::Result<Reply> 
     let connection = ClientConnection::new(Arc::new(config), name).expect("a connection");
     let socket = TcpStream::connect(fake.host()).expect("connected");
     let mut connection = Connection::over(StreamOwned::new(connection, socket), &fake.host());
-    // A server that dislikes the client's certificate says so after the handshake.
     connection.handshake()?;
-    connection.send(&call("GET", "/v2/"))
+    Ok(connection)
+}
+
+/// Connects and sends a request. A server that dislikes the client's certificate says so after the handshake.
+fn get(fake: &Fake, name: &str, client: Option<&Identity>) -> io::Result<Reply> {
+    connect(fake, name, client)?.send(&call("GET", "/v2/"))
 }
 
 #[test]
@@ -93,4 +101,21 @@ fn tls_on_a_http_port_gets_an_answer_that_is_no_tls() {
     let mut connection = Connection::open(&fake.host());
     connection.write(&[0x16, 3, 1, 0, 2, 1, 0, 10]).expect("sent");
     assert_eq!(connection.reply(false).expect("an answer").status, 400);
+}
+
+#[test]
+fn blobs_go_through_tls_and_are_cut_there_too() {
+    let fake = start(Tls::by_authority());
+    let bytes: Vec<u8> = (0..1_000_000_u32).map(|number| number.to_le_bytes()[0]).collect();
+    let digest = digest_of(&bytes);
+    let mut connection = connect(&fake, "localhost", None).expect("connected");
+    let begun = connection.send(&call("POST", "/v2/a/blobs/uploads/").body("")).expect("an answer");
+    let put = call("PUT", &format!("{}&digest={digest}", begun.needed("location"))).bytes(&bytes);
+    assert_eq!(connection.send(&put).expect("an answer").status, 201);
+    let read = call("GET", &format!("/v2/a/blobs/{digest}"));
+    assert_eq!(connection.send(&read).expect("an answer").body, bytes);
+    fake.rule(Rule::on("GET", "*"), Action::CutDown(300_000));
+    let cut = connection.send(&read).expect("an answer");
+    assert_eq!((cut.is_cut, cut.body.len()), (true, 300_000));
+    assert_eq!(fake.connections(), 1);
 }
