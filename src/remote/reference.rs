@@ -54,7 +54,7 @@ impl RemoteReference {
         let (name, digest) = split_digest(text)?;
         let shown = || shortened(text);
         let Some((host, rest)) = name.split_once('/') else {
-            return Err(without_repository(name, &digest, text));
+            return Err(without_repository(name, digest.is_some(), text));
         };
         if !RegistryHost::is_likely(host) {
             return Err(without_registry(text));
@@ -129,7 +129,7 @@ fn parse_tags(list: &str, text: &str) -> Result<Vec<Tag>, ReferenceError> {
 }
 
 /// Returns the error for a reference without a slash: a registry, or an image of Docker Hub such as `debian:12`.
-fn without_repository(name: &str, digest: &Option<Digest>, text: &str) -> ReferenceError {
+fn without_repository(name: &str, has_digest: bool, text: &str) -> ReferenceError {
     let is_tag = name.split_once(':').is_some_and(|(before, tag)| {
         !before.contains(['.', '[']) && !tag.bytes().all(|byte| byte.is_ascii_digit()) && tag.parse::<Tag>().is_ok()
     });
@@ -138,7 +138,7 @@ fn without_repository(name: &str, digest: &Option<Digest>, text: &str) -> Refere
     }
     // A fault of the registry comes first: it is the same with a repository.
     match name.parse::<RegistryHost>() {
-        Ok(_) => ReferenceError::NoRepository { text: shortened(if digest.is_some() { name } else { text }) },
+        Ok(_) => ReferenceError::NoRepository { text: shortened(if has_digest { name } else { text }) },
         Err(error) => error,
     }
 }

@@ -1,0 +1,10 @@
+//! Credentials for registries: challenges of servers, auth files of Docker and of podman, credential helpers.
+//!
+//! Secrets live in [`Secret`], which no message prints.
+
+mod challenge;
+mod secret;
+
+#[allow(unused_imports, reason = "the client uses them")]
+pub(super) use challenge::{Challenge, parse_challenges};
+pub use secret::{Credential, Secret};
