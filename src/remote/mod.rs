@@ -4,11 +4,14 @@
 mod auth;
 mod environment;
 mod host;
+#[allow(dead_code, reason = "the client uses it")]
+mod proxy;
 mod reference;
 mod reference_error;
 
 pub use auth::{AuthError, AuthPlace, Credential, HelperError, HelperErrorKind, Secret};
 pub use environment::Environment;
 pub use host::RegistryHost;
+pub use proxy::ProxyError;
 pub use reference::RemoteReference;
 pub use reference_error::ReferenceError;

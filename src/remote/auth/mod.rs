@@ -5,6 +5,7 @@
 mod challenge;
 mod error;
 mod files;
+mod helper;
 mod places;
 mod secret;
 
