@@ -9,7 +9,10 @@ mod proxy;
 mod reference;
 mod reference_error;
 
-pub use auth::{AuthError, AuthPlace, Credential, HelperError, HelperErrorKind, Secret};
+pub use auth::{
+    AuthError, AuthPlace, Credential, CredentialLookup, CredentialStore, HelperError, HelperErrorKind,
+    RemovedCredentials, Secret, StoredCredential,
+};
 pub use environment::Environment;
 pub use host::RegistryHost;
 pub use proxy::ProxyError;

@@ -9,7 +9,7 @@ use std::env;
 use std::io::{self, Read, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
 use std::thread::{self, Builder};
 use std::time::{Duration, Instant};
 
@@ -175,7 +175,7 @@ struct Running(Child);
 impl Running {
     /// Writes the input and reads the output on threads of their own: either may block.
     fn exchange(&mut self, input: Vec<u8>) -> io::Result<Receiver<io::Result<Vec<u8>>>> {
-        let (sender, receiver) = channel();
+        let (sender, receiver) = sync_channel(1);
         let mut stdin = self.0.stdin.take().expect("it is piped");
         let mut stdout = self.0.stdout.take().expect("it is piped");
         Builder::new().spawn(move || {
