@@ -205,6 +205,22 @@ fn ends_in_number(name: &str) -> bool {
         || hexadecimal.is_some_and(|digits| digits.bytes().all(|byte| byte.is_ascii_hexdigit()))
 }
 
+impl TryFrom<&str> for RegistryHost {
+    type Error = ReferenceError;
+
+    fn try_from(text: &str) -> Result<Self, ReferenceError> {
+        text.parse()
+    }
+}
+
+impl TryFrom<String> for RegistryHost {
+    type Error = ReferenceError;
+
+    fn try_from(text: String) -> Result<Self, ReferenceError> {
+        text.parse()
+    }
+}
+
 impl fmt::Display for RegistryHost {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.name {

@@ -149,6 +149,22 @@ fn without_registry(text: &str) -> ReferenceError {
     ReferenceError::NoRegistry { text: shortened(text), on_docker_hub: is_one.then_some(on_docker_hub) }
 }
 
+impl TryFrom<&str> for RemoteReference {
+    type Error = ReferenceError;
+
+    fn try_from(text: &str) -> Result<Self, ReferenceError> {
+        text.parse()
+    }
+}
+
+impl TryFrom<String> for RemoteReference {
+    type Error = ReferenceError;
+
+    fn try_from(text: String) -> Result<Self, ReferenceError> {
+        text.parse()
+    }
+}
+
 impl fmt::Display for RemoteReference {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}/{}", self.host, self.repository)?;

@@ -54,8 +54,10 @@ impl<'a> Helper<'a> {
         let file = format!("docker-credential-{name}{}", env::consts::EXE_SUFFIX);
         let path = environment.get("PATH").unwrap_or_default();
         // A relative directory would make the current directory a place of programs.
-        let program =
-            env::split_paths(path).filter(|path| path.is_absolute()).map(|path| path.join(&file)).find(is_program);
+        let program = env::split_paths(path)
+            .filter(|path| path.is_absolute())
+            .map(|path| path.join(&file))
+            .find(|path| is_program(path));
         let program = program.ok_or_else(|| HelperError::new(name, HelperErrorKind::NotFound))?;
         Ok(Self { name, program, environment, time_limit })
     }
@@ -146,8 +148,8 @@ fn is_not_found(stdout: &[u8]) -> bool {
     NOT_FOUND.iter().any(|text| stdout.trim_ascii() == text.as_bytes())
 }
 
-fn is_program(path: &PathBuf) -> bool {
-    let Ok(metadata) = Path::metadata(path) else { return false };
+fn is_program(path: &Path) -> bool {
+    let Ok(metadata) = path.metadata() else { return false };
     #[cfg(unix)]
     let may_run = std::os::unix::fs::PermissionsExt::mode(&metadata.permissions()) & 0o111 != 0;
     #[cfg(not(unix))]
