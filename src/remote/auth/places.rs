@@ -99,12 +99,11 @@ pub(super) fn docker_file(environment: &Environment) -> Option<PathBuf> {
     Some(directory.join("config.json"))
 }
 
-#[cfg(test)]
+#[cfg(all(test, unix))]
 mod tests {
     use super::*;
 
     #[test]
-    #[cfg(unix)]
     fn the_places_are_in_the_order_of_the_documentation() {
         let home = || Environment::default().home("/h").user_id(7);
         for (named, environment, expected) in [
