@@ -94,6 +94,8 @@ pub mod metrics;
 pub mod oci;
 mod options;
 pub mod registry;
+#[cfg(feature = "remote")]
+pub mod remote;
 pub mod rootfs;
 mod tally;
 mod tar;

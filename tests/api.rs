@@ -19,6 +19,8 @@ use regshape::layout::*;
 use regshape::metrics::*;
 use regshape::oci::*;
 use regshape::registry::*;
+#[cfg(feature = "remote")]
+use regshape::remote::*;
 use regshape::rootfs::*;
 use regshape::transfer::*;
 use regshape::unpack::*;
@@ -114,6 +116,18 @@ fn errors_are_errors_of_any_thread() {
         FilesError, LayerError, OverlapError, ParseIdRangeError, ParseTimestampError, UnpackError,
         GlobError, JsonError, LevelError, MediaTypeError, ModeError, NameError, OwnerError, PlatformError, PlatformWordError,
         Reason, RefNameError, TrailingBytes);
+}
+
+#[test]
+#[cfg(feature = "remote")]
+fn registries_and_credentials_have_the_same_traits() {
+    all!([Send + Sync + Debug + Display + Clone + Ord + Hash + Parsed + 'static] RegistryHost, RemoteReference);
+    all!([Send + Sync + Debug + Clone + Eq + 'static] Credential, Environment, Secret);
+    all!([Send + Sync + Debug + Display + Clone + Eq + Hash + 'static] AuthPlace);
+    all!([Send + Sync + Debug + Clone + 'static] CredentialStore);
+    all!([Send + Sync + Debug + 'static] CredentialLookup, RemovedCredentials, StoredCredential);
+    all!([StdError + Send + Sync + 'static] AuthError, HelperError, HelperErrorKind);
+    all!([StdError + Send + Sync + Clone + Eq + 'static] ProxyError, ReferenceError);
 }
 
 #[test]

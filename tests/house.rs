@@ -18,7 +18,7 @@ const FLOORS: &[&[&str]] = &[
     &["fs", "graph"],
     &["layout"],
     &["view"],
-    &["rootfs"],
+    &["remote", "rootfs"],
     &["check"],
     &["build", "registry", "transfer", "unpack"],
 ];
