@@ -1,4 +1,5 @@
-//! Builds, edits, checks, merges and moves OCI image layouts on the local disk: no daemon, no registry, no network.
+//! Builds, edits, checks, merges and moves OCI image layouts on the local disk, without a daemon and without
+//! root. With the feature `remote` it pushes them to registries and pulls them from there.
 //!
 //! ```
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -106,8 +107,8 @@ pub mod view;
 mod workers;
 
 pub use error::{
-    ArtifactError, BaseError, Candidate, ConfigError, CopyError, EditError, Error, ErrorCode, ErrorKind, FilesError,
-    LayerError, Reason, Referrer, Result, UnpackError,
+    ArtifactError, BaseError, Candidate, ConfigError, ConnectionFault, CopyError, EditError, Error, ErrorCode,
+    ErrorKind, FilesError, LayerError, PushError, Reason, Referrer, RemoteError, Result, UnpackError,
 };
 pub use interrupt::Interrupt;
 pub use tally::Tally;

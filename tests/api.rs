@@ -127,7 +127,18 @@ fn registries_and_credentials_have_the_same_traits() {
     all!([Send + Sync + Debug + Clone + 'static] CredentialStore);
     all!([Send + Sync + Debug + 'static] CredentialLookup, RemovedCredentials, StoredCredential);
     all!([StdError + Send + Sync + 'static] AuthError, HelperError, HelperErrorKind);
-    all!([StdError + Send + Sync + Clone + Eq + 'static] ProxyError, ReferenceError);
+    all!([StdError + Send + Sync + Clone + Eq + 'static] ProxyError, ReferenceError, PushError, RemoteError);
+    all!([Send + Sync + Debug + Copy + Eq + Hash + 'static]
+        ConnectionFault, DownloadAction, PullStatus, PushStatus, UploadAction);
+    all!([Send + Sync + Debug + Clone + Eq + 'static]
+        ClientCertificate, Ping, PlannedPush, PullSummary, Pulled, PulledBlob, PulledImage, PushSummary, Pushed, PushedBlob,
+        PushedImage, RemoteReferences);
+    all!([Send + Sync + Debug + Clone + 'static]
+        Call, CallObserver, ConnectionOptions, Credentials, PullOptions, PushOptions, PushPlan);
+    all!([Send + Sync + Debug + 'static] Client, PullPlan, RemoteImages);
+    all!([Send + Sync + Debug + Copy] TransferEvent<'static>);
+    // Clocks can be chosen at run time, and tests bring their own.
+    let _: (Option<&dyn Clock>, Option<TransferObserver<'static>>) = (None, None);
 }
 
 #[test]

@@ -2,7 +2,10 @@
 
 use std::path::Path;
 
-use super::{ArtifactError, BaseError, ConfigError, CopyError, EditError, Error, FilesError, LayerError, UnpackError};
+use super::{
+    ArtifactError, BaseError, ConfigError, CopyError, EditError, Error, FilesError, LayerError, PushError, RemoteError,
+    UnpackError,
+};
 
 /// The category of an error, for programs that handle errors by category.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -99,6 +102,15 @@ impl Error {
                 FilesError::DiffIds { .. } | FilesError::LostHardLink { .. } => ErrorKind::InvalidData,
             },
             Self::Copy(error) => kind_of_copy(error),
+            Self::Push(error) => match error {
+                PushError::NoImages { .. } => ErrorKind::NotFound,
+                PushError::SeveralImages { .. } => ErrorKind::Ambiguous,
+                PushError::OtherDigest { .. } | PushError::SameTag { .. } => ErrorKind::Conflict,
+                PushError::NoTag { .. } | PushError::NotADocument { .. } => ErrorKind::InvalidInput,
+                PushError::Cycle { .. } => ErrorKind::InvalidData,
+                PushError::TooDeep { .. } => ErrorKind::TooLarge,
+            },
+            Self::Remote(error) => kind_of_remote(error),
             Self::Edit(error) => match error {
                 EditError::LayerIndex { .. } | EditError::NotListed { .. } => ErrorKind::NotFound,
                 EditError::NeedsTag { .. } => ErrorKind::Ambiguous,
@@ -258,6 +270,25 @@ fn kind_of_artifact(error: &ArtifactError) -> ErrorKind {
 }
 
 /// Returns the category of an error of copying.
+fn kind_of_remote(error: &RemoteError) -> ErrorKind {
+    match error {
+        RemoteError::NotFound { .. } | RemoteError::BlobNotFound { .. } => ErrorKind::NotFound,
+        RemoteError::TagTaken { .. } => ErrorKind::Conflict,
+        RemoteError::OtherDigest { .. } | RemoteError::Answer { .. } => ErrorKind::InvalidData,
+        RemoteError::Schema1 { .. } => ErrorKind::Unsupported,
+        RemoteError::Settings { .. } | RemoteError::Credentials { .. } => ErrorKind::InvalidInput,
+        RemoteError::Later { .. } => ErrorKind::Busy,
+        RemoteError::Upload { source, .. }
+        | RemoteError::PushManifest { source, .. }
+        | RemoteError::Download { source, .. } => kind_of_remote(source),
+        RemoteError::Unreachable { .. }
+        | RemoteError::Unauthorized { .. }
+        | RemoteError::Status { .. }
+        | RemoteError::NotARegistry { .. }
+        | RemoteError::Redirect { .. } => ErrorKind::Io,
+    }
+}
+
 fn kind_of_copy(error: &CopyError) -> ErrorKind {
     match error {
         CopyError::BelowFile { .. }

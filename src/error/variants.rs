@@ -12,8 +12,10 @@ use super::copy::CopyError;
 use super::edit::EditError;
 use super::files::FilesError;
 use super::layer::LayerError;
+use super::push::PushError;
 use super::reason::Reason;
 use super::referrer::Referrer;
+use super::remote::RemoteError;
 use super::unpack::UnpackError;
 use super::words::{counted, image_called, list, missing_blob, seconds, size_mismatch, stored, unselected};
 use crate::compress::{BoundError, Encoding, TrailingBytes};
@@ -49,6 +51,12 @@ pub enum Error {
     /// A layer of files cannot be made.
     #[error(transparent)]
     Copy(#[from] CopyError),
+    /// Images cannot be pushed as they are.
+    #[error(transparent)]
+    Push(#[from] PushError),
+    /// A registry cannot be reached, or does not do what it is asked.
+    #[error(transparent)]
+    Remote(#[from] RemoteError),
     /// `init` found a layout.
     #[error("{} is already an OCI Image Layout", .path.display())]
     AlreadyLayout {

@@ -13,7 +13,8 @@ use serde::{Deserialize, Serialize};
 
 use super::document_files::STAGE_FILE;
 use super::site::{BLOBS_DIRECTORY, MARKER_FILE};
-use crate::fs::{Identity, for_each_leftover, is_called_temporary, is_vacant, open_regular, read_at_most};
+use super::uploads::UPLOADS_DIRECTORY;
+use crate::fs::{Identity, for_each_leftover, is_called_temporary, open_regular, read_at_most};
 use crate::graph::walk::INDEX_FILE;
 
 /// The name of the record in the temporary directory whose content is moved.
@@ -137,10 +138,22 @@ impl Filling {
     }
 }
 
+/// Returns whether a directory contains only what has temporary names, and the uploads of a pull that was cut.
+pub(crate) fn is_vacant_but_for_uploads(root: &Path) -> io::Result<bool> {
+    for entry in fs::read_dir(root)? {
+        let entry = entry?;
+        let is_uploads = entry.file_name() == UPLOADS_DIRECTORY && entry.file_type()?.is_dir();
+        if !is_uploads && !is_called_temporary(&entry.file_name()) {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
 /// Returns whether a directory will be vacant once it is cleaned: it holds only temporary files and files that killed
 /// exports had moved there.
 pub(crate) fn is_vacant_but_for_fillings(root: &Path) -> io::Result<bool> {
-    if is_vacant(root)? {
+    if is_vacant_but_for_uploads(root)? {
         return Ok(true);
     }
     let mut fillings = Vec::new();
@@ -157,7 +170,7 @@ pub(crate) fn is_vacant_but_for_fillings(root: &Path) -> io::Result<bool> {
         for entry in fs::read_dir(root.join(&directory))? {
             let entry = entry?;
             let name = entry.file_name();
-            if directory.is_empty() && is_called_temporary(&name) {
+            if directory.is_empty() && (is_called_temporary(&name) || name == UPLOADS_DIRECTORY) {
                 continue;
             }
             let name = name.to_string_lossy();

@@ -151,7 +151,7 @@ impl MediaType {
     }
 
     /// Returns whether this is Docker's name of a config or a layer, for which the image-spec has another.
-    pub(crate) fn is_docker(&self) -> bool {
+    pub fn is_docker(&self) -> bool {
         self.0.starts_with("application/vnd.docker.") && (self.is_image_config() || self.layer_encoding().is_some())
     }
 

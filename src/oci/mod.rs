@@ -9,7 +9,7 @@ mod config;
 mod config_values;
 mod descriptor;
 mod digest;
-mod entry_name;
+pub(crate) mod entry_name;
 pub(crate) mod field_change;
 pub(crate) mod fields;
 mod index;

@@ -1,20 +1,38 @@
-//! Registries over HTTP.
+//! Registries over HTTP: the client of the distribution-spec, with credentials, TLS, proxies and retries.
+//!
+//! This room knows nothing of layouts: `transfer` moves images between views, layouts and registries. All requests go through
+//! `client`; `http` and `tls` alone name the crates that speak HTTP and TLS. What a server says is not trusted: sizes are
+//! bounded, digests are verified, text is made fit for one line, and no answer takes credentials to another host.
 
-#[allow(dead_code, reason = "the client uses it")]
-mod auth;
+mod address;
+pub(crate) mod auth;
+mod calls;
+pub(crate) mod client;
 mod environment;
-mod host;
-#[allow(dead_code, reason = "the client uses it")]
+pub(crate) mod host;
+pub(crate) mod http;
+mod options;
+pub(crate) mod policy;
 mod proxy;
-mod reference;
+mod redirect;
+pub(crate) mod reference;
 mod reference_error;
+mod refusal;
+pub(crate) mod source;
+mod tls;
+mod url;
 
 pub use auth::{
-    AuthError, AuthPlace, Credential, CredentialLookup, CredentialStore, HelperError, HelperErrorKind,
+    AuthError, AuthPlace, Credential, CredentialLookup, CredentialStore, Credentials, HelperError, HelperErrorKind,
     RemovedCredentials, Secret, StoredCredential,
 };
+pub use calls::{Call, CallObserver};
+pub use client::{Client, Ping};
 pub use environment::Environment;
 pub use host::RegistryHost;
+pub use options::ConnectionOptions;
+pub use policy::Clock;
 pub use proxy::ProxyError;
 pub use reference::RemoteReference;
 pub use reference_error::ReferenceError;
+pub use tls::ClientCertificate;

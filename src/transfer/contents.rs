@@ -3,6 +3,7 @@
 //! An export holds `oci-layout`, then every blob reachable from the index, depth first and each once, and `index.json`
 //! last. Every blob is verified while it is written.
 
+use std::collections::HashSet;
 use std::io::{self, Write};
 use std::sync::Arc;
 
@@ -43,6 +44,10 @@ pub struct ExportOptions {
     pub write: WriteOptions,
     /// The counters of the work.
     pub metrics: Arc<Metrics>,
+    /// Blobs in files of this program's own that were verified while they were written: they are linked as they are.
+    pub(crate) verified: Arc<HashSet<Digest>>,
+    /// Blobs of the target layout that are taken by their sizes.
+    pub(crate) trusted: Arc<HashSet<Digest>>,
 }
 
 impl ExportOptions {
@@ -129,6 +134,12 @@ impl IndexDocument {
 }
 
 impl Contents {
+    /// Nothing at all.
+    #[cfg(feature = "remote")]
+    pub(crate) fn none() -> Self {
+        Self { blobs: Vec::new(), exported: Exported::default() }
+    }
+
     /// Collects the blobs that an export of a view holds.
     ///
     /// # Errors

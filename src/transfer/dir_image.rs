@@ -40,12 +40,21 @@ pub(crate) fn load_dir_image(path: &Path) -> Result<View> {
     let digest = Digest::sha256_of(&content);
     let (view, entry) = view.with_document(media_type, content, Referrer::Document(digest.clone()));
     let view = view.with_index(Index { manifests: vec![entry], ..Index::empty() });
-    let view = view.rewritten(&mut ToOci(view.clone()))?;
+    let view = to_oci(&view)?;
     let mut index = view.index().clone();
     for entry in index.manifests.iter_mut().filter(|entry| !entry.is_index()) {
         entry.platform = Platforms::new(&view).of(entry).map(Box::new);
     }
     Ok(view.with_index(index))
+}
+
+/// Returns a view whose documents of Docker's are those of the image-spec.
+///
+/// # Errors
+///
+/// [`Error::MissingBlob`]; the errors of reading a document.
+pub(crate) fn to_oci(view: &View) -> Result<View> {
+    view.rewritten(&mut ToOci(view.clone()))
 }
 
 /// Converts Docker documents into those of the image-spec.

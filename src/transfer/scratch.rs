@@ -1,10 +1,11 @@
 //! Writing and verifying blobs in a scratch directory.
 
 use std::cmp::Reverse;
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::thread;
 
@@ -37,6 +38,8 @@ pub(crate) struct Staging<'a> {
     /// Where the target layout is or will be.
     site: &'a Site,
     link: bool,
+    /// Blobs in files that were verified while they were written.
+    verified: Arc<HashSet<Digest>>,
     directory: TempDirectory,
     /// Directories for blobs of an algorithm whose directory is on another file system than the layout.
     elsewhere: Vec<(String, TempDirectory)>,
@@ -45,7 +48,8 @@ pub(crate) struct Staging<'a> {
 impl<'a> Staging<'a> {
     pub(crate) fn create_in(parent: &Path, site: &'a Site, options: &ExportOptions) -> Result<Self> {
         let directory = TempDirectory::create_in(parent, site.interrupt()).map_err(Error::io("write to", parent))?;
-        let staging = Self { site, link: options.link, directory, elsewhere: Vec::new() };
+        let verified = Arc::clone(&options.verified);
+        let staging = Self { site, link: options.link, verified, directory, elsewhere: Vec::new() };
         staging.make_directory(&staging.blobs().join(Algorithm::Sha256.name()))?;
         Ok(staging)
     }
@@ -114,9 +118,10 @@ impl<'a> Staging<'a> {
     /// # Errors
     ///
     /// The unchanged directory, and the cause.
-    pub(crate) fn persist(self, target: &Path) -> Result<(), (Self, io::Error)> {
-        let Self { site, link, directory, elsewhere } = self;
-        directory.persist(target).map_err(|(directory, error)| (Self { site, link, directory, elsewhere }, error))
+    pub(crate) fn persist(self, target: &Path) -> Result<(), Box<(Self, io::Error)>> {
+        let Self { site, link, verified, directory, elsewhere } = self;
+        let back = |directory| Self { site, link, verified, directory, elsewhere };
+        directory.persist(target).map_err(|(directory, error)| Box::new((back(directory), error)))
     }
 
     /// Writes blobs on all cores, the largest first, so that no thread is left with a large blob at the end.
@@ -136,6 +141,11 @@ impl<'a> Staging<'a> {
         let directory = target.parent().expect("a blob is in a directory");
         self.make_directory(directory)?;
         let is_linked = self.link && content.path().is_some_and(|path| self.hard_link(path, &target));
+        if is_linked && self.verified.contains(digest) {
+            tell(progress, content.size());
+            self.site.metrics().count_blob_written();
+            return Ok(());
+        }
         let shared = is_linked
             || match content.whole_file() {
                 Some(file) => self.clone_file(file, digest, &target)?,

@@ -93,6 +93,15 @@ impl View {
         self.images_with(Layers::Expected)
     }
 
+    /// Returns the images, as [`View::images`] does, without looking for their layers.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`View::images`] for documents.
+    pub fn images_without_layers(&self) -> Result<Vec<ArchiveImage>> {
+        self.images_with(Layers::NotLookedUp)
+    }
+
     fn images_with(&self, layers: Layers) -> Result<Vec<ArchiveImage>> {
         let mut images = Vec::new();
         let mut missing = None;

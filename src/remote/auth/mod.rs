@@ -1,19 +1,21 @@
-//! Credentials for registries: challenges of servers, auth files of Docker and of podman, credential helpers.
+//! Credentials for registries: challenges of servers, auth files of Docker and of podman, credential helpers, tokens.
 //!
 //! Secrets live in [`Secret`], which no message prints.
 
-mod challenge;
+pub(crate) mod challenge;
+mod credentials;
 mod edit;
 mod error;
 mod files;
 mod helper;
 mod lookup;
 mod places;
+pub(crate) mod scope;
 mod secret;
+pub(crate) mod session;
 mod store;
 
-#[allow(unused_imports, reason = "the client uses them")]
-pub(super) use challenge::{Challenge, parse_challenges};
+pub use credentials::Credentials;
 pub use error::{AuthError, HelperError, HelperErrorKind};
 pub use lookup::{CredentialLookup, CredentialStore};
 pub use places::AuthPlace;

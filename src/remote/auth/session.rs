@@ -1,0 +1,336 @@
+//! The credentials of one run: which the registry wants, and the tokens that it gave.
+//!
+//! A password or an identity token goes to the registry and to the realm that its own 401 names; a bearer token to the
+//! registry alone. Tokens stay in memory. For each scope one is fetched at a time, and again before it expires.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+use serde::Deserialize;
+
+use super::challenge::Challenge;
+use super::scope::Scope;
+use super::secret::{Credential, Secret};
+use crate::error::RemoteError;
+use crate::remote::http::{Answer, Body, Http, Method, Request};
+use crate::remote::policy::{Failure, is_transient};
+use crate::remote::redirect::Guard;
+use crate::remote::refusal;
+use crate::remote::url::{Url, encoded_value};
+
+/// The largest answer of a token server.
+const TOKEN_LIMIT: u64 = 1024 * 1024;
+
+/// How long a token lasts whose server does not say it.
+const DEFAULT_LIFE: Duration = Duration::from_secs(60);
+
+/// The client that token servers of Docker's kind want to be told.
+const CLIENT_ID: &str = "regshape";
+
+/// Finds the credentials for the registry; called at most once, when the registry first wants some.
+pub(crate) type FindCredential = Box<dyn Fn() -> Result<Option<Credential>, RemoteError> + Send + Sync>;
+
+/// The credentials of one run.
+pub(crate) struct Session {
+    host: String,
+    find: FindCredential,
+    found: OnceLock<Result<Option<Credential>, RemoteError>>,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    method: Wanted,
+    tokens: HashMap<Scope, Token>,
+    /// A refresh token that replaced the identity token.
+    refresh: Option<Secret>,
+}
+
+/// How the registry wants to be convinced.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+enum Wanted {
+    /// It has not asked.
+    #[default]
+    Nothing,
+    Basic,
+    Bearer {
+        realm: Url,
+        service: Option<String>,
+        scope: Option<String>,
+    },
+}
+
+#[derive(Clone)]
+struct Token {
+    value: Secret,
+    /// The time at which another one is fetched.
+    renew_at: Duration,
+}
+
+/// The answer of a token server.
+#[derive(Deserialize)]
+struct TokenAnswer {
+    token: Option<String>,
+    access_token: Option<String>,
+    refresh_token: Option<String>,
+    expires_in: Option<f64>,
+}
+
+impl fmt::Debug for Session {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Session").field("host", &self.host).finish_non_exhaustive()
+    }
+}
+
+impl Session {
+    pub(crate) fn new(host: String, find: FindCredential) -> Self {
+        Self { host, find, found: OnceLock::new(), state: Mutex::default() }
+    }
+
+    /// Returns the value of `Authorization` for a request, if the registry wants one.
+    ///
+    /// # Errors
+    ///
+    /// The failure of a token server; of finding credentials.
+    pub(crate) fn authorization(
+        &self,
+        scope: &Scope,
+        now: Duration,
+        http: &Http,
+        guard: &Guard,
+    ) -> Result<Option<Secret>, Failure> {
+        let mut state = self.state();
+        match state.method.clone() {
+            Wanted::Nothing => Ok(None),
+            Wanted::Basic => match self.credential()? {
+                Some(Credential::Password { user, password }) => Ok(Some(basic(user, password))),
+                Some(Credential::RegistryToken(token)) => Ok(Some(bearer(token))),
+                Some(Credential::IdentityToken(_)) => Err(Failure::lasting(RemoteError::Unauthorized {
+                    host: self.host.clone(),
+                    reason: "it wants a user and a password, and an identity token is stored".to_owned(),
+                    had_credentials: true,
+                })),
+                None => Ok(None),
+            },
+            Wanted::Bearer { realm, service, scope: challenged } => {
+                if let Some(Credential::RegistryToken(token)) = self.credential()? {
+                    return Ok(Some(bearer(token)));
+                }
+                if let Some(token) = state.tokens.get(scope).filter(|token| now < token.renew_at) {
+                    return Ok(Some(bearer(&token.value)));
+                }
+                // The lock is held: others who need a token wait for this one.
+                let wanted = scope.and_challenged(challenged.as_deref());
+                let fetched = self.fetch(&mut state, &realm, service.as_deref(), &wanted, (http, guard))?;
+                let (value, life) = fetched;
+                let header = bearer(&value);
+                state.tokens.insert(scope.clone(), Token { value, renew_at: now + life - life / 6 });
+                Ok(Some(header))
+            }
+        }
+    }
+
+    /// Learns from a 401 of the registry. Returns whether another try with other credentials makes sense.
+    ///
+    /// # Errors
+    ///
+    /// The realm is one to which no credentials may go.
+    pub(crate) fn challenged(
+        &self,
+        challenges: &[Challenge],
+        scope: &Scope,
+        refused: Option<&Secret>,
+        guard: &Guard,
+    ) -> Result<bool, RemoteError> {
+        let mut state = self.state();
+        // A bearer token is better than a password with each request.
+        let bearer_wanted = challenges.iter().find_map(|challenge| match challenge {
+            Challenge::Bearer { realm, service, scope, .. } => Some((realm, service, scope)),
+            _ => None,
+        });
+        if let Some((realm, service, challenged)) = bearer_wanted {
+            let realm = guard.realm(realm)?;
+            let challenged = challenged.clone().filter(|challenged| {
+                // What this request needs is ours to say.
+                scope.and_challenged(Some(challenged)) != *scope
+            });
+            let is_first = refused.is_none();
+            let dropped = match refused {
+                Some(refused) => {
+                    let is_refused = |token: &Token| bearer(&token.value).expose() == refused.expose();
+                    let was_current = state.tokens.get(scope).is_some_and(is_refused);
+                    if was_current {
+                        state.tokens.remove(scope);
+                    }
+                    // Another thread may have fetched a new one already.
+                    was_current || state.tokens.contains_key(scope)
+                }
+                None => false,
+            };
+            state.method = Wanted::Bearer { realm, service: service.clone(), scope: challenged };
+            return Ok(is_first || dropped);
+        }
+        if challenges.iter().any(|challenge| matches!(challenge, Challenge::Basic)) {
+            let is_new = state.method != Wanted::Basic;
+            state.method = Wanted::Basic;
+            drop(state);
+            let has_credential = self.credential().map_err(|failure| *failure.error)?.is_some();
+            return Ok(has_credential && (is_new || refused.is_none()));
+        }
+        Ok(false)
+    }
+
+    /// Returns whether there are credentials for the registry.
+    pub(crate) fn has_credential(&self) -> bool {
+        matches!(self.credential(), Ok(Some(_)))
+    }
+
+    fn credential(&self) -> Result<Option<&Credential>, Failure> {
+        match self.found.get_or_init(|| (self.find)()) {
+            Ok(found) => Ok(found.as_ref()),
+            Err(error) => Err(Failure::lasting(error.clone())),
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn fetch(
+        &self,
+        state: &mut State,
+        realm: &Url,
+        service: Option<&str>,
+        scope: &Scope,
+        (http, guard): (&Http, &Guard),
+    ) -> Result<(Secret, Duration), Failure> {
+        let credential = self.credential()?;
+        let identity = match (&state.refresh, credential) {
+            (Some(refresh), _) => Some(refresh.clone()),
+            (None, Some(Credential::IdentityToken(token))) => Some(token.clone()),
+            _ => None,
+        };
+        let answer = match (&identity, credential) {
+            (Some(identity), _) => self.post(realm, service, scope, identity, (http, guard))?,
+            (None, Some(Credential::Password { user, password })) => {
+                let answer = self.get(realm, service, scope, Some(basic(user, password)), (http, guard))?;
+                // Azure's registry takes a refresh token in the place of a password, and by POST only.
+                if matches!(answer.status, 401 | 404 | 405) {
+                    let second = self.post(realm, service, scope, password, (http, guard))?;
+                    if second.status == 200 { second } else { answer }
+                } else {
+                    answer
+                }
+            }
+            _ => self.get(realm, service, scope, None, (http, guard))?,
+        };
+        self.read(state, answer, realm, credential.is_some())
+    }
+
+    fn get(
+        &self,
+        realm: &Url,
+        service: Option<&str>,
+        scope: &Scope,
+        authorization: Option<Secret>,
+        (http, guard): (&Http, &Guard),
+    ) -> Result<Answer, Failure> {
+        let mut url = realm.clone();
+        if let Some(service) = service {
+            url = url.with_parameter("service", service);
+        }
+        for part in scope.parts() {
+            url = url.with_parameter("scope", part);
+        }
+        let headers: Vec<_> = authorization.iter().map(|value| ("authorization", value.expose().to_owned())).collect();
+        let request = Request { method: Method::Get, url: &url, headers: &headers, patience: None, closes: false };
+        http.send(&request, Body::None).map_err(|error| guard.unreachable(&url, error))
+    }
+
+    fn post(
+        &self,
+        realm: &Url,
+        service: Option<&str>,
+        scope: &Scope,
+        token: &Secret,
+        (http, guard): (&Http, &Guard),
+    ) -> Result<Answer, Failure> {
+        let form = format!(
+            "grant_type=refresh_token&service={}&client_id={CLIENT_ID}&scope={}&refresh_token={}",
+            encoded_value(service.unwrap_or_default()),
+            encoded_value(&scope.to_string()),
+            encoded_value(token.expose()),
+        );
+        let headers = [("content-type", "application/x-www-form-urlencoded".to_owned())];
+        let request = Request { method: Method::Post, url: realm, headers: &headers, patience: None, closes: false };
+        http.send(&request, Body::Bytes(form.as_bytes())).map_err(|error| guard.unreachable(realm, error))
+    }
+
+    fn read(
+        &self,
+        state: &mut State,
+        answer: Answer,
+        realm: &Url,
+        had_credentials: bool,
+    ) -> Result<(Secret, Duration), Failure> {
+        let status = answer.status;
+        let unusable = |reason: &str| {
+            Failure::lasting(RemoteError::Unauthorized {
+                host: self.host.clone(),
+                reason: format!("{} {reason}", realm.origin),
+                had_credentials,
+            })
+        };
+        match status {
+            200 => {}
+            400 | 401 | 403 => {
+                let said = refusal::said(answer);
+                let reason = said.message.unwrap_or_else(|| format!("answered {status}"));
+                return Err(unusable(&format!("gives no token: {reason}")));
+            }
+            status => {
+                let error = refusal::error(answer, realm.origin.host.as_str(), Method::Get, realm);
+                let is_transient = is_transient(status);
+                return Err(Failure { is_transient, status: Some(status), ..Failure::lasting(error) });
+            }
+        }
+        let bytes = match answer.bytes(TOKEN_LIMIT) {
+            Ok(Some(bytes)) => bytes,
+            Ok(None) => return Err(unusable("sends a token that is too large")),
+            Err(error) => {
+                let is_transient = error.is_transient();
+                return Err(Failure { is_transient, ..unusable(&format!("sends no whole token: {error}")) });
+            }
+        };
+        let answer: TokenAnswer =
+            serde_json::from_slice(&bytes).map_err(|_| unusable("sends something else than a token"))?;
+        let value = answer.token.or(answer.access_token).filter(|token| !token.is_empty());
+        let value = value.ok_or_else(|| unusable("sends no token"))?;
+        if !value.bytes().all(|byte| byte.is_ascii_graphic()) {
+            return Err(unusable("sends a token with characters that no header can have"));
+        }
+        if let Some(refresh) = answer.refresh_token.filter(|token| !token.is_empty()) {
+            // Only a token server that was shown an identity token replaces it.
+            if matches!(self.credential()?, Some(Credential::IdentityToken(_))) {
+                state.refresh = Some(Secret::from(refresh));
+            }
+        }
+        let life = answer
+            .expires_in
+            .filter(|seconds| *seconds > 0.0)
+            .map_or(DEFAULT_LIFE, |seconds| Duration::try_from_secs_f64(seconds.min(86_400.0)).unwrap_or(DEFAULT_LIFE));
+        Ok((Secret::from(value), life))
+    }
+}
+
+fn basic(user: &str, password: &Secret) -> Secret {
+    Secret::from(format!("Basic {}", BASE64_STANDARD.encode(format!("{user}:{}", password.expose()))))
+}
+
+fn bearer(token: &Secret) -> Secret {
+    Secret::from(format!("Bearer {}", token.expose()))
+}

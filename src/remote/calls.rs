@@ -1,0 +1,110 @@
+//! What was asked and answered, for `--debug-calls`: without secrets and without bodies.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use ureq::http::HeaderMap;
+
+/// The headers whose values are secrets.
+const SECRET_HEADERS: [&str; 4] = ["authorization", "proxy-authorization", "cookie", "set-cookie"];
+
+/// What stands for a secret.
+const REDACTED: &str = "<redacted>";
+
+/// Is called with each exchange when its answer has been read.
+#[derive(Clone)]
+pub struct CallObserver(Arc<dyn Fn(&Call) + Send + Sync>);
+
+impl CallObserver {
+    /// Makes an observer of a function.
+    pub fn new(observe: impl Fn(&Call) + Send + Sync + 'static) -> Self {
+        Self(Arc::new(observe))
+    }
+
+    pub(crate) fn observe(&self, call: &Call) {
+        (self.0)(call);
+    }
+}
+
+impl fmt::Debug for CallObserver {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("CallObserver")
+    }
+}
+
+/// One exchange. Values of secret headers and of queries are `<redacted>`.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Call {
+    /// The method.
+    pub method: &'static str,
+    /// The URL, without userinfo and without values in its query.
+    pub url: String,
+    /// The headers of the request; names are in lower case.
+    pub request_headers: Vec<(String, String)>,
+    /// The number of bytes of the body that were sent.
+    pub bytes_sent: u64,
+    /// The status of the answer; `None` if there is none.
+    pub status: Option<u16>,
+    /// The headers of the answer.
+    pub response_headers: Vec<(String, String)>,
+    /// The number of bytes of the answer's body that were read.
+    pub bytes_received: u64,
+    /// The time from the request to the end of the answer.
+    pub duration: Duration,
+    /// Why there is no answer.
+    pub error: Option<String>,
+    start: Instant,
+}
+
+impl Call {
+    /// Notes a request of some URL, as it is shown.
+    pub(crate) fn begun(method: &'static str, url: String, headers: &[(&'static str, String)], start: Instant) -> Self {
+        let headers = headers.iter().map(|(name, value)| header(name, value));
+        Self {
+            method,
+            url,
+            request_headers: headers.collect(),
+            bytes_sent: 0,
+            status: None,
+            response_headers: Vec::new(),
+            bytes_received: 0,
+            duration: Duration::ZERO,
+            error: None,
+            start,
+        }
+    }
+
+    pub(crate) fn answered(&mut self, status: u16, headers: &HeaderMap) {
+        self.status = Some(status);
+        let text = |value: &ureq::http::HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
+        self.response_headers = headers.iter().map(|(name, value)| header(name.as_str(), &text(value))).collect();
+    }
+
+    pub(crate) fn failed(&mut self, error: String) {
+        self.error = Some(error);
+    }
+
+    pub(crate) fn received(&mut self, bytes: usize) {
+        self.bytes_received += bytes as u64;
+    }
+
+    pub(crate) fn end(&mut self) {
+        self.duration = self.start.elapsed();
+    }
+}
+
+fn header(name: &str, value: &str) -> (String, String) {
+    let name = name.to_ascii_lowercase();
+    let value = match name.as_str() {
+        name if SECRET_HEADERS.contains(&name) => REDACTED.to_owned(),
+        // It is a URL, and its query can be a secret.
+        "location" => match value.split_once('?') {
+            Some((before, _)) => format!("{before}?{REDACTED}"),
+            None => value.to_owned(),
+        },
+        _ => value.to_owned(),
+    };
+    (name, value)
+}

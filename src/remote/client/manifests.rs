@@ -1,0 +1,271 @@
+//! Manifests: whether they are there, reading and writing (distribution-spec, end-2, end-3 and end-7).
+
+use std::fmt;
+
+use serde::Deserialize;
+
+use super::{Ask, Client, Payload};
+use crate::error::RemoteError;
+use crate::oci::{Algorithm, Digest, Hasher, MediaType, RepositoryName, Tag};
+use crate::remote::auth::scope::Scope;
+use crate::remote::http::{Answer, COMMIT_TIMEOUT, Method};
+use crate::remote::policy::Failure;
+
+/// The largest manifest or index that is fetched.
+pub(crate) const MANIFEST_LIMIT: u64 = 8 * 1024 * 1024;
+
+/// The media types that are asked for. Registries convert an image for those who do not ask for its own type.
+const ACCEPT: &str = "application/vnd.oci.image.index.v1+json, application/vnd.oci.image.manifest.v1+json, \
+                      application/vnd.docker.distribution.manifest.list.v2+json, \
+                      application/vnd.docker.distribution.manifest.v2+json, \
+                      application/vnd.oci.artifact.manifest.v1+json, */*;q=0.1";
+
+/// The media types of Docker's first schema.
+const SCHEMA_1: [&str; 2] = [
+    "application/vnd.docker.distribution.manifest.v1+json",
+    "application/vnd.docker.distribution.manifest.v1+prettyjws",
+];
+
+/// How a manifest of a repository is named.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum ManifestReference {
+    Tag(Tag),
+    Digest(Digest),
+}
+
+impl fmt::Display for ManifestReference {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tag(tag) => tag.fmt(formatter),
+            Self::Digest(digest) => digest.fmt(formatter),
+        }
+    }
+}
+
+/// What a registry says of a manifest without sending it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum ManifestState {
+    /// It is there, with the digest.
+    Is(Digest),
+    Absent,
+    /// It cannot be told: the registry names no digest, or refuses to be asked in this way.
+    Unknown,
+}
+
+/// A manifest or index that was fetched. Its bytes have the digest.
+#[derive(Clone, Debug)]
+pub(crate) struct Fetched {
+    pub(crate) bytes: Vec<u8>,
+    pub(crate) digest: Digest,
+    pub(crate) media_type: MediaType,
+}
+
+/// What a registry did with a manifest.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Stored {
+    /// Whether it lists the manifest as a referrer of its subject.
+    pub(crate) lists_referrer: bool,
+    /// The tags that it says it gave.
+    pub(crate) tags: Vec<String>,
+}
+
+/// The part of a document that names its own type.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Typed {
+    media_type: Option<String>,
+    schema_version: Option<u64>,
+}
+
+impl Client {
+    /// Asks for the digest of a manifest (end-2, HEAD).
+    ///
+    /// # Errors
+    ///
+    /// The registry is not reachable, or wants other credentials.
+    pub(crate) fn head_manifest(
+        &self,
+        repository: &RepositoryName,
+        reference: &ManifestReference,
+        scope: &Scope,
+    ) -> Result<ManifestState, RemoteError> {
+        let url = self.url(&format!("/v2/{repository}/manifests/{reference}"));
+        let ask = Ask::new(Method::Head, url, scope).with_header("accept", ACCEPT);
+        let answer = match self.ask_head(&ask)? {
+            Some(answer) => answer,
+            None => return Ok(ManifestState::Unknown),
+        };
+        Ok(match answer.status {
+            200 => match (content_digest(&answer), reference) {
+                (Some(digest), _) => ManifestState::Is(digest),
+                (None, ManifestReference::Digest(digest)) => ManifestState::Is(digest.clone()),
+                (None, ManifestReference::Tag(_)) => ManifestState::Unknown,
+            },
+            404 => ManifestState::Absent,
+            _ => ManifestState::Unknown,
+        })
+    }
+
+    /// Asks by HEAD; `None` if the registry fails at that for longer than it is tried.
+    pub(super) fn ask_head(&self, ask: &Ask<'_>) -> Result<Option<Answer>, RemoteError> {
+        let mut tries = self.tries();
+        loop {
+            match self.ask_once(ask, Payload::None) {
+                // A server of HTTPS answers so to plain HTTP, and says more to a GET.
+                Ok(answer) if answer.status == 400 && self.is_plain() => {
+                    self.ping()?;
+                    return Ok(Some(answer));
+                }
+                Ok(answer) => return Ok(Some(answer)),
+                // A registry that fails at a HEAD may do well at the rest.
+                Err(Failure { status: Some(500 | 502), .. }) => return Ok(None),
+                Err(failure) => self.pause(&mut tries, failure)?,
+            }
+        }
+    }
+
+    /// Fetches a manifest or index, and verifies its digest (end-3); `None` if it is not there.
+    ///
+    /// # Errors
+    ///
+    /// [`RemoteError::OtherDigest`]; [`RemoteError::Schema1`]; [`RemoteError::Answer`] for what is no manifest.
+    pub(crate) fn get_manifest(
+        &self,
+        repository: &RepositoryName,
+        reference: &ManifestReference,
+        scope: &Scope,
+    ) -> Result<Option<Fetched>, RemoteError> {
+        let url = self.url(&format!("/v2/{repository}/manifests/{reference}"));
+        let ask = Ask::new(Method::Get, url, scope).with_header("accept", ACCEPT);
+        let mut tries = self.tries();
+        loop {
+            let answer = match self.ask_once(&ask, Payload::None) {
+                Ok(answer) => answer,
+                Err(failure) => {
+                    self.pause(&mut tries, failure)?;
+                    continue;
+                }
+            };
+            match answer.status {
+                200 => {}
+                404 => return Ok(None),
+                _ => return Err(self.refusal(answer, Method::Get)),
+            }
+            let (digest, content_type) = (content_digest(&answer), answer.header("content-type").map(str::to_owned));
+            let what = self.named(repository, reference);
+            if let Some(encoding) = answer.header("content-encoding").filter(|encoding| *encoding != "identity") {
+                return Err(self.odd(format!("sent {what} with the Content-Encoding {}", one_line(encoding))));
+            }
+            let length = answer.length();
+            let url = answer.url.clone();
+            let bytes = match answer.bytes(MANIFEST_LIMIT) {
+                Ok(Some(bytes)) => bytes,
+                Ok(None) => return Err(self.odd(format!("sent more than 8 MiB as {what}"))),
+                Err(error) => {
+                    self.pause(&mut tries, self.broken(&url, error))?;
+                    continue;
+                }
+            };
+            if length.is_some_and(|length| length != bytes.len() as u64) {
+                return Err(self.odd(format!("sent {what} with another length than it said")));
+            }
+            return self.fetched(bytes, digest, content_type.as_deref(), (repository, reference)).map(Some);
+        }
+    }
+
+    fn fetched(
+        &self,
+        bytes: Vec<u8>,
+        said: Option<Digest>,
+        content_type: Option<&str>,
+        (repository, reference): (&RepositoryName, &ManifestReference),
+    ) -> Result<Fetched, RemoteError> {
+        let what = self.named(repository, reference);
+        let base = content_type.map(|text| text.split(';').next().unwrap_or_default().trim().to_owned());
+        if let Some(base) = base.as_deref().filter(|base| base.eq_ignore_ascii_case("text/html")) {
+            return Err(self.odd(format!(
+                "sent a page ({base}) as {what}; a login page or a proxy may stand before the registry"
+            )));
+        }
+        let Ok(typed) = serde_json::from_slice::<Typed>(&bytes) else {
+            return Err(self.odd(format!("sent {what}, which is not JSON")));
+        };
+        let is_schema_1 = |media_type: &str| SCHEMA_1.contains(&media_type);
+        if base.as_deref().is_some_and(is_schema_1) || typed.schema_version == Some(1) {
+            return Err(RemoteError::Schema1 { host: self.host.to_string(), reference: what });
+        }
+        // Types of JSON alone say nothing; the document's own type does.
+        let base = base.filter(|base| {
+            !matches!(base.as_str(), "" | "application/json" | "text/plain" | "application/octet-stream")
+        });
+        let media_type = match (base, typed.media_type) {
+            (Some(header), Some(own)) if header != own => {
+                return Err(self.odd(format!(
+                    "sent {what} with the Content-Type {}, and its mediaType is {}",
+                    one_line(&header),
+                    one_line(&own)
+                )));
+            }
+            (Some(media_type), _) | (None, Some(media_type)) => media_type,
+            (None, None) => return Err(self.odd(format!("sent {what} without a media type"))),
+        };
+        let media_type: MediaType =
+            media_type.parse().map_err(|_| self.odd(format!("sent {what} with a media type that is none")))?;
+        let expected = match reference {
+            ManifestReference::Digest(digest) => Some(digest.clone()),
+            ManifestReference::Tag(_) => said,
+        };
+        let algorithm = expected.as_ref().and_then(Digest::algorithm).unwrap_or(Algorithm::Sha256);
+        let mut hasher = Hasher::new(algorithm);
+        hasher.update(&bytes);
+        let digest = hasher.finish();
+        match expected {
+            Some(expected) if expected != digest => {
+                Err(RemoteError::OtherDigest { reference: what, expected, actual: digest })
+            }
+            _ => Ok(Fetched { bytes, digest, media_type }),
+        }
+    }
+
+    /// Stores a manifest or index, and gives it a tag (end-7).
+    ///
+    /// # Errors
+    ///
+    /// A failure, with the status and codes of the registry.
+    pub(crate) fn put_manifest(
+        &self,
+        repository: &RepositoryName,
+        reference: &ManifestReference,
+        (bytes, media_type): (&[u8], &MediaType),
+        more_tags: &[Tag],
+        scope: &Scope,
+    ) -> Result<Stored, RemoteError> {
+        let mut url = self.url(&format!("/v2/{repository}/manifests/{reference}"));
+        for tag in more_tags {
+            url = url.with_parameter("tag", tag.as_str());
+        }
+        let mut ask = Ask::new(Method::Put, url, scope).with_header("content-type", media_type.as_str());
+        ask.patience = Some(COMMIT_TIMEOUT);
+        let answer = self.ask(&ask, bytes)?;
+        if !matches!(answer.status, 200..=204) {
+            return Err(self.refusal(answer, Method::Put));
+        }
+        let tags = answer.all("oci-tag").flat_map(|tags| tags.split(',')).map(|tag| tag.trim().to_owned()).collect();
+        Ok(Stored { lists_referrer: answer.header("oci-subject").is_some(), tags })
+    }
+
+    /// Returns how a manifest is called.
+    fn named(&self, repository: &RepositoryName, reference: &ManifestReference) -> String {
+        let separator = if matches!(reference, ManifestReference::Tag(_)) { ':' } else { '@' };
+        format!("{}/{repository}{separator}{reference}", self.host)
+    }
+}
+
+/// Returns the digest that an answer says of its content.
+pub(super) fn content_digest(answer: &Answer) -> Option<Digest> {
+    answer.header("docker-content-digest").and_then(|digest| digest.trim().parse().ok())
+}
+
+fn one_line(text: &str) -> String {
+    crate::remote::refusal::on_one_line(text)
+}

@@ -1,0 +1,322 @@
+//! The client of a registry: one function for each endpoint of the distribution-spec.
+//!
+//! This file has what all endpoints need: credentials, redirects and retries. An endpoint asks once and says what the
+//! answer means.
+
+mod blobs;
+mod lists;
+mod manifests;
+mod ping;
+mod uploads;
+
+use std::fmt;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+pub(crate) use blobs::{BlobBody, BlobState};
+pub(crate) use manifests::{Fetched, ManifestReference, ManifestState};
+pub use ping::Ping;
+pub(crate) use uploads::{Started, UploadSession, UploadStatus};
+
+use super::auth::Secret;
+use super::auth::challenge::parse_challenges;
+use super::auth::scope::Scope;
+use super::auth::session::Session;
+use super::host::RegistryHost;
+use super::http::{Answer, Body, Http, HttpError, HttpOptions, Method, Request, Rewind};
+use super::options::ConnectionOptions;
+use super::policy::{Failure, Policy, Tries, is_transient, retry_after};
+use super::redirect::{Guard, MOST_REDIRECTS, is_redirect, keeps_method};
+use super::refusal;
+use super::tls::{TlsError, TlsOptions};
+use super::url::{Origin, Scheme, Url};
+use crate::error::RemoteError;
+use crate::oci::RepositoryName;
+
+/// A client of one registry. It can be used by many threads at once.
+///
+/// ```no_run
+/// use regshape::remote::{Client, ConnectionOptions};
+///
+/// let client = Client::new("ghcr.io".parse()?, None, &ConnectionOptions::default());
+/// println!("{:?}", client.ping()?.api_version);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub struct Client {
+    host: RegistryHost,
+    http: Http,
+    session: Session,
+    policy: Policy,
+    /// Whether plain HTTP is spoken.
+    is_plain: AtomicBool,
+    may_become_plain: bool,
+    requests: AtomicU64,
+}
+
+impl fmt::Debug for Client {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Client").field("host", &self.host).finish_non_exhaustive()
+    }
+}
+
+/// A request, before credentials and redirects.
+pub(crate) struct Ask<'a> {
+    pub(crate) method: Method,
+    pub(crate) url: Url,
+    pub(crate) headers: Vec<(&'static str, String)>,
+    pub(crate) scope: &'a Scope,
+    /// How long the next byte may take, unless it is the stall timeout.
+    pub(crate) patience: Option<Duration>,
+    /// Whether the connection is closed afterwards.
+    pub(crate) closes: bool,
+}
+
+impl<'a> Ask<'a> {
+    fn new(method: Method, url: Url, scope: &'a Scope) -> Self {
+        Self { method, url, headers: Vec::new(), scope, patience: None, closes: false }
+    }
+
+    fn with_header(mut self, name: &'static str, value: impl Into<String>) -> Self {
+        self.headers.push((name, value.into()));
+        self
+    }
+}
+
+/// The body of a request, which can be sent more than once.
+pub(crate) enum Payload<'a> {
+    None,
+    Bytes(&'a [u8]),
+    /// Opens a reader of exactly so many bytes.
+    Stream {
+        length: u64,
+        reader: &'a mut dyn Rewind,
+    },
+}
+
+impl Client {
+    /// Prepares a client. Nothing is connected yet. The repository chooses among credentials that are stored for parts of
+    /// a registry.
+    pub fn new(host: RegistryHost, repository: Option<&RepositoryName>, options: &ConnectionOptions) -> Self {
+        let scheme = if options.insecure { Scheme::Http } else { Scheme::Https };
+        let api = origin_of(&host, scheme);
+        let http = HttpOptions {
+            tls: TlsOptions {
+                ca_file: options.ca_file.clone(),
+                client: options.client_certificate.clone(),
+                directories: options.certificate_directories.clone(),
+                trusts_all: options.skip_tls_verify,
+            },
+            environment: options.environment.clone(),
+            stall: options.stall_timeout,
+            connections: options.requests_at_once.max(1),
+            observer: options.observer.clone(),
+        };
+        let (credentials, asked, repository) = (options.credentials.clone(), host.clone(), repository.cloned());
+        let find = move || credentials.find(&asked, repository.as_ref());
+        Self {
+            http: Http::new(&api.host, api.port, http),
+            session: Session::new(host.to_string(), Box::new(find)),
+            policy: Policy::new(options.clock.clone(), options.retries, options.requests_at_once.max(1)),
+            is_plain: AtomicBool::new(options.insecure),
+            may_become_plain: !options.insecure && host.is_loopback(),
+            requests: AtomicU64::new(0),
+            host,
+        }
+    }
+
+    /// Returns the registry.
+    pub fn host(&self) -> &RegistryHost {
+        &self.host
+    }
+
+    /// Returns how many requests were sent, those for tokens not counted.
+    pub fn requests(&self) -> u64 {
+        self.requests.load(Ordering::Relaxed)
+    }
+
+    /// Returns how many requests were sent again.
+    pub fn retries(&self) -> u64 {
+        self.policy.retried()
+    }
+
+    pub(crate) fn policy(&self) -> &Policy {
+        &self.policy
+    }
+
+    fn origin(&self) -> Origin {
+        let scheme = if self.is_plain() { Scheme::Http } else { Scheme::Https };
+        origin_of(&self.host, scheme)
+    }
+
+    fn is_plain(&self) -> bool {
+        self.is_plain.load(Ordering::Relaxed)
+    }
+
+    /// Speaks plain HTTP from now on.
+    fn become_plain(&self) {
+        self.is_plain.store(true, Ordering::Relaxed);
+    }
+
+    fn guard(&self) -> Guard {
+        Guard { registry: self.origin() }
+    }
+
+    /// Returns the URL of a path of the registry.
+    fn url(&self, path: &str) -> Url {
+        Url::new(self.origin(), path)
+    }
+
+    /// Begins to count the tries of a request.
+    pub(crate) fn tries(&self) -> Tries {
+        self.policy.tries()
+    }
+
+    /// Waits before a request is sent again; the error, if it will last or there were enough tries.
+    pub(crate) fn pause(&self, tries: &mut Tries, failure: Failure) -> Result<(), RemoteError> {
+        self.policy.pause(tries, failure, &self.host.to_string())
+    }
+
+    /// Waits for a registry that does not see yet what it took.
+    pub(crate) fn wait_for_registry(&self, tries: usize) {
+        self.policy.clock().sleep(Duration::from_millis(500) * u32::try_from(tries).unwrap_or(u32::MAX));
+    }
+
+    /// Asks until there is an answer that will not be another one after a while.
+    fn ask(&self, ask: &Ask<'_>, payload: &[u8]) -> Result<Answer, RemoteError> {
+        let mut tries = self.tries();
+        loop {
+            let payload = if payload.is_empty() { Payload::None } else { Payload::Bytes(payload) };
+            match self.ask_once(ask, payload) {
+                Ok(answer) => return Ok(answer),
+                Err(failure) => self.pause(&mut tries, failure)?,
+            }
+        }
+    }
+
+    /// Asks once: with credentials, and along redirects. An answer that may be another one after a while is a failure.
+    pub(crate) fn ask_once(&self, ask: &Ask<'_>, mut payload: Payload<'_>) -> Result<Answer, Failure> {
+        let _slot = self.policy.slot();
+        let mut url = ask.url.clone();
+        let mut redirects = 0;
+        let mut refused: Option<Secret> = None;
+        let mut refusals = 0;
+        loop {
+            let guard = self.guard();
+            let is_registry = guard.is_registry(&url);
+            let authorization = if is_registry {
+                self.session.authorization(ask.scope, self.policy.clock().now(), &self.http, &guard)?
+            } else {
+                None
+            };
+            let mut headers = ask.headers.clone();
+            headers.extend(authorization.iter().map(|value| ("authorization", value.expose().to_owned())));
+            let request = Request {
+                method: ask.method,
+                url: &url,
+                headers: &headers,
+                patience: ask.patience,
+                closes: ask.closes,
+            };
+            self.requests.fetch_add(1, Ordering::Relaxed);
+            let sent = match &mut payload {
+                Payload::None => self.http.send(&request, Body::None),
+                Payload::Bytes(bytes) => self.http.send(&request, Body::Bytes(bytes)),
+                Payload::Stream { length, reader } => {
+                    reader.rewind();
+                    self.http.send(&request, Body::Stream { length: *length, reader })
+                }
+            };
+            let answer = match sent {
+                Ok(answer) => answer,
+                Err(HttpError::Tls(TlsError::PlainHttp)) if is_registry && self.may_become_plain => {
+                    // Nothing was asked yet.
+                    self.requests.fetch_sub(1, Ordering::Relaxed);
+                    self.become_plain();
+                    url = url.at(self.origin());
+                    continue;
+                }
+                Err(error) => return Err(guard.unreachable(&url, error)),
+            };
+            let status = answer.status;
+            let wait = answer.header("retry-after").and_then(|value| retry_after(value, self.policy.clock().date()));
+            if is_registry {
+                self.policy.answered(status, wait);
+            }
+            if status == 401 && is_registry {
+                if refusals < 2 && self.renew(ask, &answer, refused.as_ref().or(authorization.as_ref()), &guard)? {
+                    refusals += 1;
+                    refused = authorization;
+                    continue;
+                }
+                return Err(Failure::lasting(self.unauthorized(answer, authorization.is_some())));
+            }
+            if is_redirect(status) && keeps_method(status, ask.method) {
+                redirects += 1;
+                let location = answer.header("location").map(str::to_owned);
+                let Some(location) = location.filter(|_| redirects <= MOST_REDIRECTS) else {
+                    return Err(Failure::lasting(self.odd(match redirects {
+                        0..=MOST_REDIRECTS => "redirects without saying where".to_owned(),
+                        _ => format!("redirects more than {MOST_REDIRECTS} times"),
+                    })));
+                };
+                url = guard.location(&url, &location).map_err(Failure::lasting)?;
+                continue;
+            }
+            if is_transient(status) {
+                let failure = Failure::lasting(self.refusal(answer, ask.method));
+                return Err(Failure { is_transient: true, retry_after: wait, status: Some(status), ..failure });
+            }
+            return Ok(answer);
+        }
+    }
+
+    /// Learns from a 401. Returns whether another try makes sense.
+    fn renew(&self, ask: &Ask<'_>, answer: &Answer, refused: Option<&Secret>, guard: &Guard) -> Result<bool, Failure> {
+        let mut challenges = parse_challenges(answer.all_bytes("www-authenticate"));
+        if challenges.is_empty() && ask.url.path() != "/v2/" {
+            // Some registries name the realm at their root only.
+            let url = self.url("/v2/");
+            let request = Request { method: Method::Get, url: &url, headers: &[], patience: None, closes: false };
+            self.requests.fetch_add(1, Ordering::Relaxed);
+            let root = self.http.send(&request, Body::None).map_err(|error| guard.unreachable(&url, error))?;
+            challenges = parse_challenges(root.all_bytes("www-authenticate"));
+        }
+        self.session.challenged(&challenges, ask.scope, refused, guard).map_err(Failure::lasting)
+    }
+
+    fn unauthorized(&self, answer: Answer, sent_credentials: bool) -> RemoteError {
+        let had_credentials = self.session.has_credential();
+        let said = refusal::said(answer).message;
+        let reason = match (had_credentials, said) {
+            (_, Some(said)) => said,
+            (true, None) => "authentication rejected".to_owned(),
+            (false, None) if sent_credentials => "anonymous access is not enough".to_owned(),
+            (false, None) => "it wants credentials".to_owned(),
+        };
+        RemoteError::Unauthorized { host: self.host.to_string(), reason, had_credentials }
+    }
+
+    /// Makes the error of an answer that was not expected.
+    fn refusal(&self, answer: Answer, method: Method) -> RemoteError {
+        let url = answer.url.clone();
+        let guard = self.guard();
+        let host = if guard.is_registry(&url) { self.host.to_string() } else { url.origin.host.clone() };
+        refusal::error(answer, &host, method, &url)
+    }
+
+    /// Makes the error of an answer that no registry gives.
+    fn odd(&self, problem: impl Into<String>) -> RemoteError {
+        RemoteError::Answer { host: self.host.to_string(), problem: problem.into() }
+    }
+
+    /// Makes the error of a body that could not be read.
+    fn broken(&self, url: &Url, error: HttpError) -> Failure {
+        self.guard().unreachable(url, error)
+    }
+}
+
+/// Returns the server of the API of a registry.
+fn origin_of(host: &RegistryHost, scheme: Scheme) -> Origin {
+    let url = Url::parse(&format!("{}://{}/", scheme.as_str(), host.authority()));
+    url.expect("a registry has a host that a URL can have").origin
+}

@@ -1,0 +1,74 @@
+//! Asking whether a registry is there (distribution-spec, end-1).
+
+use std::time::Duration;
+
+use super::{Ask, Client, Payload};
+use crate::error::RemoteError;
+use crate::remote::auth::scope::Scope;
+use crate::remote::http::{Body, HttpError, Method, Request};
+use crate::remote::refusal;
+use crate::remote::tls::TlsError;
+
+/// A registry that answers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Ping {
+    /// The status: 200, or 401 if the registry wants credentials.
+    pub status: u16,
+    /// The version of the API, if the registry says it.
+    pub api_version: Option<String>,
+    /// The time until the answer.
+    pub latency: Duration,
+}
+
+impl Client {
+    /// Asks once whether the registry is there, without credentials.
+    ///
+    /// # Errors
+    ///
+    /// [`RemoteError::Unreachable`]; [`RemoteError::Status`]; [`RemoteError::NotARegistry`].
+    pub fn ping(&self) -> Result<Ping, RemoteError> {
+        loop {
+            let url = self.url("/v2/");
+            let start = self.policy.clock().now();
+            let request = Request { method: Method::Get, url: &url, headers: &[], patience: None, closes: false };
+            let answer = match self.http.send(&request, Body::None) {
+                Ok(answer) => answer,
+                Err(HttpError::Tls(TlsError::PlainHttp)) if self.may_become_plain && !self.is_plain() => {
+                    self.become_plain();
+                    continue;
+                }
+                Err(error) => return Err(refusal::unreachable(&url, &error)),
+            };
+            let latency = self.policy.clock().now().saturating_sub(start);
+            let api_version = answer.header("docker-distribution-api-version").map(refusal::on_one_line);
+            return match answer.status {
+                status @ (200 | 401) => Ok(Ping { status, api_version, latency }),
+                404 => Err(RemoteError::NotARegistry { host: self.host.to_string() }),
+                _ => Err(self.refusal(answer, Method::Get)),
+            };
+        }
+    }
+
+    /// Proves that the registry accepts the credentials.
+    ///
+    /// # Errors
+    ///
+    /// [`RemoteError::Unauthorized`]; the errors of [`Client::ping`].
+    pub fn authenticate(&self) -> Result<(), RemoteError> {
+        let scope = Scope::default();
+        let ask = Ask::new(Method::Get, self.url("/v2/"), &scope);
+        let mut tries = self.tries();
+        let answer = loop {
+            match self.ask_once(&ask, Payload::None) {
+                Ok(answer) => break answer,
+                Err(failure) => self.pause(&mut tries, failure)?,
+            }
+        };
+        match answer.status {
+            200 => Ok(()),
+            404 => Err(RemoteError::NotARegistry { host: self.host.to_string() }),
+            _ => Err(self.refusal(answer, Method::Get)),
+        }
+    }
+}

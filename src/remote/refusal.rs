@@ -1,0 +1,155 @@
+//! What registries say when they do not do what they are asked (distribution-spec, "Error Codes").
+
+use serde::Deserialize;
+
+use super::http::{Answer, HttpError, Method};
+use super::tls::TlsError;
+use super::url::{Scheme, Url};
+use crate::error::{ConnectionFault, RemoteError};
+
+/// The number of bytes of such an answer that are read.
+const BODY_LIMIT: u64 = 64 * 1024;
+
+/// The most characters of a message that are shown.
+const MESSAGE_LIMIT: usize = 300;
+
+/// The codes and the message of an answer.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Said {
+    pub(crate) codes: Vec<String>,
+    /// On one line, without control characters.
+    pub(crate) message: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Errors {
+    #[serde(default)]
+    errors: Vec<OneError>,
+    /// Token servers, and Quay.
+    details: Option<String>,
+    message: Option<String>,
+    error_description: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct OneError {
+    code: Option<String>,
+    message: Option<String>,
+}
+
+/// Reads what an answer says.
+pub(crate) fn said(answer: Answer) -> Said {
+    let bytes = answer.beginning(BODY_LIMIT);
+    match serde_json::from_slice::<Errors>(&bytes) {
+        Ok(errors) => {
+            let codes: Vec<String> =
+                errors.errors.iter().take(8).filter_map(|error| error.code.as_deref()).map(on_one_line).collect();
+            let from_list = errors.errors.into_iter().next().and_then(|error| error.message.or(error.code));
+            let message = from_list.or(errors.details).or(errors.message).or(errors.error_description);
+            Said { codes, message: message.as_deref().map(on_one_line).filter(|message| !message.is_empty()) }
+        }
+        Err(_) => {
+            let text = String::from_utf8_lossy(&bytes);
+            let text = text.trim();
+            // A page is for browsers.
+            let is_text = !text.is_empty() && !text.starts_with('<') && !text.starts_with('{');
+            Said { codes: Vec::new(), message: is_text.then(|| on_one_line(text)) }
+        }
+    }
+}
+
+/// Makes text of a server fit for one line.
+pub(crate) fn on_one_line(text: &str) -> String {
+    let words = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    let mut line: String = words.chars().take(MESSAGE_LIMIT).collect();
+    if line.len() < words.len() {
+        line.push('…');
+    }
+    line.chars().map(|c| if c.is_control() { c.escape_default().to_string() } else { c.to_string() }).collect()
+}
+
+/// Makes the error of an answer that was not expected.
+pub(crate) fn error(answer: Answer, host: &str, method: Method, url: &Url) -> RemoteError {
+    let status = answer.status;
+    let said = said(answer);
+    let speaks_tls = |message: &String| {
+        let message = message.to_lowercase();
+        message.contains("http request to an https server") || message.contains("sent to https port")
+    };
+    if status == 400 && url.origin.scheme == Scheme::Http && said.message.as_ref().is_some_and(speaks_tls) {
+        return RemoteError::Unreachable {
+            host: host.to_owned(),
+            reason: "it speaks HTTPS, not plain HTTP".to_owned(),
+            fault: ConnectionFault::SpeaksTls,
+        };
+    }
+    RemoteError::Status {
+        host: host.to_owned(),
+        request: format!("{} {}", method.as_str(), url.path()),
+        status,
+        codes: said.codes,
+        message: said.message,
+    }
+}
+
+/// Makes the error of an exchange without an answer.
+pub(crate) fn unreachable(url: &Url, error: &HttpError) -> RemoteError {
+    let fault = match error {
+        HttpError::UnknownHost => ConnectionFault::UnknownHost,
+        HttpError::Connect(_) => ConnectionFault::Refused,
+        HttpError::Stalled(_) | HttpError::ConnectTimeout => ConnectionFault::Timeout,
+        HttpError::Broken(_) | HttpError::Body(_) => ConnectionFault::Broken,
+        HttpError::Proxy(_) => ConnectionFault::Proxy,
+        HttpError::Malformed(_) => ConnectionFault::NotHttp,
+        HttpError::Address { .. } => ConnectionFault::Refused,
+        HttpError::Tls(tls) => match tls {
+            TlsError::PlainHttp => ConnectionFault::PlainHttp,
+            TlsError::UnknownAuthority | TlsError::Authority | TlsError::NoRoots => ConnectionFault::Untrusted,
+            TlsError::Expired | TlsError::NotYetValid | TlsError::OtherName | TlsError::Other(_) => {
+                ConnectionFault::Certificate
+            }
+            TlsError::ClientRefused
+            | TlsError::File { .. }
+            | TlsError::NoCertificate { .. }
+            | TlsError::NoKey { .. }
+            | TlsError::OtherKey { .. }
+            | TlsError::NoKeyFile { .. } => ConnectionFault::ClientCertificate,
+        },
+    };
+    // The files of certificates are faults of the user's machine, not of the host.
+    if let HttpError::Tls(
+        tls @ (TlsError::File { .. }
+        | TlsError::NoCertificate { .. }
+        | TlsError::NoKey { .. }
+        | TlsError::OtherKey { .. }
+        | TlsError::NoKeyFile { .. }),
+    ) = error
+    {
+        return RemoteError::Settings { reason: tls.to_string() };
+    }
+    let reason = match error {
+        HttpError::Connect(error) | HttpError::Broken(error) => plain(error),
+        error => error.to_string(),
+    };
+    let host = if url.origin.port == url.origin.scheme.default_port() {
+        url.origin.host.clone()
+    } else {
+        url.origin.to_string().split_once("://").map(|(_, authority)| authority.to_owned()).unwrap_or_default()
+    };
+    RemoteError::Unreachable { host, reason, fault }
+}
+
+/// Returns the text of an error of the system without its number.
+fn plain(error: &std::io::Error) -> String {
+    match error.kind() {
+        std::io::ErrorKind::ConnectionRefused => "Connection refused".to_owned(),
+        std::io::ErrorKind::ConnectionReset | std::io::ErrorKind::BrokenPipe => "it closed the connection".to_owned(),
+        std::io::ErrorKind::UnexpectedEof | std::io::ErrorKind::ConnectionAborted => {
+            "it closed the connection".to_owned()
+        }
+        _ => {
+            let text = error.to_string();
+            text.split(" (os error").next().unwrap_or_default().to_owned()
+        }
+    }
+}

@@ -1,0 +1,190 @@
+//! Fetching one blob: from where an earlier try left off, until its digest is right.
+
+use std::sync::Mutex;
+
+use super::incoming::{Incoming, IncomingBlob};
+use crate::error::{Error, RemoteError, Result};
+use crate::graph::verify::expect_digest_if_possible;
+use crate::layout::handle::Layout;
+use crate::layout::site::Site;
+use crate::oci::Descriptor;
+use crate::remote::client::BlobBody;
+use crate::remote::policy::{Failure, Tries};
+use crate::remote::source::RemoteDocuments;
+use crate::transfer::event::{TransferEvent, TransferObserver};
+
+/// The number of bytes that are read at a time.
+const PIECE: usize = 256 * 1024;
+
+/// What became of a blob.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum DownloadAction {
+    /// All of it was fetched.
+    Downloaded,
+    /// The rest of it was fetched, or another process fetched it.
+    Resumed,
+    /// The layout had it.
+    Skipped,
+    /// It was left out: the registry does not have it, only its URLs.
+    LeftOut,
+}
+
+/// The downloads of one pull.
+pub(super) struct Downloads<'a> {
+    pub(super) documents: &'a RemoteDocuments,
+    pub(super) incoming: &'a Incoming<'a>,
+    pub(super) allow_foreign: bool,
+    pub(super) observer: TransferObserver<'a>,
+    pub(super) bytes: std::sync::atomic::AtomicU64,
+    /// The blobs that are complete. Their files stay locked.
+    pub(super) done: Mutex<Vec<IncomingBlob>>,
+}
+
+impl Downloads<'_> {
+    /// Fetches a blob.
+    ///
+    /// # Errors
+    ///
+    /// [`RemoteError::Download`]; [`Error::DigestMismatch`]; [`Error::Io`].
+    pub(super) fn fetch(&self, descriptor: &Descriptor, site: &Site) -> Result<(DownloadAction, Option<IncomingBlob>)> {
+        let mut blob = self.incoming.blob(descriptor)?;
+        let at = blob.size();
+        // Another process may have fetched it while this one waited.
+        if at == 0
+            && let Some(layout) = Layout::find(site)?
+            && layout.sound_blob(&descriptor.digest, descriptor.size, |_| ()).is_some()
+        {
+            blob.delete();
+            (self.observer)(TransferEvent::Present(descriptor));
+            return Ok((DownloadAction::Skipped, None));
+        }
+        let action = if at > 0 { DownloadAction::Resumed } else { DownloadAction::Downloaded };
+        (self.observer)(match at {
+            0 => TransferEvent::Started(descriptor),
+            at => TransferEvent::Resumed(descriptor, at),
+        });
+        (self.observer)(TransferEvent::Bytes(at));
+        let mut transfer = Transfer { all: self, descriptor, blob: &mut blob, foreign: None };
+        if !transfer.run()? {
+            blob.delete();
+            (self.observer)(TransferEvent::LeftOut(descriptor));
+            return Ok((DownloadAction::LeftOut, None));
+        }
+        (self.observer)(TransferEvent::Done(descriptor));
+        Ok((action, Some(blob)))
+    }
+}
+
+/// One blob on its way.
+struct Transfer<'t> {
+    all: &'t Downloads<'t>,
+    descriptor: &'t Descriptor,
+    blob: &'t mut IncomingBlob,
+    /// The URL from which it is fetched, if the registry does not have it.
+    foreign: Option<&'t str>,
+}
+
+/// Why a try to fetch a blob ended.
+enum Ended {
+    Remote(Failure),
+    Local(Error),
+}
+
+impl Transfer<'_> {
+    /// Fetches the blob, and verifies it. Returns whether it could be had: one with URLs need not be.
+    fn run(&mut self) -> Result<bool> {
+        let client = self.all.documents.client();
+        let mut tries = client.tries();
+        let mut was_wrong = false;
+        let urls = self.descriptor.urls.as_deref().unwrap_or_default();
+        loop {
+            if self.blob.size() == self.descriptor.size {
+                match expect_digest_if_possible(&self.descriptor.digest, self.blob.digest()) {
+                    Ok(()) => return Ok(true),
+                    Err(error) if was_wrong => {
+                        self.blob.delete();
+                        return Err(error);
+                    }
+                    // Once more from the start: what an earlier run left may be wrong.
+                    Err(_) => {
+                        was_wrong = true;
+                        self.again(0)?;
+                    }
+                }
+            }
+            let before = self.blob.size();
+            let ended = match self.fetch_rest() {
+                Ok(()) => continue,
+                Err(ended) => ended,
+            };
+            let failure = match ended {
+                Ended::Local(error) => return Err(error),
+                Ended::Remote(failure) => failure,
+            };
+            if !urls.is_empty() && self.foreign.is_none() && matches!(*failure.error, RemoteError::BlobNotFound { .. })
+            {
+                if !self.all.allow_foreign {
+                    return Ok(false);
+                }
+                self.foreign = Some(urls[0].as_str());
+                continue;
+            }
+            if self.blob.size() > before {
+                tries = client.tries();
+            }
+            self.pause(&mut tries, failure)?;
+        }
+    }
+
+    fn pause(&self, tries: &mut Tries, failure: Failure) -> Result<()> {
+        self.all.documents.client().pause(tries, failure).map_err(|error| {
+            let digest = self.descriptor.digest.clone();
+            RemoteError::Download { digest, kept: 0, source: Box::new(error) }.into()
+        })
+    }
+
+    /// Fetches what is missing, once.
+    fn fetch_rest(&mut self) -> Result<(), Ended> {
+        let documents = self.all.documents;
+        let client = documents.client();
+        let Descriptor { digest, size, .. } = self.descriptor;
+        let at = self.blob.size();
+        let mut body = match self.foreign {
+            Some(url) => client.get_foreign(url),
+            None => client.get_blob(documents.repository(), (digest, *size), at, documents.scope()),
+        }
+        .map_err(Ended::Remote)?;
+        if body.start != at {
+            self.again(body.start).map_err(Ended::Local)?;
+        }
+        self.read(&mut body)
+    }
+
+    fn read(&mut self, body: &mut BlobBody) -> Result<(), Ended> {
+        let client = self.all.documents.client();
+        let Descriptor { digest, size, .. } = self.descriptor;
+        let mut buffer = vec![0; PIECE];
+        loop {
+            let read = client.read_blob(body, &mut buffer).map_err(Ended::Remote)?;
+            let have = self.blob.size();
+            if read == 0 {
+                return if have == *size { Ok(()) } else { Err(Ended::Remote(client.cut_short(digest, have, *size))) };
+            }
+            if read as u64 > size - have {
+                self.blob.delete();
+                return Err(Ended::Remote(client.too_long(digest, *size)));
+            }
+            self.blob.write(&buffer[..read]).map_err(Ended::Local)?;
+            self.all.bytes.fetch_add(read as u64, std::sync::atomic::Ordering::Relaxed);
+            (self.all.observer)(TransferEvent::Bytes(read as u64));
+        }
+    }
+
+    /// Begins from the start.
+    fn again(&mut self, start: u64) -> Result<()> {
+        debug_assert_eq!(start, 0, "a body begins where it was asked to, or at the start");
+        (self.all.observer)(TransferEvent::Again(self.blob.size()));
+        self.blob.restart()
+    }
+}

@@ -1,0 +1,229 @@
+//! A blob on its way into a layout: a file among the uploads, which a later run goes on with.
+//!
+//! The name of the file comes from the digest, so that two pulls of one blob meet: the second waits for the first and takes
+//! what it made. The file is locked from the first byte until the blob is in the layout, so that a collection of garbage leaves
+//! it alone.
+
+use std::fs::File;
+use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Instant;
+
+use crate::error::{Error, Result};
+use crate::fs::{Directory, FileIdentity};
+use crate::interrupt::Registered;
+use crate::layout::lock::acquire;
+use crate::layout::site::Site;
+use crate::layout::uploads::{ID_LENGTH, UPLOADS_DIRECTORY, find_uploads};
+use crate::oci::{Algorithm, Descriptor, Digest, Hasher};
+use crate::view::content::Content;
+
+/// The number of bytes that are hashed at a time.
+const PIECE: usize = 256 * 1024;
+
+/// The uploads of a layout, or of one that is to be.
+pub(super) struct Incoming<'a> {
+    site: &'a Site,
+}
+
+/// A file that is filled, locked for this process.
+pub(super) struct IncomingBlob {
+    site: Site,
+    uploads: Directory,
+    id: String,
+    path: PathBuf,
+    file: Arc<File>,
+    /// Unlocks the file if the work is abandoned.
+    _locked: Registered,
+    digest: Digest,
+    hasher: Hasher,
+    size: u64,
+}
+
+impl<'a> Incoming<'a> {
+    /// Takes the uploads at a site, whose directory must be there.
+    pub(super) fn at(site: &'a Site) -> Self {
+        Self { site }
+    }
+
+    /// Opens the file of a blob, as far as an earlier run filled it. Waits for another process that fills it.
+    pub(super) fn blob(&self, descriptor: &Descriptor) -> Result<IncomingBlob> {
+        let id = id_of(&descriptor.digest);
+        loop {
+            let uploads = uploads_of(self.site)?;
+            let path = uploads.path_of(&id);
+            let opened = match uploads.open_to_append(&id) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => uploads.create_to_append(&id),
+                opened => opened,
+            };
+            let file = match opened {
+                Ok(file) => file,
+                // Another process made it at this moment, or took the empty directory away.
+                Err(error) if matches!(error.kind(), io::ErrorKind::AlreadyExists | io::ErrorKind::NotFound) => {
+                    continue;
+                }
+                Err(error) => return Err(Error::io("write to", &path)(error)),
+            };
+            let file = Arc::new(acquire(self.site, file, &path, Instant::now())?);
+            let locked = self.site.interrupt().register_lock(Arc::clone(&file));
+            let named = uploads.find(&id).ok().flatten();
+            let opened = FileIdentity::from_file(&file).map_err(Error::io("read", &path))?;
+            if !named.is_some_and(|named| named.identity == opened) {
+                continue;
+            }
+            let size = file.metadata().map_err(Error::io("read", &path))?.len();
+            let (site, digest) = (self.site.clone(), descriptor.digest.clone());
+            let hasher = hasher_of(&digest);
+            let mut blob = IncomingBlob { site, uploads, id, path, file, _locked: locked, digest, hasher, size: 0 };
+            if size > descriptor.size {
+                blob.restart()?;
+            } else {
+                blob.hash_to(size)?;
+            }
+            return Ok(blob);
+        }
+    }
+
+    /// Returns how many bytes are kept for a later run.
+    pub(super) fn kept(&self, digests: &[Descriptor]) -> u64 {
+        let uploads = self.site.open_root().ok().and_then(|root| find_uploads(&root).ok().flatten());
+        let Some(uploads) = uploads else { return 0 };
+        let size = |blob: &Descriptor| uploads.find(id_of(&blob.digest)).ok().flatten().map(|found| found.size);
+        digests.iter().filter_map(size).sum()
+    }
+
+    /// Deletes files that are not needed any more, and the directory if nothing else is in it.
+    pub(super) fn remove(&self, blobs: &[IncomingBlob]) {
+        for blob in blobs {
+            // What cannot be deleted is left to a collection of garbage.
+            blob.delete();
+        }
+        self.remove_if_empty();
+    }
+
+    pub(super) fn remove_if_empty(&self) {
+        if let Ok(root) = self.site.open_root() {
+            let _ = root.remove_directory(UPLOADS_DIRECTORY);
+        }
+    }
+}
+
+impl IncomingBlob {
+    /// Returns how many bytes are there.
+    pub(super) fn size(&self) -> u64 {
+        self.size
+    }
+
+    /// Returns the digest that the bytes must have.
+    pub(super) fn expected(&self) -> &Digest {
+        &self.digest
+    }
+
+    /// Writes the next bytes.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Io`]. If the disk is full, the file is deleted: it would keep the disk full.
+    pub(super) fn write(&mut self, bytes: &[u8]) -> Result<()> {
+        self.hasher.update(bytes);
+        match (&*self.file).write_all(bytes) {
+            Ok(()) => {
+                self.size += bytes.len() as u64;
+                Ok(())
+            }
+            Err(error) => {
+                if matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded) {
+                    let _ = self.uploads.remove_if_there(&self.id);
+                }
+                Err(Error::io("write to", &self.path)(error))
+            }
+        }
+    }
+
+    /// Returns the digest of the bytes so far.
+    pub(super) fn digest(&self) -> Digest {
+        self.hasher.clone().finish()
+    }
+
+    /// Forgets all bytes. The file may have another name in a layout by now, so that it is never changed but replaced.
+    pub(super) fn restart(&mut self) -> Result<()> {
+        let failed = || Error::io("write to", &self.path);
+        self.uploads.remove_if_there(&self.id).map_err(failed())?;
+        // Another process may make it, or take the empty directory away, at this moment.
+        loop {
+            self.uploads = uploads_of(&self.site)?;
+            match self.uploads.create_to_append(&self.id) {
+                Ok(file) if file.try_lock().is_ok() => {
+                    self.file = Arc::new(file);
+                    break;
+                }
+                Ok(_) => {}
+                Err(error) if matches!(error.kind(), io::ErrorKind::AlreadyExists | io::ErrorKind::NotFound) => {
+                    self.uploads.remove_if_there(&self.id).map_err(failed())?;
+                }
+                Err(error) => return Err(failed()(error)),
+            }
+        }
+        self.size = 0;
+        self.hasher = hasher_of(&self.digest);
+        Ok(())
+    }
+
+    /// Deletes the file.
+    pub(super) fn delete(&self) {
+        let _ = self.uploads.remove_if_there(&self.id);
+    }
+
+    /// Waits until the bytes are on the disk.
+    pub(super) fn sync(&self) -> Result<()> {
+        if self.site.waits_for_disk() {
+            self.file.sync_data().map_err(Error::io("sync", &self.path))?;
+        }
+        Ok(())
+    }
+
+    /// Returns the bytes as the content of a blob.
+    pub(super) fn content(&self) -> Result<Content> {
+        let file = self.file.try_clone().map_err(Error::io("read", &self.path))?;
+        Ok(Content::from_file(file, self.path.clone(), self.size))
+    }
+
+    /// Hashes the bytes that an earlier run left.
+    fn hash_to(&mut self, size: u64) -> Result<()> {
+        let failed = || Error::io("read", &self.path);
+        (&*self.file).seek(SeekFrom::Start(0)).map_err(failed())?;
+        let mut buffer = vec![0; PIECE];
+        while self.size < size {
+            let read = (&*self.file).read(&mut buffer).map_err(failed())?;
+            if read == 0 {
+                break;
+            }
+            self.hasher.update(&buffer[..read]);
+            self.size += read as u64;
+        }
+        Ok(())
+    }
+}
+
+/// Opens the directory of uploads, and makes it if it is not there.
+fn uploads_of(site: &Site) -> Result<Directory> {
+    let root = site.open_root()?;
+    let path = root.path_of(UPLOADS_DIRECTORY);
+    loop {
+        root.make(UPLOADS_DIRECTORY).map_err(Error::io("create", &path))?;
+        // A collection of garbage, or another pull, takes an empty directory away.
+        if let Some(uploads) = find_uploads(&root)? {
+            return Ok(uploads);
+        }
+    }
+}
+
+fn hasher_of(digest: &Digest) -> Hasher {
+    Hasher::new(digest.algorithm().unwrap_or(Algorithm::Sha256))
+}
+
+/// Returns the id of the upload of a blob.
+fn id_of(digest: &Digest) -> String {
+    Digest::sha256_of(digest.as_str().as_bytes()).encoded()[..ID_LENGTH].to_owned()
+}

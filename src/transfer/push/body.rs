@@ -1,0 +1,223 @@
+//! The bytes of a blob on their way: hashed as they are read, and held back at the end until the digest is right.
+//!
+//! A registry makes a blob of an upload that is complete. A blob whose bytes are wrong is therefore never sent to its end.
+
+use std::io::{self, Read};
+
+use crate::error::Error;
+use crate::graph::verify::expect_digest_if_possible;
+use crate::oci::{Algorithm, Descriptor, Hasher};
+use crate::remote::http::Rewind;
+use crate::transfer::event::{TransferEvent, TransferObserver};
+use crate::view::content::Content;
+
+/// The number of bytes at the end that are sent when the digest is known to be right.
+const HELD_BACK: u64 = 64 * 1024;
+
+/// A blob that is sent. It remembers how far it was hashed, so that bytes that are sent again are not hashed again.
+pub(crate) struct OutgoingBlob<'a> {
+    content: &'a Content,
+    descriptor: &'a Descriptor,
+    /// Hashes the bytes up to `hashed`; `None` once the digest was right.
+    hasher: Option<Hasher>,
+    hashed: u64,
+    /// The last bytes, which were read to complete the digest.
+    end: Vec<u8>,
+    observer: TransferObserver<'a>,
+    /// The number of bytes that were counted as sent.
+    counted: u64,
+    /// Why the bytes cannot be sent.
+    fault: Option<Error>,
+}
+
+impl<'a> OutgoingBlob<'a> {
+    pub(crate) fn new(content: &'a Content, descriptor: &'a Descriptor, observer: TransferObserver<'a>) -> Self {
+        let hasher = Hasher::new(descriptor.digest.algorithm().unwrap_or(Algorithm::Sha256));
+        Self {
+            content,
+            descriptor,
+            hasher: Some(hasher),
+            hashed: 0,
+            end: Vec::new(),
+            observer,
+            counted: 0,
+            fault: None,
+        }
+    }
+
+    pub(crate) fn size(&self) -> u64 {
+        self.content.size()
+    }
+
+    /// Hashes the bytes before an offset that the registry has already.
+    ///
+    /// # Errors
+    ///
+    /// The error of reading.
+    pub(crate) fn hash_to(&mut self, offset: u64) -> io::Result<()> {
+        let mut buffer = vec![0; 256 * 1024];
+        while self.hashed < offset.min(self.end_at()) {
+            let wanted =
+                usize::try_from(offset.min(self.end_at()) - self.hashed).unwrap_or(usize::MAX).min(buffer.len());
+            let read = self.content.read_at(&mut buffer[..wanted], self.hashed)?;
+            self.hash(self.hashed, &buffer[..read]);
+        }
+        Ok(())
+    }
+
+    /// Counts the bytes that are sent from here on: those that were counted before and are sent again are taken back.
+    pub(crate) fn count_from(&mut self, offset: u64) {
+        if self.counted > offset {
+            (self.observer)(TransferEvent::Again(self.counted - offset));
+        } else if self.counted < offset {
+            (self.observer)(TransferEvent::Bytes(offset - self.counted));
+        }
+        self.counted = offset;
+    }
+
+    /// Where the bytes begin that are held back.
+    fn end_at(&self) -> u64 {
+        self.size().saturating_sub(HELD_BACK)
+    }
+
+    fn hash(&mut self, offset: u64, bytes: &[u8]) {
+        let new = usize::try_from(self.hashed.saturating_sub(offset)).unwrap_or(usize::MAX);
+        if let (Some(hasher), Some(new)) = (&mut self.hasher, bytes.get(new..)) {
+            hasher.update(new);
+            self.hashed += new.len() as u64;
+        }
+    }
+
+    /// Reads from an offset, and hashes what is new.
+    fn read_from(&mut self, offset: u64, buffer: &mut [u8]) -> io::Result<usize> {
+        let end_at = self.end_at();
+        if offset < end_at {
+            let before_end = usize::try_from(end_at - offset).unwrap_or(usize::MAX).min(buffer.len());
+            let read = self.content.read_at(&mut buffer[..before_end], offset)?;
+            self.hash(offset, &buffer[..read]);
+            return Ok(read);
+        }
+        if self.hasher.is_some() {
+            self.hash_to(end_at)?;
+            let mut end = vec![0; usize::try_from(self.size() - end_at).expect("it is small")];
+            self.content.read_at(&mut end, end_at)?;
+            self.hash(end_at, &end);
+            let hasher = self.hasher.take().expect("it was there");
+            if let Err(error) = expect_digest_if_possible(&self.descriptor.digest, hasher.finish()) {
+                self.fault = Some(error);
+                return Err(io::ErrorKind::InvalidData.into());
+            }
+            self.end = end;
+        }
+        let at = usize::try_from(offset - end_at).unwrap_or(usize::MAX);
+        self.end.get(at..).unwrap_or_default().read(buffer)
+    }
+
+    /// Returns whether the bytes cannot be sent.
+    pub(crate) fn has_fault(&self) -> bool {
+        self.fault.is_some()
+    }
+
+    /// Returns why the bytes cannot be sent, if they cannot.
+    pub(crate) fn take_fault(&mut self) -> Option<Error> {
+        self.fault.take()
+    }
+
+    /// Notes that the bytes could not be read.
+    fn note(&mut self, error: &io::Error) {
+        let source = io::Error::new(error.kind(), error.to_string());
+        self.fault.get_or_insert_with(|| Error::Blob { digest: self.descriptor.digest.clone(), source });
+    }
+
+    /// Returns a reader of a part.
+    pub(crate) fn part(&mut self, offset: u64, length: u64) -> PartReader<'_, 'a> {
+        self.count_from(offset);
+        PartReader { blob: self, start: offset, at: offset, end: offset + length }
+    }
+}
+
+/// Reads a part of a blob.
+pub(crate) struct PartReader<'p, 'a> {
+    blob: &'p mut OutgoingBlob<'a>,
+    start: u64,
+    at: u64,
+    end: u64,
+}
+
+impl Rewind for PartReader<'_, '_> {
+    fn rewind(&mut self) {
+        self.at = self.start;
+        self.blob.count_from(self.start);
+    }
+}
+
+impl Read for PartReader<'_, '_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let wanted = buffer.len().min(usize::try_from(self.end - self.at).unwrap_or(usize::MAX));
+        if wanted == 0 {
+            return Ok(0);
+        }
+        let read = self.blob.read_from(self.at, &mut buffer[..wanted]);
+        let read = read.inspect_err(|error| self.blob.note(error))?;
+        self.at += read as u64;
+        self.blob.count_from(self.at);
+        if self.at == self.blob.size() {
+            (self.blob.observer)(TransferEvent::Waiting(self.blob.descriptor));
+        }
+        Ok(read)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicU64, Ordering};
+
+    use super::*;
+    use crate::oci::{Digest, MediaType};
+
+    fn described(bytes: &[u8], size: usize) -> Descriptor {
+        Descriptor::new(MediaType::octet_stream(), Digest::sha256_of(bytes), size as u64)
+    }
+
+    fn read_all(blob: &mut OutgoingBlob<'_>, offset: u64) -> io::Result<Vec<u8>> {
+        let mut bytes = Vec::new();
+        let length = blob.size() - offset;
+        blob.part(offset, length).read_to_end(&mut bytes).map(|_| bytes)
+    }
+
+    #[test]
+    fn right_bytes_are_read_from_any_offset_and_hashed_once() {
+        for size in [0_usize, 1, 65_535, 65_536, 65_537, 300_000] {
+            let bytes: Vec<u8> = (0..size).map(|at| (at % 251) as u8).collect();
+            let (content, descriptor) = (Content::in_memory(bytes.clone()), described(&bytes, size));
+            let sent = AtomicU64::new(0);
+            let count = |event: TransferEvent<'_>| match event {
+                TransferEvent::Bytes(more) => drop(sent.fetch_add(more, Ordering::Relaxed)),
+                TransferEvent::Again(less) => drop(sent.fetch_sub(less, Ordering::Relaxed)),
+                _ => {}
+            };
+            let mut blob = OutgoingBlob::new(&content, &descriptor, &count);
+            for offset in [0, size as u64 / 2, size as u64, 0] {
+                let expected = &bytes[usize::try_from(offset).expect("small")..];
+                assert_eq!(read_all(&mut blob, offset).expect("read"), expected, "{size} from {offset}");
+                assert_eq!(sent.load(Ordering::Relaxed), size as u64, "{size} from {offset}");
+            }
+        }
+    }
+
+    #[test]
+    fn wrong_bytes_are_never_sent_to_their_end() {
+        for size in [1_usize, 65_536, 300_000] {
+            let bytes = vec![7; size];
+            let (content, descriptor) = (Content::in_memory(bytes), described(b"others", size));
+            for offset in [0, size as u64 / 2, size as u64 - 1] {
+                let mut blob = OutgoingBlob::new(&content, &descriptor, &|_| ());
+                let mut reader = blob.part(offset, size as u64 - offset);
+                let mut read = Vec::new();
+                reader.read_to_end(&mut read).expect_err("wrong bytes");
+                assert!(read.len() as u64 + offset <= (size as u64).saturating_sub(HELD_BACK).max(offset));
+                assert!(matches!(blob.take_fault(), Some(Error::DigestMismatch { .. })));
+            }
+        }
+    }
+}
