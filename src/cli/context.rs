@@ -60,6 +60,11 @@ pub(crate) struct Context {
     pub(crate) layout: OnceCell<Layout>,
     /// The counters of work that is on no layout that is kept.
     pub(crate) metrics: OnceCell<Arc<Metrics>>,
+    /// Whether plain HTTP is asked for before the words of the command, as the original program has it.
+    #[cfg(feature = "remote")]
+    pub(crate) insecure: bool,
+    #[cfg(feature = "remote")]
+    pub(crate) calls: Option<super::telemetry::CallPrinter>,
 }
 
 impl Context {
@@ -157,6 +162,10 @@ pub(crate) fn execute(command: impl LayoutCommand, invocation: &Invocation) -> a
         shares_blobs: base.shared_blobs,
         layout: OnceCell::new(),
         metrics: OnceCell::new(),
+        #[cfg(feature = "remote")]
+        insecure: global.insecure,
+        #[cfg(feature = "remote")]
+        calls: telemetry.call_printer(),
         interrupt,
     };
     let result = command.run(&context);

@@ -7,8 +7,8 @@ use std::process::ExitCode;
 
 use regshape::layout::Layout;
 use regshape::{
-    ArtifactError, BaseError, ConfigError, CopyError, EditError, Error, ErrorCode, ErrorKind, FilesError, LayerError,
-    Referrer, UnpackError,
+    ArtifactError, BaseError, ConfigError, ConnectionFault, CopyError, EditError, Error, ErrorCode, ErrorKind,
+    FilesError, LayerError, PushError, Referrer, RemoteError, UnpackError,
 };
 use serde::Serialize;
 
@@ -105,6 +105,28 @@ impl std::error::Error for ForPlatform {
     }
 }
 
+/// An error of `ping`: its JSON names the registry.
+#[cfg(feature = "remote")]
+#[derive(Debug)]
+pub(crate) struct BesideRegistry {
+    pub(crate) error: anyhow::Error,
+    pub(crate) registry: String,
+}
+
+#[cfg(feature = "remote")]
+impl fmt::Display for BesideRegistry {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.error.fmt(formatter)
+    }
+}
+
+#[cfg(feature = "remote")]
+impl std::error::Error for BesideRegistry {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.error.source()
+    }
+}
+
 /// How an error is reported.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct ReportOptions {
@@ -154,7 +176,8 @@ fn status_of(error: &anyhow::Error, options: ReportOptions) -> u8 {
 /// not the target of a reference in a document.
 fn is_named_and_missing(error: &Error) -> bool {
     match error {
-        Error::UnknownRepository { .. }
+        Error::Remote(RemoteError::NotFound { .. })
+        | Error::UnknownRepository { .. }
         | Error::UnknownManifest { .. }
         | Error::UnknownTag { .. }
         | Error::UnknownBlob { .. }
@@ -227,6 +250,10 @@ fn text_of(error: &anyhow::Error, verbose: bool) -> String {
 #[derive(Serialize)]
 struct JsonReport {
     error: JsonError,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    registry: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reachable: Option<bool>,
 }
 
 #[derive(Serialize)]
@@ -239,8 +266,22 @@ struct JsonError {
     causes: Vec<String>,
 }
 
+/// Returns the registry that is not reachable, if the error is that of `ping`.
+#[cfg(feature = "remote")]
+fn registry_of(error: &anyhow::Error) -> Option<String> {
+    error.downcast_ref::<BesideRegistry>().map(|beside| beside.registry.clone())
+}
+
+#[cfg(not(feature = "remote"))]
+fn registry_of(_: &anyhow::Error) -> Option<String> {
+    None
+}
+
 fn json_of(error: &anyhow::Error) -> String {
+    let registry = registry_of(error);
     let report = JsonReport {
+        reachable: registry.is_some().then_some(false),
+        registry,
         error: JsonError {
             code: known(error).map_or(OTHER_CODE, code_of),
             message: error.to_string(),
@@ -274,6 +315,34 @@ fn unpack_hint(error: &UnpackError) -> Option<&'static str> {
     })
 }
 
+/// Returns the way out of an error of a registry.
+fn remote_hint(error: &RemoteError) -> Option<&'static str> {
+    Some(match error {
+        RemoteError::Upload { source, .. }
+        | RemoteError::PushManifest { source, .. }
+        | RemoteError::Download { source, .. } => return remote_hint(source),
+        RemoteError::Unreachable { fault, .. } => match fault {
+            ConnectionFault::PlainHttp => "use --insecure if it speaks plain HTTP",
+            ConnectionFault::SpeaksTls => "leave out --insecure",
+            ConnectionFault::Untrusted => "name the authority with --ca-file",
+            ConnectionFault::ClientCertificate => "name a certificate with --cert-file and --key-file",
+            ConnectionFault::Proxy => "check HTTPS_PROXY, HTTP_PROXY and NO_PROXY",
+            ConnectionFault::Broken | ConnectionFault::Timeout => {
+                "run the same command again; what was sent is not sent again"
+            }
+            _ => return None,
+        },
+        RemoteError::Unauthorized { had_credentials: false, .. } => "run 'regshape auth login'",
+        RemoteError::Status { status: 403, .. } => {
+            "the credentials do not allow this, or the repository does not exist"
+        }
+        RemoteError::Status { status: 405, .. } => "the registry may be read-only",
+        RemoteError::TagTaken { .. } => "leave out --no-clobber to replace it",
+        RemoteError::Schema1 { .. } => "push it again with a newer client",
+        _ => return None,
+    })
+}
+
 /// Returns the way out of an error of the library, where that is not obvious.
 fn hint(error: &Error) -> Option<&'static str> {
     Some(match error {
@@ -285,6 +354,8 @@ fn hint(error: &Error) -> Option<&'static str> {
         Error::Layer(LayerError::MalformedTar { .. } | LayerError::NotATar { .. }) => "create that layer again",
         Error::Base(BaseError::NoImage { .. }) => "an artifact has no root file system",
         Error::Unpack(error) => return unpack_hint(error),
+        Error::Push(PushError::NoImages { .. }) => "run 'layout generate manifest' first",
+        Error::Remote(error) => return remote_hint(error),
         Error::Edit(EditError::LayerOfBase { .. }) => "stage another base, or remove it from the image afterwards",
         Error::Edit(EditError::NoBase { .. }) => "name the base with --base, or the number of its layers with --keep",
         Error::Edit(EditError::NoOldBase { .. }) => "name it with --old-base",

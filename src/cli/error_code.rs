@@ -1,6 +1,6 @@
 //! The codes of errors under `--json`: those of the distribution-spec where it has one, and ours in the same form.
 
-use regshape::{ArtifactError, ConfigError, Error, FilesError, LayerError, UnpackError};
+use regshape::{ArtifactError, ConfigError, Error, FilesError, LayerError, RemoteError, UnpackError};
 
 /// The code of an error that is not the library's.
 pub(crate) const OTHER_CODE: &str = "FAILED";
@@ -16,6 +16,25 @@ pub(crate) fn code_of(error: &Error) -> &'static str {
         Error::UnknownPlatform { .. } | Error::PlatformNotStored { .. } => "PLATFORM_UNKNOWN",
         Error::UnsupportedAlgorithm { .. } => "DIGEST_UNSUPPORTED",
         error => error.code().map_or_else(|| own_code(error), |code| code.as_str()),
+    }
+}
+
+/// Returns the code of an error of a registry: its own, if it says one.
+fn code_of_remote(error: &RemoteError) -> &'static str {
+    match error {
+        RemoteError::Upload { source, .. }
+        | RemoteError::PushManifest { source, .. }
+        | RemoteError::Download { source, .. } => code_of_remote(source),
+        RemoteError::Unreachable { .. } | RemoteError::NotARegistry { .. } => "UNREACHABLE",
+        RemoteError::Unauthorized { .. } | RemoteError::Status { status: 401, .. } => "UNAUTHORIZED",
+        RemoteError::Status { status: 403, .. } => "DENIED",
+        RemoteError::Status { status: 429, .. } | RemoteError::Later { .. } => "TOOMANYREQUESTS",
+        RemoteError::NotFound { .. } => "MANIFEST_UNKNOWN",
+        RemoteError::BlobNotFound { .. } => "BLOB_UNKNOWN",
+        RemoteError::OtherDigest { .. } => "DIGEST_INVALID",
+        RemoteError::TagTaken { .. } => "NAME_TAKEN",
+        RemoteError::Status { .. } => "UNSUPPORTED",
+        _ => "REGISTRY_INVALID",
     }
 }
 
@@ -37,6 +56,8 @@ fn own_code(error: &Error) -> &'static str {
         Error::Unpack(UnpackError::NotEmpty { .. } | UnpackError::Exists { .. }) => "NOT_EMPTY",
         Error::Unpack(_) => "UNPACK_INVALID",
         Error::Files(_) => "FILES_INVALID",
+        Error::Push(_) => "PUSH_INVALID",
+        Error::Remote(error) => code_of_remote(error),
         Error::Base(_) => "BASE_INVALID",
         Error::Copy(_) => "COPY_INVALID",
         Error::Edit(_) => "EDIT_INVALID",

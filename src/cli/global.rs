@@ -16,4 +16,8 @@ pub(crate) struct Global {
     /// Also append telemetry to FILE
     #[arg(long, global = true, value_name = "FILE", help_heading = "Telemetry", hide_short_help = true)]
     pub(crate) log_file: Option<PathBuf>,
+    /// Speak plain HTTP to registries
+    #[cfg(feature = "remote")]
+    #[arg(id = "root_insecure", long = "insecure", hide = true)]
+    pub(crate) insecure: bool,
 }

@@ -4,6 +4,8 @@ mod args;
 mod build_args;
 mod completion;
 mod config_args;
+#[cfg(feature = "remote")]
+mod connection_args;
 mod context;
 mod error;
 mod error_code;
@@ -17,12 +19,16 @@ mod path_reference;
 mod printable;
 mod progress;
 mod prompt;
+#[cfg(feature = "remote")]
+mod registry;
 mod result_keys;
 mod signals;
 mod style;
 mod telemetry;
 mod template;
 mod time;
+#[cfg(feature = "remote")]
+mod transfer_progress;
 mod usage;
 
 use std::ffi::OsString;
@@ -36,7 +42,7 @@ use global::Global;
 
 /// Build, edit, check, merge and move OCI image layouts on the local disk.
 ///
-/// No daemon, no registry, no network: a layout is a directory, and commands work on that directory alone.
+/// No daemon and no root: a layout is a directory. Only push, pull, ping, auth and inspect -s connect to a registry.
 #[derive(Debug, Parser)]
 #[command(
     name = "regshape",
@@ -61,6 +67,16 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Layout(Box<layout::Group>),
+    #[cfg(feature = "remote")]
+    Ping(Box<registry::ping::Args>),
+    /// Store and remove credentials for registries
+    #[cfg(feature = "remote")]
+    #[command(
+        subcommand,
+        arg_required_else_help = true,
+        after_help = "Example:\n  regshape auth login -r ghcr.io -u me --password-stdin < token.txt"
+    )]
+    Auth(Box<registry::auth::Auth>),
     /// Print a completion script for a shell
     #[command(after_help = "Example:\n  regshape completions bash > /etc/bash_completion.d/regshape")]
     Completions {
@@ -146,6 +162,13 @@ pub(crate) fn run(words: impl IntoIterator<Item = OsString>) -> ExitCode {
                 group.run(&invocation)
             })
         }
+        #[cfg(feature = "remote")]
+        Command::Ping(args) => run_alone(*args, &matches, cli.global, &mut options),
+        #[cfg(feature = "remote")]
+        Command::Auth(auth) => match *auth {
+            registry::auth::Auth::Login(args) => run_alone(*args, &matches, cli.global, &mut options),
+            registry::auth::Auth::Logout(args) => run_alone(args, &matches, cli.global, &mut options),
+        },
         Command::Completions { shell } => {
             completion::script(shell).map_err(anyhow::Error::from).and_then(|script| output::write_stdout(&script))
         }
@@ -158,4 +181,17 @@ pub(crate) fn run(words: impl IntoIterator<Item = OsString>) -> ExitCode {
             error::report(&error, options)
         }
     }
+}
+
+/// Runs a command that is not about layouts.
+#[cfg(feature = "remote")]
+fn run_alone(
+    command: impl context::LayoutCommand,
+    matches: &clap::ArgMatches,
+    global: Global,
+    options: &mut ReportOptions,
+) -> anyhow::Result<ExitCode> {
+    let invocation = Invocation::from_matches(matches, global)?;
+    options.json = invocation.base.json;
+    context::execute(command, &invocation)
 }

@@ -35,8 +35,21 @@ impl Progress {
 
     /// Counts bytes that were worked on.
     pub(crate) fn advance(&self, bytes: u64) {
+        self.set(self.done.fetch_add(bytes, Ordering::Relaxed) + bytes);
+    }
+
+    /// Says beside the bar why it does not move.
+    #[cfg(feature = "remote")]
+    pub(crate) fn say(&self, message: &'static str) {
+        if let Some(bar) = &self.bar {
+            bar.set_message(message);
+        }
+    }
+
+    /// Sets the number of bytes that were worked on.
+    pub(crate) fn set(&self, bytes: u64) {
         let Some(bar) = &self.bar else { return };
-        bar.set_position(self.done.fetch_add(bytes, Ordering::Relaxed) + bytes);
+        bar.set_position(bytes);
         if self.start.elapsed() > PATIENCE {
             self.appear.call_once(|| {
                 *shown() = Some(bar.clone());
@@ -62,7 +75,7 @@ impl<R: Read> Read for ProgressReader<'_, R> {
 
 fn make_bar(label: &str, total: Option<u64>) -> ProgressBar {
     let template = match total {
-        Some(_) => "{prefix} [{wide_bar}] {percent}% of {total_bytes}, {bytes_per_sec}, {eta} left",
+        Some(_) => "{prefix} [{wide_bar}] {percent}% of {total_bytes}, {bytes_per_sec}, {eta} left {msg}",
         None => "{prefix}: {bytes}, {bytes_per_sec}, {elapsed}",
     };
     let style = ProgressStyle::with_template(template).expect("the template is sound").progress_chars("=> ");

@@ -77,6 +77,30 @@ impl<'a> Prompt<'a> {
         })
     }
 
+    /// Returns whether a question can be asked.
+    #[cfg(feature = "remote")]
+    pub(crate) fn is_possible(&self) -> bool {
+        self.can_ask()
+    }
+
+    /// Asks for a secret, which is not shown while it is typed.
+    #[cfg(feature = "remote")]
+    pub(crate) fn secret(&self, question: &str, what: &str, flag: &str) -> anyhow::Result<String> {
+        anyhow::ensure!(self.can_ask(), "no {what} given; use {flag}");
+        let term = Term::stderr();
+        let modes = match self.modes.get() {
+            Some(modes) => modes,
+            None => {
+                let held = modes::Held::new()?;
+                self.modes.get_or_init(|| held)
+            }
+        };
+        term.write_str(&format!("{question}: "))?;
+        let answer = term.read_secure_line().map_err(|error| read_error(error, modes))?;
+        anyhow::ensure!(!answer.is_empty(), "no {what} given");
+        Ok(answer)
+    }
+
     /// Asks for a value that may be left out.
     pub(crate) fn optional<T: FromStr<Err: Display>>(
         &self,

@@ -55,6 +55,38 @@ const EXPORTED_OR_FILES: &[&str] = &[
     "entries",
     "bytes",
 ];
+#[cfg(feature = "remote")]
+const PUSHED: &[&str] = &[
+    "layout_path",
+    "destination",
+    "manifests",
+    "summary.manifests_pushed",
+    "summary.blobs_uploaded",
+    "summary.blobs_skipped",
+    "summary.bytes_uploaded",
+    "summary.bytes_total",
+    "summary.requests",
+    "summary.retries",
+    "summary.seconds",
+    "lower_variants",
+];
+#[cfg(feature = "remote")]
+const PUSH_PLANNED: &[&str] = &["dry_run", "layout_path", "destination", "manifests", "lower_variants"];
+#[cfg(feature = "remote")]
+const PULLED: &[&str] = &[
+    "source",
+    "layout_path",
+    "dry_run",
+    "manifests",
+    "summary.manifests_pulled",
+    "summary.blobs_downloaded",
+    "summary.blobs_skipped",
+    "summary.bytes_downloaded",
+    "summary.requests",
+    "summary.retries",
+    "summary.seconds",
+    "lower_variants",
+];
 const DOCUMENT: &[&str] = &[
     "schemaVersion",
     "mediaType",
@@ -179,6 +211,16 @@ pub(crate) fn keys_of(command: &str) -> &'static [&'static str] {
             "subjects",
         ],
         "join" | "import" => EXPORTED,
+        #[cfg(feature = "remote")]
+        "push" => PUSHED,
+        #[cfg(feature = "remote")]
+        "push --dry-run" => PUSH_PLANNED,
+        #[cfg(feature = "remote")]
+        "pull" => PULLED,
+        #[cfg(feature = "remote")]
+        "ping" => &["registry", "reachable", "status_code", "api_version", "latency_ms", "note"],
+        #[cfg(feature = "remote")]
+        "auth login" | "auth logout" => &["status", "registry"],
         "export" => EXPORTED_OR_FILES,
         "unpack" | "extract" => &["digest", "output", "entries", "bytes", "skipped.*", "lower_variants"],
         "inspect" => &["path", "tag", "image_name", "multi_platform", "images", "lower_variants"],

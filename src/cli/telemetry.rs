@@ -4,6 +4,8 @@ use std::fmt::Write as _;
 use std::fs::File;
 use std::io::Write as _;
 use std::path::Path;
+#[cfg(feature = "remote")]
+use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use clap::{Args, ValueEnum};
@@ -31,7 +33,7 @@ pub(crate) struct TelemetryArgs {
     /// Print the number of bytes and blobs read and written
     #[arg(long, help_heading = "Telemetry", hide_short_help = true)]
     metrics: bool,
-    /// Print HTTP calls (layouts need none)
+    /// Print HTTP calls; only commands on registries make some
     #[arg(long, help_heading = "Telemetry", hide_short_help = true)]
     debug_calls: bool,
     /// Format of telemetry
@@ -72,6 +74,16 @@ impl Telemetry {
         Ok(Self { args, scenario: scenario.to_owned(), start, log })
     }
 
+    /// Returns whether HTTP calls are printed, and where else.
+    #[cfg(feature = "remote")]
+    pub(crate) fn call_printer(&self) -> Option<CallPrinter> {
+        if !self.args.debug_calls {
+            return None;
+        }
+        let log = self.log.as_ref().and_then(|log| log.try_clone().ok()).map(Arc::new);
+        Some(CallPrinter { is_json: matches!(self.args.telemetry_format, Format::Json), log })
+    }
+
     /// Stops the watch and prints the telemetry.
     pub(crate) fn finish(mut self, metrics: Option<&Metrics>) {
         let elapsed = self.start.elapsed();
@@ -98,6 +110,81 @@ impl Telemetry {
             write_stderr(&Label::Warning.message(&format!("failed to write to the log file: {error}")));
         }
     }
+}
+
+/// Prints HTTP calls, as `curl -v` does.
+#[cfg(feature = "remote")]
+#[derive(Clone, Debug)]
+pub(crate) struct CallPrinter {
+    is_json: bool,
+    log: Option<Arc<File>>,
+}
+
+#[cfg(feature = "remote")]
+impl CallPrinter {
+    /// Prints a call.
+    pub(crate) fn print(&self, call: &regshape::remote::Call) {
+        let lines = if self.is_json { json_of_call(call) } else { text_of_call(call) };
+        super::progress::without_bar(|| write_stderr(&lines));
+        if let Some(log) = &self.log {
+            // The end of the telemetry says if the log cannot be written.
+            let _ = (&**log).write_all(format!("{lines}\n").as_bytes());
+        }
+    }
+}
+
+#[cfg(feature = "remote")]
+fn text_of_call(call: &regshape::remote::Call) -> String {
+    use super::output::printable;
+    let mut lines = format!("> {} {}", call.method, call.url);
+    for (name, value) in &call.request_headers {
+        let _ = write!(lines, "\n> {name}: {}", printable(value));
+    }
+    if let Some(status) = call.status {
+        let _ = write!(lines, "\n< {status}");
+    }
+    for (name, value) in &call.response_headers {
+        let _ = write!(lines, "\n< {name}: {}", printable(value));
+    }
+    if let Some(error) = &call.error {
+        let _ = write!(lines, "\n* {}", printable(error));
+    }
+    let seconds = call.duration.as_secs_f64();
+    let _ = write!(lines, "\n* {seconds:.3}s, {} bytes sent, {} bytes received", call.bytes_sent, call.bytes_received);
+    lines
+}
+
+#[cfg(feature = "remote")]
+fn json_of_call(call: &regshape::remote::Call) -> String {
+    #[derive(Serialize)]
+    struct Event<'a> {
+        r#type: &'static str,
+        method: &'a str,
+        url: &'a str,
+        request_headers: &'a [(String, String)],
+        status: Option<u16>,
+        response_headers: &'a [(String, String)],
+        bytes_sent: u64,
+        bytes_received: u64,
+        elapsed_s: f64,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        error: Option<&'a str>,
+        timestamp: String,
+    }
+    let event = Event {
+        r#type: "call",
+        method: call.method,
+        url: &call.url,
+        request_headers: &call.request_headers,
+        status: call.status,
+        response_headers: &call.response_headers,
+        bytes_sent: call.bytes_sent,
+        bytes_received: call.bytes_received,
+        elapsed_s: (call.duration.as_secs_f64() * 1e6).round() / 1e6,
+        error: call.error.as_deref(),
+        timestamp: humantime::format_rfc3339_micros(SystemTime::now()).to_string(),
+    };
+    serde_json::to_string(&event).expect("events are plain values")
 }
 
 fn text(name: &str, scenario: Option<Duration>, phases: &[(&str, Duration)], metrics: Option<&Metrics>) -> String {

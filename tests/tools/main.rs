@@ -26,6 +26,8 @@ mod opens;
 mod outputs;
 mod overlay;
 mod places;
+#[cfg(feature = "remote")]
+mod registries;
 mod registry;
 mod rewrites;
 mod samples;

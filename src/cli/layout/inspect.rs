@@ -3,23 +3,31 @@
 use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
 use std::process::ExitCode;
+#[cfg(feature = "remote")]
+use std::sync::Arc;
 
 use regshape::oci::{Annotations, Descriptor, Digest, MediaType};
+#[cfg(feature = "remote")]
+use regshape::remote::Client;
+#[cfg(feature = "remote")]
+use regshape::transfer::{RemoteImages, RemoteReferences};
 use regshape::view::{ArchiveImage, Selection, View};
 use serde::Serialize;
 
 use crate::cli::args::{Base, PlatformArg, layout_path};
+#[cfg(feature = "remote")]
+use crate::cli::connection_args::{ConnectionArgs, parse_one_reference};
 use crate::cli::context::{Context, LayoutCommand};
-use crate::cli::layout::source::LowerVariant;
+use crate::cli::layout::source::{ImageSource, LowerVariant};
 use crate::cli::output::{Block, Screen, counted};
 use crate::cli::style::Style;
 
 /// Show the images of an archive or a layout
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Examples:\n  regshape inspect ./my-image.tar.gz\n  regshape inspect ./my-image:v1 --platform linux/arm64 --json"
+    after_help = "Examples:\n  regshape inspect ./my-image.tar.gz\n  regshape inspect -s ghcr.io/example/app:v1\n  regshape inspect ./my-image:v1 --platform linux/arm64 --json"
 )]
-#[group(id = "source", multiple = false, args = ["file", "path", "input"])]
+#[group(id = "place", multiple = false, args = ["file", "path", "input"])]
 pub(crate) struct Args {
     /// Archive; - for standard input
     #[arg(short, long, value_name = "ARCHIVE")]
@@ -35,6 +43,13 @@ pub(crate) struct Args {
     references: Vec<String>,
     #[command(flatten)]
     platform: PlatformArg,
+    /// Image in a registry: HOST/REPOSITORY[:TAG][@DIGEST]; only its documents are fetched
+    #[cfg(feature = "remote")]
+    #[arg(short, long, value_name = "SOURCE", conflicts_with_all = ["file", "path", "input", "references"])]
+    source: Option<String>,
+    #[cfg(feature = "remote")]
+    #[command(flatten)]
+    connection: ConnectionArgs,
     #[command(flatten)]
     _base: Base,
 }
@@ -162,18 +177,45 @@ fn part(part: &Part, style: &Style) -> String {
     format!("{} ({}{media_type})", style.digest(&part.digest), counted(part.size, "byte"))
 }
 
+impl Args {
+    fn local_source(&self, context: &Context) -> anyhow::Result<(PathBuf, ImageSource)> {
+        let path = match &self.file {
+            Some(file) => file.clone(),
+            None => layout_path(self.path.as_ref().or(self.input.as_ref()))?,
+        };
+        let source = context.source(&path, &self.references)?;
+        Ok((path, source))
+    }
+
+    /// Returns the image of a registry. Its layers are not fetched.
+    #[cfg(feature = "remote")]
+    fn remote_source(&self, source: &str, context: &Context) -> anyhow::Result<(PathBuf, ImageSource)> {
+        let reference = parse_one_reference(source)?;
+        let connection = self.connection.options(&reference.host, context)?;
+        let client = Arc::new(Client::new(reference.host.clone(), Some(&reference.repository), &connection));
+        let wanted = RemoteReferences::one(reference.tag().cloned(), reference.digest.clone());
+        let images = RemoteImages::find(client, &reference.repository, &wanted, None)?;
+        images.fetch_documents(images.view())?;
+        let source = ImageSource { view: images.view().clone(), references: Vec::new() };
+        Ok((PathBuf::from(reference.to_string()), source))
+    }
+}
+
 impl LayoutCommand for Args {
     fn run(self, context: &Context) -> anyhow::Result<ExitCode> {
         let platform = self.platform.platform()?;
-        let path = match self.file {
-            Some(file) => file,
-            None => layout_path(self.path.or(self.input).as_ref())?,
+        #[cfg(feature = "remote")]
+        let (path, source, is_remote) = match &self.source {
+            Some(source) => self.remote_source(source, context).map(|(path, source)| (path, source, true))?,
+            None => self.local_source(context).map(|(path, source)| (path, source, false))?,
         };
-        let source = context.source(&path, &self.references)?;
+        #[cfg(not(feature = "remote"))]
+        let (path, source, is_remote) = self.local_source(context).map(|(path, source)| (path, source, false))?;
         let selection = Selection::default().references(source.references).platforms(platform.into_iter().collect());
         let reading = View::reading(vec![source.view], |views, _| -> anyhow::Result<_> {
             let (view, lower_variants) = context.select(&views[0], &selection)?;
-            let (images, multi_platform) = (view.images()?, view.is_multi_platform()?);
+            let images = if is_remote { view.images_without_layers()? } else { view.images()? };
+            let multi_platform = view.is_multi_platform()?;
             Ok((view, lower_variants, images, multi_platform))
         });
         let (view, lower_variants, images, multi_platform) = reading?;

@@ -41,6 +41,10 @@ mod manifest;
 mod manifest_output;
 mod move_;
 mod place;
+#[cfg(feature = "remote")]
+mod pull;
+#[cfg(feature = "remote")]
+mod push;
 mod rebase;
 mod recompress;
 mod referrer;
@@ -203,6 +207,10 @@ enum Command {
     Join(join::Args),
     Export(export::Args),
     Import(import::Args),
+    #[cfg(feature = "remote")]
+    Push(push::Args),
+    #[cfg(feature = "remote")]
+    Pull(pull::Args),
     Inspect(inspect::Args),
 }
 
@@ -257,6 +265,10 @@ impl Group {
             Command::Join(args) => execute(args, invocation),
             Command::Export(args) => execute(args, invocation),
             Command::Import(args) => execute(args, invocation),
+            #[cfg(feature = "remote")]
+            Command::Push(args) => execute(args, invocation),
+            #[cfg(feature = "remote")]
+            Command::Pull(args) => execute(args, invocation),
             Command::Inspect(args) => execute(args, invocation),
             Command::Catalog(command) => command.run(invocation).map_err(with_code),
             Command::Tag(command) => command.run(invocation).map_err(with_code),

@@ -65,7 +65,8 @@ impl Context {
         all.extend_from_slice(references);
         let is_there = |path: &&Path| path.is_dir() && !path.as_os_str().is_empty();
         let spill = target.and_then(|target| target.ancestors().find(is_there)).map(Path::to_owned);
-        Ok(ImageSource { view: self.view(&located.directory, spill)?, references: all })
+        let view = self.view(&located.directory, spill).map_err(|error| in_a_registry(error, path))?;
+        Ok(ImageSource { view, references: all })
     }
 
     /// Lets blobs be found that the layout has that a view is added to: `export --except` leaves them out.
@@ -91,6 +92,28 @@ impl Context {
         }
         Ok(View::load(path, &options)?)
     }
+}
+
+/// Adds to the error of a missing path that it may be meant as an image in a registry.
+#[cfg(feature = "remote")]
+fn in_a_registry(error: anyhow::Error, path: &Path) -> anyhow::Error {
+    use regshape::Error;
+    use regshape::remote::RemoteReference;
+
+    let reference = path.to_str().and_then(|text| text.parse::<RemoteReference>().ok());
+    match (error.downcast::<Error>(), reference) {
+        (Ok(error @ Error::FileNotFound { .. }), Some(reference)) => {
+            let hint = format!("if it is in a registry, 'regshape pull {reference} DIR' fetches it");
+            crate::cli::error::Advised { error, hint }.into()
+        }
+        (Ok(error), _) => error.into(),
+        (Err(error), _) => error,
+    }
+}
+
+#[cfg(not(feature = "remote"))]
+fn in_a_registry(error: anyhow::Error, _: &Path) -> anyhow::Error {
+    error
 }
 
 /// Names the only image of a view; `None` if there are several.
