@@ -6,8 +6,11 @@
 
 mod baselines;
 mod chart;
+#[path = "../../tests/fake_registry/mod.rs"]
+mod fake_registry;
 mod lab;
 mod measure;
+mod registries;
 mod rows;
 #[path = "../support/mod.rs"]
 mod support;

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use crate::baselines;
 use crate::lab::{ImageKind, Lab, blobs_of, readers, silent};
 use crate::measure::Side;
+use crate::registries;
 use crate::support::Result;
 
 /// How often a row is run.
@@ -42,7 +43,7 @@ const STAGE_FILE: &str = ".regshape-stage.json";
 /// The number of layers before the last one is added.
 const LAYERS: usize = 1_999;
 
-pub(crate) const ROWS: [Row; 23] = [
+pub(crate) const ROWS: [Row; 31] = [
     Row {
         name: "gzip-pigz",
         work: "raw tar to gzip",
@@ -165,6 +166,62 @@ pub(crate) const ROWS: [Row; 23] = [
             let image = lab.image(ImageKind::Many)?;
             Ok((lab.unpack(image.clone()), lab.tar_extract(peer, image)?))
         },
+    },
+    Row {
+        name: "push-curl",
+        work: "push of one blob, discarded",
+        peer: "curl",
+        kind: Kind::Long,
+        sides: |lab, peer| registries::push_and_curl(lab, peer, 1, false),
+    },
+    Row {
+        name: "push-16-curl",
+        work: "push of 16 blobs, discarded",
+        peer: "curl",
+        kind: Kind::Long,
+        sides: |lab, peer| registries::push_and_curl(lab, peer, 16, false),
+    },
+    Row {
+        name: "push-tls-curl",
+        work: "push of one blob over TLS, discarded",
+        peer: "curl",
+        kind: Kind::Long,
+        sides: |lab, peer| registries::push_and_curl(lab, peer, 1, true),
+    },
+    Row {
+        name: "push-16-tls-curl",
+        work: "push of 16 blobs over TLS, discarded",
+        peer: "curl",
+        kind: Kind::Long,
+        sides: |lab, peer| registries::push_and_curl(lab, peer, 16, true),
+    },
+    Row {
+        name: "push-skopeo",
+        work: "push to docker-registry",
+        peer: "skopeo",
+        kind: Kind::Long,
+        sides: registries::push_and_skopeo,
+    },
+    Row {
+        name: "push-late-skopeo",
+        work: "push of 100 small layers, late answers",
+        peer: "skopeo",
+        kind: Kind::Long,
+        sides: |lab, peer| registries::push_late(lab, peer, false),
+    },
+    Row {
+        name: "push-warm-skopeo",
+        work: "push of 100 small layers that are there, late answers",
+        peer: "skopeo",
+        kind: Kind::Long,
+        sides: |lab, peer| registries::push_late(lab, peer, true),
+    },
+    Row {
+        name: "pull-skopeo",
+        work: "pull from docker-registry",
+        peer: "skopeo",
+        kind: Kind::Long,
+        sides: registries::pull_and_skopeo,
     },
     Row {
         name: "gz-as-it-is",
