@@ -1,12 +1,14 @@
-//! The bytes of a blob on their way: hashed as they are read, and held back at the end until the digest is right.
+//! The bytes of a blob on their way: hashed as they are read, or by another thread, and held back at the end until the
+//! digest is right.
 //!
 //! A registry makes a blob of an upload that is complete. A blob whose bytes are wrong is therefore never sent to its end.
 
 use std::io::{self, Read};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::error::Error;
 use crate::graph::verify::expect_digest_if_possible;
-use crate::oci::{Algorithm, Descriptor, Hasher};
+use crate::oci::{Algorithm, Descriptor, Digest, Hasher};
 use crate::remote::http::Rewind;
 use crate::transfer::event::{TransferEvent, TransferObserver};
 use crate::view::content::Content;
@@ -14,15 +16,14 @@ use crate::view::content::Content;
 /// The number of bytes at the end that are sent when the digest is known to be right.
 const HELD_BACK: u64 = 64 * 1024;
 
-/// A blob that is sent. It remembers how far it was hashed, so that bytes that are sent again are not hashed again.
+/// The number of bytes that are hashed at a time.
+const PIECE: usize = 256 * 1024;
+
+/// A blob that is sent. Bytes that are sent again are not hashed again.
 pub(crate) struct OutgoingBlob<'a> {
     content: &'a Content,
     descriptor: &'a Descriptor,
-    /// Hashes the bytes up to `hashed`; `None` once the digest was right.
-    hasher: Option<Hasher>,
-    hashed: u64,
-    /// The last bytes, which were read to complete the digest.
-    end: Vec<u8>,
+    hashing: Hashing<'a>,
     observer: TransferObserver<'a>,
     /// The number of bytes that were counted as sent.
     counted: u64,
@@ -30,37 +31,64 @@ pub(crate) struct OutgoingBlob<'a> {
     fault: Option<Error>,
 }
 
+/// How far the digest of a blob is known.
+enum Hashing<'a> {
+    /// The bytes up to an offset were hashed while they were read.
+    OnTheWay(Box<Hasher>, u64),
+    /// Another thread hashes all bytes; the function waits for it.
+    Beside(JoinHash<'a>),
+    /// The digest is right.
+    Right,
+}
+
+/// Waits for the digest of a blob.
+pub(crate) type JoinHash<'a> = Box<dyn FnOnce() -> io::Result<Digest> + 'a>;
+
+/// Hashes content to its end, or until `stop` is set.
+///
+/// # Errors
+///
+/// The error of reading.
+pub(crate) fn hash_all(content: &Content, digest: &Digest, stop: &AtomicBool) -> io::Result<Digest> {
+    let mut hasher = Hasher::new(digest.algorithm().unwrap_or(Algorithm::Sha256));
+    let (mut buffer, mut at) = (vec![0; PIECE], 0);
+    while at < content.size() && !stop.load(Ordering::Relaxed) {
+        let read = content.read_at(&mut buffer, at)?;
+        hasher.update(&buffer[..read]);
+        at += read as u64;
+    }
+    Ok(hasher.finish())
+}
+
 impl<'a> OutgoingBlob<'a> {
-    pub(crate) fn new(content: &'a Content, descriptor: &'a Descriptor, observer: TransferObserver<'a>) -> Self {
-        let hasher = Hasher::new(descriptor.digest.algorithm().unwrap_or(Algorithm::Sha256));
-        Self {
-            content,
-            descriptor,
-            hasher: Some(hasher),
-            hashed: 0,
-            end: Vec::new(),
-            observer,
-            counted: 0,
-            fault: None,
-        }
+    /// Takes the content of a blob. `beside` waits for its digest, if another thread computes that.
+    pub(crate) fn new(
+        content: &'a Content,
+        descriptor: &'a Descriptor,
+        beside: Option<JoinHash<'a>>,
+        observer: TransferObserver<'a>,
+    ) -> Self {
+        let on_the_way = || {
+            let hasher = Hasher::new(descriptor.digest.algorithm().unwrap_or(Algorithm::Sha256));
+            Hashing::OnTheWay(Box::new(hasher), 0)
+        };
+        let hashing = beside.map_or_else(on_the_way, Hashing::Beside);
+        Self { content, descriptor, hashing, observer, counted: 0, fault: None }
     }
 
     pub(crate) fn size(&self) -> u64 {
         self.content.size()
     }
 
-    /// Hashes the bytes before an offset that the registry has already.
-    ///
-    /// # Errors
-    ///
-    /// The error of reading.
-    pub(crate) fn hash_to(&mut self, offset: u64) -> io::Result<()> {
-        let mut buffer = vec![0; 256 * 1024];
-        while self.hashed < offset.min(self.end_at()) {
-            let wanted =
-                usize::try_from(offset.min(self.end_at()) - self.hashed).unwrap_or(usize::MAX).min(buffer.len());
-            let read = self.content.read_at(&mut buffer[..wanted], self.hashed)?;
-            self.hash(self.hashed, &buffer[..read]);
+    /// Hashes the bytes up to an offset, which may be those that the registry has already.
+    fn hash_to(&mut self, offset: u64) -> io::Result<()> {
+        let Hashing::OnTheWay(hasher, hashed) = &mut self.hashing else { return Ok(()) };
+        let mut buffer = vec![0; PIECE];
+        while *hashed < offset {
+            let wanted = usize::try_from(offset - *hashed).unwrap_or(usize::MAX).min(PIECE);
+            let read = self.content.read_at(&mut buffer[..wanted], *hashed)?;
+            hasher.update(&buffer[..read]);
+            *hashed += read as u64;
         }
         Ok(())
     }
@@ -80,37 +108,34 @@ impl<'a> OutgoingBlob<'a> {
         self.size().saturating_sub(HELD_BACK)
     }
 
-    fn hash(&mut self, offset: u64, bytes: &[u8]) {
-        let new = usize::try_from(self.hashed.saturating_sub(offset)).unwrap_or(usize::MAX);
-        if let (Some(hasher), Some(new)) = (&mut self.hasher, bytes.get(new..)) {
-            hasher.update(new);
-            self.hashed += new.len() as u64;
-        }
-    }
-
-    /// Reads from an offset, and hashes what is new.
+    /// Reads from an offset, and hashes the bytes that were not hashed yet.
     fn read_from(&mut self, offset: u64, buffer: &mut [u8]) -> io::Result<usize> {
         let end_at = self.end_at();
         if offset < end_at {
+            self.hash_to(offset)?;
             let before_end = usize::try_from(end_at - offset).unwrap_or(usize::MAX).min(buffer.len());
             let read = self.content.read_at(&mut buffer[..before_end], offset)?;
-            self.hash(offset, &buffer[..read]);
+            if let Hashing::OnTheWay(hasher, hashed) = &mut self.hashing {
+                let new = usize::try_from(*hashed - offset).unwrap_or(usize::MAX);
+                let new = buffer[..read].get(new..).unwrap_or_default();
+                hasher.update(new);
+                *hashed += new.len() as u64;
+            }
             return Ok(read);
         }
-        if self.hasher.is_some() {
-            self.hash_to(end_at)?;
-            let mut end = vec![0; usize::try_from(self.size() - end_at).expect("it is small")];
-            self.content.read_at(&mut end, end_at)?;
-            self.hash(end_at, &end);
-            let hasher = self.hasher.take().expect("it was there");
-            if let Err(error) = expect_digest_if_possible(&self.descriptor.digest, hasher.finish()) {
+        if !matches!(self.hashing, Hashing::Right) {
+            self.hash_to(self.size())?;
+            let actual = match std::mem::replace(&mut self.hashing, Hashing::Right) {
+                Hashing::OnTheWay(hasher, _) => Some(hasher.finish()),
+                Hashing::Beside(join) => Some(join()?),
+                Hashing::Right => None,
+            };
+            if let Some(Err(error)) = actual.map(|actual| expect_digest_if_possible(&self.descriptor.digest, actual)) {
                 self.fault = Some(error);
                 return Err(io::ErrorKind::InvalidData.into());
             }
-            self.end = end;
         }
-        let at = usize::try_from(offset - end_at).unwrap_or(usize::MAX);
-        self.end.get(at..).unwrap_or_default().read(buffer)
+        self.content.read_at(buffer, offset)
     }
 
     /// Returns whether the bytes cannot be sent.
@@ -196,13 +221,22 @@ mod tests {
                 TransferEvent::Again(less) => drop(sent.fetch_sub(less, Ordering::Relaxed)),
                 _ => {}
             };
-            let mut blob = OutgoingBlob::new(&content, &descriptor, &count);
-            for offset in [0, size as u64 / 2, size as u64, 0] {
-                let expected = &bytes[usize::try_from(offset).expect("small")..];
-                assert_eq!(read_all(&mut blob, offset).expect("read"), expected, "{size} from {offset}");
-                assert_eq!(sent.load(Ordering::Relaxed), size as u64, "{size} from {offset}");
+            for is_beside in [false, true] {
+                sent.store(0, Ordering::Relaxed);
+                let mut blob =
+                    OutgoingBlob::new(&content, &descriptor, beside(is_beside, &content, &descriptor), &count);
+                for offset in [0, size as u64 / 2, size as u64, 0] {
+                    let expected = &bytes[usize::try_from(offset).expect("small")..];
+                    assert_eq!(read_all(&mut blob, offset).expect("read"), expected, "{size} from {offset}");
+                    assert_eq!(sent.load(Ordering::Relaxed), size as u64, "{size} from {offset}");
+                }
             }
         }
+    }
+
+    fn beside<'a>(is_beside: bool, content: &'a Content, descriptor: &'a Descriptor) -> Option<JoinHash<'a>> {
+        let hash = move || hash_all(content, &descriptor.digest, &AtomicBool::new(false));
+        is_beside.then(|| Box::new(hash) as JoinHash<'a>)
     }
 
     #[test]
@@ -210,8 +244,9 @@ mod tests {
         for size in [1_usize, 65_536, 300_000] {
             let bytes = vec![7; size];
             let (content, descriptor) = (Content::in_memory(bytes), described(b"others", size));
-            for offset in [0, size as u64 / 2, size as u64 - 1] {
-                let mut blob = OutgoingBlob::new(&content, &descriptor, &|_| ());
+            for (offset, is_beside) in [(0, false), (size as u64 / 2, true), (size as u64 - 1, false), (0, true)] {
+                let beside = beside(is_beside, &content, &descriptor);
+                let mut blob = OutgoingBlob::new(&content, &descriptor, beside, &|_| ());
                 let mut reader = blob.part(offset, size as u64 - offset);
                 let mut read = Vec::new();
                 reader.read_to_end(&mut read).expect_err("wrong bytes");

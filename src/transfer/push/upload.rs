@@ -5,9 +5,10 @@
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread;
 use std::time::Duration;
 
-use super::body::OutgoingBlob;
+use super::body::{JoinHash, OutgoingBlob, hash_all};
 use super::journal::{Entry, Journal, Saved};
 use crate::error::{Error, RemoteError};
 use crate::oci::{Descriptor, Digest, RepositoryName};
@@ -16,6 +17,7 @@ use crate::remote::client::{BlobState, Client, Payload, Started, UploadSession, 
 use crate::remote::policy::{Failure, Tries};
 use crate::transfer::event::{TransferEvent, TransferObserver};
 use crate::view::content::Content;
+use crate::workers::worker;
 
 /// The size of chunks: between the smallest part of S3 (5 MiB) and the largest body that proxies take (100 MB).
 const CHUNK: u64 = 32 * 1024 * 1024;
@@ -25,6 +27,9 @@ const SMALLEST_CHUNK: u64 = 1024 * 1024;
 
 /// The largest chunk.
 pub(crate) const LARGEST_CHUNK: u64 = 1024 * 1024 * 1024;
+
+/// Blobs from this size on are hashed by a thread of their own.
+const HASHED_BESIDE: u64 = 8 * 1024 * 1024;
 
 /// How long an upload that does not go on may take to be cancelled.
 const CANCEL_TIMEOUT: Duration = Duration::from_secs(1);
@@ -114,6 +119,15 @@ impl Manner {
     }
 }
 
+/// Ends the hashing of a blob whose upload ended.
+struct Stop<'a>(&'a AtomicBool);
+
+impl Drop for Stop<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
 /// One upload on its way.
 struct Upload<'u, 'a> {
     all: &'u Uploads<'a>,
@@ -174,27 +188,49 @@ impl<'a> Uploads<'a> {
         if session.smallest_chunk.is_some() {
             self.manner.chunked.store(true, Ordering::Relaxed);
         }
-        let blob = OutgoingBlob::new(content, descriptor, self.observer);
+        let started = (session, at, entry, tries);
+        let is_stopped = AtomicBool::new(false);
+        let is_stopped = &is_stopped;
+        thread::scope(|scope| {
+            let _stop = Stop(is_stopped);
+            // Large blobs are hashed beside, so that hashing does not hold up the network.
+            let thread = if size >= HASHED_BESIDE { worker(scope).ok() } else { None };
+            let beside = thread.map(|thread| {
+                let hashing = thread.start(move || hash_all(content, digest, is_stopped));
+                Box::new(move || hashing.join()) as JoinHash<'_>
+            });
+            let blob = OutgoingBlob::new(content, descriptor, beside, self.observer);
+            self.complete(descriptor, blob, started)
+        })?;
+        (self.observer)(TransferEvent::Done(descriptor));
+        Ok(if is_resumed { UploadAction::Resumed } else { UploadAction::Uploaded })
+    }
+
+    /// Sends a blob in an upload that was begun, until the registry has it.
+    fn complete(
+        &self,
+        descriptor: &Descriptor,
+        blob: OutgoingBlob<'_>,
+        (session, at, entry, tries): (UploadSession, u64, Entry, Tries),
+    ) -> Result<(), Error> {
         let mut upload = Upload { all: self, descriptor, blob, entry, session, at, furthest: at, tries };
         upload.save();
-        match upload.run() {
+        let error = match upload.run() {
             Ok(()) => {
                 upload.entry.delete();
-                (self.observer)(TransferEvent::Done(descriptor));
-                Ok(if is_resumed { UploadAction::Resumed } else { UploadAction::Uploaded })
+                return Ok(());
             }
-            Err(error) => {
-                if let Some(fault) = upload.blob.take_fault() {
-                    upload.give_up();
-                    return Err(fault);
-                }
-                // What broke for a while goes on later; what was refused does not.
-                if !matches!(error, RemoteError::Unreachable { .. } | RemoteError::Later { .. }) {
-                    upload.give_up();
-                }
-                Err(failed(error))
-            }
+            Err(error) => error,
+        };
+        if let Some(fault) = upload.blob.take_fault() {
+            upload.give_up();
+            return Err(fault);
         }
+        // After a cut it goes on later; after a refusal it does not.
+        if !matches!(error, RemoteError::Unreachable { .. } | RemoteError::Later { .. }) {
+            upload.give_up();
+        }
+        Err(failed(&descriptor.digest, error))
     }
 
     /// Makes sure that the registry has a blob that it was asked about before.
