@@ -188,6 +188,11 @@ impl Policy {
         Ok(())
     }
 
+    /// Waits because another client was faster, for a time of its own.
+    pub(crate) fn pause_for_others(&self, attempt: usize) {
+        self.clock.sleep(self.jittered(FIRST_PAUSE / 4 * u32::try_from(attempt).unwrap_or(u32::MAX)));
+    }
+
     /// Returns between a half and the whole of a pause, so that those who failed together do not come back together.
     fn jittered(&self, pause: Duration) -> Duration {
         let pause = pause.min(LONGEST_PAUSE);

@@ -76,7 +76,7 @@ impl RemoteDocuments {
 
     /// Adds a manifest or index that was fetched. Returns its descriptor.
     pub(crate) fn add(&self, fetched: Fetched) -> Descriptor {
-        let Fetched { bytes, digest, media_type } = fetched;
+        let Fetched { bytes, digest, media_type, .. } = fetched;
         let descriptor = Descriptor::new(media_type, digest, bytes.len() as u64);
         let content = Content::in_memory(bytes);
         self.note_parts(&descriptor, &content);

@@ -1,17 +1,18 @@
 //! Referrers in registries without a list of them: the fallback tag (distribution-spec, "Referrers Tag Schema").
 //!
-//! The tag is an index that each client reads, changes and writes. Within one push this is done one after the other, with
-//! what HTTP offers against other clients (`If-Match`), and the result is read again.
+//! The tag is an index that each client reads, changes and writes. Within one process this is done one after the other. The
+//! index of another client is not overwritten where the registry obeys `If-Match`; elsewhere the result is read again, which
+//! finds most of such losses.
 
 use std::sync::{Mutex, PoisonError};
 
 use crate::error::{RemoteError, Result};
-use crate::oci::{Descriptor, Digest, Index, MediaType, RepositoryName, Tag, from_json, to_blob};
+use crate::oci::{Descriptor, Digest, Index, RepositoryName, Tag, from_json, to_blob};
 use crate::remote::auth::scope::Scope;
-use crate::remote::client::{Client, ManifestReference};
+use crate::remote::client::{Client, ManifestReference, Precondition};
 
 /// How often the index is written again because another client replaced it.
-const TRIES: usize = 5;
+const TRIES: usize = 10;
 
 /// Only one index is changed at a time.
 static CHANGES: Mutex<()> = Mutex::new(());
@@ -30,18 +31,22 @@ pub(crate) fn add_to_fallback(
 ) -> Result<()> {
     let _one_at_a_time = CHANGES.lock().unwrap_or_else(PoisonError::into_inner);
     let tag = fallback_tag(&subject.digest);
-    for _ in 0..TRIES {
-        let mut index = fallback_index(client, repository, scope, &subject.digest)?.unwrap_or_else(Index::empty);
+    for attempt in 1..=TRIES {
+        let (index, precondition) = read(client, repository, scope, &subject.digest)?;
+        let mut index = index.unwrap_or_else(Index::empty);
         if index.manifests.iter().any(|entry| entry.digest == referrer.digest) {
             return Ok(());
         }
         index.manifests.push(referrer.clone());
         let bytes = to_blob(&index);
-        let reference = ManifestReference::Tag(tag.clone());
-        let content = (bytes.as_slice(), &MediaType::index());
-        client.put_manifest(repository, &reference, content, &[], scope).map_err(|error| {
+        let replaced = client.replace_index(repository, &tag, &bytes, &precondition, scope).map_err(|error| {
             RemoteError::PushManifest { digest: Digest::sha256_of(&bytes), source: Box::new(error) }
         })?;
+        if replaced.is_none() {
+            // Another client was faster: its index gets the referrer.
+            client.pause_for_others(attempt);
+            continue;
+        }
         // Another client may have written its own index in the meantime; then both referrers are put together.
         let now = fallback_index(client, repository, scope, &subject.digest)?;
         if now.is_some_and(|now| now.manifests.iter().any(|entry| entry.digest == referrer.digest)) {
@@ -66,16 +71,28 @@ pub(crate) fn fallback_index(
     scope: &Scope,
     subject: &Digest,
 ) -> Result<Option<Index>> {
+    read(client, repository, scope, subject).map(|(index, _)| index)
+}
+
+/// Reads the index under the fallback tag, and what the tag must still be so that it is replaced.
+fn read(
+    client: &Client,
+    repository: &RepositoryName,
+    scope: &Scope,
+    subject: &Digest,
+) -> Result<(Option<Index>, Precondition)> {
     let reference = ManifestReference::Tag(fallback_tag(subject));
     let fetched = match client.get_manifest(repository, &reference, scope) {
         Ok(Some(fetched)) => fetched,
-        Ok(None) | Err(RemoteError::Schema1 { .. }) => return Ok(None),
+        Ok(None) => return Ok((None, Precondition::Absent)),
+        Err(RemoteError::Schema1 { .. }) => return Ok((None, Precondition::None)),
         Err(error) => return Err(error.into()),
     };
     if fetched.digest == *subject || !fetched.media_type.is_index() {
-        return Ok(None);
+        return Ok((None, Precondition::None));
     }
-    Ok(from_json(&fetched.bytes).ok())
+    let precondition = fetched.etag.map_or(Precondition::None, Precondition::Is);
+    Ok((from_json(&fetched.bytes).ok(), precondition))
 }
 
 /// Returns the tag under which registries without a list of referrers keep one.

@@ -58,6 +58,18 @@ pub(crate) struct Fetched {
     pub(crate) bytes: Vec<u8>,
     pub(crate) digest: Digest,
     pub(crate) media_type: MediaType,
+    /// What tells this version of a tag from others, if the registry says it (RFC 9110, 8.8.3).
+    pub(crate) etag: Option<String>,
+}
+
+/// What a tag must be, so that a manifest is stored under it (RFC 9110, 13.1).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Precondition {
+    #[default]
+    None,
+    /// The version with this ETag.
+    Is(String),
+    Absent,
 }
 
 /// What a registry did with a manifest.
@@ -97,8 +109,12 @@ impl Client {
         };
         Ok(match answer.status {
             200 => match (content_digest(&answer), reference) {
-                (Some(digest), _) => ManifestState::Is(digest),
-                (None, ManifestReference::Digest(digest)) => ManifestState::Is(digest.clone()),
+                // Some registries name a digest of another algorithm than was asked for.
+                (Some(digest), ManifestReference::Digest(asked)) if digest.algorithm() == asked.algorithm() => {
+                    ManifestState::Is(digest)
+                }
+                (_, ManifestReference::Digest(asked)) => ManifestState::Is(asked.clone()),
+                (Some(digest), ManifestReference::Tag(_)) => ManifestState::Is(digest),
                 (None, ManifestReference::Tag(_)) => ManifestState::Unknown,
             },
             404 => ManifestState::Absent,
@@ -119,7 +135,14 @@ impl Client {
                 Ok(answer) => return Ok(Some(answer)),
                 // A registry that fails at a HEAD may do well at the rest.
                 Err(Failure { status: Some(500 | 502), .. }) => return Ok(None),
-                Err(failure) => self.pause(&mut tries, failure)?,
+                Err(failure) => {
+                    let is_server_fault = failure.status.is_some_and(|status| status >= 500);
+                    match self.pause(&mut tries, failure) {
+                        Ok(()) => {}
+                        Err(RemoteError::Status { .. }) if is_server_fault => return Ok(None),
+                        Err(error) => return Err(error),
+                    }
+                }
             }
         }
     }
@@ -157,6 +180,8 @@ impl Client {
                 return Err(self.odd(format!("sent {what} with the Content-Encoding {}", one_line(encoding))));
             }
             let length = answer.length();
+            // A weak one never matches.
+            let etag = answer.header("etag").filter(|etag| etag.starts_with('"')).map(str::to_owned);
             let url = answer.url.clone();
             let bytes = match answer.bytes(MANIFEST_LIMIT) {
                 Ok(Some(bytes)) => bytes,
@@ -169,7 +194,8 @@ impl Client {
             if length.is_some_and(|length| length != bytes.len() as u64) {
                 return Err(self.odd(format!("sent {what} with another length than it said")));
             }
-            return self.fetched(bytes, digest, content_type.as_deref(), (repository, reference)).map(Some);
+            let fetched = self.fetched(bytes, digest, content_type.as_deref(), (repository, reference))?;
+            return Ok(Some(Fetched { etag, ..fetched }));
         }
     }
 
@@ -223,7 +249,7 @@ impl Client {
             Some(expected) if expected != digest => {
                 Err(RemoteError::OtherDigest { reference: what, expected, actual: digest })
             }
-            _ => Ok(Fetched { bytes, digest, media_type }),
+            _ => Ok(Fetched { bytes, digest, media_type, etag: None }),
         }
     }
 
@@ -244,9 +270,42 @@ impl Client {
         for tag in more_tags {
             url = url.with_parameter("tag", tag.as_str());
         }
-        let mut ask = Ask::new(Method::Put, url, scope).with_header("content-type", media_type.as_str());
+        let ask = Ask::new(Method::Put, url, scope).with_header("content-type", media_type.as_str());
+        self.stored(self.put(ask, bytes)?)
+    }
+
+    /// Stores an index under a tag, if the tag is what it was; `None` if it is not, and the registry looks at that.
+    ///
+    /// # Errors
+    ///
+    /// As [`Client::put_manifest`].
+    pub(crate) fn replace_index(
+        &self,
+        repository: &RepositoryName,
+        tag: &Tag,
+        bytes: &[u8],
+        precondition: &Precondition,
+        scope: &Scope,
+    ) -> Result<Option<Stored>, RemoteError> {
+        let url = self.url(&format!("/v2/{repository}/manifests/{tag}"));
+        let mut ask = Ask::new(Method::Put, url, scope).with_header("content-type", MediaType::index().as_str());
+        ask = match precondition {
+            Precondition::None => ask,
+            Precondition::Is(etag) => ask.with_header("if-match", etag),
+            Precondition::Absent => ask.with_header("if-none-match", "*"),
+        };
+        match self.put(ask, bytes)? {
+            answer if answer.status == 412 => Ok(None),
+            answer => self.stored(answer).map(Some),
+        }
+    }
+
+    fn put(&self, mut ask: Ask<'_>, bytes: &[u8]) -> Result<Answer, RemoteError> {
         ask.patience = Some(COMMIT_TIMEOUT);
-        let answer = self.ask(&ask, bytes)?;
+        self.ask(&ask, bytes)
+    }
+
+    fn stored(&self, answer: Answer) -> Result<Stored, RemoteError> {
         if !matches!(answer.status, 200..=204) {
             return Err(self.refusal(answer, Method::Put));
         }

@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 pub(crate) use blobs::{BlobBody, BlobState};
-pub(crate) use manifests::{Fetched, ManifestReference, ManifestState};
+pub(crate) use manifests::{Fetched, ManifestReference, ManifestState, Precondition};
 pub use ping::Ping;
 pub(crate) use uploads::{Started, UploadSession, UploadStatus};
 
@@ -179,6 +179,11 @@ impl Client {
     /// Waits for a registry that does not see yet what it took.
     pub(crate) fn wait_for_registry(&self, tries: usize) {
         self.policy.clock().sleep(Duration::from_millis(500) * u32::try_from(tries).unwrap_or(u32::MAX));
+    }
+
+    /// Waits because another client changed what this one wanted to change.
+    pub(crate) fn pause_for_others(&self, attempt: usize) {
+        self.policy.pause_for_others(attempt);
     }
 
     /// Asks until there is an answer that will not be another one after a while.

@@ -54,8 +54,6 @@ impl Client {
         match answer.status {
             201 if mount.is_some() => Ok(Started::Mounted),
             202 => self.session(&answer, None).map(Started::Session),
-            // Any failure of a mount means that the blob is uploaded.
-            _ if mount.is_some() => self.start_upload(repository, None, scope),
             _ => Err(Failure::lasting(self.refusal(answer, Method::Post))),
         }
     }

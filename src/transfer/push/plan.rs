@@ -54,6 +54,13 @@ pub(super) struct PlannedDocument {
     pub(super) as_referrer: Descriptor,
 }
 
+impl PlannedDocument {
+    /// Returns the documents that go before this one: those that it lists, and its subject.
+    pub(super) fn referred_to(&self) -> impl Iterator<Item = &Digest> {
+        self.children.iter().chain(self.subject.iter().map(|subject| &subject.digest))
+    }
+}
+
 impl View {
     /// Plans a push of all images of this view: reads every document, and finds every blob.
     ///

@@ -2,6 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use super::journal::Journal;
@@ -9,6 +10,7 @@ use super::options::PushOptions;
 use super::plan::{PlannedDocument, PlannedPush, PushPlan};
 use super::upload::{Manner, UploadAction, Uploads};
 use crate::error::{Referrer, RemoteError, Result};
+use crate::graph::verify::verify_bytes;
 use crate::graph::walk::Documents as _;
 use crate::oci::{Descriptor, Digest, RepositoryName, Tag};
 use crate::remote::auth::scope::Scope;
@@ -130,6 +132,7 @@ impl PushPlan {
                 bytes_uploaded: AtomicU64::new(0),
             },
             observer,
+            has_referrers: Mutex::default(),
         };
         let mut pushed = push.run()?;
         pushed.summary.duration = client.policy().clock().now().saturating_sub(start);
@@ -145,6 +148,8 @@ struct Push<'a> {
     scope: &'a Scope,
     uploads: Uploads<'a>,
     observer: TransferObserver<'a>,
+    /// Whether the registry has lists of referrers, once it was asked.
+    has_referrers: Mutex<Option<bool>>,
 }
 
 /// An image, and the tags that it lacks in the registry.
@@ -160,19 +165,11 @@ impl Push<'_> {
         let wanted = self.look()?;
         let needed = self.needed(&wanted)?;
         let actions = self.upload_blobs(&needed)?;
-        // A referrer comes after its subject.
-        let referrers: HashSet<&Digest> = wanted
-            .iter()
-            .filter(|wanted| wanted.image.is_referrer)
-            .map(|wanted| &wanted.image.descriptor.digest)
-            .collect();
-        let (late, early): (Vec<&PlannedDocument>, Vec<&PlannedDocument>) =
-            needed.into_iter().partition(|document| referrers.contains(&document.descriptor.digest));
-        self.push_documents(&early, &actions)?;
+        self.push_documents(&needed, &actions)?;
         for wanted in wanted.iter().filter(|wanted| !wanted.image.is_referrer) {
             self.tag(wanted, &actions)?;
         }
-        self.push_documents(&late, &actions)?;
+        self.list_referrers(&needed)?;
         Ok(self.result(&wanted, &actions))
     }
 
@@ -190,9 +187,9 @@ impl Push<'_> {
         let mut missing_tags = Vec::new();
         let (mut is_there, mut is_absent) = (false, false);
         for tag in &image.tags {
-            match self.client.head_manifest(self.repository, &ManifestReference::Tag(tag.clone()), self.scope)? {
+            match self.tag_state(tag, digest)? {
                 ManifestState::Is(there) if there == *digest => is_there = true,
-                ManifestState::Is(other) if self.options.no_clobber && same_algorithm(&other, digest) => {
+                ManifestState::Is(other) if self.options.no_clobber => {
                     let reference = format!("{}/{}:{tag}", self.client.host(), self.repository);
                     return Err(RemoteError::TagTaken { reference, digest: other }.into());
                 }
@@ -214,6 +211,28 @@ impl Push<'_> {
             return Ok(Wanted { image, is_there: false, missing_tags: image.tags.clone() });
         }
         Ok(Wanted { image, is_there, missing_tags })
+    }
+
+    /// Asks what a tag is: by HEAD, and by GET if that does not tell.
+    fn tag_state(&self, tag: &Tag, digest: &Digest) -> Result<ManifestState> {
+        let reference = ManifestReference::Tag(tag.clone());
+        let state = self.client.head_manifest(self.repository, &reference, self.scope)?;
+        match &state {
+            ManifestState::Absent => return Ok(state),
+            ManifestState::Is(there) if there.algorithm() == digest.algorithm() => return Ok(state),
+            ManifestState::Is(_) | ManifestState::Unknown => {}
+        }
+        Ok(match self.client.get_manifest(self.repository, &reference, self.scope) {
+            Ok(None) => ManifestState::Absent,
+            Ok(Some(fetched)) if verify_bytes(digest, &fetched.bytes).is_ok() => ManifestState::Is(digest.clone()),
+            Ok(Some(fetched)) => ManifestState::Is(fetched.digest),
+            // A registry that refuses to tell may take what it is sent.
+            Err(RemoteError::Status { .. }) if !self.options.no_clobber => ManifestState::Unknown,
+            Err(RemoteError::Schema1 { .. } | RemoteError::Answer { .. }) if !self.options.no_clobber => {
+                ManifestState::Unknown
+            }
+            Err(error) => return Err(error.into()),
+        })
     }
 
     /// Returns the documents that the registry lacks, each after those that it refers to. One that is there is there with all
@@ -272,15 +291,13 @@ impl Push<'_> {
             .filter(|image| !image.tags.is_empty())
             .map(|image| &image.descriptor.digest)
             .collect();
-        let is_child: HashSet<&Digest> = needed.iter().flat_map(|document| &document.children).collect();
-        let mut heights: HashMap<&Digest, usize> = HashMap::new();
+        let is_needed_by_others: HashSet<&Digest> = needed.iter().flat_map(|document| document.referred_to()).collect();
+        let heights = heights(needed);
         let mut levels: Vec<Vec<&PlannedDocument>> = Vec::new();
         for document in needed {
             let digest = &document.descriptor.digest;
-            let below = document.children.iter().filter_map(|child| heights.get(child)).max();
-            let height = below.map_or(0, |below| below + 1);
-            heights.insert(digest, height);
-            if tops.contains(digest) && !is_child.contains(digest) {
+            let height = heights[digest];
+            if tops.contains(digest) && !is_needed_by_others.contains(digest) {
                 continue;
             }
             if levels.len() <= height {
@@ -354,11 +371,35 @@ impl Push<'_> {
             }
         };
         if let Some(subject) = &document.subject
-            && !stored.lists_referrer
+            && !(stored.lists_referrer && self.has_referrers(subject)?)
         {
             add_to_fallback(self.client, self.repository, self.scope, subject, &document.as_referrer)?;
         }
         Ok(stored.tags)
+    }
+
+    /// Lists those referrers that an earlier run sent and did not list, where the registry does not do it.
+    fn list_referrers(&self, needed: &[&PlannedDocument]) -> Result<()> {
+        let sent: HashSet<&Digest> = needed.iter().map(|document| &document.descriptor.digest).collect();
+        for document in &self.plan.documents {
+            if let Some(subject) = &document.subject
+                && !sent.contains(&document.descriptor.digest)
+                && !self.has_referrers(subject)?
+            {
+                add_to_fallback(self.client, self.repository, self.scope, subject, &document.as_referrer)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Returns whether the registry has lists of referrers. Some say that they list one and have no lists.
+    fn has_referrers(&self, subject: &Descriptor) -> Result<bool> {
+        let mut has_referrers = self.has_referrers.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(has_referrers) = *has_referrers {
+            return Ok(has_referrers);
+        }
+        let list = self.client.referrers(self.repository, &subject.digest, self.scope)?;
+        Ok(*has_referrers.insert(list.is_some()))
     }
 
     /// Sends those blobs of a document once more that the registry does not have after all.
@@ -413,8 +454,22 @@ impl Push<'_> {
     }
 }
 
-fn same_algorithm(one: &Digest, other: &Digest) -> bool {
-    one.algorithm() == other.algorithm()
+/// Returns for each document how many levels of others go before it: those that it lists, and its subject.
+fn heights<'d>(documents: &[&'d PlannedDocument]) -> HashMap<&'d Digest, usize> {
+    let mut heights: HashMap<&Digest, usize> = HashMap::new();
+    // A subject may come after those that refer to it.
+    for _ in documents {
+        let before = heights.clone();
+        for document in documents {
+            let below = document.referred_to().filter_map(|digest| heights.get(digest)).max();
+            let height = below.map_or(0, |below| below + 1);
+            heights.insert(&document.descriptor.digest, height);
+        }
+        if heights == before {
+            break;
+        }
+    }
+    heights
 }
 
 /// Returns whether a registry refuses a manifest because it does not have what the manifest refers to.

@@ -252,10 +252,29 @@ impl<'a> Uploads<'a> {
 
     /// Begins an upload, or has the blob mounted.
     fn start(&self, digest: &Digest, tries: &mut Tries) -> Result<Started, RemoteError> {
+        let mut begun: Option<UploadSession> = None;
         for from in self.mount_from {
-            if let Ok(Started::Mounted) = self.client.start_upload(self.repository, Some((digest, from)), self.scope) {
-                return Ok(Started::Mounted);
+            let unused = match self.client.start_upload(self.repository, Some((digest, from)), self.scope) {
+                Ok(Started::Mounted) => begun.take(),
+                // A registry that does not find the blob there begins an upload.
+                Ok(Started::Session(session)) if begun.is_none() => {
+                    begun = Some(session);
+                    continue;
+                }
+                Ok(Started::Session(session)) => {
+                    self.client.cancel_upload(&session, self.scope, CANCEL_TIMEOUT);
+                    continue;
+                }
+                // Any failure of a mount means that the blob is uploaded.
+                Err(_) => continue,
+            };
+            if let Some(session) = unused {
+                self.client.cancel_upload(&session, self.scope, CANCEL_TIMEOUT);
             }
+            return Ok(Started::Mounted);
+        }
+        if let Some(session) = begun {
+            return Ok(Started::Session(session));
         }
         loop {
             match self.client.start_upload(self.repository, None, self.scope) {
