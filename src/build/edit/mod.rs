@@ -18,5 +18,5 @@ pub use index::{IndexChange, IndexImage, IndexOptions, edit_index, generate_inde
 pub(crate) use new_layers::{LayerAfter, MadeLayer};
 pub use outcome::{EditOptions, EditWarning, Edited};
 pub use rewrite::{add_layers, edit_image, layers_to_edit};
-pub(crate) use rewrite::{edit_with, manifests_to_edit};
+pub(crate) use rewrite::{edit_with, manifests_to_edit, or_changed};
 pub use staged::{move_staged_layer, remove_staged_layer};

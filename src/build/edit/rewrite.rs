@@ -40,7 +40,8 @@ pub fn layers_to_edit(layout: &Layout, reference: &str, options: &EditOptions) -
     let index = layout.read_index()?;
     let mut found: Vec<Vec<Digest>> = Vec::new();
     for entry in manifests_to_edit(layout, &index, reference, options)? {
-        if let Some(Document::Manifest(manifest)) = read_entry(layout, &entry, None)? {
+        let document = read_entry(layout, &entry, None).map_err(|error| or_changed(layout, &index, error));
+        if let Some(Document::Manifest(manifest)) = document? {
             let layers: Vec<Digest> = manifest.layers.iter().map(|layer| layer.digest.clone()).collect();
             if !found.contains(&layers) {
                 found.push(layers);
@@ -50,17 +51,33 @@ pub fn layers_to_edit(layout: &Layout, reference: &str, options: &EditOptions) -
     Ok(found)
 }
 
+/// Returns the error of an index that was replaced since it was read, if that is why a document is missing: the process that
+/// replaced it deleted the document.
+pub(crate) fn or_changed(layout: &Layout, index: &Index, error: Error) -> Error {
+    let digests = |index: &Index| index.manifests.iter().map(|entry| entry.digest.clone()).collect::<Vec<_>>();
+    match error {
+        Error::MissingBlob { .. } if layout.read_index().is_ok_and(|now| digests(&now) != digests(index)) => {
+            Error::Changed { path: layout.path().to_owned() }
+        }
+        error => error,
+    }
+}
+
 /// Returns the descriptors of the manifests that a change would be made to.
 ///
 /// # Errors
 ///
-/// Those of [`edit_image`] before it changes anything.
+/// Those of [`edit_image`] before it changes anything; [`Error::Changed`] if the index was replaced meanwhile.
 pub(crate) fn manifests_to_edit(
     layout: &Layout,
     index: &Index,
     reference: &str,
     options: &EditOptions,
 ) -> Result<Vec<Descriptor>> {
+    manifests_in(layout, index, reference, options).map_err(|error| or_changed(layout, index, error))
+}
+
+fn manifests_in(layout: &Layout, index: &Index, reference: &str, options: &EditOptions) -> Result<Vec<Descriptor>> {
     let Target { entry, picked, .. } = find(layout, index, reference, options)?;
     let mut found: Vec<Descriptor> = Vec::new();
     let mut platforms = Platforms::new(layout);

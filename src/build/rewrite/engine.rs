@@ -4,7 +4,7 @@ use super::base::base_annotation;
 use super::maker::Maker;
 use super::options::RewriteOptions;
 use crate::build::copied::{Copied, Replaced};
-use crate::build::edit::{Edited, ImageDocuments, LayerAfter, edit_with, manifests_to_edit};
+use crate::build::edit::{Edited, ImageDocuments, LayerAfter, edit_with, manifests_to_edit, or_changed};
 use crate::error::{EditError, Error, Reason, Result};
 use crate::layout::handle::Layout;
 use crate::metrics::Progress;
@@ -141,7 +141,9 @@ fn originals(layout: &Layout, reference: &str, options: &RewriteOptions) -> Resu
     let is_alone = entries.len() == 1;
     let mut originals: Vec<Original> = Vec::new();
     for entry in entries {
-        let Some(original) = original(&view, entry, (reference, is_alone), options)? else { continue };
+        let original = original(&view, entry, (reference, is_alone), options);
+        let original = original.map_err(|error| or_changed(layout, view.index(), error))?;
+        let Some(original) = original else { continue };
         let key = Key::of(&original.documents);
         if originals.iter().all(|known| Key::of(&known.documents) != key) {
             originals.push(original);
