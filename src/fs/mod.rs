@@ -27,7 +27,7 @@ pub(crate) use files::{
     sync_directory, sync_name, target_inside, touch, zeroed,
 };
 pub(crate) use leftovers::{
-    Identity, for_each_leftover, is_called_temporary, is_temporary, is_vacant, remove_stale_files,
+    Identity, for_each_leftover, is_called_temporary, is_temporary, remove_stale_files,
 };
 pub(crate) use output::{Destination, Output};
 #[cfg(target_os = "linux")]

@@ -22,14 +22,15 @@ use crate::view::content::Content;
 /// The number of bytes that are hashed at a time.
 const PIECE: usize = 256 * 1024;
 
-/// The uploads of a layout, or of one that is to be.
+/// The directory of the uploads of a layout, or of one that is to be.
 pub(super) struct Incoming<'a> {
     site: &'a Site,
+    root: Directory,
 }
 
 /// A file that is filled, locked for this process.
 pub(super) struct IncomingBlob {
-    site: Site,
+    root: Directory,
     uploads: Directory,
     id: String,
     path: PathBuf,
@@ -42,16 +43,18 @@ pub(super) struct IncomingBlob {
 }
 
 impl<'a> Incoming<'a> {
-    /// Takes the uploads at a site, whose directory must be there.
-    pub(super) fn at(site: &'a Site) -> Self {
-        Self { site }
+    /// Makes the directory of uploads if it is not there. The directory of the layout must be there.
+    pub(super) fn open(site: &'a Site) -> Result<Self> {
+        let root = site.open_root()?;
+        make_uploads(&root)?;
+        Ok(Self { site, root })
     }
 
     /// Opens the file of a blob, as far as an earlier run filled it. Waits for another process that fills it.
     pub(super) fn blob(&self, descriptor: &Descriptor) -> Result<IncomingBlob> {
         let id = id_of(&descriptor.digest);
         loop {
-            let uploads = uploads_of(self.site)?;
+            let uploads = make_uploads(&self.root)?;
             let path = uploads.path_of(&id);
             let opened = match uploads.open_to_append(&id) {
                 Err(error) if error.kind() == io::ErrorKind::NotFound => uploads.create_to_append(&id),
@@ -59,7 +62,7 @@ impl<'a> Incoming<'a> {
             };
             let file = match opened {
                 Ok(file) => file,
-                // Another process made it at this moment, or took the empty directory away.
+                // Another process made it, or took it or the empty directory away, at this moment.
                 Err(error) if matches!(error.kind(), io::ErrorKind::AlreadyExists | io::ErrorKind::NotFound) => {
                     continue;
                 }
@@ -73,9 +76,9 @@ impl<'a> Incoming<'a> {
                 continue;
             }
             let size = file.metadata().map_err(Error::io("read", &path))?.len();
-            let (site, digest) = (self.site.clone(), descriptor.digest.clone());
+            let (root, digest) = (self.root.clone(), descriptor.digest.clone());
             let hasher = hasher_of(&digest);
-            let mut blob = IncomingBlob { site, uploads, id, path, file, _locked: locked, digest, hasher, size: 0 };
+            let mut blob = IncomingBlob { root, uploads, id, path, file, _locked: locked, digest, hasher, size: 0 };
             if size > descriptor.size {
                 blob.restart()?;
             } else {
@@ -87,8 +90,7 @@ impl<'a> Incoming<'a> {
 
     /// Returns how many bytes are kept for a later run.
     pub(super) fn kept(&self, digests: &[Descriptor]) -> u64 {
-        let uploads = self.site.open_root().ok().and_then(|root| find_uploads(&root).ok().flatten());
-        let Some(uploads) = uploads else { return 0 };
+        let Ok(Some(uploads)) = find_uploads(&self.root) else { return 0 };
         let size = |blob: &Descriptor| uploads.find(id_of(&blob.digest)).ok().flatten().map(|found| found.size);
         digests.iter().filter_map(size).sum()
     }
@@ -103,9 +105,7 @@ impl<'a> Incoming<'a> {
     }
 
     pub(super) fn remove_if_empty(&self) {
-        if let Ok(root) = self.site.open_root() {
-            let _ = root.remove_directory(UPLOADS_DIRECTORY);
-        }
+        let _ = self.root.remove_directory(UPLOADS_DIRECTORY);
     }
 }
 
@@ -150,21 +150,16 @@ impl IncomingBlob {
     pub(super) fn restart(&mut self) -> Result<()> {
         let failed = || Error::io("write to", &self.path);
         self.uploads.remove_if_there(&self.id).map_err(failed())?;
-        // Another process may make it, or take the empty directory away, at this moment.
-        loop {
-            self.uploads = uploads_of(&self.site)?;
+        let file = loop {
             match self.uploads.create_to_append(&self.id) {
-                Ok(file) if file.try_lock().is_ok() => {
-                    self.file = Arc::new(file);
-                    break;
-                }
-                Ok(_) => {}
-                Err(error) if matches!(error.kind(), io::ErrorKind::AlreadyExists | io::ErrorKind::NotFound) => {
-                    self.uploads.remove_if_there(&self.id).map_err(failed())?;
-                }
-                Err(error) => return Err(failed()(error)),
+                // Another process took the directory away while it was empty.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => self.uploads = make_uploads(&self.root)?,
+                created => break Arc::new(created.map_err(failed())?),
             }
-        }
+        };
+        // Nobody can have it before: it was just made.
+        let _ = file.try_lock();
+        self.file = file;
         self.size = 0;
         self.hasher = hasher_of(&self.digest);
         Ok(())
@@ -176,8 +171,8 @@ impl IncomingBlob {
     }
 
     /// Waits until the bytes are on the disk.
-    pub(super) fn sync(&self) -> Result<()> {
-        if self.site.waits_for_disk() {
+    pub(super) fn sync(&self, site: &Site) -> Result<()> {
+        if site.waits_for_disk() {
             self.file.sync_data().map_err(Error::io("sync", &self.path))?;
         }
         Ok(())
@@ -206,14 +201,13 @@ impl IncomingBlob {
     }
 }
 
-/// Opens the directory of uploads, and makes it if it is not there.
-fn uploads_of(site: &Site) -> Result<Directory> {
-    let root = site.open_root()?;
+/// Makes the directory of uploads if it is not there.
+fn make_uploads(root: &Directory) -> Result<Directory> {
     let path = root.path_of(UPLOADS_DIRECTORY);
     loop {
         root.make(UPLOADS_DIRECTORY).map_err(Error::io("create", &path))?;
         // A collection of garbage, or another pull, takes an empty directory away.
-        if let Some(uploads) = find_uploads(&root)? {
+        if let Some(uploads) = find_uploads(root)? {
             return Ok(uploads);
         }
     }

@@ -227,7 +227,7 @@ impl PullPlan {
         if target.layout.is_none() {
             made.directories(site, site.path())?;
         }
-        let incoming = Incoming::at(site);
+        let incoming = Incoming::open(site)?;
         let downloads = Downloads {
             documents: &self.documents,
             incoming: &incoming,
@@ -299,7 +299,7 @@ impl PullPlan {
             }
             let (action, fetched) = downloads.fetch(blob, &target.site)?;
             if let Some(fetched) = fetched {
-                fetched.sync()?;
+                fetched.sync(&target.site)?;
                 downloads.done.lock().expect("no thread panicked").push(fetched);
             }
             Ok((blob.digest.clone(), action))

@@ -103,7 +103,7 @@ impl PushPlan {
     /// # Errors
     ///
     /// [`RemoteError::TagTaken`] before anything is sent; [`RemoteError::Upload`], [`RemoteError::PushManifest`] with their
-    /// reasons; [`Error::DigestMismatch`] for a blob whose bytes are wrong.
+    /// reasons; [`Error::DigestMismatch`](crate::Error::DigestMismatch) for a blob whose bytes are wrong.
     pub fn push(
         &self,
         client: &Client,
