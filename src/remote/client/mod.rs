@@ -203,7 +203,6 @@ impl Client {
         let _slot = self.policy.slot();
         let mut url = ask.url.clone();
         let mut redirects = 0;
-        let mut refused: Option<Secret> = None;
         let mut refusals = 0;
         loop {
             let guard = self.guard();
@@ -248,9 +247,8 @@ impl Client {
                 self.policy.answered(status, wait);
             }
             if status == 401 && is_registry {
-                if refusals < 2 && self.renew(ask, &answer, refused.as_ref().or(authorization.as_ref()), &guard)? {
+                if refusals < 2 && self.renew(ask, &answer, authorization.as_ref(), &guard)? {
                     refusals += 1;
-                    refused = authorization;
                     continue;
                 }
                 return Err(Failure::lasting(self.unauthorized(answer, authorization.is_some())));
