@@ -114,8 +114,21 @@ impl Manner {
         if sent <= SMALLEST_CHUNK || self.is_chosen && sent <= chunk {
             return false;
         }
-        self.chunk.store((sent.min(chunk) / 2).max(SMALLEST_CHUNK), Ordering::Relaxed);
+        self.shrink_to(sent / 2);
         true
+    }
+
+    /// Learns that a body of so many bytes was cut, and that nothing of it is there: the next chunks are smaller, since a
+    /// refusal may look like that too.
+    fn was_lost(&self, sent: u64) {
+        if !self.is_chosen {
+            self.shrink_to(sent / 4);
+        }
+    }
+
+    /// Makes chunks smaller, unless another upload has done that.
+    fn shrink_to(&self, size: u64) {
+        self.chunk.fetch_min(size.max(SMALLEST_CHUNK), Ordering::Relaxed);
     }
 }
 
@@ -366,11 +379,13 @@ impl Upload<'_, '_> {
                 if !manner.too_large(length) {
                     return Err(*failure.error);
                 }
+                self.all.client.cancel_upload(&self.session, self.all.scope, CANCEL_TIMEOUT);
                 return self.begin_anew().map(|()| false);
             }
             // A registry without chunks.
             Some(400 | 404 | 405 | 415 | 501) if is_chunk && self.at == 0 => {
                 manner.refuses_chunks.store(true, Ordering::Relaxed);
+                self.all.client.cancel_upload(&self.session, self.all.scope, CANCEL_TIMEOUT);
                 return self.begin_anew().map(|()| false);
             }
             _ => {}
@@ -380,7 +395,8 @@ impl Upload<'_, '_> {
             return Ok(true);
         }
         let is_lost = matches!(failure.status, Some(404 | 409 | 416)) || self.may_be_mixed_up(&failure);
-        if failure.is_transient && failure.status.is_none() {
+        let was_cut = failure.is_transient && failure.status.is_none();
+        if was_cut {
             manner.was_cut.store(true, Ordering::Relaxed);
             if length > SMALLEST_CHUNK {
                 manner.chunked.store(true, Ordering::Relaxed);
@@ -393,13 +409,21 @@ impl Upload<'_, '_> {
         }
         match self.all.client.upload_status(&self.session, self.all.scope) {
             Ok(UploadStatus::At(session, at)) if at <= self.blob.size() => {
+                if was_cut && at <= self.at {
+                    manner.was_lost(length);
+                }
                 self.all.bytes_uploaded.fetch_add(at.saturating_sub(self.at), Ordering::Relaxed);
                 self.session = session;
                 self.reach(at);
                 self.save();
                 Ok(false)
             }
-            _ => self.begin_anew().map(|()| false),
+            _ => {
+                if was_cut {
+                    manner.was_lost(length);
+                }
+                self.begin_anew().map(|()| false)
+            }
         }
     }
 
