@@ -69,6 +69,7 @@ pub(crate) struct Undeleted {
 }
 
 /// Returns whether a directory contains only files and directories with temporary names.
+#[cfg(target_os = "linux")]
 pub(crate) fn is_vacant(directory: &Path) -> io::Result<bool> {
     for entry in fs::read_dir(directory)? {
         if !is_called_temporary(&entry?.file_name()) {

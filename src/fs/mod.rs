@@ -26,9 +26,9 @@ pub(crate) use files::{
     FileVersion, cannot_lock, kind_of, leads_out, open_inside, open_regular, random_name, read_at_most, rename_new,
     sync_directory, sync_name, target_inside, touch, zeroed,
 };
-pub(crate) use leftovers::{
-    Identity, for_each_leftover, is_called_temporary, is_temporary, remove_stale_files,
-};
+#[cfg(target_os = "linux")]
+pub(crate) use leftovers::is_vacant;
+pub(crate) use leftovers::{Identity, for_each_leftover, is_called_temporary, is_temporary, remove_stale_files};
 pub(crate) use output::{Destination, Output};
 #[cfg(target_os = "linux")]
 pub(crate) use temporary::Replaced;
