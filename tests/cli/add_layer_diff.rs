@@ -2,12 +2,15 @@
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
+use std::path::Path;
 use std::process::Command;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
 use crate::layers::{build, image_of};
-use crate::rewritten::{Image, is_sound};
+use crate::rewritten::{Image, is_sound, listed};
 use crate::support::*;
 
 /// Unpacks an image of layers to `new`, changes it with a shell script, and returns the entries of the layer of changes. The
@@ -222,4 +225,76 @@ fn what_cannot_be_compared_is_refused_and_nothing_changes() {
     for flags in ["--diff-from image:v1", "--to new", "--diff-from image:v1 --to new --copy a", "--file a --state s"] {
         assert_eq!(sandbox.run(&format!("add layer -p image:v1 {flags}")).status, 2, "{flags}");
     }
+}
+
+/// Makes layers of changes while another thread swaps directories for links to `victim`, for two seconds. No layer may have a
+/// file of `victim`. `from` is what `new` is compared with, `directories` are those that are attacked, and a link stays for one
+/// of the `times`, in milliseconds.
+fn attack(from: &str, directories: &[&str], times: &[u64]) {
+    let entries = (0..40).flat_map(|at| {
+        let directory = format!("d{}/e{at}/", at % 4);
+        [directory.clone(), format!("{directory}f=before")]
+    });
+    let entries: Vec<String> = entries.collect();
+    let sandbox = image_of(&[&entries.iter().map(String::as_str).collect::<Vec<_>>()]);
+    for tree in ["old", "new", "victim"] {
+        sandbox.ok(&format!("unpack -q -p image:v1 -o {tree}"));
+    }
+    sh(&sandbox, "for f in d*/e*/f; do printf inside > $f; done");
+    // The victim has the same directories with files of the same size, and with others.
+    sh(&sandbox, "cd ../victim; for d in d*/e*; do printf secret > $d/f; printf secret > $d/hidden; mv $d .; done");
+    let victim = sandbox.path("victim");
+    let (is_over, swaps) = (AtomicBool::new(false), AtomicU64::new(0));
+    let swap = |directory: &Path, time: Duration| {
+        let away = directory.with_extension("away");
+        fs::rename(directory, &away).expect("renamed");
+        symlink(&victim, directory).expect("a link");
+        std::thread::sleep(time);
+        fs::remove_file(directory).expect("removed");
+        fs::rename(&away, directory).expect("renamed");
+        swaps.fetch_add(1, Ordering::Relaxed);
+        std::thread::sleep(time);
+    };
+    let (mut made, mut outcomes) = (Vec::new(), Vec::new());
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let mut rounds = directories.iter().cycle().zip(times.iter().cycle());
+            while !is_over.load(Ordering::Relaxed) {
+                let (directory, time) = rounds.next().expect("endless");
+                swap(&sandbox.path(directory), Duration::from_millis(*time));
+            }
+        });
+        let started = Instant::now();
+        while started.elapsed().as_secs() < 2 {
+            let words = "add layer -q -p image:v1 --compress-format none --allow-empty";
+            let tag = format!("of{}", outcomes.len());
+            let outcome = sandbox.run(&format!("{words} --tag {tag} --diff-from {from} --to new"));
+            if outcome.status == 0 {
+                made.push(tag);
+            }
+            outcomes.push(outcome);
+        }
+        is_over.store(true, Ordering::Relaxed);
+    });
+    assert!(swaps.load(Ordering::Relaxed) > 10, "{swaps:?}");
+    let others: Vec<_> = outcomes.iter().filter(|outcome| !matches!(outcome.status, 0 | 1)).collect();
+    assert!(others.is_empty(), "{others:?}");
+    for tag in made {
+        let layer = Image::of(&sandbox, &tag).tars.pop().expect("a layer");
+        for word in [&b"secret"[..], b"hidden"] {
+            assert!(!layer.windows(word.len()).any(|bytes| bytes == word), "{:?}", listed(&layer));
+        }
+    }
+}
+
+#[test]
+fn directories_that_are_swapped_for_links_lead_nothing_into_the_layer() {
+    attack("image:v1", &["new/d0", "new/d1", "new/d2", "new/d3"], &[0]);
+}
+
+/// A directory is listed, entered, and entered again when its files are read: the link is there in between, or from then on.
+#[test]
+fn directories_that_are_links_for_a_while_lead_nothing_into_the_layer() {
+    attack("image:v1", &["new/d3"], &[1, 3, 7, 13, 29]);
+    attack("old", &["new/d3", "old/d3"], &[1, 3, 7, 13, 29]);
 }

@@ -167,6 +167,17 @@ fn set_times_survives_every_fault() {
 }
 
 #[test]
+fn rebase_survives_every_fault() {
+    Case::of("rebase -p image:v2 --new-base bases:new -q").on_a_base().survives();
+}
+
+#[test]
+fn add_layer_of_changes_survives_every_fault() {
+    let case = Case::of("add layer -p image:v2 --diff-from image:v2 --to tree -q");
+    Case { again: Again::Fails, ..case }.on_a_base().survives();
+}
+
+#[test]
 fn unpack_survives_every_fault() {
     let words = "unpack -p image/from:x -o image/tree --state image/state.json";
     Case { again: Again::Fails, ..Case::of(words) }.on_archives().survives();
@@ -440,7 +451,9 @@ enum Made {
     Image,
     /// The same, where the image `v2` has two layers.
     Layers,
-    /// The same with an image for another platform, `arm64`, and with indexes, of `one` image and of `both`.
+    /// The same, where the image `v2` is built on the image `v1`; another base, `bases:new`, and changed files, in `tree`.
+    Base,
+    /// The same as `Image` with an image for another platform, `arm64`, and with indexes, of `one` image and of `both`.
     Index,
     /// The same as `Image` with another manifest, `x`, and an unreferenced blob.
     Registry,
@@ -480,6 +493,10 @@ impl Case {
         Self { made: Made::Index, ..self }
     }
 
+    fn on_a_base(self) -> Self {
+        Self { made: Made::Base, ..self }
+    }
+
     fn on_archives(self) -> Self {
         Self { made: Made::Archives, ..self }
     }
@@ -492,6 +509,17 @@ impl Case {
             Made::Image => {}
             Made::Layers => {
                 lab.regshape(&["add", "layer", "-p", "image:v2", "--copy", "b.txt:/srv/b", "-q"]);
+            }
+            Made::Base => {
+                for words in [
+                    "build -o image:v2 --replace-tag --base image:v1 --copy b.txt:/srv/b -q",
+                    "build -o bases:new --copy b.txt:/etc/b -q",
+                    "unpack -p image:v2 -o tree -q",
+                ] {
+                    lab.regshape(&words.split(' ').collect::<Vec<_>>());
+                }
+                lab.run("rm", &["tree/a.txt"]);
+                lab.write("tree/srv/b", "changed");
             }
             Made::Index => {
                 for words in [
@@ -576,7 +604,7 @@ impl Case {
                 let faults = [format!("error={failure}"), "signal=KILL".to_owned(), "signal=TERM".to_owned()];
                 for (number, fault) in faults.into_iter().enumerate() {
                     // With many similar calls, one fault for each: more would take too long.
-                    let is_many = self.made == Made::Archives && counted[call] > MANY;
+                    let is_many = [Made::Archives, Made::Base].contains(&self.made) && counted[call] > MANY;
                     if is_many && (at % 3 != number || at + LAST < counted[call]) {
                         continue;
                     }
@@ -599,6 +627,11 @@ impl Case {
                     };
                     if output.status.code() == Some(1) && !is_done {
                         assert!(found == before || is_between, "{case}: {:?}", found.keys());
+                    }
+                    let lists_images = !matches!(self.made, Made::Nothing | Made::Registries | Made::Archives);
+                    if fault == "signal=KILL" && lists_images {
+                        let is_whole = [&before, &after].into_iter().any(|files| index_of(files) == index_of(&found));
+                        assert!(is_whole, "{case}: index.json");
                     }
                     if fault == "signal=TERM" {
                         // A signal before the handler is installed and any change is made ends the program directly.

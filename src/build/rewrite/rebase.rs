@@ -1,5 +1,7 @@
 //! Puts images on another base (images, rule E3).
 
+use std::collections::HashSet;
+
 use super::base::{Base, base_annotation, base_in, base_of};
 use super::engine::{Original, Verb, rewrite};
 use super::maker::Maker;
@@ -132,11 +134,11 @@ impl Verb for Rebase<'_> {
         let is_readable = self.stored_elsewhere.is_empty();
         if !is_same_base && is_readable {
             let mut of_new = ImageFiles::of(&view, self.bounds)?;
-            for conflict in image.files.conflicts(old.layers, &mut of_new, maker.progress)? {
-                if !self.conflicts.contains(&conflict) {
-                    self.conflicts.push(conflict);
-                }
-            }
+            let mut found = image.files.conflicts(old.layers, &mut of_new, maker.progress)?;
+            // Images of several platforms have most of theirs in common.
+            let known: HashSet<&Conflict> = self.conflicts.iter().collect();
+            found.retain(|conflict| !known.contains(conflict));
+            self.conflicts.extend(found);
         }
         let has_history = |config: &UnknownFields| history_of(config).is_ok_and(|history| !history.is_empty());
         let of_image = image.documents.config.as_ref();
