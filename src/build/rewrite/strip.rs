@@ -71,7 +71,7 @@ fn copy(
     mut writer: &mut dyn Write,
     covered: &CoveredEntries,
     saved: &mut Saved,
-) -> Result<(), Failure> {
+) -> Result<bool, Failure> {
     // The hard links that have become the files whose names are removed.
     let mut names: HashMap<Carrier, Vec<u8>> = HashMap::new();
     let mut tar = TarReader::keeping_headers(content);
@@ -106,5 +106,5 @@ fn copy(
     }
     covered.write_directories(writer)?;
     tar.copy_end(writer)?;
-    Ok(())
+    Ok(true)
 }
