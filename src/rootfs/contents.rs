@@ -10,11 +10,11 @@ use std::io::{self, Read, Write};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-use super::covered::Carrier;
 use super::image_files::{ImageFiles, shown_path};
 use super::layer_tree::LayerFile;
 use super::merge::MergedTree;
 use super::node::{Node, NodeKind, Path as Place};
+use super::placed::Carrier;
 use super::read_layer::Failure;
 use super::walk::Walk;
 use crate::error::{Error, FilesError, Result};

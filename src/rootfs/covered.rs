@@ -1,16 +1,18 @@
 //! The entries of all layers of an image that are at some paths or below them, those too that upper layers hide.
 
 use std::collections::{HashMap, HashSet};
+use std::io::{self, Write};
 
 use super::image_files::{ImageFiles, shown_path};
-use super::layer_tree::{LayerTree, OPAQUE, ReadEntry, WHITEOUT, components, is_whiteout};
+use super::implied::{ImpliedDirectory, State, state_of};
 use super::merge::MergedTree;
-use super::node::{NodeKind, Path, split};
+use super::node::split;
+use super::placed::{Carrier, PlacedEntry, PlacedKind, is_below, placed, settle};
+use super::tree_tar::entry_of;
 use crate::error::{FilesError, Result};
 use crate::metrics::Progress;
-
-/// A file of a layer: the number of the layer, and the offset of the entry with the content.
-pub(crate) type Carrier = (u32, u64);
+use crate::tar::write::TarWriter;
+use crate::tar::written_entry::EntryKind;
 
 /// The entries of one layer that are at some paths or below them.
 #[derive(Debug, Default)]
@@ -19,28 +21,36 @@ pub(crate) struct CoveredEntries {
     pub(crate) entries: HashSet<u64>,
     /// The other hard links of the layer to files at these paths, by the offsets of their entries.
     pub(crate) links: HashMap<u64, Carrier>,
+    /// The paths of other entries that stand below symbolic links, where such a link is at these paths.
+    pub(crate) moved: HashMap<u64, Vec<u8>>,
+    /// The targets of other hard links that lead through symbolic links, where such a link is at these paths.
+    pub(crate) retargeted: HashMap<u64, Vec<u8>>,
+    /// The directories that the layer has only as parents of entries at these paths. Without them a directory is missing,
+    /// or an entry of the layers below appears in its place.
+    directories: Vec<ImpliedDirectory>,
 }
 
 impl CoveredEntries {
     /// Returns whether the layer has nothing at these paths.
     pub(crate) fn is_empty(&self) -> bool {
-        self.entries.is_empty() && self.links.is_empty()
+        self.entries.is_empty() && self.links.is_empty() && self.moved.is_empty() && self.retargeted.is_empty()
+    }
+
+    /// Writes entries for the directories that would go with their last entry.
+    pub(crate) fn write_directories(&self, writer: &mut dyn Write) -> io::Result<()> {
+        let mut tar = TarWriter::new(writer);
+        for directory in &self.directories {
+            let name = [&directory.place, &b"/"[..]].concat();
+            tar.begin(&entry_of(&name, EntryKind::Directory, &directory.attributes))?;
+        }
+        Ok(())
     }
 }
 
-/// An entry of a layer with its place in the image.
-struct PlacedEntry {
-    offset: u64,
-    /// The path without links of the layer, joined.
-    place: Box<[u8]>,
-    link: Option<PlacedLink>,
-}
-
-/// The file to which a hard link leads.
-struct PlacedLink {
-    /// The name that the link has as its target.
-    target: Box<[u8]>,
-    carrier: Option<Carrier>,
+/// The entries of a layer with their places in the image.
+struct PlacedLayer {
+    entries: Vec<PlacedEntry>,
+    implied: Vec<ImpliedDirectory>,
 }
 
 impl ImageFiles {
@@ -60,10 +70,13 @@ impl ImageFiles {
                 Ok(())
             })?;
             entries.iter_mut().for_each(|entry| settle(entry, &layer, &tree));
+            let implied = layer.implied_directories();
+            let position = layer.layer();
             tree.apply_tree(layer);
-            layers.push(entries);
+            let implied = implied.into_iter().filter_map(|path| ImpliedDirectory::of(&path, position, &tree)).collect();
+            layers.push(PlacedLayer { entries, implied });
         }
-        let mut covers = Covers { paths: Vec::new(), are_found: vec![false; paths.len()] };
+        let mut covers = Covers { paths: Vec::new(), are_found: vec![false; paths.len()], has_links: false };
         for (at, path) in paths.iter().enumerate() {
             let path = split(path);
             covers.paths.push((at, path.join(&b'/')));
@@ -89,74 +102,80 @@ struct Covers {
     /// The paths, each with the number of the one that was asked for.
     paths: Vec<(usize, Vec<u8>)>,
     are_found: Vec<bool>,
+    /// Whether a layer has a symbolic link at a path.
+    has_links: bool,
 }
 
 impl Covers {
     /// Returns the number of the path that a place is at or below.
     fn of(&self, place: &[u8]) -> Option<usize> {
-        let covers =
-            |path: &[u8]| place.strip_prefix(path).is_some_and(|rest| rest.is_empty() || rest.starts_with(b"/"));
+        let covers = |path: &[u8]| place == path || is_below(place, path);
         self.paths.iter().find(|(_, path)| covers(path)).map(|(at, _)| *at)
     }
 
-    fn find(&mut self, layer: &[PlacedEntry]) -> CoveredEntries {
+    fn find(&mut self, layer: &PlacedLayer) -> CoveredEntries {
         let mut covered = CoveredEntries::default();
-        for entry in layer {
+        let mut others = Vec::new();
+        // Links of the layer itself, which lead to the places of its entries.
+        let mut has_links = false;
+        for entry in &layer.entries {
             if let Some(at) = self.of(&entry.place) {
                 self.are_found[at] = true;
+                has_links |= entry.kind == PlacedKind::SymbolicLink;
                 covered.entries.insert(entry.offset);
                 continue;
             }
-            let Some(link) = entry.link.as_ref().filter(|link| self.of(&link.target).is_some()) else { continue };
-            match link.carrier {
-                Some(carrier) => drop(covered.links.insert(entry.offset, carrier)),
+            let link = entry.link.as_ref().filter(|link| self.of(&link.target).is_some());
+            match link.map(|link| link.carrier) {
                 // Another entry of the layer takes the place of this link, whose target goes.
-                None => drop(covered.entries.insert(entry.offset)),
+                Some(None) => drop(covered.entries.insert(entry.offset)),
+                Some(Some(carrier)) => drop(covered.links.insert(entry.offset, carrier)),
+                None => {}
             }
+            others.push(entry);
         }
+        others.retain(|entry| !covered.entries.contains(&entry.offset));
+        self.has_links |= has_links;
+        for entry in others.iter().filter(|_| has_links) {
+            covered.moved.extend(entry.moved.clone().map(|path| (entry.offset, path)));
+        }
+        for entry in others.iter().filter(|entry| self.has_links && !covered.links.contains_key(&entry.offset)) {
+            let link = entry.link.as_ref().filter(|link| link.is_through_links && link.carrier.is_some());
+            covered.retargeted.extend(link.map(|link| (entry.offset, link.target.to_vec())));
+        }
+        covered.directories = self.directories_to_keep(layer, &covered, &others);
         covered
     }
-}
 
-/// Returns the place of an entry of a layer that is being read; `None` for the root.
-fn placed(tree: &LayerTree, entry: &ReadEntry<'_>) -> Option<PlacedEntry> {
-    let offset = entry.header.start;
-    if let Some(place) = entry.place {
-        let mut link = None;
-        if entry.header.flag() == b'1' {
-            let target = components(entry.header.target()).ok()?;
-            let node = tree.root.find(place).filter(|node| !matches!(node.kind, NodeKind::HardLink { .. }));
-            let carrier = node.map(|node| (node.layer, node.offset));
-            link = Some(PlacedLink { target: tree.place_of_file(&target).join(&b'/').into(), carrier });
+    /// Returns the directories that need an entry when entries below them go. The others are those that need none.
+    fn directories_to_keep(
+        &self,
+        layer: &PlacedLayer,
+        covered: &CoveredEntries,
+        others: &[&PlacedEntry],
+    ) -> Vec<ImpliedDirectory> {
+        let mut parents: HashSet<&[u8]> = HashSet::new();
+        for entry in layer.entries.iter().filter(|entry| covered.entries.contains(&entry.offset)) {
+            let slashes = entry.place.iter().enumerate().filter(|(_, byte)| **byte == b'/');
+            parents.extend(slashes.map(|(slash, _)| &entry.place[..slash]));
+            // A whiteout of all entries makes the directory that it is in.
+            parents.extend((entry.kind == PlacedKind::Opaque).then_some(&*entry.place));
         }
-        return Some(PlacedEntry { offset, place: place.join(&b'/').into(), link });
-    }
-    if !is_whiteout(&entry.header.path) {
-        return None;
-    }
-    // A whiteout goes with the path that it hides, and that of all entries of a directory with the directory.
-    let mut path: Path = components(&entry.header.path).ok()?;
-    let name = path.pop()?;
-    let mut place = tree.place(&path).into_owned();
-    if *name != *OPAQUE {
-        place.push(name.strip_prefix(WHITEOUT)?.into());
-    }
-    Some(PlacedEntry { offset, place: place.join(&b'/').into(), link: None })
-}
-
-/// Finds the file of a hard link that stands before its target, or leads to a file of the layers below.
-fn settle(entry: &mut PlacedEntry, layer: &LayerTree, below: &MergedTree) {
-    let Some(link) = entry.link.as_mut().filter(|link| link.carrier.is_none()) else { return };
-    let Some(node) = layer.root.find(&split(&entry.place)) else { return };
-    if !matches!(node.kind, NodeKind::HardLink { .. }) {
-        link.carrier = Some((node.layer, node.offset)).filter(|_| node.can_be_linked());
-        return;
-    }
-    let target = split(&link.target);
-    let is_in_layer = layer.root.find(&target).is_some();
-    let found = layer.link_below(node.inode).and_then(|path| below.place_of_linked(path));
-    link.carrier = found.as_ref().map(|(_, node)| (node.layer, node.offset));
-    if let Some((place, _)) = found.filter(|_| !is_in_layer) {
-        link.target = place.join(&b'/').into();
+        let mut kept: Vec<ImpliedDirectory> = Vec::new();
+        let candidates = layer.implied.iter().filter(|directory| parents.contains(&*directory.place));
+        // The lower ones first: an entry for a directory keeps its parents too.
+        for directory in candidates.rev().filter(|directory| self.of(&directory.place).is_none()) {
+            let is_needed = match state_of(&directory.place, others) {
+                State::Directory => false,
+                State::Nothing => directory.is_new,
+                State::File => true,
+            };
+            let is_parent = kept.iter().any(|other| is_below(&other.place, &directory.place));
+            if is_needed && !is_parent {
+                kept.push(directory.clone());
+            }
+        }
+        kept.reverse();
+        kept
     }
 }

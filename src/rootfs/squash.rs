@@ -5,11 +5,11 @@ use std::io::{self, Write};
 
 use super::contents::Contents;
 use super::cover::Cover;
-use super::covered::Carrier;
 use super::image_files::{ImageFiles, shown_path};
 use super::layer_tree::{OPAQUE, WHITEOUT};
 use super::merge::{MergedTree, remove_markers};
 use super::node::{Node, NodeKind, Path};
+use super::placed::Carrier;
 use super::tree_tar::{kind_of, write_entry};
 use crate::error::{Error, FilesError, Result};
 use crate::metrics::Progress;

@@ -167,7 +167,8 @@ fn name_of(path: &[u8], node: &Node) -> Vec<u8> {
     }
 }
 
-fn entry_of<'a>(path: &'a [u8], kind: EntryKind<'a>, attributes: &'a Attributes) -> TarEntry<'a> {
+/// Returns an entry of a tar.
+pub(super) fn entry_of<'a>(path: &'a [u8], kind: EntryKind<'a>, attributes: &'a Attributes) -> TarEntry<'a> {
     let Attributes { mode, uid, gid, modified, xattrs, .. } = attributes;
     // The attributes of another name are those of the file. Links have a mode that means nothing (images, rule A7).
     let xattrs = match kind {

@@ -6,6 +6,9 @@ pub(crate) const BLOCK: usize = 512;
 /// The largest extended header that is read. Go's reader, and so every engine, has the same limit.
 pub(crate) const EXTENDED_LIMIT: u64 = 1024 * 1024;
 
+/// The field for the checksum.
+const CHECKSUM: std::ops::Range<usize> = 148..156;
+
 /// Returns whether a tar begins with these bytes: a header with a correct checksum, or the two blocks of zeros that
 /// make up an empty tar.
 pub(crate) fn looks_like_tar(start: &[u8]) -> bool {
@@ -19,7 +22,6 @@ pub(crate) fn looks_like_tar(start: &[u8]) -> bool {
 /// Returns whether the checksum of a header is correct: the sum of all bytes, with spaces in place of the checksum
 /// (POSIX, pax, "ustar Interchange Format"). Some old programs summed signed bytes.
 pub(crate) fn has_right_checksum(header: &[u8]) -> bool {
-    const CHECKSUM: std::ops::Range<usize> = 148..156;
     let Some(expected) = number(&header[CHECKSUM]) else { return false };
     let bytes = || header.iter().enumerate().map(|(at, byte)| if CHECKSUM.contains(&at) { b' ' } else { *byte });
     let unsigned: i64 = bytes().map(i64::from).sum();
@@ -29,9 +31,45 @@ pub(crate) fn has_right_checksum(header: &[u8]) -> bool {
 
 /// Sets the checksum of a header: the sum of all bytes, with spaces in place of the checksum.
 pub(crate) fn set_checksum(header: &mut [u8; BLOCK]) {
-    header[148..156].fill(b' ');
+    header[CHECKSUM].fill(b' ');
     let sum: u32 = header.iter().map(|byte| u32::from(*byte)).sum();
-    header[148..156].copy_from_slice(format!("{sum:07o}\0").as_bytes());
+    header[CHECKSUM].copy_from_slice(format!("{sum:07o}\0").as_bytes());
+}
+
+/// Changes a header that another program wrote. One that changes keeps the form of its checksum, one that does not its bytes.
+pub(crate) fn change_header<T>(header: &mut [u8; BLOCK], change: impl FnOnce(&mut [u8; BLOCK]) -> T) -> T {
+    let before = *header;
+    let result = change(header);
+    if *header != before {
+        set_checksum(header);
+        let digits = header[CHECKSUM].iter().position(|byte| *byte != b'0').unwrap_or(0);
+        let sum = text(&header[CHECKSUM][digits..]).to_vec();
+        if let Some(field) = in_form_of(&before[CHECKSUM], &sum) {
+            header[CHECKSUM].copy_from_slice(&field);
+        }
+    }
+    result
+}
+
+/// Returns digits in the form of another field of a header: with its zeros or spaces before them, and its end.
+fn in_form_of(field: &[u8], digits: &[u8]) -> Option<Vec<u8>> {
+    let is_digit = |byte: &u8| matches!(byte, b'0'..=b'7');
+    let first = field.iter().position(is_digit)?;
+    let end = field[first..].iter().position(|byte| !is_digit(byte)).map_or(field.len(), |length| first + length);
+    let is_padding = |bytes: &[u8]| bytes.iter().all(|byte| matches!(byte, b' ' | 0));
+    if !is_padding(&field[..first]) || !is_padding(&field[end..]) {
+        return None;
+    }
+    // Spaces before the digits may become digits.
+    let start = end.checked_sub(digits.len())?;
+    if field[start..].iter().take(first.saturating_sub(start)).any(|byte| *byte != b' ') {
+        return None;
+    }
+    let mut formed = field.to_vec();
+    let pad = if first == 0 || field[first] == b'0' { b'0' } else { b' ' };
+    formed[first.min(start)..start].fill(pad);
+    formed[start..end].copy_from_slice(digits);
+    Some(formed)
 }
 
 /// Parses a number: octal digits surrounded by spaces and NULs, or base 256 if the first bit is set.
@@ -106,6 +144,35 @@ mod tests {
         let mut sign = tar_of("file");
         sign[148..156].copy_from_slice(b"-1234567");
         assert!(!looks_like_tar(&sign));
+    }
+
+    #[test]
+    fn h4_a_checksum_keeps_its_form() {
+        for (field, expected) in [
+            (b"006104\0 ", b"006105\0 "),
+            (b"0006104\0", b"0006105\0"),
+            (b"  6104\0 ", b"  6105\0 "),
+            (b"6104\0   ", b"6105\0   "),
+            (b"   104\0 ", b"  6105\0 "),
+            (b" 16104\0 ", b"  6105\0 "),
+            (b" 006104\0", b" 006105\0"),
+            (b"00006104", b"00006105"),
+            // In a form that cannot hold the sum it gets the usual one.
+            (b"104\0 \0  ", b"0006105\0"),
+            (b"        ", b"0006105\0"),
+        ] {
+            let mut header = [0; BLOCK];
+            header[CHECKSUM].copy_from_slice(field);
+            change_header(&mut header, |header| header[0] = 0);
+            assert_eq!(&header[CHECKSUM], field);
+            // With the eight spaces of the field, the bytes sum up to 6105 in octal digits.
+            change_header(&mut header, |header| {
+                header[..11].fill(0xff);
+                header[11] = 80;
+            });
+            assert_eq!(header[CHECKSUM].escape_ascii().to_string(), expected.escape_ascii().to_string());
+            assert!(has_right_checksum(&header));
+        }
     }
 
     #[test]

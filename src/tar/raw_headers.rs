@@ -1,6 +1,6 @@
 //! Changes the headers of an entry where they stand in a tar: its name, or the target of a link. All other fields stay.
 
-use super::header_fields::{BLOCK, number, pax_record, record, set_checksum, text};
+use super::header_fields::{BLOCK, change_header, number, pax_record, record, text};
 use super::write::extended_header;
 
 /// The fields for the name, for the target of a link, and for the prefix of a name.
@@ -58,8 +58,11 @@ pub(super) fn size_of(block: &[u8]) -> usize {
 
 /// Adds a pax header with its records.
 pub(super) fn push(out: &mut Vec<u8>, mut block: [u8; BLOCK], records: &[u8]) {
-    block[124..136].copy_from_slice(format!("{:011o}\0", records.len()).as_bytes());
-    set_checksum(&mut block);
+    if size_of(&block) != records.len() {
+        change_header(&mut block, |block| {
+            block[124..136].copy_from_slice(format!("{:011o}\0", records.len()).as_bytes());
+        });
+    }
     out.extend(block);
     out.extend(records);
     out.resize(out.len().next_multiple_of(BLOCK), 0);
@@ -81,15 +84,16 @@ fn put_text(headers: &mut Vec<u8>, field: std::ops::Range<usize>, key: &[u8], va
     let at = parts(headers).1;
     let Some(block) = headers.get_mut(at..at + BLOCK) else { return };
     let block: &mut [u8; BLOCK] = block.try_into().expect("a block");
-    let length = value.len().min(field.len());
-    block[field.clone()].fill(0);
-    block[field.start..field.start + length].copy_from_slice(&value[..length]);
-    let is_ustar = block[257..263] == *b"ustar\0";
-    if field == NAME && is_ustar {
-        let end = if block[508..512] == *b"tar\0" { PREFIX.start + 131 } else { PREFIX.end };
-        block[PREFIX.start..end].fill(0);
-    }
-    set_checksum(block);
+    change_header(block, |block| {
+        let length = value.len().min(field.len());
+        block[field.clone()].fill(0);
+        block[field.start..field.start + length].copy_from_slice(&value[..length]);
+        let is_ustar = block[257..263] == *b"ustar\0";
+        if field == NAME && is_ustar {
+            let end = if block[508..512] == *b"tar\0" { PREFIX.start + 131 } else { PREFIX.end };
+            block[PREFIX.start..end].fill(0);
+        }
+    });
 }
 
 /// Returns whether the pax header of an entry has a record.

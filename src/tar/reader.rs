@@ -85,8 +85,7 @@ impl<R: Read> TarReader<R> {
                         self.forget_headers();
                     } else {
                         self.keep(&content);
-                        let padding = usize::try_from(self.padding).expect("less than a block");
-                        self.keep(&[0; BLOCK][..padding]);
+                        self.keep_padding()?;
                     }
                 }
                 Step::Entry(mut header) => {
@@ -108,6 +107,13 @@ impl<R: Read> TarReader<R> {
 
     fn keep(&mut self, bytes: &[u8]) {
         self.raw.iter_mut().for_each(|raw| raw.extend_from_slice(bytes));
+    }
+
+    /// Keeps the padding of an extended header as it stands in the tar.
+    fn keep_padding(&mut self) -> io::Result<()> {
+        let Some(raw) = &mut self.raw else { return Ok(()) };
+        (&mut self.reader).take(std::mem::take(&mut self.padding)).read_to_end(raw)?;
+        Ok(())
     }
 
     fn forget_headers(&mut self) {

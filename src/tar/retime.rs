@@ -1,6 +1,6 @@
 //! Changes the times of an entry where they stand in its headers. All other bytes stay.
 
-use super::header_fields::{BLOCK, number, pax_record, record, set_checksum};
+use super::header_fields::{BLOCK, change_header, number, pax_record, record};
 use super::raw_headers::{has_record, push, put_record, size_of};
 
 /// The field for the modification time.
@@ -51,16 +51,17 @@ pub(crate) fn with_times(headers: &[u8], change: TimeChange) -> Vec<u8> {
     let mut rest = headers;
     while let Some((block, after)) = rest.split_first_chunk::<BLOCK>() {
         let mut block = *block;
-        let too_long = set_field(&mut block, MODIFIED, change);
         if !matches!(block[156], b'x' | b'L' | b'K') {
             let others = if block[257..265] == *b"ustar  \0" { Some(OF_GNU) } else { None };
             let others = others.or((block[508..512] == *b"tar\0").then_some(OF_STAR));
-            for at in others.into_iter().flatten() {
-                if block[at] != 0 {
-                    set_field(&mut block, at, change);
+            let too_long = change_header(&mut block, |block| {
+                for at in others.into_iter().flatten() {
+                    if block[at] != 0 {
+                        set_field(block, at, change);
+                    }
                 }
-            }
-            set_checksum(&mut block);
+                set_field(block, MODIFIED, change)
+            });
             let header = out.len();
             out.extend(block);
             // The map of a sparse file follows.
@@ -74,20 +75,24 @@ pub(crate) fn with_times(headers: &[u8], change: TimeChange) -> Vec<u8> {
         let size = size_of(&block);
         let (content, after) = after.split_at(size.next_multiple_of(BLOCK).min(after.len()));
         rest = after;
-        if block[156] == b'x' {
-            push(&mut out, block, &change_records(&content[..size.min(content.len())], change));
-        } else {
-            set_checksum(&mut block);
+        change_header(&mut block, |block| set_field(block, MODIFIED, change));
+        let records = &content[..size.min(content.len())];
+        let changed = if block[156] == b'x' { change_records(records, change) } else { Vec::new() };
+        // Records that stay have their padding too.
+        if block[156] != b'x' || changed == records {
             out.extend(block);
             out.extend(content);
+        } else {
+            push(&mut out, block, &changed);
         }
     }
     out
 }
 
-/// Changes a time field. Returns the time if the field cannot hold it: the field is 0 then.
+/// Changes a time field. Returns the time if the field cannot hold it: the field is 0 then. A time that stays has its bytes.
 fn set_field(block: &mut [u8; BLOCK], at: usize, change: TimeChange) -> Option<i64> {
-    let to = change.of(number(&block[at..at + 12]).unwrap_or(0), false)?;
+    let before = number(&block[at..at + 12]);
+    let to = change.of(before.unwrap_or(0), false).filter(|to| before != Some(*to))?;
     let fits = (0..LIMIT).contains(&to);
     let digits = format!("{:011o}\0", if fits { to } else { 0 });
     block[at..at + 12].copy_from_slice(digits.as_bytes());
@@ -116,13 +121,14 @@ fn changed_time(value: &[u8], change: TimeChange) -> Option<i64> {
     let has_fraction = fraction.bytes().any(|digit| digit != b'0');
     // -1.5 is before -1.
     let is_later = has_fraction && !seconds.starts_with('-');
-    change.of(whole, is_later)
+    change.of(whole, is_later).filter(|to| has_fraction || *to != whole)
 }
 
 #[cfg(test)]
 mod tests {
     use std::io::Read;
 
+    use super::super::header_fields::set_checksum;
     use super::super::reader::TarReader;
     use super::super::write::extended_header;
     use super::*;
@@ -189,6 +195,34 @@ mod tests {
         let (headers, modified) = changed(&tar_of(&[], 1000, true), TimeChange::Set(8));
         assert_eq!((modified, &headers[345..357]), (8, &b"00000000010\0"[..]));
         assert_eq!(headers[357], 0);
+    }
+
+    #[test]
+    fn h4_headers_without_a_time_that_changes_keep_their_bytes() {
+        let records = [("path", "f"), ("mtime", "99.50"), ("atime", "7")];
+        let mut tar = tar_of(&records, 99, true);
+        // Checksums as GNU tar writes them, a time with spaces, and padding that is not zero.
+        tar[3 * BLOCK - BLOCK - 1] = b'x';
+        for block in tar.chunks_mut(BLOCK).take(3).step_by(2) {
+            let block: &mut [u8; BLOCK] = block.try_into().expect("a block");
+            block[136..148].copy_from_slice(b"        143 ");
+            set_checksum(block);
+            block.copy_within(149..155, 148);
+            block[154..156].copy_from_slice(b"\0 ");
+        }
+        let headers = &tar[..tar.len() - BLOCK];
+        for change in [TimeChange::Clamp(100), TimeChange::Clamp(i64::MAX)] {
+            let after = changed(&tar, change).0;
+            let differs = after.iter().zip(headers).position(|(after, before)| after != before);
+            assert_eq!((differs, after.len()), (None, headers.len()));
+        }
+        let no_records = tar_of(&[], 99, true);
+        assert_eq!(changed(&no_records, TimeChange::Set(99)).0, no_records[..BLOCK]);
+        // A header that changes keeps the form of its checksum, and the records that stay theirs.
+        let after = changed(&tar, TimeChange::Clamp(98)).0;
+        for at in [0, 2 * BLOCK] {
+            assert_eq!(after[at + 154..at + 156], *b"\0 ");
+        }
     }
 
     #[test]

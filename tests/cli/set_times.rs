@@ -119,3 +119,26 @@ fn wrong_flags_are_refused() {
     );
     assert!(sandbox.tree() == before);
 }
+
+#[test]
+fn h4_a_layer_without_a_time_that_changes_keeps_its_diff_id() {
+    let mut gnu = file(b"f", b"content");
+    gnu[136..148].copy_from_slice(b"        144 ");
+    // The checksum as GNU tar and Python write it.
+    gnu[148..156].fill(b' ');
+    let sum: u32 = gnu[..512].iter().map(|byte| u32::from(*byte)).sum();
+    gnu[148..156].copy_from_slice(format!("{sum:06o}\0 ").as_bytes());
+    let whiteout = file(b".wh.gone", b"");
+    let records = pax(b'x', &[("mtime", b"99.50")]);
+    // `git archive` begins with such a header, which a layer that is made again does not have.
+    let global = pax(b'g', &[("comment", b"1")]);
+    let sandbox = image_of_tars(&[[global, gnu.clone(), records, gnu.clone(), whiteout].concat()]);
+    let before = Image::of(&sandbox, "v1");
+    let tree = sandbox.tree();
+    sandbox.ok("set-times -q -p image:v1 --clamp @100 --keep 0");
+    assert!(sandbox.tree() == tree);
+    sandbox.ok("set-times -q -p image:v1 --clamp @99 --keep 0 --tag v2");
+    let after = Image::of(&sandbox, "v2");
+    assert_ne!(after.config["rootfs"], before.config["rootfs"]);
+    assert_eq!(after.tars[0][154..156], *b"\0 ");
+}

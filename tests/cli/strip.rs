@@ -39,6 +39,56 @@ fn h2_paths_go_from_every_layer_with_their_whiteouts() {
 }
 
 #[test]
+fn h2_parents_without_an_entry_of_their_own_stay() {
+    for (layers, paths, after) in [
+        // Without its entry, the file or link of the layer below would be there again.
+        (&[&["d=1"][..], &["d/x=1"]][..], "/d/x", vec![vec!["d=1"], vec!["d/"]]),
+        (
+            &[&["usr/lib/y=1", "lib>usr/lib"], &["lib/t=1"]],
+            "/lib/t",
+            vec![vec!["usr/lib/y=1", "lib>usr/lib"], vec!["lib/"]],
+        ),
+        (&[&["d=1"], &["d/e/f/x=1"]], "/d/e/f/x", vec![vec!["d=1"], vec!["d/e/f/"]]),
+        (&[&["d=1"], &["d/e/x=1", "d/y=1"]], "/d/e", vec![vec!["d=1"], vec!["d/y=1"]]),
+        (&[&["d=1"], &["d/.wh.x"]], "/d/x", vec![vec!["d=1"], vec!["d/"]]),
+        // The directory would be missing.
+        (&[&["d/x=1"]], "/d/x", vec![vec!["d/"]]),
+        (&[&["d/", "d/y=1"], &[".wh.d", "d/x=1"]], "/d/x", vec![vec!["d/", "d/y=1"], vec![".wh.d=", "d/"]]),
+        (&[&["d/x=1"], &[".wh.d"], &["d/x=2"]], "/d/x", vec![vec!["d/"], vec![".wh.d="], vec!["d/"]]),
+        // The layers below have the directory, or the layer has another entry in it.
+        (&[&["d/"], &["d/x=1"]], "/d/x", vec![vec!["d/"], vec![]]),
+        (&[&["d/x=1"], &["d/x=2"]], "/d/x", vec![vec!["d/"], vec![]]),
+        (&[&["d=1"], &["d/x=1", "d/y=1"]], "/d/x", vec![vec!["d=1"], vec!["d/y=1"]]),
+        (&[&["d=1"], &["d/x=1", "d/.wh.y"]], "/d/x", vec![vec!["d=1"], vec!["d/.wh.y="]]),
+        (&[&["d=1"], &["d/x=1", "d/.wh..wh..opq"]], "/d/x", vec![vec!["d=1"], vec!["d/.wh..wh..opq="]]),
+    ] {
+        assert_eq!(stripped(layers, paths), after, "{layers:?}");
+    }
+    // A file of the layer itself, which an entry below it replaced. The directory keeps the attributes of the layers below.
+    let sandbox = image_of(&[&["750 3:4 @5 d/", "d/y=1"], &["d=1", "d/x=1"]]);
+    sandbox.ok("strip -q -p image:v1 /d/x");
+    let entries = [vec!["d/", "d/y=1"], vec!["d=1", "d/"]];
+    assert_eq!(Image::of(&sandbox, "v1").entries(), entries);
+    assert_eq!(
+        sandbox.ok("files -l -p image:v1"),
+        "drwxr-x--- 1 3 4 0 1970-01-01 00:00 1 /d\n-rw-r--r-- 1 0 0 1 1970-01-01 00:00 0 /d/y\n"
+    );
+}
+
+#[test]
+fn h2_entries_below_a_link_that_goes_stay_where_they_are() {
+    for (layers, after) in [
+        (&[&["l>d", "l/x=1", "l/e/", "l/.wh.y"][..]][..], vec![vec!["d/x=1", "d/e/", "d/.wh.y="]]),
+        (&[&["l>d", "d/x=1", "h&l/x"]], vec![vec!["d/x=1", "h&d/x"]]),
+        (&[&["l>d", "d/x=1"], &["h&l/x"]], vec![vec!["d/x=1"], vec!["h&d/x"]]),
+        // Other links lead where they led.
+        (&[&["l>d", "m>e", "d/x=1"], &["m>e", "m/x=1"]], vec![vec!["m>e", "d/x=1"], vec!["m>e", "m/x=1"]]),
+    ] {
+        assert_eq!(stripped(layers, "/l"), after, "{layers:?}");
+    }
+}
+
+#[test]
 fn h2_the_next_hard_link_becomes_the_file() {
     for (layers, after) in [
         (&[&["4711 7:8 a=1", "b&a", "c&a", "d=2"][..]][..], vec![vec!["b=1", "c&b", "d=2"]]),

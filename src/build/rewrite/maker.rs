@@ -92,7 +92,8 @@ impl<'a> Maker<'a> {
         self.copied
     }
 
-    /// Changes a layer of an image, which keeps its place. A layer that does not change is kept.
+    /// Changes a layer of an image, which keeps its place. A layer that does not change is kept. `write` returns whether it
+    /// changed anything: without a change, what a copy leaves out (images, rule A19) stays.
     ///
     /// # Errors
     ///
@@ -101,20 +102,24 @@ impl<'a> Maker<'a> {
         &mut self,
         files: &ImageFiles,
         ChangedLayer { at, of, storage, compares }: ChangedLayer,
-        write: impl FnOnce(&mut dyn Read, &mut dyn Write) -> Result<(), Failure>,
+        write: impl FnOnce(&mut dyn Read, &mut dyn Write) -> Result<bool, Failure>,
     ) -> Result<LayerAfter> {
         let made = match self.made.get(&of) {
             Some(made) => made.clone(),
             None => {
                 let (descriptor, diff_id) = files.layer(at);
                 let progress = self.progress;
-                let layer =
-                    self.store(storage, |writer| files.read_tar(at, progress, |content| write(content, writer)))?;
+                let mut is_changed = true;
+                let layer = self.store(storage, |writer| {
+                    is_changed = files.read_tar(at, progress, |content| write(content, writer))?;
+                    Ok(())
+                })?;
                 let added = &layer.added.layer;
-                let is_same = match compares {
-                    Compares::Bytes => added.digest == descriptor.digest,
-                    Compares::Content => added.diff_id.as_ref() == Some(diff_id),
-                };
+                let is_same = !is_changed
+                    || match compares {
+                        Compares::Bytes => added.digest == descriptor.digest,
+                        Compares::Content => added.diff_id.as_ref() == Some(diff_id),
+                    };
                 let made = if is_same { None } else { Some(self.keep(layer, storage)?) };
                 self.made.insert(of, made.clone());
                 made

@@ -76,7 +76,7 @@ impl Verb for Recompress {
             let layer = ChangedLayer { at, of, storage: self.storage, compares: Compares::Bytes };
             after.push(maker.change(&image.files, layer, |content, writer| {
                 io::copy(content, writer)?;
-                Ok(())
+                Ok(true)
             })?);
         }
         Ok((after, ()))

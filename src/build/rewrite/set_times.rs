@@ -85,14 +85,17 @@ impl Verb for SetTimes<'_> {
     }
 }
 
-/// Copies a layer with other times.
-fn copy(content: &mut dyn Read, mut writer: &mut dyn Write, change: TimeChange) -> Result<(), Failure> {
+/// Copies a layer with other times. Returns whether one changed.
+fn copy(content: &mut dyn Read, mut writer: &mut dyn Write, change: TimeChange) -> Result<bool, Failure> {
     let mut tar = TarReader::keeping_headers(content);
+    let mut is_changed = false;
     while let Some(header) = tar.next()? {
         let change = if is_whiteout(&header.path) { TimeChange::Set(0) } else { change };
-        writer.write_all(&with_times(tar.raw_headers(), change))?;
+        let headers = with_times(tar.raw_headers(), change);
+        is_changed |= headers != tar.raw_headers();
+        writer.write_all(&headers)?;
         tar.copy_content(&mut writer)?;
     }
     tar.copy_end(writer)?;
-    Ok(())
+    Ok(is_changed)
 }

@@ -1,5 +1,6 @@
 //! Removes paths from all layers of images (images, rule H2).
 
+use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 use std::io::{Read, Write};
 
@@ -16,7 +17,8 @@ use crate::tar::raw_headers::{relinked, renamed};
 use crate::tar::reader::TarReader;
 
 /// Removes paths from all layers of an image, directories with all below them, and whiteouts of these paths. A hard link to
-/// a file that is removed becomes the file. Directories that are empty afterwards stay.
+/// a file that is removed becomes the file. Directories that are empty afterwards stay: one that is only a parent of removed
+/// entries gets an entry of its own, where it would be missing or show an entry of the layers below.
 ///
 /// # Errors
 ///
@@ -69,7 +71,7 @@ fn copy(
     mut writer: &mut dyn Write,
     covered: &CoveredEntries,
     saved: &mut Saved,
-) -> Result<(), Failure> {
+) -> Result<bool, Failure> {
     // The hard links that have become the files whose names are removed.
     let mut names: HashMap<Carrier, Vec<u8>> = HashMap::new();
     let mut tar = TarReader::keeping_headers(content);
@@ -77,21 +79,32 @@ fn copy(
         if covered.entries.contains(&header.start) {
             continue;
         }
+        let moved = covered.moved.get(&header.start);
+        let mut headers = Cow::Borrowed(tar.raw_headers());
+        if let Some(path) = moved {
+            headers = renamed(&headers, path).into();
+        }
         let Some(carrier) = covered.links.get(&header.start) else {
-            writer.write_all(tar.raw_headers())?;
+            if let Some(target) = covered.retargeted.get(&header.start) {
+                headers = relinked(&headers, target).into();
+            }
+            writer.write_all(&headers)?;
+            drop(headers);
             tar.copy_content(&mut writer)?;
             continue;
         };
         match names.get(carrier) {
-            Some(name) => writer.write_all(&relinked(tar.raw_headers(), name))?,
+            Some(name) => writer.write_all(&relinked(&headers, name))?,
             None => {
-                let has_content = saved.write(*carrier, |headers| renamed(headers, &header.path), writer)?;
+                let path = moved.unwrap_or(&header.path);
+                let has_content = saved.write(*carrier, |headers| renamed(headers, path), writer)?;
                 debug_assert!(has_content, "it was saved");
-                let name = header.path.strip_prefix(b"/").unwrap_or(&header.path);
+                let name = path.strip_prefix(b"/").unwrap_or(path);
                 names.insert(*carrier, name.to_vec());
             }
         }
     }
+    covered.write_directories(writer)?;
     tar.copy_end(writer)?;
-    Ok(())
+    Ok(true)
 }
