@@ -3,9 +3,23 @@
 use std::fs::File;
 use std::io::Write;
 
+use super::layer_tars::{END, file};
 use super::support::*;
 
 const MIB: usize = 1 << 20;
+
+/// Runs a command with a limit on its memory.
+#[cfg(target_os = "linux")]
+fn run_within(sandbox: &Sandbox, limit: usize, words: &str) -> std::process::Output {
+    // Only writable memory is limited; reserved address space is not counted.
+    let script = format!("ulimit -d {}; exec \"$0\" \"$@\"", limit / 1024);
+    std::process::Command::new("sh")
+        .args(["-c", &script, env!("CARGO_BIN_EXE_regshape")])
+        .args(words.split(' '))
+        .current_dir(sandbox.path("."))
+        .output()
+        .expect("a shell")
+}
 
 /// Repeats the items of a list up to a size.
 fn list(item: &str, size: usize) -> String {
@@ -31,18 +45,78 @@ fn commands_take_a_few_times_the_size_of_a_document() {
         let limit = 8 * index.len() + BASE;
         sandbox.write("image/index.json", index);
         for words in ["tag list", "show", "show --tree", "validate", "gc --dry-run", "inspect"] {
-            // Only writable memory is limited; reserved address space is not counted.
-            let script = format!("ulimit -d {}; exec \"$0\" \"$@\"", limit / 1024);
-            let output = std::process::Command::new("sh")
-                .args(["-c", &script, env!("CARGO_BIN_EXE_regshape"), "layout"])
-                .args(words.split(' '))
-                .args(["--path", "image", "--quiet"])
-                .current_dir(sandbox.path("."))
-                .output()
-                .expect("a shell");
-            assert!(output.status.success(), "{name}, {words}: {}", String::from_utf8_lossy(&output.stderr));
+            let outcome = run_within(&sandbox, limit, &format!("layout {words} --path image --quiet"));
+            assert!(outcome.status.success(), "{name}, {words}: {}", String::from_utf8_lossy(&outcome.stderr));
         }
     }
+}
+
+/// Runs the commands that read all files of an image, each with a limit on its memory, on one of `layer.tar` and a small layer.
+/// `changed` has the files of `layer.tar`.
+#[cfg(target_os = "linux")]
+fn stays_within(sandbox: &Sandbox, limit: usize) {
+    sandbox.write("small.tar", [file(b"small", b"small"), END.to_vec()].concat());
+    for words in
+        ["bases:old --layer small.tar", "bases:new --copy small.tar", "image:v1 --base bases:old --layer layer.tar"]
+    {
+        sandbox.ok(&format!("build -q -o {words} --compress-format zstd"));
+    }
+    for words in [
+        "squash -p image:v1 --tag squashed --jobs 2",
+        "rebase -p image:v1 --new-base bases:new --tag rebased --jobs 2",
+        "recompress -p image:v1 --compress-format zstd --level 1 --tag small --jobs 2",
+        "strip -p image:v1 /small --tag stripped --jobs 2",
+        "set-times -p image:v1 --set @7 --keep 0 --tag timed --jobs 2",
+        "diff -p image:v1 --with image:timed --ignore times",
+        "lint -p image:v1",
+        "export -p image:v1 --format rootfs -o /dev/null",
+        "add layer -p image:v1 --diff-from image:v1 --to changed --tag added --compress-format zstd --jobs 2",
+    ] {
+        let outcome = run_within(sandbox, limit, &format!("{words} -q"));
+        // As with diff(1), a difference is no error.
+        let is_done = outcome.status.success() || words.starts_with("diff ") && outcome.status.code() == Some(1);
+        assert!(is_done, "{words}: {}: {}", outcome.status, String::from_utf8_lossy(&outcome.stderr));
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn the_commands_for_files_of_images_take_no_memory_for_the_size_of_a_file() {
+    const SIZE: u64 = 1 << 30;
+    let sandbox = Sandbox::empty();
+    let mut header = tar::Header::new_ustar();
+    header.set_path("sparse").expect("a path");
+    header.set_mode(0o644);
+    header.set_size(SIZE);
+    header.set_cksum();
+    sandbox.write("layer.tar", header.as_bytes());
+    let layer = File::options().append(true).open(sandbox.path("layer.tar")).expect("opened");
+    layer.set_len(SIZE + 3 * 512).expect("extended");
+    std::fs::create_dir(sandbox.path("changed")).expect("made");
+    let file = File::create(sandbox.path("changed/sparse")).expect("created");
+    file.set_len(SIZE).expect("extended");
+    // A squash keeps up to 64 MiB of contents in memory, and zstd has buffers of some MiB for each thread.
+    stays_within(&sandbox, 128 * MIB);
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn the_commands_for_files_of_images_take_a_kilobyte_of_memory_for_a_file() {
+    const FILES: usize = 100_000;
+    let sandbox = Sandbox::empty();
+    let mut layer = Vec::new();
+    for directory in 0..FILES / 200 {
+        std::fs::create_dir_all(sandbox.path(format!("changed/{directory}"))).expect("made");
+        for at in 0..200 {
+            let (path, content) = (format!("{directory}/{at}"), format!("{at}"));
+            layer.extend(file(path.as_bytes(), content.as_bytes()));
+            sandbox.write(&format!("changed/{path}"), content);
+        }
+    }
+    layer.extend(END);
+    sandbox.write("layer.tar", layer);
+    // Two trees are the most that a command has in memory.
+    stays_within(&sandbox, 32 * MIB + FILES * 1280);
 }
 
 #[test]
