@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::io::Write;
 
+#[cfg(target_os = "linux")]
 use super::layer_tars::{END, file};
 use super::support::*;
 
