@@ -1,6 +1,12 @@
 //! Registries over HTTP, against a registry made for these tests.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
+
 mod fake;
 #[path = "../fake_registry/mod.rs"]
 mod fake_registry;
+mod lab;
+mod pains;
+mod pull;
+mod push;
 mod raw;
