@@ -11,6 +11,7 @@ mod uploads;
 
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 pub(crate) use blobs::{BlobBody, BlobState};
@@ -50,6 +51,10 @@ pub struct Client {
     /// Whether plain HTTP is spoken.
     is_plain: AtomicBool,
     may_become_plain: bool,
+    /// Whether the registry has answered. Until then one request is sent at a time, so that those of many threads do not all
+    /// come without credentials.
+    has_answered: AtomicBool,
+    first: Mutex<()>,
     requests: AtomicU64,
 }
 
@@ -118,6 +123,8 @@ impl Client {
             session: Session::new(host.to_string(), Box::new(find)),
             policy: Policy::new(options.clock.clone(), options.retries, options.requests_at_once.max(1)),
             is_plain: AtomicBool::new(options.insecure),
+            has_answered: AtomicBool::new(false),
+            first: Mutex::new(()),
             may_become_plain: !options.insecure && host.is_loopback(),
             requests: AtomicU64::new(0),
             host,
@@ -199,7 +206,22 @@ impl Client {
     }
 
     /// Asks once: with credentials, and along redirects. An answer that may be another one after a while is a failure.
-    pub(crate) fn ask_once(&self, ask: &Ask<'_>, mut payload: Payload<'_>) -> Result<Answer, Failure> {
+    pub(crate) fn ask_once(&self, ask: &Ask<'_>, payload: Payload<'_>) -> Result<Answer, Failure> {
+        if self.has_answered.load(Ordering::Relaxed) {
+            return self.ask_along(ask, payload);
+        }
+        let first = self.first.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.has_answered.load(Ordering::Relaxed) {
+            drop(first);
+            return self.ask_along(ask, payload);
+        }
+        let answer = self.ask_along(ask, payload)?;
+        self.has_answered.store(true, Ordering::Relaxed);
+        Ok(answer)
+    }
+
+    /// Asks with credentials, and along redirects.
+    fn ask_along(&self, ask: &Ask<'_>, mut payload: Payload<'_>) -> Result<Answer, Failure> {
         let _slot = self.policy.slot();
         let mut url = ask.url.clone();
         let mut redirects = 0;
