@@ -20,10 +20,10 @@ pub enum UnpackError {
         /// The destination.
         path: PathBuf,
     },
-    /// The directory of the destination does not exist.
+    /// The directory of the destination, or of the state file, does not exist.
     #[error("the directory of {} does not exist", .path.display())]
     NoParent {
-        /// The destination.
+        /// The destination or the state file.
         path: PathBuf,
     },
     /// The destination is a link that leads to nothing.

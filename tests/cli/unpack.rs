@@ -151,6 +151,28 @@ fn j5_a_plain_user_gets_files_and_one_note_for_each_kind_of_loss() {
 }
 
 #[test]
+fn a_state_file_in_the_tree_or_in_no_directory_is_refused() {
+    let sandbox = image_of_spec();
+    fs::create_dir(sandbox.path("empty")).expect("made");
+    std::os::unix::fs::symlink("empty", sandbox.path("link")).expect("made");
+    for (state, output) in [
+        ("out/s.json", "out"),
+        ("./out/deeper/s.json", "out/"),
+        ("empty/s.json", "empty"),
+        ("link/s.json", "empty"),
+        ("empty/s.json", "link"),
+        ("link/out/s.json", "empty/out"),
+        ("out", "out"),
+    ] {
+        let says = format!("the state file {state} would be in the tree; name a file outside of the output directory");
+        sandbox.refuses(&format!("unpack -p image:v1 -o {output} --state {state}"), &says);
+    }
+    let says = "the directory of no/where does not exist; create it first";
+    sandbox.refuses("unpack -p image:v1 -o out --state no/where", says);
+    sandbox.ok("unpack -q -p image:v1 -o empty --state out.json");
+}
+
+#[test]
 fn j5_root_can_map_users_and_groups() {
     if !rustix::process::geteuid().is_root() {
         return;
