@@ -346,7 +346,7 @@ fn what_is_no_single_image_is_refused() {
     sandbox.ok("build -q -o image:multi --platform linux/amd64 --platform linux/arm64 --copy app");
     sandbox.refuses(
         "unpack -p image:multi -o out",
-        "image has images for linux/amd64, linux/arm64; choose one with --platform",
+        "image:multi has images for linux/amd64, linux/arm64; choose one with --platform",
     );
     sandbox.ok("unpack -p image:multi -o out --platform linux/arm64");
     assert_eq!(
@@ -360,7 +360,10 @@ fn what_is_no_single_image_is_refused() {
             .as_str()
             .expect("a digest")
             .to_owned();
-    sandbox.refuses(&format!("unpack -p image@{artifact} -o other"), "image has no image, so it has no files");
+    sandbox.refuses(
+        &format!("unpack -p image@{artifact} -o other"),
+        &format!("image@{artifact} has no image, so it has no files"),
+    );
     assert_eq!(sandbox.run("unpack -p image:none -o other").status, 3);
     assert_eq!(sandbox.run("unpack -p image:multi -o other --platform linux/s390x").status, 3);
 }

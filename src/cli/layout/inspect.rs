@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use regshape::oci::{Annotations, Descriptor, Digest, MediaType};
-use regshape::view::{ArchiveImage, Selection, View};
+use regshape::view::{ArchiveImage, View};
 use serde::Serialize;
 
 use crate::cli::args::{Base, PlatformArg, layout_path};
@@ -170,7 +170,7 @@ impl LayoutCommand for Args {
             None => layout_path(self.path.or(self.input).as_ref())?,
         };
         let source = context.source(&path, &self.references)?;
-        let selection = Selection::default().references(source.references).platforms(platform.into_iter().collect());
+        let selection = source.selection().platforms(platform.into_iter().collect());
         let reading = View::reading(vec![source.view], |views, _| -> anyhow::Result<_> {
             let (view, lower_variants) = context.select(&views[0], &selection)?;
             let (images, multi_platform) = (view.images()?, view.is_multi_platform()?);
