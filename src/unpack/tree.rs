@@ -109,14 +109,14 @@ impl<'a, 'o> TreeMaker<'a, 'o> {
         while let Some(node) = pending.pop() {
             if let Some(children) = node.children() {
                 pending.extend(children.values().map(|node| &**node));
-                self.maker.count(&node.attributes, true);
+                self.maker.count(&node.attributes);
                 continue;
             }
             let names = self.names.entry(node.inode).or_default();
             *names += 1;
             let is_device = matches!(node.kind, NodeKind::Special { flag: b'3' | b'4', .. });
             if *names == 1 && !is_device {
-                self.maker.count(&node.attributes, false);
+                self.maker.count(&node.attributes);
                 self.bytes += if matches!(node.kind, NodeKind::File { .. }) { node.attributes.size } else { 0 };
             }
         }
@@ -124,7 +124,7 @@ impl<'a, 'o> TreeMaker<'a, 'o> {
 
     fn finish_directory(&mut self, path: &[u8], attributes: &Attributes) -> Result<()> {
         let directory = self.open(path)?;
-        let set = self.maker.with(path, attributes, true, |made, refused| set_attributes(&directory, made, refused));
+        let set = self.maker.with(path, attributes, |made, refused| set_attributes(&directory, made, refused));
         set?.map_err(self.failed_to_set(path))
     }
 

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use crate::layer_tars::{entry, file, image_of_tars, link};
+use crate::layers::image_of;
 use crate::support::*;
 
 /// Lists a tree: path, type and mode, target or content.
@@ -170,6 +171,23 @@ fn a_state_file_in_the_tree_or_in_no_directory_is_refused() {
     let says = "the directory of no/where does not exist; create it first";
     sandbox.refuses("unpack -p image:v1 -o out --state no/where", says);
     sandbox.ok("unpack -q -p image:v1 -o empty --state out.json");
+}
+
+#[test]
+fn j5_a_plain_user_gets_no_setuid_and_setgid_bits_of_files_and_directories() {
+    let sandbox = image_of(&[&["2775 0:8 d/", "6755 0:8 d/f=1", "3777 tmp/"]]);
+    let outcome = run_as_user(&sandbox, "unpack -p image:v1 -o out --state state.json");
+    let note = "3 files without setuid and setgid bits; --keep-setuid keeps them\n";
+    assert!(outcome.status == 0 && outcome.stderr.ends_with(note), "{outcome:?}");
+    assert_eq!(listed(&sandbox, "out"), ["d/ 775", "d/f 755 1", "tmp/ 1777"]);
+    assert_eq!(sandbox.json("state.json")["has_setuid"], false);
+    // C9: the bits that the tree does not have are no changes.
+    let words = "add layer -p image:v1 --diff-from image:v1 --to out --state state.json";
+    sandbox.run(words).is(1, "", "Error: out has no changes for a layer; --allow-empty makes a layer without files\n");
+    let outcome = run_as_user(&sandbox, "unpack -q -p image:v1 -o kept --state kept.json --keep-setuid");
+    assert_eq!(outcome.status, 0, "{outcome:?}");
+    assert_eq!(listed(&sandbox, "kept"), ["d/ 2775", "d/f 6755 1", "tmp/ 3777"]);
+    assert_eq!(sandbox.json("kept.json")["has_setuid"], true);
 }
 
 #[test]
