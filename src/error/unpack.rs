@@ -107,6 +107,12 @@ pub enum UnpackError {
         /// The target.
         target: String,
     },
+    /// A symbolic link leads nowhere, not even to a name.
+    #[error("the link '{path}' has no target")]
+    NoTarget {
+        /// The path in the image.
+        path: String,
+    },
     /// The state file would be part of the tree.
     #[error("the state file {} would be in the tree", .path.display())]
     StateInTree {

@@ -186,6 +186,9 @@ impl<'a, 'o> TreeMaker<'a, 'o> {
     fn make_new(&mut self, here: BorrowedFd<'_>, path: &[u8], name: &[u8], node: &Node) -> Result<bool> {
         let is_link = matches!(node.kind, NodeKind::Link { .. });
         match &node.kind {
+            NodeKind::Link { target } if target.is_empty() => {
+                return Err(UnpackError::NoTarget { path: shown_path(path) }.into());
+            }
             NodeKind::Link { target } => make_link(here, name, target).map_err(self.failed(path))?,
             NodeKind::Special { flag, device } => {
                 let special = match flag {
@@ -206,7 +209,7 @@ impl<'a, 'o> TreeMaker<'a, 'o> {
         }
         let set = self
             .maker
-            .with(path, &node.attributes, false, |made, refused| set_attributes_at(here, name, made, is_link, refused));
+            .with(path, &node.attributes, |made, refused| set_attributes_at(here, name, made, is_link, refused));
         set?.map_err(self.failed_to_set(path))?;
         Ok(true)
     }

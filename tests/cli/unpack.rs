@@ -191,6 +191,21 @@ fn j5_a_plain_user_gets_no_setuid_and_setgid_bits_of_files_and_directories() {
 }
 
 #[test]
+fn links_without_a_target_and_whiteouts_of_overlayfs_are_named() {
+    let sandbox = image_of(&[&["a=1", "d/l>"]]);
+    sandbox.refuses("unpack -p image:v1 -o out", "the link '/d/l' has no target");
+    sandbox.refuses("extract -p image:v1 /d -o out", "the link '/d/l' has no target");
+    for (entries, note) in [
+        (&["c0,0 a"][..], "1 device 0/0 not made: overlayfs takes it for a deleted file\n"),
+        (&["c0,0 a", "c0,0 b"], "2 devices 0/0 not made: overlayfs takes them for deleted files\n"),
+    ] {
+        let sandbox = image_of(&[entries]);
+        let outcome = sandbox.run("unpack -p image:v1 -o out");
+        assert!(outcome.status == 0 && outcome.stderr.ends_with(note), "{outcome:?}");
+    }
+}
+
+#[test]
 fn j5_root_can_map_users_and_groups() {
     if !rustix::process::geteuid().is_root() {
         return;
