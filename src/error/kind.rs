@@ -84,6 +84,7 @@ impl Error {
                 | UnpackError::StateNotAFile { .. } => ErrorKind::InvalidInput,
                 UnpackError::NoParent { .. } => ErrorKind::NotFound,
                 UnpackError::LostHardLink { .. }
+                | UnpackError::NoTarget { .. }
                 | UnpackError::MalformedState { .. }
                 | UnpackError::OtherState { .. }
                 | UnpackError::ChangedState { .. } => ErrorKind::InvalidData,

@@ -20,10 +20,10 @@ pub enum UnpackError {
         /// The destination.
         path: PathBuf,
     },
-    /// The directory of the destination does not exist.
+    /// The directory of the destination, or of the state file, does not exist.
     #[error("the directory of {} does not exist", .path.display())]
     NoParent {
-        /// The destination.
+        /// The destination or the state file.
         path: PathBuf,
     },
     /// The destination is a link that leads to nothing.
@@ -106,6 +106,12 @@ pub enum UnpackError {
         path: String,
         /// The target.
         target: String,
+    },
+    /// A symbolic link leads nowhere, not even to a name.
+    #[error("the link '{path}' has no target")]
+    NoTarget {
+        /// The path in the image.
+        path: String,
     },
     /// The state file would be part of the tree.
     #[error("the state file {} would be in the tree", .path.display())]

@@ -71,7 +71,12 @@ pub(crate) fn make_special(directory: BorrowedFd<'_>, name: &[u8], special: Spec
 
 /// Lets the owner alone use an open directory.
 pub(crate) fn make_private(directory: BorrowedFd<'_>) -> io::Result<()> {
-    Ok(rustix::fs::fchmod(directory, Mode::from_raw_mode(0o700))?)
+    set_mode(directory, 0o700)
+}
+
+/// Sets the permissions of an open directory.
+pub(crate) fn set_mode(directory: BorrowedFd<'_>, mode: u32) -> io::Result<()> {
+    Ok(rustix::fs::fchmod(directory, Mode::from_raw_mode(mode))?)
 }
 
 /// Renames a file from one directory to another. It is an error if the name is taken.

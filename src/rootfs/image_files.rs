@@ -23,6 +23,9 @@ use crate::view::content::{Content, ContentReader};
 use crate::view::images::{ArchiveImage, ImageLayer, Layers, SoleImage};
 use crate::view::index_view::View;
 
+/// More bytes than tell how a blob is compressed.
+const HEAD: u64 = 16;
+
 /// The files of an image. Layers are read when they are needed, the upper ones first, and each is verified before an entry
 /// of it is used. Nothing is kept on disk.
 pub struct ImageFiles {
@@ -119,13 +122,16 @@ impl ImageFiles {
         (layer.descriptor(), diff_id)
     }
 
-    /// Returns whether the blob of a layer is stored, and not elsewhere only.
+    /// Returns how the blob of a layer is compressed, by its first bytes; `None` if it is stored elsewhere only.
     ///
     /// # Errors
     ///
-    /// [`Error::MissingBlob`], if it must be stored.
-    pub(crate) fn is_stored(&self, number: usize) -> Result<bool> {
-        Ok(self.layers[number].0.content()?.is_some())
+    /// [`Error::MissingBlob`], if it must be stored; [`Error::Io`].
+    pub(crate) fn stored_encoding(&self, number: usize) -> Result<Option<Encoding>> {
+        let Some(content) = self.layers[number].0.content()? else { return Ok(None) };
+        let mut head = Vec::new();
+        content.reader().take(HEAD).read_to_end(&mut head).map_err(Error::io("read", &self.path))?;
+        Ok(Some(Encoding::of(&head)))
     }
 
     /// Returns the digests of the layers, the lowest first.

@@ -29,7 +29,7 @@ pub struct UnpackState {
     /// The user and the group that all files have, if their own were not set.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub owner: Option<(u32, u32)>,
-    /// Whether files have their setuid and setgid bits.
+    /// Whether files and directories have their setuid and setgid bits.
     pub has_setuid: bool,
     /// Whether entries have their extended attributes other than `user.*`.
     pub has_privileged_xattrs: bool,

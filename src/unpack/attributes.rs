@@ -48,20 +48,22 @@ impl<'a> Maker<'a> {
     }
 
     /// Counts the attributes of an entry that it does not get.
-    pub(super) fn count(&mut self, attributes: &Attributes, is_directory: bool) {
+    pub(super) fn count(&mut self, attributes: &Attributes) {
         if self.is_root {
             return;
         }
         let own = own_ids();
         self.skipped.owners += u64::from((attributes.uid, attributes.gid) != (own.0.into(), own.1.into()));
-        self.skipped.setuid += u64::from(self.mode_of(attributes, is_directory) != attributes.mode);
+        self.skipped.setuid += u64::from(self.mode_of(attributes) != attributes.mode);
         let names = attributes.xattrs.iter().flat_map(|all| all.iter()).map(|(name, _)| &**name);
         self.skipped.privileged_xattrs +=
             names.filter(|name| !is_never(name) && !name.starts_with(b"user.")).count() as u64;
     }
 
-    fn mode_of(&self, attributes: &Attributes, is_directory: bool) -> u32 {
-        let keeps_all = self.is_root || self.options.keep_setuid || is_directory;
+    /// Returns the mode that an entry gets. For a plain user that is one without setuid and setgid bits, also of directories, whose
+    /// group is not that of the image (images, rule J5).
+    fn mode_of(&self, attributes: &Attributes) -> u32 {
+        let keeps_all = self.is_root || self.options.keep_setuid;
         if keeps_all { attributes.mode } else { attributes.mode & 0o1777 }
     }
 
@@ -98,11 +100,10 @@ impl<'a> Maker<'a> {
         &mut self,
         path: &[u8],
         attributes: &Attributes,
-        is_directory: bool,
         work: impl FnOnce(&MadeAttributes<'_>, &mut Refused) -> T,
     ) -> Result<T> {
         let owner = self.owner_of(path, attributes)?;
-        let mode = self.mode_of(attributes, is_directory);
+        let mode = self.mode_of(attributes);
         let all = attributes.xattrs.iter().flat_map(|all| all.iter()).map(|(name, value)| (&**name, &**value));
         let kept: Vec<_> =
             all.filter(|(name, _)| !is_never(name) && (self.is_root || name.starts_with(b"user."))).collect();

@@ -119,7 +119,7 @@ impl Pool {
         if ends_with_hole {
             output.set_len(header.size).map_err(failed("write"))?;
         }
-        let set = maker.with(&header.path, &attributes, false, |made, refused| set_attributes(&output, made, refused));
+        let set = maker.with(&header.path, &attributes, |made, refused| set_attributes(&output, made, refused));
         set?.map_err(failed("set the attributes of"))?;
         self.stored.insert(key);
         Ok(())

@@ -65,6 +65,8 @@ impl ImageFiles {
         let mut made = TreeMaker::new(root, &place, &pool, &mut maker, &options.interrupt);
         made.make(&top, None)?;
         let (entries, bytes) = (made.entries, made.bytes);
+        // A new directory is the user's own, and not one of the image.
+        scratch.make_root_usual().map_err(failed())?;
         destination.take(&scratch, options, || Ok(None))?;
         Ok(Unpacked { entries, bytes, skipped: maker.into_skipped() })
     }

@@ -11,7 +11,7 @@ use crate::options::setters;
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub struct UnpackOptions {
-    /// Whether a plain user keeps the setuid and setgid bits of files. Root keeps them in any case.
+    /// Whether a plain user keeps the setuid and setgid bits of files and directories. Root keeps them in any case.
     pub keep_setuid: bool,
     /// The users of the image on this system, for root.
     pub uid_map: IdMap,

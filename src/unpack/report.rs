@@ -18,7 +18,7 @@ pub struct Unpacked {
 pub struct Skipped {
     /// Entries that have the user and group of this process instead of their own.
     pub owners: u64,
-    /// The setuid and setgid bits of files that were left off.
+    /// The files and directories without their setuid and setgid bits.
     pub setuid: u64,
     /// Extended attributes that only root may set, capabilities among them.
     pub privileged_xattrs: u64,

@@ -10,7 +10,7 @@ use std::path::Path;
 
 use crate::fs::TempDirectory;
 use crate::fs::beneath::Beneath;
-use crate::fs::made::{create_file, make_directory, make_private, move_new, own_ids, replace_empty};
+use crate::fs::made::{create_file, make_directory, make_private, move_new, own_ids, replace_empty, set_mode};
 use crate::fs::remove::remove_content;
 use crate::interrupt::Interrupt;
 use crate::layout::leftovers::{TREE_MARKER, clean_trees};
@@ -24,6 +24,8 @@ const ROOT: &str = "root";
 pub(super) struct Scratch {
     directory: File,
     beneath: Beneath,
+    /// The permissions that the umask leaves a directory that is made.
+    usual_mode: u32,
     interrupt: Interrupt,
     /// Deletes the directory, which is empty by then.
     _temporary: TempDirectory,
@@ -40,7 +42,8 @@ impl Scratch {
         let temporary = TempDirectory::create_in(parent, interrupt)?;
         let opened = temporary.opened().ok_or(io::ErrorKind::Unsupported)?;
         let directory = opened.try_clone()?;
-        if directory.metadata()?.uid() != own_ids().0 {
+        let metadata = directory.metadata()?;
+        if metadata.uid() != own_ids().0 {
             return Err(io::Error::new(
                 io::ErrorKind::PermissionDenied,
                 "another user replaced the temporary directory",
@@ -54,12 +57,18 @@ impl Scratch {
         make_directory(directory.as_fd(), CONTENT.as_bytes())?;
         make_directory(directory.as_fd(), ROOT.as_bytes())?;
         let beneath = Beneath::new(directory.try_clone()?.into());
-        Ok(Self { directory, beneath, interrupt: interrupt.clone(), _temporary: temporary })
+        let usual_mode = metadata.mode() & 0o777;
+        Ok(Self { directory, beneath, usual_mode, interrupt: interrupt.clone(), _temporary: temporary })
     }
 
     /// Opens the directory that becomes the tree.
     pub(super) fn root(&self) -> io::Result<File> {
         self.beneath.open_directory(ROOT.as_bytes())
+    }
+
+    /// Gives the directory that becomes the tree the permissions of one that the user makes.
+    pub(super) fn make_root_usual(&self) -> io::Result<()> {
+        set_mode(self.root()?.as_fd(), self.usual_mode)
     }
 
     /// Opens the directory of the pool.

@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 use std::fs;
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
 use super::destination::expect_outside_layouts;
@@ -21,6 +21,19 @@ pub(super) struct StateFile {
     directory: Directory,
 }
 
+/// Returns a path without links, as far as it exists.
+fn real_path(path: &Path) -> PathBuf {
+    let mut missing = Vec::new();
+    for above in path.ancestors() {
+        let there = if above.as_os_str().is_empty() { Path::new(".") } else { above };
+        if let Ok(real) = fs::canonicalize(there) {
+            return missing.into_iter().rev().fold(real, |path, name| path.join(name));
+        }
+        missing.extend(above.file_name());
+    }
+    path.to_owned()
+}
+
 impl StateFile {
     /// Begins a state file of a tree at a place.
     ///
@@ -30,17 +43,16 @@ impl StateFile {
     pub(super) fn create(path: &Path, destination: &Path, interrupt: &Interrupt) -> Result<Self> {
         expect_outside_layouts(path)?;
         let failed = || Error::io("write", path);
-        let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        let real = fs::canonicalize(parent).map_err(failed())?;
-        // Of a new tree only the directory above is there.
-        let (above, last) = (destination.parent().unwrap_or(Path::new("")), destination.file_name());
-        let above = if above.as_os_str().is_empty() { Path::new(".") } else { above };
-        let tree = fs::canonicalize(destination)
-            .or_else(|_| fs::canonicalize(above).map(|above| last.map_or(above.clone(), |last| above.join(last))));
         let name = path.file_name().ok_or_else(|| UnpackError::StateNotAFile { path: path.to_owned() })?.to_owned();
-        if tree.is_ok_and(|tree| real.join(&name).starts_with(tree)) {
+        // Neither the tree nor the directory of the file need be there yet.
+        if real_path(path.parent().unwrap_or(Path::new(""))).join(&name).starts_with(real_path(destination)) {
             return Err(UnpackError::StateInTree { path: path.to_owned() }.into());
         }
+        let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let real = fs::canonicalize(parent).map_err(|error| match error.kind() {
+            ErrorKind::NotFound | ErrorKind::NotADirectory => UnpackError::NoParent { path: path.to_owned() }.into(),
+            _ => failed()(error),
+        })?;
         let directory = Directory::open(&real).map_err(failed())?;
         if directory.find(&name).map_err(failed())?.is_some_and(|found| found.kind != FileKind::File) {
             return Err(UnpackError::StateNotAFile { path: path.to_owned() }.into());

@@ -109,14 +109,14 @@ impl<'a, 'o> TreeMaker<'a, 'o> {
         while let Some(node) = pending.pop() {
             if let Some(children) = node.children() {
                 pending.extend(children.values().map(|node| &**node));
-                self.maker.count(&node.attributes, true);
+                self.maker.count(&node.attributes);
                 continue;
             }
             let names = self.names.entry(node.inode).or_default();
             *names += 1;
             let is_device = matches!(node.kind, NodeKind::Special { flag: b'3' | b'4', .. });
             if *names == 1 && !is_device {
-                self.maker.count(&node.attributes, false);
+                self.maker.count(&node.attributes);
                 self.bytes += if matches!(node.kind, NodeKind::File { .. }) { node.attributes.size } else { 0 };
             }
         }
@@ -124,7 +124,7 @@ impl<'a, 'o> TreeMaker<'a, 'o> {
 
     fn finish_directory(&mut self, path: &[u8], attributes: &Attributes) -> Result<()> {
         let directory = self.open(path)?;
-        let set = self.maker.with(path, attributes, true, |made, refused| set_attributes(&directory, made, refused));
+        let set = self.maker.with(path, attributes, |made, refused| set_attributes(&directory, made, refused));
         set?.map_err(self.failed_to_set(path))
     }
 
@@ -186,6 +186,9 @@ impl<'a, 'o> TreeMaker<'a, 'o> {
     fn make_new(&mut self, here: BorrowedFd<'_>, path: &[u8], name: &[u8], node: &Node) -> Result<bool> {
         let is_link = matches!(node.kind, NodeKind::Link { .. });
         match &node.kind {
+            NodeKind::Link { target } if target.is_empty() => {
+                return Err(UnpackError::NoTarget { path: shown_path(path) }.into());
+            }
             NodeKind::Link { target } => make_link(here, name, target).map_err(self.failed(path))?,
             NodeKind::Special { flag, device } => {
                 let special = match flag {
@@ -206,7 +209,7 @@ impl<'a, 'o> TreeMaker<'a, 'o> {
         }
         let set = self
             .maker
-            .with(path, &node.attributes, false, |made, refused| set_attributes_at(here, name, made, is_link, refused));
+            .with(path, &node.attributes, |made, refused| set_attributes_at(here, name, made, is_link, refused));
         set?.map_err(self.failed_to_set(path))?;
         Ok(true)
     }

@@ -56,7 +56,7 @@ impl ImageFiles {
         }
         if let Some(stays) = destination.take(&scratch, options, || state.map(StateFile::persist).transpose())? {
             // A mount point may belong to another user.
-            let set = maker.with(b"", of_root, true, |made, refused| set_attributes(&stays, made, refused));
+            let set = maker.with(b"", of_root, |made, refused| set_attributes(&stays, made, refused));
             let _ = set?;
         }
         Ok(Unpacked { entries, bytes, skipped: maker.into_skipped() })

@@ -1,6 +1,7 @@
 //! Selecting a part of a view: by reference, annotation or platform, with or without attestations and referrers.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::path::PathBuf;
 
 use super::index_view::{DistinctEntries, MadeDocuments, View};
 use crate::error::{Error, Referrer, Result};
@@ -18,6 +19,8 @@ pub struct Selection {
     /// The references of the selected entries: ref names, digests or digest prefixes, resolved as in
     /// [`Repository::resolve`](crate::registry::Repository::resolve). Empty: all entries are selected.
     pub references: Vec<String>,
+    /// The name in errors of what the references select, such as a path with a tag; by default that of the view.
+    pub name: Option<PathBuf>,
     /// Whether the first nested index replaces the index.
     pub unwrap: bool,
     /// The annotations that an entry of the index must have.
@@ -35,6 +38,7 @@ pub struct Selection {
 impl Selection {
     setters! {
         references: [Vec<String>],
+        name: [some PathBuf],
         unwrap: [bool],
         annotations: [Annotations],
         platforms: [Vec<Platform>],
@@ -73,6 +77,7 @@ impl View {
     pub fn selected(&self, selection: &Selection) -> Result<Selected> {
         let mut choices = Vec::new();
         let mut view = self.referenced(&selection.references)?;
+        view.path = selection.name.clone().unwrap_or(view.path);
         if selection.unwrap {
             view = view.unwrap_index(|_| true)?;
         }

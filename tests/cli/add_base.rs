@@ -106,7 +106,7 @@ fn a_base_comes_from_an_archive_and_from_an_index_by_platform() {
     sandbox.ok("join base amd64 --output multi --ref-name v1");
     sandbox
         .run("add base image --from multi:v1")
-        .fails("Error: multi has images for linux/arm64/v8, linux/amd64; choose one with --platform\n");
+        .fails("Error: multi:v1 has images for linux/arm64/v8, linux/amd64; choose one with --platform\n");
     sandbox.ok("add base image --from multi:v1 --platform linux/arm64");
     assert_eq!(sandbox.stage()["layers"], first["layers"]);
     let index = sandbox.json("multi/index.json");

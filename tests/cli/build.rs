@@ -234,7 +234,7 @@ fn several_platforms_make_an_index_in_the_order_of_the_flags() {
     assert_eq!(image["annotations"], json!({"org.opencontainers.image.base.digest": built["digest"]}));
     sandbox
         .run("build -o image:v3 --base image:v1 --copy app")
-        .fails("Error: image has images for linux/arm64/v8, linux/amd64; choose one with --platform\n");
+        .fails("Error: image:v1 has images for linux/arm64/v8, linux/amd64; choose one with --platform\n");
 }
 
 #[test]

@@ -156,7 +156,9 @@ fn one_image_must_be_named() {
         let outcome = sandbox.run(command);
         assert_eq!((outcome.status, outcome.stdout.as_str()), (1, ""), "{outcome:?}");
         assert!(
-            outcome.stderr.ends_with("has images for linux/amd64, linux/arm64; choose one with --platform\n"),
+            outcome
+                .stderr
+                .ends_with(" image:all has images for linux/amd64, linux/arm64; choose one with --platform\n"),
             "{outcome:?}"
         );
     }
@@ -172,7 +174,7 @@ fn an_artifact_has_no_files() {
     let artifact = document(&sandbox, &artifact);
     list(&sandbox, &[&named(&artifact, "v1")]);
     for command in ["cat -p image:v1 a", "files -p image:v1"] {
-        sandbox.run(command).fails_with(1, predicates::str::contains("has no image, so it has no files"));
+        sandbox.run(command).fails_with(1, predicates::str::contains("image:v1 has no image, so it has no files"));
     }
 }
 

@@ -452,7 +452,13 @@ fn i3_an_index_needs_a_platform() {
     sandbox.ok("build -q -o a:v1 --platform linux/amd64 --platform linux/arm64 --layer 0.tar");
     sandbox.ok("build -q -o b:v1 --platform linux/amd64 --layer 1.tar");
     let several = sandbox.run("diff -p b:v1 --with a:v1");
-    several.is(2, "", "Error: a has images for linux/amd64, linux/arm64; choose one with --platform\n");
+    several.is(2, "", "Error: a:v1 has images for linux/amd64, linux/arm64; choose one with --platform\n");
+    // The error says which of two images of one layout it is about.
+    sandbox.ok("build -q -o a:v2 --platform linux/amd64 --layer 1.tar");
+    let several = sandbox.run("diff -p a:v2 --with a:v1");
+    several.is(2, "", "Error: a:v1 has images for linux/amd64, linux/arm64; choose one with --platform\n");
+    let none = sandbox.run("diff -p a:v2 --with a:v1 --platform linux/arm64");
+    none.is(3, "", "Error: no linux/arm64 image in 'a:v2'; it has linux/amd64\n");
     let lines = sandbox.run("diff -p a:v1 --with b:v1 --platform linux/amd64");
     assert_eq!((lines.status, lines.stdout.lines().next()), (1, Some("layers:")));
     sandbox.run("diff -p a:v1 --with a:v1 --platform linux/arm64").is(0, "", "");
@@ -572,7 +578,8 @@ fn i3_artifacts_have_no_files() {
     sandbox.write("sbom.json", "{}");
     sandbox.ok("attach -q -p a:v1 --artifact-type application/x --file sbom.json");
     let digest = sandbox.json("a/index.json")["manifests"][1]["digest"].as_str().expect("a digest").to_owned();
-    sandbox.run(&format!("diff -p a@{digest} --with b:v1")).is(2, "", "Error: a has no image, so it has no files\n");
+    let says = format!("Error: a@{digest} has no image, so it has no files\n");
+    sandbox.run(&format!("diff -p a@{digest} --with b:v1")).is(2, "", says);
 }
 
 #[test]

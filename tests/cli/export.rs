@@ -754,7 +754,7 @@ fn every_requested_platform_must_exist() {
     let images = Images::new();
     images.sandbox.refuses(
         "layout export --path image --ref v1 --output out --platform linux/amd64 --platform linux/riscv64",
-        "no linux/riscv64 image in 'image'; it has linux/amd64, linux/arm64",
+        "no linux/riscv64 image in 'image:v1'; it has linux/amd64, linux/arm64",
     );
 }
 

@@ -289,7 +289,11 @@ fn one_image_is_exported() {
     sandbox.ok("build -q -o image:one --platform linux/amd64 --copy app:/other");
     sandbox.refuses(
         "export -p image:multi --format rootfs -o root.tar",
-        "image has images for linux/amd64, linux/arm64; choose one with --platform",
+        "image:multi has images for linux/amd64, linux/arm64; choose one with --platform",
+    );
+    sandbox.refuses(
+        "export -p image --ref multi --format rootfs -o root.tar",
+        "image:multi has images for linux/amd64, linux/arm64; choose one with --platform",
     );
     sandbox
         .misuses("export -p image --format rootfs -o root.tar", "which image? name it as DIR:TAG (tags: multi, one)");
@@ -324,7 +328,7 @@ fn one_image_is_exported() {
     let artifact = referrers["manifests"][0]["digest"].as_str().expect("a digest");
     sandbox.refuses(
         &format!("export -p image@{artifact} --format rootfs -o root.tar"),
-        "image has no image, so it has no files",
+        &format!("image@{artifact} has no image, so it has no files"),
     );
     assert!(!sandbox.path("root.tar").exists() && before.len() <= sandbox.tree().len());
 }

@@ -1,7 +1,7 @@
 //! `layout extract`
 
 use std::fs;
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 
 use serde_json::json;
 
@@ -43,6 +43,25 @@ fn i2_files_and_subtrees_get_their_last_names() {
     assert_eq!(names(&sandbox, "all").len(), 9);
     let json = sandbox.ok_json("extract -p image:v1 /etc/app/c -o out");
     assert_eq!((&json["entries"], &json["bytes"], &json["output"]), (&json!(1), &json!(1), &json!("out")));
+}
+
+#[test]
+fn the_umask_determines_the_mode_of_a_new_directory() {
+    let sandbox = image();
+    for (umask, mode) in [("022", 0o755), ("002", 0o775), ("077", 0o700), ("277", 0o500)] {
+        let script = format!("umask {umask} && \"$0\" extract -q -p image:v1 /etc/app -o out");
+        let mut shell = std::process::Command::new("sh");
+        shell.args(["-c", &script, env!("CARGO_BIN_EXE_regshape")]).current_dir(sandbox.path("."));
+        assert!(shell.output().expect("a shell").status.success());
+        assert_eq!(fs::metadata(sandbox.path("out")).expect("read").mode() & 0o7777, mode, "{umask}");
+        // The entries have the modes of the image, and a directory that is there keeps its own.
+        assert_eq!(fs::metadata(sandbox.path("out/app")).expect("read").mode() & 0o7777, 0o755, "{umask}");
+        fs::remove_dir_all(sandbox.path("out")).expect("removed");
+    }
+    fs::create_dir(sandbox.path("out")).expect("made");
+    fs::set_permissions(sandbox.path("out"), fs::Permissions::from_mode(0o711)).expect("changed");
+    sandbox.ok("extract -q -p image:v1 /etc/app -o out");
+    assert_eq!(fs::metadata(sandbox.path("out")).expect("read").mode() & 0o7777, 0o711);
 }
 
 #[test]

@@ -70,6 +70,14 @@ fn i1_the_merged_tree_is_listed_sorted_one_path_a_line() {
 }
 
 #[test]
+fn i1_links_have_the_mode_that_ls_shows_and_json_that_of_the_layer() {
+    let sandbox = image_of(&[&["644 l>t", "4755 m&l"]]);
+    let line = "lrwxrwxrwx 2 0 0 0 1970-01-01 00:00 0";
+    sandbox.run("files -p image:v1 -l").succeeds(format!("{line} /l -> t\n{line} /m -> t\n"), "");
+    assert_eq!(sandbox.ok_json("files -p image:v1")["entries"][0]["mode"], "0644");
+}
+
+#[test]
 fn i1_the_long_form_is_that_of_ls_with_the_layer() {
     let sandbox = image();
     sandbox.run("files -p image:v1 -l").succeeds(

@@ -495,7 +495,7 @@ fn one_image_of_an_index_is_chosen_with_a_platform() {
     let error = "Error: the program 'start' is for amd64, and the image for s390x\n1 error\n";
     sandbox.run("lint image:all --platform linux/s390x").is(1, "", error);
     let outcome = sandbox.run("lint image:all");
-    let says = "has images for linux/amd64, linux/s390x; choose one with --platform\n";
+    let says = " image:all has images for linux/amd64, linux/s390x; choose one with --platform\n";
     assert!(outcome.status == 1 && outcome.stderr.ends_with(says), "{outcome:?}");
     assert_eq!(sandbox.run("lint image:all --platform linux/riscv64").status, 3);
     assert_eq!(sandbox.run("lint image:none").status, 3);
@@ -508,7 +508,7 @@ fn artifacts_and_damaged_layers_are_errors() {
     let empty = blob(&sandbox, EMPTY_TYPE, "{}");
     let artifact = document(&sandbox, &with(manifest(&empty, &[&empty]), json!({"artifactType": "application/x"})));
     list(&sandbox, &[&named(&artifact, "v1")]);
-    sandbox.run("lint image:v1").fails_with(1, predicates::str::contains("has no image, so it has no files"));
+    sandbox.run("lint image:v1").fails_with(1, predicates::str::contains("image:v1 has no image, so it has no files"));
     let sandbox = image(&[&["a=1"], &["b=1"]]);
     let digest = &layer_digests(&sandbox)[0];
     flip_bit(&sandbox, digest);

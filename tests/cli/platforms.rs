@@ -184,7 +184,7 @@ fn a_lower_variant_is_named_in_a_note_and_in_the_json() {
     // A higher variant does not match.
     sandbox.refuses(
         "layout export --path image:v1 --output none --platform linux/amd64",
-        "no linux/amd64 image in 'image'; it has linux/amd64/v2",
+        "no linux/amd64 image in 'image:v1'; it has linux/amd64/v2",
     );
 }
 
@@ -505,7 +505,7 @@ fn a_missing_index_is_not_reported_as_lacking_a_platform() {
     fs::remove_file(sandbox.path(blob_name(digest(&arm64)))).expect("it was there");
     sandbox.refuses(
         "layout export --path image:v1 --output out",
-        "the manifest for linux/arm64 is not stored in image; linux/amd64 is; use --platform",
+        "the manifest for linux/arm64 is not stored in image:v1; linux/amd64 is; use --platform",
     );
 }
 

@@ -139,7 +139,7 @@ fn what_cannot_be_rebased_is_refused_and_nothing_changes() {
         (
             "image:scratch --old-base bases:old --new-base bases:new",
             1,
-            "the lowest layers of 'scratch' are not those of 'bases'; name the base that the image was built on".to_owned(),
+            "the lowest layers of 'scratch' are not those of 'bases:old'; name the base that the image was built on".to_owned(),
         ),
         ("image:v1 --new-base bases:arm", 1, "'v1' is for linux/amd64, but its new base is for linux/arm64".to_owned()),
         ("image:v1 --new-base bases:none", 3, "bases has no manifest 'none'; 'layout tag list' lists the tags".to_owned()),

@@ -26,6 +26,37 @@ fn h1_layers_get_another_format_and_keep_their_diff_ids() {
 }
 
 #[test]
+fn h1_the_bytes_of_a_layer_say_whether_it_has_the_format() {
+    let sandbox = image_of(&[&["a=1"]]);
+    let annotations = json!({"containerd.io/snapshot/stargz/toc.digest": "1", "org.example": "2"})
+        .as_object()
+        .cloned()
+        .expect("a map");
+    for (key, value) in &annotations {
+        let value = value.as_str().expect("text");
+        sandbox.ok(&format!("annotate layer -q -p image:v1 --index 0 --annotation {key}={value}"));
+    }
+    let gzip = sandbox.ok_json("manifest get -p image:v1");
+    let tars = Image::of(&sandbox, "v1").tars;
+    // The layer is gzip, and its type says that it is zstd, or a plain tar.
+    for (lie, format) in [("tar+zstd", "zstd"), ("tar", "none"), ("tar+zstd", "gzip"), ("tar", "gzip")] {
+        let mut manifest = gzip.clone();
+        manifest["layers"][0]["mediaType"] = json!(format!("application/vnd.oci.image.layer.v1.{lie}"));
+        sandbox.write("lie.json", manifest.to_string());
+        sandbox.ok("manifest put -q -p image --tag v1 --file lie.json");
+        sandbox.ok(&format!("recompress -q -p image:v1 --compress-format {format}"));
+        let after = Image::of(&sandbox, "v1");
+        assert_eq!(after.tars, tars, "{lie} {format}");
+        if format == "gzip" {
+            // The bytes stay, and with them the annotations that are about them.
+            assert_eq!(after.manifest, gzip);
+        }
+        let report = sandbox.ok_json("validate -p image:v1 --deep");
+        assert_eq!((&report["valid"], &report["warnings"]), (&json!(true), &json!([])));
+    }
+}
+
+#[test]
 fn h1_a_layer_that_has_the_format_is_compressed_again_with_a_level_or_force() {
     let text = format!("a={}", (0..2000).map(|number| format!("{}-", number * number)).collect::<String>());
     let sandbox = image_of(&[&[&text]]);

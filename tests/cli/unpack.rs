@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use crate::layer_tars::{entry, file, image_of_tars, link};
+use crate::layers::image_of;
 use crate::support::*;
 
 /// Lists a tree: path, type and mode, target or content.
@@ -148,6 +149,60 @@ fn j5_a_plain_user_gets_files_and_one_note_for_each_kind_of_loss() {
     assert_eq!(outcome.status, 1, "{outcome:?}");
     assert!(!sandbox.path("third").exists());
     assert_eq!(leftovers(&sandbox), Vec::<String>::new());
+}
+
+#[test]
+fn a_state_file_in_the_tree_or_in_no_directory_is_refused() {
+    let sandbox = image_of_spec();
+    fs::create_dir(sandbox.path("empty")).expect("made");
+    std::os::unix::fs::symlink("empty", sandbox.path("link")).expect("made");
+    for (state, output) in [
+        ("out/s.json", "out"),
+        ("./out/deeper/s.json", "out/"),
+        ("empty/s.json", "empty"),
+        ("link/s.json", "empty"),
+        ("empty/s.json", "link"),
+        ("link/out/s.json", "empty/out"),
+        ("out", "out"),
+    ] {
+        let says = format!("the state file {state} would be in the tree; name a file outside of the output directory");
+        sandbox.refuses(&format!("unpack -p image:v1 -o {output} --state {state}"), &says);
+    }
+    let says = "the directory of no/where does not exist; create it first";
+    sandbox.refuses("unpack -p image:v1 -o out --state no/where", says);
+    sandbox.ok("unpack -q -p image:v1 -o empty --state out.json");
+}
+
+#[test]
+fn j5_a_plain_user_gets_no_setuid_and_setgid_bits_of_files_and_directories() {
+    let sandbox = image_of(&[&["2775 0:8 d/", "6755 0:8 d/f=1", "3777 tmp/"]]);
+    let outcome = run_as_user(&sandbox, "unpack -p image:v1 -o out --state state.json");
+    let note = "3 files without setuid and setgid bits; --keep-setuid keeps them\n";
+    assert!(outcome.status == 0 && outcome.stderr.ends_with(note), "{outcome:?}");
+    assert_eq!(listed(&sandbox, "out"), ["d/ 775", "d/f 755 1", "tmp/ 1777"]);
+    assert_eq!(sandbox.json("state.json")["has_setuid"], false);
+    // C9: the bits that the tree does not have are no changes.
+    let words = "add layer -p image:v1 --diff-from image:v1 --to out --state state.json";
+    sandbox.run(words).is(1, "", "Error: out has no changes for a layer; --allow-empty makes a layer without files\n");
+    let outcome = run_as_user(&sandbox, "unpack -q -p image:v1 -o kept --state kept.json --keep-setuid");
+    assert_eq!(outcome.status, 0, "{outcome:?}");
+    assert_eq!(listed(&sandbox, "kept"), ["d/ 2775", "d/f 6755 1", "tmp/ 3777"]);
+    assert_eq!(sandbox.json("kept.json")["has_setuid"], true);
+}
+
+#[test]
+fn links_without_a_target_and_whiteouts_of_overlayfs_are_named() {
+    let sandbox = image_of(&[&["a=1", "d/l>"]]);
+    sandbox.refuses("unpack -p image:v1 -o out", "the link '/d/l' has no target");
+    sandbox.refuses("extract -p image:v1 /d -o out", "the link '/d/l' has no target");
+    for (entries, note) in [
+        (&["c0,0 a"][..], "1 device 0/0 not made: overlayfs takes it for a deleted file\n"),
+        (&["c0,0 a", "c0,0 b"], "2 devices 0/0 not made: overlayfs takes them for deleted files\n"),
+    ] {
+        let sandbox = image_of(&[entries]);
+        let outcome = sandbox.run("unpack -p image:v1 -o out");
+        assert!(outcome.status == 0 && outcome.stderr.ends_with(note), "{outcome:?}");
+    }
 }
 
 #[test]
@@ -324,7 +379,7 @@ fn what_is_no_single_image_is_refused() {
     sandbox.ok("build -q -o image:multi --platform linux/amd64 --platform linux/arm64 --copy app");
     sandbox.refuses(
         "unpack -p image:multi -o out",
-        "image has images for linux/amd64, linux/arm64; choose one with --platform",
+        "image:multi has images for linux/amd64, linux/arm64; choose one with --platform",
     );
     sandbox.ok("unpack -p image:multi -o out --platform linux/arm64");
     assert_eq!(
@@ -338,7 +393,10 @@ fn what_is_no_single_image_is_refused() {
             .as_str()
             .expect("a digest")
             .to_owned();
-    sandbox.refuses(&format!("unpack -p image@{artifact} -o other"), "image has no image, so it has no files");
+    sandbox.refuses(
+        &format!("unpack -p image@{artifact} -o other"),
+        &format!("image@{artifact} has no image, so it has no files"),
+    );
     assert_eq!(sandbox.run("unpack -p image:none -o other").status, 3);
     assert_eq!(sandbox.run("unpack -p image:multi -o other --platform linux/s390x").status, 3);
 }

@@ -75,8 +75,11 @@ impl ImageDocuments {
 /// Returns the descriptor of a layer that was made of another one.
 fn changed(before: &Descriptor, made: &MadeLayer, diff_id: Option<&Digest>) -> Descriptor {
     let mut descriptor = before.clone();
-    (descriptor.digest, descriptor.size) = (made.digest.clone(), made.size);
     descriptor.media_type = before.media_type.stored_as(made.encoding);
+    if before.digest == made.digest {
+        return descriptor;
+    }
+    (descriptor.digest, descriptor.size) = (made.digest.clone(), made.size);
     (descriptor.data, descriptor.urls) = (None, None);
     let is_other_content = diff_id != Some(&made.diff_id);
     if let Some(annotations) = &mut descriptor.annotations {

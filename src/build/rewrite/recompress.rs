@@ -5,8 +5,8 @@ use std::io;
 use super::engine::{Original, Rewritten, Verb, rewrite};
 use super::maker::{ChangedLayer, Compares, Maker, Storage};
 use super::options::RewriteOptions;
-use crate::build::edit::LayerAfter;
-use crate::compress::Compression;
+use crate::build::edit::{LayerAfter, MadeLayer};
+use crate::compress::{Compression, Encoding};
 use crate::error::Result;
 use crate::layout::handle::Layout;
 use crate::metrics::Progress;
@@ -30,7 +30,8 @@ impl RecompressOptions {
     }
 }
 
-/// Compresses the layers of an image in a format. Layers that have it already stay, unless the options say otherwise.
+/// Compresses the layers of an image in a format. Layers whose bytes have it already stay, unless the options say otherwise, and
+/// get its media type.
 ///
 /// # Errors
 ///
@@ -56,28 +57,47 @@ struct Recompress {
     stored_elsewhere: Vec<Digest>,
 }
 
+impl Recompress {
+    /// Returns the encoding of the bytes of the layers afterwards.
+    fn encoding(&self) -> Encoding {
+        self.storage.0.map_or(Encoding::Identity, |compression| compression.format().encoding())
+    }
+}
+
 impl Verb for Recompress {
     type Plan = ();
 
     fn layers(&mut self, image: &mut Original, maker: &mut Maker<'_>) -> Result<(Vec<LayerAfter>, ())> {
         let mut after = Vec::new();
         for at in 0..image.files.layer_count() {
-            let descriptor = image.files.layer(at).0;
-            let has_format = descriptor.media_type.layer_encoding() == Some(self.storage.encoding());
-            let is_there = image.files.is_stored(at)?;
-            if !is_there && !self.stored_elsewhere.contains(&descriptor.digest) {
-                self.stored_elsewhere.push(descriptor.digest.clone());
-            }
-            if !is_there || has_format && !self.is_forced {
+            let (descriptor, diff_id) = image.files.layer(at);
+            let Some(encoding) = image.files.stored_encoding(at)? else {
+                if !self.stored_elsewhere.contains(&descriptor.digest) {
+                    self.stored_elsewhere.push(descriptor.digest.clone());
+                }
                 after.push(LayerAfter::Kept(at));
                 continue;
+            };
+            // Media types lie (images, rule H1): the bytes say whether a layer has the format. One without a byte has every one.
+            let has_format = encoding == self.encoding() || descriptor.size == 0;
+            let has_type = descriptor.media_type.layer_encoding() == Some(self.storage.encoding());
+            let mut layer = LayerAfter::Kept(at);
+            if !has_format || self.is_forced {
+                let of = vec![descriptor.digest.clone()];
+                let changed = ChangedLayer { at, of, storage: self.storage, compares: Compares::Bytes };
+                layer = maker.change(&image.files, changed, |content, writer| {
+                    io::copy(content, writer)?;
+                    Ok(true)
+                })?;
+            } else if !has_type {
+                image.files.read_tar(at, maker.progress, |content| Ok(io::copy(content, &mut io::sink())?))?;
             }
-            let of = vec![descriptor.digest.clone()];
-            let layer = ChangedLayer { at, of, storage: self.storage, compares: Compares::Bytes };
-            after.push(maker.change(&image.files, layer, |content, writer| {
-                io::copy(content, writer)?;
-                Ok(true)
-            })?);
+            if !has_type && matches!(layer, LayerAfter::Kept(_)) {
+                let (digest, size) = (descriptor.digest.clone(), descriptor.size);
+                let encoding = self.storage.encoding();
+                layer = LayerAfter::Changed(at, MadeLayer { digest, size, encoding, diff_id: diff_id.clone() });
+            }
+            after.push(layer);
         }
         Ok((after, ()))
     }

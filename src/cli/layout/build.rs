@@ -249,8 +249,7 @@ fn bases(
         }
         return each_once(given);
     };
-    let source = context.source(base, &[])?;
-    let named = source.view.select(&Selection::default().references(source.references))?;
+    let named = context.source(base, &[])?.named()?;
     let image = |platform: Option<Platform>| -> anyhow::Result<(Platform, Option<BaseImage>)> {
         let selection = Selection::default().platforms(platform.into_iter().collect()).no_attestations(true);
         let (chosen, _) = context.select(&named, &selection)?;

@@ -11,7 +11,7 @@ use regshape::compress::CompressFormat;
 use regshape::layout::Layout;
 use regshape::oci::{Annotations, Descriptor, Digest, REF_NAME, RefName};
 use regshape::transfer::{ArchiveKind, ExportOptions, Format};
-use regshape::view::{ArchiveImage, Selection, View};
+use regshape::view::{ArchiveImage, View};
 
 use crate::cli::args::{AnnotationArgs, BoundsArgs, Common, PlatformsArg, WriteArgs, parse_annotation};
 use crate::cli::context::{Context, LayoutCommand};
@@ -138,8 +138,8 @@ impl LayoutCommand for Args {
         }
         let source = context.source(&self.common.path()?, &self.references)?;
         let is_docker = matches!(format, Format::Archive { kind: ArchiveKind::Docker, .. });
-        let selection = Selection::default()
-            .references(source.references)
+        let selection = source
+            .selection()
             .unwrap(self.unwrap)
             .annotations(self.filter.into_iter().collect())
             .platforms(platforms)

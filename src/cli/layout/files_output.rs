@@ -94,6 +94,8 @@ fn mode_of(listed: &ListedEntry) -> String {
         b'6' => 'p',
         _ => '-',
     };
+    // Links have a mode that means nothing (images, rule A7).
+    let mode = if kind == 'l' { 0o777 } else { mode };
     let mut text = String::from(kind);
     for (shift, special, letter) in [(6, 0o4000, 's'), (3, 0o2000, 's'), (0, 0o1000, 't')] {
         let bits = mode >> shift;

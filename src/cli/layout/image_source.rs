@@ -120,14 +120,12 @@ impl Context {
         platform: Option<Platform>,
         mut work: impl FnMut(&[ChosenImage], &mut Reading) -> anyhow::Result<T>,
     ) -> anyhow::Result<(T, Vec<LowerVariant>)> {
-        let selection = |references| Selection::default().references(references);
-        let (views, named): (Vec<_>, Vec<_>) =
-            sources.into_iter().map(|source| (source.view, selection(source.references))).unzip();
+        let views = sources.iter().map(|source| source.view.clone()).collect();
         let of_platform = Selection::default().platforms(platform.into_iter().collect()).no_attestations(true);
         View::reading(views, |views, reading| {
             let (mut images, mut lower_variants) = (Vec::new(), Vec::new());
-            for (view, named) in views.iter().zip(&named) {
-                let named = view.select(named)?;
+            for (view, source) in views.iter().zip(&sources) {
+                let named = view.select(&source.selection())?;
                 let (image, lower) = self.select(&named, &of_platform)?;
                 images.push(ChosenImage { image, all: view.clone(), named });
                 lower_variants.extend(lower);

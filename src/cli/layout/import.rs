@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use anyhow::{Context as _, ensure};
 use regshape::oci::RefName;
 use regshape::transfer::{ExportOptions, Format};
-use regshape::view::{Selection, View};
+use regshape::view::View;
 
 use crate::cli::args::PlatformsArg;
 use crate::cli::args::{Common, WriteArgs};
@@ -57,7 +57,7 @@ impl LayoutCommand for Args {
         let target = &target.directory;
         let source = context.source_for(&self.file, &self.references, Some(target))?;
         let platforms = self.platforms.platforms()?;
-        let selection = Selection::default().references(source.references).platforms(platforms);
+        let selection = source.selection().platforms(platforms);
         let write_options = context.write_options(target, &self.write);
         if !self.dry_run {
             context.clean_target(target, &write_options);

@@ -10,7 +10,6 @@ use regshape::layout::Layout;
 use regshape::oci::Descriptor;
 use regshape::view::{Selection, View};
 
-use super::source::ImageSource;
 use crate::cli::context::Context;
 use crate::cli::output::{is_dash, printable};
 use crate::cli::path_reference::PathReference;
@@ -20,8 +19,8 @@ use crate::cli::usage::Usage;
 enum Word {
     /// A reference in the layout of the index.
     Stored(String),
-    /// A view, by its place among the views, and the references in it.
-    Source { name: String, at: usize, references: Vec<String> },
+    /// A view, by its place among the views, and the part of it.
+    Source { name: String, at: usize, selection: Selection },
 }
 
 impl Context {
@@ -52,10 +51,9 @@ impl Context {
             let image = |word: &Word| -> anyhow::Result<IndexImage> {
                 Ok(match word {
                     Word::Stored(reference) => IndexImage::stored(reference.clone()),
-                    Word::Source { name, at, references } => {
-                        let selection = Selection::default().references(references.clone());
-                        let view = views[*at].select(&selection)?;
-                        expect_one(name, &view, references)?;
+                    Word::Source { name, at, selection } => {
+                        let view = views[*at].select(selection)?;
+                        expect_one(name, &view, &selection.references)?;
                         IndexImage::of_view(view, name.clone())
                     }
                 })
@@ -91,9 +89,10 @@ impl Context {
         {
             return Ok(Word::Stored(reference));
         }
-        let ImageSource { view, references } = self.source_for(word, &[], Some(layout.path()))?;
-        views.push(view);
-        Ok(Word::Source { name, at: views.len() - 1, references })
+        let source = self.source_for(word, &[], Some(layout.path()))?;
+        let selection = source.selection();
+        views.push(source.view);
+        Ok(Word::Source { name, at: views.len() - 1, selection })
     }
 }
 

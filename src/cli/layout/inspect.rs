@@ -11,7 +11,7 @@ use regshape::oci::{Annotations, Descriptor, Digest, MediaType};
 use regshape::remote::Client;
 #[cfg(feature = "remote")]
 use regshape::transfer::{RemoteImages, RemoteReferences};
-use regshape::view::{ArchiveImage, Selection, View};
+use regshape::view::{ArchiveImage, View};
 use serde::Serialize;
 
 use crate::cli::args::{Base, PlatformArg, layout_path};
@@ -196,8 +196,9 @@ impl Args {
         let wanted = RemoteReferences::one(reference.tag().cloned(), reference.digest.clone());
         let images = RemoteImages::find(client, &reference.repository, &wanted, None)?;
         images.fetch_documents(images.view())?;
-        let source = ImageSource { view: images.view().clone(), references: Vec::new() };
-        Ok((PathBuf::from(reference.to_string()), source))
+        let typed = PathBuf::from(reference.to_string());
+        let source = ImageSource { view: images.view().clone(), references: Vec::new(), typed: typed.clone() };
+        Ok((typed, source))
     }
 }
 
@@ -211,7 +212,7 @@ impl LayoutCommand for Args {
         };
         #[cfg(not(feature = "remote"))]
         let (path, source, is_remote) = self.local_source(context).map(|(path, source)| (path, source, false))?;
-        let selection = Selection::default().references(source.references).platforms(platform.into_iter().collect());
+        let selection = source.selection().platforms(platform.into_iter().collect());
         let reading = View::reading(vec![source.view], |views, _| -> anyhow::Result<_> {
             let (view, lower_variants) = context.select(&views[0], &selection)?;
             let images = if is_remote { view.images_without_layers()? } else { view.images()? };

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use regshape::Error;
 use regshape::oci::RefName;
 use regshape::transfer::{ExportOptions, Format};
-use regshape::view::{Selection, View};
+use regshape::view::View;
 
 use crate::cli::args::{Base, WriteArgs};
 use crate::cli::context::{Context, LayoutCommand};
@@ -63,8 +63,8 @@ impl LayoutCommand for Args {
         let (mut sources, mut selections) = (Vec::new(), Vec::new());
         for path in paths {
             let source = context.source(path, &[])?;
+            selections.push(source.selection());
             sources.push(source.view);
-            selections.push(Selection::default().references(source.references));
         }
         let write_options = context.write_options(&self.output, &self.write);
         if format == Format::Directory {

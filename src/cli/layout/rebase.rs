@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use regshape::build::rewrite::{Bases, Rebased, rebase};
-use regshape::view::{Selection, View};
+use regshape::view::View;
 
 use super::generate::note_no_history;
 use super::rewrite_args::{RewriteArgs, RewriteResult};
@@ -38,8 +38,7 @@ impl LayoutCommand for Args {
         let image = self.rewrite.image(context, &self.common.path()?)?;
         let named = |path: &PathBuf| -> anyhow::Result<(View, View)> {
             let source = context.source(path, &[])?;
-            let view = source.view.select(&Selection::default().references(source.references))?;
-            Ok((view, source.view))
+            Ok((source.named()?, source.view))
         };
         let (new, source) = named(&self.new_base)?;
         let mut bases = Bases::new(new).source(source);

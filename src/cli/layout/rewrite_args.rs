@@ -7,7 +7,6 @@ use std::process::ExitCode;
 use regshape::build::edit::Edited;
 use regshape::build::rewrite::{Kept, RewriteOptions};
 use regshape::metrics::Progress;
-use regshape::view::Selection;
 
 use super::edit::{EditArgs, ImageToEdit};
 use crate::cli::args::{BoundsArgs, WriteArgs};
@@ -44,10 +43,7 @@ impl KeptArgs {
     /// Returns the layers that the flags name.
     pub(crate) fn kept(&self, context: &Context) -> anyhow::Result<Option<Kept>> {
         Ok(match (&self.base, self.keep) {
-            (Some(base), _) => {
-                let source = context.source(base, &[])?;
-                Some(Kept::BaseIn(source.view.select(&Selection::default().references(source.references))?))
-            }
+            (Some(base), _) => Some(Kept::BaseIn(context.source(base, &[])?.named()?)),
             (None, Some(count)) => Some(Kept::Count(count)),
             (None, None) => None,
         })

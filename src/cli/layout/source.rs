@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use anyhow::ensure;
 use regshape::graph::Choice;
 use regshape::layout::Layout;
-use regshape::oci::RefName;
+use regshape::oci::{Digest, RefName};
 use regshape::transfer::LoadOptions;
 use regshape::view::{Selected, Selection, View};
 use serde::Serialize;
@@ -21,6 +21,20 @@ pub(crate) struct ImageSource {
     pub(crate) view: View,
     /// The references that the path and the flags say.
     pub(crate) references: Vec<String>,
+    /// The path with the reference, as errors name the image.
+    typed: PathBuf,
+}
+
+impl ImageSource {
+    /// Returns the selection of the part that the references name. Errors name it as the user typed it.
+    pub(crate) fn selection(&self) -> Selection {
+        Selection::default().references(self.references.clone()).name(&self.typed)
+    }
+
+    /// Returns the part of the view that the references name.
+    pub(crate) fn named(&self) -> regshape::Result<View> {
+        self.view.select(&self.selection())
+    }
 }
 
 /// A lower variant that was taken for a platform, since there is no image for the one that was asked for.
@@ -63,10 +77,14 @@ impl Context {
         let located = PathReference::find(path, false);
         let mut all: Vec<String> = located.full_reference().into_iter().collect();
         all.extend_from_slice(references);
+        let typed = match references {
+            [reference] if all.len() == 1 => with_reference(path, reference),
+            _ => path.to_owned(),
+        };
         let is_there = |path: &&Path| path.is_dir() && !path.as_os_str().is_empty();
         let spill = target.and_then(|target| target.ancestors().find(is_there)).map(Path::to_owned);
         let view = self.view(&located.directory, spill).map_err(|error| in_a_registry(error, path))?;
-        Ok(ImageSource { view, references: all })
+        Ok(ImageSource { view, references: all, typed })
     }
 
     /// Lets blobs be found that the layout has that a view is added to: `export --except` leaves them out.
@@ -114,6 +132,15 @@ fn in_a_registry(error: anyhow::Error, path: &Path) -> anyhow::Error {
 #[cfg(not(feature = "remote"))]
 fn in_a_registry(error: anyhow::Error, _: &Path) -> anyhow::Error {
     error
+}
+
+/// Returns a path with a reference after it.
+fn with_reference(path: &Path, reference: &str) -> PathBuf {
+    let mark = if reference.parse::<Digest>().is_ok() { "@" } else { ":" };
+    let mut typed = path.as_os_str().to_owned();
+    typed.push(mark);
+    typed.push(reference);
+    typed.into()
 }
 
 /// Names the only image of a view; `None` if there are several.

@@ -106,13 +106,17 @@ impl Screen for UnpackedScreen {
 fn notes(skipped: &Skipped) -> Vec<String> {
     let count = |number: u64, noun: &str, text: &str| (number > 0).then(|| format!("{} {text}", counted(number, noun)));
     let Skipped { owners, setuid, privileged_xattrs, unsupported_xattrs, devices, overlay_whiteouts, .. } = skipped;
+    let zero = match overlay_whiteouts.len() {
+        1 => "0/0 not made: overlayfs takes it for a deleted file",
+        _ => "0/0 not made: overlayfs takes them for deleted files",
+    };
     let lost = [
         count(*owners, "file", "without the owner in the image: only root can set owners"),
         count(*setuid, "file", "without setuid and setgid bits; --keep-setuid keeps them"),
         count(devices.len() as u64, "device", "not made: only root can make devices"),
         count(*privileged_xattrs, "extended attribute", "not set: only root can set capabilities and their like"),
         count(*unsupported_xattrs, "extended attribute", "not set: the file system has none"),
-        count(overlay_whiteouts.len() as u64, "device", "0/0 not made: overlayfs takes them for deleted files"),
+        count(overlay_whiteouts.len() as u64, "device", zero),
     ];
     lost.into_iter().flatten().collect()
 }

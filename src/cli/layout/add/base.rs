@@ -82,8 +82,7 @@ impl Context {
         path: &std::path::Path,
         platform: Option<regshape::oci::Platform>,
     ) -> anyhow::Result<BaseImage> {
-        let source = self.source(path, &[])?;
-        let named = source.view.select(&Selection::default().references(source.references))?;
+        let named = self.source(path, &[])?.named()?;
         let selection = Selection::default().platforms(platform.into_iter().collect()).no_attestations(true);
         let (chosen, _) = self.select(&named, &selection)?;
         Ok(BaseImage::new(&named, &chosen)?)
