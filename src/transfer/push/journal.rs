@@ -69,11 +69,21 @@ impl Journal {
         let Some(directory) = &self.directory else {
             return Entry { file: None, path: PathBuf::new(), what };
         };
-        let name = Digest::sha256_of(format!("{host}\n{repository}\n{digest}").as_bytes());
-        let path = directory.join(&name.encoded()[..32]);
+        let path = directory.join(name_of(&what));
         // A journal that cannot be written is no reason not to push.
         let file = make_private(directory).and_then(|()| open(&path)).ok();
         Entry { file, path, what }
+    }
+
+    /// Deletes the entry of a blob that the registry has: an earlier run did not learn of its end.
+    pub(crate) fn forget(&self, host: &str, repository: &RepositoryName, digest: &Digest) {
+        let what = What { host: host.to_owned(), repository: repository.to_string(), digest: digest.to_string() };
+        let Some(path) = self.directory.as_ref().map(|directory| directory.join(name_of(&what))) else { return };
+        if path.exists()
+            && let Ok(_locked) = open(&path)
+        {
+            let _ = fs::remove_file(path);
+        }
     }
 
     fn delete_old(&self, now: SystemTime) {
@@ -126,6 +136,12 @@ impl Drop for Entry {
             self.delete();
         }
     }
+}
+
+/// Returns the name of the file of an entry.
+fn name_of(What { host, repository, digest }: &What) -> String {
+    let name = Digest::sha256_of(format!("{host}\n{repository}\n{digest}").as_bytes());
+    name.encoded()[..32].to_owned()
 }
 
 /// Makes the directory, and those above it, for their owner alone.

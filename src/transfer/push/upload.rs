@@ -165,6 +165,7 @@ impl<'a> Uploads<'a> {
         let (digest, size) = (&descriptor.digest, content.size());
         let failed = |error| failed(digest, error);
         if !self.force && self.is_there(digest, size).map_err(failed)? {
+            self.journal.forget(&self.client.host().to_string(), self.repository, digest);
             (self.observer)(TransferEvent::Present(descriptor));
             return Ok(UploadAction::Skipped);
         }
