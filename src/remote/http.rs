@@ -241,7 +241,7 @@ impl Http {
             let was_silent = match (&result, first_read) {
                 (_, Some(first_read)) => first_read.duration_since(start) >= CONTINUE_TIMEOUT,
                 (Ok(answer), None) => answer.status().as_u16() == 417,
-                (Err(error), None) => matches!(error, ureq::Error::Timeout(_)),
+                (Err(error), None) => matches!(error, ureq::Error::Timeout(_)) || is_odd_continue(error),
             };
             if was_silent {
                 self.without_expect.lock().unwrap_or_else(PoisonError::into_inner).insert(request.url.origin.clone());
@@ -330,12 +330,20 @@ impl Http {
             ureq::Error::InvalidProxyUrl => HttpError::Proxy("its URL is not valid".to_owned()),
             ureq::Error::Io(error) => of_io(error),
             ureq::Error::ConnectionFailed => HttpError::Connect(io::ErrorKind::NotConnected.into()),
+            // The next try does not ask.
+            error if is_odd_continue(&error) => HttpError::Broken(io::ErrorKind::ConnectionReset.into()),
             ureq::Error::BodyStalled => HttpError::Stalled(patience),
             ureq::Error::Protocol(error) => HttpError::Malformed(error.to_string()),
             ureq::Error::LargeResponseHeader(..) => HttpError::Malformed("its headers are too large".to_owned()),
             error => HttpError::Malformed(error.to_string()),
         }
     }
+}
+
+/// Returns whether a server said that it wants a body in a way that ureq does not take: with headers.
+fn is_odd_continue(error: &ureq::Error) -> bool {
+    // ureq does not export the type of this error.
+    matches!(error, ureq::Error::Protocol(error) if error.to_string().contains("100-continue"))
 }
 
 fn of_io(error: io::Error) -> HttpError {

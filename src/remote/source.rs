@@ -161,12 +161,18 @@ impl RemoteDocuments {
     fn fetch_config(&self, digest: &Digest, size: u64) -> Result<Option<Content>> {
         let client = self.client();
         let mut tries = client.tries();
+        let mut was_wrong = false;
         loop {
             let failure = match self.read_config(digest, size) {
-                Ok(bytes) => {
-                    verify_bytes(digest, &bytes)?;
-                    return Ok(Some(Content::in_memory(bytes)));
-                }
+                Ok(bytes) => match verify_bytes(digest, &bytes) {
+                    Ok(()) => return Ok(Some(Content::in_memory(bytes))),
+                    Err(error) if was_wrong => return Err(error),
+                    // Once more, as blobs are.
+                    Err(_) => {
+                        was_wrong = true;
+                        continue;
+                    }
+                },
                 Err(failure) => failure,
             };
             match *failure.error {

@@ -17,7 +17,7 @@ use super::scope::Scope;
 use super::secret::{Credential, Secret};
 use crate::error::RemoteError;
 use crate::remote::http::{Answer, Body, Http, Method, Request};
-use crate::remote::policy::{Failure, is_transient};
+use crate::remote::policy::{Clock, Failure, is_transient, retry_after};
 use crate::remote::redirect::Guard;
 use crate::remote::refusal;
 use crate::remote::url::{Url, encoded_value};
@@ -99,10 +99,11 @@ impl Session {
     pub(crate) fn authorization(
         &self,
         scope: &Scope,
-        now: Duration,
+        clock: &dyn Clock,
         http: &Http,
         guard: &Guard,
     ) -> Result<Option<Secret>, Failure> {
+        let now = clock.now();
         let mut state = self.state();
         match state.method.clone() {
             Wanted::Nothing => Ok(None),
@@ -125,8 +126,8 @@ impl Session {
                 }
                 // The lock is held: others who need a token wait for this one.
                 let wanted = scope.and_challenged(challenged.as_deref());
-                let fetched = self.fetch(&mut state, &realm, service.as_deref(), &wanted, (http, guard))?;
-                let (value, life) = fetched;
+                let answer = self.fetch(&state, &realm, service.as_deref(), &wanted, (http, guard))?;
+                let (value, life) = self.read(&mut state, answer, &realm, clock)?;
                 let header = bearer(&value);
                 state.tokens.insert(scope.clone(), Token { value, renew_at: now + life - life / 6 });
                 Ok(Some(header))
@@ -202,33 +203,32 @@ impl Session {
 
     fn fetch(
         &self,
-        state: &mut State,
+        state: &State,
         realm: &Url,
         service: Option<&str>,
         scope: &Scope,
         (http, guard): (&Http, &Guard),
-    ) -> Result<(Secret, Duration), Failure> {
+    ) -> Result<Answer, Failure> {
         let credential = self.credential()?;
         let identity = match (&state.refresh, credential) {
             (Some(refresh), _) => Some(refresh.clone()),
             (None, Some(Credential::IdentityToken(token))) => Some(token.clone()),
             _ => None,
         };
-        let answer = match (&identity, credential) {
-            (Some(identity), _) => self.post(realm, service, scope, identity, (http, guard))?,
+        match (&identity, credential) {
+            (Some(identity), _) => self.post(realm, service, scope, identity, (http, guard)),
             (None, Some(Credential::Password { user, password })) => {
                 let answer = self.get(realm, service, scope, Some(basic(user, password)), (http, guard))?;
                 // Azure's registry takes a refresh token in the place of a password, and by POST only.
                 if matches!(answer.status, 401 | 404 | 405) {
                     let second = self.post(realm, service, scope, password, (http, guard))?;
-                    if second.status == 200 { second } else { answer }
+                    Ok(if second.status == 200 { second } else { answer })
                 } else {
-                    answer
+                    Ok(answer)
                 }
             }
-            _ => self.get(realm, service, scope, None, (http, guard))?,
-        };
-        self.read(state, answer, realm, credential.is_some())
+            _ => self.get(realm, service, scope, None, (http, guard)),
+        }
     }
 
     fn get(
@@ -275,9 +275,10 @@ impl Session {
         state: &mut State,
         answer: Answer,
         realm: &Url,
-        had_credentials: bool,
+        clock: &dyn Clock,
     ) -> Result<(Secret, Duration), Failure> {
         let status = answer.status;
+        let had_credentials = self.credential()?.is_some();
         let unusable = |reason: &str| {
             Failure::lasting(RemoteError::Unauthorized {
                 host: self.host.clone(),
@@ -293,9 +294,10 @@ impl Session {
                 return Err(unusable(&format!("gives no token: {reason}")));
             }
             status => {
+                let wait = answer.header("retry-after").and_then(|value| retry_after(value, clock.date()));
                 let error = refusal::error(answer, realm.origin.host.as_str(), Method::Get, realm);
                 let is_transient = is_transient(status);
-                return Err(Failure { is_transient, status: Some(status), ..Failure::lasting(error) });
+                return Err(Failure { error: Box::new(error), is_transient, retry_after: wait, status: Some(status) });
             }
         }
         let bytes = match answer.bytes(TOKEN_LIMIT) {

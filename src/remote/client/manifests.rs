@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::Deserialize;
 
-use super::{Ask, Client, Payload};
+use super::{Ask, BEHIND_A_PAGE, Client, Payload};
 use crate::error::RemoteError;
 use crate::oci::{Algorithm, Digest, Hasher, MediaType, RepositoryName, Tag};
 use crate::remote::auth::scope::Scope;
@@ -209,9 +209,7 @@ impl Client {
         let what = self.named(repository, reference);
         let base = content_type.map(|text| text.split(';').next().unwrap_or_default().trim().to_owned());
         if let Some(base) = base.as_deref().filter(|base| base.eq_ignore_ascii_case("text/html")) {
-            return Err(self.odd(format!(
-                "sent a page ({base}) as {what}; a login page or a proxy may stand before the registry"
-            )));
+            return Err(self.odd(format!("sent a page ({base}) as {what}; {BEHIND_A_PAGE}")));
         }
         let Ok(typed) = serde_json::from_slice::<Typed>(&bytes) else {
             return Err(self.odd(format!("sent {what}, which is not JSON")));

@@ -58,6 +58,9 @@ pub struct Client {
     requests: AtomicU64,
 }
 
+/// Why an answer may be a page.
+const BEHIND_A_PAGE: &str = "a login page or a proxy may stand before the registry";
+
 impl fmt::Debug for Client {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.debug_struct("Client").field("host", &self.host).finish_non_exhaustive()
@@ -225,12 +228,13 @@ impl Client {
         let _slot = self.policy.slot();
         let mut url = ask.url.clone();
         let mut redirects = 0;
+        let mut was_unexpected = false;
         let mut refusals = 0;
         loop {
             let guard = self.guard();
             let is_registry = guard.is_registry(&url);
             let authorization = if is_registry {
-                self.session.authorization(ask.scope, self.policy.clock().now(), &self.http, &guard)?
+                self.session.authorization(ask.scope, self.policy.clock(), &self.http, &guard)?
             } else {
                 None
             };
@@ -275,6 +279,11 @@ impl Client {
                 }
                 return Err(Failure::lasting(self.unauthorized(answer, authorization.is_some())));
             }
+            if status == 417 && !was_unexpected {
+                // The server does not know Expect; it is not sent again.
+                was_unexpected = true;
+                continue;
+            }
             if is_redirect(status) && keeps_method(status, ask.method) {
                 redirects += 1;
                 let location = answer.header("location").map(str::to_owned);
@@ -286,6 +295,11 @@ impl Client {
                 };
                 url = guard.location(&url, &location).map_err(Failure::lasting)?;
                 continue;
+            }
+            if matches!(status, 200..=299) && ask.method != Method::Get && is_page(&answer) {
+                // A registry says nothing in HTML; what it does not say it has not done.
+                let problem = format!("answered {} {} with a page", ask.method.as_str(), url.path());
+                return Err(Failure::lasting(self.odd(format!("{problem}; {BEHIND_A_PAGE}"))));
             }
             if is_transient(status) {
                 let failure = Failure::lasting(self.refusal(answer, ask.method));
@@ -338,6 +352,13 @@ impl Client {
     fn broken(&self, url: &Url, error: HttpError) -> Failure {
         self.guard().unreachable(url, error)
     }
+}
+
+/// Returns whether an answer is a page for browsers.
+fn is_page(answer: &Answer) -> bool {
+    answer
+        .header("content-type")
+        .is_some_and(|media_type| media_type.trim_start().to_ascii_lowercase().starts_with("text/html"))
 }
 
 /// Returns the server of the API of a registry.

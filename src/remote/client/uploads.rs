@@ -150,7 +150,7 @@ impl Client {
         let guard = self.guard();
         let authorization = guard
             .is_registry(&session.location)
-            .then(|| self.session.authorization(scope, self.policy.clock().now(), &self.http, &guard).ok().flatten())
+            .then(|| self.session.authorization(scope, self.policy.clock(), &self.http, &guard).ok().flatten())
             .flatten();
         let headers: Vec<_> = authorization.iter().map(|value| ("authorization", value.expose().to_owned())).collect();
         let request = Request {
