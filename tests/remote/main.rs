@@ -5,6 +5,7 @@
 mod fake;
 #[path = "../fake_registry/mod.rs"]
 mod fake_registry;
+mod faults;
 mod lab;
 mod pains;
 mod pull;
