@@ -352,8 +352,8 @@ fn what_is_no_blob_is_refused_and_a_blob_without_a_length_is_taken() {
     let page = Action::ContentType("text/html; charset=utf-8".to_owned());
     let manifests = "*/manifests/*";
     let cases: [(&str, &[Action], &str); 7] = [
-        ("*/blobs/*", &[gzip.clone()], "with the Content-Encoding gzip"),
-        (manifests, &[gzip], "with the Content-Encoding gzip"),
+        ("*/blobs/*", std::slice::from_ref(&gzip), "with the Content-Encoding gzip"),
+        (manifests, std::slice::from_ref(&gzip), "with the Content-Encoding gzip"),
         ("*/blobs/*", &[Action::ExtraBytes(5)], "bytes as the blob"),
         ("*/blobs/*", &[Action::ExtraBytes(5), Action::NoContentLength], "sent more than the"),
         (manifests, &[html.clone(), page.clone()], "a login page or a proxy may stand before the registry"),

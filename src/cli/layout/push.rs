@@ -9,7 +9,7 @@ use anyhow::Context as _;
 use regshape::oci::{Descriptor, Digest, MediaType, RepositoryName};
 use regshape::remote::{Client, RemoteReference};
 use regshape::transfer::{PushOptions, PushPlan, PushStatus, Pushed, PushedImage, UploadAction};
-use regshape::view::{Selection, View};
+use regshape::view::View;
 use regshape::{Error, PushError};
 use serde::Serialize;
 
@@ -138,8 +138,8 @@ impl LayoutCommand for Args {
             return Err(Usage("standard input cannot be the archive and the password".to_owned()).into());
         }
         let source = context.source(&path, &self.references)?;
-        let selection = Selection::default()
-            .references(source.references)
+        let selection = source
+            .selection()
             .platforms(self.platforms.platforms()?)
             .no_attestations(self.no_attestations)
             .referrers(self.referrers);

@@ -22,7 +22,7 @@ pub(crate) struct ImageSource {
     /// The references that the path and the flags say.
     pub(crate) references: Vec<String>,
     /// The path with the reference, as errors name the image.
-    typed: PathBuf,
+    pub(crate) typed: PathBuf,
 }
 
 impl ImageSource {
