@@ -110,6 +110,8 @@ impl<'a> OutgoingBlob<'a> {
 
     /// Reads from an offset, and hashes the bytes that were not hashed yet.
     fn read_from(&mut self, offset: u64, buffer: &mut [u8]) -> io::Result<usize> {
+        // The registry may have the bytes before from an earlier run.
+        self.hash_to(offset)?;
         let end_at = self.end_at();
         if offset < end_at {
             self.hash_to(offset)?;
@@ -237,6 +239,17 @@ mod tests {
     fn beside<'a>(is_beside: bool, content: &'a Content, descriptor: &'a Descriptor) -> Option<JoinHash<'a>> {
         let hash = move || hash_all(content, &descriptor.digest, &AtomicBool::new(false));
         is_beside.then(|| Box::new(hash) as JoinHash<'a>)
+    }
+
+    #[test]
+    fn an_upload_that_goes_on_hashes_the_bytes_before() {
+        let bytes: Vec<u8> = (0..300_000_u32).map(|number| (number % 251) as u8).collect();
+        let (content, descriptor) = (Content::in_memory(bytes.clone()), described(&bytes, bytes.len()));
+        for offset in [1, 100_000, 299_999] {
+            let mut blob = OutgoingBlob::new(&content, &descriptor, &|_| ());
+            let expected = &bytes[usize::try_from(offset).expect("small")..];
+            assert_eq!(read_all(&mut blob, offset).expect("read"), expected, "from {offset}");
+        }
     }
 
     #[test]
