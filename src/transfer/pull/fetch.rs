@@ -66,7 +66,12 @@ impl Downloads<'_> {
         });
         (self.observer)(TransferEvent::Bytes(at));
         let mut transfer = Transfer { all: self, descriptor, blob: &mut blob, foreign: None };
-        if !transfer.run()? {
+        let result = transfer.run();
+        if result.is_err() && blob.size() == 0 {
+            // Nothing came that a later run could go on with.
+            blob.delete();
+        }
+        if !result? {
             blob.delete();
             (self.observer)(TransferEvent::LeftOut(descriptor));
             return Ok((DownloadAction::LeftOut, None));
