@@ -298,8 +298,7 @@ impl Client {
             }
             if matches!(status, 200..=299) && ask.method != Method::Get && is_page(&answer) {
                 // A registry says nothing in HTML; what it does not say it has not done.
-                let problem = format!("answered {} {} with a page", ask.method.as_str(), url.path());
-                return Err(Failure::lasting(self.odd(format!("{problem}; {BEHIND_A_PAGE}"))));
+                return Err(Failure::lasting(self.page(&answer, ask.method)));
             }
             if is_transient(status) {
                 let failure = Failure::lasting(self.refusal(answer, ask.method));
@@ -346,6 +345,19 @@ impl Client {
     /// Makes the error of an answer that no registry gives.
     fn odd(&self, problem: impl Into<String>) -> RemoteError {
         RemoteError::Answer { host: self.host.to_string(), problem: problem.into() }
+    }
+
+    /// Makes the error of an answer that is a page for browsers.
+    fn page(&self, answer: &Answer, method: Method) -> RemoteError {
+        self.odd(format!("answered {} {} with a page; {BEHIND_A_PAGE}", method.as_str(), answer.url.path()))
+    }
+
+    /// Returns the error of an absent thing, or that of a host that is no registry.
+    pub(crate) fn absent(&self, error: RemoteError) -> RemoteError {
+        match self.ping() {
+            Err(no_registry @ RemoteError::NotARegistry { .. }) => no_registry,
+            _ => error,
+        }
     }
 
     /// Makes the error of a body that could not be read.

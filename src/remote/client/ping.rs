@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Ask, Client, Payload};
+use super::{Ask, Client, Payload, is_page};
 use crate::error::RemoteError;
 use crate::remote::auth::scope::Scope;
 use crate::remote::http::{Body, HttpError, Method, Request};
@@ -43,6 +43,7 @@ impl Client {
             let latency = self.policy.clock().now().saturating_sub(start);
             let api_version = answer.header("docker-distribution-api-version").map(refusal::on_one_line);
             return match answer.status {
+                200 if is_page(&answer) => Err(self.page(&answer, Method::Get)),
                 status @ (200 | 401) => Ok(Ping { status, api_version, latency }),
                 404 => Err(RemoteError::NotARegistry { host: self.host.to_string() }),
                 _ => Err(self.refusal(answer, Method::Get)),
@@ -66,6 +67,7 @@ impl Client {
             }
         };
         match answer.status {
+            200 if is_page(&answer) => Err(self.page(&answer, Method::Get)),
             200 => Ok(()),
             404 => Err(RemoteError::NotARegistry { host: self.host.to_string() }),
             _ => Err(self.refusal(answer, Method::Get)),

@@ -54,6 +54,7 @@ impl Client {
         match answer.status {
             201 if mount.is_some() => Ok(Started::Mounted),
             202 => self.session(&answer, None).map(Started::Session),
+            404 => Err(Failure::lasting(self.absent(self.refusal(answer, Method::Post)))),
             _ => Err(Failure::lasting(self.refusal(answer, Method::Post))),
         }
     }

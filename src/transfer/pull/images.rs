@@ -68,8 +68,9 @@ impl RemoteImages {
             }
             RemoteReferences::AllTags => {
                 let tags = documents.client().tags(repository, documents.scope())?;
-                let tags = tags.filter(|tags| !tags.is_empty()).ok_or_else(|| RemoteError::NotFound {
-                    reference: format!("{}/{repository}", documents.client().host()),
+                let tags = tags.filter(|tags| !tags.is_empty()).ok_or_else(|| {
+                    let reference = format!("{}/{repository}", documents.client().host());
+                    documents.client().absent(RemoteError::NotFound { reference })
                 })?;
                 map_bounded(tags, AT_ONCE, |tag| find_one(&documents, Some(&tag), None))?
             }
@@ -176,7 +177,7 @@ fn find_one(documents: &RemoteDocuments, tag: Option<&Tag>, digest: Option<&Dige
     };
     let fetched = client
         .get_manifest(repository, &reference, scope)?
-        .ok_or_else(|| RemoteError::NotFound { reference: name(&reference) })?;
+        .ok_or_else(|| client.absent(RemoteError::NotFound { reference: name(&reference) }))?;
     if let Some(expected) = digest.filter(|expected| **expected != fetched.digest) {
         if expected.algorithm() == fetched.digest.algorithm() {
             let (reference, expected, actual) = (name(&reference), expected.clone(), fetched.digest);
