@@ -14,7 +14,7 @@ use crate::fake_registry::{Action, Auth, Fake, Identity, Options, Other, Rule, T
 use crate::lab::*;
 
 /// How long a stalled server is waited for.
-const STALL: Duration = Duration::from_millis(150);
+const STALL: Duration = Duration::from_millis(100);
 
 /// Makes a layout `l` of an index, images and a referrer, once for all.
 fn sample(lab: &Lab) {
@@ -83,7 +83,8 @@ fn a_push_survives_a_cut_at_any_of_its_messages() {
         let count = number_of_requests(&kind, |lab| drop(lab.pushes("l", &journalled(lab))));
         assert!(count >= 15, "{count}");
         for action in [Action::CutHead(0), Action::CutHead(30), Action::CutUp(400), Action::DropAnswer] {
-            for k in 1..=count {
+            let step = if kind.keeps_cut_uploads { 1 } else { 2 };
+            for k in (1..=count).step_by(step) {
                 let lab = lab(kind.clone());
                 lab.fake.rule(Rule::on("*", "*").nth(k), action.clone());
                 let pushed = lab.push("l", &journalled(&lab));
@@ -104,7 +105,8 @@ fn a_push_that_ends_at_any_of_its_messages_goes_on_in_the_next_run() {
     for kind in kinds() {
         let count = number_of_requests(&kind, |lab| drop(lab.pushes("l", &journalled(lab))));
         for action in [Action::CutHead(0), Action::CutUp(300_000), Action::DropAnswer, Action::status(503)] {
-            for k in 1..=count {
+            let step = if kind.keeps_cut_uploads { 1 } else { 2 };
+            for k in (1..=count).step_by(step) {
                 let lab = lab(kind.clone());
                 let rule = lab.fake.rule(Rule::on("*", "*").from(k), action.clone());
                 let first = lab.push("l", &journalled(&lab));
@@ -132,7 +134,7 @@ fn a_push_that_ends_at_any_of_its_messages_goes_on_in_the_next_run() {
 #[test]
 fn a_stalled_answer_is_given_up_and_asked_for_again() {
     let count = number_of_requests(&Options::default(), |lab| drop(lab.pushes("l", &journalled(lab))));
-    for k in (1..=count).step_by(2) {
+    for k in (1..=count).step_by(3) {
         let lab = lab(Options::default());
         // The registry may take its time with a closing PUT.
         lab.fake.rule(Rule::on("HEAD|GET|POST|PATCH|DELETE", "*").nth(k), Action::Stall);
@@ -347,13 +349,13 @@ fn a_realm_is_asked_wherever_the_registry_says_but_never_over_plain_http() {
 
 #[test]
 fn what_is_no_blob_is_refused_and_a_blob_without_a_length_is_taken() {
-    let gzip = Action::Header("Content-Encoding".to_owned(), Some("gzip".to_owned()));
+    let gzip = [Action::Header("Content-Encoding".to_owned(), Some("gzip".to_owned()))];
     let html = Action::Body(b"<html>log in</html>".to_vec());
     let page = Action::ContentType("text/html; charset=utf-8".to_owned());
     let manifests = "*/manifests/*";
     let cases: [(&str, &[Action], &str); 7] = [
-        ("*/blobs/*", std::slice::from_ref(&gzip), "with the Content-Encoding gzip"),
-        (manifests, std::slice::from_ref(&gzip), "with the Content-Encoding gzip"),
+        ("*/blobs/*", &gzip, "with the Content-Encoding gzip"),
+        (manifests, &gzip, "with the Content-Encoding gzip"),
         ("*/blobs/*", &[Action::ExtraBytes(5)], "bytes as the blob"),
         ("*/blobs/*", &[Action::ExtraBytes(5), Action::NoContentLength], "sent more than the"),
         (manifests, &[html.clone(), page.clone()], "a login page or a proxy may stand before the registry"),
@@ -418,8 +420,10 @@ fn read_only_registries_and_hosts_without_one_are_named() {
     lab.fake.rule(Rule::on("*", "*"), Action::status(404));
     assert!(matches!(lab.client().ping(), Err(RemoteError::NotARegistry { .. })));
     let error = in_full(&lab.push("l", &PushOptions::default()).unwrap_err());
-    assert!(error.contains("404"), "{error}");
-    assert!(matches!(lab.pull(":v1", "new"), Err(Error::Remote(RemoteError::NotFound { .. }))));
+    assert!(error.ends_with("is not a registry: it has no /v2/"), "{error}");
+    for reference in [":v1", "*"] {
+        assert!(matches!(lab.pull(reference, "new"), Err(Error::Remote(RemoteError::NotARegistry { .. }))));
+    }
 }
 
 #[test]

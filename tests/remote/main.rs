@@ -6,8 +6,11 @@ mod fake;
 #[path = "../fake_registry/mod.rs"]
 mod fake_registry;
 mod faults;
+mod killed;
 mod lab;
+mod logins;
 mod pains;
 mod pull;
 mod push;
 mod raw;
+mod words;
