@@ -2,7 +2,7 @@
 
 use super::layer_tree::{LayerTree, OPAQUE, ReadEntry, WHITEOUT, components, is_whiteout};
 use super::merge::MergedTree;
-use super::node::{NodeKind, split};
+use super::node::{NodeKind, Path, split};
 
 /// A file of a layer: the number of the layer, and the offset of the entry with the content.
 pub(crate) type Carrier = (u32, u64);
@@ -71,17 +71,35 @@ pub(super) fn placed(tree: &LayerTree, entry: &ReadEntry<'_>) -> Option<PlacedEn
         return None;
     }
     // A whiteout goes with the path that it hides, and that of all entries of a directory with the directory.
-    let mut place = tree.place(parents).into_owned();
-    let moved = (place != parents).then(|| [&*place, std::slice::from_ref(name)].concat().join(&b'/'));
+    let mut place = parents.to_vec();
     let kind = if **name == *OPAQUE { PlacedKind::Opaque } else { PlacedKind::Whiteout };
     if kind == PlacedKind::Whiteout {
         place.push(name.strip_prefix(WHITEOUT)?.into());
     }
-    Some(PlacedEntry { offset, place: place.join(&b'/').into(), kind, moved, link: None })
+    Some(PlacedEntry { offset, place: place.join(&b'/').into(), kind, moved: None, link: None })
 }
 
-/// Finds the file of a hard link that stands before its target, or leads to a file of the layers below.
+/// Finds the place of a whiteout: links of the layer lead to it, also those that come after it.
+fn settle_whiteout(entry: &mut PlacedEntry, layer: &LayerTree) {
+    let written = split(&entry.place);
+    let (parents, name) = match (entry.kind, written.split_last()) {
+        (PlacedKind::Whiteout, Some((name, parents))) => (parents, Some(name)),
+        _ => (written.as_slice(), None),
+    };
+    let place = layer.place(parents);
+    if *place != *parents {
+        let file = name.map_or_else(|| OPAQUE.to_vec(), |name| [WHITEOUT, name].concat());
+        entry.moved = Some([place.join(&b'/'), file].join(&b'/'));
+        entry.place = place.iter().chain(name).cloned().collect::<Path>().join(&b'/').into();
+    }
+}
+
+/// Finds the place of a whiteout, and the file of a hard link that stands before its target, or leads to a file of the layers
+/// below.
 pub(super) fn settle(entry: &mut PlacedEntry, layer: &LayerTree, below: &MergedTree) {
+    if matches!(entry.kind, PlacedKind::Whiteout | PlacedKind::Opaque) {
+        return settle_whiteout(entry, layer);
+    }
     let Some(link) = entry.link.as_mut().filter(|link| link.carrier.is_none()) else { return };
     let Some(node) = layer.root.find(&split(&entry.place)) else { return };
     if !matches!(node.kind, NodeKind::HardLink { .. }) {

@@ -81,6 +81,8 @@ fn h2_entries_below_a_link_that_goes_stay_where_they_are() {
         (&[&["l>d", "l/x=1", "l/e/", "l/.wh.y"][..]][..], vec![vec!["d/x=1", "d/e/", "d/.wh.y="]]),
         (&[&["l>d", "d/x=1", "h&l/x"]], vec![vec!["d/x=1", "h&d/x"]]),
         (&[&["l>d", "d/x=1"], &["h&l/x"]], vec![vec!["d/x=1"], vec!["h&d/x"]]),
+        // A whiteout goes through links that come after it, too.
+        (&[&["d/y=1"], &["l/.wh.y", "l>d"]], vec![vec!["d/y=1"], vec!["d/.wh.y="]]),
         // Other links lead where they led.
         (&[&["l>d", "m>e", "d/x=1"], &["m>e", "m/x=1"]], vec![vec!["m>e", "d/x=1"], vec!["m>e", "m/x=1"]]),
     ] {

@@ -1,5 +1,7 @@
 //! What users of other programs complain about most, a test for each.
 
+#![cfg_attr(not(target_os = "linux"), allow(unused_imports, reason = "one test runs on Linux alone"))]
+
 use std::fs;
 use std::process::Stdio;
 use std::time::{Duration, SystemTime};
