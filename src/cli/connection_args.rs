@@ -83,15 +83,24 @@ impl ConnectionArgs {
     ///
     /// [`Usage`]; the password cannot be read.
     pub(crate) fn options(&self, host: &RegistryHost, context: &Context) -> anyhow::Result<ConnectionOptions> {
+        let credentials = self.credentials(context)?;
+        self.options_with(host, credentials, context)
+    }
+
+    /// Returns where the credentials come from. The password is read here, and once.
+    ///
+    /// # Errors
+    ///
+    /// [`Usage`]; the password cannot be read.
+    pub(crate) fn credentials(&self, context: &Context) -> anyhow::Result<Credentials> {
         if self.username.is_some() != self.password_stdin {
             return Err(Usage("--username and --password-stdin belong together".to_owned()).into());
         }
-        let credentials = match &self.username {
+        Ok(match &self.username {
             Some(user) => Credentials::given(Credential::new(user.clone(), read_password()?)),
             None if self.anonymous => Credentials::anonymous(),
             None => context.stored_credentials(&self.auth_file),
-        };
-        self.options_with(host, credentials, context)
+        })
     }
 
     /// Returns the settings of a connection with some credentials.

@@ -4,6 +4,7 @@ use std::cell::OnceCell;
 use std::collections::HashSet;
 use std::path::Path;
 use std::process::ExitCode;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use clap::{ArgMatches, FromArgMatches};
@@ -100,7 +101,10 @@ impl Context {
 
     pub(crate) fn lock_observer(&self, path: &Path, is_writer: bool) -> LockObserver {
         let (ui, path) = (self.ui.clone(), printable(&path.to_string_lossy()));
+        let is_told = AtomicBool::new(false);
         LockObserver::new(move |event| match event {
+            // Several threads may wait.
+            LockEvent::Waiting if is_told.swap(true, Ordering::Relaxed) => {}
             LockEvent::Waiting => ui.note(&format!("Waiting for another process that is changing {path}...")),
             LockEvent::Unavailable if is_writer => ui.warn_at_the_end(format!(
                 "cannot lock {path} on this file system: a concurrent command could undo this change"

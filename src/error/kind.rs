@@ -278,11 +278,11 @@ fn kind_of_remote(error: &RemoteError) -> ErrorKind {
         RemoteError::OtherDigest { .. } | RemoteError::Answer { .. } => ErrorKind::InvalidData,
         RemoteError::Schema1 { .. } => ErrorKind::Unsupported,
         RemoteError::Settings { .. } | RemoteError::Credentials { .. } => ErrorKind::InvalidInput,
-        RemoteError::Later { .. } => ErrorKind::Busy,
         RemoteError::Upload { source, .. }
         | RemoteError::PushManifest { source, .. }
         | RemoteError::Download { source, .. } => kind_of_remote(source),
         RemoteError::Unreachable { .. }
+        | RemoteError::Later { .. }
         | RemoteError::Unauthorized { .. }
         | RemoteError::Status { .. }
         | RemoteError::NotARegistry { .. }

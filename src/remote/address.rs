@@ -30,12 +30,13 @@ impl AddressClass {
     /// Returns whether an answer of a registry that is at `registry` may lead to a host with such an address. Private
     /// addresses behind names are allowed: storage beside a registry is often there.
     pub(crate) fn may_be_reached_from(self, registry: Self) -> bool {
-        self <= Self::Private || self <= registry
+        self == Self::Private || self.may_be_named_by(registry)
     }
 
     /// Returns whether an answer may name such an address in digits.
     pub(crate) fn may_be_named_by(self, registry: Self) -> bool {
-        self <= registry
+        // A registry on this machine need not be on the link, where metadata services are.
+        self == registry || self < registry && self != Self::LinkLocal
     }
 }
 
@@ -72,6 +73,8 @@ mod tests {
             (Private, Private, true, true),
             (Private, Loopback, true, true),
             (LinkLocal, Private, false, false),
+            (LinkLocal, Loopback, false, false),
+            (LinkLocal, LinkLocal, true, true),
             (Loopback, Public, false, false),
             (Loopback, Private, false, false),
             (Loopback, Loopback, true, true),

@@ -99,12 +99,51 @@ fn header(name: &str, value: &str) -> (String, String) {
     let name = name.to_ascii_lowercase();
     let value = match name.as_str() {
         name if SECRET_HEADERS.contains(&name) => REDACTED.to_owned(),
-        // It is a URL, and its query can be a secret.
-        "location" => match value.split_once('?') {
-            Some((before, _)) => format!("{before}?{REDACTED}"),
-            None => value.to_owned(),
-        },
+        // They have URLs, and parts of these can be secrets.
+        "location" | "content-location" | "link" | "refresh" | "referer" => without_secrets(value),
         _ => value.to_owned(),
     };
     (name, value)
+}
+
+/// Leaves userinfo and queries out of the URLs in a value.
+fn without_secrets(value: &str) -> String {
+    let is_end = |c: char| c.is_whitespace() || matches!(c, '>' | '"' | '\'');
+    let mut shown = String::new();
+    for part in value.split_inclusive(is_end) {
+        let (url, end) = part.strip_suffix(is_end).map_or((part, ""), |url| (url, &part[url.len()..]));
+        let (before, query) = url.split_once('?').map_or((url, None), |(before, query)| (before, Some(query)));
+        match before.split_once("://") {
+            Some((scheme, rest)) => {
+                let authority_end = rest.find('/').unwrap_or(rest.len());
+                let (authority, path) = rest.split_at(authority_end);
+                let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
+                shown.push_str(&format!("{scheme}://{host}{path}"));
+            }
+            None => shown.push_str(before),
+        }
+        if query.is_some() {
+            shown.push_str(&format!("?{REDACTED}"));
+        }
+        shown.push_str(end);
+    }
+    shown
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn headers_are_shown_without_their_secrets() {
+        for (name, value, expected) in [
+            ("Authorization", "Bearer x", "<redacted>"),
+            ("Location", "https://u:p@h/x?state=s", "https://h/x?<redacted>"),
+            ("Link", "</x?token=s>; rel=\"next\", </y>; rel=a", "</x?<redacted>>; rel=\"next\", </y>; rel=a"),
+            ("Content-Location", "/x?sig=s#f", "/x?<redacted>"),
+            ("Docker-Content-Digest", "sha256:a?b", "sha256:a?b"),
+        ] {
+            assert_eq!(header(name, value), (name.to_ascii_lowercase(), expected.to_owned()));
+        }
+    }
 }

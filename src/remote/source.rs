@@ -6,6 +6,7 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::io::Read as _;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::auth::scope::Scope;
@@ -23,6 +24,9 @@ use crate::workers::map::map_bounded;
 /// The largest config that is fetched.
 const CONFIG_LIMIT: u64 = 8 * 1024 * 1024;
 
+/// The most bytes of documents that are kept.
+const DOCUMENTS_LIMIT: u64 = 256 * 1024 * 1024;
+
 /// The number of documents that are fetched at once.
 const AT_ONCE: usize = 16;
 
@@ -35,6 +39,8 @@ struct Inner {
     repository: RepositoryName,
     scope: Scope,
     known: Mutex<HashMap<Digest, Known>>,
+    /// The bytes of the documents that are kept.
+    bytes: AtomicU64,
     /// Has documents that need not be fetched.
     beside: Option<Layout>,
 }
@@ -59,7 +65,7 @@ impl fmt::Debug for RemoteDocuments {
 impl RemoteDocuments {
     pub(crate) fn new(client: Arc<Client>, repository: RepositoryName, beside: Option<Layout>) -> Self {
         let scope = Scope::pull(&repository);
-        Self(Arc::new(Inner { client, repository, scope, known: Mutex::default(), beside }))
+        Self(Arc::new(Inner { client, repository, scope, known: Mutex::default(), bytes: AtomicU64::new(0), beside }))
     }
 
     pub(crate) fn client(&self) -> &Client {
@@ -215,6 +221,15 @@ impl BlobSource for RemoteDocuments {
                 None => self.fetch_config(digest, size)?,
             },
         };
+        if let Some(content) = &fetched {
+            let all = self.0.bytes.fetch_add(content.size(), Ordering::Relaxed).saturating_add(content.size());
+            if all > DOCUMENTS_LIMIT {
+                return Err(Error::TooLarge {
+                    what: "the documents of the images together".to_owned(),
+                    limit: DOCUMENTS_LIMIT,
+                });
+            }
+        }
         let now = fetched.clone().map_or(Known::Absent, Known::Fetched);
         self.known().insert(digest.clone(), now);
         Ok(fetched)

@@ -85,7 +85,7 @@ fn read(
     let fetched = match client.get_manifest(repository, &reference, scope) {
         Ok(Some(fetched)) => fetched,
         Ok(None) => return Ok((None, Precondition::Absent)),
-        Err(RemoteError::Schema1 { .. }) => return Ok((None, Precondition::None)),
+        Err(RemoteError::Schema1 { .. } | RemoteError::Answer { .. }) => return Ok((None, Precondition::None)),
         Err(error) => return Err(error.into()),
     };
     if fetched.digest == *subject || !fetched.media_type.is_index() {

@@ -1,5 +1,6 @@
 //! `layout pull`
 
+use std::collections::HashMap;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -7,10 +8,10 @@ use std::sync::Arc;
 use anyhow::{Context as _, ensure};
 use clap::ValueEnum;
 use regshape::layout::Layout;
-use regshape::oci::{Digest, MediaType, RefName};
+use regshape::oci::{Descriptor, Digest, MediaType, RefName};
 use regshape::remote::{Client, RemoteReference};
 use regshape::transfer::{DownloadAction, PullOptions, PullStatus, Pulled, RemoteImages, RemoteReferences};
-use regshape::view::Selection;
+use regshape::view::{Selection, View};
 use regshape::{Error, RemoteError};
 use serde::Serialize;
 
@@ -19,7 +20,7 @@ use crate::cli::connection_args::{ConnectionArgs, parse_one_reference};
 use crate::cli::context::{Context, LayoutCommand};
 use crate::cli::error::Advised;
 use crate::cli::layout::source::{LowerVariant, named};
-use crate::cli::output::{Screen, printable};
+use crate::cli::output::{Screen, counted, printable};
 use crate::cli::style::Style;
 use crate::cli::transfer_progress::{TransferProgress, short_digest};
 use crate::cli::usage::Usage;
@@ -97,6 +98,17 @@ impl Args {
         Ok((sources, path))
     }
 
+    /// Warns of images that some programs do not read from a layout.
+    fn warn(&self, context: &Context, source: &RemoteReference, view: &View) {
+        let is_docker = |entry: &Descriptor| entry.media_type.as_str().starts_with("application/vnd.docker.");
+        if view.index().manifests.iter().any(is_docker) {
+            context.ui.warn_at_the_end(format!(
+                "{} has Docker's media types, which some programs do not read from a layout; --format oci rewrites them",
+                printable(&source.to_string())
+            ));
+        }
+    }
+
     fn references(&self, source: &RemoteReference) -> Result<RemoteReferences, Usage> {
         if !self.all_tags {
             return Ok(RemoteReferences::one(source.tag().cloned(), source.digest.clone()));
@@ -134,15 +146,19 @@ impl LayoutCommand for Args {
         if !self.dry_run {
             context.clean_target(&path, &write);
         }
-        for source in &sources {
-            let references = self.references(source)?;
+        let references = sources.iter().map(|source| self.references(source)).collect::<Result<Vec<_>, _>>()?;
+        let credentials = self.connection.credentials(context)?;
+        // All that can be refused is refused before anything is written.
+        let mut plans = Vec::new();
+        let mut names: HashMap<String, Digest> = HashMap::new();
+        for (source, references) in sources.iter().zip(&references) {
             if source.tag().is_none() && source.digest.is_none() && !self.all_tags {
                 context.ui.detail(&format!("No tag is given for {}; using latest", printable(&source.to_string())));
             }
-            let connection = self.connection.options(&source.host, context)?;
+            let connection = self.connection.options_with(&source.host, credentials.clone(), context)?;
             let client = Arc::new(Client::new(source.host.clone(), Some(&source.repository), &connection));
             let beside = if Layout::is_at(&path) { Some(context.open_beside(&path)?) } else { None };
-            let images = RemoteImages::find(client, &source.repository, &references, beside)?;
+            let images = RemoteImages::find(client, &source.repository, references, beside)?;
             let (view, lower_variants) = context.select(images.view(), &selection)?;
             let view = if self.referrers { images.with_referrers(&view)? } else { view };
             let mut view = if self.format.is_some() { images.in_oci(&view)? } else { view };
@@ -152,24 +168,43 @@ impl LayoutCommand for Args {
                 view = named(&view, name)
                     .with_context(|| format!("--ref-name names one image, and {count} are selected"))?;
             }
-            if view.index().manifests.iter().any(|entry| entry.media_type.is_docker()) {
+            for entry in &view.index().manifests {
+                let Some(name) = entry.ref_name() else { continue };
+                let other = names.insert(name.to_owned(), entry.digest.clone());
+                ensure!(
+                    other.is_none_or(|other| other == entry.digest),
+                    "two of the images would get the tag '{}'; pull one of them with --ref-name",
+                    printable(name)
+                );
+            }
+            self.warn(context, source, &view);
+            let plan = images.plan_pull(&view)?;
+            if !plan.missing().is_empty() {
+                let count = counted(plan.missing().len() as u64, "image");
                 context.ui.warn_at_the_end(format!(
-                    "{} has Docker's media types, which some programs do not read from a layout; --format oci rewrites them",
+                    "{count} that the index of {} lists: not in the registry",
                     printable(&source.to_string())
                 ));
             }
-            let plan = images.plan_pull(&view)?;
+            let preview = plan.preview(&path, &options)?;
+            plans.push((source, plan, preview, lower_variants));
+        }
+        for (source, plan, preview, lower_variants) in plans {
             let pulled = if self.dry_run {
-                plan.preview(&path, &options)?
+                preview
             } else {
                 let progress = TransferProgress::of_pull(&context.ui, source.repository.as_ref(), plan.bytes());
                 plan.pull(&path, &options, &|event| progress.show(event)).map_err(advised)?
             };
             for blob in pulled.images.iter().flat_map(|image| &image.blobs) {
+                let digest = &blob.descriptor.digest;
                 if blob.action == DownloadAction::LeftOut {
                     context.ui.warn_at_the_end(format!(
-                        "blob {} is left out: the registry does not have it; --allow-foreign fetches it from its URL",
-                        blob.descriptor.digest
+                        "blob {digest} is left out: the registry does not have it; --allow-foreign fetches it from its URL"
+                    ));
+                } else if digest.algorithm().is_none() {
+                    context.ui.warn_at_the_end(format!(
+                        "blob {digest} was copied but not verified: the algorithm of its digest is not supported"
                     ));
                 }
             }

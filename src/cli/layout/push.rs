@@ -1,6 +1,8 @@
 //! `layout push`
 
 use std::env;
+use std::fs::File;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -144,6 +146,12 @@ impl LayoutCommand for Args {
             .no_attestations(self.no_attestations)
             .referrers(self.referrers);
         let connection = self.connection.options(&dest.host, context)?;
+        // A file that cannot be written is known before anything is sent.
+        let digest_file = self.digest_file.as_ref().map(|file| {
+            let opened = File::options().write(true).create(true).truncate(false).open(file);
+            opened.with_context(|| format!("failed to write {}", file.display())).map(|opened| (file, opened))
+        });
+        let digest_file = digest_file.transpose()?;
         let place = format!("{}/{}", dest.host, dest.repository);
         context.ui.detail(&format!("Pushing layout {} -> {}\n", printable(&path.to_string_lossy()), self.shown(&dest)));
         let mut sent = None;
@@ -163,9 +171,10 @@ impl LayoutCommand for Args {
         });
         let (plan, lower_variants) = reading?;
         let digests: Vec<Digest> = plan.images().iter().map(|image| image.descriptor.digest.clone()).collect();
-        if let Some(file) = &self.digest_file {
+        if let Some((path, mut file)) = digest_file {
             let text: String = digests.iter().map(|digest| format!("{digest}\n")).collect();
-            std::fs::write(file, text).with_context(|| format!("failed to write {}", file.display()))?;
+            let written = file.set_len(0).and_then(|()| file.write_all(text.as_bytes()));
+            written.with_context(|| format!("failed to write {}", path.display()))?;
         }
         let layout_path = path.display().to_string();
         match sent {
@@ -227,11 +236,12 @@ impl Planned {
             size: blob.size,
             media_type: blob.media_type.clone(),
         };
+        let is_left_out = |digest: &Digest| plan.left_out().iter().any(|blob| blob.digest == *digest);
         let manifests = plan.images().iter().map(|image| PlannedManifest {
             digest: image.descriptor.digest.clone(),
             reference: reference(&image.descriptor, &image.tags),
             tags: image.tags.iter().map(ToString::to_string).collect(),
-            blobs: image.blobs.iter().map(blob).collect(),
+            blobs: image.blobs.iter().filter(|blob| !is_left_out(&blob.digest)).map(blob).collect(),
         });
         Self { dry_run: true, layout_path, destination, manifests: manifests.collect(), lower_variants }
     }

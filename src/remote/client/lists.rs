@@ -1,5 +1,7 @@
 //! Lists in pages: tags and referrers (distribution-spec, end-8 and end-12).
 
+use std::collections::HashSet;
+
 use serde::Deserialize;
 
 use super::{Ask, Client};
@@ -33,13 +35,15 @@ impl Client {
     /// [`RemoteError::Answer`] for what is no list of tags, or one without end.
     pub(crate) fn tags(&self, repository: &RepositoryName, scope: &Scope) -> Result<Option<Vec<Tag>>, RemoteError> {
         let what = format!("the tags of {}/{repository}", self.host);
-        let mut tags = Vec::new();
+        let (mut tags, mut seen) = (Vec::new(), HashSet::new());
         let found = self.pages(&format!("/v2/{repository}/tags/list"), &what, scope, |bytes| {
             let list: TagList =
                 serde_json::from_slice(bytes).map_err(|_| self.odd(format!("sent something else than {what}")))?;
             for tag in list.tags.unwrap_or_default() {
-                let tag = tag.parse().map_err(|_| self.odd(format!("sent a tag that is none in {what}")))?;
-                tags.push(tag);
+                let tag: Tag = tag.parse().map_err(|_| self.odd(format!("sent a tag that is none in {what}")))?;
+                if seen.insert(tag.clone()) {
+                    tags.push(tag);
+                }
             }
             if tags.len() > ENTRIES_LIMIT {
                 return Err(self.odd(format!("sent more than {ENTRIES_LIMIT} entries as {what}")));
@@ -86,6 +90,7 @@ impl Client {
     ) -> Result<bool, RemoteError> {
         let mut url = self.url(path);
         let mut left = BYTES_LIMIT;
+        let mut asked = HashSet::from([url.as_request()]);
         for page in 0..PAGES_LIMIT {
             let ask = Ask::new(Method::Get, url.clone(), scope);
             let mut tries = self.tries();
@@ -109,7 +114,9 @@ impl Client {
             read(&bytes)?;
             match next {
                 None => return Ok(true),
-                Some(next) if next == url => return Err(self.odd(format!("sent the same page again of {what}"))),
+                Some(next) if !asked.insert(next.as_request()) => {
+                    return Err(self.odd(format!("sent the same page again of {what}")));
+                }
                 Some(next) => url = next,
             }
         }
@@ -118,7 +125,7 @@ impl Client {
 
     /// Returns the URL of the next page, which must be at the same host (RFC 8288).
     fn next_page(&self, answer: &Answer) -> Result<Option<Url>, RemoteError> {
-        let Some(target) = answer.all("link").flat_map(|link| link.split(", ")).find_map(next_target) else {
+        let Some(target) = answer.all("link").flat_map(links).find_map(next_target) else {
             return Ok(None);
         };
         let url = self.guard().location(&answer.url, target)?;
@@ -131,6 +138,18 @@ impl Client {
         }
         Ok(Some(url))
     }
+}
+
+/// Splits a header of several links: at commas before the next target (RFC 8288, 3).
+fn links(header: &str) -> impl Iterator<Item = &str> {
+    let mut rest = Some(header);
+    std::iter::from_fn(move || {
+        let text = rest.take()?;
+        let end = text.char_indices().find(|(at, c)| *c == ',' && text[at + 1..].trim_start().starts_with('<'));
+        let (link, after) = end.map_or((text, None), |(at, _)| (&text[..at], Some(&text[at + 1..])));
+        rest = after;
+        Some(link)
+    })
 }
 
 /// Returns the target of a link to the next page.

@@ -110,12 +110,12 @@ impl Client {
         Ok(match answer.status {
             200 => match (content_digest(&answer), reference) {
                 // Some registries name a digest of another algorithm than was asked for.
-                (Some(digest), ManifestReference::Digest(asked)) if digest.algorithm() == asked.algorithm() => {
-                    ManifestState::Is(digest)
+                (Some(digest), ManifestReference::Digest(asked)) if digest.algorithm() != asked.algorithm() => {
+                    ManifestState::Unknown
                 }
-                (_, ManifestReference::Digest(asked)) => ManifestState::Is(asked.clone()),
-                (Some(digest), ManifestReference::Tag(_)) => ManifestState::Is(digest),
-                (None, ManifestReference::Tag(_)) => ManifestState::Unknown,
+                (Some(digest), _) => ManifestState::Is(digest),
+                // A server that is no registry may answer 200 to everything.
+                (None, _) => ManifestState::Unknown,
             },
             404 => ManifestState::Absent,
             _ => ManifestState::Unknown,
@@ -269,7 +269,7 @@ impl Client {
             url = url.with_parameter("tag", tag.as_str());
         }
         let ask = Ask::new(Method::Put, url, scope).with_header("content-type", media_type.as_str());
-        self.stored(self.put(ask, bytes)?)
+        self.stored(self.put(ask, bytes)?, bytes)
     }
 
     /// Stores an index under a tag, if the tag is what it was; `None` if it is not, and the registry looks at that.
@@ -294,7 +294,7 @@ impl Client {
         };
         match self.put(ask, bytes)? {
             answer if answer.status == 412 => Ok(None),
-            answer => self.stored(answer).map(Some),
+            answer => self.stored(answer, bytes).map(Some),
         }
     }
 
@@ -303,9 +303,16 @@ impl Client {
         self.ask(&ask, bytes)
     }
 
-    fn stored(&self, answer: Answer) -> Result<Stored, RemoteError> {
-        if !matches!(answer.status, 200..=204) {
-            return Err(self.refusal(answer, Method::Put));
+    fn stored(&self, answer: Answer, bytes: &[u8]) -> Result<Stored, RemoteError> {
+        let said = content_digest(&answer);
+        // Other answers than 201 count only if they name the digest: a server that is no registry answers 200, too.
+        match answer.status {
+            201 => {}
+            200 | 202 | 204 if said.is_some() => {}
+            _ => return Err(self.refusal(answer, Method::Put)),
+        }
+        if let Some(said) = said.filter(|said| is_other_digest(said, bytes)) {
+            return Err(self.odd(format!("stored a manifest as {said}, which is not the digest of what was sent")));
         }
         let tags = answer.all("oci-tag").flat_map(|tags| tags.split(',')).map(|tag| tag.trim().to_owned()).collect();
         Ok(Stored { lists_referrer: answer.header("oci-subject").is_some(), tags })
@@ -316,6 +323,15 @@ impl Client {
         let separator = if matches!(reference, ManifestReference::Tag(_)) { ':' } else { '@' };
         format!("{}/{repository}{separator}{reference}", self.host)
     }
+}
+
+/// Returns whether a digest is of a known algorithm and not that of some bytes.
+fn is_other_digest(said: &Digest, bytes: &[u8]) -> bool {
+    said.algorithm().is_some_and(|algorithm| {
+        let mut hasher = Hasher::new(algorithm);
+        hasher.update(bytes);
+        hasher.finish() != *said
+    })
 }
 
 /// Returns the digest that an answer says of its content.

@@ -171,6 +171,19 @@ impl Client {
         Guard { registry: self.origin() }
     }
 
+    /// Returns a URL as the registry is connected to by now: one that was made before it was known to speak plain HTTP is
+    /// changed.
+    fn at_registry(&self, url: &Url) -> Url {
+        if self.is_plain() && self.may_become_plain && self.is_https_of_registry(url) {
+            return url.at(self.origin());
+        }
+        url.clone()
+    }
+
+    fn is_https_of_registry(&self, url: &Url) -> bool {
+        url.origin == origin_of(&self.host, Scheme::Https)
+    }
+
     /// Returns the URL of a path of the registry.
     fn url(&self, path: &str) -> Url {
         Url::new(self.origin(), path)
@@ -226,7 +239,7 @@ impl Client {
     /// Asks with credentials, and along redirects.
     fn ask_along(&self, ask: &Ask<'_>, mut payload: Payload<'_>) -> Result<Answer, Failure> {
         let _slot = self.policy.slot();
-        let mut url = ask.url.clone();
+        let mut url = self.at_registry(&ask.url);
         let mut redirects = 0;
         let mut was_unexpected = false;
         let mut refusals = 0;
@@ -258,11 +271,13 @@ impl Client {
             };
             let answer = match sent {
                 Ok(answer) => answer,
-                Err(HttpError::Tls(TlsError::PlainHttp)) if is_registry && self.may_become_plain => {
+                Err(HttpError::Tls(TlsError::PlainHttp))
+                    if self.may_become_plain && self.is_https_of_registry(&url) =>
+                {
                     // Nothing was asked yet.
                     self.requests.fetch_sub(1, Ordering::Relaxed);
                     self.become_plain();
-                    url = url.at(self.origin());
+                    url = self.at_registry(&url);
                     continue;
                 }
                 Err(error) => return Err(guard.unreachable(&url, error)),

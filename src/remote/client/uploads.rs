@@ -1,5 +1,6 @@
 //! Uploads: in one body or in chunks, and how one goes on (distribution-spec, end-4, end-5, end-6, end-11, end-13, end-14).
 
+use super::manifests::content_digest;
 use super::{Ask, Client, Payload};
 use crate::oci::{Digest, RepositoryName};
 use crate::remote::auth::scope::Scope;
@@ -116,7 +117,18 @@ impl Client {
         ask.closes = closes;
         let answer = self.ask_once(&ask, payload)?;
         match answer.status {
-            200..=204 => Ok(()),
+            201 => {
+                let said = content_digest(&answer).filter(|said| said.algorithm() == digest.algorithm());
+                match said.filter(|said| said != digest) {
+                    Some(said) => Err(Failure::lasting(self.odd(format!("stored the blob {digest} as {said}")))),
+                    None => Ok(()),
+                }
+            }
+            // In doubt: whether the blob is there shows when it is asked for.
+            status @ (200 | 202 | 204) => {
+                let failure = Failure::lasting(self.refusal(answer, Method::Put));
+                Err(Failure { is_transient: true, status: Some(status), ..failure })
+            }
             status => Err(Failure { status: Some(status), ..Failure::lasting(self.refusal(answer, Method::Put)) }),
         }
     }

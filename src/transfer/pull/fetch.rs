@@ -13,6 +13,9 @@ use crate::remote::policy::{Failure, Tries};
 use crate::remote::source::RemoteDocuments;
 use crate::transfer::event::{TransferEvent, TransferObserver};
 
+/// After so many bytes more, a download may fail as often again.
+const PROGRESS: u64 = 1024 * 1024;
+
 /// The number of bytes that are read at a time.
 const PIECE: usize = 256 * 1024;
 
@@ -135,7 +138,7 @@ impl Transfer<'_> {
                 self.foreign = Some(urls[0].as_str());
                 continue;
             }
-            if self.blob.size() > before {
+            if self.blob.size() >= before.saturating_add(PROGRESS) {
                 tries = client.tries();
             }
             self.pause(&mut tries, failure)?;

@@ -1,8 +1,8 @@
 //! A blob on its way into a layout: a file among the uploads, which a later run goes on with.
 //!
 //! The name of the file comes from the digest, so that two pulls of one blob meet: the second waits for the first and takes
-//! what it made. The file is locked from the first byte until the blob is in the layout, so that a collection of garbage leaves
-//! it alone.
+//! what it made. The file is locked while it is filled, and open until the blob is in the layout: even if a collection
+//! of garbage deletes it after an hour, its bytes are there.
 
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};
@@ -36,7 +36,7 @@ pub(super) struct IncomingBlob {
     path: PathBuf,
     file: Arc<File>,
     /// Unlocks the file if the work is abandoned.
-    _locked: Registered,
+    locked: Option<Registered>,
     digest: Digest,
     hasher: Hasher,
     size: u64,
@@ -78,7 +78,8 @@ impl<'a> Incoming<'a> {
             let size = file.metadata().map_err(Error::io("read", &path))?.len();
             let (root, digest) = (self.root.clone(), descriptor.digest.clone());
             let hasher = hasher_of(&digest);
-            let mut blob = IncomingBlob { root, uploads, id, path, file, _locked: locked, digest, hasher, size: 0 };
+            let mut blob =
+                IncomingBlob { root, uploads, id, path, file, locked: Some(locked), digest, hasher, size: 0 };
             if size > descriptor.size {
                 blob.restart()?;
             } else {
@@ -113,6 +114,13 @@ impl IncomingBlob {
     /// Returns how many bytes are there.
     pub(super) fn size(&self) -> u64 {
         self.size
+    }
+
+    /// Lets others have the file, which is complete: a process that waits for one blob while it holds another could wait for
+    /// ever.
+    pub(super) fn unlock(&mut self) -> Result<()> {
+        self.locked = None;
+        self.file.unlock().map_err(Error::io("unlock", &self.path))
     }
 
     /// Returns the digest that the bytes must have.

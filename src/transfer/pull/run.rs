@@ -49,6 +49,8 @@ pub struct PullPlan {
     images: Vec<PlannedImage>,
     /// All blobs but documents, the largest first.
     blobs: Vec<Descriptor>,
+    /// The manifests that indexes list and the registry lacks.
+    missing: Vec<Digest>,
 }
 
 #[derive(Clone, Debug)]
@@ -129,7 +131,7 @@ impl RemoteImages {
     pub fn plan_pull(&self, view: &View) -> Result<PullPlan> {
         self.fetch_documents(view)?;
         let mut blobs: HashMap<Digest, Descriptor> = HashMap::new();
-        let mut images = Vec::new();
+        let (mut images, mut missing) = (Vec::new(), Vec::new());
         for entry in &view.index().manifests {
             let mut own = Vec::new();
             let mut seen = HashSet::new();
@@ -138,7 +140,12 @@ impl RemoteImages {
                 let document = match visit.document {
                     Ok(document) => document,
                     // An index may list images that were never copied to the registry.
-                    Err(Error::MissingBlob { .. }) if !is_top => continue,
+                    Err(Error::MissingBlob { digest, .. }) if !is_top => {
+                        if !missing.contains(&digest) {
+                            missing.push(digest);
+                        }
+                        continue;
+                    }
                     Err(error) => return Err(error),
                 };
                 let Some(document) = document else { continue };
@@ -155,14 +162,19 @@ impl RemoteImages {
         }
         let mut blobs: Vec<Descriptor> = blobs.into_values().collect();
         blobs.sort_by(|one, other| other.size.cmp(&one.size).then_with(|| one.digest.cmp(&other.digest)));
-        Ok(PullPlan { documents: self.documents.clone(), view: view.clone(), images, blobs })
+        Ok(PullPlan { documents: self.documents.clone(), view: view.clone(), images, blobs, missing })
     }
 }
 
 impl PullPlan {
+    /// Returns the manifests that indexes of the pull list and the registry lacks.
+    pub fn missing(&self) -> &[Digest] {
+        &self.missing
+    }
+
     /// Returns the number of bytes of all blobs.
     pub fn bytes(&self) -> u64 {
-        self.blobs.iter().map(|blob| blob.size).sum()
+        self.blobs.iter().fold(0, |sum: u64, blob| sum.saturating_add(blob.size))
     }
 
     /// Says what a pull to a layout would do.
@@ -212,7 +224,8 @@ impl PullPlan {
         let layout = Layout::find(&site)?;
         let reachable = match &layout {
             Some(layout) => {
-                let reached = View::of(layout.clone())?.reached(MissingBlobs::Fine)?;
+                // Where a document or a size is wrong, no blob is taken without looking at its bytes.
+                let reached = View::of(layout.clone())?.reached(MissingBlobs::Fine).unwrap_or_default();
                 reached.into_iter().filter(|blob| blob.is_there).map(|blob| blob.descriptor.digest).collect()
             }
             None => HashSet::new(),
@@ -241,7 +254,12 @@ impl PullPlan {
         for is_last in (1..=TRIES).map(|attempt| attempt == TRIES) {
             let result = self.fetch(&downloads, target, &wanted, options, &mut actions);
             if let Err(error) = result {
-                drop(std::mem::take(&mut *downloads.done.lock().expect("no thread panicked")));
+                let done = std::mem::take(&mut *downloads.done.lock().expect("no thread panicked"));
+                if !is_cut(&error) {
+                    // The same command would not go on: what was fetched is of no use.
+                    incoming.remove(&done);
+                }
+                drop(done);
                 incoming.remove_if_empty();
                 let kept = incoming.kept(&self.blobs);
                 if kept > 0 {
@@ -298,8 +316,9 @@ impl PullPlan {
                 return Ok((blob.digest.clone(), DownloadAction::Downloaded));
             }
             let (action, fetched) = downloads.fetch(blob, &target.site)?;
-            if let Some(fetched) = fetched {
+            if let Some(mut fetched) = fetched {
                 fetched.sync(&target.site)?;
+                fetched.unlock()?;
                 downloads.done.lock().expect("no thread panicked").push(fetched);
             }
             Ok((blob.digest.clone(), action))
@@ -359,6 +378,18 @@ impl PullPlan {
             duration: Duration::ZERO,
         };
         Pulled { images, summary }
+    }
+}
+
+/// Returns whether an error ended a pull that may go on later: nothing was refused.
+fn is_cut(error: &Error) -> bool {
+    match error {
+        Error::Remote(RemoteError::Download { source, .. }) => match &**source {
+            RemoteError::Unreachable { .. } | RemoteError::Later { .. } | RemoteError::Answer { .. } => true,
+            RemoteError::Status { status, .. } => *status >= 500 || matches!(status, 408 | 425 | 429),
+            _ => false,
+        },
+        _ => false,
     }
 }
 

@@ -137,7 +137,9 @@ fn with_tags(mut images: Vec<PlannedPush>, options: &PushOptions) -> Result<Vec<
     let mut with_own: Vec<PlannedPush> = Vec::new();
     for mut image in images {
         let digest = image.descriptor.digest.clone();
-        for name in image.descriptor.names().map(str::to_owned).collect::<Vec<_>>() {
+        // The image name is a name only where there is no ref name.
+        let own = image.descriptor.ref_name().or_else(|| image.descriptor.image_name()).map(str::to_owned);
+        if let Some(name) = own {
             let tag = tag_of(&name).ok_or_else(|| PushError::NoTag { name: name.clone(), digest: digest.clone() })?;
             match by_tag.insert(tag.clone(), digest.clone()) {
                 Some(other) if other != digest => {

@@ -187,7 +187,7 @@ impl Push<'_> {
         let mut missing_tags = Vec::new();
         let (mut is_there, mut is_absent) = (false, false);
         for tag in &image.tags {
-            match self.tag_state(tag, digest)? {
+            match self.state_of(&ManifestReference::Tag(tag.clone()), digest)? {
                 ManifestState::Is(there) if there == *digest => is_there = true,
                 ManifestState::Is(other) if self.options.no_clobber => {
                     let reference = format!("{}/{}:{tag}", self.client.host(), self.repository);
@@ -202,10 +202,7 @@ impl Push<'_> {
         // A registry that has none of the tags may have the manifest all the same.
         if !is_there && (image.tags.is_empty() || is_absent) {
             let reference = ManifestReference::Digest(digest.clone());
-            is_there = matches!(
-                self.client.head_manifest(self.repository, &reference, self.scope)?,
-                ManifestState::Is(there) if there == *digest
-            );
+            is_there = self.state_of(&reference, digest)? == ManifestState::Is(digest.clone());
         }
         if self.options.force {
             return Ok(Wanted { image, is_there: false, missing_tags: image.tags.clone() });
@@ -213,22 +210,20 @@ impl Push<'_> {
         Ok(Wanted { image, is_there, missing_tags })
     }
 
-    /// Asks what a tag is: by HEAD, and by GET if that does not tell.
-    fn tag_state(&self, tag: &Tag, digest: &Digest) -> Result<ManifestState> {
-        let reference = ManifestReference::Tag(tag.clone());
-        let state = self.client.head_manifest(self.repository, &reference, self.scope)?;
+    /// Asks which manifest a tag or a digest is: by HEAD, and by GET if that does not tell.
+    fn state_of(&self, reference: &ManifestReference, digest: &Digest) -> Result<ManifestState> {
+        let state = self.client.head_manifest(self.repository, reference, self.scope)?;
         match &state {
             ManifestState::Absent => return Ok(state),
             ManifestState::Is(there) if there.algorithm() == digest.algorithm() => return Ok(state),
             ManifestState::Is(_) | ManifestState::Unknown => {}
         }
-        Ok(match self.client.get_manifest(self.repository, &reference, self.scope) {
+        Ok(match self.client.get_manifest(self.repository, reference, self.scope) {
             Ok(None) => ManifestState::Absent,
             Ok(Some(fetched)) if verify_bytes(digest, &fetched.bytes).is_ok() => ManifestState::Is(digest.clone()),
             Ok(Some(fetched)) => ManifestState::Is(fetched.digest),
             // A registry that refuses to tell may take what it is sent.
-            Err(RemoteError::Status { .. }) if !self.options.no_clobber => ManifestState::Unknown,
-            Err(RemoteError::Schema1 { .. } | RemoteError::Answer { .. }) if !self.options.no_clobber => {
+            Err(RemoteError::Status { .. } | RemoteError::Schema1 { .. }) if !self.options.no_clobber => {
                 ManifestState::Unknown
             }
             Err(error) => return Err(error.into()),
@@ -251,7 +246,7 @@ impl Push<'_> {
             } else {
                 let asked = map_bounded(level, SMALL_JOBS, |digest| -> Result<_> {
                     let reference = ManifestReference::Digest(digest.clone());
-                    let state = self.client.head_manifest(self.repository, &reference, self.scope)?;
+                    let state = self.state_of(&reference, digest)?;
                     Ok((digest, state == ManifestState::Is(digest.clone())))
                 })?;
                 asked.into_iter().filter(|(_, is_there)| !is_there).map(|(digest, _)| digest).collect()
@@ -445,7 +440,7 @@ impl Push<'_> {
             blobs_uploaded: count(|action| matches!(action, UploadAction::Uploaded | UploadAction::Resumed)),
             blobs_skipped: count(|action| matches!(action, UploadAction::Skipped | UploadAction::Mounted)),
             bytes_uploaded: self.uploads.bytes_uploaded.load(Ordering::Relaxed),
-            bytes_total: blobs.values().map(|(_, size)| size).sum(),
+            bytes_total: blobs.values().fold(0, |sum: u64, (_, size)| sum.saturating_add(*size)),
             requests: self.client.requests(),
             retries: self.client.retries(),
             duration: Duration::ZERO,

@@ -31,6 +31,9 @@ pub(crate) const LARGEST_CHUNK: u64 = 1024 * 1024 * 1024;
 /// Blobs from this size on are hashed by a thread of their own.
 const HASHED_BESIDE: u64 = 8 * 1024 * 1024;
 
+/// After so many bytes more, an upload may fail as often again.
+const PROGRESS: u64 = 1024 * 1024;
+
 /// How long an upload that does not go on may take to be cancelled.
 const CANCEL_TIMEOUT: Duration = Duration::from_secs(1);
 
@@ -365,7 +368,7 @@ impl Upload<'_, '_> {
     /// Notes how many bytes the registry has.
     fn reach(&mut self, at: u64) {
         self.at = at;
-        if at > self.furthest {
+        if at >= self.furthest.saturating_add(PROGRESS) {
             self.furthest = at;
             self.tries = self.all.client.tries();
         }
@@ -377,14 +380,18 @@ impl Upload<'_, '_> {
         let manner = &self.all.manner;
         match failure.status {
             Some(413) => {
-                if !manner.too_large(length) {
+                let can_shrink = manner.too_large(length);
+                // The registry may want chunks that the proxy before it refuses.
+                if !can_shrink || is_chunk && manner.chunk_for(&self.session) >= length {
                     return Err(*failure.error);
                 }
                 self.all.client.cancel_upload(&self.session, self.all.scope, CANCEL_TIMEOUT);
                 return self.begin_anew().map(|()| false);
             }
             // A registry without chunks.
-            Some(400 | 404 | 405 | 415 | 501) if is_chunk && self.at == 0 => {
+            Some(400 | 402 | 404..=407 | 409..=412 | 414..=415 | 417..=424 | 426..=428 | 431..=499 | 501)
+                if is_chunk && self.at == 0 =>
+            {
                 manner.refuses_chunks.store(true, Ordering::Relaxed);
                 self.all.client.cancel_upload(&self.session, self.all.scope, CANCEL_TIMEOUT);
                 return self.begin_anew().map(|()| false);
