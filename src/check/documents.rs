@@ -1,6 +1,6 @@
 //! Checks documents before they are written.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::blobs::{Blobs, Opened};
 use super::follow::Validation;
@@ -101,6 +101,14 @@ impl View {
         };
         let found = self.index().manifests.iter().take(NAMED_ENTRIES).find_map(of_entry);
         let (image, finding) = found.unwrap_or((None, finding));
-        Err(Error::NotValid { path: self.path().to_owned(), image, reason: Reason::new(finding.to_string()) })
+        // The message names the image before the path.
+        let path = image.as_ref().and_then(|name| without_name(self.path(), name));
+        let path = path.unwrap_or_else(|| self.path().to_owned());
+        Err(Error::NotValid { path, image, reason: Reason::new(finding.to_string()) })
     }
+}
+
+/// Returns a path without the name of an image after it.
+fn without_name(path: &Path, name: &str) -> Option<PathBuf> {
+    path.to_str()?.strip_suffix(name)?.strip_suffix(':').map(PathBuf::from)
 }
