@@ -19,7 +19,7 @@ use super::address::AddressClass;
 use super::calls::{Call, CallObserver};
 use super::environment::Environment;
 use super::proxy::{ProxyScheme, proxy_for};
-use super::tls::{Tls, TlsConnector, TlsError, TlsOptions};
+use super::tls::{PatientConnector, Tls, TlsConnector, TlsError, TlsOptions};
 use super::url::{Origin, Scheme, Url};
 
 /// How long a connection may take to be made.
@@ -165,7 +165,8 @@ impl Http {
             ().chain(SocksConnector::default())
                 .chain(ConnectProxyConnector::default())
                 .chain(TcpConnector::default())
-                .chain(TlsConnector(Arc::clone(&tls)));
+                .chain(TlsConnector(Arc::clone(&tls)))
+                .chain(PatientConnector);
         let config = Agent::config_builder()
             .http_status_as_error(false)
             .max_redirects(0)

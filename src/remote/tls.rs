@@ -456,3 +456,54 @@ impl Transport for TlsTransport {
         true
     }
 }
+
+/// Shows input once more that was looked at and not taken.
+///
+/// After a wait for `100 Continue` that brought another answer, ureq waits on a new connection for more bytes than that answer
+/// has, before it looks at it.
+#[derive(Debug)]
+pub(crate) struct PatientConnector;
+
+impl<In: Transport> Connector<In> for PatientConnector {
+    type Out = PatientTransport<In>;
+
+    fn connect(&self, _: &ConnectionDetails<'_>, chained: Option<In>) -> Result<Option<Self::Out>, ureq::Error> {
+        Ok(chained.map(|inner| PatientTransport { inner, shown: 0 }))
+    }
+}
+
+/// A connection whose input is shown twice before more is waited for.
+#[derive(Debug)]
+pub(crate) struct PatientTransport<T> {
+    inner: T,
+    /// The number of bytes that were shown twice.
+    shown: usize,
+}
+
+impl<T: Transport> Transport for PatientTransport<T> {
+    fn buffers(&mut self) -> &mut dyn Buffers {
+        self.inner.buffers()
+    }
+
+    fn transmit_output(&mut self, amount: usize, timeout: NextTimeout) -> Result<(), ureq::Error> {
+        self.inner.transmit_output(amount, timeout)
+    }
+
+    fn await_input(&mut self, timeout: NextTimeout) -> Result<bool, ureq::Error> {
+        let held = self.inner.buffers().input().len();
+        if held > 0 && held != self.shown {
+            self.shown = held;
+            return Ok(true);
+        }
+        self.shown = 0;
+        self.inner.await_input(timeout)
+    }
+
+    fn is_open(&mut self) -> bool {
+        self.inner.is_open()
+    }
+
+    fn is_tls(&self) -> bool {
+        self.inner.is_tls()
+    }
+}

@@ -437,8 +437,16 @@ fn servers_that_are_silent_about_bodies_get_them() {
         // Such a server is asked once.
         assert!(start.elapsed() < Duration::from_millis(2_500), "{:?}", start.elapsed());
     }
-    for action in [Action::NoContinue, Action::SpontaneousContinueHeaders, Action::status(417)] {
-        let lab = Lab::new();
+    let closing = Options { requests_per_connection: Some(1), ..Options::default() };
+    for (action, options) in [
+        (Action::NoContinue, Options::default()),
+        (Action::status(417), Options::default()),
+        (Action::SpontaneousContinueHeaders, Options::default()),
+        // On a new connection, ureq alone waits for more than the answer.
+        (Action::SpontaneousContinueHeaders, closing.clone()),
+        (Action::SpontaneousContinueHeaders, Options { tls: Tls::by_authority(), ..closing }),
+    ] {
+        let lab = Lab::with(options);
         lab.single(&[2 * MIB, 2 * MIB + KIB]);
         let rule = Rule::on("PUT", "*/blobs/uploads/*");
         let is_silent = matches!(action, Action::NoContinue);
