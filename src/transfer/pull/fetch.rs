@@ -12,6 +12,7 @@ use crate::remote::client::BlobBody;
 use crate::remote::policy::{Failure, Tries};
 use crate::remote::source::RemoteDocuments;
 use crate::transfer::event::{TransferEvent, TransferObserver};
+use crate::transfer::first_fault::FirstFault;
 
 /// After so many bytes more, a download may fail as often again.
 const PROGRESS: u64 = 1024 * 1024;
@@ -40,6 +41,7 @@ pub(super) struct Downloads<'a> {
     pub(super) allow_foreign: bool,
     pub(super) observer: TransferObserver<'a>,
     pub(super) bytes: std::sync::atomic::AtomicU64,
+    pub(super) first: FirstFault,
     /// The blobs that are complete. Their files stay locked.
     pub(super) done: Mutex<Vec<IncomingBlob>>,
 }
@@ -70,9 +72,12 @@ impl Downloads<'_> {
         (self.observer)(TransferEvent::Bytes(at));
         let mut transfer = Transfer { all: self, descriptor, blob: &mut blob, foreign: None };
         let result = transfer.run();
-        if result.is_err() && blob.size() == 0 {
-            // Nothing came that a later run could go on with.
-            blob.delete();
+        if let Err(error) = &result {
+            // Nothing came that a later run could go on with, or it would not go on.
+            let is_refused = if self.first.is_set() { self.first.is(|fault| !is_cut(fault)) } else { !is_cut(error) };
+            if blob.size() == 0 || is_refused {
+                blob.delete();
+            }
         }
         if !result? {
             blob.delete();
@@ -81,6 +86,18 @@ impl Downloads<'_> {
         }
         (self.observer)(TransferEvent::Done(descriptor));
         Ok((action, Some(blob)))
+    }
+}
+
+/// Returns whether an error ended a pull that may go on later: nothing was refused.
+pub(super) fn is_cut(error: &Error) -> bool {
+    match error {
+        Error::Remote(RemoteError::Download { source, .. }) => match &**source {
+            RemoteError::Unreachable { .. } | RemoteError::Later { .. } | RemoteError::Answer { .. } => true,
+            RemoteError::Status { status, .. } => *status >= 500 || matches!(status, 408 | 425 | 429),
+            _ => false,
+        },
+        _ => false,
     }
 }
 
@@ -174,6 +191,10 @@ impl Transfer<'_> {
         let Descriptor { digest, size, .. } = self.descriptor;
         let mut buffer = vec![0; PIECE];
         loop {
+            if self.all.first.is_set() {
+                let stopped = Error::io("fetch", digest.as_str());
+                return Err(Ended::Local(stopped(std::io::ErrorKind::Interrupted.into())));
+            }
             let read = client.read_blob(body, &mut buffer).map_err(Ended::Remote)?;
             let have = self.blob.size();
             if read == 0 {

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 pub use super::fetch::DownloadAction;
-use super::fetch::Downloads;
+use super::fetch::{Downloads, is_cut};
 use super::images::RemoteImages;
 use super::incoming::{Incoming, IncomingBlob};
 use super::options::PullOptions;
@@ -22,6 +22,7 @@ use crate::remote::source::RemoteDocuments;
 use crate::transfer::contents::ExportOptions;
 use crate::transfer::dir::NewEntries;
 use crate::transfer::event::{TransferEvent, TransferObserver};
+use crate::transfer::first_fault::FirstFault;
 use crate::transfer::format::Format;
 use crate::view::content::Content;
 use crate::view::index_view::View;
@@ -247,6 +248,7 @@ impl PullPlan {
             allow_foreign: options.allow_foreign,
             observer,
             bytes: AtomicU64::new(0),
+            first: FirstFault::default(),
             done: Mutex::new(Vec::new()),
         };
         let mut actions: HashMap<Digest, DownloadAction> = HashMap::new();
@@ -305,7 +307,7 @@ impl PullPlan {
         actions: &mut HashMap<Digest, DownloadAction>,
     ) -> Result<()> {
         let is_retry = !actions.is_empty();
-        let fetch = |blob: &Descriptor| -> Result<(Digest, DownloadAction)> {
+        let fetch_one = |blob: &Descriptor| -> Result<(Digest, DownloadAction)> {
             if !is_retry && target.has(blob) {
                 (downloads.observer)(TransferEvent::Present(blob));
                 return Ok((blob.digest.clone(), DownloadAction::Skipped));
@@ -324,8 +326,12 @@ impl PullPlan {
             Ok((blob.digest.clone(), action))
         };
         let (large, small): (Vec<&Descriptor>, Vec<&Descriptor>) = wanted.iter().partition(|blob| blob.size >= SMALL);
-        actions.extend(map_bounded(large, options.jobs.unwrap_or(JOBS).max(1), fetch)?);
-        actions.extend(map_bounded(small, options.jobs.unwrap_or(SMALL_JOBS).max(1), fetch)?);
+        let first = &downloads.first;
+        let fetch = |blob: &Descriptor| first.watch(|| fetch_one(blob));
+        for (blobs, jobs) in [(large, JOBS), (small, SMALL_JOBS)] {
+            let fetched = map_bounded(blobs, options.jobs.unwrap_or(jobs).max(1), fetch);
+            actions.extend(fetched.map_err(|stopped| first.take(stopped))?);
+        }
         Ok(())
     }
 
@@ -378,18 +384,6 @@ impl PullPlan {
             duration: Duration::ZERO,
         };
         Pulled { images, summary }
-    }
-}
-
-/// Returns whether an error ended a pull that may go on later: nothing was refused.
-fn is_cut(error: &Error) -> bool {
-    match error {
-        Error::Remote(RemoteError::Download { source, .. }) => match &**source {
-            RemoteError::Unreachable { .. } | RemoteError::Later { .. } | RemoteError::Answer { .. } => true,
-            RemoteError::Status { status, .. } => *status >= 500 || matches!(status, 408 | 425 | 429),
-            _ => false,
-        },
-        _ => false,
     }
 }
 

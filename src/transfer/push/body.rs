@@ -29,6 +29,8 @@ pub(crate) struct OutgoingBlob<'a> {
     counted: u64,
     /// Why the bytes cannot be sent.
     fault: Option<Error>,
+    /// Is set when the bytes need not be sent any more.
+    stopped: Option<&'a AtomicBool>,
 }
 
 /// How far the digest of a blob is known.
@@ -73,7 +75,12 @@ impl<'a> OutgoingBlob<'a> {
             Hashing::OnTheWay(Box::new(hasher), 0)
         };
         let hashing = beside.map_or_else(on_the_way, Hashing::Beside);
-        Self { content, descriptor, hashing, observer, counted: 0, fault: None }
+        Self { content, descriptor, hashing, observer, counted: 0, fault: None, stopped: None }
+    }
+
+    /// Ends the reading when a flag is set.
+    pub(crate) fn stopped_by(self, flag: &'a AtomicBool) -> Self {
+        Self { stopped: Some(flag), ..self }
     }
 
     pub(crate) fn size(&self) -> u64 {
@@ -183,7 +190,12 @@ impl Read for PartReader<'_, '_> {
         if wanted == 0 {
             return Ok(0);
         }
-        let read = self.blob.read_from(self.at, &mut buffer[..wanted]);
+        let is_stopped = self.blob.stopped.is_some_and(|stopped| stopped.load(Ordering::Relaxed));
+        let read = if is_stopped {
+            Err(io::Error::other("another blob failed"))
+        } else {
+            self.blob.read_from(self.at, &mut buffer[..wanted])
+        };
         let read = read.inspect_err(|error| self.blob.note(error))?;
         self.at += read as u64;
         self.blob.count_from(self.at);

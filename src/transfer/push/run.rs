@@ -17,6 +17,7 @@ use crate::remote::auth::scope::Scope;
 use crate::remote::client::{Client, ManifestReference, ManifestState};
 use crate::transfer::event::{TransferEvent, TransferObserver};
 use crate::transfer::fallback_tag::add_to_fallback;
+use crate::transfer::first_fault::FirstFault;
 use crate::workers::map::map_bounded;
 
 /// The number of blobs that are sent at once.
@@ -130,6 +131,7 @@ impl PushPlan {
                 observer,
                 manner: Manner::new(options.chunked, options.chunk_size),
                 bytes_uploaded: AtomicU64::new(0),
+                first: FirstFault::default(),
             },
             observer,
             has_referrers: Mutex::default(),
@@ -265,15 +267,20 @@ impl Push<'_> {
             needed.iter().flat_map(|document| &document.blobs).map(|blob| &blob.digest).collect();
         let blobs = self.plan.blobs.iter().filter(|blob| digests.contains(&blob.digest));
         let (large, small): (Vec<&Descriptor>, Vec<&Descriptor>) = blobs.partition(|blob| blob.size >= SMALL);
-        let upload = |blob: &Descriptor| -> Result<_> {
-            let content = self.plan.view.find(blob)?;
-            Ok((blob.digest.clone(), self.uploads.upload(blob, &content)?))
+        let first = &self.uploads.first;
+        let upload = |blob: &Descriptor| {
+            first.watch(|| {
+                let content = self.plan.view.find(blob)?;
+                Ok((blob.digest.clone(), self.uploads.upload(blob, &content)?))
+            })
         };
         let jobs = self.options.jobs.unwrap_or(JOBS).max(1);
         let small_jobs = self.options.jobs.unwrap_or(SMALL_JOBS).max(1);
         let mut actions: HashMap<Digest, UploadAction> = HashMap::new();
-        actions.extend(map_bounded(large, jobs, upload)?);
-        actions.extend(map_bounded(small, small_jobs, upload)?);
+        for (blobs, jobs) in [(large, jobs), (small, small_jobs)] {
+            let sent = map_bounded(blobs, jobs, upload);
+            actions.extend(sent.map_err(|stopped| first.take(stopped))?);
+        }
         Ok(actions)
     }
 

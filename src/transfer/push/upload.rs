@@ -16,6 +16,7 @@ use crate::remote::auth::scope::Scope;
 use crate::remote::client::{BlobState, Client, Payload, Started, UploadSession, UploadStatus};
 use crate::remote::policy::{Failure, Tries};
 use crate::transfer::event::{TransferEvent, TransferObserver};
+use crate::transfer::first_fault::FirstFault;
 use crate::view::content::Content;
 use crate::workers::worker;
 
@@ -66,6 +67,7 @@ pub(crate) struct Uploads<'a> {
     /// What was learnt of the registry.
     pub(crate) manner: Manner,
     pub(crate) bytes_uploaded: AtomicU64,
+    pub(crate) first: FirstFault,
 }
 
 /// How the registry takes bodies.
@@ -216,7 +218,7 @@ impl<'a> Uploads<'a> {
                 let hashing = thread.start(move || hash_all(content, digest, is_stopped));
                 Box::new(move || hashing.join()) as JoinHash<'_>
             });
-            let blob = OutgoingBlob::new(content, descriptor, beside, self.observer);
+            let blob = OutgoingBlob::new(content, descriptor, beside, self.observer).stopped_by(self.first.flag());
             self.complete(descriptor, blob, started)
         })?;
         (self.observer)(TransferEvent::Done(descriptor));
@@ -239,6 +241,10 @@ impl<'a> Uploads<'a> {
             }
             Err(error) => error,
         };
+        if self.first.is_set() {
+            // The fault of another blob is the error; this upload goes on in a later run.
+            return Err(failed(&descriptor.digest, error));
+        }
         if let Some(fault) = upload.blob.take_fault() {
             upload.give_up();
             return Err(fault);
