@@ -111,6 +111,11 @@ impl Entry {
         (record.what == self.what).then_some(Saved { location: record.location, chunked: record.chunked })
     }
 
+    /// Returns whether it is noted where the upload goes on.
+    pub(crate) fn is_kept(&self) -> bool {
+        self.file.is_some()
+    }
+
     /// Writes where the upload goes on.
     pub(crate) fn save(&mut self, saved: &Saved) {
         let record = Record { what: self.what.clone(), location: saved.location.clone(), chunked: saved.chunked };

@@ -241,11 +241,19 @@ impl<'a> Uploads<'a> {
             }
             Err(error) => error,
         };
+        let fault = upload.blob.take_fault();
+        if let Some(fault @ Error::DigestMismatch { .. }) = fault {
+            upload.give_up();
+            return Err(fault);
+        }
         if self.first.is_set() {
-            // The fault of another blob is the error; this upload goes on in a later run.
+            // The fault of another blob is the error. What is worth it goes on in a later run.
+            if !upload.entry.is_kept() || descriptor.size < SMALLEST_CHUNK {
+                upload.give_up();
+            }
             return Err(failed(&descriptor.digest, error));
         }
-        if let Some(fault) = upload.blob.take_fault() {
+        if let Some(fault) = fault {
             upload.give_up();
             return Err(fault);
         }
