@@ -1,6 +1,6 @@
 //! Reading a layer to its end: decompressed on a thread of its own, its digest and diff_id verified.
 
-use std::io::{self, BufReader, Read};
+use std::io::{self, BufRead, BufReader, Read};
 use std::path::Path;
 use std::thread;
 
@@ -11,7 +11,7 @@ use crate::oci::{Digest, Hasher};
 use crate::tar::fault::TarError;
 use crate::tar::header_fields::looks_like_tar;
 use crate::workers::crew::worker;
-use crate::workers::pipe::pipe;
+use crate::workers::pipe::{PipeWriter, pipe, staged_pipe};
 
 /// Layers of fewer bytes are decompressed on the thread that reads them.
 const WORTH_A_THREAD: u64 = 256 * 1024;
@@ -70,13 +70,12 @@ pub(super) fn read_layer<T>(
     let diff_id = diff_id.filter(|(diff_id, _)| encoding != Encoding::Identity || *diff_id != digest);
     let mut content_hasher = diff_id.map(|(_, algorithm)| Hasher::new(algorithm));
     let bound = (encoding != Encoding::Identity).then_some(size);
-    let done = decompressed(&mut stored, (encoding, bound, bounds), |content| {
-        let mut content = Hashed { reader: content, hasher: content_hasher.as_mut() };
+    let done = decompressed(&mut stored, (encoding, bound, bounds), content_hasher.as_mut(), |mut content| {
         if !detected.is_tar && !is_empty(&mut content)? {
             return Ok(None);
         }
-        let done = work(&mut content)?;
-        io::copy(&mut content, &mut io::sink())?;
+        let done = work(content)?;
+        io::copy(content, &mut io::sink())?;
         Ok(Some(done))
     });
     // Damage is told from a wrong digest first: the whole blob is read in any case.
@@ -107,25 +106,47 @@ fn is_empty(reader: &mut impl Read) -> io::Result<bool> {
     Ok(first.is_empty())
 }
 
-/// Decompresses a stream on another thread, if there is one, and calls a function with the content.
+/// Reads a stream on a thread, decompresses it on another one, and hashes the content on a third one, as far as there are threads.
+/// Calls a function with the content.
 fn decompressed<T>(
     mut stored: impl Read + Send,
     (encoding, size, bounds): (Encoding, Option<u64>, Bounds),
+    hasher: Option<&mut Hasher>,
     work: impl FnOnce(&mut dyn Read) -> Result<T, Failure>,
 ) -> Result<T, Failure> {
     let is_small = size.is_none_or(|size| size < WORTH_A_THREAD);
     thread::scope(|scope| {
-        let Some(worker) = (!is_small).then(|| worker(scope).ok()).flatten() else {
-            let stored = BufReader::with_capacity(BUFFER, &mut stored);
-            return work(&mut bounded_decoder(encoding, stored, size, bounds)?);
+        let Some(decompressing) = (!is_small).then(|| worker(scope).ok()).flatten() else {
+            let stored = BufReader::with_capacity(BUFFER, stored);
+            let reader = bounded_decoder(encoding, stored, size, bounds)?;
+            return work(&mut Hashed { reader, hasher });
         };
-        let (mut writer, mut reader) = pipe();
-        let working = worker.start(move || {
-            let stored = BufReader::with_capacity(BUFFER, &mut stored);
+        let hashing = hasher.is_some().then(|| worker(scope).ok()).flatten();
+        let stored: Box<dyn BufRead + Send> = match worker(scope) {
+            Ok(reading) => {
+                let (mut writer, reader) = pipe();
+                // A stream that cannot be read ends early; its error is kept by its reader.
+                reading.start(move || writer.fill_from(&mut stored).and_then(|()| writer.finish()));
+                Box::new(reader)
+            }
+            Err(_) => Box::new(BufReader::with_capacity(BUFFER, stored)),
+        };
+        let decompress = move |mut writer: PipeWriter| {
             let mut content = bounded_decoder(encoding, stored, size, bounds)?;
             writer.fill_from(&mut content)?;
             writer.finish()
-        });
+        };
+        let (working, mut reader) = match (hashing, hasher) {
+            (Some(hashing), Some(hasher)) => {
+                let (writer, stage, reader) = staged_pipe();
+                hashing.start(move || stage.run(|bytes| hasher.update(bytes)));
+                (decompressing.start(move || decompress(writer)), Hashed { reader, hasher: None })
+            }
+            (_, hasher) => {
+                let (writer, reader) = pipe();
+                (decompressing.start(move || decompress(writer)), Hashed { reader, hasher })
+            }
+        };
         let done = work(&mut reader);
         drop(reader);
         match (working.join(), done) {

@@ -1,6 +1,6 @@
 //! A pipe for bytes between two threads, in constant memory.
 
-use std::io::{self, Read, Write};
+use std::io::{self, BufRead, Read, Write};
 use std::mem;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
@@ -30,6 +30,13 @@ pub(crate) struct PipeReader {
     is_finished: bool,
 }
 
+/// A stage between the ends: it looks at the bytes on their way, on a thread of its own.
+#[derive(Debug)]
+pub(crate) struct PipeStage {
+    receiver: Receiver<Piece>,
+    sender: SyncSender<Piece>,
+}
+
 #[derive(Debug)]
 enum Piece {
     Bytes(Vec<u8>),
@@ -42,6 +49,29 @@ pub(crate) fn pipe() -> (PipeWriter, PipeReader) {
     let pool = Arc::new(Pool::default());
     let reader = PipeReader { piece: io::Cursor::default(), receiver, pool: Arc::clone(&pool), is_finished: false };
     (PipeWriter { buffer: Vec::new(), sender, pool }, reader)
+}
+
+/// Creates a pipe with a stage in the middle. Bytes reach the reader while [`PipeStage::run`] runs.
+pub(crate) fn staged_pipe() -> (PipeWriter, PipeStage, PipeReader) {
+    let (writer, mut reader) = pipe();
+    let (sender, receiver) = sync_channel(QUEUE);
+    let receiver = mem::replace(&mut reader.receiver, receiver);
+    (writer, PipeStage { receiver, sender }, reader)
+}
+
+impl PipeStage {
+    /// Calls a function with all bytes, before the reader gets them. Returns at the end of the content, or as soon as one of the ends
+    /// is dropped.
+    pub(crate) fn run(self, mut each: impl FnMut(&[u8])) {
+        for piece in self.receiver {
+            if let Piece::Bytes(bytes) = &piece {
+                each(bytes);
+            }
+            if self.sender.send(piece).is_err() {
+                break;
+            }
+        }
+    }
 }
 
 impl PipeWriter {
@@ -64,6 +94,7 @@ impl PipeWriter {
         let mut filled = self.buffer.len();
         let mut result = Ok(());
         loop {
+            // A buffer that was used before has this length: nothing is cleared.
             self.buffer.resize(PIECE, 0);
             match reader.read(&mut self.buffer[filled..]) {
                 Ok(0) => break,
@@ -75,12 +106,18 @@ impl PipeWriter {
                 }
             }
             if filled == PIECE {
-                self.flush()?;
+                let empty = self.pool.take();
+                self.send_buffer(empty)?;
                 filled = 0;
             }
         }
         self.buffer.truncate(filled);
         result
+    }
+
+    fn send_buffer(&mut self, next: Vec<u8>) -> io::Result<()> {
+        let piece = mem::replace(&mut self.buffer, next);
+        self.send(Piece::Bytes(piece))
     }
 
     fn send(&self, piece: Piece) -> io::Result<()> {
@@ -104,18 +141,13 @@ impl Write for PipeWriter {
         }
         let mut empty = self.pool.take();
         empty.clear();
-        let piece = mem::replace(&mut self.buffer, empty);
-        self.send(Piece::Bytes(piece))
+        self.send_buffer(empty)
     }
 }
 
-impl Read for PipeReader {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        loop {
-            let read = self.piece.read(buffer)?;
-            if read > 0 || buffer.is_empty() || self.is_finished {
-                return Ok(read);
-            }
+impl BufRead for PipeReader {
+    fn fill_buf(&mut self) -> io::Result<&[u8]> {
+        while self.piece.fill_buf()?.is_empty() && !self.is_finished {
             match self.receiver.recv() {
                 Ok(Piece::Bytes(bytes)) => {
                     self.pool.give(mem::replace(&mut self.piece, io::Cursor::new(bytes)).into_inner());
@@ -124,6 +156,22 @@ impl Read for PipeReader {
                 Err(_) => return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the writer gave up")),
             }
         }
+        self.piece.fill_buf()
+    }
+
+    fn consume(&mut self, amount: usize) {
+        self.piece.consume(amount);
+    }
+}
+
+impl Read for PipeReader {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if buffer.is_empty() {
+            return Ok(0);
+        }
+        let read = self.fill_buf()?.read(buffer)?;
+        self.consume(read);
+        Ok(read)
     }
 }
 
@@ -151,6 +199,40 @@ mod tests {
                 thread.join().expect("no panic").expect("sent");
             }
         }
+    }
+
+    #[test]
+    fn a_stage_sees_all_bytes_and_passes_on_how_the_content_ends() {
+        let content: Vec<u8> = (0..3 * PIECE + 7).map(|at| at as u8).collect();
+        for is_finished in [true, false] {
+            let (mut writer, stage, mut reader) = staged_pipe();
+            let (mut seen, mut read) = (Vec::new(), Vec::new());
+            let result = thread::scope(|scope| {
+                scope.spawn(|| {
+                    writer.write_all(&content).expect("written");
+                    if is_finished { writer.finish() } else { writer.flush() }
+                });
+                scope.spawn(|| stage.run(|bytes| seen.extend_from_slice(bytes)));
+                reader.read_to_end(&mut read)
+            });
+            assert_eq!(result.is_ok(), is_finished);
+            assert!(read == content && seen == content);
+        }
+    }
+
+    #[test]
+    fn a_stage_ends_with_the_reader() {
+        let (mut writer, stage, reader) = staged_pipe();
+        drop(reader);
+        let error = thread::scope(|scope| {
+            scope.spawn(|| stage.run(|_| ()));
+            loop {
+                if let Err(error) = writer.write_all(&[0; PIECE]) {
+                    return error;
+                }
+            }
+        });
+        assert_eq!(error.kind(), io::ErrorKind::BrokenPipe);
     }
 
     #[test]
