@@ -228,8 +228,12 @@ pub(crate) struct Section(Interrupt);
 
 impl Drop for Section {
     fn drop(&mut self) {
-        self.0.lock().sections -= 1;
-        self.0.0.idle.notify_all();
+        let mut state = self.0.lock();
+        state.sections -= 1;
+        // Nobody waits before the work is abandoned, and each call asks the system.
+        if state.is_over {
+            self.0.0.idle.notify_all();
+        }
     }
 }
 
