@@ -232,6 +232,12 @@ pub(crate) fn own_ids() -> (u32, u32) {
 }
 
 impl Refused {
+    /// Adds the counts of another thread.
+    pub(crate) fn add(&mut self, other: Self) {
+        self.unsupported_xattrs += other.unsupported_xattrs;
+        self.forbidden_xattrs += other.forbidden_xattrs;
+    }
+
     fn count(&mut self, result: Result<(), Errno>) -> io::Result<()> {
         match result {
             Ok(()) => {}

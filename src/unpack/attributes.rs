@@ -9,13 +9,18 @@ use crate::rootfs::{Attributes, shown_path};
 /// Attributes that belong to the machine, or to a program that unpacked an image (images, rules A12 and J6).
 const NEVER: [&[u8]; 4] = [b"security.selinux", b"security.evm", b"system.nfs4_acl", b"user.rootlesscontainers"];
 
-/// Turns attributes of an image into those that are made.
-pub(super) struct Maker<'a> {
+/// What becomes of the attributes of an image.
+pub(super) struct Rules<'a> {
     options: &'a UnpackOptions,
     is_root: bool,
     /// The users and groups that this user namespace has, if they are known.
     users: Option<Vec<Ids>>,
     groups: Option<Vec<Ids>>,
+}
+
+/// Turns attributes of an image into those that are made, and counts what is not made.
+pub(super) struct Maker<'a> {
+    pub(super) rules: Rules<'a>,
     pub(super) skipped: Skipped,
     pub(super) refused: Refused,
 }
@@ -31,12 +36,13 @@ impl<'a> Maker<'a> {
             return Err(UnpackError::MapNeedsRoot.into());
         }
         let [users, groups] = ["uid_map", "gid_map"].map(|map| ids_of_namespace(&format!("/proc/self/{map}")));
-        Ok(Self { options, is_root, users, groups, skipped: Skipped::default(), refused: Refused::default() })
+        let rules = Rules { options, is_root, users, groups };
+        Ok(Self { rules, skipped: Skipped::default(), refused: Refused::default() })
     }
 
     /// Returns whether all files belong to the user of this process.
     pub(super) fn has_one_owner(&self) -> bool {
-        !self.is_root
+        !self.rules.is_root
     }
 
     /// Returns the counts of what was not made.
@@ -49,17 +55,34 @@ impl<'a> Maker<'a> {
 
     /// Counts the attributes of an entry that it does not get.
     pub(super) fn count(&mut self, attributes: &Attributes) {
-        if self.is_root {
+        if self.rules.is_root {
             return;
         }
         let own = own_ids();
         self.skipped.owners += u64::from((attributes.uid, attributes.gid) != (own.0.into(), own.1.into()));
-        self.skipped.setuid += u64::from(self.mode_of(attributes) != attributes.mode);
+        self.skipped.setuid += u64::from(self.rules.mode_of(attributes) != attributes.mode);
         let names = attributes.xattrs.iter().flat_map(|all| all.iter()).map(|(name, _)| &**name);
         self.skipped.privileged_xattrs +=
             names.filter(|name| !is_never(name) && !name.starts_with(b"user.")).count() as u64;
     }
 
+    /// Calls a function with the attributes that an entry gets.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Rules::owner_of`].
+    pub(super) fn with<T>(
+        &mut self,
+        path: &[u8],
+        attributes: &Attributes,
+        work: impl FnOnce(&MadeAttributes<'_>, &mut Refused) -> T,
+    ) -> Result<T> {
+        let Self { rules, refused, .. } = self;
+        rules.with(path, attributes, |made| work(made, refused))
+    }
+}
+
+impl Rules<'_> {
     /// Returns the mode that an entry gets. For a plain user that is one without setuid and setgid bits, also of directories, whose
     /// group is not that of the image (images, rule J5).
     fn mode_of(&self, attributes: &Attributes) -> u32 {
@@ -95,20 +118,19 @@ impl<'a> Maker<'a> {
     ///
     /// # Errors
     ///
-    /// Those of [`Maker::owner_of`].
+    /// Those of [`Rules::owner_of`].
     pub(super) fn with<T>(
-        &mut self,
+        &self,
         path: &[u8],
         attributes: &Attributes,
-        work: impl FnOnce(&MadeAttributes<'_>, &mut Refused) -> T,
+        work: impl FnOnce(&MadeAttributes<'_>) -> T,
     ) -> Result<T> {
         let owner = self.owner_of(path, attributes)?;
         let mode = self.mode_of(attributes);
         let all = attributes.xattrs.iter().flat_map(|all| all.iter()).map(|(name, value)| (&**name, &**value));
         let kept: Vec<_> =
             all.filter(|(name, _)| !is_never(name) && (self.is_root || name.starts_with(b"user."))).collect();
-        let made = MadeAttributes { mode, owner, modified: attributes.modified, xattrs: &kept };
-        Ok(work(&made, &mut self.refused))
+        Ok(work(&MadeAttributes { mode, owner, modified: attributes.modified, xattrs: &kept }))
     }
 }
 

@@ -5,46 +5,94 @@ use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::{Path, PathBuf};
+use std::thread;
 
-use super::attributes::Maker;
+use super::attributes::Rules;
+use super::small_files::{LARGEST, SmallFiles, write_batches};
 use crate::error::{Error, Result};
-use crate::fs::made::{create_file, set_attributes};
+use crate::fs::made::{Refused, create_file, set_attributes};
 use crate::interrupt::Interrupt;
-use crate::rootfs::{Failure, LayerFile, attributes_of};
+use crate::rootfs::{Attributes, Failure, LayerFile, attributes_of};
 use crate::tar::read_header::Header;
 use crate::tar::reader::TarReader;
 use crate::text::shown;
+use crate::workers::crew::{Working, worker};
 
 /// The bytes that are read and written at a time.
 const PIECE: usize = 256 * 1024;
 
-/// Files by layer and offset of their entries.
-pub(super) struct Pool {
+/// The identity of a file: its layer, and the offset of its entry there.
+pub(super) type Key = (u32, u64);
+
+/// The directory of the pool.
+pub(super) struct PoolDirectory {
     directory: File,
     /// The destination, for errors.
     path: PathBuf,
-    stored: HashSet<(u32, u64)>,
+    pub(super) interrupt: Interrupt,
+}
+
+/// Files by layer and offset of their entries.
+pub(super) struct Pool {
+    directory: PoolDirectory,
+    catalog: Catalog,
+    /// What files did not get.
+    refused: Refused,
+}
+
+/// The files of a pool.
+#[derive(Default)]
+struct Catalog {
+    stored: HashSet<Key>,
     /// Files that cannot be written. That is an error only if the tree has them.
-    unwritable: HashMap<(u32, u64), Error>,
+    unwritable: HashMap<Key, Error>,
+}
+
+/// A pool that takes files.
+pub(super) struct Filling<'p> {
+    directory: &'p PoolDirectory,
+    catalog: &'p mut Catalog,
+    rules: &'p Rules<'p>,
+    refused: Refused,
     buffer: Vec<u8>,
-    interrupt: Interrupt,
+    /// The files that another thread writes, if there is one.
+    small: Option<SmallFiles>,
+}
+
+impl PoolDirectory {
+    /// Creates a file.
+    pub(super) fn create(&self, (layer, offset): Key, path: &[u8]) -> Result<File> {
+        create_file(self.directory.as_fd(), &Pool::name_of(layer, offset)).map_err(self.failed("write", path))
+    }
+
+    /// Returns a function that makes the error of a file.
+    pub(super) fn failed(&self, action: &'static str, path: &[u8]) -> impl FnOnce(io::Error) -> Error {
+        move |error| Error::io(action, self.path.join(shown(path)))(error)
+    }
+
+    /// Gives a file its attributes.
+    pub(super) fn finish(
+        &self,
+        file: &File,
+        path: &[u8],
+        attributes: &Attributes,
+        (rules, refused): (&Rules<'_>, &mut Refused),
+    ) -> Result<()> {
+        let set = rules.with(path, attributes, |made| set_attributes(file, made, refused))?;
+        set.map_err(self.failed("set the attributes of", path))
+    }
 }
 
 impl Pool {
     /// Takes an open, empty directory. Errors name files of the destination.
     pub(super) fn new(directory: File, destination: &Path, interrupt: &Interrupt) -> Self {
-        Self {
-            directory,
-            path: destination.to_owned(),
-            stored: HashSet::new(),
-            unwritable: HashMap::new(),
-            buffer: vec![0; PIECE],
-            interrupt: interrupt.clone(),
-        }
+        let (path, interrupt) = (destination.to_owned(), interrupt.clone());
+        let directory = PoolDirectory { directory, path, interrupt };
+        Self { directory, catalog: Catalog::default(), refused: Refused::default() }
     }
 
     pub(super) fn directory(&self) -> BorrowedFd<'_> {
-        self.directory.as_fd()
+        self.directory.directory.as_fd()
     }
 
     /// Returns the name of a file.
@@ -54,14 +102,51 @@ impl Pool {
 
     /// Returns whether a file was written, or cannot be.
     pub(super) fn knows(&self, layer: u32, offset: u64) -> bool {
-        self.stored.contains(&(layer, offset)) || self.unwritable.contains_key(&(layer, offset))
+        let (key, Catalog { stored, unwritable }) = ((layer, offset), &self.catalog);
+        stored.contains(&key) || unwritable.contains_key(&key)
     }
 
     /// Takes the error for which a file was not written.
     pub(super) fn take_error(&mut self, layer: u32, offset: u64) -> Option<Error> {
-        self.unwritable.remove(&(layer, offset))
+        self.catalog.unwritable.remove(&(layer, offset))
     }
 
+    /// Returns what the files did not get.
+    pub(super) fn refused(&self) -> Refused {
+        self.refused
+    }
+
+    /// Calls a function that stores files. Another thread writes the small ones meanwhile, if there is one. When this returns
+    /// without an error, all are written.
+    ///
+    /// # Errors
+    ///
+    /// Those of writing the files; that of the function.
+    pub(super) fn fill<T>(&mut self, rules: &Rules<'_>, work: impl FnOnce(&mut Filling<'_>) -> Result<T>) -> Result<T> {
+        let Self { directory, catalog, refused } = self;
+        let directory = &*directory;
+        thread::scope(|scope| {
+            let (small, writing) = match worker(scope) {
+                Ok(writer) => {
+                    let (small, batches) = SmallFiles::new();
+                    (Some(small), Some(writer.start(move || write_batches(&batches, directory, rules))))
+                }
+                Err(_) => (None, None),
+            };
+            let buffer = vec![0; PIECE];
+            let mut filling = Filling { directory, catalog, rules, refused: Refused::default(), buffer, small };
+            let done = work(&mut filling);
+            refused.add(filling.refused);
+            // The other thread ends after the last file.
+            drop(filling);
+            // Its error is the cause of one of the function.
+            refused.add(writing.map(Working::join).transpose()?.unwrap_or_default());
+            done
+        })
+    }
+}
+
+impl Filling<'_> {
     /// Writes a file of a layer that is being read.
     ///
     /// # Errors
@@ -71,57 +156,158 @@ impl Pool {
         &mut self,
         file: &LayerFile<'_>,
         content: &mut TarReader<&mut dyn Read>,
-        maker: &mut Maker<'_>,
     ) -> Result<(), Failure> {
-        self.write((file.layer, file.header), file.begun, content, maker)
+        self.write((file.layer, file.header), file.begun, content)
     }
 
-    /// Writes a file of a layer, of which the beginning was read already. The holes of a sparse file are holes of the file.
+    /// Writes a file of a layer, of which the beginning was read already.
     ///
     /// # Errors
     ///
-    /// Those of [`Pool::store`].
+    /// Those of [`Filling::store`].
     pub(super) fn write(
         &mut self,
         (layer, header): (u32, &Header),
         begun: &[u8],
         content: &mut TarReader<&mut dyn Read>,
-        maker: &mut Maker<'_>,
     ) -> Result<(), Failure> {
         let key = (layer, header.start);
         let attributes = attributes_of(header);
-        if let Err(error) = maker.owner_of(&header.path, &attributes) {
-            self.unwritable.insert(key, error);
+        if let Err(error) = self.rules.owner_of(&header.path, &attributes) {
+            self.catalog.unwritable.insert(key, error);
             return Ok(());
         }
-        let failed = |action| Error::io(action, self.path.join(shown(&header.path)));
+        match &mut self.small {
+            Some(small) if attributes.size <= LARGEST && !header.is_sparse() => {
+                small.take(key, &header.path, attributes, begun, content)?;
+            }
+            _ => self.write_here(key, &header.path, &attributes, begun, content)?,
+        }
+        self.catalog.stored.insert(key);
+        Ok(())
+    }
+
+    /// Writes a file of any size on this thread. The holes of a sparse file are holes of the file.
+    fn write_here(
+        &mut self,
+        key: Key,
+        path: &[u8],
+        attributes: &Attributes,
+        begun: &[u8],
+        content: &mut TarReader<&mut dyn Read>,
+    ) -> Result<(), Failure> {
+        let failed = || self.directory.failed("write", path);
         let mut output = {
-            let _section = self.interrupt.begin_section();
-            create_file(self.directory.as_fd(), &Self::name_of(layer, header.start)).map_err(failed("write"))?
+            let _section = self.directory.interrupt.begin_section();
+            self.directory.create(key, path)?
         };
-        output.write_all(begun).map_err(failed("write"))?;
+        output.write_all(begun).map_err(failed())?;
         let mut ends_with_hole = false;
         loop {
             let hole = content.skip_hole();
             if hole > 0 {
                 let hole = i64::try_from(hole).map_err(|_| io::ErrorKind::FileTooLarge.into());
-                hole.and_then(|hole| output.seek(SeekFrom::Current(hole))).map_err(failed("write"))?;
+                hole.and_then(|hole| output.seek(SeekFrom::Current(hole))).map_err(failed())?;
                 ends_with_hole = true;
             }
             match content.read(&mut self.buffer) {
                 Ok(0) => break,
-                Ok(read) => output.write_all(&self.buffer[..read]).map_err(failed("write"))?,
+                Ok(read) => output.write_all(&self.buffer[..read]).map_err(failed())?,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => return Err(error.into()),
             }
             ends_with_hole = false;
         }
         if ends_with_hole {
-            output.set_len(header.size).map_err(failed("write"))?;
+            output.set_len(attributes.size).map_err(failed())?;
         }
-        let set = maker.with(&header.path, &attributes, |made, refused| set_attributes(&output, made, refused));
-        set?.map_err(failed("set the attributes of"))?;
-        self.stored.insert(key);
-        Ok(())
+        Ok(self.directory.finish(&output, path, attributes, (self.rules, &mut self.refused))?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+
+    use super::*;
+    use crate::tar::write::TarWriter;
+    use crate::tar::written_entry::{EntryKind, TarEntry};
+    use crate::unpack::UnpackOptions;
+    use crate::unpack::attributes::Maker;
+    use crate::workers::crew::tests::with_threads;
+
+    /// The sizes of files: small ones that fill several batches, and some that are not small.
+    fn sizes() -> Vec<usize> {
+        let largest = LARGEST as usize;
+        let few = [0, 1, largest, largest + 1, 3 * largest];
+        few.into_iter().chain((0..600).map(|at| at * 17)).collect()
+    }
+
+    fn content(at: usize, size: usize) -> Vec<u8> {
+        (0..size).map(|byte| (byte + at) as u8).collect()
+    }
+
+    /// Writes files to the pool in a directory.
+    fn fill(directory: &Path) -> Result<Vec<u64>> {
+        let mut tar = TarWriter::new(Vec::new());
+        for (at, size) in sizes().into_iter().enumerate() {
+            let kind = EntryKind::File { size: size as u64 };
+            let path = format!("f{at}");
+            let mode = if at % 2 == 0 { 0o640 } else { 0o555 };
+            let entry =
+                TarEntry { path: path.as_bytes(), kind, mode, uid: 0, gid: 0, modified: at as i64, xattrs: &[] };
+            tar.file(&entry, &content(at, size)[..]).expect("written");
+        }
+        let tar = tar.finish().expect("written");
+        let mut tar = tar.as_slice();
+        let mut reader = TarReader::new(&mut tar as &mut dyn Read);
+        let options = UnpackOptions::default();
+        let maker = Maker::new(&options)?;
+        let opened = File::open(directory).expect("a directory");
+        let mut pool = Pool::new(opened, Path::new("out"), &Interrupt::default());
+        pool.fill(&maker.rules, |filling| {
+            let mut offsets = Vec::new();
+            while let Some(header) = reader.next().expect("a tar") {
+                offsets.push(header.start);
+                let head = reader.head((offsets.len() % 3).min(header.size as usize)).expect("read");
+                filling.write((7, &header), &head, &mut reader).map_err(|failure| match failure {
+                    Failure::Work(error) => error,
+                    Failure::Layer(error) => Error::io("read", directory)(error),
+                })?;
+            }
+            Ok(offsets)
+        })
+    }
+
+    #[test]
+    fn files_of_all_sizes_are_complete_with_and_without_another_thread() {
+        for threads in [0, 1] {
+            let directory = tempfile::tempdir().expect("a directory");
+            let offsets = with_threads(threads, || fill(directory.path())).expect("filled");
+            for (at, (offset, size)) in offsets.iter().zip(sizes()).enumerate() {
+                let path = directory.path().join(Pool::name_of(7, *offset));
+                assert!(fs::read(&path).expect("there") == content(at, size), "{threads} {at}");
+                let metadata = fs::metadata(&path).expect("there");
+                let mode = if at % 2 == 0 { 0o640 } else { 0o555 };
+                assert_eq!((metadata.permissions().mode() & 0o7777, metadata.mtime()), (mode, at as i64));
+            }
+            assert_eq!(fs::read_dir(directory.path()).expect("a directory").count(), sizes().len());
+        }
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_written_is_the_error_of_either_thread() {
+        let offsets = fill(tempfile::tempdir().expect("a directory").path()).expect("filled");
+        // A small file, and one that is not.
+        for taken in [30, 3] {
+            for threads in [0, 1] {
+                let directory = tempfile::tempdir().expect("a directory");
+                fs::write(directory.path().join(Pool::name_of(7, offsets[taken])), b"").expect("written");
+                let error = with_threads(threads, || fill(directory.path())).expect_err("the name is taken");
+                let expected = format!("failed to write out/f{taken}");
+                assert_eq!(error.to_string(), expected, "{threads}");
+            }
+        }
     }
 }

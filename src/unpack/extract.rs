@@ -41,9 +41,11 @@ impl ImageFiles {
         // Of directories all layers may have entries.
         let is_directory = |place: &Place| self.node_at(place).is_none_or(|node| node.children().is_some());
         let tree = match wanted.iter().any(|wanted| is_directory(&wanted.place)) {
-            true => Some(self.tree_with(None, |file, content| {
-                let is_wanted = wanted.iter().any(|wanted| file.place.starts_with(&wanted.place));
-                if is_wanted { pool.store(&file, content, &mut maker) } else { Ok(()) }
+            true => Some(pool.fill(&maker.rules, |filling| {
+                self.tree_with(None, |file, content| {
+                    let is_wanted = wanted.iter().any(|wanted| file.place.starts_with(&wanted.place));
+                    if is_wanted { filling.store(&file, content) } else { Ok(()) }
+                })
             })?),
             false => None,
         };
@@ -60,7 +62,7 @@ impl ImageFiles {
             }
         }
         expect_names(&top, &wanted)?;
-        store_rest(self, &top, &mut pool, &mut maker)?;
+        store_rest(self, &top, &mut pool, &maker.rules)?;
         let root = scratch.root().map_err(failed())?;
         let mut made = TreeMaker::new(root, &place, &pool, &mut maker, &options.interrupt);
         made.make(&top, None)?;
@@ -68,6 +70,7 @@ impl ImageFiles {
         // A new directory is the user's own, and not one of the image.
         scratch.make_root_usual().map_err(failed())?;
         destination.take(&scratch, options, || Ok(None))?;
+        maker.refused.add(pool.refused());
         Ok(Unpacked { entries, bytes, skipped: maker.into_skipped() })
     }
 }

@@ -23,6 +23,8 @@ mod report;
 #[cfg(target_os = "linux")]
 mod scratch;
 #[cfg(target_os = "linux")]
+mod small_files;
+#[cfg(target_os = "linux")]
 mod state_file;
 #[cfg(target_os = "linux")]
 mod tree;

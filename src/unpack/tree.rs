@@ -94,12 +94,12 @@ impl<'a, 'o> TreeMaker<'a, 'o> {
         self.root.open_directory(path).map_err(|error| self.failed(path)(error))
     }
 
-    fn failed(&self, path: &[u8]) -> impl FnOnce(io::Error) -> Error + use<> {
-        Error::io("write", self.path.join(shown(path)))
+    fn failed(&self, path: &[u8]) -> impl FnOnce(io::Error) -> Error {
+        move |error| Error::io("write", self.path.join(shown(path)))(error)
     }
 
-    fn failed_to_set(&self, path: &[u8]) -> impl FnOnce(io::Error) -> Error + use<> {
-        Error::io("set the attributes of", self.path.join(shown(path)))
+    fn failed_to_set(&self, path: &[u8]) -> impl FnOnce(io::Error) -> Error {
+        move |error| Error::io("set the attributes of", self.path.join(shown(path)))(error)
     }
 
     /// Counts the names of each file, its bytes, and the attributes that it does not get. No function calls itself for each
@@ -139,10 +139,9 @@ impl<'a, 'o> TreeMaker<'a, 'o> {
         let interrupt = self.interrupt.clone();
         // After the work is abandoned no entry is made any more: the tree is being deleted.
         let _section = interrupt.begin_section();
-        let failed = self.failed(&path);
         let is_made = match &node.kind {
             NodeKind::Directory { .. } => {
-                make_directory(here, name).map_err(failed)?;
+                make_directory(here, name).map_err(self.failed(&path))?;
                 directories.push((path, node));
                 true
             }
@@ -150,7 +149,7 @@ impl<'a, 'o> TreeMaker<'a, 'o> {
                 let stored = Pool::name_of(node.layer, node.offset);
                 let has_more = self.names.get(&node.inode).is_some_and(|names| *names > 1);
                 let place = if has_more { link } else { rename };
-                place(self.pool.directory(), stored.as_bytes(), here, name).map_err(failed)?;
+                place(self.pool.directory(), stored.as_bytes(), here, name).map_err(self.failed(&path))?;
                 true
             }
             NodeKind::HardLink { target } => {

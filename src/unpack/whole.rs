@@ -3,8 +3,8 @@
 use std::collections::{HashMap, HashSet};
 use std::path::Path;
 
-use super::attributes::Maker;
-use super::content::Pool;
+use super::attributes::{Maker, Rules};
+use super::content::{Filling, Pool};
 use super::destination::Destination;
 use super::options::UnpackOptions;
 use super::report::Unpacked;
@@ -37,14 +37,15 @@ impl ImageFiles {
         let scratch = destination.scratch(&options.interrupt)?;
         let failed = || Error::io("write to", &place);
         let mut pool = Pool::new(scratch.content().map_err(failed())?, &place, &options.interrupt);
-        let tree = self.tree_with(progress, |file, content| pool.store(&file, content, &mut maker))?;
+        let store = |filling: &mut Filling<'_>| self.tree_with(progress, |file, content| filling.store(&file, content));
+        let tree = pool.fill(&maker.rules, store)?;
         let top: Top<'_> =
             tree.root().children().into_iter().flatten().map(|(name, node)| (name.clone(), &**node)).collect();
-        store_rest(self, &top, &mut pool, &mut maker)?;
+        store_rest(self, &top, &mut pool, &maker.rules)?;
         let implied = Attributes::implied();
         let of_root = tree.root_attributes().unwrap_or(&implied);
         // An owner that has no place is an error before anything appears.
-        maker.owner_of(b"", of_root)?;
+        maker.rules.owner_of(b"", of_root)?;
         let root = scratch.root().map_err(failed())?;
         let mut made = TreeMaker::new(root, &place, &pool, &mut maker, &options.interrupt);
         made.make(&top, Some(of_root))?;
@@ -59,13 +60,14 @@ impl ImageFiles {
             let set = maker.with(b"", of_root, |made, refused| set_attributes(&stays, made, refused));
             let _ = set?;
         }
+        maker.refused.add(pool.refused());
         Ok(Unpacked { entries, bytes, skipped: maker.into_skipped() })
     }
 }
 
 /// Stores the content of the files of a tree that the pool does not have: hard links to files that other layers hide. Checks
 /// that no file of the tree is one that cannot be written.
-pub(super) fn store_rest(files: &ImageFiles, top: &Top<'_>, pool: &mut Pool, maker: &mut Maker<'_>) -> Result<()> {
+pub(super) fn store_rest(files: &ImageFiles, top: &Top<'_>, pool: &mut Pool, rules: &Rules<'_>) -> Result<()> {
     let mut missing: HashMap<u32, HashSet<u64>> = HashMap::new();
     let mut contents = Vec::new();
     let mut pending: Vec<&Node> = top.iter().map(|(_, node)| *node).collect();
@@ -81,13 +83,18 @@ pub(super) fn store_rest(files: &ImageFiles, top: &Top<'_>, pool: &mut Pool, mak
             _ => {}
         }
     }
-    for (layer, offsets) in missing {
-        files.read_again(layer, &offsets, |header, content| {
-            pool.write((layer, header), b"", content, maker).map_err(|failure| match failure {
-                Failure::Work(error) => error,
-                Failure::Layer(error) => Error::io("read", files.path())(error),
+    let store = |filling: &mut Filling<'_>| {
+        missing.iter().try_for_each(|(layer, offsets)| {
+            files.read_again(*layer, offsets, |header, content| {
+                filling.write((*layer, header), b"", content).map_err(|failure| match failure {
+                    Failure::Work(error) => error,
+                    Failure::Layer(error) => Error::io("read", files.path())(error),
+                })
             })
-        })?;
+        })
+    };
+    if !missing.is_empty() {
+        pool.fill(rules, store)?;
     }
     match contents.into_iter().find_map(|(layer, offset)| pool.take_error(layer, offset)) {
         Some(error) => Err(error),
