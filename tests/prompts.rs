@@ -702,7 +702,11 @@ fn a_progress_bar_appears_during_long_work_and_is_erased() {
         let pipe = Pipe::new(&bench);
         let mut terminal = Terminal::run_at(&bench, &FIFO, columns, |_| {});
         terminal.saw(&format!("{}\n", wrapped(COMPRESSING, columns.into())));
-        feed(&mut terminal, &pipe, "a bar", |screen| screen.contains("iB, "));
+        // On one line, without the figures that a narrow terminal has no room for.
+        let ends = if columns == 20 { "iB" } else { "s" };
+        feed(&mut terminal, &pipe, "a bar", |screen| {
+            screen.lines().last().is_some_and(|line| line.starts_with("Adding ") && line.ends_with(ends))
+        });
         drop(pipe);
         terminal.ends_well(|| wrapped(&bench.layer_screen(), columns.into()));
     }

@@ -12,7 +12,7 @@ use super::global::Global;
 use super::printable::is_obeyed;
 pub(crate) use super::printable::printable;
 use super::progress::Progress;
-use super::style::{Label, Style};
+use super::style::{Label, Style, stderr_width};
 use super::template::Template;
 use super::usage::Usage;
 
@@ -193,9 +193,12 @@ impl Ui {
     pub(crate) fn progress(&self, verb: &str, path: &Path, total: Option<u64>) -> Progress {
         /// Longer names of files are cut.
         const NAME_WIDTH: usize = 24;
+        /// What a narrow terminal has beside the label.
+        const FIGURES_WIDTH: usize = 12;
+        let room = stderr_width().saturating_sub(verb.len() + FIGURES_WIDTH);
         let name = match path.file_name() {
             _ if is_dash(path) => "standard input".to_owned(),
-            Some(name) => self.style.cut_to(&printable(&name.to_string_lossy()), NAME_WIDTH),
+            Some(name) => self.style.cut_to(&printable(&name.to_string_lossy()), NAME_WIDTH.min(room)),
             None => path.display().to_string(),
         };
         Progress::new(&format!("{verb} {name}"), total, !self.quiet && !self.json && io::stderr().is_terminal())

@@ -1,11 +1,15 @@
 //! A progress bar for long work: it appears after half a second and vanishes at the end.
 
+use std::fmt;
 use std::io::{self, Read};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, Once, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, Once, PoisonError};
 use std::time::{Duration, Instant};
 
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use dialoguer::console::measure_text_width;
+use indicatif::{HumanBytes, HumanDuration, ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
+
+use super::style::stderr_width;
 
 /// How long work goes on before anything is shown.
 const PATIENCE: Duration = Duration::from_millis(500);
@@ -20,12 +24,26 @@ pub(crate) struct Progress {
     /// There from the start, because it measures the speed, but hidden at first.
     bar: Option<ProgressBar>,
     appear: Once,
+    /// Why the bar does not move.
+    #[cfg(feature = "remote")]
+    message: Message,
 }
+
+/// The words beside a bar.
+type Message = Arc<Mutex<&'static str>>;
 
 impl Progress {
     pub(crate) fn new(label: &str, total: Option<u64>, is_shown: bool) -> Self {
-        let bar = is_shown.then(|| make_bar(label, total));
-        Self { start: Instant::now(), done: AtomicU64::new(0), bar, appear: Once::new() }
+        let message = Message::default();
+        let bar = is_shown.then(|| make_bar(label, total, &message));
+        Self {
+            start: Instant::now(),
+            done: AtomicU64::new(0),
+            bar,
+            appear: Once::new(),
+            #[cfg(feature = "remote")]
+            message,
+        }
     }
 
     /// Returns a reader that shows how far it is.
@@ -42,7 +60,8 @@ impl Progress {
     #[cfg(feature = "remote")]
     pub(crate) fn say(&self, message: &'static str) {
         if let Some(bar) = &self.bar {
-            bar.set_message(message);
+            *self.message.lock().unwrap_or_else(PoisonError::into_inner) = message;
+            bar.tick();
         }
     }
 
@@ -73,13 +92,44 @@ impl<R: Read> Read for ProgressReader<'_, R> {
     }
 }
 
-fn make_bar(label: &str, total: Option<u64>) -> ProgressBar {
+fn make_bar(label: &str, total: Option<u64>, message: &Message) -> ProgressBar {
     let template = match total {
-        Some(_) => "{prefix} [{wide_bar}] {percent}% of {total_bytes}, {bytes_per_sec}, {eta} left {msg}",
-        None => "{prefix}: {bytes}, {bytes_per_sec}, {elapsed}",
+        Some(_) => "{prefix} [{wide_bar}] {figures}",
+        None => "{prefix}: {figures}",
+    };
+    // The label, what the template has beside it, and the column that terminals keep for the cursor.
+    let taken = measure_text_width(label) + if total.is_some() { 5 } else { 3 };
+    let message = Arc::clone(message);
+    let write_figures = move |state: &ProgressState, line: &mut dyn fmt::Write| {
+        let message = *message.lock().unwrap_or_else(PoisonError::into_inner);
+        // Nobody hears of a failure; the next figures come soon.
+        let _ = line.write_str(&figures(state, message, stderr_width().saturating_sub(taken)));
     };
     let style = ProgressStyle::with_template(template).expect("the template is sound").progress_chars("=> ");
+    let style = style.with_key("figures", write_figures);
     ProgressBar::with_draw_target(total, ProgressDrawTarget::hidden()).with_style(style).with_prefix(label.to_owned())
+}
+
+/// Returns the figures of a bar, as many as there is room for.
+fn figures(state: &ProgressState, message: &str, room: usize) -> String {
+    let done = match state.len() {
+        Some(_) => format!("{:.0}%", (state.fraction() * 100.0).floor()),
+        None => HumanBytes(state.pos()).to_string(),
+    };
+    let rate = format!("{}/s", HumanBytes(state.per_sec() as u64));
+    let time = match state.len() {
+        Some(_) => format!("{:#} left", HumanDuration(state.eta())),
+        None => format!("{:#}", HumanDuration(state.elapsed())),
+    };
+    let of = state.len().map(|total| format!(" of {}", HumanBytes(total))).unwrap_or_default();
+    let space = if message.is_empty() { "" } else { " " };
+    let mut choices = vec![format!("{done}{of}, {rate}, {time}{space}{message}")];
+    if message.is_empty() {
+        choices.extend([format!("{done}, {rate}, {time}"), format!("{done}, {time}")]);
+    } else {
+        choices.push(format!("{done} {message}"));
+    }
+    choices.into_iter().find(|choice| choice.len() <= room).unwrap_or(done)
 }
 
 impl Drop for Progress {

@@ -152,10 +152,20 @@ fn is_ascii() -> bool {
     })
 }
 
-/// Returns the number of columns of stdout: as the terminal has it, or 80 if it does not tell.
+/// Returns the number of columns of stdout.
 fn terminal_width(stdout: &io::Stdout) -> usize {
+    usual_width(terminal_size::terminal_size_of(stdout))
+}
+
+/// Returns the number of columns of stderr.
+pub(crate) fn stderr_width() -> usize {
+    usual_width(terminal_size::terminal_size_of(io::stderr()))
+}
+
+/// Returns the number of columns as a terminal has it, or 80 if it does not tell.
+fn usual_width(size: Option<(terminal_size::Width, terminal_size::Height)>) -> usize {
     const USUAL: usize = 80;
-    let columns = terminal_size::terminal_size_of(stdout).map(|(columns, _)| usize::from(columns.0));
+    let columns = size.map(|(columns, _)| usize::from(columns.0));
     columns.filter(|columns| *columns > 0).unwrap_or(USUAL)
 }
 
