@@ -326,7 +326,7 @@ fn remote_hint(error: &RemoteError) -> Option<&'static str> {
             ConnectionFault::SpeaksTls => "leave out --insecure",
             ConnectionFault::Untrusted => "name the authority with --ca-file",
             ConnectionFault::ClientCertificate => "name a certificate with --cert-file and --key-file",
-            ConnectionFault::Proxy => "check HTTPS_PROXY, HTTP_PROXY and NO_PROXY",
+            ConnectionFault::Proxy => "check HTTPS_PROXY, HTTP_PROXY, ALL_PROXY and NO_PROXY",
             ConnectionFault::Broken | ConnectionFault::Timeout => {
                 "run the same command again; what was sent is not sent again"
             }

@@ -1,4 +1,4 @@
-//! Requests and answers of HTTP/1.1. With `tls`, the only file that names ureq.
+//! Requests and answers of HTTP/1.1. With `tls` and `proxy_faults`, the only file that names ureq.
 //!
 //! One request is one exchange: redirects, credentials and retries are for others. What the server sends is bounded, and
 //! no exchange waits longer than the stall timeout for the next byte.
@@ -12,13 +12,15 @@ use std::time::{Duration, Instant};
 
 use ureq::http::{HeaderMap, Request as HttpRequest};
 use ureq::unversioned::resolver::{DefaultResolver, ResolvedSocketAddrs, Resolver};
-use ureq::unversioned::transport::{ConnectProxyConnector, Connector as _, NextTimeout, SocksConnector, TcpConnector};
+use ureq::unversioned::transport::{ConnectProxyConnector, Connector as _, NextTimeout, TcpConnector};
 use ureq::{Agent, SendBody, Timeout};
 
 use super::address::AddressClass;
 use super::calls::{Call, CallObserver};
 use super::environment::Environment;
 use super::proxy::{ProxyScheme, proxy_for};
+use super::proxy_faults::{NamedSocksConnector, of_proxy};
+use super::system_errors::{is_unknown_name, takes_none};
 use super::tls::{PatientConnector, Tls, TlsConnector, TlsError, TlsOptions};
 use super::url::{Origin, Scheme, Url};
 
@@ -104,8 +106,9 @@ pub(crate) enum HttpError {
     Tls(TlsError),
     #[error("{host} is at {address}, where only a registry at such an address may lead")]
     Address { host: String, address: IpAddr },
-    #[error("the proxy refused: {0}")]
-    Proxy(String),
+    /// The proxy is at fault.
+    #[error("{reason}")]
+    Proxy { reason: String, is_transient: bool },
     /// The connection broke.
     #[error("{0}")]
     Broken(#[source] io::Error),
@@ -122,7 +125,8 @@ impl HttpError {
         match self {
             Self::Connect(error) => error.kind() != io::ErrorKind::ConnectionRefused,
             Self::Stalled(_) | Self::ConnectTimeout | Self::Broken(_) => true,
-            Self::UnknownHost | Self::Tls(_) | Self::Address { .. } | Self::Proxy(_) | Self::Malformed(_) => false,
+            Self::Proxy { is_transient, .. } => *is_transient,
+            Self::UnknownHost | Self::Tls(_) | Self::Address { .. } | Self::Malformed(_) => false,
             Self::Body(_) => false,
         }
     }
@@ -162,7 +166,7 @@ impl Http {
     pub(crate) fn new(host: &str, port: u16, options: HttpOptions) -> Self {
         let tls = Arc::new(Tls::new(options.tls, host, port));
         let connector =
-            ().chain(SocksConnector::default())
+            ().chain(NamedSocksConnector::default())
                 .chain(ConnectProxyConnector::default())
                 .chain(TcpConnector::default())
                 .chain(TlsConnector(Arc::clone(&tls)))
@@ -235,7 +239,7 @@ impl Http {
             Body::Stream { length, reader } => Some(SentBody::new(SentFrom::Reader(reader), length)),
         };
         let proxy = self.proxy(&request.url.origin)?;
-        let result = self.exchange(head, reader.as_mut(), proxy, request.patience);
+        let result = self.exchange(head, reader.as_mut(), proxy.clone(), request.patience);
         let sent = reader.as_ref().map_or(0, |reader| reader.sent);
         if expects {
             let first_read = reader.as_ref().and_then(|reader| reader.first_read);
@@ -268,7 +272,10 @@ impl Http {
             Err(error) => {
                 let error = match failed_body {
                     Some(error) => HttpError::Body(error),
-                    None => self.failure(error, request.patience.unwrap_or(self.stall)),
+                    None => match proxy.and_then(|proxy| of_proxy(&error, &proxy)) {
+                        Some((reason, is_transient)) => HttpError::Proxy { reason, is_transient },
+                        None => self.failure(error, request.patience.unwrap_or(self.stall)),
+                    },
                 };
                 call.failed(error.to_string());
                 Report { call, observer: self.observer.clone() }.send();
@@ -299,7 +306,7 @@ impl Http {
 
     /// Returns the proxy for a server, if there is one.
     fn proxy(&self, origin: &Origin) -> Result<Option<ureq::Proxy>, HttpError> {
-        let unusable = |reason: String| HttpError::Proxy(reason);
+        let unusable = |reason: String| HttpError::Proxy { reason, is_transient: false };
         let found = proxy_for(origin.scheme.as_str(), &origin.host, origin.port, &self.environment);
         let Some(found) = found.map_err(|error| unusable(error.to_string()))? else { return Ok(None) };
         let protocol = match found.scheme {
@@ -327,8 +334,6 @@ impl Http {
             ureq::Error::HostNotFound | ureq::Error::Timeout(Timeout::Resolve) => HttpError::UnknownHost,
             ureq::Error::Timeout(Timeout::Connect) => HttpError::ConnectTimeout,
             ureq::Error::Timeout(_) => HttpError::Stalled(patience),
-            ureq::Error::ConnectProxyFailed(reason) => HttpError::Proxy(reason),
-            ureq::Error::InvalidProxyUrl => HttpError::Proxy("its URL is not valid".to_owned()),
             ureq::Error::Io(error) => of_io(error),
             ureq::Error::ConnectionFailed => HttpError::Connect(io::ErrorKind::NotConnected.into()),
             // The next try does not ask.
@@ -354,14 +359,10 @@ fn of_io(error: io::Error) -> HttpError {
     if let Some(refused) = error.get_ref().and_then(|inner| inner.downcast_ref::<RefusedAddress>()) {
         return HttpError::Address { host: refused.host.clone(), address: refused.address };
     }
-    match error.kind() {
-        io::ErrorKind::ConnectionRefused
-        | io::ErrorKind::HostUnreachable
-        | io::ErrorKind::NetworkUnreachable
-        | io::ErrorKind::NetworkDown
-        | io::ErrorKind::AddrNotAvailable => HttpError::Connect(error),
-        _ => HttpError::Broken(error),
+    if is_unknown_name(&error) {
+        return HttpError::UnknownHost;
     }
+    if takes_none(&error) { HttpError::Connect(error) } else { HttpError::Broken(error) }
 }
 
 /// Where the bytes of a body come from.

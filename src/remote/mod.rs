@@ -14,11 +14,13 @@ pub(crate) mod http;
 mod options;
 pub(crate) mod policy;
 mod proxy;
+mod proxy_faults;
 mod redirect;
 pub(crate) mod reference;
 mod reference_error;
 mod refusal;
 pub(crate) mod source;
+mod system_errors;
 mod tls;
 mod url;
 

@@ -3,6 +3,7 @@
 use serde::Deserialize;
 
 use super::http::{Answer, HttpError, Method};
+use super::system_errors::plain;
 use super::tls::TlsError;
 use super::url::{Scheme, Url};
 use crate::error::{ConnectionFault, RemoteError};
@@ -99,7 +100,7 @@ pub(crate) fn unreachable(url: &Url, error: &HttpError) -> RemoteError {
         HttpError::Connect(_) => ConnectionFault::Refused,
         HttpError::Stalled(_) | HttpError::ConnectTimeout => ConnectionFault::Timeout,
         HttpError::Broken(_) | HttpError::Body(_) => ConnectionFault::Broken,
-        HttpError::Proxy(_) => ConnectionFault::Proxy,
+        HttpError::Proxy { .. } => ConnectionFault::Proxy,
         HttpError::Malformed(_) => ConnectionFault::NotHttp,
         HttpError::Address { .. } => ConnectionFault::Refused,
         HttpError::Tls(tls) => match tls {
@@ -131,25 +132,14 @@ pub(crate) fn unreachable(url: &Url, error: &HttpError) -> RemoteError {
         HttpError::Connect(error) | HttpError::Broken(error) => plain(error),
         error => error.to_string(),
     };
-    let host = if url.origin.port == url.origin.scheme.default_port() {
+    RemoteError::Unreachable { host: host_of(url), reason, fault }
+}
+
+/// Returns the host of a URL as errors name it, with the port if it is not the scheme's.
+pub(crate) fn host_of(url: &Url) -> String {
+    if url.origin.port == url.origin.scheme.default_port() {
         url.origin.host.clone()
     } else {
         url.origin.to_string().split_once("://").map(|(_, authority)| authority.to_owned()).unwrap_or_default()
-    };
-    RemoteError::Unreachable { host, reason, fault }
-}
-
-/// Returns the text of an error of the system without its number.
-fn plain(error: &std::io::Error) -> String {
-    match error.kind() {
-        std::io::ErrorKind::ConnectionRefused => "Connection refused".to_owned(),
-        std::io::ErrorKind::ConnectionReset | std::io::ErrorKind::BrokenPipe => "it closed the connection".to_owned(),
-        std::io::ErrorKind::UnexpectedEof | std::io::ErrorKind::ConnectionAborted => {
-            "it closed the connection".to_owned()
-        }
-        _ => {
-            let text = error.to_string();
-            text.split(" (os error").next().unwrap_or_default().to_owned()
-        }
     }
 }

@@ -347,7 +347,9 @@ fn a_proxy_that_wants_credentials_is_named() {
         lab.program().env("HTTPS_PROXY", format!("http://u:secret@{address}")).args(words).output().unwrap().into();
     ran.fails(
         1,
-        "Error: registry.example is not reachable: the proxy refused: proxy server responded 407/407; check HTTPS_PROXY, HTTP_PROXY and NO_PROXY\n",
+        &format!(
+            "Error: registry.example is not reachable: the proxy http://{address} refused: proxy server responded 407/407; check HTTPS_PROXY, HTTP_PROXY, ALL_PROXY and NO_PROXY\n"
+        ),
     );
 }
 
