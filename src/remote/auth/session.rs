@@ -295,7 +295,7 @@ impl Session {
             }
             status => {
                 let wait = answer.header("retry-after").and_then(|value| retry_after(value, clock.date()));
-                let error = refusal::error(answer, realm.origin.host.as_str(), Method::Get, realm);
+                let error = refusal::error(answer, &refusal::host_of(realm), Method::Get, realm);
                 let is_transient = is_transient(status);
                 return Err(Failure { error: Box::new(error), is_transient, retry_after: wait, status: Some(status) });
             }

@@ -20,7 +20,7 @@ pub use ping::Ping;
 pub(crate) use uploads::{Started, UploadSession, UploadStatus};
 
 use super::auth::Secret;
-use super::auth::challenge::parse_challenges;
+use super::auth::challenge::{Challenge, parse_challenges};
 use super::auth::scope::Scope;
 use super::auth::session::Session;
 use super::host::RegistryHost;
@@ -339,8 +339,11 @@ impl Client {
 
     fn unauthorized(&self, answer: Answer, sent_credentials: bool) -> RemoteError {
         let had_credentials = self.session.has_credential();
+        let challenges = parse_challenges(answer.all_bytes("www-authenticate"));
+        let names_scope = |challenge: &Challenge| matches!(challenge, Challenge::Bearer { error: Some(error), .. } if error == "insufficient_scope");
         let said = refusal::said(answer).message;
         let reason = match (had_credentials, said) {
+            (true, _) if challenges.iter().any(names_scope) => "the credentials do not allow this".to_owned(),
             (_, Some(said)) => said,
             (true, None) => "authentication rejected".to_owned(),
             (false, None) if sent_credentials => "anonymous access is not enough".to_owned(),
@@ -353,7 +356,7 @@ impl Client {
     fn refusal(&self, answer: Answer, method: Method) -> RemoteError {
         let url = answer.url.clone();
         let guard = self.guard();
-        let host = if guard.is_registry(&url) { self.host.to_string() } else { url.origin.host.clone() };
+        let host = if guard.is_registry(&url) { self.host.to_string() } else { refusal::host_of(&url) };
         refusal::error(answer, &host, method, &url)
     }
 
