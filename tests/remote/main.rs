@@ -1,6 +1,7 @@
 //! Registries over HTTP, against a registry made for these tests.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
+#![allow(clippy::print_stderr, reason = "a test that is skipped says so")]
 
 mod fake;
 #[path = "../fake_registry/mod.rs"]
@@ -10,6 +11,7 @@ mod killed;
 mod lab;
 mod logins;
 mod pains;
+mod proxies;
 mod pull;
 mod push;
 mod raw;
