@@ -7,6 +7,7 @@ mod fake;
 #[path = "../fake_registry/mod.rs"]
 mod fake_registry;
 mod faults;
+mod inline_auth;
 mod killed;
 mod lab;
 mod logins;
