@@ -16,4 +16,5 @@ mod proxies;
 mod pull;
 mod push;
 mod raw;
+mod sha512;
 mod words;
