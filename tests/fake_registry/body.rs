@@ -2,6 +2,7 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use super::http::{Framing, Request, Stream};
 
@@ -30,6 +31,8 @@ pub(crate) struct BodyPlan {
     pub(crate) stall_after: Option<u64>,
     /// The most that a body may have.
     pub(crate) limit: Option<u64>,
+    /// Reads no more than so many bytes at once, with a pause before each of these pieces.
+    pub(crate) drip: Option<(usize, Duration)>,
     /// Whether `100 Continue` is sent before the first byte is read.
     pub(crate) sends_continue: bool,
 }
@@ -142,7 +145,11 @@ impl<'a> Body<'a> {
             }
             most = most.min(end - self.read);
         }
-        let most = usize::try_from(most).expect("no more than the buffer");
+        let mut most = usize::try_from(most).expect("no more than the buffer");
+        if let Some((piece, pause)) = self.plan.drip {
+            std::thread::sleep(pause);
+            most = most.min(piece);
+        }
         let read = self.reader.read(&mut buffer[..most]).map_err(|_| BodyError::Cut)?;
         if read == 0 {
             return Err(BodyError::Cut);

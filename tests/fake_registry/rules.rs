@@ -151,6 +151,8 @@ pub(crate) enum Action {
     ExtraBytes(u64),
     /// Sends the answer's body in small pieces.
     Drip(usize, Duration),
+    /// Reads the request's body in small pieces.
+    DripUp(usize, Duration),
     /// Sends headers without end.
     HeaderBomb,
     /// Sends a body without end.
@@ -196,6 +198,7 @@ pub(crate) struct Effects {
     pub(crate) is_chunked: bool,
     pub(crate) extra_bytes: u64,
     pub(crate) drip: Option<(usize, Duration)>,
+    pub(crate) drip_up: Option<(usize, Duration)>,
     pub(crate) has_header_bomb: bool,
     pub(crate) has_body_bomb: bool,
     pub(crate) sends_continue_headers: bool,
@@ -235,6 +238,7 @@ impl Effects {
             Action::NoContentLength => self.is_chunked = true,
             Action::ExtraBytes(count) => self.extra_bytes += count,
             Action::Drip(bytes, interval) => self.drip = Some((bytes, interval)),
+            Action::DripUp(bytes, interval) => self.drip_up = Some((bytes, interval)),
             Action::HeaderBomb => self.has_header_bomb = true,
             Action::BodyBomb => self.has_body_bomb = true,
             Action::SpontaneousContinueHeaders => self.sends_continue_headers = true,

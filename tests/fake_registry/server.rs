@@ -394,6 +394,7 @@ fn exchange(core: &Core, reader: &mut BufReader<Stream>, mut request: Request, i
         cut_after: effects.cut_up.filter(|after| request.framing() != Framing::Length(*after)),
         stall_after: effects.stall_up,
         limit: settings.body_limit,
+        drip: effects.drip_up,
         sends_continue: request.expects_continue()
             && settings.honours_expect
             && !effects.withholds_continue

@@ -17,4 +17,6 @@ mod pull;
 mod push;
 mod raw;
 mod sha512;
+#[cfg(unix)]
+mod terminal;
 mod words;
