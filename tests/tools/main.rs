@@ -29,6 +29,8 @@ mod places;
 #[cfg(feature = "remote")]
 mod registries;
 mod registry;
+#[cfg(feature = "remote")]
+mod registry_tokens;
 mod rewrites;
 mod samples;
 mod stress;

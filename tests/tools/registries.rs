@@ -17,14 +17,14 @@ use super::lab::{Lab, is_root, say};
 use super::samples::{base, patches};
 
 /// A running docker-registry, stopped when it is dropped.
-struct Registry {
+pub(crate) struct Registry {
     child: Child,
     port: u16,
 }
 
 impl Registry {
     /// Starts a registry with storage in the lab; `more` are further lines of its configuration, below `http` or beside it.
-    fn start(lab: &Lab, name: &str, http: &str, more: &str) -> Self {
+    pub(crate) fn start(lab: &Lab, name: &str, http: &str, more: &str) -> Self {
         // The port is free now, and nobody else on this machine is asked for it.
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let storage = lab.path(&format!("{name}-storage"));
@@ -52,16 +52,16 @@ impl Registry {
         registry
     }
 
-    fn plain(lab: &Lab) -> Self {
+    pub(crate) fn plain(lab: &Lab) -> Self {
         Self::start(lab, "plain", "", "")
     }
 
-    fn host(&self) -> String {
+    pub(crate) fn host(&self) -> String {
         format!("127.0.0.1:{}", self.port)
     }
 
     /// Returns a reference to an image in this registry.
-    fn image(&self, reference: &str) -> String {
+    pub(crate) fn image(&self, reference: &str) -> String {
         format!("127.0.0.1:{}/{reference}", self.port)
     }
 
@@ -78,7 +78,7 @@ impl Drop for Registry {
 }
 
 /// Makes a layout with an image for two platforms, an image for one, and an artifact with a referrer.
-fn sample(lab: &Lab) {
+pub(crate) fn sample(lab: &Lab) {
     lab.write("0.tar", base());
     lab.write("1.tar", patches());
     for architecture in ["amd64", "arm64"] {
@@ -94,7 +94,7 @@ fn sample(lab: &Lab) {
     lab.regshape(&attach);
 }
 
-fn digest_of(lab: &Lab, layout: &str) -> String {
+pub(crate) fn digest_of(lab: &Lab, layout: &str) -> String {
     let descriptor = lab.regshape(&["manifest", "descriptor", "-p", layout, "--json"]);
     let descriptor: Value = serde_json::from_str(&descriptor).unwrap();
     descriptor["digest"].as_str().unwrap().to_owned()
