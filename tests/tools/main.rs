@@ -16,6 +16,8 @@ mod copies;
 mod edits;
 mod faults;
 mod files;
+#[cfg(feature = "remote")]
+mod full_disk;
 mod images;
 mod lab;
 mod layouts;
