@@ -130,6 +130,24 @@ fn documents_that_are_none_or_others_are_named() {
 }
 
 #[test]
+fn an_index_that_is_its_own_parent_ends_with_one_line() {
+    let lab = Lab::new();
+    let own = format!("sha256:{}", "ab".repeat(32));
+    let entry = json!({ "mediaType": INDEX, "digest": own, "size": 2_000 });
+    let mut index = json!({ "schemaVersion": 2, "mediaType": INDEX, "manifests": [entry] }).to_string();
+    index.push_str(&" ".repeat(2_000 - index.len()));
+    lab.fake.add_manifest_as(REPOSITORY, None, &own, INDEX, index.clone());
+    let real = digest_of(index.as_bytes());
+    lab.fake.add_manifest(REPOSITORY, Some("v1"), INDEX, index);
+    let host = lab.fake.host();
+    for reference in [":v1".to_owned(), format!("@{own}")] {
+        let error = format!("{host}/{REPOSITORY}@{own} is {real}, not {own}");
+        lab.run(&format!("pull HOST/{REPOSITORY}{reference} new")).fails(1, &format!("Error: {error}\n"));
+        assert!(!lab.path("new").exists());
+    }
+}
+
+#[test]
 fn blobs_that_are_cut_or_gone_are_named() {
     let digest = digest_of(&layer(1000, KIB));
     let blob = || get(&format!("*/blobs/{digest}"));

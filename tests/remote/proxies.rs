@@ -251,6 +251,10 @@ fn a_socks_proxy_that_fails_is_named_without_its_password() {
     let socks = Socks::start(&lab.fake.host(), Manner::Refuses(2));
     assert_eq!(run(&lab, &format!("socks5h://{}", socks.address), "ping -r 192.0.2.7:5000").status, Some(1));
     assert_eq!(socks.asked().len(), 1);
+    // Nothing listens at a proxy of another kind.
+    let error = format!("the proxy http://{closed} takes no connection: Connection refused");
+    run(&lab, &format!("http://me:hunter2@{closed}"), "ping -r 192.0.2.7:5000")
+        .fails(1, &format!("Error: Registry 192.0.2.7:5000 is not reachable: {error}\n"));
     // A name of a proxy that nobody knows.
     for proxy in ["socks5h://proxy.invalid:1080", "socks5://proxy.invalid:1080", "http://proxy.invalid:1080"] {
         let error = format!("Registry 192.0.2.7:5000 is not reachable: the proxy {proxy} has no known address");
