@@ -20,6 +20,12 @@ use super::usage::Usage;
 /// The most bytes of a password.
 const PASSWORD_LIMIT: u64 = 64 * 1024;
 
+/// How many stall timeouts the head of an answer, or a document, may take as a whole.
+const DOCUMENT_STALLS: u32 = 10;
+
+/// The shortest time that it may take.
+const DOCUMENT_TIMEOUT: Duration = Duration::from_mins(5);
+
 /// The flags of commands that connect to a registry.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Connection")]
@@ -130,6 +136,7 @@ impl ConnectionArgs {
         options.credentials = credentials;
         options.retries = self.retries;
         options.stall_timeout = self.stall_timeout;
+        options.document_timeout = self.stall_timeout.saturating_mul(DOCUMENT_STALLS).max(DOCUMENT_TIMEOUT);
         Ok(options)
     }
 }

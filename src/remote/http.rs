@@ -1,31 +1,28 @@
-//! Requests and answers of HTTP/1.1. With `tls` and `proxy_faults`, the only file that names ureq.
+//! Requests and answers of HTTP/1.1. With `connect`, `tls` and `proxy_faults`, the only file that names ureq.
 //!
 //! One request is one exchange: redirects, credentials and retries are for others. What the server sends is bounded, and
-//! no exchange waits longer than the stall timeout for the next byte.
+//! no exchange waits longer than the stall timeout for the next byte. The head of an answer and a body that is read at once
+//! must be whole before a deadline; a body that is read piece by piece may take as long as bytes come.
 
 use std::collections::HashSet;
 use std::fmt;
 use std::io::{self, Read};
 use std::net::IpAddr;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use ureq::http::{HeaderMap, Request as HttpRequest};
-use ureq::unversioned::resolver::{DefaultResolver, ResolvedSocketAddrs, Resolver};
-use ureq::unversioned::transport::{ConnectProxyConnector, Connector as _, NextTimeout, TcpConnector};
 use ureq::{Agent, SendBody, Timeout};
 
-use super::address::AddressClass;
 use super::calls::{Call, CallObserver};
+use super::connect::{CONNECT_TIMEOUT, Line, RefusedAddress, RegistryPlace};
 use super::environment::Environment;
 use super::proxy::{ProxyScheme, proxy_for};
-use super::proxy_faults::{NamedSocksConnector, of_proxy};
+use super::proxy_faults::of_proxy;
+use super::stop::Stop;
 use super::system_errors::{is_unknown_name, takes_none};
-use super::tls::{PatientConnector, Tls, TlsConnector, TlsError, TlsOptions};
+use super::tls::{Tls, TlsError, TlsOptions};
 use super::url::{Origin, Scheme, Url};
-
-/// How long a connection may take to be made.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How long the answer to a closing `PUT` may take: the server moves the blob to its place by then.
 pub(crate) const COMMIT_TIMEOUT: Duration = Duration::from_mins(15);
@@ -38,6 +35,9 @@ const CONTINUE_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// The size of the buffers of a connection. Bodies are read right into the outer one.
 const BUFFER: usize = 256 * 1024;
+
+/// The number of bytes of a document that are read at a time.
+const DOCUMENT_PIECE: usize = 16 * 1024;
 
 /// A method of HTTP.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -100,6 +100,11 @@ pub(crate) enum HttpError {
     Connect(#[source] io::Error),
     #[error("it sent nothing for {} s", .0.as_secs())]
     Stalled(Duration),
+    #[error("its answer was not whole after {} s", .0.as_secs())]
+    Slow(Duration),
+    /// The work that it was for has ended.
+    #[error("the request was cancelled")]
+    Stopped,
     #[error("it took no connection within {} s", CONNECT_TIMEOUT.as_secs())]
     ConnectTimeout,
     #[error("{0}")]
@@ -127,17 +132,20 @@ impl HttpError {
             Self::Stalled(_) | Self::ConnectTimeout | Self::Broken(_) => true,
             Self::Proxy { is_transient, .. } => *is_transient,
             Self::UnknownHost | Self::Tls(_) | Self::Address { .. } | Self::Malformed(_) => false,
-            Self::Body(_) => false,
+            Self::Body(_) | Self::Slow(_) | Self::Stopped => false,
         }
     }
 }
 
 /// The connections to a registry, and to the hosts that its answers name.
 pub(crate) struct Http {
-    agent: Agent,
+    config: ureq::config::Config,
+    line: Mutex<Arc<Line>>,
+    registry: Arc<RegistryPlace>,
     tls: Arc<Tls>,
     environment: Environment,
     stall: Duration,
+    deadline: Duration,
     observer: Option<CallObserver>,
     /// The servers that do not say whether they want a body.
     without_expect: Mutex<HashSet<Origin>>,
@@ -156,6 +164,8 @@ pub(crate) struct HttpOptions {
     pub(crate) environment: Environment,
     /// How long the next byte may take.
     pub(crate) stall: Duration,
+    /// How long the head of an answer, or a document, may take as a whole.
+    pub(crate) deadline: Duration,
     /// How many idle connections to a host are kept.
     pub(crate) connections: usize,
     pub(crate) observer: Option<CallObserver>,
@@ -165,12 +175,6 @@ impl Http {
     /// Prepares connections. `host` and `port` are the registry's; nothing is connected yet.
     pub(crate) fn new(host: &str, port: u16, options: HttpOptions) -> Self {
         let tls = Arc::new(Tls::new(options.tls, host, port));
-        let connector =
-            ().chain(NamedSocksConnector::default())
-                .chain(ConnectProxyConnector::default())
-                .chain(TcpConnector::default())
-                .chain(TlsConnector(Arc::clone(&tls)))
-                .chain(PatientConnector);
         let config = Agent::config_builder()
             .http_status_as_error(false)
             .max_redirects(0)
@@ -189,27 +193,38 @@ impl Http {
             .timeout_per_read(Some(options.stall))
             .timeout_per_write(Some(options.stall))
             .build();
-        let resolver = GuardedResolver {
-            inner: DefaultResolver::default(),
-            registry: (host.to_owned(), port),
-            class: OnceLock::new(),
-        };
+        let registry = RegistryPlace::new(host, port);
         Self {
-            agent: Agent::with_parts(config, connector, resolver),
+            line: Mutex::new(Arc::new(Line::new(config.clone(), &tls, &registry))),
+            config,
+            registry,
             tls,
             environment: options.environment,
             stall: options.stall,
+            deadline: options.deadline,
             observer: options.observer,
             without_expect: Mutex::default(),
         }
+    }
+
+    /// Cuts all exchanges that are on their way. Later ones have connections of their own.
+    pub(crate) fn cut(&self) {
+        let fresh = Arc::new(Line::new(self.config.clone(), &self.tls, &self.registry));
+        let cut = std::mem::replace(&mut *self.line.lock().unwrap_or_else(PoisonError::into_inner), fresh);
+        cut.cut();
     }
 
     /// Sends a request and returns the head of the answer. The body is read from the answer.
     ///
     /// # Errors
     ///
-    /// [`HttpError`].
-    pub(crate) fn send(&self, request: &Request<'_>, body: Body<'_>) -> Result<Answer, HttpError> {
+    /// [`HttpError`]; [`HttpError::Stopped`] without a request if `stop` is set.
+    pub(crate) fn send(&self, request: &Request<'_>, body: Body<'_>, stop: &Stop) -> Result<Answer, HttpError> {
+        let line = Arc::clone(&*self.line.lock().unwrap_or_else(PoisonError::into_inner));
+        // Looked at after the connections were taken: if it is set later, these are cut.
+        if stop.is_set() {
+            return Err(HttpError::Stopped);
+        }
         if request.url.origin.scheme == Scheme::Https {
             self.tls.check().map_err(HttpError::Tls)?;
         }
@@ -239,7 +254,7 @@ impl Http {
             Body::Stream { length, reader } => Some(SentBody::new(SentFrom::Reader(reader), length)),
         };
         let proxy = self.proxy(&request.url.origin)?;
-        let result = self.exchange(head, reader.as_mut(), proxy.clone(), request.patience);
+        let result = self.exchange(&line.agent, head, reader.as_mut(), proxy.clone(), request.patience);
         let sent = reader.as_ref().map_or(0, |reader| reader.sent);
         if expects {
             let first_read = reader.as_ref().and_then(|reader| reader.first_read);
@@ -267,6 +282,7 @@ impl Http {
                     report: Report { call, observer },
                     url: request.url.clone(),
                     stall: self.stall,
+                    deadline: self.deadline,
                 })
             }
             Err(error) => {
@@ -286,20 +302,22 @@ impl Http {
 
     fn exchange(
         &self,
+        agent: &Agent,
         head: ureq::http::request::Builder,
         reader: Option<&mut SentBody<'_>>,
         proxy: Option<ureq::Proxy>,
         patience: Option<Duration>,
     ) -> Result<ureq::http::Response<ureq::Body>, ureq::Error> {
         let patience = patience.unwrap_or(self.stall);
+        let whole = self.deadline.max(patience);
         match reader {
             None => {
-                let request = self.agent.configure_request(head.body(())?);
-                self.agent.run(request.proxy(proxy).timeout_per_read(Some(patience)).build())
+                let request = agent.configure_request(head.body(())?).proxy(proxy);
+                agent.run(request.timeout_per_read(Some(patience)).timeout_recv_response(Some(whole)).build())
             }
             Some(reader) => {
-                let request = self.agent.configure_request(head.body(SendBody::from_reader(reader))?);
-                self.agent.run(request.proxy(proxy).timeout_per_read(Some(patience)).build())
+                let request = agent.configure_request(head.body(SendBody::from_reader(reader))?).proxy(proxy);
+                agent.run(request.timeout_per_read(Some(patience)).timeout_recv_response(Some(whole)).build())
             }
         }
     }
@@ -333,6 +351,7 @@ impl Http {
         match error {
             ureq::Error::HostNotFound | ureq::Error::Timeout(Timeout::Resolve) => HttpError::UnknownHost,
             ureq::Error::Timeout(Timeout::Connect) => HttpError::ConnectTimeout,
+            ureq::Error::Timeout(Timeout::RecvResponse) => HttpError::Slow(self.deadline.max(patience)),
             ureq::Error::Timeout(_) => HttpError::Stalled(patience),
             ureq::Error::Io(error) => of_io(error),
             ureq::Error::ConnectionFailed => HttpError::Connect(io::ErrorKind::NotConnected.into()),
@@ -417,51 +436,6 @@ impl Read for SentBody<'_> {
     }
 }
 
-/// An address that an answer leads to, and that it may not lead to.
-#[derive(Debug, thiserror::Error)]
-#[error("{host} is at {address}")]
-struct RefusedAddress {
-    host: String,
-    address: IpAddr,
-}
-
-/// Finds addresses. Hosts that answers name are not looked for on this machine and its links, unless the registry is there.
-#[derive(Debug)]
-struct GuardedResolver {
-    inner: DefaultResolver,
-    registry: (String, u16),
-    /// Where the registry is.
-    class: OnceLock<AddressClass>,
-}
-
-impl Resolver for GuardedResolver {
-    fn resolve(
-        &self,
-        uri: &ureq::http::Uri,
-        config: &ureq::config::Config,
-        timeout: NextTimeout,
-    ) -> Result<ResolvedSocketAddrs, ureq::Error> {
-        let found = self.inner.resolve(uri, config, timeout)?;
-        if config.proxy().is_some_and(|proxy| proxy.uri() == uri) {
-            return Ok(found);
-        }
-        let host = uri.host().unwrap_or_default().trim_start_matches('[').trim_end_matches(']');
-        let default_port = if uri.scheme_str() == Some("https") { 443 } else { 80 };
-        if (host, uri.port_u16().unwrap_or(default_port)) == (self.registry.0.as_str(), self.registry.1) {
-            let class = found.iter().map(|address| AddressClass::of(address.ip())).max();
-            let _ = self.class.set(class.unwrap_or(AddressClass::Public));
-            return Ok(found);
-        }
-        let registry = self.class.get().copied().unwrap_or(AddressClass::Public);
-        match found.iter().find(|address| !AddressClass::of(address.ip()).may_be_reached_from(registry)) {
-            Some(address) => {
-                Err(ureq::Error::Io(io::Error::other(RefusedAddress { host: host.to_owned(), address: address.ip() })))
-            }
-            None => Ok(found),
-        }
-    }
-}
-
 /// An answer. Its body is read once.
 pub(crate) struct Answer {
     pub(crate) status: u16,
@@ -471,6 +445,7 @@ pub(crate) struct Answer {
     /// The URL that answered.
     pub(crate) url: Url,
     stall: Duration,
+    deadline: Duration,
 }
 
 impl fmt::Debug for Answer {
@@ -520,15 +495,25 @@ impl Answer {
 
     fn read_body(&mut self, limit: u64, bytes: &mut Vec<u8>) -> Result<(), HttpError> {
         let Some(body) = self.body.take() else { return Ok(()) };
-        let read = body.into_reader().take(limit).read_to_end(bytes);
-        self.report.call.received(bytes.len());
-        read.map(drop).map_err(|error| of_body(error, self.stall))
+        let mut reader = body.into_reader().take(limit);
+        let (start, mut buffer) = (Instant::now(), vec![0; DOCUMENT_PIECE]);
+        loop {
+            let read = reader.read(&mut buffer).map_err(|error| of_body(error, self.stall))?;
+            bytes.extend_from_slice(&buffer[..read]);
+            self.report.call.received(read);
+            if read == 0 {
+                return Ok(());
+            }
+            if start.elapsed() > self.deadline {
+                return Err(HttpError::Slow(self.deadline));
+            }
+        }
     }
 
     /// Returns a reader of the body, whose errors carry [`HttpError`].
     pub(crate) fn reader(mut self) -> AnswerReader {
         let reader = self.body.take().map(ureq::Body::into_reader);
-        AnswerReader { reader, answer: self }
+        AnswerReader { reader, answer: self, document_since: None }
     }
 }
 
@@ -543,9 +528,16 @@ fn of_body(error: io::Error, stall: Duration) -> HttpError {
 pub(crate) struct AnswerReader {
     reader: Option<ureq::BodyReader<'static>>,
     answer: Answer,
+    /// When the reading began, if the body must be whole before the deadline of documents.
+    document_since: Option<Instant>,
 }
 
 impl AnswerReader {
+    /// Has the body be whole before the deadline of documents.
+    pub(crate) fn as_document(self) -> Self {
+        Self { document_since: Some(Instant::now()), ..self }
+    }
+
     /// Reads the next bytes; none at the end.
     ///
     /// # Errors
@@ -555,6 +547,10 @@ impl AnswerReader {
         let Some(reader) = &mut self.reader else { return Ok(0) };
         let read = reader.read(buffer).map_err(|error| of_body(error, self.answer.stall))?;
         self.answer.report.call.received(read);
+        let deadline = self.answer.deadline;
+        if read > 0 && self.document_since.is_some_and(|since| since.elapsed() > deadline) {
+            return Err(HttpError::Slow(deadline));
+        }
         Ok(read)
     }
 }

@@ -1,14 +1,16 @@
 //! Registries over HTTP: the client of the distribution-spec, with credentials, TLS, proxies and retries.
 //!
 //! This room knows nothing of layouts: `transfer` moves images between views, layouts and registries. All requests go through
-//! `client`; `http` and `tls` alone name the crates that speak HTTP and TLS. What a server says is not trusted: sizes are
+//! `client`; `http`, `connect` and `tls` alone name the crates that speak HTTP and TLS. What a server says is not trusted: sizes are
 //! bounded, digests are verified, text is made fit for one line, and no answer takes credentials to another host.
 
 mod address;
 pub(crate) mod auth;
 mod calls;
 pub(crate) mod client;
+mod connect;
 mod environment;
+pub(crate) mod first_fault;
 pub(crate) mod host;
 pub(crate) mod http;
 mod options;
@@ -20,9 +22,11 @@ pub(crate) mod reference;
 mod reference_error;
 mod refusal;
 pub(crate) mod source;
+mod stop;
 mod system_errors;
 mod tls;
 mod url;
+mod wire;
 
 pub use auth::{
     AuthError, AuthPlace, Credential, CredentialLookup, CredentialStore, Credentials, HelperError, HelperErrorKind,

@@ -42,6 +42,9 @@ pub struct ConnectionOptions {
     pub retries: u32,
     /// How long the next byte may take.
     pub stall_timeout: Duration,
+    /// How long the head of an answer, or a document (a manifest, a config, a list, a token, the body of an error), may take
+    /// as a whole. Blobs may take as long as bytes come.
+    pub document_timeout: Duration,
     /// How many requests are sent at once.
     pub requests_at_once: usize,
     /// Is told of each exchange.
@@ -62,6 +65,7 @@ impl Default for ConnectionOptions {
             environment: Environment::default(),
             retries: 5,
             stall_timeout: Duration::from_mins(1),
+            document_timeout: Duration::from_mins(10),
             requests_at_once: 16,
             observer: None,
             clock: Arc::new(SystemClock::default()),
@@ -80,6 +84,7 @@ impl ConnectionOptions {
         environment: [Environment],
         retries: [u32],
         stall_timeout: [Duration],
+        document_timeout: [Duration],
         requests_at_once: [usize],
         observer: [option CallObserver],
         clock: [Arc<dyn Clock>],

@@ -9,6 +9,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
+use super::stop::Stop;
 use crate::error::RemoteError;
 
 /// The first pause. Each later one is twice as long.
@@ -19,6 +20,9 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 
 /// The longest pause that a server may ask for.
 const LONGEST_WAIT: Duration = Duration::from_mins(5);
+
+/// How often one who waits looks whether that is over.
+const LOOK: Duration = Duration::from_millis(50);
 
 /// The number of answers in a row after which one more request is sent at once.
 const CALM: usize = 16;
@@ -31,6 +35,12 @@ pub trait Clock: fmt::Debug + Send + Sync {
     fn date(&self) -> SystemTime;
     /// Waits.
     fn sleep(&self, duration: Duration);
+    /// Waits, but not for long after a function says that it is over. Unless that is provided, it is a whole sleep.
+    fn sleep_unless(&self, duration: Duration, is_over: &dyn Fn() -> bool) {
+        if !is_over() {
+            self.sleep(duration);
+        }
+    }
 }
 
 /// The clock of the system.
@@ -54,6 +64,13 @@ impl Clock for SystemClock {
 
     fn sleep(&self, duration: Duration) {
         thread::sleep(duration);
+    }
+
+    fn sleep_unless(&self, duration: Duration, is_over: &dyn Fn() -> bool) {
+        let start = Instant::now();
+        while !is_over() && start.elapsed() < duration {
+            thread::sleep(LOOK.min(duration - start.elapsed().min(duration)));
+        }
     }
 }
 
@@ -135,17 +152,23 @@ impl Policy {
         self.slots().retried
     }
 
-    /// Waits until a request may be sent.
-    pub(crate) fn slot(&self) -> Slot<'_> {
+    /// Has those look who wait for a slot: their work may have ended.
+    pub(crate) fn look_up(&self) {
+        drop(self.slots());
+        self.freed.notify_all();
+    }
+
+    /// Waits until a request may be sent, or the work that it is for has ended.
+    pub(crate) fn slot(&self, stop: &Stop) -> Slot<'_> {
         let mut slots = self.slots();
-        while slots.taken >= slots.limit {
+        while slots.taken >= slots.limit && !stop.is_set() {
             slots = self.freed.wait(slots).unwrap_or_else(PoisonError::into_inner);
         }
         slots.taken += 1;
         let pause = slots.not_before.saturating_sub(self.clock.now());
         drop(slots);
         if !pause.is_zero() {
-            self.clock.sleep(pause);
+            self.clock.sleep_unless(pause, &|| stop.is_set());
         }
         Slot(self)
     }
@@ -173,15 +196,24 @@ impl Policy {
     ///
     /// # Errors
     ///
-    /// The failure, if it will last or there were enough tries.
-    pub(crate) fn pause(&self, tries: &mut Tries, failure: Failure, host: &str) -> Result<(), RemoteError> {
-        if !failure.is_transient || tries.made >= self.retries {
+    /// The failure, if it will last, there were enough tries, or the work has ended.
+    pub(crate) fn pause(
+        &self,
+        tries: &mut Tries,
+        failure: Failure,
+        host: &str,
+        stop: &Stop,
+    ) -> Result<(), RemoteError> {
+        if !failure.is_transient || tries.made >= self.retries || stop.is_set() {
             return Err(*failure.error);
         }
         match failure.retry_after {
             Some(wait) if wait > LONGEST_WAIT => return Err(RemoteError::Later { host: host.to_owned(), wait }),
-            Some(wait) => self.clock.sleep(wait),
-            None => self.clock.sleep(self.jittered(FIRST_PAUSE.saturating_mul(1 << tries.made.min(16)))),
+            Some(wait) => self.sleep(wait, stop),
+            None => self.sleep(self.jittered(FIRST_PAUSE.saturating_mul(1 << tries.made.min(16))), stop),
+        }
+        if stop.is_set() {
+            return Err(*failure.error);
         }
         tries.made += 1;
         self.slots().retried += 1;
@@ -189,8 +221,12 @@ impl Policy {
     }
 
     /// Waits because another client was faster, for a time of its own.
-    pub(crate) fn pause_for_others(&self, attempt: usize) {
-        self.clock.sleep(self.jittered(FIRST_PAUSE / 4 * u32::try_from(attempt).unwrap_or(u32::MAX)));
+    pub(crate) fn pause_for_others(&self, attempt: usize, stop: &Stop) {
+        self.sleep(self.jittered(FIRST_PAUSE / 4 * u32::try_from(attempt).unwrap_or(u32::MAX)), stop);
+    }
+
+    fn sleep(&self, pause: Duration, stop: &Stop) {
+        self.clock.sleep_unless(pause, &|| stop.is_set());
     }
 
     /// Returns between a half and the whole of a pause, so that those who failed together do not come back together.
@@ -262,14 +298,14 @@ pub(crate) mod tests {
         let policy = Policy::new(clock.clone(), 10, 1);
         let mut tries = policy.tries();
         for _ in 0..10 {
-            policy.pause(&mut tries, transient(None), "r.example").expect("another try");
+            policy.pause(&mut tries, transient(None), "r.example", &Stop::default()).expect("another try");
         }
         let mut whole = FIRST_PAUSE;
         for pause in clock.slept() {
             assert!(pause >= whole / 2 && pause <= whole, "{pause:?} of {whole:?}");
             whole = (whole * 2).min(LONGEST_PAUSE);
         }
-        assert_eq!(policy.pause(&mut tries, transient(None), "r.example"), Err(error()));
+        assert_eq!(policy.pause(&mut tries, transient(None), "r.example", &Stop::default()), Err(error()));
         assert_eq!(policy.retried(), 10);
     }
 
@@ -279,13 +315,13 @@ pub(crate) mod tests {
         let policy = Policy::new(clock.clone(), 3, 1);
         let mut tries = policy.tries();
         let five_minutes = Duration::from_mins(5);
-        policy.pause(&mut tries, transient(Some(five_minutes)), "r.example").expect("another try");
+        policy.pause(&mut tries, transient(Some(five_minutes)), "r.example", &Stop::default()).expect("another try");
         assert_eq!(clock.slept(), [five_minutes]);
         let wait = five_minutes + Duration::from_secs(1);
-        let later = policy.pause(&mut tries, transient(Some(wait)), "r.example");
+        let later = policy.pause(&mut tries, transient(Some(wait)), "r.example", &Stop::default());
         assert_eq!(later, Err(RemoteError::Later { host: "r.example".to_owned(), wait }));
         assert_eq!(later.expect_err("too long").to_string(), "r.example asks to wait for 6 min");
-        assert_eq!(policy.pause(&mut tries, Failure::lasting(error()), "r.example"), Err(error()));
+        assert_eq!(policy.pause(&mut tries, Failure::lasting(error()), "r.example", &Stop::default()), Err(error()));
         assert!(clock.slept().is_empty());
     }
 
@@ -318,7 +354,7 @@ pub(crate) mod tests {
         }
         // All that go to the host wait.
         policy.answered(429, Some(Duration::from_secs(9)));
-        drop(policy.slot());
+        drop(policy.slot(&Stop::default()));
         assert_eq!(clock.slept(), [Duration::from_secs(9)]);
     }
 }

@@ -1,6 +1,6 @@
 //! The faults of proxies, told from those of the registries behind them.
 //!
-//! With `http` and `tls`, the only file that names ureq.
+//! With `connect`, `http` and `tls`, the only file that names ureq.
 
 use std::fmt;
 use std::io;

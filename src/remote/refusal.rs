@@ -98,8 +98,8 @@ pub(crate) fn unreachable(url: &Url, error: &HttpError) -> RemoteError {
     let fault = match error {
         HttpError::UnknownHost => ConnectionFault::UnknownHost,
         HttpError::Connect(_) => ConnectionFault::Refused,
-        HttpError::Stalled(_) | HttpError::ConnectTimeout => ConnectionFault::Timeout,
-        HttpError::Broken(_) | HttpError::Body(_) => ConnectionFault::Broken,
+        HttpError::Stalled(_) | HttpError::Slow(_) | HttpError::ConnectTimeout => ConnectionFault::Timeout,
+        HttpError::Broken(_) | HttpError::Body(_) | HttpError::Stopped => ConnectionFault::Broken,
         HttpError::Proxy { .. } => ConnectionFault::Proxy,
         HttpError::Malformed(_) => ConnectionFault::NotHttp,
         HttpError::Address { .. } => ConnectionFault::Refused,

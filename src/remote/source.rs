@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::auth::scope::Scope;
 use super::client::{Client, Fetched, ManifestReference};
+use super::first_fault::FirstFault;
 use super::policy::Failure;
 use crate::error::{Error, RemoteError, Result};
 use crate::graph::verify::verify_bytes;
@@ -19,7 +20,6 @@ use crate::layout::handle::Layout;
 use crate::oci::{Descriptor, Digest, RepositoryName};
 use crate::view::content::Content;
 use crate::view::source::BlobSource;
-use crate::workers::map::map_bounded;
 
 /// The largest config that is fetched.
 const CONFIG_LIMIT: u64 = 8 * 1024 * 1024;
@@ -32,10 +32,9 @@ const AT_ONCE: usize = 16;
 
 /// The documents of a repository.
 #[derive(Clone)]
-pub(crate) struct RemoteDocuments(Arc<Inner>);
+pub(crate) struct RemoteDocuments(Arc<Inner>, Arc<Client>);
 
 struct Inner {
-    client: Arc<Client>,
     repository: RepositoryName,
     scope: Scope,
     known: Mutex<HashMap<Digest, Known>>,
@@ -65,11 +64,17 @@ impl fmt::Debug for RemoteDocuments {
 impl RemoteDocuments {
     pub(crate) fn new(client: Arc<Client>, repository: RepositoryName, beside: Option<Layout>) -> Self {
         let scope = Scope::pull(&repository);
-        Self(Arc::new(Inner { client, repository, scope, known: Mutex::default(), bytes: AtomicU64::new(0), beside }))
+        let (known, bytes) = (Mutex::default(), AtomicU64::new(0));
+        Self(Arc::new(Inner { repository, scope, known, bytes, beside }), client)
     }
 
     pub(crate) fn client(&self) -> &Client {
-        &self.0.client
+        &self.1
+    }
+
+    /// Returns the same documents, which another client of the same registry fetches.
+    pub(crate) fn by(&self, client: &Arc<Client>) -> Self {
+        Self(Arc::clone(&self.0), Arc::clone(client))
     }
 
     pub(crate) fn repository(&self) -> &RepositoryName {
@@ -101,7 +106,9 @@ impl RemoteDocuments {
     ///
     /// The first error of fetching.
     pub(crate) fn fetch_all(&self, digests: Vec<Digest>) -> Result<()> {
-        map_bounded(digests, AT_ONCE, |digest| self.find(&digest).map(drop)).map(drop)
+        let first = FirstFault::of(self.client());
+        let documents = self.by(first.client());
+        first.map(digests, AT_ONCE, |digest| documents.find(&digest).map(drop)).map(drop)
     }
 
     /// Returns a document that was fetched.
@@ -151,7 +158,7 @@ impl RemoteDocuments {
     }
 
     fn fetch_manifest(&self, digest: &Digest, size: u64) -> Result<Option<Content>> {
-        let Inner { client, repository, scope, .. } = &*self.0;
+        let (client, Inner { repository, scope, .. }) = (self.client(), &*self.0);
         let reference = ManifestReference::Digest(digest.clone());
         let Some(fetched) = client.get_manifest(repository, &reference, scope)? else { return Ok(None) };
         let actual = fetched.bytes.len() as u64;
@@ -190,7 +197,7 @@ impl RemoteDocuments {
 
     fn read_config(&self, digest: &Digest, size: u64) -> Result<Vec<u8>, Failure> {
         let client = self.client();
-        let mut body = client.get_blob(self.repository(), (digest, size), 0, self.scope())?;
+        let mut body = client.get_blob(self.repository(), (digest, size), 0, self.scope())?.as_document();
         let mut bytes = vec![0; usize::try_from(size).expect("it is bounded")];
         let mut filled = 0;
         while filled < bytes.len() {

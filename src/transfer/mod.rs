@@ -15,8 +15,6 @@ pub(crate) mod event;
 #[cfg(feature = "remote")]
 mod fallback_tag;
 pub(crate) mod file;
-#[cfg(feature = "remote")]
-mod first_fault;
 pub(crate) mod format;
 pub(crate) mod listed;
 pub(crate) mod load;

@@ -153,6 +153,8 @@ pub(crate) enum Action {
     Drip(usize, Duration),
     /// Reads the request's body in small pieces.
     DripUp(usize, Duration),
+    /// Sends the answer's head byte by byte.
+    DripHead(Duration),
     /// Sends headers without end.
     HeaderBomb,
     /// Sends a body without end.
@@ -199,6 +201,7 @@ pub(crate) struct Effects {
     pub(crate) extra_bytes: u64,
     pub(crate) drip: Option<(usize, Duration)>,
     pub(crate) drip_up: Option<(usize, Duration)>,
+    pub(crate) drip_head: Option<Duration>,
     pub(crate) has_header_bomb: bool,
     pub(crate) has_body_bomb: bool,
     pub(crate) sends_continue_headers: bool,
@@ -239,6 +242,7 @@ impl Effects {
             Action::ExtraBytes(count) => self.extra_bytes += count,
             Action::Drip(bytes, interval) => self.drip = Some((bytes, interval)),
             Action::DripUp(bytes, interval) => self.drip_up = Some((bytes, interval)),
+            Action::DripHead(interval) => self.drip_head = Some(interval),
             Action::HeaderBomb => self.has_header_bomb = true,
             Action::BodyBomb => self.has_body_bomb = true,
             Action::SpontaneousContinueHeaders => self.sends_continue_headers = true,

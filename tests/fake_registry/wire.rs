@@ -67,6 +67,16 @@ pub(crate) fn send(
         stream.flush()?;
         return Ok(End::Cut);
     }
+    if let Some(interval) = effects.drip_head {
+        for byte in head.bytes() {
+            stream.write_all(&[byte])?;
+            stream.flush()?;
+            if !stop.wait(interval) {
+                return Ok(End::Cut);
+            }
+        }
+        head.clear();
+    }
     let mut pending = head.into_bytes();
     if is_head || !has_body {
         active.end();

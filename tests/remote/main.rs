@@ -18,6 +18,7 @@ mod pull;
 mod push;
 mod raw;
 mod sha512;
+mod stops;
 #[cfg(unix)]
 mod terminal;
 mod words;

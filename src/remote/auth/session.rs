@@ -16,11 +16,12 @@ use super::challenge::Challenge;
 use super::scope::Scope;
 use super::secret::{Credential, Secret};
 use crate::error::RemoteError;
-use crate::remote::http::{Answer, Body, Http, Method, Request};
+use crate::remote::http::{Answer, Body, Method, Request};
 use crate::remote::policy::{Clock, Failure, is_transient, retry_after};
 use crate::remote::redirect::Guard;
 use crate::remote::refusal;
 use crate::remote::url::{Url, encoded_value};
+use crate::remote::wire::Wire;
 
 /// The largest answer of a token server.
 const TOKEN_LIMIT: u64 = 1024 * 1024;
@@ -100,7 +101,7 @@ impl Session {
         &self,
         scope: &Scope,
         clock: &dyn Clock,
-        http: &Http,
+        wire: Wire<'_>,
         guard: &Guard,
     ) -> Result<Option<Secret>, Failure> {
         let now = clock.now();
@@ -126,12 +127,25 @@ impl Session {
                 }
                 // The lock is held: others who need a token wait for this one.
                 let wanted = scope.and_challenged(challenged.as_deref());
-                let answer = self.fetch(&state, &realm, service.as_deref(), &wanted, (http, guard))?;
+                let answer = self.fetch(&state, &realm, service.as_deref(), &wanted, (wire, guard))?;
                 let (value, life) = self.read(&mut state, answer, &realm, clock)?;
                 let header = bearer(&value);
                 state.tokens.insert(scope.clone(), Token { value, renew_at: now + life - life / 6 });
                 Ok(Some(header))
             }
+        }
+    }
+
+    /// Returns the value of `Authorization` for a request as far as it is known without asking anybody.
+    pub(crate) fn known_authorization(&self, scope: &Scope) -> Option<Secret> {
+        let state = self.state.try_lock().ok()?;
+        let found = self.found.get().and_then(|found| found.as_ref().ok()).and_then(Option::as_ref);
+        match (&state.method, found) {
+            (Wanted::Nothing, _) => None,
+            (_, Some(Credential::RegistryToken(token))) => Some(bearer(token)),
+            (Wanted::Basic, Some(Credential::Password { user, password })) => Some(basic(user, password)),
+            (Wanted::Basic, _) => None,
+            (Wanted::Bearer { .. }, _) => state.tokens.get(scope).map(|token| bearer(&token.value)),
         }
     }
 
@@ -207,7 +221,7 @@ impl Session {
         realm: &Url,
         service: Option<&str>,
         scope: &Scope,
-        (http, guard): (&Http, &Guard),
+        (wire, guard): (Wire<'_>, &Guard),
     ) -> Result<Answer, Failure> {
         let credential = self.credential()?;
         let identity = match (&state.refresh, credential) {
@@ -216,18 +230,18 @@ impl Session {
             _ => None,
         };
         match (&identity, credential) {
-            (Some(identity), _) => self.post(realm, service, scope, identity, (http, guard)),
+            (Some(identity), _) => self.post(realm, service, scope, identity, (wire, guard)),
             (None, Some(Credential::Password { user, password })) => {
-                let answer = self.get(realm, service, scope, Some(basic(user, password)), (http, guard))?;
+                let answer = self.get(realm, service, scope, Some(basic(user, password)), (wire, guard))?;
                 // Azure's registry takes a refresh token in the place of a password, and by POST only.
                 if matches!(answer.status, 401 | 404 | 405) {
-                    let second = self.post(realm, service, scope, password, (http, guard))?;
+                    let second = self.post(realm, service, scope, password, (wire, guard))?;
                     Ok(if second.status == 200 { second } else { answer })
                 } else {
                     Ok(answer)
                 }
             }
-            _ => self.get(realm, service, scope, None, (http, guard)),
+            _ => self.get(realm, service, scope, None, (wire, guard)),
         }
     }
 
@@ -237,7 +251,7 @@ impl Session {
         service: Option<&str>,
         scope: &Scope,
         authorization: Option<Secret>,
-        (http, guard): (&Http, &Guard),
+        (wire, guard): (Wire<'_>, &Guard),
     ) -> Result<Answer, Failure> {
         let mut url = realm.clone();
         if let Some(service) = service {
@@ -248,7 +262,7 @@ impl Session {
         }
         let headers: Vec<_> = authorization.iter().map(|value| ("authorization", value.expose().to_owned())).collect();
         let request = Request { method: Method::Get, url: &url, headers: &headers, patience: None, closes: false };
-        http.send(&request, Body::None).map_err(|error| guard.unreachable(&url, error))
+        wire.send(&request, Body::None).map_err(|error| guard.unreachable(&url, error))
     }
 
     fn post(
@@ -257,7 +271,7 @@ impl Session {
         service: Option<&str>,
         scope: &Scope,
         token: &Secret,
-        (http, guard): (&Http, &Guard),
+        (wire, guard): (Wire<'_>, &Guard),
     ) -> Result<Answer, Failure> {
         let form = format!(
             "grant_type=refresh_token&service={}&client_id={CLIENT_ID}&scope={}&refresh_token={}",
@@ -267,7 +281,7 @@ impl Session {
         );
         let headers = [("content-type", "application/x-www-form-urlencoded".to_owned())];
         let request = Request { method: Method::Post, url: realm, headers: &headers, patience: None, closes: false };
-        http.send(&request, Body::Bytes(form.as_bytes())).map_err(|error| guard.unreachable(realm, error))
+        wire.send(&request, Body::Bytes(form.as_bytes())).map_err(|error| guard.unreachable(realm, error))
     }
 
     fn read(

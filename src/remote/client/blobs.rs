@@ -85,7 +85,7 @@ impl Client {
             },
             416 if offset > 0 => return self.get_blob(repository, (digest, size), 0, scope),
             404 => {
-                let (host, digest) = (self.host.to_string(), digest.clone());
+                let (host, digest) = (self.shared.host.to_string(), digest.clone());
                 return Err(Failure::lasting(RemoteError::BlobNotFound { host, digest }));
             }
             _ => return Err(Failure::lasting(self.refusal(answer, Method::Get))),
@@ -109,7 +109,7 @@ impl Client {
         let scope = Scope::default();
         let parsed = Url::parse(url).map_err(|error| {
             Failure::lasting(RemoteError::Redirect {
-                host: self.host.to_string(),
+                host: self.shared.host.to_string(),
                 url: crate::remote::refusal::on_one_line(url.split(['?', '@']).next().unwrap_or_default()),
                 reason: error.to_string(),
             })
@@ -150,6 +150,11 @@ impl Client {
 impl BlobBody {
     fn new(answer: Answer, start: u64) -> Self {
         Self { url: answer.url.clone(), reader: answer.reader(), start }
+    }
+
+    /// Has the blob be whole before the deadline of documents.
+    pub(crate) fn as_document(self) -> Self {
+        Self { reader: self.reader.as_document(), ..self }
     }
 }
 

@@ -34,7 +34,7 @@ impl Client {
     ///
     /// [`RemoteError::Answer`] for what is no list of tags, or one without end.
     pub(crate) fn tags(&self, repository: &RepositoryName, scope: &Scope) -> Result<Option<Vec<Tag>>, RemoteError> {
-        let what = format!("the tags of {}/{repository}", self.host);
+        let what = format!("the tags of {}/{repository}", self.shared.host);
         let (mut tags, mut seen) = (Vec::new(), HashSet::new());
         let found = self.pages(&format!("/v2/{repository}/tags/list"), &what, scope, |bytes| {
             let list: TagList =
@@ -131,7 +131,7 @@ impl Client {
         let url = self.guard().location(&answer.url, target)?;
         if url.origin != answer.url.origin {
             return Err(RemoteError::Redirect {
-                host: self.host.to_string(),
+                host: self.shared.host.to_string(),
                 url: url.to_string(),
                 reason: "the next page must be at the same host".to_owned(),
             });

@@ -216,7 +216,7 @@ impl Client {
         };
         let is_schema_1 = |media_type: &str| SCHEMA_1.contains(&media_type);
         if base.as_deref().is_some_and(is_schema_1) || typed.schema_version == Some(1) {
-            return Err(RemoteError::Schema1 { host: self.host.to_string(), reference: what });
+            return Err(RemoteError::Schema1 { host: self.shared.host.to_string(), reference: what });
         }
         // Types of JSON alone say nothing; the document's own type does.
         let base = base.filter(|base| {
@@ -321,7 +321,7 @@ impl Client {
     /// Returns how a manifest is called.
     fn named(&self, repository: &RepositoryName, reference: &ManifestReference) -> String {
         let separator = if matches!(reference, ManifestReference::Tag(_)) { ':' } else { '@' };
-        format!("{}/{repository}{separator}{reference}", self.host)
+        format!("{}/{repository}{separator}{reference}", self.shared.host)
     }
 }
 

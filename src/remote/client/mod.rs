@@ -11,7 +11,7 @@ mod uploads;
 
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 pub(crate) use blobs::{BlobBody, BlobState};
@@ -29,8 +29,10 @@ use super::options::ConnectionOptions;
 use super::policy::{Failure, Policy, Tries, is_transient, retry_after};
 use super::redirect::{Guard, MOST_REDIRECTS, is_redirect, keeps_method};
 use super::refusal;
+use super::stop::Stop;
 use super::tls::{TlsError, TlsOptions};
 use super::url::{Origin, Scheme, Url};
+use super::wire::Wire;
 use crate::error::RemoteError;
 use crate::oci::RepositoryName;
 
@@ -44,6 +46,13 @@ use crate::oci::RepositoryName;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub struct Client {
+    shared: Arc<Shared>,
+    /// Whether the work that this client is for has ended.
+    stop: Stop,
+}
+
+/// What the clients of one registry share.
+struct Shared {
     host: RegistryHost,
     http: Http,
     session: Session,
@@ -63,7 +72,7 @@ const BEHIND_A_PAGE: &str = "a login page or a proxy may stand before the regist
 
 impl fmt::Debug for Client {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_struct("Client").field("host", &self.host).finish_non_exhaustive()
+        formatter.debug_struct("Client").field("host", &self.shared.host).finish_non_exhaustive()
     }
 }
 
@@ -116,12 +125,13 @@ impl Client {
             },
             environment: options.environment.clone(),
             stall: options.stall_timeout,
+            deadline: options.document_timeout,
             connections: options.requests_at_once.max(1),
             observer: options.observer.clone(),
         };
         let (credentials, asked, repository) = (options.credentials.clone(), host.clone(), repository.cloned());
         let find = move || credentials.find(&asked, repository.as_ref());
-        Self {
+        let shared = Shared {
             http: Http::new(&api.host, api.port, http),
             session: Session::new(host.to_string(), Box::new(find)),
             policy: Policy::new(options.clock.clone(), options.retries, options.requests_at_once.max(1)),
@@ -131,40 +141,66 @@ impl Client {
             may_become_plain: !options.insecure && host.is_loopback(),
             requests: AtomicU64::new(0),
             host,
+        };
+        Self { shared: Arc::new(shared), stop: Stop::default() }
+    }
+
+    /// Returns a client for a piece of work, whose requests can be ended together. It shares everything else with this one.
+    pub(crate) fn stoppable(&self) -> Self {
+        Self { shared: Arc::clone(&self.shared), stop: Stop::default() }
+    }
+
+    /// Ends the work of this client: no request begins any more, and those on their way are cut. Requests of other work
+    /// that are cut with them are sent again. Returns whether it had ended before.
+    pub(crate) fn stop(&self) -> bool {
+        let had_ended = self.stop.set();
+        if !had_ended {
+            self.shared.http.cut();
+            self.shared.policy.look_up();
         }
+        had_ended
+    }
+
+    /// Returns whether the work of this client has ended.
+    pub(crate) fn is_stopped(&self) -> bool {
+        self.stop.is_set()
+    }
+
+    fn wire(&self) -> Wire<'_> {
+        Wire { http: &self.shared.http, stop: &self.stop }
     }
 
     /// Returns the registry.
     pub fn host(&self) -> &RegistryHost {
-        &self.host
+        &self.shared.host
     }
 
     /// Returns how many requests were sent, those for tokens not counted.
     pub fn requests(&self) -> u64 {
-        self.requests.load(Ordering::Relaxed)
+        self.shared.requests.load(Ordering::Relaxed)
     }
 
     /// Returns how many requests were sent again.
     pub fn retries(&self) -> u64 {
-        self.policy.retried()
+        self.shared.policy.retried()
     }
 
     pub(crate) fn policy(&self) -> &Policy {
-        &self.policy
+        &self.shared.policy
     }
 
     fn origin(&self) -> Origin {
         let scheme = if self.is_plain() { Scheme::Http } else { Scheme::Https };
-        origin_of(&self.host, scheme)
+        origin_of(&self.shared.host, scheme)
     }
 
     fn is_plain(&self) -> bool {
-        self.is_plain.load(Ordering::Relaxed)
+        self.shared.is_plain.load(Ordering::Relaxed)
     }
 
     /// Speaks plain HTTP from now on.
     fn become_plain(&self) {
-        self.is_plain.store(true, Ordering::Relaxed);
+        self.shared.is_plain.store(true, Ordering::Relaxed);
     }
 
     fn guard(&self) -> Guard {
@@ -174,14 +210,14 @@ impl Client {
     /// Returns a URL as the registry is connected to by now: one that was made before it was known to speak plain HTTP is
     /// changed.
     fn at_registry(&self, url: &Url) -> Url {
-        if self.is_plain() && self.may_become_plain && self.is_https_of_registry(url) {
+        if self.is_plain() && self.shared.may_become_plain && self.is_https_of_registry(url) {
             return url.at(self.origin());
         }
         url.clone()
     }
 
     fn is_https_of_registry(&self, url: &Url) -> bool {
-        url.origin == origin_of(&self.host, Scheme::Https)
+        url.origin == origin_of(&self.shared.host, Scheme::Https)
     }
 
     /// Returns the URL of a path of the registry.
@@ -191,22 +227,23 @@ impl Client {
 
     /// Begins to count the tries of a request.
     pub(crate) fn tries(&self) -> Tries {
-        self.policy.tries()
+        self.shared.policy.tries()
     }
 
     /// Waits before a request is sent again; the error, if it will last or there were enough tries.
     pub(crate) fn pause(&self, tries: &mut Tries, failure: Failure) -> Result<(), RemoteError> {
-        self.policy.pause(tries, failure, &self.host.to_string())
+        self.shared.policy.pause(tries, failure, &self.shared.host.to_string(), &self.stop)
     }
 
     /// Waits for a registry that does not see yet what it took.
     pub(crate) fn wait_for_registry(&self, tries: usize) {
-        self.policy.clock().sleep(Duration::from_millis(500) * u32::try_from(tries).unwrap_or(u32::MAX));
+        let pause = Duration::from_millis(500) * u32::try_from(tries).unwrap_or(u32::MAX);
+        self.shared.policy.clock().sleep_unless(pause, &|| self.is_stopped());
     }
 
     /// Waits because another client changed what this one wanted to change.
     pub(crate) fn pause_for_others(&self, attempt: usize) {
-        self.policy.pause_for_others(attempt);
+        self.shared.policy.pause_for_others(attempt, &self.stop);
     }
 
     /// Asks until there is an answer that will not be another one after a while.
@@ -223,22 +260,22 @@ impl Client {
 
     /// Asks once: with credentials, and along redirects. An answer that may be another one after a while is a failure.
     pub(crate) fn ask_once(&self, ask: &Ask<'_>, payload: Payload<'_>) -> Result<Answer, Failure> {
-        if self.has_answered.load(Ordering::Relaxed) {
+        if self.shared.has_answered.load(Ordering::Relaxed) {
             return self.ask_along(ask, payload);
         }
-        let first = self.first.lock().unwrap_or_else(PoisonError::into_inner);
-        if self.has_answered.load(Ordering::Relaxed) {
+        let first = self.shared.first.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.shared.has_answered.load(Ordering::Relaxed) {
             drop(first);
             return self.ask_along(ask, payload);
         }
         let answer = self.ask_along(ask, payload)?;
-        self.has_answered.store(true, Ordering::Relaxed);
+        self.shared.has_answered.store(true, Ordering::Relaxed);
         Ok(answer)
     }
 
     /// Asks with credentials, and along redirects.
     fn ask_along(&self, ask: &Ask<'_>, mut payload: Payload<'_>) -> Result<Answer, Failure> {
-        let _slot = self.policy.slot();
+        let _slot = self.shared.policy.slot(&self.stop);
         let mut url = self.at_registry(&ask.url);
         let mut redirects = 0;
         let mut was_unexpected = false;
@@ -247,7 +284,7 @@ impl Client {
             let guard = self.guard();
             let is_registry = guard.is_registry(&url);
             let authorization = if is_registry {
-                self.session.authorization(ask.scope, self.policy.clock(), &self.http, &guard)?
+                self.shared.session.authorization(ask.scope, self.shared.policy.clock(), self.wire(), &guard)?
             } else {
                 None
             };
@@ -260,22 +297,22 @@ impl Client {
                 patience: ask.patience,
                 closes: ask.closes,
             };
-            self.requests.fetch_add(1, Ordering::Relaxed);
+            self.shared.requests.fetch_add(1, Ordering::Relaxed);
             let sent = match &mut payload {
-                Payload::None => self.http.send(&request, Body::None),
-                Payload::Bytes(bytes) => self.http.send(&request, Body::Bytes(bytes)),
+                Payload::None => self.wire().send(&request, Body::None),
+                Payload::Bytes(bytes) => self.wire().send(&request, Body::Bytes(bytes)),
                 Payload::Stream { length, reader } => {
                     reader.rewind();
-                    self.http.send(&request, Body::Stream { length: *length, reader })
+                    self.wire().send(&request, Body::Stream { length: *length, reader })
                 }
             };
             let answer = match sent {
                 Ok(answer) => answer,
                 Err(HttpError::Tls(TlsError::PlainHttp))
-                    if self.may_become_plain && self.is_https_of_registry(&url) =>
+                    if self.shared.may_become_plain && self.is_https_of_registry(&url) =>
                 {
                     // Nothing was asked yet.
-                    self.requests.fetch_sub(1, Ordering::Relaxed);
+                    self.shared.requests.fetch_sub(1, Ordering::Relaxed);
                     self.become_plain();
                     url = self.at_registry(&url);
                     continue;
@@ -283,9 +320,10 @@ impl Client {
                 Err(error) => return Err(guard.unreachable(&url, error)),
             };
             let status = answer.status;
-            let wait = answer.header("retry-after").and_then(|value| retry_after(value, self.policy.clock().date()));
+            let wait =
+                answer.header("retry-after").and_then(|value| retry_after(value, self.shared.policy.clock().date()));
             if is_registry {
-                self.policy.answered(status, wait);
+                self.shared.policy.answered(status, wait);
             }
             if status == 401 && is_registry {
                 if refusals < 2 && self.renew(ask, &answer, authorization.as_ref(), &guard)? {
@@ -330,15 +368,15 @@ impl Client {
             // Some registries name the realm at their root only.
             let url = self.url("/v2/");
             let request = Request { method: Method::Get, url: &url, headers: &[], patience: None, closes: false };
-            self.requests.fetch_add(1, Ordering::Relaxed);
-            let root = self.http.send(&request, Body::None).map_err(|error| guard.unreachable(&url, error))?;
+            self.shared.requests.fetch_add(1, Ordering::Relaxed);
+            let root = self.wire().send(&request, Body::None).map_err(|error| guard.unreachable(&url, error))?;
             challenges = parse_challenges(root.all_bytes("www-authenticate"));
         }
-        self.session.challenged(&challenges, ask.scope, refused, guard).map_err(Failure::lasting)
+        self.shared.session.challenged(&challenges, ask.scope, refused, guard).map_err(Failure::lasting)
     }
 
     fn unauthorized(&self, answer: Answer, sent_credentials: bool) -> RemoteError {
-        let had_credentials = self.session.has_credential();
+        let had_credentials = self.shared.session.has_credential();
         let challenges = parse_challenges(answer.all_bytes("www-authenticate"));
         let names_scope = |challenge: &Challenge| matches!(challenge, Challenge::Bearer { error: Some(error), .. } if error == "insufficient_scope");
         let said = refusal::said(answer).message;
@@ -349,20 +387,20 @@ impl Client {
             (false, None) if sent_credentials => "anonymous access is not enough".to_owned(),
             (false, None) => "it wants credentials".to_owned(),
         };
-        RemoteError::Unauthorized { host: self.host.to_string(), reason, had_credentials }
+        RemoteError::Unauthorized { host: self.shared.host.to_string(), reason, had_credentials }
     }
 
     /// Makes the error of an answer that was not expected.
     fn refusal(&self, answer: Answer, method: Method) -> RemoteError {
         let url = answer.url.clone();
         let guard = self.guard();
-        let host = if guard.is_registry(&url) { self.host.to_string() } else { refusal::host_of(&url) };
+        let host = if guard.is_registry(&url) { self.shared.host.to_string() } else { refusal::host_of(&url) };
         refusal::error(answer, &host, method, &url)
     }
 
     /// Makes the error of an answer that no registry gives.
     fn odd(&self, problem: impl Into<String>) -> RemoteError {
-        RemoteError::Answer { host: self.host.to_string(), problem: problem.into() }
+        RemoteError::Answer { host: self.shared.host.to_string(), problem: problem.into() }
     }
 
     /// Makes the error of an answer that is a page for browsers.

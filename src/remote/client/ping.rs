@@ -30,22 +30,22 @@ impl Client {
     pub fn ping(&self) -> Result<Ping, RemoteError> {
         loop {
             let url = self.url("/v2/");
-            let start = self.policy.clock().now();
+            let start = self.shared.policy.clock().now();
             let request = Request { method: Method::Get, url: &url, headers: &[], patience: None, closes: false };
-            let answer = match self.http.send(&request, Body::None) {
+            let answer = match self.wire().send(&request, Body::None) {
                 Ok(answer) => answer,
-                Err(HttpError::Tls(TlsError::PlainHttp)) if self.may_become_plain && !self.is_plain() => {
+                Err(HttpError::Tls(TlsError::PlainHttp)) if self.shared.may_become_plain && !self.is_plain() => {
                     self.become_plain();
                     continue;
                 }
                 Err(error) => return Err(refusal::unreachable(&url, &error)),
             };
-            let latency = self.policy.clock().now().saturating_sub(start);
+            let latency = self.shared.policy.clock().now().saturating_sub(start);
             let api_version = answer.header("docker-distribution-api-version").map(refusal::on_one_line);
             return match answer.status {
                 200 if is_page(&answer) => Err(self.page(&answer, Method::Get)),
                 status @ (200 | 401) => Ok(Ping { status, api_version, latency }),
-                404 => Err(RemoteError::NotARegistry { host: self.host.to_string() }),
+                404 => Err(RemoteError::NotARegistry { host: self.shared.host.to_string() }),
                 _ => Err(self.refusal(answer, Method::Get)),
             };
         }
@@ -69,7 +69,7 @@ impl Client {
         match answer.status {
             200 if is_page(&answer) => Err(self.page(&answer, Method::Get)),
             200 => Ok(()),
-            404 => Err(RemoteError::NotARegistry { host: self.host.to_string() }),
+            404 => Err(RemoteError::NotARegistry { host: self.shared.host.to_string() }),
             _ => Err(self.refusal(answer, Method::Get)),
         }
     }

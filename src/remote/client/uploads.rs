@@ -1,11 +1,17 @@
 //! Uploads: in one body or in chunks, and how one goes on (distribution-spec, end-4, end-5, end-6, end-11, end-13, end-14).
 
+use std::sync::Arc;
+use std::sync::mpsc::sync_channel;
+use std::thread::Builder;
+use std::time::Duration;
+
 use super::manifests::content_digest;
 use super::{Ask, Client, Payload};
 use crate::oci::{Digest, RepositoryName};
 use crate::remote::auth::scope::Scope;
 use crate::remote::http::{Answer, Body, COMMIT_TIMEOUT, Method, Request};
 use crate::remote::policy::Failure;
+use crate::remote::stop::Stop;
 use crate::remote::url::Url;
 
 /// An upload that the registry began.
@@ -158,22 +164,27 @@ impl Client {
         Some(UploadSession { location, smallest_chunk: None })
     }
 
-    /// Tells the registry that an upload will not go on (end-14). What becomes of that is of no interest.
-    pub(crate) fn cancel_upload(&self, session: &UploadSession, scope: &Scope, patience: std::time::Duration) {
+    /// Tells the registry that an upload will not go on (end-14), also when the work has ended. What becomes of that is of no
+    /// interest. No token is fetched for it.
+    pub(crate) fn cancel_upload(&self, session: &UploadSession, scope: &Scope, patience: Duration) {
+        let shared = Arc::clone(&self.shared);
+        let (session, scope) = (session.clone(), scope.clone());
         let guard = self.guard();
-        let authorization = guard
-            .is_registry(&session.location)
-            .then(|| self.session.authorization(scope, self.policy.clock(), &self.http, &guard).ok().flatten())
-            .flatten();
-        let headers: Vec<_> = authorization.iter().map(|value| ("authorization", value.expose().to_owned())).collect();
-        let request = Request {
-            method: Method::Delete,
-            url: &session.location,
-            headers: &headers,
-            patience: Some(patience),
-            closes: true,
+        // Whatever it waits for, an address or a token, is not waited for longer than that.
+        let (sender, receiver) = sync_channel::<()>(1);
+        let cancel = move || {
+            let is_registry = guard.is_registry(&session.location);
+            let authorization = is_registry.then(|| shared.session.known_authorization(&scope)).flatten();
+            let headers: Vec<_> =
+                authorization.iter().map(|value| ("authorization", value.expose().to_owned())).collect();
+            let (url, method) = (&session.location, Method::Delete);
+            let request = Request { method, url, headers: &headers, patience: Some(patience), closes: true };
+            let _ = shared.http.send(&request, Body::None, &Stop::default());
+            drop(sender);
         };
-        let _ = self.http.send(&request, Body::None);
+        if Builder::new().spawn(cancel).is_ok() {
+            let _ = receiver.recv_timeout(patience);
+        }
     }
 
     /// Reads the session that an answer names; without a location the one before goes on.

@@ -9,10 +9,10 @@ use crate::layout::handle::Layout;
 use crate::layout::site::Site;
 use crate::oci::Descriptor;
 use crate::remote::client::BlobBody;
+use crate::remote::first_fault::FirstFault;
 use crate::remote::policy::{Failure, Tries};
 use crate::remote::source::RemoteDocuments;
 use crate::transfer::event::{TransferEvent, TransferObserver};
-use crate::transfer::first_fault::FirstFault;
 
 /// After so many bytes more, a download may fail as often again.
 const PROGRESS: u64 = 1024 * 1024;
@@ -41,7 +41,7 @@ pub(super) struct Downloads<'a> {
     pub(super) allow_foreign: bool,
     pub(super) observer: TransferObserver<'a>,
     pub(super) bytes: std::sync::atomic::AtomicU64,
-    pub(super) first: FirstFault,
+    pub(super) first: &'a FirstFault,
     /// The blobs that are complete. Their files stay locked.
     pub(super) done: Mutex<Vec<IncomingBlob>>,
 }

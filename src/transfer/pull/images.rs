@@ -10,11 +10,11 @@ use crate::layout::handle::Layout;
 use crate::oci::entry_name::IMAGE_NAME;
 use crate::oci::{Descriptor, Digest, Index, REF_NAME, RepositoryName, Tag};
 use crate::remote::client::{Client, ManifestReference};
+use crate::remote::first_fault::FirstFault;
 use crate::remote::source::RemoteDocuments;
 use crate::transfer::dir_image::to_oci;
 use crate::transfer::fallback_tag::fallback_index;
 use crate::view::index_view::View;
-use crate::workers::map::map_bounded;
 
 /// The number of manifests that are asked for at once.
 const AT_ONCE: usize = 16;
@@ -72,7 +72,9 @@ impl RemoteImages {
                     let reference = format!("{}/{repository}", documents.client().host());
                     documents.client().absent(RemoteError::NotFound { reference })
                 })?;
-                map_bounded(tags, AT_ONCE, |tag| find_one(&documents, Some(&tag), None))?
+                let first = FirstFault::of(documents.client());
+                let documents = documents.by(first.client());
+                first.map(tags, AT_ONCE, |tag| find_one(&documents, Some(&tag), None))?
             }
         };
         let path = PathBuf::from(format!("{}/{repository}", documents.client().host()));
@@ -110,7 +112,10 @@ impl RemoteImages {
             walk(view, &index.manifests, Reach::Manifests).map(|visit| visit.entry.digest.clone()).collect();
         while !subjects.is_empty() {
             subjects.retain(|subject| asked.insert(subject.clone()));
-            let found = map_bounded(std::mem::take(&mut subjects), AT_ONCE, |subject| self.referrers_of(&subject))?;
+            let first = FirstFault::of(self.documents.client());
+            let documents = self.documents.by(first.client());
+            let subjects_now = std::mem::take(&mut subjects);
+            let found = first.map(subjects_now, AT_ONCE, |subject| referrers_of(&documents, &subject))?;
             for referrer in found.into_iter().flatten() {
                 if listed.insert(referrer.digest.clone()) {
                     self.documents.note_manifest(&referrer);
@@ -120,17 +125,6 @@ impl RemoteImages {
             }
         }
         Ok(view.with_index(index))
-    }
-
-    /// Lists the referrers of a manifest: those of the registry's list, or else of the fallback tag.
-    fn referrers_of(&self, subject: &Digest) -> Result<Vec<Descriptor>> {
-        let documents = &self.documents;
-        let (client, repository, scope) = (documents.client(), documents.repository(), documents.scope());
-        let index = match client.referrers(repository, subject, scope)? {
-            Some(index) => Some(index),
-            None => fallback_index(client, repository, scope, subject)?,
-        };
-        Ok(index.map(|index| index.manifests).unwrap_or_default())
     }
 
     /// Fetches the documents of a view that are not there yet, those of one level at once.
@@ -161,6 +155,16 @@ impl RemoteImages {
         }
         Ok(())
     }
+}
+
+/// Lists the referrers of a manifest: those of the registry's list, or else of the fallback tag.
+fn referrers_of(documents: &RemoteDocuments, subject: &Digest) -> Result<Vec<Descriptor>> {
+    let (client, repository, scope) = (documents.client(), documents.repository(), documents.scope());
+    let index = match client.referrers(repository, subject, scope)? {
+        Some(index) => Some(index),
+        None => fallback_index(client, repository, scope, subject)?,
+    };
+    Ok(index.map(|index| index.manifests).unwrap_or_default())
 }
 
 /// Fetches one manifest, and gives its descriptor its names.

@@ -18,17 +18,16 @@ use crate::layout::handle::Layout;
 use crate::layout::init::NewDirectories;
 use crate::layout::site::Site;
 use crate::oci::{Descriptor, Digest};
+use crate::remote::first_fault::FirstFault;
 use crate::remote::source::RemoteDocuments;
 use crate::transfer::contents::ExportOptions;
 use crate::transfer::dir::NewEntries;
 use crate::transfer::event::{TransferEvent, TransferObserver};
-use crate::transfer::first_fault::FirstFault;
 use crate::transfer::format::Format;
 use crate::view::content::Content;
 use crate::view::index_view::View;
 use crate::view::reach::MissingBlobs;
 use crate::view::source::BlobSource;
-use crate::workers::map::map_bounded;
 
 /// The number of blobs that are fetched at once.
 const JOBS: usize = 6;
@@ -242,13 +241,15 @@ impl PullPlan {
             made.directories(site, site.path())?;
         }
         let incoming = Incoming::open(site)?;
+        let first = FirstFault::of(self.documents.client());
+        let documents = self.documents.by(first.client());
         let downloads = Downloads {
-            documents: &self.documents,
+            documents: &documents,
             incoming: &incoming,
             allow_foreign: options.allow_foreign,
             observer,
             bytes: AtomicU64::new(0),
-            first: FirstFault::default(),
+            first: &first,
             done: Mutex::new(Vec::new()),
         };
         let mut actions: HashMap<Digest, DownloadAction> = HashMap::new();
@@ -326,11 +327,8 @@ impl PullPlan {
             Ok((blob.digest.clone(), action))
         };
         let (large, small): (Vec<&Descriptor>, Vec<&Descriptor>) = wanted.iter().partition(|blob| blob.size >= SMALL);
-        let first = &downloads.first;
-        let fetch = |blob: &Descriptor| first.watch(|| fetch_one(blob));
         for (blobs, jobs) in [(large, JOBS), (small, SMALL_JOBS)] {
-            let fetched = map_bounded(blobs, options.jobs.unwrap_or(jobs).max(1), fetch);
-            actions.extend(fetched.map_err(|stopped| first.take(stopped))?);
+            actions.extend(downloads.first.map(blobs, options.jobs.unwrap_or(jobs).max(1), fetch_one)?);
         }
         Ok(())
     }

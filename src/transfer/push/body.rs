@@ -4,11 +4,11 @@
 //! A registry makes a blob of an upload that is complete. A blob whose bytes are wrong is therefore never sent to its end.
 
 use std::io::{self, Read};
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::error::Error;
 use crate::graph::verify::expect_digest_if_possible;
 use crate::oci::{Algorithm, Descriptor, Digest, Hasher};
+use crate::remote::first_fault::FirstFault;
 use crate::remote::http::Rewind;
 use crate::transfer::event::{TransferEvent, TransferObserver};
 use crate::view::content::Content;
@@ -30,7 +30,7 @@ pub(crate) struct OutgoingBlob<'a> {
     /// Why the bytes cannot be sent.
     fault: Option<Error>,
     /// Is set when the bytes need not be sent any more.
-    stopped: Option<&'a AtomicBool>,
+    stopped: Option<&'a FirstFault>,
 }
 
 /// How far the digest of a blob is known.
@@ -46,15 +46,15 @@ enum Hashing<'a> {
 /// Waits for the digest of a blob.
 pub(crate) type JoinHash<'a> = Box<dyn FnOnce() -> io::Result<Digest> + 'a>;
 
-/// Hashes content to its end, or until `stop` is set.
+/// Hashes content to its end, or until it is not wanted any more.
 ///
 /// # Errors
 ///
 /// The error of reading.
-pub(crate) fn hash_all(content: &Content, digest: &Digest, stop: &AtomicBool) -> io::Result<Digest> {
+pub(crate) fn hash_all(content: &Content, digest: &Digest, is_over: impl Fn() -> bool) -> io::Result<Digest> {
     let mut hasher = Hasher::new(digest.algorithm().unwrap_or(Algorithm::Sha256));
     let (mut buffer, mut at) = (vec![0; PIECE], 0);
-    while at < content.size() && !stop.load(Ordering::Relaxed) {
+    while at < content.size() && !is_over() {
         let read = content.read_at(&mut buffer, at)?;
         hasher.update(&buffer[..read]);
         at += read as u64;
@@ -78,9 +78,14 @@ impl<'a> OutgoingBlob<'a> {
         Self { content, descriptor, hashing, observer, counted: 0, fault: None, stopped: None }
     }
 
-    /// Ends the reading when a flag is set.
-    pub(crate) fn stopped_by(self, flag: &'a AtomicBool) -> Self {
-        Self { stopped: Some(flag), ..self }
+    /// Ends the reading when another blob fails.
+    pub(crate) fn stopped_by(self, first: &'a FirstFault) -> Self {
+        Self { stopped: Some(first), ..self }
+    }
+
+    fn check(&self) -> io::Result<()> {
+        let is_stopped = self.stopped.is_some_and(FirstFault::is_set);
+        if is_stopped { Err(io::Error::other("another blob failed")) } else { Ok(()) }
     }
 
     pub(crate) fn size(&self) -> u64 {
@@ -89,15 +94,18 @@ impl<'a> OutgoingBlob<'a> {
 
     /// Hashes the bytes up to an offset, which may be those that the registry has already.
     fn hash_to(&mut self, offset: u64) -> io::Result<()> {
-        let Hashing::OnTheWay(hasher, hashed) = &mut self.hashing else { return Ok(()) };
         let mut buffer = vec![0; PIECE];
-        while *hashed < offset {
+        loop {
+            self.check()?;
+            let Hashing::OnTheWay(hasher, hashed) = &mut self.hashing else { return Ok(()) };
+            if *hashed >= offset {
+                return Ok(());
+            }
             let wanted = usize::try_from(offset - *hashed).unwrap_or(usize::MAX).min(PIECE);
             let read = self.content.read_at(&mut buffer[..wanted], *hashed)?;
             hasher.update(&buffer[..read]);
             *hashed += read as u64;
         }
-        Ok(())
     }
 
     /// Counts the bytes that are sent from here on: those that were counted before and are sent again are taken back.
@@ -190,12 +198,7 @@ impl Read for PartReader<'_, '_> {
         if wanted == 0 {
             return Ok(0);
         }
-        let is_stopped = self.blob.stopped.is_some_and(|stopped| stopped.load(Ordering::Relaxed));
-        let read = if is_stopped {
-            Err(io::Error::other("another blob failed"))
-        } else {
-            self.blob.read_from(self.at, &mut buffer[..wanted])
-        };
+        let read = self.blob.check().and_then(|()| self.blob.read_from(self.at, &mut buffer[..wanted]));
         let read = read.inspect_err(|error| self.blob.note(error))?;
         self.at += read as u64;
         self.blob.count_from(self.at);
@@ -248,7 +251,7 @@ mod tests {
     }
 
     fn beside<'a>(is_beside: bool, content: &'a Content, descriptor: &'a Descriptor) -> Option<JoinHash<'a>> {
-        let hash = move || hash_all(content, &descriptor.digest, &AtomicBool::new(false));
+        let hash = move || hash_all(content, &descriptor.digest, || false);
         is_beside.then(|| Box::new(hash) as JoinHash<'a>)
     }
 

@@ -15,10 +15,9 @@ use crate::graph::walk::Documents as _;
 use crate::oci::{Descriptor, Digest, RepositoryName, Tag};
 use crate::remote::auth::scope::Scope;
 use crate::remote::client::{Client, ManifestReference, ManifestState};
+use crate::remote::first_fault::FirstFault;
 use crate::transfer::event::{TransferEvent, TransferObserver};
 use crate::transfer::fallback_tag::add_to_fallback;
-use crate::transfer::first_fault::FirstFault;
-use crate::workers::map::map_bounded;
 
 /// The number of blobs that are sent at once.
 const JOBS: usize = 4;
@@ -114,6 +113,9 @@ impl PushPlan {
     ) -> Result<Pushed> {
         let start = client.policy().clock().now();
         let journal = Journal::at(options.journal.clone());
+        // What fails for good ends the requests of all.
+        let first = FirstFault::of(client);
+        let client = first.client();
         let scope = Scope::push(repository).and_pull(&options.mount_from);
         let push = Push {
             plan: self,
@@ -131,7 +133,7 @@ impl PushPlan {
                 observer,
                 manner: Manner::new(options.chunked, options.chunk_size),
                 bytes_uploaded: AtomicU64::new(0),
-                first: FirstFault::default(),
+                first: &first,
             },
             observer,
             has_referrers: Mutex::default(),
@@ -178,7 +180,7 @@ impl Push<'_> {
     /// Asks which images the registry has, tag by tag.
     fn look(&self) -> Result<Vec<Wanted<'_>>> {
         let images = self.plan.images.iter();
-        map_bounded(images.collect::<Vec<_>>(), SMALL_JOBS, |image| self.look_at(image))
+        self.uploads.first.map(images.collect(), SMALL_JOBS, |image| self.look_at(image))
     }
 
     fn look_at<'p>(&self, image: &'p PlannedPush) -> Result<Wanted<'p>> {
@@ -246,7 +248,7 @@ impl Push<'_> {
             let lacking = if is_top || self.options.force {
                 level
             } else {
-                let asked = map_bounded(level, SMALL_JOBS, |digest| -> Result<_> {
+                let asked = self.uploads.first.map(level, SMALL_JOBS, |digest| {
                     let reference = ManifestReference::Digest(digest.clone());
                     let state = self.state_of(&reference, digest)?;
                     Ok((digest, state == ManifestState::Is(digest.clone())))
@@ -267,19 +269,15 @@ impl Push<'_> {
             needed.iter().flat_map(|document| &document.blobs).map(|blob| &blob.digest).collect();
         let blobs = self.plan.blobs.iter().filter(|blob| digests.contains(&blob.digest));
         let (large, small): (Vec<&Descriptor>, Vec<&Descriptor>) = blobs.partition(|blob| blob.size >= SMALL);
-        let first = &self.uploads.first;
         let upload = |blob: &Descriptor| {
-            first.watch(|| {
-                let content = self.plan.view.find(blob)?;
-                Ok((blob.digest.clone(), self.uploads.upload(blob, &content)?))
-            })
+            let content = self.plan.view.find(blob)?;
+            Ok((blob.digest.clone(), self.uploads.upload(blob, &content)?))
         };
         let jobs = self.options.jobs.unwrap_or(JOBS).max(1);
         let small_jobs = self.options.jobs.unwrap_or(SMALL_JOBS).max(1);
         let mut actions: HashMap<Digest, UploadAction> = HashMap::new();
         for (blobs, jobs) in [(large, jobs), (small, small_jobs)] {
-            let sent = map_bounded(blobs, jobs, upload);
-            actions.extend(sent.map_err(|stopped| first.take(stopped))?);
+            actions.extend(self.uploads.first.map(blobs, jobs, upload)?);
         }
         Ok(actions)
     }
@@ -308,7 +306,7 @@ impl Push<'_> {
             levels[height].push(document);
         }
         for level in levels {
-            map_bounded(level, SMALL_JOBS, |document| {
+            self.uploads.first.map(level, SMALL_JOBS, |document| {
                 let reference = ManifestReference::Digest(document.descriptor.digest.clone());
                 self.put(document, &reference, &[], actions)
             })?;

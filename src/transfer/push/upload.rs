@@ -14,9 +14,9 @@ use crate::error::{Error, RemoteError};
 use crate::oci::{Descriptor, Digest, RepositoryName};
 use crate::remote::auth::scope::Scope;
 use crate::remote::client::{BlobState, Client, Payload, Started, UploadSession, UploadStatus};
+use crate::remote::first_fault::FirstFault;
 use crate::remote::policy::{Failure, Tries};
 use crate::transfer::event::{TransferEvent, TransferObserver};
-use crate::transfer::first_fault::FirstFault;
 use crate::view::content::Content;
 use crate::workers::worker;
 
@@ -36,7 +36,7 @@ const HASHED_BESIDE: u64 = 8 * 1024 * 1024;
 const PROGRESS: u64 = 1024 * 1024;
 
 /// How long an upload that does not go on may take to be cancelled.
-const CANCEL_TIMEOUT: Duration = Duration::from_secs(1);
+const CANCEL_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// What became of a blob.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -67,7 +67,7 @@ pub(crate) struct Uploads<'a> {
     /// What was learnt of the registry.
     pub(crate) manner: Manner,
     pub(crate) bytes_uploaded: AtomicU64,
-    pub(crate) first: FirstFault,
+    pub(crate) first: &'a FirstFault,
 }
 
 /// How the registry takes bodies.
@@ -209,16 +209,17 @@ impl<'a> Uploads<'a> {
         }
         let started = (session, at, entry, tries);
         let is_stopped = AtomicBool::new(false);
-        let is_stopped = &is_stopped;
+        let (is_stopped, first) = (&is_stopped, self.first);
         thread::scope(|scope| {
             let _stop = Stop(is_stopped);
             // Large blobs are hashed beside, so that hashing does not hold up the network.
             let thread = if size >= HASHED_BESIDE { worker(scope).ok() } else { None };
             let beside = thread.map(|thread| {
-                let hashing = thread.start(move || hash_all(content, digest, is_stopped));
+                let hashing = thread
+                    .start(move || hash_all(content, digest, || is_stopped.load(Ordering::Relaxed) || first.is_set()));
                 Box::new(move || hashing.join()) as JoinHash<'_>
             });
-            let blob = OutgoingBlob::new(content, descriptor, beside, self.observer).stopped_by(self.first.flag());
+            let blob = OutgoingBlob::new(content, descriptor, beside, self.observer).stopped_by(self.first);
             self.complete(descriptor, blob, started)
         })?;
         (self.observer)(TransferEvent::Done(descriptor));

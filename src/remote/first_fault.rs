@@ -1,14 +1,15 @@
-//! The first fault of blobs that are sent or fetched at once: the others stop, and it is the error of all.
+//! The first fault of requests that are sent at once: the others end, and it is the error of all.
 
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
+use super::client::Client;
 use crate::error::{Error, Result};
+use crate::workers::map::map_bounded;
 
 /// The first fault of work that several threads do.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct FirstFault {
-    is_set: AtomicBool,
+    client: Arc<Client>,
     fault: Mutex<Option<Error>>,
 }
 
@@ -17,6 +18,16 @@ pub(crate) struct FirstFault {
 pub(crate) struct Stopped;
 
 impl FirstFault {
+    /// Begins work with requests of a client, which end with the first fault.
+    pub(crate) fn of(client: &Client) -> Self {
+        Self { client: Arc::new(client.stoppable()), fault: Mutex::default() }
+    }
+
+    /// Returns the client whose requests end.
+    pub(crate) fn client(&self) -> &Arc<Client> {
+        &self.client
+    }
+
     /// Does a part of the work, unless another part failed.
     pub(crate) fn watch<T>(&self, work: impl FnOnce() -> Result<T>) -> Result<T, Stopped> {
         if self.is_set() {
@@ -24,21 +35,27 @@ impl FirstFault {
         }
         work().map_err(|error| {
             let mut fault = self.fault.lock().unwrap_or_else(PoisonError::into_inner);
-            if !self.is_set.swap(true, Ordering::Relaxed) {
+            if !self.client.stop() {
                 *fault = Some(error);
             }
             Stopped
         })
     }
 
-    /// Returns whether a part failed: the others need not go on.
-    pub(crate) fn is_set(&self) -> bool {
-        self.is_set.load(Ordering::Relaxed)
+    /// Does parts of the work at once. After a fault, no part begins any more, and the requests of the others are cut.
+    pub(crate) fn map<T: Send, R: Send>(
+        &self,
+        items: Vec<T>,
+        at_once: usize,
+        work: impl Fn(T) -> Result<R> + Sync,
+    ) -> Result<Vec<R>> {
+        let done = map_bounded(items, at_once, |item| self.watch(|| work(item)));
+        done.map_err(|stopped| self.take(stopped))
     }
 
-    /// Returns the flag that is set when a part failed.
-    pub(crate) fn flag(&self) -> &AtomicBool {
-        &self.is_set
+    /// Returns whether a part failed: the others need not go on.
+    pub(crate) fn is_set(&self) -> bool {
+        self.client.is_stopped()
     }
 
     /// Returns whether a part failed with such a fault.
@@ -56,10 +73,12 @@ impl FirstFault {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::remote::ConnectionOptions;
 
     #[test]
     fn the_first_fault_stops_the_others_and_is_the_error() {
-        let first = FirstFault::default();
+        let host = "r.example".parse().expect("a host");
+        let first = FirstFault::of(&Client::new(host, None, &ConnectionOptions::default()));
         assert_eq!(first.watch(|| Ok(1)).expect("no fault"), 1);
         assert!(!first.is_set());
         first.watch(|| Err::<(), _>(Error::NoLayers)).expect_err("a fault");
