@@ -67,7 +67,7 @@ impl Guard {
 
     fn check(&self, from: &Origin, url: &Url) -> Result<(), RemoteError> {
         let refused = |reason: &str| {
-            Err(RemoteError::Redirect { host: from.host.clone(), url: url.to_string(), reason: reason.to_owned() })
+            Err(RemoteError::Redirect { host: from.authority(), url: url.to_string(), reason: reason.to_owned() })
         };
         if from.scheme == Scheme::Https && url.origin.scheme == Scheme::Http {
             return refused("HTTPS may not become HTTP");
@@ -90,7 +90,7 @@ impl Guard {
             Some(_) => "<redacted>".to_owned(),
             None => refusal::on_one_line(location),
         };
-        RemoteError::Redirect { host: from.origin.host.clone(), url, reason: error.to_string() }
+        RemoteError::Redirect { host: from.origin.authority(), url, reason: error.to_string() }
     }
 
     /// Gives the fault of an exchange its host.

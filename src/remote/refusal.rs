@@ -132,14 +132,5 @@ pub(crate) fn unreachable(url: &Url, error: &HttpError) -> RemoteError {
         HttpError::Connect(error) | HttpError::Broken(error) => plain(error),
         error => error.to_string(),
     };
-    RemoteError::Unreachable { host: host_of(url), reason, fault }
-}
-
-/// Returns the host of a URL as errors name it, with the port if it is not the scheme's.
-pub(crate) fn host_of(url: &Url) -> String {
-    if url.origin.port == url.origin.scheme.default_port() {
-        url.origin.host.clone()
-    } else {
-        url.origin.to_string().split_once("://").map(|(_, authority)| authority.to_owned()).unwrap_or_default()
-    }
+    RemoteError::Unreachable { host: url.origin.authority(), reason, fault }
 }

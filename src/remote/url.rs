@@ -46,7 +46,8 @@ impl Origin {
         self.host.parse().ok()
     }
 
-    fn authority(&self) -> String {
+    /// Returns the host, with the port unless it is the scheme's own.
+    pub(crate) fn authority(&self) -> String {
         let host = if self.host.contains(':') { format!("[{}]", self.host) } else { self.host.clone() };
         if self.port == self.scheme.default_port() { host } else { format!("{host}:{}", self.port) }
     }

@@ -21,4 +21,5 @@ mod sha512;
 mod stops;
 #[cfg(unix)]
 mod terminal;
+mod token_servers;
 mod words;

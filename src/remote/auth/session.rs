@@ -11,6 +11,7 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 
 use super::challenge::Challenge;
 use super::scope::Scope;
@@ -18,7 +19,7 @@ use super::secret::{Credential, Secret};
 use crate::error::RemoteError;
 use crate::remote::http::{Answer, Body, Method, Request};
 use crate::remote::policy::{Clock, Failure, is_transient, retry_after};
-use crate::remote::redirect::Guard;
+use crate::remote::redirect::{Guard, MOST_REDIRECTS, is_redirect, keeps_method};
 use crate::remote::refusal;
 use crate::remote::url::{Url, encoded_value};
 use crate::remote::wire::Wire;
@@ -78,7 +79,26 @@ struct TokenAnswer {
     token: Option<String>,
     access_token: Option<String>,
     refresh_token: Option<String>,
-    expires_in: Option<f64>,
+    expires_in: Option<Seconds>,
+}
+
+/// A number of seconds. Some token servers write it as text.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Seconds {
+    Number(f64),
+    Text(String),
+    Other(IgnoredAny),
+}
+
+impl Seconds {
+    fn value(&self) -> Option<f64> {
+        match self {
+            Self::Number(seconds) => Some(*seconds),
+            Self::Text(text) => text.trim().parse().ok(),
+            Self::Other(_) => None,
+        }
+    }
 }
 
 impl fmt::Debug for Session {
@@ -128,7 +148,7 @@ impl Session {
                 // The lock is held: others who need a token wait for this one.
                 let wanted = scope.and_challenged(challenged.as_deref());
                 let answer = self.fetch(&state, &realm, service.as_deref(), &wanted, (wire, guard))?;
-                let (value, life) = self.read(&mut state, answer, &realm, clock)?;
+                let (value, life) = self.read(&mut state, answer, clock)?;
                 let header = bearer(&value);
                 state.tokens.insert(scope.clone(), Token { value, renew_at: now + life - life / 6 });
                 Ok(Some(header))
@@ -260,9 +280,7 @@ impl Session {
         for part in scope.parts() {
             url = url.with_parameter("scope", part);
         }
-        let headers: Vec<_> = authorization.iter().map(|value| ("authorization", value.expose().to_owned())).collect();
-        let request = Request { method: Method::Get, url: &url, headers: &headers, patience: None, closes: false };
-        wire.send(&request, Body::None).map_err(|error| guard.unreachable(&url, error))
+        self.follow((Method::Get, url), authorization, None, (wire, guard))
     }
 
     fn post(
@@ -279,24 +297,61 @@ impl Session {
             encoded_value(&scope.to_string()),
             encoded_value(token.expose()),
         );
-        let headers = [("content-type", "application/x-www-form-urlencoded".to_owned())];
-        let request = Request { method: Method::Post, url: realm, headers: &headers, patience: None, closes: false };
-        wire.send(&request, Body::Bytes(form.as_bytes())).map_err(|error| guard.unreachable(realm, error))
+        self.follow((Method::Post, realm.clone()), None, Some(&form), (wire, guard))
     }
 
-    fn read(
+    /// Sends a request to the token server, and along its redirects. Credentials go to its own host and port alone.
+    fn follow(
         &self,
-        state: &mut State,
-        answer: Answer,
-        realm: &Url,
-        clock: &dyn Clock,
-    ) -> Result<(Secret, Duration), Failure> {
+        (method, mut url): (Method, Url),
+        authorization: Option<Secret>,
+        form: Option<&str>,
+        (wire, guard): (Wire<'_>, &Guard),
+    ) -> Result<Answer, Failure> {
+        let server = url.origin.clone();
+        let mut redirects = 0;
+        loop {
+            let mut headers = Vec::new();
+            if url.origin == server {
+                headers.extend(authorization.iter().map(|value| ("authorization", value.expose().to_owned())));
+            }
+            headers.extend(form.iter().map(|_| ("content-type", "application/x-www-form-urlencoded".to_owned())));
+            let request = Request { method, url: &url, headers: &headers, patience: None, closes: false };
+            let body = form.map_or(Body::None, |form| Body::Bytes(form.as_bytes()));
+            let answer = wire.send(&request, body).map_err(|error| guard.unreachable(&url, error))?;
+            if !is_redirect(answer.status) || !keeps_method(answer.status, method) {
+                return Ok(answer);
+            }
+            redirects += 1;
+            let lasting = |problem: &str| {
+                let (host, problem) = (url.origin.authority(), problem.to_owned());
+                Failure::lasting(RemoteError::Answer { host, problem })
+            };
+            if redirects > MOST_REDIRECTS {
+                return Err(lasting(&format!("redirects more than {MOST_REDIRECTS} times")));
+            }
+            let Some(location) = answer.header("location") else {
+                return Err(lasting("redirects without saying where"));
+            };
+            let next = guard.location(&url, location).map_err(Failure::lasting)?;
+            // The form has a token.
+            if form.is_some() && next.origin != server {
+                let (host, url) = (url.origin.authority(), next.to_string());
+                let reason = "a token does not go to another host".to_owned();
+                return Err(Failure::lasting(RemoteError::Redirect { host, url, reason }));
+            }
+            url = next;
+        }
+    }
+
+    fn read(&self, state: &mut State, answer: Answer, clock: &dyn Clock) -> Result<(Secret, Duration), Failure> {
         let status = answer.status;
         let had_credentials = self.credential()?.is_some();
+        let server = answer.url.origin.to_string();
         let unusable = |reason: &str| {
             Failure::lasting(RemoteError::Unauthorized {
                 host: self.host.clone(),
-                reason: format!("{} {reason}", realm.origin),
+                reason: format!("{server} {reason}"),
                 had_credentials,
             })
         };
@@ -309,7 +364,8 @@ impl Session {
             }
             status => {
                 let wait = answer.header("retry-after").and_then(|value| retry_after(value, clock.date()));
-                let error = refusal::error(answer, &refusal::host_of(realm), Method::Get, realm);
+                let url = answer.url.clone();
+                let error = refusal::error(answer, &url.origin.authority(), Method::Get, &url);
                 let is_transient = is_transient(status);
                 return Err(Failure { error: Box::new(error), is_transient, retry_after: wait, status: Some(status) });
             }
@@ -337,6 +393,7 @@ impl Session {
         }
         let life = answer
             .expires_in
+            .and_then(|seconds| seconds.value())
             .filter(|seconds| *seconds > 0.0)
             .map_or(DEFAULT_LIFE, |seconds| Duration::try_from_secs_f64(seconds.min(86_400.0)).unwrap_or(DEFAULT_LIFE));
         Ok((Secret::from(value), life))

@@ -394,7 +394,7 @@ impl Client {
     fn refusal(&self, answer: Answer, method: Method) -> RemoteError {
         let url = answer.url.clone();
         let guard = self.guard();
-        let host = if guard.is_registry(&url) { self.shared.host.to_string() } else { refusal::host_of(&url) };
+        let host = if guard.is_registry(&url) { self.shared.host.to_string() } else { url.origin.authority() };
         refusal::error(answer, &host, method, &url)
     }
 
