@@ -1,10 +1,13 @@
 //! What was asked and answered, for `--debug-calls`: without secrets and without bodies.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use ureq::http::HeaderMap;
+
+use super::auth::known::KnownSecrets;
 
 /// The headers whose values are secrets.
 const SECRET_HEADERS: [&str; 4] = ["authorization", "proxy-authorization", "cookie", "set-cookie"];
@@ -88,6 +91,17 @@ impl Call {
 
     pub(crate) fn received(&mut self, bytes: usize) {
         self.bytes_received += bytes as u64;
+    }
+
+    /// Leaves out the secrets that servers repeat in places that are none for secrets.
+    pub(crate) fn redact(&mut self, secrets: &KnownSecrets) {
+        let headers = self.request_headers.iter_mut().chain(&mut self.response_headers);
+        let texts = headers.map(|(_, value)| value).chain([&mut self.url]).chain(&mut self.error);
+        for text in texts {
+            if let Cow::Owned(redacted) = secrets.redact(text) {
+                *text = redacted;
+            }
+        }
     }
 
     pub(crate) fn end(&mut self) {

@@ -14,13 +14,17 @@ use std::time::{Duration, Instant};
 use ureq::http::{HeaderMap, Request as HttpRequest};
 use ureq::{Agent, SendBody, Timeout};
 
+use super::auth::Credential;
+use super::auth::known::KnownSecrets;
 use super::calls::{Call, CallObserver};
 use super::connect::{CONNECT_TIMEOUT, Line, RefusedAddress, RegistryPlace};
 use super::environment::Environment;
 use super::proxy::{ProxyScheme, proxy_for};
 use super::proxy_faults::of_proxy;
+use super::sent_body::{SentBody, SentFrom};
 use super::stop::Stop;
 use super::system_errors::{is_unknown_name, takes_none};
+use super::text::on_one_line;
 use super::tls::{Tls, TlsError, TlsOptions};
 use super::url::{Origin, Scheme, Url};
 
@@ -147,6 +151,7 @@ pub(crate) struct Http {
     stall: Duration,
     deadline: Duration,
     observer: Option<CallObserver>,
+    secrets: KnownSecrets,
     /// The servers that do not say whether they want a body.
     without_expect: Mutex<HashSet<Origin>>,
 }
@@ -169,6 +174,8 @@ pub(crate) struct HttpOptions {
     /// How many idle connections to a host are kept.
     pub(crate) connections: usize,
     pub(crate) observer: Option<CallObserver>,
+    /// Those that no text of a server may repeat.
+    pub(crate) secrets: KnownSecrets,
 }
 
 impl Http {
@@ -203,6 +210,7 @@ impl Http {
             stall: options.stall,
             deadline: options.deadline,
             observer: options.observer,
+            secrets: options.secrets,
             without_expect: Mutex::default(),
         }
     }
@@ -274,12 +282,11 @@ impl Http {
             Ok(answer) => {
                 let (parts, body) = answer.into_parts();
                 call.answered(parts.status.as_u16(), &parts.headers);
-                let observer = self.observer.clone();
                 Ok(Answer {
                     status: parts.status.as_u16(),
                     headers: parts.headers,
                     body: Some(body),
-                    report: Report { call, observer },
+                    report: self.report(call),
                     url: request.url.clone(),
                     stall: self.stall,
                     deadline: self.deadline,
@@ -294,7 +301,7 @@ impl Http {
                     },
                 };
                 call.failed(error.to_string());
-                Report { call, observer: self.observer.clone() }.send();
+                self.report(call).send();
                 Err(error)
             }
         }
@@ -322,6 +329,10 @@ impl Http {
         }
     }
 
+    fn report(&self, call: Call) -> Report {
+        Report { call, observer: self.observer.clone(), secrets: self.secrets.clone() }
+    }
+
     /// Returns the proxy for a server, if there is one.
     fn proxy(&self, origin: &Origin) -> Result<Option<ureq::Proxy>, HttpError> {
         let unusable = |reason: String| HttpError::Proxy { reason, is_transient: false };
@@ -338,6 +349,8 @@ impl Http {
             proxy = proxy.username(&found.user);
         }
         if let Some(password) = &found.password {
+            let (user, secret) = (found.user.clone(), password.clone());
+            self.secrets.learn_credential(&Credential::Password { user, password: secret });
             proxy = proxy.password(password.expose());
         }
         proxy.build().map(Some).map_err(|error| unusable(error.to_string()))
@@ -384,58 +397,6 @@ fn of_io(error: io::Error) -> HttpError {
     if takes_none(&error) { HttpError::Connect(error) } else { HttpError::Broken(error) }
 }
 
-/// Where the bytes of a body come from.
-enum SentFrom<'a> {
-    Bytes(&'a [u8]),
-    Reader(&'a mut dyn Read),
-}
-
-/// Reads the body of a request, and remembers what became of it. A body that ends too early is an error: without one, the
-/// server would wait for the rest for ever.
-struct SentBody<'a> {
-    from: SentFrom<'a>,
-    left: u64,
-    sent: u64,
-    first_read: Option<Instant>,
-    failed: Option<io::Error>,
-}
-
-impl<'a> SentBody<'a> {
-    fn new(from: SentFrom<'a>, length: u64) -> Self {
-        Self { from, left: length, sent: 0, first_read: None, failed: None }
-    }
-}
-
-impl Read for SentBody<'_> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.first_read.get_or_insert_with(Instant::now);
-        let wanted = buffer.len().min(usize::try_from(self.left).unwrap_or(usize::MAX));
-        if wanted == 0 {
-            return Ok(0);
-        }
-        let read = match &mut self.from {
-            SentFrom::Bytes(bytes) => bytes.read(&mut buffer[..wanted]),
-            SentFrom::Reader(reader) => reader.read(&mut buffer[..wanted]),
-        };
-        match read {
-            Ok(0) => {
-                self.failed = Some(io::ErrorKind::UnexpectedEof.into());
-                Err(io::ErrorKind::UnexpectedEof.into())
-            }
-            Ok(read) => {
-                self.left -= read as u64;
-                self.sent += read as u64;
-                Ok(read)
-            }
-            Err(error) => {
-                let kind = error.kind();
-                self.failed = Some(error);
-                Err(kind.into())
-            }
-        }
-    }
-}
-
 /// An answer. Its body is read once.
 pub(crate) struct Answer {
     pub(crate) status: u16,
@@ -458,6 +419,16 @@ impl Answer {
     /// Returns the value of a header, if it is text.
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
         self.headers.get(name).and_then(|value| value.to_str().ok())
+    }
+
+    /// Returns the secrets that no text of this answer may repeat.
+    pub(crate) fn secrets(&self) -> KnownSecrets {
+        self.report.secrets.clone()
+    }
+
+    /// Returns text of this answer as an error may repeat it: on one line, without secrets.
+    pub(crate) fn shown(&self, text: &str) -> String {
+        on_one_line(&self.report.secrets.redact(text))
     }
 
     /// Returns the values of a header that can stand more than once.
@@ -559,6 +530,7 @@ impl AnswerReader {
 struct Report {
     call: Call,
     observer: Option<CallObserver>,
+    secrets: KnownSecrets,
 }
 
 impl Report {
@@ -569,6 +541,7 @@ impl Report {
     fn finish(&mut self) {
         if let Some(observer) = self.observer.take() {
             self.call.end();
+            self.call.redact(&self.secrets);
             observer.observe(&self.call);
         }
     }

@@ -6,9 +6,11 @@
 use std::net::IpAddr;
 
 use super::address::AddressClass;
+use super::auth::known::KnownSecrets;
 use super::http::{HttpError, Method};
 use super::policy::Failure;
 use super::refusal;
+use super::text::on_one_line;
 use super::url::{Origin, Scheme, Url, UrlError};
 use crate::error::RemoteError;
 
@@ -20,6 +22,8 @@ pub(crate) const MOST_REDIRECTS: usize = 10;
 pub(crate) struct Guard {
     /// The registry, as it is connected to.
     pub(crate) registry: Origin,
+    /// Those that no error may repeat.
+    pub(crate) secrets: KnownSecrets,
 }
 
 impl Guard {
@@ -67,7 +71,8 @@ impl Guard {
 
     fn check(&self, from: &Origin, url: &Url) -> Result<(), RemoteError> {
         let refused = |reason: &str| {
-            Err(RemoteError::Redirect { host: from.authority(), url: url.to_string(), reason: reason.to_owned() })
+            let (host, url) = (from.authority(), self.secrets.redact(&url.to_string()).into_owned());
+            Err(RemoteError::Redirect { host, url, reason: reason.to_owned() })
         };
         if from.scheme == Scheme::Https && url.origin.scheme == Scheme::Http {
             return refused("HTTPS may not become HTTP");
@@ -88,7 +93,7 @@ impl Guard {
         // What is not a URL may hold a secret at any place.
         let url = match location.split_once(['?', '@']) {
             Some(_) => "<redacted>".to_owned(),
-            None => refusal::on_one_line(location),
+            None => on_one_line(&self.secrets.redact(location)),
         };
         RemoteError::Redirect { host: from.origin.authority(), url, reason: error.to_string() }
     }
@@ -96,7 +101,17 @@ impl Guard {
     /// Gives the fault of an exchange its host.
     pub(crate) fn unreachable(&self, url: &Url, error: HttpError) -> Failure {
         let is_transient = error.is_transient();
-        Failure { is_transient, ..Failure::lasting(refusal::unreachable(url, &error)) }
+        Failure { is_transient, ..Failure::lasting(self.unreachable_error(url, &error)) }
+    }
+
+    /// Makes the error of an exchange without an answer.
+    pub(crate) fn unreachable_error(&self, url: &Url, error: &HttpError) -> RemoteError {
+        match refusal::unreachable(url, error) {
+            RemoteError::Unreachable { host, reason, fault } => {
+                RemoteError::Unreachable { host, reason: self.secrets.redact(&reason).into_owned(), fault }
+            }
+            error => error,
+        }
     }
 }
 
@@ -134,7 +149,7 @@ mod tests {
     use super::*;
 
     fn guard(registry: &str) -> Guard {
-        Guard { registry: Url::parse(registry).expect("a URL").origin }
+        Guard { registry: Url::parse(registry).expect("a URL").origin, secrets: KnownSecrets::default() }
     }
 
     #[test]

@@ -4,15 +4,13 @@ use serde::Deserialize;
 
 use super::http::{Answer, HttpError, Method};
 use super::system_errors::plain;
+use super::text::on_one_line;
 use super::tls::TlsError;
 use super::url::{Scheme, Url};
 use crate::error::{ConnectionFault, RemoteError};
 
 /// The number of bytes of such an answer that are read.
 const BODY_LIMIT: u64 = 64 * 1024;
-
-/// The most characters of a message that are shown.
-const MESSAGE_LIMIT: usize = 300;
 
 /// The codes and the message of an answer.
 #[derive(Clone, Debug, Default)]
@@ -40,38 +38,30 @@ struct OneError {
 
 /// Reads what an answer says.
 pub(crate) fn said(answer: Answer) -> Said {
-    let bytes = answer.beginning(BODY_LIMIT);
+    let (secrets, bytes) = (answer.secrets(), answer.beginning(BODY_LIMIT));
+    let shown = |text: &str| on_one_line(&secrets.redact(text));
     match serde_json::from_slice::<Errors>(&bytes) {
         Ok(errors) => {
             let codes: Vec<String> =
-                errors.errors.iter().take(8).filter_map(|error| error.code.as_deref()).map(on_one_line).collect();
+                errors.errors.iter().take(8).filter_map(|error| error.code.as_deref()).map(shown).collect();
             let from_list = errors.errors.into_iter().next().and_then(|error| error.message.or(error.code));
             let message = from_list.or(errors.details).or(errors.message).or(errors.error_description);
-            Said { codes, message: message.as_deref().map(on_one_line).filter(|message| !message.is_empty()) }
+            Said { codes, message: message.as_deref().map(shown).filter(|message| !message.is_empty()) }
         }
         Err(_) => {
             let text = String::from_utf8_lossy(&bytes);
             let text = text.trim();
             // A page is for browsers.
             let is_text = !text.is_empty() && !text.starts_with('<') && !text.starts_with('{');
-            Said { codes: Vec::new(), message: is_text.then(|| on_one_line(text)) }
+            Said { codes: Vec::new(), message: is_text.then(|| shown(text)) }
         }
     }
-}
-
-/// Makes text of a server fit for one line.
-pub(crate) fn on_one_line(text: &str) -> String {
-    let words = text.split_whitespace().collect::<Vec<_>>().join(" ");
-    let mut line: String = words.chars().take(MESSAGE_LIMIT).collect();
-    if line.len() < words.len() {
-        line.push('…');
-    }
-    line.chars().map(|c| if c.is_control() { c.escape_default().to_string() } else { c.to_string() }).collect()
 }
 
 /// Makes the error of an answer that was not expected.
 pub(crate) fn error(answer: Answer, host: &str, method: Method, url: &Url) -> RemoteError {
     let status = answer.status;
+    let request = format!("{} {}", method.as_str(), answer.secrets().redact(url.path()));
     let said = said(answer);
     let speaks_tls = |message: &String| {
         let message = message.to_lowercase();
@@ -84,13 +74,7 @@ pub(crate) fn error(answer: Answer, host: &str, method: Method, url: &Url) -> Re
             fault: ConnectionFault::SpeaksTls,
         };
     }
-    RemoteError::Status {
-        host: host.to_owned(),
-        request: format!("{} {}", method.as_str(), url.path()),
-        status,
-        codes: said.codes,
-        message: said.message,
-    }
+    RemoteError::Status { host: host.to_owned(), request, status, codes: said.codes, message: said.message }
 }
 
 /// Makes the error of an exchange without an answer.

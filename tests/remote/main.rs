@@ -17,6 +17,7 @@ mod proxies;
 mod pull;
 mod push;
 mod raw;
+mod secrets;
 mod sha512;
 mod stops;
 #[cfg(unix)]

@@ -1,7 +1,8 @@
 //! Credential helpers: the programs `docker-credential-NAME` of Docker, which keep credentials in a keychain.
 //!
 //! A helper is started without a shell. It reads the key of a registry, or credentials as JSON, from stdin, and prints
-//! JSON to stdout. Its stderr is that of this process. It must end within a time limit.
+//! JSON to stdout. What it prints to stderr is shown without the secrets that are known: when it ends, or when it is silent, since
+//! it may wait for the user. It must end within a time limit.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -9,12 +10,13 @@ use std::env;
 use std::io::{self, Read, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, TryRecvError, sync_channel};
 use std::thread::{self, Builder};
 use std::time::{Duration, Instant};
 
 use super::error::{HelperError, HelperErrorKind};
-use super::secret::{Credential, TOKEN_USER};
+use super::known::KnownSecrets;
+use super::secret::{Credential, Secret, TOKEN_USER};
 use crate::json::{Node, to_compact};
 use crate::remote::environment::Environment;
 use crate::text::shortened;
@@ -24,6 +26,9 @@ const MAX_OUTPUT: usize = 1 << 20;
 
 /// How long the output of an ended helper is waited for: another process that it started may keep the pipe open.
 const GRACE: Duration = Duration::from_secs(1);
+
+/// A helper that has printed to stderr and is silent for so long may wait for the user.
+const SILENCE: Duration = Duration::from_millis(500);
 
 /// The outputs of helpers that have no credentials for a registry. They end with an error.
 const NOT_FOUND: &[&str] =
@@ -36,12 +41,15 @@ pub(super) struct Helper<'a> {
     program: PathBuf,
     environment: &'a Environment,
     time_limit: Duration,
+    secrets: KnownSecrets,
 }
 
 /// What a helper did.
 struct Output {
     status: ExitStatus,
     stdout: Vec<u8>,
+    /// What it printed to stderr and is not shown yet.
+    stderr: Messages,
 }
 
 impl<'a> Helper<'a> {
@@ -59,14 +67,23 @@ impl<'a> Helper<'a> {
             .map(|path| path.join(&file))
             .find(|path| is_program(path));
         let program = program.ok_or_else(|| HelperError::new(name, HelperErrorKind::NotFound))?;
-        Ok(Self { name, program, environment, time_limit })
+        Ok(Self { name, program, environment, time_limit, secrets: KnownSecrets::default() })
     }
 
     /// Returns the credential of a registry, if there is one.
     pub(super) fn get(&self, key: &str) -> Result<Option<Credential>, HelperError> {
         let output = self.run("get", key.as_bytes().to_vec())?;
+        let credential = self.credential_of(&output);
+        if let Ok(Some(credential)) = &credential {
+            self.secrets.learn_credential(credential);
+        }
+        drop(output.stderr);
+        credential
+    }
+
+    fn credential_of(&self, output: &Output) -> Result<Option<Credential>, HelperError> {
         if !output.status.success() {
-            return if is_not_found(&output.stdout) { Ok(None) } else { Err(self.failed(&output)) };
+            return if is_not_found(&output.stdout) { Ok(None) } else { Err(self.failed(output)) };
         }
         let invalid = || self.error(HelperErrorKind::Output);
         let answer = Node::parse(&output.stdout).ok().filter(|answer| answer.is_object()).ok_or_else(invalid)?;
@@ -81,6 +98,10 @@ impl<'a> Helper<'a> {
 
     /// Stores the credential of a registry.
     pub(super) fn store(&self, key: &str, user: &str, secret: &str) -> Result<(), HelperError> {
+        self.secrets.learn_credential(&Credential::Password {
+            user: user.to_owned(),
+            password: Secret::from(secret.to_owned()),
+        });
         let credentials = BTreeMap::from([("ServerURL", key), ("Username", user), ("Secret", secret)]);
         let output = self.run("store", to_compact(&credentials))?;
         if output.status.success() { Ok(()) } else { Err(self.failed(&output)) }
@@ -100,7 +121,7 @@ impl<'a> Helper<'a> {
         // Helpers print the reason to stdout. Output that looks like credentials is not repeated.
         let text = String::from_utf8_lossy(&output.stdout);
         let first = text.trim().lines().next().unwrap_or_default();
-        let reason = if text.contains('{') { String::new() } else { shortened(first) };
+        let reason = if text.contains('{') { String::new() } else { shortened(&self.secrets.redact(first)) };
         self.error(HelperErrorKind::Failed { status: output.status, reason })
     }
 
@@ -109,10 +130,11 @@ impl<'a> Helper<'a> {
         let run = |error| self.error(HelperErrorKind::Run(error));
         let mut command = Command::new(&self.program);
         command.arg(action).env_clear().envs(self.environment.variables());
-        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::inherit());
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = Running(spawn(&mut command).map_err(run)?);
         let deadline = Instant::now() + self.time_limit;
-        let output = child.exchange(input).map_err(run)?;
+        let (output, messages) = child.exchange(input).map_err(run)?;
+        let mut stderr = Messages::new(messages, self.secrets.clone());
         let mut stdout = Vec::new();
         let mut is_whole = false;
         let mut ended: Option<(ExitStatus, Instant)> = None;
@@ -123,10 +145,13 @@ impl<'a> Helper<'a> {
             }
             let now = Instant::now();
             match ended {
-                Some((status, grace)) if is_whole || now >= grace => return Ok(Output { status, stdout }),
+                Some((status, grace)) if is_whole && stderr.is_whole || now >= grace => {
+                    return Ok(Output { status, stdout, stderr });
+                }
                 None if now >= deadline => return Err(self.error(HelperErrorKind::TimedOut(self.time_limit))),
                 _ => {}
             }
+            stderr.receive();
             if is_whole {
                 thread::sleep(pause);
             } else {
@@ -175,31 +200,93 @@ fn spawn(command: &mut Command) -> io::Result<Child> {
 struct Running(Child);
 
 impl Running {
-    /// Writes the input and reads the output on threads of their own: either may block.
-    fn exchange(&mut self, input: Vec<u8>) -> io::Result<Receiver<io::Result<Vec<u8>>>> {
-        let (sender, receiver) = sync_channel(1);
+    /// Writes the input and reads the outputs on threads of their own: each may block.
+    fn exchange(&mut self, input: Vec<u8>) -> io::Result<(Receiver<Piece>, Receiver<Piece>)> {
         let mut stdin = self.0.stdin.take().expect("it is piped");
-        let mut stdout = self.0.stdout.take().expect("it is piped");
+        let stdout = self.0.stdout.take().expect("it is piped");
+        let stderr = self.0.stderr.take().expect("it is piped");
         Builder::new().spawn(move || {
             // A helper that does not read its input says why by its status.
             let _ = stdin.write_all(&input);
         })?;
-        Builder::new().spawn(move || {
-            let mut buffer = [0; 8 << 10];
-            loop {
-                let read = match stdout.read(&mut buffer) {
-                    Ok(0) => break,
-                    Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-                    read => read,
-                };
-                // After the time limit nothing receives the output.
-                let is_over = read.is_err();
-                if sender.send(read.map(|length| buffer[..length].to_vec())).is_err() || is_over {
+        Ok((pieces(stdout)?, pieces(stderr)?))
+    }
+}
+
+/// A part of an output.
+type Piece = io::Result<Vec<u8>>;
+
+/// Reads an output on a thread of its own.
+fn pieces(mut output: impl Read + Send + 'static) -> io::Result<Receiver<Piece>> {
+    let (sender, receiver) = sync_channel(1);
+    Builder::new().spawn(move || {
+        let mut buffer = [0; 8 << 10];
+        loop {
+            let read = match output.read(&mut buffer) {
+                Ok(0) => break,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                read => read,
+            };
+            // After the time limit nothing receives the output.
+            let is_over = read.is_err();
+            if sender.send(read.map(|length| buffer[..length].to_vec())).is_err() || is_over {
+                break;
+            }
+        }
+    })?;
+    Ok(receiver)
+}
+
+/// What a helper prints to stderr. It is shown at the latest when this is dropped.
+struct Messages {
+    from: Receiver<Piece>,
+    secrets: KnownSecrets,
+    held: Vec<u8>,
+    last: Instant,
+    is_whole: bool,
+}
+
+impl Messages {
+    fn new(from: Receiver<Piece>, secrets: KnownSecrets) -> Self {
+        Self { from, secrets, held: Vec::new(), last: Instant::now(), is_whole: false }
+    }
+
+    /// Takes what came, and shows it if the helper may wait for the user.
+    fn receive(&mut self) {
+        loop {
+            match self.from.try_recv() {
+                Ok(Ok(bytes)) => {
+                    self.held.extend(bytes);
+                    self.last = Instant::now();
+                }
+                Ok(Err(_)) | Err(TryRecvError::Disconnected) => {
+                    self.is_whole = true;
                     break;
                 }
+                Err(TryRecvError::Empty) => break,
             }
-        })?;
-        Ok(receiver)
+            if self.held.len() > MAX_OUTPUT {
+                self.show();
+            }
+        }
+        if self.last.elapsed() >= SILENCE {
+            self.show();
+        }
+    }
+
+    fn show(&mut self) {
+        if !self.held.is_empty() {
+            let text = String::from_utf8_lossy(&self.held);
+            // There is no place to say that it cannot be shown.
+            let _ = io::stderr().write_all(self.secrets.redact(&text).as_bytes());
+            self.held.clear();
+        }
+    }
+}
+
+impl Drop for Messages {
+    fn drop(&mut self) {
+        self.show();
     }
 }
 

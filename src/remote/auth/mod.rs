@@ -8,6 +8,7 @@ mod edit;
 mod error;
 mod files;
 mod helper;
+pub(crate) mod known;
 mod lookup;
 mod places;
 pub(crate) mod scope;

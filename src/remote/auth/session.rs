@@ -8,12 +8,11 @@ use std::fmt;
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
-use base64::Engine as _;
-use base64::prelude::BASE64_STANDARD;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
 use super::challenge::Challenge;
+use super::known::{self, KnownSecrets};
 use super::scope::Scope;
 use super::secret::{Credential, Secret};
 use crate::error::RemoteError;
@@ -42,6 +41,7 @@ pub(crate) struct Session {
     find: FindCredential,
     found: OnceLock<Result<Option<Credential>, RemoteError>>,
     state: Mutex<State>,
+    secrets: KnownSecrets,
 }
 
 #[derive(Default)]
@@ -108,8 +108,8 @@ impl fmt::Debug for Session {
 }
 
 impl Session {
-    pub(crate) fn new(host: String, find: FindCredential) -> Self {
-        Self { host, find, found: OnceLock::new(), state: Mutex::default() }
+    pub(crate) fn new(host: String, find: FindCredential, secrets: KnownSecrets) -> Self {
+        Self { host, find, found: OnceLock::new(), state: Mutex::default(), secrets }
     }
 
     /// Returns the value of `Authorization` for a request, if the registry wants one.
@@ -225,7 +225,14 @@ impl Session {
     }
 
     fn credential(&self) -> Result<Option<&Credential>, Failure> {
-        match self.found.get_or_init(|| (self.find)()) {
+        let find = || {
+            let found = (self.find)();
+            if let Ok(Some(credential)) = &found {
+                self.secrets.learn_credential(credential);
+            }
+            found
+        };
+        match self.found.get_or_init(find) {
             Ok(found) => Ok(found.as_ref()),
             Err(error) => Err(Failure::lasting(error.clone())),
         }
@@ -336,7 +343,7 @@ impl Session {
             let next = guard.location(&url, location).map_err(Failure::lasting)?;
             // The form has a token.
             if form.is_some() && next.origin != server {
-                let (host, url) = (url.origin.authority(), next.to_string());
+                let (host, url) = (url.origin.authority(), self.secrets.redact(&next.to_string()).into_owned());
                 let reason = "a token does not go to another host".to_owned();
                 return Err(Failure::lasting(RemoteError::Redirect { host, url, reason }));
             }
@@ -382,13 +389,16 @@ impl Session {
             serde_json::from_slice(&bytes).map_err(|_| unusable("sends something else than a token"))?;
         let value = answer.token.or(answer.access_token).filter(|token| !token.is_empty());
         let value = value.ok_or_else(|| unusable("sends no token"))?;
-        if !value.bytes().all(|byte| byte.is_ascii_graphic()) {
+        let value = Secret::from(value);
+        self.secrets.learn(&value);
+        if !value.expose().bytes().all(|byte| byte.is_ascii_graphic()) {
             return Err(unusable("sends a token with characters that no header can have"));
         }
-        if let Some(refresh) = answer.refresh_token.filter(|token| !token.is_empty()) {
+        if let Some(refresh) = answer.refresh_token.filter(|token| !token.is_empty()).map(Secret::from) {
+            self.secrets.learn(&refresh);
             // Only a token server that was shown an identity token replaces it.
             if matches!(self.credential()?, Some(Credential::IdentityToken(_))) {
-                state.refresh = Some(Secret::from(refresh));
+                state.refresh = Some(refresh);
             }
         }
         let life = answer
@@ -396,12 +406,12 @@ impl Session {
             .and_then(|seconds| seconds.value())
             .filter(|seconds| *seconds > 0.0)
             .map_or(DEFAULT_LIFE, |seconds| Duration::try_from_secs_f64(seconds.min(86_400.0)).unwrap_or(DEFAULT_LIFE));
-        Ok((Secret::from(value), life))
+        Ok((value, life))
     }
 }
 
 fn basic(user: &str, password: &Secret) -> Secret {
-    Secret::from(format!("Basic {}", BASE64_STANDARD.encode(format!("{user}:{}", password.expose()))))
+    Secret::from(format!("Basic {}", known::basic(user, password).expose()))
 }
 
 fn bearer(token: &Secret) -> Secret {

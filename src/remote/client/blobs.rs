@@ -91,7 +91,7 @@ impl Client {
             _ => return Err(Failure::lasting(self.refusal(answer, Method::Get))),
         };
         if let Some(encoding) = answer.header("content-encoding").filter(|encoding| *encoding != "identity") {
-            let encoding = crate::remote::refusal::on_one_line(encoding);
+            let encoding = answer.shown(encoding);
             return lasting(format!("sent the blob {digest} with the Content-Encoding {encoding}"));
         }
         if let Some(length) = answer.length().filter(|length| *length != size - start) {
@@ -110,7 +110,7 @@ impl Client {
         let parsed = Url::parse(url).map_err(|error| {
             Failure::lasting(RemoteError::Redirect {
                 host: self.shared.host.to_string(),
-                url: crate::remote::refusal::on_one_line(url.split(['?', '@']).next().unwrap_or_default()),
+                url: crate::remote::text::on_one_line(url.split(['?', '@']).next().unwrap_or_default()),
                 reason: error.to_string(),
             })
         })?;

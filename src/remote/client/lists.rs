@@ -132,7 +132,7 @@ impl Client {
         if url.origin != answer.url.origin {
             return Err(RemoteError::Redirect {
                 host: self.shared.host.to_string(),
-                url: url.to_string(),
+                url: self.shared.secrets.redact(&url.to_string()).into_owned(),
                 reason: "the next page must be at the same host".to_owned(),
             });
         }

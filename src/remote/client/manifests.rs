@@ -10,6 +10,7 @@ use crate::oci::{Algorithm, Digest, Hasher, MediaType, RepositoryName, Tag};
 use crate::remote::auth::scope::Scope;
 use crate::remote::http::{Answer, COMMIT_TIMEOUT, Method};
 use crate::remote::policy::Failure;
+use crate::remote::text::on_one_line;
 
 /// The largest manifest or index that is fetched.
 pub(crate) const MANIFEST_LIMIT: u64 = 8 * 1024 * 1024;
@@ -177,7 +178,7 @@ impl Client {
             let (digest, content_type) = (content_digest(&answer), answer.header("content-type").map(str::to_owned));
             let what = self.named(repository, reference);
             if let Some(encoding) = answer.header("content-encoding").filter(|encoding| *encoding != "identity") {
-                return Err(self.odd(format!("sent {what} with the Content-Encoding {}", one_line(encoding))));
+                return Err(self.odd(format!("sent {what} with the Content-Encoding {}", answer.shown(encoding))));
             }
             let length = answer.length();
             // A weak one never matches.
@@ -226,8 +227,8 @@ impl Client {
             (Some(header), Some(own)) if header != own => {
                 return Err(self.odd(format!(
                     "sent {what} with the Content-Type {}, and its mediaType is {}",
-                    one_line(&header),
-                    one_line(&own)
+                    self.shown(&header),
+                    self.shown(&own)
                 )));
             }
             (Some(media_type), _) | (None, Some(media_type)) => media_type,
@@ -318,6 +319,11 @@ impl Client {
         Ok(Stored { lists_referrer: answer.header("oci-subject").is_some(), tags })
     }
 
+    /// Returns text of the registry as an error may repeat it.
+    fn shown(&self, text: &str) -> String {
+        on_one_line(&self.shared.secrets.redact(text))
+    }
+
     /// Returns how a manifest is called.
     fn named(&self, repository: &RepositoryName, reference: &ManifestReference) -> String {
         let separator = if matches!(reference, ManifestReference::Tag(_)) { ':' } else { '@' };
@@ -337,8 +343,4 @@ fn is_other_digest(said: &Digest, bytes: &[u8]) -> bool {
 /// Returns the digest that an answer says of its content.
 pub(super) fn content_digest(answer: &Answer) -> Option<Digest> {
     answer.header("docker-content-digest").and_then(|digest| digest.trim().parse().ok())
-}
-
-fn one_line(text: &str) -> String {
-    crate::remote::refusal::on_one_line(text)
 }

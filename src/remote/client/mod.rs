@@ -21,6 +21,7 @@ pub(crate) use uploads::{Started, UploadSession, UploadStatus};
 
 use super::auth::Secret;
 use super::auth::challenge::{Challenge, parse_challenges};
+use super::auth::known::KnownSecrets;
 use super::auth::scope::Scope;
 use super::auth::session::Session;
 use super::host::RegistryHost;
@@ -65,6 +66,7 @@ struct Shared {
     has_answered: AtomicBool,
     first: Mutex<()>,
     requests: AtomicU64,
+    secrets: KnownSecrets,
 }
 
 /// Why an answer may be a page.
@@ -116,6 +118,7 @@ impl Client {
     pub fn new(host: RegistryHost, repository: Option<&RepositoryName>, options: &ConnectionOptions) -> Self {
         let scheme = if options.insecure { Scheme::Http } else { Scheme::Https };
         let api = origin_of(&host, scheme);
+        let secrets = KnownSecrets::default();
         let http = HttpOptions {
             tls: TlsOptions {
                 ca_file: options.ca_file.clone(),
@@ -128,18 +131,20 @@ impl Client {
             deadline: options.document_timeout,
             connections: options.requests_at_once.max(1),
             observer: options.observer.clone(),
+            secrets: secrets.clone(),
         };
         let (credentials, asked, repository) = (options.credentials.clone(), host.clone(), repository.cloned());
         let find = move || credentials.find(&asked, repository.as_ref());
         let shared = Shared {
             http: Http::new(&api.host, api.port, http),
-            session: Session::new(host.to_string(), Box::new(find)),
+            session: Session::new(host.to_string(), Box::new(find), secrets.clone()),
             policy: Policy::new(options.clock.clone(), options.retries, options.requests_at_once.max(1)),
             is_plain: AtomicBool::new(options.insecure),
             has_answered: AtomicBool::new(false),
             first: Mutex::new(()),
             may_become_plain: !options.insecure && host.is_loopback(),
             requests: AtomicU64::new(0),
+            secrets,
             host,
         };
         Self { shared: Arc::new(shared), stop: Stop::default() }
@@ -204,7 +209,7 @@ impl Client {
     }
 
     fn guard(&self) -> Guard {
-        Guard { registry: self.origin() }
+        Guard { registry: self.origin(), secrets: self.shared.secrets.clone() }
     }
 
     /// Returns a URL as the registry is connected to by now: one that was made before it was known to speak plain HTTP is
@@ -400,7 +405,8 @@ impl Client {
 
     /// Makes the error of an answer that no registry gives.
     fn odd(&self, problem: impl Into<String>) -> RemoteError {
-        RemoteError::Answer { host: self.shared.host.to_string(), problem: problem.into() }
+        let problem = self.shared.secrets.redact(&problem.into()).into_owned();
+        RemoteError::Answer { host: self.shared.host.to_string(), problem }
     }
 
     /// Makes the error of an answer that is a page for browsers.

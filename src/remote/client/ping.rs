@@ -6,7 +6,6 @@ use super::{Ask, Client, Payload, is_page};
 use crate::error::RemoteError;
 use crate::remote::auth::scope::Scope;
 use crate::remote::http::{Body, HttpError, Method, Request};
-use crate::remote::refusal;
 use crate::remote::tls::TlsError;
 
 /// A registry that answers.
@@ -38,10 +37,10 @@ impl Client {
                     self.become_plain();
                     continue;
                 }
-                Err(error) => return Err(refusal::unreachable(&url, &error)),
+                Err(error) => return Err(self.guard().unreachable_error(&url, &error)),
             };
             let latency = self.shared.policy.clock().now().saturating_sub(start);
-            let api_version = answer.header("docker-distribution-api-version").map(refusal::on_one_line);
+            let api_version = answer.header("docker-distribution-api-version").map(|version| answer.shown(version));
             return match answer.status {
                 200 if is_page(&answer) => Err(self.page(&answer, Method::Get)),
                 status @ (200 | 401) => Ok(Ping { status, api_version, latency }),
