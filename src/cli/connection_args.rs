@@ -26,10 +26,10 @@ const DOCUMENT_STALLS: u32 = 10;
 /// The shortest time that it may take.
 const DOCUMENT_TIMEOUT: Duration = Duration::from_mins(5);
 
-/// The flags of commands that connect to a registry.
+/// The flags of a connection, without those of credentials.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Connection")]
-pub(crate) struct ConnectionArgs {
+pub(crate) struct LinkArgs {
     /// Speak plain HTTP
     #[arg(long, conflicts_with = "skip_tls_verify")]
     insecure: bool,
@@ -45,23 +45,47 @@ pub(crate) struct ConnectionArgs {
     /// Key of the client certificate in PEM
     #[arg(long, value_name = "FILE", requires = "cert_file", hide_short_help = true)]
     key_file: Option<PathBuf>,
+    /// Give up after this long without a byte [default: 60s]
+    #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration, hide_short_help = true)]
+    stall_timeout: Option<Duration>,
+}
+
+/// The flags of requests that are sent again after a failure.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Connection")]
+pub(crate) struct RequestArgs {
+    #[command(flatten)]
+    link: LinkArgs,
+    /// Send a failed request again up to N times [default: 5]
+    #[arg(long, value_name = "N", hide_short_help = true)]
+    retries: Option<u32>,
+}
+
+/// The flags of a user.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Connection")]
+pub(crate) struct UserArgs {
     #[command(flatten)]
     pub(crate) auth_file: AuthFileArg,
     /// User; the password comes with --password-stdin
     #[arg(long, value_name = "USER", hide_short_help = true)]
-    username: Option<String>,
+    pub(crate) username: Option<String>,
     /// Read the password from standard input
     #[arg(long, hide_short_help = true)]
-    password_stdin: bool,
+    pub(crate) password_stdin: bool,
+}
+
+/// The flags of commands that connect to a registry, with credentials if it wants some.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Connection")]
+pub(crate) struct ConnectionArgs {
+    #[command(flatten)]
+    requests: RequestArgs,
+    #[command(flatten)]
+    user: UserArgs,
     /// Use no credentials
     #[arg(long, conflicts_with_all = ["username", "auth_file"], hide_short_help = true)]
     anonymous: bool,
-    /// Send a failed request again up to N times
-    #[arg(long, value_name = "N", default_value = "5", hide_short_help = true)]
-    retries: u32,
-    /// Give up after this long without a byte
-    #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = humantime::parse_duration, hide_short_help = true)]
-    stall_timeout: Duration,
 }
 
 /// The file of credentials.
@@ -73,14 +97,28 @@ pub(crate) struct AuthFileArg {
 }
 
 impl ConnectionArgs {
-    /// Returns the user, if one is given.
-    pub(crate) fn username(&self) -> Option<&str> {
-        self.username.as_deref()
-    }
-
     /// Returns whether standard input is the password.
     pub(crate) fn reads_stdin(&self) -> bool {
-        self.password_stdin
+        self.user.password_stdin
+    }
+
+    /// Returns a flag that is given, for commands that need not connect.
+    pub(crate) fn given(&self) -> Option<&'static str> {
+        let Self { requests: RequestArgs { link, retries }, user, anonymous } = self;
+        let flags = [
+            ("--insecure", link.insecure),
+            ("--skip-tls-verify", link.skip_tls_verify),
+            ("--ca-file", link.ca_file.is_some()),
+            ("--cert-file", link.cert_file.is_some()),
+            ("--key-file", link.key_file.is_some()),
+            ("--stall-timeout", link.stall_timeout.is_some()),
+            ("--retries", retries.is_some()),
+            ("--auth-file", user.auth_file.auth_file.is_some()),
+            ("--username", user.username.is_some()),
+            ("--password-stdin", user.password_stdin),
+            ("--anonymous", *anonymous),
+        ];
+        flags.into_iter().find_map(|(flag, is_given)| is_given.then_some(flag))
     }
 
     /// Returns the settings of a connection.
@@ -99,13 +137,14 @@ impl ConnectionArgs {
     ///
     /// [`Usage`]; the password cannot be read.
     pub(crate) fn credentials(&self, context: &Context) -> anyhow::Result<Credentials> {
-        if self.username.is_some() != self.password_stdin {
+        let UserArgs { auth_file, username, password_stdin } = &self.user;
+        if username.is_some() != *password_stdin {
             return Err(Usage("--username and --password-stdin belong together".to_owned()).into());
         }
-        Ok(match &self.username {
+        Ok(match username {
             Some(user) => Credentials::given(Credential::new(user.clone(), read_password()?)),
             None if self.anonymous => Credentials::anonymous(),
-            None => context.stored_credentials(&self.auth_file),
+            None => context.stored_credentials(auth_file),
         })
     }
 
@@ -120,10 +159,41 @@ impl ConnectionArgs {
         credentials: Credentials,
         context: &Context,
     ) -> anyhow::Result<ConnectionOptions> {
-        if self.stall_timeout.is_zero() {
+        self.requests.options(host, credentials, context)
+    }
+}
+
+impl RequestArgs {
+    /// Returns the settings of a connection with some credentials.
+    ///
+    /// # Errors
+    ///
+    /// [`Usage`].
+    pub(crate) fn options(
+        &self,
+        host: &RegistryHost,
+        credentials: Credentials,
+        context: &Context,
+    ) -> anyhow::Result<ConnectionOptions> {
+        let mut options = self.link.options(host, context)?;
+        options.credentials = credentials;
+        options.retries = self.retries.unwrap_or(options.retries);
+        Ok(options)
+    }
+}
+
+impl LinkArgs {
+    /// Returns the settings of a connection without credentials.
+    ///
+    /// # Errors
+    ///
+    /// [`Usage`].
+    pub(crate) fn options(&self, host: &RegistryHost, context: &Context) -> anyhow::Result<ConnectionOptions> {
+        let mut options = context.connection(host);
+        let stall_timeout = self.stall_timeout.unwrap_or(options.stall_timeout);
+        if stall_timeout.is_zero() {
             return Err(Usage("--stall-timeout must be longer than 0 s".to_owned()).into());
         }
-        let mut options = context.connection(host);
         options.insecure |= self.insecure;
         options.skip_tls_verify = self.skip_tls_verify;
         options.ca_file.clone_from(&self.ca_file);
@@ -133,10 +203,9 @@ impl ConnectionArgs {
             }
             _ => None,
         };
-        options.credentials = credentials;
-        options.retries = self.retries;
-        options.stall_timeout = self.stall_timeout;
-        options.document_timeout = self.stall_timeout.saturating_mul(DOCUMENT_STALLS).max(DOCUMENT_TIMEOUT);
+        options.credentials = Credentials::anonymous();
+        options.stall_timeout = stall_timeout;
+        options.document_timeout = stall_timeout.saturating_mul(DOCUMENT_STALLS).max(DOCUMENT_TIMEOUT);
         Ok(options)
     }
 }

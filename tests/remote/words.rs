@@ -153,6 +153,45 @@ fn flags_that_exclude_each_other_are_wrong_usage() {
 }
 
 #[test]
+fn flags_without_an_effect_are_wrong_usage() {
+    let lab = Lab::new();
+    lab.serve(&[KIB]);
+    for flag in ["--username u", "--password-stdin", "--anonymous", "--auth-file f", "--retries 1"] {
+        for command in ["ping -r HOST", "auth logout -r HOST"] {
+            if (command, flag) != ("auth logout -r HOST", "--auth-file f") {
+                let ran = lab.run(&format!("{command} {flag}"));
+                assert!(
+                    ran.status == Some(2) && ran.stderr.contains("unexpected argument"),
+                    "{command} {flag}: {ran:?}"
+                );
+            }
+        }
+    }
+    let ran = lab.run("auth login -r HOST --anonymous");
+    assert!(ran.status == Some(2) && ran.stderr.contains("unexpected argument '--anonymous'"), "{ran:?}");
+    for flag in [
+        "--insecure",
+        "--skip-tls-verify",
+        "--ca-file f",
+        "--cert-file f --key-file f",
+        "--stall-timeout 9s",
+        "--retries 5",
+        "--auth-file f",
+        "--username u",
+        "--password-stdin",
+        "--anonymous",
+    ] {
+        let name = flag.split(' ').next().unwrap();
+        let error = format!("Error: {name} is for images of registries; name one with -s\n");
+        lab.run(&format!("inspect l {flag}")).fails(2, &error);
+    }
+    assert!(lab.fake.requests().is_empty());
+    // Where they have one they are taken.
+    lab.run("inspect -s HOST/team/app:v1 --anonymous --retries 1 --stall-timeout 9s").succeeds();
+    lab.run("ping -r HOST --insecure --stall-timeout 9s").succeeds();
+}
+
+#[test]
 fn answers_that_no_registry_gives_are_named() {
     let digest = digest_of(&layer(1000, KIB));
     let no_registry = "HOST is not a registry: it has no /v2/";

@@ -21,6 +21,8 @@ use crate::cli::context::{Context, LayoutCommand};
 use crate::cli::layout::source::{ImageSource, LowerVariant};
 use crate::cli::output::{Block, Screen, counted};
 use crate::cli::style::Style;
+#[cfg(feature = "remote")]
+use crate::cli::usage::Usage;
 
 /// Show the images of an archive or a layout
 #[derive(Debug, clap::Args)]
@@ -179,6 +181,10 @@ fn part(part: &Part, style: &Style) -> String {
 
 impl Args {
     fn local_source(&self, context: &Context) -> anyhow::Result<(PathBuf, ImageSource)> {
+        #[cfg(feature = "remote")]
+        if let Some(flag) = self.connection.given() {
+            return Err(Usage(format!("{flag} is for images of registries; name one with -s")).into());
+        }
         let path = match &self.file {
             Some(file) => file.clone(),
             None => layout_path(self.path.as_ref().or(self.input.as_ref()))?,

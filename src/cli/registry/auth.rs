@@ -9,7 +9,7 @@ use regshape::remote::{AuthPlace, Client, Credential, CredentialStore, Credentia
 use serde::Serialize;
 
 use crate::cli::args::Base;
-use crate::cli::connection_args::{AuthFileArg, ConnectionArgs, in_full, read_password};
+use crate::cli::connection_args::{AuthFileArg, RequestArgs, UserArgs, in_full, read_password};
 use crate::cli::context::{Context, LayoutCommand};
 use crate::cli::output::{Screen, printable};
 use crate::cli::prompt::Prompt;
@@ -38,7 +38,9 @@ pub(crate) struct Login {
     #[arg(short = 'u', value_name = "USER", id = "user", conflicts_with = "username")]
     user: Option<String>,
     #[command(flatten)]
-    connection: ConnectionArgs,
+    requests: RequestArgs,
+    #[command(flatten)]
+    given: UserArgs,
     #[command(flatten)]
     _base: Base,
 }
@@ -78,13 +80,13 @@ impl Login {
         store: &CredentialStore,
         context: &Context,
     ) -> anyhow::Result<(Credential, bool)> {
-        let user = self.user.clone().or_else(|| self.connection.username().map(str::to_owned));
+        let user = self.user.clone().or_else(|| self.given.username.clone());
         if let Some(password) = &self.password {
             context.ui.warn("other users of this machine may see a password on the command line; use --password-stdin");
             let user = user.ok_or_else(|| Usage("-p needs the user: -u USER".to_owned()))?;
             return Ok((Credential::new(user, password.clone()), true));
         }
-        if self.connection.reads_stdin() {
+        if self.given.password_stdin {
             let user = user.ok_or_else(|| Usage("--password-stdin needs the user: -u USER".to_owned()))?;
             return Ok((Credential::new(user, read_password()?), true));
         }
@@ -109,7 +111,7 @@ impl Login {
     }
 
     fn check(&self, host: &RegistryHost, credential: &Credential, context: &Context) -> Result<(), RemoteError> {
-        let options = self.connection.options_with(host, Credentials::given(credential.clone()), context);
+        let options = self.requests.options(host, Credentials::given(credential.clone()), context);
         let options = options.map_err(|error| RemoteError::Settings { reason: error.to_string() })?;
         Client::new(host.clone(), None, &options).authenticate()
     }
@@ -118,7 +120,7 @@ impl Login {
 impl LayoutCommand for Login {
     fn run(self, context: &Context) -> anyhow::Result<ExitCode> {
         let host: RegistryHost = self.registry.parse()?;
-        let store = context.credential_store(&self.connection.auth_file);
+        let store = context.credential_store(&self.given.auth_file);
         let (mut credential, mut is_new) = self.credential(&host, &store, context)?;
         let mut checked = self.check(&host, &credential, context);
         if matches!(checked, Err(RemoteError::Unauthorized { .. }))

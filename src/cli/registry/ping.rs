@@ -7,7 +7,7 @@ use regshape::{ConnectionFault, RemoteError};
 use serde::Serialize;
 
 use crate::cli::args::Base;
-use crate::cli::connection_args::ConnectionArgs;
+use crate::cli::connection_args::LinkArgs;
 use crate::cli::context::{Context, LayoutCommand};
 use crate::cli::error::BesideRegistry;
 use crate::cli::output::{Screen, printable};
@@ -21,7 +21,7 @@ pub(crate) struct Args {
     #[arg(short, long, value_name = "HOST")]
     registry: String,
     #[command(flatten)]
-    connection: ConnectionArgs,
+    link: LinkArgs,
     #[command(flatten)]
     _base: Base,
 }
@@ -42,7 +42,7 @@ const WANTS_CREDENTIALS: &str = "Registry requires authentication. Run 'regshape
 impl LayoutCommand for Args {
     fn run(self, context: &Context) -> anyhow::Result<ExitCode> {
         let host: RegistryHost = self.registry.parse()?;
-        let options: ConnectionOptions = self.connection.options(&host, context)?;
+        let options: ConnectionOptions = self.link.options(&host, context)?;
         let ping = Client::new(host.clone(), None, &options).ping();
         let Ping { status, api_version, latency, .. } = match ping {
             Ok(ping) => ping,
