@@ -320,7 +320,8 @@ fn remote_hint(error: &RemoteError) -> Option<&'static str> {
     Some(match error {
         RemoteError::Upload { source, .. }
         | RemoteError::PushManifest { source, .. }
-        | RemoteError::Download { source, .. } => return remote_hint(source),
+        | RemoteError::Download { source, .. }
+        | RemoteError::Urls { source, .. } => return remote_hint(source),
         RemoteError::Unreachable { fault, .. } => match fault {
             ConnectionFault::PlainHttp => "use --insecure if it speaks plain HTTP",
             ConnectionFault::SpeaksTls => "leave out --insecure",

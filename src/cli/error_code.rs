@@ -24,7 +24,8 @@ fn code_of_remote(error: &RemoteError) -> &'static str {
     match error {
         RemoteError::Upload { source, .. }
         | RemoteError::PushManifest { source, .. }
-        | RemoteError::Download { source, .. } => code_of_remote(source),
+        | RemoteError::Download { source, .. }
+        | RemoteError::Urls { source, .. } => code_of_remote(source),
         RemoteError::Unreachable { .. } | RemoteError::NotARegistry { .. } => "UNREACHABLE",
         RemoteError::Unauthorized { .. } | RemoteError::Status { status: 401, .. } => "UNAUTHORIZED",
         RemoteError::Status { status: 403, .. } => "DENIED",

@@ -280,7 +280,8 @@ fn kind_of_remote(error: &RemoteError) -> ErrorKind {
         RemoteError::Settings { .. } | RemoteError::Credentials { .. } => ErrorKind::InvalidInput,
         RemoteError::Upload { source, .. }
         | RemoteError::PushManifest { source, .. }
-        | RemoteError::Download { source, .. } => kind_of_remote(source),
+        | RemoteError::Download { source, .. }
+        | RemoteError::Urls { source, .. } => kind_of_remote(source),
         RemoteError::Unreachable { .. }
         | RemoteError::Later { .. }
         | RemoteError::Unauthorized { .. }

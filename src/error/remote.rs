@@ -129,6 +129,15 @@ pub enum RemoteError {
         #[source]
         source: Box<RemoteError>,
     },
+    /// A blob that the registry lacks could be had from none of its URLs.
+    #[error("tried {tried} URLs, the last one")]
+    Urls {
+        /// How many there are.
+        tried: usize,
+        /// The reason for the last one.
+        #[source]
+        source: Box<RemoteError>,
+    },
     /// The manifest that was named by tag and digest is another one.
     #[error("{reference} is {actual}, not {expected}")]
     OtherDigest {

@@ -8,9 +8,9 @@ use regshape::oci::Platform;
 use regshape::transfer::{DownloadAction, PullOptions, PullStatus};
 use regshape::view::Selection;
 use regshape::{Error, RemoteError};
-use serde_json::Value;
+use serde_json::{Value, json};
 
-use crate::fake_registry::{Action, Auth, Options, Rule, digest_of};
+use crate::fake_registry::{Action, Auth, Options, Other, Rule, digest_of};
 use crate::lab::*;
 
 const IMAGE_NAME: &str = "io.containerd.image.name";
@@ -263,4 +263,52 @@ fn pulls_of_one_image_at_once_fetch_each_blob_once() {
     assert_eq!(index(&lab, "new").len(), 1);
     let digest = digest_of(&layer(1001, 700 * KIB));
     assert_eq!(lab.count("GET", &digest), 1, "{:?}", lab.fake.lines());
+}
+
+#[test]
+fn the_urls_of_a_layer_are_tried_in_order() {
+    let content = layer(9, KIB);
+    let good = |other: &Other| other.url(&format!("/blobs/{}", other.add_blob(content.clone())));
+    let absent = |other: &Other| other.url("/blobs/none");
+    let wrong = |other: &Other| {
+        let mut bytes = content.clone();
+        bytes[0] ^= 1;
+        other.url(&format!("/blobs/{}", other.add_blob(bytes)))
+    };
+    let pull = |urls: &[String]| {
+        let lab = Lab::new();
+        let mut made = lab.layout("l");
+        let mut image: Value =
+            serde_json::from_slice(&fs::read(blob_path(&lab.path("l"), digest(&made.image(1, &[KIB])))).unwrap())
+                .unwrap();
+        let mut foreign = made.blob(LAYER, &content);
+        foreign["urls"] = json!(urls);
+        image["layers"].as_array_mut().unwrap().push(foreign.clone());
+        let image = made.document(&image);
+        made.list(&image, "v1");
+        lab.serve_layout("l");
+        lab.fake.remove_blob(REPOSITORY, digest(&foreign));
+        let options = PullOptions::default().allow_foreign(true);
+        let pulled = lab.pull_with(&lab.client(), ":v1", "new", &Selection::default(), &options);
+        if pulled.is_ok() {
+            assert!(blobs(&lab, "new").contains(&digest(&foreign)["sha256:".len()..].to_owned()));
+        }
+        pulled.map(drop).map_err(|error| in_full(&error))
+    };
+    let other = Other::start();
+    let (good, absent, wrong) = (good(&other), absent(&other), wrong(&other));
+    let nowhere = "ftp://x.example/blob".to_owned();
+    pull(&[good.clone()]).unwrap();
+    pull(&[nowhere.clone(), absent.clone(), wrong.clone(), good.clone()]).unwrap();
+    // One that fails for a while is not given up at once.
+    other.rule(Rule::on("GET", "/blobs/sha256*").first(1), Action::status(503));
+    pull(&[good.clone(), absent.clone()]).unwrap();
+    // Of one that fails half way, nothing is taken.
+    other.rule(Rule::on("GET", "/blobs/cut"), Action::Body(content[..9].to_vec()));
+    pull(&[other.url("/blobs/cut"), good]).unwrap();
+    let failed = format!("failed to download blob {}: ", digest_of(&content));
+    let last = format!("{} answered 404 to GET /blobs/none", other.host());
+    assert_eq!(pull(&[absent.clone()]).unwrap_err(), format!("{failed}{last}"));
+    assert_eq!(pull(&[nowhere, wrong, absent]).unwrap_err(), format!("{failed}tried 3 URLs, the last one: {last}"));
+    assert!(other.requests().iter().all(|request| request.authorization.is_none()));
 }

@@ -91,14 +91,25 @@ impl Downloads<'_> {
 
 /// Returns whether an error ended a pull that may go on later: nothing was refused.
 pub(super) fn is_cut(error: &Error) -> bool {
+    matches!(error, Error::Remote(RemoteError::Download { source, .. }) if is_cut_off(source))
+}
+
+fn is_cut_off(error: &RemoteError) -> bool {
     match error {
-        Error::Remote(RemoteError::Download { source, .. }) => match &**source {
-            RemoteError::Unreachable { .. } | RemoteError::Later { .. } | RemoteError::Answer { .. } => true,
-            RemoteError::Status { status, .. } => *status >= 500 || matches!(status, 408 | 425 | 429),
-            _ => false,
-        },
+        RemoteError::Unreachable { .. } | RemoteError::Later { .. } | RemoteError::Answer { .. } => true,
+        RemoteError::Status { status, .. } => *status >= 500 || matches!(status, 408 | 425 | 429),
+        RemoteError::Urls { source, .. } => is_cut_off(source),
         _ => false,
     }
+}
+
+/// Returns whether the registry does not have a blob.
+fn is_absent(error: &Error) -> bool {
+    let source = match error {
+        Error::Remote(RemoteError::Download { source, .. }) => source,
+        _ => return false,
+    };
+    matches!(**source, RemoteError::BlobNotFound { .. })
 }
 
 /// One blob on its way.
@@ -106,8 +117,8 @@ struct Transfer<'t> {
     all: &'t Downloads<'t>,
     descriptor: &'t Descriptor,
     blob: &'t mut IncomingBlob,
-    /// The URL from which it is fetched, if the registry does not have it.
-    foreign: Option<&'t str>,
+    /// The number of the URL from which it is fetched, if the registry does not have it.
+    foreign: Option<usize>,
 }
 
 /// Why a try to fetch a blob ended.
@@ -119,14 +130,45 @@ enum Ended {
 impl Transfer<'_> {
     /// Fetches the blob, and verifies it. Returns whether it could be had: one with URLs need not be.
     fn run(&mut self) -> Result<bool> {
+        let found = self.fetch_from_one();
+        let urls = self.descriptor.urls.as_deref().unwrap_or_default();
+        match found {
+            Err(error) if !urls.is_empty() && is_absent(&error) => {}
+            found => return found.map(|()| true),
+        }
+        if !self.all.allow_foreign {
+            return Ok(false);
+        }
+        let mut number = 0;
+        loop {
+            self.foreign = Some(number);
+            number += 1;
+            match self.fetch_from_one() {
+                Ok(()) => return Ok(true),
+                // The fault may be of that place alone.
+                Err(Error::Remote(_) | Error::DigestMismatch { .. })
+                    if number < urls.len() && !self.all.first.is_set() =>
+                {
+                    self.again(0)?;
+                }
+                Err(Error::Remote(RemoteError::Download { digest, kept, source })) if number > 1 => {
+                    let source = Box::new(RemoteError::Urls { tried: number, source });
+                    return Err(RemoteError::Download { digest, kept, source }.into());
+                }
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// Fetches the blob from the registry, or from one URL, and verifies it.
+    fn fetch_from_one(&mut self) -> Result<()> {
         let client = self.all.documents.client();
         let mut tries = client.tries();
         let mut was_wrong = false;
-        let urls = self.descriptor.urls.as_deref().unwrap_or_default();
         loop {
             if self.blob.size() == self.descriptor.size {
                 match expect_digest_if_possible(&self.descriptor.digest, self.blob.digest()) {
-                    Ok(()) => return Ok(true),
+                    Ok(()) => return Ok(()),
                     Err(error) if was_wrong => {
                         self.blob.delete();
                         return Err(error);
@@ -139,22 +181,11 @@ impl Transfer<'_> {
                 }
             }
             let before = self.blob.size();
-            let ended = match self.fetch_rest() {
+            let failure = match self.fetch_rest() {
                 Ok(()) => continue,
-                Err(ended) => ended,
+                Err(Ended::Local(error)) => return Err(error),
+                Err(Ended::Remote(failure)) => failure,
             };
-            let failure = match ended {
-                Ended::Local(error) => return Err(error),
-                Ended::Remote(failure) => failure,
-            };
-            if !urls.is_empty() && self.foreign.is_none() && matches!(*failure.error, RemoteError::BlobNotFound { .. })
-            {
-                if !self.all.allow_foreign {
-                    return Ok(false);
-                }
-                self.foreign = Some(urls[0].as_str());
-                continue;
-            }
             if self.blob.size() >= before.saturating_add(PROGRESS) {
                 tries = client.tries();
             }
@@ -175,7 +206,8 @@ impl Transfer<'_> {
         let client = documents.client();
         let Descriptor { digest, size, .. } = self.descriptor;
         let at = self.blob.size();
-        let mut body = match self.foreign {
+        let foreign = self.foreign.and_then(|number| self.descriptor.urls.as_ref()?.get(number));
+        let mut body = match foreign {
             Some(url) => client.get_foreign(url),
             None => client.get_blob(documents.repository(), (digest, *size), at, documents.scope()),
         }
