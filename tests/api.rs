@@ -131,10 +131,10 @@ fn registries_and_credentials_have_the_same_traits() {
     all!([Send + Sync + Debug + Copy + Eq + Hash + 'static]
         ConnectionFault, DownloadAction, PullStatus, PushStatus, UploadAction);
     all!([Send + Sync + Debug + Clone + Eq + 'static]
-        ClientCertificate, Ping, PlannedPush, PullSummary, Pulled, PulledBlob, PulledImage, PushSummary, Pushed, PushedBlob,
+        ClientCertificate, Ping, Wait, PlannedPush, PullSummary, Pulled, PulledBlob, PulledImage, PushSummary, Pushed, PushedBlob,
         PushedImage, RemoteReferences);
     all!([Send + Sync + Debug + Clone + 'static]
-        Call, CallObserver, ConnectionOptions, Credentials, PullOptions, PushOptions, PushPlan);
+        Call, CallObserver, WaitObserver, ConnectionOptions, Credentials, PullOptions, PushOptions, PushPlan);
     all!([Send + Sync + Debug + 'static] Client, PullPlan, RemoteImages);
     all!([Send + Sync + Debug + Copy] TransferEvent<'static>);
     // Clocks can be chosen at run time, and tests bring their own.

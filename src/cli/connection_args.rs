@@ -10,7 +10,7 @@ use clap::Args;
 use regshape::RemoteError;
 use regshape::remote::{
     CallObserver, ClientCertificate, ConnectionOptions, Credential, CredentialStore, Credentials, Environment,
-    ReferenceError, RegistryHost, RemoteReference,
+    ReferenceError, RegistryHost, RemoteReference, WaitObserver,
 };
 
 use super::context::Context;
@@ -218,6 +218,8 @@ impl Context {
             .environment(Environment::of_process())
             .certificate_directories(certificate_directories(host));
         options.observer = self.calls.clone().map(|printer| CallObserver::new(move |call| printer.print(call)));
+        let ui = self.ui.clone();
+        options.waits = Some(WaitObserver::new(move |wait| ui.wait(&printable(&wait.to_string()))));
         options
     }
 

@@ -172,6 +172,14 @@ impl Ui {
         }
     }
 
+    /// Prints why nothing happens for a while: on a terminal, and under `--verbose`.
+    #[cfg(feature = "remote")]
+    pub(crate) fn wait(&self, text: &str) {
+        if self.verbose || io::stderr().is_terminal() {
+            self.note(&format!("  {text}"));
+        }
+    }
+
     /// Warns of something if the command succeeds; in the JSON it is in the list `warnings`.
     pub(crate) fn warn_at_the_end(&self, text: String) {
         self.warnings.lock().expect("nobody panics with the lock").push(text);

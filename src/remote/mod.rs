@@ -28,6 +28,7 @@ mod system_errors;
 mod text;
 mod tls;
 mod url;
+mod waits;
 mod wire;
 
 pub use auth::{
@@ -44,3 +45,4 @@ pub use proxy::ProxyError;
 pub use reference::RemoteReference;
 pub use reference_error::ReferenceError;
 pub use tls::ClientCertificate;
+pub use waits::{Wait, WaitObserver};

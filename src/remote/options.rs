@@ -9,6 +9,7 @@ use super::calls::CallObserver;
 use super::environment::Environment;
 use super::policy::{Clock, SystemClock};
 use super::tls::ClientCertificate;
+use super::waits::WaitObserver;
 use crate::options::setters;
 
 /// The settings of a connection to a registry.
@@ -49,6 +50,8 @@ pub struct ConnectionOptions {
     pub requests_at_once: usize,
     /// Is told of each exchange.
     pub observer: Option<CallObserver>,
+    /// Is told of long waits.
+    pub waits: Option<WaitObserver>,
     /// The clock.
     pub clock: Arc<dyn Clock>,
 }
@@ -68,6 +71,7 @@ impl Default for ConnectionOptions {
             document_timeout: Duration::from_mins(10),
             requests_at_once: 16,
             observer: None,
+            waits: None,
             clock: Arc::new(SystemClock::default()),
         }
     }
@@ -87,6 +91,7 @@ impl ConnectionOptions {
         document_timeout: [Duration],
         requests_at_once: [usize],
         observer: [option CallObserver],
+        waits: [option WaitObserver],
         clock: [Arc<dyn Clock>],
     }
 }

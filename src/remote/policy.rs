@@ -10,6 +10,7 @@ use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
 use super::stop::Stop;
+use super::waits::{SHORTEST, Wait, WaitObserver, answered, reason};
 use crate::error::RemoteError;
 
 /// The first pause. Each later one is twice as long.
@@ -106,6 +107,8 @@ pub(crate) struct Policy {
     retries: u32,
     slots: Mutex<Slots>,
     freed: Condvar,
+    host: String,
+    waits: Option<WaitObserver>,
     jitter: RandomState,
 }
 
@@ -118,6 +121,10 @@ struct Slots {
     calm: usize,
     /// Nothing is sent before this time.
     not_before: Duration,
+    /// The status of the answer that asked for that.
+    busy: u16,
+    /// The end of the last wait that was told.
+    told: Duration,
     retried: u64,
 }
 
@@ -134,8 +141,35 @@ impl Drop for Slot<'_> {
 
 impl Policy {
     pub(crate) fn new(clock: Arc<dyn Clock>, retries: u32, at_once: usize) -> Self {
-        let slots = Slots { most: at_once, limit: at_once, taken: 0, calm: 0, not_before: Duration::ZERO, retried: 0 };
-        Self { clock, retries, slots: Mutex::new(slots), freed: Condvar::new(), jitter: RandomState::new() }
+        let slots = Slots {
+            most: at_once,
+            limit: at_once,
+            taken: 0,
+            calm: 0,
+            not_before: Duration::ZERO,
+            busy: 0,
+            told: Duration::ZERO,
+            retried: 0,
+        };
+        let (host, jitter) = (String::new(), RandomState::new());
+        Self { clock, retries, slots: Mutex::new(slots), freed: Condvar::new(), host, waits: None, jitter }
+    }
+
+    /// Has an observer told of long waits for a host.
+    pub(crate) fn telling(self, host: String, waits: Option<WaitObserver>) -> Self {
+        Self { host, waits, ..self }
+    }
+
+    /// Tells of a wait that is long and ends later than those that were told.
+    fn tell(&self, duration: Duration, reason: impl FnOnce() -> String) {
+        let Some(observer) = self.waits.as_ref().filter(|_| duration >= SHORTEST) else { return };
+        let end = self.clock.now() + duration;
+        let mut slots = self.slots();
+        if end > slots.told + SHORTEST / 2 {
+            slots.told = end;
+            drop(slots);
+            observer.observe(&Wait { reason: reason(), duration });
+        }
     }
 
     pub(crate) fn clock(&self) -> &dyn Clock {
@@ -165,9 +199,10 @@ impl Policy {
             slots = self.freed.wait(slots).unwrap_or_else(PoisonError::into_inner);
         }
         slots.taken += 1;
-        let pause = slots.not_before.saturating_sub(self.clock.now());
+        let (pause, busy) = (slots.not_before.saturating_sub(self.clock.now()), slots.busy);
         drop(slots);
         if !pause.is_zero() {
+            self.tell(pause, || answered(&self.host, busy));
             self.clock.sleep_unless(pause, &|| stop.is_set());
         }
         Slot(self)
@@ -188,7 +223,7 @@ impl Policy {
             }
         }
         if let Some(wait) = retry_after.filter(|wait| *wait <= LONGEST_WAIT && matches!(status, 429 | 503)) {
-            slots.not_before = slots.not_before.max(self.clock.now() + wait);
+            (slots.not_before, slots.busy) = (slots.not_before.max(self.clock.now() + wait), status);
         }
     }
 
@@ -207,11 +242,13 @@ impl Policy {
         if !failure.is_transient || tries.made >= self.retries || stop.is_set() {
             return Err(*failure.error);
         }
-        match failure.retry_after {
+        let pause = match failure.retry_after {
             Some(wait) if wait > LONGEST_WAIT => return Err(RemoteError::Later { host: host.to_owned(), wait }),
-            Some(wait) => self.sleep(wait, stop),
-            None => self.sleep(self.jittered(FIRST_PAUSE.saturating_mul(1 << tries.made.min(16))), stop),
-        }
+            Some(wait) => wait,
+            None => self.jittered(FIRST_PAUSE.saturating_mul(1 << tries.made.min(16))),
+        };
+        self.tell(pause, || reason(&failure.error));
+        self.sleep(pause, stop);
         if stop.is_set() {
             return Err(*failure.error);
         }
@@ -323,6 +360,35 @@ pub(crate) mod tests {
         assert_eq!(later.expect_err("too long").to_string(), "r.example asks to wait for 6 min");
         assert_eq!(policy.pause(&mut tries, Failure::lasting(error()), "r.example", &Stop::default()), Err(error()));
         assert!(clock.slept().is_empty());
+    }
+
+    #[test]
+    fn a_long_wait_is_told_once_to_all_who_wait() {
+        let told = Arc::new(Mutex::new(Vec::new()));
+        let observer = {
+            let told = Arc::clone(&told);
+            WaitObserver::new(move |wait| told.lock().expect("unpoisoned").push(wait.to_string()))
+        };
+        let take = || std::mem::take(&mut *told.lock().expect("unpoisoned"));
+        let policy = Policy::new(Arc::new(TestClock::default()), 9, 8).telling("r.example".to_owned(), Some(observer));
+        let seconds = Duration::from_secs;
+        for (wait, expected) in [(1, &[][..]), (20, &["waiting 20 s: r.example is busy (429)"]), (20, &[]), (19, &[])] {
+            policy.tell(seconds(wait), || answered("r.example", 429));
+            assert_eq!(take(), expected);
+        }
+        policy.tell(seconds(30), || answered("r.example", 503));
+        assert_eq!(take(), ["waiting 30 s: r.example answered 503"]);
+        // Those who wait for a slot are told, too: the one that was answered may have given up.
+        policy.answered(429, Some(seconds(60)));
+        drop(policy.slot(&Stop::default()));
+        assert_eq!(take(), ["waiting 60 s: r.example is busy (429)"]);
+        let mut tries = policy.tries();
+        (0..5).for_each(|_| policy.pause(&mut tries, transient(None), "r.example", &Stop::default()).expect("a try"));
+        let told = take();
+        assert!(
+            !told.is_empty()
+                && told.iter().all(|line| line.ends_with(" s: r.example is not a registry: it has no /v2/"))
+        );
     }
 
     #[test]

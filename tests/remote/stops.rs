@@ -158,6 +158,46 @@ fn a_signal_ends_the_program_in_every_state_that_waits() {
     }
 }
 
+#[cfg(unix)]
+#[test]
+fn a_long_wait_is_told_under_verbose_and_never_under_json_and_quiet() {
+    use std::io::{BufRead, BufReader};
+
+    let busy = "*/manifests/*";
+    for (method, action, expected) in [
+        ("GET", Action::RetryAfter(429, "200".to_owned()), "  waiting 200 s: HOST is busy (429)"),
+        ("GET", Action::RetryAfter(503, "201".to_owned()), "  waiting 201 s: HOST answered 503"),
+    ] {
+        let lab = Lab::new();
+        lab.serve(&[KIB]);
+        lab.fake.rule(Rule::on(method, busy), action);
+        let host = lab.fake.host();
+        let words = "--insecure -v pull HOST/team/app:v1 new".replace("HOST", &host);
+        let mut child =
+            lab.program().args(words.split(' ')).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+        assert_eq!(lines.next().unwrap().unwrap(), expected.replace("HOST", &host));
+        child.kill().unwrap();
+        child.wait().unwrap();
+        assert!(lines.next().is_none());
+    }
+    for flag in ["-q", "--json", ""] {
+        let lab = Lab::new();
+        lab.serve(&[KIB]);
+        let rule = lab.fake.rule(Rule::on("GET", busy), Action::RetryAfter(429, "200".to_owned()));
+        let words = format!("--insecure pull HOST/team/app:v1 new {flag}").replace("HOST", &lab.fake.host());
+        let mut child =
+            lab.program().args(words.split_whitespace()).stderr(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
+        while lab.fake.fired(rule) == 0 {
+            assert!(child.try_wait().unwrap().is_none());
+            thread::sleep(Duration::from_millis(5));
+        }
+        thread::sleep(Duration::from_millis(100));
+        child.kill().unwrap();
+        assert_eq!(child.wait_with_output().unwrap().stderr, b"", "{flag}");
+    }
+}
+
 #[test]
 fn heads_and_documents_that_drip_have_a_deadline_and_blobs_have_none() {
     let (stall, whole) = (Duration::from_millis(200), Duration::from_millis(400));

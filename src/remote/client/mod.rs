@@ -138,7 +138,8 @@ impl Client {
         let shared = Shared {
             http: Http::new(&api.host, api.port, http),
             session: Session::new(host.to_string(), Box::new(find), secrets.clone()),
-            policy: Policy::new(options.clock.clone(), options.retries, options.requests_at_once.max(1)),
+            policy: Policy::new(options.clock.clone(), options.retries, options.requests_at_once.max(1))
+                .telling(host.to_string(), options.waits.clone()),
             is_plain: AtomicBool::new(options.insecure),
             has_answered: AtomicBool::new(false),
             first: Mutex::new(()),
