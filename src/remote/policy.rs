@@ -257,6 +257,16 @@ impl Policy {
         Ok(())
     }
 
+    /// Takes another try for a reason of the caller's. Returns whether one is left.
+    pub(crate) fn takes_another(&self, tries: &mut Tries) -> bool {
+        let is_left = tries.made < self.retries;
+        if is_left {
+            tries.made += 1;
+            self.slots().retried += 1;
+        }
+        is_left
+    }
+
     /// Waits because another client was faster, for a time of its own.
     pub(crate) fn pause_for_others(&self, attempt: usize, stop: &Stop) {
         self.sleep(self.jittered(FIRST_PAUSE / 4 * u32::try_from(attempt).unwrap_or(u32::MAX)), stop);

@@ -446,6 +446,23 @@ fn pain_15_a_manifest_whose_blobs_the_registry_does_not_see_yet_is_sent_again() 
     lab.fake.rule(Rule::on("PUT", "*/manifests/*"), Action::error(400, "BLOB_UNKNOWN"));
     lab.push("l", &PushOptions::default()).unwrap_err();
     assert!(lab.count("PUT", "/manifests/") <= 4);
+    // However it fails, it is sent again as often as that is allowed.
+    for (retries, status) in [(0, 404), (0, 500), (2, 404), (2, 500), (4, 500)] {
+        let lab = Lab::new();
+        lab.single(&[KIB]);
+        lab.fake.rule(Rule::on("PUT", "*/manifests/*"), Action::error(status, "BLOB_UNKNOWN"));
+        let client = lab.client_with(&lab.connection().retries(retries));
+        lab.push_by(&client, "l", &PushOptions::default()).unwrap_err();
+        assert_eq!(lab.count("PUT", "/manifests/"), 1 + usize::try_from(retries).unwrap(), "{retries} {status}");
+        assert_eq!(client.retries(), u64::from(retries));
+    }
+    // The same goes for a page whose head fails and whose body is cut.
+    let lab = Lab::new();
+    lab.serve(&[KIB]);
+    lab.fake.rule(Rule::on("GET", "*/tags/list").every(2), Action::status(500));
+    lab.fake.rule(Rule::on("GET", "*/tags/list"), Action::CutDown(3));
+    lab.pull("*", "new").unwrap_err();
+    assert_eq!(lab.count("GET", "/tags/list"), 6);
 }
 
 #[test]

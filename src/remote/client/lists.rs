@@ -95,7 +95,7 @@ impl Client {
             let ask = Ask::new(Method::Get, url.clone(), scope);
             let mut tries = self.tries();
             let (next, bytes) = loop {
-                let answer = self.ask(&ask, &[])?;
+                let answer = self.ask(&ask, &[], &mut tries)?;
                 match answer.status {
                     200 => {}
                     // A registry without the list answers in many ways.

@@ -9,7 +9,7 @@ use crate::error::RemoteError;
 use crate::oci::{Algorithm, Digest, Hasher, MediaType, RepositoryName, Tag};
 use crate::remote::auth::scope::Scope;
 use crate::remote::http::{Answer, COMMIT_TIMEOUT, Method};
-use crate::remote::policy::Failure;
+use crate::remote::policy::{Failure, Tries};
 use crate::remote::text::on_one_line;
 
 /// The largest manifest or index that is fetched.
@@ -264,13 +264,14 @@ impl Client {
         (bytes, media_type): (&[u8], &MediaType),
         more_tags: &[Tag],
         scope: &Scope,
+        tries: &mut Tries,
     ) -> Result<Stored, RemoteError> {
         let mut url = self.url(&format!("/v2/{repository}/manifests/{reference}"));
         for tag in more_tags {
             url = url.with_parameter("tag", tag.as_str());
         }
         let ask = Ask::new(Method::Put, url, scope).with_header("content-type", media_type.as_str());
-        self.stored(self.put(ask, bytes)?, bytes)
+        self.stored(self.put(ask, bytes, tries)?, bytes)
     }
 
     /// Stores an index under a tag, if the tag is what it was; `None` if it is not, and the registry looks at that.
@@ -293,15 +294,15 @@ impl Client {
             Precondition::Is(etag) => ask.with_header("if-match", etag),
             Precondition::Absent => ask.with_header("if-none-match", "*"),
         };
-        match self.put(ask, bytes)? {
+        match self.put(ask, bytes, &mut self.tries())? {
             answer if answer.status == 412 => Ok(None),
             answer => self.stored(answer, bytes).map(Some),
         }
     }
 
-    fn put(&self, mut ask: Ask<'_>, bytes: &[u8]) -> Result<Answer, RemoteError> {
+    fn put(&self, mut ask: Ask<'_>, bytes: &[u8], tries: &mut Tries) -> Result<Answer, RemoteError> {
         ask.patience = Some(COMMIT_TIMEOUT);
-        self.ask(&ask, bytes)
+        self.ask(&ask, bytes, tries)
     }
 
     fn stored(&self, answer: Answer, bytes: &[u8]) -> Result<Stored, RemoteError> {

@@ -241,9 +241,14 @@ impl Client {
         self.shared.policy.pause(tries, failure, &self.shared.host.to_string(), &self.stop)
     }
 
+    /// Takes another try of a request whose error is no fault of the connection. Returns whether one is left.
+    pub(crate) fn takes_another(&self, tries: &mut Tries) -> bool {
+        !self.is_stopped() && self.shared.policy.takes_another(tries)
+    }
+
     /// Waits for a registry that does not see yet what it took.
-    pub(crate) fn wait_for_registry(&self, tries: usize) {
-        let pause = Duration::from_millis(500) * u32::try_from(tries).unwrap_or(u32::MAX);
+    pub(crate) fn wait_for_registry(&self, attempt: usize) {
+        let pause = Duration::from_millis(500) * u32::try_from(attempt).unwrap_or(u32::MAX);
         self.shared.policy.clock().sleep_unless(pause, &|| self.is_stopped());
     }
 
@@ -253,13 +258,12 @@ impl Client {
     }
 
     /// Asks until there is an answer that will not be another one after a while.
-    fn ask(&self, ask: &Ask<'_>, payload: &[u8]) -> Result<Answer, RemoteError> {
-        let mut tries = self.tries();
+    fn ask(&self, ask: &Ask<'_>, payload: &[u8], tries: &mut Tries) -> Result<Answer, RemoteError> {
         loop {
             let payload = if payload.is_empty() { Payload::None } else { Payload::Bytes(payload) };
             match self.ask_once(ask, payload) {
                 Ok(answer) => return Ok(answer),
-                Err(failure) => self.pause(&mut tries, failure)?,
+                Err(failure) => self.pause(tries, failure)?,
             }
         }
     }

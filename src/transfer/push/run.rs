@@ -347,7 +347,7 @@ impl Push<'_> {
     ) -> Result<Vec<String>> {
         let descriptor = &document.descriptor;
         let bytes = self.plan.view.read(&descriptor.digest, &Referrer::Index)?;
-        let mut tries = 0;
+        let (mut tries, mut attempt) = (self.client.tries(), 0);
         let stored = loop {
             let put = self.client.put_manifest(
                 self.repository,
@@ -355,14 +355,17 @@ impl Push<'_> {
                 (&bytes, &descriptor.media_type),
                 tags,
                 self.scope,
+                &mut tries,
             );
             match put {
                 Ok(stored) => break stored,
-                Err(error) if tries < UNSEEN_TRIES && lacks_blobs(&error) => {
+                Err(error)
+                    if attempt < UNSEEN_TRIES && lacks_blobs(&error) && self.client.takes_another(&mut tries) =>
+                {
                     // A registry that stores in several places may not see yet what it took.
-                    tries += 1;
+                    attempt += 1;
                     self.upload_unseen(document, actions)?;
-                    self.client.wait_for_registry(tries);
+                    self.client.wait_for_registry(attempt);
                 }
                 Err(error) => {
                     let digest = descriptor.digest.clone();
