@@ -318,19 +318,23 @@ fn unpack_hint(error: &UnpackError) -> Option<&'static str> {
 /// Returns the way out of an error of a registry.
 fn remote_hint(error: &RemoteError) -> Option<&'static str> {
     Some(match error {
-        RemoteError::Upload { source, .. }
-        | RemoteError::PushManifest { source, .. }
-        | RemoteError::Download { source, .. }
-        | RemoteError::Urls { source, .. } => return remote_hint(source),
+        RemoteError::Upload { source, .. } | RemoteError::PushManifest { source, .. } => {
+            let is_cut = |fault: &ConnectionFault| matches!(fault, ConnectionFault::Broken | ConnectionFault::Timeout);
+            match &**source {
+                RemoteError::Unreachable { fault, .. } if is_cut(fault) => {
+                    "run the same command again; what was sent is not sent again"
+                }
+                source => return remote_hint(source),
+            }
+        }
+        RemoteError::Download { source, .. } | RemoteError::Urls { source, .. } => return remote_hint(source),
         RemoteError::Unreachable { fault, .. } => match fault {
             ConnectionFault::PlainHttp => "use --insecure if it speaks plain HTTP",
             ConnectionFault::SpeaksTls => "leave out --insecure",
             ConnectionFault::Untrusted => "name the authority with --ca-file",
             ConnectionFault::ClientCertificate => "name a certificate with --cert-file and --key-file",
             ConnectionFault::Proxy => "check HTTPS_PROXY, HTTP_PROXY, ALL_PROXY and NO_PROXY",
-            ConnectionFault::Broken | ConnectionFault::Timeout => {
-                "run the same command again; what was sent is not sent again"
-            }
+            ConnectionFault::Broken | ConnectionFault::Timeout => "run the same command again",
             _ => return None,
         },
         RemoteError::Unauthorized { had_credentials: false, .. } => "run 'regshape auth login'",

@@ -393,7 +393,7 @@ pub(crate) mod tests {
         drop(policy.slot(&Stop::default()));
         assert_eq!(take(), ["waiting 60 s: r.example is busy (429)"]);
         let mut tries = policy.tries();
-        (0..5).for_each(|_| policy.pause(&mut tries, transient(None), "r.example", &Stop::default()).expect("a try"));
+        (0..7).for_each(|_| policy.pause(&mut tries, transient(None), "r.example", &Stop::default()).expect("a try"));
         let told = take();
         assert!(
             !told.is_empty()

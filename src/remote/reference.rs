@@ -131,7 +131,8 @@ fn parse_tags(list: &str, text: &str) -> Result<Vec<Tag>, ReferenceError> {
 /// Returns the error for a reference without a slash: a registry, or an image of Docker Hub such as `debian:12`.
 fn without_repository(name: &str, has_digest: bool, text: &str) -> ReferenceError {
     let is_tag = name.split_once(':').is_some_and(|(before, tag)| {
-        !before.contains(['.', '[']) && !tag.bytes().all(|byte| byte.is_ascii_digit()) && tag.parse::<Tag>().is_ok()
+        let is_port = before == "localhost" && tag.bytes().all(|byte| byte.is_ascii_digit());
+        !before.contains(['.', '[']) && !is_port && tag.split(',').all(|tag| tag.parse::<Tag>().is_ok())
     });
     if is_tag || !RegistryHost::is_likely(name) {
         return without_registry(text);
@@ -144,9 +145,8 @@ fn without_repository(name: &str, has_digest: bool, text: &str) -> ReferenceErro
 }
 
 fn without_registry(text: &str) -> ReferenceError {
-    let on_docker_hub = format!("docker.io/{text}");
-    let is_one = RemoteReference::with_tags(&on_docker_hub).is_ok();
-    ReferenceError::NoRegistry { text: shortened(text), on_docker_hub: is_one.then_some(on_docker_hub) }
+    let on_docker_hub = RemoteReference::with_tags(&format!("docker.io/{text}")).ok();
+    ReferenceError::NoRegistry { text: shortened(text), on_docker_hub: on_docker_hub.map(|hub| hub.to_string()) }
 }
 
 impl TryFrom<&str> for RemoteReference {
@@ -280,12 +280,14 @@ mod tests {
     fn a_reference_without_a_registry_is_looked_for_on_docker_hub() {
         for (text, expected) in [
             ("a/b:v1", Some("docker.io/a/b:v1")),
-            ("debian", Some("docker.io/debian")),
-            ("debian:bookworm", Some("docker.io/debian:bookworm")),
+            ("debian", Some("docker.io/library/debian")),
+            ("debian:bookworm", Some("docker.io/library/debian:bookworm")),
+            ("debian:12", Some("docker.io/library/debian:12")),
+            ("debian:12,13", Some("docker.io/library/debian:12,13")),
             ("A/b", None),
             ("", None),
         ] {
-            let error = text.parse::<RemoteReference>().expect_err("no registry");
+            let error = RemoteReference::with_tags(text).expect_err("no registry");
             let ReferenceError::NoRegistry { on_docker_hub, .. } = error else { panic!("{text}: {error}") };
             assert_eq!(on_docker_hub.as_deref(), expected);
         }

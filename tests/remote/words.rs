@@ -102,7 +102,9 @@ fn references_that_are_none_are_refused_without_a_request() {
         )
     };
     for (reference, error) in [
-        ("app:v1", no_registry("app:v1", "; on Docker Hub it is docker.io/app:v1")),
+        ("app:v1", no_registry("app:v1", "; on Docker Hub it is docker.io/library/app:v1")),
+        ("debian:12", no_registry("debian:12", "; on Docker Hub it is docker.io/library/debian:12")),
+        ("debian", no_registry("debian", "; on Docker Hub it is docker.io/library/debian")),
         ("a/b", no_registry("a/b", "; on Docker Hub it is docker.io/a/b")),
         ("/tmp/x", no_registry("/tmp/x", "")),
         ("HOST", "Cannot determine repository from 'HOST'".to_owned()),
@@ -126,6 +128,7 @@ fn references_that_are_none_are_refused_without_a_request() {
     ] {
         fails(&lab, &format!("push l {reference}"), 1, &error);
         fails(&lab, &format!("pull {reference} new"), 1, &error);
+        fails(&lab, &format!("inspect -s {reference}"), 1, &error);
     }
     assert!(!lab.path("new").exists() && lab.fake.requests().is_empty());
 }
@@ -397,4 +400,51 @@ fn a_registry_is_no_base_and_the_error_names_pull() {
     let lab = Lab::new();
     let error = "File not found: ghcr.io/a/b; if it is in a registry, 'regshape pull ghcr.io/a/b:v1 DIR' fetches it";
     fails(&lab, "layout build -o nb --base ghcr.io/a/b:v1", 1, error);
+}
+
+#[test]
+fn a_tag_that_is_taken_is_told_with_both_images() {
+    let lab = Lab::new();
+    let first = lab.serve(&[KIB]);
+    let mut made = lab.layout("there");
+    let image = made.image(5, &[KIB]);
+    let short = |digest: &str| digest[.."sha256:".len() + 12].to_owned();
+    let (host, new) = (lab.fake.host(), short(&first));
+    made.list(&image, "v1");
+    let text = format!("Error: there has another manifest 'v1' already; it is {}, and", digest(&image));
+    let rest = format!("{host}/{REPOSITORY}:v1 ({new}) is another; use --ref-name {REPOSITORY}:v1 or --replace-tag");
+    lab.run("pull HOST/team/app:v1 there").fails(1, &format!("{text} {rest}\n"));
+    let all = format!("use --replace-tag, or pull it alone with --ref-name {REPOSITORY}:v1\n");
+    for words in ["pull HOST/team/app there --all-tags", "pull HOST/team/app:v1 HOST/team/app:v1 there"] {
+        let ran = lab.run(words);
+        assert!(ran.status == Some(1) && ran.stderr.ends_with(&all), "{ran:?}");
+    }
+    // The way out is one.
+    lab.run("pull HOST/team/app:v1 there --ref-name team/app:v1").succeeds();
+    lab.run("pull HOST/team/app:v1 new").succeeds();
+    // The same name at another digest.
+    let mut made = lab.layout("m");
+    let image = made.image(7, &[KIB]);
+    made.list(&image, "v1");
+    lab.serve_layout("m");
+    let (name, moved) = (format!("{host}/{REPOSITORY}:v1"), short(digest(&image)));
+    let text = format!("Error: new has another manifest 'v1' already; it is {name} ({new}), and");
+    let error = format!("{text} {name} ({moved}) is another; use --replace-tag\n");
+    lab.run("pull HOST/team/app:v1 new").fails(1, &error);
+    lab.run("pull HOST/team/app:v1 new --replace-tag").succeeds();
+}
+
+#[test]
+fn a_cut_pull_does_not_speak_of_what_was_sent() {
+    let lab = Lab::new();
+    lab.serve(&[KIB]);
+    lab.fake.rule(Rule::on("GET", "*/manifests/*"), Action::CutHead(0));
+    let ran = lab.run("pull HOST/team/app:v1 new --retries 0");
+    assert!(ran.stderr.ends_with("it closed the connection; run the same command again\n"), "{ran:?}");
+    lab.fake.clear_rules();
+    lab.fake.rule(Rule::on("PUT", "*"), Action::CutHead(0));
+    lab.fake.remove_manifest(REPOSITORY, "v1");
+    lab.fake.rule(Rule::on("HEAD", "*/blobs/*"), Action::status(404));
+    let ran = lab.run("push l HOST/team/app --retries 0");
+    assert!(ran.stderr.ends_with("; run the same command again; what was sent is not sent again\n"), "{ran:?}");
 }

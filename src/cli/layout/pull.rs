@@ -1,7 +1,7 @@
 //! `layout pull`
 
 use std::collections::HashMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -109,6 +109,32 @@ impl Args {
         }
     }
 
+    /// Names both images to an error of a name that another one has.
+    fn taken(&self, error: Error, path: &Path, view: &View) -> anyhow::Error {
+        let Error::NameTaken { ref_name, .. } = &error else { return advised(error) };
+        let bears = |entry: &&Descriptor| entry.names().any(|name| name == ref_name);
+        let there = View::open(path).ok();
+        let there = there.as_ref().and_then(|view| view.index().manifests.iter().find(bears));
+        let (Some(there), Some(new)) = (there, view.index().manifests.iter().find(bears)) else { return error.into() };
+        let shown = |entry: &Descriptor| match entry.image_name() {
+            Some(name) => format!("{} ({})", printable(name), short_digest(&entry.digest)),
+            None => entry.digest.to_string(),
+        };
+        // The image name stays where the tag is another one.
+        let other = new.image_name().filter(|name| there.image_name() != Some(*name));
+        let other = other.and_then(|name| name.split_once('/')).map(|(_, name)| printable(name));
+        let is_one_of_several = self.all_tags || self.ends().is_ok_and(|(sources, _)| sources.len() > 1);
+        let advice = match other {
+            Some(name) if is_one_of_several => {
+                format!("use --replace-tag, or pull it alone with --ref-name {name}")
+            }
+            Some(name) => format!("use --ref-name {name} or --replace-tag"),
+            None => "use --replace-tag".to_owned(),
+        };
+        let hint = format!("it is {}, and {} is another; {advice}", shown(there), shown(new));
+        Advised { error, hint }.into()
+    }
+
     fn references(&self, source: &RemoteReference) -> Result<RemoteReferences, Usage> {
         if !self.all_tags {
             return Ok(RemoteReferences::one(source.tag().cloned(), source.digest.clone()));
@@ -186,15 +212,16 @@ impl LayoutCommand for Args {
                     printable(&source.to_string())
                 ));
             }
-            let preview = plan.preview(&path, &options)?;
-            plans.push((source, plan, preview, lower_variants));
+            let preview = plan.preview(&path, &options).map_err(|error| self.taken(error, &path, &view))?;
+            plans.push((source, plan, preview, view, lower_variants));
         }
-        for (source, plan, preview, lower_variants) in plans {
+        for (source, plan, preview, view, lower_variants) in plans {
             let pulled = if self.dry_run {
                 preview
             } else {
                 let progress = TransferProgress::of_pull(&context.ui, source.repository.as_ref(), plan.bytes());
-                plan.pull(&path, &options, &|event| progress.show(event)).map_err(advised)?
+                plan.pull(&path, &options, &|event| progress.show(event))
+                    .map_err(|error| self.taken(error, &path, &view))?
             };
             for blob in pulled.images.iter().flat_map(|image| &image.blobs) {
                 let digest = &blob.descriptor.digest;
