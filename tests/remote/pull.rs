@@ -312,3 +312,28 @@ fn the_urls_of_a_layer_are_tried_in_order() {
     assert_eq!(pull(&[nowhere, wrong, absent]).unwrap_err(), format!("{failed}tried 3 URLs, the last one: {last}"));
     assert!(other.requests().iter().all(|request| request.authorization.is_none()));
 }
+
+#[test]
+fn images_that_the_registry_lacks_are_left_out_in_json_too() {
+    let lab = Lab::new();
+    let mut made = lab.layout("l");
+    let (one, two) = (made.image_for("amd64", 1, &[KIB]), made.image_for("arm64", 2, &[KIB]));
+    let multi = made.index(&[("amd64", &one), ("arm64", &two)]);
+    made.list(&multi, "v1");
+    lab.serve_layout("l");
+    lab.fake.remove_manifest(REPOSITORY, digest(&two));
+    // The second time the layout has all that there is.
+    for (flags, status) in [("--dry-run", "would be pulled"), ("", "pulled"), ("", "exists")] {
+        let ran = lab.run(&format!("pull HOST/team/app:v1 new --json {flags}"));
+        let json: Value = serde_json::from_str(ran.succeeds()).unwrap();
+        let image = &json["manifests"][0];
+        assert_eq!((json["manifests"].as_array().unwrap().len(), &image["status"]), (1, &json!(status)));
+        let blobs = image["blobs"].as_array().unwrap();
+        let left_out: Vec<&Value> = blobs.iter().filter(|blob| blob["action"] == "left_out").collect();
+        let expected =
+            json!({ "digest": two["digest"], "size": two["size"], "media_type": MANIFEST, "action": "left_out" });
+        assert_eq!((left_out, blobs.len()), (vec![&expected], 3), "{json}");
+        assert_eq!(json["warnings"].as_array().unwrap().len(), 1, "{json}");
+    }
+    lab.is_valid("new");
+}

@@ -10,7 +10,7 @@ use clap::ValueEnum;
 use regshape::layout::Layout;
 use regshape::oci::{Descriptor, Digest, MediaType, RefName};
 use regshape::remote::{Client, RemoteReference};
-use regshape::transfer::{DownloadAction, PullOptions, PullStatus, Pulled, RemoteImages, RemoteReferences};
+use regshape::transfer::{self, DownloadAction, PullOptions, PullStatus, Pulled, RemoteImages, RemoteReferences};
 use regshape::view::{Selection, View};
 use regshape::{Error, RemoteError};
 use serde::Serialize;
@@ -295,6 +295,24 @@ struct Summary {
     seconds: f64,
 }
 
+impl PulledBlob {
+    fn new(Descriptor { digest, size, media_type, .. }: Descriptor, action: &'static str) -> Self {
+        Self { digest, size, media_type, action }
+    }
+}
+
+impl From<transfer::PulledBlob> for PulledBlob {
+    fn from(blob: transfer::PulledBlob) -> Self {
+        let action = match blob.action {
+            DownloadAction::Downloaded => "downloaded",
+            DownloadAction::Resumed => "resumed",
+            DownloadAction::LeftOut => "left_out",
+            _ => "skipped",
+        };
+        Self::new(blob.descriptor, action)
+    }
+}
+
 impl PullScreen {
     fn new(sources: &[RemoteReference], layout_path: String, dry_run: bool) -> Self {
         let source = sources.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ");
@@ -316,6 +334,7 @@ impl PullScreen {
         self.manifests.extend(pulled.images.into_iter().map(|image| {
             let descriptor = &image.descriptor;
             let ref_name = descriptor.names().next().map(str::to_owned);
+            let left_out = image.left_out.into_iter().map(|manifest| PulledBlob::new(manifest, "left_out"));
             PulledManifest {
                 digest: descriptor.digest.clone(),
                 reference: ref_name.clone().unwrap_or_else(|| descriptor.digest.to_string()),
@@ -326,21 +345,7 @@ impl PullScreen {
                     _ if dry_run => "would be pulled",
                     _ => "pulled",
                 },
-                blobs: image
-                    .blobs
-                    .into_iter()
-                    .map(|blob| PulledBlob {
-                        digest: blob.descriptor.digest,
-                        size: blob.descriptor.size,
-                        media_type: blob.descriptor.media_type,
-                        action: match blob.action {
-                            DownloadAction::Downloaded => "downloaded",
-                            DownloadAction::Resumed => "resumed",
-                            DownloadAction::LeftOut => "left_out",
-                            _ => "skipped",
-                        },
-                    })
-                    .collect(),
+                blobs: image.blobs.into_iter().map(PulledBlob::from).chain(left_out).collect(),
             }
         }));
     }

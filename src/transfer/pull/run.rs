@@ -57,6 +57,8 @@ pub struct PullPlan {
 struct PlannedImage {
     entry: Descriptor,
     blobs: Vec<Descriptor>,
+    /// The manifests that the registry lacks.
+    missing: Vec<Descriptor>,
 }
 
 /// What became of an image.
@@ -79,6 +81,8 @@ pub struct PulledImage {
     pub status: PullStatus,
     /// Its blobs, configs included.
     pub blobs: Vec<PulledBlob>,
+    /// The manifests that its indexes list and the registry lacks.
+    pub left_out: Vec<Descriptor>,
 }
 
 /// A blob of a pulled image.
@@ -133,7 +137,7 @@ impl RemoteImages {
         let mut blobs: HashMap<Digest, Descriptor> = HashMap::new();
         let (mut images, mut missing) = (Vec::new(), Vec::new());
         for entry in &view.index().manifests {
-            let mut own = Vec::new();
+            let (mut own, mut lacking) = (Vec::new(), Vec::new());
             let mut seen = HashSet::new();
             for visit in walk(view, [entry], Reach::Manifests) {
                 let is_top = visit.entry.digest == entry.digest;
@@ -143,6 +147,9 @@ impl RemoteImages {
                     Err(Error::MissingBlob { digest, .. }) if !is_top => {
                         if !missing.contains(&digest) {
                             missing.push(digest);
+                        }
+                        if seen.insert(visit.entry.digest.clone()) {
+                            lacking.push(visit.entry.into_owned());
                         }
                         continue;
                     }
@@ -158,7 +165,7 @@ impl RemoteImages {
                     }
                 }
             }
-            images.push(PlannedImage { entry: entry.clone(), blobs: own });
+            images.push(PlannedImage { entry: entry.clone(), blobs: own, missing: lacking });
         }
         let mut blobs: Vec<Descriptor> = blobs.into_values().collect();
         blobs.sort_by(|one, other| other.size.cmp(&one.size).then_with(|| one.digest.cmp(&other.digest)));
@@ -367,6 +374,7 @@ impl PullPlan {
                     .iter()
                     .map(|blob| PulledBlob { descriptor: blob.clone(), action: action(blob) })
                     .collect(),
+                left_out: image.missing.clone(),
             })
             .collect();
         let count =
