@@ -18,6 +18,9 @@ use crate::metrics::Phase;
 /// How long a writer waits before it says so.
 const PATIENCE: Duration = Duration::from_secs(1);
 
+/// How often a writer that waits looks whether that is of use.
+const LOOK: Duration = Duration::from_millis(50);
+
 /// How long a writer that has no thread to wait on sleeps between two tries.
 const POLL: Duration = Duration::from_millis(10);
 
@@ -29,9 +32,22 @@ fn unshared(file: Arc<File>) -> File {
 /// Locks an opened file, as the options say, for which this process has waited since a time. It comes back locked, or as
 /// it was where the file system has no locks.
 pub(crate) fn acquire(site: &Site, file: File, path: &Path, since: Instant) -> Result<File> {
+    acquire_unless(site, file, path, since, &|| false)
+}
+
+/// Locks a file as [`acquire`] does, but does not wait for long after a function says that the lock is of no use any more.
+pub(crate) fn acquire_unless(
+    site: &Site,
+    file: File,
+    path: &Path,
+    since: Instant,
+    is_over: &dyn Fn() -> bool,
+) -> Result<File> {
     let (locked, file) = match file.try_lock() {
         Ok(()) => return Ok(file),
-        Err(TryLockError::WouldBlock) => site.metrics().time(Phase::LockWait, || wait_for(site, file, since))?,
+        Err(TryLockError::WouldBlock) => {
+            site.metrics().time(Phase::LockWait, || wait_for(site, file, since, is_over))?
+        }
         Err(TryLockError::Error(error)) => (Err(error), file),
     };
     match locked {
@@ -45,7 +61,7 @@ pub(crate) fn acquire(site: &Site, file: File, path: &Path, since: Instant) -> R
 }
 
 /// Waits until a file can be locked, and returns the result of locking it.
-fn wait_for(site: &Site, file: File, since: Instant) -> Result<(io::Result<()>, File)> {
+fn wait_for(site: &Site, file: File, since: Instant, is_over: &dyn Fn() -> bool) -> Result<(io::Result<()>, File)> {
     let timeout = site.write_options().lock_timeout;
     let left = || timeout.map(|timeout| timeout.saturating_sub(since.elapsed()));
     let locked_by_another = || Error::Locked { path: site.path().to_owned(), waited: timeout.unwrap_or_default() };
@@ -59,23 +75,26 @@ fn wait_for(site: &Site, file: File, since: Instant) -> Result<(io::Result<()>, 
     let waiting = Arc::clone(&file);
     let wait = move || drop(sender.send((waiting.lock(), waiting)));
     if thread::Builder::new().spawn(wait).is_err() {
-        return poll(site, &file, since).map(|locked| (locked, unshared(file)));
+        return poll(site, &file, since, is_over).map(|locked| (locked, unshared(file)));
     }
     drop(file);
-    let mut answer = receiver.recv_timeout(left().map_or(PATIENCE, |left| left.min(PATIENCE)));
-    if answer.is_err() && timeout.is_none_or(|timeout| timeout > PATIENCE) {
-        tell(site, LockEvent::Waiting);
-        answer = match left() {
-            Some(left) => receiver.recv_timeout(left),
-            None => receiver.recv().map_err(RecvTimeoutError::from),
-        };
+    let start = Instant::now();
+    let mut is_told = false;
+    loop {
+        match receiver.recv_timeout(left().map_or(LOOK, |left| left.min(LOOK))) {
+            Ok((locked, file)) => return Ok((locked, unshared(file))),
+            Err(RecvTimeoutError::Timeout) if !is_over() && left() != Some(Duration::ZERO) => {}
+            Err(_) => return Err(locked_by_another()),
+        }
+        if start.elapsed() >= PATIENCE && !is_told {
+            tell(site, LockEvent::Waiting);
+            is_told = true;
+        }
     }
-    let (locked, file) = answer.map_err(|_| locked_by_another())?;
-    Ok((locked, unshared(file)))
 }
 
 /// Waits as [`wait_for`] does, where the system has no thread for that: by trying again and again.
-fn poll(site: &Site, file: &File, since: Instant) -> Result<io::Result<()>> {
+fn poll(site: &Site, file: &File, since: Instant, is_over: &dyn Fn() -> bool) -> Result<io::Result<()>> {
     let timeout = site.write_options().lock_timeout;
     let mut is_told = false;
     loop {
@@ -85,8 +104,8 @@ fn poll(site: &Site, file: &File, since: Instant) -> Result<io::Result<()>> {
             Err(TryLockError::WouldBlock) => {}
         }
         let waited = since.elapsed();
-        if let Some(timeout) = timeout.filter(|timeout| waited >= *timeout) {
-            return Err(Error::Locked { path: site.path().to_owned(), waited: timeout });
+        if is_over() || timeout.is_some_and(|timeout| waited >= timeout) {
+            return Err(Error::Locked { path: site.path().to_owned(), waited: timeout.unwrap_or_default() });
         }
         if waited >= PATIENCE && !is_told {
             tell(site, LockEvent::Waiting);

@@ -505,7 +505,7 @@ pub(crate) struct AnswerReader {
 
 impl AnswerReader {
     /// Has the body be whole before the deadline of documents.
-    pub(crate) fn as_document(self) -> Self {
+    pub(crate) fn into_document(self) -> Self {
         Self { document_since: Some(Instant::now()), ..self }
     }
 

@@ -197,7 +197,7 @@ impl RemoteDocuments {
 
     fn read_config(&self, digest: &Digest, size: u64) -> Result<Vec<u8>, Failure> {
         let client = self.client();
-        let mut body = client.get_blob(self.repository(), (digest, size), 0, self.scope())?.as_document();
+        let mut body = client.get_blob(self.repository(), (digest, size), 0, self.scope())?.into_document();
         let mut bytes = vec![0; usize::try_from(size).expect("it is bounded")];
         let mut filled = 0;
         while filled < bytes.len() {

@@ -298,7 +298,7 @@ fn the_urls_of_a_layer_are_tried_in_order() {
     let other = Other::start();
     let (good, absent, wrong) = (good(&other), absent(&other), wrong(&other));
     let nowhere = "ftp://x.example/blob".to_owned();
-    pull(&[good.clone()]).unwrap();
+    pull(std::slice::from_ref(&good)).unwrap();
     pull(&[nowhere.clone(), absent.clone(), wrong.clone(), good.clone()]).unwrap();
     // One that fails for a while is not given up at once.
     other.rule(Rule::on("GET", "/blobs/sha256*").first(1), Action::status(503));
@@ -308,7 +308,7 @@ fn the_urls_of_a_layer_are_tried_in_order() {
     pull(&[other.url("/blobs/cut"), good]).unwrap();
     let failed = format!("failed to download blob {}: ", digest_of(&content));
     let last = format!("{} answered 404 to GET /blobs/none", other.host());
-    assert_eq!(pull(&[absent.clone()]).unwrap_err(), format!("{failed}{last}"));
+    assert_eq!(pull(std::slice::from_ref(&absent)).unwrap_err(), format!("{failed}{last}"));
     assert_eq!(pull(&[nowhere, wrong, absent]).unwrap_err(), format!("{failed}tried 3 URLs, the last one: {last}"));
     assert!(other.requests().iter().all(|request| request.authorization.is_none()));
 }

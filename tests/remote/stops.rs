@@ -89,6 +89,28 @@ fn the_first_fault_ends_the_downloads_that_wait() {
 }
 
 #[test]
+fn the_first_fault_ends_the_wait_for_another_pull_of_a_blob() {
+    let lab = Lab::new();
+    let sizes = [2 * MIB, MIB];
+    lab.serve(&sizes);
+    let (good, bad) = (digest_of(&layer(1000, sizes[0])), digest_of(&layer(1001, sizes[1])));
+    let uploads = lab.path("new/.regshape-uploads");
+    std::fs::create_dir_all(&uploads).unwrap();
+    let id = digest_of(good.as_bytes())["sha256:".len()..][..32].to_owned();
+    let held = std::fs::File::create(uploads.join(id)).unwrap();
+    held.lock().unwrap();
+    for fault in [Action::Delay(LATE), Action::status(403)] {
+        lab.fake.rule(Rule::on("GET", &format!("*{bad}")), fault);
+    }
+    let start = Instant::now();
+    let (selection, options) = (Selection::default(), PullOptions::default());
+    let error = in_full(&lab.pull_with(&patient(&lab), ":v1", "new", &selection, &options).unwrap_err());
+    assert!(start.elapsed() < LATE + SOON, "{:?}", start.elapsed());
+    assert!(error.contains(&bad) && error.contains(" 403 "), "{error}");
+    assert_eq!(lab.count("GET", &good), 0);
+}
+
+#[test]
 fn the_first_fault_ends_the_documents_that_wait_and_the_client_goes_on() {
     let lab = Lab::new();
     let mut made = lab.layout("l");

@@ -153,8 +153,8 @@ impl BlobBody {
     }
 
     /// Has the blob be whole before the deadline of documents.
-    pub(crate) fn as_document(self) -> Self {
-        Self { reader: self.reader.as_document(), ..self }
+    pub(crate) fn into_document(self) -> Self {
+        Self { reader: self.reader.into_document(), ..self }
     }
 }
 

@@ -53,7 +53,7 @@ impl Downloads<'_> {
     ///
     /// [`RemoteError::Download`]; [`Error::DigestMismatch`]; [`Error::Io`].
     pub(super) fn fetch(&self, descriptor: &Descriptor, site: &Site) -> Result<(DownloadAction, Option<IncomingBlob>)> {
-        let mut blob = self.incoming.blob(descriptor)?;
+        let mut blob = self.incoming.blob(descriptor, &|| self.first.is_set())?;
         let at = blob.size();
         // Another process may have fetched it while this one waited.
         if at == 0

@@ -13,7 +13,7 @@ use std::time::Instant;
 use crate::error::{Error, Result};
 use crate::fs::{Directory, FileIdentity};
 use crate::interrupt::Registered;
-use crate::layout::lock::acquire;
+use crate::layout::lock::acquire_unless;
 use crate::layout::site::Site;
 use crate::layout::uploads::{ID_LENGTH, UPLOADS_DIRECTORY, find_uploads};
 use crate::oci::{Algorithm, Descriptor, Digest, Hasher};
@@ -50,8 +50,9 @@ impl<'a> Incoming<'a> {
         Ok(Self { site, root })
     }
 
-    /// Opens the file of a blob, as far as an earlier run filled it. Waits for another process that fills it.
-    pub(super) fn blob(&self, descriptor: &Descriptor) -> Result<IncomingBlob> {
+    /// Opens the file of a blob, as far as an earlier run filled it. Waits for another process that fills it, unless a function
+    /// says that the blob is not wanted any more.
+    pub(super) fn blob(&self, descriptor: &Descriptor, is_over: &dyn Fn() -> bool) -> Result<IncomingBlob> {
         let id = id_of(&descriptor.digest);
         loop {
             let uploads = make_uploads(&self.root)?;
@@ -68,7 +69,7 @@ impl<'a> Incoming<'a> {
                 }
                 Err(error) => return Err(Error::io("write to", &path)(error)),
             };
-            let file = Arc::new(acquire(self.site, file, &path, Instant::now())?);
+            let file = Arc::new(acquire_unless(self.site, file, &path, Instant::now(), is_over)?);
             let locked = self.site.interrupt().register_lock(Arc::clone(&file));
             let named = uploads.find(&id).ok().flatten();
             let opened = FileIdentity::from_file(&file).map_err(Error::io("read", &path))?;
@@ -83,7 +84,7 @@ impl<'a> Incoming<'a> {
             if size > descriptor.size {
                 blob.restart()?;
             } else {
-                blob.hash_to(size)?;
+                blob.hash_to(size, is_over)?;
             }
             return Ok(blob);
         }
@@ -193,11 +194,14 @@ impl IncomingBlob {
     }
 
     /// Hashes the bytes that an earlier run left.
-    fn hash_to(&mut self, size: u64) -> Result<()> {
+    fn hash_to(&mut self, size: u64, is_over: &dyn Fn() -> bool) -> Result<()> {
         let failed = || Error::io("read", &self.path);
         (&*self.file).seek(SeekFrom::Start(0)).map_err(failed())?;
         let mut buffer = vec![0; PIECE];
         while self.size < size {
+            if is_over() {
+                return Err(failed()(io::ErrorKind::Interrupted.into()));
+            }
             let read = (&*self.file).read(&mut buffer).map_err(failed())?;
             if read == 0 {
                 break;
