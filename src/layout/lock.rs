@@ -79,16 +79,21 @@ fn wait_for(site: &Site, file: File, since: Instant, is_over: &dyn Fn() -> bool)
     }
     drop(file);
     let start = Instant::now();
-    let mut is_told = false;
+    // A wait that ends first is not told.
+    let mut is_told = timeout.is_some_and(|timeout| timeout <= PATIENCE);
     loop {
-        match receiver.recv_timeout(left().map_or(LOOK, |left| left.min(LOOK))) {
+        let until_told = if is_told { LOOK } else { PATIENCE.saturating_sub(start.elapsed()) };
+        match receiver.recv_timeout(left().map_or(LOOK, |left| left.min(LOOK)).min(until_told)) {
             Ok((locked, file)) => return Ok((locked, unshared(file))),
-            Err(RecvTimeoutError::Timeout) if !is_over() && left() != Some(Duration::ZERO) => {}
-            Err(_) => return Err(locked_by_another()),
+            Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Disconnected) => return Err(locked_by_another()),
         }
-        if start.elapsed() >= PATIENCE && !is_told {
+        if !is_told && start.elapsed() >= PATIENCE {
             tell(site, LockEvent::Waiting);
             is_told = true;
+        }
+        if is_over() || left() == Some(Duration::ZERO) {
+            return Err(locked_by_another());
         }
     }
 }
