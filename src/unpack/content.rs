@@ -4,33 +4,22 @@ use std::collections::{HashMap, HashSet};
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::fd::{AsFd, BorrowedFd};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::thread;
 
 use super::attributes::Rules;
+use super::pool_directory::{Key, PoolDirectory};
 use super::small_files::{LARGEST, SmallFiles, write_batches};
 use crate::error::{Error, Result};
-use crate::fs::made::{Refused, create_file, set_attributes};
+use crate::fs::made::Refused;
 use crate::interrupt::Interrupt;
 use crate::rootfs::{Attributes, Failure, LayerFile, attributes_of};
 use crate::tar::read_header::Header;
 use crate::tar::reader::TarReader;
-use crate::text::shown;
 use crate::workers::crew::{Working, worker};
 
 /// The bytes that are read and written at a time.
 const PIECE: usize = 256 * 1024;
-
-/// The identity of a file: its layer, and the offset of its entry there.
-pub(super) type Key = (u32, u64);
-
-/// The directory of the pool.
-pub(super) struct PoolDirectory {
-    directory: File,
-    /// The destination, for errors.
-    path: PathBuf,
-    pub(super) interrupt: Interrupt,
-}
 
 /// Files by layer and offset of their entries.
 pub(super) struct Pool {
@@ -59,45 +48,15 @@ pub(super) struct Filling<'p> {
     small: Option<SmallFiles>,
 }
 
-impl PoolDirectory {
-    /// Creates a file.
-    pub(super) fn create(&self, (layer, offset): Key, path: &[u8]) -> Result<File> {
-        create_file(self.directory.as_fd(), &Pool::name_of(layer, offset)).map_err(self.failed("write", path))
-    }
-
-    /// Returns a function that makes the error of a file.
-    pub(super) fn failed(&self, action: &'static str, path: &[u8]) -> impl FnOnce(io::Error) -> Error {
-        move |error| Error::io(action, self.path.join(shown(path)))(error)
-    }
-
-    /// Gives a file its attributes.
-    pub(super) fn finish(
-        &self,
-        file: &File,
-        path: &[u8],
-        attributes: &Attributes,
-        (rules, refused): (&Rules<'_>, &mut Refused),
-    ) -> Result<()> {
-        let set = rules.with(path, attributes, |made| set_attributes(file, made, refused))?;
-        set.map_err(self.failed("set the attributes of", path))
-    }
-}
-
 impl Pool {
     /// Takes an open, empty directory. Errors name files of the destination.
     pub(super) fn new(directory: File, destination: &Path, interrupt: &Interrupt) -> Self {
-        let (path, interrupt) = (destination.to_owned(), interrupt.clone());
-        let directory = PoolDirectory { directory, path, interrupt };
+        let directory = PoolDirectory::new(directory, destination, interrupt);
         Self { directory, catalog: Catalog::default(), refused: Refused::default() }
     }
 
     pub(super) fn directory(&self) -> BorrowedFd<'_> {
-        self.directory.directory.as_fd()
-    }
-
-    /// Returns the name of a file.
-    pub(super) fn name_of(layer: u32, offset: u64) -> String {
-        format!("{layer}-{offset}")
+        self.directory.as_fd()
     }
 
     /// Returns whether a file was written, or cannot be.
@@ -235,6 +194,7 @@ mod tests {
     use crate::tar::written_entry::{EntryKind, TarEntry};
     use crate::unpack::UnpackOptions;
     use crate::unpack::attributes::Maker;
+    use crate::unpack::pool_directory::name_of;
     use crate::workers::crew::tests::with_threads;
 
     /// The sizes of files: small ones that fill several batches, and some that are not small.
@@ -286,7 +246,7 @@ mod tests {
             let directory = tempfile::tempdir().expect("a directory");
             let offsets = with_threads(threads, || fill(directory.path())).expect("filled");
             for (at, (offset, size)) in offsets.iter().zip(sizes()).enumerate() {
-                let path = directory.path().join(Pool::name_of(7, *offset));
+                let path = directory.path().join(name_of((7, *offset)));
                 assert!(fs::read(&path).expect("there") == content(at, size), "{threads} {at}");
                 let metadata = fs::metadata(&path).expect("there");
                 let mode = if at % 2 == 0 { 0o640 } else { 0o555 };
@@ -303,7 +263,7 @@ mod tests {
         for taken in [30, 3] {
             for threads in [0, 1] {
                 let directory = tempfile::tempdir().expect("a directory");
-                fs::write(directory.path().join(Pool::name_of(7, offsets[taken])), b"").expect("written");
+                fs::write(directory.path().join(name_of((7, offsets[taken]))), b"").expect("written");
                 let error = with_threads(threads, || fill(directory.path())).expect_err("the name is taken");
                 let expected = format!("failed to write out/f{taken}");
                 assert_eq!(error.to_string(), expected, "{threads}");

@@ -19,6 +19,8 @@ mod destination;
 #[cfg(target_os = "linux")]
 mod extract;
 mod options;
+#[cfg(target_os = "linux")]
+mod pool_directory;
 mod report;
 #[cfg(target_os = "linux")]
 mod scratch;

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
 use super::attributes::Rules;
-use super::content::{Key, PoolDirectory};
+use super::pool_directory::{Key, PoolDirectory};
 use crate::error::Result;
 use crate::fs::made::Refused;
 use crate::rootfs::Attributes;

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 
 use super::attributes::Maker;
 use super::content::Pool;
+use super::pool_directory::name_of;
 use crate::error::{Error, Result, UnpackError};
 use crate::fs::beneath::Beneath;
 use crate::fs::made::{
@@ -146,7 +147,7 @@ impl<'a, 'o> TreeMaker<'a, 'o> {
                 true
             }
             NodeKind::File { .. } => {
-                let stored = Pool::name_of(node.layer, node.offset);
+                let stored = name_of((node.layer, node.offset));
                 let has_more = self.names.get(&node.inode).is_some_and(|names| *names > 1);
                 let place = if has_more { link } else { rename };
                 place(self.pool.directory(), stored.as_bytes(), here, name).map_err(self.failed(&path))?;

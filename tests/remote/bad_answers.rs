@@ -181,9 +181,7 @@ fn blobs_that_are_cut_or_gone_are_named() {
             case(
                 PULL,
                 &[(blob(), Action::CutHead(0))],
-                format!(
-                    "{failed}HOST is not reachable: it closed the connection; run the same command again; what was sent is not sent again"
-                ),
+                format!("{failed}HOST is not reachable: it closed the connection; run the same command again"),
             ),
             case(
                 PULL,
@@ -262,18 +260,59 @@ fn token_servers_that_give_no_token_are_named() {
     check(
         &Options { auth: Auth::tokens("user", "password"), ..Options::default() },
         vec![
-            case(PULL, &[], "authentication failed for HOST: http://HOST gives no token: authentication required; run 'regshape auth login'"),
-            case(PUSH, &[], "authentication failed for HOST: http://HOST gives no token: authentication required; run 'regshape auth login'"),
-            case(PULL, &[(token(), page())], "authentication failed for HOST: http://HOST sends something else than a token; run 'regshape auth login'"),
-            case(PULL, &[(token(), Action::Status(200, vec![], b"{}".to_vec()))], "authentication failed for HOST: http://HOST sends no token; run 'regshape auth login'"),
-            case(PULL, &[(token(), Action::Status(200, vec![], b"{\"token\":\"a\\nb\"}".to_vec()))], "authentication failed for HOST: http://HOST sends a token with characters that no header can have; run 'regshape auth login'"),
+            case(
+                PULL,
+                &[],
+                "authentication failed for HOST: http://HOST gives no token: authentication required; run 'regshape auth login'",
+            ),
+            case(
+                PUSH,
+                &[],
+                "authentication failed for HOST: http://HOST gives no token: authentication required; run 'regshape auth login'",
+            ),
+            case(
+                PULL,
+                &[(token(), page())],
+                "authentication failed for HOST: http://HOST sends something else than a token; run 'regshape auth login'",
+            ),
+            case(
+                PULL,
+                &[(token(), Action::Status(200, vec![], b"{}".to_vec()))],
+                "authentication failed for HOST: http://HOST sends no token; run 'regshape auth login'",
+            ),
+            case(
+                PULL,
+                &[(token(), Action::Status(200, vec![], b"{\"token\":\"a\\nb\"}".to_vec()))],
+                "authentication failed for HOST: http://HOST sends a token with characters that no header can have; run 'regshape auth login'",
+            ),
             case(PULL, &[(token(), Action::status(404))], "HOST answered 404 to GET /token"),
             case(PULL, &[(token(), Action::status(500))], "HOST answered 500 to GET /token"),
-            case(PULL, &[(token(), Action::Stall)], "HOST is not reachable: it sent nothing for 1 s; run the same command again; what was sent is not sent again").patient(),
-            case(PULL, &[challenge(format!("Bearer realm=\"http://{closed}/token\""))], format!("{closed} is not reachable: Connection refused")),
-            case(PULL, &[challenge("Bearer realm=\"not a URL\"".to_owned())], "HOST answered 404 to GET /not%20a%20URL: 404 page not found"),
-            case(PULL, &[challenge("Negotiate".to_owned())], "authentication failed for HOST: authentication required; run 'regshape auth login'"),
-            case(PULL, &[(Rule::on("*", "/v2/*"), Action::Header("WWW-Authenticate".to_owned(), None))], "authentication failed for HOST: authentication required; run 'regshape auth login'"),
+            case(
+                PULL,
+                &[(token(), Action::Stall)],
+                "HOST is not reachable: it sent nothing for 1 s; run the same command again",
+            )
+            .patient(),
+            case(
+                PULL,
+                &[challenge(format!("Bearer realm=\"http://{closed}/token\""))],
+                format!("{closed} is not reachable: Connection refused"),
+            ),
+            case(
+                PULL,
+                &[challenge("Bearer realm=\"not a URL\"".to_owned())],
+                "HOST answered 404 to GET /not%20a%20URL: 404 page not found",
+            ),
+            case(
+                PULL,
+                &[challenge("Negotiate".to_owned())],
+                "authentication failed for HOST: authentication required; run 'regshape auth login'",
+            ),
+            case(
+                PULL,
+                &[(Rule::on("*", "/v2/*"), Action::Header("WWW-Authenticate".to_owned(), None))],
+                "authentication failed for HOST: authentication required; run 'regshape auth login'",
+            ),
         ],
     );
 }
