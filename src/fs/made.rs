@@ -38,11 +38,57 @@ pub(crate) enum Special {
     Pipe,
 }
 
-/// Creates an empty regular file. It is an error if the name is taken.
-pub(crate) fn create_file(directory: BorrowedFd<'_>, name: &str) -> io::Result<File> {
-    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    Ok(rustix::fs::openat(directory, name, flags, Mode::from_raw_mode(0o600))?.into())
+/// What files get by themselves when they are created in a directory.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Given {
+    owner: (u32, u32),
+    /// The permissions that the umask leaves, or the directory's default list of them.
+    mode: u32,
 }
+
+/// The permissions of a file that gets others later.
+pub(crate) const PRIVATE: u32 = 0o600;
+
+/// Creates an empty regular file. It is an error if the name is taken.
+pub(crate) fn create_file(directory: BorrowedFd<'_>, name: impl rustix::path::Arg, mode: u32) -> io::Result<File> {
+    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    Ok(rustix::fs::openat(directory, name, flags, Mode::from_raw_mode(mode))?.into())
+}
+
+impl Given {
+    /// Finds what files get in a directory, and in those that are made in it.
+    pub(crate) fn of(directory: BorrowedFd<'_>) -> io::Result<Self> {
+        let stat = rustix::fs::fstat(create_file(directory, PROBE, 0o777)?)?;
+        rustix::fs::unlinkat(directory, PROBE, AtFlags::empty())?;
+        Ok(Self { owner: (stat.st_uid, stat.st_gid), mode: stat.st_mode & 0o777 })
+    }
+
+    /// Returns the permissions with which a file is created, and the attributes that it lacks then.
+    pub(crate) fn split<'a>(&self, attributes: &MadeAttributes<'a>) -> (u32, MissingAttributes<'a>) {
+        let owner = attributes.owner.filter(|owner| *owner != self.owner);
+        // A file that its owner cannot write takes no extended attributes.
+        let has_mode = attributes.mode & !self.mode == 0 && attributes.xattrs.is_empty();
+        let missing = MissingAttributes { all: MadeAttributes { owner, ..*attributes }, has_mode };
+        (if has_mode { attributes.mode } else { PRIVATE }, missing)
+    }
+}
+
+/// The attributes that a new file lacks.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct MissingAttributes<'a> {
+    all: MadeAttributes<'a>,
+    has_mode: bool,
+}
+
+impl MissingAttributes<'_> {
+    /// Sets them, in the order of [`set_attributes`].
+    pub(crate) fn set(&self, file: &File, refused: &mut Refused) -> io::Result<()> {
+        set(file.as_fd(), &self.all, self.has_mode, refused)
+    }
+}
+
+/// The name of a file that is made to look at it.
+const PROBE: &str = "regshape-probe";
 
 /// Creates a directory that its owner alone can use.
 pub(crate) fn make_directory(directory: BorrowedFd<'_>, name: &[u8]) -> io::Result<()> {
@@ -134,6 +180,11 @@ pub(crate) fn sync_all(directory: BorrowedFd<'_>) -> io::Result<()> {
     Ok(rustix::fs::syncfs(directory)?)
 }
 
+/// Deletes a file.
+pub(crate) fn remove_file(directory: BorrowedFd<'_>, name: &[u8]) -> io::Result<()> {
+    Ok(rustix::fs::unlinkat(directory, name, AtFlags::empty())?)
+}
+
 /// Gives a file another name. It itself may be a link.
 pub(crate) fn link(from: BorrowedFd<'_>, name: &[u8], to: BorrowedFd<'_>, new: &[u8]) -> io::Result<()> {
     Ok(rustix::fs::linkat(from, name, to, new, AtFlags::empty())?)
@@ -146,14 +197,19 @@ pub(crate) fn set_attributes(
     attributes: &MadeAttributes<'_>,
     refused: &mut Refused,
 ) -> io::Result<()> {
-    let file = file.as_fd();
+    set(file.as_fd(), attributes, false, refused)
+}
+
+fn set(file: BorrowedFd<'_>, attributes: &MadeAttributes<'_>, has_mode: bool, refused: &mut Refused) -> io::Result<()> {
     if let Some((user, group)) = attributes.owner {
         rustix::fs::fchown(file, Some(Uid::from_raw(user)), Some(Gid::from_raw(group)))?;
     }
     for (name, value) in attributes.xattrs {
         refused.count(rustix::fs::fsetxattr(file, *name, value, XattrFlags::empty()))?;
     }
-    rustix::fs::fchmod(file, Mode::from_raw_mode(attributes.mode))?;
+    if !has_mode {
+        rustix::fs::fchmod(file, Mode::from_raw_mode(attributes.mode))?;
+    }
     Ok(rustix::fs::futimens(file, &times(attributes.modified))?)
 }
 
@@ -201,9 +257,9 @@ fn path_of(file: &impl std::os::fd::AsRawFd) -> String {
 
 /// Returns whether names that differ in case alone are one name in a directory.
 pub(crate) fn folds_case(directory: BorrowedFd<'_>) -> io::Result<bool> {
-    drop(create_file(directory, "regshape-probe")?);
+    drop(create_file(directory, PROBE, PRIVATE)?);
     let found = rustix::fs::statat(directory, "REGSHAPE-PROBE", AtFlags::SYMLINK_NOFOLLOW).is_ok();
-    rustix::fs::unlinkat(directory, "regshape-probe", AtFlags::empty())?;
+    rustix::fs::unlinkat(directory, PROBE, AtFlags::empty())?;
     Ok(found)
 }
 

@@ -1,6 +1,6 @@
 //! The pool: the content of files, written while the layers are read, under names that have nothing to do with their paths.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::fd::{AsFd, BorrowedFd};
@@ -9,6 +9,7 @@ use std::thread;
 
 use super::attributes::Rules;
 use super::pool_directory::{Key, PoolDirectory};
+use super::shelves::{OnShelf, OpenShelf, Shelves};
 use super::small_files::{LARGEST, SmallFiles, write_batches};
 use crate::error::{Error, Result};
 use crate::fs::made::Refused;
@@ -21,10 +22,11 @@ use crate::workers::crew::{Working, worker};
 /// The bytes that are read and written at a time.
 const PIECE: usize = 256 * 1024;
 
-/// Files by layer and offset of their entries.
+/// Files by layer and offset of their entries. Those of the whole tree of an image stand on shelves as far as possible.
 pub(super) struct Pool {
     directory: PoolDirectory,
     catalog: Catalog,
+    shelves: Option<Shelves>,
     /// What files did not get.
     refused: Refused,
 }
@@ -32,15 +34,29 @@ pub(super) struct Pool {
 /// The files of a pool.
 #[derive(Default)]
 struct Catalog {
-    stored: HashSet<Key>,
+    /// The files that were written, with their places on shelves.
+    stored: HashMap<Key, Option<OnShelf>>,
     /// Files that cannot be written. That is an error only if the tree has them.
     unwritable: HashMap<Key, Error>,
+}
+
+/// What becomes of a file on a shelf.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Fate {
+    /// It stands where the tree has it.
+    Stays,
+    /// The tree has it elsewhere, or in several places.
+    IsMoved,
+    /// The tree does not have it.
+    IsDeleted,
 }
 
 /// A pool that takes files.
 pub(super) struct Filling<'p> {
     directory: &'p PoolDirectory,
     catalog: &'p mut Catalog,
+    shelves: Option<&'p mut Shelves>,
+    open: OpenShelf,
     rules: &'p Rules<'p>,
     refused: Refused,
     buffer: Vec<u8>,
@@ -50,9 +66,18 @@ pub(super) struct Filling<'p> {
 
 impl Pool {
     /// Takes an open, empty directory. Errors name files of the destination.
-    pub(super) fn new(directory: File, destination: &Path, interrupt: &Interrupt) -> Self {
-        let directory = PoolDirectory::new(directory, destination, interrupt);
-        Self { directory, catalog: Catalog::default(), refused: Refused::default() }
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Io`].
+    pub(super) fn new(directory: File, destination: &Path, interrupt: &Interrupt) -> Result<Self> {
+        let directory = PoolDirectory::new(directory, destination, interrupt)?;
+        Ok(Self { directory, catalog: Catalog::default(), shelves: None, refused: Refused::default() })
+    }
+
+    /// Lets files stand on shelves.
+    pub(super) fn with_shelves(self) -> Self {
+        Self { shelves: Some(Shelves::default()), ..self }
     }
 
     pub(super) fn directory(&self) -> BorrowedFd<'_> {
@@ -62,12 +87,42 @@ impl Pool {
     /// Returns whether a file was written, or cannot be.
     pub(super) fn knows(&self, layer: u32, offset: u64) -> bool {
         let (key, Catalog { stored, unwritable }) = ((layer, offset), &self.catalog);
-        stored.contains(&key) || unwritable.contains_key(&key)
+        stored.contains_key(&key) || unwritable.contains_key(&key)
     }
 
     /// Takes the error for which a file was not written.
     pub(super) fn take_error(&mut self, layer: u32, offset: u64) -> Option<Error> {
         self.catalog.unwritable.remove(&(layer, offset))
+    }
+
+    /// Returns the shelf that becomes a directory of the tree.
+    pub(super) fn shelf_of(&self, path: &[u8]) -> Option<u32> {
+        self.shelves.as_ref()?.of_directory(path)
+    }
+
+    /// Returns the place of a file on a shelf, if it has one.
+    pub(super) fn on_shelf(&self, layer: u32, offset: u64) -> Option<&OnShelf> {
+        self.catalog.stored.get(&(layer, offset))?.as_ref()
+    }
+
+    /// Takes files off their shelves that do not stay there.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Io`].
+    pub(super) fn clear_shelves(&mut self, fate: impl Fn(Key) -> Fate) -> Result<()> {
+        let mut gone = Vec::new();
+        for (key, place) in &mut self.catalog.stored {
+            let fate = fate(*key);
+            if fate != Fate::Stays {
+                gone.extend(place.take().map(|place| (place, *key, fate)));
+            }
+        }
+        // Each shelf is opened once.
+        gone.sort_unstable_by_key(|(place, ..)| place.shelf);
+        let mut open = OpenShelf::default();
+        gone.iter()
+            .try_for_each(|(place, key, fate)| self.directory.take_off(*key, place, *fate == Fate::IsMoved, &mut open))
     }
 
     /// Returns what the files did not get.
@@ -82,7 +137,7 @@ impl Pool {
     ///
     /// Those of writing the files; that of the function.
     pub(super) fn fill<T>(&mut self, rules: &Rules<'_>, work: impl FnOnce(&mut Filling<'_>) -> Result<T>) -> Result<T> {
-        let Self { directory, catalog, refused } = self;
+        let Self { directory, catalog, shelves, refused } = self;
         let directory = &*directory;
         thread::scope(|scope| {
             let (small, writing) = match worker(scope) {
@@ -92,14 +147,24 @@ impl Pool {
                 }
                 Err(_) => (None, None),
             };
-            let buffer = vec![0; PIECE];
-            let mut filling = Filling { directory, catalog, rules, refused: Refused::default(), buffer, small };
+            let mut filling = Filling {
+                directory,
+                catalog,
+                shelves: shelves.as_mut(),
+                open: OpenShelf::default(),
+                rules,
+                refused: Refused::default(),
+                buffer: vec![0; PIECE],
+                small,
+            };
             let done = work(&mut filling);
             refused.add(filling.refused);
             // The other thread ends after the last file.
             drop(filling);
             // Its error is the cause of one of the function.
-            refused.add(writing.map(Working::join).transpose()?.unwrap_or_default());
+            let written = writing.map(Working::join).transpose()?.unwrap_or_default();
+            refused.add(written.refused);
+            catalog.stored.extend(written.without_shelf.into_iter().map(|key| (key, None)));
             done
         })
     }
@@ -116,10 +181,10 @@ impl Filling<'_> {
         file: &LayerFile<'_>,
         content: &mut TarReader<&mut dyn Read>,
     ) -> Result<(), Failure> {
-        self.write((file.layer, file.header), file.begun, content)
+        self.write((file.layer, file.header), Some(file.place), file.begun, content)
     }
 
-    /// Writes a file of a layer, of which the beginning was read already.
+    /// Writes a file of a layer, of which the beginning was read already. It gets a place on a shelf if its path is given.
     ///
     /// # Errors
     ///
@@ -127,6 +192,7 @@ impl Filling<'_> {
     pub(super) fn write(
         &mut self,
         (layer, header): (u32, &Header),
+        path: Option<&[Box<[u8]>]>,
         begun: &[u8],
         content: &mut TarReader<&mut dyn Read>,
     ) -> Result<(), Failure> {
@@ -136,51 +202,65 @@ impl Filling<'_> {
             self.catalog.unwritable.insert(key, error);
             return Ok(());
         }
+        let place = self.place(path);
+        self.catalog.stored.insert(key, place.clone());
         match &mut self.small {
             Some(small) if attributes.size <= LARGEST && !header.is_sparse() => {
-                small.take(key, &header.path, attributes, begun, content)?;
+                Ok(small.take((key, place), &header.path, attributes, begun, content)?)
             }
-            _ => self.write_here(key, &header.path, &attributes, begun, content)?,
+            _ => self.write_here((key, place), &header.path, &attributes, begun, content),
         }
-        self.catalog.stored.insert(key);
-        Ok(())
+    }
+
+    /// Returns a place on a shelf. A file without one is moved to the tree by itself.
+    fn place(&mut self, path: Option<&[Box<[u8]>]>) -> Option<OnShelf> {
+        let shelves = self.shelves.as_mut()?;
+        let _section = self.directory.interrupt.begin_section();
+        shelves.place(self.directory.as_fd(), path?).ok()?
     }
 
     /// Writes a file of any size on this thread. The holes of a sparse file are holes of the file.
     fn write_here(
         &mut self,
-        key: Key,
+        (key, place): (Key, Option<OnShelf>),
         path: &[u8],
         attributes: &Attributes,
         begun: &[u8],
         content: &mut TarReader<&mut dyn Read>,
     ) -> Result<(), Failure> {
-        let failed = || self.directory.failed("write", path);
-        let mut output = {
-            let _section = self.directory.interrupt.begin_section();
-            self.directory.create(key, path)?
-        };
-        output.write_all(begun).map_err(failed())?;
-        let mut ends_with_hole = false;
-        loop {
-            let hole = content.skip_hole();
-            if hole > 0 {
-                let hole = i64::try_from(hole).map_err(|_| io::ErrorKind::FileTooLarge.into());
-                hole.and_then(|hole| output.seek(SeekFrom::Current(hole))).map_err(failed())?;
-                ends_with_hole = true;
+        let rules = self.rules;
+        rules.with(path, attributes, |made| {
+            let failed = || self.directory.failed("write", path);
+            let mut new = {
+                let _section = self.directory.interrupt.begin_section();
+                self.directory.create(key, path, (place.as_ref(), &mut self.open), made)?
+            };
+            if !new.is_on_shelf {
+                self.catalog.stored.insert(key, None);
             }
-            match content.read(&mut self.buffer) {
-                Ok(0) => break,
-                Ok(read) => output.write_all(&self.buffer[..read]).map_err(failed())?,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(error.into()),
+            let output = &mut new.file;
+            output.write_all(begun).map_err(failed())?;
+            let mut ends_with_hole = false;
+            loop {
+                let hole = content.skip_hole();
+                if hole > 0 {
+                    let hole = i64::try_from(hole).map_err(|_| io::ErrorKind::FileTooLarge.into());
+                    hole.and_then(|hole| output.seek(SeekFrom::Current(hole))).map_err(failed())?;
+                    ends_with_hole = true;
+                }
+                match content.read(&mut self.buffer) {
+                    Ok(0) => break,
+                    Ok(read) => output.write_all(&self.buffer[..read]).map_err(failed())?,
+                    Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                    Err(error) => return Err(error.into()),
+                }
+                ends_with_hole = false;
             }
-            ends_with_hole = false;
-        }
-        if ends_with_hole {
-            output.set_len(attributes.size).map_err(failed())?;
-        }
-        Ok(self.directory.finish(&output, path, attributes, (self.rules, &mut self.refused))?)
+            if ends_with_hole {
+                output.set_len(attributes.size).map_err(failed())?;
+            }
+            Ok(self.directory.finish(&new, path, &mut self.refused)?)
+        })?
     }
 }
 
@@ -225,13 +305,13 @@ mod tests {
         let options = UnpackOptions::default();
         let maker = Maker::new(&options)?;
         let opened = File::open(directory).expect("a directory");
-        let mut pool = Pool::new(opened, Path::new("out"), &Interrupt::default());
+        let mut pool = Pool::new(opened, Path::new("out"), &Interrupt::default())?;
         pool.fill(&maker.rules, |filling| {
             let mut offsets = Vec::new();
             while let Some(header) = reader.next().expect("a tar") {
                 offsets.push(header.start);
                 let head = reader.head((offsets.len() % 3).min(header.size as usize)).expect("read");
-                filling.write((7, &header), &head, &mut reader).map_err(|failure| match failure {
+                filling.write((7, &header), None, &head, &mut reader).map_err(|failure| match failure {
                     Failure::Work(error) => error,
                     Failure::Layer(error) => Error::io("read", directory)(error),
                 })?;

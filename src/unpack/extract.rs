@@ -37,7 +37,7 @@ impl ImageFiles {
         let scratch = destination.scratch(&options.interrupt)?;
         let place = destination.path().to_owned();
         let failed = || Error::io("write to", &place);
-        let mut pool = Pool::new(scratch.content().map_err(failed())?, &place, &options.interrupt);
+        let mut pool = Pool::new(scratch.content().map_err(failed())?, &place, &options.interrupt)?;
         // Of directories all layers may have entries.
         let is_directory = |place: &Place| self.node_at(place).is_none_or(|node| node.children().is_some());
         let tree = match wanted.iter().any(|wanted| is_directory(&wanted.place)) {

@@ -10,7 +10,7 @@ use std::path::Path;
 
 use crate::fs::TempDirectory;
 use crate::fs::beneath::Beneath;
-use crate::fs::made::{create_file, make_directory, make_private, move_new, own_ids, replace_empty, set_mode};
+use crate::fs::made::{PRIVATE, create_file, make_directory, make_private, move_new, own_ids, replace_empty, set_mode};
 use crate::fs::remove::remove_content;
 use crate::interrupt::Interrupt;
 use crate::layout::leftovers::{TREE_MARKER, clean_trees};
@@ -53,7 +53,7 @@ impl Scratch {
         let _section = interrupt.begin_section();
         make_private(directory.as_fd())?;
         // It says that everything below belongs to a tree that is being made.
-        drop(create_file(directory.as_fd(), TREE_MARKER)?);
+        drop(create_file(directory.as_fd(), TREE_MARKER, PRIVATE)?);
         make_directory(directory.as_fd(), CONTENT.as_bytes())?;
         make_directory(directory.as_fd(), ROOT.as_bytes())?;
         let beneath = Beneath::new(directory.try_clone()?.into());

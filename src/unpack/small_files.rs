@@ -8,6 +8,7 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
 use super::attributes::Rules;
 use super::pool_directory::{Key, PoolDirectory};
+use super::shelves::{OnShelf, OpenShelf};
 use crate::error::Result;
 use crate::fs::made::Refused;
 use crate::rootfs::Attributes;
@@ -39,6 +40,14 @@ pub(super) struct Batches {
     buffers: Arc<Buffers>,
 }
 
+/// What the other thread wrote.
+#[derive(Default)]
+pub(super) struct Written {
+    pub(super) refused: Refused,
+    /// The files whose places on shelves were taken.
+    pub(super) without_shelf: Vec<Key>,
+}
+
 #[derive(Default)]
 struct Batch {
     content: Vec<u8>,
@@ -50,6 +59,7 @@ struct Batch {
 struct SmallFile {
     key: Key,
     path: Vec<u8>,
+    place: Option<OnShelf>,
     attributes: Attributes,
     content: Range<usize>,
 }
@@ -69,7 +79,7 @@ impl SmallFiles {
     /// Those of reading; of kind `BrokenPipe` if the other thread has failed.
     pub(super) fn take(
         &mut self,
-        key: Key,
+        (key, place): (Key, Option<OnShelf>),
         path: &[u8],
         attributes: Attributes,
         begun: &[u8],
@@ -93,7 +103,7 @@ impl SmallFiles {
             }
         }
         *length = end;
-        files.push(SmallFile { key, path: path.to_owned(), attributes, content: start..end });
+        files.push(SmallFile { key, path: path.to_owned(), place, attributes, content: start..end });
         Ok(())
     }
 
@@ -115,16 +125,21 @@ impl Drop for SmallFiles {
 /// # Errors
 ///
 /// That of the first file that cannot be written.
-pub(super) fn write_batches(batches: &Batches, directory: &PoolDirectory, rules: &Rules<'_>) -> Result<Refused> {
-    let mut refused = Refused::default();
+pub(super) fn write_batches(batches: &Batches, directory: &PoolDirectory, rules: &Rules<'_>) -> Result<Written> {
+    let (mut written, mut open) = (Written::default(), OpenShelf::default());
     for batch in &batches.receiver {
-        for SmallFile { key, path, attributes, content } in &batch.files {
+        for SmallFile { key, path, place, attributes, content } in &batch.files {
             let _section = directory.interrupt.begin_section();
-            let mut file = directory.create(*key, path)?;
-            file.write_all(&batch.content[content.clone()]).map_err(directory.failed("write", path))?;
-            directory.finish(&file, path, attributes, (rules, &mut refused))?;
+            rules.with(path, attributes, |made| {
+                let mut new = directory.create(*key, path, (place.as_ref(), &mut open), made)?;
+                if place.is_some() && !new.is_on_shelf {
+                    written.without_shelf.push(*key);
+                }
+                new.file.write_all(&batch.content[content.clone()]).map_err(directory.failed("write", path))?;
+                directory.finish(&new, path, &mut written.refused)
+            })??;
         }
         batches.buffers.give(batch.content);
     }
-    Ok(refused)
+    Ok(written)
 }

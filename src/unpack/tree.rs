@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use super::attributes::Maker;
 use super::content::Pool;
 use super::pool_directory::name_of;
+use super::shelves::shelf_name;
 use crate::error::{Error, Result, UnpackError};
 use crate::fs::beneath::Beneath;
 use crate::fs::made::{
@@ -142,10 +143,15 @@ impl<'a, 'o> TreeMaker<'a, 'o> {
         let _section = interrupt.begin_section();
         let is_made = match &node.kind {
             NodeKind::Directory { .. } => {
-                make_directory(here, name).map_err(self.failed(&path))?;
+                let made = match self.pool.shelf_of(&path) {
+                    Some(shelf) => rename(self.pool.directory(), shelf_name(shelf).as_bytes(), here, name),
+                    None => make_directory(here, name),
+                };
+                made.map_err(self.failed(&path))?;
                 directories.push((path, node));
                 true
             }
+            NodeKind::File { .. } if self.pool.on_shelf(node.layer, node.offset).is_some() => true,
             NodeKind::File { .. } => {
                 let stored = name_of((node.layer, node.offset));
                 let has_more = self.names.get(&node.inode).is_some_and(|names| *names > 1);

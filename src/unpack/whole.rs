@@ -4,9 +4,10 @@ use std::collections::{HashMap, HashSet};
 use std::path::Path;
 
 use super::attributes::{Maker, Rules};
-use super::content::{Filling, Pool};
+use super::content::{Fate, Filling, Pool};
 use super::destination::Destination;
 use super::options::UnpackOptions;
+use super::pool_directory::Key;
 use super::report::Unpacked;
 use super::state_file::StateFile;
 use super::tree::{Top, TreeMaker};
@@ -36,12 +37,14 @@ impl ImageFiles {
         let mut state = state.map(|state| StateFile::create(state, &place, &options.interrupt)).transpose()?;
         let scratch = destination.scratch(&options.interrupt)?;
         let failed = || Error::io("write to", &place);
-        let mut pool = Pool::new(scratch.content().map_err(failed())?, &place, &options.interrupt);
+        let pool = Pool::new(scratch.content().map_err(failed())?, &place, &options.interrupt)?;
+        let mut pool = pool.with_shelves();
         let store = |filling: &mut Filling<'_>| self.tree_with(progress, |file, content| filling.store(&file, content));
         let tree = pool.fill(&maker.rules, store)?;
         let top: Top<'_> =
             tree.root().children().into_iter().flatten().map(|(name, node)| (name.clone(), &**node)).collect();
         store_rest(self, &top, &mut pool, &maker.rules)?;
+        settle_shelves(&top, &mut pool)?;
         let implied = Attributes::implied();
         let of_root = tree.root_attributes().unwrap_or(&implied);
         // An owner that has no place is an error before anything appears.
@@ -65,6 +68,29 @@ impl ImageFiles {
     }
 }
 
+/// Leaves on the shelves of a pool those files alone that stand where the tree has them.
+fn settle_shelves(top: &Top<'_>, pool: &mut Pool) -> Result<()> {
+    let mut fates: HashMap<Key, Fate> = HashMap::new();
+    let entries = top.iter().map(|(name, node)| (&**name, *node)).collect::<Vec<_>>();
+    let mut pending = vec![(Vec::new(), entries)];
+    while let Some((path, entries)) = pending.pop() {
+        let shelf = pool.shelf_of(&path);
+        for (name, node) in entries {
+            if let Some(children) = node.children() {
+                let path = if path.is_empty() { name.to_vec() } else { [&path, &b"/"[..], name].concat() };
+                pending.push((path, children.iter().map(|(name, node)| (&**name, &**node)).collect()));
+            } else if matches!(node.kind, NodeKind::File { .. }) {
+                let on_shelf = pool.on_shelf(node.layer, node.offset);
+                let is_here = on_shelf.is_some_and(|on| Some(on.shelf) == shelf && *on.name == *name);
+                let fate = if is_here { Fate::Stays } else { Fate::IsMoved };
+                // A file with several names gets them by links.
+                fates.entry((node.layer, node.offset)).and_modify(|fate| *fate = Fate::IsMoved).or_insert(fate);
+            }
+        }
+    }
+    pool.clear_shelves(|key| fates.get(&key).copied().unwrap_or(Fate::IsDeleted))
+}
+
 /// Stores the content of the files of a tree that the pool does not have: hard links to files that other layers hide. Checks
 /// that no file of the tree is one that cannot be written.
 pub(super) fn store_rest(files: &ImageFiles, top: &Top<'_>, pool: &mut Pool, rules: &Rules<'_>) -> Result<()> {
@@ -86,7 +112,7 @@ pub(super) fn store_rest(files: &ImageFiles, top: &Top<'_>, pool: &mut Pool, rul
     let store = |filling: &mut Filling<'_>| {
         missing.iter().try_for_each(|(layer, offsets)| {
             files.read_again(*layer, offsets, |header, content| {
-                filling.write((*layer, header), b"", content).map_err(|failure| match failure {
+                filling.write((*layer, header), None, b"", content).map_err(|failure| match failure {
                     Failure::Work(error) => error,
                     Failure::Layer(error) => Error::io("read", files.path())(error),
                 })

@@ -244,6 +244,62 @@ fn j8_hard_links_are_one_file_across_layers() {
 }
 
 #[test]
+fn files_that_do_not_stay_where_they_were_written_are_where_the_image_has_them() {
+    let lower = [
+        file(b"d/lower", b"1"),
+        file(b"d/both", b"lower"),
+        file(b"d/hidden", b"x"),
+        file(b"gone/x", b"x"),
+        file(b"file/x", b"x"),
+        file(b"d/e/deep", b"2"),
+    ]
+    .concat();
+    let upper = [
+        // A path twice: the last one counts.
+        file(b"d/twice", b"first"),
+        file(b"d/twice", b"last"),
+        file(b"d/both", b"upper"),
+        // Several names: in one directory, in another, and in the root.
+        file(b"d/name", b"n"),
+        link(b"d/other", b'1', b"d/name"),
+        link(b"e/other", b'1', b"d/name"),
+        link(b"root", b'1', b"d/name"),
+        // A directory that becomes a file, and one that becomes a link, after their files.
+        file(b"was/f", b"x"),
+        file(b"was", b"file"),
+        file(b"led/f", b"x"),
+        link(b"led", b'2', b"d"),
+        file(b"file", b"no directory"),
+        file(b"d/.wh.hidden", b""),
+        file(b".wh.gone", b""),
+        file(b"top", b"t"),
+    ]
+    .concat();
+    let sandbox = image_of_tars(&[lower, upper]);
+    sandbox.ok("unpack -p image:v1 -o out");
+    let expected = [
+        "d/ 755",
+        "d/both 644 upper",
+        "d/e/ 755",
+        "d/e/deep 644 2",
+        "d/lower 644 1",
+        "d/name 644 n",
+        "d/other 644 n",
+        "d/twice 644 last",
+        "e/ 755",
+        "e/other 644 n",
+        "file 644 no directory",
+        "led -> d",
+        "root 644 n",
+        "top 644 t",
+        "was 644 file",
+    ];
+    assert_eq!(listed(&sandbox, "out"), expected);
+    let inode = |name: &str| fs::metadata(sandbox.path(name)).expect("read").ino();
+    assert_eq!(["out/d/other", "out/e/other", "out/root"].map(inode), [inode("out/d/name"); 3]);
+}
+
+#[test]
 fn e5_layers_are_applied_as_overlayfs_shows_them() {
     let base = [entry(b"usr/lib/", b'5', b""), file(b"usr/lib/a", b"1"), link(b"lib", b'2', b"usr/lib")].concat();
     let upper = file(b"lib/b", b"2");
