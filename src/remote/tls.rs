@@ -16,8 +16,8 @@ use rustls::crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::{
-    CertificateError, ClientConfig, ClientConnection, DigitallySignedStruct, InvalidMessage, RootCertStore,
-    SignatureScheme, StreamOwned,
+    CertificateError, CipherSuite, ClientConfig, ClientConnection, DigitallySignedStruct, InvalidMessage,
+    RootCertStore, SignatureScheme, StreamOwned,
 };
 use ureq::unversioned::transport::{
     Buffers, ConnectionDetails, Connector, Either, LazyBuffers, NextTimeout, Transport, TransportAdapter,
@@ -130,8 +130,24 @@ impl Tls {
     }
 }
 
+/// Returns the ciphers that are offered: AES with keys of 128 bits first, as browsers and Go have it. It is faster than with 256, and
+/// no weaker for connections that last minutes.
+fn provider() -> CryptoProvider {
+    let mut provider = ring::default_provider();
+    let is_first = |suite: CipherSuite| {
+        matches!(
+            suite,
+            CipherSuite::TLS13_AES_128_GCM_SHA256
+                | CipherSuite::TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256
+                | CipherSuite::TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256
+        )
+    };
+    provider.cipher_suites.sort_by_key(|suite| !is_first(suite.suite()));
+    provider
+}
+
 fn make(options: &TlsOptions) -> Result<Configs, TlsError> {
-    let provider = Arc::new(ring::default_provider());
+    let provider = Arc::new(provider());
     let found = Directory::read_all(&options.directories)?;
     let mut named = options.ca_file.as_deref().map(certificates).transpose()?.unwrap_or_default();
     named.extend(found.authorities);

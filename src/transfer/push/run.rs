@@ -1,7 +1,7 @@
 //! Carrying out a push.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -133,6 +133,7 @@ impl PushPlan {
                 observer,
                 manner: Manner::new(options.chunked, options.chunk_size),
                 bytes_uploaded: AtomicU64::new(0),
+                busy: AtomicUsize::new(0),
                 first: &first,
             },
             observer,

@@ -4,7 +4,7 @@
 //! doubt the registry is asked: for the blob, and for how far the upload is. What it has is not sent again.
 
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
 
@@ -18,6 +18,7 @@ use crate::remote::first_fault::FirstFault;
 use crate::remote::policy::{Failure, Tries};
 use crate::transfer::event::{TransferEvent, TransferObserver};
 use crate::view::content::Content;
+use crate::workers::map::cores;
 use crate::workers::worker;
 
 /// The size of chunks: between the smallest part of S3 (5 MiB) and the largest body that proxies take (100 MB).
@@ -29,7 +30,7 @@ const SMALLEST_CHUNK: u64 = 1024 * 1024;
 /// The largest chunk.
 pub(crate) const LARGEST_CHUNK: u64 = 1024 * 1024 * 1024;
 
-/// Blobs from this size on are hashed by a thread of their own.
+/// Blobs from this size on are hashed by a thread of their own, unless each core has a thread.
 const HASHED_BESIDE: u64 = 8 * 1024 * 1024;
 
 /// After so many bytes more, an upload may fail as often again.
@@ -67,7 +68,32 @@ pub(crate) struct Uploads<'a> {
     /// What was learnt of the registry.
     pub(crate) manner: Manner,
     pub(crate) bytes_uploaded: AtomicU64,
+    /// The threads that send and hash blobs.
+    pub(crate) busy: AtomicUsize,
     pub(crate) first: &'a FirstFault,
+}
+
+/// Threads that are counted as busy.
+struct Busy<'a>(&'a AtomicUsize, usize);
+
+impl<'a> Busy<'a> {
+    /// Counts the thread that sends a blob, and one that hashes it if that is wanted and there is a core for it.
+    fn begin(busy: &'a AtomicUsize, wants_two: bool) -> Self {
+        let others = busy.fetch_add(1, Ordering::Relaxed);
+        let hashes_beside = wants_two && others + 1 < cores();
+        busy.fetch_add(usize::from(hashes_beside), Ordering::Relaxed);
+        Self(busy, 1 + usize::from(hashes_beside))
+    }
+
+    fn hashes_beside(&self) -> bool {
+        self.1 > 1
+    }
+}
+
+impl Drop for Busy<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(self.1, Ordering::Relaxed);
+    }
 }
 
 /// How the registry takes bodies.
@@ -212,8 +238,10 @@ impl<'a> Uploads<'a> {
         let (is_stopped, first) = (&is_stopped, self.first);
         thread::scope(|scope| {
             let _stop = Stop(is_stopped);
-            // Large blobs are hashed beside, so that hashing does not hold up the network.
-            let thread = if size >= HASHED_BESIDE { worker(scope).ok() } else { None };
+            // Large blobs are hashed beside, so that hashing does not hold up the network. Both threads read the blob, which is
+            // a waste where all cores are busy anyway.
+            let busy = Busy::begin(&self.busy, size >= HASHED_BESIDE);
+            let thread = if busy.hashes_beside() { worker(scope).ok() } else { None };
             let beside = thread.map(|thread| {
                 let hashing = thread
                     .start(move || hash_all(content, digest, || is_stopped.load(Ordering::Relaxed) || first.is_set()));
