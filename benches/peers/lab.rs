@@ -445,7 +445,7 @@ fn program_name(program: &Path) -> String {
     if name.starts_with("peers-") { "peers".to_owned() } else { name }
 }
 
-fn remove(directory: &Path) -> Result<()> {
+pub(crate) fn remove(directory: &Path) -> Result<()> {
     if directory.exists() {
         fs::remove_dir_all(directory)?;
     }

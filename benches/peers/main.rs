@@ -6,12 +6,14 @@
 
 mod baselines;
 mod chart;
+mod counts;
 #[path = "../../tests/fake_registry/mod.rs"]
 mod fake_registry;
 mod lab;
 mod measure;
 mod registries;
 mod rows;
+mod servers;
 #[path = "../support/mod.rs"]
 mod support;
 
@@ -27,6 +29,7 @@ use std::time::Duration;
 use clap::Parser;
 
 use chart::Bar;
+use counts::{COUNTS, Count, Counted};
 use lab::Lab;
 use measure::{Outcome, compare};
 use rows::{BASELINE, ITSELF, Kind, MEMORY_ROWS, ROWS, Row};
@@ -65,7 +68,7 @@ struct Args {
 }
 
 fn row_names() -> Vec<&'static str> {
-    ROWS.iter().map(|row| row.name).collect()
+    ROWS.iter().map(|row| row.name).chain(COUNTS.iter().map(|count| count.name)).collect()
 }
 
 fn main() -> Result<()> {
@@ -76,10 +79,12 @@ fn main() -> Result<()> {
     let cores = available_parallelism()?.get();
     let lab = Lab::new(&args.directory, env!("CARGO_BIN_EXE_regshape").into(), args.size, cores)?;
     let mut report = Report::default();
-    for row in &ROWS {
-        if args.rows.as_ref().is_none_or(|names| names.iter().any(|name| name == row.name)) {
-            run_row(&lab, row, args.rounds, &mut report)?;
-        }
+    let is_wanted = |row: &str| args.rows.as_ref().is_none_or(|names| names.iter().any(|name| name == row));
+    for row in ROWS.iter().filter(|row| is_wanted(row.name)) {
+        run_row(&lab, row, args.rounds, &mut report)?;
+    }
+    for count in COUNTS.iter().filter(|count| is_wanted(count.name)) {
+        run_count(&lab, count, &mut report)?;
     }
     if let Some(large) = args.memory {
         for row in &MEMORY_ROWS {
@@ -99,6 +104,7 @@ struct Report {
     versions: Vec<String>,
     commands: String,
     rows: String,
+    counts: String,
     memory: String,
     bars: Vec<Bar>,
 }
@@ -133,6 +139,23 @@ fn run_row(lab: &Lab, row: &Row, rounds: usize, report: &mut Report) -> Result<(
         Err(error) => format!("failed: {error} | | | | | | |"),
     };
     writeln!(report.rows, "{head} | {cells}")?;
+    Ok(())
+}
+
+fn run_count(lab: &Lab, count: &Count, report: &mut Report) -> Result<()> {
+    let head = format!("| `{}` | {}", count.name, count.work);
+    if count.name.ends_with("-registry") && find("docker-registry")?.is_none() {
+        writeln!(report.counts, "{head} | not installed: docker-registry | | |")?;
+        return Ok(());
+    }
+    tell(count.name)?;
+    let cells = match (count.run)(lab) {
+        Ok(Counted { found, limit, is_kept }) => {
+            format!("{found} | {limit} | {}", if is_kept { "kept" } else { "not kept" })
+        }
+        Err(error) => format!("failed: {error} | |"),
+    };
+    writeln!(report.counts, "{head} | {cells} |")?;
     Ok(())
 }
 
@@ -187,6 +210,9 @@ impl Report {
                  Output in bytes |"
             )?;
             writeln!(out, "|---|---|---|---|---|---|---|---|---|---|\n{}", self.rows)?;
+        }
+        if !self.counts.is_empty() {
+            writeln!(out, "| Row | Work | Counted | Limit | |\n|---|---|---|---|---|\n{}", self.counts)?;
         }
         if let Some(large) = args.memory {
             writeln!(out, "| Peak memory | 10 MiB | {large} MiB |\n|---|---|---|\n{}", self.memory)?;

@@ -2,191 +2,209 @@
 
 use std::cell::RefCell;
 use std::fs;
-use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::rc::Rc;
-use std::thread;
 use std::time::Duration;
 
 use crate::fake_registry::{Bodies, Fake, Options, Tls};
-use crate::lab::{Lab, blobs_of, silent};
+use crate::lab::{Lab, readers, remove, silent};
 use crate::measure::Side;
-use crate::support::{MIB, Result, noise, write_tiny_tar};
+use crate::rows::groups_of_equal_size;
+use crate::servers::{Registry, image, large_blobs};
+use crate::support::{MIB, Result};
 
 /// How late the fake registry answers in the row of many small layers.
 const LATE: Duration = Duration::from_millis(50);
 
-/// A docker-registry with an empty storage.
-struct Registry {
-    child: Child,
-    port: u16,
-    storage: PathBuf,
+/// The image of a row: how many layers, and how large they are together, in sizes of the lab.
+#[derive(Clone, Copy)]
+pub(crate) struct Load {
+    pub(crate) layers: usize,
+    pub(crate) sizes: u64,
+    /// How many blobs are sent at once; the program's own number if it is not given.
+    pub(crate) jobs: Option<usize>,
 }
 
-impl Registry {
-    fn start(lab: &Lab) -> Result<Self> {
-        let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
-        let (storage, config) = (lab.path(&format!("registry-{port}")), lab.path(&format!("registry-{port}.yml")));
-        let text = format!(
-            "version: 0.1\nlog: {{level: error, accesslog: {{disabled: true}}}}\n\
-             storage: {{filesystem: {{rootdirectory: '{}'}}}}\nhttp: {{addr: '127.0.0.1:{port}'}}\n",
-            storage.display()
-        );
-        fs::write(&config, text)?;
-        let child = Command::new("docker-registry")
-            .arg("serve")
-            .arg(&config)
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()?;
-        let registry = Self { child, port, storage };
-        for _ in 0..500 {
-            if TcpStream::connect(("127.0.0.1", port)).is_ok() {
-                return Ok(registry);
+impl Load {
+    fn image(self, lab: &Lab) -> Result<PathBuf> {
+        image(lab, self.layers, lab.size * self.sizes * MIB / self.layers as u64)
+    }
+
+    /// The number of curl processes that do the same work.
+    fn at_once(self) -> usize {
+        self.layers.min(self.jobs.unwrap_or(4))
+    }
+}
+
+/// A server with HTTP or HTTPS, as both programs see it.
+#[derive(Clone)]
+struct Server {
+    host: String,
+    /// The file of the authority's certificate, if TLS is spoken.
+    ca: Option<PathBuf>,
+}
+
+impl Server {
+    fn url(&self, path: &str) -> String {
+        let scheme = if self.ca.is_some() { "https" } else { "http" };
+        if path.starts_with('/') { format!("{scheme}://{}{path}", self.host) } else { path.to_owned() }
+    }
+
+    fn curl(&self, curl: &Path) -> Command {
+        let mut command = silent(curl);
+        command.arg("-sSf");
+        if let Some(ca) = &self.ca {
+            command.arg("--cacert").arg(ca);
+        }
+        command
+    }
+
+    fn push(&self, lab: &Lab, image: &Path, repository: &str, jobs: Option<usize>) -> Command {
+        let mut command = lab.regshape(&["push"], image);
+        command.args(["--dest", &format!("{}/{repository}:v1", self.host)]);
+        match &self.ca {
+            Some(ca) => command.arg("--ca-file").arg(ca),
+            None => command.arg("--insecure"),
+        };
+        if let Some(jobs) = jobs {
+            command.args(["--jobs", &jobs.to_string()]);
+        }
+        command
+    }
+
+    /// Begins the upload of a blob, and returns the URL of the request that sends it.
+    fn begin(&self, curl: &Path, repository: &str, blob: &Path) -> Result<String> {
+        let post = self.url(&format!("/v2/{repository}/blobs/uploads/"));
+        let mut command = self.curl(curl);
+        command.args(["-D", "-", "-o", "/dev/null", "-X", "POST", "-H", "Content-Length: 0", &post]);
+        let output = command.stdout(Stdio::piped()).output()?;
+        let head = String::from_utf8(output.stdout)?;
+        let location = head.lines().find_map(|line| {
+            let (name, value) = line.split_once(':')?;
+            name.eq_ignore_ascii_case("location").then(|| value.trim().to_owned())
+        });
+        let location = self.url(&location.ok_or("the registry began no upload")?);
+        let separator = if location.contains('?') { '&' } else { '?' };
+        let hex = blob.file_name().unwrap_or_default().to_string_lossy();
+        Ok(format!("{location}{separator}digest=sha256:{hex}"))
+    }
+
+    /// Puts blobs with as many processes of curl at once. The uploads are begun before, outside the timed part.
+    fn put(&self, curl: &Path, repository: &str, blobs: &[PathBuf], at_once: usize) -> Result<Vec<Command>> {
+        let mut commands = Vec::new();
+        for group in 0..at_once {
+            let mut command = self.curl(curl);
+            command.args(["-H", "Content-Type: application/octet-stream"]);
+            for blob in blobs.iter().skip(group).step_by(at_once) {
+                command.arg("-T").arg(blob).arg(self.begin(curl, repository, blob)?);
             }
-            thread::sleep(Duration::from_millis(10));
+            commands.push(command);
         }
-        Err("docker-registry does not listen".into())
+        Ok(commands)
     }
 }
 
-impl Drop for Registry {
-    fn drop(&mut self) {
-        // What cannot be ended or deleted goes with the lab.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-        let _ = fs::remove_dir_all(&self.storage);
-    }
-}
-
-/// Makes an image with layers of noise.
-fn image(lab: &Lab, name: &str, layers: usize, size: u64) -> Result<PathBuf> {
-    let path = lab.path(name);
-    if !path.exists() {
-        let tar = lab.path("layer.tar");
-        let mut build = Command::new(&lab.program);
-        build
-            .args(["build", "-q", "--compress-format", "none", "--no-sync", "-o"])
-            .arg(format!("{}:v1", path.display()));
-        let mut tars = Vec::new();
-        for at in 0..layers {
-            let tar = tar.with_extension(at.to_string());
-            if size < MIB {
-                write_tiny_tar(&tar, at)?;
-            } else {
-                let mut builder = tar::Builder::new(fs::File::create(&tar)?);
-                let mut header = tar::Header::new_gnu();
-                header.set_size(size);
-                header.set_mode(0o644);
-                builder.append_data(&mut header, "noise", std::io::Read::take(noise(at as u64 + 1), size))?;
-                builder.finish()?;
-            }
-            build.arg("--layer").arg(&tar);
-            tars.push(tar);
-        }
-        let status = build.stdout(Stdio::null()).status()?;
-        if !status.success() {
-            return Err(format!("build ended with {status}").into());
-        }
-        tars.iter().try_for_each(fs::remove_file)?;
-    }
-    Ok(path)
-}
-
-/// Pushes an image to a new repository of a fake registry each time; curl puts its blobs there.
-pub(crate) fn push_and_curl<'l>(
-    lab: &'l Lab,
-    curl: &'l Path,
-    layers: usize,
-    tls: bool,
-) -> Result<(Side<'l>, Side<'l>)> {
-    let image = image(lab, &format!("image-{layers}"), layers, lab.size * MIB / layers as u64)?;
-    let ca = lab.path("ca.pem");
-    let (tls, scheme) = if tls { (Tls::by_authority(), "https") } else { (Tls::none(), "http") };
-    if scheme == "https" {
-        fs::write(&ca, tls.authority())?;
-    }
-    let fake = Rc::new(Fake::start(Options { bodies: Bodies::Count, tls, ..Options::default() }));
+/// Returns a function that names a new repository at each call.
+fn new_repositories() -> impl Fn() -> String + Clone {
     let runs = Rc::new(RefCell::new(0));
-    let next = move || {
+    move || {
         *runs.borrow_mut() += 1;
         format!("bench/r{}", runs.borrow())
-    };
-    let (ours_fake, ours_next, ours_ca, ours_image) = (Rc::clone(&fake), next.clone(), ca.clone(), image.clone());
-    let ours = Side {
-        shown: format!("regshape layout push image {scheme}://HOST/REPO ({layers} blobs)"),
+    }
+}
+
+fn fake(lab: &Lab, tls: bool) -> Result<(Rc<Fake>, Server)> {
+    let identity = if tls { Tls::by_authority() } else { Tls::none() };
+    let ca = tls.then(|| lab.path("ca.pem"));
+    if let Some(ca) = &ca {
+        fs::write(ca, identity.authority())?;
+    }
+    let fake = Rc::new(Fake::start(Options { bodies: Bodies::Count, tls: identity, ..Options::default() }));
+    let server = Server { host: fake.host(), ca };
+    Ok((fake, server))
+}
+
+fn push_to_fake<'l>(lab: &'l Lab, load: Load, tls: bool) -> Result<(Side<'l>, Server, impl Fn() -> String + Clone)> {
+    let image = load.image(lab)?;
+    let (fake, server) = fake(lab, tls)?;
+    let next = new_repositories();
+    let (ours, repository) = (server.clone(), next.clone());
+    let scheme = if tls { "https" } else { "http" };
+    let side = Side {
+        shown: format!("regshape layout push image {scheme}://HOST/REPO ({} blobs)", load.layers),
         prepare: Box::new(move || {
-            let mut command = lab.regshape(&["push"], &ours_image);
-            command.args(["--dest", &format!("{}/{}:v1", ours_fake.host(), ours_next())]);
-            if scheme == "https" {
-                command.arg("--ca-file").arg(&ours_ca);
-            } else {
-                command.arg("--insecure");
-            }
-            Ok(vec![command])
+            let _runs = &fake;
+            Ok(vec![ours.push(lab, &image, &repository(), load.jobs)])
         }),
         output: None,
     };
-    let blobs: Vec<PathBuf> = blobs_of(&image)?
-        .into_iter()
-        .filter(|blob| fs::metadata(blob).is_ok_and(|metadata| metadata.len() >= MIB))
-        .collect();
+    Ok((side, server, next))
+}
+
+/// Pushes an image to a new repository of a fake registry each time; curl puts its blobs there.
+pub(crate) fn push_and_curl<'l>(lab: &'l Lab, curl: &'l Path, load: Load, tls: bool) -> Result<(Side<'l>, Side<'l>)> {
+    let (ours, server, next) = push_to_fake(lab, load, tls)?;
+    let blobs = large_blobs(&load.image(lab)?)?;
     let theirs = Side {
-        shown: format!("curl -X POST -T BLOB {scheme}://HOST/UPLOAD, {} at once", blobs.len().min(4)),
-        prepare: Box::new(move || {
-            let repository = next();
-            // As many processes as blobs are pushed at once, each with its share.
-            let groups = blobs.len().min(4);
-            (0..groups)
-                .map(|group| {
-                    let mut command = silent(curl);
-                    command.args(["-sSf", "-X", "POST", "-H", "Content-Type: application/octet-stream"]);
-                    if scheme == "https" {
-                        command.arg("--cacert").arg(&ca);
-                    }
-                    for (_, blob) in blobs.iter().enumerate().filter(|(at, _)| at % groups == group) {
-                        let digest = blob.file_name().unwrap_or_default().to_string_lossy().into_owned();
-                        let path = format!("/v2/{repository}/blobs/uploads/?digest=sha256:{digest}");
-                        command.arg("-T").arg(blob).arg(format!("{scheme}://{}{path}", fake.host()));
-                    }
-                    Ok(command)
-                })
-                .collect()
-        }),
+        shown: format!("curl -T BLOB UPLOAD, {} at once", load.at_once()),
+        prepare: Box::new(move || server.put(curl, &next(), &blobs, load.at_once())),
         output: None,
     };
     Ok((ours, theirs))
 }
 
-/// Pushes an image to an empty docker-registry; so does skopeo.
-pub(crate) fn push_and_skopeo<'l>(lab: &'l Lab, skopeo: &'l Path) -> Result<(Side<'l>, Side<'l>)> {
-    let image = image(lab, "image-8", 8, lab.size * MIB / 16)?;
-    let side = |is_ours: bool| {
-        let image = image.clone();
-        let mut registry = None;
-        let shown = if is_ours { "regshape layout push" } else { "skopeo copy oci: docker:" };
-        Side {
-            shown: format!("{shown} (8 layers, an empty docker-registry)"),
-            prepare: Box::new(move || {
-                drop(registry.take());
-                let started = registry.insert(Registry::start(lab)?);
-                let place = format!("127.0.0.1:{}/bench:v1", started.port);
-                Ok(vec![push_command(lab, skopeo, &image, &place, is_ours)])
-            }),
-            output: None,
-        }
-    };
-    Ok((side(true), side(false)))
+/// Pushes an image to a fake registry; openssl hashes its blobs, with a process a core.
+pub(crate) fn push_and_openssl<'l>(lab: &'l Lab, openssl: &'l Path, load: Load) -> Result<(Side<'l>, Side<'l>)> {
+    let (ours, ..) = push_to_fake(lab, load, false)?;
+    let blobs = groups_of_equal_size(large_blobs(&load.image(lab)?)?, lab.cores)?;
+    Ok((ours, readers(openssl, &["dgst", "-sha256"], blobs)))
 }
 
-fn push_command(lab: &Lab, skopeo: &Path, image: &Path, place: &str, is_ours: bool) -> Command {
-    if is_ours {
-        let mut command = lab.regshape(&["push", "--insecure"], image);
-        command.args(["--dest", place]);
-        return command;
-    }
+/// Starts an empty docker-registry for each run.
+fn fresh_registry<'l>(
+    lab: &'l Lab,
+    shown: &str,
+    commands: impl Fn(&Server) -> Result<Vec<Command>> + 'l,
+) -> Result<Side<'l>> {
+    let mut registry = None;
+    Ok(Side {
+        shown: format!("{shown} (8 layers, an empty docker-registry)"),
+        prepare: Box::new(move || {
+            drop(registry.take());
+            let server = Server { host: registry.insert(Registry::start(lab)?).host(), ca: None };
+            commands(&server)
+        }),
+        output: None,
+    })
+}
+
+const EIGHT: Load = Load { layers: 8, sizes: 1, jobs: None };
+
+fn push_to_registry(lab: &Lab) -> Result<Side<'_>> {
+    let image = image(lab, EIGHT.layers, lab.size * MIB / 16)?;
+    fresh_registry(lab, "regshape layout push", move |server| Ok(vec![server.push(lab, &image, "bench", None)]))
+}
+
+/// Pushes an image to an empty docker-registry; so does skopeo.
+pub(crate) fn push_and_skopeo<'l>(lab: &'l Lab, skopeo: &'l Path) -> Result<(Side<'l>, Side<'l>)> {
+    let image = image(lab, EIGHT.layers, lab.size * MIB / 16)?;
+    let theirs = fresh_registry(lab, "skopeo copy oci: docker:", move |server| {
+        Ok(vec![skopeo_push(skopeo, &image, &format!("{}/bench:v1", server.host))])
+    })?;
+    Ok((push_to_registry(lab)?, theirs))
+}
+
+/// Pushes an image to an empty docker-registry; curl puts its blobs there, four at once.
+pub(crate) fn push_and_puts<'l>(lab: &'l Lab, curl: &'l Path) -> Result<(Side<'l>, Side<'l>)> {
+    let blobs = large_blobs(&image(lab, EIGHT.layers, lab.size * MIB / 16)?)?;
+    let theirs = fresh_registry(lab, "curl -T BLOB UPLOAD, 4 at once", move |server| {
+        server.put(curl, "bench", &blobs, EIGHT.at_once())
+    })?;
+    Ok((push_to_registry(lab)?, theirs))
+}
+
+fn skopeo_push(skopeo: &Path, image: &Path, place: &str) -> Command {
     let mut command = silent(skopeo);
     let source = format!("oci:{}:v1", image.display());
     command.args(["copy", "-q", "--dest-tls-verify=false", &source, &format!("docker://{place}")]);
@@ -195,20 +213,23 @@ fn push_command(lab: &Lab, skopeo: &Path, image: &Path, place: &str, is_ours: bo
 
 /// Pushes 100 small layers to a registry that answers late: cold to a new repository, or warm.
 pub(crate) fn push_late<'l>(lab: &'l Lab, skopeo: &'l Path, is_warm: bool) -> Result<(Side<'l>, Side<'l>)> {
-    let image = image(lab, "image-100", 100, 10 * 1024)?;
+    let image = image(lab, 100, 10 * 1024)?;
     let fake = Rc::new(Fake::start(Options { delay: LATE, ..Options::default() }));
-    let runs = Rc::new(RefCell::new(0));
+    let next = new_repositories();
+    let warm = next();
     let side = |is_ours: bool| {
-        let (image, fake, runs) = (image.clone(), Rc::clone(&fake), Rc::clone(&runs));
+        let (image, fake, next, warm) = (image.clone(), Rc::clone(&fake), next.clone(), warm.clone());
         let shown = if is_ours { "regshape layout push" } else { "skopeo copy oci: docker:" };
         Side {
             shown: format!("{shown} (100 layers of 10 KiB, each answer 50 ms late)"),
             prepare: Box::new(move || {
-                if !is_warm {
-                    *runs.borrow_mut() += 1;
-                }
-                let place = format!("{}/bench/r{}:v1", fake.host(), runs.borrow());
-                Ok(vec![push_command(lab, skopeo, &image, &place, is_ours)])
+                let repository = if is_warm { warm.clone() } else { next() };
+                let server = Server { host: fake.host(), ca: None };
+                Ok(vec![if is_ours {
+                    server.push(lab, &image, &repository, None)
+                } else {
+                    skopeo_push(skopeo, &image, &format!("{}/{repository}:v1", server.host))
+                }])
             }),
             output: None,
         }
@@ -216,34 +237,45 @@ pub(crate) fn push_late<'l>(lab: &'l Lab, skopeo: &'l Path, is_warm: bool) -> Re
     Ok((side(true), side(false)))
 }
 
-/// Pulls an image from docker-registry, without waiting for the disk; so does skopeo.
-pub(crate) fn pull_and_skopeo<'l>(lab: &'l Lab, skopeo: &'l Path) -> Result<(Side<'l>, Side<'l>)> {
-    let image = image(lab, "image-16", 16, lab.size * MIB / 16)?;
+/// A directory that is deleted with its row.
+struct Target(PathBuf);
+
+impl Drop for Target {
+    fn drop(&mut self) {
+        // What cannot be deleted goes with the lab.
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+/// Pulls an image from docker-registry; so does skopeo, which does not wait for the disk.
+pub(crate) fn pull_and_skopeo<'l>(lab: &'l Lab, skopeo: &'l Path, is_synced: bool) -> Result<(Side<'l>, Side<'l>)> {
+    let image = Load { layers: 16, sizes: 4, jobs: None }.image(lab)?;
     let registry = Rc::new(Registry::start(lab)?);
-    let place = format!("127.0.0.1:{}/bench:v1", registry.port);
-    let status = push_command(lab, skopeo, &image, &place, true).status()?;
+    let server = Server { host: registry.host(), ca: None };
+    let place = format!("{}/bench:v1", server.host);
+    let status = server.push(lab, &image, "bench", None).status()?;
     if !status.success() {
         return Err(format!("push ended with {status}").into());
     }
     let side = |is_ours: bool| {
-        let (place, _registry) = (place.clone(), Rc::clone(&registry));
-        let target = lab.path(if is_ours { "pulled" } else { "pulled-by-skopeo" });
-        let shown = if is_ours { "regshape layout pull --no-sync" } else { "skopeo copy docker: oci:" };
+        let (place, registry) = (place.clone(), Rc::clone(&registry));
+        let target = Target(lab.path(if is_ours { "pulled" } else { "pulled-by-skopeo" }));
+        let no_sync = if is_synced { "" } else { " --no-sync" };
+        let shown =
+            if is_ours { format!("regshape layout pull{no_sync}") } else { "skopeo copy docker: oci:".to_owned() };
         Side {
             shown: format!("{shown} (16 layers)"),
             prepare: Box::new(move || {
-                let _alive = &_registry;
-                if target.exists() {
-                    fs::remove_dir_all(&target)?;
-                }
+                let _runs = &registry;
+                remove(&target.0)?;
                 if is_ours {
-                    let mut command = lab.regshape(&["pull", "--insecure", "--no-sync", "--source", &place], &target);
-                    command.stdout(Stdio::null());
+                    let mut command = lab.regshape(&["pull", "--insecure", "--source", &place], &target.0);
+                    command.args((!is_synced).then_some("--no-sync")).stdout(Stdio::null());
                     return Ok(vec![command]);
                 }
                 let mut command = silent(skopeo);
                 command.args(["copy", "-q", "--src-tls-verify=false", &format!("docker://{place}")]);
-                command.arg(format!("oci:{}:v1", target.display()));
+                command.arg(format!("oci:{}:v1", target.0.display()));
                 Ok(vec![command])
             }),
             output: None,

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use crate::baselines;
 use crate::lab::{ImageKind, Lab, blobs_of, readers, silent};
 use crate::measure::Side;
-use crate::registries;
+use crate::registries::{self, Load};
 use crate::support::Result;
 
 /// How often a row is run.
@@ -43,7 +43,11 @@ const STAGE_FILE: &str = ".regshape-stage.json";
 /// The number of layers before the last one is added.
 const LAYERS: usize = 1_999;
 
-pub(crate) const ROWS: [Row; 31] = [
+/// The images that are pushed to a registry that discards them: 4 GiB at the usual size.
+const ONE_BLOB: Load = Load { layers: 1, sizes: 4, jobs: None };
+const MANY_BLOBS: Load = Load { layers: 16, sizes: 4, jobs: Some(16) };
+
+pub(crate) const ROWS: [Row; 35] = [
     Row {
         name: "gzip-pigz",
         work: "raw tar to gzip",
@@ -172,28 +176,42 @@ pub(crate) const ROWS: [Row; 31] = [
         work: "push of one blob, discarded",
         peer: "curl",
         kind: Kind::Long,
-        sides: |lab, peer| registries::push_and_curl(lab, peer, 1, false),
+        sides: |lab, peer| registries::push_and_curl(lab, peer, ONE_BLOB, false),
     },
     Row {
         name: "push-16-curl",
         work: "push of 16 blobs, discarded",
         peer: "curl",
         kind: Kind::Long,
-        sides: |lab, peer| registries::push_and_curl(lab, peer, 16, false),
+        sides: |lab, peer| registries::push_and_curl(lab, peer, MANY_BLOBS, false),
     },
     Row {
         name: "push-tls-curl",
         work: "push of one blob over TLS, discarded",
         peer: "curl",
         kind: Kind::Long,
-        sides: |lab, peer| registries::push_and_curl(lab, peer, 1, true),
+        sides: |lab, peer| registries::push_and_curl(lab, peer, ONE_BLOB, true),
     },
     Row {
         name: "push-16-tls-curl",
         work: "push of 16 blobs over TLS, discarded",
         peer: "curl",
         kind: Kind::Long,
-        sides: |lab, peer| registries::push_and_curl(lab, peer, 16, true),
+        sides: |lab, peer| registries::push_and_curl(lab, peer, MANY_BLOBS, true),
+    },
+    Row {
+        name: "push-openssl",
+        work: "push of one blob, discarded",
+        peer: "openssl",
+        kind: Kind::Long,
+        sides: |lab, peer| registries::push_and_openssl(lab, peer, ONE_BLOB),
+    },
+    Row {
+        name: "push-16-openssl",
+        work: "push of 16 blobs, discarded",
+        peer: "openssl",
+        kind: Kind::Long,
+        sides: |lab, peer| registries::push_and_openssl(lab, peer, MANY_BLOBS),
     },
     Row {
         name: "push-skopeo",
@@ -201,6 +219,13 @@ pub(crate) const ROWS: [Row; 31] = [
         peer: "skopeo",
         kind: Kind::Long,
         sides: registries::push_and_skopeo,
+    },
+    Row {
+        name: "push-puts",
+        work: "push to docker-registry",
+        peer: "curl",
+        kind: Kind::Long,
+        sides: registries::push_and_puts,
     },
     Row {
         name: "push-late-skopeo",
@@ -221,7 +246,14 @@ pub(crate) const ROWS: [Row; 31] = [
         work: "pull from docker-registry",
         peer: "skopeo",
         kind: Kind::Long,
-        sides: registries::pull_and_skopeo,
+        sides: |lab, peer| registries::pull_and_skopeo(lab, peer, false),
+    },
+    Row {
+        name: "pull-synced-skopeo",
+        work: "pull from docker-registry, synced",
+        peer: "skopeo",
+        kind: Kind::Long,
+        sides: |lab, peer| registries::pull_and_skopeo(lab, peer, true),
     },
     Row {
         name: "gz-as-it-is",
@@ -344,7 +376,7 @@ fn command_on<'l>(lab: &'l Lab, words: &'static [&'static str], layout: PathBuf)
 }
 
 /// Distributes files, the largest first, each to the group with the smallest total.
-fn groups_of_equal_size(files: Vec<PathBuf>, count: usize) -> Result<Vec<Vec<PathBuf>>> {
+pub(crate) fn groups_of_equal_size(files: Vec<PathBuf>, count: usize) -> Result<Vec<Vec<PathBuf>>> {
     let mut sized = files.into_iter().map(|file| Ok((fs::metadata(&file)?.len(), file))).collect::<Result<Vec<_>>>()?;
     sized.sort();
     let mut groups = vec![(0, Vec::new()); count];
