@@ -12,6 +12,7 @@ mod inline_auth;
 mod killed;
 mod lab;
 mod logins;
+mod pages;
 mod pains;
 mod proxies;
 mod pull;

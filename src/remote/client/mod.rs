@@ -360,8 +360,8 @@ impl Client {
                 continue;
             }
             if matches!(status, 200..=299) && ask.method != Method::Get && is_page(&answer) {
-                // A registry says nothing in HTML; what it does not say it has not done.
-                return Err(Failure::lasting(self.page(&answer, ask.method)));
+                // The server did not do what a page does not confirm.
+                return Err(Failure::lasting(self.page(ask.method, answer.url.path())));
             }
             if is_transient(status) {
                 let failure = Failure::lasting(self.refusal(answer, ask.method));
@@ -415,8 +415,8 @@ impl Client {
     }
 
     /// Makes the error of an answer that is a page for browsers.
-    fn page(&self, answer: &Answer, method: Method) -> RemoteError {
-        self.odd(format!("answered {} {} with a page; {BEHIND_A_PAGE}", method.as_str(), answer.url.path()))
+    fn page(&self, method: Method, path: &str) -> RemoteError {
+        self.odd(format!("answered {} {path} with a page; {BEHIND_A_PAGE}", method.as_str()))
     }
 
     /// Returns the error of an absent thing, or that of a host that is no registry.
@@ -433,8 +433,17 @@ impl Client {
     }
 }
 
-/// Returns whether an answer is a page for browsers.
+/// The headers with which a registry confirms an upload, a manifest or a blob. No page has them.
+const CONFIRMATIONS: [&str; 3] = ["location", "docker-upload-uuid", "docker-content-digest"];
+
+/// Returns whether an answer to another method than GET is a page for browsers. The type alone does not tell: Quay answers
+/// uploads with that of HTML.
 fn is_page(answer: &Answer) -> bool {
+    is_html(answer) && CONFIRMATIONS.iter().all(|name| answer.header(name).is_none())
+}
+
+/// Returns whether the type of an answer is that of a page.
+fn is_html(answer: &Answer) -> bool {
     answer
         .header("content-type")
         .is_some_and(|media_type| media_type.trim_start().to_ascii_lowercase().starts_with("text/html"))

@@ -2,11 +2,19 @@
 
 use std::time::Duration;
 
-use super::{Ask, Client, Payload, is_page};
+use serde::de::IgnoredAny;
+
+use super::{Ask, Client, Payload, is_html};
 use crate::error::RemoteError;
 use crate::remote::auth::scope::Scope;
-use crate::remote::http::{Body, HttpError, Method, Request};
+use crate::remote::http::{Answer, Body, HttpError, Method, Request};
 use crate::remote::tls::TlsError;
+
+/// The header with the version of the API.
+const API_VERSION: &str = "docker-distribution-api-version";
+
+/// The most bytes that are read of the answer of `/v2/`.
+const ROOT_LIMIT: u64 = 64 * 1024;
 
 /// A registry that answers.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,10 +48,11 @@ impl Client {
                 Err(error) => return Err(self.guard().unreachable_error(&url, &error)),
             };
             let latency = self.shared.policy.clock().now().saturating_sub(start);
-            let api_version = answer.header("docker-distribution-api-version").map(|version| answer.shown(version));
-            return match answer.status {
-                200 if is_page(&answer) => Err(self.page(&answer, Method::Get)),
-                status @ (200 | 401) => Ok(Ping { status, api_version, latency }),
+            let api_version = answer.header(API_VERSION).map(|version| answer.shown(version));
+            let status = answer.status;
+            return match status {
+                200 => self.expect_no_page(answer).map(|()| Ping { status, api_version, latency }),
+                401 => Ok(Ping { status, api_version, latency }),
                 404 => Err(RemoteError::NotARegistry { host: self.shared.host.to_string() }),
                 _ => Err(self.refusal(answer, Method::Get)),
             };
@@ -66,10 +75,26 @@ impl Client {
             }
         };
         match answer.status {
-            200 if is_page(&answer) => Err(self.page(&answer, Method::Get)),
-            200 => Ok(()),
+            200 => self.expect_no_page(answer),
             404 => Err(RemoteError::NotARegistry { host: self.shared.host.to_string() }),
             _ => Err(self.refusal(answer, Method::Get)),
+        }
+    }
+
+    /// Checks that the answer of `/v2/` is that of a registry. Its type alone does not tell: Quay answers `true` with that of
+    /// HTML. Nor does the version of the API: a proxy adds it to its own pages, too.
+    fn expect_no_page(&self, answer: Answer) -> Result<(), RemoteError> {
+        if !is_html(&answer) {
+            return Ok(());
+        }
+        let (names_version, path) = (answer.header(API_VERSION).is_some(), answer.url.path().to_owned());
+        let body = answer.beginning(ROOT_LIMIT);
+        let body = body.trim_ascii();
+        let is_terse = !body.starts_with(b"<") && (names_version || body.is_empty());
+        if is_terse || serde_json::from_slice::<IgnoredAny>(body).is_ok() {
+            Ok(())
+        } else {
+            Err(self.page(Method::Get, &path))
         }
     }
 }
