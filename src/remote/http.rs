@@ -31,6 +31,9 @@ use super::url::{Origin, Scheme, Url};
 /// How long the answer to a closing `PUT` may take: the server moves the blob to its place by then.
 pub(crate) const COMMIT_TIMEOUT: Duration = Duration::from_mins(15);
 
+/// The longest time that is waited for anything. The system's clock cannot count much longer ones, and none is meant.
+const LONGEST_TIMEOUT: Duration = Duration::from_hours(365 * 24);
+
 /// Bodies from this size on are sent after the server says that it wants them.
 const EXPECT_FROM: u64 = 1024 * 1024;
 
@@ -182,6 +185,7 @@ impl Http {
     /// Prepares connections. `host` and `port` are the registry's; nothing is connected yet.
     pub(crate) fn new(host: &str, port: u16, options: HttpOptions) -> Self {
         let tls = Arc::new(Tls::new(options.tls, host, port));
+        let (stall, deadline) = (options.stall.min(LONGEST_TIMEOUT), options.deadline.min(LONGEST_TIMEOUT));
         let config = Agent::config_builder()
             .http_status_as_error(false)
             .max_redirects(0)
@@ -197,8 +201,8 @@ impl Http {
             .timeout_connect(Some(CONNECT_TIMEOUT))
             .timeout_resolve(Some(CONNECT_TIMEOUT))
             .timeout_await_100(Some(CONTINUE_TIMEOUT))
-            .timeout_per_read(Some(options.stall))
-            .timeout_per_write(Some(options.stall))
+            .timeout_per_read(Some(stall))
+            .timeout_per_write(Some(stall))
             .build();
         let registry = RegistryPlace::new(host, port);
         Self {
@@ -207,8 +211,8 @@ impl Http {
             registry,
             tls,
             environment: options.environment,
-            stall: options.stall,
-            deadline: options.deadline,
+            stall,
+            deadline,
             observer: options.observer,
             secrets: options.secrets,
             without_expect: Mutex::default(),

@@ -41,7 +41,7 @@ pub struct ConnectionOptions {
     pub environment: Environment,
     /// How often a request is sent again.
     pub retries: u32,
-    /// How long the next byte may take.
+    /// How long the next byte may take, at most a year.
     pub stall_timeout: Duration,
     /// How long the head of an answer, or a document (a manifest, a config, a list, a token, the body of an error), may take
     /// as a whole. Blobs may take as long as bytes come.

@@ -271,3 +271,19 @@ fn heads_and_documents_that_drip_have_a_deadline_and_blobs_have_none() {
     assert!(start.elapsed() > whole);
     lab.is_valid("new");
 }
+
+#[test]
+fn a_timeout_of_more_than_a_lifetime_is_one_without_end() {
+    let lab = Lab::new();
+    lab.single(&[2 * MIB]);
+    for time in ["2y", "30000000000y"] {
+        let stall = format!("--stall-timeout {time}");
+        lab.run(&format!("ping -r HOST {stall}")).succeeds();
+        lab.run(&format!("push l HOST/team/app {stall} --force")).succeeds();
+        lab.run(&format!("pull HOST/team/app:v1 {time} {stall} --lock-timeout {time}")).succeeds();
+        lab.run(&format!("gc {time} --keep-younger-than {time} --lock-timeout {time}")).succeeds();
+        lab.is_valid(time);
+    }
+    let connection = lab.connection().stall_timeout(Duration::MAX).document_timeout(Duration::MAX);
+    lab.client_with(&connection).ping().unwrap();
+}
