@@ -114,34 +114,50 @@ fn header(name: &str, value: &str) -> (String, String) {
     let value = match name.as_str() {
         name if SECRET_HEADERS.contains(&name) => REDACTED.to_owned(),
         // They have URLs, and parts of these can be secrets.
-        "location" | "content-location" | "link" | "refresh" | "referer" => without_secrets(value),
+        "location" | "content-location" | "referer" => url_without_secrets(value),
+        "link" | "refresh" | "www-authenticate" | "proxy-authenticate" => without_secrets(value),
         _ => value.to_owned(),
     };
     (name, value)
 }
 
-/// Leaves userinfo and queries out of the URLs in a value.
+/// Leaves out the parts of the URLs in a value that can be secrets.
 fn without_secrets(value: &str) -> String {
-    let is_end = |c: char| c.is_whitespace() || matches!(c, '>' | '"' | '\'');
-    let mut shown = String::new();
-    for part in value.split_inclusive(is_end) {
+    let is_end = |c: char| matches!(c, '>' | '"');
+    let parts = value.split_inclusive(is_end).map(|part| {
         let (url, end) = part.strip_suffix(is_end).map_or((part, ""), |url| (url, &part[url.len()..]));
-        let (before, query) = url.split_once('?').map_or((url, None), |(before, query)| (before, Some(query)));
-        match before.split_once("://") {
-            Some((scheme, rest)) => {
-                let authority_end = rest.find('/').unwrap_or(rest.len());
-                let (authority, path) = rest.split_at(authority_end);
-                let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
-                shown.push_str(&format!("{scheme}://{host}{path}"));
-            }
-            None => shown.push_str(before),
+        url_without_secrets(url) + end
+    });
+    parts.collect()
+}
+
+/// Leaves userinfo, query and fragment out of a URL, and all that follows an authority that is none.
+fn url_without_secrets(url: &str) -> String {
+    let (before, rest) = url.split_at(url.find(['?', '#']).unwrap_or(url.len()));
+    let mut shown = match before.split_once("//") {
+        Some((scheme, rest)) => {
+            let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+            let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
+            if is_host(host) { format!("{scheme}//{host}{path}") } else { format!("{scheme}//{REDACTED}") }
         }
-        if query.is_some() {
-            shown.push_str(&format!("?{REDACTED}"));
-        }
-        shown.push_str(end);
+        None if before.contains('@') && !before.starts_with('/') => REDACTED.to_owned(),
+        None => before.to_owned(),
+    };
+    if let Some(mark) = rest.chars().next() {
+        shown.push(mark);
+        shown.push_str(REDACTED);
     }
     shown
+}
+
+/// Returns whether a text is a host, perhaps with a port: a user and a password before a misplaced character are none.
+fn is_host(text: &str) -> bool {
+    let (host, port) = text.rsplit_once(':').filter(|_| !text.ends_with(']')).unwrap_or((text, ""));
+    let is_valid = match host.strip_prefix('[').and_then(|host| host.strip_suffix(']')) {
+        Some(address) => address.bytes().all(|byte| byte.is_ascii_hexdigit() || matches!(byte, b':' | b'.')),
+        None => host.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_')),
+    };
+    is_valid && port.bytes().all(|byte| byte.is_ascii_digit())
 }
 
 #[cfg(test)]
@@ -154,7 +170,24 @@ mod tests {
             ("Authorization", "Bearer x", "<redacted>"),
             ("Location", "https://u:p@h/x?state=s", "https://h/x?<redacted>"),
             ("Link", "</x?token=s>; rel=\"next\", </y>; rel=a", "</x?<redacted>>; rel=\"next\", </y>; rel=a"),
+            ("Location", "//u:p@h:5000/x#token=s", "//h:5000/x#<redacted>"),
+            ("Location", "https://[::1]:5000/x/2", "https://[::1]:5000/x/2"),
+            ("Location", "https://[::1]/x", "https://[::1]/x"),
+            // These are no URLs, and a secret may be anywhere in them.
+            ("Location", "https://u:p?w@h/x", "https://<redacted>?<redacted>"),
+            ("Location", "https://u:p/w@h/x", "https://<redacted>"),
+            ("Location", "https://u:p w@h/x", "https://h/x"),
+            ("Location", "https:u:p@h/x", "<redacted>"),
             ("Content-Location", "/x?sig=s#f", "/x?<redacted>"),
+            ("Content-Location", "x/2#f", "x/2#<redacted>"),
+            ("Refresh", "0; url=https://u:p@h/x?s", "0; url=https://h/x?<redacted>"),
+            (
+                "WWW-Authenticate",
+                "Bearer realm=\"https://u:p@h/t?key=s\",service=\"r.example\"",
+                "Bearer realm=\"https://h/t?<redacted>\",service=\"r.example\"",
+            ),
+            ("WWW-Authenticate", "Bearer realm=https://h/t?key=s,service=r", "Bearer realm=https://h/t?<redacted>"),
+            ("Proxy-Authenticate", "Basic realm=\"a proxy\"", "Basic realm=\"a proxy\""),
             ("Docker-Content-Digest", "sha256:a?b", "sha256:a?b"),
         ] {
             assert_eq!(header(name, value), (name.to_ascii_lowercase(), expected.to_owned()));

@@ -91,9 +91,10 @@ impl Guard {
 
     fn malformed(&self, from: &Url, location: &str, error: UrlError) -> RemoteError {
         // What is not a URL may hold a secret at any place.
-        let url = match location.split_once(['?', '@']) {
-            Some(_) => "<redacted>".to_owned(),
-            None => on_one_line(&self.secrets.redact(location)),
+        let url = if location.contains(['?', '@', '#']) {
+            "<redacted>".to_owned()
+        } else {
+            on_one_line(&self.secrets.redact(location))
         };
         RemoteError::Redirect { host: from.origin.authority(), url, reason: error.to_string() }
     }

@@ -64,6 +64,26 @@ fn no_error_and_no_call_repeats_the_password() {
 }
 
 #[test]
+fn no_call_shows_the_secrets_of_a_url() {
+    let (to, secrets) = ("127.0.0.1:1", ["s3cr3tpw", "S3CRETFRAGMENT", "S3CRETREALM"]);
+    let challenge = format!("Bearer realm=\"http://{to}/t?key=S3CRETREALM\"");
+    for (location, shown) in [
+        (format!("//me:s3cr3tpw@{to}/x#token=S3CRETFRAGMENT"), format!("//{to}/x#<redacted>")),
+        (format!("http://{to}/x#token=S3CRETFRAGMENT"), format!("http://{to}/x#<redacted>")),
+        (format!("http://me:s3cr3tpw?@{to}/x"), "http://<redacted>?<redacted>".to_owned()),
+        ("ftp://h/x#token=S3CRETFRAGMENT".to_owned(), "ftp://h/x#<redacted>".to_owned()),
+    ] {
+        let lab = lab(Auth::None);
+        lab.fake.rule(Rule::on("GET", "*/manifests/*"), Action::Redirect(307, location.clone()));
+        lab.fake.rule(Rule::on("GET", "*"), Action::Header("WWW-Authenticate".to_owned(), Some(challenge.clone())));
+        let ran = lab.run("pull HOST/team/app:v1 new --insecure --debug-calls --retries 0");
+        assert!(ran.status == Some(1) && ran.stderr.contains(&shown), "{location}: {ran:?}");
+        assert!(ran.stderr.contains(&format!("realm=\"http://{to}/t?<redacted>\"")), "{location}: {ran:?}");
+        assert!(!secrets.iter().any(|secret| ran.stderr.contains(secret)), "{location}: {ran:?}");
+    }
+}
+
+#[test]
 fn no_error_repeats_a_token() {
     let auth = Tokens { user: "user".to_owned(), password: PASSWORD.to_owned(), ..Tokens::default() };
     let lab = lab(Auth::Tokens(auth));
