@@ -249,11 +249,6 @@ pub(crate) fn encoded_value(text: &str) -> String {
     })
 }
 
-/// Encodes all of a text but what never is (RFC 3986, 2.3).
-pub(crate) fn fully_encoded(text: &str) -> String {
-    percent_encoded(text, |byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~'))
-}
-
 fn percent_encoded(text: &str, allowed: impl Fn(u8) -> bool) -> String {
     let mut encoded = String::with_capacity(text.len());
     for byte in text.bytes() {

@@ -64,6 +64,43 @@ fn no_error_and_no_call_repeats_the_password() {
 }
 
 #[test]
+fn no_message_repeats_a_password_that_is_escaped_or_in_base64() {
+    let password = "hun\"ter<2>&pä ss";
+    let forms = [
+        password,
+        r#"hun\"ter<2>&pä ss"#,
+        r#"hun\"ter\u003c2\u003e\u0026p\u00e4 ss"#,
+        "hun&quot;ter&lt;2&gt;&amp;pä ss",
+        "hun&#34;ter&#60;2&#62;&#38;p&#xe4; ss",
+        "hun%22ter%3C2%3E%26p%C3%A4%20ss",
+        "hun%22ter%3c2%3e%26p%c3%a4+ss",
+        // The password, and `user:` with it.
+        "aHVuInRlcjwyPiZww6Qgc3M=",
+        "aHVuInRlcjwyPiZww6Qgc3M",
+        "dXNlcjpodW4idGVyPDI+JnDDpCBzcw==",
+        "dXNlcjpodW4idGVyPDI-JnDDpCBzcw",
+    ];
+    let lab = lab(Auth::basic("user", password));
+    fs::write(lab.path("input"), format!("{password}\n")).unwrap();
+    let host = lab.fake.host();
+    for form in forms {
+        let message = format!("denied {form}.");
+        for body in [message.clone().into_bytes(), body(&message)] {
+            lab.fake.clear_rules();
+            let rule = Rule::on("GET", "*/manifests/*").with_header("authorization", "Basic *");
+            lab.fake.rule(rule, Action::Status(403, Vec::new(), body));
+            let mut command = lab.program();
+            command.stdin(fs::File::open(lab.path("input")).unwrap());
+            let words = "--insecure pull HOST/team/app:v1 new --retries 0 --username user --password-stdin";
+            command.args(words.split(' ').map(|word| word.replace("HOST", &host)));
+            let ran: Ran = command.output().unwrap().into();
+            let said = "answered 403 to GET /v2/team/app/manifests/v1: denied <redacted>.;";
+            assert!(ran.status == Some(1) && ran.stderr.contains(said), "{form}: {ran:?}");
+        }
+    }
+}
+
+#[test]
 fn no_call_shows_the_secrets_of_a_url() {
     let (to, secrets) = ("127.0.0.1:1", ["s3cr3tpw", "S3CRETFRAGMENT", "S3CRETREALM"]);
     let challenge = format!("Bearer realm=\"http://{to}/t?key=S3CRETREALM\"");

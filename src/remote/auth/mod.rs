@@ -6,6 +6,7 @@ pub(crate) mod challenge;
 mod credentials;
 mod edit;
 mod error;
+mod escapes;
 mod files;
 mod helper;
 pub(crate) mod known;
