@@ -36,8 +36,11 @@ struct OneError {
     message: Option<String>,
 }
 
-/// Reads what an answer says.
+/// Reads what an answer says. The body of a success is content, and no text for people.
 pub(crate) fn said(answer: Answer) -> Said {
+    if matches!(answer.status, 200..=299) {
+        return Said::default();
+    }
     let (secrets, bytes) = (answer.secrets(), answer.beginning(BODY_LIMIT));
     let shown = |text: &str| on_one_line(&secrets.redact(text));
     match serde_json::from_slice::<Errors>(&bytes) {
@@ -49,13 +52,21 @@ pub(crate) fn said(answer: Answer) -> Said {
             Said { codes, message: message.as_deref().map(shown).filter(|message| !message.is_empty()) }
         }
         Err(_) => {
-            let text = String::from_utf8_lossy(&bytes);
-            let text = text.trim();
+            let text = text(&bytes).map(str::trim);
             // A page is for browsers.
-            let is_text = !text.is_empty() && !text.starts_with('<') && !text.starts_with('{');
-            Said { codes: Vec::new(), message: is_text.then(|| shown(text)) }
+            let text = text.filter(|text| !text.is_empty() && !text.starts_with('<') && !text.starts_with('{'));
+            Said { codes: Vec::new(), message: text.map(shown) }
         }
     }
+}
+
+/// Returns bytes as text, if they are some: UTF-8, of which the last character may be cut, without control characters.
+fn text(bytes: &[u8]) -> Option<&str> {
+    let text = str::from_utf8(bytes).or_else(|error| match error.error_len() {
+        None => str::from_utf8(&bytes[..error.valid_up_to()]),
+        Some(_) => Err(error),
+    });
+    text.ok().filter(|text| !text.contains(|c: char| c.is_control() && !c.is_whitespace()))
 }
 
 /// Makes the error of an answer that was not expected.
@@ -117,4 +128,25 @@ pub(crate) fn unreachable(url: &Url, error: &HttpError) -> RemoteError {
         error => error.to_string(),
     };
     RemoteError::Unreachable { host: url.origin.authority(), reason, fault }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_text_is_repeated() {
+        for (bytes, expected) in [
+            (&b"no\r\n\tway"[..], Some("no\r\n\tway")),
+            ("für \u{1f600}".as_bytes(), Some("für \u{1f600}")),
+            // The limit may cut a character.
+            (&"für \u{1f600}".as_bytes()[..8], Some("für ")),
+            (b"f\xfcr", None),
+            (b"\x1f\x8b\x08", None),
+            (b"a\0b", None),
+            (b"\x1b[31mno", None),
+        ] {
+            assert_eq!(text(bytes), expected, "{bytes:?}");
+        }
+    }
 }

@@ -178,6 +178,22 @@ fn blobs_that_are_cut_or_gone_are_named() {
                     "{failed}HOST ended the blob {digest} after 5 of 2560 bytes; 5 B are kept, and the same command goes on"
                 ),
             ),
+            // Content is no message, and neither are bytes that are no text.
+            case(
+                PULL,
+                &[(blob(), Action::Status(206, vec![], b"the content of a file".to_vec()))],
+                format!("{failed}HOST answered 206 to GET /v2/team/app/blobs/{digest}"),
+            ),
+            case(
+                PULL,
+                &[(blob(), Action::Status(400, vec![], b"sent no \x1f\x8b\x08 text".to_vec()))],
+                format!("{failed}HOST answered 400 to GET /v2/team/app/blobs/{digest}"),
+            ),
+            case(
+                PULL,
+                &[(blob(), Action::Status(400, vec![], b"sent some\r\n text".to_vec()))],
+                format!("{failed}HOST answered 400 to GET /v2/team/app/blobs/{digest}: sent some text"),
+            ),
             case(
                 PULL,
                 &[(blob(), Action::CutHead(0))],
