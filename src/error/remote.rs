@@ -200,7 +200,9 @@ fn said(message: Option<&str>) -> String {
 
 fn time_to_wait(wait: &Duration) -> String {
     match wait.as_secs() {
-        seconds @ 0..=119 => format!("{seconds} s"),
-        seconds => format!("{} min", seconds.div_ceil(60)),
+        seconds @ 0..120 => format!("{seconds} s"),
+        seconds @ 120..7_200 => format!("{} min", seconds.div_ceil(60)),
+        seconds @ 7_200..=86_400 => format!("{} h", seconds.div_ceil(3_600)),
+        _ => "more than a day".to_owned(),
     }
 }

@@ -291,8 +291,8 @@ impl Policy {
 /// Reads a `Retry-After`: seconds or a date (RFC 9110, 10.2.3).
 pub(crate) fn retry_after(value: &str, now: SystemTime) -> Option<Duration> {
     let value = value.trim();
-    if let Ok(seconds) = value.parse::<u64>() {
-        return Some(Duration::from_secs(seconds));
+    if !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Some(Duration::from_secs(value.parse().unwrap_or(u64::MAX)));
     }
     let date = httpdate::parse_http_date(value).ok()?;
     Some(date.duration_since(now).unwrap_or_default())
@@ -368,6 +368,18 @@ pub(crate) mod tests {
         let later = policy.pause(&mut tries, transient(Some(wait)), "r.example", &Stop::default());
         assert_eq!(later, Err(RemoteError::Later { host: "r.example".to_owned(), wait }));
         assert_eq!(later.expect_err("too long").to_string(), "r.example asks to wait for 6 min");
+        for (seconds, expected) in [
+            (119, "119 s"),
+            (120, "2 min"),
+            (7_199, "120 min"),
+            (7_201, "3 h"),
+            (86_400, "24 h"),
+            (86_401, "more than a day"),
+            (u64::MAX, "more than a day"),
+        ] {
+            let later = RemoteError::Later { host: "r.example".to_owned(), wait: Duration::from_secs(seconds) };
+            assert_eq!(later.to_string(), format!("r.example asks to wait for {expected}"));
+        }
         assert_eq!(policy.pause(&mut tries, Failure::lasting(error()), "r.example", &Stop::default()), Err(error()));
         assert!(clock.slept().is_empty());
     }
@@ -407,6 +419,9 @@ pub(crate) mod tests {
         for (value, expected) in [
             ("7", Some(Duration::from_secs(7))),
             (" 0 ", Some(Duration::ZERO)),
+            ("99999999999999999999", Some(Duration::MAX - Duration::from_nanos(999_999_999))),
+            ("", None),
+            ("+7", None),
             ("Sun, 06 Nov 1994 08:49:37 GMT", Some(Duration::from_secs(10))),
             ("Sun, 06 Nov 1994 08:00:00 GMT", Some(Duration::ZERO)),
             ("-1", None),

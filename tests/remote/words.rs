@@ -293,7 +293,19 @@ fn what_is_not_there_ends_with_3_and_what_is_another_thing_with_1() {
         &lab,
         "pull HOST/team/app:v1 new --platform linux/arm64",
         3,
-        "no linux/arm64 image in 'HOST/team/app'; it has linux/amd64",
+        "no linux/arm64 image in 'HOST/team/app:v1'; it has linux/amd64",
+    );
+    fails(
+        &lab,
+        &format!("pull HOST/team/app@{digest} new --platform linux/arm64"),
+        3,
+        &format!("no linux/arm64 image in 'HOST/team/app@{digest}'; it has linux/amd64"),
+    );
+    fails(
+        &lab,
+        "inspect -s HOST/team/app:v1 --platform linux/arm64",
+        3,
+        "no linux/arm64 image in 'HOST/team/app:v1'; it has linux/amd64",
     );
     fails(
         &lab,
@@ -447,4 +459,20 @@ fn a_cut_pull_does_not_speak_of_what_was_sent() {
     lab.fake.rule(Rule::on("HEAD", "*/blobs/*"), Action::status(404));
     let ran = lab.run("push l HOST/team/app --retries 0");
     assert!(ran.stderr.ends_with("; run the same command again; what was sent is not sent again\n"), "{ran:?}");
+}
+
+#[test]
+fn a_registry_that_asks_for_a_long_wait_is_not_waited_for() {
+    let lab = Lab::new();
+    lab.serve(&[KIB]);
+    for (seconds, shown) in [
+        ("301", "6 min"),
+        ("7200", "2 h"),
+        ("18446744073709551615", "more than a day"),
+        ("99999999999999999999999", "more than a day"),
+    ] {
+        lab.fake.clear_rules();
+        lab.fake.rule(Rule::on("GET", "*/manifests/*"), Action::RetryAfter(503, seconds.to_owned()));
+        fails(&lab, PULL, 1, &format!("HOST asks to wait for {shown}"));
+    }
 }

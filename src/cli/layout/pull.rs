@@ -185,6 +185,8 @@ impl LayoutCommand for Args {
             let client = Arc::new(Client::new(source.host.clone(), Some(&source.repository), &connection));
             let beside = if Layout::is_at(&path) { Some(context.open_beside(&path)?) } else { None };
             let images = RemoteImages::find(client, &source.repository, references, beside)?;
+            // Errors name the image as the user typed it.
+            let selection = selection.clone().name(source.to_string());
             let (view, lower_variants) = context.select(images.view(), &selection)?;
             let view = if self.referrers { images.with_referrers(&view)? } else { view };
             let mut view = if self.format.is_some() { images.in_oci(&view)? } else { view };
