@@ -161,7 +161,7 @@ fn flags_without_an_effect_are_wrong_usage() {
     lab.serve(&[KIB]);
     for flag in ["--username u", "--password-stdin", "--anonymous", "--auth-file f", "--retries 1"] {
         for command in ["ping -r HOST", "auth logout -r HOST"] {
-            if (command, flag) != ("auth logout -r HOST", "--auth-file f") {
+            if !matches!((command, flag), ("auth logout -r HOST", "--auth-file f") | ("ping -r HOST", "--retries 1")) {
                 let ran = lab.run(&format!("{command} {flag}"));
                 assert!(
                     ran.status == Some(2) && ran.stderr.contains("unexpected argument"),
@@ -475,4 +475,39 @@ fn a_registry_that_asks_for_a_long_wait_is_not_waited_for() {
         lab.fake.rule(Rule::on("GET", "*/manifests/*"), Action::RetryAfter(503, seconds.to_owned()));
         fails(&lab, PULL, 1, &format!("HOST asks to wait for {shown}"));
     }
+}
+
+#[test]
+fn ping_asks_once_unless_retries_says_otherwise() {
+    let lab = Lab::new();
+    for (action, refused) in [
+        (Action::status(503), "Registry HOST is not reachable (HTTP 503)"),
+        (Action::RetryAfter(429, "0".to_owned()), "Registry HOST is not reachable (HTTP 429)"),
+        (Action::CutHead(0), "Registry HOST is not reachable: it closed the connection"),
+    ] {
+        for (flag, failures, requests, error) in [
+            ("", 1, 1, Some(refused)),
+            ("--retries 0", 1, 1, Some(refused)),
+            ("--retries 1", 2, 2, Some(refused)),
+            ("--retries 2", 2, 3, None),
+        ] {
+            lab.fake.clear_rules();
+            lab.fake.clear_log();
+            lab.fake.rule(Rule::on("GET", "/v2/").first(failures), action.clone());
+            match error {
+                Some(error) => fails(&lab, &format!("ping -r HOST --insecure {flag}"), 1, error),
+                None => {
+                    let ran = lab.run(&format!("ping -r HOST --insecure {flag}"));
+                    assert!(ran.succeeds().starts_with("Registry ") && ran.stderr.is_empty(), "{ran:?}");
+                }
+            }
+            assert_eq!(lab.fake.requests().len(), requests, "{action:?} {flag}");
+        }
+    }
+    // A failure that will not pass is not repeated.
+    lab.fake.clear_rules();
+    lab.fake.clear_log();
+    lab.fake.rule(Rule::on("GET", "/v2/"), Action::status(404));
+    fails(&lab, "ping -r HOST --insecure --retries 9", 1, "Registry HOST is not reachable (HTTP 404): it has no /v2/");
+    assert_eq!(lab.fake.requests().len(), 1);
 }

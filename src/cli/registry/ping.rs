@@ -22,6 +22,9 @@ pub(crate) struct Args {
     registry: String,
     #[command(flatten)]
     link: LinkArgs,
+    /// Ask again up to N times after a failure that may pass [default: 0]
+    #[arg(long, value_name = "N", help_heading = "Connection", hide_short_help = true)]
+    retries: Option<u32>,
     #[command(flatten)]
     _base: Base,
 }
@@ -42,7 +45,9 @@ const WANTS_CREDENTIALS: &str = "Registry requires authentication. Run 'regshape
 impl LayoutCommand for Args {
     fn run(self, context: &Context) -> anyhow::Result<ExitCode> {
         let host: RegistryHost = self.registry.parse()?;
-        let options: ConnectionOptions = self.link.options(&host, context)?;
+        let mut options: ConnectionOptions = self.link.options(&host, context)?;
+        // Scripts that wait for a registry ask again by themselves.
+        options.retries = self.retries.unwrap_or(0);
         let ping = Client::new(host.clone(), None, &options).ping();
         let Ping { status, api_version, latency, .. } = match ping {
             Ok(ping) => ping,

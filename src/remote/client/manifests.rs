@@ -130,7 +130,7 @@ impl Client {
             match self.ask_once(ask, Payload::None) {
                 // A server of HTTPS answers so to plain HTTP, and says more to a GET.
                 Ok(answer) if answer.status == 400 && self.is_plain() => {
-                    self.ping()?;
+                    self.ping_once().map_err(|failure| *failure.error)?;
                     return Ok(Some(answer));
                 }
                 Ok(answer) => return Ok(Some(answer)),

@@ -330,8 +330,7 @@ impl Client {
                 Err(error) => return Err(guard.unreachable(&url, error)),
             };
             let status = answer.status;
-            let wait =
-                answer.header("retry-after").and_then(|value| retry_after(value, self.shared.policy.clock().date()));
+            let wait = self.retry_after(&answer);
             if is_registry {
                 self.shared.policy.answered(status, wait);
             }
@@ -369,6 +368,11 @@ impl Client {
             }
             return Ok(answer);
         }
+    }
+
+    /// Returns how long an answer asks to wait before the next request.
+    fn retry_after(&self, answer: &Answer) -> Option<Duration> {
+        answer.header("retry-after").and_then(|value| retry_after(value, self.shared.policy.clock().date()))
     }
 
     /// Learns from a 401. Returns whether another try makes sense.
@@ -421,7 +425,7 @@ impl Client {
 
     /// Returns the error of an absent thing, or that of a host that is no registry.
     pub(crate) fn absent(&self, error: RemoteError) -> RemoteError {
-        match self.ping() {
+        match self.ping_once().map_err(|failure| *failure.error) {
             Err(no_registry @ RemoteError::NotARegistry { .. }) => no_registry,
             _ => error,
         }

@@ -8,6 +8,7 @@ use super::{Ask, Client, Payload, is_html};
 use crate::error::RemoteError;
 use crate::remote::auth::scope::Scope;
 use crate::remote::http::{Answer, Body, HttpError, Method, Request};
+use crate::remote::policy::{Failure, is_transient};
 use crate::remote::tls::TlsError;
 
 /// The header with the version of the API.
@@ -29,12 +30,28 @@ pub struct Ping {
 }
 
 impl Client {
+    /// Asks whether the registry is there, without credentials. It is asked again after a failure that may pass, as often as
+    /// [`ConnectionOptions::retries`](crate::remote::ConnectionOptions::retries) says.
+    ///
+    /// # Errors
+    ///
+    /// [`RemoteError::Unreachable`]; [`RemoteError::Status`]; [`RemoteError::NotARegistry`]; [`RemoteError::Later`].
+    pub fn ping(&self) -> Result<Ping, RemoteError> {
+        let mut tries = self.tries();
+        loop {
+            match self.ping_once() {
+                Ok(ping) => return Ok(ping),
+                Err(failure) => self.pause(&mut tries, failure)?,
+            }
+        }
+    }
+
     /// Asks once whether the registry is there, without credentials.
     ///
     /// # Errors
     ///
-    /// [`RemoteError::Unreachable`]; [`RemoteError::Status`]; [`RemoteError::NotARegistry`].
-    pub fn ping(&self) -> Result<Ping, RemoteError> {
+    /// A failure.
+    pub(super) fn ping_once(&self) -> Result<Ping, Failure> {
         loop {
             let url = self.url("/v2/");
             let start = self.shared.policy.clock().now();
@@ -45,17 +62,24 @@ impl Client {
                     self.become_plain();
                     continue;
                 }
-                Err(error) => return Err(self.guard().unreachable_error(&url, &error)),
+                Err(error) => return Err(self.guard().unreachable(&url, error)),
             };
             let latency = self.shared.policy.clock().now().saturating_sub(start);
             let api_version = answer.header(API_VERSION).map(|version| answer.shown(version));
-            let status = answer.status;
-            return match status {
+            let (status, retry_after) = (answer.status, self.retry_after(&answer));
+            let result = match status {
                 200 => self.expect_no_page(answer).map(|()| Ping { status, api_version, latency }),
                 401 => Ok(Ping { status, api_version, latency }),
                 404 => Err(RemoteError::NotARegistry { host: self.shared.host.to_string() }),
                 _ => Err(self.refusal(answer, Method::Get)),
             };
+            let is_transient = is_transient(status);
+            return result.map_err(|error| Failure {
+                is_transient,
+                retry_after,
+                status: Some(status),
+                ..Failure::lasting(error)
+            });
         }
     }
 
