@@ -4,15 +4,22 @@
 //! index of another client is not overwritten where the registry obeys `If-Match`; elsewhere the result is read again, which
 //! finds most of such losses.
 
+use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 
+use serde::de::IgnoredAny;
+
 use crate::error::{RemoteError, Result};
-use crate::oci::{Descriptor, Digest, Index, RepositoryName, Tag, from_json, to_blob};
+use crate::graph::verify::verify_bytes;
+use crate::oci::{Descriptor, Digest, Index, JsonError, MediaType, RepositoryName, Tag, from_json, to_blob};
 use crate::remote::auth::scope::Scope;
-use crate::remote::client::{Client, ManifestReference, Precondition};
+use crate::remote::client::{Client, Fetched, ManifestReference, Precondition};
 
 /// How often the index is written again because another client replaced it.
 const TRIES: usize = 10;
+
+/// The media type of the artifact manifest of an early image-spec, which has no schema version.
+const ARTIFACT: &str = "application/vnd.oci.artifact.manifest.v1+json";
 
 /// Only one index is changed at a time.
 static CHANGES: Mutex<()> = Mutex::new(());
@@ -38,6 +45,8 @@ pub(crate) fn add_to_fallback(
             return Ok(());
         }
         index.manifests.push(referrer.clone());
+        // It is sent as an index of the image-spec, whatever it was.
+        index.media_type = index.media_type.map(|_| MediaType::index());
         let bytes = to_blob(&index);
         let replaced = client.replace_index(repository, &tag, &bytes, &precondition, scope).map_err(|error| {
             RemoteError::PushManifest { digest: Digest::sha256_of(&bytes), source: Box::new(error) }
@@ -60,11 +69,11 @@ pub(crate) fn add_to_fallback(
     .into())
 }
 
-/// Reads the index under the fallback tag. What is no index, or is the subject itself, counts as none.
+/// Reads the index under the fallback tag. The subject itself and a document of another kind count as none.
 ///
 /// # Errors
 ///
-/// The errors of fetching.
+/// The errors of fetching; [`RemoteError::Answer`] for an answer that cannot be read: the tag may be an index all the same.
 pub(crate) fn fallback_index(
     client: &Client,
     repository: &RepositoryName,
@@ -81,18 +90,38 @@ fn read(
     scope: &Scope,
     subject: &Digest,
 ) -> Result<(Option<Index>, Precondition)> {
-    let reference = ManifestReference::Tag(fallback_tag(subject));
-    let fetched = match client.get_manifest(repository, &reference, scope) {
+    let tag = fallback_tag(subject);
+    let fetched = match client.get_manifest(repository, &ManifestReference::Tag(tag.clone()), scope) {
         Ok(Some(fetched)) => fetched,
         Ok(None) => return Ok((None, Precondition::Absent)),
-        Err(RemoteError::Schema1 { .. } | RemoteError::Answer { .. }) => return Ok((None, Precondition::None)),
+        Err(RemoteError::Schema1 { .. }) => return Ok((None, Precondition::None)),
         Err(error) => return Err(error.into()),
     };
-    if fetched.digest == *subject || !fetched.media_type.is_index() {
+    if verify_bytes(subject, &fetched.bytes).is_ok() {
         return Ok((None, Precondition::None));
     }
-    let precondition = fetched.etag.map_or(Precondition::None, Precondition::Is);
-    Ok((from_json(&fetched.bytes).ok(), precondition))
+    let index = index_of(&fetched).map_err(|fault| {
+        let host = client.host().to_string();
+        let problem = format!(
+            "sent {host}/{repository}:{tag}, which lists referrers, and it is not a valid index: {fault}; repair or \
+             delete that tag"
+        );
+        RemoteError::Answer { host, problem }
+    })?;
+    Ok(match index {
+        Some(index) => (Some(index), fetched.etag.map_or(Precondition::None, Precondition::Is)),
+        None => (None, Precondition::None),
+    })
+}
+
+/// Reads an index, whatever media type the registry has for it; `None` for a document of another kind.
+fn index_of(fetched: &Fetched) -> Result<Option<Index>, JsonError> {
+    let members: HashMap<String, IgnoredAny> = from_json(&fetched.bytes)?;
+    let is_other = members.contains_key("schemaVersion") || fetched.media_type.as_str() == ARTIFACT;
+    if is_other && !members.contains_key("manifests") && !fetched.media_type.is_index() {
+        return Ok(None);
+    }
+    from_json(&fetched.bytes).map(Some)
 }
 
 /// Returns the tag under which registries without a list of referrers keep one.

@@ -7,7 +7,7 @@ use regshape::oci::Platform;
 use regshape::transfer::{PushOptions, PushStatus, UploadAction};
 use regshape::view::{Selection, View};
 use regshape::{Error, PushError, RemoteError};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::fake_registry::{Action, Auth, Mounts, Options, Rule, digest_of};
 use crate::lab::*;
@@ -226,6 +226,73 @@ fn referrers_are_listed_by_the_api_or_under_the_fallback_tag() {
         // Nothing is added twice.
         lab.pushes("l", &PushOptions::default().force(true));
         assert_eq!(listed(&lab, &fallback(&image)).len(), 2);
+    }
+}
+
+/// The media type of Docker's index.
+const DOCKER_LIST: &str = "application/vnd.docker.distribution.manifest.list.v2+json";
+
+#[test]
+fn a_list_of_referrers_that_cannot_be_read_is_not_replaced() {
+    let other = |size: i64| json!({ "mediaType": MANIFEST, "digest": digest_of(b"other"), "size": size });
+    let list = |entry: Value| json!({ "schemaVersion": 2, "mediaType": INDEX, "manifests": [entry] });
+    let mut huge = list(other(5));
+    huge["annotations"] = json!({ "k": "x".repeat(9 * MIB) });
+    let mut untyped = list(other(5));
+    untyped.as_object_mut().unwrap().remove("mediaType");
+    let typed = |media_type: &str| vec![("Content-Type".to_owned(), media_type.to_owned())];
+    let answer = |media_type: &str, body: &str| Action::Status(200, typed(media_type), body.as_bytes().to_vec());
+    let fault = "which lists referrers, and it is not a valid index: ";
+    let encoding = Action::Header("Content-Encoding".to_owned(), Some("gzip".to_owned()));
+    let cases = [
+        (huge, None, "more than 8 MiB"),
+        (list(other(-1)), None, fault),
+        (json!({ "schemaVersion": 2, "mediaType": INDEX }), None, fault),
+        (list(other(5)), Some(answer("text/html", "<html>")), "text/html"),
+        (list(other(5)), Some(answer("application/problem+json", r#"{"errors":[]}"#)), fault),
+        (list(other(5)), Some(answer(INDEX, "[]")), "not JSON"),
+        (list(other(5)), Some(encoding), "the Content-Encoding gzip"),
+        (untyped, Some(Action::ContentType("application/json".to_owned())), "without a media type"),
+    ];
+    for (found, action, expected) in cases {
+        let lab = Lab::with(Options { has_referrers: false, ..Options::default() });
+        let mut made = lab.layout("l");
+        let image = made.image(1, &[KIB]);
+        let sbom = made.artifact(Some(&image), "sbom");
+        made.list(&image, "v1").list(&sbom, "");
+        let (tag, bytes) = (fallback(&image), found.to_string().into_bytes());
+        lab.fake.add_manifest(REPOSITORY, Some(&tag), INDEX, bytes.clone());
+        if let Some(action) = action {
+            lab.fake.rule(Rule::on("GET", &format!("*/manifests/{tag}")).first(1), action);
+        }
+        let error = in_full(&lab.push("l", &PushOptions::default()).unwrap_err());
+        assert!(error.contains(expected) && error.contains(&tag), "{expected}: {error}");
+        assert_eq!(lab.fake.manifest(REPOSITORY, &tag).unwrap(), bytes, "{expected}");
+        assert_eq!(lab.count("PUT", &tag), 0, "{expected}");
+    }
+}
+
+#[test]
+fn a_list_of_referrers_is_told_by_its_content() {
+    for (header, own) in [(MANIFEST, None), (DOCKER_LIST, Some(DOCKER_LIST)), (INDEX, Some(INDEX))] {
+        let lab = Lab::with(Options { has_referrers: false, ..Options::default() });
+        let mut made = lab.layout("l");
+        let image = made.image(1, &[KIB]);
+        let (sbom, other) = (made.artifact(Some(&image), "sbom"), made.artifact(Some(&image), "other"));
+        made.list(&image, "v1").list(&sbom, "");
+        let bytes = std::fs::read(blob_path(&lab.path("l"), digest(&other))).unwrap();
+        lab.fake.add_manifest(REPOSITORY, None, MANIFEST, bytes);
+        let mut list = json!({ "schemaVersion": 2, "manifests": [other], "x-kept": 1 });
+        if let Some(own) = own {
+            list["mediaType"] = json!(own);
+        }
+        let tag = fallback(&image);
+        lab.fake.add_manifest(REPOSITORY, Some(&tag), header, list.to_string());
+        lab.pushes("l", &PushOptions::default());
+        assert_eq!(listed(&lab, &tag).iter().map(digest).collect::<Vec<_>>(), [digest(&other), digest(&sbom)]);
+        assert_eq!(lab.fake.media_type(REPOSITORY, &tag).unwrap(), INDEX);
+        let now: Value = serde_json::from_slice(&lab.fake.manifest(REPOSITORY, &tag).unwrap()).unwrap();
+        assert_eq!(now["x-kept"], 1, "{header}");
     }
 }
 
