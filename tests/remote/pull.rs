@@ -1,8 +1,10 @@
 //! Pulls: images, indexes, artifacts and referrers, into new layouts and into others.
 
 use std::fs;
+use std::io::Write as _;
+use std::path::PathBuf;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use regshape::oci::Platform;
 use regshape::transfer::{DownloadAction, PullOptions, PullStatus};
@@ -248,6 +250,36 @@ fn what_an_earlier_run_left_is_fetched_anew_if_it_is_wrong_or_there_are_no_range
         lab.pulls(":v1", "new");
         lab.is_valid("new");
     }
+}
+
+/// Returns the file of a blob on its way into the layout `new`.
+fn upload(lab: &Lab, blob: &str) -> PathBuf {
+    let id = digest_of(blob.as_bytes())["sha256:".len()..][..32].to_owned();
+    lab.path("new/.regshape-uploads").join(id)
+}
+
+#[test]
+fn a_blob_whose_file_another_program_wrote_to_is_fetched_again() {
+    let lab = Lab::new();
+    lab.serve(&[300 * KIB]);
+    let blob = digest_of(&layer(1000, 300 * KIB));
+    let drip = Action::Drip(30 * KIB, Duration::from_millis(20));
+    lab.fake.rule(Rule::on("GET", &format!("*{blob}")).first(1), drip);
+    thread::scope(|scope| {
+        let writer = scope.spawn(|| {
+            let start = Instant::now();
+            while start.elapsed() < Duration::from_secs(20) {
+                match fs::OpenOptions::new().append(true).open(upload(&lab, &blob)) {
+                    Ok(mut file) => return file.write_all(b"x").unwrap(),
+                    Err(_) => thread::sleep(Duration::from_millis(1)),
+                }
+            }
+        });
+        lab.pulls(":v1", "new");
+        writer.join().unwrap();
+    });
+    lab.is_valid("new");
+    assert_eq!(lab.count("GET", &blob), 2);
 }
 
 #[test]

@@ -4,7 +4,6 @@ use std::sync::Mutex;
 
 use super::incoming::{Incoming, IncomingBlob};
 use crate::error::{Error, RemoteError, Result};
-use crate::graph::verify::expect_digest_if_possible;
 use crate::layout::handle::Layout;
 use crate::layout::site::Site;
 use crate::oci::Descriptor;
@@ -149,7 +148,7 @@ impl Transfer<'_> {
                 Err(Error::Remote(_) | Error::DigestMismatch { .. })
                     if number < urls.len() && !self.all.first.is_set() =>
                 {
-                    self.again(0)?;
+                    self.again()?;
                 }
                 Err(Error::Remote(RemoteError::Download { digest, kept, source })) if number > 1 => {
                     let source = Box::new(RemoteError::Urls { tried: number, source });
@@ -167,7 +166,7 @@ impl Transfer<'_> {
         let mut was_wrong = false;
         loop {
             if self.blob.size() == self.descriptor.size {
-                match expect_digest_if_possible(&self.descriptor.digest, self.blob.digest()) {
+                match self.blob.verify() {
                     Ok(()) => return Ok(()),
                     Err(error) if was_wrong => {
                         self.blob.delete();
@@ -176,7 +175,7 @@ impl Transfer<'_> {
                     // Once more from the start: what an earlier run left may be wrong.
                     Err(_) => {
                         was_wrong = true;
-                        self.again(0)?;
+                        self.again()?;
                     }
                 }
             }
@@ -213,7 +212,12 @@ impl Transfer<'_> {
         }
         .map_err(Ended::Remote)?;
         if body.start != at {
-            self.again(body.start).map_err(Ended::Local)?;
+            debug_assert_eq!(body.start, 0, "a body begins where it was asked to, or at the start");
+            self.again().map_err(Ended::Local)?;
+            // Another process may have filled the new file: what it lacks is asked for.
+            if self.blob.size() > 0 {
+                return Ok(());
+            }
         }
         self.read(&mut body)
     }
@@ -243,9 +247,10 @@ impl Transfer<'_> {
     }
 
     /// Begins from the start.
-    fn again(&mut self, start: u64) -> Result<()> {
-        debug_assert_eq!(start, 0, "a body begins where it was asked to, or at the start");
+    fn again(&mut self) -> Result<()> {
         (self.all.observer)(TransferEvent::Again(self.blob.size()));
-        self.blob.restart()
+        self.all.incoming.restart(self.blob, self.descriptor, &|| self.all.first.is_set())?;
+        (self.all.observer)(TransferEvent::Bytes(self.blob.size()));
+        Ok(())
     }
 }

@@ -12,6 +12,7 @@ use std::time::Instant;
 
 use crate::error::{Error, Result};
 use crate::fs::{Directory, FileIdentity};
+use crate::graph::verify::expect_digest_if_possible;
 use crate::interrupt::Registered;
 use crate::layout::lock::acquire_unless;
 use crate::layout::site::Site;
@@ -30,7 +31,6 @@ pub(super) struct Incoming<'a> {
 
 /// A file that is filled, locked for this process.
 pub(super) struct IncomingBlob {
-    root: Directory,
     uploads: Directory,
     id: String,
     path: PathBuf,
@@ -77,17 +77,31 @@ impl<'a> Incoming<'a> {
                 continue;
             }
             let size = file.metadata().map_err(Error::io("read", &path))?.len();
-            let (root, digest) = (self.root.clone(), descriptor.digest.clone());
-            let hasher = hasher_of(&digest);
-            let mut blob =
-                IncomingBlob { root, uploads, id, path, file, locked: Some(locked), digest, hasher, size: 0 };
             if size > descriptor.size {
-                blob.restart()?;
-            } else {
-                blob.hash_to(size, is_over)?;
+                // It is not shortened: it may have another name in a layout by now.
+                uploads.remove_if_there(&id).map_err(Error::io("write to", &path))?;
+                continue;
             }
+            let digest = descriptor.digest.clone();
+            let hasher = hasher_of(&digest);
+            let mut blob = IncomingBlob { uploads, id, path, file, locked: Some(locked), digest, hasher, size: 0 };
+            blob.hash_to(size, is_over)?;
             return Ok(blob);
         }
+    }
+
+    /// Forgets all bytes of a blob and opens a new file. Another process may open the file first: it is waited for, and its
+    /// bytes are taken.
+    pub(super) fn restart(
+        &self,
+        blob: &mut IncomingBlob,
+        descriptor: &Descriptor,
+        is_over: &dyn Fn() -> bool,
+    ) -> Result<()> {
+        // The file may have another name in a layout by now, so that it is never changed but replaced.
+        blob.remove().map_err(Error::io("write to", &blob.path))?;
+        *blob = self.blob(descriptor, is_over)?;
+        Ok(())
     }
 
     /// Returns how many bytes are kept for a later run.
@@ -143,40 +157,39 @@ impl IncomingBlob {
             }
             Err(error) => {
                 if matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded) {
-                    let _ = self.uploads.remove_if_there(&self.id);
+                    self.delete();
                 }
                 Err(Error::io("write to", &self.path)(error))
             }
         }
     }
 
-    /// Returns the digest of the bytes so far.
-    pub(super) fn digest(&self) -> Digest {
-        self.hasher.clone().finish()
-    }
-
-    /// Forgets all bytes. The file may have another name in a layout by now, so that it is never changed but replaced.
-    pub(super) fn restart(&mut self) -> Result<()> {
-        let failed = || Error::io("write to", &self.path);
-        self.uploads.remove_if_there(&self.id).map_err(failed())?;
-        let file = loop {
-            match self.uploads.create_to_append(&self.id) {
-                // Another process took the directory away while it was empty.
-                Err(error) if error.kind() == io::ErrorKind::NotFound => self.uploads = make_uploads(&self.root)?,
-                created => break Arc::new(created.map_err(failed())?),
-            }
-        };
-        // Nobody can have it before: it was just made.
-        let _ = file.try_lock();
-        self.file = file;
-        self.size = 0;
-        self.hasher = hasher_of(&self.digest);
-        Ok(())
+    /// Compares the bytes with the digest, and their number with the length of the file.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::DigestMismatch`]; [`Error::SizeMismatch`] if another process wrote to the file, as it can where there are no locks.
+    pub(super) fn verify(&self) -> Result<()> {
+        expect_digest_if_possible(&self.digest, self.hasher.clone().finish())?;
+        let actual = self.file.metadata().map_err(Error::io("read", &self.path))?.len();
+        if actual == self.size {
+            return Ok(());
+        }
+        Err(Error::SizeMismatch { digest: Some(self.digest.clone()), expected: self.size, actual })
     }
 
     /// Deletes the file.
     pub(super) fn delete(&self) {
-        let _ = self.uploads.remove_if_there(&self.id);
+        let _ = self.remove();
+    }
+
+    /// Deletes the file, unless another one has its name by now.
+    fn remove(&self) -> io::Result<()> {
+        let own = FileIdentity::from_file(&self.file)?;
+        match self.uploads.find(&self.id)? {
+            Some(named) if named.identity == own => self.uploads.remove_if_there(&self.id),
+            _ => Ok(()),
+        }
     }
 
     /// Waits until the bytes are on the disk.
@@ -188,7 +201,12 @@ impl IncomingBlob {
     }
 
     /// Returns the bytes as the content of a blob.
+    ///
+    /// # Errors
+    ///
+    /// The errors of [`IncomingBlob::verify`].
     pub(super) fn content(&self) -> Result<Content> {
+        self.verify()?;
         let file = self.file.try_clone().map_err(Error::io("read", &self.path))?;
         Ok(Content::from_file(file, self.path.clone(), self.size))
     }
@@ -232,4 +250,59 @@ fn hasher_of(digest: &Digest) -> Hasher {
 /// Returns the id of the upload of a blob.
 fn id_of(digest: &Digest) -> String {
     Digest::sha256_of(digest.as_str().as_bytes()).encoded()[..ID_LENGTH].to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::sync::atomic::{AtomicBool, Ordering};
+    use std::thread;
+    use std::time::Duration;
+
+    use super::*;
+    use crate::oci::MediaType;
+
+    /// How often the file is made anew.
+    const ROUNDS: usize = 1000;
+
+    #[test]
+    fn two_processes_never_fill_one_file() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let site = Site::new(directory.path().to_owned());
+        let incoming = Incoming::open(&site).expect("opened");
+        let descriptor = Descriptor::new(MediaType::manifest(), Digest::sha256_of(b"blob"), 4);
+        let mut blob = incoming.blob(&descriptor, &|| false).expect("opened");
+        let path = blob.path.clone();
+        let (is_over, is_filled) = (AtomicBool::new(false), AtomicBool::new(false));
+        let both = thread::scope(|scope| {
+            // Stands for another pull: it opens and locks each file as soon as that has its name.
+            scope.spawn(|| {
+                while !is_over.load(Ordering::SeqCst) {
+                    let Ok(file) = File::options().append(true).open(&path) else { continue };
+                    if file.try_lock().is_err() {
+                        continue;
+                    }
+                    let named = fs::metadata(&path).map(|named| FileIdentity::from(&named));
+                    if named.is_ok_and(|named| FileIdentity::from_file(&file).is_ok_and(|own| own == named)) {
+                        is_filled.store(true, Ordering::SeqCst);
+                        thread::sleep(Duration::from_micros(200));
+                        is_filled.store(false, Ordering::SeqCst);
+                    }
+                }
+            });
+            let both = (0..ROUNDS).filter(|_| {
+                let restarted = incoming.restart(&mut blob, &descriptor, &|| false);
+                let start = Instant::now();
+                let mut is_filled_now = restarted.is_err();
+                while start.elapsed() < Duration::from_micros(50) {
+                    is_filled_now |= is_filled.load(Ordering::SeqCst);
+                }
+                is_filled_now
+            });
+            let both = both.count();
+            is_over.store(true, Ordering::SeqCst);
+            both
+        });
+        assert_eq!(both, 0);
+    }
 }
