@@ -283,6 +283,33 @@ fn a_blob_whose_file_another_program_wrote_to_is_fetched_again() {
 }
 
 #[test]
+fn a_pull_to_a_layout_that_stays_locked_leaves_it_as_it_was() {
+    let lab = Lab::new();
+    lab.serve(&[KIB]);
+    lab.pulls(":v1", "new");
+    let before = lab.names("new");
+    let marker = fs::File::open(lab.path("new/oci-layout")).unwrap();
+    marker.lock().unwrap();
+    let pull = format!("--insecure pull HOST/{REPOSITORY}:v1 new --ref-name q");
+    assert_eq!(lab.run(&format!("{pull} --lock-timeout 200ms")).status, Some(75));
+    assert_eq!(lab.names("new"), before);
+    // Blobs that were fetched wait for the next try.
+    let mut made = lab.layout("other");
+    let image = made.image(2, &[KIB]);
+    made.list(&image, "v2");
+    lab.serve_layout("other");
+    let blob = digest_of(&layer(2000, KIB));
+    let pull = format!("--insecure pull HOST/{REPOSITORY}:v2 new");
+    assert_eq!(lab.run(&format!("{pull} --lock-timeout 200ms")).status, Some(75));
+    assert_eq!(fs::read(upload(&lab, &blob)).unwrap(), layer(2000, KIB));
+    drop(marker);
+    lab.run(&pull).succeeds();
+    lab.is_valid("new");
+    assert_eq!(lab.count("GET", &blob), 1);
+    assert!(!lab.path("new/.regshape-uploads").exists());
+}
+
+#[test]
 fn pulls_of_one_image_at_once_fetch_each_blob_once() {
     let lab = Lab::with(Options { delay: Duration::from_millis(20), ..Options::default() });
     lab.serve(&[KIB, 700 * KIB]);

@@ -182,6 +182,21 @@ fn a_signal_ends_the_program_in_every_state_that_waits() {
 
 #[cfg(unix)]
 #[test]
+fn a_signal_to_a_pull_that_waits_for_a_locked_layout_leaves_it_as_it_was() {
+    let lab = Lab::new();
+    lab.serve(&[KIB]);
+    lab.pulls(":v1", "new");
+    let before = lab.names("new");
+    let marker = std::fs::File::open(lab.path("new/oci-layout")).unwrap();
+    marker.lock().unwrap();
+    lab.fake.clear_log();
+    let took = time_to_end(&lab, "--insecure pull HOST/team/app:v1 new --ref-name q", || lab.count("GET", "") > 0);
+    assert!(took < Duration::from_secs(1), "{took:?}");
+    assert_eq!(lab.names("new"), before);
+}
+
+#[cfg(unix)]
+#[test]
 fn a_long_wait_is_told_under_verbose_and_never_under_json_and_quiet() {
     use std::io::{BufRead, BufReader};
 

@@ -1,6 +1,6 @@
 //! Fetching one blob: from where an earlier try left off, until its digest is right.
 
-use std::sync::Mutex;
+use std::sync::{Mutex, MutexGuard};
 
 use super::incoming::{Incoming, IncomingBlob};
 use crate::error::{Error, RemoteError, Result};
@@ -46,6 +46,11 @@ pub(super) struct Downloads<'a> {
 }
 
 impl Downloads<'_> {
+    /// Returns the blobs that are complete.
+    pub(super) fn done(&self) -> MutexGuard<'_, Vec<IncomingBlob>> {
+        self.done.lock().expect("no thread panicked")
+    }
+
     /// Fetches a blob.
     ///
     /// # Errors

@@ -43,11 +43,9 @@ pub(super) struct IncomingBlob {
 }
 
 impl<'a> Incoming<'a> {
-    /// Makes the directory of uploads if it is not there. The directory of the layout must be there.
+    /// Opens the directory of the layout, which must be there. The directory of uploads is made for the first blob.
     pub(super) fn open(site: &'a Site) -> Result<Self> {
-        let root = site.open_root()?;
-        make_uploads(&root)?;
-        Ok(Self { site, root })
+        Ok(Self { site, root: site.open_root()? })
     }
 
     /// Opens the file of a blob, as far as an earlier run filled it. Waits for another process that fills it, unless a function

@@ -264,17 +264,7 @@ impl PullPlan {
         for is_last in (1..=TRIES).map(|attempt| attempt == TRIES) {
             let result = self.fetch(&downloads, target, &wanted, options, &mut actions);
             if let Err(error) = result {
-                let done = std::mem::take(&mut *downloads.done.lock().expect("no thread panicked"));
-                if !is_cut(&error) {
-                    // The same command would not go on: what was fetched is of no use.
-                    incoming.remove(&done);
-                }
-                drop(done);
-                incoming.remove_if_empty();
-                let kept = incoming.kept(&self.blobs);
-                if kept > 0 {
-                    made.keep();
-                }
+                let kept = self.leave(&downloads, &mut made, is_cut(&error));
                 return Err(match error {
                     Error::Remote(RemoteError::Download { digest, source, .. }) => {
                         RemoteError::Download { digest, kept, source }.into()
@@ -282,27 +272,43 @@ impl PullPlan {
                     error => error,
                 });
             }
-            let done = downloads.done.lock().expect("no thread panicked");
-            match self.add(target, options, &done) {
+            let added = self.add(target, options, &downloads.done());
+            match added {
                 Ok(()) => {
                     made.keep();
-                    incoming.remove(&done);
+                    incoming.remove(&downloads.done());
                     let bytes = downloads.bytes.load(Ordering::Relaxed);
                     return Ok(self.result(target, &actions, bytes));
                 }
                 // The layout lost a blob that it had.
                 Err(Error::MissingBlob { digest, .. }) if !is_last => {
-                    drop(done);
                     wanted = self.blobs.iter().filter(|blob| blob.digest == digest).collect();
                     actions.remove(&digest);
                 }
                 Err(error) => {
-                    made.keep();
+                    // A layout that another process is changing is tried again later.
+                    self.leave(&downloads, &mut made, matches!(error, Error::Locked { .. }));
                     return Err(error);
                 }
             }
         }
         unreachable!("the last try returns")
+    }
+
+    /// Ends a pull that failed. The blobs that came whole stay if the same command would go on with them. Returns how many bytes are
+    /// kept.
+    fn leave(&self, downloads: &Downloads<'_>, made: &mut NewDirectories, keeps_whole: bool) -> u64 {
+        let done = std::mem::take(&mut *downloads.done());
+        if !keeps_whole {
+            downloads.incoming.remove(&done);
+        }
+        drop(done);
+        downloads.incoming.remove_if_empty();
+        let kept = downloads.incoming.kept(&self.blobs);
+        if kept > 0 {
+            made.keep();
+        }
+        kept
     }
 
     /// Fetches blobs that the layout lacks: the largest first, several at once.
@@ -329,7 +335,7 @@ impl PullPlan {
             if let Some(mut fetched) = fetched {
                 fetched.sync(&target.site)?;
                 fetched.unlock()?;
-                downloads.done.lock().expect("no thread panicked").push(fetched);
+                downloads.done().push(fetched);
             }
             Ok((blob.digest.clone(), action))
         };
