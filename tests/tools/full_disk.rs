@@ -38,34 +38,41 @@ impl Drop for Disk<'_> {
     }
 }
 
-/// Pushes an image with a layer of so many bytes.
-fn serve(lab: &Lab, registry: &Registry, name: &str, size: usize) {
-    let mut bytes = vec![0; size];
-    bytes.iter_mut().enumerate().for_each(|(at, byte)| *byte = ((at * at) >> 7) as u8);
-    lab.write(name, &bytes);
-    lab.run("tar", &["cf", &format!("{name}.tar"), name]);
-    let (output, layer) = (format!("{name}-image:v1"), format!("{name}.tar"));
-    lab.regshape(&["build", "-q", "-o", &output, "--layer", &layer, "--compress-format", "none"]);
+/// Pushes an image with layers of so many bytes.
+fn serve(lab: &Lab, registry: &Registry, name: &str, sizes: &[usize]) {
+    let output = format!("{name}-image:v1");
+    let mut words = vec!["build".to_owned(), "-q".into(), "-o".into(), output.clone()];
+    for size in sizes {
+        let mut bytes = vec![0; *size];
+        bytes.iter_mut().enumerate().for_each(|(at, byte)| *byte = ((at * at) >> 7) as u8);
+        let file = format!("{name}-{size}");
+        lab.write(&file, &bytes);
+        lab.run("tar", &["cf", &format!("{file}.tar"), &file]);
+        words.extend(["--layer".into(), format!("{file}.tar")]);
+    }
+    words.extend(["--compress-format".into(), "none".into()]);
+    lab.regshape(&words.iter().map(String::as_str).collect::<Vec<_>>());
     lab.regshape(&["push", "-q", &output, &registry.image(&format!("{name}:v1"))]);
 }
 
 #[test]
-fn a_pull_to_a_full_disk_deletes_what_came_and_says_why() {
+fn a_pull_to_a_full_disk_keeps_whole_blobs_in_a_layout_and_else_nothing() {
     let Some(lab) = Lab::with(&["docker-registry", "mount", "umount", "stat", "tar"]) else { return };
     if !is_root() {
         return say("skipped a test of mounts: needs root");
     }
     let registry = Registry::plain(&lab);
-    serve(&lab, &registry, "small", 1000);
-    serve(&lab, &registry, "large", 100_000);
+    serve(&lab, &registry, "small", &[1000]);
+    serve(&lab, &registry, "large", &[70_000, 40_000]);
     let Some(disk) = Disk::mount(&lab) else { return say("skipped a test of mounts: this machine allows none") };
     lab.regshape(&["pull", "-q", &registry.image("small:v1"), "disk/image"]);
     let (before, blobs) = (lab.tree("disk"), lab.blobs("large-image"));
-    let (mut failures, used) = (0, disk.used());
+    let used = disk.used();
+    let (mut failures, mut waiting) = (0, Vec::new());
     for target in ["disk/image", "disk/new"] {
         for pages in used.. {
             disk.resize(pages);
-            let words = ["pull", &registry.image("large:v1"), target, "--ref-name", "large"];
+            let words = ["pull", &registry.image("large:v1"), target, "--ref-name", "large", "--jobs", "1"];
             let output = lab.output(env!("CARGO_BIN_EXE_regshape"), &words);
             if output.status.success() {
                 // It needs no more than what it stores, and one page for each file that is replaced.
@@ -77,10 +84,12 @@ fn a_pull_to_a_full_disk_deletes_what_came_and_says_why() {
             assert_eq!((output.status.code(), stderr.lines().count()), (Some(1), 1), "{target} at {pages}: {stderr}");
             assert!(stderr.ends_with(": No space left on device (os error 28)\n"), "{target} at {pages}: {stderr}");
             assert!(stderr.starts_with("Error: ") && output.stdout.is_empty(), "{target} at {pages}: {stderr}");
-            // Only blobs that came whole wait for the next try; the one that did not fit is deleted.
+            // In a layout, blobs that came whole wait for the next try; the one that did not fit is deleted.
             let mut tree = lab.tree("disk");
             let uploads = tree.extract_if(.., |name, _| name.starts_with(&format!("{target}/.regshape-uploads/")));
-            for (name, bytes) in uploads.collect::<Vec<_>>() {
+            let uploads: Vec<(String, Vec<u8>)> = uploads.collect();
+            waiting.push((target, uploads.len()));
+            for (name, bytes) in uploads {
                 let digest: String = Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect();
                 assert!(blobs.contains(&digest), "{target} at {pages}: {name} has {} bytes", bytes.len());
             }
@@ -97,4 +106,9 @@ fn a_pull_to_a_full_disk_deletes_what_came_and_says_why() {
         }
     }
     assert!(failures >= 2 * 25, "{failures}");
+    // The larger layer, and then both.
+    for number in [0, 1, 2] {
+        assert!(waiting.contains(&("disk/image", number)), "{number}: {waiting:?}");
+    }
+    assert!(waiting.iter().all(|(target, number)| *target == "disk/image" || *number == 0), "{waiting:?}");
 }

@@ -2,7 +2,7 @@
 
 use std::sync::{Mutex, MutexGuard};
 
-use super::incoming::{Incoming, IncomingBlob};
+use super::incoming::{Incoming, IncomingBlob, is_out_of_space};
 use crate::error::{Error, RemoteError, Result};
 use crate::layout::handle::Layout;
 use crate::layout::site::Site;
@@ -96,6 +96,14 @@ impl Downloads<'_> {
 /// Returns whether an error ended a pull that may go on later: nothing was refused.
 pub(super) fn is_cut(error: &Error) -> bool {
     matches!(error, Error::Remote(RemoteError::Download { source, .. }) if is_cut_off(source))
+}
+
+/// Returns whether an error says that the disk is full.
+pub(super) fn is_full(error: &Error) -> bool {
+    match error {
+        Error::Io { source, .. } | Error::Blob { source, .. } => is_out_of_space(source),
+        _ => false,
+    }
 }
 
 fn is_cut_off(error: &RemoteError) -> bool {

@@ -154,7 +154,7 @@ impl IncomingBlob {
                 Ok(())
             }
             Err(error) => {
-                if matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded) {
+                if is_out_of_space(&error) {
                     self.delete();
                 }
                 Err(Error::io("write to", &self.path)(error))
@@ -227,6 +227,11 @@ impl IncomingBlob {
         }
         Ok(())
     }
+}
+
+/// Returns whether the system has no room for more bytes.
+pub(super) fn is_out_of_space(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
 }
 
 /// Makes the directory of uploads if it is not there.

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 pub use super::fetch::DownloadAction;
-use super::fetch::{Downloads, is_cut};
+use super::fetch::{Downloads, is_cut, is_full};
 use super::images::RemoteImages;
 use super::incoming::{Incoming, IncomingBlob};
 use super::options::PullOptions;
@@ -264,7 +264,8 @@ impl PullPlan {
         for is_last in (1..=TRIES).map(|attempt| attempt == TRIES) {
             let result = self.fetch(&downloads, target, &wanted, options, &mut actions);
             if let Err(error) = result {
-                let kept = self.leave(&downloads, &mut made, is_cut(&error));
+                let goes_on = is_cut(&error) || (is_full(&error) && target.layout.is_some());
+                let kept = self.leave(&downloads, &mut made, goes_on);
                 return Err(match error {
                     Error::Remote(RemoteError::Download { digest, source, .. }) => {
                         RemoteError::Download { digest, kept, source }.into()
@@ -286,8 +287,9 @@ impl PullPlan {
                     actions.remove(&digest);
                 }
                 Err(error) => {
-                    // A layout that another process is changing is tried again later.
-                    self.leave(&downloads, &mut made, matches!(error, Error::Locked { .. }));
+                    // A layout that another process is changing, or that has no room now, is tried again later.
+                    let is_busy = matches!(error, Error::Locked { .. });
+                    self.leave(&downloads, &mut made, is_busy || (is_full(&error) && target.layout.is_some()));
                     return Err(error);
                 }
             }
@@ -333,7 +335,11 @@ impl PullPlan {
             }
             let (action, fetched) = downloads.fetch(blob, &target.site)?;
             if let Some(mut fetched) = fetched {
-                fetched.sync(&target.site)?;
+                if let Err(error) = fetched.sync(&target.site) {
+                    // Its bytes may not be on the disk.
+                    fetched.delete();
+                    return Err(error);
+                }
                 fetched.unlock()?;
                 downloads.done().push(fetched);
             }
