@@ -310,6 +310,23 @@ fn a_pull_to_a_layout_that_stays_locked_leaves_it_as_it_was() {
 }
 
 #[test]
+fn a_pull_that_is_refused_deletes_what_earlier_runs_left() {
+    // The bytes that were left are being hashed when the other blob is refused, or it is not their turn yet.
+    for (left, refused, jobs) in [(40 * MIB, 2 * MIB, 2_usize), (2 * MIB, 3 * MIB, 1)] {
+        let lab = Lab::new();
+        lab.serve(&[left, refused]);
+        let (blob, bad) = (digest_of(&layer(1000, left)), digest_of(&layer(1001, refused)));
+        let file = upload(&lab, &blob);
+        fs::create_dir_all(file.parent().unwrap()).unwrap();
+        fs::write(&file, &layer(1000, left)[..left]).unwrap();
+        lab.fake.rule(Rule::on("GET", &format!("*{bad}")), Action::error(403, "DENIED"));
+        let options = PullOptions::default().jobs(jobs);
+        lab.pull_with(&lab.client(), ":v1", "new", &Selection::default(), &options).unwrap_err();
+        assert!(lab.names("new").is_empty(), "{left}: {:?}", lab.names("new"));
+    }
+}
+
+#[test]
 fn pulls_of_one_image_at_once_fetch_each_blob_once() {
     let lab = Lab::with(Options { delay: Duration::from_millis(20), ..Options::default() });
     lab.serve(&[KIB, 700 * KIB]);

@@ -118,6 +118,19 @@ impl<'a> Incoming<'a> {
         self.remove_if_empty();
     }
 
+    /// Deletes the bytes that earlier runs left of blobs, unless another process fills the file.
+    pub(super) fn discard(&self, blobs: &[Descriptor]) {
+        let Ok(Some(uploads)) = find_uploads(&self.root) else { return };
+        for id in blobs.iter().map(|blob| id_of(&blob.digest)) {
+            let Ok(file) = uploads.open_to_append(&id) else { continue };
+            let is_free = file.try_lock().is_ok();
+            let named = uploads.find(&id).ok().flatten().map(|named| named.identity);
+            if is_free && named == FileIdentity::from_file(&file).ok() {
+                let _ = uploads.remove_if_there(&id);
+            }
+        }
+    }
+
     pub(super) fn remove_if_empty(&self) {
         let _ = self.root.remove_directory(UPLOADS_DIRECTORY);
     }

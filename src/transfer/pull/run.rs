@@ -297,12 +297,13 @@ impl PullPlan {
         unreachable!("the last try returns")
     }
 
-    /// Ends a pull that failed. The blobs that came whole stay if the same command would go on with them. Returns how many bytes are
+    /// Ends a pull that failed. Its blobs stay if the same command would go on with them. Returns how many bytes are
     /// kept.
-    fn leave(&self, downloads: &Downloads<'_>, made: &mut NewDirectories, keeps_whole: bool) -> u64 {
+    fn leave(&self, downloads: &Downloads<'_>, made: &mut NewDirectories, goes_on: bool) -> u64 {
         let done = std::mem::take(&mut *downloads.done());
-        if !keeps_whole {
+        if !goes_on {
             downloads.incoming.remove(&done);
+            downloads.incoming.discard(&self.blobs);
         }
         drop(done);
         downloads.incoming.remove_if_empty();
