@@ -252,6 +252,24 @@ fn what_an_earlier_run_left_is_fetched_anew_if_it_is_wrong_or_there_are_no_range
     }
 }
 
+#[test]
+fn a_pull_that_was_killed_when_it_had_added_all_leaves_nothing_after_the_next() {
+    let lab = Lab::new();
+    lab.serve(&[KIB, 2 * KIB]);
+    for is_complete in [true, false] {
+        lab.pulls(":v1", "new");
+        let part = upload(&lab, &digest_of(&layer(1000, KIB)));
+        fs::create_dir_all(part.parent().unwrap()).unwrap();
+        fs::write(&part, layer(1000, KIB)).unwrap();
+        if !is_complete {
+            fs::remove_file(blob_path(&lab.path("new"), &digest_of(&layer(1001, 2 * KIB)))).unwrap();
+        }
+        lab.pulls(":v1", "new");
+        assert!(!lab.path("new/.regshape-uploads").exists());
+        lab.is_valid("new");
+    }
+}
+
 /// Returns the file of a blob on its way into the layout `new`.
 fn upload(lab: &Lab, blob: &str) -> PathBuf {
     let id = digest_of(blob.as_bytes())["sha256:".len()..][..32].to_owned();

@@ -118,7 +118,8 @@ impl<'a> Incoming<'a> {
         self.remove_if_empty();
     }
 
-    /// Deletes the bytes that earlier runs left of blobs, unless another process fills the file.
+    /// Deletes the bytes that earlier runs left of blobs, unless another process fills the file, and the directory if nothing else is
+    /// in it.
     pub(super) fn discard(&self, blobs: &[Descriptor]) {
         let Ok(Some(uploads)) = find_uploads(&self.root) else { return };
         for id in blobs.iter().map(|blob| id_of(&blob.digest)) {
@@ -129,6 +130,7 @@ impl<'a> Incoming<'a> {
                 let _ = uploads.remove_if_there(&id);
             }
         }
+        self.remove_if_empty();
     }
 
     pub(super) fn remove_if_empty(&self) {

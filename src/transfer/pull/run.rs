@@ -210,6 +210,10 @@ impl PullPlan {
         let start = clock.now();
         let target = self.target(path, options)?;
         let mut pulled = if target.is_complete(self) {
+            // An earlier run may have been killed when it had added all.
+            if let Ok(incoming) = Incoming::open(&target.site) {
+                incoming.discard(&self.blobs);
+            }
             let actions = self.blobs.iter().map(|blob| (blob.digest.clone(), DownloadAction::Skipped)).collect();
             self.result(&target, &actions, 0)
         } else {
@@ -277,6 +281,8 @@ impl PullPlan {
             match added {
                 Ok(()) => {
                     made.keep();
+                    // An earlier run may have been killed when it had added them.
+                    incoming.discard(&self.blobs);
                     incoming.remove(&downloads.done());
                     let bytes = downloads.bytes.load(Ordering::Relaxed);
                     return Ok(self.result(target, &actions, bytes));
