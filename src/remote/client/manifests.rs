@@ -3,6 +3,7 @@
 use std::fmt;
 
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 
 use super::{Ask, BEHIND_A_PAGE, Client, Payload};
 use crate::error::RemoteError;
@@ -88,6 +89,19 @@ pub(crate) struct Stored {
 struct Typed {
     media_type: Option<String>,
     schema_version: Option<u64>,
+    manifests: Option<IgnoredAny>,
+    layers: Option<IgnoredAny>,
+}
+
+impl Typed {
+    /// Returns the type that the content shows: `mediaType` is optional (image-spec, manifest.md and image-index.md).
+    fn shown_type(&self) -> Option<MediaType> {
+        match (&self.manifests, &self.layers) {
+            (Some(_), None) => Some(MediaType::index()),
+            (None, Some(_)) => Some(MediaType::manifest()),
+            _ => None,
+        }
+    }
 }
 
 impl Client {
@@ -223,19 +237,23 @@ impl Client {
         let base = base.filter(|base| {
             !matches!(base.as_str(), "" | "application/json" | "text/plain" | "application/octet-stream")
         });
-        let media_type = match (base, typed.media_type) {
+        let media_type = match (base, typed.media_type.as_deref()) {
             (Some(header), Some(own)) if header != own => {
                 return Err(self.odd(format!(
                     "sent {what} with the Content-Type {}, and its mediaType is {}",
                     self.shown(&header),
-                    self.shown(&own)
+                    self.shown(own)
                 )));
             }
-            (Some(media_type), _) | (None, Some(media_type)) => media_type,
-            (None, None) => return Err(self.odd(format!("sent {what} without a media type"))),
+            (Some(media_type), _) => media_type.parse().ok(),
+            (None, Some(media_type)) => media_type.parse().ok(),
+            (None, None) => {
+                let shown = typed.shown_type();
+                Some(shown.ok_or_else(|| self.odd(format!("sent {what} without a media type")))?)
+            }
         };
         let media_type: MediaType =
-            media_type.parse().map_err(|_| self.odd(format!("sent {what} with a media type that is none")))?;
+            media_type.ok_or_else(|| self.odd(format!("sent {what} with a media type that is none")))?;
         let expected = match reference {
             ManifestReference::Digest(digest) => Some(digest.clone()),
             ManifestReference::Tag(_) => said,
