@@ -1,6 +1,8 @@
 //! Requests that wait are ended when their work has ended, and answers that drip have a deadline.
 
+#[cfg(unix)]
 use std::process::{Child, Stdio};
+#[cfg(unix)]
 use std::thread;
 use std::time::{Duration, Instant};
 
