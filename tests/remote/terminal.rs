@@ -1,8 +1,8 @@
 //! Pushes and pulls on a terminal: the bar moves, says why it does not, and is gone at the end.
 
-use std::fs;
 use std::os::fd::OwnedFd;
 use std::process::{Child, Command, Stdio};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -176,9 +176,24 @@ fn fitted(text: &str, columns: u16) -> String {
     text.lines().map(cut).collect::<Vec<_>>().join("\n")
 }
 
+/// Checks cases at the same time: most of it is waiting for a slow server.
+fn at_once<T: Copy + Send>(cases: &[T], check: impl Fn(T) + Sync) {
+    let check = &check;
+    thread::scope(|scope| {
+        cases.iter().for_each(|case| {
+            drop(scope.spawn({
+                let case = *case;
+                move || check(case)
+            }))
+        })
+    });
+}
+
+const TERMINALS: [(u16, bool); 4] = [(132, true), (132, false), (40, true), (40, false)];
+
 #[test]
 fn the_bar_of_a_push_moves_and_waits_and_goes() {
-    for (columns, has_colour) in [(132, true), (132, false), (40, true), (40, false)] {
+    at_once(&TERMINALS, |(columns, has_colour)| {
         let (lab, digest) = lab();
         let mut terminal = begin(&lab, "push l HOST/team/app --jobs 1", columns, has_colour);
         let screen = terminal.ends(0);
@@ -192,12 +207,12 @@ fn the_bar_of_a_push_moves_and_waits_and_goes() {
         assert!(terminal.has_waited || columns == 40, "{columns}: {:?}", terminal.bars);
         assert!(has_colour || !String::from_utf8_lossy(&terminal.raw).contains("\x1b[3"), "there are colours");
         lab.has("v1");
-    }
+    });
 }
 
 #[test]
 fn the_bar_of_a_pull_moves_and_goes() {
-    for (columns, has_colour) in [(132, true), (132, false), (40, true), (40, false)] {
+    at_once(&TERMINALS, |(columns, has_colour)| {
         let (lab, digest) = lab();
         lab.serve_layout("l");
         let mut terminal = begin(&lab, "pull HOST/team/app:v1 new", columns, has_colour);
@@ -210,7 +225,7 @@ fn the_bar_of_a_pull_moves_and_goes() {
         terminal.has_moved();
         assert!(!terminal.has_waited && terminal.bars.last().unwrap().percent <= 100);
         lab.is_valid("new");
-    }
+    });
 }
 
 #[test]
@@ -227,45 +242,43 @@ fn the_lines_of_a_verbose_transfer_stand_above_the_bar() {
 
 #[test]
 fn an_interrupt_in_the_middle_leaves_a_clean_screen() {
-    for (words, signal, status) in [
-        ("push l HOST/team/app", Signal::INT, 130),
-        ("push l HOST/team/app", Signal::TERM, 143),
-        ("pull HOST/team/app:v1 new", Signal::INT, 130),
-    ] {
-        for columns in [132, 40] {
-            let (lab, _) = lab();
-            if words.starts_with("pull") {
-                lab.serve_layout("l");
-            }
-            let mut terminal = begin(&lab, words, columns, true);
-            terminal.pump_until("a bar", |terminal| terminal.bars.len() > 2);
-            // This terminal is no process's controlling terminal, so the test sends the signal of a Ctrl-C.
-            kill_process(Pid::from_child(&terminal.child), signal).unwrap();
-            assert_eq!(terminal.ends(status), "", "{words}");
-            // The same command goes on.
-            lab.fake.clear_rules();
-            lab.run(words).succeeds();
-            if words.starts_with("pull") {
-                lab.is_valid("new");
-            } else {
-                lab.has("v1");
-            }
+    let (push, pull) = ("push l HOST/team/app", "pull HOST/team/app:v1 new");
+    let cases = [(push, Signal::INT, 130), (push, Signal::TERM, 143), (pull, Signal::INT, 130)];
+    let cases = cases.map(|(words, signal, status)| [132, 40].map(|columns| (words, signal, status, columns)));
+    at_once(&cases.concat(), |(words, signal, status, columns)| {
+        let (lab, _) = lab();
+        if words.starts_with("pull") {
+            lab.serve_layout("l");
         }
-    }
+        let mut terminal = begin(&lab, words, columns, true);
+        terminal.pump_until("a bar", |terminal| terminal.bars.len() > 2);
+        // This terminal is no process's controlling terminal, so the test sends the signal of a Ctrl-C.
+        kill_process(Pid::from_child(&terminal.child), signal).unwrap();
+        assert_eq!(terminal.ends(status), "", "{words}");
+        // The same command goes on.
+        lab.fake.clear_rules();
+        lab.run(words).succeeds();
+        if words.starts_with("pull") {
+            lab.is_valid("new");
+        } else {
+            lab.has("v1");
+        }
+    });
 }
 
 #[test]
 fn no_bar_is_shown_where_nobody_looks() {
-    for flags in ["-q", "--json"] {
+    at_once(&["-q", "--json", ""], |flags| {
         let (lab, _) = lab();
+        // Nor in a pipe.
+        if flags.is_empty() {
+            let ran = lab.run("push l HOST/team/app");
+            ran.succeeds();
+            assert_eq!(ran.stderr, "");
+            return;
+        }
         let mut terminal = begin(&lab, &format!("push l HOST/team/app {flags}"), 132, true);
         terminal.ends(0);
         assert!(terminal.bars.is_empty(), "{flags}: {:?}", terminal.bars);
-    }
-    // Nor in a pipe.
-    let (lab, _) = lab();
-    let ran = lab.run("push l HOST/team/app");
-    ran.succeeds();
-    assert_eq!(ran.stderr, "");
-    assert!(fs::read_dir(lab.path("home")).is_ok());
+    });
 }

@@ -162,7 +162,7 @@ fn answer(mut client: TcpStream, signer: &Signer, lifetime: u64) -> Option<Asked
         let token = signer.token(user.unwrap_or_default().0, &access, now, now + lifetime);
         json!({ "token": token, "expires_in": lifetime }).to_string()
     } else {
-        json!({ "errors": [{ "code": "UNAUTHORIZED", "message": "wrong user or password" }] }).to_string()
+        json!({ "errors": [{ "code": "UNAUTHORIZED", "message": "not this one" }] }).to_string()
     };
     let challenge = if is_known { "" } else { "WWW-Authenticate: Basic realm=\"tokens\"\r\n" };
     let head =
@@ -243,12 +243,12 @@ fn tokens_that_the_registry_verifies_are_asked_for_and_sent() {
     fails(
         (WRITER.0, "wrong"),
         &["push", "-q", "image:one", &image],
-        "authentication failed for HOST: REALM gives no token: wrong user or password",
+        "authentication failed for HOST: REALM gives no token: not this one",
     );
     fails(
         (WRITER.0, "wrong"),
         &["pull", "-q", &image, "new"],
-        "authentication failed for HOST: REALM gives no token: wrong user or password",
+        "authentication failed for HOST: REALM gives no token: not this one",
     );
     assert!(!lab.path("new").exists());
     let login = |password: &str| {
