@@ -32,7 +32,7 @@ const PROSE: [&str; 11] = [
 ];
 
 /// The README's first command for a checkout.
-const FIRST_COMMAND: &str = "cargo run --profile quick --example quickstart";
+const FIRST_COMMAND: &str = "cargo run --profile quick --no-default-features --features cli --example quickstart";
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
