@@ -98,9 +98,11 @@ fn path_argument(path: &Path) -> String {
 /// settings. Nothing is downloaded: the example has the dependencies of the program.
 fn build_program(project: &Path) -> Result<PathBuf> {
     let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    cargo.args(["build", "--bin", "regshape", "--message-format", "json-render-diagnostics"]);
+    // With the example, whose dependencies decide on features, no dependency is built twice.
+    cargo.args(["build", "--bin", "regshape", "--example", "quickstart"]);
+    cargo.args(["--message-format", "json-render-diagnostics"]);
     cargo.args(["--profile", &profile()]);
-    // With the features of this example nothing is built twice.
+    // Nor with the features of this example.
     if !cfg!(feature = "remote") {
         cargo.args(["--no-default-features", "--features", "cli"]);
     }
