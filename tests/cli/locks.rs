@@ -6,6 +6,7 @@
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
 use std::process::Stdio;
+use std::thread;
 
 use crate::support::*;
 
@@ -164,9 +165,8 @@ fn a_writer_repeats_its_checks_under_the_lock() {
         "layout blob mount -p . --per-repo --from other --repo image --digest BLOB",
     ];
     let changes = ["nothing", "deleted", "stored", "stored wrong"];
-    let mut running = Vec::new();
-    for words in writers {
-        for change in changes {
+    let start_all = |words: &'static str| {
+        changes.map(|change| {
             let sandbox = Sandbox::built();
             sandbox.write("blob", BLOB);
             sandbox.ok("layout blob upload -p other -f blob");
@@ -186,9 +186,14 @@ fn a_writer_repeats_its_checks_under_the_lock() {
                 _ => {}
             }
             drop(held);
-            running.push((sandbox, path, words, change, child));
-        }
-    }
+            (sandbox, path, words, change, child)
+        })
+    };
+    // Each waits until the program says that it waits.
+    let running = thread::scope(|scope| {
+        let started = writers.map(|words| scope.spawn(move || start_all(words)));
+        started.map(|started| started.join().expect("no panic")).into_iter().flatten().collect::<Vec<_>>()
+    });
     for (sandbox, path, words, change, mut child) in running {
         assert!(child.wait().expect("it ends").success(), "{words}: {change}");
         assert_eq!(std::fs::read_to_string(path).expect("there"), BLOB, "{words}: {change}");
