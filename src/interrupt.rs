@@ -230,7 +230,7 @@ impl Drop for Section {
     fn drop(&mut self) {
         let mut state = self.0.lock();
         state.sections -= 1;
-        // Nobody waits before the work is abandoned, and each call asks the system.
+        // No thread waits before the work is abandoned, and each call asks the system.
         if state.is_over {
             self.0.0.idle.notify_all();
         }

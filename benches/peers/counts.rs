@@ -11,7 +11,7 @@ use crate::lab::{Lab, blobs_of, remove};
 use crate::servers::{Proxy, REPOSITORY, Registry, Trouble, bytes_of, image, serve};
 use crate::support::{MIB, Result};
 
-/// What was counted, and its limit.
+/// A count, and its limit.
 pub(crate) struct Counted {
     pub(crate) found: String,
     pub(crate) limit: String,
@@ -213,7 +213,7 @@ fn push_killed_at_registry(lab: &Lab) -> Result<Counted> {
         let host = proxy.host();
         Ok((Box::new((registry, proxy)), host))
     })?;
-    // The kill cuts a chunk of each blob in flight, and the registry forgets what it has of these blobs.
+    // The kill cuts a chunk of each blob in flight, and the registry forgets the bytes that it has of these blobs.
     let limit = 4 * lab.size * MIB / 8 + HEADS;
     let found = format!("{} sent again at most, {KILLS} kills", mib(most));
     Ok(Counted { found, limit: format!("the 4 blobs of a cut chunk, {}", mib(limit)), is_kept: most <= limit })
@@ -224,7 +224,7 @@ fn pull_killed(lab: &Lab) -> Result<Counted> {
     let payload = bytes_of(&image)?;
     let fake = Fake::start(Options::default());
     serve(&fake, &image)?;
-    // The proxy counts what it sent, so the client must have read most of it when it is killed.
+    // The proxy counts the bytes that it sent, so the client must have read most of it when it is killed.
     let slow = || Proxy::start(fake.port(), Trouble { pause: Some(Duration::from_millis(2)), ..Trouble::default() });
     let whole = finish(&mut pull(lab, &slow()?.host(), &target))?;
     let mut most = 0;

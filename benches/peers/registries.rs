@@ -242,7 +242,7 @@ struct Target(PathBuf);
 
 impl Drop for Target {
     fn drop(&mut self) {
-        // What cannot be deleted goes with the lab.
+        // A file that is left goes with the lab.
         let _ = fs::remove_dir_all(&self.0);
     }
 }

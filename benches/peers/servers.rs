@@ -62,14 +62,14 @@ impl Registry {
 
 impl Drop for Registry {
     fn drop(&mut self) {
-        // What cannot be ended or deleted goes with the lab.
+        // A process or file that is left goes with the lab.
         let _ = self.child.kill();
         let _ = self.child.wait();
         let _ = fs::remove_dir_all(&self.files);
     }
 }
 
-/// What a proxy does to the connections that it passes on.
+/// The trouble that a proxy makes for the connections that it passes on.
 #[derive(Clone, Copy, Default)]
 pub(crate) struct Trouble {
     /// A connection ends after so many bytes of the client.

@@ -102,7 +102,7 @@ fn make_bar(label: &str, total: Option<u64>, message: &Message) -> ProgressBar {
     let message = Arc::clone(message);
     let write_figures = move |state: &ProgressState, line: &mut dyn fmt::Write| {
         let message = *message.lock().unwrap_or_else(PoisonError::into_inner);
-        // Nobody hears of a failure; the next figures come soon.
+        // A failure is ignored; the next figures come soon.
         let _ = line.write_str(&figures(state, message, stderr_width().saturating_sub(taken)));
     };
     let style = ProgressStyle::with_template(template).expect("the template is sound").progress_chars("=> ");

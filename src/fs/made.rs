@@ -38,7 +38,7 @@ pub(crate) enum Special {
     Pipe,
 }
 
-/// What files get by themselves when they are created in a directory.
+/// The attributes that files get by themselves when they are created in a directory.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Given {
     owner: (u32, u32),
@@ -56,7 +56,7 @@ pub(crate) fn create_file(directory: BorrowedFd<'_>, name: impl rustix::path::Ar
 }
 
 impl Given {
-    /// Finds what files get in a directory, and in those that are made in it.
+    /// Finds the attributes of new files in a directory, and in those that are made in it.
     pub(crate) fn of(directory: BorrowedFd<'_>) -> io::Result<Self> {
         let stat = rustix::fs::fstat(create_file(directory, PROBE, 0o777)?)?;
         rustix::fs::unlinkat(directory, PROBE, AtFlags::empty())?;

@@ -10,7 +10,7 @@ use ureq::{Error, Proxy, ProxyProtocol, Timeout};
 
 use super::system_errors::{is_cut, is_unknown_name, plain, takes_none};
 
-/// What is said of a proxy whose name nobody knows.
+/// The fault of a proxy whose name has no address.
 const UNKNOWN: &str = "has no known address";
 
 /// Connects through a SOCKS proxy, if one is set. Faults of its handshake are [`SocksFault`]s.
@@ -30,7 +30,7 @@ impl<In: Transport> Connector<In> for NamedSocksConnector {
     }
 }
 
-/// What a SOCKS proxy did instead of connecting.
+/// The fault of a SOCKS proxy that did not connect.
 #[derive(Debug)]
 struct SocksFault(io::Error);
 
@@ -47,7 +47,7 @@ impl fmt::Display for SocksFault {
 
 impl std::error::Error for SocksFault {}
 
-/// Returns what the proxy of an exchange did wrong, without its password, and whether another try may succeed; `None` if
+/// Returns the fault of the proxy of an exchange, without its password, and whether another try may succeed; `None` if
 /// the fault is not the proxy's.
 pub(crate) fn of_proxy(error: &Error, proxy: &Proxy) -> Option<(String, bool)> {
     let (scheme, resolves_here) = match proxy.protocol() {

@@ -36,7 +36,7 @@ struct OneError {
     message: Option<String>,
 }
 
-/// Reads what an answer says. The body of a success is content, and no text for people.
+/// Reads the message of an answer. The body of a success is content, and no text for people.
 pub(crate) fn said(answer: Answer) -> Said {
     if matches!(answer.status, 200..=299) {
         return Said::default();

@@ -9,7 +9,7 @@ pub(super) enum SentFrom<'a> {
     Reader(&'a mut dyn Read),
 }
 
-/// Reads the body of a request, and remembers what became of it. A body that ends too early is an error: without one, the
+/// Reads the body of a request, and remembers how that ended. A body that ends too early is an error: without one, the
 /// server would wait for the rest for ever.
 pub(super) struct SentBody<'a> {
     from: SentFrom<'a>,

@@ -1,4 +1,4 @@
-//! What the errors of the system mean.
+//! The meaning of errors of the system.
 
 use std::io;
 

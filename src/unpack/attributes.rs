@@ -9,7 +9,7 @@ use crate::rootfs::{Attributes, shown_path};
 /// Attributes that belong to the machine, or to a program that unpacked an image (images, rules A12 and J6).
 const NEVER: [&[u8]; 4] = [b"security.selinux", b"security.evm", b"system.nfs4_acl", b"user.rootlesscontainers"];
 
-/// What becomes of the attributes of an image.
+/// The rules by which attributes of an image are made, changed or left out.
 pub(super) struct Rules<'a> {
     options: &'a UnpackOptions,
     is_root: bool,
@@ -18,7 +18,7 @@ pub(super) struct Rules<'a> {
     groups: Option<Vec<Ids>>,
 }
 
-/// Turns attributes of an image into those that are made, and counts what is not made.
+/// Turns attributes of an image into those that are made, and counts those that are not made.
 pub(super) struct Maker<'a> {
     pub(super) rules: Rules<'a>,
     pub(super) skipped: Skipped,
@@ -45,7 +45,7 @@ impl<'a> Maker<'a> {
         !self.rules.is_root
     }
 
-    /// Returns the counts of what was not made.
+    /// Returns the counts of attributes and entries that were not made.
     pub(super) fn into_skipped(self) -> Skipped {
         let mut skipped = self.skipped;
         skipped.unsupported_xattrs += self.refused.unsupported_xattrs;

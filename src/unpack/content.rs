@@ -27,7 +27,7 @@ pub(super) struct Pool {
     directory: PoolDirectory,
     catalog: Catalog,
     shelves: Option<Shelves>,
-    /// What files did not get.
+    /// The attributes that files did not get.
     refused: Refused,
 }
 
@@ -40,7 +40,7 @@ struct Catalog {
     unwritable: HashMap<Key, Error>,
 }
 
-/// What becomes of a file on a shelf.
+/// The fate of a file on a shelf.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Fate {
     /// It stands where the tree has it.
@@ -125,7 +125,7 @@ impl Pool {
             .try_for_each(|(place, key, fate)| self.directory.take_off(*key, place, *fate == Fate::IsMoved, &mut open))
     }
 
-    /// Returns what the files did not get.
+    /// Returns the attributes that the files did not get.
     pub(super) fn refused(&self) -> Refused {
         self.refused
     }
@@ -214,9 +214,7 @@ impl Filling<'_> {
 
     /// Returns a place on a shelf. A file without one is moved to the tree by itself.
     fn place(&mut self, path: Option<&[Box<[u8]>]>) -> Option<OnShelf> {
-        let shelves = self.shelves.as_mut()?;
-        let _section = self.directory.interrupt.begin_section();
-        shelves.place(self.directory.as_fd(), path?).ok()?
+        self.shelves.as_mut()?.place(self.directory.as_fd(), path?, &self.directory.interrupt).ok()?
     }
 
     /// Writes a file of any size on this thread. The holes of a sparse file are holes of the file.

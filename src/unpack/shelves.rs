@@ -8,6 +8,7 @@ use std::os::fd::{AsFd as _, BorrowedFd};
 
 use crate::fs::beneath::Beneath;
 use crate::fs::made::make_directory;
+use crate::interrupt::Interrupt;
 use crate::rootfs::Path;
 
 /// The place of a file on a shelf.
@@ -42,7 +43,12 @@ impl Shelves {
     /// # Errors
     ///
     /// That of the system.
-    pub(super) fn place(&mut self, pool: BorrowedFd<'_>, path: &[Box<[u8]>]) -> io::Result<Option<OnShelf>> {
+    pub(super) fn place(
+        &mut self,
+        pool: BorrowedFd<'_>,
+        path: &[Box<[u8]>],
+        interrupt: &Interrupt,
+    ) -> io::Result<Option<OnShelf>> {
         let Some((name, parents @ [_, ..])) = path.split_last() else { return Ok(None) };
         let on = |shelf| Some(OnShelf { shelf, name: name.clone() });
         if let Some((_, shelf)) = self.last.as_ref().filter(|(last, _)| last == parents) {
@@ -53,6 +59,7 @@ impl Shelves {
             Some(shelf) => *shelf,
             None => {
                 let shelf = u32::try_from(self.numbers.len()).map_err(|_| io::ErrorKind::StorageFull)?;
+                let _section = interrupt.begin_section();
                 make_directory(pool, shelf_name(shelf).as_bytes())?;
                 self.numbers.insert(path, shelf);
                 shelf

@@ -40,7 +40,7 @@ pub(super) struct Batches {
     buffers: Arc<Buffers>,
 }
 
-/// What the other thread wrote.
+/// The result of the other thread.
 #[derive(Default)]
 pub(super) struct Written {
     pub(super) refused: Refused,
@@ -93,15 +93,8 @@ impl SmallFiles {
         buffer.resize(BATCH, 0);
         let start = *length;
         buffer[start..start + begun.len()].copy_from_slice(begun);
-        let mut end = start + begun.len();
-        while end < start + most {
-            match content.read(&mut buffer[end..start + most]) {
-                Ok(0) => break,
-                Ok(read) => end += read,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(error),
-            }
-        }
+        let end = start + most;
+        content.read_exact(&mut buffer[start + begun.len()..end])?;
         *length = end;
         files.push(SmallFile { key, path: path.to_owned(), place, attributes, content: start..end });
         Ok(())

@@ -11,7 +11,7 @@ use crate::lab::*;
 const PULL: &str = "pull HOST/team/app:v1 new --retries 0";
 const PUSH: &str = "push l HOST/team/app --retries 0 --jobs 1";
 
-/// A command, what is set up for it, its status, and its stderr, in which `HOST` is the registry.
+/// A command, its preparation, its status, and its stderr, in which `HOST` is the registry.
 struct Case<'a> {
     words: &'a str,
     rules: Vec<(Rule, Action)>,

@@ -70,7 +70,7 @@ fn the_variable_comes_after_named_files_and_before_the_usual_ones() {
     assert!(pushes(&wrong, &[], "--auth-file good.json"));
     assert!(!pushes(&good, &[], "--auth-file wrong.json"));
     assert!(!pushes(&good, &[], "--anonymous"));
-    // What a variable that does not count holds is not read.
+    // The content of a variable that does not count is not read.
     assert!(pushes("no JSON", &[("REGISTRY_AUTH_FILE", "good.json")], ""));
     // A part of the registry may have credentials of its own.
     let host = lab.fake.host();

@@ -14,7 +14,7 @@ const NAME: &str = "registry.example.com";
 /// An address that nothing answers at (RFC 5737).
 const ADDRESS: &str = "192.0.2.7";
 
-/// What a proxy does with its clients.
+/// The manner of a proxy with its clients.
 #[derive(Clone, Copy, Debug)]
 enum Manner {
     /// It takes everybody.
@@ -254,7 +254,7 @@ fn a_socks_proxy_that_fails_is_named_without_its_password() {
     let error = format!("the proxy http://{closed} takes no connection: Connection refused");
     run(&lab, &format!("http://me:hunter2@{closed}"), "ping -r 192.0.2.7:5000")
         .fails(1, &format!("Error: Registry 192.0.2.7:5000 is not reachable: {error}\n"));
-    // A name of a proxy that nobody knows.
+    // A name of a proxy that has no address.
     for proxy in ["socks5h://proxy.invalid:1080", "socks5://proxy.invalid:1080", "http://proxy.invalid:1080"] {
         let error = format!("Registry 192.0.2.7:5000 is not reachable: the proxy {proxy} has no known address");
         run(&lab, proxy, "ping -r 192.0.2.7:5000").fails(1, &format!("Error: {error}\n"));

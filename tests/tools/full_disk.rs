@@ -75,7 +75,7 @@ fn a_pull_to_a_full_disk_keeps_whole_blobs_in_a_layout_and_else_nothing() {
             let words = ["pull", &registry.image("large:v1"), target, "--ref-name", "large", "--jobs", "1"];
             let output = lab.output(env!("CARGO_BIN_EXE_regshape"), &words);
             if output.status.success() {
-                // It needs no more than what it stores, and one page for each file that is replaced.
+                // It needs no more than the bytes that it stores, and one page for each file that is replaced.
                 assert!(pages <= disk.used() + 3, "{target}: {pages} pages for {}", disk.used());
                 break;
             }

@@ -1,7 +1,7 @@
 //! Credential helpers: the programs `docker-credential-NAME` of Docker, which keep credentials in a keychain.
 //!
 //! A helper is started without a shell. It reads the key of a registry, or credentials as JSON, from stdin, and prints
-//! JSON to stdout. What it prints to stderr is shown without the secrets that are known: when it ends, or when it is silent, since
+//! JSON to stdout. Its stderr is shown without the secrets that are known: when it ends, or when it is silent, since
 //! it may wait for the user. It must end within a time limit.
 
 use std::borrow::Cow;
@@ -48,7 +48,7 @@ pub(super) struct Helper<'a> {
 struct Output {
     status: ExitStatus,
     stdout: Vec<u8>,
-    /// What it printed to stderr and is not shown yet.
+    /// The text of its stderr that is not shown yet.
     stderr: Messages,
 }
 
@@ -237,7 +237,7 @@ fn pieces(mut output: impl Read + Send + 'static) -> io::Result<Receiver<Piece>>
     Ok(receiver)
 }
 
-/// What a helper prints to stderr. It is shown at the latest when this is dropped.
+/// The text that a helper prints to stderr. It is shown at the latest when this is dropped.
 struct Messages {
     from: Receiver<Piece>,
     secrets: KnownSecrets,
@@ -251,7 +251,7 @@ impl Messages {
         Self { from, secrets, held: Vec::new(), last: Instant::now(), is_whole: false }
     }
 
-    /// Takes what came, and shows it if the helper may wait for the user.
+    /// Takes the text that came, and shows it if the helper may wait for the user.
     fn receive(&mut self) {
         loop {
             match self.from.try_recv() {

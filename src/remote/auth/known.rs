@@ -11,7 +11,7 @@ use base64::prelude::{BASE64_STANDARD, BASE64_STANDARD_NO_PAD, BASE64_URL_SAFE, 
 use super::escapes::{ESCAPES, Unescape, Unescaped};
 use super::secret::{Credential, Secret};
 
-/// What stands for a secret.
+/// The word that stands for a secret.
 const REDACTED: &str = "<redacted>";
 
 /// A secret with fewer bytes is replaced only where it is a whole word: others would be found in words that are none.
@@ -34,7 +34,7 @@ impl KnownSecrets {
         self.learn_forms(in_base64(secret).into_iter().chain([secret.to_owned()]));
     }
 
-    /// Learns what is secret of a credential.
+    /// Learns the secrets of a credential.
     pub(crate) fn learn_credential(&self, credential: &Credential) {
         match credential {
             Credential::Password { user, password } => {
@@ -185,7 +185,7 @@ mod tests {
                 assert!(count > 0 && !known.redact(&text).contains("hun"), "{text}");
             }
         }
-        // What only looks like an escape is none.
+        // Text that only looks like an escape is none.
         for text in
             ["&amp", "&#;", "&#x110000;", "%", "%4", "%FF", "\\", "\\u12", "\\ud83d", "\\ud83d\\u0041", "&", "+", "ä%"]
         {

@@ -52,7 +52,7 @@ pub struct Client {
     stop: Stop,
 }
 
-/// What the clients of one registry share.
+/// The part that the clients of one registry share.
 struct Shared {
     host: RegistryHost,
     http: Http,
@@ -359,7 +359,7 @@ impl Client {
                 continue;
             }
             if matches!(status, 200..=299) && ask.method != Method::Get && is_page(&answer) {
-                // The server did not do what a page does not confirm.
+                // A page confirms nothing: the server did not do it.
                 return Err(Failure::lasting(self.page(ask.method, answer.url.path())));
             }
             if is_transient(status) {

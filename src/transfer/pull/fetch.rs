@@ -227,7 +227,7 @@ impl Transfer<'_> {
         if body.start != at {
             debug_assert_eq!(body.start, 0, "a body begins where it was asked to, or at the start");
             self.again().map_err(Ended::Local)?;
-            // Another process may have filled the new file: what it lacks is asked for.
+            // Another process may have filled a part of the new file: the rest is asked for.
             if self.blob.size() > 0 {
                 return Ok(());
             }

@@ -113,7 +113,7 @@ impl PushPlan {
     ) -> Result<Pushed> {
         let start = client.policy().clock().now();
         let journal = Journal::at(options.journal.clone());
-        // What fails for good ends the requests of all.
+        // A request that fails for good ends all others.
         let first = FirstFault::of(client);
         let client = first.client();
         let scope = Scope::push(repository).and_pull(&options.mount_from);
