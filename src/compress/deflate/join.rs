@@ -21,7 +21,7 @@ const SLACK: usize = 8;
 const EMPTY_STORED: [u8; 4] = [0, 0, 0xff, 0xff];
 
 /// An empty last block with fixed codes. Ends a stream that has no last block yet.
-pub(super) const END: [u8; 2] = [0x03, 0x00];
+pub(crate) const END: [u8; 2] = [0x03, 0x00];
 
 /// Reopens a finished stream: clears its last-block bit and pads it to a whole byte. The stream is the part of the
 /// buffer from `start` on.
@@ -48,7 +48,7 @@ pub(crate) fn open_end(stream: &mut Vec<u8>, start: usize) -> bool {
 }
 
 /// Writes bytes as stored blocks. None of them is marked as the last.
-pub(super) fn store(bytes: &[u8], stream: &mut Vec<u8>) {
+pub(crate) fn store(bytes: &[u8], stream: &mut Vec<u8>) {
     for piece in bytes.chunks(usize::from(u16::MAX)) {
         let length = u16::try_from(piece.len()).expect("chunks are that small");
         stream.push(0);

@@ -1,0 +1,5 @@
+//! Deflate streams (RFC 1951).
+
+mod join;
+
+pub(crate) use join::{END, open_end, store};
