@@ -5,7 +5,7 @@
 
 use std::fmt::Debug;
 use std::fs;
-use std::io::{self, Read, Write};
+use std::io::{self, BufReader, Read, Write};
 use std::path::{Component, Path};
 
 use regshape::check::ValidateOptions;
@@ -24,7 +24,7 @@ use serde_json::{Value, json};
 pub type Target = fn(&[u8]);
 
 /// All targets with their names.
-pub const TARGETS: [(&str, Target); 10] = [
+pub const TARGETS: [(&str, Target); 11] = [
     ("json", json),
     ("index", index),
     ("manifest", manifest),
@@ -34,6 +34,7 @@ pub const TARGETS: [(&str, Target); 10] = [
     ("reference", reference),
     ("tar_sniffing", tar_sniffing),
     ("gzip_join", gzip_join),
+    ("inflate", inflate),
     ("layers", layers),
 ];
 
@@ -312,6 +313,32 @@ pub fn gzip_join(data: &[u8]) {
     assert!(inflated(&joined) == Some(content.repeat(2)));
 }
 
+/// Deflate streams: each is read as flate2 reads it, or refused as there. The first byte is the size of the pieces.
+pub fn inflate(data: &[u8]) {
+    const HEADER: [u8; 10] = [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 0xff];
+    let [piece, data @ ..] = data else { return };
+    let expected = inflated_start(data);
+    let (content, length) = expected.clone().unwrap_or((Vec::new(), data.len()));
+    let mut checksum = flate2::Crc::new();
+    checksum.update(&content);
+    let trailer = [checksum.sum(), content.len() as u32].map(u32::to_le_bytes).concat();
+    let member = [&HEADER, &data[..length], &trailer].concat();
+    let reader = BufReader::with_capacity(usize::from(*piece) + 1, &*member);
+    let mut decoder = internals::decoder(Encoding::Gzip, reader).expect("a decoder");
+    let mut found: Vec<u8> = Vec::new();
+    // Small and large buffers take different ways.
+    let mut buffer = vec![0; if piece % 2 == 0 { 100 } else { 1 << 17 }];
+    let result = loop {
+        match decoder.read(&mut buffer) {
+            Ok(0) => break Ok(()),
+            Ok(read) => found.extend(&buffer[..read]),
+            Err(error) => break Err(error),
+        }
+    };
+    assert_eq!(result.is_ok(), expected.is_some(), "{result:?}");
+    assert!(result.is_err() || found == content);
+}
+
 /// Opens a stream at its end; checks that it then continues, and that other bytes stay unchanged.
 fn open_end(stream: &[u8]) -> Option<Vec<u8>> {
     /// An empty last block.
@@ -343,6 +370,12 @@ fn deflated(level: u32, content: &[u8]) -> Vec<u8> {
 
 /// Inflates a deflate stream that ends with the last byte.
 fn inflated(stream: &[u8]) -> Option<Vec<u8>> {
+    let (content, length) = inflated_start(stream)?;
+    (length == stream.len()).then_some(content)
+}
+
+/// Decompresses the deflate stream that bytes begin with. Returns its content and its length.
+fn inflated_start(stream: &[u8]) -> Option<(Vec<u8>, usize)> {
     let mut decompressor = flate2::Decompress::new(false);
     let mut content = Vec::new();
     let mut buffer = vec![0; 64 * 1024];
@@ -351,7 +384,7 @@ fn inflated(stream: &[u8]) -> Option<Vec<u8>> {
         let status = decompressor.decompress(&stream[taken..], &mut buffer, flate2::FlushDecompress::None).ok()?;
         content.extend(&buffer[..decompressor.total_out() as usize - given]);
         if status == flate2::Status::StreamEnd {
-            return (decompressor.total_in() == stream.len() as u64).then_some(content);
+            return Some((content, decompressor.total_in() as usize));
         }
         if (decompressor.total_in() as usize, content.len()) == (taken, given) {
             return None;

@@ -179,4 +179,4 @@ macro_rules! targets {
     };
 }
 
-targets!(json, index, manifest, config, stage, digest, reference, tar_sniffing, gzip_join, layers);
+targets!(json, index, manifest, config, stage, digest, reference, tar_sniffing, gzip_join, inflate, layers);

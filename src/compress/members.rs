@@ -8,10 +8,10 @@ use std::io::{self, BufRead, Read};
 use std::marker::PhantomData;
 
 use bzip2::bufread::BzDecoder;
-use flate2::bufread::GzDecoder;
 use zstd::stream::raw::{self, InBuffer, Operation, OutBuffer};
 
 use crate::compress::encoding::Encoding;
+use crate::compress::gunzip::GzipMember;
 
 /// The most bytes needed to detect the next part: the length of zstd's magic number.
 const MAGIC: usize = 4;
@@ -138,39 +138,50 @@ impl<R: BufRead> Read for Lookahead<R> {
     }
 }
 
-/// A decoder that stops at the end of a member and gives the reader back there.
+/// A decoder that stops at the end of a member.
 trait Member<R>: Read {
     const ENCODING: Encoding;
 
     fn begin(reader: R) -> Self;
 
+    /// The reader, after the member.
     fn reader(&mut self) -> &mut R;
 
-    fn end(self) -> R;
+    /// Begins the next member, after the end of this one.
+    fn next(self) -> Self;
 }
 
-macro_rules! member {
-    ($decoder:ident, $encoding:expr) => {
-        impl<R: BufRead> Member<R> for $decoder<R> {
-            const ENCODING: Encoding = $encoding;
+impl<R: BufRead> Member<R> for GzipMember<R> {
+    const ENCODING: Encoding = Encoding::Gzip;
 
-            fn begin(reader: R) -> Self {
-                Self::new(reader)
-            }
+    fn begin(reader: R) -> Self {
+        Self::new(reader)
+    }
 
-            fn reader(&mut self) -> &mut R {
-                self.get_mut()
-            }
+    fn reader(&mut self) -> &mut R {
+        self.reader()
+    }
 
-            fn end(self) -> R {
-                self.into_inner()
-            }
-        }
-    };
+    fn next(self) -> Self {
+        self.restart()
+    }
 }
 
-member!(GzDecoder, Encoding::Gzip);
-member!(BzDecoder, Encoding::Bzip2);
+impl<R: BufRead> Member<R> for BzDecoder<R> {
+    const ENCODING: Encoding = Encoding::Bzip2;
+
+    fn begin(reader: R) -> Self {
+        Self::new(reader)
+    }
+
+    fn reader(&mut self) -> &mut R {
+        self.get_mut()
+    }
+
+    fn next(self) -> Self {
+        Self::new(self.into_inner())
+    }
+}
 
 /// Reads all members of a stream.
 struct Members<R, M> {
@@ -181,7 +192,7 @@ struct Members<R, M> {
 
 /// Reads all members of a gzip stream.
 pub(super) fn gzip_members<'a>(reader: impl BufRead + 'a, rest: Rest) -> Box<dyn Read + 'a> {
-    Box::new(Members::<_, GzDecoder<_>>::new(reader, rest))
+    Box::new(Members::<_, GzipMember<_>>::new(reader, rest))
 }
 
 /// Reads all members of a bzip2 stream. Zeros may follow.
@@ -209,7 +220,7 @@ impl<R: BufRead, M: Member<Lookahead<R>>> Read for Members<R, M> {
             if !member.reader().begins(M::ENCODING)? {
                 return Ok(0);
             }
-            self.member = self.member.take().map(|member| M::begin(member.end()));
+            self.member = self.member.take().map(M::next);
         }
         Ok(0)
     }

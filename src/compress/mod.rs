@@ -9,6 +9,7 @@ mod decode;
 mod deflate;
 mod detect;
 mod encoding;
+mod gunzip;
 mod gzip;
 mod members;
 mod parallel;
