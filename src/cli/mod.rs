@@ -110,15 +110,14 @@ fn layout_command(root: &clap::Command) -> &clap::Command {
 }
 
 /// Puts the word `layout` before a command on layouts that stands without it.
-fn with_layout_word(mut words: Vec<OsString>) -> Vec<OsString> {
-    let root = Cli::command();
+fn with_layout_word(mut words: Vec<OsString>, root: &clap::Command) -> Vec<OsString> {
     let mut at = 1;
     // The flags of the root, one of which has a value.
     while let Some(word) = words.get(at).and_then(|word| word.to_str()).filter(|word| word.starts_with('-')) {
         at += if word == "--log-file" { 2 } else { 1 };
     }
     let is_on_layouts = words.get(at).and_then(|word| word.to_str()).is_some_and(|word| {
-        root.find_subcommand(word).is_none() && layout_command(&root).find_subcommand(word).is_some()
+        root.find_subcommand(word).is_none() && layout_command(root).find_subcommand(word).is_some()
     });
     if is_on_layouts {
         words.insert(at, "layout".into());
@@ -133,9 +132,11 @@ pub(crate) fn run(words: impl IntoIterator<Item = OsString>) -> ExitCode {
     if completion::answer(&words, command) {
         return ExitCode::SUCCESS;
     }
-    let words = with_layout_word(words);
+    let root = Cli::command();
+    let words = with_layout_word(words, &root);
     let is_comparison = words.iter().skip_while(|word| *word != "layout").nth(1).is_some_and(|word| word == "diff");
-    let matches = command().try_get_matches_from(words);
+    // The hidden commands are there for suggestions, and making them takes longer than many commands.
+    let matches = root.try_get_matches_from(&words).or_else(|_| command().try_get_matches_from(words));
     let parsed = matches.and_then(|matches| Ok((Cli::from_arg_matches(&matches)?, matches)));
     let (cli, matches) = match parsed {
         Ok(parsed) => parsed,
