@@ -83,7 +83,7 @@ struct Header<'a, R> {
 }
 
 impl<R: BufRead> Header<'_, R> {
-    /// Reads the header. Nothing in it is of use.
+    /// Reads the header. Its fields are not used.
     fn skip(mut self) -> io::Result<()> {
         let [0x1f, 0x8b, 8, flags, ..] = self.read::<10>()? else { return Err(invalid()) };
         if flags & RESERVED != 0 {

@@ -6,8 +6,8 @@ use super::codes::BitSource;
 
 /// Reads bits, and then bytes, from a reader.
 ///
-/// At most seven bytes are taken from the reader before they are needed. What follows a deflate stream must be at least
-/// that long, and be read from here too: the trailer of a gzip member is.
+/// It takes up to seven bytes from the reader before they are needed. So at least seven bytes must follow a deflate stream,
+/// and be read from here: those of a gzip member's trailer.
 pub(super) struct BitReader<R> {
     pub(super) reader: R,
     /// The next bits. Those above `count` are 0.
@@ -21,14 +21,17 @@ impl<R: BufRead> BitReader<R> {
         Self { reader, bits: 0, count: 0 }
     }
 
-    /// Returns the bytes that the reader has buffered. None at its end.
+    /// Returns the bytes that the reader has buffered, an empty slice at its end.
     pub(super) fn buffered(&mut self) -> io::Result<&[u8]> {
-        while let Err(error) = self.reader.fill_buf() {
-            if error.kind() != io::ErrorKind::Interrupted {
-                return Err(error);
+        loop {
+            match self.reader.fill_buf() {
+                // Another call would ask the reader again.
+                Ok([]) => return Ok(&[]),
+                Ok(_) => return self.reader.fill_buf(),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
             }
         }
-        self.reader.fill_buf()
     }
 
     /// Adds bytes until there are `count` bits, or the reader is at its end.
@@ -57,8 +60,12 @@ impl<R: BufRead> BitReader<R> {
         self.count -= self.count % 8;
     }
 
-    /// Reads bytes, after [`Self::align`]. Returns their number: 0 for no buffer or at the end.
+    /// Reads bytes, after [`Self::align`]. Returns their number, which may be less than the buffer's: 0 at the end, or for
+    /// an empty buffer.
     pub(super) fn read_bytes(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if buffer.is_empty() {
+            return Ok(0);
+        }
         let mut read = 0;
         while self.count > 0 && read < buffer.len() {
             buffer[read] = self.bits as u8;
@@ -75,6 +82,11 @@ impl<R: BufRead> BitReader<R> {
         self.reader.consume(read);
         Ok(read)
     }
+}
+
+/// The error for a stream that ends too early.
+pub(super) fn incomplete() -> io::Error {
+    io::Error::new(io::ErrorKind::UnexpectedEof, "incomplete deflate stream")
 }
 
 /// Returns a mask of the lowest bits, fewer than 64.
@@ -94,7 +106,7 @@ impl<R: BufRead> BitSource for BitReader<R> {
 
     fn skip(&mut self, count: u32) -> io::Result<()> {
         if self.count < count {
-            return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "incomplete deflate stream"));
+            return Err(incomplete());
         }
         self.bits >>= count;
         self.count -= count;

@@ -8,7 +8,7 @@ pub(super) const END_OF_BLOCK: usize = 256;
 
 /// The most codes for literals and lengths, and for distances, that a block can define.
 const MAIN_CODES: usize = 286;
-const DISTANCE_CODES: usize = 32;
+const DISTANCE_CODES: usize = 30;
 
 /// The most symbols of a code: those of the fixed one for literals and lengths.
 const MOST_SYMBOLS: usize = 288;
@@ -18,7 +18,7 @@ pub(super) trait BitSource {
     /// The end of the stream, or a fault in it.
     type Error;
 
-    /// Returns at least the next `count` bits, at most 56. There are zeros after the end of the stream.
+    /// Returns at least the next `count` bits, which is 56 or less. After the end of the stream there are zeros.
     fn peek(&mut self, count: u32) -> Result<u64, Self::Error>;
 
     /// Skips bits that were peeked at.
@@ -58,20 +58,20 @@ impl CodeLengths {
         const BITS: u32 = 7;
         let main = source.take(5)? + 257;
         let total = main + source.take(5)? + 1;
+        if main > MAIN_CODES || total - main > DISTANCE_CODES {
+            return Err(S::corrupt());
+        }
         let count = source.take(4)? + 4;
         let mut lengths_of_lengths = [0; ORDER.len()];
         for at in &ORDER[..count] {
             lengths_of_lengths[*at] = source.take(3)? as u8;
         }
-        let code = Code::new(&lengths_of_lengths).ok_or_else(S::corrupt)?;
+        let code = Code::new(&lengths_of_lengths).filter(Code::is_complete).ok_or_else(S::corrupt)?;
         let symbols: [(u16, u8); 1 << BITS] = code.table();
         let mut lengths = [0; MAIN_CODES + DISTANCE_CODES];
         let mut at = 0;
         while at < total {
             let (symbol, bits) = symbols[source.peek(BITS)? as usize % symbols.len()];
-            if bits == 0 {
-                return Err(S::corrupt());
-            }
             source.skip(bits.into())?;
             let (length, repeat) = match symbol {
                 16 => {
@@ -82,11 +82,8 @@ impl CodeLengths {
                 18 => (0, 11 + source.take(7)?),
                 length => (length as u8, 1),
             };
-            lengths.get_mut(at..at + repeat).ok_or_else(S::corrupt)?.fill(length);
+            lengths[..total].get_mut(at..at + repeat).ok_or_else(S::corrupt)?.fill(length);
             at += repeat;
-        }
-        if at != total || main > MAIN_CODES {
-            return Err(S::corrupt());
         }
         Ok(Self { lengths, main, total })
     }
@@ -133,7 +130,7 @@ pub(super) struct Code {
     counts: [u16; LONGEST + 1],
     /// The symbols, ordered by code, and zeros.
     symbols: [u16; MOST_SYMBOLS],
-    /// How many codes of the greatest length there could be more.
+    /// The number of codes of 15 bits that are unused.
     free: i32,
 }
 
@@ -141,8 +138,8 @@ impl Code {
     /// The code of no symbol.
     pub(super) const EMPTY: Self = Self { counts: [0; LONGEST + 1], symbols: [0; MOST_SYMBOLS], free: 1 << LONGEST };
 
-    /// Makes the code from the length of each symbol's code, 0 for none. There must not be more codes than their lengths
-    /// allow; fewer are no error.
+    /// Makes the code from the length of each symbol's code, 0 for none. Returns `None` if a length is above 15, or if there
+    /// are more codes than their lengths allow. Fewer are no error.
     pub(super) fn new(lengths: &[u8]) -> Option<Self> {
         let mut counts = [0; LONGEST + 1];
         for length in lengths {
@@ -167,7 +164,7 @@ impl Code {
         Some(Self { counts, symbols, free })
     }
 
-    /// Returns whether any bits begin with a code.
+    /// Returns whether every sequence of bits begins with a code.
     pub(super) fn is_complete(&self) -> bool {
         self.free == 0
     }
@@ -212,7 +209,8 @@ impl Code {
         None
     }
 
-    /// Returns, for each value of the next bits, the first symbol and the length of its code; 0 if the code is longer.
+    /// Returns, for each value of the next bits, the first symbol and the length of its code. The length is
+    /// 0 if the code is longer, or if no code begins with these bits.
     pub(super) fn table<const ENTRIES: usize>(&self) -> [(u16, u8); ENTRIES] {
         let mut table = [(0, 0); ENTRIES];
         self.for_each(1..=ENTRIES.ilog2() as usize, |symbol, length, code| {

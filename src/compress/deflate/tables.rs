@@ -1,20 +1,20 @@
 //! The codes of a block as tables: an entry says what the next bits stand for.
 
-use super::codes::{Code, LONGEST, distance_of, length_of};
+use super::codes::{Code, CodeLengths, LONGEST, distance_of, length_of};
 
 /// The number of bits that index the table of literals and lengths, and that of distances. Longer codes take a second
 /// step, to a part of the table that begins after the first one.
 pub(super) const MAIN_BITS: u32 = 11;
 pub(super) const DISTANCE_BITS: u32 = 9;
 
-/// The sizes of the tables. Codes that are longer than the bits of the first part, and begin with the same bits, share a
-/// second part. There are two of them at least: the codes of a block leave no bits without a meaning.
+/// The sizes of the tables. Longer codes that begin with the same bits share a second part. At least two codes share one:
+/// only a complete code has codes that are longer than one bit.
 const MAIN_ENTRIES: usize = (1 << MAIN_BITS) + ((286 / 2) << (LONGEST as u32 - MAIN_BITS));
 const DISTANCE_ENTRIES: usize = (1 << DISTANCE_BITS) + ((32 / 2) << (LONGEST as u32 - DISTANCE_BITS));
 
 /// What some bits stand for. The bits of the number, from the lowest:
 ///
-/// - 6: how many bits to skip: the code and its extra bits
+/// - 0 to 5: how many bits to skip: the code and its extra bits
 /// - 8 to 11: how many of these are the code
 /// - 12 to 15: the marks below
 /// - 16 to 31: the literal, the shortest length or distance, or the start of the second part
@@ -68,13 +68,13 @@ impl Entry {
         self.0 & Self::LITERAL != 0
     }
 
-    /// Whether the code is a long one, the end of a block, or invalid.
+    /// Returns whether the code is a long one, the end of a block, or invalid.
     #[inline(always)]
     pub(super) fn is_other(self) -> bool {
         self.0 & Self::OTHER != 0
     }
 
-    /// Whether no code begins with these bits, or one of a symbol that does not exist.
+    /// Returns whether no code begins with these bits, or one of a symbol that does not exist.
     pub(super) fn is_invalid(self) -> bool {
         self.0 & Self::NO_CODE != 0
     }
@@ -121,16 +121,33 @@ const DISTANCE_SYMBOLS: [Entry; 32] = {
 pub(super) struct Tables {
     main: Box<[Entry; MAIN_ENTRIES]>,
     distance: Box<[Entry; DISTANCE_ENTRIES]>,
+    /// Whether they are those of the fixed codes.
+    are_fixed: bool,
 }
 
 impl Tables {
     pub(super) fn new() -> Self {
-        Self { main: Box::new([Entry::INVALID; MAIN_ENTRIES]), distance: Box::new([Entry::INVALID; DISTANCE_ENTRIES]) }
+        Self {
+            main: Box::new([Entry::INVALID; MAIN_ENTRIES]),
+            distance: Box::new([Entry::INVALID; DISTANCE_ENTRIES]),
+            are_fixed: false,
+        }
     }
 
-    /// Makes the tables from the lengths of the codes. Returns `None`, with tables that must not be used, if no
-    /// compressor makes such codes.
+    /// Makes the tables of the fixed codes (RFC 1951, section 3.2.6), unless they are there: a block of ten bits can need them.
+    pub(super) fn make_fixed(&mut self) -> Option<()> {
+        if !self.are_fixed {
+            let (main, distance) = CodeLengths::fixed();
+            self.make(&main, &distance)?;
+            self.are_fixed = true;
+        }
+        Some(())
+    }
+
+    /// Makes the tables from the lengths of the codes. Returns `None`, with tables that must not be used, if zlib refuses
+    /// such codes.
     pub(super) fn make(&mut self, main: &[u8], distance: &[u8]) -> Option<()> {
+        self.are_fixed = false;
         // Without an end no block can be sound.
         main.get(256).filter(|length| **length > 0)?;
         fill(&Code::new(main)?, MAIN_BITS, &mut self.main[..], &MAIN_SYMBOLS)?;
@@ -171,13 +188,14 @@ fn second_step(table: &[Entry], first_bits: u32, entry: Entry, bits: u64) -> Ent
     table[(entry.0 >> 16) as usize + within]
 }
 
-/// Fills a table. Returns `None` if some bits are no code, unless there is one code of one bit, or none, as compressors
-/// write that for a block with one distance or none.
+/// Fills a table. Returns `None` if the code is not complete. A single code of one bit is allowed, and none: compressors
+/// write them for a block with one distance, or without.
 fn fill(code: &Code, bits: u32, table: &mut [Entry], symbols: &[Entry]) -> Option<()> {
     if !code.is_complete() && !code.is_of_one_bit_or_none() {
         return None;
     }
-    // Codes of one length more: what has been filled in so far is there twice, and their bits are still free.
+    // Each code ends at the entry that it indexes. For one bit more the table is doubled: then its entries are right
+    // whatever that bit is, and the codes of the new length replace entries of no code.
     table[0] = Entry::INVALID;
     let mut size = 1;
     code.for_each(1..=bits as usize, |symbol, length, code| {
