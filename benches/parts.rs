@@ -136,6 +136,12 @@ fn inflate(criterion: &mut Criterion, inputs: &Inputs, size: usize) {
             });
         });
     }
+    let stream = fs::read(&inputs.gz).expect("readable");
+    group.bench_function("gzip by zlib-rs", |bencher| {
+        bencher.iter(|| {
+            io::copy(&mut flate2::bufread::MultiGzDecoder::new(stream.as_slice()), &mut io::sink()).expect("sound")
+        });
+    });
 }
 
 /// Two ways to copy a blob and verify it at the same time, each with two threads. In the first, the system copies the
