@@ -144,7 +144,7 @@ mod tests {
         Ok(content)
     }
 
-    /// A member with flags, and what comes after the fixed part of its header.
+    /// A member with flags, and with these fields after the fixed part of its header.
     fn with_flags(flags: u8, fields: &[u8]) -> Vec<u8> {
         let mut member = member();
         member[3] = flags;

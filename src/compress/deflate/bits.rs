@@ -1,6 +1,6 @@
 //! The bits of a stream that is read.
 
-use std::io::{self, BufRead};
+use std::io::{self, BufRead, Read};
 
 use super::codes::BitSource;
 
@@ -59,12 +59,18 @@ impl<R: BufRead> BitReader<R> {
         self.bits >>= self.count % 8;
         self.count -= self.count % 8;
     }
+}
 
-    /// Reads bytes, after [`Self::align`]. Returns their number, which may be less than the buffer's: 0 at the end, or for
-    /// an empty buffer.
-    pub(super) fn read_bytes(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+/// Reads bytes, after [`BitReader::align`].
+impl<R: BufRead> Read for BitReader<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         if buffer.is_empty() {
             return Ok(0);
+        }
+        if self.count == 0 {
+            let read = self.buffered()?.read(buffer)?;
+            self.reader.consume(read);
+            return Ok(read);
         }
         let mut read = 0;
         while self.count > 0 && read < buffer.len() {
@@ -73,13 +79,6 @@ impl<R: BufRead> BitReader<R> {
             self.count -= 8;
             read += 1;
         }
-        if read > 0 {
-            return Ok(read);
-        }
-        let bytes = self.buffered()?;
-        let read = bytes.len().min(buffer.len());
-        buffer[..read].copy_from_slice(&bytes[..read]);
-        self.reader.consume(read);
         Ok(read)
     }
 }

@@ -7,11 +7,12 @@ pub(super) const LONGEST: usize = 15;
 pub(super) const END_OF_BLOCK: usize = 256;
 
 /// The most codes for literals and lengths, and for distances, that a block can define.
-const MAIN_CODES: usize = 286;
-const DISTANCE_CODES: usize = 30;
+pub(super) const MAIN_CODES: usize = 286;
+pub(super) const DISTANCE_CODES: usize = 30;
 
-/// The most symbols of a code: those of the fixed one for literals and lengths.
-const MOST_SYMBOLS: usize = 288;
+/// The symbols of the fixed codes, the last two of each of which stand for nothing.
+pub(super) const MAIN_SYMBOLS: usize = 288;
+pub(super) const DISTANCE_SYMBOLS: usize = 32;
 
 /// A source of bits, the lowest bit of a byte first.
 pub(super) trait BitSource {
@@ -28,7 +29,7 @@ pub(super) trait BitSource {
     fn corrupt() -> Self::Error;
 
     /// Takes a number of at most 16 bits.
-    fn take(&mut self, count: u32) -> Result<usize, Self::Error> {
+    fn take_bits(&mut self, count: u32) -> Result<usize, Self::Error> {
         let bits = self.peek(count)? & ((1 << count) - 1);
         self.skip(count)?;
         Ok(bits as usize)
@@ -44,11 +45,11 @@ pub(super) struct CodeLengths {
 
 impl CodeLengths {
     /// The lengths of a block with fixed codes (section 3.2.6).
-    pub(super) fn fixed() -> ([u8; 288], [u8; 32]) {
-        let mut main = [8; 288];
+    pub(super) fn fixed() -> ([u8; MAIN_SYMBOLS], [u8; DISTANCE_SYMBOLS]) {
+        let mut main = [8; MAIN_SYMBOLS];
         main[144..256].fill(9);
         main[256..280].fill(7);
-        (main, [5; 32])
+        (main, [5; DISTANCE_SYMBOLS])
     }
 
     /// Reads the lengths at the start of a block with dynamic codes (section 3.2.7).
@@ -56,15 +57,15 @@ impl CodeLengths {
         const ORDER: [usize; 19] = [16, 17, 18, 0, 8, 7, 9, 6, 10, 5, 11, 4, 12, 3, 13, 2, 14, 1, 15];
         /// The bits of the longest code of a length.
         const BITS: u32 = 7;
-        let main = source.take(5)? + 257;
-        let total = main + source.take(5)? + 1;
+        let main = source.take_bits(5)? + 257;
+        let total = main + source.take_bits(5)? + 1;
         if main > MAIN_CODES || total - main > DISTANCE_CODES {
             return Err(S::corrupt());
         }
-        let count = source.take(4)? + 4;
+        let count = source.take_bits(4)? + 4;
         let mut lengths_of_lengths = [0; ORDER.len()];
         for at in &ORDER[..count] {
-            lengths_of_lengths[*at] = source.take(3)? as u8;
+            lengths_of_lengths[*at] = source.take_bits(3)? as u8;
         }
         let code = Code::new(&lengths_of_lengths).filter(Code::is_complete).ok_or_else(S::corrupt)?;
         let symbols: [(u16, u8); 1 << BITS] = code.table();
@@ -76,10 +77,10 @@ impl CodeLengths {
             let (length, repeat) = match symbol {
                 16 => {
                     let last = at.checked_sub(1).ok_or_else(S::corrupt)?;
-                    (lengths[last], 3 + source.take(2)?)
+                    (lengths[last], 3 + source.take_bits(2)?)
                 }
-                17 => (0, 3 + source.take(3)?),
-                18 => (0, 11 + source.take(7)?),
+                17 => (0, 3 + source.take_bits(3)?),
+                18 => (0, 11 + source.take_bits(7)?),
                 length => (length as u8, 1),
             };
             lengths[..total].get_mut(at..at + repeat).ok_or_else(S::corrupt)?.fill(length);
@@ -100,7 +101,7 @@ impl CodeLengths {
 }
 
 /// Returns the shortest length of a match that a symbol stands for, and its number of extra bits.
-pub(super) const fn length_of(symbol: usize) -> Option<(u16, u8)> {
+pub(super) fn length_of(symbol: usize) -> Option<(u16, u8)> {
     const BASE: [u16; 29] = [
         3, 4, 5, 6, 7, 8, 9, 10, 11, 13, 15, 17, 19, 23, 27, 31, 35, 43, 51, 59, 67, 83, 99, 115, 131, 163, 195, 227,
         258,
@@ -113,7 +114,7 @@ pub(super) const fn length_of(symbol: usize) -> Option<(u16, u8)> {
 }
 
 /// Returns the shortest distance that a symbol stands for, and its number of extra bits.
-pub(super) const fn distance_of(symbol: usize) -> Option<(u16, u8)> {
+pub(super) fn distance_of(symbol: usize) -> Option<(u16, u8)> {
     match symbol {
         0..=3 => Some((symbol as u16 + 1, 0)),
         4..=29 => {
@@ -129,14 +130,14 @@ pub(super) struct Code {
     /// The number of codes of each length.
     counts: [u16; LONGEST + 1],
     /// The symbols, ordered by code, and zeros.
-    symbols: [u16; MOST_SYMBOLS],
+    symbols: [u16; MAIN_SYMBOLS],
     /// The number of codes of 15 bits that are unused.
     free: i32,
 }
 
 impl Code {
     /// The code of no symbol.
-    pub(super) const EMPTY: Self = Self { counts: [0; LONGEST + 1], symbols: [0; MOST_SYMBOLS], free: 1 << LONGEST };
+    pub(super) const EMPTY: Self = Self { counts: [0; LONGEST + 1], symbols: [0; MAIN_SYMBOLS], free: 1 << LONGEST };
 
     /// Makes the code from the length of each symbol's code, 0 for none. Returns `None` if a length is above 15, or if there
     /// are more codes than their lengths allow. Fewer are no error.
@@ -155,7 +156,7 @@ impl Code {
                 return None;
             }
         }
-        let mut symbols = [0; MOST_SYMBOLS];
+        let mut symbols = [0; MAIN_SYMBOLS];
         for (symbol, length) in lengths.iter().enumerate().filter(|(_, length)| **length > 0) {
             let at = &mut starts[usize::from(*length)];
             symbols[*at] = symbol as u16;

@@ -4,7 +4,7 @@
 //! the end of the bytes and near that of the window; the symbols there are read one by one. `docs/performance.md` compares
 //! it with crates.
 
-use std::io::{self, BufRead};
+use std::io::{self, BufRead, Read};
 
 use super::bits::{BitReader, incomplete, low_bits};
 use super::codes::{BitSource, CodeLengths, LONGEST};
@@ -16,14 +16,14 @@ pub(super) const HISTORY: usize = 32 * 1024;
 /// The number of bytes that are decompressed before the history moves to the start of the window.
 pub(super) const ROOM: usize = 64 * 1024;
 
-/// The bytes of the window after [`END`], for a few literals, a match of the greatest length that begins just before the
+/// The bytes of the window after [`LIMIT`], for a few literals, a match of the greatest length that begins just before the
 /// end, and up to 15 bytes that copying it writes too many.
 const SLACK: usize = 512;
 
 /// The end of the part of the window that symbols may begin in.
-pub(super) const END: usize = HISTORY + ROOM;
+pub(super) const LIMIT: usize = HISTORY + ROOM;
 
-type Window = [u8; END + SLACK];
+type Window = [u8; LIMIT + SLACK];
 
 /// The number of bytes of input that a step of [`Run::symbols`] needs. It reads eight bytes twice; the first time it
 /// consumes at most seven of them.
@@ -57,7 +57,7 @@ pub(crate) struct Inflater<R> {
 
 impl<R: BufRead> Inflater<R> {
     pub(crate) fn new(reader: R) -> Self {
-        let window = vec![0; END + SLACK].into_boxed_slice();
+        let window = vec![0; LIMIT + SLACK].into_boxed_slice();
         Self {
             source: BitReader::new(reader),
             tables: Tables::new(),
@@ -104,23 +104,17 @@ impl<R: BufRead> Inflater<R> {
     /// Reads the bytes that follow the stream, after its end.
     pub(crate) fn read_after<const LENGTH: usize>(&mut self) -> io::Result<[u8; LENGTH]> {
         let mut bytes = [0; LENGTH];
-        let mut at = 0;
-        while at < LENGTH {
-            match self.source.read_bytes(&mut bytes[at..])? {
-                0 => return Err(io::ErrorKind::UnexpectedEof.into()),
-                read => at += read,
-            }
-        }
+        self.source.read_exact(&mut bytes)?;
         Ok(bytes)
     }
 
     /// Fills the window. Adds nothing at the end of the stream.
     fn decompress(&mut self) -> io::Result<()> {
-        if self.end >= END {
+        if self.end >= LIMIT {
             self.window.copy_within(self.end - HISTORY..self.end, 0);
             (self.start, self.end) = (HISTORY, HISTORY);
         }
-        while self.end < END {
+        while self.end < LIMIT {
             match self.state {
                 State::Block => self.begin_block()?,
                 State::Stored(length) => self.copy_stored(length)?,
@@ -133,14 +127,14 @@ impl<R: BufRead> Inflater<R> {
 
     fn begin_block(&mut self) -> io::Result<()> {
         let source = &mut self.source;
-        self.is_last_block = source.take(1)? == 1;
+        self.is_last_block = source.take_bits(1)? == 1;
         self.state = State::Symbols;
-        let made = match source.take(2)? {
+        let made = match source.take_bits(2)? {
             0 => {
                 source.align();
-                let length = source.take(16)?;
+                let length = source.take_bits(16)?;
                 self.state = State::Stored(length);
-                (source.take(16)? == length ^ 0xffff).then_some(())
+                (source.take_bits(16)? == length ^ 0xffff).then_some(())
             }
             1 => self.tables.make_fixed(),
             2 => {
@@ -161,8 +155,8 @@ impl<R: BufRead> Inflater<R> {
     }
 
     fn copy_stored(&mut self, length: usize) -> io::Result<()> {
-        let room = length.min(END - self.end);
-        let read = self.source.read_bytes(&mut self.window[self.end..self.end + room])?;
+        let room = length.min(LIMIT - self.end);
+        let read = self.source.read(&mut self.window[self.end..self.end + room])?;
         self.end += read;
         self.state = State::Stored(length - read);
         if length == read {
@@ -184,7 +178,7 @@ impl<R: BufRead> Inflater<R> {
         if !is_sound {
             return Err(corrupt());
         }
-        if self.end < END { self.read_symbol() } else { Ok(()) }
+        if self.end < LIMIT { self.read_symbol() } else { Ok(()) }
     }
 
     /// Reads a symbol, and the distance after a length, wherever the bytes of the reader end.
@@ -261,7 +255,7 @@ impl Run<'_> {
             }};
         }
         /// Writes a literal, and looks up the entry after it.
-        macro_rules! write {
+        macro_rules! literal {
             ($entry:ident) => {{
                 skip!($entry);
                 window[end] = $entry.literal();
@@ -272,16 +266,16 @@ impl Run<'_> {
         if input.len() >= STEP + 8 {
             fill!();
             let mut entry = tables.main(bits);
-            while input.len() >= STEP && end < END {
+            while input.len() >= STEP && end < LIMIT {
                 // Four literals take at most 48 bits, and a match as many.
                 if entry.is_literal() {
-                    write!(entry);
+                    literal!(entry);
                     if entry.is_literal() {
-                        write!(entry);
+                        literal!(entry);
                         if entry.is_literal() {
-                            write!(entry);
+                            literal!(entry);
                             if entry.is_literal() {
-                                write!(entry);
+                                literal!(entry);
                             }
                             fill!();
                             continue;
@@ -295,7 +289,7 @@ impl Run<'_> {
                         break;
                     }
                     if entry.is_literal() {
-                        write!(entry);
+                        literal!(entry);
                         fill!();
                         continue;
                     }

@@ -97,8 +97,8 @@ impl BlockReader<'_> {
         let mut tables = Tables::default();
         loop {
             let header = self.at;
-            let is_last = self.take(1)? == 1;
-            match self.take(2)? {
+            let is_last = self.take_bits(1)? == 1;
+            match self.take_bits(2)? {
                 0 => self.skip_stored()?,
                 1 => {
                     let (main, distance) = CodeLengths::fixed();
@@ -120,8 +120,8 @@ impl BlockReader<'_> {
 
     fn skip_stored(&mut self) -> Result<(), Unsound> {
         self.at = self.at.next_multiple_of(8);
-        let length = self.take(16)?;
-        if self.take(16)? != length ^ 0xffff {
+        let length = self.take_bits(16)?;
+        if self.take_bits(16)? != length ^ 0xffff {
             return Err(Unsound);
         }
         self.at += length * 8;

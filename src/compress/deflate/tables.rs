@@ -1,18 +1,22 @@
-//! The codes of a block as tables: an entry says what the next bits stand for.
+//! The codes of a block as tables: the next bits are the index of an entry, which is their meaning.
 
-use super::codes::{Code, CodeLengths, LONGEST, distance_of, length_of};
+use std::array;
+
+use super::codes::{
+    Code, CodeLengths, DISTANCE_CODES, DISTANCE_SYMBOLS, LONGEST, MAIN_CODES, MAIN_SYMBOLS, distance_of, length_of,
+};
 
 /// The number of bits that index the table of literals and lengths, and that of distances. Longer codes take a second
 /// step, to a part of the table that begins after the first one.
-pub(super) const MAIN_BITS: u32 = 11;
-pub(super) const DISTANCE_BITS: u32 = 9;
+const MAIN_BITS: u32 = 11;
+const DISTANCE_BITS: u32 = 9;
 
 /// The sizes of the tables. Longer codes that begin with the same bits share a second part. At least two codes share one:
 /// only a complete code has codes that are longer than one bit.
-const MAIN_ENTRIES: usize = (1 << MAIN_BITS) + ((286 / 2) << (LONGEST as u32 - MAIN_BITS));
-const DISTANCE_ENTRIES: usize = (1 << DISTANCE_BITS) + ((32 / 2) << (LONGEST as u32 - DISTANCE_BITS));
+const MAIN_ENTRIES: usize = (1 << MAIN_BITS) + ((MAIN_CODES / 2) << (LONGEST as u32 - MAIN_BITS));
+const DISTANCE_ENTRIES: usize = (1 << DISTANCE_BITS) + ((DISTANCE_CODES / 2) << (LONGEST as u32 - DISTANCE_BITS));
 
-/// What some bits stand for. The bits of the number, from the lowest:
+/// The meaning of some bits. The bits of the number, from the lowest:
 ///
 /// - 0 to 5: how many bits to skip: the code and its extra bits
 /// - 8 to 11: how many of these are the code
@@ -31,12 +35,12 @@ impl Entry {
 
     const INVALID: Self = Self(Self::OTHER | Self::NO_CODE);
 
-    const fn new(value: u16, marks: u32, extra: u8) -> Self {
+    fn new(value: u16, marks: u32, extra: u8) -> Self {
         Self((value as u32) << 16 | marks | extra as u32)
     }
 
     /// The entry of a literal, a length or the end of a block, without the bits of its code.
-    const fn main(symbol: usize) -> Self {
+    fn main(symbol: usize) -> Self {
         match (symbol, length_of(symbol)) {
             (0..=255, _) => Self::new(symbol as u16, Self::LITERAL, 0),
             (256, _) => Self::new(0, Self::OTHER, 0),
@@ -46,7 +50,7 @@ impl Entry {
     }
 
     /// The entry of a distance, without the bits of its code.
-    const fn distance(symbol: usize) -> Self {
+    fn distance(symbol: usize) -> Self {
         match distance_of(symbol) {
             Some((distance, extra)) => Self::new(distance, 0, extra),
             None => Self::INVALID,
@@ -97,30 +101,13 @@ impl Entry {
     }
 }
 
-/// The entries of all symbols, without their codes.
-const MAIN_SYMBOLS: [Entry; 288] = {
-    let mut entries = [Entry::INVALID; 288];
-    let mut symbol = 0;
-    while symbol < entries.len() {
-        entries[symbol] = Entry::main(symbol);
-        symbol += 1;
-    }
-    entries
-};
-const DISTANCE_SYMBOLS: [Entry; 32] = {
-    let mut entries = [Entry::INVALID; 32];
-    let mut symbol = 0;
-    while symbol < entries.len() {
-        entries[symbol] = Entry::distance(symbol);
-        symbol += 1;
-    }
-    entries
-};
-
 /// The tables of a block.
 pub(super) struct Tables {
     main: Box<[Entry; MAIN_ENTRIES]>,
     distance: Box<[Entry; DISTANCE_ENTRIES]>,
+    /// The entries of all symbols, without the bits of their codes.
+    main_symbols: [Entry; MAIN_SYMBOLS],
+    distance_symbols: [Entry; DISTANCE_SYMBOLS],
     /// Whether they are those of the fixed codes.
     are_fixed: bool,
 }
@@ -130,6 +117,8 @@ impl Tables {
         Self {
             main: Box::new([Entry::INVALID; MAIN_ENTRIES]),
             distance: Box::new([Entry::INVALID; DISTANCE_ENTRIES]),
+            main_symbols: array::from_fn(Entry::main),
+            distance_symbols: array::from_fn(Entry::distance),
             are_fixed: false,
         }
     }
@@ -150,8 +139,8 @@ impl Tables {
         self.are_fixed = false;
         // Without an end no block can be sound.
         main.get(256).filter(|length| **length > 0)?;
-        fill(&Code::new(main)?, MAIN_BITS, &mut self.main[..], &MAIN_SYMBOLS)?;
-        fill(&Code::new(distance)?, DISTANCE_BITS, &mut self.distance[..], &DISTANCE_SYMBOLS)
+        fill(&Code::new(main)?, MAIN_BITS, &mut self.main[..], &self.main_symbols)?;
+        fill(&Code::new(distance)?, DISTANCE_BITS, &mut self.distance[..], &self.distance_symbols)
     }
 
     /// The entry of the next literal, length or end, if its code is not a long one.
@@ -195,7 +184,7 @@ fn fill(code: &Code, bits: u32, table: &mut [Entry], symbols: &[Entry]) -> Optio
         return None;
     }
     // Each code ends at the entry that it indexes. For one bit more the table is doubled: then its entries are right
-    // whatever that bit is, and the codes of the new length replace entries of no code.
+    // for both values of that bit, and the codes of the new length replace invalid ones.
     table[0] = Entry::INVALID;
     let mut size = 1;
     code.for_each(1..=bits as usize, |symbol, length, code| {

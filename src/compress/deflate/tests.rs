@@ -4,7 +4,7 @@
 
 use std::io::{self, BufRead, BufReader, Read, Write};
 
-use super::inflate::{END, HISTORY, ROOM};
+use super::inflate::{HISTORY, LIMIT, ROOM};
 use super::{Inflater, store};
 
 /// Compresses bytes as zlib does.
@@ -107,7 +107,7 @@ fn a_match_may_be_as_far_as_a_stream_allows() {
     // In a block with fixed codes: the length 258 and the distance 32,768, 200 times, and the end.
     let matched = [(8, 0b1010_0011), (5, 0b1_0111), (13, 8191)];
     let matches = bits(&[vec![(1, 1), (2, 1)], matched.repeat(200), vec![(7, 0)]].concat());
-    for before in [0, 1, ROOM - 258, ROOM, END + 1] {
+    for before in [0, 1, ROOM - 258, ROOM, LIMIT + 1] {
         let content = [vec![b'.'; before], noise.to_vec()].concat();
         let mut stream = Vec::new();
         store(&content, &mut stream);
