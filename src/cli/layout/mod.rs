@@ -60,7 +60,7 @@ mod strip;
 mod tag;
 mod tally_output;
 mod tree;
-mod tree_output;
+mod tree_json;
 mod unpack;
 mod unpack_output;
 mod update;

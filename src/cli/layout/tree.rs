@@ -6,7 +6,7 @@ use indicatif::HumanBytes;
 use regshape::check::{ChildrenAt, Node, NodeKind, NodeState, Tree};
 use serde::{Serialize, Serializer};
 
-use crate::cli::layout::tree_output::ShownTree;
+use crate::cli::layout::tree_json::ShownTree;
 use crate::cli::output::{Screen, counted, printable};
 use crate::cli::style::Style;
 
