@@ -3,6 +3,7 @@
 mod args;
 mod build_args;
 mod completion;
+mod compression_args;
 mod config_args;
 #[cfg(feature = "remote")]
 mod connection_args;

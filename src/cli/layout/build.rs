@@ -18,8 +18,9 @@ use regshape::{CopyError, Error, LayerError};
 
 use super::build_platform::{BuildPlatform, filled_path, filled_source};
 use super::image_output::ImageScreen;
-use crate::cli::args::{Base, BoundsArgs, CompressionArgs, WriteArgs, parse_annotation};
+use crate::cli::args::{Base, BoundsArgs, WriteArgs, parse_annotation};
 use crate::cli::build_args::{BuildInputs, LayerWord};
+use crate::cli::compression_args::CompressionArgs;
 use crate::cli::config_args::{ConfigArgs, SetPlatformArg, warn_of_words};
 use crate::cli::context::{Context, LayoutCommand};
 use crate::cli::error::{Advised, ForPlatform};

@@ -5,7 +5,8 @@ use std::process::ExitCode;
 use regshape::build::rewrite::{RecompressOptions, Rewritten, recompress};
 
 use super::rewrite_args::{RewriteArgs, RewriteResult};
-use crate::cli::args::{Common, RecompressionArgs};
+use crate::cli::args::Common;
+use crate::cli::compression_args::RecompressionArgs;
 use crate::cli::context::{Context, LayoutCommand};
 
 /// Compress the layers of an image in another format

@@ -15,7 +15,8 @@ use regshape::rootfs::Stack;
 
 use super::changes::DiffArgs;
 use super::target::{TRIES, Target, note_of_history, staged, tell};
-use crate::cli::args::{AnnotationArgs, BoundsArgs, ChosenCompression, Common, CompressionArgs, WriteArgs, YesArg};
+use crate::cli::args::{AnnotationArgs, BoundsArgs, Common, WriteArgs, YesArg};
+use crate::cli::compression_args::{ChosenCompression, CompressionArgs};
 use crate::cli::context::{Context, LayoutCommand};
 use crate::cli::layer_args::{LayerArgs, SourceArgs, history_of};
 use crate::cli::layout::edit::EditArgs;
