@@ -19,7 +19,7 @@ mod name;
 mod platform;
 mod platform_check;
 mod platform_words;
-mod reference;
+mod ref_name;
 mod text_names;
 mod time;
 
@@ -40,7 +40,7 @@ pub use platform_check::check_platform;
 pub use platform_words::{
     PlatformWordError, check_architecture, check_os, check_variant, is_known_architecture, is_known_os,
 };
-pub use reference::{RefName, RefNameError};
+pub use ref_name::{RefName, RefNameError};
 pub use time::{ParseTimestampError, Timestamp};
 
 pub use crate::json::{Json, JsonError, UnknownFields, from_json, to_blob, to_json_pretty, write_json_pretty};

@@ -8,7 +8,7 @@ use super::digest::{Digest, DigestError};
 use super::media_type::{MediaType, MediaTypeError};
 use super::name::{NameError, Reference, RepositoryName, Tag};
 use super::platform::{Platform, PlatformError};
-use super::reference::{RefName, RefNameError};
+use super::ref_name::{RefName, RefNameError};
 
 macro_rules! text_conversions {
     ($($name:ty, $error:ty;)*) => {$(
