@@ -15,11 +15,11 @@ pub(crate) mod fields;
 mod index;
 mod manifest;
 mod media_type;
-mod name;
 mod platform;
 mod platform_check;
 mod platform_words;
 mod ref_name;
+mod reference;
 mod text_names;
 mod time;
 
@@ -34,13 +34,13 @@ pub use field_change::FieldChange;
 pub use index::Index;
 pub use manifest::Manifest;
 pub use media_type::{LayerEncoding, MediaType, MediaTypeError};
-pub use name::{NameError, Reference, RepositoryName, Tag};
 pub use platform::{Fit, Platform, PlatformError};
 pub use platform_check::check_platform;
 pub use platform_words::{
     PlatformWordError, check_architecture, check_os, check_variant, is_known_architecture, is_known_os,
 };
 pub use ref_name::{RefName, RefNameError};
+pub use reference::{NameError, Reference, RepositoryName, Tag};
 pub use time::{ParseTimestampError, Timestamp};
 
 pub use crate::json::{Json, JsonError, UnknownFields, from_json, to_blob, to_json_pretty, write_json_pretty};

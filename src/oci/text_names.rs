@@ -6,9 +6,9 @@ use std::borrow::Borrow;
 use super::config_values::{ConfigField, ConfigValueError, ExposedPort, Healthcheck, ProcessUser, StopSignal};
 use super::digest::{Digest, DigestError};
 use super::media_type::{MediaType, MediaTypeError};
-use super::name::{NameError, Reference, RepositoryName, Tag};
 use super::platform::{Platform, PlatformError};
 use super::ref_name::{RefName, RefNameError};
+use super::reference::{NameError, Reference, RepositoryName, Tag};
 
 macro_rules! text_conversions {
     ($($name:ty, $error:ty;)*) => {$(

@@ -1,5 +1,4 @@
-//! The names of a registry: repositories, tags, and references to their content (distribution-spec, "Pulling
-//! manifests").
+//! References to the content of a registry, and the repositories and tags in them (distribution-spec, "Pulling manifests").
 
 use std::fmt;
 use std::str::FromStr;
