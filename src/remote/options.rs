@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use super::auth::Credentials;
 use super::calls::CallObserver;
+use super::clock::{Clock, SystemClock};
 use super::environment::Environment;
-use super::policy::{Clock, SystemClock};
 use super::tls::ClientCertificate;
 use super::waits::WaitObserver;
 use crate::options::setters;

@@ -3,12 +3,11 @@
 //! A request that fails for a while is tried again after 0.2 s, 0.4 s and so on up to 30 s, with jitter, or when the server
 //! says so (RFC 9110, 10.2.3). A server that has too many requests (429) gets half as many at once, and slowly more again.
 
-use std::fmt;
 use std::hash::{BuildHasher as _, RandomState};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::thread;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, SystemTime};
 
+use super::clock::Clock;
 use super::stop::Stop;
 use super::waits::{SHORTEST, Wait, WaitObserver, answered, reason};
 use crate::error::RemoteError;
@@ -22,58 +21,8 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 /// The longest pause that a server may ask for.
 const LONGEST_WAIT: Duration = Duration::from_mins(5);
 
-/// How often one who waits looks whether that is over.
-const LOOK: Duration = Duration::from_millis(50);
-
 /// The number of answers in a row after which one more request is sent at once.
 const CALM: usize = 16;
-
-/// Tells the time and lets it pass. Tests have clocks of their own.
-pub trait Clock: fmt::Debug + Send + Sync {
-    /// Returns the time since an arbitrary moment. It never decreases.
-    fn now(&self) -> Duration;
-    /// Returns the date.
-    fn date(&self) -> SystemTime;
-    /// Waits.
-    fn sleep(&self, duration: Duration);
-    /// Waits, but not for long after a function says that it is over. Unless that is provided, it is a whole sleep.
-    fn sleep_unless(&self, duration: Duration, is_over: &dyn Fn() -> bool) {
-        if !is_over() {
-            self.sleep(duration);
-        }
-    }
-}
-
-/// The clock of the system.
-#[derive(Debug)]
-pub(crate) struct SystemClock(Instant);
-
-impl Default for SystemClock {
-    fn default() -> Self {
-        Self(Instant::now())
-    }
-}
-
-impl Clock for SystemClock {
-    fn now(&self) -> Duration {
-        self.0.elapsed()
-    }
-
-    fn date(&self) -> SystemTime {
-        SystemTime::now()
-    }
-
-    fn sleep(&self, duration: Duration) {
-        thread::sleep(duration);
-    }
-
-    fn sleep_unless(&self, duration: Duration, is_over: &dyn Fn() -> bool) {
-        let start = Instant::now();
-        while !is_over() && start.elapsed() < duration {
-            thread::sleep(LOOK.min(duration - start.elapsed().min(duration)));
-        }
-    }
-}
 
 /// A request that failed.
 #[derive(Debug)]
