@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use super::auth::scope::Scope;
 use super::client::{Client, Fetched, ManifestReference};
 use super::first_fault::FirstFault;
-use super::policy::Failure;
+use super::retry::Failure;
 use crate::error::{Error, RemoteError, Result};
 use crate::graph::verify::verify_bytes;
 use crate::graph::walk::{Document, Role};

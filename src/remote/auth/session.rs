@@ -18,9 +18,9 @@ use super::secret::{Credential, Secret};
 use crate::error::RemoteError;
 use crate::remote::clock::Clock;
 use crate::remote::http::{Answer, Body, Method, Request};
-use crate::remote::policy::{Failure, is_transient, retry_after};
 use crate::remote::redirect::{Guard, MOST_REDIRECTS, is_redirect, keeps_method};
 use crate::remote::refusal;
+use crate::remote::retry::{Failure, is_transient, retry_after};
 use crate::remote::url::{Url, encoded_value};
 use crate::remote::wire::Wire;
 

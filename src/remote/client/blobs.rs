@@ -6,7 +6,7 @@ use crate::error::RemoteError;
 use crate::oci::{Digest, RepositoryName};
 use crate::remote::auth::scope::Scope;
 use crate::remote::http::{Answer, AnswerReader, Method};
-use crate::remote::policy::Failure;
+use crate::remote::retry::Failure;
 use crate::remote::url::Url;
 
 /// What a registry says of a blob without sending it.

@@ -10,7 +10,7 @@ use crate::error::RemoteError;
 use crate::oci::{Algorithm, Digest, Hasher, MediaType, RepositoryName, Tag};
 use crate::remote::auth::scope::Scope;
 use crate::remote::http::{Answer, COMMIT_TIMEOUT, Method};
-use crate::remote::policy::{Failure, Tries};
+use crate::remote::retry::{Failure, Tries};
 use crate::remote::text::on_one_line;
 
 /// The largest manifest or index that is fetched.

@@ -8,7 +8,7 @@ use super::{Ask, Client, Payload, is_html};
 use crate::error::RemoteError;
 use crate::remote::auth::scope::Scope;
 use crate::remote::http::{Answer, Body, HttpError, Method, Request};
-use crate::remote::policy::{Failure, is_transient};
+use crate::remote::retry::{Failure, is_transient};
 use crate::remote::tls::TlsError;
 
 /// The header with the version of the API.

@@ -10,7 +10,7 @@ use super::{Ask, Client, Payload};
 use crate::oci::{Digest, RepositoryName};
 use crate::remote::auth::scope::Scope;
 use crate::remote::http::{Answer, Body, COMMIT_TIMEOUT, Method, Request};
-use crate::remote::policy::Failure;
+use crate::remote::retry::Failure;
 use crate::remote::stop::Stop;
 use crate::remote::url::Url;
 

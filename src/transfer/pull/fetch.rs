@@ -9,7 +9,7 @@ use crate::layout::site::Site;
 use crate::oci::Descriptor;
 use crate::remote::client::BlobBody;
 use crate::remote::first_fault::FirstFault;
-use crate::remote::policy::{Failure, Tries};
+use crate::remote::retry::{Failure, Tries};
 use crate::remote::source::RemoteDocuments;
 use crate::transfer::event::{TransferEvent, TransferObserver};
 

@@ -15,7 +15,7 @@ use crate::oci::{Descriptor, Digest, RepositoryName};
 use crate::remote::auth::scope::Scope;
 use crate::remote::client::{BlobState, Client, Payload, Started, UploadSession, UploadStatus};
 use crate::remote::first_fault::FirstFault;
-use crate::remote::policy::{Failure, Tries};
+use crate::remote::retry::{Failure, Tries};
 use crate::transfer::event::{TransferEvent, TransferObserver};
 use crate::view::content::Content;
 use crate::workers::map::cores;
