@@ -29,7 +29,7 @@ mod system_errors;
 mod text;
 mod tls;
 mod url;
-mod waits;
+mod wait_observer;
 mod wire;
 
 pub use auth::{
@@ -46,4 +46,4 @@ pub use proxy::ProxyError;
 pub use reference::RemoteReference;
 pub use reference_error::ReferenceError;
 pub use tls::ClientCertificate;
-pub use waits::{Wait, WaitObserver};
+pub use wait_observer::{Wait, WaitObserver};

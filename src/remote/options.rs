@@ -9,7 +9,7 @@ use super::calls::CallObserver;
 use super::clock::{Clock, SystemClock};
 use super::environment::Environment;
 use super::tls::ClientCertificate;
-use super::waits::WaitObserver;
+use super::wait_observer::WaitObserver;
 use crate::options::setters;
 
 /// The settings of a connection to a registry.

@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime};
 
 use super::clock::Clock;
 use super::stop::Stop;
-use super::waits::{SHORTEST, Wait, WaitObserver, answered, reason};
+use super::wait_observer::{SHORTEST, Wait, WaitObserver, answered, reason};
 use crate::error::RemoteError;
 
 /// The first pause. Each later one is twice as long.

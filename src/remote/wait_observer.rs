@@ -1,4 +1,4 @@
-//! Long waits for a registry, for those who would wonder why nothing happens.
+//! Reporting long waits for a registry to the user, who would wonder why nothing happens.
 
 use std::fmt;
 use std::sync::Arc;
