@@ -14,6 +14,7 @@ use crate::error::{ArtifactError, CopyError, Error, Result};
 use crate::fs::walk::open_target;
 use crate::graph::platform::Choice;
 use crate::layout::blobs::{PendingBlob, StoredBlob};
+use crate::layout::commit::write_index;
 use crate::layout::handle::Layout;
 use crate::layout::lock::take_lock;
 use crate::metrics::Progress;
@@ -147,7 +148,7 @@ pub fn attach(
         return Ok(Attached { entry: listed, subject, choice, is_new: false });
     }
     index.manifests.push(entry.clone());
-    layout.write_index(&lock, &index, stored)?;
+    write_index(layout, &lock, &index, stored)?;
     Ok(Attached { entry, subject, choice, is_new: true })
 }
 

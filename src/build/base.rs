@@ -5,6 +5,7 @@ use super::layer::URLS;
 use crate::error::{BaseError, Error, Reason, Result};
 use crate::graph::finding::Finding;
 use crate::layout::blobs::PendingBlob;
+use crate::layout::commit::write_stage;
 use crate::layout::handle::Layout;
 use crate::layout::lock::take_lock;
 use crate::layout::staging_file::{Stage, StagedBase, StagedLayer};
@@ -128,7 +129,7 @@ impl BaseImage {
         let blobs = pending.into_iter().map(|blob| blob.commit(&lock)).collect::<Result<Vec<_>>>()?;
         stage.layers = self.layers.iter().map(|(_, staged)| staged.clone()).collect();
         stage.base = Some(self.base.clone());
-        layout.write_stage(&lock, &stage, blobs)?;
+        write_stage(layout, &lock, &stage, blobs)?;
         Ok(AddedBase { stage, warnings })
     }
 }

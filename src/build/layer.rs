@@ -11,6 +11,7 @@ use crate::build::pipeline::store_layer;
 use crate::error::{Error, Result};
 use crate::graph::finding::Finding;
 use crate::layout::blobs::PendingBlob;
+use crate::layout::commit::write_stage;
 use crate::layout::document_files::ReadDocument;
 use crate::layout::handle::Layout;
 use crate::layout::lock::take_lock;
@@ -179,7 +180,7 @@ impl NewLayer {
         }
         let blob = self.blob.commit(&lock)?;
         stage.layers.push(self.added.layer.clone());
-        layout.write_stage(&lock, &stage, [blob])?;
+        write_stage(layout, &lock, &stage, [blob])?;
         Ok(self.added)
     }
 }
@@ -242,7 +243,7 @@ impl Layout {
         let has_changed = layer.annotations != before;
         let layer = layer.clone();
         if has_changed {
-            self.write_stage(&lock, &stage, [])?;
+            write_stage(self, &lock, &stage, [])?;
         }
         Ok(Updated { outdates_manifest: has_changed && stage.manifest.is_some(), value: layer })
     }

@@ -10,6 +10,7 @@ use crate::error::{Error, Reason, Referrer, Result};
 use crate::graph::edit::IndexEditor;
 use crate::graph::names::Names;
 use crate::graph::walk::Document;
+use crate::layout::commit::write_index_and_stage;
 use crate::layout::document_files::ReadDocument;
 use crate::layout::handle::Layout;
 use crate::layout::lock::take_lock;
@@ -134,7 +135,7 @@ impl PreparedManifest<'_> {
             extra: stage.manifest.as_ref().map(|manifest| manifest.extra.clone()).unwrap_or_default(),
         };
         stage.set_manifest(staged.clone(), &index);
-        layout.write_index_and_stage(&lock, &index, &stage, [blob].into_iter().chain(empty))?;
+        write_index_and_stage(layout, &lock, &index, &stage, [blob].into_iter().chain(empty))?;
 
         let outdated = replaced.map(|replaced| own_documents(layout, &replaced, &stage)).unwrap_or_default();
         remove_unreferenced(layout, &lock, &index, &stage, outdated);
@@ -231,7 +232,7 @@ impl Layout {
         let old = std::mem::replace(&mut staged.digest, blob.digest.clone());
         staged.size = blob.size;
         stage.set_manifest(staged.clone(), &index);
-        self.write_index_and_stage(&lock, &index, &stage, [blob])?;
+        write_index_and_stage(self, &lock, &index, &stage, [blob])?;
         remove_unreferenced(self, &lock, &index, &stage, vec![old, listed]);
         Ok(staged)
     }

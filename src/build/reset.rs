@@ -2,6 +2,7 @@
 
 use crate::error::{Referrer, Result};
 use crate::graph::walk::Document;
+use crate::layout::commit::write_stage;
 use crate::layout::handle::Layout;
 use crate::layout::lock::take_lock;
 use crate::layout::reachable::unreferenced;
@@ -39,7 +40,7 @@ pub fn reset(layout: &Layout) -> Result<Reset> {
     }
     let emptied = stage.emptied();
     if emptied != stage {
-        layout.write_stage(&lock, &emptied, [])?;
+        write_stage(layout, &lock, &emptied, [])?;
     }
     let mut reset = Reset { layers: stage.layers.len(), ..Reset::default() };
     // References from other layouts cannot be known here.

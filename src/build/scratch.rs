@@ -4,6 +4,7 @@ use std::path::Path;
 
 use crate::error::{Error, Result};
 use crate::fs::TempDirectory;
+use crate::layout::commit::write_stage;
 use crate::layout::handle::Layout;
 use crate::layout::leftovers::clean_directories_in;
 use crate::layout::lock::take_lock;
@@ -52,7 +53,7 @@ impl Scratch {
     /// [`Error::Io`].
     pub fn begin_image(&self) -> Result<()> {
         let lock = take_lock(&self.layout)?;
-        self.layout.write_stage(&lock, &Stage::empty(), [])
+        write_stage(&self.layout, &lock, &Stage::empty(), [])
     }
 
     /// Stages a layer that was made for an earlier image.
@@ -64,6 +65,6 @@ impl Scratch {
         let lock = take_lock(&self.layout)?;
         let mut stage = self.layout.find_stage()?.unwrap_or_else(Stage::empty);
         stage.layers.push(layer.clone());
-        self.layout.write_stage(&lock, &stage, [])
+        write_stage(&self.layout, &lock, &stage, [])
     }
 }

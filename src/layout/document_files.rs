@@ -1,19 +1,16 @@
-//! The two documents of a layout that change: `index.json` and the staging file. Reading them, and replacing them whole.
+//! The two documents of a layout that change, `index.json` and the staging file: how they are read, and their form.
 
-use std::ffi::OsString;
-use std::fs;
 use std::io::{self, BufWriter, Write};
 use std::path::PathBuf;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::blobs::StoredBlob;
-use super::handle::{Layout, Lock};
+use super::handle::Layout;
 use super::site::Site;
 use super::staging_file::{SCHEMA_VERSION, Stage};
 use crate::error::{Error, Reason, Result};
-use crate::fs::{Directory, FileKind, FileVersion, TempFile, leads_out, open_inside, read_at_most, target_inside};
+use crate::fs::{FileVersion, open_inside, read_at_most};
 use crate::graph::walk::INDEX_FILE;
 use crate::json::{self, Node};
 use crate::layout::lock::keep_writers_out;
@@ -124,63 +121,6 @@ impl Layout {
         Ok(Some(ReadDocument { content, document }))
     }
 
-    /// Replaces the staging file, or makes it. Blobs that it is the first to name are kept from then on.
-    pub(crate) fn write_stage(
-        &self,
-        lock: &Lock,
-        stage: &Stage,
-        named: impl IntoIterator<Item = StoredBlob>,
-    ) -> Result<()> {
-        self.replace([self.prepare(lock, STAGE_FILE, stage)?], named)
-    }
-
-    /// Replaces `index.json`. Blobs that it is the first to name are kept from then on.
-    pub(crate) fn write_index(
-        &self,
-        lock: &Lock,
-        index: &Index,
-        named: impl IntoIterator<Item = StoredBlob>,
-    ) -> Result<()> {
-        self.replace([self.prepare(lock, INDEX_FILE, index)?], named)
-    }
-
-    /// Waits until `index.json` as it is, and its name, are on the disk.
-    pub(crate) fn sync_index(&self) -> Result<()> {
-        let path = self.document_path(INDEX_FILE);
-        let file = open_inside(self.path(), &path).map_err(Error::io("read", &path))?;
-        self.site().sync_stored(&file, &path)
-    }
-
-    /// Replaces `index.json`, then the staging file. Steps that need space come before either.
-    pub(crate) fn write_index_and_stage(
-        &self,
-        lock: &Lock,
-        index: &Index,
-        stage: &Stage,
-        named: impl IntoIterator<Item = StoredBlob>,
-    ) -> Result<()> {
-        self.replace([self.prepare(lock, INDEX_FILE, index)?, self.prepare(lock, STAGE_FILE, stage)?], named)
-    }
-
-    /// Puts documents into their places, one after the other. After an error all are as they were before, and the blobs
-    /// that they would have named are deleted; where a document cannot be put back, the blobs stay.
-    fn replace(
-        &self,
-        documents: impl IntoIterator<Item = PendingDocument>,
-        named: impl IntoIterator<Item = StoredBlob>,
-    ) -> Result<()> {
-        let mut replaced = Vec::new();
-        let placed = documents.into_iter().try_for_each(|PendingDocument { directory, name, file }| {
-            let path = directory.path_of(&name);
-            replaced.push(file.replace(&directory, &name).map_err(Error::io("write", path))?);
-            self.site().sync_names(&directory)
-        });
-        if placed.is_ok() || !replaced.into_iter().rev().all(|document| document.restore().is_ok()) {
-            named.into_iter().for_each(StoredBlob::keep);
-        }
-        placed
-    }
-
     fn read_document(&self, name: &str) -> Result<DocumentFile> {
         let path = self.document_path(name);
         let read = self
@@ -200,36 +140,8 @@ impl Layout {
         }
     }
 
-    fn prepare(&self, lock: &Lock, name: &str, document: &impl Serialize) -> Result<PendingDocument> {
-        let (directory, file_name) = self.place_of(lock, name)?;
-        let mut is_too_large = false;
-        let written = self.site().temp_file(&directory, |writer| {
-            let mut bounded = Bounded { writer, left: DOCUMENT_LIMIT, is_too_large: &mut is_too_large };
-            write_pretty(document, &mut bounded)
-        });
-        if is_too_large {
-            let what = if name == STAGE_FILE { "staging file" } else { name };
-            return Err(would_be_too_large(&format!("{what} at {}", self.path().display()), DOCUMENT_LIMIT));
-        }
-        Ok(PendingDocument { directory, name: file_name, file: written? })
-    }
-
-    /// Returns the directory and the name of a document. A link in the layout stays, and its target is replaced.
-    fn place_of(&self, lock: &Lock, name: &str) -> Result<(Directory, OsString)> {
-        let (root, path) = (lock.root(), self.document_path(name));
-        let failed = || Error::io("read", &path);
-        let is_link = root.find(name).map_err(failed())?.is_some_and(|found| found.kind == FileKind::Link);
-        let target = if is_link { target_inside(self.path(), &path).ok().flatten() } else { None };
-        let Some(target) = target else { return Ok((root.clone(), name.into())) };
-        let canonical = fs::canonicalize(self.path()).map_err(failed())?;
-        let inside = target.parent().and_then(|parent| parent.strip_prefix(canonical).ok());
-        let (Some(inside), Some(name)) = (inside, target.file_name()) else {
-            return Err(failed()(leads_out()));
-        };
-        Ok((root.open_beneath(inside).map_err(failed())?, name.to_owned()))
-    }
-
-    fn document_path(&self, name: &str) -> PathBuf {
+    /// Returns the path of a document.
+    pub(super) fn document_path(&self, name: &str) -> PathBuf {
         self.path().join(name)
     }
 }
@@ -256,13 +168,6 @@ impl Site {
     }
 }
 
-/// A document that is written and synced, but not yet in its place.
-struct PendingDocument {
-    directory: Directory,
-    name: OsString,
-    file: TempFile,
-}
-
 enum DocumentFile {
     Missing,
     /// It is there, but not a file that can be read.
@@ -275,15 +180,15 @@ pub(crate) fn check_size(what: &str, content: &[u8], limit: u64) -> Result<()> {
     if content.len() as u64 > limit { Err(would_be_too_large(what, limit)) } else { Ok(()) }
 }
 
-fn would_be_too_large(what: &str, limit: u64) -> Error {
+pub(super) fn would_be_too_large(what: &str, limit: u64) -> Error {
     Error::WouldBeTooLarge { what: what.to_owned(), limit }
 }
 
 /// Writes at most so many bytes.
-struct Bounded<'a> {
-    writer: &'a mut dyn Write,
-    left: u64,
-    is_too_large: &'a mut bool,
+pub(super) struct Bounded<'a> {
+    pub(super) writer: &'a mut dyn Write,
+    pub(super) left: u64,
+    pub(super) is_too_large: &'a mut bool,
 }
 
 impl Write for Bounded<'_> {

@@ -32,6 +32,7 @@
 
 pub(crate) mod blob_directory;
 pub(crate) mod blobs;
+pub(crate) mod commit;
 pub(crate) mod document_files;
 pub(crate) mod entries;
 pub(crate) mod filling;

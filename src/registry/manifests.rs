@@ -11,6 +11,7 @@ use crate::error::{Error, Reason, Referrer, Result};
 use crate::graph::platform::{Choice, Chosen, Platforms};
 use crate::graph::severity::may_be_missing;
 use crate::graph::walk::{Document, Documents, with_lister};
+use crate::layout::commit::write_index;
 use crate::layout::document_files::fingerprint;
 use crate::layout::handle::Layout;
 use crate::layout::lock::take_lock;
@@ -191,7 +192,7 @@ impl Repository {
             // It is listed already.
             blob.keep();
         } else {
-            layout.write_index(&lock, &index, [blob])?;
+            write_index(&layout, &lock, &index, [blob])?;
         }
         Ok(descriptor)
     }

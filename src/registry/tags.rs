@@ -8,6 +8,7 @@ use super::resolve::ManifestName;
 use crate::error::{Error, Result};
 use crate::graph::names::EntryTag;
 use crate::graph::resolve::Meant;
+use crate::layout::commit::write_index;
 use crate::layout::document_files::fingerprint;
 use crate::layout::handle::Layout;
 use crate::layout::lock::take_lock;
@@ -220,7 +221,7 @@ impl Repository {
         let before = fingerprint(&index);
         let result = change(&layout, &mut index)?;
         if fingerprint(&index) != before {
-            layout.write_index(&lock, &index, [])?;
+            write_index(&layout, &lock, &index, [])?;
         }
         Ok(result)
     }

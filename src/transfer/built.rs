@@ -5,6 +5,7 @@ use std::collections::HashSet;
 use crate::error::Result;
 use crate::graph::left_behind::left_behind;
 use crate::graph::walk::{Document, Reach, walk};
+use crate::layout::commit::write_index_and_stage;
 use crate::layout::handle::{Layout, Lock};
 use crate::layout::reachable::remove_unreferenced;
 use crate::layout::staging_file::Stage;
@@ -61,7 +62,7 @@ pub(super) fn write(
     let before = layout.find_stage()?.unwrap_or_else(Stage::empty);
     let mut stage = before.clone();
     stage.add_built(entries.iter().map(|entry| &entry.digest), index);
-    layout.write_index_and_stage(lock, index, &stage, [])?;
+    write_index_and_stage(layout, lock, index, &stage, [])?;
     let mut documents: Vec<Digest> = Vec::new();
     for visit in walk(layout, replaced, Reach::Manifests) {
         documents.push(visit.entry.digest.clone());

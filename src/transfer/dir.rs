@@ -15,6 +15,7 @@ use crate::graph::edit::IndexEditor;
 use crate::graph::names::Names;
 use crate::graph::walk::INDEX_FILE;
 use crate::layout::blob_directory::{blob_directory, check_blob_directory, make_blob_directory};
+use crate::layout::commit::{sync_index, write_index};
 use crate::layout::document_files::{DOCUMENT_LIMIT, STAGE_FILE, pretty};
 use crate::layout::entries::read_entries;
 use crate::layout::filling::{Filling, RECORD_FILE, is_vacant_but_for_fillings, is_vacant_but_for_uploads, moved_from};
@@ -355,7 +356,7 @@ impl<'a> Export<'a> {
                 return built::write(layout, lock, &index, &self.plan.view.index().manifests, &replaced);
             }
             // The process that wrote the same entries may not have synced them.
-            if index == before { layout.sync_index() } else { layout.write_index(lock, &index, []) }
+            if index == before { sync_index(layout) } else { write_index(layout, lock, &index, []) }
         });
         if let Err(error) = done {
             if let (Ok(index), Ok(stage)) = (read_entries(layout.site()), layout.find_stage()) {

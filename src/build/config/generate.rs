@@ -5,6 +5,7 @@ use super::fault::Fault;
 use super::history::{self, Steps};
 use crate::build::pipeline::{complete_diff_ids, diff_ids};
 use crate::error::{ConfigError, Error, Reason, Referrer, Result};
+use crate::layout::commit::write_stage;
 use crate::layout::document_files::ReadDocument;
 use crate::layout::handle::{Layout, Lock};
 use crate::layout::lock::take_lock;
@@ -246,7 +247,7 @@ fn replace_config(
     let blob = layout.store_document(lock, "the config", content)?;
     let config = staged(blob.digest.clone(), blob.size);
     let old = stage.config.replace(config.clone());
-    layout.write_stage(lock, stage, [blob])?;
+    write_stage(layout, lock, stage, [blob])?;
     remove_unreferenced(layout, lock, index, stage, old.map(|old| old.digest).into_iter().collect());
     Ok(config)
 }

@@ -11,6 +11,7 @@ use crate::graph::platform::{Choice, Chooser};
 use crate::graph::resolve::{Meant, Resolver};
 use crate::graph::summary::summaries;
 use crate::layout::blobs::StoredBlob;
+use crate::layout::commit::write_index;
 use crate::layout::handle::{Layout, Lock};
 use crate::layout::reachable::remove_unreferenced;
 use crate::layout::staging_file::Stage;
@@ -193,7 +194,7 @@ impl Finished {
             warnings.push(EditWarning::LeftBehind(left));
         }
         warnings.extend(others);
-        layout.write_index(lock, &index, store()?)?;
+        write_index(layout, lock, &index, store()?)?;
         let images = images(&result);
         // A staging file that cannot be read may refer to any blob: then nothing is deleted.
         if let Ok(stage) = layout.find_stage() {

@@ -1,6 +1,7 @@
 //! Changes of staged layers.
 
 use crate::error::{EditError, Error, Result};
+use crate::layout::commit::write_stage;
 use crate::layout::handle::Layout;
 use crate::layout::lock::take_lock;
 use crate::layout::staging_file::{Stage, StagedLayer, Updated};
@@ -48,7 +49,7 @@ fn change(
     let value = change(&mut stage);
     let has_changed = stage != before;
     if has_changed {
-        layout.write_stage(&lock, &stage, [])?;
+        write_stage(layout, &lock, &stage, [])?;
     }
     Ok(Updated { value, outdates_manifest: has_changed && stage.manifest.is_some() })
 }
