@@ -14,8 +14,8 @@ use crate::layout::commit::write_index_and_stage;
 use crate::layout::document_files::ReadDocument;
 use crate::layout::handle::Layout;
 use crate::layout::lock::take_lock;
-use crate::layout::reachable::remove_unreferenced;
 use crate::layout::staging_file::{Stage, StagedLayer, StagedManifest};
+use crate::layout::unreferenced::remove_unreferenced;
 use crate::oci::{
     self, AnnotationChange, Annotations, Descriptor, Digest, EMPTY_CONTENT, IMAGE_NAME, ImageConfig, Index, Manifest,
     Match, MediaType, NameKind, Platform, REF_NAME, RefName, UnknownFields, WholeName,

@@ -5,7 +5,7 @@ use crate::graph::walk::Document;
 use crate::layout::commit::write_stage;
 use crate::layout::handle::Layout;
 use crate::layout::lock::take_lock;
-use crate::layout::reachable::unreferenced;
+use crate::layout::unreferenced::unreferenced;
 use crate::oci::Digest;
 use crate::tally::Tally;
 

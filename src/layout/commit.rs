@@ -7,7 +7,7 @@
 //!    any document is replaced.
 //! 4. `index.json` is renamed to its place and its directory is synced; then the staging file, in the same way.
 //! 5. If a step fails, the replaced documents are put back and the new blobs are deleted: the layout is as it was.
-//! 6. Blobs that no document refers to any more are deleted (`reachable.rs`), and the lock is dropped.
+//! 6. Blobs that no document refers to any more are deleted (`unreferenced.rs`), and the lock is dropped.
 //!
 //! This file does steps 3 to 5, and is the only one that replaces a document of a layout that is there.
 

@@ -7,8 +7,8 @@ use crate::graph::left_behind::left_behind;
 use crate::graph::walk::{Document, Reach, walk};
 use crate::layout::commit::write_index_and_stage;
 use crate::layout::handle::{Layout, Lock};
-use crate::layout::reachable::remove_unreferenced;
 use crate::layout::staging_file::Stage;
+use crate::layout::unreferenced::remove_unreferenced;
 use crate::oci::{Descriptor, Digest, Index};
 
 /// Gives the entries of a build the places of those that an earlier build made with the same tags. Returns the entries

@@ -9,8 +9,8 @@ use crate::layout::commit::write_stage;
 use crate::layout::document_files::ReadDocument;
 use crate::layout::handle::{Layout, Lock};
 use crate::layout::lock::take_lock;
-use crate::layout::reachable::remove_unreferenced;
 use crate::layout::staging_file::{Stage, StagedConfig, Updated};
+use crate::layout::unreferenced::remove_unreferenced;
 use crate::oci::{self, Annotations, Digest, Index, MediaType, RootFs, UnknownFields, check_architecture, check_os};
 use crate::options::setters;
 

@@ -13,8 +13,8 @@ use crate::graph::summary::summaries;
 use crate::layout::blobs::StoredBlob;
 use crate::layout::commit::write_index;
 use crate::layout::handle::{Layout, Lock};
-use crate::layout::reachable::remove_unreferenced;
 use crate::layout::staging_file::Stage;
+use crate::layout::unreferenced::remove_unreferenced;
 use crate::oci::{Descriptor, Digest, Index, Platform};
 
 /// The images of an index that are changed.
