@@ -12,7 +12,7 @@ use crate::build::edit::{Edited, LayerAfter};
 use crate::error::Result;
 use crate::layout::handle::Layout;
 use crate::metrics::Progress;
-use crate::rootfs::{Carrier, CoveredEntries, Failure};
+use crate::rootfs::{Carrier, EntriesAtPaths, Failure};
 use crate::tar::raw_headers::{relinked, renamed};
 use crate::tar::reader::TarReader;
 
@@ -45,12 +45,12 @@ impl Verb for Strip<'_> {
 
     fn layers(&mut self, image: &mut Original, maker: &mut Maker<'_>) -> Result<(Vec<LayerAfter>, ())> {
         let layers = image.layers();
-        let covered = image.files.covered(self.paths, maker.progress)?;
-        let wanted: HashSet<Carrier> = covered.iter().flat_map(|layer| layer.links.values().copied()).collect();
+        let found = image.files.entries_at(self.paths, maker.progress)?;
+        let wanted: HashSet<Carrier> = found.iter().flat_map(|layer| layer.links.values().copied()).collect();
         let mut saved = Saved::of(maker.layout, &image.files, &wanted)?;
         let mut after = Vec::new();
-        for (at, covered) in covered.iter().enumerate() {
-            if covered.is_empty() {
+        for (at, found) in found.iter().enumerate() {
+            if found.is_empty() {
                 after.push(LayerAfter::Kept(at));
                 continue;
             }
@@ -58,7 +58,7 @@ impl Verb for Strip<'_> {
             // Hard links may be to files of the layers below.
             let of = layers[..=at].to_vec();
             let layer = ChangedLayer { at, of, storage, compares: Compares::Content };
-            let copy = |content: &mut dyn Read, writer: &mut dyn Write| copy(content, writer, covered, &mut saved);
+            let copy = |content: &mut dyn Read, writer: &mut dyn Write| copy(content, writer, found, &mut saved);
             after.push(maker.change(&image.files, layer, copy)?);
         }
         Ok((after, ()))
@@ -69,23 +69,23 @@ impl Verb for Strip<'_> {
 fn copy(
     content: &mut dyn Read,
     mut writer: &mut dyn Write,
-    covered: &CoveredEntries,
+    found: &EntriesAtPaths,
     saved: &mut Saved,
 ) -> Result<bool, Failure> {
     // The hard links that have become the files whose names are removed.
     let mut names: HashMap<Carrier, Vec<u8>> = HashMap::new();
     let mut tar = TarReader::keeping_headers(content);
     while let Some(header) = tar.next()? {
-        if covered.entries.contains(&header.start) {
+        if found.entries.contains(&header.start) {
             continue;
         }
-        let moved = covered.moved.get(&header.start);
+        let moved = found.moved.get(&header.start);
         let mut headers = Cow::Borrowed(tar.raw_headers());
         if let Some(path) = moved {
             headers = renamed(&headers, path).into();
         }
-        let Some(carrier) = covered.links.get(&header.start) else {
-            if let Some(target) = covered.retargeted.get(&header.start) {
+        let Some(carrier) = found.links.get(&header.start) else {
+            if let Some(target) = found.retargeted.get(&header.start) {
                 headers = relinked(&headers, target).into();
             }
             writer.write_all(&headers)?;
@@ -104,7 +104,7 @@ fn copy(
             }
         }
     }
-    covered.write_directories(writer)?;
+    found.write_directories(writer)?;
     tar.copy_end(writer)?;
     Ok(true)
 }

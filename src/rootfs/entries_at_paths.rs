@@ -16,7 +16,7 @@ use crate::tar::written_entry::EntryKind;
 
 /// The entries of one layer that are at some paths or below them.
 #[derive(Debug, Default)]
-pub(crate) struct CoveredEntries {
+pub(crate) struct EntriesAtPaths {
     /// The offsets of these entries.
     pub(crate) entries: HashSet<u64>,
     /// The other hard links of the layer to files at these paths, by the offsets of their entries.
@@ -30,7 +30,7 @@ pub(crate) struct CoveredEntries {
     directories: Vec<ImpliedDirectory>,
 }
 
-impl CoveredEntries {
+impl EntriesAtPaths {
     /// Returns whether the layer has nothing at these paths.
     pub(crate) fn is_empty(&self) -> bool {
         self.entries.is_empty() && self.links.is_empty() && self.moved.is_empty() && self.retargeted.is_empty()
@@ -60,7 +60,11 @@ impl ImageFiles {
     /// # Errors
     ///
     /// [`FilesError::NoPath`] for a path that no layer has; those of reading a layer.
-    pub(crate) fn covered(&mut self, paths: &[Vec<u8>], progress: Option<Progress<'_>>) -> Result<Vec<CoveredEntries>> {
+    pub(crate) fn entries_at(
+        &mut self,
+        paths: &[Vec<u8>],
+        progress: Option<Progress<'_>>,
+    ) -> Result<Vec<EntriesAtPaths>> {
         let mut tree = MergedTree::default();
         let mut layers = Vec::new();
         for number in 0..self.layer_count() {
@@ -76,29 +80,29 @@ impl ImageFiles {
             let implied = implied.into_iter().filter_map(|path| ImpliedDirectory::of(&path, position, &tree)).collect();
             layers.push(PlacedLayer { entries, implied });
         }
-        let mut covers = Covers { paths: Vec::new(), are_found: vec![false; paths.len()], has_links: false };
+        let mut wanted = WantedPaths { paths: Vec::new(), are_found: vec![false; paths.len()], has_links: false };
         for (at, path) in paths.iter().enumerate() {
             let path = split(path);
-            covers.paths.push((at, path.join(&b'/')));
+            wanted.paths.push((at, path.join(&b'/')));
             // The path as users see it may lead through links.
             if let Some((name, parents)) = path.split_last()
                 && let Ok((mut place, _)) = tree.resolve(parents)
                 && place != parents
             {
                 place.push(name.clone());
-                covers.paths.push((at, place.join(&b'/')));
+                wanted.paths.push((at, place.join(&b'/')));
             }
         }
-        let covered = layers.iter().map(|layer| covers.find(layer)).collect();
-        match covers.are_found.iter().position(|is_found| !is_found) {
+        let found = layers.iter().map(|layer| wanted.find(layer)).collect();
+        match wanted.are_found.iter().position(|is_found| !is_found) {
             Some(at) => Err(FilesError::NoPath { path: shown_path(&paths[at]) }.into()),
-            None => Ok(covered),
+            None => Ok(found),
         }
     }
 }
 
 /// Paths that are looked for.
-struct Covers {
+struct WantedPaths {
     /// The paths, each with the number of the one that was asked for.
     paths: Vec<(usize, Vec<u8>)>,
     are_found: Vec<bool>,
@@ -106,15 +110,15 @@ struct Covers {
     has_links: bool,
 }
 
-impl Covers {
+impl WantedPaths {
     /// Returns the number of the path that a place is at or below.
     fn of(&self, place: &[u8]) -> Option<usize> {
         let covers = |path: &[u8]| place == path || is_below(place, path);
         self.paths.iter().find(|(_, path)| covers(path)).map(|(at, _)| *at)
     }
 
-    fn find(&mut self, layer: &PlacedLayer) -> CoveredEntries {
-        let mut covered = CoveredEntries::default();
+    fn find(&mut self, layer: &PlacedLayer) -> EntriesAtPaths {
+        let mut found = EntriesAtPaths::default();
         let mut others = Vec::new();
         // Links of the layer itself, which lead to the places of its entries.
         let mut has_links = false;
@@ -122,40 +126,40 @@ impl Covers {
             if let Some(at) = self.of(&entry.place) {
                 self.are_found[at] = true;
                 has_links |= entry.kind == PlacedKind::SymbolicLink;
-                covered.entries.insert(entry.offset);
+                found.entries.insert(entry.offset);
                 continue;
             }
             let link = entry.link.as_ref().filter(|link| self.of(&link.target).is_some());
             match link.map(|link| link.carrier) {
                 // Another entry of the layer takes the place of this link, whose target goes.
-                Some(None) => drop(covered.entries.insert(entry.offset)),
-                Some(Some(carrier)) => drop(covered.links.insert(entry.offset, carrier)),
+                Some(None) => drop(found.entries.insert(entry.offset)),
+                Some(Some(carrier)) => drop(found.links.insert(entry.offset, carrier)),
                 None => {}
             }
             others.push(entry);
         }
-        others.retain(|entry| !covered.entries.contains(&entry.offset));
+        others.retain(|entry| !found.entries.contains(&entry.offset));
         self.has_links |= has_links;
         for entry in others.iter().filter(|_| has_links) {
-            covered.moved.extend(entry.moved.clone().map(|path| (entry.offset, path)));
+            found.moved.extend(entry.moved.clone().map(|path| (entry.offset, path)));
         }
-        for entry in others.iter().filter(|entry| self.has_links && !covered.links.contains_key(&entry.offset)) {
+        for entry in others.iter().filter(|entry| self.has_links && !found.links.contains_key(&entry.offset)) {
             let link = entry.link.as_ref().filter(|link| link.is_through_links && link.carrier.is_some());
-            covered.retargeted.extend(link.map(|link| (entry.offset, link.target.to_vec())));
+            found.retargeted.extend(link.map(|link| (entry.offset, link.target.to_vec())));
         }
-        covered.directories = self.directories_to_keep(layer, &covered, &others);
-        covered
+        found.directories = self.directories_to_keep(layer, &found, &others);
+        found
     }
 
     /// Returns the directories that need an entry when entries below them go. The others are those that need none.
     fn directories_to_keep(
         &self,
         layer: &PlacedLayer,
-        covered: &CoveredEntries,
+        found: &EntriesAtPaths,
         others: &[&PlacedEntry],
     ) -> Vec<ImpliedDirectory> {
         let mut parents: HashSet<&[u8]> = HashSet::new();
-        for entry in layer.entries.iter().filter(|entry| covered.entries.contains(&entry.offset)) {
+        for entry in layer.entries.iter().filter(|entry| found.entries.contains(&entry.offset)) {
             let slashes = entry.place.iter().enumerate().filter(|(_, byte)| **byte == b'/');
             parents.extend(slashes.map(|(slash, _)| &entry.place[..slash]));
             // A whiteout of all entries makes the directory that it is in.
