@@ -19,6 +19,8 @@ pub enum OwnerRule {
 }
 
 /// How the modification time of an entry is chosen. Times are in seconds since 1970.
+///
+/// The library never reads `SOURCE_DATE_EPOCH`: the command line makes a rule of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum TimeRule {
