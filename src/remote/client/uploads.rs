@@ -14,6 +14,9 @@ use crate::remote::retry::Failure;
 use crate::remote::stop::Stop;
 use crate::remote::url::Url;
 
+/// How long an upload that does not go on may take to be cancelled.
+const CANCEL_TIMEOUT: Duration = Duration::from_millis(500);
+
 /// An upload that the registry began.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct UploadSession {
@@ -166,7 +169,7 @@ impl Client {
 
     /// Tells the registry that an upload will not go on (end-14), also when the work has ended. What becomes of that is of no
     /// interest. No token is fetched for it.
-    pub(crate) fn cancel_upload(&self, session: &UploadSession, scope: &Scope, patience: Duration) {
+    pub(crate) fn cancel_upload(&self, session: &UploadSession, scope: &Scope) {
         let shared = Arc::clone(&self.shared);
         let (session, scope) = (session.clone(), scope.clone());
         let guard = self.guard();
@@ -178,12 +181,12 @@ impl Client {
             let headers: Vec<_> =
                 authorization.iter().map(|value| ("authorization", value.expose().to_owned())).collect();
             let (url, method) = (&session.location, Method::Delete);
-            let request = Request { method, url, headers: &headers, patience: Some(patience), closes: true };
+            let request = Request { method, url, headers: &headers, patience: Some(CANCEL_TIMEOUT), closes: true };
             let _ = shared.http.send(&request, Body::None, &Stop::default());
             drop(sender);
         };
         if Builder::new().spawn(cancel).is_ok() {
-            let _ = receiver.recv_timeout(patience);
+            let _ = receiver.recv_timeout(CANCEL_TIMEOUT);
         }
     }
 

@@ -6,7 +6,6 @@
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::thread;
-use std::time::Duration;
 
 use super::body::{JoinHash, OutgoingBlob, hash_all};
 use super::journal::{Entry, Journal, Saved};
@@ -35,9 +34,6 @@ const HASHED_BESIDE: u64 = 8 * 1024 * 1024;
 
 /// After so many bytes more, an upload may fail as often again.
 const PROGRESS: u64 = 1024 * 1024;
-
-/// How long an upload that does not go on may take to be cancelled.
-const CANCEL_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// What became of a blob.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -322,14 +318,14 @@ impl<'a> Uploads<'a> {
                     continue;
                 }
                 Ok(Started::Session(session)) => {
-                    self.client.cancel_upload(&session, self.scope, CANCEL_TIMEOUT);
+                    self.client.cancel_upload(&session, self.scope);
                     continue;
                 }
                 // Any failure of a mount means that the blob is uploaded.
                 Err(_) => continue,
             };
             if let Some(session) = unused {
-                self.client.cancel_upload(&session, self.scope, CANCEL_TIMEOUT);
+                self.client.cancel_upload(&session, self.scope);
             }
             return Ok(Started::Mounted);
         }
@@ -428,7 +424,7 @@ impl Upload<'_, '_> {
                 if !can_shrink || is_chunk && manner.chunk_for(&self.session) >= length {
                     return Err(*failure.error);
                 }
-                self.all.client.cancel_upload(&self.session, self.all.scope, CANCEL_TIMEOUT);
+                self.all.client.cancel_upload(&self.session, self.all.scope);
                 return self.begin_anew().map(|()| false);
             }
             // A registry without chunks.
@@ -436,7 +432,7 @@ impl Upload<'_, '_> {
                 if is_chunk && self.at == 0 =>
             {
                 manner.refuses_chunks.store(true, Ordering::Relaxed);
-                self.all.client.cancel_upload(&self.session, self.all.scope, CANCEL_TIMEOUT);
+                self.all.client.cancel_upload(&self.session, self.all.scope);
                 return self.begin_anew().map(|()| false);
             }
             _ => {}
@@ -514,7 +510,7 @@ impl Upload<'_, '_> {
 
     /// Ends an upload that does not go on.
     fn give_up(&mut self) {
-        self.all.client.cancel_upload(&self.session, self.all.scope, CANCEL_TIMEOUT);
+        self.all.client.cancel_upload(&self.session, self.all.scope);
         self.entry.delete();
     }
 }
