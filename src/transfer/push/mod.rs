@@ -8,6 +8,7 @@ mod journal;
 mod options;
 mod plan;
 mod run;
+mod skip_or_mount;
 mod upload;
 
 pub use options::PushOptions;

@@ -9,10 +9,11 @@ use std::thread;
 
 use super::body::{JoinHash, OutgoingBlob, hash_all};
 use super::journal::{Entry, Journal, Saved};
+use super::skip_or_mount::{is_there, mount};
 use crate::error::{Error, RemoteError};
 use crate::oci::{Descriptor, Digest, RepositoryName};
 use crate::remote::auth::scope::Scope;
-use crate::remote::client::{BlobState, Client, Payload, Started, UploadSession, UploadStatus};
+use crate::remote::client::{Client, Payload, Started, UploadSession, UploadStatus};
 use crate::remote::first_fault::FirstFault;
 use crate::remote::retry::{Failure, Tries};
 use crate::transfer::event::{TransferEvent, TransferObserver};
@@ -303,34 +304,13 @@ impl<'a> Uploads<'a> {
     }
 
     fn is_there(&self, digest: &Digest, size: u64) -> Result<bool, RemoteError> {
-        Ok(self.client.head_blob(self.repository, digest, size, self.scope)? == BlobState::Present)
+        is_there(self.client, self.repository, self.scope, digest, size)
     }
 
     /// Begins an upload, or has the blob mounted.
     fn start(&self, digest: &Digest, tries: &mut Tries) -> Result<Started, RemoteError> {
-        let mut begun: Option<UploadSession> = None;
-        for from in self.mount_from {
-            let unused = match self.client.start_upload(self.repository, Some((digest, from)), self.scope) {
-                Ok(Started::Mounted) => begun.take(),
-                // A registry that does not find the blob there begins an upload.
-                Ok(Started::Session(session)) if begun.is_none() => {
-                    begun = Some(session);
-                    continue;
-                }
-                Ok(Started::Session(session)) => {
-                    self.client.cancel_upload(&session, self.scope);
-                    continue;
-                }
-                // Any failure of a mount means that the blob is uploaded.
-                Err(_) => continue,
-            };
-            if let Some(session) = unused {
-                self.client.cancel_upload(&session, self.scope);
-            }
-            return Ok(Started::Mounted);
-        }
-        if let Some(session) = begun {
-            return Ok(Started::Session(session));
+        if let Some(started) = mount(self.client, self.repository, self.scope, digest, self.mount_from) {
+            return Ok(started);
         }
         loop {
             match self.client.start_upload(self.repository, None, self.scope) {
