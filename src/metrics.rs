@@ -1,6 +1,7 @@
 //! Metrics of the work on a layout: time per phase, bytes and blobs.
 
 use std::cell::Cell;
+use std::fmt;
 use std::io::{self, Read};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -20,8 +21,46 @@ fn without_nested<T>(work: impl FnOnce() -> T) -> (T, Duration) {
     (result, elapsed.saturating_sub(nested))
 }
 
-/// A callback that is called with the number of bytes read since the last call.
-pub type Progress<'a> = &'a (dyn Fn(u64) + Sync);
+/// A callback that is called with the number of bytes read or written since the last call, or none.
+///
+/// ```
+/// use std::sync::atomic::{AtomicU64, Ordering};
+///
+/// use regshape::metrics::Progress;
+///
+/// let read = AtomicU64::new(0);
+/// let count = |bytes| _ = read.fetch_add(bytes, Ordering::Relaxed);
+/// Progress::from(&count).add(7);
+/// Progress::none().add(7);
+/// assert_eq!(read.into_inner(), 7);
+/// ```
+#[derive(Clone, Copy, Default)]
+pub struct Progress<'a>(Option<&'a (dyn Fn(u64) + Sync)>);
+
+impl Progress<'_> {
+    /// Returns one that calls nothing.
+    #[must_use]
+    pub fn none() -> Self {
+        Self(None)
+    }
+
+    /// Calls the callback.
+    pub fn add(self, bytes: u64) {
+        self.0.into_iter().for_each(|callback| callback(bytes));
+    }
+}
+
+impl<'a, F: Fn(u64) + Sync> From<&'a F> for Progress<'a> {
+    fn from(callback: &'a F) -> Self {
+        Self(Some(callback))
+    }
+}
+
+impl fmt::Debug for Progress<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Progress").field(&self.0.map(|_| "Fn(u64)")).finish()
+    }
+}
 
 /// A phase of the work.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

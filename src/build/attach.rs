@@ -102,7 +102,7 @@ pub fn attach(
     reference: &str,
     files: &[PathBuf],
     options: &AttachOptions,
-    progress: Option<Progress<'_>>,
+    progress: Progress<'_>,
 ) -> Result<Attached> {
     let names = names_of(files)?;
     let platform = options.platform.as_ref();
@@ -191,7 +191,7 @@ fn open(path: &Path) -> Result<(std::fs::File, std::fs::Metadata)> {
 }
 
 /// Stores a file as it is, hashed while it is written.
-fn store(layout: &Layout, path: &Path, progress: Option<Progress<'_>>) -> Result<PendingBlob> {
+fn store(layout: &Layout, path: &Path, progress: Progress<'_>) -> Result<PendingBlob> {
     let (file, before) = open(path)?;
     let failed = || Error::io("read", path);
     let same_file = file.try_clone().map_err(failed())?;

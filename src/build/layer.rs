@@ -39,7 +39,7 @@ pub struct PreparedLayer<'a> {
     options: LayerOptions,
     plan: LayerPlan,
     stage: Option<ReadDocument<Stage>>,
-    progress: Option<Progress<'a>>,
+    progress: Progress<'a>,
 }
 
 impl fmt::Debug for PreparedLayer<'_> {
@@ -82,8 +82,8 @@ impl<'a> PreparedLayer<'a> {
 
     /// Sets a callback that is called with the number of bytes read since the last call.
     #[must_use]
-    pub fn with_progress(self, progress: Progress<'a>) -> Self {
-        Self { progress: Some(progress), ..self }
+    pub fn with_progress(self, progress: impl Into<Progress<'a>>) -> Self {
+        Self { progress: progress.into(), ..self }
     }
 
     /// Stores the layer and appends it to the staging file.
@@ -213,7 +213,7 @@ impl Layout {
     pub fn prepare_layer(&self, input: LayerInput, options: &LayerOptions) -> Result<PreparedLayer<'_>> {
         let plan = input.plan(options)?;
         let stage = self.find_stage_document(None)?;
-        Ok(PreparedLayer { layout: self, input, options: options.clone(), plan, stage, progress: None })
+        Ok(PreparedLayer { layout: self, input, options: options.clone(), plan, stage, progress: Progress::none() })
     }
 
     /// Stores a layer and appends it to the staging file. Creates the staging file in a layout of another program.

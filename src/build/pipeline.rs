@@ -180,12 +180,12 @@ pub(crate) fn store_layer(
     jobs: usize,
     bounds: Bounds,
     look: Look,
-    progress: Option<Progress<'_>>,
+    progress: Progress<'_>,
 ) -> Result<StoredLayer> {
     let LayerInput { path, reader, encoding, size, is_tar, is_own } = input;
     let stream = Stream { path: &path, encoding, size, bounds, look: (is_tar && !is_own).then_some(look) };
     let mut source = Remembering::new(layout.metrics().reader(reader), |bytes| {
-        progress.into_iter().for_each(|progress| progress(bytes.len() as u64));
+        progress.add(bytes.len() as u64);
     });
     let stored = match treatment {
         Treatment::AsIs if matches!(encoding, Encoding::Gzip | Encoding::Zstd) => {

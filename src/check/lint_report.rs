@@ -1,7 +1,5 @@
 //! The options and the report of looking for faults of an image.
 
-use std::fmt;
-
 use super::report::Report;
 use crate::compress::Bounds;
 use crate::metrics::Progress;
@@ -17,7 +15,7 @@ use crate::view::index_view::View;
 ///
 /// let options = LintOptions::default().bounds(Bounds::default().max_size(1 << 30));
 /// ```
-#[derive(Clone, Copy, Default)]
+#[derive(Clone, Copy, Debug, Default)]
 #[non_exhaustive]
 pub struct LintOptions<'a> {
     /// The limit on the decompressed size of layers.
@@ -28,7 +26,7 @@ pub struct LintOptions<'a> {
     /// The part of that view whose indexes may list attestations of images that are gone; by default the image alone.
     pub part: Option<&'a View>,
     /// Called with the number of bytes read since the last call.
-    pub progress: Option<Progress<'a>>,
+    pub progress: Progress<'a>,
 }
 
 impl<'a> LintOptions<'a> {
@@ -36,15 +34,7 @@ impl<'a> LintOptions<'a> {
         bounds: [Bounds],
         listed_in: [option &'a View],
         part: [option &'a View],
-        progress: [option Progress<'a>],
-    }
-}
-
-impl fmt::Debug for LintOptions<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { bounds, listed_in, part, progress: _ } = self;
-        let mut debug = f.debug_struct("LintOptions");
-        debug.field("bounds", bounds).field("listed_in", listed_in).field("part", part).finish_non_exhaustive()
+        progress: [into Progress<'a>],
     }
 }
 

@@ -1,7 +1,5 @@
 //! The options and the report of a validation.
 
-use std::fmt;
-
 use crate::compress::Bounds;
 use crate::error::{Error, Result};
 use crate::graph::finding::Finding;
@@ -19,7 +17,7 @@ use crate::tally::Tally;
 /// let bounds = Bounds::default().max_size(1 << 30);
 /// let options = ValidateOptions::default().deep(true).bounds(bounds);
 /// ```
-#[derive(Clone, Copy, Default)]
+#[derive(Clone, Copy, Debug, Default)]
 #[non_exhaustive]
 pub struct ValidateOptions<'a> {
     /// Whether to read the layers of images. Each must decompress to the last byte, be a well-formed tar and match the
@@ -30,7 +28,7 @@ pub struct ValidateOptions<'a> {
     /// The reference of the only image to check: a tag, an image name or a digest. The whole layout by default.
     pub only: Option<&'a str>,
     /// Called with the number of bytes read since the last call.
-    pub progress: Option<Progress<'a>>,
+    pub progress: Progress<'a>,
 }
 
 impl<'a> ValidateOptions<'a> {
@@ -38,15 +36,7 @@ impl<'a> ValidateOptions<'a> {
         deep: [bool],
         bounds: [Bounds],
         only: [option &'a str],
-        progress: [option Progress<'a>],
-    }
-}
-
-impl fmt::Debug for ValidateOptions<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { deep, bounds, only, progress: _ } = self;
-        let mut debug = f.debug_struct("ValidateOptions");
-        debug.field("deep", deep).field("bounds", bounds).field("only", only).finish_non_exhaustive()
+        progress: [into Progress<'a>],
     }
 }
 

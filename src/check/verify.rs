@@ -63,7 +63,7 @@ fn verify_blob(layout: &Layout, job: &Job, options: ValidateOptions<'_>) -> Veri
         Err(error) => return Verified { error: Some(error), layer: None },
     };
     let Some(algorithms) = &job.look_into else {
-        let advance = |bytes| options.progress.into_iter().for_each(|progress| progress(bytes));
+        let advance = |bytes| options.progress.add(bytes);
         // An unsupported algorithm has been reported already.
         let verified = if digest.algorithm().is_some() { layout.verify(digest, file, advance) } else { Ok(()) };
         return Verified { error: verified.err(), layer: None };
@@ -71,7 +71,7 @@ fn verify_blob(layout: &Layout, job: &Job, options: ValidateOptions<'_>) -> Veri
     let mut hasher = digest.algorithm().map(Hasher::new);
     let metrics = layout.metrics();
     let mut source = Remembering::new(metrics.reader(file), |bytes| {
-        options.progress.into_iter().for_each(|progress| progress(bytes.len() as u64));
+        options.progress.add(bytes.len() as u64);
         metrics.time(Phase::Hash, || hasher.iter_mut().for_each(|hasher| hasher.update(bytes)));
     });
     let mut reader = BufReader::with_capacity(BUFFER, &mut source);

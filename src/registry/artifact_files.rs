@@ -67,7 +67,7 @@ impl Artifact {
         repository: &Repository,
         directory: impl AsRef<Path>,
         options: &SaveOptions,
-        progress: Option<Progress<'_>>,
+        progress: Progress<'_>,
     ) -> Result<Vec<PathBuf>> {
         let directory = directory.as_ref();
         let targets = self.targets()?;
@@ -121,7 +121,7 @@ impl Artifact {
         scratch: &Path,
         number: usize,
         file: &ArtifactFile,
-        progress: Option<Progress<'_>>,
+        progress: Progress<'_>,
     ) -> Result<PathBuf> {
         let descriptor = &file.descriptor;
         let reader = self.open_file(repository, file)?;
@@ -141,7 +141,7 @@ impl Artifact {
         };
         let (mut output, parent) = create().map_err(failed())?;
         reader.copy_to(|bytes| {
-            progress.into_iter().for_each(|progress| progress(bytes.len() as u64));
+            progress.add(bytes.len() as u64);
             output.write_all(bytes).map_err(failed())
         })?;
         output.sync_data().map_err(failed())?;

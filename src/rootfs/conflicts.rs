@@ -56,12 +56,7 @@ impl ImageFiles {
     /// # Errors
     ///
     /// Those of [`ImageFiles::entries`].
-    pub(crate) fn conflicts(
-        &mut self,
-        base: usize,
-        new: &mut Self,
-        progress: Option<Progress<'_>>,
-    ) -> Result<Vec<Conflict>> {
+    pub(crate) fn conflicts(&mut self, base: usize, new: &mut Self, progress: Progress<'_>) -> Result<Vec<Conflict>> {
         let mut old = MergedTree::default();
         for number in 0..base {
             self.read_with(number, progress, |_, _| Ok(()))?;

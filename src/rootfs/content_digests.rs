@@ -100,11 +100,7 @@ impl ImageFiles {
     /// # Errors
     ///
     /// Those of [`ImageFiles::entries`].
-    pub(super) fn read_hashed(
-        &mut self,
-        hashed: &Hashed<'_>,
-        progress: Option<Progress<'_>>,
-    ) -> Result<ContentDigests> {
+    pub(super) fn read_hashed(&mut self, hashed: &Hashed<'_>, progress: Progress<'_>) -> Result<ContentDigests> {
         let mut digests = ContentDigests::default();
         let mut cover = Cover::default();
         for number in (0..self.layer_count()).rev() {

@@ -38,7 +38,7 @@ pub(crate) struct LoadContents<'a> {
     pub(crate) directory: &'a Path,
     pub(crate) interrupt: &'a Interrupt,
     /// Is called with the bytes that are read of the layers.
-    pub(crate) progress: Option<Progress<'a>>,
+    pub(crate) progress: Progress<'a>,
 }
 
 /// The contents of the regular files of a merged tree, by layer and offset of their entries

@@ -60,11 +60,7 @@ impl ImageFiles {
     /// # Errors
     ///
     /// [`FilesError::NoPath`] for a path that no layer has; those of reading a layer.
-    pub(crate) fn entries_at(
-        &mut self,
-        paths: &[Vec<u8>],
-        progress: Option<Progress<'_>>,
-    ) -> Result<Vec<EntriesAtPaths>> {
+    pub(crate) fn entries_at(&mut self, paths: &[Vec<u8>], progress: Progress<'_>) -> Result<Vec<EntriesAtPaths>> {
         let mut tree = MergedTree::default();
         let mut layers = Vec::new();
         for number in 0..self.layer_count() {

@@ -35,7 +35,7 @@ impl ImageFiles {
     /// Those of [`ImageFiles::entries`], and of the function.
     pub(crate) fn examine<W>(
         &mut self,
-        progress: Option<Progress<'_>>,
+        progress: Progress<'_>,
         work: &mut W,
         file: impl Fn(&mut W, &LayerFile<'_>, &mut TarReader<&mut dyn Read>) -> Result<(), Failure>,
         layer: impl Fn(&mut W, u32, Effect, &MergedTree),

@@ -228,14 +228,14 @@ impl ImageFiles {
 
     /// Returns the merged tree. All layers are read.
     pub(crate) fn tree(&mut self) -> Result<MergedTree> {
-        self.tree_with(None, |_, _| Ok(()))
+        self.tree_with(Progress::none(), |_, _| Ok(()))
     }
 
     /// Returns the merged tree, and calls a function with the regular files while all layers are read: with those that no
     /// upper layer hides, as far as that is known by then, and with a few more.
     pub(crate) fn tree_with(
         &mut self,
-        progress: Option<Progress<'_>>,
+        progress: Progress<'_>,
         file: impl FnMut(LayerFile<'_>, &mut TarReader<&mut dyn Read>) -> Result<(), Failure>,
     ) -> Result<MergedTree> {
         self.tree_of(0..self.layers.len(), progress, file)
@@ -245,7 +245,7 @@ impl ImageFiles {
     pub(super) fn tree_of(
         &mut self,
         layers: Range<usize>,
-        progress: Option<Progress<'_>>,
+        progress: Progress<'_>,
         mut file: impl FnMut(LayerFile<'_>, &mut TarReader<&mut dyn Read>) -> Result<(), Failure>,
     ) -> Result<MergedTree> {
         let mut cover = Cover::default();
@@ -297,7 +297,7 @@ impl ImageFiles {
 
     /// Reads the entries of a layer, unless they are known.
     fn read(&mut self, number: usize) -> Result<()> {
-        self.read_with(number, None, |_, _| Ok(()))
+        self.read_with(number, Progress::none(), |_, _| Ok(()))
     }
 
     /// Calls a function with the regular files of a layer whose entries stand at some offsets.
@@ -336,7 +336,7 @@ impl ImageFiles {
     pub(crate) fn read_with(
         &mut self,
         number: usize,
-        progress: Option<Progress<'_>>,
+        progress: Progress<'_>,
         mut file: impl FnMut(LayerFile<'_>, &mut TarReader<&mut dyn Read>) -> Result<(), Failure>,
     ) -> Result<()> {
         if self.layered.has(number) {
@@ -355,7 +355,7 @@ impl ImageFiles {
     pub(super) fn read_each(
         &mut self,
         number: usize,
-        progress: Option<Progress<'_>>,
+        progress: Progress<'_>,
         mut each: impl FnMut(&LayerTree, ReadEntry<'_>) -> Result<(), Failure>,
     ) -> Result<LayerTree> {
         let mut inodes = self.inodes;
@@ -375,7 +375,7 @@ impl ImageFiles {
     pub(crate) fn read_tar<T>(
         &self,
         number: usize,
-        progress: Option<Progress<'_>>,
+        progress: Progress<'_>,
         work: impl FnOnce(&mut dyn Read) -> Result<T, Failure>,
     ) -> Result<T> {
         let (layer, diff_id) = &self.layers[number];
@@ -405,13 +405,13 @@ pub(crate) fn sole_image(view: &View) -> Result<ArchiveImage> {
 /// Reads a layer, and calls a function with the number of bytes.
 struct Counted<'a> {
     reader: ContentReader,
-    progress: Option<Progress<'a>>,
+    progress: Progress<'a>,
 }
 
 impl Read for Counted<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let read = self.reader.read(buffer)?;
-        self.progress.into_iter().for_each(|progress| progress(read as u64));
+        self.progress.add(read as u64);
         Ok(read)
     }
 }

@@ -138,7 +138,7 @@ impl ImagePair {
     /// # Errors
     ///
     /// [`FilesError::Sparse`](crate::FilesError::Sparse) for a sparse file that must be compared; those of [`ImageFiles::entries`].
-    pub fn compare(mut self, ignored: &Ignored, progress: Option<Progress<'_>>) -> Result<ImageDifference> {
+    pub fn compare(mut self, ignored: &Ignored, progress: Progress<'_>) -> Result<ImageDifference> {
         let order = if ignored.order { ListOrder::Ignored } else { ListOrder::Counts };
         let mut config = field_changes(&self.before.config, &self.after.config, order);
         config.retain(|change| !is_ignored(&change.path, ignored));
@@ -167,7 +167,7 @@ impl ImagePair {
         &mut self,
         ignored: &Ignored,
         layers: &mut Vec<LayerChange>,
-        progress: Option<Progress<'_>>,
+        progress: Progress<'_>,
     ) -> Result<Vec<FileChange>> {
         let [mut of_before, mut of_after] = self.read(ignored, progress)?;
         if ignored.is_of_layers() {
@@ -200,7 +200,7 @@ impl ImagePair {
     }
 
     /// Reads the layers of both images at the same time.
-    fn read(&mut self, ignored: &Ignored, progress: Option<Progress<'_>>) -> Result<[ContentDigests; 2]> {
+    fn read(&mut self, ignored: &Ignored, progress: Progress<'_>) -> Result<[ContentDigests; 2]> {
         let of_before: HashSet<Digest> = self.before.diff_ids().into_iter().cloned().collect();
         let of_after: HashSet<Digest> = self.after.diff_ids().into_iter().cloned().collect();
         let shared: HashSet<Digest> = of_before.intersection(&of_after).cloned().collect();

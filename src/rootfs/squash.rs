@@ -31,7 +31,7 @@ impl ImageFiles {
     /// # Errors
     ///
     /// Those of [`ImageFiles::entries`].
-    pub(crate) fn has_whiteouts(&mut self, number: usize, progress: Option<Progress<'_>>) -> Result<bool> {
+    pub(crate) fn has_whiteouts(&mut self, number: usize, progress: Progress<'_>) -> Result<bool> {
         let layer = self.read_each(number, progress, |_, _| Ok(()))?;
         Ok(!layer.whiteouts.is_empty() || !layer.opaque.is_empty())
     }
@@ -41,12 +41,7 @@ impl ImageFiles {
     /// # Errors
     ///
     /// Those of [`ImageFiles::entries`]; [`FilesError::LostHardLink`]; [`Error::Io`].
-    pub(crate) fn squash(
-        &mut self,
-        kept: usize,
-        mut contents: Contents,
-        progress: Option<Progress<'_>>,
-    ) -> Result<Squashed> {
+    pub(crate) fn squash(&mut self, kept: usize, mut contents: Contents, progress: Progress<'_>) -> Result<Squashed> {
         let mut cover = Cover::default();
         let mut layers = Vec::new();
         for number in (0..self.layer_count()).rev() {

@@ -67,7 +67,7 @@ impl TreeTar {
         contents: &Contents,
         writer: impl Write,
         path: &Path,
-        (metrics, progress): (&Metrics, Option<Progress<'_>>),
+        (metrics, progress): (&Metrics, Progress<'_>),
     ) -> Result<()> {
         let failed = || Error::io("write", path);
         let mut tar = TarWriter::new(writer);
@@ -79,7 +79,7 @@ impl TreeTar {
                 metrics.time(Phase::Write, || write_entry(&mut tar, (&name, kind, node), contents, &failed))?;
                 if let EntryKind::File { size } = kind {
                     metrics.count_written(usize::try_from(size).unwrap_or(usize::MAX));
-                    progress.into_iter().for_each(|progress| progress(size));
+                    progress.add(size);
                 }
             }
             walk.advance();

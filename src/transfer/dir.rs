@@ -8,7 +8,7 @@ use std::{fs, io};
 
 use super::built;
 use super::contents::{Contents, ExportOptions, Exported, IndexDocument, Planned};
-use super::scratch::{Staging, tell};
+use super::scratch::Staging;
 use crate::error::{Error, Referrer, Result};
 use crate::fs::{Directory, FileIdentity, rename_new};
 use crate::graph::edit::IndexEditor;
@@ -49,7 +49,7 @@ impl LayoutPlan {
     }
 
     /// Creates the layout, or adds to the layout that exists.
-    pub(crate) fn write(&self, path: &Path, progress: Option<Progress<'_>>) -> Result<Exported> {
+    pub(crate) fn write(&self, path: &Path, progress: Progress<'_>) -> Result<Exported> {
         let export = Export::new(self, path, progress);
         // The files that were written for a target that another process took in the meantime.
         let mut staging = None;
@@ -73,7 +73,7 @@ impl LayoutPlan {
 
     /// Returns the blobs that would be written to a path, and those already there. Existing blobs are not read.
     pub(crate) fn totals_at(&self, path: &Path) -> Result<Exported> {
-        let export = Export::new(self, path, None);
+        let export = Export::new(self, path, Progress::none());
         match export.settled_target()? {
             Target::Missing | Target::Vacant | Target::HalfMade => Ok(self.contents.exported.clone()),
             Target::Occupied => Err(Error::NotEmpty { path: export.root().to_owned() }),
@@ -107,7 +107,7 @@ impl NewEntries<'_> {
     pub(crate) fn check(&self, site: &Site) -> Result<Vec<bool>> {
         let options = ExportOptions::default().replace(self.replace);
         let plan = LayoutPlan { view: self.view.clone(), options, contents: Contents::none() };
-        let export = Export { plan: &plan, progress: None, site: site.clone() };
+        let export = Export { plan: &plan, progress: Progress::none(), site: site.clone() };
         let entries = &self.view.index().manifests;
         match export.settled_target()? {
             Target::Missing | Target::Vacant | Target::HalfMade => Ok(vec![true; entries.len()]),
@@ -142,13 +142,13 @@ enum Target {
 /// A plan being carried out.
 struct Export<'a> {
     plan: &'a LayoutPlan,
-    progress: Option<Progress<'a>>,
+    progress: Progress<'a>,
     /// Where the layout is that is added to, or will be created.
     site: Site,
 }
 
 impl<'a> Export<'a> {
-    fn new(plan: &'a LayoutPlan, path: &Path, progress: Option<Progress<'a>>) -> Self {
+    fn new(plan: &'a LayoutPlan, path: &Path, progress: Progress<'a>) -> Self {
         let options = &plan.options;
         let site = Site::new(path.to_owned());
         let site = site.with_write_options(options.write.clone()).with_metrics(options.metrics.clone());
@@ -312,7 +312,7 @@ impl<'a> Export<'a> {
             drop(lock);
             let gone = if is_last { blobs.present() } else { gone };
             blobs.forget(&gone);
-            self.stage(&mut staging, gone.into_iter().map(|blob| (blob, None)).collect())?;
+            self.stage(&mut staging, gone.into_iter().map(|blob| (blob, Progress::none())).collect())?;
         }
         // All blobs are written at this point.
         let lock = take_lock(layout)?;
@@ -320,11 +320,7 @@ impl<'a> Export<'a> {
     }
 
     /// Writes blobs to the scratch directory, from where they can be renamed into the layout.
-    fn stage<'s>(
-        &'s self,
-        staging: &mut Option<Staging<'s>>,
-        blobs: Vec<(&Planned, Option<Progress<'_>>)>,
-    ) -> Result<()> {
+    fn stage<'s>(&'s self, staging: &mut Option<Staging<'s>>, blobs: Vec<(&Planned, Progress<'_>)>) -> Result<()> {
         if blobs.is_empty() {
             return Ok(());
         }
@@ -404,11 +400,11 @@ impl<'a> Export<'a> {
             } else {
                 layout.sound_blob(digest, blob.descriptor.size, |bytes| {
                     told.set(true);
-                    tell(self.progress, bytes);
+                    self.progress.add(bytes);
                 })
             };
             let Some(there) = there else {
-                return Ok((blob, BlobState::Missing(self.progress.filter(|_| !told.get()))));
+                return Ok((blob, BlobState::Missing(if told.get() { Progress::none() } else { self.progress })));
             };
             // The process that stored the blob may not have synced it.
             let path = layout.blob_path(digest);
@@ -474,12 +470,12 @@ enum BlobState<'a> {
     /// The layout has the blob, with the right content, as this file.
     Present(FileIdentity),
     /// The blob is to be written, or was written since. There is no callback if its bytes were counted already.
-    Missing(Option<Progress<'a>>),
+    Missing(Progress<'a>),
 }
 
 impl<'a> Blobs<'a> {
     /// Returns the blobs to write, and the callbacks for their bytes.
-    fn to_write(&self) -> Vec<(&'a Planned, Option<Progress<'a>>)> {
+    fn to_write(&self) -> Vec<(&'a Planned, Progress<'a>)> {
         let missing = self.0.iter().filter_map(|(blob, state)| match state {
             BlobState::Missing(progress) => Some((*blob, *progress)),
             BlobState::Present(_) => None,
@@ -521,7 +517,7 @@ impl<'a> Blobs<'a> {
         let gone: HashSet<&Digest> = gone.iter().map(|blob| &blob.descriptor.digest).collect();
         for (blob, state) in &mut self.0 {
             if gone.contains(&blob.descriptor.digest) {
-                *state = BlobState::Missing(None);
+                *state = BlobState::Missing(Progress::none());
             }
         }
     }

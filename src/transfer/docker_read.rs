@@ -251,11 +251,7 @@ fn decompressed_digest(
 }
 
 /// Reads a layer, and returns its digest and its compression.
-fn look_at(
-    content: &Content,
-    algorithm: Algorithm,
-    progress: Option<Progress<'_>>,
-) -> std::io::Result<(Digest, Encoding)> {
+fn look_at(content: &Content, algorithm: Algorithm, progress: Progress<'_>) -> std::io::Result<(Digest, Encoding)> {
     let mut hasher = Hasher::new(algorithm);
     let mut encoding = Encoding::Identity;
     let mut buffer = vec![0; BUFFER];
@@ -270,7 +266,7 @@ fn look_at(
             encoding = Encoding::of(bytes);
         }
         hasher.update(bytes);
-        progress.into_iter().for_each(|progress| progress(read as u64));
+        progress.add(read as u64);
         at += read as u64;
     }
 }

@@ -1,6 +1,5 @@
 //! Options of loading an archive, and the error for a file that is not an archive.
 
-use std::fmt;
 use std::path::{Path, PathBuf};
 
 use crate::compress::Bounds;
@@ -10,7 +9,7 @@ use crate::metrics::Progress;
 use crate::options::setters;
 
 /// Options of loading an archive.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct LoadOptions<'a> {
     /// The most bytes, decompressed, of an archive that cannot be read in place that are kept in memory: 100 MiB by
@@ -21,7 +20,7 @@ pub struct LoadOptions<'a> {
     /// The directory for archives too large for memory; by default the directory of the system for temporary files.
     pub spill_directory: Option<PathBuf>,
     /// Called with the number of bytes that were read.
-    pub progress: Option<Progress<'a>>,
+    pub progress: Progress<'a>,
     /// Ends the work, for instance when a signal arrives.
     pub interrupt: Interrupt,
 }
@@ -31,7 +30,7 @@ impl<'a> LoadOptions<'a> {
         memory_threshold: [u64],
         bounds: [Bounds],
         spill_directory: [some PathBuf],
-        progress: [option Progress<'a>],
+        progress: [into Progress<'a>],
         interrupt: [Interrupt],
     }
 }
@@ -42,21 +41,9 @@ impl Default for LoadOptions<'_> {
             memory_threshold: 100 << 20,
             bounds: Bounds::default(),
             spill_directory: None,
-            progress: None,
+            progress: Progress::none(),
             interrupt: Interrupt::default(),
         }
-    }
-}
-
-impl fmt::Debug for LoadOptions<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { memory_threshold, bounds, spill_directory, progress: _, interrupt } = self;
-        f.debug_struct("LoadOptions")
-            .field("memory_threshold", memory_threshold)
-            .field("bounds", bounds)
-            .field("spill_directory", spill_directory)
-            .field("interrupt", interrupt)
-            .finish_non_exhaustive()
     }
 }
 

@@ -56,7 +56,7 @@ impl Plain {
         let encoding = sight.encoding;
         check(path, sight)?;
         let mut source = Remembering::new(reader, |bytes| {
-            options.progress.into_iter().for_each(|progress| progress(bytes.len() as u64));
+            options.progress.add(bytes.len() as u64);
         });
         let broken = |source: io::Error| match bound_of(&source) {
             Some(bound) => Error::BeyondBound { path: path.to_owned(), bound },

@@ -34,7 +34,7 @@ use crate::view::index_view::View;
 #[derive(Clone)]
 pub struct ExportPlan<'a> {
     target: Target,
-    progress: Option<Progress<'a>>,
+    progress: Progress<'a>,
 }
 
 /// The target format of an export.
@@ -65,7 +65,7 @@ impl View {
                 Target::Archive { plan: ArchivePlan::new(self, kind, options)?, compression }
             }
         };
-        Ok(ExportPlan { target, progress: None })
+        Ok(ExportPlan { target, progress: Progress::none() })
     }
 }
 
@@ -93,8 +93,8 @@ impl<'a> ExportPlan<'a> {
 
     /// Sets a callback for the numbers of bytes that are written, and of bytes verified in existing blobs.
     #[must_use]
-    pub fn with_progress(self, progress: Progress<'a>) -> Self {
-        Self { progress: Some(progress), ..self }
+    pub fn with_progress(self, progress: impl Into<Progress<'a>>) -> Self {
+        Self { progress: progress.into(), ..self }
     }
 
     /// Writes the planned export to a path: as a layout, new or added to an existing one, or as an archive.

@@ -85,7 +85,7 @@ impl ImageFiles {
     /// Those of [`ImageFiles::entries`]; [`FilesError::LostHardLink`](crate::FilesError::LostHardLink),
     /// [`FilesError::Sparse`](crate::FilesError::Sparse); [`UnpackError::TooHigh`](crate::UnpackError::TooHigh);
     /// [`Error::Io`](crate::Error::Io) if the temporary file cannot be written.
-    pub fn rootfs_tar(&mut self, options: &RootfsOptions, progress: Option<Progress<'_>>) -> Result<RootfsTar> {
+    pub fn rootfs_tar(&mut self, options: &RootfsOptions, progress: Progress<'_>) -> Result<RootfsTar> {
         let directory = options.spill_directory.clone().unwrap_or_else(std::env::temp_dir);
         let layers = 0..self.layer_count();
         let load = LoadContents { layers, directory: &directory, interrupt: &options.write.interrupt, progress };
@@ -104,7 +104,7 @@ impl ImageFiles {
     /// # Errors
     ///
     /// Those of [`ImageFiles::rootfs_tar`], but for those of the contents.
-    pub fn rootfs_tally(&mut self, progress: Option<Progress<'_>>) -> Result<Tally> {
+    pub fn rootfs_tally(&mut self, progress: Progress<'_>) -> Result<Tally> {
         Ok(TreeTar::new(self.tree_with(progress, |_, _| Ok(()))?)?.tally())
     }
 }
@@ -130,7 +130,7 @@ impl RootfsTar {
         &self,
         path: impl AsRef<Path>,
         compression: Option<CompressFormat>,
-        progress: Option<Progress<'_>>,
+        progress: Progress<'_>,
     ) -> Result<()> {
         let path = path.as_ref();
         let archive = |writer: &mut dyn Write| self.write_plain(writer, path, progress);
@@ -146,13 +146,13 @@ impl RootfsTar {
         &self,
         writer: impl Write + Send,
         compression: Option<CompressFormat>,
-        progress: Option<Progress<'_>>,
+        progress: Progress<'_>,
     ) -> Result<()> {
         let path = Path::new("standard output");
         file::write(writer, path, compression, |writer| self.write_plain(writer, path, progress))
     }
 
-    fn write_plain(&self, writer: &mut dyn Write, path: &Path, progress: Option<Progress<'_>>) -> Result<()> {
+    fn write_plain(&self, writer: &mut dyn Write, path: &Path, progress: Progress<'_>) -> Result<()> {
         self.tree.write(&self.contents, writer, path, (&self.options.metrics, progress))
     }
 }

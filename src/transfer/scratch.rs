@@ -125,7 +125,7 @@ impl<'a> Staging<'a> {
     }
 
     /// Writes blobs on all cores, the largest first, so that no thread is left with a large blob at the end.
-    pub(crate) fn write_all(&self, mut blobs: Vec<(&Planned, Option<Progress<'_>>)>) -> Result<()> {
+    pub(crate) fn write_all(&self, mut blobs: Vec<(&Planned, Progress<'_>)>) -> Result<()> {
         blobs.sort_by_key(|(blob, _)| Reverse(blob.descriptor.size));
         map_bounded(blobs, cores(), |(blob, progress)| self.write(blob, progress)).map(drop)
     }
@@ -135,14 +135,14 @@ impl<'a> Staging<'a> {
     /// # Errors
     ///
     /// [`Error::DigestMismatch`]; [`Error::Io`].
-    pub(crate) fn write(&self, blob: &Planned, progress: Option<Progress<'_>>) -> Result<()> {
+    pub(crate) fn write(&self, blob: &Planned, progress: Progress<'_>) -> Result<()> {
         let (Descriptor { digest, .. }, content) = (&blob.descriptor, &blob.content()?);
         let target = self.blob_path(digest);
         let directory = target.parent().expect("a blob is in a directory");
         self.make_directory(directory)?;
         let is_linked = self.link && content.path().is_some_and(|path| self.hard_link(path, &target));
         if is_linked && self.verified.contains(digest) {
-            tell(progress, content.size());
+            progress.add(content.size());
             self.site.metrics().count_blob_written();
             return Ok(());
         }
@@ -175,10 +175,10 @@ impl<'a> Staging<'a> {
     }
 
     /// Verifies a blob that was linked or cloned, and syncs it.
-    fn verify(&self, digest: &Digest, path: &Path, progress: Option<Progress<'_>>) -> Result<()> {
+    fn verify(&self, digest: &Digest, path: &Path, progress: Progress<'_>) -> Result<()> {
         let file = open_regular(path).map_err(self.failed())?;
         if digest.algorithm().is_some() {
-            self.site.verify(digest, &file, |bytes| tell(progress, bytes))?;
+            self.site.verify(digest, &file, |bytes| progress.add(bytes))?;
         }
         // Windows syncs only files that are open for writing.
         if self.site.waits_for_disk() && !cfg!(windows) {
@@ -234,16 +234,12 @@ impl<'a> Staging<'a> {
     }
 }
 
-pub(crate) fn tell(progress: Option<Progress<'_>>, bytes: u64) {
-    progress.into_iter().for_each(|progress| progress(bytes));
-}
-
 /// The copying of one blob.
 struct Copy<'a> {
     staging: &'a Staging<'a>,
     digest: &'a Digest,
     content: &'a Content,
-    progress: Option<Progress<'a>>,
+    progress: Progress<'a>,
 }
 
 impl Copy<'_> {
@@ -370,7 +366,7 @@ impl Copy<'_> {
     fn hash(&self, hasher: &mut Hasher, bytes: &[u8]) {
         self.metrics().count_read(bytes.len());
         self.metrics().time(Phase::Hash, || hasher.update(bytes));
-        tell(self.progress, bytes.len() as u64);
+        self.progress.add(bytes.len() as u64);
     }
 
     fn write(&self, file: &mut TempFile, bytes: &[u8]) -> Result<()> {

@@ -49,7 +49,7 @@ impl ArchivePlan {
     }
 
     /// Writes the archive.
-    pub(crate) fn write(&self, writer: impl Write, path: &Path, progress: Option<Progress<'_>>) -> Result<Exported> {
+    pub(crate) fn write(&self, writer: impl Write, path: &Path, progress: Progress<'_>) -> Result<Exported> {
         let options = &self.options;
         let failed = || Error::io("write", path);
         let mut archive = TarWriter::new(writer);
@@ -63,7 +63,7 @@ impl ArchivePlan {
             let name = format!("{BLOBS_DIRECTORY}/{}/{}", digest.algorithm_name(), digest.encoded());
             archive.begin(&archive_file(&name, blob.descriptor.size, modified)).map_err(failed())?;
             copy_verified(&blob.content()?, digest, |bytes| {
-                progress.into_iter().for_each(|progress| progress(bytes.len() as u64));
+                progress.add(bytes.len() as u64);
                 options.metrics.count_written(bytes.len());
                 options.metrics.time(Phase::Write, || archive.write_all(bytes)).map_err(failed())
             })?;

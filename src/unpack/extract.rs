@@ -10,6 +10,7 @@ use super::report::Unpacked;
 use super::tree::{Top, TreeMaker};
 use super::whole::store_rest;
 use crate::error::{Error, Result, UnpackError};
+use crate::metrics::Progress;
 use crate::rootfs::{ImageFiles, Path as Place, shown_path, split};
 
 impl ImageFiles {
@@ -42,7 +43,7 @@ impl ImageFiles {
         let is_directory = |place: &Place| self.node_at(place).is_none_or(|node| node.children().is_some());
         let tree = match wanted.iter().any(|wanted| is_directory(&wanted.place)) {
             true => Some(pool.fill(&maker.rules, |filling| {
-                self.tree_with(None, |file, content| {
+                self.tree_with(Progress::none(), |file, content| {
                     let is_wanted = wanted.iter().any(|wanted| file.place.starts_with(&wanted.place));
                     if is_wanted { filling.store(&file, content) } else { Ok(()) }
                 })

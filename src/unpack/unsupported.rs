@@ -18,7 +18,7 @@ impl ImageFiles {
         &mut self,
         _destination: &Path,
         _options: &UnpackOptions,
-        _progress: Option<Progress<'_>>,
+        _progress: Progress<'_>,
     ) -> Result<Unpacked> {
         Err(UnpackError::Unsupported.into())
     }

@@ -24,12 +24,7 @@ impl ImageFiles {
     /// # Errors
     ///
     /// [`UnpackError`](crate::UnpackError); those of [`ImageFiles::entries`]; [`Error::Io`]. After an error nothing is there.
-    pub fn unpack(
-        &mut self,
-        destination: &Path,
-        options: &UnpackOptions,
-        progress: Option<Progress<'_>>,
-    ) -> Result<Unpacked> {
+    pub fn unpack(&mut self, destination: &Path, options: &UnpackOptions, progress: Progress<'_>) -> Result<Unpacked> {
         let mut destination = Destination::of_tree(destination)?;
         let mut maker = Maker::new(options)?;
         let place = destination.path().to_owned();

@@ -85,7 +85,7 @@ impl OldFiles {
     /// # Errors
     ///
     /// Those of [`ImageFiles::entries`].
-    pub fn of_image(files: &mut ImageFiles, progress: Option<Progress<'_>>) -> Result<Self> {
+    pub fn of_image(files: &mut ImageFiles, progress: Progress<'_>) -> Result<Self> {
         let layers = files.layers().cloned().collect();
         let mut digests = ContentDigests::default();
         let tree = files.tree_with(progress, |file, content| {

@@ -46,12 +46,7 @@ impl CopyPlan {
     /// [`CopyError::Changed`] if a file is not as it was planned; [`Error::Changed`] if the layers below are not the staged
     /// ones; [`Error::Io`]; those of
     /// [`PreparedLayer::stage`](crate::build::PreparedLayer::stage). After an error the layout is unchanged.
-    pub fn stage(
-        &self,
-        layout: &Layout,
-        options: &LayerOptions,
-        progress: Option<Progress<'_>>,
-    ) -> Result<CopiedLayer> {
+    pub fn stage(&self, layout: &Layout, options: &LayerOptions, progress: Progress<'_>) -> Result<CopiedLayer> {
         let (layer, notes) = self.store(layout, options, progress)?;
         Ok(CopiedLayer { added: layer.stage(layout)?, notes })
     }
@@ -65,7 +60,7 @@ impl CopyPlan {
         &self,
         layout: &Layout,
         options: &LayerOptions,
-        progress: Option<Progress<'_>>,
+        progress: Progress<'_>,
     ) -> Result<(NewLayer, Vec<CopyNote>)> {
         let options = LayerOptions { below: self.below.clone(), ..options.clone() };
         let mut tar = TarWriter::new(LayerWriter::create_checked(layout, &options)?);
@@ -111,7 +106,7 @@ type FirstName<'a> = (Box<[u8]>, &'a EntryAttributes);
 /// The state of writing a layer.
 struct Writing<'a> {
     plan: &'a CopyPlan,
-    progress: Option<Progress<'a>>,
+    progress: Progress<'a>,
     /// The names of inodes with several names, by source and identity.
     names: HashMap<(u32, FileIdentity), Vec<FirstName<'a>>>,
     opener: Opener,
@@ -121,7 +116,7 @@ struct Writing<'a> {
 }
 
 impl<'a> Writing<'a> {
-    fn new(plan: &'a CopyPlan, progress: Option<Progress<'a>>) -> Self {
+    fn new(plan: &'a CopyPlan, progress: Progress<'a>) -> Self {
         let (names, dropped) = (HashMap::new(), Counted::default());
         Self { plan, progress, names, opener: Opener::default(), buffer: vec![0; BUFFER], dropped }
     }
@@ -226,7 +221,7 @@ impl<'a> Writing<'a> {
         loop {
             tar.write_all(&self.buffer[..length]).map_err(|_| Failure::Store)?;
             left -= length as u64;
-            self.progress.into_iter().for_each(|progress| progress(length as u64));
+            self.progress.add(length as u64);
             if left == 0 {
                 break;
             }

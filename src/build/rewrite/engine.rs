@@ -91,7 +91,7 @@ pub(super) fn rewrite<V: Verb>(
     layout: &Layout,
     reference: &str,
     options: &RewriteOptions,
-    progress: Option<Progress<'_>>,
+    progress: Progress<'_>,
     verb: impl Fn() -> V,
 ) -> Result<(Edited, V)> {
     let mut tries = 1;
@@ -107,7 +107,7 @@ fn try_rewrite<V: Verb>(
     layout: &Layout,
     reference: &str,
     options: &RewriteOptions,
-    progress: Option<Progress<'_>>,
+    progress: Progress<'_>,
     mut verb: V,
 ) -> Result<(Edited, V)> {
     let mut maker = Maker::new(layout, options, progress);

@@ -76,14 +76,14 @@ pub(super) enum Compares {
 pub(super) struct Maker<'a> {
     pub(super) layout: &'a Layout,
     pub(super) options: &'a RewriteOptions,
-    pub(super) progress: Option<Progress<'a>>,
+    pub(super) progress: Progress<'a>,
     copied: Copied<'a>,
     /// The layers that were made, by those that they were made of. `None` for layers that would be the same again.
     made: HashMap<Vec<Digest>, Option<MadeLayer>>,
 }
 
 impl<'a> Maker<'a> {
-    pub(super) fn new(layout: &'a Layout, options: &'a RewriteOptions, progress: Option<Progress<'a>>) -> Self {
+    pub(super) fn new(layout: &'a Layout, options: &'a RewriteOptions, progress: Progress<'a>) -> Self {
         Self { layout, options, progress, copied: Copied::none(layout), made: HashMap::new() }
     }
 

@@ -81,7 +81,7 @@ pub fn rebase(
     reference: &str,
     bases: &Bases,
     options: &RewriteOptions,
-    progress: Option<Progress<'_>>,
+    progress: Progress<'_>,
 ) -> Result<Rebased> {
     let verb = || Rebase {
         layout,

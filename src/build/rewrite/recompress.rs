@@ -43,7 +43,7 @@ pub fn recompress(
     reference: &str,
     how: &RecompressOptions,
     options: &RewriteOptions,
-    progress: Option<Progress<'_>>,
+    progress: Progress<'_>,
 ) -> Result<Rewritten> {
     let storage = Storage(how.compression);
     let verb = || Recompress { storage, is_forced: how.force, stored_elsewhere: Vec::new() };

@@ -7,6 +7,7 @@ use std::io::{self, Read, Seek, SeekFrom, Write};
 use crate::error::{Error, Result};
 use crate::fs::private_file;
 use crate::layout::handle::Layout;
+use crate::metrics::Progress;
 use crate::rootfs::{Carrier, Failure, ImageFiles};
 use crate::tar::header_fields::BLOCK;
 use crate::tar::reader::TarReader;
@@ -35,7 +36,7 @@ impl Saved {
         let layers: HashSet<u32> = wanted.iter().map(|(layer, _)| *layer).collect();
         let mut end = 0;
         for layer in layers {
-            files.read_tar(layer as usize, None, |content| {
+            files.read_tar(layer as usize, Progress::none(), |content| {
                 let mut tar = TarReader::keeping_headers(content);
                 while let Some(header) = tar.next()? {
                     if !wanted.contains(&(layer, header.start)) {

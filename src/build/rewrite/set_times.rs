@@ -31,7 +31,7 @@ pub fn set_times(
     change: TimeChange,
     kept: &Kept,
     options: &RewriteOptions,
-    progress: Option<Progress<'_>>,
+    progress: Progress<'_>,
 ) -> Result<Edited> {
     let verb = || SetTimes { layout, change, kept };
     rewrite(layout, reference, options, progress, verb).map(|(edited, _)| edited)

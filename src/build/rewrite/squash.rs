@@ -29,7 +29,7 @@ pub fn squash(
     reference: &str,
     kept: &Kept,
     options: &RewriteOptions,
-    progress: Option<Progress<'_>>,
+    progress: Progress<'_>,
 ) -> Result<Edited> {
     let created = options.edit.time_of_entries();
     rewrite(layout, reference, options, progress, || Squash { layout, kept, created }).map(|(edited, _)| edited)

@@ -31,7 +31,7 @@ pub fn strip(
     reference: &str,
     paths: &[Vec<u8>],
     options: &RewriteOptions,
-    progress: Option<Progress<'_>>,
+    progress: Progress<'_>,
 ) -> Result<Edited> {
     rewrite(layout, reference, options, progress, || Strip { paths }).map(|(edited, _)| edited)
 }

@@ -54,7 +54,7 @@ impl LayoutCommand for Args {
         let sizes = self.files.iter().map(|file| Some(file.metadata().ok()?.len()));
         let progress = context.ui.progress("Attaching", &self.files[0], sizes.sum());
         let advance = |bytes| progress.advance(bytes);
-        let attached = attach(&image.layout, &image.reference, &self.files, &options, Some(&advance));
+        let attached = attach(&image.layout, &image.reference, &self.files, &options, (&advance).into());
         drop(progress);
         let attached = attached.map_err(|error| image.advise(error))?;
         let lower: Vec<LowerVariant> =

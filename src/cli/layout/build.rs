@@ -426,7 +426,7 @@ impl Recipe {
         options.created_by = Some(self.flags.created_by.clone().unwrap_or(history));
         let progress = context.ui.progress("Adding", &first, Some(plan.size()));
         let advance = |bytes| progress.advance(bytes);
-        let copied = plan.stage(layout, &options, Some(&advance));
+        let copied = plan.stage(layout, &options, (&advance).into());
         drop(progress);
         let CopiedLayer { added, notes, .. } = copied?;
         for note in notes.into_iter().filter(|note| made.notes.insert(note.to_string())) {

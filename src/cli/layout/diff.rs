@@ -73,7 +73,7 @@ impl LayoutCommand for Args {
             context.read_two_images([&path, &self.with], platform, |[one, other], _| {
                 let pair = ImagePair::of(one, other, self.bounds.bounds())?;
                 let progress = context.ui.progress("Comparing", &self.with, Some(pair.size()));
-                Ok(pair.compare(&ignored, Some(&|bytes| progress.advance(bytes)))?)
+                Ok(pair.compare(&ignored, (&|bytes| progress.advance(bytes)).into())?)
             })?;
         let status = if difference.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(DIFFERENT) };
         match context.ui.result(&DiffScreen::new(difference, lower_variants)) {

@@ -46,7 +46,7 @@ impl LayoutCommand for Args {
             bases = bases.old(named(old)?.0);
         }
         self.rewrite.run(context, &image, "Rebasing", |options, progress| {
-            let rebased = rebase(&image.layout, &image.reference, &bases, options, Some(progress))?;
+            let rebased = rebase(&image.layout, &image.reference, &bases, options, progress)?;
             if rebased.lost_history {
                 note_no_history(context, "the new base has none", false);
             }

@@ -35,7 +35,7 @@ impl LayoutCommand for Args {
         how.compression = compression;
         let image = self.rewrite.image(context, &self.common.path()?)?;
         self.rewrite.run(context, &image, "Compressing", |options, progress| {
-            recompress(&image.layout, &image.reference, &how, options, Some(progress))
+            recompress(&image.layout, &image.reference, &how, options, progress)
         })
     }
 }

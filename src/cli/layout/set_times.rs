@@ -41,7 +41,7 @@ impl LayoutCommand for Args {
         let image = self.rewrite.image(context, &self.common.path()?)?;
         let kept = self.kept.kept(context)?.unwrap_or(Kept::BaseIfNamed);
         self.rewrite.run(context, &image, "Rewriting", |options, progress| {
-            set_times(&image.layout, &image.reference, change, &kept, options, Some(progress))
+            set_times(&image.layout, &image.reference, change, &kept, options, progress)
         })
     }
 }

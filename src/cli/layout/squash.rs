@@ -39,7 +39,7 @@ impl LayoutCommand for Args {
             (None, false) => Kept::None,
         };
         self.rewrite.run(context, &image, "Squashing", |options, progress| {
-            squash(&image.layout, &image.reference, &kept, options, Some(progress))
+            squash(&image.layout, &image.reference, &kept, options, progress)
         })
     }
 }

@@ -36,7 +36,7 @@ impl LayoutCommand for Args {
         }
         let image = self.rewrite.image(context, &self.path.path_beside(&self.files)?)?;
         self.rewrite.run(context, &image, "Rewriting", |options, progress| {
-            strip(&image.layout, &image.reference, &paths, options, Some(progress))
+            strip(&image.layout, &image.reference, &paths, options, progress)
         })
     }
 }

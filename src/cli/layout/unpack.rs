@@ -67,7 +67,7 @@ impl LayoutCommand for Args {
         plan.run(context, |files| {
             let progress = context.ui.progress("Unpacking", &self.output, Some(files.size()));
             let mut files = files.through_links(self.through_links);
-            files.unpack(&self.output, &options, Some(&|bytes| progress.advance(bytes)))
+            files.unpack(&self.output, &options, (&|bytes| progress.advance(bytes)).into())
         })
     }
 }

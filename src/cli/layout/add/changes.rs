@@ -88,7 +88,7 @@ impl DiffArgs {
             }
             let progress = context.ui.progress("Adding", to, Some(plan.size()));
             let advance = |bytes| progress.advance(bytes);
-            let (layer, notes) = plan.store(layout, &options, Some(&advance))?;
+            let (layer, notes) = plan.store(layout, &options, (&advance).into())?;
             drop(progress);
             let added = layer.added().clone();
             let done = match image {
@@ -146,7 +146,7 @@ impl DiffArgs {
             let masks = if self.no_mask_volumes { Vec::new() } else { volumes(view)? };
             let progress = context.ui.progress("Reading", from, Some(files.size()));
             let layers: Vec<Digest> = files.layers().cloned().collect();
-            Ok((OldFiles::of_image(&mut files, Some(&|bytes| progress.advance(bytes)))?, layers, masks))
+            Ok((OldFiles::of_image(&mut files, (&|bytes| progress.advance(bytes)).into())?, layers, masks))
         })?;
         Ok(Old { files, layers: Some(layers), masks })
     }

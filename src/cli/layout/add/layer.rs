@@ -179,7 +179,7 @@ fn add_copies(
         let plan = CopyPlan::on(&copies, below)?;
         let progress = context.ui.progress("Adding", &first, Some(plan.size()));
         let advance = |bytes| progress.advance(bytes);
-        plan.store(layout, &options, Some(&advance))
+        plan.store(layout, &options, (&advance).into())
     };
     if let Some((image, edit)) = image {
         let made = again_if_changed(|| {

@@ -89,7 +89,7 @@ impl LayoutCommand for Args {
         let progress = context.ui.progress("Reading files of", place.repository.path(), Some(size));
         let advance = |bytes| progress.advance(bytes);
         let options = SaveOptions::default().overwrite(self.overwrite);
-        artifact.save(&place.repository, &self.output, &options, Some(&advance))?;
+        artifact.save(&place.repository, &self.output, &options, (&advance).into())?;
         drop(progress);
         context.ui.result(&shown(artifact, &self.output))?;
         Ok(ExitCode::SUCCESS)
