@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::net::TcpListener;
+use std::sync::Mutex;
 
 use serde_json::json;
 
@@ -26,8 +27,8 @@ fn case<'a>(words: &'a str, rules: &[(Rule, Action)], error: impl AsRef<str>) ->
 /// Runs each case against a registry of its own, and shows all that differ.
 #[track_caller]
 fn check(options: &Options, cases: Vec<Case<'_>>) {
-    let mut faults = Vec::new();
-    for Case { words, rules, status, stderr } in cases {
+    let faults = Mutex::new(Vec::new());
+    at_once(cases, |Case { words, rules, status, stderr }| {
         let lab = Lab::with(options.clone());
         lab.serve(&[KIB]);
         for (rule, action) in rules.clone() {
@@ -42,12 +43,13 @@ fn check(options: &Options, cases: Vec<Case<'_>>) {
             if keeps { left.len() == 2 && left[0] == ".regshape-uploads" } else { !lab.path("new").exists() };
         let got = without_ids(&ran.stderr.replace(&host, "HOST"));
         if ran.status != Some(status) || !ran.stdout.is_empty() || got != stderr || !is_clean {
-            faults.push(format!(
+            faults.lock().unwrap().push(format!(
                 "{words} {rules:?}\n  wants {status} {stderr}  got   {:?} {got}  left  {left:?}",
                 ran.status
             ));
         }
-    }
+    });
+    let faults = faults.into_inner().unwrap();
     assert!(faults.is_empty(), "{}", faults.join("\n"));
 }
 

@@ -4,6 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::sync::{Arc, Mutex};
+use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
 use regshape::Error;
@@ -436,6 +437,21 @@ pub(crate) fn text(value: &Value) -> &str {
 /// Returns the digest of a descriptor.
 pub(crate) fn digest(descriptor: &Value) -> &str {
     text(&descriptor["digest"])
+}
+
+/// Checks independent cases, eight at a time: most of their time is waiting.
+pub(crate) fn at_once<T: Send>(cases: impl IntoIterator<Item = T, IntoIter: Send>, check: impl Fn(T) + Sync) {
+    let cases = Mutex::new(cases.into_iter());
+    let next = || cases.lock().unwrap().next();
+    thread::scope(|scope| {
+        for _ in 0..8 {
+            scope.spawn(|| {
+                while let Some(case) = next() {
+                    check(case);
+                }
+            });
+        }
+    });
 }
 
 pub(crate) fn repository(name: &str) -> RepositoryName {

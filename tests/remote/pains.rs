@@ -276,16 +276,15 @@ fn pain_8_chunks_are_as_large_as_the_registry_wants_or_there_are_none() {
 
 #[test]
 fn pain_9_bodies_that_are_too_large_for_a_proxy_become_chunks_that_are_not() {
-    for limit in [3 * MIB, MIB + MIB / 2] {
-        for honours_expect in [true, false] {
-            let lab = Lab::with(Options { body_limit: Some(limit as u64), honours_expect, ..Options::default() });
-            lab.single(&[8 * MIB, KIB]);
-            lab.pushes("l", &PushOptions::default());
-            lab.has("v1");
-            assert!(lab.count("PATCH", "/blobs/") >= 2);
-            assert!(lab.fake.sessions().is_empty(), "{limit} {honours_expect}");
-        }
-    }
+    let cases = [3 * MIB, MIB + MIB / 2].map(|limit| [(limit, true), (limit, false)]);
+    at_once(cases.concat(), |(limit, honours_expect)| {
+        let lab = Lab::with(Options { body_limit: Some(limit as u64), honours_expect, ..Options::default() });
+        lab.single(&[8 * MIB, KIB]);
+        lab.pushes("l", &PushOptions::default());
+        lab.has("v1");
+        assert!(lab.count("PATCH", "/blobs/") >= 2);
+        assert!(lab.fake.sessions().is_empty(), "{limit} {honours_expect}");
+    });
     // A size that the user chose is not changed, and the error says what is too large.
     let lab = Lab::with(Options { body_limit: Some(MIB as u64), ..Options::default() });
     lab.single(&[8 * MIB]);

@@ -2,7 +2,6 @@
 
 use std::os::fd::OwnedFd;
 use std::process::{Child, Command, Stdio};
-use std::thread;
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -144,15 +143,20 @@ impl Drop for Terminal {
     }
 }
 
-/// A registry that takes and gives the large layer slowly, and thinks before it answers.
+/// A registry that takes and gives the large layer slowly.
 fn lab() -> (Lab, String) {
+    lab_that_answers_after(Duration::ZERO)
+}
+
+/// The same, with a pause between the last byte of the large layer and the answer.
+fn lab_that_answers_after(pause: Duration) -> (Lab, String) {
     let lab = Lab::new();
     let digest = lab.single(&[SIZE, KIB]);
     let large = crate::fake_registry::digest_of(&layer(1000, SIZE));
     let put = Rule::on("PUT", &format!("*/blobs/uploads/*?*{}", &large["sha256:".len()..]));
     let pace = Duration::from_millis(10);
     lab.fake.rule(put.clone(), Action::DripUp(64 * KIB, pace));
-    lab.fake.rule(put, Action::DelayAnswer(Duration::from_millis(1500)));
+    lab.fake.rule(put, Action::DelayAnswer(pause));
     lab.fake.rule(Rule::on("GET", &format!("*/blobs/{large}")), Action::Drip(64 * KIB, pace));
     (lab, digest)
 }
@@ -176,25 +180,12 @@ fn fitted(text: &str, columns: u16) -> String {
     text.lines().map(cut).collect::<Vec<_>>().join("\n")
 }
 
-/// Checks cases at the same time: most of it is waiting for a slow server.
-fn at_once<T: Copy + Send>(cases: &[T], check: impl Fn(T) + Sync) {
-    let check = &check;
-    thread::scope(|scope| {
-        cases.iter().for_each(|case| {
-            drop(scope.spawn({
-                let case = *case;
-                move || check(case)
-            }))
-        })
-    });
-}
-
 const TERMINALS: [(u16, bool); 4] = [(132, true), (132, false), (40, true), (40, false)];
 
 #[test]
 fn the_bar_of_a_push_moves_and_waits_and_goes() {
-    at_once(&TERMINALS, |(columns, has_colour)| {
-        let (lab, digest) = lab();
+    at_once(TERMINALS, |(columns, has_colour)| {
+        let (lab, digest) = lab_that_answers_after(Duration::from_millis(700));
         let mut terminal = begin(&lab, "push l HOST/team/app --jobs 1", columns, has_colour);
         let screen = terminal.ends(0);
         let short = &digest[..19];
@@ -212,7 +203,7 @@ fn the_bar_of_a_push_moves_and_waits_and_goes() {
 
 #[test]
 fn the_bar_of_a_pull_moves_and_goes() {
-    at_once(&TERMINALS, |(columns, has_colour)| {
+    at_once(TERMINALS, |(columns, has_colour)| {
         let (lab, digest) = lab();
         lab.serve_layout("l");
         let mut terminal = begin(&lab, "pull HOST/team/app:v1 new", columns, has_colour);
@@ -245,7 +236,7 @@ fn an_interrupt_in_the_middle_leaves_a_clean_screen() {
     let (push, pull) = ("push l HOST/team/app", "pull HOST/team/app:v1 new");
     let cases = [(push, Signal::INT, 130), (push, Signal::TERM, 143), (pull, Signal::INT, 130)];
     let cases = cases.map(|(words, signal, status)| [132, 40].map(|columns| (words, signal, status, columns)));
-    at_once(&cases.concat(), |(words, signal, status, columns)| {
+    at_once(cases.concat(), |(words, signal, status, columns)| {
         let (lab, _) = lab();
         if words.starts_with("pull") {
             lab.serve_layout("l");
@@ -268,7 +259,7 @@ fn an_interrupt_in_the_middle_leaves_a_clean_screen() {
 
 #[test]
 fn no_bar_is_shown_where_nobody_looks() {
-    at_once(&["-q", "--json", ""], |flags| {
+    at_once(["-q", "--json", ""], |flags| {
         let (lab, _) = lab();
         // Nor in a pipe.
         if flags.is_empty() {

@@ -479,12 +479,13 @@ fn a_registry_that_asks_for_a_long_wait_is_not_waited_for() {
 
 #[test]
 fn ping_asks_once_unless_retries_says_otherwise() {
-    let lab = Lab::new();
-    for (action, refused) in [
+    let cases = [
         (Action::status(503), "Registry HOST is not reachable (HTTP 503)"),
         (Action::RetryAfter(429, "0".to_owned()), "Registry HOST is not reachable (HTTP 429)"),
         (Action::CutHead(0), "Registry HOST is not reachable: it closed the connection"),
-    ] {
+    ];
+    at_once(cases, |(action, refused)| {
+        let lab = Lab::new();
         for (flag, failures, requests, error) in [
             ("", 1, 1, Some(refused)),
             ("--retries 0", 1, 1, Some(refused)),
@@ -503,10 +504,9 @@ fn ping_asks_once_unless_retries_says_otherwise() {
             }
             assert_eq!(lab.fake.requests().len(), requests, "{action:?} {flag}");
         }
-    }
+    });
     // A failure that will not pass is not repeated.
-    lab.fake.clear_rules();
-    lab.fake.clear_log();
+    let lab = Lab::new();
     lab.fake.rule(Rule::on("GET", "/v2/"), Action::status(404));
     fails(&lab, "ping -r HOST --insecure --retries 9", 1, "Registry HOST is not reachable (HTTP 404): it has no /v2/");
     assert_eq!(lab.fake.requests().len(), 1);
