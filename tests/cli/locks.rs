@@ -72,15 +72,21 @@ fn a_writer_gives_up_after_the_time_that_it_may_wait() {
     let sandbox = Sandbox::built();
     let _held = hold(&sandbox, "image/oci-layout");
     let before = sandbox.tree();
-    for (flags, waits, waited) in [
+    let cases = [
         ("--lock-timeout 20ms", "", "20ms"),
         ("--lock-timeout 1200ms", WAITING, "1.2s"),
         ("--lock-timeout 1200ms --quiet", "", "1.2s"),
-    ] {
-        let words = format!("layout annotate manifest -p image --annotation a=1 {flags}");
-        sandbox.run(&words).fails(format!("{waits}{}", gave_up(waited)));
-        assert_eq!(sandbox.tree(), before, "{words}");
-    }
+    ];
+    thread::scope(|scope| {
+        for (flags, waits, waited) in cases {
+            let (sandbox, before) = (&sandbox, &before);
+            scope.spawn(move || {
+                let words = format!("layout annotate manifest -p image --annotation a=1 {flags}");
+                sandbox.run(&words).fails(format!("{waits}{}", gave_up(waited)));
+                assert_eq!(sandbox.tree(), *before, "{words}");
+            });
+        }
+    });
 }
 
 #[test]
@@ -165,40 +171,36 @@ fn a_writer_repeats_its_checks_under_the_lock() {
         "layout blob mount -p . --per-repo --from other --repo image --digest BLOB",
     ];
     let changes = ["nothing", "deleted", "stored", "stored wrong"];
-    let start_all = |words: &'static str| {
-        changes.map(|change| {
-            let sandbox = Sandbox::built();
-            sandbox.write("blob", BLOB);
-            sandbox.ok("layout blob upload -p other -f blob");
-            let digest = sha256(BLOB.as_bytes());
-            let entry = serde_json::json!({"mediaType": "a/b", "digest": digest, "size": BLOB.len()});
-            sandbox.edit("other/index.json", |index| index["manifests"] = serde_json::json!([entry]));
-            let path = sandbox.path(blob_name(&digest));
-            if change == "deleted" {
-                sandbox.store(BLOB);
-            }
-            let held = hold(&sandbox, "image/oci-layout");
-            let child = waiting(&sandbox, &words.replace("BLOB", &digest));
-            match change {
-                "deleted" => std::fs::remove_file(&path).expect("deleted"),
-                "stored" => drop(sandbox.store(BLOB)),
-                "stored wrong" => std::fs::write(&path, "wrong!").expect("written"),
-                _ => {}
-            }
-            drop(held);
-            (sandbox, path, words, change, child)
-        })
-    };
-    // Each waits until the program says that it waits.
-    let running = thread::scope(|scope| {
-        let started = writers.map(|words| scope.spawn(move || start_all(words)));
-        started.map(|started| started.join().expect("no panic")).into_iter().flatten().collect::<Vec<_>>()
-    });
-    for (sandbox, path, words, change, mut child) in running {
+    let check = |words: &str, change: &str| {
+        let sandbox = Sandbox::built();
+        sandbox.write("blob", BLOB);
+        sandbox.ok("layout blob upload -p other -f blob");
+        let digest = sha256(BLOB.as_bytes());
+        let entry = serde_json::json!({"mediaType": "a/b", "digest": digest, "size": BLOB.len()});
+        sandbox.edit("other/index.json", |index| index["manifests"] = serde_json::json!([entry]));
+        let path = sandbox.path(blob_name(&digest));
+        if change == "deleted" {
+            sandbox.store(BLOB);
+        }
+        let held = hold(&sandbox, "image/oci-layout");
+        let mut child = waiting(&sandbox, &words.replace("BLOB", &digest));
+        match change {
+            "deleted" => std::fs::remove_file(&path).expect("deleted"),
+            "stored" => drop(sandbox.store(BLOB)),
+            "stored wrong" => std::fs::write(&path, "wrong!").expect("written"),
+            _ => {}
+        }
+        drop(held);
         assert!(child.wait().expect("it ends").success(), "{words}: {change}");
         assert_eq!(std::fs::read_to_string(path).expect("there"), BLOB, "{words}: {change}");
         let outcome = sandbox.run("layout validate -p image");
         assert_eq!(outcome.status, 0, "{words}: {change}: {outcome:?}");
         assert!(!sandbox.contents().keys().any(|name| name.contains(".regshape-tmp-")), "{words}: {change}");
-    }
+    };
+    // Each waits a second until the program says that it waits.
+    thread::scope(|scope| {
+        for (words, change) in writers.into_iter().flat_map(|words| changes.map(|change| (words, change))) {
+            scope.spawn(move || check(words, change));
+        }
+    });
 }

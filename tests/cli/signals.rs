@@ -72,11 +72,13 @@ fn a_signal_ends_the_wait_for_the_first_byte() {
 
 #[test]
 fn a_signal_ends_the_wait_for_a_lock() {
-    for ((signal, status), (words, name)) in signals().into_iter().cycle().zip([
+    let cases = signals().into_iter().cycle().zip([
         ("layout annotate layer -p image -i 0 --annotation a=1", "image/oci-layout"),
         ("layout generate manifest -p image --annotation a=1 --lock-timeout 1h", "image/oci-layout"),
         ("layout init -p new", "new"),
-    ]) {
+    ]);
+    // Each waits a second until the program says that it waits.
+    let check = |(signal, status), (words, name)| {
         let sandbox = Sandbox::built();
         std::fs::create_dir(sandbox.path("new")).expect("created");
         let file = File::open(sandbox.path(name)).expect("opened");
@@ -88,7 +90,12 @@ fn a_signal_ends_the_wait_for_a_lock() {
         assert!(waits, "{words}");
         ends_by(child, signal, status);
         assert_eq!(sandbox.tree(), before, "{words}");
-    }
+    };
+    std::thread::scope(|scope| {
+        for (signal, case) in cases {
+            scope.spawn(move || check(signal, case));
+        }
+    });
 }
 
 #[test]
