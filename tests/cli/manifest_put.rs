@@ -456,12 +456,12 @@ fn large_documents_and_other_files_are_refused() {
     content.push(b' ');
     sandbox.write("m.json", &content);
     sandbox.refuses(&format!("{PUT} --tag v2"), "the manifest is larger than 8388608 bytes (SIZE_INVALID)");
-    content.resize(64 * 1024 * 1024 + 1, b' ');
-    sandbox.write("m.json", &content);
-    sandbox.refuses(&format!("{PUT} --tag v2"), "m.json is larger than 67108864 bytes (SIZE_INVALID)");
     sandbox.refuses("layout manifest put -p image --file missing", "File not found: missing");
     sandbox.refuses("layout manifest put -p image --file image", "image is a directory, not a file");
     is_usage_error(&sandbox, "layout manifest put -p image");
+    content.resize(64 * 1024 * 1024 + 1, b' ');
+    sandbox.write("m.json", &content);
+    sandbox.refuses(&format!("{PUT} --tag v2"), "m.json is larger than 67108864 bytes (SIZE_INVALID)");
 }
 
 #[test]
