@@ -3,9 +3,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::io::Write;
+use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
+use std::sync::OnceLock;
 
 use predicates::Predicate;
 use serde_json::Value;
@@ -169,32 +170,53 @@ impl Sandbox {
 
     /// Creates a layout, and `base.tar` and `patches.tar.gz` next to it.
     pub(crate) fn new() -> Self {
-        let sandbox = Self::empty();
-        sandbox.write("base.tar", base_tar());
-        sandbox.write("patches.tar.gz", gzip(&patches_tar()));
-        sandbox.ok("layout init --path image");
-        sandbox
+        static FILES: OnceLock<Snapshot> = OnceLock::new();
+        Self::made_once(&FILES, || {
+            let sandbox = Self::empty();
+            sandbox.write("base.tar", base_tar());
+            sandbox.write("patches.tar.gz", gzip(&patches_tar()));
+            sandbox.ok("layout init --path image");
+            sandbox
+        })
     }
 
     /// Creates a layout with both layers staged.
     pub(crate) fn staged() -> Self {
-        let sandbox = Self::new();
-        sandbox.ok("layout add layer --path image --file base.tar");
-        sandbox.ok("layout add layer --path image --file patches.tar.gz");
-        sandbox
+        static FILES: OnceLock<Snapshot> = OnceLock::new();
+        Self::made_once(&FILES, || {
+            let sandbox = Self::new();
+            sandbox.ok("layout add layer --path image --file base.tar");
+            sandbox.ok("layout add layer --path image --file patches.tar.gz");
+            sandbox
+        })
     }
 
     /// Creates a layout with both layers and a config for amd64 and Linux.
     pub(crate) fn configured() -> Self {
-        let sandbox = Self::staged();
-        sandbox.ok("layout generate config --path image");
-        sandbox
+        static FILES: OnceLock<Snapshot> = OnceLock::new();
+        Self::made_once(&FILES, || {
+            let sandbox = Self::staged();
+            sandbox.ok("layout generate config --path image");
+            sandbox
+        })
     }
 
     /// Creates a layout with an image named `latest`.
     pub(crate) fn built() -> Self {
-        let sandbox = Self::configured();
-        sandbox.ok("layout generate manifest --path image --ref-name latest");
+        static FILES: OnceLock<Snapshot> = OnceLock::new();
+        Self::made_once(&FILES, || {
+            let sandbox = Self::configured();
+            sandbox.ok("layout generate manifest --path image --ref-name latest");
+            sandbox
+        })
+    }
+
+    /// Creates a directory with the files that `make` creates. It runs the first time only: starting the program takes far
+    /// longer than writing the files.
+    fn made_once(files: &OnceLock<Snapshot>, make: impl FnOnce() -> Self) -> Self {
+        let files = files.get_or_init(|| Snapshot::of(make().directory.path()));
+        let sandbox = Self::empty();
+        files.write_to(sandbox.directory.path());
         sandbox
     }
 
@@ -284,7 +306,7 @@ impl Sandbox {
                     tree.insert(name.clone(), (None, None));
                     walk(&entry.path(), &name, tree);
                 } else if metadata.is_file() {
-                    let content = sha256(&fs::read(entry.path()).expect("readable"));
+                    let content = sha256_of_file(&entry.path());
                     tree.insert(name, (Some(content), metadata.modified().ok()));
                 } else {
                     tree.insert(name, (Some(format!("{:?}", metadata.file_type())), None));
@@ -386,6 +408,39 @@ impl Sandbox {
     }
 }
 
+/// The directories and files in a directory.
+struct Snapshot(Vec<(PathBuf, fs::Permissions, Option<Vec<u8>>)>);
+
+impl Snapshot {
+    fn of(directory: &Path) -> Self {
+        fn walk(directory: &Path, below: &Path, entries: &mut Vec<(PathBuf, fs::Permissions, Option<Vec<u8>>)>) {
+            for entry in fs::read_dir(directory).expect("readable") {
+                let entry = entry.expect("readable");
+                let (name, metadata) = (below.join(entry.file_name()), entry.metadata().expect("readable"));
+                let content = metadata.is_file().then(|| fs::read(entry.path()).expect("readable"));
+                entries.push((name.clone(), metadata.permissions(), content));
+                if metadata.is_dir() {
+                    walk(&entry.path(), &name, entries);
+                }
+            }
+        }
+        let mut entries = Vec::new();
+        walk(directory, Path::new(""), &mut entries);
+        Self(entries)
+    }
+
+    fn write_to(&self, directory: &Path) {
+        for (name, permissions, content) in &self.0 {
+            let path = directory.join(name);
+            match content {
+                Some(content) => fs::write(&path, content).expect("written"),
+                None => fs::create_dir(&path).expect("created"),
+            }
+            fs::set_permissions(&path, permissions.clone()).expect("set");
+        }
+    }
+}
+
 pub(crate) type Tree = BTreeMap<String, (Option<String>, Option<std::time::SystemTime>)>;
 
 /// Returns the path of a blob in the sandbox.
@@ -396,6 +451,21 @@ pub(crate) fn blob_name(digest: &str) -> String {
 /// Returns the digest of some bytes, in the form used in documents.
 pub(crate) fn sha256(content: &[u8]) -> String {
     format!("sha256:{}", hex::encode(Sha256::digest(content)))
+}
+
+/// Returns the digest of a file, which may be large.
+fn sha256_of_file(path: &Path) -> String {
+    let mut reader = BufReader::with_capacity(1 << 16, fs::File::open(path).expect("readable"));
+    let mut hasher = Sha256::new();
+    loop {
+        let bytes = reader.fill_buf().expect("readable");
+        if bytes.is_empty() {
+            return format!("sha256:{}", hex::encode(hasher.finalize()));
+        }
+        hasher.update(bytes);
+        let length = bytes.len();
+        reader.consume(length);
+    }
 }
 
 /// Returns a tar of a small root file system: directories, files and a link.
