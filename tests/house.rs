@@ -4,6 +4,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
+use std::cell::OnceCell;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -34,17 +35,22 @@ const MOST_LAYOUT_FILES: usize = 10;
 
 type Module = Vec<String>;
 
-/// A file of `src`, parsed.
+/// A file of `src`.
 struct Source {
     /// The path below `src`.
     name: String,
     module: Module,
     lines: usize,
     text: String,
-    items: syn::File,
+    /// Parsed on first use: parsing takes most of the time of these tests.
+    items: OnceCell<syn::File>,
 }
 
 impl Source {
+    fn items(&self) -> &syn::File {
+        self.items.get_or_init(|| syn::parse_file(&self.text).unwrap_or_else(|error| panic!("{}: {error}", self.name)))
+    }
+
     /// Returns the room: the first folder, or the file itself.
     fn room(&self) -> &str {
         self.name.split('/').next().unwrap().trim_end_matches(".rs")
@@ -69,12 +75,11 @@ fn sources() -> Vec<Source> {
     let source = |path: PathBuf| {
         let name = path.strip_prefix(root().join("src")).unwrap().to_str().unwrap().replace('\\', "/");
         let text = fs::read_to_string(&path).unwrap();
-        let items = syn::parse_file(&text).unwrap_or_else(|error| panic!("{name}: {error}"));
         let mut module: Module = name.trim_end_matches(".rs").split('/').map(str::to_owned).collect();
         if matches!(module.last().map(String::as_str), Some("mod" | "lib" | "main")) {
             module.pop();
         }
-        Source { lines: text.lines().count(), name, module, text, items }
+        Source { lines: text.lines().count(), name, module, text, items: OnceCell::new() }
     };
     let is_rust = |path: &PathBuf| path.extension().is_some_and(|extension| extension == "rs");
     files_below(&root().join("src")).into_iter().filter(is_rust).map(source).collect()
@@ -83,7 +88,7 @@ fn sources() -> Vec<Source> {
 /// The files of the library, or those of the binary.
 fn crate_sources(is_library: bool) -> Vec<Source> {
     let is_binary = |source: &Source| source.name == "main.rs" || source.room() == "cli";
-    let is_test_alone = |source: &Source| is_test(&source.items.attrs);
+    let is_test_alone = |source: &Source| is_test(&source.items().attrs);
     sources().into_iter().filter(|source| is_binary(source) != is_library && !is_test_alone(source)).collect()
 }
 
@@ -178,7 +183,7 @@ impl House {
         let mut house = Self { sources, modules, reexports: HashMap::new(), used: Vec::new() };
         for at in 0..house.sources.len() {
             let mut paths = Paths::default();
-            paths.visit_file(&house.sources[at].items);
+            paths.visit_file(house.sources[at].items());
             for (name, path) in paths.reexported {
                 if let Some(path) = house.absolute(at, &path) {
                     house.reexports.insert((at, name), path);
@@ -283,7 +288,7 @@ fn only_public_verbs_stand_outside_a_types_room() {
     let sources = crate_sources(true);
     let mut rooms: HashMap<String, BTreeSet<&str>> = HashMap::new();
     for source in &sources {
-        for item in &source.items.items {
+        for item in &source.items().items {
             let name = match item {
                 syn::Item::Struct(item) => &item.ident,
                 syn::Item::Enum(item) => &item.ident,
@@ -294,7 +299,7 @@ fn only_public_verbs_stand_outside_a_types_room() {
     }
     let mut wrong = Vec::new();
     for source in &sources {
-        for item in &source.items.items {
+        for item in &source.items().items {
             let syn::Item::Impl(item) = item else { continue };
             let syn::Type::Path(path) = &*item.self_ty else { continue };
             let name = path.path.segments.last().unwrap().ident.to_string();
@@ -328,7 +333,7 @@ fn files_and_rooms_are_small_enough_to_read() {
         matches!(item, syn::Item::Impl(item) if item.trait_.is_none()
             && matches!(&*item.self_ty, syn::Type::Path(path) if path.path.is_ident("Layout")))
     };
-    let files = library.iter().filter(|source| source.items.items.iter().any(is_layout));
+    let files = library.iter().filter(|source| source.items().items.iter().any(is_layout));
     let files: Vec<&str> = files.map(|source| source.name.as_str()).collect();
     assert!(files.len() <= MOST_LAYOUT_FILES, "impl Layout stands in {files:?}");
 }
@@ -357,7 +362,7 @@ fn is_serialized(item: &syn::Item) -> bool {
 #[test]
 fn the_library_serializes_only_documents_that_it_writes() {
     let sources = crate_sources(true);
-    let serialized = sources.iter().filter(|source| source.items.items.iter().any(is_serialized));
+    let serialized = sources.iter().filter(|source| source.items().items.iter().any(is_serialized));
     let others = serialized.filter(|source| !matches!(source.room(), "json" | "oci"));
     let others: Vec<&str> = others.map(|source| source.name.as_str()).collect();
     assert_eq!(
@@ -416,7 +421,7 @@ fn exported_names(source: &Source) -> Vec<String> {
     let is_public = |visibility: &syn::Visibility| matches!(visibility, syn::Visibility::Public(_));
     let is_own = source.name == "metrics.rs";
     let mut names = Vec::new();
-    for item in &source.items.items {
+    for item in &source.items().items {
         match item {
             syn::Item::Use(item) if is_public(&item.vis) => add(&item.tree, &mut names),
             syn::Item::Struct(item) if is_own && is_public(&item.vis) => names.push(item.ident.to_string()),
