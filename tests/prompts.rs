@@ -11,6 +11,7 @@ use std::io::{ErrorKind, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -325,6 +326,16 @@ const COMPRESSING: &str = "Input file is not compressed. Compressing with gzip..
 
 fn is_bar(screen: &str) -> bool {
     screen.lines().last().is_some_and(|line| line.contains("iB, ") && line.contains("/s"))
+}
+
+/// Checks independent cases at the same time: most of their time is waiting.
+fn at_once<T: Send, const N: usize>(cases: [T; N], check: impl Fn(T) + Sync) {
+    let check = &check;
+    thread::scope(|scope| {
+        for case in cases {
+            scope.spawn(move || check(case));
+        }
+    });
 }
 
 // --- layout add layer ---
@@ -690,14 +701,14 @@ fn no_question_is_asked_where_a_program_reads_the_result() {
 /// Writes to the layer until the screen meets a condition.
 fn feed(terminal: &mut Terminal, pipe: &Pipe, what: &str, mut is_so: impl FnMut(&str) -> bool) {
     terminal.pump_until(what, |terminal| {
-        pipe.offer(&[0; 4096]);
+        pipe.offer(&[0; 32 * 1024]);
         is_so(&terminal.screen())
     });
 }
 
 #[test]
 fn a_progress_bar_appears_during_long_work_and_is_erased() {
-    for columns in [132, 20] {
+    at_once([132, 20], |columns| {
         let bench = Bench::new();
         let pipe = Pipe::new(&bench);
         let mut terminal = Terminal::run_at(&bench, &FIFO, columns, |_| {});
@@ -709,7 +720,7 @@ fn a_progress_bar_appears_during_long_work_and_is_erased() {
         });
         drop(pipe);
         terminal.ends_well(|| wrapped(&bench.layer_screen(), columns.into()));
-    }
+    });
 }
 
 #[test]
@@ -725,7 +736,7 @@ fn a_progress_bar_shows_size_and_speed() {
 #[test]
 fn no_progress_bar_is_shown_where_it_is_unwanted() {
     let cases: [(&[&str], bool); 3] = [(&["--quiet"], true), (&["--json"], true), (&[], false)];
-    for (flags, has_terminal) in cases {
+    at_once(cases, |(flags, has_terminal)| {
         let bench = Bench::new();
         let pipe = Pipe::new(&bench);
         let log = bench.path("stderr");
@@ -743,12 +754,12 @@ fn no_progress_bar_is_shown_where_it_is_unwanted() {
         if !has_terminal {
             assert_eq!(fs::read_to_string(&log).unwrap(), COMPRESSING);
         }
-    }
+    });
 }
 
 #[test]
 fn an_interrupt_ends_long_work_at_once_and_leaves_nothing_behind() {
-    for is_asked in [false, true] {
+    at_once([false, true], |is_asked| {
         let bench = Bench::new();
         let files = bench.files();
         let pipe = Pipe::new(&bench);
@@ -769,7 +780,7 @@ fn an_interrupt_ends_long_work_at_once_and_leaves_nothing_behind() {
         let left = terminal.ends();
         assert_eq!((left.screen, left.status.code()), (expected, Some(130)), "asked: {is_asked}");
         assert_eq!(bench.files(), files, "asked: {is_asked}");
-    }
+    });
 }
 
 #[test]
@@ -867,14 +878,14 @@ const SHELLS: [(&str, &[&str], &str); 3] = [
 
 /// Types keys in a shell and waits for a line.
 fn completes(bench: &Bench, keys: &str, expected: &str) {
-    for (shell, arguments, setup) in SHELLS {
+    at_once(SHELLS, |(shell, arguments, setup)| {
         let is_there = |program: &str| {
             std::env::split_paths(&std::env::var_os("PATH").unwrap_or_default())
                 .any(|path| path.join(program).is_file())
         };
         if !is_there(shell) || !is_there("setsid") {
             assert!(std::env::var_os("REGSHAPE_TOOLS").is_none(), "{shell} is missing");
-            continue;
+            return;
         }
         let program = std::path::Path::new(env!("CARGO_BIN_EXE_regshape")).parent().unwrap();
         let paths = std::env::var_os("PATH").unwrap_or_default();
@@ -896,7 +907,7 @@ fn completes(bench: &Bench, keys: &str, expected: &str) {
         // The end of its input ends the shell.
         terminal.types("\u{15}exit\n");
         terminal.pump_until(&format!("the end of {shell}"), |terminal| terminal.child.try_wait().unwrap().is_some());
-    }
+    });
 }
 
 #[test]
