@@ -84,7 +84,7 @@ fn a_push_survives_a_cut_at_any_of_its_messages() {
         assert!(count >= 15, "{count}");
         for action in [Action::CutHead(0), Action::CutHead(30), Action::CutUp(400), Action::DropAnswer] {
             let step = if kind.keeps_cut_uploads { 1 } else { 2 };
-            for k in (1..=count).step_by(step) {
+            at_once((1..=count).step_by(step), |k| {
                 let lab = lab(kind.clone());
                 lab.fake.rule(Rule::on("*", "*").nth(k), action.clone());
                 let pushed = lab.push("l", &journalled(&lab));
@@ -95,7 +95,7 @@ fn a_push_survives_a_cut_at_any_of_its_messages() {
                     assert!(lab.fake.bytes_received() <= limit, "{action:?} at {k}: {}", lab.fake.bytes_received());
                 }
                 assert!(lab.names("journal").is_empty(), "{action:?} at {k}");
-            }
+            });
         }
     }
 }
@@ -106,7 +106,7 @@ fn a_push_that_ends_at_any_of_its_messages_goes_on_in_the_next_run() {
         let count = number_of_requests(&kind, |lab| drop(lab.pushes("l", &journalled(lab))));
         for action in [Action::CutHead(0), Action::CutUp(300_000), Action::DropAnswer, Action::status(503)] {
             let step = if kind.keeps_cut_uploads { 1 } else { 2 };
-            for k in (1..=count).step_by(step) {
+            at_once((1..=count).step_by(step), |k| {
                 let lab = lab(kind.clone());
                 let rule = lab.fake.rule(Rule::on("*", "*").from(k), action.clone());
                 let first = lab.push("l", &journalled(&lab));
@@ -126,7 +126,7 @@ fn a_push_that_ends_at_any_of_its_messages_goes_on_in_the_next_run() {
                     assert!(lab.fake.bytes_received() <= limit, "{action:?} at {k}: {}", lab.fake.bytes_received());
                 }
                 assert!(lab.names("journal").is_empty(), "{action:?} at {k}: {:?}", lab.names("journal"));
-            }
+            });
         }
     }
 }
@@ -170,12 +170,12 @@ fn a_pull_survives_a_cut_at_any_of_its_messages() {
         for action in
             [Action::CutHead(0), Action::CutHead(30), Action::CutDown(0), Action::CutDown(300), Action::DropAnswer]
         {
-            for k in 1..=count {
+            at_once(1..=count, |k| {
                 let lab = lab(Options { has_ranges, ..Options::default() });
                 lab.fake.rule(Rule::on("*", "*").nth(k), action.clone());
                 pull(&lab).unwrap_or_else(|error| panic!("{action:?} at {k}: {}", in_full(&error)));
                 lab.is_valid("new");
-            }
+            });
         }
     }
 }

@@ -157,7 +157,7 @@ fn lab_that_answers_after(pause: Duration) -> (Lab, String) {
     let pace = Duration::from_millis(10);
     lab.fake.rule(put.clone(), Action::DripUp(64 * KIB, pace));
     lab.fake.rule(put, Action::DelayAnswer(pause));
-    lab.fake.rule(Rule::on("GET", &format!("*/blobs/{large}")), Action::Drip(64 * KIB, pace));
+    lab.fake.rule(Rule::on("GET", &format!("*/blobs/{large}")), Action::Drip(96 * KIB, pace));
     (lab, digest)
 }
 
