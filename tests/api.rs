@@ -45,7 +45,7 @@ fn every_type_can_go_to_another_thread_and_be_printed() {
         ArchiveImage, BaseImage, Bases, BlobReader, BlobUpload, Content, ContentReader, ContentStore, CopyPlan, OldFiles, ExportOptions,
         ExportPlan<'static>, FileList, FileSystem, GarbageOptions, Hasher, ImageChange, ImageFiles, ImageLayer, ImagePair, Images, IndexChange, IndexImage,
         Interrupt, Kept, LayerOptions, LayerReader, LayerWriter, Layout, LeftoverObserver, LintOptions<'static>, LoadOptions<'static>, LockObserver,
-        ManifestBody, ManifestName<'static>, Metrics, NewLayer, PreparedConfig<'static>, PreparedManifest<'static>, Reading,
+        ManifestBody, ManifestName<'static>, Metrics, NewLayer, PreparedConfig<'static>, PreparedManifest<'static>, Progress<'static>, Reading,
         Registry, Repository, RootfsOptions, RootfsTar, Scratch, Selected, Stack, UnpackOptions, ValidateOptions<'static>, View, WriteOptions);
 }
 
@@ -55,7 +55,7 @@ fn options_have_defaults_and_can_be_cloned() {
         ConfigChanges, ConfigOptions, CopyAttributes, CopyOptions, DiffOptions, EditOptions, Expected, ExportOptions, GarbageOptions,
         Ignored, IndexOptions, LayerOptions, LoadOptions<'static>, ManifestOptions, Page, ProcessChanges, ReferrerFilter, RootfsOptions, SaveOptions,
         Selection, LintOptions<'static>, ListOptions, UnpackOptions, ValidateOptions<'static>, WriteOptions, ArchiveKind, Bounds, CompressFormat, Compression, CompressionScope,
-        Interrupt, Kept, RecompressOptions, RewriteOptions);
+        Interrupt, Kept, Progress<'static>, RecompressOptions, RewriteOptions);
     // An artifact has a type, and an image that is put on another base has one.
     all!([Clone] AttachOptions, Bases);
 }
