@@ -4,6 +4,7 @@
 //! layer. The same content and parameters give the same bytes on every machine, no matter in which pieces the content
 //! is read.
 
+mod alone;
 mod bounds;
 mod decode;
 mod deflate;
@@ -15,6 +16,7 @@ mod members;
 mod parallel;
 pub(crate) mod remember;
 
+pub(crate) use alone::Compressing;
 pub use bounds::{BoundError, Bounds};
 pub(crate) use bounds::{bound_of, bounded_decoder, bounded_padded_decoder};
 pub(crate) use decode::decoder;
@@ -25,7 +27,7 @@ pub use encoding::{CompressFormat, Compression, Encoding, LevelError};
 
 pub use members::TrailingBytes;
 pub(crate) use members::trailing_of;
-pub(crate) use parallel::{Compressing, Failure, compress};
+pub(crate) use parallel::{Failure, compress};
 pub(crate) use remember::Remembering;
 
 mod tests;
