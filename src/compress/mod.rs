@@ -15,6 +15,7 @@ mod gzip;
 mod members;
 mod parallel;
 pub(crate) mod remember;
+mod zstd_stream;
 
 pub(crate) use alone::Compressing;
 pub use bounds::{BoundError, Bounds};

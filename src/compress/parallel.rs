@@ -1,9 +1,9 @@
 //! Compression on several threads, in constant memory.
 //!
-//! The calling thread reads blocks, workers compress them, and one thread writes the results in order. All queues are
-//! short, so that no thread gets far ahead of the others.
+//! The calling thread reads blocks, workers compress them, and one thread writes the results in order. The workers of zstd
+//! are its own, with a thread that feeds them. All queues are short, so that no thread gets far ahead of the others.
 
-use std::io;
+use std::io::{self, BufRead as _};
 use std::sync::Mutex;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread;
@@ -12,8 +12,16 @@ use std::time::{Duration, Instant};
 use super::alone::{Alone, BLOCK};
 use super::gzip::{self, BlockCompressor};
 use crate::compress::encoding::{CompressFormat, Compression};
+use crate::compress::zstd_stream::ZstdStream;
+use crate::workers::pipe::pipe;
 use crate::workers::pool::Pool;
 use crate::workers::{crew, worker};
+
+/// The number of bytes that zstd is fed with at a time. They are hashed while they are in the cache of the processor.
+const PIECE: usize = 256 * 1024;
+
+/// The number of pieces that can wait for zstd.
+const PIECES: usize = 8;
 
 /// Why compression failed: in the compressor, or in `read` or `write`.
 #[derive(Debug)]
@@ -36,10 +44,12 @@ pub(crate) fn compress<E: Send>(
     let mut block = Vec::new();
     read(&mut block, BLOCK).map_err(Failure::Caller)?;
     let alone = Alone::new(compression, jobs);
+    let is_last = block.len() < BLOCK;
     match compression.format {
         // A small layer is compressed in less time than it takes to start a thread.
-        CompressFormat::Gzip if block.len() == BLOCK => compress_gzip(alone, block, read, write, clock),
-        _ => compress_alone(alone, block, read, write, clock),
+        _ if is_last => compress_alone(alone, block, is_last, read, write, clock),
+        CompressFormat::Gzip => compress_gzip(alone, block, read, write, clock),
+        CompressFormat::Zstd => compress_zstd(alone, &block, read, write, clock),
     }
 }
 
@@ -80,9 +90,9 @@ fn compress_gzip<E: Send>(
     };
 
     thread::scope(|scope| {
-        let Ok(writer) = worker(scope) else { return compress_alone(alone, block, read, write, clock) };
+        let Ok(writer) = worker(scope) else { return compress_alone(alone, block, false, read, write, clock) };
         if crew(scope, jobs, compress).is_empty() {
-            return compress_alone(alone, block, read, write, clock);
+            return compress_alone(alone, block, false, read, write, clock);
         }
         let mut checksum = crc32fast::Hasher::new();
         let mut size = 0;
@@ -118,10 +128,69 @@ fn compress_gzip<E: Send>(
     })
 }
 
+fn compress_zstd<E: Send>(
+    alone: Alone,
+    first: &[u8],
+    mut read: impl FnMut(&mut Vec<u8>, usize) -> Result<(), E>,
+    mut write: impl FnMut(&[u8]) -> Result<(), E> + Send,
+    clock: &(dyn Fn(Duration) + Sync),
+) -> Result<(), Failure<E>> {
+    // Its threads are started before ours, which it can do without.
+    let mut stream = ZstdStream::begin(alone.compression.level, alone.jobs, first).map_err(Failure::Compressor)?;
+    let pool = &Pool::default();
+    thread::scope(|scope| {
+        let (Ok(feeder), Ok(writer)) = (worker(scope), worker(scope)) else {
+            return compress_alone(alone.resume(stream), Vec::new(), false, read, write, clock);
+        };
+        let (output, mut compressed) = pipe();
+        let (pieces, queue) = sync_channel::<Vec<u8>>(PIECES);
+        let feeder = feeder.start(move || {
+            stream.send_output(output)?;
+            let mut is_last = false;
+            for piece in queue {
+                let start = Instant::now();
+                stream.write(&piece)?;
+                clock(start.elapsed());
+                is_last = piece.len() < PIECE;
+                pool.give(piece);
+            }
+            // If reading failed, the stream is left without its end.
+            if is_last { stream.finish_sent() } else { Ok(()) }
+        });
+        let writer = writer.start(move || {
+            // Reading fails after an error of the feeder, or of `read`.
+            while let Ok(bytes @ [_, ..]) = compressed.fill_buf() {
+                let size = bytes.len();
+                write(bytes)?;
+                compressed.consume(size);
+            }
+            Ok(())
+        });
+        let read = loop {
+            let mut piece = pool.take();
+            if let Err(error) = read(&mut piece, PIECE) {
+                break Err(error);
+            }
+            let is_last = piece.len() < PIECE;
+            // Sending fails after an error of the feeder or the writer.
+            if pieces.send(piece).is_err() || is_last {
+                break Ok(());
+            }
+        };
+        drop(pieces);
+        let fed = feeder.join();
+        let written = writer.join();
+        // If one side fails, the others end early: the feeder because it cannot send its output, the rest without an error.
+        read.and(written).map_err(Failure::Caller)?;
+        fed.map_err(Failure::Compressor)
+    })
+}
+
 /// Compresses on the calling thread, beginning with the given block. zstd also uses threads of its own.
 fn compress_alone<E>(
     mut alone: Alone,
     mut block: Vec<u8>,
+    mut is_last: bool,
     mut read: impl FnMut(&mut Vec<u8>, usize) -> Result<(), E>,
     mut write: impl FnMut(&[u8]) -> Result<(), E>,
     clock: &(dyn Fn(Duration) + Sync),
@@ -129,13 +198,14 @@ fn compress_alone<E>(
     let mut result = Vec::new();
     loop {
         let start = Instant::now();
-        alone.compress(&block, &mut result).map_err(Failure::Compressor)?;
+        alone.compress(&block, is_last, &mut result).map_err(Failure::Compressor)?;
         clock(start.elapsed());
         write(&result).map_err(Failure::Caller)?;
-        if block.len() < BLOCK {
+        if is_last {
             return Ok(());
         }
         result.clear();
         read(&mut block, BLOCK).map_err(Failure::Caller)?;
+        is_last = block.len() < BLOCK;
     }
 }
