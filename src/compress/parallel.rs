@@ -49,7 +49,7 @@ pub(crate) fn compress<E: Send>(
         // A small layer is compressed in less time than it takes to start a thread.
         _ if is_last => compress_alone(alone, block, is_last, read, write, clock),
         CompressFormat::Gzip => compress_gzip(alone, block, read, write, clock),
-        CompressFormat::Zstd => compress_zstd(alone, &block, read, write, clock),
+        CompressFormat::Zstd => compress_zstd(alone, block, read, write, clock),
     }
 }
 
@@ -130,13 +130,16 @@ fn compress_gzip<E: Send>(
 
 fn compress_zstd<E: Send>(
     alone: Alone,
-    first: &[u8],
+    first: Vec<u8>,
     mut read: impl FnMut(&mut Vec<u8>, usize) -> Result<(), E>,
     mut write: impl FnMut(&[u8]) -> Result<(), E> + Send,
     clock: &(dyn Fn(Duration) + Sync),
 ) -> Result<(), Failure<E>> {
     // Its threads are started before ours, which it can do without.
-    let mut stream = ZstdStream::begin(alone.compression.level, alone.jobs, first).map_err(Failure::Compressor)?;
+    let start = Instant::now();
+    let stream = ZstdStream::begin(alone.compression.level, alone.jobs, &first).map_err(Failure::Compressor)?;
+    clock(start.elapsed());
+    drop(first);
     let pool = &Pool::default();
     thread::scope(|scope| {
         let (Ok(feeder), Ok(writer)) = (worker(scope), worker(scope)) else {
@@ -145,17 +148,18 @@ fn compress_zstd<E: Send>(
         let (output, mut compressed) = pipe();
         let (pieces, queue) = sync_channel::<Vec<u8>>(PIECES);
         let feeder = feeder.start(move || {
-            stream.send_output(output)?;
+            let mut stream = stream.send_output(output)?;
             let mut is_last = false;
             for piece in queue {
-                let start = Instant::now();
-                stream.write(&piece)?;
-                clock(start.elapsed());
+                clock(stream.write(&piece)?);
                 is_last = piece.len() < PIECE;
                 pool.give(piece);
             }
             // If reading failed, the stream is left without its end.
-            if is_last { stream.finish_sent() } else { Ok(()) }
+            if is_last {
+                clock(stream.finish()?);
+            }
+            Ok(())
         });
         let writer = writer.start(move || {
             // Reading fails after an error of the feeder, or of `read`.

@@ -31,14 +31,19 @@ fn sample() -> Vec<u8> {
     (0u32..300_000).flat_map(|n| (n.wrapping_mul(2_654_435_761) >> 22).to_le_bytes()).collect()
 }
 
-/// [`sample`] with an incompressible part in the middle.
-fn mixed_sample() -> Vec<u8> {
+/// Incompressible bytes.
+fn noise(size: usize) -> Vec<u8> {
     let mut state = 1u64;
-    let noise = (0..1_500_000).map(|_| {
+    let byte = |_| {
         state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         (state >> 56) as u8
-    });
-    sample().into_iter().chain(noise).chain(sample()).collect()
+    };
+    (0..size).map(byte).collect()
+}
+
+/// [`sample`] with an incompressible part in the middle.
+fn mixed_sample() -> Vec<u8> {
+    [sample(), noise(1_500_000), sample()].concat()
 }
 
 #[test]
@@ -69,6 +74,26 @@ fn output_does_not_depend_on_the_threads_and_reads_back() {
 }
 
 #[test]
+fn output_does_not_depend_on_the_threads_where_the_content_ends_with_a_job() {
+    let noise = noise(20 << 20);
+    for size in [2 << 20, 16 << 20, 20 << 20] {
+        let content = &noise[..size];
+        for level in [1, 3] {
+            let compression = Compression::new(CompressFormat::Zstd, Some(level)).expect("a level");
+            let stream = compressed(compression, content, 1);
+            for jobs in [1, 2, 7, 16] {
+                assert!(compressed(compression, content, jobs) == stream, "{size} at {level} with {jobs} threads");
+            }
+            let mut streamed = Vec::new();
+            let mut compressing = Compressing::new(compression, 2, &mut streamed);
+            compressing.write_all(content).expect("compressed");
+            compressing.finish().expect("finished");
+            assert!(streamed == stream, "{size} at {level}");
+        }
+    }
+}
+
+#[test]
 fn output_does_not_depend_on_the_pieces() {
     for format in [CompressFormat::Gzip, CompressFormat::Zstd] {
         for content in [vec![], vec![7], mixed_sample(), mixed_sample()[..2 << 20].to_vec()] {
@@ -85,11 +110,13 @@ fn output_does_not_depend_on_the_pieces() {
 
 #[test]
 fn output_is_the_same_with_fewer_threads() {
-    for content in [sample(), mixed_sample(), mixed_sample()[..2 << 20].to_vec()] {
-        let stream = compressed(CompressFormat::Gzip.into(), &content, 3);
-        for threads in 0..4 {
-            let limited = with_threads(threads, || compressed(CompressFormat::Gzip.into(), &content, 3));
-            assert!(limited == stream, "{} bytes with {threads} threads", content.len());
+    for format in [CompressFormat::Gzip, CompressFormat::Zstd] {
+        for content in [sample(), mixed_sample(), mixed_sample()[..2 << 20].to_vec()] {
+            let stream = compressed(format.into(), &content, 3);
+            for threads in 0..4 {
+                let limited = with_threads(threads, || compressed(format.into(), &content, 3));
+                assert!(limited == stream, "{format:?}, {} bytes with {threads} threads", content.len());
+            }
         }
     }
 }
@@ -132,12 +159,9 @@ fn incompressible_content_hardly_grows() {
 
 #[test]
 fn an_error_of_the_reader_or_the_writer_ends_everything_and_is_the_one_reported() {
-    // Of content that compresses well, the writer would see nothing for long.
-    let noise = &mixed_sample()[sample().len()..][..1_500_000];
     for format in [CompressFormat::Gzip, CompressFormat::Zstd] {
         let endless = |block: &mut Vec<u8>, size: usize| {
-            block.clear();
-            block.extend(&noise[..size]);
+            block.resize(size, 1);
             Ok(())
         };
         let failure = compress(format.into(), 2, endless, |_| Err("full"), &|_| ());

@@ -1,36 +1,54 @@
 //! One zstd stream, compressed by threads of libzstd.
 
 use std::io::{self, Write};
-use std::thread;
+use std::time::{Duration, Instant};
+use std::{mem, thread};
 
 use crate::workers::pipe::PipeWriter;
 use crate::workers::worker;
 
-/// The input size of a job, the work of one thread at a time. Part of the format on disk. Also determines most of the memory
-/// use: two threads take about 30 MiB.
+/// The input size of a job in bytes: the work of one thread at a time. Part of the format on disk. Also determines most of the
+/// memory use: two threads take about 30 MiB.
 const JOB: u32 = 2 * 1024 * 1024;
 
 /// A stream that has begun.
-pub(super) struct ZstdStream(zstd::Encoder<'static, Output>);
+pub(super) struct ZstdStream {
+    encoder: zstd::Encoder<'static, Output>,
+    /// The number of bytes taken so far.
+    taken: u64,
+    /// The number of bytes of a whole job.
+    job: u64,
+}
+
+/// A stream whose output is sent to another thread.
+pub(super) struct SentStream(ZstdStream);
 
 /// Where the output goes.
 enum Output {
     /// To a buffer, until it is taken from there.
     Kept(Vec<u8>),
-    /// To another thread.
-    Sent(PipeWriter),
+    /// To another thread. It may take the time `waited` until that thread is ready.
+    Sent { pipe: PipeWriter, waited: Duration },
 }
 
 impl Write for Output {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         match self {
             Self::Kept(buffer) => buffer.write(bytes),
-            Self::Sent(pipe) => pipe.write(bytes),
+            Self::Sent { pipe, waited } => {
+                let start = Instant::now();
+                let written = pipe.write(bytes);
+                *waited += start.elapsed();
+                written
+            }
         }
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        Ok(())
+        match self {
+            Self::Kept(_) => Ok(()),
+            Self::Sent { pipe, .. } => pipe.flush(),
+        }
     }
 }
 
@@ -50,7 +68,7 @@ impl ZstdStream {
         loop {
             let mut encoder = encoder(level, jobs)?;
             match encoder.write_all(first) {
-                Ok(()) => return Ok(Self(encoder)),
+                Ok(()) => return Ok(Self { encoder, taken: first.len() as u64, job: job_size(level) }),
                 Err(_) if jobs > 1 => jobs /= 2,
                 // zstd reports a lack of threads as a lack of memory.
                 Err(error) => return Err(no_thread().unwrap_or(error)),
@@ -60,35 +78,82 @@ impl ZstdStream {
 
     /// Takes the next bytes, as soon as the threads are ready for them.
     pub(super) fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
-        self.0.write_all(bytes)
+        self.encoder.write_all(bytes)?;
+        self.taken += bytes.len() as u64;
+        Ok(())
     }
 
     /// Appends the output so far.
     pub(super) fn take_output(&mut self, result: &mut Vec<u8>) {
-        self.0.get_mut().take(result);
+        self.encoder.get_mut().take(result);
     }
 
     /// Ends the stream and appends the rest of the output.
     pub(super) fn finish(self, result: &mut Vec<u8>) -> io::Result<()> {
-        self.0.finish()?.take(result);
+        self.end()?.take(result);
         Ok(())
     }
 
     /// Sends the output to another thread: the output so far, and from now on.
-    pub(super) fn send_output(&mut self, mut pipe: PipeWriter) -> io::Result<()> {
+    pub(super) fn send_output(mut self, mut pipe: PipeWriter) -> io::Result<SentStream> {
         let mut output = Vec::new();
         self.take_output(&mut output);
         pipe.write_all(&output)?;
-        *self.0.get_mut() = Output::Sent(pipe);
-        Ok(())
+        *self.encoder.get_mut() = Output::Sent { pipe, waited: Duration::ZERO };
+        Ok(SentStream(self))
     }
 
-    /// Ends a stream whose output is sent.
-    pub(super) fn finish_sent(self) -> io::Result<()> {
-        match self.0.finish()? {
-            Output::Sent(pipe) => pipe.finish(),
-            Output::Kept(_) => Ok(()),
+    /// Ends the stream and returns where the output went.
+    fn end(mut self) -> io::Result<Output> {
+        // If the last bytes make a whole job, it depends on the threads whether zstd has made that job by now, and ends the stream
+        // with an empty block, or makes it the last job. So it is made here.
+        if self.taken > 0 && self.taken.is_multiple_of(self.job) {
+            self.encoder.flush()?;
         }
+        self.encoder.finish()
+    }
+}
+
+impl SentStream {
+    /// Takes the next bytes, as soon as the threads are ready for them. Returns the time for compressing.
+    pub(super) fn write(&mut self, bytes: &[u8]) -> io::Result<Duration> {
+        let (start, jobs) = (Instant::now(), self.0.taken / self.0.job);
+        self.0.write(bytes)?;
+        // Of content that compresses well, there may never be enough to fill a piece of the pipe.
+        if self.0.taken / self.0.job > jobs {
+            self.0.encoder.get_mut().flush()?;
+        }
+        Ok(start.elapsed().saturating_sub(self.waited()))
+    }
+
+    /// Ends the stream. Returns the time for compressing.
+    pub(super) fn finish(mut self) -> io::Result<Duration> {
+        let start = Instant::now();
+        self.waited();
+        let output = self.0.end()?;
+        let time = start.elapsed();
+        match output {
+            Output::Sent { pipe, waited } => pipe.finish().map(|()| time.saturating_sub(waited)),
+            Output::Kept(_) => unreachable!("the output is sent"),
+        }
+    }
+
+    /// Returns for how long the stream waited since the last call, because the other thread was not ready.
+    fn waited(&mut self) -> Duration {
+        match self.0.encoder.get_mut() {
+            Output::Sent { waited, .. } => mem::take(waited),
+            Output::Kept(_) => Duration::ZERO,
+        }
+    }
+}
+
+/// Returns the input size of a job at a level, in bytes. At the highest levels zstd makes it as large as the part of the
+/// job before that each job repeats.
+fn job_size(level: u8) -> u64 {
+    match level {
+        ..=16 => u64::from(JOB),
+        17 | 18 => 2 * u64::from(JOB),
+        _ => 4 * u64::from(JOB),
     }
 }
 
