@@ -30,15 +30,21 @@ fn without_nested<T>(work: impl FnOnce() -> T) -> (T, Duration) {
 ///
 /// let read = AtomicU64::new(0);
 /// let count = |bytes| _ = read.fetch_add(bytes, Ordering::Relaxed);
-/// Progress::from(&count).add(7);
+/// Progress::new(&count).add(7);
 /// Progress::none().add(7);
 /// assert_eq!(read.into_inner(), 7);
 /// ```
 #[derive(Clone, Copy, Default)]
 pub struct Progress<'a>(Option<&'a (dyn Fn(u64) + Sync)>);
 
-impl Progress<'_> {
-    /// Returns one that calls nothing.
+impl<'a> Progress<'a> {
+    /// Returns a progress with a callback.
+    #[must_use]
+    pub fn new(callback: &'a (dyn Fn(u64) + Sync)) -> Self {
+        Self(Some(callback))
+    }
+
+    /// Returns a progress without a callback.
     #[must_use]
     pub fn none() -> Self {
         Self(None)
@@ -52,7 +58,7 @@ impl Progress<'_> {
 
 impl<'a, F: Fn(u64) + Sync> From<&'a F> for Progress<'a> {
     fn from(callback: &'a F) -> Self {
-        Self(Some(callback))
+        Self::new(callback)
     }
 }
 

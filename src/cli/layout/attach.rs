@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use regshape::build::{AttachOptions, attach};
+use regshape::metrics::Progress;
 
 use crate::cli::args::{AnnotationArgs, Common, PlatformArg, WriteArgs};
 use crate::cli::context::{Context, LayoutCommand};
@@ -54,7 +55,7 @@ impl LayoutCommand for Args {
         let sizes = self.files.iter().map(|file| Some(file.metadata().ok()?.len()));
         let progress = context.ui.progress("Attaching", &self.files[0], sizes.sum());
         let advance = |bytes| progress.advance(bytes);
-        let attached = attach(&image.layout, &image.reference, &self.files, &options, (&advance).into());
+        let attached = attach(&image.layout, &image.reference, &self.files, &options, Progress::new(&advance));
         drop(progress);
         let attached = attached.map_err(|error| image.advise(error))?;
         let lower: Vec<LowerVariant> =

@@ -10,6 +10,7 @@ use regshape::build::copy::{CopiedLayer, CopyNote, CopyPlan};
 use regshape::build::edit::EditWarning;
 use regshape::build::{BaseImage, ConfigChanges, ConfigOptions, LayerInput, LayerOptions, ManifestOptions, Scratch};
 use regshape::layout::StagedLayer;
+use regshape::metrics::Progress;
 use regshape::oci::{Annotations, Platform, RefName};
 use regshape::rootfs::Stack;
 use regshape::transfer::{ExportOptions, Exported, Format};
@@ -426,7 +427,7 @@ impl Recipe {
         options.created_by = Some(self.flags.created_by.clone().unwrap_or(history));
         let progress = context.ui.progress("Adding", &first, Some(plan.size()));
         let advance = |bytes| progress.advance(bytes);
-        let copied = plan.stage(layout, &options, (&advance).into());
+        let copied = plan.stage(layout, &options, Progress::new(&advance));
         drop(progress);
         let CopiedLayer { added, notes, .. } = copied?;
         for note in notes.into_iter().filter(|note| made.notes.insert(note.to_string())) {

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::ValueEnum;
+use regshape::metrics::Progress;
 use regshape::rootfs::{Ignored, ImagePair};
 
 use super::diff_output::DiffScreen;
@@ -73,7 +74,7 @@ impl LayoutCommand for Args {
             context.read_two_images([&path, &self.with], platform, |[one, other], _| {
                 let pair = ImagePair::of(one, other, self.bounds.bounds())?;
                 let progress = context.ui.progress("Comparing", &self.with, Some(pair.size()));
-                Ok(pair.compare(&ignored, (&|bytes| progress.advance(bytes)).into())?)
+                Ok(pair.compare(&ignored, Progress::new(&|bytes| progress.advance(bytes)))?)
             })?;
         let status = if difference.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(DIFFERENT) };
         match context.ui.result(&DiffScreen::new(difference, lower_variants)) {

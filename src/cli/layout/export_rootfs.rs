@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use regshape::Tally;
 use regshape::compress::{Bounds, CompressFormat};
 use regshape::layout::WriteOptions;
+use regshape::metrics::Progress;
 use regshape::oci::{Digest, Platform};
 use regshape::rootfs::ImageFiles;
 use regshape::transfer::{Format, RootfsOptions};
@@ -96,7 +97,7 @@ impl RootfsExport {
         let read = context.ui.progress("Reading", &self.path, Some(files.size()));
         let advance = |bytes| read.advance(bytes);
         if self.is_dry_run {
-            return Ok((files.manifest().clone(), files.rootfs_tally((&advance).into())?));
+            return Ok((files.manifest().clone(), files.rootfs_tally(Progress::new(&advance))?));
         }
         let is_stream = is_stdout(&self.output) || regshape::internals::is_stream(&self.output);
         let write = WriteOptions::default().no_sync(self.no_sync).interrupt(context.interrupt.clone());
@@ -104,7 +105,7 @@ impl RootfsExport {
         if !is_stream {
             options.spill_directory = directory_of(&self.output);
         }
-        let tar = files.rootfs_tar(&options, (&advance).into())?;
+        let tar = files.rootfs_tar(&options, Progress::new(&advance))?;
         drop(read);
         let progress = context.ui.progress("Exporting to", &self.output, Some(tar.tally().bytes));
         let advance = |bytes| progress.advance(bytes);
@@ -113,9 +114,9 @@ impl RootfsExport {
             reading.cannot_begin_again();
         }
         if is_stdout(&self.output) {
-            tar.write_to(io::stdout(), compression, (&advance).into()).map_err(output_error)?;
+            tar.write_to(io::stdout(), compression, Progress::new(&advance)).map_err(output_error)?;
         } else {
-            tar.write(&self.output, compression, (&advance).into())?;
+            tar.write(&self.output, compression, Progress::new(&advance))?;
         }
         Ok((tar.manifest().clone(), tar.tally()))
     }

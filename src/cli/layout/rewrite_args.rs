@@ -79,7 +79,7 @@ impl RewriteArgs {
         let mut options = RewriteOptions::default().edit(self.edit.options()?).bounds(self.bounds.bounds());
         options.jobs = self.jobs;
         let progress = context.ui.progress(action, image.layout.path(), None);
-        let rewritten = rewrite(&options, (&|bytes| progress.advance(bytes)).into());
+        let rewritten = rewrite(&options, Progress::new(&|bytes| progress.advance(bytes)));
         drop(progress);
         let RewriteResult { edited, warnings } = rewritten.map_err(|error| image.advise(error))?.into();
         image.report(context, &options.edit, &edited, warnings)

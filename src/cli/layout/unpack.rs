@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use regshape::metrics::Progress;
 use regshape::unpack::{IdMap, IdRange, UnpackOptions};
 
 use super::unpack_output::UnpackPlan;
@@ -67,7 +68,7 @@ impl LayoutCommand for Args {
         plan.run(context, |files| {
             let progress = context.ui.progress("Unpacking", &self.output, Some(files.size()));
             let mut files = files.through_links(self.through_links);
-            files.unpack(&self.output, &options, (&|bytes| progress.advance(bytes)).into())
+            files.unpack(&self.output, &options, Progress::new(&|bytes| progress.advance(bytes)))
         })
     }
 }

@@ -9,6 +9,7 @@ use regshape::build::LayerOptions;
 use regshape::build::copy::{CopyOptions, CopyPlan, Destination, DiffOptions, OldFiles};
 use regshape::build::edit::{add_layers, layers_to_edit};
 use regshape::layout::Layout;
+use regshape::metrics::Progress;
 use regshape::oci::{Digest, UnknownFields, from_json};
 use regshape::rootfs::ImageFiles;
 use regshape::unpack::UnpackState;
@@ -88,7 +89,7 @@ impl DiffArgs {
             }
             let progress = context.ui.progress("Adding", to, Some(plan.size()));
             let advance = |bytes| progress.advance(bytes);
-            let (layer, notes) = plan.store(layout, &options, (&advance).into())?;
+            let (layer, notes) = plan.store(layout, &options, Progress::new(&advance))?;
             drop(progress);
             let added = layer.added().clone();
             let done = match image {
@@ -146,7 +147,7 @@ impl DiffArgs {
             let masks = if self.no_mask_volumes { Vec::new() } else { volumes(view)? };
             let progress = context.ui.progress("Reading", from, Some(files.size()));
             let layers: Vec<Digest> = files.layers().cloned().collect();
-            Ok((OldFiles::of_image(&mut files, (&|bytes| progress.advance(bytes)).into())?, layers, masks))
+            Ok((OldFiles::of_image(&mut files, Progress::new(&|bytes| progress.advance(bytes)))?, layers, masks))
         })?;
         Ok(Old { files, layers: Some(layers), masks })
     }

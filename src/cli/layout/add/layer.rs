@@ -10,6 +10,7 @@ use regshape::build::copy::CopyPlan;
 use regshape::build::edit::{add_layers, layers_to_edit};
 use regshape::build::{AddedLayer, LayerInput, LayerOptions, LayerPlan, Treatment};
 use regshape::compress::Encoding;
+use regshape::metrics::Progress;
 use regshape::oci::MediaType;
 use regshape::rootfs::Stack;
 
@@ -179,7 +180,7 @@ fn add_copies(
         let plan = CopyPlan::on(&copies, below)?;
         let progress = context.ui.progress("Adding", &first, Some(plan.size()));
         let advance = |bytes| progress.advance(bytes);
-        plan.store(layout, &options, (&advance).into())
+        plan.store(layout, &options, Progress::new(&advance))
     };
     if let Some((image, edit)) = image {
         let made = again_if_changed(|| {

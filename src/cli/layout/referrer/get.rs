@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use regshape::metrics::Progress;
 use regshape::oci::{Digest, MediaType};
 use regshape::registry::{Artifact, ReferrerFilter, SaveOptions};
 use serde::Serialize;
@@ -89,7 +90,7 @@ impl LayoutCommand for Args {
         let progress = context.ui.progress("Reading files of", place.repository.path(), Some(size));
         let advance = |bytes| progress.advance(bytes);
         let options = SaveOptions::default().overwrite(self.overwrite);
-        artifact.save(&place.repository, &self.output, &options, (&advance).into())?;
+        artifact.save(&place.repository, &self.output, &options, Progress::new(&advance))?;
         drop(progress);
         context.ui.result(&shown(artifact, &self.output))?;
         Ok(ExitCode::SUCCESS)
