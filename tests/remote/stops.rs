@@ -20,7 +20,7 @@ const LATE: Duration = Duration::from_millis(600);
 
 /// How long the end of a push or a pull may take after that or after a signal, on a busy machine. The stall timeout is a
 /// minute.
-const SOON: Duration = Duration::from_secs(10);
+const SOON: Duration = Duration::from_secs(3);
 
 /// A client with the clock of the system, whose pauses are real.
 fn patient(lab: &Lab) -> std::sync::Arc<Client> {
