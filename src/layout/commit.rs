@@ -2,11 +2,12 @@
 //!
 //! 1. A writer takes the lock (`lock.rs`), and reads the documents that it changes: another writer may have replaced them since.
 //! 2. It renames its blobs to their digests and syncs their directories (`blobs.rs`). Layers were written and synced before the
-//!    lock; configs and manifests are written and synced now.
+//!    lock; configs and manifests are written and synced now, and so is a copy that the layout already had.
 //! 3. Each document that changes is written to a temporary file in its directory, and synced. So a full disk is noticed before
 //!    any document is replaced.
 //! 4. `index.json` is renamed to its place and its directory is synced; then the staging file, in the same way.
-//! 5. If a step fails, the replaced documents are put back and the new blobs are deleted: the layout is as it was.
+//! 5. If a step fails, the replaced documents are put back, and the new blobs are deleted (`blobs.rs`): the layout is as it was. If a
+//!    document cannot be put back, the blobs stay: it may name them.
 //! 6. Blobs that no document refers to any more are deleted (`unreferenced.rs`), and the lock is dropped.
 //!
 //! This file does steps 3 to 5, and is the only one that replaces a document of a layout that is there.

@@ -1,4 +1,4 @@
-//! When a request is sent again, and how many are sent at once.
+//! The policy of a client: when a request is sent again, and how many are sent at once.
 //!
 //! A request that fails for a while is tried again after 0.2 s, 0.4 s and so on up to 30 s, with jitter, or when the server
 //! says so (RFC 9110, 10.2.3). A server that has too many requests (429) gets half as many at once, and slowly more again.

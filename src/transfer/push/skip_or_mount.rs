@@ -1,8 +1,8 @@
 //! Blobs that a push need not send: the registry has them, in the repository or in another one.
 //!
-//! A blob that the repository has is skipped, unless the push is forced. One that another repository has is mounted from there,
-//! unless an upload of an earlier run goes on. Before that, `run.rs` asks for the images: blobs of those that the registry has are
-//! not asked for.
+//! `upload.rs` skips a blob that the repository has, unless the push is forced, and has one mounted that another repository has,
+//! unless an upload of an earlier run goes on. `run.rs` has asked for the images before: if the registry has an image, nobody asks
+//! for its blobs.
 
 use crate::error::RemoteError;
 use crate::oci::{Digest, RepositoryName};
@@ -10,7 +10,7 @@ use crate::remote::auth::scope::Scope;
 use crate::remote::client::{BlobState, Client, Started, UploadSession};
 
 /// Returns whether the repository has a blob of a size.
-pub(super) fn is_there(
+pub(super) fn has_blob(
     client: &Client,
     repository: &RepositoryName,
     scope: &Scope,

@@ -9,7 +9,7 @@ use std::thread;
 
 use super::body::{JoinHash, OutgoingBlob, hash_all};
 use super::journal::{Entry, Journal, Saved};
-use super::skip_or_mount::{is_there, mount};
+use super::skip_or_mount::{has_blob, mount};
 use crate::error::{Error, RemoteError};
 use crate::oci::{Descriptor, Digest, RepositoryName};
 use crate::remote::auth::scope::Scope;
@@ -304,7 +304,7 @@ impl<'a> Uploads<'a> {
     }
 
     fn is_there(&self, digest: &Digest, size: u64) -> Result<bool, RemoteError> {
-        is_there(self.client, self.repository, self.scope, digest, size)
+        has_blob(self.client, self.repository, self.scope, digest, size)
     }
 
     /// Begins an upload, or has the blob mounted.
