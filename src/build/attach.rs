@@ -82,9 +82,10 @@ const WAITING: usize = 16;
 /// # layout.generate_config(&ConfigOptions::default())?;
 /// # layout.generate_manifest(&ManifestOptions::default().ref_name("v1".parse()?))?;
 /// use regshape::build::{AttachOptions, attach};
+/// use regshape::metrics::Progress;
 ///
 /// let options = AttachOptions::new("application/spdx+json".parse()?);
-/// let attached = attach(&layout, "v1", &[sbom], &options, None)?;
+/// let attached = attach(&layout, "v1", &[sbom], &options, Progress::none())?;
 /// assert_eq!(attached.subject.digest, layout.read_index()?.manifests[0].digest);
 /// # Ok(())
 /// # }

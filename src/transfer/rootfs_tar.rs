@@ -51,15 +51,16 @@ impl RootfsOptions {
 /// # layout.generate_config(&ConfigOptions::default())?;
 /// # layout.generate_manifest(&ManifestOptions::default())?;
 /// use regshape::compress::Bounds;
+/// use regshape::metrics::Progress;
 /// use regshape::rootfs::ImageFiles;
 /// use regshape::transfer::RootfsOptions;
 /// use regshape::view::View;
 ///
 /// let view = View::open(&image)?;
 /// let mut files = ImageFiles::of(&view, Bounds::default())?;
-/// let tar = files.rootfs_tar(&RootfsOptions::default(), None)?;
+/// let tar = files.rootfs_tar(&RootfsOptions::default(), Progress::none())?;
 /// println!("{} entries", tar.tally().count);
-/// tar.write(&rootfs, None, None)?;
+/// tar.write(&rootfs, None, Progress::none())?;
 /// # Ok(())
 /// # }
 /// ```

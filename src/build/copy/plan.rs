@@ -31,12 +31,13 @@ const USUAL_IDS: u32 = 65535;
 /// use regshape::build::LayerOptions;
 /// use regshape::build::copy::{CopyOptions, CopyPlan, CopySource};
 /// use regshape::layout::Layout;
+/// use regshape::metrics::Progress;
 ///
 /// let layout = Layout::init(&path)?;
 /// let source = CopySource::new(&files).destination("/usr/bin".parse()?);
 /// let plan = CopyPlan::new(&CopyOptions::default().sources(vec![source]))?;
 /// assert_eq!(plan.paths().collect::<Vec<_>>(), ["usr/", "usr/bin/", "usr/bin/app"]);
-/// let copied = plan.stage(&layout, &LayerOptions::default(), None)?;
+/// let copied = plan.stage(&layout, &LayerOptions::default(), Progress::none())?;
 /// assert_eq!(layout.read_stage()?.layers, [copied.added.layer]);
 /// # Ok(())
 /// # }
