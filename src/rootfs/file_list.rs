@@ -5,10 +5,10 @@ use std::fmt;
 use std::iter::Peekable;
 use std::slice;
 
+use super::hard_links::{Names, names_of};
 use super::image_files::ImageFiles;
 use super::layer_tree::{LayerTree, OPAQUE, WHITEOUT};
 use super::merge::{TreeEntry, entry_of};
-use super::names::{Names, names_of};
 use super::node::{Node, NodeKind, Path, split};
 use super::walk::{Walk, WalkedPath};
 use crate::error::{Error, FilesError, Result};

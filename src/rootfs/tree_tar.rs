@@ -7,9 +7,9 @@ use std::io::{self, Read, Write};
 use std::path::Path;
 
 use super::contents::Contents;
+use super::hard_links::{Names, names_of};
 use super::image_files::shown_path;
 use super::merge::MergedTree;
-use super::names::{Names, names_of};
 use super::node::{Attributes, Node, NodeKind, Path as Place};
 use super::walk::Walk;
 use crate::error::{Error, FilesError, Result, UnpackError};
