@@ -78,7 +78,7 @@ impl Alone {
 }
 
 /// A writer that compresses on the calling thread. zstd also uses threads of its own. The output is the same as that of
-/// [`compress`].
+/// [`compress`](super::compress).
 pub(crate) struct Compressing<W> {
     alone: Alone,
     block: Vec<u8>,

@@ -76,7 +76,7 @@ fn compress_gzip<E: Send>(
 
     let compress = move || {
         let mut compressor = BlockCompressor::new(level);
-        let next = || queue.lock().expect("nobody panics with the lock").recv();
+        let next = || queue.lock().expect("no thread panics with the lock").recv();
         while let Ok(Job { block, is_last, done }) = next() {
             let start = Instant::now();
             let mut result = results.take();
@@ -135,7 +135,7 @@ fn compress_zstd<E: Send>(
     mut write: impl FnMut(&[u8]) -> Result<(), E> + Send,
     clock: &(dyn Fn(Duration) + Sync),
 ) -> Result<(), Failure<E>> {
-    // Its threads are started before ours, which it can do without.
+    // libzstd starts its threads first: it needs one, and this function can do without its own.
     let start = Instant::now();
     let stream = ZstdStream::begin(alone.compression.level, alone.jobs, &first).map_err(Failure::Compressor)?;
     clock(start.elapsed());

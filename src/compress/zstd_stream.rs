@@ -27,7 +27,7 @@ pub(super) struct SentStream(ZstdStream);
 enum Output {
     /// To a buffer, until it is taken from there.
     Kept(Vec<u8>),
-    /// To another thread. It may take the time `waited` until that thread is ready.
+    /// To another thread. `waited` is the time spent waiting for that thread since it was last looked at.
     Sent { pipe: PipeWriter, waited: Duration },
 }
 
@@ -35,19 +35,14 @@ impl Write for Output {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         match self {
             Self::Kept(buffer) => buffer.write(bytes),
-            Self::Sent { pipe, waited } => {
-                let start = Instant::now();
-                let written = pipe.write(bytes);
-                *waited += start.elapsed();
-                written
-            }
+            Self::Sent { pipe, waited } => timed(waited, || pipe.write(bytes)),
         }
     }
 
     fn flush(&mut self) -> io::Result<()> {
         match self {
             Self::Kept(_) => Ok(()),
-            Self::Sent { pipe, .. } => pipe.flush(),
+            Self::Sent { pipe, waited } => timed(waited, || pipe.flush()),
         }
     }
 }
@@ -105,8 +100,8 @@ impl ZstdStream {
 
     /// Ends the stream and returns where the output went.
     fn end(mut self) -> io::Result<Output> {
-        // If the last bytes make a whole job, it depends on the threads whether zstd has made that job by now, and ends the stream
-        // with an empty block, or makes it the last job. So it is made here.
+        // If the content ends with a whole job, zstd may or may not have started that job yet, depending on its threads. If it has, an
+        // empty block ends the stream; if not, that job becomes the last one. The flush always starts it first.
         if self.taken > 0 && self.taken.is_multiple_of(self.job) {
             self.encoder.flush()?;
         }
@@ -117,19 +112,18 @@ impl ZstdStream {
 impl SentStream {
     /// Takes the next bytes, as soon as the threads are ready for them. Returns the time for compressing.
     pub(super) fn write(&mut self, bytes: &[u8]) -> io::Result<Duration> {
-        let (start, jobs) = (Instant::now(), self.0.taken / self.0.job);
+        let (start, whole_jobs) = (Instant::now(), self.0.taken / self.0.job);
         self.0.write(bytes)?;
-        // Of content that compresses well, there may never be enough to fill a piece of the pipe.
-        if self.0.taken / self.0.job > jobs {
+        // The output of content that compresses well may never fill a piece of the pipe.
+        if self.0.taken / self.0.job > whole_jobs {
             self.0.encoder.get_mut().flush()?;
         }
         Ok(start.elapsed().saturating_sub(self.waited()))
     }
 
     /// Ends the stream. Returns the time for compressing.
-    pub(super) fn finish(mut self) -> io::Result<Duration> {
+    pub(super) fn finish(self) -> io::Result<Duration> {
         let start = Instant::now();
-        self.waited();
         let output = self.0.end()?;
         let time = start.elapsed();
         match output {
@@ -147,8 +141,16 @@ impl SentStream {
     }
 }
 
-/// Returns the input size of a job at a level, in bytes. At the highest levels zstd makes it as large as the part of the
-/// job before that each job repeats.
+/// Runs work and adds its duration to a time.
+fn timed<T>(time: &mut Duration, work: impl FnOnce() -> T) -> T {
+    let start = Instant::now();
+    let result = work();
+    *time += start.elapsed();
+    result
+}
+
+/// Returns the input size of a job at a level, in bytes. Above level 16 the overlap, the end of the previous job that zstd loads
+/// before each job, is larger than [`JOB`]; zstd then makes jobs as large as the overlap.
 fn job_size(level: u8) -> u64 {
     match level {
         ..=16 => u64::from(JOB),
@@ -171,4 +173,28 @@ fn encoder(level: u8, jobs: usize) -> io::Result<zstd::Encoder<'static, Output>>
     encoder.multithread(u32::try_from(jobs).expect("jobs are few"))?;
     encoder.set_parameter(zstd::zstd_safe::CParameter::JobSize(JOB))?;
     Ok(encoder)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Returns whether zstd ends the stream of a content with an empty block, which has a header of three bytes before the
+    /// checksum.
+    fn has_empty_end(level: u8, content: &[u8]) -> bool {
+        let mut encoder = encoder(level, 2).expect("an encoder");
+        encoder.write_all(content).expect("compressed");
+        let Ok(Output::Kept(stream)) = encoder.finish() else { panic!("it is kept") };
+        stream.ends_with(&[&[1, 0, 0][..], &stream[stream.len() - 4..]].concat())
+    }
+
+    #[test]
+    fn jobs_are_as_large_as_zstd_makes_them() {
+        let zeros = vec![0; 8 << 20];
+        for level in [1, 3, 16, 17, 18, 19] {
+            let job = job_size(level) as usize;
+            assert!(has_empty_end(level, &zeros[..job]), "{level}: {job} is no multiple of a job");
+            assert!(!has_empty_end(level, &zeros[..job / 2]), "{level}: {job} is more than a job");
+        }
+    }
 }

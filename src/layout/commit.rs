@@ -2,7 +2,7 @@
 //!
 //! 1. A writer takes the lock (`lock.rs`), and reads the documents that it changes: another writer may have replaced them since.
 //! 2. It renames its blobs to their digests and syncs their directories (`blobs.rs`). Layers were written and synced before the
-//!    lock; configs and manifests are written and synced now, and so is a copy that the layout already had.
+//!    lock; configs and manifests are written and synced now. A blob that the layout already had is synced too.
 //! 3. Each document that changes is written to a temporary file in its directory, and synced. So a full disk is noticed before
 //!    any document is replaced.
 //! 4. `index.json` is renamed to its place and its directory is synced; then the staging file, in the same way.

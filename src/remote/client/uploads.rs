@@ -173,7 +173,7 @@ impl Client {
         let shared = Arc::clone(&self.shared);
         let (session, scope) = (session.clone(), scope.clone());
         let guard = self.guard();
-        // It waits for an address or a token no longer than `CANCEL_TIMEOUT`.
+        // The request waits for an address or a token no longer than `CANCEL_TIMEOUT`.
         let (sender, receiver) = sync_channel::<()>(1);
         let cancel = move || {
             let is_registry = guard.is_registry(&session.location);

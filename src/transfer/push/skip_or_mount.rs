@@ -1,8 +1,7 @@
 //! Blobs that a push need not send: the registry has them, in the repository or in another one.
 //!
-//! `upload.rs` skips a blob that the repository has, unless the push is forced, and has one mounted that another repository has,
-//! unless an upload of an earlier run goes on. `run.rs` has asked for the images before: if the registry has an image, nobody asks
-//! for its blobs.
+//! `upload.rs` skips a blob that the repository has, unless the push is forced, and mounts a blob from another repository, unless
+//! it resumes an upload. `run.rs` checks the images first: blobs of an image in the registry are not checked.
 
 use crate::error::RemoteError;
 use crate::oci::{Digest, RepositoryName};
